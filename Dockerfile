@@ -1,0 +1,13 @@
+FROM python:3.11-slim
+ENV PYTHONUNBUFFERED=1
+WORKDIR /srv/shop
+COPY requirements.lock .
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
+COPY manage.py ./
+COPY segments_project segments_project
+COPY customers customers
+COPY segments segments
+COPY campaigns campaigns
+USER nobody
+EXPOSE 8000
+CMD ["gunicorn", "segments_project.wsgi", "--bind=0.0.0.0:8000", "--workers=2", "--threads=4", "--no-control-socket"]

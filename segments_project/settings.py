@@ -1,0 +1,258 @@
+"""The settings, and the only reader of the environment; every variable has a default.
+
+SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATABASE_URL, REDIS_URL,
+TIME_ZONE, SHOP_CURRENCY, LOG_LEVEL, LOG_JSON.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+from segments_project import __version__, logs, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = BASE_DIR / "data"
+
+env = environ.Env()
+
+DEBUG = env.bool("DEBUG", default=False)
+# The machine itself always: `serve` and containers ask /healthz under these names.
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+# Only behind a proxy that sets X-Forwarded-Proto itself: whoever can send that header is believed.
+BEHIND_HTTPS_PROXY = env.bool("BEHIND_HTTPS_PROXY", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_HTTPS_PROXY
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS_PROXY else None
+
+# -- The shop
+
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+try:
+    ZoneInfo(TIME_ZONE)
+except (KeyError, ValueError, OSError) as error:
+    raise ImproperlyConfigured(f"TIME_ZONE: {TIME_ZONE!r} is no time zone, such as Europe/Berlin") from error
+USE_TZ = True
+LANGUAGE_CODE = "en"
+
+SHOP_CURRENCY = env.str("SHOP_CURRENCY", default="EUR")
+if not re.fullmatch("[A-Z]{3}", SHOP_CURRENCY):
+    raise ImproperlyConfigured(f"SHOP_CURRENCY: {SHOP_CURRENCY!r} is no currency code, such as EUR")
+
+# -- The database
+
+DATABASE: dict[str, Any] = env.db_url_config(
+    env.str("DATABASE_URL", default="") or f"sqlite:///{quote(str(DATA_DIR / 'shop.sqlite3'))}"
+)
+SQLITE_FILE: Path | None = None
+if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASE["OPTIONS"] = {
+        # Take the lock at the start: two transactions that read first and write later would fail, not wait.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        # Readers and the writer do not wait for each other; a power cut may lose the latest commits, no more.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        **DATABASE.get("OPTIONS", {}),
+    }
+    if DATABASE["NAME"] != ":memory:":
+        SQLITE_FILE = Path(DATABASE["NAME"]).absolute()
+        SQLITE_FILE.parent.mkdir(parents=True, exist_ok=True)
+        DATABASE["NAME"] = str(SQLITE_FILE)
+        # The tests' database is a file too, so that a worker started by a test can open it.
+        DATABASE["TEST"] = {"NAME": str(SQLITE_FILE.with_name(f"test_{SQLITE_FILE.name}"))}
+else:
+    DATABASE.setdefault("CONN_MAX_AGE", 60)
+    DATABASE.setdefault("CONN_HEALTH_CHECKS", True)
+    # Compiling the long questions of a refresh takes longer than answering them.
+    DATABASE.setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
+DATABASES = {"default": DATABASE}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key.kept_in(
+    SQLITE_FILE.parent if SQLITE_FILE else DATA_DIR
+)
+
+# -- Redis and Celery
+
+# Where nobody has named a Redis, `serve` and `demo` start one of their own.
+REDIS_IS_CONFIGURED = bool(env.str("REDIS_URL", default=""))
+REDIS_URL = env.str("REDIS_URL", default="") or "redis://127.0.0.1:6379/0"
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A message not acknowledged for this long is given to another worker too, so a task and its countdown
+# must be shorter; the limit ends a task that is not.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3 * 3600}
+CELERY_TASK_TIME_LIMIT = 2 * 3600
+CELERY_TASK_ACKS_LATE = True  # a task of a worker that died comes again, so every task may run twice
+CELERY_TASK_IGNORE_RESULT = True  # what a run did is kept in a model of ours
+CELERY_RESULT_EXPIRES = None  # else beat adds a schedule that cleans up results there are none of
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # tasks are long: none waits behind another while a process is idle
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = TIME_ZONE
+
+# -- The web application
+
+INSTALLED_APPS = [
+    "unfold",  # before django.contrib.admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.forms",  # FORM_RENDERER looks here for Django's own widgets
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "django_celery_beat",
+    "django_structlog",
+    "customers",
+    "segments",
+    "campaigns",
+    "segments_project",  # for its commands
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+]
+
+ROOT_URLCONF = "segments_project.urls"
+WSGI_APPLICATION = "segments_project.wsgi.application"
+LOGIN_URL = "admin:login"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"  # lets an app bring a widget's template
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# Static files come straight from the packages: nothing has to be collected, also not in production.
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+
+# -- The API
+
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    # The first one speaks when nobody is known: 401 and how to send a key.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "customers.authentication.KeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    # A view that forgets to say who may see it shows nothing.
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "EXCEPTION_HANDLER": "segments.errors.handle",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Segments",
+    "DESCRIPTION": "Customers of a shop, the segments they belong to, and who entered or left.",
+    "VERSION": __version__,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    # From the sidecar, not from a CDN: the documentation works without the internet.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# -- The admin
+
+
+def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
+    """One line of the sidebar, for those who may see that model's list."""
+    app, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+    }
+
+
+UNFOLD = {
+    "SITE_TITLE": "Segments",
+    "SITE_HEADER": "Segments",
+    "SITE_SYMBOL": "groups",
+    "SITE_URL": None,  # there is no other site to view
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "segments.admin.dashboard.context",
+    "STYLES": [lambda request: static("customers/admin.css")],
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Shop",
+                "items": [_entry("Customers", "person", "customers.customer")],
+            },
+            {
+                "title": "Segmentation",
+                "items": [
+                    _entry("Segments", "groups", "segments.segment"),
+                    _entry("Refreshes", "sync", "segments.refresh"),
+                    _entry("Schedules", "schedule", "django_celery_beat.periodictask"),
+                ],
+            },
+            {
+                "title": "Administration",
+                "items": [
+                    _entry("Staff", "badge", "auth.user"),
+                    _entry("Groups", "group_work", "auth.group"),
+                    _entry("API keys", "key", "customers.apikey"),
+                ],
+            },
+        ],
+    },
+}
+
+# -- Logs
+
+LOGGING = logs.configure(
+    level=env.str("LOG_LEVEL", default="INFO"), as_json=env.bool("LOG_JSON", default=False)
+)
+DJANGO_STRUCTLOG_CELERY_ENABLED = True

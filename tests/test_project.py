@@ -1,0 +1,382 @@
+"""The wiring: settings, servers, processes, and the addresses that belong to no app."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psutil
+import psycopg
+import pytest
+import redis
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+
+from segments_project import __version__, secret_key, servers
+from segments_project.celery import app
+from tests.conftest import eventually
+
+linux_only = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells children of a parent's death"
+)
+
+
+# -- Settings
+
+
+def settings_with(**variables: str) -> subprocess.CompletedProcess[str]:
+    """What a fresh process with only these variables says about its settings."""
+    script = (
+        "import json; from django.conf import settings as s; d = s.DATABASES['default'];"
+        "print(json.dumps([d['ENGINE'], str(d['NAME']), s.REDIS_IS_CONFIGURED, s.TIME_ZONE, s.SECRET_KEY]))"
+    )
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=settings.BASE_DIR,
+        env={**kept, "DJANGO_SETTINGS_MODULE": "segments_project.settings", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_defaults_need_no_installation(tmp_path: Path) -> None:
+    engine, name, redis_is_configured, zone, _ = json.loads(settings_with(SECRET_KEY="x").stdout)
+
+    assert engine.endswith("sqlite3")
+    assert name.endswith("data/shop.sqlite3")
+    assert not redis_is_configured
+    assert zone == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE: 'Mars/Olympus' is no time zone"),
+        ({"SHOP_CURRENCY": "euro"}, "SHOP_CURRENCY: 'euro' is no currency code"),
+    ],
+    ids=["zone", "currency"],
+)
+def test_settings_say_what_is_wrong(variables: dict[str, str], complaint: str) -> None:
+    done = settings_with(SECRET_KEY="x", **variables)
+
+    assert done.returncode == 1
+    assert complaint in done.stderr
+
+
+def test_the_database_may_lie_in_a_folder_with_a_strange_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a shop+%41"
+    url = "sqlite:///" + str(folder).replace("%", "%25").replace(" ", "%20").replace("+", "%2B")
+
+    _, name, _, _, key = json.loads(settings_with(DATABASE_URL=f"{url}/shop.sqlite3").stdout)
+
+    assert name == str(folder / "shop.sqlite3")
+    assert (folder / "secret_key").read_text().strip() == key
+
+
+def test_a_secret_key_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(secret_key.kept_in, [folder] * 8))
+
+    assert len(keys) == 1
+    assert len(keys.pop()) >= 50
+    assert [path.name for path in folder.iterdir()] == ["secret_key"]
+    assert stat.S_IMODE((folder / "secret_key").stat().st_mode) == 0o600
+
+
+def test_an_empty_secret_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").touch()
+
+    with pytest.raises(ImproperlyConfigured, match="is empty"):
+        secret_key.kept_in(tmp_path)
+
+
+def test_the_version_is_told_once() -> None:
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
+
+    assert project["version"] == __version__
+
+
+@pytest.mark.django_db
+def test_sqlite_lets_readers_and_a_writer_work_side_by_side() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("about SQLite")
+    with connection.cursor() as cursor:
+        journal = cursor.execute("PRAGMA journal_mode").fetchone()
+
+    assert journal == ("wal",)
+    assert connection.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert Path(connection.settings_dict["NAME"]).exists()  # a file: workers can open it
+
+
+@pytest.mark.django_db
+def test_no_migration_is_missing() -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+# -- Addresses
+
+
+@pytest.mark.django_db
+def test_health_is_well(client: Client) -> None:
+    response = client.get("/healthz")
+
+    assert response.status_code == 200
+    assert response.json() == {"database": "ok", "redis": "ok"}
+
+
+@pytest.mark.django_db
+def test_health_says_that_redis_is_gone(client: Client, settings) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{servers.free_port()}/0"
+
+    response = client.get("/healthz")
+
+    assert response.status_code == 503
+    assert response.json() == {"database": "ok", "redis": "no answer"}
+
+
+def test_the_root_leads_to_the_admin(client: Client) -> None:
+    assert client.get("/").headers["Location"] == "/admin/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["admin/css/base.css", "unfold/css/styles.css", "drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css"],
+)
+def test_static_files_are_served_without_being_collected(client: Client, settings, path: str) -> None:
+    settings.WHITENOISE_AUTOREFRESH = False  # as outside of the tests
+
+    response = client.get(f"/static/{path}")
+
+    assert response.status_code == 200
+    assert response.getvalue()
+
+
+@pytest.mark.django_db
+def test_the_documentation_asks_nothing_of_the_internet(client: Client) -> None:
+    page = client.get("/api/docs/").content.decode()
+
+    assert "swagger" in page
+    assert "//cdn" not in page
+    assert client.get("/api/schema/").status_code == 200
+
+
+# -- Servers
+
+
+@contextmanager
+def another_process(script: str, folder: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A Python process that runs `script` and then waits; the words of the first line it prints."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script + "\n    input()"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "TMPDIR": folder},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().split()
+        finally:
+            process.kill()
+
+
+@linux_only
+@pytest.mark.parametrize("server", ["redis_server", "postgres_server"])
+def test_a_server_dies_with_its_parent(server: str) -> None:
+    script = (
+        f"from segments_project.servers import {server}\n"
+        f"with {server}() as server:\n"
+        "    print(server.process.pid, flush=True)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # PostgreSQL may run as another user
+        with another_process(script, folder) as (process, [pid]):
+            child = psutil.Process(int(pid))
+            process.kill()
+            process.wait()
+
+            child.wait(timeout=20)
+
+
+def test_postgresql_starts_in_a_folder_of_its_own() -> None:
+    with servers.postgres_server(options={"work_mem": "7MB"}) as server:
+        with psycopg.connect(server.url) as client:
+            assert client.execute("SHOW work_mem").fetchone() == ("7MB",)
+            assert client.execute("SHOW fsync").fetchone() == ("off",)
+            assert client.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+            [data] = client.execute("SHOW data_directory").fetchone() or ()
+        assert Path(data).exists()
+
+    assert server.process.poll() == 0
+    assert not Path(data).parent.exists()
+
+
+def test_redis_starts_empty_and_stops(tmp_path: Path) -> None:
+    with servers.redis_server(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        assert client.dbsize() == 0
+
+    assert server.process.poll() == 0
+
+
+def test_a_server_that_cannot_start_says_why() -> None:
+    with (
+        pytest.raises(servers.ServerError, match="no_such_setting"),
+        servers.postgres_server(options={"no_such_setting": "1"}),
+    ):
+        pass
+
+
+def test_a_port_taken_meanwhile_is_given_up_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = servers.free_port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = iter([taken.getsockname()[1]])
+        monkeypatch.setattr(servers, "free_port", lambda: next(ports, None) or free())
+
+        with servers.redis_server() as server, redis.Redis.from_url(server.url) as client:
+            assert client.ping()
+
+
+def test_without_redis_we_are_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+    with pytest.raises(servers.ServerError, match="install redis-server"), servers.redis_server():
+        pass
+
+
+# -- Tasks and processes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_real_worker_does_a_task(celery_worker: str) -> None:
+    app.send_task("celery.accumulate", [1, 2])
+
+    eventually(lambda: tasks_done(celery_worker) == {"celery.accumulate": 1})
+
+
+def tasks_done(worker: str) -> dict[str, int]:
+    """How often the worker did which task, by its own account."""
+    answer: dict[str, Any] = app.control.inspect([worker], timeout=2).stats() or {}
+    return answer[worker]["total"] if worker in answer else {}
+
+
+@contextmanager
+def serving(
+    environment: dict[str, str], log: Path
+) -> Iterator[tuple[subprocess.Popen[str], str, list[psutil.Process]]]:
+    """`manage.py serve` when it has said that it is ready; its address and all processes below it."""
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--port", "0"],
+            cwd=settings.BASE_DIR,
+            env={**environment, "TMPDIR": str(log.parent)},  # for what a killed one leaves behind
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            said = process.stdout.readline()
+            address = re.search(r"http://\S+/", said)
+            assert address, said + log.read_text()
+            yield process, address[0], psutil.Process(process.pid).children(recursive=True)
+        finally:
+            process.kill()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_serve_does_tasks_until_stopped_and_leaves_nobody_behind(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serving(environment, tmp_path / "log") as (process, address, children):
+        with urlopen(f"{address}healthz") as response:
+            assert json.load(response) == {"database": "ok", "redis": "ok"}
+        [[worker]] = app.control.ping(timeout=2) or [{}]
+        app.send_task("celery.accumulate", [1, 2])
+        eventually(lambda: tasks_done(worker) == {"celery.accumulate": 1})
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=40) == 0
+        assert psutil.wait_procs(children, timeout=1)[1] == []
+        assert process.stdout is not None
+        assert process.stdout.read() == ""  # standard output holds results only
+        assert "worker | " in (tmp_path / "log").read_text()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_serve_stops_when_one_of_its_processes_ends(environment: dict[str, str], tmp_path: Path) -> None:
+    del environment["REDIS_URL"]  # so that it starts one of its own
+    with serving(environment, tmp_path / "log") as (process, _, children):
+        assert any("redis-server" in child.name() for child in children)
+        [beat] = [child for child in children if "beat" in child.cmdline()]
+
+        beat.kill()
+
+        assert process.wait(timeout=40) == 1
+        assert psutil.wait_procs(children, timeout=1)[1] == []
+        assert "beat ended with status -9" in (tmp_path / "log").read_text()
+
+
+@linux_only
+@pytest.mark.django_db(transaction=True)
+def test_nobody_survives_a_killed_serve(environment: dict[str, str], tmp_path: Path) -> None:
+    with serving(environment, tmp_path / "log") as (process, _, children):
+        process.kill()
+
+        assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+@pytest.mark.django_db
+def test_serve_refuses_a_port_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        with pytest.raises(CommandError, match=f"port {port} is in use: choose another one with --port"):
+            call_command("serve", port=port)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_serve_refuses_what_is_no_port(port: int) -> None:
+    with pytest.raises(CommandError, match="must be between 0 and 65535"):
+        call_command("serve", port=port)
+
+
+def test_serve_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "serve"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/empty.sqlite3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "run `python manage.py migrate` first" in done.stderr
