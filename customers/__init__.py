@@ -1,0 +1,1 @@
+"""Customers: what the shop told us, and what follows from it."""

@@ -1,0 +1,154 @@
+"""Where SQLite and PostgreSQL have different words or a faster way: one function here, one result."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+Row = tuple[Any, ...]
+
+
+def is_postgresql() -> bool:
+    """Tell which engine is behind the connection."""
+    return connection.vendor == "postgresql"
+
+
+def execute(sql: str, params: Sequence[Any] | None = None) -> int:
+    """Run one statement; give how many rows it touched."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def rows(sql: str, params: Sequence[Any] | None = None) -> list[Row]:
+    """Run one query and fetch all of its rows, so that the next statement finds a free connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def temporary_table(name: str, columns: str) -> None:
+    """Make an empty temporary table of this connection."""
+    execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
+    empty(name)
+
+
+def empty(name: str) -> None:
+    """Empty a temporary table."""
+    execute(f"DELETE FROM {name}")
+
+
+def load(table: str, columns: Sequence[str], records: Iterable[Row]) -> None:
+    """Fill a temporary table: COPY on PostgreSQL, one prepared INSERT on SQLite."""
+    names = ", ".join(columns)
+    with connection.cursor() as cursor:
+        if is_postgresql():
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for record in records:
+                    copy.write_row(record)
+        else:
+            # The driver's own cursor: Django's would rewrite the placeholders of each row anew.
+            marks = ", ".join("?" * len(columns))
+            cursor.connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", records)
+    analyze(table)
+
+
+def analyze(table: str) -> None:
+    """Let the planner know a temporary table, which no autovacuum visits."""
+    if is_postgresql():
+        execute(f"ANALYZE {table}")
+
+
+def least(first: str, second: str, third: str) -> str:
+    """Give the least of three values, of which some may be NULL."""
+    function = "LEAST" if is_postgresql() else "min"
+    return (
+        f"{function}(COALESCE({first}, {second}, {third}), COALESCE({second}, {third}, {first}), "
+        f"COALESCE({third}, {first}, {second}))"
+    )
+
+
+def greatest(first: str, second: str) -> str:
+    """Give the greater of two values, of which one may be NULL."""
+    function = "GREATEST" if is_postgresql() else "max"
+    return f"{function}(COALESCE({first}, {second}), COALESCE({second}, {first}))"
+
+
+def microseconds(later: str, earlier: str) -> str:
+    """Give the exact time between two instants in microseconds."""
+    if is_postgresql():
+        return f"CAST(EXTRACT(EPOCH FROM {later} - {earlier}) * 1000000 AS bigint)"
+    return f"({_epoch_microseconds(later)} - {_epoch_microseconds(earlier)})"
+
+
+def further_apart(later: str, earlier: str, minutes: int) -> str:
+    """Ask whether two instants lie more than some minutes apart."""
+    if is_postgresql():
+        return f"{later} - {earlier} > interval '{minutes} minutes'"
+    return f"{microseconds(later, earlier)} > {minutes * 60_000_000}"
+
+
+def merged_json(old: str, new: str) -> str:
+    """Lay one JSON object over another."""
+    return f"({old} || {new})" if is_postgresql() else f"json_patch({old}, {new})"
+
+
+def json_from(text: str) -> str:
+    """Read a staged text as the JSON of a column."""
+    return f"CAST({text} AS jsonb)" if is_postgresql() else text
+
+
+def json_array_items(text: str) -> str:
+    """Join the items of a staged JSON array, as ``item``."""
+    if is_postgresql():
+        return f"jsonb_array_elements(CAST({text} AS jsonb)) AS item"
+    return f"json_each({text}) AS item"
+
+
+def json_array_item(item: str, place: int) -> str:
+    """Give the text at a place of an item that is an array itself."""
+    return f"{item}->>{place}" if is_postgresql() else f"json_extract({item}.value, '$[{place}]')"
+
+
+def date_from(text: str) -> str:
+    """Read a staged text as a date."""
+    return f"CAST({text} AS date)" if is_postgresql() else text
+
+
+def moment(instant: datetime) -> str:
+    """Write an instant as both databases read and keep it: in UTC."""
+    return str(connection.ops.adapt_datetimefield_value(instant))
+
+
+def moment_type() -> str:
+    """Name the column type of an instant."""
+    return "timestamp with time zone" if is_postgresql() else "text"
+
+
+def _epoch_microseconds(moment: str) -> str:
+    # SQLite keeps 'YYYY-MM-DD HH:MM:SS' and, unless it is zero, '.ffffff'; strftime() would round that to
+    # milliseconds, and carry. '%%' since these words pass through a statement with parameters.
+    return (
+        f"(CAST(strftime('%%s', substr({moment}, 1, 19)) AS integer) * 1000000"
+        f" + CAST(substr({moment} || '000000', 21, 6) AS integer))"
+    )
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """Read everything as it was at one moment, without holding up writers; nothing but temporary tables is written."""
+    if is_postgresql():
+        with transaction.atomic():
+            if not connection.in_atomic_block or not connection.savepoint_ids:
+                execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield
+        return
+    mode = connection.transaction_mode  # type: ignore[attr-defined]
+    connection.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        connection.transaction_mode = mode  # type: ignore[attr-defined]

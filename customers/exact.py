@@ -1,0 +1,81 @@
+"""Exact numbers: decimals of up to four places, kept as whole ten-thousandths.
+
+SQLite's decimals are binary floats; integers add and compare exactly on every database.
+"""
+
+import re
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from typing import Any
+
+from django import forms
+from django.core import exceptions
+from django.db import models
+
+PLACES = 4
+SCALE = 10**PLACES
+LARGEST = 10**11  # so that the sum over 9,000 of the largest orders still fits a 64-bit integer
+
+_NUMBER = re.compile(r"([+-]?)(\d{1,11})(?:\.(\d{1,4})0*)?", re.ASCII)
+
+
+def parse_units(text: str) -> int:
+    """Read an amount such as ``-12.5`` into ten-thousandths; raise ValueError with what to change."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"{text!r} is no amount: write digits with a point and up to four decimals, such as 1234.50"
+        )
+    sign, whole, fraction = match.groups()
+    units = int(whole + (fraction or "").ljust(PLACES, "0"))
+    return -units if sign == "-" else units
+
+
+def to_units(value: Decimal | int) -> int:
+    """Turn a decimal into whole ten-thousandths, rounded half away from zero."""
+    scaled = Decimal(value).scaleb(PLACES)
+    return int(scaled.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def from_units(units: int) -> Decimal:
+    """Turn ten-thousandths into a decimal with four places."""
+    return Decimal(units).scaleb(-PLACES)
+
+
+def round_half_away(value: Fraction) -> int:
+    """Round to the nearest integer, halves away from zero."""
+    magnitude = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
+    return magnitude if value >= 0 else -magnitude
+
+
+class ExactDecimalField(models.BigIntegerField):  # type: ignore[type-arg]
+    """A decimal of up to four places in Python, whole ten-thousandths in the database."""
+
+    def from_db_value(self, value: int | None, expression: Any, connection: Any) -> Decimal | None:
+        """Give the decimal."""
+        return None if value is None else from_units(value)
+
+    def to_python(self, value: Any) -> Decimal | None:
+        """Read a decimal from what a form or a fixture holds."""
+        if value is None or isinstance(value, Decimal):
+            return value
+        try:
+            return from_units(parse_units(str(value)))
+        except ValueError as error:
+            raise exceptions.ValidationError(str(error)) from error
+
+    def get_prep_value(self, value: Any) -> int | None:
+        """Give the ten-thousandths."""
+        value = self.to_python(value)
+        return None if value is None else to_units(value)
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Write the decimal, so that fixtures read as people write."""
+        value = self.value_from_object(obj)
+        return "" if value is None else str(value)
+
+    def formfield(self, **kwargs: Any) -> forms.Field | None:
+        """Offer a decimal input."""
+        return models.Field.formfield(
+            self, form_class=forms.DecimalField, max_digits=15, decimal_places=PLACES, **kwargs
+        )

@@ -1,0 +1,168 @@
+"""Whose record is it: from the ids of arriving records to customers, and the joining of two histories.
+
+The only writer of ``Identity``, and of customers that nobody has described yet.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import connection
+
+from . import engine
+from .models.customer import ANONYMOUS_PREFIX, Customer, Identity
+
+CUSTOMER_ID, ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
+_IDENTITY = Identity._meta.db_table
+
+
+def find(printed: str) -> Customer | None:
+    """Find a customer by an id, printed or of any kind; the ids of a joined visitor lead to the customer."""
+    for kind, value in (
+        (CUSTOMER_ID, printed),
+        (ANONYMOUS_ID, printed.removeprefix(ANONYMOUS_PREFIX)),
+    ):
+        found = Identity.objects.filter(kind=kind, value=value).select_related("customer").first()
+        if found:
+            return found.customer
+    return None
+
+
+def resolve(staged: str, now: datetime) -> None:
+    """Fill ``customer`` of a staging table from its ``customer_id``, creating customers not met before."""
+    _meet(staged, now, CUSTOMER_ID, "customer_id", printed="customer_id", among="customer_id IS NOT NULL")
+    _point(staged, CUSTOMER_ID, "customer_id", among="customer_id IS NOT NULL")
+
+
+def resolve_visitors(staged: str, now: datetime) -> None:
+    """Fill ``customer`` from ``anonymous_id`` in rows without a ``customer_id``, creating visitors."""
+    among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
+    _meet(
+        staged,
+        now,
+        ANONYMOUS_ID,
+        "anonymous_id",
+        printed=f"'{ANONYMOUS_PREFIX}' || anonymous_id",
+        among=among,
+    )
+    _point(staged, ANONYMOUS_ID, "anonymous_id", among=among)
+
+
+def _meet(staged: str, now: datetime, kind: str, column: str, *, printed: str, among: str) -> None:
+    moment = engine.moment(now)
+    unknown = (
+        f"SELECT DISTINCT s.{column} FROM {staged} s WHERE {among}"
+        f" AND NOT EXISTS (SELECT 1 FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = s.{column})"
+    )
+    created = engine.execute(
+        f"""INSERT INTO customers_customer (customer_id, email, phone, first_name, last_name, country, city,
+                language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
+                attributes, attributes_comparable, recorded_at)
+            SELECT {printed}, '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{{}}', '{{}}', %s
+            FROM ({unknown}) AS met WHERE true ON CONFLICT (customer_id) DO NOTHING""",
+        [moment],
+    )
+    if created:
+        # By the printed id, so that of two who meet the same visitor at once both find the one row.
+        engine.execute(
+            f"""INSERT INTO {_IDENTITY} (kind, value, customer_id)
+                SELECT '{kind}', met.{column}, c.id FROM ({unknown}) AS met
+                JOIN customers_customer c ON c.customer_id = {printed.replace(column, f"met.{column}")}
+                WHERE true ON CONFLICT (kind, value) DO NOTHING"""
+        )
+
+
+def _point(staged: str, kind: str, column: str, *, among: str) -> None:
+    engine.execute(
+        f"""UPDATE {staged} SET customer =
+                (SELECT i.customer_id FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
+            WHERE {among}"""
+    )
+
+
+def join_visitors(staged: str) -> None:
+    """Let visitors become the customers whom staged rows with both ids say they are.
+
+    A visitor not met before gets the customer's identity. One met before, without a customer id of its own,
+    is joined: records and identities move, and the visitor's row stays behind, pointing at the customer. A
+    visitor who already belongs to another customer id is left there; of several that claim one, the first
+    row counts.
+    """
+    engine.execute(
+        f"""INSERT INTO {_IDENTITY} (kind, value, customer_id)
+            SELECT '{ANONYMOUS_ID}', anonymous_id, customer FROM (
+                SELECT anonymous_id, customer, row_number() OVER (PARTITION BY anonymous_id ORDER BY line) AS nth
+                FROM {staged} WHERE anonymous_id IS NOT NULL AND customer_id IS NOT NULL) AS claims
+            WHERE nth = 1 ON CONFLICT (kind, value) DO NOTHING"""
+    )
+    engine.temporary_table("visitors_joined", "visitor bigint PRIMARY KEY, customer bigint")
+    joined = engine.execute(
+        f"""INSERT INTO visitors_joined
+            SELECT visitor, customer FROM (
+                SELECT i.customer_id AS visitor, s.customer,
+                    row_number() OVER (PARTITION BY i.customer_id ORDER BY s.line) AS nth
+                FROM {staged} s JOIN {_IDENTITY} i ON i.kind = '{ANONYMOUS_ID}' AND i.value = s.anonymous_id
+                WHERE s.customer_id IS NOT NULL AND s.customer <> i.customer_id AND NOT EXISTS (
+                    SELECT 1 FROM {_IDENTITY} own
+                    WHERE own.customer_id = i.customer_id AND own.kind = '{CUSTOMER_ID}')) AS claims
+            WHERE nth = 1"""
+    )
+    if joined:
+        engine.analyze("visitors_joined")
+        _join()
+
+
+def _join() -> None:
+    """Join each visitor of ``visitors_joined`` into its customer."""
+    for table in ("customers_order", "customers_orderline", "customers_event", "customers_eventproduct"):
+        rehome(
+            table,
+            f"SELECT r.id, j.customer FROM {table} r JOIN visitors_joined j ON j.visitor = r.customer_id",
+        )
+    engine.execute(
+        f"""UPDATE {_IDENTITY} SET customer_id =
+                (SELECT j.customer FROM visitors_joined j WHERE j.visitor = {_IDENTITY}.customer_id)
+            WHERE customer_id IN (SELECT visitor FROM visitors_joined)"""
+    )
+    # A visitor has no contact data before the tracking endpoints exist; what it is told it keeps for reading.
+    engine.execute(
+        """UPDATE customers_customer SET joined_into_id =
+               (SELECT j.customer FROM visitors_joined j WHERE j.visitor = customers_customer.id)
+           WHERE id IN (SELECT visitor FROM visitors_joined)"""
+    )
+    queue_stale("SELECT visitor FROM visitors_joined UNION SELECT customer FROM visitors_joined")
+
+
+def rehome(table: str, moves: str) -> None:
+    """Give records to other customers; ``moves`` is a query of record id and new customer.
+
+    Deleted and inserted again under the same id: a row never changes its customer in place, so that the
+    tables can be distributed by customer.
+    """
+    engine.execute("DROP TABLE IF EXISTS moved_records")
+    engine.execute("CREATE TEMPORARY TABLE moves (id bigint PRIMARY KEY, customer bigint)")
+    moved = engine.execute(f"INSERT INTO moves {moves}")
+    if moved:
+        engine.analyze("moves")
+        columns = _columns(table)
+        names = ", ".join(columns)
+        engine.execute(
+            f"CREATE TEMPORARY TABLE moved_records AS SELECT * FROM {table} WHERE id IN (SELECT id FROM moves)"
+        )
+        engine.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM moves)")
+        values = ", ".join("m.customer" if column == "customer_id" else f"r.{column}" for column in columns)
+        engine.execute(
+            f"INSERT INTO {table} ({names}) SELECT {values} FROM moved_records r JOIN moves m ON m.id = r.id"
+        )
+    engine.execute("DROP TABLE moves")
+
+
+def _columns(table: str) -> Iterable[str]:
+    with connection.cursor() as cursor:
+        return [column.name for column in connection.introspection.get_table_description(cursor, table)]
+
+
+def queue_stale(customers: str) -> None:
+    """Queue the customers that a query names, for their facts to be settled."""
+    engine.execute(
+        f"INSERT INTO customers_stalefacts (customer_id) SELECT DISTINCT * FROM ({customers}) AS touched"
+    )

@@ -1,0 +1,380 @@
+"""The only writer of customers, orders, lines and events: set-based, idempotent, all or nothing a call.
+
+One call takes one record or ten thousand. Records (see ``customers.records``) are staged in a temporary table,
+their ids resolved to customers, and merged into the tables by one statement; a value that is None leaves what
+is there. Customers touched are queued in the same transaction, for ``customers.facts`` to settle.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from . import comparable, engine, identity
+from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
+
+NUMBERS = frozenset(
+    {"birthday", "total", "discount_total", "refunded_total", "quantity", "unit_price", "product_value"}
+)
+MOMENTS = frozenset({"placed_at", "occurred_at", "subscribed_at", "first_seen"})
+
+# What a new record of a kind must give, by the name of its column in CSV; and the ids that say whose it is.
+_NEEDED: Mapping[str, Mapping[str, str]] = {
+    CUSTOMERS.name: {},
+    ORDERS.name: {"customer_id": "customer_id", "placed_at": "placed_at"},
+    ORDER_LINES.name: {},
+    EVENTS.name: {"name": "event", "occurred_at": "occurred_at"},
+}
+_IDS: Mapping[str, tuple[str, ...]] = {
+    CUSTOMERS.name: (),
+    ORDERS.name: ("customer_id",),
+    ORDER_LINES.name: (),
+    EVENTS.name: ("customer_id", "anonymous_id"),
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that was not taken: its line number and the reason."""
+
+    line: int
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What became of the rows of a call."""
+
+    created: int = 0
+    updated: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], now: datetime | None = None) -> Outcome:
+    """Take records of one kind, each with the line or index to name it by, in one transaction.
+
+    Records of the same key are taken one after the other, the later one winning where it gives a value.
+    """
+    now = now or datetime.now(UTC)
+    outcome = Outcome()
+    with transaction.atomic():
+        for rows, repeated in _without_repeats(kind, numbered):
+            _stage(kind, rows)
+            part = _WRITERS[kind.name](now)
+            refused = [*part.refused, *_refused_alike(part.refused, repeated)]
+            outcome.created += part.created
+            outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
+            outcome.refused += refused
+    return outcome
+
+
+def start_file() -> None:
+    """Forget which order lines were numbered: the next lines belong to another file."""
+    engine.temporary_table(
+        "lines_numbered", "order_id text, sku text, lines bigint, PRIMARY KEY (order_id, sku)"
+    )
+
+
+def _without_repeats(
+    kind: Kind, numbered: Iterable[tuple[int, Record]]
+) -> Iterator[tuple[list[Record], dict[int, int]]]:
+    """Cut records, in their order, into parts that name no key twice; with each later line the one it went into."""
+    key_of = itemgetter(*map(kind.columns.index, kind.key))
+    latest: dict[Any, Record] = {}
+    repeated: dict[int, int] = {}
+    for line, record in numbered:
+        key = key_of(record)
+        if kind is ORDER_LINES and None in key:
+            key = line  # lines without an id are told apart by number
+        earlier = latest.get(key)
+        if earlier is None:
+            latest[key] = (line, *record)
+        elif _continues(kind, earlier[1:], record):
+            latest[key] = (earlier[0], *_laid_over(kind, earlier[1:], record))
+            repeated[line] = earlier[0]
+        else:
+            yield list(latest.values()), repeated
+            latest, repeated = {key: (line, *record)}, {}
+    if latest:
+        yield list(latest.values()), repeated
+
+
+def _continues(kind: Kind, earlier: Record, later: Record) -> bool:
+    """Tell whether taking a record laid over an earlier one is the same as taking one after the other."""
+    needed, ids = _NEEDED[kind.name], _IDS[kind.name]
+    complete = all(earlier[kind.columns.index(column)] is not None for column in needed)
+    whose = [(earlier[place], later[place]) for place in map(kind.columns.index, ids)]
+    return complete and (all(old == new for old, new in whose) or all(new is None for _, new in whose))
+
+
+def _refused_alike(refused: Iterable[Refusal], repeated: Mapping[int, int]) -> list[Refusal]:
+    reasons = {refusal.line: refusal.reason for refusal in refused}
+    return [Refusal(line, reasons[first]) for line, first in repeated.items() if first in reasons]
+
+
+def _laid_over(kind: Kind, earlier: Record, later: Record) -> Record:
+    if kind is CUSTOMERS:  # attributes add up
+        at = kind.columns.index("attributes")
+        both = tuple(
+            comparable.dump(json.loads(old) | json.loads(new))
+            for old, new in zip(earlier[at:], later[at:], strict=True)
+        )
+        later = later[:at] + both
+    return tuple(old if new is None else new for old, new in zip(earlier, later, strict=True))
+
+
+def _stage(kind: Kind, rows: Iterable[Record]) -> None:
+    types = dict.fromkeys(NUMBERS, "bigint") | dict.fromkeys(MOMENTS, engine.moment_type())
+    columns = ", ".join(f"{column} {types.get(column, 'text')}" for column in kind.columns)
+    table = f"staged_{kind.name}"
+    engine.temporary_table(table, f"line bigint, {columns}, customer bigint, record bigint")
+    engine.load(table, ("line", *kind.columns), rows)
+
+
+def _upsert(
+    table: str, staged: str, on: str, columns: Mapping[str, str], key: str, *, updated: Iterable[str]
+) -> None:
+    names = ", ".join(columns)
+    values = ", ".join(columns.values())
+    sets = ", ".join(f"{name} = excluded.{name}" for name in updated)
+    engine.execute(
+        f"INSERT INTO {table} ({names}) SELECT {values} FROM {staged} s LEFT JOIN {table} r ON {on}"
+        f" WHERE true ON CONFLICT ({key}) DO UPDATE SET {sets}"
+    )
+
+
+def _refuse_incomplete(kind: Kind) -> list[Refusal]:
+    """Refuse staged rows that are new and lack what a new one must have."""
+    staged, needed = f"staged_{kind.name}", _NEEDED[kind.name]
+    missing = " OR ".join(f"{column} IS NULL" for column in needed)
+    refused = []
+    for row in engine.rows(
+        f"SELECT line, {', '.join(needed)} FROM {staged} WHERE record IS NULL AND ({missing})"
+    ):
+        lacking = [label for label, value in zip(needed.values(), row[1:], strict=True) if value is None]
+        refused.append(
+            Refusal(row[0], f"{lacking[0]}: missing, and there is no such record yet to keep it from")
+        )
+    if refused:
+        engine.execute(f"DELETE FROM {staged} WHERE record IS NULL AND ({missing})")
+    return refused
+
+
+def _find_records(staged: str, table: str, column: str) -> None:
+    engine.execute(
+        f"UPDATE {staged} SET record = (SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column})"
+    )
+
+
+def _count(staged: str) -> Outcome:
+    [(created, updated)] = engine.rows(
+        f"SELECT count(*) FILTER (WHERE record IS NULL), count(*) FILTER (WHERE record IS NOT NULL) FROM {staged}"
+    )
+    return Outcome(created, updated)
+
+
+def _kept(*columns: str, **defaults: str) -> dict[str, str]:
+    """Give each column what is staged, else what is there, else its default."""
+    empty_text = "''"
+    return {
+        column: f"COALESCE(s.{column}, r.{column}, {defaults.get(column, empty_text)})" for column in columns
+    }
+
+
+def _write_customers(now: datetime) -> Outcome:
+    staged = "staged_customers"
+    engine.execute(
+        f"UPDATE {staged} SET record = (SELECT i.customer_id FROM customers_identity i"
+        f" WHERE i.kind = '{identity.CUSTOMER_ID}' AND i.value = {staged}.customer_id)"
+    )
+    outcome = _count(staged)
+    identity.resolve(staged, now)
+    texts = _kept(*CUSTOMERS.columns[1:13])
+    given = {
+        "birth_date": f"COALESCE({engine.date_from('s.birth_date')}, r.birth_date)",
+        **{
+            name: f"COALESCE(s.{name}, r.{name})"
+            for name in ("birthday", "newsletter", "subscribed_at", "first_seen")
+        },
+        **{
+            name: engine.merged_json(f"r.{name}", engine.json_from(f"s.{name}"))
+            for name in ("attributes", "attributes_comparable")
+        },
+    }
+    kept = {"customer_id": "r.customer_id", "recorded_at": "r.recorded_at"}
+    _upsert(
+        "customers_customer",
+        staged,
+        "r.id = s.customer",
+        kept | texts | given,
+        "customer_id",
+        updated=[*texts, *given],
+    )
+    identity.queue_stale(f"SELECT customer FROM {staged}")
+    return outcome
+
+
+def _write_orders(now: datetime) -> Outcome:
+    staged = "staged_orders"
+    _find_records(staged, "customers_order", "order_id")
+    refused = _refuse_incomplete(ORDERS)
+    outcome = _count(staged)
+    outcome.refused = refused
+    identity.resolve(staged, now)
+    if outcome.updated:
+        _move_to_new_customers(staged, "customers_order", {"customers_orderline": "order_id"})
+    columns = {
+        "order_id": "s.order_id",
+        "customer_id": "COALESCE(s.customer, r.customer_id)",
+        **_kept("placed_at", "status", "total", "discount_total", "refunded_total", "currency",
+                "coupon_code", "coupon_code_folded",
+                placed_at="NULL", status="'paid'", total="0", discount_total="0", refunded_total="0",
+                currency=f"'{settings.SHOP_CURRENCY}'"),
+    }  # fmt: skip
+    _upsert("customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:])
+    identity.queue_stale(
+        f"SELECT o.customer_id FROM customers_order o JOIN {staged} s ON s.order_id = o.order_id"
+    )
+    return outcome
+
+
+def _write_lines(now: datetime) -> Outcome:
+    staged = "staged_order_lines"
+    engine.execute(
+        f"UPDATE {staged} SET record = (SELECT o.id FROM customers_order o WHERE o.order_id = {staged}.order_id)"
+    )
+    refused = [
+        Refusal(line, f"order_id: there is no order {order_id!r}; import the orders first")
+        for line, order_id in engine.rows(
+            f"SELECT line, order_id FROM {staged} WHERE record IS NULL ORDER BY line"
+        )
+    ]
+    engine.execute(f"DELETE FROM {staged} WHERE record IS NULL")
+    _number_lines(staged)
+    engine.temporary_table("staged_lines_of_orders", "line bigint, order_id bigint, key text, record bigint")
+    engine.execute(
+        f"""INSERT INTO staged_lines_of_orders SELECT s.line, s.record, s.key, l.id FROM {staged} s
+            LEFT JOIN customers_orderline l ON l.order_id = s.record AND l.key = s.key"""
+    )
+    outcome = _count("staged_lines_of_orders")
+    outcome.refused = refused
+    columns = {
+        "order_id": "s.record",
+        "customer_id": "(SELECT o.customer_id FROM customers_order o WHERE o.id = s.record)",
+        "key": "s.key",
+        **_kept(*ORDER_LINES.columns[2:], quantity="10000", unit_price="0"),
+    }
+    _upsert(
+        "customers_orderline",
+        staged,
+        "r.order_id = s.record AND r.key = s.key",
+        columns,
+        "order_id, key",
+        updated=[*columns][3:],
+    )
+    # No fact is made of lines, but rules ask about them: whose lines changed is touched.
+    identity.queue_stale(f"SELECT o.customer_id FROM customers_order o JOIN {staged} s ON s.record = o.id")
+    return outcome
+
+
+def _number_lines(staged: str) -> None:
+    """Give lines without an id their key: the how-manieth such line of the file it is, and the sku."""
+    engine.temporary_table("line_keys", "line bigint PRIMARY KEY, key text")
+    engine.execute(
+        f"""INSERT INTO line_keys
+            SELECT n.line, '#' || (COALESCE(d.lines, 0) + row_number() OVER (
+                PARTITION BY n.order_id, n.sku ORDER BY n.line)) || '#' || COALESCE(n.sku, '')
+            FROM {staged} n LEFT JOIN lines_numbered d ON d.order_id = n.order_id AND d.sku = COALESCE(n.sku, '')
+            WHERE n.key IS NULL"""
+    )
+    engine.execute(
+        f"""INSERT INTO lines_numbered (order_id, sku, lines)
+            SELECT s.order_id, COALESCE(s.sku, ''), count(*) FROM {staged} s JOIN line_keys k ON k.line = s.line
+            GROUP BY s.order_id, COALESCE(s.sku, '')
+            ON CONFLICT (order_id, sku) DO UPDATE SET lines = lines_numbered.lines + excluded.lines"""
+    )
+    engine.execute(
+        f"UPDATE {staged} SET key = (SELECT k.key FROM line_keys k WHERE k.line = {staged}.line) WHERE key IS NULL"
+    )
+
+
+def _write_events(now: datetime) -> Outcome:
+    staged = "staged_events"
+    _find_records(staged, "customers_event", "message_id")
+    refused = _refuse_incomplete(EVENTS)
+    nobodys = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
+    refused += [
+        Refusal(line, "customer_id: missing, and so is anonymous_id; one of them says whose event it is")
+        for (line,) in engine.rows(f"SELECT line FROM {staged} WHERE {nobodys}")
+    ]
+    engine.execute(f"DELETE FROM {staged} WHERE {nobodys}")
+    outcome = _count(staged)
+    outcome.refused = refused
+    identity.resolve(staged, now)
+    identity.join_visitors(staged)
+    identity.resolve_visitors(staged, now)
+    if outcome.updated:
+        _move_to_new_customers(staged, "customers_event", {"customers_eventproduct": "event_id"})
+    columns = {
+        "message_id": "s.message_id",
+        "customer_id": "COALESCE(s.customer, r.customer_id)",
+        **_kept("name", "occurred_at", "sku_folded", "name_folded", "category_folded", "brand_folded",
+                "product_value", occurred_at="NULL", product_value="NULL"),
+        **{
+            name: f"COALESCE({engine.json_from(f's.{name}')}, r.{name}, {engine.json_from(empty_object)})"
+            for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
+        },
+    }  # fmt: skip
+    _upsert("customers_event", staged, "r.id = s.record", columns, "message_id", updated=[*columns][2:])
+    _replace_products(staged)
+    identity.queue_stale(
+        f"SELECT e.customer_id FROM customers_event e JOIN {staged} s ON s.message_id = e.message_id"
+    )
+    return outcome
+
+
+def _replace_products(staged: str) -> None:
+    engine.execute(
+        f"""DELETE FROM customers_eventproduct WHERE event_id IN
+                (SELECT record FROM {staged} WHERE record IS NOT NULL AND properties IS NOT NULL)"""
+    )
+    item = engine.json_array_items("s.products")
+    fields = ", ".join(engine.json_array_item("item", place) for place in range(4))
+    engine.execute(
+        f"""INSERT INTO customers_eventproduct
+                (event_id, customer_id, sku_folded, name_folded, category_folded, brand_folded)
+            SELECT e.id, e.customer_id, {fields}
+            FROM {staged} s JOIN customers_event e ON e.message_id = s.message_id, {item}
+            WHERE s.products IS NOT NULL"""
+    )
+
+
+def _move_to_new_customers(staged: str, table: str, children: Mapping[str, str]) -> None:
+    """Move records that were sent again under another customer, and their children."""
+    engine.temporary_table("moved_parents", "id bigint PRIMARY KEY, customer bigint")
+    moved = engine.execute(
+        f"""INSERT INTO moved_parents SELECT r.id, s.customer FROM {staged} s
+            JOIN {table} r ON r.id = s.record WHERE s.customer IS NOT NULL AND s.customer <> r.customer_id"""
+    )
+    if not moved:
+        return
+    identity.queue_stale(f"SELECT r.customer_id FROM {table} r JOIN moved_parents p ON p.id = r.id")
+    for child, parent in children.items():
+        identity.rehome(
+            child, f"SELECT c.id, p.customer FROM {child} c JOIN moved_parents p ON p.id = c.{parent}"
+        )
+    identity.rehome(table, "SELECT id, customer FROM moved_parents")
+
+
+_WRITERS: Mapping[str, Callable[[datetime], Outcome]] = {
+    CUSTOMERS.name: _write_customers,
+    ORDERS.name: _write_orders,
+    ORDER_LINES.name: _write_lines,
+    EVENTS.name: _write_events,
+}
+assert _WRITERS.keys() == KINDS.keys()

@@ -1,0 +1,66 @@
+"""Import customers, orders, order lines or events from a CSV file."""
+
+import csv
+import sys
+from argparse import ArgumentParser
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from customers import csv_files
+from customers.ingestion import Refusal
+from customers.records import KINDS, the_shop
+
+
+class Command(BaseCommand):
+    """Import a CSV file; the good rows are kept, the bad ones named."""
+
+    help = "Import a CSV file of customers, orders, order lines or events; idempotent by id."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the kind, the file, and where to write the refused rows."""
+        parser.add_argument("kind", choices=KINDS)
+        parser.add_argument("file", type=Path)
+        parser.add_argument(
+            "--errors", type=Path, metavar="FILE", help="write the refused rows there, as CSV"
+        )
+
+    def handle(self, *, kind: str, file: Path, errors: Path | None, **options: Any) -> None:
+        """Import, print what became of the rows; exit status 1 if any was refused."""
+        with ExitStack() as stack:
+            try:
+                stream = stack.enter_context(file.open("rb"))
+                sheet = (
+                    csv.writer(stack.enter_context(errors.open("w", newline="", encoding="utf-8")))
+                    if errors
+                    else None
+                )
+            except OSError as error:
+                raise CommandError(f"{error.filename}: {error.strerror}") from error
+            if sheet:
+                sheet.writerow(["line", "reason"])
+
+            def refuse(refusal: Refusal) -> None:
+                self.stdout.write(f"line {refusal.line}: {refusal.reason}")
+                if sheet:
+                    sheet.writerow([refusal.line, refusal.reason])
+
+            try:
+                report = csv_files.import_file(
+                    KINDS[kind], stream, the_shop(), refuse=refuse, progress=self._show
+                )
+            except csv_files.BadFile as error:
+                raise CommandError(f"{file}: {error}") from error
+        for warning in report.warnings:
+            self.stderr.write(f"warning: {warning}")
+        self.stdout.write(
+            f"rows read {report.read}, created {report.created}, updated {report.updated}, refused {report.refused}"
+        )
+        if report.refused:
+            sys.exit(1)
+
+    def _show(self, read: int) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\r{read:,} rows", ending="")

@@ -1,0 +1,121 @@
+"""Customers, and the ids under which they are met. Written by ``customers.ingestion`` alone."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+
+ANONYMOUS_PREFIX = "anonymous:"
+
+
+class CustomerQuerySet(models.QuerySet["Customer"]):
+    """Customers, by what is known of them."""
+
+    def existing(self) -> Self:
+        """Leave out customers whose history was joined into another's."""
+        return self.filter(joined_into=None)
+
+    @staticmethod
+    def known_q() -> Q:
+        """Ask for an e-mail address or a phone number."""
+        return ~Q(email="") | ~Q(phone="")
+
+    def known(self) -> Self:
+        """Keep whom the shop can reach."""
+        return self.filter(self.known_q())
+
+
+class Customer(models.Model):
+    """One person or anonymous visitor of the shop.
+
+    A text that is empty is a missing value. Columns named ``*_folded`` hold the same text with its case
+    folded in any script, for rules to compare; ``attributes_comparable`` does so for attributes.
+    """
+
+    class Newsletter(models.TextChoices):
+        """The state of the newsletter consent."""
+
+        SUBSCRIBED = "subscribed"
+        UNSUBSCRIBED = "unsubscribed"
+        NEVER = "never"
+
+    customer_id = models.CharField(
+        max_length=255,
+        unique=True,
+        help_text="As printed: the shop's id, or anonymous:… for a visitor without one.",
+    )
+    email = models.CharField(max_length=254, blank=True, default="", db_index=True)
+    phone = models.CharField(max_length=40, blank=True, default="", db_index=True)
+    first_name = models.CharField(max_length=255, blank=True, default="")
+    last_name = models.CharField(max_length=255, blank=True, default="")
+    country = models.CharField(max_length=255, blank=True, default="")
+    city = models.CharField(max_length=255, blank=True, default="")
+    language = models.CharField(max_length=255, blank=True, default="")
+    source = models.CharField(max_length=255, blank=True, default="")
+    country_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+    city_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+    language_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+    source_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+    birth_date = models.DateField(null=True, blank=True)
+    birthday = models.PositiveSmallIntegerField(
+        null=True, blank=True, editable=False, help_text="Month and day as one number: 229 is 29 February."
+    )
+    newsletter = models.CharField(max_length=12, choices=Newsletter, default=Newsletter.NEVER)
+    subscribed_at = models.DateTimeField(null=True, blank=True)
+    first_seen = models.DateTimeField(null=True, blank=True, help_text="As the shop gave it.")
+    attributes = models.JSONField(default=dict, blank=True)
+    attributes_comparable = models.JSONField(default=dict, blank=True, editable=False)
+    recorded_at = models.DateTimeField(help_text="When this database first heard of the customer.")
+    joined_into = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.CASCADE,
+        related_name="joined",
+        help_text="Whose history this visitor's became part of.",
+    )
+
+    objects = CustomerQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.customer_id
+
+    @property
+    def name(self) -> str:
+        """Give the full name, or the printed id where there is none."""
+        return f"{self.first_name} {self.last_name}".strip() or self.customer_id
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether the shop can reach the customer."""
+        return bool(self.email or self.phone)
+
+
+class Identity(models.Model):
+    """An id under which a customer is met; several may point at one customer."""
+
+    class Kind(models.TextChoices):
+        """What kind of id it is."""
+
+        CUSTOMER_ID = "customer_id", "customer id"
+        ANONYMOUS_ID = "anonymous_id", "anonymous id"
+
+    kind = models.CharField(max_length=12, choices=Kind)
+    value = models.CharField(max_length=255)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="identities")
+
+    class Meta:
+        """An id leads to one customer."""
+
+        verbose_name_plural = "identities"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("kind", "value"),
+                name="identity_leads_to_one_customer",
+                violation_error_message="This id already belongs to a customer.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.value}"

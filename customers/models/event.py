@@ -1,0 +1,52 @@
+"""Events: what customers did. Written by ``customers.ingestion`` alone."""
+
+from django.db import models
+
+from customers.exact import ExactDecimalField
+
+from .customer import Customer
+
+
+class Event(models.Model):
+    """Something a customer did.
+
+    ``properties`` is as it was sent; ``properties_comparable`` holds the same values for rules to compare
+    (see ``customers.comparable``). The product columns are the case-folded product of the properties
+    themselves; those of a ``products`` list are rows of their own.
+    """
+
+    message_id = models.CharField(max_length=255, unique=True)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="events", db_index=False)
+    name = models.CharField(max_length=255)
+    occurred_at = models.DateTimeField()
+    properties = models.JSONField(default=dict, blank=True)
+    properties_comparable = models.JSONField(default=dict, blank=True, editable=False)
+    sku_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+    name_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+    category_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+    brand_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+    product_value = ExactDecimalField(
+        null=True, blank=True, help_text="Price × quantity of the product; missing without a price."
+    )
+
+    class Meta:
+        """A customer's events are read by time."""
+
+        indexes = (models.Index(fields=("customer", "occurred_at"), name="events_of_customer"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EventProduct(models.Model):
+    """One product of an event's ``products`` list, case-folded."""
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="products", db_constraint=False)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+")
+    sku_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+    name_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+    category_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+    brand_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+
+    def __str__(self) -> str:
+        return self.name_folded or self.sku_folded

@@ -1,0 +1,24 @@
+"""API keys. Written by ``customers.keys`` alone."""
+
+from django.db import models
+
+
+class ApiKey(models.Model):
+    """A key of an API client: shown once, stored hashed, limited to its scopes."""
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, editable=False, help_text="The start of the key, to tell it by.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Named as people name it."""
+
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"

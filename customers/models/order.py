@@ -1,0 +1,77 @@
+"""Orders and their lines. Written by ``customers.ingestion`` alone."""
+
+from typing import Final
+
+from django.db import models
+
+from customers.exact import ExactDecimalField
+
+from .customer import Customer
+
+COUNTING_STATUSES: Final = ("paid", "fulfilled")
+
+
+class Order(models.Model):
+    """What a customer bought at one time. It counts when it is paid or fulfilled."""
+
+    class Status(models.TextChoices):
+        """How far the order has come."""
+
+        PENDING = "pending"
+        PAID = "paid"
+        FULFILLED = "fulfilled"
+        CANCELLED = "cancelled"
+        REFUNDED = "refunded"
+
+    order_id = models.CharField(max_length=255, unique=True)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="orders", db_index=False)
+    placed_at = models.DateTimeField()
+    status = models.CharField(max_length=9, choices=Status, default=Status.PAID)
+    total = ExactDecimalField(default=0)
+    discount_total = ExactDecimalField(default=0)
+    refunded_total = ExactDecimalField(default=0)
+    currency = models.CharField(max_length=3)
+    coupon_code = models.CharField(max_length=255, blank=True, default="")
+    coupon_code_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+
+    class Meta:
+        """A customer's orders are read by time."""
+
+        indexes = (models.Index(fields=("customer", "placed_at"), name="orders_of_customer"),)
+
+    def __str__(self) -> str:
+        return self.order_id
+
+
+class OrderLine(models.Model):
+    """One product of an order; a negative quantity is a return."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines", db_constraint=False)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="lines")
+    key = models.CharField(
+        max_length=600, help_text="=ID as the shop gave it, or the sku and the how-manieth such line it is."
+    )
+    sku = models.CharField(max_length=255, blank=True, default="")
+    name = models.CharField(max_length=1000, blank=True, default="")
+    category = models.CharField(max_length=255, blank=True, default="")
+    brand = models.CharField(max_length=255, blank=True, default="")
+    sku_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+    name_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+    category_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+    brand_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+    quantity = ExactDecimalField(default=1)
+    unit_price = ExactDecimalField(default=0)
+
+    class Meta:
+        """An order holds a line once."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("order", "key"),
+                name="line_once_in_an_order",
+                violation_error_message="The order already has this line.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name or self.sku

@@ -1,0 +1,399 @@
+"""The shapes of what arrives: each kind's columns, and how a row of text becomes a checked record.
+
+A record is a tuple in the order of its kind's ``columns``; None in it means "not given", which changes
+nothing in an existing row.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+from . import comparable, exact
+from .models import Customer, Order
+from .models.customer import ANONYMOUS_PREFIX
+
+Record = tuple[Any, ...]
+
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+MAX_TEXT, MAX_NAME, MAX_EMAIL, MAX_PROPERTIES = 255, 1000, 254, 65_536
+
+_EMAIL = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,189}")
+_PHONE = re.compile(r"\+?[\d\s()./\-]{4,39}", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
+_NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+class Refused(ValueError):
+    """A row that cannot be taken; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of record: its columns in staging and in CSV, and how to read a row of text.
+
+    ``key`` names the columns that identify a record; a row with the same key sent again updates it.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    csv_columns: tuple[str, ...]
+    required: tuple[str, ...]
+    key: tuple[str, ...]
+    read: Callable[[Mapping[str, str], "Shop"], Record]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What reading needs to know of the shop."""
+
+    zone: ZoneInfo
+    currency: str
+
+
+def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
+    """Read a customer; columns that are none of a customer's are attributes."""
+    email = _email(row.get("email", ""))
+    birth_date = _date(row, "birth_date")
+    newsletter = _choice(row, "newsletter", Customer.Newsletter.values)
+    places = [_folded_pair(row, column) for column in ("country", "city", "language", "source")]
+    shown, encoded = {}, {}
+    for name, value in row.items():
+        if name not in _CUSTOMER_COLUMNS and value:
+            shown[name], encoded[comparable.key(name)] = comparable.typed(
+                _text(value, name, MAX_NAME), shop.zone
+            )
+    return (
+        _customer_id(row),
+        email,
+        _phone(row.get("phone", "")),
+        _optional(row, "first_name"),
+        _optional(row, "last_name"),
+        *(text for pair in places for text in pair),
+        birth_date.isoformat() if birth_date else None,
+        birth_date.month * 100 + birth_date.day if birth_date else None,
+        newsletter,
+        _moment(row, "subscribed_at", shop.zone),
+        _moment(row, "first_seen", shop.zone),
+        comparable.dump(shown),
+        comparable.dump(encoded),
+    )
+
+
+def read_order(row: Mapping[str, str], shop: Shop) -> Record:
+    """Read an order."""
+    currency = row.get("currency", "").upper()
+    if currency and not _CURRENCY.fullmatch(currency):
+        raise Refused(f"currency: {currency!r} is no code of three letters, such as EUR")
+    return (
+        _id(row, "order_id"),
+        _customer_id(row) if row.get("customer_id") else None,
+        _moment(row, "placed_at", shop.zone),
+        _choice(row, "status", Order.Status.values),
+        _units(row, "total"),
+        _units(row, "discount_total"),
+        _units(row, "refunded_total"),
+        currency or None,
+        *_folded_pair(row, "coupon_code"),
+    )
+
+
+def read_line(row: Mapping[str, str], shop: Shop) -> Record:
+    """Read an order line; its key is ``=`` and the given id, or else left to ingestion to number."""
+    line_id = _optional(row, "line_id")
+    return (
+        _id(row, "order_id"),
+        f"={line_id}" if line_id else None,
+        *_folded_pair(row, "sku"),
+        *_folded_pair(row, "name", MAX_NAME),
+        *_folded_pair(row, "category"),
+        *_folded_pair(row, "brand"),
+        _units(row, "quantity"),
+        _units(row, "unit_price"),
+    )
+
+
+def read_event(row: Mapping[str, str], shop: Shop) -> Record:
+    """Read an event."""
+    customer_id = _customer_id(row) if row.get("customer_id") else None
+    anonymous_id = _anonymous_id(row["anonymous_id"]) if row.get("anonymous_id") else None
+    properties = row.get("properties", "")
+    return (
+        _id(row, "message_id"),
+        customer_id,
+        anonymous_id,
+        _optional(row, "event"),
+        _moment(row, "occurred_at", shop.zone),
+        *(_properties(properties) if properties else (None,) * 8),
+    )
+
+
+def _properties(text: str) -> tuple[Any, ...]:
+    if len(text) > MAX_PROPERTIES:
+        raise Refused(f"properties: longer than {MAX_PROPERTIES} characters")
+    try:
+        values = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_number)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise Refused(f"properties: not valid JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise Refused('properties: expected a JSON object, such as {"price": 9.5}')
+    if "\\u" in text and (_NUL_ESCAPE.search(text) or not _is_encodable(values)):
+        raise Refused("properties: contains what no text can hold (a NUL, or half a surrogate pair)")
+    products = values.get("products")
+    listed = (
+        [product_texts(item) for item in products if isinstance(item, dict)]
+        if isinstance(products, list)
+        else []
+    )
+    return (
+        _text(text, "properties", MAX_PROPERTIES),
+        comparable.dump(comparable.of_properties(values)),
+        *product_texts(values),
+        comparable.dump(listed) if listed else None,
+        _product_value(values),
+    )
+
+
+def _number(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite() or abs(number.adjusted()) > 300:
+        raise ValueError(f"the number {text[:20]} is out of range")
+    return number
+
+
+def _is_encodable(values: Any) -> bool:
+    try:
+        json.dumps(values, ensure_ascii=False, default=str).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
+def _product_value(properties: Mapping[str, Any]) -> int | None:
+    """Price × quantity in ten-thousandths; a missing price is 0, a missing quantity 1."""
+    price = _decimal(properties.get("price"))
+    if price is None:
+        return None
+    quantity = _decimal(properties.get("quantity"))
+    value = Fraction(price) * (1 if quantity is None else Fraction(quantity))
+    return exact.round_half_away(value * exact.SCALE) if abs(value) <= exact.LARGEST else None
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = Decimal(value)
+    return value if isinstance(value, Decimal) else None
+
+
+def product_texts(properties: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Give the case-folded sku, name, category and brand; what is lacking is empty."""
+    return (
+        _product_text(properties.get("sku")) or _product_text(properties.get("product_id")),
+        _product_text(properties.get("name")),
+        _product_text(properties.get("category")),
+        _product_text(properties.get("brand")),
+    )
+
+
+def _product_text(value: Any) -> str:
+    if isinstance(value, Decimal):
+        value = str(value) if value.as_tuple().exponent == 0 else repr(float(value))
+    return comparable.fold(value)[:3000] if isinstance(value, str) else ""
+
+
+def _text(value: str, column: str, most: int = MAX_TEXT) -> str:
+    if len(value) > most:
+        raise Refused(f"{column}: longer than {most} characters")
+    if "\x00" in value:
+        raise Refused(f"{column}: contains a NUL character")
+    return value
+
+
+def _optional(row: Mapping[str, str], column: str, most: int = MAX_TEXT) -> str | None:
+    value = row.get(column)
+    return _text(value, column, most) if value else None
+
+
+def _folded_pair(row: Mapping[str, str], column: str, most: int = MAX_TEXT) -> tuple[str | None, str | None]:
+    value = _optional(row, column, most)
+    return (None, None) if value is None else (value, comparable.fold(value))
+
+
+def _id(row: Mapping[str, str], column: str) -> str:
+    value = row.get(column)
+    if not value:
+        raise Refused(f"{column}: missing")
+    return _text(value, column)
+
+
+def _customer_id(row: Mapping[str, str]) -> str:
+    value = _id(row, "customer_id")
+    if value.startswith(ANONYMOUS_PREFIX):
+        raise Refused(
+            f"customer_id: {value!r} is how a visitor without one is printed; give the shop's own id"
+        )
+    return value
+
+
+def _customer_id(row: Mapping[str, str]) -> str:
+    value = _id(row, "customer_id")
+    if value.startswith(ANONYMOUS_PREFIX):
+        raise Refused(
+            f"customer_id: {value[:50]!r} is how a visitor without an id is printed; give the shop's own id"
+        )
+    return value
+
+
+def _anonymous_id(value: str) -> str:
+    # The printed form needs room for its prefix.
+    return _text(value, "anonymous_id", MAX_TEXT - len(ANONYMOUS_PREFIX))
+
+
+def _email(value: str) -> str | None:
+    if value and not _EMAIL.fullmatch(value):
+        raise Refused(f"email: {value!r} is no e-mail address")
+    return _text(value.lower(), "email", MAX_EMAIL) or None
+
+
+def _phone(value: str) -> str | None:
+    if value and not _PHONE.fullmatch(value):
+        raise Refused(f"phone: {value!r} is no phone number; write it as +49 30 123456")
+    return value or None
+
+
+def _choice(row: Mapping[str, str], column: str, choices: Sequence[str]) -> str | None:
+    value = row.get(column)
+    if not value:
+        return None
+    if value not in choices:
+        raise Refused(f"{column}: {value!r} is not one of {', '.join(choices)}")
+    return value
+
+
+def _units(row: Mapping[str, str], column: str) -> int | None:
+    value = row.get(column)
+    if not value:
+        return None
+    try:
+        return exact.parse_units(value)
+    except ValueError as error:
+        raise Refused(f"{column}: {error}") from None
+
+
+def _date(row: Mapping[str, str], column: str) -> date | None:
+    value = row.get(column)
+    if not value:
+        return None
+    try:
+        day = date.fromisoformat(value)
+        _check_year(day.year, value)
+    except ValueError as error:
+        reason = error if "between" in str(error) else f"{value!r} is no date; write it as 2026-03-31"
+        raise Refused(f"{column}: {reason}") from None
+    return day
+
+
+def _moment(row: Mapping[str, str], column: str, zone: ZoneInfo) -> str | None:
+    value = row.get(column)
+    if not value:
+        return None
+    try:
+        return utc_text(value, zone)
+    except ValueError as error:
+        raise Refused(f"{column}: {error}") from None
+
+
+@lru_cache(maxsize=4096)
+def utc_text(value: str, zone: ZoneInfo) -> str:
+    """Turn an ISO 8601 time into UTC as both databases read it; without an offset it is the shop's time."""
+    return str(parse_moment(value, zone).replace(tzinfo=None))
+
+
+def parse_moment(value: str, zone: ZoneInfo) -> datetime:
+    """Read an ISO 8601 time as an instant in UTC; raise ValueError with what to change."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no time; write it as 2026-03-31 or 2026-03-31T18:30:00+02:00"
+        ) from None
+    _check_year(moment.year, value)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return moment.astimezone(UTC)
+
+
+def _check_year(year: int, value: str) -> None:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise ValueError(f"{value!r} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
+
+
+CUSTOMERS = Kind(
+    "customers",
+    columns=(
+        "customer_id", "email", "phone", "first_name", "last_name",
+        "country", "country_folded", "city", "city_folded", "language", "language_folded",
+        "source", "source_folded", "birth_date", "birthday", "newsletter", "subscribed_at", "first_seen",
+        "attributes", "attributes_comparable",
+    ),
+    csv_columns=(
+        "customer_id", "email", "phone", "first_name", "last_name", "country", "city", "language",
+        "birth_date", "newsletter", "subscribed_at", "first_seen", "source",
+    ),
+    required=("customer_id",),
+    key=("customer_id",),
+    read=read_customer,
+)  # fmt: skip
+ORDERS = Kind(
+    "orders",
+    columns=(
+        "order_id", "customer_id", "placed_at", "status", "total", "discount_total", "refunded_total",
+        "currency", "coupon_code", "coupon_code_folded",
+    ),
+    csv_columns=(
+        "order_id", "customer_id", "placed_at", "status", "total", "discount_total", "refunded_total",
+        "currency", "coupon_code",
+    ),
+    required=("order_id", "customer_id", "placed_at"),
+    key=("order_id",),
+    read=read_order,
+)  # fmt: skip
+ORDER_LINES = Kind(
+    "order_lines",
+    columns=(
+        "order_id", "key", "sku", "sku_folded", "name", "name_folded", "category", "category_folded",
+        "brand", "brand_folded", "quantity", "unit_price",
+    ),
+    csv_columns=("order_id", "sku", "name", "category", "brand", "quantity", "unit_price", "line_id"),
+    required=("order_id", "sku"),
+    key=("order_id", "key"),
+    read=read_line,
+)  # fmt: skip
+EVENTS = Kind(
+    "events",
+    columns=(
+        "message_id", "customer_id", "anonymous_id", "name", "occurred_at", "properties",
+        "properties_comparable", "sku_folded", "name_folded", "category_folded", "brand_folded",
+        "products", "product_value",
+    ),
+    csv_columns=("message_id", "customer_id", "anonymous_id", "event", "occurred_at", "properties"),
+    required=("message_id", "event", "occurred_at"),
+    key=("message_id",),
+    read=read_event,
+)  # fmt: skip
+KINDS = {kind.name: kind for kind in (CUSTOMERS, ORDERS, ORDER_LINES, EVENTS)}
+_CUSTOMER_COLUMNS = frozenset(CUSTOMERS.csv_columns)
+
+
+def the_shop() -> Shop:
+    """Give the shop as the settings describe it."""
+    return Shop(ZoneInfo(settings.TIME_ZONE), settings.SHOP_CURRENCY)

@@ -1,0 +1,12 @@
+"""Taking turns: of several transactions that want the same turn, one goes on and the others wait.
+
+A plain table, one row a turn. On SQLite a write transaction is alone in any case.
+"""
+
+from .models.turn import Turn
+
+
+def take_turn(name: str) -> None:
+    """Wait for the turn; it ends with the transaction."""
+    Turn.objects.get_or_create(name=name)
+    Turn.objects.select_for_update().get(name=name)
