@@ -1,0 +1,1 @@
+"""Segments: who belongs where, and why."""

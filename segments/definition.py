@@ -1,0 +1,202 @@
+"""Saving what segments ask: the only writer of their names, rules and versions."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import ProtectedError
+
+from customers.models import Customer, Identity
+
+from . import membership, references
+from .models import Change, Membership, Segment
+from .rules import RuleError, parse
+from .templates import TEMPLATES, Template
+
+EXPORTED = ("slug", "name", "description", "rule")
+
+
+class InUse(ProtectedError):
+    """A segment that others refer to cannot be deleted."""
+
+
+def save(segment: Segment) -> Segment:
+    """Save a segment by rule, new or edited; an edit of the rule is a new version.
+
+    Raises RuleError where the rule will not do, ValidationError where something else won't.
+    """
+    rule = parse(segment.rule)
+    with transaction.atomic():
+        segment.full_clean(exclude=["rule"])
+        before = Segment.objects.select_for_update().filter(pk=segment.pk).first() if segment.pk else None
+        if before and before.slug != segment.slug and (users := references.referrers(before.slug)):
+            names = ", ".join(user.slug for user in users)
+            raise ValidationError(
+                {"slug": f"The rules of {names} refer to {before.slug}; change them first."}
+            )
+        references.check({segment.slug: rule})
+        if before is None:
+            segment.save()
+        else:
+            if before.rule != segment.rule:
+                segment.version = before.version + 1
+            # What a refresh writes meanwhile is not overwritten.
+            segment.save(
+                update_fields=[
+                    "slug", "name", "description", "rule", "is_active", "version",
+                    "template", "template_parameters", "updated_at",
+                ]
+            )  # fmt: skip
+    return segment
+
+
+def delete(segments: Iterable[Segment]) -> None:
+    """Delete segments, unless others refer to them; raises InUse, which says who does."""
+    doomed = list(segments)
+    slugs = {segment.slug for segment in doomed}
+    with transaction.atomic():
+        for segment in doomed:
+            users = [user for user in references.referrers(segment.slug) if user.slug not in slugs]
+            if users:
+                names = ", ".join(user.slug for user in users)
+                raise InUse(f"{segment.slug} cannot be deleted: the rules of {names} refer to it", set(users))
+        for segment in doomed:
+            segment.delete()
+
+
+def install(templates: Iterable[Template] = TEMPLATES.values()) -> list[Segment]:
+    """Create the ready-to-use segments that do not exist yet; give those."""
+    there = set(Segment.objects.values_list("slug", flat=True))
+    return [from_template(template) for template in templates if template.slug not in there]
+
+
+def from_template(template: Template, *, slug: str = "", **parameters: float) -> Segment:
+    """Create a segment from a template; raises ParameterError where a parameter will not do."""
+    return save(
+        Segment(
+            slug=slug or template.slug,
+            name=template.name,
+            description=template.description,
+            rule=template.rule(**parameters),
+            template=template.slug,
+            template_parameters=template.defaults() | parameters,
+        )
+    )
+
+
+def create_static(
+    slug: str, name: str, customers: Iterable[int], at: datetime, *, description: str = ""
+) -> Segment:
+    """Create a fixed list of customers, named by their keys."""
+    with transaction.atomic():
+        segment = Segment(slug=slug, name=name, description=description, kind=Segment.Kind.STATIC)
+        segment.full_clean()
+        segment.save()
+        membership.fill(segment, customers, at, Change.Cause.INITIAL)
+    segment.refresh_from_db()
+    return segment
+
+
+def freeze(segment: Segment, slug: str, name: str, at: datetime) -> Segment:
+    """Create a fixed list of the members a segment has now."""
+    members = Membership.objects.filter(segment=segment).values_list("customer_id", flat=True)
+    return create_static(
+        slug, name, members, at, description=f"The members of {segment.name}, kept as they were."
+    )
+
+
+def customers_of(ids: Iterable[str]) -> tuple[list[int], list[str]]:
+    """Find customers by their ids, printed or their own; give their keys, and the ids nobody has."""
+    wanted = {one.strip() for one in ids} - {""}
+    found: dict[str, int] = {}
+    listed = sorted(wanted)
+    for start in range(0, len(listed), 10_000):
+        part = listed[start : start + 10_000]
+        met = Identity.objects.filter(kind=Identity.Kind.CUSTOMER_ID, value__in=part)
+        found |= dict(met.values_list("value", "customer_id"))
+        printed = Customer.objects.existing().filter(customer_id__in=part)
+        found |= dict(printed.values_list("customer_id", "pk"))
+    return list(found.values()), sorted(wanted - found.keys())
+
+
+def exported(segments: Iterable[Segment]) -> list[dict[str, Any]]:
+    """Give segments by rule in the form that is kept in version control."""
+    return [{name: getattr(segment, name) for name in EXPORTED} for segment in segments if segment.is_dynamic]
+
+
+def import_all(given: Any) -> tuple[list[Segment], list[Segment]]:
+    """Create or update segments from their exported form, by slug, all or nothing; give created and updated.
+
+    Raises RuleError with the place in the list, such as ``[2].rule.all[0]…``.
+    """
+    if not isinstance(given, list):
+        raise RuleError("", "expected a list of segments: [{slug, name, description, rule}]")
+    created: list[Segment] = []
+    updated: list[Segment] = []
+    rules = {}
+    for place, item in enumerate(given):
+        rules[_read_slug(item, place)] = _at(place, lambda item=item: parse(item["rule"]))
+    if len(rules) < len(given):
+        raise RuleError("", "names a slug twice")
+    with transaction.atomic():
+        references.check(rules)
+        for place, item in enumerate(given):
+            segment = Segment.objects.filter(slug=item["slug"]).first() or Segment(slug=item["slug"])
+            if not segment.is_dynamic:
+                raise RuleError(f"[{place}].slug", f"{segment.slug} is a fixed list and has no rule")
+            same = all(getattr(segment, name) == item.get(name, "") for name in EXPORTED)
+            if segment.pk and same:
+                continue
+            is_new = segment.pk is None
+            segment.name, segment.rule = item["name"], item["rule"]
+            segment.description = item.get("description", "")
+            _at(place, lambda segment=segment: _save_one(segment))
+            (created if is_new else updated).append(segment)
+    return created, updated
+
+
+def _save_one(segment: Segment) -> None:
+    segment.full_clean(exclude=["rule"])
+    if segment.pk:
+        segment.version = Segment.objects.values_list("version", flat=True).get(pk=segment.pk) + 1
+        segment.save(update_fields=["name", "description", "rule", "version", "updated_at"])
+    else:
+        segment.save()
+
+
+def _read_slug(item: Any, place: int) -> str:
+    if not isinstance(item, Mapping):
+        raise RuleError(f"[{place}]", "expected an object with slug, name, description and rule")
+    for name in ("slug", "name", "rule"):
+        if name not in item:
+            raise RuleError(f"[{place}].{name}", "missing")
+    for name in ("slug", "name", "description"):
+        if not isinstance(item.get(name, ""), str):
+            raise RuleError(f"[{place}].{name}", "expected a text")
+    unknown = sorted(item.keys() - set(EXPORTED))
+    if unknown:
+        raise RuleError(f"[{place}].{unknown[0]}", f"is not a field; expected {', '.join(EXPORTED)}")
+    return str(item["slug"])
+
+
+def _at(place: int, act: Any) -> Any:
+    try:
+        return act()
+    except RuleError as error:
+        raise RuleError(f"[{place}].{error.path}", error.message) from None
+    except ValidationError as error:
+        name, messages = next(iter(error.message_dict.items()))
+        raise RuleError(f"[{place}].{name}", " ".join(messages)) from None
+
+
+def read_json(text: str) -> Any:
+    """Read JSON that a person wrote; raises RuleError that says where it ends to be JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise RuleError("", "nested too deeply") from None
+    except ValueError as error:
+        raise RuleError("", f"is not JSON: {error}") from None

@@ -1,0 +1,46 @@
+"""What several commands take: segments by slug, an instant, a rule from a file."""
+
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from customers.records import parse_moment
+from segments import definition, evaluation
+from segments.models import Segment
+from segments.rules import RuleError
+
+
+def instant(text: str) -> datetime:
+    """Read an instant; without an offset it is in the shop's time zone."""
+    try:
+        return parse_moment(text, evaluation.zone())
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def segments(slugs: Sequence[str]) -> list[Segment]:
+    """Give the named segments, or all; an unknown slug is an error that names those there are."""
+    found = {segment.slug: segment for segment in Segment.objects.order_by("slug")}
+    unknown = [slug for slug in slugs if slug not in found]
+    if unknown:
+        there_are = ", ".join(found) or "none yet; run install_templates"
+        raise CommandError(f"there is no segment {unknown[0]!r} (there are: {there_are})")
+    return [found[slug] for slug in slugs] if slugs else list(found.values())
+
+
+def json_from(path: Path) -> Any:
+    """Read JSON from a file, or from standard input for "-"."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        return definition.read_json(text)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{path}: is not UTF-8") from None
+    except RuleError as error:
+        raise CommandError(f"{path}: {error.message}") from None

@@ -1,0 +1,63 @@
+"""Whom does a rule match at an instant, changing nothing."""
+
+import json
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from segments import evaluation, references
+from segments.management import arguments
+from segments.rules import RuleError, parse
+
+
+class Command(BaseCommand):
+    """Count or list whom a rule matches."""
+
+    help = "Count, or list by customer_id, whom a rule matches at an instant, past ones included; changes nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take a segment or a rule, and the instant."""
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("--segment", metavar="SLUG")
+        which.add_argument(
+            "--rule",
+            type=Path,
+            metavar="FILE",
+            help="a rule, or a list of rules, as JSON; - reads standard input",
+        )
+        parser.add_argument("--at", type=arguments.instant, help="default: now")
+        parser.add_argument("--ids", action="store_true", help="list the customers instead of counting them")
+
+    def handle(
+        self, *, segment: str | None, rule: Path | None, at: datetime | None, ids: bool, **options: Any
+    ) -> None:
+        """Evaluate; a list of rules gives a line each."""
+        given, listed = self._given(segment, rule)
+        try:
+            rules = [parse(one) for one in given]
+            for one in rules:
+                references.check_known(one)
+        except RuleError as error:
+            raise CommandError(str(error)) from None
+        shop = evaluation.as_of(at or datetime.now(UTC))
+        for one in rules:
+            customers = evaluation.matching(one, shop)
+            if not ids:
+                self.stdout.write(str(customers.count()))
+            elif listed:
+                self.stdout.write(json.dumps(list(evaluation.printed_ids(customers)), ensure_ascii=False))
+            else:
+                for customer_id in evaluation.printed_ids(customers):
+                    self.stdout.write(customer_id)
+
+    def _given(self, slug: str | None, path: Path | None) -> tuple[list[Any], bool]:
+        if path is not None:
+            given = arguments.json_from(path)
+            return (given, True) if isinstance(given, list) else ([given], False)
+        [segment] = arguments.segments([slug or ""])
+        if not segment.is_dynamic:
+            return [{"in_segment": {"is": segment.slug}}], False
+        return [segment.rule], False

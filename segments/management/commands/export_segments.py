@@ -1,0 +1,26 @@
+"""Write segments as JSON, to keep them in version control."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from segments import definition
+from segments.management import arguments
+
+
+class Command(BaseCommand):
+    """Write segments by rule to standard output."""
+
+    help = "Write segments as JSON: [{slug, name, description, rule}]."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take slugs."""
+        parser.add_argument("slug", nargs="*")
+
+    def handle(self, *, slug: list[str], **options: Any) -> None:
+        """Write them, by slug."""
+        self.stdout.write(
+            json.dumps(definition.exported(arguments.segments(slug)), indent=2, ensure_ascii=False)
+        )

@@ -1,0 +1,21 @@
+"""Create the ready-to-use segments that do not exist yet."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from segments import definition
+
+
+class Command(BaseCommand):
+    """Create the missing ready-to-use segments; an existing one, edited or not, is left alone."""
+
+    help = "Create the ready-to-use segments that do not exist yet."
+
+    def handle(self, **options: Any) -> None:
+        """Create and name them."""
+        created = definition.install()
+        for segment in created:
+            self.stdout.write(f"created {segment.slug}")
+        if not created:
+            self.stdout.write("all ready-to-use segments exist already")

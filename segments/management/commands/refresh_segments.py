@@ -1,0 +1,47 @@
+"""Refresh segments now, in this process."""
+
+import sys
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from segments import membership
+from segments.management import arguments
+from segments.models import Segment
+
+
+class Command(BaseCommand):
+    """Bring members in line with their rules; print size, entered and left per segment."""
+
+    help = "Refresh segments now, in this process; all active ones unless some are named."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take slugs, and the instant."""
+        parser.add_argument("slug", nargs="*")
+        parser.add_argument(
+            "--full", action="store_true", help="evaluate every customer (what a refresh does today)"
+        )
+        parser.add_argument(
+            "--at", type=arguments.instant, help="an instant not before the last refresh; default: now"
+        )
+
+    def handle(self, *, slug: list[str], at: datetime | None, **options: Any) -> None:
+        """Refresh; exit status 1 if a segment failed."""
+        chosen = arguments.segments(slug) if slug else list(Segment.objects.active())
+        fixed = [segment.slug for segment in chosen if not segment.is_dynamic]
+        if fixed:
+            raise CommandError(f"{fixed[0]} is a fixed list; there is no rule to refresh it by")
+        if not chosen:
+            raise CommandError("there are no active segments yet; run install_templates")
+        try:
+            _, outcomes = membership.refresh(chosen, at or datetime.now(UTC))
+        except membership.TooEarly as error:
+            raise CommandError(f"--at: {error}") from None
+        width = max(len(outcome.segment.slug) for outcome in outcomes)
+        for outcome in sorted(outcomes, key=lambda outcome: outcome.segment.slug):
+            result = f"size {outcome.size}, entered {outcome.entered}, left {outcome.left}"
+            self.stdout.write(f"{outcome.segment.slug:<{width}}  {outcome.error or result}")
+        if any(outcome.error for outcome in outcomes):
+            sys.exit(1)

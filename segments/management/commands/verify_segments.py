@@ -1,0 +1,36 @@
+"""Compare every segment's stored members with a full evaluation."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from segments import verification
+from segments.models import Segment
+
+
+class Command(BaseCommand):
+    """Verify every segment at its own ``refreshed_at``; exit status 1 and the differences if any."""
+
+    help = "Compare every segment's stored members with a full evaluation from the records."
+
+    def handle(self, **options: Any) -> None:
+        """Print a line a segment, and the differences."""
+        verdicts = verification.verify(Segment.objects.all())
+        for verdict in verdicts:
+            slug = verdict.segment.slug
+            if verdict.skipped:
+                self.stdout.write(f"{slug}: not compared, {verdict.skipped}")
+                continue
+            result = "right" if verdict.is_right else "DIFFERENT"
+            waiting = f", {verdict.waiting} customers waiting for the next refresh" if verdict.waiting else ""
+            self.stdout.write(f"{slug}: {result}, {verdict.compared} members compared{waiting}")
+            for what, count, ids in (
+                ("missing", verdict.missing_count, verdict.missing),
+                ("extra", verdict.extra_count, verdict.extra),
+            ):
+                if count:
+                    more = f" and {count - len(ids)} more" if count > len(ids) else ""
+                    self.stdout.write(f"  {what}: {', '.join(ids)}{more}")
+        if not all(verdict.is_right for verdict in verdicts):
+            sys.exit(1)

@@ -1,0 +1,207 @@
+"""Segments, their members, the changes of these, and the refreshes.
+
+``Segment`` is written by ``segments.definition`` (what it asks) and ``segments.membership`` (what came of it);
+members and changes by ``segments.membership`` alone.
+"""
+
+from typing import Self
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from customers.models import Customer
+
+SLUG_LENGTH = 100
+
+
+class SegmentQuerySet(models.QuerySet["Segment"]):
+    """Segments, by how they are kept."""
+
+    def active(self) -> Self:
+        """Keep those that beat refreshes."""
+        return self.filter(is_active=True, kind=Segment.Kind.DYNAMIC)
+
+
+class Segment(models.Model):
+    """A named rule with its members, or a fixed list of customers."""
+
+    class Kind(models.TextChoices):
+        """Where the members come from."""
+
+        DYNAMIC = "dynamic", "by rule"
+        STATIC = "static", "fixed list"
+
+    slug = models.CharField(
+        max_length=SLUG_LENGTH,
+        unique=True,
+        validators=[RegexValidator(r"^[-a-zA-Z0-9_]+\Z", "Use letters, digits, - and _ only.")],
+        help_text="The name by which rules, the API and commands refer to it.",
+    )
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True, default="")
+    kind = models.CharField(max_length=7, choices=Kind, default=Kind.DYNAMIC, editable=False)
+    rule = models.JSONField(null=True, blank=True)
+    template = models.CharField(max_length=SLUG_LENGTH, blank=True, default="", editable=False)
+    template_parameters = models.JSONField(default=dict, blank=True, editable=False)
+    is_active = models.BooleanField("active", default=True, help_text="Refreshed by the schedule.")
+    version = models.PositiveIntegerField(
+        default=1, editable=False, help_text="Counts the edits of the rule."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    size = models.PositiveBigIntegerField(default=0, editable=False)
+    known_size = models.PositiveBigIntegerField(default=0, editable=False)
+    refreshed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="The instant the members stand for."
+    )
+    refreshed_version = models.PositiveIntegerField(default=0, editable=False)
+    refresh = models.ForeignKey(
+        "Refresh",
+        null=True,
+        blank=True,
+        editable=False,
+        db_constraint=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The refresh the members come from.",
+    )
+    last_error = models.TextField(blank=True, default="", editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = SegmentQuerySet.as_manager()
+
+    class Meta:
+        """Listed by name."""
+
+        ordering = ("name", "id")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Tell whether a rule decides who is in."""
+        return self.kind == self.Kind.DYNAMIC
+
+    @property
+    def status(self) -> str:
+        """Say in one word how the segment stands: static, paused, failing, new, edited or fresh."""
+        if not self.is_dynamic:
+            return "static"
+        if not self.is_active:
+            return "paused"
+        if self.last_error:
+            return "failing"
+        if self.refreshed_at is None:
+            return "new"
+        return "fresh" if self.refreshed_version == self.version else "edited"
+
+
+class Membership(models.Model):
+    """One customer in one segment. Its key is the pair, so that it can be distributed by customer."""
+
+    pk = models.CompositePrimaryKey("customer_id", "segment_id")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, related_name="memberships", db_index=False
+    )
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="memberships", db_constraint=False, db_index=False
+    )
+    entered_at = models.DateTimeField()
+
+    class Meta:
+        """A segment's members are paged by customer."""
+
+        indexes = (models.Index(fields=("segment", "customer"), name="members_of_segment"),)
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} in {self.segment_id}"
+
+
+class Refresh(models.Model):
+    """One run that brought members in line with rules, at one instant."""
+
+    class State(models.TextChoices):
+        """How the run ended."""
+
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed", "failed in part or whole"
+
+    at = models.DateTimeField(help_text="The instant the members stand for.")
+    state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    figures = models.JSONField(
+        default=dict, blank=True, help_text="Figures of the population at that instant, by name."
+    )
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        """Latest first."""
+
+        ordering = ("-id",)
+        verbose_name_plural = "refreshes"
+
+    def __str__(self) -> str:
+        return f"Refresh {self.pk}"
+
+
+class RefreshResult(models.Model):
+    """What a refresh did to one segment."""
+
+    refresh = models.ForeignKey(Refresh, on_delete=models.CASCADE, related_name="results")
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="results", db_constraint=False
+    )
+    version = models.PositiveIntegerField()
+    size = models.PositiveBigIntegerField(default=0)
+    known_size = models.PositiveBigIntegerField(default=0)
+    entered = models.PositiveBigIntegerField(default=0)
+    left = models.PositiveBigIntegerField(default=0)
+    error = models.TextField(blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.segment_id} in refresh {self.refresh_id}"
+
+
+class Change(models.Model):
+    """One customer entered or left one segment."""
+
+    class Kind(models.TextChoices):
+        """Which way."""
+
+        ENTERED = "entered"
+        LEFT = "left"
+
+    class Cause(models.TextChoices):
+        """What made the difference."""
+
+        ACTIVITY = "activity", "something was recorded about the customer"
+        TIME = "time", "time went by"
+        DEFINITION = "definition", "the segment was edited"
+        POPULATION = "population", "a figure of the population moved"
+        MERGE = "merge", "two histories were joined"
+        ERASURE = "erasure", "the customer was erased"
+        INITIAL = "initial", "the segment was filled for the first time"
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="changes", db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="changes")
+    printed_id = models.CharField(max_length=255, help_text="The customer's id as printed then.")
+    change = models.CharField(max_length=7, choices=Kind)
+    at = models.DateTimeField()
+    cause = models.CharField(max_length=10, choices=Cause)
+    refresh = models.ForeignKey(
+        Refresh, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False, db_index=False
+    )
+
+    class Meta:
+        """A segment's changes are followed by id."""
+
+        indexes = (models.Index(fields=("segment", "id"), name="changes_of_segment"),)
+
+    def __str__(self) -> str:
+        return f"{self.printed_id} {self.change} {self.segment_id}"

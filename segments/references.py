@@ -1,0 +1,66 @@
+"""Which segment refers to which: the order of a refresh, and the refusal of circles and dangling names."""
+
+from collections.abc import Callable, Iterable
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeVar
+
+from .models import Segment
+from .rules import Rule, RuleError, parse
+
+One = TypeVar("One")
+
+
+def levels(
+    segments: Iterable[One], slug: Callable[[One], str], references: Callable[[One], set[str]]
+) -> list[list[One]]:
+    """Order segments so that each comes in a later level than those it refers to.
+
+    Segments that (against what saving allows) refer to one another in a circle share the last level.
+    """
+    waiting = {slug(one): one for one in segments}
+    ordered = []
+    while waiting:
+        ready = [name for name, one in waiting.items() if not references(one) & (waiting.keys() - {name})]
+        level = [waiting.pop(name) for name in ready or list(waiting)]
+        ordered.append(level)
+    return ordered
+
+
+def check(rules: dict[str, Rule]) -> None:
+    """Refuse rules, by the slug they are saved under, that would refer in a circle or to no segment.
+
+    Raises RuleError.
+    """
+    graph: dict[str, set[str]] = {}
+    for segment in Segment.objects.only("slug", "kind", "rule"):
+        graph[segment.slug] = _references(segment)
+    graph |= {slug: rule.references() for slug, rule in rules.items()}
+    for slug in rules:
+        for name in sorted(graph[slug] - graph.keys()):
+            raise RuleError("rule", f"there is no segment {name!r} to refer to")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise RuleError("rule", f"segments may not refer to one another in a circle: {circle}") from None
+
+
+def check_known(rule: Rule) -> None:
+    """Refuse a rule that refers to no segment; raises RuleError."""
+    named = rule.references()
+    known = set(Segment.objects.filter(slug__in=named).values_list("slug", flat=True))
+    for name in sorted(named - known):
+        raise RuleError("rule", f"there is no segment {name!r} to refer to")
+
+
+def referrers(slug: str) -> list[Segment]:
+    """Give the segments whose rules refer to one."""
+    dynamic = Segment.objects.filter(kind=Segment.Kind.DYNAMIC)
+    return [segment for segment in dynamic if slug in _references(segment)]
+
+
+def _references(segment: Segment) -> set[str]:
+    try:
+        return parse(segment.rule).references() if segment.is_dynamic else set()
+    except RuleError:
+        return set()  # what it refers to shows when the rule can be read again

@@ -1,0 +1,9 @@
+"""The rule language: trees of conditions, from JSON to questions for the database and to English."""
+
+from . import conditions
+from .base import AsOf, Condition, Groups, Rule, registry
+from .errors import RuleError
+from .figures import Figures
+from .parsing import parse
+
+__all__ = ["AsOf", "Condition", "Figures", "Groups", "Rule", "RuleError", "conditions", "parse", "registry"]

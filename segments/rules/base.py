@@ -1,0 +1,233 @@
+"""What every condition is: data, a question, a value to show, and a way to say it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, ClassVar, Literal, Protocol
+from zoneinfo import ZoneInfo
+
+from django.db.models import F, OuterRef, Q, QuerySet
+
+from customers.models import COUNTING_STATUSES, Event, Order
+
+from .errors import RuleError
+from .figures import Figures
+from .words import Words
+
+Group = Literal["profile", "orders", "spending", "behaviour", "segments"]
+Unit = Literal["count", "amount", "share", "days", "moment", "date", "text", "flag", "free"]
+
+
+@dataclass(frozen=True)
+class AsOf:
+    """The shop at one instant: nothing that is asked reads the clock.
+
+    ``facts`` names the relation of a customer whose rows hold at ``at``; ``figures`` are those of the
+    population then.
+    """
+
+    at: datetime
+    zone: ZoneInfo
+    facts: str
+    figures: Figures
+
+    def fact(self, name: str) -> F:
+        """Refer to a fact of the customer."""
+        return F(f"{self.facts}__{name}")
+
+    def orders(self, *, counting: bool = True) -> QuerySet[Order]:
+        """Refer to the customer's orders, by default the counting ones."""
+        orders = Order.objects.filter(customer=OuterRef("pk"), placed_at__lte=self.at).order_by()
+        return orders.filter(status__in=COUNTING_STATUSES) if counting else orders
+
+    def events(self) -> QuerySet[Event]:
+        """Refer to the customer's events."""
+        return Event.objects.filter(customer=OuterRef("pk"), occurred_at__lte=self.at).order_by()
+
+    def existing_q(self) -> Q:
+        """Ask whether the customer had been seen."""
+        return Q(**{f"{self.facts}__first_seen_at__lte": self.at})
+
+
+class Readable(Protocol):
+    """A kind of parameter: reads itself from JSON, or raises RuleError with the path."""
+
+    def read_whole(self, given: Any, path: str) -> Any:
+        """Read a value."""
+
+    def schema(self) -> dict[str, Any]:
+        """Give its JSON Schema."""
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A parameter whose words stand in the condition itself: ``{"order_count": {"at_least": 2}}``."""
+
+    kinds: tuple[type[Words], ...]
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Named:
+    """A parameter under a name of its own: ``{"order_count": {…, "during": {…}}}``."""
+
+    kind: Readable | type[Words]
+    required: bool
+
+
+def flat(*kinds: type[Words], required: bool = True) -> Any:
+    """Declare a parameter of flat words; of several kinds the word and its value tell which."""
+    return (
+        field(metadata={"parameter": Flat(kinds, required)})
+        if required
+        else field(default=None, metadata={"parameter": Flat(kinds, required)})
+    )
+
+
+def named(kind: Readable | type[Words]) -> Any:
+    """Declare an optional parameter under its own name."""
+    return field(default=None, metadata={"parameter": Named(kind, required=False)})
+
+
+def required(kind: Readable | type[Words]) -> Any:
+    """Declare a parameter under its own name that must be given."""
+    return field(metadata={"parameter": Named(kind, required=True)})
+
+
+class Rule:
+    """A rule: a condition, or a group of rules."""
+
+    def q(self, as_of: AsOf) -> Q:
+        """Ask who matches."""
+        raise NotImplementedError
+
+    def sentence(self) -> str:
+        """Say it, to follow "everyone who"."""
+        raise NotImplementedError
+
+    def conditions(self) -> "Iterator[Condition]":
+        """Give every condition of the tree."""
+        raise NotImplementedError
+
+    def references(self) -> set[str]:
+        """Name the segments it refers to."""
+        return {slug for condition in self.conditions() for slug in condition.referred()}
+
+
+class Condition(Rule):
+    """A filter with its parameters: a frozen dataclass whose fields are ``flat`` or ``named`` parameters."""
+
+    name: ClassVar[str]
+    group: ClassVar[Group]
+    label: ClassVar[str]
+    unit: ClassVar[Unit]
+    example: ClassVar[dict[str, Any]]
+
+    def value(self, as_of: AsOf) -> Any:
+        """Refer to the customer's value that the question is about, for the explanation."""
+        raise NotImplementedError
+
+    def conditions(self) -> "Iterator[Condition]":
+        """Give itself."""
+        yield self
+
+    def referred(self) -> set[str]:
+        """Name the segments it refers to."""
+        return set()
+
+
+@dataclass(frozen=True)
+class Groups(Rule):
+    """Rules taken together."""
+
+    rules: tuple[Rule, ...]
+    word: ClassVar[str]
+
+    def conditions(self) -> Iterator[Condition]:
+        """Give the conditions of all its rules."""
+        for rule in self.rules:
+            yield from rule.conditions()
+
+
+registry: dict[str, type[Condition]] = {}
+
+
+def condition(
+    name: str, *, group: Group, label: str, unit: Unit, example: dict[str, Any]
+) -> Callable[[type[Condition]], type[Condition]]:
+    """Register a filter under its name; what it lacks shows at import, not at a customer's."""
+
+    def register(cls: type[Condition]) -> type[Condition]:
+        cls = dataclass(frozen=True)(cls)
+        if name in registry:
+            raise TypeError(f"the filter {name!r} is registered twice")
+        if not cls.__doc__ or any("parameter" not in item.metadata for item in fields(cls)):  # type: ignore[arg-type]
+            raise TypeError(f"the filter {name!r} needs a docstring, and flat() or named() for each field")
+        cls.name, cls.group, cls.label, cls.unit, cls.example = name, group, label, unit, example
+        registry[name] = cls
+        return cls
+
+    return register
+
+
+def read_condition(cls: type[Condition], given: Any, path: str) -> Condition:
+    """Read a condition's parameters from JSON."""
+    if not isinstance(given, dict):
+        raise RuleError(path, "expected an object with the filter's parameters")
+    taken: set[str] = set()
+    values: dict[str, Any] = {}
+    for item in fields(cls):  # type: ignore[arg-type]
+        parameter = item.metadata["parameter"]
+        if isinstance(parameter, Flat):
+            words = {word for kind in parameter.kinds for word in kind.words}
+            taken |= words
+            if parameter.required or words & given.keys():
+                values[item.name] = _read_flat(parameter, given, path)
+        else:
+            name = item.name.rstrip("_")  # ``is`` is a word of Python's own, ``name`` one of ours
+            taken.add(name)
+            if name in given:
+                values[item.name] = parameter.kind.read_whole(given[name], f"{path}.{name}")
+            elif parameter.required:
+                raise RuleError(f"{path}.{name}", "missing")
+    for name in given:
+        if name not in taken:
+            raise RuleError(
+                f"{path}.{name}", f"is not a parameter of {cls.name}; expected {', '.join(sorted(taken))}"
+            )
+    read = cls(**values)
+    check: Mapping[str, str] = getattr(read, "problems", dict)()
+    for place, message in check.items():
+        raise RuleError(f"{path}.{place}" if place else path, message)
+    return read
+
+
+def _read_flat(parameter: Flat, given: Mapping[str, Any], path: str) -> Words:
+    words = list(dict.fromkeys(word for kind in parameter.kinds for word in kind.words))
+    found = [word for word in words if word in given]
+    if len(found) != 1:
+        raise RuleError(
+            path,
+            f"expected exactly one of {', '.join(words)}" + (f"; found {', '.join(found)}" if found else ""),
+        )
+    kinds = [kind for kind in parameter.kinds if found[0] in kind.words]
+    for kind in kinds[:-1]:
+        try:
+            return kind.read(given, path)
+        except RuleError:
+            continue
+    if len(kinds) == 1:
+        return kinds[0].read(given, path)
+    try:
+        return kinds[-1].read(given, path)
+    except RuleError:
+        raise RuleError(f"{path}.{found[0]}", _expected(kinds, found[0])) from None
+
+
+def _expected(kinds: list[type[Words]], word: str) -> str:
+    values = {
+        "is": "a text or a number",
+        "is_not": "a text or a number",
+        "between": "two numbers or two dates",
+    }
+    return f"expected {values.get(word, ' or '.join(kind.__name__.lower() for kind in kinds))}"

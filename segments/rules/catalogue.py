@@ -1,0 +1,144 @@
+"""The filters as staff and clients see them: label, help, group, parameters as JSON Schema, an example."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from inspect import cleandoc
+from typing import Any
+
+from .base import Condition, Flat, registry
+from .parsing import parse
+
+GROUP_LABELS = {
+    "profile": "Who the customer is",
+    "orders": "What the customer ordered",
+    "spending": "What the customer spent",
+    "behaviour": "What the customer did",
+    "segments": "Segments",
+}
+LIFECYCLE = (
+    "known", "newsletter", "first_seen", "order_count", "first_order", "last_order", "total_spent",
+    "average_order_value", "days_between_orders", "discounted_order_share", "last_activity", "session_count",
+    "open_cart", "event_count", "rfm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One filter of the catalogue; ``parameters`` is a JSON Schema, ``example`` a whole rule."""
+
+    name: str
+    label: str
+    help: str
+    group: str
+    parameters: dict[str, Any]
+    example: dict[str, Any]
+    sentence: str
+
+
+def catalogue() -> list[Entry]:
+    """Give every filter, by group."""
+    ordered = sorted(registry.values(), key=lambda cls: list(GROUP_LABELS).index(cls.group))
+    return [_entry(cls) for cls in ordered]
+
+
+def _entry(cls: type[Condition]) -> Entry:
+    example = {cls.name: cls.example}
+    return Entry(
+        cls.name,
+        cls.label,
+        cleandoc(cls.__doc__ or ""),
+        cls.group,
+        parameters_schema(cls),
+        example,
+        parse(example).sentence(),
+    )
+
+
+def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
+    """Give the JSON Schema of a filter's parameters."""
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    one_of: list[dict[str, Any]] = []
+    for item in fields(cls):  # type: ignore[arg-type]
+        parameter = item.metadata["parameter"]
+        if isinstance(parameter, Flat):
+            words = _flat_words(parameter)
+            properties |= words
+            one_of = [{"required": [word]} for word in words]
+        else:
+            name = item.name.rstrip("_")
+            properties[name] = parameter.kind.schema()
+            required += [name] if parameter.required else []
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = required
+    if one_of:
+        schema["oneOf"] = one_of
+    return schema
+
+
+def _flat_words(parameter: Flat) -> dict[str, Any]:
+    words: dict[str, list[Any]] = {}
+    for kind in parameter.kinds:
+        for word, adapter in kind.words.items():
+            schemas = words.setdefault(word, [])
+            schema = adapter.json_schema()
+            schemas += [schema] if schema not in schemas else []
+    return {word: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for word, schemas in words.items()}
+
+
+def as_markdown() -> str:
+    """Write the catalogue as a page of documentation."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    for group, label in GROUP_LABELS.items():
+        yield f"## {label}\n"
+        for entry in catalogue():
+            if entry.group != group:
+                continue
+            lifecycle = " · lifecycle filter" if entry.name in LIFECYCLE else ""
+            yield f"### `{entry.name}` — {entry.label}{lifecycle}\n"
+            yield f"{entry.help}\n"
+            yield "| parameter | takes |\n| --- | --- |"
+            for name, schema in entry.parameters["properties"].items():
+                needed = " (needed)" if name in entry.parameters.get("required", ()) else ""
+                yield f"| `{name}`{needed} | {_takes(schema)} |"
+            if "oneOf" in entry.parameters:
+                words = ", ".join(f"`{one['required'][0]}`" for one in entry.parameters["oneOf"])
+                yield f"\nExactly one of {words}."
+            yield f"\n```json\n{_json(entry.example)}\n```\n\nEveryone who {entry.sentence}.\n"
+
+
+def _takes(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return ", or ".join(map(_takes, schema["anyOf"]))
+    if "enum" in schema:
+        return " / ".join(f"`{_json(choice)}`" for choice in schema["enum"])
+    match schema.get("type"):
+        case "object":
+            return "an object of " + ", ".join(f"`{name}`" for name in schema["properties"])
+        case "array" if schema.get("maxItems") == 2:
+            return f"`[low, high]`, each {_takes(schema['items'])}"
+        case "array":
+            return f"a list of up to {schema['maxItems']:,}, each {_takes(schema['items'])}"
+        case "string" if schema.get("format") == "date":
+            return "a date"
+        case "string" if "examples" in schema:
+            return "a span such as " + ", ".join(f"`{_json(example)}`" for example in schema["examples"])
+        case "string":
+            return "a text" if "pattern" not in schema else "a slug"
+        case "boolean":
+            return "`true` / `false`"
+        case "number" if "exclusiveMinimum" in schema:
+            return "a percentage"
+        case "integer":
+            return f"a whole number from {schema['minimum']} to {schema['maximum']}"
+        case _:
+            return "a number"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

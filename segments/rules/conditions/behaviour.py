@@ -1,0 +1,176 @@
+"""What the customer did: activity, sessions, the open cart, events, views."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models.lookups import LessThanOrEqual
+
+from customers.exact import SCALE
+from customers.facts import SESSION_GAP_MINUTES
+from customers.models import Event
+from segments.rules.asking import Range, not_true
+from segments.rules.base import AsOf, Condition, condition, flat, named, required
+from segments.rules.measures import one_number, or_zero
+from segments.rules.objects import FLAG, NAME, SPAN, Product, Property, period_q
+from segments.rules.words import Moment, Number, Period, spell
+
+from .orders import limits, orders_that
+
+
+@condition(
+    "last_activity",
+    group="behaviour",
+    label="Last activity",
+    unit="moment",
+    example={"not_within_last": "90d"},
+)
+class LastActivity(Condition):
+    """Latest of first seen, any event, any order of any status."""
+
+    when: Moment = flat(Moment)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
+
+    def value(self, as_of: AsOf) -> Any:
+        return as_of.fact("last_activity_at")
+
+    def sentence(self) -> str:
+        return f"was last active {self.when.phrase()}"
+
+
+@condition(
+    "session_count", group="behaviour", label="Number of sessions", unit="count", example={"at_least": 1}
+)
+class SessionCount(Condition):
+    """How many sessions, by when they started.
+
+    A first event starts one, or an event more than 30 minutes after the customer's previous one.
+    """
+
+    number: Number = flat(Number)
+    during: Period | None = named(Period)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.number.q(self.value(as_of))
+
+    def value(self, as_of: AsOf) -> Any:
+        if not self.during:
+            return as_of.fact("session_count")
+        pause = ExpressionWrapper(
+            OuterRef("occurred_at") - timedelta(minutes=SESSION_GAP_MINUTES), output_field=DateTimeField()
+        )
+        just_before = Event.objects.filter(
+            customer=OuterRef("customer"), occurred_at__lt=OuterRef("occurred_at"), occurred_at__gte=pause
+        )
+        starts = as_of.events().filter(
+            period_q(self.during, "occurred_at", as_of.at, as_of.zone), ~Exists(just_before)
+        )
+        # Of several events at one instant one starts the session.
+        return or_zero(one_number(starts, Count("occurred_at", distinct=True)))
+
+    def sentence(self) -> str:
+        return f"had {self.number.phrase()} sessions{limits(self.during)}"
+
+
+@condition(
+    "open_cart", group="behaviour", label="Open cart", unit="moment",
+    example={"within_last": "7d", "older_than": "1h", "value": {"at_least": 50}},
+)  # fmt: skip
+class OpenCart(Condition):
+    """Put something in the cart and did not order since.
+
+    The latest “Product Added” is later than the latest order of any status but cancelled, that recent, and at
+    least that old; the value is price × quantity of what was added less what was removed after that order.
+    """
+
+    within_last: timedelta = required(SPAN)
+    older_than: timedelta | None = named(SPAN)
+    value_: Number | None = named(Number)
+
+    def q(self, as_of: AsOf) -> Q:
+        added = as_of.fact("last_added_at")
+        latest = as_of.at - self.older_than if self.older_than else as_of.at
+        question = Range(as_of.at - self.within_last, latest, above_low=True).q(added)
+        question &= not_true(Q(LessThanOrEqual(added, as_of.fact("uncancelled_order_at"))))
+        return question & self.value_.q(as_of.fact("cart_value"), SCALE) if self.value_ else question
+
+    def value(self, as_of: AsOf) -> Any:
+        return as_of.fact("last_added_at")
+
+    def sentence(self) -> str:
+        said = f"has had an open cart in the last {spell(self.within_last)}"
+        said += f" for at least {spell(self.older_than)}" if self.older_than else ""
+        return said + (f" worth {self.value_.phrase()}" if self.value_ else "")
+
+
+@condition(
+    "event_count", group="behaviour", label="Number of events", unit="count",
+    example={"event": "Product Viewed", "at_least": 3, "where": {"property": "price", "at_least": 10}},
+)  # fmt: skip
+class EventCount(Condition):
+    """How many events, of one name or any."""
+
+    number: Number = flat(Number)
+    event: str | None = named(NAME)
+    during: Period | None = named(Period)
+    product: Product | None = named(Product)
+    where: Property | None = named(Property)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.number.q(self.value(as_of))
+
+    def value(self, as_of: AsOf) -> Any:
+        if not self.event and not self.during and not self.product and not self.where:
+            return as_of.fact("event_count")
+        events = as_of.events().filter(period_q(self.during, "occurred_at", as_of.at, as_of.zone))
+        if self.event:
+            events = events.filter(name=self.event)
+        if self.product:
+            events = events.filter(self.product.in_event_q())
+        if self.where:
+            events = events.filter(self.where.q())
+        return or_zero(one_number(events, Count("pk")))
+
+    def sentence(self) -> str:
+        said = (
+            f"did “{self.event}” {self.number.phrase()} times"
+            if self.event
+            else f"had {self.number.phrase()} events"
+        )
+        said += f" with {self.product.phrase()}" if self.product else ""
+        said += f" {self.where.phrase()}" if self.where else ""
+        return said + (f" {self.during.phrase()}" if self.during else "")
+
+
+@condition(
+    "viewed", group="behaviour", label="Viewed", unit="count",
+    example={"product": {"brand": {"is": "Acme"}}, "during": {"within_last": "7d"}, "and_not_bought": True},
+)  # fmt: skip
+class Viewed(Condition):
+    """Viewed a product at least once; on demand, without ever having bought one that fits."""
+
+    product: Product | None = named(Product)
+    during: Period | None = named(Period)
+    and_not_bought: bool | None = named(FLAG)
+
+    def _views(self, as_of: AsOf) -> Any:
+        views = as_of.events().filter(
+            period_q(self.during, "occurred_at", as_of.at, as_of.zone), name="Product Viewed"
+        )
+        return views.filter(self.product.in_event_q()) if self.product else views
+
+    def q(self, as_of: AsOf) -> Q:
+        viewed = Q(Exists(self._views(as_of)))
+        if not self.and_not_bought:
+            return viewed
+        return viewed & not_true(Q(Exists(orders_that(as_of, None, self.product))))
+
+    def value(self, as_of: AsOf) -> Any:
+        return or_zero(one_number(self._views(as_of), Count("pk")))
+
+    def sentence(self) -> str:
+        said = f"viewed {self.product.phrase() if self.product else 'a product'}"
+        said += f" {self.during.phrase()}" if self.during else ""
+        return said + (" and never bought one" if self.and_not_bought else "")

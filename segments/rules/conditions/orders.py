@@ -1,0 +1,211 @@
+"""What the customer ordered, how often and when."""
+
+from typing import Any
+
+from django.db.models import Count, Exists, F, Q
+
+from customers.exact import SCALE
+from customers.facts import LATEST_ORDERS
+from segments.rules.asking import always, not_true
+from segments.rules.base import AsOf, Condition, condition, flat, named
+from segments.rules.measures import RoundedRatio, one_number, or_zero
+from segments.rules.objects import Product, period_q
+from segments.rules.words import Moment, Number, Period, Text
+
+DISCOUNTED = Q(discount_total__gt=0) | ~Q(coupon_code="")
+REFUNDED = Q(refunded_total__gt=0) | Q(status="refunded")
+
+
+def orders_that(
+    as_of: AsOf, during: Period | None, product: Product | None = None, coupon: Text | None = None
+) -> Any:
+    """Give the customer's counting orders within the limits of a condition."""
+    orders = as_of.orders().filter(period_q(during, "placed_at", as_of.at, as_of.zone))
+    if product:
+        orders = orders.filter(product.in_order_q())
+    return orders.filter(coupon.q(F("coupon_code_folded"))) if coupon else orders
+
+
+def limits(during: Period | None, product: Product | None = None, coupon: Text | None = None) -> str:
+    """Say the limits: " of a product whose … with a coupon that … in the last 30 days"."""
+    said = f" with {product.phrase()}" if product else ""
+    said += f" with a coupon code that {coupon.phrase()}" if coupon else ""
+    return said + (f" {during.phrase()}" if during else "")
+
+
+@condition(
+    "order_count", group="orders", label="Number of orders", unit="count",
+    example={"at_least": 2, "during": {"within_last": "30d"}},
+)  # fmt: skip
+class OrderCount(Condition):
+    """How many counting orders."""
+
+    number: Number = flat(Number)
+    during: Period | None = named(Period)
+    product: Product | None = named(Product)
+    coupon: Text | None = named(Text)
+
+    def q(self, as_of: AsOf) -> Q:
+        if not self.product and not self.coupon:
+            answer = self._by_latest_orders(as_of)
+            if answer is not None:
+                return answer
+        return self.number.q(self.value(as_of))
+
+    def value(self, as_of: AsOf) -> Any:
+        if not self.during and not self.product and not self.coupon:
+            return as_of.fact("order_count")
+        orders = orders_that(as_of, self.during, self.product, self.coupon)
+        return or_zero(one_number(orders, Count("pk")))
+
+    def _by_latest_orders(self, as_of: AsOf) -> Q | None:
+        """Count without touching orders: "at least k since then" is "the k-th latest order is since then"."""
+        if self.during is None or self.during.word not in ("within_last", "on_or_after"):
+            return None
+        bounds = self.number.range.in_units(1)
+        low, high = max(bounds.low or 0, 0), bounds.high
+        if low > LATEST_ORDERS or (high is not None and high >= LATEST_ORDERS):
+            return None
+        since = self.during.range(as_of.at, as_of.zone)
+
+        def at_least(count: int) -> Q:
+            return since.q(as_of.fact("last_order_at" if count == 1 else f"order_{count}_at"))
+
+        if high is not None and high < low:
+            answer = always(False)
+        else:
+            answer = at_least(low) if low else always(True)
+            answer &= not_true(at_least(high + 1)) if high is not None else Q()
+        return not_true(answer) if self.number.is_negative else answer
+
+    def sentence(self) -> str:
+        return f"placed {self.number.phrase()} orders{limits(self.during, self.product, self.coupon)}"
+
+
+@condition("first_order", group="orders", label="First order", unit="moment", example={"within_last": "30d"})
+class FirstOrder(Condition):
+    """When the first counting order was placed."""
+
+    when: Moment = flat(Moment)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
+
+    def value(self, as_of: AsOf) -> Any:
+        return as_of.fact("first_order_at")
+
+    def sentence(self) -> str:
+        return _ordered(self.when, "placed the first order")
+
+
+@condition(
+    "last_order", group="orders", label="Last order", unit="moment", example={"not_within_last": "90d"}
+)
+class LastOrder(Condition):
+    """When the latest counting order was placed."""
+
+    when: Moment = flat(Moment)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
+
+    def value(self, as_of: AsOf) -> Any:
+        return as_of.fact("last_order_at")
+
+    def sentence(self) -> str:
+        return _ordered(self.when, "placed the last order")
+
+
+def _ordered(when: Moment, words: str) -> str:
+    if when.word == "ever":
+        return "has ordered" if when.value else "has never ordered"
+    return f"{words} {when.phrase()}"
+
+
+@condition(
+    "days_between_orders", group="orders", label="Days between orders", unit="days", example={"less_than": 60}
+)
+class DaysBetweenOrders(Condition):
+    """Mean gap in days between consecutive counting orders; missing below two orders."""
+
+    number: Number = flat(Number)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.number.q(self.value(as_of), SCALE)
+
+    def value(self, as_of: AsOf) -> Any:
+        return as_of.fact("days_between_orders")
+
+    def sentence(self) -> str:
+        return f"orders every {self.number.phrase()} days on average"
+
+
+@condition(
+    "discounted_order_share", group="orders", label="Share of discounted orders", unit="share",
+    example={"at_least": 0.5, "during": {"within_last": "365d"}},
+)  # fmt: skip
+class DiscountedOrderShare(Condition):
+    """Share of counting orders with a discount or coupon, 0 to 1; missing without orders."""
+
+    number: Number = flat(Number)
+    during: Period | None = named(Period)
+
+    def problems(self) -> dict[str, str]:
+        """A share lies between 0 and 1."""
+        values = self.number.value if isinstance(self.number.value, tuple) else (self.number.value,)
+        if all(0 <= value <= 1 for value in values):
+            return {}
+        return {self.number.word: "expected a share between 0 and 1, such as 0.5"}
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.number.q(self.value(as_of), SCALE)
+
+    def value(self, as_of: AsOf) -> Any:
+        if not self.during:
+            return as_of.fact("discounted_order_share")
+        share = RoundedRatio(Count("pk", filter=DISCOUNTED) * SCALE, Count("pk"))
+        return one_number(orders_that(as_of, self.during), share)
+
+    def sentence(self) -> str:
+        return f"used a discount in a share of {self.number.phrase()} of the orders{limits(self.during)}"
+
+
+@condition(
+    "bought", group="orders", label="Bought", unit="count",
+    example={"product": {"category": {"is": "Shoes"}}, "during": {"within_last": "90d"}},
+)  # fmt: skip
+class Bought(Condition):
+    """Placed at least one counting order within the limits."""
+
+    product: Product | None = named(Product)
+    during: Period | None = named(Period)
+    coupon: Text | None = named(Text)
+
+    def q(self, as_of: AsOf) -> Q:
+        return Q(Exists(orders_that(as_of, self.during, self.product, self.coupon)))
+
+    def value(self, as_of: AsOf) -> Any:
+        return or_zero(one_number(orders_that(as_of, self.during, self.product, self.coupon), Count("pk")))
+
+    def sentence(self) -> str:
+        return f"bought{limits(self.during, self.product, self.coupon) or ' anything'}"
+
+
+@condition("refund_count", group="orders", label="Number of refunds", unit="count", example={"at_least": 1})
+class RefundCount(Condition):
+    """How many orders, of any status, were refunded in part or whole; by the time they were placed."""
+
+    number: Number = flat(Number)
+    during: Period | None = named(Period)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.number.q(self.value(as_of))
+
+    def value(self, as_of: AsOf) -> Any:
+        if not self.during:
+            return as_of.fact("refund_count")
+        placed = period_q(self.during, "placed_at", as_of.at, as_of.zone)
+        return or_zero(one_number(as_of.orders(counting=False).filter(placed, REFUNDED), Count("pk")))
+
+    def sentence(self) -> str:
+        return f"had {self.number.phrase()} orders refunded{limits(self.during)}"

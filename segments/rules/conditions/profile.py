@@ -1,0 +1,250 @@
+"""Who the customer is: contact data, consent, places, attributes."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Case, F, Func, Q, Value, When
+from django.db.models.functions import MD5, Concat
+from django.db.models.lookups import Exact
+
+from customers.models import Customer
+from segments.rules import scalars
+from segments.rules.asking import Bytewise, Range, always, not_true
+from segments.rules.base import AsOf, Condition, condition, flat, named, required
+from segments.rules.objects import FLAG, NAME, Scalar, comparison, free_value
+from segments.rules.words import Moment, Number, Text, spell
+
+BUCKETS = 100
+
+
+@condition("known", group="profile", label="Known", unit="flag", example={"is": True})
+class Known(Condition):
+    """Has an e-mail address or a phone number?"""
+
+    is_: bool = required(FLAG)
+
+    def q(self, as_of: AsOf) -> Q:
+        known = Customer.objects.known_q()
+        return known if self.is_ else not_true(known)
+
+    def value(self, as_of: AsOf) -> Any:
+        return Case(When(Customer.objects.known_q(), then=Value(True)), default=Value(False))
+
+    def sentence(self) -> str:
+        return "is known" if self.is_ else "is anonymous"
+
+
+@condition("newsletter", group="profile", label="Newsletter", unit="text", example={"is": "subscribed"})
+class Newsletter(Condition):
+    """State of the newsletter consent."""
+
+    is_: str = required(Scalar(scalars.choice(*Customer.Newsletter.values)))
+
+    def q(self, as_of: AsOf) -> Q:
+        return Q(Exact(F("newsletter"), self.is_))
+
+    def value(self, as_of: AsOf) -> Any:
+        return F("newsletter")
+
+    def sentence(self) -> str:
+        return {
+            "subscribed": "is subscribed to the newsletter",
+            "unsubscribed": "has unsubscribed from the newsletter",
+            "never": "has never subscribed to the newsletter",
+        }[self.is_]
+
+
+@condition("first_seen", group="profile", label="First seen", unit="moment", example={"within_last": "30d"})
+class FirstSeen(Condition):
+    """When the shop first met the customer."""
+
+    when: Moment = flat(Moment)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
+
+    def value(self, as_of: AsOf) -> Any:
+        return as_of.fact("first_seen_at")
+
+    def sentence(self) -> str:
+        return f"was first seen {self.when.phrase()}"
+
+
+@condition("contact", group="profile", label="Can be reached by", unit="text", example={"has": "email"})
+class Contact(Condition):
+    """Has an e-mail address, or has a phone number?"""
+
+    has: str = required(Scalar(scalars.choice("email", "phone")))
+
+    def q(self, as_of: AsOf) -> Q:
+        return ~Q(**{self.has: ""})
+
+    def value(self, as_of: AsOf) -> Any:
+        return F(self.has)
+
+    def sentence(self) -> str:
+        return "has an e-mail address" if self.has == "email" else "has a phone number"
+
+
+@condition(
+    "subscribed_at", group="profile", label="Subscribed at", unit="moment", example={"within_last": "7d"}
+)
+class SubscribedAt(Condition):
+    """When the customer subscribed to the newsletter."""
+
+    when: Moment = flat(Moment)
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.when.q(F("subscribed_at"), as_of.at, as_of.zone)
+
+    def value(self, as_of: AsOf) -> Any:
+        return F("subscribed_at")
+
+    def sentence(self) -> str:
+        return f"subscribed {self.when.phrase()}"
+
+
+class _Place(Condition):
+    column = ""
+    words: Text
+
+    def q(self, as_of: AsOf) -> Q:
+        return self.words.q(F(f"{self.column}_folded"))
+
+    def value(self, as_of: AsOf) -> Any:
+        return F(self.column)
+
+    def sentence(self) -> str:
+        return f"has a {self.column} that {self.words.phrase()}"
+
+
+@condition("country", group="profile", label="Country", unit="text", example={"in": ["DE", "FR"]})
+class Country(_Place):
+    """The customer's country, as the shop wrote it."""
+
+    column = "country"
+    words: Text = flat(Text)
+
+
+@condition("language", group="profile", label="Language", unit="text", example={"is": "de"})
+class Language(_Place):
+    """The customer's language, as the shop wrote it."""
+
+    column = "language"
+    words: Text = flat(Text)
+
+
+@condition("city", group="profile", label="City", unit="text", example={"starts_with": "Saint"})
+class City(_Place):
+    """The customer's city."""
+
+    column = "city"
+    words: Text = flat(Text)
+
+
+@condition("source", group="profile", label="Source", unit="text", example={"is": "google"})
+class Source(_Place):
+    """Where the customer came from."""
+
+    column = "source"
+    words: Text = flat(Text)
+
+
+@condition(
+    "attribute",
+    group="profile",
+    label="Attribute",
+    unit="free",
+    example={"name": "loyalty_tier", "is": "gold"},
+)
+class Attribute(Condition):
+    """One of the shop's own attributes: a text, a number or a date."""
+
+    name_: str = required(NAME)
+    words: Text | Number | Moment = flat(Text, Number, Moment)
+
+    def q(self, as_of: AsOf) -> Q:
+        value = free_value(self.name_, "attributes_comparable")
+        if isinstance(self.words, Moment):
+            return self.words.encoded_q(value, as_of.at, as_of.zone)
+        return self.words.encoded_q(value)
+
+    def value(self, as_of: AsOf) -> Any:
+        return F("attributes")
+
+    def sentence(self) -> str:
+        if isinstance(self.words, Moment):
+            return f"has the date “{self.name_}” {self.words.phrase()}"
+        return f"has an attribute “{self.name_}” that {comparison(self.words)}"
+
+
+@condition("birthday", group="profile", label="Birthday", unit="date", example={"within_next": "7d"})
+class Birthday(Condition):
+    """Has birthday today or within the next days, in the shop's time zone.
+
+    29 February counts on 28 February in other years.
+    """
+
+    within_next: timedelta = required(Scalar(scalars.DAYS))
+
+    def q(self, as_of: AsOf) -> Q:
+        if self.within_next.days >= 365:
+            return Q(birthday__isnull=False)
+        first = as_of.at.astimezone(as_of.zone).date()
+        last = first + self.within_next
+        start, end = first.month * 100 + first.day, last.month * 100 + last.day
+        if end == 228 and (last + timedelta(days=1)).month == 3:
+            end = 229  # in this year the 28th stands for both
+        birthday = F("birthday")
+        if start <= end:
+            return Range(start, end).q(birthday)
+        return Range(low=start).q(birthday) | Range(high=end).q(birthday)
+
+    def value(self, as_of: AsOf) -> Any:
+        return F("birth_date")
+
+    def sentence(self) -> str:
+        return f"has birthday within the next {spell(self.within_next)}"
+
+
+@condition(
+    "random_bucket",
+    group="profile",
+    label="Random bucket",
+    unit="count",
+    example={"between": [0, 9], "salt": "test-1"},
+)
+class RandomBucket(Condition):
+    """A share of the customers drawn by chance: hundred even buckets, stable, drawn anew for each salt.
+
+    The bucket is floor(100 · h / 2^128) for h the MD5 of salt, colon and printed customer id; hexadecimal digests of
+    one length sort as their numbers do, so the database compares texts.
+    """
+
+    between: tuple[int, int] = required(Scalar(scalars.BUCKETS))
+    salt: str | None = named(NAME)
+
+    def _digest(self) -> Func:
+        return Bytewise(MD5(Concat(Value(f"{self.salt or ''}:"), F("customer_id"))))
+
+    def q(self, as_of: AsOf) -> Q:
+        low, high = self.between
+        first = None if low == 0 else _least_digest(low)
+        after = None if high == BUCKETS - 1 else _least_digest(high + 1)
+        if first is None and after is None:
+            return always(True)
+        return Range(first, after, below_high=True).q(self._digest(), Value)
+
+    def value(self, as_of: AsOf) -> Any:
+        """Give the digest's bucket."""
+        cuts = [When(Range(high=_least_digest(n + 1), below_high=True).q(self._digest(), Value), then=Value(n))
+                for n in range(BUCKETS - 1)]  # fmt: skip
+        return Case(*cuts, default=Value(BUCKETS - 1))
+
+    def sentence(self) -> str:
+        salt = f" of the draw “{self.salt}”" if self.salt else ""
+        return f"is in the random buckets {self.between[0]} to {self.between[1]}{salt}"
+
+
+def _least_digest(bucket: int) -> str:
+    return f"{-(-bucket * 2**128 // BUCKETS):032x}"

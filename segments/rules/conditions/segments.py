@@ -1,0 +1,40 @@
+"""Members of other segments."""
+
+from typing import Any
+
+from django.db.models import Exists, F, OuterRef, Q, Subquery
+
+from segments.models import Membership
+from segments.rules import scalars
+from segments.rules.base import AsOf, Condition, condition, named, required
+from segments.rules.objects import Scalar
+from segments.rules.words import Moment
+
+
+@condition("in_segment", group="segments", label="In segment", unit="moment", example={"is": "hero"})
+class InSegment(Condition):
+    """Is a stored member of another segment."""
+
+    is_: str = required(Scalar(scalars.SLUG))
+    entered: Moment | None = named(Moment)
+
+    def _memberships(self) -> Any:
+        return Membership.objects.filter(customer=OuterRef("pk"), segment__slug=self.is_)
+
+    def q(self, as_of: AsOf) -> Q:
+        memberships = self._memberships()
+        if self.entered is None:
+            return Q(Exists(memberships))
+        return Q(Exists(memberships.filter(self.entered.q(F("entered_at"), as_of.at, as_of.zone))))
+
+    def value(self, as_of: AsOf) -> Any:
+        return Subquery(self._memberships().values("entered_at"))
+
+    def referred(self) -> set[str]:
+        """Name the segment."""
+        return {self.is_}
+
+    def sentence(self) -> str:
+        return f"is in the segment “{self.is_}”" + (
+            f", entered {self.entered.phrase()}" if self.entered else ""
+        )

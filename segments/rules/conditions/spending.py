@@ -1,0 +1,65 @@
+"""How much the customer spent."""
+
+from typing import Any
+
+from django.db.models import Count, Q
+
+from customers.exact import SCALE
+from segments.rules.base import AsOf, Condition, condition, flat, named
+from segments.rules.measures import ORDER_VALUE, RoundedRatio, one_number, or_zero, relative_q
+from segments.rules.words import Number, Period, Relative
+
+from .orders import limits, orders_that
+
+
+class _Amount(Condition):
+    words: Number | Relative
+    during: Period | None
+
+    def q(self, as_of: AsOf) -> Q:
+        value = self.value(as_of)
+        if isinstance(self.words, Number):
+            return self.words.q(value, SCALE)
+        period = f" {self.during.phrase()}" if self.during else ""
+        return relative_q(self.words, f"{self.name}{period}", value, as_of)
+
+
+@condition("total_spent", group="spending", label="Total spent", unit="amount", example={"above": "average"})
+class TotalSpent(_Amount):
+    """Sum of the value of counting orders, 0 for none; with a period, of those placed in it."""
+
+    words: Number | Relative = flat(Number, Relative)
+    during: Period | None = named(Period)
+
+    def value(self, as_of: AsOf) -> Any:
+        if not self.during:
+            return as_of.fact("total_spent")
+        return or_zero(one_number(orders_that(as_of, self.during), ORDER_VALUE))
+
+    def sentence(self) -> str:
+        return f"spent {self.words.phrase()}{limits(self.during)}"
+
+
+@condition(
+    "average_order_value",
+    group="spending",
+    label="Average order value",
+    unit="amount",
+    example={"at_least": 50},
+)
+class AverageOrderValue(_Amount):
+    """Mean value of counting orders; missing for none."""
+
+    words: Number | Relative = flat(Number, Relative)
+    during: Period | None = named(Period)
+
+    def value(self, as_of: AsOf) -> Any:
+        if not self.during:
+            return as_of.fact("average_order_value")
+        return one_number(orders_that(as_of, self.during), RoundedRatio(ORDER_VALUE, Count("pk")))
+
+    def sentence(self) -> str:
+        return f"has an average order value {self._compared()}{limits(self.during)}"
+
+    def _compared(self) -> str:
+        return f"of {self.words.phrase()}" if isinstance(self.words, Number) else self.words.phrase()

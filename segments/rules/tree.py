@@ -1,0 +1,64 @@
+"""Groups of rules: all, any, none."""
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+
+from django.db.models import Q
+
+from .asking import not_true
+from .base import AsOf, Condition, Groups, Rule
+
+
+@dataclass(frozen=True)
+class All(Groups):
+    """Whoever matches every one of its rules."""
+
+    word = "all"
+
+    def q(self, as_of: AsOf) -> Q:
+        """Ask for every one."""
+        return reduce(and_, (rule.q(as_of) for rule in self.rules))
+
+    def sentence(self) -> str:
+        """Join by "and"."""
+        return " and ".join(map(_part, self.rules))
+
+
+@dataclass(frozen=True)
+class Any(Groups):
+    """Whoever matches at least one of its rules."""
+
+    word = "any"
+
+    def q(self, as_of: AsOf) -> Q:
+        """Ask for one or more."""
+        return reduce(or_, (rule.q(as_of) for rule in self.rules))
+
+    def sentence(self) -> str:
+        """Join by "or"."""
+        return " or ".join(map(_part, self.rules))
+
+
+@dataclass(frozen=True)
+class Nobody(Groups):
+    """Whoever matches none of its rules: the exact complement of ``any``."""
+
+    word = "none"
+
+    def q(self, as_of: AsOf) -> Q:
+        """Complement."""
+        return not_true(reduce(or_, (rule.q(as_of) for rule in self.rules)))
+
+    def sentence(self) -> str:
+        """Say that nothing of it holds."""
+        return "does not match: " + " or ".join(map(_part, self.rules))
+
+
+def _part(rule: Rule) -> str:
+    if isinstance(rule, Condition) or (isinstance(rule, All | Any) and len(rule.rules) == 1):
+        return rule.sentence()
+    return f"({rule.sentence()})"
+
+
+GROUPS: dict[str, type[Groups]] = {group.word: group for group in (All, Any, Nobody)}

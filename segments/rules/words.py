@@ -1,0 +1,311 @@
+"""The parameter kinds of the rule language, the same words in every filter.
+
+A kind is read from exactly one of its words, such as ``{"at_least": 2}``, and knows how to ask the database
+for it and how to say it in English.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, ClassVar, Self
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q, Value
+from django.db.models.functions import Substr
+from django.db.models.lookups import Contains, Exact, GreaterThan, In, IsNull, StartsWith
+from pydantic import TypeAdapter
+
+from customers import comparable
+
+from . import scalars
+from .asking import Bytewise, Range, not_true
+from .errors import RuleError
+
+
+@dataclass(frozen=True)
+class Words:
+    """One word of a kind with its value."""
+
+    word: str
+    value: Any
+
+    words: ClassVar[Mapping[str, TypeAdapter[Any]]]
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any], path: str) -> Self:
+        """Read the one word of this kind among what is given; other words are for others to read."""
+        found = [word for word in cls.words if word in given]
+        if len(found) != 1:
+            listed = ", ".join(cls.words)
+            raise RuleError(
+                path, f"expected exactly one of {listed}" + (f"; found {', '.join(found)}" if found else "")
+            )
+        [word] = found
+        return cls(word, scalars.read(cls.words[word], given[word], f"{path}.{word}"))
+
+    @classmethod
+    def read_whole(cls, given: Any, path: str) -> Self:
+        """Read an object that holds a word of this kind and nothing else."""
+        if not isinstance(given, dict):
+            raise RuleError(path, "expected an object with one of " + ", ".join(cls.words))
+        for name in given:
+            if name not in cls.words:
+                raise RuleError(
+                    f"{path}.{name}", "is not a word here; expected one of " + ", ".join(cls.words)
+                )
+        return cls.read(given, path)
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Give the JSON Schema of an object that holds one word."""
+        return {
+            "type": "object",
+            "properties": {word: adapter.json_schema() for word, adapter in cls.words.items()},
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+        }
+
+
+class Number(Words):
+    """How a number compares."""
+
+    words = {
+        "is": scalars.NUMBER,
+        "is_not": scalars.NUMBER,
+        "at_least": scalars.NUMBER,
+        "more_than": scalars.NUMBER,
+        "at_most": scalars.NUMBER,
+        "less_than": scalars.NUMBER,
+        "between": scalars.NUMBERS,
+    }
+
+    @property
+    def is_negative(self) -> bool:
+        """Tell whether the word asks for what lies outside its range."""
+        return self.word == "is_not"
+
+    @property
+    def range(self) -> Range:
+        """Give the interval the word speaks of."""
+        match self.word:
+            case "at_least":
+                return Range(low=self.value)
+            case "more_than":
+                return Range(low=self.value, above_low=True)
+            case "at_most":
+                return Range(high=self.value)
+            case "less_than":
+                return Range(high=self.value, below_high=True)
+            case "between":
+                return Range(*self.value)
+            case _:
+                return Range(self.value, self.value)
+
+    def q(self, value: Any, scale: int = 1) -> Q:
+        """Ask a column of whole numbers that counts in 1/scale; ``is_not`` is true on a missing value."""
+        question = self.range.in_units(scale).q(value)
+        return not_true(question) if self.is_negative else question
+
+    def encoded_q(self, value: Any) -> Q:
+        """Ask a free value in its comparable form; one that is no number is a missing value."""
+        encode = comparable.of_number
+        bounds = self.range
+        # Without an end of its own the interval ends where the numbers do.
+        low = comparable.NUMBER if bounds.low is None else encode(bounds.low)
+        high = chr(ord(comparable.NUMBER) + 1) if bounds.high is None else encode(bounds.high)
+        encoded = Range(low, high, bounds.above_low, bounds.below_high or bounds.high is None)
+        question = encoded.q(Bytewise(value), Value)
+        return not_true(question) if self.is_negative else question
+
+    def holds(self, number: int) -> bool:
+        """Tell whether a whole number fits."""
+        bounds = self.range.in_units(1)
+        inside = (bounds.low is None or number >= bounds.low) and (
+            bounds.high is None or number <= bounds.high
+        )
+        return inside != self.is_negative
+
+    def phrase(self, unit: str = "") -> str:
+        """Say it: "at least 2"."""
+        if self.word == "between":
+            low, high = self.value
+            return f"between {plain(low)}{unit} and {plain(high)}{unit}"
+        words = {"is": "exactly", "is_not": "not exactly"}
+        return f"{words.get(self.word, self.word.replace('_', ' '))} {plain(self.value)}{unit}"
+
+
+class Relative(Words):
+    """How a number compares with the buyers' as a whole."""
+
+    words = {
+        "above": scalars.choice("average", "median"),
+        "below": scalars.choice("average", "median"),
+        "top_percent": scalars.PERCENTAGE,
+        "bottom_percent": scalars.PERCENTAGE,
+    }
+
+    def phrase(self) -> str:
+        """Say it: "above the average"."""
+        if self.word in ("above", "below"):
+            return f"{self.word} the {self.value}"
+        return f"among the {'top' if self.word == 'top_percent' else 'bottom'} {plain(self.value)} %"
+
+
+class Moment(Words):
+    """When something happened."""
+
+    words = {
+        "within_last": scalars.SPAN,
+        "not_within_last": scalars.SPAN,
+        "before": scalars.DAY,
+        "on_or_after": scalars.DAY,
+        "between": scalars.PERIOD,
+        "ever": scalars.FLAG,
+    }
+
+    def range(self, at: datetime, zone: ZoneInfo) -> Range:
+        """Give the interval of instants at ``at``; without ends for ``ever``."""
+        match self.word:
+            case "within_last":
+                return Range(at - self.value, at, above_low=True)
+            case "not_within_last":
+                return Range(high=at - self.value)
+            case "before":
+                return Range(high=start_of_day(self.value, zone), below_high=True)
+            case "on_or_after":
+                return Range(low=start_of_day(self.value, zone))
+            case "between":
+                first, last = self.value
+                return Range(
+                    start_of_day(first, zone), start_of_day(last + timedelta(days=1), zone), below_high=True
+                )
+            case _:
+                return Range()
+
+    @property
+    def is_never(self) -> bool:
+        """Tell whether the word asks for what never happened."""
+        return self.word == "ever" and not self.value
+
+    def q(self, value: Any, at: datetime, zone: ZoneInfo) -> Q:
+        """Ask an instant; False where it is missing, but for ``ever: false``."""
+        if self.is_never:
+            return Q(IsNull(value, True))
+        return self.range(at, zone).q(value)
+
+    def encoded_q(self, value: Any, at: datetime, zone: ZoneInfo) -> Q:
+        """Ask a free value in its comparable form; one that is no moment is a missing value."""
+        bounds = self.range(at, zone)
+        low = comparable.MOMENT if bounds.low is None else comparable.of_moment(bounds.low)
+        high = chr(ord(comparable.MOMENT) + 1) if bounds.high is None else comparable.of_moment(bounds.high)
+        question = Range(low, high, bounds.above_low, bounds.below_high or bounds.high is None).q(
+            Bytewise(value), Value
+        )
+        return not_true(question) if self.is_never else question
+
+    def phrase(self) -> str:
+        """Say it: "in the last 30 days"."""
+        match self.word:
+            case "within_last":
+                return f"in the last {spell(self.value)}"
+            case "not_within_last":
+                return f"longer than {spell(self.value)} ago"
+            case "before":
+                return f"before {self.value}"
+            case "on_or_after":
+                return f"on or after {self.value}"
+            case "between":
+                return f"between {self.value[0]} and {self.value[1]}"
+            case _:
+                return "ever" if self.value else "never"
+
+
+class Period(Moment):
+    """Which orders or events count, by their time."""
+
+    words = {
+        word: adapter for word, adapter in Moment.words.items() if word not in ("ever", "not_within_last")
+    }
+
+
+class Text(Words):
+    """How a text compares; case is ignored in any script."""
+
+    words = {
+        "is": scalars.TEXT,
+        "is_not": scalars.TEXT,
+        "in": scalars.TEXTS,
+        "not_in": scalars.TEXTS,
+        "contains": scalars.TEXT,
+        "starts_with": scalars.TEXT,
+        "exists": scalars.FLAG,
+    }
+
+    def q(self, value: Any) -> Q:
+        """Ask a case-folded column, where an empty text is a missing value."""
+        match self.word:
+            case "exists":
+                present = Q(GreaterThan(value, Value("")))
+                return present if self.value else not_true(present)
+            case "contains":
+                return Q(Contains(value, comparable.fold(self.value)))
+            case "starts_with":
+                return Q(StartsWith(value, comparable.fold(self.value)))
+            case _:
+                return self._among(value, comparable.fold)
+
+    def encoded_q(self, value: Any) -> Q:
+        """Ask a free value in its comparable form; one of another kind exists, but is no text."""
+        match self.word:
+            case "exists":
+                return Q(IsNull(value, not self.value))
+            case "contains":
+                is_text = Q(StartsWith(value, comparable.TEXT))
+                return is_text & Q(Contains(Substr(value, 2), comparable.fold(self.value)))
+            case "starts_with":
+                return Q(StartsWith(value, comparable.of_text(self.value)))
+            case _:
+                return self._among(value, comparable.of_text)
+
+    def _among(self, value: Any, encode: Any) -> Q:
+        given = self.value if isinstance(self.value, tuple) else (self.value,)
+        texts = sorted({encode(text) for text in given})
+        question = Q(Exact(value, Value(texts[0]))) if len(texts) == 1 else Q(In(value, texts))
+        return not_true(question) if self.word in ("is_not", "not_in") else question
+
+    def phrase(self) -> str:
+        """Say it: "is “DE”"."""
+        match self.word:
+            case "exists":
+                return "is given" if self.value else "is missing"
+            case "in" | "not_in":
+                shown = ", ".join(f"“{text}”" for text in self.value[:5])
+                more = f" or {len(self.value) - 5} more" if len(self.value) > 5 else ""
+                return f"is {'' if self.word == 'in' else 'not '}one of {shown}{more}"
+            case word:
+                return f"{word.replace('_', ' ')} “{self.value}”"
+
+
+def start_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """Give the instant at which a day begins in the shop's zone."""
+    return comparable.start_of_day(day, zone)
+
+
+def plain(number: Decimal) -> str:
+    """Write a number without needless zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def spell(span: timedelta) -> str:
+    """Write a span: "30 days", "12 hours", "90 minutes"."""
+    minutes = int(span.total_seconds()) // 60
+    size, unit = next((s, u) for s, u in ((24 * 60, "day"), (60, "hour"), (1, "minute")) if minutes % s == 0)
+    return counted(minutes // size, unit)
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun: "1 day", "2 days"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,137 @@
+"""Segments and members as API clients see them."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from .models import Membership, Segment
+from .rules import RuleError, parse
+
+EXAMPLE_RULE = {"all": [{"order_count": {"is": 1}}, {"last_order": {"within_last": "30d"}}]}
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class RuleField(serializers.JSONField):
+    """A rule; a JSON object of one key."""
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "By rule",
+            {
+                "slug": "first-time-buyers",
+                "name": "First-time buyers",
+                "description": "Exactly one order, in the last 30 days.",
+                "rule": EXAMPLE_RULE,
+                "sentence": f"Everyone who {parse(EXAMPLE_RULE).sentence()}",
+                "status": "fresh",
+                "size": 1204,
+                "known_size": 1198,
+                "refreshed_at": "2026-03-31T06:00:00Z",
+                "last_error": "",
+                "version": 1,
+            },
+        )
+    ]
+)
+class SegmentSerializer(serializers.ModelSerializer):
+    """A segment as it stands."""
+
+    rule = RuleField(read_only=True, allow_null=True, help_text="Null for a fixed list of customers.")
+    sentence = serializers.SerializerMethodField(
+        help_text="The rule in English; empty where it cannot be read."
+    )
+    status = serializers.CharField(
+        read_only=True,
+        help_text="`fresh`, `edited` (since the last refresh), `new` (never refreshed), `failing`, `paused`"
+        " (not refreshed by the schedule) or `static` (a fixed list).",
+    )
+
+    class Meta:
+        """Read only for now."""
+
+        model = Segment
+        fields = (
+            "slug", "name", "description", "rule", "sentence", "status",
+            "size", "known_size", "refreshed_at", "last_error", "version",
+        )  # fmt: skip
+        read_only_fields = fields
+        extra_kwargs = {
+            "size": {"help_text": "How many customers are in."},
+            "known_size": {"help_text": "How many of them have an e-mail address or a phone number."},
+        }
+
+    def get_sentence(self, segment: Segment) -> str:
+        """Say who is in."""
+        if not segment.is_dynamic:
+            return "A fixed list of customers"
+        try:
+            return f"Everyone who {parse(segment.rule).sentence()}"
+        except RuleError:
+            return ""  # `last_error` says what is wrong with it
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A known customer",
+            {
+                "customer_id": "1042",
+                "entered_at": "2026-03-31T06:00:00Z",
+                "email": "zoë@example.com",
+                "phone": "+49 30 1234567",
+                "first_name": "Zoë",
+                "last_name": "Müller",
+            },
+        ),
+        OpenApiExample(
+            "A visitor",
+            {
+                "customer_id": "anonymous:5f0c",
+                "entered_at": "2026-03-31T06:00:00Z",
+                "email": "",
+                "phone": "",
+                "first_name": "",
+                "last_name": "",
+            },
+        ),
+    ]
+)
+class MemberSerializer(serializers.ModelSerializer):
+    """One customer in a segment."""
+
+    customer_id = serializers.CharField(
+        source="customer.customer_id",
+        read_only=True,
+        help_text="The shop's id, or `anonymous:` and the browser's id for a visitor without one.",
+    )
+    email = serializers.CharField(source="customer.email", read_only=True, help_text="Empty where unknown.")
+    phone = serializers.CharField(source="customer.phone", read_only=True, help_text="Empty where unknown.")
+    first_name = serializers.CharField(source="customer.first_name", read_only=True)
+    last_name = serializers.CharField(source="customer.last_name", read_only=True)
+
+    class Meta:
+        """Whose and since when."""
+
+        model = Membership
+        fields = ("customer_id", "entered_at", "email", "phone", "first_name", "last_name")
+        read_only_fields = ("entered_at",)
+        extra_kwargs = {"entered_at": {"help_text": "The instant of the refresh that found them in."}}
+
+
+class PlaceSerializer(serializers.Serializer[Any]):
+    """One place in what was sent that will not do."""
+
+    path = serializers.CharField(help_text="Such as `rule.all[0].order_count.at_least`; empty for the whole.")
+    message = serializers.CharField()
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """What is wrong, in the one shape of every error."""
+
+    code = serializers.CharField(help_text="One word for programs, such as `not_found`.")
+    message = serializers.CharField(help_text="A sentence for people.")
+    errors = PlaceSerializer(many=True, help_text="The places in what was sent; often empty.")  # type: ignore[assignment]
