@@ -1,0 +1,111 @@
+"""Laws over the whole registry, on one shop of all sorts of customers."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from jsonschema import Draft202012Validator
+
+from customers import facts, ingestion
+from customers.models import Customer, Facts
+from customers.records import KINDS, the_shop
+from customers.sample_shop import SampleShop
+from segments import definition, evaluation, membership
+from segments.management.commands.document_rules import START
+from segments.models import Segment
+from segments.rules import AsOf, Figures, RuleError, parse, registry
+from segments.rules.catalogue import LIFECYCLE, as_markdown, catalogue, parameters_schema
+from segments.templates import TEMPLATES
+
+NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def all_sorts(db) -> set[str]:
+    """A sample shop of three hundred, with its ready-to-use segments; every customer's printed id."""
+    sample = SampleShop(customers=300, until=NOW)
+    ingestion.start_file()
+    rows = {
+        "customers": sample.customer_rows(),
+        "orders": sample.order_rows(),
+        "order_lines": sample.line_rows(),
+        "events": sample.event_rows(),
+    }
+    for name, given in rows.items():
+        read = KINDS[name].read
+        ingestion.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
+    facts.settle()
+    definition.install()
+    membership.refresh(Segment.objects.all(), NOW)
+    return set(Customer.objects.existing().values_list("customer_id", flat=True))
+
+
+def matching(rule, at=NOW) -> list[str]:
+    return list(evaluation.printed_ids(evaluation.matching(parse(rule), evaluation.as_of(at))))
+
+
+def test_a_condition_and_its_negation_split_the_customers(all_sorts):
+    for entry in catalogue():
+        yes, no = matching(entry.example), matching({"none": [entry.example]})
+
+        assert len(set(yes)) == len(yes) and len(set(no)) == len(no), f"{entry.name} names somebody twice"
+        assert set(yes) | set(no) == all_sorts and not set(yes) & set(no), entry.name
+
+
+def test_as_of_now_equals_the_stored_facts(all_sorts):
+    stored = evaluation.as_of(NOW)
+    recomputed = AsOf(NOW, evaluation.zone(), facts.recompute_all_at(NOW), Figures())
+    assert (stored.facts, recomputed.facts) == ("facts", "facts_as_of")
+
+    names = [fact.name for fact in facts.declared()] + ["first_seen_at"]
+    for row in Customer.objects.filter(stored.existing_q()).values(
+        "customer_id", *(f"{relation}__{name}" for relation in ("facts", "facts_as_of") for name in names)
+    ):
+        for name in names:
+            assert row[f"facts__{name}"] == row[f"facts_as_of__{name}"], (row["customer_id"], name)
+
+
+def test_a_past_instant_is_asked_of_the_records(all_sorts):
+    past = NOW - timedelta(days=200)
+    assert evaluation.as_of(past).facts == "facts_as_of"
+    then = set(matching({"last_order": {"ever": True}}, past))
+    assert 0 < len(then) < Facts.objects.filter(order_count__gt=0).count()
+
+
+def test_every_segment_has_members(all_sorts):
+    assert set(Segment.objects.filter(size=0).values_list("slug", flat=True)) <= {"two-time-buyers"}
+
+
+def test_all_lifecycle_filters_are_registered():
+    assert set(LIFECYCLE) <= registry.keys() and len(LIFECYCLE) == 15
+
+
+def test_the_templates_are_written_with_lifecycle_filters_alone():
+    assert len(TEMPLATES) == 16
+    for template in TEMPLATES.values():
+        used = {condition.name for condition in parse(template.rule()).conditions()}
+        assert used <= set(LIFECYCLE), template.slug
+
+
+@pytest.mark.parametrize("name", registry)
+def test_an_example_fits_its_schema_and_survives_json(name):
+    schema = parameters_schema(registry[name])
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(registry[name].example)
+    rule = {name: registry[name].example}
+    assert parse(json.loads(json.dumps(rule))) == parse(rule)
+
+
+@pytest.mark.parametrize("name", registry)
+def test_an_unknown_parameter_is_refused_with_its_path(name):
+    with pytest.raises(RuleError) as refused:
+        parse({"all": [{name: registry[name].example | {"colour": 1}}]})
+    assert refused.value.path == f"rule.all[0].{name}.colour"
+    assert list(Draft202012Validator(parameters_schema(registry[name])).iter_errors({"colour": 1}))
+
+
+def test_the_documentation_names_every_filter_as_it_is():
+    page = (Path(django_settings.BASE_DIR) / "docs" / "rules.md").read_text(encoding="utf-8")
+    assert page.partition(START)[2].strip() == as_markdown().strip(), "run manage.py document_rules"
