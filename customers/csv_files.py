@@ -163,7 +163,9 @@ def rows(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
 
         try:
             for cells in csv.reader(feed(), strict=True):
-                number, reason = row[0][0], next((line[2] for line in row if line[2]), None)
+                number, _, reason = row[0]
+                if len(row) > 1:
+                    reason = next((line[2] for line in row if line[2]), None)
                 width = width or len(cells)
                 if len(row) > 1 and len(cells) != width:
                     # A stray quote swallowed the lines up to the next one.

@@ -52,7 +52,6 @@ def load(table: str, columns: Sequence[str], records: Iterable[Row]) -> None:
             # The driver's own cursor: Django's would rewrite the placeholders of each row anew.
             marks = ", ".join("?" * len(columns))
             cursor.connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", records)
-    analyze(table)
 
 
 def analyze(table: str) -> None:

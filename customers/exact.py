@@ -4,7 +4,7 @@ SQLite's decimals are binary floats; integers add and compare exactly on every d
 """
 
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -33,8 +33,7 @@ def parse_units(text: str) -> int:
 
 def to_units(value: Decimal | int) -> int:
     """Turn a decimal into whole ten-thousandths, rounded half away from zero."""
-    scaled = Decimal(value).scaleb(PLACES)
-    return int(scaled.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    return round_half_away(Fraction(value) * SCALE)
 
 
 def from_units(units: int) -> Decimal:

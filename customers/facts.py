@@ -20,7 +20,7 @@ Kind = Literal["count", "amount", "moment", "share", "days"]
 
 SESSION_GAP_MINUTES: Final = 30
 LATEST_ORDERS: Final = 5  # how many of the latest order times are facts
-SETTLED_AT_ONCE: Final = 20_000  # queue rows a transaction
+SETTLED_AT_ONCE: Final = 20_000  # customers a transaction
 
 
 @dataclass(frozen=True)
@@ -110,17 +110,16 @@ def settle(
 
 
 def _take_queued() -> int:
-    engine.temporary_table("facts_taken", "id bigint, customer_id bigint")
-    engine.temporary_table("facts_among", "customer_id bigint PRIMARY KEY")
     queue = StaleFacts._meta.db_table
-    engine.execute(
-        f"INSERT INTO facts_taken SELECT id, customer_id FROM {queue} ORDER BY id LIMIT {SETTLED_AT_ONCE}"
+    engine.temporary_table("facts_among", "customer_id bigint PRIMARY KEY")
+    taken = engine.execute(
+        "INSERT INTO facts_among"
+        f" SELECT DISTINCT customer_id FROM {queue} ORDER BY customer_id LIMIT {SETTLED_AT_ONCE}"
     )
-    engine.analyze("facts_taken")
-    # The very rows that were read, not an id range: another transaction may yet commit a lower id.
-    engine.execute(f"DELETE FROM {queue} WHERE id IN (SELECT id FROM facts_taken)")
-    taken = engine.execute("INSERT INTO facts_among SELECT DISTINCT customer_id FROM facts_taken")
-    engine.analyze("facts_among")
+    if taken:
+        engine.analyze("facts_among")
+        # Before the records are read: whatever is queued and committed by now is seen, what comes later stays.
+        engine.execute(f"DELETE FROM {queue} WHERE customer_id IN (SELECT customer_id FROM facts_among)")
     return taken
 
 

@@ -48,27 +48,28 @@ def resolve_visitors(staged: str, now: datetime) -> None:
 
 
 def _meet(staged: str, now: datetime, kind: str, column: str, *, printed: str, among: str) -> None:
-    moment = engine.moment(now)
-    unknown = (
-        f"SELECT DISTINCT s.{column} FROM {staged} s WHERE {among}"
-        f" AND NOT EXISTS (SELECT 1 FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = s.{column})"
+    engine.temporary_table("met", "value text PRIMARY KEY, printed text")
+    met = engine.execute(
+        f"""INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} s WHERE {among}
+            AND NOT EXISTS (SELECT 1 FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = s.{column})"""
     )
-    created = engine.execute(
-        f"""INSERT INTO customers_customer (customer_id, email, phone, first_name, last_name, country, city,
+    if not met:
+        return
+    engine.analyze("met")
+    engine.execute(
+        """INSERT INTO customers_customer (customer_id, email, phone, first_name, last_name, country, city,
                 language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
                 attributes, attributes_comparable, recorded_at)
-            SELECT {printed}, '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{{}}', '{{}}', %s
-            FROM ({unknown}) AS met WHERE true ON CONFLICT (customer_id) DO NOTHING""",
-        [moment],
+            SELECT printed, '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
+            FROM met WHERE true ON CONFLICT (customer_id) DO NOTHING""",
+        [engine.moment(now)],
     )
-    if created:
-        # By the printed id, so that of two who meet the same visitor at once both find the one row.
-        engine.execute(
-            f"""INSERT INTO {_IDENTITY} (kind, value, customer_id)
-                SELECT '{kind}', met.{column}, c.id FROM ({unknown}) AS met
-                JOIN customers_customer c ON c.customer_id = {printed.replace(column, f"met.{column}")}
-                WHERE true ON CONFLICT (kind, value) DO NOTHING"""
-        )
+    # By the printed id, so that of two who meet the same visitor at once both find the one row.
+    engine.execute(
+        f"""INSERT INTO {_IDENTITY} (kind, value, customer_id)
+            SELECT '{kind}', met.value, c.id FROM met JOIN customers_customer c ON c.customer_id = met.printed
+            WHERE true ON CONFLICT (kind, value) DO NOTHING"""
+    )
 
 
 def _point(staged: str, kind: str, column: str, *, among: str) -> None:

@@ -125,6 +125,8 @@ def _laid_over(kind: Kind, earlier: Record, later: Record) -> Record:
             for old, new in zip(earlier[at:], later[at:], strict=True)
         )
         later = later[:at] + both
+    if kind is EVENTS and later[(at := kind.columns.index("properties"))] is not None:
+        earlier = earlier[:at] + later[at:]  # what is read from properties comes with them
     return tuple(old if new is None else new for old, new in zip(earlier, later, strict=True))
 
 
@@ -171,6 +173,16 @@ def _find_records(staged: str, table: str, column: str) -> None:
     )
 
 
+def _find_owners(staged: str, table: str) -> None:
+    """Fill ``customer`` where a row did not name one: it is whose record it is."""
+    engine.execute(
+        f"""UPDATE {staged} SET customer = (SELECT r.customer_id FROM {table} r WHERE r.id = {staged}.record)
+            WHERE customer IS NULL AND record IS NOT NULL"""
+    )
+    # Not before: the planner would take all of these columns for NULL.
+    engine.analyze(staged)
+
+
 def _count(staged: str) -> Outcome:
     [(created, updated)] = engine.rows(
         f"SELECT count(*) FILTER (WHERE record IS NULL), count(*) FILTER (WHERE record IS NOT NULL) FROM {staged}"
@@ -194,6 +206,7 @@ def _write_customers(now: datetime) -> Outcome:
     )
     outcome = _count(staged)
     identity.resolve(staged, now)
+    engine.analyze(staged)
     texts = _kept(*CUSTOMERS.columns[1:13])
     given = {
         "birth_date": f"COALESCE({engine.date_from('s.birth_date')}, r.birth_date)",
@@ -228,18 +241,17 @@ def _write_orders(now: datetime) -> Outcome:
     identity.resolve(staged, now)
     if outcome.updated:
         _move_to_new_customers(staged, "customers_order", {"customers_orderline": "order_id"})
+    _find_owners(staged, "customers_order")
     columns = {
         "order_id": "s.order_id",
-        "customer_id": "COALESCE(s.customer, r.customer_id)",
+        "customer_id": "s.customer",
         **_kept("placed_at", "status", "total", "discount_total", "refunded_total", "currency",
                 "coupon_code", "coupon_code_folded",
                 placed_at="NULL", status="'paid'", total="0", discount_total="0", refunded_total="0",
                 currency=f"'{settings.SHOP_CURRENCY}'"),
     }  # fmt: skip
     _upsert("customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:])
-    identity.queue_stale(
-        f"SELECT o.customer_id FROM customers_order o JOIN {staged} s ON s.order_id = o.order_id"
-    )
+    identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
 
 
@@ -255,6 +267,7 @@ def _write_lines(now: datetime) -> Outcome:
         )
     ]
     engine.execute(f"DELETE FROM {staged} WHERE record IS NULL")
+    _find_owners(staged, "customers_order")
     _number_lines(staged)
     engine.temporary_table("staged_lines_of_orders", "line bigint, order_id bigint, key text, record bigint")
     engine.execute(
@@ -265,7 +278,7 @@ def _write_lines(now: datetime) -> Outcome:
     outcome.refused = refused
     columns = {
         "order_id": "s.record",
-        "customer_id": "(SELECT o.customer_id FROM customers_order o WHERE o.id = s.record)",
+        "customer_id": "s.customer",
         "key": "s.key",
         **_kept(*ORDER_LINES.columns[2:], quantity="10000", unit_price="0"),
     }
@@ -278,7 +291,7 @@ def _write_lines(now: datetime) -> Outcome:
         updated=[*columns][3:],
     )
     # No fact is made of lines, but rules ask about them: whose lines changed is touched.
-    identity.queue_stale(f"SELECT o.customer_id FROM customers_order o JOIN {staged} s ON s.record = o.id")
+    identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
 
 
@@ -320,11 +333,13 @@ def _write_events(now: datetime) -> Outcome:
     identity.resolve_visitors(staged, now)
     if outcome.updated:
         _move_to_new_customers(staged, "customers_event", {"customers_eventproduct": "event_id"})
+    _find_owners(staged, "customers_event")
     columns = {
         "message_id": "s.message_id",
-        "customer_id": "COALESCE(s.customer, r.customer_id)",
+        "customer_id": "s.customer",
         **_kept("name", "occurred_at", "sku_folded", "name_folded", "category_folded", "brand_folded",
-                "product_value", occurred_at="NULL", product_value="NULL"),
+                occurred_at="NULL"),
+        "product_value": "CASE WHEN s.properties IS NULL THEN r.product_value ELSE s.product_value END",
         **{
             name: f"COALESCE({engine.json_from(f's.{name}')}, r.{name}, {engine.json_from(empty_object)})"
             for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
@@ -332,9 +347,7 @@ def _write_events(now: datetime) -> Outcome:
     }  # fmt: skip
     _upsert("customers_event", staged, "r.id = s.record", columns, "message_id", updated=[*columns][2:])
     _replace_products(staged)
-    identity.queue_stale(
-        f"SELECT e.customer_id FROM customers_event e JOIN {staged} s ON s.message_id = e.message_id"
-    )
+    identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
 
 

@@ -1,6 +1,7 @@
 """Saving what segments ask: the only writer of their names, rules and versions."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -138,7 +139,8 @@ def import_all(given: Any) -> tuple[list[Segment], list[Segment]]:
     updated: list[Segment] = []
     rules = {}
     for place, item in enumerate(given):
-        rules[_read_slug(item, place)] = _at(place, lambda item=item: parse(item["rule"]))
+        slug = _read_slug(item, place)
+        rules[slug] = _at(place, lambda item=item: parse(item["rule"]))
     if len(rules) < len(given):
         raise RuleError("", "names a slug twice")
     with transaction.atomic():
@@ -176,6 +178,8 @@ def _read_slug(item: Any, place: int) -> str:
     for name in ("slug", "name", "description"):
         if not isinstance(item.get(name, ""), str):
             raise RuleError(f"[{place}].{name}", "expected a text")
+        if re.search("[\x00\ud800-\udfff]", item.get(name, "")):
+            raise RuleError(f"[{place}].{name}", "contains what no text can hold (a NUL, or half a surrogate pair)")
     unknown = sorted(item.keys() - set(EXPORTED))
     if unknown:
         raise RuleError(f"[{place}].{unknown[0]}", f"is not a field; expected {', '.join(EXPORTED)}")

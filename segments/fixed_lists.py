@@ -28,7 +28,9 @@ def describe(segment: Segment) -> Segment:
         before = Segment.objects.select_for_update().get(pk=segment.pk)
         if before.slug != segment.slug and (users := references.referrers(before.slug)):
             names = ", ".join(user.slug for user in users)
-            raise ValidationError({"slug": f"The rules of {names} refer to {before.slug}; change them first."})
+            raise ValidationError(
+                {"slug": f"The rules of {names} refer to {before.slug}; change them first."}
+            )
         segment.save(update_fields=["slug", "name", "description", "updated_at"])
     return segment
 

@@ -276,6 +276,7 @@ def fill(segment: Segment, customers: Iterable[int], at: datetime, cause: Change
                 WHERE n.customer_id IS NULL OR m.customer_id IS NULL""",
             [segment.pk],
         )
+        engine.analyze("differences")
         _ask([(segment.pk, 1, cause.value, "", engine.moment(at))])
         [outcome] = _write_differences(run, [segment], at)
         _store(run, outcome, at)

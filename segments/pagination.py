@@ -48,7 +48,6 @@ class KeysetPagination(BasePagination):
     """Pages in the order of one unique column of whole numbers; two queries a page."""
 
     key = "id"
-    display_page_controls = True  # in the browsable API
     template = "rest_framework/pagination/previous_and_next.html"
 
     def paginate_queryset(  # type: ignore[override]  # a plain list cannot be asked by key
@@ -71,14 +70,15 @@ class KeysetPagination(BasePagination):
             self.next = Cursor(True, keys[-1]) if is_more else None
             # The row the cursor names may have left, and so may all before it.
             first = keys[0] if keys else cursor.key + 1 if cursor else 0
-            is_before = cursor is not None and queryset.filter(**{f"{key}__lt": first}).exists()
+            is_before = cursor is not None and _is_any(queryset.filter(**{f"{key}__lt": first}), f"-{key}")
             self.previous = Cursor(False, first) if is_before else None
         else:
             assert cursor is not None
             self.previous = Cursor(False, keys[0]) if is_more else None
             last = keys[-1] if keys else max(cursor.key - 1, 0)
-            is_behind = queryset.filter(**{f"{key}__gt": last}).exists()
+            is_behind = _is_any(queryset.filter(**{f"{key}__gt": last}), key)
             self.next = Cursor(True, last) if is_behind else None
+        self.display_page_controls = True  # only now: the browsable API draws errors too, which have no links
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -142,6 +142,11 @@ class ByCustomer(KeysetPagination):
     """Pages of what each customer has one of."""
 
     key = "customer_id"
+
+
+def _is_any(queryset: QuerySet[Any], order: str) -> bool:
+    # The nearest one, not just any: without an order PostgreSQL may search the whole table for the first hit.
+    return queryset.order_by(order).values_list(order.removeprefix("-")).first() is not None
 
 
 def _cursor(request: Request) -> Cursor | None:

@@ -8,11 +8,11 @@ from datetime import datetime
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from customers import engine
-from customers.models import Customer, StaleFacts
+from customers.models import Customer, Facts, StaleFacts
 
 from . import evaluation
-from .models import Membership, Refresh, Segment
-from .rules import AsOf, Figures, parse
+from .models import Change, Membership, Refresh, Segment
+from .rules import AsOf, Figures, RuleError, parse
 
 SHOWN = 20
 
@@ -21,8 +21,9 @@ SHOWN = 20
 class Verdict:
     """How one segment's stored members compare; ``missing`` and ``extra`` name up to twenty customers each.
 
-    ``waiting`` counts customers about whom something was recorded since the refresh: they are left out, since
-    the next refresh re-evaluates them. ``skipped`` says why a segment could not be compared.
+    ``waiting`` counts customers about whom something was recorded since the refresh, or who entered or left a
+    segment that the rule refers to: they are left out, since the next refresh re-evaluates them. ``skipped``
+    says why a segment could not be compared.
     """
 
     segment: Segment
@@ -68,20 +69,25 @@ def _reason_to_skip(segment: Segment) -> str:
         return "never refreshed"
     if segment.refreshed_version != segment.version:
         return "edited since its refresh"
+    try:
+        parse(segment.rule)
+    except RuleError as error:
+        return str(error)
     return ""
 
 
 def _compare(segment: Segment, refresh: Refresh, shop: AsOf) -> Verdict:
     members = Membership.objects.filter(segment=segment, customer=OuterRef("pk"))
-    waiting = _waiting_q(refresh)
-    matching = evaluation.matching(parse(segment.rule), shop)
+    rule = parse(segment.rule)
+    waiting = _waiting_q(refresh, rule.references())
+    matching = evaluation.matching(rule, shop)
     stored = Customer.objects.filter(Exists(members)).order_by()
     missing = matching.exclude(Exists(members)).exclude(waiting)
     extra = stored.exclude(Exists(matching.filter(pk=OuterRef("pk")))).exclude(waiting)
     return Verdict(
         segment,
         compared=stored.exclude(waiting).count(),
-        waiting=Customer.objects.filter(waiting).count(),
+        waiting=Customer.objects.filter(Q(joined_into=None) | Q(Exists(members)), waiting).count(),
         missing_count=missing.count(),
         extra_count=extra.count(),
         missing=_some(missing),
@@ -89,9 +95,18 @@ def _compare(segment: Segment, refresh: Refresh, shop: AsOf) -> Verdict:
     )
 
 
-def _waiting_q(refresh: Refresh) -> Q:
-    queued = StaleFacts.objects.filter(customer_id=OuterRef("pk"))
-    return Q(facts__settled_at__gt=refresh.started_at) | Q(Exists(queued)) | Q(joined_into__isnull=False)
+def _waiting_q(refresh: Refresh, references: Iterable[str]) -> Q:
+    moved = Change.objects.filter(
+        customer=OuterRef("pk"), segment__slug__in=references, refresh_id__gt=refresh.pk
+    )
+    joined = Q(joined_into__isnull=False) & _touched_q("joined_into", refresh)
+    return _touched_q("pk", refresh) | joined | Q(Exists(moved))
+
+
+def _touched_q(customer: str, refresh: Refresh) -> Q:
+    settled = Facts.objects.filter(customer=OuterRef(customer), settled_at__gt=refresh.started_at)
+    queued = StaleFacts.objects.filter(customer_id=OuterRef(customer))
+    return Q(Exists(settled)) | Q(Exists(queued))
 
 
 def _some(customers: QuerySet[Customer]) -> tuple[str, ...]:

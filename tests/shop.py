@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from django.core.management import call_command
 from django.db import connection, models
 
@@ -53,7 +54,9 @@ def import_text(kind: str, text: str | bytes, **options: Any) -> Imported:
     """Import a file that begins with its header."""
     refused: list[Refusal] = []
     data = text.encode() if isinstance(text, str) else text
-    report = csv_files.import_file(KINDS[kind], io.BytesIO(data), the_shop(), refuse=refused.append, **options)
+    report = csv_files.import_file(
+        KINDS[kind], io.BytesIO(data), the_shop(), refuse=refused.append, **options
+    )
     told = [(refusal.line, refusal.reason) for refusal in refused]
     assert report.refused == len(told)
     return Imported(report.read, report.created, report.updated, told, report.warnings)
@@ -104,12 +107,10 @@ def command(name: str, *arguments: object) -> str:
 def failing(name: str, *arguments: object) -> str:
     """Run a command that has to end with status 1, and give its standard output."""
     out = io.StringIO()
-    try:
+    with pytest.raises(SystemExit) as end:
         call_command(name, *map(str, arguments), stdout=out)
-    except SystemExit as end:
-        assert end.code == 1
-        return out.getvalue()
-    raise AssertionError(f"{name} did not fail")
+    assert end.value.code == 1
+    return out.getvalue()
 
 
 def segment(slug: str, rule: Mapping[str, Any]) -> Segment:
@@ -143,7 +144,9 @@ def rows_of(*tables: type[models.Model], without: Iterable[str] = ()) -> dict[st
     """Every row of the tables, but for some columns, in an order of its own."""
     dumped = {}
     for table in tables:
-        columns = [field.attname for field in table._meta.concrete_fields if field.attname not in set(without)]
+        columns = [
+            field.attname for field in table._meta.concrete_fields if field.attname not in set(without)
+        ]
         rows = table._default_manager.order_by().values_list(*columns)
         dumped[table.__name__] = sorted(repr(row) for row in rows)
     return dumped
@@ -186,7 +189,16 @@ def meaning() -> dict[str, list[str]]:
 def forget_everything() -> None:
     """Empty the tables of records."""
     with connection.cursor() as cursor:
-        for table in ("stalefacts", "facts", "eventproduct", "event", "orderline", "order", "identity", "customer"):
+        for table in (
+            "stalefacts",
+            "facts",
+            "eventproduct",
+            "event",
+            "orderline",
+            "order",
+            "identity",
+            "customer",
+        ):
             cursor.execute(f"DELETE FROM customers_{table}")
 
 

@@ -41,11 +41,10 @@ class Customer(models.Model):
 
     customer_id = models.CharField(
         max_length=255,
-        unique=True,
         help_text="As printed: the shop's id, or anonymous:… for a visitor without one.",
     )
-    email = models.CharField(max_length=254, blank=True, default="", db_index=True)
-    phone = models.CharField(max_length=40, blank=True, default="", db_index=True)
+    email = models.CharField(max_length=254, blank=True, default="")
+    phone = models.CharField(max_length=40, blank=True, default="")
     first_name = models.CharField(max_length=255, blank=True, default="")
     last_name = models.CharField(max_length=255, blank=True, default="")
     country = models.CharField(max_length=255, blank=True, default="")
@@ -71,12 +70,32 @@ class Customer(models.Model):
         null=True,
         blank=True,
         editable=False,
+        db_index=False,
         on_delete=models.CASCADE,
         related_name="joined",
         help_text="Whose history this visitor's became part of.",
     )
 
     objects = CustomerQuerySet.as_manager()
+
+    class Meta:
+        """Found by id, e-mail address and phone number, whole or by how they begin: one index serves both."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("customer_id",),
+                name="customer_once",
+                opclasses=("varchar_pattern_ops",),
+                violation_error_message="There is a customer of this id already.",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("email",), name="customers_by_email", opclasses=("varchar_pattern_ops",)),
+            models.Index(fields=("phone",), name="customers_by_phone", opclasses=("varchar_pattern_ops",)),
+            models.Index(
+                fields=("joined_into",), name="joined_customers", condition=models.Q(joined_into__isnull=False)
+            ),
+        )
 
     def __str__(self) -> str:
         return self.customer_id

@@ -15,7 +15,7 @@ class Event(models.Model):
     themselves; those of a ``products`` list are rows of their own.
     """
 
-    message_id = models.CharField(max_length=255, unique=True)
+    message_id = models.CharField(max_length=255)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="events", db_index=False)
     name = models.CharField(max_length=255)
     occurred_at = models.DateTimeField()
@@ -33,6 +33,14 @@ class Event(models.Model):
         """A customer's events are read by time."""
 
         indexes = (models.Index(fields=("customer", "occurred_at"), name="events_of_customer"),)
+        # Not ``unique=True``: on PostgreSQL that makes a second index, for searches by prefix, to keep up.
+        constraints = (
+            models.UniqueConstraint(
+                fields=("message_id",),
+                name="event_once",
+                violation_error_message="There is an event of this id already.",
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name

@@ -36,7 +36,7 @@ def segments(slugs: Sequence[str]) -> list[Segment]:
 def json_from(path: Path) -> Any:
     """Read JSON from a file, or from standard input for "-"."""
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
         return definition.read_json(text)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None

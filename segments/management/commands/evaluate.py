@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from segments import evaluation, references
 from segments.management import arguments
-from segments.rules import RuleError, parse
+from segments.rules import Rule, RuleError, parse
 
 
 class Command(BaseCommand):
@@ -36,12 +36,7 @@ class Command(BaseCommand):
     ) -> None:
         """Evaluate; a list of rules gives a line each."""
         given, listed = self._given(segment, rule)
-        try:
-            rules = [parse(one) for one in given]
-            for one in rules:
-                references.check_known(one)
-        except RuleError as error:
-            raise CommandError(str(error)) from None
+        rules = [self._read(one, f"[{place}]." if listed else "") for place, one in enumerate(given)]
         shop = evaluation.as_of(at or datetime.now(UTC))
         for one in rules:
             customers = evaluation.matching(one, shop)
@@ -52,6 +47,14 @@ class Command(BaseCommand):
             else:
                 for customer_id in evaluation.printed_ids(customers):
                     self.stdout.write(customer_id)
+
+    def _read(self, given: Any, place: str) -> Rule:
+        try:
+            rule = parse(given)
+            references.check_known(rule)
+        except RuleError as error:
+            raise CommandError(f"{place}{error}") from None
+        return rule
 
     def _given(self, slug: str | None, path: Path | None) -> tuple[list[Any], bool]:
         if path is not None:

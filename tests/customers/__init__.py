@@ -1,0 +1,1 @@
+"""Records, ingestion and facts."""

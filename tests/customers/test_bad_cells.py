@@ -1,0 +1,228 @@
+"""Cells as they should not be: refused with their line and what to change; and odd ones that are taken."""
+
+import json
+
+import pytest
+
+from customers.models import Customer, Event, Order, OrderLine
+from tests import shop
+
+pytestmark = pytest.mark.django_db
+
+
+def bad_order(column: str, cell: str) -> str:
+    """Import an order with a bad cell between two good ones, and give why it was refused."""
+    row = {"order_id": "bad", "customer_id": "c1", "placed_at": "2026-03-01", column: cell}
+    good = [{**row, "order_id": name, column: ""} for name in ("o1", "o2")]
+    if column == "placed_at":
+        good = [{**one, column: "2026-03-01"} for one in good]
+    done = shop.import_rows(
+        "orders", *([*one.values()] for one in (good[0], row, good[1])), header=",".join(row)
+    )
+    assert done.lines == [3]
+    assert sorted(Order.objects.values_list("order_id", flat=True)) == ["o1", "o2"]
+    return done.reason
+
+
+# -- Cells
+
+
+@pytest.mark.parametrize(
+    "cell", ["12,50", "1e5", "NaN", "∞", "1,234.50", "$5", "--5", "0x10", ".5", "5.", "٣", "1_000"]
+)
+def test_an_amount_that_is_no_number_is_refused(cell) -> None:
+    assert bad_order("total", cell) == (
+        f"total: {cell!r} is no amount: write digits with a point and up to four decimals, such as 1234.50"
+    )
+
+
+@pytest.mark.parametrize("cell", ["0.00001", "1234567890123", "9" * 400])
+def test_an_amount_of_too_many_digits_is_refused(cell) -> None:
+    assert bad_order("total", cell).startswith("total: ")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "yesterday",
+        "31.03.2026",
+        "2026-02-30",
+        "2026-03-01 25:00",
+        "1767225600",
+        "2026-03-01T10:00:00 Berlin",
+        "0000-00-00",
+    ],
+)
+def test_a_bad_time_is_refused(cell) -> None:
+    assert bad_order("placed_at", cell) == (
+        f"placed_at: {cell!r} is no time; write it as 2026-03-31 or 2026-03-31T18:30:00+02:00"
+    )
+
+
+@pytest.mark.parametrize("cell", ["0001-01-01", "1899-12-31", "3000-01-01", "9999-12-31T23:59:59-12:00"])
+def test_a_time_out_of_range_is_refused(cell) -> None:
+    assert bad_order("placed_at", cell) == f"placed_at: {cell!r} is not between the years 1900 and 2999"
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "reason"),
+    [
+        ("status", "payed", "status: 'payed' is not one of "),
+        ("status", "Paid", "status: 'Paid' is not one of"),
+        ("currency", "Euro", "currency: 'EURO' is no code of three letters, such as EUR"),
+        ("coupon_code", "x" * 256, "coupon_code: longer than 255 characters"),
+        ("coupon_code", "a\x00b", "coupon_code: contains a NUL character"),
+    ],
+)
+def test_a_bad_cell_of_an_order_is_refused(column, cell, reason) -> None:
+    assert bad_order(column, cell).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "reason"),
+    [
+        ("email", "ada", "email: 'ada' is no e-mail address"),
+        ("email", "a@b@c", "email: 'a@b@c' is no e-mail address"),
+        ("email", "a b@example.org", "email: 'a b@example.org' is no"),
+        ("email", "a\x00@example.org", "email: "),
+        ("email", "a@" + "İ" * 189, "email: longer than 254 characters"),
+        ("phone", "call me", "phone: 'call me' is no phone number; write it as +49 30 123456"),
+        ("phone", "1" * 41, "phone: "),
+        ("newsletter", "yes", "newsletter: 'yes' is not one of "),
+        ("birth_date", "10.12.1915", "birth_date: '10.12.1915' is no date; write it as 2026-03-31"),
+        ("birth_date", "2026-02-29", "birth_date: '2026-02-29' is no date"),
+        ("subscribed_at", "soon", "subscribed_at: 'soon' is no time"),
+        ("first_name", "x" * 256, "first_name: longer than 255 characters"),
+        ("city", "a\x00b", "city: contains a NUL character"),
+        ("tier", "a\x00b", "tier: contains a NUL character"),
+        ("tier", "x" * 1001, "tier: longer than 1000 characters"),
+    ],
+)
+def test_a_bad_cell_of_a_customer_is_refused(column, cell, reason) -> None:
+    done = shop.import_rows(
+        "customers", ["c1", ""], ["bad", cell], ["c2", ""], header=f"customer_id,{column}"
+    )
+
+    assert done.lines == [3]
+    assert done.reason.startswith(reason)
+    assert sorted(Customer.objects.values_list("customer_id", flat=True)) == ["c1", "c2"]
+
+
+@pytest.mark.parametrize("kind", ["customers", "orders", "order_lines", "events"])
+@pytest.mark.parametrize(
+    ("cell", "reason"), [("", "missing"), ("x" * 256, "longer than 255"), ("a\x00", "contains a NUL")]
+)
+def test_a_row_needs_an_id_that_can_be_kept(kind, cell, reason) -> None:
+    header = shop.HEADERS[kind].split(",")
+
+    done = shop.import_rows(kind, [cell, *[""] * (len(header) - 1)])
+
+    assert done.lines == [2]
+    assert done.reason.startswith(f"{header[0]}: {reason}")
+
+
+def test_a_new_order_or_event_needs_what_an_old_one_has_already() -> None:
+    done = shop.orders("o1,,2026-03-01,5", "o2,c1,,5", "o2,c1,,6")
+    assert done.refused == [
+        (2, "customer_id: missing, and there is no such record yet to keep it from"),
+        (3, "placed_at: missing, and there is no such record yet to keep it from"),
+        (4, "placed_at: missing, and there is no such record yet to keep it from"),
+    ]
+
+    done = shop.events("m1,c1,,,2026-03-01", "m2,c1,,View,")
+    assert [reason.split(":")[0] for _, reason in done.refused] == ["event", "occurred_at"]
+    assert not Customer.objects.exists()
+
+
+# -- JSON
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ("[1]", 'properties: expected a JSON object, such as {"price": 9.5}'),
+        ("42", "properties: expected a JSON object"),
+        ("{price: 1}", "properties: not valid JSON"),
+        ('{"a": 1', "properties: not valid JSON"),
+        ('{"a": NaN}', "properties: not valid JSON (the number NaN is out of range)"),
+        ('{"a": -Infinity}', "properties: not valid JSON (the number -Infinity is out of range)"),
+        ('{"a": 1e999}', "properties: not valid JSON (the number 1e999 is out of range)"),
+        ('{"a": 1e-99999999999999999999}', "properties: not valid JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "properties: not valid JSON (the number 99999999999999999999 is out of range)"),
+        ('{"a": "b\x00"}', "properties: not valid JSON"),
+        ('{"a": "b\\u0000"}', "properties: contains what no text can hold"),
+        ('{"a\\\\\\u0000": 1}', "properties: contains what no text can hold"),
+        ('{"a": "\\ud800"}', "properties: contains what no text can hold"),
+        ('{"a": {"b": ["\\udc00\\ud800"]}}', "properties: contains what no text can hold"),
+        ('{"a": ' * 1500 + "1" + "}" * 1500, "properties: not valid JSON"),
+        ('{"a": ' + "[" * 30_000 + "]" * 30_000 + "}", "properties: not valid JSON"),
+        ('{"a": "' + "x" * 65_536 + '"}', "properties: longer than 65536 characters"),
+    ],
+    ids=range(17),
+)  # fmt: skip
+def test_properties_that_are_no_good_json_object_are_refused(properties, reason) -> None:
+    done = shop.import_rows(
+        "events",
+        ["m1", "c1", "", "View", "2026-03-01", ""],
+        ["bad", "c1", "", "View", "2026-03-01", properties],
+        ["m2", "c1", "", "View", "2026-03-01", "{}"],
+    )
+
+    assert done.lines == [3]
+    assert done.reason.startswith(reason)
+    assert sorted(Event.objects.values_list("message_id", flat=True)) == ["m1", "m2"]
+
+
+def test_any_other_json_is_taken() -> None:
+    names = ("price", "quantity", "sku", "products", "", "a.b", "$", "0", "Größe", "_ %")
+    values = (
+        *("1e15", "-1e-300", "0.1", "12345678901234567890123456789.000000000000000001", "true", "null"),
+        *('"\\\\u0000"', '"\\ud83d\\ude00"', '"\\u00e9"', '{"b": {"c": []}}', '["x", 1, null]', '""'),
+    )
+    sent = [f'{{"{name}": {value}, "price": 2}}' for name in names for value in values]
+
+    done = shop.import_rows(
+        "events", *([f"m{n}", "c1", "", "View", "2026-03-01", text] for n, text in enumerate(sent))
+    )
+
+    assert not done.refused
+    stored = dict(Event.objects.values_list("message_id", "properties"))
+    assert [stored[f"m{n}"] for n in range(len(sent))] == [json.loads(text) for text in sent]
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_a_number_too_large_for_an_amount_is_taken_and_worth_nothing() -> None:
+    assert shop.event_with('{"price": 1e300, "quantity": 1e300}').created == 1
+    assert Event.objects.get().product_value is None
+
+
+@pytest.mark.parametrize("depth", [100, 400, 900, 950, 980])
+def test_deep_json_is_either_taken_or_refused(depth) -> None:
+    done = shop.event_with('{"a": ' * depth + '"\\u00e9"' + "}" * depth)
+
+    assert done.read == done.created + len(done.refused) == 1
+
+
+# -- What looks bad and is not
+
+
+def test_returns_and_phone_numbers_that_begin_with_a_plus_are_taken() -> None:
+    assert not shop.customers("c1,+49 30 123456", "c2,+1 (555) 010-9999", header="customer_id,phone").refused
+    assert not shop.orders("o1,c1,2026-03-01,-19.99", "o2,c1,2026-03-01,+5").refused
+    assert not shop.lines("o1,A-1,-2").refused
+
+    assert Customer.objects.get(customer_id="c1").facts.total_spent == -149_900
+    assert OrderLine.objects.get().quantity == -2
+
+
+def test_what_looks_like_sql_or_a_formula_is_text() -> None:
+    names = ["Robert'); DROP TABLE customers_customer;--", "=1+1", "100%s", "{}", "\\N", "a\tb", "😀"]
+
+    done = shop.import_rows(
+        "customers", *([name, name, name] for name in names), header="customer_id,first_name,a'b\"; --%s"
+    )
+
+    assert done.created == len(names)
+    assert sorted(Customer.objects.values_list("first_name", flat=True)) == sorted(names)
+    assert shop.import_rows("customers", *([name, name, name] for name in names),
+                            header="customer_id,first_name,a'b\"; --%s").updated == len(names)  # fmt: skip

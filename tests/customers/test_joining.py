@@ -1,0 +1,151 @@
+"""An event row with both ids joins the visitor to the customer: once, in any order, wholly."""
+
+from itertools import permutations
+
+import pytest
+
+from customers import identity
+from customers.models import Customer, Event, EventProduct
+from segments import evaluation
+from tests import shop
+
+pytestmark = pytest.mark.django_db
+
+HEADER = shop.HEADERS["events"]
+VISITED = [
+    "m1",
+    "",
+    "a1",
+    "Product Added",
+    "2026-03-01T10:00:00Z",
+    '{"price": 10, "products": [{"sku": "x"}]}',
+]
+LOOKED = ["m2", "", "a1", "Product Viewed", "2026-03-01T10:20:00Z", ""]
+BOTH = ["m3", "c1", "a1", "Signed In", "2026-03-01T10:40:00Z", ""]
+LATER = ["m4", "c1", "", "Product Viewed", "2026-03-03T10:00:00Z", ""]
+
+
+def bring(*rows: list[str]) -> shop.Imported:
+    return shop.import_rows("events", *rows, header=HEADER)
+
+
+def assert_all_is_of_one_customer() -> None:
+    customer = Customer.objects.existing().get()
+    assert customer.customer_id == "c1"
+    assert identity.find("c1") == identity.find("a1") == identity.find("anonymous:a1") == customer
+    assert sorted(Event.objects.values_list("message_id", flat=True)) == ["m1", "m2", "m3", "m4"]
+    assert set(Event.objects.values_list("customer_id", flat=True)) == {customer.pk}
+    assert set(EventProduct.objects.values_list("customer_id", flat=True)) == {customer.pk}
+    assert (customer.facts.event_count, customer.facts.session_count) == (4, 2)
+    assert customer.facts.cart_value == 100_000
+    shop.assert_facts_are_those_of_the_records()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=lambda order: "".join(map(str, order)))
+def test_a_visitor_is_joined_wherever_in_a_file_the_row_with_both_ids_stands(order) -> None:
+    rows = [VISITED, LOOKED, BOTH, LATER]
+
+    done = bring(*(rows[place] for place in order))
+
+    assert done.counts == (4, 4, 0, 0)
+    assert_all_is_of_one_customer()
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
+def test_a_visitor_is_joined_over_two_files(cut, backwards) -> None:
+    rows = [VISITED, LOOKED, BOTH, LATER][:: -1 if backwards else 1]
+
+    bring(*rows[:cut])
+    bring(*rows[cut:])
+
+    assert_all_is_of_one_customer()
+
+
+def test_the_joined_visitors_row_is_kept_pointing_at_the_customer() -> None:
+    bring(VISITED)
+    visitor = Customer.objects.get()
+
+    bring(BOTH)
+
+    visitor.refresh_from_db()
+    assert visitor.customer_id == "anonymous:a1"
+    assert visitor.joined_into == Customer.objects.existing().get()
+    assert not hasattr(visitor, "facts")
+    assert not visitor.events.exists()
+    assert evaluation.everybody(evaluation.as_of(shop.NOON)).count() == 1
+
+
+def test_files_sent_again_after_a_join_change_nothing() -> None:
+    bring(VISITED, LOOKED)
+    bring(BOTH, LATER)
+    before = shop.meaning()
+
+    bring(BOTH, LATER)
+    bring(VISITED, LOOKED)
+
+    assert shop.meaning() == before
+    assert_all_is_of_one_customer()
+
+
+def test_an_anonymous_id_that_belongs_to_another_customer_id_stays_there() -> None:
+    bring(VISITED, BOTH)
+
+    bring(
+        ["n1", "c2", "a1", "Signed In", "2026-03-05T10:00:00Z", ""],
+        ["n2", "", "a1", "View", "2026-03-06", ""],
+    )
+
+    owners = dict(Event.objects.values_list("message_id", "customer__customer_id"))
+    assert owners == {"m1": "c1", "m3": "c1", "n1": "c2", "n2": "c1"}
+    assert identity.find("a1") == Customer.objects.get(customer_id="c1")
+    shop.assert_facts_are_those_of_the_records()
+
+
+@pytest.mark.parametrize("met_before", [False, True], ids=["new", "met before"])
+def test_of_several_customers_who_claim_a_visitor_in_one_file_the_first_gets_it(met_before) -> None:
+    if met_before:
+        bring(VISITED)
+    claims = [[f"n{n}", f"c{n}", "a1", "Signed In", "2026-03-05T10:00:00Z", ""] for n in (9, 2, 5)]
+
+    bring(*claims)
+
+    assert identity.find("a1") == Customer.objects.get(customer_id="c9")
+    assert Customer.objects.existing().count() == 3
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_several_visitors_become_one_customer() -> None:
+    bring(*([f"m{n}", "", f"a{n}", "View", "2026-03-01T10:00:00Z", ""] for n in (1, 2, 3)))
+
+    bring(*([f"n{n}", "c1", f"a{n}", "Signed In", "2026-03-02T10:00:00Z", ""] for n in (1, 2, 3)))
+
+    customer = Customer.objects.existing().get()
+    assert {identity.find(f"a{n}") for n in (1, 2, 3)} == {customer}
+    assert customer.facts.event_count == 6
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_a_row_sent_again_with_other_ids_joins_nobody_that_no_row_joined() -> None:
+    bring(["m1", "", "a1", "View", "2026-03-01", ""], ["m1", "c1", "", "View", "2026-03-01", ""])
+
+    assert identity.find("a1") != identity.find("c1")
+    assert Event.objects.get().customer.customer_id == "c1"
+    shop.assert_facts_are_those_of_the_records()
+
+
+@pytest.mark.parametrize("kind", ["customers", "orders", "events"])
+def test_a_customer_id_may_not_look_like_a_printed_visitor(kind) -> None:
+    bring(VISITED)
+
+    match kind:
+        case "customers":
+            done = shop.customers("anonymous:a1,a@example.org")
+        case "orders":
+            done = shop.orders("o1,anonymous:a1,2026-03-01,5")
+        case _:
+            done = shop.events("m2,anonymous:a1,,View,2026-03-01")
+
+    assert done.reason == (
+        "customer_id: 'anonymous:a1' is how a visitor without one is printed; give the shop's own id"
+    )
