@@ -31,13 +31,7 @@ def save(segment: Segment) -> Segment:
     """
     rule = parse(segment.rule)
     with transaction.atomic():
-        segment.full_clean(exclude=["rule"])
-        before = Segment.objects.select_for_update().filter(pk=segment.pk).first() if segment.pk else None
-        if before and before.slug != segment.slug and (users := references.referrers(before.slug)):
-            names = ", ".join(user.slug for user in users)
-            raise ValidationError(
-                {"slug": f"The rules of {names} refer to {before.slug}; change them first."}
-            )
+        before = _check_names(segment)
         references.check({segment.slug: rule})
         if before is None:
             segment.save()
@@ -52,6 +46,24 @@ def save(segment: Segment) -> Segment:
                 ]
             )  # fmt: skip
     return segment
+
+
+def describe(segment: Segment) -> Segment:
+    """Save a fixed list's slug, name and description; raises ValidationError where one will not do."""
+    with transaction.atomic():
+        _check_names(segment)
+        segment.save(update_fields=["slug", "name", "description", "updated_at"])
+    return segment
+
+
+def _check_names(segment: Segment) -> Segment | None:
+    """Refuse names that will not do, or a new slug while rules use the old one; give what is stored, locked."""
+    segment.full_clean(exclude=["rule"])
+    before = Segment.objects.select_for_update().filter(pk=segment.pk).first() if segment.pk else None
+    if before and before.slug != segment.slug and (users := references.referrers(before.slug)):
+        names = ", ".join(user.slug for user in users)
+        raise ValidationError({"slug": f"The rules of {names} refer to {before.slug}; change them first."})
+    return before
 
 
 def delete(segments: Iterable[Segment]) -> None:
@@ -163,7 +175,8 @@ def import_all(given: Any) -> tuple[list[Segment], list[Segment]]:
 def _save_one(segment: Segment) -> None:
     segment.full_clean(exclude=["rule"])
     if segment.pk:
-        segment.version = Segment.objects.values_list("version", flat=True).get(pk=segment.pk) + 1
+        version, rule = Segment.objects.values_list("version", "rule").get(pk=segment.pk)
+        segment.version = version + (rule != segment.rule)
         segment.save(update_fields=["name", "description", "rule", "version", "updated_at"])
     else:
         segment.save()
@@ -179,7 +192,9 @@ def _read_slug(item: Any, place: int) -> str:
         if not isinstance(item.get(name, ""), str):
             raise RuleError(f"[{place}].{name}", "expected a text")
         if re.search("[\x00\ud800-\udfff]", item.get(name, "")):
-            raise RuleError(f"[{place}].{name}", "contains what no text can hold (a NUL, or half a surrogate pair)")
+            raise RuleError(
+                f"[{place}].{name}", "contains what no text can hold (a NUL, or half a surrogate pair)"
+            )
     unknown = sorted(item.keys() - set(EXPORTED))
     if unknown:
         raise RuleError(f"[{place}].{unknown[0]}", f"is not a field; expected {', '.join(EXPORTED)}")

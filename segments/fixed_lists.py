@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from . import membership, references
+from . import membership
 from .membership import Outcome
 from .models import Change, Membership, Segment
 
@@ -19,20 +18,6 @@ def add(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
 def remove(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
     """Take customers off a list."""
     return _fill(segment, at, lambda members: members - set(customers))
-
-
-def describe(segment: Segment) -> Segment:
-    """Save a list's slug, name and description; raises ValidationError where one will not do."""
-    with transaction.atomic():
-        segment.full_clean(exclude=["rule"])
-        before = Segment.objects.select_for_update().get(pk=segment.pk)
-        if before.slug != segment.slug and (users := references.referrers(before.slug)):
-            names = ", ".join(user.slug for user in users)
-            raise ValidationError(
-                {"slug": f"The rules of {names} refer to {before.slug}; change them first."}
-            )
-        segment.save(update_fields=["slug", "name", "description", "updated_at"])
-    return segment
 
 
 def _fill(segment: Segment, at: datetime, change: Callable[[set[int]], set[int]]) -> Outcome:

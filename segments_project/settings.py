@@ -89,7 +89,10 @@ CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A message not acknowledged for this long is given to another worker too, so a task and its countdown
 # must be shorter; the limit ends a task that is not.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3 * 3600}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3 * 3600,
+    "socket_connect_timeout": 5,  # who presses a button does not wait for a Redis that is not there
+}
 CELERY_TASK_TIME_LIMIT = 2 * 3600
 CELERY_TASK_ACKS_LATE = True  # a task of a worker that died comes again, so every task may run twice
 CELERY_TASK_IGNORE_RESULT = True  # what a run did is kept in a model of ours
@@ -139,6 +142,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "segments_project.urls"
 WSGI_APPLICATION = "segments_project.wsgi.application"
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 TEMPLATES = [
     {

@@ -1,0 +1,145 @@
+"""Customers: found fast among a million, and shown with all that is known of one. Ingestion writes them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from customers.exact import from_units
+from customers.models import Customer
+from customers.templatetags.shop import amount, moment
+
+from . import facts, search
+from .lists import ReadOnlyAdmin
+from .pages import page
+
+MOST_IDENTITIES = 50
+
+
+class KnownFilter(admin.SimpleListFilter):
+    """Known or anonymous, asked so that an index answers where one of the two is rare."""
+
+    title = "contact"
+    parameter_name = "known"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer both."""
+        return [("yes", "Known (e-mail or phone)"), ("no", "Anonymous")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
+        """Keep the chosen."""
+        match self.value():
+            case "yes":
+                return queryset.filter(Q(email__gt="") | Q(phone__gt=""))
+            case "no":
+                return queryset.filter(email="", phone="")
+        return queryset
+
+
+@admin.register(Customer)
+class CustomerAdmin(ReadOnlyAdmin):
+    """The list of customers and the page of one."""
+
+    list_display = ("who", "email", "phone", "country", "consent", "orders", "spent", "last_activity")
+    list_select_related = ("facts",)
+    list_filter = (KnownFilter,)
+    list_before_template = "customers/admin/no_customers.html"
+    list_per_page = 50
+    search_fields = ("customer_id",)
+    search_help_text = search.HELP
+    fields = ("customer_id",)
+    change_form_template = "customers/admin/customer.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
+        """Leave out whose history was joined into another's."""
+        return super().get_queryset(request).existing()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Customer], search_term: str
+    ) -> tuple[QuerySet[Customer], bool]:
+        """Search by beginnings; nothing is joined, so nobody comes twice."""
+        return (queryset.filter(search.found_q(search_term)) if search_term.strip() else queryset), False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
+    ) -> HttpResponse:
+        """Show the customer; of a visitor who was joined, the customer they turned out to be."""
+        if object_id.isascii() and object_id.isdigit() and len(object_id) < 19:
+            joined_into = (
+                Customer.objects.filter(pk=object_id).values_list("joined_into_id", flat=True).first()
+            )
+            if joined_into and self.has_view_permission(request):
+                return redirect(f"{self.admin_site.name}:customers_customer_change", joined_into)
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict, obj: Customer | None = None, **kwargs: Any
+    ):
+        """Add what the page shows."""
+        assert obj is not None
+        context |= {"customer": obj, "title": obj.name, **self.page_context(request, obj)}
+        return super().render_change_form(request, context, obj=obj, **kwargs)
+
+    def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
+        """Give the parts of a customer's page."""
+        summed_up = getattr(customer, "facts", None)
+        orders = customer.orders.order_by("-placed_at", "-pk").prefetch_related("lines")
+        events = customer.events.order_by("-occurred_at", "-pk").defer("properties_comparable")
+        return {
+            "contact": list(_contact(customer)),
+            "identities": customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES],
+            "facts": list(facts.shown(summed_up)) if summed_up else [],
+            "orders": page(request, "orders", orders),
+            "events": page(request, "events", events),
+        }
+
+    @display(description="Customer")
+    def who(self, customer: Customer) -> str:
+        """Show the name above the id."""
+        below = customer.customer_id if customer.name != customer.customer_id else ""
+        return format_html(
+            '<span class="stacked"><span>{}</span><small>{}</small></span>', customer.name, below
+        )
+
+    @display(
+        description="Newsletter",
+        label={"subscribed": "success", "unsubscribed": "danger"},
+    )
+    def consent(self, customer: Customer) -> str | None:
+        """Show the state of the consent, where there ever was one."""
+        return customer.newsletter if customer.newsletter != Customer.Newsletter.NEVER else None
+
+    @display(description="Orders")
+    def orders(self, customer: Customer) -> int | None:
+        """Show how many orders count."""
+        return customer.facts.order_count if hasattr(customer, "facts") else None
+
+    @display(description="Spent")
+    def spent(self, customer: Customer) -> str | None:
+        """Show the value of the orders that count."""
+        return amount(from_units(customer.facts.total_spent)) if hasattr(customer, "facts") else None
+
+    @display(description="Last activity")
+    def last_activity(self, customer: Customer) -> str | None:
+        """Show when the customer last did something."""
+        return moment(customer.facts.last_activity_at) if hasattr(customer, "facts") else None
+
+
+def _contact(customer: Customer) -> Iterator[tuple[str, Any]]:
+    yield "Name", f"{customer.first_name} {customer.last_name}".strip()
+    yield "E-mail", customer.email
+    yield "Phone", customer.phone
+    yield "City", customer.city
+    yield "Country", customer.country
+    yield "Language", customer.language
+    yield "Source", customer.source
+    yield "Born", date_format(customer.birth_date, "j M Y") if customer.birth_date else ""
+    yield "Newsletter", customer.get_newsletter_display()
+    yield "Subscribed", moment(customer.subscribed_at) if customer.subscribed_at else ""
+    yield "Recorded", moment(customer.recorded_at)

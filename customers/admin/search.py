@@ -1,0 +1,45 @@
+"""Finding customers by the beginning of what is known of them, each through its index."""
+
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
+
+from customers import engine, identity
+
+HELP = "Id, e-mail, phone or last name"
+
+_LAST_CHARACTER = chr(0x10FFFF)
+
+
+def found_q(term: str, customer: str = "") -> Q:
+    """Ask for whom staff mean by a term; ``customer`` leads to the customer from another table."""
+    term = term.strip()
+    lead = f"{customer}__" if customer else ""
+    question = (
+        begins(f"{lead}customer_id", term)
+        | begins(f"{lead}email", term.lower())
+        | begins(f"{lead}phone", term)
+        | _begins_in_any_case(f"{lead}last_name", term)
+    )
+    first, _, last = term.rpartition(" ")
+    if first:
+        question |= _begins_in_any_case(f"{lead}first_name", first) & _begins_in_any_case(
+            f"{lead}last_name", last
+        )
+    # An id of a browser, or one that was joined into another's.
+    owner = identity.find(term)
+    return question | Q(**{f"{lead}pk": owner.pk}) if owner else question
+
+
+def begins(column: str, prefix: str) -> Q:
+    """Ask for a beginning in the words for which the database uses its index."""
+    if engine.is_postgresql():
+        return Q(**{f"{column}__startswith": prefix})
+    return Q(**{f"{column}__gte": prefix, f"{column}__lt": prefix + _LAST_CHARACTER})
+
+
+def _begins_in_any_case(column: str, prefix: str) -> Q:
+    """Ask for a beginning as names are commonly written: an index knows no case."""
+    spellings = {prefix, prefix.lower(), prefix.upper(), prefix.title(), prefix[:1].upper() + prefix[1:]}
+    return reduce(or_, (begins(column, spelling) for spelling in sorted(spellings)))

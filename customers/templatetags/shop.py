@@ -1,0 +1,54 @@
+"""How moments, amounts and values read in the admin."""
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+
+register = template.Library()
+
+LONGEST_VALUE = 120
+
+
+@register.filter
+def moment(value: datetime | None) -> str:
+    """Write a moment in the shop's time zone, with the exact one to hover for."""
+    if value is None:
+        return "–"
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}" class="nowrap">{}</time>',
+        local.isoformat(),
+        local.isoformat(sep=" ", timespec="seconds"),
+        f"{local.day} {local:%b %Y, %H:%M}",
+    )
+
+
+@register.filter
+def amount(value: Decimal | None, currency: str = "") -> str:
+    """Write an amount with at least two decimals: 1,234.50 EUR."""
+    if value is None:
+        return "–"
+    text = f"{value.quantize(Decimal('0.01')) if value == round(value, 2) else value:,}"
+    return f"{text} {currency}".strip()
+
+
+@register.filter
+def number(value: Decimal | int | None) -> str:
+    """Write a number without needless zeros: 2, 0.5, 12,345."""
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,f}".rstrip("0").rstrip(".") if "." in f"{value:f}" else f"{value:,f}"
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """Write a value of a JSON object in one line, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

@@ -1,0 +1,5 @@
+"""What staff see of segments, their members and their refreshes."""
+
+from . import customers, refreshes, segment
+
+__all__ = ["customers", "refreshes", "segment"]

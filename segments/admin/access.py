@@ -1,0 +1,36 @@
+"""Who may open a page of our own; the admin's own views ask for themselves."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+
+View = Callable[..., HttpResponseBase]
+
+SEE = "segments.view_segment"
+ADD = "segments.add_segment"
+CHANGE = "segments.change_segment"
+SEE_CUSTOMERS = "customers.view_customer"
+
+READ = ("GET", "HEAD")
+WRITE = ("POST",)
+
+
+def needs(*permissions: str, methods: tuple[str, ...] = ("GET", "HEAD", "POST")) -> Callable[[View], View]:
+    """Let a view ``(model_admin, request, …)`` open only for those who have every permission, in these ways."""
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        def guarded(model_admin: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.has_perms(permissions):
+                raise PermissionDenied
+            if request.method not in methods:
+                return HttpResponseNotAllowed(methods)
+            return view(model_admin, request, *args, **kwargs)
+
+        return guarded
+
+    return guard

@@ -1,0 +1,19 @@
+"""What every page of our own hands to its template."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from segments.models import Segment
+
+from . import wording
+
+
+def ours(
+    model_admin: Any, request: HttpRequest, title: str, segment: Segment | None = None
+) -> dict[str, Any]:
+    """Give the admin's own context, the title, and the segment that the page is about."""
+    context = {**model_admin.admin_site.each_context(request), "title": title, "opts": model_admin.opts}
+    if segment:
+        context |= {"segment": segment, "original": segment, "sentence": wording.sentence(segment)}
+    return context

@@ -1,0 +1,110 @@
+"""Refreshes: when they ran, how they ended, and what they did to each segment. ``membership`` writes them."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from customers.admin.lists import ReadOnlyAdmin
+from customers.templatetags.shop import moment, number
+from segments.models import Refresh, RefreshResult
+
+MOST_RESULTS = 1_000
+
+
+class StateFilter(admin.SimpleListFilter):
+    """How a run ended."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer every state."""
+        return [(value, label.capitalize()) for value, label in Refresh.State.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Refresh]) -> QuerySet[Refresh]:
+        """Keep the chosen."""
+        return queryset.filter(state=self.value()) if self.value() in Refresh.State.values else queryset
+
+
+@admin.register(Refresh)
+class RefreshAdmin(ReadOnlyAdmin):
+    """The list of refreshes and the page of one."""
+
+    list_display = ("as_of", "ended", "started", "duration", "segment_count", "entered", "left", "error")
+    list_filter = (StateFilter,)
+    list_before_template = "segments/admin/no_refreshes.html"
+    fields = ("at",)
+    change_form_template = "segments/admin/refresh.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Refresh]:
+        """Sum the results up beside each run: asked for the rows of a page only."""
+        runs = super().get_queryset(request)
+        return runs.annotate(
+            segment_count=_over_results(Count("pk")),
+            entered=_over_results(Sum("entered")),
+            left=_over_results(Sum("left")),
+        )
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict, obj: Refresh | None = None, **kwargs: Any
+    ):
+        """Add what the run did to each segment."""
+        assert obj is not None
+        results = obj.results.select_related("segment").order_by("segment__name", "pk")[:MOST_RESULTS]
+        context |= {"refresh": obj, "results": results, "took": took(obj), "label": LABELS[obj.state]}
+        return super().render_change_form(request, context, obj=obj, **kwargs)
+
+    @display(description="Members as of")
+    def as_of(self, refresh: Refresh) -> str:
+        """Show the instant the members stand for."""
+        return moment(refresh.at)
+
+    @display(description="State", label={"done": "success", "failed": "danger", "running": "info"})
+    def ended(self, refresh: Refresh) -> str:
+        """Show how it ended."""
+        return refresh.state
+
+    @display(description="Started")
+    def started(self, refresh: Refresh) -> str:
+        """Show when it began."""
+        return moment(refresh.started_at)
+
+    @display(description="Took")
+    def duration(self, refresh: Refresh) -> str:
+        """Show how long it ran."""
+        return took(refresh)
+
+    @display(description="Segments")
+    def segment_count(self, refresh: Any) -> str:
+        """Show how many segments were refreshed."""
+        return number(refresh.segment_count)
+
+    @display(description="Entered")
+    def entered(self, refresh: Any) -> str:
+        """Show how many customers entered, over all segments."""
+        return number(refresh.entered)
+
+    @display(description="Left")
+    def left(self, refresh: Any) -> str:
+        """Show how many customers left, over all segments."""
+        return number(refresh.left)
+
+
+LABELS = {"done": "success", "failed": "danger", "running": "info"}
+
+
+def took(refresh: Refresh) -> str:
+    """Say how long a run took."""
+    if refresh.finished_at is None:
+        return "–"
+    seconds = (refresh.finished_at - refresh.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def _over_results(total: Any) -> Any:
+    results = RefreshResult.objects.filter(refresh=OuterRef("pk")).order_by().values("refresh")
+    return Coalesce(Subquery(results.annotate(total=total).values("total"), output_field=IntegerField()), 0)

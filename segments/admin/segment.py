@@ -1,0 +1,224 @@
+"""Segments: the list, the page of one, and its form. ``segments.definition`` saves and deletes them."""
+
+import json
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected as ask_and_delete
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from customers.admin.lists import CappedListAdmin
+from customers.templatetags.shop import moment, number
+from segments import definition, references
+from segments.definition import InUse
+from segments.models import Change, RefreshResult, Segment
+from segments.rules import RuleError, parse, registry
+from segments.templates import TEMPLATES
+
+from . import creation, members, queueing, wording
+from .access import SEE_CUSTOMERS
+from .forms import ListForm, SegmentForm
+
+RESULTS_SHOWN, CHANGES_SHOWN = 10, 20
+FILTERS = [
+    {
+        "name": name,
+        "label": condition.label,
+        "help": condition.__doc__,
+        "example": json.dumps({name: condition.example}, ensure_ascii=False),
+    }
+    for name, condition in registry.items()
+]
+
+
+@admin.register(Segment)
+class SegmentAdmin(CappedListAdmin):
+    """The list of segments and the page of one."""
+
+    list_display = (
+        "titled",
+        "sentence_",
+        "members",
+        "known",
+        "refreshed",
+        "state",
+        "last_error",
+        "template",
+    )
+    list_before_template = "segments/admin/segments_before.html"
+    search_fields = ("name", "slug")
+    search_help_text = "Part of a name or slug"
+    ordering = ("name", "pk")
+    actions = ("refresh_now", "delete_selected")
+    form = SegmentForm
+    warn_unsaved_form = True
+    change_form_outer_before_template = "segments/admin/segment_before.html"
+    change_form_outer_after_template = "segments/admin/segment_after.html"
+    delete_confirmation_template = "segments/admin/delete.html"
+    delete_selected_confirmation_template = "segments/admin/delete.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages of our own before the admin's, which take any text for a key."""
+        return [
+            path(address, self.admin_site.admin_view(partial(view, self)), name=f"segments_segment_{name}")
+            for address, view, name in (
+                ("templates/", creation.from_template, "from_template"),
+                ("templates/install/", creation.install_templates, "install_templates"),
+                ("fixed-list/", creation.fixed_list, "fixed_list"),
+                ("<int:pk>/freeze/", creation.freeze, "freeze"),
+                ("<int:pk>/refresh/", queueing.refresh_one, "refresh"),
+                ("<int:pk>/members/", members.page, "members"),
+                ("<int:pk>/members.csv", members.as_csv, "members_csv"),
+                ("<int:pk>/members/add/", members.add, "members_add"),
+                ("<int:pk>/members/remove/", members.remove, "members_remove"),
+            )
+        ] + super().get_urls()
+
+    # -- The list
+
+    @display(description="Segment")
+    def titled(self, segment: Segment) -> str:
+        """Show the name above the slug."""
+        return format_html(
+            '<span class="stacked"><span>{}</span><small>{}</small></span>', segment.name, segment.slug
+        )
+
+    @display(description="Who is in")
+    def sentence_(self, segment: Segment) -> str:
+        """Say the rule in English."""
+        return wording.sentence(segment)
+
+    @display(description="Members")
+    def members(self, segment: Segment) -> str:
+        """Show how many are in."""
+        return number(segment.size)
+
+    @display(description="Known")
+    def known(self, segment: Segment) -> str:
+        """Show how many of them the shop can reach."""
+        return number(segment.known_size)
+
+    @display(description="Refreshed")
+    def refreshed(self, segment: Segment) -> str:
+        """Show the instant the members stand for."""
+        return moment(segment.refreshed_at) if segment.refreshed_at else "never"
+
+    @display(description="Status", label=wording.STATUS_LABELS)
+    def state(self, segment: Segment) -> str:
+        """Show how it stands."""
+        return wording.status(segment)
+
+    @admin.action(description="Refresh now", permissions=["change"])
+    def refresh_now(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
+        """Queue a refresh of each."""
+        queueing.refresh(request, queryset)
+
+    # -- The form
+
+    def get_form(self, request: HttpRequest, obj: Segment | None = None, change: bool = False, **kwargs: Any):
+        """Offer no rule for a list that has none."""
+        if obj and not obj.is_dynamic:
+            kwargs["form"] = ListForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Segment | None = None) -> tuple[str, ...]:
+        """Take the form's fields in their order."""
+        return (SegmentForm if obj is None or obj.is_dynamic else ListForm).Meta.fields
+
+    def get_prepopulated_fields(
+        self, request: HttpRequest, obj: Segment | None = None
+    ) -> dict[str, tuple[str]]:
+        """Make the slug from the name, until it is saved."""
+        return {} if obj else {"slug": ("name",)}
+
+    def save_model(self, request: HttpRequest, obj: Segment, form: Any, change: bool) -> None:
+        """Save through the writer; the form has tried it, so a refusal here is a race and rolls back."""
+        form.save_for_good(obj)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict, obj: Segment | None = None, **kwargs: Any
+    ):
+        """Add what the page of a segment tells, and the filters that a rule may use."""
+        context |= {"filters": FILTERS, "has_rule": obj is None or obj.is_dynamic}
+        if obj:
+            context |= _told_of(obj, with_customers=request.user.has_perm(SEE_CUSTOMERS))
+        return super().render_change_form(request, context, obj=obj, **kwargs)
+
+    # -- Deletion
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list, dict, set, list]:
+        """Name the segments and who refers to them; their members are too many to name."""
+        doomed = list(objs)
+        protected = [
+            f"{name}: the rule of {user.name} ({user.slug}) refers to it"
+            for user, names in _referrers_outside(doomed)
+            for name in names
+        ]
+        return [segment.name for segment in doomed], {"segments": len(doomed)}, set(), protected
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict | None = None
+    ) -> HttpResponse:
+        """Delete one; where others refer to it, say so."""
+        try:
+            with transaction.atomic():
+                return super().delete_view(request, object_id, extra_context)
+        except InUse as error:
+            messages.error(request, error.args[0])
+            return redirect(f"{self.admin_site.name}:segments_segment_change", object_id)
+
+    @admin.action(description="Delete selected segments", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Segment]) -> HttpResponse | None:
+        """Delete several, or none where others refer to one of them."""
+        try:
+            with transaction.atomic():
+                return ask_and_delete(self, request, queryset)
+        except InUse as error:
+            messages.error(request, error.args[0])
+            return None
+
+    def delete_model(self, request: HttpRequest, obj: Segment) -> None:
+        """Delete through the writer."""
+        definition.delete([obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
+        """Delete through the writer, all or none."""
+        definition.delete(queryset)
+
+
+def _referrers_outside(doomed: list[Segment]) -> list[tuple[Segment, list[str]]]:
+    """Give the segments that stay and refer to doomed ones, each with the slugs it refers to."""
+    slugs = {segment.slug for segment in doomed}
+    staying = Segment.objects.filter(kind=Segment.Kind.DYNAMIC).exclude(slug__in=slugs)
+    found = []
+    for user in staying:
+        with suppress(RuleError):  # what it refers to shows when the rule can be read again
+            if named := parse(user.rule).references() & slugs:
+                found.append((user, sorted(named)))
+    return found
+
+
+def _told_of(segment: Segment, with_customers: bool) -> dict[str, Any]:
+    results = RefreshResult.objects.filter(segment=segment).select_related("refresh")
+    changes = Change.objects.filter(segment=segment)
+    chosen = segment.template_parameters
+    return {
+        "segment": segment,
+        "sentence": wording.sentence(segment),
+        "status": wording.status(segment),
+        "status_label": wording.label_of(segment),
+        "made_from": TEMPLATES.get(segment.template),
+        "made_with": ", ".join(f"{name} {value}".replace("_", " ") for name, value in chosen.items()),
+        "referrers": references.referrers(segment.slug),
+        "results": results.order_by("-pk")[:RESULTS_SHOWN],
+        "changes": changes.order_by("-pk")[:CHANGES_SHOWN] if with_customers else [],
+        "with_customers": with_customers,
+    }

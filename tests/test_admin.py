@@ -1,0 +1,722 @@
+"""What staff see and do in the admin, through its addresses."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from customers import facts, ingestion, keys
+from customers.models import Customer
+from customers.records import KINDS, the_shop
+from segments import definition, fixed_lists, membership
+from segments.admin import queueing
+from segments.models import Membership, Refresh, Segment
+from segments.templates import TEMPLATES
+from segments_project.celery import app
+
+pytestmark = pytest.mark.django_db
+
+MOST_QUERIES = 25
+NOW = datetime.now(UTC)
+KNOWN = {"known": {"is": True}}
+
+
+def take(kind: str, *rows: dict[str, str]) -> None:
+    """Let the shop tell something, as a CSV file would."""
+    read = KINDS[kind].read
+    shop = the_shop()
+    outcome = ingestion.ingest(KINDS[kind], enumerate((read(row, shop) for row in rows), start=1))
+    assert not outcome.refused
+    facts.settle()
+
+
+@pytest.fixture
+def admin_user(db: None) -> User:
+    """Somebody who may do everything; without a password, whose hashing takes longer than any page."""
+    return User.objects.create_superuser("admin")
+
+
+@pytest.fixture
+def admin_client(admin_user: User) -> Client:
+    client = Client()
+    client.force_login(admin_user)
+    return client
+
+
+@pytest.fixture
+def shop() -> None:
+    """Two customers with a past, and a visitor."""
+    day_ago = (NOW - timedelta(days=1)).isoformat()
+    take(
+        "customers",
+        {
+            "customer_id": "c1",
+            "email": "Anna@example.org",
+            "first_name": "Anna",
+            "last_name": "Müller",
+            "tier": "gold",
+        },
+        {"customer_id": "c2", "phone": "+49 30 123456", "last_name": "Öztürk"},
+    )
+    ingestion.start_file()
+    take(
+        "orders",
+        *(
+            {
+                "order_id": f"o{n}",
+                "customer_id": "c1",
+                "placed_at": (NOW - timedelta(hours=40 - n)).isoformat(),
+                "total": "12.50",
+                "coupon_code": "SPRING",
+            }
+            for n in range(30)
+        ),
+    )
+    take(
+        "order_lines",
+        {"order_id": "o29", "sku": "s1", "name": "A lamp", "quantity": "2", "unit_price": "6.25"},
+    )
+    take(
+        "events",
+        *(
+            {
+                "message_id": f"m{n}", "customer_id": "c1", "event": "Product Viewed", "occurred_at": day_ago,
+                "properties": json.dumps({"sku": "s1", "price": n}),
+            }
+            for n in range(30)
+        ),
+        {"message_id": "v", "anonymous_id": "browser", "event": "Seen", "occurred_at": day_ago, "properties": "{}"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def anna(shop: None) -> Customer:
+    return Customer.objects.get(customer_id="c1")
+
+
+def make(slug: str, rule: Any) -> Segment:
+    return definition.save(Segment(slug=slug, name=slug.title(), rule=rule))
+
+
+@pytest.fixture
+def known(shop: None) -> Segment:
+    """A refreshed segment of two members."""
+    segment = make("known", KNOWN)
+    membership.refresh([segment], datetime.now(UTC))
+    segment.refresh_from_db()
+    return segment
+
+
+@pytest.fixture
+def friends(shop: None) -> Segment:
+    """A fixed list with one on it."""
+    keys, _ = definition.customers_of(["c1"])
+    return definition.create_static("friends", "Friends", keys, datetime.now(UTC))
+
+
+@pytest.fixture
+def staff() -> Callable[..., Client]:
+    """Somebody of the staff with some permissions, logged in."""
+
+    def enter(*permissions: str) -> Client:
+        user = User.objects.create_user(f"staff-{len(permissions)}", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return enter
+
+
+def page(name: str, *args: Any) -> str:
+    return reverse(f"admin:{name}", args=args)
+
+
+def said(response: Any) -> str:
+    return " ".join(str(message) for message in response.context["messages"])
+
+
+# -- Every page
+
+
+ADDRESSES = [
+    "index",
+    "customers_customer_changelist",
+    "customers_customer_change",
+    "customers_customer_explain",
+    "customers_apikey_changelist",
+    "segments_segment_changelist",
+    "segments_segment_add",
+    "segments_segment_change",
+    "segments_segment_delete",
+    "segments_segment_history",
+    "segments_segment_from_template",
+    "segments_segment_fixed_list",
+    "segments_segment_freeze",
+    "segments_segment_members",
+    "segments_segment_members_add",
+    "segments_segment_members_csv",
+    "segments_refresh_changelist",
+    "segments_refresh_change",
+    "auth_user_changelist",
+    "auth_user_add",
+    "auth_user_change",
+    "auth_group_changelist",
+    "django_celery_beat_periodictask_changelist",
+    "django_celery_beat_periodictask_change",
+    "django_celery_beat_intervalschedule_changelist",
+    "django_celery_beat_crontabschedule_add",
+]
+
+
+def address_of(name: str, known: Segment, friends: Segment, anna: Customer, user: Any) -> str:
+    keys = {
+        "segments_segment_members_add": friends.pk,
+        "segments_segment": known.pk,
+        "customers_customer": anna.pk,
+        "segments_refresh": known.refresh_id,
+        "auth_user": user.pk,
+        "django_celery_beat_periodictask": 1,
+    }
+    if name == "index" or (name.endswith(("_changelist", "_add", "_template", "_list")) and name not in keys):
+        return page(name)
+    key = next(key for start, key in keys.items() if name.startswith(start))
+    query = "?segment=known" if name.endswith("explain") else ""
+    return page(name, key) + query
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_every_page_opens_in_few_queries(
+    name, known, friends, anna, admin_client, admin_user, django_assert_max_num_queries
+):
+    address = address_of(name, known, friends, anna, admin_user)
+    with django_assert_max_num_queries(MOST_QUERIES):
+        response = admin_client.get(address)
+        content = b"".join(response)
+    assert response.status_code == 200
+    assert not re.search(rb"""(src|href|action)=["'](https?:)?//""", content)
+
+
+@pytest.mark.parametrize("name", [name for name in ADDRESSES if name != "index"])
+def test_no_page_opens_without_permission(name, known, friends, anna, admin_user, staff):
+    assert staff().get(address_of(name, known, friends, anna, admin_user)).status_code == 403
+
+
+def test_the_first_page_tells_staff_without_permissions_so(staff):
+    assert "permission" in staff().get(page("index")).content.decode()
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_every_page_asks_strangers_to_log_in(name, known, friends, anna, admin_user, client):
+    response = client.get(address_of(name, known, friends, anna, admin_user))
+    assert response.status_code == 302
+    assert "/login/" in response["Location"]
+
+
+def test_lists_cost_the_same_with_more_rows(
+    known, admin_client, django_assert_num_queries, django_assert_max_num_queries
+):
+    for _ in range(3):
+        membership.refresh([known], datetime.now(UTC))
+    take("customers", *({"customer_id": f"more-{n}", "email": f"{n}@example.org"} for n in range(120)))
+    for name in (
+        "customers_customer_changelist",
+        "segments_refresh_changelist",
+        "segments_segment_changelist",
+    ):
+        with django_assert_max_num_queries(10):
+            admin_client.get(page(name))
+
+
+# -- Customers
+
+
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [("c1", {"c1"}), ("c", {"c1", "c2"}), ("ANNA@exam", {"c1"}), ("+49 30", {"c2"}), ("mül", {"c1"}), ("ÖZ", {"c2"}),
+     ("anna mü", {"c1"}), ("browser", {"anonymous:browser"}), ("nobody", set()), ("%", set()), ("_", set())],
+)  # fmt: skip
+def test_customers_are_found_by_the_beginning_of_what_is_known_of_them(term, found, shop, admin_client):
+    response = admin_client.get(page("customers_customer_changelist"), {"q": term})
+    assert {customer.customer_id for customer in response.context["cl"].result_list} == found
+
+
+def test_customers_are_filtered_by_being_known(shop, admin_client):
+    def listed(known):
+        response = admin_client.get(page("customers_customer_changelist"), {"known": known})
+        return {customer.customer_id for customer in response.context["cl"].result_list}
+
+    assert listed("yes") == {"c1", "c2"}
+    assert listed("no") == {"anonymous:browser"}
+
+
+def test_a_customers_page_shows_facts_and_a_page_of_records(anna, known, admin_client):
+    response = admin_client.get(page("customers_customer_change", anna.pk))
+    content = response.content.decode()
+    for words in ("375.00 EUR", "Anna Müller", "gold", "Known", "2 × A lamp", "SPRING", "Entered"):
+        assert words in content
+    assert len(response.context["orders"].rows) == len(response.context["events"].rows) == 20
+
+    older = admin_client.get(page("customers_customer_change", anna.pk) + response.context["orders"].older)
+    assert len(older.context["orders"].rows) == 10
+    assert len(older.context["events"].rows) == 20
+    assert not older.context["orders"].older
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "9" * 30, "²"])
+def test_a_page_number_that_makes_no_sense_is_no_error(number, anna, admin_client):
+    assert admin_client.get(page("customers_customer_change", anna.pk), {"orders": number}).status_code == 200
+
+
+def test_a_joined_visitors_page_leads_to_the_customer(anna, admin_client):
+    visitor = Customer.objects.get(customer_id="anonymous:browser")
+    take("events", {"message_id": "j", "customer_id": "c1", "anonymous_id": "browser", "event": "Login",
+                    "occurred_at": NOW.isoformat(), "properties": "{}"})  # fmt: skip
+    response = admin_client.get(page("customers_customer_change", visitor.pk))
+    assert response["Location"] == page("customers_customer_change", anna.pk)
+    listed = (
+        admin_client.get(page("customers_customer_changelist"), {"q": "browser"}).context["cl"].result_list
+    )
+    assert list(listed) == [anna]
+
+
+def test_customers_cannot_be_written(anna, admin_client):
+    assert admin_client.get(page("customers_customer_add")).status_code == 403
+    assert (
+        admin_client.post(page("customers_customer_change", anna.pk), {"customer_id": "x"}).status_code == 403
+    )
+    assert admin_client.get(page("customers_customer_delete", anna.pk)).status_code == 403
+
+
+def test_an_explanation_shows_each_condition_with_its_verdict_and_value(anna, admin_client):
+    make("rich", {"all": [KNOWN, {"total_spent": {"at_least": 500}}]})
+    content = admin_client.get(
+        page("customers_customer_explain", anna.pk), {"segment": "rich"}
+    ).content.decode()
+    assert "Not a member" in content
+    assert content.count("✓") == 1
+    assert content.count("✗") == 2
+    assert "value: 375" in content
+
+
+def test_who_may_not_see_segments_sees_customers_without_them(anna, known, staff):
+    client = staff("view_customer")
+    content = client.get(page("customers_customer_change", anna.pk)).content.decode()
+    assert "Anna Müller" in content
+    assert "Recent changes" not in content
+    assert client.get(page("customers_customer_explain", anna.pk)).status_code == 403
+
+
+def test_an_empty_shop_says_what_to_do_first(admin_client):
+    assert "import_csv" in admin_client.get(page("customers_customer_changelist")).content.decode()
+    index = admin_client.get(page("index")).content.decode()
+    assert "What to do first" in index
+    assert "Install the ready-to-use segments" in index
+    assert "Sixteen" in admin_client.get(page("segments_segment_changelist")).content.decode()
+
+
+# -- Writing segments
+
+
+def send(client: Client, rule: Any, segment: Segment | None = None, **fields: str) -> Any:
+    text = rule if isinstance(rule, str) else json.dumps(rule)
+    data = {"name": "Mine", "slug": "mine", "description": "", "rule": text, "is_active": "on"} | fields
+    address = page("segments_segment_change", segment.pk) if segment else page("segments_segment_add")
+    return client.post(address, data, follow=True)
+
+
+def test_a_rule_is_saved_and_edited(admin_client):
+    send(admin_client, KNOWN)
+    segment = Segment.objects.get(slug="mine")
+    assert (segment.rule, segment.version) == (KNOWN, 1)
+
+    send(admin_client, {"known": {"is": False}}, segment, name="Yours")
+    segment.refresh_from_db()
+    assert (segment.name, segment.rule, segment.version) == ("Yours", {"known": {"is": False}}, 2)
+    send(admin_client, json.dumps(segment.rule, indent=7), segment, name="Yours")
+    segment.refresh_from_db()
+    assert segment.version == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ({"any": [{"order_count": {"at_least": "two"}}]}, "rule.any[0].order_count.at_least: "),
+        ({"al": []}, "rule.al: is not a known filter or group"),
+        ({"in_segment": {"is": "ghost"}}, "there is no segment"),
+        ({"in_segment": {"is": "mine"}}, "in a circle"),
+        ({"city": {"is": "a\x00b"}}, "NUL"),
+        ({"city": {"is": "\ud800"}}, "rule.city.is: "),
+        ("{", "is not JSON"),
+        ("NaN", "rule: "),
+        ("[" * 1000 + "]" * 1000, "rule: "),
+        ('{"all": [' * 1000 + "]}" * 1000, "nested too deeply"),
+        ('{"none":[' * 30_000, "nested too deeply"),
+        ("", "required"),
+    ],
+)
+def test_a_bad_rule_is_refused_with_its_path(rule, problem, admin_client):
+    response = send(admin_client, rule)
+    assert response.status_code == 200
+    [error] = response.context["adminform"].form.errors["rule"]
+    assert problem in error
+    assert not Segment.objects.exists()
+
+
+def test_a_slug_is_refused_where_it_is_taken_or_no_slug(known, admin_client):
+    for slug in ("known", "two words", "a" * 101):
+        assert "slug" in send(admin_client, KNOWN, slug=slug).context["adminform"].form.errors
+
+
+def test_a_slug_that_others_refer_to_keeps_its_name(known, admin_client):
+    make("inner", {"in_segment": {"is": "known"}})
+    response = send(admin_client, KNOWN, known)
+    assert "inner" in response.context["adminform"].form.errors["slug"][0]
+    known.refresh_from_db()
+    assert known.slug == "known"
+
+
+def test_a_stored_rule_that_cannot_be_read_does_not_break_the_pages(known, admin_client):
+    Segment.objects.filter(pk=known.pk).update(rule={"gone": {}})  # a filter of another version
+    for name in ("segments_segment_changelist", "index"):
+        assert admin_client.get(page(name)).status_code == 200
+    content = admin_client.get(page("segments_segment_change", known.pk)).content.decode()
+    assert "The rule cannot be read: rule.gone" in content
+
+
+def test_who_may_only_see_segments_cannot_write_them(known, friends, staff):
+    client = staff("view_segment", "view_customer")
+    assert client.get(page("segments_segment_change", known.pk)).status_code == 200
+    assert client.get(page("segments_segment_members", known.pk)).status_code == 200
+    for name in ("refresh", "freeze", "delete"):
+        assert client.post(page(f"segments_segment_{name}", known.pk)).status_code == 403
+    for name in ("members_add", "members_remove"):
+        assert client.post(page(f"segments_segment_{name}", friends.pk)).status_code == 403
+    for name in ("from_template", "install_templates", "fixed_list"):
+        assert client.post(page(f"segments_segment_{name}")).status_code == 403
+    assert send(client, KNOWN, known).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["refresh", "members_remove", "install_templates"])
+def test_what_changes_something_is_not_done_by_a_link(name, friends, admin_client):
+    args = [] if name == "install_templates" else [friends.pk]
+    assert admin_client.get(page(f"segments_segment_{name}", *args)).status_code == 405
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.get(is_superuser=True))
+    assert strict.post(page(f"segments_segment_{name}", *args)).status_code == 403
+
+
+# -- Deletion
+
+DELETE_SELECTED = {"action": "delete_selected", "post": "yes"}
+
+
+def test_a_segment_that_others_refer_to_is_not_deleted(known, admin_client):
+    make("inner", {"in_segment": {"is": "known"}})
+    for address, data in (
+        (page("segments_segment_delete", known.pk), {"post": "yes"}),
+        (
+            page("segments_segment_changelist"),
+            {"action": "delete_selected", "_selected_action": known.pk, "post": "yes"},
+        ),
+    ):
+        response = admin_client.post(address, data, follow=True)
+        assert response.status_code == 200
+        assert "inner" in response.content.decode()
+        assert Segment.objects.filter(pk=known.pk).exists()
+
+
+def test_a_reference_made_meanwhile_is_told_not_thrown(known, admin_client, monkeypatch):
+    make("inner", {"in_segment": {"is": "known"}})
+    monkeypatch.setattr("segments.admin.segment._referrers_outside", lambda doomed: [])
+    for address, data in (
+        (page("segments_segment_delete", known.pk), {"post": "yes"}),
+        (
+            page("segments_segment_changelist"),
+            {"action": "delete_selected", "_selected_action": known.pk, "post": "yes"},
+        ),
+    ):
+        assert "inner" in said(admin_client.post(address, data, follow=True))
+        assert Segment.objects.filter(pk=known.pk).exists()
+
+
+def test_segments_are_deleted_together_with_those_that_refer_to_them(known, admin_client):
+    inner = make("inner", {"in_segment": {"is": "known"}})
+    data = {"action": "delete_selected", "_selected_action": [known.pk, inner.pk]}
+    assert "Known" in admin_client.post(page("segments_segment_changelist"), data).content.decode()
+    admin_client.post(page("segments_segment_changelist"), data | {"post": "yes"})
+    assert not Segment.objects.exists()
+    assert not Membership.objects.exists()
+
+
+def test_one_segment_is_deleted(known, admin_client):
+    admin_client.post(page("segments_segment_delete", known.pk), {"post": "yes"})
+    assert not Segment.objects.exists()
+
+
+# -- Templates
+
+
+def test_every_template_makes_a_segment(admin_client):
+    for template in TEMPLATES.values():
+        data = {"template": template.slug, f"{template.slug}-slug": template.slug}
+        data |= {f"{template.slug}-{name}": str(value) for name, value in template.defaults().items()}
+        response = admin_client.post(page("segments_segment_from_template"), data)
+        segment = Segment.objects.get(slug=template.slug)
+        assert response["Location"] == page("segments_segment_change", segment.pk)
+        assert segment.rule == template.rule()
+
+
+def test_a_templates_parameters_are_chosen_within_bounds(admin_client):
+    data = {"template": "lost", "lost-slug": "lost", "lost-days": "120"}
+    admin_client.post(page("segments_segment_from_template"), data)
+    assert Segment.objects.get(slug="lost").rule == TEMPLATES["lost"].rule(days=120)
+    for days in ("0", "99999999999", "x", "1.5", ""):
+        data = {"template": "lost", "lost-slug": "lost-2", "lost-days": days}
+        response = admin_client.post(page("segments_segment_from_template"), data)
+        assert response.status_code == 200
+        assert Segment.objects.count() == 1
+
+
+def test_a_template_whose_slug_is_taken_asks_for_another(admin_client):
+    data = {"template": "lead", "lead-slug": "lead"}
+    admin_client.post(page("segments_segment_from_template"), data)
+    again = admin_client.post(page("segments_segment_from_template"), data)
+    assert "choose another" in again.content.decode()
+    assert 'value="lead-2"' in admin_client.get(page("segments_segment_from_template")).content.decode()
+
+
+def test_the_missing_templates_are_installed_at_once(admin_client):
+    assert "16" in said(admin_client.post(page("segments_segment_install_templates"), follow=True))
+    assert "0" in said(admin_client.post(page("segments_segment_install_templates"), follow=True))
+    assert Segment.objects.count() == 16
+
+
+# -- Fixed lists
+
+
+def members_of(slug: str) -> set[str]:
+    return set(Membership.objects.filter(segment__slug=slug).values_list("customer__customer_id", flat=True))
+
+
+def test_a_fixed_list_is_made_of_ids_and_names_the_unknown_ones(shop, admin_client):
+    data = {"name": "Guests", "slug": "", "ids": "c1\n c2 \nghost\n\nc1"}
+    response = admin_client.post(page("segments_segment_fixed_list"), data, follow=True)
+    assert "the id ghost" in said(response)
+    assert members_of("guests") == {"c1", "c2"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "c1\nc2\n",
+        "\ufeffcustomer_id,email\r\nc1,x\r\nc2,y\r\n",
+        "email;customer_id\nx;c1\ny;c2\n",
+        '"c1","a, b"\n"c2",""',
+    ],
+)
+def test_a_fixed_list_is_made_of_a_file(content, shop, admin_client):
+    data = {"name": "Guests", "slug": "guests", "file": SimpleUploadedFile("ids.csv", content.encode())}
+    admin_client.post(page("segments_segment_fixed_list"), data)
+    assert members_of("guests") == {"c1", "c2"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"ids": "ghost"}, "No customer has"),
+        ({"ids": ""}, "Paste ids"),
+        ({"ids": "c1\x00"}, "Null characters"),
+        ({"file": SimpleUploadedFile("ids.csv", b"\xff\xfe\x00")}, "UTF-8"),
+        ({"file": SimpleUploadedFile("ids.csv", b"c1\n\x00")}, "NUL"),
+        ({"file": SimpleUploadedFile("ids.xlsx", b"PK")}, "extension"),
+        ({"ids": "c1", "slug": "two words"}, "Use letters"),
+        ({"ids": "c1", "slug": "friends"}, "already exists"),
+    ],
+)
+def test_a_bad_list_is_refused(fields, problem, friends, admin_client):
+    for field in fields.values():
+        if hasattr(field, "seek"):
+            field.seek(0)
+    data = {"name": "Guests", "slug": "guests"} | fields
+    response = admin_client.post(page("segments_segment_fixed_list"), data)
+    assert problem in str(response.context["form"].errors)
+    assert Segment.objects.count() == 1
+
+
+def test_a_segment_is_frozen(known, admin_client):
+    admin_client.post(page("segments_segment_freeze", known.pk), {"name": "Kept", "slug": "kept"})
+    assert members_of("kept") == {"c1", "c2"}
+    assert not Segment.objects.get(slug="kept").is_dynamic
+    again = admin_client.post(page("segments_segment_freeze", known.pk), {"name": "Kept", "slug": "kept"})
+    assert "already exists" in str(again.context["form"].errors)
+
+
+def test_customers_are_put_on_a_list_and_taken_off(friends, admin_client):
+    other = Customer.objects.get(customer_id="c2")
+    data = {"action": "put_on_list", "_selected_action": [other.pk]}
+    assert "Friends" in admin_client.post(page("customers_customer_changelist"), data).content.decode()
+    for _ in range(2):
+        admin_client.post(page("customers_customer_changelist"), data | {"segment": friends.pk})
+        assert members_of("friends") == {"c1", "c2"}
+    for _ in range(2):
+        admin_client.post(page("segments_segment_members_remove", friends.pk), {"customer": [other.pk]})
+        assert members_of("friends") == {"c1"}
+    admin_client.post(page("segments_segment_members_add", friends.pk), {"ids": "c2"})
+    assert members_of("friends") == {"c1", "c2"}
+    friends.refresh_from_db()
+    assert friends.size == 2
+
+
+def test_members_of_a_rule_are_not_written_by_hand(known, admin_client):
+    for name in ("members_add", "members_remove"):
+        assert (
+            admin_client.post(page(f"segments_segment_{name}", known.pk), {"customer": "1"}).status_code
+            == 404
+        )
+
+
+def test_a_fixed_list_is_renamed(friends, admin_client):
+    data = {"name": "Best friends", "slug": "best-friends", "description": "x"}
+    admin_client.post(page("segments_segment_change", friends.pk), data)
+    friends.refresh_from_db()
+    assert (friends.slug, friends.name, friends.rule) == ("best-friends", "Best friends", None)
+    make("inner", {"in_segment": {"is": "best-friends"}})
+    refused = admin_client.post(page("segments_segment_change", friends.pk), data | {"slug": "x"})
+    assert "inner" in str(refused.context["adminform"].form.errors)
+
+
+# -- Members
+
+
+def test_members_are_paged_without_gap_or_repetition(admin_client):
+    take("customers", *({"customer_id": f"c{n:03}", "email": f"c{n}@example.org"} for n in range(120)))
+    everyone = make("everyone", KNOWN)
+    membership.refresh([everyone], datetime.now(UTC))
+    seen, address = [], page("segments_segment_members", everyone.pk)
+    while address:
+        shown = admin_client.get(address).context
+        seen += [member.customer.customer_id for member in shown["members"]]
+        address = shown["next"] and page("segments_segment_members", everyone.pk) + shown["next"]
+    assert len(seen) == len(set(seen)) == 120
+
+    found = admin_client.get(page("segments_segment_members", everyone.pk), {"q": "c00"}).context
+    assert len(found["members"]) == 10
+    assert not found["next"]
+
+
+@pytest.mark.parametrize(
+    "query", ["after=x", "after=-1", f"after={10**30}", "q=%00", "q=" + "x" * 5000, "after=999999"]
+)
+def test_a_members_page_that_makes_no_sense_is_no_error(query, known, admin_client):
+    assert admin_client.get(f"{page('segments_segment_members', known.pk)}?{query}").status_code == 200
+
+
+def test_members_are_downloaded_with_formulas_neutralised(known, admin_client, monkeypatch):
+    monkeypatch.setattr("segments.admin.members.ROWS_DOWNLOADED_AT_ONCE", 1)
+    take("customers", {"customer_id": "c2", "first_name": "=1+1"})
+    response = admin_client.get(page("segments_segment_members_csv", known.pk))
+    header, *rows = b"".join(response).decode().splitlines()
+    rows.sort()
+    assert header == "customer_id,entered_at,email,phone,first_name,last_name"
+    assert len(rows) == 2
+    assert "anna@example.org" in rows[0]
+    assert "+49 30 123456,'=1+1" in rows[1]
+
+
+def test_members_are_not_shown_to_who_may_not_see_customers(known, anna, staff):
+    client = staff("view_segment")
+    assert client.get(page("segments_segment_members", known.pk)).status_code == 403
+    assert client.get(page("segments_segment_members_csv", known.pk)).status_code == 403
+    assert anna.customer_id not in client.get(page("segments_segment_change", known.pk)).context["changes"]
+
+
+# -- Refreshes
+
+
+@pytest.fixture
+def broken_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is not there: nothing listens on this port."""
+    monkeypatch.setattr(app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(app, "_pool", None)
+    monkeypatch.setattr(app.amqp, "_producer_pool", None)
+
+
+def test_a_refresh_is_queued(known, admin_client):
+    app.control.purge()
+    response = admin_client.post(page("segments_segment_refresh", known.pk), follow=True)
+    assert "queued" in said(response)
+    assert page("segments_refresh_changelist") in said(response)
+    data = {"action": "refresh_now", "_selected_action": [known.pk]}
+    assert "queued" in said(admin_client.post(page("segments_segment_changelist"), data, follow=True))
+    assert app.control.purge() == 2
+
+
+def test_a_refresh_without_redis_says_what_to_do(known, admin_client, broken_broker):
+    response = admin_client.post(page("segments_segment_refresh", known.pk), follow=True)
+    assert said(response) == queueing.BROKER_IS_AWAY
+    data = {"action": "refresh_now", "_selected_action": [known.pk]}
+    response = admin_client.post(page("segments_segment_changelist"), data, follow=True)
+    assert said(response) == queueing.BROKER_IS_AWAY
+    data = {"action": "run_tasks", "_selected_action": [1]}
+    response = admin_client.post(page("django_celery_beat_periodictask_changelist"), data, follow=True)
+    assert "Redis does not answer" in said(response)
+
+
+def test_a_fixed_list_is_not_refreshed(friends, admin_client):
+    assert "no rule" in said(admin_client.post(page("segments_segment_refresh", friends.pk), follow=True))
+
+
+def test_a_refresh_shows_what_it_did(known, admin_client):
+    [row] = admin_client.get(page("segments_refresh_changelist")).context["cl"].result_list
+    assert (row.segment_count, row.entered, row.left) == (1, 2, 0)
+    content = admin_client.get(page("segments_refresh_change", known.refresh_id)).content.decode()
+    assert "Known" in content
+    assert Refresh.objects.count() == 1
+
+
+# -- Keys
+
+
+def test_a_key_is_revoked_by_those_who_may(admin_client, staff):
+    key, secret = keys.create("Shop", ["segments:read"])
+    data = {"action": "revoke", "_selected_action": [key.pk]}
+    staff("view_apikey").post(page("customers_apikey_changelist"), data)
+    assert keys.find(secret)
+    for _ in range(2):
+        response = admin_client.post(page("customers_apikey_changelist"), data, follow=True)
+        assert key.prefix in said(response)
+        assert not keys.find(secret)
+    assert secret not in response.content.decode()
+
+
+# -- What is not there
+
+
+@pytest.mark.parametrize("name", ["members", "members_csv", "freeze", "members_add"])
+def test_a_segment_that_is_not_there_is_not_found(name, admin_client):
+    assert admin_client.get(page(f"segments_segment_{name}", 4711)).status_code == 404
+    assert admin_client.get(page(f"segments_segment_{name}", 10**30)).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["customers_customer", "segments_segment", "segments_refresh"])
+@pytest.mark.parametrize("key", ["4711", "9" * 30, "x", "1;2"])
+def test_a_record_that_is_not_there_leads_back(name, key, admin_client):
+    assert admin_client.get(page(f"{name}_change", key)).status_code == 302
+
+
+def test_a_customer_that_is_not_there_has_no_explanation(admin_client):
+    assert admin_client.get(page("customers_customer_explain", 4711)).status_code == 404
+
+
+def test_lists_are_changed_as_they_are_found(friends):
+    nobody = fixed_lists.remove(friends, [4711], datetime.now(UTC))
+    assert (nobody.size, nobody.left) == (1, 0)
