@@ -1,4 +1,4 @@
-"""Why a customer is in or out: the rule as a tree, each condition with its verdict and the customer's value."""
+"""In words: who is in a segment, and why one customer is in or out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +10,11 @@ from django.db.models import BooleanField, Case, Value, When
 from customers.exact import from_units
 from customers.models import Customer
 
-from .rules import AsOf, Condition, Groups, Rule
+from .models import Segment
+from .rules import AsOf, Condition, Groups, Rule, parse
 from .rules.words import plain
+
+FIXED_LIST = "A fixed list of customers"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Explanation:
             yield from part.lines(depth + 1)
 
 
+def sentence(segment: Segment) -> str:
+    """Say in English who is in a segment; raises RuleError where its rule cannot be read."""
+    return f"Everyone who {parse(segment.rule).sentence()}" if segment.is_dynamic else FIXED_LIST
+
+
 def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
     """Explain a rule's verdict on one customer, in one statement; None if the customer had not been seen."""
     nodes = list(_nodes(rule))
@@ -41,7 +49,7 @@ def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
         )
         if isinstance(node, Condition):
             asked[f"value_{place}"] = node.value(shop)
-    rows: list[dict[str, Any]] = list(Customer.objects.filter(shop.existing_q(), pk=customer.pk).values(**asked))
+    rows: list[Any] = list(Customer.objects.filter(shop.existing_q(), pk=customer.pk).values(**asked))
     return _explained(rule, iter(range(len(nodes))), rows[0], shop) if rows else None
 
 

@@ -4,20 +4,20 @@ All segments of a refresh are asked in one statement: each is a bit, and a custo
 stored ones is a difference. What entered and left follows from the differences alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from operator import add
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import BigIntegerField, Case, Value, When
+from django.db.models import BigIntegerField, Case, Q, Value, When
 
 from customers import engine, facts
 
 from . import evaluation, references
 from .models import Change, Membership, Refresh, RefreshResult, Segment
-from .rules import AsOf, Rule, RuleError, parse
+from .rules import AsOf, Figure, Rule, RuleError, parse
 
 _Row = tuple[int, int, str, str, str]
 
@@ -113,9 +113,13 @@ def _refresh_level(run: Refresh, level: Sequence[_Asked], shop: AsOf) -> list[Ou
 
 
 def _refresh_together(run: Refresh, level: Sequence[_Asked], shop: AsOf) -> list[Outcome]:
-    figures_before = set(shop.figures)
-    _find_differences(level, shop)
-    _ask(_with_causes(level, shop, set(shop.figures) - figures_before))
+    questions, figures = [], []
+    for one in level:
+        shop.figures.used.clear()
+        questions.append(one.rule.q(shop))
+        figures.append({name: shop.figures[name] for name in shop.figures.used})
+    _find_differences(level, questions, shop)
+    _ask([_with_cause(one, 1 << place, figures[place], shop) for place, one in enumerate(level)])
     return _write_differences(run, [one.segment for one in level], shop.at)
 
 
@@ -151,13 +155,13 @@ def _write_differences(run: Refresh, segments: Sequence[Segment], at: datetime) 
     return _count(segments)
 
 
-def _find_differences(level: Sequence[_Asked], shop: AsOf) -> None:
+def _find_differences(level: Sequence[_Asked], questions: Sequence[Q], shop: AsOf) -> None:
     """Fill ``differences`` with the customers whose bits now are not the stored ones."""
     bits = {one.segment.pk: 1 << place for place, one in enumerate(level)}
     whole = BigIntegerField()
     answers = (
-        Case(When(one.rule.q(shop), then=Value(bits[one.segment.pk])), default=Value(0), output_field=whole)
-        for one in level
+        Case(When(question, then=Value(bit)), default=Value(0), output_field=whole)
+        for question, bit in zip(questions, bits.values(), strict=True)
     )
     customers = evaluation.everybody(shop).values_list("pk", reduce(add, answers))
     sql, params = customers.query.get_compiler(connection=connection).as_sql()
@@ -180,21 +184,18 @@ def _empty_differences() -> None:
     engine.temporary_table("differences", "customer_id bigint PRIMARY KEY, bits bigint, stored bigint")
 
 
-def _with_causes(level: Sequence[_Asked], shop: AsOf, figures: set[str]) -> list[_Row]:
-    """Give each segment's bit and why its members change: one cause for all, or what else explains a change."""
-    rows = []
-    for place, one in enumerate(level):
-        segment, cause = one.segment, ""
-        if one.previous is None:
-            cause = Change.Cause.INITIAL.value
-        elif segment.refreshed_version != segment.version:
-            cause = Change.Cause.DEFINITION.value
-        before = one.previous.figures if one.previous else {}
-        moved = any(before.get(name) != shop.figures[name] for name in figures)
-        otherwise = Change.Cause.POPULATION if moved else Change.Cause.TIME
-        since = one.previous.started_at if one.previous else shop.at
-        rows.append((segment.pk, 1 << place, cause, otherwise.value, engine.moment(since)))
-    return rows
+def _with_cause(one: _Asked, bit: int, figures: Mapping[str, Figure], shop: AsOf) -> _Row:
+    """Give a segment's bit and why its members change: one cause for all, or what else explains a change."""
+    cause = ""
+    if one.previous is None:
+        cause = Change.Cause.INITIAL.value
+    elif one.segment.refreshed_version != one.segment.version:
+        cause = Change.Cause.DEFINITION.value
+    before = one.previous.figures if one.previous else {}
+    moved = any(before.get(name) != figure for name, figure in figures.items())
+    otherwise = Change.Cause.POPULATION if moved else Change.Cause.TIME
+    since = one.previous.started_at if one.previous else shop.at
+    return one.segment.pk, bit, cause, otherwise.value, engine.moment(since)
 
 
 def _ask(rows: Sequence[_Row]) -> None:

@@ -6,6 +6,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from . import explanation
 from .models import Membership, Segment
 from .rules import RuleError, parse
 
@@ -66,10 +67,8 @@ class SegmentSerializer(serializers.ModelSerializer):
 
     def get_sentence(self, segment: Segment) -> str:
         """Say who is in."""
-        if not segment.is_dynamic:
-            return "A fixed list of customers"
         try:
-            return f"Everyone who {parse(segment.rule).sentence()}"
+            return explanation.sentence(segment)
         except RuleError:
             return ""  # `last_error` says what is wrong with it
 

@@ -1,10 +1,11 @@
 """Every address of the installation."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from segments.errors import unknown_address
 from segments_project.health import healthz
 
 urlpatterns = [
@@ -13,5 +14,6 @@ urlpatterns = [
     path("api/v1/", include("segments.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    re_path(r"^api/", unknown_address),
     path("healthz", healthz, name="healthz"),
 ]
