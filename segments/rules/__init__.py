@@ -3,7 +3,18 @@
 from . import conditions
 from .base import AsOf, Condition, Groups, Rule, registry
 from .errors import RuleError
-from .figures import Figures
+from .figures import Figure, Figures
 from .parsing import parse
 
-__all__ = ["AsOf", "Condition", "Figures", "Groups", "Rule", "RuleError", "conditions", "parse", "registry"]
+__all__ = [
+    "AsOf",
+    "Condition",
+    "Figure",
+    "Figures",
+    "Groups",
+    "Rule",
+    "RuleError",
+    "conditions",
+    "parse",
+    "registry",
+]

@@ -5,7 +5,7 @@ of the value's own unit (ten-thousandths for amounts, microseconds since 1970 fo
 there is no population.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -23,10 +23,20 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class Figures(dict[str, Figure]):
-    """Figures by name, computed when first asked for; stored with the refresh that used them."""
+    """Figures by name, computed when first asked for; stored with the refresh that used them.
+
+    ``used`` collects the names of those asked for, for whoever empties it before to see what a rule depends on.
+    """
+
+    used: set[str]
+
+    def __init__(self, known: Mapping[str, Figure] | None = None) -> None:
+        super().__init__(known or {})
+        self.used = set()
 
     def of(self, name: str, compute: Callable[[], Figure]) -> Figure:
         """Give a figure, computing it unless it is known."""
+        self.used.add(name)
         if name not in self:
             self[name] = compute()
         return self[name]

@@ -127,13 +127,14 @@ class Number(Words):
         )
         return inside != self.is_negative
 
-    def phrase(self, unit: str = "") -> str:
-        """Say it: "at least 2"."""
+    def phrase(self, noun: str = "") -> str:
+        """Say it, with what is counted: "at least 2 orders"."""
         if self.word == "between":
             low, high = self.value
-            return f"between {plain(low)}{unit} and {plain(high)}{unit}"
+            return f"between {plain(low)} and {plain(high)}" + (f" {noun}s" if noun else "")
         words = {"is": "exactly", "is_not": "not exactly"}
-        return f"{words.get(self.word, self.word.replace('_', ' '))} {plain(self.value)}{unit}"
+        said = f"{words.get(self.word, self.word.replace('_', ' '))} {plain(self.value)}"
+        return said + (f" {noun}{'' if self.value == 1 else 's'}" if noun else "")
 
 
 class Relative(Words):

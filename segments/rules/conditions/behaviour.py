@@ -71,7 +71,7 @@ class SessionCount(Condition):
         return or_zero(one_number(starts, Count("occurred_at", distinct=True)))
 
     def sentence(self) -> str:
-        return f"had {self.number.phrase()} sessions{limits(self.during)}"
+        return f"had {self.number.phrase('session')}{limits(self.during)}"
 
 
 @condition(
@@ -135,9 +135,9 @@ class EventCount(Condition):
 
     def sentence(self) -> str:
         said = (
-            f"did “{self.event}” {self.number.phrase()} times"
+            f"did “{self.event}” {self.number.phrase('time')}"
             if self.event
-            else f"had {self.number.phrase()} events"
+            else f"had {self.number.phrase('event')}"
         )
         said += f" with {self.product.phrase()}" if self.product else ""
         said += f" {self.where.phrase()}" if self.where else ""

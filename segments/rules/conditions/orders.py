@@ -79,7 +79,7 @@ class OrderCount(Condition):
         return not_true(answer) if self.number.is_negative else answer
 
     def sentence(self) -> str:
-        return f"placed {self.number.phrase()} orders{limits(self.during, self.product, self.coupon)}"
+        return f"placed {self.number.phrase('order')}{limits(self.during, self.product, self.coupon)}"
 
 
 @condition("first_order", group="orders", label="First order", unit="moment", example={"within_last": "30d"})
@@ -137,7 +137,7 @@ class DaysBetweenOrders(Condition):
         return as_of.fact("days_between_orders")
 
     def sentence(self) -> str:
-        return f"orders every {self.number.phrase()} days on average"
+        return f"orders every {self.number.phrase('day')} on average"
 
 
 @condition(
@@ -208,4 +208,4 @@ class RefundCount(Condition):
         return or_zero(one_number(as_of.orders(counting=False).filter(placed, REFUNDED), Count("pk")))
 
     def sentence(self) -> str:
-        return f"had {self.number.phrase()} orders refunded{limits(self.during)}"
+        return f"had {self.number.phrase('order')} refunded{limits(self.during)}"

@@ -1,0 +1,1 @@
+"""Rules, members and the commands about them."""

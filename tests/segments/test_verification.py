@@ -1,0 +1,168 @@
+"""`verify_segments`: stored members compared with a full evaluation from the records."""
+
+import pytest
+
+from customers import facts
+from customers.models import Customer, Facts
+from segments import definition
+from segments.models import Membership, Segment
+from tests import shop
+from tests.shop import NOON
+
+pytestmark = pytest.mark.django_db
+
+AT = ("--at", "2026-03-15T12:00:00Z")
+LATER = ("--at", "2026-04-20T12:00:00Z")
+BUYERS = {"order_count": {"at_least": 1}}
+
+
+@pytest.fixture
+def buyers() -> Segment:
+    """Buyers c1 and c2, and c3 who is none."""
+    shop.customers("c1,", "c2,", "c3,", header="customer_id,email")
+    shop.customers("c3,2026-01-01", header="customer_id,first_seen")
+    shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-02,10")
+    segment = shop.segment("buyers", BUYERS)
+    shop.command("refresh_segments", *AT)
+    return segment
+
+
+def test_all_is_right_after_a_refresh() -> None:
+    shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-30,40")
+    definition.install()
+    shop.command("refresh_segments", *AT)
+
+    said = shop.command("verify_segments").splitlines()
+
+    assert len(said) == 16
+    assert all(": right, " in line for line in said)
+    assert "first-order: right, 1 members compared" in said
+
+
+def test_a_member_that_is_missing_is_named(buyers: Segment) -> None:
+    Membership.objects.get(customer__customer_id="c2").delete()
+
+    said = shop.failing("verify_segments")
+
+    assert said.splitlines() == ["buyers: DIFFERENT, 1 members compared", "  missing: c2"]
+
+
+def test_a_member_that_should_be_none_is_named(buyers: Segment) -> None:
+    Membership.objects.create(
+        customer=Customer.objects.get(customer_id="c3"), segment=buyers, entered_at=NOON
+    )
+
+    said = shop.failing("verify_segments")
+
+    assert said.splitlines() == ["buyers: DIFFERENT, 3 members compared", "  extra: c3"]
+
+
+def test_of_many_differences_twenty_are_named(buyers: Segment) -> None:
+    shop.orders(*(f"p{n:02},d{n:02},2026-03-01,10" for n in range(25)))
+    shop.command("refresh_segments", *AT)
+    Membership.objects.filter(customer__customer_id__startswith="d").delete()
+
+    said = shop.failing("verify_segments").splitlines()
+
+    assert said[1] == "  missing: " + ", ".join(f"d{n:02}" for n in range(20)) + " and 5 more"
+
+
+@pytest.mark.usefixtures("buyers")
+def test_stored_facts_that_are_wrong_are_found_out() -> None:
+    Facts.objects.filter(customer__customer_id="c3").update(order_count=1)
+    shop.segment("again", BUYERS)
+    shop.command("refresh_segments", "again", *AT)
+
+    assert "  extra: c3" in shop.failing("verify_segments")
+
+
+@pytest.mark.parametrize("settle", [True, False], ids=["settled", "queued"])
+@pytest.mark.usefixtures("buyers")
+def test_customers_touched_since_the_refresh_are_left_out_and_counted(settle) -> None:
+    shop.orders("o3,c3,2026-03-03,10", "o4,c9,2026-03-03,10", settle=settle)
+
+    assert shop.command("verify_segments") == (
+        "buyers: right, 2 members compared, 2 customers waiting for the next refresh\n"
+    )
+
+
+@pytest.mark.parametrize("settle", [True, False], ids=["settled", "queued"])
+def test_joined_visitors_wait_for_the_next_refresh_and_no_longer(settle) -> None:
+    shop.events("m1,,a1,View,2026-03-01", "m2,,a2,View,2026-03-01")
+    shop.segment("viewers", {"event_count": {"at_least": 1}})
+    shop.command("refresh_segments", *AT)
+
+    shop.events("m3,c1,a1,Signed In,2026-03-02", settle=settle)
+    said = shop.command("verify_segments")
+    assert said == "viewers: right, 1 members compared, 2 customers waiting for the next refresh\n"
+
+    shop.command("refresh_segments", *AT)
+    assert shop.command("verify_segments") == "viewers: right, 2 members compared\n"
+
+    segment = Segment.objects.get()
+    Membership.objects.create(
+        customer=Customer.objects.exclude(joined_into=None).get(), segment=segment, entered_at=NOON
+    )
+    assert "  extra: anonymous:a1" in shop.failing("verify_segments")
+
+
+def test_figures_are_those_of_the_refresh() -> None:
+    shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,4")
+    shop.segment("big", {"total_spent": {"above": "average"}})
+    shop.command("refresh_segments", *AT)
+
+    shop.orders("o3,c3,2026-03-01,1000")
+
+    assert shop.command("verify_segments") == (
+        "big: right, 1 members compared, 1 customers waiting for the next refresh\n"
+    )
+
+
+def test_who_changed_in_a_segment_referred_to_waits_for_the_next_refresh() -> None:
+    shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-04-01,4")
+    shop.segment("recent", {"last_order": {"within_last": "30d"}})
+    shop.segment("others", {"none": [{"in_segment": {"is": "recent"}}]})
+    shop.command("refresh_segments", *AT)
+    shop.command("refresh_segments", "recent", *LATER)
+
+    assert shop.command("verify_segments").splitlines() == [
+        "others: right, 0 members compared, 2 customers waiting for the next refresh",
+        "recent: right, 1 members compared",
+    ]
+
+    shop.command("refresh_segments", "others", *LATER)
+    assert shop.command("verify_segments").splitlines()[0] == "others: right, 1 members compared"
+
+
+def test_what_cannot_be_compared_says_why(buyers: Segment) -> None:
+    shop.segment("fresh", BUYERS)
+    definition.create_static("chosen", "Chosen", [], NOON)
+    buyers.rule = {"order_count": {"at_least": 2}}
+    definition.save(buyers)
+
+    assert shop.command("verify_segments").splitlines() == [
+        "buyers: not compared, edited since its refresh",
+        "chosen: not compared, a fixed list has no rule to compare with",
+        "fresh: not compared, never refreshed",
+    ]
+
+
+def test_a_rule_that_cannot_be_read_any_more_does_not_stop_the_others(buyers: Segment) -> None:
+    shop.segment("old", BUYERS)
+    shop.command("refresh_segments", *AT)
+    Segment.objects.filter(slug="old").update(rule={"gone": {}})
+
+    assert shop.command("verify_segments").splitlines() == [
+        "buyers: right, 2 members compared",
+        "old: not compared, rule.gone: is not a known filter or group",
+    ]
+
+
+def test_verifying_changes_nothing(buyers: Segment) -> None:
+    shop.orders("o3,c3,2026-03-03,10", settle=False)
+    before = shop.rows_of(*shop.RECORDS, *shop.MEMBERS)
+
+    shop.command("verify_segments")
+
+    assert shop.rows_of(*shop.RECORDS, *shop.MEMBERS) == before
+    assert facts.settle() == 1
