@@ -1,0 +1,133 @@
+"""`demo`: a believable shop with its segments, on the configured database, served until stopped."""
+
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+
+from customers.models import Customer
+from segments import definition, membership
+from segments.models import Segment
+from segments_project import demo_shop, processes
+
+PEOPLE, MOST_PEOPLE = 3_000, 1_000_000
+LOGIN = "demo"
+BETWEEN_LINES = 3.0
+"""Seconds between two lines of progress where they cannot overwrite each other."""
+
+
+class Command(BaseCommand):
+    """Each step is done where it is not done yet, so that a second run ends like the first."""
+
+    help = (
+        "Make a believable shop, refresh and print its segments, create a staff user, "
+        "then run web, worker and beat until stopped."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the size of the shop, and whether and where to serve it."""
+        size = f"people in the shop, most of them anonymous visitors (default: {PEOPLE})"
+        parser.add_argument("--customers", type=int, default=PEOPLE, metavar="N", help=size)
+        parser.add_argument("--no-serve", action="store_true", help="end after the segments were printed")
+        parser.add_argument("--port", type=int, default=8000, help="0 for any free one (default: 8000)")
+
+    def handle(self, *, customers: int, no_serve: bool, port: int, **options: Any) -> None:
+        """Make, refresh, print and serve the shop."""
+        if not 1 <= customers <= MOST_PEOPLE:
+            raise CommandError(f"--customers: {customers} is not between 1 and {MOST_PEOPLE}")
+        call_command("migrate", verbosity=0, interactive=False)
+        if demo_shop.is_there():
+            self.say("The demo's shop is there already and is used as it is.")
+        elif Customer.objects.exists():
+            raise CommandError(
+                "this database holds customers who are not the demo's, and nothing is mixed with them: "
+                "set DATABASE_URL to another database, such as sqlite:///demo.sqlite3, or run `serve`"
+            )
+        else:
+            self.say(f"Making a shop of {customers:,} people with two years of history ...")
+            self.make_shop(customers)
+        definition.install()
+        self.refresh()
+        self.print_segments()
+        self.stdout.write(f"\nStaff login: {LOGIN}, password: {renewed_password()}")
+        if not no_serve:
+            self.serve(port)
+
+    def make_shop(self, customers: int) -> None:
+        """Make the shop, counting: in place on a terminal, else on a line now and then."""
+        in_place = self.stderr.isatty()
+        due = time.monotonic() + BETWEEN_LINES
+
+        def count(what: str, number: int) -> None:
+            nonlocal due
+            if in_place:
+                self.stderr.write(f"\r  {number:>12,} {what:<20}", style_func=str, ending="")
+                self.stderr.flush()
+            elif time.monotonic() > due:
+                due = time.monotonic() + BETWEEN_LINES
+                self.say(f"  {number:,} {what}")
+
+        demo_shop.build(customers, datetime.now(UTC), count)
+        if in_place:
+            self.stderr.write(f"\r{'':<40}\r", style_func=str, ending="")
+
+    def refresh(self) -> None:
+        """Bring every segment up to date, and tell of those that cannot be."""
+        self.say("Refreshing the segments ...")
+        _, outcomes = membership.refresh(Segment.objects.active(), datetime.now(UTC))
+        for outcome in outcomes:
+            if outcome.error:
+                self.say(f"  {outcome.segment.slug}: {outcome.error}")
+
+    def print_segments(self) -> None:
+        """Print the segments with their sizes, as a table."""
+        everybody = Customer.objects.existing()
+        rows = [
+            ("segment", "name", "size", "known"),
+            *(
+                (segment.slug, segment.name, f"{segment.size:,}", f"{segment.known_size:,}")
+                for segment in Segment.objects.order_by("slug")
+            ),
+            ("", "All customers", f"{everybody.count():,}", f"{everybody.known().count():,}"),
+        ]
+        slugs, names, sizes, knowns = (max(map(len, column)) for column in zip(*rows, strict=True))
+        for slug, name, size, known in rows:
+            self.stdout.write(f"{slug:<{slugs}}  {name:<{names}}  {size:>{sizes}}  {known:>{knowns}}")
+
+    def serve(self, port: int) -> None:
+        """Run web, worker and beat until stopped."""
+        self.stdout.flush()
+        connections.close_all()
+        self.say("Starting web, worker and beat ...")
+        try:
+            status = processes.serve(port, announce=self.announce)
+        except processes.ProcessError as error:
+            raise CommandError(str(error)) from error
+        if status:
+            sys.exit(status)
+
+    def announce(self, address: str) -> None:
+        """Print where the shop is to be seen."""
+        self.stdout.write(f"Ready: {address} (Ctrl-C stops)")
+        self.stdout.flush()
+
+    def say(self, line: str) -> None:
+        """Tell how far we are, beside the results."""
+        self.stderr.write(line, style_func=str)
+        self.stderr.flush()
+
+
+def renewed_password() -> str:
+    """Give the demo's user a new password, as the old one cannot be read; make the user at first."""
+    user, _ = get_user_model().objects.get_or_create(username=LOGIN)
+    user.is_staff = user.is_superuser = user.is_active = True
+    password = secrets.token_urlsafe(9)
+    user.set_password(password)
+    user.save(update_fields=["is_staff", "is_superuser", "is_active", "password"])
+    return password

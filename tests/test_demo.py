@@ -1,0 +1,104 @@
+"""The `demo` command, up to the point where it serves."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from django.contrib.auth import authenticate
+from django.core.management import CommandError, call_command
+
+from customers import ingestion
+from customers.models import Customer, Event, Order, StaleFacts
+from customers.records import CUSTOMERS, the_shop
+from segments.models import Segment
+from segments.templates import TEMPLATES
+from segments_project import demo_shop
+
+pytestmark = pytest.mark.django_db
+
+
+def demo(capsys: pytest.CaptureFixture[str], customers: int = 300) -> tuple[str, str]:
+    """Run it without serving; what it printed, results and progress."""
+    call_command("demo", "--no-serve", "--customers", str(customers))
+    printed = capsys.readouterr()
+    return printed.out, printed.err
+
+
+def records() -> tuple[int, int, int]:
+    return Customer.objects.count(), Order.objects.count(), Event.objects.count()
+
+
+def login(printed: str) -> tuple[str, str]:
+    [found] = re.findall(r"^Staff login: (\S+), password: (\S+)$", printed, re.MULTILINE)
+    return found
+
+
+@time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC))
+def test_it_prints_every_ready_to_use_segment_with_its_size(capsys: pytest.CaptureFixture[str]) -> None:
+    results, progress = demo(capsys)
+
+    rows = {line.split()[0]: re.split(r" {2,}", line)[1:] for line in results.splitlines() if line.strip()}
+    assert TEMPLATES.keys() <= rows.keys()
+    for segment in Segment.objects.all():
+        assert rows[segment.slug] == [segment.name, str(segment.size), str(segment.known_size)]
+        assert segment.size
+    assert "All customers" in results
+    assert "Making a shop of 300 people" in progress
+    assert not StaleFacts.objects.exists()
+
+
+def test_a_second_run_uses_the_shop_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    demo(capsys)
+    before = records()
+
+    results, progress = demo(capsys, customers=2)
+
+    assert "is there already" in progress
+    assert records() == before
+    assert all(slug in results for slug in TEMPLATES)
+
+
+def test_the_login_printed_last_is_the_one_that_works(capsys: pytest.CaptureFixture[str]) -> None:
+    name, old = login(demo(capsys, customers=1)[0])
+    assert authenticate(username=name, password=old)
+
+    name, new = login(demo(capsys, customers=1)[0])
+
+    assert not authenticate(username=name, password=old)
+    user = authenticate(username=name, password=new)
+    assert user
+    assert user.is_staff
+    assert user.is_superuser
+
+
+def test_somebody_elses_shop_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    ingestion.ingest(CUSTOMERS, [(1, CUSTOMERS.read({"customer_id": "c000001"}, the_shop()))])
+    before = records()
+
+    with pytest.raises(CommandError, match="not the demo's"):
+        demo(capsys)
+
+    assert records() == before
+    assert not Segment.objects.exists()
+    assert not authenticate(username="demo", password="demo")
+
+
+def test_the_shop_is_made_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("segments_project.demo_shop.facts.settle", fail)
+
+    with pytest.raises(KeyboardInterrupt):
+        demo_shop.build(20, datetime.now(UTC))
+
+    assert records() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("number", ["0", "-5", "1000001", "many", "1e3"])
+def test_a_size_that_cannot_be_is_refused(number: str) -> None:
+    with pytest.raises(CommandError, match="--customers"):
+        call_command("demo", f"--customers={number}", "--no-serve")
+
+    assert not Customer.objects.exists()
