@@ -93,7 +93,9 @@ class Customer(models.Model):
             models.Index(fields=("email",), name="customers_by_email", opclasses=("varchar_pattern_ops",)),
             models.Index(fields=("phone",), name="customers_by_phone", opclasses=("varchar_pattern_ops",)),
             models.Index(
-                fields=("joined_into",), name="joined_customers", condition=models.Q(joined_into__isnull=False)
+                fields=("joined_into",),
+                name="joined_customers",
+                condition=models.Q(joined_into__isnull=False),
             ),
         )
 

@@ -42,9 +42,9 @@ def test_numbers_sort_as_their_forms_do(one: Decimal, other: Decimal) -> None:
 
 @given(NUMBERS)
 def test_a_number_and_its_neighbours_are_told_apart(number: Decimal) -> None:
-    step = Decimal(1).scaleb(number.as_tuple().exponent)
-    wide = Decimal(number).as_tuple()
+    wide = number.as_tuple()
     assert isinstance(wide.exponent, int)
+    step = Decimal(1).scaleb(wide.exponent)
     if len(wide.digits) < 25:
         forms = [encoded(number - step), encoded(number), encoded(number + step)]
         assert all(low < high for low, high in pairwise(forms))
