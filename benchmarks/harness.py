@@ -1,0 +1,126 @@
+"""What the benchmarks share: a database of their own, parts in processes of their own, runs that alternate.
+
+A benchmark is one script in two roles. Started by a person it starts the servers and runs its parts; a part is
+the same script again, in a fresh process on the database it is given. Importing this module sets Django up for
+either role, and never on the shop that the person's environment names.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import django
+
+ROOT = Path(__file__).resolve().parent.parent
+PART = "SEGMENTS_BENCHMARK_DATABASE"
+
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+for _name in ("TIME_ZONE", "SHOP_CURRENCY", "DEBUG", "LOG_JSON"):
+    os.environ.pop(_name, None)
+os.environ |= {
+    "DATABASE_URL": os.environ.get(PART, "sqlite://:memory:"),
+    "DJANGO_SETTINGS_MODULE": "segments_project.settings",
+    "SECRET_KEY": "for the benchmarks only",
+    "LOG_LEVEL": "WARNING",
+}
+django.setup()
+
+from django.core.management import call_command  # noqa: E402 — only now
+from django.db import connection  # noqa: E402
+
+from segments_project.servers import dying_with_parent, postgres_server  # noqa: E402
+
+# As an installation of that size has them; all else is PostgreSQL's default, forcing to disk included.
+POSTGRESQL = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
+
+Seconds = Callable[[], float]
+"""Does something once and gives the seconds it took; what it prepares before is not in them."""
+
+
+@contextmanager
+def database(engine: str, folder: Path | None = None) -> Iterator[str]:
+    """Give the address of a database, empty unless a folder holds an earlier one."""
+    if engine == "postgresql":
+        with postgres_server(folder, durable=True, options=POSTGRESQL) as server:
+            yield server.url
+    else:
+        with tempfile.TemporaryDirectory(prefix="segments-benchmark-") as name:
+            yield f"sqlite:///{folder or name}/shop.sqlite3"
+
+
+def run_part(url: str, *arguments: str) -> dict[str, Any]:
+    """Run this script as a part; give what its last line of output says."""
+    done = subprocess.run(
+        [sys.executable, sys.argv[0], *arguments],
+        env={**os.environ, PART: url},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=dying_with_parent(15),
+    )
+    if done.returncode:
+        sys.exit(f"{sys.argv[0]} {' '.join(arguments)} ended with status {done.returncode}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def is_part() -> bool:
+    """Tell which role this is."""
+    return PART in os.environ
+
+
+def migrate() -> None:
+    """Make the tables."""
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def say(line: str) -> None:
+    """Tell a person how far we are."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def result(figures: Mapping[str, Any]) -> None:
+    """Print the result as the last line."""
+    print(json.dumps(figures), flush=True)
+
+
+def alternating(competitors: Mapping[str, Seconds], times: int) -> dict[str, float]:
+    """Time each in turn, so that what else the machine does hits all alike; give the medians."""
+    taken: dict[str, list[float]] = {name: [] for name in competitors}
+    for number in range(1, times + 1):
+        for name, seconds in competitors.items():
+            taken[name].append(seconds())
+            say(f"  run {number}  {name:<24} {taken[name][-1]:8.3f} s")
+    return {name: round(median(values), 3) for name, values in taken.items()}
+
+
+@contextmanager
+def profiled(most: int = 12) -> Iterator[None]:
+    """Print the statements that took longest; those that differ in numbers only count as one."""
+    spent: dict[str, list[float]] = {}
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            spent.setdefault(" ".join(sql.split()), []).append(time.perf_counter() - begun)
+
+    begun = time.perf_counter()
+    with connection.execute_wrapper(watch):
+        yield
+    whole = time.perf_counter() - begun
+    say(f"  {whole:.3f} s, of which {sum(map(sum, spent.values())):.3f} s in {len(spent)} statements:")
+    for sql, seconds in sorted(spent.items(), key=lambda item: -sum(item[1]))[:most]:
+        shown = sql if len(sql) <= 150 else f"{sql[:100]} … {sql[-50:]}"
+        say(f"  {sum(seconds):8.3f} s  {len(seconds):>5} times  {shown}")

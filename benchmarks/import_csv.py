@@ -1,0 +1,194 @@
+"""Importing a CSV file of orders against reading it into `bulk_create(update_conflicts=True)`.
+
+Every run is a process of its own with an empty database of its own. `bulk_create_s` is plain Django code that
+ends in the same customers and orders; what else an import does (refusing bad rows with line and reason, keeping
+what empty cells leave out, identities, the queue for the facts) it spares itself. Facts are timed apart.
+"""
+
+import argparse
+import csv
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import harness
+
+from customers import csv_files, facts
+from customers.models import Customer, Order
+from customers.records import ORDERS, the_shop
+from customers.sample_shop import SampleShop
+
+ROWS = 200_000
+TIMES = 3
+BATCH = 500
+"""Rows in a statement of bulk_create: the fastest of 100, 500, 2,000 and 10,000 on either engine."""
+
+
+# -- The competitors
+
+
+def import_file(path: Path, batch: int) -> dict[str, float]:
+    """Import as the command does, facts apart."""
+    begun = time.perf_counter()
+    with path.open("rb") as stream:
+        report = csv_files.import_file(ORDERS, stream, the_shop(), settle=False)
+    imported = time.perf_counter()
+    peak = peak_of_memory()
+    facts.settle()
+    settled = time.perf_counter()
+    if report.refused or report.created != report.read:
+        raise SystemExit(f"not every row was imported: {report}")
+    return {"seconds": imported - begun, "facts": settled - imported, "peak": peak}
+
+
+def bulk_create(path: Path, batch: int) -> dict[str, float]:
+    """Read the same file with Django's own means, in chunks that keep the memory small."""
+    begun = time.perf_counter()
+    now = datetime.now(UTC)
+    with path.open(encoding="utf-8", newline="") as stream:
+        met = dict.fromkeys(row["customer_id"] for row in csv.DictReader(stream))
+    Customer.objects.bulk_create(
+        (Customer(customer_id=customer_id, recorded_at=now) for customer_id in met),
+        batch,
+        ignore_conflicts=True,
+    )
+    customers = dict(Customer.objects.values_list("customer_id", "id"))
+    ready = time.perf_counter()
+    with path.open(encoding="utf-8", newline="") as stream:
+        orders = (order(row, customers) for row in csv.DictReader(stream))
+        while chunk := list(islice(orders, 10_000)):
+            Order.objects.bulk_create(
+                chunk, batch, update_conflicts=True, unique_fields=["order_id"], update_fields=UPDATED
+            )
+    done = time.perf_counter()
+    return {"seconds": done - begun, "orders": done - ready, "peak": peak_of_memory()}
+
+
+UPDATED = [
+    "customer", "placed_at", "status", "total", "discount_total", "refunded_total", "currency",
+    "coupon_code", "coupon_code_folded",
+]  # fmt: skip
+
+
+def order(row: dict[str, str], customers: dict[str, int]) -> Order:
+    """Read an order from a row."""
+    return Order(
+        order_id=row["order_id"],
+        customer_id=customers[row["customer_id"]],
+        placed_at=datetime.fromisoformat(row["placed_at"]),
+        status=row["status"] or Order.Status.PAID,
+        total=Decimal(row["total"] or 0),
+        discount_total=Decimal(row["discount_total"] or 0),
+        refunded_total=Decimal(row["refunded_total"] or 0),
+        currency=row["currency"],
+        coupon_code=row["coupon_code"],
+        coupon_code_folded=row["coupon_code"].casefold(),
+    )
+
+
+COMPETITORS: dict[str, Callable[[Path, int], dict[str, float]]] = {
+    "import": import_file,
+    "bulk_create": bulk_create,
+}
+
+
+def peak_of_memory() -> float:
+    """Give the most memory this process has had at once, in MB."""
+    if sys.platform == "linux":  # where getrusage also counts what the parent had before this program began
+        [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
+# -- The measurement
+
+
+def write_csv(path: Path, rows: int) -> None:
+    """Write so many orders of two and a half times fewer customers, by time as a shop's export has them."""
+    orders = list(islice(order_rows(rows), rows))
+    orders.sort(key=lambda row: row["placed_at"])
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        sheet = csv.DictWriter(stream, ORDERS.csv_columns)
+        sheet.writeheader()
+        sheet.writerows(orders)
+
+
+def order_rows(rows: int) -> Iterator[dict[str, str]]:
+    """Give the orders of a shop that has them and a few more."""
+    people = rows // 2 + 10
+    return SampleShop(people, datetime(2026, 7, 1, tzinfo=UTC)).order_rows()
+
+
+def run(engine: str, competitor: str, path: Path, batch: int) -> dict[str, float]:
+    """Run a competitor once, on an empty database."""
+    with harness.database(engine) as url:
+        return harness.run_part(url, "--run", competitor, "--file", str(path), "--batch", str(batch))
+
+
+def measure(engine: str, folder: Path, rows: int, times: int, batch: int) -> dict[str, Any]:
+    """Let both take turns on one engine; give the figures."""
+    harness.say(f"{engine}: {rows:,} orders, {times} times each")
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in COMPETITORS}
+
+    def once(name: str) -> float:
+        runs[name].append(run(engine, name, folder / "orders.csv", batch))
+        return runs[name][-1]["seconds"]
+
+    taken = harness.alternating({name: partial(once, name) for name in COMPETITORS}, times)
+    twice = run(engine, "import", folder / "twice.csv", batch)["peak"]
+    once_peak = median(one["peak"] for one in runs["import"])
+    figures = {
+        "import_s": taken["import"],
+        "bulk_create_s": taken["bulk_create"],
+        "ratio": round(taken["bulk_create"] / taken["import"], 2),
+        "bulk_create_orders_only_s": round(median(one["orders"] for one in runs["bulk_create"]), 3),
+        "facts_s": round(median(one["facts"] for one in runs["import"]), 3),
+        "rows_per_s": round(rows / taken["import"]),
+        "memory": {
+            "mb": round(once_peak, 1),
+            "mb_for_twice_the_rows": round(twice, 1),
+            "ratio": round(twice / once_peak, 3),
+        },
+    }
+    harness.say(f"{engine}: {figures}")
+    return figures
+
+
+def main() -> None:
+    """Read the options; write the files and start the runs, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=ROWS, metavar="N")
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--times", type=int, default=TIMES, metavar="N", help="runs of each competitor")
+    parser.add_argument("--batch", type=int, default=BATCH, help="rows in a statement of bulk_create")
+    parser.add_argument("--run", choices=COMPETITORS, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if harness.is_part():
+        harness.migrate()
+        harness.result(COMPETITORS[options.run](options.file, options.batch))
+        return
+    engines = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
+    with tempfile.TemporaryDirectory(prefix="segments-benchmark-") as name:
+        folder = Path(name)
+        harness.say(f"Writing the files, of {options.orders:,} orders and of twice as many")
+        write_csv(folder / "orders.csv", options.orders)
+        write_csv(folder / "twice.csv", 2 * options.orders)
+        figures = {
+            engine: measure(engine, folder, options.orders, options.times, options.batch)
+            for engine in engines
+        }
+    harness.result({"benchmark": "import_csv", "orders": options.orders, **figures})
+
+
+if __name__ == "__main__":
+    main()
