@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ _EXPONENT_BIAS = 5000
 _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 
 
+@lru_cache(maxsize=4096)
 def key(name: str) -> str:
     """Name a value inside the JSON column: safe in a JSON path, and never taken for a list index."""
     return "_" + quote(name, safe="")
@@ -111,6 +113,11 @@ def start_of_day(day: date, zone: tzinfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
+_encode = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":")
+).encode  # made once: it is asked for each row
+
+
 def dump(value: Any) -> str:
     """Write JSON for a column, readable in any script."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)

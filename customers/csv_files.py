@@ -16,6 +16,8 @@ MOST_LINES_OF_A_ROW = 200
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 200
 
+STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
+
 
 class BadFile(ValueError):
     """A file of which no row can be taken; the message says what to change."""
@@ -170,7 +172,7 @@ def rows(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
                 if len(row) > 1 and len(cells) != width:
                     # A stray quote swallowed the lines up to the next one.
                     held.extendleft(reversed(row[1:]))
-                    yield number, "a quote is opened and not closed where the cell ends"
+                    yield number, STRAY_QUOTE
                 elif reason:
                     yield number, reason
                 elif cells:
@@ -179,12 +181,15 @@ def rows(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
         except csv.Error as error:
             held.extendleft(reversed(row[1:]))
             ended = False
-            reason = (
-                str(error)
-                if "field larger" in str(error)
-                else "a quote is opened and not closed where the cell ends"
-            )
-            yield row[0][0], reason
+            yield row[0][0], _reason(error)
+
+
+def _reason(error: csv.Error) -> str:
+    if "field larger" in str(error):
+        return f"a cell is longer than {csv.field_size_limit()} characters"
+    if "new-line" in str(error):
+        return "a carriage return stands in the line; end lines with LF or CRLF, as “CSV UTF-8” does"
+    return STRAY_QUOTE
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str, str | None]]:

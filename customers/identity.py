@@ -1,6 +1,9 @@
 """Whose record is it: from the ids of arriving records to customers, and the joining of two histories.
 
 The only writer of ``Identity``, and of customers that nobody has described yet.
+
+Identities are looked up by sub-selects that give one value, never joined: while a large file comes in, the
+planner's statistics lag behind, and a join planned for an empty table takes minutes on a full one.
 """
 
 from collections.abc import Iterable
@@ -51,7 +54,7 @@ def _meet(staged: str, now: datetime, kind: str, column: str, *, printed: str, a
     engine.temporary_table("met", "value text PRIMARY KEY, printed text")
     met = engine.execute(
         f"""INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} s WHERE {among}
-            AND NOT EXISTS (SELECT 1 FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = s.{column})"""
+            AND (SELECT i.id FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = s.{column}) IS NULL"""
     )
     if not met:
         return
@@ -99,13 +102,13 @@ def join_visitors(staged: str) -> None:
     joined = engine.execute(
         f"""INSERT INTO visitors_joined
             SELECT visitor, customer FROM (
-                SELECT i.customer_id AS visitor, s.customer,
-                    row_number() OVER (PARTITION BY i.customer_id ORDER BY s.line) AS nth
-                FROM {staged} s JOIN {_IDENTITY} i ON i.kind = '{ANONYMOUS_ID}' AND i.value = s.anonymous_id
-                WHERE s.customer_id IS NOT NULL AND s.customer <> i.customer_id AND NOT EXISTS (
-                    SELECT 1 FROM {_IDENTITY} own
-                    WHERE own.customer_id = i.customer_id AND own.kind = '{CUSTOMER_ID}')) AS claims
-            WHERE nth = 1"""
+                SELECT visitor, customer, row_number() OVER (PARTITION BY visitor ORDER BY line) AS nth FROM (
+                    SELECT s.line, s.customer, (SELECT i.customer_id FROM {_IDENTITY} i
+                        WHERE i.kind = '{ANONYMOUS_ID}' AND i.value = s.anonymous_id) AS visitor
+                    FROM {staged} s WHERE s.customer_id IS NOT NULL AND s.anonymous_id IS NOT NULL) AS pairs
+                WHERE visitor <> customer) AS claims
+            WHERE nth = 1 AND (SELECT count(*) FROM {_IDENTITY} own
+                WHERE own.customer_id = visitor AND own.kind = '{CUSTOMER_ID}') = 0"""
     )
     if joined:
         engine.analyze("visitors_joined")

@@ -179,8 +179,8 @@ def _find_owners(staged: str, table: str) -> None:
         f"""UPDATE {staged} SET customer = (SELECT r.customer_id FROM {table} r WHERE r.id = {staged}.record)
             WHERE customer IS NULL AND record IS NOT NULL"""
     )
-    # Not before: the planner would take all of these columns for NULL.
-    engine.analyze(staged)
+    # Not before: the planner would take these columns for NULL throughout.
+    engine.analyze(staged, "record", "customer")
 
 
 def _count(staged: str) -> Outcome:
@@ -206,7 +206,7 @@ def _write_customers(now: datetime) -> Outcome:
     )
     outcome = _count(staged)
     identity.resolve(staged, now)
-    engine.analyze(staged)
+    engine.analyze(staged, "customer")
     texts = _kept(*CUSTOMERS.columns[1:13])
     given = {
         "birth_date": f"COALESCE({engine.date_from('s.birth_date')}, r.birth_date)",

@@ -142,7 +142,7 @@ def _properties(text: str) -> tuple[Any, ...]:
     if len(text) > MAX_PROPERTIES:
         raise Refused(f"properties: longer than {MAX_PROPERTIES} characters")
     try:
-        values = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_number)
+        values = _decode(text)
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise Refused(f"properties: not valid JSON ({error})") from None
     if not isinstance(values, dict):
@@ -169,6 +169,9 @@ def _number(text: str) -> Decimal:
     if not number.is_finite() or abs(number.adjusted()) > 300:
         raise ValueError(f"the number {text[:20]} is out of range")
     return number
+
+
+_decode = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_number).decode
 
 
 def _is_encodable(values: Any) -> bool:

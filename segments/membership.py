@@ -219,9 +219,11 @@ def _count(segments: Sequence[Segment]) -> list[Outcome]:
     sizes = {
         key: (size, known)
         for key, size, known in engine.rows(
-            f"""SELECT m.segment_id, count(*), count(*) FILTER (WHERE c.email <> '' OR c.phone <> '')
-                FROM {_MEMBERS} m JOIN customers_customer c ON c.id = m.customer_id
-                WHERE m.segment_id IN (SELECT segment_id FROM asked) GROUP BY m.segment_id"""
+            f"""SELECT m.segment_id, count(*), count(known.id) FROM {_MEMBERS} m
+                LEFT JOIN (SELECT id FROM customers_customer WHERE email <> '' OR phone <> '') AS known
+                    ON known.id = m.customer_id
+                WHERE m.segment_id IN ({", ".join(str(segment.pk) for segment in segments)})
+                GROUP BY m.segment_id"""
         )
     }
     return [

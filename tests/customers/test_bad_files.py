@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 HEADER = "order_id,customer_id,placed_at,total"
 GOOD = "{},c1,2026-03-01,5"
 STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
+LONE_RETURN = "a carriage return stands in the line; end lines with LF or CRLF, as “CSV UTF-8” does"
 
 
 def order_ids() -> list[str]:
@@ -42,6 +43,7 @@ def order_ids() -> list[str]:
         ("customers", "customer_id,a\x00b\n", "every column needs a name"),
         ("customers", "customer_id," + ",".join(f"c{n}" for n in range(300)), "at most 200 are taken"),
         ("orders", '"order_id,customer_id\n', f"the header cannot be read: {STRAY_QUOTE}"),
+        ("orders", f"{HEADER}\ro1,c1,2026-03-01,5\r", f"the header cannot be read: {LONE_RETURN}"),
         ("orders", HEADER.encode("utf-16"), "the file is UTF-16; save it as “CSV UTF-8”"),
         ("orders", HEADER.encode() + b",\xfc\n", "the header cannot be read: is not UTF-8"),
         ("customers", b"PK\x03\x04\x14\x00\x06\x00", "missing column customer_id in the header"),
@@ -151,7 +153,14 @@ def test_a_row_of_too_many_or_too_few_cells_is_refused(row, cells) -> None:
 def test_an_over_long_cell_is_refused_and_its_neighbours_kept() -> None:
     done = shop.orders(GOOD.format("o1"), GOOD.format("x" * 200_000), GOOD.format("o2"), header=HEADER)
 
-    assert done.lines == [3]
+    assert done.refused == [(3, "a cell is longer than 131072 characters")]
+    assert order_ids() == ["o1", "o2"]
+
+
+def test_a_lone_carriage_return_costs_its_own_line_only() -> None:
+    done = shop.orders(GOOD.format("o1"), GOOD.format("a\rb"), GOOD.format("o2"), header=HEADER)
+
+    assert done.refused == [(3, LONE_RETURN)]
     assert order_ids() == ["o1", "o2"]
 
 

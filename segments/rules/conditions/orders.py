@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import Count, Exists, F, Q
+from django.db.models.lookups import GreaterThan
 
 from customers.exact import SCALE
 from customers.facts import LATEST_ORDERS
@@ -158,7 +159,11 @@ class DiscountedOrderShare(Condition):
         return {self.number.word: "expected a share between 0 and 1, such as 0.5"}
 
     def q(self, as_of: AsOf) -> Q:
-        return self.number.q(self.value(as_of), SCALE)
+        question = self.number.q(self.value(as_of), SCALE)
+        if self.number.is_negative:
+            return question
+        # Who has no order at all is not looked up: NULL would not end a conjunction, this does.
+        return Q(GreaterThan(as_of.fact("order_count"), 0)) & question
 
     def value(self, as_of: AsOf) -> Any:
         if not self.during:

@@ -1,0 +1,63 @@
+"""Refreshes in the background: a real worker on a real Redis, and the schedule that beat reads."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from segments import tasks
+from segments.models import Refresh, Segment
+from tests import shop
+from tests.conftest import eventually
+
+BUYERS = {"order_count": {"at_least": 1}}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_refreshes_all_active_segments(celery_worker: str) -> None:
+    shop.orders("o1,c1,2026-03-01,10")
+    buyers, paused = shop.segment("buyers", BUYERS), shop.segment("paused", BUYERS)
+    Segment.objects.filter(pk=paused.pk).update(is_active=False)
+
+    tasks.refresh_all.delay()
+
+    eventually(lambda: Refresh.objects.filter(state="done").exists())
+    assert dict(Segment.objects.values_list("slug", "size")) == {"buyers": 1, "paused": 0}
+    buyers.refresh_from_db()
+    assert buyers.status == "fresh"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_refreshes_one_segment_and_may_do_so_twice(celery_worker: str) -> None:
+    shop.orders("o1,c1,2026-03-01,10")
+    buyers, other = shop.segment("buyers", BUYERS), shop.segment("other", BUYERS)
+
+    tasks.refresh_segment.delay(buyers.pk)
+    tasks.refresh_segment.delay(buyers.pk)
+    tasks.refresh_segment.delay(10**9)  # deleted meanwhile
+
+    eventually(lambda: Refresh.objects.filter(state="done").count() == 3)
+    assert dict(Segment.objects.values_list("slug", "size")) == {"buyers": 1, "other": 0}
+    assert shop.changes("buyers") == [("c1", "entered", "initial")]
+    assert other.status == "new"
+
+
+def test_a_new_installation_refreshes_by_itself(tmp_path: Path) -> None:
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/new.sqlite3"}
+    ask = (
+        "from django_celery_beat.models import PeriodicTask;"
+        "print(*PeriodicTask.objects.values_list('task', 'enabled', 'interval__every', 'interval__period'))"
+    )
+
+    def manage(*arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            command, cwd=settings.BASE_DIR, env=environment, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    manage("migrate", "--verbosity", "0")
+    assert "('segments.tasks.refresh_all', True, 5, 'minutes')" in manage("shell", "--no-imports", "-c", ask)
