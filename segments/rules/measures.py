@@ -1,7 +1,7 @@
 """Measures of a customer's records in a period, and how they compare with the population's."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import BigIntegerField, F, Func, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
@@ -11,12 +11,27 @@ from customers.models import Customer
 
 from . import figures
 from .asking import always
-from .base import AsOf
+from .base import AsOf, Condition
 from .figures import Figure
-from .words import Relative
+from .words import Moment, Relative
 
 WHOLE = BigIntegerField()
 ORDER_VALUE = Sum(F("total") - F("refunded_total"), output_field=WHOLE)
+
+
+class MomentFact(Condition):
+    """A question about when something happened that one fact tells."""
+
+    fact: ClassVar[str]
+    when: Moment
+
+    def q(self, as_of: AsOf) -> Q:
+        """Ask the fact."""
+        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
+
+    def value(self, as_of: AsOf) -> Any:
+        """Give the fact."""
+        return as_of.fact(self.fact)
 
 
 class RoundedRatio(Func):

@@ -11,7 +11,7 @@ from customers.facts import SESSION_GAP_MINUTES
 from customers.models import Event
 from segments.rules.asking import Range, not_true
 from segments.rules.base import AsOf, Condition, condition, flat, named, required
-from segments.rules.measures import one_number, or_zero
+from segments.rules.measures import MomentFact, one_number, or_zero
 from segments.rules.objects import FLAG, NAME, SPAN, Product, Property, period_q
 from segments.rules.words import Moment, Number, Period, spell
 
@@ -25,16 +25,11 @@ from .orders import limits, orders_that
     unit="moment",
     example={"not_within_last": "90d"},
 )
-class LastActivity(Condition):
+class LastActivity(MomentFact):
     """Latest of first seen, any event, any order of any status."""
 
+    fact = "last_activity_at"
     when: Moment = flat(Moment)
-
-    def q(self, as_of: AsOf) -> Q:
-        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
-
-    def value(self, as_of: AsOf) -> Any:
-        return as_of.fact("last_activity_at")
 
     def sentence(self) -> str:
         return f"was last active {self.when.phrase()}"

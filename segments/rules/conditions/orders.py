@@ -9,7 +9,7 @@ from customers.exact import SCALE
 from customers.facts import LATEST_ORDERS
 from segments.rules.asking import always, not_true
 from segments.rules.base import AsOf, Condition, condition, flat, named
-from segments.rules.measures import RoundedRatio, one_number, or_zero
+from segments.rules.measures import MomentFact, RoundedRatio, one_number, or_zero
 from segments.rules.objects import Product, period_q
 from segments.rules.words import Moment, Number, Period, Text
 
@@ -84,16 +84,11 @@ class OrderCount(Condition):
 
 
 @condition("first_order", group="orders", label="First order", unit="moment", example={"within_last": "30d"})
-class FirstOrder(Condition):
+class FirstOrder(MomentFact):
     """When the first counting order was placed."""
 
+    fact = "first_order_at"
     when: Moment = flat(Moment)
-
-    def q(self, as_of: AsOf) -> Q:
-        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
-
-    def value(self, as_of: AsOf) -> Any:
-        return as_of.fact("first_order_at")
 
     def sentence(self) -> str:
         return _ordered(self.when, "placed the first order")
@@ -102,16 +97,11 @@ class FirstOrder(Condition):
 @condition(
     "last_order", group="orders", label="Last order", unit="moment", example={"not_within_last": "90d"}
 )
-class LastOrder(Condition):
+class LastOrder(MomentFact):
     """When the latest counting order was placed."""
 
+    fact = "last_order_at"
     when: Moment = flat(Moment)
-
-    def q(self, as_of: AsOf) -> Q:
-        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
-
-    def value(self, as_of: AsOf) -> Any:
-        return as_of.fact("last_order_at")
 
     def sentence(self) -> str:
         return _ordered(self.when, "placed the last order")

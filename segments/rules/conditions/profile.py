@@ -11,6 +11,7 @@ from customers.models import Customer
 from segments.rules import scalars
 from segments.rules.asking import Bytewise, Range, always, not_true
 from segments.rules.base import AsOf, Condition, condition, flat, named, required
+from segments.rules.measures import MomentFact
 from segments.rules.objects import FLAG, NAME, Scalar, comparison, free_value
 from segments.rules.words import Moment, Number, Text, spell
 
@@ -55,16 +56,11 @@ class Newsletter(Condition):
 
 
 @condition("first_seen", group="profile", label="First seen", unit="moment", example={"within_last": "30d"})
-class FirstSeen(Condition):
+class FirstSeen(MomentFact):
     """When the shop first met the customer."""
 
+    fact = "first_seen_at"
     when: Moment = flat(Moment)
-
-    def q(self, as_of: AsOf) -> Q:
-        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
-
-    def value(self, as_of: AsOf) -> Any:
-        return as_of.fact("first_seen_at")
 
     def sentence(self) -> str:
         return f"was first seen {self.when.phrase()}"
