@@ -51,14 +51,17 @@ class _Asked:
     previous: Refresh | None
 
 
-def refresh(segments: Iterable[Segment], at: datetime) -> tuple[Refresh, list[Outcome]]:
-    """Bring the members of dynamic segments in line with their rules at an instant.
+def refresh(segments: Iterable[Segment], at: datetime | None = None) -> tuple[Refresh, list[Outcome]]:
+    """Bring the members of dynamic segments in line with their rules at an instant, by default now.
 
-    One transaction; a segment that fails keeps its members, shows its error and does not stop the others.
-    Segments come after those they refer to. Raises TooEarly where ``at`` is before a segment's last refresh.
+    "Now" is read when it is this refresh's turn, and is never before the segments' last refresh: one that
+    waited for another, or whose clock stepped back, is not too early. One transaction; a segment that fails
+    keeps its members, shows its error and does not stop the others. Segments come after those they refer to.
+    Raises TooEarly where a given ``at`` is before a segment's last refresh.
     """
     facts.settle()
-    run = Refresh.objects.create(at=at, started_at=datetime.now(UTC))
+    started_at = datetime.now(UTC)
+    run = Refresh.objects.create(at=at or started_at, started_at=started_at)
     try:
         with transaction.atomic():
             outcomes = _refresh_locked(run, [segment.pk for segment in segments], at)
@@ -75,15 +78,22 @@ def _finish(run: Refresh, state: str, error: str) -> None:
     run.save(update_fields=["state", "error", "finished_at"])
 
 
-def _refresh_locked(run: Refresh, keys: Sequence[int], at: datetime) -> list[Outcome]:
+def _refresh_locked(run: Refresh, keys: Sequence[int], at: datetime | None) -> list[Outcome]:
     # Locked in one order: a second refresh of a segment waits, and ids of changes commit in their order.
-    locked = Segment.objects.select_for_update(of=("self",)).select_related("refresh").filter(pk__in=keys)
-    segments = [segment for segment in locked.order_by("pk") if segment.is_dynamic]
+    # Read after that: what a row refers to is not seen by the statement that waited for the row.
+    list(Segment.objects.select_for_update().filter(pk__in=keys).order_by("pk").values_list("pk"))
+    locked = Segment.objects.select_related("refresh").filter(pk__in=keys).order_by("pk")
+    segments = [segment for segment in locked if segment.is_dynamic]
+    if at is None:
+        at = max([datetime.now(UTC), *(segment.refreshed_at for segment in segments if segment.refreshed_at)])
     for segment in segments:
         if segment.refreshed_at and at < segment.refreshed_at:
             raise TooEarly(
                 f"{segment.slug} was refreshed at {segment.refreshed_at.isoformat()}; give that instant or a later one"
             )
+    # Whose facts are settled later than this may have been overlooked: verification leaves them out.
+    run.at, run.started_at = at, datetime.now(UTC)
+    run.save(update_fields=["at", "started_at"])
     shop = evaluation.as_of(at)
     outcomes: list[Outcome] = []
     asked: list[_Asked] = []

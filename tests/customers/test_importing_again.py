@@ -172,11 +172,11 @@ def bring_in(files: list[tuple[str, list[tuple[str, ...]]]], rows_at_once: int) 
     with pytest.MonkeyPatch.context() as patch, transaction.atomic():
         patch.setattr(csv_files, "ROWS_AT_ONCE", rows_at_once)
         with time_machine.travel(datetime(2026, 4, 1, tzinfo=UTC), tick=False):
-            said = [shop.import_rows(kind, *rows, header=COLUMNS[kind]) for kind, rows in files]
+            done = [shop.import_rows(kind, *rows, header=COLUMNS[kind]) for kind, rows in files]
         shop.assert_facts_are_those_of_the_records()
         there_is = shop.meaning()
         transaction.set_rollback(True)
-    return said, there_is
+    return [(one.counts, one.lines) for one in done], there_is
 
 
 @pytest.mark.django_db

@@ -325,3 +325,17 @@ def test_figures_of_the_population_are_stored_with_the_refresh() -> None:
     assert list(run.figures.values()) == [75_000]
     assert shop.members("big") == ["c1"]
     assert Customer.objects.count() == 2
+
+
+def test_a_refresh_whose_clock_is_behind_the_last_one_is_as_of_that() -> None:
+    shop.orders("o1,c1,2026-03-01,10")
+    segment = shop.segment("buyers", BUYERS)
+    later = datetime.now(UTC) + timedelta(days=1)
+    refresh(at=later)
+    shop.orders("o2,c2,2026-03-01,10")
+
+    _, [outcome] = membership.refresh([segment])
+
+    assert (outcome.entered, outcome.error) == (1, "")
+    segment.refresh_from_db()
+    assert segment.refreshed_at == later

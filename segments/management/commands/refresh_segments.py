@@ -2,7 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         if not chosen:
             raise CommandError("there are no active segments yet; run install_templates")
         try:
-            _, outcomes = membership.refresh(chosen, at or datetime.now(UTC))
+            _, outcomes = membership.refresh(chosen, at)
         except membership.TooEarly as error:
             raise CommandError(f"--at: {error}") from None
         width = max(len(outcome.segment.slug) for outcome in outcomes)
