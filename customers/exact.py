@@ -14,9 +14,9 @@ from django.db import models
 
 PLACES = 4
 SCALE = 10**PLACES
-LARGEST = 10**11  # so that the sum over 9,000 of the largest orders still fits a 64-bit integer
+LARGEST = 10**10  # so that twice the sum of 40,000 of the largest orders still fits a 64-bit integer
 
-_NUMBER = re.compile(r"([+-]?)(\d{1,11})(?:\.(\d{1,4})0*)?", re.ASCII)
+_NUMBER = re.compile(r"([+-]?)(\d{1,10})(?:\.(\d{1,4})0*)?", re.ASCII)
 
 
 def parse_units(text: str) -> int:
@@ -24,7 +24,7 @@ def parse_units(text: str) -> int:
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is no amount: write digits with a point and up to four decimals, such as 1234.50"
+            f"{text!r} is no amount: write digits with a point and up to four decimals, such as 1234.50 (at most ten digits before the point)"
         )
     sign, whole, fraction = match.groups()
     units = int(whole + (fraction or "").ljust(PLACES, "0"))

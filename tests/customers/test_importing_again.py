@@ -184,3 +184,11 @@ def bring_in(files: list[tuple[str, list[tuple[str, ...]]]], rows_at_once: int) 
 @given(SOME_FILES, st.sampled_from([2, 3, 100]))
 def test_a_batch_of_rows_is_the_same_as_its_rows_one_by_one(files, rows_at_once) -> None:
     assert bring_in(files, rows_at_once) == bring_in(files, 1)
+
+
+@pytest.mark.django_db
+def test_many_of_the_largest_orders_can_be_summed_up() -> None:
+    largest = "9999999999.9999"
+    shop.orders(*(f"o{number},c1,2026-03-01,{largest}" for number in range(5_000)))
+
+    shop.assert_facts_are_those_of_the_records()
