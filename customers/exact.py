@@ -24,7 +24,7 @@ def parse_units(text: str) -> int:
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is no amount: write digits with a point and up to four decimals, such as 1234.50 (at most ten digits before the point)"
+            f"{text!r} is no amount: write digits with a point and up to four decimals, such as 1234.50"
         )
     sign, whole, fraction = match.groups()
     units = int(whole + (fraction or "").ljust(PLACES, "0"))
