@@ -4,6 +4,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +21,8 @@ RULES_AT_ONCE = 12  # a shop costs more than a rule
 slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def check(shop: oracle.Shop, several: list[dict], at: datetime, zone: ZoneInfo, settings) -> None:
-    settings.TIME_ZONE = zone.key
-    with brought_in(shop, zone):
+def check(shop: oracle.Shop, several: list[dict], at: datetime, zone: ZoneInfo) -> None:
+    with override_settings(TIME_ZONE=zone.key), brought_in(shop, zone):
         now = evaluation.as_of(at)
         for rule in several:
             found = list(evaluation.printed_ids(evaluation.matching(parse(rule), now)))
@@ -40,19 +40,19 @@ histories = {
 
 @settings(slowly, max_examples=60)
 @given(**histories)
-def test_random_rules_over_random_histories(settings, shop, several, at, zone):
-    check(shop, several, at, zone, settings)
+def test_random_rules_over_random_histories(shop, several, at, zone):
+    check(shop, several, at, zone)
 
 
 @pytest.mark.long
 @settings(slowly, max_examples=2_000)
 @given(**histories)
-def test_many_random_rules_over_random_histories(settings, shop, several, at, zone):
-    check(shop, several, at, zone, settings)
+def test_many_random_rules_over_random_histories(shop, several, at, zone):
+    check(shop, several, at, zone)
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_each_filter_over_random_histories(name, settings):
+def test_each_filter_over_random_histories(name):
     alone = CONDITIONS[name].map(lambda parameters: {name: parameters})
 
     @some
@@ -63,6 +63,6 @@ def test_each_filter_over_random_histories(name, settings):
         zone=st.sampled_from(ZONES),
     )
     def law(shop, several, at, zone):
-        check(shop, several, at, zone, settings)
+        check(shop, several, at, zone)
 
     law()
