@@ -143,7 +143,7 @@ def snapshot() -> Iterator[None]:
     """Read everything as it was at one moment, without holding up writers; nothing but temporary tables is written."""
     if is_postgresql():
         with transaction.atomic():
-            if not connection.in_atomic_block or not connection.savepoint_ids:
+            if not connection.savepoint_ids:  # inside another transaction its own isolation stays
                 execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             yield
         return
