@@ -1,6 +1,6 @@
 """Where SQLite and PostgreSQL have different words or a faster way: one function here, one result."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -15,11 +15,20 @@ def is_postgresql() -> bool:
     return connection.vendor == "postgresql"
 
 
-def execute(sql: str, params: Sequence[Any] | None = None) -> int:
+def execute(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> int:
     """Run one statement; give how many rows it touched."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
+
+
+def upsert(sql: str) -> int | None:
+    """Run an INSERT … ON CONFLICT DO UPDATE; give how many rows it created, None where no other writer can be."""
+    if not is_postgresql():
+        execute(sql)
+        return None
+    [(created,)] = rows(f"WITH w AS ({sql} RETURNING xmax = 0 AS created) SELECT count(*) FILTER (WHERE created) FROM w")
+    return int(created)
 
 
 def rows(sql: str, params: Sequence[Any] | None = None) -> list[Row]:
@@ -63,19 +72,20 @@ def analyze(table: str, *columns: str) -> None:
         execute(f"ANALYZE {table} ({', '.join(columns)})" if columns else f"ANALYZE {table}")
 
 
-def least(first: str, second: str, third: str) -> str:
-    """Give the least of three values, of which some may be NULL."""
-    function = "LEAST" if is_postgresql() else "min"
-    return (
-        f"{function}(COALESCE({first}, {second}, {third}), COALESCE({second}, {third}, {first}), "
-        f"COALESCE({third}, {first}, {second}))"
-    )
+def least(*values: str) -> str:
+    """Give the least of values, of which some may be NULL."""
+    return f"LEAST({', '.join(values)})" if is_postgresql() else _ignoring_missing("min", values)
 
 
-def greatest(first: str, second: str) -> str:
-    """Give the greater of two values, of which one may be NULL."""
-    function = "GREATEST" if is_postgresql() else "max"
-    return f"{function}(COALESCE({first}, {second}), COALESCE({second}, {first}))"
+def greatest(*values: str) -> str:
+    """Give the greatest of values, of which some may be NULL."""
+    return f"GREATEST({', '.join(values)})" if is_postgresql() else _ignoring_missing("max", values)
+
+
+def _ignoring_missing(function: str, values: Sequence[str]) -> str:
+    # With one NULL among them SQLite's min() and max() are NULL: each gives way to those after it, in a circle.
+    circles = (", ".join([*values[place:], *values[:place]]) for place in range(len(values)))
+    return f"{function}({', '.join(f'COALESCE({circle})' for circle in circles)})"
 
 
 def microseconds(later: str, earlier: str) -> str:
@@ -136,6 +146,22 @@ def _epoch_microseconds(moment: str) -> str:
         f"(CAST(strftime('%%s', substr({moment}, 1, 19)) AS integer) * 1000000"
         f" + CAST(substr({moment} || '000000', 21, 6) AS integer))"
     )
+
+
+@contextmanager
+def alone(table: str) -> Iterator[None]:
+    """A transaction that is the only one of its kind, and sees everything as it was at one moment.
+
+    ``table`` is locked against others of the kind, not against readers and writers of its rows.
+    """
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if is_postgresql():
+            if outermost:
+                execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            # Before anything is read: what the one before has done must be in the snapshot.
+            execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+        yield
 
 
 @contextmanager

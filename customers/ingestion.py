@@ -140,11 +140,12 @@ def _stage(kind: Kind, rows: Iterable[Record]) -> None:
 
 def _upsert(
     table: str, staged: str, on: str, columns: Mapping[str, str], key: str, *, updated: Iterable[str]
-) -> None:
+) -> int | None:
+    """Merge staged rows into a table; give how many were created, None where that is known to be all new ones."""
     names = ", ".join(columns)
     values = ", ".join(columns.values())
     sets = ", ".join(f"{name} = excluded.{name}" for name in updated)
-    engine.execute(
+    return engine.upsert(
         f"INSERT INTO {table} ({names}) SELECT {values} FROM {staged} s LEFT JOIN {table} r ON {on}"
         f" WHERE true ON CONFLICT ({key}) DO UPDATE SET {sets}"
     )
@@ -250,8 +251,9 @@ def _write_orders(now: datetime) -> Outcome:
                 placed_at="NULL", status="'paid'", total="0", discount_total="0", refunded_total="0",
                 currency=f"'{settings.SHOP_CURRENCY}'"),
     }  # fmt: skip
-    _upsert("customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:])
-    identity.queue_stale(f"SELECT customer FROM {staged}")
+    created = _upsert("customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:])
+    appended = ("placed_at", "status", "total", "discount_total", "refunded_total", "coupon_code")
+    _queue_records(ORDERS, columns, appended, alone=created in (None, outcome.created))
     return outcome
 
 
@@ -345,10 +347,30 @@ def _write_events(now: datetime) -> Outcome:
             for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
         },
     }  # fmt: skip
-    _upsert("customers_event", staged, "r.id = s.record", columns, "message_id", updated=[*columns][2:])
+    created = _upsert("customers_event", staged, "r.id = s.record", columns, "message_id", updated=[*columns][2:])
     _replace_products(staged)
-    identity.queue_stale(f"SELECT customer FROM {staged}")
+    appended = ("occurred_at", "name", "product_value")
+    _queue_records(EVENTS, columns, appended, alone=created in (None, outcome.created))
     return outcome
+
+
+def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[str], *, alone: bool) -> None:
+    """Queue new records to be merged into the facts, and the customers of the others to be summed up again.
+
+    Unless we were ``alone``: somebody else has created one of the new records first, so none counts as appended.
+    """
+    staged = f"staged_{kind.name}"
+    if not alone:
+        identity.queue_stale(f"SELECT customer FROM {staged}")
+        return
+    table = f"customers_{kind.name.removesuffix('s')}"
+    names = ", ".join(appended)
+    engine.execute(
+        f"""INSERT INTO customers_appended{kind.name.removesuffix('s')} (customer_id, {names})
+            SELECT s.customer, {", ".join(columns[name] for name in appended)}
+            FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
+    )
+    identity.queue_stale(f"SELECT customer FROM {staged} WHERE record IS NOT NULL")
 
 
 def _replace_products(staged: str) -> None:

@@ -24,7 +24,7 @@ def as_of(at: datetime, figures: Figures | None = None) -> AsOf:
 
 def from_records(at: datetime, figures: Figures) -> AsOf:
     """Open the shop at an instant from the records alone, whatever facts are stored."""
-    return AsOf(at, zone(), facts.recompute_all_at(at), figures)
+    return AsOf(at, zone(), facts.recompute_at(at), figures)
 
 
 def matching(rule: Rule, shop: AsOf) -> QuerySet[Customer]:

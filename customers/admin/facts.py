@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from customers.exact import from_units
-from customers.facts import declared
+from customers.sums import declared
 from customers.models import Facts
 from customers.templatetags.shop import amount, moment, number
 

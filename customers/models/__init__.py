@@ -2,7 +2,7 @@
 
 from .customer import Customer, CustomerQuerySet, Identity
 from .event import Event, EventProduct
-from .facts import Facts, FactsAsOf, StaleFacts
+from .facts import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
 from .key import ApiKey
 from .order import COUNTING_STATUSES, Order, OrderLine
 from .turn import Turn
@@ -10,6 +10,8 @@ from .turn import Turn
 __all__ = [
     "COUNTING_STATUSES",
     "ApiKey",
+    "AppendedEvent",
+    "AppendedOrder",
     "Customer",
     "CustomerQuerySet",
     "Event",
@@ -20,5 +22,8 @@ __all__ = [
     "Order",
     "OrderLine",
     "StaleFacts",
+    "Totals",
+    "Touched",
     "Turn",
+    "Upcoming",
 ]

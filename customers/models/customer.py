@@ -92,6 +92,14 @@ class Customer(models.Model):
         indexes = (
             models.Index(fields=("email",), name="customers_by_email", opclasses=("varchar_pattern_ops",)),
             models.Index(fields=("phone",), name="customers_by_phone", opclasses=("varchar_pattern_ops",)),
+            *(
+                models.Index(
+                    fields=(column,),
+                    name=f"customers_by_{column}",
+                    condition=models.Q(**{f"{column}__isnull": False}),
+                )
+                for column in ("birthday", "subscribed_at")
+            ),
             models.Index(
                 fields=("joined_into",),
                 name="joined_customers",

@@ -30,9 +30,12 @@ class Event(models.Model):
     )
 
     class Meta:
-        """A customer's events are read by time."""
+        """A customer's events are read by time, and so are everybody's."""
 
-        indexes = (models.Index(fields=("customer", "occurred_at"), name="events_of_customer"),)
+        indexes = (
+            models.Index(fields=("customer", "occurred_at"), name="events_of_customer"),
+            models.Index(fields=("occurred_at",), name="events_by_time"),
+        )
         # Not ``unique=True``: on PostgreSQL that makes a second index, for searches by prefix, to keep up.
         constraints = (
             models.UniqueConstraint(

@@ -35,9 +35,12 @@ class Order(models.Model):
     coupon_code_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
 
     class Meta:
-        """A customer's orders are read by time."""
+        """A customer's orders are read by time, and so are everybody's."""
 
-        indexes = (models.Index(fields=("customer", "placed_at"), name="orders_of_customer"),)
+        indexes = (
+            models.Index(fields=("customer", "placed_at"), name="orders_of_customer"),
+            models.Index(fields=("placed_at",), name="orders_by_time"),
+        )
         # Not ``unique=True``: on PostgreSQL that makes a second index, for searches by prefix, to keep up.
         constraints = (
             models.UniqueConstraint(

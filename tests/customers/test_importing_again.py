@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from customers import csv_files, facts
-from customers.models import Order, StaleFacts
+from customers.models import Order
 from customers.records import KINDS, the_shop
 from tests import shop
 from tests.conftest import eventually
@@ -70,7 +70,7 @@ def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monk
         if len(rows) > 8:
             with pytest.raises(Interrupted):
                 shop.import_rows(kind, *rows, header=header, progress=interrupt)
-            assert StaleFacts.objects.exists()
+            assert facts.is_due(shop.NOON)
         import_everything()
         twice = shop.meaning()
         shop.forget_everything()

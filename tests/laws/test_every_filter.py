@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as django_settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from customers import facts, ingestion
+from customers import facts, ingestion, sums
 from customers.models import Customer, Facts
 from customers.records import KINDS, the_shop
 from customers.sample_shop import SampleShop
@@ -56,10 +56,10 @@ def test_a_condition_and_its_negation_split_the_customers(all_sorts):
 
 def test_as_of_now_equals_the_stored_facts(all_sorts):
     stored = evaluation.as_of(NOW)
-    recomputed = AsOf(NOW, evaluation.zone(), facts.recompute_all_at(NOW), Figures())
+    recomputed = AsOf(NOW, evaluation.zone(), facts.recompute_at(NOW), Figures())
     assert (stored.facts, recomputed.facts) == ("facts", "facts_as_of")
 
-    names = [fact.name for fact in facts.declared()] + ["first_seen_at"]
+    names = [fact.name for fact in sums.declared()] + ["first_seen_at"]
     for row in Customer.objects.filter(stored.existing_q()).values(
         "customer_id", *(f"{relation}__{name}" for relation in ("facts", "facts_as_of") for name in names)
     ):

@@ -7,7 +7,7 @@ from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, Ou
 from django.db.models.lookups import LessThanOrEqual
 
 from customers.exact import SCALE
-from customers.facts import SESSION_GAP_MINUTES
+from customers.sums import SESSION_GAP_MINUTES
 from customers.models import Event
 from segments.rules.asking import Range, not_true
 from segments.rules.base import AsOf, Condition, condition, flat, named, required

@@ -6,7 +6,7 @@ from django.db.models import Count, Exists, F, Q
 from django.db.models.lookups import GreaterThan
 
 from customers.exact import SCALE
-from customers.facts import LATEST_ORDERS
+from customers.sums import LATEST_ORDERS
 from segments.rules.asking import always, not_true
 from segments.rules.base import AsOf, Condition, condition, flat, named
 from segments.rules.measures import MomentFact, RoundedRatio, one_number, or_zero

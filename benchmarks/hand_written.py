@@ -1,0 +1,307 @@
+"""The ready-to-use segments refreshed by the best SQL a person would write, to compare the product's refresh with.
+
+Both start from the same stored members, of which one in a thousand is wrong: half of those missing, half too
+many. Both read the same facts, and write the same members and changes in one transaction. PostgreSQL.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import harness
+from django.db import connection, transaction
+
+from customers import engine
+from segments.models import Membership, Segment
+
+WRONG = 0.001
+
+Moments = dict[str, datetime]
+"""What the rules ask about, by name: the instant itself and days before it."""
+
+KNOWN = "(c.email <> '' OR c.phone <> '')"
+RULES = {
+    "lead": f"{KNOWN} AND f.order_count = 0",
+    "newsletter-subscribers": "c.newsletter = 'subscribed'",
+    "first-order": "f.order_count = 1",
+    "repeat": "f.order_2_at > %(d30)s",
+    "hero": "f.order_4_at > %(d365)s AND f.average_order_value > p.average_order_value"
+    " AND f.last_activity_at > %(d30)s",
+    # Only who ordered both before and within the year, and used a discount, needs a look at the orders.
+    "occasional": """f.last_order_at > %(d365)s AND (f.order_4_at > %(d365)s) IS NOT TRUE
+        AND f.discounted_count > 0 AND CASE WHEN f.first_order_at > %(d365)s
+            THEN f.discounted_order_share >= 5000
+            ELSE (SELECT 2 * count(*) FILTER (WHERE o.discount_total > 0 OR o.coupon_code <> '') >= count(*)
+                  FROM customers_order o WHERE o.customer_id = f.customer_id AND o.placed_at > %(d365)s
+                  AND o.placed_at <= %(at)s AND o.status IN ('paid', 'fulfilled')) END""",
+    "waiting": "f.last_added_at > %(d7)s AND (f.last_added_at <= f.uncancelled_order_at) IS NOT TRUE",
+    "lost": "f.last_activity_at <= %(d90)s",
+    "anonymous": f"NOT {KNOWN}",
+    "new-non-buyers": f"{KNOWN} AND f.first_seen_at > %(d30)s AND f.order_count = 0",
+    "first-time-buyers": "f.order_count = 1 AND f.last_order_at > %(d30)s",
+    "two-time-buyers": "f.order_count = 2 AND f.last_order_at > %(d7)s",
+    "one-time-lapsed": "f.order_count = 1 AND f.last_order_at <= %(d30)s",
+    "repeat-lapsed": "f.order_count >= 2 AND f.last_order_at <= %(d60)s",
+    "brand-lovers": "f.order_count >= 1 AND f.total_spent > p.total_spent",
+    "browsers": "f.session_count >= 1 AND f.order_count = 0",
+}
+
+
+def moments(at: datetime) -> Moments:
+    """Name the instants."""
+    return {"at": at} | {f"d{days}": at - timedelta(days=days) for days in (7, 30, 60, 90, 365)}
+
+
+# -- The hand-written SQL
+
+
+def asked() -> str:
+    """Give a query of the segments' keys, slugs and bits."""
+    bits = ", ".join(f"('{slug}', {1 << place})" for place, slug in enumerate(RULES))
+    return f"""SELECT s.id AS segment_id, b.slug, b.bit
+        FROM (VALUES {bits}) AS b (slug, bit) JOIN segments_segment s ON s.slug = b.slug"""
+
+
+def scan(answers: str = "") -> str:
+    """Give a query over the customers, their facts, and the two averages that the totals give."""
+    return f"""SELECT f.customer_id{answers} FROM customers_facts f JOIN customers_customer c ON c.id = f.customer_id
+        CROSS JOIN (
+            SELECT round(total_spent::numeric / NULLIF(buyers, 0))::bigint AS total_spent,
+                round(average_order_value::numeric / NULLIF(buyers, 0))::bigint AS average_order_value
+            FROM customers_totals) AS p
+        WHERE f.first_seen_at <= %(at)s"""
+
+
+def holding() -> str:
+    """Give the expression of the mask of the segments whose rule a customer fulfils."""
+    return " | ".join(
+        f"CASE WHEN {rule} THEN {1 << place} ELSE 0 END" for place, rule in enumerate(RULES.values())
+    )
+
+
+def holding_by_orders() -> str:
+    """Give the same mask with the questions nested, so that a customer is asked only what can be true."""
+    bit = {slug: 1 << place for place, slug in enumerate(RULES)}
+
+    def mask(*slugs: str) -> str:
+        return " | ".join(f"CASE WHEN {RULES[slug]} THEN {bit[slug]} ELSE 0 END" for slug in slugs)
+
+    return f"""{mask("newsletter-subscribers", "waiting", "lost")} | CASE WHEN f.order_count = 0
+        THEN {mask("browsers")} | CASE WHEN NOT {KNOWN} THEN {bit["anonymous"]}
+            ELSE {bit["lead"]} | CASE WHEN f.first_seen_at > %(d30)s THEN {bit["new-non-buyers"]} ELSE 0 END END
+        ELSE {mask("anonymous", "occasional", "brand-lovers")} | CASE WHEN f.order_count = 1
+            THEN {bit["first-order"]} | CASE WHEN f.last_order_at > %(d30)s
+                THEN {bit["first-time-buyers"]} ELSE {bit["one-time-lapsed"]} END
+            ELSE {mask("repeat", "hero", "two-time-buyers", "repeat-lapsed")} END END"""
+
+
+def masks(holding: str) -> str:
+    """Give a query of the differences: one mask a customer of what holds, and one of what is stored."""
+    return f"""SELECT COALESCE(n.customer_id, k.customer_id) AS customer_id,
+            COALESCE(n.bits, 0) AS bits, COALESCE(k.bits, 0) AS stored
+        FROM ({scan(f", {holding} AS bits")}) AS n
+        FULL JOIN (SELECT m.customer_id, bit_or(a.bit) AS bits
+            FROM segments_membership m JOIN asked a USING (segment_id) GROUP BY m.customer_id) AS k
+            ON k.customer_id = n.customer_id
+        WHERE COALESCE(n.bits, 0) <> COALESCE(k.bits, 0)"""
+
+
+def differing_masks(holding: Callable[[], str]) -> str:
+    """Give a query of who enters or leaves what, by masks."""
+    return f"""SELECT d.customer_id, a.segment_id, d.bits & a.bit <> 0 AS enters
+        FROM ({masks(holding())}) AS d JOIN asked a ON d.bits & a.bit <> d.stored & a.bit"""
+
+
+def differing_sets() -> str:
+    """Give a query of who enters or leaves what, by the sets of pairs of customer and segment."""
+    return f"""SELECT COALESCE(n.customer_id, m.customer_id) AS customer_id,
+            COALESCE(n.segment_id, m.segment_id) AS segment_id, m.customer_id IS NULL AS enters
+        FROM (SELECT h.customer_id, a.segment_id FROM ({scan(f", {holding()} AS bits")}) AS h
+            JOIN asked a ON h.bits & a.bit <> 0) AS n
+        FULL JOIN (SELECT customer_id, segment_id FROM segments_membership
+            WHERE segment_id IN (SELECT segment_id FROM asked)) AS m
+            ON m.customer_id = n.customer_id AND m.segment_id = n.segment_id
+        JOIN asked a ON a.segment_id = COALESCE(n.segment_id, m.segment_id)
+        WHERE n.customer_id IS NULL OR m.customer_id IS NULL"""
+
+
+def differing_one_by_one() -> str:
+    """Give a query of who enters or leaves what, as one EXCEPT a direction and segment."""
+    parts = []
+    for slug, rule in RULES.items():
+        now = scan() + f" AND ({rule})"
+        segment = f"(SELECT segment_id FROM asked WHERE slug = '{slug}')"
+        kept = f"SELECT customer_id FROM segments_membership WHERE segment_id = {segment}"
+        parts += [
+            f"SELECT customer_id, {segment} AS segment_id, true AS enters FROM ({now} EXCEPT {kept}) AS x",
+            f"SELECT customer_id, {segment} AS segment_id, false AS enters FROM ({kept} EXCEPT {now}) AS x",
+        ]
+    return f"""SELECT u.customer_id, u.segment_id, u.enters FROM ({" UNION ALL ".join(parts)}) AS u
+        JOIN asked a USING (segment_id)"""
+
+
+CHANGES = """INSERT INTO segments_change (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
+    SELECT d.segment_id, d.customer_id, c.customer_id, CASE WHEN d.enters THEN 'entered' ELSE 'left' END, %(at)s,
+        CASE WHEN c.joined_into_id IS NOT NULL OR EXISTS (
+                SELECT 1 FROM customers_customer v
+                JOIN differing j ON j.customer_id = v.id AND j.segment_id = d.segment_id AND NOT j.enters
+                WHERE v.joined_into_id = c.id) THEN 'merge'
+            WHEN EXISTS (SELECT 1 FROM customers_touched t WHERE t.customer_id = d.customer_id AND t.recorded)
+                THEN 'activity' ELSE 'time' END, NULL
+    FROM differing d JOIN customers_customer c ON c.id = d.customer_id
+    ORDER BY d.segment_id, d.customer_id"""
+ENTER = """INSERT INTO segments_membership (customer_id, segment_id, entered_at)
+    SELECT customer_id, segment_id, %(at)s FROM differing WHERE enters"""
+LEAVE = """DELETE FROM segments_membership m USING differing d
+    WHERE NOT d.enters AND m.customer_id = d.customer_id AND m.segment_id = d.segment_id"""
+
+
+def in_one_statement(differing: Callable[[], str], at: datetime) -> None:
+    """Find and write in one statement."""
+    run(
+        f"""WITH asked AS MATERIALIZED ({asked()}), differing AS MATERIALIZED ({differing()}),
+            changed AS ({CHANGES}), left_behind AS ({LEAVE}) {ENTER}""",
+        at,
+    )
+
+
+def in_steps(differing: Callable[[], str], at: datetime) -> None:
+    """Find into a temporary table, which unlike an INSERT may run in parallel, and write from it."""
+    run(
+        f"""CREATE TEMPORARY TABLE differing ON COMMIT DROP AS
+            WITH asked AS MATERIALIZED ({asked()}) {differing()}""",
+        at,
+    )
+    for statement in (CHANGES, ENTER, LEAVE):
+        run(statement, at)
+
+
+def run(sql: str, at: datetime) -> None:
+    """Run a statement that speaks of moments by their names."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, moments(at))
+
+
+VARIANTS: dict[str, Callable[[datetime], None]] = {
+    "masks, one statement": partial(in_one_statement, partial(differing_masks, holding)),
+    "masks, in steps": partial(in_steps, partial(differing_masks, holding)),
+    "nested, one statement": partial(in_one_statement, partial(differing_masks, holding_by_orders)),
+    "nested, in steps": partial(in_steps, partial(differing_masks, holding_by_orders)),
+    "sets, one statement": partial(in_one_statement, differing_sets),
+    "one by one, in steps": partial(in_steps, differing_one_by_one),
+}
+
+
+def by_hand(write: Callable[[datetime], None], at: datetime) -> None:
+    """Do the whole job once."""
+    with transaction.atomic():
+        engine.execute("SET LOCAL work_mem = '64MB'")
+        write(at)
+
+
+# -- The stored state that both start from
+
+
+def plan_wrong_members(at: datetime) -> int:
+    """Choose which members shall be missing and which too many, always the same; give how many."""
+    half = round(Membership.objects.count() * WRONG / 2)
+    engine.execute("DROP TABLE IF EXISTS benchmark_missing, benchmark_extra")
+    engine.execute(
+        """CREATE TABLE benchmark_missing AS SELECT m.* FROM segments_membership m
+            JOIN customers_customer c ON c.id = m.customer_id JOIN segments_segment s ON s.id = m.segment_id
+            ORDER BY md5(c.customer_id || s.slug) LIMIT %s""",
+        [half],
+    )
+    engine.execute(
+        """CREATE TABLE benchmark_extra AS SELECT f.customer_id, s.id AS segment_id, %s::timestamptz AS entered_at
+            FROM customers_facts f CROSS JOIN segments_segment s JOIN customers_customer c ON c.id = f.customer_id
+            WHERE NOT EXISTS (SELECT 1 FROM segments_membership m
+                WHERE m.customer_id = f.customer_id AND m.segment_id = s.id)
+            ORDER BY md5(c.customer_id || s.slug) LIMIT %s""",
+        [at, half],
+    )
+    return 2 * half
+
+
+def restore_wrong_members() -> None:
+    """Bring the members from their right state into the planned wrong one, and forget the changes."""
+    with transaction.atomic():
+        engine.execute("TRUNCATE segments_change")
+        engine.execute(
+            """DELETE FROM segments_membership m USING benchmark_missing w
+                WHERE m.customer_id = w.customer_id AND m.segment_id = w.segment_id"""
+        )
+        engine.execute(
+            """INSERT INTO segments_membership (customer_id, segment_id, entered_at)
+                SELECT customer_id, segment_id, entered_at FROM benchmark_extra"""
+        )
+    engine.execute("VACUUM ANALYZE segments_membership")
+    engine.execute("VACUUM ANALYZE segments_change")
+
+
+def end_state() -> tuple[Any, ...]:
+    """Sum up the members, and the changes with what they say."""
+    [members] = engine.rows(
+        "SELECT count(*), sum(hashtextextended(segment_id || '/' || customer_id, 0)) FROM segments_membership"
+    )
+    [changes] = engine.rows(
+        """SELECT count(*), sum(hashtextextended(concat_ws('/', segment_id, customer_id, printed_id, change, at,
+            cause), 0)) FROM segments_change"""
+    )
+    return (*members, *changes)
+
+
+# -- The comparison
+
+
+def require_known_segments() -> None:
+    """Refuse other segments than those written here."""
+    if {segment.slug for segment in Segment.objects.active()} != RULES.keys():
+        raise SystemExit("the ready-to-use segments are not those this benchmark knows by heart")
+
+
+def compare(
+    refresh: Callable[[], None], at: datetime, times: int, *, profile: bool = False
+) -> dict[str, Any]:
+    """Run a full refresh as of an instant and the variants by turns; give the figures.
+
+    The members are right before, and after.
+    """
+    require_known_segments()
+    differing = plan_wrong_members(at)
+    engine.execute("VACUUM ANALYZE")
+    restore_wrong_members()
+    refresh()
+    right = end_state()
+
+    def timed(act: Callable[[], None]) -> float:
+        restore_wrong_members()
+        begun = time.perf_counter()
+        act()
+        taken = time.perf_counter() - begun
+        if end_state() != right:
+            raise SystemExit(f"the two end in different members or changes: {end_state()} and {right}")
+        return taken
+
+    if profile:
+        restore_wrong_members()
+        with harness.profiled():
+            refresh()
+    competitors = {"refresh": partial(timed, refresh)}
+    competitors |= {name: partial(timed, partial(by_hand, write, at)) for name, write in VARIANTS.items()}
+    for seconds in competitors.values():  # once for the caches
+        seconds()
+    taken = harness.alternating(competitors, times)
+    refresh_s = taken.pop("refresh")
+    fastest = min(taken, key=lambda name: taken[name])
+    harness.say(f"refresh {refresh_s} s, by hand {taken[fastest]} s ({fastest})")
+    return {
+        "refresh_s": refresh_s,
+        "sql_s": taken[fastest],
+        "ratio": round(refresh_s / taken[fastest], 2),
+        "sql": fastest,
+        "runs": times,
+        "differing": differing,
+    }

@@ -1,0 +1,719 @@
+"""A believable shop made by a few statements in the database, and what comes in next, for the benchmarks.
+
+The shop is written straight into the tables, as ingestion would have left them: a million customers take minutes.
+Its numbers hang on the seed alone. A person comes to the shop at a time that grows with their number, so keys
+follow time; how much each does is drawn from heavy tails, and then shared out so that the totals are exact.
+What comes after the shop's end is given as records, for the product's own door.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from random import Random
+from typing import Any
+
+import harness
+from django.core.management.color import no_style
+from django.db import connection, models
+
+from customers import comparable, engine, ingestion, sample_catalogue
+from customers.models import Customer, Event, Identity, Order, OrderLine
+from customers.models.customer import ANONYMOUS_PREFIX
+from customers.records import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, Record, the_shop
+from customers.sample_shop import SampleShop
+
+SEED = 20
+DAY = 86_400
+HISTORY_DAYS = 730
+EVENTS_EACH, ORDERS_EACH = 20, 2.5  # a customer
+
+KNOWN, GUESTS = 0.15, 0.08  # shares of the customers: with an e-mail address; with an id of the shop's only
+MEETING = 1.5  # above 1 the shop meets more people early, as whoever stays adds to the later events
+MET_IN_BROWSER = 0.7  # share of the customers with an id who have a browser's id too
+TRACKED_ORDERS = 0.6  # the others come by phone, or from browsers that block tracking
+MOST_EACH = 2_000  # orders or visits of one person, and events of one visit
+
+PRODUCTS, PAGES = sample_catalogue.PRODUCTS, sample_catalogue.PAGES
+PIECES = (1, 2, 3)
+PROFILES = 500
+TABLES = (Customer, Identity, Order, OrderLine, Event)
+
+Numbered = list[tuple[int, Record]]
+News = Mapping[Kind, Numbered]
+"""Records by kind, in the order in which to ingest them."""
+
+
+# -- Making the shop
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many customers, until when (in seconds since 1970), and which of all such shops."""
+
+    customers: int
+    until: int
+    seed: int
+
+    @property
+    def start(self) -> int:
+        """When the shop opened."""
+        return self.until - HISTORY_DAYS * DAY
+
+    def chance(self, key: str, purpose: str) -> str:
+        """Give an expression: a number from 0 to below 1 that hangs on seed, key and purpose alone."""
+        salt = zlib.crc32(f"{self.seed}/{purpose}".encode())
+        if engine.is_postgresql():
+            bits = f"hashint8extended(CAST({key} AS bigint), {salt}) & {2**52 - 1}"
+            return f"(CAST({bits} AS float8) / {2**52})"
+        return f"uniform({key}, {salt})"
+
+    def pick(self, count: int, key: str, purpose: str) -> str:
+        """Give an expression: a whole number from 0 to below the count."""
+        return _whole(f"{count} * {self.chance(key, purpose)}")
+
+    def favourite(self, count: int, key: str, purpose: str) -> str:
+        """Give the same, the lower the likelier."""
+        return _whole(f"{count} * power({self.chance(key, purpose)}, 2)")
+
+    def heavy(self, key: str, purpose: str, *, scale: float, tail: float, most: int) -> str:
+        """Give an expression: a number of a distribution with a heavy tail (Lomax's), cut off."""
+        drawn = f"{scale} * (power(1 - {self.chance(key, purpose)}, {-1 / tail}) - 1)"
+        return f"{'LEAST' if engine.is_postgresql() else 'min'}({most}, {drawn})"
+
+    def random_id(self, key: str, purpose: str) -> str:
+        """Give an expression: 32 digits as programs draw them for ids."""
+        return f"md5('{self.seed}/{purpose}/' || {key})"
+
+
+def build(customers: int, until: datetime, seed: int = SEED) -> None:
+    """Make the shop in the empty tables; facts and members are left to the product."""
+    if Customer.objects.exists():
+        raise SystemExit("the database holds customers already")
+    plan = Plan(customers, int(until.timestamp()), seed)
+    with _in_haste(), _without_indexes():
+        for step in (
+            _write_samples,
+            _make_people,
+            _make_orders,
+            _make_visits,
+            _write_customers,
+            _write_orders,
+            _write_events,
+        ):
+            step(plan)
+            harness.say(f"  {step.__name__.strip('_').replace('_', ' ')}: done")
+    if engine.is_postgresql():
+        engine.execute("VACUUM ANALYZE")
+        engine.execute("CHECKPOINT")
+
+
+def _whole(expression: str) -> str:
+    # Rounded down by name: PostgreSQL's cast rounds to the nearest, SQLite's cuts.
+    return f"CAST(floor({expression}) AS bigint)"
+
+
+def _moment(seconds: str) -> str:
+    return f"to_timestamp({seconds})" if engine.is_postgresql() else f"datetime({seconds}, 'unixepoch')"
+
+
+def _shared_out(total: str, weight: str, by: str) -> str:
+    """Give an expression: how much of a total the rows have been given up to this one, each by its weight.
+
+    The difference to the row before is the row's share. The weights are whole numbers, as the shares are.
+    """
+    return f"CAST(sum({weight}) OVER (ORDER BY {by}) AS bigint) * ({total}) / CAST(sum({weight}) OVER () AS bigint)"
+
+
+def _write_samples(plan: Plan) -> None:
+    """Write what events and customers say of themselves, read as ingestion reads it; and numbers to count by."""
+    text, json_type = "text", "jsonb" if engine.is_postgresql() else "text"
+    said = [(number, *_said(properties)) for number, properties in enumerate(_properties())]
+    folded = ", ".join(f"{name} text" for name in ("sku", "item", "category", "brand"))
+    engine.temporary_table(
+        "sample_properties",
+        f"number bigint PRIMARY KEY, properties {json_type}, comparable {json_type}, {folded}, value bigint",
+    )
+    engine.load(
+        "sample_properties",
+        ("number", "properties", "comparable", "sku", "item", "category", "brand", "value"),
+        said,
+    )
+
+    line_columns = ORDER_LINES.columns[2:]
+    types = {"quantity": "bigint", "unit_price": "bigint"}
+    columns = ", ".join(f"{name} {types.get(name, text)}" for name in line_columns)
+    engine.temporary_table("sample_product", f"number bigint PRIMARY KEY, {columns}")
+    lines = ((number, *_line(product)[2:]) for number, product in enumerate(PRODUCTS))
+    engine.load("sample_product", ("number", *line_columns), lines)
+
+    types = {"birthday": "bigint"}
+    columns = ", ".join(f"{name} {types.get(name, text)}" for name in CUSTOMERS.columns)
+    engine.temporary_table("sample_profile", f"number bigint PRIMARY KEY, {columns}")
+    rows = SampleShop(10 * PROFILES, datetime.fromtimestamp(plan.until, UTC), plan.seed).customer_rows()
+    profiles = (
+        (number, *CUSTOMERS.read(row, the_shop())) for number, row in enumerate(islice(rows, PROFILES))
+    )
+    engine.load("sample_profile", ("number", *CUSTOMERS.columns), profiles)
+
+    engine.temporary_table("counting", "number bigint PRIMARY KEY")
+    engine.execute(f"INSERT INTO counting {_counted(MOST_EACH)}")
+    for table in ("sample_properties", "sample_product", "sample_profile", "counting"):
+        engine.analyze(table)
+
+
+def _properties() -> Iterator[str]:
+    """Give the properties of all events there are: the pages, and each product with each number of pieces."""
+    yield from PAGES
+    for product in PRODUCTS:
+        for pieces in PIECES:
+            yield product_properties(product, pieces)
+
+
+def product_properties(product: sample_catalogue.Product, pieces: int = 1) -> str:
+    """Give the properties of an event about a product."""
+    return comparable.dump(
+        {"product_id": f"p{product.number:03d}", "price": product.price / 100, "quantity": pieces}
+    )
+
+
+def _said(properties: str) -> tuple[Any, ...]:
+    record = EVENTS.read(
+        {"message_id": "m", "event": "e", "occurred_at": "2026-01-01", "properties": properties}, the_shop()
+    )
+    said = dict(zip(EVENTS.columns, record, strict=True))
+    names = ("properties", "properties_comparable", "sku_folded", "name_folded", "category_folded")
+    return (*(said[name] for name in names), said["brand_folded"], said["product_value"])
+
+
+def _line(product: sample_catalogue.Product, order_id: str = "o", pieces: int = 1) -> Record:
+    row = {"order_id": order_id, "sku": product.sku, "name": product.name, "category": product.category}
+    more = {"brand": product.brand, "quantity": str(pieces), "unit_price": f"{product.price / 100:.2f}"}
+    return ORDER_LINES.read(row | more, the_shop())
+
+
+def _counted(most: int) -> str:
+    return f"""WITH RECURSIVE numbers (number) AS (
+            SELECT CAST(1 AS bigint) UNION ALL SELECT number + 1 FROM numbers WHERE number < {most})
+        SELECT number FROM numbers"""
+
+
+def _make_people(plan: Plan) -> None:
+    """Draw who comes when, for how long, how much they order and how often they look around.
+
+    Of kind 0 are visitors, of kind 1 guests whose id alone the shop knows, of kind 2 customers it can reach.
+    """
+    known, left = plan.chance("number", "known"), f"({plan.until} - met)"
+    stays = plan.chance("number", "stays")
+    lasts = f"CASE WHEN {stays} < 0.45 THEN 1 ELSE {plan.chance('number', 'lasts')} END"
+    short = f"-{20 * DAY} * ln(1 - {stays})"
+    span = f"""CASE WHEN kind > 0 THEN {left} * {lasts}
+        WHEN {short} < {left} THEN {short} ELSE {left} END"""
+    active = f"(0.1 + span / {HISTORY_DAYS * DAY}.0)"
+    buys = plan.heavy("number", "buys", scale=9, tail=1.6, most=300)
+    buys_as_guest = plan.heavy("number", "buys as guest", scale=0.5, tail=1.5, most=30)
+    looks = plan.heavy("number", "looks", scale=13, tail=1.5, most=500)
+    looks_as_visitor = plan.heavy("number", "looks as visitor", scale=0.9, tail=1.6, most=100)
+    met = f"{plan.start} + {HISTORY_DAYS * DAY} * power((number - 0.5) / {plan.customers}, {MEETING})"
+    engine.temporary_table(
+        "made_person",
+        "number bigint PRIMARY KEY, kind bigint, met bigint, span bigint, buys bigint, looks bigint",
+    )
+    engine.execute(
+        f"""INSERT INTO made_person
+            SELECT number, kind, met, span,
+                CASE kind WHEN 0 THEN 0 WHEN 1 THEN {_whole(f"40 + 100 * {buys_as_guest}")}
+                    ELSE {_whole(f"100 * {active} * {buys}")} END,
+                CASE kind WHEN 0 THEN 1 + {_whole(looks_as_visitor)} ELSE {_whole(f"{active} * {looks}")} END
+            FROM (
+                SELECT number, kind, met, {_whole(span)} AS span FROM (
+                    SELECT number,
+                        CASE WHEN {known} < {KNOWN} THEN 2 WHEN {known} < {KNOWN + GUESTS} THEN 1 ELSE 0 END AS kind,
+                        {_whole(met)} AS met
+                    FROM ({_counted(plan.customers)}) AS counted
+                ) AS came
+            ) AS stayed"""
+    )
+    engine.analyze("made_person")
+
+
+def _make_orders(plan: Plan) -> None:
+    """Draw the orders, numbered by time."""
+    key = f"person * {MOST_EACH} + nth"
+    later = plan.chance(f"person * {MOST_EACH} + k.number", "placed")
+    total = round(ORDERS_EACH * plan.customers)
+    product = plan.favourite(len(PRODUCTS), key, "bought")
+    pieces = plan.chance(key, "pieces")
+    engine.temporary_table(
+        "made_order",
+        "number bigint PRIMARY KEY, person bigint, placed bigint, product bigint, pieces bigint",
+    )
+    engine.execute(
+        f"""INSERT INTO made_order
+            SELECT row_number() OVER (ORDER BY placed, person, nth), person, placed,
+                {product}, CASE WHEN {pieces} < 0.8 THEN 1 WHEN {pieces} < 0.95 THEN 2 ELSE 3 END
+            FROM (
+                SELECT person, k.number AS nth,
+                    met + {_whole(f"span * {later}")} AS placed
+                FROM (
+                    SELECT number AS person, met, span, upto - lag(upto, 1, 0) OVER (ORDER BY number) AS orders
+                    FROM (SELECT number, met, span, {_shared_out(str(total), "buys", "number")} AS upto
+                        FROM made_person WHERE buys > 0) AS summed
+                ) AS buyers JOIN counting k ON k.number <= orders
+            ) AS placed"""
+    )
+    engine.analyze("made_order")
+
+
+def _make_visits(plan: Plan) -> None:
+    """Draw the visits: those that ended with an order, and those that filled a cart (2, 3) or did not (0).
+
+    Whoever filled a cart in visit 3 emptied it again. Events are ``gap`` seconds apart.
+    """
+    engine.temporary_table(
+        "made_visit",
+        "number bigint, person bigint, ended bigint, length bigint, gap bigint, course bigint, product bigint,"
+        " pieces bigint",
+    )
+    gap = f"5 + {_whole('70 * power({}, 2)')}"
+    engine.execute(
+        f"""INSERT INTO made_visit
+            SELECT number, person, placed, 3 + {plan.pick(4, "number", "steps")},
+                {gap.format(plan.chance("number", "gap"))}, 1, product, pieces
+            FROM made_order WHERE {plan.chance("number", "tracked")} < {TRACKED_ORDERS}"""
+    )
+    [(orders, steps)] = engine.rows("SELECT max(number), sum(length) FROM made_visit")
+    left = EVENTS_EACH * plan.customers - int(steps)
+    weight = _whole(f"{plan.heavy('number', 'length', scale=300, tail=4, most=6000)}")
+    course = plan.chance("number", "course")
+    later = plan.chance(f"p.number * {MOST_EACH} + k.number", "looked")
+    ended = f"met + {_whole(f'span * {later}')}"
+    # Every visit has an event; the rest is shared out.
+    upto = _shared_out(f"{left} - count(*) OVER ()", "weight", "number")
+    engine.execute(
+        f"""INSERT INTO made_visit
+            SELECT number, person, ended, 1 + upto - lag(upto, 1, 0) OVER (ORDER BY number),
+                {gap.format(plan.chance("number", "gap"))},
+                CASE WHEN {course} < 0.12 THEN 2 WHEN {course} < 0.15 THEN 3 ELSE 0 END,
+                {plan.favourite(len(PRODUCTS), "number", "chosen")}, 1
+            FROM (SELECT number, person, ended, {upto} AS upto FROM (
+                SELECT number, person, ended, {weight} AS weight FROM (
+                    SELECT {orders} + row_number() OVER (ORDER BY p.number, k.number) AS number, p.number AS person,
+                        CASE WHEN kind = 0 AND k.number = 1 THEN met ELSE {ended} END AS ended
+                    FROM made_person p JOIN counting k ON k.number <= p.looks
+                ) AS numbered ) AS weighed ) AS summed"""
+    )
+    engine.analyze("made_visit")
+
+
+def _write_customers(plan: Plan) -> None:
+    """Write the customers, and the ids under which they are met."""
+    browser = plan.random_id("number", "browser")
+    printed = f"CASE kind WHEN 0 THEN '{ANONYMOUS_PREFIX}' || {browser} ELSE 'c' || number END"
+    kept = ("phone", "first_name", "last_name", *CUSTOMERS.columns[5:13])
+    met = _moment("met")
+    engine.execute(
+        _insert(
+            Customer,
+            {
+                "id": "p.number",
+                "customer_id": printed.replace("number", "p.number"),
+                "email": "CASE kind WHEN 2 THEN 'customer' || p.number || '@example.com' ELSE '' END",
+                **{name: f"COALESCE(s.{name}, '')" for name in kept},
+                "birth_date": engine.date_from("s.birth_date"),
+                "birthday": "s.birthday",
+                "newsletter": "COALESCE(s.newsletter, 'never')",
+                "subscribed_at": f"CASE WHEN s.newsletter <> 'never' THEN {met} END",
+                "first_seen": f"CASE kind WHEN 2 THEN {met} END",
+                "attributes": engine.json_from("COALESCE(s.attributes, '{}')"),
+                "attributes_comparable": engine.json_from("COALESCE(s.attributes_comparable, '{}')"),
+                "recorded_at": met,
+            },
+            f"""made_person p LEFT JOIN sample_profile s
+                ON p.kind = 2 AND s.number = {plan.pick(PROFILES, "p.number", "profile")} ORDER BY p.number""",
+        )
+    )
+    has_browser = f"kind = 0 OR {plan.chance('number', 'has browser')} < {MET_IN_BROWSER}"
+    for kind, value, those in (
+        (Identity.Kind.CUSTOMER_ID, "'c' || number", "kind > 0"),
+        (Identity.Kind.ANONYMOUS_ID, browser, has_browser),
+    ):
+        engine.execute(
+            _insert(
+                Identity,
+                {"kind": f"'{kind.value}'", "value": value, "customer_id": "number"},
+                f"made_person WHERE {those} ORDER BY number",
+            )
+        )
+    _start_sequence_after(Customer)
+
+
+def _write_orders(plan: Plan) -> None:
+    """Write the orders with one line each; the amounts are whole ten-thousandths."""
+    offer, fate = plan.chance("number", "offer"), plan.chance("number", "fate")
+    age = f"{plan.until} - placed"
+    coupon = f"CASE WHEN {offer} < 0.10 THEN 'THANKYOU10' WHEN {offer} < 0.16 THEN 'SUMMER15' ELSE '' END"
+    percent = (
+        f"CASE WHEN {offer} < 0.10 THEN 10 WHEN {offer} < 0.16 THEN 15 WHEN {offer} < 0.25 THEN 20 ELSE 0 END"
+    )
+    status = f"""CASE WHEN {fate} < 0.03 THEN 'cancelled' WHEN {fate} < 0.05 AND {age} > {5 * DAY} THEN 'refunded'
+        WHEN {fate} < 0.06 OR ({fate} < 0.15 AND {age} < {DAY}) THEN 'pending'
+        WHEN {age} < {3 * DAY} THEN 'paid' ELSE 'fulfilled' END"""
+    priced = f"""SELECT *, goods - goods * percent / 100 + CASE WHEN goods < 600000 THEN 49500 ELSE 0 END AS total
+        FROM (SELECT o.number, o.person, o.placed, pieces * unit_price AS goods, {percent} AS percent
+            FROM (SELECT m.*, unit_price FROM made_order m JOIN sample_product s ON s.number = m.product) AS o
+        ) AS counted"""
+    refunded = f"""CASE WHEN {status} = 'refunded' THEN total
+        WHEN {status} = 'fulfilled' AND {fate} > 0.96 THEN total / 2 ELSE 0 END"""
+    engine.execute(
+        _insert(
+            Order,
+            {
+                "id": "number",
+                "order_id": "'o' || number",
+                "customer_id": "person",
+                "placed_at": _moment("placed"),
+                "status": status,
+                "total": "total",
+                "discount_total": "goods * percent / 100",
+                "refunded_total": refunded,
+                "currency": f"'{the_shop().currency}'",
+                "coupon_code": coupon,
+                "coupon_code_folded": f"lower({coupon})",
+            },
+            f"({priced}) AS priced ORDER BY number",
+        )
+    )
+    texts = (
+        "sku",
+        "sku_folded",
+        "name",
+        "name_folded",
+        "category",
+        "category_folded",
+        "brand",
+        "brand_folded",
+    )
+    engine.execute(
+        _insert(
+            OrderLine,
+            {
+                "order_id": "o.number",
+                "customer_id": "o.person",
+                "key": "'#1#' || s.sku",
+                **{name: f"s.{name}" for name in texts},
+                "quantity": "o.pieces * s.quantity",
+                "unit_price": "s.unit_price",
+            },
+            "made_order o JOIN sample_product s ON s.number = o.product ORDER BY o.number",
+        )
+    )
+    _start_sequence_after(Order)
+
+
+def _write_events(plan: Plan) -> None:
+    """Write the steps of all visits, by time."""
+    key = f"visit * {MOST_EACH} + step"
+    # Counted from the end of the visit: 0 is its last event.
+    to_go = "length - step"
+    name = f"""CASE
+        WHEN course = 1 AND {to_go} = 0 THEN 'Order Completed'
+        WHEN course = 3 AND {to_go} = 0 AND length > 1 THEN 'Product Removed'
+        WHEN (course = 2 AND {to_go} = 0) OR (course IN (1, 3) AND {to_go} = 1) THEN 'Product Added'
+        WHEN step = 1 AND {plan.chance(key, "landing")} < 0.5 THEN 'Page Viewed'
+        ELSE 'Product Viewed' END"""
+
+    def about(product: str, pieces: str) -> str:
+        return f"{len(PAGES)} + {len(PIECES)} * {product} + {pieces} - 1"
+
+    said = f"""CASE name WHEN 'Page Viewed' THEN {plan.pick(len(PAGES), key, "page")}
+        WHEN 'Product Viewed' THEN {about(plan.favourite(len(PRODUCTS), key, "viewed"), "1")}
+        ELSE {about("product", "pieces")} END"""
+    steps = """SELECT v.number AS visit, k.number AS step, person, length, course, product, pieces,
+            ended - (length - k.number) * gap AS at
+        FROM made_visit v JOIN counting k ON k.number <= v.length"""
+    engine.execute(
+        _insert(
+            Event,
+            {
+                "id": "happened.number",
+                "message_id": plan.random_id("happened.number", "message"),
+                "customer_id": "person",
+                "name": "name",
+                "occurred_at": _moment("at"),
+                "properties": "s.properties",
+                "properties_comparable": "s.comparable",
+                "sku_folded": "s.sku",
+                "name_folded": "s.item",
+                "category_folded": "s.category",
+                "brand_folded": "s.brand",
+                "product_value": "s.value",
+            },
+            f"""(SELECT row_number() OVER (ORDER BY at, visit, step) AS number, person, at, name, {said} AS said
+                    FROM (SELECT steps.*, {name} AS name FROM ({steps}) AS steps) AS named
+                ) AS happened JOIN sample_properties s ON s.number = said""",
+        )
+    )
+    _start_sequence_after(Event)
+
+
+def _insert(model: type[models.Model], values: Mapping[str, str], source: str) -> str:
+    """Give the statement that writes a table from a source; columns not named get what the model says."""
+    given = dict(values)
+    for field in model._meta.concrete_fields:
+        if field.column not in given and not field.primary_key:
+            given[field.column] = _literal(field.get_db_prep_save(field.get_default(), connection))
+    columns, expressions = ", ".join(given), ", ".join(given.values())
+    return f"INSERT INTO {model._meta.db_table} ({columns}) SELECT {expressions} FROM {source}"
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int | float):
+        return str(value)
+    return f"'{value if isinstance(value, str) else json.dumps(value.obj)}'"
+
+
+def _start_sequence_after(model: type[models.Model]) -> None:
+    """Let the next row get the key after those that were given; SQLite sees to it itself."""
+    for statement in connection.ops.sequence_reset_sql(no_style(), [model]):
+        engine.execute(statement)
+
+
+# -- Quickly
+
+
+@contextmanager
+def _in_haste() -> Iterator[None]:
+    """Spare the connection what makes a commit safe, give it memory, and make it anew at the end."""
+    connection.close()
+    if engine.is_postgresql():
+        settings = {
+            "synchronous_commit": "off",
+            "work_mem": "512MB",
+            "maintenance_work_mem": "1GB",
+            "temp_buffers": "256MB",
+        }
+        for name, value in settings.items():
+            engine.execute(f"SET {name} = '{value}'")
+    else:
+        for pragma in ("synchronous = OFF", "cache_size = -400000", "temp_store = MEMORY"):
+            engine.execute(f"PRAGMA {pragma}")
+        connection.connection.create_function("uniform", 2, _uniform, deterministic=True)
+    yield
+    connection.close()
+
+
+def _uniform(key: int, salt: int) -> float:
+    """Mix the bits of two numbers (as SplitMix64 does) into one from 0 to below 1."""
+    mixed = (key * 0x9E3779B97F4A7C15 + salt * 0xD1342543DE82EF95) & 0xFFFFFFFFFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (mixed >> 12) / 2**52
+
+
+@contextmanager
+def _without_indexes() -> Iterator[None]:
+    """Take the tables' indexes and constraints away, and make them again as the catalogue has them."""
+    tables = [model._meta.db_table for model in TABLES]
+    drop, make = _indexes_of_postgresql(tables) if engine.is_postgresql() else _indexes_of_sqlite(tables)
+    for statement in drop:
+        engine.execute(statement)
+    yield
+    for statement in make:
+        engine.execute(statement)
+    harness.say(f"  {len(make)} indexes and constraints: done")
+
+
+def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
+    """Give the statements that drop all but the primary keys, and those that make them again."""
+    constraints = engine.rows(
+        """SELECT CAST(conrelid AS regclass), quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint
+            WHERE conrelid = ANY(CAST(%s AS regclass[])) AND contype IN ('f', 'u') ORDER BY contype, oid""",
+        [tables],
+    )
+    indexes = engine.rows(
+        """SELECT CAST(indexrelid AS regclass), pg_get_indexdef(indexrelid) FROM pg_index
+            WHERE indrelid = ANY(CAST(%s AS regclass[])) AND NOT indisprimary AND NOT EXISTS (
+                SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('u', 'x'))
+            ORDER BY indexrelid""",
+        [tables],
+    )
+    drop = [f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in constraints]
+    drop += [f"DROP INDEX {index}" for index, _ in indexes]
+    make = [definition for _, definition in indexes]
+    # Foreign keys last: the rows they check are looked up by the indexes.
+    make += [
+        f"ALTER TABLE {table} ADD CONSTRAINT {name} {what}" for table, name, what in reversed(constraints)
+    ]
+    return drop, make
+
+
+def _indexes_of_sqlite(tables: list[str]) -> tuple[list[str], list[str]]:
+    """Give the same; what is written into the table's own definition has to stay."""
+    indexes = engine.rows(
+        f"""SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL
+            AND tbl_name IN ({", ".join(f"'{table}'" for table in tables)})"""
+    )
+    return [f'DROP INDEX "{name}"' for name, _ in indexes], [sql for _, sql in indexes]
+
+
+# -- What comes in next
+
+
+def proportional(customers: int, since: datetime, until: datetime) -> dict[str, int]:
+    """Give how many events and orders a shop of that size gets between two instants, on average."""
+
+    def due(each: float) -> int:
+        a_second = each * customers / (HISTORY_DAYS * DAY)
+        return int(until.timestamp() * a_second) - int(since.timestamp() * a_second)
+
+    return {"events": due(EVENTS_EACH), "orders": due(ORDERS_EACH)}
+
+
+def news(since: datetime, until: datetime, *, events: int, orders: int, seed: int = SEED) -> News:
+    """Draw what comes in after one instant and not later than another, each kind by time."""
+    return _Newcomers(since, until, seed).news(events, orders)
+
+
+def ingest(what: News) -> None:
+    """Take the news through the product's own door."""
+    ingestion.start_file()
+    for kind, numbered in what.items():
+        if numbered:
+            outcome = ingestion.ingest(kind, numbered)
+            if outcome.refused:
+                raise SystemExit(f"{kind.name}: {outcome.refused[0].reason}")
+
+
+class _Newcomers:
+    """Draws visits and orders between two instants, of people the shop has met and of others."""
+
+    NEW_VISITORS, NEW_BUYERS = 0.3, 0.15  # shares of the visits and of the orders
+
+    def __init__(self, since: datetime, until: datetime, seed: int) -> None:
+        self.since, self.length = since, (until - since).total_seconds()
+        self.random = Random(f"{seed}/{since.isoformat()}/{until.isoformat()}")
+        self.shop = the_shop()
+
+    def news(self, events: int, orders: int) -> News:
+        """Draw so many events and orders; each order has a line, and a new buyer a profile."""
+        rows: dict[Kind, list[dict[str, str]]] = {CUSTOMERS: [], ORDERS: [], ORDER_LINES: [], EVENTS: []}
+        buyers = self._met(Order, orders)
+        for moment, buyer in zip(self._moments(orders), buyers, strict=True):
+            self._order(rows, moment, buyer)
+        rows[EVENTS] = rows[EVENTS][-events:] if events else []
+        visitors = iter(self._met(Event, events))
+        while len(rows[EVENTS]) < events:
+            steps = min(1 + int(self.random.expovariate(0.4)), events - len(rows[EVENTS]))
+            rows[EVENTS] += self._visit(next(visitors), steps)
+        rows[EVENTS].sort(key=lambda row: row["occurred_at"])
+        return {
+            kind: [(number, kind.read(row, self.shop)) for number, row in enumerate(of_kind, start=1)]
+            for kind, of_kind in rows.items()
+        }
+
+    def _met(self, model: type[Event] | type[Order], count: int) -> list[str]:
+        """Choose customers by what they did, so that the busy are met more often; half of them by the latest."""
+        newest = model._default_manager.order_by("-pk").values_list("pk", flat=True).first() or 0
+        if not count or not newest:
+            return [""] * count
+        keys = [
+            self.random.randint(1 if self.random.random() < 0.5 else newest - newest // 20, newest)
+            for _ in range(count)
+        ]
+        whose: dict[int, str] = {}
+        for start in range(0, count, 10_000):
+            some = model._default_manager.filter(pk__in=keys[start : start + 10_000])
+            whose |= dict(some.values_list("pk", "customer__customer_id"))
+        return [whose.get(key, "") for key in keys]
+
+    def _moments(self, count: int, window: tuple[float, float] = (0, 1)) -> list[str]:
+        """Draw moments of a part of the time, ascending; none is the beginning itself."""
+        low, high = window
+        parts = sorted(low + (high - low) * (1 - self.random.random()) for _ in range(count))
+        return [self._iso(part * self.length) for part in parts]
+
+    def _iso(self, seconds: float) -> str:
+        return (self.since + timedelta(seconds=max(seconds, 0.001))).isoformat(timespec="milliseconds")
+
+    def _order(self, rows: dict[Kind, list[dict[str, str]]], moment: str, buyer: str) -> None:
+        random, order_id = self.random, f"o-{self.random.getrandbits(64):016x}"
+        if not buyer or random.random() < self.NEW_BUYERS:
+            buyer = f"c-{random.getrandbits(64):016x}"
+            rows[CUSTOMERS].append(
+                {"customer_id": buyer, "email": f"{buyer}@example.com", "first_seen": moment}
+            )
+        product, pieces = random.choice(PRODUCTS), random.choice(PIECES)
+        goods = product.price * pieces
+        reduced = random.random()
+        discount = goods // 10 if reduced < 0.25 else 0
+        rows[ORDERS].append(
+            {
+                "order_id": order_id,
+                "customer_id": buyer,
+                "placed_at": moment,
+                "status": "pending" if random.random() < 0.1 else "paid",
+                "total": f"{(goods - discount) / 100:.2f}",
+                "discount_total": f"{discount / 100:.2f}",
+                "coupon_code": "THANKYOU10" if reduced < 0.15 else "",
+            }
+        )
+        rows[ORDER_LINES].append(
+            {
+                "order_id": order_id,
+                "sku": product.sku,
+                "name": product.name,
+                "category": product.category,
+                "brand": product.brand,
+                "quantity": str(pieces),
+                "unit_price": f"{product.price / 100:.2f}",
+                "line_id": "1",
+            }
+        )
+        if random.random() < TRACKED_ORDERS:
+            rows[EVENTS].append(
+                self._event(buyer, "Order Completed", moment, product_properties(product, pieces))
+            )
+
+    def _visit(self, visitor: str, steps: int) -> list[dict[str, str]]:
+        random = self.random
+        if not visitor or random.random() < self.NEW_VISITORS:
+            visitor = f"{ANONYMOUS_PREFIX}{random.getrandbits(128):032x}"
+        start = random.random()
+        end = min(1.0, start + 20 * steps / self.length)
+        names = ["Product Viewed"] * steps
+        if random.random() < 0.4:
+            names[0] = "Page Viewed"
+        if random.random() < 0.2:
+            names[-1] = "Product Added"
+        product = random.choice(PRODUCTS)
+        return [
+            self._event(
+                visitor,
+                name,
+                moment,
+                random.choice(PAGES) if name == "Page Viewed" else product_properties(product),
+            )
+            for name, moment in zip(names, self._moments(steps, (start, end)), strict=True)
+        ]
+
+    def _event(self, whose: str, name: str, moment: str, properties: str) -> dict[str, str]:
+        return event_row(f"{self.random.getrandbits(128):032x}", whose, name, moment, properties)
+
+
+def event_row(message_id: str, whose: str, name: str, moment: str, properties: str) -> dict[str, str]:
+    """Give an event as a row of a file; ``whose`` is an id as customers' are printed."""
+    is_visitor = whose.startswith(ANONYMOUS_PREFIX)
+    return {
+        "message_id": message_id,
+        "customer_id": "" if is_visitor else whose,
+        "anonymous_id": whose.removeprefix(ANONYMOUS_PREFIX) if is_visitor else "",
+        "event": name,
+        "occurred_at": moment,
+        "properties": properties,
+    }

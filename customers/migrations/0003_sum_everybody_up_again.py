@@ -1,0 +1,16 @@
+"""Empty the facts and queue every customer: rows now stand for an instant, and totals are kept of them."""
+
+from django.db import migrations
+
+
+def queue_everybody(apps, schema_editor):
+    apps.get_model("customers", "Facts").objects.all().delete()
+    schema_editor.execute(
+        "INSERT INTO customers_stalefacts (customer_id) SELECT id FROM customers_customer"
+    )
+
+
+class Migration(migrations.Migration):
+    dependencies = [("customers", "0002_keep_facts_at_an_instant")]
+
+    operations = [migrations.RunPython(queue_everybody, migrations.RunPython.noop)]
