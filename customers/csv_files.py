@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO
 
-from . import engine, facts, ingestion
+from . import engine, facts, ingestion, news
 from .ingestion import Refusal
 from .records import CUSTOMERS, EVENTS, ORDERS, Kind, Record, Refused, Shop
 
@@ -59,7 +59,7 @@ def import_file(
         records, refused = _read(kind, header, batch, shop)
         if kind is ORDERS:
             currencies.update(record[7] for _, record in records if record[7])
-        outcome = ingestion.ingest(kind, records)
+        outcome = ingestion.ingest(kind, records, announce=False)
         report.read += len(batch)
         report.created += outcome.created
         report.updated += outcome.updated
@@ -85,6 +85,7 @@ def import_file(
             engine.analyze(table)
     if settle:
         report.settled = facts.settle()
+    news.announce()
     return report
 
 

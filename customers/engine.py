@@ -22,16 +22,29 @@ def execute(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -
         return int(cursor.rowcount)
 
 
+def move(queue: str, columns: Sequence[str], insert: str) -> int:
+    """Insert from the rows of a queue and empty it of just these; ``{}`` is their place in the statement."""
+    names = ", ".join(columns)
+    if is_postgresql():
+        taken = f"WITH taken AS (DELETE FROM {queue} RETURNING {names}) "
+        return execute(taken + insert.format("(SELECT * FROM taken)"))
+    moved = execute(insert.format(queue))
+    execute(f"DELETE FROM {queue}")
+    return moved
+
+
 def upsert(sql: str) -> int | None:
     """Run an INSERT … ON CONFLICT DO UPDATE; give how many rows it created, None where no other writer can be."""
     if not is_postgresql():
         execute(sql)
         return None
-    [(created,)] = rows(f"WITH w AS ({sql} RETURNING xmax = 0 AS created) SELECT count(*) FILTER (WHERE created) FROM w")
+    [(created,)] = rows(
+        f"WITH w AS ({sql} RETURNING xmax = 0 AS created) SELECT count(*) FILTER (WHERE created) FROM w"
+    )
     return int(created)
 
 
-def rows(sql: str, params: Sequence[Any] | None = None) -> list[Row]:
+def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
     """Run one query and fetch all of its rows, so that the next statement finds a free connection."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
@@ -122,6 +135,18 @@ def json_array_items(text: str) -> str:
 def json_array_item(item: str, place: int) -> str:
     """Give the text at a place of an item that is an array itself."""
     return f"{item}->>{place}" if is_postgresql() else f"json_extract({item}.value, '$[{place}]')"
+
+
+def json_items(column: str) -> str:
+    """Join the items of a JSON object of texts, as ``item`` with key and value."""
+    return f"{'jsonb_each_text' if is_postgresql() else 'json_each'}({column}) AS item"
+
+
+def moment_from_comparable(text: str) -> str:
+    """Read a free value that is a moment, as ``customers.comparable`` writes it, as an instant."""
+    if is_postgresql():
+        return f"CAST(substr({text}, 2) || '+00' AS timestamp with time zone)"
+    return f"replace(replace(substr({text}, 2), 'T', ' '), '.000000', '')"
 
 
 def date_from(text: str) -> str:

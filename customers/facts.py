@@ -45,6 +45,21 @@ def is_due(now: datetime) -> bool:
     return bool(due)
 
 
+def waits(customer: int, at: datetime) -> bool:
+    """Tell whether a customer's stored row does not hold at an instant: in a queue, or with a record between."""
+    queues = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {queue} WHERE customer_id = %(customer)s)"
+        for queue in (_STALE, _EVENTS, _ORDERS)
+    )
+    [(waiting,)] = engine.rows(
+        f"""SELECT {queues}
+            OR EXISTS (SELECT 1 FROM {_UPCOMING} WHERE customer_id = %(customer)s AND due_at <= %(at)s)
+            OR EXISTS (SELECT 1 FROM {_FACTS} WHERE customer_id = %(customer)s AND newest_at > %(at)s)""",
+        {"customer": customer, "at": engine.moment(at)},
+    )
+    return bool(waiting)
+
+
 def settled_at() -> datetime | None:
     """Give the instant the stored rows stand for; None before the first were written."""
     return Totals.objects.values_list("settled_at", flat=True).first()
@@ -147,9 +162,10 @@ def _write_anew(among: str, at: datetime) -> None:
                 SELECT id FROM customers_customer WHERE joined_into_id IS NOT NULL)"""
     )
     engine.execute(f"DELETE FROM {_UPCOMING} WHERE customer_id IN ({among})")
+    theirs = "WHERE r.customer_id = f.customer_id"
     due = engine.least(
-        f"(SELECT min(placed_at) FROM customers_order r WHERE r.customer_id = f.customer_id AND placed_at > {bound})",
-        f"(SELECT min(occurred_at) FROM customers_event r WHERE r.customer_id = f.customer_id AND occurred_at > {bound})",
+        f"(SELECT min(placed_at) FROM customers_order r {theirs} AND placed_at > {bound})",
+        f"(SELECT min(occurred_at) FROM customers_event r {theirs} AND occurred_at > {bound})",
         f"CASE WHEN f.first_seen_at > {bound} THEN f.first_seen_at END",
     )
     engine.execute(
@@ -175,7 +191,8 @@ def _store(select: str) -> None:
     names = sums.columns()
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name != "customer_id")
     engine.execute(
-        f"INSERT INTO {_FACTS} ({', '.join(names)}) {select} ON CONFLICT (customer_id) DO UPDATE SET {updates}", []
+        f"INSERT INTO {_FACTS} ({', '.join(names)}) {select} ON CONFLICT (customer_id) DO UPDATE SET {updates}",
+        [],
     )
 
 
@@ -201,6 +218,34 @@ def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
 def _note_touched() -> None:
     engine.execute(
         f"INSERT INTO {_TOUCHED} (customer_id, recorded) SELECT customer_id, recorded = 1 FROM facts_among"
+    )
+
+
+def touch(customers: str) -> None:
+    """Note that something changed for the customers a query names that their facts do not tell."""
+    engine.execute(
+        f"INSERT INTO {_TOUCHED} (customer_id, recorded) SELECT customer_id, true FROM ({customers}) AS who"
+    )
+
+
+def take_touched(table: str) -> int:
+    """Move the touched customers off their queue into a table; give how many.
+
+    The table has ``customer_id`` and ``recorded``, which is 1 where something was recorded about the customer.
+    """
+    return engine.move(
+        _TOUCHED,
+        ("customer_id", "recorded"),
+        f"INSERT INTO {table} (customer_id, recorded) SELECT customer_id, max(CASE WHEN recorded THEN 1 ELSE 0 END)"
+        " FROM {} AS taken GROUP BY customer_id",
+    )
+
+
+def read_touched(table: str) -> int:
+    """Copy the touched customers into a table, leaving the queue to others; give how many."""
+    return engine.execute(
+        f"INSERT INTO {table} (customer_id, recorded) SELECT customer_id, max(CASE WHEN recorded THEN 1 ELSE 0 END)"
+        f" FROM {_TOUCHED} GROUP BY customer_id"
     )
 
 

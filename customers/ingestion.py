@@ -15,7 +15,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from . import comparable, engine, identity
+from . import comparable, engine, identity, news
+from .models import DatedAttribute
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
 
 NUMBERS = frozenset(
@@ -55,10 +56,13 @@ class Outcome:
     refused: list[Refusal] = field(default_factory=list)
 
 
-def ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], now: datetime | None = None) -> Outcome:
+def ingest(
+    kind: Kind, numbered: Iterable[tuple[int, Record]], now: datetime | None = None, *, announce: bool = True
+) -> Outcome:
     """Take records of one kind, each with the line or index to name it by, in one transaction.
 
-    Records of the same key are taken one after the other, the later one winning where it gives a value.
+    Records of the same key are taken one after the other, the later one winning where it gives a value. Their
+    commit is announced, unless the caller does so after the last of many calls.
     """
     now = now or datetime.now(UTC)
     outcome = Outcome()
@@ -70,6 +74,8 @@ def ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], now: datetime | N
             outcome.created += part.created
             outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
             outcome.refused += refused
+        if announce:
+            news.announce()
     return outcome
 
 
@@ -229,8 +235,21 @@ def _write_customers(now: datetime) -> Outcome:
         "customer_id",
         updated=[*texts, *given],
     )
+    keep_dated_attributes(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'")
     identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
+
+
+def keep_dated_attributes(customers: str) -> None:
+    """Keep the attributes that are moments, of the customers a query names, where time finds them."""
+    engine.execute(f"DELETE FROM customers_datedattribute WHERE customer_id IN ({customers})")
+    engine.execute(
+        f"""INSERT INTO customers_datedattribute (customer_id, name, at)
+            SELECT c.id, item.key, {engine.moment_from_comparable("item.value")}
+            FROM customers_customer c, {engine.json_items("c.attributes_comparable")}
+            WHERE c.id IN ({customers}) AND substr(item.value, 1, 1) = '{comparable.MOMENT}'
+                AND length(item.key) <= {DatedAttribute._meta.get_field("name").max_length}"""
+    )
 
 
 def _write_orders(now: datetime) -> Outcome:
@@ -251,7 +270,9 @@ def _write_orders(now: datetime) -> Outcome:
                 placed_at="NULL", status="'paid'", total="0", discount_total="0", refunded_total="0",
                 currency=f"'{settings.SHOP_CURRENCY}'"),
     }  # fmt: skip
-    created = _upsert("customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:])
+    created = _upsert(
+        "customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:]
+    )
     appended = ("placed_at", "status", "total", "discount_total", "refunded_total", "coupon_code")
     _queue_records(ORDERS, columns, appended, alone=created in (None, outcome.created))
     return outcome
@@ -347,7 +368,9 @@ def _write_events(now: datetime) -> Outcome:
             for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
         },
     }  # fmt: skip
-    created = _upsert("customers_event", staged, "r.id = s.record", columns, "message_id", updated=[*columns][2:])
+    created = _upsert(
+        "customers_event", staged, "r.id = s.record", columns, "message_id", updated=[*columns][2:]
+    )
     _replace_products(staged)
     appended = ("occurred_at", "name", "product_value")
     _queue_records(EVENTS, columns, appended, alone=created in (None, outcome.created))
@@ -366,7 +389,7 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
     table = f"customers_{kind.name.removesuffix('s')}"
     names = ", ".join(appended)
     engine.execute(
-        f"""INSERT INTO customers_appended{kind.name.removesuffix('s')} (customer_id, {names})
+        f"""INSERT INTO customers_appended{kind.name.removesuffix("s")} (customer_id, {names})
             SELECT s.customer, {", ".join(columns[name] for name in appended)}
             FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
     )

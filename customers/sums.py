@@ -73,7 +73,7 @@ def declared() -> list[Fact]:
         Fact("last_event_at", "events", "moment", "latest", "Latest event.", "max(occurred_at)"),
         Fact("last_added_at", "events", "moment", "latest", "Latest “Product Added”.",
              "max(occurred_at) FILTER (WHERE name = 'Product Added')"),
-        Fact("cart_value", "events", "amount", "refill", "Value added less removed since the latest order not cancelled.",
+        Fact("cart_value", "events", "amount", "refill", "Value added less removed since the latest uncancelled order.",
              "CAST(COALESCE(sum(CASE name WHEN 'Product Added' THEN product_value"
              " WHEN 'Product Removed' THEN -product_value END) FILTER (WHERE in_cart), 0) AS bigint)"),
         Fact("average_order_value", "derived", "amount", "", "Mean value of the counting orders.",

@@ -37,11 +37,11 @@ def save(segment: Segment) -> Segment:
             segment.save()
         else:
             if before.rule != segment.rule:
-                segment.version = before.version + 1
+                segment.version, segment.retry_at = before.version + 1, None
             # What a refresh writes meanwhile is not overwritten.
             segment.save(
                 update_fields=[
-                    "slug", "name", "description", "rule", "is_active", "version",
+                    "slug", "name", "description", "rule", "is_active", "version", "retry_at",
                     "template", "template_parameters", "updated_at",
                 ]
             )  # fmt: skip
@@ -71,6 +71,7 @@ def delete(segments: Iterable[Segment]) -> None:
     doomed = list(segments)
     slugs = {segment.slug for segment in doomed}
     with transaction.atomic():
+        membership.take_turn_to_write()
         for segment in doomed:
             users = [user for user in references.referrers(segment.slug) if user.slug not in slugs]
             if users:
@@ -176,8 +177,9 @@ def _save_one(segment: Segment) -> None:
     segment.full_clean(exclude=["rule"])
     if segment.pk:
         version, rule = Segment.objects.values_list("version", "rule").get(pk=segment.pk)
-        segment.version = version + (rule != segment.rule)
-        segment.save(update_fields=["name", "description", "rule", "version", "updated_at"])
+        if rule != segment.rule:
+            segment.version, segment.retry_at = version + 1, None
+        segment.save(update_fields=["name", "description", "rule", "version", "retry_at", "updated_at"])
     else:
         segment.save()
 

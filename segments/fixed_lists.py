@@ -23,6 +23,7 @@ def remove(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
 def _fill(segment: Segment, at: datetime, change: Callable[[set[int]], set[int]]) -> Outcome:
     with transaction.atomic():
         # Two who add at once: the second adds to what the first has left.
+        membership.take_turn_to_write()
         locked = Segment.objects.select_for_update().get(pk=segment.pk)
         members = set(Membership.objects.filter(segment=locked).values_list("customer_id", flat=True))
         wanted = change(members)

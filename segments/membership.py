@@ -1,33 +1,23 @@
-"""Bringing members in line with rules: the only writer of members, changes and refreshes.
+"""Who is in: the only writer of members and changes.
 
-All segments of a refresh are asked in one statement: each is a bit, and a customer whose bits differ from the
-stored ones is a difference. What entered and left follows from the differences alone.
+The answers of some segments to some customers come as bits; a customer whose bits differ from the stored ones is
+a difference, and what entered and left follows from the differences alone. One transaction at a time writes, so
+that the ids of changes commit in their order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import reduce
-from operator import add
 
-from django.db import DatabaseError, connection, transaction
-from django.db.models import BigIntegerField, Case, Q, Value, When
+from django.db import transaction
 
 from customers import engine, facts
+from customers.turns import take_turn
 
-from . import evaluation, references
 from .models import Change, Membership, Refresh, RefreshResult, Segment
-from .rules import AsOf, Figure, Rule, RuleError, parse
-
-_Row = tuple[int, int, str, str, str]
-
-SEGMENTS_AT_ONCE = 60  # bits of one signed integer, with room to spare
 
 _MEMBERS, _CHANGES = Membership._meta.db_table, Change._meta.db_table
-
-
-class TooEarly(ValueError):
-    """A refresh asked for an instant before one the members already stand for."""
+Sql = tuple[str, list[object]]
 
 
 @dataclass(frozen=True)
@@ -43,255 +33,226 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A segment with its parsed rule and the refresh its members come from."""
+class Asked:
+    """A segment whose answers are written, and what explains its changes.
+
+    ``cause`` is that of them all, if there is one. Else something recorded comes first: about who is touched, or,
+    where touches before this refresh are not known any more, about who has a record since ``unknown_since``. Then
+    the changes of the segments ``referred`` to, a figure that ``moved``, and time.
+    """
 
     segment: Segment
-    rule: Rule
-    previous: Refresh | None
+    cause: str = ""
+    unknown_since: datetime | None = None
+    referred: frozenset[int] = frozenset()
+    moved: bool = False
 
 
-def refresh(segments: Iterable[Segment], at: datetime | None = None) -> tuple[Refresh, list[Outcome]]:
-    """Bring the members of dynamic segments in line with their rules at an instant, by default now.
+def take_turn_to_write() -> None:
+    """Wait until no other transaction writes members; the turn ends with the transaction."""
+    take_turn("members")
 
-    "Now" is read when it is this refresh's turn, and is never before the segments' last refresh: one that
-    waited for another, or whose clock stepped back, is not too early. One transaction; a segment that fails
-    keeps its members, shows its error and does not stop the others. Segments come after those they refer to.
-    Raises TooEarly where a given ``at`` is before a segment's last refresh.
+
+def find_differences(segments: Sequence[Segment], answers: Sql, among: str = "") -> int:
+    """Fill ``differences`` with the customers whose answers are not the stored ones; give how many those are.
+
+    ``answers`` is a query of customer, bits and 1 for who is known, about everybody or those in a table.
     """
-    facts.settle()
-    started_at = datetime.now(UTC)
-    run = Refresh.objects.create(at=at or started_at, started_at=started_at)
-    try:
-        with transaction.atomic():
-            outcomes = _refresh_locked(run, [segment.pk for segment in segments], at)
-    except BaseException as error:
-        _finish(run, Refresh.State.FAILED, f"{type(error).__name__}: {error}")
-        raise
-    failed = [f"{outcome.segment.slug}: {outcome.error}" for outcome in outcomes if outcome.error]
-    _finish(run, Refresh.State.FAILED if failed else Refresh.State.DONE, "\n".join(failed))
-    return run, outcomes
+    sql, params = answers
+    stored = " ".join(f"WHEN {segment.pk} THEN {1 << place}" for place, segment in enumerate(segments))
+    some = f"AND customer_id IN (SELECT customer_id FROM {among})" if among else ""
+    empty_differences()
+    return engine.execute(
+        f"""INSERT INTO differences (customer_id, bits, stored, known, stored_known)
+            WITH answered (customer_id, bits, known) AS ({sql}), kept (customer_id, bits, known) AS (
+                SELECT customer_id, CAST(sum(CASE segment_id {stored} END) AS bigint),
+                    CAST(sum(CASE WHEN is_known THEN CASE segment_id {stored} END ELSE 0 END) AS bigint)
+                FROM {_MEMBERS} WHERE segment_id IN ({", ".join(str(segment.pk) for segment in segments)}) {some}
+                GROUP BY customer_id)
+            SELECT * FROM (
+                SELECT COALESCE(a.customer_id, k.customer_id), COALESCE(a.bits, 0) AS bits,
+                    COALESCE(k.bits, 0) AS stored, COALESCE(a.bits * a.known, 0) AS known,
+                    COALESCE(k.known, 0) AS stored_known
+                FROM answered a FULL JOIN kept k ON k.customer_id = a.customer_id
+            ) AS compared WHERE bits <> stored OR known <> stored_known""",
+        params,
+    )
 
 
-def _finish(run: Refresh, state: str, error: str) -> None:
-    run.state, run.error, run.finished_at = state, error, datetime.now(UTC)
-    run.save(update_fields=["state", "error", "finished_at"])
+def empty_differences() -> None:
+    """Make the table of differences, or empty it."""
+    engine.temporary_table(
+        "differences",
+        "customer_id bigint PRIMARY KEY, bits bigint, stored bigint, known bigint, stored_known bigint,"
+        " unmoved bigint",
+    )
 
 
-def _refresh_locked(run: Refresh, keys: Sequence[int], at: datetime | None) -> list[Outcome]:
-    # Locked in one order: a second refresh of a segment waits, and ids of changes commit in their order.
-    # Read after that: what a row refers to is not seen by the statement that waited for the row.
-    list(Segment.objects.select_for_update().filter(pk__in=keys).order_by("pk").values_list("pk"))
-    locked = Segment.objects.select_related("refresh").filter(pk__in=keys).order_by("pk")
-    segments = [segment for segment in locked if segment.is_dynamic]
-    if at is None:
-        at = max([datetime.now(UTC), *(segment.refreshed_at for segment in segments if segment.refreshed_at)])
-    for segment in segments:
-        if segment.refreshed_at and at < segment.refreshed_at:
-            raise TooEarly(
-                f"{segment.slug} was refreshed at {segment.refreshed_at.isoformat()}; give that instant or a later one"
-            )
-    # Whose facts are settled later than this may have been overlooked: verification leaves them out.
-    run.at, run.started_at = at, datetime.now(UTC)
-    run.save(update_fields=["at", "started_at"])
-    shop = evaluation.as_of(at)
-    outcomes: list[Outcome] = []
-    asked: list[_Asked] = []
-    for segment in segments:
-        try:
-            asked.append(_Asked(segment, parse(segment.rule), segment.refresh))
-        except RuleError as error:
-            outcomes.append(Outcome(segment, error=str(error)))
-    for level in references.levels(asked, lambda one: one.segment.slug, lambda one: one.rule.references()):
-        for start in range(0, len(level), SEGMENTS_AT_ONCE):
-            outcomes += _refresh_level(run, level[start : start + SEGMENTS_AT_ONCE], shop)
-    run.figures = dict(shop.figures)
-    run.save(update_fields=["figures"])
-    for outcome in outcomes:
-        _store(run, outcome, at)
-    return outcomes
+def remember_unmoved(answers: Sql) -> None:
+    """Note how those who differ would be answered had the figures of the population not moved."""
+    sql, params = answers
+    engine.temporary_table("unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint")
+    engine.execute(f"INSERT INTO unmoved {sql}", params)
+    engine.execute(
+        "UPDATE differences SET unmoved = (SELECT u.bits FROM unmoved u WHERE u.customer_id = differences.customer_id)"
+    )
 
 
-def _refresh_level(run: Refresh, level: Sequence[_Asked], shop: AsOf) -> list[Outcome]:
-    try:
-        with transaction.atomic():
-            return _refresh_together(run, level, shop)
-    except (DatabaseError, RuleError, ArithmeticError, ValueError) as error:
-        if len(level) == 1:
-            return [Outcome(level[0].segment, error=str(error).strip())]
-        return [outcome for one in level for outcome in _refresh_level(run, [one], shop)]
-
-
-def _refresh_together(run: Refresh, level: Sequence[_Asked], shop: AsOf) -> list[Outcome]:
-    questions, figures = [], []
-    for one in level:
-        shop.figures.used.clear()
-        questions.append(one.rule.q(shop))
-        figures.append({name: shop.figures[name] for name in shop.figures.used})
-    _find_differences(level, questions, shop)
-    _ask([_with_cause(one, 1 << place, figures[place], shop) for place, one in enumerate(level)])
-    return _write_differences(run, [one.segment for one in level], shop.at)
-
-
-def _write_differences(run: Refresh, segments: Sequence[Segment], at: datetime) -> list[Outcome]:
-    """Append the changes, insert and delete the members, and count."""
+def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> list[Outcome]:
+    """Append the changes, and insert, update and delete the members, as ``differences`` has them."""
     moment = engine.moment(at)
+    rows = ", ".join(
+        f"({one.segment.pk}, {1 << place}, '{one.cause}', {int(one.moved)})"
+        for place, one in enumerate(asked)
+    )
+    with_asked = f"WITH asked (segment_id, bit, cause, moved) AS (VALUES {rows})"
+    engine.analyze("differences")
     engine.execute(
         f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
+            {with_asked}
             SELECT a.segment_id, d.customer_id, c.customer_id,
-                CASE WHEN d.bits & a.bit <> 0 THEN 'entered' ELSE 'left' END, %s,
-                CASE WHEN a.cause <> '' THEN a.cause
-                    WHEN c.joined_into_id IS NOT NULL OR EXISTS (
-                        SELECT 1 FROM customers_customer v JOIN differences j ON j.customer_id = v.id
-                        WHERE v.joined_into_id = c.id AND j.stored & a.bit <> 0) THEN 'merge'
-                    WHEN f.settled_at > a.since THEN 'activity' ELSE a.otherwise END, %s
+                CASE WHEN d.bits & a.bit <> 0 THEN 'entered' ELSE 'left' END, %(at)s, {_cause(asked)}, %(run)s
             FROM differences d JOIN asked a ON d.bits & a.bit <> d.stored & a.bit
             JOIN customers_customer c ON c.id = d.customer_id
             LEFT JOIN customers_facts f ON f.customer_id = d.customer_id
+            LEFT JOIN candidates t ON t.customer_id = d.customer_id
             ORDER BY a.segment_id, d.customer_id""",
-        [moment, run.pk],
+        {"at": moment, "run": run.pk},
     )
     engine.execute(
-        f"""INSERT INTO {_MEMBERS} (customer_id, segment_id, entered_at)
-            SELECT d.customer_id, a.segment_id, %s
+        f"""INSERT INTO {_MEMBERS} (customer_id, segment_id, entered_at, is_known)
+            {with_asked} SELECT d.customer_id, a.segment_id, %s, d.known & a.bit <> 0
             FROM differences d JOIN asked a ON d.bits & a.bit <> 0 AND d.stored & a.bit = 0""",
         [moment],
     )
     engine.execute(
         f"""DELETE FROM {_MEMBERS} WHERE (customer_id, segment_id) IN (
-                SELECT d.customer_id, a.segment_id
+                {with_asked} SELECT d.customer_id, a.segment_id
                 FROM differences d JOIN asked a ON d.bits & a.bit = 0 AND d.stored & a.bit <> 0)"""
     )
-    return _count(segments)
-
-
-def _find_differences(level: Sequence[_Asked], questions: Sequence[Q], shop: AsOf) -> None:
-    """Fill ``differences`` with the customers whose bits now are not the stored ones."""
-    bits = {one.segment.pk: 1 << place for place, one in enumerate(level)}
-    whole = BigIntegerField()
-    answers = (
-        Case(When(question, then=Value(bit)), default=Value(0), output_field=whole)
-        for question, bit in zip(questions, bits.values(), strict=True)
-    )
-    customers = evaluation.everybody(shop).values_list("pk", reduce(add, answers))
-    sql, params = customers.query.get_compiler(connection=connection).as_sql()
-    stored = " ".join(f"WHEN {key} THEN {bit}" for key, bit in bits.items())
-    _empty_differences()
     engine.execute(
-        f"""INSERT INTO differences
-            WITH now (customer_id, bits) AS ({sql}), kept (customer_id, bits) AS (
-                SELECT customer_id, CAST(sum(CASE segment_id {stored} END) AS bigint)
-                FROM {_MEMBERS} WHERE segment_id IN ({", ".join(map(str, bits))}) GROUP BY customer_id)
-            SELECT COALESCE(now.customer_id, kept.customer_id), COALESCE(now.bits, 0), COALESCE(kept.bits, 0)
-            FROM now FULL JOIN kept ON kept.customer_id = now.customer_id
-            WHERE COALESCE(now.bits, 0) <> COALESCE(kept.bits, 0)""",
-        params,
+        f"""UPDATE {_MEMBERS} SET is_known = NOT is_known WHERE (customer_id, segment_id) IN (
+                {with_asked} SELECT d.customer_id, a.segment_id
+                FROM differences d JOIN asked a ON d.bits & d.stored & a.bit <> 0
+                    AND d.known & a.bit <> d.stored_known & a.bit)"""
     )
-    engine.analyze("differences")
-
-
-def _empty_differences() -> None:
-    engine.temporary_table("differences", "customer_id bigint PRIMARY KEY, bits bigint, stored bigint")
-
-
-def _with_cause(one: _Asked, bit: int, figures: Mapping[str, Figure], shop: AsOf) -> _Row:
-    """Give a segment's bit and why its members change: one cause for all, or what else explains a change."""
-    cause = ""
-    if one.previous is None:
-        cause = Change.Cause.INITIAL.value
-    elif one.segment.refreshed_version != one.segment.version:
-        cause = Change.Cause.DEFINITION.value
-    before = one.previous.figures if one.previous else {}
-    moved = any(before.get(name) != figure for name, figure in figures.items())
-    otherwise = Change.Cause.POPULATION if moved else Change.Cause.TIME
-    since = one.previous.started_at if one.previous else shop.at
-    return one.segment.pk, bit, cause, otherwise.value, engine.moment(since)
-
-
-def _ask(rows: Sequence[_Row]) -> None:
-    """Fill ``asked`` with each segment's bit, the cause of all its changes if there is one, and else what decides."""
-    kind = engine.moment_type()
-    engine.temporary_table(
-        "asked", f"segment_id bigint PRIMARY KEY, bit bigint, cause text, otherwise text, since {kind}"
-    )
-    engine.load("asked", ("segment_id", "bit", "cause", "otherwise", "since"), rows)
-
-
-def _count(segments: Sequence[Segment]) -> list[Outcome]:
     moved = {
-        key: (entered, left)
-        for key, entered, left in engine.rows(
-            """SELECT a.segment_id, count(*) FILTER (WHERE d.bits & a.bit <> 0),
-                    count(*) FILTER (WHERE d.bits & a.bit = 0)
-                FROM differences d JOIN asked a ON d.bits & a.bit <> d.stored & a.bit GROUP BY a.segment_id"""
+        key: counts
+        for key, *counts in engine.rows(
+            f"""{with_asked} SELECT a.segment_id, count(*) FILTER (WHERE d.bits & a.bit <> 0 AND d.stored & a.bit = 0),
+                    count(*) FILTER (WHERE d.bits & a.bit = 0 AND d.stored & a.bit <> 0),
+                    count(*) FILTER (WHERE d.known & a.bit <> 0) - count(*) FILTER (WHERE d.stored_known & a.bit <> 0)
+                FROM differences d JOIN asked a ON (d.bits | d.stored) & a.bit <> 0 GROUP BY a.segment_id"""
         )
     }
-    sizes = {
-        key: (size, known)
-        for key, size, known in engine.rows(
-            f"""SELECT m.segment_id, count(*), count(known.id) FROM {_MEMBERS} m
-                LEFT JOIN (SELECT id FROM customers_customer WHERE email <> '' OR phone <> '') AS known
-                    ON known.id = m.customer_id
-                WHERE m.segment_id IN ({", ".join(str(segment.pk) for segment in segments)})
-                GROUP BY m.segment_id"""
-        )
-    }
-    return [
-        Outcome(segment, *sizes.get(segment.pk, (0, 0)), *moved.get(segment.pk, (0, 0)))
-        for segment in segments
-    ]
+    return [_outcome(one.segment, *moved.get(one.segment.pk, (0, 0, 0))) for one in asked]
 
 
-def _store(run: Refresh, outcome: Outcome, at: datetime) -> None:
-    segment = outcome.segment
-    RefreshResult.objects.create(
-        refresh=run,
-        segment=segment,
-        version=segment.version,
-        size=segment.size if outcome.error else outcome.size,
-        known_size=segment.known_size if outcome.error else outcome.known_size,
-        entered=outcome.entered,
-        left=outcome.left,
-        error=outcome.error,
+def _outcome(segment: Segment, entered: int = 0, left: int = 0, known: int = 0) -> Outcome:
+    return Outcome(segment, segment.size + entered - left, segment.known_size + known, entered, left)
+
+
+def unchanged(segments: Iterable[Segment]) -> list[Outcome]:
+    """Give the outcomes of segments of whose members none differs."""
+    return [_outcome(segment) for segment in segments]
+
+
+def _cause(asked: Sequence[Asked]) -> str:
+    """Give the expression of why one customer enters or leaves one segment."""
+    lagging = "".join(
+        f" WHEN a.segment_id = {one.segment.pk} AND f.newest_at > '{engine.moment(one.unknown_since)}' THEN 'activity'"
+        for one in asked
+        if one.unknown_since
     )
-    rows = Segment.objects.filter(pk=segment.pk)
-    if outcome.error:
-        rows.update(last_error=outcome.error, failing_since=segment.failing_since or run.started_at)
-        return
-    rows.update(
-        size=outcome.size,
-        known_size=outcome.known_size,
+    # The cause of a move through another segment is what moved the customer there.
+    inherited = "".join(
+        f""" WHEN a.segment_id = {one.segment.pk} AND {through} IS NOT NULL THEN {through}"""
+        for one in asked
+        if one.referred
+        for through in [
+            f"""(SELECT CASE b.cause WHEN 'initial' THEN 'definition' ELSE b.cause END FROM {_CHANGES} b
+                WHERE b.customer_id = d.customer_id AND b.refresh_id = %(run)s
+                    AND b.segment_id IN ({", ".join(map(str, sorted(one.referred)))})
+                ORDER BY b.id DESC LIMIT 1)"""
+        ]
+    )
+    return f"""CASE WHEN a.cause <> '' THEN a.cause
+        WHEN c.joined_into_id IS NOT NULL OR EXISTS (
+            SELECT 1 FROM customers_customer v JOIN differences j ON j.customer_id = v.id
+            WHERE v.joined_into_id = c.id AND j.stored & a.bit <> 0) THEN 'merge'
+        WHEN t.recorded = 1 THEN 'activity'{lagging}{inherited}
+        WHEN a.moved = 1 AND d.unmoved & a.bit = d.stored & a.bit THEN 'population'
+        ELSE 'time' END"""
+
+
+def store(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> None:
+    """Write size, version and instant of segments, and what a run did where it did something."""
+    done = [outcome for outcome in outcomes if not outcome.error]
+    moved = [outcome for outcome in done if outcome.entered or outcome.left or _is_new(outcome.segment)]
+    for outcome in done:
+        segment = outcome.segment
+        if (segment.size, segment.known_size, segment.refreshed_version) != (
+            outcome.size,
+            outcome.known_size,
+            segment.version,
+        ):
+            Segment.objects.filter(pk=segment.pk).update(
+                size=outcome.size, known_size=outcome.known_size, refreshed_version=segment.version
+            )
+    Segment.objects.filter(pk__in=[outcome.segment.pk for outcome in done]).update(
         refreshed_at=at,
-        refreshed_version=segment.version,
         refresh=run,
+        is_caught_up=True,
         last_error="",
         failing_since=None,
+        failures=0,
+        retry_at=None,
     )
+    RefreshResult.objects.bulk_create(
+        RefreshResult(
+            refresh=run,
+            segment=outcome.segment,
+            version=outcome.segment.version,
+            size=outcome.segment.size if outcome.error else outcome.size,
+            known_size=outcome.segment.known_size if outcome.error else outcome.known_size,
+            entered=outcome.entered,
+            left=outcome.left,
+            error=outcome.error,
+        )
+        for outcome in [*moved, *(outcome for outcome in outcomes if outcome.error)]
+    )
+
+
+def _is_new(segment: Segment) -> bool:
+    return segment.refresh_id is None or segment.refreshed_version != segment.version
 
 
 def fill(segment: Segment, customers: Iterable[int], at: datetime, cause: Change.Cause) -> Outcome:
     """Make exactly these customers, named by their keys, the members of a fixed list."""
     if segment.is_dynamic:
         raise ValueError(f"{segment.slug} gets its members from its rule")
-    facts.settle()
     with transaction.atomic():
+        take_turn_to_write()
         segment = Segment.objects.select_for_update().get(pk=segment.pk)
-        run = Refresh.objects.create(at=at, started_at=datetime.now(UTC))
-        engine.temporary_table("chosen", "customer_id bigint PRIMARY KEY")
-        engine.load("chosen", ("customer_id",), [(key,) for key in set(customers)])
-        _empty_differences()
-        engine.execute(
-            f"""INSERT INTO differences
-                SELECT COALESCE(n.customer_id, m.customer_id),
-                    CASE WHEN n.customer_id IS NULL THEN 0 ELSE 1 END, CASE WHEN m.customer_id IS NULL THEN 0 ELSE 1 END
-                FROM chosen n FULL JOIN (SELECT customer_id FROM {_MEMBERS} WHERE segment_id = %s) AS m
-                    ON m.customer_id = n.customer_id
-                WHERE n.customer_id IS NULL OR m.customer_id IS NULL""",
-            [segment.pk],
+        now = datetime.now(UTC)
+        run = Refresh.objects.create(at=at, started_at=now, finished_at=now, state=Refresh.State.DONE)
+        make_candidates()
+        engine.load("candidates", ("customer_id", "recorded"), [(key, 0) for key in set(customers)])
+        find_differences(
+            [segment],
+            (
+                """SELECT c.id, 1, CASE WHEN c.email <> '' OR c.phone <> '' THEN 1 ELSE 0 END
+                    FROM customers_customer c WHERE c.id IN (SELECT customer_id FROM candidates)""",
+                [],
+            ),
         )
-        engine.analyze("differences")
-        _ask([(segment.pk, 1, cause.value, "", engine.moment(at))])
-        [outcome] = _write_differences(run, [segment], at)
-        _store(run, outcome, at)
-        _finish(run, Refresh.State.DONE, "")
+        [outcome] = write_differences(run, at, [Asked(segment, cause.value)])
+        store(run, at, [outcome])
+        # Rules may refer to the list: who came or went is looked at again.
+        facts.touch("SELECT customer_id FROM differences WHERE bits <> stored")
     return outcome
+
+
+def make_candidates() -> None:
+    """Make the table of those who are looked at, or empty it; ``recorded`` is 1 for who is touched."""
+    engine.temporary_table("candidates", "customer_id bigint PRIMARY KEY, recorded integer")

@@ -66,8 +66,17 @@ class Segment(models.Model):
         related_name="+",
         help_text="The refresh the members come from.",
     )
+    is_caught_up = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="The members lack nothing but what waits in the queue; otherwise everybody is looked at.",
+    )
     last_error = models.TextField(blank=True, default="", editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    failures = models.PositiveIntegerField(default=0, editable=False, help_text="In a row.")
+    retry_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When a failing segment is tried again."
+    )
 
     objects = SegmentQuerySet.as_manager()
 
@@ -109,18 +118,25 @@ class Membership(models.Model):
         Segment, on_delete=models.CASCADE, related_name="memberships", db_constraint=False, db_index=False
     )
     entered_at = models.DateTimeField()
+    is_known = models.BooleanField(default=False, help_text="Whether the shop could reach the customer then.")
 
     class Meta:
-        """A segment's members are paged by customer."""
+        """A segment's members are paged by customer, and found by when they entered."""
 
-        indexes = (models.Index(fields=("segment", "customer"), name="members_of_segment"),)
+        indexes = (
+            models.Index(fields=("segment", "customer"), name="members_of_segment"),
+            models.Index(fields=("segment", "entered_at"), name="members_by_entering"),
+        )
 
     def __str__(self) -> str:
         return f"{self.customer_id} in {self.segment_id}"
 
 
 class Refresh(models.Model):
-    """One run that brought members in line with rules, at one instant."""
+    """One run that brought members in line with rules, at one instant.
+
+    A running one is a lease: it holds as long as its heartbeat is fresh, and only one runs at a time.
+    """
 
     class State(models.TextChoices):
         """How the run ended."""
@@ -132,10 +148,22 @@ class Refresh(models.Model):
     at = models.DateTimeField(help_text="The instant the members stand for.")
     state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
     started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    touched = models.PositiveBigIntegerField(
+        default=0, help_text="Customers about whom something had been recorded."
+    )
+    looked_at = models.PositiveBigIntegerField(
+        default=0, help_text="Customers whose answers were asked for; the others' could not differ."
+    )
     figures = models.JSONField(
         default=dict, blank=True, help_text="Figures of the population at that instant, by name."
     )
+    figures_from = models.DateTimeField(
+        null=True, blank=True, help_text="The instant of the oldest of these figures."
+    )
+    buyers_version = models.BigIntegerField(default=0, help_text="Of the buyers' orders behind the figures.")
+    time_zone = models.CharField(max_length=100, blank=True, default="")
     error = models.TextField(blank=True, default="")
 
     class Meta:
@@ -143,6 +171,14 @@ class Refresh(models.Model):
 
         ordering = ("-id",)
         verbose_name_plural = "refreshes"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("state",),
+                condition=models.Q(state="running"),
+                name="one_refresh_at_a_time",
+                violation_error_message="Another refresh is running.",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"Refresh {self.pk}"
@@ -164,6 +200,40 @@ class RefreshResult(models.Model):
 
     def __str__(self) -> str:
         return f"{self.segment_id} in refresh {self.refresh_id}"
+
+
+class Verification(models.Model):
+    """One comparison of all stored members with the records. Written by ``segments.verification`` alone."""
+
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    segments = models.PositiveIntegerField(default=0, help_text="Segments compared.")
+    members = models.PositiveBigIntegerField(default=0, help_text="Members compared.")
+    waiting = models.PositiveBigIntegerField(
+        default=0, help_text="Customers left out, since the next refresh looks at them."
+    )
+    differing = models.PositiveIntegerField(default=0, help_text="Segments that are not exactly right.")
+    details = models.JSONField(
+        default=list, blank=True, help_text="Of segments that differ, or were not compared."
+    )
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        """Latest first."""
+
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"Verification {self.pk}"
+
+    @property
+    def state(self) -> str:
+        """Say in one word how it ended: running, failed, different or right."""
+        if self.error:
+            return "failed"
+        if self.finished_at is None:
+            return "running"
+        return "different" if self.differing else "right"
 
 
 class Change(models.Model):

@@ -1,18 +1,42 @@
-"""Background work: refreshes. Each task is an edge around ``segments.membership`` and may run twice."""
+"""Background work: refreshes and their verification. Each task is an edge that may run twice."""
+
+from datetime import UTC, datetime
 
 from celery import shared_task
 
-from . import membership
+from . import housekeeping, refreshing, runs, verification, waking
 from .models import Segment
 
 
 @shared_task
 def refresh_segment(segment_id: int) -> None:
     """Refresh one segment now; one deleted meanwhile is nothing to do."""
-    membership.refresh(Segment.objects.filter(pk=segment_id))
+    refreshing.refresh(Segment.objects.filter(pk=segment_id))
 
 
 @shared_task
 def refresh_all() -> None:
     """Refresh all active segments now."""
-    membership.refresh(Segment.objects.active())
+    refreshing.refresh_all()
+
+
+@shared_task
+def catch_up() -> None:
+    """Refresh until nothing waits; give way to a refresh that runs, and look again after it."""
+    waking.begin()
+    try:
+        refreshing.catch_up()
+    except runs.Busy:
+        waking.wake(countdown=1)
+
+
+@shared_task
+def verify_segments() -> None:
+    """Verify all segments, and keep the outcome for staff to see."""
+    verification.record(datetime.now(UTC))
+
+
+@shared_task
+def forget_refreshes() -> None:
+    """Delete refreshes that did nothing and are over for long."""
+    housekeeping.forget_refreshes(datetime.now(UTC))

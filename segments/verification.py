@@ -2,28 +2,30 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from customers import engine
-from customers.models import Customer, Facts, StaleFacts
+from customers.models import AppendedEvent, AppendedOrder, Customer, StaleFacts, Touched
 
 from . import evaluation
-from .models import Change, Membership, Refresh, Segment
+from .models import Membership, Refresh, Segment, Verification
 from .rules import AsOf, Figures, RuleError, parse
 
 SHOWN = 20
+QUEUES = (StaleFacts, AppendedEvent, AppendedOrder, Touched)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """How one segment's stored members compare; ``missing`` and ``extra`` name up to twenty customers each.
 
-    ``waiting`` counts customers about whom something was recorded since the refresh, or who entered or left a
-    segment that the rule refers to: they are left out, since the next refresh re-evaluates them. ``skipped``
-    says why a segment could not be compared.
+    ``waiting`` counts customers in the queue, about whom something happened since the refresh: they are left out,
+    as the next refresh looks at them. ``skipped`` says why a segment could not be compared.
     """
 
     segment: Segment
@@ -33,12 +35,13 @@ class Verdict:
     extra_count: int = 0
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    wrong_size: str = ""
     skipped: str = ""
 
     @property
     def is_right(self) -> bool:
         """Tell whether nothing differs."""
-        return not self.missing_count and not self.extra_count
+        return not (self.missing_count or self.extra_count or self.wrong_size)
 
 
 def verify(segments: Iterable[Segment]) -> list[Verdict]:
@@ -56,10 +59,38 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
                 verdicts.append(Verdict(segment, skipped=reason))
             else:
                 by_instant[segment.refreshed_at, segment.refresh].append(segment)
+        if by_instant:
+            waiting = _queued()
+            count = Customer.objects.filter(Q(joined_into=None) | Q(memberships__isnull=False), waiting)
+            waiting_count = count.distinct().count()
         for (at, refresh), together in by_instant.items():
             shop = evaluation.from_records(at, Figures(refresh.figures))
-            verdicts += [_compare(segment, refresh, shop) for segment in together]
+            verdicts += [_compare(segment, shop, waiting, waiting_count) for segment in together]
     return sorted(verdicts, key=lambda verdict: verdict.segment.slug)
+
+
+def record(now: datetime) -> list[Verdict]:
+    """Verify all segments, and keep the outcome for staff to see."""
+    run = Verification.objects.create(started_at=now)
+    try:
+        verdicts = verify(Segment.objects.all())
+    except Exception as error:
+        run.finished_at, run.error = datetime.now(UTC), f"{type(error).__name__}: {error}"
+        run.save(update_fields=["finished_at", "error"])
+        raise
+    compared = [verdict for verdict in verdicts if not verdict.skipped]
+    run.finished_at = datetime.now(UTC)
+    run.segments, run.members = len(compared), sum(verdict.compared for verdict in compared)
+    run.waiting = max((verdict.waiting for verdict in compared), default=0)
+    run.differing = sum(not verdict.is_right for verdict in compared)
+    run.details = [_told(verdict) for verdict in verdicts if verdict.skipped or not verdict.is_right]
+    run.save()
+    return verdicts
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    told = asdict(replace(verdict, segment=verdict.segment.slug))  # type: ignore[arg-type]
+    return {name: value for name, value in told.items() if value}
 
 
 def _reason_to_skip(segment: Segment) -> str:
@@ -69,6 +100,10 @@ def _reason_to_skip(segment: Segment) -> str:
         return "never refreshed"
     if segment.refreshed_version != segment.version:
         return "edited since its refresh"
+    if not segment.is_active:
+        return "paused"
+    if not segment.is_caught_up:
+        return "its next refresh looks at everybody"
     try:
         parse(segment.rule)
     except RuleError as error:
@@ -76,37 +111,34 @@ def _reason_to_skip(segment: Segment) -> str:
     return ""
 
 
-def _compare(segment: Segment, refresh: Refresh, shop: AsOf) -> Verdict:
+def _queued() -> Q:
+    """Ask whether the customer waits in a queue; who does is gathered once."""
+    engine.temporary_table("waiting", "customer_id bigint PRIMARY KEY")
+    engine.execute(
+        "INSERT INTO waiting "
+        + " UNION ".join(f"SELECT customer_id FROM {queue._meta.db_table}" for queue in QUEUES)
+    )
+    engine.analyze("waiting")
+    return Q(pk__in=RawSQL("SELECT customer_id FROM waiting", ()))
+
+
+def _compare(segment: Segment, shop: AsOf, waiting: Q, waiting_count: int) -> Verdict:
     members = Membership.objects.filter(segment=segment, customer=OuterRef("pk"))
-    rule = parse(segment.rule)
-    waiting = _waiting_q(refresh, rule.references())
-    matching = evaluation.matching(rule, shop)
+    matching = evaluation.matching(parse(segment.rule), shop)
     stored = Customer.objects.filter(Exists(members)).order_by()
     missing = matching.exclude(Exists(members)).exclude(waiting)
     extra = stored.exclude(Exists(matching.filter(pk=OuterRef("pk")))).exclude(waiting)
+    size = Membership.objects.filter(segment=segment).count()
     return Verdict(
         segment,
         compared=stored.exclude(waiting).count(),
-        waiting=Customer.objects.filter(Q(joined_into=None) | Q(Exists(members)), waiting).count(),
+        waiting=waiting_count,
         missing_count=missing.count(),
         extra_count=extra.count(),
         missing=_some(missing),
         extra=_some(extra),
+        wrong_size="" if size == segment.size else f"the size says {segment.size}, the members are {size}",
     )
-
-
-def _waiting_q(refresh: Refresh, references: Iterable[str]) -> Q:
-    moved = Change.objects.filter(
-        customer=OuterRef("pk"), segment__slug__in=references, refresh_id__gt=refresh.pk
-    )
-    joined = Q(joined_into__isnull=False) & _touched_q("joined_into", refresh)
-    return _touched_q("pk", refresh) | joined | Q(Exists(moved))
-
-
-def _touched_q(customer: str, refresh: Refresh) -> Q:
-    settled = Facts.objects.filter(customer=OuterRef(customer), settled_at__gt=refresh.started_at)
-    queued = StaleFacts.objects.filter(customer_id=OuterRef(customer))
-    return Q(Exists(settled)) | Q(Exists(queued))
 
 
 def _some(customers: QuerySet[Customer]) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def _ingest(kind: Kind, rows: Iterable[Row], shop: Shop, tell: Tell) -> None:
     numbered = enumerate(rows, start=1)
     taken = 0
     while batch := [(number, kind.read(row, shop)) for number, row in islice(numbered, ROWS_AT_ONCE)]:
-        outcome = ingestion.ingest(kind, batch)
+        outcome = ingestion.ingest(kind, batch, announce=False)
         if outcome.refused:
             raise Refused(f"{kind.name}, row {outcome.refused[0].line}: {outcome.refused[0].reason}")
         taken += len(batch)

@@ -1,7 +1,7 @@
 """The settings, and the only reader of the environment; every variable has a default.
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATABASE_URL, REDIS_URL,
-TIME_ZONE, SHOP_CURRENCY, LOG_LEVEL, LOG_JSON.
+TIME_ZONE, SHOP_CURRENCY, REFRESH_LEASE, FIGURES_MAX_AGE, LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -45,6 +45,11 @@ LANGUAGE_CODE = "en"
 SHOP_CURRENCY = env.str("SHOP_CURRENCY", default="EUR")
 if not re.fullmatch("[A-Z]{3}", SHOP_CURRENCY):
     raise ImproperlyConfigured(f"SHOP_CURRENCY: {SHOP_CURRENCY!r} is no currency code, such as EUR")
+
+# A running refresh whose process gives no sign of life for so many seconds counts as dead.
+REFRESH_LEASE = env.float("REFRESH_LEASE", default=30)
+# On a very large shop medians, percentiles and RFM cuts may be so many seconds old; 0 keeps them exact.
+FIGURES_MAX_AGE = env.float("FIGURES_MAX_AGE", default=0)
 
 # -- The database
 
@@ -239,6 +244,7 @@ UNFOLD = {
                 "items": [
                     _entry("Segments", "groups", "segments.segment"),
                     _entry("Refreshes", "sync", "segments.refresh"),
+                    _entry("Verifications", "verified", "segments.verification"),
                     _entry("Schedules", "schedule", "django_celery_beat.periodictask"),
                 ],
             },

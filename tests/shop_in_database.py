@@ -41,14 +41,14 @@ def bring_in(shop: Shop, zone: ZoneInfo) -> None:
                 )
         facts.settle()
     for slug, members in shop.members.items():
-        _make_list(slug, members)
+        make_list(slug, members)
 
 
 def _complain(refusal: object) -> None:
     raise AssertionError(f"the import refused what the strategies hold for good: {refusal}")
 
 
-def _make_list(slug: str, members: dict[str, datetime]) -> None:
+def make_list(slug: str, members: dict[str, datetime]) -> None:
     keys = dict(Customer.objects.filter(customer_id__in=members).values_list("customer_id", "pk"))
     segment = definition.create_static(slug, slug, keys.values(), LONG_AGO)
     for printed, entered_at in members.items():

@@ -15,7 +15,7 @@ from django.urls import reverse
 from customers import facts, ingestion, keys
 from customers.models import Customer
 from customers.records import KINDS, the_shop
-from segments import definition, fixed_lists, membership
+from segments import definition, fixed_lists, refreshing
 from segments.admin import queueing
 from segments.models import Membership, Refresh, Segment
 from segments.templates import TEMPLATES
@@ -109,7 +109,7 @@ def make(slug: str, rule: Any) -> Segment:
 def known(shop: None) -> Segment:
     """A refreshed segment of two members."""
     segment = make("known", KNOWN)
-    membership.refresh([segment], datetime.now(UTC))
+    refreshing.refresh([segment], datetime.now(UTC))
     segment.refresh_from_db()
     return segment
 
@@ -224,7 +224,7 @@ def test_lists_cost_the_same_with_more_rows(
     known, admin_client, django_assert_num_queries, django_assert_max_num_queries
 ):
     for _ in range(3):
-        membership.refresh([known], datetime.now(UTC))
+        refreshing.refresh([known], datetime.now(UTC))
     take("customers", *({"customer_id": f"more-{n}", "email": f"{n}@example.org"} for n in range(120)))
     for name in (
         "customers_customer_changelist",
@@ -599,7 +599,7 @@ def test_a_fixed_list_is_renamed(friends, admin_client):
 def test_members_are_paged_without_gap_or_repetition(admin_client):
     take("customers", *({"customer_id": f"c{n:03}", "email": f"c{n}@example.org"} for n in range(120)))
     everyone = make("everyone", KNOWN)
-    membership.refresh([everyone], datetime.now(UTC))
+    refreshing.refresh([everyone], datetime.now(UTC))
     seen, address = [], page("segments_segment_members", everyone.pk)
     while address:
         shown = admin_client.get(address).context

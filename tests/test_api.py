@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from customers import keys
 from customers.models import Customer
-from segments import definition, membership
+from segments import definition, refreshing
 from segments.models import Segment
 from segments.pagination import Cursor
 from tests import shop
@@ -60,7 +60,7 @@ def ask(client: Client) -> Callable[..., Any]:
 def refreshed(slug: str, rule: dict[str, Any], hours: int = 0) -> Segment:
     """A segment with its members."""
     segment = shop.segment(slug, rule)
-    membership.refresh([segment], AT + timedelta(hours=hours))
+    refreshing.refresh([segment], AT + timedelta(hours=hours))
     segment.refresh_from_db()
     return segment
 
@@ -91,7 +91,7 @@ def test_a_segment_by_rule_shows_its_rule_sentence_and_sizes(get: Get) -> None:
     segment = definition.save(
         Segment(slug="everybody", name="Alle Käuferinnen 🛍", description="Wer auch immer.", rule=rule)
     )
-    membership.refresh([segment], AT)
+    refreshing.refresh([segment], AT)
 
     shown = get(f"{SEGMENTS}everybody/")
 
@@ -127,7 +127,7 @@ def test_a_rule_that_can_no_longer_be_read_is_shown_without_a_sentence(get: Get)
     segment = shop.segment("old", {"known": {"is": True}})
     # As an update that drops a filter would leave it: no door lets such a rule in.
     Segment.objects.filter(pk=segment.pk).update(rule={"shoe_size": {"is": 42}})
-    membership.refresh([segment], AT)
+    refreshing.refresh([segment], AT)
 
     shown = get(f"{SEGMENTS}old/")
 
@@ -247,7 +247,7 @@ def move(segment: Segment, turn: int, also_leaving: str) -> None:
     rows = [f"c{number},subscribed" for number in MOVING[2 * turn :: 10]]
     rows += [f"c{number},unsubscribed" for number in MOVING[2 * turn + 1 :: 10]]
     shop.customers(*rows, f"{also_leaving},unsubscribed", header=HEADER)
-    membership.refresh([segment], AT + timedelta(hours=1 + turn))
+    refreshing.refresh([segment], AT + timedelta(hours=1 + turn))
 
 
 @pytest.mark.parametrize("way", ["next", "previous"])
@@ -294,7 +294,7 @@ def test_links_lead_on_when_all_on_one_side_have_left(get: Get) -> None:
     second = get(first["next"])
 
     shop.customers(*(f"c{number},unsubscribed" for number in range(3)), header=HEADER)
-    membership.refresh([segment], AT + timedelta(hours=1))
+    refreshing.refresh([segment], AT + timedelta(hours=1))
     before = get(second["previous"])
 
     assert (before["results"], before["previous"]) == ([], None)
@@ -302,7 +302,7 @@ def test_links_lead_on_when_all_on_one_side_have_left(get: Get) -> None:
     assert get(first["next"])["previous"] is None
 
     shop.customers("c0,subscribed", *(f"c{number},unsubscribed" for number in range(3, 6)), header=HEADER)
-    membership.refresh([segment], AT + timedelta(hours=2))
+    refreshing.refresh([segment], AT + timedelta(hours=2))
     behind = get(first["next"])
 
     assert (behind["results"], behind["next"]) == ([], None)

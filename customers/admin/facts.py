@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 
 from customers.exact import from_units
-from customers.sums import declared
 from customers.models import Facts
+from customers.sums import declared
 from customers.templatetags.shop import amount, moment, number
 
 # Steps on the way to other facts: true, and of little use to staff.

@@ -2,12 +2,15 @@
 
 from django.db import migrations
 
+from customers.ingestion import keep_dated_attributes
+
 
 def queue_everybody(apps, schema_editor):
     apps.get_model("customers", "Facts").objects.all().delete()
     schema_editor.execute(
         "INSERT INTO customers_stalefacts (customer_id) SELECT id FROM customers_customer"
     )
+    keep_dated_attributes("SELECT id FROM customers_customer")
 
 
 class Migration(migrations.Migration):

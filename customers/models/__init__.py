@@ -1,6 +1,6 @@
 """What the shop keeps: customers, orders, events, and the facts that sum them up."""
 
-from .customer import Customer, CustomerQuerySet, Identity
+from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
 from .facts import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
 from .key import ApiKey
@@ -14,6 +14,7 @@ __all__ = [
     "AppendedOrder",
     "Customer",
     "CustomerQuerySet",
+    "DatedAttribute",
     "Event",
     "EventProduct",
     "Facts",

@@ -121,6 +121,22 @@ class Customer(models.Model):
         return bool(self.email or self.phone)
 
 
+class DatedAttribute(models.Model):
+    """An attribute that is a moment, kept beside the customer's others to be found by time."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=1200, help_text="As in ``attributes_comparable``.")
+    at = models.DateTimeField()
+
+    class Meta:
+        """Time asks for those of one name in a range."""
+
+        indexes = (models.Index(fields=("name", "at"), name="attributes_by_time"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at.isoformat()}"
+
+
 class Identity(models.Model):
     """An id under which a customer is met; several may point at one customer."""
 

@@ -58,7 +58,9 @@ class Facts(FactColumns):
         indexes = (
             models.Index(fields=("first_seen_at",), name="facts_by_first_seen"),
             *(
-                models.Index(fields=(column,), name=f"buyers_by_{name}", condition=models.Q(order_count__gte=1))
+                models.Index(
+                    fields=(column,), name=f"buyers_by_{name}", condition=models.Q(order_count__gte=1)
+                )
                 for column, name in (
                     ("total_spent", "total_spent"),
                     ("average_order_value", "average_value"),

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from customers.models import Customer
-from segments.models import Refresh, Segment
+from segments.models import Refresh, Segment, Verification
 
 from . import wording
 from .access import ADD, SEE, SEE_CUSTOMERS
@@ -25,6 +25,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "highlights": [by_slug[slug] for slug in HIGHLIGHTS if slug in by_slug],
         "failing": [segment for segment in segments if segment.status == "failing"],
         "latest": Refresh.objects.first(),
+        "verified": Verification.objects.exclude(finished_at=None).first(),
         "has_customers": Customer.objects.exists(),
         "may_add": request.user.has_perm(ADD),
         "may_see_members": request.user.has_perm(SEE_CUSTOMERS),

@@ -1,10 +1,11 @@
 """The rule language: trees of conditions, from JSON to questions for the database and to English."""
 
 from . import conditions
-from .base import AsOf, Condition, Groups, Rule, registry
+from .base import AsOf, Condition, Groups, Needed, Rule, registry
 from .errors import RuleError
 from .figures import Figure, Figures
 from .parsing import parse
+from .slots import Slot
 
 __all__ = [
     "AsOf",
@@ -12,8 +13,10 @@ __all__ = [
     "Figure",
     "Figures",
     "Groups",
+    "Needed",
     "Rule",
     "RuleError",
+    "Slot",
     "conditions",
     "parse",
     "registry",

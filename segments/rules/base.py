@@ -2,34 +2,55 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol
 from zoneinfo import ZoneInfo
 
-from django.db.models import F, OuterRef, Q, QuerySet
+from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet
 
 from customers.models import COUNTING_STATUSES, Event, Order
 
 from .errors import RuleError
-from .figures import Figures
+from .figures import Figure, Figures
+from .slots import Instant, Slot
 from .words import Words
 
 Group = Literal["profile", "orders", "spending", "behaviour", "segments"]
 Unit = Literal["count", "amount", "share", "days", "moment", "date", "text", "flag", "free"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AsOf:
     """The shop at one instant: nothing that is asked reads the clock.
 
     ``facts`` names the relation of a customer whose rows hold at ``at``; ``figures`` are those of the
-    population then.
+    population then. A blank form has no instant and no figures yet.
     """
 
-    at: datetime
+    at: Any  # a datetime, or the Instant of a blank form
     zone: ZoneInfo
-    facts: str
-    figures: Figures
+    facts: str = "facts"
+    figures: Figures = field(default_factory=Figures)
+    is_blank: bool = False
+
+    @classmethod
+    def blank(cls, zone: ZoneInfo, facts: str = "facts") -> "AsOf":
+        """Give a form, for questions to be compiled before their instant is known."""
+        form = cls(None, zone, facts, is_blank=True)
+        object.__setattr__(form, "at", Instant(form))
+        return form
+
+    def slot(self, fill: Callable[["AsOf"], Any], output_field: Any = None) -> Slot:
+        """Give a parameter that is made of the shop at its instant."""
+        return Slot(fill, self, output_field=output_field)
+
+    def figure(self, needed: "Needed", read: Callable[[Any], Any] = lambda figure: figure) -> Slot:
+        """Give a parameter that is a figure of the population, or what ``read`` makes of it; missing for none."""
+
+        def fill(shop: AsOf) -> Any:
+            figure = needed.of(shop)
+            return None if figure is None else read(figure)
+
+        return self.slot(fill, BigIntegerField())
 
     def fact(self, name: str) -> F:
         """Refer to a fact of the customer."""
@@ -47,6 +68,23 @@ class AsOf:
     def existing_q(self) -> Q:
         """Ask whether the customer had been seen."""
         return Q(**{f"{self.facts}__first_seen_at__lte": self.at})
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A figure of the population that a condition asks for.
+
+    It ``moves`` where time alone can move it, and ``is_kept`` where it is read off sums that are kept up to date.
+    """
+
+    name: str
+    compute: Callable[[AsOf], Figure]
+    moves: bool = False
+    is_kept: bool = False
+
+    def of(self, shop: AsOf) -> Figure:
+        """Give the figure at the shop's instant, computing it unless it is known."""
+        return shop.figures.of(self.name, lambda: self.compute(shop))
 
 
 class Readable(Protocol):
@@ -130,6 +168,18 @@ class Condition(Rule):
     def conditions(self) -> "Iterator[Condition]":
         """Give itself."""
         yield self
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        """Name for whom the answer can differ between two instants although nothing was recorded about them.
+
+        Each query gives customers' keys from a narrow range of an index; together they may name too many, never
+        too few. Where a question has no past, as with contact data, they name nobody.
+        """
+        return []
+
+    def needed(self) -> list[Needed]:
+        """Name the figures of the population it asks for."""
+        return []
 
     def referred(self) -> set[str]:
         """Name the segments it refers to."""

@@ -5,7 +5,7 @@ of the value's own unit (ten-thousandths for amounts, microseconds since 1970 fo
 there is no population.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +15,7 @@ from django.db.models import Count, F, QuerySet, Sum, Window
 from django.db.models.functions import RowNumber
 
 from customers.exact import round_half_away
+from customers.models import Totals
 
 Figure = int | list[int] | None
 
@@ -23,23 +24,19 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class Figures(dict[str, Figure]):
-    """Figures by name, computed when first asked for; stored with the refresh that used them.
-
-    ``used`` collects the names of those asked for, for whoever empties it before to see what a rule depends on.
-    """
-
-    used: set[str]
-
-    def __init__(self, known: Mapping[str, Figure] | None = None) -> None:
-        super().__init__(known or {})
-        self.used = set()
+    """Figures by name, computed when first asked for; stored with the refresh that used them."""
 
     def of(self, name: str, compute: Callable[[], Figure]) -> Figure:
         """Give a figure, computing it unless it is known."""
-        self.used.add(name)
         if name not in self:
             self[name] = compute()
         return self[name]
+
+
+def kept_average(fact: str) -> int | None:
+    """Give the mean of a fact over the buyers from the sums that are kept; None where there are no buyers."""
+    totals = Totals.objects.values("buyers", fact).first()
+    return round_half_away(Fraction(totals[fact], totals["buyers"])) if totals and totals["buyers"] else None
 
 
 def average(values: QuerySet[Any]) -> int | None:

@@ -7,12 +7,12 @@ from django.db.models import BigIntegerField, F, Func, Q, QuerySet, Subquery, Su
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 
-from customers.models import Customer
+from customers.models import Customer, Facts
 
 from . import figures
-from .asking import always
-from .base import AsOf, Condition
+from .base import AsOf, Condition, Needed
 from .figures import Figure
+from .flips import passed
 from .words import Moment, Relative
 
 WHOLE = BigIntegerField()
@@ -24,6 +24,12 @@ class MomentFact(Condition):
 
     fact: ClassVar[str]
     when: Moment
+    sweeps: ClassVar[tuple[Callable[..., list[QuerySet[Any]]], ...]]
+    """The records that the fact may be the time of: who has one in a swept band."""
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        """Name whose records a border of the words sweeps."""
+        return [query for sweep in self.sweeps for query in sweep(since, until, self.when.spans)]
 
     def q(self, as_of: AsOf) -> Q:
         """Ask the fact."""
@@ -63,29 +69,47 @@ def buyers(as_of: AsOf, value: Any) -> QuerySet[Any]:
     return customers.annotate(value=value).filter(value__isnull=False).order_by()
 
 
-def relative_q(relative: Relative, measure: str, value: Any, as_of: AsOf) -> Q:
-    """Compare a value with the population's; ``measure`` names it among the figures.
+def cut_of(relative: Relative, measure: str, value: Callable[[AsOf], Any], *, moves: bool) -> Needed:
+    """Name the figure that values are compared with; ``measure`` names the value among the figures.
 
-    Who is outside the population is neither above nor below.
+    ``value`` refers to a customer's value at an instant; it ``moves`` where time alone changes it.
     """
-    compute: Callable[[], Figure]
-    match relative.word, relative.value:
-        case (("above" | "below"), "average"):
-            compute = lambda: figures.average(buyers(as_of, value))  # noqa: E731
-        case (("above" | "below"), _):
-            compute = lambda: figures.median(buyers(as_of, value))  # noqa: E731
-        case "top_percent", percent:
-            compute = lambda: figures.top(buyers(as_of, value), percent)  # noqa: E731
-        case _, percent:
-            compute = lambda: figures.bottom(buyers(as_of, value), percent)  # noqa: E731
+
+    def compute(shop: AsOf) -> Figure:
+        if relative.value == "average" and not moves and shop.facts == "facts":
+            return figures.kept_average(measure)
+        population = buyers(shop, value(shop))
+        match relative.word, relative.value:
+            case ("top_percent", percent):
+                return figures.top(population, percent)
+            case ("bottom_percent", percent):
+                return figures.bottom(population, percent)
+            case (_, "average"):
+                return figures.average(population)
+            case _:
+                return figures.median(population)
+
     which = relative.value if relative.word in ("above", "below") else f"{relative.word} {relative.value}"
-    cut = as_of.figures.of(f"{measure}: {which}", compute)
-    if cut is None:
-        return always(False)
+    return Needed(f"{measure}: {which}", compute, moves, is_kept=which == "average" and not moves)
+
+
+def relative_q(relative: Relative, cut: Needed, value: Any, as_of: AsOf) -> Q:
+    """Compare a value with a figure; who is outside the population is neither above nor below."""
     comparison = {
         "above": GreaterThan,
         "below": LessThan,
         "top_percent": GreaterThanOrEqual,
         "bottom_percent": LessThanOrEqual,
     }[relative.word]
-    return Q(GreaterThanOrEqual(as_of.fact("order_count"), 1)) & Q(comparison(value, cut))
+    return Q(GreaterThanOrEqual(as_of.fact("order_count"), 1)) & Q(comparison(value, as_of.figure(cut)))
+
+
+def passed_buyers(cut: Needed, measure: str, value: Any, since: AsOf, until: AsOf) -> QuerySet[Any]:
+    """Name the buyers whose value the figure passes; without a value of their own, by the fact of that name."""
+    if value is None:
+        return (
+            Facts.objects.filter(passed(measure, cut, since, until), order_count__gte=1)
+            .order_by()
+            .values("customer")
+        )
+    return buyers(until, value).filter(passed("value", cut, since, until)).values("pk")

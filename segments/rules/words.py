@@ -21,6 +21,7 @@ from customers import comparable
 from . import scalars
 from .asking import Bytewise, Range, not_true
 from .errors import RuleError
+from .slots import Instant, Slot
 
 
 @dataclass(frozen=True)
@@ -199,12 +200,17 @@ class Moment(Words):
     def encoded_q(self, value: Any, at: datetime, zone: ZoneInfo) -> Q:
         """Ask a free value in its comparable form; one that is no moment is a missing value."""
         bounds = self.range(at, zone)
-        low = comparable.MOMENT if bounds.low is None else comparable.of_moment(bounds.low)
-        high = chr(ord(comparable.MOMENT) + 1) if bounds.high is None else comparable.of_moment(bounds.high)
+        low = Value(comparable.MOMENT) if bounds.low is None else encoded(bounds.low)
+        high = Value(chr(ord(comparable.MOMENT) + 1)) if bounds.high is None else encoded(bounds.high)
         question = Range(low, high, bounds.above_low, bounds.below_high or bounds.high is None).q(
-            Bytewise(value), Value
+            Bytewise(value)
         )
         return not_true(question) if self.is_never else question
+
+    @property
+    def spans(self) -> tuple[timedelta, ...]:
+        """Give how far behind the instant its borders move along with it."""
+        return (self.value,) if self.word in ("within_last", "not_within_last") else ()
 
     def phrase(self) -> str:
         """Say it: "in the last 30 days"."""
@@ -287,6 +293,12 @@ class Text(Words):
                 return f"is {'' if self.word == 'in' else 'not '}one of {shown}{more}"
             case word:
                 return f"{word.replace('_', ' ')} “{self.value}”"
+
+
+def encoded(moment: datetime | Instant) -> Value | Slot:
+    """Give an instant in the comparable form of free values."""
+    encode = comparable.of_moment
+    return moment.mapped(encode) if isinstance(moment, Instant) else Value(encode(moment))
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:

@@ -12,7 +12,7 @@ from customers import facts, ingestion, sums
 from customers.models import Customer, Facts
 from customers.records import KINDS, the_shop
 from customers.sample_shop import SampleShop
-from segments import definition, evaluation, membership
+from segments import definition, evaluation, refreshing
 from segments.management.commands.document_rules import START
 from segments.models import Segment
 from segments.rules import AsOf, Figures, RuleError, parse, registry
@@ -38,7 +38,7 @@ def all_sorts(db) -> set[str]:
         ingestion.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
     facts.settle()
     definition.install()
-    membership.refresh(Segment.objects.all(), NOW)
+    refreshing.refresh(Segment.objects.all(), NOW)
     return set(Customer.objects.existing().values_list("customer_id", flat=True))
 
 

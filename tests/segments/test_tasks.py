@@ -60,4 +60,4 @@ def test_a_new_installation_refreshes_by_itself(tmp_path: Path) -> None:
         return done.stdout
 
     manage("migrate", "--verbosity", "0")
-    assert "('segments.tasks.refresh_all', True, 5, 'minutes')" in manage("shell", "--no-imports", "-c", ask)
+    assert "('segments.tasks.refresh_all', True, 1, 'minutes')" in manage("shell", "--no-imports", "-c", ask)

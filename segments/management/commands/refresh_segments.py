@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from segments import membership
+from segments import refreshing
 from segments.management import arguments
 from segments.models import Segment
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         """Take slugs, and the instant."""
         parser.add_argument("slug", nargs="*")
         parser.add_argument(
-            "--full", action="store_true", help="evaluate every customer (what a refresh does today)"
+            "--full", action="store_true", help="look at every customer, with the same result"
         )
         parser.add_argument(
             "--at", type=arguments.instant, help="an instant not before the last refresh; default: now"
@@ -36,8 +36,8 @@ class Command(BaseCommand):
         if not chosen:
             raise CommandError("there are no active segments yet; run install_templates")
         try:
-            _, outcomes = membership.refresh(chosen, at)
-        except membership.TooEarly as error:
+            _, outcomes = refreshing.refresh(chosen if slug else None, at, full=options["full"])
+        except refreshing.TooEarly as error:
             raise CommandError(f"--at: {error}") from None
         width = max(len(outcome.segment.slug) for outcome in outcomes)
         for outcome in sorted(outcomes, key=lambda outcome: outcome.segment.slug):

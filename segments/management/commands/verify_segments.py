@@ -1,12 +1,12 @@
 """Compare every segment's stored members with a full evaluation."""
 
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from segments import verification
-from segments.models import Segment
 
 
 class Command(BaseCommand):
@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Print a line a segment, and the differences."""
-        verdicts = verification.verify(Segment.objects.all())
+        verdicts = verification.record(datetime.now(UTC))
         for verdict in verdicts:
             slug = verdict.segment.slug
             if verdict.skipped:
@@ -32,5 +32,7 @@ class Command(BaseCommand):
                 if count:
                     more = f" and {count - len(ids)} more" if count > len(ids) else ""
                     self.stdout.write(f"  {what}: {', '.join(ids)}{more}")
+            if verdict.wrong_size and not (verdict.missing_count or verdict.extra_count):
+                self.stdout.write(f"  {verdict.wrong_size}")
         if not all(verdict.is_right for verdict in verdicts):
             sys.exit(1)

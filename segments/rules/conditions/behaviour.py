@@ -3,14 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 from django.db.models.lookups import LessThanOrEqual
 
 from customers.exact import SCALE
-from customers.sums import SESSION_GAP_MINUTES
 from customers.models import Event
+from customers.sums import SESSION_GAP_MINUTES
 from segments.rules.asking import Range, not_true
 from segments.rules.base import AsOf, Condition, condition, flat, named, required
+from segments.rules.flips import first_seen, happened, placed
 from segments.rules.measures import MomentFact, one_number, or_zero
 from segments.rules.objects import FLAG, NAME, SPAN, Product, Property, period_q
 from segments.rules.words import Moment, Number, Period, spell
@@ -29,16 +30,27 @@ class LastActivity(MomentFact):
     """Latest of first seen, any event, any order of any status."""
 
     fact = "last_activity_at"
+    sweeps = (happened, placed, first_seen)
     when: Moment = flat(Moment)
 
     def sentence(self) -> str:
         return f"was last active {self.when.phrase()}"
 
 
+class _OfEvents(Condition):
+    """A question about the events of a period."""
+
+    during: Period | None
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        """Name whose events come into the period, or leave it."""
+        return happened(since, until, self.during.spans if self.during else ())
+
+
 @condition(
     "session_count", group="behaviour", label="Number of sessions", unit="count", example={"at_least": 1}
 )
-class SessionCount(Condition):
+class SessionCount(_OfEvents):
     """How many sessions, by when they started.
 
     A first event starts one, or an event more than 30 minutes after the customer's previous one.
@@ -94,6 +106,11 @@ class OpenCart(Condition):
     def value(self, as_of: AsOf) -> Any:
         return as_of.fact("last_added_at")
 
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        spans = [span for span in (self.within_last, self.older_than) if span]
+        added = happened(since, until, spans, name="Product Added")
+        return [*added, *happened(since, until), *placed(since, until)]
+
     def sentence(self) -> str:
         said = f"has had an open cart in the last {spell(self.within_last)}"
         said += f" for at least {spell(self.older_than)}" if self.older_than else ""
@@ -104,7 +121,7 @@ class OpenCart(Condition):
     "event_count", group="behaviour", label="Number of events", unit="count",
     example={"event": "Product Viewed", "at_least": 3, "where": {"property": "price", "at_least": 10}},
 )  # fmt: skip
-class EventCount(Condition):
+class EventCount(_OfEvents):
     """How many events, of one name or any."""
 
     number: Number = flat(Number)
@@ -143,7 +160,7 @@ class EventCount(Condition):
     "viewed", group="behaviour", label="Viewed", unit="count",
     example={"product": {"brand": {"is": "Acme"}}, "during": {"within_last": "7d"}, "and_not_bought": True},
 )  # fmt: skip
-class Viewed(Condition):
+class Viewed(_OfEvents):
     """Viewed a product at least once; on demand, without ever having bought one that fits."""
 
     product: Product | None = named(Product)
@@ -164,6 +181,9 @@ class Viewed(Condition):
 
     def value(self, as_of: AsOf) -> Any:
         return or_zero(one_number(self._views(as_of), Count("pk")))
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        return [*super().may_flip(since, until), *(placed(since, until) if self.and_not_bought else [])]
 
     def sentence(self) -> str:
         said = f"viewed {self.product.phrase() if self.product else 'a product'}"

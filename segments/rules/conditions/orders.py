@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.db.models import Count, Exists, F, Q
+from django.db.models import Count, Exists, F, Q, QuerySet
 from django.db.models.lookups import GreaterThan
 
 from customers.exact import SCALE
 from customers.sums import LATEST_ORDERS
 from segments.rules.asking import always, not_true
 from segments.rules.base import AsOf, Condition, condition, flat, named
+from segments.rules.flips import placed
 from segments.rules.measures import MomentFact, RoundedRatio, one_number, or_zero
 from segments.rules.objects import Product, period_q
 from segments.rules.words import Moment, Number, Period, Text
@@ -27,6 +28,16 @@ def orders_that(
     return orders.filter(coupon.q(F("coupon_code_folded"))) if coupon else orders
 
 
+class _OfOrders(Condition):
+    """A question about the orders of a period."""
+
+    during: Period | None
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        """Name whose orders come into the period, or leave it."""
+        return placed(since, until, self.during.spans if self.during else ())
+
+
 def limits(during: Period | None, product: Product | None = None, coupon: Text | None = None) -> str:
     """Say the limits: " of a product whose … with a coupon that … in the last 30 days"."""
     said = f" with {product.phrase()}" if product else ""
@@ -38,7 +49,7 @@ def limits(during: Period | None, product: Product | None = None, coupon: Text |
     "order_count", group="orders", label="Number of orders", unit="count",
     example={"at_least": 2, "during": {"within_last": "30d"}},
 )  # fmt: skip
-class OrderCount(Condition):
+class OrderCount(_OfOrders):
     """How many counting orders."""
 
     number: Number = flat(Number)
@@ -88,6 +99,7 @@ class FirstOrder(MomentFact):
     """When the first counting order was placed."""
 
     fact = "first_order_at"
+    sweeps = (placed,)
     when: Moment = flat(Moment)
 
     def sentence(self) -> str:
@@ -101,6 +113,7 @@ class LastOrder(MomentFact):
     """When the latest counting order was placed."""
 
     fact = "last_order_at"
+    sweeps = (placed,)
     when: Moment = flat(Moment)
 
     def sentence(self) -> str:
@@ -127,6 +140,9 @@ class DaysBetweenOrders(Condition):
     def value(self, as_of: AsOf) -> Any:
         return as_of.fact("days_between_orders")
 
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        return placed(since, until)
+
     def sentence(self) -> str:
         return f"orders every {self.number.phrase('day')} on average"
 
@@ -135,7 +151,7 @@ class DaysBetweenOrders(Condition):
     "discounted_order_share", group="orders", label="Share of discounted orders", unit="share",
     example={"at_least": 0.5, "during": {"within_last": "365d"}},
 )  # fmt: skip
-class DiscountedOrderShare(Condition):
+class DiscountedOrderShare(_OfOrders):
     """Share of counting orders with a discount or coupon, 0 to 1; missing without orders."""
 
     number: Number = flat(Number)
@@ -169,7 +185,7 @@ class DiscountedOrderShare(Condition):
     "bought", group="orders", label="Bought", unit="count",
     example={"product": {"category": {"is": "Shoes"}}, "during": {"within_last": "90d"}},
 )  # fmt: skip
-class Bought(Condition):
+class Bought(_OfOrders):
     """Placed at least one counting order within the limits."""
 
     product: Product | None = named(Product)
@@ -187,7 +203,7 @@ class Bought(Condition):
 
 
 @condition("refund_count", group="orders", label="Number of refunds", unit="count", example={"at_least": 1})
-class RefundCount(Condition):
+class RefundCount(_OfOrders):
     """How many orders, of any status, were refunded in part or whole; by the time they were placed."""
 
     number: Number = flat(Number)

@@ -1,18 +1,26 @@
 """Where the customer stands among the buyers: recency, frequency and monetary scores."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import Case, CharField, Q, Value, When
+from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
+from customers.models import Facts
 from segments.rules import figures
-from segments.rules.asking import always
-from segments.rules.base import AsOf, Condition, condition, named
+from segments.rules.asking import LARGEST_INTEGER, SMALLEST_INTEGER, always
+from segments.rules.base import AsOf, Condition, Needed, condition, named
+from segments.rules.flips import passed, placed
 from segments.rules.measures import buyers
+from segments.rules.slots import Slot
 from segments.rules.words import Number
 
 SCORES = (1, 2, 3, 4, 5)
+ALWAYS = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 FACTS = {"recency": "last_order_at", "frequency": "order_count", "monetary": "total_spent"}
 
 
@@ -46,24 +54,36 @@ class Rfm(Condition):
     def q(self, as_of: AsOf) -> Q:
         question = Q()
         for name, number in self._asked().items():
-            cuts = _cuts(name, as_of)
-            if cuts is None:
-                return always(False)
             value = as_of.fact(FACTS[name])
             # Who has no order has no value to compare for recency; a count of 0 is none either.
-            question &= Q(GreaterThan(as_of.fact("order_count"), 0)) & _scores_q(value, cuts, number)
+            question &= Q(GreaterThan(as_of.fact("order_count"), 0)) & _scores_q(
+                value, _cuts(name, as_of), number
+            )
         return question
+
+    def needed(self) -> list[Needed]:
+        return [_figure(name) for name in self._asked()]
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        """Name whose value a cut passes; kept as moments, the cuts of recency move with orders, not with time."""
+        queries = placed(since, until)
+        for name in self._asked():
+            ends = ALWAYS if name == "recency" else (SMALLEST_INTEGER, LARGEST_INTEGER)
+            between = [
+                passed(FACTS[name], _figure(name), since, until, _reader(name, place), ends)
+                for place in range(4)
+            ]
+            buyers = Facts.objects.filter(reduce(or_, between), order_count__gte=1)
+            queries.append(buyers.order_by().values("customer"))
+        return queries
 
     def value(self, as_of: AsOf) -> Any:
         """Give the scores as "R5 F4 M3"."""
         parts: list[Any] = []
         for name in FACTS:
-            cuts = _cuts(name, as_of)
-            if cuts is None:
-                return Value("")
             steps = [
                 When(LessThanOrEqual(as_of.fact(FACTS[name]), cut), then=Value(str(score)))
-                for score, cut in zip(SCORES, cuts, strict=False)
+                for score, cut in zip(SCORES, _cuts(name, as_of), strict=False)
             ]
             parts += [Value(f"{' ' if parts else ''}{name[0].upper()}"), Case(*steps, default=Value("5"))]
         scored = Concat(*parts, output_field=CharField())
@@ -74,25 +94,31 @@ class Rfm(Condition):
         return f"has an RFM {said}"
 
 
-def _cuts(name: str, as_of: AsOf) -> list[Any] | None:
-    """Give the four greatest values below which a score ends: score 1 up to the first, and so on.
+def _figure(name: str) -> Needed:
+    """Name the four greatest values below which a score ends: score 1 up to the first, and so on.
 
-    For recency the cuts are kept as moments of the last order, so that time alone moves nobody: the time since a
+    For recency they are kept as moments of the last order, so that time alone moves nobody: the time since a
     moment is above a cut exactly where the moment is before the mirrored one.
     """
 
-    def compute() -> list[int] | None:
-        cuts = figures.quintile_cuts(buyers(as_of, as_of.fact(FACTS[name])))
+    def compute(shop: AsOf) -> list[int] | None:
+        cuts = figures.quintile_cuts(buyers(shop, shop.fact(FACTS[name])))
         if cuts is None:
             return None
         if name == "recency":
             return [-(-cut.numerator // cut.denominator) - 1 for cut in cuts]
         return [cut.numerator // cut.denominator for cut in cuts]
 
-    cuts = as_of.figures.of(f"rfm {name}", compute)
-    if not isinstance(cuts, list):
-        return None
-    return [figures.moment(cut) for cut in cuts] if name == "recency" else list(cuts)
+    return Needed(f"rfm {name}", compute)
+
+
+def _reader(name: str, place: int) -> Callable[[Any], Any]:
+    return lambda cuts: figures.moment(cuts[place]) if name == "recency" else cuts[place]
+
+
+def _cuts(name: str, as_of: AsOf) -> list[Slot]:
+    """Refer to the four cuts; without buyers they are missing."""
+    return [as_of.figure(_figure(name), _reader(name, place)) for place in range(4)]
 
 
 def _scores_q(value: Any, cuts: list[Any], number: Number) -> Q:

@@ -1,21 +1,27 @@
 """Who the customer is: contact data, consent, places, attributes."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Case, F, Func, Q, Value, When
+from django.db.models import Case, F, Func, Q, QuerySet, Value, When
 from django.db.models.functions import MD5, Concat
 from django.db.models.lookups import Exact
 
-from customers.models import Customer
+from customers import comparable
+from customers.models import Customer, DatedAttribute
 from segments.rules import scalars
 from segments.rules.asking import Bytewise, Range, always, not_true
 from segments.rules.base import AsOf, Condition, condition, flat, named, required
+from segments.rules.flips import first_seen, swept
 from segments.rules.measures import MomentFact
 from segments.rules.objects import FLAG, NAME, Scalar, comparison, free_value
+from segments.rules.slots import Slot
 from segments.rules.words import Moment, Number, Text, spell
 
 BUCKETS = 100
+DAY = timedelta(days=1)
+ALL_DAYS, NO_DAYS = (101, 1231), (1, 0, 1, 0)  # runs of birthdays, which are month × 100 + day
 
 
 @condition("known", group="profile", label="Known", unit="flag", example={"is": True})
@@ -60,6 +66,7 @@ class FirstSeen(MomentFact):
     """When the shop first met the customer."""
 
     fact = "first_seen_at"
+    sweeps = (first_seen,)
     when: Moment = flat(Moment)
 
     def sentence(self) -> str:
@@ -95,6 +102,9 @@ class SubscribedAt(Condition):
 
     def value(self, as_of: AsOf) -> Any:
         return F("subscribed_at")
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        return swept(Customer.objects.existing(), "subscribed_at", since, until, self.when.spans)
 
     def sentence(self) -> str:
         return f"subscribed {self.when.phrase()}"
@@ -168,6 +178,12 @@ class Attribute(Condition):
     def value(self, as_of: AsOf) -> Any:
         return F("attributes")
 
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        if not isinstance(self.words, Moment):
+            return []
+        dated = DatedAttribute.objects.filter(name=comparable.key(self.name_))
+        return swept(dated, "at", since, until, self.words.spans)
+
     def sentence(self) -> str:
         if isinstance(self.words, Moment):
             return f"has the date “{self.name_}” {self.words.phrase()}"
@@ -184,23 +200,48 @@ class Birthday(Condition):
     within_next: timedelta = required(Scalar(scalars.DAYS))
 
     def q(self, as_of: AsOf) -> Q:
+        def days(shop: AsOf) -> tuple[date, date]:
+            today = shop.at.astimezone(shop.zone).date()
+            return today, today + self.within_next
+
         if self.within_next.days >= 365:
             return Q(birthday__isnull=False)
-        first = as_of.at.astimezone(as_of.zone).date()
-        last = first + self.within_next
-        start, end = first.month * 100 + first.day, last.month * 100 + last.day
-        if end == 228 and (last + timedelta(days=1)).month == 3:
-            end = 229  # in this year the 28th stands for both
-        birthday = F("birthday")
-        if start <= end:
-            return Range(start, end).q(birthday)
-        return Range(low=start).q(birthday) | Range(high=end).q(birthday)
+        return _among(lambda place: as_of.slot(lambda shop: _of_year(*days(shop))[place]))
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        """Name whose birthday lies between the days that come and go, with a day to spare for 29 February."""
+
+        def passed(behind: timedelta) -> QuerySet[Any]:
+            def days(before: AsOf, now: AsOf) -> tuple[int, ...]:
+                first, last = (shop.at.astimezone(shop.zone).date() + behind for shop in (before, now))
+                return _of_year(first - DAY, last + DAY) if first < last else NO_DAYS
+
+            ends = _among(lambda place: Slot(lambda *shops: days(*shops)[place], since, until))
+            return Customer.objects.filter(ends).order_by().values("pk")
+
+        return [passed(timedelta()), passed(self.within_next)]
 
     def value(self, as_of: AsOf) -> Any:
         return F("birth_date")
 
     def sentence(self) -> str:
         return f"has birthday within the next {spell(self.within_next)}"
+
+
+def _among(ends: Callable[[int], Any]) -> Q:
+    """Ask for a birthday in one of two runs of days, given by their four ends."""
+    birthday = F("birthday")
+    return Range(ends(0), ends(1)).q(birthday) | Range(ends(2), ends(3)).q(birthday)
+
+
+def _of_year(first: date, last: date) -> tuple[int, int, int, int]:
+    """Give the birthdays from one day to another as two runs; the second is for days beyond the year's end."""
+    if (last - first).days >= 365:
+        return (*ALL_DAYS, *NO_DAYS[:2])
+    start, end = first.month * 100 + first.day, last.month * 100 + last.day
+    if end == 228 and (last + DAY).month == 3:
+        end = 229  # in this year the 28th stands for both
+    return (start, end, *NO_DAYS[:2]) if start <= end else (start, 1231, 101, end)
 
 
 @condition(

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from segments.models import Membership
 from segments.rules import scalars
 from segments.rules.base import AsOf, Condition, condition, named, required
+from segments.rules.flips import swept
 from segments.rules.objects import Scalar
 from segments.rules.words import Moment
 
@@ -29,6 +30,13 @@ class InSegment(Condition):
 
     def value(self, as_of: AsOf) -> Any:
         return Subquery(self._memberships().values("entered_at"))
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        """Name whose entering comes into the period, or leaves it; the segment's changes touch their customers."""
+        if self.entered is None:
+            return []
+        memberships = Membership.objects.filter(segment__slug=self.is_)
+        return swept(memberships, "entered_at", since, until, self.entered.spans)
 
     def referred(self) -> set[str]:
         """Name the segment."""

@@ -2,11 +2,20 @@
 
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from customers.exact import SCALE
-from segments.rules.base import AsOf, Condition, condition, flat, named
-from segments.rules.measures import ORDER_VALUE, RoundedRatio, one_number, or_zero, relative_q
+from segments.rules.base import AsOf, Condition, Needed, condition, flat, named
+from segments.rules.flips import placed
+from segments.rules.measures import (
+    ORDER_VALUE,
+    RoundedRatio,
+    cut_of,
+    one_number,
+    or_zero,
+    passed_buyers,
+    relative_q,
+)
 from segments.rules.words import Number, Period, Relative
 
 from .orders import limits, orders_that
@@ -20,8 +29,21 @@ class _Amount(Condition):
         value = self.value(as_of)
         if isinstance(self.words, Number):
             return self.words.q(value, SCALE)
+        return relative_q(self.words, self._cut(self.words), value, as_of)
+
+    def needed(self) -> list[Needed]:
+        return [self._cut(self.words)] if isinstance(self.words, Relative) else []
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        queries = placed(since, until, self.during.spans if self.during else ())
+        if isinstance(self.words, Relative):
+            value = self.value(until) if self.during else None
+            queries.append(passed_buyers(self._cut(self.words), self.name, value, since, until))
+        return queries
+
+    def _cut(self, words: Relative) -> Needed:
         period = f" {self.during.phrase()}" if self.during else ""
-        return relative_q(self.words, f"{self.name}{period}", value, as_of)
+        return cut_of(words, f"{self.name}{period}", self.value, moves=bool(self.during))
 
 
 @condition("total_spent", group="spending", label="Total spent", unit="amount", example={"above": "average"})

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from customers.models import Customer
-from segments import definition, membership
+from segments import definition, refreshing
 from segments.models import Segment
 from segments_project import demo_shop, processes
 
@@ -80,7 +80,7 @@ class Command(BaseCommand):
     def refresh(self) -> None:
         """Bring every segment up to date, and tell of those that cannot be."""
         self.say("Refreshing the segments ...")
-        _, outcomes = membership.refresh(Segment.objects.active(), datetime.now(UTC))
+        _, outcomes = refreshing.refresh_all()
         for outcome in outcomes:
             if outcome.error:
                 self.say(f"  {outcome.segment.slug}: {outcome.error}")

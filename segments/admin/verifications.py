@@ -1,0 +1,56 @@
+"""Verifications: whether the stored members were exactly right, night by night."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from customers.admin.lists import ReadOnlyAdmin
+from customers.templatetags.shop import moment, number
+from segments.models import Verification
+
+LABELS = {"right": "success", "different": "danger", "failed": "danger", "running": "info"}
+
+
+@admin.register(Verification)
+class VerificationAdmin(ReadOnlyAdmin):
+    """The list of verifications and the page of one."""
+
+    list_display = ("started", "ended", "segments_compared", "members_compared", "left_out")
+    list_before_template = "segments/admin/no_verifications.html"
+    fields = ("started_at",)
+    change_form_template = "segments/admin/verification.html"
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict, obj: Verification | None = None, **kwargs: Any
+    ):
+        """Add what differed."""
+        assert obj is not None
+        context |= {"verification": obj, "label": LABELS[obj.state]}
+        return super().render_change_form(request, context, obj=obj, **kwargs)
+
+    @display(description="Started")
+    def started(self, verification: Verification) -> str:
+        """Show when it began."""
+        return moment(verification.started_at)
+
+    @display(description="Outcome", label=LABELS)
+    def ended(self, verification: Verification) -> str:
+        """Show how it ended."""
+        return verification.state
+
+    @display(description="Segments")
+    def segments_compared(self, verification: Verification) -> str:
+        """Show how many segments were compared."""
+        return number(verification.segments)
+
+    @display(description="Members")
+    def members_compared(self, verification: Verification) -> str:
+        """Show how many members were compared."""
+        return number(verification.members)
+
+    @display(description="Left out")
+    def left_out(self, verification: Verification) -> str:
+        """Show how many customers were waiting for the next refresh."""
+        return number(verification.waiting)

@@ -1,0 +1,307 @@
+"""Bringing members in line with rules at one instant, at a cost that follows what happened since the last time.
+
+A pass takes the touched customers off their queue, adds those for whom time or a moving figure can change an
+answer, and asks the rules about these alone. ``docs/refresh.md`` shows it in a picture.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.db.models import Q
+
+from customers import engine, facts
+from customers.models import Totals, Touched
+
+from . import evaluation, membership, questions, references, runs
+from .membership import Asked, Outcome
+from .models import Change, Refresh, Segment
+from .rules import AsOf, Figures, Needed, Rule, RuleError, parse
+
+SHARE_FOR_EVERYBODY = 0.15  # of the customers: from there on one look at everybody costs less
+LONGEST_BACK_OFF = timedelta(days=1)
+_ERRORS = (DatabaseError, RuleError, ArithmeticError, ValueError)
+
+
+class TooEarly(ValueError):
+    """A refresh asked for an instant before one the members already stand for."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A segment to be refreshed, with its parsed rule; ``is_whole`` where everybody is to be looked at."""
+
+    segment: Segment
+    rule: Rule
+    is_whole: bool
+
+
+def refresh_all(
+    at: datetime | None = None, *, full: bool = False, wait: bool = True
+) -> tuple[Refresh, list[Outcome]]:
+    """Refresh all active segments: the pass. ``full`` looks at everybody, with the same result.
+
+    See ``refresh``. A segment that failed before waits for its next try, unless ``at`` or ``full`` is given.
+    """
+    return refresh(None, at, full=full, wait=wait)
+
+
+def catch_up() -> None:
+    """Refresh until nobody waits; raises runs.Busy where another refresh runs.
+
+    The queue is looked at once more after the lease is free again: who came during the refresh, and found the
+    lease taken, is not left waiting.
+    """
+    while facts.is_due(datetime.now(UTC)) or Touched.objects.exists():
+        refresh_all(wait=False)
+
+
+def refresh(
+    segments: Iterable[Segment] | None, at: datetime | None = None, *, full: bool = False, wait: bool = True
+) -> tuple[Refresh, list[Outcome]]:
+    """Bring the members of dynamic segments in line with their rules at an instant, by default now.
+
+    "Now" is read when it is this refresh's turn, and is never before the segments' last refresh: one that
+    waited for another, or whose clock stepped back, is not too early. One transaction; a segment that fails
+    keeps its members, shows its error and does not stop the others. Segments come after those they refer to.
+    Raises TooEarly where a given ``at`` is before a segment's last refresh, and runs.Busy where another refresh
+    runs and this one shall not wait.
+    """
+    keys = None if segments is None else [segment.pk for segment in segments]
+    with runs.alone(wait=wait) as run:
+        facts.settle(at)
+        with transaction.atomic():
+            membership.take_turn_to_write()
+            outcomes = _Pass(run, _chosen(keys), at, full=full, is_scheduled=keys is None and at is None).go()
+    return run, outcomes
+
+
+def _chosen(keys: Sequence[int] | None) -> list[Segment]:
+    wanted = Q(is_active=True) if keys is None else Q(pk__in=keys)
+    dynamic = Segment.objects.filter(wanted, kind=Segment.Kind.DYNAMIC)
+    return list(dynamic.select_related("refresh").order_by("pk"))
+
+
+class _Pass:
+    """One refresh, in its transaction and turn."""
+
+    def __init__(
+        self, run: Refresh, segments: list[Segment], at: datetime | None, *, full: bool, is_scheduled: bool
+    ) -> None:
+        self.run, self.segments, self.full = run, segments, full
+        self.at = at or max(
+            [
+                evaluation.latest(datetime.now(UTC)),
+                *(one.refreshed_at for one in segments if one.refreshed_at),
+            ]
+        )
+        for segment in segments:
+            if segment.refreshed_at and self.at < segment.refreshed_at:
+                raise TooEarly(
+                    f"{segment.slug} was refreshed at {segment.refreshed_at.isoformat()};"
+                    " give that instant or a later one"
+                )
+        if is_scheduled and not full:
+            self.segments = [one for one in segments if not (one.retry_at and self.at < one.retry_at)]
+        chosen = {segment.pk for segment in self.segments}
+        # The queue is taken by who looks for all: a segment alone leaves it to the pass that the others need.
+        self.takes_queue = (
+            not Segment.objects.active().exclude(pk__in=chosen).filter(is_caught_up=True).exists()
+        )
+        self.totals = Totals.objects.first()
+        self.outcomes: list[Outcome] = []
+        self.moved: set[int] = set()
+
+    def go(self) -> list[Outcome]:
+        """Do it; give what became of each segment."""
+        self.shop = self._open_shop()
+        parts = self._parts()
+        self._find_candidates([part for part in parts if not part.is_whole])
+        if self.candidates > SHARE_FOR_EVERYBODY * (self.totals.customers if self.totals else 0):
+            parts = [_Part(part.segment, part.rule, True) for part in parts]
+        levels = references.levels(parts, lambda one: one.segment.slug, lambda one: one.rule.references())
+        for level in levels:
+            for is_whole in (True, False):
+                alike = [part for part in level if part.is_whole == is_whole]
+                for start in range(0, len(alike), questions.SEGMENTS_AT_ONCE):
+                    self.outcomes += self._refresh_level(alike[start : start + questions.SEGMENTS_AT_ONCE])
+        self._finish()
+        return self.outcomes
+
+    def _open_shop(self) -> AsOf:
+        """Open the shop at the instant, with the figures of the last refresh that still hold."""
+        relation = facts.relation_at(self.at)
+        self.previous = max(
+            (one.refresh for one in self.segments if one.refresh),
+            key=lambda refresh: refresh.pk,
+            default=None,
+        )
+        self.version = self.totals.buyers_version if self.totals and relation == "facts" else -1
+        return AsOf(self.at, evaluation.zone(), relation, Figures())
+
+    def _keep_figures(self, rules: Iterable[Rule]) -> None:
+        """Take over the figures that cannot have moved, or are young enough for the setting."""
+        self.run.figures_from = self.at
+        if self.previous is None or self.shop.facts != "facts":
+            return
+        known, since = self.previous.figures, self.previous.figures_from
+        same = self.previous.buyers_version == self.version
+        age = self.at - since if since else None
+        is_young = age is not None and age < timedelta(seconds=settings.FIGURES_MAX_AGE)
+        for rule in rules:
+            for condition in rule.conditions():
+                for needed in condition.needed():
+                    if needed.name not in known:
+                        continue
+                    if same and not needed.moves:
+                        self.shop.figures[needed.name] = known[needed.name]
+                    elif is_young and not needed.is_kept:
+                        self.shop.figures[needed.name] = known[needed.name]
+                        self.run.figures_from = since
+
+    def _parts(self) -> list[_Part]:
+        parts = []
+        for segment in self.segments:
+            try:
+                rule = parse(segment.rule)
+            except RuleError as error:
+                self.outcomes.append(Outcome(segment, error=str(error)))
+                continue
+            parts.append(_Part(segment, rule, self.full or not self._follows(segment)))
+        self._keep_figures(part.rule for part in parts)
+        return parts
+
+    def _follows(self, segment: Segment) -> bool:
+        """Tell whether a segment's members differ from right ones for the candidates alone."""
+        return (
+            self.takes_queue
+            and self.shop.facts == "facts"
+            and segment.is_caught_up
+            and segment.refreshed_version == segment.version
+            and segment.refresh is not None
+            and segment.refresh.time_zone == self.shop.zone.key
+        )
+
+    def _find_candidates(self, parts: Sequence[_Part]) -> None:
+        """Fill ``candidates`` with who is touched, and for whom an answer can differ without a touch."""
+        membership.make_candidates()
+        self.run.touched = self.candidates = (
+            facts.take_touched("candidates") if self.takes_queue else facts.read_touched("candidates")
+        )
+        by_refresh: dict[int, list[Segment]] = {}
+        for part in parts:
+            by_refresh.setdefault(part.segment.refresh_id or 0, []).append(part.segment)
+        for together in by_refresh.values():
+            refresh, since = together[0].refresh, together[0].refreshed_at
+            assert refresh is not None
+            assert since is not None
+            before = AsOf(since, self.shop.zone, figures=Figures(refresh.figures))
+            for sql, params in questions.of(together).may_flip(before, self.shop):
+                self.candidates += engine.execute(
+                    f"""INSERT INTO candidates (customer_id, recorded)
+                        WITH named (customer_id) AS ({sql}) SELECT customer_id, 0 FROM named WHERE true
+                        ON CONFLICT (customer_id) DO NOTHING""",
+                    params,
+                )
+        engine.analyze("candidates")
+
+    def _refresh_level(self, parts: Sequence[_Part]) -> list[Outcome]:
+        if not parts:
+            return []
+        try:
+            with transaction.atomic():
+                return self._refresh_together(parts)
+        except _ERRORS as error:
+            if len(parts) == 1:
+                return [Outcome(parts[0].segment, error=str(error).strip())]
+            return [outcome for part in parts for outcome in self._refresh_level([part])]
+
+    def _refresh_together(self, parts: Sequence[_Part]) -> list[Outcome]:
+        segments, is_whole = [part.segment for part in parts], parts[0].is_whole
+        asked = questions.of(segments)
+        if is_whole:
+            differing = membership.find_differences(segments, asked.of_everybody(self.shop))
+        elif self.candidates:
+            answers = asked.of_those_in("candidates", self.shop)
+            differing = membership.find_differences(segments, answers, "candidates")
+        else:
+            differing = 0
+        superseded = self._lock(segments)
+        if superseded:  # its next refresh answers the rule as it is now
+            return self._refresh_level([part for part in parts if part.segment.pk not in superseded])
+        if not differing:
+            return membership.unchanged(segments)
+        explained = [self._explained(part, asked.needed[place]) for place, part in enumerate(parts)]
+        if any(one.moved for one in explained):
+            unmoved = Figures(self.shop.figures)
+            unmoved.update(self.previous.figures if self.previous else {})
+            before = AsOf(self.at, self.shop.zone, self.shop.facts, unmoved)
+            membership.remember_unmoved(asked.of_those_in("differences", before))
+        outcomes = membership.write_differences(self.run, self.at, explained)
+        self.moved |= {outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left}
+        # Who came or went is looked at by the segments that refer to these: later in this run, or in their own.
+        came_or_went = "SELECT customer_id FROM differences WHERE bits <> stored"
+        self.candidates += engine.execute(
+            f"""INSERT INTO candidates (customer_id, recorded) SELECT customer_id, 0 FROM ({came_or_went}) AS moved
+                WHERE true ON CONFLICT (customer_id) DO NOTHING"""
+        )
+        if not self.takes_queue and any(references.referrers(segment.slug) for segment in segments):
+            facts.touch(came_or_went)
+        return outcomes
+
+    def _lock(self, segments: Sequence[Segment]) -> set[int]:
+        """Keep the segments from being edited until the end; give those that were, meanwhile."""
+        rows = Segment.objects.select_for_update().filter(pk__in=[one.pk for one in segments]).order_by("pk")
+        versions = dict(rows.values_list("pk", "version"))
+        return {one.pk for one in segments if versions.get(one.pk) != one.version}
+
+    def _explained(self, part: _Part, needed: Sequence[Needed]) -> Asked:
+        segment, cause = part.segment, ""
+        if segment.refresh is None:
+            cause = Change.Cause.INITIAL.value
+        elif segment.refreshed_version != segment.version:
+            cause = Change.Cause.DEFINITION.value
+        known = segment.refresh.figures if segment.refresh else {}
+        referred = part.rule.references()
+        return Asked(
+            segment,
+            cause,
+            unknown_since=None if segment.is_caught_up else segment.refreshed_at,
+            referred=frozenset(
+                one.pk for one in self.segments if one.slug in referred and one.pk in self.moved
+            ),
+            moved=any(known.get(one.name) != self.shop.figures.get(one.name) for one in needed),
+        )
+
+    def _finish(self) -> None:
+        membership.store(self.run, self.at, self.outcomes)
+        failed = [outcome for outcome in self.outcomes if outcome.error]
+        for outcome in failed:
+            self._put_off(outcome)
+        done = [outcome.segment.pk for outcome in self.outcomes if not outcome.error]
+        if self.takes_queue:  # whoever took no part does not know of the touches that are gone now
+            Segment.objects.filter(is_caught_up=True).exclude(pk__in=done).update(is_caught_up=False)
+        run = self.run
+        run.at, run.looked_at = self.at, self.candidates
+        run.figures, run.buyers_version, run.time_zone = (
+            dict(self.shop.figures),
+            self.version,
+            self.shop.zone.key,
+        )
+        run.state = Refresh.State.FAILED if failed else Refresh.State.DONE
+        run.error = "\n".join(f"{outcome.segment.slug}: {outcome.error}" for outcome in failed)
+        run.finished_at = datetime.now(UTC)
+        run.save()
+
+    def _put_off(self, outcome: Outcome) -> None:
+        segment = outcome.segment
+        back_off = min(timedelta(minutes=2 ** min(segment.failures, 20)), LONGEST_BACK_OFF)
+        Segment.objects.filter(pk=segment.pk).update(
+            last_error=outcome.error,
+            failing_since=segment.failing_since or self.at,
+            failures=segment.failures + 1,
+            retry_at=self.at + back_off,
+            is_caught_up=False,
+        )

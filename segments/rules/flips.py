@@ -1,0 +1,80 @@
+"""For whom time alone can change an answer: whoever has a record in the band that a border of time sweeps.
+
+A border so far behind the instant sweeps, from one instant to a later one, the band between its two places. The
+instant itself is a border too: records dated ahead come to exist when it passes them.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from customers.models import Customer, Event, Facts, Order
+
+from .asking import LARGEST_INTEGER, SMALLEST_INTEGER
+from .base import AsOf, Needed
+from .slots import Slot
+
+NOW = timedelta()
+
+
+def placed(since: AsOf, until: AsOf, spans: Iterable[timedelta] = ()) -> list[QuerySet[Any]]:
+    """Name whoever has an order in a swept band."""
+    return swept(Order.objects.all(), "placed_at", since, until, spans)
+
+
+def happened(
+    since: AsOf, until: AsOf, spans: Iterable[timedelta] = (), name: str | None = None
+) -> list[QuerySet[Any]]:
+    """Name whoever has an event, of one name or any, in a swept band."""
+    events = Event.objects.filter(name=name) if name else Event.objects.all()
+    return swept(events, "occurred_at", since, until, spans)
+
+
+def first_seen(since: AsOf, until: AsOf, spans: Iterable[timedelta] = ()) -> list[QuerySet[Any]]:
+    """Name whoever was first seen in a swept band."""
+    return swept(Facts.objects.all(), "first_seen_at", since, until, spans)
+
+
+def swept(
+    records: QuerySet[Any], column: str, since: AsOf, until: AsOf, spans: Iterable[timedelta] = ()
+) -> list[QuerySet[Any]]:
+    """Name the customers of the records whose moment lies in a band that a border sweeps."""
+    owner = "pk" if records.model is Customer else "customer"
+    return [
+        records.filter(Q(**{f"{column}__gt": since.at - span}), Q(**{f"{column}__lte": until.at - span}))
+        .order_by()
+        .values(owner)
+        for span in dict.fromkeys([NOW, *spans])
+    ]
+
+
+def passed(
+    column: str,
+    figure: Needed,
+    since: AsOf,
+    until: AsOf,
+    read: Callable[[Any], Any] = lambda figure: figure,
+    ends: tuple[Any, Any] = (SMALLEST_INTEGER, LARGEST_INTEGER),
+) -> Q:
+    """Ask for the values that a moving figure passes: from where it was to where it is, or all without either.
+
+    ``read`` makes of the figure what the column compares with, ``ends`` are the column's least and greatest values.
+    """
+    least, greatest = ends
+
+    def low(before: AsOf, now: AsOf) -> Any:
+        return span(before, now)[0]
+
+    def high(before: AsOf, now: AsOf) -> Any:
+        return span(before, now)[1]
+
+    def span(before: AsOf, now: AsOf) -> tuple[Any, Any]:
+        was, cut = before.figures.get(figure.name), figure.of(now)
+        if was is None or cut is None:
+            return (greatest, least) if was is cut and figure.name in before.figures else (least, greatest)
+        moved = read(was), read(cut)
+        return (greatest, least) if moved[0] == moved[1] else (min(moved), max(moved))
+
+    return Q(**{f"{column}__gte": Slot(low, since, until)}, **{f"{column}__lte": Slot(high, since, until)})

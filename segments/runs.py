@@ -1,0 +1,84 @@
+"""Refreshes as rows with a lease: one runs at a time, and one whose worker died gives way to the next.
+
+What keeps members right is the turn that every writer takes inside its transaction; the lease tells people and
+other workers what goes on, so that nobody queues up behind a turn, or believes in a run that is no more.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, connection, transaction
+
+from .models import Refresh
+
+POLLED_EVERY = 0.05
+DIED = "The process that ran it is gone; the next refresh completes its work."
+
+
+class Busy(Exception):
+    """Another refresh is running."""
+
+
+@contextmanager
+def alone(*, wait: bool) -> Iterator[Refresh]:
+    """Hold the lease; wait for a running refresh to end, or raise Busy.
+
+    The block sets how the run ended, in the transaction of what it did. An exception ends it as failed.
+    """
+    run = _start(wait=wait)
+    ended = threading.Event()
+    heart = threading.Thread(target=_beat, args=(run.pk, ended), daemon=True)
+    heart.start()
+    try:
+        yield run
+    except BaseException as error:
+        Refresh.objects.filter(pk=run.pk).update(
+            state=Refresh.State.FAILED,
+            error=f"{type(error).__name__}: {error}",
+            finished_at=datetime.now(UTC),
+        )
+        raise
+    finally:
+        ended.set()
+
+
+def is_alive(run: Refresh, now: datetime) -> bool:
+    """Tell whether a running refresh still has its lease; one from the future is of a clock that stepped back."""
+    beat = run.heartbeat_at or run.started_at
+    return abs(now - beat) < timedelta(seconds=settings.REFRESH_LEASE)
+
+
+def _start(*, wait: bool) -> Refresh:
+    while True:
+        now = datetime.now(UTC)
+        for run in Refresh.objects.filter(state=Refresh.State.RUNNING):
+            if not is_alive(run, now):
+                # Only if nobody else came first, and its heart has not beaten again.
+                Refresh.objects.filter(
+                    pk=run.pk, state=Refresh.State.RUNNING, heartbeat_at=run.heartbeat_at
+                ).update(state=Refresh.State.FAILED, error=DIED, finished_at=now)
+        try:
+            with transaction.atomic():
+                return Refresh.objects.create(at=now, started_at=now, heartbeat_at=now)
+        except IntegrityError:
+            if not wait:
+                raise Busy from None
+            time.sleep(POLLED_EVERY)
+
+
+def _beat(key: int, ended: threading.Event) -> None:
+    every = settings.REFRESH_LEASE / 3
+    try:
+        while not ended.wait(every):
+            try:
+                Refresh.objects.filter(pk=key, state=Refresh.State.RUNNING).update(
+                    heartbeat_at=datetime.now(UTC)
+                )
+            except DatabaseError:
+                continue  # SQLite is writing; nobody else can be, so nobody takes the lease
+    finally:
+        connection.close()
