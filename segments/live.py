@@ -15,8 +15,7 @@ def segments_of(customer: int, at: datetime | None = None) -> list[str]:
     Nothing is written, and nobody else is looked at: figures of the population are those of the last refresh,
     and members of the segments that rules refer to are the stored ones.
     """
-    # Not the rules: they are read where a version is met for the first time.
-    segments = list(Segment.objects.active().order_by("pk").only("slug", "version", "updated_at", "refresh"))
+    segments = list(Segment.objects.active().order_by("pk").only("slug", "rule", "refresh"))
     if not segments:
         return []
     shop = _open(customer, at or datetime.now(UTC), max(one.refresh_id or 0 for one in segments))

@@ -160,7 +160,7 @@ def unchanged(segments: Iterable[Segment]) -> list[Outcome]:
 def _cause(asked: Sequence[Asked]) -> str:
     """Give the expression of why one customer enters or leaves one segment."""
     lagging = "".join(
-        f" WHEN a.segment_id = {one.segment.pk} AND f.newest_at > '{engine.moment(one.unknown_since)}' THEN 'activity'"
+        f" WHEN a.segment_id = {one.segment.pk} AND f.newest_at >= '{engine.moment(one.unknown_since)}' THEN 'activity'"
         for one in asked
         if one.unknown_since
     )

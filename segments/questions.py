@@ -1,9 +1,10 @@
-"""The rules of some segments as SQL: compiled once for their versions, and kept.
+"""The rules of some segments as SQL: compiled once, and kept.
 
 Compiling sixteen rules takes longer than answering them for the few customers of a pass, so the instant, the
 figures of the population and the customer stay open in the compiled statements.
 """
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -132,17 +133,13 @@ def _compiled(query: QuerySet[Any]) -> tuple[str, tuple[Any, ...]]:
     return sql, tuple(params)
 
 
-_kept: OrderedDict[tuple[Any, ...], Questions] = OrderedDict()
+_kept: OrderedDict[tuple[str, ...], Questions] = OrderedDict()
 
 
 def of(segments: Sequence[Segment]) -> Questions:
-    """Give the questions of segments in their present versions; raises RuleError where one cannot be read."""
+    """Give the questions of segments as their rules are now; raises RuleError where one cannot be read."""
     zone = evaluation.zone()
-    key = (
-        connection.vendor,
-        zone.key,
-        *((segment.pk, segment.version, segment.updated_at) for segment in segments),
-    )
+    key = (connection.vendor, zone.key, *(json.dumps(segment.rule) for segment in segments))
     if key not in _kept:
         _kept[key] = Questions([parse(segment.rule) for segment in segments], zone)
         while len(_kept) > MOST_KEPT:

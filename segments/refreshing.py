@@ -159,7 +159,7 @@ class _Pass:
                         self.shop.figures[needed.name] = known[needed.name]
                     elif is_young and not needed.is_kept:
                         self.shop.figures[needed.name] = known[needed.name]
-                        self.run.figures_from = since
+                        self.run.figures_from, self.version = since, self.previous.buyers_version
 
     def _parts(self) -> list[_Part]:
         parts = []

@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from segments import waking
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
 
@@ -40,7 +41,9 @@ def celery_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
 
     For tests with `django_db(transaction=True)`: a worker sees only what is committed.
     """
-    app.control.purge()  # what an earlier test has sent and nobody took
+    # What an earlier test has sent and nobody took, and the mark that it waits.
+    app.control.purge()
+    waking.begin()
     name = f"test-{uuid.uuid4().hex}@localhost"
     command = ["celery", "--quiet", "-A", "segments_project", "worker", "--hostname", name]
     options = ["--concurrency", "2", "--without-gossip", "--without-mingle"]

@@ -1,0 +1,98 @@
+"""The live segments of one customer: those of a refresh at that moment, without one."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+
+from customers.models import Customer, Facts
+from segments import definition, live, refreshing
+from segments.models import Membership, Segment
+from tests import shop
+from tests.shop import NOON, days
+
+pytestmark = pytest.mark.django_db
+
+
+def live_segments(customer_id: str, at: datetime) -> list[str]:
+    return sorted(live.segments_of(Customer.objects.get(customer_id=customer_id).pk, at))
+
+
+def stored_segments(customer_id: str) -> list[str]:
+    rows = Membership.objects.filter(customer__customer_id=customer_id, segment__is_active=True)
+    return sorted(rows.values_list("segment__slug", flat=True))
+
+
+@pytest.fixture
+def refreshed() -> None:
+    with time_machine.travel(NOON, tick=False):
+        shop.customers("c1,c1@example.org", "c2,", "c3,c3@example.org")
+        shop.orders(
+            "o1,c1,2026-03-01,10", "o2,c1,2026-03-10,40", "o3,c2,2026-03-01,10", "o4,c3,2025-10-01,5",
+        )  # fmt: skip
+        shop.events("m1,,a1,Product Added,2026-03-14", "m2,c2,,View,2026-03-14")
+        definition.install()
+        refreshing.refresh_all(NOON)
+
+
+@pytest.mark.parametrize("who", ["c1", "c2", "c3", "anonymous:a1"])
+def test_without_news_they_are_the_stored_ones(refreshed, who) -> None:
+    assert live_segments(who, NOON) == stored_segments(who) != []
+
+
+@pytest.mark.parametrize("who", ["c1", "c2", "c3", "anonymous:a1"])
+@pytest.mark.parametrize("later", [days(7), days(40), days(400)])
+def test_later_they_are_those_of_a_refresh_then(refreshed, who, later) -> None:
+    expected = live_segments(who, NOON + later)
+
+    refreshing.refresh_all(NOON + later)
+
+    assert expected == stored_segments(who)
+
+
+def test_what_was_recorded_since_counts_before_anybody_settles_it(refreshed) -> None:
+    before = shop.rows_of(Facts, Membership)
+
+    with time_machine.travel(NOON + timedelta(minutes=5), tick=False):
+        shop.orders("new,anna,2026-03-15T12:01Z,10", settle=False)
+        shop.events("m3,c3,,Product Added,2026-03-15T12:02Z", settle=False)
+
+        assert "first-order" in live_segments("anna", NOON + timedelta(minutes=5))
+        assert "waiting" in live_segments("c3", NOON + timedelta(minutes=5))
+    assert shop.rows_of(Facts, Membership) == before
+
+
+def test_a_record_dated_ahead_counts_when_its_time_has_come(refreshed) -> None:
+    with time_machine.travel(NOON, tick=False):
+        shop.events("ahead,c1,,Product Added,2026-03-16T12:00Z")
+
+    assert "waiting" not in live_segments("c1", NOON + timedelta(hours=1))
+    assert "waiting" in live_segments("c1", NOON + days(2))
+
+
+def test_a_joined_visitor_is_in_none(refreshed) -> None:
+    shop.events("m4,c1,a1,Signed In,2026-03-15T12:00Z")
+
+    visitor = Customer.objects.get(customer_id="anonymous:a1")
+
+    assert live.segments_of(visitor.pk, NOON + days(1)) == []
+
+
+def test_it_takes_three_statements(refreshed, django_assert_num_queries) -> None:
+    customer = Customer.objects.get(customer_id="c1").pk
+    live.segments_of(customer, NOON + days(1))
+
+    with django_assert_num_queries(4):
+        live.segments_of(customer, NOON + days(2))
+
+
+def test_without_segments_there_are_none(db) -> None:
+    shop.customers("c1,c1@example.org")
+
+    assert live_segments("c1", datetime.now(UTC)) == []
+
+
+def test_paused_segments_are_left_out(refreshed) -> None:
+    Segment.objects.filter(slug="repeat").update(is_active=False)
+
+    assert live_segments("c1", NOON) == [slug for slug in stored_segments("c1") if slug != "repeat"]
