@@ -255,13 +255,14 @@ def _forget_queued() -> None:
         engine.execute(f"DELETE FROM {queue} WHERE customer_id IN ({_AMONG})")
 
 
-def relation_at(at: datetime) -> Literal["facts", "facts_as_of"]:
+def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["facts", "facts_as_of"]:
     """Name the relation of a customer that holds the facts of an instant, having filled it where needed.
 
+    ``stands_for`` is the instant of the stored rows, if the caller has read it already.
     The stored rows serve as they are unless one holds a record newer than ``at``, or lacks one not newer. Else a
     temporary table takes the rows that hold, and sums the others up from the records.
     """
-    stands_for = settled_at()
+    stands_for = stands_for or settled_at()
     until = engine.moment(at)
     others = (
         f"SELECT customer_id FROM {_FACTS} WHERE newest_at > %s"

@@ -344,16 +344,26 @@ def _write_events(now: datetime) -> Outcome:
     _find_records(staged, "customers_event", "message_id")
     refused = _refuse_incomplete(EVENTS)
     nobodys = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
-    refused += [
+    whose_is_unknown = [
         Refusal(line, "customer_id: missing, and so is anonymous_id; one of them says whose event it is")
         for (line,) in engine.rows(f"SELECT line FROM {staged} WHERE {nobodys}")
     ]
-    engine.execute(f"DELETE FROM {staged} WHERE {nobodys}")
+    if whose_is_unknown:
+        engine.execute(f"DELETE FROM {staged} WHERE {nobodys}")
     outcome = _count(staged)
-    outcome.refused = refused
-    identity.resolve(staged, now)
-    identity.join_visitors(staged)
-    identity.resolve_visitors(staged, now)
+    outcome.refused = [*refused, *whose_is_unknown]
+    # Most batches are of visitors alone, or of one kind of id: what there is nothing of costs nothing.
+    [(customers, visitors, both, listed)] = engine.rows(
+        f"""SELECT count(customer_id), count(anonymous_id),
+            count(*) FILTER (WHERE customer_id IS NOT NULL AND anonymous_id IS NOT NULL), count(products)
+            FROM {staged}"""
+    )
+    if customers:
+        identity.resolve(staged, now)
+    if both:
+        identity.join_visitors(staged)
+    if visitors > both:
+        identity.resolve_visitors(staged, now)
     if outcome.updated:
         _move_to_new_customers(staged, "customers_event", {"customers_eventproduct": "event_id"})
     _find_owners(staged, "customers_event")
@@ -371,7 +381,8 @@ def _write_events(now: datetime) -> Outcome:
     created = _upsert(
         "customers_event", staged, "r.id = s.record", columns, "message_id", updated=[*columns][2:]
     )
-    _replace_products(staged)
+    if outcome.updated or listed:
+        _replace_products(staged)
     appended = ("occurred_at", "name", "product_value")
     _queue_records(EVENTS, columns, appended, alone=created in (None, outcome.created))
     return outcome
@@ -391,7 +402,7 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
     engine.execute(
         f"""INSERT INTO customers_appended{kind.name.removesuffix("s")} (customer_id, {names})
             SELECT s.customer, {", ".join(columns[name] for name in appended)}
-            FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
+            FROM {staged} s LEFT JOIN {table} r ON 1 = 0 WHERE s.record IS NULL"""
     )
     identity.queue_stale(f"SELECT customer FROM {staged} WHERE record IS NOT NULL")
 

@@ -8,5 +8,7 @@ from .models.turn import Turn
 
 def take_turn(name: str) -> None:
     """Wait for the turn; it ends with the transaction."""
-    Turn.objects.get_or_create(name=name)
-    Turn.objects.select_for_update().get(name=name)
+    rows = Turn.objects.select_for_update().filter(name=name)
+    if not list(rows):
+        Turn.objects.get_or_create(name=name)
+        rows.get()

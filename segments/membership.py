@@ -119,33 +119,38 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
             ORDER BY a.segment_id, d.customer_id""",
         {"at": moment, "run": run.pk},
     )
-    engine.execute(
-        f"""INSERT INTO {_MEMBERS} (customer_id, segment_id, entered_at, is_known)
-            {with_asked} SELECT d.customer_id, a.segment_id, %s, d.known & a.bit <> 0
-            FROM differences d JOIN asked a ON d.bits & a.bit <> 0 AND d.stored & a.bit = 0""",
-        [moment],
-    )
-    engine.execute(
-        f"""DELETE FROM {_MEMBERS} WHERE (customer_id, segment_id) IN (
-                {with_asked} SELECT d.customer_id, a.segment_id
-                FROM differences d JOIN asked a ON d.bits & a.bit = 0 AND d.stored & a.bit <> 0)"""
-    )
-    engine.execute(
-        f"""UPDATE {_MEMBERS} SET is_known = NOT is_known WHERE (customer_id, segment_id) IN (
-                {with_asked} SELECT d.customer_id, a.segment_id
-                FROM differences d JOIN asked a ON d.bits & d.stored & a.bit <> 0
-                    AND d.known & a.bit <> d.stored_known & a.bit)"""
-    )
     moved = {
         key: counts
         for key, *counts in engine.rows(
             f"""{with_asked} SELECT a.segment_id, count(*) FILTER (WHERE d.bits & a.bit <> 0 AND d.stored & a.bit = 0),
                     count(*) FILTER (WHERE d.bits & a.bit = 0 AND d.stored & a.bit <> 0),
-                    count(*) FILTER (WHERE d.known & a.bit <> 0) - count(*) FILTER (WHERE d.stored_known & a.bit <> 0)
+                    count(*) FILTER (WHERE d.known & a.bit <> 0) - count(*) FILTER (WHERE d.stored_known & a.bit <> 0),
+                    count(*) FILTER (WHERE d.bits & d.stored & a.bit <> 0 AND d.known & a.bit <> d.stored_known & a.bit)
                 FROM differences d JOIN asked a ON (d.bits | d.stored) & a.bit <> 0 GROUP BY a.segment_id"""
         )
     }
-    return [_outcome(one.segment, *moved.get(one.segment.pk, (0, 0, 0))) for one in asked]
+    entered, left, _, met = (sum(counts) for counts in zip((0, 0, 0, 0), *moved.values(), strict=True))
+    if entered:
+        engine.execute(
+            f"""INSERT INTO {_MEMBERS} (customer_id, segment_id, entered_at, is_known)
+                {with_asked} SELECT d.customer_id, a.segment_id, %s, d.known & a.bit <> 0
+                FROM differences d JOIN asked a ON d.bits & a.bit <> 0 AND d.stored & a.bit = 0""",
+            [moment],
+        )
+    if left:
+        engine.execute(
+            f"""DELETE FROM {_MEMBERS} WHERE (customer_id, segment_id) IN (
+                    {with_asked} SELECT d.customer_id, a.segment_id
+                    FROM differences d JOIN asked a ON d.bits & a.bit = 0 AND d.stored & a.bit <> 0)"""
+        )
+    if met:
+        engine.execute(
+            f"""UPDATE {_MEMBERS} SET is_known = NOT is_known WHERE (customer_id, segment_id) IN (
+                    {with_asked} SELECT d.customer_id, a.segment_id
+                    FROM differences d JOIN asked a ON d.bits & d.stored & a.bit <> 0
+                        AND d.known & a.bit <> d.stored_known & a.bit)"""
+        )
+    return [_outcome(one.segment, *moved.get(one.segment.pk, (0, 0, 0))[:3]) for one in asked]
 
 
 def _outcome(segment: Segment, entered: int = 0, left: int = 0, known: int = 0) -> Outcome:

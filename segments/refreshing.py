@@ -4,15 +4,14 @@ A pass takes the touched customers off their queue, adds those for whom time or 
 answer, and asks the rules about these alone. ``docs/refresh.md`` shows it in a picture.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import Q
 
-from customers import engine, facts
+from customers import engine, facts, news
 from customers.models import Totals, Touched
 
 from . import evaluation, membership, questions, references, runs
@@ -48,14 +47,23 @@ def refresh_all(
     return refresh(None, at, full=full, wait=wait)
 
 
-def catch_up() -> None:
-    """Refresh until nobody waits; raises runs.Busy where another refresh runs.
+def catch_up(begin: Callable[[], None]) -> None:
+    """Refresh until nobody waits, calling ``begin`` before each look at the queue.
 
-    The queue is looked at once more after the lease is free again: who came during the refresh, and found the
-    lease taken, is not left waiting.
+    Where another refresh runs, this one gives way: that one announces whom it leaves waiting.
     """
-    while facts.is_due(datetime.now(UTC)) or Touched.objects.exists():
-        refresh_all(wait=False)
+    begin()
+    while somebody_waits():
+        try:
+            refresh_all(wait=False)
+        except runs.Busy:
+            return
+        begin()
+
+
+def somebody_waits() -> bool:
+    """Tell whether anything was recorded, or came due, that no pass has taken yet."""
+    return facts.is_due(datetime.now(UTC)) or Touched.objects.exists()
 
 
 def refresh(
@@ -74,45 +82,42 @@ def refresh(
         facts.settle(at)
         with transaction.atomic():
             membership.take_turn_to_write()
-            outcomes = _Pass(run, _chosen(keys), at, full=full, is_scheduled=keys is None and at is None).go()
+            outcomes = _Pass(run, keys, at, full=full).go()
+    if somebody_waits():
+        # Who came meanwhile has found the lease taken, and given way: now it is free again.
+        news.announce()
     return run, outcomes
-
-
-def _chosen(keys: Sequence[int] | None) -> list[Segment]:
-    wanted = Q(is_active=True) if keys is None else Q(pk__in=keys)
-    dynamic = Segment.objects.filter(wanted, kind=Segment.Kind.DYNAMIC)
-    return list(dynamic.select_related("refresh").order_by("pk"))
 
 
 class _Pass:
     """One refresh, in its transaction and turn."""
 
-    def __init__(
-        self, run: Refresh, segments: list[Segment], at: datetime | None, *, full: bool, is_scheduled: bool
-    ) -> None:
-        self.run, self.segments, self.full = run, segments, full
-        self.at = at or max(
-            [
-                evaluation.latest(datetime.now(UTC)),
-                *(one.refreshed_at for one in segments if one.refreshed_at),
-            ]
-        )
-        for segment in segments:
+    def __init__(self, run: Refresh, keys: Sequence[int] | None, at: datetime | None, *, full: bool) -> None:
+        self.run, self.full = run, full
+        self.totals = Totals.objects.first()
+        dynamic = Segment.objects.filter(kind=Segment.Kind.DYNAMIC).select_related("refresh")
+        every = list(dynamic.order_by("pk"))
+        self.segments = [one for one in every if (one.is_active if keys is None else one.pk in keys)]
+        self.at = at or self._now()
+        for segment in self.segments:
             if segment.refreshed_at and self.at < segment.refreshed_at:
                 raise TooEarly(
                     f"{segment.slug} was refreshed at {segment.refreshed_at.isoformat()};"
                     " give that instant or a later one"
                 )
-        if is_scheduled and not full:
-            self.segments = [one for one in segments if not (one.retry_at and self.at < one.retry_at)]
-        chosen = {segment.pk for segment in self.segments}
+        if keys is None and at is None and not full:
+            self.segments = [one for one in self.segments if not (one.retry_at and self.at < one.retry_at)]
+        self.others = [one for one in every if one.is_caught_up and one not in self.segments]
         # The queue is taken by who looks for all: a segment alone leaves it to the pass that the others need.
-        self.takes_queue = (
-            not Segment.objects.active().exclude(pk__in=chosen).filter(is_caught_up=True).exists()
-        )
-        self.totals = Totals.objects.first()
+        self.takes_queue = not any(one.is_active for one in self.others)
         self.outcomes: list[Outcome] = []
         self.moved: set[int] = set()
+
+    def _now(self) -> datetime:
+        known = [self.totals.settled_at] if self.totals else []
+        return max(
+            [datetime.now(UTC), *known, *(one.refreshed_at for one in self.segments if one.refreshed_at)]
+        )
 
     def go(self) -> list[Outcome]:
         """Do it; give what became of each segment."""
@@ -132,7 +137,7 @@ class _Pass:
 
     def _open_shop(self) -> AsOf:
         """Open the shop at the instant, with the figures of the last refresh that still hold."""
-        relation = facts.relation_at(self.at)
+        relation = facts.relation_at(self.at, self.totals.settled_at if self.totals else None)
         self.previous = max(
             (one.refresh for one in self.segments if one.refresh),
             key=lambda refresh: refresh.pk,
@@ -280,9 +285,10 @@ class _Pass:
         failed = [outcome for outcome in self.outcomes if outcome.error]
         for outcome in failed:
             self._put_off(outcome)
-        done = [outcome.segment.pk for outcome in self.outcomes if not outcome.error]
-        if self.takes_queue:  # whoever took no part does not know of the touches that are gone now
-            Segment.objects.filter(is_caught_up=True).exclude(pk__in=done).update(is_caught_up=False)
+        answered = {outcome.segment.pk for outcome in self.outcomes}
+        behind = [one.pk for one in (*self.others, *self.segments) if one.pk not in answered]
+        if self.takes_queue and behind:  # they took no part, and do not know of the touches that are gone now
+            Segment.objects.filter(pk__in=behind).update(is_caught_up=False)
         run = self.run
         run.at, run.looked_at = self.at, self.candidates
         run.figures, run.buyers_version, run.time_zone = (

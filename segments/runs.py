@@ -56,7 +56,10 @@ def _start(*, wait: bool) -> Refresh:
     while True:
         now = datetime.now(UTC)
         for run in Refresh.objects.filter(state=Refresh.State.RUNNING):
-            if not is_alive(run, now):
+            if is_alive(run, now):
+                if not wait:
+                    raise Busy
+            else:
                 # Only if nobody else came first, and its heart has not beaten again.
                 Refresh.objects.filter(
                     pk=run.pk, state=Refresh.State.RUNNING, heartbeat_at=run.heartbeat_at

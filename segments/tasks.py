@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
-from . import housekeeping, refreshing, runs, verification, waking
+from . import housekeeping, refreshing, verification, waking
 from .models import Segment
 
 
@@ -22,12 +22,8 @@ def refresh_all() -> None:
 
 @shared_task
 def catch_up() -> None:
-    """Refresh until nothing waits; give way to a refresh that runs, and look again after it."""
-    waking.begin()
-    try:
-        refreshing.catch_up()
-    except runs.Busy:
-        waking.wake(countdown=1)
+    """Refresh until nobody waits; give way to a refresh that runs, and that announces whom it leaves waiting."""
+    refreshing.catch_up(waking.begin)
 
 
 @shared_task

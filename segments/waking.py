@@ -23,7 +23,7 @@ QUIET_FOR: Final = 30  # seconds in which a Redis that did not answer is not ask
 _quiet_until = 0.0
 
 
-def wake(countdown: float = 0, **_: Any) -> None:
+def wake(**_: Any) -> None:
     """Send for a pass unless one waits already; never fails, and soon stops trying where Redis is away."""
     global _quiet_until
     if time.monotonic() < _quiet_until:
@@ -31,7 +31,7 @@ def wake(countdown: float = 0, **_: Any) -> None:
     try:
         if _redis().set(MARK, 1, nx=True, ex=LOST_AFTER):
             # By name: tasks know of waking, not the other way round.
-            current_app.send_task("segments.tasks.catch_up", countdown=countdown or None)
+            current_app.send_task("segments.tasks.catch_up")
     except (redis.RedisError, OperationalError) as error:
         _quiet_until = time.monotonic() + QUIET_FOR
         log.warning("no_pass_was_sent_for", error=str(error))

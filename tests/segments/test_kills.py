@@ -47,7 +47,7 @@ def assert_consistent() -> None:
     """Whatever is committed fits together: sizes, members, and what the changes add up to."""
     sizes = dict(Membership.objects.values_list("segment__slug").annotate(Count("pk")))
     assert {one.slug: one.size for one in Segment.objects.all() if one.size} == sizes
-    balance = Counter()
+    balance: Counter[tuple[int, int]] = Counter()
     for segment, customer, change in Change.objects.order_by("id").values_list(
         "segment", "customer", "change"
     ):
@@ -112,7 +112,7 @@ def kill_workers(times: int, seed: int, environment: dict[str, str], log: Path) 
 
 
 @pytest.fixture
-def going_shop(settings, transactional_db) -> None:
+def going_shop(settings, transactional_db) -> Iterator[None]:
     settings.REFRESH_LEASE = float(LEASE)
     app.control.purge()
     waking.begin()

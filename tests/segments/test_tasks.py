@@ -33,16 +33,15 @@ def test_a_worker_refreshes_all_active_segments(celery_worker: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_refreshes_one_segment_and_may_do_so_twice(celery_worker: str) -> None:
     shop.orders("o1,c1,2026-03-01,10")
-    buyers, other = shop.segment("buyers", BUYERS), shop.segment("other", BUYERS)
+    buyers = shop.segment("buyers", BUYERS)
 
     tasks.refresh_segment.delay(buyers.pk)
     tasks.refresh_segment.delay(buyers.pk)
     tasks.refresh_segment.delay(10**9)  # deleted meanwhile
 
-    eventually(lambda: Refresh.objects.filter(state="done").count() == 3)
-    assert dict(Segment.objects.values_list("slug", "size")) == {"buyers": 1, "other": 0}
+    eventually(lambda: Refresh.objects.filter(state="done").count() >= 3)
+    assert shop.members("buyers") == ["c1"]
     assert shop.changes("buyers") == [("c1", "entered", "initial")]
-    assert other.status == "new"
 
 
 def test_a_new_installation_refreshes_by_itself(tmp_path: Path) -> None:
