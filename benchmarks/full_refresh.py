@@ -13,8 +13,8 @@ import hand_written
 import harness
 
 from customers.models import Customer, Event, Order
-from segments import definition, membership
-from segments.models import Membership, Segment
+from segments import definition, refreshing
+from segments.models import Membership
 from segments_project import demo_shop
 
 CUSTOMERS = 100_000
@@ -24,8 +24,8 @@ AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
 def refresh() -> None:
-    """Do the same by the product's own refresh."""
-    _, outcomes = membership.refresh(Segment.objects.active(), AT)
+    """Look at everybody by the product's own refresh."""
+    _, outcomes = refreshing.refresh_all(AT, full=True)
     for outcome in outcomes:
         if outcome.error:
             raise SystemExit(f"{outcome.segment.slug}: {outcome.error}")

@@ -24,7 +24,7 @@ PART = "SEGMENTS_BENCHMARK_DATABASE"
 
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
-for _name in ("TIME_ZONE", "SHOP_CURRENCY", "DEBUG", "LOG_JSON"):
+for _name in ("TIME_ZONE", "SHOP_CURRENCY", "REFRESH_LEASE", "FIGURES_MAX_AGE", "DEBUG", "LOG_JSON"):
     os.environ.pop(_name, None)
 os.environ |= {
     "DATABASE_URL": os.environ.get(PART, "sqlite://:memory:"),

@@ -121,8 +121,10 @@ def merged(among: str) -> str:
     its = f"customer_id IN ({among})"
     orders = f"SELECT * FROM customers_appendedorder WHERE {its}"
     events = f"SELECT * FROM customers_appendedevent WHERE {its}"
-    after_stored = f"""SELECT a.*, f.last_event_at AS stored_event_at, f.uncancelled_order_at AS stored_order_at
-        FROM ({events}) AS a LEFT JOIN customers_facts f ON f.customer_id = a.customer_id"""
+    # Not joined: the planner's idea of a queue that fills and empties all day would have it read every row of facts.
+    theirs = "FROM customers_facts f WHERE f.customer_id = a.customer_id"
+    after_stored = f"""SELECT a.*, (SELECT f.last_event_at {theirs}) AS stored_event_at,
+        (SELECT f.uncancelled_order_at {theirs}) AS stored_order_at FROM ({events}) AS a"""
     values = [_merged(fact) for fact in declared() if fact.source != "derived"]
     # Without records the first meeting was the moment of recording, which now gives way to the records' own.
     known = "CASE WHEN f.newest_at IS NULL THEN c.first_seen ELSE f.first_seen_at END"

@@ -23,23 +23,24 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def brought_in(shop: Shop, zone: ZoneInfo) -> Iterator[None]:
+def brought_in(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> Iterator[None]:
     """Have the shop in the database for a while."""
     with transaction.atomic():
-        bring_in(shop, zone)
+        bring_in(shop, zone, settle=settle)
         yield
         transaction.set_rollback(True)
 
 
-def bring_in(shop: Shop, zone: ZoneInfo) -> None:
-    """Import the shop and make its fixed lists."""
+def bring_in(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
+    """Import the shop and make its fixed lists; facts wait in the queue unless they are settled."""
     with tempfile.TemporaryDirectory() as folder, time_machine.travel(RECORDED_AT, tick=False):
         for kind, path in write_csv(shop, Path(folder)).items():
             with path.open("rb") as stream:
                 csv_files.import_file(
                     KINDS[kind], stream, ShopSettings(zone, "EUR"), refuse=_complain, settle=False
                 )
-        facts.settle()
+        if settle:
+            facts.settle()
     for slug, members in shop.members.items():
         make_list(slug, members)
 

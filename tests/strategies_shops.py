@@ -23,7 +23,10 @@ def instants() -> st.SearchStrategy[datetime]:
 
 
 def shops(
-    recorded_at: datetime = pools.RECORDED_AT, max_people: int = 12, lines_without_sku: bool = True
+    recorded_at: datetime = pools.RECORDED_AT,
+    max_people: int = 12,
+    lines_without_sku: bool = True,
+    min_people: int = 0,
 ) -> st.SearchStrategy[Shop]:
     """Shops that any instant may find empty, crowded, or full of people who are still to come.
 
@@ -31,7 +34,7 @@ def shops(
     Both static segments exist, with or without members.
     """
     known = customers(recorded_at, lines_without_sku)
-    people = st.lists(known | known | visitors(recorded_at), max_size=max_people)
+    people = st.lists(known | known | visitors(recorded_at), min_size=min_people, max_size=max_people)
     members = st.lists(each(pools.SLUGS, range(max_people), pools.MOMENTS), max_size=6)
     return st.builds(assembled, people, members)
 
