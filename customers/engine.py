@@ -85,6 +85,19 @@ def analyze(table: str, *columns: str) -> None:
         execute(f"ANALYZE {table} ({', '.join(columns)})" if columns else f"ANALYZE {table}")
 
 
+def by_customer(name: str, sql: str) -> str:
+    """Begin a WITH that names a query of one row a customer, to be joined by customer.
+
+    SQLite gets a table with an index instead: it would read all of the rows for each that joins.
+    """
+    if is_postgresql():
+        return f"{name} AS ({sql}),"
+    execute(f"DROP TABLE IF EXISTS temp.{name}")
+    execute(f"CREATE TEMPORARY TABLE {name} AS {sql}", [])
+    execute(f"CREATE UNIQUE INDEX temp.{name}_of_customer ON {name} (customer_id)")
+    return ""
+
+
 def least(*values: str) -> str:
     """Give the least of values, of which some may be NULL."""
     return f"LEAST({', '.join(values)})" if is_postgresql() else _ignoring_missing("min", values)
@@ -186,6 +199,8 @@ def alone(table: str) -> Iterator[None]:
                 execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             # Before anything is read: what the one before has done must be in the snapshot.
             execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+            if outermost:
+                execute("SELECT 1")  # the moment is now, and whoever reads the clock next reads a later one
         yield
 
 

@@ -13,6 +13,7 @@ from . import engine, sums
 from .models import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
 
 SETTLED_AT_ONCE: Final = 20_000  # customers a transaction
+ALL: Final = 2**62  # a LIMIT that cuts nothing, but keeps SQLite from looking things up anew at each mention
 
 _FACTS, _AS_OF, _UPCOMING = Facts._meta.db_table, FactsAsOf._meta.db_table, Upcoming._meta.db_table
 _STALE, _TOUCHED, _TOTALS = StaleFacts._meta.db_table, Touched._meta.db_table, Totals._meta.db_table
@@ -22,18 +23,30 @@ _ANEW, _MERGED = f"{_AMONG} WHERE anew = 1", f"{_AMONG} WHERE anew = 0"
 _EVERYBODY = "SELECT id FROM customers_customer"
 
 
-def settle(now: datetime | None = None, progress: Callable[[int], None] = lambda _: None) -> int:
+def settle(
+    now: datetime | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    not_before: datetime | None = None,
+) -> int:
     """Bring the facts of every queued customer in line with the records; give how many customers that were.
 
-    The rows then stand for ``now``, by default the clock's, or for the instant they stood for if that is later.
-    A transaction takes a share of the queue; what a crash leaves in it, the next call settles.
+    The rows then stand for ``now``, by default the clock's, or for the instant they stood for if that is later; with
+    a clock that stepped back, at least for ``not_before``. A transaction takes a share of the queue; what a crash
+    leaves in it, the next call settles.
     """
     settled = 0
-    while is_due(now := now or datetime.now(UTC)):
+    while is_due(_instant(now, not_before)):
         with engine.alone(_TOTALS):
-            settled += _settle_some(_advance(now))
+            # Read again: what committed while we waited is not taken for a record dated ahead.
+            settled += _settle_some(_advance(_instant(now, not_before)))
         progress(settled)
     return settled
+
+
+def _instant(now: datetime | None, not_before: datetime | None) -> datetime:
+    now = now or datetime.now(UTC)
+    return max(now, not_before) if not_before else now
 
 
 def is_due(now: datetime) -> bool:
@@ -43,6 +56,11 @@ def is_due(now: datetime) -> bool:
         f"SELECT {queues} OR EXISTS (SELECT 1 FROM {_UPCOMING} WHERE due_at <= %s)", [engine.moment(now)]
     )
     return bool(due)
+
+
+def comes_due(until: datetime) -> bool:
+    """Tell whether anybody has a record that lies ahead of the facts and comes due up to an instant."""
+    return Upcoming.objects.filter(due_at__lte=until).exists()
 
 
 def waits(customer: int, at: datetime) -> bool:
@@ -177,14 +195,15 @@ def _write_anew(among: str, at: datetime) -> None:
 
 def _people(among: str, until: str = "") -> str:
     """Give a query of people with the instant they exist from: the earliest of the given one and the records."""
-    first_seen = engine.least(
-        "c.first_seen",
-        "(SELECT min(placed_at) FROM customers_order r WHERE r.customer_id = c.id)",
-        "(SELECT min(occurred_at) FROM customers_event r WHERE r.customer_id = c.id)",
-    )
-    people = f"""SELECT c.id, COALESCE({first_seen}, c.recorded_at) AS first_seen_at FROM customers_customer c
-        WHERE c.id IN ({among}) AND c.joined_into_id IS NULL"""
-    return f"SELECT * FROM ({people}) AS met WHERE first_seen_at <= {until}" if until else people
+    first_seen = f"COALESCE({engine.least('first_seen', 'first_order', 'first_event')}, recorded_at)"
+    return f"""
+        SELECT id, {first_seen} AS first_seen_at FROM (
+            SELECT c.id, c.first_seen, c.recorded_at,
+                (SELECT min(placed_at) FROM customers_order r WHERE r.customer_id = c.id) AS first_order,
+                (SELECT min(occurred_at) FROM customers_event r WHERE r.customer_id = c.id) AS first_event
+            FROM customers_customer c WHERE c.id IN ({among}) AND c.joined_into_id IS NULL
+            LIMIT {ALL}
+        ) AS met WHERE {f"{first_seen} <= {until}" if until else "true"}"""
 
 
 def _store(select: str) -> None:

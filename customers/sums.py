@@ -104,11 +104,12 @@ def from_records(people: str, among: str, bound: str) -> str:
     orders = f"SELECT * FROM customers_order WHERE {its} AND placed_at <= {bound}"
     events = f"SELECT * FROM customers_event WHERE {its} AND occurred_at <= {bound}"
     values = [_alone(fact) for fact in declared() if fact.source != "derived"]
+    summed = engine.by_customer("o", _sum_orders(orders)) + engine.by_customer("e", _sum_events(events))
     return f"""
-        WITH o AS ({_sum_orders(orders)}), e AS ({_sum_events(events)})
+        WITH {summed} people AS MATERIALIZED ({people})
         SELECT id, first_seen_at, {_with_derived()} FROM (
             SELECT c.id, c.first_seen_at, {", ".join(values)}
-            FROM ({people}) AS c LEFT JOIN o ON o.customer_id = c.id LEFT JOIN e ON e.customer_id = c.id
+            FROM people c LEFT JOIN o ON o.customer_id = c.id LEFT JOIN e ON e.customer_id = c.id
         ) AS summed WHERE true"""
 
 
@@ -129,13 +130,15 @@ def merged(among: str) -> str:
     # Without records the first meeting was the moment of recording, which now gives way to the records' own.
     known = "CASE WHEN f.newest_at IS NULL THEN c.first_seen ELSE f.first_seen_at END"
     first = engine.least(known, "o.first_at", "e.first_at")
+    summed = engine.by_customer("o", _sum_orders(orders))
+    summed += engine.by_customer("e", _sum_events(after_stored, stored=True))
     return f"""
-        WITH o AS ({_sum_orders(orders)}), e AS ({_sum_events(after_stored, stored=True)})
+        WITH {summed} those AS ({among})
         SELECT id, first_seen_at, {_with_derived()} FROM (
             SELECT c.id, {first} AS first_seen_at, {", ".join(values)}
             FROM customers_customer c LEFT JOIN customers_facts f ON f.customer_id = c.id
             LEFT JOIN o ON o.customer_id = c.id LEFT JOIN e ON e.customer_id = c.id
-            WHERE c.id IN ({among})
+            WHERE c.id IN (SELECT customer_id FROM those)
         ) AS summed WHERE true"""
 
 

@@ -69,12 +69,11 @@ def find_differences(segments: Sequence[Segment], answers: Sql, among: str = "")
                     CAST(sum(CASE WHEN is_known THEN CASE segment_id {stored} END ELSE 0 END) AS bigint)
                 FROM {_MEMBERS} WHERE segment_id IN ({", ".join(str(segment.pk) for segment in segments)}) {some}
                 GROUP BY customer_id)
-            SELECT * FROM (
-                SELECT COALESCE(a.customer_id, k.customer_id), COALESCE(a.bits, 0) AS bits,
-                    COALESCE(k.bits, 0) AS stored, COALESCE(a.bits * a.known, 0) AS known,
-                    COALESCE(k.known, 0) AS stored_known
-                FROM answered a FULL JOIN kept k ON k.customer_id = a.customer_id
-            ) AS compared WHERE bits <> stored OR known <> stored_known""",
+            SELECT customer_id, max(bits), max(stored), max(known), max(stored_known) FROM (
+                SELECT customer_id, bits, 0 AS stored, bits * known AS known, 0 AS stored_known FROM answered
+                UNION ALL SELECT customer_id, 0, bits, 0, known FROM kept
+            ) AS compared
+            GROUP BY customer_id HAVING max(bits) <> max(stored) OR max(known) <> max(stored_known)""",
         params,
     )
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.db.models import Max
 
 from customers import engine, facts, news
 from customers.models import Totals, Touched
@@ -79,7 +80,7 @@ def refresh(
     """
     keys = None if segments is None else [segment.pk for segment in segments]
     with runs.alone(wait=wait) as run:
-        facts.settle(at)
+        facts.settle(at, not_before=None if at else _latest_refresh(keys))
         with transaction.atomic():
             membership.take_turn_to_write()
             outcomes = _Pass(run, keys, at, full=full).go()
@@ -87,6 +88,12 @@ def refresh(
         # Who came meanwhile has found the lease taken, and given way: now it is free again.
         news.announce()
     return run, outcomes
+
+
+def _latest_refresh(keys: Sequence[int] | None) -> datetime | None:
+    segments = Segment.objects.active() if keys is None else Segment.objects.filter(pk__in=keys)
+    latest: datetime | None = segments.aggregate(latest=Max("refreshed_at"))["latest"]
+    return latest
 
 
 class _Pass:
@@ -114,10 +121,12 @@ class _Pass:
         self.moved: set[int] = set()
 
     def _now(self) -> datetime:
-        known = [self.totals.settled_at] if self.totals else []
-        return max(
-            [datetime.now(UTC), *known, *(one.refreshed_at for one in self.segments if one.refreshed_at)]
-        )
+        """Give the clock's instant, or the latest that the facts or members stand for already."""
+        settled = [self.totals.settled_at] if self.totals else []
+        known = [*settled, *(one.refreshed_at for one in self.segments if one.refreshed_at)]
+        now = max([datetime.now(UTC), *known])
+        # What came due since the settling is left to the next pass: the facts hold for their own instant.
+        return max(known) if known and facts.comes_due(now) else now
 
     def go(self) -> list[Outcome]:
         """Do it; give what became of each segment."""

@@ -1,0 +1,512 @@
+"""How fast members follow the records, in ratios of one run each, on a database of this benchmark's own.
+
+The shop (`shop_in_sql`) ends some days ago. Its clock is given to every pass and only moves forward: over minutes
+and days of new data that the product's own door takes, until in the last part it is the real one. Every full
+refresh after a pass must change nothing, and in the end the members are compared with the records.
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import hand_written
+import harness
+import shop_in_sql
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Max
+
+from customers import engine, facts, ingestion
+from customers.models import Customer, Event, Identity, Order
+from customers.records import EVENTS, Record, the_shop
+from customers.sample_catalogue import PAGES, PRODUCTS
+from segments import definition, live, refreshing, verification
+from segments.models import Change, Membership, Refresh, Segment
+from segments_project.celery import app
+from segments_project.servers import dying_with_parent, redis_server
+
+CUSTOMERS = 100_000
+HEAD_START = timedelta(days=10)
+"""How long ago the shop's history ends; what passes do not use of it is filled in for the last part."""
+
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+MINUTES, DAYS, FULLS, REBUILDS, IDLE_PASSES = 7, 3, 3, 2, 30
+SQL_TIMES = 5
+ANSWERS, COMPARED = 1_000, 200
+BATCHES, BATCH = 15, 1_000
+EVENTS_A_SECOND, EVENTS_IN_ALL, WARM_UP = 20, 1_200, 200
+
+Figures = dict[str, Any]
+Expected = tuple[str, str, str]
+"""A change: the customer's printed id, the segment's slug, and whether it is entered or left."""
+
+
+# -- What the parts share
+
+
+class Clock:
+    """The shop's instant, which never goes back nor past the real one."""
+
+    def __init__(self) -> None:
+        refreshed = Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"]
+        known = [instant for instant in (facts.settled_at(), refreshed) if instant]
+        if not known:
+            raise SystemExit("there is no shop with members in this database")
+        self.at = max(known)
+
+    def move(self, length: timedelta) -> tuple[datetime, datetime]:
+        """Let time go by; give the instants before and after."""
+        since, self.at = self.at, self.at + length
+        if self.at > datetime.now(UTC):
+            raise SystemExit("the shop's time has caught up with the clock: give an empty folder")
+        return since, self.at
+
+
+def timed(act: Callable[[], Any]) -> float:
+    """Give the seconds something takes."""
+    begun = time.perf_counter()
+    act()
+    return time.perf_counter() - begun
+
+
+def refresh(at: datetime, *, full: bool = False) -> int:
+    """Bring all members in line; give how many changed."""
+    _, outcomes = refreshing.refresh_all(at=at, full=full)
+    for outcome in outcomes:
+        if outcome.error:
+            raise SystemExit(f"{outcome.segment.slug}: {outcome.error}")
+    return sum(outcome.entered + outcome.left for outcome in outcomes)
+
+
+def refresh_in_full(at: datetime) -> None:
+    """Evaluate everybody, where the members must be right already."""
+    if changed := refresh(at, full=True):
+        raise SystemExit(
+            f"a full refresh at {at} found {changed} members that the pass before had left wrong"
+        )
+
+
+def take_news(clock: Clock, length: timedelta) -> None:
+    """Let time go by, with what a shop of this size gets meanwhile."""
+    size = Customer.objects.count()
+    since, until = clock.move(length)
+    shop_in_sql.ingest(shop_in_sql.news(since, until, **shop_in_sql.proportional(size, since, until)))
+
+
+def summary(values: Sequence[float]) -> Figures:
+    """Give the median of several runs, the fastest and the slowest."""
+    shown = {"median": median(values), "least": min(values), "most": max(values)}
+    return {name: round(value, 5) for name, value in shown.items()} | {"runs": len(values)}
+
+
+def compared(name: str, slow: Sequence[float], fast: Sequence[float]) -> Figures:
+    """Give how many times as long the first takes, by the medians."""
+    ratio = median(slow) / median(fast)
+    harness.say(f"{name}: {median(slow):.4f} s / {median(fast):.4f} s = {ratio:.2f}")
+    return {name: round(ratio, 2)}
+
+
+# -- The parts
+
+
+def make(customers: int) -> Figures:
+    """Make the shop with its facts and right members, unless the database holds one already."""
+    harness.migrate()
+    raw = {}
+    if Customer.objects.exists():
+        harness.say("The shop is there already")
+    else:
+        until = (datetime.now(UTC) - HEAD_START).replace(microsecond=0)
+        harness.say(f"Making a shop of {customers:,} customers that ends at {until}")
+        raw["build_s"] = round(timed(lambda: shop_in_sql.build(customers, until)), 1)
+        raw["first_facts_s"] = round(timed(lambda: facts.rebuild(until)), 1)
+        definition.install()
+        raw["first_members_s"] = round(timed(lambda: refresh(until)), 1)
+        if engine.is_postgresql():
+            engine.execute("VACUUM ANALYZE")
+            engine.execute("CHECKPOINT")
+        harness.say(f"  {raw}")
+    return {
+        "customers": Customer.objects.count(),
+        "orders": Order.objects.count(),
+        "events": Event.objects.count(),
+        "memberships": Membership.objects.count(),
+        "raw": raw,
+    }
+
+
+def passes() -> Figures:
+    """Time passes over little news, over nothing, over everybody, and after all has been summed up again."""
+    clock = Clock()
+    days = DAYS if engine.is_postgresql() else 0
+    take_news(clock, MINUTE)
+    refresh(clock.at)
+    refresh_in_full(clock.at)  # once for the caches
+
+    minutes, day_long, full = [], [], []
+    for number in range(MINUTES):
+        minutes.append(_pass_over_news(clock, MINUTE))
+        if number < FULLS:
+            full.append(timed(lambda: refresh_in_full(clock.at)))
+    idle = []
+    for _ in range(IDLE_PASSES):
+        clock.move(SECOND)
+        idle.append(1000 * timed(lambda: refresh(clock.at)))
+    for _ in range(days):
+        day_long.append(_pass_over_news(clock, DAY))
+        full.append(timed(lambda: refresh_in_full(clock.at)))
+    rebuilt = [timed(partial(_rebuild, clock.at)) for _ in range(REBUILDS)]
+
+    raw = {"minute_s": minutes, "full_s": full, "idle_ms": idle, "rebuild_s": rebuilt}
+    figures = compared("minute_vs_rebuild", rebuilt, minutes) | compared("minute_vs_full", full, minutes)
+    if day_long:
+        raw["day_s"] = day_long
+        figures |= compared("day_vs_rebuild", rebuilt, day_long)
+    figures["idle_ms"] = round(median(idle), 2)
+    return figures | {"raw": {name: summary(values) for name, values in raw.items()}}
+
+
+def _pass_over_news(clock: Clock, length: timedelta) -> float:
+    """Give the seconds of the pass alone."""
+    take_news(clock, length)
+    changed = 0
+
+    def act() -> None:
+        nonlocal changed
+        changed = refresh(clock.at)
+
+    seconds = timed(act)
+    harness.say(f"  {length} of news: {seconds:.4f} s, {changed} members changed")
+    return seconds
+
+
+def _rebuild(at: datetime) -> None:
+    facts.rebuild(at)
+    refresh_in_full(at)
+
+
+def sql() -> Figures:
+    """Time a full refresh against the best SQL for the same."""
+    at = Clock().at
+    figures = hand_written.compare(lambda: _must_change(at), at, SQL_TIMES)
+    return {"full_vs_sql": figures.pop("ratio"), "raw": figures}
+
+
+def _must_change(at: datetime) -> None:
+    if not refresh(at, full=True):
+        raise SystemExit("the full refresh left wrong members as they were")
+
+
+def ingest() -> Figures:
+    """Time batches of events through ingestion, with facts kept, against bare rows written the same way."""
+    clock = Clock()
+    seconds: dict[str, list[float]] = {"ingest": [], "insert": []}
+    for number in range(BATCHES + 1):
+        for name, act in (("ingest", _ingest_batch), ("insert", _insert_batch)):
+            since, until = clock.move(MINUTE)
+            batch = shop_in_sql.news(since, until, events=BATCH, orders=0, seed=number)[EVENTS]
+            taken = act(batch, clock)
+            if number:  # once for the caches
+                seconds[name].append(taken)
+    figures = compared("ingest_vs_insert", seconds["ingest"], seconds["insert"])
+    return figures | {"raw": {f"{name}_s": summary(values) for name, values in seconds.items()}}
+
+
+def _ingest_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
+    def act() -> None:
+        outcome = ingestion.ingest(EVENTS, batch)
+        if outcome.created != BATCH:
+            raise SystemExit(f"of {BATCH} events {outcome.created} were created")
+        facts.settle(clock.at)
+
+    taken = timed(act)
+    refresh(clock.at)  # as a worker would meanwhile
+    return taken
+
+
+def _insert_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
+    """Write the rows bare, and take them away again: no facts know of them."""
+    before = Event.objects.aggregate(latest=Max("pk"))["latest"]
+    rows = _bare_rows([record for _, record in batch])
+    taken = timed(lambda: _insert(rows))
+    engine.execute("DELETE FROM customers_event WHERE id > %s", [before])
+    return taken
+
+
+BARE = {name: "text" for name in EVENTS.columns if name not in ("customer_id", "anonymous_id", "products")}
+BARE |= {"customer_id": "bigint", "occurred_at": "timestamptz", "product_value": "bigint"}
+JSON = ("properties", "properties_comparable")
+
+
+def _bare_rows(records: list[Record]) -> list[tuple[Any, ...]]:
+    """Give the rows with the customer each belongs to; a visitor not met yet lends the key of a customer's."""
+    named = [dict(zip(EVENTS.columns, record, strict=True)) for record in records]
+    ids = {event["customer_id"] or event["anonymous_id"] for event in named}
+    keys = dict(Identity.objects.filter(value__in=ids).values_list("value", "customer_id"))
+    others = list(Customer.objects.order_by("-pk").values_list("pk", flat=True)[: len(named)])
+    for event, other in zip(named, others, strict=True):
+        event["customer_id"] = keys.get(event["customer_id"] or event["anonymous_id"], other)
+    return [tuple(event[name] for name in BARE) for event in named]
+
+
+def _insert(rows: list[tuple[Any, ...]]) -> None:
+    values = [f"CAST({name} AS jsonb)" if name in JSON else name for name in BARE]
+    with transaction.atomic():
+        engine.temporary_table("bare_events", ", ".join(f"{name} {kind}" for name, kind in BARE.items()))
+        engine.load("bare_events", tuple(BARE), rows)
+        engine.execute(
+            f"INSERT INTO customers_event ({', '.join(BARE)}) SELECT {', '.join(values)} FROM bare_events"
+        )
+
+
+def answers() -> Figures:
+    """Time one customer's live segments against one look-up of the customer; compare some with the members."""
+    at = Clock().at
+    newest = Customer.objects.aggregate(latest=Max("pk"))["latest"]
+    chosen = random.Random("live").sample(range(1, newest + 1), min(newest, 2 * ANSWERS))
+    keys = list(Customer.objects.existing().filter(pk__in=chosen).values_list("pk", flat=True))[:ANSWERS]
+    random.Random("order").shuffle(keys)
+    seconds: dict[str, list[float]] = {"live": [], "lookup": []}
+    for number, key in enumerate(keys):
+        competitors = [
+            ("live", partial(live.segments_of, key, at)),
+            ("lookup", partial(Customer.objects.get, pk=key)),
+        ]
+        for name, act in competitors if number % 2 else reversed(competitors):
+            seconds[name].append(timed(act))
+    for key in keys[:COMPARED]:
+        stored = Membership.objects.filter(customer=key).values_list("segment__slug", flat=True)
+        if sorted(live.segments_of(key, at)) != sorted(stored):
+            raise SystemExit(f"live segments of customer {key} are not the stored ones")
+    figures = compared("live_vs_lookup", seconds["live"], seconds["lookup"])
+    in_ms = {f"{name}_ms": [1000 * value for value in values] for name, values in seconds.items()}
+    return figures | {"raw": {name: summary(values) for name, values in in_ms.items()}}
+
+
+# -- Real time
+
+
+def realtime() -> Figures:
+    """Time from the commit of an event, taken alone, to the commit of the change it makes, with a worker running."""
+    _come_to_now()
+    chosen = _choose(EVENTS_IN_ALL + WARM_UP)
+    with _worker(), _watching() as seen:
+        _send(chosen[:WARM_UP], seen)
+        warm = Refresh.objects.aggregate(latest=Max("pk"))["latest"]
+        committed = _send(chosen[WARM_UP:], seen)
+    waited = sorted(seen[change] - moment for change, moment in committed.items())
+    within = sum(seconds <= 1 for seconds in waited) / len(waited)
+    p95 = quantiles(waited, n=20)[-1]
+    runs = Refresh.objects.filter(pk__gt=warm, finished_at__isnull=False)
+    took = [(run.finished_at - run.started_at).total_seconds() for run in runs]
+    harness.say(f"realtime: p95 {p95:.3f} s, {within:.1%} within a second")
+    return {
+        "realtime_p95_s": round(p95, 3),
+        "realtime_within_1s": round(within, 4),
+        "raw": {
+            "events": len(waited),
+            "events_a_second": EVENTS_A_SECOND,
+            "wait_s": summary(waited),
+            "pass_s": summary(took),
+        },
+    }
+
+
+def _come_to_now() -> None:
+    """Fill in what a shop of this size would have got until now, a day at once."""
+    clock = Clock()
+    while (left := datetime.now(UTC) - clock.at) > SECOND:
+        take_news(clock, min(left, DAY))
+        refresh(clock.at)
+        harness.say(f"  the shop is at {clock.at:%Y-%m-%d %H:%M}")
+
+
+def _choose(count: int) -> list[tuple[str, str, Expected]]:
+    """Choose events: for each whose it is, its name, and the change it must make."""
+    draw = random.Random("realtime")
+    lost = _printed(Membership.objects.filter(segment__slug="lost").values_list("customer", flat=True))
+    waiting = Membership.objects.filter(segment__slug="waiting").values_list("customer", flat=True)
+    others = Customer.objects.existing().values_list("pk", flat=True)
+    idle = sorted(set(_printed(others)) - set(_printed(waiting)) - set(lost))
+    some = count * 45 // 100
+    chosen: list[tuple[str, str, Expected]] = [
+        *(
+            (whose, "Page Viewed", (whose, "lost", "left"))
+            for whose in draw.sample(lost, min(len(lost), some))
+        ),
+        *(
+            (whose, "Product Added", (whose, "waiting", "entered"))
+            for whose in draw.sample(idle, min(len(idle), some))
+        ),
+    ]
+    while len(chosen) < count:
+        whose = f"anonymous:{draw.getrandbits(128):032x}"
+        chosen.append((whose, "Page Viewed", (whose, "anonymous", "entered")))
+    draw.shuffle(chosen)
+    return chosen
+
+
+def _printed(keys: Any) -> list[str]:
+    return sorted(Customer.objects.filter(pk__in=keys).values_list("customer_id", flat=True))
+
+
+def _send(chosen: Sequence[tuple[str, str, Expected]], seen: dict[Expected, float]) -> dict[Expected, float]:
+    """Take the events at an even pace and wait for the changes; give when each event was committed."""
+    committed: dict[Expected, float] = {}
+    begun = time.perf_counter()
+    for number, (whose, name, change) in enumerate(chosen):
+        due = begun + number / EVENTS_A_SECOND
+        time.sleep(max(0.0, due - time.perf_counter()))
+        _take_event(whose, name, partial(_note, committed, change))
+    late = time.perf_counter() - begun - len(chosen) / EVENTS_A_SECOND
+    if late > 1:
+        harness.say(f"  the events were taken {late:.1f} s more slowly than they were to come")
+    until = time.monotonic() + 60
+    while missing := committed.keys() - seen.keys():
+        if time.monotonic() > until:
+            raise SystemExit(f"{len(missing)} changes were not seen within a minute, such as {missing.pop()}")
+        time.sleep(0.1)
+    return committed
+
+
+def _take_event(whose: str, name: str, committed: Callable[[], None]) -> None:
+    properties = PAGES[0] if name == "Page Viewed" else shop_in_sql.product_properties(PRODUCTS[0])
+    moment = datetime.now(UTC).isoformat()
+    row = shop_in_sql.event_row(f"{random.getrandbits(128):032x}", whose, name, moment, properties)
+    record = EVENTS.read(row, the_shop())
+    with transaction.atomic():
+        transaction.on_commit(committed)  # before ingestion's own, which wakes the worker
+        ingestion.ingest(EVENTS, [(1, record)])
+
+
+def _note(committed: dict[Expected, float], change: Expected) -> None:
+    committed[change] = time.perf_counter()
+
+
+@contextmanager
+def _watching() -> Iterator[dict[Expected, float]]:
+    """Poll for changes, on a connection of its own; give when each was first seen."""
+    seen: dict[Expected, float] = {}
+    stop = threading.Event()
+    latest = Change.objects.aggregate(latest=Max("pk"))["latest"] or 0
+    slugs = dict(Segment.objects.values_list("pk", "slug"))
+
+    def watch(latest: int) -> None:
+        while not stop.wait(0.01):
+            found = engine.rows(
+                f"SELECT id, segment_id, printed_id, change FROM segments_change WHERE id > {latest} ORDER BY id"
+            )
+            now = time.perf_counter()
+            for key, segment, printed, change in found:
+                seen.setdefault((printed, slugs[segment], change), now)
+                latest = key
+        connection.close()
+
+    thread = threading.Thread(target=watch, args=[latest], daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def _worker() -> Iterator[None]:
+    """Run a worker as `serve` does; first it does what the parts before have asked for."""
+    name = f"benchmark-{os.getpid()}@localhost"
+    options = f"--concurrency 2 --without-gossip --without-mingle --hostname {name}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", "--quiet", "--app", "segments_project", "worker", *options.split()],
+        cwd=settings.BASE_DIR,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        preexec_fn=dying_with_parent(15),
+    )
+    try:
+        until = time.monotonic() + 60
+        while not app.control.ping(destination=[name], timeout=0.5):
+            if process.poll() is not None or time.monotonic() > until:
+                raise SystemExit("the worker did not start")
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+# -- Whether all was right
+
+
+def check() -> Figures:
+    """Compare all members with a full refresh and with the records; a difference is an error."""
+    at = Clock().at
+    refresh(at)
+    refresh_in_full(at)
+    verdicts = verification.verify(Segment.objects.all())
+    for verdict in verdicts:
+        if verdict.skipped or not verdict.is_right:
+            raise SystemExit(f"{verdict.segment.slug} is not right: {verdict}")
+    members = sum(verdict.compared for verdict in verdicts)
+    harness.say(f"All members are right: {members:,} of {len(verdicts)} segments compared with the records")
+    return {"verified_memberships": members, "raw": {"waiting": max(v.waiting for v in verdicts)}}
+
+
+PARTS: dict[str, Callable[[], Figures]] = {
+    "passes": passes,
+    "sql": sql,
+    "live": answers,
+    "ingest": ingest,
+    "realtime": realtime,
+}
+ON_SQLITE = ["passes"]
+
+
+def main() -> None:
+    """Read the options; start the servers and the parts, each in a process of its own, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="postgresql")
+    parser.add_argument(
+        "--folder", type=Path, help="keep the database there; the shop in it is used again by the next run"
+    )
+    parser.add_argument("--parts", help=f"some of {', '.join(PARTS)}, with commas (default: all there are)")
+    parser.add_argument("--run", choices=["make", *PARTS, "check"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if harness.is_part():
+        others = PARTS | {"make": partial(make, options.customers), "check": check}
+        harness.result(others[options.run]())
+        return
+    there = list(PARTS) if options.database == "postgresql" else ON_SQLITE
+    parts = options.parts.split(",") if options.parts else there
+    if unknown := set(parts) - set(there):
+        parser.error(f"{', '.join(unknown)}: not among {', '.join(there)} on {options.database}")
+
+    figures: Figures = {"benchmark": "refresh", "database": options.database}
+    raw: Figures = {}
+    with harness.database(options.database, options.folder) as url, redis_server() as redis:
+        os.environ["REDIS_URL"] = redis.url
+        for name in ["make", *(part for part in there if part in parts), "check"]:
+            harness.say(f"-- {name}")
+            result = harness.run_part(url, "--run", name, "--customers", str(options.customers))
+            raw[name] = result.pop("raw")
+            figures |= result
+    harness.result(figures | {"raw": raw})
+
+
+if __name__ == "__main__":
+    main()
