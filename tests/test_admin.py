@@ -15,9 +15,9 @@ from django.urls import reverse
 from customers import facts, ingestion, keys
 from customers.models import Customer
 from customers.records import KINDS, the_shop
-from segments import definition, fixed_lists, refreshing
+from segments import definition, fixed_lists, refreshing, verification
 from segments.admin import queueing
-from segments.models import Membership, Refresh, Segment
+from segments.models import Membership, Refresh, Segment, Verification
 from segments.templates import TEMPLATES
 from segments_project.celery import app
 
@@ -644,8 +644,9 @@ def test_members_are_not_shown_to_who_may_not_see_customers(known, anna, staff):
 @pytest.fixture
 def broken_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that is not there: nothing listens on this port."""
-    monkeypatch.setattr(app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    # In this order: where only the first is set, the second reads as the first, and would be restored to it.
     monkeypatch.setattr(app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(app.conf, "broker_url", "redis://127.0.0.1:1/0")
     monkeypatch.setattr(app, "_pool", None)
     monkeypatch.setattr(app.amqp, "_producer_pool", None)
 
@@ -681,6 +682,40 @@ def test_a_refresh_shows_what_it_did(known, admin_client):
     content = admin_client.get(page("segments_refresh_change", known.refresh_id)).content.decode()
     assert "Known" in content
     assert Refresh.objects.count() == 1
+
+
+def test_a_refresh_shows_how_many_were_looked_at(known, admin_client):
+    take("customers", {"customer_id": "c9", "email": "c9@example.org"})
+    run, _ = refreshing.refresh_all()
+    content = admin_client.get(page("segments_refresh_change", run.pk)).content.decode()
+    assert "1 customers, about whom something had been recorded" in " ".join(content.split())
+
+
+def test_nothing_verified_says_when_it_will_be(admin_client):
+    assert "Each night" in admin_client.get(page("segments_verification_changelist")).content.decode()
+
+
+def test_a_verification_shows_its_outcome_also_on_the_first_page(known, admin_client):
+    verification.record(NOW)
+
+    [row] = admin_client.get(page("segments_verification_changelist")).context["cl"].result_list
+    assert (row.state, row.segments, row.members) == ("right", 1, 2)
+    content = admin_client.get(page("segments_verification_change", row.pk)).content.decode()
+    assert "every stored member is right" in content
+    assert "when they were verified" in admin_client.get(reverse("admin:index")).content.decode()
+
+
+def test_a_verification_names_who_differs_and_what_to_do(known, admin_client):
+    Membership.objects.filter(segment=known, customer__customer_id="c1").delete()
+    verification.record(NOW)
+
+    row = Verification.objects.get()
+    assert row.state == "different"
+    content = " ".join(
+        admin_client.get(page("segments_verification_change", row.pk)).content.decode().split()
+    )
+    assert "missing c1" in content
+    assert "refresh_segments --full" in content
 
 
 # -- Keys

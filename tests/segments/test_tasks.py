@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from segments import tasks
-from segments.models import Refresh, Segment
+from customers.models import Order
+from segments import tasks, waking
+from segments.models import Refresh, Segment, Verification
 from tests import shop
 from tests.conftest import eventually
+from tests.shop import NOON
 
 BUYERS = {"order_count": {"at_least": 1}}
 
@@ -42,6 +44,46 @@ def test_a_worker_refreshes_one_segment_and_may_do_so_twice(celery_worker: str) 
     eventually(lambda: Refresh.objects.filter(state="done").count() >= 3)
     assert shop.members("buyers") == ["c1"]
     assert shop.changes("buyers") == [("c1", "entered", "initial")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_verifies_and_keeps_the_outcome(celery_worker: str) -> None:
+    shop.orders("o1,c1,2026-03-01,10")
+    shop.segment("buyers", BUYERS)
+    tasks.refresh_all()
+
+    tasks.verify_segments.delay()
+
+    eventually(lambda: Verification.objects.exclude(finished_at=None).exists())
+    found = Verification.objects.get()
+    assert (found.state, found.segments, found.members, found.details) == ("right", 1, 1, [])
+
+
+@pytest.mark.django_db
+def test_old_refreshes_that_did_nothing_are_forgotten() -> None:
+    shop.orders("o1,c1,2026-03-01,10")
+    shop.segment("buyers", BUYERS)
+    for _ in range(3):
+        tasks.refresh_all()
+    Refresh.objects.update(started_at=NOON)
+    filled, _, latest = Refresh.objects.order_by("pk").values_list("pk", flat=True)
+
+    tasks.forget_refreshes()
+
+    assert set(Refresh.objects.values_list("pk", flat=True)) == {filled, latest}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_redis_records_are_taken_and_nothing_waits(settings, monkeypatch) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    waking._redis.cache_clear()
+    monkeypatch.setattr(waking, "_quiet_until", 0.0)
+
+    shop.orders("o1,c1,2026-03-01,10")
+    shop.orders("o2,c1,2026-03-02,10")
+
+    assert Order.objects.count() == 2
+    waking._redis.cache_clear()
 
 
 def test_a_new_installation_refreshes_by_itself(tmp_path: Path) -> None:
