@@ -240,10 +240,14 @@ def _note_touched() -> None:
     )
 
 
-def touch(customers: str) -> None:
-    """Note that something changed for the customers a query names that their facts do not tell."""
+def touch(customers: str, *, recorded: bool) -> None:
+    """Note that something changed for the customers a query names that their facts do not tell.
+
+    ``recorded`` tells whether it was recorded about them, or merely came of something else.
+    """
     engine.execute(
-        f"INSERT INTO {_TOUCHED} (customer_id, recorded) SELECT customer_id, true FROM ({customers}) AS who"
+        f"INSERT INTO {_TOUCHED} (customer_id, recorded) SELECT customer_id, %s FROM ({customers}) AS who",
+        [recorded],
     )
 
 

@@ -253,7 +253,7 @@ def fill(segment: Segment, customers: Iterable[int], at: datetime, cause: Change
         [outcome] = write_differences(run, at, [Asked(segment, cause.value)])
         store(run, at, [outcome])
         # Rules may refer to the list: who came or went is looked at again.
-        facts.touch("SELECT customer_id FROM differences WHERE bits <> stored")
+        facts.touch("SELECT customer_id FROM differences WHERE bits <> stored", recorded=True)
     return outcome
 
 

@@ -262,7 +262,7 @@ class _Pass:
                 WHERE true ON CONFLICT (customer_id) DO NOTHING"""
         )
         if not self.takes_queue and any(references.referrers(segment.slug) for segment in segments):
-            facts.touch(came_or_went)
+            facts.touch(came_or_went, recorded=False)
         return outcomes
 
     def _lock(self, segments: Sequence[Segment]) -> set[int]:

@@ -53,7 +53,7 @@ def assert_consistent() -> None:
     ):
         balance[segment, customer] += 1 if change == "entered" else -1
         assert balance[segment, customer] in (0, 1)
-    members = set(Membership.objects.values_list("segment", "customer"))
+    members = {(one.segment_id, one.customer_id) for one in Membership.objects.all()}
     assert {pair for pair, inside in balance.items() if inside} == members
 
 
