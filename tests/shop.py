@@ -13,10 +13,21 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, models
+from django.db.models import Sum
 
 from customers import csv_files, facts
 from customers.ingestion import Refusal
-from customers.models import Customer, Event, EventProduct, Facts, FactsAsOf, Identity, Order, OrderLine
+from customers.models import (
+    Customer,
+    Event,
+    EventProduct,
+    Facts,
+    FactsAsOf,
+    Identity,
+    Order,
+    OrderLine,
+    Totals,
+)
 from customers.records import KINDS, the_shop
 from segments import definition
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
@@ -216,3 +227,12 @@ def assert_facts_are_those_of_the_records() -> None:
     stored = sorted(map(repr, Facts.objects.filter(first_seen_at__lte=at).order_by().values_list(*columns)))
     assert sorted(map(repr, FactsAsOf.objects.order_by().values_list(*columns))) == stored
     assert Facts.objects.count() == Customer.objects.existing().count()
+
+
+def assert_totals_are_those_of_the_facts() -> None:
+    """What is kept of the buyers is what their facts add up to."""
+    buyers = Facts.objects.filter(order_count__gt=0)
+    sums = buyers.aggregate(spent=Sum("total_spent"), average=Sum("average_order_value"))
+    totals = Totals.objects.values_list("customers", "buyers", "total_spent", "average_order_value").first()
+    right = (Facts.objects.count(), buyers.count(), sums["spent"] or 0, sums["average"] or 0)
+    assert (totals or (0, 0, 0, 0)) == right

@@ -1,5 +1,6 @@
-"""An oracle's shop in the database: its customers, orders, lines and events come through the import."""
+"""Shops in the database: the oracle's, whose records come through the import, and the sample shop."""
 
+import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +11,26 @@ from zoneinfo import ZoneInfo
 import time_machine
 from django.db import transaction
 
-from customers import csv_files, facts
+from customers import csv_files, engine, facts, ingestion
 from customers.models import Customer
-from customers.records import KINDS
+from customers.records import KINDS, the_shop
 from customers.records import Shop as ShopSettings
-from segments import definition
-from tests.oracle import Shop
+from customers.sample_shop import SampleShop
+from segments import definition, refreshing
+from segments.models import Segment
+from tests.arrived import Delivery
+from tests.oracle import Order, Person, Shop
 from tests.pools import RECORDED_AT
-from tests.shops_as_csv import write_csv
+from tests.shops_as_csv import (
+    Row,
+    as_csv,
+    cell,
+    customer_row,
+    event_row,
+    line_row,
+    order_row,
+    write_csv,
+)
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -43,6 +56,56 @@ def bring_in(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
             facts.settle()
     for slug, members in shop.members.items():
         make_list(slug, members)
+
+
+def bring_in_sample(customers: int, until: datetime) -> None:
+    """Take the records of a sample shop, and refresh its ready-to-use segments."""
+    sample = SampleShop(customers=customers, until=until)
+    ingestion.start_file()
+    rows = {
+        "customers": sample.customer_rows(),
+        "orders": sample.order_rows(),
+        "order_lines": sample.line_rows(),
+        "events": sample.event_rows(),
+    }
+    for name, given in rows.items():
+        read = KINDS[name].read
+        ingestion.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
+    for table in ("customer", "identity", "order", "orderline", "event"):
+        engine.analyze(f"customers_{table}")
+    facts.settle(until)
+    definition.install()
+    refreshing.refresh(Segment.objects.all(), until)
+
+
+def deliver(delivery: Delivery) -> None:
+    """Import what comes in at once; facts wait in the queue."""
+    with time_machine.travel(delivery.clock, tick=False):
+        for kind, rows in _rows_of(delivery).items():
+            if rows:
+                csv_files.import_file(
+                    KINDS[kind], io.BytesIO(as_csv(rows).encode()), the_shop(), refuse=_complain, settle=False
+                )
+
+
+def _rows_of(delivery: Delivery) -> dict[str, list[Row]]:
+    attributes = sorted({name for person in delivery.people for name in person.attributes})
+    return {
+        "customers": [customer_row(person, attributes) for person in delivery.people],
+        "orders": [
+            order_row(Person(delivery.clock, customer_id), order) for customer_id, order in delivery.orders
+        ],
+        "order_lines": [
+            line_row(Order(order_id, delivery.clock), line)
+            for order_id, lines in delivery.lines
+            for line in lines
+        ],
+        "events": [
+            event_row(Person(delivery.clock, sent.customer_id), sent.event)
+            | {"anonymous_id": cell(sent.anonymous_id)}
+            for sent in delivery.events
+        ],
+    }
 
 
 def _complain(refusal: object) -> None:

@@ -8,9 +8,10 @@ a customer_id exist through their events alone.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -57,6 +58,15 @@ def write_csv(shop: Shop, folder: Path) -> dict[str, Path]:
             writer.writeheader()
             writer.writerows(rows)
     return paths
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """One file of at least one row."""
+    sheet = io.StringIO()
+    writer = csv.DictWriter(sheet, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return sheet.getvalue()
 
 
 def customer_row(person: Person, attributes: list[str]) -> Row:

@@ -49,7 +49,7 @@ def assert_consistent() -> None:
     assert {one.slug: one.size for one in Segment.objects.all() if one.size} == sizes
     balance: Counter[tuple[int, int]] = Counter()
     for segment, customer, change in Change.objects.order_by("id").values_list(
-        "segment", "customer", "change"
+        "segment_id", "customer_id", "change"
     ):
         balance[segment, customer] += 1 if change == "entered" else -1
         assert balance[segment, customer] in (0, 1)

@@ -1,0 +1,179 @@
+"""Time alone changes an answer only for those whom the rule's conditions name beforehand, and these are few."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.test import override_settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from customers.models import Customer
+from segments import evaluation
+from segments.rules import AsOf, Condition, Rule, parse, registry
+from segments.rules.base import Flat, Named
+from segments.rules.flips import first_seen
+from segments.rules.words import Moment, Period, Relative
+from tests import oracle, pools
+from tests.histories import MOVES, borders_of
+from tests.shop_in_database import bring_in_sample, brought_in
+from tests.strategies import CONDITIONS, conditions, instants, rules, shops
+
+pytestmark = pytest.mark.django_db
+
+RULES_AT_ONCE = 12  # a shop costs more than a rule
+slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+# -- Never too few
+
+
+def check(
+    shop: oracle.Shop, several: Sequence[dict], instants: tuple[datetime, datetime], zone: ZoneInfo
+) -> None:
+    since, until = instants
+    parsed = [parse(rule) for rule in several]
+    with (
+        override_settings(TIME_ZONE=zone.key),
+        time_machine.travel(until, tick=False),
+        brought_in(shop, zone, settle=False),
+    ):
+        before = evaluation.as_of(since)
+        answers = [matching(rule, before) for rule in parsed]
+        note_figures(parsed, before)
+
+        now = evaluation.as_of(until)
+        assert (before.facts, now.facts) == ("facts", "facts")
+        for given_rule, rule, answer in zip(several, parsed, answers, strict=True):
+            assert answer ^ matching(rule, now) <= named(rule, before, now), given_rule
+
+
+def note_figures(several: Iterable[Rule], shop: AsOf) -> None:
+    """Have the figures computed that the rules ask for: a pass stores them for the next one."""
+    for rule in several:
+        for condition in rule.conditions():
+            for needed in condition.needed():
+                needed.of(shop)
+
+
+def named(rule: Rule, since: AsOf, until: AsOf) -> set[int]:
+    """Those whose answers may differ, by their keys: also for whom the shop meets meanwhile."""
+    queries = first_seen(since, until)
+    for condition in rule.conditions():
+        queries += condition.may_flip(since, until)
+    return {key for query in queries for row in query for key in row.values()}
+
+
+def matching(rule: Rule, shop: AsOf) -> set[int]:
+    return set(evaluation.matching(rule, shop).values_list("pk", flat=True))
+
+
+def two_instants(around: datetime, border: int, move: timedelta, is_later: bool) -> Any:
+    """Two instants of which one is where the moments of the shop and the spans of the rules have their borders."""
+
+    def chosen(shop: oracle.Shop, several: Sequence[dict]) -> tuple[datetime, datetime]:
+        borders = borders_of(shop, several)
+        one = borders[border % len(borders)] if borders and border else around
+        return (one - move, one) if is_later else (one, one + move)
+
+    return chosen
+
+
+PAIRS = st.builds(
+    two_instants,
+    instants(),
+    st.integers(0, 2**16),
+    st.sampled_from([move for move in MOVES if move]),
+    st.sampled_from([True, True, False]),
+)
+histories = {
+    "shop": shops() | shops(min_people=6),
+    "several": st.lists(st.one_of(conditions(), rules()), min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
+    "instants": PAIRS,
+    "zone": st.sampled_from(pools.ZONES),
+}
+
+
+@settings(slowly, max_examples=60)
+@given(**histories)
+def test_who_is_named_holds_whose_answer_changes(shop, several, instants, zone):
+    check(shop, several, instants(shop, several), zone)
+
+
+@pytest.mark.long
+@settings(slowly, max_examples=2_000)
+@given(**histories)
+def test_who_is_named_holds_whose_answer_changes_in_many_histories(shop, several, instants, zone):
+    check(shop, several, instants(shop, several), zone)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_who_is_named_by_each_filter_holds_whose_answer_changes(name):
+    alone = CONDITIONS[name].map(lambda parameters: {name: parameters})
+
+    @settings(slowly, max_examples=6)
+    @given(
+        shop=shops(min_people=6),
+        several=st.lists(alone, min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
+        instants=PAIRS,
+        zone=st.sampled_from(pools.ZONES),
+    )
+    def law(shop, several, instants, zone):
+        check(shop, several, instants(shop, several), zone)
+
+    law()
+
+
+# -- Nor many
+
+NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+MINUTES = [NOON + n * MINUTE for n in (0, 1, 2, 60, 12 * 60 - 1)]  # the last one ends at midnight
+CUSTOMERS = 1_000
+FEW = CUSTOMERS // 100
+
+
+def variants(cls: type[Condition]) -> list[dict[str, Any]]:
+    """Parameters of a filter: its example, and those whose answer moves with time or with the others' orders."""
+    given = [cls.example]
+    for item in fields(cls):  # type: ignore[arg-type]
+        parameter = item.metadata["parameter"]
+        if isinstance(parameter, Flat):
+            others = {word for kind in parameter.kinds for word in kind.words}
+            rest = {word: value for word, value in cls.example.items() if word not in others}
+            given += [rest | words for kind in parameter.kinds for words in MOVING.get(kind, [])]
+    for item in fields(cls):  # type: ignore[arg-type]
+        parameter = item.metadata["parameter"]
+        if isinstance(parameter, Named):
+            moving = [{item.name.rstrip("_"): words} for words in MOVING.get(parameter.kind, [])]
+            given += [one | words for one in list(given) for words in moving]
+    return given
+
+
+MOVING: dict[Any, list[dict[str, Any]]] = {
+    Moment: [{"within_last": "30d"}, {"not_within_last": "7d"}, {"between": ["2026-03-01", "2026-03-31"]}],
+    Period: [{"within_last": "30d"}, {"between": ["2026-03-01", "2026-03-31"]}],
+    Relative: [{"above": "average"}, {"below": "median"}, {"top_percent": 20}],
+}
+
+
+def test_in_a_minute_each_filter_names_few(db):
+    bring_in_sample(CUSTOMERS, NOON)
+    assert Customer.objects.count() >= CUSTOMERS
+    several = [{name: one} for name in registry for one in variants(registry[name]) if name != "birthday"]
+    for since in MINUTES:
+        with time_machine.travel(since + MINUTE, tick=False):
+            before = evaluation.as_of(since)
+            parsed = [parse(rule) for rule in several]
+            note_figures(parsed, before)
+            now = evaluation.as_of(since + MINUTE)
+            counts = {
+                json.dumps(given_rule): len(named(rule, before, now))
+                for given_rule, rule in zip(several, parsed, strict=True)
+            }
+        assert {rule: count for rule, count in counts.items() if count > FEW} == {}
