@@ -16,23 +16,25 @@ from hypothesis import strategies as st
 from tests import pools
 from tests.arrived import Delivery, Sent
 from tests.oracle_shop import Event, Line, Order, Person, Shop
-from tests.oracle_words import span
+from tests.oracle_words import Clock, span, value_of_cell
 from tests.strategies import (
+    AMOUNT,
     CONDITIONS,
     COUNT,
     MOMENT,
+    PRODUCT,
     RELATIVE,
     SPANS,
     Json,
     at_times,
     both,
     conditions,
+    number,
     rules,
     words,
 )
 from tests.strategies_shops import instants, shops
 
-RULES = 12  # a history costs more than a rule
 DELIVERIES = 3  # before a step's refresh
 MOVES = (
     *(timedelta(0), pools.MICROSECOND, timedelta(seconds=1), timedelta(minutes=90), timedelta(hours=12)),
@@ -80,16 +82,21 @@ class History:
 
 # What time alone changes, and what the others' orders change: of all conditions few do, and seldom.
 SPANNED = words({"within_last": SPANS})
-SWEPT = words(
-    {
-        **dict.fromkeys(["first_seen", "last_order", "last_activity", "subscribed_at"], SPANNED),
-        **{
-            name: both(COUNT, st.fixed_dictionaries({"during": SPANNED}))
-            for name in ("order_count", "event_count")
-        },
-        "open_cart": both(SPANNED, st.fixed_dictionaries({"older_than": SPANS})),
-    }
-)
+DURING = st.fixed_dictionaries({"during": SPANNED})
+LATELY = words(dict.fromkeys(["within_last", "not_within_last"], SPANS))
+SWEPT: dict[str, st.SearchStrategy[Json]] = {
+    **dict.fromkeys(["first_seen", "first_order", "last_order", "last_activity", "subscribed_at"], LATELY),
+    **dict.fromkeys(["order_count", "session_count", "event_count", "refund_count"], both(COUNT, DURING)),
+    **dict.fromkeys(["total_spent", "average_order_value"], both(AMOUNT | RELATIVE, DURING)),
+    "discounted_order_share": both(number(pools.SHARES), DURING),
+    **dict.fromkeys(["bought", "viewed"], both(words({"product": PRODUCT}), DURING)),
+    "open_cart": both(SPANNED, at_times(older_than=SPANS)),
+    "attribute": both(st.fixed_dictionaries({"name": st.sampled_from(pools.ATTRIBUTE_NAMES)}), LATELY),
+    "in_segment": both(
+        words({"is": st.sampled_from(pools.SLUGS)}), st.fixed_dictionaries({"entered": LATELY})
+    ),
+    "birthday": CONDITIONS["birthday"],
+}
 COMPARED = words(
     {
         **dict.fromkeys(["total_spent", "average_order_value"], both(RELATIVE, at_times(during=SPANNED))),
@@ -98,14 +105,14 @@ COMPARED = words(
 )
 
 
-def histories() -> st.SearchStrategy[History]:
-    """Histories of three to six steps around the moments that shops know."""
+def histories(count: int) -> st.SearchStrategy[History]:
+    """Histories of so many segments, and of three to six steps around the moments that shops know."""
     rule = st.one_of(conditions(), rules())
     return st.builds(
         told,
         shops() | shops(min_people=6) | shops(min_people=8),
         instants(),
-        st.tuples(*[rule] * (RULES // 2), *[SWEPT] * (RULES // 4), *[COMPARED] * (RULES // 4)),
+        st.tuples(*[rule] * (count // 2), *[words(SWEPT)] * (count // 4), *[COMPARED] * (count // 4)),
         st.lists(rule, min_size=2, max_size=2),
         referring("r0"),
         referring("r1", "n0"),
@@ -152,7 +159,7 @@ def told(
     steps = empty_steps(around, borders_of(shop, [*by_slug.values()]), dice)
     for step in steps[1:]:
         if dice.comes(4):
-            step.edits[f"r{dice.one(range(RULES))}"] = dice.one(spare)
+            step.edits[f"r{dice.one(range(len(several)))}"] = dice.one(spare)
         if dice.comes(6):
             step.paused = dice.one([*by_slug])
         if shop.people and dice.comes(3):
@@ -198,9 +205,14 @@ def borders_of(shop: Shop, several: Sequence[Json]) -> list[datetime]:
             *(person.first_seen, person.subscribed_at),
             *(order.placed_at for order in person.orders),
             *(event.occurred_at for event in person.events),
+            *(
+                value_of_cell(given, Clock(pools.BASE, pools.ZONES[0]))
+                for given in person.attributes.values()
+            ),
         )
-        if moment is not None
+        if isinstance(moment, datetime)
     }
+    moments |= {entered_at for inside in shop.members.values() for entered_at in inside.values()}
     spans = {timedelta(0), *map(span, spans_in(list(several)))}
     nudges = (timedelta(0), pools.MICROSECOND, -pools.MICROSECOND)
     return sorted({moment + ahead + nudge for moment in moments for ahead in spans for nudge in nudges})

@@ -20,9 +20,9 @@ from segments.rules.base import Flat, Named
 from segments.rules.flips import first_seen
 from segments.rules.words import Moment, Period, Relative
 from tests import oracle, pools
-from tests.histories import MOVES, borders_of
+from tests.histories import MOVES, SWEPT, borders_of
 from tests.shop_in_database import bring_in_sample, brought_in
-from tests.strategies import CONDITIONS, conditions, instants, rules, shops
+from tests.strategies import CONDITIONS, conditions, instants, rules, shops, words
 
 pytestmark = pytest.mark.django_db
 
@@ -33,24 +33,24 @@ slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 # -- Never too few
 
 
-def check(
-    shop: oracle.Shop, several: Sequence[dict], instants: tuple[datetime, datetime], zone: ZoneInfo
-) -> None:
-    since, until = instants
+def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetime], zone: ZoneInfo) -> None:
+    """Hold the answers at each instant against those at the one before."""
     parsed = [parse(rule) for rule in several]
     with (
         override_settings(TIME_ZONE=zone.key),
-        time_machine.travel(until, tick=False),
+        time_machine.travel(instants[-1], tick=False),
         brought_in(shop, zone, settle=False),
     ):
-        before = evaluation.as_of(since)
-        answers = [matching(rule, before) for rule in parsed]
-        note_figures(parsed, before)
-
-        now = evaluation.as_of(until)
-        assert (before.facts, now.facts) == ("facts", "facts")
-        for given_rule, rule, answer in zip(several, parsed, answers, strict=True):
-            assert answer ^ matching(rule, now) <= named(rule, before, now), given_rule
+        before, answers = None, [set[int]() for _ in parsed]
+        for at in instants:
+            now = evaluation.as_of(at)
+            assert now.facts == "facts"
+            note_figures(parsed, now)
+            new_answers = [matching(rule, now) for rule in parsed]
+            if before:
+                for given_rule, rule, old, new in zip(several, parsed, answers, new_answers, strict=True):
+                    assert old ^ new <= named(rule, before, now), given_rule
+            before, answers = now, new_answers
 
 
 def note_figures(several: Iterable[Rule], shop: AsOf) -> None:
@@ -73,28 +73,27 @@ def matching(rule: Rule, shop: AsOf) -> set[int]:
     return set(evaluation.matching(rule, shop).values_list("pk", flat=True))
 
 
-def two_instants(around: datetime, border: int, move: timedelta, is_later: bool) -> Any:
-    """Two instants of which one is where the moments of the shop and the spans of the rules have their borders."""
+def at_borders(around: datetime, places: Sequence[int], moves: Sequence[timedelta]) -> Any:
+    """Instants where the moments of the shop and the spans of the rules have their borders, and some around."""
 
-    def chosen(shop: oracle.Shop, several: Sequence[dict]) -> tuple[datetime, datetime]:
-        borders = borders_of(shop, several)
-        one = borders[border % len(borders)] if borders and border else around
-        return (one - move, one) if is_later else (one, one + move)
+    def chosen(shop: oracle.Shop, several: Sequence[dict]) -> list[datetime]:
+        borders = borders_of(shop, several) or [around]
+        met = [borders[place % len(borders)] for place in places]
+        return sorted({around, *met, *(one - move for one, move in zip([around, *met], moves, strict=False))})
 
     return chosen
 
 
-PAIRS = st.builds(
-    two_instants,
+INSTANTS = st.builds(
+    at_borders,
     instants(),
-    st.integers(0, 2**16),
-    st.sampled_from([move for move in MOVES if move]),
-    st.sampled_from([True, True, False]),
+    st.lists(st.integers(0, 2**16), min_size=3, max_size=3),
+    st.lists(st.sampled_from([move for move in MOVES if move]), min_size=2, max_size=2),
 )
 histories = {
     "shop": shops() | shops(min_people=6),
     "several": st.lists(st.one_of(conditions(), rules()), min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
-    "instants": PAIRS,
+    "instants": INSTANTS,
     "zone": st.sampled_from(pools.ZONES),
 }
 
@@ -114,13 +113,13 @@ def test_who_is_named_holds_whose_answer_changes_in_many_histories(shop, several
 
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_who_is_named_by_each_filter_holds_whose_answer_changes(name):
-    alone = CONDITIONS[name].map(lambda parameters: {name: parameters})
+    alone = words({name: CONDITIONS[name] | SWEPT.get(name, CONDITIONS[name])})
 
     @settings(slowly, max_examples=6)
     @given(
         shop=shops(min_people=6),
         several=st.lists(alone, min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
-        instants=PAIRS,
+        instants=INSTANTS,
         zone=st.sampled_from(pools.ZONES),
     )
     def law(shop, several, instants, zone):
