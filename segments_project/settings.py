@@ -108,6 +108,15 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # tasks are long: none waits behind anoth
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = TIME_ZONE
 
+# What web processes and workers leave for one another for minutes; nothing is lost with it.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "segments",
+    }
+}
+
 # -- The web application
 
 INSTALLED_APPS = [
