@@ -246,15 +246,21 @@ class ChooseListForm(forms.Form):
 
 
 class TemplateForm(forms.Form):
-    """A template's parameters, within their bounds, and the slug of the new segment."""
+    """A template's parameters, within their bounds, and the name and slug of the new segment."""
 
     def __init__(self, template: Template, data: Any = None, *, slug: str) -> None:
         super().__init__(data, prefix=template.slug)
         self.template = template
         for name, parameter in template.parameters.items():
             self.fields[name] = _number_field(name, parameter)
+        self.fields["name"] = forms.CharField(
+            max_length=200, required=False, initial=template.name, widget=UnfoldAdminTextInputWidget()
+        )
         self.fields["slug"] = forms.SlugField(
-            max_length=SLUG_LENGTH, initial=slug, widget=UnfoldAdminTextInputWidget()
+            max_length=SLUG_LENGTH,
+            initial=slug,
+            widget=UnfoldAdminTextInputWidget(),
+            help_text="The name by which rules, the API and commands refer to it.",
         )
 
     def clean_slug(self) -> str:
@@ -267,6 +273,14 @@ class TemplateForm(forms.Form):
     def parameters(self) -> dict[str, float]:
         """Give the chosen parameters."""
         return {name: self.cleaned_data[name] for name in self.template.parameters}
+
+    def mistakes(self) -> list[str]:
+        """Say what is wrong with the parameters."""
+        return [
+            f"{self[name].label}: {' '.join(map(str, self.errors[name]))}"
+            for name in self.template.parameters
+            if name in self.errors
+        ]
 
 
 def _number_field(name: str, parameter: Parameter) -> forms.Field:
