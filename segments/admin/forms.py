@@ -13,7 +13,6 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import FileExtensionValidator
 from django.db import transaction
-from django.utils.safestring import mark_safe
 from django.utils.text import slugify
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
@@ -29,16 +28,15 @@ from segments.models import SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
 from segments.templates import Parameter, Template
 
+from .editor import RuleEditor
+
 LARGEST_FILE = 20 * 1024 * 1024
-EXAMPLE = {
-    "all": [{"known": {"is": True}}, {"order_count": {"at_least": 2, "during": {"within_last": "30d"}}}]
-}
 
 
 class RuleField(forms.CharField):
     """A rule as JSON text, read by the rule language itself."""
 
-    widget = UnfoldAdminTextareaWidget(attrs={"rows": 12, "spellcheck": "false"})
+    widget = RuleEditor
 
     def prepare_value(self, value: Any) -> Any:
         """Lay a stored rule out for reading; what somebody typed stays as typed."""
@@ -90,12 +88,7 @@ def _laid_out(rule: Any) -> str:
 class SegmentForm(forms.ModelForm):
     """A segment by rule, tried out before the form says that it is valid."""
 
-    rule = RuleField(
-        help_text=mark_safe(
-            f"Who is in, as JSON. For example: <code>{json.dumps(EXAMPLE)}</code>"
-            " The filters are listed at the end of this page."
-        )
-    )
+    rule = RuleField(label="Who is in")
 
     class Meta:
         """What staff decide."""
