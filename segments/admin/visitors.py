@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
 )
@@ -81,11 +80,7 @@ class FilterForm(forms.Form):
     )
     cart = forms.BooleanField(label="With an open cart", required=False, widget=UnfoldBooleanWidget())
     first_visit = forms.BooleanField(label="On the first visit", required=False, widget=UnfoldBooleanWidget())
-    rule = OptionalRuleField(
-        label="Any rule, as JSON",
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false"}),
-    )
+    rule = OptionalRuleField(label="Any other rule", required=False)
 
     def __init__(self, data: Any, segments: Sequence[Segment]) -> None:
         super().__init__(data)
