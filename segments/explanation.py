@@ -1,6 +1,6 @@
 """In words: who is in a segment, and why one customer is in or out."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from .rules import AsOf, Condition, Groups, Rule, parse
 from .rules.words import plain
 
 FIXED_LIST = "A fixed list of customers"
+HIDDEN = "hidden"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,11 @@ def sentence(segment: Segment) -> str:
     return f"Everyone who {parse(segment.rule).sentence()}" if segment.is_dynamic else FIXED_LIST
 
 
-def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
-    """Explain a rule's verdict on one customer, in one statement; None if the customer had not been seen."""
+def explain(rule: Rule, customer: Customer, shop: AsOf, *, hidden: Container[str] = ()) -> Explanation | None:
+    """Explain a rule's verdict on one customer, in one statement; None if the customer had not been seen.
+
+    Of the filters named in ``hidden`` the verdict is given, and not the customer's value.
+    """
     nodes = list(_nodes(rule))
     asked: dict[str, Any] = {}
     for place, node in enumerate(nodes):
@@ -50,7 +54,7 @@ def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
         if isinstance(node, Condition):
             asked[f"value_{place}"] = node.value(shop)
     rows: list[Any] = list(Customer.objects.filter(shop.existing_q(), pk=customer.pk).values(**asked))
-    return _explained(rule, iter(range(len(nodes))), rows[0], shop) if rows else None
+    return _explained(rule, iter(range(len(nodes))), rows[0], shop, hidden) if rows else None
 
 
 def _nodes(rule: Rule) -> Iterator[Rule]:
@@ -60,13 +64,17 @@ def _nodes(rule: Rule) -> Iterator[Rule]:
             yield from _nodes(part)
 
 
-def _explained(rule: Rule, places: Iterator[int], row: dict[str, Any], shop: AsOf) -> Explanation:
+def _explained(
+    rule: Rule, places: Iterator[int], row: dict[str, Any], shop: AsOf, hidden: Container[str]
+) -> Explanation:
     place = next(places)
     met = bool(row[f"met_{place}"])
     if isinstance(rule, Groups):
-        parts = tuple(_explained(part, places, row, shop) for part in rule.rules)
+        parts = tuple(_explained(part, places, row, shop, hidden) for part in rule.rules)
         return Explanation(f"{rule.word} of these", met, None, parts)
     assert isinstance(rule, Condition)
+    if rule.name in hidden:
+        return Explanation(rule.sentence(), met, HIDDEN)
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))

@@ -15,8 +15,8 @@ from customers.exact import from_units
 from customers.models import Customer
 from customers.templatetags.shop import amount, moment
 
-from . import facts, search
-from .lists import ReadOnlyAdmin
+from . import contact, facts
+from .lists import CappedChangeList, ReadOnlyAdmin
 from .pages import page
 
 MOST_IDENTITIES = 50
@@ -42,6 +42,16 @@ class KnownFilter(admin.SimpleListFilter):
         return queryset
 
 
+class CustomerList(CappedChangeList):
+    """The customers of a page, as the person may see them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Mask what is not for the person."""
+        super().get_results(request)
+        self.result_list = [contact.seen_by(request, customer) for customer in self.result_list]
+        self.search_help_text = contact.search_help(request)
+
+
 @admin.register(Customer)
 class CustomerAdmin(ReadOnlyAdmin):
     """The list of customers and the page of one."""
@@ -52,7 +62,6 @@ class CustomerAdmin(ReadOnlyAdmin):
     list_before_template = "customers/admin/no_customers.html"
     list_per_page = 50
     search_fields = ("customer_id",)
-    search_help_text = search.HELP
     fields = ("customer_id",)
     change_form_template = "customers/admin/customer.html"
 
@@ -64,7 +73,20 @@ class CustomerAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[Customer], search_term: str
     ) -> tuple[QuerySet[Customer], bool]:
         """Search by beginnings; nothing is joined, so nobody comes twice."""
-        return (queryset.filter(search.found_q(search_term)) if search_term.strip() else queryset), False
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(contact.found_q(request, search_term)), False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CustomerList]:
+        """Use the list that masks."""
+        return CustomerList
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Customer | None:
+        """Find the customer of a page, as the person may see them."""
+        customer = super().get_object(request, object_id, from_field)
+        return customer and contact.seen_by(request, customer)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
@@ -91,12 +113,18 @@ class CustomerAdmin(ReadOnlyAdmin):
         summed_up = getattr(customer, "facts", None)
         orders = customer.orders.order_by("-placed_at", "-pk").prefetch_related("lines")
         events = customer.events.order_by("-occurred_at", "-pk").defer("properties_comparable")
+        shown = page(request, "events", events)
+        for event in shown.rows:
+            event.properties = contact.properties_seen_by(request, event.properties)
+        identities = customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES]
+        for identity in identities:
+            identity.value = contact.id_seen_by(request, identity.value)
         return {
-            "contact": list(_contact(customer)),
-            "identities": customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES],
+            "contact": list(_contact(request, customer)),
+            "identities": identities,
             "facts": list(facts.shown(summed_up)) if summed_up else [],
             "orders": page(request, "orders", orders),
-            "events": page(request, "events", events),
+            "events": shown,
         }
 
     @display(description="Customer")
@@ -131,7 +159,8 @@ class CustomerAdmin(ReadOnlyAdmin):
         return moment(customer.facts.last_activity_at) if hasattr(customer, "facts") else None
 
 
-def _contact(customer: Customer) -> Iterator[tuple[str, Any]]:
+def _contact(request: HttpRequest, customer: Customer) -> Iterator[tuple[str, Any]]:
+    born = date_format(customer.birth_date, "j M Y") if customer.birth_date else ""
     yield "Name", f"{customer.first_name} {customer.last_name}".strip()
     yield "E-mail", customer.email
     yield "Phone", customer.phone
@@ -139,7 +168,7 @@ def _contact(customer: Customer) -> Iterator[tuple[str, Any]]:
     yield "Country", customer.country
     yield "Language", customer.language
     yield "Source", customer.source
-    yield "Born", date_format(customer.birth_date, "j M Y") if customer.birth_date else ""
+    yield "Born", contact.birthday_seen_by(request, born)
     yield "Newsletter", customer.get_newsletter_display()
     yield "Subscribed", moment(customer.subscribed_at) if customer.subscribed_at else ""
     yield "Recorded", moment(customer.recorded_at)

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from customers.admin import trail
 from segments import definition
 from segments.models import SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
@@ -20,6 +21,7 @@ from .access import ADD, SEE, SEE_CUSTOMERS, WRITE, needs
 from .forms import NameForm, NewListForm, TemplateForm, told
 from .members import warn_of_unknown
 from .pages import ours
+from .wording import sentence
 
 
 @needs(SEE, ADD)
@@ -32,6 +34,7 @@ def from_template(model_admin: Any, request: HttpRequest) -> HttpResponse:
         data = request.POST if template is chosen else None
         form = TemplateForm(template, data, slug=_free(template.slug, taken))
         if template is chosen and (segment := _created(form)):
+            trail.note_added(request, [segment], f"From the template “{template.name}”: {sentence(segment)}.")
             messages.success(
                 request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
             )
@@ -61,6 +64,7 @@ def _created(form: TemplateForm) -> Segment | None:
 def install_templates(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
     created = definition.install()
+    trail.note_added(request, created, "Installed as a ready-to-use segment.")
     messages.success(
         request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
     )
@@ -84,6 +88,7 @@ def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_refusal(error)
         else:
+            trail.note_added(request, [segment], f"A fixed list of {segment.size:,} customers.")
             messages.success(request, f"{segment.name} was created with {segment.size:,} members.")
             warn_of_unknown(request, given["unknown"])
             return redirect("admin:segments_segment_members", segment.pk)
@@ -112,6 +117,7 @@ def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         except ValidationError as error:
             form.add_refusal(error)
         else:
+            trail.note_added(request, [frozen], f"Frozen from {segment.name}: {frozen.size:,} members.")
             messages.success(request, f"{frozen.name} was created with {frozen.size:,} members.")
             return redirect("admin:segments_segment_change", frozen.pk)
     context = ours(model_admin, request, f"Freeze {segment.name}", segment)

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from customers.admin import contact
 from customers.admin import customer as base
 from customers.models import Customer
 from segments import evaluation, explanation, fixed_lists
@@ -21,6 +22,7 @@ from segments.rules import RuleError, parse
 
 from .access import CHANGE, SEE, SEE_CUSTOMERS, needs
 from .forms import ChooseListForm
+from .members import note_on_list
 from .pages import ours
 
 CHANGES_SHOWN, SEGMENTS_SHOWN = 20, 200
@@ -73,6 +75,7 @@ class CustomerAdmin(base.CustomerAdmin):
         if form.is_valid():
             segment = form.cleaned_data["segment"]
             outcome = fixed_lists.add(segment, keys, datetime.now(UTC))
+            note_on_list(request, segment, outcome)
             messages.success(
                 request, f"{outcome.entered:,} added to {segment.name}; it has {outcome.size:,} members now."
             )
@@ -89,7 +92,7 @@ class CustomerAdmin(base.CustomerAdmin):
 @needs(SEE, SEE_CUSTOMERS)
 def explain(model_admin: CustomerAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     """Show why the customer is in the chosen segment or not, as of now."""
-    customer = get_object_or_404(Customer.objects.existing(), pk=pk)
+    customer = contact.seen_by(request, get_object_or_404(Customer.objects.existing(), pk=pk))
     segment = Segment.objects.filter(slug=request.GET.get("segment", "")[:200].replace("\x00", "")).first()
     context = ours(model_admin, request, "Why in, why not")
     context |= {
@@ -101,16 +104,17 @@ def explain(model_admin: CustomerAdmin, request: HttpRequest, pk: int) -> HttpRe
     if segment:
         members = Membership.objects.filter(customer=customer, segment=segment)
         context["entered_at"] = members.values_list("entered_at", flat=True).first()
-        tree, problem = _explained(segment, customer)
+        tree, problem = _explained(request, segment, customer)
         context |= {"tree": [tree] if tree else [], "problem": problem}
     return TemplateResponse(request, "segments/admin/explanation.html", context)
 
 
-def _explained(segment: Segment, customer: Customer) -> tuple[Explanation | None, str]:
+def _explained(request: HttpRequest, segment: Segment, customer: Customer) -> tuple[Explanation | None, str]:
     if not segment.is_dynamic:
         return None, "This is a fixed list: staff decide who is on it, no rule does."
     try:
-        tree = explanation.explain(parse(segment.rule), customer, evaluation.as_of(datetime.now(UTC)))
+        now = evaluation.as_of(datetime.now(UTC))
+        tree = explanation.explain(parse(segment.rule), customer, now, hidden=contact.hidden_from(request))
     except RuleError as error:
         return None, f"The rule cannot be read: {error}"
     return tree, "" if tree else "All that is known of the customer lies in the future."
