@@ -2,16 +2,18 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.test import Client
+from django.urls import reverse
 
 from customers import keys
 from customers.models import ApiKey, Customer
-from segments import definition, verification
+from segments import verification
 from segments.models import Segment, Verification
 from tests.pages import PAGES
 
@@ -26,15 +28,7 @@ def make(customers: int) -> None:
 
 
 def furnish() -> None:
-    """Add what a shop has only after some use: a fixed list, a key, a verification, staff."""
-    at = datetime.now(UTC)
-    if not Segment.objects.filter(slug="guests").exists():
-        guests = Customer.objects.existing().order_by("pk").values_list("pk", flat=True)[:5]
-        definition.create_static("guests", "Guests", guests, at, description="Invited to the opening.")
-    if not ApiKey.objects.exists():
-        keys.create("Newsletter tool", ["segments:read", "members:read"])
-    if not Verification.objects.exists():
-        verification.record(at)
+    """Add what a shop has only after some use: staff and what they did, a key, a verification, a failed login."""
     password = make_password(PASSWORD)  # once: hashing takes its time
     User.objects.get_or_create(
         username=LOGIN, defaults={"is_staff": True, "is_superuser": True, "password": password}
@@ -44,6 +38,28 @@ def furnish() -> None:
             username=group.name.lower(), defaults={"is_staff": True, "password": password}
         )
         user.groups.set([group])
+    if not Segment.objects.filter(slug="guests").exists():
+        guests = Customer.objects.existing().order_by("pk").values_list("customer_id", flat=True)[:5]
+        fields = {"name": "Guests", "slug": "guests", "description": "Invited to the opening."}
+        address = reverse("admin:segments_segment_fixed_list")
+        entered(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
+    if not ApiKey.objects.exists():
+        keys.create("Newsletter tool", ["segments:read", "members:read"])
+    if not Verification.objects.exists():
+        verification.record(datetime.now(UTC))
+    stranger().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
+
+
+def stranger(**options: Any) -> Client:
+    """Give a client that is not logged in, under a name that every installation answers to."""
+    return Client(SERVER_NAME="localhost", **options)
+
+
+def entered(name: str, **options: Any) -> Client:
+    """Give a client that one of the staff is logged in with."""
+    client = stranger(**options)
+    client.force_login(User.objects.get(username=name))
+    return client
 
 
 def addresses() -> dict[str, str]:
@@ -53,9 +69,5 @@ def addresses() -> dict[str, str]:
 
 def sessions() -> dict[str, str]:
     """Give the key of an open session of each of the staff."""
-    opened = {}
-    for user in User.objects.filter(is_staff=True):
-        client = Client()
-        client.force_login(user)
-        opened[user.username] = client.cookies[settings.SESSION_COOKIE_NAME].value
-    return opened
+    staff = User.objects.filter(is_staff=True).values_list("username", flat=True)
+    return {name: entered(name).cookies[settings.SESSION_COOKIE_NAME].value for name in staff}

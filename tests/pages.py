@@ -23,12 +23,12 @@ class Page:
 
     view: str
     of: Callable[[], QuerySet[Any]] | None = None
-    query: str = ""
+    query: Callable[[], str] = str
 
     @property
     def address(self) -> str:
         """Give the page's address in the shop of the database."""
-        return reverse(f"admin:{self.view}", args=[self._record().pk] if self.of else []) + self.query
+        return reverse(f"admin:{self.view}", args=[self._record().pk] if self.of else []) + self.query()
 
     def _record(self) -> Model:
         assert self.of
@@ -46,6 +46,10 @@ def by_rule() -> QuerySet[Segment]:
     return Segment.objects.filter(kind=Segment.Kind.DYNAMIC).order_by("-size", "pk")
 
 
+def the_largest() -> str:
+    return f"?segment={by_rule()[0].slug}"
+
+
 def fixed_lists() -> QuerySet[Segment]:
     return Segment.objects.filter(kind=Segment.Kind.STATIC).order_by("-size", "pk")
 
@@ -59,7 +63,7 @@ PAGES = (
     Page("password_change"),
     Page("customers_customer_changelist"),
     Page("customers_customer_change", buyers),
-    Page("customers_customer_explain", buyers, "?segment=known"),
+    Page("customers_customer_explain", buyers, the_largest),
     Page("segments_segment_changelist"),
     Page("segments_segment_add"),
     Page("segments_segment_change", by_rule),

@@ -58,21 +58,13 @@ def shop(settings) -> Segment:
     )
     refreshing.refresh([made], datetime.now(UTC))
     furnished_shop.furnish()
-    Client().post(reverse("admin:login"), {"username": "nobody", "password": "wrong"})
     return made
 
 
 @pytest.fixture
 def enter(shop: Segment) -> Callable[[str], Client]:
     """Logs one of the staff in."""
-
-    def log_in(name: str) -> Client:
-        client = Client()
-        client.force_login(User.objects.get(username=name))
-        return client
-
-    log_in("admin").post(reverse("admin:segments_segment_install_templates"))
-    return log_in
+    return furnished_shop.entered
 
 
 @pytest.mark.parametrize(

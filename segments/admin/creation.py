@@ -21,7 +21,7 @@ from .access import ADD, SEE, SEE_CUSTOMERS, WRITE, needs
 from .forms import NameForm, NewListForm, TemplateForm, told
 from .members import warn_of_unknown
 from .pages import ours
-from .wording import sentence
+from .wording import counted, sentence
 
 
 @needs(SEE, ADD)
@@ -88,7 +88,7 @@ def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_refusal(error)
         else:
-            trail.note_added(request, [segment], f"A fixed list of {segment.size:,} customers.")
+            trail.note_added(request, [segment], f"A fixed list of {counted(segment.size, 'customer')}.")
             messages.success(request, f"{segment.name} was created with {segment.size:,} members.")
             warn_of_unknown(request, given["unknown"])
             return redirect("admin:segments_segment_members", segment.pk)
@@ -117,7 +117,9 @@ def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         except ValidationError as error:
             form.add_refusal(error)
         else:
-            trail.note_added(request, [frozen], f"Frozen from {segment.name}: {frozen.size:,} members.")
+            trail.note_added(
+                request, [frozen], f"Frozen from {segment.name}: {counted(frozen.size, 'member')}."
+            )
             messages.success(request, f"{frozen.name} was created with {frozen.size:,} members.")
             return redirect("admin:segments_segment_change", frozen.pk)
     context = ours(model_admin, request, f"Freeze {segment.name}", segment)

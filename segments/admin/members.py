@@ -23,6 +23,7 @@ from segments.models import Membership, Segment
 from .access import CHANGE, READ, SEE, SEE_CUSTOMERS, WRITE, needs
 from .forms import IdsForm, listed
 from .pages import ours
+from .wording import counted
 
 ROWS = 50
 ROWS_DOWNLOADED_AT_ONCE = 5_000
@@ -120,9 +121,9 @@ def remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 def note_on_list(request: HttpRequest, segment: Segment, outcome: Outcome) -> None:
     """Keep in the trail how many came onto a list or went off it."""
     if outcome.entered:
-        trail.note_changed(request, [segment], f"Put {outcome.entered:,} customers on the list.")
+        trail.note_changed(request, [segment], f"Put {counted(outcome.entered, 'customer')} on the list.")
     if outcome.left:
-        trail.note_changed(request, [segment], f"Took {outcome.left:,} customers off the list.")
+        trail.note_changed(request, [segment], f"Took {counted(outcome.left, 'customer')} off the list.")
 
 
 def warn_of_unknown(request: HttpRequest, unknown: list[str]) -> None:

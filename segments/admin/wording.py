@@ -35,6 +35,11 @@ def sentence(segment: Segment) -> str:
         return f"The rule cannot be read: {error}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Say how many of something there are."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def edited(form: ModelForm, *, is_new: bool) -> str:
     """Say what a form has made of a segment: of a new one who is in, of others what was and what is."""
     if is_new:

@@ -7,13 +7,15 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.decorators import display
 
 from customers.admin.lists import ReadOnlyAdmin
 from customers.templatetags.shop import moment
+
+from .naming import RenamedAdmin
 
 DEEDS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 
@@ -69,9 +71,10 @@ class DeedFilter(admin.SimpleListFilter):
 
 
 @admin.register(LogEntry)
-class ActivityAdmin(ReadOnlyAdmin):
+class ActivityAdmin(RenamedAdmin, ReadOnlyAdmin):
     """The list of what was done, the latest first, and the page of one deed."""
 
+    called = ("entry", "activity")
     list_display = ("at", "person", "deed", "thing", "told")
     list_filter = (PersonFilter, ThingFilter, DeedFilter, ("action_time", admin.DateFieldListFilter))
     list_select_related = ("user", "content_type")
@@ -81,10 +84,6 @@ class ActivityAdmin(ReadOnlyAdmin):
     search_help_text = "Part of the name of a segment, a key, a person …"
     fields = ("at", "person", "deed", "thing", "details")
     readonly_fields = fields
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
-        """Call the page what staff call it."""
-        return super().changelist_view(request, {"title": "Activity", **(extra_context or {})})
 
     @display(description="When")
     def at(self, entry: LogEntry) -> str:

@@ -1,6 +1,7 @@
 """Failed logins: who is being kept out, and letting them in again."""
 
 from axes.models import AccessAttempt
+from django.apps import apps
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,11 +13,16 @@ from customers.admin.lists import ReadOnlyAdmin
 from customers.templatetags.shop import moment
 from segments_project import logins
 
+from .naming import RenamedAdmin
+
+apps.get_app_config("axes").verbose_name = "Administration"
+
 
 @admin.register(AccessAttempt)
-class FailedLoginAdmin(ReadOnlyAdmin):
+class FailedLoginAdmin(RenamedAdmin, ReadOnlyAdmin):
     """The list of failed logins; those of old are deleted when somebody logs in."""
 
+    called = ("failed login", "failed logins")
     list_display = ("who", "ip_address", "failures", "latest", "state")
     list_display_links = None
     list_before_template = "segments_project/admin/no_failed_logins.html"
