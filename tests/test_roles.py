@@ -22,6 +22,7 @@ ANNA = ("anna@example.org", "Anna", "Müller", "30 123456", "Berlin", "1990", "1
 LOOKING = {
     "index", "password_change",
     "customers_customer_changelist", "customers_customer_change", "customers_customer_explain",
+    "customers_customer_live",
     "segments_segment_changelist", "segments_segment_change", "segments_segment_history",
     "segments_segment_members", "segments_refresh_changelist", "segments_refresh_change",
     "segments_verification_changelist", "segments_verification_change",
