@@ -1,13 +1,20 @@
 """Where SQLite and PostgreSQL have different words or a faster way: one function here, one result."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 Row = tuple[Any, ...]
+
+STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine, at the clock: about a millisecond
+
+
+class TookTooLong(Exception):
+    """A statement was ended, since it took longer than somebody waits for it."""
 
 
 def is_postgresql() -> bool:
@@ -172,6 +179,11 @@ def moment(instant: datetime) -> str:
     return str(connection.ops.adapt_datetimefield_value(instant))
 
 
+def instant(value: Any) -> datetime:
+    """Read an instant of a raw row: SQLite keeps it as a text, in UTC."""
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
 def moment_type() -> str:
     """Name the column type of an instant."""
     return "timestamp with time zone" if is_postgresql() else "text"
@@ -220,3 +232,36 @@ def snapshot() -> Iterator[None]:
             yield
     finally:
         connection.transaction_mode = mode  # type: ignore[attr-defined]
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """End what is asked inside once it takes longer than that, a statement (PostgreSQL) or all (SQLite).
+
+    Raises TookTooLong. Nothing but temporary tables is written inside.
+    """
+    try:
+        with snapshot(), _limit(seconds):
+            yield
+    except OperationalError as error:
+        if "statement timeout" in str(error) or "interrupted" in str(error):
+            raise TookTooLong from None
+        raise
+
+
+@contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    if is_postgresql():
+        [(before,)] = rows("SHOW statement_timeout")
+        execute(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+        yield
+        execute(
+            "SELECT set_config('statement_timeout', %s, true)", [before]
+        )  # a failed transaction forgets it
+        return
+    until = time.monotonic() + seconds
+    connection.connection.set_progress_handler(lambda: time.monotonic() > until, STEPS_BETWEEN_LOOKS)
+    try:
+        yield
+    finally:
+        connection.connection.set_progress_handler(None, 0)

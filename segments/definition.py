@@ -87,12 +87,12 @@ def install(templates: Iterable[Template] = TEMPLATES.values()) -> list[Segment]
     return [from_template(template) for template in templates if template.slug not in there]
 
 
-def from_template(template: Template, *, slug: str = "", **parameters: float) -> Segment:
+def from_template(template: Template, *, slug: str = "", name: str = "", **parameters: float) -> Segment:
     """Create a segment from a template; raises ParameterError where a parameter will not do."""
     return save(
         Segment(
             slug=slug or template.slug,
-            name=template.name,
+            name=name or template.name,
             description=template.description,
             rule=template.rule(**parameters),
             template=template.slug,

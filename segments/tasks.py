@@ -1,10 +1,10 @@
-"""Background work: refreshes and their verification. Each task is an edge that may run twice."""
+"""Background work: refreshes, their verification, and long counts. Each task is an edge that may run twice."""
 
 from datetime import UTC, datetime
 
 from celery import shared_task
 
-from . import housekeeping, refreshing, verification, waking
+from . import counting, housekeeping, refreshing, verification, waking
 from .models import Segment
 
 
@@ -36,3 +36,9 @@ def verify_segments() -> None:
 def forget_refreshes() -> None:
     """Delete refreshes that did nothing and are over for long."""
     housekeeping.forget_refreshes(datetime.now(UTC))
+
+
+@shared_task
+def count_rule(ticket: str) -> None:
+    """Count a rule for somebody who is writing it."""
+    counting.carry_out(ticket)

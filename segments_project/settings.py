@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 
 from segments_project import __version__, logs, secret_key
 
@@ -109,6 +110,15 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # tasks are long: none waits behind another while a process is idle
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = TIME_ZONE
+
+# What web processes and workers leave for one another for minutes; nothing is lost with it.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "segments",
+    }
+}
 
 # -- The web application
 
@@ -247,6 +257,11 @@ def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+def _is_live(request: HttpRequest) -> bool:
+    """Tell the page of live visitors, which lies below that of the customers."""
+    return request.path == reverse("admin:customers_customer_live")
+
+
 UNFOLD = {
     "SITE_TITLE": "Segments",
     "SITE_HEADER": "Segments",
@@ -263,7 +278,23 @@ UNFOLD = {
         "navigation": [
             {
                 "title": "Shop",
-                "items": [_entry("Customers", "person", "customers.customer")],
+                "items": [
+                    _entry("Customers", "person", "customers.customer")
+                    | {
+                        "active": lambda request: (
+                            "/customers/customer/" in request.path and not _is_live(request)
+                        )
+                    },
+                    {
+                        "title": "Live visitors",
+                        "icon": "sensors",
+                        "link": reverse_lazy("admin:customers_customer_live"),
+                        "active": _is_live,
+                        "permission": lambda request: request.user.has_perms(
+                            ["customers.view_customer", "segments.view_segment"]
+                        ),
+                    },
+                ],
             },
             {
                 "title": "Segmentation",

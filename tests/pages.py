@@ -64,6 +64,7 @@ PAGES = (
     Page("customers_customer_changelist"),
     Page("customers_customer_change", buyers),
     Page("customers_customer_explain", buyers, the_largest),
+    Page("customers_customer_live"),
     Page("segments_segment_changelist"),
     Page("segments_segment_add"),
     Page("segments_segment_change", by_rule),

@@ -24,7 +24,7 @@ from segments.models import Change, RefreshResult, Segment
 from segments.rules import RuleError, parse, registry
 from segments.templates import TEMPLATES
 
-from . import creation, members, queueing, wording
+from . import creation, editor, gallery, members, queueing, wording
 from .access import SEE_CUSTOMERS
 from .forms import ListForm, SegmentForm
 
@@ -71,9 +71,14 @@ class SegmentAdmin(CappedListAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"segments_segment_{name}")
             for address, view, name in (
-                ("templates/", creation.from_template, "from_template"),
-                ("templates/install/", creation.install_templates, "install_templates"),
+                ("templates/", gallery.page, "from_template"),
+                ("templates/install/", gallery.install_missing, "install_templates"),
+                ("templates/<slug:slug>/size/", gallery.size, "template_size"),
                 ("fixed-list/", creation.fixed_list, "fixed_list"),
+                ("rule/count/", editor.count, "rule_count"),
+                ("rule/details/", editor.details, "rule_details"),
+                ("rule/suggestions/", editor.suggest, "rule_suggestions"),
+                ("rule/counted/<str:ticket>/", editor.counted, "rule_counted"),
                 ("<int:pk>/freeze/", creation.freeze, "freeze"),
                 ("<int:pk>/refresh/", queueing.refresh_one, "refresh"),
                 ("<int:pk>/members/", members.page, "members"),

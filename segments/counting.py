@@ -1,0 +1,159 @@
+"""How many a rule matches, for whoever is writing it: within seconds, or by a worker, which takes longer.
+
+Nothing is settled or stored in the database: the stored facts are asked as they are, so that nobody waits for a
+queue. What a worker counts is left in the cache until it is fetched.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from celery import current_app
+from django.core.cache import cache
+from django.db.models import Count, Q
+from kombu.exceptions import OperationalError
+
+from customers import engine, facts
+from customers.models import Customer, Totals
+
+from . import evaluation
+from .models import Refresh
+from .rules import AsOf, Condition, Figures, Groups, Rule, parse
+
+PATIENCE = 2.0
+"""Seconds that somebody waits for a count."""
+PATIENCE_OF_A_WORKER = 300.0
+KEPT_FOR = 600
+"""Seconds that what a worker has counted can be fetched."""
+SAMPLE = 10
+
+
+class NobodyToCount(Exception):
+    """The worker cannot be reached."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many customers match, at an instant, out of how many; of them known and subscribed."""
+
+    at: datetime
+    everybody: int
+    matching: int
+    known: int
+    subscribed: int
+
+
+@dataclass(frozen=True)
+class Details:
+    """How many match each condition alone, by its path in the rule, and the keys of some who match the rule."""
+
+    conditions: dict[str, int]
+    sample: list[int]
+
+
+def count(rule: Rule, seconds: float = PATIENCE) -> Counted:
+    """Count whom a rule matches; raises TookTooLong."""
+    shop = _shop()
+    with engine.within(seconds):
+        found = evaluation.matching(rule, shop).aggregate(
+            matching=Count("pk"),
+            known=Count("pk", filter=Q(email__gt="") | Q(phone__gt="")),
+            subscribed=Count("pk", filter=Q(newsletter=Customer.Newsletter.SUBSCRIBED)),
+        )
+        return Counted(at=shop.at, everybody=_everybody(shop), **found)
+
+
+def details(rule: Rule, seconds: float = PATIENCE) -> Details:
+    """Count whom each condition matches alone, and find some of those the rule matches; raises TookTooLong."""
+    shop = _shop()
+    conditions = dict(_conditions(rule, "rule"))
+    with engine.within(seconds):
+        asked = {
+            f"c{place}": Count("pk", filter=one.q(shop)) for place, one in enumerate(conditions.values())
+        }
+        counts = evaluation.everybody(shop).aggregate(**asked)
+        sample = evaluation.matching(rule, shop).values_list("pk", flat=True)[:SAMPLE]
+        return Details(dict(zip(conditions, counts.values(), strict=True)), list(sample))
+
+
+def _shop() -> AsOf:
+    """Open the shop as its stored facts and the figures of the latest refresh stand."""
+    settled = facts.settled_at()
+    if settled is None:
+        return evaluation.as_of()
+    now = evaluation.latest(datetime.now(UTC))
+    figures = Refresh.objects.exclude(figures={}).values_list("figures", flat=True).first()
+    at = settled if facts.comes_due(now) else now
+    return AsOf(at, evaluation.zone(), "facts", Figures(figures or {}))
+
+
+def _everybody(shop: AsOf) -> int:
+    kept = Totals.objects.values_list("customers", flat=True).first()
+    return evaluation.everybody(shop).count() if kept is None else kept
+
+
+def _conditions(rule: Rule, path: str) -> Iterator[tuple[str, Condition]]:
+    if isinstance(rule, Groups):
+        for place, part in enumerate(rule.rules):
+            yield from _conditions(part, f"{path}.{rule.word}[{place}]")
+    elif isinstance(rule, Condition):
+        yield f"{path}.{rule.name}", rule
+
+
+# -- By a worker
+
+
+def hand_over(rule: Any, writer: str) -> str:
+    """Let a worker count a rule, given as JSON; give the ticket to fetch the count by.
+
+    ``writer`` names where the rule is being written: a later rule from there takes the place of one that waits.
+    Raises NobodyToCount.
+    """
+    ticket = secrets.token_urlsafe(16)
+    try:
+        cache.set(_key(ticket), {"rule": json.dumps(rule), "writer": writer}, KEPT_FOR)
+        cache.set(_latest(writer), ticket, KEPT_FOR)
+        # By name: tasks know of counting, not the other way round.
+        current_app.send_task("segments.tasks.count_rule", [ticket])
+    except (redis.RedisError, OperationalError) as error:
+        raise NobodyToCount from error
+    return ticket
+
+
+def carry_out(ticket: str) -> None:
+    """Count what was handed over, unless its writer has gone on."""
+    order = cache.get(_key(ticket))
+    if order is None or "rule" not in order or cache.get(_latest(order["writer"])) != ticket:
+        return
+    rule = parse(json.loads(order["rule"]))
+    try:
+        counted, detailed = count(rule, PATIENCE_OF_A_WORKER), details(rule, PATIENCE_OF_A_WORKER)
+    except engine.TookTooLong:
+        done: dict[str, Any] = {
+            "error": f"Counting took longer than {PATIENCE_OF_A_WORKER / 60:.0f} minutes."
+        }
+    else:
+        done = {"counted": asdict(counted), "details": asdict(detailed)}
+    cache.set(_key(ticket), done, KEPT_FOR)
+
+
+def fetch(ticket: str) -> tuple[Counted, Details] | None:
+    """Give what a worker has counted, None while it has not; raises LookupError where nobody is counting that."""
+    order = cache.get(_key(ticket))
+    if order is None:
+        raise LookupError("That count is over; change the rule to count again.")
+    if "error" in order:
+        raise LookupError(order["error"])
+    return (Counted(**order["counted"]), Details(**order["details"])) if "counted" in order else None
+
+
+def _key(ticket: str) -> str:
+    return f"count:{ticket}"
+
+
+def _latest(writer: str) -> str:
+    return f"count:latest:{writer}"
