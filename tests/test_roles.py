@@ -89,6 +89,15 @@ def test_a_viewer_sees_no_contact_data_on_any_page(view, enter):
     assert not [told for told in ANNA if told in content]
 
 
+def test_a_viewer_sees_that_there_is_contact_data(enter):
+    customer = Customer.objects.get(customer_id="c1")
+
+    content = enter("viewer").get(reverse("admin:customers_customer_change", args=[customer.pk])).content
+
+    for mask in ("A••• M•••", "a•••@•••", "••• 56", "B•••"):
+        assert mask in content.decode()
+
+
 def test_a_marketer_sees_contact_data(enter, shop):
     customer = Customer.objects.get(customer_id="c1")
 

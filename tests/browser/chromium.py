@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 WIDE, NARROW = 1440, 360
 HEIGHT = 900
+PATIENCE = 120
+"""Seconds; a busy machine takes a multiple of the usual one or two."""
 THEMES = ("light", "dark")
 WINDOWS = ((WIDE, "light"), (NARROW, "dark"))
 # What a browser does on its own account is kept off the network.
@@ -50,6 +52,7 @@ def context(started: Browser, url: str, session: str = "", theme: str = "light")
         color_scheme="dark" if theme == "dark" else "light",
         reduced_motion="reduce",
     )
+    opened.set_default_timeout(1000 * PATIENCE)
     if session:
         opened.add_cookies([{"name": "sessionid", "value": session, "url": url}])
     try:
