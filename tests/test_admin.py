@@ -155,6 +155,11 @@ ADDRESSES = [
     "segments_segment_changelist",
     "segments_segment_add",
     "segments_segment_change",
+    "segments_segment_rule",
+    "segments_segment_worth",
+    "segments_segment_overlap",
+    "segments_segment_versions",
+    "segments_segment_compare",
     "segments_segment_delete",
     "segments_segment_history",
     "segments_segment_from_template",
@@ -635,7 +640,7 @@ def test_members_are_not_shown_to_who_may_not_see_customers(known, anna, staff):
     client = staff("view_segment")
     assert client.get(page("segments_segment_members", known.pk)).status_code == 403
     assert client.get(page("segments_segment_members_csv", known.pk)).status_code == 403
-    assert anna.customer_id not in client.get(page("segments_segment_change", known.pk)).context["changes"]
+    assert anna.customer_id not in client.get(page("segments_segment_versions", known.pk)).context["changes"]
 
 
 # -- Refreshes

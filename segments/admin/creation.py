@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -16,7 +17,7 @@ from segments.models import SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
 from segments.templates import TEMPLATES, ParameterError
 
-from .access import ADD, SEE, SEE_CUSTOMERS, WRITE, needs
+from .access import ADD, SEE, SEE_CUSTOMERS, WRITE, needs, person
 from .forms import NameForm, NewListForm, TemplateForm, told
 from .members import warn_of_unknown
 from .pages import ours
@@ -31,7 +32,7 @@ def from_template(model_admin: Any, request: HttpRequest) -> HttpResponse:
     for template in TEMPLATES.values():
         data = request.POST if template is chosen else None
         form = TemplateForm(template, data, slug=_free(template.slug, taken))
-        if template is chosen and (segment := _created(form)):
+        if template is chosen and (segment := _created(form, person(request))):
             messages.success(
                 request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
             )
@@ -42,11 +43,13 @@ def from_template(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/from_template.html", context)
 
 
-def _created(form: TemplateForm) -> Segment | None:
+def _created(form: TemplateForm, by: User) -> Segment | None:
     if not form.is_valid():
         return None
     try:
-        return definition.from_template(form.template, slug=form.cleaned_data["slug"], **form.parameters())
+        return definition.from_template(
+            form.template, slug=form.cleaned_data["slug"], by=by, **form.parameters()
+        )
     except (ParameterError, RuleError) as error:
         form.add_error(None, told(error) if isinstance(error, RuleError) else str(error))
     except ValidationError as error:
@@ -60,7 +63,7 @@ def _created(form: TemplateForm) -> Segment | None:
 @needs(SEE, ADD, methods=WRITE)
 def install_templates(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
-    created = definition.install()
+    created = definition.install(by=person(request))
     messages.success(
         request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
     )

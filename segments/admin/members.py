@@ -53,6 +53,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         "segments/admin/members.html",
         ours(model_admin, request, "Members", segment)
         | {
+            "tab": "members",
             "members": shown,
             "term": term,
             "is_first": not after,
