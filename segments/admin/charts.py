@@ -25,12 +25,13 @@ SPARK_WIDTH, SPARK_HEIGHT = 100, 24
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: its kind, what it shows in words, and its data and options as JSON."""
+    """A chart: its kind, what it shows in words, its data and options as JSON, and the colours it uses."""
 
     kind: str
     label: str
     data: str
     options: str
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 def sizes(days: Sequence[Day]) -> Chart:
@@ -51,18 +52,20 @@ def sizes(days: Sequence[Day]) -> Chart:
 
 def movements(days: Sequence[Day]) -> Chart:
     """Draw who entered as bars upwards and who left as bars downwards, in the colours of the causes."""
-    bars = []
+    bars, legend = [], []
     for cause, (words, colour) in CAUSES.items():
         entered = [day.entered.get(cause, 0) for day in days]
         left = [-day.left.get(cause, 0) for day in days]
+        if any(entered) or any(left):
+            legend.append((words, colour))
         if any(entered):
             bars.append({"label": f"Entered: {words}", "data": entered, "backgroundColor": colour})
         if any(left):
-            bars.append({"label": f"Left: {words}", "data": left, "backgroundColor": f"{colour}b0"})
+            bars.append({"label": f"Left: {words}", "data": left, "backgroundColor": colour})
     entered_in_all = sum(sum(day.entered.values()) for day in days)
     left_in_all = sum(sum(day.left.values()) for day in days)
     label = f"Entered and left a day, by cause: {entered_in_all:,} entered and {left_in_all:,} left in all."
-    return Chart("bar", label, _data(days, bars), _options(stacked=True))
+    return Chart("bar", label, _data(days, bars), _options(stacked=True), tuple(legend))
 
 
 def sparkline(values: Sequence[int]) -> str:
@@ -94,14 +97,7 @@ def _options(*, stacked: bool) -> str:
             "maintainAspectRatio": False,
             "maxBarThickness": 28,
             "interaction": {"mode": "index", "intersect": False},
-            "plugins": {
-                "legend": {
-                    "display": stacked,
-                    "position": "bottom",
-                    "align": "start",
-                    "labels": {"color": INK, "boxWidth": 10, "boxHeight": 10},
-                }
-            },
+            "plugins": {"legend": {"display": False}},  # ours wraps, and names a colour once for both ways
             "scales": {
                 "x": {"stacked": stacked, "ticks": ticks, "grid": {"display": False}},
                 "y": {
@@ -109,7 +105,7 @@ def _options(*, stacked: bool) -> str:
                     "ticks": ticks | {"precision": 0},
                     "grid": {"tickWidth": 0},
                     "border": {"display": False},
-                    "grace": "5%",
+                    "grace": 0 if stacked else "5%",
                 },
             },
         }

@@ -1,7 +1,6 @@
 """What differs between two rules: in their sentences by words, and in their JSON by lines."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -32,13 +31,13 @@ class Row:
 
 def words(before: str, after: str) -> list[Piece]:
     """Go through both sentences at once."""
-    old, new = (re.findall(r"\S+\s*", text) for text in (before, after))
+    old, new = before.split(), after.split()
     pieces = []
     for kind, old_from, old_to, new_from, new_to in SequenceMatcher(None, old, new, False).get_opcodes():
         if kind == "equal":
-            pieces.append(Piece("".join(new[new_from:new_to])))
+            pieces.append(Piece(" ".join(new[new_from:new_to])))
             continue
-        removed, added = "".join(old[old_from:old_to]), "".join(new[new_from:new_to])
+        removed, added = " ".join(old[old_from:old_to]), " ".join(new[new_from:new_to])
         pieces += [Piece(removed, "removed")] if removed else []
         pieces += [Piece(added, "added")] if added else []
     return pieces

@@ -40,7 +40,7 @@ def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpRespon
         "age": wording.lasting(max(now - segment.refreshed_at, timedelta())) if segment.refreshed_at else "",
         "period": period,
         "periods": PERIODS,
-        "sizes": charts.sizes(days) if days else None,
+        "sizes": charts.sizes(days) if len(days) > 1 else None,
         "movements": charts.movements(days) if _has_moved(days) else None,
         "table": [_row(day) for day in reversed(days)],
         "verified": verified,
@@ -70,7 +70,8 @@ def overlap(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment}
     try:
-        context["overlaps"] = insights.overlaps(segment, insights.PATIENCE)[:OVERLAPS_SHOWN]
+        overlaps = insights.overlaps(segment, insights.PATIENCE)
+        context |= {"overlaps": overlaps.found[:OVERLAPS_SHOWN], "drawn": overlaps.drawn}
     except engine.TookTooLong:
         context["patience"] = insights.PATIENCE
     return TemplateResponse(request, "segments/admin/overlap.html", context)
