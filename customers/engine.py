@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
@@ -177,6 +177,11 @@ def date_from(text: str) -> str:
 def moment(instant: datetime) -> str:
     """Write an instant as both databases read and keep it: in UTC."""
     return str(connection.ops.adapt_datetimefield_value(instant))
+
+
+def instant(value: Any) -> datetime:
+    """Read an instant of a raw row: SQLite keeps it as a text, in UTC."""
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
 def moment_type() -> str:

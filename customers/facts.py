@@ -63,21 +63,6 @@ def comes_due(until: datetime) -> bool:
     return Upcoming.objects.filter(due_at__lte=until).exists()
 
 
-def waits(customer: int, at: datetime) -> bool:
-    """Tell whether a customer's stored row does not hold at an instant: in a queue, or with a record between."""
-    queues = " OR ".join(
-        f"EXISTS (SELECT 1 FROM {queue} WHERE customer_id = %(customer)s)"
-        for queue in (_STALE, _EVENTS, _ORDERS)
-    )
-    [(waiting,)] = engine.rows(
-        f"""SELECT {queues}
-            OR EXISTS (SELECT 1 FROM {_UPCOMING} WHERE customer_id = %(customer)s AND due_at <= %(at)s)
-            OR EXISTS (SELECT 1 FROM {_FACTS} WHERE customer_id = %(customer)s AND newest_at > %(at)s)""",
-        {"customer": customer, "at": engine.moment(at)},
-    )
-    return bool(waiting)
-
-
 def settled_at() -> datetime | None:
     """Give the instant the stored rows stand for; None before the first were written."""
     return Totals.objects.values_list("settled_at", flat=True).first()
@@ -306,6 +291,40 @@ def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["fa
     )
     _fill_as_of(_AMONG, at)
     return "facts_as_of"
+
+
+def relation_of(among: str, at: datetime) -> Literal["facts", "facts_as_of"]:
+    """Name the relation that holds the facts of some customers at an instant, having filled it where needed.
+
+    ``among`` is a query of their keys. No stored row is written: whoever waits in a queue, or has a record between
+    the stored row's instant and this one, is summed up from the records.
+    """
+    waiting = _waiting(among, at)
+    if not waiting:
+        return "facts"
+    anew = ", ".join(map(str, waiting))
+    names = ", ".join(sums.columns())
+    _make_as_of_table()
+    engine.execute(
+        f"""INSERT INTO {_AS_OF} ({names}) SELECT {names} FROM {_FACTS}
+            WHERE customer_id IN ({among}) AND customer_id NOT IN ({anew})"""
+    )
+    _fill_as_of(f"SELECT id FROM customers_customer WHERE id IN ({anew})", at)
+    return "facts_as_of"
+
+
+def _waiting(among: str, at: datetime) -> list[int]:
+    """Name the customers whose stored row does not hold at an instant: in a queue, or with a record between."""
+    its = f"customer_id IN ({among})"
+    queued = " UNION ".join(
+        f"SELECT customer_id FROM {queue} WHERE {its}" for queue in (_STALE, _EVENTS, _ORDERS)
+    )
+    found = engine.rows(
+        f"""{queued} UNION SELECT customer_id FROM {_UPCOMING} WHERE {its} AND due_at <= %(at)s
+            UNION SELECT customer_id FROM {_FACTS} WHERE {its} AND newest_at > %(at)s""",
+        {"at": engine.moment(at)},
+    )
+    return [customer for (customer,) in found]
 
 
 def recompute_at(at: datetime, among: str = _EVERYBODY) -> Literal["facts_as_of"]:

@@ -32,32 +32,26 @@ def find(printed: str) -> Customer | None:
 
 def resolve(staged: str, now: datetime) -> None:
     """Fill ``customer`` of a staging table from its ``customer_id``, creating customers not met before."""
-    _meet(staged, now, CUSTOMER_ID, "customer_id", printed="customer_id", among="customer_id IS NOT NULL")
-    _point(staged, CUSTOMER_ID, "customer_id", among="customer_id IS NOT NULL")
+    _resolve(staged, now, CUSTOMER_ID, "customer_id", printed="customer_id", among="customer_id IS NOT NULL")
 
 
 def resolve_visitors(staged: str, now: datetime) -> None:
     """Fill ``customer`` from ``anonymous_id`` in rows without a ``customer_id``, creating visitors."""
+    printed = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
     among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
-    _meet(
-        staged,
-        now,
-        ANONYMOUS_ID,
-        "anonymous_id",
-        printed=f"'{ANONYMOUS_PREFIX}' || anonymous_id",
-        among=among,
-    )
-    _point(staged, ANONYMOUS_ID, "anonymous_id", among=among)
+    _resolve(staged, now, ANONYMOUS_ID, "anonymous_id", printed=printed, among=among)
 
 
-def _meet(staged: str, now: datetime, kind: str, column: str, *, printed: str, among: str) -> None:
+def _resolve(staged: str, now: datetime, kind: str, column: str, *, printed: str, among: str) -> None:
+    _point(staged, kind, column, among)
+    not_met = f"{among} AND customer IS NULL"
     engine.temporary_table("met", "value text PRIMARY KEY, printed text")
-    met = engine.execute(
-        f"""INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} s WHERE {among}
-            AND (SELECT i.id FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = s.{column}) IS NULL"""
-    )
-    if not met:
-        return
+    if engine.execute(f"INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} WHERE {not_met}"):
+        _meet(now, kind)
+        _point(staged, kind, column, not_met)
+
+
+def _meet(now: datetime, kind: str) -> None:
     engine.analyze("met")
     engine.execute(
         """INSERT INTO customers_customer (customer_id, email, phone, first_name, last_name, country, city,
@@ -75,7 +69,7 @@ def _meet(staged: str, now: datetime, kind: str, column: str, *, printed: str, a
     )
 
 
-def _point(staged: str, kind: str, column: str, *, among: str) -> None:
+def _point(staged: str, kind: str, column: str, among: str) -> None:
     engine.execute(
         f"""UPDATE {staged} SET customer =
                 (SELECT i.customer_id FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})

@@ -175,9 +175,8 @@ def _refuse_incomplete(kind: Kind) -> list[Refusal]:
 
 
 def _find_records(staged: str, table: str, column: str) -> None:
-    engine.execute(
-        f"UPDATE {staged} SET record = (SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column})"
-    )
+    found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column})"
+    engine.execute(f"UPDATE {staged} SET record = {found} WHERE {found} IS NOT NULL")  # most rows are new
 
 
 def _find_owners(staged: str, table: str) -> None:

@@ -1,14 +1,14 @@
 """How many a rule matches, for whoever is writing it: within seconds, or by a worker, which takes longer.
 
-Nothing is settled or stored in the database: the count stands for the instant of the stored facts, so that nobody
-waits for a queue. What a worker counts is left in the cache until it is fetched.
+Nothing is settled or stored in the database: the stored facts are asked as they are, so that nobody waits for a
+queue. What a worker counts is left in the cache until it is fetched.
 """
 
 import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -82,11 +82,13 @@ def details(rule: Rule, seconds: float = PATIENCE) -> Details:
 
 def _shop() -> AsOf:
     """Open the shop as its stored facts and the figures of the latest refresh stand."""
-    at = facts.settled_at()
-    if at is None:
+    settled = facts.settled_at()
+    if settled is None:
         return evaluation.as_of()
+    now = evaluation.latest(datetime.now(UTC))
     figures = Refresh.objects.exclude(figures={}).values_list("figures", flat=True).first()
-    return AsOf(at, evaluation.zone(), facts.relation_at(at, at), Figures(figures or {}))
+    at = settled if facts.comes_due(now) else now
+    return AsOf(at, evaluation.zone(), "facts", Figures(figures or {}))
 
 
 def _everybody(shop: AsOf) -> int:

@@ -108,13 +108,13 @@ def install(templates: Iterable[Template] = TEMPLATES.values(), *, by: User | No
 
 
 def from_template(
-    template: Template, *, slug: str = "", by: User | None = None, **parameters: float
+    template: Template, *, slug: str = "", name: str = "", by: User | None = None, **parameters: float
 ) -> Segment:
     """Create a segment from a template; raises ParameterError where a parameter will not do."""
     return save(
         Segment(
             slug=slug or template.slug,
-            name=template.name,
+            name=name or template.name,
             description=template.description,
             rule=template.rule(**parameters),
             template=template.slug,

@@ -1,8 +1,9 @@
 """In words: who is in a segment, and why one customer is in or out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import count
 from typing import Any
 
 from django.db.models import BooleanField, Case, Value, When
@@ -15,16 +16,21 @@ from .rules import AsOf, Condition, Groups, Rule, parse
 from .rules.words import plain
 
 FIXED_LIST = "A fixed list of customers"
+NODES_AT_ONCE = 200  # of one statement: two columns each, of which SQLite gives 2,000 and PostgreSQL 1,664
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One node of the tree; ``value`` is None for a group, and the words "missing" stand for a missing value."""
+    """One node of the tree; ``value`` is None for a group, and the words "missing" stand for a missing value.
+
+    ``lacking`` says what would have to be otherwise for the node to be met, nothing where it is.
+    """
 
     words: str
     met: bool
     value: str | None
     parts: tuple["Explanation", ...] = ()
+    lacking: tuple[str, ...] = ()
 
     def lines(self, depth: int = 0) -> Iterator[str]:
         """Write the tree, a line a node."""
@@ -41,7 +47,36 @@ def sentence(segment: Segment) -> str:
 
 def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
     """Explain a rule's verdict on one customer, in one statement; None if the customer had not been seen."""
-    nodes = list(_nodes(rule))
+    return explain_each([rule], customer, shop)[0]
+
+
+def explain_each(rules: Sequence[Rule], customer: Customer, shop: AsOf) -> list[Explanation | None]:
+    """Explain the verdicts of several rules on one customer, in as few statements as their size allows."""
+    told: list[Explanation | None] = []
+    for share in _shares(rules):
+        row = _answers([node for rule in share for node in _nodes(rule)], customer, shop)
+        places = count()
+        told += [_explained(rule, places, row, shop) if row else None for rule in share]
+    return told
+
+
+def _shares(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
+    """Take together as many rules as one statement answers."""
+    share: list[Rule] = []
+    size = 0
+    for rule in rules:
+        nodes = len(list(_nodes(rule)))
+        if share and size + nodes > NODES_AT_ONCE:
+            yield share
+            share, size = [], 0
+        share.append(rule)
+        size += nodes
+    if share:
+        yield share
+
+
+def _answers(nodes: Sequence[Rule], customer: Customer, shop: AsOf) -> dict[str, Any] | None:
+    """Ask for the verdict of each node, and the customer's value of each condition."""
     asked: dict[str, Any] = {}
     for place, node in enumerate(nodes):
         asked[f"met_{place}"] = Case(
@@ -50,7 +85,7 @@ def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
         if isinstance(node, Condition):
             asked[f"value_{place}"] = node.value(shop)
     rows: list[Any] = list(Customer.objects.filter(shop.existing_q(), pk=customer.pk).values(**asked))
-    return _explained(rule, iter(range(len(nodes))), rows[0], shop) if rows else None
+    return rows[0] if rows else None
 
 
 def _nodes(rule: Rule) -> Iterator[Rule]:
@@ -65,12 +100,24 @@ def _explained(rule: Rule, places: Iterator[int], row: dict[str, Any], shop: AsO
     met = bool(row[f"met_{place}"])
     if isinstance(rule, Groups):
         parts = tuple(_explained(part, places, row, shop) for part in rule.rules)
-        return Explanation(f"{rule.word} of these", met, None, parts)
+        lacking = () if met else _lacking(rule.word, parts)
+        return Explanation(f"{rule.word} of these", met, None, parts, lacking)
     assert isinstance(rule, Condition)
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))
-    return Explanation(rule.sentence(), met, shown(value, rule.unit, shop))
+    words = rule.sentence()
+    return Explanation(words, met, shown(value, rule.unit, shop), lacking=() if met else (words,))
+
+
+def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:
+    """Say what keeps a group from being met: what each part lacks, any of them, or what should not hold."""
+    match word:
+        case "all":
+            return tuple(lack for part in parts for lack in part.lacking)
+        case "any":
+            return (" or ".join(" and ".join(part.lacking) for part in parts),)
+    return tuple(f"not: {part.words}" for part in parts if part.met)
 
 
 def shown(value: Any, unit: str, shop: AsOf) -> str:

@@ -1,36 +1,104 @@
-"""The segments of one customer right now, asked of the facts and rules instead of the stored members."""
+"""Segments right now, asked of the facts and rules instead of the stored members: of one customer, or of some.
 
+Nothing is written, and nobody else is looked at: figures of the population are those of the last refresh, and
+members of the segments that rules refer to are the stored ones.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import Subquery
 
 from customers import engine, facts
 
 from . import evaluation, questions
 from .models import Refresh, Segment
-from .rules import AsOf, Figures
+from .questions import Questions
+from .rules import AsOf, Figures, Rule, RuleError, parse
+
+_TABLE = "live_customers"
+
+
+def open_shop(customers: Sequence[int], at: datetime) -> AsOf:
+    """Open the shop at an instant, now or later, for some customers: only their facts are sure to hold."""
+    latest = Segment.objects.filter(kind=Segment.Kind.DYNAMIC, refresh__isnull=False).order_by("-refresh_id")
+    refresh = Refresh.objects.filter(pk=Subquery(latest.values("refresh_id")[:1]))
+    stored = refresh.values_list("figures", flat=True).first()
+    among = f"SELECT id FROM customers_customer WHERE id IN ({', '.join(map(str, map(int, customers)))})"
+    relation = facts.relation_of(among, at) if customers else "facts"
+    return AsOf(at, evaluation.zone(), relation, Figures(stored or {}))
+
+
+def need(rules: Iterable[Rule], shop: AsOf) -> None:
+    """Compute the figures that rules ask for and no refresh has left, of everybody, whoever the shop is open for."""
+    everybody = AsOf(shop.at, shop.zone, "facts", shop.figures)
+    for rule in rules:
+        for condition in rule.conditions():
+            for needed in condition.needed():
+                needed.of(everybody)
 
 
 def segments_of(customer: int, at: datetime | None = None) -> list[str]:
-    """Name the active segments whose rule one customer, named by key, matches now or at a later instant.
-
-    Nothing is written, and nobody else is looked at: figures of the population are those of the last refresh,
-    and members of the segments that rules refer to are the stored ones.
-    """
-    segments = list(Segment.objects.active().order_by("pk").only("slug", "rule", "refresh"))
+    """Name the active segments whose rule one customer, named by key, matches now or at a later instant."""
+    segments = _readable(Segment.objects.active().only("slug", "rule"))
     if not segments:
         return []
-    shop = _open(customer, at or datetime.now(UTC), max(one.refresh_id or 0 for one in segments))
+    shop = open_shop([customer], at or datetime.now(UTC))
     found: list[str] = []
-    for start in range(0, len(segments), questions.SEGMENTS_AT_ONCE):
-        part = segments[start : start + questions.SEGMENTS_AT_ONCE]
-        for _, bits, _ in engine.rows(*questions.of(part).of_one(customer, shop)):
-            found += [segment.slug for place, segment in enumerate(part) if bits & 1 << place]
+    for part, asked in _asked(segments, shop):
+        for _, bits, _ in engine.rows(*asked.of_one(customer, shop)):
+            found += [segment.slug for segment in _in(part, bits)]
     return found
 
 
-def _open(customer: int, at: datetime, refresh: int) -> AsOf:
-    """Open the shop for one customer: from the stored facts, unless something about the customer waits."""
-    figures = Refresh.objects.filter(pk=refresh).values_list("figures", flat=True).first()
-    relation = "facts_as_of" if facts.waits(customer, at) else "facts"
-    if relation == "facts_as_of":
-        facts.recompute_at(at, f"SELECT id FROM customers_customer WHERE id = {int(customer)}")
-    return AsOf(at, evaluation.zone(), relation, Figures(figures or {}))
+def segments_of_each(
+    customers: Sequence[int], segments: Iterable[Segment], shop: AsOf
+) -> dict[int, list[Segment]]:
+    """Give those of some segments whose rule each customer matches, of those the shop is open for."""
+    found: dict[int, list[Segment]] = {customer: [] for customer in customers}
+    if customers:
+        _put_into_table(customers)
+        for part, asked in _asked(_readable(segments), shop):
+            for customer, bits, _ in engine.rows(*asked.of_those_in(_TABLE, shop)):
+                found[customer] += _in(part, bits)
+    return found
+
+
+def matching(rule: Any, customers: Sequence[int], shop: AsOf) -> set[int]:
+    """Give the customers whom a rule, as JSON, matches, of those the shop is open for; raises RuleError."""
+    if not customers:
+        return set()
+    _put_into_table(customers)
+    [(_, asked)] = _asked([Segment(rule=rule)], shop)
+    return {customer for customer, bits, _ in engine.rows(*asked.of_those_in(_TABLE, shop)) if bits}
+
+
+def _readable(segments: Iterable[Segment]) -> list[Segment]:
+    return [segment for segment in segments if _is_readable(segment)]
+
+
+def _is_readable(segment: Segment) -> bool:
+    try:
+        parse(segment.rule)
+    except RuleError:
+        return False  # its own page shows what is wrong
+    return True
+
+
+def _asked(segments: Sequence[Segment], shop: AsOf) -> Iterator[tuple[Sequence[Segment], Questions]]:
+    """Give the questions of as many segments at a time as one answer holds, when their figures are known."""
+    for start in range(0, len(segments), questions.SEGMENTS_AT_ONCE):
+        part = segments[start : start + questions.SEGMENTS_AT_ONCE]
+        asked = questions.of(part)
+        need(asked.rules, shop)
+        yield part, asked
+
+
+def _in(segments: Sequence[Segment], bits: int) -> list[Segment]:
+    return [segment for place, segment in enumerate(segments) if bits & 1 << place]
+
+
+def _put_into_table(customers: Sequence[int]) -> None:
+    engine.temporary_table(_TABLE, "customer_id bigint PRIMARY KEY")
+    engine.load(_TABLE, ("customer_id",), [(customer,) for customer in set(customers)])

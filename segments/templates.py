@@ -11,6 +11,14 @@ class ParameterError(ValueError):
     """A template's parameter that cannot be taken; the message says what to change."""
 
 
+PURPOSES = {
+    "win": "Win first orders",
+    "grow": "Turn one order into more",
+    "keep": "Keep the best",
+    "return": "Win back",
+}
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A number that staff may choose, with its bounds."""
@@ -36,11 +44,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Template:
-    """A ready-to-use segment."""
+    """A ready-to-use segment: who is in, and what a shop does with them. ``purpose`` is one of ``PURPOSES``."""
 
     slug: str
     name: str
     description: str
+    purpose: str
+    use: str
     build: Callable[..., Json]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
@@ -95,18 +105,36 @@ def _occasional(orders: float, days: float, share: float) -> Json:
 TEMPLATES: Mapping[str, Template] = {
     template.slug: template
     for template in (
-        Template("lead", "Leads", "Known, but without an order yet.", lambda: {"all": [KNOWN, NO_ORDER]}),
+        Template(
+            "lead",
+            "Leads",
+            "Known, but without an order yet.",
+            "win",
+            "Welcome them by e-mail and give a reason for a first order.",
+            lambda: {"all": [KNOWN, NO_ORDER]},
+        ),
         Template(
             "newsletter-subscribers",
             "Newsletter subscribers",
             "Agreed to receive the newsletter.",
+            "win",
+            "Those whom the shop may write to: the audience of any campaign.",
             lambda: {"newsletter": {"is": "subscribed"}},
         ),
-        Template("first-order", "First order", "Ordered exactly once.", lambda: ONE_ORDER),
+        Template(
+            "first-order",
+            "First order",
+            "Ordered exactly once.",
+            "grow",
+            "Thank them, and show what goes with what they bought.",
+            lambda: ONE_ORDER,
+        ),
         Template(
             "repeat",
             "Repeat buyers",
             "Ordered several times lately.",
+            "keep",
+            "Offer a loyalty programme while they buy often.",
             _repeat,
             {"days": DAYS_30, "orders": Parameter(2, "How many orders at least.", most=1000)},
         ),
@@ -114,6 +142,8 @@ TEMPLATES: Mapping[str, Template] = {
             "hero",
             "Heroes",
             "Order often, spend more than average an order, and are active.",
+            "keep",
+            "Treat them as the best customers they are: early access, personal thanks.",
             _hero,
             {
                 "orders": Parameter(4, "How many orders at least.", most=1000),
@@ -125,6 +155,8 @@ TEMPLATES: Mapping[str, Template] = {
             "occasional",
             "Occasional buyers",
             "Order seldom, and mostly at a discount.",
+            "grow",
+            "Reach them when there is an offer; spare the discount for others.",
             _occasional,
             {
                 "orders": Parameter(3, "How many orders at most.", most=1000),
@@ -138,6 +170,8 @@ TEMPLATES: Mapping[str, Template] = {
             "waiting",
             "Waiting with a full cart",
             "Put something in the cart lately and did not order since.",
+            "win",
+            "Remind them of what is in the cart before they forget.",
             lambda days: {"open_cart": {"within_last": _days(days)}},
             {"days": Parameter(7, "How many days a cart stays interesting.")},
         ),
@@ -145,6 +179,8 @@ TEMPLATES: Mapping[str, Template] = {
             "lost",
             "Lost",
             "Not seen for a long time.",
+            "return",
+            "One last, good reason to come back; leave them out of costly ads.",
             lambda days: {"last_activity": {"not_within_last": _days(days)}},
             {"days": Parameter(90, "Days without activity.")},
         ),
@@ -152,12 +188,16 @@ TEMPLATES: Mapping[str, Template] = {
             "anonymous",
             "Anonymous visitors",
             "Neither an e-mail address nor a phone number is known.",
+            "win",
+            "Ask for the newsletter, and show what is popular: all one knows is what they do.",
             lambda: {"known": {"is": False}},
         ),
         Template(
             "new-non-buyers",
             "New non-buyers",
             "Known, met lately, without an order yet.",
+            "win",
+            "A welcome series, while they still remember why they came.",
             lambda days: {"all": [KNOWN, {"first_seen": {"within_last": _days(days)}}, NO_ORDER]},
             {"days": DAYS_30},
         ),
@@ -165,6 +205,8 @@ TEMPLATES: Mapping[str, Template] = {
             "first-time-buyers",
             "First-time buyers",
             "Ordered exactly once, and lately.",
+            "grow",
+            "Make the second order easy: advice, matching products, a thank-you.",
             lambda days: {"all": [ONE_ORDER, {"last_order": {"within_last": _days(days)}}]},
             {"days": DAYS_30},
         ),
@@ -172,6 +214,8 @@ TEMPLATES: Mapping[str, Template] = {
             "two-time-buyers",
             "Two-time buyers",
             "Ordered exactly twice, the second time lately.",
+            "grow",
+            "The third order makes a habit: follow up within days.",
             lambda days: {"all": [{"order_count": {"is": 2}}, {"last_order": {"within_last": _days(days)}}]},
             {"days": Parameter(7, "Days since the last order at most.")},
         ),
@@ -179,6 +223,8 @@ TEMPLATES: Mapping[str, Template] = {
             "one-time-lapsed",
             "One-time buyers, lapsed",
             "Ordered once and did not come back.",
+            "return",
+            "Ask what went wrong, and offer a fresh start.",
             lambda days: {"all": [ONE_ORDER, {"last_order": {"not_within_last": _days(days)}}]},
             {"days": Parameter(30, "Days since the order.")},
         ),
@@ -186,6 +232,8 @@ TEMPLATES: Mapping[str, Template] = {
             "repeat-lapsed",
             "Repeat buyers, lapsed",
             "Ordered several times, but not for a while.",
+            "return",
+            "They liked it once: show what is new since then.",
             lambda days: {
                 "all": [{"order_count": {"at_least": 2}}, {"last_order": {"not_within_last": _days(days)}}]
             },
@@ -195,12 +243,16 @@ TEMPLATES: Mapping[str, Template] = {
             "brand-lovers",
             "Brand lovers",
             "Spent more than the average buyer.",
+            "keep",
+            "Invite them to review, to recommend, to try first.",
             lambda: {"total_spent": {"above": "average"}},
         ),
         Template(
             "browsers",
             "Browsers",
             "Came by at least once and never ordered.",
+            "win",
+            "Show again what they looked at; they know the shop already.",
             lambda: {"all": [{"session_count": {"at_least": 1}}, NO_ORDER]},
         ),
     )

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 
 from segments_project import __version__, logs, secret_key
 
@@ -232,6 +233,11 @@ def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+def _is_live(request: HttpRequest) -> bool:
+    """Tell the page of live visitors, which lies below that of the customers."""
+    return request.path == reverse("admin:customers_customer_live")
+
+
 UNFOLD = {
     "SITE_TITLE": "Segments",
     "SITE_HEADER": "Segments",
@@ -246,7 +252,23 @@ UNFOLD = {
         "navigation": [
             {
                 "title": "Shop",
-                "items": [_entry("Customers", "person", "customers.customer")],
+                "items": [
+                    _entry("Customers", "person", "customers.customer")
+                    | {
+                        "active": lambda request: (
+                            "/customers/customer/" in request.path and not _is_live(request)
+                        )
+                    },
+                    {
+                        "title": "Live visitors",
+                        "icon": "sensors",
+                        "link": reverse_lazy("admin:customers_customer_live"),
+                        "active": _is_live,
+                        "permission": lambda request: request.user.has_perms(
+                            ["customers.view_customer", "segments.view_segment"]
+                        ),
+                    },
+                ],
             },
             {
                 "title": "Segmentation",

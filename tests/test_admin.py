@@ -151,6 +151,8 @@ ADDRESSES = [
     "customers_customer_changelist",
     "customers_customer_change",
     "customers_customer_explain",
+    "customers_customer_timeline",
+    "customers_customer_live",
     "customers_apikey_changelist",
     "segments_segment_changelist",
     "segments_segment_add",
@@ -163,6 +165,7 @@ ADDRESSES = [
     "segments_segment_delete",
     "segments_segment_history",
     "segments_segment_from_template",
+    "segments_segment_template_size",
     "segments_segment_fixed_list",
     "segments_segment_freeze",
     "segments_segment_members",
@@ -184,13 +187,16 @@ ADDRESSES = [
 def address_of(name: str, known: Segment, friends: Segment, anna: Customer, user: Any) -> str:
     keys = {
         "segments_segment_members_add": friends.pk,
+        "segments_segment_template_size": "hero",
         "segments_segment": known.pk,
         "customers_customer": anna.pk,
         "segments_refresh": known.refresh_id,
         "auth_user": user.pk,
         "django_celery_beat_periodictask": 1,
     }
-    if name == "index" or (name.endswith(("_changelist", "_add", "_template", "_list")) and name not in keys):
+    if name == "index" or (
+        name.endswith(("_changelist", "_add", "_template", "_list", "_live")) and name not in keys
+    ):
         return page(name)
     key = next(key for start, key in keys.items() if name.startswith(start))
     query = "?segment=known" if name.endswith("explain") else ""
@@ -262,22 +268,11 @@ def test_customers_are_filtered_by_being_known(shop, admin_client):
     assert listed("no") == {"anonymous:browser"}
 
 
-def test_a_customers_page_shows_facts_and_a_page_of_records(anna, known, admin_client):
+def test_a_customers_page_shows_facts_and_records(anna, known, admin_client):
     response = admin_client.get(page("customers_customer_change", anna.pk))
     content = response.content.decode()
-    for words in ("375.00 EUR", "Anna Müller", "gold", "Known", "2 × A lamp", "SPRING", "Entered"):
+    for words in ("375.00 EUR", "Anna Müller", "gold", "Known", "2 × A lamp", "SPRING", "In now"):
         assert words in content
-    assert len(response.context["orders"].rows) == len(response.context["events"].rows) == 20
-
-    older = admin_client.get(page("customers_customer_change", anna.pk) + response.context["orders"].older)
-    assert len(older.context["orders"].rows) == 10
-    assert len(older.context["events"].rows) == 20
-    assert not older.context["orders"].older
-
-
-@pytest.mark.parametrize("number", ["0", "-1", "x", "9" * 30, "²"])
-def test_a_page_number_that_makes_no_sense_is_no_error(number, anna, admin_client):
-    assert admin_client.get(page("customers_customer_change", anna.pk), {"orders": number}).status_code == 200
 
 
 def test_a_joined_visitors_page_leads_to_the_customer(anna, admin_client):
@@ -306,6 +301,7 @@ def test_an_explanation_shows_each_condition_with_its_verdict_and_value(anna, ad
         page("customers_customer_explain", anna.pk), {"segment": "rich"}
     ).content.decode()
     assert "Not a member" in content
+    assert "missing: spent at least 500" in content
     assert content.count("✓") == 1
     assert content.count("✗") == 2
     assert "value: 375" in content
@@ -315,7 +311,7 @@ def test_who_may_not_see_segments_sees_customers_without_them(anna, known, staff
     client = staff("view_customer")
     content = client.get(page("customers_customer_change", anna.pk)).content.decode()
     assert "Anna Müller" in content
-    assert "Recent changes" not in content
+    assert "Why in, why not" not in content
     assert client.get(page("customers_customer_explain", anna.pk)).status_code == 403
 
 

@@ -1,23 +1,27 @@
 """Customers: found fast among a million, and shown with all that is known of one. Ingestion writes them."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.decorators import display
 
 from customers.exact import from_units
+from customers.facts import relation_of
 from customers.models import Customer
 from customers.templatetags.shop import amount, moment
 
-from . import facts, search
+from . import facts, search, timeline
 from .lists import ReadOnlyAdmin
-from .pages import page
 
 MOST_IDENTITIES = 50
 
@@ -56,6 +60,11 @@ class CustomerAdmin(ReadOnlyAdmin):
     fields = ("customer_id",)
     change_form_template = "customers/admin/customer.html"
 
+    def get_urls(self) -> list[URLPattern]:
+        """Add the timeline before the admin's own pages, which take any text for a key."""
+        shown = self.admin_site.admin_view(self.timeline_view)
+        return [path("<int:pk>/timeline/", shown, name="customers_customer_timeline"), *super().get_urls()]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         """Leave out whose history was joined into another's."""
         return super().get_queryset(request).existing()
@@ -88,16 +97,27 @@ class CustomerAdmin(ReadOnlyAdmin):
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         """Give the parts of a customer's page."""
-        summed_up = getattr(customer, "facts", None)
-        orders = customer.orders.order_by("-placed_at", "-pk").prefetch_related("lines")
-        events = customer.events.order_by("-occurred_at", "-pk").defer("properties_comparable")
+        one = f"SELECT id FROM customers_customer WHERE id = {customer.pk}"
+        # Also what still waits to be summed up counts.
+        held = facts.held([customer.pk], relation_of(one, datetime.now(UTC)))
+        summed_up = held.get(customer.pk)
         return {
-            "contact": list(_contact(customer)),
+            "contact": [(label, value) for label, value in _contact(customer) if value],
             "identities": customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES],
+            "highlights": list(facts.highlights(summed_up)) if summed_up else [],
             "facts": list(facts.shown(summed_up)) if summed_up else [],
-            "orders": page(request, "orders", orders),
-            "events": page(request, "events", events),
+            "timeline": _timeline(request, customer),
         }
+
+    def timeline_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show a part of the customer's timeline, for the page that asks for more of it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        customer = get_object_or_404(self.get_queryset(request), pk=pk)
+        context = {"customer": customer, "timeline": _timeline(request, customer)}
+        is_more = "before" in request.GET
+        template = "timeline_visits.html" if is_more else "timeline.html"
+        return TemplateResponse(request, f"customers/admin/{template}", context)
 
     @display(description="Customer")
     def who(self, customer: Customer) -> str:
@@ -129,6 +149,10 @@ class CustomerAdmin(ReadOnlyAdmin):
     def last_activity(self, customer: Customer) -> str | None:
         """Show when the customer last did something."""
         return moment(customer.facts.last_activity_at) if hasattr(customer, "facts") else None
+
+
+def _timeline(request: HttpRequest, customer: Customer) -> timeline.Timeline:
+    return timeline.of(customer, request.GET.get("kind", ""), request.GET.get("before", ""))
 
 
 def _contact(customer: Customer) -> Iterator[tuple[str, Any]]:

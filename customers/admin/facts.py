@@ -1,13 +1,15 @@
 """A customer's facts as people read them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 
 from customers.exact import from_units
-from customers.models import Facts
+from customers.models import Facts, FactsAsOf
+from customers.models.facts import FactColumns
 from customers.sums import declared
 from customers.templatetags.shop import amount, moment, number
 
@@ -26,7 +28,29 @@ class Shown:
     help: str
 
 
-def shown(facts: Facts) -> Iterator[Shown]:
+def held(customers: Sequence[int], relation: str) -> dict[int, Facts | FactsAsOf]:
+    """Give the facts of some customers by their keys, from the relation that ``relation_of`` has named for them."""
+    rows = FactsAsOf.objects if relation == "facts_as_of" else Facts.objects
+    return {row.customer_id: row for row in rows.filter(customer_id__in=customers)}
+
+
+def highlights(facts: FactColumns) -> Iterator[tuple[str, str]]:
+    """Give the few facts that say most about a customer, each with what it is."""
+    yield amount(from_units(facts.total_spent), settings.SHOP_CURRENCY), "spent"
+    yield number(facts.order_count), "order that counts" if facts.order_count == 1 else "orders that count"
+    yield number(facts.session_count), "session" if facts.session_count == 1 else "sessions"
+    if has_open_cart(facts):
+        yield amount(from_units(facts.cart_value), settings.SHOP_CURRENCY), "in the cart"
+    yield moment(facts.last_activity_at), "last active"
+
+
+def has_open_cart(facts: FactColumns, since: datetime | None = None) -> bool:
+    """Tell whether something was put into the cart after the latest order, and later than ``since``."""
+    added, ordered = facts.last_added_at, facts.uncancelled_order_at
+    return added is not None and (ordered is None or added > ordered) and (since is None or added > since)
+
+
+def shown(facts: FactColumns) -> Iterator[Shown]:
     """Give the facts that staff ask about, in the order of their declaration."""
     yield Shown("First seen", moment(facts.first_seen_at), "When the shop first met the customer.")
     for fact in declared():

@@ -29,6 +29,29 @@ def moment(value: datetime | None) -> str:
 
 
 @register.filter
+def clock(value: datetime) -> str:
+    """Write the time of day in the shop's time zone."""
+    return f"{timezone.localtime(value):%H:%M}"
+
+
+@register.filter
+def day(value: datetime) -> str:
+    """Write the day in the shop's time zone: Tuesday, 3 Mar 2026."""
+    local = timezone.localtime(value)
+    return f"{local:%A}, {local.day} {local:%b %Y}"
+
+
+@register.filter
+def ago(value: datetime, now: datetime) -> str:
+    """Write how long ago a moment of today is: 40 s, 5 min, 2 h ago."""
+    seconds = max(0, int((now - value).total_seconds()))
+    for length, unit in ((3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"
+
+
+@register.filter
 def amount(value: Decimal | None, currency: str = "") -> str:
     """Write an amount with at least two decimals: 1,234.50 EUR."""
     if value is None:

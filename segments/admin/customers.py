@@ -1,4 +1,4 @@
-"""The customer's page, with what segments know of them: where they are in, why, and what changed."""
+"""The customers' admin, with what segments know of them: where they are in, why, and what changed."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -8,22 +8,18 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from customers.admin import customer as base
 from customers.models import Customer
-from segments import evaluation, explanation, fixed_lists
-from segments.explanation import Explanation
-from segments.models import Change, Membership, Segment
-from segments.rules import RuleError, parse
+from segments import fixed_lists
+from segments.models import Segment
 
-from .access import CHANGE, SEE, SEE_CUSTOMERS, needs
+from . import explanations, periods, visitors
+from .access import CHANGE, SEE
 from .forms import ChooseListForm
 from .pages import ours
-
-CHANGES_SHOWN, SEGMENTS_SHOWN = 20, 200
 
 admin.site.unregister(Customer)
 
@@ -36,25 +32,20 @@ class CustomerAdmin(base.CustomerAdmin):
     actions = ("put_on_list",)
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the explanation before the admin's own pages, which take any text for a key."""
-        explained = self.admin_site.admin_view(partial(explain, self))
+        """Add the pages of our own before the admin's, which take any text for a key."""
         return [
-            path("<int:pk>/explanation/", explained, name="customers_customer_explain"),
-            *super().get_urls(),
-        ]
+            path(address, self.admin_site.admin_view(partial(view, self)), name=f"customers_customer_{name}")
+            for address, view, name in (
+                ("live/", visitors.page, "live"),
+                ("<int:pk>/explanation/", explanations.explain, "explain"),
+            )
+        ] + super().get_urls()
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         """Add the segments to the customer's page, for those who may see them."""
         context = super().page_context(request, customer)
         if request.user.has_perm(SEE):
-            memberships = Membership.objects.filter(customer=customer).select_related("segment")
-            changes = Change.objects.filter(customer=customer).select_related("segment")
-            context |= {
-                "sees_segments": True,
-                "memberships": memberships.order_by("segment__name", "segment_id")[:SEGMENTS_SHOWN],
-                "changes": changes.order_by("-pk")[:CHANGES_SHOWN],
-                "choices": Segment.objects.values_list("slug", "name").order_by("name")[: SEGMENTS_SHOWN * 5],
-            }
+            context |= {"sees_segments": True, "periods": periods.of(customer)}
         return context
 
     def has_change_lists_permission(self, request: HttpRequest) -> bool:
@@ -84,33 +75,3 @@ class CustomerAdmin(base.CustomerAdmin):
             "has_lists": Segment.objects.filter(kind=Segment.Kind.STATIC).exists(),
         }
         return TemplateResponse(request, "segments/admin/put_on_list.html", context)
-
-
-@needs(SEE, SEE_CUSTOMERS)
-def explain(model_admin: CustomerAdmin, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show why the customer is in the chosen segment or not, as of now."""
-    customer = get_object_or_404(Customer.objects.existing(), pk=pk)
-    segment = Segment.objects.filter(slug=request.GET.get("segment", "")[:200].replace("\x00", "")).first()
-    context = ours(model_admin, request, "Why in, why not")
-    context |= {
-        "original": customer,
-        "customer": customer,
-        "segment": segment,
-        "choices": Segment.objects.values_list("slug", "name").order_by("name"),
-    }
-    if segment:
-        members = Membership.objects.filter(customer=customer, segment=segment)
-        context["entered_at"] = members.values_list("entered_at", flat=True).first()
-        tree, problem = _explained(segment, customer)
-        context |= {"tree": [tree] if tree else [], "problem": problem}
-    return TemplateResponse(request, "segments/admin/explanation.html", context)
-
-
-def _explained(segment: Segment, customer: Customer) -> tuple[Explanation | None, str]:
-    if not segment.is_dynamic:
-        return None, "This is a fixed list: staff decide who is on it, no rule does."
-    try:
-        tree = explanation.explain(parse(segment.rule), customer, evaluation.as_of(datetime.now(UTC)))
-    except RuleError as error:
-        return None, f"The rule cannot be read: {error}"
-    return tree, "" if tree else "All that is known of the customer lies in the future."

@@ -14,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import FileExtensionValidator
 from django.db import transaction
-from django.utils.safestring import mark_safe
 from django.utils.text import slugify
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
@@ -30,16 +29,15 @@ from segments.models import SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
 from segments.templates import Parameter, Template
 
+from .editor import RuleEditor
+
 LARGEST_FILE = 20 * 1024 * 1024
-EXAMPLE = {
-    "all": [{"known": {"is": True}}, {"order_count": {"at_least": 2, "during": {"within_last": "30d"}}}]
-}
 
 
 class RuleField(forms.CharField):
     """A rule as JSON text, read by the rule language itself."""
 
-    widget = UnfoldAdminTextareaWidget(attrs={"rows": 12, "spellcheck": "false"})
+    widget = RuleEditor
 
     def prepare_value(self, value: Any) -> Any:
         """Lay a stored rule out for reading; what somebody typed stays as typed."""
@@ -91,12 +89,7 @@ def _laid_out(rule: Any) -> str:
 class SegmentForm(forms.ModelForm):
     """A segment by rule, tried out before the form says that it is valid."""
 
-    rule = RuleField(
-        help_text=mark_safe(
-            f"Who is in, as JSON. For example: <code>{json.dumps(EXAMPLE)}</code>"
-            " The filters are listed at the end of this page."
-        )
-    )
+    rule = RuleField(label="Who is in")
 
     class Meta:
         """What staff decide."""
@@ -247,15 +240,21 @@ class ChooseListForm(forms.Form):
 
 
 class TemplateForm(forms.Form):
-    """A template's parameters, within their bounds, and the slug of the new segment."""
+    """A template's parameters, within their bounds, and the name and slug of the new segment."""
 
     def __init__(self, template: Template, data: Any = None, *, slug: str) -> None:
         super().__init__(data, prefix=template.slug)
         self.template = template
         for name, parameter in template.parameters.items():
             self.fields[name] = _number_field(name, parameter)
+        self.fields["name"] = forms.CharField(
+            max_length=200, required=False, initial=template.name, widget=UnfoldAdminTextInputWidget()
+        )
         self.fields["slug"] = forms.SlugField(
-            max_length=SLUG_LENGTH, initial=slug, widget=UnfoldAdminTextInputWidget()
+            max_length=SLUG_LENGTH,
+            initial=slug,
+            widget=UnfoldAdminTextInputWidget(),
+            help_text="The name by which rules, the API and commands refer to it.",
         )
 
     def clean_slug(self) -> str:
@@ -268,6 +267,14 @@ class TemplateForm(forms.Form):
     def parameters(self) -> dict[str, float]:
         """Give the chosen parameters."""
         return {name: self.cleaned_data[name] for name in self.template.parameters}
+
+    def mistakes(self) -> list[str]:
+        """Say what is wrong with the parameters."""
+        return [
+            f"{self[name].label}: {' '.join(map(str, self.errors[name]))}"
+            for name in self.template.parameters
+            if name in self.errors
+        ]
 
 
 def _number_field(name: str, parameter: Parameter) -> forms.Field:

@@ -24,7 +24,7 @@ from segments.definition import InUse
 from segments.models import Segment
 from segments.rules import RuleError, parse, registry
 
-from . import creation, dashboard, members, overview, queueing, versions, wording
+from . import creation, dashboard, editor, gallery, members, overview, queueing, versions, wording
 from .access import READ, person
 from .forms import ListForm, SegmentForm
 from .pages import about
@@ -72,9 +72,14 @@ class SegmentAdmin(CappedListAdmin):
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"segments_segment_{name}")
             for address, view, name in (
                 ("people/", dashboard.people, "people"),
-                ("templates/", creation.from_template, "from_template"),
-                ("templates/install/", creation.install_templates, "install_templates"),
+                ("templates/", gallery.page, "from_template"),
+                ("templates/install/", gallery.install_missing, "install_templates"),
+                ("templates/<slug:slug>/size/", gallery.size, "template_size"),
                 ("fixed-list/", creation.fixed_list, "fixed_list"),
+                ("rule/count/", editor.count, "rule_count"),
+                ("rule/details/", editor.details, "rule_details"),
+                ("rule/suggestions/", editor.suggest, "rule_suggestions"),
+                ("rule/counted/<str:ticket>/", editor.counted, "rule_counted"),
                 ("<int:pk>/rule/", SegmentAdmin.form_view, "rule"),
                 ("<int:pk>/worth/", overview.worth, "worth"),
                 ("<int:pk>/overlap/", overview.overlap, "overlap"),

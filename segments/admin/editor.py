@@ -1,0 +1,146 @@
+"""The rule editor: its widget, and the answers it asks for while somebody clicks a rule together.
+
+The page holds the rule as JSON in a text area, which is all there is without JavaScript; the editor in
+``static/segments/editor/`` is another view of the same text.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from django.forms.widgets import Media, Script
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from customers import engine
+from customers.models import Customer
+from segments import counting, definition, references, suggestions
+from segments.models import Segment
+from segments.rules import Rule, RuleError, parse
+from segments.rules.catalogue import GROUP_LABELS, catalogue
+
+from .access import READ, SEE, SEE_CUSTOMERS, WRITE, needs
+
+LARGEST_RULE = 1_000_000
+NOBODY_COUNTS = (
+    "Counting takes longer than 2 seconds, and there is no worker to go on: Redis does not answer."
+)
+
+
+class RuleEditor(UnfoldAdminTextareaWidget):
+    """A text area of JSON, and the editor above it."""
+
+    template_name = "segments/admin/rule_editor.html"
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"rows": 12, "spellcheck": "false"})
+
+    @property
+    def media(self) -> Media:
+        """Load the editor as a module."""
+        return super().media + Media(
+            js=[Script("segments/editor/editor.js", type="module")],  # type: ignore[list-item]
+            css={"all": ["segments/editor/editor.css"]},
+        )
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        """Add what the editor knows of filters, segments and addresses."""
+        return super().get_context(name, value, attrs) | {
+            "knowledge": {
+                "groups": GROUP_LABELS,
+                "filters": [asdict(entry) for entry in catalogue()],
+                "segments": list(Segment.objects.order_by("name").values("slug", "name")),
+                "urls": {
+                    name: reverse(f"admin:segments_segment_rule_{name}")
+                    for name in ("count", "details", "suggestions")
+                },
+            }
+        }
+
+
+@needs(SEE, methods=WRITE)
+def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Say a rule in words and count whom it matches; or say what is wrong with it, and where."""
+    try:
+        given, rule, writer = _read(request)
+    except RuleError as error:
+        return _wrong(error)
+    answer: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
+    try:
+        return JsonResponse(answer | _shown(counting.count(rule)))
+    except engine.TookTooLong:
+        pass
+    try:
+        ticket = counting.hand_over(given, writer)
+    except counting.NobodyToCount:
+        return JsonResponse(answer | {"problem": NOBODY_COUNTS})
+    return JsonResponse(answer | {"waiting": reverse("admin:segments_segment_rule_counted", args=[ticket])})
+
+
+@needs(SEE, methods=WRITE)
+def details(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Count whom each condition matches alone, and name some customers whom the rule matches."""
+    try:
+        _, rule, _ = _read(request)
+        return JsonResponse(_detailed(counting.details(rule), request))
+    except RuleError as error:
+        return _wrong(error)
+    except engine.TookTooLong:
+        return JsonResponse({})
+
+
+@needs(SEE, methods=READ)
+def counted(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse:
+    """Give what a worker has counted, or nothing while it counts."""
+    try:
+        done = counting.fetch(ticket)
+    except LookupError as error:
+        return JsonResponse({"problem": str(error)})
+    return JsonResponse(_shown(done[0]) | _detailed(done[1], request) if done else {})
+
+
+@needs(SEE, methods=READ)
+def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Give values that the shop has, of a kind and containing a part."""
+    kind, part, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "q", "name"))
+    try:
+        with engine.within(counting.PATIENCE):
+            return JsonResponse({"values": suggestions.values(kind, part, name)})
+    except (KeyError, engine.TookTooLong):
+        return JsonResponse({"values": []})
+
+
+def _read(request: HttpRequest) -> tuple[Any, Rule, str]:
+    """Read the rule of a request, and who writes it; raises RuleError."""
+    if len(request.body) > LARGEST_RULE:
+        raise RuleError("rule", "is too long")
+    given = definition.read_json(request.body.decode(errors="replace"))
+    if not isinstance(given, Mapping) or "rule" not in given:
+        raise RuleError("rule", "missing")
+    rule = parse(given["rule"])
+    references.check({str(given.get("slug") or ""): rule})
+    return given["rule"], rule, re.sub(r"[^\w-]", "", str(given.get("writer", "")), flags=re.ASCII)[:64]
+
+
+def _wrong(error: RuleError) -> JsonResponse:
+    return JsonResponse({"error": {"path": error.path or "rule", "message": error.message}})
+
+
+def _shown(found: counting.Counted) -> dict[str, Any]:
+    return {"counted": asdict(found) | {"at": f"{timezone.localtime(found.at):%H:%M:%S}"}}
+
+
+def _detailed(found: counting.Details, request: HttpRequest) -> dict[str, Any]:
+    if not request.user.has_perm(SEE_CUSTOMERS):
+        return {"conditions": found.conditions}
+    customers = Customer.objects.filter(pk__in=found.sample).order_by("pk")
+    return {
+        "conditions": found.conditions,
+        "sample": [
+            {"name": one.name, "url": reverse("admin:customers_customer_change", args=[one.pk])}
+            for one in customers
+        ],
+    }

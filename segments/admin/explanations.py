@@ -1,0 +1,99 @@
+"""Why a customer is in each segment or not: every condition with the customer's value, a page of segments at a time."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+
+from customers.models import Customer
+from segments import explanation, live
+from segments.explanation import Explanation
+from segments.models import Membership, Segment
+from segments.rules import Rule, RuleError, parse
+
+from .access import SEE, SEE_CUSTOMERS, needs
+from .pages import ours
+
+AT_ONCE = 30
+LAST_PAGE = 100_000
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A segment, since when the customer is a stored member, and the verdict of its rule now."""
+
+    segment: Segment
+    entered_at: datetime | None
+    tree: Explanation | None
+    problem: str
+
+    @property
+    def trees(self) -> list[Explanation]:
+        """Give the tree as the nodes of one level."""
+        return [self.tree] if self.tree else []
+
+    @property
+    def ahead(self) -> str:
+        """Say what the next refresh does, where the stored members are not what the rule says now."""
+        if self.tree is None or self.tree.met == bool(self.entered_at) or not self.segment.is_active:
+            return ""
+        return "enters at the next refresh" if self.tree.met else "leaves at the next refresh"
+
+
+@needs(SEE, SEE_CUSTOMERS)
+def explain(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Explain a page of all segments, or the chosen one; htmx gets them without the page around."""
+    customer = get_object_or_404(Customer.objects.existing(), pk=pk)
+    segments = Segment.objects.order_by("name", "pk")
+    chosen = request.GET.get("segment", "")[:200].replace("\x00", "")
+    if chosen:
+        segments = segments.filter(slug=chosen)
+    number = _page(request.GET.get("page", ""))
+    start = (number - 1) * AT_ONCE
+    found = list(segments[start : start + AT_ONCE + 1])
+    context = {
+        "customer": customer,
+        "explained": _explained(customer, found[:AT_ONCE], datetime.now(UTC)),
+        "chosen": chosen,
+        "next": number + 1 if len(found) > AT_ONCE else 0,
+    }
+    if "HX-Request" in request.headers:
+        return TemplateResponse(request, "segments/admin/explanations.html", context)
+    context |= ours(model_admin, request, "Why in, why not") | {"original": customer}
+    return TemplateResponse(request, "segments/admin/explanation.html", context)
+
+
+def _page(given: str) -> int:
+    return max(1, min(int(given), LAST_PAGE)) if given.isascii() and given.isdigit() and len(given) < 9 else 1
+
+
+def _explained(customer: Customer, segments: list[Segment], at: datetime) -> list[Explained]:
+    members = Membership.objects.filter(customer=customer, segment__in=segments)
+    entered = dict(members.values_list("segment_id", "entered_at"))
+    rules: dict[int, Rule] = {}
+    problems: dict[int, str] = {}
+    for segment in segments:
+        if not segment.is_dynamic:
+            problems[segment.pk] = "This is a fixed list: staff decide who is on it, no rule does."
+            continue
+        try:
+            rules[segment.pk] = parse(segment.rule)
+        except RuleError as error:
+            problems[segment.pk] = f"The rule cannot be read: {error}"
+    shop = live.open_shop([customer.pk], at)
+    live.need(rules.values(), shop)
+    told = explanation.explain_each(list(rules.values()), customer, shop)
+    trees = dict(zip(rules, told, strict=True))
+    unseen = "All that is known of the customer lies in the future."
+    return [
+        Explained(
+            segment,
+            entered.get(segment.pk),
+            tree := trees.get(segment.pk),
+            problems.get(segment.pk, "" if tree else unseen),
+        )
+        for segment in segments
+    ]

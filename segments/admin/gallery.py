@@ -1,0 +1,130 @@
+"""The gallery of templates: what each is for, how many it would hold in this shop, and a way to have it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from customers import engine
+from segments import counting, definition
+from segments.models import Segment
+from segments.rules import RuleError, parse
+from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
+
+from .access import ADD, READ, SEE, WRITE, needs, person
+from .forms import TemplateForm, told
+from .pages import ours
+
+
+@dataclass(frozen=True)
+class Card:
+    """A template with its form, its sentence, and the segments that were made from it."""
+
+    form: TemplateForm
+    sentence: str
+    existing: list[Segment]
+
+    @property
+    def template(self) -> Template:
+        """Give the template."""
+        return self.form.template
+
+    @property
+    def numbers(self) -> str:
+        """Give the usual numbers in one line."""
+        defaults = self.template.defaults().items()
+        return " · ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in defaults)
+
+
+@needs(SEE, ADD)
+def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Show the templates by their purpose; create the segment of the one that was sent."""
+    segments = list(Segment.objects.order_by("pk"))
+    taken = {segment.slug for segment in segments}
+    chosen = TEMPLATES.get(request.POST.get("template", ""))
+    cards = []
+    for template in TEMPLATES.values():
+        data = request.POST if template is chosen else None
+        form = TemplateForm(template, data, slug=_free(template.slug, taken))
+        if template is chosen and (segment := _created(form, person(request))):
+            messages.success(
+                request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
+            )
+            return redirect("admin:segments_segment_change", segment.pk)
+        existing = [one for one in segments if template.slug in (one.template, one.slug)]
+        cards.append(Card(form, parse(template.rule()).sentence(), existing))
+    context = ours(model_admin, request, "Templates") | {
+        "groups": [
+            (title, [card for card in cards if card.template.purpose == purpose])
+            for purpose, title in PURPOSES.items()
+        ],
+        "missing": sum(slug not in taken for slug in TEMPLATES),
+    }
+    return TemplateResponse(request, "segments/admin/from_template.html", context)
+
+
+@needs(SEE, ADD, methods=READ)
+def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
+    """Say who is in with the chosen parameters, and how many that are, before there is such a segment."""
+    template = TEMPLATES.get(slug)
+    if template is None:
+        raise Http404
+    given = request.GET if any(key.startswith(f"{slug}-") for key in request.GET) else None
+    form = TemplateForm(template, given, slug=slug)
+    context: dict[str, Any] = {"template": template}
+    if given and (mistakes := form.mistakes()):
+        return TemplateResponse(
+            request, "segments/admin/template_size.html", context | {"mistakes": mistakes}
+        )
+    rule = parse(template.rule(**form.parameters()) if given else template.rule())
+    context["sentence"] = rule.sentence()
+    try:
+        context["counted"] = counting.count(rule)
+    except engine.TookTooLong:
+        context["took_too_long"] = True
+    return TemplateResponse(request, "segments/admin/template_size.html", context)
+
+
+@needs(SEE, ADD, methods=WRITE)
+def install_missing(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Create the ready-to-use segments that do not exist yet."""
+    created = definition.install(by=person(request))
+    messages.success(
+        request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
+    )
+    return redirect("admin:segments_segment_changelist")
+
+
+def _created(form: TemplateForm, by: User) -> Segment | None:
+    if not form.is_valid():
+        return None
+    given = form.cleaned_data
+    try:
+        return definition.from_template(
+            form.template, slug=given["slug"], name=given["name"], by=by, **form.parameters()
+        )
+    except (ParameterError, RuleError) as error:
+        form.add_error(None, told(error) if isinstance(error, RuleError) else str(error))
+    except ValidationError as error:
+        taken = Segment.objects.filter(slug=given["slug"]).exists()
+        form.add_error(
+            "slug", "There is a segment of this slug; choose another." if taken else " ".join(error.messages)
+        )
+    return None
+
+
+def _free(slug: str, taken: Iterable[str]) -> str:
+    """Give the slug, or the first numbered one that nobody has."""
+    names = set(taken)
+    number = 2
+    free = slug
+    while free in names:
+        free = f"{slug}-{number}"
+        number += 1
+    return free

@@ -1,0 +1,34 @@
+// Small helpers to make elements.
+
+/** Make an element; `on…` are listeners, `data` and plain names attributes, null and false leave one out. */
+export function el(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "data") Object.assign(made.dataset, value);
+    else if (name === "value") made.value = value;
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+export function icon(name) {
+  return el("span", { class: "material-symbols-outlined", "aria-hidden": "true" }, name);
+}
+
+/** A button that shows a symbol and says what it does. */
+export function iconButton(name, label, onclick, attributes = {}) {
+  return el("button", { type: "button", class: "rule-icon", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+}
+
+export function select(options, value, onchange, attributes = {}) {
+  const made = el("select", { class: "rule-input", ...attributes });
+  for (const [key, label] of options) made.append(el("option", { value: key }, label));
+  made.value = value;
+  made.addEventListener("change", () => onchange(made.value));
+  return made;
+}
+
+export const number = new Intl.NumberFormat("en");

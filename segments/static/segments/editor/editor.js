@@ -1,0 +1,432 @@
+// The rule editor: shows the rule of a text area as groups and conditions, keeps both the same, and counts.
+
+import { el, icon, iconButton, number, select } from "./dom.js";
+import { drawParams, startingParams } from "./fields.js";
+import { openPicker } from "./picker.js";
+import * as tree from "./tree.js";
+
+const PAUSE = 400; // ms after the last change, before anybody is asked to count
+const POLL = 1000;
+const WORDS = { all: "all of these", any: "any of these", none: "none of these" };
+const JOINS = { all: "and", any: "or", none: "nor" };
+
+class RuleEditor {
+  constructor(host) {
+    this.area = host.querySelector("textarea");
+    this.knowledge = JSON.parse(host.querySelector("script").textContent);
+    this.filters = Object.fromEntries(this.knowledge.filters.map((one) => [one.name, one]));
+    this.form = this.area.form;
+    this.writer = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+    this.counts = {};
+    this.past = [];
+    this.future = [];
+    this.build(host);
+    this.readArea({ isFirst: true });
+    this.area.addEventListener("input", () => this.readArea({}));
+    this.form.addEventListener("reset", () => setTimeout(() => this.readArea({})));
+  }
+
+  // -- The frame
+
+  build(host) {
+    this.undoButton = iconButton("undo", "Undo (Ctrl+Z)", () => this.travel(this.past, this.future));
+    this.redoButton = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => this.travel(this.future, this.past));
+    this.jsonButton = el("button", { type: "button", class: "rule-add", "aria-expanded": "false", "aria-controls": this.area.id, onclick: () => this.showJson(this.area.hidden) }, icon("data_object"), "JSON");
+    this.sentence = el("p", { class: "sentence rule-sentence" });
+    this.problem = el("p", { class: "rule-error", role: "alert", hidden: true });
+    this.canvas = el("div", { class: "rule-tree" });
+    this.count = el("div", { class: "rule-count", "aria-live": "polite" });
+    this.sample = el("div", { class: "rule-sample" });
+    this.status = el("div", { class: "rule-status", "aria-live": "polite" });
+    const editor = el("div", { class: "rule-frame", role: "group", "aria-label": "Rule" },
+      el("div", { class: "rule-bar" }, this.undoButton, this.redoButton, this.jsonButton),
+      el("div", { class: "rule-main" }, this.problem, this.canvas, this.sentence),
+      el("aside", { class: "rule-side panel", "aria-label": "Who matches now" }, this.count, this.sample),
+      this.status);
+    editor.addEventListener("keydown", (event) => this.onKey(event));
+    host.prepend(editor);
+    this.showJson(false);
+  }
+
+  showJson(isShown) {
+    this.area.hidden = !isShown;
+    this.jsonButton.setAttribute("aria-expanded", String(isShown));
+    if (isShown) this.area.focus();
+  }
+
+  say(words) {
+    this.status.textContent = words;
+  }
+
+  // -- One rule, two views: the text and the tree
+
+  readArea({ isFirst }) {
+    const text = this.area.value.trim();
+    try {
+      const root = text && text !== "null" ? tree.fromJson(JSON.parse(text), this.filters) : tree.group();
+      if (!isFirst) this.remember();
+      this.root = root;
+      this.text = this.written();
+      this.showProblem(null);
+      this.draw();
+      this.ask();
+    } catch (error) {
+      this.root ??= tree.group();
+      if (isFirst) { this.text = this.written(); this.draw(); }
+      this.showProblem(error instanceof SyntaxError ? `The text is not JSON: ${error.message}` : error.message);
+      this.showJson(true);
+    }
+  }
+
+  written() {
+    return this.root.children.length ? JSON.stringify(tree.toJson(this.root)) : "";
+  }
+
+  /** Take over what was changed in the tree. */
+  commit({ typed = null } = {}) {
+    const text = this.written();
+    if (text === this.text) return;
+    if (!typed || typed !== this.typing) this.remember(); // one undo for a word, not one for each letter
+    this.typing = typed;
+    this.text = text;
+    this.area.value = text && JSON.stringify(JSON.parse(text), null, 2);
+    this.area.dispatchEvent(new Event("change", { bubbles: true })); // whoever warns of unsaved changes hears it
+    this.showTools();
+    this.ask();
+  }
+
+  remember() {
+    this.past.push(this.text ?? "");
+    this.future = [];
+    this.typing = null;
+    this.showTools();
+  }
+
+  travel(from, to) {
+    if (!from.length) return;
+    to.push(this.text);
+    this.text = from.pop();
+    this.typing = null;
+    this.root = this.text ? tree.fromJson(JSON.parse(this.text), this.filters) : tree.group();
+    this.area.value = this.text && JSON.stringify(JSON.parse(this.text), null, 2);
+    const hadFocus = this.canvas.contains(document.activeElement);
+    this.draw();
+    if (hadFocus) this.undoButton.focus(); // what had it is gone
+    this.ask();
+    this.say(from === this.past ? "Undone" : "Redone");
+  }
+
+  showTools() {
+    // Not `disabled`: the button that was just pressed would lose the focus.
+    this.undoButton.setAttribute("aria-disabled", String(!this.past.length));
+    this.redoButton.setAttribute("aria-disabled", String(!this.future.length));
+  }
+
+  onKey(event) {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.target.matches("input, textarea")) {
+      event.preventDefault();
+      if (event.shiftKey) this.travel(this.future, this.past);
+      else this.travel(this.past, this.future);
+    }
+    const item = event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown") && event.target.closest("[data-node]");
+    if (item) {
+      event.preventDefault();
+      this.step(tree.find(this.root, Number(item.dataset.node)), event.key === "ArrowUp" ? -1 : 1);
+    }
+  }
+
+  // -- Changes of structure
+
+  change(act, { focus = null, words = "" } = {}) {
+    const result = act();
+    if (result === false) return;
+    this.draw(typeof focus === "function" ? focus(result) : focus);
+    this.commit();
+    if (words) this.say(words);
+  }
+
+  add(parent, button) {
+    openPicker(this.knowledge, button, (filter) => {
+      const made = tree.condition(filter.name, startingParams(filter.parameters, filter.example[filter.name]));
+      this.change(() => parent.children.push(made), { words: `${filter.label} added` });
+      this.focusInto(made);
+    });
+  }
+
+  exchange(node, button) {
+    openPicker(this.knowledge, button, (filter) => {
+      if (filter.name === node.filter) return;
+      this.change(() => {
+        node.filter = filter.name;
+        node.params = startingParams(filter.parameters, filter.example[filter.name]);
+      }, { focus: `${node.id}:filter`, words: `Now ${filter.label}` });
+    });
+  }
+
+  step(node, by) {
+    if (node === this.root) return;
+    const focus = document.activeElement?.dataset.key ?? `${node.id}:${by < 0 ? "up" : "down"}`;
+    this.change(() => tree.step(this.root, node, by), { focus, words: by < 0 ? "Moved up" : "Moved down" });
+  }
+
+  remove(node) {
+    const { parent } = tree.placeOf(this.root, node);
+    this.change(() => tree.remove(this.root, node), { focus: `${parent.id}:add`, words: "Removed. Undo brings it back." });
+  }
+
+  // -- Drawing
+
+  draw(focus = document.activeElement?.dataset?.key) {
+    this.paths = new Map([...tree.paths(this.root)].map(([node, path]) => [node, path]));
+    this.canvas.replaceChildren(this.drawGroup(this.root, null));
+    this.showTools();
+    this.showCounts();
+    if (focus) this.focusOn(focus);
+  }
+
+  focusOn(key) {
+    this.canvas.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
+  }
+
+  focusInto(node) {
+    const item = this.canvas.querySelector(`[data-node="${node.id}"]`);
+    (item?.querySelector(".rule-params .rule-input") ?? item?.querySelector("button"))?.focus();
+  }
+
+  drawGroup(node, parent) {
+    const path = this.paths.get(node) ?? "rule";
+    const isRoot = node === this.root;
+    const choose = (word) => this.change(() => { node.word = word; }, { focus: `${node.id}:word` });
+    const head = el("div", { class: "rule-head" },
+      isRoot ? null : this.handle(node),
+      el("span", { class: "rule-name" }, isRoot ? "Customers who match" : "match"),
+      select(Object.entries(WORDS), node.word, choose, { "aria-label": isRoot ? "Customers who match" : "Group matches", data: { key: `${node.id}:word` } }),
+      isRoot ? null : this.actions(node, parent));
+    const items = node.children.map((child, place) => el("li", { class: "rule-item" },
+      place ? el("span", { class: "rule-join" }, JOINS[node.word]) : null,
+      child.word ? this.drawGroup(child, node) : this.drawCondition(child, node)));
+    const list = node.children.length ? el("ol", { class: "rule-list" }, items)
+      : el("p", { class: "empty" }, isRoot ? "No condition yet. Add the first one: whom should this segment hold?" : "Empty: add a condition, or remove the group.");
+    const addCondition = el("button", { type: "button", class: "rule-add", data: { key: `${node.id}:add` }, onclick: (event) => this.add(node, event.currentTarget) }, icon("add"), "Condition");
+    const addGroup = el("button", { type: "button", class: "rule-add", data: { key: `${node.id}:add-group` }, onclick: () => this.change(() => { const made = tree.group(node.word === "any" ? "all" : "any"); node.children.push(made); return made; }, { focus: (made) => `${made.id}:add`, words: "Group added" }) }, icon("add"), "Group");
+    const box = el("section", { class: "rule-group", role: "group", "aria-label": WORDS[node.word], data: { node: node.id, path, word: node.word } },
+      head, list, el("div", { class: "rule-foot" }, addCondition, addGroup));
+    this.takeDrops(box, node);
+    return box;
+  }
+
+  drawCondition(node, parent) {
+    const filter = this.filters[node.filter];
+    const path = this.paths.get(node);
+    const scene = {
+      filter: node.filter, label: filter.label, key: `${node.id}:`, segments: this.knowledge.segments.filter((one) => one.slug !== this.slug()),
+      suggest: (of, part, name) => this.suggest(of, part, name),
+      changed: ({ isStructure, key, focus, within }) => {
+        if (isStructure) {
+          this.draw(focus ?? document.activeElement?.dataset?.key);
+          if (within) this.canvas.querySelector(`[data-node="${node.id}"] :is(input, select)[data-path^="${CSS.escape(this.paths.get(node) + within)}"]`)?.focus();
+        }
+        this.commit({ typed: isStructure ? null : `${node.id}${key}` });
+      },
+    };
+    const relative = "";
+    const params = el("div", { class: "rule-params" }, drawParams(filter.parameters, node.params, relative, scene));
+    for (const one of params.querySelectorAll("[data-path]")) one.dataset.path = path + one.dataset.path;
+    const name = el("button", { type: "button", class: "rule-filter", title: filter.help, "aria-label": `${filter.label}: choose another filter`, data: { key: `${node.id}:filter` }, onclick: (event) => this.exchange(node, event.currentTarget) }, filter.label, icon("expand_more"));
+    const box = el("div", { class: "rule-condition", role: "group", "aria-label": filter.label, data: { node: node.id, path } },
+      this.handle(node), el("div", { class: "rule-body" }, name, params), el("span", { class: "rule-badge", data: { count: path } }), this.actions(node, parent));
+    this.takeDrops(box, node);
+    return box;
+  }
+
+  actions(node, parent) {
+    const label = node.word ? "group" : this.filters[node.filter].label;
+    const button = (symbol, words, act, key) => iconButton(symbol, `${words}: ${label}`, act, { data: { key: `${node.id}:${key}` } });
+    return el("span", { class: "rule-actions" },
+      button("arrow_upward", "Move up (Alt+↑)", () => this.step(node, -1), "up"),
+      button("arrow_downward", "Move down (Alt+↓)", () => this.step(node, 1), "down"),
+      button("content_copy", "Duplicate", () => this.change(() => tree.duplicate(this.root, node), { focus: (copy) => `${copy.id}:copy`, words: "Duplicated" }), "copy"),
+      node.word
+        ? button("select_all", "Dissolve the group", () => this.change(() => tree.unwrap(this.root, node), { focus: `${parent.id}:add`, words: "Group dissolved" }), "unwrap")
+        : button("folder", "Wrap in a group", () => this.change(() => tree.wrap(this.root, node), { focus: (made) => `${made.id}:word`, words: "Wrapped in a group" }), "wrap"),
+      button("delete", "Remove", () => this.remove(node), "remove"));
+  }
+
+  // -- Dragging
+
+  handle(node) {
+    return el("span", {
+      class: "rule-handle", draggable: "true", "aria-hidden": "true", title: "Drag to move",
+      ondragstart: (event) => {
+        this.dragged = node;
+        event.dataTransfer.effectAllowed = "move";
+        event.dataTransfer.setData("text/plain", "rule");
+        event.dataTransfer.setDragImage(event.target.closest("[data-node]"), 0, 0);
+      },
+      ondragend: () => { this.dragged = null; this.mark(null); },
+    }, icon("drag_indicator"));
+  }
+
+  takeDrops(box, node) {
+    box.addEventListener("dragover", (event) => {
+      if (!this.dragged || this.dragged === node) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.mark(box);
+    });
+    box.addEventListener("drop", (event) => {
+      if (!this.dragged) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const dragged = this.dragged;
+      const [target, before] = node.word ? [node, null] : [tree.placeOf(this.root, node).parent, node];
+      this.change(() => tree.move(this.root, dragged, target, before), { words: "Moved" });
+    });
+  }
+
+  mark(box) {
+    for (const one of this.canvas.querySelectorAll(".is-target")) one.classList.remove("is-target");
+    box?.classList.add("is-target");
+  }
+
+  // -- Asking the shop
+
+  slug() {
+    return this.form.elements.slug?.value ?? "";
+  }
+
+  post(url) {
+    return fetch(url, {
+      method: "POST", signal: this.asked.signal,
+      headers: { "Content-Type": "application/json", "X-CSRFToken": this.form.elements.csrfmiddlewaretoken.value },
+      body: `{"rule": ${this.text}, "slug": ${JSON.stringify(this.slug())}, "writer": "${this.writer}"}`,
+    }).then(answered);
+  }
+
+  /** Have the rule counted once nothing has changed for a moment; what was asked before is given up. */
+  ask() {
+    clearTimeout(this.timer);
+    this.asked?.abort();
+    this.asked = new AbortController();
+    this.count.classList.add("is-stale");
+    this.canvas.classList.add("is-stale");
+    if (!this.text) return this.showNothing();
+    this.timer = setTimeout(() => this.counted().catch((error) => {
+      if (error.name !== "AbortError") this.showCount({ problem: error.message });
+    }), PAUSE);
+  }
+
+  async counted() {
+    const answer = await this.post(this.knowledge.urls.count);
+    this.showError(answer.error);
+    if (answer.error) return this.showCount({ problem: "Counted again when the rule is right." });
+    this.sentence.textContent = answer.sentence;
+    this.showCount(answer);
+    if (answer.waiting) return this.wait(answer.waiting);
+    if (answer.counted) this.showDetails(await this.post(this.knowledge.urls.details));
+  }
+
+  async wait(url) {
+    const { signal } = this.asked;
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, POLL));
+      const answer = await fetch(url, { signal }).then(answered);
+      if (!answer.counted && !answer.problem) continue;
+      this.showCount(answer);
+      return this.showDetails(answer);
+    }
+  }
+
+  async suggest(of, part, name) {
+    const query = new URLSearchParams({ of, q: part, name });
+    try {
+      return (await fetch(`${this.knowledge.urls.suggestions}?${query}`).then(answered)).values;
+    } catch {
+      return []; // the input takes any value: suggestions are a help
+    }
+  }
+
+  // -- What the shop answers
+
+  showNothing() {
+    this.counts = {};
+    this.sentence.textContent = "";
+    this.showError(null);
+    this.count.replaceChildren(el("p", { class: "muted" }, "The number of customers appears here while you build the rule."));
+    this.sample.replaceChildren();
+  }
+
+  showCount({ counted, waiting, problem }) {
+    this.count.classList.toggle("is-stale", Boolean(waiting || problem));
+    if (counted) {
+      const share = counted.everybody ? (100 * counted.matching) / counted.everybody : 0;
+      const shown = share && share < 0.1 ? "under 0.1" : share.toFixed(1);
+      this.count.replaceChildren(
+        el("span", { class: "figure" }, number.format(counted.matching)),
+        el("p", {}, `${counted.matching === 1 ? "customer" : "customers"}, ${shown} % of ${number.format(counted.everybody)}`),
+        el("p", { class: "muted" }, `${number.format(counted.known)} known, ${number.format(counted.subscribed)} subscribed`),
+        el("small", {}, `as of ${counted.at}`));
+    } else if (waiting) {
+      this.count.replaceChildren(el("p", { class: "rule-waiting" }, "More than 2 seconds: counting in the background …"));
+    } else {
+      this.count.replaceChildren(el("p", { class: "muted" }, problem));
+    }
+    if (!counted) this.sample.replaceChildren();
+  }
+
+  showDetails({ conditions, sample }) {
+    this.counts = conditions ?? {};
+    this.canvas.classList.remove("is-stale");
+    this.showCounts();
+    if (!sample) return;
+    this.sample.replaceChildren(
+      ...(sample.length ? [el("h4", {}, sample.length < 10 ? "They are" : "Ten of them"), el("ul", { class: "plain" }, sample.map((one) => el("li", {}, el("a", { href: one.url, target: "_blank" }, one.name))))] : []));
+  }
+
+  showCounts() {
+    for (const badge of this.canvas.querySelectorAll("[data-count]")) {
+      const count = this.counts[badge.dataset.count];
+      badge.textContent = count === undefined ? "" : number.format(count);
+      badge.title = count === undefined ? "" : `${number.format(count)} customers match this condition alone`;
+    }
+  }
+
+  showProblem(message) {
+    this.problem.hidden = !message;
+    this.problem.textContent = message ?? "";
+  }
+
+  /** Show an error of the server beside the input that it concerns. */
+  showError(error) {
+    for (const one of this.canvas.querySelectorAll(".rule-error")) one.remove();
+    for (const one of this.canvas.querySelectorAll("[aria-invalid]")) { one.removeAttribute("aria-invalid"); one.removeAttribute("aria-describedby"); }
+    this.showProblem(null);
+    if (!error) return;
+    const places = [...this.canvas.querySelectorAll("[data-path]")].filter((one) => error.path.startsWith(one.dataset.path) || one.dataset.path.startsWith(`${error.path}.`));
+    const nearest = places.sort((one, other) => shared(other.dataset.path, error.path) - shared(one.dataset.path, error.path))[0];
+    if (!nearest) return this.showProblem(error.message);
+    const id = `${this.area.id}-error`;
+    const isBlank = nearest.matches("input, select") && !nearest.value;
+    const message = el("p", { class: "rule-error", id }, isBlank ? "Enter a value here." : error.message);
+    if (nearest.matches("input, select")) {
+      nearest.setAttribute("aria-invalid", "true");
+      nearest.setAttribute("aria-describedby", id);
+    }
+    const box = nearest.closest(".rule-condition");
+    if (box) box.append(message);
+    else (nearest.querySelector(":scope > .rule-head") ?? nearest).after(message);
+  }
+}
+
+/** How well the path of an input answers to that of an error. */
+function shared(path, wanted) {
+  return wanted.startsWith(path) ? path.length : wanted.length - (path.length - wanted.length) / 1000;
+}
+
+async function answered(response) {
+  if (response.redirected || response.status === 403) throw new Error("You were logged out, or may not do this. Reload the page.");
+  if (!response.ok) throw new Error("The server could not count. Try again in a moment.");
+  return response.json();
+}
+
+for (const host of document.querySelectorAll("[data-rule-editor]")) new RuleEditor(host);

@@ -1,0 +1,117 @@
+"""What the rule editor asks the server, and the form without it."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from segments.models import Segment
+from tests import shop
+
+pytestmark = pytest.mark.django_db
+
+RULE = {"all": [{"known": {"is": True}}, {"country": {"is": "FR"}}]}
+
+
+@pytest.fixture
+def small_shop() -> None:
+    shop.customers(
+        "c1,c1@example.org,FR", "c2,,FR", "c3,c3@example.org,DE", header="customer_id,email,country"
+    )
+    shop.orders("o1,c1,2026-03-01,SPRING", header="order_id,customer_id,placed_at,coupon_code")
+
+
+def ask(client: Client, page: str, rule: Any, **others: str) -> dict[str, Any]:
+    body = json.dumps({"rule": rule, **others})
+    url = reverse(f"admin:segments_segment_rule_{page}")
+    response = client.post(url, body, content_type="application/json")
+    assert response.status_code == 200
+    return dict(response.json())
+
+
+def suggested(client: Client, **query: str) -> list[str]:
+    return list(client.get(reverse("admin:segments_segment_rule_suggestions"), query).json()["values"])
+
+
+def test_a_rule_is_said_in_words_and_counted(admin_client, small_shop):
+    answer = ask(admin_client, "count", RULE)
+
+    assert answer["sentence"].startswith("Everyone who is known")
+    assert {name: answer["counted"][name] for name in ("everybody", "matching", "known", "subscribed")} == {
+        "everybody": 3, "matching": 1, "known": 1, "subscribed": 0,
+    }  # fmt: skip
+
+
+def test_each_condition_is_counted_alone_and_members_to_be_are_named(admin_client, small_shop):
+    answer = ask(admin_client, "details", RULE)
+
+    assert answer["conditions"] == {"rule.all[0].known": 2, "rule.all[1].country": 2}
+    assert [one["name"] for one in answer["sample"]] == ["c1"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "path"),
+    [
+        ({"order_count": {"at_least": "x"}}, "rule.order_count.at_least"),
+        ({"all": [{"known": {"is": True}}, {"country": {"in": []}}]}, "rule.all[1].country.in"),
+        ({"in_segment": {"is": "nobody-made-it"}}, "rule"),
+        (None, "rule"),
+    ],
+)
+@pytest.mark.parametrize("page", ["count", "details"])
+def test_what_is_wrong_comes_with_its_place(admin_client, rule, path, page):
+    error = ask(admin_client, page, rule)["error"]
+
+    assert error["path"] == path
+    assert error["message"]
+
+
+def test_a_segment_may_not_come_to_refer_to_itself(admin_client):
+    shop.segment("one", {"known": {"is": True}})
+
+    error = ask(admin_client, "count", {"in_segment": {"is": "one"}}, slug="one")["error"]
+
+    assert "circle" in error["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"rule"', b"\xff"])
+def test_a_body_that_is_no_rule_is_an_error_to_read(admin_client, body):
+    url = reverse("admin:segments_segment_rule_count")
+
+    assert "error" in admin_client.post(url, body, content_type="application/json").json()
+
+
+def test_values_of_the_shop_are_suggested(admin_client, small_shop):
+    assert suggested(admin_client, of="country") == ["FR", "DE"]
+    assert suggested(admin_client, of="country", q="d") == ["DE"]
+    assert suggested(admin_client, of="coupon") == ["SPRING"]
+    assert suggested(admin_client, of="what nobody has") == []
+
+
+def test_attributes_and_properties_are_suggested_by_name_and_value(admin_client):
+    shop.customers("c1,gold", header="customer_id,tier")
+    shop.event_with('{"price": 10, "colour": "red"}')
+
+    assert suggested(admin_client, of="attribute") == ["tier"]
+    assert suggested(admin_client, of="attribute_value", name="tier") == ["gold"]
+    assert sorted(suggested(admin_client, of="property")) == ["colour", "price"]
+
+
+def test_nobody_counts_who_may_not_see_segments(client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("ann", is_staff=True))
+
+    for page in ("count", "details"):
+        url = reverse(f"admin:segments_segment_rule_{page}")
+        assert client.post(url, "{}", content_type="application/json").status_code == 403
+
+
+def test_without_javascript_the_rule_is_a_text(admin_client):
+    page = admin_client.get(reverse("admin:segments_segment_add")).content.decode()
+    assert '<textarea name="rule"' in page
+
+    given = {"name": "French", "slug": "french", "rule": json.dumps(RULE), "is_active": "on"}
+    admin_client.post(reverse("admin:segments_segment_add"), given)
+
+    assert Segment.objects.get(slug="french").rule == RULE
