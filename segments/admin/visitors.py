@@ -216,11 +216,14 @@ def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, 
     found = visitors.active(now - form.period, now, most)
     keys = found.customers
     rule = form.asked(is_live=True)
-    shop = None
-    if rule is not None:
+    if rule is None:
+        shop = None
+        known = Customer.objects.known().filter(pk__in=keys).count()
+    else:
         shop = live.open_shop(keys, now)
         fitting = live.matching(rule, keys, shop)
         keys = [key for key in keys if key in fitting]
+        known = sum(fitting.values())
     number = max(1, min(number, -(-len(keys) // ROWS)))
     shown = keys[(number - 1) * ROWS : number * ROWS]
     return Look(
@@ -228,7 +231,7 @@ def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, 
         rows=_shown(request, shown, form.segments.values(), shop or live.open_shop(shown, now)),
         active=len(found.customers),
         fitting=len(keys),
-        known=Customer.objects.known().filter(pk__in=keys).count(),
+        known=known,
         is_everybody=found.is_everybody,
         number=number,
     )
