@@ -24,7 +24,8 @@ LOOKING = {
     "index", "password_change",
     "customers_customer_changelist", "customers_customer_change", "customers_customer_explain",
     "customers_customer_live",
-    "segments_segment_changelist", "segments_segment_change", "segments_segment_history",
+    "segments_segment_changelist", "segments_segment_change", "segments_segment_rule", "segments_segment_history",
+    "segments_segment_versions", "segments_segment_compare",
     "segments_segment_members", "segments_refresh_changelist", "segments_refresh_change",
     "segments_verification_changelist", "segments_verification_change",
 }  # fmt: skip
