@@ -45,6 +45,7 @@ DEFAULT_MINUTES = "15"
 CART = timedelta(days=30)
 """How long ago the latest product was put into a cart that is still of interest."""
 
+NOT_BY_CONTACT = "The rule asks for contact data, which you may not see. Take it out or choose a segment."
 TOO_SLOW = (
     "That takes too long for a page that looks again and again. Filter by less, or save the rule as a segment:"
     " its refresh does the slow part."
@@ -202,7 +203,10 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
 def _look(request: HttpRequest, form: FilterForm, now: datetime, number: int) -> Look:
     if form.errors:
         return Look(now, problem="Something in the filter cannot be read; it says what beside its field.")
+    own = form.chosen.get("rule")
     try:
+        if own and not contact.may_search_by(request, {one.name for one in parse(own).conditions()}):
+            return Look(now, problem=NOT_BY_CONTACT)
         # With no worker much waits to be summed up, and a rule is asked about fewer.
         for most in (MOST, FEWER):
             with suppress(engine.TookTooLong), engine.within(PATIENCE):
