@@ -25,12 +25,16 @@ class BadFile(ValueError):
 
 @dataclass
 class Report:
-    """What became of a file's rows; ``settled`` counts the customers whose facts were brought in line."""
+    """What became of a file's rows; ``settled`` counts the customers whose facts were brought in line.
+
+    Rows ``left_out`` belong to the past of somebody who was erased.
+    """
 
     read: int = 0
     created: int = 0
     updated: int = 0
     refused: int = 0
+    left_out: int = 0
     settled: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -63,6 +67,7 @@ def import_file(
         report.read += len(batch)
         report.created += outcome.created
         report.updated += outcome.updated
+        report.left_out += outcome.left_out
         for refusal in sorted([*refused, *outcome.refused], key=lambda refusal: refusal.line):
             report.refused += 1
             refuse(refusal)
@@ -73,6 +78,11 @@ def import_file(
         for currency, count in currencies.items()
         if currency != shop.currency
     ]
+    if report.left_out:
+        rows_were = "row was" if report.left_out == 1 else "rows were"
+        report.warnings.append(
+            f"{report.left_out} {rows_were} left out, as they belong to the past of customers who were erased"
+        )
     if report.created > ROWS_AT_ONCE // 10:
         # The planner would take the tables for as small as they were when it last looked.
         for table in (

@@ -5,6 +5,7 @@ from .event import Event, EventProduct
 from .facts import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
 from .key import ApiKey
 from .order import COUNTING_STATUSES, Order, OrderLine
+from .privacy import ConsentChange, ErasedId, Erasure, Salt
 from .turn import Turn
 
 __all__ = [
@@ -12,9 +13,12 @@ __all__ = [
     "ApiKey",
     "AppendedEvent",
     "AppendedOrder",
+    "ConsentChange",
     "Customer",
     "CustomerQuerySet",
     "DatedAttribute",
+    "ErasedId",
+    "Erasure",
     "Event",
     "EventProduct",
     "Facts",
@@ -22,6 +26,7 @@ __all__ = [
     "Identity",
     "Order",
     "OrderLine",
+    "Salt",
     "StaleFacts",
     "Totals",
     "Touched",
