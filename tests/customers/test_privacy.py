@@ -54,10 +54,10 @@ def erase(printed: str = "anna-1") -> Erasure:
 
 
 def everything_stored() -> str:
-    """All that stands in any table, as one text."""
+    """All that stands in any table, as one text; temporary ones end with their connection."""
     with connection.cursor() as cursor:
         told = []
-        for table in connection.introspection.table_names(cursor):
+        for table in connection.introspection.django_table_names(only_existing=True):
             cursor.execute(f'SELECT * FROM "{table}"')
             told.append(repr(cursor.fetchall()))
     return "\n".join(told)
