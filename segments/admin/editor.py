@@ -16,6 +16,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from customers import engine
+from customers.admin import contact
 from customers.models import Customer
 from segments import counting, definition, references, suggestions
 from segments.models import Segment
@@ -137,10 +138,11 @@ def _detailed(found: counting.Details, request: HttpRequest) -> dict[str, Any]:
     if not request.user.has_perm(SEE_CUSTOMERS):
         return {"conditions": found.conditions}
     customers = Customer.objects.filter(pk__in=found.sample).order_by("pk")
+    seen = [contact.seen_by(request, customer) for customer in customers]
     return {
         "conditions": found.conditions,
         "sample": [
             {"name": one.name, "url": reverse("admin:customers_customer_change", args=[one.pk])}
-            for one in customers
+            for one in seen
         ],
     }

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from customers import engine
+from customers.admin import trail
 from segments import counting, definition
 from segments.models import Segment
 from segments.rules import RuleError, parse
@@ -19,6 +20,7 @@ from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
 from .access import ADD, READ, SEE, WRITE, needs
 from .forms import TemplateForm, told
 from .pages import ours
+from .wording import sentence
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
         data = request.POST if template is chosen else None
         form = TemplateForm(template, data, slug=_free(template.slug, taken))
         if template is chosen and (segment := _created(form)):
+            told_of = f"From the template “{template.name}”: {sentence(segment)}."
+            trail.note_added(request, [segment], told_of)
             messages.success(
                 request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
             )
@@ -94,6 +98,7 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
 def install_missing(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
     created = definition.install()
+    trail.note_added(request, created, "Installed as a ready-to-use segment.")
     messages.success(
         request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
     )

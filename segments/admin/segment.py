@@ -15,6 +15,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from customers.admin import contact
 from customers.admin.lists import CappedListAdmin
 from customers.templatetags.shop import moment, number
 from segments import definition, references
@@ -148,6 +149,12 @@ class SegmentAdmin(CappedListAdmin):
         """Save through the writer; the form has tried it, so a refusal here is a race and rolls back."""
         form.save_for_good(obj)
 
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> str:
+        """Say for the trail what was there before and what is there now."""
+        return wording.edited(form, is_new=add)
+
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Segment | None = None, **kwargs: Any
     ):
@@ -155,6 +162,8 @@ class SegmentAdmin(CappedListAdmin):
         context |= {"filters": FILTERS, "has_rule": obj is None or obj.is_dynamic}
         if obj:
             context |= _told_of(obj, with_customers=request.user.has_perm(SEE_CUSTOMERS))
+            for change in context["changes"]:
+                change.printed_id = contact.id_seen_by(request, change.printed_id)
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     # -- Deletion

@@ -19,10 +19,10 @@ from unfold.widgets import (
 )
 
 from customers import engine, visitors
-from customers.admin import facts, happenings
+from customers.admin import contact, facts, happenings
 from customers.admin.happenings import Happening
 from customers.exact import from_units
-from customers.models import Customer
+from customers.models import Customer, Event
 from customers.models.facts import FactColumns
 from customers.templatetags.shop import amount
 from customers.visitors import Visit
@@ -173,7 +173,9 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     form.is_valid()  # what is wrong is told beside its field, and the rest is taken
     now = datetime.now(UTC)
     number = request.GET.get("page", "")
-    look = _look(form, now, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 1)
+    look = _look(
+        request, form, now, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 1
+    )
     rule = form.asked(is_live=False)
     context = {
         "form": form,
@@ -192,19 +194,19 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/visitors.html", context)
 
 
-def _look(form: FilterForm, now: datetime, number: int) -> Look:
+def _look(request: HttpRequest, form: FilterForm, now: datetime, number: int) -> Look:
     if form.errors:
         return Look(now, problem="Something in the filter cannot be read; it says what beside its field.")
     try:
         with engine.within(PATIENCE):
-            return _looked(form, now, number)
+            return _looked(request, form, now, number)
     except RuleError as error:
         return Look(now, problem=f"The filter cannot be read: {told(error)}")
     except engine.TookTooLong:
         return Look(now, problem="That takes too long for a page that looks again and again; filter by less.")
 
 
-def _looked(form: FilterForm, now: datetime, number: int) -> Look:
+def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int) -> Look:
     found = visitors.active(now - form.period, now, MOST)
     keys = found.customers
     rule = form.asked(is_live=True)
@@ -215,7 +217,7 @@ def _looked(form: FilterForm, now: datetime, number: int) -> Look:
     number = max(1, min(number, -(-len(keys) // ROWS)))
     return Look(
         at=now,
-        rows=_shown(keys[(number - 1) * ROWS : number * ROWS], form.segments.values(), shop),
+        rows=_shown(request, keys[(number - 1) * ROWS : number * ROWS], form.segments.values(), shop),
         active=len(found.customers),
         fitting=len(keys),
         known=Customer.objects.known().filter(pk__in=keys).count(),
@@ -231,15 +233,18 @@ def _sentence(rule: Any) -> str:
         return ""  # told above
 
 
-def _shown(keys: Sequence[int], segments: Iterable[Segment], shop: AsOf) -> list[Row]:
+def _shown(request: HttpRequest, keys: Sequence[int], segments: Iterable[Segment], shop: AsOf) -> list[Row]:
     customers = Customer.objects.in_bulk(keys)
     latest = visitors.latest_records(keys, shop.at)
+    for record in latest.values():
+        if isinstance(record, Event):
+            record.properties = contact.properties_seen_by(request, record.properties)
     visits = visitors.visits(keys, shop.at)
     held = facts.held(keys, shop.facts)
     members = _segments(keys, segments, shop)
     return [
         Row(
-            customer=customers[key],
+            customer=contact.seen_by(request, customers[key]),
             latest=happenings.of(latest[key]) if key in latest else None,
             visit=visits.get(key),
             cart=_cart(held.get(key), shop.at - CART),

@@ -1,8 +1,13 @@
 """Segments in the words of staff."""
 
+from collections.abc import Iterator
+from typing import Any
+
+from django.forms import ModelForm
+
 from segments import explanation
 from segments.models import Segment
-from segments.rules import RuleError
+from segments.rules import RuleError, parse
 
 STATUS_LABELS = {
     "up to date": "success",
@@ -28,6 +33,35 @@ def sentence(segment: Segment) -> str:
         return explanation.sentence(segment)
     except RuleError as error:
         return f"The rule cannot be read: {error}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Say how many of something there are."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def edited(form: ModelForm, *, is_new: bool) -> str:
+    """Say what a form has made of a segment: of a new one who is in, of others what was and what is."""
+    if is_new:
+        return f"{sentence(form.instance)}."
+    return " ".join(_alterations(form)) or "Saved without a change."
+
+
+def _alterations(form: ModelForm) -> Iterator[str]:
+    for name in form.changed_data:
+        before, after = (_told(name, values.get(name)) for values in (form.initial, form.cleaned_data))
+        yield f"{name.removeprefix('is_').capitalize()}: was {before}, is {after}."
+
+
+def _told(name: str, value: Any) -> str:
+    if name == "rule":
+        try:
+            return f"“everyone who {parse(value).sentence()}”"
+        except RuleError:
+            return "a rule that cannot be read"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"“{value}”" if value else "empty"
 
 
 def status(segment: Segment) -> str:
