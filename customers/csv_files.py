@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from . import engine, facts, ingestion, news
 from .ingestion import Refusal
-from .records import CUSTOMERS, EVENTS, ORDERS, Kind, Record, Refused, Shop
+from .records import CUSTOMERS, EVENTS, ORDERS, Kind, Record, Refused, Shop, can_name_attribute
 
 ROWS_AT_ONCE = 10_000
 MOST_LINES_OF_A_ROW = 200
@@ -67,7 +67,7 @@ def import_file(
         report.read += len(batch)
         report.created += outcome.created
         report.updated += outcome.updated
-        report.left_out += outcome.left_out
+        report.left_out += len(outcome.left_out)
         for refusal in sorted([*refused, *outcome.refused], key=lambda refusal: refusal.line):
             report.refused += 1
             refuse(refusal)
@@ -146,7 +146,7 @@ def _header(kind: Kind, numbered: Iterator[tuple[int, list[str] | str]]) -> tupl
         raise BadFile(f"the header names {len(header)} columns; at most {MOST_COLUMNS} are taken")
     unknown = [column for column in header if column not in kind.csv_columns]
     if kind is CUSTOMERS:
-        if any(not 1 <= len(column) <= 100 or "\x00" in column for column in unknown):
+        if not all(map(can_name_attribute, unknown)):
             raise BadFile("every column needs a name of 1 to 100 characters; unknown ones become attributes")
         return header, []
     return header, [f"column {column!r} is unknown and was ignored" for column in unknown]

@@ -56,8 +56,10 @@ def remember(ids: Iterable[Id], at: datetime) -> None:
     )
 
 
-def leave_out(kind: Kind, numbered: Iterable[tuple[int, Record]]) -> tuple[list[tuple[int, Record]], int]:
-    """Leave out the past of the erased; give the records that stay, and how many do not.
+def leave_out(
+    kind: Kind, numbered: Iterable[tuple[int, Record]]
+) -> tuple[list[tuple[int, Record]], list[int]]:
+    """Leave out the past of the erased; give the records that stay, and the lines of those that do not.
 
     A record stays out that was erased itself, or that belongs to an erased id and happened before the erasure. Whoever
     comes back under such an id begins afresh: the dates of a customer from before it are left out, too.
@@ -65,14 +67,16 @@ def leave_out(kind: Kind, numbered: Iterable[tuple[int, Record]]) -> tuple[list[
     records = list(numbered)
     salt = _salt()
     if salt is None:
-        return records, 0
+        return records, []
     erased = _erased_at(salt, {one for _, record in records for one in _ids(kind, record)})
-    if not erased:
-        return records, 0
-    staying = [
-        (line, kept) for line, record in records if (kept := _without_past(kind, record, erased)) is not None
-    ]
-    return staying, len(records) - len(staying)
+    staying, left_out = [], []
+    for line, record in records:
+        kept = _without_past(kind, record, erased) if erased else record
+        if kept is None:
+            left_out.append(line)
+        else:
+            staying.append((line, kept))
+    return staying, left_out
 
 
 def _without_past(kind: Kind, record: Record, erased: Mapping[Id, str]) -> Record | None:

@@ -8,10 +8,21 @@ merged into the stored row; whatever else happened, the customer is summed up ag
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from . import engine, sums
-from .models import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
+from . import engine, exact, sums
+from .models import (
+    AppendedEvent,
+    AppendedOrder,
+    Customer,
+    FactColumns,
+    Facts,
+    FactsAsOf,
+    StaleFacts,
+    Totals,
+    Touched,
+    Upcoming,
+)
 
 SETTLED_AT_ONCE: Final = 20_000  # customers a transaction
 ALL: Final = 2**62  # a LIMIT that cuts nothing, but keeps SQLite from looking things up anew at each mention
@@ -84,6 +95,24 @@ def rebuild(now: datetime | None = None) -> int:
         _add_to_totals([0, 0, 0, 0], _sums(""), moved=True)
         _forget_queued()
         return Facts.objects.count()
+
+
+def of(customer: Customer, at: datetime) -> FactColumns | None:
+    """Give the facts of one customer at an instant, now or later, whatever waits; None where there is nothing yet."""
+    one = f"SELECT id FROM customers_customer WHERE id = {customer.pk}"
+    if relation_of(one, at) == "facts":
+        return Facts.objects.filter(customer=customer).first()
+    return FactsAsOf.objects.filter(customer=customer).first()
+
+
+def told(row: FactColumns) -> dict[str, Any]:
+    """Give the facts of a row by name: counts, moments, and decimals for amounts, shares and days."""
+    values: dict[str, Any] = {"first_seen_at": row.first_seen_at}
+    for fact in sums.declared():
+        value = getattr(row, fact.name)
+        is_scaled = value is not None and fact.kind in ("amount", "share", "days")
+        values[fact.name] = exact.from_units(value) if is_scaled else value
+    return values
 
 
 def alone() -> AbstractContextManager[None]:

@@ -50,11 +50,11 @@ class Refusal:
 
 @dataclass
 class Outcome:
-    """What became of the rows of a call; those ``left_out`` belong to the past of somebody who was erased."""
+    """What became of the rows of a call; the lines ``left_out`` belong to the past of somebody who was erased."""
 
     created: int = 0
     updated: int = 0
-    left_out: int = 0
+    left_out: list[int] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 

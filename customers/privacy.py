@@ -13,11 +13,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from . import erased, facts, ingestion, news
-from .exact import from_units
 from .models import Customer, Erasure, Event, Identity, Order
-from .sums import declared
-
-AMOUNTS = frozenset({"amount", "share", "days"})
 
 
 class AlreadyErased(LookupError):
@@ -141,18 +137,9 @@ def _events(customer: Customer) -> list[dict[str, Any]]:
     )
 
 
-def facts_of(customer: Customer) -> dict[str, Any]:
-    """Give a customer's facts by name; amounts, shares and days as decimals, and none before the first settling."""
-    row = getattr(customer, "facts", None)
-    if row is None:
-        return {}
-    told: dict[str, Any] = {"first_seen_at": row.first_seen_at.isoformat()}
-    for fact in declared():
-        value = getattr(row, fact.name)
-        if value is not None and fact.kind in AMOUNTS:
-            value = from_units(value)
-        told[fact.name] = _plain(value)
-    return told
+def _facts(customer: Customer) -> dict[str, Any]:
+    row = facts.of(customer, datetime.now(UTC))
+    return {name: _plain(value) for name, value in facts.told(row).items()} if row else {}
 
 
 def _rows(rows: QuerySet[Any, Any], *columns: str) -> list[dict[str, Any]]:
@@ -174,5 +161,5 @@ _OURS: dict[str, Callable[[Customer], Any]] = {
     "consent": _consent,
     "orders": _orders,
     "events": _events,
-    "facts": facts_of,
+    "facts": _facts,
 }

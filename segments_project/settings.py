@@ -226,7 +226,7 @@ REST_FRAMEWORK = {
     ],
     # A view that forgets to say who may see it shows nothing.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "EXCEPTION_HANDLER": "segments.errors.handle",
+    "EXCEPTION_HANDLER": "customers.errors.handle",
 }
 
 SPECTACULAR_SETTINGS = {

@@ -2,7 +2,17 @@
 
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
-from .facts import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
+from .facts import (
+    AppendedEvent,
+    AppendedOrder,
+    FactColumns,
+    Facts,
+    FactsAsOf,
+    StaleFacts,
+    Totals,
+    Touched,
+    Upcoming,
+)
 from .key import ApiKey
 from .order import COUNTING_STATUSES, Order, OrderLine
 from .privacy import ConsentChange, ErasedId, Erasure, Salt
@@ -21,6 +31,7 @@ __all__ = [
     "Erasure",
     "Event",
     "EventProduct",
+    "FactColumns",
     "Facts",
     "FactsAsOf",
     "Identity",

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('customers', '0020_privacy'),
-        ('segments', '0004_schedule_passes'),
+        ('segments', '0006_roles'),
     ]
 
     operations = [
