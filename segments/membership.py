@@ -1,4 +1,4 @@
-"""Who is in: the only writer of members and changes.
+"""Who is in: the only writer of members, changes and their tallies.
 
 The answers of some segments to some customers come as bits; a customer whose bits differ from the stored ones is
 a difference, and what entered and left follows from the differences alone. One transaction at a time writes, so
@@ -16,9 +16,10 @@ from django.db.models import Max
 from customers import engine, facts
 from customers.turns import take_turn
 
-from .models import Change, Membership, Refresh, RefreshResult, Segment
+from . import evaluation
+from .models import Change, Membership, Refresh, RefreshResult, Segment, Tally
 
-_MEMBERS, _CHANGES = Membership._meta.db_table, Change._meta.db_table
+_MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, Tally))
 Sql = tuple[str, list[object]]
 
 
@@ -108,6 +109,7 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
     )
     with_asked = f"WITH asked (segment_id, bit, cause, moved) AS (VALUES {rows})"
     engine.analyze("differences")
+    newest = _newest_change()
     engine.execute(
         f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
             {with_asked}
@@ -120,6 +122,7 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
             ORDER BY a.segment_id, d.customer_id""",
         {"at": moment, "run": run.pk},
     )
+    _tally(at, after=newest)
     moved = {
         key: counts
         for key, *counts in engine.rows(
@@ -152,6 +155,22 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
                         AND d.known & a.bit <> d.stored_known & a.bit)"""
         )
     return [_outcome(one.segment, *moved.get(one.segment.pk, (0, 0, 0))[:3]) for one in asked]
+
+
+def _newest_change() -> int:
+    return Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def _tally(at: datetime, *, after: int) -> None:
+    """Add the changes since one to those of their day: all of them are this run's, as it is its turn."""
+    engine.execute(
+        f"""INSERT INTO {_TALLIES} (segment_id, day, change, cause, customers)
+            SELECT segment_id, %s, change, cause, count(*) FROM {_CHANGES} WHERE id > %s
+            GROUP BY segment_id, change, cause
+            ON CONFLICT (segment_id, day, change, cause)
+            DO UPDATE SET customers = {_TALLIES}.customers + excluded.customers""",
+        [at.astimezone(evaluation.zone()).date(), after],
+    )
 
 
 def _outcome(segment: Segment, entered: int = 0, left: int = 0, known: int = 0) -> Outcome:
@@ -276,6 +295,7 @@ def erase(customers: Sequence[int], at: datetime) -> None:
         return
     at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
     run = Refresh.objects.create(at=at, started_at=at, finished_at=at, state=Refresh.State.DONE)
+    newest = _newest_change()
     Change.objects.bulk_create(
         Change(
             segment_id=segment,
@@ -287,6 +307,7 @@ def erase(customers: Sequence[int], at: datetime) -> None:
         )
         for segment, printed, _ in members
     )
+    _tally(at, after=newest)
     Membership.objects.filter(customer__in=customers).delete()
     left = Counter(segment for segment, _, _ in members)
     known = Counter(segment for segment, _, is_known in members if is_known)

@@ -148,6 +148,8 @@ def said(response: Any) -> str:
 
 PARTS = (
     pages.Page("segments_segment_members_csv", pages.by_rule),
+    pages.Page("segments_segment_worth", pages.by_rule),
+    pages.Page("segments_segment_overlap", pages.by_rule),
     pages.Page("customers_customer_timeline", pages.buyers),
 )
 EVERYTHING = {page.view: page for page in (*pages.PAGES, *PARTS)}
@@ -595,7 +597,7 @@ def test_members_are_not_shown_to_who_may_not_see_customers(known, anna, staff):
     client = staff("view_segment")
     assert client.get(page("segments_segment_members", known.pk)).status_code == 403
     assert client.get(page("segments_segment_members_csv", known.pk)).status_code == 403
-    assert anna.customer_id not in client.get(page("segments_segment_change", known.pk)).context["changes"]
+    assert anna.customer_id not in client.get(page("segments_segment_versions", known.pk)).context["changes"]
 
 
 # -- Refreshes

@@ -1,5 +1,6 @@
 """The roles of staff, and contact data, which not all of them see."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from segments import refreshing
 from segments.models import Segment
 from tests import furnished_shop
 from tests.pages import PAGES
-from tests.shop import customers, event_with, orders, segment
+from tests.shop import customers, event_with, events, orders, segment
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +24,8 @@ LOOKING = {
     "index", "password_change",
     "customers_customer_changelist", "customers_customer_change", "customers_customer_explain",
     "customers_customer_live",
-    "segments_segment_changelist", "segments_segment_change", "segments_segment_history",
+    "segments_segment_changelist", "segments_segment_change", "segments_segment_rule", "segments_segment_history",
+    "segments_segment_versions", "segments_segment_compare",
     "segments_segment_members", "segments_refresh_changelist", "segments_refresh_change",
     "segments_verification_changelist", "segments_verification_change",
 }  # fmt: skip
@@ -44,6 +46,7 @@ def shop(settings) -> Segment:
     )
     orders("o1,c1,2026-03-01T10:00:00Z,50")
     event_with('{"sku": "s1", "first_name": "Anna", "note": "ask anna@example.org"}')
+    events(f"m2,c1,,Product Viewed,{datetime.now(UTC).isoformat()}")
     facts.settle()
     made = segment(
         "known",
@@ -87,6 +90,47 @@ def test_a_viewer_sees_no_contact_data_on_any_page(view, enter):
     content = enter("viewer").get(page.address).content.decode()
 
     assert not [told for told in ANNA if told in content]
+
+
+def test_a_viewer_sees_no_contact_data_in_parts_that_come_later(enter):
+    key = Customer.objects.get(customer_id="c1").pk
+
+    for view in ("timeline", "explain"):
+        address = reverse(f"admin:customers_customer_{view}", args=[key])
+        content = enter("viewer").get(address, headers={"HX-Request": "true"}).content.decode()
+        assert not [told for told in ANNA if told in content]
+
+
+@pytest.mark.parametrize(
+    ("rule", "answered"),
+    [
+        ({"known": {"is": True}}, True),
+        ({"all": [{"known": {"is": True}}, {"city": {"is": "Berlin"}}]}, False),
+        ({"attribute": {"name": "street", "contains": "Goethe"}}, False),
+        ({"birthday": {"within_next": "366d"}}, False),
+    ],
+)
+def test_a_viewer_finds_no_visitor_by_a_rule_on_contact_data(rule, answered, enter):
+    address = reverse("admin:customers_customer_live")
+    shown = {
+        who: enter(who).get(address, {"rule": json.dumps(rule)}).context["look"]
+        for who in ("viewer", "marketer")
+    }
+
+    assert len(shown["marketer"].rows) == 1
+    assert len(shown["viewer"].rows) == answered
+    assert ("contact data" in shown["viewer"].problem) != answered
+
+
+def test_contact_data_is_suggested_to_those_who_may_see_it(enter):
+    def suggested(who: str, kind: str) -> list[str]:
+        query = {"of": kind, "name": "street"}
+        return enter(who).get(reverse("admin:segments_segment_rule_suggestions"), query).json()["values"]
+
+    for kind, value in (("city", "Berlin"), ("attribute_value", "Goethestr. 1")):
+        assert suggested("marketer", kind) == [value]
+        assert suggested("viewer", kind) == []
+    assert suggested("viewer", "event") == suggested("marketer", "event") != []
 
 
 def test_a_viewer_sees_that_there_is_contact_data(enter):

@@ -1,6 +1,7 @@
 """Contact data: who of the staff may see it, and what the others see in its place."""
 
 import re
+from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
@@ -15,6 +16,10 @@ SEE_CONTACT = "customers.view_contact_data"
 HIDDEN = "•••"
 # Filters of rules whose value is contact data, or may be.
 TELLING_FILTERS = frozenset({"attribute", "birthday", "city", "contact"})
+# Those that would find people by what is masked; whether there is an e-mail address is told to all.
+SEARCHING_FILTERS = TELLING_FILTERS - {"contact"}
+# Kinds of values of this shop that are offered to whoever writes a rule.
+TELLING_SUGGESTIONS = frozenset({"attribute_value", "city"})
 
 _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 _TELLING_NAME = re.compile(
@@ -65,6 +70,16 @@ def birthday_seen_by(request: HttpRequest, written: str) -> str:
 def hidden_from(request: HttpRequest) -> frozenset[str]:
     """Name the filters whose values an explanation must not show to the person."""
     return frozenset() if may_see(request) else TELLING_FILTERS
+
+
+def may_be_suggested(request: HttpRequest, kind: str) -> bool:
+    """Tell whether the person may be offered the values of a kind that the shop has."""
+    return may_see(request) or kind not in TELLING_SUGGESTIONS
+
+
+def may_search_by(request: HttpRequest, filters: Iterable[str]) -> bool:
+    """Tell whether the person may be shown whom a rule of their own matches, by the names of its filters."""
+    return may_see(request) or SEARCHING_FILTERS.isdisjoint(filters)
 
 
 def found_q(request: HttpRequest, term: str) -> Q:

@@ -62,6 +62,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         "segments/admin/members.html",
         ours(model_admin, request, "Members", segment)
         | {
+            "tab": "members",
             "members": shown,
             "term": term,
             "search_help": contact.search_help(request),

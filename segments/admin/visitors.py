@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +35,7 @@ from .access import ADD, READ, SEE, SEE_CUSTOMERS, needs
 from .forms import RuleField, told
 from .pages import ours
 
-MOST = 1_000
+MOST, FEWER = 1_000, 100
 ROWS = 25
 SECONDS_BETWEEN_LOOKS = 5
 PATIENCE = 2.0
@@ -43,6 +44,12 @@ MINUTES = {"5": "5 minutes", "15": "15 minutes", "30": "30 minutes", "60": "60 m
 DEFAULT_MINUTES = "15"
 CART = timedelta(days=30)
 """How long ago the latest product was put into a cart that is still of interest."""
+
+NOT_BY_CONTACT = "The rule asks for contact data, which you may not see. Take it out or choose a segment."
+TOO_SLOW = (
+    "That takes too long for a page that looks again and again. Filter by less, or save the rule as a segment:"
+    " its refresh does the slow part."
+)
 
 
 class OptionalRuleField(RuleField):
@@ -180,7 +187,6 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "look": look,
-        "most": MOST,
         "newer": _address(request.GET, look.number - 1) if look.number > 1 else "",
         "older": _address(request.GET, look.number + 1) if look.has_more else "",
         "sentence": _sentence(rule),
@@ -197,30 +203,39 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
 def _look(request: HttpRequest, form: FilterForm, now: datetime, number: int) -> Look:
     if form.errors:
         return Look(now, problem="Something in the filter cannot be read; it says what beside its field.")
+    own = form.chosen.get("rule")
     try:
-        with engine.within(PATIENCE):
-            return _looked(request, form, now, number)
+        if own and not contact.may_search_by(request, {one.name for one in parse(own).conditions()}):
+            return Look(now, problem=NOT_BY_CONTACT)
+        # With no worker much waits to be summed up, and a rule is asked about fewer.
+        for most in (MOST, FEWER):
+            with suppress(engine.TookTooLong), engine.within(PATIENCE):
+                return _looked(request, form, now, number, most)
     except RuleError as error:
         return Look(now, problem=f"The filter cannot be read: {told(error)}")
-    except engine.TookTooLong:
-        return Look(now, problem="That takes too long for a page that looks again and again; filter by less.")
+    return Look(now, problem=TOO_SLOW)
 
 
-def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int) -> Look:
-    found = visitors.active(now - form.period, now, MOST)
+def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, most: int) -> Look:
+    found = visitors.active(now - form.period, now, most)
     keys = found.customers
     rule = form.asked(is_live=True)
-    shop = live.open_shop(keys, now)
-    if rule is not None:
+    if rule is None:
+        shop = None
+        known = Customer.objects.known().filter(pk__in=keys).count()
+    else:
+        shop = live.open_shop(keys, now)
         fitting = live.matching(rule, keys, shop)
         keys = [key for key in keys if key in fitting]
+        known = sum(fitting.values())
     number = max(1, min(number, -(-len(keys) // ROWS)))
+    shown = keys[(number - 1) * ROWS : number * ROWS]
     return Look(
         at=now,
-        rows=_shown(request, keys[(number - 1) * ROWS : number * ROWS], form.segments.values(), shop),
+        rows=_shown(request, shown, form.segments.values(), shop or live.open_shop(shown, now)),
         active=len(found.customers),
         fitting=len(keys),
-        known=Customer.objects.known().filter(pk__in=keys).count(),
+        known=known,
         is_everybody=found.is_everybody,
         number=number,
     )

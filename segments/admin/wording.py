@@ -1,6 +1,7 @@
 """Segments in the words of staff."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from django.forms import ModelForm
@@ -29,8 +30,13 @@ _STATUSES = {
 
 def sentence(segment: Segment) -> str:
     """Say in English who is in a segment, or what keeps its rule from being read."""
+    return sentence_of(segment.rule) if segment.is_dynamic else explanation.FIXED_LIST
+
+
+def sentence_of(rule: Any) -> str:
+    """Say in English who fits a rule, or what keeps it from being read."""
     try:
-        return explanation.sentence(segment)
+        return f"Everyone who {parse(rule).sentence()}"
     except RuleError as error:
         return f"The rule cannot be read: {error}"
 
@@ -72,3 +78,12 @@ def status(segment: Segment) -> str:
 def label_of(segment: Segment) -> str:
     """Give the kind of label its status is shown as."""
     return STATUS_LABELS[status(segment)]
+
+
+def lasting(span: timedelta) -> str:
+    """Say how long something took or is ago, in one unit: 12 seconds, 3 minutes, 2 hours, 5 days."""
+    seconds = int(span.total_seconds())
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}s"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"

@@ -46,7 +46,7 @@ def _permissions(apps, using):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("segments", "0004_schedule_passes"),
+        ("segments", "0005_keep_versions_and_tallies"),
         ("customers", "0005_view_contact_data"),
         ("admin", "0003_logentry_add_action_flag_choices"),
         ("auth", "0012_alter_user_first_name_max_length"),

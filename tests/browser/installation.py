@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -24,8 +24,13 @@ class Installation:
     """Where it answers, where its pages are, and a session of each of its staff."""
 
     url: str
+    environment: Mapping[str, str]
     addresses: dict[str, str]
     sessions: dict[str, str]
+
+    def manage(self, *arguments: str) -> str:
+        """Run one of its commands; give what it prints."""
+        return _managed(self.environment, *arguments)
 
 
 @contextmanager
@@ -48,16 +53,22 @@ def installation(database_url: str, redis_url: str, folder: Path, customers: int
         )
     try:
         _wait_for(process, port, log)
-        yield Installation(url, **made)
+        yield Installation(url, environment, **made)
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _make(environment: dict[str, str], customers: int) -> dict[str, dict[str, str]]:
+def _make(environment: Mapping[str, str], customers: int) -> dict[str, dict[str, str]]:
     script = f"from tests import furnished_shop; furnished_shop.make({customers})"
+    printed = _managed(environment, "shell", "--verbosity", "0", "--command", script)
+    made: dict[str, dict[str, str]] = json.loads(printed.splitlines()[-1])
+    return made
+
+
+def _managed(environment: Mapping[str, str], *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", script],
+        [sys.executable, "manage.py", *arguments],
         cwd=settings.BASE_DIR,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -66,8 +77,7 @@ def _make(environment: dict[str, str], customers: int) -> dict[str, dict[str, st
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    made: dict[str, dict[str, str]] = json.loads(done.stdout.splitlines()[-1])
-    return made
+    return done.stdout
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
