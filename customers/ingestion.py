@@ -42,10 +42,11 @@ _IDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row that was not taken: its line number and the reason."""
+    """A row that was not taken: its line number, the reason, and its cells where it came from a file."""
 
     line: int
     reason: str
+    cells: tuple[str, ...] = ()
 
 
 @dataclass

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -73,6 +75,7 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
             )
             for section in _sections.values():
                 section.erase(keys, at)
+            _forget_in_the_trail(keys)
             facts.forget(keys)
             ingestion.forget(keys)
         done.save()
@@ -90,6 +93,14 @@ def _rows_of(customer: Customer) -> list[int]:
     if not keys:
         raise AlreadyErased(customer.customer_id)
     return keys
+
+
+def _forget_in_the_trail(keys: Sequence[int]) -> None:
+    """Let the admin's log tell what staff did to the customer without naming whom."""
+    entries = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(Customer), object_id__in=map(str, keys)
+    )
+    entries.update(object_repr="an erased customer")
 
 
 # -- What is told

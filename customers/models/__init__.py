@@ -17,6 +17,7 @@ from .key import ApiKey
 from .order import COUNTING_STATUSES, Order, OrderLine
 from .privacy import ConsentChange, ErasedId, Erasure, Salt
 from .turn import Turn
+from .upload import Import
 
 __all__ = [
     "COUNTING_STATUSES",
@@ -35,6 +36,7 @@ __all__ = [
     "Facts",
     "FactsAsOf",
     "Identity",
+    "Import",
     "Order",
     "OrderLine",
     "Salt",
