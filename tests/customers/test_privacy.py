@@ -1,6 +1,8 @@
 """Everything about one customer is handed out whole, and erased wholly: what remains is exact, and names nobody."""
 
 import json
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +11,7 @@ from django.db import connection
 
 from customers import identity, privacy
 from customers.models import Customer, ErasedId, Erasure, Event, Identity, Order
-from segments import housekeeping, refreshing, verification
+from segments import definition, housekeeping, refreshing, verification
 from segments.models import Change, Membership, RefreshResult, Segment
 from tests import shop
 
@@ -181,3 +183,47 @@ def test_of_two_who_erase_at_once_one_comes_too_late(with_others) -> None:
         privacy.erase(anna, datetime.now(UTC))
     assert Erasure.objects.count() == 1
     assert ErasedId.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_erasing_while_records_arrive_and_members_are_refreshed_leaves_nothing_wrong() -> None:
+    definition.install()
+    shop.customers(*(f"c{n},c{n}@example.org" for n in range(20)))
+    ended = threading.Event()
+    faults: list[BaseException] = []
+
+    def go_on(work: Callable[[int], object]) -> threading.Thread:
+        def worked() -> None:
+            try:
+                number = 0
+                while not ended.is_set():
+                    work(number)
+                    number += 1
+            except BaseException as fault:
+                faults.append(fault)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=worked)
+        thread.start()
+        return thread
+
+    def arrive(number: int) -> None:
+        now = datetime.now(UTC).isoformat()
+        rows = [f"m{number}-{n},c{n},b{n},Product Added,{now}" for n in range(20)]
+        shop.events(*rows, settle=False)
+        shop.orders(*(f"o{number}-{n},c{n},{now},{n}" for n in range(20)), settle=False)
+
+    threads = [go_on(arrive), go_on(lambda _: refreshing.refresh_all())]
+    try:
+        for n in range(0, 20, 2):
+            erase(f"c{n}")
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+    assert not faults
+    refreshing.refresh_all()
+    assert Erasure.objects.count() == 10
+    assert_all_is_exact()
