@@ -8,6 +8,9 @@ COPY segments_project segments_project
 COPY customers customers
 COPY segments segments
 COPY campaigns campaigns
+# Uploaded files: a volume that web and worker share, kept as the user they run as.
+RUN mkdir /srv/imports && chown nobody /srv/imports
+ENV IMPORTS_DIR=/srv/imports
 USER nobody
 EXPOSE 8000
 CMD ["gunicorn", "segments_project.wsgi", "--bind=0.0.0.0:8000", "--workers=2", "--threads=4", "--no-control-socket"]

@@ -40,7 +40,7 @@ def import_file(path: Path, batch: int) -> dict[str, float]:
     """Import as the command does, facts apart."""
     begun = time.perf_counter()
     with path.open("rb") as stream:
-        report = csv_files.import_file(ORDERS, stream, the_shop(), settle=False)
+        report = csv_files.import_file(csv_files.FORMATS["orders"], stream, the_shop(), settle=False)
     imported = time.perf_counter()
     peak = peak_of_memory()
     facts.settle()

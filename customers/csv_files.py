@@ -2,14 +2,16 @@
 
 import csv
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import BinaryIO
 
 from . import engine, facts, ingestion, news
+from .formats import OURS, BadFile, Format, Plain
 from .ingestion import Refusal
-from .records import CUSTOMERS, EVENTS, ORDERS, Kind, Record, Refused, Shop
+from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Record, Refused, Shop
+from .shopify import ShopifyCustomers, ShopifyOrders
 
 ROWS_AT_ONCE = 10_000
 MOST_LINES_OF_A_ROW = 200
@@ -18,61 +20,103 @@ MOST_COLUMNS = 200
 
 STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
 
+FORMATS: dict[str, Format] = {
+    one.name: one
+    for one in (
+        Plain(CUSTOMERS, "Customers"),
+        Plain(ORDERS, "Orders"),
+        Plain(ORDER_LINES, "Order lines"),
+        Plain(EVENTS, "Events"),
+        ShopifyCustomers(),
+        ShopifyOrders(),
+    )
+}
 
-class BadFile(ValueError):
-    """A file of which no row can be taken; the message says what to change."""
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls begin
+
+Cells = list[str]
+Numbered = tuple[int, Cells | str]
+"""A line number, and the cells of the row, or the reason why they cannot be read."""
 
 
 @dataclass
 class Report:
-    """What became of a file's rows; ``settled`` counts the customers whose facts were brought in line."""
+    """What became of a file's rows; ``settled`` counts the customers whose facts were brought in line.
+
+    ``created`` and ``updated`` count records: a row may hold several, an order and its line. Rows ``left_out``
+    belong to the past of somebody who was erased.
+    """
 
     read: int = 0
     created: int = 0
     updated: int = 0
     refused: int = 0
+    left_out: int = 0
     settled: int = 0
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """The first rows of a file, what each column becomes, and which rows would be refused."""
+
+    header: Sequence[str]
+    rows: Sequence[tuple[int, Cells]]
+    refused: Sequence[Refusal]
+    read: int
+    warnings: Sequence[str]
+
+
 def import_file(
-    kind: Kind,
+    format: Format,
     stream: BinaryIO,
     shop: Shop,
     *,
     refuse: Callable[[Refusal], None] = lambda _: None,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[Report], None] = lambda _: None,
+    source: str = "CSV",
     settle: bool = True,
 ) -> Report:
     """Import a stream of CSV; run again after an interruption it ends with the same result.
 
-    Every ten thousand rows are one transaction. ``refuse`` is told each row that was not taken, ``progress``
-    the rows read so far. At the end the facts of all customers concerned are settled, unless ``settle`` is
+    Every ten thousand rows are taken together. ``refuse`` is told each row that was not taken, with its cells,
+    ``progress`` how far it is. At the end the facts of all customers concerned are settled, unless ``settle`` is
     False: they wait in the queue then. Raises BadFile where the header will not do.
     """
     report = Report()
     numbered = rows(stream)
-    header, report.warnings = _header(kind, numbered)
+    header, report.warnings = _header(format, numbered)
     currencies: Counter[str] = Counter()
     ingestion.start_file()
     while batch := list(islice(numbered, ROWS_AT_ONCE)):
-        records, refused = _read(kind, header, batch, shop)
-        if kind is ORDERS:
-            currencies.update(record[7] for _, record in records if record[7])
-        outcome = ingestion.ingest(kind, records, announce=False)
+        records, refused = _read(format, header, batch, shop)
+        currencies.update(record[7] for _, record in records.get(ORDERS.name, ()) if record[7])
+        # A row counts once, whatever it holds.
+        left_out: set[int] = set()
+        for name, of_kind in records.items():
+            outcome = ingestion.ingest(KINDS[name], of_kind, source=source, announce=False)
+            report.created += outcome.created
+            report.updated += outcome.updated
+            left_out.update(outcome.left_out)
+            for refusal in outcome.refused:
+                refused.setdefault(refusal.line, refusal)
         report.read += len(batch)
-        report.created += outcome.created
-        report.updated += outcome.updated
-        for refusal in sorted([*refused, *outcome.refused], key=lambda refusal: refusal.line):
-            report.refused += 1
-            refuse(refusal)
-        progress(report.read)
+        report.refused += len(refused)
+        report.left_out += len(left_out)
+        if refused:
+            _tell(refused, batch, refuse)
+        progress(report)
     report.warnings += [
         f"{count} orders are in {currency}, while the shop counts in {shop.currency} (SHOP_CURRENCY);"
         " their amounts count as given"
         for currency, count in currencies.items()
         if currency != shop.currency
     ]
+    if report.left_out:
+        rows_were = "row was" if report.left_out == 1 else "rows were"
+        report.warnings.append(
+            f"{report.left_out} {rows_were} left out, as they belong to the past of customers who were erased"
+        )
     if report.created > ROWS_AT_ONCE // 10:
         # The planner would take the tables for as small as they were when it last looked.
         for table in (
@@ -89,60 +133,101 @@ def import_file(
     return report
 
 
+def _tell(
+    refused: Mapping[int, Refusal], batch: Iterable[Numbered], refuse: Callable[[Refusal], None]
+) -> None:
+    """Tell refusals in the order of the file, each with its cells where they could be read."""
+    for line, cells in batch:
+        if refusal := refused.get(line):
+            refuse(refusal if isinstance(cells, str) else replace(refusal, cells=tuple(cells)))
+
+
+def preview(format: Format, stream: BinaryIO, shop: Shop, most: int) -> Preview:
+    """Read the first rows without taking them; raises BadFile.
+
+    A refusal that only the records there are can tell, such as a line of an unknown order, does not show here.
+    """
+    numbered = rows(stream)
+    header, warnings = _header(format, numbered)
+    batch = list(islice(numbered, most))
+    _, refused = _read(format, header, batch, shop)
+    shown = [(line, cells) for line, cells in batch if not isinstance(cells, str)]
+    return Preview(header, shown, [refused[line] for line in sorted(refused)], len(batch), warnings)
+
+
+def header_of(stream: BinaryIO) -> list[str]:
+    """Give the names of a file's columns; raises BadFile."""
+    return _cells_of_header(next(rows(stream), None), "its first line names the columns")
+
+
+def guess(header: Sequence[str]) -> Format | None:
+    """Tell the form of a file by its header: of those that lack nothing, the one that knows most of its columns."""
+    fitting = [one for one in FORMATS.values() if not one.lacks(header)]
+    return max(fitting, key=lambda one: len(set(header) & set(one.columns)), default=None)
+
+
 def _read(
-    kind: Kind, header: Sequence[str], batch: Sequence[tuple[int, list[str] | str]], shop: Shop
-) -> tuple[list[tuple[int, Record]], list[Refusal]]:
-    records: list[tuple[int, Record]] = []
-    refused: list[Refusal] = []
-    width = len(header)
+    format: Format, header: Sequence[str], batch: Sequence[Numbered], shop: Shop
+) -> tuple[dict[str, list[tuple[int, Record]]], dict[int, Refusal]]:
+    """Read rows into records by kind, in the order in which they are taken, and the refused by line."""
+    refused: dict[int, Refusal] = {}
+    width, lines, given = len(header), [], []
     for line, cells in batch:
         if isinstance(cells, str):
-            refused.append(Refusal(line, cells))
+            refused[line] = Refusal(line, cells)
         elif len(cells) != width:
             reason = f"has {len(cells)} cells where the header has {width}; look for a stray or missing comma or quote"
-            refused.append(Refusal(line, reason))
+            refused[line] = Refusal(line, reason)
         else:
-            try:
-                row = dict(zip(header, map(str.strip, cells), strict=True))
-                records.append((line, kind.read(row, shop)))
-            except Refused as error:
-                refused.append(Refusal(line, str(error)))
-    return records, refused
+            lines.append(line)
+            given.append(dict(zip(header, map(str.strip, cells), strict=True)))
+    if OURS & set(header):
+        given = [{name: value for name, value in row.items() if name not in OURS} for row in given]
+    records: dict[str, list[tuple[int, Record]]] = {name: [] for name in KINDS}
+    for line, parts in zip(lines, format.translate(given), strict=True):
+        try:
+            read = [(kind.name, kind.read(row, shop)) for kind, row in parts]
+        except Refused as error:
+            refused[line] = Refusal(line, str(error))
+        else:
+            for name, record in read:
+                records[name].append((line, record))
+    return {name: of_kind for name, of_kind in records.items() if of_kind}, refused
 
 
-def _header(kind: Kind, numbered: Iterator[tuple[int, list[str] | str]]) -> tuple[list[str], list[str]]:
-    first = next(numbered, None)
+def _header(format: Format, numbered: Iterator[Numbered]) -> tuple[list[str], list[str]]:
+    names = f"its first line names the columns: {','.join(format.columns)}"
+    header = _cells_of_header(next(numbered, None), names)
+    if missing := format.lacks(header):
+        found = ", ".join(header)[:200]
+        raise BadFile(f"missing column {', '.join(missing)} in the header (found: {found}){_hint(header)}")
+    _check_names(header)
+    return header, format.check([column for column in header if column not in OURS])
+
+
+def _cells_of_header(first: Numbered | None, names: str) -> list[str]:
     if first is None:
-        raise BadFile(f"the file is empty; its first line names the columns: {','.join(kind.csv_columns)}")
+        raise BadFile(f"the file is empty; {names}")
     cells = first[1]
     if isinstance(cells, str):
         raise BadFile(f"the header cannot be read: {cells}")
-    header = [cell.strip() for cell in cells]
-    missing = [column for column in kind.required if column not in header]
-    if missing:
-        found = ", ".join(header)[:200]
-        hint = (
-            "; separate the columns by commas"
-            if len(header) == 1 and any(c in header[0] for c in ";\t|")
-            else ""
-        )
-        raise BadFile(f"missing column {', '.join(missing)} in the header (found: {found}){hint}")
-    if kind is EVENTS and not {"customer_id", "anonymous_id"} & set(header):
-        raise BadFile("missing column customer_id or anonymous_id in the header")
+    return [cell.strip() for cell in cells]
+
+
+def _hint(header: Sequence[str]) -> str:
+    is_one = len(header) == 1 and any(character in header[0] for character in ";\t|")
+    return "; separate the columns by commas" if is_one else ""
+
+
+def _check_names(header: Sequence[str]) -> None:
     twice = [column for column, count in Counter(header).items() if count > 1]
     if twice:
         raise BadFile(f"the header names {', '.join(twice)!r} more than once")
     if len(header) > MOST_COLUMNS:
         raise BadFile(f"the header names {len(header)} columns; at most {MOST_COLUMNS} are taken")
-    unknown = [column for column in header if column not in kind.csv_columns]
-    if kind is CUSTOMERS:
-        if any(not 1 <= len(column) <= 100 or "\x00" in column for column in unknown):
-            raise BadFile("every column needs a name of 1 to 100 characters; unknown ones become attributes")
-        return header, []
-    return header, [f"column {column!r} is unknown and was ignored" for column in unknown]
 
 
-def rows(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
+def rows(stream: BinaryIO) -> Iterator[Numbered]:
     """Give each row's first line number and its cells, or the reason why it cannot be read.
 
     A quote that is opened and never closed costs its own line only: the lines behind it are read again.
@@ -201,6 +286,8 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, str, str | None]]:
         if number == 1:
             if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise BadFile("the file is UTF-16; save it as “CSV UTF-8”")
+            if raw.startswith(_WORKBOOKS):
+                raise BadFile("the file is an Excel workbook; in Excel choose Save As, and “CSV UTF-8”")
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
             while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):

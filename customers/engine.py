@@ -157,6 +157,13 @@ def json_array_item(item: str, place: int) -> str:
     return f"{item}->>{place}" if is_postgresql() else f"json_extract({item}.value, '$[{place}]')"
 
 
+def json_texts(text: str) -> str:
+    """Give a query of the texts of a JSON array."""
+    if is_postgresql():
+        return f"SELECT jsonb_array_elements_text(CAST({text} AS jsonb))"
+    return f"SELECT value FROM json_each({text})"
+
+
 def json_items(column: str) -> str:
     """Join the items of a JSON object of texts, as ``item`` with key and value."""
     return f"{'jsonb_each_text' if is_postgresql() else 'json_each'}({column}) AS item"
@@ -182,6 +189,11 @@ def moment(instant: datetime) -> str:
 def instant(value: Any) -> datetime:
     """Read an instant of a raw row: SQLite keeps it as a text, in UTC."""
     return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def moment_from(text: str) -> str:
+    """Read a text that ``moment`` wrote, where its type does not show."""
+    return f"CAST({text} AS timestamp with time zone)" if is_postgresql() else text
 
 
 def moment_type() -> str:
@@ -214,6 +226,18 @@ def alone(table: str) -> Iterator[None]:
             if outermost:
                 execute("SELECT 1")  # the moment is now, and whoever reads the clock next reads a later one
         yield
+
+
+def share(table: str) -> None:
+    """Work beside others who share a table, and keep out who wants it alone, until the transaction ends."""
+    if is_postgresql():  # a write transaction of SQLite is alone in any case
+        execute(f"LOCK TABLE {table} IN ROW SHARE MODE")
+
+
+def own(table: str) -> None:
+    """Wait until nobody shares a table, and keep it from others until the transaction ends."""
+    if is_postgresql():
+        execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
 
 
 @contextmanager

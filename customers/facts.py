@@ -5,12 +5,24 @@ is noted as upcoming, and comes into the facts when that instant passes it. Reco
 merged into the stored row; whatever else happened, the customer is summed up again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from . import engine, sums
-from .models import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
+from . import engine, exact, sums
+from .models import (
+    AppendedEvent,
+    AppendedOrder,
+    Customer,
+    FactColumns,
+    Facts,
+    FactsAsOf,
+    StaleFacts,
+    Totals,
+    Touched,
+    Upcoming,
+)
 
 SETTLED_AT_ONCE: Final = 20_000  # customers a transaction
 ALL: Final = 2**62  # a LIMIT that cuts nothing, but keeps SQLite from looking things up anew at each mention
@@ -37,7 +49,7 @@ def settle(
     """
     settled = 0
     while is_due(_instant(now, not_before)):
-        with engine.alone(_TOTALS):
+        with alone():
             # Read again: what committed while we waited is not taken for a record dated ahead.
             settled += _settle_some(_advance(_instant(now, not_before)))
         progress(settled)
@@ -73,7 +85,7 @@ def rebuild(now: datetime | None = None) -> int:
 
     Members follow with a full refresh.
     """
-    with engine.alone(_TOTALS):
+    with alone():
         at = _advance(now or datetime.now(UTC))
         _take(at, "")
         engine.execute("UPDATE facts_among SET anew = 1")
@@ -83,6 +95,41 @@ def rebuild(now: datetime | None = None) -> int:
         _add_to_totals([0, 0, 0, 0], _sums(""), moved=True)
         _forget_queued()
         return Facts.objects.count()
+
+
+def of(customer: Customer, at: datetime) -> FactColumns | None:
+    """Give the facts of one customer at an instant, now or later, whatever waits; None where there is nothing yet."""
+    one = f"SELECT id FROM customers_customer WHERE id = {customer.pk}"
+    if relation_of(one, at) == "facts":
+        return Facts.objects.filter(customer=customer).first()
+    return FactsAsOf.objects.filter(customer=customer).first()
+
+
+def told(row: FactColumns) -> dict[str, Any]:
+    """Give the facts of a row by name: counts, moments, and decimals for amounts, shares and days."""
+    values: dict[str, Any] = {"first_seen_at": row.first_seen_at}
+    for fact in sums.declared():
+        value = getattr(row, fact.name)
+        is_scaled = value is not None and fact.kind in ("amount", "share", "days")
+        values[fact.name] = exact.from_units(value) if is_scaled else value
+    return values
+
+
+def alone() -> AbstractContextManager[None]:
+    """A transaction during which nobody else writes facts."""
+    return engine.alone(_TOTALS)
+
+
+def forget(customers: Sequence[int]) -> None:
+    """Delete the facts of customers, named by their keys, and all that is queued of them.
+
+    Inside ``alone``; what their facts were is taken off the totals.
+    """
+    its = f"WHERE customer_id IN ({', '.join(map(str, customers))})"
+    before = _sums(its)
+    for table in (_FACTS, _UPCOMING, _STALE, _EVENTS, _ORDERS, _TOUCHED):
+        engine.execute(f"DELETE FROM {table} {its}")
+    _add_to_totals(before, [0, 0, 0, 0], moved=before[1] > 0)
 
 
 def _advance(now: datetime) -> datetime:

@@ -111,7 +111,13 @@ def join_visitors(staged: str) -> None:
 
 def _join() -> None:
     """Join each visitor of ``visitors_joined`` into its customer."""
-    for table in ("customers_order", "customers_orderline", "customers_event", "customers_eventproduct"):
+    for table in (
+        "customers_order",
+        "customers_orderline",
+        "customers_event",
+        "customers_eventproduct",
+        "customers_consentchange",
+    ):
         rehome(
             table,
             f"SELECT r.id, j.customer FROM {table} r JOIN visitors_joined j ON j.visitor = r.customer_id",

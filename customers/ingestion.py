@@ -2,7 +2,8 @@
 
 One call takes one record or ten thousand. Records (see ``customers.records``) are staged in a temporary table,
 their ids resolved to customers, and merged into the tables by one statement; a value that is None leaves what
-is there. Customers touched are queued in the same transaction, for ``customers.facts`` to settle.
+is there. Customers touched are queued in the same transaction, for ``customers.facts`` to settle. The past of
+customers who were erased is left out.
 """
 
 import json
@@ -15,8 +16,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from . import comparable, engine, identity, news
-from .models import DatedAttribute
+from . import comparable, engine, erased, identity, news
+from .models import Customer, DatedAttribute
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
 
 NUMBERS = frozenset(
@@ -41,35 +42,45 @@ _IDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row that was not taken: its line number and the reason."""
+    """A row that was not taken: its line number, the reason, and its cells where it came from a file."""
 
     line: int
     reason: str
+    cells: tuple[str, ...] = ()
 
 
 @dataclass
 class Outcome:
-    """What became of the rows of a call."""
+    """What became of the rows of a call; the lines ``left_out`` belong to the past of somebody who was erased."""
 
     created: int = 0
     updated: int = 0
+    left_out: list[int] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 
 def ingest(
-    kind: Kind, numbered: Iterable[tuple[int, Record]], now: datetime | None = None, *, announce: bool = True
+    kind: Kind,
+    numbered: Iterable[tuple[int, Record]],
+    now: datetime | None = None,
+    *,
+    source: str = "",
+    announce: bool = True,
 ) -> Outcome:
     """Take records of one kind, each with the line or index to name it by, in one transaction.
 
     Records of the same key are taken one after the other, the later one winning where it gives a value. Their
-    commit is announced, unless the caller does so after the last of many calls.
+    commit is announced, unless the caller does so after the last of many calls. ``source`` says what brought them,
+    for the history of consent.
     """
     now = now or datetime.now(UTC)
     outcome = Outcome()
     with transaction.atomic():
-        for rows, repeated in _without_repeats(kind, numbered):
+        erased.share()
+        staying, outcome.left_out = erased.leave_out(kind, numbered)
+        for rows, repeated in _without_repeats(kind, staying):
             _stage(kind, rows)
-            part = _WRITERS[kind.name](now)
+            part = _WRITERS[kind.name](now, source)
             refused = [*part.refused, *_refused_alike(part.refused, repeated)]
             outcome.created += part.created
             outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
@@ -77,6 +88,11 @@ def ingest(
         if announce:
             news.announce()
     return outcome
+
+
+def forget(customers: Iterable[int]) -> None:
+    """Delete customers, named by their keys, with all of their records and ids."""
+    Customer.objects.filter(pk__in=customers).delete()
 
 
 def start_file() -> None:
@@ -113,9 +129,16 @@ def _without_repeats(
 def _continues(kind: Kind, earlier: Record, later: Record) -> bool:
     """Tell whether taking a record laid over an earlier one is the same as taking one after the other."""
     needed, ids = _NEEDED[kind.name], _IDS[kind.name]
+    if kind is CUSTOMERS and _changes_consent(earlier, later):
+        return False  # both are history
     complete = all(earlier[kind.columns.index(column)] is not None for column in needed)
     whose = [(earlier[place], later[place]) for place in map(kind.columns.index, ids)]
     return complete and (all(old == new for old, new in whose) or all(new is None for _, new in whose))
+
+
+def _changes_consent(earlier: Record, later: Record) -> bool:
+    at = CUSTOMERS.columns.index("newsletter")
+    return earlier[at] is not None and later[at] is not None and earlier[at] != later[at]
 
 
 def _refused_alike(refused: Iterable[Refusal], repeated: Mapping[int, int]) -> list[Refusal]:
@@ -204,7 +227,7 @@ def _kept(*columns: str, **defaults: str) -> dict[str, str]:
     }
 
 
-def _write_customers(now: datetime) -> Outcome:
+def _write_customers(now: datetime, source: str) -> Outcome:
     staged = "staged_customers"
     engine.execute(
         f"UPDATE {staged} SET record = (SELECT i.customer_id FROM customers_identity i"
@@ -226,6 +249,7 @@ def _write_customers(now: datetime) -> Outcome:
         },
     }
     kept = {"customer_id": "r.customer_id", "recorded_at": "r.recorded_at"}
+    _keep_consent(staged, now, source)
     _upsert(
         "customers_customer",
         staged,
@@ -237,6 +261,18 @@ def _write_customers(now: datetime) -> Outcome:
     keep_dated_attributes(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'")
     identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
+
+
+def _keep_consent(staged: str, now: datetime, source: str) -> None:
+    """Append to the history of consent where staged rows are about to change it."""
+    engine.execute(
+        f"""INSERT INTO customers_consentchange (customer_id, state, at, source)
+            SELECT s.customer, s.newsletter,
+                COALESCE(CASE s.newsletter WHEN 'subscribed' THEN s.subscribed_at END, {engine.moment_from("%s")}), %s
+            FROM {staged} s JOIN customers_customer r ON r.id = s.customer
+            WHERE s.newsletter <> r.newsletter ORDER BY s.line""",
+        [engine.moment(now), source],
+    )
 
 
 def keep_dated_attributes(customers: str) -> None:
@@ -251,7 +287,7 @@ def keep_dated_attributes(customers: str) -> None:
     )
 
 
-def _write_orders(now: datetime) -> Outcome:
+def _write_orders(now: datetime, source: str) -> Outcome:
     staged = "staged_orders"
     _find_records(staged, "customers_order", "order_id")
     refused = _refuse_incomplete(ORDERS)
@@ -277,7 +313,7 @@ def _write_orders(now: datetime) -> Outcome:
     return outcome
 
 
-def _write_lines(now: datetime) -> Outcome:
+def _write_lines(now: datetime, source: str) -> Outcome:
     staged = "staged_order_lines"
     engine.execute(
         f"UPDATE {staged} SET record = (SELECT o.id FROM customers_order o WHERE o.order_id = {staged}.order_id)"
@@ -338,7 +374,7 @@ def _number_lines(staged: str) -> None:
     )
 
 
-def _write_events(now: datetime) -> Outcome:
+def _write_events(now: datetime, source: str) -> Outcome:
     staged = "staged_events"
     _find_records(staged, "customers_event", "message_id")
     refused = _refuse_incomplete(EVENTS)
@@ -439,7 +475,7 @@ def _move_to_new_customers(staged: str, table: str, children: Mapping[str, str])
     identity.rehome(table, "SELECT id, customer FROM moved_parents")
 
 
-_WRITERS: Mapping[str, Callable[[datetime], Outcome]] = {
+_WRITERS: Mapping[str, Callable[[datetime, str], Outcome]] = {
     CUSTOMERS.name: _write_customers,
     ORDERS.name: _write_orders,
     ORDER_LINES.name: _write_lines,

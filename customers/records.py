@@ -90,6 +90,11 @@ def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
     )
 
 
+def can_name_attribute(name: str) -> bool:
+    """Tell whether an attribute can have this name."""
+    return 1 <= len(name) <= 100 and "\x00" not in name
+
+
 def read_order(row: Mapping[str, str], shop: Shop) -> Record:
     """Read an order."""
     currency = row.get("currency", "").upper()

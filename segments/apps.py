@@ -12,7 +12,11 @@ class SegmentsConfig(AppConfig):
     verbose_name = "Segments"
 
     def ready(self) -> None:
-        """Let what is recorded send for a pass."""
-        from . import waking  # noqa: PLC0415 — models must be loaded before
+        """Let what is recorded send for a pass, and members be told and erased with the customer."""
+        # Models must be loaded before.
+        from customers import privacy  # noqa: PLC0415
+
+        from . import personal, waking  # noqa: PLC0415
 
         news.recorded.connect(waking.wake, dispatch_uid="send for a pass")
+        privacy.register("segments", personal.SECTION)

@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef
 
+from . import membership
 from .models import Refresh, RefreshResult, Segment
 
 EMPTY_FOR = timedelta(days=1)
 FAILED_FOR = timedelta(days=30)
+ERASED_ARE_NAMED_FOR = timedelta(days=30)
 
 
 def forget_refreshes(now: datetime) -> int:
@@ -22,3 +24,8 @@ def forget_refreshes(now: datetime) -> int:
     done = old.filter(state=Refresh.State.DONE, started_at__lt=now - EMPTY_FOR)
     failed = old.filter(state=Refresh.State.FAILED, started_at__lt=now - FAILED_FOR)
     return sum(rows.delete()[0] for rows in (done, failed))
+
+
+def forget_erased(now: datetime) -> int:
+    """Take the ids of those erased a month ago off the log: whoever follows it has let go of them by then."""
+    return membership.forget_names(now - ERASED_ARE_NAMED_FOR)

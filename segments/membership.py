@@ -5,11 +5,13 @@ a difference, and what entered and left follows from the differences alone. One 
 that the ids of changes commit in their order.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.db import transaction
+from django.db.models import Max
 
 from customers import engine, facts
 from customers.turns import take_turn
@@ -107,7 +109,7 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
     )
     with_asked = f"WITH asked (segment_id, bit, cause, moved) AS (VALUES {rows})"
     engine.analyze("differences")
-    newest = Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    newest = _newest_change()
     engine.execute(
         f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
             {with_asked}
@@ -153,6 +155,10 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
                         AND d.known & a.bit <> d.stored_known & a.bit)"""
         )
     return [_outcome(one.segment, *moved.get(one.segment.pk, (0, 0, 0))[:3]) for one in asked]
+
+
+def _newest_change() -> int:
+    return Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def _tally(at: datetime, *, after: int) -> None:
@@ -270,6 +276,58 @@ def fill(segment: Segment, customers: Iterable[int], at: datetime, cause: Change
         # Rules may refer to the list: who came or went is looked at again.
         facts.touch("SELECT customer_id FROM differences WHERE bits <> stored", recorded=True)
     return outcome
+
+
+def erase(customers: Sequence[int], at: datetime) -> None:
+    """Let customers, named by their keys, leave for good, in the transaction that erases them.
+
+    Their leaving names them by the printed id, so that whoever follows the changes can let go of them, too; what
+    the log told of them before names nobody any more. Sizes are those of the members at once.
+    """
+    take_turn_to_write()
+    members = list(
+        Membership.objects.filter(customer__in=customers)
+        .order_by("segment_id", "customer_id")
+        .values_list("segment_id", "customer__customer_id", "is_known")
+    )
+    Change.objects.filter(customer__in=customers).update(customer=None, printed_id="")
+    if not members:
+        return
+    at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
+    run = Refresh.objects.create(at=at, started_at=at, finished_at=at, state=Refresh.State.DONE)
+    newest = _newest_change()
+    Change.objects.bulk_create(
+        Change(
+            segment_id=segment,
+            printed_id=printed,
+            change=Change.Kind.LEFT,
+            at=at,
+            cause=Change.Cause.ERASURE,
+            refresh=run,
+        )
+        for segment, printed, _ in members
+    )
+    _tally(at, after=newest)
+    Membership.objects.filter(customer__in=customers).delete()
+    left = Counter(segment for segment, _, _ in members)
+    known = Counter(segment for segment, _, is_known in members if is_known)
+    for segment in Segment.objects.filter(pk__in=left):
+        size, known_size = segment.size - left[segment.pk], segment.known_size - known[segment.pk]
+        Segment.objects.filter(pk=segment.pk).update(size=size, known_size=known_size)
+        RefreshResult.objects.create(
+            refresh=run,
+            segment=segment,
+            version=segment.refreshed_version,
+            size=size,
+            known_size=known_size,
+            left=left[segment.pk],
+        )
+
+
+def forget_names(before: datetime) -> int:
+    """Take the printed ids off the leavings of those erased before an instant; give how many those were."""
+    named = Change.objects.filter(cause=Change.Cause.ERASURE, at__lt=before).exclude(printed_id="")
+    return named.update(printed_id="")
 
 
 def make_candidates() -> None:

@@ -9,6 +9,7 @@ from typing import Self
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Q
 
 from customers.models import Customer
 
@@ -297,8 +298,18 @@ class Change(models.Model):
     segment = models.ForeignKey(
         Segment, on_delete=models.CASCADE, related_name="changes", db_constraint=False, db_index=False
     )
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="changes")
-    printed_id = models.CharField(max_length=255, help_text="The customer's id as printed then.")
+    customer = models.ForeignKey(
+        Customer,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="changes",
+        help_text="Nobody once the customer is erased.",
+    )
+    printed_id = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="The customer's id as printed then; empty for those who were erased, but for their leaving.",
+    )
     change = models.CharField(max_length=7, choices=Kind)
     at = models.DateTimeField()
     cause = models.CharField(max_length=10, choices=Cause)
@@ -309,7 +320,12 @@ class Change(models.Model):
     class Meta:
         """A segment's changes are followed by id."""
 
-        indexes = (models.Index(fields=("segment", "id"), name="changes_of_segment"),)
+        indexes = (
+            models.Index(fields=("segment", "id"), name="changes_of_segment"),
+            models.Index(
+                fields=("at",), name="named_erasures", condition=Q(cause="erasure") & ~Q(printed_id="")
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.printed_id} {self.change} {self.segment_id}"

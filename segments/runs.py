@@ -4,14 +4,15 @@ What keeps members right is the turn that every writer takes inside its transact
 other workers what goes on, so that nobody queues up behind a turn, or believes in a run that is no more.
 """
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
+
+from customers.heartbeats import beating
 
 from .models import Refresh
 
@@ -30,11 +31,10 @@ def alone(*, wait: bool) -> Iterator[Refresh]:
     The block sets how the run ended, in the transaction of what it did. An exception ends it as failed.
     """
     run = _start(wait=wait)
-    ended = threading.Event()
-    heart = threading.Thread(target=_beat, args=(run.pk, ended), daemon=True)
-    heart.start()
+    mine = Refresh.objects.filter(pk=run.pk, state=Refresh.State.RUNNING)
     try:
-        yield run
+        with beating(lambda: mine.update(heartbeat_at=datetime.now(UTC)), settings.REFRESH_LEASE / 3):
+            yield run
     except BaseException as error:
         Refresh.objects.filter(pk=run.pk).update(
             state=Refresh.State.FAILED,
@@ -42,8 +42,6 @@ def alone(*, wait: bool) -> Iterator[Refresh]:
             finished_at=datetime.now(UTC),
         )
         raise
-    finally:
-        ended.set()
 
 
 def is_alive(run: Refresh, now: datetime) -> bool:
@@ -71,17 +69,3 @@ def _start(*, wait: bool) -> Refresh:
             if not wait:
                 raise Busy from None
             time.sleep(POLLED_EVERY)
-
-
-def _beat(key: int, ended: threading.Event) -> None:
-    every = settings.REFRESH_LEASE / 3
-    try:
-        while not ended.wait(every):
-            try:
-                Refresh.objects.filter(pk=key, state=Refresh.State.RUNNING).update(
-                    heartbeat_at=datetime.now(UTC)
-                )
-            except DatabaseError:
-                continue  # SQLite is writing; nobody else can be, so nobody takes the lease
-    finally:
-        connection.close()

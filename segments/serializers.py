@@ -121,16 +121,20 @@ class MemberSerializer(serializers.ModelSerializer):
         extra_kwargs = {"entered_at": {"help_text": "The instant of the refresh that found them in."}}
 
 
-class PlaceSerializer(serializers.Serializer[Any]):
-    """One place in what was sent that will not do."""
+class SegmentOfCustomerSerializer(serializers.Serializer[Any]):
+    """One segment that a customer is in."""
 
-    path = serializers.CharField(help_text="Such as `rule.all[0].order_count.at_least`; empty for the whole.")
-    message = serializers.CharField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    entered_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="Null for who matches the rule now and has not been found by a refresh yet.",
+    )
 
 
-class ErrorSerializer(serializers.Serializer[Any]):
-    """What is wrong, in the one shape of every error."""
+class SegmentsOfCustomerSerializer(serializers.Serializer[Any]):
+    """The segments of one customer."""
 
-    code = serializers.CharField(help_text="One word for programs, such as `not_found`.")
-    message = serializers.CharField(help_text="A sentence for people.")
-    errors = PlaceSerializer(many=True, help_text="The places in what was sent; often empty.")  # type: ignore[assignment]
+    customer_id = serializers.CharField(help_text="As printed, whatever id was asked for.")
+    live = serializers.BooleanField(help_text="Whether rules were asked, instead of the stored members.")
+    segments = SegmentOfCustomerSerializer(many=True)

@@ -39,6 +39,12 @@ def forget_refreshes() -> None:
 
 
 @shared_task
+def forget_erased() -> None:
+    """Take the ids of those erased long ago off the log of changes."""
+    housekeeping.forget_erased(datetime.now(UTC))
+
+
+@shared_task
 def count_rule(ticket: str) -> None:
     """Count a rule for somebody who is writing it."""
     counting.carry_out(ticket)

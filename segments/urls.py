@@ -2,10 +2,16 @@
 
 from django.urls import path, re_path
 
+from customers.errors import unknown_address
+
 from . import views
-from .errors import unknown_address
 
 urlpatterns = [
+    path(
+        "customers/<str:customer_id>/segments/",
+        views.SegmentsOfCustomer.as_view(),
+        name="api-customer-segments",
+    ),
     path("segments/", views.SegmentList.as_view(), name="api-segments"),
     path("segments/<slug:slug>/", views.SegmentDetail.as_view(), name="api-segment"),
     path("segments/<slug:slug>/members/", views.MemberList.as_view(), name="api-members"),

@@ -1,7 +1,7 @@
 """Are the stored members exactly right: compared with a full evaluation from the records alone."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -86,6 +86,23 @@ def record(now: datetime) -> list[Verdict]:
     run.details = [_told(verdict) for verdict in verdicts if verdict.skipped or not verdict.is_right]
     run.save()
     return verdicts
+
+
+def forget(customers: Sequence[int]) -> None:
+    """Take customers, named by their keys, out of the examples that past verifications gave."""
+    printed = set(Customer.objects.filter(pk__in=customers).values_list("customer_id", flat=True))
+    for run in Verification.objects.exclude(details=[]).only("details"):
+        details = [
+            detail
+            | {
+                name: [one for one in detail[name] if one not in printed]
+                for name in ("missing", "extra")
+                if name in detail
+            }
+            for detail in run.details
+        ]
+        if details != run.details:
+            Verification.objects.filter(pk=run.pk).update(details=details)
 
 
 def _told(verdict: Verdict) -> dict[str, Any]:

@@ -1,21 +1,22 @@
 """The addresses of the API: segments and their members, to read."""
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from customers.api.views import NOBODY, customer_of
 from customers.authentication import needs
+from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
+from customers.pagination import ByCustomer, KeysetPagination
 
+from . import live
 from .models import Membership, Segment
-from .pagination import ByCustomer, KeysetPagination
-from .serializers import ErrorSerializer, MemberSerializer, SegmentSerializer
+from .serializers import MemberSerializer, SegmentSerializer, SegmentsOfCustomerSerializer
 
-BAD_PAGE = {400: OpenApiResponse(ErrorSerializer, "A cursor or a page size that will not do.")}
-REFUSED = {
-    401: OpenApiResponse(ErrorSerializer, "No key, a wrong one, or one that was revoked."),
-    403: OpenApiResponse(ErrorSerializer, "The key lacks the scope; the message names it."),
-}
 NO_SEGMENT = {404: OpenApiResponse(ErrorSerializer, "There is no such segment.")}
 
 
@@ -62,6 +63,32 @@ class MemberList(ListAPIView):
         return members.select_related("customer").only(
             "customer", "segment", "entered_at", *(f"customer__{name}" for name in shown)
         )
+
+
+class SegmentsOfCustomer(APIView):
+    """The segments of one customer."""
+
+    permission_classes = [needs("members:read", "segments.view_membership", "customers.view_customer")]
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("live", bool, description="Ask the rules of all active segments now, instead.")
+        ],
+        responses={200: SegmentsOfCustomerSerializer, **REFUSED, **NOBODY},
+        tags=["customers"],
+    )
+    def get(self, request: Request, customer_id: str) -> Response:
+        """The segments one customer is in, as last refreshed or live. Needs the scope `members:read`."""
+        customer = customer_of(customer_id)
+        is_live = request.query_params.get("live", "").lower() in ("true", "1")
+        entered = dict(
+            Membership.objects.filter(customer=customer).values_list("segment__slug", "entered_at")
+        )
+        slugs = live.segments_of(customer.pk) if is_live else list(entered)
+        names = Segment.objects.filter(slug__in=slugs).order_by("slug").values_list("slug", "name")
+        found = [{"slug": slug, "name": name, "entered_at": entered.get(slug)} for slug, name in names]
+        told = {"customer_id": customer.customer_id, "live": is_live, "segments": found}
+        return Response(SegmentsOfCustomerSerializer(told).data)
 
 
 def _segment(slug: str) -> Segment:

@@ -1,7 +1,8 @@
 """The settings, and the only reader of the environment; every variable has a default.
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATABASE_URL, REDIS_URL,
-TIME_ZONE, SHOP_CURRENCY, REFRESH_LEASE, FIGURES_MAX_AGE, LOG_LEVEL, LOG_JSON.
+TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE,
+LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -49,6 +50,11 @@ SHOP_CURRENCY = env.str("SHOP_CURRENCY", default="EUR")
 if not re.fullmatch("[A-Z]{3}", SHOP_CURRENCY):
     raise ImproperlyConfigured(f"SHOP_CURRENCY: {SHOP_CURRENCY!r} is no currency code, such as EUR")
 
+# Uploaded files are deleted so many days after their import ended.
+IMPORTS_KEPT_FOR = env.float("IMPORTS_KEPT_FOR", default=7)
+# A running import whose worker gives no sign of life for so many seconds is begun anew.
+IMPORT_LEASE = env.float("IMPORT_LEASE", default=60)
+
 # A running refresh whose process gives no sign of life for so many seconds counts as dead.
 REFRESH_LEASE = env.float("REFRESH_LEASE", default=30)
 # On a very large shop medians, percentiles and RFM cuts may be so many seconds old; 0 keeps them exact.
@@ -82,6 +88,11 @@ else:
     DATABASE.setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
 DATABASES = {"default": DATABASE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Uploaded files, with personal data in them: on a disk that web and worker processes share.
+IMPORTS_DIR = Path(
+    env.str("IMPORTS_DIR", default="") or (SQLITE_FILE.parent if SQLITE_FILE else DATA_DIR) / "imports"
+)
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key.kept_in(
     SQLITE_FILE.parent if SQLITE_FILE else DATA_DIR
@@ -226,7 +237,7 @@ REST_FRAMEWORK = {
     ],
     # A view that forgets to say who may see it shows nothing.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "EXCEPTION_HANDLER": "segments.errors.handle",
+    "EXCEPTION_HANDLER": "customers.errors.handle",
 }
 
 SPECTACULAR_SETTINGS = {
@@ -294,6 +305,7 @@ UNFOLD = {
                             ["customers.view_customer", "segments.view_segment"]
                         ),
                     },
+                    _entry("Import", "upload_file", "customers.import"),
                 ],
             },
             {
@@ -312,6 +324,7 @@ UNFOLD = {
                     _entry("Groups", "group_work", "auth.group"),
                     _entry("API keys", "key", "customers.apikey"),
                     _entry("Activity", "history", "admin.logentry"),
+                    _entry("Erasures", "person_off", "customers.erasure"),
                     _entry("Failed logins", "lock", "axes.accessattempt"),
                 ],
             },

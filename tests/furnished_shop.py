@@ -1,18 +1,20 @@
 """The demo's shop with something on every page: what browsers, screenshots and the benchmark of pages look at."""
 
 import json
+import tempfile
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 
-from customers import keys
-from customers.models import ApiKey, Customer
+from customers import csv_files, imports, keys
+from customers.models import ApiKey, Customer, Import
 from segments import verification
 from segments.models import Segment, Verification
 from tests.pages import PAGES
@@ -43,6 +45,15 @@ def furnish() -> None:
         fields = {"name": "Guests", "slug": "guests", "description": "Invited to the opening."}
         address = reverse("admin:segments_segment_fixed_list")
         entered(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
+    if not Import.objects.exists():
+        with tempfile.TemporaryDirectory() as folder, override_settings(IMPORTS_DIR=folder):
+            rows = b"customer_id,email,tier\nvip-1,vip@example.org,gold\nvip-2,nobody,\n"
+            entered(LOGIN).post(
+                reverse("admin:customers_import_add"), {"file": SimpleUploadedFile("vips.csv", rows)}
+            )
+            upload = Import.objects.get()
+            imports.start(upload, csv_files.FORMATS["customers"], datetime.now(UTC))
+            imports.run_next()
     if not ApiKey.objects.exists():
         keys.create("Newsletter tool", ["segments:read", "members:read"])
     if not Verification.objects.exists():

@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from customers.models import ApiKey, Customer
+from customers.models import ApiKey, Customer, Import
 from segments.models import Refresh, Segment, Verification
 
 MOST_QUERIES = 25
@@ -65,6 +65,11 @@ PAGES = (
     Page("customers_customer_change", buyers),
     Page("customers_customer_explain", buyers, the_largest),
     Page("customers_customer_live"),
+    Page("customers_customer_erase", buyers),
+    Page("customers_import_changelist"),
+    Page("customers_import_add"),
+    Page("customers_import_change", Import.objects.all),
+    Page("customers_erasure_changelist"),
     Page("segments_segment_changelist"),
     Page("segments_segment_add"),
     Page("segments_segment_change", by_rule),

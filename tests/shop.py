@@ -66,7 +66,7 @@ def import_text(kind: str, text: str | bytes, **options: Any) -> Imported:
     refused: list[Refusal] = []
     data = text.encode() if isinstance(text, str) else text
     report = csv_files.import_file(
-        KINDS[kind], io.BytesIO(data), the_shop(), refuse=refused.append, **options
+        csv_files.FORMATS[kind], io.BytesIO(data), the_shop(), refuse=refused.append, **options
     )
     told = [(refusal.line, refusal.reason) for refusal in refused]
     assert report.refused == len(told)
@@ -213,6 +213,7 @@ def forget_everything() -> None:
             "orderline",
             "order",
             "identity",
+            "consentchange",
             "customer",
         ):
             cursor.execute(f"DELETE FROM customers_{table}")

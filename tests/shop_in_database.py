@@ -50,7 +50,7 @@ def bring_in(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
         for kind, path in write_csv(shop, Path(folder)).items():
             with path.open("rb") as stream:
                 csv_files.import_file(
-                    KINDS[kind], stream, ShopSettings(zone, "EUR"), refuse=_complain, settle=False
+                    csv_files.FORMATS[kind], stream, ShopSettings(zone, "EUR"), refuse=_complain, settle=False
                 )
         if settle:
             facts.settle()
@@ -84,7 +84,11 @@ def deliver(delivery: Delivery) -> None:
         for kind, rows in _rows_of(delivery).items():
             if rows:
                 csv_files.import_file(
-                    KINDS[kind], io.BytesIO(as_csv(rows).encode()), the_shop(), refuse=_complain, settle=False
+                    csv_files.FORMATS[kind],
+                    io.BytesIO(as_csv(rows).encode()),
+                    the_shop(),
+                    refuse=_complain,
+                    settle=False,
                 )
 
 

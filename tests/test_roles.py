@@ -32,6 +32,7 @@ LOOKING = {
 SEGMENTING = LOOKING | {
     "segments_segment_add", "segments_segment_delete", "segments_segment_from_template",
     "segments_segment_fixed_list", "segments_segment_freeze", "segments_segment_members_add",
+    "customers_import_changelist", "customers_import_add", "customers_import_change",
 }  # fmt: skip
 EVERYTHING = {page.view for page in PAGES}
 

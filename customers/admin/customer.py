@@ -21,10 +21,10 @@ from customers.facts import relation_of
 from customers.models import Customer
 from customers.templatetags.shop import amount, moment
 
-from . import contact, facts, timeline
+from . import contact, facts, privacy, timeline
 from .lists import CappedChangeList, ReadOnlyAdmin
 
-MOST_IDENTITIES = 50
+MOST_IDENTITIES, MOST_CONSENTS = 50, 20
 
 
 class KnownFilter(admin.SimpleListFilter):
@@ -71,9 +71,15 @@ class CustomerAdmin(ReadOnlyAdmin):
     change_form_template = "customers/admin/customer.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the timeline before the admin's own pages, which take any text for a key."""
-        shown = self.admin_site.admin_view(self.timeline_view)
-        return [path("<int:pk>/timeline/", shown, name="customers_customer_timeline"), *super().get_urls()]
+        """Add the pages of our own before the admin's, which take any text for a key."""
+        return [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"customers_customer_{name}")
+            for name, view in (
+                ("timeline", self.timeline_view),
+                ("export", partial(privacy.export, self)),
+                ("erase", partial(privacy.erase, self)),
+            )
+        ] + super().get_urls()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         """Leave out whose history was joined into another's."""
@@ -133,6 +139,9 @@ class CustomerAdmin(ReadOnlyAdmin):
             "highlights": list(facts.highlights(summed_up)) if summed_up else [],
             "facts": list(facts.shown(summed_up)) if summed_up else [],
             "timeline": _timeline(request, customer),
+            "consents": customer.consent_changes.order_by("-pk")[:MOST_CONSENTS],
+            "may_export": privacy.may_export(request),
+            "may_erase": privacy.may_erase(request),
         }
 
     def timeline_view(self, request: HttpRequest, pk: int) -> HttpResponse:

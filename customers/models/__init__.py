@@ -2,26 +2,44 @@
 
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
-from .facts import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
+from .facts import (
+    AppendedEvent,
+    AppendedOrder,
+    FactColumns,
+    Facts,
+    FactsAsOf,
+    StaleFacts,
+    Totals,
+    Touched,
+    Upcoming,
+)
 from .key import ApiKey
 from .order import COUNTING_STATUSES, Order, OrderLine
+from .privacy import ConsentChange, ErasedId, Erasure, Salt
 from .turn import Turn
+from .upload import Import
 
 __all__ = [
     "COUNTING_STATUSES",
     "ApiKey",
     "AppendedEvent",
     "AppendedOrder",
+    "ConsentChange",
     "Customer",
     "CustomerQuerySet",
     "DatedAttribute",
+    "ErasedId",
+    "Erasure",
     "Event",
     "EventProduct",
+    "FactColumns",
     "Facts",
     "FactsAsOf",
     "Identity",
+    "Import",
     "Order",
     "OrderLine",
+    "Salt",
     "StaleFacts",
     "Totals",
     "Touched",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from customers import csv_files, facts
 from customers.models import Order
-from customers.records import KINDS, the_shop
+from customers.records import the_shop
 from tests import shop
 from tests.conftest import eventually
 
@@ -59,8 +59,8 @@ def test_the_same_files_imported_again_leave_the_same_database() -> None:
 def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monkeypatch) -> None:
     monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 4)
 
-    def interrupt(read: int) -> None:
-        if read == 8:
+    def interrupt(report: csv_files.Report) -> None:
+        if report.read == 8:
             raise Interrupted
 
     with time_machine.travel(shop.NOON, tick=False):
@@ -95,7 +95,7 @@ def test_what_an_interrupted_import_left_is_whole_batches_whose_facts_the_next_s
             return f"o{number},c1,2026-03-01,1\n".encode() if number else f"{ORDER_HEADER}\n".encode()
 
     with pytest.raises(Interrupted):
-        csv_files.import_file(KINDS["orders"], Broken(), the_shop())
+        csv_files.import_file(csv_files.FORMATS["orders"], Broken(), the_shop())
 
     assert Order.objects.count() == 5
     assert facts.settle() == 1

@@ -1,4 +1,4 @@
-"""Import customers, orders, order lines or events from a CSV file."""
+"""Import customers, orders, order lines or events from a CSV file, or an export of Shopify's."""
 
 import csv
 import sys
@@ -10,18 +10,19 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from customers import csv_files
+from customers.formats import BadFile
 from customers.ingestion import Refusal
-from customers.records import KINDS, the_shop
+from customers.records import the_shop
 
 
 class Command(BaseCommand):
     """Import a CSV file; the good rows are kept, the bad ones named."""
 
-    help = "Import a CSV file of customers, orders, order lines or events; idempotent by id."
+    help = "Import a CSV file of customers, orders, order lines or events, or Shopify's exports; idempotent by id."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the kind, the file, and where to write the refused rows."""
-        parser.add_argument("kind", choices=KINDS)
+        parser.add_argument("kind", choices=csv_files.FORMATS)
         parser.add_argument("file", type=Path)
         parser.add_argument(
             "--errors", type=Path, metavar="FILE", help="write the refused rows there, as CSV"
@@ -49,9 +50,9 @@ class Command(BaseCommand):
 
             try:
                 report = csv_files.import_file(
-                    KINDS[kind], stream, the_shop(), refuse=refuse, progress=self._show
+                    csv_files.FORMATS[kind], stream, the_shop(), refuse=refuse, progress=self._show
                 )
-            except csv_files.BadFile as error:
+            except BadFile as error:
                 raise CommandError(f"{file}: {error}") from error
         for warning in report.warnings:
             self.stderr.write(f"warning: {warning}")
@@ -61,6 +62,6 @@ class Command(BaseCommand):
         if report.refused:
             sys.exit(1)
 
-    def _show(self, read: int) -> None:
+    def _show(self, report: csv_files.Report) -> None:
         if self.stderr.isatty():
-            self.stderr.write(f"\r{read:,} rows", ending="")
+            self.stderr.write(f"\r{report.read:,} rows", ending="")

@@ -4,7 +4,7 @@
 sent and is an empty list where there is nothing to name.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -15,11 +15,34 @@ from django.shortcuts import redirect
 from django.urls import Resolver404, resolve
 from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework import exceptions
+from drf_spectacular.utils import OpenApiResponse
+from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 Place = dict[str, str]
+
+
+class PlaceSerializer(serializers.Serializer[Any]):
+    """One place in what was sent that will not do."""
+
+    path = serializers.CharField(help_text="Such as `rule.all[0].order_count.at_least`; empty for the whole.")
+    message = serializers.CharField()
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """What is wrong, in the one shape of every error."""
+
+    code = serializers.CharField(help_text="One word for programs, such as `not_found`.")
+    message = serializers.CharField(help_text="A sentence for people.")
+    errors = PlaceSerializer(many=True, help_text="The places in what was sent; often empty.")  # type: ignore[assignment]
+
+
+REFUSED = {
+    401: OpenApiResponse(ErrorSerializer, "No key, a wrong one, or one that was revoked."),
+    403: OpenApiResponse(ErrorSerializer, "The key lacks the scope; the message names it."),
+}
+BAD_PAGE = {400: OpenApiResponse(ErrorSerializer, "A cursor or a page size that will not do.")}
 
 
 def body(code: str, message: str, errors: Iterable[Place] = ()) -> dict[str, Any]:
@@ -56,15 +79,18 @@ def _is_known(path: str) -> bool:
         return False
 
 
+def message_of(places: Sequence[Place]) -> str:
+    """Say in a sentence what is wrong in some places."""
+    if len(places) == 1:
+        return ": ".join(filter(None, (places[0]["path"], places[0]["message"])))
+    return f"{len(places)} values will not do."
+
+
 def _described(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error.detail, str):
         return body(error.detail.code or error.default_code, error.detail)
     places = list(_places(error.detail))
-    if len(places) == 1:
-        message = ": ".join(filter(None, (places[0]["path"], places[0]["message"])))
-    else:
-        message = f"{len(places)} values will not do."
-    return body(error.default_code, message, places)
+    return body(error.default_code, message_of(places), places)
 
 
 def _places(detail: Any, path: str = "") -> Iterator[Place]:

@@ -1,0 +1,257 @@
+"""Files that staff import: uploaded, looked at, started, watched, and what was refused to download."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+from kombu.exceptions import OperationalError
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminFileFieldWidget
+
+from customers import imports, tasks
+from customers.csv_files import FORMATS, Preview
+from customers.formats import BadFile, Format
+from customers.models import Import
+from customers.templatetags.shop import moment, number
+
+from . import contact, trail
+from .lists import ReadOnlyAdmin
+
+REFUSALS_SHOWN, VALUES_SHOWN = 20, 3
+SECONDS_BETWEEN_LOOKS = 2
+GONE = "The file was deleted here; upload it again."
+BROKER_IS_AWAY = "It starts by itself once the worker can be reached: Redis does not answer just now."
+LABELS = {
+    "uploaded": "warning",
+    "waiting": "info",
+    "running": "info",
+    "done": "success",
+    "failed": "danger",
+    "cancelled": "primary",
+}
+
+
+class UploadForm(forms.Form):
+    """The file."""
+
+    file = forms.FileField(
+        label="CSV file",
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,text/csv"}),
+        error_messages={
+            "required": "Choose the file to import.",
+            "empty": "The file is empty; its first line has to name the columns.",
+        },
+    )
+
+
+@admin.register(Import)
+class ImportAdmin(ReadOnlyAdmin):
+    """The list of imports and the page of one."""
+
+    list_display = ("file", "kind_", "how_far", "rows", "refused_", "by", "uploaded")
+    list_before_template = "customers/admin/no_imports.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages of our own before the admin's, which take any text for a key."""
+        return [
+            path(address, self.admin_site.admin_view(view), name=f"customers_import_{name}")
+            for address, view, name in (
+                ("<int:pk>/progress/", self.progress_view, "progress"),
+                ("<int:pk>/start/", require_POST(self.start_view), "start"),
+                ("<int:pk>/cancel/", require_POST(self.cancel_view), "cancel"),
+                ("<int:pk>/refused.csv", self.refused_view, "refused"),
+            )
+        ] + super().get_urls()
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tell whether the person may import."""
+        return request.user.has_perm("customers.add_import")
+
+    # -- The list
+
+    @display(description="File")
+    def file(self, upload: Import) -> str:
+        """Show the file's name."""
+        return upload.name
+
+    @display(description="Kind")
+    def kind_(self, upload: Import) -> str:
+        """Show what it is read as."""
+        return FORMATS[upload.kind].label if upload.kind in FORMATS else "–"
+
+    @display(description="State", label={str(Import.State(key).label): LABELS[key] for key in LABELS})
+    def how_far(self, upload: Import) -> str:
+        """Show how far it is."""
+        return upload.get_state_display()
+
+    @display(description="Rows")
+    def rows(self, upload: Import) -> str:
+        """Show how many rows were read."""
+        return number(upload.read)
+
+    @display(description="Refused")
+    def refused_(self, upload: Import) -> str:
+        """Show how many of them were not taken."""
+        return number(upload.refused)
+
+    @display(description="Uploaded")
+    def uploaded(self, upload: Import) -> str:
+        """Show when."""
+        return moment(upload.uploaded_at)
+
+    # -- The pages
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict | None = None
+    ) -> HttpResponse:
+        """Take a file."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = UploadForm(request.POST or None, request.FILES or None)
+        if request.method == "POST" and form.is_valid():
+            upload = self._received(request, form)
+            if upload:
+                return redirect("admin:customers_import_change", upload.pk)
+        context = self._context(request, "Import a file") | {"form": form, "formats": FORMATS.values()}
+        return TemplateResponse(request, "customers/admin/import_add.html", context)
+
+    def _received(self, request: HttpRequest, form: UploadForm) -> Import | None:
+        file: UploadedFile = form.cleaned_data["file"]
+        try:
+            upload = imports.receive(
+                file.name or "file.csv", file.chunks(), timezone.now(), by=request.user.get_username()
+            )
+        except BadFile as error:
+            form.add_error("file", f"This file cannot be imported: {error}.")
+            return None
+        trail.note_added(request, [upload], "Uploaded.")
+        return upload
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
+    ) -> HttpResponse:
+        """Show what is in the file before it starts, how far it is afterwards."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        is_key = object_id.isascii() and object_id.isdigit() and len(object_id) < 19
+        upload = get_object_or_404(self.get_queryset(request), pk=object_id if is_key else 0)
+        context = self._context(request, upload.name) | self._told(request, upload)
+        if upload.state == Import.State.UPLOADED:
+            context |= _looked_at(request, upload)
+        return TemplateResponse(request, "customers/admin/import.html", context)
+
+    def progress_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the part of the page that changes."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        upload = get_object_or_404(self.get_queryset(request), pk=pk)
+        return TemplateResponse(request, "customers/admin/import_progress.html", self._told(request, upload))
+
+    def start_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Let a worker import it, as the kind that was chosen."""
+        upload = self._to_change(request, pk)
+        kind = FORMATS.get(request.POST.get("kind", "") or upload.kind)
+        problem = "Choose the kind of the file first." if kind is None else _problem(upload, kind)
+        if kind is None or problem:
+            messages.error(request, problem)
+        elif imports.start(upload, kind, timezone.now()):
+            trail.note_changed(request, [upload], f"Started, as {kind.label}.")
+            try:
+                tasks.run_imports.delay()
+            except OperationalError:
+                messages.warning(request, BROKER_IS_AWAY)
+        return redirect("admin:customers_import_change", upload.pk)
+
+    def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """End it early."""
+        upload = self._to_change(request, pk)
+        imports.cancel(upload, timezone.now())
+        trail.note_changed(request, [upload], "Cancelled.")
+        return redirect("admin:customers_import_change", upload.pk)
+
+    def refused_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Download the refused rows, with the reasons."""
+        if not (self.has_view_permission(request) and contact.may_see(request)):
+            raise PermissionDenied
+        upload = get_object_or_404(self.get_queryset(request).exclude(stored=""), pk=pk)
+        try:
+            file = imports.refusals_of(upload).open("rb")
+        except FileNotFoundError:
+            raise Http404(GONE) from None
+        name = upload.name.removesuffix(".csv")
+        return FileResponse(
+            file, as_attachment=True, filename=f"{name}-refused.csv", content_type="text/csv; charset=utf-8"
+        )
+
+    def _to_change(self, request: HttpRequest, pk: int) -> Import:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(self.get_queryset(request), pk=pk)
+
+    def _context(self, request: HttpRequest, title: str) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), "title": title, "opts": self.opts}
+
+    def _told(self, request: HttpRequest, upload: Import) -> dict[str, Any]:
+        waiting = Import.State.WAITING
+        before: QuerySet[Import] = Import.objects.filter(state__in=(waiting, Import.State.RUNNING))
+        return {
+            "import": upload,
+            "original": upload,
+            "kind": FORMATS.get(upload.kind),
+            "label": LABELS[upload.state],
+            "seconds": SECONDS_BETWEEN_LOOKS,
+            "before": before.exclude(pk=upload.pk).filter(queued_at__lte=upload.queued_at).count()
+            if upload.state == waiting and upload.queued_at
+            else 0,
+            "may_import": self.has_add_permission(request),
+            "may_download": bool(upload.stored and upload.refused and contact.may_see(request)),
+        }
+
+
+def _looked_at(request: HttpRequest, upload: Import) -> dict[str, Any]:
+    """Give what is in the file, read as the kind that is asked for, or else as the guessed one."""
+    kind = FORMATS.get(request.GET.get("kind", "")) or FORMATS.get(upload.kind)
+    told: dict[str, Any] = {"formats": FORMATS.values(), "kind": kind}
+    if kind is None:
+        return told
+    try:
+        preview = imports.look(upload, kind)
+    except (BadFile, FileNotFoundError) as error:
+        return told | {"problem": _worded(error)}
+    return told | {
+        "preview": preview,
+        "columns": _columns(preview, kind, is_masked=not contact.may_see(request)),
+        "refusals": preview.refused[:REFUSALS_SHOWN] if contact.may_see(request) else [],
+    }
+
+
+def _columns(preview: Preview, kind: Format, *, is_masked: bool) -> list[tuple[str, str, list[str]]]:
+    """Give each column, what it becomes, and its first values."""
+    columns = []
+    for place, name in enumerate(preview.header):
+        values = (cells[place].strip() for _, cells in preview.rows if place < len(cells))
+        shown = list(dict.fromkeys(value for value in values if value))[:VALUES_SHOWN]
+        columns.append((name, kind.becomes(name), [contact.HIDDEN] if is_masked else shown))
+    return columns
+
+
+def _problem(upload: Import, kind: Format) -> str:
+    try:
+        imports.look(upload, kind)
+    except (BadFile, FileNotFoundError) as error:
+        return _worded(error)
+    return ""
+
+
+def _worded(error: Exception) -> str:
+    return f"This file cannot be imported as that: {error}." if isinstance(error, BadFile) else GONE

@@ -1,0 +1,109 @@
+"""One customer's data, handed out or erased; and the erasures there were, which name nobody."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from unfold.decorators import display
+
+from customers import privacy
+from customers.models import Customer, Erasure
+from customers.templatetags.shop import moment, number
+
+from . import contact, trail
+from .lists import ReadOnlyAdmin
+
+EXPORT, ERASE = "customers.export_customer", "customers.add_erasure"
+
+
+def may_export(request: HttpRequest) -> bool:
+    """Tell whether the person may hand out all that is known of a customer."""
+    return request.user.has_perms([EXPORT, contact.SEE_CONTACT])
+
+
+def may_erase(request: HttpRequest) -> bool:
+    """Tell whether the person may erase customers."""
+    return request.user.has_perms([ERASE, contact.SEE_CONTACT])
+
+
+def export(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Download everything about a customer as JSON."""
+    if not may_export(request):
+        raise PermissionDenied
+    customer = get_object_or_404(Customer.objects.existing(), pk=pk)
+    told = privacy.export(customer, datetime.now(UTC))
+    trail.note_changed(request, [customer], "Exported all that is known.")
+    name = re.sub(r"[^\w.-]+", "-", customer.customer_id, flags=re.ASCII).strip("-") or str(customer.pk)
+    body = json.dumps(told, ensure_ascii=False, indent=2)
+    response = HttpResponse(body, content_type="application/json; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="customer-{name}.json"'
+    return response
+
+
+def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask whether it is meant, by the id typed again, then erase the customer for good."""
+    if not may_erase(request):
+        raise PermissionDenied
+    customer = get_object_or_404(Customer.objects.existing(), pk=pk)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": "Erase a customer",
+        "opts": model_admin.opts,
+        "original": customer,
+        "customer": customer,
+        "orders": customer.orders.count(),
+        "events": customer.events.count(),
+    }
+    if request.method == "POST":
+        if request.POST.get("typed", "").strip() != customer.customer_id:
+            context["problem"] = f"Type the id as it is written above: {customer.customer_id}"
+        else:
+            return _erased(request, customer)
+    return TemplateResponse(request, "customers/admin/erase.html", context)
+
+
+def _erased(request: HttpRequest, customer: Customer) -> HttpResponse:
+    try:
+        done = privacy.erase(customer, datetime.now(UTC), by=request.user.get_username())
+    except privacy.AlreadyErased:
+        messages.warning(request, "Somebody else has erased this customer just before.")
+    else:
+        trail.note_added(request, [done], "Erased a customer.")
+        messages.success(
+            request,
+            f"The customer was erased, with {done.orders:,} orders and {done.events:,} events."
+            " Sent again, they stay away.",
+        )
+    return redirect("admin:customers_customer_changelist")
+
+
+@admin.register(Erasure)
+class ErasureAdmin(ReadOnlyAdmin):
+    """The list of erasures."""
+
+    list_display = ("when", "by", "orders_", "events_")
+    list_display_links = None
+    list_before_template = "customers/admin/no_erasures.html"
+    fields = ("when", "by", "orders_", "events_")
+    readonly_fields = fields
+
+    @display(description="Erased")
+    def when(self, erasure: Erasure) -> str:
+        """Show when."""
+        return moment(erasure.at)
+
+    @display(description="Orders")
+    def orders_(self, erasure: Erasure) -> str:
+        """Show how many orders went."""
+        return number(erasure.orders)
+
+    @display(description="Events")
+    def events_(self, erasure: Erasure) -> str:
+        """Show how many events went."""
+        return number(erasure.events)

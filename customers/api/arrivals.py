@@ -1,0 +1,226 @@
+"""Objects that arrive by the API: read as the rows of a CSV file are, taken together, with a result for each.
+
+There is no reading of its own here: an object becomes a row of texts, which ``customers.records`` reads.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from customers import ingestion
+from customers.errors import Place
+from customers.records import (
+    CUSTOMERS,
+    EVENTS,
+    ORDER_LINES,
+    ORDERS,
+    Kind,
+    Record,
+    Refused,
+    Shop,
+    can_name_attribute,
+    the_shop,
+)
+
+from .parsers import dump
+
+SOURCE = "API"
+ACCEPTED, REFUSED, LEFT_OUT = "accepted", "refused", "left_out"
+# What an object holds beside the columns of its kind.
+_NESTED = {CUSTOMERS.name: {"attributes"}, ORDERS.name: {"lines"}, EVENTS.name: {"properties"}}
+
+
+@dataclass
+class Taken:
+    """What became of objects: how many records were created and updated, and of each index that was not taken why.
+
+    Those ``left_out`` belong to the past of customers who were erased.
+    """
+
+    created: int = 0
+    updated: int = 0
+    refused: dict[int, list[Place]] = field(default_factory=dict)
+    left_out: set[int] = field(default_factory=set)
+
+    def status(self, index: int) -> str:
+        """Say in one word what became of an object."""
+        if index in self.refused:
+            return REFUSED
+        return LEFT_OUT if index in self.left_out else ACCEPTED
+
+
+class _Misfit(Exception):
+    """An object that cannot be taken, with the places that will not do."""
+
+    def __init__(self, places: list[Place]) -> None:
+        super().__init__(places)
+        self.places = places
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An object that was read: the index it came under, its record, and the lines of an order."""
+
+    index: int
+    record: Record
+    lines: tuple[Record, ...] = ()
+
+
+def take(kind: Kind, items: Sequence[Any]) -> Taken:
+    """Take objects of one kind, all good ones in one transaction."""
+    shop, taken = the_shop(), Taken()
+    read: list[_Read] = []
+    for index, item in enumerate(items):
+        try:
+            read.append(_read(kind, index, item, shop))
+        except _Misfit as misfit:
+            taken.refused[index] = misfit.places
+    with transaction.atomic():
+        for part in _without_repeats(read) if kind is ORDERS else [read]:
+            _ingest(kind, part, taken)
+    return taken
+
+
+def _ingest(kind: Kind, read: Sequence[_Read], taken: Taken) -> None:
+    outcome = ingestion.ingest(kind, ((one.index, one.record) for one in read), source=SOURCE)
+    taken.created += outcome.created
+    taken.updated += outcome.updated
+    taken.left_out |= set(outcome.left_out)
+    taken.refused |= {refusal.line: [_place(refusal.reason)] for refusal in outcome.refused}
+    kept = [one for one in read if one.lines and taken.status(one.index) == ACCEPTED]
+    if kept:
+        # Lines without an id are told apart by how-manieth of their order they are, counted anew for each request.
+        ingestion.start_file()
+        ingestion.ingest(ORDER_LINES, enumerate(line for one in kept for line in one.lines))
+
+
+def _without_repeats(read: Iterable[_Read]) -> Iterator[list[_Read]]:
+    """Cut orders, in their sequence, into parts that name no order twice: each counts its lines from the first."""
+    part: dict[str, _Read] = {}
+    for one in read:
+        order_id = one.record[0]
+        if order_id in part:
+            yield list(part.values())
+            part = {}
+        part[order_id] = one
+    yield list(part.values())
+
+
+def _read(kind: Kind, index: int, item: Any, shop: Shop) -> _Read:
+    if not isinstance(item, dict):
+        raise _Misfit([{"path": "", "message": "expected an object"}])
+    places: list[Place] = []
+    lines: list[Record] = []
+    record = _record(kind, item, shop, places)
+    if kind is ORDERS:
+        given = item.get("lines") or []
+        if not isinstance(given, list):
+            places.append({"path": "lines", "message": "expected a list of objects"})
+            given = []
+        for place, line in enumerate(given):
+            at = f"lines[{place}]"
+            if not isinstance(line, dict):
+                places.append({"path": at, "message": "expected an object"})
+                continue
+            # What is wrong with the order itself is told once, not for each line.
+            its_order = {"order_id": record[0] if record else "?"}
+            read = _record(ORDER_LINES, line | its_order, shop, places, f"{at}.")
+            if read is not None:
+                lines.append(read)
+    if places or record is None:
+        raise _Misfit(places)
+    return _Read(index, record, tuple(lines))
+
+
+def _record(
+    kind: Kind, item: Mapping[str, Any], shop: Shop, places: list[Place], below: str = ""
+) -> Record | None:
+    """Read one object, or note what is wrong with it."""
+    try:
+        return kind.read(_row(kind, item), shop)
+    except Refused as refused:
+        place = _place(str(refused))
+        places.append(place | {"path": below + place["path"]})
+    return None
+
+
+def _place(reason: str) -> Place:
+    # Reasons name the column first, as in “email: 'x' is no e-mail address”.
+    column, _, message = reason.partition(": ")
+    return {"path": column, "message": message} if message else {"path": "", "message": reason}
+
+
+def _row(kind: Kind, item: Mapping[str, Any]) -> dict[str, str]:
+    """Write an object as a row of a CSV file; raises Refused."""
+    nested = _NESTED.get(kind.name, set())
+    row: dict[str, str] = {}
+    for name, value in item.items():
+        if name not in kind.csv_columns and name not in nested:
+            there_are = ", ".join([*kind.csv_columns, *sorted(nested - set(kind.csv_columns))])
+            raise Refused(f"{_shown(name)}: unknown; there are {there_are}")
+        if name not in nested:
+            row[name] = _text(name, value)
+    if kind is CUSTOMERS:
+        row |= _attributes(item.get("attributes"))
+    if kind is EVENTS:
+        row["properties"] = _properties(item.get("properties"))
+    return row
+
+
+def _attributes(given: Any) -> dict[str, str]:
+    if given is not None and not isinstance(given, dict):
+        raise Refused('attributes: expected an object, such as {"tier": "gold"}')
+    row = {}
+    for name, value in (given or {}).items():
+        path = f"attributes.{_shown(name)}"
+        if name in CUSTOMERS.csv_columns:
+            raise Refused(f"{path}: is no attribute; give it beside the attributes")
+        if not can_name_attribute(name) or not _is_encodable(name):
+            raise Refused(f"{path}: an attribute has a name of 1 to 100 characters")
+        row[name] = _text(path, value)
+    return row
+
+
+def _properties(given: Any) -> str:
+    if given is None:
+        return ""
+    if not isinstance(given, dict):
+        raise Refused('properties: expected an object, such as {"price": 9.5}')
+    text = dump(given)
+    if not _is_encodable(text):
+        raise Refused("properties: contains half a surrogate pair")
+    return text
+
+
+def _text(path: str, value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str() if _is_encodable(value):
+            return value.strip()
+        case str():
+            raise Refused(f"{path}: contains half a surrogate pair")
+        case int():
+            return str(value)
+        case Decimal() if abs(value.adjusted()) <= 300:
+            return format(value, "f")
+        case Decimal():
+            raise Refused(f"{path}: the number is out of range")
+    raise Refused(f"{path}: expected a text or a number")
+
+
+def _shown(name: str) -> str:
+    return name.encode(errors="replace").decode()[:100]
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

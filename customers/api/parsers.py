@@ -1,0 +1,60 @@
+"""JSON as it is sent: numbers stay exact, and what is too large or too deep is refused."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import IO, Any
+
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import BaseParser
+
+MOST_BYTES = 16 * 2**20
+
+
+class TooLarge(APIException):
+    """More bytes than are read."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+    default_detail = f"Send at most {MOST_BYTES // 2**20} MB at once."
+
+
+class ExactJSONParser(BaseParser):
+    """JSON with decimals instead of binary floats."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Read the body."""
+        body = stream.read(MOST_BYTES + 1)
+        if len(body) > MOST_BYTES:
+            raise TooLarge
+        try:
+            return json.loads(body, parse_float=Decimal, parse_constant=_refuse)
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            raise ParseError(f"This is not valid JSON: {error}") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def dump(value: Any) -> str:
+    """Write JSON again, its decimals as they were sent."""
+    match value:
+        case dict():
+            return "{" + ",".join(f"{_encode(name)}:{dump(part)}" for name, part in value.items()) + "}"
+        case list():
+            return "[" + ",".join(map(dump, value)) + "]"
+        case Decimal():
+            return str(value)
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode

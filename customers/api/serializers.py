@@ -1,0 +1,138 @@
+"""Customers as API clients read them, and what they are told of what they sent."""
+
+from decimal import Decimal
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from customers import facts
+from customers.errors import ErrorSerializer
+from customers.models import Customer
+from customers.records import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind
+
+from . import arrivals
+
+MOST_ITEMS = 1_000
+
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    CUSTOMERS.name: {
+        "customer_id": "1042",
+        "email": "zoe@example.com",
+        "newsletter": "subscribed",
+        "attributes": {"tier": "gold"},
+    },
+    ORDERS.name: {
+        "order_id": "9001",
+        "customer_id": "1042",
+        "placed_at": "2026-03-31T18:30:00+02:00",
+        "status": "paid",
+        "total": 49.9,
+        "lines": [{"sku": "lamp-1", "name": "A lamp", "quantity": 2, "unit_price": 24.95}],
+    },
+    EVENTS.name: {
+        "message_id": "b7e3",
+        "customer_id": "1042",
+        "event": "Product Viewed",
+        "occurred_at": "2026-03-31T18:20:00+02:00",
+        "properties": {"sku": "lamp-1", "price": 24.95},
+    },
+}
+
+
+def request_of(kind: Kind) -> dict[str, Any]:
+    """Describe the body that a kind is sent in: one object or a list."""
+    item = _object(kind)
+    if kind is CUSTOMERS:
+        item["properties"]["attributes"] = {"type": "object", "description": "Whatever else the shop knows."}
+    if kind is EVENTS:
+        item["properties"]["properties"] = {"type": "object"}
+    if kind is ORDERS:
+        line = _object(ORDER_LINES, without="order_id")
+        item["properties"]["lines"] = {"type": "array", "items": line}
+    item["example"] = _EXAMPLES[kind.name]
+    return {"application/json": {"oneOf": [item, {"type": "array", "maxItems": MOST_ITEMS, "items": item}]}}
+
+
+def _object(kind: Kind, without: str = "") -> dict[str, Any]:
+    value = {"oneOf": [{"type": "string"}, {"type": "number"}], "nullable": True}
+    names = [name for name in kind.csv_columns if name != without]
+    described: dict[str, Any] = {"type": "object", "properties": dict.fromkeys(names, value)}
+    needed = [name for name in kind.key if name in names]
+    return described | ({"required": needed} if needed else {})
+
+
+class ResultSerializer(serializers.Serializer[Any]):
+    """What became of one object."""
+
+    index = serializers.IntegerField(help_text="Its place in the list, from 0.")
+    status = serializers.ChoiceField(
+        choices=[arrivals.ACCEPTED, arrivals.REFUSED, arrivals.LEFT_OUT],
+        help_text="`left_out`: it belongs to the past of a customer who was erased, and stays erased.",
+    )
+    error = ErrorSerializer(required=False, help_text="Why it was refused.")
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "One good, one bad",
+            {
+                "created": 1, "updated": 0, "refused": 1, "left_out": 0,
+                "results": [
+                    {"index": 0, "status": "accepted"},
+                    {
+                        "index": 1, "status": "refused",
+                        "error": {
+                            "code": "invalid",
+                            "message": "email: 'zoe' is no e-mail address",
+                            "errors": [{"path": "email", "message": "'zoe' is no e-mail address"}],
+                        },
+                    },
+                ],
+            },
+        )
+    ]
+)  # fmt: skip
+class TakenSerializer(serializers.Serializer[Any]):
+    """What became of all objects: the good ones are kept, whatever the others are."""
+
+    created = serializers.IntegerField(help_text="Records there were not before.")
+    updated = serializers.IntegerField(help_text="Records there were already.")
+    refused = serializers.IntegerField()
+    left_out = serializers.IntegerField()
+    results = ResultSerializer(many=True)
+
+
+class CustomerSerializer(serializers.ModelSerializer[Customer]):
+    """A customer with the facts that sum them up."""
+
+    known = serializers.BooleanField(
+        source="is_known", read_only=True, help_text="Has an e-mail address or a phone number."
+    )
+    facts = serializers.SerializerMethodField(
+        help_text="By name; amounts, shares and days as decimals in text. Null until the first refresh."
+    )
+
+    class Meta:
+        """Contact data, consent, attributes."""
+
+        model = Customer
+        fields = (
+            "customer_id", "known", "email", "phone", "first_name", "last_name", "country", "city", "language",
+            "source", "birth_date", "newsletter", "subscribed_at", "attributes", "facts",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_facts(self, customer: Customer) -> dict[str, Any] | None:
+        """Give them."""
+        row = self.context.get("facts_of", lambda one: getattr(one, "facts", None))(customer)
+        if row is None:
+            return None
+        # Decimals as text: a client's binary floats would not hold them.
+        return {
+            name: str(value) if isinstance(value, Decimal) else value
+            for name, value in facts.told(row).items()
+        }

@@ -1,0 +1,189 @@
+"""The addresses of the shop's records: to send them, to read one customer, to export and to erase one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.generics import ListAPIView
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from customers import errors, facts, identity, privacy
+from customers.authentication import needs
+from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
+from customers.models import ApiKey, Customer
+from customers.pagination import KeysetPagination
+from customers.records import CUSTOMERS, EVENTS, ORDERS, Kind
+
+from . import arrivals
+from .parsers import ExactJSONParser
+from .serializers import MOST_ITEMS, CustomerSerializer, TakenSerializer, request_of
+
+SEES = needs("members:read", "customers.view_customer", "customers.view_contact_data")
+SENDS = needs("ingest", "customers.add_customer")
+EXPORTS = needs("privacy", "customers.export_customer")
+ERASES = needs("privacy", "customers.add_erasure")
+
+NOT_TAKEN = {
+    400: OpenApiResponse(
+        ErrorSerializer, "No JSON, too many objects, or the one object that was sent is bad."
+    ),
+    413: OpenApiResponse(ErrorSerializer, "Too many bytes."),
+}
+NOBODY = {404: OpenApiResponse(ErrorSerializer, "There is no such customer.")}
+
+
+def sending(kind: Kind) -> Any:
+    """Describe the sending of a kind."""
+    return extend_schema(
+        request=request_of(kind),
+        responses={
+            200: OpenApiResponse(TakenSerializer, "A list, or one object that was there already."),
+            201: OpenApiResponse(TakenSerializer, "One object that is new."),
+            **NOT_TAKEN,
+            **REFUSED,
+        },
+        tags=[kind.name],
+    )
+
+
+class Sending(APIView):
+    """Takes objects of one kind."""
+
+    kind: Kind
+    parser_classes = [ExactJSONParser]
+
+    def take(self, request: Request) -> Response:
+        """Take one object or a list; of a list the good ones are kept, the bad ones reported by index."""
+        given = request.data
+        items = given if isinstance(given, list) else [given]
+        if len(items) > MOST_ITEMS:
+            raise ValidationError(f"Send at most {MOST_ITEMS:,} objects at once; these are {len(items):,}.")
+        taken = arrivals.take(self.kind, items)
+        if items is not given and 0 in taken.refused:
+            raise ValidationError({place["path"]: place["message"] for place in taken.refused[0]})
+        is_new = items is not given and taken.created
+        return Response(_told(taken, len(items)), status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+
+
+def _told(taken: arrivals.Taken, count: int) -> dict[str, Any]:
+    return {
+        "created": taken.created,
+        "updated": taken.updated,
+        "refused": len(taken.refused),
+        "left_out": len(taken.left_out),
+        "results": [_result(taken, index) for index in range(count)],
+    }
+
+
+def _result(taken: arrivals.Taken, index: int) -> dict[str, Any]:
+    result: dict[str, Any] = {"index": index, "status": taken.status(index)}
+    if places := taken.refused.get(index):
+        result["error"] = errors.body("invalid", errors.message_of(places), places)
+    return result
+
+
+class CustomerList(Sending, ListAPIView):
+    """The shop's customers."""
+
+    kind = CUSTOMERS
+    pagination_class = KeysetPagination
+    serializer_class = CustomerSerializer
+    queryset = Customer.objects.existing().select_related("facts")
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Ask for another scope to send than to read."""
+        return [SENDS() if self.request.method == "POST" else SEES()]
+
+    @extend_schema(responses={200: CustomerSerializer, **BAD_PAGE, **REFUSED}, tags=["customers"])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """All customers, with contact data and facts as they were last summed up. Needs the scope `members:read`."""
+        return super().get(request, *args, **kwargs)
+
+    @sending(CUSTOMERS)
+    def post(self, request: Request) -> Response:
+        """Create or update customers by `customer_id`. Needs the scope `ingest`.
+
+        What is not given, or null, stays as it is; attributes are added to those there are.
+        """
+        return self.take(request)
+
+
+class Orders(Sending):
+    """The shop's orders."""
+
+    kind = ORDERS
+    permission_classes = [SENDS]
+
+    @sending(ORDERS)
+    def post(self, request: Request) -> Response:
+        """Create or update orders by `order_id`, each with its `lines`. Needs the scope `ingest`.
+
+        A new order names its customer, who is created where unknown. A line is known by its `line_id`, or else by its
+        sku and the how-manieth such line of the order it is; fewer lines than before remove none.
+        """
+        return self.take(request)
+
+
+class Events(Sending):
+    """What customers did."""
+
+    kind = EVENTS
+    permission_classes = [SENDS]
+
+    @sending(EVENTS)
+    def post(self, request: Request) -> Response:
+        """Create or update events by `message_id`. Needs the scope `ingest`.
+
+        Each names whose it is, by `customer_id`, `anonymous_id` or both, which joins the visitor to the customer.
+        """
+        return self.take(request)
+
+
+class CustomerDetail(APIView):
+    """One customer."""
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Ask for another scope to erase than to read."""
+        return [ERASES() if self.request.method == "DELETE" else SEES()]
+
+    @extend_schema(responses={200: CustomerSerializer, **REFUSED, **NOBODY}, tags=["customers"])
+    def get(self, request: Request, customer_id: str) -> Response:
+        """One customer by any of their ids, with facts as of now. Needs the scope `members:read`."""
+        now = datetime.now(UTC)
+        context = {"facts_of": lambda one: facts.of(one, now)}
+        return Response(CustomerSerializer(customer_of(customer_id), context=context).data)
+
+    @extend_schema(responses={204: None, **REFUSED, **NOBODY}, tags=["privacy"])
+    def delete(self, request: Request, customer_id: str) -> Response:
+        """Erase one customer with all records, for good. Needs the scope `privacy`."""
+        by = request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username()
+        try:
+            privacy.erase(customer_of(customer_id), datetime.now(UTC), by=by)
+        except privacy.AlreadyErased:
+            raise NotFound(f"There is no customer {customer_id}.") from None
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class CustomerExport(APIView):
+    """All that is known of one customer."""
+
+    permission_classes = [EXPORTS]
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT, **REFUSED, **NOBODY}, tags=["privacy"])
+    def get(self, request: Request, customer_id: str) -> Response:
+        """Everything about one customer: contact data, ids, consent, orders, events, segments. Needs `privacy`."""
+        return Response(privacy.export(customer_of(customer_id), datetime.now(UTC)))
+
+
+def customer_of(customer_id: str) -> Customer:
+    """Find a customer by any id, or answer that there is none."""
+    found = identity.find(customer_id) if "\x00" not in customer_id else None
+    if found is None:
+        raise NotFound(f"There is no customer {customer_id}.")
+    return found

@@ -1,0 +1,131 @@
+"""Of the erased: which ids are not to bring their past back. The only writer of ``ErasedId`` and ``Salt``.
+
+The ids themselves are gone. What is kept are salted digests: enough to know an id when it is sent again.
+"""
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Final
+
+from django.db.models.expressions import RawSQL
+
+from . import engine
+from .models import ErasedId, Identity, Salt
+from .records import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, Record
+
+Id = tuple[str, str]
+"""What an id is of, and its value."""
+
+ORDER_ID: Final = "order_id"
+MESSAGE_ID: Final = "message_id"
+_CUSTOMER_ID, _ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
+
+# By kind of record: the id of the record itself, the ids that say whose it is, and the moments in it.
+_OWN: Final[Mapping[str, str]] = {ORDERS.name: ORDER_ID, ORDER_LINES.name: ORDER_ID, EVENTS.name: MESSAGE_ID}
+_WHOSE: Final[Mapping[str, tuple[str, ...]]] = {
+    CUSTOMERS.name: (_CUSTOMER_ID,),
+    ORDERS.name: (_CUSTOMER_ID,),
+    ORDER_LINES.name: (),
+    EVENTS.name: (_CUSTOMER_ID, _ANONYMOUS_ID),
+}
+_HAPPENED: Final[Mapping[str, str]] = {ORDERS.name: "placed_at", EVENTS.name: "occurred_at"}
+
+
+def share() -> None:
+    """Let no erasure begin before this transaction ends: records on their way belong to somebody, or to nobody."""
+    engine.share(ErasedId._meta.db_table)
+
+
+def own() -> None:
+    """Wait until no records are on their way, and keep them waiting until this transaction ends."""
+    engine.own(ErasedId._meta.db_table)
+
+
+def remember(ids: Iterable[Id], at: datetime) -> None:
+    """Keep the digests of ids whose owner is erased; one erased again counts from now."""
+    salt = _salt() or Salt.objects.create(value=secrets.token_hex(32)).value
+    ErasedId.objects.bulk_create(
+        (ErasedId(digest=_digest(salt, one), erased_at=at) for one in set(ids)),
+        batch_size=5_000,
+        update_conflicts=True,
+        unique_fields=["digest"],
+        update_fields=["erased_at"],
+    )
+
+
+def leave_out(
+    kind: Kind, numbered: Iterable[tuple[int, Record]]
+) -> tuple[list[tuple[int, Record]], list[int]]:
+    """Leave out the past of the erased; give the records that stay, and the lines of those that do not.
+
+    A record stays out that was erased itself, or that belongs to an erased id and happened before the erasure. Whoever
+    comes back under such an id begins afresh: the dates of a customer from before it are left out, too.
+    """
+    records = list(numbered)
+    salt = _salt()
+    if salt is None:
+        return records, []
+    erased = _erased_at(salt, {one for _, record in records for one in _ids(kind, record)})
+    staying, left_out = [], []
+    for line, record in records:
+        kept = _without_past(kind, record, erased) if erased else record
+        if kept is None:
+            left_out.append(line)
+        else:
+            staying.append((line, kept))
+    return staying, left_out
+
+
+def _without_past(kind: Kind, record: Record, erased: Mapping[Id, str]) -> Record | None:
+    own = _OWN.get(kind.name)
+    if own and (own, _value(kind, record, own)) in erased:
+        return None
+    ends = [erased[one] for one in _ids(kind, record) if one in erased]
+    if not ends:
+        return record
+    if kind is CUSTOMERS:
+        return _afresh(record, max(ends))
+    happened = _value(kind, record, _HAPPENED[kind.name])
+    return None if happened is not None and happened <= max(ends) else record
+
+
+def _afresh(customer: Record, since: str) -> Record:
+    """Leave out when a customer was first seen, and a consent, where they are from before an erasure."""
+    given = dict(zip(CUSTOMERS.columns, customer, strict=True))
+    if given["first_seen"] and given["first_seen"] <= since:
+        given["first_seen"] = None
+    if given["subscribed_at"] and given["subscribed_at"] <= since:
+        given["subscribed_at"] = given["newsletter"] = None
+    return tuple(given.values())
+
+
+def _ids(kind: Kind, record: Record) -> Iterator[Id]:
+    for name in (*_WHOSE[kind.name], _OWN.get(kind.name)):
+        if name and (value := _value(kind, record, name)) is not None:
+            yield name, value
+
+
+def _value(kind: Kind, record: Record, column: str) -> str | None:
+    value: str | None = record[kind.columns.index(column)]
+    return value
+
+
+def _erased_at(salt: str, ids: Iterable[Id]) -> dict[Id, str]:
+    """Give the ids that are erased, with the instant as records have theirs."""
+    by_digest = {_digest(salt, one): one for one in ids}
+    # As one parameter: there may be thirty thousand of them.
+    listed = RawSQL(engine.json_texts("%s"), [json.dumps(list(by_digest))])
+    found = ErasedId.objects.filter(digest__in=listed).values_list("digest", "erased_at")
+    return {by_digest[digest]: str(at.astimezone(UTC).replace(tzinfo=None)) for digest, at in found}
+
+
+def _salt() -> str | None:
+    return Salt.objects.values_list("value", flat=True).first()
+
+
+def _digest(salt: str, one: Id) -> str:
+    kind, value = one
+    return blake2b(f"{kind}:{value}".encode(), key=bytes.fromhex(salt), digest_size=20).hexdigest()

@@ -1,0 +1,28 @@
+"""Export all that is known of one customer."""
+
+import json
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from customers import identity, privacy
+
+
+class Command(BaseCommand):
+    """Print everything about one customer as JSON."""
+
+    help = "Print all that is known of a customer, as JSON."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the customer."""
+        parser.add_argument("customer", help="a customer_id, or anonymous:… for a visitor")
+
+    def handle(self, *, customer: str, **options: Any) -> None:
+        """Print it."""
+        found = identity.find(customer)
+        if found is None:
+            raise CommandError(f"there is no customer {customer!r}")
+        told = privacy.export(found, datetime.now(UTC))
+        self.stdout.write(json.dumps(told, ensure_ascii=False, indent=2))

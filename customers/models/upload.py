@@ -1,0 +1,74 @@
+"""Files that staff upload. Written by ``customers.imports`` alone."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class Import(models.Model):
+    """One file that somebody of the staff imports.
+
+    A running one is a lease: it holds as long as its heartbeat is fresh, and only one runs at a time.
+    """
+
+    class State(models.TextChoices):
+        """How far it is."""
+
+        UPLOADED = "uploaded", "not started"
+        WAITING = "waiting", "waits for its turn"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    name = models.CharField(max_length=255, help_text="The file's, as its owner called it.")
+    stored = models.CharField(
+        max_length=40, blank=True, help_text="The file's name here; empty once it is deleted."
+    )
+    size = models.PositiveBigIntegerField(help_text="In bytes.")
+    kind = models.CharField(max_length=30, blank=True, default="", help_text="Of ``csv_files.FORMATS``.")
+    by = models.CharField(max_length=150, blank=True, default="", help_text="Who uploaded it.")
+    state = models.CharField(max_length=9, choices=State, default=State.UPLOADED)
+    uploaded_at = models.DateTimeField()
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(
+        default=0, help_text="How often a worker began; the latest one is right."
+    )
+    is_stopping = models.BooleanField(default=False, help_text="Somebody wants it to end early.")
+    bytes_read = models.PositiveBigIntegerField(default=0)
+    read = models.PositiveBigIntegerField(default=0, help_text="Rows.")
+    created = models.PositiveBigIntegerField(default=0, help_text="Records.")
+    updated = models.PositiveBigIntegerField(default=0, help_text="Records.")
+    refused = models.PositiveBigIntegerField(default=0, help_text="Rows.")
+    warnings = models.JSONField(default=list, blank=True)
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        """Latest first."""
+
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("state",),
+                condition=Q(state="running"),
+                name="one_import_at_a_time",
+                violation_error_message="Another import is running.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether a worker has it, or will."""
+        return self.state in (self.State.WAITING, self.State.RUNNING)
+
+    @property
+    def percent(self) -> int:
+        """Give how much of the file is read."""
+        if self.state == self.State.DONE:
+            return 100
+        return min(99, 100 * self.bytes_read // self.size) if self.size else 0

@@ -1,0 +1,20 @@
+"""Background work: imports, and the deletion of their files. Each task is an edge that may run twice."""
+
+from datetime import UTC, datetime
+
+from celery import shared_task
+
+from . import imports
+
+
+@shared_task
+def run_imports() -> None:
+    """Import the file whose turn it is; another task does the next one."""
+    if imports.run_next():
+        run_imports.delay()
+
+
+@shared_task
+def forget_import_files() -> None:
+    """Delete the files of imports that are over for long."""
+    imports.forget_files(datetime.now(UTC))

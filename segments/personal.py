@@ -1,0 +1,34 @@
+"""What segments keep of one customer: told with all the rest, and erased with it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from customers.models import Customer
+from customers.privacy import Section
+
+from . import membership, verification
+from .models import Change, Membership
+
+
+def _tell(customer: Customer) -> dict[str, Any]:
+    members = Membership.objects.filter(customer=customer).order_by("entered_at", "segment_id")
+    changes = Change.objects.filter(customer=customer).order_by("pk")
+    return {
+        "now": [
+            {"segment": slug, "name": name, "entered_at": entered_at.isoformat()}
+            for slug, name, entered_at in members.values_list("segment__slug", "segment__name", "entered_at")
+        ],
+        "changes": [
+            {"segment": slug, "change": change, "at": at.isoformat(), "cause": cause}
+            for slug, change, at, cause in changes.values_list("segment__slug", "change", "at", "cause")
+        ],
+    }
+
+
+def _erase(customers: Sequence[int], at: datetime) -> None:
+    verification.forget(customers)
+    membership.erase(customers, at)
+
+
+SECTION = Section(tell=_tell, erase=_erase, wait=membership.take_turn_to_write)

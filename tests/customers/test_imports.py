@@ -1,0 +1,315 @@
+"""Files that staff import: looked at, started, watched, cancelled; a worker that dies loses nothing."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import Group, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from kombu.exceptions import OperationalError
+
+from customers import csv_files, imports, tasks
+from customers.models import Customer, Import, Order
+from segments_project.celery import app
+from segments_project.servers import dying_with_parent
+from tests import shop
+from tests.conftest import eventually
+
+pytestmark = pytest.mark.django_db
+
+State = Import.State
+CUSTOMERS = "customer_id,email,tier\nc1,a@example.org,gold\nc2,nobody,\nc3,c@example.org,=1+1\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(settings: Any, tmp_path: Path) -> Path:
+    settings.IMPORTS_DIR = tmp_path / "imports"
+    return Path(settings.IMPORTS_DIR)
+
+
+@pytest.fixture
+def enter() -> Callable[[str], Client]:
+    """Logs somebody of a role in."""
+
+    def entered(role: str) -> Client:
+        user = User.objects.create_user(role, is_staff=True)
+        user.groups.set(Group.objects.filter(name=role))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return entered
+
+
+@pytest.fixture
+def marketer(enter: Callable[[str], Client]) -> Client:
+    return enter("Marketer")
+
+
+def page(view: str, *args: Any) -> str:
+    return reverse(f"admin:customers_import_{view}", args=args)
+
+
+def upload(client: Client, text: str | bytes, name: str = "mine.csv") -> Any:
+    """Upload a file, and give the page that is shown then."""
+    data = text.encode() if isinstance(text, str) else text
+    return client.post(page("add"), {"file": SimpleUploadedFile(name, data)}, follow=True)
+
+
+def started(text: str, kind: str = "", name: str = "mine.csv") -> Import:
+    """A file that waits for a worker."""
+    now = datetime.now(UTC)
+    one = imports.receive(name, [text.encode()], now)
+    assert imports.start(one, csv_files.FORMATS[kind or one.kind], now)
+    one.refresh_from_db()
+    return one
+
+
+def told(one: Import) -> tuple[str, int, int, int, int]:
+    one.refresh_from_db()
+    return one.state, one.read, one.created, one.updated, one.refused
+
+
+# -- By the pages
+
+
+def test_a_file_is_looked_at_before_anything_is_stored(marketer: Client) -> None:
+    shown = upload(marketer, CUSTOMERS)
+
+    assert shown.context["kind"].name == "customers"
+    assert shown.context["columns"] == [
+        ("customer_id", "customer_id", ["c1", "c2", "c3"]),
+        ("email", "email", ["a@example.org", "nobody", "c@example.org"]),
+        ("tier", "attribute tier", ["gold", "=1+1"]),
+    ]
+    assert [(one.line, one.reason) for one in shown.context["refusals"]] == [
+        (3, "email: 'nobody' is no e-mail address")
+    ]
+    assert not Customer.objects.exists()
+
+
+def test_a_started_import_is_done_by_the_worker_and_its_refused_rows_come_back_corrected(
+    marketer: Client,
+) -> None:
+    key = upload(marketer, CUSTOMERS).context["import"].pk
+
+    waiting = marketer.post(page("start", key), {"kind": "customers"}, follow=True)
+    assert "Starts as soon as the worker is free" in waiting.content.decode()
+    assert "hx-get" in marketer.get(page("progress", key)).content.decode()
+    tasks.run_imports()
+
+    done = marketer.get(page("progress", key)).content.decode()
+    assert "Finished" in done
+    assert "hx-get" not in done
+    assert told(Import.objects.get(pk=key)) == ("done", 3, 2, 0, 1)
+    sheet = b"".join(marketer.get(page("refused", key))).decode("utf-8-sig")
+    assert sheet.splitlines() == [
+        "refused_line,refused_reason,customer_id,email,tier",
+        "3,email: 'nobody' is no e-mail address,c2,nobody,",
+    ]
+    corrected = shop.import_text("customers", sheet.replace(",nobody,", ",b@example.org,"))
+    assert corrected.counts == (1, 1, 0, 0)
+    assert Customer.objects.get(customer_id="c2").attributes == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"PK\x03\x04\x14\x00", "Excel workbook; in Excel choose Save As, and “CSV UTF-8”"),
+        ("customer_id\nc1\n".encode("utf-16"), "UTF-16; save it as “CSV UTF-8”"),
+        ("größe\n".encode("latin-1"), "is not UTF-8; save the file as “CSV UTF-8”"),
+        (b"\n\n", "the file is empty"),
+        (b"", "The file is empty"),
+    ],
+)
+def test_a_file_that_is_no_such_file_is_refused_with_what_to_change(data, said, marketer, folder) -> None:
+    assert said in upload(marketer, data).content.decode()
+    assert not Import.objects.exists()
+    assert not [*folder.glob("*")]
+
+
+def test_a_file_of_no_kind_is_told_what_it_lacks_for_the_one_it_is_meant_to_be(marketer: Client) -> None:
+    shown = upload(marketer, "id;mail\n1;a@example.org\n")
+    assert shown.context["kind"] is None
+    one = shown.context["import"]
+
+    as_customers = marketer.get(page("change", one.pk), {"kind": "customers"})
+    assert "missing column customer_id" in as_customers.context["problem"]
+    assert "separate the columns by commas" in as_customers.context["problem"]
+
+    refused = marketer.post(page("start", one.pk), {"kind": "customers"}, follow=True)
+    assert "missing column customer_id" in " ".join(map(str, refused.context["messages"]))
+    assert told(one)[0] == "uploaded"
+
+
+def test_without_redis_an_import_waits_and_the_person_is_told(marketer, monkeypatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(tasks.run_imports, "delay", away)
+    one = upload(marketer, CUSTOMERS).context["import"]
+
+    shown = marketer.post(page("start", one.pk), {"kind": "customers"}, follow=True)
+
+    assert "It starts by itself" in " ".join(map(str, shown.context["messages"]))
+    assert told(one)[0] == "waiting"
+
+
+def test_who_may_only_look_imports_nothing_and_sees_no_values(enter, marketer) -> None:
+    one = upload(marketer, CUSTOMERS).context["import"]
+    viewer = enter("Viewer")
+
+    for method, address in (
+        *(("get", page(view)) for view in ("changelist", "add")),
+        *(("get", page(view, one.pk)) for view in ("change", "progress", "refused")),
+        *(("post", page(view, one.pk)) for view in ("start", "cancel")),
+    ):
+        assert getattr(viewer, method)(address).status_code == 403
+    assert marketer.get(page("start", one.pk)).status_code == 405
+
+
+# -- The worker
+
+
+def test_imports_are_done_one_at_a_time_in_the_order_they_were_started() -> None:
+    first = started("order_id,customer_id,placed_at\no1,c1,2026-03-01\n")
+    second = started("order_id,sku\no1,s1\n")
+
+    assert imports.run_next()
+    assert (told(first)[0], told(second)[0]) == ("done", "waiting")
+    assert not imports.run_next()
+    assert told(second) == ("done", 1, 1, 0, 0)
+
+
+def test_only_one_runs_and_one_whose_worker_died_is_begun_anew(settings: Any) -> None:
+    one, other = started(CUSTOMERS), started(CUSTOMERS)
+    now = datetime.now(UTC)
+    Import.objects.filter(pk=one.pk).update(state="running", attempts=1, heartbeat_at=now, started_at=now)
+
+    assert imports.run_next()
+    assert (told(one)[0], told(other)[0]) == ("running", "waiting")
+
+    Import.objects.filter(pk=one.pk).update(
+        heartbeat_at=now - timedelta(seconds=settings.IMPORT_LEASE), queued_at=now - timedelta(hours=1)
+    )
+    imports.run_next()
+    one.refresh_from_db()
+    assert (told(one)[0], one.attempts) == ("done", 2)
+
+
+def test_a_file_that_stops_every_worker_is_given_up() -> None:
+    one = started(CUSTOMERS)
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    Import.objects.filter(pk=one.pk).update(
+        state="running", attempts=imports.MOST_ATTEMPTS, heartbeat_at=long_ago
+    )
+
+    assert not imports.run_next()
+    one.refresh_from_db()
+    assert (one.state, one.error) == ("failed", imports.DIED)
+    assert imports.start(one, csv_files.FORMATS["customers"], datetime.now(UTC))
+    imports.run_next()
+    assert told(one)[0] == "done"
+
+
+def test_a_cancelled_import_ends_at_once_or_after_the_rows_on_their_way(monkeypatch) -> None:
+    now = datetime.now(UTC)
+    waiting = started(CUSTOMERS)
+    imports.cancel(waiting, now)
+    assert told(waiting)[0] == "cancelled"
+    assert not imports.run_next()
+
+    monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 2)
+    running = started(CUSTOMERS)
+    seen = csv_files.ingestion.ingest
+
+    def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
+        imports.cancel(Import.objects.get(pk=running.pk), now)
+        return seen(*args, **options)
+
+    monkeypatch.setattr(csv_files.ingestion, "ingest", cancelled_meanwhile)
+    imports.run_next()
+    assert told(running) == ("cancelled", 2, 1, 0, 1)
+
+
+def test_a_fault_is_shown_and_the_import_can_be_started_again(monkeypatch) -> None:
+    one = started(CUSTOMERS)
+    imports.path_of(one).rename(imports.path_of(one).with_suffix(".away"))
+
+    imports.run_next()
+    one.refresh_from_db()
+    assert one.state == "failed"
+    assert "No such file" in one.error
+
+
+def test_files_are_deleted_in_time_and_what_became_of_them_stays(folder: Path, settings: Any) -> None:
+    done, never = started(CUSTOMERS), imports.receive("b.csv", [CUSTOMERS.encode()], datetime.now(UTC))
+    imports.run_next()
+    assert imports.forget_files(datetime.now(UTC)) == 0
+
+    assert imports.forget_files(datetime.now(UTC) + timedelta(days=settings.IMPORTS_KEPT_FOR + 1)) == 2
+
+    assert not [*folder.iterdir()]
+    assert (told(done)[0], told(never)[0]) == ("done", "cancelled")
+    assert not imports.start(done, csv_files.FORMATS["customers"], datetime.now(UTC))
+
+
+@pytest.fixture
+def clean_queue() -> Iterator[None]:
+    app.control.purge()
+    yield
+    app.control.purge()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_killed_worker_s_import_is_finished_by_the_next(
+    environment: dict[str, str], folder: Path, tmp_path: Path, settings: Any, clean_queue: None
+) -> None:
+    settings.IMPORT_LEASE = 1
+    environment |= {"IMPORTS_DIR": str(folder), "IMPORT_LEASE": "1"}
+    rows = 3 * csv_files.ROWS_AT_ONCE
+    text = "\n".join(f"o{n},c{n % 99},2026-03-01,{n % 100}.25" for n in range(rows))
+    one = started(f"order_id,customer_id,placed_at,total\n{text}\n")
+    tasks.run_imports.delay()
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "--quiet",
+        "-A",
+        "segments_project",
+        "worker",
+        "--pool",
+        "solo",
+    ]
+    with (tmp_path / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [*command, "--without-gossip", "--without-mingle"],
+            cwd=django_settings.BASE_DIR,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=dying_with_parent(9),
+        )
+    try:
+        eventually(lambda: told(one)[1] or worker.poll() is not None, within=60)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert told(one)[0] == "running"
+    assert Order.objects.count() < rows
+
+    eventually(lambda: imports.run_next() or told(one)[0] == "done")
+
+    assert told(one)[:2] == ("done", rows)
+    assert one.created + one.updated == rows
+    assert Order.objects.count() == rows
+    shop.assert_facts_are_those_of_the_records()
