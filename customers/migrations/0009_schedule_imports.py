@@ -30,7 +30,7 @@ def unschedule(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("customers", "0022_imports"),
+        ("customers", "0008_imports"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
 

@@ -19,8 +19,8 @@ def extend(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("segments", "0021_schedule_forgetting"),
-        ("customers", "0023_schedule_imports"),
+        ("segments", "0008_schedule_forgetting"),
+        ("customers", "0009_schedule_imports"),
     ]
 
     operations = [migrations.RunPython(extend, migrations.RunPython.noop)]

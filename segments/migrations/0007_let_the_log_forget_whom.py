@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('customers', '0020_privacy'),
+        ('customers', '0006_privacy'),
         ('segments', '0006_roles'),
     ]
 

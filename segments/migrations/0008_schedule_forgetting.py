@@ -22,7 +22,7 @@ def unschedule(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("segments", "0020_let_the_log_forget_whom"),
+        ("segments", "0007_let_the_log_forget_whom"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
 

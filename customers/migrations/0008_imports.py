@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('customers', '0021_begin_the_history_of_consent'),
+        ('customers', '0007_begin_the_history_of_consent'),
     ]
 
     operations = [

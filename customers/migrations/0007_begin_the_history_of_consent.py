@@ -13,6 +13,6 @@ def begin(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("customers", "0020_privacy")]
+    dependencies = [("customers", "0006_privacy")]
 
     operations = [migrations.RunPython(begin, migrations.RunPython.noop)]
