@@ -16,6 +16,8 @@ MOST_LINES_OF_A_ROW = 200
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 200
 
+_CURRENCY = ORDERS.columns.index("currency")
+
 STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
 
 
@@ -58,7 +60,7 @@ def import_file(
     while batch := list(islice(numbered, ROWS_AT_ONCE)):
         records, refused = _read(kind, header, batch, shop)
         if kind is ORDERS:
-            currencies.update(record[7] for _, record in records if record[7])
+            currencies.update(record[_CURRENCY] for _, record in records if record[_CURRENCY])
         outcome = ingestion.ingest(kind, records, announce=False)
         report.read += len(batch)
         report.created += outcome.created

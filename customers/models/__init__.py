@@ -1,10 +1,12 @@
 """What the shop keeps: customers, orders, events, and the facts that sum them up."""
 
+from .claim import Claim, OrderNote, Traits
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
 from .facts import AppendedEvent, AppendedOrder, Facts, FactsAsOf, StaleFacts, Totals, Touched, Upcoming
 from .key import ApiKey
 from .order import COUNTING_STATUSES, Order, OrderLine
+from .tracking import Batch, RefusedMessage, Source
 from .turn import Turn
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "ApiKey",
     "AppendedEvent",
     "AppendedOrder",
+    "Batch",
+    "Claim",
     "Customer",
     "CustomerQuerySet",
     "DatedAttribute",
@@ -22,9 +26,13 @@ __all__ = [
     "Identity",
     "Order",
     "OrderLine",
+    "OrderNote",
+    "RefusedMessage",
+    "Source",
     "StaleFacts",
     "Totals",
     "Touched",
+    "Traits",
     "Turn",
     "Upcoming",
 ]
