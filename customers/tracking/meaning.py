@@ -107,6 +107,7 @@ def _identify(meaning: Meaning, shop: Shop) -> None:
 
 def _alias(meaning: Meaning, trusted: Trusted) -> None:
     message = meaning.message
+    meaning.told["first_seen"] = message.at.isoformat()
     previous = str(message.body["previousId"]).strip()
     # A browser may speak for itself; whose ids others are, only who is trusted knows.
     may_say = trusted.by_server or trusted.is_signed or previous == message.anonymous_id

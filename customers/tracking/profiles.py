@@ -185,9 +185,9 @@ def _write(
 
 def _may_write(customer: Customer, name: str, best: _Best, old: _Best | None) -> bool:
     current = _current(customer, name)
-    if name == "first_seen":
-        return not current or best.value < current
-    return not best.fills or not current or (old is not None and current == old.value)
+    if not current or (old is not None and current == old.value):
+        return True
+    return best.value < current if name == "first_seen" else not best.fills
 
 
 def _holds(customer: Customer, name: str, value: str) -> bool:
