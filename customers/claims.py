@@ -252,8 +252,8 @@ class _Graph:
         new = set(some)
         while new:
             self._read_ids(new)
-            new = {key for claim in self._read_claims(new) for key in (claim.one_id, claim.other_id)}
-            new -= self.ids.keys()
+            claims = self._read_claims(new)
+            new = {key for claim in claims for key in (claim.one_id, claim.other_id)} - self.ids.keys()
 
     def _read_ids(self, keys: set[int]) -> None:
         for part in in_parts([*keys]):
@@ -261,23 +261,16 @@ class _Graph:
                 self.ids[one.pk] = Id(one.kind, one.value)
                 self.leads[one.pk] = one.customer_id
 
-    def _read_claims(self, keys: set[int]) -> list[Claim]:
-        """Read the claims of identities, and give those that lead on."""
-        degrees: Counter[int] = Counter()
+    def _read_claims(self, keys: set[int]) -> Collection[Claim]:
         found: dict[int, Claim] = {}
         for part in in_parts([*keys]):
             found |= {claim.pk: claim for claim in Claim.objects.filter(Q(one__in=part) | Q(other__in=part))}
-        for claim in found.values():
-            degrees.update((claim.one_id, claim.other_id))
+        degrees = Counter(key for claim in found.values() for key in (claim.one_id, claim.other_id))
         self.crowded |= {
             key for key in keys if degrees[key] > MOST_CLAIMS and self.ids[key].kind != CUSTOMER_ID
         }
         self.claims |= found
-        return [
-            claim
-            for claim in found.values()
-            if (keys - self.crowded).intersection((claim.one_id, claim.other_id))
-        ]
+        return found.values()
 
     def settle(self, now: datetime) -> dict[int, tuple[int, int]]:
         """Decide who is who; give of the identities that lead elsewhere now the customer before and after."""

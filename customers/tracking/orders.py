@@ -49,8 +49,13 @@ def note(notes: Sequence[OrderNote], moved: Iterable[int], now: datetime) -> Non
     order_ids = {one.order_id for one in notes}
     known, stored = _known(order_ids), _stored(order_ids)
     for one in notes:
-        earlier = known.get(one.order_id, [])
+        earlier = known.setdefault(one.order_id, [])
         one.is_late = any(other.is_late for other in earlier) or (one.order_id in stored and not earlier)
+        if not one.is_trusted and any(other.is_trusted and other.action in _SALES for other in earlier):
+            # It is confirmed: of what is known already, a browser alters nothing any more.
+            given = {name for other in earlier for name in other.told}
+            one.told = {name: value for name, value in one.told.items() if name not in given}
+        earlier.append(one)
     OrderNote.objects.bulk_create(notes, ignore_conflicts=True)
     for part in in_parts([*moved]):
         order_ids |= set(OrderNote.objects.filter(identity__in=part).values_list("order_id", flat=True))
