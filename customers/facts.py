@@ -162,16 +162,21 @@ def _settle_some(at: datetime) -> int:
 
 def _take(at: datetime, limit: str) -> int:
     """Fill ``facts_among`` from the queues: who is summed up anew, and about whom something was recorded."""
-    engine.temporary_table("facts_among", "customer_id bigint PRIMARY KEY, anew integer, recorded integer")
+    _make_among_table()
     return engine.execute(
-        f"""INSERT INTO facts_among SELECT customer_id, max(anew), max(recorded) FROM (
-                SELECT customer_id, 1 AS anew, 1 AS recorded FROM {_STALE}
-                UNION ALL SELECT customer_id, 0, 1 FROM {_EVENTS}
-                UNION ALL SELECT customer_id, 0, 1 FROM {_ORDERS}
-                UNION ALL SELECT customer_id, 1, 0 FROM {_UPCOMING} WHERE due_at <= %s
+        f"""INSERT INTO facts_among SELECT customer_id, max(anew), max(recorded), max(joined) FROM (
+                SELECT customer_id, 1 AS anew, 1 AS recorded, CASE WHEN joined THEN 1 ELSE 0 END AS joined FROM {_STALE}
+                UNION ALL SELECT customer_id, 0, 1, 0 FROM {_EVENTS}
+                UNION ALL SELECT customer_id, 0, 1, 0 FROM {_ORDERS}
+                UNION ALL SELECT customer_id, 1, 0, 0 FROM {_UPCOMING} WHERE due_at <= %s
             ) AS queued GROUP BY customer_id ORDER BY customer_id {limit}""",
         [engine.moment(at)],
     )
+
+
+def _make_among_table() -> None:
+    columns = "customer_id bigint PRIMARY KEY, anew integer, recorded integer, joined integer"
+    engine.temporary_table("facts_among", columns)
 
 
 def _choose_who_is_merged(at: datetime) -> tuple[int, int, bool]:
@@ -268,7 +273,8 @@ def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
 
 def _note_touched() -> None:
     engine.execute(
-        f"INSERT INTO {_TOUCHED} (customer_id, recorded) SELECT customer_id, recorded = 1 FROM facts_among"
+        f"""INSERT INTO {_TOUCHED} (customer_id, recorded, joined)
+            SELECT customer_id, recorded = 1, joined = 1 FROM facts_among"""
     )
 
 
@@ -286,22 +292,21 @@ def touch(customers: str, *, recorded: bool) -> None:
 def take_touched(table: str) -> int:
     """Move the touched customers off their queue into a table; give how many.
 
-    The table has ``customer_id`` and ``recorded``, which is 1 where something was recorded about the customer.
+    The table has ``customer_id`` and ``recorded``: 1 where something was recorded about the customer, 2 where
+    another's history was joined with theirs.
     """
-    return engine.move(
-        _TOUCHED,
-        ("customer_id", "recorded"),
-        f"INSERT INTO {table} (customer_id, recorded) SELECT customer_id, max(CASE WHEN recorded THEN 1 ELSE 0 END)"
-        " FROM {} AS taken GROUP BY customer_id",
-    )
+    return engine.move(_TOUCHED, ("customer_id", "recorded", "joined"), _copied_to(table))
 
 
 def read_touched(table: str) -> int:
     """Copy the touched customers into a table, leaving the queue to others; give how many."""
-    return engine.execute(
-        f"INSERT INTO {table} (customer_id, recorded) SELECT customer_id, max(CASE WHEN recorded THEN 1 ELSE 0 END)"
-        f" FROM {_TOUCHED} GROUP BY customer_id"
-    )
+    return engine.execute(_copied_to(table).format(_TOUCHED))
+
+
+def _copied_to(table: str) -> str:
+    what = "max(CASE WHEN joined THEN 2 WHEN recorded THEN 1 ELSE 0 END)"
+    return f"""INSERT INTO {table} (customer_id, recorded)
+        SELECT customer_id, {what} FROM {{}} AS taken GROUP BY customer_id"""
 
 
 def _forget_queued() -> None:
@@ -327,7 +332,7 @@ def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["fa
     if not engine.rows(f"{others} LIMIT 1", [until]):
         return "facts"
     _make_as_of_table()
-    engine.temporary_table("facts_among", "customer_id bigint PRIMARY KEY, anew integer, recorded integer")
+    _make_among_table()
     engine.execute(f"INSERT INTO facts_among (customer_id) {others}", [until])
     engine.analyze("facts_among")
     names = ", ".join(sums.columns())

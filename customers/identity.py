@@ -6,7 +6,7 @@ Identities are looked up by sub-selects that give one value, never joined: while
 planner's statistics lag behind, and a join planned for an empty table takes minutes on a full one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import connection
@@ -30,13 +30,24 @@ def find(printed: str) -> Customer | None:
     return None
 
 
+def find_customers(staged: str) -> None:
+    """Fill ``customer`` of a staging table from its ``customer_id``, which may be a visitor's as printed."""
+    _point(staged, CUSTOMER_ID, "customer_id", "customer_id IS NOT NULL")
+    engine.execute(
+        f"""UPDATE {staged} SET customer =
+                (SELECT c.id FROM customers_customer c WHERE c.customer_id = {staged}.customer_id)
+            WHERE customer_id LIKE '{ANONYMOUS_PREFIX}%'"""
+    )
+
+
 def resolve(staged: str, now: datetime) -> None:
-    """Fill ``customer`` of a staging table from its ``customer_id``, creating customers not met before."""
-    _resolve(staged, now, CUSTOMER_ID, "customer_id", printed="customer_id", among="customer_id IS NOT NULL")
+    """Fill ``customer`` from ``customer_id`` where it is not yet, creating customers not met before."""
+    among = "customer_id IS NOT NULL AND customer IS NULL"
+    _resolve(staged, now, CUSTOMER_ID, "customer_id", printed="customer_id", among=among)
 
 
 def resolve_visitors(staged: str, now: datetime) -> None:
-    """Fill ``customer`` from ``anonymous_id`` in rows without a ``customer_id``, creating visitors."""
+    """Fill ``customer`` and ``visitor`` from ``anonymous_id`` in rows without a ``customer_id``, creating visitors."""
     printed = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
     among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
     _resolve(staged, now, ANONYMOUS_ID, "anonymous_id", printed=printed, among=among)
@@ -45,10 +56,22 @@ def resolve_visitors(staged: str, now: datetime) -> None:
 def _resolve(staged: str, now: datetime, kind: str, column: str, *, printed: str, among: str) -> None:
     _point(staged, kind, column, among)
     not_met = f"{among} AND customer IS NULL"
-    engine.temporary_table("met", "value text PRIMARY KEY, printed text")
+    _make_met_table()
     if engine.execute(f"INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} WHERE {not_met}"):
         _meet(now, kind)
         _point(staged, kind, column, not_met)
+
+
+def meet(kind: str, values: Iterable[str], now: datetime) -> None:
+    """Create the customers, or visitors, of ids that may not have been met before."""
+    prefix = ANONYMOUS_PREFIX if kind == ANONYMOUS_ID else ""
+    _make_met_table()
+    engine.load("met", ("value", "printed"), [(value, prefix + value) for value in set(values)])
+    _meet(now, kind)
+
+
+def _make_met_table() -> None:
+    engine.temporary_table("met", "value text PRIMARY KEY, printed text")
 
 
 def _meet(now: datetime, kind: str) -> None:
@@ -71,8 +94,9 @@ def _meet(now: datetime, kind: str) -> None:
 
 def _point(staged: str, kind: str, column: str, among: str) -> None:
     engine.execute(
-        f"""UPDATE {staged} SET customer =
-                (SELECT i.customer_id FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
+        f"""UPDATE {staged} SET (customer, visitor) =
+                (SELECT i.customer_id, {"i.id" if kind == ANONYMOUS_ID else "NULL"}
+                FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
             WHERE {among}"""
     )
 
@@ -92,7 +116,7 @@ def join_visitors(staged: str) -> None:
                 FROM {staged} WHERE anonymous_id IS NOT NULL AND customer_id IS NOT NULL) AS claims
             WHERE nth = 1 ON CONFLICT (kind, value) DO NOTHING"""
     )
-    engine.temporary_table("visitors_joined", "visitor bigint PRIMARY KEY, customer bigint")
+    _make_joined_table()
     joined = engine.execute(
         f"""INSERT INTO visitors_joined
             SELECT visitor, customer FROM (
@@ -105,12 +129,45 @@ def join_visitors(staged: str) -> None:
                 WHERE own.customer_id = visitor AND own.kind = '{CUSTOMER_ID}') = 0"""
     )
     if joined:
-        engine.analyze("visitors_joined")
         _join()
+
+
+def join(visitors: Mapping[int, int]) -> None:
+    """Join visitors into customers, both by their keys: records and identities move, the visitor's row stays."""
+    _make_joined_table()
+    engine.load("visitors_joined", ("visitor", "customer"), visitors.items())
+    _join()
+
+
+def follow_joins(staged: str) -> None:
+    """Move what was just recorded for a visitor whom somebody else joined since ``customer`` was filled."""
+    if not engine.is_postgresql():  # where no other writer can be
+        return
+    _make_joined_table()
+    late = engine.execute(
+        f"""INSERT INTO visitors_joined SELECT id, joined_into_id FROM customers_customer
+            WHERE joined_into_id IS NOT NULL AND id IN (SELECT customer FROM {staged})"""
+    )
+    if late:
+        _join()
+
+
+def _make_joined_table() -> None:
+    engine.temporary_table("visitors_joined", "visitor bigint PRIMARY KEY, customer bigint")
 
 
 def _join() -> None:
     """Join each visitor of ``visitors_joined`` into its customer."""
+    engine.analyze("visitors_joined")
+    if engine.is_postgresql():
+        # Whoever records for a visitor holds a share of the row until the commit: their records are seen below,
+        # and those of who comes later see that the visitor is joined (``follow_joins``).
+        among = "SELECT visitor FROM visitors_joined"
+        engine.rows(f"SELECT id FROM customers_customer WHERE id IN ({among}) ORDER BY id FOR UPDATE")
+        engine.execute(
+            """DELETE FROM visitors_joined j USING customers_customer c
+               WHERE c.id = j.visitor AND c.joined_into_id <> j.customer"""
+        )
     for table in (
         "customers_order",
         "customers_orderline",
@@ -127,13 +184,14 @@ def _join() -> None:
                 (SELECT j.customer FROM visitors_joined j WHERE j.visitor = {_IDENTITY}.customer_id)
             WHERE customer_id IN (SELECT visitor FROM visitors_joined)"""
     )
-    # A visitor has no contact data before the tracking endpoints exist; what it is told it keeps for reading.
-    engine.execute(
-        """UPDATE customers_customer SET joined_into_id =
-               (SELECT j.customer FROM visitors_joined j WHERE j.visitor = customers_customer.id)
-           WHERE id IN (SELECT visitor FROM visitors_joined)"""
-    )
-    queue_stale("SELECT visitor FROM visitors_joined UNION SELECT customer FROM visitors_joined")
+    # What the visitor was told of, the row keeps for reading; who was joined into the visitor goes along.
+    for column in ("id", "joined_into_id"):
+        engine.execute(
+            f"""UPDATE customers_customer SET joined_into_id =
+                    (SELECT j.customer FROM visitors_joined j WHERE j.visitor = customers_customer.{column})
+                WHERE {column} IN (SELECT visitor FROM visitors_joined)"""
+        )
+    queue_stale("SELECT visitor FROM visitors_joined UNION SELECT customer FROM visitors_joined", joined=True)
 
 
 def rehome(table: str, moves: str) -> None:
@@ -165,8 +223,9 @@ def _columns(table: str) -> Iterable[str]:
         return [column.name for column in connection.introspection.get_table_description(cursor, table)]
 
 
-def queue_stale(customers: str) -> None:
-    """Queue the customers that a query names, for their facts to be settled."""
+def queue_stale(customers: str, *, joined: bool = False) -> None:
+    """Queue the customers that a query names, for their facts to be settled; ``joined`` where histories moved."""
     engine.execute(
-        f"INSERT INTO customers_stalefacts (customer_id) SELECT DISTINCT * FROM ({customers}) AS touched"
+        f"""INSERT INTO customers_stalefacts (customer_id, joined)
+            SELECT DISTINCT touched.*, {"true" if joined else "false"} FROM ({customers}) AS touched"""
     )

@@ -28,13 +28,13 @@ MOMENTS = frozenset({"placed_at", "occurred_at", "subscribed_at", "first_seen"})
 # What a new record of a kind must give, by the name of its column in CSV; and the ids that say whose it is.
 _NEEDED: Mapping[str, Mapping[str, str]] = {
     CUSTOMERS.name: {},
-    ORDERS.name: {"customer_id": "customer_id", "placed_at": "placed_at"},
+    ORDERS.name: {"placed_at": "placed_at"},
     ORDER_LINES.name: {},
     EVENTS.name: {"name": "event", "occurred_at": "occurred_at"},
 }
 _IDS: Mapping[str, tuple[str, ...]] = {
     CUSTOMERS.name: (),
-    ORDERS.name: ("customer_id",),
+    ORDERS.name: ("customer_id", "anonymous_id"),
     ORDER_LINES.name: (),
     EVENTS.name: ("customer_id", "anonymous_id"),
 }
@@ -76,11 +76,13 @@ def ingest(
     now = now or datetime.now(UTC)
     outcome = Outcome()
     with transaction.atomic():
+        engine.check_references_at_once()
         erased.share()
         staying, outcome.left_out = erased.leave_out(kind, numbered)
         for rows, repeated in _without_repeats(kind, staying):
             _stage(kind, rows)
             part = _WRITERS[kind.name](now, source)
+            identity.follow_joins(f"staged_{kind.name}")
             refused = [*part.refused, *_refused_alike(part.refused, repeated)]
             outcome.created += part.created
             outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
@@ -163,7 +165,7 @@ def _stage(kind: Kind, rows: Iterable[Record]) -> None:
     types = dict.fromkeys(NUMBERS, "bigint") | dict.fromkeys(MOMENTS, engine.moment_type())
     columns = ", ".join(f"{column} {types.get(column, 'text')}" for column in kind.columns)
     table = f"staged_{kind.name}"
-    engine.temporary_table(table, f"line bigint, {columns}, customer bigint, record bigint")
+    engine.temporary_table(table, f"line bigint, {columns}, customer bigint, visitor bigint, record bigint")
     engine.load(table, ("line", *kind.columns), rows)
 
 
@@ -194,6 +196,15 @@ def _refuse_incomplete(kind: Kind) -> list[Refusal]:
         )
     if refused:
         engine.execute(f"DELETE FROM {staged} WHERE record IS NULL AND ({missing})")
+    return refused
+
+
+def _refuse_nobodys(staged: str, reason: str) -> list[Refusal]:
+    """Refuse staged rows that are new and do not say whose they are."""
+    nobodys = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
+    refused = [Refusal(line, reason) for (line,) in engine.rows(f"SELECT line FROM {staged} WHERE {nobodys}")]
+    if refused:
+        engine.execute(f"DELETE FROM {staged} WHERE {nobodys}")
     return refused
 
 
@@ -229,10 +240,8 @@ def _kept(*columns: str, **defaults: str) -> dict[str, str]:
 
 def _write_customers(now: datetime, source: str) -> Outcome:
     staged = "staged_customers"
-    engine.execute(
-        f"UPDATE {staged} SET record = (SELECT i.customer_id FROM customers_identity i"
-        f" WHERE i.kind = '{identity.CUSTOMER_ID}' AND i.value = {staged}.customer_id)"
-    )
+    identity.find_customers(staged)
+    engine.execute(f"UPDATE {staged} SET record = customer")
     outcome = _count(staged)
     identity.resolve(staged, now)
     engine.analyze(staged, "customer")
@@ -290,10 +299,13 @@ def keep_dated_attributes(customers: str) -> None:
 def _write_orders(now: datetime, source: str) -> Outcome:
     staged = "staged_orders"
     _find_records(staged, "customers_order", "order_id")
+    nobodys = _refuse_nobodys(staged, "customer_id: missing, and there is no such record yet to keep it from")
     refused = _refuse_incomplete(ORDERS)
     outcome = _count(staged)
-    outcome.refused = refused
+    outcome.refused = [*refused, *nobodys]
     identity.resolve(staged, now)
+    if engine.rows(f"SELECT 1 FROM {staged} WHERE anonymous_id IS NOT NULL LIMIT 1"):
+        identity.resolve_visitors(staged, now)
     if outcome.updated:
         _move_to_new_customers(staged, "customers_order", {"customers_orderline": "order_id"})
     _find_owners(staged, "customers_order")
@@ -326,7 +338,8 @@ def _write_lines(now: datetime, source: str) -> Outcome:
     ]
     engine.execute(f"DELETE FROM {staged} WHERE record IS NULL")
     _find_owners(staged, "customers_order")
-    _number_lines(staged)
+    if engine.rows(f"SELECT 1 FROM {staged} WHERE key IS NULL LIMIT 1"):
+        _number_lines(staged)
     engine.temporary_table("staged_lines_of_orders", "line bigint, order_id bigint, key text, record bigint")
     engine.execute(
         f"""INSERT INTO staged_lines_of_orders SELECT s.line, s.record, s.key, l.id FROM {staged} s
@@ -351,6 +364,37 @@ def _write_lines(now: datetime, source: str) -> Outcome:
     # No fact is made of lines, but rules ask about them: whose lines changed is touched.
     identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
+
+
+def drop_other_lines(kept: Iterable[tuple[str, str]]) -> None:
+    """Delete the lines of orders that were told as a whole, but for those of these keys."""
+    engine.temporary_table("lines_kept", "order_id text, key text, PRIMARY KEY (order_id, key)")
+    engine.load("lines_kept", ("order_id", "key"), kept)
+    engine.execute(
+        """DELETE FROM customers_orderline WHERE id IN (
+               SELECT l.id FROM customers_order o JOIN customers_orderline l ON l.order_id = o.id
+               WHERE o.order_id IN (SELECT order_id FROM lines_kept) AND NOT EXISTS (
+                   SELECT 1 FROM lines_kept k WHERE k.order_id = o.order_id AND k.key = l.key))"""
+    )
+
+
+def clear(fields: Mapping[int, Iterable[str]]) -> None:
+    """Empty columns and attributes of customers, by their keys: what was told of them was another's."""
+    blank = Customer()
+    for customer in Customer.objects.filter(pk__in=fields):
+        for name in fields[customer.pk]:
+            if name not in CUSTOMERS.csv_columns:
+                customer.attributes.pop(name, None)
+                customer.attributes_comparable.pop(comparable.key(name), None)
+                continue
+            for column in (name, f"{name}_folded", *(["birthday"] if name == "birth_date" else [])):
+                if column in CUSTOMERS.columns:
+                    setattr(customer, column, getattr(blank, column))
+        customer.save()
+    engine.temporary_table("customers_cleared", "customer bigint PRIMARY KEY")
+    engine.load("customers_cleared", ("customer",), [(key,) for key in fields])
+    keep_dated_attributes("SELECT customer FROM customers_cleared")
+    identity.queue_stale("SELECT customer FROM customers_cleared")
 
 
 def _number_lines(staged: str) -> None:
@@ -378,15 +422,11 @@ def _write_events(now: datetime, source: str) -> Outcome:
     staged = "staged_events"
     _find_records(staged, "customers_event", "message_id")
     refused = _refuse_incomplete(EVENTS)
-    nobodys = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
-    whose_is_unknown = [
-        Refusal(line, "customer_id: missing, and so is anonymous_id; one of them says whose event it is")
-        for (line,) in engine.rows(f"SELECT line FROM {staged} WHERE {nobodys}")
-    ]
-    if whose_is_unknown:
-        engine.execute(f"DELETE FROM {staged} WHERE {nobodys}")
+    nobodys = _refuse_nobodys(
+        staged, "customer_id: missing, and so is anonymous_id; one of them says whose event it is"
+    )
     outcome = _count(staged)
-    outcome.refused = [*refused, *whose_is_unknown]
+    outcome.refused = [*refused, *nobodys]
     # Most batches are of visitors alone, or of one kind of id: what there is nothing of costs nothing.
     [(customers, visitors, both, listed)] = engine.rows(
         f"""SELECT count(customer_id), count(anonymous_id),
@@ -405,6 +445,7 @@ def _write_events(now: datetime, source: str) -> Outcome:
     columns = {
         "message_id": "s.message_id",
         "customer_id": "s.customer",
+        "visitor_id": "CASE WHEN s.customer_id IS NULL AND s.anonymous_id IS NULL THEN r.visitor_id ELSE s.visitor END",
         **_kept("name", "occurred_at", "sku_folded", "name_folded", "category_folded", "brand_folded",
                 occurred_at="NULL"),
         "product_value": "CASE WHEN s.properties IS NULL THEN r.product_value ELSE s.product_value END",

@@ -43,7 +43,7 @@ def create(name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
     key = ApiKey(
         name=name,
         prefix=secret[:PREFIX_LENGTH],
-        digest=_digest(secret),
+        digest=digest(secret),
         scopes=[scope for scope in SCOPES if scope in wanted],
     )
     key.full_clean()
@@ -53,7 +53,7 @@ def create(name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
 
 def find(secret: str) -> ApiKey | None:
     """Find the key that has this secret and is not revoked."""
-    return ApiKey.objects.filter(digest=_digest(secret), revoked_at=None).first()
+    return ApiKey.objects.filter(digest=digest(secret), revoked_at=None).first()
 
 
 def revoke(key: ApiKey) -> None:
@@ -68,18 +68,19 @@ def note_use(key: ApiKey, at: datetime) -> None:
     if key.last_used_at is None or key.last_used_at <= long_ago:
         # Asked again by the statement: of two requests at once one writes.
         outdated = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
-        with _without_waiting():
+        with without_waiting():
             ApiKey.objects.filter(outdated, pk=key.pk).update(last_used_at=at)
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
+    """Hash a secret, to keep and to find it by."""
     # A fast hash without salt is right here: a secret of 256 random bits is in no dictionary and cannot be
     # tried out, which is what slow hashes of passwords are against; and it can be looked up by an index.
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @contextmanager
-def _without_waiting() -> Iterator[None]:
+def without_waiting() -> Iterator[None]:
     """Leave a write undone where SQLite's one writer is busy: a reader does not wait for a long refresh."""
     if engine.is_postgresql():
         yield

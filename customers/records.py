@@ -103,6 +103,7 @@ def read_order(row: Mapping[str, str], shop: Shop) -> Record:
     return (
         _id(row, "order_id"),
         _customer_id(row) if row.get("customer_id") else None,
+        _anonymous_id(row["anonymous_id"]) if row.get("anonymous_id") else None,
         _moment(row, "placed_at", shop.zone),
         _choice(row, "status", _STATUSES),
         _units(row, "total"),
@@ -359,8 +360,8 @@ CUSTOMERS = Kind(
 ORDERS = Kind(
     "orders",
     columns=(
-        "order_id", "customer_id", "placed_at", "status", "total", "discount_total", "refunded_total",
-        "currency", "coupon_code", "coupon_code_folded",
+        "order_id", "customer_id", "anonymous_id", "placed_at", "status", "total", "discount_total",
+        "refunded_total", "currency", "coupon_code", "coupon_code_folded",
     ),
     csv_columns=(
         "order_id", "customer_id", "placed_at", "status", "total", "discount_total", "refunded_total",

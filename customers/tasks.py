@@ -1,10 +1,11 @@
-"""Background work: imports, and the deletion of their files. Each task is an edge that may run twice."""
+"""Background work on messages and files that wait. Each task is an edge that may run twice."""
 
 from datetime import UTC, datetime
 
 from celery import shared_task
 
 from . import imports
+from .tracking import inbox
 
 
 @shared_task
@@ -18,3 +19,9 @@ def run_imports() -> None:
 def forget_import_files() -> None:
     """Delete the files of imports that are over for long."""
     imports.forget_files(datetime.now(UTC))
+
+
+@shared_task
+def drain_inbox() -> None:
+    """Take the messages that wait."""
+    inbox.drain()

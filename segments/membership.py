@@ -202,7 +202,7 @@ def _cause(asked: Sequence[Asked]) -> str:
         ]
     )
     return f"""CASE WHEN a.cause <> '' THEN a.cause
-        WHEN c.joined_into_id IS NOT NULL OR EXISTS (
+        WHEN t.recorded = 2 OR c.joined_into_id IS NOT NULL OR EXISTS (
             SELECT 1 FROM customers_customer v JOIN differences j ON j.customer_id = v.id
             WHERE v.joined_into_id = c.id AND j.stored & a.bit <> 0) THEN 'merge'
         WHEN t.recorded = 1 THEN 'activity'{lagging}{inherited}
@@ -331,5 +331,5 @@ def forget_names(before: datetime) -> int:
 
 
 def make_candidates() -> None:
-    """Make the table of those who are looked at, or empty it; ``recorded`` is 1 for who is touched."""
+    """Make the table of those who are looked at, or empty it; ``recorded`` as in ``facts.take_touched``."""
     engine.temporary_table("candidates", "customer_id bigint PRIMARY KEY, recorded integer")

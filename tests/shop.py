@@ -176,6 +176,7 @@ def meaning() -> dict[str, list[str]]:
     printed = dict(Customer.objects.values_list("pk", "customer_id"))
     order_ids = dict(Order.objects.values_list("pk", "order_id"))
     message_ids = dict(Event.objects.values_list("pk", "message_id"))
+    browsers = dict(Identity.objects.values_list("pk", "value"))
     dumped = {}
     for table in RECORDS:
         owner = "id" if table is Customer else "customer_id"
@@ -186,6 +187,8 @@ def meaning() -> dict[str, list[str]]:
             row["owner"] = printed[row[owner]]
             if table is OrderLine:
                 row["order_id"] = order_ids[row["order_id"]]
+            if table is Event:
+                row["visitor_id"] = browsers.get(row["visitor_id"])
             if table is EventProduct:
                 row["event_id"] = message_ids[row["event_id"]]
             if table is not Customer:
@@ -208,6 +211,11 @@ def forget_everything() -> None:
             "upcoming",
             "totals",
             "facts",
+            "batch",
+            "refusedmessage",
+            "claim",
+            "traits",
+            "ordernote",
             "eventproduct",
             "event",
             "orderline",

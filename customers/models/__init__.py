@@ -1,5 +1,6 @@
 """What the shop keeps: customers, orders, events, and the facts that sum them up."""
 
+from .claim import Claim, OrderNote, Traits
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
 from .facts import (
@@ -16,6 +17,7 @@ from .facts import (
 from .key import ApiKey
 from .order import COUNTING_STATUSES, Order, OrderLine
 from .privacy import ConsentChange, ErasedId, Erasure, Salt
+from .tracking import Batch, RefusedMessage, Source
 from .turn import Turn
 from .upload import Import
 
@@ -24,6 +26,8 @@ __all__ = [
     "ApiKey",
     "AppendedEvent",
     "AppendedOrder",
+    "Batch",
+    "Claim",
     "ConsentChange",
     "Customer",
     "CustomerQuerySet",
@@ -39,10 +43,14 @@ __all__ = [
     "Import",
     "Order",
     "OrderLine",
+    "OrderNote",
+    "RefusedMessage",
     "Salt",
+    "Source",
     "StaleFacts",
     "Totals",
     "Touched",
+    "Traits",
     "Turn",
     "Upcoming",
 ]

@@ -146,6 +146,8 @@ class Identity(models.Model):
 
         CUSTOMER_ID = "customer_id", "customer id"
         ANONYMOUS_ID = "anonymous_id", "anonymous id"
+        EMAIL = "email", "e-mail address"
+        PHONE = "phone", "phone number"
 
     kind = models.CharField(max_length=12, choices=Kind)
     value = models.CharField(max_length=255)

@@ -17,6 +17,12 @@ class Event(models.Model):
 
     message_id = models.CharField(max_length=255)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="events", db_index=False)
+    visitor_id = models.BigIntegerField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The identity of the browser it came from, where it named no customer id.",
+    )
     name = models.CharField(max_length=255)
     occurred_at = models.DateTimeField()
     properties = models.JSONField(default=dict, blank=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from customers import volatile
 from customers.models import Order
-from segments import tasks, waking
+from segments import tasks
 from segments.models import Refresh, Segment, Verification
 from tests import shop
 from tests.conftest import eventually
@@ -76,14 +77,14 @@ def test_old_refreshes_that_did_nothing_are_forgotten() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_without_redis_records_are_taken_and_nothing_waits(settings, monkeypatch) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    waking._redis.cache_clear()
-    monkeypatch.setattr(waking, "_quiet_until", 0.0)
+    volatile._redis.cache_clear()
+    monkeypatch.setattr(volatile, "_quiet_until", 0.0)
 
     shop.orders("o1,c1,2026-03-01,10")
     shop.orders("o2,c1,2026-03-02,10")
 
     assert Order.objects.count() == 2
-    waking._redis.cache_clear()
+    volatile._redis.cache_clear()
 
 
 def test_a_new_installation_refreshes_by_itself(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""What messages say of the ids under which customers are met, each kept with its time.
+
+What customers are follows from these rows by their times, so the order in which messages arrive does not matter.
+``Claim`` is written by ``customers.claims`` alone, ``Traits`` by ``customers.tracking.profiles``, ``OrderNote`` by
+``customers.tracking.orders``.
+"""
+
+from django.db import models
+
+from .customer import Identity
+
+
+class Claim(models.Model):
+    """That two ids are the same person: who said so first, and whether it had to be refused."""
+
+    one = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    other = models.ForeignKey(
+        Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    at = models.DateTimeField()
+    message_id = models.CharField(max_length=255, blank=True)
+    is_refused = models.BooleanField(
+        default=False, help_text="It would make one customer of two who have different customer ids."
+    )
+
+    class Meta:
+        """A pair is claimed once, the earliest time counts."""
+
+        verbose_name = "identity conflict"
+        constraints = (models.UniqueConstraint(fields=("one", "other"), name="pair_claimed_once"),)
+        indexes = (
+            models.Index(fields=("other",), name="claims_of_other"),
+            models.Index(fields=("at",), name="refused_claims", condition=models.Q(is_refused=True)),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.one} and {self.other}"
+
+
+class Traits(models.Model):
+    """What was told of a customer under one id: of each field the value, when, by which message, and how."""
+
+    identity = models.OneToOneField(
+        Identity, primary_key=True, on_delete=models.CASCADE, related_name="traits", db_constraint=False
+    )
+    told = models.JSONField(default=dict)
+
+    class Meta:
+        """A word without a singular."""
+
+        verbose_name_plural = "traits"
+
+    def __str__(self) -> str:
+        return f"{len(self.told)} traits of {self.identity_id}"
+
+
+class OrderNote(models.Model):
+    """What one message says of an order; the order is what all of its notes, by their times, add up to."""
+
+    class Action(models.TextChoices):
+        """What happened to the order."""
+
+        COMPLETED = "completed"
+        UPDATED = "updated"
+        REFUNDED = "refunded"
+        CANCELLED = "cancelled"
+
+    message_id = models.CharField(max_length=255, unique=True)
+    order_id = models.CharField(max_length=255, db_index=True)
+    identity = models.ForeignKey(
+        Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False, help_text="Who sent it."
+    )
+    at = models.DateTimeField()
+    action = models.CharField(max_length=9, choices=Action)
+    is_trusted = models.BooleanField(help_text="A server said so, or a browser that is trusted.")
+    is_late = models.BooleanField(
+        default=False, help_text="The order had come from elsewhere before any message about it."
+    )
+    told = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.order_id} {self.action}"

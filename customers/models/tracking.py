@@ -1,0 +1,93 @@
+"""What tracking clients send with, what waits to be taken, and what could not be: see ``customers.tracking``.
+
+``Source`` is written by ``customers.tracking.sources`` alone, the others by ``customers.tracking.inbox``.
+"""
+
+from typing import Final
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+MESSAGES_A_MINUTE: Final = 60_000
+
+
+class Source(models.Model):
+    """A web shop, an app or a back office that sends messages, with the write key it sends them with."""
+
+    class Kind(models.TextChoices):
+        """Whether the key can be kept from others."""
+
+        SERVER = "server", "server (its key is secret)"
+        BROWSER = "browser", "browser or app (everybody can read its key)"
+
+    name = models.CharField(max_length=100, help_text="Such as “Web shop” or “Back office”.")
+    kind = models.CharField(max_length=7, choices=Kind, default=Kind.BROWSER)
+    prefix = models.CharField(max_length=12, editable=False, help_text="The start of the key, to tell it by.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    signing_secret = models.CharField(
+        max_length=64, editable=False, help_text="What the shop's server signs the userId of a browser with."
+    )
+    allow_unsigned_joins = models.BooleanField(
+        "trust unsigned customer ids",
+        default=False,
+        help_text="Browsers may name existing customers, and place paid orders, without a signature (userHash)."
+        " Whoever knows a customer's id can then act as that customer.",
+    )
+    messages_a_minute = models.PositiveIntegerField(
+        "messages a minute",
+        default=MESSAGES_A_MINUTE,
+        validators=[MinValueValidator(1), MaxValueValidator(100_000_000)],
+        help_text="What comes above it is asked to come later (429).",
+    )
+    bots = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Messages left out since a known bot had sent them."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        """Named as people name it."""
+
+        verbose_name = "tracking source"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def is_browser(self) -> bool:
+        """Tell whether everybody can read the key."""
+        return self.kind == self.Kind.BROWSER
+
+
+class Batch(models.Model):
+    """One request as it was acknowledged, until its messages are taken."""
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    received_at = models.DateTimeField()
+    call = models.CharField(max_length=8, help_text="The type of a single message, or batch.")
+    user_agent = models.CharField(max_length=500, blank=True, default="")
+    size = models.PositiveIntegerField(help_text="How many messages it holds.")
+    body = models.TextField(help_text="The JSON, inflated.")
+
+    class Meta:
+        """A queue."""
+
+        verbose_name_plural = "batches"
+
+    def __str__(self) -> str:
+        return f"{self.size} messages of {self.received_at.isoformat()}"
+
+
+class RefusedMessage(models.Model):
+    """A message, or a part of one, that could not be taken; it stops no other."""
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    received_at = models.DateTimeField(db_index=True)
+    call = models.CharField(max_length=8)
+    message_id = models.CharField(max_length=255, blank=True, default="")
+    reason = models.TextField()
+    message = models.TextField(help_text="The JSON, as it was sent.")
+
+    def __str__(self) -> str:
+        return self.reason

@@ -1,0 +1,137 @@
+"""The inbox: what was acknowledged stays here until it is taken. The only writer of ``Batch`` and ``RefusedMessage``.
+
+A request is one row, written before it is answered. A worker takes the rows off in the order in which they came, in
+the transaction that records what they say: killed at any moment, it has taken them or has not.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from django.db import OperationalError, transaction
+from django.db.models import F, Sum, Window
+
+from customers import facts, turns, volatile
+from customers.models import Batch, RefusedMessage, Source
+
+from . import taking
+from .messages import BATCH
+from .taking import Complaint, Received
+
+log = structlog.get_logger(__name__)
+
+MARK: Final = "tracking:a-drain-waits"
+BATCHES_AT_ONCE: Final = 500
+MESSAGES_AT_ONCE: Final = 10_000
+LONGEST_KEPT, LONGEST_REASON = 100_000, 1_000  # characters of a refused message
+
+
+def store(source: Source, call: str, text: str, size: int, user_agent: str, at: datetime) -> None:
+    """Keep what came in; when this returns, it is safe, and a worker is sent for."""
+    Batch.objects.create(
+        source=source, received_at=at, call=call, user_agent=user_agent[:500], size=size, body=text
+    )
+    volatile.send_once("customers.tasks.drain_inbox", MARK)
+
+
+def begin() -> None:
+    """Say that a worker has begun: what comes in from now on sends for another."""
+    volatile.begin(MARK)
+
+
+def drain(begin: Callable[[], None] = begin) -> int:
+    """Take all that waits, calling ``begin`` before each look; give how many messages that were.
+
+    Where another worker does so already, this one leaves it to that one. Facts are current at the end.
+    """
+    taken = 0
+    begin()
+    while Batch.objects.exists():
+        done = _drain_some()
+        if done is None:
+            break
+        taken += done
+        begin()
+    if taken:
+        facts.settle()
+    return taken
+
+
+def try_again(refused: Iterable[RefusedMessage]) -> None:
+    """Put refused messages back into the inbox, as they came."""
+    with transaction.atomic():
+        for one in refused:
+            Batch.objects.create(
+                source_id=one.source_id,
+                received_at=one.received_at,
+                call=one.call,
+                size=1,
+                body=one.message,
+            )
+            one.delete()
+    volatile.send_once("customers.tasks.drain_inbox", MARK)
+
+
+def _drain_some() -> int | None:
+    """Take the oldest batches; None where another worker is at it."""
+    with transaction.atomic():
+        if not turns.try_turn("inbox"):
+            return None
+        batches = _oldest()
+        received = [one for batch in batches for one in _opened(batch)]
+        _take(received)
+        Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
+        return len(received)
+
+
+def _oldest() -> list[Batch]:
+    """Give the oldest batches, of about as many messages as are taken at once."""
+    first = Batch.objects.order_by("pk")[:BATCHES_AT_ONCE]
+    counted = Batch.objects.filter(pk__in=list(first.values_list("pk", flat=True))).annotate(
+        so_far=Window(Sum("size"), order_by=F("pk").asc())
+    )
+    sizes = list(counted.order_by("pk").values_list("pk", "so_far"))
+    chosen = [key for place, (key, so_far) in enumerate(sizes) if place == 0 or so_far <= MESSAGES_AT_ONCE]
+    return list(Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk"))
+
+
+def _opened(batch: Batch) -> Iterator[Received]:
+    content = json.loads(batch.body)
+    inside = content[BATCH] if batch.call == BATCH else [content]
+    sent_at = content.get("sentAt")
+    for body in inside:
+        yield Received(batch.source, batch.received_at, batch.call, body, sent_at, batch.user_agent)
+
+
+def _take(received: Sequence[Received]) -> None:
+    """Take messages; what cannot be taken as a whole is taken in halves, until what is at fault is alone."""
+    try:
+        with transaction.atomic():
+            complaints = taking.take(received, datetime.now(UTC))
+            RefusedMessage.objects.bulk_create(map(_refused, complaints), batch_size=500)
+    except OperationalError:
+        raise  # the database is busy or away: the batches stay, and are tried again
+    except Exception as error:
+        log.exception("messages_could_not_be_taken", messages=len(received))
+        if len(received) > 1:
+            middle = len(received) // 2
+            _take(received[:middle])
+            _take(received[middle:])
+        else:
+            reason = f"it could not be taken ({type(error).__name__}); this is a fault of ours"
+            _refused(Complaint(received[0], reason)).save(force_insert=True)
+
+
+def _refused(complaint: Complaint) -> RefusedMessage:
+    one = complaint.received
+    message_id = one.body.get("messageId") if isinstance(one.body, dict) else None
+    return RefusedMessage(
+        source=one.source,
+        received_at=one.received_at,
+        call=one.call,
+        message_id=message_id[:255].replace("\x00", "") if isinstance(message_id, str) else "",
+        reason=complaint.reason.replace("\x00", "").encode(errors="replace").decode()[:LONGEST_REASON],
+        message=json.dumps(one.body)[:LONGEST_KEPT],
+    )

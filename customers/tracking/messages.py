@@ -1,0 +1,155 @@
+"""Messages as clients send them: their common fields, checked, whichever SDK they come from."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from customers.models.customer import ANONYMOUS_PREFIX
+from customers.records import FIRST_YEAR, LAST_YEAR, MAX_TEXT, Refused, Shop
+
+MAX_BYTES: Final = 32 * 1024
+BATCH: Final = "batch"
+TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
+CALLS: Final = {
+    **{name: name for name in (*TYPES, BATCH)},
+    "import": BATCH,
+    **dict(zip("itpsgab", ("identify", "track", "page", "screen", "group", "alias", BATCH), strict=True)),
+}
+"""The last part of an address, and the type of message that is sent to it."""
+
+_FRACTION = re.compile(r"\.(\d{6})\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, its time corrected by the sender's clock; ``body`` is as it was sent."""
+
+    type: str
+    message_id: str
+    at: datetime
+    user_id: str
+    anonymous_id: str
+    body: Mapping[str, Any]
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """Give the context; anything but an object is none."""
+        return an_object(self.body.get("context"))
+
+
+def read(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) -> Message:
+    """Read a message of a batch, or a single one sent to a type's own address.
+
+    Raises Refused with what to change.
+    """
+    if not isinstance(body, dict):
+        raise Refused("a message is a JSON object")
+    kind = call if call != BATCH else body.get("type")
+    if kind not in TYPES:
+        raise Refused(f"type: {_shown(kind)} is not one of {', '.join(TYPES)}")
+    user_id, anonymous_id = _id(body, "userId"), _id(body, "anonymousId")
+    if user_id.startswith(ANONYMOUS_PREFIX):
+        raise Refused(f"userId: begins with {ANONYMOUS_PREFIX}, which is how visitors are printed")
+    if len(anonymous_id) > MAX_TEXT - len(ANONYMOUS_PREFIX):
+        raise Refused(f"anonymousId: longer than {MAX_TEXT - len(ANONYMOUS_PREFIX)} characters")
+    if not user_id and not anonymous_id:
+        raise Refused("userId: missing, and so is anonymousId; one of them says whose message it is")
+    if kind == "track":
+        _check_event(body.get("event"))
+    if kind == "alias" and not (_id(body, "previousId") and user_id):
+        raise Refused("previousId and userId: an alias needs both")
+    return Message(
+        kind,
+        _id(body, "messageId") or derived_id(body),
+        _moment(body, received_at, body.get("sentAt") or sent_at, shop),
+        user_id,
+        anonymous_id,
+        body,
+    )
+
+
+def check_size(body: Any) -> None:
+    """Refuse a message that is longer than one may be."""
+    if (size := len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))) > MAX_BYTES:
+        raise Refused(f"the message has {size} bytes; at most {MAX_BYTES} are taken")
+
+
+def derived_id(body: Mapping[str, Any]) -> str:
+    """Make the id of a message without one from what it says, so that a retry is not taken for another."""
+    told = {name: value for name, value in body.items() if name not in ("sentAt", "writeKey")}
+    return "derived-" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def an_object(value: Any) -> Mapping[str, Any]:
+    """Give a JSON object, and an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _id(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise Refused(f"{name}: {_shown(value)} is no text")
+    value = value.strip()
+    if len(value) > MAX_TEXT:
+        raise Refused(f"{name}: longer than {MAX_TEXT} characters")
+    check_text(value, name)
+    return value
+
+
+def _check_event(name: Any) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise Refused("event: missing; a track call names what happened")
+    check_text(name, "event")
+
+
+def check_text(value: str, name: str) -> None:
+    """Refuse what no text of a database can hold."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Refused(f"{name}: contains half a surrogate pair") from None
+    if "\x00" in value:
+        raise Refused(f"{name}: contains a NUL character")
+
+
+def _moment(body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: Shop) -> datetime:
+    """Give when it happened by our clock: as long before it came in as the sender's clock says."""
+    given = body.get("timestamp") or body.get("originalTimestamp")
+    if given is None:
+        return received_at
+    at = _instant(given, shop)
+    if at is None:
+        raise Refused(f"timestamp: {_shown(given)} is no time; write it as 2026-03-31T18:30:00Z")
+    sent = _instant(sent_at, shop) if sent_at else None
+    try:
+        corrected = received_at - (sent - at) if sent else at
+    except OverflowError:
+        corrected = at
+    if not FIRST_YEAR <= corrected.year <= LAST_YEAR:
+        raise Refused(f"timestamp: {_shown(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return corrected
+
+
+def _instant(value: Any, shop: Shop) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(_FRACTION.sub(r".\1", value.strip()))
+        if instant.tzinfo is None:
+            instant = instant.replace(tzinfo=shop.zone)
+        return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:60]

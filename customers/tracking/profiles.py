@@ -1,0 +1,207 @@
+"""What customers look like: from all that was told of them, under which id, when, and by whom.
+
+The only writer of ``Traits``. Of each field the latest message counts, and what was told under a customer id counts
+more than what was told of a browser: the known side wins, the other one fills its blanks. As all of it is kept with
+its times, neither the order in which messages arrive nor that of joins matters. What came from a file or the API
+stays until a newer message says otherwise.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from customers import ingestion
+from customers.claims import in_parts
+from customers.identity import CUSTOMER_ID
+from customers.models import Customer, Identity, Traits
+from customers.records import CUSTOMERS, read_customer, the_shop
+
+from .traits import ASIDE, UTM_SOURCE
+
+CONTACT: Final = frozenset({"email", "phone", "first_name", "last_name", "birth_date"})
+EARLIEST: Final = frozenset({"first_seen", "subscribed_at", UTM_SOURCE})
+_COLUMNS: Final = frozenset(CUSTOMERS.csv_columns)
+_NO_CONSENT: Final = Customer.Newsletter.NEVER.value
+
+
+class Told(NamedTuple):
+    """A value, as it is kept in JSON: when it was told, by which message, and whether by a server."""
+
+    value: str
+    at: str
+    message_id: str
+    by_server: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What one message tells of the customer of an identity."""
+
+    identity: int
+    told: Mapping[str, str]
+    at: datetime
+    message_id: str
+    by_server: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """What counts of a field; ``fills`` if it may take the place of nothing but a blank."""
+
+    value: str
+    fills: bool
+
+
+def tell(tellings: Sequence[Telling], moved: Mapping[int, int], now: datetime) -> None:
+    """Keep what messages tell, and bring those customers in line whom it is about.
+
+    ``moved`` names identities that lead elsewhere than before, with the customer of before.
+    """
+    about = {one.identity for one in tellings} | moved.keys()
+    kept = _read(about, moved)
+    before = kept.best_of_each(moved)
+    for one in tellings:
+        kept.tell(one)
+    Traits.objects.bulk_create(
+        (Traits(identity_id=key, told=kept.told[key]) for key in sorted({one.identity for one in tellings})),
+        update_conflicts=True,
+        unique_fields=["identity"],
+        update_fields=["told"],
+    )
+    _write(before, kept.best_of_each({}), now)
+
+
+class _Kept:
+    """The traits of all identities of some customers."""
+
+    def __init__(self) -> None:
+        self.told: dict[int, dict[str, Sequence[Any]]] = {}
+        self.leads: dict[int, int] = {}
+        self.has_customer_id: set[int] = set()
+
+    def tell(self, telling: Telling) -> None:
+        known = self.told.setdefault(telling.identity, {})
+        at = telling.at.astimezone(UTC).isoformat(timespec="microseconds")
+        for name, value in telling.told.items():
+            new = Told(value, at, telling.message_id, telling.by_server)
+            if name not in known or _counts_more(name, new, Told(*known[name])):
+                known[name] = new
+
+    def best_of_each(self, moved: Mapping[int, int]) -> dict[int, dict[str, _Best]]:
+        """Give what counts for each customer, with the moved identities where they led before."""
+        candidates: dict[int, dict[str, list[tuple[Any, ...]]]] = defaultdict(lambda: defaultdict(list))
+        for key, told in self.told.items():
+            for name, kept in told.items():
+                one, is_own = Told(*kept), key in self.has_customer_id
+                candidates[moved.get(key, self.leads[key])][name].append(
+                    (_rank(name, one, is_own=is_own), one, is_own)
+                )
+        return {
+            customer: _with_asides({name: _best(name, ones) for name, ones in fields.items()})
+            for customer, fields in candidates.items()
+        }
+
+
+def _read(about: Iterable[int], moved: Mapping[int, int]) -> _Kept:
+    kept = _Kept()
+    customers = set(moved.values())
+    for part in in_parts([*about]):
+        customers |= set(Identity.objects.filter(pk__in=part).values_list("customer_id", flat=True))
+    for part in in_parts([*customers]):
+        for key, customer, kind, told in Identity.objects.filter(customer__in=part).values_list(
+            "pk", "customer_id", "kind", "traits__told"
+        ):
+            kept.leads[key] = customer
+            if kind == CUSTOMER_ID:
+                kept.has_customer_id.add(key)
+            if told:
+                kept.told[key] = told
+    return kept
+
+
+def _counts_more(name: str, new: Told, old: Told) -> bool:
+    if name in CONTACT and new.by_server != old.by_server:
+        return new.by_server
+    if name in CONTACT and not new.by_server:
+        return False  # a browser fills what is not known, and then it is known
+    return _rank(name, new, is_own=True) > _rank(name, old, is_own=True)
+
+
+def _rank(name: str, told: Told, *, is_own: bool) -> tuple[Any, ...]:
+    """Give what sorts highest for the telling that counts."""
+    if name in EARLIEST:
+        instant = told.at if name == UTM_SOURCE else told.value
+        return tuple(-ord(letter) for letter in instant + told.message_id)
+    trusted = told.by_server if name in CONTACT else True
+    return trusted, is_own, told.at, told.message_id
+
+
+def _best(name: str, candidates: list[tuple[Any, ...]]) -> _Best:
+    _, told, is_own = max(candidates, key=lambda one: one[0])
+    fills = name in ASIDE or not is_own or (name in CONTACT and not told.by_server)
+    return _Best(told.value, fills)
+
+
+def _with_asides(fields: dict[str, _Best]) -> dict[str, _Best]:
+    for name, column in ASIDE.items():
+        if name in fields:
+            fields.setdefault(column, fields[name])
+    return {name: best for name, best in fields.items() if name not in ASIDE}
+
+
+# -- Writing what counts
+
+
+def _write(
+    before: Mapping[int, Mapping[str, _Best]], after: Mapping[int, Mapping[str, _Best]], now: datetime
+) -> None:
+    changed = [key for key in {*before, *after} if before.get(key) != after.get(key)]
+    rows: list[tuple[int, Any]] = []
+    cleared: dict[int, list[str]] = {}
+    shop = the_shop()
+    for part in in_parts(sorted(changed)):
+        for customer in Customer.objects.existing().filter(pk__in=part):
+            old, new = before.get(customer.pk, {}), after.get(customer.pk, {})
+            cells = {
+                name: best.value
+                for name, best in new.items()
+                if best != old.get(name) and _may_write(customer, name, best, old.get(name))
+            }
+            if cells:
+                rows.append((customer.pk, read_customer({"customer_id": "-", **cells}, shop)))
+            gone = [name for name in old if name not in new and _holds(customer, name, old[name].value)]
+            if gone:
+                cleared[customer.pk] = gone
+    printed = dict(Customer.objects.filter(pk__in=[key for key, _ in rows]).values_list("pk", "customer_id"))
+    numbered = [(place, (printed[key], *record[1:])) for place, (key, record) in enumerate(rows)]
+    if cleared:
+        ingestion.clear(cleared)
+    if numbered:
+        outcome = ingestion.ingest(CUSTOMERS, numbered, now, announce=False)
+        assert not outcome.refused
+
+
+def _may_write(customer: Customer, name: str, best: _Best, old: _Best | None) -> bool:
+    current = _current(customer, name)
+    if not current or (old is not None and current == old.value):
+        return True
+    return best.value < current if name == "first_seen" else not best.fills
+
+
+def _holds(customer: Customer, name: str, value: str) -> bool:
+    return _current(customer, name) == value
+
+
+def _current(customer: Customer, name: str) -> str:
+    """Give what a customer's row holds, in the words in which it is told."""
+    if name not in _COLUMNS:
+        value = customer.attributes.get(name)
+        return "" if value is None else str(value)
+    value = getattr(customer, name)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if name == "newsletter" and value == _NO_CONSENT:
+        return ""
+    return "" if value is None else str(value)

@@ -1,0 +1,56 @@
+"""Sources of messages and their write keys: made, found and revoked. The only writer of ``Source``."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import F, Q
+
+from customers import keys
+from customers.models import Source
+
+USE_IS_KEPT_EVERY = timedelta(minutes=1)
+
+
+def create(source: Source) -> tuple[Source, str]:
+    """Save a new source with a key, which nobody can show again; give both.
+
+    Raises ValidationError where the name or another field will not do.
+    """
+    key = f"wk_{secrets.token_urlsafe(24)}"
+    source.prefix, source.digest = key[: keys.PREFIX_LENGTH], keys.digest(key)
+    source.signing_secret = secrets.token_hex(32)
+    source.full_clean()
+    source.save(force_insert=True)
+    return source, key
+
+
+def find(key: str) -> Source | None:
+    """Find the source that has this key, unless it is revoked."""
+    return Source.objects.filter(digest=keys.digest(key), revoked_at=None).first()
+
+
+def revoke(source: Source) -> None:
+    """Let a key open nothing from now on; of a revoked one the moment stays."""
+    Source.objects.filter(pk=source.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
+
+
+def note_use(source: Source, at: datetime) -> None:
+    """Keep when a key was last used, to the minute."""
+    long_ago = at - USE_IS_KEPT_EVERY
+    if source.last_used_at is None or source.last_used_at <= long_ago:
+        outdated = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
+        with keys.without_waiting():
+            Source.objects.filter(outdated, pk=source.pk).update(last_used_at=at)
+
+
+def count_bots(source_id: int, messages: int) -> None:
+    """Count messages that were left out since a bot had sent them."""
+    Source.objects.filter(pk=source_id).update(bots=F("bots") + messages)
+
+
+def has_signed(source: Source, user_id: str, signature: object) -> bool:
+    """Tell whether the shop's server has signed a userId: HMAC-SHA256 with the source's secret, in hexadecimal."""
+    right = hmac.new(source.signing_secret.encode(), user_id.encode(), hashlib.sha256).hexdigest()
+    return isinstance(signature, str) and hmac.compare_digest(right.encode(), signature.lower().encode())

@@ -1,0 +1,138 @@
+"""Taking messages: many at once, from many sources, in one transaction and a few statements for all of them.
+
+The ids come first, so that all that follows finds its customer; then what is told of customers, orders and events.
+A message that was taken before is left alone. Facts and segments follow from the queues that ingestion fills.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from customers import claims, ingestion, news
+from customers.claims import Said, in_parts
+from customers.models import Event, OrderNote, Source
+from customers.records import EVENTS, Refused, Shop, the_shop
+
+from . import bots, meaning, messages, orders, profiles, sources
+from .meaning import Meaning
+from .messages import Message
+from .profiles import Telling
+from .trust import Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as it came in, with what its request says of it."""
+
+    source: Source
+    received_at: datetime
+    call: str
+    body: Any
+    sent_at: Any = None
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A message of which something could not be taken, and the reason."""
+
+    received: Received
+    reason: str
+
+
+def take(received: Sequence[Received], now: datetime) -> list[Complaint]:
+    """Take messages, in the transaction of the caller, who lets nobody else take any meanwhile."""
+    shop = the_shop()
+    complaints: list[Complaint] = []
+    meanings: list[Meaning] = []
+    new = list(_new(list(_readable(received, shop, complaints))))
+    judge = Judge([(one.source, message) for one, message in new])
+    for one, message in new:
+        try:
+            meant = meaning.translate(judge.judge(one.source, message), shop)
+        except Refused as error:
+            complaints.append(Complaint(one, str(error)))
+        else:
+            meanings.append(meant)
+            complaints += [Complaint(one, f"{reason} (the rest was taken)") for reason in meant.complaints]
+    _store(meanings, now)
+    return complaints
+
+
+def _readable(
+    received: Sequence[Received], shop: Shop, complaints: list[Complaint]
+) -> Iterator[tuple[Received, Message]]:
+    """Give the messages that can be read, but for those of bots."""
+    of_bots: Counter[int] = Counter()
+    for one in received:
+        try:
+            messages.check_size(one.body)
+            message = messages.read(one.body, one.call, one.received_at, one.sent_at, shop)
+        except Refused as error:
+            complaints.append(Complaint(one, str(error)))
+            continue
+        user_agent = message.context.get("userAgent")
+        if bots.is_bot(user_agent if isinstance(user_agent, str) else one.user_agent):
+            of_bots[one.source.pk] += 1
+        else:
+            yield one, message
+    for source, count in of_bots.items():
+        sources.count_bots(source, count)
+
+
+def _new(read: Sequence[tuple[Received, Message]]) -> Iterator[tuple[Received, Message]]:
+    """Leave out what was taken before: of messages with the same id, the first one counts."""
+    ids = [message.message_id for _, message in read]
+    taken = {
+        message_id
+        for part in in_parts(ids)
+        for message_id in Event.objects.filter(message_id__in=part).values_list("message_id", flat=True)
+    }
+    for one, message in read:
+        if message.message_id not in taken:
+            taken.add(message.message_id)
+            yield one, message
+
+
+def _store(meanings: Sequence[Meaning], now: datetime) -> None:
+    said = [
+        Said(one, other, meant.message.at, meant.message.message_id)
+        for meant in meanings
+        for one, other in meant.claims
+    ]
+    described = [meant for meant in meanings if meant.told or meant.order]
+    united = claims.unite([meant.whose for meant in described], said, now)
+    tellings = [
+        Telling(
+            united.places[meant.whose].identity,
+            meant.told,
+            meant.message.at,
+            meant.message.message_id,
+            meant.by_server,
+        )
+        for meant in meanings
+        if meant.told
+    ]
+    if tellings or united.moved:
+        profiles.tell(tellings, united.moved, now)
+    notes = [
+        OrderNote(
+            message_id=meant.message.message_id,
+            order_id=meant.order.order_id,
+            identity_id=united.places[meant.whose].identity,
+            at=meant.message.at,
+            action=meant.order.action,
+            is_trusted=meant.order.is_trusted,
+            told=meant.order.told,
+        )
+        for meant in meanings
+        if meant.order
+    ]
+    if notes or united.moved:
+        orders.note(notes, united.moved, now)
+    events = [meant.event for meant in meanings if meant.event]
+    if events:
+        ingestion.ingest(EVENTS, enumerate(events), now, announce=False)
+    news.announce()

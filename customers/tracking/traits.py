@@ -1,0 +1,170 @@
+"""Traits of an identify call, read as the columns of a customer; those that are none become attributes."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import phonenumbers
+
+from customers.records import CUSTOMERS, Refused, Shop, parse_moment, read_customer
+
+from .messages import Message, an_object, check_text
+
+# What a browser, or the context of a message, tells on the side: it fills a column of which nothing else is known.
+UTM_SOURCE: Final = "utm_source"
+LOCALE: Final = "locale"
+ASIDE: Final = {UTM_SOURCE: "source", LOCALE: "language"}
+
+_COLUMNS: Final = {
+    "email": "email",
+    "phone": "phone",
+    "firstName": "first_name",
+    "lastName": "last_name",
+    "birthday": "birth_date",
+    "birthDate": "birth_date",
+    "dateOfBirth": "birth_date",
+    "createdAt": "first_seen",
+    "created_at": "first_seen",
+    "firstSeen": "first_seen",
+    "subscribedAt": "subscribed_at",
+    "acceptsMarketing": "newsletter",
+    "accepts_marketing": "newsletter",
+    **{column: column for column in CUSTOMERS.csv_columns if column != "customer_id"},
+}
+_OF_ADDRESS: Final = ("city", "country")
+_CONSENT: Final = {
+    **dict.fromkeys(("true", "yes", "1", "subscribed"), "subscribed"),
+    **dict.fromkeys(("false", "no", "0", "unsubscribed"), "unsubscribed"),
+}
+_MOMENTS: Final = ("first_seen", "subscribed_at")
+_IGNORED: Final = ("id", "customer_id", *ASIDE)
+_LONGEST_NAME: Final = 100
+_MOST: Final = 200
+
+
+def read(message: Message, shop: Shop) -> tuple[dict[str, str], list[str]]:
+    """Give what an identify call tells, as the cells of a customer's row, and what could not be read of it."""
+    traits = {**an_object(message.context.get("traits")), **an_object(message.body.get("traits"))}
+    row: dict[str, str] = {}
+    complaints: list[str] = []
+    for name, value in _flattened(traits):
+        column = _COLUMNS.get(name, name)
+        try:
+            if text := _cell(column, value, shop):
+                row.setdefault(column, text)
+        except Refused as error:
+            complaints.append(str(error))
+    _split_name(row)
+    if "phone" in row:
+        row["phone"] = e164(row["phone"], row.get("country", "")) or row["phone"]
+    if row.get("newsletter") == "subscribed":
+        row.setdefault("subscribed_at", message.at.isoformat())
+    row["first_seen"] = min(row.get("first_seen", "~"), message.at.astimezone(UTC).isoformat())
+    return _taken(row, shop, complaints), complaints
+
+
+def told_aside(message: Message) -> dict[str, str]:
+    """Give the source of a campaign, and the language of an identify call."""
+    told = {}
+    source = an_object(message.context.get("campaign")).get("source")
+    if isinstance(source, str) and 0 < len(source.strip()) <= 255 and source.isprintable():
+        told[UTM_SOURCE] = source.strip()
+    locale = message.context.get("locale")
+    if message.type == "identify" and isinstance(locale, str) and locale[:2].isalpha() and locale.isascii():
+        told[LOCALE] = locale.replace("_", "-").partition("-")[0].lower()[:10]
+    return told
+
+
+def e164(phone: str, country: str) -> str | None:
+    """Write a phone number as the whole world dials it; None where its country is not known, or it is no number."""
+    region = country.upper() if len(country) == 2 and country.isascii() else None
+    try:
+        number = phonenumbers.parse(phone, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _flattened(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in traits.items():
+        if name in _IGNORED or value is None or value == "":
+            continue
+        if not isinstance(value, dict):
+            yield name, value
+            continue
+        for part, inner in value.items():
+            if inner is not None and inner != "":
+                yield (part if name == "address" and part in _OF_ADDRESS else f"{name}.{part}"), inner
+
+
+def _cell(column: str, value: Any, shop: Shop) -> str:
+    text = as_text(value)
+    check_text(text, column[:60])
+    match column:
+        case "email":
+            return text.lower()
+        case "newsletter":
+            return _CONSENT.get(text.lower(), text)
+        case "birth_date":
+            return text[:10]
+        case _ if column in _MOMENTS:
+            return _moment(column, value, text, shop).isoformat()
+    if not 1 <= len(column) <= _LONGEST_NAME or "\x00" in column:
+        raise Refused(f"traits: the name {column[:60]!r} is longer than {_LONGEST_NAME} characters")
+    check_text(column, "traits")
+    return text
+
+
+def _moment(column: str, value: Any, text: str, shop: Shop) -> datetime:
+    try:
+        if isinstance(value, int | float):  # seconds or, as JavaScript counts, milliseconds
+            return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
+        return parse_moment(text, shop.zone)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Refused(f"{column}: {error}") from None
+
+
+def as_text(value: Any) -> str:
+    """Write a JSON value as the cell of a file would have it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value.strip()
+        case float():
+            number = Decimal(repr(value))
+            if not number.is_finite():
+                raise Refused("a number is out of range")
+            return format(number, "f").removesuffix(".0")
+        case int():
+            return str(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _split_name(row: dict[str, str]) -> None:
+    name = row.pop("name", "")
+    if name and "first_name" not in row and "last_name" not in row:
+        first, _, last = name.rpartition(" ")
+        row["first_name"], row["last_name"] = (first, last) if first else (last, "")
+        if not row["last_name"]:
+            del row["last_name"]
+
+
+def _taken(row: dict[str, str], shop: Shop, complaints: list[str]) -> dict[str, str]:
+    """Leave out the cells that a customer's row would be refused for."""
+    for column in list(row)[_MOST:]:
+        complaints.append(f"{column}: is more than the {_MOST} traits that are taken")
+        del row[column]
+    while True:
+        try:
+            read_customer({"customer_id": "-", **row}, shop)
+            return row
+        except Refused as error:
+            complaints.append(str(error))
+            column = str(error).partition(":")[0]
+            if row.pop(column, None) is None:
+                raise

@@ -1,0 +1,102 @@
+"""The tracking endpoints: check the key and the body, keep it durably, answer. A worker does the rest."""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from customers.models import Source
+from customers.records import Refused, the_shop
+
+from . import bodies, inbox, limits, messages, sources
+from .bodies import Body, Rejected
+from .messages import BATCH, CALLS
+
+BUSY_FOR = 5  # seconds
+
+
+@csrf_exempt
+def take(request: HttpRequest, call: str) -> HttpResponse:
+    """Answer a client of any origin."""
+    try:
+        response = _preflight() if request.method == "OPTIONS" else _take(request, call)
+    except Rejected as error:
+        response = JsonResponse(
+            {"code": error.code, "message": error.message, "errors": []}, status=error.status
+        )
+        if error.retry_after is not None:
+            response["Retry-After"] = str(error.retry_after)
+    response["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+def _preflight() -> HttpResponse:
+    response = HttpResponse(status=204)
+    response["Access-Control-Allow-Methods"] = "POST, OPTIONS"
+    response["Access-Control-Allow-Headers"] = "authorization, content-type, content-encoding"
+    response["Access-Control-Max-Age"] = "86400"
+    return response
+
+
+def _take(request: HttpRequest, address: str) -> HttpResponse:
+    call = CALLS.get(address)
+    if call is None:
+        raise Rejected(
+            404, "not_found", f"There is no call /v1/{address[:20]}; there are: {', '.join(CALLS)}."
+        )
+    if request.method != "POST":
+        raise Rejected(405, "method_not_allowed", "Send messages by POST.")
+    at = datetime.now(UTC)
+    try:
+        key = _key_of_header(request)
+        source = _source(key) if key else None
+        body = bodies.read(request)
+        source = source or _source(_key_of_body(body.content))
+        size = _checked(body, call, at)
+        if wait := limits.seconds_to_wait(source, size, at):
+            raise Rejected(429, "too_many_messages", f"Send again in {wait} seconds.", retry_after=wait)
+        if size:
+            inbox.store(source, call, body.text, size, request.headers.get("User-Agent", ""), at)
+        sources.note_use(source, at)
+    except OperationalError:
+        raise Rejected(503, "busy", "The database is busy; send it again.", retry_after=BUSY_FOR) from None
+    return JsonResponse({"success": True})
+
+
+def _key_of_header(request: HttpRequest) -> str:
+    """Give the user name of HTTP Basic; a password there may be, and says nothing."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(given.strip(), validate=True).decode().partition(":")[0]
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _key_of_body(content: dict[str, Any]) -> str:
+    key = content.get("writeKey")
+    return key if isinstance(key, str) else ""
+
+
+def _source(key: str) -> Source:
+    source = sources.find(key) if key else None
+    if source is None:
+        raise Rejected(401, "bad_key", "This write key is missing, wrong or was revoked.")
+    return source
+
+
+def _checked(body: Body, call: str, at: datetime) -> int:
+    """Give how many messages it holds; a single one that cannot be taken is told at once."""
+    if call == BATCH:
+        return len(bodies.batch_of(body.content))
+    try:
+        messages.check_size(body.content)
+        messages.read(body.content, call, at, None, the_shop())
+    except (Refused, RecursionError) as error:
+        raise Rejected(400, "invalid_message", str(error)) from None
+    return 1

@@ -1,0 +1,58 @@
+"""Redis, for what may get lost: marks and counts. Where it is away nobody waits for it, and nobody fails."""
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Final, TypeVar
+
+import redis
+import structlog
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+log = structlog.get_logger(__name__)
+
+LOST_AFTER: Final = 60  # seconds until a mark ends by itself, should the message it stands for get lost
+QUIET_FOR: Final = 30  # seconds in which a Redis that did not answer is not asked again
+
+Client = redis.Redis
+Answer = TypeVar("Answer")
+_quiet_until = 0.0
+
+
+def ask(question: Callable[[Client], Answer]) -> Answer | None:
+    """Ask Redis something; None where it is away."""
+    global _quiet_until
+    if time.monotonic() < _quiet_until:
+        return None
+    try:
+        return question(_redis())
+    except (redis.RedisError, OperationalError) as error:
+        _quiet_until = time.monotonic() + QUIET_FOR
+        log.warning("redis_is_away", error=str(error))
+        return None
+
+
+def send_once(task: str, mark: str) -> None:
+    """Send for a task by its name, unless the mark says that one waits already."""
+
+    def send(client: Client) -> None:
+        if client.set(mark, 1, nx=True, ex=LOST_AFTER):
+            current_app.send_task(task)
+
+    ask(send)
+
+
+def begin(mark: str) -> None:
+    """Take the mark away: from here on, what commits sends for the next."""
+    try:
+        _redis().delete(mark)
+    except redis.RedisError as error:
+        log.warning("the_mark_stays", error=str(error))
+
+
+@cache
+def _redis() -> Client:
+    # A request waits for it: better no answer than a late one.
+    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1)

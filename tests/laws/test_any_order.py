@@ -1,0 +1,148 @@
+"""The same messages end in the same customers, orders and events, in whatever order they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from customers.models import Claim, RefusedMessage
+from customers.tracking import inbox
+from tests import shop
+from tests.tracking.sending import post, source
+
+pytestmark = pytest.mark.django_db
+
+CUSTOMERS, BROWSERS = ("c1", "c2", "c3"), ("a1", "a2", "a3", "a4")
+EMAILS, PHONES = ("x@example.org", "y@example.org"), ("+493012345678", "+493012345679")
+
+moments = st.integers(0, 40).map(lambda n: f"2026-03-01T{n // 4:02}:{n % 4 * 15:02}:00Z")
+
+
+def one_or_both(draw: st.DrawFn) -> dict[str, str | None]:
+    user, browser = draw(st.sampled_from((None, *CUSTOMERS))), draw(st.sampled_from((None, *BROWSERS)))
+    return {"userId": user, "anonymousId": browser if browser or user else BROWSERS[0]}
+
+
+@st.composite
+def traits(draw: st.DrawFn) -> dict[str, Any]:
+    given = st.fixed_dictionaries(
+        {},
+        optional={
+            "email": st.sampled_from(EMAILS),
+            "phone": st.sampled_from(PHONES),
+            "firstName": st.sampled_from(("Ada", "Bo")),
+            "address": st.fixed_dictionaries({"city": st.sampled_from(("Rome", "Oslo"))}),
+            "newsletter": st.booleans(),
+            "createdAt": st.sampled_from(("2025-01-01", "2026-03-01T05:00:00Z")),
+            "plan": st.sampled_from(("gold", 7, True)),
+        },
+    )
+    return {"type": "identify", "traits": draw(given), **one_or_both(draw)}
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> dict[str, Any]:
+    name = draw(st.sampled_from(("View", "Product Added", "Product Removed", "Product Viewed")))
+    campaign = draw(
+        st.sampled_from(({}, {}, {"campaign": {"source": "ads"}}, {"campaign": {"source": "mail"}}))
+    )
+    properties = {"price": draw(st.sampled_from((5, 7.25))), "product_id": "p1"}
+    return {
+        "type": "track",
+        "event": name,
+        "properties": properties,
+        "context": campaign,
+        **one_or_both(draw),
+    }
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> dict[str, Any]:
+    name = draw(
+        st.sampled_from(
+            ("Order Completed", "Order Updated", "Order Refunded", "Order Refunded", "Order Cancelled")
+        )
+    )
+    properties = draw(
+        st.fixed_dictionaries(
+            {"order_id": st.sampled_from(("o1", "o2"))},
+            optional={
+                "total": st.sampled_from((30, 100)),
+                "products": st.lists(
+                    st.sampled_from(({"sku": "s1", "price": 10}, {"sku": "s2", "price": 20, "quantity": 2})),
+                    max_size=3,
+                ),
+                "coupon": st.sampled_from(("A", "B")),
+                "status": st.sampled_from(("paid", "fulfilled", "dancing")),
+            },
+        )
+    )
+    return {"type": "track", "event": name, "properties": properties, **one_or_both(draw)}
+
+
+@st.composite
+def aliases(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "type": "alias",
+        "previousId": draw(st.sampled_from(BROWSERS)),
+        "userId": draw(st.sampled_from(CUSTOMERS)),
+    }
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
+    """Draw messages in the order of their times, and again in another order and portions, some of them twice."""
+    drawn = draw(st.lists(st.one_of(traits(), calls(), orders(), aliases()), min_size=2, max_size=14))
+    messages = [one | {"messageId": f"m{n}", "timestamp": draw(moments)} for n, one in enumerate(drawn)]
+    again = draw(st.lists(st.sampled_from(messages), max_size=3))
+    mixed = draw(st.permutations([*messages, *again]))
+    cuts = sorted(draw(st.sets(st.integers(1, len(mixed)), max_size=4)))
+    portions = [mixed[start:end] for start, end in zip([0, *cuts], [*cuts, len(mixed)], strict=True)]
+    return sorted(messages, key=lambda one: one["timestamp"]), [one for one in portions if one]
+
+
+def state_after(key: str, portions: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    shop.forget_everything()
+    for portion in portions:
+        assert post(key, "batch", {"batch": portion}).status_code == 200
+        inbox.drain()
+    shop.assert_facts_are_those_of_the_records()
+    assert not RefusedMessage.objects.exists()
+    conflicts = Claim.objects.filter(is_refused=True).values_list("one__value", "other__value")
+    return {**shop.meaning(), "conflicts": sorted(sorted(pair) for pair in conflicts)}
+
+
+def check(delivery: tuple[list[dict[str, Any]], list[list[dict[str, Any]]]], key: str) -> None:
+    in_order, mixed = delivery
+    found, right = state_after(key, mixed), state_after(key, [in_order])
+    assert found == right, [
+        (table, row, "is", "lacking" if row in right[table] else "found")
+        for table in right
+        for row in [*found[table], *right[table]]
+        if (row in found[table]) != (row in right[table])
+    ]
+
+
+@pytest.fixture
+def key() -> str:
+    return source()[1]
+
+
+BESIDE_THE_LAW = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=BESIDE_THE_LAW)
+@given(deliveries())
+def test_messages_end_in_the_same_state_in_any_order(key: str, delivery: Any) -> None:
+    check(delivery, key)
+
+
+@pytest.mark.long
+@settings(max_examples=500, deadline=None, suppress_health_check=BESIDE_THE_LAW)
+@given(deliveries())
+def test_many_messages_end_in_the_same_state_in_any_order(key: str, delivery: Any) -> None:
+    check(delivery, key)

@@ -1,0 +1,1 @@
+"""Messages of tracking clients: from the request to customers, orders and events."""
