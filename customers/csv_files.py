@@ -18,6 +18,8 @@ MOST_LINES_OF_A_ROW = 200
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 200
 
+_CURRENCY = ORDERS.columns.index("currency")
+
 STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
 
 FORMATS: dict[str, Format] = {
@@ -90,7 +92,8 @@ def import_file(
     ingestion.start_file()
     while batch := list(islice(numbered, ROWS_AT_ONCE)):
         records, refused = _read(format, header, batch, shop)
-        currencies.update(record[7] for _, record in records.get(ORDERS.name, ()) if record[7])
+        orders = records.get(ORDERS.name, ())
+        currencies.update(record[_CURRENCY] for _, record in orders if record[_CURRENCY])
         # A row counts once, whatever it holds.
         left_out: set[int] = set()
         for name, of_kind in records.items():
