@@ -92,9 +92,8 @@ def import_file(
     ingestion.start_file()
     while batch := list(islice(numbered, ROWS_AT_ONCE)):
         records, refused = _read(format, header, batch, shop)
-        currencies.update(
-            record[_CURRENCY] for _, record in records.get(ORDERS.name, ()) if record[_CURRENCY]
-        )
+        orders = records.get(ORDERS.name, ())
+        currencies.update(record[_CURRENCY] for _, record in orders if record[_CURRENCY])
         # A row counts once, whatever it holds.
         left_out: set[int] = set()
         for name, of_kind in records.items():

@@ -56,6 +56,18 @@ def remember(ids: Iterable[Id], at: datetime) -> None:
     )
 
 
+def known(ids: Iterable[Id]) -> dict[Id, str]:
+    """Give those ids that are erased, each with the instant, written as records write theirs."""
+    salt = _salt()
+    if salt is None:
+        return {}  # nobody ever was
+    by_digest = {_digest(salt, one): one for one in ids}
+    # As one parameter: there may be thirty thousand of them.
+    listed = RawSQL(engine.json_texts("%s"), [json.dumps(list(by_digest))])
+    found = ErasedId.objects.filter(digest__in=listed).values_list("digest", "erased_at")
+    return {by_digest[digest]: str(at.astimezone(UTC).replace(tzinfo=None)) for digest, at in found}
+
+
 def leave_out(
     kind: Kind, numbered: Iterable[tuple[int, Record]]
 ) -> tuple[list[tuple[int, Record]], list[int]]:
@@ -65,13 +77,12 @@ def leave_out(
     comes back under such an id begins afresh: the dates of a customer from before it are left out, too.
     """
     records = list(numbered)
-    salt = _salt()
-    if salt is None:
+    erased = known(one for _, record in records for one in _ids(kind, record))
+    if not erased:
         return records, []
-    erased = _erased_at(salt, {one for _, record in records for one in _ids(kind, record)})
     staying, left_out = [], []
     for line, record in records:
-        kept = _without_past(kind, record, erased) if erased else record
+        kept = _without_past(kind, record, erased)
         if kept is None:
             left_out.append(line)
         else:
@@ -111,15 +122,6 @@ def _ids(kind: Kind, record: Record) -> Iterator[Id]:
 def _value(kind: Kind, record: Record, column: str) -> str | None:
     value: str | None = record[kind.columns.index(column)]
     return value
-
-
-def _erased_at(salt: str, ids: Iterable[Id]) -> dict[Id, str]:
-    """Give the ids that are erased, with the instant as records have theirs."""
-    by_digest = {_digest(salt, one): one for one in ids}
-    # As one parameter: there may be thirty thousand of them.
-    listed = RawSQL(engine.json_texts("%s"), [json.dumps(list(by_digest))])
-    found = ErasedId.objects.filter(digest__in=listed).values_list("digest", "erased_at")
-    return {by_digest[digest]: str(at.astimezone(UTC).replace(tzinfo=None)) for digest, at in found}
 
 
 def _salt() -> str | None:
