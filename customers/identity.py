@@ -95,7 +95,7 @@ def _meet(now: datetime, kind: str) -> None:
 def _point(staged: str, kind: str, column: str, among: str) -> None:
     engine.execute(
         f"""UPDATE {staged} SET (customer, visitor) =
-                (SELECT i.customer_id, {"i.id" if kind == ANONYMOUS_ID else "NULL"}
+                (SELECT i.customer_id, {"i.id" if kind == ANONYMOUS_ID else "CAST(NULL AS bigint)"}
                 FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
             WHERE {among}"""
     )

@@ -59,19 +59,21 @@ def drain(begin: Callable[[], None] = begin) -> int:
     return taken
 
 
-def try_again(refused: Iterable[RefusedMessage]) -> None:
-    """Put refused messages back into the inbox, as they came."""
+def try_again(refused: Iterable[RefusedMessage]) -> int:
+    """Put refused messages back into the inbox, as they came; give how many are too long to have been kept whole."""
+    cut = 0
     with transaction.atomic():
         for one in refused:
+            if len(one.message) >= LONGEST_KEPT:
+                cut += 1
+                continue
+            body = f'{{"{BATCH}": [{one.message}]}}' if one.call == BATCH else one.message
             Batch.objects.create(
-                source_id=one.source_id,
-                received_at=one.received_at,
-                call=one.call,
-                size=1,
-                body=one.message,
+                source_id=one.source_id, received_at=one.received_at, call=one.call, size=1, body=body
             )
             one.delete()
     volatile.send_once("customers.tasks.drain_inbox", MARK)
+    return cut
 
 
 def _drain_some() -> int | None:
@@ -126,12 +128,16 @@ def _take(received: Sequence[Received]) -> None:
 
 def _refused(complaint: Complaint) -> RefusedMessage:
     one = complaint.received
-    message_id = one.body.get("messageId") if isinstance(one.body, dict) else None
+    body, message_id = one.body, None
+    if isinstance(body, dict):
+        message_id = body.get("messageId")
+        # With what the batch said of its sender's clock, should it be tried again alone.
+        body = {**body, "sentAt": one.sent_at} if one.sent_at and not body.get("sentAt") else body
     return RefusedMessage(
         source=one.source,
         received_at=one.received_at,
         call=one.call,
         message_id=message_id[:255].replace("\x00", "") if isinstance(message_id, str) else "",
         reason=complaint.reason.replace("\x00", "").encode(errors="replace").decode()[:LONGEST_REASON],
-        message=json.dumps(one.body)[:LONGEST_KEPT],
+        message=json.dumps(body)[:LONGEST_KEPT],
     )

@@ -11,7 +11,7 @@ KEPT_FOR = 120  # seconds
 def seconds_to_wait(source: Source, messages: int, at: datetime) -> int:
     """Count messages that come in; give 0, or the seconds until the source may send again."""
     minute = int(at.timestamp()) // 60
-    counter = f"tracking:{source.pk}:{minute}"
+    counter = f"tracking:{source.digest[:16]}:{minute}"
 
     def count(client: volatile.Client) -> int:
         with client.pipeline(transaction=False) as pipeline:

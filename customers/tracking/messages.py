@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from customers.models.customer import ANONYMOUS_PREFIX
 from customers.records import FIRST_YEAR, LAST_YEAR, MAX_TEXT, Refused, Shop
 
 MAX_BYTES: Final = 32 * 1024
+ON_THE_WAY: Final = timedelta(seconds=10)
 BATCH: Final = "batch"
 TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 CALLS: Final = {
@@ -122,7 +123,10 @@ def check_text(value: str, name: str) -> None:
 
 
 def _moment(body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: Shop) -> datetime:
-    """Give when it happened by our clock: as long before it came in as the sender's clock says."""
+    """Give when it happened by our clock: as long before it came in as the sender's clock says.
+
+    A few seconds that the clocks seem to differ by are the way it took, which would mix up what one sender tells.
+    """
     given = body.get("timestamp") or body.get("originalTimestamp")
     if given is None:
         return received_at
@@ -131,7 +135,7 @@ def _moment(body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: 
         raise Refused(f"timestamp: {_shown(given)} is no time; write it as 2026-03-31T18:30:00Z")
     sent = _instant(sent_at, shop) if sent_at else None
     try:
-        corrected = received_at - (sent - at) if sent else at
+        corrected = at + (received_at - sent) if sent and abs(received_at - sent) > ON_THE_WAY else at
     except OverflowError:
         corrected = at
     if not FIRST_YEAR <= corrected.year <= LAST_YEAR:

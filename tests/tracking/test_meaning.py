@@ -1,6 +1,6 @@
 """What messages come to mean: customers, orders, carts and events."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -265,6 +265,14 @@ def test_known_bots_are_left_out_and_counted(key) -> None:
 
     assert [one.customer.customer_id for one in Event.objects.all()] == ["anonymous:a2"]
     assert Source.objects.get().bots == 1
+
+
+def test_a_clock_that_is_right_is_believed_to_the_microsecond(key) -> None:
+    at, sent = "2019-05-06T07:08:09.123456Z", (datetime.now(UTC) - timedelta(seconds=3)).isoformat()
+
+    send(key, message("page", user="c1", at=at, sentAt=sent))
+
+    assert Event.objects.get().occurred_at == datetime.fromisoformat(at)
 
 
 def test_times_are_corrected_by_the_clock_of_the_sender(key) -> None:

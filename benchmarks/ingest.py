@@ -1,0 +1,203 @@
+"""Taking in what tracking clients send: how fast it is acknowledged, and how fast a backlog becomes customers.
+
+Four client processes post batches of 100 messages to gunicorn with two workers; what they send waits in the inbox,
+as no worker runs. Then one worker's drain takes it, facts included, against bare multi-row inserts of the very rows
+that it wrote into `customers_event`, into a table with the same columns and indexes, in the same database.
+"""
+
+import argparse
+import base64
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from typing import Any
+
+import harness
+from django.db import connection
+
+from customers import engine
+from customers.models import Batch, Event, Facts, Source
+from customers.tracking import inbox, sources
+from segments_project.servers import dying_with_parent, free_port, redis_server
+
+EVENTS, CLIENTS, A_REQUEST, TIMES = 200_000, 4, 100, 3
+ROWS_AT_ONCE = 1_000
+NAMES = ("Page Viewed", "Product Viewed", "Product Viewed", "Product Added", "Search")
+BEGUN = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+# -- What is sent
+
+
+def messages(client: int, count: int) -> list[bytes]:
+    """Make requests as a web shop's pages cause them: ten events a visit, two in a hundred of a known customer."""
+    chance = random.Random(client)
+    batches = []
+    for start in range(0, count, A_REQUEST):
+        batch = [message(chance, client, number) for number in range(start, min(start + A_REQUEST, count))]
+        batches.append(json.dumps({"batch": batch}).encode())
+    return batches
+
+
+def message(chance: random.Random, client: int, number: int) -> dict[str, Any]:
+    """Make one message."""
+    visit = number // 10
+    product = chance.randrange(2_000)
+    ids = {"anonymousId": f"{client:08x}-0000-4000-8000-{visit:012x}"}
+    if visit % 50 == 0:
+        ids["userId"] = f"customer-{client}-{visit}"
+    return {
+        "type": "track",
+        "messageId": f"{chance.getrandbits(128):032x}",
+        "event": NAMES[number % len(NAMES)],
+        "timestamp": (BEGUN + timedelta(seconds=10 * number + client)).isoformat(),
+        "properties": {
+            "product_id": f"p{product}",
+            "sku": f"SKU-{product}",
+            "name": f"Product number {product}",
+            "category": f"Category {product % 30}",
+            "price": product / 4,
+            "quantity": 1,
+        },
+        "context": {"library": {"name": "benchmark", "version": "1"}, "locale": "en-GB"},
+        **ids,
+    }
+
+
+# -- The clients and the server
+
+
+def post(port: int, key: str, batches: list[bytes]) -> None:
+    """Send requests one after the other over one connection."""
+    headers = {
+        "Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode(),
+        "Content-Type": "application/json",
+    }
+    server = HTTPConnection("127.0.0.1", port)
+    for body in batches:
+        server.request("POST", "/v1/batch", body, headers)
+        answer = server.getresponse()
+        if answer.read() != b'{"success": true}':
+            raise SystemExit(f"answered {answer.status}")
+
+
+def accepted(count: int) -> dict[str, float]:
+    """Fill the inbox through the endpoint; give events a second."""
+    harness.migrate()
+    _, key = sources.create(Source(name="Shop", kind="server", messages_a_minute=100_000_000))
+    connection.close()
+    port = free_port()
+    command = (
+        f"gunicorn segments_project.wsgi --bind 127.0.0.1:{port} --workers 2 --threads 4 --no-control-socket"
+    )
+    with redis_server() as redis:
+        web = subprocess.Popen(
+            [sys.executable, "-m", *command.split()],
+            env={**os.environ, "REDIS_URL": redis.url},
+            cwd=harness.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=dying_with_parent(15),
+        )
+        try:
+            wait_for(port)
+            sent = [messages(client, count // CLIENTS) for client in range(CLIENTS)]
+            clients = [multiprocessing.Process(target=post, args=(port, key, one)) for one in sent]
+            begun = time.perf_counter()
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.join()
+            took = time.perf_counter() - begun
+        finally:
+            web.terminate()
+            web.wait()
+    if any(client.exitcode for client in clients):
+        raise SystemExit("a client failed")
+    return {"events_per_s": count / took}
+
+
+def wait_for(port: int) -> None:
+    """Wait until both workers have answered, so that none is still importing."""
+    until, answered = time.monotonic() + 60, 0
+    while answered < 20:
+        try:
+            server = HTTPConnection("127.0.0.1", port)
+            server.request("OPTIONS", "/v1/batch")
+            answered += server.getresponse().status == 204
+        except OSError:
+            time.sleep(0.1)
+        if time.monotonic() > until:
+            raise SystemExit("the server does not answer")
+
+
+# -- The drain, and what it is held against
+
+
+def drained(count: int) -> dict[str, float]:
+    """Take what waits, facts included."""
+    if sum(Batch.objects.values_list("size", flat=True)) != count:
+        raise SystemExit("the inbox does not hold what was sent")
+    begun = time.perf_counter()
+    inbox.drain()
+    took = time.perf_counter() - begun
+    if Event.objects.count() != count or sum(Facts.objects.values_list("event_count", flat=True)) != count:
+        raise SystemExit("not every event is there once")
+    return {"seconds": took}
+
+
+def inserted(count: int) -> dict[str, float]:
+    """Insert the same rows, a thousand a statement and transaction."""
+    rows = engine.rows("SELECT * FROM customers_event ORDER BY id")
+    columns = len(rows[0])
+    place = "(" + ", ".join(["%s"] * columns) + ")"
+    engine.execute("DROP TABLE IF EXISTS bare")
+    engine.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
+    engine.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
+    begun = time.perf_counter()
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        values = ", ".join([place] * len(part))
+        engine.execute(f"INSERT INTO bare VALUES {values}", [cell for row in part for cell in row])
+    return {"seconds": time.perf_counter() - begun}
+
+
+PARTS = {"accepted": accepted, "drained": drained, "inserted": inserted}
+
+
+def main() -> None:
+    """Read the options; start the parts, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS, metavar="N")
+    parser.add_argument("--times", type=int, default=TIMES, metavar="N")
+    parser.add_argument("--run", choices=PARTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if harness.is_part():
+        harness.result(PARTS[options.run](options.events))
+        return
+    figures: dict[str, list[float]] = {"events_per_s": [], "drain_s": [], "bare_s": []}
+    for number in range(1, options.times + 1):
+        with harness.database("postgresql") as url:
+            run = [harness.run_part(url, "--run", name, "--events", str(options.events)) for name in PARTS]
+        for name, part in zip(figures, run, strict=True):
+            figures[name].append(next(iter(part.values())))
+            harness.say(f"  run {number}  {name:<14} {figures[name][-1]:10.2f}")
+    middle = {name: round(sorted(values)[len(values) // 2], 2) for name, values in figures.items()}
+    harness.result(
+        {
+            "benchmark": "ingest",
+            "events": options.events,
+            **middle,
+            "ratio": round(middle["drain_s"] / middle["bare_s"], 2),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
