@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from kombu.exceptions import OperationalError
 
-from customers import csv_files, imports, tasks
+from customers import csv_files, imports, ingestion, tasks
 from customers.models import Customer, Import, Order
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
@@ -228,13 +228,13 @@ def test_a_cancelled_import_ends_at_once_or_after_the_rows_on_their_way(monkeypa
 
     monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 2)
     running = started(CUSTOMERS)
-    seen = csv_files.ingestion.ingest
+    seen = ingestion.ingest
 
     def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
         imports.cancel(Import.objects.get(pk=running.pk), now)
         return seen(*args, **options)
 
-    monkeypatch.setattr(csv_files.ingestion, "ingest", cancelled_meanwhile)
+    monkeypatch.setattr(ingestion, "ingest", cancelled_meanwhile)
     imports.run_next()
     assert told(running) == ("cancelled", 2, 1, 0, 1)
 
