@@ -416,7 +416,8 @@ def test_staff_read_with_the_permissions_they_have(client: Client) -> None:
     assert client.get(SEGMENTS).status_code == 200
     assert "segments.view_membership" in problem(client.get(members_of("lead")), 403)["message"]
 
-    anna.user_permissions.add(Permission.objects.get(codename="view_membership"))
+    members = Permission.objects.filter(codename__in=["view_membership", "view_contact_data"])
+    anna.user_permissions.add(*members)
     assert client.get(members_of("lead")).status_code == 200
 
 
