@@ -27,7 +27,7 @@ _CUSTOMER_ID, _ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANO
 _OWN: Final[Mapping[str, str]] = {ORDERS.name: ORDER_ID, ORDER_LINES.name: ORDER_ID, EVENTS.name: MESSAGE_ID}
 _WHOSE: Final[Mapping[str, tuple[str, ...]]] = {
     CUSTOMERS.name: (_CUSTOMER_ID,),
-    ORDERS.name: (_CUSTOMER_ID,),
+    ORDERS.name: (_CUSTOMER_ID, _ANONYMOUS_ID),
     ORDER_LINES.name: (),
     EVENTS.name: (_CUSTOMER_ID, _ANONYMOUS_ID),
 }
@@ -65,7 +65,13 @@ def known(ids: Iterable[Id]) -> dict[Id, str]:
     # As one parameter: there may be thirty thousand of them.
     listed = RawSQL(engine.json_texts("%s"), [json.dumps(list(by_digest))])
     found = ErasedId.objects.filter(digest__in=listed).values_list("digest", "erased_at")
-    return {by_digest[digest]: str(at.astimezone(UTC).replace(tzinfo=None)) for digest, at in found}
+    return {by_digest[digest]: _written(at) for digest, at in found}
+
+
+def belongs(ids: Iterable[Id], at: datetime, known: Mapping[Id, str]) -> bool:
+    """Tell whether something of an instant belongs to the past of the erased, who are ``known`` by its ids."""
+    moment = _written(at)
+    return any(one[0] == MESSAGE_ID or moment <= known[one] for one in ids if one in known)
 
 
 def leave_out(
@@ -122,6 +128,10 @@ def _ids(kind: Kind, record: Record) -> Iterator[Id]:
 def _value(kind: Kind, record: Record, column: str) -> str | None:
     value: str | None = record[kind.columns.index(column)]
     return value
+
+
+def _written(at: datetime) -> str:
+    return str(at.astimezone(UTC).replace(tzinfo=None))
 
 
 def _salt() -> str | None:

@@ -179,7 +179,7 @@ def _write(
     if cleared:
         ingestion.clear(cleared)
     if numbered:
-        outcome = ingestion.ingest(CUSTOMERS, numbered, now, announce=False)
+        outcome = ingestion.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False)
         assert not outcome.refused
 
 

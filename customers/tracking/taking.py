@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from customers import claims, ingestion, news
+from customers import claims, erased, ingestion, news
 from customers.claims import Said, in_parts
+from customers.identity import ANONYMOUS_ID, CUSTOMER_ID
 from customers.models import Event, OrderNote, Source
 from customers.records import EVENTS, Refused, Shop, the_shop
 
@@ -44,6 +45,7 @@ class Complaint:
 
 def take(received: Sequence[Received], now: datetime) -> list[Complaint]:
     """Take messages, in the transaction of the caller, who lets nobody else take any meanwhile."""
+    erased.share()  # before any row is locked: an erasure waits for us, or we for it
     shop = the_shop()
     complaints: list[Complaint] = []
     meanings: list[Meaning] = []
@@ -83,17 +85,27 @@ def _readable(
 
 
 def _new(read: Sequence[tuple[Received, Message]]) -> Iterator[tuple[Received, Message]]:
-    """Leave out what was taken before: of messages with the same id, the first one counts."""
+    """Leave out what was taken before, and the past of the erased: of messages with the same id the first counts."""
     ids = [message.message_id for _, message in read]
     taken = {
         message_id
         for part in in_parts(ids)
         for message_id in Event.objects.filter(message_id__in=part).values_list("message_id", flat=True)
     }
+    known = erased.known(one for _, message in read for one in _ids(message))
     for one, message in read:
-        if message.message_id not in taken:
-            taken.add(message.message_id)
-            yield one, message
+        if message.message_id in taken or erased.belongs(_ids(message), message.at, known):
+            continue
+        taken.add(message.message_id)
+        yield one, message
+
+
+def _ids(message: Message) -> list[erased.Id]:
+    return [
+        (erased.MESSAGE_ID, message.message_id),
+        (CUSTOMER_ID, message.user_id),
+        (ANONYMOUS_ID, message.anonymous_id),
+    ]
 
 
 def _store(meanings: Sequence[Meaning], now: datetime) -> None:
