@@ -7,10 +7,10 @@ IN := .venv/bin
 PIP := $(IN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long lint format lock .venv
+.PHONY: help demo test long screenshots lint format lock .venv
 
 help:  ## this list
-	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## */\1\t/' | sort | expand -t 10
+	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## */\1\t/' | sort | expand -t 14
 
 demo: .venv/runtime  ## a believable shop with its admin, until Ctrl-C (ARGS="--customers 5000")
 	@$(IN)/python manage.py demo $(ARGS)
@@ -23,6 +23,9 @@ test: .venv/everything  ## the whole suite, on SQLite and on PostgreSQL (ARGS="-
 
 long: .venv/everything  ## the laws that take minutes, on both databases
 	@$(MAKE) --no-print-directory test ARGS='-m long $(ARGS)'
+
+screenshots: .venv/everything  ## every page of the admin, wide and narrow, light and dark, into screenshots/
+	$(IN)/python -m tests.browser.screenshots $(ARGS)
 
 # With no trace of a shop: linters read the settings, which would otherwise make a database and a key in data/.
 lint: export DATABASE_URL = sqlite://:memory:

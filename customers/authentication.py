@@ -39,17 +39,17 @@ class KeyAuthentication(BaseAuthentication):
         return f'{SCHEME} realm="api"'
 
 
-def needs(scope: str, permission: str) -> type[BasePermission]:
-    """Make a permission: keys need the scope, staff who are logged in the permission of the admin."""
+def needs(scope: str, *permissions: str) -> type[BasePermission]:
+    """Make a permission: keys need the scope, staff who are logged in the permissions of the admin."""
     if scope not in keys.SCOPES:
         raise ValueError(f"there is no scope {scope!r}")
 
     class Needs(BasePermission):
-        message = f"You need the permission {permission}."
+        message = f"You need the permission {' and '.join(permissions)}."
 
         def has_permission(self, request: Request, view: Any) -> bool:
             if not isinstance(request.auth, ApiKey):
-                return request.user.is_staff and request.user.has_perm(permission)
+                return request.user.is_staff and request.user.has_perms(permissions)
             if scope not in request.auth.scopes:
                 raise PermissionDenied(f"This key lacks the scope {scope}.", code="missing_scope")
             return True

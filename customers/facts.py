@@ -301,35 +301,44 @@ def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["fa
 def relation_of(among: str, at: datetime) -> Literal["facts", "facts_as_of"]:
     """Name the relation that holds the facts of some customers at an instant, having filled it where needed.
 
-    ``among`` is a query of their keys. No stored row is written: whoever waits in a queue, or has a record between
-    the stored row's instant and this one, is summed up from the records.
+    ``among`` is a query of their keys. No stored row is written: of whoever waits in a queue, or has a record between
+    the stored row's instant and this one, the temporary table takes what settling would store.
     """
-    waiting = _waiting(among, at)
-    if not waiting:
+    if not _waiting(among, at):
         return "facts"
-    anew = ", ".join(map(str, waiting))
-    names = ", ".join(sums.columns())
-    _make_as_of_table()
-    engine.execute(
-        f"""INSERT INTO {_AS_OF} ({names}) SELECT {names} FROM {_FACTS}
-            WHERE customer_id IN ({among}) AND customer_id NOT IN ({anew})"""
-    )
-    _fill_as_of(f"SELECT id FROM customers_customer WHERE id IN ({anew})", at)
+    with engine.snapshot():
+        _make_as_of_table()
+        engine.temporary_table(
+            "facts_among", "customer_id bigint PRIMARY KEY, anew integer, recorded integer"
+        )
+        engine.load("facts_among", ("customer_id", "anew"), _waiting(among, at))
+        engine.analyze("facts_among")
+        anew, merged, _ = _choose_who_is_merged(at)
+        into = f"INSERT INTO {_AS_OF} ({', '.join(sums.columns())})"
+        engine.execute(
+            f"""{into} SELECT {", ".join(sums.columns())} FROM {_FACTS}
+                WHERE customer_id IN ({among}) AND customer_id NOT IN ({_AMONG})"""
+        )
+        if merged:
+            engine.execute(f"{into} {sums.merged(_MERGED)}", [])
+        if anew:
+            _fill_as_of(_ANEW, at)
     return "facts_as_of"
 
 
-def _waiting(among: str, at: datetime) -> list[int]:
-    """Name the customers whose stored row does not hold at an instant: in a queue, or with a record between."""
+def _waiting(among: str, at: datetime) -> list[engine.Row]:
+    """Give the customers whose stored row does not hold at an instant, with 1 for who cannot but be summed up anew."""
     its = f"customer_id IN ({among})"
-    queued = " UNION ".join(
-        f"SELECT customer_id FROM {queue} WHERE {its}" for queue in (_STALE, _EVENTS, _ORDERS)
-    )
-    found = engine.rows(
-        f"""{queued} UNION SELECT customer_id FROM {_UPCOMING} WHERE {its} AND due_at <= %(at)s
-            UNION SELECT customer_id FROM {_FACTS} WHERE {its} AND newest_at > %(at)s""",
+    return engine.rows(
+        f"""SELECT customer_id, max(anew) FROM (
+                SELECT customer_id, 1 AS anew FROM {_STALE} WHERE {its}
+                UNION ALL SELECT customer_id, 0 FROM {_EVENTS} WHERE {its}
+                UNION ALL SELECT customer_id, 0 FROM {_ORDERS} WHERE {its}
+                UNION ALL SELECT customer_id, 1 FROM {_UPCOMING} WHERE {its} AND due_at <= %(at)s
+                UNION ALL SELECT customer_id, 1 FROM {_FACTS} WHERE {its} AND newest_at > %(at)s
+            ) AS waiting GROUP BY customer_id""",
         {"at": engine.moment(at)},
     )
-    return [customer for (customer,) in found]
 
 
 def recompute_at(at: datetime, among: str = _EVERYBODY) -> Literal["facts_as_of"]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import ProtectedError
@@ -13,7 +14,7 @@ from django.db.models import ProtectedError
 from customers.models import Customer, Identity
 
 from . import membership, references
-from .models import Change, Membership, Segment
+from .models import Change, Membership, Segment, Version
 from .rules import RuleError, parse
 from .templates import TEMPLATES, Template
 
@@ -24,8 +25,8 @@ class InUse(ProtectedError):
     """A segment that others refer to cannot be deleted."""
 
 
-def save(segment: Segment) -> Segment:
-    """Save a segment by rule, new or edited; an edit of the rule is a new version.
+def save(segment: Segment, *, by: User | None = None) -> Segment:
+    """Save a segment by rule, new or edited; an edit of the rule is a new version, kept with who saved it.
 
     Raises RuleError where the rule will not do, ValidationError where something else won't.
     """
@@ -33,19 +34,38 @@ def save(segment: Segment) -> Segment:
     with transaction.atomic():
         before = _check_names(segment)
         references.check({segment.slug: rule})
-        if before is None:
-            segment.save()
-        else:
-            if before.rule != segment.rule:
-                segment.version, segment.retry_at = before.version + 1, None
-            # What a refresh writes meanwhile is not overwritten.
-            segment.save(
-                update_fields=[
-                    "slug", "name", "description", "rule", "is_active", "version", "retry_at",
-                    "template", "template_parameters", "updated_at",
-                ]
-            )  # fmt: skip
+        fields = ("slug", "name", "description", "is_active", "template", "template_parameters")
+        _write(segment, before, fields, by)
     return segment
+
+
+def restore(version: Version, *, by: User | None = None) -> Segment:
+    """Let a segment ask again what it asked in a version, as a new one; raises what ``save`` does."""
+    with transaction.atomic():
+        segment = Segment.objects.select_for_update().get(pk=version.segment_id)
+        segment.rule = version.rule
+        return save(segment, by=by)
+
+
+def _write(segment: Segment, before: Segment | None, fields: Iterable[str], by: User | None) -> None:
+    """Write a segment by rule, where it is not new only these fields and its rule, and keep a new version."""
+    is_edited = before is not None and before.rule != segment.rule
+    if before is None:
+        segment.save()
+    else:
+        if is_edited:
+            segment.version, segment.retry_at = before.version + 1, None
+        # What a refresh writes meanwhile is not overwritten.
+        segment.save(update_fields=[*fields, "rule", "version", "retry_at", "updated_at"])
+    if before is None or is_edited:
+        Version.objects.create(
+            segment=segment,
+            number=segment.version,
+            rule=segment.rule,
+            saved_at=segment.updated_at,
+            saved_by=by,
+            saved_by_name=by.get_username() if by else "",
+        )
 
 
 def describe(segment: Segment) -> Segment:
@@ -81,13 +101,15 @@ def delete(segments: Iterable[Segment]) -> None:
             segment.delete()
 
 
-def install(templates: Iterable[Template] = TEMPLATES.values()) -> list[Segment]:
+def install(templates: Iterable[Template] = TEMPLATES.values(), *, by: User | None = None) -> list[Segment]:
     """Create the ready-to-use segments that do not exist yet; give those."""
     there = set(Segment.objects.values_list("slug", flat=True))
-    return [from_template(template) for template in templates if template.slug not in there]
+    return [from_template(template, by=by) for template in templates if template.slug not in there]
 
 
-def from_template(template: Template, *, slug: str = "", name: str = "", **parameters: float) -> Segment:
+def from_template(
+    template: Template, *, slug: str = "", name: str = "", by: User | None = None, **parameters: float
+) -> Segment:
     """Create a segment from a template; raises ParameterError where a parameter will not do."""
     return save(
         Segment(
@@ -97,7 +119,8 @@ def from_template(template: Template, *, slug: str = "", name: str = "", **param
             rule=template.rule(**parameters),
             template=template.slug,
             template_parameters=template.defaults() | parameters,
-        )
+        ),
+        by=by,
     )
 
 
@@ -175,13 +198,8 @@ def import_all(given: Any) -> tuple[list[Segment], list[Segment]]:
 
 def _save_one(segment: Segment) -> None:
     segment.full_clean(exclude=["rule"])
-    if segment.pk:
-        version, rule = Segment.objects.values_list("version", "rule").get(pk=segment.pk)
-        if rule != segment.rule:
-            segment.version, segment.retry_at = version + 1, None
-        segment.save(update_fields=["name", "description", "rule", "version", "retry_at", "updated_at"])
-    else:
-        segment.save()
+    before = Segment.objects.select_for_update().get(pk=segment.pk) if segment.pk else None
+    _write(segment, before, ("name", "description"), by=None)
 
 
 def _read_slug(item: Any, place: int) -> str:

@@ -1,6 +1,6 @@
 """In words: who is in a segment, and why one customer is in or out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import count
@@ -16,6 +16,7 @@ from .rules import AsOf, Condition, Groups, Rule, parse
 from .rules.words import plain
 
 FIXED_LIST = "A fixed list of customers"
+HIDDEN = "hidden"
 NODES_AT_ONCE = 200  # of one statement: two columns each, of which SQLite gives 2,000 and PostgreSQL 1,664
 
 
@@ -50,13 +51,18 @@ def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
     return explain_each([rule], customer, shop)[0]
 
 
-def explain_each(rules: Sequence[Rule], customer: Customer, shop: AsOf) -> list[Explanation | None]:
-    """Explain the verdicts of several rules on one customer, in as few statements as their size allows."""
+def explain_each(
+    rules: Sequence[Rule], customer: Customer, shop: AsOf, *, hidden: Container[str] = ()
+) -> list[Explanation | None]:
+    """Explain the verdicts of several rules on one customer, in as few statements as their size allows.
+
+    Of the filters named in ``hidden`` the verdict is given, and not the customer's value.
+    """
     told: list[Explanation | None] = []
     for share in _shares(rules):
         row = _answers([node for rule in share for node in _nodes(rule)], customer, shop)
         places = count()
-        told += [_explained(rule, places, row, shop) if row else None for rule in share]
+        told += [_explained(rule, places, row, shop, hidden) if row else None for rule in share]
     return told
 
 
@@ -95,19 +101,24 @@ def _nodes(rule: Rule) -> Iterator[Rule]:
             yield from _nodes(part)
 
 
-def _explained(rule: Rule, places: Iterator[int], row: dict[str, Any], shop: AsOf) -> Explanation:
+def _explained(
+    rule: Rule, places: Iterator[int], row: dict[str, Any], shop: AsOf, hidden: Container[str]
+) -> Explanation:
     place = next(places)
     met = bool(row[f"met_{place}"])
     if isinstance(rule, Groups):
-        parts = tuple(_explained(part, places, row, shop) for part in rule.rules)
+        parts = tuple(_explained(part, places, row, shop, hidden) for part in rule.rules)
         lacking = () if met else _lacking(rule.word, parts)
         return Explanation(f"{rule.word} of these", met, None, parts, lacking)
     assert isinstance(rule, Condition)
+    words = rule.sentence()
+    lacking = () if met else (words,)
+    if rule.name in hidden:
+        return Explanation(words, met, HIDDEN, lacking=lacking)
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))
-    words = rule.sentence()
-    return Explanation(words, met, shown(value, rule.unit, shop), lacking=() if met else (words,))
+    return Explanation(words, met, shown(value, rule.unit, shop), lacking=lacking)
 
 
 def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:

@@ -65,13 +65,17 @@ def segments_of_each(
     return found
 
 
-def matching(rule: Any, customers: Sequence[int], shop: AsOf) -> set[int]:
-    """Give the customers whom a rule, as JSON, matches, of those the shop is open for; raises RuleError."""
+def matching(rule: Any, customers: Sequence[int], shop: AsOf) -> dict[int, bool]:
+    """Give the customers whom a rule, as JSON, matches, each with whether they are known; raises RuleError.
+
+    They are looked for among customers whom the shop is open for.
+    """
     if not customers:
-        return set()
+        return {}
     _put_into_table(customers)
     [(_, asked)] = _asked([Segment(rule=rule)], shop)
-    return {customer for customer, bits, _ in engine.rows(*asked.of_those_in(_TABLE, shop)) if bits}
+    rows = engine.rows(*asked.of_those_in(_TABLE, shop))
+    return {customer: bool(known) for customer, bits, known in rows if bits}
 
 
 def _readable(segments: Iterable[Segment]) -> list[Segment]:

@@ -1,4 +1,4 @@
-"""Who is in: the only writer of members and changes.
+"""Who is in: the only writer of members, changes and their tallies.
 
 The answers of some segments to some customers come as bits; a customer whose bits differ from the stored ones is
 a difference, and what entered and left follows from the differences alone. One transaction at a time writes, so
@@ -14,9 +14,10 @@ from django.db import transaction
 from customers import engine, facts
 from customers.turns import take_turn
 
-from .models import Change, Membership, Refresh, RefreshResult, Segment
+from . import evaluation
+from .models import Change, Membership, Refresh, RefreshResult, Segment, Tally
 
-_MEMBERS, _CHANGES = Membership._meta.db_table, Change._meta.db_table
+_MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, Tally))
 Sql = tuple[str, list[object]]
 
 
@@ -106,6 +107,7 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
     )
     with_asked = f"WITH asked (segment_id, bit, cause, moved) AS (VALUES {rows})"
     engine.analyze("differences")
+    newest = Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     engine.execute(
         f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
             {with_asked}
@@ -118,6 +120,7 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
             ORDER BY a.segment_id, d.customer_id""",
         {"at": moment, "run": run.pk},
     )
+    _tally(at, after=newest)
     moved = {
         key: counts
         for key, *counts in engine.rows(
@@ -150,6 +153,18 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
                         AND d.known & a.bit <> d.stored_known & a.bit)"""
         )
     return [_outcome(one.segment, *moved.get(one.segment.pk, (0, 0, 0))[:3]) for one in asked]
+
+
+def _tally(at: datetime, *, after: int) -> None:
+    """Add the changes since one to those of their day: all of them are this run's, as it is its turn."""
+    engine.execute(
+        f"""INSERT INTO {_TALLIES} (segment_id, day, change, cause, customers)
+            SELECT segment_id, %s, change, cause, count(*) FROM {_CHANGES} WHERE id > %s
+            GROUP BY segment_id, change, cause
+            ON CONFLICT (segment_id, day, change, cause)
+            DO UPDATE SET customers = {_TALLIES}.customers + excluded.customers""",
+        [at.astimezone(evaluation.zone()).date(), after],
+    )
 
 
 def _outcome(segment: Segment, entered: int = 0, left: int = 0, known: int = 0) -> Outcome:

@@ -1,11 +1,12 @@
 """Segments, their members, the changes of these, and the refreshes.
 
 ``Segment`` is written by ``segments.definition`` (what it asks) and ``segments.membership`` (what came of it);
-members and changes by ``segments.membership`` alone.
+members, changes and tallies by ``segments.membership`` alone.
 """
 
 from typing import Self
 
+from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -105,6 +106,43 @@ class Segment(models.Model):
         if self.refreshed_at is None:
             return "new"
         return "fresh" if self.refreshed_version == self.version else "edited"
+
+
+class Version(models.Model):
+    """A rule that a segment asks, or has asked. Written by ``segments.definition`` alone."""
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="versions", db_constraint=False, db_index=False
+    )
+    number = models.PositiveIntegerField()
+    rule = models.JSONField()
+    saved_at = models.DateTimeField()
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_constraint=False,
+        help_text="Nobody where a command has saved it.",
+    )
+    saved_by_name = models.CharField(
+        max_length=150, blank=True, default="", help_text="As the person was called then."
+    )
+
+    class Meta:
+        """Latest first."""
+
+        ordering = ("-number",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("segment", "number"),
+                name="version_once",
+                violation_error_message="Somebody else has saved a version meanwhile.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Version {self.number} of {self.segment_id}"
 
 
 class Membership(models.Model):
@@ -275,3 +313,33 @@ class Change(models.Model):
 
     def __str__(self) -> str:
         return f"{self.printed_id} {self.change} {self.segment_id}"
+
+
+class Tally(models.Model):
+    """How many customers entered or left one segment on one day, for one cause: the changes, added up.
+
+    A chart of a quarter reads a few hundred of these, where the changes may be millions.
+    """
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="tallies", db_constraint=False, db_index=False
+    )
+    day = models.DateField(help_text="In the shop's time zone.")
+    change = models.CharField(max_length=7, choices=Change.Kind)
+    cause = models.CharField(max_length=10, choices=Change.Cause)
+    customers = models.PositiveBigIntegerField()
+
+    class Meta:
+        """One row for each of what it counts."""
+
+        verbose_name_plural = "tallies"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("segment", "day", "change", "cause"),
+                name="tallied_once",
+                violation_error_message="This is tallied already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.customers} {self.change} {self.segment_id} on {self.day}"

@@ -50,7 +50,7 @@ class MemberList(ListAPIView):
     Members may enter and leave between two pages: whoever was in all the time is listed exactly once.
     """
 
-    permission_classes = [needs("members:read", "segments.view_membership")]
+    permission_classes = [needs("members:read", "segments.view_membership", "customers.view_contact_data")]
     pagination_class = ByCustomer
     serializer_class = MemberSerializer
     queryset = Membership.objects.none()

@@ -1,7 +1,7 @@
 """The shop of the demo: generated rows that take the way of every import."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from django.db import transaction
@@ -19,6 +19,9 @@ TABLES = (
     "customers_orderline",
     "customers_event",
 )
+
+LIVED = timedelta(days=30)
+"""How long before the end of its history the shop's facts stand at first, for its segments to live through."""
 
 Tell = Callable[[str, int], None]
 """Takes what is being counted, and how many there are by now."""
@@ -54,7 +57,7 @@ def fill(customers: int, until: datetime, tell: Tell = lambda what, count: None)
         _ingest(kind, rows, shop, tell)
         for table in TABLES:
             engine.analyze(table)
-    facts.settle(progress=lambda settled: tell("customers summed up", settled))
+    facts.settle(until - LIVED, progress=lambda settled: tell("customers summed up", settled))
 
 
 def _ingest(kind: Kind, rows: Iterable[Row], shop: Shop, tell: Tell) -> None:

@@ -5,6 +5,7 @@ TIME_ZONE, SHOP_CURRENCY, REFRESH_LEASE, FIGURES_MAX_AGE, LOG_LEVEL, LOG_JSON.
 """
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +29,8 @@ DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
-# Only behind a proxy that sets X-Forwarded-Proto itself: whoever can send that header is believed.
+# Only behind a proxy that sets X-Forwarded-Proto itself, and adds the client's address to X-Forwarded-For:
+# whoever can send these headers is believed.
 BEHIND_HTTPS_PROXY = env.bool("BEHIND_HTTPS_PROXY", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_HTTPS_PROXY
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS_PROXY else None
@@ -136,6 +138,7 @@ INSTALLED_APPS = [
     "django_filters",
     "django_celery_beat",
     "django_structlog",
+    "axes",
     "customers",
     "segments",
     "campaigns",
@@ -152,6 +155,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "segments_project.urls"
@@ -183,6 +187,24 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# -- Failed logins
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses who has to wait
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+# By name and address: a stranger who tries passwords elsewhere cannot keep somebody out.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the time that was told holds
+AXES_CLIENT_IP_CALLABLE = "segments_project.logins.client_address"
+AXES_LOCKOUT_CALLABLE = "segments_project.logins.refuse"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False  # segments_project.admin.logins is ours
+AXES_VERBOSE = False
 
 # Static files come straight from the packages: nothing has to be collected, also not in production.
 STATIC_URL = "static/"
@@ -221,6 +243,8 @@ SPECTACULAR_SETTINGS = {
 
 # -- The admin
 
+FAVICON = "customers/favicon.svg"
+
 
 def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
     """One line of the sidebar, for those who may see that model's list."""
@@ -242,8 +266,10 @@ UNFOLD = {
     "SITE_TITLE": "Segments",
     "SITE_HEADER": "Segments",
     "SITE_SYMBOL": "groups",
+    "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static(FAVICON), "type": "image/svg+xml"}],
     "SITE_URL": None,  # there is no other site to view
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "segments_project.logins.LoginForm"},
     "DASHBOARD_CALLBACK": "segments.admin.dashboard.context",
     "STYLES": [lambda request: static("customers/admin.css")],
     "SIDEBAR": {
@@ -285,6 +311,8 @@ UNFOLD = {
                     _entry("Staff", "badge", "auth.user"),
                     _entry("Groups", "group_work", "auth.group"),
                     _entry("API keys", "key", "customers.apikey"),
+                    _entry("Activity", "history", "admin.logentry"),
+                    _entry("Failed logins", "lock", "axes.accessattempt"),
                 ],
             },
         ],

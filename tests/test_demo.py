@@ -1,17 +1,18 @@
 """The `demo` command, up to the point where it serves."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
+from django.http import HttpRequest
 
 from customers import ingestion
 from customers.models import Customer, Event, Order, StaleFacts
 from customers.records import CUSTOMERS, the_shop
-from segments.models import Segment
+from segments.models import Refresh, Segment
 from segments.templates import TEMPLATES
 from segments_project import demo_shop
 
@@ -45,6 +46,7 @@ def test_it_prints_every_ready_to_use_segment_with_its_size(capsys: pytest.Captu
         assert segment.size
     assert "All customers" in results
     assert "Making a shop of 300 people" in progress
+    assert Refresh.objects.order_by("at")[0].at < datetime.now(UTC) - timedelta(days=29)
     assert not StaleFacts.objects.exists()
 
 
@@ -61,12 +63,12 @@ def test_a_second_run_uses_the_shop_that_is_there(capsys: pytest.CaptureFixture[
 
 def test_the_login_printed_last_is_the_one_that_works(capsys: pytest.CaptureFixture[str]) -> None:
     name, old = login(demo(capsys, customers=1)[0])
-    assert authenticate(username=name, password=old)
+    assert authenticate(HttpRequest(), username=name, password=old)
 
     name, new = login(demo(capsys, customers=1)[0])
 
-    assert not authenticate(username=name, password=old)
-    user = authenticate(username=name, password=new)
+    assert not authenticate(HttpRequest(), username=name, password=old)
+    user = authenticate(HttpRequest(), username=name, password=new)
     assert user
     assert user.is_staff
     assert user.is_superuser
@@ -81,11 +83,11 @@ def test_somebody_elses_shop_is_left_alone(capsys: pytest.CaptureFixture[str]) -
 
     assert records() == before
     assert not Segment.objects.exists()
-    assert not authenticate(username="demo", password="demo")
+    assert not authenticate(HttpRequest(), username="demo", password="demo")
 
 
 def test_the_shop_is_made_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("segments_project.demo_shop.facts.settle", fail)

@@ -9,6 +9,7 @@ from customers import keys
 from customers.models import ApiKey
 from customers.templatetags.shop import moment
 
+from . import trail
 from .lists import ReadOnlyAdmin
 
 
@@ -30,7 +31,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """Let the ticked keys open nothing from now on."""
         for key in queryset:
-            keys.revoke(key)
+            if key.revoked_at is None:
+                keys.revoke(key)
+                trail.note_changed(request, [key], "Revoked.")
             messages.success(request, f"{key} opens nothing any more.")
 
     @display(description="Starts with")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -20,8 +21,8 @@ from customers.facts import relation_of
 from customers.models import Customer
 from customers.templatetags.shop import amount, moment
 
-from . import facts, search, timeline
-from .lists import ReadOnlyAdmin
+from . import contact, facts, timeline
+from .lists import CappedChangeList, ReadOnlyAdmin
 
 MOST_IDENTITIES = 50
 
@@ -46,6 +47,16 @@ class KnownFilter(admin.SimpleListFilter):
         return queryset
 
 
+class CustomerList(CappedChangeList):
+    """The customers of a page, as the person may see them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Mask what is not for the person."""
+        super().get_results(request)
+        self.result_list = [contact.seen_by(request, customer) for customer in self.result_list]
+        self.search_help_text = contact.search_help(request)
+
+
 @admin.register(Customer)
 class CustomerAdmin(ReadOnlyAdmin):
     """The list of customers and the page of one."""
@@ -56,7 +67,6 @@ class CustomerAdmin(ReadOnlyAdmin):
     list_before_template = "customers/admin/no_customers.html"
     list_per_page = 50
     search_fields = ("customer_id",)
-    search_help_text = search.HELP
     fields = ("customer_id",)
     change_form_template = "customers/admin/customer.html"
 
@@ -73,7 +83,20 @@ class CustomerAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[Customer], search_term: str
     ) -> tuple[QuerySet[Customer], bool]:
         """Search by beginnings; nothing is joined, so nobody comes twice."""
-        return (queryset.filter(search.found_q(search_term)) if search_term.strip() else queryset), False
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(contact.found_q(request, search_term)), False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CustomerList]:
+        """Use the list that masks."""
+        return CustomerList
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Customer | None:
+        """Find the customer of a page, as the person may see them."""
+        customer = super().get_object(request, object_id, from_field)
+        return customer and contact.seen_by(request, customer)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
@@ -101,9 +124,12 @@ class CustomerAdmin(ReadOnlyAdmin):
         # Also what still waits to be summed up counts.
         held = facts.held([customer.pk], relation_of(one, datetime.now(UTC)))
         summed_up = held.get(customer.pk)
+        identities = customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES]
+        for identity in identities:
+            identity.value = contact.id_seen_by(request, identity.value)
         return {
-            "contact": [(label, value) for label, value in _contact(customer) if value],
-            "identities": customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES],
+            "contact": [(label, value) for label, value in _contact(request, customer) if value],
+            "identities": identities,
             "highlights": list(facts.highlights(summed_up)) if summed_up else [],
             "facts": list(facts.shown(summed_up)) if summed_up else [],
             "timeline": _timeline(request, customer),
@@ -152,10 +178,12 @@ class CustomerAdmin(ReadOnlyAdmin):
 
 
 def _timeline(request: HttpRequest, customer: Customer) -> timeline.Timeline:
-    return timeline.of(customer, request.GET.get("kind", ""), request.GET.get("before", ""))
+    seen = partial(contact.properties_seen_by, request)
+    return timeline.of(customer, request.GET.get("kind", ""), request.GET.get("before", ""), seen)
 
 
-def _contact(customer: Customer) -> Iterator[tuple[str, Any]]:
+def _contact(request: HttpRequest, customer: Customer) -> Iterator[tuple[str, Any]]:
+    born = date_format(customer.birth_date, "j M Y") if customer.birth_date else ""
     yield "Name", f"{customer.first_name} {customer.last_name}".strip()
     yield "E-mail", customer.email
     yield "Phone", customer.phone
@@ -163,7 +191,7 @@ def _contact(customer: Customer) -> Iterator[tuple[str, Any]]:
     yield "Country", customer.country
     yield "Language", customer.language
     yield "Source", customer.source
-    yield "Born", date_format(customer.birth_date, "j M Y") if customer.birth_date else ""
+    yield "Born", contact.birthday_seen_by(request, born)
     yield "Newsletter", customer.get_newsletter_display()
     yield "Subscribed", moment(customer.subscribed_at) if customer.subscribed_at else ""
     yield "Recorded", moment(customer.recorded_at)

@@ -32,6 +32,8 @@ class CappedPaginator(Paginator):
 class CappedChangeList(ChangeList):
     """A list that does not offer to count or show everything."""
 
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         """Take the capped count for the full one: the header then says nothing about it."""
         super().get_results(request)

@@ -27,9 +27,19 @@ def found_q(term: str, customer: str = "") -> Q:
         question |= _begins_in_any_case(f"{lead}first_name", first) & _begins_in_any_case(
             f"{lead}last_name", last
         )
-    # An id of a browser, or one that was joined into another's.
+    return question | _identity_q(term, lead)
+
+
+def found_by_id_q(term: str) -> Q:
+    """Ask for whom staff mean by the beginning of a customer's id, or by any id in full."""
+    term = term.strip()
+    return begins("customer_id", term) | _identity_q(term)
+
+
+def _identity_q(term: str, lead: str = "") -> Q:
+    """Ask for whose id this is, be it of a browser, or one that was joined into another's."""
     owner = identity.find(term)
-    return question | Q(**{f"{lead}pk": owner.pk}) if owner else question
+    return Q(**{f"{lead}pk": owner.pk}) if owner else Q()
 
 
 def begins(column: str, prefix: str) -> Q:

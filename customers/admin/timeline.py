@@ -1,6 +1,6 @@
 """One timeline of a customer's orders and events, the latest first, visit by visit."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
@@ -106,8 +106,11 @@ class Timeline:
     kinds = KINDS
 
 
-def of(customer: Customer, kind: str, before: str) -> Timeline:
-    """Give a customer's visits before a place, or the latest; whole ones, unless one alone is too long."""
+def of(customer: Customer, kind: str, before: str, seen: Callable[[Any], Any]) -> Timeline:
+    """Give a customer's visits before a place, or the latest; whole ones, unless one alone is too long.
+
+    ``seen`` makes of an event's properties what is shown of them.
+    """
     kind = kind if kind in KINDS else ""
     place = Place.read(before)
     records = sorted(_records(customer, kind, place), key=_place, reverse=True)
@@ -115,7 +118,7 @@ def of(customer: Customer, kind: str, before: str) -> Timeline:
     if len(records) > AT_ONCE:
         shown = _whole_visits(records)
     earlier = {"kind": kind, "before": _place(shown[-1]).written} if len(records) > len(shown) else {}
-    return Timeline(kind, tuple(_visits(shown)), urlencode(earlier), is_latest=place is None)
+    return Timeline(kind, tuple(_visits(shown, seen)), urlencode(earlier), is_latest=place is None)
 
 
 def _records(customer: Customer, kind: str, before: Place | None) -> Iterator[Event | Order]:
@@ -146,9 +149,11 @@ def _whole_visits(records: list[Event | Order]) -> list[Event | Order]:
     return records[:AT_ONCE]
 
 
-def _visits(records: Iterable[Event | Order]) -> Iterator[Visit]:
+def _visits(records: Iterable[Event | Order], seen: Callable[[Any], Any]) -> Iterator[Visit]:
     visit: list[Happening] = []
     for record in records:
+        if isinstance(record, Event):
+            record.properties = seen(record.properties)
         happening = happenings.of(record)
         if visit and visit[-1].at - happening.at > PAUSE:
             yield Visit(tuple(visit))

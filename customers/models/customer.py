@@ -81,6 +81,7 @@ class Customer(models.Model):
     class Meta:
         """Found by id, e-mail address and phone number, whole or by how they begin: one index serves both."""
 
+        permissions = (("view_contact_data", "Can see contact data"),)
         constraints = (
             models.UniqueConstraint(
                 fields=("customer_id",),

@@ -71,6 +71,14 @@ def number(value: Decimal | int | None) -> str:
 
 
 @register.filter
+def percent(share: float | None) -> str:
+    """Write a share of 1 in hundreds: 31 %, 0.4 %."""
+    if share is None:
+        return "–"
+    return f"{share * 100:.{0 if share >= 0.1 or not share else 1}f} %"
+
+
+@register.filter
 def plain(value: Any) -> str:
     """Write a value of a JSON object in one line, cut where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

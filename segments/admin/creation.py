@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from customers.admin import trail
 from segments import definition
 from segments.models import SLUG_LENGTH, Segment
 
@@ -17,6 +18,7 @@ from .access import ADD, SEE, SEE_CUSTOMERS, needs
 from .forms import NameForm, NewListForm
 from .members import warn_of_unknown
 from .pages import ours
+from .wording import counted
 
 
 @needs(SEE, ADD, SEE_CUSTOMERS)
@@ -36,6 +38,7 @@ def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_refusal(error)
         else:
+            trail.note_added(request, [segment], f"A fixed list of {counted(segment.size, 'customer')}.")
             messages.success(request, f"{segment.name} was created with {segment.size:,} members.")
             warn_of_unknown(request, given["unknown"])
             return redirect("admin:segments_segment_members", segment.pk)
@@ -64,6 +67,9 @@ def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         except ValidationError as error:
             form.add_refusal(error)
         else:
+            trail.note_added(
+                request, [frozen], f"Frozen from {segment.name}: {counted(frozen.size, 'member')}."
+            )
             messages.success(request, f"{frozen.name} was created with {frozen.size:,} members.")
             return redirect("admin:segments_segment_change", frozen.pk)
     context = ours(model_admin, request, f"Freeze {segment.name}", segment)

@@ -19,6 +19,7 @@ from segments.models import Segment
 from . import explanations, periods, visitors
 from .access import CHANGE, SEE
 from .forms import ChooseListForm
+from .members import note_on_list
 from .pages import ours
 
 admin.site.unregister(Customer)
@@ -64,6 +65,7 @@ class CustomerAdmin(base.CustomerAdmin):
         if form.is_valid():
             segment = form.cleaned_data["segment"]
             outcome = fixed_lists.add(segment, keys, datetime.now(UTC))
+            note_on_list(request, segment, outcome)
             messages.success(
                 request, f"{outcome.entered:,} added to {segment.name}; it has {outcome.size:,} members now."
             )

@@ -1,32 +1,100 @@
-"""The admin's first page: how large the segments are, how fresh, and what to do first. Nothing is counted."""
+"""The admin's first page: how the lifecycle stands and moves, what needs somebody, and what to do first."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
-from customers.models import Customer
-from segments.models import Refresh, Segment, Verification
+from customers import engine
+from customers.models import Customer, Totals
+from segments import insights, pulse
+from segments.insights import Trend
+from segments.models import Segment, Verification
+from segments.templates import TEMPLATES
 
-from . import wording
-from .access import ADD, SEE, SEE_CUSTOMERS
+from . import charts, wording
+from .access import ADD, READ, SEE, needs
 
-HIGHLIGHTS = ("anonymous", "newsletter-subscribers", "lead", "repeat")
+SHOWN = 100
+"""Of the ready-to-use segments and of the others."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A segment as the first page shows it."""
+
+    segment: Segment
+    status: str
+    label: str
+    trend: Trend | None
+
+    @property
+    def sparkline(self) -> str:
+        """Give the points of the line of a month's sizes."""
+        return charts.sparkline(self.trend.sizes) if self.trend else ""
+
+    @property
+    def grew(self) -> str:
+        """Say by how much the segment grew in a week."""
+        since = self.trend.since_a_week if self.trend else None
+        if since is None:
+            return "new this week" if self.trend else ""
+        if not since:
+            return "as large as 7 days ago"
+        return f"{'▲' if since > 0 else '▼'} {abs(since):,} in 7 days"
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the first page shows to those who may see segments."""
     if not request.user.has_perm(SEE):
         return context
+    now = datetime.now(UTC)
     segments = list(Segment.objects.all())
-    by_slug = {segment.slug: segment for segment in segments}
+    lifecycle, others = _rows(segments, now)
+    totals = Totals.objects.first()
+    has_customers = Customer.objects.exists()
+    beat = pulse.pulse(now)
     return context | {
         "shows_segments": True,
-        "rows": [(segment, wording.status(segment), wording.label_of(segment)) for segment in segments],
-        "highlights": [by_slug[slug] for slug in HIGHLIGHTS if slug in by_slug],
-        "failing": [segment for segment in segments if segment.status == "failing"],
-        "latest": Refresh.objects.first(),
+        "lifecycle": lifecycle,
+        "others": others,
+        "has_more": len(segments) > len(lifecycle) + len(others),
+        "failing": [segment for segment in segments if segment.status == "failing"][:SHOWN],
+        "customers": totals.customers if totals else 0,
+        "pulse": beat,
+        "age": wording.lasting(beat.age) if beat.age is not None else "",
         "verified": Verification.objects.exclude(finished_at=None).first(),
-        "has_customers": Customer.objects.exists(),
+        "has_customers": has_customers,
+        "has_segments": bool(segments),
+        "is_set_up": has_customers and segments and beat.latest,
         "may_add": request.user.has_perm(ADD),
-        "may_see_members": request.user.has_perm(SEE_CUSTOMERS),
     }
+
+
+@needs(SEE, methods=READ)
+def people(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Tell the known from the anonymous, or that it takes too long to count them."""
+    context: dict[str, Any] = {}
+    try:
+        context["people"] = insights.people(insights.PATIENCE)
+    except engine.TookTooLong:
+        context["patience"] = insights.PATIENCE
+    return TemplateResponse(request, "segments/admin/people.html", context)
+
+
+def _rows(segments: Iterable[Segment], now: datetime) -> tuple[list[Row], list[Row]]:
+    """Give the ready-to-use segments in the order of a customer's life, and the first others by name."""
+    places = {slug: place for place, slug in enumerate(TEMPLATES)}
+    ready = [segment for segment in segments if segment.template in places]
+    ready.sort(key=lambda segment: places[segment.template])
+    others = [segment for segment in segments if segment.template not in places]
+    shown = ready[:SHOWN], others[:SHOWN]
+    trends = insights.trends([segment for some in shown for segment in some], now)
+    lifecycle, rest = (
+        [Row(one, wording.status(one), wording.label_of(one), trends.get(one.pk)) for one in some]
+        for some in shown
+    )
+    return lifecycle, rest

@@ -16,6 +16,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from customers import engine
+from customers.admin import contact
 from customers.models import Customer
 from segments import counting, definition, references, suggestions
 from segments.models import Segment
@@ -106,6 +107,8 @@ def counted(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse
 def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Give values that the shop has, of a kind and containing a part."""
     kind, part, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "q", "name"))
+    if not contact.may_be_suggested(request, kind):
+        return JsonResponse({"values": []})
     try:
         with engine.within(counting.PATIENCE):
             return JsonResponse({"values": suggestions.values(kind, part, name)})
@@ -134,7 +137,8 @@ def _shown(found: counting.Counted) -> dict[str, Any]:
 
 
 def _detailed(found: counting.Details, request: HttpRequest) -> dict[str, Any]:
-    if not request.user.has_perm(SEE_CUSTOMERS):
+    # Whoever may not see contact data could otherwise look for people by it, with a rule that is never saved.
+    if not (request.user.has_perm(SEE_CUSTOMERS) and contact.may_see(request)):
         return {"conditions": found.conditions}
     customers = Customer.objects.filter(pk__in=found.sample).order_by("pk")
     return {

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from customers.admin import contact
 from customers.models import Customer
 from segments import explanation, live
 from segments.explanation import Explanation
@@ -46,7 +47,7 @@ class Explained:
 @needs(SEE, SEE_CUSTOMERS)
 def explain(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Explain a page of all segments, or the chosen one; htmx gets them without the page around."""
-    customer = get_object_or_404(Customer.objects.existing(), pk=pk)
+    customer = contact.seen_by(request, get_object_or_404(Customer.objects.existing(), pk=pk))
     segments = Segment.objects.order_by("name", "pk")
     chosen = request.GET.get("segment", "")[:200].replace("\x00", "")
     if chosen:
@@ -56,7 +57,7 @@ def explain(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     found = list(segments[start : start + AT_ONCE + 1])
     context = {
         "customer": customer,
-        "explained": _explained(customer, found[:AT_ONCE], datetime.now(UTC)),
+        "explained": _explained(request, customer, found[:AT_ONCE], datetime.now(UTC)),
         "chosen": chosen,
         "next": number + 1 if len(found) > AT_ONCE else 0,
     }
@@ -70,7 +71,9 @@ def _page(given: str) -> int:
     return max(1, min(int(given), LAST_PAGE)) if given.isascii() and given.isdigit() and len(given) < 9 else 1
 
 
-def _explained(customer: Customer, segments: list[Segment], at: datetime) -> list[Explained]:
+def _explained(
+    request: HttpRequest, customer: Customer, segments: list[Segment], at: datetime
+) -> list[Explained]:
     members = Membership.objects.filter(customer=customer, segment__in=segments)
     entered = dict(members.values_list("segment_id", "entered_at"))
     rules: dict[int, Rule] = {}
@@ -85,7 +88,8 @@ def _explained(customer: Customer, segments: list[Segment], at: datetime) -> lis
             problems[segment.pk] = f"The rule cannot be read: {error}"
     shop = live.open_shop([customer.pk], at)
     live.need(rules.values(), shop)
-    told = explanation.explain_each(list(rules.values()), customer, shop)
+    hidden = contact.hidden_from(request)
+    told = explanation.explain_each(list(rules.values()), customer, shop, hidden=hidden)
     trees = dict(zip(rules, told, strict=True))
     unseen = "All that is known of the customer lies in the future."
     return [

@@ -9,6 +9,7 @@ from copy import copy
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import FileExtensionValidator
@@ -97,9 +98,9 @@ class SegmentForm(forms.ModelForm):
         fields: tuple[str, ...] = ("name", "slug", "description", "rule", "is_active")
         widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
-    def save_for_good(self, segment: Segment) -> None:
+    def save_for_good(self, segment: Segment, by: User | None = None) -> None:
         """Save through the segment's only writer."""
-        definition.save(segment)
+        definition.save(segment, by=by)
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -125,8 +126,8 @@ class ListForm(SegmentForm):
 
         fields: tuple[str, ...] = ("name", "slug", "description")
 
-    def save_for_good(self, segment: Segment) -> None:
-        """Save through the lists' writer."""
+    def save_for_good(self, segment: Segment, by: User | None = None) -> None:
+        """Save through the lists' writer; a list has no versions."""
         definition.describe(segment)
 
 

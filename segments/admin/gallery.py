@@ -5,20 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from customers import engine
+from customers.admin import trail
 from segments import counting, definition
 from segments.models import Segment
 from segments.rules import RuleError, parse
 from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
 
-from .access import ADD, READ, SEE, WRITE, needs
+from .access import ADD, READ, SEE, WRITE, needs, person
 from .forms import TemplateForm, told
 from .pages import ours
+from .wording import sentence
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     for template in TEMPLATES.values():
         data = request.POST if template is chosen else None
         form = TemplateForm(template, data, slug=_free(template.slug, taken))
-        if template is chosen and (segment := _created(form)):
+        if template is chosen and (segment := _created(form, person(request))):
+            told_of = f"From the template “{template.name}”: {sentence(segment)}."
+            trail.note_added(request, [segment], told_of)
             messages.success(
                 request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
             )
@@ -93,20 +98,21 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
 @needs(SEE, ADD, methods=WRITE)
 def install_missing(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
-    created = definition.install()
+    created = definition.install(by=person(request))
+    trail.note_added(request, created, "Installed as a ready-to-use segment.")
     messages.success(
         request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
     )
     return redirect("admin:segments_segment_changelist")
 
 
-def _created(form: TemplateForm) -> Segment | None:
+def _created(form: TemplateForm, by: User) -> Segment | None:
     if not form.is_valid():
         return None
     given = form.cleaned_data
     try:
         return definition.from_template(
-            form.template, slug=given["slug"], name=given["name"], **form.parameters()
+            form.template, slug=given["slug"], name=given["name"], by=by, **form.parameters()
         )
     except (ParameterError, RuleError) as error:
         form.add_error(None, told(error) if isinstance(error, RuleError) else str(error))

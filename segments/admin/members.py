@@ -13,20 +13,22 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from customers.admin import search
+from customers.admin import contact, trail
 from customers.models import Customer
 from customers.spreadsheets import safe_cell
 from segments import fixed_lists
+from segments.membership import Outcome
 from segments.models import Membership, Segment
 
 from .access import CHANGE, READ, SEE, SEE_CUSTOMERS, WRITE, needs
 from .forms import IdsForm, listed
 from .pages import ours
+from .wording import counted
 
 ROWS = 50
 ROWS_DOWNLOADED_AT_ONCE = 5_000
 LARGEST_KEY = 2**63 - 1
-COLUMNS = ("customer_id", "entered_at", "email", "phone", "first_name", "last_name")
+CONTACT_COLUMNS = ("email", "phone", "first_name", "last_name")
 
 
 class WhereForm(forms.Form):
@@ -43,8 +45,15 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     where = WhereForm(request.GET)
     where.is_valid()  # what cannot be read is left out
     term, after = where.cleaned_data.get("q", ""), where.cleaned_data.get("after") or 0
-    rows = list(_found(_members(segment, after), term).select_related("customer")[: ROWS + 1])
+    members = _members(segment, after)
+    if term.strip():
+        members = members.filter(
+            customer_id__in=Customer.objects.filter(contact.found_q(request, term)).values("pk")
+        )
+    rows = list(members.select_related("customer")[: ROWS + 1])
     shown, more = rows[:ROWS], len(rows) > ROWS
+    for member in shown:
+        member.customer = contact.seen_by(request, member.customer)
     query = request.GET.copy()
     if more:
         query["after"] = str(shown[-1].customer_id)
@@ -53,8 +62,10 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         "segments/admin/members.html",
         ours(model_admin, request, "Members", segment)
         | {
+            "tab": "members",
             "members": shown,
             "term": term,
+            "search_help": contact.search_help(request),
             "is_first": not after,
             "next": f"?{query.urlencode()}" if more else "",
             "can_remove": not segment.is_dynamic and request.user.has_perm(CHANGE),
@@ -64,11 +75,11 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 @needs(SEE, SEE_CUSTOMERS, methods=READ)
 def as_csv(model_admin: Any, request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """Download all members, read in shares as the file goes out."""
+    """Download all members, read in shares as the file goes out; contact data for who may see it."""
     segment = get_object_or_404(Segment, pk=pk)
     lines = csv.writer(_Echo(), lineterminator="\r\n")
     response = StreamingHttpResponse(
-        (lines.writerow(row) for row in _rows(segment)), content_type="text/csv; charset=utf-8"
+        (lines.writerow(row) for row in _rows(request, segment)), content_type="text/csv; charset=utf-8"
     )
     response["Content-Disposition"] = f'attachment; filename="{segment.slug}-members.csv"'
     return response
@@ -81,6 +92,7 @@ def add(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     form = IdsForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         outcome = fixed_lists.add(segment, form.cleaned_data["keys"], datetime.now(UTC))
+        note_on_list(request, segment, outcome)
         messages.success(
             request, f"{outcome.entered:,} added to {segment.name}; it has {outcome.size:,} members now."
         )
@@ -98,12 +110,21 @@ def remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     keys = [int(key) for key in request.POST.getlist("customer")[:ROWS] if key.isascii() and key.isdigit()]
     if keys:
         outcome = fixed_lists.remove(segment, keys, datetime.now(UTC))
+        note_on_list(request, segment, outcome)
         messages.success(
             request, f"{outcome.left:,} taken off {segment.name}; it has {outcome.size:,} members now."
         )
     else:
         messages.warning(request, "Tick the customers to take off the list first.")
     return redirect(reverse("admin:segments_segment_members", args=[segment.pk]))
+
+
+def note_on_list(request: HttpRequest, segment: Segment, outcome: Outcome) -> None:
+    """Keep in the trail how many came onto a list or went off it."""
+    if outcome.entered:
+        trail.note_changed(request, [segment], f"Put {counted(outcome.entered, 'customer')} on the list.")
+    if outcome.left:
+        trail.note_changed(request, [segment], f"Took {counted(outcome.left, 'customer')} off the list.")
 
 
 def warn_of_unknown(request: HttpRequest, unknown: list[str]) -> None:
@@ -120,22 +141,18 @@ def _members(segment: Segment, after: int) -> QuerySet[Membership]:
     return Membership.objects.filter(segment=segment, customer_id__gt=after).order_by("customer_id")
 
 
-def _found(members: QuerySet[Membership], term: str) -> QuerySet[Membership]:
-    if not term.strip():
-        return members
-    return members.filter(customer_id__in=Customer.objects.filter(search.found_q(term)).values("pk"))
-
-
-def _rows(segment: Segment) -> Iterator[tuple[str, ...]]:
-    yield COLUMNS
+def _rows(request: HttpRequest, segment: Segment) -> Iterator[tuple[str, ...]]:
+    columns = CONTACT_COLUMNS if contact.may_see(request) else ()
+    yield "customer_id", "entered_at", *columns
     # Plain values: half a million members as objects would take minutes.
-    named = [f"customer__{column}" for column in COLUMNS if column != "entered_at"]
+    named = [f"customer__{column}" for column in ("customer_id", *columns)]
     after = 0
     while share := list(
         _members(segment, after).values_list("customer_id", "entered_at", *named)[:ROWS_DOWNLOADED_AT_ONCE]
     ):
-        for _, entered_at, customer_id, *contact in share:
-            yield safe_cell(customer_id), entered_at.isoformat(), *map(safe_cell, contact)
+        for _, entered_at, customer_id, *others in share:
+            printed = contact.id_seen_by(request, customer_id)
+            yield safe_cell(printed), entered_at.isoformat(), *map(safe_cell, others)
         after = share[-1][0]
 
 

@@ -14,6 +14,14 @@ def ours(
 ) -> dict[str, Any]:
     """Give the admin's own context, the title, and the segment that the page is about."""
     context = {**model_admin.admin_site.each_context(request), "title": title, "opts": model_admin.opts}
-    if segment:
-        context |= {"segment": segment, "original": segment, "sentence": wording.sentence(segment)}
-    return context
+    return context | about(segment) | {"original": segment} if segment else context
+
+
+def about(segment: Segment) -> dict[str, Any]:
+    """Give what the head of each page of a segment tells."""
+    return {
+        "segment": segment,
+        "sentence": wording.sentence(segment),
+        "status": wording.status(segment),
+        "status_label": wording.label_of(segment),
+    }

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from kombu.exceptions import OperationalError
 
+from customers.admin import trail
 from segments import tasks
 from segments.models import Segment
 
@@ -34,6 +35,7 @@ def refresh(request: HttpRequest, segments: Iterable[Segment]) -> None:
         messages.error(request, BROKER_IS_AWAY)
         return
     if dynamic:
+        trail.note_changed(request, dynamic, "Asked for a refresh.")
         told = format_html(
             '{} queued. <a href="{}" class="underline">See the refreshes</a>', _named(dynamic), _runs()
         )

@@ -1,4 +1,4 @@
-"""Segments: the list, the page of one, and its form. ``segments.definition`` saves and deletes them."""
+"""Segments: the list, and the form of one among its pages. ``segments.definition`` saves and deletes them."""
 
 import json
 from contextlib import suppress
@@ -7,6 +7,8 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected as ask_and_delete
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -17,17 +19,16 @@ from unfold.decorators import display
 
 from customers.admin.lists import CappedListAdmin
 from customers.templatetags.shop import moment, number
-from segments import definition, references
+from segments import definition
 from segments.definition import InUse
-from segments.models import Change, RefreshResult, Segment
+from segments.models import Segment
 from segments.rules import RuleError, parse, registry
-from segments.templates import TEMPLATES
 
-from . import creation, editor, gallery, members, queueing, wording
-from .access import SEE_CUSTOMERS
+from . import creation, dashboard, editor, gallery, members, overview, queueing, versions, wording
+from .access import READ, person
 from .forms import ListForm, SegmentForm
+from .pages import about
 
-RESULTS_SHOWN, CHANGES_SHOWN = 10, 20
 FILTERS = [
     {
         "name": name,
@@ -41,7 +42,7 @@ FILTERS = [
 
 @admin.register(Segment)
 class SegmentAdmin(CappedListAdmin):
-    """The list of segments and the page of one."""
+    """The list of segments and the pages of one."""
 
     list_display = (
         "titled",
@@ -70,6 +71,7 @@ class SegmentAdmin(CappedListAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"segments_segment_{name}")
             for address, view, name in (
+                ("people/", dashboard.people, "people"),
                 ("templates/", gallery.page, "from_template"),
                 ("templates/install/", gallery.install_missing, "install_templates"),
                 ("templates/<slug:slug>/size/", gallery.size, "template_size"),
@@ -78,6 +80,12 @@ class SegmentAdmin(CappedListAdmin):
                 ("rule/details/", editor.details, "rule_details"),
                 ("rule/suggestions/", editor.suggest, "rule_suggestions"),
                 ("rule/counted/<str:ticket>/", editor.counted, "rule_counted"),
+                ("<int:pk>/rule/", SegmentAdmin.form_view, "rule"),
+                ("<int:pk>/worth/", overview.worth, "worth"),
+                ("<int:pk>/overlap/", overview.overlap, "overlap"),
+                ("<int:pk>/versions/", versions.page, "versions"),
+                ("<int:pk>/versions/compare/", versions.compare, "compare"),
+                ("<int:pk>/versions/<int:number>/restore/", versions.restore, "restore"),
                 ("<int:pk>/freeze/", creation.freeze, "freeze"),
                 ("<int:pk>/refresh/", queueing.refresh_one, "refresh"),
                 ("<int:pk>/members/", members.page, "members"),
@@ -126,6 +134,29 @@ class SegmentAdmin(CappedListAdmin):
         """Queue a refresh of each."""
         queueing.refresh(request, queryset)
 
+    # -- The pages of one
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
+    ) -> HttpResponse:
+        """Show the segment; the form, which has a page of its own, may be sent to either address."""
+        if request.method not in READ:
+            return super().change_view(request, object_id, form_url, extra_context)
+        segment = self.get_object(request, unquote(object_id))
+        if not self.has_view_or_change_permission(request, segment):
+            raise PermissionDenied
+        if segment is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        return overview.page(self, request, segment)
+
+    def form_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the form, or take what was sent."""
+        return super().change_view(request, str(pk))
+
+    def response_post_save_change(self, request: HttpRequest, obj: Segment) -> HttpResponse:
+        """Lead from the form to the segment."""
+        return redirect("admin:segments_segment_change", obj.pk)
+
     # -- The form
 
     def get_form(self, request: HttpRequest, obj: Segment | None = None, change: bool = False, **kwargs: Any):
@@ -146,15 +177,21 @@ class SegmentAdmin(CappedListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Segment, form: Any, change: bool) -> None:
         """Save through the writer; the form has tried it, so a refusal here is a race and rolls back."""
-        form.save_for_good(obj)
+        form.save_for_good(obj, person(request))
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> str:
+        """Say for the trail what was there before and what is there now."""
+        return wording.edited(form, is_new=add)
 
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Segment | None = None, **kwargs: Any
     ):
-        """Add what the page of a segment tells, and the filters that a rule may use."""
-        context |= {"filters": FILTERS, "has_rule": obj is None or obj.is_dynamic}
+        """Add what every page of a segment tells, and the filters that a rule may use."""
+        context |= {"filters": FILTERS, "has_rule": obj is None or obj.is_dynamic, "tab": "rule"}
         if obj:
-            context |= _told_of(obj, with_customers=request.user.has_perm(SEE_CUSTOMERS))
+            context |= about(obj)
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     # -- Deletion
@@ -209,21 +246,3 @@ def _referrers_outside(doomed: list[Segment]) -> list[tuple[Segment, list[str]]]
             if named := parse(user.rule).references() & slugs:
                 found.append((user, sorted(named)))
     return found
-
-
-def _told_of(segment: Segment, with_customers: bool) -> dict[str, Any]:
-    results = RefreshResult.objects.filter(segment=segment).select_related("refresh")
-    changes = Change.objects.filter(segment=segment)
-    chosen = segment.template_parameters
-    return {
-        "segment": segment,
-        "sentence": wording.sentence(segment),
-        "status": wording.status(segment),
-        "status_label": wording.label_of(segment),
-        "made_from": TEMPLATES.get(segment.template),
-        "made_with": ", ".join(f"{name} {value}".replace("_", " ") for name, value in chosen.items()),
-        "referrers": references.referrers(segment.slug),
-        "results": results.order_by("-pk")[:RESULTS_SHOWN],
-        "changes": changes.order_by("-pk")[:CHANGES_SHOWN] if with_customers else [],
-        "with_customers": with_customers,
-    }

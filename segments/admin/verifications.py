@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from customers.admin import contact
 from customers.admin.lists import ReadOnlyAdmin
 from customers.templatetags.shop import moment, number
 from segments.models import Verification
@@ -27,6 +28,10 @@ class VerificationAdmin(ReadOnlyAdmin):
     ):
         """Add what differed."""
         assert obj is not None
+        for segment in obj.details:
+            for which in ("missing", "extra"):
+                if which in segment:
+                    segment[which] = [contact.id_seen_by(request, printed) for printed in segment[which]]
         context |= {"verification": obj, "label": LABELS[obj.state]}
         return super().render_change_form(request, context, obj=obj, **kwargs)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,10 +20,10 @@ from unfold.widgets import (
 )
 
 from customers import engine, visitors
-from customers.admin import facts, happenings
+from customers.admin import contact, facts, happenings
 from customers.admin.happenings import Happening
 from customers.exact import from_units
-from customers.models import Customer
+from customers.models import Customer, Event
 from customers.models.facts import FactColumns
 from customers.templatetags.shop import amount
 from customers.visitors import Visit
@@ -34,7 +35,7 @@ from .access import ADD, READ, SEE, SEE_CUSTOMERS, needs
 from .forms import RuleField, told
 from .pages import ours
 
-MOST = 1_000
+MOST, FEWER = 1_000, 100
 ROWS = 25
 SECONDS_BETWEEN_LOOKS = 5
 PATIENCE = 2.0
@@ -43,6 +44,12 @@ MINUTES = {"5": "5 minutes", "15": "15 minutes", "30": "30 minutes", "60": "60 m
 DEFAULT_MINUTES = "15"
 CART = timedelta(days=30)
 """How long ago the latest product was put into a cart that is still of interest."""
+
+NOT_BY_CONTACT = "The rule asks for contact data, which you may not see. Take it out or choose a segment."
+TOO_SLOW = (
+    "That takes too long for a page that looks again and again. Filter by less, or save the rule as a segment:"
+    " its refresh does the slow part."
+)
 
 
 class OptionalRuleField(RuleField):
@@ -173,12 +180,13 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     form.is_valid()  # what is wrong is told beside its field, and the rest is taken
     now = datetime.now(UTC)
     number = request.GET.get("page", "")
-    look = _look(form, now, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 1)
+    look = _look(
+        request, form, now, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 1
+    )
     rule = form.asked(is_live=False)
     context = {
         "form": form,
         "look": look,
-        "most": MOST,
         "newer": _address(request.GET, look.number - 1) if look.number > 1 else "",
         "older": _address(request.GET, look.number + 1) if look.has_more else "",
         "sentence": _sentence(rule),
@@ -192,33 +200,42 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/visitors.html", context)
 
 
-def _look(form: FilterForm, now: datetime, number: int) -> Look:
+def _look(request: HttpRequest, form: FilterForm, now: datetime, number: int) -> Look:
     if form.errors:
         return Look(now, problem="Something in the filter cannot be read; it says what beside its field.")
+    own = form.chosen.get("rule")
     try:
-        with engine.within(PATIENCE):
-            return _looked(form, now, number)
+        if own and not contact.may_search_by(request, {one.name for one in parse(own).conditions()}):
+            return Look(now, problem=NOT_BY_CONTACT)
+        # With no worker much waits to be summed up, and a rule is asked about fewer.
+        for most in (MOST, FEWER):
+            with suppress(engine.TookTooLong), engine.within(PATIENCE):
+                return _looked(request, form, now, number, most)
     except RuleError as error:
         return Look(now, problem=f"The filter cannot be read: {told(error)}")
-    except engine.TookTooLong:
-        return Look(now, problem="That takes too long for a page that looks again and again; filter by less.")
+    return Look(now, problem=TOO_SLOW)
 
 
-def _looked(form: FilterForm, now: datetime, number: int) -> Look:
-    found = visitors.active(now - form.period, now, MOST)
+def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, most: int) -> Look:
+    found = visitors.active(now - form.period, now, most)
     keys = found.customers
     rule = form.asked(is_live=True)
-    shop = live.open_shop(keys, now)
-    if rule is not None:
+    if rule is None:
+        shop = None
+        known = Customer.objects.known().filter(pk__in=keys).count()
+    else:
+        shop = live.open_shop(keys, now)
         fitting = live.matching(rule, keys, shop)
         keys = [key for key in keys if key in fitting]
+        known = sum(fitting.values())
     number = max(1, min(number, -(-len(keys) // ROWS)))
+    shown = keys[(number - 1) * ROWS : number * ROWS]
     return Look(
         at=now,
-        rows=_shown(keys[(number - 1) * ROWS : number * ROWS], form.segments.values(), shop),
+        rows=_shown(request, shown, form.segments.values(), shop or live.open_shop(shown, now)),
         active=len(found.customers),
         fitting=len(keys),
-        known=Customer.objects.known().filter(pk__in=keys).count(),
+        known=known,
         is_everybody=found.is_everybody,
         number=number,
     )
@@ -231,15 +248,18 @@ def _sentence(rule: Any) -> str:
         return ""  # told above
 
 
-def _shown(keys: Sequence[int], segments: Iterable[Segment], shop: AsOf) -> list[Row]:
+def _shown(request: HttpRequest, keys: Sequence[int], segments: Iterable[Segment], shop: AsOf) -> list[Row]:
     customers = Customer.objects.in_bulk(keys)
     latest = visitors.latest_records(keys, shop.at)
+    for record in latest.values():
+        if isinstance(record, Event):
+            record.properties = contact.properties_seen_by(request, record.properties)
     visits = visitors.visits(keys, shop.at)
     held = facts.held(keys, shop.facts)
     members = _segments(keys, segments, shop)
     return [
         Row(
-            customer=customers[key],
+            customer=contact.seen_by(request, customers[key]),
             latest=happenings.of(latest[key]) if key in latest else None,
             visit=visits.get(key),
             cart=_cart(held.get(key), shop.at - CART),

@@ -1,5 +1,7 @@
 """The gallery of templates: sizes before there is a segment, and what the shop has already."""
 
+from collections.abc import Iterator
+
 import pytest
 import time_machine
 from django.contrib.auth.models import User
@@ -23,10 +25,12 @@ def client() -> Client:
 
 
 @pytest.fixture
-def buyers() -> None:
+def buyers(client: Client) -> Iterator[None]:
     with time_machine.travel(NOON, tick=False):
         shop.customers("c1,c1@example.org", "c2,", "c3,c3@example.org")
         shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-01-01,10", "o3,c3,2025-01-01,10")
+        client.force_login(User.objects.get())  # in the time of the shop
+        yield
 
 
 def size(client: Client, slug: str, **parameters: str) -> str:

@@ -62,6 +62,26 @@ def test_what_was_recorded_since_counts_before_anybody_settles_it(refreshed) -> 
     assert shop.rows_of(Facts, Membership) == before
 
 
+def test_those_of_several_are_those_of_a_refresh_whatever_waits(refreshed) -> None:
+    """Merged where records follow those summed up; summed up anew where one comes late, changes or joins others."""
+    at = NOON + timedelta(minutes=5)
+    with time_machine.travel(at, tick=False):
+        shop.events("m3,,a1,Product Added,2026-03-15T12:01Z", "m4,,a9,View,2026-03-15T12:02Z",
+                    "m5,c3,,View,2025-01-01", "m6,c2,a9,Signed In,2026-03-15T12:03Z", settle=False)  # fmt: skip
+        shop.orders("o5,c3,2026-03-15T12:04Z,70", "o1,c1,2026-03-01,11", "o6,new,2026-03-15,1", settle=False)
+        everybody = dict(Customer.objects.existing().values_list("customer_id", "pk"))
+        before = shop.rows_of(Facts, Membership)
+
+        found = live.segments_of_each(
+            list(everybody.values()), Segment.objects.active(), live.open_shop(list(everybody.values()), at)
+        )
+
+        assert shop.rows_of(Facts, Membership) == before
+        refreshing.refresh_all(at)
+    for customer_id, key in everybody.items():
+        assert sorted(one.slug for one in found[key]) == stored_segments(customer_id)
+
+
 def test_a_record_dated_ahead_counts_when_its_time_has_come(refreshed) -> None:
     with time_machine.travel(NOON, tick=False):
         shop.events("ahead,c1,,Product Added,2026-03-16T12:00Z")

@@ -3,7 +3,7 @@
 import secrets
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -51,7 +51,10 @@ class Command(BaseCommand):
             )
         else:
             self.say(f"Making a shop of {customers:,} people with two years of history ...")
-            self.make_shop(customers)
+            now = datetime.now(UTC)
+            self.make_shop(customers, now)
+            definition.install()
+            self.live_through(now)
         definition.install()
         self.refresh()
         self.print_segments()
@@ -59,7 +62,7 @@ class Command(BaseCommand):
         if not no_serve:
             self.serve(port)
 
-    def make_shop(self, customers: int) -> None:
+    def make_shop(self, customers: int, until: datetime) -> None:
         """Make the shop, counting: in place on a terminal, else on a line now and then."""
         in_place = self.stderr.isatty()
         due = time.monotonic() + BETWEEN_LINES
@@ -73,9 +76,15 @@ class Command(BaseCommand):
                 due = time.monotonic() + BETWEEN_LINES
                 self.say(f"  {number:,} {what}")
 
-        demo_shop.build(customers, datetime.now(UTC), count)
+        demo_shop.build(customers, until, count)
         if in_place:
             self.stderr.write(f"\r{'':<40}\r", style_func=str, ending="")
+
+    def live_through(self, until: datetime) -> None:
+        """Refresh as of each of the last days, so that there is a past to look back at."""
+        self.say(f"Letting the segments live through {demo_shop.LIVED.days} days ...")
+        for day in range(demo_shop.LIVED.days):
+            refreshing.refresh_all(until - demo_shop.LIVED + timedelta(days=day))
 
     def refresh(self) -> None:
         """Bring every segment up to date, and tell of those that cannot be."""

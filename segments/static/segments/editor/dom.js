@@ -23,11 +23,28 @@ export function iconButton(name, label, onclick, attributes = {}) {
   return el("button", { type: "button", class: "rule-icon", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
 }
 
+/** A choice. While somebody types the beginning of an option, it is told when they pause or go on, as it may redraw the page. */
 export function select(options, value, onchange, attributes = {}) {
   const made = el("select", { class: "rule-input", ...attributes });
   for (const [key, label] of options) made.append(el("option", { value: key }, label));
   made.value = value;
-  made.addEventListener("change", () => onchange(made.value));
+  let typedAt = -Infinity;
+  let timer = null;
+  const tell = () => {
+    clearTimeout(timer);
+    timer = null;
+    onchange(made.value);
+  };
+  made.addEventListener("keydown", (event) => {
+    if (event.key.length === 1) typedAt = event.timeStamp;
+    else if (timer) tell();
+  });
+  made.addEventListener("change", (event) => {
+    clearTimeout(timer);
+    if (event.timeStamp - typedAt < 100) timer = setTimeout(tell, 600);
+    else tell();
+  });
+  made.addEventListener("blur", () => timer && tell());
   return made;
 }
 

@@ -1,9 +1,6 @@
-"""The admin of what others' apps bring, in the admin's own looks: staff, their groups, and the schedules."""
+"""Schedules: what runs when."""
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
-from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
-from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_celery_beat import admin as beat
@@ -16,28 +13,12 @@ from django_celery_beat.models import (
 )
 from kombu.exceptions import OperationalError
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-admin.site.index_title = "Overview"
-admin.site.index_template = "segments/admin/index.html"
+from customers.admin import trail
 
-for model in (User, Group, PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
+for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
     admin.site.unregister(model)
-
-
-@admin.register(User)
-class UserAdmin(BaseUserAdmin, ModelAdmin):
-    """Who may come in."""
-
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupAdmin(BaseGroupAdmin, ModelAdmin):
-    """What several may do alike."""
 
 
 class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
@@ -65,6 +46,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
         """Queue them now; where the broker is away, say so."""
         try:
             super().run_tasks(request, queryset)
+            trail.note_changed(request, queryset, "Run now.")
         except OperationalError:
             messages.error(
                 request, "Nothing was queued, because Redis does not answer. Start it and try again."

@@ -1,0 +1,115 @@
+"""How much every page of the admin asks of the database, on a shop of the benchmark's making.
+
+No statement may take longer than two seconds (PostgreSQL cuts it off there), and no page may ask more than
+twenty-five; else the exit status is 1.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+from django.db import connection
+from django.test import Client
+from refresh import make
+
+from customers import engine
+from segments_project.servers import redis_server
+from tests import furnished_shop
+from tests.pages import MOST_QUERIES, PAGES
+
+CUSTOMERS = 100_000
+MOST_SECONDS = 2.0
+HARDLY_MORE = 1.1
+"""A statement that PostgreSQL cuts off has taken a little longer than it may."""
+
+Figures = dict[str, Any]
+
+
+def measure() -> Figures:
+    """Open each page twice, the first time for the caches; give the second one's figures."""
+    furnished_shop.furnish()
+    client = furnished_shop.entered(furnished_shop.LOGIN, raise_request_exception=False)
+    if engine.is_postgresql():
+        engine.execute(f"SET statement_timeout = '{MOST_SECONDS}s'")
+    pages = {}
+    for page in PAGES:
+        _open(client, page.address)
+        pages[page.view] = _open(client, page.address)
+        harness.say(f"  {_told(page.view, pages[page.view])}")
+    return pages
+
+
+def _open(client: Client, address: str) -> Figures:
+    taken: list[tuple[float, str]] = []
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            taken.append((time.perf_counter() - begun, " ".join(sql.split())))
+
+    begun = time.perf_counter()
+    with connection.execute_wrapper(watch):
+        response = client.get(address)
+        b"".join(response)
+    whole = time.perf_counter() - begun
+    slowest, statement = max(taken, default=(0.0, ""))
+    figures: Figures = {
+        "status": response.status_code,
+        "queries": len(taken),
+        "slowest_ms": round(1000 * slowest, 1),
+        "total_ms": round(1000 * whole, 1),
+    }
+    if _faults(figures):
+        figures["slowest_statement"] = statement[:2_000]
+    return figures
+
+
+def _faults(figures: Figures) -> list[str]:
+    found = []
+    if figures["status"] != 200:
+        found.append(f"answers {figures['status']}")
+    if figures["slowest_ms"] > 1000 * MOST_SECONDS * HARDLY_MORE:
+        found.append(f"a statement takes over {MOST_SECONDS} s")
+    if figures["queries"] > MOST_QUERIES:
+        found.append(f"asks more than {MOST_QUERIES} statements")
+    return found
+
+
+def _told(view: str, figures: Figures) -> str:
+    numbers = f"{figures['queries']:>3} statements, slowest {figures['slowest_ms']:>8.1f} ms"
+    return f"{view:<50} {numbers}, page {figures['total_ms']:>8.1f} ms  {', '.join(_faults(figures))}"
+
+
+def main() -> None:
+    """Read the options; start the servers and the parts, each in a process of its own, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="postgresql")
+    parser.add_argument(
+        "--folder", type=Path, help="keep the database there; the shop in it is used again by the next run"
+    )
+    parser.add_argument("--run", choices=["make", "measure"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if harness.is_part():
+        harness.result(make(options.customers) if options.run == "make" else measure())
+        return
+    with harness.database(options.database, options.folder) as url, redis_server() as redis:
+        os.environ["REDIS_URL"] = redis.url
+        made = harness.run_part(url, "--run", "make", "--customers", str(options.customers))
+        pages = harness.run_part(url, "--run", "measure")
+    faults = {view: found for view, figures in pages.items() if (found := _faults(figures))}
+    shop = {name: made[name] for name in ("customers", "orders", "events", "memberships")}
+    harness.result(
+        {"benchmark": "admin_pages", "database": options.database, **shop, "pages": pages, "faults": faults}
+    )
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()

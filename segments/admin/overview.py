@@ -1,0 +1,103 @@
+"""The page of a segment that staff open daily: how large, who came and went and why, worth, overlap, is it right."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+
+from customers import engine
+from segments import insights, pulse, references
+from segments.insights import Day
+from segments.models import Segment
+from segments.templates import TEMPLATES
+
+from . import charts, wording
+from .access import READ, SEE, needs
+from .pages import ours
+
+PERIODS = (30, 90)
+OVERLAPS_SHOWN = 50
+VERDICTS = {
+    "right": ("Right", "success"),
+    "different": ("Different", "danger"),
+    "edited": ("Edited since", "warning"),
+    "skipped": ("Not compared", "info"),
+}
+
+
+def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpResponse:
+    """Show a segment; what has to look at each member comes later, by itself."""
+    now, period = datetime.now(UTC), _period(request)
+    days = insights.days(segment, now, period)
+    chosen = segment.template_parameters
+    verified = pulse.verified(segment)
+    context = ours(model_admin, request, segment.name, segment) | {
+        "tab": "overview",
+        "age": wording.lasting(max(now - segment.refreshed_at, timedelta())) if segment.refreshed_at else "",
+        "period": period,
+        "periods": PERIODS,
+        "sizes": charts.sizes(days) if len(days) > 1 else None,
+        "movements": charts.movements(days) if _has_moved(days) else None,
+        "table": [_row(day) for day in reversed(days)],
+        "verified": verified,
+        "verdict": VERDICTS[verified.state] if verified else None,
+        "referrers": references.referrers(segment.slug),
+        "made_from": TEMPLATES.get(segment.template),
+        "made_with": ", ".join(f"{name} {value}".replace("_", " ") for name, value in chosen.items()),
+    }
+    return TemplateResponse(request, "segments/admin/overview.html", context)
+
+
+@needs(SEE, methods=READ)
+def worth(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what the members have bought, or that it takes too long to add up."""
+    segment = get_object_or_404(Segment, pk=pk)
+    context: dict[str, Any] = {"segment": segment, "currency": settings.SHOP_CURRENCY}
+    try:
+        context["worth"] = insights.worth(segment, insights.PATIENCE)
+    except engine.TookTooLong:
+        context["patience"] = insights.PATIENCE
+    return TemplateResponse(request, "segments/admin/worth.html", context)
+
+
+@needs(SEE, methods=READ)
+def overlap(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show in which other segments the members are, or that it takes too long to count."""
+    segment = get_object_or_404(Segment, pk=pk)
+    context: dict[str, Any] = {"segment": segment}
+    try:
+        overlaps = insights.overlaps(segment, insights.PATIENCE)
+        context |= {"overlaps": overlaps.found[:OVERLAPS_SHOWN], "drawn": overlaps.drawn}
+    except engine.TookTooLong:
+        context["patience"] = insights.PATIENCE
+    return TemplateResponse(request, "segments/admin/overlap.html", context)
+
+
+def _period(request: HttpRequest) -> int:
+    given = request.GET.get("days", "")
+    return next((period for period in PERIODS if str(period) == given), PERIODS[0])
+
+
+def _has_moved(days: Sequence[Day]) -> bool:
+    return any(day.entered or day.left for day in days)
+
+
+def _row(day: Day) -> dict[str, Any]:
+    return {
+        "day": charts.on(day.day),
+        "size": day.size,
+        "entered": sum(day.entered.values()),
+        "entered_because": _because(day.entered),
+        "left": sum(day.left.values()),
+        "left_because": _because(day.left),
+    }
+
+
+def _because(counts: Any) -> str:
+    return ", ".join(
+        f"{words} {counts[cause]:,}" for cause, (words, _) in charts.CAUSES.items() if cause in counts
+    )

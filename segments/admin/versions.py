@@ -1,0 +1,99 @@
+"""The history of a segment: the versions of its rule, compared and restored, its refreshes, who came and went."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+
+from customers.admin import contact, trail
+from segments import definition
+from segments.models import Change, RefreshResult, Segment, Version
+from segments.rules import RuleError
+
+from . import differences, wording
+from .access import CHANGE, READ, SEE, SEE_CUSTOMERS, WRITE, needs, person
+from .forms import told
+from .pages import ours
+
+VERSIONS_SHOWN, RESULTS_SHOWN, CHANGES_SHOWN = 100, 10, 20
+
+
+@needs(SEE, methods=READ)
+def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what the segment asked when, and what came of it lately."""
+    segment = get_object_or_404(Segment, pk=pk)
+    versions = list(segment.versions.all()[:VERSIONS_SHOWN])
+    results = RefreshResult.objects.filter(segment=segment).select_related("refresh").order_by("-pk")
+    with_customers = request.user.has_perm(SEE_CUSTOMERS)
+    changes = (
+        list(Change.objects.filter(segment=segment).order_by("-pk")[:CHANGES_SHOWN]) if with_customers else []
+    )
+    for change in changes:
+        change.printed_id = contact.id_seen_by(request, change.printed_id)
+    context = ours(model_admin, request, f"History of {segment.name}", segment) | {
+        "tab": "history",
+        "versions": [(version, wording.sentence_of(version.rule)) for version in versions],
+        "can_compare": len(versions) > 1,
+        "results": results[:RESULTS_SHOWN],
+        "with_customers": with_customers,
+        "changes": changes,
+    }
+    return TemplateResponse(request, "segments/admin/history.html", context)
+
+
+@needs(SEE, methods=READ)
+def compare(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what differs between two versions; by default the latest two."""
+    segment = get_object_or_404(Segment, pk=pk)
+    numbers = list(segment.versions.values_list("number", flat=True)[:VERSIONS_SHOWN])
+    after = _chosen(request, "to", numbers, 0)
+    before = _chosen(request, "from", numbers, 1)
+    context = ours(model_admin, request, f"Versions of {segment.name}", segment) | {
+        "tab": "history",
+        "numbers": numbers,
+    }
+    if before and after:
+        old, new = segment.versions.get(number=before), segment.versions.get(number=after)
+        context |= {
+            "before": old,
+            "after": new,
+            "compared": (old, new),
+            "words": differences.words(wording.sentence_of(old.rule), wording.sentence_of(new.rule)),
+            "lines": differences.lines(old.rule, new.rule),
+        }
+    return TemplateResponse(request, "segments/admin/compare.html", context)
+
+
+@needs(SEE, CHANGE, methods=WRITE)
+def restore(model_admin: Any, request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """Let the segment ask again what it asked in a version; that is undone by restoring once more."""
+    version = get_object_or_404(Version.objects.select_related("segment"), segment=pk, number=number)
+    before = version.segment.version
+    try:
+        segment = definition.restore(version, by=person(request))
+    except RuleError as error:
+        messages.error(request, f"Version {number} cannot be restored: {told(error)}")
+    except ValidationError as error:
+        messages.error(request, f"Version {number} cannot be restored: {' '.join(error.messages)}")
+    else:
+        if segment.version == before:
+            messages.info(request, f"{segment.name} asks what version {number} asked already.")
+        else:
+            told_of = f"Restored version {number}: {wording.sentence_of(segment.rule)}."
+            trail.note_changed(request, [segment], told_of)
+            messages.success(
+                request,
+                f"{segment.name} asks again what it asked in version {number}, as version {segment.version};"
+                f" the next refresh follows it. To undo that, restore version {before}.",
+            )
+    return redirect("admin:segments_segment_versions", pk)
+
+
+def _chosen(request: HttpRequest, parameter: str, numbers: list[int], place: int) -> int | None:
+    """Give the number that was asked for, if there is that version, or the one at a place of the list."""
+    given = request.GET.get(parameter, "")
+    default = numbers[place] if place < len(numbers) else None
+    return next((number for number in numbers if str(number) == given), default)

@@ -1,0 +1,1 @@
+"""What only a browser sees: the pages drawn, their scripts run, their keys pressed."""

@@ -1,0 +1,44 @@
+"""Every page of the admin, as a browser shows it: sound, accessible, and as wide as the screen."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser import chromium
+from tests.browser.installation import Installation
+from tests.furnished_shop import LOGIN, PASSWORD
+from tests.pages import PAGES
+
+Axe = Callable[[Page], None]
+DRAWN = "document.documentElement.scrollWidth"
+
+
+@pytest.mark.parametrize("view", [page.view for page in PAGES])
+def test_every_page_is_for_everybody_on_every_screen(view: str, page: Page, shop: Installation, axe: Axe):
+    page.goto(shop.addresses[view])
+
+    axe(page)
+
+    assert page.evaluate(DRAWN) <= chromium.NARROW
+
+
+def test_staff_log_in(visit: Callable[[str], Page], axe: Axe):
+    page = visit("")
+    page.goto("/")
+    axe(page)
+
+    page.fill("[name=username]", LOGIN)
+    page.fill("[name=password]", PASSWORD)
+    page.click("[type=submit]")
+
+    assert page.title().strip().startswith("Overview")
+
+
+def test_every_entry_of_the_sidebar_is_among_the_pages(page: Page, shop: Installation):
+    page.goto("/admin/")
+
+    links = page.locator("#nav-sidebar a[href]").evaluate_all("links => links.map(link => link.pathname)")
+
+    assert len(links) > 5
+    assert set(links) <= set(shop.addresses.values())

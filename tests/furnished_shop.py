@@ -1,0 +1,73 @@
+"""The demo's shop with something on every page: what browsers, screenshots and the benchmark of pages look at."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from customers import keys
+from customers.models import ApiKey, Customer
+from segments import verification
+from segments.models import Segment, Verification
+from tests.pages import PAGES
+
+LOGIN, PASSWORD = "admin", "for the browser only"
+
+
+def make(customers: int) -> None:
+    """Make the shop; print as the last line where its pages are, and a session of each of the staff."""
+    call_command("demo", customers=customers, no_serve=True)
+    furnish()
+    print(json.dumps({"addresses": addresses(), "sessions": sessions()}))  # noqa: T201
+
+
+def furnish() -> None:
+    """Add what a shop has only after some use: staff and what they did, a key, a verification, a failed login."""
+    password = make_password(PASSWORD)  # once: hashing takes its time
+    User.objects.get_or_create(
+        username=LOGIN, defaults={"is_staff": True, "is_superuser": True, "password": password}
+    )
+    for group in Group.objects.all():
+        user, _ = User.objects.get_or_create(
+            username=group.name.lower(), defaults={"is_staff": True, "password": password}
+        )
+        user.groups.set([group])
+    if not Segment.objects.filter(slug="guests").exists():
+        guests = Customer.objects.existing().order_by("pk").values_list("customer_id", flat=True)[:5]
+        fields = {"name": "Guests", "slug": "guests", "description": "Invited to the opening."}
+        address = reverse("admin:segments_segment_fixed_list")
+        entered(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
+    if not ApiKey.objects.exists():
+        keys.create("Newsletter tool", ["segments:read", "members:read"])
+    if not Verification.objects.exists():
+        verification.record(datetime.now(UTC))
+    stranger().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
+
+
+def stranger(**options: Any) -> Client:
+    """Give a client that is not logged in, under a name that every installation answers to."""
+    return Client(SERVER_NAME="localhost", **options)
+
+
+def entered(name: str, **options: Any) -> Client:
+    """Give a client that one of the staff is logged in with."""
+    client = stranger(**options)
+    client.force_login(User.objects.get(username=name))
+    return client
+
+
+def addresses() -> dict[str, str]:
+    """Give the address of every page."""
+    return {page.view: page.address for page in PAGES}
+
+
+def sessions() -> dict[str, str]:
+    """Give the key of an open session of each of the staff."""
+    staff = User.objects.filter(is_staff=True).values_list("username", flat=True)
+    return {name: entered(name).cookies[settings.SESSION_COOKIE_NAME].value for name in staff}

@@ -1,0 +1,344 @@
+"""What became of segments, who their members are, and whether all is well."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from customers import engine
+from segments import definition, insights, pulse, refreshing, verification
+from segments.insights import Moved
+from segments.models import Change, Refresh, Segment, Tally
+from tests import shop
+from tests.shop import NOON, days
+
+pytestmark = pytest.mark.django_db
+
+BUYERS = {"order_count": {"at_least": 1}}
+RECENT = {"last_order": {"within_last": "30d"}}
+KNOWN = {"known": {"is": True}}
+PATIENCE = 5.0
+
+
+@pytest.fixture
+def recent() -> Segment:
+    """Three who ordered of late; one left by time four days later, and one entered by an order the day after."""
+    shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-02-16,20", "o3,c3,2026-03-02,30.5")
+    shop.customers("c1,c1@example.org", "c4,c4@example.org")
+    segment = shop.segment("recent", RECENT)
+    refreshing.refresh(None, NOON)
+    refreshing.refresh(None, NOON + days(4))
+    shop.orders("o4,c4,2026-03-19T13:00:00Z,40")
+    refreshing.refresh(None, NOON + days(5))
+    segment.refresh_from_db()
+    return segment
+
+
+@pytest.fixture
+def admin() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("admin"))
+    return client
+
+
+def address(name: str, *args: object) -> str:
+    return reverse(f"admin:segments_segment_{name}", args=args)
+
+
+def text(response: Any) -> str:
+    return " ".join(response.content.decode().split())
+
+
+def told(day: insights.Day) -> tuple[str, int, Mapping[str, int], Mapping[str, int]]:
+    return f"{day.day:%m-%d}", day.size, day.entered, day.left
+
+
+# -- Over time
+
+
+def test_each_day_tells_its_size_and_who_moved_by_cause(recent: Segment) -> None:
+    assert [told(day) for day in insights.days(recent, NOON + days(6), 30)] == [
+        ("03-15", 3, {"initial": 3}, {}),
+        ("03-16", 3, {}, {}),
+        ("03-17", 3, {}, {}),
+        ("03-18", 3, {}, {}),
+        ("03-19", 2, {}, {"time": 1}),
+        ("03-20", 3, {"activity": 1}, {}),
+        ("03-21", 3, {}, {}),
+    ]
+    assert [told(day)[:2] for day in insights.days(recent, NOON + days(6), 3)] == [
+        ("03-19", 2), ("03-20", 3), ("03-21", 3),
+    ]  # fmt: skip
+
+
+def test_tallies_are_the_changes_added_up(recent: Segment) -> None:
+    refreshing.refresh([recent], NOON + days(5) + days(0.1))
+    recent.rule = BUYERS
+    definition.save(recent)
+    refreshing.refresh([recent], NOON + days(5) + days(0.2))
+
+    counted: dict[tuple[Any, ...], int] = {}
+    for change in Change.objects.all():
+        key = change.segment_id, timezone.localdate(change.at), change.change, change.cause
+        counted[key] = counted.get(key, 0) + 1
+    columns = ("segment_id", "day", "change", "cause", "customers")
+    assert {row[:4]: row[4] for row in Tally.objects.values_list(*columns)} == counted
+    assert counted[recent.pk, NOON.date() + days(5), "entered", "definition"] == 1
+
+
+def test_two_refreshes_of_a_day_add_up() -> None:
+    shop.orders("o1,c1,2026-03-01,10")
+    segment = shop.segment("recent", RECENT)
+    refreshing.refresh(None, NOON)
+    for n in (2, 3):
+        shop.orders(f"o{n},c{n},2026-03-02,10")
+        refreshing.refresh(None, NOON + days(0.01 * n))
+    segment.refresh_from_db()
+
+    [day] = insights.days(segment, NOON, 30)
+    assert told(day) == ("03-15", 3, {"initial": 1, "activity": 2}, {})
+
+
+def test_a_segment_that_was_never_refreshed_has_no_days() -> None:
+    assert insights.days(shop.segment("recent", RECENT), NOON, 30) == []
+
+
+def test_a_trend_tells_a_week_and_a_month_without_the_first_filling(recent: Segment) -> None:
+    early = insights.trends([recent], NOON + days(6))[recent.pk]
+    assert early.sizes == (3, 3, 3, 3, 2, 3, 3)
+    assert early.since_a_week is None
+    assert early.month == Moved(entered=1, left=1)
+
+    late = insights.trends([recent], NOON + days(11))[recent.pk]
+    assert late.since_a_week == 1
+    assert late.week == Moved(entered=1, left=0)
+    assert late.month == Moved(entered=1, left=1)
+
+
+def test_trends_of_all_segments_are_one_statement(recent: Segment, django_assert_num_queries: Any) -> None:
+    definition.install()
+    refreshing.refresh(None, NOON + days(6))
+    segments = list(Segment.objects.all())
+    with django_assert_num_queries(1):
+        assert len(insights.trends(segments, NOON + days(6))) == 17
+
+
+# -- The members
+
+
+def test_the_worth_of_members_adds_up_what_they_bought(recent: Segment) -> None:
+    worth = insights.worth(recent, PATIENCE)
+
+    assert (worth.members, worth.buyers, worth.orders) == (3, 3, 3)
+    assert worth.revenue == Decimal("80.5")
+    assert worth.everybodys_revenue == Decimal("100.5")
+    assert worth.an_order == worth.a_member == Decimal("26.83")
+
+
+def test_an_overlap_tells_both_shares(recent: Segment) -> None:
+    known = shop.segment("known", KNOWN)
+    shop.segment("nobody", {"order_count": {"at_least": 9}})
+    refreshing.refresh(None, NOON + days(6))
+    recent.refresh_from_db()
+
+    overlaps = insights.overlaps(recent, PATIENCE)
+    assert overlaps.drawn is None
+    [overlap] = overlaps.found
+    assert (overlap.other, overlap.common) == (known, 2)
+    assert overlap.share == pytest.approx(2 / 3)
+    assert overlap.share_of_other == 1
+
+
+def test_the_overlap_of_a_large_segment_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(insights, "DRAWN", 100)
+    shop.customers(*(f"c{n},{'' if n % 4 else f'c{n}@example.org'}" for n in range(1000)))
+    everybody, known = shop.segment("everybody", {"first_seen": {"ever": True}}), shop.segment("known", KNOWN)
+    refreshing.refresh(None)
+    everybody.refresh_from_db()
+
+    overlaps = insights.overlaps(everybody, PATIENCE)
+    assert overlaps.drawn == pytest.approx(100, rel=0.1)
+    [overlap] = overlaps.found
+    assert overlap.other == known
+    assert overlap.common == pytest.approx(250, rel=0.2)
+
+
+def test_people_are_known_or_anonymous(recent: Segment) -> None:
+    assert insights.people(PATIENCE) == insights.People(known=2, anonymous=2)
+
+
+# -- Whether all is well
+
+
+def test_a_segment_was_found_right_different_or_not_compared(recent: Segment) -> None:
+    assert pulse.verified(recent) is None
+
+    verification.record(datetime.now(UTC))
+    found = pulse.verified(recent)
+    assert found is not None
+    assert found.state == "right"
+
+    recent.memberships.all().delete()
+    verification.record(datetime.now(UTC))
+    found = pulse.verified(recent)
+    assert found is not None
+    assert found.state == "different"
+
+    recent.rule = BUYERS
+    definition.save(recent)
+    verification.record(datetime.now(UTC))
+    found = pulse.verified(recent)
+    assert found is not None
+    assert (found.state, found.reason) == ("skipped", "edited since its refresh")
+
+
+def test_a_refresh_that_does_not_come_is_late() -> None:
+    assert pulse.pulse(NOON).is_late
+    Refresh.objects.create(at=NOON, started_at=NOON, finished_at=NOON, state=Refresh.State.DONE)
+
+    assert not pulse.pulse(NOON + days(1 / 1440)).is_late
+    assert pulse.pulse(NOON + days(1 / 24)).is_late
+    PeriodicTask.objects.filter(task=pulse.REFRESH_TASK).update(enabled=False)
+    assert not pulse.pulse(NOON + days(1)).is_planned
+
+
+# -- The pages
+
+
+@pytest.mark.parametrize("name", ["change", "rule", "versions", "compare", "members", "worth", "overlap"])
+def test_every_page_of_a_segment_opens_for_who_may_see_it_in_few_queries(
+    name: str, recent: Segment, admin: Client, django_assert_max_num_queries: Any
+) -> None:
+    definition.install()
+    with django_assert_max_num_queries(25):
+        assert admin.get(address(name, recent.pk)).status_code == 200
+    stranger = Client()
+    stranger.force_login(User.objects.create_user("stranger", is_staff=True))
+    assert stranger.get(address(name, recent.pk)).status_code == 403
+
+
+def test_the_page_of_a_segment_charts_its_days_and_tells_them_in_a_table(admin: Client) -> None:
+    shop.orders(f"o1,c1,{(datetime.now(UTC) - days(3)).isoformat()},10")
+    segment = shop.segment("recent", RECENT)
+    refreshing.refresh(None, datetime.now(UTC) - days(2))
+
+    response = admin.get(address("change", segment.pk))
+    content = text(response)
+    assert 'data-type="line"' in content
+    assert 'data-type="bar"' in content
+    assert "Entered: first filling" in response.context["movements"].data
+    assert "first filling 1" in content
+    assert "not verified yet" in content
+    assert response.context["period"] == 30
+    assert admin.get(address("change", segment.pk), {"days": "90"}).context["period"] == 90
+    assert admin.get(address("change", segment.pk), {"days": "²"}).context["period"] == 30
+
+
+def test_a_new_segment_and_a_fixed_list_say_how_they_stand(admin: Client) -> None:
+    new = shop.segment("new", RECENT)
+    assert "Not refreshed yet" in text(admin.get(address("change", new.pk)))
+
+    shop.customers("c1,c1@example.org")
+    keys, _ = definition.customers_of(["c1"])
+    friends = definition.create_static("friends", "Friends", keys, datetime.now(UTC))
+    for name in ("change", "rule", "versions", "compare"):
+        assert "A fixed list of customers" in text(admin.get(address(name, friends.pk)))
+
+
+def test_panels_tell_worth_and_overlap(recent: Segment, admin: Client) -> None:
+    shop.segment("known", KNOWN)
+    refreshing.refresh(None, NOON + days(6))
+
+    assert "80.50 EUR" in text(admin.get(address("worth", recent.pk)))
+    assert "67 %" in text(admin.get(address("overlap", recent.pk)))
+
+
+def test_panels_that_take_too_long_say_so(
+    recent: Segment, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(insights, "PATIENCE", 0.1)
+    # Two tables that never end, in front of the real ones for as long as this transaction lasts.
+    endless("segments_membership", f"n AS customer_id, {recent.pk} + n % 2 AS segment_id")
+    endless("customers_customer", "'' AS email, '' AS phone, NULL AS joined_into_id")
+
+    assert "too many to tell" in text(admin.get(address("people")))
+    for name in (
+        "worth",
+        "overlap",
+    ):  # the latter last: what SQLite interrupts while it writes, it rolls back whole
+        assert "given up" in text(admin.get(address(name, recent.pk)))
+
+
+def endless(table: str, columns: str) -> None:
+    engine.execute(
+        f"""CREATE TEMPORARY VIEW {table} AS
+            WITH RECURSIVE ever (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM ever) SELECT {columns} FROM ever"""
+    )
+
+
+def test_the_first_page_shows_how_the_lifecycle_moves(
+    admin: Client, django_assert_max_num_queries: Any
+) -> None:
+    shop.orders(f"o1,c1,{(datetime.now(UTC) - days(1)).isoformat()},10")
+    definition.install()
+    refreshing.refresh(None)
+    shop.orders(f"o2,c2,{(datetime.now(UTC) - days(1)).isoformat()},10")
+    refreshing.refresh(None)
+
+    with django_assert_max_num_queries(25):
+        response = admin.get(reverse("admin:index"))
+    rows = {row.segment.slug: row for row in response.context["lifecycle"]}
+    assert rows["first-order"].trend.week == Moved(entered=1, left=0)
+    assert [row.segment.slug for row in response.context["lifecycle"]][:2] == [
+        "lead",
+        "newsletter-subscribers",
+    ]
+    assert "What to do first" not in text(response)
+    assert "Needs somebody" not in text(response)
+    assert "0 known, 2 anonymous" in text(admin.get(address("people")))
+
+
+def test_the_first_page_names_what_needs_somebody(admin: Client) -> None:
+    shop.orders("o1,c1,2026-03-01,10")
+    broken = shop.segment("broken", RECENT)
+    refreshing.refresh(None)
+    Refresh.objects.update(started_at=datetime.now(UTC) - days(1))
+    Segment.objects.filter(pk=broken.pk).update(rule={"gone": {}})
+    refreshing.refresh([broken], datetime.now(UTC))
+    Refresh.objects.update(started_at=datetime.now(UTC) - days(1))
+
+    content = text(admin.get(reverse("admin:index")))
+    assert "The next refresh is late: the latest began 24 hours ago" in content
+    assert "Broken</a> fails since" in content
+
+    PeriodicTask.objects.filter(task=pulse.REFRESH_TASK).update(enabled=False)
+    assert "No refresh is planned" in text(admin.get(reverse("admin:index")))
+
+
+def test_the_first_page_says_what_is_done_and_what_is_to_do(admin: Client) -> None:
+    content = text(admin.get(reverse("admin:index")))
+    assert "Import the shop" in content
+    assert "Install the ready-to-use" in content
+
+    definition.install()
+    content = text(admin.get(reverse("admin:index")))
+    assert "Done:</span> there are segments" in content
+    assert "manage.py serve" in content
+
+
+def test_who_may_only_see_segments_sees_no_customers_in_their_history(recent: Segment) -> None:
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename="view_segment"))
+    client = Client()
+    client.force_login(viewer)
+
+    content = text(client.get(address("versions", recent.pk)))
+    assert "Recent refreshes" in content
+    assert "Recent changes" not in content

@@ -1,0 +1,154 @@
+"""The trail: what staff do is listed under Activity, with who did it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from customers import facts, keys
+from customers.models import Customer
+from segments import definition
+from segments.models import Segment
+from segments_project.celery import app
+from tests.shop import customers, segment
+
+pytestmark = pytest.mark.django_db
+
+KNOWN, ANONYMOUS = '{"known": {"is": true}}', '{"known": {"is": false}}'
+
+
+class Staff:
+    """Somebody at the admin, who also reads what is told of them."""
+
+    def __init__(self, name: str) -> None:
+        self.user = User.objects.create_superuser(name)
+        self.client = Client()
+        self.client.force_login(self.user)
+
+    def send(self, view: str, *args: object, **fields: Any) -> None:
+        response = self.client.post(reverse(f"admin:{view}", args=args), fields)
+        assert response.status_code == 302, response.content.decode()
+
+    def activity(self, **query: Any) -> list[tuple[str, str, str]]:
+        """What is listed: what was done, to what, and what exactly."""
+        shown = self.client.get(reverse("admin:admin_logentry_changelist"), query).context["cl"]
+        entries = list(shown.result_list)
+        admin = shown.model_admin
+        assert {admin.person(entry) for entry in entries} <= {self.user.username, "berta"}
+        return [(admin.deed(entry), entry.object_repr, admin.told(entry)) for entry in entries]
+
+
+@pytest.fixture
+def anna() -> Staff:
+    return Staff("anna")
+
+
+@pytest.fixture
+def friends() -> Segment:
+    customers("c1,c1@example.org", "c2,c2@example.org")
+    facts.settle()
+    return definition.create_static(
+        "friends", "Friends", definition.customers_of(["c1"])[0], datetime.now(UTC)
+    )
+
+
+def test_edits_of_a_segment_say_what_was_and_what_is(anna):
+    fields = {"name": "Mine", "slug": "mine", "description": "", "rule": KNOWN, "is_active": "on"}
+    anna.send("segments_segment_add", **fields)
+    key = Segment.objects.get().pk
+    anna.send("segments_segment_change", key, **(fields | {"name": "Yours", "rule": ANONYMOUS}))
+    anna.send("segments_segment_delete", key, post="yes")
+
+    assert anna.activity() == [
+        ("deleted", "Yours", ""),
+        (
+            "changed",
+            "Yours",
+            "Name: was “Mine”, is “Yours”. Rule: was “everyone who is known”, is “everyone who is anonymous”.",
+        ),
+        ("added", "Mine", "Everyone who is known."),
+    ]
+
+
+def test_ways_to_a_segment_beside_the_form_are_told(anna, friends):
+    anna.send("segments_segment_from_template", template="lost", **{"lost-slug": "lost", "lost-days": "120"})
+    anna.send("segments_segment_fixed_list", name="Guests", slug="guests", ids="c2")
+    anna.send("segments_segment_freeze", friends.pk, name="Kept", slug="kept")
+    anna.send("segments_segment_install_templates")
+
+    *installed, frozen, fixed, template = anna.activity()
+    assert len(installed) == 15
+    assert {(deed, told) for deed, _, told in installed} == {
+        ("added", "Installed as a ready-to-use segment.")
+    }
+    assert frozen == ("added", "Kept", "Frozen from Friends: 1 member.")
+    assert fixed == ("added", "Guests", "A fixed list of 1 customer.")
+    assert template[0] == "added"
+    assert "From the template “Lost" in template[2]
+
+
+def test_members_written_by_hand_are_told_once(anna, friends):
+    other = Customer.objects.get(customer_id="c2")
+    for _ in range(2):
+        anna.send("segments_segment_members_add", friends.pk, ids="c2")
+    anna.send("segments_segment_members_remove", friends.pk, customer=[other.pk])
+    put = {"action": "put_on_list", "_selected_action": [other.pk], "segment": friends.pk}
+    anna.send("customers_customer_changelist", **put)
+
+    assert anna.activity() == [
+        ("changed", "Friends", "Put 1 customer on the list."),
+        ("changed", "Friends", "Took 1 customer off the list."),
+        ("changed", "Friends", "Put 1 customer on the list."),
+    ]
+
+
+def test_refreshes_keys_and_deletions_in_bulk_are_told(anna):
+    one, two = segment("one", {"known": {"is": True}}), segment("two", {"known": {"is": True}})
+    key, _ = keys.create("Shop", ["segments:read"])
+    anna.send("segments_segment_refresh", one.pk)
+    for _ in range(2):
+        anna.send("customers_apikey_changelist", action="revoke", _selected_action=[key.pk])
+    doomed = {"action": "delete_selected", "_selected_action": [one.pk, two.pk], "post": "yes"}
+    anna.send("segments_segment_changelist", **doomed)
+    app.control.purge()
+
+    told = anna.activity()
+    assert sorted(told[:2]) == [("deleted", "One", ""), ("deleted", "Two", "")]
+    assert told[2:] == [("changed", str(key), "Revoked."), ("changed", "One", "Asked for a refresh.")]
+
+
+def test_activity_is_filtered_by_person_kind_deed_and_name(anna):
+    berta = Staff("berta")
+    fields = {"slug": "mine", "description": "", "rule": KNOWN, "is_active": "on"}
+    anna.send("segments_segment_add", name="Mine", **fields)
+    berta.send("auth_group_add", name="Interns")
+
+    assert [name for _, name, _ in anna.activity(by=anna.user.pk)] == ["Mine"]
+    assert [name for _, name, _ in anna.activity(by=berta.user.pk)] == ["Interns"]
+    assert [name for _, name, _ in anna.activity(q="min")] == ["Mine"]
+    assert anna.activity(did="deleted") == []
+    assert len(anna.activity(did="added", by="x", to="²")) == 2
+
+
+def test_whoever_did_something_stays_in_the_trail(anna):
+    berta = Staff("berta")
+    berta.send("auth_group_add", name="Interns")
+
+    refused = anna.client.post(reverse("admin:auth_user_delete", args=[berta.user.pk]), {"post": "yes"})
+
+    assert refused.status_code == 403
+    assert User.objects.filter(username="berta").exists()
+    assert [name for _, name, _ in anna.activity()] == ["Interns"]
+
+
+def test_nobody_writes_the_trail_by_hand(anna):
+    anna.send("auth_group_add", name="Interns")
+    entry = anna.client.get(reverse("admin:admin_logentry_changelist")).context["cl"].result_list[0]
+
+    for view in ("change", "delete"):
+        address = reverse(f"admin:admin_logentry_{view}", args=[entry.pk])
+        assert anna.client.post(address, {"post": "yes"}).status_code == 403
+    assert anna.client.get(reverse("admin:admin_logentry_add")).status_code == 403
