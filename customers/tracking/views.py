@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +18,15 @@ from .bodies import Body, Rejected
 from .messages import BATCH, CALLS
 
 BUSY_FOR = 5  # seconds
+HEADERS = ("authorization", "content-type", "content-encoding")
+_HEADER = re.compile(r"[a-z0-9-]+")
 
 
 @csrf_exempt
 def take(request: HttpRequest, call: str) -> HttpResponse:
     """Answer a client of any origin."""
     try:
-        response = _preflight() if request.method == "OPTIONS" else _take(request, call)
+        response = _preflight(request) if request.method == "OPTIONS" else _take(request, call)
     except Rejected as error:
         response = JsonResponse(
             {"code": error.code, "message": error.message, "errors": []}, status=error.status
@@ -34,10 +37,13 @@ def take(request: HttpRequest, call: str) -> HttpResponse:
     return response
 
 
-def _preflight() -> HttpResponse:
+def _preflight(request: HttpRequest) -> HttpResponse:
+    """Allow whatever headers a client wants to send: clients add some with each version, and none opens anything."""
+    asked = _HEADER.findall(request.headers.get("Access-Control-Request-Headers", "").lower()[:1000])
     response = HttpResponse(status=204)
     response["Access-Control-Allow-Methods"] = "POST, OPTIONS"
-    response["Access-Control-Allow-Headers"] = "authorization, content-type, content-encoding"
+    response["Access-Control-Allow-Headers"] = ", ".join(dict.fromkeys([*HEADERS, *asked]))
+    response["Vary"] = "Access-Control-Request-Headers"
     response["Access-Control-Max-Age"] = "86400"
     return response
 

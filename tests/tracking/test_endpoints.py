@@ -114,14 +114,19 @@ def test_what_is_too_large_or_cannot_be_read_is_refused(key) -> None:
 
 
 def test_a_browser_may_ask_before_it_sends() -> None:
-    asked = {"Origin": "https://shop.example", "Access-Control-Request-Headers": "authorization"}
+    asked = {
+        "Origin": "https://shop.example",
+        "Access-Control-Request-Headers": "authorization,X-Retry-Count",
+    }
 
     response = Client().options("/v1/t", headers=asked)
 
     assert response.status_code == 204
     assert response["Access-Control-Allow-Origin"] == "*"
     assert "POST" in response["Access-Control-Allow-Methods"]
-    assert {"authorization", "content-type"} <= set(response["Access-Control-Allow-Headers"].split(", "))
+    assert {"authorization", "content-type", "x-retry-count"} <= set(
+        response["Access-Control-Allow-Headers"].split(", ")
+    )
 
 
 def test_a_source_that_sends_too_much_is_asked_to_wait() -> None:
