@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('customers', '0004_leave_room_for_facts'),
+        ('customers', '0005_view_contact_data'),
     ]
 
     operations = [

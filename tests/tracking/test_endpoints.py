@@ -10,8 +10,8 @@ from django.db import OperationalError
 from django.test import Client
 
 from customers import volatile
-from customers.models import Batch, Event, Source
-from customers.tracking import inbox, sources
+from customers.models import Batch, Event, RefusedMessage, Source
+from customers.tracking import inbox, sources, taking
 from tests import shop
 from tests.tracking.sending import message, post, send, source, track
 
@@ -172,18 +172,18 @@ def test_a_database_that_is_busy_is_no_success(key, monkeypatch) -> None:
 
 def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None:
     ours = track("Broken", user="c1")
-    taken = inbox.taking._store
+    taken = taking._store
 
     def breaking(meanings: Any, now: Any) -> None:
         if any(one.message.body["event"] == "Broken" for one in meanings):
             raise ZeroDivisionError
         taken(meanings, now)
 
-    monkeypatch.setattr(inbox.taking, "_store", breaking)
+    monkeypatch.setattr(taking, "_store", breaking)
     send(key, *(track("View", user=f"c{n}") for n in range(5)), ours, drain=False)
     send(key, *(track("View", user=f"c{n}") for n in range(5)))
 
-    [refused] = inbox.RefusedMessage.objects.all()
+    [refused] = RefusedMessage.objects.all()
     assert json.loads(refused.message) == ours
     assert "ZeroDivisionError" in refused.reason
     assert Event.objects.count() == 10
@@ -191,7 +191,7 @@ def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None
     inbox.try_again([refused])
     inbox.drain()
     assert Event.objects.filter(name="Broken").count() == 1
-    assert not inbox.RefusedMessage.objects.exists()
+    assert not RefusedMessage.objects.exists()
 
 
 def test_write_keys_are_made_by_a_command() -> None:
