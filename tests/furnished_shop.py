@@ -14,7 +14,8 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from customers import csv_files, imports, keys
-from customers.models import ApiKey, Customer, Import
+from customers.models import ApiKey, Customer, Import, Source
+from customers.tracking import inbox, sources
 from segments import verification
 from segments.models import Segment, Verification
 from tests.pages import PAGES
@@ -56,6 +57,13 @@ def furnish() -> None:
             imports.run_next()
     if not ApiKey.objects.exists():
         keys.create("Newsletter tool", ["segments:read", "members:read"])
+    if not Source.objects.exists():
+        _, key = sources.create(Source(name="Back office", kind="server"))
+        said = [{"userId": user, "traits": {"email": "shared@example.org"}} for user in ("c-1", "c-2")]
+        batch = [*({"type": "identify", **one} for one in said), {"type": "dance"}]
+        sent = {"writeKey": key, "batch": batch}
+        stranger().post("/v1/batch", sent, content_type="application/json")
+        inbox.drain()
     if not Verification.objects.exists():
         verification.record(datetime.now(UTC))
     stranger().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})

@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from customers.models import ApiKey, Customer, Import
+from customers.models import ApiKey, Customer, Import, RefusedMessage, Source
 from segments.models import Refresh, Segment, Verification
 
 MOST_QUERIES = 25
@@ -102,4 +102,10 @@ PAGES = (
     Page("axes_accessattempt_changelist"),
     Page("customers_apikey_changelist"),
     Page("customers_apikey_change", ApiKey.objects.all),
+    Page("customers_source_changelist"),
+    Page("customers_source_add"),
+    Page("customers_source_change", Source.objects.all),
+    Page("customers_refusedmessage_changelist"),
+    Page("customers_refusedmessage_change", RefusedMessage.objects.all),
+    Page("customers_claim_changelist"),
 )

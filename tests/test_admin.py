@@ -21,6 +21,7 @@ from segments.models import Membership, Refresh, Segment, Verification
 from segments.templates import TEMPLATES
 from segments_project.celery import app
 from tests import pages
+from tests.tracking import sending
 
 pytestmark = pytest.mark.django_db
 
@@ -160,6 +161,8 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     """A shop that has something to show on every page."""
     keys.create("Shop", ["segments:read"])
     verification.record(NOW)
+    _, key = sending.source()
+    sending.send(key, {"type": "dance"}, *(sending.identify(one, email="x@y.org") for one in ("c1", "c2")))
     client = Client()
     client.force_login(admin_user)
     client.post(page("segments_segment_refresh", known.pk))

@@ -1,5 +1,5 @@
-"""What staff see of the shop's customers, and the keys of API clients."""
+"""What staff see of the shop's customers, and the keys of those who send and ask."""
 
-from . import api_keys, customer, imports, privacy
+from . import api_keys, conflicts, customer, imports, privacy, refused, sources
 
-__all__ = ["api_keys", "customer", "imports", "privacy"]
+__all__ = ["api_keys", "conflicts", "customer", "imports", "privacy", "refused", "sources"]

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest
 
-from customers.models import Customer
+from customers.models import Customer, Identity
 
 from . import search
 
@@ -55,6 +55,18 @@ def seen_by(request: HttpRequest, customer: Customer) -> Customer:
 def id_seen_by(request: HttpRequest, printed: str) -> str:
     """Give a printed id, masked where it is an e-mail address, as it is in some shops."""
     return printed if may_see(request) else _masked_address(printed)
+
+
+def identity_seen_by(request: HttpRequest, identity: Identity) -> str:
+    """Give an id of a customer, masked where it is an e-mail address or a phone number."""
+    if identity.kind == Identity.Kind.PHONE and not may_see(request):
+        return f"{HIDDEN} {identity.value[-2:]}"
+    return id_seen_by(request, identity.value)
+
+
+def text_without(text: str) -> str:
+    """Give a text without what looks like an e-mail address or a number."""
+    return re.sub(r"\d{3,}", HIDDEN, _ADDRESS.sub(HIDDEN, text))
 
 
 def properties_seen_by(request: HttpRequest, properties: Any) -> Any:

@@ -132,7 +132,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         summed_up = held.get(customer.pk)
         identities = customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES]
         for identity in identities:
-            identity.value = contact.id_seen_by(request, identity.value)
+            identity.value = contact.identity_seen_by(request, identity)
         return {
             "contact": [(label, value) for label, value in _contact(request, customer) if value],
             "identities": identities,

@@ -34,7 +34,7 @@ class Claim(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.one} and {self.other}"
+        return f"conflict {self.pk}"
 
 
 class Traits(models.Model):

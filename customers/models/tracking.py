@@ -90,4 +90,4 @@ class RefusedMessage(models.Model):
     message = models.TextField(help_text="The JSON, as it was sent.")
 
     def __str__(self) -> str:
-        return self.reason
+        return f"message {self.message_id or self.pk}"

@@ -279,5 +279,6 @@ def test_a_browser_tells_its_story(calls: int, web: Web, page: Page) -> None:
     assert Counter(Event.objects.values_list("name", flat=True)) == expected
     customer = Customer.objects.existing().get()
     assert (customer.customer_id, customer.email) == ("u1", "u1@example.org")
-    assert Order.objects.values_list("customer_id", "status").get() == (customer.pk, "pending")
+    order = Order.objects.get()
+    assert (order.customer, order.status) == (customer, "pending")
     assert not RefusedMessage.objects.exists()

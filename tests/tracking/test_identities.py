@@ -46,7 +46,7 @@ def test_the_history_of_a_visitor_becomes_the_customers_with_orders_and_traits(k
     shop.assert_facts_are_those_of_the_records()
 
     send(key, track("View", anonymous="a1"))
-    assert set(Event.objects.values_list("customer_id", flat=True)) == {customer.pk}
+    assert {event.customer for event in Event.objects.all()} == {customer}
 
 
 def test_a_second_device_and_an_alias_lead_to_the_same_customer(key) -> None:

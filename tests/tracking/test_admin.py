@@ -1,0 +1,91 @@
+"""Sources, refused messages and conflicts as staff see them."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from customers.models import Batch, RefusedMessage, Source
+from customers.tracking import inbox
+from tests import furnished_shop
+from tests.tracking.sending import identify, message, post, send, source
+
+pytestmark = pytest.mark.django_db
+
+
+def address(view: str, *arguments: object) -> str:
+    return reverse(f"admin:customers_{view}", args=arguments)
+
+
+@pytest.mark.parametrize("kind", ["server", "browser"])
+def test_a_new_source_shows_its_key_once_and_how_to_send(kind: str, admin_client: Client) -> None:
+    fields = {"name": "Web shop", "kind": kind, "messages_a_minute": 1000}
+    added = admin_client.post(address("source_add"), fields, follow=True)
+
+    shown = added.content.decode()
+    [key] = set(re.findall(r"wk_[\w-]+(?=</code>)", shown))
+    made = Source.objects.get()
+    assert (made.signing_secret in shown) == (kind == "browser")
+    assert shown.count(key) >= 2
+    assert post(key, "page", message("page", anonymous="a1")).status_code == 200
+    later = admin_client.get(address("source_change", made.pk)).content.decode()
+    assert key not in later
+    assert made.signing_secret not in later
+    assert "YOUR_WRITE_KEY" in later
+
+
+def test_a_source_is_edited_and_revoked(admin_client: Client) -> None:
+    made, key = source("browser")
+    fields = {"name": "Web", "messages_a_minute": 7, "allow_unsigned_joins": "on", "kind": "server"}
+    admin_client.post(address("source_change", made.pk), fields)
+    made.refresh_from_db()
+    assert (made.name, made.messages_a_minute, made.allow_unsigned_joins) == ("Web", 7, True)
+    assert made.is_browser
+
+    admin_client.post(address("source_changelist"), {"action": "revoke", "_selected_action": [made.pk]})
+    assert post(key, "page", message("page", anonymous="a1")).status_code == 401
+
+
+def test_a_refused_message_is_shown_and_tried_again(admin_client: Client) -> None:
+    _, key = source()
+    send(key, {"type": "dance", "userId": "c1"})
+    [refused] = RefusedMessage.objects.all()
+    assert "dance" in admin_client.get(address("refusedmessage_change", refused.pk)).content.decode()
+
+    chosen = {"action": "try_again", "_selected_action": [refused.pk]}
+    admin_client.post(address("refusedmessage_changelist"), chosen)
+
+    assert Batch.objects.count() == 1
+    inbox.drain()
+    assert RefusedMessage.objects.get().reason == refused.reason
+
+
+def test_conflicts_name_both_customers(admin_client: Client) -> None:
+    _, key = source()
+    send(key, identify("c1", email="x@b.org"), identify("c2", email="x@b.org", at="2026-03-02"))
+
+    shown = admin_client.get(address("claim_changelist")).content.decode()
+
+    assert "c1" in shown
+    assert "c2" in shown
+    assert "x@b.org" in shown
+
+
+def test_who_may_not_see_contact_data_sees_none_here(settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    _, key = source()
+    told = {"email": "nobody@at", "phone": "call 030 123456"}
+    send(key, identify("c1", email="x@b.org"), identify("c2", email="x@b.org"), identify("c1", **told))
+    furnished_shop.furnish()
+    client = furnished_shop.entered("viewer")
+    seen = Permission.objects.filter(codename__in=["view_claim", "view_refusedmessage"])
+    User.objects.get(username="viewer").user_permissions.set(seen)
+
+    for view in ("claim_changelist", "refusedmessage_changelist"):
+        shown = client.get(address(view)).content.decode()
+        assert not [one for one in ("x@b.org", "nobody@at", "123456") if one in shown]
+    for refused in RefusedMessage.objects.all():
+        shown = client.get(address("refusedmessage_change", refused.pk)).content.decode()
+        assert not [one for one in ("x@b.org", "nobody@at", "123456") if one in shown]
