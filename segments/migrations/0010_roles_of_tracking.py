@@ -18,7 +18,7 @@ def extend(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("segments", "0006_roles"),
+        ("segments", "0009_roles_for_imports_and_privacy"),
         ("customers", "0011_schedule_the_inbox"),
     ]
 
