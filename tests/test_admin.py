@@ -20,7 +20,7 @@ from segments.admin import queueing
 from segments.models import Membership, Refresh, Segment, Verification
 from segments.templates import TEMPLATES
 from segments_project.celery import app
-from tests import pages
+from tests import furnished_shop, pages
 from tests.tracking import sending
 
 pytestmark = pytest.mark.django_db
@@ -166,6 +166,7 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     client = Client()
     client.force_login(admin_user)
     client.post(page("segments_segment_refresh", known.pk))
+    furnished_shop.import_a_file(client)
     app.control.purge()
 
 
