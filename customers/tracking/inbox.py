@@ -7,7 +7,7 @@ the transaction that records what they say: killed at any moment, it has taken t
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.db import OperationalError, transaction
@@ -16,7 +16,7 @@ from django.db.models import F, Sum, Window
 from customers import facts, turns, volatile
 from customers.models import Batch, RefusedMessage, Source
 
-from . import taking
+from . import messages, taking
 from .messages import BATCH
 from .taking import Complaint, Received
 
@@ -139,5 +139,12 @@ def _refused(complaint: Complaint) -> RefusedMessage:
         call=one.call,
         message_id=message_id[:255].replace("\x00", "") if isinstance(message_id, str) else "",
         reason=complaint.reason.replace("\x00", "").encode(errors="replace").decode()[:LONGEST_REASON],
-        message=json.dumps(body)[:LONGEST_KEPT],
+        message=_written(body),
     )
+
+
+def _written(body: Any) -> str:
+    try:
+        return json.dumps(body)[:LONGEST_KEPT]
+    except RecursionError:
+        return json.dumps(messages.TOO_DEEP)

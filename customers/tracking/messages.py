@@ -12,6 +12,7 @@ from customers.models.customer import ANONYMOUS_PREFIX
 from customers.records import FIRST_YEAR, LAST_YEAR, MAX_TEXT, Refused, Shop
 
 MAX_BYTES: Final = 32 * 1024
+TOO_DEEP: Final = "the message is nested too deeply"
 ON_THE_WAY: Final = timedelta(seconds=10)
 BATCH: Final = "batch"
 TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
@@ -75,7 +76,11 @@ def read(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) 
 
 def check_size(body: Any) -> None:
     """Refuse a message that is longer than one may be."""
-    if (size := len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))) > MAX_BYTES:
+    try:
+        size = len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError:
+        raise Refused(TOO_DEEP) from None
+    if size > MAX_BYTES:
         raise Refused(f"the message has {size} bytes; at most {MAX_BYTES} are taken")
 
 

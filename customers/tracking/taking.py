@@ -56,6 +56,8 @@ def take(received: Sequence[Received], now: datetime) -> list[Complaint]:
             meant = meaning.translate(judge.judge(one.source, message), shop)
         except Refused as error:
             complaints.append(Complaint(one, str(error)))
+        except RecursionError:
+            complaints.append(Complaint(one, messages.TOO_DEEP))
         else:
             meanings.append(meant)
             complaints += [Complaint(one, f"{reason} (the rest was taken)") for reason in meant.complaints]
