@@ -164,7 +164,7 @@ class Membership(models.Model):
 
         indexes = (
             models.Index(fields=("segment", "customer"), name="members_of_segment"),
-            models.Index(fields=("segment", "entered_at"), name="members_by_entering"),
+            models.Index(fields=("segment", "entered_at", "customer"), name="newest_members"),
         )
 
     def __str__(self) -> str:

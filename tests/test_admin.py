@@ -562,16 +562,20 @@ def test_a_fixed_list_is_renamed(friends, admin_client):
 # -- Members
 
 
-def test_members_are_paged_without_gap_or_repetition(admin_client):
-    take("customers", *({"customer_id": f"c{n:03}", "email": f"c{n}@example.org"} for n in range(120)))
+@pytest.mark.parametrize("order", ["", "?order=newest"])
+def test_members_are_paged_without_gap_or_repetition(order, admin_client):
+    take("customers", *({"customer_id": f"c{n:03}", "email": f"c{n}@example.org"} for n in range(119)))
     everyone = make("everyone", KNOWN)
     refreshing.refresh([everyone], datetime.now(UTC))
-    seen, address = [], page("segments_segment_members", everyone.pk)
+    take("customers", {"customer_id": "newest", "email": "newest@example.org"})
+    refreshing.refresh([everyone], datetime.now(UTC))
+    seen, address = [], page("segments_segment_members", everyone.pk) + order
     while address:
         shown = admin_client.get(address).context
         seen += [member.customer.customer_id for member in shown["members"]]
         address = shown["next"] and page("segments_segment_members", everyone.pk) + shown["next"]
     assert len(seen) == len(set(seen)) == 120
+    assert seen[0 if order else -1] == "newest"
 
     found = admin_client.get(page("segments_segment_members", everyone.pk), {"q": "c00"}).context
     assert len(found["members"]) == 10
@@ -579,7 +583,17 @@ def test_members_are_paged_without_gap_or_repetition(admin_client):
 
 
 @pytest.mark.parametrize(
-    "query", ["after=x", "after=-1", f"after={10**30}", "q=%00", "q=" + "x" * 5000, "after=999999"]
+    "query",
+    [
+        "after=x",
+        "after=-1",
+        f"after={10**30}",
+        "q=%00",
+        "q=" + "x" * 5000,
+        "after=999999",
+        "order=newest&entered=x&after=1",
+        "order=oldest",
+    ],
 )
 def test_a_members_page_that_makes_no_sense_is_no_error(query, known, admin_client):
     assert admin_client.get(f"{page('segments_segment_members', known.pk)}?{query}").status_code == 200

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -32,20 +32,24 @@ CONTACT_COLUMNS = ("email", "phone", "first_name", "last_name")
 
 
 class WhereForm(forms.Form):
-    """What is searched for, and after whom the page begins."""
+    """What is searched for, in which order, and after whom the page begins."""
 
     q = forms.CharField(required=False, max_length=300)
+    order = forms.ChoiceField(required=False, choices=[("newest", "newest first")])
     after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_KEY)
+    entered = forms.DateTimeField(required=False, input_formats=["%Y-%m-%dT%H:%M:%S.%f%z"])
 
 
 @needs(SEE, SEE_CUSTOMERS)
 def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show some members, in the order of their keys, and the way to the next ones."""
+    """Show some members, in the order of their keys or the newest first, and the way to the next ones."""
     segment = get_object_or_404(Segment, pk=pk)
     where = WhereForm(request.GET)
     where.is_valid()  # what cannot be read is left out
-    term, after = where.cleaned_data.get("q", ""), where.cleaned_data.get("after") or 0
-    members = _members(segment, after)
+    given = where.cleaned_data
+    term, after, entered = given.get("q", ""), given.get("after") or 0, given.get("entered")
+    is_newest_first = given.get("order") == "newest"
+    members = _newest_members(segment, entered, after) if is_newest_first else _members(segment, after)
     if term.strip():
         members = members.filter(
             customer_id__in=Customer.objects.filter(contact.found_q(request, term)).values("pk")
@@ -57,6 +61,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     query = request.GET.copy()
     if more:
         query["after"] = str(shown[-1].customer_id)
+        query["entered"] = shown[-1].entered_at.strftime("%Y-%m-%dT%H:%M:%S.%f%z")
     return TemplateResponse(
         request,
         "segments/admin/members.html",
@@ -65,6 +70,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             "tab": "members",
             "members": shown,
             "term": term,
+            "is_newest_first": is_newest_first,
             "search_help": contact.search_help(request),
             "is_first": not after,
             "next": f"?{query.urlencode()}" if more else "",
@@ -135,6 +141,15 @@ def warn_of_unknown(request: HttpRequest, unknown: list[str]) -> None:
 
 def _fixed_list(pk: int) -> Segment:
     return get_object_or_404(Segment, pk=pk, kind=Segment.Kind.STATIC)
+
+
+def _newest_members(segment: Segment, entered: datetime | None, before: int) -> QuerySet[Membership]:
+    members = Membership.objects.filter(segment=segment)
+    if entered:
+        members = members.filter(
+            Q(entered_at__lt=entered) | Q(entered_at=entered, customer_id__lt=before), entered_at__lte=entered
+        )
+    return members.order_by("-entered_at", "-customer_id")
 
 
 def _members(segment: Segment, after: int) -> QuerySet[Membership]:
