@@ -26,7 +26,7 @@ class RefusedMessageAdmin(ReadOnlyAdmin):
     list_before_template = "customers/admin/no_refused.html"
     fields = ("received", "source", "why", "message_id")
     readonly_fields = fields
-    change_form_before_template = "customers/admin/refused.html"
+    change_form_after_template = "customers/admin/refused.html"
     actions = ("try_again",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RefusedMessage]:

@@ -5,6 +5,7 @@ the transaction that records what they say: killed at any moment, it has taken t
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import structlog
 from django.db import OperationalError, transaction
 from django.db.models import F, Sum, Window
+from django.db.models.functions import Length
 
 from customers import facts, turns, volatile
 from customers.models import Batch, RefusedMessage, Source
@@ -25,6 +27,7 @@ log = structlog.get_logger(__name__)
 MARK: Final = "tracking:a-drain-waits"
 BATCHES_AT_ONCE: Final = 500
 MESSAGES_AT_ONCE: Final = 10_000
+CHARACTERS_AT_ONCE: Final = 8_000_000  # so that memory is bounded whatever was sent
 LONGEST_KEPT, LONGEST_REASON = 100_000, 1_000  # characters of a refused message
 
 
@@ -92,19 +95,35 @@ def _oldest() -> list[Batch]:
     """Give the oldest batches, of about as many messages as are taken at once."""
     first = Batch.objects.order_by("pk")[:BATCHES_AT_ONCE]
     counted = Batch.objects.filter(pk__in=list(first.values_list("pk", flat=True))).annotate(
-        so_far=Window(Sum("size"), order_by=F("pk").asc())
+        messages=Window(Sum("size"), order_by=F("pk").asc()),
+        characters=Window(Sum(Length("body")), order_by=F("pk").asc()),
     )
-    sizes = list(counted.order_by("pk").values_list("pk", "so_far"))
-    chosen = [key for place, (key, so_far) in enumerate(sizes) if place == 0 or so_far <= MESSAGES_AT_ONCE]
+    chosen = [
+        key
+        for place, (key, messages, characters) in enumerate(
+            counted.order_by("pk").values_list("pk", "messages", "characters")
+        )
+        if place == 0 or (messages <= MESSAGES_AT_ONCE and characters <= CHARACTERS_AT_ONCE)
+    ]
     return list(Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk"))
 
 
 def _opened(batch: Batch) -> Iterator[Received]:
-    content = json.loads(batch.body)
+    content = _decoded(batch.body)
     inside = content[BATCH] if batch.call == BATCH else [content]
     sent_at = content.get("sentAt")
     for body in inside:
         yield Received(batch.source, batch.received_at, batch.call, body, sent_at, batch.user_agent)
+
+
+def _decoded(body: str) -> Any:
+    """Decode what was decoded before it was kept, from wherever we are called: nested as deeply as it may be."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(2 * limit)
+    try:
+        return json.loads(body)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _take(received: Sequence[Received]) -> None:

@@ -1,8 +1,11 @@
 """An event row with both ids joins the visitor to the customer: once, in any order, wholly."""
 
+import threading
+import time
 from itertools import permutations
 
 import pytest
+from django.db import connection, transaction
 
 from customers import identity
 from customers.models import Customer, Event, EventProduct
@@ -149,3 +152,30 @@ def test_a_customer_id_may_not_look_like_a_printed_visitor(kind) -> None:
     assert done.reason == (
         "customer_id: 'anonymous:a1' is how a visitor without one is printed; give the shop's own id"
     )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", ["the join", "the event"])
+def test_what_is_recorded_at_the_very_moment_of_a_join_is_the_customers(first) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("about PostgreSQL: SQLite has one writer")
+    bring(VISITED)
+    rows = {"the join": BOTH, "the event": LOOKED}
+    written = threading.Event()
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            shop.import_rows("events", rows.pop(first), header=HEADER, settle=False)
+            written.set()
+            time.sleep(0.5)  # in which the other one comes to wait for us
+        connection.close()
+
+    slow = threading.Thread(target=write_slowly)
+    slow.start()
+    assert written.wait(20)
+    [other] = rows.values()
+    bring(other)
+    slow.join()
+
+    bring(LATER)
+    assert_all_is_of_one_customer()

@@ -170,6 +170,20 @@ def test_a_database_that_is_busy_is_no_success(key, monkeypatch) -> None:
     assert answer(key, "page", message("page", user="c1")) == (503, "busy")
 
 
+def test_a_message_nested_as_deeply_as_can_be_stops_no_other(key) -> None:
+    sent = []
+    for depth in range(700, 1_000, 4):
+        deep = '{"type": "page", "userId": "c1", "properties": ' + '{"a": ' * depth + "1" + "}" * depth + "}"
+        sent.append(answer(key, "batch", f'{{"batch": [{deep}]}}'.encode())[0])
+    send(key, track("View", user="c1"))
+
+    assert set(sent) == {200, 400}
+    assert Event.objects.filter(name="View").count() == 1
+    refused = RefusedMessage.objects.values_list("reason", flat=True)
+    assert Event.objects.count() - 1 + len(refused) == sent.count(200)
+    assert not [reason for reason in refused if "nested" not in reason]
+
+
 def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None:
     ours = track("Broken", user="c1")
     taken = taking._store

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,9 +41,9 @@ class Web:
         eventually(self._answers, within=60)
 
     def kill(self) -> None:
-        """End it as a power cut would: its workers, too, notice that their parent is gone."""
+        """End it with its workers, as a power cut would."""
         assert self.process
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         eventually(lambda: not self._answers(), within=30)
 
