@@ -172,13 +172,13 @@ def _stage(kind: Kind, rows: Iterable[Record]) -> None:
 def _upsert(
     table: str, staged: str, on: str, columns: Mapping[str, str], key: str, *, updated: Iterable[str]
 ) -> int | None:
-    """Merge staged rows into a table; give how many were created, None where that is known to be all new ones."""
+    """Merge staged rows into a table in their order; give how many were created, None where no other writer can be."""
     names = ", ".join(columns)
     values = ", ".join(columns.values())
     sets = ", ".join(f"{name} = excluded.{name}" for name in updated)
     return engine.upsert(
         f"INSERT INTO {table} ({names}) SELECT {values} FROM {staged} s LEFT JOIN {table} r ON {on}"
-        f" WHERE true ON CONFLICT ({key}) DO UPDATE SET {sets}"
+        f" WHERE true ORDER BY s.line ON CONFLICT ({key}) DO UPDATE SET {sets}"
     )
 
 
