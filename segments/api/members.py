@@ -1,47 +1,21 @@
-"""The addresses of the API: segments and their members, to read."""
+"""Who is in a segment, and the segments somebody is in."""
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import NotFound
-from rest_framework.generics import ListAPIView, RetrieveAPIView
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from customers.api.views import NOBODY, customer_of
 from customers.authentication import needs
-from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
-from customers.pagination import ByCustomer, KeysetPagination
+from customers.errors import BAD_PAGE, REFUSED
+from customers.pagination import ByCustomer
+from segments import live
+from segments.models import Membership, Segment
 
-from . import live
-from .models import Membership, Segment
-from .serializers import MemberSerializer, SegmentSerializer, SegmentsOfCustomerSerializer
-
-NO_SEGMENT = {404: OpenApiResponse(ErrorSerializer, "There is no such segment.")}
-
-
-@extend_schema(responses={200: SegmentSerializer, **BAD_PAGE, **REFUSED}, tags=["segments"])
-class SegmentList(ListAPIView):
-    """All segments, the oldest first. Needs the scope `segments:read`."""
-
-    permission_classes = [needs("segments:read", "segments.view_segment")]
-    pagination_class = KeysetPagination
-    serializer_class = SegmentSerializer
-    queryset = Segment.objects.all()
-
-
-@extend_schema(responses={200: SegmentSerializer, **REFUSED, **NO_SEGMENT}, tags=["segments"])
-class SegmentDetail(RetrieveAPIView):
-    """One segment. Needs the scope `segments:read`."""
-
-    permission_classes = [needs("segments:read", "segments.view_segment")]
-    serializer_class = SegmentSerializer
-    queryset = Segment.objects.all()
-    lookup_field = "slug"
-
-    def get_object(self) -> Segment:
-        """Find it."""
-        return _segment(self.kwargs["slug"])
+from .segments import NO_SEGMENT, segment_of
+from .serializers import MemberSerializer, SegmentsOfCustomerSerializer
 
 
 @extend_schema(responses={200: MemberSerializer, **BAD_PAGE, **REFUSED, **NO_SEGMENT}, tags=["members"])
@@ -59,7 +33,7 @@ class MemberList(ListAPIView):
     def get_queryset(self) -> QuerySet[Membership]:
         """Read of customers what is shown, not their attributes, which may be long."""
         shown = ("customer_id", "email", "phone", "first_name", "last_name")
-        members = Membership.objects.filter(segment=_segment(self.kwargs["slug"]))
+        members = Membership.objects.filter(segment=segment_of(self.kwargs["slug"]))
         return members.select_related("customer").only(
             "customer", "segment", "entered_at", *(f"customer__{name}" for name in shown)
         )
@@ -89,10 +63,3 @@ class SegmentsOfCustomer(APIView):
         found = [{"slug": slug, "name": name, "entered_at": entered.get(slug)} for slug, name in names]
         told = {"customer_id": customer.customer_id, "live": is_live, "segments": found}
         return Response(SegmentsOfCustomerSerializer(told).data)
-
-
-def _segment(slug: str) -> Segment:
-    segment = Segment.objects.filter(slug=slug).first()
-    if segment is None:
-        raise NotFound(f"There is no segment {slug}.")
-    return segment

@@ -6,9 +6,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from . import explanation
-from .models import Membership, Segment
-from .rules import RuleError, parse
+from segments import explanation
+from segments.models import Membership, Segment
+from segments.rules import RuleError, parse
 
 EXAMPLE_RULE = {"all": [{"order_count": {"is": 1}}, {"last_order": {"within_last": "30d"}}]}
 

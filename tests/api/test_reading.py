@@ -544,7 +544,7 @@ def test_a_fault_is_told_without_its_details(client: Client, caplog) -> None:
     _, secret = keys.create("bot", READER)
     client.raise_request_exception = False
 
-    with patch("segments.views.Segment.objects.filter", side_effect=RuntimeError("a secret detail")):
+    with patch("segments.api.segments.Segment.objects.filter", side_effect=RuntimeError("a secret detail")):
         response = client.get(f"{SEGMENTS}lead/", headers={"Authorization": f"Bearer {secret}"})
 
     assert "secret" not in problem(response, 500)["message"]
