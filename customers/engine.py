@@ -1,14 +1,18 @@
 """Where SQLite and PostgreSQL have different words or a faster way: one function here, one result."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import OperationalError, connection, transaction
 
 Row = tuple[Any, ...]
+Done = TypeVar("Done")
+
+MOST_TRIES = 5
+DEADLOCK = "40P01"  # PostgreSQL's code for the one of two transactions that has to give way
 
 STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine, at the clock: about a millisecond
 
@@ -58,6 +62,19 @@ def upsert(sql: str) -> int | None:
         f"WITH w AS ({sql} RETURNING xmax = 0 AS created) SELECT count(*) FILTER (WHERE created) FROM w"
     )
     return int(created)
+
+
+def whole(act: Callable[[], Done]) -> Done:
+    """Run ``act`` as one transaction; again, a few times, where PostgreSQL ended it to resolve a deadlock."""
+    for _ in range(MOST_TRIES - 1):
+        try:
+            with transaction.atomic():
+                return act()
+        except OperationalError as error:
+            if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
+                raise
+    with transaction.atomic():
+        return act()
 
 
 def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:

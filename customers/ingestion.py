@@ -14,7 +14,6 @@ from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 
 from . import comparable, engine, erased, identity, news
 from .models import Customer, DatedAttribute
@@ -73,22 +72,27 @@ def ingest(
     commit is announced, unless the caller does so after the last of many calls. ``source`` says what brought them,
     for the history of consent.
     """
-    now = now or datetime.now(UTC)
+    given, instant = list(numbered), now or datetime.now(UTC)
+    return engine.whole(lambda: _ingest(kind, given, instant, source, announce))
+
+
+def _ingest(
+    kind: Kind, numbered: Iterable[tuple[int, Record]], now: datetime, source: str, announce: bool
+) -> Outcome:
     outcome = Outcome()
-    with transaction.atomic():
-        engine.check_references_at_once()
-        erased.share()
-        staying, outcome.left_out = erased.leave_out(kind, numbered)
-        for rows, repeated in _without_repeats(kind, staying):
-            _stage(kind, rows)
-            part = _WRITERS[kind.name](now, source)
-            identity.follow_joins(f"staged_{kind.name}")
-            refused = [*part.refused, *_refused_alike(part.refused, repeated)]
-            outcome.created += part.created
-            outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
-            outcome.refused += refused
-        if announce:
-            news.announce()
+    engine.check_references_at_once()
+    erased.share()
+    staying, outcome.left_out = erased.leave_out(kind, numbered)
+    for rows, repeated in _without_repeats(kind, staying):
+        _stage(kind, rows)
+        part = _WRITERS[kind.name](now, source)
+        identity.follow_joins(f"staged_{kind.name}")
+        refused = [*part.refused, *_refused_alike(part.refused, repeated)]
+        outcome.created += part.created
+        outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
+        outcome.refused += refused
+    if announce:
+        news.announce()
     return outcome
 
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
-
-from customers import ingestion
+from customers import engine, ingestion
 from customers.errors import Place
 from customers.records import (
     CUSTOMERS,
@@ -71,17 +69,22 @@ class _Read:
 
 def take(kind: Kind, items: Sequence[Any]) -> Taken:
     """Take objects of one kind, all good ones in one transaction."""
-    shop, taken = the_shop(), Taken()
+    shop = the_shop()
     read: list[_Read] = []
+    misread: dict[int, list[Place]] = {}
     for index, item in enumerate(items):
         try:
             read.append(_read(kind, index, item, shop))
         except _Misfit as misfit:
-            taken.refused[index] = misfit.places
-    with transaction.atomic():
+            misread[index] = misfit.places
+
+    def take_all() -> Taken:
+        taken = Taken(refused=dict(misread))
         for part in _without_repeats(read) if kind is ORDERS else [read]:
             _ingest(kind, part, taken)
-    return taken
+        return taken
+
+    return engine.whole(take_all)
 
 
 def _ingest(kind: Kind, read: Sequence[_Read], taken: Taken) -> None:

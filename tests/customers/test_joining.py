@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 from django.db import connection, transaction
 
-from customers import identity
+from customers import engine, identity
 from customers.models import Customer, Event, EventProduct
 from segments import evaluation
 from tests import shop
@@ -179,3 +179,32 @@ def test_what_is_recorded_at_the_very_moment_of_a_join_is_the_customers(first) -
 
     bring(LATER)
     assert_all_is_of_one_customer()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_meets_a_deadlock_is_taken_all_the_same() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("about PostgreSQL: SQLite has one writer")
+    shop.customers("c1,c1@example.org", "c2,c2@example.org")
+    holds_one = threading.Event()
+    [(mine,)] = engine.rows("SELECT pg_backend_pid()")
+
+    def cross() -> None:
+        with transaction.atomic():
+            engine.execute("SET LOCAL deadlock_timeout = '1min'")  # the other one gives way
+            engine.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c2'")
+            holds_one.set()
+            while not engine.rows("SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted", [mine]):
+                time.sleep(0.01)
+            engine.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c1'")
+        connection.close()
+
+    crossing = threading.Thread(target=cross)
+    crossing.start()
+    assert holds_one.wait(20)
+    done = shop.customers("c1,new1@example.org", "c2,new2@example.org")
+    crossing.join()
+
+    assert done.counts == (2, 0, 2, 0)
+    found = Customer.objects.order_by("customer_id").values_list("email", "city")
+    assert list(found) == [("new1@example.org", "Rome"), ("new2@example.org", "Rome")]
