@@ -482,7 +482,7 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
     engine.execute(
         f"""INSERT INTO customers_appended{kind.name.removesuffix("s")} (customer_id, {names})
             SELECT s.customer, {", ".join(columns[name] for name in appended)}
-            FROM {staged} s LEFT JOIN {table} r ON 1 = 0 WHERE s.record IS NULL"""
+            FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
     )
     identity.queue_stale(f"SELECT customer FROM {staged} WHERE record IS NOT NULL")
 

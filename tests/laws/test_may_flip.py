@@ -98,7 +98,7 @@ histories = {
 }
 
 
-@settings(slowly, max_examples=60)
+@settings(slowly, max_examples=30)
 @given(**histories)
 def test_who_is_named_holds_whose_answer_changes(shop, several, instants, zone):
     check(shop, several, instants(shop, several), zone)
@@ -115,7 +115,7 @@ def test_who_is_named_holds_whose_answer_changes_in_many_histories(shop, several
 def test_who_is_named_by_each_filter_holds_whose_answer_changes(name):
     alone = words({name: CONDITIONS[name] | SWEPT.get(name, CONDITIONS[name])})
 
-    @settings(slowly, max_examples=6)
+    @settings(slowly, max_examples=4)
     @given(
         shop=shops(min_people=6),
         several=st.lists(alone, min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),

@@ -29,7 +29,7 @@ def check(shop: oracle.Shop, several: list[dict], at: datetime, zone: ZoneInfo) 
             assert sorted(found) == sorted(oracle.matching(rule, shop, at, zone)), rule
 
 
-some = settings(slowly, max_examples=6)
+some = settings(slowly, max_examples=4)
 histories = {
     "shop": shops(),
     "several": st.lists(st.one_of(conditions(), rules()), min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
@@ -38,7 +38,7 @@ histories = {
 }
 
 
-@settings(slowly, max_examples=60)
+@settings(slowly, max_examples=40)
 @given(**histories)
 def test_random_rules_over_random_histories(shop, several, at, zone):
     check(shop, several, at, zone)
