@@ -1,1 +1,1 @@
-"""What is done for a segment. Campaigns come in a later release; this app is where they will live."""
+"""What is done for the customers of a segment: campaigns, their messages, and what came of them."""

@@ -1,7 +1,9 @@
-"""The app's name. It has no models yet: campaigns come in a later release."""
+"""The app's name."""
 
 from django.apps import AppConfig
 
 
 class CampaignsConfig(AppConfig):
+    """Campaigns, their messages and results."""
+
     name = "campaigns"

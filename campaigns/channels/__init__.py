@@ -1,0 +1,1 @@
+"""How messages reach people: one small interface (``base``), a module for each channel."""

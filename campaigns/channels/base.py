@@ -1,0 +1,36 @@
+"""What every channel can do: say whom it reaches, and send one message."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from django.db.models import Q
+
+from campaigns.models import Delivery
+
+
+class TryAgain(Exception):
+    """The other side cannot take the message now; the message of the exception says why."""
+
+
+class Undeliverable(Exception):
+    """The other side will never take this message; the message of the exception says why."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one customer gets, rendered: a plain text and the same as HTML, where a channel has both."""
+
+    subject: str = ""
+    text: str = ""
+    html: str = ""
+    url: str = ""
+
+
+class Channel(Protocol):
+    """One way to reach people."""
+
+    def reaches(self) -> Q:
+        """Give the question which customers can be reached at all, with consent where the channel needs it."""
+
+    def send(self, delivery: Delivery, message: Message) -> None:
+        """Hand over one message; raises TryAgain or Undeliverable."""

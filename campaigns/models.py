@@ -1,0 +1,324 @@
+"""Campaigns, and what became of them for each customer. The room that writes a table is named at its model.
+
+Everything that is about a customer is deleted with them.
+"""
+
+import uuid
+from datetime import timedelta
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from customers.models import Customer
+from segments.models import Segment
+
+
+class Channel(models.TextChoices):
+    """How a message reaches a customer, or an audience its platform."""
+
+    EMAIL = "email", "e-mail"
+    ON_SITE = "on_site", "on-site message"
+    WEBHOOK = "webhook"
+    AUDIENCE = "audience", "audience for ads"
+
+
+class Pool(models.Model):
+    """Coupon codes of one kind, to give away one by one. Written by ``campaigns.coupons``."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.CharField(
+        max_length=200, blank=True, default="", help_text="What a code is worth, such as “10 % off”."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Listed by name."""
+
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Campaign(models.Model):
+    """What is done for the customers of a segment. Written by ``campaigns.running``; its cursor by ``triggers``."""
+
+    class State(models.TextChoices):
+        """Whether it goes on."""
+
+        DRAFT = "draft"
+        RUNNING = "running"
+        PAUSED = "paused"
+        STOPPED = "stopped"
+
+    class Trigger(models.TextChoices):
+        """What begins it for a customer."""
+
+        ENTERS = "enters", "a customer enters the segment"
+        LEAVES = "leaves", "a customer leaves the segment"
+        AT = "at", "a date, for all members"
+        EVERY = "every", "again and again, for all members"
+
+    name = models.CharField(max_length=200)
+    segment = models.ForeignKey(
+        Segment, on_delete=models.PROTECT, related_name="campaigns", db_constraint=False
+    )
+    tactic = models.CharField(max_length=50, blank=True, default="", editable=False)
+    state = models.CharField(max_length=7, choices=State, default=State.DRAFT, editable=False)
+    trigger = models.CharField("begins when", max_length=6, choices=Trigger, default=Trigger.ENTERS)
+    starts_at = models.DateTimeField(
+        null=True, blank=True, help_text="For a date, and for the first time of those that repeat."
+    )
+    repeats_every = models.DurationField(
+        null=True, blank=True, validators=[MinValueValidator(timedelta(days=1))]
+    )
+    reentry_after = models.DurationField(
+        "again after",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(timedelta())],
+        help_text="How long after its beginning a customer may begin once more; empty for never.",
+    )
+    is_only_for_members = models.BooleanField(
+        "only while they stay",
+        default=True,
+        help_text="Ends for whoever leaves the segment; of those who left, for whoever comes back.",
+    )
+    ends_with_order = models.BooleanField("ends when they order", default=False)
+    takes_mass_changes = models.BooleanField(
+        "also for mass entries",
+        default=False,
+        help_text="Begins also for those whom the first filling or an edited rule brings.",
+    )
+    quiet_from = models.TimeField(
+        null=True, blank=True, help_text="In the customer's time zone; nothing is sent from here …"
+    )
+    quiet_until = models.TimeField(null=True, blank=True, help_text="… until here.")
+    pool = models.ForeignKey(
+        Pool,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="campaigns",
+        db_constraint=False,
+        help_text="Where each customer's coupon code comes from.",
+    )
+    cursor = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="The last change of the segment that was read."
+    )
+    occasions_until = models.DateTimeField(
+        null=True, editable=False, help_text="Until when the dates were carried out."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+    created_by_name = models.CharField(max_length=150, blank=True, default="", editable=False)
+
+    class Meta:
+        """Latest first."""
+
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Step(models.Model):
+    """One message of a campaign. Written by ``campaigns.running``."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="steps")
+    number = models.PositiveSmallIntegerField(help_text="From 1.")
+    wait = models.DurationField(
+        default=timedelta(),
+        validators=[MinValueValidator(timedelta())],
+        help_text="After the beginning, or after the step before.",
+    )
+    channel = models.CharField(max_length=8, choices=Channel, default=Channel.EMAIL)
+    subject = models.CharField(max_length=200, blank=True, default="")
+    text = models.TextField(
+        blank=True, default="", help_text="The plain text, in Django's template language."
+    )
+    html = models.TextField(blank=True, default="", help_text="The same as HTML.")
+    url = models.CharField(
+        max_length=500, blank=True, default="", help_text="Where a webhook goes, or an on-site message leads."
+    )
+
+    class Meta:
+        """In their order."""
+
+        ordering = ("number",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("campaign", "number"),
+                name="step_once",
+                violation_error_message="There is such a step already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Step {self.number} of {self.campaign_id}"
+
+
+class Journey(models.Model):
+    """One customer's way through one campaign, from one occasion. Written by ``campaigns.journeys``."""
+
+    class State(models.TextChoices):
+        """Whether more is to come."""
+
+        ACTIVE = "active"
+        FINISHED = "finished"
+        STOPPED = "stopped"
+
+    campaign = models.ForeignKey(
+        Campaign, on_delete=models.CASCADE, related_name="journeys", db_constraint=False
+    )
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="journeys")
+    occasion = models.CharField(
+        max_length=64, help_text="What began it: `change:42`, or `date:` and an instant."
+    )
+    began_at = models.DateTimeField()
+    next_step = models.PositiveSmallIntegerField(default=1)
+    due_at = models.DateTimeField(null=True, help_text="When the next step is; none once it is over.")
+    state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
+    ended_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        """Due ones are found by time."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("campaign", "customer", "occasion"),
+                name="journey_once",
+                violation_error_message="This customer has begun from there already.",
+            ),
+        )
+        indexes = (models.Index(fields=("due_at",), name="due_journeys", condition=Q(state="active")),)
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} in campaign {self.campaign_id} since {self.began_at}"
+
+
+class Delivery(models.Model):
+    """One message to one customer: planned, then claimed, then sent or not. Written by ``campaigns.delivering``.
+
+    What may hold it back (consent, cap, quiet hours) is asked at its sending.
+    """
+
+    class State(models.TextChoices):
+        """How far it got."""
+
+        PLANNED = "planned"
+        SENDING = "sending"
+        SENT = "sent"
+        FAILED = "failed"
+        HELD_BACK = "held_back", "held back"
+
+    campaign = models.ForeignKey(
+        Campaign, on_delete=models.CASCADE, related_name="deliveries", db_constraint=False
+    )
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="deliveries", db_constraint=False)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="deliveries")
+    occasion = models.CharField(max_length=64)
+    token = models.UUIDField(
+        default=uuid.uuid4, unique=True, help_text="Names it in the links of its message, and as Message-ID."
+    )
+    state = models.CharField(max_length=9, choices=State, default=State.PLANNED)
+    planned_for = models.DateTimeField(help_text="When the rules call for it.")
+    not_before = models.DateTimeField(
+        help_text="Later than planned after quiet hours, or for another attempt."
+    )
+    claimed_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    reason = models.CharField(
+        max_length=300, blank=True, default="", help_text="Why it failed or was held back."
+    )
+    content = models.JSONField(null=True, help_text="Of an on-site message, as it is shown.")
+    shown_at = models.DateTimeField(null=True, help_text="When a page first fetched an on-site message.")
+    clicked_at = models.DateTimeField(null=True, help_text="When a link was first followed.")
+    clicks = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        """Due ones are found by time, a customer's by what was sent to them lately."""
+
+        verbose_name_plural = "deliveries"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("campaign", "step", "customer", "occasion"),
+                name="delivered_once",
+                violation_error_message="This message is planned already.",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("not_before",), name="due_deliveries", condition=Q(state__in=("planned", "sending"))
+            ),
+            models.Index(fields=("customer", "sent_at"), name="sent_to_customer"),
+            models.Index(fields=("campaign", "state", "id"), name="deliveries_of_campaign"),
+        )
+
+    def __str__(self) -> str:
+        return f"Step {self.step_id} to {self.customer_id}"
+
+
+class Coupon(models.Model):
+    """One code, given to at most one customer of one campaign. Written by ``campaigns.coupons``."""
+
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="coupons", db_constraint=False)
+    code = models.CharField(max_length=100)
+    code_folded = models.CharField(
+        max_length=200, unique=True, help_text="As it is compared with those of orders."
+    )
+    customer = models.ForeignKey(Customer, null=True, on_delete=models.SET_NULL, related_name="coupons")
+    campaign = models.ForeignKey(
+        Campaign, null=True, on_delete=models.SET_NULL, related_name="coupons", db_constraint=False
+    )
+    given_at = models.DateTimeField(null=True, help_text="Nobody else gets it after that, also once erased.")
+    redeemed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """One a customer and campaign."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("campaign", "customer"),
+                name="coupon_once",
+                violation_error_message="This customer has a code of this campaign already.",
+            ),
+        )
+        indexes = (models.Index(fields=("pool", "id"), name="free_coupons", condition=Q(given_at=None)),)
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class AudienceExport(models.Model):
+    """That an audience was exported, and up to which change. Written by ``campaigns.audiences``."""
+
+    class Platform(models.TextChoices):
+        """For whose ads."""
+
+        META = "meta", "Meta"
+        GOOGLE = "google", "Google"
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="audience_exports", db_constraint=False
+    )
+    platform = models.CharField(max_length=6, choices=Platform)
+    exported_at = models.DateTimeField()
+    exported_by_name = models.CharField(max_length=150, blank=True, default="")
+    since = models.PositiveBigIntegerField(
+        null=True, help_text="The change it begins behind; none for a full one."
+    )
+    until = models.PositiveBigIntegerField(help_text="The last change it contains.")
+    rows = models.PositiveBigIntegerField()
+
+    class Meta:
+        """Latest first."""
+
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.platform} audience of {self.segment_id} at {self.exported_at}"
