@@ -96,28 +96,26 @@ def accepted(count: int) -> dict[str, float]:
     command = (
         f"gunicorn segments_project.wsgi --bind 127.0.0.1:{port} --workers 2 --threads 4 --no-control-socket"
     )
-    with redis_server() as redis:
-        web = subprocess.Popen(
-            [sys.executable, "-m", *command.split()],
-            env={**os.environ, "REDIS_URL": redis.url},
-            cwd=harness.ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            preexec_fn=dying_with_parent(15),
-        )
-        try:
-            wait_for(port)
-            sent = [messages(client, count // CLIENTS) for client in range(CLIENTS)]
-            clients = [multiprocessing.Process(target=post, args=(port, key, one)) for one in sent]
-            begun = time.perf_counter()
-            for client in clients:
-                client.start()
-            for client in clients:
-                client.join()
-            took = time.perf_counter() - begun
-        finally:
-            web.terminate()
-            web.wait()
+    web = subprocess.Popen(
+        [sys.executable, "-m", *command.split()],
+        cwd=harness.ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=dying_with_parent(15),
+    )
+    try:
+        wait_for(port)
+        sent = [messages(client, count // CLIENTS) for client in range(CLIENTS)]
+        clients = [multiprocessing.Process(target=post, args=(port, key, one)) for one in sent]
+        begun = time.perf_counter()
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        took = time.perf_counter() - begun
+    finally:
+        web.terminate()
+        web.wait()
     if any(client.exitcode for client in clients):
         raise SystemExit("a client failed")
     return {"events_per_s": count / took}
@@ -183,7 +181,8 @@ def main() -> None:
         return
     figures: dict[str, list[float]] = {"events_per_s": [], "drain_s": [], "bare_s": []}
     for number in range(1, options.times + 1):
-        with harness.database("postgresql") as url:
+        with harness.database("postgresql") as url, redis_server() as redis:
+            os.environ["REDIS_URL"] = redis.url
             run = [harness.run_part(url, "--run", name, "--events", str(options.events)) for name in PARTS]
         for name, part in zip(figures, run, strict=True):
             figures[name].append(next(iter(part.values())))
