@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import Q
 
 from . import engine
 from .models.customer import ANONYMOUS_PREFIX, Customer, Identity
@@ -28,6 +29,17 @@ def find(printed: str) -> Customer | None:
         if found:
             return found.customer
     return None
+
+
+def find_all(printed: Iterable[str]) -> dict[str, int]:
+    """Find the keys of customers by their ids, each as ``find`` does, in one query."""
+    named = {one: one.removeprefix(ANONYMOUS_PREFIX) for one in printed}
+    met = Identity.objects.filter(
+        Q(kind=CUSTOMER_ID, value__in=named) | Q(kind=ANONYMOUS_ID, value__in=set(named.values()))
+    )
+    keys = {(kind, value): key for kind, value, key in met.values_list("kind", "value", "customer_id")}
+    found = {one: keys.get((CUSTOMER_ID, one), keys.get((ANONYMOUS_ID, id))) for one, id in named.items()}
+    return {one: key for one, key in found.items() if key is not None}
 
 
 def find_customers(staged: str) -> None:

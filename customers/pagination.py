@@ -55,7 +55,7 @@ class KeysetPagination(BasePagination):
     ) -> list[Any]:
         """Give the rows of a page, and find out whether there are others on either side of it."""
         self.request = request
-        size, cursor = _page_size(request), _cursor(request)
+        size, cursor = page_size_of(request), cursor_of(request)
         forward = cursor is None or cursor.forward
         key = self.key
         page = queryset.order_by(key if forward else f"-{key}")
@@ -149,7 +149,8 @@ def _is_any(queryset: QuerySet[Any], order: str) -> bool:
     return queryset.order_by(order).values_list(order.removeprefix("-")).first() is not None
 
 
-def _cursor(request: Request) -> Cursor | None:
+def cursor_of(request: Request) -> Cursor | None:
+    """Read the place that was asked for, or answer that it is none."""
     given = request.query_params.get("cursor")
     if not given:
         return None
@@ -160,9 +161,10 @@ def _cursor(request: Request) -> Cursor | None:
         raise ValidationError({"cursor": message}) from None
 
 
-def _page_size(request: Request) -> int:
+def page_size_of(request: Request, most: int = MAX_PAGE_SIZE) -> int:
+    """Read how many rows a page shall have, or answer what can be given."""
     given = request.query_params.get("page_size", str(PAGE_SIZE))
     if not re.fullmatch(r"0*[1-9][0-9]*", given):
-        raise ValidationError({"page_size": f"Give a whole number from 1 to {MAX_PAGE_SIZE}."})
+        raise ValidationError({"page_size": f"Give a whole number from 1 to {most}."})
     # By length first: Python refuses to read a number of thousands of digits.
-    return MAX_PAGE_SIZE if len(given) > 9 else min(int(given), MAX_PAGE_SIZE)
+    return most if len(given) > 9 else min(int(given), most)

@@ -1,6 +1,9 @@
-"""Cells that a spreadsheet program will not run as formulas."""
+"""CSV whose cells a spreadsheet program will not run as formulas."""
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER_OR_PHONE = re.compile(r"[+-][\d\s().,/-]*", re.ASCII)
@@ -14,3 +17,10 @@ def safe_cell(value: str) -> str:
     if value.startswith(_FORMULA_START) and not _NUMBER_OR_PHONE.fullmatch(value):
         return f"'{value}"
     return value
+
+
+def csv_of(rows: Iterable[Iterable[str]]) -> str:
+    """Write rows as CSV, each cell of which is safe."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(map(safe_cell, row) for row in rows)
+    return text.getvalue()

@@ -6,7 +6,9 @@ queue. What a worker counts is left in the cache until it is fetched.
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +29,8 @@ from .rules import AsOf, Condition, Figures, Groups, Rule, parse
 PATIENCE = 2.0
 """Seconds that somebody waits for a count."""
 PATIENCE_OF_A_WORKER = 300.0
+SHORTEST = 0.05
+"""Seconds that a statement is given in any case."""
 KEPT_FOR = 600
 """Seconds that what a worker has counted can be fetched."""
 SAMPLE = 10
@@ -59,25 +63,49 @@ def count(rule: Rule, seconds: float = PATIENCE) -> Counted:
     """Count whom a rule matches; raises TookTooLong."""
     shop = _shop()
     with engine.within(seconds):
-        found = evaluation.matching(rule, shop).aggregate(
-            matching=Count("pk"),
-            known=Count("pk", filter=Q(email__gt="") | Q(phone__gt="")),
-            subscribed=Count("pk", filter=Q(newsletter=Customer.Newsletter.SUBSCRIBED)),
-        )
-        return Counted(at=shop.at, everybody=_everybody(shop), **found)
+        return _counted(rule, shop)
 
 
 def details(rule: Rule, seconds: float = PATIENCE) -> Details:
     """Count whom each condition matches alone, and find some of those the rule matches; raises TookTooLong."""
     shop = _shop()
-    conditions = dict(_conditions(rule, "rule"))
     with engine.within(seconds):
-        asked = {
-            f"c{place}": Count("pk", filter=one.q(shop)) for place, one in enumerate(conditions.values())
-        }
-        counts = evaluation.everybody(shop).aggregate(**asked)
-        sample = evaluation.matching(rule, shop).values_list("pk", flat=True)[:SAMPLE]
-        return Details(dict(zip(conditions, counts.values(), strict=True)), list(sample))
+        return _detailed(rule, shop)
+
+
+def preview(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[Counted, Details]:
+    """Count both, as of now, or as of another instant from the records alone; raises TookTooLong."""
+    until = time.monotonic() + seconds
+
+    def within() -> AbstractContextManager[None]:
+        return engine.within(max(until - time.monotonic(), SHORTEST))
+
+    if at is None:
+        shop = _shop()
+    else:
+        with within():
+            shop = evaluation.from_records(at, Figures())
+    with within():
+        counted = _counted(rule, shop)
+    with within():
+        return counted, _detailed(rule, shop)
+
+
+def _counted(rule: Rule, shop: AsOf) -> Counted:
+    found = evaluation.matching(rule, shop).aggregate(
+        matching=Count("pk"),
+        known=Count("pk", filter=Q(email__gt="") | Q(phone__gt="")),
+        subscribed=Count("pk", filter=Q(newsletter=Customer.Newsletter.SUBSCRIBED)),
+    )
+    return Counted(at=shop.at, everybody=_everybody(shop), **found)
+
+
+def _detailed(rule: Rule, shop: AsOf) -> Details:
+    conditions = dict(_conditions(rule, "rule"))
+    asked = {f"c{place}": Count("pk", filter=one.q(shop)) for place, one in enumerate(conditions.values())}
+    counts = evaluation.everybody(shop).aggregate(**asked)
+    sample = evaluation.matching(rule, shop).values_list("pk", flat=True)[:SAMPLE]
+    return Details(dict(zip(conditions, counts.values(), strict=True)), list(sample))
 
 
 def _shop() -> AsOf:
@@ -92,7 +120,7 @@ def _shop() -> AsOf:
 
 
 def _everybody(shop: AsOf) -> int:
-    kept = Totals.objects.values_list("customers", flat=True).first()
+    kept = Totals.objects.values_list("customers", flat=True).first() if shop.facts == "facts" else None
     return evaluation.everybody(shop).count() if kept is None else kept
 
 

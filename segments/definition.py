@@ -2,19 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 from customers.models import Customer, Identity
 
 from . import membership, references
-from .models import Change, Membership, Segment, Version
+from .models import SLUG_IS_TAKEN, Change, Membership, Segment, Version
 from .rules import RuleError, parse
 from .templates import TEMPLATES, Template
 
@@ -25,10 +26,11 @@ class InUse(ProtectedError):
     """A segment that others refer to cannot be deleted."""
 
 
-def save(segment: Segment, *, by: User | None = None) -> Segment:
+def save(segment: Segment, *, by: User | str | None = None) -> Segment:
     """Save a segment by rule, new or edited; an edit of the rule is a new version, kept with who saved it.
 
-    Raises RuleError where the rule will not do, ValidationError where something else won't.
+    ``by`` is a person, or the name of a program. Raises RuleError where the rule will not do, ValidationError where
+    something else won't.
     """
     rule = parse(segment.rule)
     with transaction.atomic():
@@ -47,32 +49,42 @@ def restore(version: Version, *, by: User | None = None) -> Segment:
         return save(segment, by=by)
 
 
-def _write(segment: Segment, before: Segment | None, fields: Iterable[str], by: User | None) -> None:
+def _write(segment: Segment, before: Segment | None, fields: Iterable[str], by: User | str | None) -> None:
     """Write a segment by rule, where it is not new only these fields and its rule, and keep a new version."""
     is_edited = before is not None and before.rule != segment.rule
-    if before is None:
-        segment.save()
-    else:
-        if is_edited:
-            segment.version, segment.retry_at = before.version + 1, None
-        # What a refresh writes meanwhile is not overwritten.
-        segment.save(update_fields=[*fields, "rule", "version", "retry_at", "updated_at"])
+    if is_edited and before is not None:
+        segment.version, segment.retry_at = before.version + 1, None
+    # What a refresh writes meanwhile is not overwritten.
+    written = [*fields, "rule", "version", "retry_at", "updated_at"] if before else None
+    with _slug_told():
+        segment.save(update_fields=written)
     if before is None or is_edited:
         Version.objects.create(
             segment=segment,
             number=segment.version,
             rule=segment.rule,
             saved_at=segment.updated_at,
-            saved_by=by,
-            saved_by_name=by.get_username() if by else "",
+            saved_by=by if isinstance(by, User) else None,
+            saved_by_name=(by.get_username() if isinstance(by, User) else by or "")[:150],
         )
+
+
+@contextmanager
+def _slug_told() -> Iterator[None]:
+    """Refuse, as the check before does, a slug that somebody else has taken since."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        raise ValidationError({"slug": SLUG_IS_TAKEN}) from None
 
 
 def describe(segment: Segment) -> Segment:
     """Save a fixed list's slug, name and description; raises ValidationError where one will not do."""
     with transaction.atomic():
         _check_names(segment)
-        segment.save(update_fields=["slug", "name", "description", "updated_at"])
+        with _slug_told():
+            segment.save(update_fields=["slug", "name", "description", "updated_at"])
     return segment
 
 
@@ -131,7 +143,8 @@ def create_static(
     with transaction.atomic():
         segment = Segment(slug=slug, name=name, description=description, kind=Segment.Kind.STATIC)
         segment.full_clean()
-        segment.save()
+        with _slug_told():
+            segment.save()
         membership.fill(segment, customers, at, Change.Cause.INITIAL)
     segment.refresh_from_db()
     return segment

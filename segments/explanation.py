@@ -16,6 +16,8 @@ from .rules import AsOf, Condition, Groups, Rule, parse
 from .rules.words import plain
 
 FIXED_LIST = "A fixed list of customers"
+NO_RULE = "This is a fixed list: staff decide who is on it, no rule does."
+UNSEEN = "All that is known of the customer lies in the future."
 HIDDEN = "hidden"
 NODES_AT_ONCE = 200  # of one statement: two columns each, of which SQLite gives 2,000 and PostgreSQL 1,664
 

@@ -22,7 +22,9 @@ _TABLE = "live_customers"
 
 def open_shop(customers: Sequence[int], at: datetime) -> AsOf:
     """Open the shop at an instant, now or later, for some customers: only their facts are sure to hold."""
-    latest = Segment.objects.filter(kind=Segment.Kind.DYNAMIC, refresh__isnull=False).order_by("-refresh_id")
+    latest = Segment.objects.filter(kind=Segment.Kind.DYNAMIC, refresh__isnull=False).order_by(
+        "-refresh__at", "-refresh_id"
+    )
     refresh = Refresh.objects.filter(pk=Subquery(latest.values("refresh_id")[:1]))
     stored = refresh.values_list("figures", flat=True).first()
     among = f"SELECT id FROM customers_customer WHERE id IN ({', '.join(map(str, map(int, customers)))})"

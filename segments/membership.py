@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 
 from django.db import transaction
 from django.db.models import Max
@@ -325,9 +326,32 @@ def erase(customers: Sequence[int], at: datetime) -> None:
 
 
 def forget_names(before: datetime) -> int:
-    """Take the printed ids off the leavings of those erased before an instant; give how many those were."""
+    """Take the printed ids off the leavings of those erased before an instant; give how many those were.
+
+    Whoever has not read them by then cannot let go of the erased, and has to begin anew.
+    """
     named = Change.objects.filter(cause=Change.Cause.ERASURE, at__lt=before).exclude(printed_id="")
-    return named.update(printed_id="")
+    with transaction.atomic():
+        take_turn_to_write()
+        for segment, newest in named.order_by().values_list("segment").annotate(newest=Max("pk")):
+            _let_follow_from(segment, newest)
+        return named.update(printed_id="")
+
+
+def forget_changes(segment: int, before: datetime, most: int) -> int:
+    """Delete the oldest changes of a segment that are older than an instant, at most so many; give how many."""
+    with transaction.atomic():
+        take_turn_to_write()  # an erasure, which waits for its turn too, writes what is deleted here
+        oldest = Change.objects.filter(segment=segment).order_by("pk").values_list("pk", "at")[:most]
+        old = [change for change, _ in takewhile(lambda row: row[1] < before, oldest)]
+        if old:
+            Change.objects.filter(segment=segment, pk__lte=old[-1]).delete()
+            _let_follow_from(segment, old[-1])
+    return len(old)
+
+
+def _let_follow_from(segment: int, change: int) -> None:
+    Segment.objects.filter(pk=segment, followed_from__lt=change).update(followed_from=change)
 
 
 def make_candidates() -> None:

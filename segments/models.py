@@ -9,11 +9,15 @@ from typing import Self
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 
 from customers.models import Customer
 
 SLUG_LENGTH = 100
+SLUG_IS_TAKEN = "A segment of this slug already exists; choose another."
+UNLIKE_AN_ADDRESS = RegexValidator(
+    r"^(membership|preview)\Z", "The API has an address of this name; choose another.", inverse_match=True
+)
 
 
 class SegmentQuerySet(models.QuerySet["Segment"]):
@@ -22,6 +26,19 @@ class SegmentQuerySet(models.QuerySet["Segment"]):
     def active(self) -> Self:
         """Keep those that beat refreshes."""
         return self.filter(is_active=True, kind=Segment.Kind.DYNAMIC)
+
+    def in_status(self, status: str) -> Self:
+        """Keep those whose ``status`` is this."""
+        said = Case(
+            When(~Q(kind=Segment.Kind.DYNAMIC), then=Value(Segment.Status.STATIC)),
+            When(is_active=False, then=Value(Segment.Status.PAUSED)),
+            When(~Q(last_error=""), then=Value(Segment.Status.FAILING)),
+            When(refreshed_at=None, then=Value(Segment.Status.NEW)),
+            When(refreshed_version=F("version"), then=Value(Segment.Status.FRESH)),
+            default=Value(Segment.Status.EDITED),
+            output_field=models.CharField(),
+        )
+        return self.alias(said=said).filter(said=status)
 
 
 class Segment(models.Model):
@@ -33,10 +50,24 @@ class Segment(models.Model):
         DYNAMIC = "dynamic", "by rule"
         STATIC = "static", "fixed list"
 
+    class Status(models.TextChoices):
+        """How a segment stands."""
+
+        FRESH = "fresh", "up to date"
+        EDITED = "edited", "edited since its last refresh"
+        NEW = "new", "never refreshed"
+        FAILING = "failing", "the last refresh failed"
+        PAUSED = "paused", "not refreshed by the schedule"
+        STATIC = "static", "a fixed list"
+
     slug = models.CharField(
         max_length=SLUG_LENGTH,
         unique=True,
-        validators=[RegexValidator(r"^[-a-zA-Z0-9_]+\Z", "Use letters, digits, - and _ only.")],
+        validators=[
+            RegexValidator(r"^[-a-zA-Z0-9_]+\Z", "Use letters, digits, - and _ only."),
+            UNLIKE_AN_ADDRESS,
+        ],
+        error_messages={"unique": SLUG_IS_TAKEN},
         help_text="The name by which rules, the API and commands refer to it.",
     )
     name = models.CharField(max_length=200)
@@ -73,6 +104,11 @@ class Segment(models.Model):
         editable=False,
         help_text="The members lack nothing but what waits in the queue; otherwise everybody is looked at.",
     )
+    followed_from = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="Whoever has read the changes up to this id can go on; before it some are gone or name nobody.",
+    )
     last_error = models.TextField(blank=True, default="", editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     failures = models.PositiveIntegerField(default=0, editable=False, help_text="In a row.")
@@ -97,16 +133,16 @@ class Segment(models.Model):
 
     @property
     def status(self) -> str:
-        """Say in one word how the segment stands: static, paused, failing, new, edited or fresh."""
+        """Say in one word how the segment stands, as ``in_status`` asks."""
         if not self.is_dynamic:
-            return "static"
+            return self.Status.STATIC.value
         if not self.is_active:
-            return "paused"
+            return self.Status.PAUSED.value
         if self.last_error:
-            return "failing"
+            return self.Status.FAILING.value
         if self.refreshed_at is None:
-            return "new"
-        return "fresh" if self.refreshed_version == self.version else "edited"
+            return self.Status.NEW.value
+        return (self.Status.FRESH if self.refreshed_version == self.version else self.Status.EDITED).value
 
 
 class Version(models.Model):
@@ -174,16 +210,27 @@ class Membership(models.Model):
 class Refresh(models.Model):
     """One run that brought members in line with rules, at one instant.
 
-    A running one is a lease: it holds as long as its heartbeat is fresh, and only one runs at a time.
+    A running one is a lease: it holds as long as its heartbeat is fresh, and only one runs at a time. A queued one
+    was asked for and waits for a worker; until it begins, its instants are those of the asking.
     """
 
     class State(models.TextChoices):
         """How the run ended."""
 
+        QUEUED = "queued"
         RUNNING = "running"
         DONE = "done"
         FAILED = "failed", "failed in part or whole"
 
+    segment = models.ForeignKey(
+        Segment,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+        help_text="The one it was asked for; none where it was all of them.",
+    )
     at = models.DateTimeField(help_text="The instant the members stand for.")
     state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
     started_at = models.DateTimeField()
@@ -216,6 +263,12 @@ class Refresh(models.Model):
                 condition=models.Q(state="running"),
                 name="one_refresh_at_a_time",
                 violation_error_message="Another refresh is running.",
+            ),
+            models.UniqueConstraint(
+                fields=("segment",),
+                condition=models.Q(state="queued"),
+                name="queued_once",
+                violation_error_message="A refresh of this segment waits already.",
             ),
         )
 

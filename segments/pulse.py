@@ -52,7 +52,7 @@ class Pulse:
 
 def pulse(now: datetime) -> Pulse:
     """Tell whether refreshes come as scheduled, which shows whether worker and beat are running."""
-    latest = Refresh.objects.first()
+    latest = Refresh.objects.exclude(state=Refresh.State.QUEUED).first()
     plans = list(PeriodicTask.objects.filter(task=REFRESH_TASK, enabled=True))
     age = max(now - latest.started_at, timedelta()) if latest else None
     if latest is None or not plans:

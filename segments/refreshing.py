@@ -68,18 +68,24 @@ def somebody_waits() -> bool:
 
 
 def refresh(
-    segments: Iterable[Segment] | None, at: datetime | None = None, *, full: bool = False, wait: bool = True
+    segments: Iterable[Segment] | None,
+    at: datetime | None = None,
+    *,
+    full: bool = False,
+    wait: bool = True,
+    queued: int | None = None,
 ) -> tuple[Refresh, list[Outcome]]:
     """Bring the members of dynamic segments in line with their rules at an instant, by default now.
 
     "Now" is read when it is this refresh's turn, and is never before the segments' last refresh: one that
     waited for another, or whose clock stepped back, is not too early. One transaction; a segment that fails
     keeps its members, shows its error and does not stop the others. Segments come after those they refer to.
+    ``queued`` is the key of the refresh that was asked for, if one was; raises runs.Taken where that has begun before.
     Raises TooEarly where a given ``at`` is before a segment's last refresh, and runs.Busy where another refresh
     runs and this one shall not wait.
     """
     keys = None if segments is None else [segment.pk for segment in segments]
-    with runs.alone(wait=wait) as run:
+    with runs.alone(wait=wait, queued=queued) as run:
         facts.settle(at, not_before=None if at else _latest_refresh(keys))
         with transaction.atomic():
             membership.take_turn_to_write()
@@ -149,7 +155,7 @@ class _Pass:
         relation = facts.relation_at(self.at, self.totals.settled_at if self.totals else None)
         self.previous = max(
             (one.refresh for one in self.segments if one.refresh),
-            key=lambda refresh: refresh.pk,
+            key=lambda refresh: (refresh.at, refresh.pk),  # one that was queued is later than its key
             default=None,
         )
         self.version = self.totals.buyers_version if self.totals and relation == "facts" else -1

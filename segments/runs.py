@@ -24,13 +24,19 @@ class Busy(Exception):
     """Another refresh is running."""
 
 
+class Taken(Exception):
+    """A queued refresh is not queued any more: another worker has begun it."""
+
+
 @contextmanager
-def alone(*, wait: bool) -> Iterator[Refresh]:
+def alone(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
     """Hold the lease; wait for a running refresh to end, or raise Busy.
+
+    ``queued`` is the key of a refresh that was asked for, and begins now; raises Taken where it has begun before.
 
     The block sets how the run ended, in the transaction of what it did. An exception ends it as failed.
     """
-    run = _start(wait=wait)
+    run = _start(wait=wait, queued=queued)
     mine = Refresh.objects.filter(pk=run.pk, state=Refresh.State.RUNNING)
     try:
         with beating(lambda: mine.update(heartbeat_at=datetime.now(UTC)), settings.REFRESH_LEASE / 3):
@@ -50,7 +56,7 @@ def is_alive(run: Refresh, now: datetime) -> bool:
     return abs(now - beat) < timedelta(seconds=settings.REFRESH_LEASE)
 
 
-def _start(*, wait: bool) -> Refresh:
+def _start(*, wait: bool, queued: int | None) -> Refresh:
     while True:
         now = datetime.now(UTC)
         for run in Refresh.objects.filter(state=Refresh.State.RUNNING):
@@ -64,8 +70,17 @@ def _start(*, wait: bool) -> Refresh:
                 ).update(state=Refresh.State.FAILED, error=DIED, finished_at=now)
         try:
             with transaction.atomic():
-                return Refresh.objects.create(at=now, started_at=now, heartbeat_at=now)
+                return _begin(queued, now)
         except IntegrityError:
             if not wait:
                 raise Busy from None
             time.sleep(POLLED_EVERY)
+
+
+def _begin(queued: int | None, now: datetime) -> Refresh:
+    if queued is None:
+        return Refresh.objects.create(at=now, started_at=now, heartbeat_at=now)
+    waiting = Refresh.objects.filter(pk=queued, state=Refresh.State.QUEUED)
+    if not waiting.update(state=Refresh.State.RUNNING, at=now, started_at=now, heartbeat_at=now):
+        raise Taken
+    return Refresh.objects.get(pk=queued)

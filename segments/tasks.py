@@ -1,17 +1,19 @@
 """Background work: refreshes, their verification, and long counts. Each task is an edge that may run twice."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from celery import shared_task
 
-from . import counting, housekeeping, refreshing, verification, waking
+from . import counting, housekeeping, refreshing, runs, verification, waking
 from .models import Segment
 
 
 @shared_task
-def refresh_segment(segment_id: int) -> None:
-    """Refresh one segment now; one deleted meanwhile is nothing to do."""
-    refreshing.refresh(Segment.objects.filter(pk=segment_id))
+def refresh_segment(segment_id: int, refresh_id: int | None = None) -> None:
+    """Refresh one segment now; one deleted meanwhile is nothing to do, nor is a queued refresh that has begun."""
+    with suppress(runs.Taken):
+        refreshing.refresh(Segment.objects.filter(pk=segment_id), queued=refresh_id)
 
 
 @shared_task
@@ -42,6 +44,12 @@ def forget_refreshes() -> None:
 def forget_erased() -> None:
     """Take the ids of those erased long ago off the log of changes."""
     housekeeping.forget_erased(datetime.now(UTC))
+
+
+@shared_task
+def forget_changes() -> None:
+    """Delete changes that are older than the log is kept for."""
+    housekeeping.forget_changes(datetime.now(UTC))
 
 
 @shared_task

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 Json = dict[str, Any]
@@ -34,6 +35,7 @@ class Parameter:
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
+            or (isinstance(value, float) and not isfinite(value))
             or (self.whole and value != int(value))
         ):
             raise ParameterError(f"{name}: expected a {'whole ' if self.whole else ''}number")

@@ -2,7 +2,7 @@
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATABASE_URL, REDIS_URL,
 TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE,
-LOG_LEVEL, LOG_JSON.
+CHANGES_KEPT_FOR, LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -59,6 +59,12 @@ IMPORT_LEASE = env.float("IMPORT_LEASE", default=60)
 REFRESH_LEASE = env.float("REFRESH_LEASE", default=30)
 # On a very large shop medians, percentiles and RFM cuts may be so many seconds old; 0 keeps them exact.
 FIGURES_MAX_AGE = env.float("FIGURES_MAX_AGE", default=0)
+
+# Changes of members can be followed for so many days; whoever is further behind begins anew. How many came and went
+# on which day is kept for ever.
+CHANGES_KEPT_FOR = env.float("CHANGES_KEPT_FOR", default=400)
+if CHANGES_KEPT_FOR < 1:
+    raise ImproperlyConfigured(f"CHANGES_KEPT_FOR: {CHANGES_KEPT_FOR:g} days are too few; give at least 1")
 
 # -- The database
 

@@ -600,7 +600,7 @@ def test_a_members_page_that_makes_no_sense_is_no_error(query, known, admin_clie
 
 
 def test_members_are_downloaded_with_formulas_neutralised(known, admin_client, monkeypatch):
-    monkeypatch.setattr("segments.admin.members.ROWS_DOWNLOADED_AT_ONCE", 1)
+    monkeypatch.setattr("segments.roster.AT_ONCE", 1)
     take("customers", {"customer_id": "c2", "first_name": "=1+1"})
     response = admin_client.get(page("segments_segment_members_csv", known.pk))
     header, *rows = b"".join(response).decode().splitlines()

@@ -1,7 +1,7 @@
 """JSON as it is sent: numbers stay exact, and what is too large or too deep is refused."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import IO, Any
 
@@ -24,6 +24,7 @@ class ExactJSONParser(BaseParser):
     """JSON with decimals instead of binary floats."""
 
     media_type = "application/json"
+    read_number: Callable[[str], Any] = Decimal
 
     def parse(
         self,
@@ -36,7 +37,7 @@ class ExactJSONParser(BaseParser):
         if len(body) > MOST_BYTES:
             raise TooLarge
         try:
-            return json.loads(body, parse_float=Decimal, parse_constant=_refuse)
+            return json.loads(body, parse_float=self.read_number, parse_constant=_refuse)
         except (ValueError, ArithmeticError, RecursionError) as error:
             raise ParseError(f"This is not valid JSON: {error}") from None
 

@@ -80,7 +80,7 @@ def _explained(
     problems: dict[int, str] = {}
     for segment in segments:
         if not segment.is_dynamic:
-            problems[segment.pk] = "This is a fixed list: staff decide who is on it, no rule does."
+            problems[segment.pk] = explanation.NO_RULE
             continue
         try:
             rules[segment.pk] = parse(segment.rule)
@@ -91,13 +91,12 @@ def _explained(
     hidden = contact.hidden_from(request)
     told = explanation.explain_each(list(rules.values()), customer, shop, hidden=hidden)
     trees = dict(zip(rules, told, strict=True))
-    unseen = "All that is known of the customer lies in the future."
     return [
         Explained(
             segment,
             entered.get(segment.pk),
             tree := trees.get(segment.pk),
-            problems.get(segment.pk, "" if tree else unseen),
+            problems.get(segment.pk, "" if tree else explanation.UNSEEN),
         )
         for segment in segments
     ]

@@ -25,7 +25,7 @@ from unfold.widgets import (
 )
 
 from segments import definition
-from segments.models import SLUG_LENGTH, Segment
+from segments.models import SLUG_IS_TAKEN, SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
 from segments.templates import Parameter, Template
 
@@ -261,7 +261,7 @@ class TemplateForm(forms.Form):
         """Ask for another slug where there is a segment of this one."""
         slug = str(self.cleaned_data["slug"])
         if Segment.objects.filter(slug=slug).exists():
-            raise ValidationError("There is a segment of this slug already; choose another.")
+            raise ValidationError(SLUG_IS_TAKEN)
         return slug
 
     def parameters(self) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Refreshes that staff ask for: queued for the worker, or a message that says why not."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import messages
@@ -8,10 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.html import format_html
-from kombu.exceptions import OperationalError
 
 from customers.admin import trail
-from segments import tasks
+from segments import queueing
 from segments.models import Segment
 
 from .access import CHANGE, SEE, WRITE, needs
@@ -30,8 +30,8 @@ def refresh(request: HttpRequest, segments: Iterable[Segment]) -> None:
         messages.warning(request, "Fixed lists have no rule to refresh them by; they stay as they are.")
     try:
         for segment in dynamic:
-            tasks.refresh_segment.delay(segment.pk)
-    except OperationalError:
+            queueing.ask(segment, datetime.now(UTC))
+    except queueing.NobodyToRefresh:
         messages.error(request, BROKER_IS_AWAY)
         return
     if dynamic:

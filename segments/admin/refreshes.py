@@ -13,6 +13,7 @@ from customers.templatetags.shop import moment, number
 from segments.models import Refresh, RefreshResult
 
 MOST_RESULTS = 1_000
+LABELS = {"done": "success", "failed": "danger", "running": "info", "queued": "info"}
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -63,7 +64,7 @@ class RefreshAdmin(ReadOnlyAdmin):
         """Show the instant the members stand for."""
         return moment(refresh.at)
 
-    @display(description="State", label={"done": "success", "failed": "danger", "running": "info"})
+    @display(description="State", label=LABELS)
     def ended(self, refresh: Refresh) -> str:
         """Show how it ended."""
         return refresh.state
@@ -92,9 +93,6 @@ class RefreshAdmin(ReadOnlyAdmin):
     def left(self, refresh: Any) -> str:
         """Show how many customers left, over all segments."""
         return number(refresh.left)
-
-
-LABELS = {"done": "success", "failed": "danger", "running": "info"}
 
 
 def took(refresh: Refresh) -> str:

@@ -1,42 +1,63 @@
-"""Who is in a segment, and the segments somebody is in."""
+"""Who is in a segment: a page of them, all of them, one of them and why; and the segments somebody is in."""
 
-from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.generics import ListAPIView
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import DateTimeField
 from rest_framework.views import APIView
 
 from customers.api.views import NOBODY, customer_of
 from customers.authentication import needs
-from customers.errors import BAD_PAGE, REFUSED
-from customers.pagination import ByCustomer
-from segments import live
+from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
+from customers.pagination import ByCustomer, Cursor, cursor_of
+from segments import live, roster
 from segments.models import Membership, Segment
 
+from . import streams
 from .segments import NO_SEGMENT, segment_of
-from .serializers import MemberSerializer, SegmentsOfCustomerSerializer
+from .serializers import MEMBER_EXAMPLE, MemberSerializer, SegmentsOfCustomerSerializer
+
+SEES_MEMBERS = needs("members:read", "segments.view_membership", "customers.view_contact_data")
+COLUMNS = ("customer_id", *roster.CONTACT)
+
+_instant = DateTimeField()
 
 
-@extend_schema(responses={200: MemberSerializer, **BAD_PAGE, **REFUSED, **NO_SEGMENT}, tags=["members"])
-class MemberList(ListAPIView):
-    """The stored members of a segment, with contact data. Needs the scope `members:read`.
+class MemberList(streams.StreamingView, GenericAPIView):
+    """The members of a segment."""
 
-    Members may enter and leave between two pages: whoever was in all the time is listed exactly once.
-    """
-
-    permission_classes = [needs("members:read", "segments.view_membership", "customers.view_contact_data")]
+    permission_classes = [SEES_MEMBERS]
     pagination_class = ByCustomer
     serializer_class = MemberSerializer
     queryset = Membership.objects.none()
 
-    def get_queryset(self) -> QuerySet[Membership]:
-        """Read of customers what is shown, not their attributes, which may be long."""
-        shown = ("customer_id", "email", "phone", "first_name", "last_name")
-        members = Membership.objects.filter(segment=segment_of(self.kwargs["slug"]))
-        return members.select_related("customer").only(
-            "customer", "segment", "entered_at", *(f"customer__{name}" for name in shown)
-        )
+    @extend_schema(
+        responses=streams.described(
+            MemberSerializer(many=True),
+            MEMBER_EXAMPLE | {"cursor": str(Cursor(True, 1042))},
+            {**BAD_PAGE, **REFUSED, **NO_SEGMENT},
+        ),
+        tags=["members"],
+    )
+    def get(self, request: Request, slug: str) -> HttpResponseBase:
+        """The stored members of a segment, with contact data. Needs the scope `members:read`.
+
+        Members may enter and leave meanwhile: whoever was in all the time is listed exactly once. CSV and NDJSON give
+        all of them, each with a `cursor`: a stream that breaks off goes on behind the last one that came whole.
+        """
+        segment = segment_of(slug)
+        if streams.is_streamed(request):
+            columns = ("customer_id", "entered_at", *roster.CONTACT, "cursor")
+            return streams.stream(request, f"{slug}-members", columns, _rows(segment, _after(request)))
+        page = self.paginate_queryset(_members_of(segment))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class SegmentsOfCustomer(APIView):
@@ -46,20 +67,60 @@ class SegmentsOfCustomer(APIView):
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("live", bool, description="Ask the rules of all active segments now, instead.")
+            OpenApiParameter(
+                "live",
+                bool,
+                description="Ask the rules of all active segments now, instead of telling what the last refresh"
+                " found; fixed lists are as they are.",
+            )
         ],
-        responses={200: SegmentsOfCustomerSerializer, **REFUSED, **NOBODY},
+        responses={
+            200: SegmentsOfCustomerSerializer,
+            400: OpenApiResponse(ErrorSerializer, "`invalid`: `live` is neither `true` nor `false`."),
+            **REFUSED,
+            **NOBODY,
+        },
         tags=["customers"],
     )
     def get(self, request: Request, customer_id: str) -> Response:
         """The segments one customer is in, as last refreshed or live. Needs the scope `members:read`."""
+        is_live = _is_live(request)
         customer = customer_of(customer_id)
-        is_live = request.query_params.get("live", "").lower() in ("true", "1")
-        entered = dict(
-            Membership.objects.filter(customer=customer).values_list("segment__slug", "entered_at")
-        )
-        slugs = live.segments_of(customer.pk) if is_live else list(entered)
-        names = Segment.objects.filter(slug__in=slugs).order_by("slug").values_list("slug", "name")
-        found = [{"slug": slug, "name": name, "entered_at": entered.get(slug)} for slug, name in names]
-        told = {"customer_id": customer.customer_id, "live": is_live, "segments": found}
-        return Response(SegmentsOfCustomerSerializer(told).data)
+        stored = Membership.objects.filter(customer=customer)
+        entered = dict(stored.values_list("segment__slug", "entered_at"))
+        is_in = Q(slug__in=entered)
+        if is_live:
+            is_in = Q(slug__in=live.segments_of(customer.pk)) | (is_in & Q(kind=Segment.Kind.STATIC))
+        names = Segment.objects.filter(is_in).order_by("slug").values_list("slug", "name")
+        told = [{"slug": slug, "name": name, "entered_at": entered.get(slug)} for slug, name in names]
+        answer = {"customer_id": customer.customer_id, "live": is_live, "segments": told}
+        return Response(SegmentsOfCustomerSerializer(answer).data)
+
+
+def _members_of(segment: Segment) -> QuerySet[Membership]:
+    """Read of customers what is shown, not their attributes, which may be long."""
+    shown = (f"customer__{name}" for name in COLUMNS)
+    members = Membership.objects.filter(segment=segment).select_related("customer")
+    return members.only("customer", "segment", "entered_at", *shown)
+
+
+def _after(request: Request) -> int:
+    cursor = cursor_of(request)
+    if cursor and not cursor.forward:
+        raise ValidationError({"cursor": "This cursor leads backwards; a stream goes forwards."})
+    return cursor.key if cursor else 0
+
+
+def _rows(segment: Segment, after: int) -> Iterator[list[tuple[Any, ...]]]:
+    for share in roster.shares(segment, COLUMNS, after):
+        yield [
+            (printed, _instant.to_representation(entered_at), *contact, str(Cursor(True, key)))
+            for key, entered_at, printed, *contact in share
+        ]
+
+
+def _is_live(request: Request) -> bool:
+    given = request.query_params.get("live", "false").lower()
+    if given not in ("true", "1", "false", "0"):
+        raise ValidationError({"live": "Give true or false."})
+    return given in ("true", "1")

@@ -1,46 +1,273 @@
-"""The segments themselves."""
+"""The segments themselves: listed, read, created, edited and deleted. ``segments.definition`` writes them."""
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.exceptions import NotFound
-from rest_framework.generics import ListAPIView, RetrieveAPIView
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
 
+import django_filters
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http.response import HttpResponseBase
+from django_filters.rest_framework import DjangoFilterBackend, FilterSet
+from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from customers.admin import trail
 from customers.authentication import needs
 from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
+from customers.models import ApiKey
 from customers.pagination import KeysetPagination
+from segments import definition, membership, queueing
 from segments.models import Segment
+from segments.templates import TEMPLATES, ParameterError
 
-from .serializers import SegmentSerializer
+from . import conditional
+from .rules import RuleParser, told_by_path
+from .serializers import SegmentByRuleSerializer, SegmentByTemplateSerializer, SegmentSerializer
 
-NO_SEGMENT = {404: OpenApiResponse(ErrorSerializer, "There is no such segment.")}
+SEES = needs("segments:read", "segments.view_segment")
+CREATES = needs("segments:write", "segments.add_segment")
+EDITS = needs("segments:write", "segments.change_segment")
+DELETES = needs("segments:write", "segments.delete_segment")
+
+NO_SEGMENT = {404: OpenApiResponse(ErrorSerializer, "`not_found`: there is no such segment.")}
+NOT_TAKEN = {
+    400: OpenApiResponse(
+        ErrorSerializer,
+        "`invalid`: a field that is none or will not do, a slug that is taken, a rule with the path of what is wrong in"
+        " it, such as `rule.all[0].order_count.at_least`; `parse_error`: no JSON.",
+    ),
+    413: OpenApiResponse(ErrorSerializer, "`too_large`: more than 16 MB."),
+    415: OpenApiResponse(ErrorSerializer, "`unsupported_media_type`: send `application/json`."),
+}
+USED = {
+    409: OpenApiResponse(ErrorSerializer, "`in_use`: rules of other segments, which it names, refer to it.")
+}
+NEW_SEGMENT = PolymorphicProxySerializer(
+    component_name="NewSegment",
+    serializers=[SegmentByRuleSerializer, SegmentByTemplateSerializer],
+    resource_type_field_name=None,
+)
 
 
-@extend_schema(responses={200: SegmentSerializer, **BAD_PAGE, **REFUSED}, tags=["segments"])
-class SegmentList(ListAPIView):
-    """All segments, the oldest first. Needs the scope `segments:read`."""
+class InUse(APIException):
+    """Others refer to the segment."""
 
-    permission_classes = [needs("segments:read", "segments.view_segment")]
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "in_use"
+
+
+class SegmentFilter(FilterSet):
+    """Which segments are listed."""
+
+    kind = django_filters.ChoiceFilter(choices=Segment.Kind.choices, help_text="By rule, or a fixed list.")
+    status = django_filters.ChoiceFilter(choices=Segment.Status.choices, method="in_status")
+    search = django_filters.CharFilter(
+        method="named", max_length=200, help_text="Part of the name or the slug."
+    )
+
+    def in_status(self, segments: Any, name: str, value: str) -> Any:
+        """Keep those that stand so."""
+        return segments.in_status(value)
+
+    def named(self, segments: QuerySet[Segment], name: str, value: str) -> QuerySet[Segment]:
+        """Keep those that are called so."""
+        return segments.filter(Q(name__icontains=value) | Q(slug__icontains=value))
+
+
+class SegmentList(GenericAPIView):
+    """All segments."""
+
+    parser_classes = [RuleParser]
     pagination_class = KeysetPagination
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = SegmentFilter
     serializer_class = SegmentSerializer
     queryset = Segment.objects.all()
 
+    def get_permissions(self) -> list[BasePermission]:
+        """Ask for another scope to create than to read."""
+        return [CREATES() if self.request.method == "POST" else SEES()]
 
-@extend_schema(responses={200: SegmentSerializer, **REFUSED, **NO_SEGMENT}, tags=["segments"])
-class SegmentDetail(RetrieveAPIView):
-    """One segment. Needs the scope `segments:read`."""
+    @extend_schema(
+        parameters=[conditional.IF_NONE_MATCH],
+        responses={200: SegmentSerializer(many=True), **conditional.UNCHANGED, **BAD_PAGE, **REFUSED},
+        tags=["segments"],
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """All segments, the oldest first. Needs the scope `segments:read`."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        assert page is not None
+        links = self.get_paginated_response(None).data
+        tag = conditional.tag_of_page(page, links["next"], links["previous"])
+        if same := conditional.unchanged(request, tag):
+            return same
+        shown = self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return conditional.tagged(shown, tag)
 
-    permission_classes = [needs("segments:read", "segments.view_segment")]
-    serializer_class = SegmentSerializer
-    queryset = Segment.objects.all()
-    lookup_field = "slug"
+    @extend_schema(
+        request=NEW_SEGMENT,
+        responses={201: SegmentSerializer, **NOT_TAKEN, **REFUSED},
+        tags=["segments"],
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        """Create a segment by a rule, or from a template. Needs the scope `segments:write`.
 
-    def get_object(self) -> Segment:
-        """Find it."""
-        return segment_of(self.kwargs["slug"])
+        It is refreshed soon: until then its status is `new`.
+        """
+        is_made_of_template = isinstance(request.data, dict) and "template" in request.data
+        kind = SegmentByTemplateSerializer if is_made_of_template else SegmentByRuleSerializer
+        given = checked(kind(data=request.data))
+        with told_by_path():
+            segment = definition.save(_new(given), by=_writer(request))
+        _note(request, trail.note_added, segment, "Created by the API.")
+        refresh_soon(segment)
+        response = conditional.tagged(
+            Response(SegmentSerializer(segment).data, status.HTTP_201_CREATED), conditional.tag_of(segment)
+        )
+        response["Location"] = request.build_absolute_uri(f"{segment.slug}/")
+        return response
 
 
-def segment_of(slug: str) -> Segment:
-    """Find a segment by its slug, or answer that there is none."""
-    segment = Segment.objects.filter(slug=slug).first()
+class SegmentDetail(APIView):
+    """One segment."""
+
+    parser_classes = [RuleParser]
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Ask for another scope to change than to read."""
+        changes = {"PATCH": EDITS, "DELETE": DELETES}
+        return [changes.get(self.request.method or "", SEES)()]
+
+    @extend_schema(
+        parameters=[conditional.IF_NONE_MATCH],
+        responses={200: SegmentSerializer, **conditional.UNCHANGED, **REFUSED, **NO_SEGMENT},
+        tags=["segments"],
+    )
+    def get(self, request: Request, slug: str) -> HttpResponseBase:
+        """One segment. Needs the scope `segments:read`."""
+        segment = segment_of(slug)
+        tag = conditional.tag_of(segment)
+        return conditional.unchanged(request, tag) or _shown(segment)
+
+    @extend_schema(
+        parameters=[conditional.IF_MATCH],
+        request=SegmentByRuleSerializer(partial=True),
+        responses={200: SegmentSerializer, **NOT_TAKEN, **REFUSED, **NO_SEGMENT, **conditional.CHANGED},
+        tags=["segments"],
+    )
+    def patch(self, request: Request, slug: str) -> HttpResponseBase:
+        """Edit a segment: what is given is changed, at once and however many members it moves. Needs `segments:write`.
+
+        Another rule is a new version, which is refreshed soon: until then the status is `edited`. Of a fixed list the
+        names can be edited. The slug cannot while rules refer to it.
+        """
+        with transaction.atomic():
+            segment = segment_of(slug, locked=True)
+            conditional.check_match(request, segment)
+            given = checked(SegmentByRuleSerializer(data=request.data, partial=True))
+            before = segment.version
+            if "rule" in given and not segment.is_dynamic:
+                raise ValidationError({"rule": "cannot be set: this is a fixed list of customers"})
+            for name, value in given.items():
+                setattr(segment, name, value)
+            with told_by_path():
+                if segment.is_dynamic:
+                    definition.save(segment, by=_writer(request))
+                else:
+                    definition.describe(segment)
+            _note(
+                request, trail.note_changed, segment, f"Edited by the API: {', '.join(given) or 'nothing'}."
+            )
+        if segment.version != before:
+            refresh_soon(segment)
+        return _shown(segment)
+
+    @extend_schema(
+        parameters=[conditional.IF_MATCH],
+        responses={204: None, **REFUSED, **NO_SEGMENT, **USED, **conditional.CHANGED},
+        tags=["segments"],
+    )
+    def delete(self, request: Request, slug: str) -> HttpResponseBase:
+        """Delete a segment with its members and their changes, for good. Needs the scope `segments:write`."""
+        with transaction.atomic(), _told_who_uses_it():
+            membership.take_turn_to_write()  # before its row is locked, as a refresh does
+            segment = segment_of(slug, locked=True)
+            conditional.check_match(request, segment)
+            _note(request, trail.note_deleted, segment, "Deleted by the API.")
+            definition.delete([segment])
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def segment_of(slug: str, *, locked: bool = False) -> Segment:
+    """Find a segment by its slug, and lock its row on demand; or answer that there is none."""
+    segments = Segment.objects.filter(slug=slug)
+    segment = (segments.select_for_update() if locked else segments).first()
     if segment is None:
         raise NotFound(f"There is no segment {slug}.")
     return segment
+
+
+def checked(serializer: Any) -> dict[str, Any]:
+    """Give what was sent, or answer what is wrong with it."""
+    serializer.is_valid(raise_exception=True)
+    given: dict[str, Any] = serializer.validated_data
+    return given
+
+
+def refresh_soon(segment: Segment) -> None:
+    """Send for a refresh, once all is committed; where Redis is away, the schedule's next one comes soon, too."""
+
+    def ask() -> None:
+        with suppress(queueing.NobodyToRefresh):
+            queueing.ask(segment, datetime.now(UTC))
+
+    transaction.on_commit(ask)
+
+
+def _new(given: dict[str, Any]) -> Segment:
+    if "template" not in given:
+        return Segment(**given)
+    template, chosen = TEMPLATES[given.pop("template")], given.pop("parameters", {})
+    try:
+        rule = template.rule(**chosen)
+    except ParameterError as error:
+        name, _, message = str(error).partition(": ")
+        raise ValidationError({f"parameters.{name}": message}) from None
+    names = {"slug": template.slug, "name": template.name, "description": template.description} | given
+    return Segment(
+        **names, rule=rule, template=template.slug, template_parameters=template.defaults() | chosen
+    )
+
+
+def _shown(segment: Segment) -> HttpResponseBase:
+    return conditional.tagged(Response(SegmentSerializer(segment).data), conditional.tag_of(segment))
+
+
+@contextmanager
+def _told_who_uses_it() -> Iterator[None]:
+    try:
+        yield
+    except definition.InUse as error:
+        raise InUse(f"{error.args[0]}.") from None
+
+
+def _writer(request: Request) -> User | str:
+    if isinstance(request.auth, ApiKey):
+        return f"key {request.auth.name}"
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _note(request: Request, note: Any, segment: Segment, what: str) -> None:
+    """Keep in the trail what somebody of the staff did; what a key did shows in the versions of the rule."""
+    if isinstance(request.user, User):
+        note(request, [segment], what)

@@ -7,15 +7,25 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from segments import explanation
-from segments.models import Membership, Segment
+from segments.models import SLUG_LENGTH, Membership, Segment
 from segments.rules import RuleError, parse
+from segments.templates import TEMPLATES
 
-EXAMPLE_RULE = {"all": [{"order_count": {"is": 1}}, {"last_order": {"within_last": "30d"}}]}
+from .rules import EXAMPLE, RuleField, StrictSerializer
 
-
-@extend_schema_field(OpenApiTypes.OBJECT)
-class RuleField(serializers.JSONField):
-    """A rule; a JSON object of one key."""
+_SLUG: dict[str, Any] = {
+    "max_length": SLUG_LENGTH,
+    "help_text": "The name by which rules, commands and addresses refer to it.",
+}
+MEMBER_EXAMPLE = {
+    "customer_id": "1042",
+    "entered_at": "2026-03-31T06:00:00Z",
+    "email": "zoë@example.com",
+    "phone": "+49301234567",
+    "first_name": "Zoë",
+    "last_name": "Müller",
+}
+_DESCRIPTION: dict[str, Any] = {"allow_blank": True, "trim_whitespace": False, "max_length": 10_000}
 
 
 @extend_schema_serializer(
@@ -26,8 +36,8 @@ class RuleField(serializers.JSONField):
                 "slug": "first-time-buyers",
                 "name": "First-time buyers",
                 "description": "Exactly one order, in the last 30 days.",
-                "rule": EXAMPLE_RULE,
-                "sentence": f"Everyone who {parse(EXAMPLE_RULE).sentence()}",
+                "rule": EXAMPLE,
+                "sentence": f"Everyone who {parse(EXAMPLE).sentence()}",
                 "status": "fresh",
                 "size": 1204,
                 "known_size": 1198,
@@ -45,14 +55,13 @@ class SegmentSerializer(serializers.ModelSerializer):
     sentence = serializers.SerializerMethodField(
         help_text="The rule in English; empty where it cannot be read."
     )
-    status = serializers.CharField(
+    status = serializers.ChoiceField(
+        choices=Segment.Status.choices,
         read_only=True,
-        help_text="`fresh`, `edited` (since the last refresh), `new` (never refreshed), `failing`, `paused`"
-        " (not refreshed by the schedule) or `static` (a fixed list).",
     )
 
     class Meta:
-        """Read only for now."""
+        """As the contract lists it."""
 
         model = Segment
         fields = (
@@ -73,19 +82,43 @@ class SegmentSerializer(serializers.ModelSerializer):
             return ""  # `last_error` says what is wrong with it
 
 
+@extend_schema_field(OpenApiTypes.NUMBER)
+class ParameterField(serializers.Field):
+    """A number; the template knows its bounds."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Take it as it is."""
+        return data
+
+
+class _Written(StrictSerializer):
+    cannot_be_set = SegmentSerializer.Meta.fields
+
+
+class SegmentByRuleSerializer(_Written):
+    """A segment as it is written: its names and its rule."""
+
+    slug = serializers.SlugField(**_SLUG)
+    name = serializers.CharField(max_length=200)
+    description = serializers.CharField(required=False, **_DESCRIPTION)
+    rule = RuleField()
+
+
+class SegmentByTemplateSerializer(_Written):
+    """A segment made of a template; what is not given is the template's."""
+
+    template = serializers.ChoiceField(choices=[(slug, one.name) for slug, one in TEMPLATES.items()])
+    parameters = serializers.DictField(
+        child=ParameterField(), required=False, help_text="By name, as `GET /templates/` lists them."
+    )
+    slug = serializers.SlugField(required=False, **_SLUG)
+    name = serializers.CharField(required=False, max_length=200)
+    description = serializers.CharField(required=False, **_DESCRIPTION)
+
+
 @extend_schema_serializer(
     examples=[
-        OpenApiExample(
-            "A known customer",
-            {
-                "customer_id": "1042",
-                "entered_at": "2026-03-31T06:00:00Z",
-                "email": "zoë@example.com",
-                "phone": "+49 30 1234567",
-                "first_name": "Zoë",
-                "last_name": "Müller",
-            },
-        ),
+        OpenApiExample("A known customer", MEMBER_EXAMPLE),
         OpenApiExample(
             "A visitor",
             {

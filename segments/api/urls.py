@@ -4,7 +4,7 @@ from django.urls import path, re_path
 
 from customers.errors import unknown_address
 
-from . import members, segments
+from . import catalogue, changes, explanation, history, members, membership, preview, refreshes, segments
 
 urlpatterns = [
     path(
@@ -12,8 +12,18 @@ urlpatterns = [
         members.SegmentsOfCustomer.as_view(),
         name="api-customer-segments",
     ),
+    path("filters/", catalogue.Filters.as_view(), name="api-filters"),
+    path("templates/", catalogue.Templates.as_view(), name="api-templates"),
+    path("refreshes/<int:pk>/", refreshes.RefreshDetail.as_view(), name="api-refresh"),
     path("segments/", segments.SegmentList.as_view(), name="api-segments"),
+    # No segment may have these two for its slug.
+    path("segments/membership/", membership.MembershipQuery.as_view(), name="api-membership"),
+    path("segments/preview/", preview.Preview.as_view(), name="api-preview"),
     path("segments/<slug:slug>/", segments.SegmentDetail.as_view(), name="api-segment"),
+    path("segments/<slug:slug>/refresh/", refreshes.RefreshOfSegment.as_view(), name="api-segment-refresh"),
     path("segments/<slug:slug>/members/", members.MemberList.as_view(), name="api-members"),
+    path("segments/<slug:slug>/members/<path:customer_id>/", explanation.Member.as_view(), name="api-member"),
+    path("segments/<slug:slug>/changes/", changes.Changes.as_view(), name="api-changes"),
+    path("segments/<slug:slug>/history/", history.History.as_view(), name="api-history"),
     re_path(r"^", unknown_address),
 ]

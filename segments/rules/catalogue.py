@@ -8,6 +8,7 @@ from typing import Any
 
 from .base import Condition, Flat, registry
 from .parsing import parse
+from .tree import GROUPS
 
 GROUP_LABELS = {
     "profile": "Who the customer is",
@@ -76,6 +77,24 @@ def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
     if one_of:
         schema["oneOf"] = one_of
     return schema
+
+
+def rule_schema(itself: dict[str, Any]) -> dict[str, Any]:
+    """Give the JSON Schema of a rule; ``itself`` is what refers to that schema from the rules of a group."""
+    rules = {"type": "array", "items": itself, "minItems": 1}
+    groups = [_of_one_key(word, rules, cleandoc(group.__doc__ or "")) for word, group in GROUPS.items()]
+    filters = [_of_one_key(entry.name, entry.parameters, entry.help) for entry in catalogue()]
+    return {"oneOf": groups + filters}
+
+
+def _of_one_key(key: str, value: dict[str, Any], meaning: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": meaning,
+        "properties": {key: value},
+        "required": [key],
+        "additionalProperties": False,
+    }
 
 
 def _flat_words(parameter: Flat) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""What segments can be made of: every filter, and the ready-to-use segments. The same until the next release."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from customers.authentication import needs
+from customers.errors import REFUSED
+from segments.rules import parse
+from segments.rules.catalogue import GROUP_LABELS, catalogue
+from segments.templates import PURPOSES, TEMPLATES, Template
+
+from . import conditional
+from .rules import RuleField
+
+TOLD = [conditional.IF_NONE_MATCH]
+
+
+@cache
+def filters() -> list[dict[str, Any]]:
+    """Give every filter, by group: what the rule editor knows, too."""
+    return [asdict(entry) for entry in catalogue()]
+
+
+@cache
+def templates() -> list[dict[str, Any]]:
+    """Give the ready-to-use segments, in the order in which the admin shows them."""
+    return [_told(template) for template in TEMPLATES.values()]
+
+
+def _told(template: Template) -> dict[str, Any]:
+    rule = template.rule()
+    return {
+        "slug": template.slug,
+        "name": template.name,
+        "description": template.description,
+        "purpose": template.purpose,
+        "use": template.use,
+        "parameters": [
+            {
+                "name": name,
+                "default": parameter.default,
+                "help": parameter.help,
+                "minimum": parameter.least,
+                "maximum": parameter.most,
+                "whole": parameter.whole,
+            }
+            for name, parameter in template.parameters.items()
+        ],
+        "rule": rule,
+        "sentence": f"Everyone who {parse(rule).sentence()}",
+    }
+
+
+@extend_schema_serializer(
+    many=False,
+    examples=[OpenApiExample("One of them", next(one for one in filters() if one["name"] == "order_count"))],
+)
+class FilterSerializer(serializers.Serializer[Any]):
+    """A kind of question that a rule may ask."""
+
+    name = serializers.CharField(help_text="Its key in a rule.")
+    label = serializers.CharField()  # type: ignore[assignment]
+    help = serializers.CharField(help_text="What it asks, in a sentence or two.")
+    group = serializers.ChoiceField(choices=list(GROUP_LABELS.items()))
+    parameters = serializers.SerializerMethodField(help_text="JSON Schema of its parameters.")
+    example = RuleField(help_text="A whole rule.")
+    sentence = serializers.CharField(help_text="The example in English, to follow “everyone who”.")
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_parameters(self, entry: dict[str, Any]) -> Any:
+        """Give them."""
+        return entry["parameters"]
+
+
+class ParameterSerializer(serializers.Serializer[Any]):
+    """A number of a template that may be chosen."""
+
+    name = serializers.CharField()
+    default = serializers.FloatField()
+    help = serializers.CharField()
+    minimum = serializers.FloatField()
+    maximum = serializers.FloatField()
+    whole = serializers.BooleanField(help_text="Whether it has to be a whole number.")
+
+
+@extend_schema_serializer(
+    many=False,
+    examples=[OpenApiExample("One of them", next(one for one in templates() if one["slug"] == "lost"))],
+)
+class TemplateSerializer(serializers.Serializer[Any]):
+    """A ready-to-use segment."""
+
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(help_text="Who is in.")
+    purpose = serializers.ChoiceField(choices=list(PURPOSES.items()))
+    use = serializers.CharField(help_text="What a shop does with them.")
+    parameters = ParameterSerializer(many=True)
+    rule = RuleField(help_text="With every parameter at its default.")
+    sentence = serializers.CharField(help_text="The rule in English.")
+
+
+class Catalogue(APIView):
+    """A list that is the same for everybody."""
+
+    permission_classes = [needs("segments:read", "segments.view_segment")]
+    listed: Callable[[], list[dict[str, Any]]]
+
+    def answer(self, request: Request) -> HttpResponseBase:
+        """Give the list, unless the client has it."""
+        listed = type(self).listed()
+        return conditional.respond(request, conditional.tag_of_text(listed), listed)
+
+
+class Filters(Catalogue):
+    """Every filter."""
+
+    listed = staticmethod(filters)
+
+    @extend_schema(
+        parameters=TOLD,
+        responses={200: FilterSerializer(many=True), **conditional.UNCHANGED, **REFUSED},
+        tags=["catalogue"],
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """All filters that a rule may use, each with its parameters and an example. Needs the scope `segments:read`."""
+        return self.answer(request)
+
+
+class Templates(Catalogue):
+    """Every ready-to-use segment."""
+
+    listed = staticmethod(templates)
+
+    @extend_schema(
+        parameters=TOLD,
+        responses={200: TemplateSerializer(many=True), **conditional.UNCHANGED, **REFUSED},
+        tags=["catalogue"],
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """The ready-to-use segments with their parameters. Needs the scope `segments:read`."""
+        return self.answer(request)

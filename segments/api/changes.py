@@ -1,0 +1,177 @@
+"""The log of changes by HTTP: who entered and left a segment, in an order that others can follow."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_serializer,
+)
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+
+from customers.authentication import needs
+from customers.errors import REFUSED, ErrorSerializer
+from customers.pagination import page_size_of
+from segments import log
+from segments.models import Change, Segment
+
+from . import streams
+from .segments import NO_SEGMENT, segment_of
+
+MOST = 1_000
+LATEST = "latest"
+COLUMNS = ("id", "customer_id", "change", "at", "cause")
+EXAMPLE = {
+    "id": 51,
+    "customer_id": "1042",
+    "change": "entered",
+    "at": "2026-03-31T06:00:00Z",
+    "cause": "activity",
+}
+
+_instant = serializers.DateTimeField()
+
+
+class Gone(APIException):
+    """Changes that were asked for are not kept any more."""
+
+    status_code = status.HTTP_410_GONE
+    default_code = "gone"
+    default_detail = (
+        "Changes behind that id are not kept any more. Begin anew: take the position of `?after=latest`, then all"
+        " members, then follow the changes from that position."
+    )
+
+
+class ChangeSerializer(serializers.ModelSerializer[Change]):
+    """One customer entered or left."""
+
+    id = serializers.IntegerField(
+        read_only=True, help_text="Grows from change to change; some numbers are left out."
+    )
+    customer_id = serializers.CharField(
+        source="printed_id",
+        read_only=True,
+        allow_null=True,
+        help_text="As printed then; null for who was erased, but for their leaving, which names them for 30 days.",
+    )
+
+    class Meta:
+        """Who, which way, when and why."""
+
+        model = Change
+        fields = COLUMNS
+        read_only_fields = fields
+
+    def to_representation(self, change: Change) -> dict[str, Any]:
+        """Write nobody as null."""
+        told = super().to_representation(change)
+        return told | {"customer_id": told["customer_id"] or None}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A page", {"next": None, "previous": None, "position": 51, "results": [EXAMPLE]}),
+    ]
+)
+class ChangesSerializer(serializers.Serializer[Any]):
+    """Some changes, and where to go on."""
+
+    next = serializers.URLField(allow_null=True, help_text="Those behind; null where there are none yet.")
+    previous = serializers.URLField(allow_null=True, help_text="Null: the log is read forwards.")
+    position = serializers.IntegerField(
+        help_text="Keep it with what you made of these changes, and give it as `after` the next time."
+    )
+    results = ChangeSerializer(many=True)
+
+
+class Changes(streams.StreamingView):
+    """The changes of a segment."""
+
+    permission_classes = [needs("members:read", "segments.view_membership", "customers.view_contact_data")]
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "after",
+                {"oneOf": [{"type": "integer", "minimum": 0, "maximum": log.LARGEST_ID}, {"enum": [LATEST]}]},
+                description="The id of the last change you have read. Without it the oldest kept one comes first; "
+                "`latest` gives none, and the position from which those to come can be followed.",
+            ),
+            OpenApiParameter(
+                "page_size",
+                {"type": "integer", "minimum": 1, "maximum": MOST, "default": 50},
+                description="Changes a page; a stream gives all.",
+            ),
+        ],
+        responses=streams.described(
+            ChangesSerializer,
+            {name: str(value) for name, value in EXAMPLE.items()},
+            {
+                400: OpenApiResponse(
+                    ErrorSerializer, "`invalid`: an `after` or a page size that will not do."
+                ),
+                410: OpenApiResponse(
+                    ErrorSerializer, "`gone`: changes behind `after` are not kept any more; begin anew."
+                ),
+                **REFUSED,
+                **NO_SEGMENT,
+            },
+        ),
+        tags=["members"],
+    )
+    def get(self, request: Request, slug: str) -> HttpResponseBase:
+        """Who entered and left, in the order of their ids, for others to follow. Needs the scope `members:read`.
+
+        An id that a customer has no more since two histories were joined leaves, and the one that stays enters, with
+        the cause `merge`. A stream that breaks off goes on behind the last id that came.
+        """
+        segment, size = segment_of(slug), page_size_of(request, MOST)
+        after = log.latest(segment) if request.query_params.get("after") == LATEST else _after(request)
+        try:
+            if streams.is_streamed(request):
+                return streams.stream(request, f"{slug}-changes", COLUMNS, _rows(segment, after))
+            found = log.read(segment, after, size + 1)
+        except log.Gone:
+            raise Gone from None
+        shown = found[:size]
+        position = shown[-1].pk if shown else log.followed_from(segment) if after is None else after
+        more = replace_query_param(request.build_absolute_uri(), "after", position)
+        told = {
+            "next": more if len(found) > size else None,
+            "previous": None,
+            "position": position,
+            "results": ChangeSerializer(shown, many=True).data,
+        }
+        return Response(told)
+
+
+def _after(request: Request) -> int | None:
+    given = request.query_params.get("after")
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= log.LARGEST_ID):
+        raise ValidationError({"after": f"Give the id of a change, a whole number, or {LATEST}."})
+    return int(given)
+
+
+def _rows(segment: Segment, after: int | None) -> Iterator[list[tuple[Any, ...]]]:
+    for share in log.shares(segment, after):
+        yield [
+            (
+                change.pk,
+                change.printed_id or None,
+                change.change,
+                _instant.to_representation(change.at),
+                change.cause,
+            )
+            for change in share
+        ]

@@ -1,0 +1,91 @@
+"""How a segment grew and shrank: its size, who entered and who left, day by day."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from customers.errors import REFUSED, ErrorSerializer
+from segments import evaluation, insights
+
+from .segments import NO_SEGMENT, SEES, segment_of
+
+MOST_DAYS = 3_660
+
+
+class DaysSerializer(serializers.Serializer[Any]):
+    """From which day to which."""
+
+    to = serializers.DateField(required=False, help_text="The last day; by default today.")
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """Add the field whose name is a word of Python's own."""
+        first = serializers.DateField(
+            required=False, help_text="The first day; by default the first on which there was the segment."
+        )
+        return {"from": first, **super().get_fields()}
+
+    def validate(self, attrs: dict[str, date]) -> dict[str, date]:
+        """Refuse days that are the wrong way round."""
+        if "from" in attrs and "to" in attrs and attrs["to"] < attrs["from"]:
+            raise ValidationError({"to": "Give a day that is not before `from`."})
+        return attrs
+
+
+@extend_schema_serializer(
+    many=False,
+    examples=[OpenApiExample("A day", {"day": "2026-03-31", "size": 1204, "entered": 31, "left": 12})],
+)
+class SegmentDaySerializer(serializers.Serializer[Any]):
+    """One day of a segment."""
+
+    day = serializers.DateField(help_text="In the shop's time zone.")
+    size = serializers.IntegerField(help_text="Members at its end; of today, now.")
+    entered = serializers.IntegerField()
+    left = serializers.IntegerField()
+
+
+class History(APIView):
+    """The days of a segment."""
+
+    permission_classes = [SEES]
+
+    @extend_schema(
+        parameters=[DaysSerializer],
+        responses={
+            200: SegmentDaySerializer(many=True),
+            400: OpenApiResponse(ErrorSerializer, "`invalid`: no days, or the wrong way round."),
+            **REFUSED,
+            **NO_SEGMENT,
+        },
+        tags=["segments"],
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        """Size, entered and left a day, from the day on which the segment was made. Needs the scope `segments:read`.
+
+        The oldest day comes first, and every day is there, up to ten years. Before its first refresh there are none.
+        """
+        segment, now = segment_of(slug), datetime.now(UTC)
+        asked = DaysSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        today = now.astimezone(evaluation.zone()).date()
+        first, last = asked.validated_data.get("from"), asked.validated_data.get("to", today)
+        count = min((today - first).days + 1, MOST_DAYS) if first else MOST_DAYS
+        days = insights.days(segment, now, count) if count > 0 else []
+        return Response(
+            [
+                {
+                    "day": one.day.isoformat(),
+                    "size": one.size,
+                    "entered": sum(one.entered.values()),
+                    "left": sum(one.left.values()),
+                }
+                for one in days
+                if one.day <= last
+            ]
+        )

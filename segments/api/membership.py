@@ -1,0 +1,111 @@
+"""Which of some customers are in which of some segments, asked at once."""
+
+from collections import defaultdict
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from customers import identity
+from customers.authentication import needs
+from customers.errors import REFUSED
+from segments.models import SLUG_LENGTH, Membership, Segment
+
+from .rules import RuleParser, StrictSerializer
+from .segments import NOT_TAKEN, checked
+
+MOST_CUSTOMERS, MOST_SEGMENTS = 1_000, 100
+
+
+class MembershipQuestionSerializer(StrictSerializer):
+    """Some customers and some segments."""
+
+    customers = serializers.ListField(
+        child=serializers.CharField(max_length=300, trim_whitespace=False),
+        max_length=MOST_CUSTOMERS,
+        help_text="Any of their ids.",
+    )
+    segments = serializers.ListField(
+        child=serializers.CharField(max_length=SLUG_LENGTH),
+        max_length=MOST_SEGMENTS,
+        help_text="Their slugs.",
+    )
+
+
+class MembershipsSerializer(serializers.Serializer[Any]):
+    """The segments one customer is in, of those that were asked for."""
+
+    customer_id = serializers.CharField(help_text="The id that was asked for.")
+    segments = serializers.ListField(child=serializers.CharField())
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Two of three are known",
+            {
+                "results": [
+                    {"customer_id": "1042", "segments": ["hero", "repeat"]},
+                    {"customer_id": "anonymous:5f0c", "segments": []},
+                ],
+                "unknown_customers": ["9999"],
+                "unknown_segments": [],
+            },
+            response_only=True,
+        )
+    ]
+)
+class MembershipAnswerSerializer(serializers.Serializer[Any]):
+    """Who is where."""
+
+    results = MembershipsSerializer(
+        many=True, help_text="Of every customer there is, in the order asked for."
+    )
+    unknown_customers = serializers.ListField(child=serializers.CharField(), help_text="Ids that nobody has.")
+    unknown_segments = serializers.ListField(
+        child=serializers.CharField(), help_text="Slugs that no segment has."
+    )
+
+
+class MembershipQuery(APIView):
+    """The stored members among some customers."""
+
+    parser_classes = [RuleParser]
+    permission_classes = [needs("members:read", "segments.view_membership", "customers.view_customer")]
+
+    @extend_schema(
+        request=MembershipQuestionSerializer,
+        responses={200: MembershipAnswerSerializer, **NOT_TAKEN, **REFUSED},
+        examples=[
+            OpenApiExample(
+                "Three customers, two segments",
+                {"customers": ["1042", "anonymous:5f0c", "9999"], "segments": ["hero", "repeat"]},
+                request_only=True,
+            )
+        ],
+        tags=["members"],
+    )
+    def post(self, request: Request) -> Response:
+        """Which of up to 1,000 customers are in which of up to 100 segments. Needs the scope `members:read`."""
+        given = checked(MembershipQuestionSerializer(data=request.data))
+        customers, slugs = (list(dict.fromkeys(given[name])) for name in ("customers", "segments"))
+        segments = dict(Segment.objects.filter(slug__in=slugs).values_list("pk", "slug"))
+        keys = identity.find_all(customers)
+        found: dict[int, list[str]] = defaultdict(list)
+        members = Membership.objects.filter(segment__in=list(segments), customer__in=list(set(keys.values())))
+        for customer, segment in members.order_by().values_list("customer_id", "segment_id"):
+            found[customer].append(segments[segment])
+        return Response(
+            {
+                "results": [
+                    {"customer_id": one, "segments": sorted(found.get(keys[one], ()))}
+                    for one in customers
+                    if one in keys
+                ],
+                "unknown_customers": [one for one in customers if one not in keys],
+                "unknown_segments": [slug for slug in slugs if slug not in segments.values()],
+            }
+        )

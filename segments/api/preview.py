@@ -1,0 +1,191 @@
+"""What a rule would find: counted before there is a segment, within seconds, and one preview of a client at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_serializer
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException, Throttled
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from customers import engine, volatile
+from customers.errors import REFUSED, ErrorSerializer
+from customers.models import ApiKey, Customer
+from segments import counting, references
+from segments.rules import Rule, parse
+
+from .rules import EXAMPLE, RuleField, RuleParser, StrictSerializer, told_by_path
+from .segments import NOT_TAKEN, SEES, checked
+
+PATIENCE = 10.0
+"""Seconds that a client waits for a preview."""
+LOST_AFTER = 60
+"""Seconds after which the preview of a process that died counts as over; none takes nearly as long."""
+SHOWN = ("customer_id", "email", "phone", "first_name", "last_name")
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class TookTooLong(APIException):
+    """The count was given up."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "took_too_long"
+    default_detail = (
+        f"Counting took longer than {PATIENCE:.0f} seconds and was ended. Ask for less (as of now if you gave `at`) or"
+        " create the segment, whose refresh takes the time it needs. `manage.py evaluate` has no limit either."
+    )
+
+
+class InstantField(serializers.DateTimeField):
+    """An instant for which a shop can be asked."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        """Refuse what no span can be taken off, or added to."""
+        instant: datetime = super().to_internal_value(value)
+        if not FIRST <= instant < LAST:
+            raise serializers.ValidationError(f"Give an instant from {FIRST.year} to {LAST.year - 1}.")
+        return instant
+
+
+@extend_schema_serializer(examples=[OpenApiExample("As of now", {"rule": EXAMPLE})])
+class PreviewRequestSerializer(StrictSerializer):
+    """A rule, and the instant it is asked for."""
+
+    rule = RuleField()
+    at = InstantField(
+        required=False,
+        allow_null=True,
+        help_text="By default now. As of another instant the records alone are asked, which takes longer.",
+    )
+
+
+class ConditionCountSerializer(serializers.Serializer[Any]):
+    """How many match one condition alone."""
+
+    path = serializers.CharField(help_text="Such as `rule.all[0].order_count`.")
+    count = serializers.IntegerField()
+
+
+class SampleSerializer(serializers.ModelSerializer[Customer]):
+    """Somebody whom the rule matches."""
+
+    class Meta:
+        """As members are shown."""
+
+        model = Customer
+        fields = SHOWN
+        read_only_fields = fields
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Counted",
+            {
+                "at": "2026-03-31T06:00:00Z",
+                "count": 1204,
+                "share": 0.0482,
+                "known": 1198,
+                "subscribed": 377,
+                "sentence": "Everyone who placed exactly 1 order and placed the last order in the last 30 days",
+                "conditions": [
+                    {"path": "rule.all[0].order_count", "count": 8141},
+                    {"path": "rule.all[1].last_order", "count": 2930},
+                ],
+                "sample": None,
+            },
+        )
+    ]
+)
+class PreviewSerializer(serializers.Serializer[Any]):
+    """Whom a rule matches."""
+
+    at = serializers.DateTimeField(help_text="The instant of the count.")
+    count = serializers.IntegerField(help_text="Customers the rule matches.")
+    share = serializers.FloatField(help_text="Of all customers there were, from 0 to 1.")
+    known = serializers.IntegerField(help_text="Of those, with an e-mail address or a phone number.")
+    subscribed = serializers.IntegerField(help_text="Of those, subscribed to the newsletter.")
+    sentence = serializers.CharField(help_text="The rule in English.")
+    conditions = ConditionCountSerializer(many=True, help_text="Whom each condition matches alone.")
+    sample = SampleSerializer(
+        many=True,
+        allow_null=True,
+        help_text=f"Up to {counting.SAMPLE} of them; null for a key without the scope `members:read`.",
+    )
+
+
+class Preview(APIView):
+    """A rule that is tried out."""
+
+    parser_classes = [RuleParser]
+    permission_classes = [SEES]
+
+    @extend_schema(
+        request=PreviewRequestSerializer,
+        responses={
+            200: PreviewSerializer,
+            **NOT_TAKEN,
+            **REFUSED,
+            429: OpenApiResponse(
+                ErrorSerializer, "`throttled`: another preview of this key runs; see `Retry-After`."
+            ),
+            503: OpenApiResponse(ErrorSerializer, f"`took_too_long`: over {PATIENCE:.0f} seconds."),
+        },
+        tags=["segments"],
+    )
+    def post(self, request: Request) -> Response:
+        """Count whom a rule matches, saving nothing. Needs the scope `segments:read`.
+
+        One preview of a key runs at a time.
+        """
+        given = checked(PreviewRequestSerializer(data=request.data))
+        with told_by_path():
+            rule = parse(given["rule"])
+            references.check_known(rule)
+        with _one_at_a_time(request):
+            try:
+                counted, detailed = counting.preview(rule, PATIENCE, given.get("at"))
+            except engine.TookTooLong:
+                raise TookTooLong from None
+        return Response(PreviewSerializer(_told(rule, counted, detailed, request)).data)
+
+
+def _told(
+    rule: Rule, counted: counting.Counted, detailed: counting.Details, request: Request
+) -> dict[str, Any]:
+    sample = Customer.objects.filter(pk__in=detailed.sample).order_by("pk").only(*SHOWN)
+    return {
+        "at": counted.at,
+        "count": counted.matching,
+        "share": round(counted.matching / max(counted.everybody, 1), 4),
+        "known": counted.known,
+        "subscribed": counted.subscribed,
+        "sentence": f"Everyone who {rule.sentence()}",
+        "conditions": [{"path": path, "count": count} for path, count in detailed.conditions.items()],
+        "sample": sample if _may_see_whom(request) else None,
+    }
+
+
+def _may_see_whom(request: Request) -> bool:
+    if isinstance(request.auth, ApiKey):
+        return "members:read" in request.auth.scopes
+    return request.user.has_perms(("customers.view_customer", "customers.view_contact_data"))
+
+
+@contextmanager
+def _one_at_a_time(request: Request) -> Iterator[None]:
+    """Refuse a client whose preview is running; where Redis is away, nobody is refused."""
+    client = f"key-{request.auth.pk}" if isinstance(request.auth, ApiKey) else f"user-{request.user.pk}"
+    mark = f"segments:preview:{client}"
+    is_free = volatile.ask(lambda redis: bool(redis.set(mark, 1, nx=True, ex=LOST_AFTER)))
+    if is_free is False:
+        raise Throttled(PATIENCE, "Another preview of yours is running; wait until it has ended.")
+    try:
+        yield
+    finally:
+        if is_free:
+            volatile.ask(lambda redis: redis.delete(mark))

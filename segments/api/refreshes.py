@@ -1,0 +1,155 @@
+"""Refreshes that clients ask for, and follow."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from customers.authentication import needs
+from customers.errors import REFUSED, ErrorSerializer
+from segments import queueing
+from segments.models import Refresh, RefreshResult
+
+from .segments import NO_SEGMENT, SEES, segment_of
+
+LARGEST_ID = 2**63 - 1
+
+
+class NoRule(APIException):
+    """A fixed list cannot be refreshed."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "no_rule"
+    default_detail = "This is a fixed list of customers: there is no rule to refresh it by."
+
+
+class NobodyToRefresh(APIException):
+    """There is no worker to be reached."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "no_worker"
+    default_detail = "The refresh could not be queued, because Redis does not answer; try again in a while."
+
+
+class RefreshResultSerializer(serializers.ModelSerializer[RefreshResult]):
+    """What a refresh did to one segment."""
+
+    segment = serializers.CharField(source="segment.slug", help_text="Its slug.")
+
+    class Meta:
+        """Counts, or what went wrong."""
+
+        model = RefreshResult
+        fields = ("segment", "version", "size", "known_size", "entered", "left", "error")
+        read_only_fields = fields
+
+
+class RefreshSerializer(serializers.ModelSerializer[Refresh]):
+    """A refresh: how it goes, and what came of it."""
+
+    segment = serializers.CharField(
+        source="segment.slug",
+        default=None,
+        allow_null=True,
+        help_text="The one it was asked for; null for all.",
+    )
+    state = serializers.ChoiceField(choices=Refresh.State.choices)
+    at = serializers.SerializerMethodField(
+        help_text="The instant the members stand for; null while it is queued."
+    )
+    started_at = serializers.SerializerMethodField(help_text="Null while it is queued.")
+    error = serializers.CharField(help_text="What went wrong; empty where nothing did.")
+    results = RefreshResultSerializer(
+        many=True,
+        help_text="Of segments whose members changed, that were new or edited, or failed; once it is over.",
+    )
+
+    class Meta:
+        """As staff see it."""
+
+        model = Refresh
+        fields = (
+            *("id", "segment", "state", "at", "started_at", "finished_at", "touched", "looked_at", "error"),
+            "results",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_at(self, refresh: Refresh) -> Any:
+        """Give it once it is known."""
+        return _begun(refresh, refresh.at)
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_started_at(self, refresh: Refresh) -> Any:
+        """Give it once it has started."""
+        return _begun(refresh, refresh.started_at)
+
+
+def _begun(refresh: Refresh, moment: datetime) -> Any:
+    if refresh.state == Refresh.State.QUEUED:
+        return None
+    return serializers.DateTimeField().to_representation(moment)
+
+
+class RefreshOfSegment(APIView):
+    """A refresh of one segment."""
+
+    permission_classes = [needs("segments:write", "segments.change_segment")]
+
+    @extend_schema(
+        request=None,
+        responses={
+            202: RefreshSerializer,
+            409: OpenApiResponse(ErrorSerializer, "`no_rule`: it is a fixed list."),
+            503: OpenApiResponse(ErrorSerializer, "`no_worker`: it cannot be queued now; try again."),
+            **REFUSED,
+            **NO_SEGMENT,
+        },
+        tags=["refreshes"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Queue a refresh of one segment, whoever is in it; give its id. Needs the scope `segments:write`.
+
+        Where one of this segment is queued already, that is the one. The schedule refreshes all active segments in
+        any case: this is for who cannot wait, or for a segment that is paused.
+        """
+        segment = segment_of(slug)
+        if not segment.is_dynamic:
+            raise NoRule
+        try:
+            run = queueing.ask(segment, datetime.now(UTC))
+        except queueing.NobodyToRefresh:
+            raise NobodyToRefresh from None
+        address = reverse("api-refresh", args=[run.pk], request=request)
+        return Response(RefreshSerializer(run).data, status.HTTP_202_ACCEPTED, headers={"Location": address})
+
+
+class RefreshDetail(APIView):
+    """One refresh."""
+
+    permission_classes = [SEES]
+
+    @extend_schema(
+        responses={
+            200: RefreshSerializer,
+            **REFUSED,
+            404: OpenApiResponse(ErrorSerializer, "`not_found`: there is no such refresh, or no more."),
+        },
+        tags=["refreshes"],
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """How a refresh goes, and what it did. Needs the scope `segments:read`.
+
+        One that changed nothing is forgotten a day later.
+        """
+        runs = Refresh.objects.select_related("segment").prefetch_related("results__segment")
+        run = runs.filter(pk=pk).first() if pk <= LARGEST_ID else None
+        if run is None:
+            raise NotFound(f"There is no refresh {pk}.")
+        return Response(RefreshSerializer(run).data)

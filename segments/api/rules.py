@@ -1,0 +1,110 @@
+"""Rules as clients send and read them: their place in the description of the API, and what is wrong by path."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import ValidationError as Refused
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.plumbing import ResolvedComponent
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from customers.api.parsers import ExactJSONParser
+from segments.rules import RuleError
+from segments.rules.catalogue import rule_schema
+from segments.rules.parsing import MAX_CONDITIONS, MAX_DEPTH
+
+EXAMPLE = {"all": [{"order_count": {"is": 1}}, {"last_order": {"within_last": "30d"}}]}
+
+
+class RuleParser(ExactJSONParser):
+    """JSON with numbers as a rule is stored with; the rule language reads them as they are written."""
+
+    read_number: Callable[[str], Any] = float
+
+
+class RuleField(serializers.JSONField):
+    """A rule; a JSON object of one key."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Take it as it is: whether it will do is for the rule language to say, with the path."""
+        return data
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """An object of known fields: a misspelt one is named, not left out."""
+
+    cannot_be_set: tuple[str, ...] = ()
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse what is no field, and what follows from the others."""
+        if isinstance(data, dict):
+            there_are = ", ".join(self.fields)
+            wrong = {
+                str(name)[:100].encode(errors="replace").decode(): (
+                    "cannot be set" if name in self.cannot_be_set else f"is no field; there are {there_are}"
+                )
+                for name in data
+                if name not in self.fields
+            }
+            if wrong:
+                raise ValidationError(wrong)
+        return super().to_internal_value(data)
+
+
+@contextmanager
+def told_by_path() -> Iterator[None]:
+    """Answer what the writer of segments refuses, with the paths."""
+    try:
+        yield
+    except RuleError as error:
+        raise ValidationError({error.path or "rule": error.message}) from None
+    except Refused as error:
+        raise ValidationError(error.message_dict) from None
+
+
+class RuleFieldSchema(OpenApiSerializerFieldExtension):
+    """How the documentation describes rules: by every filter there is."""
+
+    target_class = RuleField
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        """Refer to the one description of rules."""
+        component = ResolvedComponent("Rule", ResolvedComponent.SCHEMA, object=RuleField)
+        if component not in auto_schema.registry:
+            component.schema = _for_openapi(rule_schema(component.ref)) | {
+                "description": "A JSON object of one key: a group of rules, or a filter with its parameters; at most"
+                f" {MAX_CONDITIONS} conditions, and {MAX_DEPTH} levels of groups.",
+                "example": EXAMPLE,
+            }
+            auto_schema.registry.register_on_missing(component)
+        return component.ref
+
+
+class StrictSchema(OpenApiSerializerExtension):
+    """How the documentation says that there are no other fields."""
+
+    target_class = StrictSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        """Describe the fields, and that there are no others."""
+        described = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return described | {"additionalProperties": False}
+
+
+def _for_openapi(schema: Any) -> Any:
+    """Write JSON Schema in the words that OpenAPI 3.0 has for it."""
+    if isinstance(schema, list):
+        return [_for_openapi(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told = {word: _for_openapi(value) for word, value in schema.items()}
+    if not isinstance(told.get("type"), str):
+        return told
+    if "exclusiveMinimum" in told:
+        told |= {"minimum": told["exclusiveMinimum"], "exclusiveMinimum": True}
+    if "examples" in told:
+        told["example"] = told.pop("examples")[0]
+    return told

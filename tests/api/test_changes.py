@@ -1,0 +1,218 @@
+"""The log of changes over HTTP: followed to exactly the members, whatever happens meanwhile, and cut with a warning."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from customers import identity, privacy
+from segments import housekeeping, membership, refreshing
+from segments.models import Change, Segment
+from tests import shop
+from tests.shop import NOON, days
+
+from .client import Caller, names, objects, paths, stream_of
+
+pytestmark = pytest.mark.django_db
+
+LOG = "segments/known/changes/"
+HEADER = "customer_id,email,newsletter"
+
+
+@pytest.fixture
+def caller() -> Caller:
+    return Caller("members:read", "segments:read")
+
+
+def subscribe(*customers: str, state: str = "subscribed") -> None:
+    shop.customers(*(f"{one},{one}@example.org,{state}" for one in customers), header=HEADER)
+
+
+def refresh() -> None:
+    refreshing.refresh_all()
+
+
+@pytest.fixture
+def known() -> Segment:
+    """A segment with three members, of whom one has left again."""
+    subscribe("c1", "c2", "c3")
+    segment = shop.segment("known", {"newsletter": {"is": "subscribed"}})
+    refresh()
+    subscribe("c2", state="unsubscribed")
+    refresh()
+    return segment
+
+
+def test_changes_come_in_order_page_by_page(caller, known) -> None:
+    first = caller.get(f"{LOG}?page_size=3")
+
+    assert [(one["customer_id"], one["change"], one["cause"]) for one in first["results"]] == [
+        ("c1", "entered", "initial"), ("c2", "entered", "initial"), ("c3", "entered", "initial"),
+    ]  # fmt: skip
+    assert list(first) == ["next", "previous", "position", "results"]
+    assert first["position"] == first["results"][-1]["id"]
+    second = caller.get(first["next"])
+    [left] = second["results"]
+    assert list(left) == ["id", "customer_id", "change", "at", "cause"]
+    assert (left["customer_id"], left["change"], left["cause"]) == ("c2", "left", "activity")
+    assert (second["next"], second["position"]) == (None, left["id"])
+    assert left["at"] == caller.get("segments/known/")["refreshed_at"]
+
+    at_the_end = caller.get(f"{LOG}?after={left['id']}")
+    assert (at_the_end["results"], at_the_end["position"]) == ([], left["id"])
+    assert caller.get(f"{LOG}?after=latest") == at_the_end
+
+
+def test_streams_tell_the_same_and_go_on_behind_an_id(caller, known) -> None:
+    page = caller.get(LOG)["results"]
+
+    response = caller.call("get", f"{LOG}?format=ndjson")
+    assert response["Content-Type"] == "application/x-ndjson; charset=utf-8"
+    assert objects(response) == page
+    assert objects(caller.call("get", f"{LOG}?format=ndjson&after={page[1]['id']}")) == page[2:]
+    sheet = stream_of(caller.call("get", LOG, Accept="text/csv")).splitlines()
+    assert sheet == [",".join(page[0]), *(",".join(map(str, row.values())) for row in page)]
+
+
+def test_a_log_without_changes_can_be_followed_from_the_start(caller) -> None:
+    shop.segment("known", {"newsletter": {"is": "subscribed"}})
+    begin = caller.get(LOG)
+    assert begin == {"next": None, "previous": None, "position": 0, "results": []}
+    assert caller.get(f"{LOG}?after=latest") == begin
+    assert stream_of(caller.call("get", f"{LOG}?format=ndjson")) == ""
+
+    subscribe("c1")
+    refresh()
+
+    assert names(caller.get(f"{LOG}?after={begin['position']}")["results"]) == ["c1"]
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "", "1.5", "٣", "9" * 30, str(2**63), "%00", "LATEST"])
+def test_a_place_that_is_none_is_refused(caller, known, after) -> None:
+    for query in (f"after={after}", f"after={after}&format=csv"):
+        response = caller.call("get", f"{LOG}?{query}")
+        assert (response.status_code, response["Content-Type"]) == (400, "application/json")
+        assert paths(response.json()) == ["after"]
+    assert caller.get("segments/nothing/changes/", 404)["code"] == "not_found"
+    assert (
+        caller.get(f"{LOG}?page_size=0", 400)["errors"][0]["message"] == "Give a whole number from 1 to 1000."
+    )
+
+
+def test_who_is_behind_what_is_kept_begins_anew(caller, known) -> None:
+    other = shop.segment("other", {"known": {"is": True}})
+    refresh()
+    ids = [one["id"] for one in caller.get(LOG)["results"]]
+    at = Change.objects.get(pk=ids[-1]).at
+    Change.objects.filter(pk__lt=ids[-1]).update(at=at - days(500))
+    Change.objects.filter(segment=other).update(at=at - days(399))
+    before = caller.get("segments/known/history/")
+
+    assert housekeeping.forget_changes(datetime.now(UTC)) == 3
+    assert housekeeping.forget_changes(datetime.now(UTC)) == 0
+
+    for query in ("after=0", f"after={ids[0]}", f"after={ids[1]}", f"after={ids[1]}&format=ndjson"):
+        response = caller.call("get", f"{LOG}?{query}")
+        assert (response.status_code, response.json()["code"]) == (410, "gone")
+        assert "latest" in response.json()["message"]
+    # Who has read the last one that is gone has missed nothing; nor has who never asked for more than there is.
+    for query in (f"after={ids[2]}", ""):
+        assert [one["id"] for one in caller.get(f"{LOG}?{query}")["results"]] == ids[3:]
+    assert len(caller.get("segments/other/changes/?after=0")["results"]) == 3
+    assert caller.get("segments/known/history/") == before
+
+    assert membership.forget_changes(known.pk, datetime.now(UTC) + days(1), 10) == 1
+    begin = caller.get(LOG)
+    assert (begin["results"], begin["position"]) == ([], ids[-1])
+    assert caller.get(f"{LOG}?after={ids[-1]}") == caller.get(f"{LOG}?after=latest") == begin
+
+
+def test_old_changes_go_some_at_a_time_and_never_one_behind_a_younger(known) -> None:
+    ids = list(Change.objects.order_by("pk").values_list("pk", flat=True))
+    old = NOON - days(500)
+    Change.objects.exclude(pk=ids[1]).update(at=old)
+
+    gone = [membership.forget_changes(known.pk, NOON, 1) for _ in range(3)]
+
+    # The second is younger: what comes behind it stays, so that the log has no holes.
+    assert gone == [1, 0, 0]
+    assert list(Change.objects.order_by("pk").values_list("pk", flat=True)) == ids[1:]
+    known.refresh_from_db()
+    assert known.followed_from == ids[0]
+
+
+def test_the_erased_leave_by_name_until_they_are_forgotten(caller, known) -> None:
+    position = caller.get(LOG)["position"]
+    erased = identity.find("c3")
+    assert erased
+    privacy.erase(erased, datetime.now(UTC))
+
+    [left] = caller.get(f"{LOG}?after={position}")["results"]
+    assert (left["customer_id"], left["change"], left["cause"]) == ("c3", "left", "erasure")
+    assert names(caller.get(LOG)["results"]) == ["c1", "c2", None, "c2", "c3"]
+
+    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
+
+    # Who has not read it by then could not let go of them.
+    assert caller.get(f"{LOG}?after={position}", 410)["code"] == "gone"
+    assert caller.get(f"{LOG}?after={left['id']}")["results"] == []
+    assert names(caller.get(LOG)["results"])[-1] is None
+
+
+class Follower:
+    """Keeps the members of a segment, as a client does: from the members once, then from the changes alone."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.position: int = caller.get(f"{LOG}?after=latest")["position"]
+        response = caller.call("get", "segments/known/members/?format=ndjson")
+        self.members = set(names(objects(response)))
+
+    def follow(self, chance: random.Random) -> None:
+        """Go on from the position that is kept; a page may be read that nothing is made of, as when a client dies."""
+        is_more = True
+        while is_more:
+            if chance.random() < 0.5:
+                page: dict[str, Any] = self.caller.get(
+                    f"{LOG}?after={self.position}&page_size={chance.randint(1, 9)}"
+                )
+                found, is_more = page["results"], bool(page["next"])
+            else:
+                found = objects(self.caller.call("get", f"{LOG}?format=ndjson&after={self.position}"))
+                is_more = False
+            for one in found[: chance.randint(0, len(found))] if chance.random() < 0.3 else found:
+                (self.members.add if one["change"] == "entered" else self.members.discard)(one["customer_id"])
+                self.position = one["id"]
+
+
+def test_who_follows_has_exactly_the_members(caller, known) -> None:
+    chance = random.Random(6)
+    followers = []
+    for turn in range(8):
+        at_once = [f"c{number}" for number in chance.sample(range(40), 12)]
+        subscribe(*at_once[:8])
+        subscribe(*at_once[8:], state="unsubscribed")
+        if turn % 4 == 1:
+            shop.events(f"m{turn},c{turn},v{turn - 1},View,2026-03-01")
+        if turn % 4 == 3 and (somebody := identity.find(at_once[0])):
+            privacy.erase(somebody, datetime.now(UTC) - timedelta(hours=1))
+        if turn % 3 == 0:
+            followers.append(Follower(caller))
+        refresh()
+        for follower in followers:
+            follower.follow(chance)
+
+    sure = random.Random()
+    for follower in followers:
+        sure.random = lambda: 0.9  # type: ignore[method-assign]
+        follower.follow(sure)
+        assert sorted(follower.members) == shop.members("known")
+
+
+def test_a_page_costs_few_queries(caller, known, django_assert_max_num_queries) -> None:
+    caller.get(LOG)  # the use of the key is noted now
+    with django_assert_max_num_queries(4):
+        caller.get(f"{LOG}?after=0")
+    with django_assert_max_num_queries(4):
+        stream_of(caller.call("get", f"{LOG}?after=0&format=csv"))

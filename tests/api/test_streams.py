@@ -1,0 +1,142 @@
+"""All members at once over HTTP: as CSV and NDJSON, safe, compressed, broken off and gone on with."""
+
+import csv
+import gzip
+import io
+import tracemalloc
+
+import pytest
+
+from segments import refreshing, roster
+from segments.models import Membership, Segment
+from tests import shop
+
+from .client import Caller, names, objects, paths, stream_of
+
+pytestmark = pytest.mark.django_db
+
+MEMBERS = "segments/known/members/"
+HEADER = "customer_id,email,phone,first_name,last_name"
+
+
+@pytest.fixture
+def caller() -> Caller:
+    return Caller("members:read")
+
+
+@pytest.fixture
+def known() -> Segment:
+    shop.customers(
+        "c1,zoë@example.org,+49 30 1234567,Zoë,=cmd|' /C calc'!A0",
+        'c2,b@example.org,,"Line\nbreak","Quote "", comma"',
+        "c3,c@example.org,,@SUM(A1),-1",
+        header=HEADER,
+    )
+    segment = shop.segment("known", {"known": {"is": True}})
+    refreshing.refresh_all()
+    return segment
+
+
+def test_a_stream_tells_what_the_pages_tell(caller, known) -> None:
+    pages = caller.get(MEMBERS)["results"]
+
+    response = caller.call("get", f"{MEMBERS}?format=ndjson")
+    streamed = objects(response)
+
+    assert response["Content-Type"] == "application/x-ndjson; charset=utf-8"
+    assert response["Content-Disposition"] == 'attachment; filename="known-members.ndjson"'
+    assert [{name: row[name] for name in pages[0]} for row in streamed] == pages
+    assert streamed == objects(caller.call("get", MEMBERS, Accept="application/x-ndjson"))
+
+
+def test_no_cell_is_a_formula(caller, known) -> None:
+    response = caller.call("get", f"{MEMBERS}?format=csv")
+    rows = list(csv.DictReader(io.StringIO(stream_of(response), newline="")))
+
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert list(rows[0]) == [
+        "customer_id",
+        "entered_at",
+        "email",
+        "phone",
+        "first_name",
+        "last_name",
+        "cursor",
+    ]
+    assert [row["customer_id"] for row in rows] == ["c1", "c2", "c3"]
+    assert (rows[0]["phone"][:3], rows[0]["last_name"]) == ("+49", "'=cmd|' /C calc'!A0")
+    assert (rows[1]["first_name"], rows[1]["last_name"]) == ("Line\nbreak", 'Quote ", comma')
+    assert (rows[2]["first_name"], rows[2]["last_name"]) == ("'@SUM(A1)", "-1")
+
+
+def test_a_stream_is_compressed_for_who_asks(caller, known) -> None:
+    plain = stream_of(caller.call("get", f"{MEMBERS}?format=csv"))
+
+    response = caller.call("get", f"{MEMBERS}?format=csv", Accept_Encoding="gzip, deflate")
+
+    assert response["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in response["Vary"]
+    assert gzip.decompress(b"".join(response.streaming_content)).decode() == plain
+
+
+def test_a_stream_goes_on_where_it_broke_off(caller, known, monkeypatch, django_assert_num_queries) -> None:
+    monkeypatch.setattr(roster, "AT_ONCE", 2)
+    everybody = objects(caller.call("get", f"{MEMBERS}?format=ndjson"))
+
+    for place, row in enumerate(everybody):
+        rest = caller.call("get", f"{MEMBERS}?format=ndjson&cursor={row['cursor']}")
+        assert objects(rest) == everybody[place + 1 :]
+    # The page behind a row begins where the stream would.
+    assert names(caller.get(f"{MEMBERS}?cursor={everybody[0]['cursor']}")["results"]) == ["c2", "c3"]
+    with django_assert_num_queries(4):  # the key, the segment, and two shares
+        assert stream_of(caller.call("get", f"{MEMBERS}?format=csv")).count("\r\n") == 4
+
+
+def test_who_leaves_while_a_stream_is_read_moves_nobody_else(caller, known, monkeypatch) -> None:
+    monkeypatch.setattr(roster, "AT_ONCE", 1)
+    response = caller.call("get", f"{MEMBERS}?format=ndjson")
+    lines = iter(response.streaming_content)
+    first = next(lines)
+
+    Membership.objects.filter(customer__customer_id__in=["c1", "c2"]).delete()
+
+    assert b'"c1"' in first
+    [rest] = lines
+    assert b'"c3"' in rest
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_what_is_wrong_is_told_as_json_whatever_was_asked_for(caller, known, form) -> None:
+    page = caller.get(f"{MEMBERS}?page_size=1")
+    back = caller.get(caller.get(page["next"])["next"])["previous"].partition("cursor=")[2].partition("&")[0]
+    for address, status, code in (
+        (f"segments/nothing/members/?format={form}", 404, "not_found"),
+        (f"{MEMBERS}?format={form}&cursor=x", 400, "invalid"),
+        (f"{MEMBERS}?format={form}&cursor={back}", 400, "invalid"),
+    ):
+        response = caller.call("get", address)
+        assert (response.status_code, response["Content-Type"]) == (status, "application/json")
+        assert response.json()["code"] == code
+    refused = Caller("segments:read").call("get", f"{MEMBERS}?format={form}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope")
+    assert caller.client.get(f"/api/v1/{MEMBERS}?format={form}").json()["code"] == "not_authenticated"
+    assert paths(caller.get(f"{MEMBERS}?page_size=0", 400)) == ["page_size"]
+
+
+def test_a_long_stream_takes_constant_memory(caller, known, monkeypatch) -> None:
+    monkeypatch.setattr(roster, "AT_ONCE", 100)
+    rows = (f"many{number},{number}@example.org,,{'x' * 250},Long" for number in range(5_000))
+    shop.customers(*rows, header=HEADER)
+    refreshing.refresh_all()
+
+    chunks = iter(caller.call("get", f"{MEMBERS}?format=csv").streaming_content)
+    next(chunks)
+    tracemalloc.start()
+    try:
+        length = sum(len(chunk) for chunk in chunks)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert length > 1_500_000
+    assert peak < length / 3
