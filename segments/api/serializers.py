@@ -29,6 +29,7 @@ class RuleField(serializers.JSONField):
                 "rule": EXAMPLE_RULE,
                 "sentence": f"Everyone who {parse(EXAMPLE_RULE).sentence()}",
                 "status": "fresh",
+                "is_public": False,
                 "size": 1204,
                 "known_size": 1198,
                 "refreshed_at": "2026-03-31T06:00:00Z",
@@ -57,7 +58,7 @@ class SegmentSerializer(serializers.ModelSerializer):
         model = Segment
         fields = (
             "slug", "name", "description", "rule", "sentence", "status",
-            "size", "known_size", "refreshed_at", "last_error", "version",
+            "is_public", "size", "known_size", "refreshed_at", "last_error", "version",
         )  # fmt: skip
         read_only_fields = fields
         extra_kwargs = {
