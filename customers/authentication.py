@@ -55,17 +55,14 @@ class KeyAuthentication(BaseAuthentication):
         return f'{SCHEME} realm="api"'
 
 
-class PageKeyAuthentication(KeyAuthentication):
-    """The same, or ``?key=pub_…``: a page that sends no header of its own asks without a preflight."""
+class KeyInAddress(KeyAuthentication):
+    """``?key=pub_…``, beside the header: a page that sends no header of its own asks without a preflight."""
 
     def secret_of(self, request: Request) -> str | None:
-        """Give the secret, from the header or from the address."""
-        secret = super().secret_of(request)
-        if secret is not None or "key" not in request.query_params:
-            return secret
-        given = request.query_params["key"]
+        """Give the secret of a public key."""
+        given = request.query_params.get("key")
         # Addresses end up in logs and histories: what is no public key is not even looked up.
-        if not given.startswith(keys.PUBLIC_PREFIX):
+        if given is not None and not given.startswith(keys.PUBLIC_PREFIX):
             raise AuthenticationFailed(
                 f"Only a key for pages ({keys.PUBLIC_PREFIX}…) may stand in the address;"
                 f" send others as “Authorization: {SCHEME} …”."
@@ -122,14 +119,13 @@ class KeyAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[n
         return described | {"description": f"A key made by `manage.py create_key NAME --scopes …`. {scopes}."}
 
 
-class PageKeyAuthenticationScheme(KeyAuthenticationScheme):  # type: ignore[no-untyped-call]
-    """How the documentation describes keys that may stand in the address."""
+class KeyInAddressScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the documentation describes keys that stand in the address."""
 
-    target_class = PageKeyAuthentication
-    name = ["apiKey", "pageKey"]  # type: ignore[assignment]
+    target_class = KeyInAddress
+    name = "pageKey"
 
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:  # type: ignore[override]
-        """Describe the header and the parameter."""
-        described = "A key made by `manage.py create_key NAME --visitors`, in the address."
-        in_address = {"type": "apiKey", "in": "query", "name": "key", "description": described}
-        return [super().get_security_definition(auto_schema), in_address]
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Describe the parameter."""
+        described = "A key for pages, made by `manage.py create_key NAME --visitors`, in the address."
+        return {"type": "apiKey", "in": "query", "name": "key", "description": described}

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from customers import throttles
-from customers.authentication import PageKeyAuthentication, needs
+from customers.authentication import KeyAuthentication, KeyInAddress, needs
 from customers.errors import REFUSED
 from customers.keys import VISITORS
 from segments import public
@@ -26,7 +26,7 @@ class SegmentsOfVisitorSerializer(serializers.Serializer[Any]):
 class SegmentsOfVisitor(APIView):
     """The public segments of a visitor."""
 
-    authentication_classes = [PageKeyAuthentication, SessionAuthentication]
+    authentication_classes = [KeyAuthentication, KeyInAddress, SessionAuthentication]
     permission_classes = [needs(VISITORS, "segments.view_membership", "customers.view_customer")]
     rate = throttles.VISITORS
 

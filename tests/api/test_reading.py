@@ -633,6 +633,7 @@ def test_the_schema_is_valid_and_describes_the_way_in(client: Client, capsys) ->
     paths = {SEGMENTS, f"{SEGMENTS}{{slug}}/", members_of("{slug}")}
     paths |= {f"/api/v1/{name}/" for name in ("customers", "orders", "events")}
     one = "/api/v1/customers/{customer_id}/"
+    paths |= {"/api/v1/visitors/{anonymous_id}/segments/"}
     assert set(schema["paths"]) == paths | {one, f"{one}export/", f"{one}segments/"}
     assert schema["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
     for operation in (operation for methods in schema["paths"].values() for operation in methods.values()):
