@@ -8,19 +8,42 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
+from django.http.request import UnreadablePostError
 from django.shortcuts import redirect
 from django.urls import Resolver404, resolve
 from django.utils.log import log_response
+from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import OpenApiResponse
-from rest_framework import exceptions, serializers
+from rest_framework import exceptions, serializers, status
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 Place = dict[str, str]
+
+BAD_REQUEST = "This request cannot be read: check its host, its headers and its body."
+FAULT = "Something went wrong here; it was logged."
+
+
+class TooLarge(exceptions.APIException):
+    """More bytes than are read."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+    default_detail = "The body is too large; send less at once."
 
 
 class PlaceSerializer(serializers.Serializer[Any]):
@@ -39,8 +62,11 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 REFUSED = {
-    401: OpenApiResponse(ErrorSerializer, "No key, a wrong one, or one that was revoked."),
+    401: OpenApiResponse(
+        ErrorSerializer, "No key, or one that is wrong, expired, revoked, or not for use from that address."
+    ),
     403: OpenApiResponse(ErrorSerializer, "The key lacks the scope; the message names it."),
+    429: OpenApiResponse(ErrorSerializer, "Too many requests; `Retry-After` says when to send it again."),
 }
 BAD_PAGE = {400: OpenApiResponse(ErrorSerializer, "A cursor or a page size that will not do.")}
 
@@ -52,16 +78,40 @@ def body(code: str, message: str, errors: Iterable[Place] = ()) -> dict[str, Any
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer whatever a view raised; while debugging, a fault of ours is left to Django's page."""
-    if isinstance(error, Http404):
-        error = exceptions.NotFound(*error.args)
-    elif isinstance(error, PermissionDenied):
-        error = exceptions.PermissionDenied(*error.args)
+    error = _as_of_the_framework(error)
     response = exception_handler(error, context)
     if response is None:
-        return None if settings.DEBUG else _fault(error, context["request"]._request)
+        if settings.DEBUG:
+            return None
+        response = _fault(error, context["request"]._request)
     if isinstance(error, exceptions.APIException):
         response.data = _described(error)
+    _answer_in_json(context["request"])
     return response
+
+
+def _answer_in_json(request: Request) -> None:
+    """Tell an error in JSON, or on a page of the browsable API, whatever else was asked for."""
+    renderer = getattr(request, "accepted_renderer", None)
+    if not isinstance(renderer, (JSONRenderer, BrowsableAPIRenderer)):
+        request.accepted_renderer = JSONRenderer()
+        request.accepted_media_type = JSONRenderer.media_type
+
+
+def _as_of_the_framework(error: Exception) -> Exception:
+    """Translate what Django itself raises about a request."""
+    match error:
+        case Http404():
+            return exceptions.NotFound(*error.args)
+        case PermissionDenied():
+            return exceptions.PermissionDenied(*error.args)
+        case RequestDataTooBig() | TooManyFieldsSent() | TooManyFilesSent():
+            return TooLarge()
+        case UnreadablePostError():
+            return exceptions.ParseError("The body ended before it was complete.")
+        case SuspiciousOperation() | BadRequest() | MultiPartParserError():
+            return exceptions.ParseError(BAD_REQUEST)
+    return error
 
 
 @csrf_exempt
@@ -70,6 +120,41 @@ def unknown_address(request: HttpRequest) -> HttpResponse:
     if not request.path_info.endswith("/") and _is_known(f"{request.path_info}/"):
         return redirect(request.get_full_path(force_append_slash=True), permanent=True, preserve_request=True)
     return JsonResponse(body("not_found", f"There is nothing at {request.path}."), status=404)
+
+
+# What goes wrong before a view is reached or after it has answered; other pages are answered as Django does.
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that Django does not take, such as one for a host that is not ours."""
+    if not _is_of_the_api(request):
+        return defaults.bad_request(request, exception)
+    return JsonResponse(body("bad_request", BAD_REQUEST), status=400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer somebody who may not."""
+    if not _is_of_the_api(request):
+        return defaults.permission_denied(request, exception)
+    return JsonResponse(body("permission_denied", "You may not do this."), status=403)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer for what is not there."""
+    if not _is_of_the_api(request):
+        return defaults.page_not_found(request, exception)
+    return JsonResponse(body("not_found", f"There is nothing at {request.path}."), status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer for a fault of ours; Django has logged it."""
+    if not _is_of_the_api(request):
+        return defaults.server_error(request)
+    return JsonResponse(body("error", FAULT), status=500)
+
+
+def _is_of_the_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
 
 
 def _is_known(path: str) -> bool:
@@ -118,7 +203,7 @@ def _fault(error: Exception, request: HttpRequest) -> Response:
     # As Django does for what it answers itself: error trackers and the test client listen to the signal.
     got_request_exception.send(sender=None, request=request)
     set_rollback()
-    response = Response(body("error", "Something went wrong here; it was logged."), status=500)
+    response = Response(body("error", FAULT), status=500)
     log_response(
         "%s: %s", response.reason_phrase, request.path, response=response, request=request, exception=error
     )

@@ -1,10 +1,10 @@
-"""Background work on messages and files that wait. Each task is an edge that may run twice."""
+"""Background work: messages and files that wait, what is kept for a time. Each task is an edge that may run twice."""
 
 from datetime import UTC, datetime
 
 from celery import shared_task
 
-from . import imports
+from . import answers, imports
 from .tracking import inbox
 
 
@@ -25,3 +25,9 @@ def forget_import_files() -> None:
 def drain_inbox() -> None:
     """Take the messages that wait."""
     inbox.drain()
+
+
+@shared_task
+def forget_answers() -> None:
+    """Delete the answers that nobody can ask for again."""
+    answers.forget(datetime.now(UTC))

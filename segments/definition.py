@@ -36,7 +36,7 @@ def save(segment: Segment, *, by: User | str | None = None) -> Segment:
     with transaction.atomic():
         before = _check_names(segment)
         references.check({segment.slug: rule})
-        fields = ("slug", "name", "description", "is_active", "template", "template_parameters")
+        fields = ("slug", "name", "description", "is_active", "is_public", "template", "template_parameters")
         _write(segment, before, fields, by)
     return segment
 
@@ -80,11 +80,11 @@ def _slug_told() -> Iterator[None]:
 
 
 def describe(segment: Segment) -> Segment:
-    """Save a fixed list's slug, name and description; raises ValidationError where one will not do."""
+    """Save a fixed list's slug, name, description and publicity; raises ValidationError where one will not do."""
     with transaction.atomic():
         _check_names(segment)
         with _slug_told():
-            segment.save(update_fields=["slug", "name", "description", "updated_at"])
+            segment.save(update_fields=["slug", "name", "description", "is_public", "updated_at"])
     return segment
 
 

@@ -15,7 +15,7 @@ from customers import engine, facts
 from . import evaluation, questions
 from .models import Refresh, Segment
 from .questions import Questions
-from .rules import AsOf, Figures, Rule, RuleError, parse
+from .rules import AsOf, Figures, Needed, Rule, RuleError, parse
 
 _TABLE = "live_customers"
 
@@ -34,16 +34,19 @@ def open_shop(customers: Sequence[int], at: datetime) -> AsOf:
 
 def need(rules: Iterable[Rule], shop: AsOf) -> None:
     """Compute the figures that rules ask for and no refresh has left, of everybody, whoever the shop is open for."""
+    compute((one for rule in rules for condition in rule.conditions() for one in condition.needed()), shop)
+
+
+def compute(needed: Iterable[Needed], shop: AsOf) -> None:
+    """Compute those figures that no refresh has left."""
     everybody = AsOf(shop.at, shop.zone, "facts", shop.figures)
-    for rule in rules:
-        for condition in rule.conditions():
-            for needed in condition.needed():
-                needed.of(everybody)
+    for one in needed:
+        one.of(everybody)
 
 
 def segments_of(customer: int, at: datetime | None = None) -> list[str]:
     """Name the active segments whose rule one customer, named by key, matches now or at a later instant."""
-    segments = _readable(Segment.objects.active().only("slug", "rule"))
+    segments = readable(Segment.objects.active().only("slug", "rule"))
     if not segments:
         return []
     shop = open_shop([customer], at or datetime.now(UTC))
@@ -61,7 +64,7 @@ def segments_of_each(
     found: dict[int, list[Segment]] = {customer: [] for customer in customers}
     if customers:
         _put_into_table(customers)
-        for part, asked in _asked(_readable(segments), shop):
+        for part, asked in _asked(readable(segments), shop):
             for customer, bits, _ in engine.rows(*asked.of_those_in(_TABLE, shop)):
                 found[customer] += _in(part, bits)
     return found
@@ -80,7 +83,8 @@ def matching(rule: Any, customers: Sequence[int], shop: AsOf) -> dict[int, bool]
     return {customer: bool(known) for customer, bits, known in rows if bits}
 
 
-def _readable(segments: Iterable[Segment]) -> list[Segment]:
+def readable(segments: Iterable[Segment]) -> list[Segment]:
+    """Leave out those whose rule can no longer be read."""
     return [segment for segment in segments if _is_readable(segment)]
 
 

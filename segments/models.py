@@ -77,6 +77,11 @@ class Segment(models.Model):
     template = models.CharField(max_length=SLUG_LENGTH, blank=True, default="", editable=False)
     template_parameters = models.JSONField(default=dict, blank=True, editable=False)
     is_active = models.BooleanField("active", default=True, help_text="Refreshed by the schedule.")
+    is_public = models.BooleanField(
+        "public",
+        default=False,
+        help_text="The shop's pages may ask whether their visitor is in it, and so may the visitor.",
+    )
     version = models.PositiveIntegerField(
         default=1, editable=False, help_text="Counts the edits of the rule."
     )

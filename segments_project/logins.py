@@ -1,7 +1,6 @@
-"""Failed logins: from where they come, who has to wait after too many, and for how long. django-axes counts them."""
+"""Failed logins: who has to wait after too many, and for how long. django-axes counts them."""
 
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from typing import Any
 
 from axes.models import AccessAttempt
@@ -12,19 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.forms import AuthenticationForm
 
-
-def client_address(request: HttpRequest) -> str | None:
-    """Give the address the request came from.
-
-    Behind our proxy that is the one which the proxy itself has put last: those before it anybody could have sent.
-    """
-    given = request.META.get("REMOTE_ADDR", "")
-    if settings.BEHIND_HTTPS_PROXY:
-        given = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or given
-    try:
-        return str(ip_address(given.partition("%")[0]))  # without the zone of a local one
-    except ValueError:
-        return None
+from customers.addresses import client_address
 
 
 def waiting_time(username: str, address: str | None, at: datetime) -> timedelta:

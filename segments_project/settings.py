@@ -2,7 +2,7 @@
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATABASE_URL, REDIS_URL,
 TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE,
-CHANGES_KEPT_FOR, LOG_LEVEL, LOG_JSON.
+CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -149,6 +149,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.forms",  # FORM_RENDERER looks here for Django's own widgets
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -165,6 +166,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",  # before all that may answer
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -217,7 +219,7 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the time that was told holds
-AXES_CLIENT_IP_CALLABLE = "segments_project.logins.client_address"
+AXES_CLIENT_IP_CALLABLE = "customers.addresses.client_address"
 AXES_LOCKOUT_CALLABLE = "segments_project.logins.refuse"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False  # segments_project.admin.logins is ours
@@ -229,13 +231,44 @@ WHITENOISE_USE_FINDERS = True
 
 # -- The API
 
+# Requests a minute: of each key or person (visitors: and address; guesses, strangers: of each address); 0 for no limit.
+API_RATES: dict[str, int] = {
+    "reading": 6_000,
+    "writing": 600,
+    "ingest": 6_000,
+    "costly": 60,
+    "visitors": 1_200,
+    "strangers": 120,  # who brings no key sees the documentation
+    "guesses": 60,  # keys that are refused
+}
+for _group, _, _rate in (one.partition("=") for one in env.list("API_RATES", default=[])):
+    if _group not in API_RATES or not re.fullmatch("[0-9]{1,9}", _rate):
+        raise ImproperlyConfigured(
+            f"API_RATES: {_group}={_rate} will not do; write it as reading=6000,costly=60"
+            f" (there are: {', '.join(API_RATES)})"
+        )
+    API_RATES[_group] = int(_rate)
+
+# The origins of the shop's pages, such as https://shop.example: their scripts may ask about their visitor.
+VISITOR_ORIGINS = env.list("VISITOR_ORIGINS", default=[])
+for _origin in VISITOR_ORIGINS:
+    if not re.fullmatch(r"https?://[^/?#\s*]+", _origin):
+        raise ImproperlyConfigured(
+            f"VISITOR_ORIGINS: {_origin!r} is no origin; write it as https://shop.example"
+        )
+CORS_ALLOWED_ORIGINS = VISITOR_ORIGINS
+CORS_URLS_REGEX = r"^/api/v1/visitors/"
+CORS_ALLOW_METHODS = ["GET", "HEAD"]
+CORS_ALLOW_HEADERS = ["accept", "authorization"]
+CORS_EXPOSE_HEADERS = ["Retry-After"]
+
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["customers.api.parsers.BoundedJSONParser"],
     # The first one speaks when nobody is known: 401 and how to send a key.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "customers.authentication.KeyAuthentication",
@@ -243,6 +276,7 @@ REST_FRAMEWORK = {
     ],
     # A view that forgets to say who may see it shows nothing.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["customers.throttles.CallerThrottle"],
     "EXCEPTION_HANDLER": "customers.errors.handle",
 }
 

@@ -10,8 +10,20 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from customers.errors import unknown_address
 from segments_project.health import healthz
 
+handler400 = "customers.errors.bad_request"
+handler403 = "customers.errors.permission_denied"
+handler404 = "customers.errors.page_not_found"
+handler500 = "customers.errors.server_error"
+
+# Where the pages of the API in a browser lead to log in and out: where staff do so anyway.
+BROWSABLE_API = [
+    path("login/", admin.site.login, name="login"),
+    path("logout/", admin.site.logout, name="logout"),
+]
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", include((BROWSABLE_API, "rest_framework"))),
     path("admin/", admin.site.urls),
     path("api/v1/", include("customers.api.urls")),
     path("api/v1/", include("segments.api.urls")),

@@ -101,6 +101,7 @@ PAGES = (
     Page("admin_logentry_change", LogEntry.objects.all),
     Page("axes_accessattempt_changelist"),
     Page("customers_apikey_changelist"),
+    Page("customers_apikey_add"),
     Page("customers_apikey_change", ApiKey.objects.all),
     Page("customers_source_changelist"),
     Page("customers_source_add"),

@@ -13,12 +13,14 @@ from segments_project.servers import postgres_server, redis_server
 # What a developer has set for a shop of their own must not change what the tests find.
 OF_A_SHOP = [
     "ALLOWED_HOSTS",
+    "API_RATES",
     "BEHIND_HTTPS_PROXY",
     "DEBUG",
     "LOG_JSON",
     "LOG_LEVEL",
     "SHOP_CURRENCY",
     "TIME_ZONE",
+    "VISITOR_ORIGINS",
 ]
 
 
@@ -56,6 +58,8 @@ def _start_servers(stack: ExitStack, engine: str) -> None:
     for name in OF_A_SHOP:
         os.environ.pop(name, None)
     os.environ["SECRET_KEY"] = "for the tests only"
+    # All tests are one stranger at one address; those about limits set their own.
+    os.environ["API_RATES"] = "guesses=0,strangers=0,costly=0"
 
     if given := os.environ.get("DATABASE_URL"):
         if not given.startswith(engine[:6]):  # PostgreSQL has two spellings

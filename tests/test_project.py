@@ -70,8 +70,12 @@ def test_the_defaults_need_no_installation(tmp_path: Path) -> None:
     [
         ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE: 'Mars/Olympus' is no time zone"),
         ({"SHOP_CURRENCY": "euro"}, "SHOP_CURRENCY: 'euro' is no currency code"),
+        ({"API_RATES": "reading=10,riting=5"}, "API_RATES: riting=5 will not do"),
+        ({"API_RATES": "reading=-1"}, "API_RATES: reading=-1 will not do"),
+        ({"VISITOR_ORIGINS": "https://shop.example/"}, "'https://shop.example/' is no origin"),
+        ({"VISITOR_ORIGINS": "*"}, "VISITOR_ORIGINS: '*' is no origin"),
     ],
-    ids=["zone", "currency"],
+    ids=["zone", "currency", "group", "rate", "page", "any origin"],
 )
 def test_settings_say_what_is_wrong(variables: dict[str, str], complaint: str) -> None:
     done = settings_with(SECRET_KEY="x", **variables)

@@ -5,26 +5,19 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import IO, Any
 
-from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
+
+from customers.errors import TooLarge
 
 MOST_BYTES = 16 * 2**20
 
 
-class TooLarge(APIException):
-    """More bytes than are read."""
-
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "too_large"
-    default_detail = f"Send at most {MOST_BYTES // 2**20} MB at once."
-
-
-class ExactJSONParser(BaseParser):
-    """JSON with decimals instead of binary floats."""
+class BoundedJSONParser(BaseParser):
+    """JSON in UTF-8, up to a size."""
 
     media_type = "application/json"
-    read_number: Callable[[str], Any] = Decimal
+    read_number: Callable[[str], Any] = float
 
     def parse(
         self,
@@ -35,11 +28,17 @@ class ExactJSONParser(BaseParser):
         """Read the body."""
         body = stream.read(MOST_BYTES + 1)
         if len(body) > MOST_BYTES:
-            raise TooLarge
+            raise TooLarge(f"Send at most {MOST_BYTES // 2**20} MB at once.")
         try:
             return json.loads(body, parse_float=self.read_number, parse_constant=_refuse)
         except (ValueError, ArithmeticError, RecursionError) as error:
             raise ParseError(f"This is not valid JSON: {error}") from None
+
+
+class ExactJSONParser(BoundedJSONParser):
+    """JSON with decimals instead of binary floats."""
+
+    read_number = Decimal
 
 
 def _refuse(constant: str) -> None:

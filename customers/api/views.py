@@ -19,8 +19,10 @@ from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
 from customers.models import ApiKey, Customer
 from customers.pagination import KeysetPagination
 from customers.records import CUSTOMERS, EVENTS, ORDERS, Kind
+from customers.throttles import INGEST, READING
 
 from . import arrivals
+from .idempotency import SENT_TWICE, once
 from .parsers import ExactJSONParser
 from .serializers import MOST_ITEMS, CustomerSerializer, TakenSerializer, request_of
 
@@ -34,6 +36,7 @@ NOT_TAKEN = {
         ErrorSerializer, "No JSON, too many objects, or the one object that was sent is bad."
     ),
     413: OpenApiResponse(ErrorSerializer, "Too many bytes."),
+    415: OpenApiResponse(ErrorSerializer, "Not `application/json`."),
 }
 NOBODY = {404: OpenApiResponse(ErrorSerializer, "There is no such customer.")}
 
@@ -46,6 +49,7 @@ def sending(kind: Kind) -> Any:
             200: OpenApiResponse(TakenSerializer, "A list, or one object that was there already."),
             201: OpenApiResponse(TakenSerializer, "One object that is new."),
             **NOT_TAKEN,
+            **SENT_TWICE,
             **REFUSED,
         },
         tags=[kind.name],
@@ -57,6 +61,11 @@ class Sending(APIView):
 
     kind: Kind
     parser_classes = [ExactJSONParser]
+
+    @property
+    def rate(self) -> str:
+        """Count what is sent among the ingestion."""
+        return INGEST if self.request.method == "POST" else READING
 
     def take(self, request: Request) -> Response:
         """Take one object or a list; of a list the good ones are kept, the bad ones reported by index."""
@@ -106,6 +115,7 @@ class CustomerList(Sending, ListAPIView):
         return super().get(request, *args, **kwargs)
 
     @sending(CUSTOMERS)
+    @once
     def post(self, request: Request) -> Response:
         """Create or update customers by `customer_id`. Needs the scope `ingest`.
 
@@ -121,6 +131,7 @@ class Orders(Sending):
     permission_classes = [SENDS]
 
     @sending(ORDERS)
+    @once
     def post(self, request: Request) -> Response:
         """Create or update orders by `order_id`, each with its `lines`. Needs the scope `ingest`.
 
@@ -137,6 +148,7 @@ class Events(Sending):
     permission_classes = [SENDS]
 
     @sending(EVENTS)
+    @once
     def post(self, request: Request) -> Response:
         """Create or update events by `message_id`. Needs the scope `ingest`.
 

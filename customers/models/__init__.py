@@ -1,5 +1,6 @@
 """What the shop keeps: customers, orders, events, and the facts that sum them up."""
 
+from .answer import KeptAnswer
 from .claim import Claim, OrderNote, Traits
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
@@ -41,6 +42,7 @@ __all__ = [
     "FactsAsOf",
     "Identity",
     "Import",
+    "KeptAnswer",
     "Order",
     "OrderLine",
     "OrderNote",

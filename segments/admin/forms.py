@@ -95,7 +95,7 @@ class SegmentForm(forms.ModelForm):
         """What staff decide."""
 
         model = Segment
-        fields: tuple[str, ...] = ("name", "slug", "description", "rule", "is_active")
+        fields: tuple[str, ...] = ("name", "slug", "description", "rule", "is_active", "is_public")
         widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
     def save_for_good(self, segment: Segment, by: User | None = None) -> None:
@@ -124,7 +124,7 @@ class ListForm(SegmentForm):
     class Meta(SegmentForm.Meta):
         """What staff decide."""
 
-        fields: tuple[str, ...] = ("name", "slug", "description")
+        fields: tuple[str, ...] = ("name", "slug", "description", "is_public")
 
     def save_for_good(self, segment: Segment, by: User | None = None) -> None:
         """Save through the lists' writer; a list has no versions."""

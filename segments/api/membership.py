@@ -14,7 +14,7 @@ from customers.authentication import needs
 from customers.errors import REFUSED
 from segments.models import SLUG_LENGTH, Membership, Segment
 
-from .rules import RuleParser, StrictSerializer
+from .rules import StrictSerializer
 from .segments import NOT_TAKEN, checked
 
 MOST_CUSTOMERS, MOST_SEGMENTS = 1_000, 100
@@ -73,7 +73,6 @@ class MembershipAnswerSerializer(serializers.Serializer[Any]):
 class MembershipQuery(APIView):
     """The stored members among some customers."""
 
-    parser_classes = [RuleParser]
     permission_classes = [needs("members:read", "segments.view_membership", "customers.view_customer")]
 
     @extend_schema(

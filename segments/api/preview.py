@@ -12,13 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers import engine, volatile
+from customers import engine, throttles, volatile
 from customers.errors import REFUSED, ErrorSerializer
 from customers.models import ApiKey, Customer
 from segments import counting, references
 from segments.rules import Rule, parse
 
-from .rules import EXAMPLE, RuleField, RuleParser, StrictSerializer, told_by_path
+from .rules import EXAMPLE, RuleField, StrictSerializer, told_by_path
 from .segments import NOT_TAKEN, SEES, checked
 
 PATIENCE = 10.0
@@ -121,8 +121,8 @@ class PreviewSerializer(serializers.Serializer[Any]):
 class Preview(APIView):
     """A rule that is tried out."""
 
-    parser_classes = [RuleParser]
     permission_classes = [SEES]
+    rate = throttles.COSTLY
 
     @extend_schema(
         request=PreviewRequestSerializer,

@@ -1,6 +1,6 @@
 """Rules as clients send and read them: their place in the description of the API, and what is wrong by path."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,18 +10,11 @@ from drf_spectacular.plumbing import ResolvedComponent
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from customers.api.parsers import ExactJSONParser
 from segments.rules import RuleError
 from segments.rules.catalogue import rule_schema
 from segments.rules.parsing import MAX_CONDITIONS, MAX_DEPTH
 
 EXAMPLE = {"all": [{"order_count": {"is": 1}}, {"last_order": {"within_last": "30d"}}]}
-
-
-class RuleParser(ExactJSONParser):
-    """JSON with numbers as a rule is stored with; the rule language reads them as they are written."""
-
-    read_number: Callable[[str], Any] = float
 
 
 class RuleField(serializers.JSONField):

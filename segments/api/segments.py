@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from customers.admin import trail
+from customers.api.idempotency import SENT_TWICE, once
 from customers.authentication import needs
 from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
 from customers.models import ApiKey
@@ -30,7 +31,7 @@ from segments.models import Segment
 from segments.templates import TEMPLATES, ParameterError
 
 from . import conditional
-from .rules import RuleParser, told_by_path
+from .rules import told_by_path
 from .serializers import SegmentByRuleSerializer, SegmentByTemplateSerializer, SegmentSerializer
 
 SEES = needs("segments:read", "segments.view_segment")
@@ -86,7 +87,6 @@ class SegmentFilter(FilterSet):
 class SegmentList(GenericAPIView):
     """All segments."""
 
-    parser_classes = [RuleParser]
     pagination_class = KeysetPagination
     filter_backends = [DjangoFilterBackend]
     filterset_class = SegmentFilter
@@ -115,9 +115,10 @@ class SegmentList(GenericAPIView):
 
     @extend_schema(
         request=NEW_SEGMENT,
-        responses={201: SegmentSerializer, **NOT_TAKEN, **REFUSED},
+        responses={201: SegmentSerializer, **NOT_TAKEN, **SENT_TWICE, **REFUSED},
         tags=["segments"],
     )
+    @once
     def post(self, request: Request) -> HttpResponseBase:
         """Create a segment by a rule, or from a template. Needs the scope `segments:write`.
 
@@ -139,8 +140,6 @@ class SegmentList(GenericAPIView):
 
 class SegmentDetail(APIView):
     """One segment."""
-
-    parser_classes = [RuleParser]
 
     def get_permissions(self) -> list[BasePermission]:
         """Ask for another scope to change than to read."""

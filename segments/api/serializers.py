@@ -39,6 +39,7 @@ _DESCRIPTION: dict[str, Any] = {"allow_blank": True, "trim_whitespace": False, "
                 "rule": EXAMPLE,
                 "sentence": f"Everyone who {parse(EXAMPLE).sentence()}",
                 "status": "fresh",
+                "is_public": False,
                 "size": 1204,
                 "known_size": 1198,
                 "refreshed_at": "2026-03-31T06:00:00Z",
@@ -66,7 +67,7 @@ class SegmentSerializer(serializers.ModelSerializer):
         model = Segment
         fields = (
             "slug", "name", "description", "rule", "sentence", "status",
-            "size", "known_size", "refreshed_at", "last_error", "version",
+            "is_public", "size", "known_size", "refreshed_at", "last_error", "version",
         )  # fmt: skip
         read_only_fields = fields
         extra_kwargs = {

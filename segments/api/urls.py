@@ -4,7 +4,18 @@ from django.urls import path, re_path
 
 from customers.errors import unknown_address
 
-from . import catalogue, changes, explanation, history, members, membership, preview, refreshes, segments
+from . import (
+    catalogue,
+    changes,
+    explanation,
+    history,
+    members,
+    membership,
+    preview,
+    refreshes,
+    segments,
+    visitors,
+)
 
 urlpatterns = [
     path(
@@ -25,5 +36,10 @@ urlpatterns = [
     path("segments/<slug:slug>/members/<path:customer_id>/", explanation.Member.as_view(), name="api-member"),
     path("segments/<slug:slug>/changes/", changes.Changes.as_view(), name="api-changes"),
     path("segments/<slug:slug>/history/", history.History.as_view(), name="api-history"),
+    path(
+        "visitors/<path:anonymous_id>/segments/",
+        visitors.SegmentsOfVisitor.as_view(),
+        name="api-visitor-segments",
+    ),
     re_path(r"^", unknown_address),
 ]

@@ -4,17 +4,24 @@ import hashlib
 import re
 import sqlite3
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 
 from customers import keys
 from customers.models import ApiKey
 from tests.shop import NOON, command
+
+pytestmark = pytest.mark.django_db
 
 ADDRESS = "/api/v1/segments/"
 
@@ -36,7 +43,6 @@ def everything_stored() -> str:
 # -- The command
 
 
-@pytest.mark.django_db
 def test_the_last_line_ends_with_the_key_and_the_key_opens_its_scopes(client: Client) -> None:
     output = command("create_key", "Späti-Bot ☕", "--scopes", "members:read, segments:read,")
 
@@ -48,16 +54,16 @@ def test_the_last_line_ends_with_the_key_and_the_key_opens_its_scopes(client: Cl
     assert key.scopes == ["segments:read", "members:read"]
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("name", "scopes", "complaint"),
     [
-        ("bot", "segments:read,everything", r"no scope 'everything' \(there are: segments:read, .*privacy\)"),
+        ("bot", "segments:read,everything", r"no scope 'everything' \(there are: segments:read, .*privacy"),
+        ("bot", "ingest,visitors:read", r"visitors:read goes with no other scope"),
         ("bot", " , ", r"at least one scope \(there are: segments:read"),
         ("", "ingest", "name: This field cannot be blank"),
         ("n" * 101, "ingest", "name: .*at most 100 characters"),
     ],
-    ids=["unknown scope", "no scope", "no name", "long name"],
+    ids=["unknown scope", "public and secret", "no scope", "no name", "long name"],
 )
 def test_a_key_that_will_not_do_is_not_made(name: str, scopes: str, complaint: str) -> None:
     with pytest.raises(CommandError, match=complaint):
@@ -66,10 +72,60 @@ def test_a_key_that_will_not_do_is_not_made(name: str, scopes: str, complaint: s
     assert not ApiKey.objects.exists()
 
 
+def test_a_key_ends_at_its_instant_and_opens_to_its_networks(client: Client) -> None:
+    limits = ("--expires", "2026-03-15T13:00+01:00", "--networks", "192.0.2.0/24, 2001:db8::7")
+    with time_machine.travel(NOON - timedelta(hours=1), tick=False) as clock:
+        said = command("create_key", "bot", "--scopes", "segments:read", *limits)
+        secret = said.split()[-1]
+
+        def status(address: str) -> int:
+            return client.get(ADDRESS, headers=bearer(secret), REMOTE_ADDR=address).status_code
+
+        here = {"192.0.2.9": 200, "::ffff:192.0.2.9": 200, "2001:db8::7": 200}
+        elsewhere = {"192.0.3.9": 401, "2001:db8::8": 401, "::1": 401, "": 401}
+        assert {address: status(address) for address in here | elsewhere} == here | elsewhere
+        clock.shift(3599)
+        assert status("192.0.2.9") == 200
+        clock.shift(1)
+        assert status("192.0.2.9") == 401
+
+    assert "until 2026-03-15T12:00:00+00:00 from 192.0.2.0/24, 2001:db8::7/128" in said
+
+
+def test_behind_a_proxy_the_address_is_the_one_it_adds(client: Client, settings) -> None:
+    _, secret = keys.create("bot", ["segments:read"], networks=["192.0.2.0/24"])
+
+    def status(forwarded: str) -> int:
+        headers = bearer(secret) | {"X-Forwarded-For": forwarded}
+        return client.get(ADDRESS, headers=headers, REMOTE_ADDR="10.0.0.1").status_code
+
+    assert status("192.0.2.9") == 401  # anybody can send this header
+    settings.BEHIND_HTTPS_PROXY = True
+    assert status("192.0.2.9") == 200
+    assert status("192.0.2.9, 198.51.100.1") == 401
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--scopes", "ingest", "--expires", "2020-01-01"], "expires_at: is over already"),
+        (["--scopes", "ingest", "--expires", "tomorrow"], "'tomorrow' is no time"),
+        (["--scopes", "ingest", "--networks", "here"], "networks: 'here' is no network"),
+        (["--scopes", "ingest", "--networks", "192.0.2.1/24"], "lies inside of 192.0.2.0/24"),
+        (["--write", "--networks", "192.0.2.1"], "go with API keys"),
+        (["--scopes", "ingest", "--visitors"], "not allowed with argument"),
+    ],
+)
+def test_limits_that_will_not_do_are_refused(arguments: list[str], complaint: str) -> None:
+    with pytest.raises(CommandError, match=complaint):
+        command("create_key", "bot", *arguments)
+
+    assert not ApiKey.objects.exists()
+
+
 # -- Storage
 
 
-@pytest.mark.django_db
 def test_the_secret_is_nowhere_in_the_database(client: Client) -> None:
     key, secret = keys.create("bot", ["segments:read"])
     client.get(ADDRESS, headers=bearer(secret))
@@ -81,7 +137,6 @@ def test_the_secret_is_nowhere_in_the_database(client: Client) -> None:
     assert secret[12:] not in stored
 
 
-@pytest.mark.django_db
 def test_two_keys_of_one_name_are_two_keys() -> None:
     (one, first), (other, second) = keys.create("bot", ["ingest"]), keys.create("bot", ["privacy"])
 
@@ -90,7 +145,6 @@ def test_two_keys_of_one_name_are_two_keys() -> None:
     assert keys.find(second) == other
 
 
-@pytest.mark.django_db
 def test_a_revoked_key_is_not_found_and_keeps_its_moment_when_revoked_twice() -> None:
     key, secret = keys.create("bot", ["ingest"])
 
@@ -106,7 +160,6 @@ def test_a_revoked_key_is_not_found_and_keeps_its_moment_when_revoked_twice() ->
 # -- Use
 
 
-@pytest.mark.django_db
 def test_the_last_use_is_written_once_a_minute(client: Client) -> None:
     key, secret = keys.create("bot", ["segments:read"])
 
@@ -120,7 +173,6 @@ def test_the_last_use_is_written_once_a_minute(client: Client) -> None:
     assert [used_at(second) for second in (0, 59, 60, 61, 119, 120)] == [0, 0, 60, 60, 60, 120]
 
 
-@pytest.mark.django_db
 def test_of_two_requests_at_once_one_writes_the_use(django_assert_num_queries) -> None:
     key, secret = keys.create("bot", ["segments:read"])
     one, other = keys.find(secret), keys.find(secret)
@@ -157,3 +209,76 @@ def test_a_request_does_not_wait_for_a_writer(client: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         assert cursor.fetchone() == (20_000,)
+
+
+# -- In the admin
+
+
+NEW = {
+    "name": "Späti-Bot",
+    "scopes": ["members:read", "segments:read"],
+    "networks": "192.0.2.0/24\r\n::1\r\n",
+}
+NEW |= {"expires_at_0": "2100-01-01", "expires_at_1": "00:00:00"}
+
+
+def test_staff_make_a_key_that_is_shown_once_and_kept_nowhere(admin_client: Client) -> None:
+    made = admin_client.post(reverse("admin:customers_apikey_add"), NEW)
+
+    [secret] = set(re.findall(r"seg_[\w-]{43}", made.content.decode()))
+    key = ApiKey.objects.get()
+    assert (key.scopes, key.networks) == (["segments:read", "members:read"], ["192.0.2.0/24", "::1/128"])
+    assert key.expires_at == datetime(2100, 1, 1, tzinfo=UTC)
+    assert "no-store" in made["Cache-Control"]
+    for page in (
+        reverse("admin:customers_apikey_change", args=[key.pk]),
+        reverse("admin:customers_apikey_changelist"),
+    ):
+        shown = admin_client.get(page).content.decode()
+        assert secret not in shown
+        assert "192.0.2.0/24" in shown
+    sessions = [session.get_decoded() for session in Session.objects.all()]
+    assert secret not in everything_stored() + repr(sessions)
+    assert Client().get(ADDRESS, headers=bearer(secret), REMOTE_ADDR="192.0.2.3").status_code == 200
+    [entry] = LogEntry.objects.all()
+    assert (entry.is_addition(), entry.object_repr) == (True, str(key))
+
+
+def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> None:
+    key, secret = keys.create("bot", ["segments:read"])
+    page = reverse("admin:customers_apikey_change", args=[key.pk])
+    fields = {"name": "robot", "networks": "192.0.2.0/24", "scopes": ["privacy"], "digest": "0" * 64}
+
+    assert admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).status_code == 200
+    assert "lies inside of" in admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).content.decode()
+    assert admin_client.post(page, fields).status_code == 302
+
+    found = keys.find(secret)
+    assert found is not None
+    assert (found.name, found.networks, found.scopes) == ("robot", ["192.0.2.0/24"], ["segments:read"])
+    assert "networks" in LogEntry.objects.get().get_change_message()
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"scopes": []}, "This field is required"),
+        ({"scopes": ["ingest", "visitors:read"]}, "goes with no other scope"),
+        ({"expires_at_0": "2020-01-01"}, "is over already"),
+        ({"networks": "everywhere"}, "is no network"),
+    ],
+)
+def test_a_form_says_what_will_not_do(fields: dict[str, Any], complaint: str, admin_client: Client) -> None:
+    answer = admin_client.post(reverse("admin:customers_apikey_add"), NEW | fields)
+
+    assert complaint in answer.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_only_who_may_makes_keys(client: Client) -> None:
+    anna = User.objects.create_user("anna", is_staff=True)
+    anna.user_permissions.add(Permission.objects.get(codename="change_apikey"))
+    client.force_login(anna)
+
+    assert client.post(reverse("admin:customers_apikey_add"), NEW).status_code == 403
+    assert not ApiKey.objects.exists()

@@ -102,6 +102,7 @@ def test_a_segment_by_rule_shows_its_rule_sentence_and_sizes(get: Get) -> None:
         "rule": rule,
         "sentence": shown["sentence"],
         "status": "fresh",
+        "is_public": False,
         "size": 2,
         "known_size": 1,
         "refreshed_at": "2100-03-15T12:00:00Z",
@@ -398,7 +399,7 @@ def test_a_revoked_key_opens_nothing(client: Client) -> None:
 )
 def test_a_key_without_the_scope_is_told_which_it_lacks(ask, address: str, scope: str) -> None:
     definition.install()
-    others = [other for other in keys.SCOPES if other != scope]
+    others = [other for other in keys.SCOPES if other not in (scope, keys.VISITORS)]
 
     told = problem(ask(address, *others), 403)
 
@@ -629,7 +630,12 @@ def test_the_schema_is_valid_and_describes_the_way_in(client: Client, capsys) ->
     call_command("spectacular", "--validate", "--fail-on-warn", "--format", "openapi-json")
 
     schema = json.loads(capsys.readouterr().out)
-    assert {SEGMENTS, f"{SEGMENTS}{{slug}}/", members_of("{slug}")} < set(schema["paths"])
+    assert {
+        SEGMENTS,
+        f"{SEGMENTS}{{slug}}/",
+        members_of("{slug}"),
+        "/api/v1/visitors/{anonymous_id}/segments/",
+    } < set(schema["paths"])
     assert schema["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
     for operation in (operation for methods in schema["paths"].values() for operation in methods.values()):
         assert {"apiKey": []} in operation["security"]

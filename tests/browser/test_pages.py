@@ -42,3 +42,19 @@ def test_every_entry_of_the_sidebar_is_among_the_pages(page: Page, shop: Install
 
     assert len(links) > 5
     assert set(links) <= set(shop.addresses.values())
+
+
+def test_a_new_key_is_shown_once_to_be_copied(page: Page, shop: Installation, axe: Axe):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(shop.addresses["customers_apikey_add"])
+    page.fill("[name=name]", "Web shop")
+    page.check("[name=scopes][value='visitors:read']")
+    page.click("[name=_save]")
+
+    axe(page)
+    assert page.evaluate(DRAWN) <= chromium.NARROW
+    page.get_by_role("button", name="Copy").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("pub_")
+    assert page.locator("pre").inner_text().count(copied) == 1

@@ -1,6 +1,7 @@
-"""Create a key for an API client, or a write key for a tracking client."""
+"""Create a key for an API client or for the shop's pages, or a write key for a tracking client."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -8,43 +9,82 @@ from django.core.management.base import BaseCommand, CommandError
 
 from customers import keys
 from customers.models import Source
+from customers.records import parse_moment, the_shop
 from customers.tracking import sources
+
+
+def instant(text: str) -> datetime:
+    """Read an instant; without an offset it is in the shop's time zone."""
+    try:
+        return parse_moment(text, the_shop().zone)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def listed(text: str) -> list[str]:
+    """Read a list with commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 class Command(BaseCommand):
     """Create a key and show it, this once."""
 
     help = (
-        "Create an API key (--scopes), or a write key for tracking (--write);"
-        " the last line of the output ends with the key, which is not shown again."
+        "Create an API key (--scopes), a key for the shop's pages (--visitors), or a write key for tracking"
+        " (--write); the last line of the output ends with the key, which is not shown again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take a name to tell the key by, and what it opens."""
         parser.add_argument("name", help="whose key it is, such as the program or the web shop that uses it")
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--scopes", metavar="A,B", help=f"for the API: of {', '.join(keys.SCOPES)}")
+        what.add_argument(
+            "--scopes", metavar="A,B", type=listed, help=f"for the API: of {', '.join(keys.SCOPES)}"
+        )
+        what.add_argument(
+            "--visitors",
+            dest="scopes",
+            action="store_const",
+            const=[keys.VISITORS],
+            help="for the shop's pages: everybody can read the key, so it opens nothing else",
+        )
         what.add_argument("--write", action="store_true", help="for the tracking endpoints")
         parser.add_argument("--browser", action="store_true", help="with --write: everybody can read the key")
+        parser.add_argument(
+            "--expires",
+            metavar="ISO",
+            type=instant,
+            help="from then on the key opens nothing; a date is its midnight",
+        )
+        parser.add_argument(
+            "--networks",
+            metavar="A,B",
+            type=listed,
+            help="the key opens nothing to clients elsewhere: such as 192.0.2.0/24,2001:db8::/32",
+        )
 
-    def handle(self, *, name: str, scopes: str | None, write: bool, browser: bool, **options: Any) -> None:
+    def handle(self, *, name: str, write: bool, browser: bool, **options: Any) -> None:
         """Create and print it."""
         if browser and not write:
             raise CommandError("--browser goes with --write")
+        if write and (options["expires"] or options["networks"]):
+            raise CommandError("--expires and --networks go with API keys, not with --write")
         try:
-            secret = self._write_key(name, browser=browser) if write else self._api_key(name, scopes or "")
-        except keys.BadScopes as error:
-            raise CommandError(str(error)) from None
+            secret = self._write_key(name, browser=browser) if write else self._api_key(name, options)
         except ValidationError as error:
             raise CommandError(
                 "; ".join(f"{at}: {' '.join(why)}" for at, why in error.message_dict.items())
             ) from None
         self.stdout.write(secret)
 
-    def _api_key(self, name: str, scopes: str) -> str:
-        key, secret = keys.create(name, filter(None, map(str.strip, scopes.split(","))))
+    def _api_key(self, name: str, options: dict[str, Any]) -> str:
+        key, secret = keys.create(
+            name, options["scopes"], expires_at=options["expires"], networks=options["networks"] or ()
+        )
+        until = f" until {key.expires_at.isoformat()}" if key.expires_at else ""
+        place = f" from {', '.join(key.networks)}" if key.networks else ""
         self.stdout.write(
-            f"{key.name} may use: {', '.join(key.scopes)}. Keep the key, it is not shown again:"
+            f"{key.name} may use: {', '.join(key.scopes)}{until}{place}. Keep the key, it is not shown again:"
         )
         return secret
 

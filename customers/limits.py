@@ -1,0 +1,37 @@
+"""How often something may be done in a minute: counted in Redis, and not limited where that is away."""
+
+from datetime import datetime
+from typing import Final
+
+from django.conf import settings
+
+from . import volatile
+
+KEPT_FOR: Final = 120  # seconds
+
+
+def wait_of(group: str, who: str, at: datetime) -> int:
+    """Count one request of a group of ``API_RATES``; give 0, or the seconds until the next may come."""
+    most: int = settings.API_RATES[group]
+    return seconds_to_wait(f"{group}:{who}", most, at) if most else 0
+
+
+def seconds_to_wait(who: str, most: int, at: datetime, count: int = 1) -> int:
+    """Count what somebody does now; give 0, or the seconds until they may do so again.
+
+    What finds room at its beginning is taken whole, however low the limit. Web processes share the count, which
+    Redis adds up in one step.
+    """
+    minute = int(at.timestamp()) // 60
+    counter = f"limits:{who}:{minute}"
+
+    def add(client: volatile.Client) -> int:
+        with client.pipeline(transaction=False) as pipeline:
+            pipeline.incrby(counter, count)
+            pipeline.expire(counter, KEPT_FOR)
+            return int(pipeline.execute()[0])
+
+    so_far = volatile.ask(add)
+    if so_far is None or so_far - count < most:
+        return 0
+    return 60 - int(at.timestamp()) % 60

@@ -1,0 +1,50 @@
+"""The public segments of a visitor, for the shop's pages."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from customers import throttles
+from customers.authentication import KeyAuthentication, KeyInAddress, needs
+from customers.errors import REFUSED
+from customers.keys import VISITORS
+from segments import public
+
+
+class SegmentsOfVisitorSerializer(serializers.Serializer[Any]):
+    """The public segments a visitor is in."""
+
+    segments = serializers.ListField(child=serializers.CharField(), help_text="Slugs, in their order.")
+
+
+class SegmentsOfVisitor(APIView):
+    """The public segments of a visitor."""
+
+    authentication_classes = [KeyAuthentication, KeyInAddress, SessionAuthentication]
+    permission_classes = [needs(VISITORS, "segments.view_membership", "customers.view_customer")]
+    rate = throttles.VISITORS
+
+    @extend_schema(
+        responses={
+            200: OpenApiResponse(
+                SegmentsOfVisitorSerializer,
+                examples=[OpenApiExample("In two", {"segments": ["browsers", "waiting"]})],
+            ),
+            **REFUSED,
+        },
+        tags=["visitors"],
+    )
+    def get(self, request: Request, anonymous_id: str) -> Response:
+        """The public segments a visitor is in at this moment; none of an unknown one. Needs the scope `visitors:read`.
+
+        The key, which pages may hold, stands in the header or in the address.
+        """
+        found = public.segments_of(anonymous_id, datetime.now(UTC))
+        # It is about one person, and true for a moment.
+        return Response({"segments": found}, headers={"Cache-Control": "private, no-store"})

@@ -1,0 +1,255 @@
+"""Sending twice: what carries an idempotency key is done once, and answered alike each time."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client, override_settings
+from django.urls import include, path
+from django_celery_beat.models import PeriodicTask
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from customers import keys, tasks
+from customers.api.idempotency import once
+from customers.authentication import needs
+from customers.models import Customer, KeptAnswer
+from tests.api.test_errors import problem
+from tests.shop import NOON
+
+pytestmark = pytest.mark.django_db
+
+CUSTOMERS, EVENTS = "/api/v1/customers/", "/api/v1/events/"
+ANNA = {"customer_id": "c1", "email": "anna@example.org"}
+
+Post = Callable[..., Any]
+
+
+def sender() -> Post:
+    """A client with a key of its own, that posts under an idempotency key."""
+    _, secret = keys.create("shop", ["ingest"])
+
+    def post(sent: Any, key: str | None = "k-1", address: str = CUSTOMERS) -> Any:
+        headers = {"Authorization": f"Bearer {secret}"} | ({"Idempotency-Key": key} if key else {})
+        return Client(raise_request_exception=False).post(
+            address, sent, content_type="application/json", headers=headers
+        )
+
+    return post
+
+
+@pytest.fixture
+def post() -> Post:
+    return sender()
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOON, tick=False) as traveller:
+        yield traveller
+
+
+def is_replayed(response: Any) -> bool:
+    return bool(response.headers.get("Idempotent-Replayed") == "true")
+
+
+def test_sent_again_it_is_answered_alike_and_not_done_again(post: Post) -> None:
+    first = post(ANNA)
+    Customer.objects.update(city="Köln", email="")
+
+    again = post({"email": "anna@example.org", "customer_id": "c1"}, '"k-1"')
+
+    assert (first.status_code, is_replayed(first)) == (201, False)
+    assert (again.status_code, is_replayed(again)) == (201, True)
+    assert again.content == first.content
+    assert again["Content-Type"] == first["Content-Type"]
+    assert Customer.objects.get().email == ""  # the second one was not taken
+    assert post(ANNA, None).status_code == 200
+
+
+def test_under_one_key_there_is_one_request(post: Post) -> None:
+    post(ANNA)
+
+    for other, address in ((ANNA | {"email": "b@example.org"}, CUSTOMERS), (ANNA, f"{CUSTOMERS}?x=1")):
+        assert problem(post(other, address=address), 422)["code"] == "key_reused"
+    assert Customer.objects.get().email == "anna@example.org"
+
+
+def test_keys_of_others_and_of_other_addresses_are_other_keys(post: Post) -> None:
+    post(ANNA)
+    staff = Client(headers={"Idempotency-Key": "k-1"})
+    staff.force_login(User.objects.create_superuser("anna"))
+
+    for response in (
+        post(ANNA, "k-2"),
+        sender()(ANNA),
+        staff.post(CUSTOMERS, ANNA, content_type="application/json"),
+        post({}, address=EVENTS),
+    ):
+        assert not is_replayed(response)
+    assert is_replayed(staff.post(CUSTOMERS, ANNA, content_type="application/json"))
+
+
+def test_what_was_refused_is_refused_alike(post: Post) -> None:
+    first = post({"email": "nobody"})
+    again = post({"email": "nobody"})
+
+    assert problem(first, 400) == problem(again, 400)
+    assert (is_replayed(first), is_replayed(again)) == (False, True)
+
+
+@pytest.mark.parametrize("key", ["", '""', "two words", "ü", "k" * 256, "a\x00b"])
+def test_a_key_that_will_not_do_is_refused(key: str, post: Post) -> None:
+    headers = {"Idempotency-Key": key}
+    _, secret = keys.create("shop", ["ingest"])
+    response = Client().post(
+        CUSTOMERS, ANNA, content_type="application/json",
+        headers=headers | {"Authorization": f"Bearer {secret}"},
+    )  # fmt: skip
+
+    assert problem(response, 400)["errors"][0]["path"] == "Idempotency-Key"
+    assert not Customer.objects.exists()
+
+
+def test_a_body_nested_deeply_is_read_or_refused(post: Post) -> None:
+    told = {depth: post("[" * depth + "]" * depth, f"k-{depth}") for depth in (300, 600, 900, 100_000)}
+
+    assert {response.status_code for response in told.values()} <= {200, 400}
+    problem(told[100_000], 400)
+
+
+def test_answers_are_kept_for_a_day(post: Post, clock: time_machine.Traveller) -> None:
+    post(ANNA)
+    clock.shift(timedelta(hours=23, minutes=59))
+    assert is_replayed(post(ANNA))
+    tasks.forget_answers()
+    assert is_replayed(post(ANNA))
+
+    clock.shift(timedelta(minutes=1))
+    assert post(ANNA | {"city": "Köln"}).status_code == 200  # a new request, whether deleted or not
+    clock.shift(timedelta(hours=24))
+    for _ in range(2):
+        tasks.forget_answers()
+        assert not KeptAnswer.objects.exists()
+
+
+def test_beat_deletes_old_answers() -> None:
+    assert PeriodicTask.objects.get(task="customers.tasks.forget_answers").enabled
+
+
+# -- What fails, and what takes its time
+
+
+class Making(APIView):
+    """Makes a customer, and does before it ends what a test wants."""
+
+    permission_classes = [needs("ingest")]
+    in_the_beginning: Callable[[], object]
+    before_the_end: Callable[[], object]
+
+    @once
+    def post(self, request: Request) -> Response:
+        """Make."""
+        given: Any = request.data
+        Making.in_the_beginning()
+        Customer.objects.get_or_create(customer_id=given["id"], defaults={"recorded_at": NOON})
+        Making.before_the_end()
+        return Response({"made": given["id"]}, status=201, headers={"Location": "/x/"})
+
+
+urlpatterns = [path("making/", Making.as_view()), path("", include("segments_project.urls"))]
+
+
+@pytest.fixture
+def make() -> Iterator[Post]:
+    post = sender()
+    Making.in_the_beginning = Making.before_the_end = lambda: None
+    with override_settings(ROOT_URLCONF=__name__):
+        yield lambda who="c1": post({"id": who}, address="/making/")
+
+
+def failing(error: BaseException) -> Callable[[], object]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+class Unavailable(APIException):
+    """Something else is away."""
+
+    status_code = 503
+
+
+@pytest.mark.parametrize(("error", "status"), [(RuntimeError("a fault"), 500), (Unavailable(), 503)])
+def test_what_failed_by_our_fault_has_done_nothing_and_is_done_when_sent_again(
+    error: Exception, status: int, make: Post
+) -> None:
+    Making.before_the_end = failing(error)
+    assert make().status_code == status
+    assert not Customer.objects.exists()
+
+    Making.before_the_end = lambda: None
+    assert make().status_code == 201
+    again = make()
+
+    assert is_replayed(again)
+    assert again["Location"] == "/x/"
+    assert Customer.objects.count() == 1
+
+
+def test_a_server_that_is_stopped_meanwhile_leaves_nothing_behind(make: Post) -> None:
+    Making.before_the_end = failing(SystemExit(1))
+    with pytest.raises(SystemExit):
+        make()
+
+    assert not Customer.objects.exists()
+    assert not KeptAnswer.objects.exists()
+
+
+def test_while_it_is_done_the_same_is_told_to_wait(make: Post) -> None:
+    meanwhile: list[Any] = []
+    Making.before_the_end = lambda: meanwhile.extend([make(), make("c2")])
+
+    assert make().status_code == 201
+
+    assert problem(meanwhile[0], 409)["code"] == "still_running"
+    assert meanwhile[0]["Retry-After"] == "1"
+    problem(meanwhile[1], 422)
+    assert is_replayed(make())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_one_that_hangs_and_the_same_sent_again_one_is_done(
+    make: Post, clock: time_machine.Traveller
+) -> None:
+    """The first hangs until it counts as dead; the second is done in its place; then the first comes to its end."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer: the second waits for the first")
+    second: list[Any] = []
+
+    def send_again() -> None:
+        second.append(make())
+        connection.close()
+
+    def hang() -> None:
+        Making.in_the_beginning = Making.before_the_end = lambda: None
+        clock.shift(timedelta(minutes=6))
+        thread = threading.Thread(target=send_again)
+        thread.start()
+        thread.join(timeout=20)
+
+    Making.in_the_beginning = hang
+    first = make()
+
+    assert second[0].status_code == 201
+    assert problem(first, 409)["code"] == "still_running"
+    assert Customer.objects.count() == 1
+    assert make().content == second[0].content

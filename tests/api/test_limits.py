@@ -1,0 +1,258 @@
+"""Limits: how often each caller may ask, and what those find out who may not ask at all."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+import time_machine
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.views import APIView
+
+from customers import identity, keys, volatile
+from customers.models import ApiKey
+from segments_project import servers
+from tests import shop
+from tests.api.test_errors import problem
+
+pytestmark = pytest.mark.django_db
+
+API = "/api/v1/"
+SEGMENTS = f"{API}segments/"
+NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
+EVERYTHING = [scope for scope in keys.SCOPES if scope != keys.VISITORS]
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOON + timedelta(seconds=20), tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def rates(settings, clock: time_machine.Traveller) -> Callable[..., None]:
+    """Set limits; nothing has been counted yet."""
+    volatile.ask(lambda redis: [redis.delete(name) for name in redis.scan_iter("limits:*")])
+
+    def set_rates(**rates: int) -> None:
+        settings.API_RATES = {**settings.API_RATES, **rates}
+
+    return set_rates
+
+
+def bearer(*scopes: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {keys.create('client', scopes or EVERYTHING)[1]}"}
+
+
+def statuses(times: int, ask: Callable[[], Any]) -> list[int]:
+    return [ask().status_code for _ in range(times)]
+
+
+# -- How often
+
+
+def test_who_asks_too_often_is_told_when_to_ask_again(rates, clock, client: Client) -> None:
+    rates(reading=3)
+    one, other = bearer(), bearer()
+
+    assert statuses(4, lambda: client.get(SEGMENTS, headers=one)) == [200, 200, 200, 429]
+
+    refused = client.get(SEGMENTS, headers=one)
+    assert problem(refused, 429)["code"] == "throttled"
+    assert refused["Retry-After"] == "40"
+    assert client.get(SEGMENTS, headers=other).status_code == 200  # nobody pays for another
+    clock.shift(39)
+    assert client.get(SEGMENTS, headers=one).status_code == 429
+    clock.shift(1)
+    assert client.get(SEGMENTS, headers=one).status_code == 200
+
+
+def test_reading_sending_and_erasing_are_counted_apart(rates, client: Client) -> None:
+    rates(reading=1, ingest=2, writing=1)
+    key = bearer()
+    customer = {"customer_id": "c1"}
+
+    def send() -> Any:
+        return client.post(f"{API}customers/", customer, content_type="application/json", headers=key)
+
+    assert statuses(3, send) == [201, 200, 429]
+    assert statuses(2, lambda: client.delete(f"{API}customers/c1/", headers=key)) == [204, 429]
+    assert statuses(2, lambda: client.get(SEGMENTS, headers=key)) == [200, 429]
+
+
+def test_staff_are_counted_one_by_one_and_strangers_by_address(rates, client: Client) -> None:
+    rates(reading=1, strangers=2)
+    clients = [Client(), Client()]
+    for number, staff in enumerate(clients):
+        staff.force_login(User.objects.create_superuser(f"staff-{number}"))
+    for staff in clients:
+        assert statuses(2, partial(staff.get, SEGMENTS)) == [200, 429]
+
+    for address in ("192.0.2.1", "192.0.2.2"):
+        told = statuses(3, partial(client.get, "/api/docs/", REMOTE_ADDR=address))
+        assert told == [200, 200, 429]
+
+
+def test_pages_share_a_key_and_each_browser_its_own_limit(rates, client: Client) -> None:
+    rates(visitors=2)
+    _, key = keys.create("Web shop", [keys.VISITORS])
+
+    for address in ("192.0.2.1", "192.0.2.2"):
+        ask = partial(client.get, f"{API}visitors/a1/segments/", {"key": key}, REMOTE_ADDR=address)
+        assert statuses(3, ask) == [200, 200, 429]
+
+
+def test_who_guesses_keys_is_told_to_stop_and_holds_up_nobody_else(rates, client: Client) -> None:
+    rates(guesses=3)
+    right = bearer()
+
+    def guess(address: str) -> Any:
+        return client.get(SEGMENTS, headers={"Authorization": "Bearer seg_guess"}, REMOTE_ADDR=address)
+
+    assert statuses(5, lambda: guess("192.0.2.1")) == [401, 401, 401, 429, 429]
+    assert guess("192.0.2.1")["Retry-After"] == "40"
+    assert guess("192.0.2.2").status_code == 401
+    assert client.get(SEGMENTS, headers=right, REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+def test_without_redis_everybody_is_answered(rates, client: Client, settings, monkeypatch) -> None:
+    rates(reading=1, guesses=1)
+    settings.REDIS_URL = f"redis://127.0.0.1:{servers.free_port()}/0"
+    volatile._redis.cache_clear()
+    monkeypatch.setattr(volatile, "_quiet_until", 0.0)
+    try:
+        key = bearer()
+        assert statuses(3, lambda: client.get(SEGMENTS, headers=key)) == [200, 200, 200]
+        assert statuses(2, lambda: client.get(SEGMENTS, headers={"Authorization": "Bearer x"})) == [401, 401]
+    finally:
+        volatile._redis.cache_clear()
+
+
+# -- What those find out who may not ask
+
+
+class Door(NamedTuple):
+    """One address of the API with a method it answers to."""
+
+    method: str
+    address: str
+    name: str
+
+
+PUBLIC = {"api-schema", "api-docs"}
+VALUES = {"slug": "buyers", "customer_id": "c1", "anonymous_id": "a1"}
+OTHERS = {"slug": "nothing", "customer_id": "nobody", "anonymous_id": "nobody"}
+
+
+def doors(values: dict[str, str]) -> list[Door]:
+    """Every address below /api/ that shows something not everybody may see, found in the addresses themselves."""
+    found = []
+    for name, route, view in _patterns(get_resolver().url_patterns):
+        if route.startswith("api/") and name not in PUBLIC and issubclass(view, APIView):
+            converted = {one: values.get(one, "1") for one in _parameters(route)}
+            address = route
+            for parameter, value in converted.items():
+                address = _filled(address, parameter, value)
+            found += [Door(one, f"/{address}", name) for one in view.http_method_names if hasattr(view, one)]
+    return found
+
+
+def _patterns(patterns: Any, above: str = "") -> Iterator[tuple[str, str, type]]:
+    for pattern in patterns:
+        route = above + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _patterns(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern):
+            yield pattern.name or "", route, getattr(pattern.callback, "cls", object)
+
+
+def _parameters(route: str) -> list[str]:
+    return [part.split(">")[0].split(":")[-1] for part in route.split("<")[1:]]
+
+
+def _filled(route: str, parameter: str, value: str) -> str:
+    before, _, after = route.partition("<")
+    within, _, behind = after.partition(">")
+    assert within.split(":")[-1] == parameter
+    return before + value + behind
+
+
+@pytest.fixture
+def records() -> None:
+    shop.customers("c1,anna@example.org")
+    shop.events("m1,,a1,Seen,2026-03-01")
+    shop.segment("buyers", {"known": {"is": True}})
+
+
+def call(client: Client, door: Door, headers: dict[str, str]) -> Any:
+    body = {"data": "{}", "content_type": "application/json"} if door.method not in ("get", "head") else {}
+    return getattr(client, door.method)(door.address, headers=headers, **body)
+
+
+def test_the_walk_finds_the_doors() -> None:
+    found = {(door.method, door.address) for door in doors(VALUES)}
+
+    assert {("get", SEGMENTS), ("post", f"{API}orders/"), ("delete", f"{API}customers/c1/")} <= found
+    assert ("get", f"{API}visitors/a1/segments/") in found
+    assert len({door.name for door in doors(VALUES)}) >= 9
+
+
+def test_no_door_opens_to_a_key_that_is_none_any_more(records: None, client: Client) -> None:
+    revoked, revoked_secret = keys.create("bot", EVERYTHING)
+    keys.revoke(revoked)
+    _, elsewhere = keys.create("bot", EVERYTHING, networks=["192.0.2.0/24"])
+    _, expired = keys.create("bot", EVERYTHING, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+    _, public = keys.create("page", [keys.VISITORS], networks=["192.0.2.0/24"])
+
+    with time_machine.travel(datetime(2100, 1, 1, tzinfo=UTC), tick=False):
+        for door in doors(VALUES):
+            told = {
+                call(client, door, {"Authorization": f"Bearer {secret}"}).content
+                for secret in ("seg_wrong", revoked_secret, elsewhere, expired, public)
+            }
+            # In the same words: nobody learns which of these a key is.
+            assert len(told) == 1, door
+            answer = call(client, door, {"Authorization": f"Bearer {expired}"})
+            if door.method != "head":
+                problem(answer, 401)
+            assert answer.status_code == 401, door
+            assert answer["WWW-Authenticate"].startswith("Bearer")
+            assert call(client, door, {}).status_code == 401, door
+
+    assert identity.find("c1") is not None
+    assert not ApiKey.objects.exclude(last_used_at=None).exists()
+
+
+def test_no_door_opens_without_its_scope_nor_tells_what_is_behind_it(records: None, client: Client) -> None:
+    page, back_office = bearer(keys.VISITORS), bearer(*EVERYTHING)
+    visitor = Client()
+    visitor.force_login(User.objects.create_user("carl"))
+
+    for door, other in zip(doors(VALUES), doors(OTHERS), strict=True):
+        is_of_pages = "/visitors/" in door.address
+        for someone, headers in ((client, back_office if is_of_pages else page), (visitor, {})):
+            answer, for_nobody = call(someone, door, headers), call(someone, other, headers)
+            assert answer.status_code == 403, door
+            assert (for_nobody.status_code, for_nobody.content) == (403, answer.content), door
+
+    assert identity.find("c1") is not None
+
+
+@pytest.mark.parametrize("scope", EVERYTHING)
+def test_a_scope_opens_its_own_doors_only(scope: str, records: None, client: Client) -> None:
+    """Which customers there are is told to nobody but those who may see, or erase, them."""
+    sees = scope in ("members:read", "privacy")
+    key = bearer(scope)
+
+    told = {
+        address: {
+            client.get(f"{API}customers/{who}/{address}", headers=key).status_code for who in ("c1", "nobody")
+        }
+        for address in ("", "export/", "segments/")
+    }
+
+    assert any(len(of_both) > 1 for of_both in told.values()) == sees
+    assert (client.delete(f"{API}customers/nobody/", headers=key).status_code == 404) == (scope == "privacy")
