@@ -69,6 +69,11 @@ def held(mark: str, seconds: int) -> Iterator[bool]:
             ask(lambda client: client.get(mark) == token.encode() and client.delete(mark))
 
 
+def hold_on(mark: str, seconds: int) -> None:
+    """Let a mark that is held end so many seconds from now."""
+    ask(lambda client: client.expire(mark, seconds))
+
+
 @cache
 def _redis() -> Client:
     # A request waits for it: better no answer than a late one.

@@ -5,7 +5,7 @@ than its share of them, so one that is slow keeps nobody else waiting.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from .sending import Answer, Line, Post
 
 RUNNING: Final = "webhooks:a-run-goes-on"
 RUNS_FOR: Final = 30  # seconds: then other tasks have their turn
-LONGEST_RUN: Final = 120  # seconds, with requests that hang to the last
+GONE_AFTER: Final = 15  # seconds without a sign of life, somebody else goes on
 THREADS: Final = 64
 SHARE: Final = 8
 """How many requests one endpoint gets at a time; one that takes nothing gets one."""
@@ -30,20 +30,23 @@ LOOKED_EVERY: Final = 0.5  # seconds, for what is new while requests are on thei
 def run() -> None:
     """Deliver what is due, unless another worker is at it, and see to it that somebody comes for the rest."""
     waking.begin()
-    with volatile.held(RUNNING, LONGEST_RUN) as is_ours:
+    with volatile.held(RUNNING, GONE_AFTER) as is_ours:
         if not is_ours:  # who is at it looks once more after its end
             return
-        is_done = deliver()
-    if not is_done:
+        is_done = deliver(beat=lambda: volatile.hold_on(RUNNING, GONE_AFTER))
+    if not is_done or outbox.is_to_be_written():
         waking.wake()
     elif due := claims.next_due():
         waking.wake_at(due, datetime.now(UTC))
 
 
-def deliver(seconds: float = RUNS_FOR) -> bool:
-    """Deliver until nothing is due, or the time is over; tell whether nothing was due."""
+def deliver(seconds: float = RUNS_FOR, beat: Callable[[], object] = bool) -> bool:
+    """Deliver until nothing is due, or the time is over, calling ``beat`` again and again.
+
+    Tells whether nothing was due in the end.
+    """
     with ExitStack() as stack:
-        return _Run(stack).go(until=time.monotonic() + seconds)
+        return _Run(stack).go(time.monotonic() + seconds, beat)
 
 
 class _Run:
@@ -55,8 +58,9 @@ class _Run:
         self._flying: dict[Future[Answer], tuple[Message, datetime]] = {}
         self._pool = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="webhooks"))
 
-    def go(self, until: float) -> bool:
+    def go(self, until: float, beat: Callable[[], object]) -> bool:
         while True:
+            beat()
             is_over = time.monotonic() >= until
             if not is_over:
                 self._send_what_is_due(datetime.now(UTC))

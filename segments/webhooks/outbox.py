@@ -36,9 +36,23 @@ def take_turn_to_write() -> None:
 def write(at: datetime) -> None:
     """Write messages of the changes that came since the last time, for each endpoint as many as may wait."""
     newest = endpoints.newest_change()
-    for endpoint in Endpoint.objects.filter(is_active=True, position__lt=newest).order_by("pk"):
+    for endpoint in _behind(newest):
         while _write_some(endpoint.pk, newest, at):
             pass
+
+
+def is_to_be_written() -> bool:
+    """Tell whether there are changes to write messages of, and room for these."""
+    return any(_room(endpoint) > 0 for endpoint in _behind(endpoints.newest_change()))
+
+
+def _behind(newest: int) -> QuerySet[Endpoint]:
+    return Endpoint.objects.filter(is_active=True, position__lt=newest).order_by("pk")
+
+
+def _room(endpoint: Endpoint) -> int:
+    """Give how many more messages of an endpoint may wait."""
+    return MOST_WAITING - Message.objects.waiting().filter(endpoint=endpoint).count()
 
 
 def _write_some(key: int, newest: int, at: datetime) -> bool:
@@ -46,11 +60,7 @@ def _write_some(key: int, newest: int, at: datetime) -> bool:
     with transaction.atomic():
         take_turn_to_write()
         endpoint = Endpoint.objects.select_for_update().filter(pk=key, is_active=True).first()
-        if endpoint is None:
-            return False
-        waiting = Message.objects.waiting().filter(endpoint=endpoint).count()
-        room = min(MOST_WAITING - waiting, WRITTEN_AT_ONCE)
-        if room <= 0:
+        if endpoint is None or (room := min(_room(endpoint), WRITTEN_AT_ONCE)) <= 0:
             return False
         log = _log(endpoint).filter(pk__gt=endpoint.position, pk__lte=newest)
         one_by_one = log if endpoint.wants_singles else log.exclude(cause__in=IN_BULK)
