@@ -62,15 +62,17 @@ class _Run:
         while True:
             beat()
             is_over = time.monotonic() >= until
-            if not is_over:
-                self._send_what_is_due(datetime.now(UTC))
+            if not is_over and self._send_what_is_due(datetime.now(UTC)):
+                continue
             if not self._flying:
                 return not is_over
             done, _ = wait(self._flying, timeout=LOOKED_EVERY, return_when=FIRST_COMPLETED)
             if done:
                 claims.record(list(self._landed(done)))
 
-    def _send_what_is_due(self, at: datetime) -> None:
+    def _send_what_is_due(self, at: datetime) -> bool:
+        """Send what may be sent now; tell whether that leaves way at once for what comes after it."""
+        has_withdrawn = False
         outbox.write(at)
         for endpoint in claims.to_be_served():
             claimed = claims.claim(endpoint, self._room(endpoint, at), at)
@@ -79,9 +81,11 @@ class _Run:
                 body = messages.body(message, changes.get(message.first_id or 0))
                 if not body:
                     outbox.withdraw([message])
+                    has_withdrawn = True
                     continue
                 post = Post(message.public_id, body, endpoints.secrets_of(endpoint, at), at)
                 self._flying[self._pool.submit(self._line(endpoint).post, post)] = message, at
+        return has_withdrawn
 
     def _room(self, endpoint: Endpoint, at: datetime) -> int:
         """Give how many more requests an endpoint gets now."""
