@@ -333,6 +333,8 @@ UNFOLD = {
                     _entry("Segments", "groups", "segments.segment"),
                     _entry("Refreshes", "sync", "segments.refresh"),
                     _entry("Verifications", "verified", "segments.verification"),
+                    _entry("Webhooks", "webhook", "segments.endpoint"),
+                    _entry("Webhook messages", "outbox", "segments.message"),
                     _entry("Schedules", "schedule", "django_celery_beat.periodictask"),
                 ],
             },

@@ -5,7 +5,7 @@ from django.contrib.auth.management import create_permissions
 from django.db import migrations
 
 SEEING = ("view_endpoint", "view_message")
-MANAGING = (*SEEING, "add_endpoint", "change_endpoint", "delete_endpoint", "delete_message", "delete_attempt")
+MANAGING = (*SEEING, "add_endpoint", "change_endpoint", "delete_endpoint")
 ROLES = {"Viewer": SEEING, "Marketer": SEEING, "Administrator": MANAGING}
 
 

@@ -169,6 +169,7 @@ class Message(models.Model):
                 condition=Q(state="waiting"),
             ),
             models.Index(fields=("done_at",), name="messages_done"),
+            models.Index(fields=("id",), name="messages_given_up", condition=Q(state="given up")),
         )
 
     def __str__(self) -> str:

@@ -29,7 +29,7 @@ def create(endpoint: Endpoint, segments: Iterable[Segment], at: datetime) -> End
 
     Raises ValidationError where something will not do.
     """
-    check(endpoint)
+    check(endpoint.url)
     endpoint.secret, endpoint.created_at, endpoint.position = _new_secret(), at, newest_change()
     with transaction.atomic():
         endpoint.save(force_insert=True)
@@ -39,17 +39,18 @@ def create(endpoint: Endpoint, segments: Iterable[Segment], at: datetime) -> End
 
 def edit(endpoint: Endpoint, segments: Iterable[Segment]) -> None:
     """Save what staff decide of an endpoint; raises ValidationError where something will not do."""
-    check(endpoint)
+    if endpoint.url != Endpoint.objects.values_list("url", flat=True).get(pk=endpoint.pk):
+        check(endpoint.url)
     with transaction.atomic():
         # What is noted of its answers meanwhile is not overwritten.
         endpoint.save(update_fields=["name", "url", "every_segment", "wants_singles"])
         endpoint.segments.set(segments)
 
 
-def check(endpoint: Endpoint) -> None:
-    """Raise ValidationError where the endpoint's address, as things are now, may not be called."""
+def check(url: str) -> None:
+    """Raise ValidationError where an address, as things are now, may not be called."""
     try:
-        addresses.look_up(addresses.read(endpoint.url))
+        addresses.look_up(addresses.read(url))
     except BadAddress as error:
         raise ValidationError({"url": f"{str(error)[:1].upper()}{str(error)[1:]}."}) from None
 

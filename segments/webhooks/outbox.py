@@ -158,6 +158,13 @@ def resume(endpoint: Endpoint, at: datetime, *, skip: bool) -> None:
         endpoints.resume(locked)
 
 
+def delete_endpoint(endpoint: Endpoint, at: datetime) -> None:
+    """Delete an endpoint with all that it was told."""
+    endpoints.pause(endpoint, at)  # from here on nobody writes it any more
+    _delete_in_parts(Message.objects.filter(endpoint=endpoint).order_by("pk"))
+    endpoint.delete()
+
+
 # -- What is kept
 
 
@@ -182,16 +189,19 @@ def withdraw(messages: Iterable[Message]) -> None:
 
 def forget_old(before: datetime) -> int:
     """Delete messages that were delivered or given up before an instant; give how many those were."""
-    old = Message.objects.filter(done_at__lt=before).order_by("done_at")
-    deleted = 0
-    while keys := list(old.values_list("pk", flat=True)[:DELETED_AT_ONCE]):
-        _delete(_rows(keys))
-        deleted += len(keys)
-    return deleted
+    return _delete_in_parts(Message.objects.filter(done_at__lt=before).order_by("done_at"))
 
 
 def _rows(keys: Iterable[int]) -> QuerySet[Message]:
     return Message.objects.filter(pk__in=list(keys))
+
+
+def _delete_in_parts(messages: QuerySet[Message]) -> int:
+    deleted = 0
+    while keys := list(messages.values_list("pk", flat=True)[:DELETED_AT_ONCE]):
+        _delete(_rows(keys))
+        deleted += len(keys)
+    return deleted
 
 
 def _delete(messages: QuerySet[Message]) -> None:
