@@ -1,7 +1,9 @@
 """Redis, for what may get lost: marks and counts. Where it is away nobody waits for it, and nobody fails."""
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Final, TypeVar
 
@@ -34,12 +36,12 @@ def ask(question: Callable[[Client], Answer]) -> Answer | None:
         return None
 
 
-def send_once(task: str, mark: str) -> None:
-    """Send for a task by its name, unless the mark says that one waits already."""
+def send_once(task: str, mark: str, *, in_seconds: int = 0) -> None:
+    """Send for a task by its name, now or later, unless the mark says that one waits already."""
 
     def send(client: Client) -> None:
-        if client.set(mark, 1, nx=True, ex=LOST_AFTER):
-            current_app.send_task(task)
+        if client.set(mark, 1, nx=True, ex=LOST_AFTER + in_seconds):
+            current_app.send_task(task, countdown=in_seconds)
 
     ask(send)
 
@@ -50,6 +52,26 @@ def begin(mark: str) -> None:
         _redis().delete(mark)
     except redis.RedisError as error:
         log.warning("the_mark_stays", error=str(error))
+
+
+@contextmanager
+def held(mark: str, seconds: int) -> Iterator[bool]:
+    """Hold a mark for the block, and tell whether nobody else did; it ends by itself after so many seconds.
+
+    For politeness alone: where Redis is away, everybody holds it.
+    """
+    token = secrets.token_hex(8)
+    is_ours = ask(lambda client: bool(client.set(mark, token, nx=True, ex=seconds))) is not False
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            ask(lambda client: client.get(mark) == token.encode() and client.delete(mark))
+
+
+def hold_on(mark: str, seconds: int) -> None:
+    """Let a mark that is held end so many seconds from now."""
+    ask(lambda client: client.expire(mark, seconds))
 
 
 @cache

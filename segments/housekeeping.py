@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef
 
 from . import membership
 from .models import Refresh, RefreshResult, Segment
+from .webhooks import outbox
 
 EMPTY_FOR = timedelta(days=1)
 FAILED_FOR = timedelta(days=30)
@@ -47,3 +48,8 @@ def forget_changes(now: datetime) -> int:
         while some := membership.forget_changes(segment, before, CHANGES_AT_ONCE):
             gone += some
     return gone
+
+
+def forget_webhook_messages(now: datetime) -> int:
+    """Delete messages that were delivered or given up, with their answers, as long ago as the settings say."""
+    return outbox.forget_old(now - timedelta(days=settings.WEBHOOK_LOG_KEPT_FOR))

@@ -17,7 +17,7 @@ from django.db.models import Max
 from customers import engine, facts
 from customers.turns import take_turn
 
-from . import evaluation
+from . import evaluation, news
 from .models import Change, Membership, Refresh, RefreshResult, Segment, Tally
 
 _MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, Tally))
@@ -247,6 +247,8 @@ def store(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> None:
         )
         for outcome in [*moved, *(outcome for outcome in outcomes if outcome.error)]
     )
+    if any(outcome.entered or outcome.left for outcome in done):
+        news.announce()
 
 
 def _is_new(segment: Segment) -> bool:
@@ -323,6 +325,7 @@ def erase(customers: Sequence[int], at: datetime) -> None:
             known_size=known_size,
             left=left[segment.pk],
         )
+    news.announce()
 
 
 def forget_names(before: datetime) -> int:

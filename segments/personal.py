@@ -8,12 +8,14 @@ from customers.models import Customer
 from customers.privacy import Section
 
 from . import membership, verification
-from .models import Change, Membership
+from .models import Change, Membership, Message
+from .webhooks import outbox
 
 
 def _tell(customer: Customer) -> dict[str, Any]:
     members = Membership.objects.filter(customer=customer).order_by("entered_at", "segment_id")
     changes = Change.objects.filter(customer=customer).order_by("pk")
+    told = Message.objects.filter(customer=customer).order_by("pk")
     return {
         "now": [
             {"segment": slug, "name": name, "entered_at": entered_at.isoformat()}
@@ -23,12 +25,24 @@ def _tell(customer: Customer) -> dict[str, Any]:
             {"segment": slug, "change": change, "at": at.isoformat(), "cause": cause}
             for slug, change, at, cause in changes.values_list("segment__slug", "change", "at", "cause")
         ],
+        "told": [
+            {"to": name, "what": kind, "segment": slug, "state": state, "at": written_at.isoformat()}
+            for name, kind, slug, state, written_at in told.values_list(
+                "endpoint__name", "kind", "segment__slug", "state", "written_at"
+            )
+        ],
     }
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
     verification.forget(customers)
+    outbox.forget_customers(customers)
     membership.erase(customers, at)
 
 
-SECTION = Section(tell=_tell, erase=_erase, wait=membership.take_turn_to_write)
+def _wait() -> None:
+    membership.take_turn_to_write()
+    outbox.take_turn_to_write()
+
+
+SECTION = Section(tell=_tell, erase=_erase, wait=_wait)

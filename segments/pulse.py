@@ -1,14 +1,16 @@
-"""Whether all is well: do refreshes come as scheduled, and was a segment found right when it was verified."""
+"""Whether all is well: do refreshes come as scheduled, was a segment found right, do webhooks take messages."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q
 from django_celery_beat.models import PeriodicTask
 
-from .models import Refresh, Segment, Verification
+from .models import Endpoint, Refresh, Segment, Verification
 
 GRACE = timedelta(minutes=3)
 """How long after its time a scheduled refresh may still begin before somebody should look."""
+FAILING_IS_TOLD_AFTER = timedelta(minutes=10)
 REFRESH_TASK = "segments.tasks.refresh_all"
 
 
@@ -63,3 +65,10 @@ def pulse(now: datetime) -> Pulse:
         schedule.nowfun = lambda: now
         due_in.append(schedule.remaining_estimate(latest.started_at))
     return Pulse(latest, is_late=min(due_in) < -GRACE, age=age)
+
+
+def troubled_endpoints(now: datetime) -> list[Endpoint]:
+    """Give the webhooks that were stopped by themselves, or have taken nothing for a while."""
+    failing = Q(is_active=True, failing_since__lt=now - FAILING_IS_TOLD_AFTER)
+    stopped = Q(is_active=False) & ~Q(stopped_because="")
+    return list(Endpoint.objects.filter(failing | stopped))

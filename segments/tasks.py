@@ -1,4 +1,4 @@
-"""Background work: refreshes, their verification, and long counts. Each task is an edge that may run twice."""
+"""Background work: refreshes, verifications, long counts, webhooks. Each task is an edge that may run twice."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from celery import shared_task
 
 from . import counting, housekeeping, refreshing, runs, verification, waking
 from .models import Segment
+from .webhooks import delivering
 
 
 @shared_task
@@ -56,3 +57,15 @@ def forget_changes() -> None:
 def count_rule(ticket: str) -> None:
     """Count a rule for somebody who is writing it."""
     counting.carry_out(ticket)
+
+
+@shared_task
+def deliver_webhooks() -> None:
+    """Tell endpoints what is due to be told."""
+    delivering.run()
+
+
+@shared_task
+def forget_webhook_messages() -> None:
+    """Delete what endpoints were told long ago."""
+    housekeeping.forget_webhook_messages(datetime.now(UTC))

@@ -2,11 +2,13 @@
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATABASE_URL, REDIS_URL,
 TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE,
-CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, LOG_LEVEL, LOG_JSON.
+CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR, LOG_LEVEL,
+LOG_JSON.
 """
 
 import re
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -65,6 +67,18 @@ FIGURES_MAX_AGE = env.float("FIGURES_MAX_AGE", default=0)
 CHANGES_KEPT_FOR = env.float("CHANGES_KEPT_FOR", default=400)
 if CHANGES_KEPT_FOR < 1:
     raise ImproperlyConfigured(f"CHANGES_KEPT_FOR: {CHANGES_KEPT_FOR:g} days are too few; give at least 1")
+
+# Webhooks go to addresses of the public internet alone, and to these networks of one's own, such as 10.1.2.0/24.
+try:
+    WEBHOOK_ALLOWED_NETWORKS = [ip_network(text) for text in env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])]
+except ValueError as error:
+    raise ImproperlyConfigured(
+        f"WEBHOOK_ALLOWED_NETWORKS: {error}; write it as 10.1.2.0/24,fd00::/8"
+    ) from error
+# What was told to whom, and what they answered, is deleted so many days later.
+WEBHOOK_LOG_KEPT_FOR = env.float("WEBHOOK_LOG_KEPT_FOR", default=14)
+if not 0 <= WEBHOOK_LOG_KEPT_FOR <= 30:
+    raise ImproperlyConfigured("WEBHOOK_LOG_KEPT_FOR: at most 30 days, since the erased are named no longer")
 
 # -- The database
 
@@ -354,6 +368,8 @@ UNFOLD = {
                     _entry("Segments", "groups", "segments.segment"),
                     _entry("Refreshes", "sync", "segments.refresh"),
                     _entry("Verifications", "verified", "segments.verification"),
+                    _entry("Webhooks", "webhook", "segments.endpoint"),
+                    _entry("Webhook messages", "outbox", "segments.message"),
                     _entry("Schedules", "schedule", "django_celery_beat.periodictask"),
                 ],
             },

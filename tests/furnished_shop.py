@@ -3,6 +3,7 @@
 import json
 import tempfile
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
@@ -16,8 +17,9 @@ from django.urls import reverse
 from customers import csv_files, imports, keys
 from customers.models import ApiKey, Customer, Import, Source
 from customers.tracking import inbox, sources
-from segments import verification
-from segments.models import Segment, Verification
+from segments import fixed_lists, verification
+from segments.models import Endpoint, Segment, Verification
+from segments.webhooks import delivering
 from tests.pages import PAGES
 
 LOGIN, PASSWORD = "admin", "for the browser only"
@@ -46,6 +48,8 @@ def furnish() -> None:
         fields = {"name": "Guests", "slug": "guests", "description": "Invited to the opening."}
         address = reverse("admin:segments_segment_fixed_list")
         entered(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
+    if not Endpoint.objects.exists():
+        tell_a_webhook(entered(LOGIN))
     if not Import.objects.exists():
         import_a_file(entered(LOGIN))
     if not ApiKey.objects.exists():
@@ -60,6 +64,18 @@ def furnish() -> None:
     if not Verification.objects.exists():
         verification.record(datetime.now(UTC))
     stranger().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
+
+
+def tell_a_webhook(client: Client) -> None:
+    """Add a webhook at which nobody answers, and tell it of a guest who left and came back."""
+    fields = {"name": "Newsletter tool", "url": "http://127.0.0.1:9/hooks", "every_segment": "on"}
+    with override_settings(WEBHOOK_ALLOWED_NETWORKS=[ip_network("127.0.0.1")]):
+        client.post(reverse("admin:segments_endpoint_add"), fields)
+        guests = Segment.objects.get(slug="guests")
+        guest = guests.memberships.order_by("customer_id").values_list("customer_id", flat=True)[:1]
+        for change in (fixed_lists.remove, fixed_lists.add):
+            change(guests, list(guest), datetime.now(UTC))
+        delivering.deliver()
 
 
 def import_a_file(client: Client) -> None:

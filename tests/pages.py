@@ -11,7 +11,7 @@ from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from customers.models import ApiKey, Customer, Import, RefusedMessage, Source
-from segments.models import Refresh, Segment, Verification
+from segments.models import Endpoint, Message, Refresh, Segment, Verification
 
 MOST_QUERIES = 25
 """Of any page."""
@@ -87,6 +87,13 @@ PAGES = (
     Page("segments_refresh_change", Refresh.objects.all),
     Page("segments_verification_changelist"),
     Page("segments_verification_change", Verification.objects.all),
+    Page("segments_endpoint_changelist"),
+    Page("segments_endpoint_add"),
+    Page("segments_endpoint_change", Endpoint.objects.all),
+    Page("segments_endpoint_delete", Endpoint.objects.all),
+    Page("segments_endpoint_replay", Endpoint.objects.all),
+    Page("segments_message_changelist"),
+    Page("segments_message_change", Message.objects.all),
     Page("django_celery_beat_periodictask_changelist"),
     Page("django_celery_beat_periodictask_change", PeriodicTask.objects.all),
     Page("django_celery_beat_intervalschedule_changelist"),

@@ -28,6 +28,8 @@ LOOKING = {
     "segments_segment_versions", "segments_segment_compare",
     "segments_segment_members", "segments_refresh_changelist", "segments_refresh_change",
     "segments_verification_changelist", "segments_verification_change",
+    "segments_endpoint_changelist", "segments_endpoint_change",
+    "segments_message_changelist", "segments_message_change",
 }  # fmt: skip
 SEGMENTING = LOOKING | {
     "segments_segment_add", "segments_segment_delete", "segments_segment_from_template",

@@ -1,5 +1,5 @@
-"""What staff see of segments, their members and their refreshes."""
+"""What staff see of segments, their members, their refreshes, and of webhooks."""
 
-from . import customers, refreshes, segment, verifications
+from . import customers, endpoints, refreshes, segment, verifications, webhook_messages
 
-__all__ = ["customers", "refreshes", "segment", "verifications"]
+__all__ = ["customers", "endpoints", "refreshes", "segment", "verifications", "webhook_messages"]

@@ -18,6 +18,7 @@ from segments.templates import TEMPLATES
 from . import charts, wording
 from .access import ADD, READ, SEE, needs
 
+SEE_WEBHOOKS = "segments.view_endpoint"
 SHOWN = 100
 """Of the ready-to-use segments and of the others."""
 
@@ -62,6 +63,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "lifecycle": lifecycle,
         "others": others,
         "has_more": len(segments) > len(lifecycle) + len(others),
+        "webhooks": pulse.troubled_endpoints(now) if request.user.has_perm(SEE_WEBHOOKS) else [],
         "failing": [segment for segment in segments if segment.status == "failing"][:SHOWN],
         "customers": totals.customers if totals else 0,
         "pulse": beat,

@@ -6,6 +6,7 @@ a refresh between reading and writing is no conflict. The second stands for all 
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import TypeVar
 
 from django.conf import settings
 from django.http import HttpResponseNotModified
@@ -20,6 +21,8 @@ from rest_framework.response import Response
 
 from customers.errors import ErrorSerializer
 from segments.models import Segment
+
+Tagged = TypeVar("Tagged", bound=HttpResponseBase)
 
 UNCHANGED = {304: OpenApiResponse(description="Nothing differs from what has the entity tag that was sent.")}
 CHANGED = {
@@ -74,7 +77,7 @@ def unchanged(request: Request, tag: str) -> HttpResponseBase | None:
     return tagged(HttpResponseNotModified(), tag)
 
 
-def tagged(response: HttpResponseBase, tag: str) -> HttpResponseBase:
+def tagged(response: Tagged, tag: str) -> Tagged:
     """Tell the client the tag, and to ask before it shows the answer again."""
     response["ETag"] = tag
     patch_cache_control(response, private=True, no_cache=True)

@@ -119,7 +119,7 @@ class SegmentList(GenericAPIView):
         tags=["segments"],
     )
     @once
-    def post(self, request: Request) -> HttpResponseBase:
+    def post(self, request: Request) -> Response:
         """Create a segment by a rule, or from a template. Needs the scope `segments:write`.
 
         It is refreshed soon: until then its status is `new`.

@@ -1,0 +1,110 @@
+"""A run: messages are written from the log, claimed, sent by threads, and what was answered is recorded.
+
+All that touches the database happens in one thread; the others do nothing but wait for answers. No endpoint gets more
+than its share of them, so one that is slow keeps nobody else waiting.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Final
+
+from customers import volatile
+from segments.models import Endpoint, Message
+
+from . import claims, endpoints, messages, outbox, waking
+from .claims import Tried
+from .sending import Answer, Line, Post
+
+RUNNING: Final = "webhooks:a-run-goes-on"
+RUNS_FOR: Final = 30  # seconds: then other tasks have their turn
+GONE_AFTER: Final = 15  # seconds without a sign of life, somebody else goes on
+THREADS: Final = 64
+SHARE: Final = 8
+"""How many requests one endpoint gets at a time; one that takes nothing gets one."""
+LOOKED_EVERY: Final = 0.5  # seconds, for what is new while requests are on their way
+
+
+def run() -> None:
+    """Deliver what is due, unless another worker is at it, and see to it that somebody comes for the rest."""
+    waking.begin()
+    with volatile.held(RUNNING, GONE_AFTER) as is_ours:
+        if not is_ours:  # who is at it looks once more after its end
+            return
+        is_done = deliver(beat=lambda: volatile.hold_on(RUNNING, GONE_AFTER))
+    if not is_done or outbox.is_to_be_written():
+        waking.wake()
+    elif due := claims.next_due():
+        waking.wake_at(due, datetime.now(UTC))
+
+
+def deliver(seconds: float = RUNS_FOR, beat: Callable[[], object] = bool) -> bool:
+    """Deliver until nothing is due, or the time is over, calling ``beat`` again and again.
+
+    Tells whether nothing was due in the end.
+    """
+    with ExitStack() as stack:
+        return _Run(stack).go(time.monotonic() + seconds, beat)
+
+
+class _Run:
+    """One run, with the lines to its endpoints and the requests that are on their way."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._lines: dict[tuple[int, str], Line] = {}
+        self._flying: dict[Future[Answer], tuple[Message, datetime]] = {}
+        self._pool = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="webhooks"))
+
+    def go(self, until: float, beat: Callable[[], object]) -> bool:
+        while True:
+            beat()
+            is_over = time.monotonic() >= until
+            if not is_over and self._send_what_is_due(datetime.now(UTC)):
+                continue
+            if not self._flying:
+                return not is_over
+            done, _ = wait(self._flying, timeout=LOOKED_EVERY, return_when=FIRST_COMPLETED)
+            if done:
+                claims.record(list(self._landed(done)))
+
+    def _send_what_is_due(self, at: datetime) -> bool:
+        """Send what may be sent now; tell whether that leaves way at once for what comes after it."""
+        has_withdrawn = False
+        outbox.write(at)
+        for endpoint in claims.to_be_served():
+            claimed = claims.claim(endpoint, self._room(endpoint, at), at)
+            changes = claims.changes_of(claimed)
+            for message in claimed:
+                body = messages.body(message, changes.get(message.first_id or 0))
+                if not body:
+                    outbox.withdraw([message])
+                    has_withdrawn = True
+                    continue
+                post = Post(message.public_id, body, endpoints.secrets_of(endpoint, at), at)
+                self._flying[self._pool.submit(self._line(endpoint).post, post)] = message, at
+        return has_withdrawn
+
+    def _room(self, endpoint: Endpoint, at: datetime) -> int:
+        """Give how many more requests an endpoint gets now."""
+        if endpoint.held_until and at < endpoint.held_until:
+            return 0
+        flying = sum(message.endpoint_id == endpoint.pk for message, _ in self._flying.values())
+        return max(0, (1 if endpoint.is_failing else SHARE) - flying)
+
+    def _line(self, endpoint: Endpoint) -> Line:
+        key = endpoint.pk, endpoint.url
+        if key not in self._lines:
+            self._lines[key] = Line(endpoint.url)
+            self._stack.callback(self._lines[key].close)
+        return self._lines[key]
+
+    def _landed(self, done: set[Future[Answer]]) -> Iterator[Tried]:
+        for future in done:
+            message, at = self._flying.pop(future)
+            answer = future.result()
+            if answer.status is None:  # its name may lead elsewhere by now
+                self._lines.pop((message.endpoint_id, message.endpoint.url), None)
+            yield Tried(message, at, answer)

@@ -1,0 +1,130 @@
+"""Endpoints: made, edited, paused, and stopped where they take nothing. The only writer of ``Endpoint``."""
+
+import secrets
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from segments.models import Change, Endpoint, Segment
+from segments.models.webhook import FAILURES_THAT_TELL
+
+from . import addresses
+from .addresses import BadAddress
+from .sending import GONE, Answer
+
+FORMER_SECRET_HOLDS: Final = timedelta(days=1)
+SHORTEST_HOLD, LONGEST_HOLD = timedelta(seconds=5), timedelta(minutes=5)
+LONGEST_WISH: Final = timedelta(hours=1)
+"""How long an endpoint can ask to be left alone, by Retry-After."""
+GONE_FOR_GOOD: Final = "It answered 410 Gone: it is not there any more."
+TOOK_NOTHING: Final = "It has taken nothing for a day."
+
+
+def create(endpoint: Endpoint, segments: Iterable[Segment], at: datetime) -> Endpoint:
+    """Save a new endpoint with a secret; it is told of what changes from now on.
+
+    Raises ValidationError where something will not do.
+    """
+    check(endpoint.url)
+    endpoint.secret, endpoint.created_at, endpoint.position = _new_secret(), at, newest_change()
+    with transaction.atomic():
+        endpoint.save(force_insert=True)
+        endpoint.segments.set(segments)
+    return endpoint
+
+
+def edit(endpoint: Endpoint, segments: Iterable[Segment]) -> None:
+    """Save what staff decide of an endpoint; raises ValidationError where something will not do."""
+    if endpoint.url != Endpoint.objects.values_list("url", flat=True).get(pk=endpoint.pk):
+        check(endpoint.url)
+    with transaction.atomic():
+        # What is noted of its answers meanwhile is not overwritten.
+        endpoint.save(update_fields=["name", "url", "every_segment", "wants_singles"])
+        endpoint.segments.set(segments)
+
+
+def check(url: str) -> None:
+    """Raise ValidationError where an address, as things are now, may not be called."""
+    try:
+        addresses.look_up(addresses.read(url))
+    except BadAddress as error:
+        raise ValidationError({"url": f"{str(error)[:1].upper()}{str(error)[1:]}."}) from None
+
+
+def rotate_secret(endpoint: Endpoint, at: datetime) -> None:
+    """Give it a new secret; for a day messages are signed with both, so that receivers miss none."""
+    endpoint.former_secret, endpoint.secret = endpoint.secret, _new_secret()
+    endpoint.former_secret_until = at + FORMER_SECRET_HOLDS
+    endpoint.save(update_fields=["secret", "former_secret", "former_secret_until"])
+
+
+def secrets_of(endpoint: Endpoint, at: datetime) -> Sequence[str]:
+    """Give the secrets to sign with: the newest first."""
+    until = endpoint.former_secret_until
+    return [endpoint.secret, endpoint.former_secret] if until and at < until else [endpoint.secret]
+
+
+def pause(endpoint: Endpoint, at: datetime) -> bool:
+    """Send it nothing until it is resumed; tell whether it was active."""
+    return stop(endpoint, at, because="")
+
+
+def stop(endpoint: Endpoint, at: datetime, *, because: str) -> bool:
+    """Send it nothing until somebody of the staff resumes it, and say why; tell whether it was active."""
+    active = Endpoint.objects.filter(pk=endpoint.pk, is_active=True)
+    return bool(active.update(is_active=False, stopped_at=at, stopped_because=because))
+
+
+def resume(endpoint: Endpoint) -> None:
+    """Let it be told again, as if it had never failed."""
+    Endpoint.objects.filter(pk=endpoint.pk).update(
+        is_active=True, stopped_at=None, stopped_because="", failures=0, failing_since=None, held_until=None
+    )
+
+
+def move(endpoint: Endpoint, position: int) -> None:
+    """Note up to which change the endpoint's messages are written; called by the outbox."""
+    endpoint.position = position
+    endpoint.save(update_fields=["position"])
+
+
+def note(endpoint: Endpoint, answers: Sequence[tuple[datetime, Answer]]) -> bool:
+    """Note what an endpoint, locked, answered at which instants; tell whether it has just come back to itself.
+
+    One that takes nothing is asked ever more rarely; one that is gone is stopped.
+    """
+    was_failing = endpoint.is_failing
+    before = _fares(endpoint)
+    for at, answer in answers:
+        if not answer.problem:
+            endpoint.failures, endpoint.failing_since, endpoint.held_until = 0, None, None
+            continue
+        endpoint.failures += 1
+        endpoint.failing_since = endpoint.failing_since or at
+        if answer.retry_after:
+            endpoint.held_until = at + min(answer.retry_after, LONGEST_WISH)
+        elif endpoint.is_failing:
+            doubled = min(endpoint.failures - FAILURES_THAT_TELL, 10)
+            endpoint.held_until = at + answer.took + min(SHORTEST_HOLD * 2**doubled, LONGEST_HOLD)
+        if answer.status == GONE:
+            stop(endpoint, at, because=GONE_FOR_GOOD)
+    if before != _fares(endpoint):
+        endpoint.save(update_fields=["failures", "failing_since", "held_until"])
+    return was_failing and not endpoint.is_failing
+
+
+def newest_change() -> int:
+    """Give the id of the newest change of all segments; those to come are higher, as one writes at a time."""
+    return Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def _fares(endpoint: Endpoint) -> tuple[object, ...]:
+    return endpoint.failures, endpoint.failing_since, endpoint.held_until
+
+
+def _new_secret() -> str:
+    return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"

@@ -1,0 +1,1 @@
+"""Webhooks, received by a real server on this machine."""

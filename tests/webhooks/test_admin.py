@@ -1,0 +1,236 @@
+"""Webhooks as staff see and manage them."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.urls import reverse
+
+from segments.models import Attempt, Endpoint, Message
+from segments.webhooks import delivering
+from tests import shop
+from tests.test_trail import Staff
+from tests.webhooks.conftest import enter, subscribe
+from tests.webhooks.receiver import Reply
+
+pytestmark = pytest.mark.django_db
+
+
+def address(view: str, *arguments: object) -> str:
+    return reverse(f"admin:segments_{view}", args=arguments)
+
+
+@pytest.fixture
+def anna() -> Staff:
+    return Staff("anna")
+
+
+def shown(staff: Staff, view: str, *arguments: object) -> str:
+    response = staff.client.get(address(view, *arguments))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_a_webhook_is_added_and_shows_its_secret(anna, vips, receiver) -> None:
+    fields = {"name": "Tool", "url": receiver.url, "segments": [vips.pk]}
+    anna.send("segments_endpoint_add", **fields)
+
+    made = Endpoint.objects.get()
+    assert list(made.segments.all()) == [vips]
+    assert not made.every_segment
+    assert made.secret in shown(anna, "endpoint_change", made.pk)
+    enter(vips, "c1")
+    delivering.deliver()
+    receiver.received[0].verified_with(made.secret)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"url": "https://10.1.2.3/", "every_segment": "on"}, "private or local address"),
+        ({"url": "https://user:secret@127.0.0.1/", "every_segment": "on"}, "user name and password"),
+        ({"url": "http://127.0.0.1/"}, "Choose at least one segment"),
+        ({"url": "", "every_segment": "on"}, "required"),
+    ],
+)
+def test_what_will_not_do_is_refused_with_what_to_change(fields, told, anna, loopback) -> None:
+    response = anna.client.post(address("endpoint_add"), {"name": "Tool"} | fields)
+
+    assert told in response.content.decode()
+    assert not Endpoint.objects.exists()
+
+
+def test_a_webhook_is_edited_without_losing_what_happened_meanwhile(anna, vips, receiver) -> None:
+    endpoint = subscribe(receiver)
+    enter(vips, "c1")
+    receiver.replies(Reply(500))
+    delivering.deliver()
+    fields = {"name": "Newer", "url": receiver.url, "segments": [vips.pk], "wants_singles": "on"}
+    anna.send("segments_endpoint_change", endpoint.pk, **fields)
+
+    endpoint.refresh_from_db()
+    assert (endpoint.name, endpoint.every_segment, endpoint.wants_singles) == ("Newer", False, True)
+    assert endpoint.failures == 1
+    # An address that stays is not looked up again, should its name lead nowhere just now.
+    Endpoint.objects.update(url="https://nowhere.invalid/")
+    anna.send(
+        "segments_endpoint_change",
+        endpoint.pk,
+        **fields | {"url": "https://nowhere.invalid/", "name": "Tool"},
+    )
+    assert Endpoint.objects.get().name == "Tool"
+
+
+def test_a_test_message_shows_the_answer_also_of_a_paused_webhook(anna, vips, receiver) -> None:
+    endpoint = subscribe(receiver)
+    anna.send("segments_endpoint_pause", endpoint.pk)
+    enter(vips, "c1")
+    anna.send("segments_endpoint_test", endpoint.pk)
+    message = Message.objects.get()
+    assert "not sent yet" in shown(anna, "message_change", message.pk)
+
+    receiver.replies(Reply(200, b"<script>alert(1)</script>"))
+    delivering.deliver()
+
+    assert [one.type for one in receiver.received] == ["webhook.test"]
+    page = shown(anna, "message_change", message.pk)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert receiver.received[0].id in page
+
+
+def test_one_that_is_gone_is_told_on_the_first_page_and_goes_on_when_switched_on(
+    anna, vips, receiver
+) -> None:
+    endpoint = subscribe(receiver, name="Old tool")
+    assert "Old tool" not in anna.client.get("/admin/").content.decode()
+    enter(vips, "c1")
+    receiver.replies(Reply(410))
+    delivering.deliver()
+
+    first_page = anna.client.get("/admin/").content.decode()
+    assert "Needs somebody" in first_page
+    assert re.search(r"Old tool</a>\s+was stopped .* It answered 410 Gone", first_page)
+    assert "410 Gone" in shown(anna, "endpoint_change", endpoint.pk)
+    anna.send("segments_endpoint_resume", endpoint.pk)
+    delivering.deliver()
+    assert receiver.said == [("vips", "c1", "entered")] * 2
+    assert "was stopped" not in anna.client.get("/admin/").content.decode()
+
+
+def test_telling_again_asks_first(anna, vips, receiver) -> None:
+    endpoint = subscribe(receiver)
+    enter(vips, "c1")
+    enter(vips, "c2")
+    delivering.deliver()
+    second = receiver.received[1].data["id"]
+    page = address("endpoint_replay", endpoint.pk)
+
+    assert "1 change once more?" in anna.client.get(page, {"from": second}).content.decode()
+    for wrong in ("0", str(second + 1), "x", "9" * 30):
+        assert "Give" in anna.client.get(page, {"from": wrong}).content.decode()
+        assert anna.client.post(page, {"from": wrong}).status_code == 200
+    delivering.deliver()
+    assert len(receiver.received) == 2
+
+    anna.send("segments_endpoint_replay", endpoint.pk, **{"from": second})
+    delivering.deliver()
+    assert receiver.said[2:] == [("vips", "c2", "entered")]
+
+
+def test_what_staff_do_is_told_under_activity(anna, receiver) -> None:
+    endpoint = subscribe(receiver)
+    for deed in ("test", "rotate", "pause", "resume"):
+        anna.send(f"segments_endpoint_{deed}", endpoint.pk)
+        assert anna.client.get(address(f"endpoint_{deed}", endpoint.pk)).status_code == 405
+
+    assert [told for _, _, told in anna.activity()] == [
+        "Switched on again, where it stopped.",
+        "Paused.",
+        "Made a new secret.",
+        "Sent a test message.",
+    ]
+    endpoint.refresh_from_db()
+    page = shown(anna, "endpoint_change", endpoint.pk)
+    assert endpoint.secret in page
+    assert endpoint.former_secret in page
+
+
+def test_deleting_a_webhook_deletes_what_it_was_told(anna, vips, receiver) -> None:
+    endpoint = subscribe(receiver)
+    enter(vips, "c1", "c2")
+    delivering.deliver()
+    assert "c1" not in shown(anna, "endpoint_delete", endpoint.pk)
+    anna.send("segments_endpoint_delete", endpoint.pk, post="yes")
+
+    assert not Endpoint.objects.exists()
+    assert not Message.objects.exists()
+    assert not Attempt.objects.exists()
+    subscribe(receiver)
+    anna.send(
+        "segments_endpoint_changelist",
+        action="delete_selected",
+        _selected_action=[Endpoint.objects.get().pk],
+        post="yes",
+    )
+    assert not Endpoint.objects.exists()
+
+
+def test_messages_are_filtered_by_webhook_and_state(anna, vips, receivers) -> None:
+    good, bad = receivers(), receivers()
+    bad.answer = lambda _: Reply(500)
+    subscribe(good, name="Good")
+    poor = subscribe(bad, name="Poor")
+    enter(vips, "c1", "c2")
+    delivering.deliver()
+
+    def listed(**query: Any) -> int:
+        return len(anna.client.get(address("message_changelist"), query).context["cl"].result_list)
+
+    assert listed() == 4
+    assert listed(webhook=poor.pk) == listed(state="waiting") == listed(state="delivered") == 2
+    assert listed(webhook=poor.pk, state="delivered") == listed(state="given up") == 0
+    assert listed(webhook="x", state="x") == 4
+
+
+@pytest.mark.parametrize("role", ["Viewer", "Marketer"])
+def test_others_see_webhooks_without_secrets_and_change_nothing(role, vips, receiver) -> None:
+    endpoint = subscribe(receiver)
+    customer = "otto@example.org"
+
+    shop.customers(f"{customer},{customer}")
+    enter(vips, customer)
+    receiver.replies(Reply(200, b"thanks for Otto"))
+    delivering.deliver()
+    user = User.objects.create_user(role, is_staff=True)
+    user.groups.set([Group.objects.get(name=role)])
+    client = Client()
+    client.force_login(user)
+
+    for view in ("endpoint_changelist", "message_changelist"):
+        page = client.get(address(view)).content.decode()
+        assert (customer in page) == (role == "Marketer" and view == "message_changelist")
+    page = client.get(address("endpoint_change", endpoint.pk)).content.decode()
+    assert endpoint.name in page
+    assert "whsec_" not in page
+    page = client.get(address("message_change", Message.objects.get().pk)).content.decode()
+    assert (customer in page) == ("Otto" in page) == (role == "Marketer")
+    for deed in ("test", "rotate", "pause", "resume", "replay"):
+        assert client.post(address(f"endpoint_{deed}", endpoint.pk), {"from": 1}).status_code == 403
+    assert client.post(address("endpoint_change", endpoint.pk), {"name": "Mine"}).status_code == 403
+    assert client.post(address("endpoint_delete", endpoint.pk), {"post": "yes"}).status_code == 403
+    assert client.get(address("endpoint_add")).status_code == 403
+
+
+def test_lists_cost_the_same_however_many_there_are(
+    anna, vips, receiver, django_assert_max_num_queries
+) -> None:
+    for number in range(10):
+        subscribe(receiver, vips, name=f"Tool {number}")
+    enter(vips, "c1", "c2", "c3")
+    delivering.deliver()
+
+    for view in ("endpoint_changelist", "message_changelist"):
+        with django_assert_max_num_queries(12):
+            anna.client.get(address(view))

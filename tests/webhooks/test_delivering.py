@@ -1,0 +1,434 @@
+"""What endpoints are told: signed, at least once, one customer's in order, again and again for a day."""
+
+import json
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from standardwebhooks import WebhookVerificationError
+
+from segments import definition, housekeeping, refreshing
+from segments.models import Attempt, Change, Endpoint, Message
+from segments.webhooks import claims, delivering, endpoints, outbox
+from segments.webhooks.sending import Post
+from tests import shop
+from tests.shop import NOON
+from tests.webhooks.conftest import enter, leave, subscribe
+from tests.webhooks.receiver import Received, Receiver, Reply
+
+pytestmark = pytest.mark.django_db
+
+FAILS = Reply(500, b"not today")
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands until a test moves it."""
+    with time_machine.travel(NOON, tick=False) as traveller:
+        yield traveller
+
+
+def told() -> list[tuple[Any, ...]]:
+    """What the log of deliveries says: of which change, how it stands, and what was answered."""
+    return [
+        (message.kind, message.state, [one.status for one in message.attempts.order_by("pk")])
+        for message in Message.objects.order_by("pk")
+    ]
+
+
+# -- What is said
+
+
+def test_entering_and_leaving_are_told_signed_and_in_few_words(vips, receiver, clock) -> None:
+    endpoint = subscribe(receiver)
+    enter(vips, "c1")
+    delivering.deliver()
+    leave(vips, "c1")
+    delivering.deliver()
+
+    entered, left = receiver.received
+    first, second = shop_changes()
+    assert entered.verified_with(endpoint.secret) == {
+        "type": "segment.entered",
+        "timestamp": "2026-03-15T12:00:00Z",
+        "data": {
+            "id": first,
+            "segment": "vips",
+            "customer_id": "c1",
+            "change": "entered",
+            "at": "2026-03-15T12:00:00Z",
+            "cause": "activity",
+        },
+    }
+    assert entered.headers["webhook-timestamp"] == str(int(NOON.timestamp()))
+    assert entered.headers["content-type"] == "application/json"
+    assert (left.type, left.data["id"]) == ("segment.left", second)
+    assert entered.id != left.id
+    with pytest.raises(WebhookVerificationError):
+        entered.verified_with(endpoints._new_secret())
+    assert told() == [("segment.entered", "delivered", [204]), ("segment.left", "delivered", [204])]
+
+
+def shop_changes() -> list[int]:
+    return list(Change.objects.order_by("pk").values_list("pk", flat=True))
+
+
+def test_signatures_are_those_of_standard_webhooks() -> None:
+    vectors = json.loads(Path(__file__).with_name("vectors.json").read_text())
+    for one in vectors:
+        at = datetime.fromtimestamp(one["timestamp"], UTC)
+        headers = Post(one["msg_id"], one["payload"], [one["secret"]], at).headers()
+        assert headers["webhook-signature"] == one["signature"]
+        assert headers["webhook-timestamp"] == str(one["timestamp"])
+
+
+def test_a_new_secret_and_the_former_both_sign_for_a_day(vips, receiver, clock) -> None:
+    endpoint = subscribe(receiver)
+    former = endpoint.secret
+    endpoints.rotate_secret(endpoint, NOON)
+    enter(vips, "c1")
+    delivering.deliver()
+    clock.shift(endpoints.FORMER_SECRET_HOLDS)
+    enter(vips, "c2")
+    delivering.deliver()
+
+    during, after = receiver.received
+    clock.move_to(NOON)
+    assert during.verified_with(former) == during.verified_with(endpoint.secret)
+    clock.shift(endpoints.FORMER_SECRET_HOLDS)
+    after.verified_with(endpoint.secret)
+    with pytest.raises(WebhookVerificationError):
+        after.verified_with(former)
+
+
+def test_only_chosen_segments_are_told_of_and_only_what_comes(vips, receiver) -> None:
+    other = definition.create_static("others", "Others", [], datetime.now(UTC))
+    enter(vips, "c1")
+    endpoint = subscribe(receiver, vips)
+    enter(other, "c1")
+    enter(vips, "c2")
+    delivering.deliver()
+
+    assert receiver.said == [("vips", "c2", "entered")]
+    definition.delete([vips])
+    delivering.deliver()
+    assert not endpoint.segments.exists()
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("wants_singles", [False, True])
+def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are_wanted(
+    receiver, wants_singles
+) -> None:
+    shop.customers("c1,c1@example.org", "c2,c2@example.org", "c3,")
+    subscribe(receiver, wants_singles=wants_singles)
+    known = shop.segment("known", {"known": {"is": True}})
+    refreshing.refresh_all()
+    known.rule = {"known": {"is": False}}
+    definition.save(known)
+    refreshing.refresh_all()
+    delivering.deliver()
+
+    log = list(Change.objects.order_by("pk").values_list("pk", "change"))
+    if wants_singles:
+        # One customer's in order; different customers' may pass one another.
+        told = Counter(one.said[1:] for one in receiver.received)
+        assert told == Counter(
+            {
+                ("c1", "entered"): 1,
+                ("c2", "entered"): 1,
+                ("c1", "left"): 1,
+                ("c2", "left"): 1,
+                ("c3", "entered"): 1,
+            }
+        )
+        for customer in ("c1", "c2"):
+            assert [one.said[2] for one in receiver.received if one.said[1] == customer] == [
+                "entered",
+                "left",
+            ]
+        return
+    first, second = receiver.received
+    ids = [key for key, _ in log]
+    assert first.type == second.type == "segment.changed_in_bulk"
+    assert first.data | {"at": ""} == {
+        "segment": "known",
+        "at": "",
+        "cause": "initial",
+        "entered": 2,
+        "left": 0,
+        "first_id": ids[0],
+        "last_id": ids[1],
+        "changes": f"/api/v1/segments/known/changes/?after={ids[0] - 1}",
+    }
+    assert (second.data["cause"], second.data["entered"], second.data["left"]) == ("definition", 1, 2)
+    assert (second.data["first_id"], second.data["last_id"]) == (ids[2], ids[4])
+
+
+# -- Order, repetition, back-off
+
+
+def test_one_customers_messages_wait_for_one_another_and_for_nobody_elses(vips, receiver, clock) -> None:
+    subscribe(receiver)
+    enter(vips, "c1")
+    leave(vips, "c1")
+    enter(vips, "c2")
+    receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
+    delivering.deliver()
+    assert sorted(receiver.said) == [("vips", "c1", "entered"), ("vips", "c2", "entered")]
+
+    clock.shift(timedelta(seconds=4))
+    delivering.deliver()
+    assert len(receiver.received) == 2
+
+    clock.shift(timedelta(seconds=1))
+    receiver.answer = lambda _: Reply()
+    delivering.deliver()
+    assert receiver.said[2:] == [("vips", "c1", "entered"), ("vips", "c1", "left")]
+    again = [one for one in receiver.received if one.said == ("vips", "c1", "entered")]
+    assert again[0].id == again[1].id
+    assert again[0].body == again[1].body
+    assert [state for _, state, _ in told()] == ["delivered"] * 3
+
+
+def test_a_summary_waits_for_what_came_before_and_what_comes_after_waits_for_it(receiver, clock) -> None:
+    shop.customers("c1,c1@example.org,2026-01-01", "c2,,2026-01-01", header="customer_id,email,first_seen")
+    known = shop.segment("known", {"known": {"is": True}})
+    refreshing.refresh_all(NOON)
+    subscribe(receiver)
+    shop.customers("c3,c3@example.org,2026-01-01", header="customer_id,email,first_seen")
+    refreshing.refresh_all(NOON)
+    known.rule = {"known": {"is": False}}
+    definition.save(known)
+    refreshing.refresh_all(NOON)
+    shop.customers("c4,,2026-01-01", header="customer_id,email,first_seen")
+    refreshing.refresh_all(NOON)
+
+    receiver.replies(FAILS)
+    delivering.deliver()
+    assert [one.type for one in receiver.received] == ["segment.entered"]
+    clock.shift(timedelta(seconds=5))
+    delivering.deliver()
+    assert [one.type for one in receiver.received[1:]] == [
+        "segment.entered",
+        "segment.changed_in_bulk",
+        "segment.entered",
+    ]
+
+
+def tries(endpoint: Endpoint, clock: Any, receiver: Receiver, until: timedelta) -> list[timedelta]:
+    """Go through the time as beat does where something is due, and give when requests came."""
+    came = []
+    while datetime.now(UTC) <= NOON + until:
+        before = len(receiver.received)
+        delivering.deliver()
+        came += [datetime.now(UTC) - NOON] * (len(receiver.received) - before)
+        due = claims.next_due()
+        if due is None:
+            break
+        clock.move_to(max(due, datetime.now(UTC) + timedelta(seconds=1)))
+    return came
+
+
+SCHEDULE = [
+    timedelta(0),
+    timedelta(seconds=5),
+    timedelta(minutes=5, seconds=5),
+    timedelta(minutes=35, seconds=5),
+    timedelta(hours=2, minutes=35, seconds=5),
+    timedelta(hours=7, minutes=35, seconds=5),
+    timedelta(hours=17, minutes=35, seconds=5),
+    timedelta(days=1),
+]
+
+
+def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_it_was(
+    vips, receiver, clock
+) -> None:
+    endpoint = subscribe(receiver)
+    enter(vips, "c1")
+    leave(vips, "c1")
+    receiver.answer = lambda _: FAILS
+
+    came = tries(endpoint, clock, receiver, timedelta(days=3))
+
+    assert [round(one.total_seconds()) for one in came] == [one.total_seconds() for one in SCHEDULE]
+    endpoint.refresh_from_db()
+    assert (endpoint.state, endpoint.stopped_because) == ("stopped", "It has taken nothing for a day.")
+    receiver.answer = lambda _: Reply()
+    outbox.resume(endpoint, datetime.now(UTC), skip=False)
+    delivering.deliver()
+    assert receiver.said[len(SCHEDULE) :] == [("vips", "c1", "entered"), ("vips", "c1", "left")]
+    endpoint.refresh_from_db()
+    assert endpoint.state == "active"
+
+
+def test_a_message_that_alone_fails_for_a_day_is_given_up_and_the_next_goes(vips, receiver, clock) -> None:
+    endpoint = subscribe(receiver)
+    enter(vips, "c1")
+    leave(vips, "c1")
+    receiver.answer = lambda one: FAILS if one.said == ("vips", "c1", "entered") else Reply()
+    delivering.deliver()
+    clock.shift(timedelta(hours=3))
+    enter(vips, "c2")
+    tries(endpoint, clock, receiver, timedelta(days=3))
+
+    endpoint.refresh_from_db()
+    assert endpoint.state == "active"
+    assert [state for _, state, _ in told()] == ["given up", "delivered", "delivered"]
+    assert receiver.said[-1] == ("vips", "c1", "left")
+
+
+def test_an_endpoint_that_fails_at_everything_is_asked_ever_more_rarely_and_catches_up_at_once(
+    vips, receiver, clock
+) -> None:
+    endpoint = subscribe(receiver)
+    enter(vips, *(f"c{number}" for number in range(1, 41)))
+    receiver.answer = lambda _: Reply(503)
+    delivering.deliver()
+    assert 5 <= len(receiver.received) <= 8 + 5  # those on their way when it was noticed
+    endpoint.refresh_from_db()
+    assert endpoint.state == "failing"
+
+    delivering.deliver()
+    count = len(receiver.received)
+    tries(endpoint, clock, receiver, timedelta(hours=1))
+    assert len(receiver.received) - count < 25
+
+    receiver.answer = lambda _: Reply()
+    clock.shift(timedelta(minutes=6))
+    delivering.deliver()
+    assert Message.objects.filter(state="delivered").count() == 40
+
+
+def test_an_endpoint_that_asks_for_time_gets_it(vips, receiver, clock) -> None:
+    subscribe(receiver)
+    enter(vips, "c1")
+    receiver.replies(Reply(429, headers={"retry-after": "120"}))
+    delivering.deliver()
+    enter(vips, "c2")
+    clock.shift(timedelta(seconds=119))
+    delivering.deliver()
+    assert len(receiver.received) == 1
+
+    clock.shift(timedelta(seconds=1))
+    delivering.deliver()
+    assert sorted(receiver.said[1:]) == [("vips", "c1", "entered"), ("vips", "c2", "entered")]
+
+
+def test_one_that_is_gone_is_stopped_at_once(vips, receiver, clock) -> None:
+    endpoint = subscribe(receiver)
+    enter(vips, "c1")
+    receiver.replies(Reply(410))
+    delivering.deliver()
+    clock.shift(timedelta(hours=1))
+    delivering.deliver()
+
+    endpoint.refresh_from_db()
+    assert len(receiver.received) == 1
+    assert (endpoint.state, endpoint.stopped_because) == ("stopped", endpoints.GONE_FOR_GOOD)
+    enter(vips, "c2")
+    outbox.resume(endpoint, datetime.now(UTC), skip=True)
+    enter(vips, "c3")
+    delivering.deliver()
+    assert receiver.said[1:] == [("vips", "c3", "entered")]
+
+
+def test_redirects_are_not_followed(vips, receivers, clock) -> None:
+    first, second = receivers(), receivers()
+    subscribe(first)
+    enter(vips, "c1")
+    first.replies(*(Reply(status, headers={"location": second.url}) for status in (301, 302, 307, 308)))
+    for _ in range(4):
+        delivering.deliver()
+        clock.shift(timedelta(hours=2))
+
+    assert len(first.received) == 4
+    assert not second.received
+    assert "redirects are not followed" in Attempt.objects.latest("pk").problem
+
+
+def test_a_slow_endpoint_keeps_no_other_waiting(vips, receivers) -> None:
+    slow, quick = receivers(), receivers()
+    subscribe(slow, name="A slow one")
+    subscribe(quick)
+    everybody = [f"c{number}" for number in range(1, 31)]
+    gate = threading.Event()
+    slow.answer = lambda _: Reply(gate=gate)
+
+    def answer(_: Received) -> Reply:
+        if len(quick.received) == len(everybody):
+            # Only now the slow one answers: whoever waits for it comes too late.
+            gate.set()
+        return Reply()
+
+    quick.answer = answer
+    enter(vips, *everybody)
+    delivering.deliver()
+
+    assert gate.is_set()
+    assert {one[1] for one in quick.said} == {one[1] for one in slow.said} == set(everybody)
+    assert Attempt.objects.filter(problem="").count() == 60
+    assert Attempt.objects.filter(message__endpoint__name="Tool").latest("took").took < 10_000
+
+
+def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -> None:
+    subscribe(receiver)
+    enter(vips, "c1")
+    receiver.replies(Reply(400, b"\xff\x00<b>" + b"x" * 100_000))
+    delivering.deliver()
+
+    kept = Attempt.objects.get()
+    assert kept.answer.startswith("�<b>x")
+    assert len(kept.answer.encode()) <= 1024 + 2
+    assert kept.problem == "Answered 400."
+
+
+# -- How much waits and is kept
+
+
+def test_only_so_many_messages_wait_and_the_others_in_the_log(vips, receiver, clock, monkeypatch) -> None:
+    monkeypatch.setattr(outbox, "MOST_WAITING", 10)
+    subscribe(receiver)
+    receiver.answer = lambda _: FAILS
+    enter(vips, *(f"c{number}" for number in range(1, 41)))
+    delivering.deliver()
+    assert Message.objects.count() == 10
+
+    receiver.answer = lambda _: Reply()
+    clock.shift(timedelta(minutes=10))
+    delivering.deliver()
+    assert {one[1] for one in receiver.said} == {f"c{number}" for number in range(1, 41)}
+    assert Message.objects.filter(state="delivered").count() == 40
+
+
+def test_replaying_tells_again_from_an_id_on(vips, receiver) -> None:
+    endpoint = subscribe(receiver)
+    for customer in ("c1", "c2", "c3"):
+        enter(vips, customer)
+    delivering.deliver()
+    ids = shop_changes()
+    outbox.replay(endpoint, ids[1])
+    delivering.deliver()
+
+    assert sorted(one.data["id"] for one in receiver.received[3:]) == ids[1:]
+    assert len({one.id for one in receiver.received}) == 3
+    with pytest.raises(ValueError, match=f"between 1 and {ids[-1]}"):
+        outbox.replay(endpoint, ids[-1] + 1)
+
+
+def test_old_messages_are_forgotten_and_waiting_ones_are_not(vips, receiver, clock, settings) -> None:
+    settings.WEBHOOK_LOG_KEPT_FOR = 3
+    subscribe(receiver)
+    enter(vips, "c1", "c2")
+    receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
+    delivering.deliver()
+
+    assert housekeeping.forget_webhook_messages(NOON + timedelta(days=3)) == 0
+    assert housekeeping.forget_webhook_messages(NOON + timedelta(days=3, seconds=9)) == 1
+    assert [(state, answers) for _, state, answers in told()] == [("waiting", [500])]
+    assert Attempt.objects.count() == 1

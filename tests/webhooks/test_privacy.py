@@ -1,0 +1,88 @@
+"""Whoever is erased is named by no message and no answer; receivers are told to let go of them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+
+from customers import identity, privacy
+from segments import housekeeping
+from segments.models import Attempt, Message
+from segments.webhooks import claims, delivering, outbox
+from tests import shop
+from tests.customers.test_privacy import everything_stored
+from tests.webhooks.conftest import enter, subscribe
+from tests.webhooks.receiver import Received, Reply
+
+pytestmark = pytest.mark.django_db
+
+
+def erase(printed: str) -> None:
+    customer = identity.find(printed)
+    assert customer
+    privacy.erase(customer, datetime.now(UTC))
+
+
+def echo(received: Received) -> Reply:
+    """Answer with what was sent, as careless receivers do."""
+    return Reply(200 if received.said[1] != "c2" else 500, received.body.encode())
+
+
+def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiver) -> None:
+    subscribe(receiver)
+    receiver.answer = echo
+    enter(vips, "c1", "c2", "c3")
+    delivering.deliver()
+    assert Attempt.objects.filter(answer__contains='"c2"').exists()
+
+    for printed in ("c1", "c2"):
+        erase(printed)
+    delivering.deliver()
+
+    assert receiver.said[3:] == [("vips", "c1", "left"), ("vips", "c2", "left")]
+    assert {one.data["cause"] for one in receiver.received[3:]} == {"erasure"}
+    assert list(Message.objects.exclude(customer=None).values_list("customer__customer_id", flat=True)) == [
+        "c3"
+    ]
+    assert [json.loads(one.answer)["data"]["customer_id"] for one in Attempt.objects.exclude(answer="")] == [
+        "c3"
+    ]
+    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
+    assert not [
+        name for name in ("'c1'", '"c1"', "c1@", "'c2'", '"c2"', "c2@") if name in everything_stored()
+    ]
+
+
+def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, receiver) -> None:
+    subscribe(receiver)
+    enter(vips, "c1")
+    now = datetime.now(UTC)
+    outbox.write(now)
+    [endpoint] = claims.to_be_served()
+    assert len(claims.claim(endpoint, 8, now)) == 1  # by a worker that is never heard of again
+
+    erase("c1")
+    delivering.deliver()
+    assert not receiver.received
+
+    receiver.answer = echo
+    with time_machine.travel(now + claims.LEASE + timedelta(seconds=1)):
+        delivering.deliver()
+    assert receiver.said == [("vips", "c1", "left")]
+    assert not Attempt.objects.exclude(answer="").exists()
+
+
+def test_an_export_says_who_was_told(vips, receiver) -> None:
+    subscribe(receiver, name="Newsletter tool")
+    enter(vips, "c1")
+    delivering.deliver()
+
+    [told] = json.loads(shop.command("export_customer", "c1"))["segments"]["told"]
+    assert told | {"at": ""} == {
+        "to": "Newsletter tool",
+        "what": "segment.entered",
+        "segment": "vips",
+        "state": "delivered",
+        "at": "",
+    }

@@ -1,0 +1,142 @@
+"""Real workers: what is committed is told in a moment, a killed worker loses nothing, and only one is at it."""
+
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import time_machine
+from django.conf import settings as django_settings
+from django.db import connection
+
+from customers import volatile
+from segments.models import Attempt, Message
+from segments.webhooks import claims, delivering, waking
+from segments_project.celery import app
+from segments_project.servers import dying_with_parent
+from tests.conftest import eventually
+from tests.webhooks.conftest import enter, leave, subscribe
+from tests.webhooks.receiver import Received, Reply
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def nobody_was_sent_for() -> None:
+    """Forget whom earlier tests have sent for, and who was killed at it."""
+    app.control.purge()
+    waking.begin()
+    volatile.begin(delivering.RUNNING)
+
+
+def test_what_is_committed_is_told_in_a_moment(vips, receiver, celery_worker) -> None:
+    subscribe(receiver)
+    enter(vips, "c1")
+    receiver.wait_for(1)
+    leave(vips, "c1")
+    receiver.wait_for(2)
+    # A failure is mended as soon as it may be, not when beat comes.
+    receiver.replies(Reply(500))
+    enter(vips, "c2")
+    receiver.wait_for(4)
+
+    assert receiver.said == [
+        ("vips", "c1", "entered"),
+        ("vips", "c1", "left"),
+        ("vips", "c2", "entered"),
+        ("vips", "c2", "entered"),
+    ]
+    eventually(lambda: Message.objects.filter(state="delivered").count() == 3)
+
+
+def test_a_killed_worker_loses_nothing_and_keeps_the_order(vips, receiver, environment, tmp_path) -> None:
+    subscribe(receiver)
+    gate = threading.Event()
+    receiver.answer = lambda one: Reply(gate=gate) if one.said[1:] == ("c1", "entered") else Reply()
+    enter(vips, "c1", "c2")
+    leave(vips, "c1")
+    worker = worker_at_work(environment, tmp_path / "worker.log")
+    try:
+        receiver.wait_for(2)
+    finally:
+        worker.kill()
+        worker.wait()
+    gate.set()
+    assert ("vips", "c1", "left") not in receiver.said
+
+    # While its lease holds nobody else sends it, since the worker might be there still.
+    delivering.deliver()
+    assert receiver.said.count(("vips", "c1", "entered")) == 1
+    with time_machine.travel(datetime.now(UTC) + claims.LEASE):
+        delivering.deliver()
+    assert receiver.said.count(("vips", "c1", "entered")) == 2
+    assert receiver.said[-1] == ("vips", "c1", "left")
+    assert not Message.objects.waiting().exists()
+    first, again = (one for one in receiver.received if one.said[1:] == ("c1", "entered"))
+    assert first.id == again.id
+
+
+def worker_at_work(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    command = "celery --quiet -A segments_project worker --pool solo --without-gossip --without-mingle"
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command.split()],
+            cwd=django_settings.BASE_DIR,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=dying_with_parent(9),
+        )
+
+
+def told() -> list[str]:
+    return list(Message.objects.values_list("state", flat=True))
+
+
+def test_two_workers_at_once_send_each_message_once(vips, receiver) -> None:
+    subscribe(receiver)
+    enter(vips, *(f"c{number}" for number in range(1, 41)))
+    leave(vips, *(f"c{number}" for number in range(1, 41)))
+
+    def work() -> None:
+        try:
+            delivering.deliver()
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert len(receiver.received) == Attempt.objects.count() == 80
+    for number in range(1, 41):
+        theirs = [one.said[2] for one in receiver.received if one.said[1] == f"c{number}"]
+        assert theirs == ["entered", "left"]
+
+
+def test_a_run_gives_way_to_another_that_goes_on(vips, receiver) -> None:
+    subscribe(receiver)
+    enter(vips, "c1")
+    told_meanwhile = []
+
+    def answer(_: Received) -> Reply:
+        delivering.run()  # in the receiver's thread: another worker
+        told_meanwhile.append(len(receiver.received))
+        return Reply()
+
+    receiver.answer = answer
+    delivering.run()
+
+    assert told_meanwhile == [1]
+    assert told() == ["delivered"]
+
+
+def test_nobody_is_sent_for_where_nobody_listens(vips) -> None:
+    enter(vips, "c1")
+
+    assert not app.control.purge()
