@@ -1,0 +1,249 @@
+"""How fast the API answers, in ratios to the least that a view of the framework can do, served the same way.
+
+Gunicorn with two workers answers two clients that keep their connections open and ask for each thing in turn, so
+that what else the machine does hits all alike. Then all members of the largest segment are streamed, while the
+memory of the server's processes is watched.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import harness
+import psutil
+from refresh import make
+
+from customers import keys
+from customers.models import Customer, Identity
+from segments import refreshing
+from segments.models import Segment
+from segments_project.servers import dying_with_parent, free_port, redis_server
+
+CUSTOMERS = 100_000
+CLIENTS, ROUNDS, A_ROUND = 2, 6, 50
+ASKED_ABOUT = 100
+WARM_UP = 20
+STREAMED = 300_000
+
+Ask = tuple[str, str, bytes | None]
+"""Method, address and body of a request."""
+
+
+# -- What is asked
+
+
+def prepare() -> dict[str, Any]:
+    """Bring the members up to date, mark the segments as public; give what the clients need to know."""
+    refreshing.refresh_all()
+    Segment.objects.update(is_public=True)
+    _, reader = keys.create("benchmark", ["segments:read", "members:read"])
+    _, public = keys.create("shop's pages", ["visitors:read"])
+    chance = random.Random(1)
+    newest = Customer.objects.order_by("-pk").values_list("pk", flat=True)[0]
+    drawn = sorted({chance.randrange(1, newest + 1) for _ in range(20_000)})
+    there = Customer.objects.existing().filter(pk__in=drawn[:5_000])
+    browsers = Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, customer__in=drawn)
+    largest = Segment.objects.order_by("-size")[0]
+    return {
+        "reader": reader,
+        "public": public,
+        "keys": list(there.values_list("pk", flat=True)),
+        "ids": list(there.values_list("customer_id", flat=True)),
+        "browsers": list(browsers.values_list("value", flat=True)[:2_000]),
+        "segments": list(Segment.objects.values_list("slug", flat=True)),
+        "largest": largest.slug,
+        "size": largest.size,
+    }
+
+
+def asks(shop: dict[str, Any], chance: random.Random) -> dict[str, Iterator[Ask]]:
+    """Give what to ask, by name: endless, each time about somebody else."""
+
+    def bare() -> Iterator[Ask]:
+        while True:
+            yield "GET", f"/bare/{chance.choice(shop['keys'])}/", None
+
+    def live() -> Iterator[Ask]:
+        while True:
+            yield "GET", f"/api/v1/visitors/{chance.choice(shop['browsers'])}/segments/", None
+
+    def page() -> Iterator[Ask]:
+        while True:
+            yield "GET", f"/api/v1/segments/{chance.choice(shop['segments'])}/members/?page_size=100", None
+
+    def membership() -> Iterator[Ask]:
+        while True:
+            asked = {"customers": chance.sample(shop["ids"], ASKED_ABOUT), "segments": shop["segments"][:16]}
+            yield "POST", "/api/v1/segments/membership/", json.dumps(asked).encode()
+
+    return {"bare": bare(), "live": live(), "page": page(), "membership": membership()}
+
+
+# -- The clients and the server
+
+
+def client(port: int, shop: dict[str, Any], number: int, told: Any) -> None:
+    """Ask for everything in turn over one connection; tell how long each answer took, by name."""
+    server = HTTPConnection("127.0.0.1", port)
+    everything = asks(shop, random.Random(number))
+    taken: dict[str, list[float]] = {name: [] for name in everything}
+    for name, asked in everything.items():
+        for _ in range(WARM_UP):
+            ask(server, shop, name, next(asked))
+    for _ in range(ROUNDS):
+        for name, asked in everything.items():
+            taken[name] += [ask(server, shop, name, next(asked)) for _ in range(A_ROUND)]
+    told.put(taken)
+
+
+def ask(server: HTTPConnection, shop: dict[str, Any], name: str, asked: Ask) -> float:
+    """Ask once; give the seconds until the whole answer was there."""
+    method, address, body = asked
+    key = shop["public"] if name == "live" else shop["reader"]
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    begun = time.perf_counter()
+    server.request(method, address, body, headers)
+    answer = server.getresponse()
+    content = answer.read()
+    took = time.perf_counter() - begun
+    if answer.status != 200:
+        raise SystemExit(f"{method} {address} answered {answer.status}: {content[:300]!r}")
+    return took
+
+
+@contextmanager
+def served(url: str) -> Iterator[tuple[int, psutil.Process]]:
+    """Serve the project and the bare view; give the port and the server's first process."""
+    port = free_port()
+    command = f"gunicorn api_server --bind 127.0.0.1:{port} --workers 2 --threads 4 --keep-alive 60 --no-control-socket"
+    web = subprocess.Popen(
+        [sys.executable, "-m", *command.split()],
+        env={
+            **os.environ,
+            "DATABASE_URL": url,
+            "PYTHONPATH": f"{harness.ROOT}{os.pathsep}{Path(__file__).parent}",
+        },
+        cwd=harness.ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=dying_with_parent(15),
+    )
+    try:
+        wait_for(port)
+        yield port, psutil.Process(web.pid)
+    finally:
+        web.terminate()
+        web.wait()
+
+
+def wait_for(port: int) -> None:
+    """Wait until it answers."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            server = HTTPConnection("127.0.0.1", port)
+            server.request("GET", "/healthz")
+            if server.getresponse().status == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+        if time.monotonic() > until:
+            raise SystemExit("the server does not answer")
+
+
+# -- What is measured
+
+
+def answered(port: int, shop: dict[str, Any]) -> dict[str, Any]:
+    """Let the clients ask; give requests a second, medians and 95th percentiles by name."""
+    told: Any = multiprocessing.Queue()
+    clients = [
+        multiprocessing.Process(target=client, args=(port, shop, number, told)) for number in range(CLIENTS)
+    ]
+    for one in clients:
+        one.start()
+    taken = [told.get() for _ in clients]
+    for one in clients:
+        one.join()
+    figures = {}
+    for name in taken[0]:
+        seconds = [one for each in taken for one in each[name]]
+        figures[name] = {
+            "requests_per_s": round(CLIENTS * len(seconds) / sum(seconds), 1),
+            "median_ms": round(1000 * median(seconds), 2),
+            "p95_ms": round(1000 * quantiles(seconds, n=20)[-1], 2),
+        }
+        harness.say(f"  {name:<12} {figures[name]}")
+    return figures
+
+
+def streamed(port: int, web: psutil.Process, shop: dict[str, Any]) -> dict[str, Any]:
+    """Stream members; give how much more memory the server's processes held than before, at most."""
+    idle = memory(web)
+    server = HTTPConnection("127.0.0.1", port)
+    headers = {"Authorization": f"Bearer {shop['reader']}"}
+    begun = time.perf_counter()
+    server.request("GET", f"/api/v1/segments/{shop['largest']}/members/?format=ndjson", headers=headers)
+    answer = server.getresponse()
+    rows, most = 0, idle
+    while rows < STREAMED and answer.readline():
+        rows += 1
+        if rows % 5_000 == 0:
+            most = max(most, memory(web))
+    took = time.perf_counter() - begun
+    server.close()
+    figures = {"rows": rows, "rows_per_s": round(rows / took), "more_mb": round((most - idle) / 2**20, 1)}
+    harness.say(f"  stream       {figures}")
+    return figures
+
+
+def memory(web: psutil.Process) -> int:
+    """Give the bytes that the largest of the server's processes holds."""
+    return max(int(one.memory_info().rss) for one in web.children())
+
+
+def main() -> None:
+    """Read the options; start the servers and the parts, each in a process of its own, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
+    parser.add_argument(
+        "--folder", type=Path, help="keep the database there; the shop in it is used again by the next run"
+    )
+    parser.add_argument("--run", choices=["make", "prepare"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if harness.is_part():
+        harness.result(make(options.customers) if options.run == "make" else prepare())
+        return
+    os.environ["API_RATES"] = "reading=0,writing=0,costly=0,visitors=0"
+    with harness.database("postgresql", options.folder) as url, redis_server() as redis:
+        os.environ["REDIS_URL"] = redis.url
+        made = harness.run_part(url, "--run", "make", "--customers", str(options.customers))
+        shop = harness.run_part(url, "--run", "prepare")
+        with served(url) as (port, web):
+            figures = answered(port, shop)
+            stream = streamed(port, web, shop)
+    counts = {name: made[name] for name in ("customers", "orders", "events", "memberships")}
+    harness.result(
+        {
+            "benchmark": "api",
+            **counts,
+            "live_vs_bare": round(figures["live"]["median_ms"] / figures["bare"]["median_ms"], 2),
+            **figures,
+            "stream": stream,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
