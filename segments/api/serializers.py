@@ -96,6 +96,15 @@ class _Written(StrictSerializer):
     cannot_be_set = SegmentSerializer.Meta.fields
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "By a rule",
+            {"slug": "first-time-buyers", "name": "First-time buyers", "rule": EXAMPLE},
+            request_only=True,
+        )
+    ]
+)
 class SegmentByRuleSerializer(_Written):
     """A segment as it is written: its names and its rule."""
 
@@ -105,6 +114,11 @@ class SegmentByRuleSerializer(_Written):
     rule = RuleField()
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("From a template", {"template": "lost", "parameters": {"days": 60}}, request_only=True)
+    ]
+)
 class SegmentByTemplateSerializer(_Written):
     """A segment made of a template; what is not given is the template's."""
 
