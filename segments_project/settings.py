@@ -361,7 +361,7 @@ UNFOLD = {
                             ["customers.view_customer", "segments.view_segment"]
                         ),
                     },
-                    _entry("Import", "upload_file", "customers.import"),
+                    _entry("Imports", "upload_file", "customers.import"),
                 ],
             },
             {
