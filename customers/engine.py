@@ -288,8 +288,10 @@ def snapshot() -> Iterator[None]:
 def within(seconds: float) -> Iterator[None]:
     """End what is asked inside once it takes longer than that, a statement (PostgreSQL) or all (SQLite).
 
-    Raises TookTooLong. Nothing but temporary tables is written inside.
+    Raises TookTooLong, without asking where there is no time at all. Nothing but temporary tables is written inside.
     """
+    if seconds <= 0:
+        raise TookTooLong  # nobody looks that soon, so a small question would be answered
     try:
         with snapshot(), _limit(seconds):
             yield

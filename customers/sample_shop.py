@@ -4,6 +4,7 @@ The same seed, size and end give the same shop. Every person is drawn on their o
 any size, the four files agree without knowing of each other, and a larger shop begins with the same people.
 """
 
+import json
 import math
 import re
 from bisect import bisect
@@ -14,11 +15,14 @@ from functools import cache, cached_property
 from itertools import accumulate
 from operator import itemgetter
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from customers import sample_catalogue as catalogue
 
 Row = dict[str, str]
+Step = tuple[str, dict[str, Any]]
+"""The name of an event, and its properties."""
 
 HOUR, DAY = 3600, 86400
 HISTORY_DAYS = 730
@@ -101,7 +105,7 @@ class SampleShop:
         """Give the customers who have an id; `loyalty_tier` and `shoe_size` become attributes."""
         for person in self._people(people):
             if not person.visitor:
-                yield self._profile(person)
+                yield self.profile(person)
 
     def order_rows(self, people: range | None = None) -> Iterator[Row]:
         """Give the orders, person by person."""
@@ -166,22 +170,7 @@ class SampleShop:
                 if customer_id:
                     anonymous_id = ""
 
-    def _people(self, people: range | None) -> Iterator[Person]:
-        return map(self._person, range(self.customers) if people is None else people)
-
-    def _random(self, person: Person, topic: str) -> Random:
-        return Random(f"{self.seed}/{person.number}/{topic}")
-
-    @cached_property
-    def _rhythm(self) -> Rhythm:
-        return Rhythm(math.floor(self.until.timestamp()))
-
-    @cached_property
-    def _phases(self) -> tuple[float, float]:
-        random = Random(f"{self.seed}")
-        return random.random(), random.random()
-
-    def _person(self, index: int) -> Person:
+    def person(self, index: int) -> Person:
         """Draw somebody's visits, and at which of them they bought.
 
         How much and how lately is not left to chance: two numbers spread over a square as evenly as can be
@@ -217,7 +206,8 @@ class SampleShop:
             thrift=random.random() ** 2,
         )
 
-    def _profile(self, person: Person) -> Row:
+    def profile(self, person: Person) -> Row:
+        """Give the row of one customer; of a visitor, what they would tell the shop."""
         random = self._random(person, "profile")
         place = random.choices(catalogue.PLACES, PLACE_WEIGHTS)[0]
         first_name = random.choice(catalogue.FIRST_NAMES[place.language].split())
@@ -247,6 +237,31 @@ class SampleShop:
             "loyalty_tier": ("", "bronze", "silver", "gold")[bisect(LOYALTY_TIERS, len(person.purchases))],
             "shoe_size": str(round(random.triangular(35, 47))) if random.random() < 0.5 else "",
         }
+
+    def visit(self, person: Person, at: datetime, random: Random, order_number: int = 0) -> list[Step]:
+        """Give the steps of one visit more, which is in none of the rows.
+
+        With the number of an order, unlike those of the person's other orders, the visit ends with that order;
+        some of the other visits leave a full cart behind.
+        """
+        moment = math.floor(at.timestamp())
+        order = self._order(person, order_number, moment, random) if order_number else None
+        return [(event, json.loads(properties)) for event, properties in self._steps(person, order, random)]
+
+    def _people(self, people: range | None) -> Iterator[Person]:
+        return map(self.person, range(self.customers) if people is None else people)
+
+    def _random(self, person: Person, topic: str) -> Random:
+        return Random(f"{self.seed}/{person.number}/{topic}")
+
+    @cached_property
+    def _rhythm(self) -> Rhythm:
+        return Rhythm(math.floor(self.until.timestamp()))
+
+    @cached_property
+    def _phases(self) -> tuple[float, float]:
+        random = Random(f"{self.seed}")
+        return random.random(), random.random()
 
     def _orders(self, person: Person) -> dict[int, catalogue.Order]:
         """Draw the orders of one person, by the moment of the visit that ended with each."""

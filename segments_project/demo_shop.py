@@ -7,9 +7,10 @@ from itertools import islice
 from django.db import transaction
 
 from customers import engine, facts, ingestion
-from customers.models import Identity
+from customers.models import Identity, Source
 from customers.records import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, Refused, Shop, the_shop
 from customers.sample_shop import Row, SampleShop
+from customers.tracking import sources
 
 ROWS_AT_ONCE = 10_000
 TABLES = (
@@ -23,6 +24,9 @@ TABLES = (
 LIVED = timedelta(days=30)
 """How long before the end of its history the shop's facts stand at first, for its segments to live through."""
 
+VISITORS = "Demo visitors"
+"""The source that the messages of those come from who visit the shop while it is served."""
+
 Tell = Callable[[str, int], None]
 """Takes what is being counted, and how many there are by now."""
 
@@ -35,6 +39,19 @@ def is_there() -> bool:
     shop = SampleShop(1, until=datetime(2026, 1, 1, tzinfo=UTC))  # the ids do not depend on the end
     browsers = {row["anonymous_id"] for row in shop.event_rows(range(20))} - {""}
     return Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value__in=browsers).exists()
+
+
+def size() -> int:
+    """Give the number of people up to the last one with a customer id; who came later has a longer id."""
+    numbered = Identity.objects.filter(kind=Identity.Kind.CUSTOMER_ID, value__regex=r"^c[0-9]{6}$")
+    last = numbered.order_by("-value").values_list("value", flat=True).first()
+    return int(last[1:]) if last else 0
+
+
+def renewed_write_key() -> str:
+    """Give the source of the visitors a new key, as the old one cannot be read; make the source at first."""
+    source = Source.objects.filter(name=VISITORS, kind=Source.Kind.SERVER, revoked_at=None).first()
+    return sources.renew(source) if source else sources.create(Source(name=VISITORS, kind="server"))[1]
 
 
 def build(customers: int, until: datetime, tell: Tell = lambda what, count: None) -> None:

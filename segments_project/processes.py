@@ -32,18 +32,20 @@ class ProcessError(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """One of the processes, with the name its output is marked by."""
+    """One of the processes, with the name its output is marked by; without a vital one, the others are no use."""
 
     name: str
     process: subprocess.Popen[bytes]
+    is_vital: bool
 
 
-def serve(port: int, announce: Callable[[str], None]) -> int:
+def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = False) -> int:
     """Run web, worker and beat until asked to stop (Ctrl-C, SIGTERM); returns the exit status.
 
     `announce` gets the address once everything answers; port 0 means any free one. What the processes
     print goes to standard error. The status is 0 where we were asked to stop, and 1 where one of them ended
-    by itself. Raises ProcessError where the port is taken or there is no Redis.
+    by itself. `with_visitors` adds those of the demo: where that process ends, it is told, and the others go on.
+    Raises ProcessError where the port is taken or there is no Redis.
     """
     port = _checked(port)
     with ExitStack() as stack:
@@ -58,8 +60,15 @@ def serve(port: int, announce: Callable[[str], None]) -> int:
         worker = f"serve-{os.getpid()}@{socket.gethostname()}"
         children: list[Child] = []
         stack.callback(_stop, children)
+        environment = {**os.environ, "REDIS_URL": redis_url}
+        if with_visitors:
+            environment.setdefault("LOG_LEVEL", "WARNING")  # else each of their messages is ten lines
         for name, arguments in _commands(port, worker).items():
-            children.append(_start(name, arguments, {**os.environ, "REDIS_URL": redis_url}))
+            children.append(_start(name, arguments, environment))
+        if with_visitors:  # who try again until the web answers
+            children.append(
+                _start("visits", ["django", "visit_demo", _address(port)], environment, is_vital=False)
+            )
         for child in children:  # only now, as a process with threads should not fork
             threading.Thread(target=_pass_on, args=[child], daemon=True).start()
 
@@ -67,14 +76,17 @@ def serve(port: int, announce: Callable[[str], None]) -> int:
         ready = False
         while not stop.wait(0.2):
             if ended := next((child for child in children if child.process.poll() is not None), None):
-                status = ended.process.returncode
-                _say("serve", f"{ended.name} ended with status {status}; stopping the others")
-                return 1
+                how = f"{ended.name} ended with status {ended.process.returncode}"
+                if ended.is_vital:
+                    _say("serve", f"{how}; stopping the others")
+                    return 1
+                _say("serve", f"{how}; the others go on")
+                children.remove(ended)
             if ready:
                 continue
             if _web_answers(port) and _worker_answers(worker, redis_url):
                 ready = True
-                announce(f"http://{HOST}:{port}/")
+                announce(_address(port))
             elif time.monotonic() > until:
                 _say("serve", f"not ready within {READY_WITHIN:.0f} seconds; stopping")
                 return 1
@@ -91,6 +103,10 @@ def _commands(port: int, worker: str) -> dict[str, list[str]]:
         "worker": f"{celery} worker --concurrency 2 --hostname {worker} {alone}".split(),
         "beat": f"{celery} beat --pidfile=".split(),  # no file that a killed beat would leave behind
     }
+
+
+def _address(port: int) -> str:
+    return f"http://{HOST}:{port}/"
 
 
 def _checked(port: int) -> int:
@@ -122,7 +138,9 @@ def _asked_to_stop() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _start(name: str, arguments: list[str], environment: Mapping[str, str]) -> Child:
+def _start(
+    name: str, arguments: list[str], environment: Mapping[str, str], *, is_vital: bool = True
+) -> Child:
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=settings.BASE_DIR,
@@ -134,7 +152,7 @@ def _start(name: str, arguments: list[str], environment: Mapping[str, str]) -> C
         start_new_session=True,
         preexec_fn=servers.dying_with_parent(signal.SIGTERM),
     )
-    return Child(name, process)
+    return Child(name, process, is_vital)
 
 
 def _pass_on(child: Child) -> None:

@@ -2,8 +2,8 @@
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATABASE_URL, REDIS_URL,
 TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE,
-CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR, LOG_LEVEL,
-LOG_JSON.
+COUNT_PATIENCE, CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR,
+LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -61,6 +61,8 @@ IMPORT_LEASE = env.float("IMPORT_LEASE", default=60)
 REFRESH_LEASE = env.float("REFRESH_LEASE", default=30)
 # On a very large shop medians, percentiles and RFM cuts may be so many seconds old; 0 keeps them exact.
 FIGURES_MAX_AGE = env.float("FIGURES_MAX_AGE", default=0)
+# A web process counts whom a rule matches for so many seconds; then a worker goes on, at 0 from the start.
+COUNT_PATIENCE = env.float("COUNT_PATIENCE", default=2)
 
 # Changes of members can be followed for so many days; whoever is further behind begins anew. How many came and went
 # on which day is kept for ever.
@@ -359,7 +361,7 @@ UNFOLD = {
                             ["customers.view_customer", "segments.view_segment"]
                         ),
                     },
-                    _entry("Import", "upload_file", "customers.import"),
+                    _entry("Imports", "upload_file", "customers.import"),
                 ],
             },
             {

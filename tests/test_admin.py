@@ -1,5 +1,6 @@
 """What staff see and do in the admin, through its addresses."""
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -156,6 +158,18 @@ PARTS = (
 EVERYTHING = {page.view: page for page in (*pages.PAGES, *PARTS)}
 
 
+SIDEBAR: Any = settings.UNFOLD["SIDEBAR"]
+MENU: dict[str, str] = {
+    str(entry["link"]): entry["title"] for group in SIDEBAR["navigation"] for entry in group["items"]
+}
+
+
+def breadcrumbs(content: str) -> list[str]:
+    [head] = re.findall("<h1.*?</h1>", content, re.DOTALL)
+    steps = re.findall(r"<(?:a|span)[^>]* truncate[^>]*>(.*?)</", head, re.DOTALL)
+    return [html.unescape(step.strip()) for step in steps]
+
+
 @pytest.fixture
 def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     """A shop that has something to show on every page."""
@@ -171,13 +185,18 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
 
 
 @pytest.mark.parametrize("view", EVERYTHING)
-def test_every_page_opens_in_few_queries(view, furnished, admin_client, django_assert_max_num_queries):
+def test_every_page_opens_in_few_queries_and_is_called_as_in_the_menu(
+    view, furnished, admin_client, django_assert_max_num_queries
+):
     address = EVERYTHING[view].address
     with django_assert_max_num_queries(pages.MOST_QUERIES):
         response = admin_client.get(address)
         content = b"".join(response)
     assert response.status_code == 200
     assert not re.search(rb"""(src|href|action)=["'](https?:)?//""", content)
+    entries = [entry for entry in MENU if address.startswith(entry)]
+    if entries and view not in (part.view for part in PARTS):
+        assert MENU[max(entries, key=len)] in breadcrumbs(content.decode())
 
 
 @pytest.mark.parametrize("view", [view for view in EVERYTHING if view not in ("index", "password_change")])

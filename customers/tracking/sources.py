@@ -18,12 +18,18 @@ def create(source: Source) -> tuple[Source, str]:
 
     Raises ValidationError where the name or another field will not do.
     """
-    key = f"wk_{secrets.token_urlsafe(24)}"
-    source.prefix, source.digest = key[: keys.PREFIX_LENGTH], keys.digest(key)
+    key = _new_key(source)
     source.signing_secret = secrets.token_hex(32)
     source.full_clean()
     source.save(force_insert=True)
     return source, key
+
+
+def renew(source: Source) -> str:
+    """Give a source another key, which nobody can show again; the former opens nothing from now on."""
+    key = _new_key(source)
+    source.save(update_fields=["prefix", "digest"])
+    return key
 
 
 def find(key: str) -> Source | None:
@@ -54,3 +60,9 @@ def has_signed(source: Source, user_id: str, signature: object) -> bool:
     """Tell whether the shop's server has signed a userId: HMAC-SHA256 with the source's secret, in hexadecimal."""
     right = hmac.new(source.signing_secret.encode(), user_id.encode(), hashlib.sha256).hexdigest()
     return isinstance(signature, str) and hmac.compare_digest(right.encode(), signature.lower().encode())
+
+
+def _new_key(source: Source) -> str:
+    key = f"wk_{secrets.token_urlsafe(24)}"
+    source.prefix, source.digest = key[: keys.PREFIX_LENGTH], keys.digest(key)
+    return key

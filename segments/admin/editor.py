@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.forms.widgets import Media, Script
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
@@ -26,9 +27,7 @@ from segments.rules.catalogue import GROUP_LABELS, catalogue
 from .access import READ, SEE, SEE_CUSTOMERS, WRITE, needs
 
 LARGEST_RULE = 1_000_000
-NOBODY_COUNTS = (
-    "Counting takes longer than 2 seconds, and there is no worker to go on: Redis does not answer."
-)
+NOBODY_COUNTS = "Counting takes longer, and there is no worker to go on: Redis does not answer."
 
 
 class RuleEditor(UnfoldAdminTextareaWidget):
@@ -71,7 +70,7 @@ def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return _wrong(error)
     answer: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
     try:
-        return JsonResponse(answer | _shown(counting.count(rule)))
+        return JsonResponse(answer | _shown(counting.count(rule, settings.COUNT_PATIENCE)))
     except engine.TookTooLong:
         pass
     try:

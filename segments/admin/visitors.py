@@ -197,6 +197,8 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     if "HX-Request" in request.headers:
         return TemplateResponse(request, "segments/admin/visitors_now.html", context)
     context |= ours(model_admin, request, "Live visitors") | {"seconds": SECONDS_BETWEEN_LOOKS}
+    # Not of the customers' pages alone: so the breadcrumbs end in the page's own name.
+    context |= {"opts": None, "model_admin": model_admin}
     return TemplateResponse(request, "segments/admin/visitors.html", context)
 
 

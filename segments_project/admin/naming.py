@@ -10,8 +10,8 @@ from unfold.admin import ModelAdmin
 
 
 class RenamedAdmin(ModelAdmin):
-    """A list that says ``called``: the name of one row, and of several. The model's own names stay: renaming
-    those would ask for a migration of the other app."""
+    """A list and pages that say ``called``: the name of one row, and of several. The model's own names stay:
+    renaming those would ask for a migration of the other app."""
 
     called: tuple[str, str]
 
@@ -24,4 +24,12 @@ class RenamedAdmin(ModelAdmin):
         """Rename the list too."""
         changelist = super().get_changelist_instance(request)
         changelist.opts = self.opts
+        changelist.title = self.called[1].capitalize()
         return changelist
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Model | None:
+        """Rename the record too, whose own names the breadcrumbs say."""
+        found: Model | None = super().get_object(request, object_id, from_field)
+        if found is not None:
+            found._meta = self.opts  # type: ignore[misc]
+        return found

@@ -1,5 +1,6 @@
 """Schedules: what runs when."""
 
+from django.apps import apps
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -16,6 +17,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from customers.admin import trail
+
+from .naming import RenamedAdmin
+
+apps.get_app_config("django_celery_beat").verbose_name = "Schedules"
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
     admin.site.unregister(model)
@@ -36,9 +41,10 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
+class PeriodicTaskAdmin(RenamedAdmin, beat.PeriodicTaskAdmin):
     """What runs when."""
 
+    called = ("schedule", "schedules")
     form = PeriodicTaskForm
 
     @admin.action(description="Run selected tasks")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
@@ -10,17 +11,22 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from .naming import RenamedAdmin
+
+apps.get_app_config("auth").verbose_name = "Administration"
+
 for model in (User, Group):
     admin.site.unregister(model)
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin, ModelAdmin):
+class UserAdmin(RenamedAdmin, BaseUserAdmin):
     """Who may come in. Only superusers make superusers, or touch them: else whoever manages staff would be one.
 
     Whoever has done something stays in the trail, so the admin refuses to delete them; they are made inactive.
     """
 
+    called = ("member of staff", "staff")
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

@@ -17,6 +17,7 @@ from segments_project.servers import dying_with_parent, free_port
 
 READY_WITHIN = 60.0
 WEB = "gunicorn segments_project.wsgi --workers 1 --threads 4 --no-control-socket --log-level warning"
+WORKER = "celery --quiet --app segments_project worker --pool solo --without-gossip --without-mingle"
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,31 @@ def installation(database_url: str, redis_url: str, folder: Path, customers: int
     """Make the shop in an empty database and serve it; ``folder`` gets the log."""
     environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "LOG_LEVEL": "WARNING"}
     made = _make(environment, customers)
+    with web(environment, folder / "web.log") as url:
+        yield Installation(url, environment, **made)
+
+
+@contextmanager
+def web(environment: Mapping[str, str], log: Path) -> Iterator[str]:
+    """Serve the database and the Redis of an environment; give the address."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    log = folder / "web.log"
+    with _running(f"{WEB} --bind 127.0.0.1:{port}", environment, log) as process:
+        _wait_for(process, port, log)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def worker(environment: Mapping[str, str], log: Path) -> Iterator[None]:
+    """Do the tasks of an environment, soon."""
+    with _running(WORKER, environment, log):
+        yield
+
+
+@contextmanager
+def _running(command: str, environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *WEB.split(), "--bind", f"127.0.0.1:{port}"],
+            [sys.executable, "-m", *command.split()],
             cwd=settings.BASE_DIR,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -52,8 +72,7 @@ def installation(database_url: str, redis_url: str, folder: Path, customers: int
             preexec_fn=dying_with_parent(15),
         )
     try:
-        _wait_for(process, port, log)
-        yield Installation(url, environment, **made)
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=30)

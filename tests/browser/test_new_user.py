@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from segments_project.servers import redis_server
+from tests.browser import chromium, installation
 from tests.browser.installation import Installation
 from tests.furnished_shop import LOGIN, PASSWORD
 
@@ -159,6 +161,35 @@ def test_a_rule_is_built_and_taken_back_by_keys_alone(page: Page, shop: Installa
     assert rule_of(page) != LOYAL_ABROAD
     keys.press("Control+z")
     assert rule_of(page) == LOYAL_ABROAD
+
+
+def test_a_count_that_takes_long_is_a_workers_and_arrives(
+    browser: Browser, shop: Installation, tmp_path: Path
+):
+    rule = tmp_path / "rule.json"
+    rule.write_text(json.dumps(LOYAL_ABROAD))
+    with redis_server(tmp_path / "redis") as redis:
+        environment = {**shop.environment, "REDIS_URL": redis.url, "COUNT_PATIENCE": "0"}
+        with (
+            installation.web(environment, tmp_path / "web.log") as url,
+            chromium.context(browser, url, shop.sessions["admin"]) as context,
+        ):
+            page = context.new_page()
+            complaints = chromium.complaints_about(page, url)
+            page.goto(shop.addresses["segments_segment_add"])
+            page.get_by_role("button", name="JSON").click()
+            page.locator("#id_rule").fill(rule.read_text())
+
+            waiting = page.get_by_text("counting in the background")
+            expect(waiting).to_be_visible()
+            expect(page.get_by_text("or spent above the average")).to_be_visible()
+            with installation.worker(environment, tmp_path / "worker.log"):
+                expect(waiting).to_have_count(0, timeout=60_000)  # it has yet to start
+
+            assert figure(page) == int(shop.manage("evaluate", "--rule", str(rule))) > 0
+            assert page.locator(".rule-sample a").count()
+            expect(page.locator(".rule-badge").first).to_have_text(re.compile("^[0-9,]+$"))
+            assert not complaints
 
 
 def test_the_rule_and_its_text_are_one(page: Page, shop: Installation):

@@ -27,7 +27,7 @@ class Command(BaseCommand):
 
     help = (
         "Make a believable shop, refresh and print its segments, create a staff user, "
-        "then run web, worker and beat until stopped."
+        "then run web, worker and beat until stopped, with visitors who come and go."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,9 +35,12 @@ class Command(BaseCommand):
         size = f"people in the shop, most of them anonymous visitors (default: {PEOPLE})"
         parser.add_argument("--customers", type=int, default=PEOPLE, metavar="N", help=size)
         parser.add_argument("--no-serve", action="store_true", help="end after the segments were printed")
+        parser.add_argument(
+            "--no-visitors", action="store_true", help="nothing happens in the shop by itself"
+        )
         parser.add_argument("--port", type=int, default=8000, help="0 for any free one (default: 8000)")
 
-    def handle(self, *, customers: int, no_serve: bool, port: int, **options: Any) -> None:
+    def handle(self, *, customers: int, no_serve: bool, no_visitors: bool, port: int, **options: Any) -> None:
         """Make, refresh, print and serve the shop."""
         if not 1 <= customers <= MOST_PEOPLE:
             raise CommandError(f"--customers: {customers} is not between 1 and {MOST_PEOPLE}")
@@ -60,7 +63,7 @@ class Command(BaseCommand):
         self.print_segments()
         self.stdout.write(f"\nStaff login: {LOGIN}, password: {renewed_password()}")
         if not no_serve:
-            self.serve(port)
+            self.serve(port, with_visitors=not no_visitors)
 
     def make_shop(self, customers: int, until: datetime) -> None:
         """Make the shop, counting: in place on a terminal, else on a line now and then."""
@@ -109,13 +112,16 @@ class Command(BaseCommand):
         for slug, name, size, known in rows:
             self.stdout.write(f"{slug:<{slugs}}  {name:<{names}}  {size:>{sizes}}  {known:>{knowns}}")
 
-    def serve(self, port: int) -> None:
-        """Run web, worker and beat until stopped."""
+    def serve(self, port: int, *, with_visitors: bool) -> None:
+        """Run web, worker and beat until stopped, and let people visit the shop."""
         self.stdout.flush()
         connections.close_all()
-        self.say("Starting web, worker and beat ...")
+        visited = (
+            ", and letting people visit the shop (--no-visitors keeps them out)" if with_visitors else ""
+        )
+        self.say(f"Starting web, worker and beat{visited} ...")
         try:
-            status = processes.serve(port, announce=self.announce)
+            status = processes.serve(port, announce=self.announce, with_visitors=with_visitors)
         except processes.ProcessError as error:
             raise CommandError(str(error)) from error
         if status:

@@ -367,7 +367,7 @@ class RuleEditor {
         el("p", { class: "muted" }, `${number.format(counted.known)} known, ${number.format(counted.subscribed)} subscribed`),
         el("small", {}, `as of ${counted.at}`));
     } else if (waiting) {
-      this.count.replaceChildren(el("p", { class: "rule-waiting" }, "More than 2 seconds: counting in the background …"));
+      this.count.replaceChildren(el("p", { class: "rule-waiting" }, "This takes longer: counting in the background …"));
     } else {
       this.count.replaceChildren(el("p", { class: "muted" }, problem));
     }
