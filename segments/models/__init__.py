@@ -1,6 +1,7 @@
 """Segments with their members and changes, and the webhooks that tell of these."""
 
 from .segment import (
+    SLUG_IS_TAKEN,
     SLUG_LENGTH,
     Change,
     Membership,
@@ -15,6 +16,7 @@ from .segment import (
 from .webhook import Attempt, Endpoint, Message
 
 __all__ = [
+    "SLUG_IS_TAKEN",
     "SLUG_LENGTH",
     "Attempt",
     "Change",
