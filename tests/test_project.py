@@ -70,8 +70,13 @@ def test_the_defaults_need_no_installation(tmp_path: Path) -> None:
     [
         ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE: 'Mars/Olympus' is no time zone"),
         ({"SHOP_CURRENCY": "euro"}, "SHOP_CURRENCY: 'euro' is no currency code"),
+        (
+            {"WEBHOOK_ALLOWED_NETWORKS": "10.1.2.3/8"},
+            "WEBHOOK_ALLOWED_NETWORKS: 10.1.2.3/8 has host bits set",
+        ),
+        ({"WEBHOOK_LOG_KEPT_FOR": "31"}, "WEBHOOK_LOG_KEPT_FOR: at most 30 days"),
     ],
-    ids=["zone", "currency"],
+    ids=["zone", "currency", "networks", "days"],
 )
 def test_settings_say_what_is_wrong(variables: dict[str, str], complaint: str) -> None:
     done = settings_with(SECRET_KEY="x", **variables)
