@@ -74,8 +74,13 @@ def test_the_defaults_need_no_installation(tmp_path: Path) -> None:
         ({"API_RATES": "reading=-1"}, "API_RATES: reading=-1 will not do"),
         ({"VISITOR_ORIGINS": "https://shop.example/"}, "'https://shop.example/' is no origin"),
         ({"VISITOR_ORIGINS": "*"}, "VISITOR_ORIGINS: '*' is no origin"),
+        (
+            {"WEBHOOK_ALLOWED_NETWORKS": "10.1.2.3/8"},
+            "WEBHOOK_ALLOWED_NETWORKS: 10.1.2.3/8 has host bits set",
+        ),
+        ({"WEBHOOK_LOG_KEPT_FOR": "31"}, "WEBHOOK_LOG_KEPT_FOR: at most 30 days"),
     ],
-    ids=["zone", "currency", "group", "rate", "page", "any origin"],
+    ids=["zone", "currency", "group", "rate", "page", "any origin", "networks", "days"],
 )
 def test_settings_say_what_is_wrong(variables: dict[str, str], complaint: str) -> None:
     done = settings_with(SECRET_KEY="x", **variables)

@@ -34,10 +34,9 @@ TRIED_AGAIN_AFTER: Final = (
 
 @dataclass(frozen=True)
 class Tried:
-    """A message that was claimed and sent at an instant, and what was answered."""
+    """A message that was claimed and sent, and what was answered."""
 
     message: Message
-    at: datetime
     answer: Answer
 
 
@@ -69,14 +68,29 @@ def changes_of(messages: Iterable[Message]) -> dict[int, Change]:
     return Change.objects.in_bulk({message.first_id for message in messages if message.first_id})
 
 
-def record(tried: Sequence[Tried]) -> None:
-    """Keep what was answered, and what becomes of the messages; of those claimed by others since, nothing."""
+def release(messages: Iterable[Message]) -> None:
+    """Give back messages that were claimed and not sent."""
+    for message in messages:
+        ours = Message.objects.waiting().filter(pk=message.pk, tries=message.tries)
+        # As it was before the claim, which the message does not know of but for its number.
+        ours.update(leased_until=None, tries=message.tries - 1, first_tried_at=message.first_tried_at)
+
+
+def record(tried: Sequence[Tried]) -> set[int]:
+    """Keep what was answered, and what becomes of the messages; of those claimed by others since, nothing.
+
+    Gives the keys of the endpoints that nothing more is to be sent to for now.
+    """
+    troubled = set()
     with transaction.atomic():
         concerned = Endpoint.objects.select_for_update().filter(
             pk__in={one.message.endpoint_id for one in tried}
         )
         for endpoint in concerned.order_by("pk"):
             _record_of(endpoint, [one for one in tried if one.message.endpoint_id == endpoint.pk])
+            if endpoint.held_until or not endpoint.is_active:
+                troubled.add(endpoint.pk)
+    return troubled
 
 
 def _record_of(endpoint: Endpoint, tried: Sequence[Tried]) -> None:
@@ -89,19 +103,19 @@ def _record_of(endpoint: Endpoint, tried: Sequence[Tried]) -> None:
     ours = [
         one for one in tried if one.message.pk in stored and stored[one.message.pk].tries == one.message.tries
     ]
-    is_back = endpoints.note(endpoint, [(one.at, one.answer) for one in ours])
+    is_back = endpoints.note(endpoint, [one.answer for one in ours])
     Attempt.objects.bulk_create(_attempt(stored[one.message.pk], one) for one in ours)
     delivered = [one.message.pk for one in ours if not one.answer.problem]
     if delivered:
-        done_at = max(one.at + one.answer.took for one in ours)
+        done_at = max(one.answer.at + one.answer.took for one in ours)
         _rows(delivered).update(state=Message.State.DELIVERED, leased_until=None, done_at=done_at)
     for one in ours:
         if one.answer.problem:
-            _put_off(endpoint, stored[one.message.pk], one.at)
+            _put_off(endpoint, stored[one.message.pk], one.answer.at)
     if is_back:
         # Nobody waits for hours because of an outage that is over.
         late = Message.objects.waiting().filter(endpoint=endpoint, tries__gt=0, leased_until=None)
-        now = max(one.at for one in ours)
+        now = max(one.answer.at for one in ours)
         late.filter(due_at__gt=now).update(due_at=now)
 
 
@@ -113,7 +127,7 @@ def _put_off(endpoint: Endpoint, message: Message, at: datetime) -> None:
         pause = TRIED_AGAIN_AFTER[min(message.tries, len(TRIED_AGAIN_AFTER)) - 1]
         _rows([message.pk]).update(leased_until=None, due_at=min(at + pause, last_try))
     elif message.kind != Message.Kind.TEST and (
-        endpoint.failing_since and endpoint.failing_since <= message.first_tried_at
+        endpoint.failing_since and endpoint.failing_since <= message.first_tried_at + LEASE
     ):
         # It is not this message: nothing got through. It stays, and so does what comes after it.
         endpoints.stop(endpoint, at, because=endpoints.TOOK_NOTHING)
@@ -130,7 +144,7 @@ def _attempt(message: Message, tried: Tried) -> Attempt:
     )
     return Attempt(
         message=message,
-        at=tried.at,
+        at=tried.answer.at,
         took=int(tried.answer.took.total_seconds() * 1000),
         status=tried.answer.status,
         problem=tried.answer.problem,

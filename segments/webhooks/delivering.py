@@ -1,11 +1,11 @@
 """A run: messages are written from the log, claimed, sent by threads, and what was answered is recorded.
 
-All that touches the database happens in one thread; the others do nothing but wait for answers. No endpoint gets more
-than its share of them, so one that is slow keeps nobody else waiting.
+All that touches the database happens in one thread; the others do nothing but wait for answers. Each endpoint has its
+own, so one that is slow keeps nobody else waiting.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -21,9 +21,8 @@ from .sending import Answer, Line, Post
 RUNNING: Final = "webhooks:a-run-goes-on"
 RUNS_FOR: Final = 30  # seconds: then other tasks have their turn
 GONE_AFTER: Final = 15  # seconds without a sign of life, somebody else goes on
-THREADS: Final = 64
-SHARE: Final = 8
-"""How many requests one endpoint gets at a time; one that takes nothing gets one."""
+SENT_AT_ONCE: Final = 8  # to one endpoint; one that takes nothing gets one request at a time
+CLAIMED_AT_ONCE: Final = 32  # so few that the last is over before its lease is
 LOOKED_EVERY: Final = 0.5  # seconds, for what is new while requests are on their way
 
 
@@ -55,8 +54,8 @@ class _Run:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._lines: dict[tuple[int, str], Line] = {}
-        self._flying: dict[Future[Answer], tuple[Message, datetime]] = {}
-        self._pool = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="webhooks"))
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._flying: dict[Future[Answer], Message] = {}
 
     def go(self, until: float, beat: Callable[[], object]) -> bool:
         while True:
@@ -68,7 +67,7 @@ class _Run:
                 return not is_over
             done, _ = wait(self._flying, timeout=LOOKED_EVERY, return_when=FIRST_COMPLETED)
             if done:
-                claims.record(list(self._landed(done)))
+                self._take_back(claims.record([self._landed(future) for future in done]))
 
     def _send_what_is_due(self, at: datetime) -> bool:
         """Send what may be sent now; tell whether that leaves way at once for what comes after it."""
@@ -83,16 +82,22 @@ class _Run:
                     outbox.withdraw([message])
                     has_withdrawn = True
                     continue
-                post = Post(message.public_id, body, endpoints.secrets_of(endpoint, at), at)
-                self._flying[self._pool.submit(self._line(endpoint).post, post)] = message, at
+                post = Post(message.public_id, body, endpoints.secrets_of(endpoint, at))
+                self._flying[self._pool(endpoint).submit(self._line(endpoint).post, post)] = message
         return has_withdrawn
 
     def _room(self, endpoint: Endpoint, at: datetime) -> int:
-        """Give how many more requests an endpoint gets now."""
+        """Give how many more messages are claimed for an endpoint now."""
         if endpoint.held_until and at < endpoint.held_until:
             return 0
-        flying = sum(message.endpoint_id == endpoint.pk for message, _ in self._flying.values())
-        return max(0, (1 if endpoint.is_failing else SHARE) - flying)
+        flying = sum(message.endpoint_id == endpoint.pk for message in self._flying.values())
+        return max(0, (1 if endpoint.is_failing else CLAIMED_AT_ONCE) - flying)
+
+    def _pool(self, endpoint: Endpoint) -> ThreadPoolExecutor:
+        if endpoint.pk not in self._pools:
+            pool = ThreadPoolExecutor(SENT_AT_ONCE, thread_name_prefix=f"webhook-{endpoint.pk}")
+            self._pools[endpoint.pk] = self._stack.enter_context(pool)
+        return self._pools[endpoint.pk]
 
     def _line(self, endpoint: Endpoint) -> Line:
         key = endpoint.pk, endpoint.url
@@ -101,10 +106,13 @@ class _Run:
             self._stack.callback(self._lines[key].close)
         return self._lines[key]
 
-    def _landed(self, done: set[Future[Answer]]) -> Iterator[Tried]:
-        for future in done:
-            message, at = self._flying.pop(future)
-            answer = future.result()
-            if answer.status is None:  # its name may lead elsewhere by now
-                self._lines.pop((message.endpoint_id, message.endpoint.url), None)
-            yield Tried(message, at, answer)
+    def _landed(self, future: Future[Answer]) -> Tried:
+        message, answer = self._flying.pop(future), future.result()
+        if answer.status is None:  # its name may lead elsewhere by now
+            self._lines.pop((message.endpoint_id, message.endpoint.url), None)
+        return Tried(message, answer)
+
+    def _take_back(self, troubled: set[int]) -> None:
+        """Keep what has not begun from going to endpoints that have trouble enough."""
+        waiting = [one for one, message in self._flying.items() if message.endpoint_id in troubled]
+        claims.release([self._flying.pop(future) for future in waiting if future.cancel()])

@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from segments.models import Change, Endpoint, Segment
-from segments.models.webhook import FAILURES_THAT_TELL
 
 from . import addresses
 from .addresses import BadAddress
@@ -76,6 +75,7 @@ def pause(endpoint: Endpoint, at: datetime) -> bool:
 def stop(endpoint: Endpoint, at: datetime, *, because: str) -> bool:
     """Send it nothing until somebody of the staff resumes it, and say why; tell whether it was active."""
     active = Endpoint.objects.filter(pk=endpoint.pk, is_active=True)
+    endpoint.is_active = False
     return bool(active.update(is_active=False, stopped_at=at, stopped_because=because))
 
 
@@ -92,26 +92,27 @@ def move(endpoint: Endpoint, position: int) -> None:
     endpoint.save(update_fields=["position"])
 
 
-def note(endpoint: Endpoint, answers: Sequence[tuple[datetime, Answer]]) -> bool:
-    """Note what an endpoint, locked, answered at which instants; tell whether it has just come back to itself.
+def note(endpoint: Endpoint, answers: Sequence[Answer]) -> bool:
+    """Note what an endpoint, locked, answered; tell whether it has just come back to itself.
 
     One that takes nothing is asked ever more rarely; one that is gone is stopped.
     """
     was_failing = endpoint.is_failing
     before = _fares(endpoint)
-    for at, answer in answers:
+    for answer in answers:
         if not answer.problem:
             endpoint.failures, endpoint.failing_since, endpoint.held_until = 0, None, None
             continue
         endpoint.failures += 1
-        endpoint.failing_since = endpoint.failing_since or at
+        endpoint.failing_since = endpoint.failing_since or answer.at
         if answer.retry_after:
-            endpoint.held_until = at + min(answer.retry_after, LONGEST_WISH)
-        elif endpoint.is_failing:
-            doubled = min(endpoint.failures - FAILURES_THAT_TELL, 10)
-            endpoint.held_until = at + answer.took + min(SHORTEST_HOLD * 2**doubled, LONGEST_HOLD)
+            endpoint.held_until = answer.at + min(answer.retry_after, LONGEST_WISH)
+        elif endpoint.is_failing and not (endpoint.held_until and answer.at < endpoint.held_until):
+            # As long again as it has failed by now; those that were on their way already tell nothing new.
+            now = answer.at + answer.took
+            endpoint.held_until = now + min(max(now - endpoint.failing_since, SHORTEST_HOLD), LONGEST_HOLD)
         if answer.status == GONE:
-            stop(endpoint, at, because=GONE_FOR_GOOD)
+            stop(endpoint, answer.at, because=GONE_FOR_GOOD)
     if before != _fares(endpoint):
         endpoint.save(update_fields=["failures", "failing_since", "held_until"])
     return was_failing and not endpoint.is_failing

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -35,30 +35,30 @@ _FAILURES = (HTTPError, HTTPException, OSError)
 
 @dataclass(frozen=True)
 class Post:
-    """What is sent: a message with its id, signed at this moment with each of the secrets."""
+    """What is sent: a message with its id, and the secrets to sign it with."""
 
     message_id: str
     body: str
     secrets: Sequence[str]
-    at: datetime
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, at: datetime) -> dict[str, str]:
         """Give the headers by which receivers know the message and its sender, as Standard Webhooks names them."""
-        signatures = [Webhook(secret).sign(self.message_id, self.at, self.body) for secret in self.secrets]
+        signatures = [Webhook(secret).sign(self.message_id, at, self.body) for secret in self.secrets]
         return {
             "content-type": "application/json",
             "user-agent": "Segments-Webhooks/1",
             "accept-encoding": "identity",
             "webhook-id": self.message_id,
-            "webhook-timestamp": str(int(self.at.timestamp())),
+            "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a request. Without a problem the message is delivered."""
+    """What came of a request sent at an instant. Without a problem the message is delivered."""
 
+    at: datetime
     took: timedelta
     status: int | None = None
     text: str = ""
@@ -81,10 +81,10 @@ class Line:
 
     def post(self, post: Post) -> Answer:
         """Send it; whatever goes wrong is told in the answer."""
-        began = time.monotonic()
+        at, began = datetime.now(UTC), time.monotonic()
 
         def answer(**told: object) -> Answer:
-            return Answer(timedelta(seconds=time.monotonic() - began), **told)  # type: ignore[arg-type]
+            return Answer(at, timedelta(seconds=time.monotonic() - began), **told)  # type: ignore[arg-type]
 
         try:
             connection = self._connection()
@@ -94,7 +94,7 @@ class Line:
             return answer(problem=f"No connection: {_worded(error)}.")
         with _cut_off_after(OVER_WITHIN - (time.monotonic() - began), connection) as is_cut_off:
             try:
-                response = self._asked(connection, post)
+                response = self._asked(connection, post, at)
             except _FAILURES as error:
                 connection.close()
                 told = TOO_LONG if is_cut_off.is_set() else _worded(error)
@@ -123,13 +123,13 @@ class Line:
             while True:
                 self._idle.get_nowait().close()
 
-    def _asked(self, connection: HTTPConnection, post: Post) -> BaseHTTPResponse:
+    def _asked(self, connection: HTTPConnection, post: Post, at: datetime) -> BaseHTTPResponse:
         assert self._target is not None
         connection.request(
             "POST",
             self._target.path,
             post.body.encode(),
-            {"host": self._target.authority, **post.headers()},
+            {"host": self._target.authority, **post.headers(at)},
             preload_content=False,
             decode_content=False,
         )

