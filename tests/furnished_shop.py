@@ -49,7 +49,7 @@ def furnish() -> None:
         address = reverse("admin:segments_segment_fixed_list")
         entered(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
     if not Endpoint.objects.exists():
-        tell_a_webhook(entered(LOGIN))
+        tell_a_webhook(entered(LOGIN), Segment.objects.get(slug="guests"))
     if not Import.objects.exists():
         import_a_file(entered(LOGIN))
     if not ApiKey.objects.exists():
@@ -66,12 +66,11 @@ def furnish() -> None:
     stranger().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
 
 
-def tell_a_webhook(client: Client) -> None:
-    """Add a webhook at which nobody answers, and tell it of a guest who left and came back."""
+def tell_a_webhook(client: Client, guests: Segment) -> None:
+    """Add a webhook at which nobody answers, and tell it of somebody on a fixed list who left and came back."""
     fields = {"name": "Newsletter tool", "url": "http://127.0.0.1:9/hooks", "every_segment": "on"}
     with override_settings(WEBHOOK_ALLOWED_NETWORKS=[ip_network("127.0.0.1")]):
         client.post(reverse("admin:segments_endpoint_add"), fields)
-        guests = Segment.objects.get(slug="guests")
         guest = guests.memberships.order_by("customer_id").values_list("customer_id", flat=True)[:1]
         for change in (fixed_lists.remove, fixed_lists.add):
             change(guests, list(guest), datetime.now(UTC))

@@ -180,6 +180,7 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     client = Client()
     client.force_login(admin_user)
     client.post(page("segments_segment_refresh", known.pk))
+    furnished_shop.tell_a_webhook(client, friends)
     furnished_shop.import_a_file(client)
     app.control.purge()
 
