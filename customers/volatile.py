@@ -32,7 +32,9 @@ def ask(question: Callable[[Client], Answer]) -> Answer | None:
         return question(_redis())
     except (redis.RedisError, OperationalError) as error:
         _quiet_until = time.monotonic() + QUIET_FOR
-        log.warning("redis_is_away", error=str(error))
+        # A command beside no installation has no Redis to miss.
+        tell = log.warning if settings.REDIS_IS_CONFIGURED else log.debug
+        tell("redis_is_away", error=str(error))
         return None
 
 
