@@ -203,6 +203,7 @@ class Journey(models.Model):
 class Delivery(models.Model):
     """One message to one customer: planned, then claimed, then sent or not. Written by ``campaigns.delivering``.
 
+    Its clicks are written by ``campaigns.links``; what a page shows, and closes, by ``campaigns.channels.on_site``.
     What may hold it back (consent, cap, quiet hours) is asked at its sending.
     """
 
@@ -237,6 +238,7 @@ class Delivery(models.Model):
     )
     content = models.JSONField(null=True, help_text="Of an on-site message, as it is shown.")
     shown_at = models.DateTimeField(null=True, help_text="When a page first fetched an on-site message.")
+    dismissed_at = models.DateTimeField(null=True, help_text="When the visitor closed it for good.")
     clicked_at = models.DateTimeField(null=True, help_text="When a link was first followed.")
     clicks = models.PositiveIntegerField(default=0)
 
@@ -322,3 +324,34 @@ class AudienceExport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.platform} audience of {self.segment_id} at {self.exported_at}"
+
+
+class AudienceMember(models.Model):
+    """One customer in the audience of a segment, as its platform was told last. Written by ``campaigns.audiences``.
+
+    It stays when they leave it: who withdraws their consent has to be named to the platform once more, and nobody else.
+    """
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    platform = models.CharField(max_length=6, choices=AudienceExport.Platform)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="audiences")
+    is_in = models.BooleanField(help_text="Whether they are to be shown ads.")
+    told_until = models.PositiveBigIntegerField(
+        help_text="The last change in the file that was the first to say so."
+    )
+
+    class Meta:
+        """Read by customer."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("segment", "platform", "customer"),
+                name="in_an_audience_once",
+                violation_error_message="This customer is in this audience already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} in the {self.platform} audience of {self.segment_id}"
