@@ -65,7 +65,7 @@ def export(
     """
     told = AudienceMember.objects.filter(segment=segment, platform=platform)
     with transaction.atomic(), engine.alone(AudienceMember._meta.db_table):
-        until = Change.objects.filter(segment=segment).aggregate(newest=Max("pk"))["newest"] or 0
+        until = _newest_change(segment)
         if since is not None and not 0 <= since <= until:
             raise NoSuchChange(f"there is no change {since} of this segment; the latest is {until}")
         if (
@@ -93,6 +93,13 @@ def consenting_q() -> Q:
     """Ask who may be shown ads: whoever says so by the attribute, and without it whoever takes the newsletter."""
     given = KeyTextTransform(comparable.key(CONSENT), "attributes_comparable")
     return Q(In(given, _YES)) | Q(IsNull(given, True), newsletter=Customer.Newsletter.SUBSCRIBED)
+
+
+def _newest_change(segment: Segment) -> int:
+    """Give the id of the newest change, also where the log has forgotten it since a file ended with it."""
+    newest = Change.objects.filter(segment=segment).aggregate(newest=Max("pk"))["newest"]
+    told = AudienceExport.objects.filter(segment=segment).aggregate(newest=Max("until"))["newest"]
+    return max(newest or 0, told or 0)
 
 
 # -- What a platform is to be told

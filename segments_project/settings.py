@@ -4,6 +4,8 @@ SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATA
 TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE,
 COUNT_PATIENCE, CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR,
 LOG_LEVEL, LOG_JSON.
+CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR, PUBLIC_URL,
+SECRET_KEY_FALLBACKS, LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -11,7 +13,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 import environ
@@ -51,6 +53,14 @@ LANGUAGE_CODE = "en"
 SHOP_CURRENCY = env.str("SHOP_CURRENCY", default="EUR")
 if not re.fullmatch("[A-Z]{3}", SHOP_CURRENCY):
     raise ImproperlyConfigured(f"SHOP_CURRENCY: {SHOP_CURRENCY!r} is no currency code, such as EUR")
+
+# Where the links of messages lead: the address under which customers reach this installation.
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+if not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", PUBLIC_URL):
+    raise ImproperlyConfigured(
+        f"PUBLIC_URL: {PUBLIC_URL!r} is no address, such as https://segments.shop.example"
+    )
+ALLOWED_HOSTS.append(urlsplit(PUBLIC_URL).hostname or "")
 
 # Uploaded files are deleted so many days after their import ended.
 IMPORTS_KEPT_FOR = env.float("IMPORTS_KEPT_FOR", default=7)
@@ -119,6 +129,9 @@ IMPORTS_DIR = Path(
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key.kept_in(
     SQLITE_FILE.parent if SQLITE_FILE else DATA_DIR
 )
+
+# Former ones, for as long as links that were signed with them shall work.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 
 # -- Redis and Celery
 

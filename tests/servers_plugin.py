@@ -18,6 +18,7 @@ OF_A_SHOP = [
     "DEBUG",
     "LOG_JSON",
     "LOG_LEVEL",
+    "PUBLIC_URL",
     "SHOP_CURRENCY",
     "TIME_ZONE",
     "VISITOR_ORIGINS",

@@ -320,6 +320,12 @@ def test_what_was_exported_is_kept(five: int) -> None:
     assert (first.since, first.until, first.rows) == (None, five, 4)
 
 
+def test_files_go_on_from_a_change_that_the_log_has_forgotten(five: int) -> None:
+    Change.objects.all().delete()
+
+    assert exported("everybody", "meta", "--since", five) == ([], five)
+
+
 def test_a_file_is_read_in_shares(five: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audiences, "ROWS_AT_ONCE", 3)
 

@@ -1,0 +1,93 @@
+"""The links of messages: signed, so that nobody can make one up, lead elsewhere with it, or act for somebody else.
+
+Its clicks are what this module alone writes of a ``Delivery``.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.conf import settings
+from django.core.signing import BadSignature, Signer
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce
+from django.urls import reverse
+
+from .models import Delivery
+
+# Each kind of link has its own signature: one is never taken for the other.
+_CLICK: Final = "campaigns.click"
+_UNSUBSCRIBE: Final = "campaigns.unsubscribe"
+
+_WEB_PAGE: Final = re.compile("https?://", re.IGNORECASE)
+LONGEST: Final = 1_500  # characters of an address: signed, it still is one that every program follows
+
+
+class BadLink(ValueError):
+    """Not a link of ours, or not all of it."""
+
+
+@dataclass(frozen=True)
+class Click:
+    """What the link of a message says: which message, and where it leads."""
+
+    token: UUID
+    url: str
+
+
+def click_url(delivery: Delivery, url: str) -> str:
+    """Give the address by which a message leads to a page of the web, and we hear of it.
+
+    What is no such page (``mailto:``, ``tel:``), goes through us already or is very long stays as it is.
+    """
+    if not _WEB_PAGE.match(url) or len(url) > LONGEST or url.startswith(_address("campaigns-click", "")):
+        return url
+    return _address("campaigns-click", _signed(_CLICK, [delivery.token.hex, url]))
+
+
+def unsubscribe_url(delivery: Delivery) -> str:
+    """Give the address that ends the newsletter for the customer; it outlives the campaign."""
+    return _address("campaigns-unsubscribe", _signed(_UNSUBSCRIBE, delivery.customer_id))
+
+
+def headers(delivery: Delivery) -> dict[str, str]:
+    """Give the headers by which mail programs offer to unsubscribe with one click (RFC 8058)."""
+    return {
+        "List-Unsubscribe": f"<{unsubscribe_url(delivery)}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+
+
+def read_click(signed: str) -> Click:
+    """Read what ``click_url`` signed; raises BadLink."""
+    token, url = _read(_CLICK, signed)
+    return Click(UUID(token), url)
+
+
+def read_unsubscribe(signed: str) -> int:
+    """Read the customer's key that ``unsubscribe_url`` signed; raises BadLink."""
+    return int(_read(_UNSUBSCRIBE, signed))
+
+
+def note_click(click: Click, at: datetime) -> None:
+    """Count a click; of a message that is gone, none."""
+    Delivery.objects.filter(token=click.token).update(
+        clicks=F("clicks") + 1, clicked_at=Coalesce("clicked_at", Value(at))
+    )
+
+
+def _address(view: str, signed: str) -> str:
+    return f"{settings.PUBLIC_URL}{reverse(view)}{signed}"
+
+
+def _signed(kind: str, told: Any) -> str:
+    return Signer(salt=kind).sign_object(told)
+
+
+def _read(kind: str, signed: str) -> Any:
+    try:
+        return Signer(salt=kind).unsign_object(signed)
+    except (BadSignature, ValueError) as error:
+        raise BadLink from error

@@ -1,0 +1,101 @@
+"""Where the links of messages lead: to the page they name, or to the end of the newsletter. Nobody logs in here."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_safe
+
+from customers.tracking.bots import is_bot
+
+from . import links, unsubscribing
+from .links import BadLink
+
+# What looks at links before anybody reads the message.
+SCANNERS: Final = (
+    "barracuda",
+    "googleimageproxy",
+    "mimecast",
+    "proofpoint",
+    "safelinks",
+    "symantec",
+    "yahoomailproxy",
+)
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'",
+    "Referrer-Policy": "no-referrer",  # the address is a secret between us and its reader
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+View = Callable[..., HttpResponse]
+
+
+def _private(view: View) -> View:
+    @wraps(view)
+    def with_headers(request: HttpRequest, **named: Any) -> HttpResponse:
+        response = view(request, **named)
+        for name, value in HEADERS.items():
+            response[name] = value
+        return response
+
+    return with_headers
+
+
+@_private
+@require_safe
+def click(request: HttpRequest, signed: str = "") -> HttpResponse:
+    """Lead to the page a link of a message names, and count the click of a person."""
+    try:
+        followed = links.read_click(signed)
+    except BadLink:
+        return _incomplete(request)
+    if _is_person(request):
+        links.note_click(followed, datetime.now(UTC))
+    return HttpResponseRedirect(followed.url)
+
+
+@_private
+@csrf_exempt  # mail programs post without cookies (RFC 8058); the signature says for whom
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
+    """Ask whether to end the newsletter, and end it when told so."""
+    try:
+        key = links.read_unsubscribe(signed)
+    except BadLink:
+        return _incomplete(request)
+    if request.method == "POST":
+        unsubscribing.unsubscribe(key, datetime.now(UTC))
+    if unsubscribing.is_subscribed(key):
+        return _page(
+            request, "Unsubscribe", "Do you want to get no more e-mails from us?", button="Unsubscribe"
+        )
+    return _page(request, "You are unsubscribed", "You will get no more e-mails from us.")
+
+
+def _is_person(request: HttpRequest) -> bool:
+    """Tell apart who looks at a link without anybody having followed it."""
+    agent = request.headers.get("User-Agent", "")
+    ahead = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"))
+    return (
+        request.method == "GET"
+        and not any("prefetch" in one or "preview" in one for one in ahead)
+        and not is_bot(agent)
+        and not any(scanner in agent.lower() for scanner in SCANNERS)
+    )
+
+
+def _incomplete(request: HttpRequest) -> HttpResponse:
+    text = "It may have been cut in two lines: copy all of it from the message."
+    return _page(request, "This link is not complete", text, status=404)
+
+
+def _page(
+    request: HttpRequest, title: str, text: str, *, button: str = "", status: int = 200
+) -> HttpResponse:
+    shown = {"title": title, "text": text, "button": button}
+    return render(request, "campaigns/page.html", shown, status=status)
