@@ -5,7 +5,7 @@ TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_L
 COUNT_PATIENCE, CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR,
 LOG_LEVEL, LOG_JSON.
 CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR, PUBLIC_URL,
-SECRET_KEY_FALLBACKS, LOG_LEVEL, LOG_JSON.
+SECRET_KEY_FALLBACKS, CAMPAIGN_CREDIT_DAYS, LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -61,6 +61,11 @@ if not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", PUBLIC_URL):
         f"PUBLIC_URL: {PUBLIC_URL!r} is no address, such as https://segments.shop.example"
     )
 ALLOWED_HOSTS.append(urlsplit(PUBLIC_URL).hostname or "")
+
+# An order is put down to a message that reached its customer at most so many days before.
+CAMPAIGN_CREDIT_DAYS = env.float("CAMPAIGN_CREDIT_DAYS", default=7)
+if not 0 < CAMPAIGN_CREDIT_DAYS <= 365:
+    raise ImproperlyConfigured("CAMPAIGN_CREDIT_DAYS: more than 0 and at most 365 days")
 
 # Uploaded files are deleted so many days after their import ended.
 IMPORTS_KEPT_FOR = env.float("IMPORTS_KEPT_FOR", default=7)

@@ -15,6 +15,7 @@ OF_A_SHOP = [
     "ALLOWED_HOSTS",
     "API_RATES",
     "BEHIND_HTTPS_PROXY",
+    "CAMPAIGN_CREDIT_DAYS",
     "DEBUG",
     "LOG_JSON",
     "LOG_LEVEL",

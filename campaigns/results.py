@@ -1,0 +1,172 @@
+"""What came of a campaign: its messages, what was followed, and the orders that are put down to it.
+
+An order is put down to the latest message that reached its customer before it, of whichever campaign, where that was
+at most ``CAMPAIGN_CREDIT_DAYS`` ago. It has to count, and its revenue is its value: total less refunds. A message
+reaches a customer when it is sent; one on the shop's pages when it is first shown.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Case, Count, F, Min, OuterRef, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import TruncDate
+
+from customers.exact import from_units
+from customers.models import COUNTING_STATUSES, Order
+from segments import evaluation
+
+from .models import Campaign, Channel, Delivery, Step
+
+State = Delivery.State
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How many messages were sent, shown and followed; how many orders came of them, and what these are worth.
+
+    ``shown`` counts messages on the shop's pages alone, and ``clicked`` messages, not clicks.
+    """
+
+    sent: int = 0
+    shown: int = 0
+    clicked: int = 0
+    ordered: int = 0
+    revenue: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class StepResults(Figures):
+    """What came of one step."""
+
+    number: int = 0
+    channel: str = ""
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class DayResults:
+    """What happened on one day, in the shop's time zone: messages sent and first followed, orders placed."""
+
+    day: date
+    sent: int
+    clicked: int
+    ordered: int
+    revenue: Decimal
+
+
+@dataclass(frozen=True)
+class Results(Figures):
+    """What came of a campaign: ``waiting`` are planned or on their way, ``days`` those on which anything happened."""
+
+    waiting: int = 0
+    failed: int = 0
+    held_back: Mapping[str, int] = field(default_factory=dict)
+    steps: Sequence[StepResults] = ()
+    days: Sequence[DayResults] = ()
+
+
+def of(campaign: Campaign, at: datetime) -> Results:
+    """Give what came of a campaign until an instant, by six queries, however large it is."""
+    steps = list(campaign.steps.all())
+    messages = _messages(campaign)
+    orders = _orders(campaign, [step.pk for step in steps], at)
+    held_back = [one for one in messages if one["state"] == State.HELD_BACK]
+    return Results(
+        **_figures(messages, orders),
+        waiting=_count(messages, State.PLANNED, State.SENDING),
+        failed=_count(messages, State.FAILED),
+        held_back={
+            why: _count([one for one in held_back if one["why"] == why], State.HELD_BACK)
+            for why in sorted({one["why"] for one in held_back})
+        },
+        steps=[_of_step(step, messages, orders) for step in steps],
+        days=_days(campaign, orders, at),
+    )
+
+
+def credited(orders: QuerySet[Order]) -> QuerySet[Any]:
+    """Add to orders that count the step of the message each is put down to, as ``step``."""
+    reached = Case(When(step__channel=Channel.ON_SITE, then="shown_at"), default="sent_at")
+    before = Delivery.objects.filter(
+        # Nothing is shown before it is sent, so that an index finds what is asked for.
+        customer=OuterRef("customer"), state=State.SENT, sent_at__lte=OuterRef("placed_at"),
+    ).annotate(reached=reached).filter(reached__lte=OuterRef("placed_at"), reached__gte=OuterRef("since"))  # fmt: skip
+    latest = before.order_by("-reached", "-pk").values("step")[:1]
+    since = F("placed_at") - timedelta(days=settings.CAMPAIGN_CREDIT_DAYS)
+    return orders.filter(status__in=COUNTING_STATUSES).annotate(since=since, step=Subquery(latest))
+
+
+def _messages(campaign: Campaign) -> list[Row]:
+    # Only the reasons for holding back are few.
+    why = Case(When(state=State.HELD_BACK, then=F("reason")), default=Value(""))
+    counted = Delivery.objects.filter(campaign=campaign).values("step", "state", why=why)
+    return list(
+        counted.annotate(
+            messages=Count("pk"), shown=Count("shown_at"), clicked=Count("clicked_at")
+        ).order_by()
+    )
+
+
+def _orders(campaign: Campaign, steps: Sequence[int], at: datetime) -> list[Row]:
+    sent = Delivery.objects.filter(campaign=campaign, state=State.SENT)
+    first = sent.aggregate(first=Min("sent_at"))["first"]
+    if first is None:
+        return []
+    later = Order.objects.filter(
+        customer__in=sent.values("customer"), placed_at__gte=first, placed_at__lte=at
+    )
+    return list(
+        credited(later)
+        .filter(step__in=steps)
+        .values("step", day=TruncDate("placed_at", tzinfo=evaluation.zone()))
+        .annotate(orders=Count("pk"), units=Sum(F("total") - F("refunded_total")))
+        .order_by()
+    )
+
+
+def _of_step(step: Step, messages: Sequence[Row], orders: Sequence[Row]) -> StepResults:
+    of_step = [[one for one in rows if one["step"] == step.pk] for rows in (messages, orders)]
+    return StepResults(**_figures(*of_step), number=step.number, channel=step.channel, subject=step.subject)
+
+
+def _days(campaign: Campaign, orders: Sequence[Row], at: datetime) -> list[DayResults]:
+    sent, clicked = _by_day(campaign, "sent_at", at), _by_day(campaign, "clicked_at", at)
+    return [
+        DayResults(
+            day,
+            sent.get(day, 0),
+            clicked.get(day, 0),
+            sum(one["orders"] for one in orders if one["day"] == day),
+            _revenue(one for one in orders if one["day"] == day),
+        )
+        for day in sorted({*sent, *clicked, *(one["day"] for one in orders)})
+    ]
+
+
+def _by_day(campaign: Campaign, moment: str, at: datetime) -> dict[date, int]:
+    happened = Delivery.objects.filter(campaign=campaign, **{f"{moment}__lte": at})
+    days = happened.values(day=TruncDate(moment, tzinfo=evaluation.zone()))
+    return dict(days.annotate(messages=Count("pk")).order_by().values_list("day", "messages"))
+
+
+def _figures(messages: Sequence[Row], orders: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "sent": _count(messages, State.SENT),
+        "shown": sum(one["shown"] for one in messages),
+        "clicked": sum(one["clicked"] for one in messages),
+        "ordered": sum(one["orders"] for one in orders),
+        "revenue": _revenue(orders),
+    }
+
+
+def _count(messages: Sequence[Row], *states: str) -> int:
+    return sum(one["messages"] for one in messages if one["state"] in states)
+
+
+def _revenue(orders: Iterable[Row]) -> Decimal:
+    return from_units(sum(int(one["units"]) for one in orders))
