@@ -12,11 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, Count, F, Min, OuterRef, QuerySet, Subquery, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Sum, Value, When
 from django.db.models.functions import TruncDate
 
 from customers.exact import from_units
-from customers.models import COUNTING_STATUSES, Order
+from customers.models import COUNTING_STATUSES
 from segments import evaluation
 
 from .models import Campaign, Channel, Delivery, Step
@@ -71,10 +71,10 @@ class Results(Figures):
 
 
 def of(campaign: Campaign, at: datetime) -> Results:
-    """Give what came of a campaign until an instant, by six queries, however large it is."""
+    """Give what came of a campaign until an instant, by five queries, however large it is."""
     steps = list(campaign.steps.all())
     messages = _messages(campaign)
-    orders = _orders(campaign, [step.pk for step in steps], at)
+    orders = _orders(campaign, at)
     held_back = [one for one in messages if one["state"] == State.HELD_BACK]
     return Results(
         **_figures(messages, orders),
@@ -89,18 +89,6 @@ def of(campaign: Campaign, at: datetime) -> Results:
     )
 
 
-def credited(orders: QuerySet[Order]) -> QuerySet[Any]:
-    """Add to orders that count the step of the message each is put down to, as ``step``."""
-    reached = Case(When(step__channel=Channel.ON_SITE, then="shown_at"), default="sent_at")
-    before = Delivery.objects.filter(
-        # Nothing is shown before it is sent, so that an index finds what is asked for.
-        customer=OuterRef("customer"), state=State.SENT, sent_at__lte=OuterRef("placed_at"),
-    ).annotate(reached=reached).filter(reached__lte=OuterRef("placed_at"), reached__gte=OuterRef("since"))  # fmt: skip
-    latest = before.order_by("-reached", "-pk").values("step")[:1]
-    since = F("placed_at") - timedelta(days=settings.CAMPAIGN_CREDIT_DAYS)
-    return orders.filter(status__in=COUNTING_STATUSES).annotate(since=since, step=Subquery(latest))
-
-
 def _messages(campaign: Campaign) -> list[Row]:
     # Only the reasons for holding back are few.
     why = Case(When(state=State.HELD_BACK, then=F("reason")), default=Value(""))
@@ -112,21 +100,28 @@ def _messages(campaign: Campaign) -> list[Row]:
     )
 
 
-def _orders(campaign: Campaign, steps: Sequence[int], at: datetime) -> list[Row]:
-    sent = Delivery.objects.filter(campaign=campaign, state=State.SENT)
-    first = sent.aggregate(first=Min("sent_at"))["first"]
-    if first is None:
-        return []
-    later = Order.objects.filter(
-        customer__in=sent.values("customer"), placed_at__gte=first, placed_at__lte=at
+def _orders(campaign: Campaign, at: datetime) -> list[Row]:
+    sent = Delivery.objects.filter(state=State.SENT).annotate(
+        reached=Case(When(step__channel=Channel.ON_SITE, then="shown_at"), default="sent_at")
     )
-    return list(
-        credited(later)
-        .filter(step__in=steps)
-        .values("step", day=TruncDate("placed_at", tzinfo=evaluation.zone()))
-        .annotate(orders=Count("pk"), units=Sum(F("total") - F("refunded_total")))
-        .order_by()
+    # One condition after another on the same order: it is met once for each message that it may be put down to.
+    after = sent.filter(
+        campaign=campaign,
+        customer__orders__placed_at__gte=F("reached"),
+        customer__orders__placed_at__lte=F("reached") + timedelta(days=settings.CAMPAIGN_CREDIT_DAYS),
+        customer__orders__status__in=COUNTING_STATUSES,
+    ).annotate(placed_at=F("customer__orders__placed_at"))
+    another = sent.filter(
+        Q(reached__gt=OuterRef("reached")) | Q(reached=OuterRef("reached"), pk__gt=OuterRef("pk")),
+        customer=OuterRef("customer"),
+        sent_at__lte=OuterRef("placed_at"),  # nothing is shown before it is sent, and this has an index
+        reached__lte=OuterRef("placed_at"),
     )
+    orders = after.filter(~Exists(another), placed_at__lte=at).values(
+        "step", day=TruncDate("placed_at", tzinfo=evaluation.zone())
+    )
+    value = F("customer__orders__total") - F("customer__orders__refunded_total")
+    return list(orders.annotate(orders=Count("pk"), units=Sum(value)).order_by())
 
 
 def _of_step(step: Step, messages: Sequence[Row], orders: Sequence[Row]) -> StepResults:

@@ -58,7 +58,7 @@ def test_results_are_told_whole_by_step_and_by_day(people: None, django_assert_n
     ordered("o2", "anna", day(6), "20")
     ordered("o3", "ben", day(3), "0.1")
 
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         found = results.of(campaign, AT)
 
     assert (found.sent, found.failed, found.waiting, found.clicked, found.shown) == (3, 1, 2, 1, 0)

@@ -1,0 +1,45 @@
+"""What campaigns keep of one customer: told with all the rest, and erased with it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from customers.models import Customer
+from customers.privacy import Section
+
+from .models import AudienceMember, Coupon, Delivery, Journey
+
+
+def _tell(customer: Customer) -> dict[str, Any]:
+    journeys = Journey.objects.filter(customer=customer).order_by("began_at", "pk")
+    messages = Delivery.objects.filter(customer=customer).order_by("planned_for", "pk")
+    coupons = Coupon.objects.filter(customer=customer).order_by("given_at", "pk")
+    audiences = AudienceMember.objects.filter(customer=customer).order_by("pk")
+    return {
+        "journeys": _rows(journeys, "began_at", "state", "ended_at", "reason", campaign="campaign__name"),
+        "messages": _rows(
+            messages, "state", "planned_for", "sent_at", "reason", "content", "shown_at", "dismissed_at",
+            "clicked_at", "clicks",
+            campaign="campaign__name", step="step__number", channel="step__channel",
+        ),
+        "coupons": _rows(coupons, "code", "given_at", "redeemed_at", campaign="campaign__name"),
+        "audiences": _rows(audiences, "platform", "is_in", segment="segment__slug"),
+    }  # fmt: skip
+
+
+def _rows(rows: QuerySet[Any], *columns: str, **named: str) -> list[dict[str, Any]]:
+    paths = {column: column for column in columns} | named
+    return [dict(zip(paths, map(_plain, row), strict=True)) for row in rows.values_list(*paths.values())]
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _erase(customers: Sequence[int], at: datetime) -> None:
+    """Do nothing: all goes with the customers' rows, and of a coupon the code stays, given to nobody."""
+
+
+SECTION = Section(tell=_tell, erase=_erase, wait=lambda: None)

@@ -1,0 +1,58 @@
+"""What campaigns keep of one customer is told with all the rest, and erased with it."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from campaigns.models import AudienceMember, Coupon, Delivery, Journey, Pool
+from customers import identity, privacy
+from tests import shop
+from tests.campaigns import messages
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def anna() -> None:
+    """Anna, whom a campaign has told something, beside ben."""
+    shop.customers("anna,anna@example.org", "ben,ben@example.org")
+    campaign = messages.campaign("Welcome")
+    pool = Pool.objects.create(name="ten")
+    for name in ("anna", "ben"):
+        customer = identity.find(name)
+        assert customer
+        messages.sent(campaign, name, AT, clicks=2, clicked_at=AT, content={"title": f"Hi {name}"})
+        Journey.objects.create(campaign=campaign, customer=customer, occasion="change:1", began_at=AT)
+        Coupon.objects.create(
+            pool=pool, code=f"X-{name}", code_folded=name, customer=customer, campaign=campaign, given_at=AT
+        )
+        AudienceMember.objects.create(
+            segment=campaign.segment, platform="meta", customer=customer, is_in=True, told_until=1
+        )
+
+
+def test_an_export_tells_it(anna: None) -> None:
+    told = json.loads(shop.command("export_customer", "anna"))["campaigns"]
+
+    at = "2026-03-15T12:00:00+00:00"
+    assert told["audiences"] == [{"segment": "everybody", "platform": "meta", "is_in": True}]
+    assert told["coupons"] == [{"campaign": "Welcome", "code": "X-anna", "given_at": at, "redeemed_at": None}]
+    [journey] = told["journeys"]
+    assert (journey["campaign"], journey["began_at"], journey["state"]) == ("Welcome", at, "active")
+    [message] = told["messages"]
+    assert (message["step"], message["channel"], message["sent_at"], message["clicks"]) == (1, "email", at, 2)
+    assert message["content"] == {"title": "Hi anna"}
+
+
+def test_erasure_leaves_nothing_but_a_code_that_nobody_else_gets(anna: None) -> None:
+    customer = identity.find("anna")
+    assert customer
+    privacy.erase(customer, AT)
+
+    for table in (Delivery, Journey, AudienceMember):
+        assert table.objects.get().customer.customer_id == "ben"
+    given = Coupon.objects.get(code="X-anna")
+    assert (given.customer, given.given_at) == (None, AT)
