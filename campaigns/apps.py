@@ -1,6 +1,8 @@
-"""The app of campaigns."""
+"""The app's name, and what it follows."""
 
 from django.apps import AppConfig
+
+from segments import news
 
 
 class CampaignsConfig(AppConfig):
@@ -9,10 +11,12 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
 
     def ready(self) -> None:
-        """Let what is kept of a customer be told and erased with them."""
+        """Let changes of members send for a run, and what is kept of a customer be joined, told and erased with them."""
         # Models must be loaded before.
-        from customers import privacy  # noqa: PLC0415
+        from customers import identity, privacy  # noqa: PLC0415
 
-        from . import personal  # noqa: PLC0415
+        from . import journeys, personal, waking  # noqa: PLC0415
 
+        news.changed.connect(waking.wake, dispatch_uid="carry out campaigns")
+        identity.let_follow(journeys.follow_joins)
         privacy.register("campaigns", personal.SECTION)

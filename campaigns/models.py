@@ -255,7 +255,9 @@ class Delivery(models.Model):
         )
         indexes = (
             models.Index(
-                fields=("not_before",), name="due_deliveries", condition=Q(state__in=("planned", "sending"))
+                fields=("not_before", "campaign", "id"),
+                name="due_deliveries",
+                condition=Q(state__in=("planned", "sending")),
             ),
             models.Index(fields=("customer", "sent_at"), name="sent_to_customer"),
             models.Index(fields=("campaign", "state", "id"), name="deliveries_of_campaign"),

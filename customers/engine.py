@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import OperationalError, connection, transaction
@@ -220,6 +220,23 @@ def instant(value: Any) -> datetime:
 def moment_from(text: str) -> str:
     """Read a text that ``moment`` wrote, where its type does not show."""
     return f"CAST({text} AS timestamp with time zone)" if is_postgresql() else text
+
+
+def later(moment: str, by: str) -> str:
+    """Give the instant that lies a span after another; the span is a column, or as ``span`` writes it."""
+    # What Django's own additions of the two become on SQLite.
+    return f"({moment} + {by})" if is_postgresql() else f"django_format_dtdelta('+', {moment}, {by})"
+
+
+def span(length: timedelta) -> str:
+    """Write a span as both databases keep it."""
+    microseconds = length // timedelta(microseconds=1)
+    return f"interval '{microseconds} microseconds'" if is_postgresql() else str(microseconds)
+
+
+def random_uuid() -> str:
+    """Make a new random UUID for each row, as its column keeps it."""
+    return "gen_random_uuid()" if is_postgresql() else "lower(hex(randomblob(16)))"
 
 
 def moment_type() -> str:

@@ -6,7 +6,7 @@ Identities are looked up by sub-selects that give one value, never joined: while
 planner's statistics lag behind, and a join planned for an empty table takes minutes on a full one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from django.db import connection
@@ -17,6 +17,16 @@ from .models.customer import ANONYMOUS_PREFIX, Customer, Identity
 
 CUSTOMER_ID, ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
 _IDENTITY = Identity._meta.db_table
+
+_followers: list[Callable[[str], None]] = []
+
+
+def let_follow(move: Callable[[str], None]) -> None:
+    """Let what apps above this one keep of customers go along when visitors are joined.
+
+    ``move`` gets the name of a table of ``visitor`` and ``customer``, inside the transaction that joins them.
+    """
+    _followers.append(move)
 
 
 def find(printed: str) -> Customer | None:
@@ -204,6 +214,8 @@ def _join() -> None:
                 WHERE {column} IN (SELECT visitor FROM visitors_joined)"""
         )
     queue_stale("SELECT visitor FROM visitors_joined UNION SELECT customer FROM visitors_joined", joined=True)
+    for move in _followers:
+        move("visitors_joined")
 
 
 def rehome(table: str, moves: str) -> None:

@@ -1,11 +1,10 @@
 """The settings, and the only reader of the environment; every variable has a default.
 
-SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, DATABASE_URL, REDIS_URL,
-TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE,
-COUNT_PATIENCE, CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR,
-LOG_LEVEL, LOG_JSON.
-CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR, PUBLIC_URL,
-SECRET_KEY_FALLBACKS, CAMPAIGN_CREDIT_DAYS, LOG_LEVEL, LOG_JSON.
+SECRET_KEY, SECRET_KEY_FALLBACKS, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, PUBLIC_URL,
+DATABASE_URL, REDIS_URL, TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE,
+FIGURES_MAX_AGE, COUNT_PATIENCE, CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS,
+WEBHOOK_LOG_KEPT_FOR, CAMPAIGN_MESSAGES_A_WEEK, CAMPAIGN_MESSAGES_VALID_FOR, CAMPAIGN_LEASE, CAMPAIGN_CREDIT_DAYS,
+EMAIL_URL, EMAIL_BACKEND, EMAIL_TIMEOUT, ANYMAIL, DEFAULT_FROM_EMAIL, LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -97,6 +96,13 @@ WEBHOOK_LOG_KEPT_FOR = env.float("WEBHOOK_LOG_KEPT_FOR", default=14)
 if not 0 <= WEBHOOK_LOG_KEPT_FOR <= 30:
     raise ImproperlyConfigured("WEBHOOK_LOG_KEPT_FOR: at most 30 days, since the erased are named no longer")
 
+# So many e-mails of campaigns a customer gets in seven days, at most.
+CAMPAIGN_MESSAGES_A_WEEK = env.int("CAMPAIGN_MESSAGES_A_WEEK", default=3)
+# A message that could not be sent so many hours after its time (a pause, an outage) is not sent any more.
+CAMPAIGN_MESSAGES_VALID_FOR = env.float("CAMPAIGN_MESSAGES_VALID_FOR", default=24)
+# A worker has so many seconds for the messages it has claimed; after that another one sends them.
+CAMPAIGN_LEASE = env.float("CAMPAIGN_LEASE", default=300)
+
 # -- The database
 
 DATABASE: dict[str, Any] = env.db_url_config(
@@ -170,6 +176,23 @@ CACHES = {
         "KEY_PREFIX": "segments",
     }
 }
+
+# -- E-mail
+
+# smtp+tls://user:password@mail.example:587; where none is named, messages become files beside the database.
+_MAIL_DIR = (SQLITE_FILE.parent if SQLITE_FILE else DATA_DIR) / "outbox"
+_MAIL = env.email_url_config(env.str("EMAIL_URL", default="") or f"filemail:///{quote(str(_MAIL_DIR))}")
+EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="") or _MAIL["EMAIL_BACKEND"]
+EMAIL_HOST, EMAIL_PORT = _MAIL["EMAIL_HOST"] or "localhost", _MAIL["EMAIL_PORT"] or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL["EMAIL_HOST_USER"] or "", _MAIL["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_TLS", False), _MAIL.get("EMAIL_USE_SSL", False)
+EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"]
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30)
+# Providers by django-anymail, as its documentation has it: {"MAILGUN_API_KEY": "…"}.
+ANYMAIL = env.json("ANYMAIL", default={})
+
+# Who writes: The Shop <news@shop.example>
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="shop@localhost")
 
 # -- The web application
 

@@ -13,10 +13,18 @@ from segments_project.servers import postgres_server, redis_server
 # What a developer has set for a shop of their own must not change what the tests find.
 OF_A_SHOP = [
     "ALLOWED_HOSTS",
+    "ANYMAIL",
     "API_RATES",
     "BEHIND_HTTPS_PROXY",
     "CAMPAIGN_CREDIT_DAYS",
+    "CAMPAIGN_LEASE",
+    "CAMPAIGN_MESSAGES_A_WEEK",
+    "CAMPAIGN_MESSAGES_VALID_FOR",
     "DEBUG",
+    "DEFAULT_FROM_EMAIL",
+    "EMAIL_BACKEND",
+    "EMAIL_TIMEOUT",
+    "EMAIL_URL",
     "LOG_JSON",
     "LOG_LEVEL",
     "PUBLIC_URL",

@@ -12,6 +12,10 @@ class TryAgain(Exception):
     """The other side cannot take the message now; the message of the exception says why."""
 
 
+class Away(TryAgain):
+    """The other side takes nobody's messages now: not worth trying the next one."""
+
+
 class Undeliverable(Exception):
     """The other side will never take this message; the message of the exception says why."""
 
@@ -27,10 +31,13 @@ class Message:
 
 
 class Channel(Protocol):
-    """One way to reach people."""
+    """One way to reach people, made for a number of messages and closed after them."""
 
     def reaches(self) -> Q:
         """Give the question which customers can be reached at all, with consent where the channel needs it."""
 
     def send(self, delivery: Delivery, message: Message) -> None:
         """Hand over one message; raises TryAgain or Undeliverable."""
+
+    def close(self) -> None:
+        """Let go of what was opened to send."""

@@ -1,1 +1,1 @@
-"""Campaigns and what came of them."""
+"""Tests of campaigns, their messages, and what came of them."""

@@ -1,0 +1,13 @@
+"""The channels there are, by their names."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from campaigns.models import Channel
+
+from . import base
+from .email import Email
+
+CHANNELS: Final[Mapping[str, type[base.Channel]]] = {
+    Channel.EMAIL: Email,
+}

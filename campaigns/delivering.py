@@ -1,0 +1,236 @@
+"""Messages: planned, claimed, handed over, and what became of them. The only writer of ``Delivery``.
+
+A claim is a conditional update with a lease. Whoever holds it hands the message over, and notes the outcome soon
+after; a worker that dies in between leaves a claim that runs out, and the message is sent again under its own
+Message-ID. One message of a customer is on its way at a time, so that the weekly cap is exact.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.db.models import F, QuerySet
+
+from customers import engine, identity, turns
+
+from . import content, restraint
+from .channels import base
+from .channels.base import Away, TryAgain, Undeliverable
+from .channels.catalogue import CHANNELS
+from .coupons import NoneLeft
+from .models import Campaign, Delivery
+
+log = structlog.get_logger(__name__)
+
+State = Delivery.State
+
+AT_ONCE: Final = 500
+NOTED_EVERY: Final = 0.1  # seconds: so much work can be repeated after a kill
+LONGEST_BACK_OFF: Final = timedelta(hours=4)
+AWAY_FOR: Final = timedelta(minutes=1)
+
+NOBODY_SENDS: Final = "Messages of this kind cannot be sent."
+_TABLE: Final = Delivery._meta.db_table
+_CAMPAIGNS: Final = Campaign._meta.db_table
+
+
+# -- Before they are sent
+
+
+def plan(due: str) -> int:
+    """Plan the messages of a query of campaign, step, customer, occasion and instant, each of them once."""
+    return engine.execute(
+        f"""INSERT INTO {_TABLE} (campaign_id, step_id, customer_id, occasion, token, state, planned_for, not_before,
+                attempts, reason, clicks)
+            SELECT campaign_id, step_id, customer_id, occasion, {engine.random_uuid()}, 'planned', due_at, due_at,
+                0, '', 0
+            FROM ({due}) AS due WHERE true ON CONFLICT (campaign_id, step_id, customer_id, occasion) DO NOTHING"""
+    )
+
+
+def hold_back(reason: str, campaign: Campaign, customers: str = "") -> int:
+    """Hold back what a campaign has planned and not sent, for everybody or the customers a query names."""
+    some = f"AND customer_id IN ({customers})" if customers else ""
+    return engine.execute(
+        f"""UPDATE {_TABLE} SET state = 'held_back', reason = %s
+            WHERE campaign_id = %s AND state = 'planned' {some}""",
+        [reason, campaign.pk],
+    )
+
+
+def follow_joins(joined: str, ended: str, reason: str) -> None:
+    """Give the messages of joined visitors to the customers they turned out to be.
+
+    ``joined`` is a table of visitor and customer; ``ended`` a query of campaign, customer and occasion, as they are
+    before, whose messages still planned are held back. An occasion that both may have had, a date, is told apart.
+    """
+    engine.execute(
+        f"""UPDATE {_TABLE} SET state = 'held_back', reason = %s
+            WHERE state = 'planned' AND (campaign_id, customer_id, occasion) IN ({ended})""",
+        [reason],
+    )
+    engine.execute(told_apart(_TABLE, joined))
+    identity.rehome(
+        _TABLE, f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {joined} j ON j.visitor = d.customer_id"
+    )
+
+
+def told_apart(table: str, joined: str) -> str:
+    """Write the statement that lets a visitor's dates differ from the customer's own."""
+    return f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
+        WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
+
+
+# -- Sending
+
+
+def deliver(at: datetime, most: int = AT_ONCE) -> int:
+    """Send what is due, at most so many messages; give how many were dealt with, none once nothing is due."""
+    due, claimed = engine.whole(lambda: _take(at, most))
+    _Round(at).send(claimed)
+    return due
+
+
+def _take(at: datetime, most: int) -> tuple[int, list[Delivery]]:
+    turns.take_turn("deliveries")
+    due = _due(at, most)
+    return len(due), _claim(due, at)
+
+
+def _due(at: datetime, most: int) -> list[int]:
+    """Give the keys of messages to deal with, one a customer, in the order in which they came due.
+
+    One that is being sent belongs to somebody else until its lease is over; the customer's others wait for it,
+    unless its worker died and its campaign is paused. Those of a stopped campaign are there to be held back.
+    """
+    lost = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
+    keys = engine.rows(
+        # States as literals: SQLite finds a partial index by them.
+        f"""WITH due AS (
+                SELECT d.id, d.customer_id, d.campaign_id, d.not_before FROM {_TABLE} d
+                JOIN {_CAMPAIGNS} c ON c.id = d.campaign_id AND c.state <> 'paused'
+                WHERE d.state IN ('planned', 'sending') AND d.not_before <= %(at)s
+                    AND (d.state = 'planned' OR d.claimed_at <= %(lost)s)
+                    AND NOT EXISTS (SELECT 1 FROM {_TABLE} o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
+                        WHERE o.customer_id = d.customer_id AND o.state = 'sending' AND o.id <> d.id
+                            AND (o.claimed_at > %(lost)s OR oc.state <> 'paused'))
+                ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(most)s)
+            SELECT id FROM (SELECT id, not_before, campaign_id, row_number() OVER (
+                PARTITION BY customer_id ORDER BY not_before, campaign_id, id) AS nth FROM due) AS firsts
+            WHERE nth = 1 ORDER BY not_before, campaign_id, id""",
+        {"at": engine.moment(at), "lost": engine.moment(lost), "most": most},
+    )
+    return [key for (key,) in keys]
+
+
+def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
+    """Claim those that may go out now, in their order; hold back or put off the others."""
+    verdicts = restraint.judge(Delivery.objects.filter(pk__in=due), at)
+    ready = [key for key in due if key in verdicts and verdicts[key].may_go]
+    others = sorted(
+        ((one.reason, one.not_before or at, key) for key, one in verdicts.items() if not one.may_go),
+    )
+    for (reason, not_before), group in groupby(others, key=lambda one: one[:2]):
+        change: dict[str, Any] = {"state": State.PLANNED, "not_before": not_before}
+        if reason:
+            change = {"state": State.HELD_BACK, "reason": reason}
+        _open().filter(pk__in=[key for *_, key in group]).update(claimed_at=None, **change)
+    _open().filter(pk__in=ready).update(state=State.SENDING, claimed_at=at, attempts=F("attempts") + 1)
+    mine = Delivery.objects.filter(pk__in=ready, state=State.SENDING, claimed_at=at)
+    found = {one.pk: one for one in mine.select_related("customer").prefetch_related("campaign", "step")}
+    return [found[key] for key in ready if key in found]
+
+
+def _open() -> QuerySet[Delivery]:
+    """Those nobody has ended meanwhile, as stopping a campaign does."""
+    return Delivery.objects.filter(state__in=(State.PLANNED, State.SENDING))
+
+
+class _Round:
+    """Claimed messages on their way. What became of them is noted in the database every tenth of a second."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        self.channels: dict[str, base.Channel] = {}
+        self.away: set[str] = set()
+        self.outcomes: list[tuple[int, dict[str, Any]]] = []
+        self.noted_at = time.monotonic()
+
+    def send(self, claimed: Sequence[Delivery]) -> None:
+        """Send one after another; give back what cannot be sent now, or shall not be any more."""
+        begun = time.monotonic()
+        running = self._running(claimed)
+        try:
+            for delivery in claimed:
+                is_ours = time.monotonic() - begun < settings.CAMPAIGN_LEASE / 2
+                if is_ours and delivery.campaign_id in running and delivery.step.channel not in self.away:
+                    self._send(delivery)
+                else:
+                    not_before = self.at + AWAY_FOR if delivery.step.channel in self.away else self.at
+                    self._note(delivery, state=State.PLANNED, claimed_at=None, not_before=not_before)
+                if time.monotonic() - self.noted_at > NOTED_EVERY:
+                    self._write()
+                    running = self._running(claimed)
+        finally:
+            self._write()
+            for channel in self.channels.values():
+                channel.close()
+
+    def _running(self, claimed: Iterable[Delivery]) -> set[int]:
+        """Give the campaigns that nobody has paused or stopped meanwhile."""
+        keys = {one.campaign_id for one in claimed}
+        return set(
+            Campaign.objects.filter(pk__in=keys, state=Campaign.State.RUNNING).values_list("pk", flat=True)
+        )
+
+    def _send(self, delivery: Delivery) -> None:
+        name = delivery.step.channel
+        try:
+            if name not in CHANNELS:
+                raise Undeliverable(NOBODY_SENDS)
+            if name not in self.channels:
+                self.channels[name] = CHANNELS[name]()
+            self.channels[name].send(delivery, content.render(delivery, self.at))
+        except (content.MissingValue, Undeliverable) as error:
+            self._note(delivery, state=State.FAILED, claimed_at=None, reason=_text(error))
+        except (TryAgain, NoneLeft) as error:
+            if isinstance(error, Away):
+                self.away.add(name)
+            self._again(delivery, _text(error))
+        except Exception as error:  # a fault of ours must not keep the others from theirs
+            log.exception("message_could_not_be_sent", delivery=delivery.pk)
+            self._again(delivery, f"{type(error).__name__}: {error}"[:300])
+        else:
+            self._note(delivery, state=State.SENT, sent_at=self.at, reason="", content=delivery.content)
+
+    def _again(self, delivery: Delivery, reason: str) -> None:
+        """Try again later, twice as late each time; not once it is too late."""
+        back_off = min(timedelta(minutes=2 ** min(delivery.attempts - 1, 20)), LONGEST_BACK_OFF)
+        if self.at + back_off > restraint.expires_at(delivery.planned_for):
+            self._note(delivery, state=State.FAILED, claimed_at=None, reason=reason)
+        else:
+            not_before = self.at + back_off
+            self._note(delivery, state=State.PLANNED, claimed_at=None, reason=reason, not_before=not_before)
+
+    def _note(self, delivery: Delivery, **change: Any) -> None:
+        self.outcomes.append((delivery.pk, change))
+
+    def _write(self) -> None:
+        """Write down what became of them; a claim that was lost meanwhile is somebody else's."""
+        alike: dict[str, tuple[dict[str, Any], list[int]]] = {}
+        for key, change in self.outcomes:
+            alike.setdefault(repr(change), (change, []))[1].append(key)
+        for change, keys in alike.values():
+            mine = Delivery.objects.filter(pk__in=keys, state=State.SENDING, claimed_at=self.at)
+            if mine.update(**change) < len(keys):
+                # One that was moved by a join just then is a new row, which only a new statement sees.
+                mine.update(**change)
+        self.outcomes, self.noted_at = [], time.monotonic()
+
+
+def _text(error: Exception) -> str:
+    return str(error)[:300]

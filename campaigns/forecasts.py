@@ -1,0 +1,199 @@
+"""What a campaign will send in the next days, and whom it would write to if it began now. Reads, and writes nothing."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Value
+from django.db.models.functions import TruncDate
+
+from customers.models import Customer
+from segments import evaluation
+from segments.models import Change, Membership
+
+from . import occasions, restraint
+from .models import Campaign, Channel, Delivery, Journey, Step
+
+SAMPLE: Final = 20
+LEFT_LATELY: Final = timedelta(days=30)
+ALREADY: Final = "They have been in this campaign already."
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """So many messages of a step that come due on a day of the shop; some may be held back then."""
+
+    day: date
+    step: Step
+    messages: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What would become of one customer's message."""
+
+    customer: Customer
+    verdict: restraint.Verdict
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What would become of the first messages, were the campaign to begin now for everybody it is for."""
+
+    customers: int
+    would_get: int
+    put_off: int
+    held_back: Mapping[str, int]
+    sample: tuple[Sample, ...]
+
+
+def upcoming(campaign: Campaign, since: datetime, until: datetime) -> list[Upcoming]:
+    """Count what comes due by day and step: of who is on their way, and of dates; what is late comes first."""
+    steps = list(campaign.steps.order_by("number"))
+    counts: Counter[tuple[date, int]] = Counter()
+    if campaign.state != Campaign.State.STOPPED:
+        counts.update(_planned(campaign))
+        counts.update(_on_their_way(campaign, steps, since, until))
+        counts.update(_of_dates(campaign, steps, since, until))
+    zone = evaluation.zone()
+    first, last = since.astimezone(zone).date(), until.astimezone(zone).date()
+    found: Counter[tuple[date, int]] = Counter()
+    for (day, number), messages in counts.items():
+        if day <= last:
+            found[max(day, first), number] += messages
+    by_number = {step.number: step for step in steps}
+    return [Upcoming(day, by_number[number], found[day, number]) for day, number in sorted(found)]
+
+
+def dry_run(campaign: Campaign, at: datetime) -> DryRun:
+    """Say who would get the first message now, and who is held back why.
+
+    For who is in the segment; where it is about those who leave, for those of the last 30 days.
+    """
+    step = campaign.steps.exclude(channel=Channel.AUDIENCE).order_by("number").first()
+    people = _people(campaign, at)
+    if step is None:
+        return DryRun(people.count(), 0, 0, {}, ())
+    newcomers = _may_begin(people, campaign, at)
+    verdicts = restraint.judge_newcomers(newcomers, step, at)
+    held_back: Counter[str] = Counter()
+    for verdict, customers in verdicts.items():
+        if verdict.reason:
+            held_back[verdict.reason] += customers
+    total, new = people.count(), sum(verdicts.values())
+    if total > new:
+        held_back[ALREADY] = total - new
+    return DryRun(
+        customers=total,
+        would_get=sum(customers for verdict, customers in verdicts.items() if verdict.may_go),
+        put_off=sum(customers for verdict, customers in verdicts.items() if verdict.not_before),
+        held_back=dict(held_back.most_common()),
+        sample=tuple(
+            Sample(one, next(iter(restraint.judge_newcomers(Customer.objects.filter(pk=one.pk), step, at))))
+            for one in newcomers.order_by("pk")[:SAMPLE]
+        ),
+    )
+
+
+# -- What comes due
+
+
+def _planned(campaign: Campaign) -> Counter[tuple[date, int]]:
+    waiting = Delivery.objects.filter(campaign=campaign, state__in=("planned", "sending"))
+    return _by_day(waiting, "not_before", timedelta(), "step__number")
+
+
+def _on_their_way(
+    campaign: Campaign, steps: list[Step], since: datetime, until: datetime
+) -> Counter[tuple[date, int]]:
+    counts: Counter[tuple[date, int]] = Counter()
+    going_on = _going_on(campaign, since)
+    for place, step in enumerate(steps):
+        for ahead in range(place, len(steps)):
+            wait = sum((one.wait for one in steps[place + 1 : ahead + 1]), timedelta())
+            if steps[ahead].channel != Channel.AUDIENCE:
+                due = going_on.filter(next_step=step.number, due_at__lte=until - wait)
+                counts.update(_by_day(due, "due_at", wait, Value(steps[ahead].number)))
+    return counts
+
+
+def _going_on(campaign: Campaign, at: datetime) -> QuerySet[Journey]:
+    """Give the journeys that nothing ends so far."""
+    journeys = Journey.objects.filter(campaign=campaign, state=Journey.State.ACTIVE)
+    if campaign.ends_with_order:
+        journeys = journeys.filter(~restraint.has_ordered("customer_id", "began_at", at))
+    if campaign.is_only_for_members:
+        journeys = journeys.annotate(is_in=restraint.is_in("customer_id", "campaign__segment_id")).filter(
+            is_in=campaign.trigger != Campaign.Trigger.LEAVES
+        )
+    return journeys
+
+
+def _by_day(
+    rows: QuerySet[Delivery] | QuerySet[Journey], moment: str, wait: timedelta, number: str | Value
+) -> Counter[tuple[date, int]]:
+    when = ExpressionWrapper(F(moment) + Value(wait), output_field=DateTimeField())
+    counted = (
+        rows.annotate(
+            day=TruncDate(when, tzinfo=evaluation.zone()),
+            number=F(number) if isinstance(number, str) else number,
+        )
+        .order_by()
+        .values_list("day", "number")
+        .annotate(messages=Count("pk"))
+    )
+    return Counter({(day, number): messages for day, number, messages in counted})
+
+
+def _of_dates(
+    campaign: Campaign, steps: list[Step], since: datetime, until: datetime
+) -> Counter[tuple[date, int]]:
+    """Count the members of today for each date to come."""
+    counts: Counter[tuple[date, int]] = Counter()
+    dates = list(_dates(campaign, since, until))
+    members = Membership.objects.filter(segment=campaign.segment_id).count() if dates else 0
+    for occasion in dates:
+        due = occasion
+        for step in steps:
+            due += step.wait
+            if due <= until and step.channel != Channel.AUDIENCE and members:
+                counts[due.astimezone(evaluation.zone()).date(), step.number] += members
+    return counts
+
+
+def _dates(campaign: Campaign, since: datetime, until: datetime) -> Iterator[datetime]:
+    if campaign.trigger not in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
+        return
+    if campaign.starts_at is None:  # a draft that begins once it is started
+        campaign = Campaign(trigger=campaign.trigger, repeats_every=campaign.repeats_every, starts_at=since)
+    done = max(campaign.occasions_until or since - timedelta(microseconds=1), restraint.expired_before(since))
+    yield from occasions.between(campaign, done, until)
+
+
+# -- Whom it is for
+
+
+def _people(campaign: Campaign, at: datetime) -> QuerySet[Customer]:
+    members = Membership.objects.filter(segment=campaign.segment_id, customer=OuterRef("pk"))
+    if campaign.trigger != Campaign.Trigger.LEAVES:
+        return Customer.objects.filter(Exists(members))
+    left = Change.objects.filter(
+        segment=campaign.segment_id,
+        customer=OuterRef("pk"),
+        change=Change.Kind.LEFT,
+        at__gt=at - LEFT_LATELY,
+        at__lte=at,
+    )
+    return Customer.objects.existing().filter(Exists(left), ~Exists(members))
+
+
+def _may_begin(people: QuerySet[Customer], campaign: Campaign, at: datetime) -> QuerySet[Customer]:
+    """Leave out who was in it and may not begin again."""
+    was_in_it = Journey.objects.filter(campaign=campaign.pk, customer=OuterRef("pk"))
+    if campaign.reentry_after is not None:
+        was_in_it = was_in_it.filter(began_at__gt=at - campaign.reentry_after)
+    elif campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
+        return people
+    return people.filter(~Exists(was_in_it))

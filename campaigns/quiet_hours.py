@@ -1,0 +1,79 @@
+"""When a customer is left in peace: the time zone they live in, and until when it is quiet there."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, time, timedelta
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Final
+from zoneinfo import ZoneInfo
+
+ATTRIBUTES: Final = ("time_zone", "timezone")
+"""Of customers, that may name their zone."""
+
+
+def zone_of(named: Iterable[str | None], country: str, at: datetime, shop: ZoneInfo) -> ZoneInfo:
+    """Give a customer's zone: the first named that is one, else that of a country with one time, else the shop's."""
+    for name in named:
+        # Only names on the list: what is told of a customer must not be a way to the disk.
+        if name and name in _known():
+            return ZoneInfo(name)
+    return _zone_of_country(country.strip().casefold(), at.year) or shop
+
+
+def ends_at(
+    quiet_from: time | None, quiet_until: time | None, at: datetime, zone: ZoneInfo
+) -> datetime | None:
+    """Give when it stops being quiet in a zone; None where it is not quiet at this instant."""
+    if quiet_from is None or quiet_until is None or quiet_from == quiet_until:
+        return None
+    local = at.astimezone(zone)
+    now = local.time()
+    over_midnight = quiet_until < quiet_from
+    is_quiet = (now >= quiet_from or now < quiet_until) if over_midnight else quiet_from <= now < quiet_until
+    if not is_quiet:
+        return None
+    day = local.date() if now < quiet_until else local.date() + timedelta(days=1)
+    end = datetime.combine(day, quiet_until, zone).astimezone(UTC)
+    # Where clocks are put back, an hour comes twice: its second time is meant once its first is over.
+    return end if end > at else datetime.combine(day, quiet_until.replace(fold=1), zone).astimezone(UTC)
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(_lines("zones"))
+
+
+@lru_cache(maxsize=10_000)
+def _zone_of_country(country: str, year: int) -> ZoneInfo | None:
+    """Give a zone of a country in all of whose zones clocks show the same all year."""
+    code = _codes().get(country, country)
+    zones = [ZoneInfo(name) for name in _zones().get(code, ())]
+    months = [datetime(year, month, 1, tzinfo=UTC) for month in range(1, 13)]
+    times = {tuple(month.astimezone(zone).utcoffset() for month in months) for zone in zones}
+    return zones[0] if len(times) == 1 else None
+
+
+@cache
+def _codes() -> Mapping[str, str]:
+    """Countries' codes by their English names, both with case folded."""
+    rows = (line.split("\t") for line in _lines("zoneinfo/iso3166.tab"))
+    return {name.casefold(): code.casefold() for code, name in rows}
+
+
+@cache
+def _zones() -> Mapping[str, tuple[str, ...]]:
+    """The zones of each country by its code, its own before those of its neighbours."""
+    zones: dict[str, tuple[str, ...]] = {}
+    for line in _lines("zoneinfo/zone1970.tab"):
+        codes, _, name, *_ = line.split("\t")
+        own, *neighbours = codes.casefold().split(",")
+        zones[own] = (name, *zones.get(own, ()))
+        for code in neighbours:
+            zones[code] = (*zones.get(code, ()), name)
+    return zones
+
+
+def _lines(table: str) -> list[str]:
+    """Read a table of the zones' database, without its comments."""
+    text = (files("tzdata") / table).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]

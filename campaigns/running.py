@@ -1,0 +1,177 @@
+"""Drafts, and campaigns that run, pause and stop: the only writer of ``Step``, and of ``Campaign`` but for its cursors.
+
+What another person did meanwhile is not overwritten: each move between states is a conditional update.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import structlog
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from customers import engine
+from segments.models import Segment
+
+from . import content, journeys, restraint, triggers
+from .models import Campaign, Channel, Step
+from .playbook import Tactic
+
+log = structlog.get_logger(__name__)
+
+State, Trigger = Campaign.State, Campaign.Trigger
+
+EDITED: Final = (
+    *("name", "trigger", "starts_at", "repeats_every", "reentry_after", "is_only_for_members"),
+    *("ends_with_order", "takes_mass_changes", "quiet_from", "quiet_until", "pool"),
+)
+STEP: Final = ("wait", "channel", "subject", "text", "html", "url")
+
+
+class NotPossible(Exception):
+    """A campaign cannot be saved, or moved to another state, as it is; the message says what to change."""
+
+
+# -- What it is
+
+
+def from_tactic(segment: Segment, tactic: Tactic, by: User | None = None) -> Campaign:
+    """Make a draft that carries out a tactic for a segment, with its content."""
+    campaign = Campaign(
+        segment=segment,
+        tactic=tactic.slug,
+        **{"name": f"{tactic.name}: {segment.name}"[:200], **tactic.campaign},
+    )
+    steps = [Step(**{name: getattr(step, name) for name in STEP}) for step in tactic.steps]
+    return save(campaign, steps, by)
+
+
+def save(campaign: Campaign, steps: Sequence[Step], by: User | None = None) -> Campaign:
+    """Save a campaign, new or edited, with its steps in this order; raises NotPossible.
+
+    One that has begun keeps its segment and its steps, whose content and waits may change; more may come behind
+    them. What it says from then on must do as at the start.
+    """
+    with transaction.atomic():
+        before = _locked(campaign) if campaign.pk else None
+        if before and before.state != State.DRAFT:
+            _check_edit(before, steps)
+            _check(campaign, steps)
+        if before:
+            campaign.save(update_fields=[*EDITED, "updated_at", *_if_draft(before)])
+        else:
+            campaign.created_by_name = by.get_username() if by else ""
+            campaign.save()
+        _save_steps(campaign, steps)
+    return campaign
+
+
+def _if_draft(before: Campaign) -> tuple[str, ...]:
+    return ("segment",) if before.state == State.DRAFT else ()
+
+
+def _locked(campaign: Campaign) -> Campaign:
+    found = Campaign.objects.select_for_update().filter(pk=campaign.pk).first()
+    if found is None:
+        raise NotPossible("The campaign was deleted meanwhile.")
+    return found
+
+
+def _check_edit(before: Campaign, steps: Sequence[Step]) -> None:
+    if before.state == State.STOPPED:
+        raise NotPossible("A stopped campaign is kept as it was; make a new one.")
+    if len(steps) < before.steps.count():
+        raise NotPossible("People are on their way through these steps: none can be removed any more.")
+
+
+def _check(campaign: Campaign, steps: Sequence[Step]) -> None:
+    """Refuse what cannot be carried out."""
+    if all(step.channel == Channel.AUDIENCE for step in steps):
+        raise NotPossible("It has no message to send: add a step, or download the audience instead.")
+    if campaign.trigger == Trigger.EVERY and not campaign.repeats_every:
+        raise NotPossible("Say how often it is repeated.")
+    if (campaign.quiet_from is None) != (campaign.quiet_until is None):
+        raise NotPossible("Quiet hours need both a beginning and an end.")
+    for number, step in enumerate(steps, start=1):
+        if problems := content.check(step):
+            raise NotPossible(f"Step {number}: {problems[0]}")
+
+
+def _save_steps(campaign: Campaign, steps: Sequence[Step]) -> None:
+    """Write the steps into the rows there are, so that messages keep the step they belong to."""
+    rows = list(campaign.steps.order_by("number"))
+    for number, given in enumerate(steps, start=1):
+        row = rows[number - 1] if number <= len(rows) else Step(campaign=campaign, number=number)
+        for name in STEP:
+            setattr(row, name, getattr(given, name))
+        row.save()
+    campaign.steps.filter(number__gt=len(steps)).delete()
+
+
+# -- Whether it goes on
+
+
+def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
+    """Let a draft run; nobody who entered or left before is met, unless its date is for all members.
+
+    A date that is not given is now. Raises NotPossible.
+    """
+    with transaction.atomic():
+        found = _locked(campaign)
+        if found.state != State.DRAFT:
+            raise NotPossible(f"It is {found.get_state_display().lower()} already.")
+        _check(found, list(found.steps.order_by("number")))
+        if found.trigger == Trigger.AT and found.starts_at and at > restraint.expires_at(found.starts_at):
+            raise NotPossible("Its date is over: choose a later one, or none to begin at once.")
+        is_dated = found.trigger in (Trigger.AT, Trigger.EVERY)
+        _move(
+            campaign,
+            State.DRAFT,
+            State.RUNNING,
+            started_at=at,
+            starts_at=(found.starts_at or at) if is_dated else found.starts_at,
+            cursor=triggers.newest_change(found.segment_id),
+        )
+    _tell("campaign_started", campaign, by)
+
+
+def pause(campaign: Campaign, at: datetime, by: User | None = None) -> None:
+    """Let a campaign rest; whoever is on their way stays there. Raises NotPossible."""
+    _move(campaign, State.RUNNING, State.PAUSED)
+    _tell("campaign_paused", campaign, by)
+
+
+def resume(campaign: Campaign, at: datetime, by: User | None = None) -> None:
+    """Let it go on: what came due meanwhile is sent unless it is too late. Raises NotPossible."""
+    _move(campaign, State.PAUSED, State.RUNNING)
+    _tell("campaign_resumed", campaign, by)
+
+
+def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
+    """End a campaign for good and for everybody, with what is planned of it. Raises NotPossible."""
+
+    def end() -> None:
+        journeys.take_turn()
+        if not Campaign.objects.filter(pk=campaign.pk, state__in=(State.RUNNING, State.PAUSED)).update(
+            state=State.STOPPED
+        ):
+            raise NotPossible("It does not run.")
+        journeys.end(campaign, restraint.STOPPED, at)
+
+    engine.whole(end)
+    campaign.state = State.STOPPED
+    _tell("campaign_stopped", campaign, by)
+
+
+def _move(campaign: Campaign, before: str, after: str, **fields: object) -> None:
+    moved = Campaign.objects.filter(pk=campaign.pk, state=before).update(state=after, **fields)
+    if not moved:
+        raise NotPossible(f"It is not {State(before).label.lower()} any more: look at it again.")
+    campaign.state = after
+    for name, value in fields.items():
+        setattr(campaign, name, value)
+
+
+def _tell(event: str, campaign: Campaign, by: User | None) -> None:
+    log.info(event, campaign=campaign.pk, by=by.get_username() if by else "")

@@ -1,0 +1,117 @@
+"""What will be sent in the next days, and a dry run: counts that the sending then bears out."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import time, timedelta
+
+import pytest
+
+from campaigns import forecasts, restraint, running
+from campaigns.models import Campaign, Delivery
+from tests import shop
+from tests.campaigns import carrying
+from tests.campaigns.carrying import BUYERS, WAITING, Move, arrived, campaign, fill_cart, order, subscribers
+from tests.shop import NOON, days
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def move(db: None) -> Iterator[Move]:
+    with carrying.clock() as move:
+        yield move
+
+
+def expected(one: Campaign, count: int = 9) -> list[tuple[int, int, int]]:
+    """What is to come: days from now, step, messages."""
+    found = forecasts.upcoming(one, NOON, NOON + days(count))
+    return [((each.day - NOON.date()).days, each.step.number, each.messages) for each in found]
+
+
+def test_what_is_to_come_is_counted_by_day_and_step(move: Move) -> None:
+    subscribers("anna", "ben", "cleo")
+    segment = shop.segment("waiting", WAITING)
+    move(NOON - 2 * HOUR)
+    cart = campaign(segment, HOUR, days(1), days(2), ends_with_order=True)
+    assert expected(cart) == []
+    for who in ("anna", "ben", "cleo"):
+        fill_cart(who, NOON - HOUR / 2)
+    move(NOON - HOUR / 2)
+
+    assert expected(cart) == [(0, 1, 3), (1, 2, 3), (3, 3, 3)]
+    assert expected(cart, 2) == [(0, 1, 3), (1, 2, 3)]
+
+    order("ben", NOON)
+    move(NOON)
+    assert expected(cart) == [(0, 1, 2), (1, 2, 2), (3, 3, 2)]
+    running.stop(cart, NOON)
+    assert expected(cart) == []
+
+
+def test_dates_to_come_are_for_the_members_of_today(move: Move) -> None:
+    subscribers("anna", "ben")
+    order("anna", NOON - days(1))
+    order("ben", NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    weekly = campaign(
+        segment, timedelta(), days(1), trigger="every", repeats_every=days(7), starts_at=NOON + days(1)
+    )
+    once = campaign(segment, name="once", trigger="at", starts_at=NOON + days(2))
+    draft = running.save(Campaign(segment=segment, name="draft", trigger="at"), [carrying.step("draft")])
+
+    assert expected(weekly) == [(1, 1, 2), (2, 2, 2), (8, 1, 2), (9, 2, 2)]
+    assert expected(once) == [(2, 1, 2)]
+    assert expected(draft) == [(0, 1, 2)]
+
+    move(NOON + days(2))
+    once.refresh_from_db()
+    assert expected(once) == []
+
+
+def test_a_dry_run_says_who_would_get_what_and_the_sending_agrees(move: Move) -> None:
+    subscribers("anna", "ben", "cleo")
+    subscribers("dora", country="JP")
+    shop.customers("emil,emil@example.org,unsubscribed", header="customer_id,email,newsletter")
+    for who in ("anna", "ben", "cleo", "dora", "emil"):
+        order(who, NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    quiet = {"quiet_from": time(21), "quiet_until": time(8)}
+    draft = running.save(
+        Campaign(segment=segment, name="sale", trigger="at", **quiet), [carrying.step("sale 1")]
+    )
+
+    tried = forecasts.dry_run(draft, NOON)
+
+    assert (tried.customers, tried.would_get, tried.put_off) == (5, 3, 1)
+    assert tried.held_back == {restraint.NO_CONSENT: 1}
+    assert Counter(one.verdict.may_go for one in tried.sample) == {True: 3, False: 2}
+    assert Delivery.objects.count() == 0
+    running.start(draft, NOON)
+    move(NOON)
+    assert [who for who, _ in arrived()] == ["anna", "ben", "cleo"]
+    # Who was in it is not counted again where a campaign is once for each.
+    again = running.save(
+        Campaign(segment=segment, name="again", reentry_after=days(2), trigger="at"), [carrying.step("x")]
+    )
+    running.start(again, NOON)
+    move(NOON)
+    assert forecasts.dry_run(again, NOON).held_back == {forecasts.ALREADY: 5}
+
+
+def test_a_dry_run_for_those_who_leave_is_for_those_who_left_lately(move: Move) -> None:
+    subscribers("anna", "ben")
+    segment = shop.segment("waiting", {"open_cart": {"within_last": "1h"}})
+    fill_cart("anna", NOON)
+    move(NOON)
+    fill_cart("ben", NOON + 2 * HOUR)
+    move(NOON + 2 * HOUR)
+    draft = running.save(Campaign(segment=segment, name="back", trigger="leaves"), [carrying.step("back")])
+
+    tried = forecasts.dry_run(draft, NOON + 2 * HOUR)
+
+    assert [(one.customer.customer_id, one.verdict.may_go) for one in tried.sample] == [("anna", True)]
+    assert forecasts.dry_run(draft, NOON + days(40)).customers == 0

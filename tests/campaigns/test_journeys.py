@@ -1,0 +1,386 @@
+"""Who begins a campaign, takes which steps when, and stops: at the clock of a test, read from the outbox."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from campaigns import restraint, running
+from campaigns.models import Campaign, Delivery, Journey
+from segments import definition
+from tests import shop
+from tests.campaigns import carrying
+from tests.campaigns.carrying import (
+    BUYERS,
+    WAITING,
+    Move,
+    arrived,
+    campaign,
+    fill_cart,
+    kept_back,
+    order,
+    subscribers,
+)
+from tests.shop import NOON, days
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+CART = (HOUR, 23 * HOUR, 48 * HOUR)
+
+
+@pytest.fixture(autouse=True)
+def move(db: None) -> Iterator[Move]:
+    with carrying.clock() as move:
+        yield move
+
+
+def carts(move: Move, **policy: Any) -> Campaign:
+    """Cart recovery at 1, 24 and 72 hours."""
+    segment = shop.segment("waiting", WAITING)
+    move(NOON - HOUR)
+    return campaign(segment, *CART, ends_with_order=True, **policy)
+
+
+def test_steps_follow_one_another_until_the_customer_orders(move: Move) -> None:
+    subscribers("anna", "ben", "cleo")
+    carts(move)
+    for who in ("anna", "ben", "cleo"):
+        fill_cart(who, NOON)
+
+    move(NOON + MINUTE)
+    assert arrived() == []
+    move(NOON + HOUR)
+    assert arrived() == []
+    move(NOON + HOUR + MINUTE)
+    assert arrived() == [("anna", "waiting 1"), ("ben", "waiting 1"), ("cleo", "waiting 1")]
+
+    order("ben", NOON + 2 * HOUR)
+    order("cleo", NOON + 2 * HOUR, status="cancelled")
+    move(NOON + 24 * HOUR + MINUTE)
+    assert arrived() == [("anna", "waiting 2"), ("cleo", "waiting 2")]
+    move(NOON + 24 * HOUR + MINUTE)
+    assert arrived() == []
+    order("anna", NOON + 25 * HOUR)
+    move(NOON + 72 * HOUR + MINUTE)
+    assert arrived() == [("cleo", "waiting 3")]
+    assert set(Journey.objects.values_list("customer__customer_id", "state", "reason")) == {
+        ("anna", "stopped", restraint.LEFT),
+        ("ben", "stopped", restraint.LEFT),
+        ("cleo", "finished", ""),
+    }
+
+
+def test_who_was_there_before_the_start_is_not_met_nor_those_of_an_edited_rule_unless_chosen(
+    move: Move,
+) -> None:
+    subscribers("anna", "ben", "cleo")
+    order("anna", NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    campaign(segment, name="buyers")
+    campaign(segment, name="everybody", takes_mass_changes=True)
+
+    order("ben", NOON)
+    move(NOON + HOUR)
+    assert arrived() == [("ben", "buyers 1"), ("ben", "everybody 1")]
+
+    segment.refresh_from_db()
+    segment.rule = {"first_seen": {"ever": True}}
+    definition.save(segment)
+    move(NOON + 2 * HOUR)
+    assert arrived() == [("cleo", "everybody 1")]
+
+
+def test_a_first_filling_begins_nothing_unless_chosen(move: Move) -> None:
+    subscribers("anna")
+    order("anna", NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    campaign(segment, name="buyers")
+    campaign(segment, name="everybody", takes_mass_changes=True)
+
+    move(NOON)
+
+    assert arrived() == [("anna", "everybody 1")]
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        (None, ["first"]),
+        (timedelta(), ["first", "second", "third"]),
+        (days(3), ["first", "third"]),
+    ],
+)
+def test_who_comes_again_begins_again_as_the_policy_says(
+    move: Move, again: timedelta | None, expected: list[str]
+) -> None:
+    subscribers("anna")
+    segment = shop.segment("waiting", {"open_cart": {"within_last": "1h"}})
+    move(NOON - HOUR)
+    campaign(segment, reentry_after=again)
+
+    met = []
+    for name, at in (("first", NOON), ("second", NOON + days(2)), ("third", NOON + days(4))):
+        fill_cart("anna", at)
+        move(at + MINUTE)
+        met += [name for _ in arrived()]
+        move(at + 3 * HOUR)
+
+    assert met == expected
+
+
+def test_who_left_and_came_back_between_two_runs_is_through_with_the_first_time(move: Move) -> None:
+    subscribers("anna")
+    segment = shop.segment("waiting", {"open_cart": {"within_last": "1h"}})
+    move(NOON - HOUR)
+    campaign(segment, days(1), reentry_after=timedelta())
+    fill_cart("anna", NOON)
+    move(NOON + MINUTE)
+
+    for at in (NOON + 2 * HOUR, NOON + 3 * HOUR):
+        fill_cart("anna", NOON + 3 * HOUR)
+        move(at, carry_out=False)
+    move(NOON + 3 * HOUR + MINUTE)
+
+    assert [(one.state, one.reason) for one in Journey.objects.order_by("pk")] == [
+        ("stopped", restraint.LEFT),
+        ("active", ""),
+    ]
+
+
+def test_those_who_leave_are_met_unless_they_come_back(move: Move) -> None:
+    subscribers("anna", "ben")
+    segment = shop.segment("waiting", {"open_cart": {"within_last": "1d"}})
+    fill_cart("anna", NOON)
+    fill_cart("ben", NOON)
+    move(NOON)
+    campaign(segment, 2 * HOUR, name="miss you", trigger="leaves")
+
+    move(NOON + days(1) + MINUTE)
+    assert arrived() == []
+    fill_cart("ben", NOON + days(1) + HOUR)
+    move(NOON + days(1) + 2 * HOUR + MINUTE)
+
+    assert arrived() == [("anna", "miss you 1")]
+    assert Journey.objects.get(customer__customer_id="ben").reason == restraint.CAME_BACK
+
+
+def test_a_message_goes_on_after_leaving_where_the_campaign_says_so(move: Move) -> None:
+    subscribers("anna")
+    segment = shop.segment("waiting", {"open_cart": {"within_last": "1h"}})
+    move(NOON - HOUR)
+    campaign(segment, days(1), is_only_for_members=False)
+    fill_cart("anna", NOON)
+    move(NOON + MINUTE)
+    move(NOON + days(1) + MINUTE)
+    assert arrived() == [("anna", "waiting 1")]
+
+
+# -- Dates
+
+
+def test_a_date_is_for_all_members_of_then_and_once(move: Move) -> None:
+    subscribers("anna", "ben", "cleo")
+    segment = shop.segment("buyers", BUYERS)
+    order("anna", NOON - days(1))
+    move(NOON)
+    campaign(segment, timedelta(), 2 * HOUR, name="sale", trigger="at", starts_at=NOON + days(1))
+    order("ben", NOON)
+    move(NOON + HOUR)
+    assert arrived() == []
+
+    move(NOON + days(1))
+    order("cleo", NOON + days(1))
+    assert arrived() == [("anna", "sale 1"), ("ben", "sale 1")]
+    move(NOON + days(1) + 2 * HOUR)
+    assert arrived() == [("anna", "sale 2"), ("ben", "sale 2")]
+    move(NOON + days(2))
+    assert arrived() == []
+
+
+def test_a_repeated_date_keeps_its_time_of_day_when_clocks_change(move: Move, settings) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    subscribers("anna")
+    order("anna", NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    first = NOON + days(7)
+    campaign(segment, name="news", trigger="every", repeats_every=days(7), starts_at=first)
+
+    met = []
+    for week in range(3):
+        for hours in (-2, -1, 0, 1):
+            at = first + days(7 * week) + hours * HOUR
+            move(at, refresh=False)
+            met += [at for _ in arrived()]
+
+    # Clocks go forward on 29 March: 13:00 in Berlin is 12:00 in UTC before, and 11:00 after.
+    assert met == [first, first + days(7) - HOUR, first + days(14) - HOUR]
+
+
+def test_dates_missed_for_long_are_left_out(move: Move) -> None:
+    subscribers("anna")
+    order("anna", NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    campaign(segment, name="news", trigger="every", repeats_every=days(2), starts_at=NOON + days(2))
+
+    move(NOON + days(7))
+    assert arrived() == []
+    move(NOON + days(8))
+    assert arrived() == [("anna", "news 1")]
+
+
+def test_a_date_that_is_not_given_is_now(move: Move) -> None:
+    subscribers("anna")
+    order("anna", NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    campaign(segment, name="now", trigger="at")
+    campaign(segment, name="weekly", trigger="every", repeats_every=days(7))
+
+    move(NOON + MINUTE)
+
+    assert arrived() == [("anna", "now 1"), ("anna", "weekly 1")]
+
+
+# -- Pause, stop, edit
+
+
+def test_a_pause_shifts_nothing_and_what_is_too_late_after_it_is_held_back(move: Move) -> None:
+    subscribers("anna")
+    cart = carts(move)
+    fill_cart("anna", NOON)
+    move(NOON + MINUTE)
+    running.pause(cart, NOON)
+    move(NOON + 20 * HOUR)
+    assert arrived() == []
+
+    running.resume(cart, NOON)
+    move(NOON + 20 * HOUR)
+    assert arrived() == [("anna", "waiting 1")]
+    running.pause(cart, NOON)
+    move(NOON + days(2.5))
+    running.resume(cart, NOON)
+    move(NOON + days(2.5))
+    assert (arrived(), kept_back()) == ([], [("anna", restraint.TOO_LATE)])
+    move(NOON + days(3) + MINUTE)
+    assert arrived() == [("anna", "waiting 3")]
+
+
+def test_stopping_ends_everything(move: Move) -> None:
+    subscribers("anna")
+    cart = carts(move, quiet_from=NOON.time(), quiet_until=(NOON + 3 * HOUR).time())
+    fill_cart("anna", NOON)
+    move(NOON)
+    move(NOON + 2 * HOUR)
+    assert Delivery.objects.get().state == "planned"
+
+    running.stop(cart, NOON)
+    move(NOON + days(1))
+
+    assert (arrived(), kept_back()) == ([], [("anna", restraint.STOPPED)])
+    assert Journey.objects.get().state == "stopped"
+    with pytest.raises(running.NotPossible, match="does not run"):
+        running.stop(cart, NOON)
+    with pytest.raises(running.NotPossible, match="not running"):
+        running.pause(cart, NOON)
+
+
+def test_a_running_campaign_may_say_more_but_keeps_its_steps(move: Move) -> None:
+    subscribers("anna")
+    cart = carts(move)
+    fill_cart("anna", NOON)
+    move(NOON)
+    move(NOON + 2 * HOUR)
+    assert arrived() == [("anna", "waiting 1")]
+    steps = list(cart.steps.all())
+
+    with pytest.raises(running.NotPossible, match="none can be removed"):
+        running.save(cart, steps[:2])
+    steps[1].subject = "a better one"
+    running.save(cart, [*steps, carrying.step("one more")])
+    move(NOON + 25 * HOUR)
+    assert arrived() == [("anna", "a better one")]
+    assert Delivery.objects.filter(step=steps[0]).count() == 1
+
+
+# -- Joined visitors
+
+
+def test_a_visitor_who_turns_out_to_be_a_customer_goes_on_as_that_customer(move: Move) -> None:
+    subscribers("anna")
+    segment = shop.segment("waiting", WAITING)
+    move(NOON - HOUR)
+    campaign(segment, *CART)
+    fill_cart("", NOON, visitor="browser")
+    move(NOON + MINUTE)
+    assert Journey.objects.get().customer.customer_id == "anonymous:browser"
+
+    # At the first step the visitor cannot be reached; the customer they are can, at the second.
+    move(NOON + HOUR + MINUTE)
+    assert (arrived(), kept_back()) == ([], [("anonymous:browser", restraint.NO_CONSENT)])
+    shop.events(f"login,anna,browser,Signed In,{(NOON + 2 * HOUR).isoformat()}")
+    move(NOON + 2 * HOUR + MINUTE)
+    assert [(one.customer.customer_id, one.state) for one in Journey.objects.all()] == [("anna", "active")]
+    assert kept_back() == [("anna", restraint.NO_CONSENT)]
+    move(NOON + 24 * HOUR + MINUTE)
+    assert arrived() == [("anna", "waiting 2")]
+    move(NOON + 72 * HOUR + MINUTE)
+    assert arrived() == [("anna", "waiting 3")]
+
+
+@pytest.mark.parametrize("is_read_before", [True, False])
+def test_of_a_visitors_journey_and_the_customers_own_one_goes_on(move: Move, is_read_before: bool) -> None:
+    subscribers("anna")
+    segment = shop.segment("waiting", WAITING)
+    move(NOON - HOUR)
+    campaign(segment, *CART)
+    fill_cart("anna", NOON)
+    move(NOON + MINUTE)
+    fill_cart("", NOON + HOUR / 2, visitor="browser")
+    move(NOON + HOUR / 2 + MINUTE, carry_out=is_read_before)
+    shop.events(f"login,anna,browser,Signed In,{(NOON + HOUR / 2).isoformat()}")
+
+    for hours in (1, 2, 24, 25, 72, 73, 74):
+        move(NOON + hours * HOUR + MINUTE)
+
+    assert arrived() == [("anna", "waiting 1"), ("anna", "waiting 2"), ("anna", "waiting 3")]
+    assert Journey.objects.filter(state="finished").count() == 1
+
+
+def test_a_date_that_visitor_and_customer_both_had_is_one(move: Move) -> None:
+    subscribers("anna")
+    fill_cart("anna", NOON)
+    fill_cart("", NOON, visitor="browser")
+    segment = shop.segment("waiting", WAITING)
+    move(NOON)
+    campaign(segment, timedelta(), days(1), name="sale", trigger="at", starts_at=NOON + HOUR)
+    move(NOON + HOUR)
+    assert arrived() == [("anna", "sale 1")]
+
+    shop.events(f"login,anna,browser,Signed In,{(NOON + HOUR).isoformat()}")
+    move(NOON + 25 * HOUR)
+
+    assert arrived() == [("anna", "sale 2")]
+    assert sorted(Journey.objects.values_list("customer__customer_id", "state")) == [
+        ("anna", "finished"),
+        ("anna", "stopped"),
+    ]
+
+
+def test_an_erased_customer_gets_nothing_more(move: Move) -> None:
+    subscribers("anna", "ben")
+    carts(move)
+    fill_cart("anna", NOON)
+    fill_cart("ben", NOON)
+    move(NOON + MINUTE)
+
+    shop.command("erase_customer", "anna", "--yes")
+    move(NOON + 2 * HOUR)
+
+    assert arrived() == [("ben", "waiting 1")]
+    assert set(Journey.objects.values_list("customer__customer_id", flat=True)) == {"ben"}
