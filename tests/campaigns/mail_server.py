@@ -1,0 +1,75 @@
+"""A real mail server for tests: it keeps what arrives, and says no where it is told to."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+YES = "250 OK"
+
+
+class MailServer:
+    """What arrived, in order. ``answer`` gives the answer to a recipient, ``took`` the one to the whole message."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.messages: list[EmailMessage] = []
+        self.connections = 0
+        self.answer: Callable[[str], str] = lambda address: YES
+        self.took: Callable[[EmailMessage], str] = lambda message: YES
+
+    def of(self, *headers: str) -> list[tuple[str, ...]]:
+        """Headers of what arrived."""
+        return [tuple(str(one[name]) for name in headers) for one in self.messages]
+
+    async def handle_EHLO(  # noqa: N802 — names that the library gives
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        self.connections += 1
+        session.host_name = hostname
+        return responses
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        answer = self.answer(address)
+        if answer == YES:
+            envelope.rcpt_tos.append(address)
+        return answer
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert isinstance(envelope.content, bytes)
+        message = message_from_bytes(envelope.content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        answer = await asyncio.to_thread(self.took, message)  # it may ask the database
+        if answer == YES:
+            self.messages.append(message)
+        return answer
+
+
+@contextmanager
+def mail_server() -> Iterator[MailServer]:
+    """Run one on a free port of the loopback, in a thread."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    handler = MailServer(f"smtp://127.0.0.1:{listening.getsockname()[1]}")
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(
+        loop.create_server(lambda: SMTP(handler, hostname="localhost", loop=loop), sock=listening)
+    )
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield handler
+    finally:
+        server.close()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()

@@ -1,0 +1,225 @@
+"""Messages handed to a real mail server: once, retried where that helps, by several workers at the same time."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from django.core import mail
+from django.db import connections
+
+from campaigns import delivering, journeys, running, triggers
+from campaigns.models import Campaign, Delivery
+from segments import refreshing
+from tests import shop
+from tests.campaigns import carrying
+from tests.campaigns.carrying import BUYERS, Move, campaign, order, subscribers
+from tests.campaigns.mail_server import YES, MailServer, mail_server
+from tests.shop import NOON, days
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.fixture
+def server(settings) -> Iterator[MailServer]:
+    with mail_server() as server:
+        address = urlsplit(server.url)
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = address.hostname, address.port
+        settings.DEFAULT_FROM_EMAIL = "Die Bäckerei <news@shop.example>"
+        yield server
+
+
+@pytest.fixture
+def move(db: None) -> Iterator[Move]:
+    with carrying.clock() as move:
+        yield move
+
+
+def mailing(*who: str, name: str = "sale", at: datetime = NOON) -> Campaign:
+    """Let somebody get a message each at noon."""
+    subscribers(*who)
+    for one in who:
+        order(one, NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    with time_machine.travel(NOON, tick=False):
+        refreshing.refresh_all(NOON)
+        return campaign(segment, name=name, trigger="at", starts_at=at)
+
+
+def got(server: MailServer) -> list[str]:
+    return [to.partition("@")[0] for (to,) in server.of("To")]
+
+
+@pytest.mark.django_db
+def test_a_message_says_who_writes_and_how_to_unsubscribe_and_one_connection_carries_many(
+    move: Move, server: MailServer
+) -> None:
+    who = [f"c{number}" for number in range(5)]
+    mailing(*who)
+
+    move(NOON)
+
+    assert sorted(got(server)) == who
+    assert server.connections == 1
+    message = server.messages[0]
+    delivery = Delivery.objects.get(customer__customer_id=got(server)[0])
+    assert message["Message-ID"] == f"<{delivery.token}@shop.example>"
+    assert message["From"] == "Die Bäckerei <news@shop.example>"
+    assert message["Subject"] == "sale 1"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert str(message["List-Unsubscribe"]).strip().startswith("<http")
+    parts = {part.get_content_type(): part.get_content() for part in message.iter_parts()}
+    assert parts.keys() == {"text/plain", "text/html"}
+    assert (delivery.state, delivery.sent_at, delivery.attempts) == ("sent", NOON, 1)
+
+
+@pytest.mark.django_db
+def test_a_no_for_now_is_tried_again_and_a_no_for_good_recorded(move: Move, server: MailServer) -> None:
+    mailing("anna", "ben", "cleo")
+    answers = {"ben@example.org": "451 come later", "cleo@example.org": "550 nobody of that name"}
+    server.answer = lambda address: answers.get(address, YES)
+
+    move(NOON)
+
+    assert got(server) == ["anna"]
+    states = {one.customer.customer_id: one for one in Delivery.objects.select_related("customer")}
+    assert (states["cleo"].state, states["cleo"].reason) == ("failed", "550 nobody of that name")
+    assert (states["ben"].state, states["ben"].reason) == ("planned", "451 come later")
+    assert states["ben"].not_before == NOON + MINUTE
+    for minutes in (1, 2, 3, 6):
+        move(NOON + minutes * MINUTE)
+    ben = Delivery.objects.get(customer__customer_id="ben")
+    assert (ben.attempts, ben.not_before) == (3, NOON + 7 * MINUTE)
+    answers.clear()
+    move(NOON + 7 * MINUTE)
+    move(NOON + days(1))
+    assert got(server) == ["anna", "ben"]
+
+
+@pytest.mark.django_db
+def test_who_says_no_for_a_day_is_given_up(move: Move, server: MailServer) -> None:
+    mailing("anna")
+    server.answer = lambda address: "451 come later"
+
+    for hours in (*range(0, 24, 2), 25):
+        move(NOON + hours * HOUR, refresh=False)
+
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.reason) == ("failed", "451 come later")
+    assert 6 <= delivery.attempts <= 12
+
+
+@pytest.mark.django_db
+def test_while_the_server_is_away_or_refuses_us_nobody_is_given_up(
+    move: Move, server: MailServer, settings
+) -> None:
+    who = [f"c{number}" for number in range(6)]
+    mailing(*who)
+    port, settings.EMAIL_PORT = settings.EMAIL_PORT, 1
+    move(NOON)
+    move(NOON + MINUTE)
+    tried = Delivery.objects.filter(attempts__gt=0, reason__startswith="ConnectionRefusedError")
+    assert 1 <= tried.count() <= 2  # one for all, each time
+    assert Delivery.objects.filter(state="planned").count() == 6
+
+    settings.EMAIL_PORT = port
+    server.took = lambda message: "421 too many of you"
+    move(NOON + 10 * MINUTE)
+    assert got(server) == []
+    server.took = lambda message: YES
+    move(NOON + 30 * MINUTE)
+
+    assert sorted(got(server)) == who
+
+
+@pytest.mark.django_db
+def test_an_address_that_no_server_takes_keeps_nobody_else_from_theirs(
+    move: Move, server: MailServer
+) -> None:
+    mailing("anna", "ben")
+    shop.customers("anna,anna@exa mple.org", header="customer_id,email")
+    subject = Campaign.objects.get().steps.get()
+    subject.subject = "two\nlines"
+    subject.save()
+
+    move(NOON)
+
+    assert got(server)[-1] == "ben"
+    assert {str(one["Subject"]) for one in server.messages} == {"two lines"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pause_or_stop_is_heard_while_messages_go_out(server: MailServer) -> None:
+    sale = mailing(*(f"c{number}" for number in range(40)))
+
+    def slowly(message: EmailMessage) -> str:
+        time.sleep(0.02)
+        if len(server.messages) == 3:
+            try:
+                running.stop(sale, NOON)
+            finally:
+                connections.close_all()
+        return YES
+
+    server.took = slowly
+    with carrying.clock() as move:
+        move(NOON)
+
+    assert 4 <= len(server.messages) < 30
+    assert Delivery.objects.filter(state="held_back").count() == 40 - len(server.messages)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_the_same_time_send_each_message_once_and_keep_the_cap(
+    server: MailServer, settings
+) -> None:
+    settings.CAMPAIGN_MESSAGES_A_WEEK = 2
+    who = [f"c{number}" for number in range(24)]
+    sale = mailing(*who)
+    with time_machine.travel(NOON, tick=False):
+        for name in ("second", "third"):
+            campaign(sale.segment, name=name, trigger="at", starts_at=NOON)
+    triggers.read(NOON)
+    journeys.advance(NOON)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while delivering.deliver(NOON, 8):
+                continue
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    while delivering.deliver(NOON):
+        continue
+
+    assert not failures
+    assert Counter(got(server)) == dict.fromkeys(who, 2)
+    assert Counter(Delivery.objects.values_list("state", flat=True)) == {"sent": 48, "held_back": 24}
+    assert len(set(server.of("Message-ID"))) == 48
+
+
+@pytest.mark.django_db
+def test_without_a_mail_server_messages_become_files(move: Move, settings, tmp_path) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    mailing("anna")
+
+    move(NOON)
+
+    [file] = tmp_path.iterdir()
+    assert "Subject: sale 1" in file.read_text()
+    assert not mail.outbox

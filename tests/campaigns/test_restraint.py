@@ -1,0 +1,159 @@
+"""When nothing is sent: no consent, quiet hours where the customer lives, more than the week allows."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaigns import quiet_hours, restraint
+from campaigns.models import Campaign, Delivery
+from tests import shop
+from tests.campaigns import carrying
+from tests.campaigns.carrying import BUYERS, Move, arrived, campaign, kept_back, order, subscribers
+from tests.shop import NOON, days
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.fixture
+def move(db: None) -> Iterator[Move]:
+    with carrying.clock() as move:
+        yield move
+
+
+def to_buyers(move: Move, *waits: timedelta, **policy: Any) -> Campaign:
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON - HOUR)
+    return campaign(segment, *waits, **policy)
+
+
+def test_only_who_has_subscribed_and_has_an_address_gets_e_mail_asked_at_the_sending(move: Move) -> None:
+    subscribers("anna", "ben")
+    shop.customers(
+        "cleo,cleo@example.org,unsubscribed",
+        "dora,dora@example.org,",
+        "emil,,subscribed",
+        header="customer_id,email,newsletter",
+    )
+    to_buyers(move, HOUR)
+    for who in ("anna", "ben", "cleo", "dora", "emil"):
+        order(who, NOON)
+    move(NOON)
+    shop.customers("ben,unsubscribed", "dora,subscribed", header="customer_id,newsletter")
+
+    move(NOON + HOUR)
+
+    assert arrived() == [("anna", "buyers 1"), ("dora", "buyers 1")]
+    assert kept_back() == [(who, restraint.NO_CONSENT) for who in ("ben", "cleo", "emil")]
+
+
+def test_the_week_holds_so_many_messages_of_all_campaigns(move: Move, settings) -> None:
+    settings.CAMPAIGN_MESSAGES_A_WEEK = 2
+    subscribers("anna", "ben")
+    segment = shop.segment("buyers", BUYERS)
+    order("anna", NOON - days(1))
+    order("ben", NOON - days(1))
+    move(NOON - HOUR)
+    for number, day in enumerate((0, 0, 0, 3, 7), start=1):
+        campaign(segment, name=f"sale{number}", trigger="at", starts_at=NOON + days(day))
+
+    move(NOON)
+    # Of those that come due together, that of the older campaign goes first.
+    assert arrived() == [
+        *(("anna", f"sale{n} 1") for n in (1, 2)),
+        *(("ben", f"sale{n} 1") for n in (1, 2)),
+    ]
+    assert {reason for _, reason in kept_back()} == {restraint.OVER_THE_CAP}
+    move(NOON + days(3))
+    assert arrived() == []
+    assert len(kept_back()) == 4
+    # Seven days later they do not count any more.
+    move(NOON + days(7))
+    assert arrived() == [("anna", "sale5 1"), ("ben", "sale5 1")]
+
+
+def test_quiet_hours_put_off_to_their_end_where_the_customer_lives(move: Move, settings) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    subscribers("anna")  # nothing is known: as the shop, 13:00
+    subscribers("ben", country="JP")  # 21:00
+    subscribers("cleo", country="Japan", time_zone="America/New_York")  # 8:00
+    subscribers("dora", country="US")  # in many zones: as the shop
+    subscribers("emil", timezone="Nowhere/Land", country="in")  # 17:30
+    everybody = ("anna", "ben", "cleo", "dora", "emil")
+    to_buyers(move, timedelta(), quiet_from=time(21), quiet_until=time(8, 30))
+    for who in everybody:
+        order(who, NOON)
+
+    move(NOON)
+    assert arrived() == [(who, "buyers 1") for who in ("anna", "dora", "emil")]
+    move(NOON + HOUR / 2)
+    assert arrived() == [("cleo", "buyers 1")]
+    move(NOON + 11 * HOUR)
+    assert arrived() == []
+    move(NOON + 11.5 * HOUR)
+    assert arrived() == [("ben", "buyers 1")]
+    assert kept_back() == []
+
+
+def test_what_was_put_off_is_asked_again(move: Move) -> None:
+    subscribers("anna", "ben", "cleo")
+    to_buyers(move, timedelta(), quiet_from=time(12), quiet_until=time(20), ends_with_order=True)
+    for who in ("anna", "ben", "cleo"):
+        order(who, NOON)
+    move(NOON)
+    order("ben", NOON + HOUR)
+    shop.customers("cleo,unsubscribed", header="customer_id,newsletter")
+
+    move(NOON + 8 * HOUR)
+
+    assert arrived() == [("anna", "buyers 1")]
+    assert kept_back() == [("ben", restraint.ORDERED), ("cleo", restraint.NO_CONSENT)]
+    assert not Delivery.objects.filter(state="planned").exists()
+
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "Pacific/Apia", "UTC")
+quarters = st.integers(0, 95).map(lambda n: time(n // 4, n % 4 * 15))
+
+
+@given(
+    st.sampled_from(ZONES).map(ZoneInfo),
+    quarters,
+    quarters,
+    st.integers(0, 366 * 24 * 60).map(lambda minutes: datetime(2026, 1, 1, tzinfo=UTC) + minutes * MINUTE),
+)
+def test_when_it_is_quiet_and_until_when(zone: ZoneInfo, begin: time, end: time, at: datetime) -> None:
+    def is_quiet(instant: datetime) -> bool:
+        now = instant.astimezone(zone).time()
+        return begin <= now < end if begin <= end else not end <= now < begin
+
+    until = quiet_hours.ends_at(begin, end, at, zone)
+
+    assert (until is not None) == is_quiet(at)
+    if until:
+        assert at < until <= at + timedelta(hours=25)
+        clocks_change = until.astimezone(zone).utcoffset() != at.astimezone(zone).utcoffset()
+        minutes = (at + number * MINUTE for number in range(int((until - at) / MINUTE)))
+        assert clocks_change or (not is_quiet(until) and all(map(is_quiet, minutes)))
+
+
+@pytest.mark.parametrize(
+    ("told", "country", "zone"),
+    [
+        ("", "DE", "Europe/Berlin"),
+        ("", "germany", "Europe/Berlin"),
+        ("", "Japan", "Asia/Tokyo"),
+        ("", "US", "UTC"),
+        ("", "", "UTC"),
+        ("America/Denver", "US", "America/Denver"),
+        ("../../etc/passwd", "JP", "Asia/Tokyo"),
+        ("Europe", "", "UTC"),
+    ],
+)
+def test_a_zone_is_what_the_customer_told_else_the_countrys_only_one(
+    told: str, country: str, zone: str
+) -> None:
+    assert quiet_hours.zone_of([None, told], country, NOON, ZoneInfo("UTC")).key == zone
