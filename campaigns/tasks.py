@@ -1,14 +1,16 @@
-"""Background work: campaigns are carried out. Each task is an edge that may run twice."""
+"""Background work of campaigns. Each task is an edge that may run twice."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from celery import shared_task
 
-from . import delivering, journeys, triggers, waking
+from . import coupons, delivering, journeys, products, triggers, waking
 
 LONGEST_RUN: Final = 20  # seconds: other tasks have their turn, too, while a large mailing goes out
+# Orders come in late; those that come later still are seen at night.
+LATELY: Final = timedelta(days=3)
 
 
 @shared_task
@@ -21,3 +23,22 @@ def carry_out() -> None:
         if time.monotonic() - begun > LONGEST_RUN:
             waking.wake()
             break
+
+
+@shared_task
+def learn_products() -> None:
+    """Learn what is sold, and what is bought together."""
+    products.learn(datetime.now(UTC))
+
+
+@shared_task
+def note_redeemed_coupons() -> None:
+    """Keep which coupons the latest orders have used."""
+    now = datetime.now(UTC)
+    coupons.note_redeemed(now - LATELY, now)
+
+
+@shared_task
+def note_all_redeemed_coupons() -> None:
+    """Keep which coupons any order has used, and which were used in cancelled ones only."""
+    coupons.note_redeemed(None, datetime.now(UTC))

@@ -1,10 +1,11 @@
 """The settings, and the only reader of the environment; every variable has a default.
 
 SECRET_KEY, SECRET_KEY_FALLBACKS, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, PUBLIC_URL,
-DATABASE_URL, REDIS_URL, TIME_ZONE, SHOP_CURRENCY, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE,
-FIGURES_MAX_AGE, COUNT_PATIENCE, CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS,
-WEBHOOK_LOG_KEPT_FOR, CAMPAIGN_MESSAGES_A_WEEK, CAMPAIGN_MESSAGES_VALID_FOR, CAMPAIGN_LEASE, CAMPAIGN_CREDIT_DAYS,
-EMAIL_URL, EMAIL_BACKEND, EMAIL_TIMEOUT, ANYMAIL, DEFAULT_FROM_EMAIL, LOG_LEVEL, LOG_JSON.
+DATABASE_URL, REDIS_URL, TIME_ZONE, SHOP_CURRENCY, SHOP_NAME, SHOP_URL, SHOP_ADDRESS, PRODUCT_HOSTS, IMPORTS_DIR,
+IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE, COUNT_PATIENCE, CHANGES_KEPT_FOR, API_RATES,
+VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR, CAMPAIGN_MESSAGES_A_WEEK,
+CAMPAIGN_MESSAGES_VALID_FOR, CAMPAIGN_LEASE, CAMPAIGN_CREDIT_DAYS, EMAIL_URL, EMAIL_BACKEND, EMAIL_TIMEOUT, ANYMAIL,
+DEFAULT_FROM_EMAIL, LOG_LEVEL, LOG_JSON.
 """
 
 import re
@@ -65,6 +66,15 @@ ALLOWED_HOSTS.append(urlsplit(PUBLIC_URL).hostname or "")
 CAMPAIGN_CREDIT_DAYS = env.float("CAMPAIGN_CREDIT_DAYS", default=7)
 if not 0 < CAMPAIGN_CREDIT_DAYS <= 365:
     raise ImproperlyConfigured("CAMPAIGN_CREDIT_DAYS: more than 0 and at most 365 days")
+# What messages say of the shop: its name, the address of its front page, and the postal one at their end.
+SHOP_NAME = env.str("SHOP_NAME", default="The shop")
+SHOP_URL = env.str("SHOP_URL", default="http://127.0.0.1:8000/")
+if not re.match("https?://[^/]", SHOP_URL):
+    raise ImproperlyConfigured(f"SHOP_URL: {SHOP_URL!r} is no address, such as https://shop.example/")
+SHOP_ADDRESS = env.str("SHOP_ADDRESS", default="")
+# Where pages and pictures of products may lie, besides on the shop's own host: events name them, and anybody
+# can send events.
+PRODUCT_HOSTS = env.list("PRODUCT_HOSTS", default=[])
 
 # Uploaded files are deleted so many days after their import ended.
 IMPORTS_KEPT_FOR = env.float("IMPORTS_KEPT_FOR", default=7)
@@ -415,6 +425,10 @@ UNFOLD = {
                     _entry("Webhook messages", "outbox", "segments.message"),
                     _entry("Schedules", "schedule", "django_celery_beat.periodictask"),
                 ],
+            },
+            {
+                "title": "Campaigns",
+                "items": [_entry("Coupons", "confirmation_number", "campaigns.pool")],
             },
             {
                 "title": "Administration",

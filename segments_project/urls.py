@@ -26,6 +26,7 @@ urlpatterns = [
     path("admin/", include((BROWSABLE_API, "rest_framework"))),
     path("admin/", admin.site.urls),
     path("api/v1/", include("customers.api.urls")),
+    path("api/v1/", include("campaigns.api.urls")),
     path("api/v1/", include("segments.api.urls")),
     path("", include("customers.tracking.urls")),
     path("", include("campaigns.urls")),

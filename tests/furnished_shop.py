@@ -4,6 +4,7 @@ import json
 import tempfile
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from random import Random
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,8 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 from django.urls import reverse
 
+from campaigns import coupons
+from campaigns.models import Pool
 from customers import csv_files, imports, keys
 from customers.models import ApiKey, Customer, Import, Source
 from customers.tracking import inbox, sources
@@ -61,6 +64,8 @@ def furnish() -> None:
         sent = {"writeKey": key, "batch": batch}
         stranger().post("/v1/batch", sent, content_type="application/json")
         inbox.drain()
+    if not Pool.objects.exists():
+        make_coupons()
     if not Verification.objects.exists():
         verification.record(datetime.now(UTC))
     stranger().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
@@ -75,6 +80,12 @@ def tell_a_webhook(client: Client, guests: Segment) -> None:
         for change in (fixed_lists.remove, fixed_lists.add):
             change(guests, list(guest), datetime.now(UTC))
         delivering.deliver()
+
+
+def make_coupons() -> None:
+    """Make a pool of codes."""
+    pool = coupons.save(Pool(name="First order", description="10 % off"))
+    coupons.generate(pool, 100, 10, Random(1), prefix="HELLO-")
 
 
 def import_a_file(client: Client) -> None:

@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from campaigns.models import Pool
 from customers.models import ApiKey, Customer, Import, RefusedMessage, Source
 from segments.models import Endpoint, Message, Refresh, Segment, Verification
 
@@ -94,6 +95,10 @@ PAGES = (
     Page("segments_endpoint_replay", Endpoint.objects.all),
     Page("segments_message_changelist"),
     Page("segments_message_change", Message.objects.all),
+    Page("campaigns_pool_changelist"),
+    Page("campaigns_pool_add"),
+    Page("campaigns_pool_change", Pool.objects.all),
+    Page("campaigns_pool_fill", Pool.objects.all),
     Page("django_celery_beat_periodictask_changelist"),
     Page("django_celery_beat_periodictask_change", PeriodicTask.objects.all),
     Page("django_celery_beat_intervalschedule_changelist"),

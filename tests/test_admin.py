@@ -14,6 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from campaigns.models import Pool
 from customers import facts, ingestion, keys
 from customers.models import Customer
 from customers.records import KINDS, the_shop
@@ -153,6 +154,7 @@ PARTS = (
     pages.Page("segments_segment_members_csv", pages.by_rule),
     pages.Page("segments_segment_worth", pages.by_rule),
     pages.Page("segments_segment_overlap", pages.by_rule),
+    pages.Page("campaigns_pool_codes", Pool.objects.all),
     pages.Page("customers_customer_timeline", pages.buyers),
 )
 EVERYTHING = {page.view: page for page in (*pages.PAGES, *PARTS)}
@@ -182,6 +184,7 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     client.post(page("segments_segment_refresh", known.pk))
     furnished_shop.tell_a_webhook(client, friends)
     furnished_shop.import_a_file(client)
+    furnished_shop.make_coupons()
     app.control.purge()
 
 

@@ -30,11 +30,13 @@ LOOKING = {
     "segments_verification_changelist", "segments_verification_change",
     "segments_endpoint_changelist", "segments_endpoint_change",
     "segments_message_changelist", "segments_message_change",
+    "campaigns_pool_changelist", "campaigns_pool_change",
 }  # fmt: skip
 SEGMENTING = LOOKING | {
     "segments_segment_add", "segments_segment_delete", "segments_segment_from_template",
     "segments_segment_fixed_list", "segments_segment_freeze", "segments_segment_members_add",
     "customers_import_changelist", "customers_import_add", "customers_import_change",
+    "campaigns_pool_add", "campaigns_pool_fill",
 }  # fmt: skip
 EVERYTHING = {page.view for page in PAGES}
 

@@ -1,0 +1,5 @@
+"""What staff see of campaigns."""
+
+from . import pools
+
+__all__ = ["pools"]

@@ -1,0 +1,1 @@
+"""The addresses of campaigns below ``/api/v1/``."""

@@ -1,0 +1,79 @@
+"""Whom a coupon code belongs to, for the shop's checkout."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from campaigns import coupons
+from campaigns.models import Coupon
+from customers.authentication import needs
+from customers.errors import REFUSED, ErrorSerializer
+from customers.models import Customer
+
+NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "There is no such code.")}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A code that somebody has",
+            {
+                "code": "HELLO-7KQ2M9XW",
+                "pool": "First order",
+                "description": "10 % off",
+                "customer_id": "1042",
+                "campaign": "Ten percent for the first order",
+                "given_at": "2026-03-31T06:00:00Z",
+                "redeemed_at": None,
+            },
+        )
+    ]
+)
+class CouponSerializer(serializers.Serializer[Any]):
+    """One code."""
+
+    code = serializers.CharField(help_text="As it was imported or made; it is found in any case.")
+    pool = serializers.CharField()
+    description = serializers.CharField(help_text="What it is worth, as staff describe it.")
+    customer_id = serializers.CharField(
+        allow_null=True, help_text="Whose it is; null while nobody has it, and once its customer is erased."
+    )
+    campaign = serializers.CharField(allow_null=True, help_text="The name of the campaign that gave it.")
+    given_at = serializers.DateTimeField(allow_null=True, help_text="Null for a code that nobody has had.")
+    redeemed_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the first order with it was placed; seen within ten minutes."
+    )
+
+
+class CouponDetail(APIView):
+    """One code."""
+
+    permission_classes = [needs("members:read", "campaigns.view_coupon", "customers.view_customer")]
+
+    @extend_schema(responses={200: CouponSerializer, **REFUSED, **NO_COUPON}, tags=["coupons"])
+    def get(self, request: Request, code: str) -> Response:
+        """Whom a coupon code belongs to, and whether it was used. Needs the scope `members:read`."""
+        coupon = coupons.find(code)
+        if coupon is None:
+            raise NotFound(f"There is no coupon {code}.")
+        return Response(CouponSerializer(_told(coupon)).data)
+
+
+def _told(coupon: Coupon) -> dict[str, Any]:
+    owner: Customer | None = coupon.customer
+    if owner and owner.joined_into:
+        owner = owner.joined_into
+    return {
+        "code": coupon.code,
+        "pool": coupon.pool.name,
+        "description": coupon.pool.description,
+        "customer_id": owner.customer_id if owner else None,
+        "campaign": coupon.campaign.name if coupon.campaign else None,
+        "given_at": coupon.given_at,
+        "redeemed_at": coupon.redeemed_at,
+    }

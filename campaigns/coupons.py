@@ -1,0 +1,258 @@
+"""Coupon codes: pools filled, one code for each customer of a campaign, redemption seen. Writes ``Pool``, ``Coupon``.
+
+A code is given once, whatever happens at the same moment, and stays given, also when its customer is erased.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Final
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Q, QuerySet
+
+from campaigns.models import Campaign, Coupon, Pool
+from customers import comparable, engine
+from customers.models import Customer
+
+ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that is read as another: no 0, O, 1, I, L
+LONGEST: Final = 100
+LONGEST_FOLDED: Final = 200
+SHORTEST_MADE, LONGEST_MADE = 8, 32  # the shortest cannot be guessed: 850 billion ways
+MOST_MADE: Final = 100_000
+MOST_TOLD: Final = 20
+_AT_ONCE: Final = 10_000
+_HEADINGS: Final = frozenset({"code", "codes", "coupon", "coupon code", "coupon_code", "discount code"})
+
+
+class NoneLeft(Exception):
+    """No code can be given; the message says what to do."""
+
+
+class InUse(Exception):
+    """What may not be deleted; the message says why."""
+
+
+class BadFile(ValueError):
+    """A file that holds no codes; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What became of codes: how many are new, how many were there before, and the first that will not do, with why."""
+
+    added: int
+    known: int
+    refused: int
+    reasons: tuple[str, ...] = ()
+
+
+# -- Giving
+
+
+def give(campaign: Campaign, customer: Customer, at: datetime) -> str:
+    """Give the customer's code of this campaign: the one they have, else one that nobody has. Raises NoneLeft."""
+    if held := held_by(campaign, customer):
+        return held
+    if campaign.pool_id is None:
+        raise NoneLeft(
+            "The campaign has no pool of codes: choose one, or take {{ coupon }} out of the message."
+        )
+    try:
+        with transaction.atomic():
+            return _take(campaign, customer, at)
+    except (IntegrityError, NoneLeft):
+        # Somebody else may have given them one a moment ago, and be it the last.
+        if held := held_by(campaign, customer):
+            return held
+        raise
+
+
+def held_by(campaign: Campaign, customer: Customer) -> str:
+    """Give the code that a customer has of a campaign; nothing where they have none."""
+    held = Coupon.objects.filter(campaign=campaign, customer=customer).values_list("code", flat=True).first()
+    return held or ""
+
+
+def has_free(pool_id: int) -> bool:
+    """Tell whether a pool has a code to give."""
+    return _free(pool_id).exists()
+
+
+def _take(campaign: Campaign, customer: Customer, at: datetime) -> str:
+    assert campaign.pool_id is not None
+    free = _free(campaign.pool_id).order_by("id")
+    # One that nobody else is about to give; if they are about to give all that are left, whatever remains of those.
+    coupon = free.select_for_update(skip_locked=True).first() or free.select_for_update().first()
+    if coupon is None:
+        raise NoneLeft("No code is left in the pool: import or generate more.")
+    coupon.customer, coupon.campaign, coupon.given_at = customer, campaign, at
+    coupon.save(update_fields=["customer", "campaign", "given_at"])
+    return coupon.code
+
+
+def _free(pool_id: int) -> QuerySet[Coupon]:
+    return Coupon.objects.filter(pool_id=pool_id, given_at=None, redeemed_at=None)
+
+
+# -- Filling
+
+
+def save(pool: Pool) -> Pool:
+    """Save a pool's name and what its codes are worth."""
+    pool.full_clean()
+    pool.save()
+    return pool
+
+
+def fill(pool: Pool, codes: Iterable[str]) -> Filled:
+    """Add codes to a pool; those of any pool that are there already stay as they are."""
+    good: dict[str, str] = {}
+    reasons: list[str] = []
+    refused = given = 0
+    for code in codes:
+        given += 1
+        if problem := _problem(code):
+            refused += 1
+            if len(reasons) < MOST_TOLD:
+                reasons.append(problem)
+        else:
+            good.setdefault(comparable.fold(code), code)
+    added = _insert(pool, good)
+    return Filled(added, given - refused - added, refused, tuple(reasons))
+
+
+def generate(pool: Pool, count: int, length: int, random: Random, prefix: str = "") -> int:
+    """Make new codes that nobody can guess (``random`` is a SystemRandom outside of tests); give how many.
+
+    Raises ValueError for a count, a length or a prefix out of bounds.
+    """
+    if not 1 <= count <= MOST_MADE:
+        raise ValueError(f"Make 1 to {MOST_MADE:,} codes at once.")
+    if not SHORTEST_MADE <= length <= LONGEST_MADE:
+        raise ValueError(f"Make codes of {SHORTEST_MADE} to {LONGEST_MADE} characters.")
+    if prefix and ((problem := _problem(prefix)) or len(prefix) > LONGEST - LONGEST_MADE):
+        raise ValueError(problem or f"The beginning is longer than {LONGEST - LONGEST_MADE} characters.")
+    made = 0
+    while made < count:
+        codes = (prefix + "".join(random.choices(ALPHABET, k=length)) for _ in range(count - made))
+        made += _insert(pool, {comparable.fold(code): code for code in codes})
+    return made
+
+
+def in_file(text: str) -> Iterator[str]:
+    """Read codes from a CSV file: of the column that is called so, else of the first. Raises BadFile."""
+    head = text.partition("\n")[0]
+    separator = next((one for one in (";", "\t") if one in head), ",")
+    try:
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=separator) if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise BadFile(f"This is no CSV file: {error}.") from None
+    if not rows:
+        raise BadFile("The file holds no codes.")
+    names = [cell.strip().casefold() for cell in rows[0]]
+    column = next((place for place, name in enumerate(names) if name in _HEADINGS), None)
+    rows = rows if column is None else rows[1:]
+    return (row[column or 0].strip() for row in rows if len(row) > (column or 0))
+
+
+def _problem(code: str) -> str:
+    if not code or len(code) > LONGEST or len(comparable.fold(code)) > LONGEST_FOLDED:
+        return f"{code[:40]!r} has not 1 to {LONGEST} characters."
+    if not code.isprintable() or re.search(r"[\s/\\]", code) or not code.strip("."):
+        return f"{code[:40]!r}: a code has no spaces and no slashes."
+    return ""
+
+
+def _insert(pool: Pool, codes: Mapping[str, str]) -> int:
+    engine.temporary_table("new_codes", "code text, folded text")
+    with transaction.atomic():
+        engine.load("new_codes", ("code", "folded"), ((code, folded) for folded, code in codes.items()))
+        added = engine.execute(
+            """INSERT INTO campaigns_coupon (pool_id, code, code_folded)
+                SELECT %s, code, folded FROM new_codes WHERE true ON CONFLICT (code_folded) DO NOTHING""",
+            [pool.pk],
+        )
+    engine.empty("new_codes")
+    return added
+
+
+# -- Taking away
+
+
+def remove_free(pool: Pool) -> int:
+    """Delete the codes of a pool that nobody has; give how many."""
+    removed, _ = _free(pool.pk).delete()
+    return removed
+
+
+def delete(pool: Pool) -> None:
+    """Delete a pool that nothing hangs on; raises InUse."""
+    with transaction.atomic():
+        if pool.campaigns.exists():
+            raise InUse(f"{pool.name} is the pool of a campaign: choose another one there first.")
+        remove_free(pool)
+        if pool.coupons.exists():
+            raise InUse(f"{pool.name} has codes that customers have: whose they are would be lost.")
+        pool.delete()
+
+
+def forget(customers: Sequence[int]) -> None:
+    """Keep no longer whom codes were given to; nobody else gets them."""
+    Coupon.objects.filter(customer__in=customers).update(customer=None)
+
+
+# -- Looking
+
+
+def find(code: str) -> Coupon | None:
+    """Find a code, however its letters are written."""
+    if "\x00" in code or len(code) > LONGEST:
+        return None
+    found = Coupon.objects.filter(code_folded=comparable.fold(code))
+    return found.select_related("pool", "campaign", "customer__joined_into").first()
+
+
+def counted(pools: QuerySet[Pool]) -> QuerySet[Pool]:
+    """Add to pools how many codes they have: ``total``, ``free``, ``given``, and ``redeemed`` as seen in orders."""
+    return pools.annotate(
+        total=Count("coupons"),
+        free=Count("coupons", filter=Q(coupons__given_at=None, coupons__redeemed_at=None)),
+        given=Count("coupons", filter=Q(coupons__given_at__isnull=False)),
+        redeemed=Count("coupons", filter=Q(coupons__redeemed_at__isnull=False)),
+    )
+
+
+# -- Redemption
+
+
+def note_redeemed(since: datetime | None, at: datetime) -> int:
+    """Keep when codes were first seen in orders that are not cancelled; give how many are new.
+
+    Of the orders placed in ``(since, at]``; without ``since`` of all, and then codes whose only orders were cancelled
+    are open again. Also codes that were given to nobody: what was used is not given any more.
+    """
+    placed = "o.placed_at <= %(at)s AND o.coupon_code_folded <> ''"
+    if since:
+        placed += " AND o.placed_at > %(since)s"
+    moments = {"at": engine.moment(at), "since": engine.moment(since or at)}
+    noted = engine.execute(
+        f"""UPDATE campaigns_coupon SET redeemed_at = used.first_at FROM (
+                SELECT c.id, min(o.placed_at) AS first_at
+                FROM customers_order o JOIN campaigns_coupon c ON c.code_folded = o.coupon_code_folded
+                WHERE c.redeemed_at IS NULL AND o.status <> 'cancelled' AND {placed}
+                GROUP BY c.id) AS used
+            WHERE used.id = campaigns_coupon.id""",
+        moments,
+    )
+    if since is None:
+        codes = "SELECT o.coupon_code_folded FROM customers_order o WHERE o.coupon_code_folded <> ''"
+        engine.execute(
+            f"""UPDATE campaigns_coupon SET redeemed_at = NULL WHERE redeemed_at IS NOT NULL
+                AND code_folded IN ({codes} AND o.status = 'cancelled')
+                AND code_folded NOT IN ({codes} AND o.status <> 'cancelled')"""
+        )
+    return noted
