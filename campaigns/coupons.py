@@ -24,7 +24,8 @@ LONGEST_FOLDED: Final = 200
 SHORTEST_MADE, LONGEST_MADE = 8, 32  # the shortest cannot be guessed: 850 billion ways
 MOST_MADE: Final = 100_000
 MOST_TOLD: Final = 20
-_AT_ONCE: Final = 10_000
+NO_POOL: Final = "The campaign has no pool of codes: choose one, or take {{ coupon }} out of the message."
+EMPTY_POOL: Final = "No code is left in the pool: import or generate more."
 _HEADINGS: Final = frozenset({"code", "codes", "coupon", "coupon code", "coupon_code", "discount code"})
 
 
@@ -88,7 +89,7 @@ def _take(campaign: Campaign, customer: Customer, at: datetime) -> str:
     # One that nobody else is about to give; if they are about to give all that are left, whatever remains of those.
     coupon = free.select_for_update(skip_locked=True).first() or free.select_for_update().first()
     if coupon is None:
-        raise NoneLeft("No code is left in the pool: import or generate more.")
+        raise NoneLeft(EMPTY_POOL)
     coupon.customer, coupon.campaign, coupon.given_at = customer, campaign, at
     coupon.save(update_fields=["customer", "campaign", "given_at"])
     return coupon.code

@@ -323,6 +323,7 @@ class SoldProduct(models.Model):
         indexes = (
             models.Index(fields=("category_folded", "-orders"), name="sold_of_category"),
             models.Index(fields=("brand_folded", "-orders"), name="sold_of_brand"),
+            models.Index(fields=("-orders", "sku_folded"), name="sold_most"),
         )
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ from campaigns.products import Product, number, of_event, of_orders
 from customers import comparable
 from customers.models import COUNTING_STATUSES, Customer, Event, Order, OrderLine
 
-Kind = Literal["bought_together", "similar", "viewed", "cart"]
+Kind = Literal["bought_together", "similar", "viewed", "cart", "popular"]
 
 VIEWS_COUNT_FOR: Final = timedelta(days=90)
 MOST_VIEWS, MOST_CART_EVENTS, MOST_LINES = 200, 500, 100
@@ -54,6 +54,11 @@ class Shopper:
         brands = {comparable.fold(product.brand) for product in self._seeds if product.brand}
         alike = Q(category_folded__in=categories) | Q(brand_folded__in=brands)
         others = SoldProduct.objects.filter(alike).exclude(sku_folded__in=self._not_again)
+        return [of_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:most]]
+
+    def popular(self, most: int) -> list[Product]:
+        """Give what is bought most of all; nothing they have."""
+        others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
         return [of_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:most]]
 
     def viewed(self, most: int) -> list[Product]:
@@ -175,4 +180,5 @@ _KINDS: Final[Mapping[str, Callable[[Shopper, int], list[Product]]]] = {
     "similar": Shopper.similar,
     "viewed": Shopper.viewed,
     "cart": Shopper.cart,
+    "popular": Shopper.popular,
 }

@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                 ('learned_at', models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['category_folded', '-orders'], name='sold_of_category'), models.Index(fields=['brand_folded', '-orders'], name='sold_of_brand')],
+                'indexes': [models.Index(fields=['category_folded', '-orders'], name='sold_of_category'), models.Index(fields=['brand_folded', '-orders'], name='sold_of_brand'), models.Index(fields=['-orders', 'sku_folded'], name='sold_most')],
             },
         ),
         migrations.CreateModel(

@@ -1,0 +1,434 @@
+"""What messages say: the language and its limits, the values, HTML and plain text, links, previews."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html import unescape
+from random import Random
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from campaigns import content, coupons, layout, links, products
+from campaigns.channels.base import Message
+from campaigns.content import BadTemplate, MissingValue, NoneLeft
+from campaigns.language import FILTERS, TAGS
+from campaigns.models import Campaign, Channel, Coupon, Delivery, Pool, Step
+from campaigns.values import KNOWN
+from customers import facts, identity
+from customers.models import Customer
+from tests import shop
+
+NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+
+pytestmark = pytest.mark.django_db
+
+Say = Callable[..., Message]
+
+
+@pytest.fixture(autouse=True)
+def the_shop(settings) -> None:
+    settings.SHOP_NAME, settings.SHOP_URL = "Lamps & more", "https://shop.example/"
+    settings.SHOP_ADDRESS, settings.PUBLIC_URL = "1 High Street, Bath", "https://crm.example"
+
+
+@pytest.fixture
+def anna() -> Customer:
+    """Somebody with a name, a past, a cart, and views."""
+    shop.customers(
+        "c1,anna@example.org,Anna,<b>Müller</b>,1990-05-17,gold,,subscribed",
+        header="customer_id,email,first_name,last_name,birth_date,tier,city,newsletter",
+    )
+    shop.orders(
+        "o1,c1,2026-03-01T10:00:00Z,59.90",
+        *(f"p{n},x{n},2026-03-01T10:00:00Z,10" for n in range(4)),
+    )
+    header = "order_id,sku,name,quantity,unit_price"
+    shop.lines("o1,lamp,A lamp,1,59.90", header=header)
+    shop.lines(
+        *(f"p{n},{row}" for n in range(4) for row in ("lamp,A lamp,1,59.90", "bulb,A bulb,2,4.5")),
+        header=header,
+    )
+    for number, (name, sku, price) in enumerate(
+        (("Product Viewed", "desk", 120), ("Product Viewed", "chair", 49.5), ("Product Added", "chair", 49.5))
+    ):
+        properties = {"sku": sku, "name": f"A <{sku}>", "price": price, "url": f"/{sku}?a=1&b=2"}
+        shop.import_rows(
+            "events", [f"m{number}", "c1", "", name, f"2026-03-14T10:0{number}:00Z", json.dumps(properties)]
+        )
+    facts.settle()
+    products.learn(NOW)
+    found = identity.find("c1")
+    assert found
+    return found
+
+
+@pytest.fixture
+def nobody() -> Customer:
+    """Somebody of whom nothing is known but the address."""
+    shop.customers("c9,c9@example.org")
+    found = identity.find("c9")
+    assert found
+    return found
+
+
+def campaign(pool: Pool | None = None) -> Campaign:
+    known = shop.segment("known", {"known": {"is": True}})
+    return Campaign.objects.create(name="Hello", segment=known, pool=pool)
+
+
+def delivery(customer: Customer, of: Campaign | None = None, **said: Any) -> Delivery:
+    of = of or campaign()
+    step = Step(campaign=of, number=of.steps.count() + 1, **({"subject": "Hello"} | said))
+    step.save()
+    return Delivery.objects.create(
+        campaign=step.campaign, step=step, customer=customer, occasion="change:1", planned_for=NOW,
+        not_before=NOW,
+    )  # fmt: skip
+
+
+def said_to(customer: Customer, text: str, **said: Any) -> str:
+    """What a plain text becomes, without the footer."""
+    message = content.preview(Step(subject="Hello", text=text, **said), customer, NOW)
+    assert message.message, message.problems
+    return message.message.text.partition("\n\n--\n")[0].strip()
+
+
+def problems(customer: Customer, text: str = "x", **said: Any) -> str:
+    """What keeps a message from being one."""
+    found = content.preview(Step(**({"subject": "Hello", "text": text} | said)), customer, NOW)
+    assert found.message is None
+    return " | ".join(found.problems)
+
+
+def wrong(text: str = "x", **said: Any) -> list[str]:
+    return content.check(Step(**({"subject": "Hello", "text": text} | said)))
+
+
+# -- Values
+
+
+def test_a_message_knows_the_customer_and_the_shop(anna: Customer, nobody: Customer) -> None:
+    told = {
+        "{{ first_name }} {{ customer.first_name|upper }}, {{ name }}": "Anna ANNA, Anna <b>Müller</b>",
+        "{{ attributes.tier|title }} {{ attributes.shoe|default:'?' }}": "Gold ?",
+        "{{ birth_date|date }}, {{ birth_date|date:'Y' }}": "17 May 1990, 1990",
+        "{{ shop.name }} {{ shop.url }} {{ shop.address }}": "Lamps & more https://shop.example/ 1 High Street, Bath",
+        "{{ order_count }} {{ total_spent|amount }}": "1 59.90 EUR",
+        "{{ last_order.number }} {{ last_order.date|date }} {{ last_order.total|amount }}": "o1 1 March 2026 59.90 EUR",
+        "{% for product in cart %}{{ product.name }}, {{ product.price }} {{ product.url }}{% endfor %}":
+            "A <chair>, 49.50 https://shop.example/chair?a=1&b=2",
+        "{{ viewed.0.name }} {{ viewed|length }} {{ viewed.7.name|default:'-' }}": "A <chair> 2 -",
+        "{% for p in bought %}{{ p.name }}{% endfor %}": "A lamp",
+        "{% for p in recommended|slice:':1' %}{{ p.name }}{% endfor %}": "A bulb",
+        "{% for p in similar %}{{ p.name }}{% empty %}none{% endfor %}": "none",
+        "{% if order_count > 0 and not city %}{% with n=first_name %}{{ n }}{% endwith %}{% endif %}": "Anna",
+        "{% comment %}x{% endcomment %}{{ city|default:first_name }}": "Anna",
+    }  # fmt: skip
+    for text, expected in told.items():
+        assert said_to(anna, text) == expected, text
+    assert said_to(nobody, "Hi {{ first_name|default:'there' }}, {{ order_count }} {{ total_spent }}") == (
+        "Hi there, 0 0.00"
+    )
+    assert said_to(nobody, "{% if last_order %}x{% else %}none{% endif %}") == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("{{ first_name }}", "first_name is missing"),
+        ("{{ first_name|upper }}", "first_name is missing"),
+        ("{{ customer.last_name|truncatechars:3 }}", "last_name is missing"),
+        ("{{ birth_date|date }}", "birth_date is missing"),
+        ("{{ last_order.total|amount }}", "last_order.total is missing"),
+        ("{{ attributes.tier }}", "attributes.tier is missing"),
+        ("{{ viewed.0.name }}", "viewed.0.name is missing"),
+        ("{% for product in cart %}x{% endfor %}", "cart is empty"),
+        ("{% with n=first_name %}{{ n }}{% endwith %}", "first_name is missing"),
+        ("{{ coupon }}", "The campaign has no pool of codes"),
+        ("{{ coupon_worth }}", "coupon_worth is missing"),
+    ],
+)
+def test_a_missing_value_is_an_error_that_names_it(text: str, missing: str, nobody: Customer) -> None:
+    assert missing in problems(nobody, text)
+    assert wrong(text) == []
+    with pytest.raises((MissingValue, NoneLeft), match=re.escape(missing)):
+        content.render(delivery(nobody, text=text), NOW)
+
+
+def test_a_preview_names_every_part_that_lacks_something(nobody: Customer) -> None:
+    step = Step(subject="{{ city }}", text="{{ first_name }}", html="<p>{{ last_name }}</p>")
+
+    found = content.preview(step, nobody, NOW).problems
+
+    assert [problem.partition(" is")[0] for problem in found] == [
+        "Subject: city", "Text: first_name", "HTML: last_name",
+    ]  # fmt: skip
+    assert len(content.preview(Step(subject="x", text="{{ city }}"), nobody, NOW).problems) == 1
+
+
+@pytest.mark.parametrize("name", ["Buy at www.evil.example", "https://evil.example", "evil.example/x"])
+def test_nobody_sends_a_link_in_the_place_of_a_name(name: str, nobody: Customer) -> None:
+    nobody.first_name = name
+    assert said_to(nobody, "Hi {{ first_name|default:'there' }} {{ name|default:'you' }}") == "Hi there you"
+
+
+# -- The language
+
+
+FORBIDDEN = (
+    "{% load static %}",
+    "{% include 'campaigns/messages/frame.html' %}",
+    "{% extends 'x' %}",
+    "{% debug %}",
+    "{% csrf_token %}",
+    "{% url 'admin:index' %}",
+    "{% now 'Y' %}",
+    "{% cycle 'a' 'b' %}",
+    "{{ first_name|safe }}",
+    "{{ first_name|add:first_name }}",
+    "{{ first_name|center:'999999999' }}",
+    "{{ first_name|stringformat:'0999999999d' }}",
+    "{{ order_count|floatformat:999999999 }}",
+    "{{ customer.delete }}",
+    "{{ customer.pk }}",
+    "{{ first_name.upper }}",
+    "{{ attributes.a.b }}",
+    "{{ customer.__class__ }}",
+    "{{ attributes._x }}",
+    "{{ viewed.clear }}",
+    "{{ viewed.0.name.upper }}",
+    "{{ viewed }}",
+    "{{ shop }}",
+    "{{ frist_name|default:'there' }}",
+    "{% if frist_name %}x{% endif %}",
+    "{% if first_name == frist_name %}x{% endif %}",
+    "{% for product in frist %}x{% empty %}y{% endfor %}",
+    "{% for letter in first_name %}{% empty %}y{% endfor %}",
+    "{% for a, b in viewed %}x{% empty %}y{% endfor %}",
+    "{{ first_name|default:shop }}",
+    "{{ product.name }}",
+    "{{ settings.SECRET_KEY }}",
+    "{{ first_name",
+    "{% if first_name %}",
+    "{% for a in viewed %}{% for b in viewed %}{% for c in viewed %}" + "{% empty %}x{% endfor %}" * 3,
+    "{% if first_name %}" * 200 + "{% endif %}" * 200,
+    "{% if " + "not " * 300 + "first_name %}x{% endif %}",
+    "x" * (content.LONGEST + 1),
+)
+
+
+def test_a_template_reaches_nothing_but_the_values(anna: Customer) -> None:
+    for text in FORBIDDEN:
+        assert wrong(text), text
+        assert wrong(html=text), text
+        assert problems(anna, text), text
+    with pytest.raises(BadTemplate):
+        content.render(delivery(anna, text=FORBIDDEN[0]), NOW)
+
+
+def test_what_is_wrong_is_said_with_where_it_is(anna: Customer) -> None:
+    assert wrong("{{ frist_name }}", subject="{% load x %}") == [
+        "Subject: Invalid block tag on line 1: 'load'; there are if, for, with, comment.",
+        "Text: There is no frist_name.",
+    ]
+    assert wrong("", html="") == ["Write a text, or HTML."]
+    assert wrong(subject="") == ["An e-mail needs a subject."]
+    assert wrong(channel=Channel.WEBHOOK) == ["A webhook needs the address it goes to."]
+    assert wrong("", channel=Channel.AUDIENCE, subject="") == []
+    assert "is no address" in problems(anna, channel=Channel.ON_SITE, url="javascript:alert(1)")
+
+
+def test_every_tag_filter_and_value_is_documented() -> None:
+    page = (layout.MESSAGES.parents[3] / "docs" / "content.md").read_text(encoding="utf-8")
+    for name, meaning in (*FILTERS.items(), *TAGS.items()):
+        assert f"| `{name}` | {meaning} |" in page
+    for name, known in KNOWN.items():
+        told = known if isinstance(known, str) else known.help
+        assert f"| `{name}` | {told}" in page or f"`{name}` {told}" in page, name
+        for part, meaning in getattr(known, "parts", {}).items():
+            assert f"`{part}` {meaning}" in page, part
+
+
+# -- HTML and plain text
+
+
+def test_values_are_escaped_in_html_alone(anna: Customer) -> None:
+    step = Step(subject="Hi {{ last_name }}", text="Hi {{ last_name }}", html="<p>Hi {{ last_name }}</p>")
+    message = content.preview(step, anna, NOW).message
+    assert message
+    assert message.subject == "Hi <b>Müller</b>"
+    assert message.text.startswith("Hi <b>Müller</b>\n")
+    assert "Hi &lt;b&gt;Müller&lt;/b&gt;</p>" in message.html
+
+
+def test_html_is_made_of_a_plain_text(anna: Customer) -> None:
+    text = (
+        "Hello {{ last_name }},\n\n{% if cart %}\nin your cart:\n\n{% for product in cart %}\n- {{ product.name }}: "
+        "{{ product.url }}\n{% endfor %}\n{% endif %}\n\n{% if city %}\nnot this\n\n{% endif %}\n"
+        "Come to https://shop.example/?x=1&y=2.\nA < B"
+    )
+    html = layout.html_of(text)
+    assert html.startswith("<p>Hello {{ last_name }},</p>\n<p>{% if cart %}\nin your cart:</p>")
+    assert (
+        '<a href="https://shop.example/?x=1&amp;y=2">https://shop.example/?x=1&amp;y=2</a>.<br>\nA &lt; B'
+        in html
+    )
+
+    message = content.preview(Step(subject="x", text=text), anna, NOW).message
+    assert message
+    assert message.text.partition("\n\n--")[0] == (
+        "Hello <b>Müller</b>,\n\nin your cart:\n\n- A <chair>: https://shop.example/chair?a=1&b=2\n\n"
+        "Come to https://shop.example/?x=1&y=2.\nA < B"
+    )  # fmt: skip
+    assert (
+        '- A &lt;chair&gt;: <a href="https://shop.example/chair?a=1&amp;b=2">'
+        "https://shop.example/chair?a=1&amp;b=2</a><br>" in message.html
+    )
+    assert "not this" not in message.html
+
+
+def test_a_plain_text_is_made_of_html(anna: Customer) -> None:
+    html = (
+        "<style>p {color: red}</style><h1>Hello\n  {{ last_name }}</h1><p>See <a href='{{ shop.url }}'>the  shop</a>,"
+        '<br><b>now</b>.</p><ul>{% for p in viewed %}<li><a href="{{ p.url|default:shop.url }}">{{ p.name }}</a></li>'
+        "{% empty %}<li>none</li>{% endfor %}</ul>{% if city %}<p>not this</p>{% endif %}"
+        "<p>Bye &amp; thanks</p><img src='x.png' alt=''>"
+    )
+    message = content.preview(Step(subject="x", html=html), anna, NOW).message
+    assert message
+    assert message.text.partition("\n\n--")[0] == (
+        "Hello <b>Müller</b>\n\nSee the shop: https://shop.example/,\nnow.\n\n"
+        "- A <chair>: https://shop.example/chair?a=1&b=2\n- A <desk>: https://shop.example/desk?a=1&b=2\n\n"
+        "Bye & thanks"
+    )
+
+
+def test_an_email_ends_with_who_sends_it_and_how_to_end_it(anna: Customer) -> None:
+    sent = delivery(anna, text="Hello")
+    message = content.render(sent, NOW)
+    away = links.unsubscribe_url(sent)
+    assert message.text.endswith(
+        "\n\n--\nLamps & more, 1 High Street, Bath\n\nYou get this e-mail since you agreed to hear from us. "
+        f"No more of them, please: {away}\n"
+    )
+    assert message.html.startswith("<!doctype html>")
+    assert f'<a href="{away}"' in message.html
+    assert "Lamps &amp; more, 1 High Street, Bath" in message.html
+
+    own = '<html><body><p>{{ shop.name }}</p><a href="{{ unsubscribe_url }}">Stop</a></body></html>'
+    whole = content.render(
+        delivery(anna, sent.campaign, html=own),
+        NOW,
+    )
+    assert whole.html.startswith("<html><body><p>Lamps &amp; more</p>")
+    assert wrong(html="<html><body>Hi</body></html>") == [
+        'HTML: a whole document needs a link to end the newsletter: <a href="{{ unsubscribe_url }}">.'
+    ]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<script>alert(1)</script>",
+        "<iframe src='https://x'></iframe>",
+        "<form action='https://x'><input name=a></form>",
+        "<p onclick='x()'>a</p>",
+        "<img src=x onerror=alert(1)>",
+        "<a href=' javascript:alert(1)'>a</a>",
+        "<a href={{ shop.url }}>a</a>",
+        "<a {{ first_name }}>a</a>",
+        "<style>p { color: {{ first_name }} }</style>",
+        "<svg><a href='x'/></svg>",
+    ],
+)
+def test_html_that_does_harm_is_refused(html: str) -> None:
+    assert [problem for problem in wrong(html=html) if problem.startswith("HTML: ")]
+
+
+def test_a_link_from_a_value_leads_to_a_page_or_nowhere(anna: Customer) -> None:
+    anna.attributes = {"page": "javascript:alert(1)", "quote": '"><script>alert(1)</script>'}
+    html = '<p><a href="{{ attributes.page }}">a</a> <a href="https://x.example/{{ attributes.quote }}">b</a></p>'
+    message = content.preview(Step(channel=Channel.ON_SITE, html=html), anna, NOW).message
+    assert message
+    assert '<a href="#">a</a>' in message.html
+    assert "<script" not in message.html
+    assert message.html.count('"') == 4
+
+
+# -- Links
+
+
+def test_links_are_followed_in_both_forms(anna: Customer, client: Client) -> None:
+    html = '<p><a class="x" href="https://shop.example/a?x=1&amp;y=2">A</a> <a href=\'mailto:a@shop.example\'>m</a></p>'
+    sent = delivery(anna, text="Look (https://shop.example/a?x=1&y=2), please.", html=html)
+    message = content.render(sent, NOW)
+
+    [in_text] = re.findall(r"https://crm\.example/go/[^\s)]+", message.text)
+    in_html = [unescape(link) for link in re.findall(r'href="(https://crm\.example/go/[^"]+)"', message.html)]
+    assert in_text in in_html
+    assert len(in_html) == 2  # the one in the frame leads to the shop
+    assert links.read_click(in_text.partition("/go/")[2]).url == "https://shop.example/a?x=1&y=2"
+    assert '<a href="mailto:a@shop.example">m</a>' in message.html
+    assert f"({in_text}), please." in message.text
+
+    shown = delivery(
+        anna,
+        sent.campaign,
+        channel=Channel.ON_SITE,
+        text="Hi",
+        url="{{ cart.0.url }}",
+    )
+    page = content.render(shown, NOW)
+    assert links.read_click(page.url.partition("/go/")[2]).url == "https://shop.example/chair?a=1&b=2"
+    assert (page.html, page.text) == ("<p>Hi</p>", "Hi\n")
+
+    address = "https://x.example/hook?c="
+    body = '{"to": "https://x.example/"}'
+    hook = {"channel": Channel.WEBHOOK, "text": body, "url": address + "{{ first_name|urlencode }}"}
+    called = content.render(delivery(anna, sent.campaign, **hook), NOW)
+    assert called == Message("Hello", f"{body}\n", "", f"{address}Anna")
+
+
+# -- Coupons
+
+
+def test_a_coupon_is_given_once_and_by_no_preview(anna: Customer, nobody: Customer) -> None:
+    pool = coupons.save(Pool(name="First", description="10 % off"))
+    coupons.generate(pool, 1, 8, Random(1))
+    of = campaign(pool)
+    sent = delivery(anna, of, text="{{ coupon }}: {{ coupon_worth }}")
+
+    shown = content.preview(sent.step, anna, NOW).message
+    assert shown
+    assert shown.text.startswith("EXAMPLE-CODE: 10 % off\n")
+    assert said_to(anna, "{{ coupon }}", campaign=of) == "EXAMPLE-CODE"
+    chosen = content.preview(sent.step, anna, NOW, coupon="CHOSEN").message
+    assert chosen
+    assert chosen.text.startswith("CHOSEN")
+    assert not Coupon.objects.filter(given_at__isnull=False).exists()
+
+    first, again = content.render(sent, NOW), content.render(sent, NOW)
+    assert first == again
+    code = Coupon.objects.get().code
+    assert first.text.startswith(f"{code}: 10 % off\n")
+    assert said_to(anna, "{{ coupon }}", campaign=of) == code
+    assert "No code is left" in problems(nobody, "{{ coupon }}", campaign=of)
+
+
+# -- What it costs
+
+
+def test_a_plain_message_needs_no_query_of_its_own(anna: Customer, django_assert_num_queries) -> None:
+    sent = delivery(anna, text="Hello {{ first_name|default:'there' }}, {{ shop.name }}")
+    content.render(sent, NOW)
+    with django_assert_num_queries(0):
+        content.render(sent, NOW)
+    with django_assert_num_queries(11):
+        content.preview(
+            Step(subject="x", text="{{ recommended|length }} {{ viewed|length }} {{ bought|length }}"),
+            anna,
+            NOW,
+        )
