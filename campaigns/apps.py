@@ -11,7 +11,7 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
 
     def ready(self) -> None:
-        """Let changes of members send for a run, and what is kept of a customer be joined, told and erased with them."""
+        """Let changes send for a run, and what is kept of a customer be joined, told and erased with them."""
         # Models must be loaded before.
         from customers import identity, privacy  # noqa: PLC0415
 

@@ -52,7 +52,7 @@ def extend_roles(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0001_campaigns_and_their_messages'),
+        ('campaigns', '0002_carry_out_campaigns'),
         ('django_celery_beat', '0019_alter_periodictasks_options'),
         ('segments', '0010_roles_of_tracking'),
     ]

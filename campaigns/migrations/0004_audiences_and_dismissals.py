@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('campaigns', '0001_campaigns_and_their_messages'),
+        ('campaigns', '0003_recommend_and_give_coupons'),
         ('customers', '0011_schedule_the_inbox'),
         ('segments', '0011_newest_members'),
     ]
