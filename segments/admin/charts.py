@@ -20,18 +20,20 @@ CAUSES = {
     Change.Cause.INITIAL: ("first filling", "#16a34a"),
 }
 INK = "#71717a"  # readable on white and on black
+UP_AND_DOWN = "Up: entered, down: left"
 SPARK_WIDTH, SPARK_HEIGHT = 100, 24
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: its kind, what it shows in words, its data and options as JSON, and the colours it uses."""
+    """A chart: its kind, what it shows in words, its data and options as JSON, the colours it uses, a hint to it."""
 
     kind: str
     label: str
     data: str
     options: str
     legend: tuple[tuple[str, str], ...] = ()
+    hint: str = ""
 
 
 def sizes(days: Sequence[Day]) -> Chart:
@@ -47,7 +49,7 @@ def sizes(days: Sequence[Day]) -> Chart:
     }
     first, last = days[0], days[-1]
     label = f"Members a day: {first.size:,} on {on(first.day)}, {last.size:,} on {on(last.day)}."
-    return Chart("line", label, _data(days, [line]), _options(stacked=False))
+    return Chart("line", label, _data(days, [line]), options(stacked=False))
 
 
 def movements(days: Sequence[Day]) -> Chart:
@@ -65,7 +67,7 @@ def movements(days: Sequence[Day]) -> Chart:
     entered_in_all = sum(sum(day.entered.values()) for day in days)
     left_in_all = sum(sum(day.left.values()) for day in days)
     label = f"Entered and left a day, by cause: {entered_in_all:,} entered and {left_in_all:,} left in all."
-    return Chart("bar", label, _data(days, bars), _options(stacked=True), tuple(legend))
+    return Chart("bar", label, _data(days, bars), options(stacked=True), tuple(legend), UP_AND_DOWN)
 
 
 def sparkline(values: Sequence[int]) -> str:
@@ -84,11 +86,8 @@ def on(day: date) -> str:
     return f"{day.day} {day:%b}"
 
 
-def _data(days: Sequence[Day], datasets: list[dict[str, Any]]) -> str:
-    return json.dumps({"labels": [on(day.day) for day in days], "datasets": datasets})
-
-
-def _options(*, stacked: bool) -> str:
+def options(*, stacked: bool) -> str:
+    """Give how charts look and behave."""
     ticks = {"color": INK, "maxRotation": 0, "autoSkipPadding": 16}
     return json.dumps(
         {
@@ -110,3 +109,7 @@ def _options(*, stacked: bool) -> str:
             },
         }
     )
+
+
+def _data(days: Sequence[Day], datasets: list[dict[str, Any]]) -> str:
+    return json.dumps({"labels": [on(day.day) for day in days], "datasets": datasets})

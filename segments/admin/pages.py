@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from segments.models import Segment
 
-from . import wording
+from . import tabs, wording
 
 
 def ours(
@@ -14,14 +14,15 @@ def ours(
 ) -> dict[str, Any]:
     """Give the admin's own context, the title, and the segment that the page is about."""
     context = {**model_admin.admin_site.each_context(request), "title": title, "opts": model_admin.opts}
-    return context | about(segment) | {"original": segment} if segment else context
+    return context | about(request, segment) | {"original": segment} if segment else context
 
 
-def about(segment: Segment) -> dict[str, Any]:
+def about(request: HttpRequest, segment: Segment) -> dict[str, Any]:
     """Give what the head of each page of a segment tells."""
     return {
         "segment": segment,
         "sentence": wording.sentence(segment),
         "status": wording.status(segment),
         "status_label": wording.label_of(segment),
+        "more_tabs": tabs.of(request, segment),
     }

@@ -191,7 +191,7 @@ class SegmentAdmin(CappedListAdmin):
         """Add what every page of a segment tells, and the filters that a rule may use."""
         context |= {"filters": FILTERS, "has_rule": obj is None or obj.is_dynamic, "tab": "rule"}
         if obj:
-            context |= about(obj)
+            context |= about(request, obj)
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     # -- Deletion
