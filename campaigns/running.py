@@ -67,6 +67,17 @@ def save(campaign: Campaign, steps: Sequence[Step], by: User | None = None) -> C
     return campaign
 
 
+def discard(campaign: Campaign, by: User | None = None) -> None:
+    """Delete a draft; raises NotPossible for one that has begun, whose messages are kept."""
+    key = campaign.pk
+    with transaction.atomic():
+        if _locked(campaign).state != State.DRAFT:
+            raise NotPossible("It has begun: stop it instead, so that what was sent stays known.")
+        campaign.delete()
+    campaign.pk = key
+    _tell("campaign_discarded", campaign, by)
+
+
 def _if_draft(before: Campaign) -> tuple[str, ...]:
     return ("segment",) if before.state == State.DRAFT else ()
 

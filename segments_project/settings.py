@@ -428,7 +428,11 @@ UNFOLD = {
             },
             {
                 "title": "Campaigns",
-                "items": [_entry("Coupons", "confirmation_number", "campaigns.pool")],
+                "items": [
+                    _entry("Campaigns", "campaign", "campaigns.campaign")
+                    | {"active": lambda request: "/campaigns/campaign/" in request.path},
+                    _entry("Coupons", "confirmation_number", "campaigns.pool"),
+                ],
             },
             {
                 "title": "Administration",

@@ -2,28 +2,31 @@
 
 import json
 import tempfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from random import Random
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import call_command
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from campaigns import coupons
-from campaigns.models import Pool
+from campaigns import coupons, journeys, running, triggers
+from campaigns import delivering as mailing
+from campaigns.models import Campaign, Pool, Step
 from customers import csv_files, imports, keys
 from customers.models import ApiKey, Customer, Import, Source
 from customers.tracking import inbox, sources
 from segments import fixed_lists, verification
 from segments.models import Endpoint, Segment, Verification
 from segments.webhooks import delivering
-from tests.pages import PAGES
+from tests.pages import PAGES, by_rule
 
 LOGIN, PASSWORD = "admin", "for the browser only"
 
@@ -47,10 +50,14 @@ def furnish() -> None:
         )
         user.groups.set([group])
     if not Segment.objects.filter(slug="guests").exists():
-        guests = Customer.objects.existing().order_by("pk").values_list("customer_id", flat=True)[:5]
+        existing = Customer.objects.existing().order_by("pk").values_list("customer_id", flat=True)
+        subscribed = list(existing.filter(newsletter=Customer.Newsletter.SUBSCRIBED)[:3])
+        guests = subscribed + list(existing.exclude(customer_id__in=subscribed)[: 5 - len(subscribed)])
         fields = {"name": "Guests", "slug": "guests", "description": "Invited to the opening."}
         address = reverse("admin:segments_segment_fixed_list")
         entered(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
+    if not Campaign.objects.exists():
+        run_campaigns(entered(LOGIN))
     if not Endpoint.objects.exists():
         tell_a_webhook(entered(LOGIN), Segment.objects.get(slug="guests"))
     if not Import.objects.exists():
@@ -86,6 +93,40 @@ def make_coupons() -> None:
     """Make a pool of codes."""
     pool = coupons.save(Pool(name="First order", description="10 % off"))
     coupons.generate(pool, 100, 10, Random(1), prefix="HELLO-")
+
+
+class RefusingBackend(EmailBackend):
+    """A mail server that knows nobody under the first address it is told."""
+
+    refused: str | None = None
+
+    def send_messages(self, messages: Any) -> int:
+        [message] = messages
+        kind = type(self)
+        kind.refused = kind.refused or message.to[0]
+        if message.to[0] == kind.refused:
+            raise SMTPRecipientsRefused({message.to[0]: (550, f"no such user: {message.to[0]}".encode())})
+        return super().send_messages(messages)
+
+
+def run_campaigns(client: Client) -> None:
+    """Write to the guests, of whom some are refused or held back; begin a draft; export an audience."""
+    guests, now = Segment.objects.get(slug="guests"), datetime.now(UTC)
+    text = "Dear {{ customer.first_name|default:'guest' }},\n\nwe open on Friday."
+    steps = [
+        Step(subject=subject, text=text, wait=wait)
+        for subject, wait in (("We open", timedelta()), ("We open tomorrow", timedelta(days=3)))
+    ]
+    opening = Campaign(name="Opening", segment=guests, trigger=Campaign.Trigger.AT)
+    running.save(opening, steps)
+    running.start(opening, now)
+    with override_settings(EMAIL_BACKEND="tests.furnished_shop.RefusingBackend"):
+        triggers.read(now)
+        journeys.advance(now)
+        mailing.deliver(now)
+    client.post(reverse("admin:campaigns_campaign_of_segment", args=[guests.pk]), {"tactic": ""})
+    address = reverse("admin:campaigns_campaign_audience_download", args=[by_rule()[0].pk])
+    b"".join(client.post(address, {"platform": "meta"}))
 
 
 def import_a_file(client: Client) -> None:

@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from campaigns.models import Pool
+from campaigns.models import Campaign, Pool
 from customers.models import ApiKey, Customer, Import, RefusedMessage, Source
 from segments.models import Endpoint, Message, Refresh, Segment, Verification
 
@@ -59,6 +59,14 @@ def staff() -> QuerySet[User]:
     return User.objects.order_by("pk")
 
 
+def started() -> QuerySet[Campaign]:
+    return Campaign.objects.exclude(state=Campaign.State.DRAFT).order_by("pk")
+
+
+def drafts() -> QuerySet[Campaign]:
+    return Campaign.objects.filter(state=Campaign.State.DRAFT).order_by("pk")
+
+
 PAGES = (
     Page("index"),
     Page("password_change"),
@@ -95,6 +103,18 @@ PAGES = (
     Page("segments_endpoint_replay", Endpoint.objects.all),
     Page("segments_message_changelist"),
     Page("segments_message_change", Message.objects.all),
+    Page("campaigns_campaign_changelist"),
+    Page("campaigns_campaign_add"),
+    Page("campaigns_campaign_of_segment", by_rule),
+    Page("campaigns_campaign_audience", by_rule),
+    Page("campaigns_campaign_change", started),
+    Page("campaigns_campaign_edit", drafts),
+    Page("campaigns_campaign_preview", started),
+    Page("campaigns_campaign_outlook", started),
+    Page("campaigns_campaign_deliveries", started),
+    Page("campaigns_campaign_start", drafts),
+    Page("campaigns_campaign_stop", started),
+    Page("campaigns_campaign_discard", drafts),
     Page("campaigns_pool_changelist"),
     Page("campaigns_pool_add"),
     Page("campaigns_pool_change", Pool.objects.all),

@@ -30,12 +30,17 @@ LOOKING = {
     "segments_verification_changelist", "segments_verification_change",
     "segments_endpoint_changelist", "segments_endpoint_change",
     "segments_message_changelist", "segments_message_change",
+    "campaigns_campaign_changelist", "campaigns_campaign_of_segment", "campaigns_campaign_audience",
+    "campaigns_campaign_change", "campaigns_campaign_preview", "campaigns_campaign_outlook",
+    "campaigns_campaign_deliveries",
     "campaigns_pool_changelist", "campaigns_pool_change",
 }  # fmt: skip
 SEGMENTING = LOOKING | {
     "segments_segment_add", "segments_segment_delete", "segments_segment_from_template",
     "segments_segment_fixed_list", "segments_segment_freeze", "segments_segment_members_add",
     "customers_import_changelist", "customers_import_add", "customers_import_change",
+    "campaigns_campaign_add", "campaigns_campaign_edit", "campaigns_campaign_start", "campaigns_campaign_stop",
+    "campaigns_campaign_discard",
     "campaigns_pool_add", "campaigns_pool_fill",
 }  # fmt: skip
 EVERYTHING = {page.view for page in PAGES}

@@ -1,5 +1,14 @@
-"""What staff see of campaigns."""
+"""What staff see of campaigns, their coupons and audiences."""
 
-from . import pools
+from segments.admin import tabs
 
-__all__ = ["pools"]
+from . import access, campaign, customers, pools
+
+__all__ = ["campaign", "customers", "pools"]
+
+tabs.register(
+    tabs.Tab(
+        "campaigns", "Campaigns", "campaigns_campaign_of_segment", access.SEE, invitation="Start a campaign"
+    )
+)
+tabs.register(tabs.Tab("audience", "Ads", "campaigns_campaign_audience", access.SEE_EXPORTS))

@@ -1,0 +1,71 @@
+"""A segment as an audience for ads: files for the platforms, in full or since the last one, and what was exported."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+
+from campaigns import audiences
+from campaigns.models import AudienceExport
+from customers.admin import contact, trail
+from segments.admin.access import READ, SEE_CUSTOMERS, WRITE, needs, person
+from segments.admin.access import SEE as SEE_SEGMENTS
+from segments.admin.pages import ours
+from segments.models import Segment
+
+from . import access
+
+MOST_SHOWN = 50
+
+
+@needs(access.SEE_EXPORTS, SEE_SEGMENTS, methods=READ)
+def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what can be downloaded for each platform, and what was."""
+    segment = get_object_or_404(Segment, pk=pk)
+    exports = AudienceExport.objects.filter(segment=segment)
+    context = ours(model_admin, request, "Audience for ads", segment) | {
+        "tab": "audience",
+        "platforms": [
+            (value, label, exports.filter(platform=value).first())
+            for value, label in AudienceExport.Platform.choices
+        ],
+        "exports": exports[:MOST_SHOWN],
+        "may_export": request.user.has_perms([access.EXPORT, SEE_CUSTOMERS, contact.SEE_CONTACT]),
+    }
+    return TemplateResponse(request, "campaigns/admin/audience.html", context)
+
+
+@needs(
+    access.SEE_EXPORTS, access.EXPORT, SEE_SEGMENTS, SEE_CUSTOMERS, contact.SEE_CONTACT, methods=WRITE
+)  # it is kept who downloaded what
+def download(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Download the file of a platform: all members, or what is different since the last file."""
+    segment = get_object_or_404(Segment, pk=pk)
+    platform = request.POST.get("platform", "")
+    if platform not in AudienceExport.Platform.values:
+        messages.error(request, "Choose for which platform the file is.")
+        return redirect("admin:campaigns_campaign_audience", pk)
+    since, kind = None, "all"
+    if "changes" in request.POST:
+        last = AudienceExport.objects.filter(segment=segment, platform=platform).first()
+        if last is None:
+            messages.error(request, "Nothing was exported for this platform yet: download all members first.")
+            return redirect("admin:campaigns_campaign_audience", pk)
+        since, kind = last.until, "changes"
+    by = person(request).get_username()
+    try:
+        file = audiences.export(segment, platform, datetime.now(UTC), since=since, by=by)
+    except audiences.NoSuchChange as reason:
+        messages.error(request, f"{str(reason).capitalize()}. Download all members instead.")
+        return redirect("admin:campaigns_campaign_audience", pk)
+    label = AudienceExport.Platform(platform).label
+    trail.note_changed(request, [segment], f"Downloaded its audience for {label}: {file.rows:,} rows.")
+    return StreamingHttpResponse(
+        file.lines,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{segment.slug}-{platform}-{kind}.csv"'},
+    )

@@ -1,0 +1,107 @@
+"""From a segment to a campaign: what runs for it, and the tactics that suit it, each a click from a draft."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from campaigns import playbook, running
+from campaigns.models import Campaign, Channel, Step
+from customers.admin import trail
+from segments.admin.access import SEE as SEE_SEGMENTS
+from segments.admin.access import needs, person
+from segments.admin.pages import ours
+from segments.models import Segment
+
+from . import access, wording
+
+MOST_SHOWN = 50
+
+
+class SegmentForm(forms.Form):
+    """For whom a campaign is."""
+
+    segment = forms.ModelChoiceField(
+        Segment.objects.order_by("name"), widget=UnfoldAdminSelectWidget, empty_label="Choose one"
+    )
+
+
+@needs(access.SEE, SEE_SEGMENTS)
+def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what is done for a segment and what could be; make a draft of the tactic that was chosen."""
+    segment = get_object_or_404(Segment, pk=pk)
+    tactics = playbook.for_segment(segment)
+    if request.method == "POST":
+        if not request.user.has_perm(access.ADD):
+            raise PermissionDenied
+        if campaign := _begun(request, segment, tactics):
+            return redirect("admin:campaigns_campaign_change", campaign.pk)
+    own = [tactic for tactic in tactics if tactic.segments]
+    campaigns = Campaign.objects.filter(segment=segment)[:MOST_SHOWN]
+    context = ours(model_admin, request, "Campaigns", segment) | {
+        "tab": "campaigns",
+        "campaigns": [(campaign, wording.LABELS[campaign.state]) for campaign in campaigns],
+        "groups": [
+            (title, [_card(tactic) for tactic in chosen])
+            for title, chosen in (
+                ("Made for this segment", own),
+                ("For any segment" if own else "What suits any segment", tactics[len(own) :]),
+            )
+            if chosen
+        ],
+        "may_begin": request.user.has_perm(access.ADD),
+        "may_see_exports": request.user.has_perm(access.SEE_EXPORTS),
+    }
+    return TemplateResponse(request, "campaigns/admin/of_segment.html", context)
+
+
+@needs(access.SEE, access.ADD, SEE_SEGMENTS)
+def choose(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Ask for the segment, and go on to its tactics."""
+    form = SegmentForm(request.GET if "segment" in request.GET else None)
+    if form.is_valid():
+        return redirect("admin:campaigns_campaign_of_segment", form.cleaned_data["segment"].pk)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": "New campaign",
+        "opts": model_admin.opts,
+    }
+    context |= {"form": form, "has_segments": Segment.objects.exists()}
+    return TemplateResponse(request, "campaigns/admin/choose.html", context)
+
+
+def _begun(request: HttpRequest, segment: Segment, tactics: list[playbook.Tactic]) -> Campaign | None:
+    chosen = request.POST.get("tactic", "")
+    try:
+        if not chosen:
+            draft = Campaign(segment=segment, name=f"New campaign for {segment.name}"[:200])
+            campaign = running.save(draft, [Step(number=1)], person(request))
+            told = "A draft of your own."
+        else:
+            tactic = next((one for one in tactics if one.slug == chosen), None)
+            if tactic is None:
+                messages.error(request, "There is no such tactic for this segment; choose one of these.")
+                return None
+            campaign = running.from_tactic(segment, tactic, person(request))
+            told = f"From the tactic “{tactic.name}”."
+    except running.NotPossible as reason:
+        messages.error(request, str(reason))
+        return None
+    trail.note_added(request, [campaign], told)
+    messages.success(request, "A draft is made: nothing is sent before you start it.")
+    return campaign
+
+
+def _card(tactic: playbook.Tactic) -> dict[str, Any]:
+    messages_sent = [step for step in tactic.steps if step.channel != Channel.AUDIENCE]
+    return {
+        "tactic": tactic,
+        "channel": Channel(tactic.channel).label,
+        "messages": len(messages_sent),
+        "is_audience": not messages_sent,
+    }

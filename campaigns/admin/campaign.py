@@ -1,0 +1,201 @@
+"""Campaigns: the list, the page of one, and its form. ``campaigns.running`` saves and moves them."""
+
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from unfold.decorators import display
+
+from campaigns import running
+from campaigns.models import Campaign, Delivery
+from customers import engine
+from customers.admin import trail
+from customers.admin.lists import CappedChangeList, CappedListAdmin
+from customers.templatetags.shop import amount, moment, number
+from segments.admin.access import READ, needs, person
+
+from . import access, audiences, beginning, deliveries, moves, outcomes, outlook, pages, previews, wording
+from .forms import CampaignForm, StepFormSet
+
+
+class StateFilter(admin.SimpleListFilter):
+    """How it stands."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer every state."""
+        return [(value, str(label)) for value, label in Campaign.State.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> QuerySet[Campaign]:
+        """Keep the chosen."""
+        return queryset.filter(state=self.value()) if self.value() in Campaign.State.values else queryset
+
+
+class CampaignList(CappedChangeList):
+    """The list, with what was ordered after the messages of the campaigns that are shown."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Add the revenue to each, unless that takes longer than somebody waits."""
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        try:
+            earned = outcomes.revenues(self.result_list)
+        except engine.TookTooLong:
+            earned = {}
+        for campaign in self.result_list:
+            campaign.revenue = earned.get(campaign.pk)
+
+
+@admin.register(Campaign)
+class CampaignAdmin(CappedListAdmin):
+    """The list of campaigns and the pages of one."""
+
+    list_display = ("titled", "segment_", "state_", "sent", "clicked", "revenue", "started")
+    list_filter = (StateFilter,)
+    list_select_related = ("segment",)
+    list_per_page = 50
+    list_before_template = "campaigns/admin/campaigns_before.html"
+    search_fields = ("name", "segment__name")
+    search_help_text = "Part of a campaign's or segment's name"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages of our own before the admin's, which take any text for a key."""
+        return [
+            path(address, self.admin_site.admin_view(partial(view, self)), name=f"campaigns_campaign_{name}")
+            for address, view, name in (
+                ("of/<int:pk>/", beginning.page, "of_segment"),
+                ("of/<int:pk>/audience/", audiences.page, "audience"),
+                ("of/<int:pk>/audience/download/", audiences.download, "audience_download"),
+                ("<int:pk>/edit/", edit, "edit"),
+                ("<int:pk>/preview/", previews.page, "preview"),
+                ("<int:pk>/preview/send/", previews.send, "send_test"),
+                ("<int:pk>/outlook/", outlook.page, "outlook"),
+                ("<int:pk>/deliveries/", deliveries.page, "deliveries"),
+                ("<int:pk>/move/", moves.move, "move"),
+                ("<int:pk>/start/", moves.start, "start"),
+                ("<int:pk>/stop/", moves.stop, "stop"),
+                ("<int:pk>/copy/", moves.copy, "copy"),
+                ("<int:pk>/discard/", moves.discard, "discard"),
+            )
+        ] + super().get_urls()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What was sent is kept; drafts are discarded on a page of their own."""
+        return False
+
+    # -- The list
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CampaignList]:
+        """Use the list that adds up."""
+        return CampaignList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
+        """Count what was sent and clicked beside each: asked for the rows of a page only."""
+        theirs = Delivery.objects.filter(campaign=OuterRef("pk")).order_by().values("campaign")
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                sent_count=_counted(theirs.filter(state=Delivery.State.SENT)),
+                clicked_count=_counted(theirs.filter(clicked_at__isnull=False)),
+            )
+        )
+
+    @display(description="Campaign")
+    def titled(self, campaign: Campaign) -> str:
+        """Show its name."""
+        return campaign.name
+
+    @display(description="Segment")
+    def segment_(self, campaign: Campaign) -> str:
+        """Show for whom it is."""
+        return campaign.segment.name
+
+    @display(description="State", label=wording.LABELS)
+    def state_(self, campaign: Campaign) -> str:
+        """Show how it stands."""
+        return campaign.state
+
+    @display(description="Sent")
+    def sent(self, campaign: Any) -> str:
+        """Show how many messages went out."""
+        return number(campaign.sent_count)
+
+    @display(description="Clicked")
+    def clicked(self, campaign: Any) -> str:
+        """Show in how many of them a link was followed."""
+        return number(campaign.clicked_count)
+
+    @display(description="Revenue")
+    def revenue(self, campaign: Any) -> str:
+        """Show what was ordered after them."""
+        return amount(campaign.revenue, settings.SHOP_CURRENCY)
+
+    @display(description="Started")
+    def started(self, campaign: Campaign) -> str:
+        """Show since when it runs."""
+        return moment(campaign.started_at)
+
+    # -- The pages of one
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict | None = None
+    ) -> HttpResponseBase:
+        """Ask for the segment: each has its tactics."""
+        return beginning.choose(self, request)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
+    ) -> HttpResponse:
+        """Show the campaign; its form has a page of its own."""
+        campaign = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, campaign):
+            raise PermissionDenied
+        if campaign is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if request.method not in READ:
+            return redirect("admin:campaigns_campaign_edit", campaign.pk)
+        return outcomes.page(self, request, campaign)
+
+
+def _counted(deliveries: QuerySet[Any]) -> Coalesce:
+    count = deliveries.annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(count, output_field=IntegerField()), 0)
+
+
+@needs(access.SEE, access.WRITE)
+def edit(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the form of a campaign with its steps in a row, or take what was sent."""
+    campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    is_sent = request.method == "POST"
+    steps = list(campaign.steps.all())
+    form = CampaignForm(request.POST if is_sent else None, instance=campaign)
+    formset = StepFormSet(request.POST if is_sent else None, prefix="steps", steps=steps)
+    if is_sent and form.is_valid() and formset.is_valid():
+        try:
+            with transaction.atomic():
+                running.save(form.instance, formset.steps(), person(request))
+        except running.NotPossible as reason:
+            form.add_error(None, str(reason))
+        else:
+            trail.note_changed(request, [campaign], f"Now: {wording.sentence(campaign, formset.steps())}")
+            messages.success(request, f"{campaign.name} is saved.")
+            after = "preview" if "preview" in request.POST else "change"
+            return redirect(f"admin:campaigns_campaign_{after}", pk)
+    campaign = Campaign.objects.select_related("segment").get(pk=pk) if is_sent else campaign
+    context = pages.of(model_admin, request, campaign, "edit")
+    context |= {"form": form, "formset": formset}
+    return TemplateResponse(request, "campaigns/admin/edit.html", context)

@@ -1,0 +1,44 @@
+"""The customers' admin, with the campaigns they are in and what each has sent them."""
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.http import HttpRequest
+
+from campaigns.models import Delivery, Journey
+from customers.models import Customer
+from segments.admin import customers as base
+
+from . import access
+
+MOST_SHOWN: Final = 20
+
+LABELS: Final = {"active": "success", "finished": "info", "stopped": "primary"}
+
+admin.site.unregister(Customer)
+
+
+@admin.register(Customer)
+class CustomerAdmin(base.CustomerAdmin):
+    """The customers' admin, with campaigns."""
+
+    change_form_template = "campaigns/admin/customer.html"
+
+    def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
+        """Add the campaigns to the customer's page, for those who may see them."""
+        context = super().page_context(request, customer)
+        if request.user.has_perms([access.SEE, access.SEE_DELIVERIES]):
+            sent = Delivery.objects.filter(
+                campaign=OuterRef("campaign"), customer=OuterRef("customer"), occasion=OuterRef("occasion")
+            )
+            counted = sent.order_by().values("campaign").annotate(sent=Count("pk", filter=Q(state="sent")))
+            journeys = (
+                Journey.objects.filter(customer=customer)
+                .select_related("campaign")
+                .annotate(sent=Subquery(counted.values("sent")))
+                .order_by("-began_at", "-pk")[:MOST_SHOWN]
+            )
+            context["journeys"] = [(journey, LABELS[journey.state]) for journey in journeys]
+            context["sees_campaigns"] = True
+        return context

@@ -1,0 +1,62 @@
+"""The messages of a campaign one by one: to whom, how far, and why not."""
+
+from typing import Any, Final
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+
+from campaigns.models import Campaign, Delivery
+from customers.admin import contact
+from segments.admin.access import READ, SEE_CUSTOMERS, needs
+
+from . import access, pages
+
+ROWS: Final = 50
+LARGEST_KEY: Final = 2**63 - 1
+LABELS: Final = {
+    Delivery.State.PLANNED.value: "info",
+    Delivery.State.SENDING.value: "info",
+    Delivery.State.SENT.value: "success",
+    Delivery.State.FAILED.value: "danger",
+    Delivery.State.HELD_BACK.value: "warning",
+}
+
+
+class WhereForm(forms.Form):
+    """Which are shown, and before which key the page begins."""
+
+    state = forms.ChoiceField(required=False, choices=Delivery.State.choices)
+    before = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_KEY)
+
+
+@needs(access.SEE, access.SEE_DELIVERIES, SEE_CUSTOMERS, methods=READ)
+def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show some, the latest planned first, and the way to the next ones."""
+    campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    where = WhereForm(request.GET)
+    where.is_valid()  # what cannot be read is left out
+    state, before = where.cleaned_data.get("state", ""), where.cleaned_data.get("before")
+    deliveries = Delivery.objects.filter(campaign=campaign)
+    if state:
+        deliveries = deliveries.filter(state=state)
+    if before:
+        deliveries = deliveries.filter(pk__lt=before)
+    rows = list(deliveries.select_related("customer", "step").order_by("-pk")[: ROWS + 1])
+    shown = rows[:ROWS]
+    for delivery in shown:
+        delivery.customer = contact.seen_by(request, delivery.customer)
+        if not contact.may_see(request):  # what a mail server answers names addresses
+            delivery.reason = contact.text_without(delivery.reason)
+    query = request.GET.copy()
+    if len(rows) > ROWS:
+        query["before"] = str(shown[-1].pk)
+    context = pages.of(model_admin, request, campaign, "deliveries") | {
+        "deliveries": [(delivery, LABELS[delivery.state]) for delivery in shown],
+        "states": Delivery.State.choices,
+        "state": state,
+        "is_first": not before,
+        "next": f"?{query.urlencode()}" if len(rows) > ROWS else "",
+    }
+    return TemplateResponse(request, "campaigns/admin/deliveries.html", context)

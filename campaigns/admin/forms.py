@@ -1,0 +1,211 @@
+"""The form of a campaign and those of its steps, whose texts are tried before they are saved."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from django import forms
+from unfold.widgets import (
+    INPUT_CLASSES,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
+
+from campaigns import content
+from campaigns.models import Campaign, Channel, Step
+
+from .spans import SpanField
+
+MOST_STEPS: Final = 20
+CLASSES: Final = " ".join(INPUT_CLASSES)
+# What a channel's message is made of; nothing else is kept.
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    Channel.EMAIL: ("subject", "text", "html"),
+    Channel.ON_SITE: ("subject", "text", "url"),
+    Channel.WEBHOOK: ("text", "url"),
+    Channel.AUDIENCE: (),
+}
+NEEDED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    Channel.EMAIL: (("subject", "An e-mail needs a subject."),),
+    Channel.ON_SITE: (("subject", "An on-site message needs a title."),),
+    Channel.WEBHOOK: (("url", "Say where the webhook goes."),),
+    Channel.AUDIENCE: (),
+}
+
+
+class CampaignForm(forms.ModelForm):
+    """When a campaign begins and ends for somebody, and what holds it back."""
+
+    repeats_every = SpanField(
+        label="Repeated every", required=False, least=timedelta(days=1), help_text="A day at least."
+    )
+    reentry_after = SpanField(
+        label="Again after",
+        required=False,
+        help_text="How long after its beginning a customer may begin once more. Empty: never.",
+    )
+
+    class Meta:
+        """In the order of the page."""
+
+        model = Campaign
+        fields = (
+            *("name", "trigger", "starts_at", "repeats_every", "takes_mass_changes", "reentry_after"),
+            *("is_only_for_members", "ends_with_order", "quiet_from", "quiet_until", "pool"),
+        )
+        labels = {
+            "starts_at": "Date and time",
+            "quiet_from": "Quiet from",
+            "quiet_until": "Quiet until",
+            "pool": "Coupon codes",
+        }
+        help_texts = {
+            "starts_at": "In the shop's time zone. Empty: as soon as it is started.",
+            "quiet_from": "In the customer's time zone: nothing is sent from here",
+            "quiet_until": "until here. Both empty: at any hour.",
+            "pool": "Where the code of each customer comes from, which {{ coupon }} stands for.",
+        }
+        widgets = {
+            "name": UnfoldAdminTextInputWidget,
+            "trigger": UnfoldAdminSelectWidget,
+            "pool": UnfoldAdminSelectWidget,
+            "starts_at": forms.DateTimeInput(
+                {"type": "datetime-local", "class": CLASSES}, format="%Y-%m-%dT%H:%M"
+            ),
+            "quiet_from": forms.TimeInput({"type": "time", "class": CLASSES}, format="%H:%M"),
+            "quiet_until": forms.TimeInput({"type": "time", "class": CLASSES}, format="%H:%M"),
+            "takes_mass_changes": UnfoldBooleanWidget,
+            "is_only_for_members": UnfoldBooleanWidget,
+            "ends_with_order": UnfoldBooleanWidget,
+        }
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what does not fit together, beside the input it is about."""
+        given = super().clean() or {}
+        if (
+            given.get("trigger") == Campaign.Trigger.EVERY
+            and not given.get("repeats_every")
+            and "repeats_every" not in self.errors
+        ):
+            self.add_error("repeats_every", "Say how often it is repeated.")
+        empty = [name for name in ("quiet_from", "quiet_until") if name in given and given[name] is None]
+        if len(empty) == 1:
+            self.add_error(empty[0], "Quiet hours need both a beginning and an end.")
+        return given
+
+
+class StepForm(forms.ModelForm):
+    """One message: when, by which channel, and what it says."""
+
+    wait = SpanField(
+        label="Wait", help_text="After the beginning, or after the step before. 0: at once.", required=False
+    )
+
+    class Meta:
+        """What staff write."""
+
+        model = Step
+        fields = ("channel", "wait", "subject", "text", "html", "url")
+        labels = {"subject": "Subject or title", "html": "HTML", "url": "Address"}
+        help_texts = {
+            "text": 'In Django\'s template language, such as {{ customer.first_name|default:"there" }}.',
+            "html": "The same as HTML. Empty: made from the text.",
+            "url": "Where an on-site message leads, or a webhook goes.",
+        }
+        widgets = {
+            "channel": UnfoldAdminSelectWidget,
+            "subject": UnfoldAdminTextInputWidget,
+            "text": UnfoldAdminTextareaWidget(attrs={"rows": 8, "class": "message-text"}),
+            "html": UnfoldAdminTextareaWidget(
+                attrs={"rows": 8, "class": "message-text", "spellcheck": "false"}
+            ),
+            "url": UnfoldAdminTextInputWidget,
+        }
+
+    def clean_wait(self) -> timedelta:
+        """Take an empty wait for none."""
+        return self.cleaned_data["wait"] or timedelta()
+
+    def clean(self) -> dict[str, Any]:
+        """Keep what belongs to the channel, and ask for what it cannot do without."""
+        given = super().clean() or {}
+        channel = str(given.get("channel", ""))
+        if channel not in PARTS:
+            return given
+        for name in ("subject", "text", "html", "url"):
+            if name not in PARTS[channel]:
+                given[name] = ""
+        for name, told in NEEDED[channel]:
+            if not given.get(name):
+                self.add_error(name, told)
+        if channel == Channel.EMAIL and not given.get("text") and not given.get("html"):
+            self.add_error("text", "Write the text of the e-mail.")
+        return given
+
+    def _post_clean(self) -> None:
+        """Try the texts as they would be saved."""
+        super()._post_clean()  # type: ignore[misc]
+        if self.errors or self.cleaned_data.get("DELETE"):
+            return
+        for problem in content.check(self.instance):
+            name, _, told = problem.partition(": ")
+            if name.lower() in self.fields:
+                self.add_error(name.lower(), told)
+            else:
+                self.add_error(None, problem)
+
+
+class BaseStepFormSet(forms.BaseFormSet):
+    """The steps in a row, in the order that their numbers say."""
+
+    deletion_widget = UnfoldBooleanWidget
+
+    def __init__(self, *args: Any, steps: Sequence[Step] = (), **kwargs: Any) -> None:
+        self.given = steps
+        super().__init__(*args, **kwargs)
+
+    def initial_form_count(self) -> int:
+        """Take every form for one that was there: also a new step without a word is told what it lacks."""
+        return self.total_form_count() if self.is_bound else len(self.given)
+
+    def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
+        """Show the steps there are; what is sent makes new ones, which the writer puts in their places."""
+        is_shown = not self.is_bound and index is not None and index < len(self.given)
+        return super().get_form_kwargs(index) | {"instance": self.given[index or 0] if is_shown else Step()}
+
+    @classmethod
+    def get_ordering_widget(cls) -> type[forms.Widget]:
+        """Give the field of a number in the admin's looks."""
+        return UnfoldAdminIntegerFieldWidget
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        """Name what is said to who works without scripts."""
+        super().add_fields(form, index)
+        form.fields["ORDER"].label = "Place in the row"
+        form.fields["DELETE"].label = "Remove this step"
+
+    def steps(self) -> list[Step]:
+        """Give the steps in their order, without those that were removed."""
+        return [form.instance for form in self.ordered_forms]
+
+    def clean(self) -> None:
+        """Ask for a step at least."""
+        if any(self.errors):
+            return
+        if not self.ordered_forms:
+            raise forms.ValidationError("A campaign needs a step: add one, or keep the one that was removed.")
+
+
+StepFormSet: Any = forms.formset_factory(
+    StepForm,
+    formset=BaseStepFormSet,
+    extra=0,
+    can_order=True,
+    can_delete=True,
+    max_num=MOST_STEPS,
+    validate_max=True,
+    absolute_max=MOST_STEPS,
+)

@@ -1,0 +1,100 @@
+"""Starting, pausing, resuming, stopping, copying and discarding a campaign: each asked for by a POST."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+
+from campaigns import running
+from campaigns.models import Campaign, Journey, Step
+from customers.admin import trail
+from segments.admin.access import READ, WRITE, needs, person
+
+from . import access, outlook, pages
+
+Move = Callable[[Campaign, datetime, User | None], None]
+
+MOVES: Final[Mapping[str, tuple[Move, str, str]]] = {
+    "start": (running.start, "Started.", "{} runs."),
+    "pause": (running.pause, "Paused.", "{} rests: nothing is sent until you let it go on."),
+    "resume": (running.resume, "Went on.", "{} goes on."),
+    "stop": (running.stop, "Stopped.", "{} is stopped for good."),
+}
+
+
+@needs(access.SEE, access.WRITE, methods=WRITE)
+def move(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Start, pause, resume or stop it, as the button says."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    found = MOVES.get(request.POST.get("to", ""))
+    if found is None:
+        messages.error(request, "Choose what to do with the campaign by its buttons.")
+        return redirect("admin:campaigns_campaign_change", pk)
+    make, noted, told = found
+    try:
+        make(campaign, datetime.now(UTC), person(request))
+    except running.NotPossible as reason:
+        messages.error(request, str(reason))
+    else:
+        trail.note_changed(request, [campaign], noted)
+        messages.success(request, told.format(campaign.name))
+    return redirect("admin:campaigns_campaign_change", pk)
+
+
+@needs(access.SEE, access.WRITE, methods=READ)
+def start(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Say how many people it will write to, and ask whether it is to start."""
+    campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    context = pages.of(model_admin, request, campaign, "overview", f"Start {campaign.name}?")
+    if context["steps"]:
+        context["reach"] = outlook.reach(request, campaign, datetime.now(UTC))
+    return TemplateResponse(request, "campaigns/admin/start.html", context)
+
+
+@needs(access.SEE, access.WRITE, methods=READ)
+def stop(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask whether it is to end for good."""
+    campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    context = pages.of(model_admin, request, campaign, "overview", f"Stop {campaign.name}?")
+    context["on_their_way"] = campaign.journeys.filter(state=Journey.State.ACTIVE).count()
+    return TemplateResponse(request, "campaigns/admin/stop.html", context)
+
+
+@needs(access.SEE, access.ADD, methods=WRITE)
+def copy(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a draft with the same words and waits."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    values = {name: getattr(campaign, name) for name in (*running.EDITED, "segment", "tactic")}
+    values |= {"name": f"Copy of {campaign.name}"[:200], "starts_at": None}
+    steps = [Step(**{name: getattr(step, name) for name in running.STEP}) for step in campaign.steps.all()]
+    try:
+        made = running.save(Campaign(**values), steps, person(request))
+    except running.NotPossible as reason:
+        messages.error(request, str(reason))
+        return redirect("admin:campaigns_campaign_change", pk)
+    trail.note_added(request, [made], f"As a copy of “{campaign.name}”.")
+    messages.success(request, "A draft is made: nothing is sent before you start it.")
+    return redirect("admin:campaigns_campaign_change", made.pk)
+
+
+@needs(access.SEE, access.DISCARD)
+def discard(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a draft, once the person has said yes."""
+    campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    if request.method != "POST":
+        context = pages.of(model_admin, request, campaign, "overview", f"Discard {campaign.name}?")
+        return TemplateResponse(request, "campaigns/admin/discard.html", context)
+    key, name = campaign.pk, campaign.name
+    try:
+        running.discard(campaign, person(request))
+    except running.NotPossible as reason:
+        messages.error(request, str(reason))
+        return redirect("admin:campaigns_campaign_change", pk)
+    trail.note_deleted(request, [Campaign(pk=key, name=name)], "Discarded the draft.")
+    messages.success(request, f"The draft {name} was discarded.")
+    return redirect("admin:campaigns_campaign_of_segment", campaign.segment_id)

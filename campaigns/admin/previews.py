@@ -1,0 +1,105 @@
+"""What a chosen customer would read: a step's message as it would be sent, and a test of it to oneself."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from django.contrib import messages
+from django.core.mail import EmailMultiAlternatives
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from campaigns import content
+from campaigns.models import Campaign, Step
+from customers.admin import contact, trail
+from customers.models import Customer
+from segments.admin.access import READ, SEE_CUSTOMERS, WRITE, needs, person
+
+from . import access, pages
+
+log = structlog.get_logger(__name__)
+
+FOUND_AT_MOST: Final = 10
+SAMPLE_CODE: Final = "SAMPLE-CODE"
+"""Stands for a coupon, none of which is given away for a look."""
+
+
+@needs(access.SEE, methods=READ)
+def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a step's message for a customer; without permission to see contact data, its words as written."""
+    campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    context = pages.of(model_admin, request, campaign, "preview")
+    step = pages.step_of(request, context["steps"])
+    term = request.GET.get("q", "").strip()[:300]
+    context |= {
+        "step": step,
+        "term": term,
+        "search_help": contact.search_help(request),
+        "may_see": _may_see(request),
+        "own_address": person(request).email,
+    }
+    if step and context["may_see"]:
+        found = _found(request, term) if term else []
+        customer = found[0] if len(found) == 1 else _chosen(request) or (None if term else _member(campaign))
+        context |= {"found": found if len(found) > 1 else [], "customer": customer}
+        if customer:
+            context["preview"] = content.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+    return TemplateResponse(request, "campaigns/admin/preview.html", context)
+
+
+@needs(access.SEE, access.WRITE, contact.SEE_CONTACT, SEE_CUSTOMERS, methods=WRITE)
+def send(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Send the message, as the customer would get it, to the address of the person who asks."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    number = _key(request.POST.get("step", ""))
+    step = get_object_or_404(Step, campaign=campaign, number=min(number, 32_767))
+    customer = get_object_or_404(Customer.objects.existing(), pk=_key(request.POST.get("customer", "")))
+    to = person(request).email
+    found = content.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+    if not to:
+        messages.error(request, "Your account has no e-mail address; ask who manages the staff to add it.")
+    elif found.message is None:
+        messages.error(request, f"Nothing was sent: {' '.join(found.problems)}")
+    else:
+        subject = f"Test: {' '.join(found.message.subject.split()) or campaign.name}"
+        mail = EmailMultiAlternatives(subject, found.message.text, to=[to])
+        if found.message.html:
+            mail.attach_alternative(found.message.html, "text/html")
+        try:
+            mail.send()
+        except OSError as error:  # also smtplib's: the server is away, or refuses
+            log.warning("test_not_sent", campaign=pk, error=repr(error))
+            messages.error(
+                request, "The mail server did not take it; whoever runs the shop finds why in the log."
+            )
+        else:
+            trail.note_changed(request, [campaign], f"Sent step {step.number} to themselves as a test.")
+            messages.success(request, f"Step {step.number} is on its way to {to}.")
+    address = reverse("admin:campaigns_campaign_preview", args=[pk])
+    return redirect(f"{address}?step={step.number}&customer={customer.pk}")
+
+
+def _may_see(request: HttpRequest) -> bool:
+    return contact.may_see(request) and request.user.has_perm(SEE_CUSTOMERS)
+
+
+def _found(request: HttpRequest, term: str) -> list[Customer]:
+    question: Q = contact.found_q(request, term)
+    return list(Customer.objects.existing().filter(question).order_by("pk")[:FOUND_AT_MOST])
+
+
+def _chosen(request: HttpRequest) -> Customer | None:
+    return Customer.objects.existing().filter(pk=_key(request.GET.get("customer", ""))).first()
+
+
+def _member(campaign: Campaign) -> Customer | None:
+    """Give a member to begin with: who reads the page wants to see a message, not a search."""
+    first = campaign.segment.memberships.order_by("customer_id").select_related("customer").first()
+    return first.customer if first else Customer.objects.existing().order_by("pk").first()
+
+
+def _key(given: str) -> int:
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0

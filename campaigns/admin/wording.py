@@ -1,0 +1,109 @@
+"""Campaigns in the words of staff: what one does, in a sentence, and how it stands."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.utils import timezone
+
+from campaigns.models import Campaign, Channel, Step
+
+LABELS: Final = {
+    Campaign.State.DRAFT.value: "info",
+    Campaign.State.RUNNING.value: "success",
+    Campaign.State.PAUSED.value: "warning",
+    Campaign.State.STOPPED.value: "primary",
+}
+UNITS: Final = (
+    ("week", timedelta(weeks=1)),
+    ("day", timedelta(days=1)),
+    ("hour", timedelta(hours=1)),
+    ("minute", timedelta(minutes=1)),
+)
+MESSAGES: Final = {
+    Channel.EMAIL.value: "an e-mail",
+    Channel.ON_SITE.value: "an on-site message",
+    Channel.WEBHOOK.value: "a webhook",
+    Channel.AUDIENCE.value: "an audience for ads",
+}
+
+
+def sentence(campaign: Campaign, steps: Sequence[Step]) -> str:
+    """Say what a campaign does: what begins it, what is sent when, and what ends it or holds it back."""
+    sent = " ".join(_sent(campaign, steps)) or "nothing is sent yet."
+    return " ".join([f"{_begins(campaign)}, {sent}", *_restraint(campaign)])
+
+
+def span(length: timedelta) -> str:
+    """Write how long in the largest unit that fits: 1 hour, 3 days, 2 weeks."""
+    for name, unit in UNITS:
+        if length and not length % unit:
+            count = length // unit
+            return f"{count:,} {name}{'' if count == 1 else 's'}"
+    return "no time" if not length else f"{int(length.total_seconds()):,} seconds"
+
+
+def moment(at: datetime) -> str:
+    """Write a moment in the shop's time zone."""
+    local = timezone.localtime(at)
+    return f"{local.day} {local:%b %Y} at {local:%H:%M}"
+
+
+def label(step: Step) -> str:
+    """Name a step by its subject, or by what it is."""
+    return step.subject or f"{MESSAGES[step.channel].split(' ', 1)[1].capitalize()}"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Write a list as people say it: a, b and c."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _begins(campaign: Campaign) -> str:
+    name = campaign.segment.name
+    match campaign.trigger:
+        case Campaign.Trigger.ENTERS:
+            return f"When a customer enters “{name}”"
+        case Campaign.Trigger.LEAVES:
+            return f"When a customer leaves “{name}”"
+        case Campaign.Trigger.AT:
+            when = f"On {moment(campaign.starts_at)}" if campaign.starts_at else "As soon as it is started"
+            return f"{when}, for all members of “{name}”"
+        case _:
+            every = span(campaign.repeats_every) if campaign.repeats_every else "…"
+            first = f" from {moment(campaign.starts_at)} on" if campaign.starts_at else ""
+            return f"Every {every.removeprefix('1 ')}{first}, for all members of “{name}”"
+
+
+def _sent(campaign: Campaign, steps: Sequence[Step]) -> Iterator[str]:
+    if not steps:
+        return
+    parts = []
+    after = timedelta()
+    for step in steps:
+        after += step.wait
+        when = f"after {span(after)}" if after else "at once"
+        parts.append(f"{MESSAGES[step.channel]} {when}")
+    yield f"{joined(parts)}."
+
+
+def _restraint(campaign: Campaign) -> Iterator[str]:
+    ends = []
+    if campaign.ends_with_order:
+        ends.append("they order")
+    if campaign.is_only_for_members:
+        ends.append(
+            "they come back" if campaign.trigger == Campaign.Trigger.LEAVES else "they leave the segment"
+        )
+    if ends:
+        yield f"It ends for whoever it reaches as soon as {' or '.join(ends)}."
+    if campaign.quiet_from and campaign.quiet_until:
+        yield f"Nothing is sent between {campaign.quiet_from:%H:%M} and {campaign.quiet_until:%H:%M} of their time."
+    if campaign.trigger in (Campaign.Trigger.ENTERS, Campaign.Trigger.LEAVES):
+        if campaign.reentry_after is None:
+            yield "Nobody goes through it twice."
+        elif campaign.reentry_after:
+            yield f"Whoever comes again may begin again after {span(campaign.reentry_after)}."
+        if campaign.takes_mass_changes:
+            yield "Also whoever a first filling or an edited rule brings begins it."
