@@ -17,9 +17,9 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from campaigns import coupons, journeys, running, triggers
+from campaigns import coupons, journeys, links, running, triggers
 from campaigns import delivering as mailing
-from campaigns.models import Campaign, Pool, Step
+from campaigns.models import Campaign, Delivery, Pool, Step
 from customers import csv_files, imports, keys
 from customers.models import ApiKey, Customer, Import, Source
 from customers.tracking import inbox, sources
@@ -114,16 +114,19 @@ def run_campaigns(client: Client) -> None:
     guests, now = Segment.objects.get(slug="guests"), datetime.now(UTC)
     text = "Dear {{ customer.first_name|default:'guest' }},\n\nwe open on Friday."
     steps = [
-        Step(subject=subject, text=text, wait=wait)
-        for subject, wait in (("We open", timedelta()), ("We open tomorrow", timedelta(days=3)))
+        Step(subject=subject, text=text, wait=timedelta(days=days))
+        for subject, days in (("We open", 0), ("We open soon", 2), ("We open tomorrow", 3))
     ]
     opening = Campaign(name="Opening", segment=guests, trigger=Campaign.Trigger.AT)
     running.save(opening, steps)
-    running.start(opening, now)
+    running.start(opening, now - timedelta(days=2))
     with override_settings(EMAIL_BACKEND="tests.furnished_shop.RefusingBackend"):
-        triggers.read(now)
-        journeys.advance(now)
-        mailing.deliver(now)
+        for at in (now - timedelta(days=2), now):
+            triggers.read(at)
+            journeys.advance(at)
+            mailing.deliver(at)
+    for token in Delivery.objects.filter(state=Delivery.State.SENT).values_list("token", flat=True)[:1]:
+        links.note_click(links.Click(token, "https://shop.example/"), now)
     client.post(reverse("admin:campaigns_campaign_of_segment", args=[guests.pk]), {"tactic": ""})
     address = reverse("admin:campaigns_campaign_audience_download", args=[by_rule()[0].pk])
     b"".join(client.post(address, {"platform": "meta"}))

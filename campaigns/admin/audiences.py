@@ -27,15 +27,19 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what can be downloaded for each platform, and what was."""
     segment = get_object_or_404(Segment, pk=pk)
     exports = AudienceExport.objects.filter(segment=segment)
-    context = ours(model_admin, request, "Audience for ads", segment) | {
-        "tab": "audience",
-        "platforms": [
-            (value, label, exports.filter(platform=value).first())
-            for value, label in AudienceExport.Platform.choices
-        ],
-        "exports": exports[:MOST_SHOWN],
-        "may_export": request.user.has_perms([access.EXPORT, SEE_CUSTOMERS, contact.SEE_CONTACT]),
-    }
+    context = (
+        ours(model_admin, request, "Audience for ads", segment)
+        | {
+            "tab": "audience",
+            "opts": Segment._meta,  # it is one of the segment's pages
+            "platforms": [
+                (value, label, exports.filter(platform=value).first())
+                for value, label in AudienceExport.Platform.choices
+            ],
+            "exports": exports[:MOST_SHOWN],
+            "may_export": request.user.has_perms([access.EXPORT, SEE_CUSTOMERS, contact.SEE_CONTACT]),
+        }
+    )
     return TemplateResponse(request, "campaigns/admin/audience.html", context)
 
 

@@ -43,20 +43,24 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("admin:campaigns_campaign_change", campaign.pk)
     own = [tactic for tactic in tactics if tactic.segments]
     campaigns = Campaign.objects.filter(segment=segment)[:MOST_SHOWN]
-    context = ours(model_admin, request, "Campaigns", segment) | {
-        "tab": "campaigns",
-        "campaigns": [(campaign, wording.LABELS[campaign.state]) for campaign in campaigns],
-        "groups": [
-            (title, [_card(tactic) for tactic in chosen])
-            for title, chosen in (
-                ("Made for this segment", own),
-                ("For any segment" if own else "What suits any segment", tactics[len(own) :]),
-            )
-            if chosen
-        ],
-        "may_begin": request.user.has_perm(access.ADD),
-        "may_see_exports": request.user.has_perm(access.SEE_EXPORTS),
-    }
+    context = (
+        ours(model_admin, request, "Campaigns", segment)
+        | {
+            "tab": "campaigns",
+            "opts": Segment._meta,  # it is one of the segment's pages
+            "campaigns": [(campaign, wording.LABELS[campaign.state]) for campaign in campaigns],
+            "groups": [
+                (title, [_card(tactic) for tactic in chosen])
+                for title, chosen in (
+                    ("Made for this segment", own),
+                    ("For any segment" if own else "What suits any segment", tactics[len(own) :]),
+                )
+                if chosen
+            ],
+            "may_begin": request.user.has_perm(access.ADD),
+            "may_see_exports": request.user.has_perm(access.SEE_EXPORTS),
+        }
+    )
     return TemplateResponse(request, "campaigns/admin/of_segment.html", context)
 
 

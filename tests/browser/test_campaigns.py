@@ -1,0 +1,73 @@
+"""From a segment to a running campaign, as marketing staff go: by clicks alone."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import chromium
+from tests.browser.installation import Installation
+
+DRAWN = "document.documentElement.scrollWidth"
+
+
+@pytest.mark.parametrize("segment", ["waiting", "lead", "anonymous"])
+def test_a_tactic_is_chosen_looked_through_and_started(
+    page: Page, shop: Installation, axe: Callable[[Page], None], segment: str
+):
+    page.goto(f"{shop.addresses['segments_segment_changelist']}?q={segment}")
+    page.locator("#result_list th a, .field-titled a").first.click()
+    page.get_by_role("link", name="Start a campaign").click()
+    card = page.locator(".card").filter(has=page.get_by_role("button", name="Use this")).first
+    name = card.locator("h4").inner_text()
+    card.get_by_role("button", name="Use this").click()
+
+    # The draft is filled in; what it still needs is said.
+    expect(page.get_by_text("Nothing is sent before you start it").first).to_be_visible()
+    assert name in page.locator(".headline h2").inner_text()
+    if page.get_by_text("choose where the codes come from").count():
+        page.locator("nav.tabs").get_by_role("link", name="Edit").click()
+        page.get_by_label("Coupon codes").select_option(index=1)
+        page.get_by_role("button", name="Save", exact=True).click()
+    axe(page)
+    assert page.evaluate(DRAWN) <= chromium.NARROW
+    page.get_by_role("link", name="Preview").first.click()
+    expect(page.locator("nav.choices")).to_be_visible()
+    page.get_by_role("link", name="Overview", exact=True).click()
+    if page.get_by_role("link", name="Start …").count():
+        page.get_by_role("link", name="Start …").click()
+        page.get_by_role("button", name="Start it").click()
+    else:
+        page.get_by_role("button", name="Start", exact=True).click()
+
+    expect(page.get_by_text("runs.").first).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+
+
+def test_steps_are_added_moved_removed_and_kept_after_all(page: Page, shop: Installation):
+    page.goto(shop.addresses["campaigns_campaign_edit"])
+    steps = page.locator(".step")
+    before = steps.count()
+    steps.first.get_by_label("Subject").fill("First")
+    steps.first.get_by_label("Text", exact=True).fill("Hello")
+
+    page.get_by_role("button", name="Add a step").click()
+    added = steps.nth(before)
+    added.get_by_label("Channel").select_option("on_site")
+    expect(added.get_by_label("HTML")).to_be_hidden()
+    added.get_by_label("Subject").fill("Second")
+    added.get_by_label("Text", exact=True).fill("Hello again")
+    added.get_by_label("Address").fill("https://shop.example/")
+    added.get_by_role("button", name="Move up").click()
+    page.get_by_role("button", name="Add a step").click()
+    steps.last.get_by_role("button", name="Remove").click()
+    steps.first.get_by_role("button", name="Remove").click()
+    expect(steps.first.get_by_text("It is removed when you save.")).to_be_visible()
+    steps.first.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    expect(page.get_by_text("is saved.").first).to_be_visible()
+    told = page.locator(".steps > li").all_inner_texts()
+    assert len(told) == before + 1
+    assert ["Second" in one or "First" in one for one in told[:2]] == [True, True]
+    assert any("on-site message" in one for one in told)

@@ -1,0 +1,338 @@
+"""Campaigns as staff begin, edit, look through, start and follow them, through the pages of the admin."""
+
+import re
+from datetime import UTC, datetime, time
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.urls import reverse
+
+from campaigns import delivering, journeys, playbook, triggers
+from campaigns.models import AudienceExport, Campaign, Channel, Pool, Step
+from customers import facts
+from customers.models import Customer
+from segments import definition, fixed_lists, refreshing
+from segments.models import Segment
+from segments.templates import TEMPLATES
+from tests.shop import customers
+from tests.test_trail import Staff
+
+pytestmark = pytest.mark.django_db
+
+ROWS = (
+    "c1,anna@example.org,Anna,subscribed",
+    "c2,bert@example.org,Bert,subscribed",
+    "c3,cleo@example.org,Cleo,never",
+)
+
+
+@pytest.fixture
+def anna() -> Staff:
+    staff = Staff("anna")
+    staff.user.email = "anna@shop.example"
+    staff.user.save()
+    return staff
+
+
+@pytest.fixture
+def leads() -> Segment:
+    """Three people who have not ordered, of whom two take the newsletter."""
+    customers(*ROWS, header="customer_id,email,first_name,newsletter")
+    facts.settle()
+    made = definition.from_template(TEMPLATES["lead"], slug="lead", name="Leads")
+    refreshing.refresh([made], datetime.now(UTC))
+    return made
+
+
+@pytest.fixture
+def friends(leads: Segment) -> Segment:
+    """The same three as a fixed list."""
+    keys = list(Customer.objects.values_list("pk", flat=True))
+    return definition.create_static("friends", "Friends", keys, datetime.now(UTC))
+
+
+def address(view: str, *arguments: object) -> str:
+    return reverse(f"admin:campaigns_campaign_{view}", args=arguments)
+
+
+def shown(staff: Staff, view: str, *arguments: object, **query: Any) -> str:
+    response = staff.client.get(address(view, *arguments), query)
+    assert response.status_code == 200
+    return " ".join(response.content.decode().split())
+
+
+def told(staff: Staff, view: str, *arguments: object, **fields: Any) -> str:
+    """What the page says that a POST leads to."""
+    response = staff.client.post(address(view, *arguments), fields, follow=True)
+    assert response.status_code == 200
+    return " ".join(response.content.decode().split())
+
+
+def form_of(campaign: Campaign, *steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """What the form of a campaign sends."""
+    sent = {"name": campaign.name, "trigger": campaign.trigger, "repeats_every_unit": "day"}
+    sent |= {"reentry_after_unit": "day", "steps-TOTAL_FORMS": len(steps), "steps-INITIAL_FORMS": len(steps)}
+    for place, step in enumerate(steps):
+        whole = {"channel": "email", "wait_number": 0, "wait_unit": "hour", "ORDER": place + 1, **step}
+        sent |= {f"steps-{place}-{name}": value for name, value in whole.items()}
+    return sent | fields
+
+
+def drafted(staff: Staff, segment: Segment) -> Campaign:
+    """An empty draft, begun on the segment's page."""
+    staff.send("campaigns_campaign_of_segment", segment.pk)
+    return Campaign.objects.latest("pk")
+
+
+def carry_out() -> None:
+    now = datetime.now(UTC)
+    triggers.read(now)
+    journeys.advance(now)
+    delivering.deliver(now)
+
+
+def test_every_tactic_is_started_from_its_segment_as_it_stands(anna):
+    pool = Pool.objects.create(name="10 % off")
+    for slug, template in TEMPLATES.items():
+        definition.from_template(template, slug=slug, name=template.name)
+    started = set()
+    for segment in Segment.objects.order_by("pk"):
+        page = shown(anna, "of_segment", segment.pk)
+        for tactic in playbook.for_segment(segment):
+            assert f'id="{tactic.slug}"' in page
+            if all(step.channel == Channel.AUDIENCE for step in tactic.steps):
+                started.add(tactic.slug)  # its way is the download of the audience
+                assert address("audience", segment.pk) in page
+            if tactic.slug in started:
+                continue
+            anna.send("campaigns_campaign_of_segment", segment.pk, tactic=tactic.slug)
+            campaign = Campaign.objects.latest("pk")
+            assert (campaign.tactic, campaign.state) == (tactic.slug, "draft")
+            if "choose where the codes come from" in shown(anna, "change", campaign.pk):
+                Campaign.objects.filter(pk=campaign.pk).update(pool=pool)
+            assert "Before it can do its work" not in shown(anna, "change", campaign.pk), tactic.slug
+            if campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
+                shown(anna, "start", campaign.pk)
+            anna.send("campaigns_campaign_move", campaign.pk, to="start")
+            campaign.refresh_from_db()
+            assert campaign.state == Campaign.State.RUNNING, tactic.slug
+            started.add(tactic.slug)
+
+    assert started == set(playbook.TACTICS)
+
+
+def test_a_campaign_is_edited_step_by_step(anna, leads):
+    campaign = drafted(anna, leads)
+    first = {"subject": "Last", "text": "Bye", "ORDER": 3}
+    second = {
+        "subject": "First",
+        "text": "Hello",
+        "html": "<p>Hello</p>",
+        "wait_number": 2,
+        "wait_unit": "day",
+    }
+    third = {"subject": "Gone", "text": "Never", "DELETE": "on"}
+    page = {"channel": "on_site", "subject": "Hi", "url": "https://shop.example/", "html": "left out"}
+    rest: dict[str, Any] = {
+        "ends_with_order": "on",
+        "quiet_from": "21:00",
+        "quiet_until": "08:00",
+        "name": "Welcome",
+    }
+    rest |= {"reentry_after_number": 2, "reentry_after_unit": "week"}
+
+    anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, first, second, third, page, **rest))
+
+    campaign.refresh_from_db()
+    assert [(step.number, step.subject, step.wait.days) for step in campaign.steps.all()] == [
+        (1, "First", 2),
+        (2, "Last", 0),
+        (3, "Hi", 0),
+    ]
+    assert campaign.steps.get(number=3).html == ""
+    assert (campaign.quiet_from, campaign.ends_with_order) == (time(21), True)
+    assert not campaign.is_only_for_members
+    assert campaign.reentry_after
+    assert campaign.reentry_after.days == 14
+    page_of_it = shown(anna, "change", campaign.pk)
+    assert (
+        "When a customer enters “Leads”, an e-mail after 2 days, an e-mail after 2 days and an on-site message"
+        " after 2 days. It ends for whoever it reaches as soon as they order. Nothing is sent between 21:00 and 08:00"
+        " of their time. Whoever comes again may begin again after 2 weeks."
+    ) in page_of_it
+    assert 'name="reentry_after_number" value="2"' in shown(anna, "edit", campaign.pk)
+    [(_, about, what), *_] = anna.activity()
+    assert about == "Welcome"
+    assert what.startswith("Now: When a customer enters “Leads”")
+
+
+@pytest.mark.parametrize(
+    ("step", "fields", "expected"),
+    [
+        ({"text": "Hello"}, {}, "An e-mail needs a subject."),
+        ({"subject": "Hello"}, {}, "Write the text of the e-mail."),
+        ({"subject": "Hi", "text": "{% if %}"}, {}, "steps-0-text"),
+        ({"channel": "webhook"}, {}, "Say where the webhook goes."),
+        ({"subject": "Hi", "text": "Hi"}, {"trigger": "every"}, "Say how often it is repeated."),
+        ({"subject": "Hi", "text": "Hi"}, {"quiet_from": "21:00"}, "Quiet hours need both"),
+        ({"subject": "Hi", "text": "Hi", "DELETE": "on"}, {}, "A campaign needs a step"),
+        ({"subject": "Hi", "text": "Hi", "wait_number": -1}, {}, "greater than or equal to 0"),
+    ],
+)
+def test_what_will_not_do_is_said_beside_its_input(step, fields, expected, anna, leads):
+    campaign = drafted(anna, leads)
+
+    response = anna.client.post(address("edit", campaign.pk), form_of(campaign, step, **fields))
+
+    assert response.status_code == 200
+    assert expected in response.content.decode()
+    assert campaign.steps.get().subject == ""
+
+
+def test_a_dated_campaign_says_before_its_start_how_many_it_writes_to_and_then_does(anna, friends):
+    campaign = drafted(anna, friends)
+    step = {"subject": "News", "text": "Hello {{ customer.first_name|default:'you' }}"}
+    anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, step, trigger="at"))
+
+    assert "It writes to all members at its date: Friends has 3 now" in shown(anna, "change", campaign.pk)
+    asked = shown(anna, "start", campaign.pk)
+    assert "It will write to 2 people" in asked
+    assert (
+        "Of the 3 members of Friends as they are now. 1 are held back:" in asked or "1 is held back" in asked
+    )
+    dry = shown(anna, "outlook", campaign.pk)
+    assert "of 3 would get it at once" in dry
+    assert "not subscribed to the newsletter" in dry
+
+    assert "runs." in told(anna, "move", campaign.pk, to="start")
+    carry_out()
+
+    assert {message.to[0] for message in mail.outbox} == {"anna@example.org", "bert@example.org"}
+    page = shown(anna, "change", campaign.pk)
+    assert '<span class="figure">2</span> messages sent' in page
+    assert "not subscribed to the newsletter" in page
+    assert "Anna" in shown(anna, "deliveries", campaign.pk, state="sent")
+    assert "Cleo" in shown(anna, "deliveries", campaign.pk, state="held_back")
+    assert "Cleo" not in shown(anna, "deliveries", campaign.pk, state="sent")
+    customer = Customer.objects.get(customer_id="c1")
+    dossier = anna.client.get(reverse("admin:customers_customer_change", args=[customer.pk]))
+    assert campaign.name in dossier.content.decode()
+    listed = anna.client.get(address("changelist")).content.decode()
+    assert re.search(r"field-sent[^>]*>\s*(<[^>]+>\s*)*2\b", listed)
+
+
+def test_a_campaign_rests_goes_on_and_ends(anna, friends):
+    campaign = drafted(anna, friends)
+    anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, {"subject": "Hi", "text": "Hi"}))
+
+    def state_after(to: str) -> str:
+        told(anna, "move", campaign.pk, to=to)
+        campaign.refresh_from_db()
+        return campaign.state
+
+    assert state_after("pause") == "draft"
+    assert state_after("start") == "running"
+    assert "look at it again" in told(anna, "move", campaign.pk, to="resume")
+    assert state_after("pause") == "paused"
+    assert state_after("resume") == "running"
+    assert "It ends for good" in shown(anna, "stop", campaign.pk)
+    assert state_after("stop") == "stopped"
+    assert state_after("start") == "stopped"
+    assert anna.client.get(address("move", campaign.pk)).status_code == 405
+    # What was stopped stays as it was, and can be begun anew as a copy.
+    assert "make a new one" in told(
+        anna, "edit", campaign.pk, **form_of(campaign, {"subject": "Other", "text": "Other"})
+    )
+    anna.send("campaigns_campaign_copy", campaign.pk)
+    copy = Campaign.objects.latest("pk")
+    assert (copy.name, copy.state, copy.steps.get().subject) == (f"Copy of {campaign.name}", "draft", "Hi")
+    assert [deed for deed, _, what in anna.activity() if what == "Stopped."]
+
+
+def test_a_draft_is_discarded_and_what_has_begun_is_not(anna, friends):
+    draft, begun = drafted(anna, friends), drafted(anna, friends)
+    anna.send("campaigns_campaign_edit", begun.pk, **form_of(begun, {"subject": "Hi", "text": "Hi"}))
+    anna.send("campaigns_campaign_move", begun.pk, to="start")
+
+    assert "Nothing of it was sent" in shown(anna, "discard", draft.pk)
+    assert "was discarded" in told(anna, "discard", draft.pk)
+    assert "stop it instead" in told(anna, "discard", begun.pk)
+
+    assert list(Campaign.objects.all()) == [begun]
+
+
+def test_a_message_is_previewed_for_any_customer_and_sent_to_oneself(anna, leads):
+    campaign = drafted(anna, leads)
+    step = {
+        "subject": "For {{ customer.first_name }}",
+        "text": "Hello",
+        "html": "<script>1</script><p>Hello</p>",
+    }
+    anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, step))
+
+    found = shown(anna, "preview", campaign.pk, q="bert@example.org")
+    assert "For Bert" in found
+    assert 'sandbox=""' in found
+    assert "<script>1</script>" not in found
+    assert "Nobody is found" in shown(anna, "preview", campaign.pk, q="nobody@example.org")
+    bert = Customer.objects.get(customer_id="c2")
+    assert "is on its way to anna@shop.example" in told(
+        anna, "send_test", campaign.pk, step=1, customer=bert.pk
+    )
+    [message] = mail.outbox
+    assert (message.to, message.subject) == (["anna@shop.example"], "Test: For Bert")
+    assert (
+        anna.client.post(address("send_test", campaign.pk), {"step": 9, "customer": bert.pk}).status_code
+        == 404
+    )
+
+
+def test_an_audience_is_downloaded_in_full_and_then_as_changes(anna, friends):
+    def downloaded(**fields: str) -> list[str]:
+        response = anna.client.post(address("audience_download", friends.pk), fields)
+        return b"".join(response).decode().splitlines()
+
+    assert "Not downloaded yet" in shown(anna, "audience", friends.pk)
+    assert "download all members first" in told(
+        anna, "audience_download", friends.pk, platform="google", changes=1
+    )
+    assert len(downloaded(platform="google")) == 1 + 2
+    gone = Customer.objects.get(customer_id="c1")
+    fixed_lists.remove(friends, [gone.pk], datetime.now(UTC))
+    [_, *rows] = downloaded(platform="google", changes="1")
+    assert len(rows) == 1
+    assert rows[0].startswith("remove,")
+    assert [export.exported_by_name for export in AudienceExport.objects.all()] == ["anna", "anna"]
+    assert "what changed after change" in shown(anna, "audience", friends.pk)
+    assert anna.client.get(address("audience_download", friends.pk)).status_code == 405
+
+
+def test_messages_are_paged_by_their_keys(anna, friends):
+    customers(*(f"n{number},n{number}@example.org" for number in range(60)))
+    facts.settle()
+    fixed_lists.add(friends, list(Customer.objects.values_list("pk", flat=True)), datetime.now(UTC))
+    campaign = drafted(anna, friends)
+    step = {"subject": "News", "text": "Hello"}
+    anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, step, trigger="at"))
+    anna.send("campaigns_campaign_move", campaign.pk, to="start")
+    carry_out()
+
+    first = anna.client.get(address("deliveries", campaign.pk))
+    second = anna.client.get(address("deliveries", campaign.pk) + first.context["next"])
+
+    seen = [delivery.pk for page in (first, second) for delivery, _ in page.context["deliveries"]]
+    assert len(seen) == len(set(seen)) == 63
+    assert second.context["next"] == ""
+
+
+def test_there_is_a_way_from_the_segment_to_its_campaigns(anna, leads):
+    overview = anna.client.get(reverse("admin:segments_segment_change", args=[leads.pk])).content.decode()
+
+    assert overview.count(address("of_segment", leads.pk)) >= 2
+    assert "Start a campaign" in overview
+    assert "Nothing is done for Leads yet" in shown(anna, "of_segment", leads.pk)
+    response = anna.client.get(address("add"), {"segment": leads.pk})
+    assert response["Location"] == address("of_segment", leads.pk)
+    assert "no such tactic" in told(anna, "of_segment", leads.pk, tactic="none-such")
+    assert not Step.objects.exists()
