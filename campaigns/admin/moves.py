@@ -52,7 +52,7 @@ def start(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     context = pages.of(model_admin, request, campaign, "overview", f"Start {campaign.name}?")
     if context["steps"]:
-        context["reach"] = outlook.reach(request, campaign, datetime.now(UTC))
+        context |= outlook.reach(request, campaign, datetime.now(UTC))
     return TemplateResponse(request, "campaigns/admin/start.html", context)
 
 

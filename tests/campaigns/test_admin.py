@@ -71,7 +71,7 @@ def told(staff: Staff, view: str, *arguments: object, **fields: Any) -> str:
 
 def form_of(campaign: Campaign, *steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """What the form of a campaign sends."""
-    sent = {"name": campaign.name, "trigger": campaign.trigger, "repeats_every_unit": "day"}
+    sent: dict[str, Any] = {"name": campaign.name, "trigger": campaign.trigger, "repeats_every_unit": "day"}
     sent |= {"reentry_after_unit": "day", "steps-TOTAL_FORMS": len(steps), "steps-INITIAL_FORMS": len(steps)}
     for place, step in enumerate(steps):
         whole = {"channel": "email", "wait_number": 0, "wait_unit": "hour", "ORDER": place + 1, **step}
