@@ -57,7 +57,7 @@ def furnish() -> None:
         address = reverse("admin:segments_segment_fixed_list")
         entered(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
     if not Campaign.objects.exists():
-        run_campaigns(entered(LOGIN))
+        run_campaigns(entered(LOGIN), Segment.objects.get(slug="guests"))
     if not Endpoint.objects.exists():
         tell_a_webhook(entered(LOGIN), Segment.objects.get(slug="guests"))
     if not Import.objects.exists():
@@ -109,9 +109,9 @@ class RefusingBackend(EmailBackend):
         return super().send_messages(messages)
 
 
-def run_campaigns(client: Client) -> None:
+def run_campaigns(client: Client, guests: Segment) -> None:
     """Write to the guests, of whom some are refused or held back; begin a draft; export an audience."""
-    guests, now = Segment.objects.get(slug="guests"), datetime.now(UTC)
+    now = datetime.now(UTC)
     text = "Dear {{ customer.first_name|default:'guest' }},\n\nwe open on Friday."
     steps = [
         Step(subject=subject, text=text, wait=timedelta(days=days))

@@ -185,6 +185,7 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     furnished_shop.tell_a_webhook(client, friends)
     furnished_shop.import_a_file(client)
     furnished_shop.make_coupons()
+    furnished_shop.run_campaigns(client, friends)
     app.control.purge()
 
 

@@ -98,26 +98,26 @@ def test_every_tactic_is_started_from_its_segment_as_it_stands(anna):
         definition.from_template(template, slug=slug, name=template.name)
     started = set()
     for segment in Segment.objects.order_by("pk"):
-        page = shown(anna, "of_segment", segment.pk)
-        for tactic in playbook.for_segment(segment):
+        ahead = [tactic for tactic in playbook.for_segment(segment) if tactic.slug not in started]
+        page = shown(anna, "of_segment", segment.pk) if ahead else ""
+        for tactic in ahead:
+            started.add(tactic.slug)
             assert f'id="{tactic.slug}"' in page
             if all(step.channel == Channel.AUDIENCE for step in tactic.steps):
-                started.add(tactic.slug)  # its way is the download of the audience
+                # Its way is the download of the audience.
                 assert address("audience", segment.pk) in page
-            if tactic.slug in started:
                 continue
             anna.send("campaigns_campaign_of_segment", segment.pk, tactic=tactic.slug)
             campaign = Campaign.objects.latest("pk")
             assert (campaign.tactic, campaign.state) == (tactic.slug, "draft")
-            if "choose where the codes come from" in shown(anna, "change", campaign.pk):
+            draft = shown(anna, "change", campaign.pk)
+            if "choose where the codes come from" in draft:
                 Campaign.objects.filter(pk=campaign.pk).update(pool=pool)
-            assert "Before it can do its work" not in shown(anna, "change", campaign.pk), tactic.slug
-            if campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
-                shown(anna, "start", campaign.pk)
+                draft = shown(anna, "change", campaign.pk)
+            assert "Before it can do its work" not in draft, tactic.slug
             anna.send("campaigns_campaign_move", campaign.pk, to="start")
             campaign.refresh_from_db()
             assert campaign.state == Campaign.State.RUNNING, tactic.slug
-            started.add(tactic.slug)
 
     assert started == set(playbook.TACTICS)
 
