@@ -24,8 +24,8 @@ CLASSES: Final = " ".join(INPUT_CLASSES)
 # What a channel's message is made of; nothing else is kept.
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     Channel.EMAIL: ("subject", "text", "html"),
-    Channel.ON_SITE: ("subject", "text", "url"),
-    Channel.WEBHOOK: ("text", "url"),
+    Channel.ON_SITE: ("subject", "text", "html", "url"),
+    Channel.WEBHOOK: ("subject", "text", "url"),
     Channel.AUDIENCE: (),
 }
 NEEDED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {

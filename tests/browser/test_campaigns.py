@@ -53,8 +53,10 @@ def test_steps_are_added_moved_removed_and_kept_after_all(page: Page, shop: Inst
 
     page.get_by_role("button", name="Add a step").click()
     added = steps.nth(before)
-    added.get_by_label("Channel").select_option("on_site")
+    added.get_by_label("Channel").select_option("webhook")
     expect(added.get_by_label("HTML")).to_be_hidden()
+    added.get_by_label("Channel").select_option("on_site")
+    expect(added.get_by_label("HTML")).to_be_visible()
     added.get_by_label("Subject").fill("Second")
     added.get_by_label("Text", exact=True).fill("Hello again")
     added.get_by_label("Address").fill("https://shop.example/")
