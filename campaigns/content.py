@@ -130,7 +130,7 @@ class _Written:
         return Message(
             subject=" ".join(said.get("subject", "").split()),
             text=layout.followed_text(layout.closed_up(said["text"]), follow) if "text" in said else "",
-            html=layout.followed_html(said["html"], follow) if "html" in said else "",
+            html=layout.followed_html(said["html"].strip(), follow) if "html" in said else "",
             url=follow(url) if url else "",
         )
 

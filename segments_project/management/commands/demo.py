@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from campaigns import products
 from customers.models import Customer
 from segments import definition, refreshing
 from segments.models import Segment
@@ -60,6 +61,8 @@ class Command(BaseCommand):
             self.live_through(now)
         definition.install()
         self.refresh()
+        self.say("Learning what is bought together ...")
+        products.learn(datetime.now(UTC))
         self.print_segments()
         self.stdout.write(f"\nStaff login: {LOGIN}, password: {renewed_password()}")
         if not no_serve:

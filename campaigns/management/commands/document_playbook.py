@@ -1,0 +1,86 @@
+"""Write the reference part of docs/playbook.md anew from the tactics."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from campaigns.models import Campaign, Channel
+from campaigns.playbook import TACTICS, Tactic
+from segments.templates import TEMPLATES
+
+START = "<!-- from here on written by `manage.py document_playbook` -->\n"
+
+
+class Command(BaseCommand):
+    """Bring the documentation in line with the tactics there are."""
+
+    help = "Write the reference part of docs/playbook.md anew from the tactics."
+
+    def handle(self, **options: Any) -> None:
+        """Keep the introduction, replace the reference."""
+        page = Path(settings.BASE_DIR) / "docs" / "playbook.md"
+        introduction, start, _ = page.read_text(encoding="utf-8").partition(START)
+        page.write_text(f"{introduction}{start or START}\n{as_markdown()}", encoding="utf-8")
+        self.stdout.write("docs/playbook.md")
+
+
+def as_markdown() -> str:
+    """Write the playbook as a page of documentation."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    for slug, template in TEMPLATES.items():
+        yield f"## {template.name} (`{slug}`)\n\n{template.description} {template.use}\n"
+        yield from _table([tactic for tactic in TACTICS.values() if slug in tactic.segments])
+    yield "## Any segment\n"
+    yield from _table([tactic for tactic in TACTICS.values() if not tactic.segments])
+
+
+def _table(tactics: list[Tactic]) -> Iterator[str]:
+    yield "| tactic | begins | messages | needs |\n| --- | --- | --- | --- |"
+    for tactic in tactics:
+        needs = "; ".join(tactic.needs) or "–"
+        told = f"**{tactic.name}** (`{tactic.slug}`)<br>{tactic.summary}"
+        yield f"| {told} | {_begins(tactic)} | {_messages(tactic)} | {needs} |"
+    yield ""
+
+
+def _begins(tactic: Tactic) -> str:
+    if tactic.channel == Channel.AUDIENCE:
+        return "as a file to download"
+    match tactic.campaign["trigger"]:
+        case Campaign.Trigger.EVERY:
+            begins = f"every {_span(tactic.campaign['repeats_every'])}, for all members"
+        case Campaign.Trigger.AT:
+            begins = "at a date, for all members"
+        case _ if tactic.narrowed_by:
+            begins = "on their birthday"
+        case _:
+            again = tactic.campaign["reentry_after"]
+            begins = "when they enter" + (
+                f", again after {_span(again)} at the earliest" if again else ", once"
+            )
+    return begins + ("; ends with an order" if tactic.campaign.get("ends_with_order") else "")
+
+
+def _messages(tactic: Tactic) -> str:
+    """Name them, each with how long after the one before it comes."""
+    label = Channel(tactic.channel).label
+    told = [
+        f"{label}{f' after {_span(step.wait)}' if step.wait else ''}: “{step.subject}”".replace("|", "\\|")
+        for step in tactic.steps
+    ]
+    return "<br>".join(told) or label
+
+
+def _span(span: timedelta) -> str:
+    days, seconds = divmod(int(span.total_seconds()), 86_400)
+    if days and not seconds:
+        return "1 day" if days == 1 else f"{days} days"
+    hours = int(span.total_seconds()) // 3600
+    return "1 hour" if hours == 1 else f"{hours} hours"

@@ -1,0 +1,354 @@
+"""The playbook: for each ready-to-use segment, how its people are engaged. ``campaigns.running`` carries it out.
+
+The texts lie in ``templates/campaigns/messages/<tactic>/<number>.txt`` and ``.html``, complete enough to be sent as
+they stand.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from django.contrib.auth.models import User
+
+from campaigns.models import Channel
+from campaigns.tactic import (
+    ALL_DAY,
+    NOW,
+    StepContent,
+    Tactic,
+    days,
+    emails,
+    entering,
+    every,
+    hours,
+    on_site,
+    once,
+)
+from segments import definition
+from segments.models import SLUG_LENGTH, Segment
+
+__all__ = ["TACTICS", "StepContent", "Tactic", "for_segment", "segment_for"]
+
+
+def for_segment(segment: Segment) -> list[Tactic]:
+    """Give the tactics for a segment: those made for its template first, then those that suit any."""
+    own = [tactic for tactic in TACTICS.values() if segment.template and segment.template in tactic.segments]
+    return own + [tactic for tactic in TACTICS.values() if not tactic.segments]
+
+
+def segment_for(tactic: Tactic, segment: Segment, by: User | None = None) -> Segment:
+    """Give the segment that a tactic's campaign is for: the one it was chosen for, or a narrower one made of it."""
+    if tactic.narrowed_by is None:
+        return segment
+    rule = {"all": [{"in_segment": {"is": segment.slug}}, tactic.narrowed_by]}
+    for slug in _slugs(segment, tactic):
+        there = Segment.objects.filter(slug=slug).first()
+        if there is None:
+            narrowed = Segment(
+                slug=slug,
+                name=f"{segment.name}: {tactic.name}"[:200],
+                description=f"For the campaign “{tactic.name}”.",
+                rule=rule,
+            )
+            return definition.save(narrowed, by=by)
+        if there.rule == rule:
+            return there
+    raise AssertionError("unreachable: slugs do not end")
+
+
+def _slugs(segment: Segment, tactic: Tactic) -> Iterator[str]:
+    number = 1
+    while True:
+        end = f"-{tactic.slug}" + (f"-{number}" if number > 1 else "")
+        yield segment.slug[: SLUG_LENGTH - len(end)] + end
+        number += 1
+
+
+# -- The tactics
+
+EACH_YEAR: Final = days(300)
+CODES: Final = "a pool of coupon codes that the shop accepts"
+FIT: Final = "a look at whether what the text promises holds for your shop"
+
+_BUYERS_LATELY: Final = ("first-time-buyers", "two-time-buyers")
+_LAPSED: Final = ("one-time-lapsed", "repeat-lapsed")
+
+_ALL: Final = (
+    Tactic(
+        "first-order-discount", "Discount on the first order",
+        "Welcomes whoever has not ordered yet with a code of their own, and reminds them once.",
+        ("lead", "new-non-buyers", "browsers"), Channel.EMAIL, (CODES,),
+        entering(ends_with_order=True),
+        emails("first-order-discount", (hours(2), "A small welcome gift for you"),
+               (days(5), "Your welcome gift is still waiting")),
+    ),
+    Tactic(
+        "viewed-and-new", "Newsletter with what they viewed",
+        "Every other week what they looked at and did not buy, and what could also be for them.",
+        ("lead", "browsers"), Channel.EMAIL, (),
+        every(days(14)),
+        emails("viewed-and-new", (NOW, "Picked for you at {{ shop.name }}")),
+    ),
+    Tactic(
+        "remarketing", "Remarketing on Facebook and Google",
+        "Hands those who agreed to Meta and Google, so that ads remind them of the shop.",
+        ("lead", "anonymous", "browsers"), Channel.AUDIENCE, ("an account for ads at Meta or Google",), {}, (),
+    ),
+    Tactic(
+        "shop-news", "News and previews of promotions",
+        "Every other week what is new in the shop, and what is about to come.",
+        ("newsletter-subscribers", "occasional"), Channel.EMAIL, ("your news, in place of the first paragraph",),
+        every(days(14)),
+        emails("shop-news", (NOW, "What is new at {{ shop.name }}")),
+    ),
+    Tactic(
+        "useful-content", "Useful and entertaining content",
+        "Every month something worth knowing, without selling anything.",
+        ("newsletter-subscribers", "repeat"), Channel.EMAIL, ("advice that suits what you sell; this one suits most",),
+        every(days(30)),
+        emails("useful-content", (NOW, "Three small habits that pay off")),
+    ),
+    Tactic(
+        "recommended-for-you", "Recommended from their purchases",
+        "Every three weeks products that go well with what each of them has.",
+        ("newsletter-subscribers",), Channel.EMAIL, (),
+        every(days(21)),
+        emails("recommended-for-you", (NOW, "{{ first_name|default:'Hello' }}, this goes well with what you have")),
+    ),
+    Tactic(
+        "subscribers-offer", "Offer only for subscribers",
+        "A code that is found nowhere else, one for each of them, at a date you choose.",
+        ("newsletter-subscribers",), Channel.EMAIL, (CODES,),
+        once(),
+        emails("subscribers-offer", (NOW, "Only for those who read our newsletter")),
+    ),
+    Tactic(
+        "goes-well-with", "Cross-selling of what goes with their order",
+        "Three days after an order, products that others bought together with it.",
+        ("first-order", "occasional"), Channel.EMAIL, (),
+        entering(days(90)),
+        emails("goes-well-with", (days(3), "This goes well with your order")),
+    ),
+    Tactic(
+        "review-request", "Request for a review, with a coupon",
+        "Ten days after the first order asks how they like it, and thanks with a code for the second one.",
+        ("first-order",), Channel.EMAIL, (CODES,),
+        entering(),
+        emails("review-request", (days(10), "How do you like it?")),
+    ),
+    Tactic(
+        "news-of-what-they-like", "News of the brand or category they bought",
+        "Every three weeks what is of the brands and categories of their purchases, and not theirs yet.",
+        ("first-order",), Channel.EMAIL, (),
+        every(days(21)),
+        emails("news-of-what-they-like", (NOW, "News from the shelves you like")),
+    ),
+    Tactic(
+        "who-we-are", "The company and its services",
+        "A day after the first order introduces the people behind the shop, and what they do for customers.",
+        ("first-order",), Channel.EMAIL, (FIT,),
+        entering(),
+        emails("who-we-are", (days(1), "Nice to meet you: this is {{ shop.name }}")),
+    ),
+    Tactic(
+        "loyalty-programme", "Loyalty programme",
+        "Invites whoever buys often to collect points.",
+        ("repeat",), Channel.EMAIL, ("a loyalty programme, and the address of its page", FIT),
+        entering(EACH_YEAR),
+        emails("loyalty-programme", (days(1), "An invitation for those who come back")),
+    ),
+    Tactic(
+        "personal-offer", "Personal offer that nobody else can use",
+        "A code of their own, with products chosen for them, at a date you choose.",
+        ("repeat", "hero"), Channel.EMAIL, (CODES,),
+        once(),
+        emails("personal-offer", (NOW, "{{ first_name|default:'Hello' }}, an offer only for you")),
+    ),
+    Tactic(
+        "best-customers-club", "Exclusive loyalty programme",
+        "Makes whoever becomes a hero a member of the club of the best customers.",
+        ("hero",), Channel.EMAIL, (FIT,),
+        entering(EACH_YEAR),
+        emails("best-customers-club", (days(1), "Thank you: you are one of our best customers")),
+    ),
+    Tactic(
+        "free-shipping", "Free shipping without a minimum",
+        "Gives a code that ships an order of any size for nothing, as soon as they have earned it.",
+        ("hero", "brand-lovers"), Channel.EMAIL, ("a pool of codes for free shipping that the shop accepts",),
+        entering(),
+        emails("free-shipping", (days(2), "Shipping is on us")),
+    ),
+    Tactic(
+        "early-access", "Early access and previews",
+        "Opens the doors to a promotion, a sale or new products to the best customers first, at a date you choose.",
+        ("hero", "brand-lovers"), Channel.EMAIL, ("a date some days before everybody else hears of it",),
+        once(),
+        emails("early-access", (NOW, "You first: our news, before everybody else")),
+    ),
+    Tactic(
+        "birthday-gift", "Birthday gift",
+        "On their next birthday a code as a present; begin it anew each year, with new codes.",
+        ("hero",), Channel.EMAIL, (CODES, "birth dates"),
+        entering(),
+        # They enter at the midnight before the day before: a day later it is their day.
+        emails("birthday-gift", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
+        narrowed_by={"birthday": {"within_next": "1d"}},
+    ),
+    Tactic(
+        "sale-announcement", "Promotions and discounted products",
+        "Tells of a sale, at a date you choose, whoever buys when there is an offer.",
+        ("occasional",), Channel.EMAIL, ("the date of your sale",),
+        once(),
+        emails("sale-announcement", (NOW, "The sale begins: our best offers for you")),
+    ),
+    Tactic(
+        "cart-recovery", "Recovery of the abandoned cart",
+        "Reminds of the cart after an hour, a day and three days, until they order or the cart is gone.",
+        ("waiting",), Channel.EMAIL, (),
+        entering(days(7), ends_with_order=True),
+        emails("cart-recovery", (hours(1), "You left something in your cart"),
+               (hours(23), "Your cart is still here"), (hours(48), "Last reminder: your cart")),
+    ),
+    Tactic(
+        "cart-on-site", "Reminder on the shop's pages",
+        "Shows whoever comes back to the shop what is in their cart.",
+        ("waiting",), Channel.ON_SITE, ("the snippet for messages on the shop's pages",),
+        entering(days(7), ends_with_order=True, **ALL_DAY),
+        on_site("cart-on-site", "Your cart is waiting"),
+    ),
+    Tactic(
+        "cart-discount", "Special discount on the cart",
+        "Two days after, a code that makes the decision easier; once, so that nobody waits for it.",
+        ("waiting",), Channel.EMAIL, (CODES,),
+        entering(ends_with_order=True),
+        emails("cart-discount", (days(2), "A little something for your cart")),
+    ),
+    Tactic(
+        "goes-with-the-cart", "Products that go with the cart",
+        "Five hours after, what others bought together with what is in the cart.",
+        ("waiting",), Channel.EMAIL, (),
+        entering(days(30), ends_with_order=True),
+        emails("goes-with-the-cart", (hours(5), "This goes well with what is in your cart")),
+    ),
+    Tactic(
+        "what-is-new-since", "News of the categories and brands they bought",
+        "Shows whoever stays away what is there by now of what they liked.",
+        ("lost",), Channel.EMAIL, (),
+        entering(EACH_YEAR, ends_with_order=True),
+        emails("what-is-new-since", (days(1), "A few things have changed since you were here")),
+    ),
+    Tactic(
+        "survey", "Survey",
+        "Asks whoever stays away what could be better; they answer by replying.",
+        ("lost",), Channel.EMAIL, ("somebody who reads the answers",),
+        entering(EACH_YEAR, ends_with_order=True),
+        emails("survey", (days(14), "One question, if we may")),
+    ),
+    Tactic(
+        "one-time-promotion", "One-time promotion",
+        "Gives whoever stays away one good reason to return.",
+        ("lost",), Channel.EMAIL, (CODES,),
+        entering(ends_with_order=True),
+        emails("one-time-promotion", (days(30), "Something special for your return")),
+    ),
+    Tactic(
+        "ask-for-address", "Lead generation: ask for an address",
+        "Asks visitors on the shop's pages for their e-mail address.",
+        ("anonymous",), Channel.ON_SITE,
+        ("the snippet for messages on the shop's pages", "the address of the page where people sign up"),
+        entering(days(30), **ALL_DAY),
+        on_site("ask-for-address", "Be the first to know"),
+    ),
+    Tactic(
+        "welcome-series", "Welcome series",
+        "Three e-mails in six days: welcome, who we are, what they looked at. It ends with the first order.",
+        ("new-non-buyers",), Channel.EMAIL, (FIT,),
+        entering(ends_with_order=True),
+        emails("welcome-series", (hours(1), "Welcome to {{ shop.name }}"), (days(2), "Who is behind {{ shop.name }}"),
+               (days(4), "Have you seen these?")),
+    ),
+    Tactic(
+        "how-to-choose", "Educational content",
+        "Ten days after, questions that help to choose, and an offer of advice.",
+        ("new-non-buyers",), Channel.EMAIL, ("somebody who answers those who ask for advice",),
+        entering(ends_with_order=True),
+        emails("how-to-choose", (days(10), "How to find what suits you")),
+    ),
+    Tactic(
+        "next-order", "Second and third order: what completes it",
+        "Three days after the order, products that go well with what they have.",
+        _BUYERS_LATELY, Channel.EMAIL, (),
+        entering(days(30), ends_with_order=True),
+        emails("next-order", (days(3), "To make it complete")),
+    ),
+    Tactic(
+        "subscription", "Subscription",
+        "Five days after the order, the offer to send what runs out regularly.",
+        _BUYERS_LATELY, Channel.EMAIL, ("products that are sold by subscription", FIT),
+        entering(days(180), ends_with_order=True),
+        emails("subscription", (days(5), "Never run out of it again")),
+    ),
+    Tactic(
+        "we-miss-you", "Reminder",
+        "Reminds of the last order as soon as the next one is overdue.",
+        _LAPSED, Channel.EMAIL, (),
+        entering(days(90), ends_with_order=True),
+        emails("we-miss-you", (days(1), "It has been a while")),
+    ),
+    Tactic(
+        "bundle-offer", "Bundle",
+        "A week later, products that are bought together.",
+        _LAPSED, Channel.EMAIL, ("sets, or a discount on several products at once", FIT),
+        entering(days(90), ends_with_order=True),
+        emails("bundle-offer", (days(7), "Better together")),
+    ),
+    Tactic(
+        "exclusive-products", "Exclusive products",
+        "Two weeks later, what is not shown to everybody.",
+        _LAPSED, Channel.EMAIL, ("products that are few or new",),
+        entering(days(180), ends_with_order=True),
+        emails("exclusive-products", (days(14), "We do not show these to everybody")),
+    ),
+    Tactic(
+        "win-back", "Win-back offer",
+        "Three weeks later a code of their own, and one reminder of it.",
+        _LAPSED, Channel.EMAIL, (CODES,),
+        entering(ends_with_order=True),
+        emails("win-back", (days(21), "We would love to have you back"), (days(5), "Your gift is still here")),
+    ),
+    Tactic(
+        "priority-support", "Preferential support",
+        "Tells whoever spends more than average that their questions come first.",
+        ("brand-lovers",), Channel.EMAIL, ("somebody who answers them first",),
+        entering(EACH_YEAR),
+        emails("priority-support", (days(1), "A shorter way to us")),
+    ),
+    Tactic(
+        "codes-for-later", "Codes for future orders",
+        "A code to keep for one of the next orders, at a date you choose.",
+        ("brand-lovers",), Channel.EMAIL, (CODES,),
+        once(),
+        emails("codes-for-later", (NOW, "A thank-you for one of your next orders")),
+    ),
+    Tactic(
+        "birthday-letter", "Birthday letter",
+        "On their birthday good wishes, and nothing to sell.",
+        ("brand-lovers",), Channel.EMAIL, ("birth dates",),
+        entering(EACH_YEAR),
+        emails("birthday-letter", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
+        narrowed_by={"birthday": {"within_next": "1d"}},
+    ),
+    Tactic(
+        "announcement", "Announcement",
+        "One message to all members, at a date you choose.",
+        (), Channel.EMAIL, ("your news, in place of the first paragraph",),
+        once(),
+        emails("announcement", (NOW, "News from {{ shop.name }}")),
+    ),
+    Tactic(
+        "lookalikes", "Audience for ads",
+        "Hands those who agreed to Meta and Google: to find people like them, to reach them, or to leave them out.",
+        (), Channel.AUDIENCE, ("an account for ads at Meta or Google",), {}, (),
+    ),
+)  # fmt: skip
+
+TACTICS: Final[Mapping[str, Tactic]] = {tactic.slug: tactic for tactic in _ALL}

@@ -1,0 +1,160 @@
+"""The playbook: each tactic is complete, suits its segments, and its messages can be sent as they stand."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+
+from campaigns import content, coupons, playbook, products
+from campaigns.management.commands import document_playbook
+from campaigns.models import Campaign, Channel, Pool, Step
+from campaigns.playbook import TACTICS
+from customers import facts, identity
+from segments import definition, refreshing
+from segments.models import Change, Segment
+from segments.rules import parse
+from segments.templates import TEMPLATES
+from tests import shop
+from tests.campaigns.test_recommendations import Reference
+
+NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+ROWS = {
+    # What the shop was promised for each segment, as many tactics as it names.
+    "lead": 3, "newsletter-subscribers": 4, "first-order": 4, "repeat": 3, "hero": 5, "occasional": 3, "waiting": 4,
+    "lost": 3, "anonymous": 2, "new-non-buyers": 3, "first-time-buyers": 2, "two-time-buyers": 2,
+    "one-time-lapsed": 4, "repeat-lapsed": 4, "brand-lovers": 5, "browsers": 3,
+}  # fmt: skip
+
+
+def of_template(slug: str) -> Segment:
+    return Segment(slug=slug, name=slug, template=slug)
+
+
+def test_every_segment_has_its_tactics_first_and_then_those_that_suit_any() -> None:
+    assert ROWS.keys() == TEMPLATES.keys()
+    any_segment = [tactic for tactic in TACTICS.values() if not tactic.segments]
+    for slug, count in ROWS.items():
+        tactics = playbook.for_segment(of_template(slug))
+        assert len(tactics) == count + len(any_segment)
+        assert all(slug in tactic.segments for tactic in tactics[:count])
+        assert tactics[count:] == any_segment
+    assert playbook.for_segment(Segment(slug="lead", name="By hand")) == any_segment
+    assert {slug for tactic in TACTICS.values() for slug in tactic.segments} <= TEMPLATES.keys()
+
+
+def test_every_tactic_is_complete() -> None:
+    for tactic in TACTICS.values():
+        Campaign(segment=Segment(), name=tactic.name, **tactic.campaign)  # knows its fields
+        if tactic.channel == Channel.AUDIENCE:
+            assert not tactic.steps
+            continue
+        assert {step.channel for step in tactic.steps} == {tactic.channel}
+        needs_codes = any("{{ coupon }}" in step.text for step in tactic.steps)
+        assert needs_codes == any("codes" in need for need in tactic.needs), tactic.slug
+        if needs_codes:  # a customer has one code of a campaign: a second time it would be a used one
+            assert tactic.campaign["trigger"] != Campaign.Trigger.EVERY, tactic.slug
+            assert tactic.campaign.get("reentry_after") is None, tactic.slug
+        is_email = tactic.channel == Channel.EMAIL
+        assert (tactic.campaign["quiet_from"] is not None) == is_email, tactic.slug
+        for number, step in enumerate(tactic.steps, start=1):
+            assert content.check(Step(number=number, **vars(step))) == [], tactic.slug
+            assert step.text
+            assert step.html
+    waits = [step.wait for step in TACTICS["cart-recovery"].steps]
+    assert [sum(waits[: n + 1], timedelta()) for n in range(3)] == [
+        timedelta(hours=1), timedelta(hours=24), timedelta(hours=72),
+    ]  # fmt: skip
+
+
+def test_the_texts_are_those_of_tactics_and_there_are_no_others() -> None:
+    folder = Path(django_settings.BASE_DIR) / "campaigns" / "templates" / "campaigns" / "messages"
+    there = {str(path.relative_to(folder)) for path in folder.glob("*/*")}
+    assert there == {
+        f"{tactic.slug}/{number}.{form}"
+        for tactic in TACTICS.values()
+        for number in range(1, len(tactic.steps) + 1)
+        for form in ("txt", "html")
+    }
+
+
+@pytest.mark.django_db
+def test_every_message_reads_well_whatever_is_known_of_the_customer() -> None:
+    Reference(1).record()
+    shop.customers(
+        "c0,a@example.org,Zoë,<3", "new,b@example.org,,", header="customer_id,email,first_name,last_name"
+    )
+    facts.settle()
+    products.learn(NOW)
+    known, stranger = identity.find("c0"), identity.find("new")
+    assert known
+    assert stranger
+    pool = coupons.save(Pool(name="First", description="10 % off"))
+    coupons.generate(pool, 2, 8, Random(1))
+    campaign = Campaign.objects.create(
+        name="x", segment=shop.segment("all", {"known": {"is": True}}), pool=pool
+    )
+
+    for tactic in TACTICS.values():
+        for step in tactic.steps:
+            for customer in (known, stranger):
+                found = content.preview(Step(campaign=campaign, **vars(step)), customer, NOW)
+                assert found.message, (tactic.slug, found.problems)
+                for said in (found.message.text, found.message.html):
+                    assert "{" not in said.partition("<body")[2 if "<body" in said else 0], tactic.slug
+                    assert ", ,\n" not in said
+                    assert "None" not in said
+                assert "<3" not in found.message.html
+                assert len(found.message.text) > 40
+                assert "\n\n\n" not in found.message.text
+    text = TACTICS["cart-recovery"].steps[0].text
+    assert text.startswith('Hello {{ first_name|default:"there" }},\n')
+
+
+@pytest.mark.django_db
+def test_a_tactic_for_birthdays_makes_a_segment_of_whose_birthday_comes() -> None:
+    days = {"today": NOW, "tomorrow": NOW + timedelta(days=1), "later": NOW + timedelta(days=2)}
+    shop.customers(
+        *(f"{name},{name}@example.org,1990-{day:%m-%d}" for name, day in days.items()),
+        header="customer_id,email,birth_date",
+    )
+    everybody = shop.segment("everybody", {"known": {"is": True}})
+    gift = TACTICS["birthday-gift"]
+
+    narrowed = playbook.segment_for(gift, everybody)
+    assert playbook.segment_for(gift, everybody) == narrowed  # the same again
+    assert playbook.segment_for(TACTICS["announcement"], everybody) == everybody
+    assert narrowed.slug == "everybody-birthday-gift"
+    parse(narrowed.rule)
+    at = datetime(2100, 3, 15, 12, tzinfo=UTC)
+    refreshing.refresh(Segment.objects.all(), at)
+    assert shop.members(narrowed.slug) == ["today", "tomorrow"]
+    # Who enters has birthday a day later: the wait of the message.
+    refreshing.refresh(Segment.objects.all(), at + timedelta(hours=12))
+    entered = Change.objects.filter(segment=narrowed, change="entered", cause="time")
+    assert list(entered.values_list("printed_id", flat=True)) == ["later"]
+    assert gift.steps[0].wait == timedelta(days=1)
+
+    narrowed.rule = {"known": {"is": True}}
+    definition.save(narrowed)  # somebody has made something else of it
+    assert playbook.segment_for(gift, everybody).slug == "everybody-birthday-gift-2"
+
+
+def test_the_documentation_names_every_tactic_as_it_is(tmp_path: Path) -> None:
+    page = (Path(django_settings.BASE_DIR) / "docs" / "playbook.md").read_text(encoding="utf-8")
+    written = page.partition(document_playbook.START)[2].strip()
+    assert written == document_playbook.as_markdown().strip(), "run manage.py document_playbook"
+
+
+def test_the_page_is_written_anew_below_its_introduction(tmp_path: Path, settings, capsys) -> None:
+    settings.BASE_DIR = tmp_path
+    page = tmp_path / "docs" / "playbook.md"
+    page.parent.mkdir()
+    page.write_text(f"# Ours\n\n{document_playbook.START}\nold\n", encoding="utf-8")
+
+    call_command("document_playbook")
+
+    assert page.read_text(encoding="utf-8").startswith(f"# Ours\n\n{document_playbook.START}\n## Leads")
+    assert "old\n" not in page.read_text(encoding="utf-8").splitlines()
