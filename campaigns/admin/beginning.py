@@ -5,6 +5,8 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -13,9 +15,11 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from campaigns import playbook, running
 from campaigns.models import Campaign, Channel, Step
 from customers.admin import trail
+from segments.admin.access import ADD as ADD_SEGMENTS
 from segments.admin.access import SEE as SEE_SEGMENTS
 from segments.admin.access import needs, person
 from segments.admin.pages import ours
+from segments.admin.wording import sentence
 from segments.models import Segment
 
 from . import access, wording
@@ -91,7 +95,9 @@ def _begun(request: HttpRequest, segment: Segment, tactics: list[playbook.Tactic
             if tactic is None:
                 messages.error(request, "There is no such tactic for this segment; choose one of these.")
                 return None
-            campaign = running.from_tactic(segment, tactic, person(request))
+            with transaction.atomic():
+                chosen_for = _segment_for(request, segment, tactic)
+                campaign = running.from_tactic(chosen_for, tactic, person(request))
             told = f"From the tactic “{tactic.name}”."
     except running.NotPossible as reason:
         messages.error(request, str(reason))
@@ -99,6 +105,18 @@ def _begun(request: HttpRequest, segment: Segment, tactics: list[playbook.Tactic
     trail.note_added(request, [campaign], told)
     messages.success(request, "A draft is made: nothing is sent before you start it.")
     return campaign
+
+
+def _segment_for(request: HttpRequest, segment: Segment, tactic: playbook.Tactic) -> Segment:
+    """Give the segment that the campaign is for, which may be a narrower one that is made for it."""
+    if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENTS):
+        raise PermissionDenied
+    newest = Segment.objects.aggregate(newest=Max("pk"))["newest"]
+    found = playbook.segment_for(tactic, segment, person(request))
+    if found.pk > newest:
+        trail.note_added(request, [found], f"For the tactic “{tactic.name}”: {sentence(found)}.")
+        messages.info(request, f"It is for {found.name}, a segment that was made for it.")
+    return found
 
 
 def _card(tactic: playbook.Tactic) -> dict[str, Any]:
