@@ -20,10 +20,10 @@ from django.conf import settings
 from . import comparable, exact
 from .models import Customer, Order
 from .models.customer import ANONYMOUS_PREFIX
+from .patterns import FIRST_YEAR, LAST_YEAR
 
 Record = tuple[Any, ...]
 
-FIRST_YEAR, LAST_YEAR = 1900, 2999
 MAX_TEXT, MAX_NAME, MAX_EMAIL, MAX_PROPERTIES = 255, 1000, 254, 65_536
 
 _NEWSLETTERS, _STATUSES = frozenset(Customer.Newsletter.values), frozenset(Order.Status.values)

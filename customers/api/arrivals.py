@@ -26,6 +26,8 @@ from customers.records import (
 from .parsers import dump
 
 SOURCE = "API"
+LARGEST = 10**30
+"""Numbers up to this one are taken as texts, too; a text may hold longer ones."""
 ACCEPTED, REFUSED, LEFT_OUT = "accepted", "refused", "left_out"
 # What an object holds beside the columns of its kind.
 _NESTED = {CUSTOMERS.name: {"attributes"}, ORDERS.name: {"lines"}, EVENTS.name: {"properties"}}
@@ -119,7 +121,8 @@ def _read(kind: Kind, index: int, item: Any, shop: Shop) -> _Read:
     lines: list[Record] = []
     record = _record(kind, item, shop, places)
     if kind is ORDERS:
-        given = item.get("lines") or []
+        given = item.get("lines")
+        given = [] if given is None else given
         if not isinstance(given, list):
             places.append({"path": "lines", "message": "expected a list of objects"})
             given = []
@@ -202,17 +205,17 @@ def _text(path: str, value: Any) -> str:
     match value:
         case None:
             return ""
-        case bool():
+        case bool() if path.startswith("attributes."):
             return "true" if value else "false"
         case str() if _is_encodable(value):
             return value.strip()
         case str():
             raise Refused(f"{path}: contains half a surrogate pair")
-        case int():
+        case int() if not isinstance(value, bool) and abs(value) <= LARGEST:
             return str(value)
-        case Decimal() if abs(value.adjusted()) <= 300:
+        case Decimal() if abs(value) <= LARGEST and value.adjusted() >= -200:
             return format(value, "f")
-        case Decimal():
+        case int() | Decimal() if not isinstance(value, bool):
             raise Refused(f"{path}: the number is out of range")
     raise Refused(f"{path}: expected a text or a number")
 

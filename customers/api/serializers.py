@@ -3,18 +3,15 @@
 from decimal import Decimal
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from customers import facts
 from customers.errors import ErrorSerializer
 from customers.models import Customer
-from customers.records import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind
+from customers.records import CUSTOMERS, EVENTS, ORDERS, Kind
 
-from . import arrivals
-
-MOST_ITEMS = 1_000
+from . import arrivals, descriptions
 
 _EXAMPLES: dict[str, dict[str, Any]] = {
     CUSTOMERS.name: {
@@ -42,25 +39,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def request_of(kind: Kind) -> dict[str, Any]:
-    """Describe the body that a kind is sent in: one object or a list."""
-    item = _object(kind)
-    if kind is CUSTOMERS:
-        item["properties"]["attributes"] = {"type": "object", "description": "Whatever else the shop knows."}
-    if kind is EVENTS:
-        item["properties"]["properties"] = {"type": "object"}
-    if kind is ORDERS:
-        line = _object(ORDER_LINES, without="order_id")
-        item["properties"]["lines"] = {"type": "array", "items": line}
-    item["example"] = _EXAMPLES[kind.name]
-    return {"application/json": {"oneOf": [item, {"type": "array", "maxItems": MOST_ITEMS, "items": item}]}}
-
-
-def _object(kind: Kind, without: str = "") -> dict[str, Any]:
-    value = {"oneOf": [{"type": "string"}, {"type": "number"}], "nullable": True}
-    names = [name for name in kind.csv_columns if name != without]
-    described: dict[str, Any] = {"type": "object", "properties": dict.fromkeys(names, value)}
-    needed = [name for name in kind.key if name in names]
-    return described | ({"required": needed} if needed else {})
+    """Describe the body that a kind is sent in, with an example."""
+    return descriptions.body_of(kind, _EXAMPLES[kind.name])
 
 
 class ResultSerializer(serializers.Serializer[Any]):
@@ -125,7 +105,7 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
         )  # fmt: skip
         read_only_fields = fields
 
-    @extend_schema_field(OpenApiTypes.OBJECT)
+    @extend_schema_field({"type": "object", "additionalProperties": {}, "nullable": True})
     def get_facts(self, customer: Customer) -> dict[str, Any] | None:
         """Give them."""
         row = self.context.get("facts_of", lambda one: getattr(one, "facts", None))(customer)

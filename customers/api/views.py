@@ -22,9 +22,10 @@ from customers.records import CUSTOMERS, EVENTS, ORDERS, Kind
 from customers.throttles import INGEST, READING
 
 from . import arrivals
+from .descriptions import MOST_ITEMS
 from .idempotency import SENT_TWICE, once
 from .parsers import ExactJSONParser
-from .serializers import MOST_ITEMS, CustomerSerializer, TakenSerializer, request_of
+from .serializers import CustomerSerializer, TakenSerializer, request_of
 
 SEES = needs("members:read", "customers.view_customer", "customers.view_contact_data")
 SENDS = needs("ingest", "customers.add_customer")

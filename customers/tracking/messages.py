@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from customers.models.customer import ANONYMOUS_PREFIX
-from customers.records import FIRST_YEAR, LAST_YEAR, MAX_TEXT, Refused, Shop
+from customers.patterns import FIRST_YEAR, LAST_YEAR
+from customers.records import MAX_TEXT, Refused, Shop
 
 MAX_BYTES: Final = 32 * 1024
 TOO_DEEP: Final = "the message is nested too deeply"

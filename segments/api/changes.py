@@ -108,8 +108,8 @@ class Changes(streams.StreamingView):
             ),
             OpenApiParameter(
                 "page_size",
-                {"type": "integer", "minimum": 1, "maximum": MOST, "default": 50},
-                description="Changes a page; a stream gives all.",
+                {"type": "integer", "minimum": 1, "default": 50},
+                description=f"Changes a page; more than {MOST:,} are not given. A stream gives all.",
             ),
         ],
         responses=streams.described(

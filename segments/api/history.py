@@ -71,7 +71,7 @@ class History(APIView):
         The oldest day comes first, and every day is there, up to ten years. Before its first refresh there are none.
         """
         segment, now = segment_of(slug), datetime.now(UTC)
-        asked = DaysSerializer(data=request.query_params)
+        asked = DaysSerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         today = now.astimezone(evaluation.zone()).date()
         first, last = asked.validated_data.get("from"), asked.validated_data.get("to", today)

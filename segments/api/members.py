@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from customers.api.views import NOBODY, customer_of
 from customers.authentication import needs
 from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
-from customers.pagination import ByCustomer, Cursor, cursor_of
+from customers.pagination import ByCustomer, Cursor, cursor_of, page_size_of
 from segments import live, roster
 from segments.models import Membership, Segment
 
@@ -53,6 +53,7 @@ class MemberList(streams.StreamingView, GenericAPIView):
         all of them, each with a `cursor`: a stream that breaks off goes on behind the last one that came whole.
         """
         segment = segment_of(slug)
+        page_size_of(request)  # one that will not do is refused by streams, too
         if streams.is_streamed(request):
             columns = ("customer_id", "entered_at", *roster.CONTACT, "cursor")
             return streams.stream(request, f"{slug}-members", columns, _rows(segment, _after(request)))

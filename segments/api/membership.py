@@ -12,10 +12,11 @@ from rest_framework.views import APIView
 from customers import identity
 from customers.authentication import needs
 from customers.errors import REFUSED
-from segments.models import SLUG_LENGTH, Membership, Segment
+from segments.models import Membership, Segment
 
 from .rules import StrictSerializer
 from .segments import NOT_TAKEN, checked
+from .texts import SlugField, TextField
 
 MOST_CUSTOMERS, MOST_SEGMENTS = 1_000, 100
 
@@ -24,12 +25,12 @@ class MembershipQuestionSerializer(StrictSerializer):
     """Some customers and some segments."""
 
     customers = serializers.ListField(
-        child=serializers.CharField(max_length=300, trim_whitespace=False),
+        child=TextField(max_length=300, trim_whitespace=False),
         max_length=MOST_CUSTOMERS,
         help_text="Any of their ids.",
     )
     segments = serializers.ListField(
-        child=serializers.CharField(max_length=SLUG_LENGTH),
+        child=SlugField(),
         max_length=MOST_SEGMENTS,
         help_text="Their slugs.",
     )

@@ -5,7 +5,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, Throttled
 from rest_framework.request import Request
@@ -15,6 +21,7 @@ from rest_framework.views import APIView
 from customers import engine, throttles, volatile
 from customers.errors import REFUSED, ErrorSerializer
 from customers.models import ApiKey, Customer
+from customers.patterns import RECENT_MOMENT
 from segments import counting, references
 from segments.rules import Rule, parse
 
@@ -26,7 +33,8 @@ PATIENCE = 10.0
 LOST_AFTER = 60
 """Seconds after which the preview of a process that died counts as over; none takes nearly as long."""
 SHOWN = ("customer_id", "email", "phone", "first_name", "last_name")
-FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+# A day more on both sides, for the first and the last day in any time zone.
+FIRST, LAST = datetime(1969, 12, 31, tzinfo=UTC), datetime(2200, 1, 2, tzinfo=UTC)
 
 
 class TookTooLong(APIException):
@@ -40,6 +48,7 @@ class TookTooLong(APIException):
     )
 
 
+@extend_schema_field({"type": "string", "pattern": f"^{RECENT_MOMENT}$", "example": "2026-03-31T06:00:00Z"})
 class InstantField(serializers.DateTimeField):
     """An instant for which a shop can be asked."""
 
@@ -47,7 +56,7 @@ class InstantField(serializers.DateTimeField):
         """Refuse what no span can be taken off, or added to."""
         instant: datetime = super().to_internal_value(value)
         if not FIRST <= instant < LAST:
-            raise serializers.ValidationError(f"Give an instant from {FIRST.year} to {LAST.year - 1}.")
+            raise serializers.ValidationError("Give an instant of the years 1970 to 2199.")
         return instant
 
 

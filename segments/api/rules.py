@@ -10,6 +10,7 @@ from drf_spectacular.plumbing import ResolvedComponent
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from customers.patterns import FIRST_YEAR, LAST_YEAR, WITHOUT_NUL
 from segments.rules import RuleError
 from segments.rules.catalogue import rule_schema
 from segments.rules.parsing import MAX_CONDITIONS, MAX_DEPTH
@@ -66,7 +67,8 @@ class RuleFieldSchema(OpenApiSerializerFieldExtension):
         """Refer to the one description of rules."""
         component = ResolvedComponent("Rule", ResolvedComponent.SCHEMA, object=RuleField)
         if component not in auto_schema.registry:
-            component.schema = _for_openapi(rule_schema(component.ref)) | {
+            schema = _with_components(_for_openapi(rule_schema(component.ref)), auto_schema.registry)
+            component.schema = schema | {
                 "description": "A JSON object of one key: a group of rules, or a filter with its parameters; at most"
                 f" {MAX_CONDITIONS} conditions, and {MAX_DEPTH} levels of groups.",
                 "example": EXAMPLE,
@@ -87,6 +89,20 @@ class StrictSchema(OpenApiSerializerExtension):
         return described | {"additionalProperties": False}
 
 
+def _with_components(schema: Any, registry: Any) -> Any:
+    """Describe what has a title once, and refer to it."""
+    if isinstance(schema, list):
+        return [_with_components(part, registry) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told = {word: _with_components(value, registry) for word, value in schema.items() if word != "title"}
+    if not isinstance(title := schema.get("title"), str):
+        return told
+    component = ResolvedComponent(f"Rule{title}", ResolvedComponent.SCHEMA, told, title)
+    registry.register_on_missing(component)
+    return component.ref
+
+
 def _for_openapi(schema: Any) -> Any:
     """Write JSON Schema in the words that OpenAPI 3.0 has for it."""
     if isinstance(schema, list):
@@ -99,5 +115,12 @@ def _for_openapi(schema: Any) -> Any:
     if "exclusiveMinimum" in told:
         told |= {"minimum": told["exclusiveMinimum"], "exclusiveMinimum": True}
     if "examples" in told:
-        told["example"] = told.pop("examples")[0]
+        # No `example`: tools put those of all words into one object, where only one word may stand.
+        told["description"] = "A span, such as " + ", ".join(f"`{one}`" for one in told.pop("examples")) + "."
+    if told.get("format") == "date":
+        # The pattern says more: which years there are.
+        told["description"] = f"A day, such as `2026-03-31`, of the years {FIRST_YEAR} to {LAST_YEAR}."
+        del told["format"]
+    if told["type"] == "string" and not told.keys() & {"pattern", "enum"}:
+        told["pattern"] = WITHOUT_NUL
     return told

@@ -7,16 +7,14 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from segments import explanation
-from segments.models import SLUG_LENGTH, Membership, Segment
+from segments.models import Membership, Segment
 from segments.rules import RuleError, parse
 from segments.templates import TEMPLATES
 
 from .rules import EXAMPLE, RuleField, StrictSerializer
+from .texts import SlugField, TextField
 
-_SLUG: dict[str, Any] = {
-    "max_length": SLUG_LENGTH,
-    "help_text": "The name by which rules, commands and addresses refer to it.",
-}
+_SLUG: dict[str, Any] = {"help_text": "The name by which rules, commands and addresses refer to it."}
 MEMBER_EXAMPLE = {
     "customer_id": "1042",
     "entered_at": "2026-03-31T06:00:00Z",
@@ -108,9 +106,9 @@ class _Written(StrictSerializer):
 class SegmentByRuleSerializer(_Written):
     """A segment as it is written: its names and its rule."""
 
-    slug = serializers.SlugField(**_SLUG)
-    name = serializers.CharField(max_length=200)
-    description = serializers.CharField(required=False, **_DESCRIPTION)
+    slug = SlugField(**_SLUG)
+    name = TextField(max_length=200)
+    description = TextField(required=False, **_DESCRIPTION)
     rule = RuleField()
 
 
@@ -126,9 +124,9 @@ class SegmentByTemplateSerializer(_Written):
     parameters = serializers.DictField(
         child=ParameterField(), required=False, help_text="By name, as `GET /templates/` lists them."
     )
-    slug = serializers.SlugField(required=False, **_SLUG)
-    name = serializers.CharField(required=False, max_length=200)
-    description = serializers.CharField(required=False, **_DESCRIPTION)
+    slug = SlugField(required=False, **_SLUG)
+    name = TextField(required=False, max_length=200)
+    description = TextField(required=False, **_DESCRIPTION)
 
 
 @extend_schema_serializer(

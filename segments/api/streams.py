@@ -39,12 +39,20 @@ class StreamingView(APIView):
 
     renderer_classes: Sequence[Any] = [*api_settings.DEFAULT_RENDERER_CLASSES, CsvRenderer, NdjsonRenderer]
 
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        """Say what there is as JSON, too."""
+        self._answer_in_json()
+        return super().options(request, *args, **kwargs)
+
     def handle_exception(self, exc: Exception) -> Response:
         """Say what is wrong as JSON, in the one shape of errors, whatever was asked for."""
         if is_streamed(self.request):
-            self.request.accepted_renderer = JSONRenderer()
-            self.request.accepted_media_type = JSONRenderer.media_type
+            self._answer_in_json()
         return super().handle_exception(exc)
+
+    def _answer_in_json(self) -> None:
+        self.request.accepted_renderer = JSONRenderer()
+        self.request.accepted_media_type = JSONRenderer.media_type
 
 
 def is_streamed(request: Request) -> bool:

@@ -160,6 +160,8 @@ class Condition(Rule):
     label: ClassVar[str]
     unit: ClassVar[Unit]
     example: ClassVar[dict[str, Any]]
+    needs_one: ClassVar[bool] = False
+    """Whether any one of its optional parameters has to be given."""
 
     def value(self, as_of: AsOf) -> Any:
         """Refer to the customer's value that the question is about, for the explanation."""
@@ -245,11 +247,9 @@ def read_condition(cls: type[Condition], given: Any, path: str) -> Condition:
             raise RuleError(
                 f"{path}.{name}", f"is not a parameter of {cls.name}; expected {', '.join(sorted(taken))}"
             )
-    read = cls(**values)
-    check: Mapping[str, str] = getattr(read, "problems", dict)()
-    for place, message in check.items():
-        raise RuleError(f"{path}.{place}" if place else path, message)
-    return read
+    if cls.needs_one and not values:
+        raise RuleError(path, f"expected one or more of {', '.join(item.name for item in fields(cls))}")  # type: ignore[arg-type]
+    return cls(**values)
 
 
 def _read_flat(parameter: Flat, given: Mapping[str, Any], path: str) -> Words:

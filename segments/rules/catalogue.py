@@ -7,7 +7,7 @@ from inspect import cleandoc
 from typing import Any
 
 from .base import Condition, Flat, registry
-from .parsing import parse
+from .parsing import MAX_CONDITIONS, parse
 from .tree import GROUPS
 
 GROUP_LABELS = {
@@ -74,6 +74,8 @@ def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
         schema["required"] = required
+    if cls.needs_one:
+        schema["minProperties"] = 1
     if one_of:
         schema["oneOf"] = one_of
     return schema
@@ -81,7 +83,7 @@ def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
 
 def rule_schema(itself: dict[str, Any]) -> dict[str, Any]:
     """Give the JSON Schema of a rule; ``itself`` is what refers to that schema from the rules of a group."""
-    rules = {"type": "array", "items": itself, "minItems": 1}
+    rules = {"type": "array", "items": itself, "minItems": 1, "maxItems": MAX_CONDITIONS}
     groups = [_of_one_key(word, rules, cleandoc(group.__doc__ or "")) for word, group in GROUPS.items()]
     filters = [_of_one_key(entry.name, entry.parameters, entry.help) for entry in catalogue()]
     return {"oneOf": groups + filters}
@@ -153,6 +155,8 @@ def _takes(schema: dict[str, Any]) -> str:
             return "`true` / `false`"
         case "number" if "exclusiveMinimum" in schema:
             return "a percentage"
+        case "number" if schema["maximum"] == 1:
+            return "a share from 0 to 1"
         case "integer":
             return f"a whole number from {schema['minimum']} to {schema['maximum']}"
         case _:

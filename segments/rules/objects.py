@@ -48,6 +48,7 @@ class Product:
     def schema(cls) -> dict[str, Any]:
         """Give the JSON Schema."""
         return {
+            "title": cls.__name__,
             "type": "object",
             "properties": {name: Text.schema() for name in cls.names},
             "minProperties": 1,
@@ -104,6 +105,7 @@ class Property:
         """Give the JSON Schema."""
         properties = _either(Text.schema()["properties"], Number.schema()["properties"])
         return {
+            "title": cls.__name__,
             "type": "object",
             "properties": {"property": NAME.schema(), **properties},
             "required": ["property"],

@@ -7,15 +7,18 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSchema
 
+from customers import patterns
+from customers.patterns import FIRST_YEAR, LAST_YEAR
+
 from .errors import RuleError
 
 LARGEST_NUMBER = 10**30
 LONGEST_SPAN = timedelta(days=36_500)
-FIRST_YEAR, LAST_YEAR = 1900, 2999
 LONGEST_TEXT = 1_000
 LONGEST_LIST = 1_000
 
-_SPAN = re.compile(r"(\d{1,8})([mhdw])", re.ASCII)
+_SPAN = re.compile(r"0*(\d{1,8})([mhdw])", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -25,6 +28,13 @@ def _number(value: Any) -> Decimal:
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite() or abs(number) > LARGEST_NUMBER:
         raise ValueError(f"expected a number between -{LARGEST_NUMBER} and {LARGEST_NUMBER}")
+    return number
+
+
+def _share(value: Any) -> Decimal:
+    number = _number(value)
+    if not 0 <= number <= 1:
+        raise ValueError("expected a share between 0 and 1, such as 0.5")
     return number
 
 
@@ -53,7 +63,7 @@ def _days(value: Any) -> timedelta:
 
 def _day(value: Any) -> date:
     try:
-        if not isinstance(value, str) or len(value) != 10:
+        if not isinstance(value, str) or not _DAY.fullmatch(value):
             raise ValueError
         day = date.fromisoformat(value)
     except ValueError:
@@ -118,23 +128,45 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _span_pattern(*units: str) -> str:
+    return f"^0*({'|'.join(patterns.up_to(LONGEST_SPAN // _UNITS[unit]) + unit for unit in units)})$"
+
+
 def _schema(read: Any, **schema: Any) -> TypeAdapter[Any]:
     return TypeAdapter(Annotated[Any, BeforeValidator(read), WithJsonSchema(schema)])
 
 
-_number_schema = {"type": "number", "minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}
-_day_schema = {"type": "string", "format": "date"}
-_text_schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
+_number_schema = {
+    "title": "NumberValue",
+    "type": "number",
+    "minimum": -LARGEST_NUMBER,
+    "maximum": LARGEST_NUMBER,
+}
+_share_schema = {"title": "ShareValue", "type": "number", "minimum": 0, "maximum": 1}
+_day_schema = {"title": "Day", "type": "string", "format": "date", "pattern": f"^{patterns.DAY}$"}
+_text_schema = {"title": "TextValue", "type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
 
 NUMBER = _schema(_number, **_number_schema)
-NUMBERS = _schema(_pair(_number), type="array", items=_number_schema, minItems=2, maxItems=2)
+NUMBERS = _schema(
+    _pair(_number), title="NumberRange", type="array", items=_number_schema, minItems=2, maxItems=2
+)
+SHARE = _schema(_share, **_share_schema)
+SHARES = _schema(_pair(_share), title="ShareRange", type="array", items=_share_schema, minItems=2, maxItems=2)
 PERCENTAGE = _schema(_percentage, type="number", exclusiveMinimum=0, maximum=100)
-SPAN = _schema(_span, type="string", pattern="^[0-9]{1,8}[mhdw]$", examples=["90m", "12h", "30d", "4w"])
-DAYS = _schema(_days, type="string", pattern="^[0-9]{1,8}[dw]$", examples=["7d", "2w"])
+SPAN = _schema(
+    _span,
+    title="Span",
+    type="string",
+    pattern=_span_pattern("m", "h", "d", "w"),
+    examples=["90m", "12h", "30d", "4w"],
+)
+DAYS = _schema(
+    _days, title="SpanInDays", type="string", pattern=_span_pattern("d", "w"), examples=["7d", "2w"]
+)
 DAY = _schema(_day, **_day_schema)
-PERIOD = _schema(_pair(_day), type="array", items=_day_schema, minItems=2, maxItems=2)
+PERIOD = _schema(_pair(_day), title="DayRange", type="array", items=_day_schema, minItems=2, maxItems=2)
 TEXT = _schema(_text, **_text_schema)
-TEXTS = _schema(_texts, type="array", items=_text_schema, minItems=1, maxItems=LONGEST_LIST)
+TEXTS = _schema(_texts, title="TextList", type="array", items=_text_schema, minItems=1, maxItems=LONGEST_LIST)
 SLUG = _schema(_slug, type="string", pattern="^[-a-zA-Z0-9_]{1,100}$")
 FLAG = _schema(_flag, type="boolean")
 BUCKETS = _schema(

@@ -61,6 +61,7 @@ class Words:
     def schema(cls) -> dict[str, Any]:
         """Give the JSON Schema of an object that holds one word."""
         return {
+            "title": cls.__name__,
             "type": "object",
             "properties": {word: adapter.json_schema() for word, adapter in cls.words.items()},
             "minProperties": 1,
@@ -136,6 +137,12 @@ class Number(Words):
         words = {"is": "exactly", "is_not": "not exactly"}
         said = f"{words.get(self.word, self.word.replace('_', ' '))} {plain(self.value)}"
         return said + (f" {noun}{'' if self.value == 1 else 's'}" if noun else "")
+
+
+class Share(Number):
+    """How a share compares, which lies between 0 and 1."""
+
+    words = {word: scalars.SHARES if word == "between" else scalars.SHARE for word in Number.words}
 
 
 class Relative(Words):

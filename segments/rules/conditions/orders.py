@@ -12,7 +12,7 @@ from segments.rules.base import AsOf, Condition, condition, flat, named
 from segments.rules.flips import placed
 from segments.rules.measures import MomentFact, RoundedRatio, one_number, or_zero
 from segments.rules.objects import Product, period_q
-from segments.rules.words import Moment, Number, Period, Text
+from segments.rules.words import Moment, Number, Period, Share, Text
 
 DISCOUNTED = Q(discount_total__gt=0) | ~Q(coupon_code="")
 REFUNDED = Q(refunded_total__gt=0) | Q(status="refunded")
@@ -154,15 +154,8 @@ class DaysBetweenOrders(Condition):
 class DiscountedOrderShare(_OfOrders):
     """Share of counting orders with a discount or coupon, 0 to 1; missing without orders."""
 
-    number: Number = flat(Number)
+    number: Share = flat(Share)
     during: Period | None = named(Period)
-
-    def problems(self) -> dict[str, str]:
-        """A share lies between 0 and 1."""
-        values = self.number.value if isinstance(self.number.value, tuple) else (self.number.value,)
-        if all(0 <= value <= 1 for value in values):
-            return {}
-        return {self.number.word: "expected a share between 0 and 1, such as 0.5"}
 
     def q(self, as_of: AsOf) -> Q:
         question = self.number.q(self.value(as_of), SCALE)

@@ -39,13 +39,10 @@ class Rfm(Condition):
     since the last order. Source: Hughes (1994), Strategic Database Marketing, with interpolated quintiles.
     """
 
+    needs_one = True
     recency: Number | None = named(Number)
     frequency: Number | None = named(Number)
     monetary: Number | None = named(Number)
-
-    def problems(self) -> dict[str, str]:
-        """At least one score is asked for."""
-        return {} if self._asked() else {"": "expected one or more of recency, frequency, monetary"}
 
     def _asked(self) -> dict[str, Number]:
         given = {"recency": self.recency, "frequency": self.frequency, "monetary": self.monetary}

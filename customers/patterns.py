@@ -1,0 +1,45 @@
+"""Patterns of texts, in the words that JSON Schema and Python share; they say exactly what is read."""
+
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+
+_MONTH_AND_DAY = (
+    "(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])",
+    "(0[13-9]|1[0-2])-(29|30)",
+    "(0[13578]|1[02])-31",
+)
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
+
+
+def _day(years: str, leap_years: str) -> str:
+    return f"(({years})-({'|'.join(_MONTH_AND_DAY)})|({leap_years})-02-29)"
+
+
+DAY = _day("(19|2[0-9])[0-9]{2}", "(19|2[0-9])(0[48]|[2468][048]|[13579][26])|2000|2400|2800")
+"""A day of the years from ``FIRST_YEAR`` to ``LAST_YEAR``, as in 2026-03-31."""
+MOMENT = f"{DAY}([T ]{_TIME})?"
+"""A day, or a time of one, as in 2026-03-31T18:30:00+02:00."""
+RECENT_MOMENT = (
+    _day("19[7-9][0-9]|2[01][0-9]{2}", "19(7[26]|8[048]|9[26])|2[01](0[48]|[2468][048]|[13579][26])|2000")
+    + f"([T ]{_TIME})?"
+)
+"""A moment of the years 1970 to 2199."""
+WITHOUT_NUL = r"^[^\u0000]*$"
+WITH_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+"""Not only spaces."""
+
+
+def up_to(most: int) -> str:
+    """Write the pattern of a whole number from 1 to this one, without zeros before it."""
+    digits = str(most)
+    parts = [f"[1-9]{_digits(len(digits) - 2, least=0)}"] if len(digits) > 1 else []
+    for place, digit in enumerate(digits):
+        least = 0 if place else 1
+        if int(digit) > least:
+            parts.append(f"{digits[:place]}[{least}-{int(digit) - 1}]{_digits(len(digits) - place - 1)}")
+    return f"({'|'.join([*parts, digits])})"
+
+
+def _digits(count: int, least: int | None = None) -> str:
+    if count == 0:
+        return ""
+    return f"[0-9]{{{count}}}" if least is None else f"[0-9]{{{least},{count}}}"
