@@ -83,6 +83,8 @@ def dry_run(campaign: Campaign, at: datetime) -> DryRun:
         if verdict.reason:
             held_back[verdict.reason] += customers
     total, new = people.count(), sum(verdicts.values())
+    some = list(newcomers.order_by("pk")[:SAMPLE])
+    judged = restraint.judge_each(some, step, at)
     if total > new:
         held_back[ALREADY] = total - new
     return DryRun(
@@ -90,10 +92,7 @@ def dry_run(campaign: Campaign, at: datetime) -> DryRun:
         would_get=sum(customers for verdict, customers in verdicts.items() if verdict.may_go),
         put_off=sum(customers for verdict, customers in verdicts.items() if verdict.not_before),
         held_back=dict(held_back.most_common()),
-        sample=tuple(
-            Sample(one, next(iter(restraint.judge_newcomers(Customer.objects.filter(pk=one.pk), step, at))))
-            for one in newcomers.order_by("pk")[:SAMPLE]
-        ),
+        sample=tuple(Sample(one, judged[one.pk]) for one in some),
     )
 
 

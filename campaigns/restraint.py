@@ -4,6 +4,7 @@ Asked at the sending, of many messages in one query; a campaign's own policy is 
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -88,16 +89,22 @@ def judge(deliveries: QuerySet[Delivery], at: datetime) -> dict[int, Verdict]:
 
 def judge_newcomers(customers: QuerySet[Customer], step: Step, at: datetime) -> Counter[Verdict]:
     """Count what would become of a step's message, were it due for these customers at an instant."""
-    rows = (
-        customers.annotate(is_reached=_is_reached(step.channel, "pk"), **_about("", "pk", at))
-        .order_by()
-        .values(*_ABOUT)
-        .annotate(customers=Count("pk"))
-    )
+    rows = _asked(customers, step, at).order_by().values(*_ABOUT).annotate(customers=Count("pk"))
     counts: Counter[Verdict] = Counter()
     for row in rows:
         counts[_of_person(row, step.channel, step.campaign, at)] += row["customers"]
     return counts
+
+
+def judge_each(customers: Iterable[Customer], step: Step, at: datetime) -> dict[int, Verdict]:
+    """Give the same for each of some customers, by key."""
+    some = Customer.objects.filter(pk__in=[customer.pk for customer in customers])
+    rows = _asked(some, step, at).values("pk", *_ABOUT)
+    return {row["pk"]: _of_person(row, step.channel, step.campaign, at) for row in rows}
+
+
+def _asked(customers: QuerySet[Customer], step: Step, at: datetime) -> QuerySet[Customer]:
+    return customers.annotate(is_reached=_is_reached(step.channel, "pk"), **_about("", "pk", at))
 
 
 def has_ordered(customer: str, since: str, at: datetime) -> Exists:
