@@ -204,7 +204,7 @@ class Journey(models.Model):
 class Delivery(models.Model):
     """One message to one customer: planned, then claimed, then sent or not. Written by ``campaigns.delivering``.
 
-    Its clicks are written by ``campaigns.links``; what a page shows, and closes, by ``campaigns.channels.on_site``.
+    Its clicks are written by ``campaigns.links``; what a page shows, and closes, by ``campaigns.showing``.
     What may hold it back (consent, cap, quiet hours) is asked at its sending.
     """
 

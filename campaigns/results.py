@@ -5,14 +5,14 @@ at most ``CAMPAIGN_CREDIT_DAYS`` ago. It has to count, and its revenue is its va
 reaches a customer when it is sent; one on the shop's pages when it is first shown.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import TruncDate
 
 from customers.exact import from_units
@@ -23,6 +23,7 @@ from .models import Campaign, Channel, Delivery, Step
 
 State = Delivery.State
 Row = Mapping[str, Any]
+_VALUE: Final = F("customer__orders__total") - F("customer__orders__refunded_total")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ def of(campaign: Campaign, at: datetime) -> Results:
     )
 
 
+def revenues(campaigns: Collection[int], at: datetime) -> dict[int, Decimal]:
+    """Give the revenue of several campaigns, by key, in one query; of those without orders, nothing."""
+    rows = _credited(campaigns, at).values("campaign").annotate(units=Sum(_VALUE)).order_by()
+    return {row["campaign"]: _revenue([row]) for row in rows}
+
+
 def _messages(campaign: Campaign) -> list[Row]:
     # Only the reasons for holding back are few.
     why = Case(When(state=State.HELD_BACK, then=F("reason")), default=Value(""))
@@ -101,12 +108,18 @@ def _messages(campaign: Campaign) -> list[Row]:
 
 
 def _orders(campaign: Campaign, at: datetime) -> list[Row]:
+    by_day = _credited([campaign.pk], at).values("step", day=TruncDate("placed_at", tzinfo=evaluation.zone()))
+    return list(by_day.annotate(orders=Count("pk"), units=Sum(_VALUE)).order_by())
+
+
+def _credited(campaigns: Collection[int], at: datetime) -> QuerySet[Any]:
+    """Give the messages of campaigns, each once for every order that is put down to it, with ``placed_at``."""
     sent = Delivery.objects.filter(state=State.SENT).annotate(
         reached=Case(When(step__channel=Channel.ON_SITE, then="shown_at"), default="sent_at")
     )
-    # One condition after another on the same order: it is met once for each message that it may be put down to.
+    # One condition after another on the same order.
     after = sent.filter(
-        campaign=campaign,
+        campaign__in=campaigns,
         customer__orders__placed_at__gte=F("reached"),
         customer__orders__placed_at__lte=F("reached") + timedelta(days=settings.CAMPAIGN_CREDIT_DAYS),
         customer__orders__status__in=COUNTING_STATUSES,
@@ -117,11 +130,7 @@ def _orders(campaign: Campaign, at: datetime) -> list[Row]:
         sent_at__lte=OuterRef("placed_at"),  # nothing is shown before it is sent, and this has an index
         reached__lte=OuterRef("placed_at"),
     )
-    orders = after.filter(~Exists(another), placed_at__lte=at).values(
-        "step", day=TruncDate("placed_at", tzinfo=evaluation.zone())
-    )
-    value = F("customer__orders__total") - F("customer__orders__refunded_total")
-    return list(orders.annotate(orders=Count("pk"), units=Sum(value)).order_by())
+    return after.filter(~Exists(another), placed_at__lte=at)
 
 
 def _of_step(step: Step, messages: Sequence[Row], orders: Sequence[Row]) -> StepResults:

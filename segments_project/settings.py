@@ -325,7 +325,7 @@ for _origin in VISITOR_ORIGINS:
         )
 CORS_ALLOWED_ORIGINS = VISITOR_ORIGINS
 CORS_URLS_REGEX = r"^/api/v1/visitors/"
-CORS_ALLOW_METHODS = ["GET", "HEAD"]
+CORS_ALLOW_METHODS = ["GET", "HEAD", "POST"]  # POST closes a message
 CORS_ALLOW_HEADERS = ["accept", "authorization"]
 CORS_EXPOSE_HEADERS = ["Retry-After"]
 

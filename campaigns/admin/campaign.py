@@ -1,5 +1,6 @@
 """Campaigns: the list, the page of one, and its form. ``campaigns.running`` saves and moves them."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -52,7 +53,7 @@ class CampaignList(CappedChangeList):
         super().get_results(request)
         self.result_list = list(self.result_list)
         try:
-            earned = outcomes.revenues(self.result_list)
+            earned = outcomes.revenues(self.result_list, datetime.now(UTC))
         except engine.TookTooLong:
             earned = {}
         for campaign in self.result_list:

@@ -7,7 +7,11 @@ from campaigns.models import Channel
 
 from . import base
 from .email import Email
+from .on_site import OnSite
+from .webhook import Webhook
 
 CHANNELS: Final[Mapping[str, type[base.Channel]]] = {
     Channel.EMAIL: Email,
+    Channel.ON_SITE: OnSite,
+    Channel.WEBHOOK: Webhook,
 }

@@ -143,8 +143,9 @@ class Door(NamedTuple):
 
 
 PUBLIC = {"api-schema", "api-docs"}
-VALUES = {"slug": "buyers", "customer_id": "c1", "anonymous_id": "a1"}
-OTHERS = {"slug": "nothing", "customer_id": "nobody", "anonymous_id": "nobody"}
+TOKEN = {"token": "7c2a6d0e-3f57-4a0b-9a36-6d1d7d2f6f5e"}
+VALUES = {"slug": "buyers", "customer_id": "c1", "anonymous_id": "a1"} | TOKEN
+OTHERS = {"slug": "nothing", "customer_id": "nobody", "anonymous_id": "nobody"} | TOKEN
 
 
 def doors(values: dict[str, str]) -> list[Door]:

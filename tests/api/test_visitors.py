@@ -271,6 +271,6 @@ def test_who_sends_the_key_in_the_header_asks_before(client: Client, settings) -
     assert answer.status_code == 200
     assert answer["Access-Control-Allow-Origin"] == PAGE
     assert "authorization" in answer["Access-Control-Allow-Headers"]
-    assert answer["Access-Control-Allow-Methods"] == "GET, HEAD"
+    assert answer["Access-Control-Allow-Methods"] == "GET, HEAD, POST"
     other = client.options(address("a1"), headers=wish | {"Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in other

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns import results
-from campaigns.models import Campaign, Channel, Delivery
+from campaigns.models import Campaign, Channel, Delivery, Journey
 from tests import shop
 from tests.campaigns import messages
 
@@ -93,6 +93,7 @@ def test_an_order_is_put_down_to_the_latest_message_of_any_campaign(people: None
 
     assert credit(first) == (1, 10)
     assert credit(second) == (2, 12)
+    assert results.revenues([first.pk, second.pk], AT) == {first.pk: 10, second.pk: 12}
     # As of an earlier instant, what came later has not happened.
     assert credit(second, day(4)) == (1, 5)
 
@@ -138,3 +139,17 @@ def test_days_are_those_of_the_shop(people: None, settings: Any) -> None:
         (date(2026, 3, 1), 0, 1, 0),
         (date(2026, 3, 2), 1, 0, 1),
     ]
+
+
+def test_messages_go_along_with_a_visitor_who_turns_out_to_be_a_customer(people: None) -> None:
+    shop.events("m1,,a1,Seen,2026-03-01T10:00:00Z")
+    campaign = messages.campaign(channel=Channel.ON_SITE)
+    shown = messages.sent(campaign, "a1", day(1), shown_at=day(1))
+    Journey.objects.create(
+        campaign=campaign, customer=shown.customer, occasion=shown.occasion, began_at=day(1)
+    )
+
+    shop.events("m2,anna,a1,Seen,2026-03-02T10:00:00Z")
+    ordered("o1", "anna", day(3))
+
+    assert credit(campaign) == (1, 10)

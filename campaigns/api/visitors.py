@@ -1,0 +1,97 @@
+"""The messages for a visitor, for the shop's pages."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers, status
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from campaigns import showing
+from campaigns.models import Delivery
+from customers import throttles
+from customers.authentication import KeyAuthentication, KeyInAddress, needs
+from customers.errors import REFUSED
+from customers.keys import VISITORS
+
+# It is about one person, and true for a moment.
+HEADERS = {"Cache-Control": "private, no-store"}
+
+
+class MessageForVisitorSerializer(serializers.Serializer[Any]):
+    """One message: texts, to be shown as they are, not as HTML."""
+
+    token = serializers.UUIDField(help_text="Names it, to close it.")
+    title = serializers.CharField(allow_blank=True)
+    text = serializers.CharField(allow_blank=True)
+    url = serializers.CharField(allow_blank=True, help_text="Where it leads; clicks are counted.")
+
+
+class MessagesForVisitorSerializer(serializers.Serializer[Any]):
+    """The messages for a visitor, the latest first."""
+
+    messages = MessageForVisitorSerializer(many=True)
+
+
+EXAMPLE = OpenApiExample(
+    "One",
+    {
+        "messages": [
+            {
+                "token": "7c2a6d0e-3f57-4a0b-9a36-6d1d7d2f6f5e",
+                "title": "Ten percent for your first order",
+                "text": "Leave us your address, and we send you the code.",
+                "url": "https://segments.shop.example/go/…",
+            }
+        ]
+    },
+)
+
+
+class _ForPages(APIView):
+    """Whom the shop's pages are answered as."""
+
+    authentication_classes = [KeyAuthentication, KeyInAddress, SessionAuthentication]
+    permission_classes = [needs(VISITORS, "campaigns.view_delivery", "customers.view_customer")]
+    rate = throttles.VISITORS
+
+
+class MessagesForVisitor(_ForPages):
+    """The messages for a visitor."""
+
+    @extend_schema(
+        responses={200: OpenApiResponse(MessagesForVisitorSerializer, examples=[EXAMPLE]), **REFUSED},
+        tags=["visitors"],
+    )
+    def get(self, request: Request, anonymous_id: str) -> Response:
+        """What to show a visitor now; to an unknown one, nothing. It counts as shown. Needs the scope `visitors:read`.
+
+        The latest three messages, again until they are closed, a month has passed, or they have nothing to say any
+        more: the visitor has ordered, or left the segment. The key, which pages may hold, stands in the header or in
+        the address.
+        """
+        found = showing.messages_for(anonymous_id, datetime.now(UTC))
+        return Response({"messages": [_told(one) for one in found]}, headers=HEADERS)
+
+
+class Dismissal(_ForPages):
+    """The closing of a message."""
+
+    @extend_schema(
+        request=None,
+        responses={204: OpenApiResponse(description="It is shown no more."), **REFUSED},
+        tags=["visitors"],
+    )
+    def post(self, request: Request, anonymous_id: str, token: UUID) -> Response:
+        """Show a message to this visitor no more; of another's, nothing happens. Needs the scope `visitors:read`."""
+        showing.dismiss(anonymous_id, token, datetime.now(UTC))
+        return Response(status=status.HTTP_204_NO_CONTENT, headers=HEADERS)
+
+
+def _told(delivery: Delivery) -> dict[str, Any]:
+    content = delivery.content or {}
+    return {"token": delivery.token} | {name: content.get(name, "") for name in ("title", "text", "url")}

@@ -1,0 +1,94 @@
+"""Messages to another system, such as one that prints letters: one signed POST each, as Standard Webhooks has it.
+
+Sent as ``segments.webhooks`` sends: to addresses that were checked, within a set time, following no redirects.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils.crypto import salted_hmac
+
+from campaigns.models import Delivery
+from segments.webhooks import addresses
+from segments.webhooks.addresses import BadAddress
+from segments.webhooks.messages import moment
+from segments.webhooks.sending import Answer, Line, Post
+
+from .base import Channel, Message, TryAgain, Undeliverable
+
+TYPE: Final = "campaign.message"
+MAY_WORK_LATER: Final = (408, 409, 425, 429)
+
+
+class Webhook(Channel):
+    """Messages to the address of a step; what is done with them, and with whose consent, is for whoever is there."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Line] = {}
+        self._unreached: dict[str, str] = {}
+
+    def reaches(self) -> Q:
+        """Ask nothing of the customer."""
+        return Q()
+
+    def send(self, delivery: Delivery, message: Message) -> None:
+        """Post the message; raises TryAgain or Undeliverable by what is answered."""
+        url = message.url
+        if url in self._unreached:  # the next ones would wait as long
+            raise TryAgain(self._unreached[url])
+        try:
+            secrets = secrets_of(url)
+        except BadAddress as error:
+            raise Undeliverable(f"The address will not do: {error}.") from error
+        line = self._lines.setdefault(url, Line(url))
+        answer = line.post(Post(f"msg_{delivery.token.hex}", _body(delivery, message), secrets))
+        if answer.problem:
+            if answer.status is None:
+                self._unreached[url] = answer.problem
+            raise _meaning(answer)
+
+    def close(self) -> None:
+        """Hang up."""
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+
+
+def secrets_of(url: str) -> Sequence[str]:
+    """Give the secrets that messages to an address are signed with: the present one, and those of former keys.
+
+    Each host has its own, so none of them can sign for another. Raises BadAddress.
+    """
+    host = addresses.read(url).authority
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    digests = (salted_hmac("campaigns.webhook", host, key, algorithm="sha256").digest() for key in keys)
+    return [f"whsec_{b64encode(one).decode()}" for one in digests]
+
+
+def _body(delivery: Delivery, message: Message) -> str:
+    said: dict[str, Any] = {
+        "type": TYPE,
+        "timestamp": moment(delivery.planned_for),
+        "data": {
+            "campaign": delivery.campaign.name,
+            "segment": delivery.campaign.segment.slug,
+            "step": delivery.step.number,
+            "customer_id": delivery.customer.customer_id,
+            "subject": message.subject,
+            "text": message.text.strip(),
+            "html": message.html,
+        },
+    }
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+def _meaning(answer: Answer) -> Exception:
+    """Say whether another attempt may help."""
+    refused = answer.status is not None and 300 <= answer.status < 500
+    if refused and answer.status not in MAY_WORK_LATER:
+        return Undeliverable(answer.problem)
+    return TryAgain(answer.problem)

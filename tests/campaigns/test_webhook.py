@@ -1,0 +1,155 @@
+"""Messages to another system: signed as Standard Webhooks has it, and tried again where that may help."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from standardwebhooks import WebhookVerificationError
+
+from campaigns import running
+from campaigns.channels import webhook
+from campaigns.channels.base import Message, TryAgain, Undeliverable
+from campaigns.channels.webhook import Webhook
+from campaigns.models import Campaign, Channel, Delivery, Step
+from segments_project import servers
+from tests import shop
+from tests.campaigns import carrying, messages
+from tests.shop import NOON
+from tests.webhooks.receiver import Receiver, Reply
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
+    with Receiver("127.0.0.1").listening() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def channel() -> Iterator[Webhook]:
+    channel = Webhook()
+    yield channel
+    channel.close()
+
+
+@pytest.fixture
+def delivery() -> Delivery:
+    shop.customers("c1,c1@example.org")
+    return messages.sent(messages.campaign("Letter", channel=Channel.WEBHOOK), "c1", AT)
+
+
+def test_a_message_is_posted_and_signed(
+    receiver: Receiver, channel: Webhook, delivery: Delivery, settings: Any
+) -> None:
+    before = webhook.secrets_of(receiver.url)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another"
+    for _ in range(2):
+        channel.send(delivery, Message("Hello", "Dear c1 🛍", "<p>Dear c1</p>", receiver.url))
+
+    first, again = receiver.received
+    # By its id a receiver knows what it has got already.
+    assert first.id == again.id == f"msg_{delivery.token.hex}"
+    for secret in (*webhook.secrets_of(receiver.url), *before):
+        assert first.verified_with(secret) == {
+            "type": "campaign.message",
+            "timestamp": "2026-03-15T12:00:00Z",
+            "data": {
+                "campaign": "Letter",
+                "segment": "everybody",
+                "step": 1,
+                "customer_id": "c1",
+                "subject": "Hello",
+                "text": "Dear c1 🛍",
+                "html": "<p>Dear c1</p>",
+            },
+        }
+
+
+def test_each_host_has_a_secret_of_its_own(receiver: Receiver, channel: Webhook, delivery: Delivery) -> None:
+    channel.send(delivery, Message(url=receiver.url))
+
+    assert webhook.secrets_of(f"{receiver.url}/other?x=1") == webhook.secrets_of(receiver.url)
+    with pytest.raises(WebhookVerificationError):
+        receiver.received[0].verified_with(webhook.secrets_of("https://example.org/")[0])
+    assert shop.command("webhook_secret", receiver.url).strip() == webhook.secrets_of(receiver.url)[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        *((status, TryAgain) for status in (408, 409, 425, 429, 500, 503)),
+        *((status, Undeliverable) for status in (301, 400, 401, 404, 410, 422)),
+    ],
+)
+def test_the_answer_tells_whether_to_try_again(
+    receiver: Receiver, channel: Webhook, delivery: Delivery, status: int, meaning: type[Exception]
+) -> None:
+    receiver.answer = lambda _: Reply(status)
+
+    with pytest.raises(meaning):
+        channel.send(delivery, Message(url=receiver.url))
+
+
+def test_who_cannot_be_reached_is_not_waited_for_again_and_again(
+    channel: Webhook, delivery: Delivery, receiver: Receiver
+) -> None:
+    port = servers.free_port()
+
+    for _ in range(2):
+        with pytest.raises(TryAgain, match="No connection"):
+            channel.send(delivery, Message(url=f"http://127.0.0.1:{port}/"))
+    channel.send(delivery, Message(url=receiver.url))
+    assert len(receiver.received) == 1
+
+
+def test_private_addresses_are_not_called(
+    channel: Webhook, delivery: Delivery, receiver: Receiver, settings: Any
+) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+
+    with pytest.raises(TryAgain, match="private or local address"):
+        channel.send(delivery, Message(url=receiver.url))
+    for nowhere in ("", "ftp://example.org", "https://user:pass@example.org/", "https://exa mple.org"):
+        with pytest.raises(Undeliverable, match="The address will not do"):
+            channel.send(delivery, Message(url=nowhere))
+    assert not receiver.received
+
+
+def test_a_campaign_posts_its_messages_once(receiver: Receiver) -> None:
+    with carrying.clock() as move:
+        segment = shop.segment("buyers", carrying.BUYERS)
+        move(NOON)
+        shop.customers("c1,c1@example.org", "c2,")
+        letters = running.save(
+            Campaign(segment=segment, name="Letters"),
+            [
+                Step(
+                    channel=Channel.WEBHOOK,
+                    url=receiver.url,
+                    text="Dear {{ customer.first_name|default:'friend' }}",
+                )
+            ],
+        )
+        running.start(letters, NOON)
+        carrying.order("c1", NOON)
+        carrying.order("c2", NOON)
+        receiver.replies(Reply(503))
+
+        move(NOON + timedelta(minutes=1))
+        move(NOON + timedelta(minutes=5))
+        move(NOON + timedelta(minutes=9))
+
+    assert sorted(one.data["customer_id"] for one in receiver.received) in (
+        ["c1", "c1", "c2"],
+        ["c1", "c2", "c2"],
+    )
+    assert {one.data["text"] for one in receiver.received} == {"Dear friend"}
+    assert len({one.id for one in receiver.received}) == 2
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
