@@ -3,11 +3,11 @@
 The language is that of ``campaigns.language``, the values are those of ``campaigns.values``.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.urls import reverse
@@ -78,7 +78,7 @@ def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> P
         return Preview(None, (str(error),))
     except MissingValue as error:
         # HTML and text often lack the same.
-        missing = {problem: label for label, problem in reversed([*_missing(written.parts(), found)])}
+        missing = {problem: label for label, problem in reversed([*_missing(written.parts, found)])}
         told = tuple(f"{label}: {problem}" for problem, label in reversed(missing.items()))
         return Preview(None, told or (str(error),))
 
@@ -107,23 +107,15 @@ def _example(campaign: Campaign | None, customer: Customer) -> str:
 
 @dataclass(frozen=True)
 class _Written:
-    """The templates of a step, read; those that are not there are None."""
+    """The templates of a step, read, by their names."""
 
     problems: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
-    subject: Compiled | None = None
-    text: Compiled | None = None
-    html: Compiled | None = None
-    url: Compiled | None = None
+    parts: Mapping[str, Compiled] = field(default_factory=dict)
 
-    def parts(self) -> dict[str, Compiled]:
-        """Give the templates that are there."""
-        parts = {one.name: getattr(self, one.name) for one in fields(self)[2:]}
-        return {name: part for name, part in parts.items() if part}
-
-    def message(self, found: dict[str, object], follow: Callable[[str], str]) -> Message:
+    def message(self, found: dict[str, Any], follow: Callable[[str], str]) -> Message:
         """Put values in; raises MissingValue."""
-        said = {name: part.render(found) for name, part in self.parts().items()}
+        said = {name: part.render(found) for name, part in self.parts.items()}
         url = said.get("url", "").strip()
         if url and not url.lower().startswith(("https://", "http://")):
             raise MissingValue(f"{url!r} is no address of a page, such as {settings.SHOP_URL}")
@@ -206,10 +198,10 @@ def _read(sources: _Sources) -> _Written:
     if problems:
         return _Written(tuple(problems))
     names = frozenset[str]().union(*(one.names for one in compiled.values()))
-    return _Written((), names, **compiled)
+    return _Written((), names, compiled)
 
 
-def _missing(parts: dict[str, Compiled], found: dict[str, object]) -> Iterator[tuple[str, str]]:
+def _missing(parts: Mapping[str, Compiled], found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, part in parts.items():
         try:
             part.render(found)

@@ -227,10 +227,9 @@ class Compiled:
     template: Template
     names: frozenset[str]
 
-    def render(self, values: Mapping[str, Any]) -> str:
+    def render(self, values: dict[str, Any]) -> str:
         """Put values in; raises MissingValue."""
-        autoescape = self.template.engine.autoescape
-        return str(self.template.render(Context(dict(values), autoescape=autoescape)))
+        return str(self.template.render(Context(values, autoescape=self.template.engine.autoescape)))
 
 
 def is_closed(source: str) -> bool:

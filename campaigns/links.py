@@ -6,6 +6,7 @@ Its clicks are what this module alone writes of a ``Delivery``.
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -79,7 +80,12 @@ def note_click(click: Click, at: datetime) -> None:
 
 
 def _address(view: str, signed: str) -> str:
-    return f"{settings.PUBLIC_URL}{reverse(view)}{signed}"
+    return f"{settings.PUBLIC_URL}{_path(view)}{signed}"
+
+
+@cache  # looked up for each link, it would take longer than signing it
+def _path(view: str) -> str:
+    return reverse(view)
 
 
 def _signed(kind: str, told: Any) -> str:

@@ -136,7 +136,6 @@ def test_a_tactic_for_birthdays_makes_a_segment_of_whose_birthday_comes() -> Non
     entered = Change.objects.filter(segment=narrowed, change="entered", cause="time")
     assert list(entered.values_list("printed_id", flat=True)) == ["later"]
     assert gift.steps[0].wait == timedelta(days=1)
-
     narrowed.rule = {"known": {"is": True}}
     definition.save(narrowed)  # somebody has made something else of it
     assert playbook.segment_for(gift, everybody).slug == "everybody-birthday-gift-2"
