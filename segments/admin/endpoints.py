@@ -98,6 +98,13 @@ class EndpointAdmin(CappedListAdmin):
             .annotate(waiting_count=Coalesce(count, 0), segment_count=Count("segments"))
         )
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer the segments alone, without the admin's ways to make another beside them."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "segments":
+            field.widget.can_add_related = False
+        return field
+
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         """Save through the only writer."""
         chosen = form.cleaned_data["segments"]

@@ -34,6 +34,7 @@ def shown(staff: Staff, view: str, *arguments: object) -> str:
 
 
 def test_a_webhook_is_added_and_shows_its_secret(anna, vips, receiver) -> None:
+    assert "Add another" not in shown(anna, "endpoint_add")
     fields = {"name": "Tool", "url": receiver.url, "segments": [vips.pk]}
     anna.send("segments_endpoint_add", **fields)
 
