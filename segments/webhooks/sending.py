@@ -76,6 +76,7 @@ class Line:
         self._url = url
         self._target: addresses.Target | None = None
         self._addresses: Sequence[str] = ()
+        self._looking_up = threading.Lock()
         self._idle: SimpleQueue[HTTPConnection] = SimpleQueue()
         self._tls: ssl.SSLContext | None = None  # it takes long to make
 
@@ -142,9 +143,10 @@ class Line:
                 if kept.is_connected:
                     return kept
                 kept.close()
-        if not self._addresses:
-            self._target = addresses.read(self._url)
-            self._addresses = addresses.look_up(self._target)
+        with self._looking_up:
+            if not self._addresses:
+                self._target = addresses.read(self._url)
+                self._addresses = addresses.look_up(self._target)
         for address in self._addresses[:-1]:
             with suppress(*_FAILURES):
                 return self._connected(address)
