@@ -15,7 +15,7 @@ from campaigns import showing
 from campaigns.models import Delivery
 from customers import throttles
 from customers.authentication import KeyAuthentication, KeyInAddress, needs
-from customers.errors import REFUSED
+from customers.errors import REFUSED, ErrorSerializer
 from customers.keys import VISITORS
 
 # It is about one person, and true for a moment.
@@ -83,7 +83,11 @@ class Dismissal(_ForPages):
 
     @extend_schema(
         request=None,
-        responses={204: OpenApiResponse(description="It is shown no more."), **REFUSED},
+        responses={
+            204: OpenApiResponse(description="It is shown no more."),
+            404: OpenApiResponse(ErrorSerializer, "This is no token."),
+            **REFUSED,
+        },
         tags=["visitors"],
     )
     def post(self, request: Request, anonymous_id: str, token: UUID) -> Response:
