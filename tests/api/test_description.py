@@ -57,7 +57,7 @@ def cases_of(web: Web, key: str, *options: str) -> int:
             *("run", f"{web.address}/api/schema/", "--header", f"Authorization: Bearer {key}"),
             # In its place there is a check of ours, in reasons.py.
             *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
-            *("--seed", "1", "--workers", "2", "--no-color", *options),
+            *("--seed", "1", "--workers", "1", "--no-color", *options),
         ],
         cwd=settings.BASE_DIR,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.api.reasons"},
