@@ -15,8 +15,9 @@ class CampaignsConfig(AppConfig):
         # Models must be loaded before.
         from customers import identity, privacy  # noqa: PLC0415
 
-        from . import journeys, personal, waking  # noqa: PLC0415
+        from . import coupons, journeys, personal, waking  # noqa: PLC0415
 
         news.changed.connect(waking.wake, dispatch_uid="carry out campaigns")
         identity.let_follow(journeys.follow_joins)
+        identity.let_follow(coupons.follow_joins)
         privacy.register("campaigns", personal.SECTION)

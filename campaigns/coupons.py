@@ -83,6 +83,22 @@ def has_free(pool_id: int) -> bool:
     return _free(pool_id).exists()
 
 
+def follow_joins(joined: str) -> None:
+    """Let the codes of visitors be those of the customers they turned out to be, but for a second one of a campaign.
+
+    ``joined`` is a table of visitor and customer, inside the transaction that joins them.
+    """
+    engine.execute(
+        f"""UPDATE campaigns_coupon SET customer_id =
+                (SELECT j.customer FROM {joined} j WHERE j.visitor = campaigns_coupon.customer_id)
+            WHERE id IN (
+                SELECT min(c.id) FROM campaigns_coupon c JOIN {joined} j ON j.visitor = c.customer_id
+                WHERE NOT EXISTS (SELECT 1 FROM campaigns_coupon own
+                    WHERE own.customer_id = j.customer AND own.campaign_id = c.campaign_id)
+                GROUP BY c.campaign_id, j.customer)"""
+    )
+
+
 def _take(campaign: Campaign, customer: Customer, at: datetime) -> str:
     assert campaign.pool_id is not None
     free = _free(campaign.pool_id).order_by("id")

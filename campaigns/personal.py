@@ -9,16 +9,17 @@ from django.db.models import QuerySet
 from customers.models import Customer
 from customers.privacy import Section
 
+from . import journeys
 from .models import AudienceMember, Coupon, Delivery, Journey
 
 
 def _tell(customer: Customer) -> dict[str, Any]:
-    journeys = Journey.objects.filter(customer=customer).order_by("began_at", "pk")
+    ways = Journey.objects.filter(customer=customer).order_by("began_at", "pk")
     messages = Delivery.objects.filter(customer=customer).order_by("planned_for", "pk")
     coupons = Coupon.objects.filter(customer=customer).order_by("given_at", "pk")
     audiences = AudienceMember.objects.filter(customer=customer).order_by("pk")
     return {
-        "journeys": _rows(journeys, "began_at", "state", "ended_at", "reason", campaign="campaign__name"),
+        "journeys": _rows(ways, "began_at", "state", "ended_at", "reason", campaign="campaign__name"),
         "messages": _rows(
             messages, "state", "planned_for", "sent_at", "reason", "content", "shown_at", "dismissed_at",
             "clicked_at", "clicks",
@@ -42,4 +43,5 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
     """Do nothing: all goes with the customers' rows, and of a coupon the code stays, given to nobody."""
 
 
-SECTION = Section(tell=_tell, erase=_erase, wait=lambda: None)
+# In turn with those who plan journeys and messages: what they write for a customer must not come as they go.
+SECTION = Section(tell=_tell, erase=_erase, wait=journeys.take_turn)

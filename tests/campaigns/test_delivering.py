@@ -1,5 +1,6 @@
 """Messages handed to a real mail server: once, retried where that helps, by several workers at the same time."""
 
+import re
 import threading
 import time
 from collections import Counter
@@ -13,8 +14,8 @@ import time_machine
 from django.core import mail
 from django.db import connections
 
-from campaigns import delivering, journeys, running, triggers
-from campaigns.models import Campaign, Delivery
+from campaigns import coupons, delivering, journeys, running, triggers
+from campaigns.models import Campaign, Delivery, Pool
 from segments import refreshing
 from tests import shop
 from tests.campaigns import carrying
@@ -152,6 +153,47 @@ def test_an_address_that_no_server_takes_keeps_nobody_else_from_theirs(
 
     assert got(server)[-1] == "ben"
     assert {str(one["Subject"]) for one in server.messages} == {"two lines"}
+
+
+@pytest.mark.django_db
+def test_a_message_that_lacks_a_value_is_not_sent_and_says_what_is_missing(
+    move: Move, server: MailServer
+) -> None:
+    mailing("anna", "ben")
+    shop.customers("ben,Ben", header="customer_id,first_name")
+    step = Campaign.objects.get().steps.get()
+    step.text = "Dear {{ first_name }}"
+    step.html = ""
+    step.save()
+
+    move(NOON)
+
+    assert got(server) == ["ben"]
+    anna = Delivery.objects.get(customer__customer_id="anna")
+    assert (anna.state, anna.sent_at) == ("failed", None)
+    assert "first_name" in anna.reason
+
+
+@pytest.mark.django_db
+def test_where_no_coupon_is_left_the_message_waits_for_more(move: Move, server: MailServer) -> None:
+    sale = mailing("anna", "ben")
+    pool = coupons.save(Pool(name="ten"))
+    coupons.fill(pool, ["FIRST-10"])
+    Campaign.objects.filter(pk=sale.pk).update(pool=pool)
+    step = sale.steps.get()
+    step.text = "Your code: {{ coupon }}"
+    step.html = ""
+    step.save()
+
+    move(NOON)
+    assert len(server.messages) == 1
+    assert "pool" in Delivery.objects.get(state="planned").reason
+    coupons.fill(pool, ["SECOND-10"])
+    move(NOON + MINUTE)
+
+    assert sorted(got(server)) == ["anna", "ben"]
+    codes = [re.findall("[A-Z]+-10", one.as_string())[0] for one in server.messages]
+    assert sorted(codes) == ["FIRST-10", "SECOND-10"]
 
 
 @pytest.mark.django_db(transaction=True)

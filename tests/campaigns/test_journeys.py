@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from campaigns import restraint, running
-from campaigns.models import Campaign, Delivery, Journey
+from campaigns import coupons, restraint, running
+from campaigns.models import Campaign, Delivery, Journey, Pool
+from customers.models import Customer
 from segments import definition
 from tests import shop
 from tests.campaigns import carrying
@@ -370,6 +371,24 @@ def test_a_date_that_visitor_and_customer_both_had_is_one(move: Move) -> None:
         ("anna", "finished"),
         ("anna", "stopped"),
     ]
+
+
+def test_a_visitors_coupon_is_the_customers_unless_they_have_one(move: Move) -> None:
+    subscribers("anna", "ben")
+    pool = coupons.save(Pool(name="ten"))
+    coupons.fill(pool, ["A1", "B2", "C3"])
+    one = campaign(shop.segment("waiting", WAITING), pool=pool)
+    for visitor in ("x", "y"):
+        fill_cart("", NOON, visitor=visitor)
+    visitors = [Customer.objects.get(customer_id=f"anonymous:{name}") for name in ("x", "y")]
+    ben = Customer.objects.get(customer_id="ben")
+    assert [coupons.give(one, who, NOON) for who in (*visitors, ben)] == ["A1", "B2", "C3"]
+
+    for who, visitor in (("anna", "x"), ("ben", "y")):
+        shop.events(f"login-{who},{who},{visitor},Signed In,{NOON.isoformat()}")
+
+    assert coupons.give(one, Customer.objects.get(customer_id="anna"), NOON) == "A1"
+    assert coupons.give(one, ben, NOON) == "C3"
 
 
 def test_an_erased_customer_gets_nothing_more(move: Move) -> None:
