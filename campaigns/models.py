@@ -37,6 +37,8 @@ class Pool(models.Model):
         """Listed by name."""
 
         ordering = ("name",)
+        verbose_name = "pool of coupons"
+        verbose_name_plural = "coupons"
 
     def __str__(self) -> str:
         return self.name

@@ -385,6 +385,11 @@ def _is_live(request: HttpRequest) -> bool:
     return request.path == reverse("admin:customers_customer_live")
 
 
+def _is_of_segment(request: HttpRequest) -> bool:
+    """Tell the pages of a segment that campaigns add."""
+    return "/campaigns/campaign/of/" in request.path
+
+
 UNFOLD = {
     "SITE_TITLE": "Segments",
     "SITE_HEADER": "Segments",
@@ -423,7 +428,12 @@ UNFOLD = {
             {
                 "title": "Segmentation",
                 "items": [
-                    _entry("Segments", "groups", "segments.segment"),
+                    _entry("Segments", "groups", "segments.segment")
+                    | {
+                        "active": lambda request: (
+                            "/segments/segment/" in request.path or _is_of_segment(request)
+                        )
+                    },
                     _entry("Refreshes", "sync", "segments.refresh"),
                     _entry("Verifications", "verified", "segments.verification"),
                     _entry("Webhooks", "webhook", "segments.endpoint"),
@@ -435,7 +445,11 @@ UNFOLD = {
                 "title": "Campaigns",
                 "items": [
                     _entry("Campaigns", "campaign", "campaigns.campaign")
-                    | {"active": lambda request: "/campaigns/campaign/" in request.path},
+                    | {
+                        "active": lambda request: (
+                            "/campaigns/campaign/" in request.path and not _is_of_segment(request)
+                        )
+                    },
                     _entry("Coupons", "confirmation_number", "campaigns.pool"),
                 ],
             },

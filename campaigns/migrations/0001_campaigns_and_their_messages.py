@@ -27,6 +27,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('name',),
+                'verbose_name': 'pool of coupons',
+                'verbose_name_plural': 'coupons',
             },
         ),
         migrations.CreateModel(
