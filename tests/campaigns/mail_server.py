@@ -1,6 +1,7 @@
 """A real mail server for tests: it keeps what arrives, and says no where it is told to."""
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from email.message import EmailMessage
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 YES = "250 OK"
+
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # each command is a line otherwise
 
 
 class MailServer:
