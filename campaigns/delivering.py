@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 State = Delivery.State
 
 AT_ONCE: Final = 500
+ALL: Final = (
+    2**62
+)  # a LIMIT that cuts nothing, but lets planners look up one customer's messages, never all planned ones
 NOTED_EVERY: Final = 0.1  # seconds: so much work can be repeated after a kill
 LONGEST_BACK_OFF: Final = timedelta(hours=4)
 AWAY_FOR: Final = timedelta(minutes=1)
@@ -108,6 +111,7 @@ def _due(at: datetime, most: int) -> list[int]:
     unless its worker died and its campaign is paused. Those of a stopped campaign are there to be held back.
     """
     lost = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
+    theirs = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {ALL}"
     keys = engine.rows(
         # States as literals: SQLite finds a partial index by them.
         f"""WITH due AS (
@@ -115,8 +119,8 @@ def _due(at: datetime, most: int) -> list[int]:
                 JOIN {_CAMPAIGNS} c ON c.id = d.campaign_id AND c.state <> 'paused'
                 WHERE d.state IN ('planned', 'sending') AND d.not_before <= %(at)s
                     AND (d.state = 'planned' OR d.claimed_at <= %(lost)s)
-                    AND NOT EXISTS (SELECT 1 FROM {_TABLE} o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
-                        WHERE o.customer_id = d.customer_id AND o.state = 'sending' AND o.id <> d.id
+                    AND NOT EXISTS (SELECT 1 FROM ({theirs}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
+                        WHERE o.state = 'sending' AND o.id <> d.id
                             AND (o.claimed_at > %(lost)s OR oc.state <> 'paused'))
                 ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(most)s)
             SELECT id FROM (SELECT id, not_before, campaign_id, row_number() OVER (
@@ -170,8 +174,7 @@ class _Round:
                 if is_ours and delivery.campaign_id in running and delivery.step.channel not in self.away:
                     self._send(delivery)
                 else:
-                    not_before = self.at + AWAY_FOR if delivery.step.channel in self.away else self.at
-                    self._note(delivery, state=State.PLANNED, claimed_at=None, not_before=not_before)
+                    self._give_back(delivery)
                 if time.monotonic() - self.noted_at > NOTED_EVERY:
                     self._write()
                     running = self._running(claimed)
@@ -206,6 +209,12 @@ class _Round:
             self._again(delivery, f"{type(error).__name__}: {error}"[:300])
         else:
             self._note(delivery, state=State.SENT, sent_at=self.at, reason="", content=delivery.content)
+
+    def _give_back(self, delivery: Delivery) -> None:
+        """Undo a claim, as if it had not been."""
+        not_before = self.at + AWAY_FOR if delivery.step.channel in self.away else self.at
+        before = delivery.attempts - 1
+        self._note(delivery, state=State.PLANNED, claimed_at=None, attempts=before, not_before=not_before)
 
     def _again(self, delivery: Delivery, reason: str) -> None:
         """Try again later, twice as late each time; not once it is too late."""

@@ -11,9 +11,11 @@ from django.db.models import Q
 from customers import engine, identity, turns
 
 from . import delivering, restraint
+from .delivering import ALL
 from .models import Campaign, Channel, Delivery, Journey, Step
 
 AT_ONCE: Final = 2_000
+MANY: Final = 10_000  # planned messages that PostgreSQL hears of at once, not within a minute
 WENT_ON: Final = "They go on as the customer they turned out to be."
 
 _TABLE: Final = Journey._meta.db_table
@@ -78,6 +80,8 @@ def advance(at: datetime) -> int:
     steps = 0
     while done := engine.whole(lambda: _advance_some(at)):
         steps += done
+    if steps >= MANY:
+        engine.analyze(_DELIVERIES)
     return steps
 
 
@@ -101,13 +105,14 @@ def _advance_some(at: datetime) -> int:
 
 def _due(at: datetime) -> list[int]:
     """Give journeys whose next step is due; it waits while the message of the one before is not settled."""
+    theirs = f"SELECT * FROM {_DELIVERIES} d WHERE d.customer_id = j.customer_id LIMIT {ALL}"
     return [
         key
         for (key,) in engine.rows(
             f"""SELECT j.id FROM {_TABLE} j JOIN {_CAMPAIGNS} c ON c.id = j.campaign_id AND c.state = 'running'
-                WHERE j.state = 'active' AND j.due_at <= %s AND NOT EXISTS (SELECT 1 FROM {_DELIVERIES} d
-                    WHERE d.customer_id = j.customer_id AND d.campaign_id = j.campaign_id
-                        AND d.occasion = j.occasion AND d.state IN ('planned', 'sending'))
+                WHERE j.state = 'active' AND j.due_at <= %s AND NOT EXISTS (SELECT 1 FROM ({theirs}) AS d
+                    WHERE d.campaign_id = j.campaign_id AND d.occasion = j.occasion
+                        AND d.state IN ('planned', 'sending'))
                 ORDER BY j.due_at, j.id LIMIT {AT_ONCE}""",
             [engine.moment(at)],
         )

@@ -123,7 +123,8 @@ def is_in(customer: str, segment: str) -> Combinable:
     """Ask whether a customer is a member; between a join and the next refresh the visitor's membership counts."""
     members = Membership.objects.filter(segment=OuterRef(segment))
     own = Q(Exists(members.filter(customer=OuterRef(customer))))
-    joined = Q(Exists(members.filter(customer__joined_into=OuterRef(customer))))
+    visitors = Customer.objects.filter(joined_into=OuterRef(OuterRef(customer))).values("pk")
+    joined = Q(Exists(members.filter(customer__in=visitors)))
     return ExpressionWrapper(own | joined, output_field=BooleanField())
 
 

@@ -92,9 +92,14 @@ def _meaning(error: Exception) -> Exception:
             return _by_code(error.smtp_code, f"{error.smtp_code} {_text(error.smtp_error)}")
         case smtplib.SMTPNotSupportedError() | ValueError():  # an address, or a header, that is none
             return Undeliverable(said)
+        # Of django-anymail, which need not be installed; its errors of answers are also such of connections.
+        case _ if isinstance(status := getattr(error, "status_code", None), int):
+            return _by_status(status, said)
+        case _ if type(error).__name__ == "AnymailRecipientsRefused":
+            return Undeliverable(said)
         case OSError():
             return Away(said)
-    return _of_provider(error, said)
+    return TryAgain(said)
 
 
 def _by_code(code: int, said: str) -> Exception:
@@ -103,16 +108,11 @@ def _by_code(code: int, said: str) -> Exception:
     return Undeliverable(said) if code >= 500 else TryAgain(said)
 
 
-def _of_provider(error: Exception, said: str) -> Exception:
-    """Read the errors of django-anymail, which need not be installed."""
-    status = getattr(error, "status_code", None)
-    if type(error).__name__ == "AnymailRecipientsRefused":
-        return Undeliverable(said)
+def _by_status(status: int, said: str) -> Exception:
+    """Read the answer of a provider's API."""
     if status in KEY_REFUSED:
         return Away(said)
-    if isinstance(status, int) and 400 <= status < 500 and status not in MAY_WORK_LATER:
-        return Undeliverable(said)
-    return TryAgain(said)
+    return Undeliverable(said) if 400 <= status < 500 and status not in MAY_WORK_LATER else TryAgain(said)
 
 
 def _text(answer: bytes | str) -> str:

@@ -18,7 +18,7 @@ from campaigns import coupons, delivering, journeys, running, triggers
 from campaigns.models import Campaign, Delivery, Pool
 from segments import refreshing
 from tests import shop
-from tests.campaigns import carrying
+from tests.campaigns import carrying, provider
 from tests.campaigns.carrying import BUYERS, Move, campaign, order, subscribers
 from tests.campaigns.mail_server import YES, MailServer, mail_server
 from tests.shop import NOON, days
@@ -252,6 +252,32 @@ def test_workers_at_the_same_time_send_each_message_once_and_keep_the_cap(
     assert Counter(got(server)) == dict.fromkeys(who, 2)
     assert Counter(Delivery.objects.values_list("state", flat=True)) == {"sent": 48, "held_back": 24}
     assert len(set(server.of("Message-ID"))) == 48
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "state", "tried"),
+    [
+        (None, "sent", 2),
+        (provider.answer(422), "failed", 2),
+        (provider.AnymailRecipientsRefused("nobody"), "failed", 2),
+        (provider.answer(429), "planned", 2),
+        (provider.answer(503), "planned", 2),
+        (provider.answer(401), "planned", 1),  # our key is refused, so nobody else is tried
+        (provider.answer(None), "planned", 1),  # there is no connection
+    ],
+)
+def test_what_a_provider_answers_decides_who_is_tried_again(
+    move: Move, settings, monkeypatch, error: Exception | None, state: str, tried: int
+) -> None:
+    settings.EMAIL_BACKEND = "tests.campaigns.provider.Backend"
+    monkeypatch.setattr(provider.Backend, "error", error)
+    mailing("anna", "ben")
+
+    move(NOON)
+
+    assert set(Delivery.objects.values_list("state", flat=True)) == {state}
+    assert Delivery.objects.filter(attempts=1).count() == tried
 
 
 @pytest.mark.django_db

@@ -1,0 +1,215 @@
+"""Sending a campaign to a whole segment, against a bare loop that renders the same and hands it to the same server.
+
+Both write an e-mail with text and HTML to each customer, over one connection, to a mail server on this machine that
+throws it away. `campaign_s` is all that sending takes here: the date that begins it, planning, consent, cap and
+quiet hours asked for each message, claims, rendering, handing over, noting. `bare_s` renders by the same templates and
+hands over, and does nothing else: killed in the middle, it does not know who got it. `django_s` is the same with
+Django's own template engine, and links that are not followed.
+
+    .venv/bin/python benchmarks/campaigns.py --customers 100000
+"""
+
+import argparse
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from datetime import time as time_of_day
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import harness
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.template import Context, Template
+
+from campaigns import content, delivering, journeys, layout, links, running, triggers
+from campaigns.channels.base import Message
+from campaigns.models import Campaign, Delivery, Journey, Step
+from customers import csv_files, engine
+from customers.models import Customer
+from customers.records import the_shop
+from segments import definition, refreshing
+from segments.models import Segment
+from segments_project.servers import dying_with_parent
+
+CUSTOMERS = 100_000
+TIMES = 3
+AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
+SUBJECT = "{{ first_name }}, our spring sale has begun"
+TEXT = """Hello {{ first_name }},
+
+until Sunday everything for the garden costs 20 % less: https://shop.example/garden
+
+{% if country == "DE" %}Shipping is free in Germany.{% endif %}
+
+See you soon,
+{{ shop.name }}
+"""
+
+
+# -- The competitors
+
+
+def by_campaign(campaign: Campaign) -> float:
+    """Send by a campaign whose date has come, as a worker does."""
+    for model in (Delivery, Journey):
+        engine.execute(f"DELETE FROM {model._meta.db_table}")
+    Campaign.objects.filter(pk=campaign.pk).update(occasions_until=None)
+    begun = time.perf_counter()
+    triggers.read(AT)
+    while journeys.advance(AT) + delivering.deliver(AT):
+        continue
+    took = time.perf_counter() - begun
+    if Delivery.objects.filter(state="sent").count() != Customer.objects.count():
+        raise SystemExit("not every message was sent")
+    return took
+
+
+def by_bare_loop(campaign: Campaign) -> float:
+    """Render for each customer and hand over, with our templates."""
+    return bare(campaign, lambda delivery: content.render(delivery, AT))
+
+
+def by_django(campaign: Campaign) -> float:
+    """The same, with Django's template engine."""
+    shop = {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS}
+    subject, text = Template(SUBJECT), Template(layout.with_footer(TEXT))
+    html = Template(layout.framed(layout.html_of(TEXT)))
+
+    def write(delivery: Delivery) -> Message:
+        customer = delivery.customer
+        values = {"first_name": customer.first_name, "country": customer.country, "shop": shop}
+        context = Context(values | {"unsubscribe_url": links.unsubscribe_url(delivery)})
+        return Message(subject.render(context), text.render(context), html.render(context))
+
+    return bare(campaign, write)
+
+
+def bare(campaign: Campaign, write: Callable[[Delivery], Message]) -> float:
+    """Write to everybody, and hand over."""
+    step = campaign.steps.get()
+    begun = time.perf_counter()
+    mail_server = get_connection()
+    mail_server.open()
+    for customer in Customer.objects.filter(newsletter="subscribed").iterator():
+        delivery = Delivery(campaign=campaign, step=step, customer=customer, token=uuid4())
+        message = write(delivery)
+        mail = EmailMultiAlternatives(
+            message.subject,
+            message.text,
+            to=[customer.email],
+            headers={"Message-ID": f"<{delivery.token}@shop.example>", **links.headers(delivery)},
+            connection=mail_server,
+        )
+        mail.attach_alternative(message.html, "text/html")
+        mail.send()
+    mail_server.close()
+    return time.perf_counter() - begun
+
+
+COMPETITORS = {"campaign": by_campaign, "bare": by_bare_loop, "django": by_django}
+
+
+# -- The measurement
+
+
+def open_shop(customers: int) -> Campaign:
+    """Let so many customers want the newsletter, and a campaign for them run."""
+    harness.migrate()
+    harness.say(f"  filling the shop with {customers:,} customers")
+    rows = "".join(
+        f"c{number},c{number}@example.org,Kim {number},{('DE', 'FR', 'JP')[number % 3]},subscribed\n"
+        for number in range(customers)
+    )
+    sheet = "customer_id,email,first_name,country,newsletter\n" + rows
+    csv_files.import_file(
+        csv_files.FORMATS["customers"], io.BytesIO(sheet.encode()), the_shop(), refuse=lambda _: None
+    )
+    segment = Segment(slug="readers", name="Readers", rule={"newsletter": {"is": "subscribed"}})
+    definition.save(segment)
+    refreshing.refresh_all()
+    campaign = Campaign(
+        segment=segment,
+        name="Spring sale",
+        trigger=Campaign.Trigger.AT,
+        quiet_from=time_of_day(22),
+        quiet_until=time_of_day(6),
+        ends_with_order=True,
+    )
+    running.start(running.save(campaign, [Step(subject=SUBJECT, text=TEXT)]), AT)
+    if engine.is_postgresql():
+        engine.execute("VACUUM ANALYZE")
+    return campaign
+
+
+@contextmanager
+def mail_sink() -> Iterator[None]:
+    """Run a mail server that throws everything away, and let Django send there."""
+    sink = subprocess.Popen(
+        [sys.executable, "benchmarks/mail_sink.py"],
+        cwd=harness.ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        preexec_fn=dying_with_parent(15),
+    )
+    try:
+        assert sink.stdout is not None
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", int(sink.stdout.readline())
+        yield
+    finally:
+        sink.terminate()
+        sink.wait()
+
+
+def part(customers: int, times: int, profile: bool) -> dict[str, float]:
+    """Let all take turns on the database of this process."""
+    campaign = open_shop(customers)
+    with mail_sink():
+        if profile:
+            with harness.profiled():
+                by_campaign(campaign)
+        return harness.alternating(
+            {name: partial(send, campaign) for name, send in COMPETITORS.items()}, times
+        )
+
+
+def figures_of(taken: dict[str, float], customers: int) -> dict[str, Any]:
+    """Give the medians, and how many times as long as the bare loops sending takes."""
+    return {
+        **{f"{name}_s": seconds for name, seconds in taken.items()},
+        "messages_per_s": round(customers / taken["campaign"]),
+        "times_bare": round(taken["campaign"] / taken["bare"], 2),
+        "times_django": round(taken["campaign"] / taken["django"], 2),
+    }
+
+
+def main() -> None:
+    """Read the options; start the servers and a part for each engine, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--times", type=int, default=TIMES, metavar="N", help="runs of each competitor")
+    parser.add_argument("--profile", action="store_true", help="print the statements that take longest")
+    options = parser.parse_args()
+    if harness.is_part():
+        harness.result(part(options.customers, options.times, options.profile))
+        return
+    engines = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
+    figures = {}
+    for name in engines:
+        harness.say(f"{name}: {options.customers:,} customers, {options.times} times each")
+        with harness.database(name) as url:
+            taken = harness.run_part(url, *sys.argv[1:])
+        figures[name] = figures_of(taken, options.customers)
+        harness.say(f"{name}: {figures[name]}")
+    harness.result({"benchmark": "campaigns", "customers": options.customers, **figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""A mail server that takes all and throws it away, as fast as can be. Prints its port, and serves until killed."""
+
+import socket
+import threading
+
+ANSWERS = {b"EHLO": b"250 sink", b"DATA": b"354 go on", b"QUIT": b"221 bye"}
+
+
+def serve(client: socket.socket) -> None:
+    """Answer one client."""
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with client, client.makefile("rwb") as stream:
+
+        def say(answer: bytes) -> None:
+            stream.write(answer + b"\r\n")
+            stream.flush()
+
+        say(b"220 sink")
+        for line in stream:
+            word = line[:4].upper()
+            say(ANSWERS.get(word, b"250 OK"))
+            if word == b"QUIT":
+                return
+            if word == b"DATA":
+                while stream.readline() not in (b".\r\n", b""):
+                    continue
+                say(b"250 OK")
+
+
+def main() -> None:
+    """Listen on a free port of the loopback."""
+    server = socket.create_server(("127.0.0.1", 0))
+    print(server.getsockname()[1], flush=True)
+    while True:
+        client, _ = server.accept()
+        threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
