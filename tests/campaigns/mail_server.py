@@ -21,10 +21,16 @@ class MailServer:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.messages: list[EmailMessage] = []
+        self.taken: list[bytes] = []
         self.connections = 0
         self.answer: Callable[[str], str] = lambda address: YES
-        self.took: Callable[[EmailMessage], str] = lambda message: YES
+        self.took: Callable[[bytes], str] = lambda message: YES
+
+    @property
+    def messages(self) -> list[EmailMessage]:
+        """What arrived, read."""
+        read = [message_from_bytes(one, policy=policy.default) for one in self.taken]
+        return [one for one in read if isinstance(one, EmailMessage)]
 
     def of(self, *headers: str) -> list[tuple[str, ...]]:
         """Headers of what arrived."""
@@ -47,11 +53,9 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
-        message = message_from_bytes(envelope.content, policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        answer = await asyncio.to_thread(self.took, message)  # it may ask the database
+        answer = self.took(envelope.content)
         if answer == YES:
-            self.messages.append(message)
+            self.taken.append(envelope.content)
         return answer
 
 
