@@ -29,9 +29,8 @@ log = structlog.get_logger(__name__)
 State = Delivery.State
 
 AT_ONCE: Final = 500
-ALL: Final = (
-    2**62
-)  # a LIMIT that cuts nothing, but lets planners look up one customer's messages, never all planned ones
+ALL: Final = 2**62
+"""A LIMIT that cuts nothing: with it planners look up one customer's messages, never all planned ones."""
 NOTED_EVERY: Final = 0.1  # seconds: so much work can be repeated after a kill
 LONGEST_BACK_OFF: Final = timedelta(hours=4)
 AWAY_FOR: Final = timedelta(minutes=1)
