@@ -19,7 +19,17 @@ from tests.shop import customers, event_with, events, orders, segment
 
 pytestmark = pytest.mark.django_db
 
-ANNA = ("anna@example.org", "Anna", "Müller", "30 123456", "Berlin", "1990-05", "17 May", "May 17", "Goethestr")
+ANNA = (
+    "anna@example.org",
+    "Anna",
+    "Müller",
+    "30 123456",
+    "Berlin",
+    "1990-05",
+    "17 May",
+    "May 17",
+    "Goethestr",
+)
 LOOKING = {
     "index", "password_change",
     "customers_customer_changelist", "customers_customer_change", "customers_customer_explain",

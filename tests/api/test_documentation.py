@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # An example, and the answer where it is shown right behind it.
 EXAMPLE = re.compile(r"^```(sh|python)\n(.*?)^```\n(?:\n```json\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 # An error ends the script.
-SHELL = "set -euo pipefail\ncurl() { command curl --silent --show-error --fail-with-body \"$@\"; echo; }\n"
+SHELL = 'set -euo pipefail\ncurl() { command curl --silent --show-error --fail-with-body "$@"; echo; }\n'
 
 
 def shape(value: Any) -> Any:
