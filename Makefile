@@ -18,7 +18,7 @@ demo: .venv/runtime  ## a believable shop with its admin, until Ctrl-C (ARGS="--
 # Both runs are always made; the status is that of the worse one.
 test: .venv/everything  ## the whole suite, on SQLite and on PostgreSQL (ARGS="-k word")
 	@status=0; for database in sqlite postgresql; do \
-		$(IN)/python -m pytest --numprocesses $(WORKERS) --database $$database $(ARGS) || status=1; \
+		$(IN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --database $$database $(ARGS) || status=1; \
 	done; exit $$status
 
 long: .venv/everything  ## the laws that take minutes, on both databases

@@ -349,7 +349,26 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Segments",
-    "DESCRIPTION": "Customers of a shop, the segments they belong to, and who entered or left.",
+    "DESCRIPTION": (
+        "Customers of a shop, the segments they belong to, and who entered or left.\n\n"
+        "Every request carries a key, `Authorization: Bearer seg_…`; staff make them in the admin. Every error has the"
+        " shape `{code, message, errors: [{path, message}]}`. Lists come in pages: follow `next` until it is null."
+    ),
+    "TAGS": [
+        {
+            "name": "segments",
+            "description": "By rule or of chosen customers: listed, tried out, made, edited.",
+        },
+        {"name": "members", "description": "Who is in, why, and who entered and left."},
+        {"name": "refreshes", "description": "When members are found anew."},
+        {"name": "catalogue", "description": "What rules and ready-to-use segments are made of."},
+        {"name": "customers", "description": "Sent by the shop, with what is known about them."},
+        {"name": "orders", "description": "Sent by the shop."},
+        {"name": "events", "description": "Views, carts, sessions, sent by the shop."},
+        {"name": "visitors", "description": "What the shop's own pages may ask about who looks at them."},
+        {"name": "coupons", "description": "Codes that campaigns gave to customers."},
+        {"name": "privacy", "description": "Everything about one person, exported or erased."},
+    ],
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
@@ -357,6 +376,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "customers.api.descriptions.require_bodies",
+        "customers.api.descriptions.summarize",
     ],
     # From the sidecar, not from a CDN: the documentation works without the internet.
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -17,22 +18,42 @@ from segments import waking
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
 
+LITTER = 1_000  # rows
+
 
 def pytest_configure() -> None:
     # Every test client would list all static files anew, which takes longer than most requests.
     settings.WHITENOISE_AUTOREFRESH = True
+    # Hashes that are slow to guess are slow to make, for each of the staff of each test.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def clear_away(django_db_setup: None) -> Iterator[None]:
+    """Free the space of the many rows that the tests of a module wrote and took back."""
+    yield
+    if urlsplit(os.environ["DATABASE_URL"]).scheme == "sqlite":
+        return
+    # By a connection of its own: under Playwright, Django's refuses to ask.
+    with psycopg.connect(_database_url(), autocommit=True) as server:
+        littered = server.execute(
+            "SELECT relid::regclass::text FROM pg_stat_user_tables WHERE n_dead_tup > %s", [LITTER]
+        )
+        for (table,) in littered.fetchall():
+            server.execute(f"VACUUM {table}".encode())
 
 
 @pytest.fixture
 def environment(transactional_db: None) -> dict[str, str]:
     """The environment for a process that shall see the database and the Redis of this test."""
+    return {**os.environ, "DATABASE_URL": _database_url(), "REDIS_URL": settings.REDIS_URL}
+
+
+def _database_url() -> str:
+    """The database of the tests of this process."""
     name = quote(str(connection.settings_dict["NAME"]))
     url = urlsplit(os.environ["DATABASE_URL"])
-    if url.scheme == "sqlite":
-        database = f"sqlite:///{name}"
-    else:
-        database = url._replace(path=f"/{name}").geturl()
-    return {**os.environ, "DATABASE_URL": database, "REDIS_URL": settings.REDIS_URL}
+    return f"sqlite:///{name}" if url.scheme == "sqlite" else url._replace(path=f"/{name}").geturl()
 
 
 @pytest.fixture

@@ -190,35 +190,38 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     app.control.purge()
 
 
-@pytest.mark.parametrize("view", EVERYTHING)
 def test_every_page_opens_in_few_queries_and_is_called_as_in_the_menu(
-    view, furnished, admin_client, django_assert_max_num_queries
+    furnished, admin_client, django_assert_max_num_queries, subtests
 ):
-    address = EVERYTHING[view].address
-    with django_assert_max_num_queries(pages.MOST_QUERIES):
-        response = admin_client.get(address)
-        content = b"".join(response)
-    assert response.status_code == 200
-    assert not re.search(rb"""(src|href|action)=["'](https?:)?//""", content)
-    entries = [entry for entry in MENU if address.startswith(entry)]
-    if entries and view not in (part.view for part in PARTS):
-        assert MENU[max(entries, key=len)] in breadcrumbs(content.decode())
+    for view, one in EVERYTHING.items():
+        with subtests.test(view):
+            with django_assert_max_num_queries(pages.MOST_QUERIES):
+                response = admin_client.get(one.address)
+                content = b"".join(response)
+            assert response.status_code == 200
+            assert not re.search(rb"""(src|href|action)=["'](https?:)?//""", content)
+            entries = [entry for entry in MENU if one.address.startswith(entry)]
+            if entries and view not in (part.view for part in PARTS):
+                assert MENU[max(entries, key=len)] in breadcrumbs(content.decode())
 
 
-@pytest.mark.parametrize("view", [view for view in EVERYTHING if view not in ("index", "password_change")])
-def test_no_page_opens_without_permission(view, furnished, staff):
-    assert staff().get(EVERYTHING[view].address).status_code == 403
+def test_no_page_opens_without_permission(furnished, staff, subtests):
+    client = staff()
+    for view in EVERYTHING.keys() - {"index", "password_change"}:
+        with subtests.test(view):
+            assert client.get(EVERYTHING[view].address).status_code == 403
 
 
 def test_the_first_page_tells_staff_without_permissions_so(staff):
     assert "permission" in staff().get(page("index")).content.decode()
 
 
-@pytest.mark.parametrize("view", EVERYTHING)
-def test_every_page_asks_strangers_to_log_in(view, furnished, client):
-    response = client.get(EVERYTHING[view].address)
-    assert response.status_code == 302
-    assert "/login/" in response["Location"]
+def test_every_page_asks_strangers_to_log_in(furnished, client, subtests):
+    for view, one in EVERYTHING.items():
+        with subtests.test(view):
+            response = client.get(one.address)
+            assert response.status_code == 302
+            assert "/login/" in response["Location"]
 
 
 def test_lists_cost_the_same_with_more_rows(

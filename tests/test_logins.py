@@ -17,8 +17,7 @@ FAILURES = 5
 
 
 @pytest.fixture(autouse=True)
-def anna(settings) -> User:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def anna() -> User:
     return User.objects.create_user("anna", password="right", is_staff=True)
 
 

@@ -3,6 +3,7 @@
 What no description can say (whether there is such a record already) is said in words, and answered by ``errors``.
 """
 
+import re
 from typing import Any
 
 from customers import exact
@@ -25,6 +26,8 @@ MOST_ITEMS = 1_000
 
 Schema = dict[str, Any]
 
+_FIRST_SENTENCE = re.compile(r"(?<=\.)\s")
+
 
 def body_of(kind: Kind, example: Schema) -> Schema:
     """Describe the body that a kind is sent in: one object or a list."""
@@ -43,6 +46,17 @@ def require_bodies(result: Schema, **context: Any) -> Schema:
     for methods in result["paths"].values():
         if "requestBody" in methods.get("post", {}):
             methods["post"]["requestBody"]["required"] = True
+    return result
+
+
+def summarize(result: Schema, **context: Any) -> Schema:
+    """Give each operation the first sentence of its description as a title; called by the generator, too."""
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            if "description" in operation:
+                operation["summary"] = _FIRST_SENTENCE.split(operation["description"], maxsplit=1)[0].rstrip(
+                    "."
+                )
     return result
 
 

@@ -23,6 +23,15 @@ def test_every_page_is_for_everybody_on_every_screen(view: str, page: Page, shop
     assert page.evaluate(DRAWN) <= chromium.NARROW
 
 
+def test_the_documentation_of_the_api_is_read_without_a_key(visit: Callable[[str], Page]):
+    page = visit("")
+    page.goto("/api/docs/")
+
+    page.locator(".opblock-summary", has_text="All segments, the oldest first").click()
+
+    page.get_by_text("Part of the name or the slug.").wait_for()
+
+
 def test_staff_log_in(visit: Callable[[str], Page], axe: Axe):
     page = visit("")
     page.goto("/")

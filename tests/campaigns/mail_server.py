@@ -29,33 +29,39 @@ class MailServer:
     @property
     def messages(self) -> list[EmailMessage]:
         """What arrived, read."""
-        read = [message_from_bytes(one, policy=policy.default) for one in self.taken]
-        return [one for one in read if isinstance(one, EmailMessage)]
+        return [message_from_bytes(one, policy=policy.default) for one in self.taken]
 
     def of(self, *headers: str) -> list[tuple[str, ...]]:
         """Headers of what arrived."""
         return [tuple(str(one[name]) for name in headers) for one in self.messages]
 
+
+class Handler:
+    """Answers aiosmtpd; with each connection it looks a handler all over, so what is slow to read stays apart."""
+
+    def __init__(self, mail_server: MailServer) -> None:
+        self.mail_server = mail_server
+
     async def handle_EHLO(  # noqa: N802 — names that the library gives
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
-        self.connections += 1
+        self.mail_server.connections += 1
         session.host_name = hostname
         return responses
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        answer = self.answer(address)
+        answer = self.mail_server.answer(address)
         if answer == YES:
             envelope.rcpt_tos.append(address)
         return answer
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
-        answer = self.took(envelope.content)
+        answer = self.mail_server.took(envelope.content)
         if answer == YES:
-            self.taken.append(envelope.content)
+            self.mail_server.taken.append(envelope.content)
         return answer
 
 
@@ -63,15 +69,17 @@ class MailServer:
 def mail_server() -> Iterator[MailServer]:
     """Run one on a free port of the loopback, in a thread."""
     listening = socket.create_server(("127.0.0.1", 0))
-    handler = MailServer(f"smtp://127.0.0.1:{listening.getsockname()[1]}")
+    mail_server = MailServer(f"smtp://127.0.0.1:{listening.getsockname()[1]}")
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(
-        loop.create_server(lambda: SMTP(handler, hostname="localhost", loop=loop), sock=listening)
+        loop.create_server(
+            lambda: SMTP(Handler(mail_server), hostname="localhost", loop=loop), sock=listening
+        )
     )
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield handler
+        yield mail_server
     finally:
         server.close()
         loop.call_soon_threadsafe(loop.stop)
