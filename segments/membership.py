@@ -284,8 +284,9 @@ def fill(segment: Segment, customers: Iterable[int], at: datetime, cause: Change
 def erase(customers: Sequence[int], at: datetime) -> None:
     """Let customers, named by their keys, leave for good, in the transaction that erases them.
 
-    Their leaving names them by the printed id, so that whoever follows the changes can let go of them, too; what
-    the log told of them before names nobody any more. Sizes are those of the members at once.
+    Their leaving names them by the printed id, so that whoever follows the changes can let go of them, too, be it
+    that they left before, and a follower has not read so far; what else the log told of them names nobody any more.
+    Sizes are those of the members at once.
     """
     take_turn_to_write()
     members = list(
@@ -293,7 +294,7 @@ def erase(customers: Sequence[int], at: datetime) -> None:
         .order_by("segment_id", "customer_id")
         .values_list("segment_id", "customer__customer_id", "is_known")
     )
-    Change.objects.filter(customer__in=customers).update(customer=None, printed_id="")
+    _forget_changes_but_leavings(customers)
     if not members:
         return
     at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
@@ -328,12 +329,26 @@ def erase(customers: Sequence[int], at: datetime) -> None:
     news.announce()
 
 
+def _forget_changes_but_leavings(customers: Sequence[int]) -> None:
+    """Take names off the log, but for the last leaving of each segment, which ``forget_names`` sees to in time."""
+    changes = Change.objects.filter(customer__in=customers)
+    latest = (
+        changes.order_by()
+        .values("segment", "customer")
+        .annotate(latest=Max("pk"))
+        .values_list("latest", flat=True)
+    )
+    leavings = Change.objects.filter(pk__in=list(latest), change=Change.Kind.LEFT)
+    leavings.update(customer=None)
+    changes.update(customer=None, printed_id="")
+
+
 def forget_names(before: datetime) -> int:
     """Take the printed ids off the leavings of those erased before an instant; give how many those were.
 
     Whoever has not read them by then cannot let go of the erased, and has to begin anew.
     """
-    named = Change.objects.filter(cause=Change.Cause.ERASURE, at__lt=before).exclude(printed_id="")
+    named = Change.objects.filter(customer=None, at__lt=before).exclude(printed_id="")
     with transaction.atomic():
         take_turn_to_write()
         for segment, newest in named.order_by().values_list("segment").annotate(newest=Max("pk")):

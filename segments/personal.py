@@ -36,8 +36,8 @@ def _tell(customer: Customer) -> dict[str, Any]:
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
     verification.forget(customers)
-    outbox.forget_customers(customers)
     membership.erase(customers, at)
+    outbox.forget_customers(customers)
 
 
 def _wait() -> None:

@@ -376,6 +376,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "customers.api.descriptions.require_bodies",
+        "customers.api.descriptions.allow_no_choice",
         "customers.api.descriptions.summarize",
     ],
     # From the sidecar, not from a CDN: the documentation works without the internet.

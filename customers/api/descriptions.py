@@ -49,6 +49,16 @@ def require_bodies(result: Schema, **context: Any) -> Schema:
     return result
 
 
+def allow_no_choice(result: Schema, **context: Any) -> Schema:
+    """Say of what is chosen in an address that an empty choice is as good as none; called by the generator, too."""
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "query" and "enum" in parameter["schema"]:
+                    parameter["schema"]["enum"].append("")
+    return result
+
+
 def summarize(result: Schema, **context: Any) -> Schema:
     """Give each operation the first sentence of its description as a title; called by the generator, too."""
     for methods in result["paths"].values():

@@ -61,7 +61,7 @@ class ChangeSerializer(serializers.ModelSerializer[Change]):
         source="printed_id",
         read_only=True,
         allow_null=True,
-        help_text="As printed then; null for who was erased, but for their leaving, which names them for 30 days.",
+        help_text="As printed then; null for who was erased, but for their last leaving, which names them for 30 days.",
     )
 
     class Meta:

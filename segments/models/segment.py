@@ -366,7 +366,7 @@ class Change(models.Model):
     printed_id = models.CharField(
         max_length=255,
         blank=True,
-        help_text="The customer's id as printed then; empty for those who were erased, but for their leaving.",
+        help_text="The customer's id as printed then; empty for those who were erased, but for their last leaving.",
     )
     change = models.CharField(max_length=7, choices=Kind)
     at = models.DateTimeField()
@@ -381,7 +381,7 @@ class Change(models.Model):
         indexes = (
             models.Index(fields=("segment", "id"), name="changes_of_segment"),
             models.Index(
-                fields=("at",), name="named_erasures", condition=Q(cause="erasure") & ~Q(printed_id="")
+                fields=("at",), name="named_erasures", condition=Q(customer=None) & ~Q(printed_id="")
             ),
         )
 

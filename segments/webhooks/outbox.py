@@ -171,15 +171,19 @@ def delete_endpoint(endpoint: Endpoint, at: datetime) -> None:
 def forget_customers(customers: Sequence[int]) -> None:
     """Delete what was told, or was to be told, of customers named by their keys, with what was answered.
 
-    One that a worker is sending just now stays, naming nobody; what is answered to it is not kept.
+    To be called when the log has forgotten them. Leavings that it still names are told, and one that a worker is
+    sending just now stays, naming nobody; what is answered to it is not kept.
     """
     messages = Message.objects.filter(customer__in=customers)
     # Locked before the attempts are looked for: none is added then.
     rows = dict(messages.select_for_update(of=("self",)).values_list("pk", "leased_until"))
-    on_their_way = [key for key, leased_until in rows.items() if leased_until]
-    Attempt.objects.filter(message__in=on_their_way).delete()
-    _rows(on_their_way).update(customer=None)
-    _delete(_rows(rows.keys() - set(on_their_way)))
+    on_their_way = {key for key, leased_until in rows.items() if leased_until}
+    leavings = Change.objects.filter(customer=None, change=Change.Kind.LEFT).exclude(printed_id="")
+    to_be_told = messages.waiting().filter(first_id__in=leavings.values("pk"))
+    kept = on_their_way | set(to_be_told.values_list("pk", flat=True))
+    Attempt.objects.filter(message__in=kept).delete()
+    _rows(kept).update(customer=None)
+    _delete(_rows(rows.keys() - kept))
 
 
 def withdraw(messages: Iterable[Message]) -> None:

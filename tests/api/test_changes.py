@@ -160,6 +160,28 @@ def test_the_erased_leave_by_name_until_they_are_forgotten(caller, known) -> Non
     assert names(caller.get(LOG)["results"])[-1] is None
 
 
+def test_the_erased_who_had_left_before_are_let_go_of_by_who_has_not_read_so_far(caller, known) -> None:
+    position = caller.get(f"{LOG}?after=latest")["position"]
+    subscribe("c3", state="unsubscribed")
+    refresh()
+    subscribe("c3")
+    refresh()
+    subscribe("c3", state="unsubscribed")
+    refresh()
+    erased = identity.find("c3")
+    assert erased
+    privacy.erase(erased, datetime.now(UTC))
+
+    unread = caller.get(f"{LOG}?after={position}")["results"]
+
+    assert [(one["customer_id"], one["change"]) for one in unread] == [
+        (None, "left"), (None, "entered"), ("c3", "left"),
+    ]  # fmt: skip
+    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
+    assert caller.get(f"{LOG}?after={position}", 410)["code"] == "gone"
+    assert "c3" not in names(caller.get(LOG)["results"])
+
+
 class Follower:
     """Keeps the members of a segment, as a client does: from the members once, then from the changes alone."""
 

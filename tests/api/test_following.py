@@ -54,6 +54,7 @@ class Consumer:
     def __init__(self, door: Door, slug: str) -> None:
         self.door, self.slug = door, slug
         self.members: set[str] = set()
+        self.nameless = 0
         self.position = 0
 
     def take_a_page(self, size: int, *, is_cut_off: bool = False) -> bool:
@@ -61,15 +62,19 @@ class Consumer:
         page = self.door.call("GET", f"segments/{self.slug}/changes/?after={self.position}&page_size={size}")
         if is_cut_off:
             return True
-        members = set(self.members)
+        members, nameless = set(self.members), self.nameless
         for change in page["results"]:
-            if change["change"] == "entered":
-                assert change["customer_id"] not in members
-                members.add(change["customer_id"])
+            who = change["customer_id"]
+            if who is None:  # erased since, and named by their last leaving alone
+                nameless += 1
+            elif change["change"] == "entered":
+                assert who not in members
+                members.add(who)
+            elif who in members:
+                members.remove(who)
             else:
-                # Whoever was erased is named by their leaving.
-                members.remove(change["customer_id"])
-        self.members, self.position = members, page["position"]
+                assert nameless, f"{who} leaves without having entered"
+        self.members, self.nameless, self.position = members, nameless, page["position"]
         return page["next"] is not None
 
 

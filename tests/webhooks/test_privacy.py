@@ -12,7 +12,7 @@ from segments.models import Attempt, Message
 from segments.webhooks import claims, delivering, outbox
 from tests import shop
 from tests.customers.test_privacy import everything_stored
-from tests.webhooks.conftest import enter, subscribe
+from tests.webhooks.conftest import enter, leave, subscribe
 from tests.webhooks.receiver import Received, Reply
 
 pytestmark = pytest.mark.django_db
@@ -70,6 +70,23 @@ def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, 
     with time_machine.travel(now + claims.LEASE + timedelta(seconds=1)):
         delivering.deliver()
     assert receiver.said == [("vips", "c1", "left")]
+    assert not Attempt.objects.exclude(answer="").exists()
+
+
+def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vips, receiver) -> None:
+    subscribe(receiver)
+    enter(vips, "c1")
+    delivering.deliver()
+    receiver.answer = lambda received: Reply(500, b"later")
+    leave(vips, "c1")
+    delivering.deliver()
+
+    erase("c1")
+    receiver.answer = echo
+    with time_machine.travel(datetime.now(UTC) + claims.TRIED_AGAIN_AFTER[0] + timedelta(seconds=1)):
+        delivering.deliver()
+
+    assert receiver.said == [("vips", "c1", "entered"), ("vips", "c1", "left"), ("vips", "c1", "left")]
     assert not Attempt.objects.exclude(answer="").exists()
 
 
