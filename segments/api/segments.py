@@ -11,7 +11,12 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http.response import HttpResponseBase
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
-from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.generics import GenericAPIView
@@ -26,6 +31,7 @@ from customers.authentication import needs
 from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
 from customers.models import ApiKey
 from customers.pagination import KeysetPagination
+from customers.patterns import WITHOUT_NUL
 from segments import definition, membership, queueing
 from segments.models import Segment
 from segments.templates import TEMPLATES, ParameterError
@@ -59,6 +65,13 @@ NEW_SEGMENT = PolymorphicProxySerializer(
 )
 
 
+SEARCH = OpenApiParameter(
+    "search",
+    {"type": "string", "maxLength": 200, "pattern": WITHOUT_NUL},
+    description="Part of the name or the slug.",
+)
+
+
 class InUse(APIException):
     """Others refer to the segment."""
 
@@ -71,9 +84,7 @@ class SegmentFilter(FilterSet):
 
     kind = django_filters.ChoiceFilter(choices=Segment.Kind.choices, help_text="By rule, or a fixed list.")
     status = django_filters.ChoiceFilter(choices=Segment.Status.choices, method="in_status")
-    search = django_filters.CharFilter(
-        method="named", max_length=200, help_text="Part of the name or the slug."
-    )
+    search = django_filters.CharFilter(method="named", max_length=200)
 
     def in_status(self, segments: Any, name: str, value: str) -> Any:
         """Keep those that stand so."""
@@ -98,7 +109,7 @@ class SegmentList(GenericAPIView):
         return [CREATES() if self.request.method == "POST" else SEES()]
 
     @extend_schema(
-        parameters=[conditional.IF_NONE_MATCH],
+        parameters=[SEARCH, conditional.IF_NONE_MATCH],
         responses={200: SegmentSerializer(many=True), **conditional.UNCHANGED, **BAD_PAGE, **REFUSED},
         tags=["segments"],
     )
