@@ -2,17 +2,19 @@
 
 from django.urls import path
 
+import customers.api.converters  # noqa: F401 — names "id"
+
 from . import coupons, visitors
 
 urlpatterns = [
     path("coupons/<str:code>/", coupons.CouponDetail.as_view(), name="api-coupon"),
     path(
-        "visitors/<path:anonymous_id>/messages/",
+        "visitors/<id:anonymous_id>/messages/",
         visitors.MessagesForVisitor.as_view(),
         name="api-visitor-messages",
     ),
     path(
-        "visitors/<path:anonymous_id>/messages/<uuid:token>/dismiss/",
+        "visitors/<id:anonymous_id>/messages/<uuid:token>/dismiss/",
         visitors.Dismissal.as_view(),
         name="api-visitor-message-dismiss",
     ),

@@ -2,6 +2,7 @@
 
 from django.urls import path, re_path
 
+import customers.api.converters  # noqa: F401 — names "id"
 from customers.errors import unknown_address
 
 from . import (
@@ -33,11 +34,11 @@ urlpatterns = [
     path("segments/<slug:slug>/", segments.SegmentDetail.as_view(), name="api-segment"),
     path("segments/<slug:slug>/refresh/", refreshes.RefreshOfSegment.as_view(), name="api-segment-refresh"),
     path("segments/<slug:slug>/members/", members.MemberList.as_view(), name="api-members"),
-    path("segments/<slug:slug>/members/<path:customer_id>/", explanation.Member.as_view(), name="api-member"),
+    path("segments/<slug:slug>/members/<id:customer_id>/", explanation.Member.as_view(), name="api-member"),
     path("segments/<slug:slug>/changes/", changes.Changes.as_view(), name="api-changes"),
     path("segments/<slug:slug>/history/", history.History.as_view(), name="api-history"),
     path(
-        "visitors/<path:anonymous_id>/segments/",
+        "visitors/<id:anonymous_id>/segments/",
         visitors.SegmentsOfVisitor.as_view(),
         name="api-visitor-segments",
     ),

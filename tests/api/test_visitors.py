@@ -54,6 +54,14 @@ def ask(key: str, client: Client) -> Ask:
     return asked
 
 
+@pytest.mark.parametrize("visitor", ["a/b", "line\nbreak", "line\u2028break", "ü 100 %", "a?b#c"])
+def test_any_id_is_asked_for(visitor: str, ask: Ask) -> None:
+    public("visitors", ANONYMOUS)
+    shop.events(f'm1,,"{visitor}",Product Viewed,2026-03-01T10:00:00Z')
+
+    assert ask(visitor) == ["visitors"]
+
+
 def public(slug: str, rule: dict[str, Any]) -> Segment:
     return definition.save(Segment(slug=slug, name=slug.title(), rule=rule, is_public=True))
 
