@@ -59,9 +59,7 @@ def give(campaign: Campaign, customer: Customer, at: datetime) -> str:
     if held := held_by(campaign, customer):
         return held
     if campaign.pool_id is None:
-        raise NoneLeft(
-            "The campaign has no pool of codes: choose one, or take {{ coupon }} out of the message."
-        )
+        raise NoneLeft(NO_POOL)
     try:
         with transaction.atomic():
             return _take(campaign, customer, at)
