@@ -182,8 +182,9 @@ class SegmentDetail(APIView):
         """
         with transaction.atomic():
             segment = segment_of(slug, locked=True)
-            conditional.check_match(request, segment)
+            # First: what would be refused anyhow is refused for that reason (RFC 9110, 13.2.1).
             given = checked(SegmentByRuleSerializer(data=request.data, partial=True))
+            conditional.check_match(request, segment)
             before = segment.version
             if "rule" in given and not segment.is_dynamic:
                 raise ValidationError({"rule": "cannot be set: this is a fixed list of customers"})

@@ -193,6 +193,7 @@ def test_an_edit_of_what_somebody_else_has_edited_is_refused(caller) -> None:
 
     late = caller.call("patch", "segments/buyers/", {"name": "Late"}, If_Match=mine)
     assert (late.status_code, late.json()["code"]) == (412, "changed")
+    assert caller.call("patch", "segments/buyers/", {"nane": "Late"}, If_Match=mine).status_code == 400
     assert caller.call("delete", "segments/buyers/", If_Match=mine).status_code == 412
     assert caller.get("segments/buyers/")["name"] == "Mine"
 

@@ -278,25 +278,26 @@ def write(clock: Path, instant: datetime) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("customers", "every", "kills", "seed"),
+    [
+        (500, 8 * fortnight.HOUR, 6, 1),
+        pytest.param(5_000, fortnight.HOUR, 60, 2, marks=pytest.mark.long),
+    ],
+)
 def test_each_message_of_two_weeks_arrives_once(
-    workers: Workers, server: MailServer, record_property: Callable[[str, object], None]
+    customers: int,
+    every: timedelta,
+    kills: int,
+    seed: int,
+    workers: Workers,
+    server: MailServer,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    lived = live(workers, server, customers=500, every=timedelta(hours=8), kills=6, seed=1)
+    lived = live(workers, server, customers=customers, every=every, kills=kills, seed=seed)
 
     for name, value in lived.items():
         record_property(name, value)
-    assert lived["messages"] > 500
+    assert lived["messages"] > customers
     assert lived["repeated"] <= 100 * lived["killed"]
     assert min(lived[reason] for reason in ("ordered", "no consent", "over the cap")) > 0
-
-
-@pytest.mark.long
-@pytest.mark.django_db(transaction=True)
-def test_each_message_of_two_weeks_of_a_larger_shop_arrives_once(
-    workers: Workers, server: MailServer, record_property: Callable[[str, object], None]
-) -> None:
-    lived = live(workers, server, customers=5_000, every=timedelta(hours=1), kills=60, seed=2)
-
-    for name, value in lived.items():
-        record_property(name, value)
-    assert lived["messages"] > 5_000
