@@ -136,7 +136,12 @@ def test_a_run_gives_way_to_another_that_goes_on(vips, receiver) -> None:
     assert told() == ["delivered"]
 
 
-def test_nobody_is_sent_for_where_nobody_listens(vips) -> None:
-    enter(vips, "c1")
+def test_nobody_is_sent_for_where_nobody_listens(vips, receiver) -> None:
+    def is_sent_for() -> bool:
+        return bool(volatile.ask(lambda client: client.exists(waking.MARK)))
 
-    assert not app.control.purge()
+    enter(vips, "c1")
+    assert not is_sent_for()
+    subscribe(receiver)
+    enter(vips, "c2")
+    assert is_sent_for()
