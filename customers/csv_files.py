@@ -12,6 +12,7 @@ from .formats import OURS, BadFile, Format, Plain
 from .ingestion import Refusal
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Record, Refused, Shop
 from .shopify import ShopifyCustomers, ShopifyOrders
+from .text_cleaning import to_nfc
 
 ROWS_AT_ONCE = 10_000
 MOST_LINES_OF_A_ROW = 200
@@ -21,6 +22,7 @@ MOST_COLUMNS = 200
 _CURRENCY = ORDERS.columns.index("currency")
 
 STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
+NAMELESS = "has a value in a column without a name; look for a stray comma, or name the column"
 
 FORMATS: dict[str, Format] = {
     one.name: one
@@ -164,9 +166,14 @@ def header_of(stream: BinaryIO) -> list[str]:
 
 
 def guess(header: Sequence[str]) -> Format | None:
-    """Tell the form of a file by its header: of those that lack nothing, the one that knows most of its columns."""
-    fitting = [one for one in FORMATS.values() if not one.lacks(header)]
-    return max(fitting, key=lambda one: len(set(header) & set(one.columns)), default=None)
+    """Return the format that lacks nothing and knows most of the columns, those written exactly first."""
+    fitting = [one for one in FORMATS.values() if not one.lacks(one.canonical(header))]
+
+    def known(one: Format) -> tuple[int, int]:
+        columns = set(one.columns)
+        return len(columns & set(header)), len(columns & set(one.canonical(header)))
+
+    return max(fitting, key=known, default=None)
 
 
 def _read(
@@ -175,17 +182,20 @@ def _read(
     """Read rows into records by kind, in the order in which they are taken, and the refused by line."""
     refused: dict[int, Refusal] = {}
     width, lines, given = len(header), [], []
+    nameless = [place for place, name in enumerate(header) if not name]
     for line, cells in batch:
         if isinstance(cells, str):
             refused[line] = Refusal(line, cells)
         elif len(cells) != width:
             reason = f"has {len(cells)} cells where the header has {width}; look for a stray or missing comma or quote"
             refused[line] = Refusal(line, reason)
+        elif nameless and any(cells[place].strip() for place in nameless):
+            refused[line] = Refusal(line, NAMELESS)
         else:
             lines.append(line)
             given.append(dict(zip(header, map(str.strip, cells), strict=True)))
-    if OURS & set(header):
-        given = [{name: value for name, value in row.items() if name not in OURS} for row in given]
+    if unread := (OURS | {""}) & set(header):
+        given = [{name: value for name, value in row.items() if name not in unread} for row in given]
     records: dict[str, list[tuple[int, Record]]] = {name: [] for name in KINDS}
     for line, parts in zip(lines, format.translate(given), strict=True):
         try:
@@ -200,12 +210,12 @@ def _read(
 
 def _header(format: Format, numbered: Iterator[Numbered]) -> tuple[list[str], list[str]]:
     names = f"its first line names the columns: {','.join(format.columns)}"
-    header = _cells_of_header(next(numbered, None), names)
+    header = format.canonical(_cells_of_header(next(numbered, None), names))
     if missing := format.lacks(header):
         found = ", ".join(header)[:200]
         raise BadFile(f"missing column {', '.join(missing)} in the header (found: {found}){_hint(header)}")
     _check_names(header)
-    return header, format.check([column for column in header if column not in OURS])
+    return header, format.check([column for column in header if column and column not in OURS])
 
 
 def _cells_of_header(first: Numbered | None, names: str) -> list[str]:
@@ -214,7 +224,7 @@ def _cells_of_header(first: Numbered | None, names: str) -> list[str]:
     cells = first[1]
     if isinstance(cells, str):
         raise BadFile(f"the header cannot be read: {cells}")
-    return [cell.strip() for cell in cells]
+    return [to_nfc(cell.strip()) for cell in cells]
 
 
 def _hint(header: Sequence[str]) -> str:
@@ -223,7 +233,7 @@ def _hint(header: Sequence[str]) -> str:
 
 
 def _check_names(header: Sequence[str]) -> None:
-    twice = [column for column, count in Counter(header).items() if count > 1]
+    twice = [column for column, count in Counter(header).items() if column and count > 1]
     if twice:
         raise BadFile(f"the header names {', '.join(twice)!r} more than once")
     if len(header) > MOST_COLUMNS:
@@ -233,7 +243,8 @@ def _check_names(header: Sequence[str]) -> None:
 def rows(stream: BinaryIO) -> Iterator[Numbered]:
     """Give each row's first line number and its cells, or the reason why it cannot be read.
 
-    A quote that is opened and never closed costs its own line only: the lines behind it are read again.
+    The first row is the header. Rows of empty cells are left out, and so are empty cells that stand behind the last
+    named column. A quote that is opened and never closed costs its own line only: the lines behind it are read again.
     """
     lines = _lines(stream)
     held: deque[tuple[int, str, str | None]] = deque()  # lines to read again
@@ -257,8 +268,13 @@ def rows(stream: BinaryIO) -> Iterator[Numbered]:
                 number, _, reason = row[0]
                 if len(row) > 1:
                     reason = next((line[2] for line in row if line[2]), None)
-                width = width or len(cells)
-                if len(row) > 1 and len(cells) != width:
+                if not any(map(str.strip, cells)):
+                    cells = []
+                elif not width:
+                    width = _width_of(cells)
+                if len(cells) > width and not any(map(str.strip, cells[width:])):
+                    del cells[width:]
+                if len(row) > 1 and cells and len(cells) != width:
                     # A stray quote swallowed the lines up to the next one.
                     held.extendleft(reversed(row[1:]))
                     yield number, STRAY_QUOTE
@@ -271,6 +287,11 @@ def rows(stream: BinaryIO) -> Iterator[Numbered]:
             held.extendleft(reversed(row[1:]))
             ended = False
             yield row[0][0], _reason(error)
+
+
+def _width_of(header: Cells) -> int:
+    """Return the number of columns up to the last one that has a name."""
+    return max(place for place, name in enumerate(header, start=1) if name.strip())
 
 
 def _reason(error: csv.Error) -> str:

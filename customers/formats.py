@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
 from .records import CUSTOMERS, EVENTS, Kind, can_name_attribute
+from .text_cleaning import clean
 
 Row = Mapping[str, str]
 Part = tuple[Kind, Row]
@@ -16,6 +17,14 @@ OURS = frozenset({REFUSED_LINE, REFUSED_REASON})
 ATTRIBUTE = "attribute"
 
 
+_NOT_IN_KEYS = str.maketrans("", "", " _-\t")
+
+
+def column_key(name: str) -> str:
+    """Return what tells known columns apart: ``First Name`` and ``first_name`` are one."""
+    return clean(name).casefold().translate(_NOT_IN_KEYS)
+
+
 class BadFile(ValueError):
     """A file of which no row can be taken; the message says what to change."""
 
@@ -26,6 +35,11 @@ class Format(ABC):
     name: str
     label: str
     columns: Sequence[str]
+
+    def canonical(self, header: Sequence[str]) -> list[str]:
+        """Write the columns that the format knows as it knows them; case, spaces, ``_`` and ``-`` do not count."""
+        known = {column_key(column): column for column in (*self.columns, *OURS)}
+        return [known.get(column_key(name), name) for name in header]
 
     @abstractmethod
     def lacks(self, header: Sequence[str]) -> list[str]:
@@ -60,7 +74,7 @@ class Plain(Format):
 
     def becomes(self, column: str) -> str:
         """Keep the names; of customers any other column is an attribute."""
-        if column in self.columns:
+        if column in self.columns or not column:
             return column
         return f"{ATTRIBUTE} {column}" if self.kind is CUSTOMERS else ""
 

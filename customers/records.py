@@ -32,6 +32,7 @@ _PHONE = re.compile(r"\+?[\d\s()./\-]{4,39}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_ROUNDED_ID = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d{2,3}", re.ASCII)
 
 
 class Refused(ValueError):
@@ -64,7 +65,7 @@ class Shop:
 def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
     """Read a customer; columns that are none of a customer's are attributes."""
     email = _email(row.get("email", ""))
-    birth_date = _date(row, "birth_date")
+    birth_date = _date(row, "birth_date", shop.zone)
     newsletter = _choice(row, "newsletter", _NEWSLETTERS)
     places = [_folded_pair(row, column) for column in ("country", "city", "language", "source")]
     shown, encoded = {}, {}
@@ -116,7 +117,9 @@ def read_order(row: Mapping[str, str], shop: Shop) -> Record:
 
 def read_line(row: Mapping[str, str], shop: Shop) -> Record:
     """Read an order line; its key is ``=`` and the given id, or else left to ingestion to number."""
-    line_id = _optional(row, "line_id")
+    for column in ("line_id", "sku"):
+        check_id(row.get(column, ""), column)
+    line_id = row.get("line_id")
     return (
         _id(row, "order_id"),
         f"={line_id}" if line_id else None,
@@ -151,6 +154,8 @@ def _properties(text: str) -> tuple[Any, ...]:
         values = _decode(text)
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise Refused(f"properties: not valid JSON ({error})") from None
+    if values == []:
+        values, text = {}, "{}"  # PHP writes an empty object as an empty list
     if not isinstance(values, dict):
         raise Refused('properties: expected a JSON object, such as {"price": 9.5}')
     if "\\u" in text and (_NUL_ESCAPE.search(text) or not _is_encodable(values)):
@@ -242,6 +247,21 @@ def _id(row: Mapping[str, str], column: str) -> str:
     value = row.get(column)
     if not value:
         raise Refused(f"{column}: missing")
+    return check_id(value, column)
+
+
+def is_rounded_id(value: str) -> bool:
+    """Tell whether a spreadsheet has rounded an id: ``6.12346E+12`` was one of ten million."""
+    return value.isascii() and _ROUNDED_ID.fullmatch(value) is not None
+
+
+def check_id(value: str, column: str) -> str:
+    """Return an id that can be kept; refuse one that a spreadsheet has rounded."""
+    if is_rounded_id(value):
+        raise Refused(
+            f"{column}: {value!r} is an id that a spreadsheet has rounded; format the column as text there,"
+            " and export the file again"
+        )
     return _text(value, column)
 
 
@@ -256,7 +276,7 @@ def _customer_id(row: Mapping[str, str]) -> str:
 
 def _anonymous_id(value: str) -> str:
     # The printed form needs room for its prefix.
-    return _text(value, "anonymous_id", MAX_TEXT - len(ANONYMOUS_PREFIX))
+    return _text(check_id(value, "anonymous_id"), "anonymous_id", MAX_TEXT - len(ANONYMOUS_PREFIX))
 
 
 def _email(value: str) -> str | None:
@@ -293,17 +313,24 @@ def _units(row: Mapping[str, str], column: str) -> int | None:
 _parse_units = lru_cache(maxsize=4096)(exact.parse_units)
 
 
-def _date(row: Mapping[str, str], column: str) -> date | None:
+def _date(row: Mapping[str, str], column: str, zone: ZoneInfo) -> date | None:
     value = row.get(column)
     if not value:
         return None
     try:
-        day = date.fromisoformat(value)
+        day = _day(value, zone)
         _check_year(day.year, value)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         reason = error if "between" in str(error) else f"{value!r} is no date; write it as 2026-03-31"
         raise Refused(f"{column}: {reason}") from None
     return day
+
+
+def _day(value: str, zone: ZoneInfo) -> date:
+    """Read a date; an instant is the day that it falls on in the shop."""
+    if len(value) <= len("2026-03-31"):
+        return date.fromisoformat(value)
+    return parse_moment(value, zone).astimezone(zone).date()
 
 
 def _moment(row: Mapping[str, str], column: str, zone: ZoneInfo) -> str | None:

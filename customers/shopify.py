@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from django.db.models.expressions import RawSQL
 
 from . import engine
-from .formats import ATTRIBUTE, Format, Part, Row
+from .formats import ATTRIBUTE, Format, Part, Row, column_key
 from .models import Customer
 from .models.customer import ANONYMOUS_PREFIX
-from .records import CUSTOMERS, ORDER_LINES, ORDERS, can_name_attribute
+from .records import CUSTOMERS, ORDER_LINES, ORDERS, can_name_attribute, is_rounded_id
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (?:([+-]\d\d):?(\d\d)|UTC)")
 _PAID = frozenset({"paid", "partially_refunded", ""})
@@ -69,6 +69,11 @@ class ShopifyCustomers(Format):
         }
     )
     columns = tuple(name for names in (*_fields.values(), *_attributes.values()) for name in names)
+
+    def canonical(self, header: Sequence[str]) -> list[str]:
+        """Know the columns that are left out in any writing, too, or they would become attributes."""
+        left_out = {column_key(column): column for column in self._left_out}
+        return [left_out.get(column_key(name), name) for name in super().canonical(header)]
 
     def lacks(self, header: Sequence[str]) -> list[str]:
         """Ask for the address, and for Shopify's own way to say who wants mail."""
@@ -187,6 +192,8 @@ class ShopifyOrders(Format):
             order["placed_at"] = _iso(order["placed_at"])
             yield ORDERS, order | {"status": _status(row)}
         line = {name: row.get(column, "") for column, name in self._line.items()}
+        if is_rounded_id(line["sku"]):
+            line["sku"] = ""
         if line["sku"] or line["name"]:
             # Lines are told apart by their sku, which many shops leave out.
             yield (

@@ -177,6 +177,7 @@ def _row(kind: Kind, item: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _attributes(given: Any) -> dict[str, str]:
+    given = None if given == [] else given
     if given is not None and not isinstance(given, dict):
         raise Refused('attributes: expected an object, such as {"tier": "gold"}')
     row = {}
@@ -193,6 +194,7 @@ def _attributes(given: Any) -> dict[str, str]:
 def _properties(given: Any) -> str:
     if given is None:
         return ""
+    given = {} if given == [] else given
     if not isinstance(given, dict):
         raise Refused('properties: expected an object, such as {"price": 9.5}')
     text = dump(given)

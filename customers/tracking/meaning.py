@@ -13,7 +13,7 @@ from customers import exact
 from customers.claims import EMAIL, PHONE, Id
 from customers.identity import ANONYMOUS_ID, CUSTOMER_ID
 from customers.models import Order, OrderNote
-from customers.records import Record, Refused, Shop, read_event, read_line
+from customers.records import Record, Refused, Shop, check_id, is_rounded_id, read_event, read_line
 
 from . import traits
 from .messages import Message, an_object, check_text
@@ -80,7 +80,12 @@ def translate(trusted: Trusted, shop: Shop) -> Meaning:
     """Translate a message; raises Refused where nothing of it can be taken."""
     message = trusted.message
     visitor, customer = Id(ANONYMOUS_ID, message.anonymous_id), Id(CUSTOMER_ID, message.user_id)
-    meaning = Meaning(message, customer if message.user_id else visitor, trusted.by_server)
+    meaning = Meaning(
+        message,
+        customer if message.user_id else visitor,
+        trusted.by_server,
+        complaints=[*message.complaints],
+    )
     if message.user_id and message.anonymous_id:
         meaning.claims.append((visitor, customer))
     meaning.told = traits.told_aside(message)
@@ -95,7 +100,8 @@ def translate(trusted: Trusted, shop: Shop) -> Meaning:
 
 
 def _identify(meaning: Meaning, shop: Shop) -> None:
-    told, meaning.complaints = traits.read(meaning.message, shop)
+    told, complaints = traits.read(meaning.message, shop)
+    meaning.complaints += complaints
     meaning.told |= told
     if meaning.by_server:
         if email := told.get("email"):
@@ -143,6 +149,8 @@ def _happen(meaning: Meaning, trusted: Trusted, shop: Shop) -> None:
 def _properties(message: Message) -> dict[str, Any]:
     body = message.body
     given = body.get("traits" if message.type == "group" else "properties")
+    if not given and isinstance(given, list):
+        given = None  # PHP writes an empty object as an empty list
     if not isinstance(given, dict | None):
         raise Refused("properties: expected a JSON object")
     properties = {**(given or {})}
@@ -165,8 +173,7 @@ def _order(action: str, properties: Mapping[str, Any], trusted: Trusted, shop: S
     if given is None or isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
         return None  # it happened, but to no order that anybody could name
     order_id = str(given).strip()
-    if len(order_id) > 255:
-        raise Refused("properties.order_id: longer than 255 characters")
+    check_id(order_id, "properties.order_id")
     items = _items(properties)
     if action == Action.REFUNDED:
         told = _refund(properties, items)
@@ -249,9 +256,8 @@ def _lines(items: list[Mapping[str, Any]], shop: Shop) -> Iterator[dict[str, str
 
 
 def _sku(item: Mapping[str, Any]) -> str:
-    return next(
-        (text for name in ("sku", "product_id", "productId", "id") if (text := _text(item, name))), ""
-    )
+    ids = (_text(item, name) or "" for name in ("sku", "product_id", "productId", "id"))
+    return next((text for text in ids if text and not is_rounded_id(text)), "")
 
 
 def _text(properties: Mapping[str, Any], name: str) -> str | None:

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from customers.models.customer import ANONYMOUS_PREFIX
 from customers.patterns import FIRST_YEAR, LAST_YEAR
-from customers.records import MAX_TEXT, Refused, Shop
+from customers.records import MAX_TEXT, Refused, Shop, check_id
 
 MAX_BYTES: Final = 32 * 1024
 TOO_DEEP: Final = "the message is nested too deeply"
 ON_THE_WAY: Final = timedelta(seconds=10)
+CLOSE: Final = timedelta(days=1)
 BATCH: Final = "batch"
 TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 CALLS: Final = {
@@ -24,12 +25,18 @@ CALLS: Final = {
 }
 """The last part of an address, and the type of message that is sent to it."""
 
+MOST_SECONDS: Final = 1e11
+"""Numbers above it count milliseconds since 1970, numbers up to it seconds."""
+
 _FRACTION = re.compile(r"\.(\d{6})\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message, its time corrected by the sender's clock; ``body`` is as it was sent."""
+    """One message, its time corrected by the sender's clock; ``body`` is as it was sent.
+
+    ``at`` is not later than ``received_at``. ``complaints`` are about what could not be read of it.
+    """
 
     type: str
     message_id: str
@@ -37,6 +44,8 @@ class Message:
     user_id: str
     anonymous_id: str
     body: Mapping[str, Any]
+    received_at: datetime
+    complaints: tuple[str, ...] = ()
 
     @property
     def context(self) -> Mapping[str, Any]:
@@ -65,13 +74,16 @@ def read(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) 
         _check_event(body.get("event"))
     if kind == "alias" and not (_id(body, "previousId") and user_id):
         raise Refused("previousId and userId: an alias needs both")
+    at, complaints = _happened_at(body, received_at, body.get("sentAt") or sent_at, shop)
     return Message(
         kind,
         _id(body, "messageId") or derived_id(body),
-        _moment(body, received_at, body.get("sentAt") or sent_at, shop),
+        at,
         user_id,
         anonymous_id,
         body,
+        received_at,
+        complaints,
     )
 
 
@@ -108,7 +120,7 @@ def _id(body: Mapping[str, Any], name: str) -> str:
     if len(value) > MAX_TEXT:
         raise Refused(f"{name}: longer than {MAX_TEXT} characters")
     check_text(value, name)
-    return value
+    return check_id(value, name)
 
 
 def _check_event(name: Any) -> None:
@@ -128,36 +140,52 @@ def check_text(value: str, name: str) -> None:
         raise Refused(f"{name}: contains a NUL character")
 
 
-def _moment(body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: Shop) -> datetime:
-    """Give when it happened by our clock: as long before it came in as the sender's clock says.
-
-    A few seconds that the clocks seem to differ by are the way it took, which would mix up what one sender tells.
-    """
+def _happened_at(
+    body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: Shop
+) -> tuple[datetime, tuple[str, ...]]:
+    """Return when it happened by our clock, never later than the receipt, and what could not be read of it."""
     given = body.get("timestamp") or body.get("originalTimestamp")
     if given is None:
-        return received_at
+        return received_at, ()
     at = _instant(given, shop)
     if at is None:
-        raise Refused(f"timestamp: {_shown(given)} is no time; write it as 2026-03-31T18:30:00Z")
-    sent = _instant(sent_at, shop) if sent_at else None
+        reason = f"timestamp: {_shown(given)} is no time; write it as 2026-03-31T18:30:00Z"
+        return received_at, (reason,)
+    at = min(_corrected(at, received_at, _instant(sent_at, shop)), received_at)
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        reason = f"timestamp: {_shown(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}"
+        return received_at, (reason,)
+    return at, ()
+
+
+def _corrected(at: datetime, received_at: datetime, sent: datetime | None) -> datetime:
+    """Correct a time by what the sender's clock said when the message was sent.
+
+    A few seconds that the clocks seem to differ by are the way it took, which would mix up what one sender tells. A
+    ``sentAt`` that lies within a day of neither the receipt nor the timestamp is of no clock at all.
+    """
+    if sent is None or abs(received_at - sent) <= ON_THE_WAY:
+        return at
+    if abs(received_at - sent) > CLOSE and abs(sent - at) > CLOSE:
+        return at
     try:
-        corrected = at + (received_at - sent) if sent and abs(received_at - sent) > ON_THE_WAY else at
+        return at + (received_at - sent)
     except OverflowError:
-        corrected = at
-    if not FIRST_YEAR <= corrected.year <= LAST_YEAR:
-        raise Refused(f"timestamp: {_shown(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
-    return corrected
+        return at
 
 
 def _instant(value: Any, shop: Shop) -> datetime | None:
-    if not isinstance(value, str):
-        return None
+    """Read a time: ISO 8601, or as JavaScript counts it, in milliseconds since 1970."""
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if abs(value) > MOST_SECONDS else value, UTC)
+        if not isinstance(value, str):
+            return None
         instant = datetime.fromisoformat(_FRACTION.sub(r".\1", value.strip()))
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=shop.zone)
         return instant.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         return None
 
 

@@ -52,7 +52,7 @@ def read(message: Message, shop: Shop) -> tuple[dict[str, str], list[str]]:
     for name, value in _flattened(traits):
         column = _COLUMNS.get(name, name)
         try:
-            if text := _cell(column, value, shop):
+            if text := _cell(column, value, message.received_at, shop):
                 row.setdefault(column, text)
         except Refused as error:
             complaints.append(str(error))
@@ -91,17 +91,17 @@ def e164(phone: str, country: str) -> str | None:
 
 def _flattened(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in traits.items():
-        if name in _IGNORED or value is None or value == "":
+        if name in _IGNORED or value in (None, "", [], {}):
             continue
         if not isinstance(value, dict):
             yield name, value
             continue
         for part, inner in value.items():
-            if inner is not None and inner != "":
+            if inner not in (None, "", [], {}):
                 yield (part if name == "address" and part in _OF_ADDRESS else f"{name}.{part}"), inner
 
 
-def _cell(column: str, value: Any, shop: Shop) -> str:
+def _cell(column: str, value: Any, received_at: datetime, shop: Shop) -> str:
     text = as_text(value)
     check_text(text, column[:60])
     match column:
@@ -109,10 +109,8 @@ def _cell(column: str, value: Any, shop: Shop) -> str:
             return text.lower()
         case "newsletter":
             return _CONSENT.get(text.lower(), text)
-        case "birth_date":
-            return text[:10]
         case _ if column in _MOMENTS:
-            return _moment(column, value, text, shop).isoformat()
+            return min(_moment(column, value, text, shop), received_at).isoformat()
     if not 1 <= len(column) <= _LONGEST_NAME or "\x00" in column:
         raise Refused(f"traits: the name {column[:60]!r} is longer than {_LONGEST_NAME} characters")
     check_text(column, "traits")

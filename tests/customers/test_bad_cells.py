@@ -115,7 +115,7 @@ def test_a_bad_cell_of_a_customer_is_refused(column, cell, reason) -> None:
 def test_a_row_needs_an_id_that_can_be_kept(kind, cell, reason) -> None:
     header = shop.HEADERS[kind].split(",")
 
-    done = shop.import_rows(kind, [cell, *[""] * (len(header) - 1)])
+    done = shop.import_rows(kind, [cell, *[""] * (len(header) - 2), "x"])
 
     assert done.lines == [2]
     assert done.reason.startswith(f"{header[0]}: {reason}")

@@ -39,7 +39,7 @@ def order_ids() -> list[str]:
         ("events", "message_id,event,occurred_at\n", "missing column customer_id or anonymous_id in the header"),
         ("orders", f"{HEADER},total\n", "the header names 'total' more than once"),
         ("customers", "customer_id,tier,tier\n", "the header names 'tier' more than once"),
-        ("customers", "customer_id,,tier\n", "every column needs a name of 1 to 100 characters"),
+        ("customers", "customer_id,Email,e-mail\n", "the header names 'email' more than once"),
         ("customers", f"customer_id,{'x' * 101}\n", "every column needs a name of 1 to 100 characters"),
         ("customers", "customer_id,a\x00b\n", "every column needs a name"),
         ("customers", "customer_id," + ",".join(f"c{n}" for n in range(300)), "at most 200 are taken"),
