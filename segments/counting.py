@@ -165,7 +165,8 @@ def carry_out(ticket: str) -> None:
             "error": f"Counting took longer than {PATIENCE_OF_A_WORKER / 60:.0f} minutes."
         }
     else:
-        done = {"counted": asdict(counted), "details": asdict(detailed)}
+        told = asdict(counted) | {"at": counted.at.isoformat()}  # the cache holds JSON
+        done = {"counted": told, "details": asdict(detailed)}
     cache.set(_key(ticket), done, KEPT_FOR)
 
 
@@ -176,7 +177,10 @@ def fetch(ticket: str) -> tuple[Counted, Details] | None:
         raise LookupError("That count is over; change the rule to count again.")
     if "error" in order:
         raise LookupError(order["error"])
-    return (Counted(**order["counted"]), Details(**order["details"])) if "counted" in order else None
+    if "counted" not in order:
+        return None
+    told = order["counted"] | {"at": datetime.fromisoformat(order["counted"]["at"])}
+    return Counted(**told), Details(**order["details"])
 
 
 def _key(ticket: str) -> str:
