@@ -151,7 +151,6 @@ def _collect(at: datetime) -> None:
                 SELECT order_id FROM learned_baskets GROUP BY order_id HAVING count(*) > {MOST_IN_AN_ORDER})"""
     )
     engine.execute("CREATE INDEX IF NOT EXISTS learned_by_order ON learned_baskets (order_id, sku)")
-    engine.analyze("learned_baskets")
     # Whole ten-thousandths, rounded half up: adding half the divisor first, as integer division cuts.
     engine.execute(
         f"""INSERT INTO learned_pairs

@@ -1,6 +1,7 @@
 """The app of customers and their records."""
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 
 
 class CustomersConfig(AppConfig):
@@ -12,7 +13,8 @@ class CustomersConfig(AppConfig):
     def ready(self) -> None:
         """Let what was told by messages be told and erased with the customer."""
         # Models must be loaded before.
-        from . import privacy  # noqa: PLC0415
+        from . import planner_statistics, privacy  # noqa: PLC0415
         from .tracking import personal  # noqa: PLC0415
 
+        connection_created.connect(planner_statistics.watch_new)
         privacy.register("tracking", personal.SECTION)

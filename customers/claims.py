@@ -399,7 +399,6 @@ def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
         "identities_moved", "identity bigint PRIMARY KEY, customer bigint, moved_to bigint"
     )
     engine.load("identities_moved", ("identity", "customer", "moved_to"), moves)
-    engine.analyze("identities_moved")
     theirs = "customers_event e JOIN identities_moved m ON m.customer = e.customer_id AND m.identity = e.visitor_id"
     identity.rehome(
         "customers_eventproduct",

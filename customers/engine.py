@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from django.db import OperationalError, connection, transaction
 
+from . import planner_statistics
+
 Row = tuple[Any, ...]
 Done = TypeVar("Done")
 
@@ -84,8 +86,14 @@ def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> l
         return list(cursor.fetchall())
 
 
-def temporary_table(name: str, columns: str) -> None:
-    """Make an empty temporary table of this connection."""
+def temporary_table(name: str, columns: str, *, joined_on: Sequence[str] = ()) -> None:
+    """Make an empty temporary table of this connection.
+
+    The planner knows it as it is whenever a statement joins it (``customers.planner_statistics``): all of its
+    columns, or those it is ``joined_on`` where the others are many and wide.
+    """
+    if tables := planner_statistics.of(connection):
+        tables.declare(name, joined_on)
     execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
     empty(name)
 
@@ -106,16 +114,18 @@ def load(table: str, columns: Sequence[str], records: Iterable[Row]) -> None:
             with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
                 for record in records:
                     copy.write_row(record)
+            if tables := planner_statistics.of(connection):
+                tables.note_changed(table, cursor.rowcount)
         else:
             # The driver's own cursor: Django's would rewrite the placeholders of each row anew.
             marks = ", ".join("?" * len(columns))
             cursor.connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", records)
 
 
-def analyze(table: str, *columns: str) -> None:
-    """Let the planner know a table that was just filled, all of it or the columns that are joined on."""
+def analyze(table: str) -> None:
+    """Let the planner know a table that just grew; temporary ones it knows without."""
     if is_postgresql():
-        execute(f"ANALYZE {table} ({', '.join(columns)})" if columns else f"ANALYZE {table}")
+        execute(f"ANALYZE {table}")
 
 
 def by_customer(name: str, sql: str) -> str:

@@ -146,7 +146,6 @@ def _advance(now: datetime) -> datetime:
 def _settle_some(at: datetime) -> int:
     taken = _take(at, f"LIMIT {SETTLED_AT_ONCE}")
     if taken:
-        engine.analyze("facts_among")
         anew, merged, has_orders = _choose_who_is_merged(at)
         before = _sums(f"WHERE customer_id IN ({_AMONG})")
         if anew:
@@ -334,7 +333,6 @@ def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["fa
     _make_as_of_table()
     _make_among_table()
     engine.execute(f"INSERT INTO facts_among (customer_id) {others}", [until])
-    engine.analyze("facts_among")
     names = ", ".join(sums.columns())
     engine.execute(
         f"INSERT INTO {_AS_OF} ({names}) SELECT {names} FROM {_FACTS} WHERE customer_id NOT IN ({_AMONG})"
@@ -359,7 +357,6 @@ def relation_of(among: str, at: datetime) -> Literal["facts", "facts_as_of"]:
             "facts_among", "customer_id bigint PRIMARY KEY, anew integer, recorded integer"
         )
         engine.load("facts_among", ("customer_id", "anew"), _waiting(among, at))
-        engine.analyze("facts_among")
         anew, merged, _ = _choose_who_is_merged(at)
         into = f"INSERT INTO {_AS_OF} ({', '.join(sums.columns())})"
         engine.execute(
@@ -402,7 +399,6 @@ def _fill_as_of(among: str, at: datetime) -> None:
     bound = f"'{engine.moment(at)}'"
     summed = sums.from_records(_people(among, bound), among, bound)
     engine.execute(f"INSERT INTO {_AS_OF} ({', '.join(sums.columns())}) {summed}", [])
-    engine.analyze(_AS_OF)
 
 
 def _make_as_of_table() -> None:

@@ -97,7 +97,6 @@ def _make_met_table() -> None:
 
 
 def _meet(now: datetime, kind: str) -> None:
-    engine.analyze("met")
     engine.execute(
         """INSERT INTO customers_customer (customer_id, email, phone, first_name, last_name, country, city,
                 language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
@@ -180,7 +179,6 @@ def _make_joined_table() -> None:
 
 def _join() -> None:
     """Join each visitor of ``visitors_joined`` into its customer."""
-    engine.analyze("visitors_joined")
     if engine.is_postgresql():
         # Whoever records for a visitor holds a share of the row until the commit: their records are seen below,
         # and those of who comes later see that the visitor is joined (``follow_joins``).
@@ -228,7 +226,6 @@ def rehome(table: str, moves: str) -> None:
     engine.execute("CREATE TEMPORARY TABLE moves (id bigint PRIMARY KEY, customer bigint)")
     moved = engine.execute(f"INSERT INTO moves {moves}")
     if moved:
-        engine.analyze("moves")
         columns = _columns(table)
         names = ", ".join(columns)
         engine.execute(

@@ -169,7 +169,11 @@ def _stage(kind: Kind, rows: Iterable[Record]) -> None:
     types = dict.fromkeys(NUMBERS, "bigint") | dict.fromkeys(MOMENTS, engine.moment_type())
     columns = ", ".join(f"{column} {types.get(column, 'text')}" for column in kind.columns)
     table = f"staged_{kind.name}"
-    engine.temporary_table(table, f"line bigint, {columns}, customer bigint, visitor bigint, record bigint")
+    engine.temporary_table(
+        table,
+        f"line bigint, {columns}, customer bigint, visitor bigint, record bigint",
+        joined_on=("customer", "visitor", "record", *kind.key),
+    )
     engine.load(table, ("line", *kind.columns), rows)
 
 
@@ -223,8 +227,6 @@ def _find_owners(staged: str, table: str) -> None:
         f"""UPDATE {staged} SET customer = (SELECT r.customer_id FROM {table} r WHERE r.id = {staged}.record)
             WHERE customer IS NULL AND record IS NOT NULL"""
     )
-    # Not before: the planner would take these columns for NULL throughout.
-    engine.analyze(staged, "record", "customer")
 
 
 def _count(staged: str) -> Outcome:
@@ -248,7 +250,6 @@ def _write_customers(now: datetime, source: str) -> Outcome:
     engine.execute(f"UPDATE {staged} SET record = customer")
     outcome = _count(staged)
     identity.resolve(staged, now)
-    engine.analyze(staged, "customer")
     texts = _kept(*CUSTOMERS.columns[1:13])
     given = {
         "birth_date": f"COALESCE({engine.date_from('s.birth_date')}, r.birth_date)",

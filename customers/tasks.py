@@ -1,11 +1,14 @@
 """Background work: messages and files that wait, what is kept for a time. Each task is an edge that may run twice."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from celery import shared_task
 
 from . import answers, imports
 from .tracking import inbox
+
+LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while more and more comes in
 
 
 @shared_task
@@ -24,7 +27,7 @@ def forget_import_files() -> None:
 @shared_task
 def drain_inbox() -> None:
     """Take the messages that wait."""
-    inbox.drain()
+    inbox.drain(LONGEST_RUN)
 
 
 @shared_task

@@ -208,7 +208,6 @@ def overlaps(segment: Segment, seconds: float) -> Overlaps:
                 WHERE segment_id = %s AND customer_id * {_SPREAD} %% {_NUMBERS} < %s""",
             [segment.pk, _NUMBERS // one_in],
         )
-        engine.analyze("drawn")
         counts: dict[int, int] = dict(
             engine.rows(
                 f"""SELECT m.segment_id, count(*) FROM drawn d JOIN {_MEMBERS} m ON m.customer_id = d.customer_id

@@ -109,7 +109,6 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
         for place, one in enumerate(asked)
     )
     with_asked = f"WITH asked (segment_id, bit, cause, moved) AS (VALUES {rows})"
-    engine.analyze("differences")
     newest = _newest_change()
     engine.execute(
         f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)

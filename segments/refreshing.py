@@ -4,7 +4,8 @@ A pass takes the touched customers off their queue, adds those for whom time or 
 answer, and asks the rules about these alone. ``docs/refresh.md`` shows it in a picture.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -48,18 +49,17 @@ def refresh_all(
     return refresh(None, at, full=full, wait=wait)
 
 
-def catch_up(begin: Callable[[], None]) -> None:
-    """Refresh until nobody waits, calling ``begin`` before each look at the queue.
+def catch_up(seconds: float) -> bool:
+    """Refresh until nobody waits, or the time is over; tell whether nobody waits in the end.
 
-    Where another refresh runs, this one gives way: that one announces whom it leaves waiting.
+    Raises runs.Busy where another refresh runs: this one gives way.
     """
-    begin()
+    until = time.monotonic() + seconds
     while somebody_waits():
-        try:
-            refresh_all(wait=False)
-        except runs.Busy:
-            return
-        begin()
+        if time.monotonic() > until:
+            return False
+        refresh_all(wait=False)
+    return True
 
 
 def somebody_waits() -> bool:
@@ -225,7 +225,6 @@ class _Pass:
                         ON CONFLICT (customer_id) DO NOTHING""",
                     params,
                 )
-        engine.analyze("candidates")
 
     def _refresh_level(self, parts: Sequence[_Part]) -> list[Outcome]:
         if not parts:

@@ -2,12 +2,15 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Final
 
 from celery import shared_task
 
 from . import counting, housekeeping, refreshing, runs, verification, waking
 from .models import Segment
 from .webhooks import delivering
+
+LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while more and more is recorded
 
 
 @shared_task
@@ -25,8 +28,13 @@ def refresh_all() -> None:
 
 @shared_task
 def catch_up() -> None:
-    """Refresh until nobody waits; give way to a refresh that runs, and that announces whom it leaves waiting."""
-    refreshing.catch_up(waking.begin)
+    """Refresh until nobody waits; give way to a refresh that runs, and after some seconds to other tasks."""
+    waking.begin()
+    try:
+        if not refreshing.catch_up(LONGEST_RUN):
+            waking.wake()
+    except runs.Busy:
+        waking.wake_soon()
 
 
 @shared_task

@@ -135,7 +135,6 @@ def _queued() -> Q:
         "INSERT INTO waiting "
         + " UNION ".join(f"SELECT customer_id FROM {queue._meta.db_table}" for queue in QUEUES)
     )
-    engine.analyze("waiting")
     return Q(pk__in=RawSQL("SELECT customer_id FROM waiting", ()))
 
 

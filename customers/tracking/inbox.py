@@ -5,13 +5,15 @@ the transaction that records what they say: killed at any moment, it has taken t
 """
 
 import json
+import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from django.db import OperationalError, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, transaction
 from django.db.models import F, Sum, Window
 from django.db.models.functions import Length
 
@@ -25,6 +27,10 @@ from .taking import Complaint, Received
 log = structlog.get_logger(__name__)
 
 MARK: Final = "tracking:a-drain-waits"
+# By name: tasks know of the inbox, not the other way round.
+TASK: Final = "customers.tasks.drain_inbox"
+NOT_NULL: Final = "23502"  # PostgreSQL's code for a column that must be filled and was not
+LOOKED_AGAIN_AFTER: Final = 1  # second, where another worker is at it
 BATCHES_AT_ONCE: Final = 500
 MESSAGES_AT_ONCE: Final = 10_000
 CHARACTERS_AT_ONCE: Final = 8_000_000  # so that memory is bounded whatever was sent
@@ -36,27 +42,26 @@ def store(source: Source, call: str, text: str, size: int, user_agent: str, at: 
     Batch.objects.create(
         source=source, received_at=at, call=call, user_agent=user_agent[:500], size=size, body=text
     )
-    volatile.send_once("customers.tasks.drain_inbox", MARK)
+    volatile.send_once(TASK, MARK)
 
 
-def begin() -> None:
-    """Say that a worker has begun: what comes in from now on sends for another."""
-    volatile.begin(MARK)
+def drain(seconds: float = math.inf) -> int:
+    """Take what waits; give how many messages that were. Facts are current at the end.
 
-
-def drain(begin: Callable[[], None] = begin) -> int:
-    """Take all that waits, calling ``begin`` before each look; give how many messages that were.
-
-    Where another worker does so already, this one leaves it to that one. Facts are current at the end.
+    Where another worker does so already, this one leaves it to that one; what is left when the time is over sends
+    for the next.
     """
-    taken = 0
-    begin()
+    begun, taken = time.monotonic(), 0
+    volatile.begin(MARK)
     while Batch.objects.exists():
         done = _drain_some()
         if done is None:
+            volatile.send_once(TASK, MARK, in_seconds=LOOKED_AGAIN_AFTER)
             break
         taken += done
-        begin()
+        if time.monotonic() - begun > seconds:
+            volatile.send_once(TASK, MARK)
+            break
     if taken:
         facts.settle()
     return taken
@@ -75,7 +80,7 @@ def try_again(refused: Iterable[RefusedMessage]) -> int:
                 source_id=one.source_id, received_at=one.received_at, call=one.call, size=1, body=body
             )
             one.delete()
-    volatile.send_once("customers.tasks.drain_inbox", MARK)
+    volatile.send_once(TASK, MARK)
     return cut
 
 
@@ -127,14 +132,17 @@ def _decoded(body: str) -> Any:
 
 
 def _take(received: Sequence[Received]) -> None:
-    """Take messages; what cannot be taken as a whole is taken in halves, until what is at fault is alone."""
+    """Take messages; what cannot be taken as a whole is taken in halves, until what is at fault is alone.
+
+    Where the database is at fault, all of them wait in the inbox, and are tried again.
+    """
     try:
         with transaction.atomic():
             complaints = taking.take(received, datetime.now(UTC))
             RefusedMessage.objects.bulk_create(map(_refused, complaints), batch_size=500)
-    except OperationalError:
-        raise  # the database is busy or away: the batches stay, and are tried again
     except Exception as error:
+        if not _is_fault_of_messages(error):
+            raise
         log.exception("messages_could_not_be_taken", messages=len(received))
         if len(received) > 1:
             middle = len(received) // 2
@@ -143,6 +151,20 @@ def _take(received: Sequence[Received]) -> None:
         else:
             reason = f"it could not be taken ({type(error).__name__}); this is a fault of ours"
             _refused(Complaint(received[0], reason)).save(force_insert=True)
+
+
+def _is_fault_of_messages(error: Exception) -> bool:
+    """Tell whether an error comes of what was sent, not of a database that is busy, away or of another version.
+
+    Of the database's errors only a value or a constraint can be a message's fault; and not a column that must be
+    filled, which we would have filled: the schema is newer than this process.
+    """
+    if isinstance(error, DatabaseError | InterfaceError):
+        is_not_null = getattr(error.__cause__, "sqlstate", "") == NOT_NULL or "NOT NULL constraint" in str(
+            error
+        )
+        return isinstance(error, DataError | IntegrityError) and not is_not_null
+    return not isinstance(error, OSError | MemoryError)
 
 
 def _refused(complaint: Complaint) -> RefusedMessage:

@@ -1,0 +1,119 @@
+"""Importing orders that are older than what is known, over few customers and over many: the cost a row stays level.
+
+Such an order follows nothing in time, so its customer is summed up again from the records, and every rule is asked
+about them. Each size is imported into the same shop, of customers who have a later order and an event, by a process
+of its own on a database of its own: import, facts and refresh are timed apart. `level` is the time a row of the
+largest file over that of the smallest one, by what takes it: 1 is level, the ratio of the sizes is a square.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import harness
+from django.core.management import call_command
+
+from customers import csv_files, facts
+from customers.records import the_shop
+from segments import refreshing
+
+CUSTOMERS = 30_000
+SIZES = (3_000, 10_000, 30_000)
+PER_CUSTOMER = {"many": 1, "few": 100}
+LATER = datetime(2026, 6, 1, tzinfo=UTC)
+STEPS = ("import_s", "facts_s", "refresh_s")
+
+
+def write_orders(path: Path, orders: Iterator[tuple[str, str, datetime]]) -> Path:
+    """Write a file of orders of 10 each."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("order_id,customer_id,placed_at,total\n")
+        file.writelines(f"{order},{customer},{at.isoformat()},10\n" for order, customer, at in orders)
+    return path
+
+
+def import_file(kind: str, path: Path) -> None:
+    """Import a file, facts apart."""
+    with path.open("rb") as stream:
+        report = csv_files.import_file(csv_files.FORMATS[kind], stream, the_shop(), settle=False)
+    if report.refused or report.created != report.read:
+        raise SystemExit(f"not every row was imported: {report}")
+
+
+def make_shop(folder: Path, customers: int) -> None:
+    """Make the shop: everybody with one order and one event, in all ready-to-use segments."""
+    people = [(f"c{number}", LATER + timedelta(seconds=number)) for number in range(customers)]
+    import_file(
+        "orders", write_orders(folder / "later.csv", ((f"later-{who}", who, at) for who, at in people))
+    )
+    with (events := folder / "events.csv").open("w", encoding="utf-8") as file:
+        file.write("message_id,customer_id,event,occurred_at\n")
+        file.writelines(f"m-{who},{who},Product Viewed,{at.isoformat()}\n" for who, at in people)
+    import_file("events", events)
+    call_command("install_templates", verbosity=0)
+    facts.settle()
+    refreshing.refresh_all()
+
+
+def import_past(folder: Path, rows: int, per_customer: int) -> dict[str, float]:
+    """Import so many past orders; give the seconds of each step."""
+    past = write_orders(
+        folder / "past.csv",
+        (
+            (f"past-{number}", f"c{number // per_customer}", LATER - timedelta(days=1, seconds=number))
+            for number in range(rows)
+        ),
+    )
+    steps = [lambda: import_file("orders", past), facts.settle, refreshing.refresh_all]
+    seconds = {}
+    for name, step in zip(STEPS, steps, strict=True):
+        begun = time.perf_counter()
+        step()
+        seconds[name] = round(time.perf_counter() - begun, 3)
+    return seconds
+
+
+def measure(engine: str, customers: int, sizes: tuple[int, ...]) -> dict[str, Any]:
+    """Import each size over few and many customers on one engine; give seconds and ratios."""
+    figures: dict[str, Any] = {}
+    for among, per_customer in PER_CUSTOMER.items():
+        taken = {}
+        for rows in sizes:
+            with harness.database(engine) as url:
+                taken[rows] = harness.run_part(
+                    url, "--customers", str(customers), "--rows", str(rows), "--per", str(per_customer)
+                )
+            harness.say(f"{engine}, over {among} customers, {rows:>7,} rows: {taken[rows]}")
+        least, most = min(sizes), max(sizes)
+        level = {step: round(taken[most][step] / most / (taken[least][step] / least), 2) for step in STEPS}
+        figures[among] = {"seconds": {str(rows): steps for rows, steps in taken.items()}, "level": level}
+        harness.say(f"{engine}, over {among} customers: cost a row, largest over smallest: {level}")
+    return figures
+
+
+def main() -> None:
+    """Read the options; start the runs, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N", help="of the shop")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="rows of the files")
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--per", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if harness.is_part():
+        harness.migrate()
+        with tempfile.TemporaryDirectory(prefix="segments-benchmark-") as name:
+            make_shop(Path(name), options.customers)
+            harness.result(import_past(Path(name), options.rows, options.per))
+        return
+    engines = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
+    figures = {engine: measure(engine, options.customers, tuple(options.sizes)) for engine in engines}
+    harness.result({"benchmark": "past_orders", "customers": options.customers, **figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Under a steady load: the queue of tasks stays short, whatever arrives, and everybody has their turn."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from django.conf import settings
+
+from customers import volatile
+from customers.models import Batch, Event
+from customers.tracking import inbox
+from segments import queueing, waking
+from segments.models import Refresh, Segment
+from segments_project.celery import app
+from tests import shop
+from tests.conftest import eventually
+from tests.tracking.sending import send, source, track
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+A_SECOND = 20  # messages
+
+
+@pytest.fixture
+def broker(celery_worker: str) -> redis.Redis:
+    volatile.begin(inbox.MARK)
+    return redis.Redis.from_url(settings.REDIS_URL)
+
+
+def waiting(broker: redis.Redis) -> Counter[str]:
+    """Name the tasks that wait for a worker, each with how many there are of it."""
+    queue = broker.lrange(app.conf.task_default_queue, 0, -1)
+    return Counter(json.loads(message)["headers"]["task"] for message in queue)  # type: ignore[union-attr]
+
+
+def load(broker: redis.Redis, seconds: float) -> None:
+    """Send at a steady pace, each message about a segment's members; the queue holds one task a kind at most."""
+    _, key = source()
+    segment = shop.segment("viewers", {"event_count": {"event": "View", "at_least": 1}})
+    begun, refresh = time.monotonic(), None
+    for number in range(int(seconds * A_SECOND)):
+        send(key, track("View", user=f"u{number}"), drain=False)
+        queued = waiting(broker)
+        assert max(queued.values(), default=0) <= 1, queued
+        if number == seconds * A_SECOND // 2:  # somebody presses the button in the middle of it
+            refresh, asked_at = queueing.ask(segment, datetime.now(UTC)), time.monotonic()
+        if refresh and asked_at and Refresh.objects.get(pk=refresh.pk).state == Refresh.State.DONE:
+            assert time.monotonic() - asked_at < 20
+            asked_at = 0.0
+        time.sleep(max(0.0, begun + (number + 1) / A_SECOND - time.monotonic()))
+
+    sent = int(seconds * A_SECOND)
+    eventually(lambda: not Batch.objects.exists() and Segment.objects.get().size == sent, within=30)
+    assert Event.objects.count() == sent
+    assert refresh
+    assert Refresh.objects.get(pk=refresh.pk).state == Refresh.State.DONE
+    eventually(lambda: not waiting(broker), within=30)
+
+
+def test_the_queue_of_tasks_stays_short_under_a_steady_load(broker) -> None:
+    load(broker, 8)
+
+
+@pytest.mark.long
+def test_the_queue_of_tasks_stays_short_for_a_minute_of_steady_load(broker) -> None:
+    load(broker, 60)
+
+
+def test_a_task_that_waits_is_joined_by_no_other_when_its_mark_has_ended() -> None:
+    app.control.purge()
+    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+        for _ in range(5):
+            waking.begin()  # as time does
+            waking.wake()
+
+        assert waiting(broker) == {waking.TASK: 1}
+
+        app.control.purge()  # lost with its queue, while its mark stays
+        waking.wake()
+        assert not waiting(broker)
+        waking.begin()
+        waking.wake()
+        assert waiting(broker) == {waking.TASK: 1}
+    app.control.purge()
