@@ -35,7 +35,7 @@ def broker(celery_worker: str) -> redis.Redis:
 def waiting(broker: redis.Redis) -> Counter[str]:
     """Name the tasks that wait for a worker, each with how many there are of it."""
     queue = broker.lrange(app.conf.task_default_queue, 0, -1)
-    return Counter(json.loads(message)["headers"]["task"] for message in queue)  # type: ignore[union-attr]
+    return Counter(json.loads(message)["headers"]["task"] for message in queue)
 
 
 def load(broker: redis.Redis, seconds: float) -> None:

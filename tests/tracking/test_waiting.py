@@ -59,9 +59,7 @@ def read_only() -> AbstractContextManager[None]:
     return run_around("PRAGMA query_only = on", "PRAGMA query_only = off")
 
 
-@pytest.mark.parametrize(
-    "broken", [column_renamed, table_renamed, column_of_the_next_version, read_only]
-)
+@pytest.mark.parametrize("broken", [column_renamed, table_renamed, column_of_the_next_version, read_only])
 def test_messages_wait_while_the_database_fails_in_a_way_that_passes(
     broken: Callable[[], AbstractContextManager[None]],
 ) -> None:

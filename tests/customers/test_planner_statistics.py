@@ -1,0 +1,97 @@
+"""PostgreSQL's planner knows a temporary table as it is whenever a statement joins it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from customers import engine, facts
+from segments import refreshing
+from tests import shop
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        "postgresql" not in connection.settings_dict["ENGINE"],
+        reason="SQLite keeps no statistics of temporary tables",
+    ),
+]
+
+MANY = 300
+
+
+class TakenBack(Exception):
+    """What a transaction did is undone."""
+
+
+def rows_expected(sql: str) -> int:
+    """Ask the planner how many rows it expects."""
+    [(told,)] = engine.rows(f"EXPLAIN (FORMAT json) {sql}")
+    return int(told[0]["Plan"]["Plan Rows"])
+
+
+def join(table: str) -> None:
+    engine.rows(f"SELECT count(*) FROM customers_customer c JOIN {table} t ON t.customer_id = c.id")
+
+
+def test_past_orders_are_chosen_before_the_planner_looks() -> None:
+    shop.segment("buyers", {"order_count": {"at_least": 2}})
+    shop.orders(*(f"later{n},c{n},2026-03-02,10" for n in range(MANY)))
+    refreshing.refresh_all()
+    shop.orders(*(f"past{n},c{n},2026-03-01,10" for n in range(MANY)), settle=False)
+
+    with CaptureQueriesContext(connection) as ran:
+        facts.settle()
+
+    told = [" ".join(one["sql"].split()) for one in ran if "facts_among" in one["sql"]]
+    chosen = max(n for n, sql in enumerate(told) if sql.startswith("UPDATE facts_among"))
+    summed = next(n for n, sql in enumerate(told) if sql.startswith("INSERT INTO customers_facts "))
+    assert "ANALYZE facts_among" in told[chosen:summed]
+    assert rows_expected("SELECT * FROM facts_among WHERE anew = 1") == MANY
+
+
+@pytest.mark.parametrize("written", ["INSERT", "COPY"])
+def test_a_table_is_analyzed_after_each_change_and_only_then(written: str) -> None:
+    engine.temporary_table("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
+    if written == "INSERT":
+        engine.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
+    else:
+        engine.load("looked_at", ("customer_id", "kind"), ((n, 0) for n in range(MANY)))
+    join("looked_at")
+    assert rows_expected("SELECT * FROM looked_at WHERE kind = 1") == 1
+
+    engine.execute("UPDATE looked_at SET kind = 1")
+    join("looked_at")
+    assert rows_expected("SELECT * FROM looked_at WHERE kind = 1") == MANY
+
+    with CaptureQueriesContext(connection) as ran:
+        join("looked_at")
+    assert len(ran) == 1
+
+
+def test_what_a_rollback_takes_back_is_analyzed_again() -> None:
+    engine.temporary_table("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
+    engine.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
+    with transaction.atomic():
+        with suppress(TakenBack), transaction.atomic():
+            engine.execute("UPDATE looked_at SET kind = 1")
+            join("looked_at")
+            raise TakenBack
+        join("looked_at")
+        assert rows_expected("SELECT * FROM looked_at WHERE kind = 0") == MANY
+
+
+def test_a_table_that_went_with_its_transaction_is_in_nobodys_way() -> None:
+    with suppress(TakenBack), transaction.atomic():
+        engine.temporary_table("gone", "customer_id bigint PRIMARY KEY")
+        engine.execute(f"INSERT INTO gone SELECT n FROM generate_series(1, {MANY}) AS n")
+        raise TakenBack
+    with transaction.atomic():
+        [(count,)] = engine.rows(
+            "SELECT count(*) FROM customers_customer c JOIN (SELECT 1 AS id) AS one ON one.id = c.id"
+            " LEFT JOIN (SELECT 2 AS id) gone ON gone.id = c.id"
+        )
+    assert count == 0
