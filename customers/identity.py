@@ -98,10 +98,10 @@ def _make_met_table() -> None:
 
 def _meet(now: datetime, kind: str) -> None:
     engine.execute(
-        """INSERT INTO customers_customer (customer_id, email, phone, first_name, last_name, country, city,
-                language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
+        """INSERT INTO customers_customer (customer_id, email, email_folded, phone, first_name, last_name, country,
+                city, language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
                 attributes, attributes_comparable, recorded_at)
-            SELECT printed, '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
+            SELECT printed, '', '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
             FROM met WHERE true ON CONFLICT (customer_id) DO NOTHING""",
         [engine.moment(now)],
     )

@@ -250,7 +250,7 @@ def _write_customers(now: datetime, source: str) -> Outcome:
     engine.execute(f"UPDATE {staged} SET record = customer")
     outcome = _count(staged)
     identity.resolve(staged, now)
-    texts = _kept(*CUSTOMERS.columns[1:13])
+    texts = _kept(*CUSTOMERS.columns[1:14])
     given = {
         "birth_date": f"COALESCE({engine.date_from('s.birth_date')}, r.birth_date)",
         **{

@@ -17,17 +17,22 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from . import comparable, exact
+from . import comparable, email_addresses, exact
 from .models import Customer, Order
 from .models.customer import ANONYMOUS_PREFIX
 from .patterns import FIRST_YEAR, LAST_YEAR
 
 Record = tuple[Any, ...]
 
-MAX_TEXT, MAX_NAME, MAX_EMAIL, MAX_PROPERTIES = 255, 1000, 254, 65_536
+MAX_TEXT, MAX_NAME, MAX_EMAIL, MAX_PROPERTIES = 255, 1000, email_addresses.LONGEST, 65_536
 
-_NEWSLETTERS, _STATUSES = frozenset(Customer.Newsletter.values), frozenset(Order.Status.values)
-_EMAIL = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,189}")
+_STATUSES = frozenset(Order.Status.values)
+CONSENT_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(("true", "yes", "1", "subscribed"), Customer.Newsletter.SUBSCRIBED.value),
+    **dict.fromkeys(("false", "no", "0", "unsubscribed"), Customer.Newsletter.UNSUBSCRIBED.value),
+    "never": Customer.Newsletter.NEVER.value,
+}
+"""The words, in lower case, that state a consent in files, the API and messages."""
 _PHONE = re.compile(r"\+?[\d\s()./\-]{4,39}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -66,7 +71,7 @@ def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
     """Read a customer; columns that are none of a customer's are attributes."""
     email = _email(row.get("email", ""))
     birth_date = _date(row, "birth_date", shop.zone)
-    newsletter = _choice(row, "newsletter", _NEWSLETTERS)
+    newsletter = _consent(row)
     places = [_folded_pair(row, column) for column in ("country", "city", "language", "source")]
     shown, encoded = {}, {}
     for name, value in row.items():
@@ -77,6 +82,7 @@ def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
     return (
         _customer_id(row),
         email,
+        email and email_addresses.fold(email),
         _phone(row.get("phone", "")),
         _optional(row, "first_name"),
         _optional(row, "last_name"),
@@ -280,9 +286,10 @@ def _anonymous_id(value: str) -> str:
 
 
 def _email(value: str) -> str | None:
-    if value and not _EMAIL.fullmatch(value):
-        raise Refused(f"email: {value!r} is no e-mail address")
-    return _text(value.lower(), "email", MAX_EMAIL) or None
+    try:
+        return email_addresses.normalize(value) or None
+    except email_addresses.InvalidAddress as error:
+        raise Refused(f"email: {error}") from None
 
 
 def _phone(value: str) -> str | None:
@@ -298,6 +305,15 @@ def _choice(row: Mapping[str, str], column: str, choices: frozenset[str]) -> str
     if value not in choices:
         raise Refused(f"{column}: {value!r} is not one of {', '.join(sorted(choices))}")
     return value
+
+
+def _consent(row: Mapping[str, str]) -> str | None:
+    value = row.get("newsletter")
+    if not value:
+        return None
+    if (state := CONSENT_WORDS.get(value.lower())) is None:
+        raise Refused(f"newsletter: {value!r} is not one of {', '.join(sorted(CONSENT_WORDS))}")
+    return state
 
 
 def _units(row: Mapping[str, str], column: str) -> int | None:
@@ -371,7 +387,7 @@ def _check_year(year: int, value: str) -> None:
 CUSTOMERS = Kind(
     "customers",
     columns=(
-        "customer_id", "email", "phone", "first_name", "last_name",
+        "customer_id", "email", "email_folded", "phone", "first_name", "last_name",
         "country", "country_folded", "city", "city_folded", "language", "language_folded",
         "source", "source_folded", "birth_date", "birthday", "newsletter", "subscribed_at", "first_seen",
         "attributes", "attributes_comparable",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from django.db.models.expressions import RawSQL
 
-from . import engine
+from . import email_addresses, engine
 from .formats import ATTRIBUTE, Format, Part, Row, column_key
 from .models import Customer
 from .models.customer import ANONYMOUS_PREFIX
@@ -105,7 +105,7 @@ class ShopifyCustomers(Format):
     def _customer(
         self, row: Row, fields: dict[str, str], known: Mapping[str, _Known], by_id: Mapping[str, _Known]
     ) -> Row:
-        address = fields["email"].lower()
+        address = _address(fields["email"])
         there = by_id.get(fields["customer_id"])
         namesake = known.get(address)
         if there is None and namesake and (not fields["customer_id"] or namesake.customer_id == address):
@@ -182,7 +182,7 @@ class ShopifyOrders(Format):
 
     def _parts(self, row: Row, known: dict[str, _Known]) -> Iterable[Part]:
         if any(row.get(name) for name in self._of_the_order):
-            address, phone = row.get("Email", "").lower(), _phone(row)
+            address, phone = _address(row.get("Email", "")), _phone(row)
             key = address or phone
             if key and key not in known:
                 yield CUSTOMERS, self._guest(row, key)
@@ -217,7 +217,7 @@ class ShopifyOrders(Format):
 
 def _known_by(column: str, values: Iterable[str]) -> dict[str, _Known]:
     """Find the customers that have these values, by value; of several the first that was met."""
-    wanted = sorted({value.lower() if column == "email" else value for value in values if value})
+    wanted = sorted({_address(value) if column == "email" else value for value in values if value})
     if not wanted:
         return {}
     listed = RawSQL(engine.json_texts("%s"), [json.dumps(wanted)])
@@ -228,6 +228,13 @@ def _known_by(column: str, values: Iterable[str]) -> dict[str, _Known]:
         value: _Known(customer_id, newsletter == Customer.Newsletter.SUBSCRIBED)
         for value, customer_id, newsletter in rows.values_list(column, "customer_id", "newsletter")
     }
+
+
+def _address(value: str) -> str:
+    try:
+        return email_addresses.normalize(value)
+    except email_addresses.InvalidAddress:
+        return value.lower()  # the reader says what is wrong with it
 
 
 def _first(row: Row, columns: Iterable[str]) -> str:

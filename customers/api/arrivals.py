@@ -207,7 +207,7 @@ def _text(path: str, value: Any) -> str:
     match value:
         case None:
             return ""
-        case bool() if path.startswith("attributes."):
+        case bool() if path == "newsletter" or path.startswith("attributes."):
             return "true" if value else "false"
         case str() if _is_encodable(value):
             return value.strip()

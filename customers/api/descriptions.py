@@ -7,10 +7,11 @@ import re
 from typing import Any
 
 from customers import exact
-from customers.models import Customer, Order
+from customers.models import Order
 from customers.models.customer import ANONYMOUS_PREFIX
 from customers.patterns import DAY, MOMENT, WITHOUT_NUL
 from customers.records import (
+    CONSENT_WORDS,
     CUSTOMERS,
     MAX_EMAIL,
     MAX_NAME,
@@ -115,6 +116,10 @@ def _pattern(pattern: str, **more: Any) -> Schema:
     return {"type": "string", "pattern": rf"^\s*({pattern})?\s*$", "nullable": True, **more}
 
 
+def _in_any_case(word: str) -> str:
+    return "".join(f"[{one.upper()}{one}]" if one.isalpha() else one for one in word)
+
+
 _NUMBER: Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
 _TEXT = _text(MAX_TEXT)
 _ATTRIBUTE: Schema = {
@@ -153,7 +158,16 @@ _COLUMNS: dict[str, Schema] = {
         "nullable": True,
     },
     "birth_date": _pattern(DAY, description="Such as `1990-12-24`."),
-    "newsletter": _one_of(Customer.Newsletter.values),
+    "newsletter": {
+        "anyOf": [
+            _pattern("|".join(map(_in_any_case, CONSENT_WORDS))),
+            {"type": "boolean"},
+            {"type": "integer", "enum": [0, 1]},
+        ],
+        "nullable": True,
+        "description": "`subscribed`, `unsubscribed` or `never`. `true`, `yes` and `1` mean the first, "
+        "`false`, `no` and `0` the second.",
+    },
     "subscribed_at": _MOMENT,
     "first_seen": _MOMENT,
     "placed_at": _MOMENT,

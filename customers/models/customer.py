@@ -44,6 +44,13 @@ class Customer(models.Model):
         help_text="As printed: the shop's id, or anonymous:… for a visitor without one.",
     )
     email = models.CharField(max_length=254, blank=True, default="")
+    email_folded = models.CharField(
+        max_length=800,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="The key of the address: consent and caps count by it.",
+    )
     phone = models.CharField(max_length=40, blank=True, default="")
     first_name = models.CharField(max_length=255, blank=True, default="")
     last_name = models.CharField(max_length=255, blank=True, default="")
@@ -93,6 +100,7 @@ class Customer(models.Model):
         indexes = (
             models.Index(fields=("email",), name="customers_by_email", opclasses=("varchar_pattern_ops",)),
             models.Index(fields=("phone",), name="customers_by_phone", opclasses=("varchar_pattern_ops",)),
+            models.Index(fields=("email_folded",), name="customers_by_address"),
             *(
                 models.Index(
                     fields=(column,),

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import phonenumbers
 
-from customers.records import CUSTOMERS, Refused, Shop, parse_moment, read_customer
+from customers import email_addresses
+from customers.records import CONSENT_WORDS, CUSTOMERS, Refused, Shop, parse_moment, read_customer
 
 from .messages import Message, an_object, check_text
 
@@ -34,10 +35,6 @@ _COLUMNS: Final = {
     **{column: column for column in CUSTOMERS.csv_columns if column != "customer_id"},
 }
 _OF_ADDRESS: Final = ("city", "country")
-_CONSENT: Final = {
-    **dict.fromkeys(("true", "yes", "1", "subscribed"), "subscribed"),
-    **dict.fromkeys(("false", "no", "0", "unsubscribed"), "unsubscribed"),
-}
 _MOMENTS: Final = ("first_seen", "subscribed_at")
 _IGNORED: Final = ("id", "customer_id", *ASIDE)
 _LONGEST_NAME: Final = 100
@@ -106,15 +103,22 @@ def _cell(column: str, value: Any, received_at: datetime, shop: Shop) -> str:
     check_text(text, column[:60])
     match column:
         case "email":
-            return text.lower()
+            return _address(text)
         case "newsletter":
-            return _CONSENT.get(text.lower(), text)
+            return CONSENT_WORDS.get(text.lower(), text)
         case _ if column in _MOMENTS:
             return min(_moment(column, value, text, shop), received_at).isoformat()
     if not 1 <= len(column) <= _LONGEST_NAME or "\x00" in column:
         raise Refused(f"traits: the name {column[:60]!r} is longer than {_LONGEST_NAME} characters")
     check_text(column, "traits")
     return text
+
+
+def _address(text: str) -> str:
+    try:
+        return email_addresses.normalize(text)
+    except email_addresses.InvalidAddress as error:
+        raise Refused(f"email: {error}") from None
 
 
 def _moment(column: str, value: Any, text: str, shop: Shop) -> datetime:

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from customers.models import ConsentChange
+from customers.models import ConsentChange, Customer
 from tests import shop
+from tests.api.client import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -41,3 +42,34 @@ def test_a_joined_visitor_brings_no_consent_of_its_own_and_keeps_none() -> None:
     shop.events("m1,,a1,Seen,2026-03-01T10:00:00Z", "m2,c1,a1,Seen,2026-03-01T11:00:00Z")
 
     assert history() == [("c1", "subscribed")]
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("Subscribed", "subscribed"),
+        ("yes", "subscribed"),
+        ("TRUE", "subscribed"),
+        ("1", "subscribed"),
+        ("No", "unsubscribed"),
+        ("false", "unsubscribed"),
+        ("UNSUBSCRIBED", "unsubscribed"),
+        ("Never", "never"),
+    ],
+)
+def test_files_and_the_api_take_the_words_that_messages_take(word: str, state: str) -> None:
+    shop.customers(f"file,{word}", header="customer_id,newsletter")
+    caller = Caller("ingest")
+    caller.post("customers/", {"customer_id": "api", "newsletter": word}, status=201)
+
+    assert set(Customer.objects.values_list("newsletter", flat=True)) == {state}
+
+
+def test_the_api_takes_true_and_false_for_consent() -> None:
+    caller = Caller("ingest")
+    caller.post(
+        "customers/", [{"customer_id": "a", "newsletter": True}, {"customer_id": "b", "newsletter": False}]
+    )
+
+    states = dict(Customer.objects.values_list("customer_id", "newsletter"))
+    assert states == {"a": "subscribed", "b": "unsubscribed"}

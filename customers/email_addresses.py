@@ -1,0 +1,69 @@
+"""E-mail addresses: their one spelling, and the key by which consent and restraint are kept for an address."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import idna
+
+from .text_cleaning import strip_invisible, to_nfc
+
+LONGEST: Final = 254
+
+_SHAPE: Final = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,189}")
+_ASCII_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_UNBREAKABLE: Final = re.compile("[\u00a0\u2007\u202f\u2800]")  # spaces that pages and spreadsheets put in
+
+
+class InvalidAddress(ValueError):
+    """A text that is no e-mail address; the message says what is wrong with it."""
+
+
+def normalize(text: str) -> str:
+    """Return an address in its one spelling, the empty text for an empty one; raise InvalidAddress.
+
+    Invisible characters are left out. The whole is lower case in NFC; the domain is written in ASCII by IDNA 2008
+    (non-transitional UTS 46), so that every program sends to the same host. A local part keeps its script.
+    """
+    visible = _UNBREAKABLE.sub("", strip_invisible(text)).strip()
+    if not visible:
+        return ""
+    if not _SHAPE.fullmatch(visible):
+        raise InvalidAddress(f"{text!r} is no e-mail address")
+    lowered = to_nfc(visible.lower())
+    if len(lowered) > LONGEST:
+        raise InvalidAddress(f"longer than {LONGEST} characters")
+    if not lowered.isprintable():
+        raise InvalidAddress(f"{text!r} is no e-mail address: it contains a control character")
+    local, _, domain = lowered.rpartition("@")
+    if local.startswith(".") or local.endswith(".") or ".." in local:
+        raise InvalidAddress(f"{text!r} is no e-mail address: a dot stands between two other characters")
+    address = f"{local}@{_ascii_domain(domain, text)}"
+    if len(address) > LONGEST:
+        raise InvalidAddress(f"longer than {LONGEST} characters")
+    return address
+
+
+def fold(address: str) -> str:
+    """Return the key of a normalized address: NFC with its case folded, in any script.
+
+    Addresses of one key count as one where consent, suppression and the weekly cap are concerned.
+    """
+    if address.isascii():
+        return address.lower()
+    return to_nfc(to_nfc(address).casefold())
+
+
+@lru_cache(maxsize=4096)
+def _ascii_domain(domain: str, text: str) -> str:
+    domain = domain.removesuffix(".")
+    if domain.isascii():
+        labels = domain.split(".")
+        if len(domain) <= 253 and all(map(_ASCII_LABEL.fullmatch, labels)):
+            return domain
+    else:
+        try:
+            return idna.encode(domain, uts46=True, transitional=False).decode().removesuffix(".")
+        except (idna.IDNAError, UnicodeError):
+            pass
+    raise InvalidAddress(f"{text!r} is no e-mail address: its domain is not valid")

@@ -1,0 +1,85 @@
+"""E-mail addresses have one spelling, whichever way they come in."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from customers.models import Customer, Identity
+from tests import shop
+from tests.api.client import Caller
+from tests.tracking.sending import identify, send, source
+
+pytestmark = pytest.mark.django_db
+
+CASES = Path(settings.BASE_DIR).parent / "shared" / "cases"
+SPELLINGS = [
+    ("Mia2@Example.com\u200b", "mia2@example.com"),
+    ("\ufeffmia3@example.com", "mia3@example.com"),
+    ("mia4@example.com\u00a0", "mia4@example.com"),
+    ("mia5@exa\u00admple.com", "mia5@example.com"),
+    ("\u202amia6@example.com\u202c", "mia6@example.com"),
+    ("mia7@example.com.", "mia7@example.com"),
+    ("kunde@faß.example", "kunde@xn--fa-hia.example"),
+    ("info@STRAßE.example", "info@xn--strae-oqa.example"),
+    ("kunde@bu\u0308cher.example", "kunde@xn--bcher-kva.example"),
+    ("jo\u0308rg@example.com", "jörg@example.com"),
+    ("a@ｅxample。com", "a@example.com"),
+]
+NONE = [
+    "double..dot@example.com",
+    ".first@example.com",
+    "last.@example.com",
+    "a@example..com",
+    "a@-example.com",
+    "a@\u2603.example",
+    "\u200b@example.com",
+    "a@\u200b",
+    "a\x07@example.com",
+]
+
+
+@pytest.mark.parametrize(("given", "kept"), SPELLINGS)
+def test_a_file_the_api_and_messages_agree_on_the_spelling(given: str, kept: str) -> None:
+    shop.import_rows("customers", ["file", given], header="customer_id,email")
+    Caller("ingest").post("customers/", {"customer_id": "api", "email": given}, status=201)
+    _, key = source()
+    send(key, identify("sdk", email=given))
+
+    assert dict(Customer.objects.values_list("customer_id", "email")) == dict.fromkeys(
+        ("file", "api", "sdk"), kept
+    )
+
+
+@pytest.mark.parametrize("given", NONE)
+def test_what_is_no_address_once_it_is_cleaned_is_refused(given: str) -> None:
+    done = shop.import_rows("customers", ["c1", given], header="customer_id,email")
+
+    assert "no e-mail address" in done.reason
+
+
+def test_messages_with_and_without_an_invisible_character_are_about_one_person() -> None:
+    _, key = source()
+    send(
+        key, identify("", "a1", email="mia2@example.com"), identify("", "a2", email="mia2@example.com\u200b")
+    )
+
+    assert Customer.objects.existing().count() == 1
+    assert Identity.objects.filter(kind="email").count() == 1
+
+
+def test_an_export_of_shopify_finds_the_customer_by_the_address_as_it_is_kept() -> None:
+    shop.customers("c1,kunde@faß.example")
+    header = "Customer ID,First Name,Last Name,Email,Accepts Email Marketing"
+    shop.import_rows("shopify_customers", ["", "Ada", "Muster", "kunde@FAß.example", "no"], header=header)
+
+    assert Customer.objects.get().first_name == "Ada"
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not here")
+def test_the_cases_are_taken() -> None:
+    assert shop.import_text("customers", (CASES / "b_emails.csv").read_bytes()).counts == (5, 5, 0, 0)
+    refused = shop.import_text("customers", (CASES / "n_addresses.csv").read_bytes()).refused
+
+    assert [line for line, _ in refused] == [7]
+    assert Customer.objects.filter(email="mia2@example.com").count() == 2
