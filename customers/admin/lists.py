@@ -6,8 +6,8 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
-from unfold.admin import ModelAdmin
-from unfold.views import ChangeList
+
+from .lookups import DeclaredLookupsAdmin, DeclaredOrderChangeList
 
 MOST_COUNTED = 1_000
 
@@ -29,7 +29,7 @@ class CappedPaginator(Paginator):
         return self.count >= MOST_COUNTED
 
 
-class CappedChangeList(ChangeList):
+class CappedChangeList(DeclaredOrderChangeList):
     """A list that does not offer to count or show everything."""
 
     result_list: Any
@@ -40,7 +40,7 @@ class CappedChangeList(ChangeList):
         self.full_result_count = self.result_count
 
 
-class CappedListAdmin(ModelAdmin):
+class CappedListAdmin(DeclaredLookupsAdmin):
     """A list that costs the same whatever the size of its table."""
 
     paginator = CappedPaginator

@@ -8,6 +8,8 @@ from typing import Final
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from customers.encryption import EncryptedField
+
 MESSAGES_A_MINUTE: Final = 60_000
 
 
@@ -24,8 +26,8 @@ class Source(models.Model):
     kind = models.CharField(max_length=7, choices=Kind, default=Kind.BROWSER)
     prefix = models.CharField(max_length=12, editable=False, help_text="The start of the key, to tell it by.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    signing_secret = models.CharField(
-        max_length=64, editable=False, help_text="What the shop's server signs the userId of a browser with."
+    signing_secret = EncryptedField(
+        editable=False, help_text="What the shop's server signs the userId of a browser with."
     )
     allow_unsigned_joins = models.BooleanField(
         "trust unsigned customer ids",

@@ -10,6 +10,7 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
+from customers.encryption import EncryptedField
 from customers.models import Customer
 
 from .segment import Segment
@@ -36,8 +37,8 @@ class Endpoint(models.Model):
         default=False,
         help_text="Also where an edited rule or a first fill moves many at once, which one summary tells otherwise.",
     )
-    secret = models.CharField(max_length=100, editable=False, help_text="What messages are signed with.")
-    former_secret = models.CharField(max_length=100, blank=True, default="", editable=False)
+    secret = EncryptedField(editable=False, help_text="What messages are signed with.")
+    former_secret = EncryptedField(blank=True, default="", editable=False)
     former_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
     position = models.BigIntegerField(
         default=0,

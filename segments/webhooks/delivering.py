@@ -74,6 +74,10 @@ class _Run:
         has_withdrawn = False
         outbox.write(at)
         for endpoint in claims.to_be_served():
+            secrets = endpoints.secrets_of(endpoint, at)
+            if not secrets:
+                endpoints.stop(endpoint, at, because=endpoints.UNREADABLE)
+                continue
             claimed = claims.claim(endpoint, self._room(endpoint, at), at)
             changes = claims.changes_of(claimed)
             for message in claimed:
@@ -82,7 +86,7 @@ class _Run:
                     outbox.withdraw([message])
                     has_withdrawn = True
                     continue
-                post = Post(message.public_id, body, endpoints.secrets_of(endpoint, at))
+                post = Post(message.public_id, body, secrets)
                 self._flying[self._pool(endpoint).submit(self._line(endpoint).post, post)] = message
         return has_withdrawn
 

@@ -21,6 +21,7 @@ LONGEST_WISH: Final = timedelta(hours=1)
 """How long an endpoint can ask to be left alone, by Retry-After."""
 GONE_FOR_GOOD: Final = "It answered 410 Gone: it is not there any more."
 TOOK_NOTHING: Final = "It has taken nothing for a day."
+UNREADABLE: Final = "Its secret cannot be decrypted, since SECRET_KEY was changed: make a new one."
 
 
 def create(endpoint: Endpoint, segments: Iterable[Segment], at: datetime) -> Endpoint:
@@ -62,9 +63,10 @@ def rotate_secret(endpoint: Endpoint, at: datetime) -> None:
 
 
 def secrets_of(endpoint: Endpoint, at: datetime) -> Sequence[str]:
-    """Give the secrets to sign with: the newest first."""
+    """Return the secrets to sign with, the newest first; none where they cannot be decrypted."""
     until = endpoint.former_secret_until
-    return [endpoint.secret, endpoint.former_secret] if until and at < until else [endpoint.secret]
+    held = [endpoint.secret, endpoint.former_secret] if until and at < until else [endpoint.secret]
+    return [secret for secret in held if secret]
 
 
 def pause(endpoint: Endpoint, at: datetime) -> bool:

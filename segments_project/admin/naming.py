@@ -6,10 +6,11 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.db.models import Model
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
+
+from customers.admin.lookups import DeclaredLookupsAdmin
 
 
-class RenamedAdmin(ModelAdmin):
+class RenamedAdmin(DeclaredLookupsAdmin):
     """A list and pages that say ``called``: the name of one row, and of several. The model's own names stay:
     renaming those would ask for a migration of the other app."""
 

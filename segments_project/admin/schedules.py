@@ -13,10 +13,11 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 from kombu.exceptions import OperationalError
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from customers.admin import trail
+from customers.admin.lookups import DeclaredLookupsAdmin
 
 from .naming import RenamedAdmin
 
@@ -63,7 +64,7 @@ class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
     """The tasks that follow a schedule."""
 
 
-class ScheduleAdmin(ModelAdmin):
+class ScheduleAdmin(DeclaredLookupsAdmin):
     """A schedule with the tasks that follow it."""
 
     inlines = [PeriodicTaskInline]
@@ -74,14 +75,14 @@ admin.site.register(SolarSchedule, ScheduleAdmin)
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(beat.CrontabScheduleAdmin, ModelAdmin):
+class CrontabScheduleAdmin(DeclaredLookupsAdmin, beat.CrontabScheduleAdmin):
     """A schedule by clock and calendar."""
 
     inlines = [PeriodicTaskInline]
 
 
 @admin.register(ClockedSchedule)
-class ClockedScheduleAdmin(beat.ClockedScheduleAdmin, ModelAdmin):
+class ClockedScheduleAdmin(DeclaredLookupsAdmin, beat.ClockedScheduleAdmin):
     """A schedule for once."""
 
     inlines = [PeriodicTaskInline]

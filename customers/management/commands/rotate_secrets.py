@@ -1,0 +1,54 @@
+"""Encrypt the stored secrets under the current SECRET_KEY; after it the former key may be forgotten."""
+
+from typing import Any
+
+from cryptography.fernet import InvalidToken
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError
+from django.db import models, transaction
+from django.db.models import TextField
+from django.db.models.functions import Cast
+
+from customers.encryption import EncryptedField, rotate
+
+
+class Command(BaseCommand):
+    """``rotate_secrets``."""
+
+    help = (
+        "Encrypts secrets of webhooks and tracking sources under SECRET_KEY. Run it after SECRET_KEY was changed,"
+        " while the former key stands in SECRET_KEY_FALLBACKS."
+    )
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Go through every encrypted field there is."""
+        rotated, unreadable = 0, []
+        for model in apps.get_models():
+            for field in model._meta.local_fields:
+                if isinstance(field, EncryptedField):
+                    done, lost = _rotated(model, field)
+                    rotated, unreadable = rotated + done, unreadable + lost
+        self.stdout.write(f"{rotated} secrets are encrypted under SECRET_KEY")
+        if unreadable:
+            raise CommandError(f"No key of SECRET_KEY and SECRET_KEY_FALLBACKS fits {', '.join(unreadable)}.")
+
+
+def _rotated(model: type[models.Model], field: EncryptedField) -> tuple[int, list[str]]:
+    """Encrypt one field of every row; return how many, and the names of those that no key fits."""
+    stored = Cast(field.attname, TextField())
+    rows = (
+        model._default_manager.select_for_update().annotate(encrypted=stored).values_list("pk", "encrypted")
+    )
+    done, lost = 0, []
+    for key, encrypted in rows.order_by("pk"):
+        if not encrypted:
+            continue
+        try:
+            again = models.Value(rotate(encrypted), output_field=TextField())
+        except InvalidToken:
+            lost.append(f"{field.name} of {model._meta.verbose_name} {key}")
+            continue
+        model._default_manager.filter(pk=key).update(**{field.attname: again})
+        done += 1
+    return done, lost

@@ -1,0 +1,123 @@
+"""Secrets in the database: readable by this installation alone, and under another key once they are rotated."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.apps.registry import Apps
+from django.core.exceptions import FieldError
+from django.core.management import CommandError
+from django.db import connection, models
+
+from customers.models import Source
+from customers.tracking import sources
+from segments.models import Endpoint
+from segments.webhooks import delivering, endpoints, outbox
+from tests.shop import command
+from tests.tracking import sending
+
+pytestmark = pytest.mark.django_db
+
+FORMER, CURRENT = "a former key of this installation", "the key of this installation"
+
+
+@pytest.fixture
+def secrets(settings: Any) -> list[str]:
+    """The secrets of a webhook, of which one is former, and of a source, made under the former key."""
+    settings.SECRET_KEY = FORMER
+    endpoint = endpoints.create(Endpoint(name="Tool", url="https://1.1.1.1/hooks"), [], datetime.now(UTC))
+    endpoints.rotate_secret(endpoint, datetime.now(UTC))
+    source, _ = sending.source("browser")
+    return [endpoint.secret, endpoint.former_secret, source.signing_secret]
+
+
+def held() -> list[str]:
+    """What the application reads."""
+    [endpoint], [source] = Endpoint.objects.all(), Source.objects.all()
+    return [endpoint.secret, endpoint.former_secret, source.signing_secret]
+
+
+def stored() -> list[str]:
+    """What a copy of the database says."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT secret, former_secret FROM segments_endpoint")
+        ours = [text for row in cursor.fetchall() for text in row]
+        cursor.execute("SELECT signing_secret FROM customers_source")
+        return ours + [text for row in cursor.fetchall() for text in row]
+
+
+def test_a_copy_of_the_database_gives_no_secret_away(secrets):
+    assert held() == secrets
+    assert len(set(stored())) == 3
+    assert not [secret for secret in secrets for text in stored() if secret in text or secret[6:] in text]
+
+
+@pytest.mark.parametrize("lookup", ["", "__gte", "__startswith", "__in", "__regex", "__length"])
+def test_nothing_is_compared_with_a_secret(lookup, secrets):
+    with pytest.raises(FieldError):
+        Endpoint.objects.filter(**{f"secret{lookup}": "w"})
+    with pytest.raises(FieldError):
+        Source.objects.filter(**{f"signing_secret{lookup}": "w"})
+
+
+def test_secrets_stay_when_the_key_is_changed(secrets, settings):
+    before = stored()
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = CURRENT, [FORMER]
+    assert held() == secrets
+
+    assert "3 secrets" in command("rotate_secrets")
+
+    settings.SECRET_KEY_FALLBACKS = []
+    assert held() == secrets
+    assert not set(stored()) & set(before)
+
+
+def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
+    settings.SECRET_KEY = CURRENT
+    [endpoint], [source] = Endpoint.objects.all(), Source.objects.all()
+
+    signature = hmac.new(b"", b"c1", hashlib.sha256).hexdigest()
+    assert not sources.has_signed(source, "c1", signature)
+    outbox.write_test(endpoint, datetime.now(UTC))
+    delivering.deliver()
+    endpoint.refresh_from_db()
+    assert endpoint.state == "stopped"
+    assert "SECRET_KEY" in endpoint.stopped_because
+    with pytest.raises(CommandError, match="signing_secret of tracking source"):
+        command("rotate_secrets")
+
+    endpoints.rotate_secret(endpoint, datetime.now(UTC))
+    assert endpoints.secrets_of(Endpoint.objects.get(), datetime.now(UTC)) == [endpoint.secret]
+
+
+@pytest.mark.parametrize(
+    ("migration", "table", "columns"),
+    [
+        ("customers.migrations.0015_encrypt_signing_secrets", "customers_source", ["signing_secret"]),
+        (
+            "segments.migrations.0020_encrypt_webhook_secrets",
+            "segments_endpoint",
+            ["secret", "former_secret"],
+        ),
+    ],
+)
+def test_secrets_of_an_installation_that_is_upgraded_are_encrypted(migration, table, columns, secrets):
+    """Between one kind of column and the other, the migration sees plain texts."""
+    names = {name: models.TextField() for name in columns}
+    meta = type("Meta", (), {"app_label": "plain", "db_table": table, "apps": Apps()})
+    plain = type("Plain", (models.Model,), {**names, "Meta": meta, "__module__": __name__})
+    found = SimpleNamespace(get_model=lambda *_: plain)
+    encrypted = import_module(migration)
+
+    encrypted.decrypt_all(found, None)
+    assert set(plain.objects.values_list(*columns).get()) <= set(secrets)
+    encrypted.encrypt_all(found, None)
+
+    assert not set(plain.objects.values_list(*columns).get()) & set(secrets)
+    assert held() == secrets
