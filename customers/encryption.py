@@ -36,7 +36,7 @@ def rotate(encrypted: str) -> str:
     return _cipher().rotate(encrypted.encode()).decode()
 
 
-class EncryptedField(models.TextField):
+class EncryptedField(models.TextField):  # type: ignore[type-arg]  # the field takes none when it runs
     """A text that only this installation can read. It can be compared with nothing in the database.
 
     What cannot be decrypted reads as an empty text, so that pages open and tell so: whoever signs or verifies

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 from unfold.sites import UnfoldAdminSite
 
 from . import masks
@@ -35,7 +36,7 @@ def _masked(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBas
         return response
     own = {request.user.get_username(), getattr(request.user, "email", "")}
     mask = partial(masks.mask_text, allowed=frozenset(name.casefold() for name in own if name))
-    if hasattr(response, "add_post_render_callback") and not response.is_rendered:
+    if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
         response.add_post_render_callback(lambda rendered: _mask(rendered, mask))
     else:
         _mask(response, mask)

@@ -111,7 +111,7 @@ def test_secrets_of_an_installation_that_is_upgraded_are_encrypted(migration, ta
     """Between one kind of column and the other, the migration sees plain texts."""
     names = {name: models.TextField() for name in columns}
     meta = type("Meta", (), {"app_label": "plain", "db_table": table, "apps": Apps()})
-    plain = type("Plain", (models.Model,), {**names, "Meta": meta, "__module__": __name__})
+    plain: Any = type("Plain", (models.Model,), {**names, "Meta": meta, "__module__": __name__})
     found = SimpleNamespace(get_model=lambda *_: plain)
     encrypted = import_module(migration)
 

@@ -23,7 +23,8 @@ class Command(BaseCommand):
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         """Go through every encrypted field there is."""
-        rotated, unreadable = 0, []
+        rotated = 0
+        unreadable: list[str] = []
         for model in apps.get_models():
             for field in model._meta.local_fields:
                 if isinstance(field, EncryptedField):
