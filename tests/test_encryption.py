@@ -99,7 +99,7 @@ def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
 @pytest.mark.parametrize(
     ("migration", "table", "columns"),
     [
-        ("customers.migrations.0015_encrypt_signing_secrets", "customers_source", ["signing_secret"]),
+        ("customers.migrations.0017_encrypt_signing_secrets", "customers_source", ["signing_secret"]),
         (
             "segments.migrations.0020_encrypt_webhook_secrets",
             "segments_endpoint",

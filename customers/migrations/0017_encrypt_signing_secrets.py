@@ -26,7 +26,7 @@ def _rewrite(apps, written):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("customers", "0014_schedule_forgetting_answers")]
+    dependencies = [("customers", "0016_normalize_addresses")]
 
     operations = [
         migrations.AlterField(
