@@ -53,7 +53,7 @@ def render(delivery: Delivery, at: datetime) -> Message:
     )
     found = values.of(written.names, addressee)
     if delivery.step.channel == Channel.WEBHOOK:  # read by programs, which follow nothing
-        return written.message(found, _as_it_is)
+        return written.message(found, _where_it_may(delivery.step))
 
     @cache  # text and HTML have mostly the same links, and signing takes longer than all the rest
     def follow(url: str) -> str:
@@ -73,7 +73,7 @@ def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> P
     written = _written(step)
     try:
         found = values.of(written.names, addressee)
-        return Preview(written.message(found, _as_it_is))
+        return Preview(written.message(found, _where_it_may(step)))
     except NoneLeft as error:
         return Preview(None, (str(error),))
     except MissingValue as error:
@@ -88,8 +88,14 @@ def check(step: Step) -> list[str]:
     return list(_written(step).problems)
 
 
-def _as_it_is(url: str) -> str:
-    return url
+def _where_it_may(step: Step) -> Callable[[str], str]:
+    """Leave links as they are, but for those that a message of the step may not lead to."""
+
+    def follow(url: str) -> str:
+        is_page = url.lower().startswith(("http://", "https://"))
+        return "" if is_page and not links.may_lead(url, step) else url
+
+    return follow
 
 
 def _example(campaign: Campaign | None, customer: Customer) -> str:
@@ -119,11 +125,16 @@ class _Written:
         url = said.get("url", "").strip()
         if url and not url.lower().startswith(("https://", "http://")):
             raise MissingValue(f"{url!r} is no address of a page, such as {settings.SHOP_URL}")
+        there = follow(url) if url else ""
+        if url and not there:
+            raise MissingValue(
+                f"{url!r} is no page of the shop: write it into the template, or name its host in PRODUCT_HOSTS"
+            )
         return Message(
             subject=" ".join(said.get("subject", "").split()),
             text=layout.followed_text(layout.closed_up(said["text"]), follow) if "text" in said else "",
             html=layout.followed_html(said["html"].strip(), follow) if "html" in said else "",
-            url=follow(url) if url else "",
+            url=there,
         )
 
 

@@ -161,12 +161,17 @@ def _amount(value: Any, currency: str = "") -> Any:
     return written(value, currency or settings.SHOP_CURRENCY) if isinstance(value, Decimal) else value
 
 
+def _default(value: Any, fallback: Any) -> Any:
+    """Return the fall-back for what is missing; 0 is a value."""
+    return fallback if isinstance(value, Missing) or value is None or value == "" else value
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
 
 FILTERS: Final[Mapping[str, str]] = {
-    "default": "a fall-back for what is missing: `default:\"there\"`",
+    "default": "a fall-back for what is missing, which 0 is not: `default:\"there\"`",
     "amount": "an amount with its currency: 1,234.50 EUR",
     "date": "a day as “1 March 2026”, or in another of Django's formats: `date:\"j. n. Y\"`",
     "upper": "capital letters",
@@ -190,7 +195,7 @@ TAGS: Final[Mapping[str, str]] = {
 }
 
 
-_OURS: Final = {"date", "amount", "linebreaksbr"}
+_OURS: Final = {"default", "date", "amount", "linebreaksbr"}
 
 
 def _library(*, as_html: bool) -> Library:
@@ -199,6 +204,7 @@ def _library(*, as_html: bool) -> Library:
         library.tag(name, _loop if name == "for" else defaulttags.register.tags[name])
     for name in FILTERS.keys() - _OURS:
         library.filters[name] = defaultfilters.register.filters[name]
+    library.filter("default", _default)
     library.filter("date", _date, expects_localtime=True)
     library.filter("amount", _amount)
     # A plain text keeps its lines by itself.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 Follow = Callable[[str], str]
-"""Gives the address by which a link is followed."""
+"""Returns the address by which a link is followed; nothing for one that the message may not lead to."""
 
 MESSAGES: Final = Path(__file__).parent / "templates" / "campaigns" / "messages"
 _BEFORE, _, _BEHIND = (MESSAGES / "frame.html").read_text(encoding="utf-8").partition("<!-- the message -->")
@@ -23,7 +23,7 @@ _MASKED: Final = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 _LINK_VALUE: Final = re.compile(r"\{\{\s*(?:\w+\.)*(?:\w+_)?url\b")
 _WEB_PAGE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _HREF: Final = re.compile(r"""(<a\s[^>]*?\bhref\s*=\s*)(["'])(.*?)\2""", re.IGNORECASE | re.DOTALL)
-_SAFE_LINK: Final = re.compile(r"(https?://|mailto:|tel:)", re.IGNORECASE)
+_SAFE_LINK: Final = re.compile(r"(https?://|mailto:(?!\s)|tel:(?!\s))", re.IGNORECASE)
 
 # Mail programs drop style sheets: what is written without a style gets its own.
 STYLES: Final[Mapping[str, str]] = {
@@ -272,14 +272,14 @@ def followed_html(html: str, follow: Follow) -> str:
 
     def lead(link: re.Match[str]) -> str:
         url = unescape(link[3]).strip()
-        there = follow(url) if _SAFE_LINK.match(url) else "#"
-        return f'{link[1]}"{escape(there)}"'
+        there = follow(url) if _SAFE_LINK.match(url) else ""
+        return f'{link[1]}"{escape(there or "#")}"'
 
     return _HREF.sub(lead, html)
 
 
 def followed_text(text: str, follow: Follow) -> str:
-    """Let the addresses in a plain text lead where they are followed."""
+    """Let the addresses in a plain text lead where they are followed; those that may not stand there go."""
 
     def lead(page: re.Match[str]) -> str:
         url = _without_punctuation(page[0])

@@ -1,5 +1,8 @@
 """The links of messages: signed, so that nobody can make one up, lead elsewhere with it, or act for somebody else.
 
+A message leads to the shop's own hosts and to those that its template links, nowhere else: asked when a link is
+signed, and again when it is followed.
+
 Its clicks are what this module alone writes of a ``Delivery``.
 """
 
@@ -16,11 +19,13 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 
-from .models import Delivery
+from . import destinations
+from .models import Delivery, Step
 
 # Each kind of link has its own signature: one is never taken for the other.
 _CLICK: Final = "campaigns.click"
 _UNSUBSCRIBE: Final = "campaigns.unsubscribe"
+_AUTHORED: Final = "authored"
 
 _WEB_PAGE: Final = re.compile("https?://", re.IGNORECASE)
 LONGEST: Final = 1_500  # characters of an address: signed, it still is one that every program follows
@@ -28,6 +33,10 @@ LONGEST: Final = 1_500  # characters of an address: signed, it still is one that
 
 class BadLink(ValueError):
     """Not a link of ours, or not all of it."""
+
+
+class LeadsElsewhere(BadLink):
+    """A link of ours to a page that is not the shop's, and that no author has linked."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +48,32 @@ class Click:
 
 
 def click_url(delivery: Delivery, url: str) -> str:
-    """Give the address by which a message leads to a page of the web, and we hear of it.
+    """Return the address by which a message leads to a page of the web, and we hear of it.
 
-    What is no such page (``mailto:``, ``tel:``), goes through us already or is very long stays as it is.
+    Nothing for a page that neither is the shop's nor is linked by the template. What is no page of the web
+    (``mailto:``, ``tel:``), goes through us already or is very long stays as it is.
     """
-    if not _WEB_PAGE.match(url) or len(url) > LONGEST or url.startswith(_address("campaigns-click", "")):
+    if not _WEB_PAGE.match(url) or url.startswith(_address("campaigns-click", "")):
         return url
-    return _address("campaigns-click", _signed(_CLICK, [delivery.token.hex, url]))
+    if not may_lead(url, delivery.step):
+        return ""
+    if len(url) > LONGEST:
+        return url
+    told = [delivery.token.hex, url]
+    # What the author linked stays linked when the template is edited or gone: the signature says so.
+    return _address(
+        "campaigns-click", _signed(_CLICK, told if destinations.is_own(url) else [*told, _AUTHORED])
+    )
+
+
+def may_lead(url: str, step: Step) -> bool:
+    """Return whether a message of a step may lead to a page of the web."""
+    return destinations.may_lead(url, *templates_of(step))
+
+
+def templates_of(step: Step) -> tuple[str, ...]:
+    """Return what the author of a step has written."""
+    return step.subject, step.text, step.html, step.url
 
 
 def unsubscribe_url(delivery: Delivery) -> str:
@@ -62,9 +90,15 @@ def headers(delivery: Delivery) -> dict[str, str]:
 
 
 def read_click(signed: str) -> Click:
-    """Read what ``click_url`` signed; raises BadLink."""
-    token, url = _read(_CLICK, signed)
-    return Click(UUID(token), url)
+    """Read what ``click_url`` signed; raises BadLink, or LeadsElsewhere for a page that no author has linked."""
+    token, url, *more = _read(_CLICK, signed)
+    click = Click(UUID(token), url)
+    if not destinations.is_own(url) and not (more == [_AUTHORED] and destinations.host_of(url)):
+        # Signed before the host was asked for.
+        delivery = Delivery.objects.select_related("step").filter(token=click.token).first()
+        if delivery is None or not destinations.is_authored(url, *templates_of(delivery.step)):
+            raise LeadsElsewhere
+    return click
 
 
 def read_unsubscribe(signed: str) -> int:

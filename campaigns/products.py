@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
+from campaigns.destinations import own_link
 from campaigns.models import SoldProduct
 from customers import comparable, engine
 from customers.models import COUNTING_STATUSES, Event
@@ -30,7 +29,6 @@ LINKS_LEARNED_FROM: Final = timedelta(days=7)
 LEAST_TOGETHER: Final = 3  # orders: the minimum support
 MOST_IN_AN_ORDER: Final = 50  # larger ones are of traders, and say nothing of what goes together
 MOST_OTHERS: Final = 30  # that are kept of a product
-LONGEST_LINK: Final = 1000
 
 SEEN_IN: Final = ("Product Viewed", "Product Added")
 
@@ -51,7 +49,10 @@ class Product:
 
 
 def of_event(properties: Mapping[str, Any]) -> Product:
-    """Read the product of an event's properties, which anybody may have sent."""
+    """Read the product of an event's properties, which anybody may have sent.
+
+    Its page and its picture are the shop's: a product is shown to others than who looked at it.
+    """
     sku = _text(properties, "sku") or _text(properties, "product_id")
     name = _text(properties, "name")
     return Product(
@@ -71,26 +72,6 @@ def of_orders(sold: SoldProduct) -> Product:
     return Product(
         sold.sku_folded, sold.sku, sold.name, sold.category, sold.brand, sold.price, sold.url, sold.image
     )
-
-
-def own_link(link: Any) -> str:
-    """Give a link if it leads to the shop, or where it keeps its products; else nothing.
-
-    Events come from browsers, so from anybody, and a product is shown to others than who looked at it.
-    """
-    if not isinstance(link, str) or not link or len(link) > LONGEST_LINK or not link.isprintable():
-        return ""
-    try:
-        # Browsers read a backslash as a slash, and so would lead elsewhere than it seems here.
-        whole = urljoin(settings.SHOP_URL, link.strip().replace("\\", "/"))
-        parts = urlsplit(whole)
-        host, shop = parts.hostname or "", urlsplit(settings.SHOP_URL).hostname or ""
-    except ValueError:
-        return ""
-    if parts.scheme not in ("http", "https") or "@" in parts.netloc or " " in whole:
-        return ""
-    trusted = (shop, *map(str.lower, settings.PRODUCT_HOSTS))
-    return whole if any(host == one or host.endswith(f".{one}") for one in trusted) else ""
 
 
 def number(value: Any) -> Decimal | None:

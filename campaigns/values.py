@@ -1,6 +1,5 @@
 """The values a message may use, and where each comes from for one customer at one instant."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 
+from campaigns import plain_values
 from campaigns.language import Each, Free, FreeParts, Items, Known, Missing, Parts
 from campaigns.models import Campaign
 from campaigns.products import Product
@@ -42,6 +42,8 @@ _PRODUCT: Final[Mapping[str, str]] = {
     "quantity": "how many, of those in a cart or an order",
 }
 
+_TEXTS_OF_PRODUCTS: Final = ("name", "sku", "category", "brand")
+
 KNOWN: Final[Mapping[str, Known]] = {
     "customer": Parts("who gets the message; every part may also stand alone, such as `first_name`", _PERSON),
     **_PERSON,
@@ -67,9 +69,7 @@ KNOWN: Final[Mapping[str, Known]] = {
     "coupon_worth": "what it is worth, as the pool says",
     "unsubscribe_url": "where this customer ends the newsletter; every e-mail ends with it anyway",
 }  # fmt: skip
-
-# Whoever signs up somebody else's address must not send them a link in the place of a name.
-_LINK: Final = re.compile(r"://|www\.|\w\.\w{2,}/|@", re.IGNORECASE)
+_NAMES: Final = ("first_name", "last_name", "country", "city", "language")
 
 
 @dataclass(frozen=True)
@@ -100,21 +100,27 @@ class _Finder:
         return Shopper(self.customer, self.addressee.at)
 
     def person(self, name: str) -> Any:
-        names = f"{self.customer.first_name} {self.customer.last_name}".strip()
-        value = names if name == "name" else getattr(self.customer, name)
-        is_link = name != "email" and _LINK.search(str(value))
-        return Missing(name) if is_link else _or_missing(name, value)
+        """Find a value of the person; whoever signs up somebody else's address must not send them a link for a name."""
+        if name == "name":
+            names = [plain_values.name(self.customer.first_name), plain_values.name(self.customer.last_name)]
+            both = " ".join(filter(None, names))
+            value: Any = both if len(both) <= plain_values.LONGEST_NAME else names[0]
+        else:
+            value = getattr(self.customer, name)
+            value = plain_values.name(value) if name in _NAMES else value
+        return _or_missing(name, value)
 
     def persons(self) -> Mapping[str, Any]:
         return {name: self.person(name) for name in _PERSON}
 
     def attributes(self) -> Mapping[str, Any]:
+        given = self.customer.attributes.items()
         plain = {
-            name: value[:LONGEST_ATTRIBUTE] if isinstance(value, str) else value
-            for name, value in self.customer.attributes.items()
-            if isinstance(value, str | int | float) and value != ""
+            name: plain_values.text(value[:LONGEST_ATTRIBUTE]) if isinstance(value, str) else value
+            for name, value in given
+            if isinstance(value, str | int | float)
         }
-        return FreeParts("attributes", plain)
+        return FreeParts("attributes", {name: value for name, value in plain.items() if value != ""})
 
     def shop(self) -> Mapping[str, Any]:
         return {
@@ -140,16 +146,26 @@ class _Finder:
         order = self.shopper.last_order
         if order is None:
             return Missing("last_order")
-        return {"number": order.order_id, "date": order.placed_at, "total": _readable(order.total)}
+        return {
+            "number": plain_values.line(order.order_id),
+            "date": order.placed_at,
+            "total": _readable(order.total),
+        }
 
     def coupon_worth(self) -> Any:
         campaign = self.addressee.campaign
         pool = campaign.pool if campaign else None
-        return _or_missing("coupon_worth", pool.description if pool else "")
+        return _or_missing("coupon_worth", plain_values.line(pool.description, 200) if pool else "")
 
 
 def _products(name: str, find: Callable[[_Finder], list[Product]]) -> Callable[[_Finder], Items]:
-    return lambda finder: Items(name, [_told(product) for product in find(finder)])
+    """Find products; one that is called by an address alone has no name that could stand in a message."""
+
+    def found(finder: _Finder) -> Items:
+        told = (_told(product) for product in find(finder))
+        return Items(name, [one for one in told if one["name"] or one["sku"]])
+
+    return found
 
 
 def _of_person(name: str) -> Callable[[_Finder], Any]:
@@ -158,6 +174,7 @@ def _of_person(name: str) -> Callable[[_Finder], Any]:
 
 def _told(product: Product) -> Mapping[str, Any]:
     told = {part: getattr(product, part) for part in _PRODUCT}
+    told |= {part: plain_values.line(told[part]) for part in _TEXTS_OF_PRODUCTS}
     told["price"], told["quantity"] = _readable(product.price), _readable(product.quantity)
     return {part: _or_missing(f"product.{part}", value) for part, value in told.items()}
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from customers.tracking.bots import is_bot
 
 from . import links, unsubscribing
-from .links import BadLink
+from .links import BadLink, LeadsElsewhere
 
 # What looks at links before anybody reads the message.
 SCANNERS: Final = (
@@ -52,6 +52,8 @@ def click(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Lead to the page a link of a message names, and count the click of a person."""
     try:
         followed = links.read_click(signed)
+    except LeadsElsewhere:
+        return _elsewhere(request)
     except BadLink:
         return _incomplete(request)
     if _is_person(request):
@@ -92,6 +94,11 @@ def _is_person(request: HttpRequest) -> bool:
 def _incomplete(request: HttpRequest) -> HttpResponse:
     text = "It may have been cut in two lines: copy all of it from the message."
     return _page(request, "This link is not complete", text, status=404)
+
+
+def _elsewhere(request: HttpRequest) -> HttpResponse:
+    text = "It names a page that does not belong to the shop, so we do not lead you there."
+    return _page(request, "This link leads elsewhere", text, status=404)
 
 
 def _page(

@@ -38,8 +38,8 @@ def the_shop(settings) -> None:
 def anna() -> Customer:
     """Somebody with a name, a past, a cart, and views."""
     shop.customers(
-        "c1,anna@example.org,Anna,<b>Müller</b>,1990-05-17,gold,,subscribed",
-        header="customer_id,email,first_name,last_name,birth_date,tier,city,newsletter",
+        "c1,anna@example.org,Anna,<b>Müller</b>,1990-05-17,gold,,subscribed,<b>best</b> & first",
+        header="customer_id,email,first_name,last_name,birth_date,tier,city,newsletter,note",
     )
     shop.orders(
         "o1,c1,2026-03-01T10:00:00Z,59.90",
@@ -112,7 +112,7 @@ def wrong(text: str = "x", **said: Any) -> list[str]:
 
 def test_a_message_knows_the_customer_and_the_shop(anna: Customer, nobody: Customer) -> None:
     told = {
-        "{{ first_name }} {{ customer.first_name|upper }}, {{ name }}": "Anna ANNA, Anna <b>Müller</b>",
+        "{{ first_name }} {{ customer.first_name|upper }}, {{ name }}": "Anna ANNA, Anna Müller",
         "{{ attributes.tier|title }} {{ attributes.shoe|default:'?' }}": "Gold ?",
         "{{ birth_date|date }}, {{ birth_date|date:'Y' }}": "17 May 1990, 1990",
         "{{ shop.name }} {{ shop.url }} {{ shop.address }}": "Lamps & more https://shop.example/ 1 High Street, Bath",
@@ -256,12 +256,13 @@ def test_every_tag_filter_and_value_is_documented() -> None:
 
 
 def test_values_are_escaped_in_html_alone(anna: Customer) -> None:
-    step = Step(subject="Hi {{ last_name }}", text="Hi {{ last_name }}", html="<p>Hi {{ last_name }}</p>")
+    note = "Hi {{ attributes.note }}"
+    step = Step(subject=note, text=note, html=f"<p>{note}</p>")
     message = content.preview(step, anna, NOW).message
     assert message
-    assert message.subject == "Hi <b>Müller</b>"
-    assert message.text.startswith("Hi <b>Müller</b>\n")
-    assert "Hi &lt;b&gt;Müller&lt;/b&gt;</p>" in message.html
+    assert message.subject == "Hi <b>best</b> & first"
+    assert message.text.startswith("Hi <b>best</b> & first\n")
+    assert "Hi &lt;b&gt;best&lt;/b&gt; &amp; first</p>" in message.html
 
 
 def test_html_is_made_of_a_plain_text(anna: Customer) -> None:
@@ -280,7 +281,7 @@ def test_html_is_made_of_a_plain_text(anna: Customer) -> None:
     message = content.preview(Step(subject="x", text=text), anna, NOW).message
     assert message
     assert message.text.partition("\n\n--")[0] == (
-        "Hello <b>Müller</b>,\n\nin your cart:\n\n- A <chair>: https://shop.example/chair?a=1&b=2\n\n"
+        "Hello Müller,\n\nin your cart:\n\n- A <chair>: https://shop.example/chair?a=1&b=2\n\n"
         "Come to https://shop.example/?x=1&y=2.\nA < B"
     )  # fmt: skip
     assert (
@@ -300,7 +301,7 @@ def test_a_plain_text_is_made_of_html(anna: Customer) -> None:
     message = content.preview(Step(subject="x", html=html), anna, NOW).message
     assert message
     assert message.text.partition("\n\n--")[0] == (
-        "Hello <b>Müller</b>\n\nSee the shop: https://shop.example/,\nnow.\n\n"
+        "Hello Müller\n\nSee the shop: https://shop.example/,\nnow.\n\n"
         "- A <chair>: https://shop.example/chair?a=1&b=2\n- A <desk>: https://shop.example/desk?a=1&b=2\n\n"
         "Bye & thanks"
     )

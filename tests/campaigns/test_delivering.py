@@ -4,9 +4,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 import pytest
 import time_machine
@@ -19,26 +17,10 @@ from segments import refreshing
 from tests import shop
 from tests.campaigns import carrying, provider
 from tests.campaigns.carrying import BUYERS, Move, campaign, order, subscribers
-from tests.campaigns.mail_server import YES, MailServer, mail_server
+from tests.campaigns.mail_server import YES, MailServer
 from tests.shop import NOON, days
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-
-
-@pytest.fixture
-def server(settings) -> Iterator[MailServer]:
-    with mail_server() as server:
-        address = urlsplit(server.url)
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = address.hostname, address.port
-        settings.DEFAULT_FROM_EMAIL = "Die Bäckerei <news@shop.example>"
-        yield server
-
-
-@pytest.fixture
-def move(db: None) -> Iterator[Move]:
-    with carrying.clock() as move:
-        yield move
 
 
 def mailing(*who: str, name: str = "sale", at: datetime = NOON) -> Campaign:

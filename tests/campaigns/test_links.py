@@ -1,6 +1,7 @@
 """The links of messages: followed and counted, and the newsletter ended by one click; nobody can make one up."""
 
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +19,11 @@ pytestmark = pytest.mark.django_db
 
 AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
 PAGE = "https://shop.example/sale?a=1&b=ü#top"
+
+
+@pytest.fixture(autouse=True)
+def the_shop(settings: Any) -> None:
+    settings.SHOP_URL = "https://shop.example/"
 
 
 @pytest.fixture

@@ -30,6 +30,11 @@ def address(visitor: str, more: str = "") -> str:
     return f"/api/v1/visitors/{quote(visitor, safe='')}/messages/{more}"
 
 
+@pytest.fixture(autouse=True)
+def the_shop(settings: Any) -> None:
+    settings.SHOP_URL = f"{PAGE}/"
+
+
 @pytest.fixture
 def key() -> str:
     return shop.command("create_key", "Web shop", "--visitors").split()[-1]

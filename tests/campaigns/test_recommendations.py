@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from campaigns import products, recommendations, tasks
+from campaigns import destinations, products, recommendations, tasks
 from campaigns.models import BoughtTogether, SoldProduct
 from campaigns.products import Product
 from customers import identity
@@ -283,8 +283,8 @@ def test_a_product_leads_to_the_shop_and_nowhere_else(settings) -> None:
         "https://evil.example/", "//evil.example/", "\\\\evil.example/", "javascript:alert(1)", "https://shop.example@evil.example/",
         "https://shop.example.evil.example/", "https://notshop.example/", "http://[", "ht tp://x", 42, None, "a" * 2000,
     ):  # fmt: skip
-        assert "evil" not in products.own_link(link), link
-    assert products.own_link("https://www.shop.example/x") == "https://www.shop.example/x"
+        assert "evil" not in destinations.own_link(link), link
+    assert destinations.own_link("https://www.shop.example/x") == "https://www.shop.example/x"
     # What a stranger tells of the page of a product reaches nobody else.
     view(2, "stranger", sku="lamp", url="https://evil.example/", name="Free money")
     products.learn(NOW)

@@ -1,0 +1,99 @@
+"""Where the links of messages may lead: to the shop's own hosts, and to hosts that the author of a template links."""
+
+import re
+from functools import lru_cache
+from html import unescape
+from typing import Final
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import idna
+from django.conf import settings
+
+LONGEST_LINK: Final = 1_000
+
+# A host counts as written by the author only if nothing of it comes from a value.
+_TOKEN: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}")
+_VALUE: Final = "\ue000"
+_WRITTEN: Final = re.compile(r"https?://[^\s<>\"'\ue000]+", re.IGNORECASE)
+_WHOLE_HOST: Final = re.compile(r"https?://[^/?#\s]+[/?#]", re.IGNORECASE)
+
+
+def host_of(url: str) -> str:
+    """Return the host of a page of the web, in ASCII and lower case; nothing where programs could disagree on it."""
+    # Browsers read a backslash as a slash, drop line breaks and tabs, and decode a host.
+    if not url.isprintable() or "\\" in url or " " in url:
+        return ""
+    try:
+        parts: SplitResult = urlsplit(url)
+        host = parts.hostname or ""
+        parts.port  # noqa: B018 — raises for what is no port
+    except ValueError:
+        return ""
+    if parts.scheme.lower() not in ("http", "https") or "@" in parts.netloc or "%" in parts.netloc:
+        return ""
+    return _ascii(host)
+
+
+def is_own(url: str) -> bool:
+    """Return whether an address leads to the shop, to this installation, or to where the shop keeps its products."""
+    host = host_of(url)
+    return bool(host) and (
+        any(host == own or host.endswith(f".{own}") for own in _shop_hosts())
+        or host == host_of(settings.PUBLIC_URL)
+    )
+
+
+def own_link(link: object) -> str:
+    """Return the whole address of a link that leads to the shop or one of ``PRODUCT_HOSTS``; nothing for any other.
+
+    A path alone is one of the shop's.
+    """
+    if not isinstance(link, str) or not link.strip() or len(link) > LONGEST_LINK or not link.isprintable():
+        return ""
+    try:
+        whole = urljoin(settings.SHOP_URL, link.strip().replace("\\", "/"))
+    except ValueError:
+        return ""
+    host = host_of(whole)
+    return whole if any(host == own or host.endswith(f".{own}") for own in _shop_hosts()) else ""
+
+
+def may_lead(url: str, *templates: str) -> bool:
+    """Return whether a message of these templates may lead to an address."""
+    return is_own(url) or is_authored(url, *templates)
+
+
+def is_authored(url: str, *templates: str) -> bool:
+    """Return whether the author of these templates has written a link to the same host."""
+    host = host_of(url)
+    return bool(host) and host in authored_hosts(templates)
+
+
+@lru_cache(maxsize=256)
+def authored_hosts(templates: tuple[str, ...]) -> frozenset[str]:
+    """Return the hosts of the addresses that stand in templates, each of them whole and without a value."""
+    found = set()
+    for source in templates:
+        masked = _TOKEN.sub(_VALUE, source.replace(_VALUE, ""))
+        for text in (masked, unescape(masked)):
+            for address in _WRITTEN.finditer(text):
+                is_cut = text[address.end() : address.end() + 1] == _VALUE
+                if not is_cut or _WHOLE_HOST.match(address[0]):
+                    found.add(host_of(address[0].rstrip(".,;:!?)")))
+    return frozenset(found - {""})
+
+
+def _shop_hosts() -> list[str]:
+    hosts = (host_of(settings.SHOP_URL), *(_ascii(host) for host in settings.PRODUCT_HOSTS))
+    return [host for host in hosts if host]
+
+
+@lru_cache(maxsize=1_000)
+def _ascii(host: str) -> str:
+    host = host.lower().rstrip(".")
+    if host.isascii():
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return ""

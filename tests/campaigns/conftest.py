@@ -1,0 +1,29 @@
+"""What several tests of campaigns stand on: a real mail server, and a clock that they move."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.campaigns import carrying
+from tests.campaigns.carrying import Move
+from tests.campaigns.mail_server import MailServer, mail_server
+
+
+@pytest.fixture
+def server(settings: Any) -> Iterator[MailServer]:
+    """A mail server that messages are handed to."""
+    with mail_server() as server:
+        address = urlsplit(server.url)
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = address.hostname, address.port
+        settings.DEFAULT_FROM_EMAIL = "Die Bäckerei <news@shop.example>"
+        yield server
+
+
+@pytest.fixture
+def move(db: None) -> Iterator[Move]:
+    """Noon, and a way to move on."""
+    with carrying.clock() as move:
+        yield move

@@ -1,0 +1,281 @@
+"""What a stranger plants in values, with a browser key alone, is text in messages, and never a link."""
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.signing import Signer
+from django.test import Client
+
+from campaigns import coupons, destinations, plain_values, running
+from campaigns.models import Campaign, Delivery, Pool, Step
+from segments import refreshing
+from tests import shop
+from tests.campaigns.carrying import Move
+from tests.campaigns.mail_server import MailServer
+from tests.shop import NOON
+from tests.tracking import sending
+
+EVIL = (
+    "http://evil.example/win",
+    "https://evil.example",
+    "HTTPS://EVIL.EXAMPLE/x",
+    "//evil.example/x",
+    "http:\\\\evil.example",
+    "www.evil.example",
+    "evil.example",
+    "evil.example/win?x=1",
+    "shop.example.evil.example",
+    "shop.example@evil.example",
+    "https://shop.example@evil.example/",
+    "https://evil.example\\.shop.example/",
+    "evil\u200b.example",
+    "evil.\u00adexample",
+    "evil\u3002example",
+    "evil\uff0eexample",
+    "\u202eelpmaxe.live",
+    "xn--evil-example.xn--p1ai",
+    "mailto:win@evil.example",
+    "javascript:alert(1)",
+    '"><a href="https://evil.example">win</a>',
+    "<a href=https://evil.example>win</a>",
+    "hthttp://xtp://evil.example",
+    "[win](https://evil.example)",
+    "win\r\nBcc: victim@evil.example\r\n\r\nhttps://evil.example",
+)
+LINKIFIED = re.compile(
+    r"(?:https?:)?//(?!127|shop\.|crm\.)\w|\bwww\.|\bevil\.\w|evil[.\u3002\uff0e]example", re.IGNORECASE
+)
+TEXT = """{{ first_name|default:"Hello" }} {{ name|default:"you" }}, {{ city|default:"there" }} {{ country|default:"-" }}
+{{ attributes.motto|default:"-" }} {{ attributes.page|default:"-" }}
+{% for product in viewed %}
+- {{ product.name|default:"-" }} {{ product.sku|default:"-" }} {{ product.category|default:"-" }}: {{ product.url|default:shop.url }}
+{% empty %}
+{% endfor %}
+Our pages: https://shop.example/sale and https://partner.example/{{ attributes.motto|default:"x"|urlencode }}
+"""  # noqa: E501
+HTML = """<p>{{ first_name|default:"Hello" }} {{ name|default:"you" }} {{ attributes.motto|default:"-" }}</p>
+<p><a href="{{ attributes.page|default:shop.url }}">Page</a> <a href="https://{{ attributes.motto|default:"x" }}/">Own</a>
+<a href="https://shop.example{{ attributes.motto|default:"" }}">Behind</a> <a href="https://partner.example/">Partner</a></p>
+{% for product in viewed %}<p><a href="{{ product.url|default:shop.url }}">{{ product.name|default:"-" }}</a>
+<img src="{{ product.image|default:"" }}" alt=""></p>{% empty %}{% endfor %}"""  # noqa: E501
+
+
+@pytest.fixture(autouse=True)
+def the_shop(settings: Any) -> None:
+    settings.SHOP_NAME, settings.SHOP_URL = "The shop", "https://shop.example/"
+    settings.PUBLIC_URL, settings.ALLOWED_HOSTS = "https://crm.example", ["*"]
+
+
+@pytest.fixture
+def seen(db: None) -> Campaign:
+    """A running campaign for whoever has looked at a product, whose message holds all that anybody can tell us."""
+    segment = shop.segment("seen", {"event_count": {"event": "Product Viewed", "at_least": 1}})
+    step = Step(
+        subject="For {{ name|default:'you' }}: {{ viewed.0.name|default:'you' }}", text=TEXT, html=HTML
+    )
+    campaign = running.save(Campaign(segment=segment, name="seen"), [step])
+    refreshing.refresh_all(NOON)
+    running.start(campaign, NOON)
+    return campaign
+
+
+def plant(number: int, planted: str, browser: str, trusted: str) -> None:
+    """Tell with the browser's key whatever it takes; that somebody wants the newsletter is told by the shop itself."""
+    visitor, at = f"visitor-{number}", "2026-03-15T11:00:00Z"
+    product: dict[str, Any] = {
+        "sku": f"{number} {planted}", "name": planted, "category": planted, "brand": planted, "url": planted,
+        "image_url": planted,
+    }  # fmt: skip
+    traits: dict[str, Any] = {
+        "firstName": f"Free iPhone {planted}", "lastName": planted, "motto": planted, "page": planted,
+        "address": {"city": planted, "country": planted},
+    }  # fmt: skip
+    sending.send(
+        browser,
+        sending.identify(anonymous=visitor, at=at, **traits),
+        sending.track("Product Viewed", anonymous=visitor, at=at, **product),
+    )
+    told: dict[str, Any] = {"email": f"victim-{number}@example.org", "newsletter": True}
+    sending.send(trusted, sending.identify(anonymous=visitor, at=at, **told))
+
+
+def test_what_a_browser_plants_is_no_link_in_what_the_mail_server_gets(
+    seen: Campaign, server: MailServer, move: Move, client: Client
+) -> None:
+    _, browser = sending.source("browser")
+    _, trusted = sending.source("server")
+    for number, planted in enumerate(EVIL):
+        plant(number, planted, browser, trusted)
+
+    move(NOON)
+
+    states = Delivery.objects.values_list("state", "reason").distinct()
+    assert list(states) == [("sent", "")]
+    assert len(server.messages) == len(EVIL)
+    for message in server.messages:
+        assert message["Bcc"] is None
+        assert "\n" not in str(message["Subject"])
+        parts = {part.get_content_type(): part.get_content() for part in message.iter_parts()}
+        pictures = re.findall(r'src="([^"]*)"', parts["text/html"])
+        assert {urlsplit(one).hostname for one in pictures} <= {"shop.example", None}
+        for said in (str(message["Subject"]), *parts.values()):
+            found = LINKIFIED.search(re.sub(r'src="[^"]*"', "", said))
+            assert found is None, (message["To"], said[max(0, found.start() - 60) : found.end() + 60])
+        followed = [
+            *re.findall(r'href="([^"]+)"', parts["text/html"]),
+            *re.findall(r"https?://\S+", parts["text/plain"]),
+        ]
+        assert {urlsplit(one).hostname for one in followed if one != "#"} == {"crm.example"}
+        hosts = {leads_to(one, client) for one in followed if "/go/" in one}
+        assert hosts <= {"shop.example", "partner.example"}
+
+
+def leads_to(link: str, client: Client) -> str | None:
+    answer = client.get(urlsplit(link).path)
+    assert answer.status_code == 302, link
+    return urlsplit(answer["Location"]).hostname
+
+
+@pytest.mark.parametrize("planted", EVIL)
+def test_a_name_with_a_link_is_left_out(planted: str) -> None:
+    left = plain_values.name(f"Free iPhone {planted}")
+    assert "evil" not in left.lower().replace("xn--evil-", "") or "." not in left
+    assert not LINKIFIED.search(left)
+
+
+def test_names_and_texts_of_people_stay_as_they_are() -> None:
+    for name in ("Zoë", "Anna-Lena", "O’Neill", "J. R. R.", "Nguyễn Văn A", "می\u200cخواهم", "李小龍", "Jr."):
+        assert plain_values.name(name) == name
+    assert (
+        plain_values.name("Maria Guadalupe Fernández de la Cruz y Hernández")
+        == "Maria Guadalupe Fernández de la Cruz y"
+    )
+    assert plain_values.name("x" * 41) == "x" * 40
+    for text in (
+        "T-shirt 2.5 XL",
+        "10.30am, No. 5",
+        "Vitamin B.12",
+        "A.P.C. jeans",
+        "3.5mm jack: black",
+        "1/2 inch",
+    ):
+        assert plain_values.text(text) == text
+    assert plain_values.text("Node.js for St.Pauli") == "Node. js for St. Pauli"
+    assert plain_values.line("a\nb  c") == "a b c"
+
+
+# -- Where our own links lead
+
+
+def go(told: list[str], client: Client, salt: str = "campaigns.click") -> Any:
+    return client.get(f"/go/{Signer(salt=salt).sign_object(told)}")
+
+
+@pytest.fixture
+def delivery(seen: Campaign, server: MailServer, move: Move) -> Delivery:
+    """A message that was sent."""
+    _, browser = sending.source("browser")
+    _, trusted = sending.source("server")
+    plant(1, "A lamp", browser, trusted)
+    move(NOON)
+    return Delivery.objects.get(state="sent")
+
+
+def test_a_link_that_was_signed_before_leads_to_what_its_template_links_and_to_the_shop(
+    delivery: Delivery, client: Client, settings: Any
+) -> None:
+    settings.PRODUCT_HOSTS = ["pictures.example"]
+    token = delivery.token.hex
+    for own in (
+        "https://shop.example/a", "http://www.shop.example", "https://crm.example/x", "https://pictures.example/1",
+        "https://partner.example/other",
+    ):  # fmt: skip
+        assert go([token, own], client).status_code == 302, own
+    for elsewhere in (
+        "https://evil.example/", "https://shop.example@evil.example", "https://evilshop.example", "ftp://shop.example",
+        "https://evil.example\\.shop.example/", "https://evil.example%2f.shop.example/", "javascript:alert(1)",
+        "//evil.example", "https://shop.example.evil.example", "https://shop.example:x/", "https://evil.example/\t",
+    ):  # fmt: skip
+        answer = go([token, elsewhere], client)
+        assert (answer.status_code, "Location" in answer) == (404, False), elsewhere
+        assert "leads elsewhere" in answer.content.decode()
+    assert go(["0" * 32, "https://partner.example/"], client).status_code == 404
+    assert Delivery.objects.get().clicks == 5
+
+
+def test_what_the_author_linked_stays_linked_when_the_template_is_gone(
+    delivery: Delivery, server: MailServer, client: Client
+) -> None:
+    [text] = [
+        part.get_content()
+        for part in server.messages[0].iter_parts()
+        if part.get_content_type() == "text/plain"
+    ]
+    found = [one for one in re.findall(r"https?://\S+", text) if "/go/" in one]
+    assert {leads_to(one, client) for one in found} == {"shop.example", "partner.example"}
+    delivery.campaign.delete()
+    assert {leads_to(one, client) for one in found} == {"shop.example", "partner.example"}
+
+
+def test_hosts_are_the_authors_only_where_no_value_is_part_of_them() -> None:
+    template = (
+        "https://a.example/{{ x }} http://b.example. https://{{ x }}.c.example/ https://d.example{{ x }}/ "
+        '<a href="https://e.example?q={{ x }}&amp;y">e</a> https://f.example:{{ x }}/ '
+        "(https://g.example) {# https://h.example #}"
+    )
+    assert destinations.authored_hosts((template,)) == {"a.example", "b.example", "e.example", "g.example"}
+
+
+def test_an_on_site_message_leads_to_no_page_from_a_value(
+    server: MailServer, move: Move, client: Client, seen: Campaign
+) -> None:
+    _, browser = sending.source("browser")
+    _, trusted = sending.source("server")
+    step = Step(
+        channel="on_site", subject="{{ first_name|default:'Hello' }}", text="x", url="{{ attributes.page }}"
+    )
+    running.stop(seen, NOON)
+    campaign = running.save(Campaign(segment=seen.segment, name="page"), [step])
+    running.start(campaign, NOON)
+    for number, page in enumerate(("https://evil.example/", "https://shop.example/gift")):
+        plant(number, page, browser, trusted)
+
+    move(NOON)
+
+    found = dict(Delivery.objects.filter(campaign=campaign).values_list("customer__email", "state"))
+    assert found == {"victim-0@example.org": "failed", "victim-1@example.org": "sent"}
+    content = Delivery.objects.get(campaign=campaign, state="sent").content
+    assert content
+    assert leads_to(content["url"], client) == "shop.example"
+    assert content["title"] == "Hello"  # a name with a link is none
+
+
+def test_what_a_pool_is_worth_is_no_link(seen: Campaign, server: MailServer, move: Move) -> None:
+    pool = coupons.save(Pool(name="ten", description="10 % off at www.evil.example or evil.example"))
+    coupons.fill(pool, ["TEN-1"])
+    Campaign.objects.update(pool=pool)
+    Step.objects.update(text="{{ coupon }}: {{ coupon_worth }}", html="")
+    _, browser = sending.source("browser")
+    _, trusted = sending.source("server")
+    plant(1, "A lamp", browser, trusted)
+
+    move(NOON)
+
+    for part in server.messages[0].iter_parts():
+        assert not LINKIFIED.search(part.get_content())
+        assert "TEN-1: 10 % off at or evil. example" in part.get_content()
+
+
+def test_a_fall_back_fills_what_is_missing_and_not_0(seen: Campaign, server: MailServer, move: Move) -> None:
+    text = "{{ order_count|default:'many' }} {{ attributes.points|default:'no' }} {{ attributes.none|default:'no' }}"
+    Step.objects.update(text=text, html="")
+    _, browser = sending.source("browser")
+    _, trusted = sending.source("server")
+    plant(1, "A lamp", browser, trusted)
+    sending.send(trusted, sending.identify(anonymous="visitor-1", at="2026-03-15T11:30:00Z", points=0))
+
+    move(NOON)
+
+    assert {part.get_content().count("0 0 no") for part in server.messages[0].iter_parts()} == {1}
