@@ -245,7 +245,8 @@ def _insert_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
 
 
 BARE = {name: "text" for name in EVENTS.columns if name not in ("customer_id", "anonymous_id", "products")}
-BARE |= {"customer_id": "bigint", "occurred_at": "timestamptz", "product_value": "bigint"}
+BARE |= {"customer_id": "bigint", "occurred_at": "timestamptz"}
+BARE |= dict.fromkeys(("product_value", "product_quantity"), "bigint")
 JSON = ("properties", "properties_comparable")
 
 

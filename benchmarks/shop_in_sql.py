@@ -136,11 +136,11 @@ def _write_samples(plan: Plan) -> None:
     folded = ", ".join(f"{name} text" for name in ("sku", "item", "category", "brand"))
     engine.temporary_table(
         "sample_properties",
-        f"number bigint PRIMARY KEY, properties {json_type}, comparable {json_type}, {folded}, value bigint",
+        f"number bigint PRIMARY KEY, properties {json_type}, comparable {json_type}, {folded}, value bigint, quantity bigint",
     )
     engine.load(
         "sample_properties",
-        ("number", "properties", "comparable", "sku", "item", "category", "brand", "value"),
+        ("number", "properties", "comparable", "sku", "item", "category", "brand", "value", "quantity"),
         said,
     )
 
@@ -188,7 +188,8 @@ def _said(properties: str) -> tuple[Any, ...]:
     )
     said = dict(zip(EVENTS.columns, record, strict=True))
     texts = ("sku_folded", "name_folded", "category_folded", "brand_folded")
-    return tuple(said[name] for name in ("properties", "properties_comparable", *texts, "product_value"))
+    numbers = ("product_value", "product_quantity")
+    return tuple(said[name] for name in ("properties", "properties_comparable", *texts, *numbers))
 
 
 def _line_row(order_id: str, product: sample_catalogue.Product, pieces: int) -> dict[str, str]:
@@ -460,6 +461,7 @@ def _write_events(plan: Plan) -> None:
                 "category_folded": "s.category",
                 "brand_folded": "s.brand",
                 "product_value": "s.value",
+                "product_quantity": "s.quantity",
             },
             f"""(SELECT row_number() OVER (ORDER BY at, visit, step) AS number, person, at, name, {said} AS said
                     FROM (SELECT steps.*, {name} AS name FROM ({steps}) AS steps) AS named

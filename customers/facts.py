@@ -106,11 +106,11 @@ def of(customer: Customer, at: datetime) -> FactColumns | None:
 
 
 def told(row: FactColumns) -> dict[str, Any]:
-    """Give the facts of a row by name: counts, moments, and decimals for amounts, shares and days."""
+    """Give the facts of a row by name: counts, moments, and decimals for amounts, quantities, shares and days."""
     values: dict[str, Any] = {"first_seen_at": row.first_seen_at}
     for fact in sums.declared():
         value = getattr(row, fact.name)
-        is_scaled = value is not None and fact.kind in ("amount", "share", "days")
+        is_scaled = value is not None and fact.kind in ("amount", "quantity", "share", "days")
         values[fact.name] = exact.from_units(value) if is_scaled else value
     return values
 

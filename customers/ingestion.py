@@ -20,7 +20,16 @@ from .models import Customer, DatedAttribute
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
 
 NUMBERS = frozenset(
-    {"birthday", "total", "discount_total", "refunded_total", "quantity", "unit_price", "product_value"}
+    {
+        "birthday",
+        "total",
+        "discount_total",
+        "refunded_total",
+        "quantity",
+        "unit_price",
+        "product_value",
+        "product_quantity",
+    }
 )
 MOMENTS = frozenset({"placed_at", "occurred_at", "subscribed_at", "first_seen"})
 
@@ -453,7 +462,10 @@ def _write_events(now: datetime, source: str) -> Outcome:
         "visitor_id": "CASE WHEN s.customer_id IS NULL AND s.anonymous_id IS NULL THEN r.visitor_id ELSE s.visitor END",
         **_kept("name", "occurred_at", "sku_folded", "name_folded", "category_folded", "brand_folded",
                 occurred_at="NULL"),
-        "product_value": "CASE WHEN s.properties IS NULL THEN r.product_value ELSE s.product_value END",
+        **{
+            name: f"CASE WHEN s.properties IS NULL THEN r.{name} ELSE s.{name} END"
+            for name in ("product_value", "product_quantity")
+        },
         **{
             name: f"COALESCE({engine.json_from(f's.{name}')}, r.{name}, {engine.json_from(empty_object)})"
             for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
@@ -464,7 +476,7 @@ def _write_events(now: datetime, source: str) -> Outcome:
     )
     if outcome.updated or listed:
         _replace_products(staged)
-    appended = ("occurred_at", "name", "product_value")
+    appended = ("occurred_at", "name", "product_value", "product_quantity")
     _queue_records(EVENTS, columns, appended, alone=created in (None, outcome.created))
     return outcome
 

@@ -149,7 +149,7 @@ def read_event(row: Mapping[str, str], shop: Shop) -> Record:
         anonymous_id,
         _optional(row, "event"),
         _moment(row, "occurred_at", shop.zone),
-        *(_properties(properties) if properties else (None,) * 8),
+        *(_properties(properties) if properties else (None,) * 9),
     )
 
 
@@ -178,6 +178,7 @@ def _properties(text: str) -> tuple[Any, ...]:
         *product_texts(values),
         comparable.dump(listed) if listed else None,
         _product_value(values),
+        _product_quantity(values),
     )
 
 
@@ -207,6 +208,15 @@ def _product_value(properties: Mapping[str, Any]) -> int | None:
     quantity = _decimal(properties.get("quantity"))
     value = Fraction(price) * (1 if quantity is None else Fraction(quantity))
     return exact.round_half_away(value * exact.SCALE) if abs(value) <= exact.LARGEST else None
+
+
+def _product_quantity(properties: Mapping[str, Any]) -> int | None:
+    """Quantity in ten-thousandths; None where it is 1, missing, or no number that can be kept."""
+    quantity = _decimal(properties.get("quantity"))
+    if quantity is None or abs(quantity) > exact.LARGEST:
+        return None
+    units = exact.to_units(quantity)
+    return None if units == exact.SCALE else units
 
 
 def _decimal(value: Any) -> Decimal | None:
@@ -430,7 +440,7 @@ EVENTS = Kind(
     columns=(
         "message_id", "customer_id", "anonymous_id", "name", "occurred_at", "properties",
         "properties_comparable", "sku_folded", "name_folded", "category_folded", "brand_folded",
-        "products", "product_value",
+        "products", "product_value", "product_quantity",
     ),
     csv_columns=("message_id", "customer_id", "anonymous_id", "event", "occurred_at", "properties"),
     required=("message_id", "event", "occurred_at"),

@@ -7,15 +7,17 @@ up from the records, and the stored row with appended records merged into it; bo
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from . import engine
+from . import engine, exact
 from .models import COUNTING_STATUSES
 
-Kind = Literal["count", "amount", "moment", "share", "days"]
+Kind = Literal["count", "amount", "quantity", "moment", "share", "days"]
 Source = Literal["orders", "events", "derived"]
 Merging = Literal["add", "latest", "earliest", "shift", "refill", ""]
 
 SESSION_GAP_MINUTES: Final = 30
 LATEST_ORDERS: Final = 5  # how many of the latest order times are facts
+LARGEST_SUM: Final = 4 * 10**18  # two of them still add up within 64 bits
+_PART: Final = 10**6
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Fact:
     ``sql`` reads the rows of its source: ``orders`` (with ``counts``, ``value``, ``discounted``, ``refunded``
     and ``nth``, the how-manieth latest of the counting ones) or ``events`` (with ``starts_session`` and
     ``in_cart``); a derived fact reads other facts and ``first_seen_at``. ``merging`` says what becomes of the
-    stored value when the same aggregate over appended records comes to it. Amounts, shares and days are whole
-    ten-thousandths, rounded half away from zero.
+    stored value when the same aggregate over appended records comes to it. Amounts, quantities, shares and days
+    are whole ten-thousandths, rounded half away from zero.
     """
 
     name: str
@@ -41,6 +43,21 @@ def _ratio(numerator: str, denominator: str) -> str:
     # Integer division cuts towards zero on both databases; adding half the divisor first rounds half away.
     half = f"CASE WHEN {numerator} < 0 THEN -{denominator} ELSE {denominator} END"
     return f"(2 * ({numerator}) + {half}) / NULLIF(2 * {denominator}, 0)"
+
+
+def _in_cart(units: str) -> str:
+    """Sum what was added less what was removed since the latest uncancelled order, at most ``LARGEST_SUM``.
+
+    Anybody can send such events, so that their sum may leave 64 bits: it is made of two halves that stay inside.
+    """
+    signed = f"CASE name WHEN 'Product Added' THEN {units} WHEN 'Product Removed' THEN -{units} END"
+    high = f"COALESCE(sum(({signed}) / {_PART}) FILTER (WHERE in_cart), 0)"
+    low = f"COALESCE(sum(({signed}) - ({signed}) / {_PART} * {_PART}) FILTER (WHERE in_cart), 0)"
+    most = LARGEST_SUM // _PART
+    return (
+        f"CAST(CASE WHEN {high} >= {most} THEN {LARGEST_SUM} WHEN {high} <= -{most} THEN -{LARGEST_SUM}"
+        f" ELSE {high} * {_PART} + {low} END AS bigint)"
+    )
 
 
 def declared() -> list[Fact]:
@@ -74,8 +91,10 @@ def declared() -> list[Fact]:
         Fact("last_added_at", "events", "moment", "latest", "Latest “Product Added”.",
              "max(occurred_at) FILTER (WHERE name = 'Product Added')"),
         Fact("cart_value", "events", "amount", "refill", "Value added less removed since the latest uncancelled order.",
-             "CAST(COALESCE(sum(CASE name WHEN 'Product Added' THEN product_value"
-             " WHEN 'Product Removed' THEN -product_value END) FILTER (WHERE in_cart), 0) AS bigint)"),
+             _in_cart("product_value")),
+        Fact("cart_quantity", "events", "quantity", "refill",
+             "Quantity added less removed since the latest uncancelled order.",
+             _in_cart(f"COALESCE(product_quantity, {exact.SCALE})")),
         Fact("average_order_value", "derived", "amount", "", "Mean value of the counting orders.",
              _ratio("total_spent", "order_count")),
         Fact("days_between_orders", "derived", "days", "", "Mean gap between consecutive counting orders.",
@@ -174,7 +193,8 @@ def _sum_events(events: str, *, stored: bool = False) -> str:
             SELECT seen.*, previous_at IS NULL OR {starts} AS starts_session,
                 {latest_order} IS NULL OR occurred_at > {latest_order} AS in_cart
             FROM (
-                SELECT customer_id, occurred_at, name, product_value{carried}, {previous} AS previous_at
+                SELECT customer_id, occurred_at, name, product_value, product_quantity{carried},
+                    {previous} AS previous_at
                 FROM ({events}) AS events
             ) AS seen LEFT JOIN o USING (customer_id)
         ) AS happened
@@ -207,5 +227,7 @@ def _merged(fact: Fact) -> str:
             value = f"CASE WHEN o.order_count > 0 THEN {before} ELSE {stored} END"
         case _:  # "refill": an order empties the cart
             kept = f"CASE WHEN o.uncancelled_order_at IS NULL THEN COALESCE({stored}, 0) ELSE 0 END"
-            value = f"{kept} + COALESCE({appended}, 0)"
+            value = engine.least(
+                str(LARGEST_SUM), engine.greatest(str(-LARGEST_SUM), f"{kept} + COALESCE({appended}, 0)")
+            )
     return f"{value} AS {fact.name}"

@@ -199,6 +199,7 @@ def open_cart(p: Words, past: Past) -> set[str]:
         value = sum(map(cart_value, added), Fraction(0)) - sum(map(cart_value, removed), Fraction(0))
         return (
             past.when({"within_last": p["within_last"]}, latest)
+            and sum(map(quantity, added), Fraction(0)) > sum(map(quantity, removed), Fraction(0))
             and ("older_than" not in p or latest <= past.clock.at - span(p["older_than"]))
             and ("value" not in p or number(p["value"], value))
         )
@@ -311,10 +312,13 @@ def spent(orders: list[Order]) -> Fraction:
 
 def cart_value(event: Event) -> Fraction:
     price = amount_of_json(event.properties.get("price"))
-    quantity = amount_of_json(event.properties.get("quantity"))
-    return rounded(
-        (Fraction(0) if price is None else price) * (Fraction(1) if quantity is None else quantity)
-    )
+    count = amount_of_json(event.properties.get("quantity"))
+    return rounded((Fraction(0) if price is None else price) * (Fraction(1) if count is None else count))
+
+
+def quantity(event: Event) -> Fraction:
+    count = amount_of_json(event.properties.get("quantity"))
+    return Fraction(1) if count is None else rounded(count)
 
 
 def quintiles(values: dict[str, Fraction]) -> dict[str, int]:

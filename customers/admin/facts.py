@@ -45,9 +45,10 @@ def highlights(facts: FactColumns) -> Iterator[tuple[str, str]]:
 
 
 def has_open_cart(facts: FactColumns, since: datetime | None = None) -> bool:
-    """Tell whether something was put into the cart after the latest order, and later than ``since``."""
+    """Tell whether more was put into the cart than taken out after the latest order, and later than ``since``."""
     added, ordered = facts.last_added_at, facts.uncancelled_order_at
-    return added is not None and (ordered is None or added > ordered) and (since is None or added > since)
+    is_later = added is not None and (ordered is None or added > ordered) and (since is None or added > since)
+    return is_later and facts.cart_quantity > 0
 
 
 def shown(facts: FactColumns) -> Iterator[Shown]:
@@ -67,6 +68,8 @@ def _written(kind: str, value: Any) -> str:
             return moment(value)
         case "amount":
             return amount(from_units(value), settings.SHOP_CURRENCY)
+        case "quantity":
+            return number(from_units(value))
         case "share":
             return f"{number(from_units(value) * 100)} %"
         case "days":

@@ -34,6 +34,9 @@ class Event(models.Model):
     product_value = ExactDecimalField(
         null=True, blank=True, help_text="Price × quantity of the product; missing without a price."
     )
+    product_quantity = ExactDecimalField(
+        null=True, blank=True, help_text="How many of the product; missing where it is 1, or not told."
+    )
 
     class Meta:
         """A customer's events are read by time, and so are everybody's."""

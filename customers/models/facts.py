@@ -11,7 +11,7 @@ from .customer import Customer
 class FactColumns(models.Model):
     """The columns of a row of facts; ``customers.facts`` declares what each one means.
 
-    Amounts, shares and days are whole ten-thousandths.
+    Amounts, quantities, shares and days are whole ten-thousandths.
     """
 
     order_count = BigIntegerField(default=0)
@@ -34,6 +34,7 @@ class FactColumns(models.Model):
     last_event_at = DateTimeField(null=True)
     last_added_at = DateTimeField(null=True)
     cart_value = BigIntegerField(default=0)
+    cart_quantity = BigIntegerField(default=0)
     first_seen_at = DateTimeField()
     last_activity_at = DateTimeField()
     newest_at = DateTimeField(null=True)
@@ -145,6 +146,7 @@ class AppendedEvent(Queued):
     occurred_at = DateTimeField()
     name = models.CharField(max_length=255)
     product_value = ExactDecimalField(null=True)
+    product_quantity = ExactDecimalField(null=True)
 
 
 class AppendedOrder(Queued):

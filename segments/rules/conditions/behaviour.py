@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
-from django.db.models.lookups import LessThanOrEqual
+from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from customers.exact import SCALE
 from customers.models import Event
@@ -89,7 +89,8 @@ class OpenCart(Condition):
     """Put something in the cart and did not order since.
 
     The latest “Product Added” is later than the latest order of any status but cancelled, that recent, and at
-    least that old; the value is price × quantity of what was added less what was removed after that order.
+    least that old; after that order more was added than removed. The value is price × quantity of what was added less
+    what was removed after that order.
     """
 
     within_last: timedelta = required(SPAN)
@@ -101,6 +102,7 @@ class OpenCart(Condition):
         latest = as_of.at - self.older_than if self.older_than else as_of.at
         question = Range(as_of.at - self.within_last, latest, above_low=True).q(added)
         question &= not_true(Q(LessThanOrEqual(added, as_of.fact("uncancelled_order_at"))))
+        question &= Q(GreaterThan(as_of.fact("cart_quantity"), 0))
         return question & self.value_.q(as_of.fact("cart_value"), SCALE) if self.value_ else question
 
     def value(self, as_of: AsOf) -> Any:
