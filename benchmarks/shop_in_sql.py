@@ -136,7 +136,8 @@ def _write_samples(plan: Plan) -> None:
     folded = ", ".join(f"{name} text" for name in ("sku", "item", "category", "brand"))
     engine.temporary_table(
         "sample_properties",
-        f"number bigint PRIMARY KEY, properties {json_type}, comparable {json_type}, {folded}, value bigint, quantity bigint",
+        f"number bigint PRIMARY KEY, properties {json_type}, comparable {json_type}, {folded},"
+        " value bigint, quantity bigint",
     )
     engine.load(
         "sample_properties",

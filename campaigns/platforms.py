@@ -1,10 +1,12 @@
 """What the platforms for ads want to know of a person: their columns, how each is written, and which are hashed.
 
 Meta: the keys of a custom audience, written as its own SDK does; where that and the Conversions API disagree, as
-the latter. Google: the columns of a Customer Match list. What is not known is an empty cell.
+the latter, and names as the digests on its page of parameters have them. Google: the columns of a Customer Match list.
+What is not known is an empty cell.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -81,8 +83,22 @@ def phone_digits(text: str, country: str) -> str:
     return (phone(text, country) or re.sub("[^0-9]", "", text)).lstrip("+0")
 
 
+def google_email(text: str) -> str:
+    """Return an address as Google compares it: those of Gmail have no dots and no tag behind a plus."""
+    local, at, domain = email(text).rpartition("@")
+    if domain in ("gmail.com", "googlemail.com"):
+        local = local.partition("+")[0].replace(".", "")
+    return local + at + domain
+
+
 def name(text: str) -> str:
-    """Give the letters from a to z of a name or a state, and no others."""
+    """Return a name in small letters of any script, without punctuation, symbols and spaces."""
+    written = unicodedata.normalize("NFC", text).lower()
+    return "".join(letter for letter in written if unicodedata.category(letter)[0] not in "PSZC")
+
+
+def state(text: str) -> str:
+    """Return the letters from a to z of a state, and no others."""
     return _NOT_A_TO_Z.sub("", text.lower())
 
 
@@ -129,7 +145,7 @@ META: Final = (
     Column("FN", lambda person: name(person.first_name)),
     Column("LN", lambda person: name(person.last_name)),
     Column("CT", lambda person: city(person.city)),
-    Column("ST", lambda person: name(_attribute(person, STATE))),
+    Column("ST", lambda person: state(_attribute(person, STATE))),
     Column("ZIP", lambda person: zip_code(_attribute(person, ZIP))),
     Column("COUNTRY", lambda person: country_code(person.country)),
     Column("DOBY", lambda person: _born(person, "%Y")),
@@ -139,7 +155,7 @@ META: Final = (
     Column("EXTERN_ID", lambda person: person.customer_id, is_hashed=False),
 )
 GOOGLE: Final = (
-    Column("Email", lambda person: email(person.email)),
+    Column("Email", lambda person: google_email(person.email)),
     Column("Phone", lambda person: phone(person.phone, person.country)),
     Column("First Name", lambda person: person.first_name.strip().lower()),
     Column("Last Name", lambda person: person.last_name.strip().lower()),

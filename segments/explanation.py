@@ -3,17 +3,20 @@
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from django.conf import settings
 from django.db.models import BooleanField, Case, Value, When
 
 from customers.exact import from_units
 from customers.models import Customer
+from customers.templatetags.shop import amount
 
 from .models import Segment
 from .rules import AsOf, Condition, Groups, Rule, parse
-from .rules.words import plain
+from .rules.words import moment, plain
 
 FIXED_LIST = "A fixed list of customers"
 NO_RULE = "This is a fixed list: staff decide who is on it, no rule does."
@@ -37,7 +40,7 @@ class Explanation:
 
     def lines(self, depth: int = 0) -> Iterator[str]:
         """Write the tree, a line a node."""
-        value = "" if self.value is None else f"  ({self.value})"
+        value = "" if self.value is None else f": {self.value}"
         yield f"{'  ' * depth}{'✓' if self.met else '✗'} {self.words}{value}"
         for part in self.parts:
             yield from part.lines(depth + 1)
@@ -113,7 +116,7 @@ def _explained(
         lacking = () if met else _lacking(rule.word, parts)
         return Explanation(f"{rule.word} of these", met, None, parts, lacking)
     assert isinstance(rule, Condition)
-    words = rule.sentence()
+    words = rule.explained(shop, money)
     lacking = () if met else (words,)
     if rule.name in hidden:
         return Explanation(words, met, HIDDEN, lacking=lacking)
@@ -141,9 +144,19 @@ def shown(value: Any, unit: str, shop: AsOf) -> str:
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return value.astimezone(shop.zone).isoformat(sep=" ", timespec="seconds")
+            return moment(value, shop.zone)
         case date():
             return value.isoformat()
-    if unit in ("amount", "share", "days"):
-        return plain(from_units(int(value)))
+    match unit:
+        case "amount":
+            return money(from_units(int(value)))
+        case "share":
+            return plain(from_units(int(value)))
+        case "days":
+            return f"{plain(from_units(int(value)))} days"
     return str(value)
+
+
+def money(value: Decimal) -> str:
+    """Write an amount in the shop's currency."""
+    return amount(value, settings.SHOP_CURRENCY)

@@ -40,14 +40,14 @@ class Outcome:
 class Asked:
     """A segment whose answers are written, and what explains its changes.
 
-    ``cause`` is that of them all, if there is one. Else something recorded comes first: about who is touched, or,
-    where touches before this refresh are not known any more, about who has a record since ``unknown_since``. Then
-    the changes of the segments ``referred`` to, a figure that ``moved``, and time.
+    ``cause`` is that of them all, if there is one. Else activity comes first: of who is touched, and of who has a
+    record dated after ``since``, the instant of the last refresh: it was dated ahead and came due, or its touch is not
+    known any more. Then the changes of the segments ``referred`` to, a figure that ``moved``, and time.
     """
 
     segment: Segment
     cause: str = ""
-    unknown_since: datetime | None = None
+    since: datetime | None = None
     referred: frozenset[int] = frozenset()
     moved: bool = False
 
@@ -105,10 +105,10 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
     """Append the changes, and insert, update and delete the members, as ``differences`` has them."""
     moment = engine.moment(at)
     rows = ", ".join(
-        f"({one.segment.pk}, {1 << place}, '{one.cause}', {int(one.moved)})"
+        f"({one.segment.pk}, {1 << place}, '{one.cause}', {_moment_or_null(one.since)}, {int(one.moved)})"
         for place, one in enumerate(asked)
     )
-    with_asked = f"WITH asked (segment_id, bit, cause, moved) AS (VALUES {rows})"
+    with_asked = f"WITH asked (segment_id, bit, cause, since, moved) AS (VALUES {rows})"
     newest = _newest_change()
     engine.execute(
         f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
@@ -157,6 +157,10 @@ def write_differences(run: Refresh, at: datetime, asked: Sequence[Asked]) -> lis
     return [_outcome(one.segment, *moved.get(one.segment.pk, (0, 0, 0))[:3]) for one in asked]
 
 
+def _moment_or_null(at: datetime | None) -> str:
+    return engine.moment_from(f"'{engine.moment(at)}'" if at else "NULL")
+
+
 def _newest_change() -> int:
     return Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
@@ -184,10 +188,10 @@ def unchanged(segments: Iterable[Segment]) -> list[Outcome]:
 
 def _cause(asked: Sequence[Asked]) -> str:
     """Give the expression of why one customer enters or leaves one segment."""
-    lagging = "".join(
-        f" WHEN a.segment_id = {one.segment.pk} AND f.newest_at >= '{engine.moment(one.unknown_since)}' THEN 'activity'"
-        for one in asked
-        if one.unknown_since
+    came_due = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} r WHERE r.customer_id = d.customer_id AND r.{column} > a.since"
+        f" AND r.{column} <= %(at)s)"
+        for table, column in (("customers_order", "placed_at"), ("customers_event", "occurred_at"))
     )
     # The cause of a move through another segment is what moved the customer there.
     inherited = "".join(
@@ -205,7 +209,8 @@ def _cause(asked: Sequence[Asked]) -> str:
         WHEN t.recorded = 2 OR c.joined_into_id IS NOT NULL OR EXISTS (
             SELECT 1 FROM customers_customer v JOIN differences j ON j.customer_id = v.id
             WHERE v.joined_into_id = c.id AND j.stored & a.bit <> 0) THEN 'merge'
-        WHEN t.recorded = 1 THEN 'activity'{lagging}{inherited}
+        WHEN t.recorded = 1 OR f.first_seen_at > a.since AND f.first_seen_at <= %(at)s
+            OR f.newest_at > a.since AND (f.newest_at <= %(at)s OR {came_due}) THEN 'activity'{inherited}
         WHEN a.moved = 1 AND d.unmoved & a.bit = d.stored & a.bit THEN 'population'
         ELSE 'time' END"""
 

@@ -287,12 +287,18 @@ class _Pass:
         return Asked(
             segment,
             cause,
-            unknown_since=None if segment.is_caught_up else segment.refreshed_at,
+            since=self._quiet_since(segment),
             referred=frozenset(
                 one.pk for one in self.segments if one.slug in referred and one.pk in self.moved
             ),
             moved=any(known.get(one.name) != self.shop.figures.get(one.name) for one in needed),
         )
+
+    def _quiet_since(self, segment: Segment) -> datetime | None:
+        """Return the instant after which a record is news to the segment; the touches of one left out are gone."""
+        if segment.refreshed_at is None or segment.is_caught_up:
+            return segment.refreshed_at
+        return segment.refreshed_at - timedelta(microseconds=1)
 
     def _finish(self) -> None:
         membership.store(self.run, self.at, self.outcomes)

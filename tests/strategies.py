@@ -135,7 +135,7 @@ CONDITIONS: dict[str, Words] = {
         st.fixed_dictionaries({"name": st.sampled_from(pools.ATTRIBUTE_NAMES)}),
         text(pools.FREE_TEXTS) | number(pools.FREE_NUMBERS) | MOMENT,
     ),
-    "birthday": words({"within_next": st.sampled_from(["1d", "7d", "30d", "365d"])}),
+    "birthday": words({"within_next": st.sampled_from(["0d", "1d", "7d", "30d", "365d"])}),
     "bought": both(words({"product": PRODUCT}), at_times(during=PERIOD, coupon=COUPON)),
     "viewed": both(words({"product": PRODUCT}), at_times(during=PERIOD, and_not_bought=st.just(True))),
     "refund_count": both(COUNT, at_times(during=PERIOD)),

@@ -115,6 +115,24 @@ def test_a_birthday_of_29_february_counts_on_the_28th_of_other_years():
     assert ask(rule, leaping, at=datetime(2028, 2, 27, 23, 30, tzinfo=UTC), zone=BERLIN)
 
 
+@pytest.mark.parametrize(
+    ("born", "at", "is_today"),
+    [
+        (date(1990, 5, 7), datetime(2026, 5, 6, 22, tzinfo=UTC), True),
+        (date(1990, 5, 7), datetime(2026, 5, 7, 22, tzinfo=UTC), False),
+        (date(1990, 5, 6), datetime(2026, 5, 6, 22, tzinfo=UTC), False),
+        (date(1992, 2, 29), datetime(2027, 2, 28, 12, tzinfo=UTC), True),
+        (date(1992, 2, 29), datetime(2028, 2, 28, 12, tzinfo=UTC), False),
+        (date(1992, 2, 29), datetime(2028, 2, 29, 12, tzinfo=UTC), True),
+    ],
+)
+def test_a_birthday_today_is_of_the_shops_day(born, at, is_today):
+    assert (
+        bool(ask({"birthday": {"within_next": "0d"}}, person(birth_date=born), at=at, zone=BERLIN))
+        == is_today
+    )
+
+
 # Amounts and populations --------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from typing import Any, ClassVar, Literal, Protocol
 from zoneinfo import ZoneInfo
 
@@ -166,6 +167,10 @@ class Condition(Rule):
     def value(self, as_of: AsOf) -> Any:
         """Refer to the customer's value that the question is about, for the explanation."""
         raise NotImplementedError
+
+    def explained(self, as_of: AsOf, money: Callable[[Decimal], str]) -> str:
+        """Say it with the figures of the population that it compares with; ``money`` writes amounts."""
+        return self.sentence()
 
     def conditions(self) -> "Iterator[Condition]":
         """Give itself."""

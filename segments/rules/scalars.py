@@ -18,6 +18,7 @@ LONGEST_TEXT = 1_000
 LONGEST_LIST = 1_000
 
 _SPAN = re.compile(r"0*(\d{1,8})([mhdw])", re.ASCII)
+_NO_DAYS = re.compile("0{1,9}[dw]", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -57,8 +58,8 @@ def _span(value: Any) -> timedelta:
 
 def _days(value: Any) -> timedelta:
     if not isinstance(value, str) or not value.endswith(("d", "w")):
-        raise ValueError('expected a span in days, such as "7d" or "2w"')
-    return _span(value)
+        raise ValueError('expected a span in days, such as "7d" or "2w"; "0d" is today')
+    return timedelta() if _NO_DAYS.fullmatch(value) else _span(value)
 
 
 def _day(value: Any) -> date:
@@ -161,7 +162,11 @@ SPAN = _schema(
     examples=["90m", "12h", "30d", "4w"],
 )
 DAYS = _schema(
-    _days, title="SpanInDays", type="string", pattern=_span_pattern("d", "w"), examples=["7d", "2w"]
+    _days,
+    title="SpanInDays",
+    type="string",
+    pattern=f"{_span_pattern('d', 'w')}|^0{{1,9}}[dw]$",
+    examples=["0d", "7d", "2w"],
 )
 DAY = _schema(_day, **_day_schema)
 PERIOD = _schema(_pair(_day), title="DayRange", type="array", items=_day_schema, minItems=2, maxItems=2)

@@ -4,7 +4,7 @@ A kind is read from exactly one of its words, such as ``{"at_least": 2}``, and k
 for it and how to say it in English.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -129,13 +129,14 @@ class Number(Words):
         )
         return inside != self.is_negative
 
-    def phrase(self, noun: str = "") -> str:
-        """Say it, with what is counted: "at least 2 orders"."""
+    def phrase(self, noun: str = "", write: Callable[[Decimal], str] | None = None) -> str:
+        """Say it, with what is counted: "at least 2 orders"; ``write`` writes the numbers."""
+        write = write or plain
         if self.word == "between":
             low, high = self.value
-            return f"between {plain(low)} and {plain(high)}" + (f" {noun}s" if noun else "")
+            return f"between {write(low)} and {write(high)}" + (f" {noun}s" if noun else "")
         words = {"is": "exactly", "is_not": "not exactly"}
-        said = f"{words.get(self.word, self.word.replace('_', ' '))} {plain(self.value)}"
+        said = f"{words.get(self.word, self.word.replace('_', ' '))} {write(self.value)}"
         return said + (f" {noun}{'' if self.value == 1 else 's'}" if noun else "")
 
 
@@ -155,11 +156,12 @@ class Relative(Words):
         "bottom_percent": scalars.PERCENTAGE,
     }
 
-    def phrase(self) -> str:
-        """Say it: "above the average"."""
+    def phrase(self, figure: str = "") -> str:
+        """Say it: "above the average", or with the figure that is compared with, "above the average of 151.00 EUR"."""
         if self.word in ("above", "below"):
-            return f"{self.word} the {self.value}"
-        return f"among the {'top' if self.word == 'top_percent' else 'bottom'} {plain(self.value)} %"
+            return f"{self.word} the {self.value}" + (f" of {figure}" if figure else "")
+        end, bound = ("top", "at least") if self.word == "top_percent" else ("bottom", "at most")
+        return f"among the {end} {plain(self.value)} %" + (f" ({bound} {figure})" if figure else "")
 
 
 class Moment(Words):
@@ -311,6 +313,11 @@ def encoded(moment: datetime | Instant) -> Value | Slot:
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
     """Give the instant at which a day begins in the shop's zone."""
     return comparable.start_of_day(day, zone)
+
+
+def moment(at: datetime, zone: ZoneInfo) -> str:
+    """Write an instant in the shop's time zone."""
+    return at.astimezone(zone).isoformat(sep=" ", timespec="seconds")
 
 
 def plain(number: Decimal) -> str:

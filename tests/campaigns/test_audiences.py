@@ -104,6 +104,8 @@ def test_meta_gets_what_its_own_code_would_send() -> None:
         for one in vectors("meta_capi_normalize")
         if one["field"] in FIELDS and one["raw"] != one["sha256"]
     }
+    # In any script, as the digests of Meta's page of parameters are.
+    expected["FN", "Émilie"] = sha("émilie")
     # Without a leading zero, as the Conversions API has it.
     expected["PHONE", "0044 844 412 4653"] = sha("448444124653")
     for one in vectors("meta_custom_audience_multi_key"):
@@ -159,7 +161,7 @@ def test_a_customer_as_meta_gets_them() -> None:
     [told] = cells("meta", ANNA)
 
     hashed = {
-        "EMAIL": "anna@example.org", "PHONE": "491511234567", "FN": "anna", "LN": "obrienhm", "CT": "badhomburghöhe",
+        "EMAIL": "anna@example.org", "PHONE": "491511234567", "FN": "anna", "LN": "obrienähm", "CT": "badhomburghöhe",
         "ZIP": "+cmd|calc", "COUNTRY": "de", "DOBY": "1990", "DOBM": "05", "DOBD": "07",
     }  # fmt: skip
     assert told == {name: sha(text) for name, text in hashed.items()} | {
@@ -167,6 +169,37 @@ def test_a_customer_as_meta_gets_them() -> None:
         "GEN": "",
         "EXTERN_ID": "'=1+1",
     }
+
+
+@pytest.mark.parametrize(
+    ("column", "raw", "digest"),
+    [
+        # As Meta publishes them.
+        ("FN", "Valéry", "08e1996b5dd49e62a4b4c010d44e4345592a863bb9f8e3976219bac29417149c"),
+        ("FN", "Vale\u0301ry", "08e1996b5dd49e62a4b4c010d44e4345592a863bb9f8e3976219bac29417149c"),
+        ("LN", "정", "8fa8cd9c440be61d0151429310034083132b35975c4bea67fdd74158eb51db14"),
+        ("LN", " D’Arc-Ünal ", sha("darcünal")),
+        ("LN", "Ó Súilleabháin", sha("ósúilleabháin")),
+        ("LN", "МИРОНОВ", sha("миронов")),
+    ],
+)
+def test_meta_gets_names_in_any_script(column, raw, digest) -> None:
+    assert [row[column] for row in cells("meta", of_column(column, raw))] == [digest]
+
+
+@pytest.mark.parametrize(
+    ("raw", "compared"),
+    [
+        ("Jane.Doe+shop@gmail.com", "janedoe@gmail.com"),
+        ("J.a.n.e@GoogleMail.com", "jane@googlemail.com"),
+        ("jane.doe+shop@example.org", "jane.doe+shop@example.org"),
+        ("jane.doe@mail.gmail.com.example.org", "jane.doe@mail.gmail.com.example.org"),
+    ],
+)
+def test_google_compares_addresses_of_gmail_without_dots_and_tags(raw, compared) -> None:
+    assert [row["Email"] for row in cells("google", {"email": raw})] == [sha(compared)]
+    [to_meta] = exported("everybody", "meta")[0]
+    assert to_meta["EMAIL"] == sha(raw.lower())
 
 
 def test_a_customer_as_google_gets_them_is_no_formula() -> None:

@@ -44,6 +44,7 @@ class Played:
         self.listed: set[str] = set()
         self.edited: set[str] = set(self.rules)
         self.log: dict[str, set[str]] = defaultdict(set)
+        self.refreshed_at: dict[str, datetime] = {}
         self.last_change = 0
         self.behind: set[str] = set()
 
@@ -126,7 +127,24 @@ class Played:
         assert all(one.is_right for one in verification.verify(Segment.objects.filter(slug=step.verified)))
         for slug in slugs:
             self.about_since[slug].clear()
+            self.refreshed_at[slug] = step.at
         self.edited -= set(slugs)
+
+    def came_due(self, slug: str, at: datetime) -> set[str]:
+        """Whoever has a record dated between the last refresh of a segment and an instant."""
+        since = self.refreshed_at.get(slug, at)
+        return {
+            person.key
+            for person in self.past(at).shop.people
+            if any(
+                since < moment <= at
+                for moment in (
+                    person.met_at,
+                    *(order.placed_at for order in person.orders),
+                    *(event.occurred_at for event in person.events),
+                )
+            )
+        }
 
     def look_at_members(self, slugs: Sequence[str], at: datetime) -> None:
         past = self.past(at)
@@ -152,6 +170,8 @@ class Played:
         new = Change.objects.filter(pk__gt=self.last_change, segment__kind=Segment.Kind.DYNAMIC).order_by(
             "pk"
         )
+        due = {slug: self.came_due(slug, step.at) for slug in self.rules}
+        due_anywhere = set[str]().union(*due.values())
         for pk, slug, key, change, cause, at in new.values_list(
             "pk", "segment__slug", "printed_id", "change", "cause", "at"
         ):
@@ -159,9 +179,16 @@ class Played:
             assert (key in self.log[slug]) == (change == "left"), (slug, key, change)
             (self.log[slug].remove if change == "left" else self.log[slug].add)(key)
             if cause == "activity" and slug not in self.behind:
-                assert key in self.about | self.about_since[slug] | self.listed, (slug, key, change)
+                # A move through another segment has that one's cause.
+                came_due = due_anywhere if slug.startswith("n") else due[slug]
+                assert key in self.about | self.about_since[slug] | self.listed | came_due, (
+                    slug,
+                    key,
+                    change,
+                )
             if cause in ("time", "population"):
                 assert key not in self.about & self.about_since[slug], (slug, key, change)
+                assert key not in due[slug], (slug, key, change)
             self.last_change = pk
         stored = stored_members()
         assert {slug: stored[slug].keys() for slug in self.rules} == {

@@ -5,6 +5,7 @@ import io
 
 import pytest
 from django.core.management import CommandError
+from django.test import override_settings
 
 from segments import definition
 from segments.models import Change, Membership, Segment
@@ -167,8 +168,33 @@ def test_an_explanation_gives_each_conditions_verdict_and_the_customers_value() 
     assert verdicts == [
         *[(0, "✗"), (1, "✓"), (1, "✓"), (1, "✓"), (2, "✗"), (2, "✓"), (1, "✓"), (2, "✗"), (2, "✗"), (1, "✗")]
     ]
-    values = [line.rpartition("(")[2].rstrip(")") for line in lines[1:] if line.endswith(")")]
-    assert values == ["yes", "2", "30.5", "DE", "missing", "2026-03-03 00:00:00+00:00", "2"]
+    values = [line.partition(": ")[2] for line in lines[1:] if ": " in line]
+    assert values == ["yes", "2", "30.50 EUR", "DE", "missing", "2026-03-03 00:00:00+00:00", "2 days"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"total_spent": {"above": "average"}}, "✓ spent above the average of 151.00 EUR: 1,234.07 EUR"),
+        ({"total_spent": {"below": "median"}}, "✗ spent below the median of 20.00 EUR: 1,234.07 EUR"),
+        ({"total_spent": {"top_percent": 20}}, "✓ spent among the top 20 % (at least 115.93 EUR): 1,234.07 EUR"),
+        ({"total_spent": {"at_least": 500.5}}, "✓ spent at least 500.50 EUR: 1,234.07 EUR"),
+        ({"average_order_value": {"between": [1, 2]}},
+         "✗ has an average order value of between 1.00 EUR and 2.00 EUR: 1,234.07 EUR"),
+        ({"average_order_value": {"above": "average", "during": {"within_last": "3650d"}}},
+         "✓ has an average order value above the average of 151.00 EUR in the last 3650 days: 1,234.07 EUR"),
+        ({"last_order": {"within_last": "3650d"}},
+         "✓ placed the last order in the last 3650 days: 2026-03-01 13:30:00+01:00"),
+        ({"days_between_orders": {"less_than": 9}}, "✗ orders every less than 9 days on average: missing"),
+    ],
+)  # fmt: skip
+@override_settings(TIME_ZONE="Europe/Berlin")
+def test_an_explanation_tells_the_figure_that_it_compares_with(rule, told) -> None:
+    some = (f"o{n},c{n},2026-03-01,20" for n in range(1, 9))
+    shop.orders("o0,c0,2026-03-01T12:30Z,1234.07", *some, "o9,c9,2026-03-01,115.93")
+    shop.segment("asked", rule)
+
+    assert shop.command("explain", "c0", "asked").splitlines()[1] == told
 
 
 def test_a_member_is_explained_with_the_time_of_entering(buyers: Segment) -> None:
@@ -190,7 +216,7 @@ def test_a_joined_visitor_is_explained_as_the_customer(name) -> None:
 
     assert first == "c1 is no stored member of viewers"
     assert second.startswith("✓ ")
-    assert second.endswith("(3)")
+    assert second.endswith(": 3")
 
 
 def test_a_visitor_is_explained_by_the_printed_id() -> None:

@@ -307,7 +307,7 @@ def test_records_dated_in_the_future_do_not_count_before_their_time() -> None:
 
     refresh(at=datetime(2026, 3, 20, tzinfo=UTC))
     assert (shop.members("regulars"), shop.members("strangers")) == (["c1"], ["c1"])
-    assert shop.changes("regulars") == [("c1", "entered", "time")]
+    assert shop.changes("regulars") == [("c1", "entered", "activity")]
     assert verified()
 
     refresh(at=NOON + days(30))

@@ -8,8 +8,8 @@ import time_machine
 from django.db import connection, connections
 from django.test import override_settings
 
-from customers import facts
-from customers.models import Touched
+from customers import facts, privacy
+from customers.models import Customer, Touched
 from segments import definition, fixed_lists, refreshing, runs, verification
 from segments.membership import Outcome
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
@@ -94,7 +94,7 @@ def test_whom_the_average_passes_is_looked_at(crowd, clock) -> None:
     }
 
 
-def test_an_order_dated_ahead_counts_when_its_time_comes_by_time(crowd, clock) -> None:
+def test_an_order_dated_ahead_is_activity_when_its_time_comes(crowd, clock) -> None:
     shop.segment("hundred", {"total_spent": {"at_least": 100}})
     shop.orders(f"ahead,c1,{(NOON + days(2)).isoformat()},100")
     pass_at(NOON)
@@ -105,10 +105,10 @@ def test_an_order_dated_ahead_counts_when_its_time_comes_by_time(crowd, clock) -
     clock.move_to(NOON + days(2))
     pass_at(NOON + days(2))
 
-    assert shop.changes("hundred") == [("c1", "entered", "time")]
+    assert shop.changes("hundred") == [("c1", "entered", "activity")]
 
 
-def test_a_customer_first_seen_ahead_begins_to_exist_by_time(crowd, clock) -> None:
+def test_a_customer_first_seen_ahead_begins_to_exist_by_activity(crowd, clock) -> None:
     shop.customers("new,new@example.org,2026-03-20T00:00Z", header="customer_id,email,first_seen")
     shop.segment("known", {"known": {"is": True}})
     pass_at(NOON)
@@ -117,7 +117,23 @@ def test_a_customer_first_seen_ahead_begins_to_exist_by_time(crowd, clock) -> No
     clock.move_to(NOON + days(10))
     pass_at(NOON + days(10))
 
-    assert shop.changes("known") == [("new", "entered", "time")]
+    assert shop.changes("known") == [("new", "entered", "activity")]
+
+
+def test_an_erasure_that_moves_the_average_moves_others_by_population(crowd, clock) -> None:
+    shop.orders("much,rich,2026-03-01,4000")
+    shop.segment("big", BIG_SPENDERS)
+    pass_at(NOON)
+    assert shop.members("big") == ["rich"]
+
+    clock.move_to(NOON + timedelta(minutes=1))
+    privacy.erase(Customer.objects.get(customer_id="rich"), NOON + timedelta(minutes=1))
+    clock.move_to(NOON + timedelta(minutes=2))
+    run, _ = pass_at(NOON + timedelta(minutes=2))
+
+    entered = [(who, way, cause) for who, way, cause in shop.changes("big") if way == "entered"][1:]
+    assert sorted(entered) == sorted((f"c{n}", "entered", "population") for n in range(40) if n % 3)
+    assert run.looked_at < 40
 
 
 def test_a_new_segment_is_filled_beside_the_passes_of_the_others(crowd) -> None:

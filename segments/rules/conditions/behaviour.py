@@ -1,6 +1,8 @@
 """What the customer did: activity, sessions, the open cart, events, views."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
@@ -114,9 +116,15 @@ class OpenCart(Condition):
         return [*added, *happened(since, until), *placed(since, until)]
 
     def sentence(self) -> str:
+        return self._said(self.value_.phrase() if self.value_ else "")
+
+    def explained(self, as_of: AsOf, money: Callable[[Decimal], str]) -> str:
+        return self._said(self.value_.phrase(write=money) if self.value_ else "")
+
+    def _said(self, worth: str) -> str:
         said = f"has had an open cart in the last {spell(self.within_last)}"
         said += f" for at least {spell(self.older_than)}" if self.older_than else ""
-        return said + (f" worth {self.value_.phrase()}" if self.value_ else "")
+        return said + (f" worth {worth}" if worth else "")
 
 
 @condition(

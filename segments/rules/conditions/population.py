@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -10,6 +11,7 @@ from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
+from customers.exact import from_units
 from customers.models import Facts
 from segments.rules import figures
 from segments.rules.asking import LARGEST_INTEGER, SMALLEST_INTEGER, always
@@ -17,7 +19,7 @@ from segments.rules.base import AsOf, Condition, Needed, condition, named
 from segments.rules.flips import passed, placed
 from segments.rules.measures import buyers
 from segments.rules.slots import Slot
-from segments.rules.words import Number
+from segments.rules.words import Number, moment, plain
 
 SCORES = (1, 2, 3, 4, 5)
 ALWAYS = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
@@ -89,6 +91,21 @@ class Rfm(Condition):
     def sentence(self) -> str:
         said = ", ".join(f"{name} score {number.phrase()}" for name, number in self._asked().items())
         return f"has an RFM {said}"
+
+    def explained(self, as_of: AsOf, money: Callable[[Decimal], str]) -> str:
+        """Say it with the values above which the scores from 2 to 5 begin."""
+        write: dict[str, Callable[[int], str]] = {
+            "recency": lambda cut: moment(figures.EPOCH + cut * figures.MICROSECOND, as_of.zone),
+            "frequency": lambda cut: plain(Decimal(cut)),
+            "monetary": lambda cut: money(from_units(cut)),
+        }
+        cuts = {name: _figure(name).of(as_of) for name in self._asked()}
+        told = "; ".join(
+            f"{name} 2 to 5 above {', '.join(map(write[name], found))}"
+            for name, found in cuts.items()
+            if isinstance(found, list)
+        )
+        return self.sentence() + (f" ({told})" if told else "")
 
 
 def _figure(name: str) -> Needed:

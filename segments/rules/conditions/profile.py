@@ -192,7 +192,7 @@ class Attribute(Condition):
 
 @condition("birthday", group="profile", label="Birthday", unit="date", example={"within_next": "7d"})
 class Birthday(Condition):
-    """Has birthday today or within the next days, in the shop's time zone.
+    """Has birthday today or within the next days, in the shop's time zone; 0d is today.
 
     29 February counts on 28 February in other years.
     """
@@ -225,7 +225,11 @@ class Birthday(Condition):
         return F("birth_date")
 
     def sentence(self) -> str:
-        return f"has birthday within the next {spell(self.within_next)}"
+        return (
+            f"has birthday within the next {spell(self.within_next)}"
+            if self.within_next
+            else "has birthday today"
+        )
 
 
 def _among(ends: Callable[[int], Any]) -> Q:

@@ -1,10 +1,12 @@
 """How much the customer spent."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
-from customers.exact import SCALE
+from customers.exact import SCALE, from_units
 from segments.rules.base import AsOf, Condition, Needed, condition, flat, named
 from segments.rules.flips import placed
 from segments.rules.measures import (
@@ -41,6 +43,18 @@ class _Amount(Condition):
             queries.append(passed_buyers(self._cut(self.words), self.name, value, since, until))
         return queries
 
+    def sentence(self) -> str:
+        return self._said(self.words.phrase())
+
+    def explained(self, as_of: AsOf, money: Callable[[Decimal], str]) -> str:
+        if isinstance(self.words, Number):
+            return self._said(self.words.phrase(write=money))
+        figure = self._cut(self.words).of(as_of)
+        return self._said(self.words.phrase(money(from_units(figure)) if isinstance(figure, int) else ""))
+
+    def _said(self, compared: str) -> str:
+        raise NotImplementedError
+
     def _cut(self, words: Relative) -> Needed:
         period = f" {self.during.phrase()}" if self.during else ""
         return cut_of(words, f"{self.name}{period}", self.value, moves=bool(self.during))
@@ -58,8 +72,8 @@ class TotalSpent(_Amount):
             return as_of.fact("total_spent")
         return or_zero(one_number(orders_that(as_of, self.during), ORDER_VALUE))
 
-    def sentence(self) -> str:
-        return f"spent {self.words.phrase()}{limits(self.during)}"
+    def _said(self, compared: str) -> str:
+        return f"spent {compared}{limits(self.during)}"
 
 
 @condition(
@@ -80,8 +94,6 @@ class AverageOrderValue(_Amount):
             return as_of.fact("average_order_value")
         return one_number(orders_that(as_of, self.during), RoundedRatio(ORDER_VALUE, Count("pk")))
 
-    def sentence(self) -> str:
-        return f"has an average order value {self._compared()}{limits(self.during)}"
-
-    def _compared(self) -> str:
-        return f"of {self.words.phrase()}" if isinstance(self.words, Number) else self.words.phrase()
+    def _said(self, compared: str) -> str:
+        of = "of " if isinstance(self.words, Number) else ""
+        return f"has an average order value {of}{compared}{limits(self.during)}"

@@ -209,7 +209,7 @@ function spanInput(schema, value, set, attributes, label) {
   const parts = { count, unit };
   const tell = () => set(`${parts.count}${parts.unit}`);
   return el("span", { class: "rule-span" },
-    el("input", { type: "number", min: 1, step: 1, class: "rule-input rule-number", value: count, ...attributes, oninput: (event) => { parts.count = event.target.value; tell(); } }),
+    el("input", { type: "number", min: schema.examples.includes("0d") ? 0 : 1, step: 1, class: "rule-input rule-number", value: count, ...attributes, oninput: (event) => { parts.count = event.target.value; tell(); } }),
     select(units, unit, (chosen) => { parts.unit = chosen; tell(); }, { "aria-label": `${label}: unit`, data: { key: `${attributes.data.key}:unit` } }));
 }
 
