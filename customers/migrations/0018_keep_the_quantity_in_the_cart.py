@@ -50,7 +50,7 @@ def sum_up_again(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("customers", "0014_schedule_forgetting_answers")]
+    dependencies = [("customers", "0017_encrypt_signing_secrets")]
 
     operations = [
         migrations.AddField(
