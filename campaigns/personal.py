@@ -6,10 +6,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from customers.mentions import Mentions
 from customers.models import Customer
 from customers.privacy import Section
 
-from . import journeys
+from . import journeys, mail_folder
 from .models import AudienceMember, Coupon, Delivery, Journey
 
 
@@ -27,6 +28,7 @@ def _tell(customer: Customer) -> dict[str, Any]:
         ),
         "coupons": _rows(coupons, "code", "given_at", "redeemed_at", campaign="campaign__name"),
         "audiences": _rows(audiences, "platform", "is_in", segment="segment__slug"),
+        "mail_files": mail_folder.messages_to(Mentions.of([customer.pk])),
     }  # fmt: skip
 
 
@@ -40,7 +42,11 @@ def _plain(value: Any) -> Any:
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
-    """Do nothing: all goes with the customers' rows, and of a coupon the code stays, given to nobody."""
+    """Delete the messages that were written to files; all else goes with the customers' rows.
+
+    Of a coupon the code stays, given to nobody.
+    """
+    mail_folder.delete_messages_to(Mentions.of(customers))
 
 
 # In turn with those who plan journeys and messages: what they write for a customer must not come as they go.

@@ -13,8 +13,9 @@ class CustomersConfig(AppConfig):
     def ready(self) -> None:
         """Let what was told by messages be told and erased with the customer."""
         # Models must be loaded before.
-        from . import planner_statistics, privacy  # noqa: PLC0415
+        from . import imports, planner_statistics, privacy  # noqa: PLC0415
         from .tracking import personal  # noqa: PLC0415
 
         connection_created.connect(planner_statistics.watch_new)
         privacy.register("tracking", personal.SECTION)
+        privacy.register("imports", imports.SECTION)

@@ -5,9 +5,11 @@ were started. One whose worker died is begun anew: what it had done is done agai
 """
 
 import csv
+import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +23,9 @@ from .csv_files import FORMATS, Preview, Report
 from .formats import REFUSED_LINE, REFUSED_REASON, BadFile, Format
 from .heartbeats import beating
 from .ingestion import Refusal
-from .models import Import
+from .mentions import Mentions, split_rows
+from .models import Customer, Import
+from .privacy import Section
 from .records import the_shop
 from .spreadsheets import safe_cell
 
@@ -247,6 +251,69 @@ def forget_files(now: datetime) -> int:
     Import.objects.filter(pk__in=[upload.pk for upload in old]).update(stored="")
     Import.objects.filter(never_started).update(state=State.CANCELLED, finished_at=now)
     return len(old)
+
+
+def _tell(customer: Customer) -> list[dict[str, Any]]:
+    """Tell the refused rows that name a person."""
+    mentions = Mentions.of([customer.pk])
+    return [
+        {"import": upload.name, "uploaded_at": upload.uploaded_at.isoformat(), "rows": rows}
+        for upload in Import.objects.exclude(stored="").order_by("pk")
+        for rows in [_refused_rows(upload, mentions)[1]]
+        if rows
+    ]
+
+
+def _forget_person(customers: Sequence[int], at: datetime) -> None:
+    """Take a person out of the refused rows, and delete the files of finished imports that name them.
+
+    A file that is still to be imported stays: what it says of the person's past is left out then.
+    """
+    mentions = Mentions.of(customers)
+    for upload in Import.objects.exclude(stored=""):
+        if upload.is_open:
+            continue
+        kept, named = _refused_rows(upload, mentions)
+        if named:
+            _write(refusals_of(upload), kept)
+        if upload.state == State.DONE and _names(path_of(upload), mentions):
+            path_of(upload).unlink(missing_ok=True)
+
+
+def _refused_rows(upload: Import, mentions: Mentions) -> tuple[str, list[list[str]]]:
+    try:
+        text = refusals_of(upload).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return "", []
+    return split_rows(mentions, text)
+
+
+def _names(path: Path, mentions: Mentions) -> bool:
+    """Tell whether a file names a person; one that cannot be read is taken to."""
+    try:
+        with path.open("rb") as file:
+            numbered = csv_files.rows(file)
+            header = next(numbered, (0, []))[1]
+            return any(
+                isinstance(cells, str) or mentions.among(zip_longest(header, cells, fillvalue=""))
+                for _, cells in numbered
+            )
+    except FileNotFoundError:
+        return False
+    except BadFile:
+        return True
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a text in the place of a file, whole, for its owner alone."""
+    new = path.with_suffix(".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8-sig", newline="") as file:
+        file.write(text)
+    new.replace(path)
+
+
+SECTION = Section(tell=_tell, erase=_forget_person, wait=lambda: None)
 
 
 def _delete_files(upload: Import) -> None:

@@ -7,15 +7,18 @@ the rest, in one transaction.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from . import erased, facts, ingestion, news
-from .models import Customer, Erasure, Event, Identity, Order
+from . import answers, erased, facts, ingestion, news
+from .mentions import Mentions
+from .models import Customer, Erasure, Event, Identity, KeptAnswer, Order
+
+MOST_NAMED: Final = 100  # of those who share an address
 
 
 class AlreadyErased(LookupError):
@@ -47,7 +50,8 @@ def register(name: str, section: Section) -> None:
 
 def export(customer: Customer, at: datetime) -> dict[str, Any]:
     """Give all that is known of a customer, as JSON knows it: texts, numbers, lists and objects."""
-    told = {"exported_at": at.isoformat()} | {name: tell(customer) for name, tell in _OURS.items()}
+    told: dict[str, Any] = {"exported_at": at.isoformat()}
+    told |= {name: tell(customer) for name, tell in _OURS.items()}
     return told | {name: section.tell(customer) for name, section in _sections.items()}
 
 
@@ -76,6 +80,7 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
             for section in _sections.values():
                 section.erase(keys, at)
             _forget_in_the_trail(keys)
+            answers.forget_bodies([one.name for one in _answers_naming(keys)])
             facts.forget(keys)
             ingestion.forget(keys)
         done.save()
@@ -93,6 +98,32 @@ def _rows_of(customer: Customer) -> list[int]:
     if not keys:
         raise AlreadyErased(customer.customer_id)
     return keys
+
+
+def sharing_addresses(customer: Customer) -> list[str]:
+    """Name the other customers who have the same e-mail address or phone number: they may be the same person.
+
+    They are not erased with this one, since a family or a workplace shares addresses, too: staff decide.
+    """
+    keys = _rows_of(customer)
+    mentions = Mentions.of(keys)
+    same = Q(identities__kind=Identity.Kind.EMAIL, identities__value__in=mentions.emails) | Q(
+        email__in=mentions.emails
+    )
+    phones = [f"+{digits}" for digits in mentions.phones]
+    same |= Q(identities__kind=Identity.Kind.PHONE, identities__value__in=phones) | Q(phone__in=phones)
+    others = Customer.objects.existing().filter(same).exclude(pk__in=keys).order_by("customer_id").distinct()
+    return list(others.values_list("customer_id", flat=True)[:MOST_NAMED])
+
+
+def _answers_naming(keys: Sequence[int]) -> list[KeptAnswer]:
+    """Find the answers, kept for who sends a request again, that name a person."""
+    mentions = Mentions.of(keys)
+    return [
+        one
+        for one in KeptAnswer.objects.order_by("began_at").iterator()
+        if mentions.in_json(one.body) or any(mentions.in_url(value) for value in one.headers.values())
+    ]
 
 
 def _forget_in_the_trail(keys: Sequence[int]) -> None:
@@ -148,6 +179,13 @@ def _events(customer: Customer) -> list[dict[str, Any]]:
     )
 
 
+def _kept_answers(customer: Customer) -> list[dict[str, Any]]:
+    return [
+        {"began_at": one.began_at.isoformat(), "body": one.body}
+        for one in _answers_naming(_rows_of(customer))
+    ]
+
+
 def _facts(customer: Customer) -> dict[str, Any]:
     row = facts.of(customer, datetime.now(UTC))
     return {name: _plain(value) for name, value in facts.told(row).items()} if row else {}
@@ -173,4 +211,6 @@ _OURS: dict[str, Callable[[Customer], Any]] = {
     "orders": _orders,
     "events": _events,
     "facts": _facts,
+    "answers": _kept_answers,
+    "sharing_addresses": sharing_addresses,
 }

@@ -59,6 +59,7 @@ def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         "customer": customer,
         "orders": customer.orders.count(),
         "events": customer.events.count(),
+        "others": privacy.sharing_addresses(customer),
     }
     if request.method == "POST":
         if request.POST.get("typed", "").strip() != customer.customer_id:
@@ -69,6 +70,7 @@ def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _erased(request: HttpRequest, customer: Customer) -> HttpResponse:
+    others = privacy.sharing_addresses(customer)
     try:
         done = privacy.erase(customer, datetime.now(UTC), by=request.user.get_username())
     except privacy.AlreadyErased:
@@ -80,6 +82,8 @@ def _erased(request: HttpRequest, customer: Customer) -> HttpResponse:
             f"The customer was erased, with {done.orders:,} orders and {done.events:,} events."
             " Sent again, they stay away.",
         )
+        if others:
+            messages.warning(request, f"Not erased, though they have the same address: {', '.join(others)}.")
     return redirect("admin:customers_customer_changelist")
 
 

@@ -85,6 +85,15 @@ class TakenSerializer(serializers.Serializer[Any]):
     results = ResultSerializer(many=True)
 
 
+class ErasedSerializer(serializers.Serializer[Any]):
+    """What staff have to look at after an erasure."""
+
+    sharing_addresses = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Customers with the same e-mail address or phone number, who were not erased.",
+    )
+
+
 class CustomerSerializer(serializers.ModelSerializer[Customer]):
     """A customer with the facts that sum them up."""
 

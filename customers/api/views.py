@@ -25,7 +25,7 @@ from . import arrivals
 from .descriptions import MOST_ITEMS
 from .idempotency import SENT_TWICE, once
 from .parsers import ExactJSONParser
-from .serializers import CustomerSerializer, TakenSerializer, request_of
+from .serializers import CustomerSerializer, ErasedSerializer, TakenSerializer, request_of
 
 SEES = needs("members:read", "customers.view_customer", "customers.view_contact_data")
 SENDS = needs("ingest", "customers.add_customer")
@@ -172,14 +172,29 @@ class CustomerDetail(APIView):
         context = {"facts_of": lambda one: facts.of(one, now)}
         return Response(CustomerSerializer(customer_of(customer_id), context=context).data)
 
-    @extend_schema(responses={204: None, **REFUSED, **NOBODY}, tags=["privacy"])
+    @extend_schema(
+        responses={
+            200: OpenApiResponse(ErasedSerializer, "Erased; other customers have the same address."),
+            204: OpenApiResponse(description="Erased; nobody else has the address."),
+            **REFUSED,
+            **NOBODY,
+        },
+        tags=["privacy"],
+    )
     def delete(self, request: Request, customer_id: str) -> Response:
-        """Erase one customer with all records, for good. Needs the scope `privacy`."""
+        """Erase one customer with all records, for good. Needs the scope `privacy`.
+
+        Other customers who have the same e-mail address or phone number are named, and not erased.
+        """
         by = request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username()
+        customer = customer_of(customer_id)
         try:
-            privacy.erase(customer_of(customer_id), datetime.now(UTC), by=by)
+            others = privacy.sharing_addresses(customer)
+            privacy.erase(customer, datetime.now(UTC), by=by)
         except privacy.AlreadyErased:
             raise NotFound(f"There is no customer {customer_id}.") from None
+        if others:
+            return Response({"sharing_addresses": others})
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

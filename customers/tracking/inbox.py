@@ -18,6 +18,7 @@ from django.db.models import F, Sum, Window
 from django.db.models.functions import Length
 
 from customers import facts, turns, volatile
+from customers.mentions import Mentions
 from customers.models import Batch, RefusedMessage, Source
 
 from . import messages, taking
@@ -82,6 +83,21 @@ def try_again(refused: Iterable[RefusedMessage]) -> int:
             one.delete()
     volatile.send_once(TASK, MARK)
     return cut
+
+
+def leave_out(mentions: Mentions) -> None:
+    """Take the messages that name a person out of what waits."""
+    for batch in Batch.objects.order_by("pk").iterator():
+        if not mentions.in_json(batch.body):
+            continue
+        content = _decoded(batch.body)
+        inside = content[BATCH] if batch.call == BATCH else []
+        staying = [one for one in inside if not mentions.in_json(_written(one))]
+        if staying:
+            body = json.dumps({**content, BATCH: staying})
+            Batch.objects.filter(pk=batch.pk).update(size=len(staying), body=body)
+        else:
+            batch.delete()
 
 
 def _drain_some() -> int | None:

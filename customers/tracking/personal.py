@@ -1,16 +1,15 @@
 """What the tracking endpoints keep of one customer beside the records: what was told, and refused messages."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from typing import Any
 
-from django.db.models import Q, QuerySet
-
-from customers.models import Customer, Identity, OrderNote, RefusedMessage, Traits
+from customers.claims import in_parts
+from customers.mentions import Mentions
+from customers.models import Customer, OrderNote, RefusedMessage, Traits
 from customers.privacy import Section
+
+from . import inbox
 
 
 def _tell(customer: Customer) -> dict[str, Any]:
@@ -28,20 +27,27 @@ def _tell(customer: Customer) -> dict[str, Any]:
         ],
         "refused": [
             {"received_at": one.received_at.isoformat(), "reason": one.reason, "message": one.message}
-            for one in _refused([customer.pk]).order_by("pk")
+            for one in _refused([customer.pk])
         ],
     }
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
-    _refused(customers).delete()  # all else goes with the ids
+    """Delete the messages that name them, refused or still in the inbox; all else goes with the ids."""
+    inbox.leave_out(Mentions.of(customers))
+    named = [one.pk for one in _refused(customers)]
+    for part in in_parts(named):
+        RefusedMessage.objects.filter(pk__in=part).delete()
 
 
-def _refused(customers: Sequence[int]) -> QuerySet[RefusedMessage]:
-    """Find messages that name one of their ids: such a message could not be read, so it is searched as text."""
-    ids = Identity.objects.filter(customer__in=customers).values_list("value", flat=True)
-    naming = [Q(message__contains=json.dumps(value, ensure_ascii=False)) for value in ids]
-    return RefusedMessage.objects.filter(reduce(or_, naming)) if naming else RefusedMessage.objects.none()
+def _refused(customers: Sequence[int]) -> list[RefusedMessage]:
+    """Find messages that name them: such a message could not be read, so it is searched as text."""
+    mentions = Mentions.of(customers)
+    return [
+        one
+        for one in RefusedMessage.objects.order_by("pk").iterator()
+        if mentions.in_json(one.message) or mentions.in_text(one.reason) or one.message_id in mentions.ids
+    ]
 
 
 SECTION = Section(tell=_tell, erase=_erase, wait=lambda: None)

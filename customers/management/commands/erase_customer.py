@@ -26,5 +26,8 @@ class Command(BaseCommand):
             raise CommandError(f"there is no customer {customer!r}")
         if not yes and input(f"Erase {found.customer_id} for good? Type the id again: ") != found.customer_id:
             raise CommandError("nothing was erased")
+        others = privacy.sharing_addresses(found)
         done = privacy.erase(found, datetime.now(UTC), by="erase_customer")
         self.stdout.write(f"erased, with {done.orders} orders and {done.events} events")
+        if others:
+            self.stdout.write(f"not erased, though they have the same address: {', '.join(others)}")
