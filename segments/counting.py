@@ -7,7 +7,6 @@ queue. What a worker counts is left in the cache until it is fetched.
 import json
 import secrets
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,7 +23,8 @@ from customers.models import Customer, Totals
 
 from . import evaluation
 from .models import Refresh
-from .rules import AsOf, Condition, Figures, Groups, Rule, parse
+from .rules import AsOf, Figures, Rule, parse
+from .rules.tree import conditions_by_path
 
 PATIENCE = 2.0
 """Seconds that somebody waits for a count."""
@@ -101,7 +101,7 @@ def _counted(rule: Rule, shop: AsOf) -> Counted:
 
 
 def _detailed(rule: Rule, shop: AsOf) -> Details:
-    conditions = dict(_conditions(rule, "rule"))
+    conditions = dict(conditions_by_path(rule))
     asked = {f"c{place}": Count("pk", filter=one.q(shop)) for place, one in enumerate(conditions.values())}
     counts = evaluation.everybody(shop).aggregate(**asked)
     sample = evaluation.matching(rule, shop).values_list("pk", flat=True)[:SAMPLE]
@@ -122,14 +122,6 @@ def _shop() -> AsOf:
 def _everybody(shop: AsOf) -> int:
     kept = Totals.objects.values_list("customers", flat=True).first() if shop.facts == "facts" else None
     return evaluation.everybody(shop).count() if kept is None else kept
-
-
-def _conditions(rule: Rule, path: str) -> Iterator[tuple[str, Condition]]:
-    if isinstance(rule, Groups):
-        for place, part in enumerate(rule.rules):
-            yield from _conditions(part, f"{path}.{rule.word}[{place}]")
-    elif isinstance(rule, Condition):
-        yield f"{path}.{rule.name}", rule
 
 
 # -- By a worker

@@ -1,6 +1,6 @@
 """In words: who is in a segment, and why one customer is in or out."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -57,17 +57,21 @@ def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
 
 
 def explain_each(
-    rules: Sequence[Rule], customer: Customer, shop: AsOf, *, hidden: Container[str] = ()
+    rules: Sequence[Rule],
+    customer: Customer,
+    shop: AsOf,
+    *,
+    shows: Callable[[Condition], bool] = lambda condition: True,
 ) -> list[Explanation | None]:
     """Explain the verdicts of several rules on one customer, in as few statements as their size allows.
 
-    Of the filters named in ``hidden`` the verdict is given, and not the customer's value.
+    Of conditions that ``shows`` leaves out the verdict is returned, and not the customer's value.
     """
     told: list[Explanation | None] = []
     for share in _shares(rules):
         row = _answers([node for rule in share for node in _nodes(rule)], customer, shop)
         places = count()
-        told += [_explained(rule, places, row, shop, hidden) if row else None for rule in share]
+        told += [_explained(rule, places, row, shop, shows) if row else None for rule in share]
     return told
 
 
@@ -107,18 +111,18 @@ def _nodes(rule: Rule) -> Iterator[Rule]:
 
 
 def _explained(
-    rule: Rule, places: Iterator[int], row: dict[str, Any], shop: AsOf, hidden: Container[str]
+    rule: Rule, places: Iterator[int], row: dict[str, Any], shop: AsOf, shows: Callable[[Condition], bool]
 ) -> Explanation:
     place = next(places)
     met = bool(row[f"met_{place}"])
     if isinstance(rule, Groups):
-        parts = tuple(_explained(part, places, row, shop, hidden) for part in rule.rules)
+        parts = tuple(_explained(part, places, row, shop, shows) for part in rule.rules)
         lacking = () if met else _lacking(rule.word, parts)
         return Explanation(f"{rule.word} of these", met, None, parts, lacking)
     assert isinstance(rule, Condition)
     words = rule.explained(shop, money)
     lacking = () if met else (words,)
-    if rule.name in hidden:
+    if not shows(rule):
         return Explanation(words, met, HIDDEN, lacking=lacking)
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):

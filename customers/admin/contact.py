@@ -1,30 +1,34 @@
-"""Contact data: who of the staff may see it, and what the others see in its place."""
+"""Contact data: who of the staff may see it, and what the others see in its place.
+
+What looks like an e-mail address or a phone number is masked on every page by ``customers.staff_site``. Here stands
+what only its place or its name tells, and who is found by what.
+"""
 
 import re
-from collections.abc import Iterable
 from copy import copy
-from typing import Any
+from typing import Any, Final
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import HttpRequest
 
+from customers import masks
+from customers.masks import HIDDEN, SEE_CONTACT
 from customers.models import Customer, Identity
 
 from . import search
 
-SEE_CONTACT = "customers.view_contact_data"
-HIDDEN = "•••"
-# Filters of rules whose value is contact data, or may be.
-TELLING_FILTERS = frozenset({"attribute", "birthday", "city", "contact"})
-# Those that would find people by what is masked; whether there is an e-mail address is told to all.
-SEARCHING_FILTERS = TELLING_FILTERS - {"contact"}
-# Kinds of values of this shop that are offered to whoever writes a rule.
-TELLING_SUGGESTIONS = frozenset({"attribute_value", "city"})
+__all__ = ["HIDDEN", "SEE_CONTACT"]
 
-_ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
+# Kinds of values of this shop that are offered to whoever writes a rule.
+TELLING_SUGGESTIONS: Final = frozenset({"attribute_value", "city"})
+
 _TELLING_NAME = re.compile(
-    "mail|phone|mobile|birth|address|street|city|zip|post_?code|postal|(first|last|full|sur|user)_?name", re.I
+    r"mail|phone|mobile|fax|telefon|handy|birth|address|street|city|zip|postal|post_?code"
+    r"|(^|_)(tel|dob|plz|ip)($|_)|(first|last|full|given|family|sur|user|middle|nick)_?name",
+    re.IGNORECASE,
 )
+# Of these the name of the whole tells: a text beside it may be anything.
+_PERSON = re.compile("customer|recipient|contact|person|user|buyer|billing|shipping", re.IGNORECASE)
 
 
 def may_see(request: HttpRequest) -> bool:
@@ -33,16 +37,18 @@ def may_see(request: HttpRequest) -> bool:
 
 
 def seen_by(request: HttpRequest, customer: Customer) -> Customer:
-    """Give the customer as the person may see them: themselves, or a copy whose contact data is masked.
+    """Return the customer as the person may see them: themselves, or a copy whose contact data is masked.
 
     The copy is for showing and must not be saved.
     """
     if may_see(request):
         return customer
     shown = copy(customer)
-    shown.customer_id = _masked_address(customer.customer_id)
-    shown.email = _masked_address(customer.email)
-    shown.phone = f"{HIDDEN} {customer.phone[-2:]}" if customer.phone else ""
+    shown.customer_id = id_seen_by(request, customer.customer_id)
+    if customer.customer_id == customer.phone:
+        shown.customer_id = masks.phone(customer.phone)
+    shown.email = masks.address(customer.email) if customer.email else ""
+    shown.phone = masks.phone(customer.phone) if customer.phone else ""
     for name in ("first_name", "last_name", "city"):
         setattr(shown, name, _masked(getattr(customer, name)))
     shown.birth_date = shown.birthday = None
@@ -53,35 +59,32 @@ def seen_by(request: HttpRequest, customer: Customer) -> Customer:
 
 
 def id_seen_by(request: HttpRequest, printed: str) -> str:
-    """Give a printed id, masked where it is an e-mail address, as it is in some shops."""
-    return printed if may_see(request) else _masked_address(printed)
+    """Return a printed id, masked where it is an e-mail address or a phone number, as it is in some shops."""
+    if may_see(request):
+        return printed
+    return masks.address(printed) if "@" in printed else masks.mask_looks(printed)
 
 
 def identity_seen_by(request: HttpRequest, identity: Identity) -> str:
-    """Give an id of a customer, masked where it is an e-mail address or a phone number."""
+    """Return an id of a customer, masked where it is an e-mail address or a phone number."""
     if identity.kind == Identity.Kind.PHONE and not may_see(request):
-        return f"{HIDDEN} {identity.value[-2:]}"
+        return masks.phone(identity.value)
     return id_seen_by(request, identity.value)
 
 
 def text_without(text: str) -> str:
-    """Give a text without what looks like an e-mail address or a number."""
-    return re.sub(r"\d{3,}", HIDDEN, _ADDRESS.sub(HIDDEN, text))
+    """Return a text without what looks like an e-mail address or a number."""
+    return re.sub(r"\d{3,}", HIDDEN, masks.mask_looks(text))
 
 
 def properties_seen_by(request: HttpRequest, properties: Any) -> Any:
-    """Give the properties of an event without what is contact data by its name or by its looks."""
+    """Return the properties of an event without what is contact data by its name or by its looks."""
     return properties if may_see(request) else _without_contact(properties)
 
 
 def birthday_seen_by(request: HttpRequest, written: str) -> str:
-    """Give a birth date that has been written out, or the mask: also whether there is one is not told."""
+    """Return a birth date that has been written out, or the mask: also whether there is one is not told."""
     return written if may_see(request) else HIDDEN
-
-
-def hidden_from(request: HttpRequest) -> frozenset[str]:
-    """Name the filters whose values an explanation must not show to the person."""
-    return frozenset() if may_see(request) else TELLING_FILTERS
 
 
 def may_be_suggested(request: HttpRequest, kind: str) -> bool:
@@ -89,18 +92,19 @@ def may_be_suggested(request: HttpRequest, kind: str) -> bool:
     return may_see(request) or kind not in TELLING_SUGGESTIONS
 
 
-def may_search_by(request: HttpRequest, filters: Iterable[str]) -> bool:
-    """Tell whether the person may be shown whom a rule of their own matches, by the names of its filters."""
-    return may_see(request) or SEARCHING_FILTERS.isdisjoint(filters)
+def is_shown(request: HttpRequest, text: str) -> bool:
+    """Tell whether the person may see a text as it stands: who may type its beginning must not be told of it."""
+    return may_see(request) or masks.mask_text(text) == text
 
 
 def found_q(request: HttpRequest, term: str) -> Q:
     """Ask for whom the person means by a term: nobody is found by what the person may not see."""
     if may_see(request):
         return search.found_q(term)
-    if "@" in term:
+    if masks.mask_text(term) != term or "@" in term or term.strip().startswith("+"):
         return Q(pk__in=())
-    return search.found_by_id_q(term) & ~Q(customer_id__contains="@")
+    hidden = Q(customer_id__contains="@") | Q(customer_id__startswith="+") | Q(customer_id=F("phone"))
+    return search.found_by_id_q(term) & ~hidden
 
 
 def search_help(request: HttpRequest) -> str:
@@ -108,21 +112,28 @@ def search_help(request: HttpRequest) -> str:
     return search.HELP if may_see(request) else "Id"
 
 
-def _without_contact(value: Any, name: str = "") -> Any:
+def _without_contact(value: Any) -> Any:
     match value:
         case dict():
-            return {key: _without_contact(part, key) for key, part in value.items()}
+            return {key: _hidden_if_telling(key, part) for key, part in value.items()}
         case list():
-            return [_without_contact(part, name) for part in value]
-        case str() | int() if value and _TELLING_NAME.search(name):
-            return HIDDEN
+            return [_without_contact(part) for part in value]
         case str():
-            return _ADDRESS.sub(HIDDEN, value)
+            return masks.mask_looks(value)
     return value
 
 
-def _masked_address(text: str) -> str:
-    return f"{text[:1]}{HIDDEN}@{HIDDEN}" if "@" in text else text
+def _hidden_if_telling(name: str, value: Any) -> Any:
+    """Hide all that stands under a telling name, be it a text, a number, a list or an object."""
+    if value in (None, "", [], {}):
+        return value
+    is_person = isinstance(value, dict | list) and _PERSON.fullmatch(name)
+    return HIDDEN if is_person or _TELLING_NAME.search(_in_words(name)) else _without_contact(value)
+
+
+def _in_words(name: str) -> str:
+    """Write ``billingZipCode`` and ``billing zip-code`` as ``billing_zip_code``."""
+    return re.sub(r"[\W]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name))
 
 
 def _masked(text: str) -> str:

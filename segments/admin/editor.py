@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from customers import engine
 from customers.admin import contact
 from customers.models import Customer
-from segments import counting, definition, references, suggestions
+from segments import counting, definition, disclosure, references, suggestions
 from segments.models import Segment
 from segments.rules import Rule, RuleError, parse
 from segments.rules.catalogue import GROUP_LABELS, catalogue
@@ -110,7 +110,8 @@ def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return JsonResponse({"values": []})
     try:
         with engine.within(counting.PATIENCE):
-            return JsonResponse({"values": suggestions.values(kind, part, name)})
+            found = suggestions.values(kind, part, name)
+            return JsonResponse({"values": [one for one in found if contact.is_shown(request, one)]})
     except (KeyError, engine.TookTooLong):
         return JsonResponse({"values": []})
 
@@ -123,6 +124,8 @@ def _read(request: HttpRequest) -> tuple[Any, Rule, str]:
     if not isinstance(given, Mapping) or "rule" not in given:
         raise RuleError("rule", "missing")
     rule = parse(given["rule"])
+    if not contact.may_see(request):
+        disclosure.check(rule)
     references.check({str(given.get("slug") or ""): rule})
     return given["rule"], rule, re.sub(r"[^\w-]", "", str(given.get("writer", "")), flags=re.ASCII)[:64]
 

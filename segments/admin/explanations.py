@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 
 from customers.admin import contact
 from customers.models import Customer
-from segments import explanation, live
+from segments import disclosure, explanation, live
 from segments.explanation import Explanation
 from segments.models import Membership, Segment
 from segments.rules import Rule, RuleError, parse
@@ -88,8 +88,12 @@ def _explained(
             problems[segment.pk] = f"The rule cannot be read: {error}"
     shop = live.open_shop([customer.pk], at)
     live.need(rules.values(), shop)
-    hidden = contact.hidden_from(request)
-    told = explanation.explain_each(list(rules.values()), customer, shop, hidden=hidden)
+    told = explanation.explain_each(
+        list(rules.values()),
+        customer,
+        shop,
+        shows=lambda condition: contact.may_see(request) or disclosure.shows_value(condition),
+    )
     trees = dict(zip(rules, told, strict=True))
     return [
         Explained(

@@ -24,7 +24,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from segments import definition
+from segments import definition, disclosure
 from segments.models import SLUG_IS_TAKEN, SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
 from segments.templates import Parameter, Template
@@ -90,6 +90,8 @@ class SegmentForm(forms.ModelForm):
     """A segment by rule, tried out before the form says that it is valid."""
 
     rule = RuleField(label="Who is in")
+    sees_contact = False
+    """Whether the person may see contact data; the admin says so."""
 
     class Meta:
         """What staff decide."""
@@ -107,6 +109,8 @@ class SegmentForm(forms.ModelForm):
         if self.errors:
             return
         try:
+            if not self.sees_contact and "rule" in self.changed_data:
+                disclosure.check(parse(self.cleaned_data["rule"]))
             with transaction.atomic():
                 self.save_for_good(copy(self.instance))
                 transaction.set_rollback(True)

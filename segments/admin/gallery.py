@@ -12,8 +12,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from customers import engine
-from customers.admin import trail
-from segments import counting, definition
+from customers.admin import contact, trail
+from segments import counting, definition, disclosure
 from segments.models import Segment
 from segments.rules import RuleError, parse
 from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
@@ -89,7 +89,11 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
     rule = parse(template.rule(**form.parameters()) if given else template.rule())
     context["sentence"] = rule.sentence()
     try:
+        if not contact.may_see(request):
+            disclosure.check(rule)
         context["counted"] = counting.count(rule)
+    except RuleError as error:
+        context["mistakes"] = [told(error)]
     except engine.TookTooLong:
         context["took_too_long"] = True
     return TemplateResponse(request, "segments/admin/template_size.html", context)

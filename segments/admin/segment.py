@@ -17,6 +17,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from customers.admin import contact
 from customers.admin.lists import CappedListAdmin
 from customers.templatetags.shop import moment, number
 from segments import definition
@@ -163,7 +164,9 @@ class SegmentAdmin(CappedListAdmin):
         """Offer no rule for a list that has none."""
         if obj and not obj.is_dynamic:
             kwargs["form"] = ListForm
-        return super().get_form(request, obj, change=change, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.sees_contact = contact.may_see(request)  # of this request: each has a class of its own
+        return form
 
     def get_fields(self, request: HttpRequest, obj: Segment | None = None) -> tuple[str, ...]:
         """Take the form's fields in their order."""

@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 
 from customers.admin import contact, trail
-from segments import definition
+from segments import definition, disclosure
 from segments.models import Change, RefreshResult, Segment, Version
-from segments.rules import RuleError
+from segments.rules import RuleError, parse
 
 from . import differences, wording
 from .access import CHANGE, READ, SEE, SEE_CUSTOMERS, WRITE, needs, person
@@ -73,6 +73,8 @@ def restore(model_admin: Any, request: HttpRequest, pk: int, number: int) -> Htt
     version = get_object_or_404(Version.objects.select_related("segment"), segment=pk, number=number)
     before = version.segment.version
     try:
+        if not contact.may_see(request) and version.rule != version.segment.rule:
+            disclosure.check(parse(version.rule))
         segment = definition.restore(version, by=person(request))
     except RuleError as error:
         messages.error(request, f"Version {number} cannot be restored: {told(error)}")

@@ -27,7 +27,7 @@ from customers.models import Customer, Event
 from customers.models.facts import FactColumns
 from customers.templatetags.shop import amount
 from customers.visitors import Visit
-from segments import live
+from segments import disclosure, live
 from segments.models import Membership, Segment
 from segments.rules import AsOf, RuleError, parse
 
@@ -45,7 +45,6 @@ DEFAULT_MINUTES = "15"
 CART = timedelta(days=30)
 """How long ago the latest product was put into a cart that is still of interest."""
 
-NOT_BY_CONTACT = "The rule asks for contact data, which you may not see. Take it out or choose a segment."
 TOO_SLOW = (
     "That takes too long for a page that looks again and again. Filter by less, or save the rule as a segment:"
     " its refresh does the slow part."
@@ -205,10 +204,9 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
 def _look(request: HttpRequest, form: FilterForm, now: datetime, number: int) -> Look:
     if form.errors:
         return Look(now, problem="Something in the filter cannot be read; it says what beside its field.")
-    own = form.chosen.get("rule")
     try:
-        if own and not contact.may_search_by(request, {one.name for one in parse(own).conditions()}):
-            return Look(now, problem=NOT_BY_CONTACT)
+        if refusal := _refusal(request, form.asked(is_live=False)):
+            return Look(now, problem=refusal)
         # With no worker much waits to be summed up, and a rule is asked about fewer.
         for most in (MOST, FEWER):
             with suppress(engine.TookTooLong), engine.within(PATIENCE):
@@ -216,6 +214,18 @@ def _look(request: HttpRequest, form: FilterForm, now: datetime, number: int) ->
     except RuleError as error:
         return Look(now, problem=f"The filter cannot be read: {told(error)}")
     return Look(now, problem=TOO_SLOW)
+
+
+def _refusal(request: HttpRequest, rule: Any) -> str:
+    """Say why the person may not filter by a rule, nothing where they may; raises RuleError where it cannot be read."""
+    if rule is None or contact.may_see(request):
+        return ""
+    asked = parse(rule)
+    try:
+        disclosure.check(asked)
+    except RuleError as error:
+        return f"{told(error)}. Take it out, or choose a segment."
+    return ""
 
 
 def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, most: int) -> Look:

@@ -25,7 +25,7 @@ from customers.patterns import RECENT_MOMENT
 from segments import counting, references
 from segments.rules import Rule, parse
 
-from .rules import EXAMPLE, RuleField, StrictSerializer, told_by_path
+from .rules import EXAMPLE, RuleField, StrictSerializer, check_disclosure, told_by_path
 from .segments import NOT_TAKEN, SEES, checked
 
 PATIENCE = 10.0
@@ -149,12 +149,14 @@ class Preview(APIView):
     def post(self, request: Request) -> Response:
         """Count whom a rule matches, saving nothing. Needs the scope `segments:read`.
 
-        One preview of a key runs at a time.
+        One preview of a key runs at a time. A rule that asks for contact data (`attribute`, `birthday`, `city`,
+        `event_count` with `where`) is refused to a key without the scope `members:read`, as its count would tell it.
         """
         given = checked(PreviewRequestSerializer(data=request.data))
         with told_by_path():
             rule = parse(given["rule"])
             references.check_known(rule)
+        check_disclosure(rule, request)
         with _one_at_a_time(request):
             try:
                 counted, detailed = counting.preview(rule, PATIENCE, given.get("at"))

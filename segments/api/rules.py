@@ -7,11 +7,15 @@ from typing import Any
 from django.core.exceptions import ValidationError as Refused
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.plumbing import ResolvedComponent
-from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.request import Request
 
+from customers.masks import SEE_CONTACT
+from customers.models import ApiKey
 from customers.patterns import FIRST_YEAR, LAST_YEAR, WITHOUT_NUL
-from segments.rules import RuleError
+from segments import disclosure
+from segments.rules import Rule, RuleError
 from segments.rules.catalogue import rule_schema
 from segments.rules.parsing import MAX_CONDITIONS, MAX_DEPTH
 
@@ -56,6 +60,27 @@ def told_by_path() -> Iterator[None]:
         raise ValidationError({error.path or "rule": error.message}) from None
     except Refused as error:
         raise ValidationError(error.message_dict) from None
+
+
+class AsksForContactData(APIException):
+    """The rule may be read, and not tried out or saved by who may not see whom it would find."""
+
+    status_code = status.HTTP_403_FORBIDDEN
+    default_code = "asks_for_contact_data"
+
+
+def check_disclosure(rule: Rule, request: Request) -> None:
+    """Refuse a rule on contact data to a key or a person who may not see any; answers 403 with the path."""
+    if isinstance(request.auth, ApiKey):
+        sees_contact, lacks = "members:read" in request.auth.scopes, "this key lacks the scope members:read"
+    else:
+        sees_contact, lacks = request.user.has_perm(SEE_CONTACT), f"you lack the permission {SEE_CONTACT}"
+    if sees_contact:
+        return
+    try:
+        disclosure.check(rule)
+    except RuleError as error:
+        raise AsksForContactData({error.path: f"{error.message}: {lacks}"}) from None
 
 
 class RuleFieldSchema(OpenApiSerializerFieldExtension):

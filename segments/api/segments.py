@@ -34,10 +34,11 @@ from customers.pagination import KeysetPagination
 from customers.patterns import WITHOUT_NUL
 from segments import definition, membership, queueing
 from segments.models import Segment
+from segments.rules import parse
 from segments.templates import TEMPLATES, ParameterError
 
 from . import conditional
-from .rules import told_by_path
+from .rules import check_disclosure, told_by_path
 from .serializers import SegmentByRuleSerializer, SegmentByTemplateSerializer, SegmentSerializer
 
 SEES = needs("segments:read", "segments.view_segment")
@@ -139,7 +140,9 @@ class SegmentList(GenericAPIView):
         kind = SegmentByTemplateSerializer if is_made_of_template else SegmentByRuleSerializer
         given = checked(kind(data=request.data))
         with told_by_path():
-            segment = definition.save(_new(given), by=_writer(request))
+            new = _new(given)
+            check_disclosure(parse(new.rule), request)
+            segment = definition.save(new, by=_writer(request))
         _note(request, trail.note_added, segment, "Created by the API.")
         refresh_soon(segment)
         response = conditional.tagged(
@@ -188,6 +191,9 @@ class SegmentDetail(APIView):
             before = segment.version
             if "rule" in given and not segment.is_dynamic:
                 raise ValidationError({"rule": "cannot be set: this is a fixed list of customers"})
+            if "rule" in given and given["rule"] != segment.rule:
+                with told_by_path():
+                    check_disclosure(parse(given["rule"]), request)
             for name, value in given.items():
                 setattr(segment, name, value)
             with told_by_path():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from enum import Enum
 from typing import Any, ClassVar, Literal, Protocol
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,14 @@ from .words import Words
 
 Group = Literal["profile", "orders", "spending", "behaviour", "segments"]
 Unit = Literal["count", "amount", "share", "days", "moment", "date", "text", "flag", "free"]
+
+
+class Exposure(Enum):
+    """Who may try a filter out, and see a customer's value in its explanation."""
+
+    OPEN = "everybody may ask, and see the value"
+    VALUE = "everybody may ask; the value is contact data"
+    PERSONAL = "only who may see contact data may ask: the answers tell the value, bit by bit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +172,8 @@ class Condition(Rule):
     example: ClassVar[dict[str, Any]]
     needs_one: ClassVar[bool] = False
     """Whether any one of its optional parameters has to be given."""
+    exposure: ClassVar[Exposure] = Exposure.PERSONAL
+    """Declared by each filter: one that declares nothing is kept to those who may see contact data."""
 
     def value(self, as_of: AsOf) -> Any:
         """Refer to the customer's value that the question is about, for the explanation."""
@@ -183,6 +194,10 @@ class Condition(Rule):
         too few. Where a question has no past, as with contact data, they name nobody.
         """
         return []
+
+    def exposed(self) -> Exposure:
+        """Return who may ask with these parameters."""
+        return self.exposure
 
     def needed(self) -> list[Needed]:
         """Name the figures of the population it asks for."""

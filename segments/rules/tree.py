@@ -1,5 +1,6 @@
 """Groups of rules: all, any, none."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
@@ -59,6 +60,15 @@ def _part(rule: Rule) -> str:
     if isinstance(rule, Condition) or (isinstance(rule, All | Any) and len(rule.rules) == 1):
         return rule.sentence()
     return f"({rule.sentence()})"
+
+
+def conditions_by_path(rule: Rule, path: str = "rule") -> Iterator[tuple[str, Condition]]:
+    """Return every condition of a rule with its path, such as ``rule.all[0].order_count``."""
+    if isinstance(rule, Groups):
+        for place, part in enumerate(rule.rules):
+            yield from conditions_by_path(part, f"{path}.{rule.word}[{place}]")
+    elif isinstance(rule, Condition):
+        yield f"{path}.{rule.name}", rule
 
 
 GROUPS: dict[str, type[Groups]] = {group.word: group for group in (All, Any, Nobody)}

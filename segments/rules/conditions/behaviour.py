@@ -12,7 +12,7 @@ from customers.exact import SCALE
 from customers.models import Event
 from customers.sums import SESSION_GAP_MINUTES
 from segments.rules.asking import Range, not_true
-from segments.rules.base import AsOf, Condition, condition, flat, named, required
+from segments.rules.base import AsOf, Condition, Exposure, condition, flat, named, required
 from segments.rules.flips import first_seen, happened, placed
 from segments.rules.measures import MomentFact, one_number, or_zero
 from segments.rules.objects import FLAG, NAME, SPAN, Product, Property, period_q
@@ -30,6 +30,8 @@ from .orders import limits, orders_that
 )
 class LastActivity(MomentFact):
     """Latest of first seen, any event, any order of any status."""
+
+    exposure = Exposure.OPEN
 
     fact = "last_activity_at"
     sweeps = (happened, placed, first_seen)
@@ -57,6 +59,8 @@ class SessionCount(_OfEvents):
 
     A first event starts one, or an event more than 30 minutes after the customer's previous one.
     """
+
+    exposure = Exposure.OPEN
 
     number: Number = flat(Number)
     during: Period | None = named(Period)
@@ -94,6 +98,8 @@ class OpenCart(Condition):
     least that old; after that order more was added than removed. The value is price × quantity of what was added less
     what was removed after that order.
     """
+
+    exposure = Exposure.OPEN
 
     within_last: timedelta = required(SPAN)
     older_than: timedelta | None = named(SPAN)
@@ -134,6 +140,8 @@ class OpenCart(Condition):
 class EventCount(_OfEvents):
     """How many events, of one name or any."""
 
+    exposure = Exposure.OPEN
+
     number: Number = flat(Number)
     event: str | None = named(NAME)
     during: Period | None = named(Period)
@@ -155,6 +163,10 @@ class EventCount(_OfEvents):
             events = events.filter(self.where.q())
         return or_zero(one_number(events, Count("pk")))
 
+    def exposed(self) -> Exposure:
+        """Keep what properties say to those who may see contact data: any of them may be some."""
+        return Exposure.PERSONAL if self.where else self.exposure
+
     def sentence(self) -> str:
         said = (
             f"did “{self.event}” {self.number.phrase('time')}"
@@ -172,6 +184,8 @@ class EventCount(_OfEvents):
 )  # fmt: skip
 class Viewed(_OfEvents):
     """Viewed a product at least once; on demand, without ever having bought one that fits."""
+
+    exposure = Exposure.OPEN
 
     product: Product | None = named(Product)
     during: Period | None = named(Period)

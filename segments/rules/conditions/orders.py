@@ -8,7 +8,7 @@ from django.db.models.lookups import GreaterThan
 from customers.exact import SCALE
 from customers.sums import LATEST_ORDERS
 from segments.rules.asking import always, not_true
-from segments.rules.base import AsOf, Condition, condition, flat, named
+from segments.rules.base import AsOf, Condition, Exposure, condition, flat, named
 from segments.rules.flips import placed
 from segments.rules.measures import MomentFact, RoundedRatio, one_number, or_zero
 from segments.rules.objects import Product, period_q
@@ -51,6 +51,8 @@ def limits(during: Period | None, product: Product | None = None, coupon: Text |
 )  # fmt: skip
 class OrderCount(_OfOrders):
     """How many counting orders."""
+
+    exposure = Exposure.OPEN
 
     number: Number = flat(Number)
     during: Period | None = named(Period)
@@ -98,6 +100,8 @@ class OrderCount(_OfOrders):
 class FirstOrder(MomentFact):
     """When the first counting order was placed."""
 
+    exposure = Exposure.OPEN
+
     fact = "first_order_at"
     sweeps = (placed,)
     when: Moment = flat(Moment)
@@ -111,6 +115,8 @@ class FirstOrder(MomentFact):
 )
 class LastOrder(MomentFact):
     """When the latest counting order was placed."""
+
+    exposure = Exposure.OPEN
 
     fact = "last_order_at"
     sweeps = (placed,)
@@ -131,6 +137,8 @@ def _ordered(when: Moment, words: str) -> str:
 )
 class DaysBetweenOrders(Condition):
     """Mean gap in days between consecutive counting orders; missing below two orders."""
+
+    exposure = Exposure.OPEN
 
     number: Number = flat(Number)
 
@@ -153,6 +161,8 @@ class DaysBetweenOrders(Condition):
 )  # fmt: skip
 class DiscountedOrderShare(_OfOrders):
     """Share of counting orders with a discount or coupon, 0 to 1; missing without orders."""
+
+    exposure = Exposure.OPEN
 
     number: Share = flat(Share)
     during: Period | None = named(Period)
@@ -181,6 +191,8 @@ class DiscountedOrderShare(_OfOrders):
 class Bought(_OfOrders):
     """Placed at least one counting order within the limits."""
 
+    exposure = Exposure.OPEN
+
     product: Product | None = named(Product)
     during: Period | None = named(Period)
     coupon: Text | None = named(Text)
@@ -198,6 +210,8 @@ class Bought(_OfOrders):
 @condition("refund_count", group="orders", label="Number of refunds", unit="count", example={"at_least": 1})
 class RefundCount(_OfOrders):
     """How many orders, of any status, were refunded in part or whole; by the time they were placed."""
+
+    exposure = Exposure.OPEN
 
     number: Number = flat(Number)
     during: Period | None = named(Period)

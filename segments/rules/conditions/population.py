@@ -15,7 +15,7 @@ from customers.exact import from_units
 from customers.models import Facts
 from segments.rules import figures
 from segments.rules.asking import LARGEST_INTEGER, SMALLEST_INTEGER, always
-from segments.rules.base import AsOf, Condition, Needed, condition, named
+from segments.rules.base import AsOf, Condition, Exposure, Needed, condition, named
 from segments.rules.flips import passed, placed
 from segments.rules.measures import buyers
 from segments.rules.slots import Slot
@@ -40,6 +40,8 @@ class Rfm(Condition):
     strictly below the value: the number of orders, the sum spent, or, for recency, 6 less the score of the time
     since the last order. Source: Hughes (1994), Strategic Database Marketing, with interpolated quintiles.
     """
+
+    exposure = Exposure.OPEN
 
     needs_one = True
     recency: Number | None = named(Number)

@@ -12,7 +12,7 @@ from customers import comparable
 from customers.models import Customer, DatedAttribute
 from segments.rules import scalars
 from segments.rules.asking import Bytewise, Range, always, not_true
-from segments.rules.base import AsOf, Condition, condition, flat, named, required
+from segments.rules.base import AsOf, Condition, Exposure, condition, flat, named, required
 from segments.rules.flips import first_seen, swept
 from segments.rules.measures import MomentFact
 from segments.rules.objects import FLAG, NAME, Scalar, comparison, free_value
@@ -27,6 +27,8 @@ ALL_DAYS, NO_DAYS = (101, 1231), (1, 0, 1, 0)  # runs of birthdays, which are mo
 @condition("known", group="profile", label="Known", unit="flag", example={"is": True})
 class Known(Condition):
     """Has an e-mail address or a phone number?"""
+
+    exposure = Exposure.OPEN
 
     is_: bool = required(FLAG)
 
@@ -44,6 +46,8 @@ class Known(Condition):
 @condition("newsletter", group="profile", label="Newsletter", unit="text", example={"is": "subscribed"})
 class Newsletter(Condition):
     """State of the newsletter consent."""
+
+    exposure = Exposure.OPEN
 
     is_: str = required(Scalar(scalars.choice(*Customer.Newsletter.values)))
 
@@ -65,6 +69,8 @@ class Newsletter(Condition):
 class FirstSeen(MomentFact):
     """When the shop first met the customer."""
 
+    exposure = Exposure.OPEN
+
     fact = "first_seen_at"
     sweeps = (first_seen,)
     when: Moment = flat(Moment)
@@ -76,6 +82,8 @@ class FirstSeen(MomentFact):
 @condition("contact", group="profile", label="Can be reached by", unit="text", example={"has": "email"})
 class Contact(Condition):
     """Has an e-mail address, or has a phone number?"""
+
+    exposure = Exposure.VALUE
 
     has: str = required(Scalar(scalars.choice("email", "phone")))
 
@@ -94,6 +102,8 @@ class Contact(Condition):
 )
 class SubscribedAt(Condition):
     """When the customer subscribed to the newsletter."""
+
+    exposure = Exposure.OPEN
 
     when: Moment = flat(Moment)
 
@@ -128,6 +138,8 @@ class _Place(Condition):
 class Country(_Place):
     """The customer's country, as the shop wrote it."""
 
+    exposure = Exposure.OPEN
+
     column = "country"
     words: Text = flat(Text)
 
@@ -135,6 +147,8 @@ class Country(_Place):
 @condition("language", group="profile", label="Language", unit="text", example={"is": "de"})
 class Language(_Place):
     """The customer's language, as the shop wrote it."""
+
+    exposure = Exposure.OPEN
 
     column = "language"
     words: Text = flat(Text)
@@ -151,6 +165,8 @@ class City(_Place):
 @condition("source", group="profile", label="Source", unit="text", example={"is": "google"})
 class Source(_Place):
     """Where the customer came from."""
+
+    exposure = Exposure.OPEN
 
     column = "source"
     words: Text = flat(Text)
@@ -261,6 +277,8 @@ class RandomBucket(Condition):
     The bucket is floor(100 · h / 2^128) for h the MD5 of salt, colon and printed customer id; hexadecimal digests of
     one length sort as their numbers do, so the database compares texts.
     """
+
+    exposure = Exposure.OPEN
 
     between: tuple[int, int] = required(Scalar(scalars.BUCKETS))
     salt: str | None = named(NAME)

@@ -6,7 +6,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from segments.models import Membership
 from segments.rules import scalars
-from segments.rules.base import AsOf, Condition, condition, named, required
+from segments.rules.base import AsOf, Condition, Exposure, condition, named, required
 from segments.rules.flips import swept
 from segments.rules.objects import Scalar
 from segments.rules.words import Moment
@@ -15,6 +15,8 @@ from segments.rules.words import Moment
 @condition("in_segment", group="segments", label="In segment", unit="moment", example={"is": "hero"})
 class InSegment(Condition):
     """Is a stored member of another segment."""
+
+    exposure = Exposure.OPEN
 
     is_: str = required(Scalar(scalars.SLUG))
     entered: Moment | None = named(Moment)

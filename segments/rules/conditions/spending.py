@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from customers.exact import SCALE, from_units
-from segments.rules.base import AsOf, Condition, Needed, condition, flat, named
+from segments.rules.base import AsOf, Condition, Exposure, Needed, condition, flat, named
 from segments.rules.flips import placed
 from segments.rules.measures import (
     ORDER_VALUE,
@@ -64,6 +64,8 @@ class _Amount(Condition):
 class TotalSpent(_Amount):
     """Sum of the value of counting orders, 0 for none; with a period, of those placed in it."""
 
+    exposure = Exposure.OPEN
+
     words: Number | Relative = flat(Number, Relative)
     during: Period | None = named(Period)
 
@@ -85,6 +87,8 @@ class TotalSpent(_Amount):
 )
 class AverageOrderValue(_Amount):
     """Mean value of counting orders; missing for none."""
+
+    exposure = Exposure.OPEN
 
     words: Number | Relative = flat(Number, Relative)
     during: Period | None = named(Period)

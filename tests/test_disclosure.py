@@ -1,0 +1,166 @@
+"""Who may not see contact data tries out no rule that tells it: in the admin, in a session of the API, with a key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from customers import facts, keys
+from segments.models import Segment
+from segments.rules import Condition, Exposure, parse, registry
+from tests.shop import customers, event_with, segment
+
+pytestmark = pytest.mark.django_db
+
+WHERE = {"property": "email", "starts_with": "a"}
+TELLING: list[Any] = [
+    {"attribute": {"name": "street", "starts_with": "G"}},
+    {"birthday": {"within_next": "7d"}},
+    {"city": {"starts_with": "B"}},
+    {"event_count": {"at_least": 1, "where": WHERE}},
+    {"event_count": {"event": "anna@example.org", "at_least": 1}},
+    {"source": {"is": "+49 30 123456"}},
+    {"country": {"in": ["DE", "anna@example.org"]}},
+    {"bought": {"product": {"name": {"contains": "@example"}}}},
+]
+NESTED = [
+    {"all": [{"known": {"is": True}}, {"any": [{"none": [TELLING[0]]}, {"order_count": {"is": 0}}]}]},
+    {"none": [{"none": [TELLING[3]]}]},
+]
+FREE: list[Any] = [
+    {"event_count": {"event": "Product Viewed", "at_least": 1}},
+    {"contact": {"has": "email"}},
+    {"all": [{"known": {"is": True}}, {"in_segment": {"is": "berlin"}}]},
+]
+
+
+@pytest.fixture(autouse=True)
+def shop() -> Segment:
+    """Anna, and a segment of a marketer's that finds her by where she lives."""
+    customers("c1,anna@example.org,Berlin,Goethestr. 1", header="customer_id,email,city,street")
+    event_with('{"sku": "s1", "email": "anna@example.org"}')
+    facts.settle()
+    return segment("berlin", {"city": {"is": "Berlin"}})
+
+
+def staff(role: str, *permissions: str) -> Client:
+    """Somebody of a role, who may do this and that besides."""
+    user = User.objects.create(username=f"a {role}", is_staff=True)
+    user.groups.set([Group.objects.get(name=role)])
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def with_key(*scopes: str) -> Client:
+    """A program with a key."""
+    return Client(headers={"Authorization": f"Bearer {keys.create('A tool', scopes)[1]}"})
+
+
+def sent(client: Client, method: str, address: str, body: Any) -> Any:
+    return getattr(client, method)(address, json.dumps(body), content_type="application/json")
+
+
+def test_a_filter_says_who_may_ask_it_and_one_that_does_not_is_restrained():
+    personal = {name for name, kind in registry.items() if kind.exposure is Exposure.PERSONAL}
+
+    assert personal == {"attribute", "birthday", "city"}
+    assert Condition.exposure is Exposure.PERSONAL
+    assert [parse(rule).exposed() for rule in TELLING[:4]] == [Exposure.PERSONAL] * 4  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("rule", TELLING + NESTED, ids=json.dumps)
+def test_a_viewer_counts_nobody_by_what_is_masked(rule):
+    viewer, marketer = staff("Viewer"), staff("Marketer")
+    for view in ("count", "details"):
+        address = reverse(f"admin:segments_segment_rule_{view}")
+        refused, counted = (sent(one, "post", address, {"rule": rule}).json() for one in (viewer, marketer))
+        assert "you may not see" in refused["error"]["message"]
+        assert refused.keys() == {"error"}
+        assert "error" not in counted
+
+    look = viewer.get(reverse("admin:customers_customer_live"), {"rule": json.dumps(rule)}).context["look"]
+    assert "you may not see" in look.problem
+    assert (look.fitting, look.active, look.rows) == (0, 0, ())
+
+
+@pytest.mark.parametrize("rule", TELLING + NESTED, ids=json.dumps)
+def test_a_key_without_members_tries_out_and_saves_no_rule_on_what_is_masked(rule, shop):
+    without, reader = with_key("segments:read", "segments:write"), with_key("segments:read", "members:read")
+
+    for method, address, body in (
+        ("post", "/api/v1/segments/preview/", {"rule": rule}),
+        ("post", "/api/v1/segments/preview/", {"rule": rule, "at": "2026-03-31T06:00:00Z"}),
+        ("post", "/api/v1/segments/", {"slug": "probe", "name": "Probe", "rule": rule}),
+        ("patch", "/api/v1/segments/berlin/", {"rule": rule}),
+    ):
+        refused = sent(without, method, address, body)
+        assert refused.status_code == 403
+        assert refused.json()["code"] == "asks_for_contact_data"
+        assert "members:read" in refused.json()["message"]
+        assert refused.json()["errors"][0]["path"].startswith("rule")
+    shop.refresh_from_db()
+    assert shop.rule == {"city": {"is": "Berlin"}}
+    assert not Segment.objects.filter(slug="probe").exists()
+    assert sent(reader, "post", "/api/v1/segments/preview/", {"rule": rule}).status_code == 200
+
+
+def test_a_session_of_a_viewer_is_refused_by_the_api_alike():
+    refused, counted = (
+        sent(staff(role), "post", "/api/v1/segments/preview/", {"rule": TELLING[0]})
+        for role in ("Viewer", "Marketer")
+    )
+
+    assert (refused.status_code, counted.status_code) == (403, 200)
+    assert "count" not in refused.json()
+
+
+@pytest.mark.parametrize("rule", FREE, ids=json.dumps)
+def test_other_rules_are_counted_for_everybody(rule):
+    counted = sent(staff("Viewer"), "post", reverse("admin:segments_segment_rule_count"), {"rule": rule})
+    previewed = sent(with_key("segments:read"), "post", "/api/v1/segments/preview/", {"rule": rule})
+
+    assert "counted" in counted.json()
+    assert previewed.status_code == 200
+
+
+def test_a_key_without_members_edits_the_rest_of_a_segment_that_asks_for_contact_data(shop):
+    answered = sent(with_key("segments:write"), "patch", "/api/v1/segments/berlin/", {"name": "Berliners"})
+
+    assert answered.status_code == 200
+    assert answered.json()["name"] == "Berliners"
+
+
+def test_who_may_edit_segments_but_not_see_contact_data_saves_and_restores_no_such_rule(shop):
+    editor = staff("Viewer", "add_segment", "change_segment")
+    fields = {"name": "Probe", "slug": "probe", "rule": json.dumps(TELLING[0]), "is_active": "on"}
+
+    refused = editor.post(reverse("admin:segments_segment_add"), fields)
+    assert "you may not see" in refused.content.decode()
+    assert not Segment.objects.filter(slug="probe").exists()
+
+    address = reverse("admin:segments_segment_rule", args=[shop.pk])
+    own = fields | {"name": "Berliners", "slug": "berlin", "rule": json.dumps(shop.rule)}
+    assert editor.post(address, own).status_code == 302
+    assert editor.post(address, own | {"rule": json.dumps(FREE[0])}).status_code == 302
+    editor.post(reverse("admin:segments_segment_restore", args=[shop.pk, 1]))
+    shop.refresh_from_db()
+    assert (shop.name, shop.rule) == ("Berliners", FREE[0])
+
+
+def test_nobody_learns_by_suggestions_what_is_masked():
+    customers("c2,,anna@example.org", "c3,,annual fair", header="customer_id,email,source")
+    asked = {"of": "source", "q": "ann"}
+    viewer, marketer = (
+        staff(role).get(reverse("admin:segments_segment_rule_suggestions"), asked).json()["values"]
+        for role in ("Viewer", "Marketer")
+    )
+
+    assert sorted(marketer) == ["anna@example.org", "annual fair"]
+    assert viewer == ["annual fair"]
