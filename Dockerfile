@@ -13,4 +13,4 @@ RUN mkdir /srv/imports && chown nobody /srv/imports
 ENV IMPORTS_DIR=/srv/imports
 USER nobody
 EXPOSE 8000
-CMD ["gunicorn", "segments_project.wsgi", "--bind=0.0.0.0:8000", "--workers=2", "--threads=4", "--no-control-socket"]
+CMD ["gunicorn", "--config=python:segments_project.web_server", "--bind=0.0.0.0:8000", "segments_project.wsgi"]

@@ -96,7 +96,7 @@ def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = F
 
 def _commands(port: int, worker: str) -> dict[str, list[str]]:
     """What to run, as arguments of `python -m`."""
-    web = f"gunicorn segments_project.wsgi --bind {HOST}:{port} --workers 2 --threads 4 --no-control-socket"
+    web = f"gunicorn --config python:segments_project.web_server --bind {HOST}:{port} segments_project.wsgi"
     celery = "celery --quiet --app segments_project"
     alone = "--without-gossip --without-mingle"  # there is no other worker to talk to
     return {

@@ -57,6 +57,9 @@ def batch_of(content: dict[str, Any]) -> list[Any]:
 
 
 def _sent(request: HttpRequest) -> bytes:
+    announced = request.META.get("CONTENT_LENGTH") or ""
+    if announced.isdigit() and int(announced) > MAX_SENT:
+        raise Rejected(413, "too_large", f"At most {MAX_SENT} bytes are taken at once.")
     try:
         sent = request.read(MAX_SENT + 1)
     except (UnreadablePostError, OSError):

@@ -16,7 +16,7 @@ from django.conf import settings
 from segments_project.servers import dying_with_parent, free_port
 
 READY_WITHIN = 60.0
-WEB = "gunicorn segments_project.wsgi --workers 1 --threads 4 --no-control-socket --log-level warning"
+WEB = "gunicorn --config python:segments_project.web_server --workers 1 --log-level warning segments_project.wsgi"
 WORKER = "celery --quiet --app segments_project worker --pool solo --without-gossip --without-mingle"
 
 

@@ -26,10 +26,11 @@ class Web:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = f"gunicorn segments_project.wsgi --bind 127.0.0.1:{self.port} --workers 1 --threads 4"
+        server = "--config python:segments_project.web_server --workers 1"
+        command = f"gunicorn {server} --bind 127.0.0.1:{self.port} segments_project.wsgi"
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command.split(), "--no-control-socket"],
+                [sys.executable, "-m", *command.split()],
                 cwd=settings.BASE_DIR,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,255 @@
+"""gunicorn's worker for slow clients: a thread gets a request when it has arrived, and until then it costs no thread.
+
+gunicorn's own threads read requests themselves, so that a handful of connections that send a byte a second stop
+everything (docs/decisions/0015). Here the event loop receives them, within bounds of time and of bytes.
+"""
+
+import json
+import resource
+import time
+from concurrent.futures import Future
+from functools import partial
+from selectors import EVENT_READ
+from socket import SHUT_RD, SHUT_WR, socket
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+BUFFERED: Final = 500 * 1024
+"""Bytes of a body that are received for anybody; of a larger one, only its headers are before it is let in."""
+LONGEST_HEAD: Final = 64 * 1024
+PATIENCE: Final = 10.0
+"""Seconds in which a request has to arrive."""
+SLOWEST: Final = 20_000
+"""Bytes a second that an upload arrives at, at least."""
+MOST_ARRIVING, MOST_BYTES = 1_000, 64 * 2**20
+"""Requests, and bytes of them, that a worker holds; the one that has been arriving for longest makes room."""
+LINGER, MOST_DRAINED = 2.0, 2**20
+"""Seconds, and bytes, in which a client may finish sending what nobody reads any more, to see its answer."""
+UPLOADS: Final = ("/admin/", "/api/")
+PUBLIC: Final = ("/api/v1/visitors/",)
+
+REASONS: Final = {
+    408: ("Request Timeout", "too_slow", "The request did not arrive in time."),
+    411: ("Length Required", "length_required", "Send the body with a Content-Length."),
+    413: ("Content Too Large", "too_large", f"Without a key at most {BUFFERED} bytes are taken."),
+    431: ("Request Header Fields Too Large", "headers_too_large", "The headers are too long."),
+}
+
+
+class Arrival:
+    """A request that is arriving: its bytes so far, and until when it may arrive."""
+
+    def __init__(self, now: float) -> None:
+        self.data = bytearray()
+        self.began, self.deadline = now, now + PATIENCE
+        self.body_at = 0  # where the body begins, once the headers are there
+        self.length = 0
+        self.refusal = 0
+        self.asks_to_go_on = False
+
+    def add(self, data: bytes) -> None:
+        """Take what has arrived; ``refusal`` is the status of a request that is not taken."""
+        searched = max(0, len(self.data) - 3)
+        self.data += data
+        if self.body_at:
+            return
+        end = self.data.find(b"\r\n\r\n", searched)
+        if end >= 0:
+            self.body_at = end + 4
+            self._read_head(bytes(self.data[:end]))
+        elif len(self.data) > LONGEST_HEAD:
+            self.refusal = 431
+
+    @property
+    def is_large(self) -> bool:
+        """Tell a request whose body is received only by who lets it in."""
+        return self.length > BUFFERED
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell a request that a thread can take without waiting for it."""
+        return bool(self.body_at) and (self.is_large or len(self.data) >= self.body_at + self.length)
+
+    def _read_head(self, head: bytes) -> None:
+        # Only what is needed to receive it: gunicorn reads the same bytes again, and refuses what is wrong.
+        line, *fields = head.split(b"\r\n")
+        headers = {
+            name.strip().lower(): value.strip()
+            for name, _, value in (field.partition(b":") for field in fields)
+        }
+        length = headers.get(b"content-length", b"")
+        self.length = int(length) if length.isdigit() and len(length) < 19 else 0
+        self.asks_to_go_on = headers.get(b"expect", b"").lower() == b"100-continue"
+        target = [*line.split(b" "), b""][1].decode("latin-1")
+        path = target if target.startswith("/") else urlsplit(target).path
+        is_upload = path.startswith(UPLOADS) and not path.startswith(PUBLIC)
+        is_somebody = b"authorization" in headers or b"cookie" in headers
+        if b"transfer-encoding" in headers:
+            self.refusal = 411
+        elif self.is_large and not (is_upload and is_somebody):
+            self.refusal = 413
+        if is_upload:
+            self.deadline = self.began + PATIENCE + self.length / SLOWEST
+
+
+class BufferingWorker(ThreadWorker):  # type: ignore[misc]
+    """Receives requests in the event loop of gunicorn's threaded worker."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.arriving: dict[TConn, Arrival] = {}  # the oldest first
+        self.bytes_held = 0
+        self.reading: dict[
+            TConn, float
+        ] = {}  # large bodies that a thread reads, and until when they may come
+        self.closing: dict[TConn, tuple[float, int]] = {}  # until when, and how many bytes were thrown away
+        self.next_look = 0.0
+
+    def init_process(self) -> None:
+        """Allow as many open connections as the system does, then start."""
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        super().init_process()
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Receive a request, and give it to a thread when it is whole."""
+        conn.init()
+        conn.sock.setblocking(False)
+        self.poller.register(conn.sock, EVENT_READ, partial(self._receive, conn))
+        self.arriving[conn] = Arrival(time.monotonic())
+        self._add(conn, conn.parser.unreader.take_buffered())
+        if len(self.arriving) > MOST_ARRIVING:
+            self._drop(next(iter(self.arriving)))
+
+    def finish_request(self, conn: TConn, future: "Future[Any]") -> None:
+        """Wait for the next request of a connection that is kept, and let the client of another one read its answer."""
+        self.reading.pop(conn, None)
+        if not future.cancelled() and future.exception() is None and future.result():
+            super().finish_request(conn, future)
+        else:
+            self._close_softly(conn)
+
+    def murder_pending(self) -> None:
+        """End what takes too long; gunicorn calls this at least once a second."""
+        now = time.monotonic()
+        if now < self.next_look:
+            return
+        self.next_look = now + 0.25
+        for conn, arrival in list(self.arriving.items()):
+            if not arrival.data and (now > arrival.deadline or not self.alive):
+                self._drop(conn)
+            elif now > arrival.deadline:
+                self._refuse(conn, 408)
+        for conn, deadline in list(self.reading.items()):
+            if now > deadline:
+                del self.reading[conn]
+                self._end_of_body(conn.sock)
+        for conn, (until, _) in list(self.closing.items()):
+            if now > until:
+                self._close(conn)
+
+    def _keepalive_after(self, conn: TConn, keepalive: Any) -> bool:
+        # What is left of a large body is nobody's: a thread would wait for it.
+        return conn not in self.reading and super()._keepalive_after(conn, keepalive)
+
+    def _receive(self, conn: TConn, client: socket) -> None:
+        try:
+            data = client.recv(64 * 1024)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._add(conn, data)
+        else:
+            self._drop(conn)
+
+    def _add(self, conn: TConn, data: bytes) -> None:
+        arrival = self.arriving[conn]
+        arrival.add(data)
+        self.bytes_held += len(data)
+        if arrival.refusal:
+            self._refuse(conn, arrival.refusal)
+        elif arrival.is_whole:
+            self._hand_over(conn)
+        elif arrival.body_at and arrival.asks_to_go_on:
+            arrival.asks_to_go_on = False
+            self._send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+        while self.bytes_held > MOST_BYTES and self.arriving:
+            self._drop(next(iter(self.arriving)))
+
+    def _hand_over(self, conn: TConn) -> None:
+        arrival = self._taken_off(conn)
+        conn.parser.unreader.unread(bytes(arrival.data))
+        conn.data_ready = True
+        if arrival.is_large:
+            self.reading[conn] = arrival.deadline
+        super().enqueue_req(conn)
+
+    def _refuse(self, conn: TConn, status: int) -> None:
+        self._taken_off(conn)
+        reason, code, message = REASONS[status]
+        body = json.dumps({"code": code, "message": message, "errors": []})
+        self._send(
+            conn,
+            f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"Access-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n{body}".encode(),
+        )
+        self._close_softly(conn)
+
+    def _drop(self, conn: TConn) -> None:
+        self._taken_off(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _taken_off(self, conn: TConn) -> Arrival:
+        self.poller.unregister(conn.sock)
+        arrival = self.arriving.pop(conn)
+        self.bytes_held -= len(arrival.data)
+        return arrival
+
+    def _send(self, conn: TConn, data: bytes) -> None:
+        try:
+            conn.sock.send(data)  # so little that it always finds room
+        except OSError:
+            self.log.debug("The client has gone.")
+
+    def _close_softly(self, conn: TConn) -> None:
+        # As gunicorn does, but not in a loop that nobody else gets a turn in: closing with bytes unread would take
+        # the answer from the client.
+        self.closing[conn] = (time.monotonic() + LINGER, 0)
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(SHUT_WR)
+            self.poller.register(conn.sock, EVENT_READ, partial(self._throw_away, conn))
+        except (OSError, ValueError):
+            self._close(conn)
+
+    def _throw_away(self, conn: TConn, client: socket) -> None:
+        until, drained = self.closing[conn]
+        try:
+            data = client.recv(64 * 1024)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.closing[conn] = (until, drained + len(data))
+        if not data or drained > MOST_DRAINED:
+            self._close(conn)
+
+    def _close(self, conn: TConn) -> None:
+        del self.closing[conn]
+        try:
+            self.poller.unregister(conn.sock)
+        except (KeyError, ValueError):
+            self.log.debug("The connection was closed before.")
+        self.nr_conns -= 1
+        conn.close()
+
+    def _end_of_body(self, client: socket) -> None:
+        try:
+            client.shutdown(SHUT_RD)  # who reads it finds its end, and that it is not all
+        except OSError:
+            self.log.debug("The client has gone.")

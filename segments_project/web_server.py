@@ -1,0 +1,7 @@
+"""How gunicorn serves the web application: `gunicorn --config python:segments_project.web_server …`."""
+
+worker_class = "segments_project.buffering.BufferingWorker"
+workers = 2
+threads = 4
+worker_connections = 4_000  # of each worker; who sends slowly takes no thread
+control_socket_disable = True
