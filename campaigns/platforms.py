@@ -13,8 +13,8 @@ from datetime import date
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
+from customers.phone_numbers import to_e164
 from customers.spreadsheets import safe_cell
-from customers.tracking.traits import e164
 
 from .models import AudienceExport
 
@@ -75,7 +75,7 @@ def email(text: str) -> str:
 def phone(text: str, country: str) -> str:
     """Give a number as the whole world dials it, with its plus; of one whose country is not known, nothing."""
     international = f"+{text.strip()[2:]}" if text.strip().startswith("00") else text
-    return e164(international, country_code(country)) or ""
+    return to_e164(international, country_code(country)) or ""
 
 
 def phone_digits(text: str, country: str) -> str:

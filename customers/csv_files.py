@@ -10,7 +10,7 @@ from typing import BinaryIO
 from . import engine, facts, ingestion, news
 from .formats import OURS, BadFile, Format, Plain
 from .ingestion import Refusal
-from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Record, Refused, Shop
+from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Record, Refused, Shop, read_row
 from .shopify import ShopifyCustomers, ShopifyOrders
 from .text_cleaning import to_nfc
 
@@ -18,6 +18,8 @@ ROWS_AT_ONCE = 10_000
 MOST_LINES_OF_A_ROW = 200
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 200
+
+MOST_VALUES_TOLD = 100
 
 _CURRENCY = ORDERS.columns.index("currency")
 
@@ -60,6 +62,36 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass
+class _Read:
+    """Rows as they were read: records by kind in the order in which they are taken, and what could not be read."""
+
+    records: dict[str, list[tuple[int, Record]]] = field(default_factory=dict)
+    refused: dict[int, Refusal] = field(default_factory=dict)
+    values_left_out: dict[int, list[str]] = field(default_factory=dict)
+
+
+class _ValuesLeftOut:
+    """Values that were left out of rows that were taken: the first ones are told each, the others counted."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.count = 0
+
+    def add(self, read: _Read) -> None:
+        """Note the values of rows that were not refused."""
+        for line, reasons in read.values_left_out.items():
+            if line not in read.refused:
+                self.count += len(reasons)
+                space = MOST_VALUES_TOLD - len(self.told)
+                self.told += [f"line {line}: {reason} (the rest was taken)" for reason in reasons[:space]]
+
+    def warnings(self) -> list[str]:
+        """Return them, for people to read."""
+        more = self.count - len(self.told)
+        return [*self.told, f"{more:,} more values were left out"] if more else self.told
+
+
 @dataclass(frozen=True)
 class Preview:
     """The first rows of a file, what each column becomes, and which rows would be refused."""
@@ -91,9 +123,11 @@ def import_file(
     numbered = rows(stream)
     header, report.warnings = _header(format, numbered)
     currencies: Counter[str] = Counter()
+    values_left_out = _ValuesLeftOut()
     ingestion.start_file()
     while batch := list(islice(numbered, ROWS_AT_ONCE)):
-        records, refused = _read(format, header, batch, shop)
+        read = _read(format, header, batch, shop)
+        records, refused = read.records, read.refused
         orders = records.get(ORDERS.name, ())
         currencies.update(record[_CURRENCY] for _, record in orders if record[_CURRENCY])
         # A row counts once, whatever it holds.
@@ -105,12 +139,14 @@ def import_file(
             left_out.update(outcome.left_out)
             for refusal in outcome.refused:
                 refused.setdefault(refusal.line, refusal)
+        values_left_out.add(read)
         report.read += len(batch)
         report.refused += len(refused)
         report.left_out += len(left_out)
         if refused:
             _tell(refused, batch, refuse)
         progress(report)
+    report.warnings += values_left_out.warnings()
     report.warnings += [
         f"{count} orders are in {currency}, while the shop counts in {shop.currency} (SHOP_CURRENCY);"
         " their amounts count as given"
@@ -155,9 +191,12 @@ def preview(format: Format, stream: BinaryIO, shop: Shop, most: int) -> Preview:
     numbered = rows(stream)
     header, warnings = _header(format, numbered)
     batch = list(islice(numbered, most))
-    _, refused = _read(format, header, batch, shop)
+    read = _read(format, header, batch, shop)
+    values_left_out = _ValuesLeftOut()
+    values_left_out.add(read)
     shown = [(line, cells) for line, cells in batch if not isinstance(cells, str)]
-    return Preview(header, shown, [refused[line] for line in sorted(refused)], len(batch), warnings)
+    refused = [read.refused[line] for line in sorted(read.refused)]
+    return Preview(header, shown, refused, len(batch), [*warnings, *values_left_out.warnings()])
 
 
 def header_of(stream: BinaryIO) -> list[str]:
@@ -176,21 +215,18 @@ def guess(header: Sequence[str]) -> Format | None:
     return max(fitting, key=known, default=None)
 
 
-def _read(
-    format: Format, header: Sequence[str], batch: Sequence[Numbered], shop: Shop
-) -> tuple[dict[str, list[tuple[int, Record]]], dict[int, Refusal]]:
-    """Read rows into records by kind, in the order in which they are taken, and the refused by line."""
-    refused: dict[int, Refusal] = {}
+def _read(format: Format, header: Sequence[str], batch: Sequence[Numbered], shop: Shop) -> _Read:
+    read = _Read()
     width, lines, given = len(header), [], []
     nameless = [place for place, name in enumerate(header) if not name]
     for line, cells in batch:
         if isinstance(cells, str):
-            refused[line] = Refusal(line, cells)
+            read.refused[line] = Refusal(line, cells)
         elif len(cells) != width:
             reason = f"has {len(cells)} cells where the header has {width}; look for a stray or missing comma or quote"
-            refused[line] = Refusal(line, reason)
+            read.refused[line] = Refusal(line, reason)
         elif nameless and any(cells[place].strip() for place in nameless):
-            refused[line] = Refusal(line, NAMELESS)
+            read.refused[line] = Refusal(line, NAMELESS)
         else:
             lines.append(line)
             given.append(dict(zip(header, map(str.strip, cells), strict=True)))
@@ -198,14 +234,18 @@ def _read(
         given = [{name: value for name, value in row.items() if name not in unread} for row in given]
     records: dict[str, list[tuple[int, Record]]] = {name: [] for name in KINDS}
     for line, parts in zip(lines, format.translate(given), strict=True):
+        left_out: list[str] = []
         try:
-            read = [(kind.name, kind.read(row, shop)) for kind, row in parts]
+            of_row = [(kind.name, read_row(kind, row, shop, left_out)[1]) for kind, row in parts]
         except Refused as error:
-            refused[line] = Refusal(line, str(error))
+            read.refused[line] = Refusal(line, str(error))
         else:
-            for name, record in read:
+            for name, record in of_row:
                 records[name].append((line, record))
-    return {name: of_kind for name, of_kind in records.items() if of_kind}, refused
+            if left_out:
+                read.values_left_out[line] = left_out
+    read.records = {name: of_kind for name, of_kind in records.items() if of_kind}
+    return read
 
 
 def _header(format: Format, numbered: Iterator[Numbered]) -> tuple[list[str], list[str]]:

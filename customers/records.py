@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from . import comparable, email_addresses, exact
+from . import comparable, email_addresses, exact, phone_numbers
 from .models import Customer, Order
 from .models.customer import ANONYMOUS_PREFIX
 from .patterns import FIRST_YEAR, LAST_YEAR
+from .text_cleaning import clean
 
 Record = tuple[Any, ...]
 
@@ -33,22 +34,27 @@ CONSENT_WORDS: Mapping[str, str] = {
     "never": Customer.Newsletter.NEVER.value,
 }
 """The words, in lower case, that state a consent in files, the API and messages."""
-_PHONE = re.compile(r"\+?[\d\s()./\-]{4,39}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_BETWEEN_THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}(?!\d))", re.ASCII)
 _ROUNDED_ID = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d{2,3}", re.ASCII)
 
 
 class Refused(ValueError):
-    """A row that cannot be taken; the message says what to change."""
+    """A row that cannot be taken; the message says what to change, and begins with the column where one is to blame."""
+
+    def __init__(self, reason: str, column: str = "") -> None:
+        super().__init__(reason)
+        self.column = column or reason.partition(":")[0]
 
 
 @dataclass(frozen=True)
 class Kind:
     """One kind of record: its columns in staging and in CSV, and how to read a row of text.
 
-    ``key`` names the columns that identify a record; a row with the same key sent again updates it.
+    ``key`` names the columns that identify a record; a row with the same key sent again updates it. ``essential``
+    names those that a row is refused for; any other value that cannot be read is left out.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Kind:
     csv_columns: tuple[str, ...]
     required: tuple[str, ...]
     key: tuple[str, ...]
+    essential: frozenset[str]
     read: Callable[[Mapping[str, str], "Shop"], Record]
 
 
@@ -65,6 +72,34 @@ class Shop:
 
     zone: ZoneInfo
     currency: str
+
+
+def read_row(
+    kind: Kind, row: Mapping[str, str], shop: Shop, left_out: list[str]
+) -> tuple[Mapping[str, str], Record]:
+    """Read a row without the optional values that cannot be read; return what is left of it, and the record.
+
+    Append to ``left_out`` why each value was left out. Raise Refused where an essential value cannot be read.
+    """
+    if kind is CUSTOMERS and row.get("phone"):
+        row = {**row, "phone": _dialled(row["phone"], row.get("country", ""))}
+    while True:
+        try:
+            return row, kind.read(row, shop)
+        except Refused as refused:
+            column = refused.column
+            if column in kind.essential or column not in row:
+                raise
+            left_out.append(str(refused))
+            row = {name: value for name, value in row.items() if name != column}
+
+
+def _dialled(phone: str, country: str) -> str:
+    """Write a number of a customer's country as the whole world dials it."""
+    try:
+        return phone_numbers.normalize(phone, country)
+    except ValueError:
+        return phone  # the reader says what is wrong with it
 
 
 def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
@@ -104,7 +139,7 @@ def can_name_attribute(name: str) -> bool:
 
 def read_order(row: Mapping[str, str], shop: Shop) -> Record:
     """Read an order."""
-    currency = row.get("currency", "").upper()
+    currency = clean(row.get("currency", "")).upper()
     if currency and not _CURRENCY.fullmatch(currency):
         raise Refused(f"currency: {currency!r} is no code of three letters, such as EUR")
     return (
@@ -243,9 +278,9 @@ def _product_text(value: Any) -> str:
 
 def _text(value: str, column: str, most: int = MAX_TEXT) -> str:
     if len(value) > most:
-        raise Refused(f"{column}: longer than {most} characters")
+        raise Refused(f"{column}: longer than {most} characters", column)
     if "\x00" in value:
-        raise Refused(f"{column}: contains a NUL character")
+        raise Refused(f"{column}: contains a NUL character", column)
     return value
 
 
@@ -303,18 +338,22 @@ def _email(value: str) -> str | None:
 
 
 def _phone(value: str) -> str | None:
-    if value and not _PHONE.fullmatch(value):
-        raise Refused(f"phone: {value!r} is no phone number; write it as +49 30 123456")
-    return value or None
+    if not value:
+        return None
+    try:
+        return phone_numbers.normalize(value)
+    except ValueError as error:
+        raise Refused(f"phone: {error}") from None
 
 
 def _choice(row: Mapping[str, str], column: str, choices: frozenset[str]) -> str | None:
     value = row.get(column)
-    if not value:
-        return None
-    if value not in choices:
+    if not value or value in choices:
+        return value or None
+    word = clean(value).casefold()
+    if word not in choices:
         raise Refused(f"{column}: {value!r} is not one of {', '.join(sorted(choices))}")
-    return value
+    return word
 
 
 def _consent(row: Mapping[str, str]) -> str | None:
@@ -336,7 +375,18 @@ def _units(row: Mapping[str, str], column: str) -> int | None:
         raise Refused(f"{column}: {error}") from None
 
 
-_parse_units = lru_cache(maxsize=4096)(exact.parse_units)
+@lru_cache(maxsize=4096)
+def _parse_units(value: str) -> int:
+    try:
+        return exact.parse_units(value)
+    except ValueError:
+        # Spaces between thousands, a typographic minus, marks of direction.
+        if (plain := _BETWEEN_THOUSANDS.sub("", clean(value))) == value:
+            raise
+    try:
+        return exact.parse_units(plain)
+    except ValueError:
+        return exact.parse_units(value)  # its message names what was given
 
 
 def _date(row: Mapping[str, str], column: str, zone: ZoneInfo) -> date | None:
@@ -354,6 +404,7 @@ def _date(row: Mapping[str, str], column: str, zone: ZoneInfo) -> date | None:
 
 def _day(value: str, zone: ZoneInfo) -> date:
     """Read a date; an instant is the day that it falls on in the shop."""
+    value = clean(value)
     if len(value) <= len("2026-03-31"):
         return date.fromisoformat(value)
     return parse_moment(value, zone).astimezone(zone).date()
@@ -378,7 +429,7 @@ def utc_text(value: str, zone: ZoneInfo) -> str:
 def parse_moment(value: str, zone: ZoneInfo) -> datetime:
     """Read an ISO 8601 time as an instant in UTC; raise ValueError with what to change."""
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(clean(value))
     except ValueError:
         raise ValueError(
             f"{value!r} is no time; write it as 2026-03-31 or 2026-03-31T18:30:00+02:00"
@@ -408,6 +459,7 @@ CUSTOMERS = Kind(
     ),
     required=("customer_id",),
     key=("customer_id",),
+    essential=frozenset({"customer_id"}),
     read=read_customer,
 )  # fmt: skip
 ORDERS = Kind(
@@ -422,6 +474,7 @@ ORDERS = Kind(
     ),
     required=("order_id", "customer_id", "placed_at"),
     key=("order_id",),
+    essential=frozenset({"order_id", "customer_id", "anonymous_id", "placed_at", "status", "total"}),
     read=read_order,
 )  # fmt: skip
 ORDER_LINES = Kind(
@@ -433,6 +486,7 @@ ORDER_LINES = Kind(
     csv_columns=("order_id", "sku", "name", "category", "brand", "quantity", "unit_price", "line_id"),
     required=("order_id", "sku"),
     key=("order_id", "key"),
+    essential=frozenset({"order_id", "line_id", "sku"}),
     read=read_line,
 )  # fmt: skip
 EVENTS = Kind(
@@ -445,6 +499,7 @@ EVENTS = Kind(
     csv_columns=("message_id", "customer_id", "anonymous_id", "event", "occurred_at", "properties"),
     required=("message_id", "event", "occurred_at"),
     key=("message_id",),
+    essential=frozenset({"message_id", "customer_id", "anonymous_id", "event", "occurred_at", "properties"}),
     read=read_event,
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in (CUSTOMERS, ORDERS, ORDER_LINES, EVENTS)}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from django.db.models.expressions import RawSQL
 
-from . import email_addresses, engine
+from . import email_addresses, engine, phone_numbers
 from .formats import ATTRIBUTE, Format, Part, Row, column_key
 from .models import Customer
 from .models.customer import ANONYMOUS_PREFIX
@@ -95,7 +95,7 @@ class ShopifyCustomers(Format):
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[Part]]:
         """Read customers; the address leads to a customer whom an order has brought first."""
         fields = [{name: _first(row, columns) for name, columns in self._fields.items()} for row in rows]
-        known = _known_by("email", (row["email"] for row in fields))
+        known = _known_by("email", (_address(row["email"]) for row in fields))
         by_id = _known_by("customer_id", (row["customer_id"] for row in fields))
         return [
             ((CUSTOMERS, self._customer(row, of_row, known, by_id)),)
@@ -112,7 +112,7 @@ class ShopifyCustomers(Format):
             there = namesake
         if there:
             fields["customer_id"] = there.customer_id
-        fields["customer_id"] = fields["customer_id"] or address or fields["phone"]
+        fields["customer_id"] = fields["customer_id"] or address or _dialled(fields)
         # “no” is also said of who was never asked: it ends a subscription, and is no answer otherwise.
         wants = fields["newsletter"].lower() == "yes"
         ended = "unsubscribed" if there and there.is_subscribed else ""
@@ -176,14 +176,17 @@ class ShopifyOrders(Format):
 
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[Part]]:
         """Read an order, its line, and its customer where nobody here has the address yet."""
-        known = _known_by("email", (row.get("Email", "") for row in rows))
-        known |= _known_by("phone", (_phone(row) for row in rows if not row.get("Email")))
+        known = _known_by("email", (_address(row.get("Email", "")) for row in rows))
+        nameless = [row for row in rows if not _address(row.get("Email", ""))]
+        # As it was written before numbers were brought into one form, too.
+        known |= _known_by("phone", (_written_phone(row) for row in nameless))
+        known |= _known_by("phone", map(_phone, nameless))
         return [list(self._parts(row, known)) for row in rows]
 
     def _parts(self, row: Row, known: dict[str, _Known]) -> Iterable[Part]:
         if any(row.get(name) for name in self._of_the_order):
             address, phone = _address(row.get("Email", "")), _phone(row)
-            key = address or phone
+            key = address or (written if (written := _written_phone(row)) in known else phone)
             if key and key not in known:
                 yield CUSTOMERS, self._guest(row, key)
                 known[key] = _Known(key, False)
@@ -206,7 +209,7 @@ class ShopifyOrders(Format):
         return {
             "customer_id": key,
             "email": row.get("Email", ""),
-            "phone": _phone(row),
+            "phone": _written_phone(row),
             "first_name": first,
             "last_name": last,
             "city": row.get("Billing City", ""),
@@ -217,7 +220,7 @@ class ShopifyOrders(Format):
 
 def _known_by(column: str, values: Iterable[str]) -> dict[str, _Known]:
     """Find the customers that have these values, by value; of several the first that was met."""
-    wanted = sorted({_address(value) if column == "email" else value for value in values if value})
+    wanted = sorted({value for value in values if value})
     if not wanted:
         return {}
     listed = RawSQL(engine.json_texts("%s"), [json.dumps(wanted)])
@@ -231,10 +234,11 @@ def _known_by(column: str, values: Iterable[str]) -> dict[str, _Known]:
 
 
 def _address(value: str) -> str:
+    """Return the address that somebody is known by: nothing where it is none, such as N/A."""
     try:
         return email_addresses.normalize(value)
     except email_addresses.InvalidAddress:
-        return value.lower()  # the reader says what is wrong with it
+        return ""
 
 
 def _first(row: Row, columns: Iterable[str]) -> str:
@@ -246,8 +250,20 @@ def _plain(value: str) -> str:
     return value.removeprefix("'").strip()
 
 
-def _phone(row: Row) -> str:
+def _written_phone(row: Row) -> str:
     return _first(row, ("Phone", "Billing Phone"))
+
+
+def _phone(row: Row) -> str:
+    return _dialled({"phone": _written_phone(row), "country": row.get("Billing Country", "")})
+
+
+def _dialled(fields: Row) -> str:
+    """Return the number that somebody is known by: nothing where it is no number, such as N/A."""
+    try:
+        return phone_numbers.normalize(fields["phone"], fields["country"])
+    except ValueError:
+        return ""
 
 
 def _iso(time: str) -> str:

@@ -20,6 +20,7 @@ from customers.records import (
     Refused,
     Shop,
     can_name_attribute,
+    read_row,
     the_shop,
 )
 
@@ -37,13 +38,15 @@ _NESTED = {CUSTOMERS.name: {"attributes"}, ORDERS.name: {"lines"}, EVENTS.name: 
 class Taken:
     """What became of objects: how many records were created and updated, and of each index that was not taken why.
 
-    Those ``left_out`` belong to the past of customers who were erased.
+    Those ``left_out`` belong to the past of customers who were erased. ``warnings`` name the values that could not be
+    read and were left out of objects that were taken.
     """
 
     created: int = 0
     updated: int = 0
     refused: dict[int, list[Place]] = field(default_factory=dict)
     left_out: set[int] = field(default_factory=set)
+    warnings: dict[int, list[Place]] = field(default_factory=dict)
 
     def status(self, index: int) -> str:
         """Say in one word what became of an object."""
@@ -67,6 +70,7 @@ class _Read:
     index: int
     record: Record
     lines: tuple[Record, ...] = ()
+    warnings: tuple[Place, ...] = ()
 
 
 def take(kind: Kind, items: Sequence[Any]) -> Taken:
@@ -81,7 +85,9 @@ def take(kind: Kind, items: Sequence[Any]) -> Taken:
             misread[index] = misfit.places
 
     def take_all() -> Taken:
-        taken = Taken(refused=dict(misread))
+        taken = Taken(
+            refused=dict(misread), warnings={one.index: [*one.warnings] for one in read if one.warnings}
+        )
         for part in _without_repeats(read) if kind is ORDERS else [read]:
             _ingest(kind, part, taken)
         return taken
@@ -118,8 +124,9 @@ def _read(kind: Kind, index: int, item: Any, shop: Shop) -> _Read:
     if not isinstance(item, dict):
         raise _Misfit([{"path": "", "message": "expected an object"}])
     places: list[Place] = []
+    warnings: list[Place] = []
     lines: list[Record] = []
-    record = _record(kind, item, shop, places)
+    record = _record(kind, item, shop, places, warnings)
     if kind is ORDERS:
         given = item.get("lines")
         given = [] if given is None else given
@@ -133,34 +140,41 @@ def _read(kind: Kind, index: int, item: Any, shop: Shop) -> _Read:
                 continue
             # What is wrong with the order itself is told once, not for each line.
             its_order = {"order_id": record[0] if record else "?"}
-            read = _record(ORDER_LINES, line | its_order, shop, places, f"{at}.")
+            read = _record(ORDER_LINES, line | its_order, shop, places, warnings, f"{at}.")
             if read is not None:
                 lines.append(read)
     if places or record is None:
         raise _Misfit(places)
-    return _Read(index, record, tuple(lines))
+    return _Read(index, record, tuple(lines), tuple(warnings))
 
 
 def _record(
-    kind: Kind, item: Mapping[str, Any], shop: Shop, places: list[Place], below: str = ""
+    kind: Kind,
+    item: Mapping[str, Any],
+    shop: Shop,
+    places: list[Place],
+    warnings: list[Place],
+    below: str = "",
 ) -> Record | None:
-    """Read one object, or note what is wrong with it."""
+    """Read one object, or note what is wrong with it; warn of the values that were left out."""
+    left_out: list[str] = []
+    record = None
     try:
-        return kind.read(_row(kind, item), shop)
+        _, record = read_row(kind, _row(kind, item, left_out), shop, left_out)
     except Refused as refused:
-        place = _place(str(refused))
-        places.append(place | {"path": below + place["path"]})
-    return None
+        places.append(_place(str(refused), below))
+    warnings += [_place(reason, below) for reason in left_out]
+    return record
 
 
-def _place(reason: str) -> Place:
+def _place(reason: str, below: str = "") -> Place:
     # Reasons name the column first, as in “email: 'x' is no e-mail address”.
     column, _, message = reason.partition(": ")
-    return {"path": column, "message": message} if message else {"path": "", "message": reason}
+    return {"path": below + column, "message": message} if message else {"path": below, "message": reason}
 
 
-def _row(kind: Kind, item: Mapping[str, Any]) -> dict[str, str]:
-    """Write an object as a row of a CSV file; raises Refused."""
+def _row(kind: Kind, item: Mapping[str, Any], left_out: list[str]) -> dict[str, str]:
+    """Write an object as a row of a CSV file, without optional values that are no texts; raises Refused."""
     nested = _NESTED.get(kind.name, set())
     row: dict[str, str] = {}
     for name, value in item.items():
@@ -168,15 +182,20 @@ def _row(kind: Kind, item: Mapping[str, Any]) -> dict[str, str]:
             there_are = ", ".join([*kind.csv_columns, *sorted(nested - set(kind.csv_columns))])
             raise Refused(f"{_shown(name)}: unknown; there are {there_are}")
         if name not in nested:
-            row[name] = _text(name, value)
+            try:
+                row[name] = _text(name, value)
+            except Refused as refused:
+                if name in kind.essential:
+                    raise
+                left_out.append(str(refused))
     if kind is CUSTOMERS:
-        row |= _attributes(item.get("attributes"))
+        row |= _attributes(item.get("attributes"), left_out)
     if kind is EVENTS:
         row["properties"] = _properties(item.get("properties"))
     return row
 
 
-def _attributes(given: Any) -> dict[str, str]:
+def _attributes(given: Any, left_out: list[str]) -> dict[str, str]:
     given = None if given == [] else given
     if given is not None and not isinstance(given, dict):
         raise Refused('attributes: expected an object, such as {"tier": "gold"}')
@@ -187,7 +206,10 @@ def _attributes(given: Any) -> dict[str, str]:
             raise Refused(f"{path}: is no attribute; give it beside the attributes")
         if not can_name_attribute(name) or not _is_encodable(name):
             raise Refused(f"{path}: an attribute has a name of 1 to 100 characters")
-        row[name] = _text(path, value)
+        try:
+            row[name] = _text(path, value)
+        except Refused as refused:
+            left_out.append(str(refused))
     return row
 
 

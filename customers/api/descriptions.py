@@ -73,22 +73,30 @@ def summarize(result: Schema, **context: Any) -> Schema:
 
 def _object(kind: Kind) -> Schema:
     key = kind.key[0]
-    properties = {name: _COLUMNS.get(name, _TEXT) for name in kind.csv_columns}
+    properties = {
+        name: _COLUMNS.get(name, _TEXT) if name in kind.essential else _optional(_COLUMNS.get(name, _TEXT))
+        for name in kind.csv_columns
+    }
     described: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
     if kind is ORDER_LINES:
-        properties["name"] = _text(MAX_NAME)
+        properties["name"] = _optional(_text(MAX_NAME))
         properties[key] = {"description": "That of the order it stands in; may be left out."}
         properties["sku"] = _id()
         return described | {"required": ["sku"]}
     if kind is CUSTOMERS:
         properties["attributes"] = {
             "type": "object",
-            "additionalProperties": _ATTRIBUTE,
+            "additionalProperties": _optional(_ATTRIBUTE),
             "nullable": True,
             "description": "Whatever else the shop knows, by names of up to 100 characters.",
         }
     properties[key] = _id()
     return described | {"required": [key]}
+
+
+def _optional(schema: Schema) -> Schema:
+    """Describe a value that costs nothing but itself where it cannot be read."""
+    return {"anyOf": [schema, {"description": "Anything else is left out, and named in `warnings`."}]}
 
 
 def _text(most: int) -> Schema:

@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from customers import facts
-from customers.errors import ErrorSerializer
+from customers.errors import ErrorSerializer, PlaceSerializer
 from customers.models import Customer
 from customers.records import CUSTOMERS, EVENTS, ORDERS, Kind
 
@@ -52,6 +52,9 @@ class ResultSerializer(serializers.Serializer[Any]):
         help_text="`left_out`: it belongs to the past of a customer who was erased, and stays erased.",
     )
     error = ErrorSerializer(required=False, help_text="Why it was refused.")
+    warnings = PlaceSerializer(
+        many=True, required=False, help_text="The values that could not be read, and were left out."
+    )
 
 
 @extend_schema_serializer(
@@ -66,8 +69,8 @@ class ResultSerializer(serializers.Serializer[Any]):
                         "index": 1, "status": "refused",
                         "error": {
                             "code": "invalid",
-                            "message": "email: 'zoe' is no e-mail address",
-                            "errors": [{"path": "email", "message": "'zoe' is no e-mail address"}],
+                            "message": "customer_id: missing",
+                            "errors": [{"path": "customer_id", "message": "missing"}],
                         },
                     },
                 ],

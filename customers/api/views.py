@@ -95,6 +95,8 @@ def _result(taken: arrivals.Taken, index: int) -> dict[str, Any]:
     result: dict[str, Any] = {"index": index, "status": taken.status(index)}
     if places := taken.refused.get(index):
         result["error"] = errors.body("invalid", errors.message_of(places), places)
+    elif warnings := taken.warnings.get(index):
+        result["warnings"] = warnings
     return result
 
 

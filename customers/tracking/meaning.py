@@ -13,7 +13,19 @@ from customers import exact
 from customers.claims import EMAIL, PHONE, Id
 from customers.identity import ANONYMOUS_ID, CUSTOMER_ID
 from customers.models import Order, OrderNote
-from customers.records import Record, Refused, Shop, check_id, is_rounded_id, read_event, read_line
+from customers.phone_numbers import to_e164
+from customers.records import (
+    MAX_TEXT,
+    ORDER_LINES,
+    Record,
+    Refused,
+    Shop,
+    check_id,
+    is_rounded_id,
+    read_event,
+    read_row,
+)
+from customers.text_cleaning import clean
 
 from . import traits
 from .messages import Message, an_object, check_text
@@ -49,7 +61,7 @@ _CAMPAIGN: Final = {
 }
 _MOST_LINES: Final = 500
 _LONGEST_NUMBER: Final = 40
-_AMOUNTS: Final = ("total", "revenue", "subtotal", "shipping", "tax", "discount")
+_PARTS: Final = ("shipping", "tax", "discount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +119,7 @@ def _identify(meaning: Meaning, shop: Shop) -> None:
         if email := told.get("email"):
             meaning.claims.append((meaning.whose, Id(EMAIL, email)))
         # Only a number that is the same for the whole world leads to one person.
-        if (phone := told.get("phone")) and (number := traits.e164(phone, "")):
+        if (phone := told.get("phone")) and (number := to_e164(phone)):
             meaning.claims.append((meaning.whose, Id(PHONE, number)))
 
 
@@ -132,7 +144,7 @@ def _happen(meaning: Meaning, trusted: Trusted, shop: Shop) -> None:
         raise Refused("properties: a number is out of range") from None
     check_text(written, "properties")
     if message.type == "track" and (action := _ACTIONS.get(name)):
-        meaning.order = _order(action, properties, trusted, shop)
+        meaning.order = _order(action, properties, trusted, shop, meaning.complaints)
     meaning.event = read_event(
         {
             "message_id": message.message_id,
@@ -167,92 +179,160 @@ def _properties(message: Message) -> dict[str, Any]:
 
 # -- Orders
 
+Item = tuple[str, Mapping[str, Any]]
+"""A product of an order, with the path that it stands at."""
 
-def _order(action: str, properties: Mapping[str, Any], trusted: Trusted, shop: Shop) -> OrderSaid | None:
+
+class _Reader:
+    """Reads what a message says of an order; values that can be left out are, with a complaint."""
+
+    def __init__(self, properties: Mapping[str, Any], shop: Shop, complaints: list[str]) -> None:
+        self.properties, self.shop, self.complaints = properties, shop, complaints
+        products = properties.get("products")
+        listed = products if isinstance(products, list) else []
+        self.items: list[Item] = [
+            (f"properties.products[{place}]", item)
+            for place, item in enumerate(listed)
+            if isinstance(item, dict) and item
+        ]
+        if len(self.items) > _MOST_LINES:
+            raise Refused(f"properties.products: more than {_MOST_LINES}")
+
+    def sale(self) -> dict[str, Any]:
+        """Return what a completed or updated order is told to be."""
+        told: dict[str, Any] = {
+            "total": self._total(),
+            "discount": self._amount("discount"),
+            "currency": self._currency(),
+            "coupon": self._text("coupon"),
+            "status": self._status(),
+            "lines": list(self._lines()),
+        }
+        return {name: value for name, value in told.items() if value not in (None, [])}
+
+    def refund(self) -> dict[str, Any]:
+        """Return the amount of a refund, or its lines to be priced by the order's; neither is a refund of it all.
+
+        Raise Refused where an amount cannot be read: without it, too much would be refunded.
+        """
+        for name in ("total", "revenue", "value"):
+            if (amount := _amount(self.properties, name)) is not None:
+                return {"amount": abs(amount)}
+        if not self.items:
+            return {}
+        lines = [
+            [_sku(item), _amount(item, "quantity", path), _amount(item, "price", path)]
+            for path, item in self.items
+        ]
+        return {"lines": lines}
+
+    def _total(self) -> int | None:
+        """Return what was paid: the total, else what it is made of.
+
+        Raise Refused where neither can be read, though something is given.
+        """
+        total = _amount(self.properties, "total")
+        parts = {name: self._amount(name) for name in _PARTS}
+        if total is not None:
+            return total
+        known = len(self.complaints)
+        beside = (parts["shipping"] or 0) + (parts["tax"] or 0)
+        if (revenue := self._amount("revenue")) is not None:  # of it, discounts are taken already
+            return revenue + beside
+        if (subtotal := self._amount("subtotal")) is not None:
+            return subtotal + beside - (parts["discount"] or 0)
+        values = [self._value(path, item) for path, item in self.items]
+        if values and None not in values:
+            return sum(value or 0 for value in values) + beside - (parts["discount"] or 0)
+        if len(self.complaints) > known:
+            raise Refused(self.complaints[known])
+        return None
+
+    def _value(self, path: str, item: Mapping[str, Any]) -> int | None:
+        try:
+            price, quantity = _amount(item, "price", path), _amount(item, "quantity", path)
+        except Refused as error:
+            self._complain(str(error))
+            return None
+        if price is None:
+            return None
+        value = Decimal(price) * Decimal(exact.SCALE if quantity is None else quantity) / exact.SCALE
+        return exact.to_units(value / exact.SCALE)
+
+    def _lines(self) -> Iterator[dict[str, str]]:
+        for path, item in self.items:
+            row = {
+                "order_id": "-",
+                "sku": _sku(item),
+                **{name: self._text(name, item, path) or "" for name in ("name", "category", "brand")},
+                **{
+                    column: str(exact.from_units(units))
+                    for column, name in (("quantity", "quantity"), ("unit_price", "price"))
+                    if (units := self._amount(name, item, path)) is not None
+                },
+            }
+            left_out: list[str] = []
+            try:
+                kept, _ = read_row(ORDER_LINES, row, self.shop, left_out)
+                yield dict(kept)
+            except Refused as error:
+                left_out.append(str(error))
+            for reason in left_out:
+                self._complain(f"{path}.{reason}")
+
+    def _amount(
+        self, name: str, properties: Mapping[str, Any] | None = None, path: str = "properties"
+    ) -> int | None:
+        try:
+            return _amount(self.properties if properties is None else properties, name, path)
+        except Refused as error:
+            self._complain(str(error))
+            return None
+
+    def _text(
+        self, name: str, properties: Mapping[str, Any] | None = None, path: str = "properties"
+    ) -> str | None:
+        value = (self.properties if properties is None else properties).get(name)
+        if isinstance(value, dict | list) and value:
+            self._complain(f"{path}.{name}: expected a text")
+            return None
+        text = None if isinstance(value, dict | list) else _text({name: value}, name)
+        if text and name == "coupon" and len(text) > MAX_TEXT:
+            self._complain(f"{path}.{name}: longer than {MAX_TEXT} characters")
+            return None
+        return text
+
+    def _currency(self) -> str | None:
+        text = clean(self._text("currency") or "").upper()
+        if text and not (len(text) == 3 and text.isascii() and text.isalpha()):
+            self._complain(f"properties.currency: {text[:60]!r} is no code of three letters, such as EUR")
+            return None
+        return text or None
+
+    def _status(self) -> str | None:
+        status = self.properties.get("status")
+        return status if isinstance(status, str) and status in Order.Status.values else None
+
+    def _complain(self, reason: str) -> None:
+        if reason not in self.complaints:
+            self.complaints.append(reason)
+
+
+def _order(
+    action: str, properties: Mapping[str, Any], trusted: Trusted, shop: Shop, complaints: list[str]
+) -> OrderSaid | None:
     given = properties.get("order_id", properties.get("orderId"))
     if given is None or isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
         return None  # it happened, but to no order that anybody could name
-    order_id = str(given).strip()
-    check_id(order_id, "properties.order_id")
-    items = _items(properties)
+    order_id = check_id(str(given).strip(), "properties.order_id")
+    reader = _Reader(properties, shop, complaints)
     if action == Action.REFUNDED:
-        told = _refund(properties, items)
+        told = reader.refund()
     elif action == Action.CANCELLED:
         told = {}
     else:
-        told = _sale(properties, items, shop)
+        told = reader.sale()
     return OrderSaid(order_id, action, trusted.is_signed, told)
-
-
-def _items(properties: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    products = properties.get("products")
-    listed = products if isinstance(products, list) else []
-    items: list[Mapping[str, Any]] = [item for item in listed if isinstance(item, dict)]
-    if len(items) > _MOST_LINES:
-        raise Refused(f"properties.products: more than {_MOST_LINES}")
-    return items
-
-
-def _sale(properties: Mapping[str, Any], items: list[Mapping[str, Any]], shop: Shop) -> dict[str, Any]:
-    amounts = {name: _amount(properties, name) for name in _AMOUNTS}
-    told: dict[str, Any] = {
-        "total": _total(amounts, items),
-        "discount": amounts["discount"],
-        "currency": _currency(properties),
-        "coupon": _text(properties, "coupon"),
-        "status": properties.get("status") if properties.get("status") in Order.Status.values else None,
-        "lines": list(_lines(items, shop)),
-    }
-    return {name: value for name, value in told.items() if value not in (None, [])}
-
-
-def _total(amounts: Mapping[str, int | None], items: list[Mapping[str, Any]]) -> int | None:
-    """Give what was paid: the total, else what it is made of."""
-    if amounts["total"] is not None:
-        return amounts["total"]
-    beside = (amounts["shipping"] or 0) + (amounts["tax"] or 0)
-    if amounts["revenue"] is not None:  # of it, discounts are taken already
-        return amounts["revenue"] + beside
-    if amounts["subtotal"] is not None:
-        return amounts["subtotal"] + beside - (amounts["discount"] or 0)
-    prices = [_amount(item, "price") for item in items]
-    if not items or None in prices:
-        return None
-    return sum(map(_value, items)) + beside - (amounts["discount"] or 0)
-
-
-def _value(item: Mapping[str, Any]) -> int:
-    price, quantity = _amount(item, "price"), _amount(item, "quantity")
-    value = Decimal(price or 0) * Decimal(exact.SCALE if quantity is None else quantity) / exact.SCALE
-    return exact.to_units(value / exact.SCALE)
-
-
-def _refund(properties: Mapping[str, Any], items: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Give the amount of a refund, or its lines to be priced by the order's; neither is a refund of it all."""
-    amounts = [_amount(properties, name) for name in ("total", "revenue", "value")]
-    amount = next((one for one in amounts if one is not None), None)
-    if amount is not None:
-        return {"amount": abs(amount)}
-    if not items:
-        return {}
-    lines = [[_sku(item), _amount(item, "quantity"), _amount(item, "price")] for item in items]
-    return {"lines": lines}
-
-
-def _lines(items: list[Mapping[str, Any]], shop: Shop) -> Iterator[dict[str, str]]:
-    for item in items:
-        row = {
-            "order_id": "-",
-            "sku": _sku(item),
-            **{name: _text(item, name) or "" for name in ("name", "category", "brand")},
-            **{
-                column: str(exact.from_units(units))
-                for column, name in (("quantity", "quantity"), ("unit_price", "price"))
-                if (units := _amount(item, name)) is not None
-            },
-        }
-        read_line(row, shop)  # refuses what no line can hold
-        yield row
 
 
 def _sku(item: Mapping[str, Any]) -> str:
@@ -265,14 +345,7 @@ def _text(properties: Mapping[str, Any], name: str) -> str | None:
     return None if value is None or isinstance(value, dict | list) else traits.as_text(value) or None
 
 
-def _currency(properties: Mapping[str, Any]) -> str | None:
-    text = (_text(properties, "currency") or "").upper()
-    if text and not (len(text) == 3 and text.isascii() and text.isalpha()):
-        raise Refused(f"properties.currency: {text[:60]!r} is no code of three letters, such as EUR")
-    return text or None
-
-
-def _amount(properties: Mapping[str, Any], name: str) -> int | None:
+def _amount(properties: Mapping[str, Any], name: str, path: str = "properties") -> int | None:
     """Read an amount as ten-thousandths, rounded half away from zero."""
     value = properties.get(name)
     if value is None or value == "":
@@ -280,10 +353,10 @@ def _amount(properties: Mapping[str, Any], name: str) -> int | None:
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError
-        text = value.strip() if isinstance(value, str) else repr(value)
+        text = clean(value) if isinstance(value, str) else repr(value)
         number = Decimal(text)
         if len(text) > _LONGEST_NUMBER or not number.is_finite() or abs(number) >= exact.LARGEST:
             raise ValueError
         return exact.to_units(number) if number.adjusted() >= -exact.PLACES - 1 else 0
     except (ValueError, ArithmeticError):
-        raise Refused(f"properties.{name}: {str(value)[:60]!r} is no amount, such as 1234.50") from None
+        raise Refused(f"{path}.{name}: {str(value)[:60]!r} is no amount, such as 1234.50") from None

@@ -63,27 +63,26 @@ def read(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) 
     kind = call if call != BATCH else body.get("type")
     if kind not in TYPES:
         raise Refused(f"type: {_shown(kind)} is not one of {', '.join(TYPES)}")
-    user_id, anonymous_id = _id(body, "userId"), _id(body, "anonymousId")
+    complaints: list[str] = []
+    user_id = _id(body, "userId")
+    anonymous_id = _optional_id(body, "anonymousId", complaints) if user_id else _id(body, "anonymousId")
     if user_id.startswith(ANONYMOUS_PREFIX):
         raise Refused(f"userId: begins with {ANONYMOUS_PREFIX}, which is how visitors are printed")
-    if len(anonymous_id) > MAX_TEXT - len(ANONYMOUS_PREFIX):
-        raise Refused(f"anonymousId: longer than {MAX_TEXT - len(ANONYMOUS_PREFIX)} characters")
     if not user_id and not anonymous_id:
         raise Refused("userId: missing, and so is anonymousId; one of them says whose message it is")
     if kind == "track":
         _check_event(body.get("event"))
     if kind == "alias" and not (_id(body, "previousId") and user_id):
         raise Refused("previousId and userId: an alias needs both")
-    at, complaints = _happened_at(body, received_at, body.get("sentAt") or sent_at, shop)
     return Message(
         kind,
-        _id(body, "messageId") or derived_id(body),
-        at,
+        _optional_id(body, "messageId", complaints) or derived_id(body),
+        _happened_at(body, received_at, body.get("sentAt") or sent_at, shop, complaints),
         user_id,
         anonymous_id,
         body,
         received_at,
-        complaints,
+        tuple(complaints),
     )
 
 
@@ -117,10 +116,20 @@ def _id(body: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise Refused(f"{name}: {_shown(value)} is no text")
     value = value.strip()
-    if len(value) > MAX_TEXT:
-        raise Refused(f"{name}: longer than {MAX_TEXT} characters")
+    most = MAX_TEXT - (len(ANONYMOUS_PREFIX) if name == "anonymousId" else 0)
+    if len(value) > most:
+        raise Refused(f"{name}: longer than {most} characters")
     check_text(value, name)
     return check_id(value, name)
+
+
+def _optional_id(body: Mapping[str, Any], name: str, complaints: list[str]) -> str:
+    """Read an id that the message can do without."""
+    try:
+        return _id(body, name)
+    except Refused as error:
+        complaints.append(str(error))
+        return ""
 
 
 def _check_event(name: Any) -> None:
@@ -141,21 +150,21 @@ def check_text(value: str, name: str) -> None:
 
 
 def _happened_at(
-    body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: Shop
-) -> tuple[datetime, tuple[str, ...]]:
-    """Return when it happened by our clock, never later than the receipt, and what could not be read of it."""
+    body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: Shop, complaints: list[str]
+) -> datetime:
+    """Return when it happened by our clock, never later than the receipt."""
     given = body.get("timestamp") or body.get("originalTimestamp")
     if given is None:
-        return received_at, ()
+        return received_at
     at = _instant(given, shop)
     if at is None:
-        reason = f"timestamp: {_shown(given)} is no time; write it as 2026-03-31T18:30:00Z"
-        return received_at, (reason,)
+        complaints.append(f"timestamp: {_shown(given)} is no time; write it as 2026-03-31T18:30:00Z")
+        return received_at
     at = min(_corrected(at, received_at, _instant(sent_at, shop)), received_at)
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
-        reason = f"timestamp: {_shown(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}"
-        return received_at, (reason,)
-    return at, ()
+        complaints.append(f"timestamp: {_shown(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
+        return received_at
+    return at
 
 
 def _corrected(at: datetime, received_at: datetime, sent: datetime | None) -> datetime:

@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import phonenumbers
-
 from customers import email_addresses
-from customers.records import CONSENT_WORDS, CUSTOMERS, Refused, Shop, parse_moment, read_customer
+from customers.records import CONSENT_WORDS, CUSTOMERS, Refused, Shop, parse_moment, read_row
 
 from .messages import Message, an_object, check_text
 
@@ -54,8 +52,6 @@ def read(message: Message, shop: Shop) -> tuple[dict[str, str], list[str]]:
         except Refused as error:
             complaints.append(str(error))
     _split_name(row)
-    if "phone" in row:
-        row["phone"] = e164(row["phone"], row.get("country", "")) or row["phone"]
     if row.get("newsletter") == "subscribed":
         row.setdefault("subscribed_at", message.at.isoformat())
     row["first_seen"] = min(row.get("first_seen", "~"), message.at.astimezone(UTC).isoformat())
@@ -72,18 +68,6 @@ def told_aside(message: Message) -> dict[str, str]:
     if message.type == "identify" and isinstance(locale, str) and locale[:2].isalpha() and locale.isascii():
         told[LOCALE] = locale.replace("_", "-").partition("-")[0].lower()[:10]
     return told
-
-
-def e164(phone: str, country: str) -> str | None:
-    """Write a phone number as the whole world dials it; None where its country is not known, or it is no number."""
-    region = country.upper() if len(country) == 2 and country.isascii() else None
-    try:
-        number = phonenumbers.parse(phone, region)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_possible_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _flattened(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -157,16 +141,9 @@ def _split_name(row: dict[str, str]) -> None:
 
 
 def _taken(row: dict[str, str], shop: Shop, complaints: list[str]) -> dict[str, str]:
-    """Leave out the cells that a customer's row would be refused for."""
+    """Leave out the cells that cannot be read, and those that are too many."""
     for column in list(row)[_MOST:]:
         complaints.append(f"{column}: is more than the {_MOST} traits that are taken")
         del row[column]
-    while True:
-        try:
-            read_customer({"customer_id": "-", **row}, shop)
-            return row
-        except Refused as error:
-            complaints.append(str(error))
-            column = str(error).partition(":")[0]
-            if row.pop(column, None) is None:
-                raise
+    kept, _ = read_row(CUSTOMERS, {"customer_id": "-", **row}, shop, complaints)
+    return {column: value for column, value in kept.items() if column != "customer_id"}

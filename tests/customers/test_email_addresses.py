@@ -52,10 +52,13 @@ def test_a_file_the_api_and_messages_agree_on_the_spelling(given: str, kept: str
 
 
 @pytest.mark.parametrize("given", NONE)
-def test_what_is_no_address_once_it_is_cleaned_is_refused(given: str) -> None:
+def test_what_is_no_address_once_it_is_cleaned_is_left_out_and_reported(given: str) -> None:
     done = shop.import_rows("customers", ["c1", given], header="customer_id,email")
 
-    assert "no e-mail address" in done.reason
+    assert done.counts == (1, 1, 0, 0)
+    [warning] = done.warnings
+    assert "no e-mail address" in warning
+    assert Customer.objects.get().email == ""
 
 
 def test_messages_with_and_without_an_invisible_character_are_about_one_person() -> None:
@@ -79,7 +82,9 @@ def test_an_export_of_shopify_finds_the_customer_by_the_address_as_it_is_kept() 
 @pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not here")
 def test_the_cases_are_taken() -> None:
     assert shop.import_text("customers", (CASES / "b_emails.csv").read_bytes()).counts == (5, 5, 0, 0)
-    refused = shop.import_text("customers", (CASES / "n_addresses.csv").read_bytes()).refused
+    done = shop.import_text("customers", (CASES / "n_addresses.csv").read_bytes())
 
-    assert [line for line, _ in refused] == [7]
+    assert done.counts == (7, 7, 0, 0)
+    [warning] = done.warnings
+    assert warning.startswith("line 7: email: ")
     assert Customer.objects.filter(email="mia2@example.com").count() == 2

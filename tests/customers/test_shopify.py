@@ -191,3 +191,53 @@ def test_the_kind_of_a_file_is_told_by_its_header(header, name) -> None:
 
 def test_a_file_of_no_kind_is_not_guessed() -> None:
     assert csv_files.guess(["a", "b"]) is None
+
+
+def test_an_order_is_kept_whatever_stands_in_its_phone_number() -> None:
+    done = shop.import_text(
+        "shopify_orders",
+        sheet(
+            ORDERS,
+            order("#2001", "ext@example.com", **{"Total": "100.00", "Billing Phone": "+1 555-010-0100 ext. 12345"}),
+            line("#2001", "ext@example.com", **{"Lineitem sku": "S2"}),
+            order("#2002", "ok@example.com", **{"Total": "50.00", "Billing Phone": "'+15550100101"}),
+            order("#2003", "na@example.com", **{"Total": "70.00", "Billing Phone": "N/A"}),
+            order("#2004", "", **{"Total": "10.00", "Phone": "(555) 010-0102 x7", "Billing Country": "US"}),
+            order("#2005", "", **{"Total": "20.00", "Phone": "+1 555 010 0102"}),
+            order("#2006", "N/A", **{"Total": "30.00", "Phone": "N/A"}),
+            order("#2007", "not an address", **{"Total": "40.00", "Phone": "+1 555 010 0103"}),
+            order("#2008", "sku@example.com", **{"Discount Amount": "none", "Lineitem sku": "4.00633E+12"}),
+        ),
+    )  # fmt: skip
+
+    totals = {one.order_id: int(one.total) for one in Order.objects.exclude(order_id="#2008")}
+    assert totals == {"#2001": 100, "#2002": 50, "#2003": 70, "#2004": 10, "#2005": 20, "#2007": 40}
+    assert done.refused == [(8, "customer_id: missing, and there is no such record yet to keep it from")]
+    assert [warning.split(": ")[:2] for warning in done.warnings] == [
+        ["line 5", "phone"],
+        ["line 9", "email"],
+        ["line 10", "discount_total"],
+    ]
+    phones = dict(Customer.objects.values_list("customer_id", "phone"))
+    assert phones == {
+        "ext@example.com": "+15550100100",
+        "ok@example.com": "+15550100101",
+        "na@example.com": "",
+        "+15550100102": "+15550100102",
+        "+15550100103": "+15550100103",
+        "sku@example.com": "",
+    }
+    assert Order.objects.get(order_id="#2008").lines.get().sku == "A lamp"
+
+
+def test_who_was_known_by_a_number_as_it_was_written_stays_the_same_customer() -> None:
+    shop.customers("(555) 010-0102,", header="customer_id,email")
+    Customer.objects.update(
+        phone="(555) 010-0102"
+    )  # as it was kept before numbers were brought into one form
+
+    shop.import_text(
+        "shopify_orders", sheet(ORDERS, order("#1", "", Phone="(555) 010-0102", **{"Billing Country": "US"}))
+    )
+
+    assert Order.objects.get().customer.customer_id == "(555) 010-0102"

@@ -161,3 +161,107 @@ def test_a_birthday_that_is_an_instant_is_the_shop_s_day(key) -> None:
 
     born = dict(Customer.objects.values_list("customer_id", "birth_date"))
     assert born == {"i-1": date(1990, 5, 7), "i-2": date(1990, 5, 6)}
+
+
+# -- Optional values
+
+
+def test_an_order_whose_total_is_a_number_is_kept(key) -> None:
+    odd: dict[str, Any] = {
+        "tax": "n/a", "shipping": "free", "discount": {"a": 1}, "revenue": "EUR 20", "currency": "€",
+        "coupon": ["A"], "status": "on its way",
+    }  # fmt: skip
+    products = [
+        {"sku": "A", "price": "$99.50", "quantity": "one", "name": {"en": "Hat"}, "category": "c" * 300},
+        {"sku": "s" * 300, "price": 1},
+        "no object",
+    ]
+    send(key, track("Order Completed", user="j-9", order_id="J9", total=20, products=products, **odd))
+
+    order = Order.objects.get()
+    assert (order.order_id, order.total, order.status, order.currency) == ("J9", 20, "paid", "EUR")
+    assert [(one.sku, one.unit_price) for one in order.lines.all()] == [("A", 0)]
+    told = [one.removesuffix(" (the rest was taken)").split(": ")[0] for one in reasons()]
+    assert sorted(told) == sorted(
+        [
+            *(f"properties.{name}" for name in ("tax", "shipping", "discount", "currency", "coupon")),
+            *(f"properties.products[0].{name}" for name in ("price", "quantity", "name", "category")),
+            "properties.products[1].sku",
+        ]
+    )
+
+
+def test_an_order_of_whose_total_nothing_can_be_read_is_refused(key) -> None:
+    orders: list[dict[str, Any]] = [
+        {"total": "a lot"},
+        {"total": [20]},
+        {"revenue": "20 EUR"},
+        {"subtotal": "?", "tax": 3},
+        {"products": [{"sku": "A", "price": "$5"}]},
+    ]
+    for n, properties in enumerate(orders):
+        send(key, track("Order Completed", user="c1", order_id=f"o{n}", **properties))
+
+    assert not Order.objects.exists()
+    assert [one.split(":")[0] for one in reasons()] == [
+        "properties.total",
+        "properties.total",
+        "properties.revenue",
+        "properties.subtotal",
+        "properties.products[0].price",
+    ]
+
+
+def test_a_total_is_made_of_what_can_be_read(key) -> None:
+    send(
+        key,
+        track("Order Completed", user="c1", order_id="o1", revenue="20 EUR", subtotal=18, tax=2),
+        track("Order Completed", user="c1", order_id="o2", revenue=20, tax="n/a"),
+        track("Order Completed", user="c1", order_id="o3"),
+    )
+
+    assert dict(Order.objects.values_list("order_id", "total")) == {"o1": 20, "o2": 20, "o3": 0}
+
+
+def test_a_refund_that_cannot_be_read_refunds_nothing(key) -> None:
+    send(key, track("Order Completed", user="c1", order_id="o1", total=20))
+
+    send(
+        key,
+        track("Order Refunded", user="c1", order_id="o1", total="half"),
+        track("Order Refunded", user="c1", order_id="o1", products=[{"sku": "A", "quantity": "two"}]),
+    )
+
+    assert Order.objects.values_list("status", "refunded_total").get() == ("paid", 0)
+    assert [one.split(":")[0] for one in reasons()] == ["properties.total", "properties.products[0].quantity"]
+
+
+def test_traits_are_cleaned_and_odd_ones_left_out(key) -> None:
+    send(
+        key,
+        identify("c1", phone="\u202a+1 555-010-0100 ext. 12345\u202c", first_name="x" * 300, city="Ulm"),
+        identify("c2", phone="N/A", email="two@example.com", **{"a: b": "y" * 1_001}),
+        identify("c3", phone="(030) 1234567 x12", country="DE"),
+    )
+
+    phones = dict(Customer.objects.values_list("customer_id", "phone"))
+    assert phones == {"c1": "+15550100100", "c2": "", "c3": "+49301234567"}
+    assert Customer.objects.get(customer_id="c1").city == "Ulm"
+    assert Customer.objects.get(customer_id="c2").email == "two@example.com"
+    assert [one.split(" (")[0] for one in reasons()] == [
+        "first_name: longer than 255 characters",
+        "a: b: longer than 1000 characters",
+        "phone: 'N/A' is no phone number; write it as +49 30 123456",
+    ]
+
+
+def test_ids_that_a_message_can_do_without_do_not_cost_it(key) -> None:
+    send(
+        key,
+        message("track", user="c1", anonymous={}, event="One"),
+        message("track", user="c1", anonymous="a" * 300, event="Two"),
+        message("track", user="c1", event="Three") | {"messageId": ["m"]},
+    )
+
+    assert set(Event.objects.values_list("name", flat=True)) == {"One", "Two", "Three"}
+    assert [one.split(":")[0] for one in reasons()] == ["anonymousId", "anonymousId", "messageId"]

@@ -1,0 +1,54 @@
+"""Phone numbers: read as people write them, written as the whole world dials them."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+
+from .text_cleaning import clean
+
+LONGEST: Final = 40
+
+_EXTENSION: Final = re.compile(
+    r"[\s,;(]*(?:ext(?:ension|n)?|[x#]|durchwahl|dw|poste|anexo|int(?:erno)?|доб)(?:\s*[.:=#]\s*|\s*)\d{1,11}\)?$",
+    re.IGNORECASE,
+)
+_PHONE: Final = re.compile(r"\+?[\d\s()./\-]{4,39}", re.ASCII)
+_SEPARATORS: Final = str.maketrans("", "", " ().-/")
+# What the library returns as it is: calling codes whose numbers begin with another digit than their national prefix.
+_AS_IT_IS: Final = re.compile(
+    r"\+(?:1[2-9]\d{9}|49[1-9]\d{8,9}|33[1-79]\d{8}|44[1-357-9]\d{9}|43[1-9]\d{8,9}|41[2-9]\d{8}|31[1-9]\d{8})",
+    re.ASCII,
+)
+
+
+def normalize(text: str, country: str = "") -> str:
+    """Return a number in E.164 where its country is known, else as it was written, without an extension.
+
+    ``country`` is a code of two letters for numbers without ``+``. Raise ValueError where it is no number.
+    """
+    number = _EXTENSION.sub("", clean(text).removeprefix("tel:").strip())
+    if not _PHONE.fullmatch(number):
+        raise ValueError(f"{text!r} is no phone number; write it as +49 30 123456")
+    return to_e164(number, country) or number
+
+
+def to_e164(phone: str, country: str = "") -> str | None:
+    """Write a phone number as the whole world dials it; None where its country is not known, or it is no number."""
+    if "(0" not in phone:
+        compact = phone.translate(_SEPARATORS)
+        if _AS_IT_IS.fullmatch(compact):
+            return compact
+    return _parse(phone, country.upper() if len(country) == 2 and country.isascii() else None)
+
+
+@lru_cache(maxsize=4096)
+def _parse(phone: str, region: str | None) -> str | None:
+    try:
+        number = phonenumbers.parse(phone, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
