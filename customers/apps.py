@@ -11,11 +11,12 @@ class CustomersConfig(AppConfig):
     verbose_name = "Customers"
 
     def ready(self) -> None:
-        """Let what was told by messages be told and erased with the customer."""
+        """Let what was told by messages follow orders, and be told and erased with the customer."""
         # Models must be loaded before.
-        from . import imports, planner_statistics, privacy  # noqa: PLC0415
-        from .tracking import personal  # noqa: PLC0415
+        from . import imports, ingestion, planner_statistics, privacy  # noqa: PLC0415
+        from .tracking import orders, personal  # noqa: PLC0415
 
         connection_created.connect(planner_statistics.watch_new)
+        ingestion.let_follow(orders.confirm)
         privacy.register("tracking", personal.SECTION)
         privacy.register("imports", imports.SECTION)

@@ -21,6 +21,9 @@ Id = tuple[str, str]
 
 ORDER_ID: Final = "order_id"
 MESSAGE_ID: Final = "message_id"
+BROWSER_MESSAGE_ID: Final = "browser_message_id"
+"""An id that a browser gave its message: anybody can, so it keeps no message of anybody else away."""
+
 _CUSTOMER_ID, _ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
 
 # By kind of record: the id of the record itself, the ids that say whose it is, and the moments in it.
@@ -71,11 +74,13 @@ def known(ids: Iterable[Id]) -> dict[Id, str]:
 def belongs(ids: Iterable[Id], at: datetime, known: Mapping[Id, str]) -> bool:
     """Tell whether something of an instant belongs to the past of the erased, who are ``known`` by its ids."""
     moment = _written(at)
-    return any(one[0] == MESSAGE_ID or moment <= known[one] for one in ids if one in known)
+    return any(
+        one[0] in (MESSAGE_ID, BROWSER_MESSAGE_ID) or moment <= known[one] for one in ids if one in known
+    )
 
 
 def leave_out(
-    kind: Kind, numbered: Iterable[tuple[int, Record]]
+    kind: Kind, numbered: Iterable[tuple[int, Record]], *, from_browser: bool = False
 ) -> tuple[list[tuple[int, Record]], list[int]]:
     """Leave out the past of the erased; give the records that stay, and the lines of those that do not.
 
@@ -83,12 +88,13 @@ def leave_out(
     comes back under such an id begins afresh: the dates of a customer from before it are left out, too.
     """
     records = list(numbered)
-    erased = known(one for _, record in records for one in _ids(kind, record))
+    own = BROWSER_MESSAGE_ID if from_browser and kind is EVENTS else _OWN.get(kind.name, "")
+    erased = known(one for _, record in records for one in _ids(kind, record, own))
     if not erased:
         return records, []
     staying, left_out = [], []
     for line, record in records:
-        kept = _without_past(kind, record, erased)
+        kept = _without_past(kind, record, own, erased)
         if kept is None:
             left_out.append(line)
         else:
@@ -96,11 +102,11 @@ def leave_out(
     return staying, left_out
 
 
-def _without_past(kind: Kind, record: Record, erased: Mapping[Id, str]) -> Record | None:
-    own = _OWN.get(kind.name)
-    if own and (own, _value(kind, record, own)) in erased:
+def _without_past(kind: Kind, record: Record, own: str, erased: Mapping[Id, str]) -> Record | None:
+    ids = [*_ids(kind, record, own)]
+    if any(one in erased for one in ids if one[0] == own):
         return None
-    ends = [erased[one] for one in _ids(kind, record) if one in erased]
+    ends = [erased[one] for one in ids if one in erased]
     if not ends:
         return record
     if kind is CUSTOMERS:
@@ -119,10 +125,13 @@ def _afresh(customer: Record, since: str) -> Record:
     return tuple(given.values())
 
 
-def _ids(kind: Kind, record: Record) -> Iterator[Id]:
-    for name in (*_WHOSE[kind.name], _OWN.get(kind.name)):
-        if name and (value := _value(kind, record, name)) is not None:
+def _ids(kind: Kind, record: Record, own: str) -> Iterator[Id]:
+    """Give the ids in a record; that of the record itself is known as ``own``."""
+    for name in _WHOSE[kind.name]:
+        if (value := _value(kind, record, name)) is not None:
             yield name, value
+    if own:
+        yield own, record[kind.columns.index(_OWN[kind.name])]
 
 
 def _value(kind: Kind, record: Record, column: str) -> str | None:

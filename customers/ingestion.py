@@ -7,15 +7,16 @@ customers who were erased is left out.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum, auto
 from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
 
-from . import comparable, engine, erased, identity, news
+from . import comparable, drafts, engine, erased, identity, news
 from .models import Customer, DatedAttribute
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
 
@@ -48,6 +49,17 @@ _IDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+class Origin(Enum):
+    """Who told of records. What a browser key says is believed less, and its ids are apart from all others."""
+
+    RECORDS = auto()
+    """A file, or the API."""
+    SERVER = auto()
+    """A message with the key of a server, or of a source that is trusted like one."""
+    BROWSER = auto()
+    """A message with a key that everybody can read: orders are drafts."""
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A row that was not taken: its line number, the reason, and its cells where it came from a file."""
@@ -73,6 +85,7 @@ def ingest(
     now: datetime | None = None,
     *,
     source: str = "",
+    origin: Origin = Origin.RECORDS,
     announce: bool = True,
 ) -> Outcome:
     """Take records of one kind, each with the line or index to name it by, in one transaction.
@@ -82,24 +95,54 @@ def ingest(
     for the history of consent.
     """
     given, instant = list(numbered), now or datetime.now(UTC)
-    return engine.whole(lambda: _ingest(kind, given, instant, source, announce))
+    call = _Call(instant, source, origin)
+    return engine.whole(lambda: _ingest(kind, given, call, announce))
 
 
-def _ingest(
-    kind: Kind, numbered: Iterable[tuple[int, Record]], now: datetime, source: str, announce: bool
-) -> Outcome:
+def let_follow(confirm: Callable[[Sequence[str], datetime], None]) -> None:
+    """Let what messages told of orders follow once a file or the API tells of these, by their ids."""
+    _followers.append(confirm)
+
+
+_followers: list[Callable[[Sequence[str], datetime], None]] = []
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What writers need to know of a call."""
+
+    now: datetime
+    source: str
+    origin: Origin
+
+    @property
+    def is_from_browser(self) -> str:
+        """Tell in SQL whether a browser told of the records."""
+        return "true" if self.origin is Origin.BROWSER else "false"
+
+
+def _ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, announce: bool) -> Outcome:
     outcome = Outcome()
     engine.check_references_at_once()
     erased.share()
-    staying, outcome.left_out = erased.leave_out(kind, numbered)
+    if kind in (ORDERS, ORDER_LINES):
+        drafts.share()
+    from_browser = call.origin is Origin.BROWSER
+    staying, outcome.left_out = erased.leave_out(kind, numbered, from_browser=from_browser)
+    awaited: list[str] = []
     for rows, repeated in _without_repeats(kind, staying):
         _stage(kind, rows)
-        part = _WRITERS[kind.name](now, source)
+        part = _WRITERS[kind.name](call)
         identity.follow_joins(f"staged_{kind.name}")
+        if kind is ORDERS and call.origin is Origin.RECORDS:
+            awaited += drafts.awaited(f"staged_{kind.name}")
         refused = [*part.refused, *_refused_alike(part.refused, repeated)]
         outcome.created += part.created
         outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
         outcome.refused += refused
+    if awaited:
+        for confirm in _followers:
+            confirm(awaited, call.now)
     if announce:
         news.announce()
     return outcome
@@ -225,8 +268,8 @@ def _refuse_nobodys(staged: str, reason: str) -> list[Refusal]:
     return refused
 
 
-def _find_records(staged: str, table: str, column: str) -> None:
-    found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column})"
+def _find_records(staged: str, table: str, column: str, among: str = "") -> None:
+    found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column} {among})"
     engine.execute(f"UPDATE {staged} SET record = {found} WHERE {found} IS NOT NULL")  # most rows are new
 
 
@@ -253,8 +296,8 @@ def _kept(*columns: str, **defaults: str) -> dict[str, str]:
     }
 
 
-def _write_customers(now: datetime, source: str) -> Outcome:
-    staged = "staged_customers"
+def _write_customers(call: _Call) -> Outcome:
+    staged, now = "staged_customers", call.now
     identity.find_customers(staged)
     engine.execute(f"UPDATE {staged} SET record = customer")
     outcome = _count(staged)
@@ -272,7 +315,7 @@ def _write_customers(now: datetime, source: str) -> Outcome:
         },
     }
     kept = {"customer_id": "r.customer_id", "recorded_at": "r.recorded_at"}
-    _keep_consent(staged, now, source)
+    _keep_consent(staged, now, call.source)
     _upsert(
         "customers_customer",
         staged,
@@ -310,11 +353,15 @@ def keep_dated_attributes(customers: str) -> None:
     )
 
 
-def _write_orders(now: datetime, source: str) -> Outcome:
-    staged = "staged_orders"
+def _write_orders(call: _Call) -> Outcome:
+    staged, now = "staged_orders", call.now
     _find_records(staged, "customers_order", "order_id")
+    drafts.set_aside(staged)
+    if call.origin is Origin.BROWSER:  # what is confirmed stays as it is
+        engine.execute(f"DELETE FROM {staged} WHERE record IS NOT NULL")
     nobodys = _refuse_nobodys(staged, "customer_id: missing, and there is no such record yet to keep it from")
     refused = _refuse_incomplete(ORDERS)
+    drafts.delete(staged)
     outcome = _count(staged)
     outcome.refused = [*refused, *nobodys]
     identity.resolve(staged, now)
@@ -330,6 +377,7 @@ def _write_orders(now: datetime, source: str) -> Outcome:
                 "coupon_code", "coupon_code_folded",
                 placed_at="NULL", status="'paid'", total="0", discount_total="0", refunded_total="0",
                 currency=f"'{settings.SHOP_CURRENCY}'"),
+        "is_draft": call.is_from_browser,
     }  # fmt: skip
     created = _upsert(
         "customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:]
@@ -339,18 +387,9 @@ def _write_orders(now: datetime, source: str) -> Outcome:
     return outcome
 
 
-def _write_lines(now: datetime, source: str) -> Outcome:
+def _write_lines(call: _Call) -> Outcome:
     staged = "staged_order_lines"
-    engine.execute(
-        f"UPDATE {staged} SET record = (SELECT o.id FROM customers_order o WHERE o.order_id = {staged}.order_id)"
-    )
-    refused = [
-        Refusal(line, f"order_id: there is no order {order_id!r}; import the orders first")
-        for line, order_id in engine.rows(
-            f"SELECT line, order_id FROM {staged} WHERE record IS NULL ORDER BY line"
-        )
-    ]
-    engine.execute(f"DELETE FROM {staged} WHERE record IS NULL")
+    refused = _refuse_lines_of_no_order(staged, call)
     _find_owners(staged, "customers_order")
     if engine.rows(f"SELECT 1 FROM {staged} WHERE key IS NULL LIMIT 1"):
         _number_lines(staged)
@@ -378,6 +417,27 @@ def _write_lines(now: datetime, source: str) -> Outcome:
     # No fact is made of lines, but rules ask about them: whose lines changed is touched.
     identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
+
+
+def _refuse_lines_of_no_order(staged: str, call: _Call) -> list[Refusal]:
+    """Fill ``record`` with the order of each line, and refuse those without; a draft is none to who is trusted."""
+    its = f"FROM customers_order o WHERE o.order_id = {staged}.order_id"
+    is_draft = call.is_from_browser
+    engine.execute(f"UPDATE {staged} SET record = (SELECT o.id {its} AND o.is_draft = {is_draft})")
+    refused = [
+        Refusal(line, f"order_id: {_why_no_order(order_id, exists=bool(exists))}; import the orders first")
+        for line, order_id, exists in engine.rows(
+            f"SELECT line, order_id, EXISTS (SELECT 1 {its}) FROM {staged} WHERE record IS NULL ORDER BY line"
+        )
+    ]
+    engine.execute(f"DELETE FROM {staged} WHERE record IS NULL")
+    return refused
+
+
+def _why_no_order(order_id: str, *, exists: bool) -> str:
+    if exists:
+        return f"of order {order_id!r} only a browser has told so far, so it is a draft"
+    return f"there is no order {order_id!r}"
 
 
 def drop_other_lines(kept: Iterable[tuple[str, str]]) -> None:
@@ -432,9 +492,9 @@ def _number_lines(staged: str) -> None:
     )
 
 
-def _write_events(now: datetime, source: str) -> Outcome:
-    staged = "staged_events"
-    _find_records(staged, "customers_event", "message_id")
+def _write_events(call: _Call) -> Outcome:
+    staged, now = "staged_events", call.now
+    _find_records(staged, "customers_event", "message_id", f"AND r.is_from_browser = {call.is_from_browser}")
     refused = _refuse_incomplete(EVENTS)
     nobodys = _refuse_nobodys(
         staged, "customer_id: missing, and so is anonymous_id; one of them says whose event it is"
@@ -458,6 +518,7 @@ def _write_events(now: datetime, source: str) -> Outcome:
     _find_owners(staged, "customers_event")
     columns = {
         "message_id": "s.message_id",
+        "is_from_browser": call.is_from_browser,
         "customer_id": "s.customer",
         "visitor_id": "CASE WHEN s.customer_id IS NULL AND s.anonymous_id IS NULL THEN r.visitor_id ELSE s.visitor END",
         **_kept("name", "occurred_at", "sku_folded", "name_folded", "category_folded", "brand_folded",
@@ -472,10 +533,15 @@ def _write_events(now: datetime, source: str) -> Outcome:
         },
     }  # fmt: skip
     created = _upsert(
-        "customers_event", staged, "r.id = s.record", columns, "message_id", updated=[*columns][2:]
+        "customers_event",
+        staged,
+        "r.id = s.record",
+        columns,
+        "message_id, is_from_browser",
+        updated=[*columns][3:],
     )
     if outcome.updated or listed:
-        _replace_products(staged)
+        _replace_products(staged, call)
     appended = ("occurred_at", "name", "product_value", "product_quantity")
     _queue_records(EVENTS, columns, appended, alone=created in (None, outcome.created))
     return outcome
@@ -500,7 +566,7 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
     identity.queue_stale(f"SELECT customer FROM {staged} WHERE record IS NOT NULL")
 
 
-def _replace_products(staged: str) -> None:
+def _replace_products(staged: str, call: _Call) -> None:
     engine.execute(
         f"""DELETE FROM customers_eventproduct WHERE event_id IN
                 (SELECT record FROM {staged} WHERE record IS NOT NULL AND properties IS NOT NULL)"""
@@ -511,7 +577,8 @@ def _replace_products(staged: str) -> None:
         f"""INSERT INTO customers_eventproduct
                 (event_id, customer_id, sku_folded, name_folded, category_folded, brand_folded)
             SELECT e.id, e.customer_id, {fields}
-            FROM {staged} s JOIN customers_event e ON e.message_id = s.message_id, {item}
+            FROM {staged} s JOIN customers_event e
+                ON e.message_id = s.message_id AND e.is_from_browser = {call.is_from_browser}, {item}
             WHERE s.products IS NOT NULL"""
     )
 
@@ -533,7 +600,7 @@ def _move_to_new_customers(staged: str, table: str, children: Mapping[str, str])
     identity.rehome(table, "SELECT id, customer FROM moved_parents")
 
 
-_WRITERS: Mapping[str, Callable[[datetime, str], Outcome]] = {
+_WRITERS: Mapping[str, Callable[[_Call], Outcome]] = {
     CUSTOMERS.name: _write_customers,
     ORDERS.name: _write_orders,
     ORDER_LINES.name: _write_lines,

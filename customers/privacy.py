@@ -72,8 +72,15 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
             erased.remember(
                 [
                     *Identity.objects.filter(customer__in=keys).values_list("kind", "value"),
-                    *((erased.ORDER_ID, value) for value in orders.values_list("order_id", flat=True)),
-                    *((erased.MESSAGE_ID, value) for value in events.values_list("message_id", flat=True)),
+                    # Not of drafts: anybody can name the id of an order that somebody else is to place.
+                    *(
+                        (erased.ORDER_ID, value)
+                        for value in orders.filter(is_draft=False).values_list("order_id", flat=True)
+                    ),
+                    *(
+                        (erased.BROWSER_MESSAGE_ID if is_from_browser else erased.MESSAGE_ID, value)
+                        for value, is_from_browser in events.values_list("message_id", "is_from_browser")
+                    ),
                 ],
                 at,
             )
@@ -156,7 +163,7 @@ def _consent(customer: Customer) -> list[dict[str, Any]]:
 
 def _orders(customer: Customer) -> list[dict[str, Any]]:
     columns = ("order_id", "placed_at", "status", "total", "discount_total", "refunded_total", "currency",
-               "coupon_code")  # fmt: skip
+               "coupon_code", "is_draft")  # fmt: skip
     orders = customer.orders.order_by("placed_at", "pk").prefetch_related("lines")
     return [
         {name: _plain(getattr(order, name)) for name in columns}

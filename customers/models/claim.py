@@ -55,7 +55,10 @@ class Traits(models.Model):
 
 
 class OrderNote(models.Model):
-    """What one message says of an order; the order is what all of its notes, by their times, add up to."""
+    """What one message says of an order; the order is what its trusted notes, by their times, add up to.
+
+    Without any, it is a draft of what the browser says that named it first.
+    """
 
     class Action(models.TextChoices):
         """What happened to the order."""
@@ -65,18 +68,35 @@ class OrderNote(models.Model):
         REFUNDED = "refunded"
         CANCELLED = "cancelled"
 
-    message_id = models.CharField(max_length=255, unique=True)
+    message_id = models.CharField(max_length=255)
+    is_from_browser = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Sent with the key of a browser, whose message ids are apart from all others.",
+    )
     order_id = models.CharField(max_length=255, db_index=True)
     identity = models.ForeignKey(
         Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False, help_text="Who sent it."
     )
     at = models.DateTimeField()
     action = models.CharField(max_length=9, choices=Action)
-    is_trusted = models.BooleanField(help_text="A server said so, or a browser that is trusted.")
+    is_trusted = models.BooleanField(
+        help_text="A server said so, or a browser of a source that trusts unsigned customer ids."
+    )
+    is_signed = models.BooleanField(
+        default=False, db_default=False, help_text="The shop's server has signed whose order it is."
+    )
     is_late = models.BooleanField(
-        default=False, help_text="The order had come from elsewhere before any message about it."
+        default=False, help_text="A file or the API had told of the order before any trusted sale."
     )
     told = models.JSONField(default=dict)
+
+    class Meta:
+        """A message is noted once."""
+
+        constraints = (
+            models.UniqueConstraint(fields=("message_id", "is_from_browser"), name="order_note_once"),
+        )
 
     def __str__(self) -> str:
         return f"{self.order_id} {self.action}"

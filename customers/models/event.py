@@ -16,6 +16,12 @@ class Event(models.Model):
     """
 
     message_id = models.CharField(max_length=255)
+    is_from_browser = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Sent with the key of a browser, whose message ids are apart from all others.",
+    )
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="events", db_index=False)
     visitor_id = models.BigIntegerField(
         null=True,
@@ -48,7 +54,7 @@ class Event(models.Model):
         # Not ``unique=True``: on PostgreSQL that makes a second index, for searches by prefix, to keep up.
         constraints = (
             models.UniqueConstraint(
-                fields=("message_id",),
+                fields=("message_id", "is_from_browser"),
                 name="event_once",
                 violation_error_message="There is an event of this id already.",
             ),

@@ -33,6 +33,12 @@ class Order(models.Model):
     currency = models.CharField(max_length=3)
     coupon_code = models.CharField(max_length=255, blank=True, default="")
     coupon_code_folded = models.CharField(max_length=800, blank=True, default="", editable=False)
+    is_draft = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Only browsers have told of it: whatever is trusted replaces it whole.",
+    )
 
     class Meta:
         """A customer's orders are read by time, and so are everybody's."""

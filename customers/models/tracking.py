@@ -32,8 +32,9 @@ class Source(models.Model):
     allow_unsigned_joins = models.BooleanField(
         "trust unsigned customer ids",
         default=False,
-        help_text="Browsers may name existing customers, and place paid orders, without a signature (userHash)."
-        " Whoever knows a customer's id can then act as that customer.",
+        help_text="Browsers may name existing customers without a signature (userHash), and what they say of orders"
+        " counts as if the shop's server said it. Whoever knows a customer's id can then act as that customer, and"
+        " whoever knows an order's id can alter that order.",
     )
     messages_a_minute = models.PositiveIntegerField(
         "messages a minute",

@@ -71,6 +71,7 @@ class OrderSaid:
     order_id: str
     action: str
     is_trusted: bool
+    is_signed: bool
     told: Mapping[str, Any]
 
 
@@ -332,7 +333,7 @@ def _order(
         told = {}
     else:
         told = reader.sale()
-    return OrderSaid(order_id, action, trusted.is_signed, told)
+    return OrderSaid(order_id, action, trusted.orders_count, trusted.is_signed, told)
 
 
 def _sku(item: Mapping[str, Any]) -> str:

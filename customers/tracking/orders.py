@@ -1,7 +1,8 @@
 """What orders look like: each is what all messages about it, in the order of their times, add up to.
 
-The only writer of ``OrderNote``. Messages that cannot be trusted come first and are overruled by any that can: what
-browsers say of an order alone leaves it pending, their refunds and cancellations count for nothing.
+The only writer of ``OrderNote``. What browsers say of an order makes a draft, which is pending; what a server, the API
+or a file says of it replaces the draft whole, and from then on browsers alter nothing. Refunds and cancellations of
+browsers count for nothing; those of a server wait for the order of somebody who is trusted.
 """
 
 from collections import Counter, defaultdict
@@ -13,11 +14,13 @@ from typing import Any, Final
 from customers import comparable, engine, exact, ingestion
 from customers.claims import in_parts
 from customers.identity import CUSTOMER_ID
+from customers.ingestion import Origin
 from customers.models import Identity, Order, OrderNote
 from customers.records import ORDER_LINES, ORDERS, Record, read_line, the_shop
 
 Action, Status = OrderNote.Action, Order.Status
 _SALES: Final = (Action.COMPLETED, Action.UPDATED)
+MOST_NOTES_OF_A_DRAFT: Final = 50  # the first ones: anybody can send any number
 
 
 @dataclass(slots=True)
@@ -25,7 +28,7 @@ class _Sum:
     """What notes add up to; None and an empty list are not given."""
 
     order_id: str
-    whose: Identity
+    whose: Identity | None
     placed_at: datetime | None = None
     status: str | None = None
     total: int | None = None
@@ -34,6 +37,7 @@ class _Sum:
     currency: str | None = None
     coupon: str | None = None
     lines: list[dict[str, str]] = field(default_factory=list)
+    is_draft: bool = False
 
     def lay_over(self, told: Mapping[str, Any]) -> None:
         """Take what a later sale says, and keep what it leaves open."""
@@ -46,21 +50,53 @@ class _Sum:
 
 def note(notes: Sequence[OrderNote], moved: Iterable[int], now: datetime) -> None:
     """Keep what messages say of orders, and bring these in line, and those of identities that have moved."""
+    notes = [one for one in notes if one.is_trusted or one.action in _SALES]
     order_ids = {one.order_id for one in notes}
     known, stored = _known(order_ids), _stored(order_ids)
     for one in notes:
         earlier = known.setdefault(one.order_id, [])
-        one.is_late = any(other.is_late for other in earlier) or (one.order_id in stored and not earlier)
-        if not one.is_trusted and any(other.is_trusted and other.action in _SALES for other in earlier):
-            # It is confirmed: of what is known already, a browser alters nothing any more.
-            given = {name for other in earlier for name in other.told}
-            one.told = {name: value for name, value in one.told.items() if name not in given}
+        trusted = [other for other in earlier if other.is_trusted]
+        one.is_late = one.is_trusted and (
+            any(other.is_late for other in trusted)
+            or (_is_there(stored.get(one.order_id)) and not any(other.action in _SALES for other in trusted))
+        )
         earlier.append(one)
-    OrderNote.objects.bulk_create(notes, ignore_conflicts=True)
+    _keep(known, stored)
     for part in in_parts([*moved]):
         order_ids |= set(OrderNote.objects.filter(identity__in=part).values_list("order_id", flat=True))
     if order_ids:
         _write(_known(order_ids), _stored(order_ids), now)
+
+
+def confirm(order_ids: Sequence[str], now: datetime) -> None:
+    """Let what waited for orders follow, now that a file or the API tells of them; drafts of them are forgotten."""
+    for part in in_parts(order_ids):
+        OrderNote.objects.filter(order_id__in=part, is_trusted=False).delete()
+        OrderNote.objects.filter(order_id__in=part).update(is_late=True)
+    _write(_known(order_ids), _stored(order_ids), now)
+
+
+def _keep(known: Mapping[str, Sequence[OrderNote]], stored: Mapping[str, Order]) -> None:
+    """Write new notes, but of browsers no more than make a draft, and none once the order is confirmed."""
+    kept: list[OrderNote] = []
+    dropped: list[int] = []
+    for order_id, notes in known.items():
+        told = sorted((one for one in notes if not one.is_trusted), key=_rank_in_draft)
+        is_confirmed = _is_there(stored.get(order_id)) or any(
+            one.is_trusted and one.action in _SALES for one in notes
+        )
+        room = 0 if is_confirmed else MOST_NOTES_OF_A_DRAFT
+        dropped += [one.pk for one in told[room:] if not one._state.adding]
+        kept += [one for one in told[:room] if one._state.adding]
+        kept += [one for one in notes if one.is_trusted and one._state.adding]
+    OrderNote.objects.bulk_create(kept, ignore_conflicts=True)
+    for part in in_parts(dropped):
+        OrderNote.objects.filter(pk__in=part).delete()
+
+
+def _is_there(order: Order | None) -> bool:
+    """Tell whether somebody who is trusted has told of an order."""
+    return order is not None and not order.is_draft
 
 
 def _known(order_ids: Iterable[str]) -> dict[str, list[OrderNote]]:
@@ -80,48 +116,67 @@ def _stored(order_ids: Iterable[str]) -> dict[str, Order]:
 
 
 def _write(known: Mapping[str, Sequence[OrderNote]], stored: Mapping[str, Order], now: datetime) -> None:
-    sums = [summed for order_id, notes in known.items() if (summed := _add_up(notes, stored.get(order_id)))]
-    if sums:
-        ingestion.ingest(ORDERS, enumerate(map(_record, sums)), now, announce=False)
-    lines = [record for summed in sums for record in _lines(summed)]
-    if lines:
-        ingestion.ingest(ORDER_LINES, enumerate(lines), now, announce=False)
-        ingestion.drop_other_lines((record[0], record[1]) for record in lines)
+    summed = [one for order_id, notes in known.items() if (one := _add_up(notes, stored.get(order_id)))]
+    for origin in (Origin.SERVER, Origin.BROWSER):
+        sums = [one for one in summed if one.is_draft == (origin is Origin.BROWSER)]
+        if sums:
+            ingestion.ingest(ORDERS, enumerate(map(_record, sums)), now, origin=origin, announce=False)
+        lines = [record for one in sums for record in _lines(one)]
+        if lines:
+            ingestion.ingest(ORDER_LINES, enumerate(lines), now, origin=origin, announce=False)
+            ingestion.drop_other_lines((record[0], record[1]) for record in lines)
 
 
 def _add_up(notes: Iterable[OrderNote], stored: Order | None) -> _Sum | None:
-    """Add the notes of an order up; None where they make no order, or may not alter the one there is."""
-    ordered = sorted(notes, key=lambda one: (one.is_trusted, one.at, one.message_id))
-    sales = [one for one in ordered if one.action in _SALES]
-    trusted = [one for one in ordered if one.is_trusted]
-    is_others = stored is not None and (ordered[0].is_late or not sales)
-    if not trusted and (is_others or (stored and stored.status != Status.PENDING)):
-        return None  # somebody who may has made it, or confirmed it
-    if not sales and not is_others:
-        return None  # what it is, a later message says
+    """Add the notes of an order up; None where they make no order, or alter nothing of the one there is."""
+    trusted = sorted((one for one in notes if one.is_trusted), key=_stamp)
+    sales = [one for one in trusted if one.action in _SALES]
+    order = stored if _is_there(stored) else None
+    if sales or (trusted and order):
+        return _confirmed(trusted, sales, order)
+    told = sorted((one for one in notes if not one.is_trusted), key=_rank_in_draft)
+    return _draft(told) if told and not order else None
 
-    summed = _Sum(ordered[0].order_id, _owner(sales or trusted))
+
+def _draft(sales: Sequence[OrderNote]) -> _Sum:
+    """Make a draft of what the browser says that named it first; another one's words do not touch it."""
+    whose = sales[0].identity
+    own = sorted((one for one in sales if one.identity_id == whose.pk), key=_stamp)
+    summed = _Sum(sales[0].order_id, whose, status=Status.PENDING, is_draft=True)
+    for one in own:
+        summed.lay_over(one.told)
+    completed = [one for one in own if one.action == Action.COMPLETED]
+    summed.placed_at = min(one.at for one in completed or own)
+    return summed
+
+
+def _confirmed(trusted: Sequence[OrderNote], sales: Sequence[OrderNote], order: Order | None) -> _Sum:
+    """Add trusted notes up, and nothing that browsers say; a refund or a cancellation moves no order."""
+    is_others = order is not None and (not sales or any(one.is_late for one in trusted))
+    summed = _Sum(trusted[0].order_id, _owner(sales) if sales else None)
     for one in sales:
         summed.lay_over(one.told)
     completed = [one for one in sales if one.action == Action.COMPLETED]
     if completed or not is_others:
         summed.placed_at = min(one.at for one in completed or sales)
-    if not trusted:
-        summed.status = Status.PENDING
-        return summed
-    if not is_others and any(one in sales for one in trusted):
+    if not is_others:
         summed.status = Status.PAID
-    elif not is_others:
-        summed.status = Status.PENDING
-    _follow(summed, trusted, exact.to_units(stored.total) if stored and is_others else 0)
+    _follow(summed, trusted, exact.to_units(order.total) if order and is_others else 0)
     return summed
 
 
+def _stamp(one: OrderNote) -> tuple[datetime, str, bool]:
+    return one.at, one.message_id, one.is_from_browser
+
+
+def _rank_in_draft(one: OrderNote) -> tuple[bool, datetime, str]:
+    """Sort first who may say best whose a draft is: whom the shop has signed, then who said so first."""
+    return not one.is_signed, one.at, one.message_id
+
+
 def _owner(notes: Iterable[OrderNote]) -> Identity:
-    """Give whose order it is: who is trusted says it best, then who knows a customer id, then who says it last."""
-    latest = max(
-        notes, key=lambda one: (one.is_trusted, one.identity.kind == CUSTOMER_ID, one.at, one.message_id)
-    )
+    """Give whose order it is: who knows a customer id says it best, then who says it last."""
+    latest = max(notes, key=lambda one: (one.identity.kind == CUSTOMER_ID, *_stamp(one)))
     return latest.identity
 
 
@@ -157,11 +212,12 @@ def _amount(told: Mapping[str, Any], summed: _Sum, total: int) -> int:
 
 
 def _record(summed: _Sum) -> Record:
-    is_customer = summed.whose.kind == CUSTOMER_ID
+    whose = summed.whose
+    is_customer = whose is not None and whose.kind == CUSTOMER_ID
     return (
         summed.order_id,
-        summed.whose.value if is_customer else None,
-        None if is_customer else summed.whose.value,
+        whose.value if whose and is_customer else None,
+        whose.value if whose and not is_customer else None,
         engine.moment(summed.placed_at) if summed.placed_at else None,
         summed.status,
         summed.total,

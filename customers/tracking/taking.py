@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from customers import claims, erased, ingestion, news
+from customers import claims, drafts, erased, ingestion, news
 from customers.claims import Said, in_parts
 from customers.identity import ANONYMOUS_ID, CUSTOMER_ID
+from customers.ingestion import Origin
 from customers.models import Event, OrderNote, Source
 from customers.records import EVENTS, Refused, Shop, the_shop
 
@@ -87,30 +88,35 @@ def _readable(
 
 
 def _new(read: Sequence[tuple[Received, Message]]) -> Iterator[tuple[Received, Message]]:
-    """Leave out what was taken before, and the past of the erased: of messages with the same id the first counts."""
-    ids = [message.message_id for _, message in read]
+    """Leave out what was taken before, and the past of the erased: of messages with the same id the first counts.
+
+    The ids of browsers are apart from those of servers: what everybody can send keeps nothing away.
+    """
     taken = {
-        message_id
-        for part in in_parts(ids)
-        for message_id in Event.objects.filter(message_id__in=part).values_list("message_id", flat=True)
+        stamp
+        for part in in_parts([message.message_id for _, message in read])
+        for stamp in Event.objects.filter(message_id__in=part).values_list("message_id", "is_from_browser")
     }
-    known = erased.known(one for _, message in read for one in _ids(message))
+    known = erased.known(id for one, message in read for id in _ids(one.source, message))
     for one, message in read:
-        if message.message_id in taken or erased.belongs(_ids(message), message.at, known):
+        stamp = message.message_id, one.source.is_browser
+        if stamp in taken or erased.belongs(_ids(one.source, message), message.at, known):
             continue
-        taken.add(message.message_id)
+        taken.add(stamp)
         yield one, message
 
 
-def _ids(message: Message) -> list[erased.Id]:
+def _ids(source: Source, message: Message) -> list[erased.Id]:
     return [
-        (erased.MESSAGE_ID, message.message_id),
+        (erased.BROWSER_MESSAGE_ID if source.is_browser else erased.MESSAGE_ID, message.message_id),
         (CUSTOMER_ID, message.user_id),
         (ANONYMOUS_ID, message.anonymous_id),
     ]
 
 
 def _store(meanings: Sequence[Meaning], now: datetime) -> None:
+    if any(meant.order or meant.claims for meant in meanings):
+        drafts.own()  # before any row is locked: orders of files wait for us, or we for them
     said = [
         Said(one, other, meant.message.at, meant.message.message_id)
         for meant in meanings
@@ -134,11 +140,13 @@ def _store(meanings: Sequence[Meaning], now: datetime) -> None:
     notes = [
         OrderNote(
             message_id=meant.message.message_id,
+            is_from_browser=not meant.by_server,
             order_id=meant.order.order_id,
             identity_id=united.places[meant.whose].identity,
             at=meant.message.at,
             action=meant.order.action,
             is_trusted=meant.order.is_trusted,
+            is_signed=meant.order.is_signed,
             told=meant.order.told,
         )
         for meant in meanings
@@ -146,7 +154,9 @@ def _store(meanings: Sequence[Meaning], now: datetime) -> None:
     ]
     if notes or united.moved:
         orders.note(notes, united.moved, now)
-    events = [meant.event for meant in meanings if meant.event]
-    if events:
-        ingestion.ingest(EVENTS, enumerate(events), now, announce=False)
+    for origin in (Origin.SERVER, Origin.BROWSER):
+        by_server = origin is Origin.SERVER
+        events = [meant.event for meant in meanings if meant.event and meant.by_server == by_server]
+        if events:
+            ingestion.ingest(EVENTS, enumerate(events), now, origin=origin, announce=False)
     news.announce()

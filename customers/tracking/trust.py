@@ -20,12 +20,14 @@ from .messages import Message
 class Trusted:
     """A message with the customer id that counts, if any.
 
-    ``by_server``: its contact data count, and join. ``is_signed``: its orders count.
+    ``by_server``: its contact data count, and join. ``is_signed``: the customer is who it says. ``orders_count``: what
+    it says of orders is no draft; a signature proves who the customer is, not what they paid.
     """
 
     message: Message
     by_server: bool
     is_signed: bool
+    orders_count: bool
 
 
 class Judge:
@@ -44,7 +46,7 @@ class Judge:
         """Tell how far a message is trusted; raise Refused where it does not say which browser it is from."""
         if not source.is_browser:
             self._note(message)
-            return Trusted(message, by_server=True, is_signed=True)
+            return Trusted(message, by_server=True, is_signed=True, orders_count=True)
         signature = message.context.get("userHash")
         is_signed = source.allow_unsigned_joins or (
             bool(message.user_id) and sources.has_signed(source, message.user_id, signature)
@@ -57,7 +59,9 @@ class Judge:
             if not self._may_name(message):
                 message = replace(message, user_id="")
         self._note(message)
-        return Trusted(message, by_server=False, is_signed=is_signed)
+        return Trusted(
+            message, by_server=False, is_signed=is_signed, orders_count=source.allow_unsigned_joins
+        )
 
     def _may_name(self, message: Message) -> bool:
         if (message.user_id, message.anonymous_id) in self._pairs:

@@ -132,6 +132,64 @@ def key() -> str:
     return source()[1]
 
 
+# -- Orders of which strangers, the shop's server and its files tell
+
+
+@st.composite
+def words_on_orders(draw: st.DrawFn) -> tuple[list[tuple[str, Any]], list[list[tuple[str, Any]]]]:
+    """Draw who tells what of orders, all at once, and again in another order and portions, some of it twice.
+
+    Of the order ``filed`` a file tells, and no server but what became of it.
+    """
+    told: list[tuple[str, Any]] = (
+        [("file", "filed,c3,2026-03-01T05:00:00Z,70")] if draw(st.booleans()) else []
+    )
+    for n in range(draw(st.integers(2, 10))):
+        who = draw(st.sampled_from(("server", "browser", "browser")))
+        said = draw(orders())
+        if draw(st.booleans()):
+            is_sale = said["event"] in ("Order Completed", "Order Updated")
+            said["properties"]["order_id"] = "o1" if who == "server" and is_sale else "filed"
+        if who == "browser":
+            said |= {"userId": None, "anonymousId": draw(st.sampled_from(BROWSERS))}
+        # A stranger knows the ids of messages that a server is to send.
+        told.append((who, said | {"messageId": f"m{n // 2}-{said['event']}", "timestamp": draw(moments)}))
+    told = [
+        *{
+            (who, str(said["messageId"] if who != "file" else said)): (who, said) for who, said in told
+        }.values()
+    ]
+    mixed = draw(st.permutations([*told, *draw(st.lists(st.sampled_from(told), max_size=3))]))
+    cuts = sorted(draw(st.sets(st.integers(1, len(mixed)), max_size=4)))
+    portions = [mixed[start:end] for start, end in zip([0, *cuts], [*cuts, len(mixed)], strict=True)]
+    return told, [one for one in portions if one]
+
+
+def orders_after(keys: dict[str, str], portions: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Any]:
+    shop.forget_everything()
+    for portion in portions:
+        for who, said in portion:
+            if who == "file":
+                assert not shop.orders(said).refused
+            else:
+                assert post(keys[who], "batch", {"batch": [said]}).status_code == 200
+        inbox.drain()
+    shop.assert_facts_are_those_of_the_records()
+    assert not RefusedMessage.objects.exists()
+    return shop.meaning()
+
+
+def check_orders(told: Any, keys: dict[str, str]) -> None:
+    at_once, portions = told
+    found, right = orders_after(keys, portions), orders_after(keys, [at_once])
+    assert found == right
+
+
+@pytest.fixture
+def keys(key: str) -> dict[str, str]:
+    return {"server": key, "browser": source("browser")[1]}
+
+
 BESIDE_THE_LAW = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
 
 
@@ -146,3 +204,18 @@ def test_messages_end_in_the_same_state_in_any_order(key: str, delivery: Any) ->
 @given(deliveries())
 def test_many_messages_end_in_the_same_state_in_any_order(key: str, delivery: Any) -> None:
     check(delivery, key)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=BESIDE_THE_LAW)
+@given(words_on_orders())
+def test_orders_of_strangers_and_the_shop_end_in_the_same_state_in_any_order(
+    keys: dict[str, str], told: Any
+) -> None:
+    check_orders(told, keys)
+
+
+@pytest.mark.long
+@settings(max_examples=500, deadline=None, suppress_health_check=BESIDE_THE_LAW)
+@given(words_on_orders())
+def test_many_orders_of_strangers_and_the_shop_end_in_the_same_state(keys: dict[str, str], told: Any) -> None:
+    check_orders(told, keys)

@@ -1,0 +1,396 @@
+"""What a browser says of an order is a draft, which changes no order that somebody who is trusted tells of.
+
+Each attack is made with the key of a browser alone, before the shop tells of its order and after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+import pytest
+from django.apps import apps
+
+from customers import facts, identity, privacy
+from customers.models import Event, Order, OrderLine, OrderNote, Source
+from segments import refreshing
+from tests import shop
+from tests.api.client import Caller
+from tests.tracking.sending import identify, message, send, source, track
+from tests.tracking.test_trust import signed
+
+pytestmark = pytest.mark.django_db
+
+LATER, LATEST = "2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z"
+HAT = {"sku": "hat", "name": "Hat", "price": 40, "quantity": 2}
+PLANTED = {"sku": "planted", "name": "Planted", "price": 9_999, "quantity": 50}
+
+Tell = Callable[[], None]
+
+
+@pytest.fixture
+def server() -> str:
+    return source("server")[1]
+
+
+@pytest.fixture
+def web() -> tuple[Source, str]:
+    return source("browser")
+
+
+@pytest.fixture
+def key(web) -> str:
+    return web[1]
+
+
+# -- The shop's own words, by each way in
+
+
+def by_server(key: str) -> None:
+    sale = track(
+        "Order Completed", user="victim", order_id="o1", total=80, discount=5, coupon="MINE", currency="EUR",
+        products=[HAT],
+    )  # fmt: skip
+    send(key, sale)
+
+
+def by_the_api(address: str, sent: Any) -> None:
+    answer = Caller("ingest").call("post", address, sent)
+    assert answer.status_code in (200, 201), answer.content
+    facts.settle()
+
+
+def by_api(key: str) -> None:
+    order = {
+        "order_id": "o1", "customer_id": "victim", "placed_at": "2026-03-01T10:00:00Z", "total": 80,
+        "discount_total": 5, "coupon_code": "MINE", "currency": "EUR",
+        "lines": [{"sku": "hat", "name": "Hat", "quantity": 2, "unit_price": 40}],
+    }  # fmt: skip
+    by_the_api("orders/", order)
+
+
+def by_file(key: str) -> None:
+    header = "order_id,customer_id,placed_at,total,discount_total,coupon_code,currency"
+    assert not shop.orders("o1,victim,2026-03-01T10:00:00Z,80,5,MINE,EUR", header=header).refused
+    shop.lines("o1,hat,Hat,2,40", header="order_id,sku,name,quantity,unit_price")
+
+
+@pytest.fixture(params=[by_server, by_api, by_file], ids=["server", "API", "file"])
+def confirm(request: pytest.FixtureRequest, server: str) -> Tell:
+    return lambda: request.param(server)
+
+
+# -- The attacks
+
+
+def plant_an_order(key: str) -> None:
+    for at in ("2020-01-01T00:00:00Z", LATEST):
+        planted = {"total": 1, "discount": 0.5, "coupon": "THEIRS", "currency": "JPY", "products": [PLANTED]}
+        for name in ("Order Completed", "Order Updated"):
+            send(key, track(name, anonymous="evil", order_id="o1", at=at, status="cancelled", **planted))
+
+
+def plant_lines(key: str) -> None:
+    for n in range(3):
+        send(key, track("Order Updated", anonymous=f"evil-{n}", order_id="o1", products=[PLANTED], at=LATER))
+
+
+def take_it_back(key: str) -> None:
+    send(
+        key,
+        track("Order Refunded", anonymous="evil", order_id="o1", at=LATER),
+        track("Order Refunded", anonymous="evil", order_id="o1", total=79.99, at=LATER),
+        track("Order Cancelled", anonymous="evil", order_id="o1", at=LATEST),
+    )
+
+
+def name_the_victim(key: str) -> None:
+    """Not known to the shop yet, or named without a signature."""
+    send(
+        key,
+        track("Order Completed", user="victim", anonymous="evil", order_id="o1", total=7, products=[PLANTED]),
+        track("Order Cancelled", user="victim", anonymous="evil", order_id="o1", at=LATER),
+    )
+
+
+@pytest.fixture(
+    params=[plant_an_order, plant_lines, take_it_back, name_the_victim], ids=lambda attack: attack.__name__
+)
+def attack(request: pytest.FixtureRequest, key: str) -> Tell:
+    return lambda: request.param(key)
+
+
+def held() -> dict[str, Any]:
+    order = Order.objects.select_related("customer").get()
+    return {
+        "owner": order.customer.customer_id,
+        "order": (order.status, order.total, order.discount_total, order.refunded_total, order.currency),
+        "coupon": order.coupon_code,
+        "placed_at": order.placed_at,
+        "lines": [*order.lines.values_list("customer__customer_id", "sku", "name", "quantity", "unit_price")],
+        "is_draft": order.is_draft,
+    }
+
+
+RIGHT = {
+    "owner": "victim",
+    "order": ("paid", 80, 5, 0, "EUR"),
+    "coupon": "MINE",
+    "placed_at": datetime(2026, 3, 1, 10, tzinfo=UTC),
+    "lines": [("victim", "hat", "Hat", 2, 40)],
+    "is_draft": False,
+}
+
+
+@pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+def test_a_browser_alters_no_order_of_the_shop(
+    confirm: Tell, attack: Tell, server: str, is_before: bool
+) -> None:
+    send(server, identify("victim", email="victim@example.org"))
+    shop.segment("buyers", {"order_count": {"is": 1}})
+    shop.segment("hats", {"bought": {"product": {"sku": {"is": "hat"}}}})
+    shop.segment("cheated", {"any": [
+        {"bought": {"product": {"sku": {"is": "planted"}}}}, {"total_spent": {"is_not": 80}},
+        {"refund_count": {"at_least": 1}}, {"bought": {"coupon": {"is": "THEIRS"}}},
+    ]})  # fmt: skip
+
+    for tell in (attack, confirm) if is_before else (confirm, attack, confirm):
+        tell()
+    refreshing.refresh_all()
+
+    assert held() == RIGHT
+    victim = facts.of(Order.objects.get().customer, datetime(2026, 3, 15, tzinfo=UTC))
+    assert victim is not None
+    assert (victim.order_count, victim.total_spent, victim.refund_count) == (1, 800_000, 0)
+    assert (shop.members("buyers"), shop.members("hats")) == (["victim"], ["victim"])
+    assert "victim" not in shop.members("cheated")
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_a_signature_proves_who_the_customer_is_not_what_they_paid(web, server) -> None:
+    browser, key = web
+    sale = {"event": "Order Completed", "properties": {"order_id": "o1", "total": 500, "products": [PLANTED]}}
+    send(key, message("track", user="victim", context=signed(browser, "victim"), **sale))
+    assert (Order.objects.get().status, Order.objects.get().is_draft) == ("pending", True)
+
+    by_server(server)
+    assert held() == RIGHT
+
+
+def test_of_several_browsers_the_one_the_shop_has_signed_makes_the_draft(web) -> None:
+    browser, key = web
+    sale = {"order_id": "o1", "total": 30, "products": [HAT]}
+    send(
+        key,
+        track(
+            "Order Completed", anonymous="evil", order_id="o1", total=1, products=[PLANTED], at="2020-01-01"
+        ),
+    )
+    assert held()["owner"] == "anonymous:evil"
+    send(
+        key,
+        message("track", user="c1", context=signed(browser, "c1"), event="Order Completed", properties=sale),
+    )
+    send(key, track("Order Updated", anonymous="evil", order_id="o1", total=2, products=[PLANTED], at=LATEST))
+
+    assert held() == RIGHT | {
+        "owner": "c1",
+        "order": ("pending", 30, 0, 0, "EUR"),
+        "coupon": "",
+        "lines": [("c1", "hat", "Hat", 2, 40)],
+        "is_draft": True,
+    }
+
+
+def test_a_refund_of_a_server_waits_for_the_order_itself(confirm: Tell, key: str, server: str) -> None:
+    plant_an_order(key)
+    send(server, track("Order Refunded", anonymous="till", order_id="o1", total=30, at=LATER))
+    assert held()["order"] == ("pending", 1, 0.5, 0, "JPY")
+
+    confirm()
+
+    assert held() == RIGHT | {"order": ("paid", 80, 5, 30, "EUR")}
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_a_cancellation_of_a_server_waits_for_the_order_itself(confirm: Tell, key: str, server: str) -> None:
+    send(server, track("Order Cancelled", user="victim", order_id="o1", at=LATER))
+    plant_an_order(key)
+    assert held()["order"][0] == "pending"
+
+    confirm()
+
+    assert held() == RIGHT | {"order": ("cancelled", 80, 5, 0, "EUR")}
+
+
+def test_lines_alone_are_refused_for_a_draft(key: str) -> None:
+    plant_lines(key)
+
+    imported = shop.lines("o1,hat,2", "o2,hat,2")
+
+    assert imported.refused == [
+        (
+            2,
+            "order_id: of order 'o1' only a browser has told so far, so it is a draft; import the orders first",
+        ),
+        (3, "order_id: there is no order 'o2'; import the orders first"),
+    ]
+    assert [*OrderLine.objects.values_list("sku", flat=True)] == ["planted"]
+
+
+def test_a_row_that_cannot_be_an_order_leaves_the_draft(key: str) -> None:
+    plant_lines(key)
+    before = held()
+
+    header = "order_id,customer_id,placed_at,total"
+    assert shop.orders("o1,,2026-03-01,5", "o1,victim,,5", header=header).lines == [2, 3]
+
+    assert held() == before
+
+
+def test_a_file_of_pending_orders_confirms_them_too(key: str) -> None:
+    plant_lines(key)
+    shop.orders(
+        "o1,victim,2026-03-01T10:00:00Z,9,pending", header="order_id,customer_id,placed_at,total,status"
+    )
+    plant_lines(key)
+
+    assert (held()["owner"], held()["order"], held()["lines"]) == ("victim", ("pending", 9, 0, 0, "EUR"), [])
+
+
+def test_later_words_of_browsers_are_events_and_nothing_else(confirm: Tell, key: str) -> None:
+    plant_lines(key)
+    confirm()
+    plant_lines(key)
+
+    assert Event.objects.filter(name="Order Updated", is_from_browser=True).count() == 6
+    assert not OrderNote.objects.filter(is_trusted=False).exists()
+
+
+def test_what_is_kept_of_a_draft_is_bounded_and_the_first_is_kept(key: str) -> None:
+    send(key, *(track("Order Updated", anonymous=f"a{n}", order_id="o1", at=LATER) for n in range(60)))
+    send(key, track("Order Completed", anonymous="first", order_id="o1", total=3))
+    send(key, *(track("Order Updated", anonymous=f"b{n}", order_id="o1", at=LATER) for n in range(60)))
+
+    assert OrderNote.objects.count() == 50
+    assert (held()["owner"], held()["order"][:2]) == ("anonymous:first", ("pending", 3))
+
+
+def test_a_source_may_let_its_orders_count(server: str) -> None:
+    _, key = source("browser", allow_unsigned_joins=True)
+    send(key, track("Order Completed", anonymous="a1", order_id="o2", total=5, products=[HAT]))
+    send(key, track("Order Refunded", anonymous="a1", order_id="o2", total=2, at=LATER))
+
+    assert held()["order"] == ("paid", 5, 0, 2, "EUR")
+    assert not held()["is_draft"]
+    # Its message ids are those of a browser all the same.
+    assert [*Event.objects.values_list("is_from_browser", flat=True)] == [True, True]
+
+
+# -- The ids of messages
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "last"])
+@pytest.mark.parametrize("way", ["server", "API", "file"])
+def test_a_browser_uses_up_no_id_of_another_message(key: str, server: str, way: str, is_first: bool) -> None:
+    theirs = [
+        track("Fake", anonymous="evil", n=1) | {"messageId": "m-1"},
+        track("Order Cancelled", anonymous="evil", order_id="o1") | {"messageId": "m-2"},
+    ]
+
+    def ours() -> None:
+        if way == "server":
+            order = track("Order Completed", user="victim", order_id="o1", total=80)
+            seen = track("Product Viewed", user="victim", products=[HAT])
+            send(server, order | {"messageId": "m-2"}, seen | {"messageId": "m-1"})
+        elif way == "API":
+            event = {"message_id": "m-1", "customer_id": "victim", "event": "Product Viewed",
+                     "occurred_at": "2026-03-01", "properties": {"products": [HAT]}}  # fmt: skip
+            by_the_api("events/", event)
+        else:
+            shop.import_rows(
+                "events",
+                ["m-1", "victim", "", "Product Viewed", "2026-03-01", '{"products": [{"sku": "hat"}]}'],
+            )
+
+    steps: list[Tell] = [lambda: send(key, *theirs), ours]
+    for step in [*(steps if is_first else reversed(steps)), *steps]:  # and all of it a second time
+        step()
+
+    seen = Event.objects.filter(message_id="m-1").order_by("is_from_browser")
+    assert [
+        *seen.values_list("name", "customer__customer_id", "is_from_browser", "products__sku_folded")
+    ] == [
+        ("Product Viewed", "victim", False, "hat"),
+        ("Fake", "anonymous:evil", True, None),
+    ]
+    assert Event.objects.count() == (4 if way == "server" else 3)
+    if way == "server":
+        assert (held()["owner"], held()["order"][:2]) == ("victim", ("paid", 80))
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_a_browser_and_a_server_may_use_an_id_in_one_batch_of_work(key: str, server: str) -> None:
+    send(key, track("Fake", anonymous="evil") | {"messageId": "m-1"}, drain=False)
+    send(server, track("Order Completed", user="victim", order_id="o1", total=80) | {"messageId": "m-1"})
+
+    assert held()["owner"] == "victim"
+    assert Event.objects.count() == 2
+
+
+def test_the_erasure_of_a_stranger_keeps_no_order_and_no_message_away(key: str, server: str) -> None:
+    send(key, track("Order Completed", anonymous="evil", order_id="o1", total=1) | {"messageId": "m-1"})
+    evil = identity.find("evil")
+    assert evil
+    privacy.erase(evil, datetime.now(UTC))
+    assert not Order.objects.exists()
+
+    send(key, track("Order Completed", anonymous="evil-2", order_id="o9", total=1) | {"messageId": "m-1"})
+    assert not Event.objects.exists()  # it is the message that was erased
+    send(server, track("Order Completed", user="victim", order_id="o1", total=80) | {"messageId": "m-1"})
+    assert (held()["owner"], held()["order"][:2]) == ("victim", ("paid", 80))
+    assert Event.objects.count() == 1
+
+
+# -- Upgrades
+
+
+def test_what_was_there_before_the_upgrade_is_marked() -> None:
+    """As the former version left it: drafts of browsers, one of them confirmed with their help."""
+    shop.events(
+        "seen,c1,,Seen,2026-03-01", "m1,,a1,Order Completed,2026-03-01", "m2,,a1,Order Completed,2026-03-01"
+    )
+    shop.orders("draft,c1,2026-03-01,5,pending", "mixed,c1,2026-03-01,10,paid", "filed,c1,2026-03-01,10,pending",
+                header="order_id,customer_id,placed_at,total,status")  # fmt: skip
+    found = identity.find("a1")
+    assert found
+    browser = found.identities.get()
+    told = {"identity": browser, "at": datetime(2026, 3, 1, tzinfo=UTC), "action": "completed"}
+    for message_id, order_id, is_trusted, is_late, said in (
+        ("m1", "draft", False, False, {"total": 50_000}),
+        ("m2", "mixed", False, False, {"total": 100_000}),
+        ("m3", "mixed", True, False, {}),
+        ("m4", "filed", False, True, {"total": 1}),
+    ):
+        OrderNote.objects.create(
+            message_id=message_id,
+            order_id=order_id,
+            is_trusted=is_trusted,
+            is_late=is_late,
+            told=said,
+            **told,
+        )
+
+    import_module("customers.migrations.0020_mark_what_browsers_said").mark(apps, None)
+
+    assert [*Order.objects.filter(is_draft=True).values_list("order_id", flat=True)] == ["draft"]
+    assert {*Event.objects.filter(is_from_browser=True).values_list("message_id", flat=True)} == {"m1", "m2"}
+    assert {*OrderNote.objects.values_list("message_id", "is_from_browser")} == {("m1", True), ("m3", False)}
+    send(source("server")[1], track("Order Refunded", user="c1", order_id="mixed", total=4, at=LATER))
+    assert Order.objects.values_list("status", "total", "refunded_total").get(order_id="mixed") == (
+        "paid",
+        10,
+        4,
+    )
