@@ -87,7 +87,13 @@ def confirm(request: pytest.FixtureRequest, server: str) -> Tell:
 
 def plant_an_order(key: str) -> None:
     for at in ("2020-01-01T00:00:00Z", LATEST):
-        planted = {"total": 1, "discount": 0.5, "coupon": "THEIRS", "currency": "JPY", "products": [PLANTED]}
+        planted: dict[str, Any] = {
+            "total": 1,
+            "discount": 0.5,
+            "coupon": "THEIRS",
+            "currency": "JPY",
+            "products": [PLANTED],
+        }
         for name in ("Order Completed", "Order Updated"):
             send(key, track(name, anonymous="evil", order_id="o1", at=at, status="cancelled", **planted))
 
@@ -171,7 +177,10 @@ def test_a_browser_alters_no_order_of_the_shop(
 
 def test_a_signature_proves_who_the_customer_is_not_what_they_paid(web, server) -> None:
     browser, key = web
-    sale = {"event": "Order Completed", "properties": {"order_id": "o1", "total": 500, "products": [PLANTED]}}
+    sale: dict[str, Any] = {
+        "event": "Order Completed",
+        "properties": {"order_id": "o1", "total": 500, "products": [PLANTED]},
+    }
     send(key, message("track", user="victim", context=signed(browser, "victim"), **sale))
     assert (Order.objects.get().status, Order.objects.get().is_draft) == ("pending", True)
 
