@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from customers import ingestion
 from customers.models import Customer, Event, Order, StaleFacts
 from customers.records import CUSTOMERS, the_shop
-from segments.models import Refresh, Segment
+from segments import verification
+from segments.models import Change, Refresh, Segment
 from segments.templates import TEMPLATES
 from segments_project import demo_shop
 
@@ -46,8 +47,17 @@ def test_it_prints_every_ready_to_use_segment_with_its_size(capsys: pytest.Captu
         assert segment.size
     assert "All customers" in results
     assert "Making a shop of 300 people" in progress
-    assert Refresh.objects.order_by("at")[0].at < datetime.now(UTC) - timedelta(days=29)
+    assert Refresh.objects.order_by("at")[0].at <= datetime.now(UTC) - timedelta(days=29)
     assert not StaleFacts.objects.exists()
+    # Its last days were lived: who bought entered by that, who was away for long left as time passed.
+    came_and_went = set(Change.objects.values_list("segment__slug", "change", "cause"))
+    assert {
+        ("first-order", "entered", "activity"),
+        ("lost", "entered", "time"),
+        ("waiting", "left", "time"),
+    } <= came_and_went
+    assert ("repeat", "left", "activity") not in came_and_went
+    assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
 
 
 def test_a_second_run_uses_the_shop_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:

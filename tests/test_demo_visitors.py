@@ -85,7 +85,7 @@ def test_runs_share_no_ids_but_those_of_the_shop() -> None:
 
 
 def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureFixture[str]) -> None:
-    demo_shop.build(PEOPLE, START)
+    demo_shop.fill(PEOPLE, START)
     definition.install()
     refreshing.refresh_all(START)
     people, orders, events = (
@@ -148,7 +148,7 @@ def test_they_visit_a_served_demo_which_goes_on_without_them(
 ) -> None:
     log = tmp_path / "log"
     began = datetime.now(UTC)
-    demo_shop.build(PEOPLE, began)
+    demo_shop.fill(PEOPLE, began)
     with (
         log.open("w") as output,
         subprocess.Popen(

@@ -3,7 +3,7 @@
 import secrets
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -54,11 +54,12 @@ class Command(BaseCommand):
                 "set DATABASE_URL to another database, such as sqlite:///demo.sqlite3, or run `serve`"
             )
         else:
-            self.say(f"Making a shop of {customers:,} people with two years of history ...")
+            self.say(
+                f"Making a shop of {customers:,} people with two years of history, the last "
+                f"{demo_shop.LIVED.days} days of it record by record ..."
+            )
             now = datetime.now(UTC)
             self.make_shop(customers, now)
-            definition.install()
-            self.live_through(now)
         definition.install()
         self.refresh()
         self.say("Learning what is bought together ...")
@@ -85,12 +86,6 @@ class Command(BaseCommand):
         demo_shop.build(customers, until, count)
         if in_place:
             self.stderr.write(f"\r{'':<40}\r", style_func=str, ending="")
-
-    def live_through(self, until: datetime) -> None:
-        """Refresh as of each of the last days, so that there is a past to look back at."""
-        self.say(f"Letting the segments live through {demo_shop.LIVED.days} days ...")
-        for day in range(demo_shop.LIVED.days):
-            refreshing.refresh_all(until - demo_shop.LIVED + timedelta(days=day))
 
     def refresh(self) -> None:
         """Bring every segment up to date, and tell of those that cannot be."""
