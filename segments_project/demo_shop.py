@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -94,7 +95,7 @@ def fill(customers: int, until: datetime, tell: Tell = lambda what, count: None)
         (ORDER_LINES, sample.line_rows()),
         (EVENTS, sample.event_rows()),
     ):
-        _ingest(kind, rows, shop, lambda taken, kind=kind: tell(_plural(kind), taken))
+        _ingest(kind, rows, shop, partial(tell, kind.name.replace("_", " ")))
         for table in TABLES:
             engine.analyze(table)
     facts.settle(until, progress=lambda settled: tell("customers summed up", settled))
@@ -166,10 +167,6 @@ def _live_through(
             _ingest(kind, came[kind.name], shop, now=at)
         refreshing.refresh_all(at)
         tell("days lived through", (at - begins).days)
-
-
-def _plural(kind: Kind) -> str:
-    return kind.name.replace("_", " ")
 
 
 def _ingest(
