@@ -6,7 +6,7 @@ Message-ID. One message of a customer is on its way at a time, so that the weekl
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
@@ -17,12 +17,12 @@ from django.db.models import F, QuerySet
 
 from customers import engine, identity, turns
 
-from . import content, restraint
+from . import bounces, content, restraint, sending_health
 from .channels import base
-from .channels.base import Away, TryAgain, Undeliverable
+from .channels.base import Away, NoMailbox, Refused, TryAgain, Undeliverable
 from .channels.catalogue import CHANNELS
 from .coupons import NoneLeft
-from .models import Campaign, Delivery
+from .models import Campaign, Channel, Delivery, Step
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ AWAY_FOR: Final = timedelta(minutes=1)
 NOBODY_SENDS: Final = "Messages of this kind cannot be sent."
 _TABLE: Final = Delivery._meta.db_table
 _CAMPAIGNS: Final = Campaign._meta.db_table
+_STEPS: Final = Step._meta.db_table
 
 
 # -- Before they are sent
@@ -107,15 +108,19 @@ def _due(at: datetime, most: int) -> list[int]:
     """Give the keys of messages to deal with, one a customer, in the order in which they came due.
 
     One that is being sent belongs to somebody else until its lease is over; the customer's others wait for it,
-    unless its worker died and its campaign is paused. Those of a stopped campaign are there to be held back.
+    unless its worker died and its campaign is paused. Those of a stopped campaign are there to be held back. Those of
+    a channel that is paused wait.
     """
     lost = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
     theirs = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {ALL}"
+    channels = ", ".join(f"'{Channel(health.channel).value}'" for health in sending_health.paused())
+    paused = f"JOIN {_STEPS} s ON s.id = d.step_id AND s.channel NOT IN ({channels})" if channels else ""
     keys = engine.rows(
         # States as literals: SQLite finds a partial index by them.
         f"""WITH due AS (
                 SELECT d.id, d.customer_id, d.campaign_id, d.not_before FROM {_TABLE} d
                 JOIN {_CAMPAIGNS} c ON c.id = d.campaign_id AND c.state <> 'paused'
+                {paused}
                 WHERE d.state IN ('planned', 'sending') AND d.not_before <= %(at)s
                     AND (d.state = 'planned' OR d.claimed_at <= %(lost)s)
                     AND NOT EXISTS (SELECT 1 FROM ({theirs}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
@@ -158,47 +163,58 @@ class _Round:
 
     def __init__(self, at: datetime) -> None:
         self.at = at
+        self.begun = time.monotonic()
         self.channels: dict[str, base.Channel] = {}
         self.away: set[str] = set()
         self.outcomes: list[tuple[int, dict[str, Any]]] = []
-        self.noted_at = time.monotonic()
+        self.taken: dict[str, str] = {}  # by channel, since they were noted last
+        self.noted_at = self.begun
 
     def send(self, claimed: Sequence[Delivery]) -> None:
         """Send one after another; give back what cannot be sent now, or shall not be any more."""
-        begun = time.monotonic()
-        running = self._running(claimed)
         try:
             for delivery in claimed:
-                is_ours = time.monotonic() - begun < settings.CAMPAIGN_LEASE / 2
-                if is_ours and delivery.campaign_id in running and delivery.step.channel not in self.away:
-                    self._send(delivery)
-                else:
+                elapsed = time.monotonic() - self.begun
+                if elapsed >= settings.CAMPAIGN_LEASE / 2 or delivery.step.channel in self.away:
                     self._give_back(delivery)
+                elif found := self._asked_again(delivery, self.at + timedelta(seconds=elapsed)):
+                    self._send(found)
                 if time.monotonic() - self.noted_at > NOTED_EVERY:
                     self._write()
-                    running = self._running(claimed)
         finally:
             self._write()
             for channel in self.channels.values():
                 channel.close()
 
-    def _running(self, claimed: Iterable[Delivery]) -> set[int]:
-        """Give the campaigns that nobody has paused or stopped meanwhile."""
-        keys = {one.campaign_id for one in claimed}
-        return set(
-            Campaign.objects.filter(pk__in=keys, state=Campaign.State.RUNNING).values_list("pk", flat=True)
+    def _asked_again(self, delivery: Delivery, now: datetime) -> Delivery | None:
+        """Return the message with its customer as they are now, if it may still go; else note why it does not.
+
+        Since the claim its customer may have withdrawn consent, ordered, left, been joined or erased.
+        """
+        mine = Delivery.objects.filter(
+            pk=delivery.pk, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
         )
+        found = mine.select_related("customer").first()
+        verdict = restraint.judge(mine, now).get(delivery.pk) if found else None
+        if found is None or verdict is None:  # paused, stopped, or gone
+            self._give_back(delivery)
+            return None
+        if verdict.reason:
+            self._note(found, state=State.HELD_BACK, claimed_at=None, reason=verdict.reason)
+            return None
+        if verdict.not_before:
+            self._give_back(found, verdict.not_before)
+            return None
+        found.campaign, found.step = delivery.campaign, delivery.step
+        return found
 
     def _send(self, delivery: Delivery) -> None:
         name = delivery.step.channel
         try:
-            if name not in CHANNELS:
-                raise Undeliverable(NOBODY_SENDS)
-            if name not in self.channels:
-                self.channels[name] = CHANNELS[name]()
-            self.channels[name].send(delivery, content.render(delivery, self.at))
+            channel = self._channel(name)
+            channel.send(delivery, content.render(delivery, self.at))
         except (content.MissingValue, Undeliverable) as error:
-            self._note(delivery, state=State.FAILED, claimed_at=None, reason=_text(error))
+            self._fail(delivery, error)
         except (TryAgain, NoneLeft) as error:
             if isinstance(error, Away):
                 self.away.add(name)
@@ -207,11 +223,33 @@ class _Round:
             log.exception("message_could_not_be_sent", delivery=delivery.pk)
             self._again(delivery, f"{type(error).__name__}: {error}"[:300])
         else:
-            self._note(delivery, state=State.SENT, sent_at=self.at, reason="", content=delivery.content)
+            self.taken[name] = self.taken.get(name, "") + sending_health.TAKEN
+            became = (
+                {"state": State.SENT, "sent_at": self.at} if channel.delivers() else {"state": State.WRITTEN}
+            )
+            self._note(delivery, **became, reason="", content=delivery.content)
 
-    def _give_back(self, delivery: Delivery) -> None:
+    def _channel(self, name: str) -> base.Channel:
+        if name not in CHANNELS:
+            raise Undeliverable(NOBODY_SENDS)
+        if name not in self.channels:
+            self.channels[name] = CHANNELS[name]()
+        return self.channels[name]
+
+    def _fail(self, delivery: Delivery, error: Exception) -> None:
+        """Note that a message will never go; of one that was refused, whether the channel sends on."""
+        self._note(delivery, state=State.FAILED, claimed_at=None, reason=_text(error))
+        name = delivery.step.channel
+        if isinstance(error, NoMailbox):
+            bounces.suppress(delivery.customer.email, self.at, _text(error))
+            self.taken[name] = self.taken.get(name, "") + sending_health.TAKEN
+        elif isinstance(error, Refused):
+            self.taken[name] = self.taken.get(name, "") + sending_health.REFUSED
+            self._write(_text(error))
+
+    def _give_back(self, delivery: Delivery, not_before: datetime | None = None) -> None:
         """Undo a claim, as if it had not been."""
-        not_before = self.at + AWAY_FOR if delivery.step.channel in self.away else self.at
+        not_before = not_before or (self.at + AWAY_FOR if delivery.step.channel in self.away else self.at)
         before = delivery.attempts - 1
         self._note(delivery, state=State.PLANNED, claimed_at=None, attempts=before, not_before=not_before)
 
@@ -227,7 +265,7 @@ class _Round:
     def _note(self, delivery: Delivery, **change: Any) -> None:
         self.outcomes.append((delivery.pk, change))
 
-    def _write(self) -> None:
+    def _write(self, answer: str = "") -> None:
         """Write down what became of them; a claim that was lost meanwhile is somebody else's."""
         alike: dict[str, tuple[dict[str, Any], list[int]]] = {}
         for key, change in self.outcomes:
@@ -237,7 +275,10 @@ class _Round:
             if mine.update(**change) < len(keys):
                 # One that was moved by a join just then is a new row, which only a new statement sees.
                 mine.update(**change)
-        self.outcomes, self.noted_at = [], time.monotonic()
+        for name, taken in self.taken.items():
+            if sending_health.record(name, taken, self.at, answer):
+                self.away.add(name)
+        self.outcomes, self.taken, self.noted_at = [], {}, time.monotonic()
 
 
 def _text(error: Exception) -> str:

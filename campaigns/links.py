@@ -107,8 +107,8 @@ def read_unsubscribe(signed: str) -> int:
 
 
 def note_click(click: Click, at: datetime) -> None:
-    """Count a click; of a message that is gone, none."""
-    Delivery.objects.filter(token=click.token).update(
+    """Count a click; of a message that is gone, or was written to a file, none."""
+    Delivery.objects.filter(token=click.token).exclude(state=Delivery.State.WRITTEN).update(
         clicks=F("clicks") + 1, clicked_at=Coalesce("clicked_at", Value(at))
     )
 

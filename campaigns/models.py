@@ -216,6 +216,7 @@ class Delivery(models.Model):
         PLANNED = "planned"
         SENDING = "sending"
         SENT = "sent"
+        WRITTEN = "written", "written to a file"
         FAILED = "failed"
         HELD_BACK = "held_back", "held back"
 
@@ -268,6 +269,30 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"Step {self.step_id} to {self.customer_id}"
+
+
+class ChannelHealth(models.Model):
+    """How the latest messages of a channel were taken. Written by ``campaigns.sending_health``."""
+
+    channel = models.CharField(max_length=8, choices=Channel, unique=True)
+    recent = models.CharField(
+        max_length=50,
+        blank=True,
+        default="",
+        help_text="The latest messages: `.` for taken, `x` for refused.",
+    )
+    paused_at = models.DateTimeField(null=True, help_text="Since when nothing is sent; none while it is.")
+    answer = models.CharField(
+        max_length=300, blank=True, default="", help_text="The latest that was refused."
+    )
+
+    class Meta:
+        """One a channel."""
+
+        verbose_name_plural = "health of channels"
+
+    def __str__(self) -> str:
+        return f"{self.channel}: {'paused' if self.paused_at else 'sending'}"
 
 
 class Coupon(models.Model):

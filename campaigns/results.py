@@ -62,9 +62,13 @@ class DayResults:
 
 @dataclass(frozen=True)
 class Results(Figures):
-    """What came of a campaign: ``waiting`` are planned or on their way, ``days`` those on which anything happened."""
+    """What came of a campaign: ``waiting`` are planned or on their way, ``days`` those on which anything happened.
+
+    ``written`` went to a file instead of people, so nothing came of them.
+    """
 
     waiting: int = 0
+    written: int = 0
     failed: int = 0
     held_back: Mapping[str, int] = field(default_factory=dict)
     steps: Sequence[StepResults] = ()
@@ -80,6 +84,7 @@ def of(campaign: Campaign, at: datetime) -> Results:
     return Results(
         **_figures(messages, orders),
         waiting=_count(messages, State.PLANNED, State.SENDING),
+        written=_count(messages, State.WRITTEN),
         failed=_count(messages, State.FAILED),
         held_back={
             why: _count([one for one in held_back if one["why"] == why], State.HELD_BACK)

@@ -424,7 +424,7 @@ UNFOLD = {
     "SITE_URL": None,  # there is no other site to view
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "segments_project.logins.LoginForm"},
-    "DASHBOARD_CALLBACK": "segments.admin.dashboard.context",
+    "DASHBOARD_CALLBACK": "campaigns.admin.notices.first_page",
     "STYLES": [lambda request: static("customers/admin.css")],
     "SIDEBAR": {
         "show_search": True,

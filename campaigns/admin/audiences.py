@@ -17,7 +17,7 @@ from segments.admin.access import SEE as SEE_SEGMENTS
 from segments.admin.pages import ours
 from segments.models import Segment
 
-from . import access
+from . import access, notices
 
 MOST_SHOWN = 50
 
@@ -31,6 +31,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         ours(model_admin, request, "Audience for ads", segment)
         | {
             "tab": "audience",
+            "notices": notices.of(request),
             "opts": Segment._meta,  # it is one of the segment's pages
             "platforms": [
                 (value, label, exports.filter(platform=value).first())

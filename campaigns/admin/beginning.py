@@ -22,7 +22,7 @@ from segments.admin.pages import ours
 from segments.admin.wording import sentence
 from segments.models import Segment
 
-from . import access, wording
+from . import access, notices, pages, wording
 
 MOST_SHOWN = 50
 
@@ -51,6 +51,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         ours(model_admin, request, "Campaigns", segment)
         | {
             "tab": "campaigns",
+            "notices": notices.of(request),
             "opts": Segment._meta,  # it is one of the segment's pages
             "campaigns": [(campaign, wording.LABELS[campaign.state]) for campaign in campaigns],
             "groups": [
@@ -74,11 +75,7 @@ def choose(model_admin: Any, request: HttpRequest) -> HttpResponse:
     form = SegmentForm(request.GET if "segment" in request.GET else None)
     if form.is_valid():
         return redirect("admin:campaigns_campaign_of_segment", form.cleaned_data["segment"].pk)
-    context = {
-        **model_admin.admin_site.each_context(request),
-        "title": "New campaign",
-        "opts": model_admin.opts,
-    }
+    context = pages.ours(model_admin, request, "New campaign")
     context |= {"form": form, "has_segments": Segment.objects.exists()}
     return TemplateResponse(request, "campaigns/admin/choose.html", context)
 

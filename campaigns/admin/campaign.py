@@ -26,7 +26,19 @@ from customers.admin.lists import CappedChangeList, CappedListAdmin
 from customers.templatetags.shop import amount, moment, number
 from segments.admin.access import READ, needs, person
 
-from . import access, audiences, beginning, deliveries, moves, outcomes, outlook, pages, previews, wording
+from . import (
+    access,
+    audiences,
+    beginning,
+    deliveries,
+    moves,
+    notices,
+    outcomes,
+    outlook,
+    pages,
+    previews,
+    wording,
+)
 from .forms import CampaignForm, StepFormSet
 
 
@@ -80,6 +92,7 @@ class CampaignAdmin(CappedListAdmin):
                 ("of/<int:pk>/", beginning.page, "of_segment"),
                 ("of/<int:pk>/audience/", audiences.page, "audience"),
                 ("of/<int:pk>/audience/download/", audiences.download, "audience_download"),
+                ("sending/resume/", notices.resume, "resume_sending"),
                 ("<int:pk>/edit/", edit, "edit"),
                 ("<int:pk>/preview/", previews.page, "preview"),
                 ("<int:pk>/preview/send/", previews.send, "send_test"),
@@ -98,6 +111,10 @@ class CampaignAdmin(CappedListAdmin):
         return False
 
     # -- The list
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show above it what keeps messages from people now."""
+        return super().changelist_view(request, {**(extra_context or {}), "notices": notices.of(request)})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CampaignList]:
         """Use the list that adds up."""

@@ -19,6 +19,7 @@ LABELS: Final = {
     Delivery.State.PLANNED.value: "info",
     Delivery.State.SENDING.value: "info",
     Delivery.State.SENT.value: "success",
+    Delivery.State.WRITTEN.value: "warning",
     Delivery.State.FAILED.value: "danger",
     Delivery.State.HELD_BACK.value: "warning",
 }

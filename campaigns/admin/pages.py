@@ -6,12 +6,17 @@ from django.http import HttpRequest
 
 from campaigns.models import Campaign, Step
 
-from . import access, wording
+from . import access, notices, wording
 
 
 def ours(model_admin: Any, request: HttpRequest, title: str) -> dict[str, Any]:
-    """Give the admin's own context and the title."""
-    return {**model_admin.admin_site.each_context(request), "title": title, "opts": model_admin.opts}
+    """Return the admin's own context, the title, and what keeps messages from people now."""
+    return {
+        **model_admin.admin_site.each_context(request),
+        "title": title,
+        "opts": model_admin.opts,
+        "notices": notices.of(request),
+    }
 
 
 def of(

@@ -20,6 +20,14 @@ class Undeliverable(Exception):
     """The other side will never take this message; the message of the exception says why."""
 
 
+class Refused(Undeliverable):
+    """The other side refuses a message for good, for a reason that may hold for the next ones, too."""
+
+
+class NoMailbox(Undeliverable):
+    """There is nobody at this address, whoever writes to it."""
+
+
 @dataclass(frozen=True)
 class Message:
     """What one customer gets, rendered: a plain text and the same as HTML, where a channel has both."""
@@ -35,6 +43,9 @@ class Channel(Protocol):
 
     def reaches(self) -> Q:
         """Give the question which customers can be reached at all, with consent where the channel needs it."""
+
+    def delivers(self) -> bool:
+        """Return whether what is handed over reaches somebody; it is written to a file otherwise."""
 
     def send(self, delivery: Delivery, message: Message) -> None:
         """Hand over one message; raises TryAgain or Undeliverable."""

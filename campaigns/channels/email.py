@@ -1,25 +1,48 @@
 """E-mail, by whichever of Django's backends is set up; one connection carries many messages."""
 
+import re
 import smtplib
-from typing import Final
+from email import message_from_bytes, policy
+from email.headerregistry import Address
+from functools import cache
+from typing import Any, Final
 
+import idna
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends import console, dummy, smtp
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.utils import DNS_NAME
 from django.db.models import Q
 from django.utils.encoding import punycode
+from django.utils.module_loading import import_string
 
 from campaigns import links
 from campaigns.models import Delivery
 from customers.models import Customer
 
-from .base import Away, Channel, Message, TryAgain, Undeliverable
+from .base import Away, Channel, Message, NoMailbox, Refused, TryAgain, Undeliverable
 
 BUSY: Final = 421  # the mail server is about to hang up, whoever the message is for
 NOT_OF_THE_CONNECTION: Final = (smtplib.SMTPRecipientsRefused, ValueError)
 KEY_REFUSED: Final = (401, 402, 403)  # by a provider, whoever the message is for
 MAY_WORK_LATER: Final = (408, 409, 425, 429)
+NO_MAILBOX: Final = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
+"""Enhanced status codes (RFC 3463, RFC 7505) that say that nobody is at an address, or no more."""
+_STATUS: Final = re.compile(r"(?<![\d.])5\.\d{1,3}\.\d{1,3}(?![\d.])")
+NOT_THERE: Final = {"invalid", "rejected"}
+"""What django-anymail says of recipients to whom a provider sends nothing, whatever the message says."""
+
+
+def has_mail_server() -> bool:
+    """Return whether e-mails are handed to a mail server or a provider, and not to a file or a screen."""
+    return _reaches_people(settings.EMAIL_BACKEND)
+
+
+@cache
+def _reaches_people(backend: str) -> bool:
+    # That of files is one of the console's.
+    return not issubclass(import_string(backend), console.EmailBackend | dummy.EmailBackend)
 
 
 class Email(Channel):
@@ -32,13 +55,18 @@ class Email(Channel):
         """Ask for consent and an address."""
         return Q(newsletter=Customer.Newsletter.SUBSCRIBED) & ~Q(email="")
 
+    def delivers(self) -> bool:
+        """Return whether there is a mail server."""
+        return has_mail_server()
+
     def send(self, delivery: Delivery, message: Message) -> None:
-        """Hand the message to the mail server; raises TryAgain, Away or Undeliverable."""
+        """Hand the message to the mail server; raises TryAgain, Away, Refused, NoMailbox or Undeliverable."""
         try:
+            to = _recipient(delivery.customer.email)
             mail = EmailMultiAlternatives(
                 subject=" ".join(message.subject.split()),
                 body=message.text,
-                to=[delivery.customer.email],
+                to=[to],
                 # The same for each attempt: what arrives twice, since we were cut off before we could note the
                 # server's yes, is one message to mail programs.
                 headers={"Message-ID": f"<{delivery.token}@{_domain()}>", **links.headers(delivery)},
@@ -46,7 +74,10 @@ class Email(Channel):
             )
             if message.html:
                 mail.attach_alternative(message.html, "text/html")
-            taken = mail.send()
+            connection = self._open()
+            is_international = not to.isascii() and isinstance(connection, smtp.EmailBackend)
+            taken = _send_international(connection, mail) if is_international else mail.send()
+            _check_status(mail)
         except Exception as error:
             if not isinstance(error, NOT_OF_THE_CONNECTION):
                 self.close()
@@ -76,8 +107,42 @@ def _domain() -> str:
     return punycode(domain) if domain else str(DNS_NAME)
 
 
+def _recipient(address: str) -> str:
+    """Return an address with its domain in ASCII (IDNA 2008); raises ValueError for a domain that is none."""
+    local, at, domain = address.rpartition("@")
+    return f"{local}{at}{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
+
+
+def _send_international(connection: Any, mail: EmailMultiAlternatives) -> int:
+    """Hand over a message to an address that only SMTPUTF8 (RFC 6531) can name, which Django would write as another.
+
+    Raises SMTPNotSupportedError where the server knows no such addresses.
+    """
+    [to] = mail.to
+    mail.to = []
+    message = message_from_bytes(mail.message().as_bytes(), policy=policy.SMTPUTF8)
+    local, _, domain = to.rpartition("@")
+    message["To"] = Address(username=local, domain=domain)
+    mail.to = [to]
+    sender = str(message["From"].addresses[0].addr_spec)
+    connection.connection.send_message(message, sender, [to])
+    return 1
+
+
+def _check_status(mail: EmailMultiAlternatives) -> None:
+    """Raise what django-anymail says of the recipient without an error of its own."""
+    recipients = getattr(getattr(mail, "anymail_status", None), "recipients", None) or {}
+    states = {getattr(one, "status", None) for one in recipients.values()}
+    if states and states <= NOT_THERE:
+        raise NoMailbox(f"The provider says of the address: {', '.join(sorted(map(str, states)))}.")
+    if states == {"failed"}:
+        raise Refused("The provider could not send the message.")
+
+
 def _meaning(error: Exception) -> Exception:
     """Say what an error means for the message: another attempt, none for now to anybody, or none at all."""
+    if isinstance(error, Undeliverable):
+        return error
     said = f"{type(error).__name__}: {error}"
     match error:
         case smtplib.SMTPRecipientsRefused():
@@ -90,13 +155,15 @@ def _meaning(error: Exception) -> Exception:
             return Away(said)
         case smtplib.SMTPResponseException():
             return _by_code(error.smtp_code, f"{error.smtp_code} {_text(error.smtp_error)}")
-        case smtplib.SMTPNotSupportedError() | ValueError():  # an address, or a header, that is none
+        case smtplib.SMTPNotSupportedError():
+            return Undeliverable(f"The mail server cannot take an address like this one: {error}")
+        case ValueError():  # an address, or a header, that is none
             return Undeliverable(said)
         # Of django-anymail, which need not be installed; its errors of answers are also such of connections.
         case _ if isinstance(status := getattr(error, "status_code", None), int):
             return _by_status(status, said)
         case _ if type(error).__name__ == "AnymailRecipientsRefused":
-            return Undeliverable(said)
+            return NoMailbox(said)
         case OSError():
             return Away(said)
     return TryAgain(said)
@@ -105,14 +172,17 @@ def _meaning(error: Exception) -> Exception:
 def _by_code(code: int, said: str) -> Exception:
     if code == BUSY:
         return Away(said)
-    return Undeliverable(said) if code >= 500 else TryAgain(said)
+    if code < 500:
+        return TryAgain(said)
+    status = _STATUS.search(said)
+    return NoMailbox(said) if status and status[0] in NO_MAILBOX else Refused(said)
 
 
 def _by_status(status: int, said: str) -> Exception:
     """Read the answer of a provider's API."""
     if status in KEY_REFUSED:
         return Away(said)
-    return Undeliverable(said) if 400 <= status < 500 and status not in MAY_WORK_LATER else TryAgain(said)
+    return Refused(said) if 400 <= status < 500 and status not in MAY_WORK_LATER else TryAgain(said)
 
 
 def _text(answer: bytes | str) -> str:

@@ -15,6 +15,10 @@ class OnSite(Channel):
         """Ask nothing: whoever is on a page of the shop can be told something there."""
         return Q()
 
+    def delivers(self) -> bool:
+        """Return True: what is handed over is there."""
+        return True
+
     def send(self, delivery: Delivery, message: Message) -> None:
         """Keep what is shown; whoever notes that the message is sent stores it."""
         delivery.content = {

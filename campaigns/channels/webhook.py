@@ -35,6 +35,10 @@ class Webhook(Channel):
         """Ask nothing of the customer."""
         return Q()
 
+    def delivers(self) -> bool:
+        """Return True: what is handed over is there."""
+        return True
+
     def send(self, delivery: Delivery, message: Message) -> None:
         """Post the message; raises TryAgain or Undeliverable by what is answered."""
         url = message.url

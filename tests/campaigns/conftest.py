@@ -12,9 +12,9 @@ from tests.campaigns.mail_server import MailServer, mail_server
 
 
 @pytest.fixture
-def server(settings: Any) -> Iterator[MailServer]:
-    """A mail server that messages are handed to."""
-    with mail_server() as server:
+def server(settings: Any, request: pytest.FixtureRequest) -> Iterator[MailServer]:
+    """A mail server that messages are handed to; it knows SMTPUTF8 where a test says so as its parameter."""
+    with mail_server(knows_utf8=getattr(request, "param", False)) as server:
         address = urlsplit(server.url)
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = address.hostname, address.port

@@ -66,14 +66,15 @@ class Handler:
 
 
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
-    """Run one on a free port of the loopback, in a thread."""
+def mail_server(*, knows_utf8: bool = False) -> Iterator[MailServer]:
+    """Run one on a free port of the loopback, in a thread; it may know SMTPUTF8."""
     listening = socket.create_server(("127.0.0.1", 0))
     mail_server = MailServer(f"smtp://127.0.0.1:{listening.getsockname()[1]}")
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(
         loop.create_server(
-            lambda: SMTP(Handler(mail_server), hostname="localhost", loop=loop), sock=listening
+            lambda: SMTP(Handler(mail_server), hostname="localhost", loop=loop, enable_SMTPUTF8=knows_utf8),
+            sock=listening,
         )
     )
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -1,0 +1,77 @@
+"""What staff have to know of the sending of messages, on every page of campaigns and on the first page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from campaigns import sending_health
+from campaigns.channels import email
+from campaigns.models import Channel
+from customers.admin import contact, trail
+from customers.templatetags.shop import moment
+from segments.admin import dashboard
+from segments.admin.access import WRITE, needs, person
+
+from . import access
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that keeps messages from people; ``resumes`` names the channel that staff can let send again."""
+
+    title: str
+    text: str
+    resumes: str = ""
+
+
+def of(request: HttpRequest) -> list[Notice]:
+    """Return what keeps messages from people now, for those who may see campaigns."""
+    if not request.user.has_perm(access.SEE):
+        return []
+    found = []
+    if not email.has_mail_server():
+        found.append(
+            Notice(
+                "E-mails are written to a file",
+                "No mail server is set, so e-mails reach nobody: they are called written to a file, not sent, and"
+                " nothing is put down to them. Whoever runs the installation sets EMAIL_URL.",
+            )
+        )
+    for health in sending_health.paused():
+        answer = health.answer if contact.may_see(request) else contact.text_without(health.answer)
+        found.append(
+            Notice(
+                f"Sending by {Channel(health.channel).label} is paused since {moment(health.paused_at)}",
+                f"More than a tenth of the latest {sending_health.LATEST} messages were refused. The latest answer:"
+                f" “{answer}”. What is due waits, and goes out later unless it is too late by then.",
+                health.channel if request.user.has_perm(access.WRITE) else "",
+            )
+        )
+    return found
+
+
+def first_page(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, Any]:
+    """Add the notices to what the admin's first page shows."""
+    return dashboard.context(request, context) | {
+        "more_notices": "campaigns/admin/notices.html",
+        "notices": of(request),
+    }
+
+
+@needs(access.SEE, access.WRITE, methods=WRITE)
+def resume(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Let a channel send again."""
+    channel = request.POST.get("channel", "")
+    if sending_health.resume(channel, person(request)):
+        trail.note_changed(request, [person(request)], f"Let sending by {Channel(channel).label} go on.")
+        messages.success(request, "Sending goes on.")
+    else:
+        messages.error(request, "Sending was not paused any more.")
+    back = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()})
+    return redirect(back if is_ours else "admin:campaigns_campaign_changelist")

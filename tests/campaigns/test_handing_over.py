@@ -1,0 +1,274 @@
+"""The moment before a message is handed over, and what a mail server's answers mean for the next ones."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connections
+from django.test import Client
+from django.urls import reverse
+
+from campaigns import links, results
+from campaigns.models import Campaign, ChannelHealth, Delivery
+from customers import identity, privacy
+from tests import shop
+from tests.campaigns import carrying
+from tests.campaigns.carrying import Move, campaign, order, subscribers
+from tests.campaigns.mail_server import YES, MailServer
+from tests.campaigns.test_delivering import got, mailing
+from tests.shop import NOON, days
+
+MINUTE = timedelta(minutes=1)
+
+
+def staff(role: str) -> Client:
+    """Somebody of the staff in a role."""
+    user = User.objects.create(username=role, is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def states() -> dict[str, str]:
+    return dict(Delivery.objects.values_list("customer__customer_id", "state"))
+
+
+# -- Asked again
+
+
+def unsubscribe(who: str) -> None:
+    """Press the button behind the link of a message."""
+    to_them = Delivery.objects.select_related("customer").get(customer__customer_id=who)
+    assert Client().post(urlsplit(links.unsubscribe_url(to_them)).path).status_code == 200
+
+
+def erase(who: str) -> None:
+    customer = identity.find(who)
+    assert customer
+    privacy.erase(customer, NOON)
+
+
+def pay(who: str) -> None:
+    order(who, NOON - timedelta(microseconds=1))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("happens", [unsubscribe, erase, pay])
+def test_what_happens_while_messages_go_out_is_heard_before_the_next_one(
+    server: MailServer, happens: Callable[[str], None]
+) -> None:
+    subscribers("anna", "ben", "cleo")
+    segment = shop.segment("everybody", {"known": {"is": True}})
+    failures: list[BaseException] = []
+    with carrying.clock() as move:
+        move(NOON, carry_out=False)
+        campaign(segment, trigger="at", starts_at=NOON - MINUTE, ends_with_order=True)
+
+        def meanwhile() -> None:
+            try:
+                happens("ben")
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                connections.close_all()
+
+        def answer(address: str) -> str:
+            if not server.taken:
+                somebody = threading.Thread(target=meanwhile)
+                somebody.start()
+                somebody.join()
+            return YES
+
+        server.answer = answer
+        move(NOON)
+
+    assert not failures
+    assert got(server) == ["anna", "cleo"]
+    assert states().get("ben", "held_back") == "held_back"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_goes_to_the_address_that_the_customer_has_by_then(server: MailServer) -> None:
+    mailing("anna", "ben")
+
+    def move_house() -> None:
+        try:
+            shop.customers("ben,ben@new.example")
+        finally:
+            connections.close_all()
+
+    def answer(address: str) -> str:
+        if not server.taken:
+            somebody = threading.Thread(target=move_house)
+            somebody.start()
+            somebody.join()
+        return YES
+
+    server.answer = answer
+    with carrying.clock() as move:
+        move(NOON)
+
+    assert [str(one["To"]) for one in server.messages] == ["anna@example.org", "ben@new.example"]
+
+
+# -- Refused
+
+
+@pytest.mark.django_db
+def test_where_more_than_a_tenth_of_fifty_are_refused_sending_pauses_until_staff_let_it_go_on(
+    move: Move, server: MailServer
+) -> None:
+    who = [f"c{number:02}" for number in range(60)]
+    mailing(*who)
+    refused = {f"c{number:02}@example.org" for number in range(0, 60, 4)}
+    server.answer = lambda address: "550 5.7.1 your mail looks like spam" if address in refused else YES
+
+    move(NOON)
+
+    # The sixth of those refused is c20.
+    assert Counter(states().values()) == {"failed": 6, "sent": 15, "planned": 39}
+    move(NOON + 30 * MINUTE)
+    assert Counter(states().values()) == {"failed": 6, "sent": 15, "planned": 39}
+    sale = Campaign.objects.get()
+    marketer = staff("Marketer")
+    pages = (reverse("admin:index"), reverse("admin:campaigns_campaign_change", args=[sale.pk]))
+    for page in pages:
+        shown = marketer.get(page).content.decode()
+        assert "Sending by e-mail is paused" in shown
+        assert "looks like spam" in shown
+        assert "Send again" in shown
+    viewer = staff("Viewer")
+    assert "Send again" not in viewer.get(pages[1]).content.decode()
+    address = reverse("admin:campaigns_campaign_resume_sending")
+    assert viewer.post(address, {"channel": "email"}).status_code == 403
+
+    server.answer = lambda address: YES
+    assert marketer.post(address, {"channel": "email", "next": pages[1]})["Location"] == pages[1]
+    assert (
+        marketer.post(address, {"channel": "email", "next": "https://evil.example/"})["Location"]
+        != "https://evil.example/"
+    )
+    move(NOON + 31 * MINUTE)
+    assert Counter(states().values()) == {"failed": 6, "sent": 54}
+    assert "is paused since" not in marketer.get(pages[1]).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_tenth_and_no_more_pauses_nothing(move: Move, server: MailServer) -> None:
+    who = [f"c{number:02}" for number in range(50)]
+    mailing(*who)
+    refused = {f"c{number:02}@example.org" for number in range(5, 50, 10)}
+    server.answer = lambda address: "554 no" if address in refused else YES
+
+    move(NOON)
+
+    assert Counter(states().values()) == {"failed": 5, "sent": 45}
+    assert ChannelHealth.objects.get().paused_at is None
+
+
+@pytest.mark.django_db
+def test_another_channel_goes_on_while_e_mails_are_paused(move: Move, server: MailServer) -> None:
+    sale = mailing(*(f"c{number}" for number in range(8)))
+    server.answer = lambda address: "550 no"
+    campaign(sale.segment, name="page", channel="on_site", trigger="at", starts_at=NOON)
+
+    move(NOON)
+
+    found = Counter(Delivery.objects.values_list("campaign__name", "state"))
+    assert found == {("sale", "failed"): 6, ("sale", "planned"): 2, ("page", "sent"): 8}
+
+
+# -- Without a mail server
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("backend", ["filebased", "console", "dummy"])
+def test_without_a_mail_server_nothing_is_called_sent(
+    move: Move, settings: Any, tmp_path: Any, backend: str
+) -> None:
+    settings.EMAIL_BACKEND = f"django.core.mail.backends.{backend}.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    sale = mailing("anna", "ben")
+    move(NOON)
+    order("anna", NOON + timedelta(hours=1))
+    Client().get(urlsplit(links.click_url(Delivery.objects.all()[0], settings.SHOP_URL)).path)
+
+    assert set(states().values()) == {"written"}
+    assert set(Delivery.objects.values_list("sent_at", "clicks")) == {(None, 0)}
+    found = results.of(sale, NOON + days(1))
+    assert (found.sent, found.written, found.clicked, found.ordered, found.revenue) == (0, 2, 0, 0, 0)
+    page = (
+        staff("Administrator")
+        .get(reverse("admin:campaigns_campaign_change", args=[sale.pk]))
+        .content.decode()
+    )
+    assert "written to a file" in page
+
+
+def every_page(sale: Campaign) -> list[str]:
+    of_campaign = ("change", "edit", "preview", "outlook", "deliveries", "start", "stop", "discard")
+    return [
+        reverse("admin:index"),
+        reverse("admin:campaigns_campaign_changelist"),
+        reverse("admin:campaigns_campaign_add"),
+        reverse("admin:campaigns_campaign_of_segment", args=[sale.segment_id]),
+        reverse("admin:campaigns_campaign_audience", args=[sale.segment_id]),
+        *(reverse(f"admin:campaigns_campaign_{name}", args=[sale.pk]) for name in of_campaign),
+    ]
+
+
+@pytest.mark.django_db
+def test_every_page_of_campaigns_and_the_first_page_say_that_there_is_no_mail_server(
+    move: Move, settings: Any, tmp_path: Any
+) -> None:
+    sale = mailing("anna")
+    Campaign.objects.update(state="draft")
+    admin = staff("Administrator")
+    for page in every_page(sale):
+        assert "E-mails are written to a file" not in admin.get(page).content.decode(), page
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    for page in every_page(sale):
+        assert "E-mails are written to a file" in admin.get(page).content.decode(), page
+
+
+# -- Addresses of everybody
+
+
+LOCAL = "jörg@bücher.example"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("server", [True], indirect=True)
+def test_an_address_that_needs_smtputf8_is_written_to_under_its_own_name(
+    move: Move, server: MailServer
+) -> None:
+    mailing("anna", "ben")
+    shop.customers(f"anna,{LOCAL}")
+
+    move(NOON)
+
+    assert set(states().values()) == {"sent"}
+    message = next(one for one in server.messages if "bcher" in str(one["To"]))
+    assert str(message["To"]) == "jörg@xn--bcher-kva.example"
+    assert message["From"] == "Die Bäckerei <news@shop.example>"
+    assert {part.get_content_type() for part in message.iter_parts()} == {"text/plain", "text/html"}
+    assert message["List-Unsubscribe"]
+
+
+@pytest.mark.django_db
+def test_a_server_that_knows_no_such_addresses_fails_the_message_and_says_why(
+    move: Move, server: MailServer
+) -> None:
+    mailing("anna", "ben")
+    shop.customers(f"anna,{LOCAL}")
+
+    move(NOON)
+
+    assert states() == {"anna": "failed", "ben": "sent"}
+    assert "SMTPUTF8" in Delivery.objects.get(state="failed").reason
