@@ -50,10 +50,13 @@ class DryRun:
 
 
 def upcoming(campaign: Campaign, since: datetime, until: datetime) -> list[Upcoming]:
-    """Count what comes due by day and step: of who is on their way, and of dates; what is late comes first."""
+    """Count what comes due by day and step: of who is on their way, and of dates; what is late comes first.
+
+    Of those whom the message can reach now, so that it agrees with ``dry_run``.
+    """
     steps = list(campaign.steps.order_by("number"))
     counts: Counter[tuple[date, int]] = Counter()
-    if campaign.state != Campaign.State.STOPPED:
+    if campaign.state not in (Campaign.State.STOPPED, Campaign.State.DONE):
         counts.update(_planned(campaign))
         counts.update(_on_their_way(campaign, steps, since, until))
         counts.update(_of_dates(campaign, steps, since, until))
@@ -65,6 +68,12 @@ def upcoming(campaign: Campaign, since: datetime, until: datetime) -> list[Upcom
             found[max(day, first), number] += messages
     by_number = {step.number: step for step in steps}
     return [Upcoming(day, by_number[number], found[day, number]) for day, number in sorted(found)]
+
+
+def meets_members(campaign: Campaign) -> bool:
+    """Return whether a campaign begins for all members: at a date, or at its start."""
+    is_dated = campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY)
+    return is_dated or (campaign.trigger == Campaign.Trigger.ENTERS and campaign.takes_members)
 
 
 def dry_run(campaign: Campaign, at: datetime) -> DryRun:
@@ -113,7 +122,8 @@ def _on_their_way(
         for ahead in range(place, len(steps)):
             wait = sum((one.wait for one in steps[place + 1 : ahead + 1]), timedelta())
             if steps[ahead].channel != Channel.AUDIENCE:
-                due = going_on.filter(next_step=step.number, due_at__lte=until - wait)
+                reached = restraint.is_reached(steps[ahead].channel, "customer_id")
+                due = going_on.filter(reached, next_step=step.number, due_at__lte=until - wait)
                 counts.update(_by_day(due, "due_at", wait, Value(steps[ahead].number)))
     return counts
 
@@ -149,20 +159,32 @@ def _by_day(
 def _of_dates(
     campaign: Campaign, steps: list[Step], since: datetime, until: datetime
 ) -> Counter[tuple[date, int]]:
-    """Count the members of today for each date to come."""
+    """Count the members of today for each date to come whom each message can reach."""
     counts: Counter[tuple[date, int]] = Counter()
-    dates = list(_dates(campaign, since, until))
-    members = Membership.objects.filter(segment=campaign.segment_id).count() if dates else 0
-    for occasion in dates:
+    for occasion in _dates(campaign, since, until):
         due = occasion
+        people = _may_begin(_people(campaign, since), campaign, occasion)
         for step in steps:
             due += step.wait
-            if due <= until and step.channel != Channel.AUDIENCE and members:
-                counts[due.astimezone(evaluation.zone()).date(), step.number] += members
-    return counts
+            if due <= until and step.channel != Channel.AUDIENCE:
+                counts[due.astimezone(evaluation.zone()).date(), step.number] += _who_get(
+                    people, step, since, is_now=due <= since
+                )
+    return +counts
+
+
+def _who_get(people: QuerySet[Customer], step: Step, at: datetime, *, is_now: bool) -> int:
+    """Count whom a message reaches, now or later: by then the week of those who have had enough may be over."""
+    verdicts = restraint.judge_newcomers(people, step, at)
+    later = ("",) if is_now else ("", restraint.OVER_THE_CAP)
+    return sum(customers for verdict, customers in verdicts.items() if verdict.reason in later)
 
 
 def _dates(campaign: Campaign, since: datetime, until: datetime) -> Iterator[datetime]:
+    if meets_members(campaign) and campaign.trigger == Campaign.Trigger.ENTERS:
+        if campaign.occasions_until is None:
+            yield max(since, campaign.started_at or since)
+        return
     if campaign.trigger not in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
         return
     if campaign.starts_at is None:  # a draft that begins once it is started

@@ -54,6 +54,7 @@ class Campaign(models.Model):
         RUNNING = "running"
         PAUSED = "paused"
         STOPPED = "stopped"
+        DONE = "done"
 
     class Trigger(models.TextChoices):
         """What begins it for a customer."""
@@ -94,6 +95,11 @@ class Campaign(models.Model):
         default=False,
         help_text="Begins also for those whom the first filling or an edited rule brings.",
     )
+    takes_members = models.BooleanField(
+        "also for present members",
+        default=False,
+        help_text="Begins also, once, for those who are members when it is started.",
+    )
     quiet_from = models.TimeField(
         null=True, blank=True, help_text="In the customer's time zone; nothing is sent from here …"
     )
@@ -111,7 +117,9 @@ class Campaign(models.Model):
         default=0, editable=False, help_text="The last change of the segment that was read."
     )
     occasions_until = models.DateTimeField(
-        null=True, editable=False, help_text="Until when the dates were carried out."
+        null=True,
+        editable=False,
+        help_text="Until when the dates, or its start for present members, were carried out.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, editable=False)

@@ -128,6 +128,11 @@ def is_in(customer: str, segment: str) -> Combinable:
     return ExpressionWrapper(own | joined, output_field=BooleanField())
 
 
+def is_reached(channel: str, customer: str) -> Combinable:
+    """Ask whether a channel reaches a customer, named by a field."""
+    return _is_reached(channel, customer)
+
+
 def expires_at(planned_for: datetime) -> datetime:
     """Give until when a message is worth sending, whatever kept it: a pause, quiet hours, an outage."""
     return planned_for + _valid_for()

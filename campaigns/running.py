@@ -10,12 +10,13 @@ from typing import Final
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
 
 from customers import engine
 from segments.models import Segment
 
 from . import content, journeys, restraint, triggers
-from .models import Campaign, Channel, Step
+from .models import Campaign, Channel, Delivery, Journey, Step
 from .playbook import Tactic
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ EDITED: Final = (
     *("name", "trigger", "starts_at", "repeats_every", "reentry_after", "is_only_for_members"),
     *("ends_with_order", "takes_mass_changes", "quiet_from", "quiet_until", "pool"),
 )
+OVER: Final = (State.STOPPED, State.DONE)
 STEP: Final = ("wait", "channel", "subject", "text", "html", "url")
 
 
@@ -79,7 +81,8 @@ def discard(campaign: Campaign, by: User | None = None) -> None:
 
 
 def _if_draft(before: Campaign) -> tuple[str, ...]:
-    return ("segment",) if before.state == State.DRAFT else ()
+    # Whom it meets at its start is settled by then.
+    return ("segment", "takes_members") if before.state == State.DRAFT else ()
 
 
 def _locked(campaign: Campaign) -> Campaign:
@@ -90,8 +93,10 @@ def _locked(campaign: Campaign) -> Campaign:
 
 
 def _check_edit(before: Campaign, steps: Sequence[Step]) -> None:
-    if before.state == State.STOPPED:
-        raise NotPossible("A stopped campaign is kept as it was; make a new one.")
+    if before.state in OVER:
+        raise NotPossible(
+            f"A campaign that is {before.get_state_display()} is kept as it was; make a new one."
+        )
     if len(steps) < before.steps.count():
         raise NotPossible("People are on their way through these steps: none can be removed any more.")
 
@@ -124,7 +129,7 @@ def _save_steps(campaign: Campaign, steps: Sequence[Step]) -> None:
 
 
 def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
-    """Let a draft run; nobody who entered or left before is met, unless its date is for all members.
+    """Let a draft run; nobody who entered or left before is met, unless it is for all members at a date or its start.
 
     A date that is not given is now. Raises NotPossible.
     """
@@ -173,6 +178,21 @@ def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
     engine.whole(end)
     campaign.state = State.STOPPED
     _tell("campaign_stopped", campaign, by)
+
+
+def finish(at: datetime) -> int:
+    """Call campaigns of one date done once it was carried out, or is over, and nobody waits; return how many."""
+    is_waiting = Exists(Journey.objects.filter(campaign=OuterRef("pk"), state=Journey.State.ACTIVE)) | Exists(
+        Delivery.objects.filter(
+            campaign=OuterRef("pk"), state__in=(Delivery.State.PLANNED, Delivery.State.SENDING)
+        )
+    )
+    is_over = Q(occasions_until__gte=F("starts_at")) | Q(starts_at__lt=restraint.expired_before(at))
+    one_off = Campaign.objects.filter(is_over, state=State.RUNNING, trigger=Trigger.AT)
+    done = one_off.filter(~is_waiting).update(state=State.DONE)
+    if done:
+        log.info("campaigns_done", campaigns=done)
+    return done
 
 
 def _move(campaign: Campaign, before: str, after: str, **fields: object) -> None:

@@ -53,7 +53,7 @@ def _is_worth_showing(at: datetime) -> Q:
     return Q(
         ~Q(is_gone, campaign__is_only_for_members=True),
         ~Q(restraint.has_ordered("customer_id", "sent_at", at), campaign__ends_with_order=True),
-        campaign__state=Campaign.State.RUNNING,
+        campaign__state__in=(Campaign.State.RUNNING, Campaign.State.DONE),
         sent_at__gt=at - SHOWN_FOR,
         sent_at__lte=at,
     )

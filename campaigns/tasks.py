@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from . import coupons, delivering, journeys, products, triggers, waking
+from . import coupons, delivering, journeys, products, running, triggers, waking
 
 LONGEST_RUN: Final = 20  # seconds: other tasks have their turn, too, while a large mailing goes out
 # Orders come in late; those that come later still are seen at night.
@@ -23,6 +23,8 @@ def carry_out() -> None:
         if time.monotonic() - begun > LONGEST_RUN:
             waking.wake()
             break
+    else:
+        running.finish(datetime.now(UTC))
 
 
 @shared_task

@@ -1,4 +1,4 @@
-"""What begins a campaign for a customer: changes of the segment past the campaign's cursor, and dates.
+"""What begins a campaign for a customer: changes of the segment past the campaign's cursor, dates, and its start.
 
 The only writer of the cursors of ``Campaign``. Changes are read in the order of their ids, which is the one in which
 they committed; a customer's own are taken one after another.
@@ -12,11 +12,12 @@ from customers import engine
 from segments.models import Change, Membership
 
 from . import journeys, occasions, restraint
-from .models import Campaign
+from .models import Campaign, Journey
 
 AT_ONCE: Final = 20_000
 
 _CHANGES, _MEMBERS = Change._meta.db_table, Membership._meta.db_table
+_JOURNEYS: Final = Journey._meta.db_table
 _MASS: Final = (Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value)
 
 
@@ -53,7 +54,7 @@ def _read_some(key: int, at: datetime) -> tuple[int, bool]:
         begun = _follow_changes(campaign, until, at)
         Campaign.objects.filter(pk=key).update(cursor=until)
     if not has_more:
-        begun += _follow_dates(campaign, at)
+        begun += _follow_dates(campaign, at) + _meet_members(campaign, at)
     return begun, has_more
 
 
@@ -115,6 +116,24 @@ def _ends(campaign: Campaign) -> str:
 
 def _reason(campaign: Campaign) -> str:
     return restraint.CAME_BACK if campaign.trigger == Campaign.Trigger.LEAVES else restraint.LEFT
+
+
+def _meet_members(campaign: Campaign, at: datetime) -> int:
+    """Begin, once, for those who have been members since before the start, unless a change has begun it for them."""
+    meets = campaign.takes_members and campaign.trigger == Campaign.Trigger.ENTERS
+    if not meets or campaign.occasions_until or campaign.started_at is None:
+        return 0
+    started = engine.moment_from(f"'{engine.moment(campaign.started_at)}'")
+    person = "COALESCE(p.joined_into_id, p.id)"
+    begun = journeys.begin(
+        campaign,
+        f"""SELECT DISTINCT {person} AS customer_id, 'start' AS occasion, {started} AS at
+            FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
+            WHERE m.segment_id = {campaign.segment_id} AND m.entered_at <= {started} AND NOT EXISTS (
+                SELECT 1 FROM {_JOURNEYS} e WHERE e.campaign_id = {campaign.pk} AND e.customer_id = {person})""",
+    )
+    Campaign.objects.filter(pk=campaign.pk).update(occasions_until=at)
+    return begun
 
 
 def _follow_dates(campaign: Campaign, at: datetime) -> int:

@@ -53,7 +53,15 @@ class CampaignForm(forms.ModelForm):
 
         model = Campaign
         fields = (
-            *("name", "trigger", "starts_at", "repeats_every", "takes_mass_changes", "reentry_after"),
+            *(
+                "name",
+                "trigger",
+                "starts_at",
+                "repeats_every",
+                "takes_members",
+                "takes_mass_changes",
+                "reentry_after",
+            ),
             *("is_only_for_members", "ends_with_order", "quiet_from", "quiet_until", "pool"),
         )
         labels = {
@@ -77,10 +85,16 @@ class CampaignForm(forms.ModelForm):
             ),
             "quiet_from": forms.TimeInput({"type": "time", "class": CLASSES}, format="%H:%M"),
             "quiet_until": forms.TimeInput({"type": "time", "class": CLASSES}, format="%H:%M"),
+            "takes_members": UnfoldBooleanWidget,
             "takes_mass_changes": UnfoldBooleanWidget,
             "is_only_for_members": UnfoldBooleanWidget,
             "ends_with_order": UnfoldBooleanWidget,
         }
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        # Once it has begun, whom it met at its start is settled.
+        self.fields["takes_members"].disabled = self.instance.state != Campaign.State.DRAFT
 
     def clean(self) -> dict[str, Any]:
         """Refuse what does not fit together, beside the input it is about."""

@@ -69,7 +69,9 @@ def stop(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 def copy(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Make a draft with the same words and waits."""
     campaign = get_object_or_404(Campaign, pk=pk)
-    values = {name: getattr(campaign, name) for name in (*running.EDITED, "segment", "tactic")}
+    values = {
+        name: getattr(campaign, name) for name in (*running.EDITED, "segment", "takes_members", "tactic")
+    }
     values |= {"name": f"Copy of {campaign.name}"[:200], "starts_at": None}
     steps = [Step(**{name: getattr(step, name) for name in running.STEP}) for step in campaign.steps.all()]
     try:

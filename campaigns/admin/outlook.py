@@ -55,8 +55,14 @@ def _told(verdict: Verdict) -> str:
     return f"Gets it {wording.moment(verdict.not_before)}." if verdict.not_before else "Gets it now."
 
 
-def _coming(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]]:
+def _coming(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
+    """Count what comes by day and step; None where that takes longer than somebody waits."""
+    try:
+        with engine.within(PATIENCE):
+            upcoming = forecasts.upcoming(campaign, now, now + timedelta(days=DAYS))
+    except engine.TookTooLong:
+        return None
     return [
         (charts.on(one.day), f"{one.step.number}. {wording.label(one.step)}", one.messages)
-        for one in forecasts.upcoming(campaign, now, now + timedelta(days=DAYS))
+        for one in upcoming
     ]

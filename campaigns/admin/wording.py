@@ -13,6 +13,7 @@ LABELS: Final = {
     Campaign.State.RUNNING.value: "success",
     Campaign.State.PAUSED.value: "warning",
     Campaign.State.STOPPED.value: "primary",
+    Campaign.State.DONE.value: "primary",
 }
 UNITS: Final = (
     ("week", timedelta(weeks=1)),
@@ -64,7 +65,8 @@ def _begins(campaign: Campaign) -> str:
     name = campaign.segment.name
     match campaign.trigger:
         case Campaign.Trigger.ENTERS:
-            return f"When a customer enters “{name}”"
+            members = ", and for its members when it is started" if campaign.takes_members else ""
+            return f"When a customer enters “{name}”{members}"
         case Campaign.Trigger.LEAVES:
             return f"When a customer leaves “{name}”"
         case Campaign.Trigger.AT:

@@ -1,0 +1,252 @@
+"""Campaigns for those who are members at their start, campaigns that are done, and forecasts that agree."""
+
+from collections import Counter
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from campaigns import coupons, forecasts, playbook, running
+from campaigns.models import Campaign, Channel, Delivery, Pool
+from campaigns.playbook import TACTICS
+from campaigns.running import NotPossible
+from tests import shop
+from tests.campaigns import carrying
+from tests.campaigns.carrying import BUYERS, Move, arrived, campaign, order, subscribers
+from tests.shop import NOON, days
+from tests.test_trail import Staff
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+
+
+def state(of: Campaign) -> str:
+    return Campaign.objects.get(pk=of.pk).state
+
+
+def page(client: Client, name: str, of: Campaign) -> str:
+    return " ".join(
+        client.get(reverse(f"admin:campaigns_campaign_{name}", args=[of.pk])).content.decode().split()
+    )
+
+
+# -- Members at the start
+
+
+def test_who_is_a_member_at_the_start_gets_it_once_and_who_enters_later_too(move: Move) -> None:
+    subscribers("anna", "ben", "cleo", "dora")
+    for who in ("anna", "ben"):
+        order(who, NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    both = campaign(segment, name="both", takes_members=True)
+    campaign(segment, name="newcomers")
+
+    move(NOON)
+    assert arrived() == [("anna", "both 1"), ("ben", "both 1")]
+    order("cleo", NOON + HOUR)
+    move(NOON + 2 * HOUR)
+    assert arrived() == [("cleo", "both 1"), ("cleo", "newcomers 1")]
+    running.pause(both, NOON)
+    running.resume(both, NOON)
+    move(NOON + 3 * HOUR)
+    assert arrived() == []
+
+
+def test_who_leaves_and_comes_back_around_the_start_gets_it_once(move: Move) -> None:
+    subscribers("anna", "ben")
+    for who in ("anna", "ben"):
+        order(who, NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    campaign(segment, name="both", takes_members=True, reentry_after=timedelta())
+    shop.orders(f"order-anna-{NOON - days(1):%d%H%M},anna,{(NOON - days(1)).isoformat()},10,cancelled",
+                header="order_id,customer_id,placed_at,total,status")  # fmt: skip
+    move(NOON + HOUR, carry_out=False)
+    order("anna", NOON + HOUR)
+    move(NOON + 2 * HOUR)
+
+    assert arrived() == [("anna", "both 1"), ("ben", "both 1")]
+    move(NOON + 3 * HOUR)
+    assert arrived() == []
+
+
+def test_whom_it_meets_is_chosen_before_it_starts(move: Move) -> None:
+    staff = Staff("anna").client
+    subscribers("anna", "ben")
+    shop.customers("cleo,cleo@example.org")
+    for who in ("anna", "ben", "cleo"):
+        order(who, NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    draft = running.save(Campaign(segment=segment, name="x", takes_members=True), [carrying.step("x")])
+
+    assert "and for its members when it is started" in page(staff, "change", draft)
+    assert "It will write to 2 people" in page(staff, "start", draft)
+    assert [one.messages for one in forecasts.upcoming(draft, NOON, NOON + days(7))] == [2]
+    running.start(draft, NOON)
+    draft.takes_members = False
+    running.save(draft, list(draft.steps.all()))
+    assert Campaign.objects.get().takes_members
+    assert 'name="takes_members"' in page(staff, "edit", draft)
+    move(NOON)
+    assert len(arrived()) == 2
+    newcomers = campaign(segment, name="newcomers")
+    newcomers.takes_members = True
+    running.save(newcomers, list(newcomers.steps.all()))
+    move(NOON + HOUR)
+    assert arrived() == []
+
+
+# -- Done
+
+
+def test_a_campaign_of_one_date_is_done_once_nobody_waits_any_more(move: Move) -> None:
+    subscribers("anna", "ben")
+    for who in ("anna", "ben"):
+        order(who, NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    later = campaign(segment, name="later", trigger="at", starts_at=NOON + days(2))
+    sale = campaign(segment, timedelta(), days(1), name="sale", trigger="at", starts_at=NOON)
+    weekly = campaign(
+        segment, name="weekly", trigger="every", repeats_every=days(7), starts_at=NOON + days(3)
+    )
+
+    move(NOON)
+    assert (state(sale), state(later)) == ("running", "running")
+    move(NOON + days(1))
+    assert (state(sale), state(later)) == ("done", "running")
+    move(NOON + days(2))
+    assert state(later) == "done"
+    move(NOON + days(4))
+    assert state(weekly) == "running"
+
+    staff = Staff("anna").client
+    shown = page(staff, "change", sale)
+    assert " Done " in shown
+    assert "Stop …" not in shown
+    assert "Copy as a draft" in shown
+    assert page(staff, "outlook", sale)
+    sale.refresh_from_db()
+    with pytest.raises(NotPossible, match="kept as it was"):
+        running.save(sale, list(sale.steps.all()))
+    with pytest.raises(NotPossible):
+        running.stop(sale, NOON)
+    listed = staff.get(reverse("admin:campaigns_campaign_changelist"), {"state": "done"}).content.decode()
+    assert "sale" in listed
+    assert "weekly" not in listed
+
+
+def test_a_campaign_whose_date_nobody_was_in_is_done_too(move: Move) -> None:
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    sale = campaign(segment, trigger="at", starts_at=NOON)
+    missed = campaign(segment, name="missed", trigger="at", starts_at=NOON)
+    running.pause(missed, NOON)
+
+    move(NOON)
+    assert (state(sale), state(missed)) == ("done", "paused")
+    move(NOON + days(3))
+    running.resume(missed, NOON + days(3))
+    move(NOON + days(3))
+    assert state(missed) == "done"
+
+
+def test_what_pages_show_is_shown_after_the_campaign_is_done(move: Move, client: Client) -> None:
+    key = shop.command("create_key", "Web shop", "--visitors").split()[-1]
+    shop.events("m1,,a1,Seen,2026-03-15T11:00:00Z")
+    segment = shop.segment("everybody", {"first_seen": {"ever": True}})
+    move(NOON)
+    sale = campaign(segment, channel="on_site", trigger="at", starts_at=NOON)
+    move(NOON)
+
+    assert state(sale) == "done"
+    shown = client.get("/api/v1/visitors/a1/messages/", {"key": key}).json()["messages"]
+    assert [one["title"] for one in shown] == ["everybody 1"]
+
+
+# -- Forecasts
+
+
+@pytest.fixture
+def people(move: Move) -> Any:
+    """People who can be reached, and who cannot: without consent, or after enough messages."""
+    subscribers("anna", "ben", "cleo", birth_date="1990-03-15")
+    subscribers("dora", country="JP", birth_date="1990-03-15")
+    shop.customers(
+        "emil,emil@example.org,unsubscribed", "fred,fred@example.org,never", "gus,,never",
+        header="customer_id,email,newsletter",
+    )  # fmt: skip
+    for who in ("anna", "ben", "cleo", "dora", "emil", "fred", "gus"):
+        order(who, NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    return segment
+
+
+TRIGGERS: tuple[dict[str, Any], ...] = (
+    {"trigger": "enters"},
+    {"trigger": "enters", "takes_members": True},
+    {"trigger": "enters", "takes_members": True, "reentry_after": days(3)},
+    {"trigger": "leaves"},
+    {"trigger": "at"},
+    {"trigger": "at", "reentry_after": days(3)},
+    {"trigger": "every", "repeats_every": days(7)},
+    {"trigger": "every", "repeats_every": days(7), "reentry_after": timedelta()},
+)
+
+
+@pytest.mark.parametrize("channel", ["email", "on_site"])
+def test_the_forecast_the_dry_run_and_what_is_sent_agree_for_every_trigger(
+    move: Move, people: Any, channel: str
+) -> None:
+    for policy in TRIGGERS:
+        draft = running.save(
+            Campaign(segment=people, name="x", **policy), [carrying.step("x", channel=channel)]
+        )
+        coming = sum(one.messages for one in forecasts.upcoming(draft, NOON, NOON + timedelta(hours=1)))
+        tried = forecasts.dry_run(draft, NOON)
+        assert coming == (tried.would_get if forecasts.meets_members(draft) else 0), policy
+
+        running.start(draft, NOON)
+        move(NOON)
+        sent = Counter(Delivery.objects.filter(campaign=draft).values_list("state", flat=True))
+        assert sent["sent"] == coming, policy
+        assert sent["held_back"] == (
+            sum(tried.held_back.values()) if forecasts.meets_members(draft) else 0
+        ), policy
+
+
+def test_the_forecast_and_the_dry_run_agree_for_every_tactic(move: Move, people: Any) -> None:
+    pool = coupons.save(Pool(name="ten"))
+    coupons.generate(pool, 50, 8, Random(1))
+    for tactic in TACTICS.values():
+        if not tactic.steps:
+            continue
+        draft = running.from_tactic(people, tactic)
+        draft.pool = pool
+        found = forecasts.upcoming(draft, NOON, NOON + days(1))
+        tried = forecasts.dry_run(draft, NOON)
+        first = sum(one.messages for one in found if one.step.number == 1)
+        expected = tried.would_get + tried.put_off if forecasts.meets_members(draft) else 0
+        assert first == expected, tactic.slug
+        reached = 7 if tactic.channel == Channel.ON_SITE else 4
+        assert tried.would_get + tried.put_off == reached, tactic.slug
+        assert playbook.TACTICS[draft.tactic] is tactic
+
+
+def test_who_is_on_their_way_is_counted_if_the_next_message_reaches_them(move: Move, people: Any) -> None:
+    draft = campaign(people, timedelta(), days(1), trigger="at", starts_at=NOON)
+    move(NOON)
+    arrived()
+
+    draft.refresh_from_db()
+    [coming] = forecasts.upcoming(draft, NOON, NOON + days(2))
+    assert (coming.step.number, coming.messages) == (2, 4)
+    move(NOON + days(1))
+    assert len(arrived()) == 4
