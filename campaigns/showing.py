@@ -19,14 +19,15 @@ AT_ONCE: Final = 3
 SHOWN_FOR: Final = timedelta(days=30)
 
 
-def messages_for(anonymous_id: str, at: datetime) -> Sequence[Delivery]:
-    """Give the latest messages for a visitor, or the customer they turned out to be, and note that they are shown.
+def messages_for(anonymous_id: str, at: datetime, *, is_visitor: bool = True) -> Sequence[Delivery]:
+    """Return the latest messages for a visitor, or the customer they turned out to be, and note that they are shown.
 
     One of a campaign that is paused or stopped is not shown, nor one whose reason is gone: its campaign ends with an
     order, and there is one, or it is for members only, and they have left. None for an unknown visitor.
+    Nothing is noted where somebody else looks.
     """
     found = list(_of(anonymous_id).filter(_is_worth_showing(at)).order_by("-sent_at", "-pk")[:AT_ONCE])
-    new = [one.pk for one in found if one.shown_at is None]
+    new = [one.pk for one in found if one.shown_at is None and is_visitor]
     if new:
         Delivery.objects.filter(pk__in=new, shown_at=None).update(shown_at=at)
     return found

@@ -13,6 +13,7 @@ from campaigns import coupons
 from campaigns.models import Coupon
 from customers.authentication import needs
 from customers.errors import REFUSED, ErrorSerializer
+from customers.masks import SEE_CONTACT
 from customers.models import Customer
 
 NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "There is no such code.")}
@@ -53,7 +54,9 @@ class CouponSerializer(serializers.Serializer[Any]):
 class CouponDetail(APIView):
     """One code."""
 
-    permission_classes = [needs("members:read", "campaigns.view_coupon", "customers.view_customer")]
+    permission_classes = [
+        needs("members:read", "campaigns.view_coupon", "customers.view_customer", SEE_CONTACT)
+    ]
 
     @extend_schema(responses={200: CouponSerializer, **REFUSED, **NO_COUPON}, tags=["coupons"])
     def get(self, request: Request, code: str) -> Response:

@@ -17,6 +17,8 @@ from customers import throttles
 from customers.authentication import KeyAuthentication, KeyInAddress, needs
 from customers.errors import REFUSED, ErrorSerializer
 from customers.keys import VISITORS
+from customers.masks import SEE_CONTACT
+from customers.models import ApiKey
 
 # It is about one person, and true for a moment.
 HEADERS = {"Cache-Control": "private, no-store"}
@@ -55,13 +57,16 @@ EXAMPLE = OpenApiExample(
 class _ForPages(APIView):
     """Whom the shop's pages are answered as."""
 
-    authentication_classes = [KeyAuthentication, KeyInAddress, SessionAuthentication]
-    permission_classes = [needs(VISITORS, "campaigns.view_delivery", "customers.view_customer")]
+    authentication_classes: Any = [KeyAuthentication, KeyInAddress]
+    # Of the staff those who may see what a message says of its customer.
+    permission_classes = [needs(VISITORS, "campaigns.view_delivery", "customers.view_customer", SEE_CONTACT)]
     rate = throttles.VISITORS
 
 
 class MessagesForVisitor(_ForPages):
-    """The messages for a visitor."""
+    """The messages for a visitor; staff may look at them, too."""
+
+    authentication_classes = [*_ForPages.authentication_classes, SessionAuthentication]
 
     @extend_schema(
         responses={200: OpenApiResponse(MessagesForVisitorSerializer, examples=[EXAMPLE]), **REFUSED},
@@ -71,15 +76,16 @@ class MessagesForVisitor(_ForPages):
         """What to show a visitor now; to an unknown one, nothing. It counts as shown. Needs the scope `visitors:read`.
 
         The latest three messages, again until they are closed, a month has passed, or they have nothing to say any
-        more: the visitor has ordered, or left the segment. The key, which pages may hold, stands in the header or in
-        the address.
+        more: the visitor has ordered, or left the segment. Staff who look leave no trace. The key, which pages may
+        hold, stands in the header or in the address.
         """
-        found = showing.messages_for(anonymous_id, datetime.now(UTC))
+        is_visitor = isinstance(request.auth, ApiKey)
+        found = showing.messages_for(anonymous_id, datetime.now(UTC), is_visitor=is_visitor)
         return Response({"messages": [_told(one) for one in found]}, headers=HEADERS)
 
 
 class Dismissal(_ForPages):
-    """The closing of a message."""
+    """The closing of a message: by its visitor's page, never by staff."""
 
     @extend_schema(
         request=None,

@@ -29,8 +29,8 @@ from .serializers import CustomerSerializer, ErasedSerializer, TakenSerializer, 
 
 SEES = needs("members:read", "customers.view_customer", "customers.view_contact_data")
 SENDS = needs("ingest", "customers.add_customer")
-EXPORTS = needs("privacy", "customers.export_customer")
-ERASES = needs("privacy", "customers.add_erasure")
+EXPORTS = needs("privacy", "customers.export_customer", "customers.view_contact_data")
+ERASES = needs("privacy", "customers.add_erasure", "customers.view_contact_data")
 
 NOT_TAKEN = {
     400: OpenApiResponse(

@@ -64,7 +64,9 @@ class MemberList(streams.StreamingView, GenericAPIView):
 class SegmentsOfCustomer(APIView):
     """The segments of one customer."""
 
-    permission_classes = [needs("members:read", "segments.view_membership", "customers.view_customer")]
+    permission_classes = [
+        SEES_MEMBERS
+    ]  # also whether there is somebody of an id is told: it may be an address
 
     @extend_schema(
         parameters=[

@@ -10,10 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from customers import identity
-from customers.authentication import needs
 from customers.errors import REFUSED
 from segments.models import Membership, Segment
 
+from .members import SEES_MEMBERS
 from .rules import StrictSerializer
 from .segments import NOT_TAKEN, checked
 from .texts import SlugField, TextField
@@ -74,7 +74,7 @@ class MembershipAnswerSerializer(serializers.Serializer[Any]):
 class MembershipQuery(APIView):
     """The stored members among some customers."""
 
-    permission_classes = [needs("members:read", "segments.view_membership", "customers.view_customer")]
+    permission_classes = [SEES_MEMBERS]
 
     @extend_schema(
         request=MembershipQuestionSerializer,

@@ -1,0 +1,106 @@
+"""Staff in the API: who is logged in there may see what the same person may see in the admin."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from campaigns import coupons
+from campaigns.channels.base import Message
+from campaigns.channels.on_site import OnSite
+from campaigns.models import Channel, Delivery, Pool
+from customers.models import Customer
+from segments import refreshing
+from tests import shop
+from tests.campaigns import messages
+from tests.shop import NOON
+
+pytestmark = pytest.mark.django_db
+
+WITH_CONTACT_DATA = (
+    ("get", "customers/"),
+    ("get", "customers/c1/"),
+    ("get", "customers/c1/export/"),
+    ("delete", "customers/c1/"),
+    ("get", "customers/c1/segments/"),
+    ("get", "customers/nobody@example.org/segments/"),
+    ("get", "segments/everybody/members/"),
+    ("get", "segments/everybody/members/c1/"),
+    ("get", "segments/everybody/members/?format=csv"),
+    ("get", "segments/everybody/changes/"),
+    ("post", "segments/membership/"),
+    ("get", "coupons/HELLO-1/"),
+    ("get", "visitors/a1/messages/"),
+)
+
+
+def person(*without: str) -> Client:
+    """Somebody of the staff who may do everything but this."""
+    user = User.objects.create(username="-".join(("somebody", *without)), is_staff=True)
+    user.user_permissions.set(Permission.objects.exclude(codename__in=without))
+    client = Client(enforce_csrf_checks=False)
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def message() -> Delivery:
+    """A message to a visitor of the shop's pages, with a coupon code of theirs."""
+    shop.customers("c1,anna@example.org")
+    shop.events("m1,,a1,Seen,2026-03-01")
+    campaign = messages.campaign(channel=Channel.ON_SITE)
+    refreshing.refresh_all()
+    coupons.fill(coupons.save(Pool(name="First order")), ["HELLO-1"])
+    delivery = messages.sent(campaign, "a1", NOON)
+    delivery.sent_at = shop.datetime.now(shop.UTC)
+    OnSite().send(delivery, Message("Ten percent", "Anna, take HELLO-1", "", "https://shop.example/join"))
+    delivery.save()
+    return delivery
+
+
+@pytest.mark.parametrize(("method", "address"), WITH_CONTACT_DATA)
+def test_what_holds_contact_data_asks_for_the_permission_to_see_it(method, address, message):
+    asked = {"content_type": "application/json"} if method == "post" else {}
+
+    refused = getattr(person("view_contact_data"), method)(f"/api/v1/{address}", **asked)
+
+    assert refused.status_code == 403
+    assert "anna" not in refused.content.decode().lower()
+    assert Customer.objects.filter(customer_id="c1").exists()
+
+
+def test_who_may_see_contact_data_is_answered(message):
+    client = person()
+
+    for method, address in WITH_CONTACT_DATA:
+        if method == "get" and "nobody" not in address:
+            assert client.get(f"/api/v1/{address}").status_code == 200, address
+
+
+def test_staff_look_at_the_messages_of_a_visitor_without_a_trace(message):
+    client = person()
+    dismissal = reverse("api-visitor-message-dismiss", args=["a1", message.token])
+
+    [shown] = client.get("/api/v1/visitors/a1/messages/").json()["messages"]
+    assert client.post(dismissal).status_code in (401, 403)
+
+    assert shown["title"] == "Ten percent"
+    message.refresh_from_db()
+    assert (message.shown_at, message.dismissed_at) == (None, None)
+    key = shop.command("create_key", "Web shop", "--visitors").split()[-1]
+    assert Client().post(f"{dismissal}?key={key}").status_code == 204
+    message.refresh_from_db()
+    assert message.dismissed_at
+
+
+def test_codes_are_downloaded_and_audiences_exported_by_who_may_see_what_they_hold(message):
+    [pool] = Pool.objects.all()
+    codes = reverse("admin:campaigns_pool_codes", args=[pool.pk])
+    download = reverse("admin:campaigns_campaign_audience_download", args=[message.campaign.segment_id])
+
+    assert person("view_coupon").get(codes).status_code == 403
+    assert person("add_audienceexport").post(download, {"platform": "meta"}).status_code == 403
+    assert person("view_contact_data").post(download, {"platform": "meta"}).status_code == 403
+    assert person().get(codes).status_code == 200
