@@ -23,8 +23,8 @@ __all__ = ["HIDDEN", "SEE_CONTACT"]
 TELLING_SUGGESTIONS: Final = frozenset({"attribute_value", "city"})
 
 _TELLING_NAME = re.compile(
-    r"mail|phone|mobile|fax|telefon|handy|birth|address|street|city|zip|postal|post_?code"
-    r"|(^|_)(tel|dob|plz|ip)($|_)|(first|last|full|given|family|sur|user|middle|nick)_?name",
+    r"mail|phone|mobile|telefon|handy|birth|address|street|postal|(zip|post)_?code"
+    r"|(^|_)(city|zip|fax|(tel|dob|plz|ip)($|_))|(first|last|full|given|family|sur|user|middle|nick)_?name",
     re.IGNORECASE,
 )
 # Of these the name of the whole tells: a text beside it may be anything.

@@ -105,7 +105,9 @@ class ActivityAdmin(RenamedAdmin, ReadOnlyAdmin):
         """Show what it was done to, with the way there where it may still be there."""
         kind = entry.content_type.name.capitalize() if entry.content_type else ""
         name = entry.object_repr
-        if entry.action_flag != DELETION and (address := entry.get_admin_url()):
+        # An id that is no number leads to no page of ours, and may be anything.
+        has_page = entry.action_flag != DELETION and (entry.object_id or "").isdigit()
+        if has_page and (address := entry.get_admin_url()):
             name = format_html('<a class="link" href="{}">{}</a>', address, name)
         return format_html('<span class="stacked"><span>{}</span><small>{}</small></span>', name, kind)
 
