@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -54,7 +56,7 @@ def message() -> Delivery:
     refreshing.refresh_all()
     coupons.fill(coupons.save(Pool(name="First order")), ["HELLO-1"])
     delivery = messages.sent(campaign, "a1", NOON)
-    delivery.sent_at = shop.datetime.now(shop.UTC)
+    delivery.sent_at = datetime.now(UTC)
     OnSite().send(delivery, Message("Ten percent", "Anna, take HELLO-1", "", "https://shop.example/join"))
     delivery.save()
     return delivery
