@@ -17,6 +17,7 @@ from django.db.models import Count, Q, QuerySet
 from campaigns.models import Campaign, Coupon, Pool
 from customers import comparable, engine
 from customers.models import Customer
+from customers.text_cleaning import to_nfc
 
 ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that is read as another: no 0, O, 1, I, L
 LONGEST: Final = 100
@@ -128,7 +129,7 @@ def fill(pool: Pool, codes: Iterable[str]) -> Filled:
     good: dict[str, str] = {}
     reasons: list[str] = []
     refused = given = 0
-    for code in codes:
+    for code in map(to_nfc, codes):
         given += 1
         if problem := _problem(code):
             refused += 1
@@ -151,7 +152,7 @@ def generate(pool: Pool, count: int, length: int, random: Random, prefix: str = 
         raise ValueError(f"Make codes of {SHORTEST_MADE} to {LONGEST_MADE} characters.")
     if prefix and ((problem := _problem(prefix)) or len(prefix) > LONGEST - LONGEST_MADE):
         raise ValueError(problem or f"The beginning is longer than {LONGEST - LONGEST_MADE} characters.")
-    made = 0
+    prefix, made = to_nfc(prefix), 0
     while made < count:
         codes = (prefix + "".join(random.choices(ALPHABET, k=length)) for _ in range(count - made))
         made += _insert(pool, {comparable.fold(code): code for code in codes})

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from customers.models import Identity
+from customers.text_cleaning import to_nfc
 
 from . import restraint
 from .models import Campaign, Channel, Delivery
@@ -40,7 +41,7 @@ def dismiss(anonymous_id: str, token: UUID, at: datetime) -> None:
 
 def _of(anonymous_id: str) -> QuerySet[Delivery]:
     # No text of PostgreSQL holds a NUL, so nobody is met under one.
-    known_as = "" if "\x00" in anonymous_id else anonymous_id
+    known_as = "" if "\x00" in anonymous_id else to_nfc(anonymous_id)
     whose = Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value=known_as).values("customer")
     return Delivery.objects.filter(
         customer__in=whose, state=Delivery.State.SENT, step__channel=Channel.ON_SITE, dismissed_at=None

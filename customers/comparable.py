@@ -14,6 +14,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from .text_cleaning import to_nfc
+
 TEXT, NUMBER, MOMENT, OTHER = "t", "n", "d", "x"
 
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
@@ -25,12 +27,12 @@ _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 @lru_cache(maxsize=4096)
 def key(name: str) -> str:
     """Name a value inside the JSON column: safe in a JSON path, and never taken for a list index."""
-    return "_" + quote(name, safe="")
+    return "_" + quote(to_nfc(name), safe="")
 
 
 def fold(text: str) -> str:
-    """Fold case in any script."""
-    return text.casefold()
+    """Fold case in any script: NFC(casefold(NFC(text))), so that one spelling of a letter counts like another."""
+    return text.lower() if text.isascii() else to_nfc(to_nfc(text).casefold())
 
 
 def of_text(text: str) -> str:

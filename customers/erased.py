@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
+from unicodedata import normalize
 
 from django.db.models.expressions import RawSQL
 
 from . import engine
 from .models import ErasedId, Identity, Salt
 from .records import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, Record
+from .text_cleaning import to_nfc
 
 Id = tuple[str, str]
 """What an id is of, and its value."""
@@ -64,7 +66,7 @@ def known(ids: Iterable[Id]) -> dict[Id, str]:
     salt = _salt()
     if salt is None:
         return {}  # nobody ever was
-    by_digest = {_digest(salt, one): one for one in ids}
+    by_digest = {_digest(salt, spelled): one for one in ids for spelled in _spellings(one)}
     # As one parameter: there may be thirty thousand of them.
     listed = RawSQL(engine.json_texts("%s"), [json.dumps(list(by_digest))])
     found = ErasedId.objects.filter(digest__in=listed).values_list("digest", "erased_at")
@@ -145,6 +147,12 @@ def _written(at: datetime) -> str:
 
 def _salt() -> str | None:
     return Salt.objects.values_list("value", flat=True).first()
+
+
+def _spellings(one: Id) -> set[Id]:
+    """Return an id as it is written, and as it may have been written when it was remembered."""
+    kind, value = one
+    return {one} if value.isascii() else {one, (kind, to_nfc(value)), (kind, normalize("NFD", value))}
 
 
 def _digest(salt: str, one: Id) -> str:

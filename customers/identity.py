@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from . import engine
 from .models.customer import ANONYMOUS_PREFIX, Customer, Identity
+from .text_cleaning import to_nfc
 
 CUSTOMER_ID, ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
 _IDENTITY = Identity._meta.db_table
@@ -31,25 +32,28 @@ def let_follow(move: Callable[[str], None]) -> None:
 
 def find(printed: str) -> Customer | None:
     """Find a customer by an id, printed or of any kind; the ids of a joined visitor lead to the customer."""
-    for kind, value in (
-        (CUSTOMER_ID, printed),
-        (ANONYMOUS_ID, printed.removeprefix(ANONYMOUS_PREFIX)),
-    ):
-        found = Identity.objects.filter(kind=kind, value=value).select_related("customer").first()
-        if found:
-            return found.customer
+    # An id of another spelling than NFC is there only where both were before ids were kept in one.
+    for spelling in dict.fromkeys((printed, to_nfc(printed))):
+        for kind, value in (
+            (CUSTOMER_ID, spelling),
+            (ANONYMOUS_ID, spelling.removeprefix(ANONYMOUS_PREFIX)),
+        ):
+            found = Identity.objects.filter(kind=kind, value=value).select_related("customer").first()
+            if found:
+                return found.customer
     return None
 
 
 def find_all(printed: Iterable[str]) -> dict[str, int]:
     """Find the keys of customers by their ids, each as ``find`` does, in one query."""
-    named = {one: one.removeprefix(ANONYMOUS_PREFIX) for one in printed}
+    written = {one: to_nfc(one) for one in printed}
+    named = {one: one.removeprefix(ANONYMOUS_PREFIX) for one in written.values()}
     met = Identity.objects.filter(
         Q(kind=CUSTOMER_ID, value__in=named) | Q(kind=ANONYMOUS_ID, value__in=set(named.values()))
     )
     keys = {(kind, value): key for kind, value, key in met.values_list("kind", "value", "customer_id")}
     found = {one: keys.get((CUSTOMER_ID, one), keys.get((ANONYMOUS_ID, id))) for one, id in named.items()}
-    return {one: key for one, key in found.items() if key is not None}
+    return {one: key for one, id in written.items() if (key := found[id]) is not None}
 
 
 def find_customers(staged: str) -> None:

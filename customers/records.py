@@ -21,7 +21,7 @@ from . import comparable, email_addresses, exact, phone_numbers
 from .models import Customer, Order
 from .models.customer import ANONYMOUS_PREFIX
 from .patterns import FIRST_YEAR, LAST_YEAR
-from .text_cleaning import clean
+from .text_cleaning import clean, to_nfc
 
 Record = tuple[Any, ...]
 
@@ -111,7 +111,7 @@ def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
     shown, encoded = {}, {}
     for name, value in row.items():
         if name not in _CUSTOMER_COLUMNS and value:
-            shown[name], encoded[comparable.key(name)] = comparable.typed(
+            shown[to_nfc(name)], encoded[comparable.key(name)] = comparable.typed(
                 _text(value, name, MAX_NAME), shop.zone
             )
     return (
@@ -158,9 +158,8 @@ def read_order(row: Mapping[str, str], shop: Shop) -> Record:
 
 def read_line(row: Mapping[str, str], shop: Shop) -> Record:
     """Read an order line; its key is ``=`` and the given id, or else left to ingestion to number."""
-    for column in ("line_id", "sku"):
-        check_id(row.get(column, ""), column)
-    line_id = row.get("line_id")
+    check_id(row.get("sku", ""), "sku")
+    line_id = check_id(row.get("line_id", ""), "line_id")
     return (
         _id(row, "order_id"),
         f"={line_id}" if line_id else None,
@@ -189,6 +188,7 @@ def read_event(row: Mapping[str, str], shop: Shop) -> Record:
 
 
 def _properties(text: str) -> tuple[Any, ...]:
+    text = to_nfc(text)
     if len(text) > MAX_PROPERTIES:
         raise Refused(f"properties: longer than {MAX_PROPERTIES} characters")
     try:
@@ -277,6 +277,7 @@ def _product_text(value: Any) -> str:
 
 
 def _text(value: str, column: str, most: int = MAX_TEXT) -> str:
+    value = to_nfc(value)
     if len(value) > most:
         raise Refused(f"{column}: longer than {most} characters", column)
     if "\x00" in value:

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 from customers.models import Customer, Identity
+from customers.text_cleaning import to_nfc
 
 from . import membership, references
 from .models import SLUG_IS_TAKEN, Change, Membership, Segment, Version
@@ -160,7 +161,7 @@ def freeze(segment: Segment, slug: str, name: str, at: datetime) -> Segment:
 
 def customers_of(ids: Iterable[str]) -> tuple[list[int], list[str]]:
     """Find customers by their ids, printed or their own; give their keys, and the ids nobody has."""
-    wanted = {one.strip() for one in ids} - {""}
+    wanted = {to_nfc(one.strip()) for one in ids} - {""}
     found: dict[str, int] = {}
     listed = sorted(wanted)
     for start in range(0, len(listed), 10_000):

@@ -11,6 +11,7 @@ from typing import Final
 
 from customers import engine, facts
 from customers.models import Identity
+from customers.text_cleaning import to_nfc
 
 from . import evaluation, live, questions
 from .models import Membership, Refresh, Segment
@@ -59,7 +60,7 @@ def _look(anonymous_id: str) -> tuple[State, int]:
             (SELECT customer_id FROM customers_identity WHERE kind = %s AND value = %s)
         FROM segments_segment WHERE is_public AND (is_active OR kind = 'static') ORDER BY slug""",
         # No text of PostgreSQL holds a NUL, so nobody is met under one.
-        [Identity.Kind.ANONYMOUS_ID.value, "" if "\x00" in anonymous_id else anonymous_id],
+        [Identity.Kind.ANONYMOUS_ID.value, "" if "\x00" in anonymous_id else to_nfc(anonymous_id)],
     )
     customer = found[0][4] if found else None
     return tuple(row[:4] for row in found), NOBODY if customer is None else customer

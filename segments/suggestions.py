@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Model, QuerySet
 
+from customers import comparable
 from customers.models import Customer, Event, Order, OrderLine
 
 MOST = 20
@@ -52,7 +53,7 @@ def _documents(model: type[Model], column: str) -> Iterable[dict[str, Any]]:
 
 
 def _frequent(given: Iterable[str], part: str) -> list[str]:
-    counted = Counter(value for value in given if part.casefold() in value.casefold())
+    counted = Counter(value for value in given if comparable.fold(part) in comparable.fold(value))
     return [value for value, _ in counted.most_common(MOST)]
 
 

@@ -26,6 +26,8 @@ from tests.oracle_words import (
     fits,
     mean,
     moment,
+    named,
+    nfc,
     number,
     products_of_event,
     relative,
@@ -103,7 +105,7 @@ class Past:
         return [
             event
             for event in events
-            if ("event" not in p or event.name == p["event"])
+            if ("event" not in p or nfc(event.name) == nfc(p["event"]))
             and self.during(p, event.occurred_at)
             and fits(p.get("product"), products_of_event(event.properties))
             and ("where" not in p or self.has_property(p["where"], event))
@@ -111,7 +113,7 @@ class Past:
 
     def has_property(self, where: Words, event: Event) -> bool:
         words = {word: operand for word, operand in where.items() if word != "property"}
-        return any_kind(words, value_of_json(event.properties.get(where["property"])), self.clock)
+        return any_kind(words, value_of_json(named(event.properties, where["property"])), self.clock)
 
 
 # The fifteen lifecycle filters --------------------------------------------------------------------
@@ -253,7 +255,7 @@ def attribute(p: Words, past: Past) -> set[str]:
     words = {word: operand for word, operand in p.items() if word != "name"}
 
     def question(customer: Customer) -> bool:
-        cell = customer.person.attributes.get(p["name"], "")
+        cell = named(customer.person.attributes, p["name"]) or ""
         return any_kind(words, value_of_cell(cell, past.clock), past.clock)
 
     return past.those(question)

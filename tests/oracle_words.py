@@ -13,6 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
+from unicodedata import normalize
 from zoneinfo import ZoneInfo
 
 Words = Mapping[str, Any]
@@ -155,20 +156,34 @@ def text(words: Words, value: str | None) -> bool:
     if value is None:
         return word in ("is_not", "not_in")
 
-    folded = value.casefold()
+    folded = fold(value)
     match word:
         case "is":
-            return folded == operand.casefold()
+            return folded == fold(operand)
         case "is_not":
-            return folded != operand.casefold()
+            return folded != fold(operand)
         case "in":
-            return folded in [one.casefold() for one in operand]
+            return folded in [fold(one) for one in operand]
         case "not_in":
-            return folded not in [one.casefold() for one in operand]
+            return folded not in [fold(one) for one in operand]
         case "contains":
-            return operand.casefold() in folded
+            return fold(operand) in folded
         case _:
-            return folded.startswith(operand.casefold())
+            return folded.startswith(fold(operand))
+
+
+def fold(value: str) -> str:
+    """Compared text: NFC(casefold(NFC(x)))."""
+    return nfc(nfc(value).casefold())
+
+
+def nfc(value: str) -> str:
+    return normalize("NFC", value)
+
+
+def named(values: Mapping[str, Any], name: str) -> Any:
+    """The value of a name, in whatever spelling."""
+    return {nfc(one): value for one, value in values.items()}.get(nfc(name))
 
 
 # Values of any kind: attributes, and properties of events -----------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
 
 from hypothesis import strategies as st
 
@@ -51,8 +52,14 @@ def number(pool: Sequence[float]) -> Words:
 
 
 def text(pool: Sequence[str]) -> Words:
-    """Words about texts like the pool's: in other case, in part, and with what SQL takes for wildcards."""
-    cased = sorted({form for one in pool for form in (one, one.upper(), one.lower(), one.swapcase())})
+    """Words about texts like the pool's: in other case and spelling, in part, and with SQL's wildcards."""
+    cased = sorted(
+        {
+            form
+            for one in pool
+            for form in (one, one.upper(), one.lower(), one.swapcase(), normalize("NFD", one))
+        }
+    )
     parts = sorted(
         {part for one in cased for part in (one, one[:2], one[:-1], one[1:3]) if part.strip() == part != ""}
     )

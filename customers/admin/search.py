@@ -6,6 +6,7 @@ from operator import or_
 from django.db.models import Q
 
 from customers import engine, identity
+from customers.text_cleaning import to_nfc
 
 HELP = "Id, e-mail, phone or last name"
 
@@ -14,7 +15,7 @@ _LAST_CHARACTER = chr(0x10FFFF)
 
 def found_q(term: str, customer: str = "") -> Q:
     """Ask for whom staff mean by a term; ``customer`` leads to the customer from another table."""
-    term = term.strip()
+    term = to_nfc(term.strip())
     lead = f"{customer}__" if customer else ""
     question = (
         begins(f"{lead}customer_id", term)
@@ -32,7 +33,7 @@ def found_q(term: str, customer: str = "") -> Q:
 
 def found_by_id_q(term: str) -> Q:
     """Ask for whom staff mean by the beginning of a customer's id, or by any id in full."""
-    term = term.strip()
+    term = to_nfc(term.strip())
     return begins("customer_id", term) | _identity_q(term)
 
 

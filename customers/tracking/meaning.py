@@ -25,7 +25,7 @@ from customers.records import (
     read_event,
     read_row,
 )
-from customers.text_cleaning import clean
+from customers.text_cleaning import clean, to_nfc
 
 from . import traits
 from .messages import Message, an_object, check_text
@@ -127,7 +127,7 @@ def _identify(meaning: Meaning, shop: Shop) -> None:
 def _alias(meaning: Meaning, trusted: Trusted) -> None:
     message = meaning.message
     meaning.told["first_seen"] = message.at.isoformat()
-    previous = str(message.body["previousId"]).strip()
+    previous = to_nfc(str(message.body["previousId"]).strip())
     # A browser may speak for itself; whose ids others are, only who is trusted knows.
     may_say = trusted.by_server or trusted.is_signed or previous == message.anonymous_id
     if may_say and message.user_id and previous != message.user_id:

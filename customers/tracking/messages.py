@@ -11,6 +11,7 @@ from typing import Any, Final
 from customers.models.customer import ANONYMOUS_PREFIX
 from customers.patterns import FIRST_YEAR, LAST_YEAR
 from customers.records import MAX_TEXT, Refused, Shop, check_id
+from customers.text_cleaning import to_nfc
 
 MAX_BYTES: Final = 32 * 1024
 TOO_DEEP: Final = "the message is nested too deeply"
@@ -115,7 +116,7 @@ def _id(body: Mapping[str, Any], name: str) -> str:
         value = str(value)
     if not isinstance(value, str):
         raise Refused(f"{name}: {_shown(value)} is no text")
-    value = value.strip()
+    value = to_nfc(value.strip())
     most = MAX_TEXT - (len(ANONYMOUS_PREFIX) if name == "anonymousId" else 0)
     if len(value) > most:
         raise Refused(f"{name}: longer than {most} characters")

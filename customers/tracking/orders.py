@@ -234,6 +234,7 @@ def _lines(summed: _Sum) -> Iterator[Record]:
     shop = the_shop()
     nth: Counter[str] = Counter()
     for row in summed.lines:
-        sku = row.get("sku", "")
+        line = read_line(row, shop)[2:]
+        sku = line[0] or ""
         nth[sku] += 1
-        yield (summed.order_id, f"#{nth[sku]}#{sku}", *read_line(row, shop)[2:])
+        yield (summed.order_id, f"#{nth[sku]}#{sku}", *line)

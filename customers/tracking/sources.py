@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from datetime import UTC, datetime, timedelta
+from unicodedata import normalize
 
 from django.db.models import F, Q
 
@@ -60,8 +61,18 @@ def has_signed(source: Source, user_id: str, signature: object) -> bool:
     """Tell whether the shop's server has signed a userId: HMAC-SHA256 with the source's secret, in hexadecimal."""
     if not source.signing_secret:  # it cannot be decrypted: anybody could sign with an empty one
         return False
-    right = hmac.new(source.signing_secret.encode(), user_id.encode(), hashlib.sha256).hexdigest()
-    return isinstance(signature, str) and hmac.compare_digest(right.encode(), signature.lower().encode())
+    if not isinstance(signature, str):
+        return False
+    # We keep ids in NFC; the shop signs them as it writes them.
+    spellings = {user_id, normalize("NFD", user_id)}
+    return any(
+        hmac.compare_digest(_signature(source, one).encode(), signature.lower().encode(errors="replace"))
+        for one in spellings
+    )
+
+
+def _signature(source: Source, user_id: str) -> str:
+    return hmac.new(source.signing_secret.encode(), user_id.encode(), hashlib.sha256).hexdigest()
 
 
 def _new_key(source: Source) -> str:

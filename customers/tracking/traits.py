@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from customers import email_addresses
 from customers.records import CONSENT_WORDS, CUSTOMERS, Refused, Shop, parse_moment, read_row
+from customers.text_cleaning import to_nfc
 
 from .messages import Message, an_object, check_text
 
@@ -45,7 +46,7 @@ def read(message: Message, shop: Shop) -> tuple[dict[str, str], list[str]]:
     row: dict[str, str] = {}
     complaints: list[str] = []
     for name, value in _flattened(traits):
-        column = _COLUMNS.get(name, name)
+        column = _COLUMNS.get(name, to_nfc(name))
         try:
             if text := _cell(column, value, message.received_at, shop):
                 row.setdefault(column, text)
@@ -120,7 +121,7 @@ def as_text(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return value.strip()
+            return to_nfc(value.strip())
         case float():
             number = Decimal(repr(value))
             if not number.is_finite():

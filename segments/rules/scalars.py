@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSche
 
 from customers import patterns
 from customers.patterns import FIRST_YEAR, LAST_YEAR
+from customers.text_cleaning import to_nfc
 
 from .errors import RuleError
 
@@ -77,17 +78,18 @@ def _day(value: Any) -> date:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("expected a text")
-    if not value:
+    text = to_nfc(value)
+    if not text:
         raise ValueError(
             'expected a text that is not empty; to ask for a missing value, write {"exists": false}'
         )
-    if len(value) > LONGEST_TEXT:
+    if len(text) > LONGEST_TEXT:
         raise ValueError(f"expected a text of at most {LONGEST_TEXT} characters")
-    if "\x00" in value or (
-        not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
+    if "\x00" in text or (
+        not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
     ):
         raise ValueError("expected a text without NUL characters and half surrogate pairs")
-    return value
+    return text
 
 
 def _texts(value: Any) -> tuple[str, ...]:
