@@ -1,35 +1,25 @@
-"""Ending the newsletter by the link of a message: what is kept of it is written by ``customers.ingestion``."""
+"""Ending the newsletter by the link of a message: what is kept of it is written by ``customers.consent``."""
 
 from datetime import datetime
 from typing import Final
 
-from customers import ingestion
-from customers.models import Customer
-from customers.records import CUSTOMERS, read_customer, the_shop
+from customers import consent, news
+from customers.models import Customer, Identity
 
 SOURCE: Final = "unsubscribe link"
 
 
 def unsubscribe(key: int, at: datetime) -> bool:
-    """End the newsletter for a customer, named by key, and for whoever else has the same address.
+    """End the newsletter for a customer, named by key, and for the address, whoever has it.
 
     Tells whether there is such a customer. It may be asked for again and again.
     """
     customer = _find(key)
     if customer is None:
         return False
-    concerned = Customer.objects.existing().filter(pk=customer.pk)
-    if customer.email:
-        concerned |= Customer.objects.existing().filter(email=customer.email)
-    row = read_customer(
-        {"customer_id": "-", "newsletter": Customer.Newsletter.UNSUBSCRIBED.value}, the_shop()
-    )
-    printed = concerned.exclude(newsletter=Customer.Newsletter.UNSUBSCRIBED).values_list(
-        "customer_id", flat=True
-    )
-    records = [(line, (one, *row[1:])) for line, one in enumerate(printed)]
-    if records:
-        ingestion.ingest(CUSTOMERS, records, at, source=SOURCE)
+    identities = Identity.objects.filter(customer=customer).values_list("pk", flat=True)
+    if consent.unsubscribe(customer.email, at, source=SOURCE, identities=identities):
+        news.announce()
     return True
 
 

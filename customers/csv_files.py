@@ -18,6 +18,7 @@ ROWS_AT_ONCE = 10_000
 MOST_LINES_OF_A_ROW = 200
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 200
+LINES_NAMED = 20
 
 MOST_VALUES_TOLD = 100
 
@@ -50,7 +51,8 @@ class Report:
     """What became of a file's rows; ``settled`` counts the customers whose facts were brought in line.
 
     ``created`` and ``updated`` count records: a row may hold several, an order and its line. Rows ``left_out``
-    belong to the past of somebody who was erased.
+    belong to the past of somebody who was erased. The lines ``kept_unsubscribed`` say ``subscribed`` of customers
+    whose unsubscription they do not end.
     """
 
     read: int = 0
@@ -58,6 +60,7 @@ class Report:
     updated: int = 0
     refused: int = 0
     left_out: int = 0
+    kept_unsubscribed: list[int] = field(default_factory=list)
     settled: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -137,6 +140,7 @@ def import_file(
             report.created += outcome.created
             report.updated += outcome.updated
             left_out.update(outcome.left_out)
+            report.kept_unsubscribed += outcome.kept_unsubscribed
             for refusal in outcome.refused:
                 refused.setdefault(refusal.line, refusal)
         values_left_out.add(read)
@@ -158,6 +162,10 @@ def import_file(
         report.warnings.append(
             f"{report.left_out} {rows_were} left out, as they belong to the past of customers who were erased"
         )
+    if kept := report.kept_unsubscribed:
+        report.warnings.append(
+            f"kept unsubscribed: {len(kept)} (the customer ended the newsletter later): {_named_lines(kept)}"
+        )
     if report.created > ROWS_AT_ONCE // 10:
         # The planner would take the tables for as small as they were when it last looked.
         for table in (
@@ -172,6 +180,12 @@ def import_file(
         report.settled = facts.settle()
     news.announce()
     return report
+
+
+def _named_lines(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:LINES_NAMED]))
+    more = f" and {len(numbers) - LINES_NAMED} more" if len(numbers) > LINES_NAMED else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def _tell(

@@ -61,6 +61,17 @@ def remember(ids: Iterable[Id], at: datetime) -> None:
     )
 
 
+def digest_of(one: Id) -> str:
+    """Return the digest of an id whose owner is erased; draws the salt where nobody ever was."""
+    return _digest(_salt() or Salt.objects.create(value=secrets.token_hex(32)).value, one)
+
+
+def digests(ids: Iterable[Id]) -> dict[str, Id]:
+    """Return ids by their digests; nothing where nobody was ever erased."""
+    salt = _salt()
+    return {} if salt is None else {_digest(salt, one): one for one in ids}
+
+
 def known(ids: Iterable[Id]) -> dict[Id, str]:
     """Give those ids that are erased, each with the instant, written as records write theirs."""
     salt = _salt()

@@ -8,15 +8,15 @@ customers who were erased is left out.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
 
-from . import comparable, drafts, engine, erased, identity, news
+from . import comparable, consent, drafts, engine, erased, identity, news
 from .models import Customer, DatedAttribute
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
 
@@ -71,11 +71,16 @@ class Refusal:
 
 @dataclass
 class Outcome:
-    """What became of the rows of a call; the lines ``left_out`` belong to the past of somebody who was erased."""
+    """What became of the rows of a call.
+
+    The lines ``left_out`` belong to the past of somebody who was erased. Those ``kept_unsubscribed`` say
+    ``subscribed`` of a customer whose unsubscription they do not end.
+    """
 
     created: int = 0
     updated: int = 0
     left_out: list[int] = field(default_factory=list)
+    kept_unsubscribed: list[int] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 
@@ -130,9 +135,10 @@ def _ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, ann
     from_browser = call.origin is Origin.BROWSER
     staying, outcome.left_out = erased.leave_out(kind, numbered, from_browser=from_browser)
     awaited: list[str] = []
-    for rows, repeated in _without_repeats(kind, staying):
+    for place, (rows, repeated) in enumerate(_without_repeats(kind, staying)):
         _stage(kind, rows)
-        part = _WRITERS[kind.name](call)
+        # A statement of consent that follows on another is made after it.
+        part = _WRITERS[kind.name](replace(call, now=call.now + timedelta(microseconds=place)))
         identity.follow_joins(f"staged_{kind.name}")
         if kind is ORDERS and call.origin is Origin.RECORDS:
             awaited += drafts.awaited(f"staged_{kind.name}")
@@ -140,6 +146,7 @@ def _ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, ann
         outcome.created += part.created
         outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
         outcome.refused += refused
+        outcome.kept_unsubscribed += part.kept_unsubscribed
     if awaited:
         for confirm in _followers:
             confirm(awaited, call.now)
@@ -305,17 +312,15 @@ def _write_customers(call: _Call) -> Outcome:
     texts = _kept(*CUSTOMERS.columns[1:14])
     given = {
         "birth_date": f"COALESCE({engine.date_from('s.birth_date')}, r.birth_date)",
-        **{
-            name: f"COALESCE(s.{name}, r.{name})"
-            for name in ("birthday", "newsletter", "subscribed_at", "first_seen")
-        },
+        **{name: f"COALESCE(s.{name}, r.{name})" for name in ("birthday", "subscribed_at", "first_seen")},
+        "email_is_trusted": "CASE WHEN s.email IS NULL THEN r.email_is_trusted ELSE true END",
         **{
             name: engine.merged_json(f"r.{name}", engine.json_from(f"s.{name}"))
             for name in ("attributes", "attributes_comparable")
         },
     }
-    kept = {"customer_id": "r.customer_id", "recorded_at": "r.recorded_at"}
-    _keep_consent(staged, now, call.source)
+    kept = {"customer_id": "r.customer_id", "recorded_at": "r.recorded_at", "newsletter": "r.newsletter"}
+    consent.note_addresses(staged)
     _upsert(
         "customers_customer",
         staged,
@@ -325,20 +330,9 @@ def _write_customers(call: _Call) -> Outcome:
         updated=[*texts, *given],
     )
     keep_dated_attributes(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'")
+    outcome.kept_unsubscribed = consent.state_staged(staged, now, call.source)
     identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
-
-
-def _keep_consent(staged: str, now: datetime, source: str) -> None:
-    """Append to the history of consent where staged rows are about to change it."""
-    engine.execute(
-        f"""INSERT INTO customers_consentchange (customer_id, state, at, source)
-            SELECT s.customer, s.newsletter,
-                COALESCE(CASE s.newsletter WHEN 'subscribed' THEN s.subscribed_at END, {engine.moment_from("%s")}), %s
-            FROM {staged} s JOIN customers_customer r ON r.id = s.customer
-            WHERE s.newsletter <> r.newsletter ORDER BY s.line""",
-        [engine.moment(now), source],
-    )
 
 
 def keep_dated_attributes(customers: str) -> None:
@@ -468,7 +462,18 @@ def clear(fields: Mapping[int, Iterable[str]]) -> None:
     engine.temporary_table("customers_cleared", "customer bigint PRIMARY KEY")
     engine.load("customers_cleared", ("customer",), [(key,) for key in fields])
     keep_dated_attributes("SELECT customer FROM customers_cleared")
+    consent.settle("SELECT customer FROM customers_cleared", datetime.now(UTC), source="merge")
     identity.queue_stale("SELECT customer FROM customers_cleared")
+
+
+def trust_address(customer: int, address: str) -> None:
+    """Note that an address, given by its key, has confirmed that it is a customer's."""
+    Customer.objects.filter(pk=customer, email_folded=address).update(email_is_trusted=True)
+
+
+def note_browsers_addresses(customers: Iterable[int]) -> None:
+    """Note whose address, just written, nobody but a browser gave."""
+    Customer.objects.filter(pk__in=list(customers)).update(email_is_trusted=False)
 
 
 def _number_lines(staged: str) -> None:

@@ -14,7 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from . import answers, erased, facts, ingestion, news
+from . import answers, consent, erased, facts, ingestion, news
 from .mentions import Mentions
 from .models import Customer, Erasure, Event, Identity, KeptAnswer, Order
 
@@ -89,6 +89,7 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
             _forget_in_the_trail(keys)
             answers.forget_bodies([one.name for one in _answers_naming(keys)])
             facts.forget(keys)
+            consent.forget(keys)
             ingestion.forget(keys)
         done.save()
         news.announce()
@@ -158,7 +159,7 @@ def _identities(customer: Customer) -> list[dict[str, Any]]:
 
 
 def _consent(customer: Customer) -> list[dict[str, Any]]:
-    return _rows(customer.consent_changes.order_by("pk"), "state", "at", "source")
+    return _rows(customer.consent_changes.order_by("pk"), "state", "at", "source", "address", "asked_at")
 
 
 def _orders(customer: Customer) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from customers import engine, ingestion
+from customers import consent, engine, ingestion
 from customers.errors import Place
 from customers.records import (
     CUSTOMERS,
@@ -26,7 +26,7 @@ from customers.records import (
 
 from .parsers import dump
 
-SOURCE = "API"
+SOURCE = consent.API
 LARGEST = 10**30
 """Numbers up to this one are taken as texts, too; a text may hold longer ones."""
 ACCEPTED, REFUSED, LEFT_OUT = "accepted", "refused", "left_out"
@@ -39,7 +39,8 @@ class Taken:
     """What became of objects: how many records were created and updated, and of each index that was not taken why.
 
     Those ``left_out`` belong to the past of customers who were erased. ``warnings`` name the values that could not be
-    read and were left out of objects that were taken.
+    read and were left out of objects that were taken. Those ``kept_unsubscribed`` say ``subscribed`` of customers whose
+    unsubscription they do not end.
     """
 
     created: int = 0
@@ -47,6 +48,7 @@ class Taken:
     refused: dict[int, list[Place]] = field(default_factory=dict)
     left_out: set[int] = field(default_factory=set)
     warnings: dict[int, list[Place]] = field(default_factory=dict)
+    kept_unsubscribed: set[int] = field(default_factory=set)
 
     def status(self, index: int) -> str:
         """Say in one word what became of an object."""
@@ -100,6 +102,7 @@ def _ingest(kind: Kind, read: Sequence[_Read], taken: Taken) -> None:
     taken.created += outcome.created
     taken.updated += outcome.updated
     taken.left_out |= set(outcome.left_out)
+    taken.kept_unsubscribed |= set(outcome.kept_unsubscribed)
     taken.refused |= {refusal.line: [_place(refusal.reason)] for refusal in outcome.refused}
     kept = [one for one in read if one.lines and taken.status(one.index) == ACCEPTED]
     if kept:

@@ -51,6 +51,11 @@ class ResultSerializer(serializers.Serializer[Any]):
         choices=[arrivals.ACCEPTED, arrivals.REFUSED, arrivals.LEFT_OUT],
         help_text="`left_out`: it belongs to the past of a customer who was erased, and stays erased.",
     )
+    kept = serializers.ChoiceField(
+        choices=["unsubscribed"],
+        required=False,
+        help_text="It says `subscribed`, but the customer ended the newsletter later: that stays.",
+    )
     error = ErrorSerializer(required=False, help_text="Why it was refused.")
     warnings = PlaceSerializer(
         many=True, required=False, help_text="The values that could not be read, and were left out."

@@ -97,6 +97,8 @@ def _result(taken: arrivals.Taken, index: int) -> dict[str, Any]:
         result["error"] = errors.body("invalid", errors.message_of(places), places)
     elif warnings := taken.warnings.get(index):
         result["warnings"] = warnings
+    if index in taken.kept_unsubscribed:
+        result["kept"] = "unsubscribed"
     return result
 
 

@@ -2,6 +2,7 @@
 
 from .answer import KeptAnswer
 from .claim import Claim, OrderNote, Traits
+from .consent import AddressUnsubscription, ConfirmationRequest, ConsentStatement, Suppression
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
 from .facts import (
@@ -24,12 +25,15 @@ from .upload import Import
 
 __all__ = [
     "COUNTING_STATUSES",
+    "AddressUnsubscription",
     "ApiKey",
     "AppendedEvent",
     "AppendedOrder",
     "Batch",
     "Claim",
+    "ConfirmationRequest",
     "ConsentChange",
+    "ConsentStatement",
     "Customer",
     "CustomerQuerySet",
     "DatedAttribute",
@@ -50,6 +54,7 @@ __all__ = [
     "Salt",
     "Source",
     "StaleFacts",
+    "Suppression",
     "Totals",
     "Touched",
     "Traits",

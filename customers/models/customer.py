@@ -51,6 +51,12 @@ class Customer(models.Model):
         editable=False,
         help_text="The key of the address: consent and caps count by it.",
     )
+    email_is_trusted = models.BooleanField(
+        default=True,
+        db_default=True,
+        editable=False,
+        help_text="Whether anybody but a browser gave the address.",
+    )
     phone = models.CharField(max_length=40, blank=True, default="")
     first_name = models.CharField(max_length=255, blank=True, default="")
     last_name = models.CharField(max_length=255, blank=True, default="")
@@ -68,6 +74,12 @@ class Customer(models.Model):
     )
     newsletter = models.CharField(max_length=12, choices=Newsletter, default=Newsletter.NEVER)
     subscribed_at = models.DateTimeField(null=True, blank=True)
+    pending_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When a browser asked for the newsletter; the address has not confirmed it yet.",
+    )
     first_seen = models.DateTimeField(null=True, blank=True, help_text="As the shop gave it.")
     attributes = models.JSONField(default=dict, blank=True)
     attributes_comparable = models.JSONField(default=dict, blank=True, editable=False)
@@ -107,7 +119,7 @@ class Customer(models.Model):
                     name=f"customers_by_{column}",
                     condition=models.Q(**{f"{column}__isnull": False}),
                 )
-                for column in ("birthday", "subscribed_at")
+                for column in ("birthday", "subscribed_at", "pending_at")
             ),
             models.Index(
                 fields=("joined_into",),

@@ -1,6 +1,6 @@
 """What privacy keeps: how consent changed, and of the erased how many they were and what is not to come back.
 
-``ConsentChange`` is written by ``customers.ingestion``, ``ErasedId`` and ``Salt`` by ``customers.erased``, ``Erasure``
+``ConsentChange`` is written by ``customers.consent``, ``ErasedId`` and ``Salt`` by ``customers.erased``, ``Erasure``
 by ``customers.privacy``.
 """
 
@@ -18,6 +18,12 @@ class ConsentChange(models.Model):
         help_text="When the customer said so, as far as the shop told; else when we heard."
     )
     source = models.CharField(max_length=50, blank=True, default="", help_text="What brought it here.")
+    address = models.CharField(
+        max_length=254, blank=True, default="", help_text="The address that confirmed it by a link."
+    )
+    asked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the address was asked for, where it confirmed."
+    )
 
     def __str__(self) -> str:
         return f"{self.state} at {self.at.isoformat()}"

@@ -27,8 +27,9 @@ from customers.records import (
 )
 from customers.text_cleaning import clean, to_nfc
 
-from . import traits
+from . import statements, traits
 from .messages import Message, an_object, check_text
+from .statements import Stated
 from .trust import Trusted
 
 Action = OrderNote.Action
@@ -84,6 +85,7 @@ class Meaning:
     by_server: bool
     claims: list[tuple[Id, Id]] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
+    stated: Stated | None = None
     order: OrderSaid | None = None
     event: Record | None = None
     complaints: list[str] = field(default_factory=list)
@@ -116,6 +118,7 @@ def _identify(meaning: Meaning, shop: Shop) -> None:
     told, complaints = traits.read(meaning.message, shop)
     meaning.complaints += complaints
     meaning.told |= told
+    meaning.stated = statements.take_out(meaning.told, meaning.message.at, by_server=meaning.by_server)
     if meaning.by_server:
         if email := told.get("email"):
             meaning.claims.append((meaning.whose, Id(EMAIL, email)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from customers.claims import in_parts
 from customers.mentions import Mentions
-from customers.models import Customer, OrderNote, RefusedMessage, Traits
+from customers.models import ConfirmationRequest, Customer, OrderNote, RefusedMessage, Traits
 from customers.privacy import Section
 
 from . import inbox
@@ -24,6 +24,16 @@ def _tell(customer: Customer) -> dict[str, Any]:
         "orders": [
             {"order_id": note.order_id, "action": note.action, "at": note.at.isoformat(), "told": note.told}
             for note in notes
+        ],
+        "confirmations": [
+            {
+                "email": one.email,
+                "asked_at": one.asked_at.isoformat(),
+                "state": one.state,
+                "sent_at": one.sent_at and one.sent_at.isoformat(),
+                "confirmed_at": one.confirmed_at and one.confirmed_at.isoformat(),
+            }
+            for one in ConfirmationRequest.objects.filter(identity__customer=customer).order_by("pk")
         ],
         "refused": [
             {"received_at": one.received_at.isoformat(), "reason": one.reason, "message": one.message}

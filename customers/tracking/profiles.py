@@ -23,7 +23,6 @@ from .traits import ASIDE, UTM_SOURCE
 CONTACT: Final = frozenset({"email", "phone", "first_name", "last_name", "birth_date"})
 EARLIEST: Final = frozenset({"first_seen", "subscribed_at", UTM_SOURCE})
 _COLUMNS: Final = frozenset(CUSTOMERS.csv_columns)
-_NO_CONSENT: Final = Customer.Newsletter.NEVER.value
 
 
 class Told(NamedTuple):
@@ -52,6 +51,7 @@ class _Best:
 
     value: str
     fills: bool
+    by_server: bool = True
 
 
 def tell(tellings: Sequence[Telling], moved: Mapping[int, int], now: datetime) -> None:
@@ -141,7 +141,7 @@ def _rank(name: str, told: Told, *, is_own: bool) -> tuple[Any, ...]:
 def _best(name: str, candidates: list[tuple[Any, ...]]) -> _Best:
     _, told, is_own = max(candidates, key=lambda one: one[0])
     fills = name in ASIDE or not is_own or (name in CONTACT and not told.by_server)
-    return _Best(told.value, fills)
+    return _Best(told.value, fills, told.by_server)
 
 
 def _with_asides(fields: dict[str, _Best]) -> dict[str, _Best]:
@@ -160,6 +160,7 @@ def _write(
     changed = [key for key in {*before, *after} if before.get(key) != after.get(key)]
     rows: list[tuple[int, Any]] = []
     cleared: dict[int, list[str]] = {}
+    by_browser: list[int] = []
     shop = the_shop()
     for part in in_parts(sorted(changed)):
         for customer in Customer.objects.existing().filter(pk__in=part):
@@ -171,6 +172,8 @@ def _write(
             }
             if cells:
                 rows.append((customer.pk, read_customer({"customer_id": "-", **cells}, shop)))
+                if "email" in cells and not new["email"].by_server:
+                    by_browser.append(customer.pk)
             gone = [name for name in old if name not in new and _holds(customer, name, old[name].value)]
             if gone:
                 cleared[customer.pk] = gone
@@ -181,6 +184,7 @@ def _write(
     if numbered:
         outcome = ingestion.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False)
         assert not outcome.refused
+        ingestion.note_browsers_addresses(by_browser)
 
 
 def _may_write(customer: Customer, name: str, best: _Best, old: _Best | None) -> bool:
@@ -202,6 +206,4 @@ def _current(customer: Customer, name: str) -> str:
     value = getattr(customer, name)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    if name == "newsletter" and value == _NO_CONSENT:
-        return ""
     return "" if value is None else str(value)

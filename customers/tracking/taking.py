@@ -17,7 +17,7 @@ from customers.ingestion import Origin
 from customers.models import Event, OrderNote, Source
 from customers.records import EVENTS, Refused, Shop, the_shop
 
-from . import bots, meaning, messages, orders, profiles, sources
+from . import bots, meaning, messages, orders, profiles, sources, statements
 from .meaning import Meaning
 from .messages import Message
 from .profiles import Telling
@@ -122,7 +122,7 @@ def _store(meanings: Sequence[Meaning], now: datetime) -> None:
         for meant in meanings
         for one, other in meant.claims
     ]
-    described = [meant for meant in meanings if meant.told or meant.order]
+    described = [meant for meant in meanings if meant.told or meant.stated or meant.order]
     united = claims.unite([meant.whose for meant in described], said, now)
     tellings = [
         Telling(
@@ -137,6 +137,12 @@ def _store(meanings: Sequence[Meaning], now: datetime) -> None:
     ]
     if tellings or united.moved:
         profiles.tell(tellings, united.moved, now)
+        statements.keep(
+            [(united.places[meant.whose].identity, meant.stated) for meant in meanings if meant.stated],
+            [one.identity for one in tellings if "email" in one.told and not one.by_server],
+            united.moved,
+            now,
+        )
     notes = [
         OrderNote(
             message_id=meant.message.message_id,

@@ -1,12 +1,17 @@
 """The history of consent: every state it took, when, and what told so."""
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from customers.models import ConsentChange, Customer
+from campaigns import unsubscribing
+from customers import consent, privacy
+from customers.models import AddressUnsubscription, ConsentChange, Customer, Suppression
 from tests import shop
 from tests.api.client import Caller
+from tests.tracking.sending import identify, send, source
 
 pytestmark = pytest.mark.django_db
 
@@ -20,12 +25,20 @@ def history() -> list[tuple[str, str]]:
 
 def test_each_state_is_kept_also_within_one_file_and_none_twice() -> None:
     shop.customers(
-        "c1,subscribed,2026-01-01", "c2,never,", "c1,unsubscribed,", "c1,subscribed,2026-02-01", header=HEADER
+        "c1,subscribed,2026-01-01", "c2,never,", "c1,unsubscribed,", "c1,subscribed,", header=HEADER
     )
     assert history() == [("c1", "subscribed"), ("c1", "unsubscribed"), ("c1", "subscribed")]
 
     shop.customers("c1,subscribed,2026-02-01", "c2,,", header=HEADER)
     assert len(history()) == 3
+
+
+def test_a_subscription_from_before_the_end_does_not_undo_it() -> None:
+    shop.customers("c1,unsubscribed,", header=HEADER)
+    done = shop.customers("c1,subscribed,2026-02-01", header=HEADER)
+
+    assert history() == [("c1", "unsubscribed")]
+    assert done.warnings == ["kept unsubscribed: 1 (the customer ended the newsletter later): line 2"]
 
 
 def test_a_subscription_counts_from_when_the_shop_says_and_its_end_from_now() -> None:
@@ -73,3 +86,210 @@ def test_the_api_takes_true_and_false_for_consent() -> None:
 
     states = dict(Customer.objects.values_list("customer_id", "newsletter"))
     assert states == {"a": "subscribed", "b": "unsubscribed"}
+
+
+# -- Newest statement wins, by the time it was made
+
+
+def state_of(customer_id: str) -> str:
+    return Customer.objects.get(customer_id=customer_id).newsletter
+
+
+class Doors:
+    """The ways in which a statement about customer ``c1`` comes."""
+
+    def __init__(self) -> None:
+        self.api = Caller("ingest")
+        _, self.server = source()
+        _, self.browser = source("browser")
+
+    def say(self, way: str, word: str, at: str = "") -> Any:
+        match way:
+            case "file":
+                return shop.customers(f"c1,c1@example.com,{word},{at}", header=CONTACTS).warnings
+            case "api":
+                sent = {
+                    "customer_id": "c1",
+                    "email": "c1@example.com",
+                    "newsletter": word,
+                    "subscribed_at": at,
+                }
+                return self.api.post("customers/", [sent])["results"]
+            case "server":
+                return send(self.server, identify("c1", at=at, email="c1@example.com", newsletter=word))
+            case "link":
+                return unsubscribing.unsubscribe(Customer.objects.get(customer_id="c1").pk, datetime.now(UTC))
+        raise AssertionError(way)
+
+
+CONTACTS = "customer_id,email,newsletter,subscribed_at"
+
+
+@pytest.mark.parametrize("undated", ["file", "api"])
+@pytest.mark.parametrize("ending", ["link", "server", "file", "api"])
+def test_an_undated_subscription_ends_only_what_an_undated_statement_of_its_way_made(
+    undated: str, ending: str
+) -> None:
+    doors = Doors()
+    doors.say("file", "subscribed", "2026-01-05T10:00:00Z")
+    doors.say(ending, "unsubscribed", "2026-02-01T10:00:00Z" if ending == "server" else "")
+    assert state_of("c1") == "unsubscribed"
+
+    told = doors.say(undated, "subscribed")
+
+    assert state_of("c1") == ("subscribed" if undated == ending else "unsubscribed")
+    kept = {
+        "file": "kept unsubscribed: 1",
+        "api": "{'index': 0, 'status': 'accepted', 'kept': 'unsubscribed'}",
+    }
+    assert (kept[undated] in str(told)) is (undated != ending)
+
+
+@pytest.mark.parametrize("way", ["file", "api", "server"])
+def test_a_dated_subscription_counts_by_its_date(way: str) -> None:
+    doors = Doors()
+    send(doors.server, identify("c1", at="2026-02-01T10:00:00Z", email="c1@example.com", newsletter=False))
+
+    doors.say(way, "subscribed", "2026-01-31T10:00:00Z")
+    assert state_of("c1") == "unsubscribed"
+
+    doors.say(way, "subscribed", "2026-02-02T10:00:00Z")
+    assert state_of("c1") == "subscribed"
+
+
+def test_a_subscription_dated_ahead_counts_at_its_receipt() -> None:
+    doors = Doors()
+    doors.say("file", "subscribed", "2999-01-01T10:00:00Z")
+    doors.say("link", "")
+
+    assert state_of("c1") == "unsubscribed"
+    doors.say("file", "subscribed", "2999-01-01T10:00:00Z")
+    assert state_of("c1") == "subscribed"
+
+
+def test_never_takes_a_subscription_back_and_ends_no_unsubscription() -> None:
+    shop.customers("c1,subscribed,2026-01-05", "c2,unsubscribed,", header=HEADER)
+    shop.customers("c1,never,", "c2,never,", header=HEADER)
+
+    assert (state_of("c1"), state_of("c2")) == ("never", "unsubscribed")
+
+
+def test_the_command_says_what_was_kept(tmp_path: Path) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_text(
+        "customer_id,email,newsletter,subscribed_at\nc1,c1@example.com,subscribed,2026-01-05T10:00:00Z\n"
+    )
+    shop.command("import_csv", "customers", file)
+    unsubscribing.unsubscribe(Customer.objects.get().pk, datetime.now(UTC))
+
+    assert "kept unsubscribed 1" in shop.command("import_csv", "customers", file)
+    assert state_of("c1") == "unsubscribed"
+
+
+# -- An unsubscription holds for the address
+
+
+@pytest.mark.parametrize("spelling", ["twice@example.com", "Twice@EXAMPLE.com", "twice@example.com\u200b"])
+@pytest.mark.parametrize("way", ["link", "server", "file", "api"])
+def test_an_unsubscription_holds_for_everybody_who_has_the_address(way: str, spelling: str) -> None:
+    doors = Doors()
+    shop.import_rows(
+        "customers",
+        ["other", spelling, "subscribed"],
+        ["c1", "twice@example.com", "subscribed"],
+        header="customer_id,email,newsletter",
+    )
+    match way:
+        case "server":
+            send(doors.server, identify("c1", newsletter=False, at="2999-01-01T00:00:00Z"))
+        case "file":
+            shop.customers("c1,unsubscribed", header="customer_id,newsletter")
+        case "api":
+            doors.api.post("customers/", [{"customer_id": "c1", "newsletter": False}])
+        case "link":
+            doors.say("link", "")
+
+    assert (state_of("c1"), state_of("other")) == ("unsubscribed", "unsubscribed")
+
+    shop.customers("late,twice@example.com,subscribed,2026-01-01", header=CONTACTS)
+    assert state_of("late") == "unsubscribed"
+
+
+def test_subscribing_again_is_a_row_s_own() -> None:
+    shop.customers("a,x@example.com,subscribed,", "b,x@example.com,subscribed,", header=CONTACTS)
+    shop.customers("a,x@example.com,unsubscribed,", header=CONTACTS)
+    shop.customers("a,x@example.com,subscribed,", header=CONTACTS)
+
+    assert (state_of("a"), state_of("b")) == ("subscribed", "unsubscribed")
+
+
+def test_who_gets_an_address_gets_its_unsubscription_and_who_leaves_it_keeps_their_own() -> None:
+    shop.customers("a,x@example.com,unsubscribed,", "b,y@example.com,subscribed,2026-01-01", header=CONTACTS)
+
+    shop.customers("b,x@example.com")
+    assert state_of("b") == "unsubscribed"
+    shop.customers("b,y@example.com")
+    shop.customers("a,z@example.com")
+    assert (state_of("a"), state_of("b")) == ("unsubscribed", "subscribed")
+
+
+def test_what_a_visitor_said_is_not_the_customers_unless_it_names_the_address() -> None:
+    _, key = source()
+    send(key, identify("", "a1", email="x@example.com", newsletter=True))
+    send(key, identify("", "a2", newsletter=True))
+    shop.customers("c1,x@example.com", "c2,y@example.com")
+    shop.events("m1,c1,a1,Seen,2026-03-01T10:00:00Z", "m2,c2,a2,Seen,2026-03-01T11:00:00Z")
+
+    assert (state_of("c1"), state_of("c2")) == ("subscribed", "never")
+
+
+# -- Suppression, and the erased
+
+
+def test_a_suppression_holds_until_it_is_lifted_and_a_complaint_also_unsubscribes() -> None:
+    now = datetime.now(UTC)
+    shop.customers("a,x@example.com,subscribed,", "b,y@example.com,subscribed,", header=CONTACTS)
+
+    assert consent.suppress("X@Example.com", now, reason=consent.Reason.BOUNCED, source="mail server")
+    assert not consent.suppress("x@example.com", now, reason=consent.Reason.BOUNCED, source="mail server")
+    consent.suppress("y@example.com", now, reason=consent.Reason.COMPLAINED, source="mail server")
+
+    assert consent.is_suppressed("x@example.com")
+    assert (state_of("a"), state_of("b")) == ("subscribed", "unsubscribed")
+    assert consent.lift("x@example.com")
+    assert not consent.is_suppressed("x@example.com")
+
+
+def test_an_erased_person_who_comes_back_by_a_file_stays_unsubscribed_and_suppressed() -> None:
+    now = datetime.now(UTC)
+    _, key = source()
+    send(key, identify("a", email="jo\u0308rg@Example.com", newsletter=False))
+    shop.customers("b,gone@example.com,subscribed,2026-01-01", header=CONTACTS)
+    consent.suppress("gone@example.com", now, reason=consent.Reason.BOUNCED, source="mail server")
+    for customer in list(Customer.objects.all()):
+        privacy.erase(customer, now)
+
+    kept = [
+        *AddressUnsubscription.objects.values_list("address"),
+        *Suppression.objects.values_list("address"),
+    ]
+    assert kept == [(None,), (None,)]
+    assert consent.is_suppressed("Gone@example.com")
+
+    done = shop.customers(
+        "a2,j\u00f6rg@example.com,subscribed,2026-01-01", "b2,gone@example.com,subscribed,", header=CONTACTS
+    )
+
+    assert state_of("a2") == "unsubscribed"
+    assert len(done.warnings) == 1
+    assert consent.is_suppressed("gone@example.com")
+
+
+def test_what_holds_for_an_address_stays_while_somebody_else_has_it() -> None:
+    now = datetime.now(UTC)
+    shop.customers("a,x@example.com,subscribed,", "b,x@example.com,subscribed,", header=CONTACTS)
+    consent.unsubscribe("x@example.com", now, source="staff")
+
+    privacy.erase(Customer.objects.get(customer_id="a"), now)
+
+    assert AddressUnsubscription.objects.get().address == "x@example.com"

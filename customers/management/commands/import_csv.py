@@ -56,6 +56,8 @@ class Command(BaseCommand):
                 raise CommandError(f"{file}: {error}") from error
         for warning in report.warnings:
             self.stderr.write(f"warning: {warning}")
+        if report.kept_unsubscribed:
+            self.stdout.write(f"kept unsubscribed {len(report.kept_unsubscribed)}")
         self.stdout.write(
             f"rows read {report.read}, created {report.created}, updated {report.updated}, refused {report.refused}"
         )

@@ -1,0 +1,459 @@
+"""Consent: what was stated of whom, and what follows from it for each customer.
+
+The only writer of ``ConsentStatement``, ``AddressUnsubscription``, ``Suppression`` and ``ConsentChange``, and of the
+columns ``newsletter`` and ``pending_at`` of customers.
+
+Of each kind of statement the newest is kept, under the identity of which it was made; unsubscriptions also hold for an
+address, whoever has it. The state of a customer is a function of these rows, so it does not depend on the order in
+which they arrive:
+
+* An unsubscription of one way ends with a newer ``subscribed`` of the same way, or with a newer firm or confirmed one.
+* While one has not ended, the customer is ``unsubscribed``; else ``subscribed`` if anything says so, else ``never``.
+* ``never`` takes back what was said before it, and ends no unsubscription.
+* What was said of a visitor counts for the customer they turned out to be only where it names the customer's address.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
+
+from . import email_addresses, engine, erased, identity
+from .models import AddressUnsubscription, ConsentStatement, Customer, Suppression
+from .models.consent import Way
+from .models.customer import ANONYMOUS_PREFIX
+
+PENDING_FOR: Final = timedelta(days=30)
+ADDRESS: Final = "address"  # the kind of id under which erased addresses are known
+
+State = ConsentStatement.State
+Reason = Suppression.Reason
+
+API: Final = "API"
+"""The source of what comes by the API."""
+_STATEMENTS: Final = ConsentStatement._meta.db_table
+_UNSUBSCRIPTIONS: Final = AddressUnsubscription._meta.db_table
+# The ways whose statements are ended by one another alone; firm and confirmed ones end all of them.
+_ENDED_ALIKE: Final = (Way.FIRM.value, Way.FILE.value, Way.API.value, Way.BROWSER.value)
+_ENDS_ALL: Final = (Way.FIRM.value, Way.CONFIRMED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What was stated of an identity, when, and which address it names, by its key."""
+
+    identity: int
+    state: str
+    way: str
+    at: datetime
+    address: str = ""
+
+
+# -- Questions
+
+
+def pending_q(at: datetime, path: str = "") -> Q:
+    """Ask who waits for the confirmation of their address at an instant; ``path`` leads to the customer."""
+    return Q(**{f"{path}pending_at__gt": at - PENDING_FOR, f"{path}pending_at__lte": at})
+
+
+def unsuppressed_q(path: str = "") -> Q:
+    """Ask for customers whose address may get messages; ``path`` leads to the customer."""
+    suppressed = Suppression.objects.filter(address__isnull=False).values("address")
+    return ~Q(**{f"{path}email_folded__in": suppressed})
+
+
+def is_suppressed(address: str) -> bool:
+    """Tell whether an address gets no messages."""
+    key = email_addresses.fold(address)
+    recognize([key])
+    return Suppression.objects.filter(address=key).exists()
+
+
+# -- What holds for an address
+
+
+def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable[int] = ()) -> int:
+    """End the newsletter for an address, and for identities that it is said of; return how many customers changed.
+
+    For the link of a message, staff and mail servers: nothing undated ends it. It may be asked for again and again.
+    """
+
+    def act() -> int:
+        erased.share()
+        key = email_addresses.fold(address)
+        recognize([key])
+        state([Statement(one, State.UNSUBSCRIBED, Way.FIRM, at, key) for one in identities])
+        among = f"SELECT customer_id FROM customers_identity WHERE id IN ({_listed(identities)})"
+        if key:
+            _unsubscribe_addresses(f"SELECT '{Way.FIRM.value}', %s, {engine.moment_from('%s')}, %s",
+                                   [key, engine.moment(at), source])  # fmt: skip
+            among += " UNION SELECT id FROM customers_customer WHERE email_folded = %s"
+        return settle(among, at, source=source, params=[key] if key else [])
+
+    changed = engine.whole(act)
+    if engine.is_postgresql():  # customers that came in meanwhile with this address
+        transaction.on_commit(partial(settle_addresses, [address], at, source=source))
+    return changed
+
+
+def suppress(address: str, at: datetime, *, reason: str, source: str, detail: str = "") -> bool:
+    """Send nothing more to an address until staff lift it; tell whether it was not suppressed before.
+
+    A complaint is also an unsubscription.
+    """
+    key = email_addresses.fold(address)
+    if not key:
+        return False
+    recognize([key])
+    _, is_new = Suppression.objects.get_or_create(
+        address=key, defaults={"at": at, "reason": reason, "source": source[:50], "detail": detail[:300]}
+    )
+    if reason == Reason.COMPLAINED:
+        unsubscribe(key, at, source=source)
+    return is_new
+
+
+def lift(address: str) -> bool:
+    """Let an address get messages again; tell whether it was suppressed."""
+    key = email_addresses.fold(address)
+    recognize([key])
+    return Suppression.objects.filter(address=key).delete()[0] > 0
+
+
+def _unsubscribe_addresses(select: str, params: Sequence[object] = ()) -> None:
+    """Keep unsubscriptions that a query gives: way, address, moment and source."""
+    engine.execute(
+        f"""INSERT INTO {_UNSUBSCRIPTIONS} (way, address, at, source)
+            SELECT * FROM ({select}) AS said WHERE true
+            ON CONFLICT (address, way) DO UPDATE SET at = excluded.at, source = excluded.source
+                WHERE excluded.at > {_UNSUBSCRIPTIONS}.at""",
+        params,
+    )
+
+
+# -- Addresses of the erased
+
+
+def recognize(addresses: Iterable[str]) -> None:
+    """Find by its digest what holds for addresses, given by their keys, whose owners were erased and are here again."""
+    keys = list(addresses)
+    for model in (AddressUnsubscription, Suppression):
+        if not model.objects.filter(digest__isnull=False).exists():
+            continue
+        digests = erased.digests((ADDRESS, one) for one in keys if one)
+        listed = RawSQL(engine.json_texts("%s"), [json.dumps(list(digests))])
+        for row in model.objects.filter(digest__in=listed):
+            _, address = digests[str(row.digest)]
+            same = model.objects.filter(address=address, **({"way": row.way} if hasattr(row, "way") else {}))
+            same.filter(at__lt=row.at).delete()
+            if same.exists():
+                row.delete()
+            else:
+                model.objects.filter(pk=row.pk).update(address=address, digest=None)
+
+
+def forget(customers: Sequence[int]) -> None:
+    """Keep what holds for the addresses of customers who are about to be erased, without the addresses.
+
+    Where somebody else has the address, it stays as it is.
+    """
+    theirs = Customer.objects.filter(pk__in=customers).exclude(email_folded="")
+    addresses = set(theirs.values_list("email_folded", flat=True))
+    for address in addresses:
+        of_address = Customer.objects.filter(email_folded=address)
+        among = of_address.filter(pk__in=customers)
+        said = ConsentStatement.objects.filter(
+            identity__customer__in=[*customers, *among.values_list("joined_into_id", flat=True)],
+            state=State.UNSUBSCRIBED,
+        ).exclude(way=Way.BROWSER)
+        for one in said:
+            _unsubscribe_addresses(
+                f"SELECT %s, %s, {engine.moment_from('%s')}, 'an erased customer'",
+                [one.way, address, engine.moment(one.at)],
+            )
+        if of_address.existing().exclude(pk__in=customers).exists():
+            continue
+        digest = erased.digest_of((ADDRESS, address))
+        for model in (AddressUnsubscription, Suppression):
+            model.objects.filter(address=address).update(address=None, digest=digest)
+        Suppression.objects.filter(digest=digest).update(detail="")
+
+
+# -- Statements
+
+
+def state(statements: Iterable[Statement]) -> None:
+    """Keep statements of identities, each where it is the newest of its kind."""
+    rows = [(one.identity, one.state, one.way, engine.moment(one.at), one.address) for one in statements]
+    if rows:
+        _make_stated_table()
+        engine.load("consent_stated", ("identity", "state", "way", "at", "address"), rows)
+        _keep_stated()
+
+
+def state_with_addresses(statements: Sequence[Statement], source: str) -> None:
+    """Keep statements that anybody but a browser made: an unsubscription also holds for the address that it names."""
+    state(statements)
+    named = [
+        one for one in statements if one.state == State.UNSUBSCRIBED and one.address and one.way == Way.FIRM
+    ]
+    for one in named:
+        recognize([one.address])
+        _unsubscribe_addresses(
+            f"SELECT %s, %s, {engine.moment_from('%s')}, %s",
+            [one.way, one.address, engine.moment(one.at), source],
+        )
+
+
+def note_addresses(staged: str) -> None:
+    """Note, before staged customers are written, whose address comes or goes."""
+    engine.temporary_table("consent_touched", "customer bigint, address text")
+    engine.execute(
+        f"""INSERT INTO consent_touched SELECT s.customer, r.email_folded
+            FROM {staged} s JOIN customers_customer r ON r.id = s.customer
+            WHERE s.newsletter IS NOT NULL OR s.email_folded <> r.email_folded"""
+    )
+    if Suppression.objects.filter(digest__isnull=False).exists() or (
+        AddressUnsubscription.objects.filter(digest__isnull=False).exists()
+    ):
+        recognize(
+            address
+            for (address,) in engine.rows(f"SELECT email_folded FROM {staged} WHERE email_folded <> ''")
+        )
+
+
+def state_staged(staged: str, now: datetime, source: str) -> list[int]:
+    """Take what staged customers, who are written already, say of consent; return the lines whose end was kept.
+
+    These say ``subscribed``, and the customer stays unsubscribed all the same.
+    """
+    way = Way.API.value if source == API else Way.FILE.value
+    instant, moment = engine.moment_from("%s"), engine.moment(now)
+    _make_stated_table()
+    is_dated = "s.newsletter = 'subscribed' AND s.subscribed_at IS NOT NULL"
+    stated = engine.execute(
+        f"""INSERT INTO consent_stated (identity, state, way, at, address)
+            SELECT i.id, s.newsletter, CASE WHEN {is_dated} THEN 'firm' ELSE '{way}' END,
+                CASE WHEN {is_dated} THEN {engine.least("s.subscribed_at", instant)} ELSE {instant} END, c.email_folded
+            FROM {staged} s JOIN customers_customer c ON c.id = s.customer
+            JOIN customers_identity i ON i.kind = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
+                    THEN '{identity.ANONYMOUS_ID}' ELSE '{identity.CUSTOMER_ID}' END
+                AND i.value = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
+                    THEN substr(s.customer_id, {len(ANONYMOUS_PREFIX) + 1}) ELSE s.customer_id END
+            WHERE s.newsletter IS NOT NULL""",
+        [moment] * (instant.count("%s") + engine.least("s.subscribed_at", instant).count("%s")),
+    )
+    if stated:
+        _keep_stated()
+        _unsubscribe_addresses(
+            """SELECT way, address, max(at), %s FROM consent_stated
+                WHERE state = 'unsubscribed' AND address <> '' GROUP BY way, address""",
+            [source[:50]],
+        )
+        engine.execute(
+            """INSERT INTO consent_touched SELECT i.customer_id, ''
+               FROM consent_stated n JOIN customers_identity i ON i.id = n.identity"""
+        )
+    settle(
+        """SELECT customer FROM consent_touched UNION
+           SELECT id FROM customers_customer
+           WHERE email_folded IN (SELECT address FROM consent_touched WHERE address <> '')""",
+        now,
+        source=source,
+    )
+    kept = engine.rows(
+        f"""SELECT s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
+            WHERE s.newsletter = 'subscribed' AND c.newsletter = 'unsubscribed' ORDER BY s.line"""
+    ) if stated else []  # fmt: skip
+    return [line for (line,) in kept]
+
+
+def _make_stated_table() -> None:
+    columns = f"identity bigint, state text, way text, at {engine.moment_type()}, address text"
+    engine.temporary_table("consent_stated", columns)
+
+
+def _keep_stated() -> None:
+    engine.execute(
+        f"""INSERT INTO {_STATEMENTS} (identity_id, state, way, at, address)
+            SELECT identity, state, way, at, address FROM (
+                SELECT n.*, row_number() OVER (
+                    PARTITION BY identity, state, way ORDER BY at DESC, address DESC) AS nth
+                FROM consent_stated n) AS newest
+            WHERE nth = 1
+            ON CONFLICT (identity_id, state, way) DO UPDATE SET at = excluded.at, address = excluded.address
+                WHERE excluded.at > {_STATEMENTS}.at
+                    OR (excluded.at = {_STATEMENTS}.at AND excluded.address > {_STATEMENTS}.address)"""
+    )
+
+
+# -- What follows for each customer
+
+
+def settle_addresses(addresses: Iterable[str], at: datetime, *, source: str = "") -> int:
+    """Bring the customers who have some addresses in line with what was stated; return how many changed."""
+    keys = [email_addresses.fold(one) for one in addresses]
+    among = f"SELECT id FROM customers_customer WHERE email_folded IN ({', '.join(['%s'] * len(keys))})"
+    return engine.whole(lambda: settle(among, at, source=source, params=keys)) if keys else 0
+
+
+def settle_customers(customers: Iterable[int], at: datetime, *, source: str, told: int | None = None) -> int:
+    """Bring customers, named by their keys, in line with what was stated; return how many changed."""
+    return settle(_listed(customers), at, source=source, told=told)
+
+
+def follow_joins(joined: str) -> None:
+    """Bring customers in line whom visitors have just turned out to be."""
+    [(at,)] = engine.rows("SELECT CURRENT_TIMESTAMP")
+    settle(
+        f"SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}",
+        engine.instant(at),
+        source="merge",
+    )
+
+
+def settle(
+    among: str,
+    at: datetime,
+    *,
+    source: str,
+    params: Sequence[object] = (),
+    told: int | None = None,
+) -> int:
+    """Bring the customers of a query, and all who share their addresses, in line with what was stated.
+
+    Whoever changes is queued for the next pass and gets an entry in the history of consent, but for ``told``, whose
+    entry is written already. Return how many changed.
+    """
+    _choose(among, params)
+    _gather()
+    _judge()
+    engine.execute("DROP TABLE IF EXISTS consent_changed")
+    engine.execute(
+        """CREATE TEMPORARY TABLE consent_changed AS
+           SELECT v.customer, v.state, v.pending, v.made_at, c.newsletter AS before
+           FROM consent_verdict v JOIN customers_customer c ON c.id = v.customer
+           WHERE v.state <> c.newsletter OR v.pending <> c.pending_at
+               OR (v.pending IS NULL) <> (c.pending_at IS NULL)"""
+    )
+    [(changed,)] = engine.rows("SELECT count(*) FROM consent_changed")
+    if changed:
+        engine.execute(
+            f"""INSERT INTO customers_consentchange (customer_id, state, at, source, address)
+                SELECT customer, state, COALESCE(made_at, {engine.moment_from("%s")}), %s, ''
+                FROM consent_changed WHERE state <> before AND customer <> %s ORDER BY customer""",
+            [engine.moment(at), source[:50], told or 0],
+        )
+        engine.execute(
+            """UPDATE customers_customer SET newsletter = v.state, pending_at = v.pending
+               FROM consent_changed v WHERE v.customer = customers_customer.id"""
+        )
+        identity.queue_stale("SELECT customer FROM consent_changed")
+    return int(changed)
+
+
+def _choose(among: str, params: Sequence[object]) -> None:
+    engine.temporary_table("consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer")
+    columns = f"c.id, c.email_folded, CASE WHEN c.customer_id LIKE '{ANONYMOUS_PREFIX}%%' THEN 1 ELSE 0 END"
+    engine.execute(
+        f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
+            WHERE c.id IN ({among}) AND c.joined_into_id IS NULL""",
+        [*params],
+    )
+    engine.execute(
+        f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
+            WHERE c.email_folded IN (SELECT address FROM consent_among WHERE address <> '')
+                AND c.joined_into_id IS NULL ON CONFLICT (customer) DO NOTHING""",
+        [],
+    )
+
+
+def _gather() -> None:
+    """Gather what was stated of each customer, and of the address by whoever has it."""
+    moment = engine.moment_type()
+    engine.temporary_table("consent_said", f"customer bigint, state text, way text, at {moment}")
+    engine.execute(
+        f"""INSERT INTO consent_said
+            SELECT a.customer, s.state, s.way, s.at
+            FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
+            JOIN {_STATEMENTS} s ON s.identity_id = i.id
+            WHERE s.state <> 'subscribed' OR (s.address <> '' AND s.address = a.address)
+                OR (s.way <> 'confirmed' AND (a.is_visitor = 1 OR i.kind = '{identity.CUSTOMER_ID}'))"""
+    )
+    engine.temporary_table("consent_of_address", f"address text, way text, at {moment}")
+    engine.execute(
+        f"""INSERT INTO consent_of_address
+            SELECT a.address, s.way, s.at
+            FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
+            JOIN {_STATEMENTS} s ON s.identity_id = i.id
+            WHERE a.address <> '' AND s.state = 'unsubscribed' AND s.way <> 'browser'
+            UNION ALL
+            SELECT u.address, u.way, u.at FROM {_UNSUBSCRIPTIONS} u
+            WHERE u.address IN (SELECT address FROM consent_among WHERE address <> '')"""
+    )
+    engine.execute(
+        """INSERT INTO consent_said
+           SELECT a.customer, 'unsubscribed', u.way, u.at FROM consent_among a JOIN (
+               SELECT address, way, max(at) AS at FROM consent_of_address GROUP BY address, way
+           ) AS u ON u.address = a.address"""
+    )
+
+
+def _judge() -> None:
+    subscribed = {way: f"sub_{way}" for way in Way.values}
+    ended = {way: f"end_{way}" for way in _ENDED_ALIKE}
+    newest = ", ".join(
+        [
+            f"max(at) FILTER (WHERE state = 'subscribed' AND way = '{way}') AS {name}"
+            for way, name in subscribed.items()
+        ]
+        + [
+            f"max(at) FILTER (WHERE state = 'unsubscribed' AND way = '{way}') AS {name}"
+            for way, name in ended.items()
+        ]
+    )
+    counted = ", ".join(
+        f"CASE WHEN never IS NULL OR {name} > never THEN {name} END AS {name}" for name in subscribed.values()
+    )
+    still = " OR ".join(
+        f"({end} IS NOT NULL AND NOT COALESCE({_latest_that_ends(way, subscribed)} > {end}, false))"
+        for way, end in ended.items()
+    )
+    latest_end = engine.greatest(*ended.values())
+    latest = engine.greatest(*subscribed.values())
+    engine.execute("DROP TABLE IF EXISTS consent_verdict")
+    engine.execute(
+        f"""CREATE TEMPORARY TABLE consent_verdict AS
+            WITH newest AS (
+                SELECT customer, {newest}, max(at) FILTER (WHERE state = 'never') AS never,
+                    max(at) FILTER (WHERE state = 'pending') AS pending
+                FROM consent_said GROUP BY customer),
+            counted AS (
+                SELECT a.customer, {counted}, {", ".join(ended.values())}, n.pending
+                FROM consent_among a LEFT JOIN newest n ON n.customer = a.customer),
+            judged AS (
+                SELECT customer, pending, {latest_end} AS latest_end, {latest} AS latest,
+                    CASE WHEN {still} THEN 'unsubscribed'
+                        WHEN {latest} IS NOT NULL THEN 'subscribed' ELSE 'never' END AS state
+                FROM counted)
+            SELECT customer, state,
+                CASE state WHEN 'subscribed' THEN latest WHEN 'unsubscribed' THEN latest_end END AS made_at,
+                CASE WHEN state <> 'subscribed' AND (latest_end IS NULL OR pending > latest_end)
+                    THEN pending END AS pending
+            FROM judged"""
+    )
+
+
+def _latest_that_ends(way: str, subscribed: Mapping[str, str]) -> str:
+    return engine.greatest(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, way)))
+
+
+def _listed(keys: Iterable[int]) -> str:
+    return ", ".join(str(int(key)) for key in keys) or "NULL"

@@ -1,0 +1,150 @@
+"""What was stated of the newsletter, and the addresses that get no messages. Written by ``customers.consent`` alone,
+but for ``ConfirmationRequest``, which ``customers.confirmations`` writes.
+"""
+
+from django.db import models
+from django.db.models import Q
+
+from .customer import Customer, Identity
+
+
+class Way(models.TextChoices):
+    """How a statement of consent came in, as far as it matters which others it may end.
+
+    ``FIRM`` statements have a date of their own, or are made by the person, staff or a mail server. ``FILE`` and
+    ``API`` ones are undated, and made when they came in. ``CONFIRMED`` ones are made by the link of a message.
+    """
+
+    FIRM = "firm"
+    FILE = "file"
+    API = "api"
+    BROWSER = "browser"
+    CONFIRMED = "confirmed"
+
+
+class ConsentStatement(models.Model):
+    """The newest statement of a state that was made of an identity in one way."""
+
+    class State(models.TextChoices):
+        """What was stated."""
+
+        SUBSCRIBED = Customer.Newsletter.SUBSCRIBED.value
+        UNSUBSCRIBED = Customer.Newsletter.UNSUBSCRIBED.value
+        NEVER = Customer.Newsletter.NEVER.value
+        PENDING = "pending"
+
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    state = models.CharField(max_length=12, choices=State)
+    way = models.CharField(max_length=9, choices=Way)
+    at = models.DateTimeField(help_text="When it was made; never later than when it came in.")
+    address = models.CharField(
+        max_length=800, blank=True, default="", help_text="The key of the address that it names."
+    )
+
+    class Meta:
+        """One row for each kind of statement."""
+
+        constraints = (
+            models.UniqueConstraint(fields=("identity", "state", "way"), name="newest_consent_statement"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.state} at {self.at.isoformat()}"
+
+
+class _OfAddress(models.Model):
+    """Something that holds for an address: known by its key, or by a salted digest once its owner is erased."""
+
+    address = models.CharField(max_length=800, null=True, blank=True)  # noqa: DJ001 — unique, and not known
+    digest = models.CharField(max_length=40, null=True, blank=True, editable=False)  # noqa: DJ001
+    at = models.DateTimeField()
+    source = models.CharField(max_length=50, blank=True, default="", help_text="What brought it here.")
+
+    class Meta:
+        """No table of its own."""
+
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.address or "an erased address"
+
+
+class AddressUnsubscription(_OfAddress):
+    """The newest unsubscription of an address in one way: it holds for every customer who has the address."""
+
+    way = models.CharField(max_length=9, choices=Way)
+
+    class Meta:
+        """One row for each way."""
+
+        constraints = (
+            models.UniqueConstraint(fields=("address", "way"), name="newest_unsubscription_of_address"),
+            models.UniqueConstraint(fields=("digest", "way"), name="newest_unsubscription_of_digest"),
+        )
+
+
+class Suppression(_OfAddress):
+    """An address that gets no messages, until staff lift it."""
+
+    class Reason(models.TextChoices):
+        """Why."""
+
+        BOUNCED = "bounced", "the mail server says that there is no such mailbox"
+        COMPLAINED = "complained", "its owner complained about a message"
+        STAFF = "staff", "staff suppressed it"
+
+    reason = models.CharField(max_length=12, choices=Reason)
+    detail = models.CharField(max_length=300, blank=True, default="", help_text="What the mail server said.")
+
+    class Meta:
+        """Latest first; an address is suppressed once."""
+
+        ordering = ("-at", "-pk")
+        constraints = (
+            models.UniqueConstraint(fields=("address",), name="address_suppressed_once"),
+            models.UniqueConstraint(fields=("digest",), name="digest_suppressed_once"),
+        )
+
+
+class ConfirmationRequest(models.Model):
+    """Somebody asked a browser for the newsletter; the address is asked whether it wants it."""
+
+    class State(models.TextChoices):
+        """What became of the message to the address."""
+
+        WAITING = "waiting"
+        SENDING = "sending"
+        SENT = "sent"
+        HELD_BACK = "held_back", "held back"
+        FAILED = "failed"
+
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    email = models.CharField(max_length=254)
+    address = models.CharField(max_length=800, help_text="The key of the address.")
+    token = models.UUIDField(unique=True)
+    asked_at = models.DateTimeField()
+    state = models.CharField(max_length=9, choices=State, default=State.WAITING)
+    reason = models.CharField(max_length=300, blank=True, default="")
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Found by address, and by what waits."""
+
+        constraints = (
+            models.UniqueConstraint(fields=("identity", "address", "asked_at"), name="asked_once"),
+        )
+        indexes = (
+            models.Index(fields=("address", "sent_at"), name="confirmations_of_address"),
+            models.Index(
+                fields=("not_before",),
+                name="confirmations_waiting",
+                condition=Q(state__in=("waiting", "sending")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"confirmation {self.pk}"
