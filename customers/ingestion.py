@@ -119,6 +119,12 @@ class _Call:
     now: datetime
     source: str
     origin: Origin
+    place: int = 0
+
+    @property
+    def stated_at(self) -> datetime:
+        """Return when its consents are stated: one that follows on another of the same call is made after it."""
+        return self.now + timedelta(microseconds=self.place)
 
     @property
     def is_from_browser(self) -> str:
@@ -137,8 +143,7 @@ def _ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, ann
     awaited: list[str] = []
     for place, (rows, repeated) in enumerate(_without_repeats(kind, staying)):
         _stage(kind, rows)
-        # A statement of consent that follows on another is made after it.
-        part = _WRITERS[kind.name](replace(call, now=call.now + timedelta(microseconds=place)))
+        part = _WRITERS[kind.name](replace(call, place=place))
         identity.follow_joins(f"staged_{kind.name}")
         if kind is ORDERS and call.origin is Origin.RECORDS:
             awaited += drafts.awaited(f"staged_{kind.name}")
@@ -330,7 +335,7 @@ def _write_customers(call: _Call) -> Outcome:
         updated=[*texts, *given],
     )
     keep_dated_attributes(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'")
-    outcome.kept_unsubscribed = consent.state_staged(staged, now, call.source)
+    outcome.kept_unsubscribed = consent.state_staged(staged, call.stated_at, call.source)
     identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
 
