@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('customers', '0020_mark_what_browsers_said'),
+        ('customers', '0021_write_texts_in_nfc'),
     ]
 
     operations = [

@@ -117,6 +117,6 @@ def _forget_traits(models):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("customers", "0021_statements_of_consent")]
+    dependencies = [("customers", "0022_statements_of_consent")]
 
     operations = [migrations.RunPython(begin, migrations.RunPython.noop)]
