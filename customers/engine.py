@@ -323,9 +323,16 @@ def within(seconds: float) -> Iterator[None]:
         with snapshot(), _limit(seconds):
             yield
     except OperationalError as error:
-        if "statement timeout" in str(error) or "interrupted" in str(error):
+        if any(reason in str(error) for reason in ("statement timeout", "user request", "interrupted")):
             raise TookTooLong from None
         raise
+
+
+def ending() -> Callable[[], None]:
+    """Return what ends the statement that this connection runs: for another thread, inside of ``within``."""
+    connection.ensure_connection()
+    driver = connection.connection
+    return driver.cancel if is_postgresql() else driver.interrupt  # type: ignore[no-any-return]
 
 
 @contextmanager

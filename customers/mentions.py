@@ -16,6 +16,7 @@ from itertools import zip_longest
 from typing import Final
 from urllib.parse import unquote
 
+from . import email_addresses
 from .models import Customer, Event, Identity, Order, Traits
 
 # A JSON string or number after its name, if it has one; the last one of a text that was cut may lack its end.
@@ -101,7 +102,10 @@ class Mentions:
 
 def normalized_email(email: str) -> str:
     """Return the one spelling of an e-mail address that addresses are compared in."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
+    try:
+        return email_addresses.fold(email_addresses.normalize(email))
+    except email_addresses.InvalidAddress:
+        return email_addresses.fold(email)
 
 
 def split_rows(mentions: Mentions, text: str) -> tuple[str, list[list[str]]]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import redis
 from celery import current_app
+from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Count, Q
 from kombu.exceptions import OperationalError
 
 from customers import engine, facts
+from customers.heartbeats import beating
 from customers.models import Customer, Totals
 
 from . import evaluation
@@ -34,6 +36,12 @@ SHORTEST = 0.05
 KEPT_FOR = 600
 """Seconds that what a worker has counted can be fetched."""
 SAMPLE = 10
+LOOKED_EVERY = 0.5
+"""Seconds until a count ends whose person has asked for another one."""
+SUPERSEDED = (
+    "Another count was asked for meanwhile, and only one runs at a time; change the rule to count again."
+)
+TASK = "segments.tasks.count_rule"
 
 
 class NobodyToCount(Exception):
@@ -127,34 +135,43 @@ def _everybody(shop: AsOf) -> int:
 # -- By a worker
 
 
-def hand_over(rule: Any, writer: str) -> str:
+def hand_over(rule: Any, person: str) -> str:
     """Let a worker count a rule, given as JSON; give the ticket to fetch the count by.
 
-    ``writer`` names where the rule is being written: a later rule from there takes the place of one that waits.
-    Raises NobodyToCount.
+    Counts have a queue and a worker of their own, so that nothing else waits for them, and each person has one at a
+    time: a later one takes the place of one that waits or runs. Raises NobodyToCount.
     """
     ticket = secrets.token_urlsafe(16)
     try:
-        cache.set(_key(ticket), {"rule": json.dumps(rule), "writer": writer}, KEPT_FOR)
-        cache.set(_latest(writer), ticket, KEPT_FOR)
-        # By name: tasks know of counting, not the other way round.
-        current_app.send_task("segments.tasks.count_rule", [ticket])
+        cache.set(_key(ticket), {"rule": json.dumps(rule), "person": person}, KEPT_FOR)
+        cache.set(_latest(person), ticket, KEPT_FOR)
+        # By name: tasks know of counting, not the other way round. What nobody can fetch any more is not counted.
+        current_app.send_task(TASK, [ticket], queue=settings.COUNTS_QUEUE, expires=KEPT_FOR)
     except (redis.RedisError, OperationalError) as error:
         raise NobodyToCount from error
     return ticket
 
 
 def carry_out(ticket: str) -> None:
-    """Count what was handed over, unless its writer has gone on."""
+    """Count what was handed over, unless the person asks for another count."""
     order = cache.get(_key(ticket))
-    if order is None or "rule" not in order or cache.get(_latest(order["writer"])) != ticket:
+    if order is None or "rule" not in order:
         return
-    rule = parse(json.loads(order["rule"]))
+    rule, end = parse(json.loads(order["rule"])), engine.ending()
+
+    def is_superseded() -> bool:
+        return bool(cache.get(_latest(order["person"])) != ticket)
+
     try:
-        counted, detailed = count(rule, PATIENCE_OF_A_WORKER), details(rule, PATIENCE_OF_A_WORKER)
+        if is_superseded():
+            raise engine.TookTooLong
+        with beating(lambda: end() if is_superseded() else None, LOOKED_EVERY):
+            counted, detailed = count(rule, PATIENCE_OF_A_WORKER), details(rule, PATIENCE_OF_A_WORKER)
     except engine.TookTooLong:
         done: dict[str, Any] = {
-            "error": f"Counting took longer than {PATIENCE_OF_A_WORKER / 60:.0f} minutes."
+            "error": SUPERSEDED
+            if is_superseded()
+            else f"Counting took longer than {PATIENCE_OF_A_WORKER / 60:.0f} minutes."
         }
     else:
         told = asdict(counted) | {"at": counted.at.isoformat()}  # the cache holds JSON
@@ -179,5 +196,5 @@ def _key(ticket: str) -> str:
     return f"count:{ticket}"
 
 
-def _latest(writer: str) -> str:
-    return f"count:latest:{writer}"
+def _latest(person: str) -> str:
+    return f"count:latest:{person}"

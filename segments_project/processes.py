@@ -99,9 +99,12 @@ def _commands(port: int, worker: str) -> dict[str, list[str]]:
     web = f"gunicorn --config python:segments_project.web_server --bind {HOST}:{port} segments_project.wsgi"
     celery = "celery --quiet --app segments_project"
     alone = "--without-gossip --without-mingle"  # there is no other worker to talk to
+    one_by_one = f"--queues {settings.COUNTS_QUEUE} --pool solo"
     return {
         "web": web.split(),
         "worker": f"{celery} worker --concurrency 2 --hostname {worker} {alone}".split(),
+        # Long counts of rules, one after another: whatever staff count, nothing else waits for it.
+        "counts": f"{celery} worker {one_by_one} --hostname counts-{worker} {alone}".split(),
         "beat": f"{celery} beat --pidfile=".split(),  # no file that a killed beat would leave behind
     }
 

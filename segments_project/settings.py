@@ -174,6 +174,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3 * 3600,
     "socket_connect_timeout": 5,  # who presses a button does not wait for a Redis that is not there
 }
+# Long counts of rules that staff write: a worker of their own takes them, and nobody else.
+COUNTS_QUEUE = "counts"
+CELERY_TASK_ROUTES = {"segments.tasks.count_rule": {"queue": COUNTS_QUEUE}}
 CELERY_TASK_TIME_LIMIT = 2 * 3600
 CELERY_TASK_ACKS_LATE = True  # a task of a worker that died comes again, so every task may run twice
 CELERY_TASK_IGNORE_RESULT = True  # what a run did is kept in a model of ours

@@ -6,11 +6,13 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
+import redis
 from django.conf import settings
 from django.db import connection
 
@@ -65,10 +67,27 @@ def celery_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
     # What an earlier test has sent and nobody took, and the mark that it waits.
     app.control.purge()
     waking.begin()
+    with _worker(environment, tmp_path / "celery_worker.log", "--concurrency", "2") as name:
+        yield name
+    app.control.purge()
+
+
+@pytest.fixture
+def counts_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
+    """A real worker for long counts alone, as ``celery_worker`` for all else."""
+    queue = settings.COUNTS_QUEUE
+    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+        broker.delete(queue)
+        with _worker(environment, tmp_path / "counts.log", "--queues", queue, "--pool", "solo") as name:
+            yield name
+        broker.delete(queue)
+
+
+@contextmanager
+def _worker(environment: dict[str, str], log: Path, *options: str) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex}@localhost"
     command = ["celery", "--quiet", "-A", "segments_project", "worker", "--hostname", name]
-    options = ["--concurrency", "2", "--without-gossip", "--without-mingle"]
-    log = tmp_path / "celery_worker.log"
+    options = (*options, "--without-gossip", "--without-mingle")
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command, *options],
@@ -93,7 +112,6 @@ def celery_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        app.control.purge()
 
 
 def eventually(holds: Callable[[], object], within: float = 20) -> None:

@@ -4,7 +4,6 @@ The page holds the rule as JSON in a text area, which is all there is without Ja
 ``static/segments/editor/`` is another view of the same text.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -65,7 +64,7 @@ class RuleEditor(UnfoldAdminTextareaWidget):
 def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Say a rule in words and count whom it matches; or say what is wrong with it, and where."""
     try:
-        given, rule, writer = _read(request)
+        given, rule = _read(request)
     except RuleError as error:
         return _wrong(error)
     answer: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
@@ -74,7 +73,7 @@ def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
     except engine.TookTooLong:
         pass
     try:
-        ticket = counting.hand_over(given, writer)
+        ticket = counting.hand_over(given, str(request.user.pk))
     except counting.NobodyToCount:
         return JsonResponse(answer | {"problem": NOBODY_COUNTS})
     return JsonResponse(answer | {"waiting": reverse("admin:segments_segment_rule_counted", args=[ticket])})
@@ -84,7 +83,7 @@ def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
 def details(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Count whom each condition matches alone, and name some customers whom the rule matches."""
     try:
-        _, rule, _ = _read(request)
+        _, rule = _read(request)
         return JsonResponse(_detailed(counting.details(rule), request))
     except RuleError as error:
         return _wrong(error)
@@ -116,8 +115,8 @@ def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return JsonResponse({"values": []})
 
 
-def _read(request: HttpRequest) -> tuple[Any, Rule, str]:
-    """Read the rule of a request, and who writes it; raises RuleError."""
+def _read(request: HttpRequest) -> tuple[Any, Rule]:
+    """Read the rule of a request; raises RuleError."""
     if len(request.body) > LARGEST_RULE:
         raise RuleError("rule", "is too long")
     given = definition.read_json(request.body.decode(errors="replace"))
@@ -127,7 +126,7 @@ def _read(request: HttpRequest) -> tuple[Any, Rule, str]:
     if not contact.may_see(request):
         disclosure.check(rule)
     references.check({str(given.get("slug") or ""): rule})
-    return given["rule"], rule, re.sub(r"[^\w-]", "", str(given.get("writer", "")), flags=re.ASCII)[:64]
+    return given["rule"], rule
 
 
 def _wrong(error: RuleError) -> JsonResponse:

@@ -17,7 +17,8 @@ from segments_project.servers import dying_with_parent, free_port
 
 READY_WITHIN = 60.0
 WEB = "gunicorn --config python:segments_project.web_server --workers 1 --log-level warning segments_project.wsgi"
-WORKER = "celery --quiet --app segments_project worker --pool solo --without-gossip --without-mingle"
+WORKER = "celery --quiet --app segments_project worker --queues celery,counts --pool solo"
+WORKER += " --without-gossip --without-mingle"
 
 
 @dataclass(frozen=True)

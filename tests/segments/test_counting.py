@@ -1,13 +1,20 @@
 """The count of a rule that is being written: the members it would have, or an answer that it takes too long."""
 
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
+import redis
 import time_machine
+from django.contrib.auth.models import User
+from django.db import connection
+from django.urls import reverse
 
 from customers import engine
-from segments import counting, refreshing
+from segments import counting, queueing, refreshing
 from segments.counting import Counted
+from segments.models import Refresh
 from segments.rules import parse
 from tests import shop
 from tests.conftest import eventually
@@ -60,10 +67,10 @@ def test_nothing_runs_longer_than_somebody_waits():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_counts_what_takes_longer(celery_worker):
+def test_a_worker_counts_what_takes_longer(counts_worker):
     shop.customers("c1,c1@example.org", "c2,")
 
-    ticket = counting.hand_over(RULE, "a-page")
+    ticket = counting.hand_over(RULE, "somebody")
 
     eventually(lambda: counting.fetch(ticket))
     found = counting.fetch(ticket)
@@ -71,15 +78,61 @@ def test_a_worker_counts_what_takes_longer(celery_worker):
     assert (found[0].matching, found[1]) == (2, counting.details(parse(RULE)))
 
 
-def test_only_the_latest_rule_of_a_writer_is_counted(shop_at_noon):
-    superseded = counting.hand_over({"known": {"is": True}}, "a-page")
-    latest = counting.hand_over(RULE, "a-page")
+def test_only_the_latest_count_of_a_person_runs(shop_at_noon):
+    superseded = counting.hand_over({"known": {"is": True}}, "somebody")
+    latest = counting.hand_over(RULE, "somebody")
+    anothers = counting.hand_over(RULE, "somebody-else")
 
-    for ticket in (superseded, latest):
+    for ticket in (superseded, latest, anothers):
         counting.carry_out(ticket)
 
-    assert counting.fetch(superseded) is None
+    with pytest.raises(LookupError, match="one runs at a time"):
+        counting.fetch(superseded)
     assert counting.fetch(latest) is not None
+    assert counting.fetch(anothers) is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_count_that_runs_ends_when_its_person_asks_for_another():
+    def take_ever(execute, sql, params, many, context):
+        if 'FROM "customers_customer"' in sql:
+            sql, params = EVER, None
+        return execute(sql, params, many, context)
+
+    first = counting.hand_over(RULE, "somebody")
+    asking = threading.Timer(0.3, counting.hand_over, [RULE, "somebody"])
+    asking.start()
+
+    with connection.execute_wrapper(take_ever):
+        counting.carry_out(first)
+
+    asking.join()
+    with pytest.raises(LookupError, match="one runs at a time"):
+        counting.fetch(first)
+    assert engine.rows("SELECT 1") == [(1,)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nine_counts_keep_nothing_else_waiting(celery_worker, client, settings):
+    """Nobody counts here, as if all nine were slow; the worker of all else goes on."""
+    settings.COUNT_PATIENCE = 0
+    broker = redis.Redis.from_url(settings.REDIS_URL)
+    broker.delete(settings.COUNTS_QUEUE)  # what earlier tests have sent
+    shop.customers("c1,c1@example.org", "c2,")
+    segment = shop.segment("known", {"known": {"is": True}})
+    for number in range(9):
+        client.force_login(User.objects.create_superuser(f"staff-{number}"))
+        asked = client.post(
+            reverse("admin:segments_segment_rule_count"), {"rule": RULE}, content_type="application/json"
+        )
+        assert asked.json()["waiting"]
+
+    run = queueing.ask(segment, datetime.now(UTC))
+
+    eventually(lambda: Refresh.objects.get(pk=run.pk).state == Refresh.State.DONE, within=10)
+    assert client.get(asked.json()["waiting"]).json() == {}
+    assert broker.llen(settings.COUNTS_QUEUE) == 9
+    broker.delete(settings.COUNTS_QUEUE)
 
 
 def test_a_count_that_nobody_knows_says_what_to_do():

@@ -16,7 +16,6 @@ class RuleEditor {
     this.knowledge = JSON.parse(host.querySelector("script").textContent);
     this.filters = Object.fromEntries(this.knowledge.filters.map((one) => [one.name, one]));
     this.form = this.area.form;
-    this.writer = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
     this.counts = {};
     this.past = [];
     this.future = [];
@@ -299,7 +298,7 @@ class RuleEditor {
     return fetch(url, {
       method: "POST", signal: this.asked.signal,
       headers: { "Content-Type": "application/json", "X-CSRFToken": this.form.elements.csrfmiddlewaretoken.value },
-      body: `{"rule": ${this.text}, "slug": ${JSON.stringify(this.slug())}, "writer": "${this.writer}"}`,
+      body: `{"rule": ${this.text}, "slug": ${JSON.stringify(this.slug())}}`,
     }).then(answered);
   }
 
