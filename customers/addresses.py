@@ -25,6 +25,13 @@ def client_address(request: HttpRequest) -> str | None:
     return str(address)
 
 
+def limited_as(address: str | None) -> str:
+    """Name whom an address stands for when something is counted: of IPv6 its /64, all of which one subscriber has."""
+    if address is None or ":" not in address:
+        return str(address)
+    return str(ip_network((address, 64), strict=False))
+
+
 def read_network(text: str) -> str:
     """Read a network, such as ``192.0.2.0/24``, or a single address; raises ValueError that says what to change."""
     text = text.strip()

@@ -13,7 +13,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from . import keys, limits
-from .addresses import client_address
+from .addresses import client_address, limited_as
 from .models import ApiKey
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ def _refuse(key: ApiKey | None, at: datetime, address: str | None) -> NoReturn:
     if key is not None:
         log.warning("key_refused", key=key.prefix, address=address)
     # Only what is refused is counted: a right key is not held up by whoever shares its address.
-    if wait := limits.wait_of("guesses", str(address), at):
+    if wait := limits.wait_of("guesses", limited_as(address), at):
         raise Throttled(wait)
     raise AuthenticationFailed(NOT_OPENED)
 
@@ -85,7 +85,7 @@ def caller_of(request: Request) -> str:
         return f"key {request.auth.pk}"
     if request.user.is_authenticated:
         return f"user {request.user.pk}"
-    return f"address {client_address(request._request)}"
+    return f"address {limited_as(client_address(request._request))}"
 
 
 def needs(scope: str, *permissions: str) -> type[BasePermission]:

@@ -10,10 +10,10 @@ from . import volatile
 KEPT_FOR: Final = 120  # seconds
 
 
-def wait_of(group: str, who: str, at: datetime) -> int:
-    """Count one request of a group of ``API_RATES``; give 0, or the seconds until the next may come."""
+def wait_of(group: str, who: str, at: datetime, count: int = 1) -> int:
+    """Count one request (or more) of a group of ``API_RATES``; return 0, or the seconds until the next may come."""
     most: int = settings.API_RATES[group]
-    return seconds_to_wait(f"{group}:{who}", most, at) if most else 0
+    return seconds_to_wait(f"{group}:{who}", most, at, count) if most else 0
 
 
 def seconds_to_wait(who: str, most: int, at: datetime, count: int = 1) -> int:

@@ -31,6 +31,12 @@ def drain_inbox() -> None:
 
 
 @shared_task
+def forget_refused_messages() -> None:
+    """Delete the refused messages that were kept for long enough."""
+    inbox.forget_refused(datetime.now(UTC))
+
+
+@shared_task
 def forget_answers() -> None:
     """Delete the answers that nobody can ask for again."""
     answers.forget(datetime.now(UTC))

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from . import limits
-from .addresses import client_address
+from .addresses import client_address, limited_as
 from .authentication import caller_of
 
 READING, WRITING, INGEST, COSTLY, VISITORS = "reading", "writing", "ingest", "costly", "visitors"
@@ -38,5 +38,5 @@ def _counter(request: Request, view: Any) -> tuple[str, str]:
     group = getattr(view, "rate", None) or (READING if request.method in SAFE_METHODS else WRITING)
     if group == VISITORS:
         # All pages share one key: what one browser sends in excess is not held against the others.
-        who = f"{who} {client_address(request._request)}"
+        who = f"{who} {limited_as(client_address(request._request))}"
     return group, who

@@ -316,6 +316,7 @@ API_RATES: dict[str, int] = {
     "ingest": 6_000,
     "costly": 60,
     "visitors": 1_200,
+    "browsers": 1_200,  # messages of each address by the key of a browser
     "strangers": 120,  # who brings no key sees the documentation
     "guesses": 60,  # keys that are refused
 }

@@ -79,7 +79,7 @@ def _start_servers(stack: ExitStack, engine: str) -> None:
         os.environ.pop(name, None)
     os.environ["SECRET_KEY"] = "for the tests only"
     # All tests are one stranger at one address; those about limits set their own.
-    os.environ["API_RATES"] = "guesses=0,strangers=0,costly=0"
+    os.environ["API_RATES"] = "guesses=0,strangers=0,costly=0,browsers=0"
 
     if given := os.environ.get("DATABASE_URL"):
         if not given.startswith(engine[:6]):  # PostgreSQL has two spellings

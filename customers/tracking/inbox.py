@@ -8,8 +8,9 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -35,7 +36,10 @@ LOOKED_AGAIN_AFTER: Final = 1  # second, where another worker is at it
 BATCHES_AT_ONCE: Final = 500
 MESSAGES_AT_ONCE: Final = 10_000
 CHARACTERS_AT_ONCE: Final = 8_000_000  # so that memory is bounded whatever was sent
-LONGEST_KEPT, LONGEST_REASON = 100_000, 1_000  # characters of a refused message
+# Of refused messages, which anybody can send: characters of each, how many of a source and day, and for how long.
+LONGEST_KEPT, LONGEST_REASON = 2_000, 1_000
+MOST_KEPT_A_DAY: Final = 1_000
+KEPT_FOR: Final = timedelta(days=14)
 
 
 def store(source: Source, call: str, text: str, size: int, user_agent: str, at: datetime) -> None:
@@ -155,7 +159,7 @@ def _take(received: Sequence[Received]) -> None:
     try:
         with transaction.atomic():
             complaints = taking.take(received, datetime.now(UTC))
-            RefusedMessage.objects.bulk_create(map(_refused, complaints), batch_size=500)
+            _keep(complaints)
     except Exception as error:
         if not _is_fault_of_messages(error):
             raise
@@ -166,7 +170,7 @@ def _take(received: Sequence[Received]) -> None:
             _take(received[middle:])
         else:
             reason = f"it could not be taken ({type(error).__name__}); this is a fault of ours"
-            _refused(Complaint(received[0], reason)).save(force_insert=True)
+            _keep([Complaint(received[0], reason)])
 
 
 def _is_fault_of_messages(error: Exception) -> bool:
@@ -181,6 +185,33 @@ def _is_fault_of_messages(error: Exception) -> bool:
         )
         return isinstance(error, DataError | IntegrityError) and not is_not_null
     return not isinstance(error, OSError | MemoryError)
+
+
+def _keep(complaints: Sequence[Complaint]) -> None:
+    """Keep the first refused messages of each source and day (of UTC); the log counts the others."""
+    room: dict[tuple[int, date], int] = {}
+    kept, lost = [], Counter[int]()
+    for complaint in complaints:
+        source, day = complaint.received.source.pk, complaint.received.received_at.astimezone(UTC).date()
+        if (source, day) not in room:
+            begin = datetime.combine(day, datetime.min.time(), UTC)
+            of_the_day = RefusedMessage.objects.filter(
+                source=source, received_at__gte=begin, received_at__lt=begin + timedelta(days=1)
+            )
+            room[source, day] = MOST_KEPT_A_DAY - of_the_day.count()
+        if room[source, day] > 0:
+            room[source, day] -= 1
+            kept.append(_refused(complaint))
+        else:
+            lost[source] += 1
+    RefusedMessage.objects.bulk_create(kept, batch_size=500)
+    for source, count in lost.items():
+        log.warning("refused_messages_not_kept", source=source, messages=count)
+
+
+def forget_refused(at: datetime) -> None:
+    """Delete refused messages that were kept for long enough."""
+    RefusedMessage.objects.filter(received_at__lte=at - KEPT_FOR).delete()
 
 
 def _refused(complaint: Complaint) -> RefusedMessage:

@@ -1,13 +1,28 @@
-"""How many messages a minute a source may send."""
+"""How many messages a minute a source may send, and one client address by the key of a browser."""
 
 from datetime import datetime
+from typing import Final
 
 from customers import limits
+from customers.addresses import limited_as
 from customers.models import Source
 
+BROWSERS: Final = "browsers"
+CHARACTERS_OF_A_MESSAGE: Final = 2_048
+"""A long body by the key of a browser counts as so many messages as it has room for."""
 
-def seconds_to_wait(source: Source, messages: int, at: datetime) -> int:
-    """Count messages that come in; give 0, or the seconds until the source may send again."""
+
+def seconds_to_wait(source: Source, messages: int, characters: int, address: str | None, at: datetime) -> int:
+    """Count messages that come in; return 0, or the seconds until more may be sent.
+
+    Everybody can read the key of a browser: who sends too much by it is stopped by address, before it is counted
+    against the source that all visitors share.
+    """
+    if source.is_browser:
+        weight = max(messages, characters // CHARACTERS_OF_A_MESSAGE)
+        who = f"{source.digest[:16]} {limited_as(address)}"
+        if wait := limits.wait_of(BROWSERS, who, at, weight):
+            return wait
     return limits.seconds_to_wait(
         f"tracking:{source.digest[:16]}", source.messages_a_minute, at, count=messages
     )

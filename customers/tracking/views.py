@@ -10,6 +10,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from customers.addresses import client_address
 from customers.models import Source
 from customers.records import Refused, the_shop
 
@@ -63,7 +64,7 @@ def _take(request: HttpRequest, address: str) -> HttpResponse:
         body = bodies.read(request)
         source = source or _source(_key_of_body(body.content))
         size = _checked(body, call, at)
-        if wait := limits.seconds_to_wait(source, size, at):
+        if wait := limits.seconds_to_wait(source, size, len(body.text), client_address(request), at):
             raise Rejected(429, "too_many_messages", f"Send again in {wait} seconds.", retry_after=wait)
         if size:
             inbox.store(source, call, body.text, size, request.headers.get("User-Agent", ""), at)
