@@ -285,6 +285,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+PASSWORD_RESET_TIMEOUT = 3 * 24 * 3600  # also of invitations
+
 # -- Failed logins
 
 AUTHENTICATION_BACKENDS = [

@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from customers.errors import unknown_address
+from segments_project import passwords
 from segments_project.health import healthz
 
 handler400 = "customers.errors.bad_request"
@@ -24,6 +25,11 @@ BROWSABLE_API = [
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", include((BROWSABLE_API, "rest_framework"))),
+    path("admin/password/forgotten/", passwords.Forgotten.as_view(), name="admin_password_reset"),
+    path("admin/password/sent/", passwords.Sent.as_view(), name="password_reset_done"),
+    path(
+        "admin/password/choose/<uidb64>/<token>/", passwords.Choose.as_view(), name="password_reset_confirm"
+    ),
     path("admin/", admin.site.urls),
     path("api/v1/", include("customers.api.urls")),
     path("api/v1/", include("campaigns.api.urls")),

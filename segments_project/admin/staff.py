@@ -1,16 +1,27 @@
-"""Staff and their groups: who may come in, and what they may do."""
+"""Staff and their groups: who may come in, by which invitation, and what they may do."""
 
 from typing import Any
 
+from django import forms
 from django.apps import apps
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.cache import add_never_cache_headers
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from campaigns.mail_folder import FILE_BACKEND
+from customers.admin import trail
 from customers.admin.lookups import DeclaredLookupsAdmin
+from segments.admin.access import person
+from segments_project import invitations
 
 from .naming import RenamedAdmin
 
@@ -18,6 +29,40 @@ apps.get_app_config("auth").verbose_name = "Administration"
 
 for model in (User, Group):
     admin.site.unregister(model)
+
+
+class InvitationForm(forms.ModelForm):
+    """A new colleague and their role; they choose the password themselves."""
+
+    role = forms.ModelChoiceField(
+        Group.objects.order_by("name"),
+        empty_label="Choose one",
+        widget=UnfoldAdminSelectWidget,
+        help_text="What they may do; it can be changed later.",
+    )
+    inviter: User
+
+    class Meta:
+        """Who they are."""
+
+        model = User
+        fields = ("username", "email", "first_name", "last_name")
+        labels = {"username": "User name"}
+        help_texts = {
+            "username": "What they log in with.",
+            "email": "Where the invitation goes. Empty: you are shown the link, and hand it over.",
+        }
+        widgets = {
+            "username": UnfoldAdminTextInputWidget,
+            "email": UnfoldAdminEmailInputWidget,
+            "first_name": UnfoldAdminTextInputWidget,
+            "last_name": UnfoldAdminTextInputWidget,
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        roles = [group.pk for group in invitations.roles_for(self.inviter)]
+        self.fields["role"].queryset = Group.objects.filter(pk__in=roles).order_by("name")  # type: ignore[attr-defined]
 
 
 @admin.register(User)
@@ -29,8 +74,11 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
 
     called = ("member of staff", "staff")
     form = UserChangeForm
-    add_form = UserCreationForm
+    add_form = InvitationForm
+    add_form_template = None
+    add_fieldsets = ((None, {"fields": ("username", "email", "first_name", "last_name", "role")}),)
     change_password_form = AdminPasswordChangeForm
+    actions = ("send_link",)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None
@@ -46,6 +94,74 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Let only superusers delete one."""
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    # -- Invitations
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any):
+        """Offer the roles that the person may give."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if obj is None:
+            form.inviter = person(request)  # of this request: each has a class of its own
+        return form
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save a new colleague without a password: the invitation lets them choose one."""
+        if not change:
+            obj.is_staff = True
+            obj.set_unusable_password()
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Give a new colleague their role."""
+        super().save_related(request, form, formsets, change)
+        if not change:
+            form.instance.groups.set([form.cleaned_data["role"]])
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Say for the trail as what somebody was invited."""
+        if add:
+            return f"Invited as {form.cleaned_data['role']}."
+        return super().construct_change_message(request, form, formsets, add)
+
+    def response_add(
+        self, request: HttpRequest, obj: User, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Send the invitation, or show its link in the answer itself: it is kept nowhere."""
+        return self._sent_or_shown(request, [obj], "Invitation") or redirect("admin:auth_user_change", obj.pk)
+
+    @admin.action(description="Send a link to choose a password", permissions=["change"])
+    def send_link(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        """Invite again, or help who has forgotten the password; none of who may not be touched, or come in."""
+        chosen = [one for one in queryset if _may_touch(request, one) and one.is_active and one.is_staff]
+        if not chosen:
+            messages.warning(request, "Links are for active staff whom you may change.")
+            return None
+        trail.note_changed(request, chosen, "Made a link to choose a password.")
+        return self._sent_or_shown(request, chosen, "Links to choose a password")
+
+    def _sent_or_shown(self, request: HttpRequest, people: list[User], title: str) -> HttpResponse | None:
+        shown = []
+        for one in people:
+            link = invitations.link_for(one, request)
+            if invitations.send(one, link, person(request)):
+                messages.success(request, f"A link to choose a password is on its way to {one.email}.")
+            else:
+                shown.append((one, link))
+        if not shown:
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "links": shown,
+            "holds_for": invitations.HOLDS_FOR,
+            "has_server": settings.EMAIL_BACKEND != FILE_BACKEND,
+        }
+        response = TemplateResponse(request, "segments_project/admin/invitation.html", context)
+        add_never_cache_headers(response)
+        return response
 
 
 def _may_touch(request: HttpRequest, user: User | None) -> bool:

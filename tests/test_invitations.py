@@ -1,0 +1,212 @@
+"""Staff come in by an invitation, and get another password by mail: by links that open once."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from tests import furnished_shop
+from tests.conftest import eventually
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "a long enough secret"
+ADD = "/admin/auth/user/add/"
+FORGOTTEN = "/admin/password/forgotten/"
+FILES = "django.core.mail.backends.filebased.EmailBackend"
+LINK = re.compile(r"https?://[^\s<]+/admin/password/choose/[^\s<]+")
+
+
+@pytest.fixture
+def administrator() -> Client:
+    user = User.objects.create(username="boss", first_name="Bo", is_staff=True)
+    user.groups.set([Group.objects.get(name="Administrator")])
+    client = furnished_shop.stranger()
+    client.force_login(user)
+    return client
+
+
+def invite(client: Client, role: str = "Viewer", **fields: str) -> Any:
+    given = {"username": "carla", "email": "carla@shop.example", "first_name": "Carla", "last_name": ""}
+    given |= {"role": str(Group.objects.get(name=role).pk)}
+    return client.post(ADD, given | fields)
+
+
+def link_in(text: str) -> str:
+    found = LINK.search(text)
+    assert found, text
+    return found[0]
+
+
+def choose(link: str, password: str = PASSWORD) -> Any:
+    """Follow a link as its reader does, and choose a password."""
+    client = furnished_shop.stranger()
+    form = client.get(urlsplit(link).path, follow=True)
+    if not form.context["validlink"]:
+        return form
+    address = form.request["PATH_INFO"]
+    return client.post(address, {"new_password1": password, "new_password2": password}, follow=True)
+
+
+def can_log_in(name: str, password: str = PASSWORD) -> bool:
+    client = furnished_shop.stranger()
+    client.post(reverse("admin:login"), {"username": name, "password": password})
+    return client.get(reverse("admin:index")).status_code == 200
+
+
+def test_a_colleague_is_invited_by_mail_and_comes_in_with_their_role(administrator):
+    answered = invite(administrator, "Marketer")
+
+    carla = User.objects.get(username="carla")
+    assert answered.status_code == 302
+    assert (carla.is_staff, carla.is_superuser, carla.has_usable_password()) == (True, False, False)
+    [sent] = mail.outbox
+    assert sent.to == ["carla@shop.example"]
+    assert "Bo has given you access" in sent.body
+    assert "password is set" in choose(link_in(sent.body)).content.decode()
+    assert can_log_in("carla")
+    assert [group.name for group in carla.groups.all()] == ["Marketer"]
+    assert LogEntry.objects.get(object_id=str(carla.pk)).get_change_message() == "Invited as Marketer."
+
+
+def test_without_a_mail_server_the_link_is_shown_to_hand_it_over(administrator, settings, tmp_path):
+    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = FILES, str(tmp_path)
+
+    shown = invite(administrator)
+
+    assert "no mail server is set" in shown.content.decode()
+    assert "no-store" in shown["Cache-Control"]
+    assert not list(tmp_path.iterdir())
+    choose(link_in(shown.content.decode()))
+    assert can_log_in("carla")
+
+
+def test_a_colleague_without_an_address_is_handed_the_link(administrator):
+    shown = invite(administrator, email="")
+
+    assert not mail.outbox
+    choose(link_in(shown.content.decode()))
+    assert can_log_in("carla")
+
+
+def test_a_mail_server_that_is_away_costs_nobody_the_invitation(administrator, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+
+    shown = invite(administrator).content.decode()
+
+    assert "did not take it" in shown
+    choose(link_in(shown))
+    assert can_log_in("carla")
+
+
+def test_a_link_opens_once_and_not_for_ever_and_for_nobody_else(administrator):
+    invite(administrator)
+    link = link_in(mail.outbox[0].body)
+    other = User.objects.get(username="boss")
+    forged = link.replace("/choose/", "/choose/x").replace("carla", "boss")
+
+    assert "opens nothing" in choose(forged).content.decode()
+    assert "opens nothing" in choose(f"{link[:-2]}/").content.decode()
+    with time_machine.travel(timedelta(days=3, minutes=1)):
+        assert "opens nothing" in choose(link).content.decode()
+    User.objects.filter(username="carla").update(is_active=False)
+    assert "opens nothing" in choose(link).content.decode()
+    User.objects.filter(username="carla").update(is_active=True)
+    assert "too short" in choose(link, "short").content.decode()
+    choose(link)
+    assert "opens nothing" in choose(link, "another long secret").content.decode()
+    assert can_log_in("carla")
+    assert not other.has_usable_password() or not can_log_in("boss")
+
+
+def test_nobody_invites_to_a_role_that_may_do_more_than_they(administrator):
+    keeper = User.objects.create(username="keeper", is_staff=True)
+    keeper.groups.set([Group.objects.get(name="Viewer")])
+    keeper.user_permissions.set(
+        Permission.objects.filter(codename__in=["add_user", "change_user", "view_user"])
+    )
+    client = furnished_shop.stranger()
+    client.force_login(keeper)
+
+    refused = invite(client, "Administrator")
+    assert refused.status_code == 200
+    assert not User.objects.filter(username="carla").exists()
+    assert invite(client, "Viewer").status_code == 302
+    assert furnished_shop.stranger().post(ADD, {}).status_code == 302
+    viewer = User.objects.get(username="carla")
+    lookers = furnished_shop.stranger()
+    lookers.force_login(viewer)
+    assert lookers.get(ADD).status_code == 403
+
+
+def test_an_administrator_sends_another_link_but_none_for_superusers(administrator):
+    boss = User.objects.create_superuser("owner", "owner@shop.example", "x")
+    invite(administrator)
+    carla = User.objects.get(username="carla")
+    action = {"action": "send_link", "_selected_action": [carla.pk, boss.pk]}
+
+    administrator.post(reverse("admin:auth_user_changelist"), action)
+
+    assert [one.to for one in mail.outbox] == [["carla@shop.example"]] * 2
+    choose(link_in(mail.outbox[1].body))
+    assert can_log_in("carla")
+
+
+def ask(email: str, client: Client | None = None) -> Any:
+    """Ask from an address from which nobody else has asked in this minute."""
+    anywhere = f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}"
+    client = client or furnished_shop.stranger(REMOTE_ADDR=anywhere)
+    return client.post(FORGOTTEN, {"email": email})
+
+
+def test_a_forgotten_password_is_reset_by_mail_and_nobody_learns_who_has_an_account(settings):
+    settings.PUBLIC_URL = "https://segments.shop.example"
+    User.objects.create_user("dora", "dora@shop.example", "the former one", is_staff=True)
+    User.objects.create_user("guest", "guest@shop.example", "the former one")
+    login = furnished_shop.stranger().get(reverse("admin:login")).content.decode()
+    assert FORGOTTEN in login
+
+    told = [ask(f"{name}@shop.example") for name in ("nobody", "guest", "dora")]
+
+    assert {(one.status_code, one["Location"]) for one in told} == {(302, "/admin/password/sent/")}
+    eventually(lambda: mail.outbox, within=5)
+    [sent] = mail.outbox
+    assert sent.to == ["dora@shop.example"]
+    assert link_in(sent.body).startswith("https://segments.shop.example/admin/password/choose/")
+    for _ in range(5):
+        assert not can_log_in("dora", "guessed")
+    choose(link_in(sent.body))
+    assert can_log_in("dora")  # who has the link does not wait for the failures
+    assert not can_log_in("dora", "the former one")
+
+
+def test_who_is_invited_or_inactive_resets_nothing(administrator):
+    invite(administrator)
+    User.objects.create_user("ex", "ex@shop.example", "the former one", is_staff=True, is_active=False)
+
+    for address in ("carla@shop.example", "ex@shop.example"):
+        assert ask(address).status_code == 302
+
+    assert len(mail.outbox) == 1  # the invitation
+
+
+def test_who_asks_for_many_links_waits():
+    client = furnished_shop.stranger(REMOTE_ADDR="192.0.2.77")
+    with time_machine.travel("2026-11-29T10:00:30Z", tick=False):
+        answers = [ask("nobody@shop.example", client) for _ in range(6)]
+
+    assert [one.status_code for one in answers] == [302] * 5 + [429]
+    assert answers[-1]["Retry-After"] == "30"
+    assert "too often" in answers[-1].content.decode()
