@@ -1,22 +1,25 @@
 """Coupon codes: pools filled, one code for each customer of a campaign, redemption seen. Writes ``Pool``, ``Coupon``.
 
 A code is given once, whatever happens at the same moment, and stays given, also when its customer is erased.
+Anybody can make visitors with the key of a browser, so those whom nothing else confirms get a set number an hour of a
+pool (``COUPONS_UNCONFIRMED_AN_HOUR``).
 """
 
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet
 
-from campaigns.models import Campaign, Coupon, Pool
-from customers import comparable, engine
-from customers.models import Customer
+from campaigns.models import Campaign, Coupon, Delivery, Pool
+from customers import comparable, confirmation, engine
+from customers.models import COUNTING_STATUSES, Customer
 from customers.text_cleaning import to_nfc
 
 ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that is read as another: no 0, O, 1, I, L
@@ -25,6 +28,7 @@ LONGEST_FOLDED: Final = 200
 SHORTEST_MADE, LONGEST_MADE = 8, 32  # the shortest cannot be guessed: 850 billion ways
 MOST_MADE: Final = 100_000
 MOST_TOLD: Final = 20
+HOUR: Final = timedelta(hours=1)
 NO_POOL: Final = "The campaign has no pool of codes: choose one, or take {{ coupon }} out of the message."
 EMPTY_POOL: Final = "No code is left in the pool: import or generate more."
 _HEADINGS: Final = frozenset({"code", "codes", "coupon", "coupon code", "coupon_code", "discount code"})
@@ -32,6 +36,16 @@ _HEADINGS: Final = frozenset({"code", "codes", "coupon", "coupon code", "coupon_
 
 class NoneLeft(Exception):
     """No code can be given; the message says what to do."""
+
+
+class HeldBack(NoneLeft):
+    """Too many unconfirmed visitors had a code of the pool within an hour; this one waits."""
+
+    def __init__(self) -> None:
+        most = settings.COUPONS_UNCONFIRMED_AN_HOUR
+        super().__init__(
+            f"Unconfirmed visitors get at most {most} codes of a pool an hour, and these are given: this one waits."
+        )
 
 
 class InUse(Exception):
@@ -77,6 +91,18 @@ def held_by(campaign: Campaign, customer: Customer) -> str:
     return held or ""
 
 
+def unconfirmed_in_the_hour(pool_id: int, at: datetime) -> int:
+    """Count the codes of a pool that unconfirmed visitors got in the hour before an instant."""
+    given = Coupon.objects.filter(pool_id=pool_id, is_unconfirmed=True, given_at__gt=at - HOUR)
+    return given.count()
+
+
+def held_back(pool_id: int) -> int:
+    """Count the messages that wait since too many unconfirmed visitors had a code of the pool."""
+    waiting = Delivery.objects.filter(campaign__pool=pool_id, state=Delivery.State.PLANNED)
+    return waiting.filter(reason=str(HeldBack())).count()
+
+
 def has_free(pool_id: int) -> bool:
     """Tell whether a pool has a code to give."""
     return _free(pool_id).exists()
@@ -100,13 +126,20 @@ def follow_joins(joined: str) -> None:
 
 def _take(campaign: Campaign, customer: Customer, at: datetime) -> str:
     assert campaign.pool_id is not None
+    is_unconfirmed = not confirmation.is_confirmed(customer)
+    if is_unconfirmed:
+        # One after the other: each counts those before it.
+        Pool.objects.select_for_update(no_key=True).get(pk=campaign.pool_id)
+        if unconfirmed_in_the_hour(campaign.pool_id, at) >= settings.COUPONS_UNCONFIRMED_AN_HOUR:
+            raise HeldBack
     free = _free(campaign.pool_id).order_by("id")
     # One that nobody else is about to give; if they are about to give all that are left, whatever remains of those.
     coupon = free.select_for_update(skip_locked=True).first() or free.select_for_update().first()
     if coupon is None:
         raise NoneLeft(EMPTY_POOL)
     coupon.customer, coupon.campaign, coupon.given_at = customer, campaign, at
-    coupon.save(update_fields=["customer", "campaign", "given_at"])
+    coupon.is_unconfirmed = is_unconfirmed
+    coupon.save(update_fields=["customer", "campaign", "given_at", "is_unconfirmed"])
     return coupon.code
 
 
@@ -246,20 +279,22 @@ def counted(pools: QuerySet[Pool]) -> QuerySet[Pool]:
 
 
 def note_redeemed(since: datetime | None, at: datetime) -> int:
-    """Keep when codes were first seen in orders that are not cancelled; give how many are new.
+    """Keep when codes were first seen in orders that count; return how many are new.
 
     Of the orders placed in ``(since, at]``; without ``since`` of all, and then codes whose only orders were cancelled
-    are open again. Also codes that were given to nobody: what was used is not given any more.
+    or are pending are open again. Also codes that were given to nobody: what was used is not given any more. A draft
+    redeems nothing, since anybody can name any code in one.
     """
     placed = "o.placed_at <= %(at)s AND o.coupon_code_folded <> ''"
     if since:
         placed += " AND o.placed_at > %(since)s"
+    counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     moments = {"at": engine.moment(at), "since": engine.moment(since or at)}
     noted = engine.execute(
         f"""UPDATE campaigns_coupon SET redeemed_at = used.first_at FROM (
                 SELECT c.id, min(o.placed_at) AS first_at
                 FROM customers_order o JOIN campaigns_coupon c ON c.code_folded = o.coupon_code_folded
-                WHERE c.redeemed_at IS NULL AND o.status <> 'cancelled' AND {placed}
+                WHERE c.redeemed_at IS NULL AND o.status IN ({counting}) AND NOT o.is_draft AND {placed}
                 GROUP BY c.id) AS used
             WHERE used.id = campaigns_coupon.id""",
         moments,
@@ -268,7 +303,7 @@ def note_redeemed(since: datetime | None, at: datetime) -> int:
         codes = "SELECT o.coupon_code_folded FROM customers_order o WHERE o.coupon_code_folded <> ''"
         engine.execute(
             f"""UPDATE campaigns_coupon SET redeemed_at = NULL WHERE redeemed_at IS NOT NULL
-                AND code_folded IN ({codes} AND o.status = 'cancelled')
-                AND code_folded NOT IN ({codes} AND o.status <> 'cancelled')"""
+                AND code_folded IN ({codes} AND o.status IN ('cancelled', 'pending'))
+                AND code_folded NOT IN ({codes} AND o.status NOT IN ('cancelled', 'pending'))"""
         )
     return noted

@@ -316,6 +316,11 @@ class Coupon(models.Model):
         Campaign, null=True, on_delete=models.SET_NULL, related_name="coupons", db_constraint=False
     )
     given_at = models.DateTimeField(null=True, help_text="Nobody else gets it after that, also once erased.")
+    is_unconfirmed = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="It was given to a visitor of whom nobody but browsers had told.",
+    )
     redeemed_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -328,7 +333,12 @@ class Coupon(models.Model):
                 violation_error_message="This customer has a code of this campaign already.",
             ),
         )
-        indexes = (models.Index(fields=("pool", "id"), name="free_coupons", condition=Q(given_at=None)),)
+        indexes = (
+            models.Index(fields=("pool", "id"), name="free_coupons", condition=Q(given_at=None)),
+            models.Index(
+                fields=("pool", "given_at"), name="unconfirmed_coupons", condition=Q(is_unconfirmed=True)
+            ),
+        )
 
     def __str__(self) -> str:
         return self.code

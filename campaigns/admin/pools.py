@@ -3,10 +3,12 @@
 import csv
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from random import SystemRandom
 from typing import Any, Final
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
@@ -124,6 +126,16 @@ class PoolAdmin(CappedListAdmin):
                 ("codes.csv", self.codes_view, "codes"),
             )
         ] + super().get_urls()
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Add how many unconfirmed visitors had a code lately, and whom that holds back."""
+        told = {"most_unconfirmed": settings.COUPONS_UNCONFIRMED_AN_HOUR}
+        if object_id.isdigit():
+            told["unconfirmed"] = coupons.unconfirmed_in_the_hour(int(object_id), datetime.now(UTC))
+            told["held_back"] = coupons.held_back(int(object_id))
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | told)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pool]:
         """Add how many codes there are."""

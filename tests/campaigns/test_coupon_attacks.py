@@ -1,0 +1,165 @@
+"""Coupons attacked with the key of a browser alone: codes of others redeemed, and a pool emptied."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils.html import strip_tags
+
+from campaigns import coupons, tasks
+from campaigns.models import Campaign, Coupon, Delivery, Pool, Step
+from customers import identity
+from tests import shop
+from tests.campaigns import carrying
+from tests.shop import NOON
+from tests.tracking.sending import identify, send, source, track
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def server() -> str:
+    return source("server")[1]
+
+
+@pytest.fixture
+def key() -> str:
+    return source("browser")[1]
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return coupons.save(Pool(name="Carts", description="10 % off"))
+
+
+def campaign(pool: Pool) -> Campaign:
+    """A running campaign that shows a code to whoever leaves a cart."""
+    made = carrying.campaign(shop.segment("waiting", carrying.WAITING), channel="on_site", pool=pool)
+    Step.objects.filter(campaign=made).update(text="Your code: {{ coupon }}", html="", subject="A code")
+    return made
+
+
+def codes() -> dict[str, str | None]:
+    """Who has which code."""
+    return dict(Coupon.objects.order_by("pk").values_list("code", "customer__customer_id"))
+
+
+# -- Redeeming
+
+
+def redeemed() -> list[str]:
+    tasks.note_redeemed_coupons()
+    tasks.note_all_redeemed_coupons()
+    return [*Coupon.objects.exclude(redeemed_at=None).order_by("code").values_list("code", flat=True)]
+
+
+def test_a_draft_redeems_no_code_neither_of_somebody_else_nor_a_free_one(
+    key: str, server: str, pool: Pool
+) -> None:
+    send(server, identify("victim", email="victim@example.org"))
+    coupons.fill(pool, ["MINE", "FREE", "THEIRS"])
+    victim = identity.find("victim")
+    assert victim
+    at = datetime.now(NOON.tzinfo)
+    assert coupons.give(campaign(pool), victim, at) == "MINE"
+
+    def order(order_id: str, code: str, **whose: str) -> dict[str, Any]:
+        return track("Order Completed", at=at.isoformat(), order_id=order_id, total=9, coupon=code, **whose)
+
+    send(key, *(order(f"o-{code}", code, anonymous="evil") for code in ("mine", "FREE")))
+    send(key, order("o1", "THEIRS", user="unheard-of", anonymous="evil-2"))
+    assert redeemed() == []
+
+    send(server, order("o-mine", "MINE", user="victim"), order("o1", "", user="victim"))
+    assert redeemed() == ["MINE"]
+    assert shop.orders(
+        f"o-FREE,victim,{at.isoformat()},5,FREE,pending",
+        header="order_id,customer_id,placed_at,total,coupon_code,status",
+    ).counts == (1, 1, 0, 0)
+    assert redeemed() == ["MINE"]
+
+
+def test_a_code_that_only_a_draft_had_redeemed_is_open_again(key: str, pool: Pool) -> None:
+    """As the former version noted it."""
+    coupons.fill(pool, ["FREE"])
+    at = datetime.now(NOON.tzinfo)
+    send(key, track("Order Completed", at=at.isoformat(), anonymous="evil", order_id="o1", coupon="FREE"))
+    Coupon.objects.update(redeemed_at=at)
+
+    assert redeemed() == []
+
+
+# -- Emptying a pool
+
+
+def visitors(key: str, at: datetime, *names: str) -> None:
+    """Browsers that put something into a cart, and give an address and an id of their own."""
+    for name in names:
+        send(key, track("Product Added", anonymous=name, at=at.isoformat(), price=1), drain=False)
+        send(key, identify(anonymous=name, at=at.isoformat(), email=f"{name}@example.org"))
+
+
+def test_strangers_get_a_few_codes_an_hour_and_everybody_else_goes_on(
+    key: str, server: str, pool: Pool, settings: Any
+) -> None:
+    settings.COUPONS_UNCONFIRMED_AN_HOUR = 2
+    coupons.fill(pool, [f"C{n}" for n in range(9)])
+    with carrying.clock() as move:
+        campaign(pool)
+        move(NOON)
+        visitors(key, NOON + MINUTE / 2, *(f"evil-{n}" for n in range(5)))
+        move(NOON + MINUTE)
+
+        given = codes()
+        assert sorted(given.values(), key=str) == [*[None] * 7, "anonymous:evil-0", "anonymous:evil-1"]
+        waiting = Delivery.objects.filter(state="planned")
+        assert {*waiting.values_list("reason", flat=True)} == {
+            "Unconfirmed visitors get at most 2 codes of a pool an hour, and these are given: this one waits."
+        }
+        shown = page(pool)
+        assert "To unconfirmed visitors in the last hour, at most 2 2 " in shown
+        assert "3 messages to unconfirmed visitors wait as 2 codes were given" in shown
+
+        confirmed_shop(server, NOON + MINUTE)
+        move(NOON + 2 * MINUTE)
+        assert {"customer", "buyer"} <= {*codes().values()}
+
+        move(NOON + 63 * MINUTE)  # the next hour
+        assert sum(1 for one in codes().values() if one and "evil" in one) == 4
+
+
+def confirmed_shop(server: str, at: datetime) -> None:
+    """A customer whom the shop names, and one who was a visitor until the shop told of an order."""
+    send(server, track("Product Added", user="customer", at=at.isoformat()))
+    shop.orders(f"o1,buyer,{(at - MINUTE).isoformat()},5")
+    shop.events(f"e1,buyer,,Product Added,{at.isoformat()}")
+
+
+def page(pool: Pool) -> str:
+    """What the page of a pool says."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("staff"))
+    answer = client.get(reverse("admin:campaigns_pool_change", args=[pool.pk]))
+    return " ".join(strip_tags(answer.content.decode().replace("<", " <")).split())
+
+
+def test_whoever_is_confirmed_meanwhile_gets_theirs(key: str, server: str, pool: Pool, settings: Any) -> None:
+    settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
+    coupons.fill(pool, ["C1"])
+    with carrying.clock() as move:
+        campaign(pool)
+        move(NOON)
+        visitors(key, NOON + MINUTE / 2, "a1")
+        move(NOON + MINUTE)
+        assert codes() == {"C1": None}
+
+        send(server, identify("c1", "a1", at=NOON.isoformat()))
+        move(NOON + 3 * MINUTE)
+        assert codes() == {"C1": "c1"}
