@@ -14,6 +14,8 @@ from django.utils.html import strip_tags
 from campaigns import coupons, tasks
 from campaigns.models import Campaign, Coupon, Delivery, Pool, Step
 from customers import identity
+from customers.models import ConfirmationRequest
+from customers.tracking import confirmations
 from tests import shop
 from tests.campaigns import carrying
 from tests.shop import NOON
@@ -148,6 +150,21 @@ def page(pool: Pool) -> str:
     client.force_login(User.objects.create_superuser("staff"))
     answer = client.get(reverse("admin:campaigns_pool_change", args=[pool.pk]))
     return " ".join(strip_tags(answer.content.decode().replace("<", " <")).split())
+
+
+def test_who_has_confirmed_their_address_is_no_stranger(key: str, pool: Pool, settings: Any) -> None:
+    settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
+    coupons.fill(pool, ["C1"])
+    made = campaign(pool)
+    now = datetime.now(NOON.tzinfo)
+    send(key, identify(anonymous="a1", at=now.isoformat(), email="a1@example.org", newsletter=True))
+    visitor = identity.find("a1")
+    assert visitor
+    with pytest.raises(coupons.HeldBack):
+        coupons.give(made, visitor, NOON)
+
+    confirmations.confirm(ConfirmationRequest.objects.get().token, datetime.now(NOON.tzinfo))
+    assert coupons.give(made, visitor, NOON) == "C1"
 
 
 def test_whoever_is_confirmed_meanwhile_gets_theirs(key: str, server: str, pool: Pool, settings: Any) -> None:
