@@ -23,7 +23,6 @@ from django.http.request import UnreadablePostError
 from django.shortcuts import redirect
 from django.urls import Resolver404, resolve
 from django.utils.log import log_response
-from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import exceptions, serializers, status
@@ -31,6 +30,8 @@ from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
+
+from .error_pages import EXPIRED, error_page
 
 Place = dict[str, str]
 
@@ -122,35 +123,42 @@ def unknown_address(request: HttpRequest) -> HttpResponse:
     return JsonResponse(body("not_found", f"There is nothing at {request.path}."), status=404)
 
 
-# What goes wrong before a view is reached or after it has answered; other pages are answered as Django does.
+# What goes wrong before a view is reached or after it has answered; people are shown a page.
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that Django does not take, such as one for a host that is not ours."""
     if not _is_of_the_api(request):
-        return defaults.bad_request(request, exception)
+        return error_page(request, 400)
     return JsonResponse(body("bad_request", BAD_REQUEST), status=400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer somebody who may not."""
     if not _is_of_the_api(request):
-        return defaults.permission_denied(request, exception)
+        return error_page(request, 403)
     return JsonResponse(body("permission_denied", "You may not do this."), status=403)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer for what is not there."""
     if not _is_of_the_api(request):
-        return defaults.page_not_found(request, exception)
+        return error_page(request, 404)
     return JsonResponse(body("not_found", f"There is nothing at {request.path}."), status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer for a fault of ours; Django has logged it."""
     if not _is_of_the_api(request):
-        return defaults.server_error(request)
+        return error_page(request, 500)
     return JsonResponse(body("error", FAULT), status=500)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer who sends a form that is not from a page of ours, or no longer."""
+    if not _is_of_the_api(request):
+        return error_page(request, 403, EXPIRED)
+    return JsonResponse(body("permission_denied", f"CSRF failed: {reason}"), status=403)
 
 
 def _is_of_the_api(request: HttpRequest) -> bool:

@@ -259,6 +259,8 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
 ]
 
+CSRF_FAILURE_VIEW = "customers.errors.csrf_failure"
+
 ROOT_URLCONF = "segments_project.urls"
 WSGI_APPLICATION = "segments_project.wsgi.application"
 LOGIN_URL = "admin:login"
