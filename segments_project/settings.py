@@ -246,6 +246,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "segments_project.encoded_paths.EncodedPathMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",  # before all that may answer
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -31,9 +31,10 @@ urlpatterns = [
         "admin/password/choose/<uidb64>/<token>/", passwords.Choose.as_view(), name="password_reset_confirm"
     ),
     path("admin/", admin.site.urls),
-    path("api/v1/", include("customers.api.urls")),
+    # Customers last: their ids may hold slashes.
     path("api/v1/", include("campaigns.api.urls")),
     path("api/v1/", include("segments.api.urls")),
+    path("api/v1/", include("customers.api.urls")),
     path("", include("customers.tracking.urls")),
     path("", include("campaigns.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),

@@ -7,7 +7,7 @@ import customers.api.converters  # noqa: F401 — names "id"
 from . import coupons, visitors
 
 urlpatterns = [
-    path("coupons/<str:code>/", coupons.CouponDetail.as_view(), name="api-coupon"),
+    path("coupons/<id:code>/", coupons.CouponDetail.as_view(), name="api-coupon"),
     path(
         "visitors/<id:anonymous_id>/messages/",
         visitors.MessagesForVisitor.as_view(),

@@ -2,12 +2,15 @@
 
 from django.urls import path
 
+import customers.api.converters  # noqa: F401 — names "id"
+
 from . import views
 
 urlpatterns = [
     path("customers/", views.CustomerList.as_view(), name="api-customers"),
-    path("customers/<str:customer_id>/", views.CustomerDetail.as_view(), name="api-customer"),
-    path("customers/<str:customer_id>/export/", views.CustomerExport.as_view(), name="api-customer-export"),
+    path("customers/<id:customer_id>/export/", views.CustomerExport.as_view(), name="api-customer-export"),
     path("orders/", views.Orders.as_view(), name="api-orders"),
     path("events/", views.Events.as_view(), name="api-events"),
+    # Last, as an id may hold slashes.
+    path("customers/<id:customer_id>/", views.CustomerDetail.as_view(), name="api-customer"),
 ]

@@ -1,9 +1,8 @@
 """The addresses below ``/api/v1/``."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 import customers.api.converters  # noqa: F401 — names "id"
-from customers.errors import unknown_address
 
 from . import (
     catalogue,
@@ -20,7 +19,7 @@ from . import (
 
 urlpatterns = [
     path(
-        "customers/<str:customer_id>/segments/",
+        "customers/<id:customer_id>/segments/",
         members.SegmentsOfCustomer.as_view(),
         name="api-customer-segments",
     ),
@@ -42,5 +41,4 @@ urlpatterns = [
         visitors.SegmentsOfVisitor.as_view(),
         name="api-visitor-segments",
     ),
-    re_path(r"^", unknown_address),
 ]
