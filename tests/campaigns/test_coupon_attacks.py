@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import strip_tags
@@ -150,6 +152,29 @@ def page(pool: Pool) -> str:
     client.force_login(User.objects.create_superuser("staff"))
     answer = client.get(reverse("admin:campaigns_pool_change", args=[pool.pk]))
     return " ".join(strip_tags(answer.content.decode().replace("<", " <")).split())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_workers_at_once_give_strangers_no_more(key: str, pool: Pool, settings: Any) -> None:
+    settings.COUPONS_UNCONFIRMED_AN_HOUR = 3
+    coupons.fill(pool, [f"C{n}" for n in range(12)])
+    made = campaign(pool)
+    visitors(key, NOON, *(f"evil-{n}" for n in range(8)))
+
+    def give(name: str) -> bool:
+        visitor = identity.find(name)
+        assert visitor
+        try:
+            return bool(coupons.give(made, visitor, NOON))
+        except coupons.HeldBack:
+            return False
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        given = list(threads.map(give, [f"evil-{n}" for n in range(8)]))
+
+    assert (sum(given), coupons.unconfirmed_in_the_hour(pool.pk, NOON)) == (3, 3)
 
 
 def test_who_has_confirmed_their_address_is_no_stranger(key: str, pool: Pool, settings: Any) -> None:

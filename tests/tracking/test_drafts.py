@@ -5,6 +5,8 @@ Each attack is made with the key of a browser alone, before the shop tells of it
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.db import connection, transaction
 
 from customers import facts, identity, privacy
 from customers.models import Event, Order, OrderLine, OrderNote, Source
@@ -296,6 +299,38 @@ def test_a_source_may_let_its_orders_count(server: str) -> None:
     assert not held()["is_draft"]
     # Its message ids are those of a browser all the same.
     assert [*Event.objects.values_list("is_from_browser", flat=True)] == [True, True]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", ["messages", "file"])
+def test_a_file_and_messages_at_the_same_moment_end_as_one_after_the_other(
+    first: str, server: str, key: str
+) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("about PostgreSQL: SQLite has one writer")
+    plant_lines(key)
+    refund = track("Order Refunded", user="victim", order_id="o1", total=30, at=LATER)
+    steps: dict[str, Callable[[], Any]] = {
+        "messages": lambda: send(server, refund),
+        "file": lambda: shop.orders("o1,victim,2026-03-01T10:00:00Z,80", settle=False),
+    }
+    written = threading.Event()
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            steps.pop(first)()
+            written.set()
+            time.sleep(0.5)  # in which the other one comes to wait for us
+        connection.close()
+
+    slow = threading.Thread(target=write_slowly)
+    slow.start()
+    assert written.wait(20)
+    [other] = steps.values()
+    other()
+    slow.join()
+
+    assert (held()["owner"], held()["order"], held()["lines"]) == ("victim", ("paid", 80, 0, 30, "EUR"), [])
 
 
 # -- The ids of messages
