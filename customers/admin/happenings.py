@@ -62,7 +62,7 @@ def _of_order(order: Order) -> Happening:
         at=order.placed_at,
         symbol=ORDER_SYMBOL,
         title=f"Order {order.order_id}",
-        subject=order.get_status_display(),
+        subject="Draft: only a browser has told of it" if order.is_draft else order.get_status_display(),
         amount=amount(order.total, order.currency),
         order=order,
     )

@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
 
 from customers import facts, identity, privacy
 from customers.models import Event, Order, OrderLine, OrderNote, Source
@@ -235,6 +238,17 @@ def test_a_cancellation_of_a_server_waits_for_the_order_itself(confirm: Tell, ke
     confirm()
 
     assert held() == RIGHT | {"order": ("cancelled", 80, 5, 0, "EUR")}
+
+
+def test_staff_see_what_is_a_draft(key: str) -> None:
+    plant_lines(key)
+    client = Client()
+    client.force_login(User.objects.create_superuser("staff"))
+
+    evil = Order.objects.get().customer
+    page = client.get(reverse("admin:customers_customer_change", args=[evil.pk])).content.decode()
+
+    assert "Draft: only a browser has told of it" in page
 
 
 def test_lines_alone_are_refused_for_a_draft(key: str) -> None:
