@@ -11,12 +11,13 @@ class CustomersConfig(AppConfig):
     verbose_name = "Customers"
 
     def ready(self) -> None:
-        """Let consent follow joins, what messages told follow orders, and both be told and erased with customers."""
+        """Let what is said of customers be settled together, follow joins and orders, and be told and erased."""
         # Models must be loaded before.
         from . import consent, identity, imports, ingestion, planner_statistics, privacy  # noqa: PLC0415
-        from .tracking import orders, personal  # noqa: PLC0415
+        from .tracking import orders, personal, resolving  # noqa: PLC0415
 
         connection_created.connect(planner_statistics.watch_new)
+        identity.let_resolve(resolving.RESOLVER)
         identity.let_follow(consent.follow_joins)
         ingestion.let_follow(orders.confirm)
         privacy.register("tracking", personal.SECTION)

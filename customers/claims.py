@@ -10,32 +10,23 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from django.db.models import Count, F, Q, Value
 from django.db.models.functions import Concat
 
-from . import engine, identity
+from . import engine, identity, unsigned
+from .claim_graph import EMAIL, PHONE, ClaimGraph, Id, Owner, trusted_among
+from .engine import in_parts
 from .identity import ANONYMOUS_ID, CUSTOMER_ID
 from .models import Claim, Customer, Identity, Traits
 from .models.customer import ANONYMOUS_PREFIX
+from .unsigned import Unsigned
 
-EMAIL: Final = Identity.Kind.EMAIL.value
-PHONE: Final = Identity.Kind.PHONE.value
 ADDRESSES: Final = {EMAIL: "email", PHONE: "phone"}  # with the customer's column that may hold them too
 
 BEFORE_ALL: Final = datetime(1900, 1, 1, tzinfo=UTC)  # of what was known when the first claim came
 MOST_CLAIMS: Final = 200  # of one address or browser: what so many share says nothing of anybody
-ASKED_AT_ONCE: Final = 5_000  # SQLite takes no more than 32,766 parameters
-
-Item = TypeVar("Item")
-
-
-class Id(NamedTuple):
-    """An id under which a customer is met."""
-
-    kind: str
-    value: str
 
 
 class Place(NamedTuple):
@@ -47,38 +38,75 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """That two ids are the same person, as one message says."""
+    """That two ids are the same person, as one message says, or an event of a file."""
 
     one: Id
     other: Id
     at: datetime
     message_id: str
+    way: int = Claim.Way.MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
 class United:
-    """Where each id leads now; and of the identities that lead elsewhere than before, the customer of before."""
+    """Where each id leads now; and of the identities that lead elsewhere than before, the customer of before.
+
+    That customer is None where all of it went along: a browser that is linked to an id no more has left nothing there.
+    """
 
     places: Mapping[Id, Place]
-    moved: Mapping[int, int]
+    moved: Mapping[int, int | None]
 
 
-def unite(ids: Iterable[Id], said: Sequence[Said], now: datetime) -> United:
+def unite(
+    ids: Iterable[Id],
+    said: Sequence[Said],
+    now: datetime,
+    *,
+    claimed: Sequence[Unsigned] = (),
+    named: Collection[str] = (),
+) -> United:
     """Meet ids, and join the histories of those that are said to be the same person.
 
-    Runs in the transaction of its caller, who lets no other run beside it.
+    ``claimed`` is what browsers say without a signature. ``named`` are customer ids that something trusted names,
+    beside those of ``ids`` and ``said``. Runs in the transaction of its caller, who lets no other run beside it.
     """
-    places = _meet({*ids, *_named(said)}, said, now)
+    met = {*ids, *_named(said), *(Id(ANONYMOUS_ID, one.visitor) for one in claimed)}
+    trusted = {*named, *(one.value for one in met if one.kind == CUSTOMER_ID)}
+    moved = {}
+    if ended := _untrusted(trusted):
+        moved = _end_links(ended, now)
+        identity.meet(CUSTOMER_ID, (one.value for one in ended), now)
+    # Whose id is claimed must be told now; the others, records meet.
+    met |= {Id(CUSTOMER_ID, one.customer_id) for one in claimed if one.customer_id in trusted}
+    places = _meet(met, said, now)
     known = _known_before(said, places)
     places |= _find(_named(known) - places.keys())
-    altered = _record([*said, *known], places)
-    if not altered:
-        return United(places, {})
-    moves = _Graph(altered).settle(now)
+    altered = _record([*said, *known], places) | moved.keys() | _keep_unsigned(claimed)
+    if altered:
+        moved |= {key: before for key, before in _settle(altered, now).items() if key not in moved}
+    return United(_find(places) if moved else places, moved)
+
+
+def _keep_unsigned(claimed: Sequence[Unsigned]) -> set[int]:
+    """Keep what browsers say without a signature; return the identities whose link may be another one now."""
+    if not claimed:
+        return set()
+    visitors = unsigned.keep(claimed, trusted_among({one.customer_id for one in claimed}))
+    return {place.identity for place in _find(Id(ANONYMOUS_ID, one) for one in visitors).values()}
+
+
+def _settle(altered: Iterable[int], now: datetime) -> dict[int, int | None]:
+    """Decide who is who; return of the identities that lead elsewhere now the customer of before."""
+    graph = ClaimGraph(altered, MOST_CLAIMS)
+    owners = graph.decide()
+    moved = _end_links(graph.unlinked(owners), now)
+    if moved:
+        graph.read_leads()
+    moves = _moves(graph, owners, now)
     if moves:
         _move(moves)
-        places = _find(places)
-    return United(places, {key: before for key, (before, _) in moves.items()})
+    return {key: before for key, (before, _) in moves.items()} | moved
 
 
 def lead(ids: Iterable[Id]) -> dict[Id, Place]:
@@ -155,7 +183,11 @@ def _known_before(said: Sequence[Said], places: Mapping[Id, Place]) -> list[Said
     known = [*_joined_before([one for one in ids if one.kind == ANONYMOUS_ID], places)]
     for kind, column in ADDRESSES.items():
         known += _addressed_before(kind, column, [one.value for one in ids if one.kind == kind])
-    return [Said(one, other, BEFORE_ALL, "") for one, other in sorted(known) if (one, other) not in explicit]
+    return [
+        Said(one, other, BEFORE_ALL, "", Claim.Way.RECORD)
+        for one, other in sorted(known)
+        if (one, other) not in explicit
+    ]
 
 
 def _joined_before(visitors: Iterable[Id], places: Mapping[Id, Place]) -> Iterator[tuple[Id, Id]]:
@@ -169,7 +201,7 @@ def _joined_before(visitors: Iterable[Id], places: Mapping[Id, Place]) -> Iterat
     for one in keys.values():
         by_customer[places[one].customer].append(one)
     for part in in_parts([*by_customer]):
-        for owner in Identity.objects.filter(customer__in=part, kind=CUSTOMER_ID):
+        for owner in Identity.objects.filter(customer__in=part, kind=CUSTOMER_ID, is_trusted=True):
             yield from ((one, Id(CUSTOMER_ID, owner.value)) for one in by_customer[owner.customer_id])
 
 
@@ -177,9 +209,9 @@ def _addressed_before(kind: str, column: str, values: Sequence[str]) -> Iterator
     """Give addresses with the customer ids that have them from elsewhere than from a message."""
     for part in in_parts(values):
         owners = list(
-            Identity.objects.filter(kind=CUSTOMER_ID, **{f"customer__{column}__in": part}).values_list(
-                "customer_id", "value", f"customer__{column}"
-            )
+            Identity.objects.filter(
+                kind=CUSTOMER_ID, is_trusted=True, **{f"customer__{column}__in": part}
+            ).values_list("customer_id", "value", f"customer__{column}")
         )
         # A browser may have told it, which joins nobody; and what a server has told is a claim of its own.
         told = {
@@ -196,29 +228,29 @@ def _addressed_before(kind: str, column: str, values: Sequence[str]) -> Iterator
 
 def _record(said: Iterable[Said], places: Mapping[Id, Place]) -> set[int]:
     """Keep claims that are new, or earlier than known; give the keys of the identities they are about."""
-    earliest: dict[tuple[int, int], tuple[datetime, str]] = {}
+    earliest: dict[tuple[int, int], tuple[int, datetime, str]] = {}
     for claim in said:
         pair = _pair(places[claim.one].identity, places[claim.other].identity)
-        stamp = claim.at, claim.message_id
+        stamp = claim.way, claim.at, claim.message_id
         earliest[pair] = min(stamp, earliest.get(pair, stamp))
     new = dict(earliest)
     for part in in_parts([*{one for one, _ in earliest}]):
         for known in Claim.objects.filter(one__in=part):
             pair = known.one_id, known.other_id
             new.pop(pair, None)
-            if pair in earliest and (known.at, known.message_id) <= earliest[pair]:
+            if pair in earliest and (known.way, known.at, known.message_id) <= earliest[pair]:
                 del earliest[pair]
     crowded = _crowded({key for pair in new for key in pair}, places)
     for pair in [pair for pair in new if crowded.intersection(pair)]:
         del earliest[pair]
     Claim.objects.bulk_create(
         (
-            Claim(one_id=one, other_id=other, at=at, message_id=message_id)
-            for (one, other), (at, message_id) in sorted(earliest.items())
+            Claim(one_id=one, other_id=other, at=at, message_id=message_id, way=way)
+            for (one, other), (way, at, message_id) in earliest.items()
         ),
         update_conflicts=True,
         unique_fields=["one", "other"],
-        update_fields=["at", "message_id"],
+        update_fields=["at", "message_id", "way"],
     )
     return {key for pair in earliest for key in pair}
 
@@ -238,129 +270,149 @@ def _pair(one: int, other: int) -> tuple[int, int]:
     return (one, other) if one < other else (other, one)
 
 
-# -- Deciding
+# -- Pairs of ids in events
 
 
-class _Graph:
-    """The identities that claims connect with some, and these claims."""
+def of_staged(staged: str) -> list[Said]:
+    """Keep the pairs of ids that staged events name, as far as that alters nothing else; return the other ones.
 
-    def __init__(self, some: Iterable[int]) -> None:
-        self.ids: dict[int, Id] = {}
-        self.leads: dict[int, int] = {}
-        self.claims: dict[int, Claim] = {}
-        self.crowded: set[int] = set()
-        new = set(some)
-        while new:
-            self._read_ids(new)
-            claims = self._read_claims(new)
-            new = {key for claim in claims for key in (claim.one_id, claim.other_id)} - self.ids.keys()
-
-    def _read_ids(self, keys: set[int]) -> None:
-        for part in in_parts([*keys]):
-            for one in Identity.objects.filter(pk__in=part):
-                self.ids[one.pk] = Id(one.kind, one.value)
-                self.leads[one.pk] = one.customer_id
-
-    def _read_claims(self, keys: set[int]) -> Collection[Claim]:
-        found: dict[int, Claim] = {}
-        for part in in_parts([*keys]):
-            found |= {claim.pk: claim for claim in Claim.objects.filter(Q(one__in=part) | Q(other__in=part))}
-        degrees = Counter(key for claim in found.values() for key in (claim.one_id, claim.other_id))
-        self.crowded |= {
-            key for key in keys if degrees[key] > MOST_CLAIMS and self.ids[key].kind != CUSTOMER_ID
-        }
-        self.claims |= found
-        return found.values()
-
-    def settle(self, now: datetime) -> dict[int, tuple[int, int]]:
-        """Decide who is who; give of the identities that lead elsewhere now the customer before and after."""
-        groups = _Groups(self.ids)
-        altered = []
-        for claim in sorted(self.claims.values(), key=self._order):
-            is_refused = bool(self.crowded.intersection((claim.one_id, claim.other_id))) or not groups.join(
-                claim.one_id, claim.other_id
-            )
-            if is_refused != claim.is_refused:
-                claim.is_refused = is_refused
-                altered.append(claim)
-        Claim.objects.bulk_update(altered, ["is_refused"], batch_size=500)
-        return self._moves(groups, now)
-
-    def _order(self, claim: Claim) -> tuple[datetime, str, list[Id]]:
-        return claim.at, claim.message_id, sorted((self.ids[claim.one_id], self.ids[claim.other_id]))
-
-    def _moves(self, groups: "_Groups", now: datetime) -> dict[int, tuple[int, int]]:
-        owners = groups.owners()
-        rows = _rows_of_visitors(
-            [self.ids[owner].value for owner in owners.values() if self._is_visitor(owner)], now
+    A browser that is met for the first time, and by one customer, is theirs.
+    """
+    engine.temporary_table(
+        "pairs_named",
+        f"line bigint, anonymous_id text, customer_id text, customer bigint, at {engine.moment_type()},"
+        " message_id text, visitor bigint, owner bigint, is_new boolean",
+    )
+    engine.execute(
+        f"""INSERT INTO pairs_named (line, anonymous_id, customer_id, customer, at, message_id, is_new)
+            SELECT line, anonymous_id, customer_id, customer, at, message_id, count(*) OVER (
+                PARTITION BY anonymous_id) = 1
+            FROM (SELECT *, row_number() OVER (
+                    PARTITION BY anonymous_id, customer_id ORDER BY at, line) AS nth
+                FROM (SELECT line, anonymous_id, customer_id, customer, message_id, COALESCE(occurred_at,
+                        (SELECT e.occurred_at FROM customers_event e WHERE e.id = record)) AS at
+                    FROM {staged} WHERE anonymous_id IS NOT NULL AND customer_id IS NOT NULL) AS dated) AS numbered
+            WHERE nth = 1"""
+    )
+    met = "SELECT {} FROM customers_identity i WHERE i.kind = '{}' AND i.value = pairs_named.{}"
+    visitor = met.format("{}", ANONYMOUS_ID, "anonymous_id")
+    customer = met.format("i.id", CUSTOMER_ID, "customer_id")
+    engine.execute(f"UPDATE pairs_named SET is_new = false WHERE is_new AND EXISTS ({visitor.format(1)})")
+    engine.execute(
+        f"""INSERT INTO customers_identity (kind, value, is_trusted, customer_id)
+            SELECT '{ANONYMOUS_ID}', anonymous_id, true, customer FROM pairs_named WHERE is_new
+            ON CONFLICT (kind, value) DO NOTHING"""
+    )
+    engine.execute(f"UPDATE pairs_named SET visitor = ({visitor.format('i.id')}), owner = ({customer})")
+    ids = "LEAST(visitor, owner), GREATEST(visitor, owner)"
+    if not engine.is_postgresql():
+        ids = "min(visitor, owner), max(visitor, owner)"
+    engine.execute(
+        f"""INSERT INTO customers_claim (one_id, other_id, at, message_id, way, is_refused)
+            SELECT {ids}, at, message_id, {Claim.Way.RECORD.value}, false FROM pairs_named
+            WHERE is_new AND customer = ({visitor.format("i.customer_id")}) ORDER BY line
+            ON CONFLICT (one_id, other_id) DO NOTHING"""
+    )
+    known = engine.rows(
+        f"""SELECT customer_id, anonymous_id, at, message_id FROM pairs_named WHERE NOT EXISTS (
+                SELECT 1 FROM customers_claim c WHERE (c.one_id, c.other_id) = ({ids})
+                AND c.way = {Claim.Way.RECORD.value} AND c.at <= pairs_named.at) ORDER BY line"""
+    )
+    return [
+        Said(
+            Id(ANONYMOUS_ID, anonymous_id),
+            Id(CUSTOMER_ID, customer_id),
+            engine.instant(at),
+            message_id,
+            Claim.Way.RECORD,
         )
-        moves = {}
-        for key, owner in owners.items():
-            one = self.ids[owner]
-            if one.kind == CUSTOMER_ID:
-                target = self.leads[owner]
-            elif one.kind == ANONYMOUS_ID:
-                target = rows[one.value]
-            else:  # an address that nobody else goes with
-                continue
-            if self.leads[key] != target:
-                moves[key] = self.leads[key], target
-        return moves
-
-    def _is_visitor(self, key: int) -> bool:
-        return self.ids[key].kind == ANONYMOUS_ID
+        for customer_id, anonymous_id, at, message_id in known
+    ]
 
 
-class _Groups:
-    """Ids that are one person, as far as claims were taken."""
+# -- Links without a signature
 
-    def __init__(self, ids: Mapping[int, Id]) -> None:
-        self.ids = ids
-        self.parents = {key: key for key in ids}
-        # Who stands for a group: its customer id, else its visitor whose id sorts first, else an address.
-        self.heads = dict(self.parents)
 
-    def join(self, one: int, other: int) -> bool:
-        """Make one group of two, unless both have a customer id; tell whether they are one now."""
-        one, other = self._root(one), self._root(other)
-        if one == other:
-            return True
-        heads = sorted((self.heads[one], self.heads[other]), key=self._rank)
-        if all(self.ids[head].kind == CUSTOMER_ID for head in heads):
-            return False
-        self.parents[other] = one
-        self.heads[one] = heads[0]
-        return True
+def _untrusted(customer_ids: Iterable[str]) -> list[Identity]:
+    """Find those customer ids that nobody but browsers has named until now."""
+    return [
+        one
+        for part in in_parts([*customer_ids])
+        for one in Identity.objects.filter(kind=CUSTOMER_ID, is_trusted=False, value__in=part)
+    ]
 
-    def owners(self) -> dict[int, int]:
-        """Give each id's head."""
-        return {key: self.heads[self._root(key)] for key in self.ids}
 
-    def _root(self, key: int) -> int:
-        while self.parents[key] != key:
-            self.parents[key] = key = self.parents[self.parents[key]]
-        return key
+def _end_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int | None]:
+    """Let the browsers behind customer ids that nothing trusted has named be by themselves, and forget these ids.
 
-    def _rank(self, key: int) -> tuple[int, Id]:
-        one = self.ids[key]
-        return (CUSTOMER_ID, ANONYMOUS_ID, EMAIL, PHONE).index(one.kind), one
+    All that is there was told by way of the browsers, so all of it goes along.
+    """
+    if not customer_ids:
+        return {}
+    forgotten = {one.pk for one in customer_ids}
+    left: dict[int, list[Identity]] = defaultdict(list)
+    for part in in_parts([one.customer_id for one in customer_ids]):
+        for one in Identity.objects.filter(customer__in=part):
+            if one.pk not in forgotten:
+                left[one.customer_id].append(one)
+    heads = {
+        customer: min(one.value for one in ids if one.kind == ANONYMOUS_ID)
+        for customer, ids in left.items()
+        if any(one.kind == ANONYMOUS_ID for one in ids)
+    }
+    rows = _rows_of_visitors([*heads.values()], now)
+    identity.join({customer: rows[head] for customer, head in heads.items()})
+    for part in in_parts([*forgotten]):
+        Identity.objects.filter(pk__in=part).delete()
+    return {one.pk: None for customer in heads for one in left[customer]}
 
 
 # -- Moving
 
 
+def _moves(graph: ClaimGraph, owners: Mapping[int, Owner], now: datetime) -> dict[int, tuple[int, int]]:
+    """Return of the identities that are to lead elsewhere the customer before and after."""
+    visitors = _rows_of_visitors(
+        [owner.id.value for owner in owners.values() if owner.id.kind == ANONYMOUS_ID], now
+    )
+    linked = _rows_of_linked({owner.id.value for owner in owners.values() if owner.identity is None}, now)
+    moves = {}
+    for key, (one, owner) in owners.items():
+        if owner is None:
+            target = linked.get(one.value)
+        elif one.kind == CUSTOMER_ID:
+            target = graph.leads[owner]
+        else:  # nothing for an address that nobody else goes with
+            target = visitors.get(one.value) if one.kind == ANONYMOUS_ID else None
+        if target is not None and graph.leads[key] != target:
+            moves[key] = graph.leads[key], target
+    return moves
+
+
+def _rows_of_linked(customer_ids: Collection[str], now: datetime) -> dict[str, int]:
+    """Return the customers of ids that only browsers have named; those that records have named since are left out."""
+    if not customer_ids:
+        return {}
+    met = {one.value: one.customer_id for one in _untrusted(customer_ids)}
+    if missing := customer_ids - met.keys():
+        identity.hold_back_records()
+        missing -= trusted_among(missing)
+        identity.meet(CUSTOMER_ID, missing, now, is_trusted=False)
+        met |= {one.value: one.customer_id for one in _untrusted(missing)}
+    return met
+
+
 def _rows_of_visitors(values: Sequence[str], now: datetime) -> dict[str, int]:
-    """Give the customers that browsers are by themselves; one that was joined comes back."""
+    """Return the customers that browsers are by themselves; one that was joined comes back."""
     if not values:
         return {}
     identity.meet(ANONYMOUS_ID, values, now)
     printed = {ANONYMOUS_PREFIX + value: value for value in values}
-    found: dict[str, int] = {}
-    for part in in_parts([*printed]):
-        rows = Customer.objects.filter(customer_id__in=part)
-        found |= {printed[one.customer_id]: one.pk for one in rows}
-        rows.exclude(joined_into=None).update(joined_into=None)
-    return found
+    return {
+        printed[one.customer_id]: one.pk
+        for part in in_parts([*printed])
+        for one in Customer.objects.filter(customer_id__in=part)
+    }
 
 
 def _move(moves: Mapping[int, tuple[int, int]]) -> None:
@@ -413,9 +465,3 @@ def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
     identity.queue_stale(
         "SELECT customer FROM identities_moved UNION SELECT moved_to FROM identities_moved", joined=True
     )
-
-
-def in_parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """Cut what a statement names into what one can take."""
-    for start in range(0, len(items), ASKED_AT_ONCE):
-        yield items[start : start + ASKED_AT_ONCE]

@@ -12,8 +12,10 @@ from . import planner_statistics
 
 Row = tuple[Any, ...]
 Done = TypeVar("Done")
+Item = TypeVar("Item")
 
 MOST_TRIES = 5
+ASKED_AT_ONCE = 5_000  # SQLite takes no more than 32,766 parameters
 DEADLOCK = "40P01"  # PostgreSQL's code for the one of two transactions that has to give way
 
 STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine, at the clock: about a millisecond
@@ -84,6 +86,12 @@ def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> l
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
+
+
+def in_parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Cut what a statement names into what one can take."""
+    for start in range(0, len(items), ASKED_AT_ONCE):
+        yield items[start : start + ASKED_AT_ONCE]
 
 
 def temporary_table(name: str, columns: str, *, joined_on: Sequence[str] = ()) -> None:

@@ -6,20 +6,46 @@ Identities are looked up by sub-selects that give one value, never joined: while
 planner's statistics lag behind, and a join planned for an empty table takes minutes on a full one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from django.db import connection
 from django.db.models import Q
 
-from . import engine
-from .models.customer import ANONYMOUS_PREFIX, Customer, Identity
+from . import engine, turns
+from .models import UnsignedClaim
+from .models.customer import ANONYMOUS_PREFIX, Customer, DatedAttribute, Identity
 from .text_cleaning import to_nfc
 
 CUSTOMER_ID, ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
 _IDENTITY = Identity._meta.db_table
 
+INBOX_TURN: Final = "inbox"
+"""Whoever settles which ids are one person has this turn."""
+
 _followers: list[Callable[[str], None]] = []
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """What settles which ids are one person; it stands above this module.
+
+    ``trust`` gets customer ids that something trusted names, and only browsers had named before. ``join`` gets the
+    name of a staging table of rows with both ids.
+    """
+
+    trust: Callable[[Collection[str], datetime], None]
+    join: Callable[[str, datetime], None]
+
+
+_resolver: list[Resolver] = []
+
+
+def let_resolve(resolver: Resolver) -> None:
+    """Let what files and the API say of ids be settled with what messages say."""
+    _resolver[:] = [resolver]
 
 
 def let_follow(move: Callable[[str], None]) -> None:
@@ -88,19 +114,19 @@ def _resolve(staged: str, now: datetime, kind: str, column: str, *, printed: str
         _point(staged, kind, column, not_met)
 
 
-def meet(kind: str, values: Iterable[str], now: datetime) -> None:
+def meet(kind: str, values: Iterable[str], now: datetime, *, is_trusted: bool = True) -> None:
     """Create the customers, or visitors, of ids that may not have been met before."""
     prefix = ANONYMOUS_PREFIX if kind == ANONYMOUS_ID else ""
     _make_met_table()
     engine.load("met", ("value", "printed"), [(value, prefix + value) for value in set(values)])
-    _meet(now, kind)
+    _meet(now, kind, is_trusted=is_trusted)
 
 
 def _make_met_table() -> None:
     engine.temporary_table("met", "value text PRIMARY KEY, printed text")
 
 
-def _meet(now: datetime, kind: str) -> None:
+def _meet(now: datetime, kind: str, *, is_trusted: bool = True) -> None:
     engine.execute(
         """INSERT INTO customers_customer (customer_id, email, email_folded, phone, first_name, last_name, country,
                 city, language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
@@ -109,11 +135,27 @@ def _meet(now: datetime, kind: str) -> None:
             FROM met WHERE true ON CONFLICT (customer_id) DO NOTHING""",
         [engine.moment(now)],
     )
+    _revive(now)
     # By the printed id, so that of two who meet the same visitor at once both find the one row.
     engine.execute(
-        f"""INSERT INTO {_IDENTITY} (kind, value, customer_id)
-            SELECT '{kind}', met.value, c.id FROM met JOIN customers_customer c ON c.customer_id = met.printed
+        f"""INSERT INTO {_IDENTITY} (kind, value, is_trusted, customer_id)
+            SELECT '{kind}', met.value, {is_trusted}, c.id
+            FROM met JOIN customers_customer c ON c.customer_id = met.printed
             WHERE true ON CONFLICT (kind, value) DO NOTHING"""
+    )
+
+
+def _revive(now: datetime) -> None:
+    """Let those who were joined, and are met by themselves again, begin afresh: what was told of them has moved."""
+    joined = "SELECT c.id FROM met JOIN customers_customer c ON c.customer_id = met.printed WHERE c.joined_into_id > 0"
+    revived = [key for (key,) in engine.rows(joined)]
+    if not revived:
+        return
+    blank = Customer(recorded_at=now)
+    fields = [field for field in Customer._meta.concrete_fields if field.name not in ("id", "customer_id")]
+    DatedAttribute.objects.filter(customer__in=revived).delete()
+    Customer.objects.filter(pk__in=revived).update(
+        **{field.attname: getattr(blank, field.attname) for field in fields}
     )
 
 
@@ -126,35 +168,42 @@ def _point(staged: str, kind: str, column: str, among: str) -> None:
     )
 
 
-def join_visitors(staged: str) -> None:
-    """Let visitors become the customers whom staged rows with both ids say they are.
+def trust_named(customer_ids: Collection[str], now: datetime) -> None:
+    """End the unsigned links of customer ids that records name: from now on the ids belong to the shop."""
+    if not customer_ids:
+        return
+    if _untrusted_among(customer_ids):
+        take_turn()
+    # Until the commit nobody links a browser to an id that the records name (see ``hold_back_records``).
+    engine.share(UnsignedClaim._meta.db_table)
+    if named := _untrusted_among(customer_ids):
+        take_turn()
+        _resolver[0].trust(named, now)
 
-    A visitor not met before gets the customer's identity. One met before, without a customer id of its own,
-    is joined: records and identities move, and the visitor's row stays behind, pointing at the customer. A
-    visitor who already belongs to another customer id is left there; of several that claim one, the first
-    row counts.
-    """
-    engine.execute(
-        f"""INSERT INTO {_IDENTITY} (kind, value, customer_id)
-            SELECT '{ANONYMOUS_ID}', anonymous_id, customer FROM (
-                SELECT anonymous_id, customer, row_number() OVER (PARTITION BY anonymous_id ORDER BY line) AS nth
-                FROM {staged} WHERE anonymous_id IS NOT NULL AND customer_id IS NOT NULL) AS claims
-            WHERE nth = 1 ON CONFLICT (kind, value) DO NOTHING"""
-    )
-    _make_joined_table()
-    joined = engine.execute(
-        f"""INSERT INTO visitors_joined
-            SELECT visitor, customer FROM (
-                SELECT visitor, customer, row_number() OVER (PARTITION BY visitor ORDER BY line) AS nth FROM (
-                    SELECT s.line, s.customer, (SELECT i.customer_id FROM {_IDENTITY} i
-                        WHERE i.kind = '{ANONYMOUS_ID}' AND i.value = s.anonymous_id) AS visitor
-                    FROM {staged} s WHERE s.customer_id IS NOT NULL AND s.anonymous_id IS NOT NULL) AS pairs
-                WHERE visitor <> customer) AS claims
-            WHERE nth = 1 AND (SELECT count(*) FROM {_IDENTITY} own
-                WHERE own.customer_id = visitor AND own.kind = '{CUSTOMER_ID}') = 0"""
-    )
-    if joined:
-        _join()
+
+def take_turn() -> None:
+    """Wait until nobody else settles which ids are one person; the turn ends with the transaction."""
+    turns.take_turn(INBOX_TURN)
+
+
+def hold_back_records() -> None:
+    """Wait for records that name ids, and keep others waiting, until this transaction ends: an id may be linked."""
+    engine.own(UnsignedClaim._meta.db_table)
+
+
+def _untrusted_among(customer_ids: Collection[str]) -> list[str]:
+    untrusted = f"FROM {_IDENTITY} WHERE NOT is_trusted AND kind = '{CUSTOMER_ID}'"
+    if not engine.rows(f"SELECT 1 {untrusted} LIMIT 1"):
+        return []
+    engine.temporary_table("ids_named", "value text PRIMARY KEY")
+    engine.load("ids_named", ("value",), ((value,) for value in customer_ids))
+    found = engine.rows(f"SELECT value {untrusted} AND value IN (SELECT value FROM ids_named)")
+    return [value for (value,) in found]
+
+
+def join_visitors(staged: str, now: datetime) -> None:
+    """Let visitors become the customers whom staged rows with both ids say they are."""
+    _resolver[0].join(staged, now)
 
 
 def join(visitors: Mapping[int, int]) -> None:

@@ -92,15 +92,17 @@ def ingest(
     source: str = "",
     origin: Origin = Origin.RECORDS,
     announce: bool = True,
+    names: bool = True,
 ) -> Outcome:
     """Take records of one kind, each with the line or index to name it by, in one transaction.
 
     Records of the same key are taken one after the other, the later one winning where it gives a value. Their
     commit is announced, unless the caller does so after the last of many calls. ``source`` says what brought them,
-    for the history of consent.
+    for the history of consent. A customer id in a record is named by somebody who is trusted, unless ``names`` is
+    False: then the records tell what messages have told already.
     """
     given, instant = list(numbered), now or datetime.now(UTC)
-    call = _Call(instant, source, origin)
+    call = _Call(instant, source, origin, names)
     return engine.whole(lambda: _ingest(kind, given, call, announce))
 
 
@@ -119,6 +121,7 @@ class _Call:
     now: datetime
     source: str
     origin: Origin
+    names: bool
     place: int = 0
 
     @property
@@ -142,6 +145,8 @@ def _ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, ann
     staying, outcome.left_out = erased.leave_out(kind, numbered, from_browser=from_browser)
     awaited: list[str] = []
     for place, (rows, repeated) in enumerate(_without_repeats(kind, staying)):
+        if call.names:
+            identity.trust_named(_named(kind, rows), call.now)
         _stage(kind, rows)
         part = _WRITERS[kind.name](replace(call, place=place))
         identity.follow_joins(f"staged_{kind.name}")
@@ -194,6 +199,14 @@ def _without_repeats(
             latest, repeated = {key: (line, *record)}, {}
     if latest:
         yield list(latest.values()), repeated
+
+
+def _named(kind: Kind, rows: Iterable[Record]) -> set[str]:
+    """Return the customer ids that staged rows name; ``line`` comes first in each."""
+    if "customer_id" not in kind.columns:
+        return set()
+    place = kind.columns.index("customer_id") + 1
+    return {row[place] for row in rows if row[place] is not None}
 
 
 def _continues(kind: Kind, earlier: Record, later: Record) -> bool:
@@ -520,7 +533,7 @@ def _write_events(call: _Call) -> Outcome:
     if customers:
         identity.resolve(staged, now)
     if both:
-        identity.join_visitors(staged)
+        identity.join_visitors(staged, now)
     if visitors > both:
         identity.resolve_visitors(staged, now)
     if outcome.updated:

@@ -215,6 +215,7 @@ def forget_everything() -> None:
             "refusedmessage",
             "claim",
             "traits",
+            "unsignedclaim",
             "ordernote",
             "eventproduct",
             "event",

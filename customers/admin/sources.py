@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.decorators import display
 
+from customers import unsigned
 from customers.models import Source
 from customers.templatetags.shop import moment, number
 from customers.tracking import sources
@@ -17,6 +18,7 @@ from .lists import CappedListAdmin
 
 NEW_KEY: Final = "new_write_key"
 PLACEHOLDER: Final = "YOUR_WRITE_KEY"
+MOST_COUNTED: Final = 10_000
 
 
 @admin.register(Source)
@@ -63,6 +65,7 @@ class SourceAdmin(CappedListAdmin):
             "shown_key": key or PLACEHOLDER,
             "protocol": "https" if request.is_secure() else "http",
             "host": request.get_host(),
+            "unlinked": _unlinked(source) if source else "",
         }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
@@ -108,3 +111,9 @@ class SourceAdmin(CappedListAdmin):
     def state(self, source: Source) -> str:
         """Show whether it can send."""
         return "revoked" if source.revoked_at else "active"
+
+
+def _unlinked(source: Source) -> str:
+    """Count the browsers whose customer id is not linked; nothing where there are none."""
+    count = unsigned.unlinked(source.pk, MOST_COUNTED + 1) if source.is_browser else 0
+    return f"more than {number(MOST_COUNTED)}" if count > MOST_COUNTED else number(count) if count else ""

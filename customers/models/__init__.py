@@ -1,7 +1,7 @@
 """What the shop keeps: customers, orders, events, and the facts that sum them up."""
 
 from .answer import KeptAnswer
-from .claim import Claim, OrderNote, Traits
+from .claim import Claim, OrderNote, Traits, UnsignedClaim
 from .consent import AddressUnsubscription, ConfirmationRequest, ConsentStatement, Suppression
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
@@ -59,5 +59,6 @@ __all__ = [
     "Touched",
     "Traits",
     "Turn",
+    "UnsignedClaim",
     "Upcoming",
 ]

@@ -1,8 +1,8 @@
 """What messages say of the ids under which customers are met, each kept with its time.
 
 What customers are follows from these rows by their times, so the order in which messages arrive does not matter.
-``Claim`` is written by ``customers.claims`` alone, ``Traits`` by ``customers.tracking.profiles``, ``OrderNote`` by
-``customers.tracking.orders``.
+``Claim`` is written by ``customers.claims`` alone, ``UnsignedClaim`` by ``customers.unsigned``, ``Traits`` by
+``customers.tracking.profiles``, ``OrderNote`` by ``customers.tracking.orders``.
 """
 
 from django.db import models
@@ -11,7 +11,13 @@ from .customer import Identity
 
 
 class Claim(models.Model):
-    """That two ids are the same person: who said so first, and whether it had to be refused."""
+    """That two ids are the same person, as somebody says who is trusted, and whether it had to be refused."""
+
+    class Way(models.IntegerChoices):
+        """What made the claim. Records come first, since nothing that a message says undoes them."""
+
+        RECORD = 0, "an event of a file or the API"
+        MESSAGE = 1, "a message of a server, or of a browser with a signature"
 
     one = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     other = models.ForeignKey(
@@ -19,6 +25,7 @@ class Claim(models.Model):
     )
     at = models.DateTimeField()
     message_id = models.CharField(max_length=255, blank=True)
+    way = models.PositiveSmallIntegerField(choices=Way, default=Way.MESSAGE)
     is_refused = models.BooleanField(
         default=False, help_text="It would make one customer of two who have different customer ids."
     )
@@ -35,6 +42,32 @@ class Claim(models.Model):
 
     def __str__(self) -> str:
         return f"conflict {self.pk}"
+
+
+class UnsignedClaim(models.Model):
+    """The earliest that browsers say of one id without a signature: that it goes with the other one.
+
+    A browser and a customer id that name each other are linked, while nothing trusted has named the customer id.
+    """
+
+    kind = models.CharField(
+        max_length=12, choices=Identity.Kind, help_text="The other id is of the other kind."
+    )
+    value = models.CharField(max_length=255)
+    other = models.CharField(max_length=255, db_index=True)
+    at = models.DateTimeField()
+    message_id = models.CharField(max_length=255)
+    source = models.ForeignKey("Source", on_delete=models.CASCADE, related_name="+", db_constraint=False)
+
+    class Meta:
+        """Of each id the earliest claim is kept, so what browsers say does not grow without limit."""
+
+        constraints = (
+            models.UniqueConstraint(fields=("kind", "value"), name="unsigned_claim_of_an_id_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"unsigned claim {self.pk}"
 
 
 class Traits(models.Model):

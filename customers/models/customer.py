@@ -172,11 +172,21 @@ class Identity(models.Model):
     kind = models.CharField(max_length=12, choices=Kind)
     value = models.CharField(max_length=255)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="identities")
+    is_trusted = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="False for a customer id that only a browser has named, without a signature.",
+    )
 
     class Meta:
         """An id leads to one customer."""
 
         verbose_name_plural = "identities"
+        indexes = (
+            models.Index(
+                fields=("value",), name="untrusted_identities", condition=models.Q(is_trusted=False)
+            ),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=("kind", "value"),

@@ -18,7 +18,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from django.db.models import F, Sum, Window
 from django.db.models.functions import Length
 
-from customers import facts, turns, volatile
+from customers import facts, identity, turns, volatile
 from customers.mentions import Mentions
 from customers.models import Batch, RefusedMessage, Source
 
@@ -107,7 +107,7 @@ def leave_out(mentions: Mentions) -> None:
 def _drain_some() -> int | None:
     """Take the oldest batches; None where another worker is at it."""
     with transaction.atomic():
-        if not turns.try_turn("inbox"):
+        if not turns.try_turn(identity.INBOX_TURN):
             return None
         batches = _oldest()
         received = [one for batch in batches for one in _opened(batch)]

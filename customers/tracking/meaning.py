@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from customers import exact
-from customers.claims import EMAIL, PHONE, Id
+from customers.claim_graph import EMAIL, PHONE, Id
 from customers.identity import ANONYMOUS_ID, CUSTOMER_ID
 from customers.models import Order, OrderNote
 from customers.phone_numbers import to_e164
@@ -78,11 +78,16 @@ class OrderSaid:
 
 @dataclass(slots=True)
 class Meaning:
-    """What a message means. ``event`` is a record to ingest; ``complaints`` are about what could not be read."""
+    """What a message means. ``event`` is a record to ingest; ``complaints`` are about what could not be read.
+
+    ``claimed`` is the customer id that a browser names without a signature; ``source`` sent the message.
+    """
 
     message: Message
     whose: Id
     by_server: bool
+    source: int
+    claimed: str = ""
     claims: list[tuple[Id, Id]] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
     stated: Stated | None = None
@@ -99,6 +104,8 @@ def translate(trusted: Trusted, shop: Shop) -> Meaning:
         message,
         customer if message.user_id else visitor,
         trusted.by_server,
+        trusted.source,
+        trusted.claimed,
         complaints=[*message.complaints],
     )
     if message.user_id and message.anonymous_id:

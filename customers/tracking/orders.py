@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from customers import comparable, engine, exact, ingestion
-from customers.claims import in_parts
+from customers.engine import in_parts
 from customers.identity import CUSTOMER_ID
 from customers.ingestion import Origin
 from customers.models import Identity, Order, OrderNote

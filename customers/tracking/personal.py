@@ -4,9 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from customers.claims import in_parts
+from customers import unsigned
+from customers.engine import in_parts
 from customers.mentions import Mentions
-from customers.models import ConfirmationRequest, Customer, OrderNote, RefusedMessage, Traits
+from customers.models import (
+    ConfirmationRequest,
+    Customer,
+    Identity,
+    OrderNote,
+    RefusedMessage,
+    Traits,
+)
 from customers.privacy import Section
 
 from . import inbox
@@ -35,6 +43,10 @@ def _tell(customer: Customer) -> dict[str, Any]:
             }
             for one in ConfirmationRequest.objects.filter(identity__customer=customer).order_by("pk")
         ],
+        "claimed": [
+            {"id": one.value, "claimed": one.other, "at": one.at.isoformat()}
+            for one in unsigned.of(_ids([customer.pk])).order_by("pk")
+        ],
         "refused": [
             {"received_at": one.received_at.isoformat(), "reason": one.reason, "message": one.message}
             for one in _refused([customer.pk])
@@ -45,9 +57,14 @@ def _tell(customer: Customer) -> dict[str, Any]:
 def _erase(customers: Sequence[int], at: datetime) -> None:
     """Delete the messages that name them, refused or still in the inbox; all else goes with the ids."""
     inbox.leave_out(Mentions.of(customers))
+    unsigned.forget(_ids(customers))
     named = [one.pk for one in _refused(customers)]
     for part in in_parts(named):
         RefusedMessage.objects.filter(pk__in=part).delete()
+
+
+def _ids(customers: Sequence[int]) -> list[unsigned.Key]:
+    return list(Identity.objects.filter(customer__in=customers).values_list("kind", "value"))
 
 
 def _refused(customers: Sequence[int]) -> list[RefusedMessage]:

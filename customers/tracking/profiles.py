@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from customers import ingestion
-from customers.claims import in_parts
+from customers.engine import in_parts
 from customers.identity import CUSTOMER_ID
 from customers.models import Customer, Identity, Traits
 from customers.records import CUSTOMERS, read_customer, the_shop
@@ -54,10 +54,11 @@ class _Best:
     by_server: bool = True
 
 
-def tell(tellings: Sequence[Telling], moved: Mapping[int, int], now: datetime) -> None:
+def tell(tellings: Sequence[Telling], moved: Mapping[int, int | None], now: datetime) -> None:
     """Keep what messages tell, and bring those customers in line whom it is about.
 
-    ``moved`` names identities that lead elsewhere than before, with the customer of before.
+    ``moved`` names identities that lead elsewhere than before, with the customer of before; None where nothing of
+    what they told stands there any more.
     """
     about = {one.identity for one in tellings} | moved.keys()
     kept = _read(about, moved)
@@ -89,24 +90,23 @@ class _Kept:
             if name not in known or _counts_more(name, new, Told(*known[name])):
                 known[name] = new
 
-    def best_of_each(self, moved: Mapping[int, int]) -> dict[int, dict[str, _Best]]:
+    def best_of_each(self, moved: Mapping[int, int | None]) -> dict[int, dict[str, _Best]]:
         """Give what counts for each customer, with the moved identities where they led before."""
         candidates: dict[int, dict[str, list[tuple[Any, ...]]]] = defaultdict(lambda: defaultdict(list))
         for key, told in self.told.items():
             for name, kept in told.items():
                 one, is_own = Told(*kept), key in self.has_customer_id
-                candidates[moved.get(key, self.leads[key])][name].append(
-                    (_rank(name, one, is_own=is_own), one, is_own)
-                )
+                if (customer := moved.get(key, self.leads[key])) is not None:
+                    candidates[customer][name].append((_rank(name, one, is_own=is_own), one, is_own))
         return {
             customer: _with_asides({name: _best(name, ones) for name, ones in fields.items()})
             for customer, fields in candidates.items()
         }
 
 
-def _read(about: Iterable[int], moved: Mapping[int, int]) -> _Kept:
+def _read(about: Iterable[int], moved: Mapping[int, int | None]) -> _Kept:
     kept = _Kept()
-    customers = set(moved.values())
+    customers = {customer for customer in moved.values() if customer is not None}
     for part in in_parts([*about]):
         customers |= set(Identity.objects.filter(pk__in=part).values_list("customer_id", flat=True))
     for part in in_parts([*customers]):
@@ -124,18 +124,20 @@ def _read(about: Iterable[int], moved: Mapping[int, int]) -> _Kept:
 def _counts_more(name: str, new: Told, old: Told) -> bool:
     if name in CONTACT and new.by_server != old.by_server:
         return new.by_server
-    if name in CONTACT and not new.by_server:
-        return False  # a browser fills what is not known, and then it is known
     return _rank(name, new, is_own=True) > _rank(name, old, is_own=True)
 
 
 def _rank(name: str, told: Told, *, is_own: bool) -> tuple[Any, ...]:
     """Give what sorts highest for the telling that counts."""
     if name in EARLIEST:
-        instant = told.at if name == UTM_SOURCE else told.value
-        return tuple(-ord(letter) for letter in instant + told.message_id)
-    trusted = told.by_server if name in CONTACT else True
-    return trusted, is_own, told.at, told.message_id
+        return _earliest(told.at if name == UTM_SOURCE else told.value, told.message_id)
+    if name in CONTACT and not told.by_server:  # a browser fills what is not known, and then it is known
+        return False, is_own, _earliest(told.at, told.message_id)
+    return True, is_own, told.at, told.message_id
+
+
+def _earliest(instant: str, message_id: str) -> tuple[int, ...]:
+    return tuple(-ord(letter) for letter in instant + message_id)
 
 
 def _best(name: str, candidates: list[tuple[Any, ...]]) -> _Best:
@@ -182,7 +184,7 @@ def _write(
     if cleared:
         ingestion.clear(cleared)
     if numbered:
-        outcome = ingestion.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False)
+        outcome = ingestion.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False, names=False)
         assert not outcome.refused
         ingestion.note_browsers_addresses(by_browser)
 

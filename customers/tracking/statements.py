@@ -51,12 +51,15 @@ def take_out(told: dict[str, str], at: datetime, *, by_server: bool) -> Stated |
 
 
 def keep(
-    stated: Sequence[tuple[int, Stated]], emails: Sequence[int], moved: Mapping[int, int], now: datetime
+    stated: Sequence[tuple[int, Stated]],
+    emails: Sequence[int],
+    moved: Mapping[int, int | None],
+    now: datetime,
 ) -> None:
     """Keep what messages state of identities, bring their customers in line, and ask addresses that are pending.
 
     ``emails`` are identities of which a browser told an address. ``moved`` names identities that lead elsewhere than
-    before, with the customer of before.
+    before, with the customer of before, or None.
     """
     said = [
         (

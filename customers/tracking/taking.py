@@ -11,17 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from customers import claims, drafts, erased, ingestion, news
-from customers.claims import Said, in_parts
+from customers.claims import Said, United
+from customers.engine import in_parts
 from customers.identity import ANONYMOUS_ID, CUSTOMER_ID
 from customers.ingestion import Origin
 from customers.models import Event, OrderNote, Source
 from customers.records import EVENTS, Refused, Shop, the_shop
+from customers.unsigned import Unsigned
 
 from . import bots, meaning, messages, orders, profiles, sources, statements
 from .meaning import Meaning
 from .messages import Message
 from .profiles import Telling
-from .trust import Judge
+from .trust import judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +51,23 @@ def take(received: Sequence[Received], now: datetime) -> list[Complaint]:
     erased.share()  # before any row is locked: an erasure waits for us, or we for it
     shop = the_shop()
     complaints: list[Complaint] = []
-    meanings: list[Meaning] = []
+    meanings: list[tuple[Received, Meaning]] = []
     new = list(_new(list(_readable(received, shop, complaints))))
-    judge = Judge([(one.source, message) for one, message in new])
     for one, message in new:
         try:
-            meant = meaning.translate(judge.judge(one.source, message), shop)
+            meant = meaning.translate(judge(one.source, message), shop)
         except Refused as error:
             complaints.append(Complaint(one, str(error)))
         except RecursionError:
             complaints.append(Complaint(one, messages.TOO_DEEP))
         else:
-            meanings.append(meant)
-            complaints += [Complaint(one, f"{reason} (the rest was taken)") for reason in meant.complaints]
-    _store(meanings, now)
+            meanings.append((one, meant))
+    _store([meant for _, meant in meanings], now)
+    complaints += [
+        Complaint(one, f"{reason} (the rest was taken)")
+        for one, meant in meanings
+        for reason in meant.complaints
+    ]
     return complaints
 
 
@@ -115,15 +120,38 @@ def _ids(source: Source, message: Message) -> list[erased.Id]:
 
 
 def _store(meanings: Sequence[Meaning], now: datetime) -> None:
-    if any(meant.order or meant.claims for meant in meanings):
+    if any(meant.order or meant.claims or meant.claimed for meant in meanings):
         drafts.own()  # before any row is locked: orders of files wait for us, or we for them
     said = [
         Said(one, other, meant.message.at, meant.message.message_id)
         for meant in meanings
         for one, other in meant.claims
     ]
+    claimed = [
+        Unsigned(
+            meant.message.anonymous_id,
+            meant.claimed,
+            meant.message.at,
+            meant.message.message_id,
+            meant.source,
+        )
+        for meant in meanings
+        if meant.claimed
+    ]
+    named = {meant.message.user_id for meant in meanings if meant.message.user_id}
     described = [meant for meant in meanings if meant.told or meant.stated or meant.order]
-    united = claims.unite([meant.whose for meant in described], said, now)
+    united = claims.unite([meant.whose for meant in described], said, now, claimed=claimed, named=named)
+    _tell(described, united, now)
+    _note_orders(described, united, now)
+    for origin in (Origin.SERVER, Origin.BROWSER):
+        by_server = origin is Origin.SERVER
+        events = [meant.event for meant in meanings if meant.event and meant.by_server == by_server]
+        if events:
+            ingestion.ingest(EVENTS, enumerate(events), now, origin=origin, announce=False)
+    news.announce()
+
+
+def _tell(meanings: Sequence[Meaning], united: United, now: datetime) -> None:
     tellings = [
         Telling(
             united.places[meant.whose].identity,
@@ -143,6 +171,9 @@ def _store(meanings: Sequence[Meaning], now: datetime) -> None:
             united.moved,
             now,
         )
+
+
+def _note_orders(meanings: Sequence[Meaning], united: United, now: datetime) -> None:
     notes = [
         OrderNote(
             message_id=meant.message.message_id,
@@ -160,9 +191,3 @@ def _store(meanings: Sequence[Meaning], now: datetime) -> None:
     ]
     if notes or united.moved:
         orders.note(notes, united.moved, now)
-    for origin in (Origin.SERVER, Origin.BROWSER):
-        by_server = origin is Origin.SERVER
-        events = [meant.event for meant in meanings if meant.event and meant.by_server == by_server]
-        if events:
-            ingestion.ingest(EVENTS, enumerate(events), now, origin=origin, announce=False)
-    news.announce()

@@ -1,8 +1,9 @@
-"""The same messages end in the same customers, orders and events, in whatever order they arrive."""
+"""The same messages and records end in the same customers, orders and events, in whatever order they arrive."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 
 from customers.models import Claim, RefusedMessage
 from customers.tracking import inbox
+from segments import refreshing
+from segments.models import Change, Membership
 from tests import shop
-from tests.tracking.sending import post, source
+from tests.api.client import Caller
+from tests.tracking.sending import post, send, signed, source
 
 pytestmark = pytest.mark.django_db
 
@@ -219,3 +223,172 @@ def test_orders_of_strangers_and_the_shop_end_in_the_same_state_in_any_order(
 @given(words_on_orders())
 def test_many_orders_of_strangers_and_the_shop_end_in_the_same_state(keys: dict[str, str], told: Any) -> None:
     check_orders(told, keys)
+
+
+# -- Whoever says it: servers, browsers with a signature and without, files and the API
+
+
+@st.composite
+def of_browsers(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw what a browser sends; whom it names, it may have a signature for."""
+    kind = draw(st.sampled_from(("identify", "track", "order", "alias")))
+    browser, user = draw(st.sampled_from(BROWSERS)), draw(st.sampled_from((None, *CUSTOMERS, *CUSTOMERS)))
+    message: dict[str, Any] = {
+        "userId": user,
+        "anonymousId": browser,
+        "signed": draw(st.booleans()) and bool(user),
+    }
+    match kind:
+        case "identify":
+            told = {
+                "email": EMAILS,
+                "firstName": ("Ada", "Bo"),
+                "plan": ("gold", 7, True),
+                "city": ("Rome", "Oslo"),
+            }
+            each = {name: st.sampled_from(values) for name, values in told.items()}
+            return message | {"type": "identify", "traits": draw(st.fixed_dictionaries({}, optional=each))}
+        case "track":
+            return message | {"type": "track", "event": "View", "properties": {}}
+        case "order":
+            properties = {"order_id": "", "total": draw(st.sampled_from((30, 100)))}
+            return message | {"type": "track", "event": "Order Completed", "properties": properties}
+    user = user or CUSTOMERS[0]
+    return message | {"type": "alias", "previousId": browser, "userId": user, "signed": draw(st.booleans())}
+
+
+@st.composite
+def of_records(draw: st.DrawFn) -> tuple[str, str, dict[str, str]]:
+    """Draw a record of a file or the API; of one customer all of them say the same."""
+    user = draw(st.sampled_from(CUSTOMERS))
+    kind = draw(st.sampled_from(("customers", "orders", "events", "events")))
+    record = {"customer_id": user}
+    match kind:
+        case "customers":
+            record |= {"country": f"country of {user}", "first_seen": "2026-01-01"}
+        case "orders":
+            record |= {"order_id": f"of {user}", "placed_at": "2026-02-01", "total": "7"}
+        case "events":
+            both = {"customer_id": user, "anonymous_id": draw(st.sampled_from(BROWSERS))}
+            record = draw(
+                st.sampled_from((both, {"customer_id": user}, {"anonymous_id": both["anonymous_id"]}))
+            )
+            record |= {"event": "Import"}
+    return draw(st.sampled_from(("file", "api"))), kind, record
+
+
+@st.composite
+def statements(draw: st.DrawFn) -> tuple[list[Any], list[list[Any]]]:
+    """Draw what is said, and in which order and portions it arrives."""
+    servers = st.one_of(traits(), calls(), aliases())
+    drawn = draw(
+        st.lists(st.one_of(of_browsers(), of_browsers(), servers, of_records()), min_size=2, max_size=12)
+    )
+    said: list[Any] = []
+    for n, one in enumerate(drawn):
+        at = draw(moments)
+        if isinstance(one, tuple):
+            way, kind, record = one
+            own = (
+                {"message_id": f"e{n}", "occurred_at": at.replace(":00Z", f":{n:02}Z")}
+                if kind == "events"
+                else {}
+            )
+            said.append((way, kind, record | own))
+        else:
+            if "order_id" in one.get("properties", {}):
+                one = one | {"properties": one["properties"] | {"order_id": f"o{n}"}}
+            said.append(one | {"messageId": f"m{n}", "timestamp": at})
+    mixed = draw(st.permutations(said))
+    cuts = sorted(draw(st.sets(st.integers(1, len(mixed)), max_size=4)))
+    portions = [mixed[start:end] for start, end in zip([0, *cuts], [*cuts, len(mixed)], strict=True)]
+    return said, [one for one in portions if one]
+
+
+class Doors:
+    """Where statements come in."""
+
+    def __init__(self) -> None:
+        self.server, (self.web, self.browser) = source()[1], source("browser")
+        self.api = Caller("ingest")
+
+    def bring(self, portion: Sequence[Any]) -> None:
+        """Bring a portion in: what goes through the same door and follows each other, in one request or file."""
+        for (door, kind), run in groupby(portion, self._door):
+            given = list(run)
+            match door:
+                case "file":
+                    names = list(dict.fromkeys(name for _, _, record in given for name in record))
+                    rows = [[record.get(name, "") for name in names] for _, _, record in given]
+                    assert not shop.import_rows(kind, *rows, header=",".join(names)).refused
+                case "api":
+                    self.api.post(f"{kind}/", [record for _, _, record in given])
+                case _:
+                    send(self.server if door == "server" else self.browser, *map(self._sent, given))
+
+    def _door(self, one: Any) -> tuple[str, str]:
+        if isinstance(one, tuple):
+            return one[0], one[1]
+        return ("browser" if "signed" in one else "server"), ""
+
+    def _sent(self, message: dict[str, Any]) -> dict[str, Any]:
+        if not message.get("signed"):
+            return {name: value for name, value in message.items() if name != "signed"}
+        return message | {"context": signed(self.web, message["userId"])}
+
+
+def forget_members() -> None:
+    for table in (Membership, Change):
+        table.objects.all().delete()
+    shop.forget_everything()
+
+
+def members_after(doors: Doors, portions: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    forget_members()
+    for portion in portions:
+        doors.bring(portion)
+        refreshing.refresh_all()
+    shop.assert_facts_are_those_of_the_records()
+    assert not RefusedMessage.objects.exists()
+    return {
+        **shop.meaning(),
+        "conflicts": sorted(
+            sorted(pair)
+            for pair in Claim.objects.filter(is_refused=True).values_list("one__value", "other__value")
+        ),
+        "members": [shop.members(slug) for slug in RULES],
+    }
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "viewers": {"event_count": {"at_least": 2}},
+    "gold": {"attribute": {"name": "plan", "exists": True}},
+    "known": {"known": {"is": True}},
+}
+
+
+def check_statements(delivery: tuple[list[Any], list[list[Any]]], doors: Doors) -> None:
+    said, mixed = delivery
+    found, right = members_after(doors, mixed), members_after(doors, [said])
+    assert found == right
+
+
+@pytest.fixture
+def doors() -> Iterator[Doors]:
+    for slug, rule in RULES.items():
+        shop.segment(slug, rule)
+    yield Doors()
+    forget_members()
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=BESIDE_THE_LAW)
+@given(statements())
+def test_trust_follows_from_what_is_said_and_not_from_its_order(doors: Doors, delivery: Any) -> None:
+    check_statements(delivery, doors)
+
+
+@pytest.mark.long
+@settings(max_examples=500, deadline=None, suppress_health_check=BESIDE_THE_LAW)
+@given(statements())
+def test_trust_follows_from_many_statements_and_not_from_their_order(doors: Doors, delivery: Any) -> None:
+    check_statements(delivery, doors)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from itertools import count
@@ -57,3 +59,8 @@ def send(key: str, *messages: Any, drain: bool = True) -> None:
     assert (answer.status_code, json.loads(answer.content)) == (200, {"success": True})
     if drain:
         inbox.drain()
+
+
+def signed(browser: Source, user: str) -> dict[str, Any]:
+    """Make the context of a message as docs/tracking.md says that a shop's server does."""
+    return {"userHash": hmac.new(browser.signing_secret.encode(), user.encode(), hashlib.sha256).hexdigest()}

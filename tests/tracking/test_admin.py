@@ -1,5 +1,6 @@
 """Sources, refused messages and conflicts as staff see them."""
 
+import html
 import re
 
 import pytest
@@ -9,8 +10,8 @@ from django.urls import reverse
 
 from customers.models import Batch, RefusedMessage, Source
 from customers.tracking import inbox
-from tests import furnished_shop
-from tests.tracking.sending import identify, message, post, send, source
+from tests import furnished_shop, shop
+from tests.tracking.sending import identify, message, post, send, signed, source
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +47,23 @@ def test_a_source_is_edited_and_revoked(admin_client: Client) -> None:
 
     admin_client.post(address("source_changelist"), {"action": "revoke", "_selected_action": [made.pk]})
     assert post(key, "page", message("page", anonymous="a1")).status_code == 401
+
+
+def test_a_source_counts_unlinked_browsers_and_shows_how_to_sign(admin_client: Client) -> None:
+    web, key = source("browser")
+    shop.customers("c1,c1@b.org")
+    send(key, identify("c1", "a1"), identify("c1", "a2"), identify("new", "a3"), identify(anonymous="a4"))
+    context = signed(web, "c1")
+    send(key, message("identify", user="c1", anonymous="a5", traits={}, context=context))
+
+    shown = admin_client.get(address("source_change", web.pk)).content.decode()
+
+    assert "2 browsers named a customer id without a signature" in re.sub(r"\s+", " ", shown)
+    assert "hmac.new(SIGNING_SECRET.encode(), customer_id.encode(), hashlib.sha256)" in html.unescape(shown)
+    server, _ = source("server")
+    assert (
+        "Prove who is logged in" not in admin_client.get(address("source_change", server.pk)).content.decode()
+    )
 
 
 def test_a_refused_message_is_shown_and_tried_again(admin_client: Client) -> None:

@@ -24,8 +24,7 @@ from customers.models import Event, Order, OrderLine, OrderNote, Source
 from segments import refreshing
 from tests import shop
 from tests.api.client import Caller
-from tests.tracking.sending import identify, message, send, source, track
-from tests.tracking.test_trust import signed
+from tests.tracking.sending import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
 

@@ -1,15 +1,11 @@
 """What the key of a browser can do, which everybody can read, and what it cannot."""
 
-import hashlib
-import hmac
-from typing import Any
-
 import pytest
 
 from customers import identity
 from customers.models import Customer, Event, Order, RefusedMessage, Source
 from tests import shop
-from tests.tracking.sending import identify, message, send, source, track
+from tests.tracking.sending import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -22,11 +18,6 @@ def server() -> str:
 @pytest.fixture
 def web() -> tuple[Source, str]:
     return source("browser")
-
-
-def signed(web: Source, user: str) -> dict[str, Any]:
-    """What docs/tracking.md says that a shop's server does."""
-    return {"userHash": hmac.new(web.signing_secret.encode(), user.encode(), hashlib.sha256).hexdigest()}
 
 
 def owner(browser: str) -> str:

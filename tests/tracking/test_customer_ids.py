@@ -1,0 +1,344 @@
+"""What a stranger with the key of a browser gains by naming customer ids: nothing, before and after the shop does."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db.models import Q
+from django.test import Client
+
+from campaigns.channels.base import Message
+from campaigns.channels.on_site import OnSite
+from campaigns.models import Campaign, Channel, Journey
+from customers import identity
+from customers.models import Claim, ConsentChange, Customer, Event, Identity, Order, Source, UnsignedClaim
+from segments import definition, refreshing
+from segments.models import Segment
+from tests import shop
+from tests.api.client import Caller
+from tests.campaigns import messages
+from tests.tracking.sending import identify, message, send, signed, source, track
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime.now(UTC)
+EVIL = {"email": "evil@b.org", "firstName": "Eve", "city": "Oslo", "plan": "gold", "birthday": "1990-01-01"}
+
+
+@pytest.fixture
+def server() -> str:
+    return source("server")[1]
+
+
+@pytest.fixture
+def web() -> tuple[Source, str]:
+    return source("browser")
+
+
+def _by_server(_: str, server: str) -> None:
+    send(server, identify("victim", email="victim@b.org"))
+
+
+def _by_event_of_server(_: str, server: str) -> None:
+    send(server, track("Signed In", user="victim"))
+
+
+def _by_group_of_server(_: str, server: str) -> None:
+    send(server, message("group", user="victim", groupId="g"))
+
+
+def _by_file(kind: str, _: str) -> None:
+    match kind:
+        case "customers":
+            shop.customers("victim,victim@b.org")
+        case "orders":
+            shop.orders("v1,victim,2026-03-01,70")
+        case "events":
+            shop.events("v2,victim,,Signed In,2026-03-01")
+
+
+def _by_api(kind: str, _: str) -> None:
+    record: dict[str, Any] = {"customer_id": "victim"}
+    match kind:
+        case "orders":
+            record |= {"order_id": "v1", "placed_at": "2026-03-01", "total": 70}
+        case "events":
+            record |= {"message_id": "v2", "event": "Signed In", "occurred_at": "2026-03-01"}
+    Caller("ingest").post(f"{kind}/", [record])
+
+
+NAMINGS = [
+    pytest.param(_by_server, "", id="identify of a server"),
+    pytest.param(_by_event_of_server, "", id="track of a server"),
+    pytest.param(_by_group_of_server, "", id="group of a server"),
+    *(pytest.param(_by_file, kind, id=f"a file of {kind}") for kind in ("customers", "orders", "events")),
+    *(pytest.param(_by_api, kind, id=f"{kind} by the API") for kind in ("customers", "orders", "events")),
+]
+
+
+def owner(printed: str) -> str:
+    found = identity.find(printed)
+    assert found
+    return found.customer_id
+
+
+def row_of(customer_id: str) -> dict[str, Any]:
+    columns = (
+        "email",
+        "phone",
+        "first_name",
+        "city",
+        "birth_date",
+        "attributes",
+        "newsletter",
+        "joined_into",
+    )
+    return Customer.objects.values(*columns).get(customer_id=customer_id)
+
+
+def attack(key: str, browser: str = "evil") -> None:
+    """All that a browser can say of a customer."""
+    send(
+        key,
+        track("View", anonymous=browser),
+        identify("victim", browser, at="2026-03-02", **EVIL),
+        track("Product Added", user="victim", anonymous=browser, product_id="p", price=5, at="2026-03-02"),
+        track("Order Completed", user="victim", anonymous=browser, order_id=f"o-{browser}", total=900),
+        message("alias", user="victim", anonymous=browser, previousId=browser),
+    )
+
+
+def assert_the_stranger_has_all_of_it_back() -> None:
+    assert owner("evil") == "anonymous:evil"
+    assert {one.customer.customer_id for one in Event.objects.filter(name="View")} == {"anonymous:evil"}
+    assert not Event.objects.filter(customer__customer_id="victim").exclude(
+        name__in=("Signed In", "Group Joined")
+    )
+    assert Order.objects.get(order_id="o-evil").customer.customer_id == "anonymous:evil"
+    evil = row_of("anonymous:evil")
+    assert (evil["email"], evil["first_name"], evil["city"]) == ("evil@b.org", "Eve", "Oslo")
+    assert (evil["attributes"], evil["joined_into"]) == ({"plan": "gold"}, None)
+    victim = row_of("victim")
+    assert victim["email"] in ("", "victim@b.org")
+    assert victim | {"email": ""} == {
+        "email": "", "phone": "", "first_name": "", "city": "", "birth_date": None, "attributes": {},
+        "newsletter": "never", "joined_into": None,
+    }  # fmt: skip
+    assert not ConsentChange.objects.filter(customer__customer_id="victim").exists()
+    shop.assert_facts_are_those_of_the_records()
+
+
+@pytest.mark.parametrize(("name", "kind"), NAMINGS)
+def test_what_a_stranger_said_of_an_id_goes_back_when_the_shop_names_it(name, kind, server, web) -> None:
+    for slug, rule in (
+        ("carts", {"open_cart": {"within_last": "900d"}}),
+        ("gold", {"attribute": {"name": "plan", "is": "gold"}}),
+    ):
+        shop.segment(slug, rule)
+    attack(web[1])
+    refreshing.refresh_all()
+    assert (owner("evil"), shop.members("carts"), shop.members("gold")) == ("victim", ["victim"], ["victim"])
+
+    name(kind, server)
+    refreshing.refresh_all()
+
+    assert_the_stranger_has_all_of_it_back()
+    moved = [("victim", "left", "merge"), ("anonymous:evil", "entered", "merge")]
+    for slug in ("carts", "gold"):
+        assert sorted(shop.changes(slug)[-2:]) == sorted(moved)
+        assert shop.members(slug) == ["anonymous:evil"]
+
+
+@pytest.mark.parametrize(("name", "kind"), NAMINGS)
+def test_what_a_stranger_says_of_an_id_that_the_shop_has_named_is_the_visitors(
+    name, kind, server, web
+) -> None:
+    name(kind, server)
+    before = row_of("victim")
+
+    attack(web[1])
+
+    assert row_of("victim") == before
+    assert_the_stranger_has_all_of_it_back()
+
+
+def test_an_id_named_in_the_same_batch_is_the_shops(server, web) -> None:
+    send(web[1], track("View", anonymous="evil"), identify("victim", "evil", **EVIL), drain=False)
+    send(server, track("Signed In", user="victim"))
+
+    assert (owner("evil"), row_of("victim")["email"]) == ("anonymous:evil", "")
+
+
+def test_when_a_customer_was_first_seen_is_not_for_a_stranger_to_say(web) -> None:
+    send(web[1], identify("victim", "evil", createdAt="2001-01-01", at="2020-01-01"))
+    before = datetime.now(UTC)
+
+    shop.customers("victim,victim@b.org")
+
+    assert Customer.objects.get(customer_id="victim").facts.first_seen_at >= before
+
+
+# -- What the browser reads
+
+
+@pytest.fixture
+def reads(client: Client) -> Callable[[str], tuple[list[str], list[str]]]:
+    """Ask as a page of the shop does for a visitor's public segments, and for their messages."""
+    key = shop.command("create_key", "Web shop", "--visitors").split()[-1]
+
+    def asked(visitor: str) -> tuple[list[str], list[str]]:
+        segments, shown = (
+            client.get(f"/api/v1/visitors/{visitor}/{what}/", {"key": key}).json()[what]
+            for what in ("segments", "messages")
+        )
+        return segments, [one["title"] for one in shown]
+
+    return asked
+
+
+def told(campaign: Campaign, customer: str, title: str) -> None:
+    delivery = messages.sent(campaign, customer, at := NOW - timedelta(hours=1))
+    Journey.objects.create(
+        campaign=campaign,
+        customer=delivery.customer,
+        occasion=delivery.occasion,
+        began_at=at,
+        state=Journey.State.FINISHED,
+    )
+    OnSite().send(delivery, Message(title, "For you alone.", "", "https://shop.example/"))
+    delivery.save()
+
+
+@pytest.mark.parametrize("first", ["the stranger", "the shop"])
+def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, reads, server, web) -> None:
+    definition.save(
+        Segment(slug="buyers", name="Buyers", rule={"order_count": {"at_least": 1}}, is_public=True)
+    )
+    campaign = messages.campaign(channel=Channel.ON_SITE)
+    if first == "the stranger":
+        attack(web[1])
+    shop.orders("o1,victim,2026-03-01,70")
+    if first == "the shop":
+        attack(web[1])
+    refreshing.refresh_all()
+    told(campaign, "victim", "Your secret present")
+
+    assert reads("evil") == ([], [])
+
+    context = signed(web[0], "victim")
+    send(web[1], message("track", user="victim", anonymous="phone", event="View", context=context))
+    assert reads("phone") == (["buyers"], ["Your secret present"])
+    assert reads("evil") == ([], [])
+
+
+def test_a_message_for_the_stranger_goes_back_with_the_stranger(reads, web) -> None:
+    campaign = messages.campaign(channel=Channel.ON_SITE)
+    send(web[1], track("View", anonymous="evil"), identify("victim", "evil", firstName="Visit evil.example"))
+    refreshing.refresh_all()
+    told(campaign, "victim", "Hello Visit evil.example")
+    assert reads("evil")[1] == ["Hello Visit evil.example"]
+
+    shop.customers("victim,victim@b.org")
+
+    context = signed(web[0], "victim")
+    send(web[1], message("track", user="victim", anonymous="phone", event="View", context=context))
+    refreshing.refresh_all()
+    assert reads("phone")[1] == []
+    assert reads("evil")[1] == ["Hello Visit evil.example"]
+
+
+# -- What joins for good
+
+
+def test_a_signed_link_stays(server, web) -> None:
+    context = signed(web[0], "c1")
+    send(web[1], message("identify", user="c1", anonymous="a1", traits={"city": "Rome"}, context=context))
+    send(server, identify("c1", email="c1@b.org"))
+    shop.customers("c1,other@b.org")
+
+    assert owner("a1") == "c1"
+    assert row_of("c1")["city"] == "Rome"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("way", ["a server", "an alias", "a file", "the API"])
+def test_a_trusted_statement_of_both_ids_joins_for_good(way, when, server, web) -> None:
+    def join() -> None:
+        match way:
+            case "a server":
+                send(server, track("Signed In", user="c1", anonymous="a1"))
+            case "an alias":
+                send(server, message("alias", user="c1", previousId="a1"))
+            case "a file":
+                shop.events("e1,c1,a1,Signed In,2026-03-01")
+            case "the API":
+                event = {"message_id": "e1", "customer_id": "c1", "anonymous_id": "a1"}
+                event |= {"event": "Signed In", "occurred_at": "2026-03-01"}
+                Caller("ingest").post("events/", [event])
+
+    if when == "before":
+        join()
+    send(web[1], track("View", anonymous="a1"), identify("c1", "a1", city="Rome"))
+    if when == "after":
+        join()
+    shop.customers("c1,c1@b.org")
+
+    assert (owner("a1"), row_of("c1")["city"], row_of("c1")["email"]) == ("c1", "Rome", "c1@b.org")
+    assert Event.objects.get(name="View").customer.customer_id == "c1"
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_a_stranger_cannot_keep_a_browser_from_whom_it_belongs_to(server, web) -> None:
+    """Who knows the id of somebody's browser may name an id with it, and be it long ago."""
+    send(web[1], *(identify(f"x{n}", "a1", at="2001-01-01") for n in range(300)))
+    send(server, track("Signed In", user="c1", anonymous="a1"))
+
+    assert owner("a1") == "c1"
+    assert not Claim.objects.filter(is_refused=True).exists()
+    assert set(Customer.objects.existing().values_list("customer_id", flat=True)) == {"c1"}
+
+
+# -- Several browsers, several ids
+
+
+def test_of_two_browsers_that_name_an_id_the_earliest_is_linked(web) -> None:
+    _, key = web
+    send(key, track("View", anonymous="a1"), identify("c1", "a1", at="2026-03-02", city="Rome"))
+    send(key, track("View", anonymous="a2"), identify("c1", "a2", at="2026-03-03", city="Oslo"))
+    assert (owner("a1"), owner("a2"), row_of("c1")["city"]) == ("c1", "anonymous:a2", "Rome")
+
+    send(key, identify("c1", "a3", at="2026-03-01", city="Rome"))
+    assert (owner("a1"), owner("a2"), owner("a3")) == ("anonymous:a1", "anonymous:a2", "c1")
+    assert [row_of(one)["city"] for one in ("c1", "anonymous:a1", "anonymous:a2")] == ["Rome", "Rome", "Oslo"]
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_a_browser_that_names_many_ids_is_linked_to_the_first(web) -> None:
+    send(web[1], *(identify(f"c{n}", "a1", at=f"2026-03-0{n + 1}") for n in range(5)))
+
+    assert (owner("a1"), identity.find("c1")) == ("c0", None)
+    assert Customer.objects.existing().count() == 1
+
+
+def test_many_browsers_that_name_one_id_stay_apart(web, django_assert_max_num_queries) -> None:
+    for n in range(3):
+        send(web[1], *(identify("c1", f"a{n}-{m}", at=f"2026-03-02T10:{m:02}:00Z") for m in range(50)))
+    with django_assert_max_num_queries(150):
+        send(web[1], identify("c1", "late", at="2026-03-03"))
+
+    assert Identity.objects.filter(customer__customer_id="c1").count() == 2
+    shop.customers("c1,c1@b.org")
+    assert Identity.objects.filter(customer__customer_id="c1").count() == 1
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_what_was_claimed_is_told_and_erased_with_the_customer(web) -> None:
+    send(web[1], identify("c1", "a1"), identify("c2", "a1", at="2026-03-05"))
+    told = json.loads(shop.command("export_customer", "a1"))["tracking"]["claimed"]
+    assert [(one["id"], one["claimed"]) for one in told if one["id"] == "a1"] == [("a1", "c1")]
+
+    shop.command("erase_customer", "a1", "--yes")
+
+    assert not UnsignedClaim.objects.filter(Q(value="a1") | Q(other="a1")).exists()
