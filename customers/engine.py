@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db import OperationalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from . import planner_statistics
 
@@ -16,6 +24,7 @@ Item = TypeVar("Item")
 
 MOST_TRIES = 5
 ASKED_AT_ONCE = 5_000  # SQLite takes no more than 32,766 parameters
+NOT_NULL = "23502"  # PostgreSQL's code for a column that must be filled and was not
 DEADLOCK = "40P01"  # PostgreSQL's code for the one of two transactions that has to give way
 
 STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine, at the clock: about a millisecond
@@ -23,6 +32,18 @@ STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine, at the clock: about
 
 class TookTooLong(Exception):
     """A statement was ended, since it took longer than somebody waits for it."""
+
+
+def passes(error: BaseException | None) -> bool:
+    """Tell whether an error is of a database that is away, busy or of another version, and not of what it was asked.
+
+    Of the database's errors only a value or a constraint can be the fault of what was sent; and not a column that
+    must be filled, which we would have filled: the schema is newer than this process.
+    """
+    if isinstance(error, DataError | IntegrityError):
+        is_not_null = getattr(error.__cause__, "sqlstate", "") == NOT_NULL
+        return is_not_null or "NOT NULL constraint" in str(error)
+    return isinstance(error, DatabaseError | InterfaceError)
 
 
 def is_postgresql() -> bool:

@@ -22,6 +22,10 @@ TEXTS: Final = {
         "Something went wrong here",
         "It was logged, so whoever runs this installation can find out why. Wait a moment, and try again.",
     ),
+    503: (
+        "The database is away",
+        "It does not answer right now, or is busy. Nothing that was saved is lost. Please try again in some seconds.",
+    ),
 }
 
 
@@ -37,7 +41,7 @@ def error_page(request: HttpRequest, status: int, texts: tuple[str, str] | None 
             "text": text,
             "back": reverse("admin:index") if is_of_staff else settings.SHOP_URL,
             "back_to": "To the overview" if is_of_staff else f"To {settings.SHOP_NAME}",
-            "again": request.get_full_path() if status == 500 and request.method == "GET" else "",
+            "again": request.get_full_path() if status >= 500 and request.method == "GET" else "",
         },
     )
     return HttpResponse(page, status=status)

@@ -4,9 +4,11 @@
 sent and is an empty list where there is nothing to name.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import (
     BadRequest,
@@ -17,6 +19,7 @@ from django.core.exceptions import (
     TooManyFilesSent,
 )
 from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
@@ -33,8 +36,12 @@ from rest_framework.views import exception_handler, set_rollback
 
 from .error_pages import EXPIRED, error_page
 
+log = structlog.get_logger(__name__)
+
 Place = dict[str, str]
 
+AWAY = "The database is away or busy; send the request again in some seconds."
+AWAY_FOR = 5  # seconds
 BAD_REQUEST = "This request cannot be read: check its host, its headers and its body."
 FAULT = "Something went wrong here; it was logged."
 
@@ -45,6 +52,15 @@ class TooLarge(exceptions.APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
     default_detail = "The body is too large; send less at once."
+
+
+class DatabaseAway(exceptions.APIException):
+    """The database does not answer, or cannot do it now."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "database_away"
+    default_detail = AWAY
+    wait = AWAY_FOR  # the framework makes it a Retry-After
 
 
 class PlaceSerializer(serializers.Serializer[Any]):
@@ -112,6 +128,10 @@ def _as_of_the_framework(error: Exception) -> Exception:
             return exceptions.ParseError("The body ended before it was complete.")
         case SuspiciousOperation() | BadRequest() | MultiPartParserError():
             return exceptions.ParseError(BAD_REQUEST)
+        case OperationalError() | InterfaceError():
+            log.warning("database_away", error=str(error))
+            set_rollback()
+            return DatabaseAway()
     return error
 
 
@@ -148,7 +168,9 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer for a fault of ours; Django has logged it."""
+    """Answer for a fault of ours, or for a database that is away; Django has logged it."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return _database_away(request)
     if not _is_of_the_api(request):
         return error_page(request, 500)
     return JsonResponse(body("error", FAULT), status=500)
@@ -161,8 +183,19 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return JsonResponse(body("permission_denied", f"CSRF failed: {reason}"), status=403)
 
 
+def _database_away(request: HttpRequest) -> HttpResponse:
+    """Answer without asking the database, so that not even who asks is known."""
+    response = (
+        JsonResponse(body("database_away", AWAY), status=503)
+        if _is_of_the_api(request)
+        else error_page(request, 503)
+    )
+    response["Retry-After"] = str(AWAY_FOR)
+    return response
+
+
 def _is_of_the_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/api/")
+    return request.path_info.startswith(("/api/", "/v1/"))
 
 
 def _is_known(path: str) -> bool:

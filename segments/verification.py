@@ -25,7 +25,7 @@ class Verdict:
     """How one segment's stored members compare; ``missing`` and ``extra`` name up to twenty customers each.
 
     ``waiting`` counts customers in the queue, about whom something happened since the refresh: they are left out,
-    as the next refresh looks at them. ``skipped`` says why a segment could not be compared.
+    as the next refresh looks at them. ``skipped`` says why a segment was not compared: also where that left nobody.
     """
 
     segment: Segment
@@ -145,7 +145,7 @@ def _compare(segment: Segment, shop: AsOf, waiting: Q, waiting_count: int) -> Ve
     missing = matching.exclude(Exists(members)).exclude(waiting)
     extra = stored.exclude(Exists(matching.filter(pk=OuterRef("pk")))).exclude(waiting)
     size = Membership.objects.filter(segment=segment).count()
-    return Verdict(
+    verdict = Verdict(
         segment,
         compared=stored.exclude(waiting).count(),
         waiting=waiting_count,
@@ -155,6 +155,15 @@ def _compare(segment: Segment, shop: AsOf, waiting: Q, waiting_count: int) -> Ve
         extra=_some(extra),
         wrong_size="" if size == segment.size else f"the size says {segment.size}, the members are {size}",
     )
+    if verdict.is_right and not verdict.compared and not evaluation.everybody(shop).exclude(waiting).exists():
+        return Verdict(segment, waiting=waiting_count, skipped=_why_nobody(waiting_count))
+    return verdict
+
+
+def _why_nobody(waiting: int) -> str:
+    if waiting:
+        return f"nobody is left to compare: all {waiting} customers wait for the next refresh"
+    return "there are no customers to compare"
 
 
 def _some(customers: QuerySet[Customer]) -> tuple[str, ...]:

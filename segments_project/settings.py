@@ -145,7 +145,11 @@ else:
     DATABASE.setdefault("CONN_MAX_AGE", 60)
     DATABASE.setdefault("CONN_HEALTH_CHECKS", True)
     # Compiling the long questions of a refresh takes longer than answering them.
-    DATABASE.setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
+    # A statement whose client is gone ends within seconds, and with it what it has locked.
+    DATABASE.setdefault("OPTIONS", {}).setdefault(
+        "options", "-c jit=off -c client_connection_check_interval=5s"
+    )
+    DATABASE["OPTIONS"].setdefault("connect_timeout", 5)  # seconds: who asks is told that it is away
 DATABASES = {"default": DATABASE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

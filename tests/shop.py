@@ -115,12 +115,12 @@ def command(name: str, *arguments: object) -> str:
     return out.getvalue()
 
 
-def failing(name: str, *arguments: object) -> str:
-    """Run a command that has to end with status 1, and give its standard output."""
+def failing(name: str, *arguments: object, status: int = 1) -> str:
+    """Run a command that has to end with a status, and give its standard output."""
     out = io.StringIO()
     with pytest.raises(SystemExit) as end:
         call_command(name, *map(str, arguments), stdout=out)
-    assert end.value.code == 1
+    assert end.value.code == status
     return out.getvalue()
 
 

@@ -14,11 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, transaction
+from django.db import transaction
 from django.db.models import F, Sum, Window
 from django.db.models.functions import Length
 
-from customers import facts, identity, turns, volatile
+from customers import engine, facts, identity, turns, volatile
 from customers.mentions import Mentions
 from customers.models import Batch, RefusedMessage, Source
 
@@ -31,7 +31,6 @@ log = structlog.get_logger(__name__)
 MARK: Final = "tracking:a-drain-waits"
 # By name: tasks know of the inbox, not the other way round.
 TASK: Final = "customers.tasks.drain_inbox"
-NOT_NULL: Final = "23502"  # PostgreSQL's code for a column that must be filled and was not
 LOOKED_AGAIN_AFTER: Final = 1  # second, where another worker is at it
 BATCHES_AT_ONCE: Final = 500
 MESSAGES_AT_ONCE: Final = 10_000
@@ -174,17 +173,8 @@ def _take(received: Sequence[Received]) -> None:
 
 
 def _is_fault_of_messages(error: Exception) -> bool:
-    """Tell whether an error comes of what was sent, not of a database that is busy, away or of another version.
-
-    Of the database's errors only a value or a constraint can be a message's fault; and not a column that must be
-    filled, which we would have filled: the schema is newer than this process.
-    """
-    if isinstance(error, DatabaseError | InterfaceError):
-        is_not_null = getattr(error.__cause__, "sqlstate", "") == NOT_NULL or "NOT NULL constraint" in str(
-            error
-        )
-        return isinstance(error, DataError | IntegrityError) and not is_not_null
-    return not isinstance(error, OSError | MemoryError)
+    """Tell whether an error comes of what was sent, not of a database or a machine that cannot take it now."""
+    return not engine.passes(error) and not isinstance(error, OSError | MemoryError)
 
 
 def _keep(complaints: Sequence[Complaint]) -> None:

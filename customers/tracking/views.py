@@ -6,10 +6,11 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import OperationalError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from customers import engine
 from customers.addresses import client_address
 from customers.models import Source
 from customers.records import Refused, the_shop
@@ -69,8 +70,12 @@ def _take(request: HttpRequest, address: str) -> HttpResponse:
         if size:
             inbox.store(source, call, body.text, size, request.headers.get("User-Agent", ""), at)
         sources.note_use(source, at)
-    except OperationalError:
-        raise Rejected(503, "busy", "The database is busy; send it again.", retry_after=BUSY_FOR) from None
+    except Error as error:
+        if not engine.passes(error):
+            raise
+        raise Rejected(
+            503, "busy", "The database is busy or away; send it again.", retry_after=BUSY_FOR
+        ) from None
     return JsonResponse({"success": True})
 
 

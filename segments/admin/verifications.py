@@ -11,7 +11,14 @@ from customers.admin.lists import ReadOnlyAdmin
 from customers.templatetags.shop import moment, number
 from segments.models import Verification
 
-LABELS = {"right": "success", "different": "danger", "failed": "danger", "running": "info"}
+LABELS = {
+    "right": "success",
+    "different": "danger",
+    "failed": "danger",
+    "running": "info",
+    "nobody": "warning",
+}
+OUTCOMES = {"nobody": "compared nobody"}
 
 
 @admin.register(Verification)
@@ -32,7 +39,11 @@ class VerificationAdmin(ReadOnlyAdmin):
             for which in ("missing", "extra"):
                 if which in segment:
                     segment[which] = [contact.id_seen_by(request, printed) for printed in segment[which]]
-        context |= {"verification": obj, "label": LABELS[obj.state]}
+        context |= {
+            "verification": obj,
+            "label": LABELS[obj.state],
+            "outcome": OUTCOMES.get(obj.state, obj.state),
+        }
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     @display(description="Started")
@@ -41,9 +52,9 @@ class VerificationAdmin(ReadOnlyAdmin):
         return moment(verification.started_at)
 
     @display(description="Outcome", label=LABELS)
-    def ended(self, verification: Verification) -> str:
+    def ended(self, verification: Verification) -> tuple[str, str]:
         """Show how it ended."""
-        return verification.state
+        return verification.state, OUTCOMES.get(verification.state, verification.state)
 
     @display(description="Segments")
     def segments_compared(self, verification: Verification) -> str:

@@ -325,11 +325,13 @@ class Verification(models.Model):
 
     @property
     def state(self) -> str:
-        """Say in one word how it ended: running, failed, different or right."""
+        """Say in one word how it ended: running, failed, different, right, or nobody where nobody was compared."""
         if self.error:
             return "failed"
         if self.finished_at is None:
             return "running"
+        if not self.segments:
+            return "nobody"
         return "different" if self.differing else "right"
 
 

@@ -1,11 +1,12 @@
 """`verify_segments`: stored members compared with a full evaluation from the records."""
 
 import pytest
+from django.urls import reverse
 
 from customers import facts
 from customers.models import Customer, Facts
 from segments import definition
-from segments.models import Membership, Segment
+from segments.models import Membership, Segment, Verification
 from tests import shop
 from tests.shop import NOON
 
@@ -125,9 +126,10 @@ def test_who_changed_in_a_segment_referred_to_waits_for_the_next_refresh() -> No
     shop.command("refresh_segments", *AT)
     shop.command("refresh_segments", "recent", *LATER)
 
-    assert shop.command("verify_segments").splitlines() == [
-        "others: right, 0 members compared, 2 customers waiting for the next refresh",
-        "recent: right, 0 members compared, 2 customers waiting for the next refresh",
+    everybody_waits = "not compared, nobody is left to compare: all 2 customers wait for the next refresh"
+    assert shop.failing("verify_segments", status=2).splitlines() == [
+        f"others: {everybody_waits}",
+        f"recent: {everybody_waits}",
     ]
 
     shop.command("refresh_segments", *LATER)
@@ -140,11 +142,39 @@ def test_what_cannot_be_compared_says_why(buyers: Segment) -> None:
     buyers.rule = {"order_count": {"at_least": 2}}
     definition.save(buyers)
 
-    assert shop.command("verify_segments").splitlines() == [
+    assert shop.failing("verify_segments", status=2).splitlines() == [
         "buyers: not compared, edited since its refresh",
         "chosen: not compared, a fixed list has no rule to compare with",
         "fresh: not compared, never refreshed",
     ]
+
+
+@pytest.mark.parametrize("among", ["no segments", "no customers", "everybody waits"])
+def test_a_verification_that_compared_nobody_says_so_and_is_not_called_right(
+    among, admin_client, capsys
+) -> None:
+    if among != "no segments":
+        shop.segment("buyers", BUYERS)
+        shop.command("refresh_segments")
+    if among == "everybody waits":
+        shop.orders("o1,c1,2026-03-01,10", settle=False)
+
+    said = shop.failing("verify_segments", status=2)
+
+    assert "right" not in said
+    assert "Nobody was compared" in capsys.readouterr().err
+    assert Verification.objects.get().state == "nobody"
+    shown = admin_client.get(reverse("admin:segments_verification_changelist")).content.decode()
+    assert "compared nobody" in shown.lower()
+    front = admin_client.get(reverse("admin:index")).content.decode()
+    assert "were the members" not in front
+
+
+def test_a_segment_without_members_among_customers_is_right(buyers: Segment) -> None:
+    shop.segment("rich", {"total_spent": {"at_least": 10**6}})
+    shop.command("refresh_segments", *AT)
+
+    assert "rich: right, 0 members compared" in shop.command("verify_segments")
 
 
 def test_a_rule_that_cannot_be_read_any_more_does_not_stop_the_others(buyers: Segment) -> None:

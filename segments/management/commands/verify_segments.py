@@ -8,9 +8,14 @@ from django.core.management.base import BaseCommand
 
 from segments import verification
 
+COMPARED_NOBODY = 2
+
 
 class Command(BaseCommand):
-    """Verify every segment at its own ``refreshed_at``; exit status 1 and the differences if any."""
+    """Verify every segment at its own ``refreshed_at``; exit status 1 and the differences if any.
+
+    Where nobody was compared, it says so, and the exit status is 2.
+    """
 
     help = "Compare every segment's stored members with a full evaluation from the records."
 
@@ -36,3 +41,6 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {verdict.wrong_size}")
         if not all(verdict.is_right for verdict in verdicts):
             sys.exit(1)
+        if all(verdict.skipped for verdict in verdicts):
+            self.stderr.write("Nobody was compared: no segment's members are known to be right.")
+            sys.exit(COMPARED_NOBODY)
