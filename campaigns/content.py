@@ -3,7 +3,8 @@
 The language is that of ``campaigns.language``, the values are those of ``campaigns.values``.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
@@ -26,6 +27,7 @@ KEPT: Final = 256  # steps whose templates are not read anew for each message
 LONGEST: Final = 50_000  # characters of what staff write
 READ_BY_PEOPLE: Final = (Channel.EMAIL, Channel.ON_SITE)
 
+_ANSWER: Final = re.compile(r"\{[{%][^{}]*?\banswers\.(\w+)")
 _LABELS: Final = {"subject": "Subject", "text": "Text", "html": "HTML", "url": "Address"}
 
 
@@ -49,7 +51,11 @@ def render(delivery: Delivery, at: datetime) -> Message:
         raise BadTemplate(written.problems)
     unsubscribe_url = links.unsubscribe_url(delivery)
     addressee = Addressee(
-        customer, at, campaign, lambda: coupons.give(campaign, customer, at), unsubscribe_url
+        customer,
+        at,
+        campaign,
+        lambda: coupons.give(campaign, customer, at, delivery.occasion),
+        unsubscribe_url,
     )
     found = values.of(written.names, addressee)
     if delivery.step.channel == Channel.WEBHOOK:  # read by programs, which follow nothing
@@ -69,7 +75,7 @@ def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> P
         return Preview(None, tuple(problems))
     campaign = step.campaign if step.campaign_id else None
     address = settings.PUBLIC_URL + reverse("campaigns-unsubscribe")
-    addressee = Addressee(customer, at, campaign, lambda: coupon or _example(campaign, customer), address)
+    addressee = Addressee(customer, at, campaign, lambda: coupon or _example(campaign, customer, at), address)
     written = _written(step)
     try:
         found = values.of(written.names, addressee)
@@ -81,6 +87,22 @@ def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> P
         missing = {problem: label for label, problem in reversed([*_missing(written.parts, found)])}
         told = tuple(f"{label}: {problem}" for problem, label in reversed(missing.items()))
         return Preview(None, told or (str(error),))
+
+
+def asked(steps: Iterable[Step]) -> list[str]:
+    """Return the names of what staff have to fill in, as the templates of some steps print it, in their order."""
+    found = dict.fromkeys(
+        name
+        for step in steps
+        for source in (step.subject, step.text, step.html, step.url)
+        for name in _ANSWER.findall(source)
+    )
+    return list(found)
+
+
+def uses(steps: Iterable[Step], name: str) -> bool:
+    """Return whether the templates of some steps cannot do without a value."""
+    return any(name in _written(step).names for step in steps)
 
 
 def check(step: Step) -> list[str]:
@@ -98,10 +120,12 @@ def _where_it_may(step: Step) -> Callable[[str], str]:
     return follow
 
 
-def _example(campaign: Campaign | None, customer: Customer) -> str:
+def _example(campaign: Campaign | None, customer: Customer, at: datetime) -> str:
     """Give a code to show: the customer's own, or one that nobody has."""
     if campaign is None or campaign.pool_id is None:
         raise NoneLeft(coupons.NO_POOL)
+    if coupons.has_ended(campaign, at):
+        raise NoneLeft(coupons.ENDED)
     held = coupons.held_by(campaign, customer)
     if not held and not coupons.has_free(campaign.pool_id):
         raise NoneLeft(coupons.EMPTY_POOL)

@@ -1,4 +1,4 @@
-"""Coupon codes: pools filled, one code for each customer of a campaign, redemption seen. Writes ``Pool``, ``Coupon``.
+"""Coupon codes: pools filled, one code for each journey of a customer, redemption seen. Writes ``Pool``, ``Coupon``.
 
 A code is given once, whatever happens at the same moment, and stays given, also when its customer is erased.
 Anybody can make visitors with the key of a browser, so those whom nothing else confirms get a set number an hour of a
@@ -9,9 +9,10 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -31,6 +32,7 @@ MOST_TOLD: Final = 20
 HOUR: Final = timedelta(hours=1)
 NO_POOL: Final = "The campaign has no pool of codes: choose one, or take {{ coupon }} out of the message."
 EMPTY_POOL: Final = "No code is left in the pool: import or generate more."
+ENDED: Final = "The last day of the pool's codes is over: choose another pool, or give it a later last day."
 _HEADINGS: Final = frozenset({"code", "codes", "coupon", "coupon code", "coupon_code", "discount code"})
 
 
@@ -69,26 +71,38 @@ class Filled:
 # -- Giving
 
 
-def give(campaign: Campaign, customer: Customer, at: datetime) -> str:
-    """Give the customer's code of this campaign: the one they have, else one that nobody has. Raises NoneLeft."""
-    if held := held_by(campaign, customer):
+def give(campaign: Campaign, customer: Customer, at: datetime, occasion: str = "") -> str:
+    """Return the customer's code of this campaign and occasion: the one they have, else one that nobody has.
+
+    Raises NoneLeft, also once the last day of the codes is over.
+    """
+    if has_ended(campaign, at):
+        raise NoneLeft(ENDED)
+    if held := held_by(campaign, customer, occasion):
         return held
     if campaign.pool_id is None:
         raise NoneLeft(NO_POOL)
     try:
         with transaction.atomic():
-            return _take(campaign, customer, at)
+            return _take(campaign, customer, at, occasion)
     except (IntegrityError, NoneLeft):
         # Somebody else may have given them one a moment ago, and be it the last.
-        if held := held_by(campaign, customer):
+        if held := held_by(campaign, customer, occasion):
             return held
         raise
 
 
-def held_by(campaign: Campaign, customer: Customer) -> str:
-    """Give the code that a customer has of a campaign; nothing where they have none."""
-    held = Coupon.objects.filter(campaign=campaign, customer=customer).values_list("code", flat=True).first()
-    return held or ""
+def held_by(campaign: Campaign, customer: Customer, occasion: str | None = None) -> str:
+    """Return the code that a customer has of a campaign: from an occasion, or the latest; else nothing."""
+    held = Coupon.objects.filter(campaign=campaign, customer=customer)
+    if occasion is not None:
+        held = held.filter(occasion=occasion)
+    return held.order_by("-given_at", "-pk").values_list("code", flat=True).first() or ""
+
+
+def has_ended(campaign: Campaign, at: datetime) -> bool:
+    """Return whether the last day of a campaign's codes is over."""
+    return bool(campaign.pool and campaign.pool.ends_at and campaign.pool.ends_at <= at)
 
 
 def unconfirmed_in_the_hour(pool_id: int, at: datetime) -> int:
@@ -109,22 +123,28 @@ def has_free(pool_id: int) -> bool:
 
 
 def follow_joins(joined: str) -> None:
-    """Let the codes of visitors be those of the customers they turned out to be, but for a second one of a campaign.
+    """Let the codes of visitors be those of the customers they turned out to be, but for a second one of an occasion.
 
-    ``joined`` is a table of visitor and customer, inside the transaction that joins them.
+    ``joined`` is a table of visitor and customer, inside the transaction that joins them. The occasion of a date is
+    told apart as that of the journey is.
     """
+    engine.execute(
+        f"""UPDATE campaigns_coupon SET occasion = occasion || ':' || customer_id
+            WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
+    )
     engine.execute(
         f"""UPDATE campaigns_coupon SET customer_id =
                 (SELECT j.customer FROM {joined} j WHERE j.visitor = campaigns_coupon.customer_id)
             WHERE id IN (
                 SELECT min(c.id) FROM campaigns_coupon c JOIN {joined} j ON j.visitor = c.customer_id
                 WHERE NOT EXISTS (SELECT 1 FROM campaigns_coupon own
-                    WHERE own.customer_id = j.customer AND own.campaign_id = c.campaign_id)
-                GROUP BY c.campaign_id, j.customer)"""
+                    WHERE own.customer_id = j.customer AND own.campaign_id = c.campaign_id
+                        AND own.occasion = c.occasion)
+                GROUP BY c.campaign_id, c.occasion, j.customer)"""
     )
 
 
-def _take(campaign: Campaign, customer: Customer, at: datetime) -> str:
+def _take(campaign: Campaign, customer: Customer, at: datetime, occasion: str) -> str:
     assert campaign.pool_id is not None
     is_unconfirmed = not confirmation.is_confirmed(customer)
     if is_unconfirmed:
@@ -138,8 +158,8 @@ def _take(campaign: Campaign, customer: Customer, at: datetime) -> str:
     if coupon is None:
         raise NoneLeft(EMPTY_POOL)
     coupon.customer, coupon.campaign, coupon.given_at = customer, campaign, at
-    coupon.is_unconfirmed = is_unconfirmed
-    coupon.save(update_fields=["customer", "campaign", "given_at", "is_unconfirmed"])
+    coupon.occasion, coupon.is_unconfirmed = occasion, is_unconfirmed
+    coupon.save(update_fields=["customer", "campaign", "occasion", "given_at", "is_unconfirmed"])
     return coupon.code
 
 
@@ -151,7 +171,11 @@ def _free(pool_id: int) -> QuerySet[Coupon]:
 
 
 def save(pool: Pool) -> Pool:
-    """Save a pool's name and what its codes are worth."""
+    """Save a pool's name, what its codes are worth, and until when."""
+    pool.ends_at = None
+    if pool.last_day:
+        next_day = datetime.combine(pool.last_day + timedelta(days=1), time())
+        pool.ends_at = next_day.replace(tzinfo=ZoneInfo(settings.TIME_ZONE)).astimezone(UTC)
     pool.full_clean()
     pool.save()
     return pool
@@ -288,6 +312,10 @@ def note_redeemed(since: datetime | None, at: datetime) -> int:
     placed = "o.placed_at <= %(at)s AND o.coupon_code_folded <> ''"
     if since:
         placed += " AND o.placed_at > %(since)s"
+    # After its last day a code is worth nothing.
+    placed += (
+        " AND NOT EXISTS (SELECT 1 FROM campaigns_pool p WHERE p.id = c.pool_id AND p.ends_at <= o.placed_at)"
+    )
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     moments = {"at": engine.moment(at), "since": engine.moment(since or at)}
     noted = engine.execute(

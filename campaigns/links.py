@@ -72,8 +72,9 @@ def may_lead(url: str, step: Step) -> bool:
 
 
 def templates_of(step: Step) -> tuple[str, ...]:
-    """Return what the author of a step has written."""
-    return step.subject, step.text, step.html, step.url
+    """Return what the author of a step has written, with what staff have filled in."""
+    answers = step.campaign.answers.values() if step.campaign_id else ()
+    return step.subject, step.text, step.html, step.url, *map(str, answers)
 
 
 def unsubscribe_url(delivery: Delivery) -> str:

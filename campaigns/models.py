@@ -31,6 +31,12 @@ class Pool(models.Model):
     description = models.CharField(
         max_length=200, blank=True, default="", help_text="What a code is worth, such as “10 % off”."
     )
+    last_day = models.DateField(
+        null=True,
+        blank=True,
+        help_text="Of its codes, in the shop's time zone: none is given or counts as used later. Empty: no end.",
+    )
+    ends_at = models.DateTimeField(null=True, editable=False, help_text="The end of the last day.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -112,6 +118,9 @@ class Campaign(models.Model):
         related_name="campaigns",
         db_constraint=False,
         help_text="Where each customer's coupon code comes from.",
+    )
+    answers = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="What staff have filled into its texts, by name."
     )
     cursor = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="The last change of the segment that was read."
@@ -304,7 +313,7 @@ class ChannelHealth(models.Model):
 
 
 class Coupon(models.Model):
-    """One code, given to at most one customer of one campaign. Written by ``campaigns.coupons``."""
+    """One code, given to at most one customer of one campaign from one occasion. Written by ``campaigns.coupons``."""
 
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="coupons", db_constraint=False)
     code = models.CharField(max_length=100)
@@ -315,6 +324,13 @@ class Coupon(models.Model):
     campaign = models.ForeignKey(
         Campaign, null=True, on_delete=models.SET_NULL, related_name="coupons", db_constraint=False
     )
+    occasion = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What began the journey that it was given on.",
+    )
     given_at = models.DateTimeField(null=True, help_text="Nobody else gets it after that, also once erased.")
     is_unconfirmed = models.BooleanField(
         default=False,
@@ -324,13 +340,13 @@ class Coupon(models.Model):
     redeemed_at = models.DateTimeField(null=True)
 
     class Meta:
-        """One a customer and campaign."""
+        """One a customer, campaign and occasion."""
 
         constraints = (
             models.UniqueConstraint(
-                fields=("campaign", "customer"),
+                fields=("campaign", "customer", "occasion"),
                 name="coupon_once",
-                violation_error_message="This customer has a code of this campaign already.",
+                violation_error_message="This customer has a code of this campaign from there already.",
             ),
         )
         indexes = (
@@ -360,6 +376,9 @@ class SoldProduct(models.Model):
     )
     image = models.CharField(max_length=1000, blank=True, default="")
     orders = models.PositiveBigIntegerField(help_text="In how many counting orders it was.")
+    first_at = models.DateTimeField(
+        null=True, help_text="When it was first ordered, or the shop's server first told of it."
+    )
     learned_at = models.DateTimeField()
 
     class Meta:

@@ -13,6 +13,7 @@ from campaigns.models import Channel
 from campaigns.tactic import (
     ALL_DAY,
     NOW,
+    Question,
     StepContent,
     Tactic,
     days,
@@ -67,7 +68,11 @@ def _slugs(segment: Segment, tactic: Tactic) -> Iterator[str]:
 
 EACH_YEAR: Final = days(300)
 CODES: Final = "a pool of coupon codes that the shop accepts"
-FIT: Final = "a look at whether what the text promises holds for your shop"
+NEWS: Final = Question("news", "Your news", "A few sentences, as the message says them.")
+ABOUT: Final = Question(
+    "about", "Who you are, and what people can count on", "A few sentences; promise only what you keep."
+)
+BENEFITS: Final = Question("benefits", "What members get", "One a line. Promise only what the shop keeps.")
 
 _BUYERS_LATELY: Final = ("first-time-buyers", "two-time-buyers")
 _LAPSED: Final = ("one-time-lapsed", "repeat-lapsed")
@@ -95,10 +100,11 @@ _ALL: Final = (
     ),
     Tactic(
         "shop-news", "News and previews of promotions",
-        "Every other week what is new in the shop, and what is about to come.",
-        ("newsletter-subscribers", "occasional"), Channel.EMAIL, ("your news, in place of the first paragraph",),
+        "Every other week your news, and what came into the shop lately.",
+        ("newsletter-subscribers", "occasional"), Channel.EMAIL, ("your news, written anew before each date",),
         every(days(14)),
-        emails("shop-news", (NOW, "What is new at {{ shop.name }}")),
+        emails("shop-news", (NOW, "News from {{ shop.name }}")),
+        asks=(NEWS,),
     ),
     Tactic(
         "useful-content", "Useful and entertaining content",
@@ -134,27 +140,30 @@ _ALL: Final = (
         ("first-order",), Channel.EMAIL, (CODES,),
         entering(),
         emails("review-request", (days(10), "How do you like it?")),
+        asks=(Question("page", "The page on which reviews are written", is_address=True),),
     ),
     Tactic(
         "news-of-what-they-like", "News of the brand or category they bought",
-        "Every three weeks what is of the brands and categories of their purchases, and not theirs yet.",
+        "Every three weeks what came into the shop lately, and what is of the brands and categories they bought.",
         ("first-order",), Channel.EMAIL, (),
         every(days(21)),
-        emails("news-of-what-they-like", (NOW, "News from the shelves you like")),
+        emails("news-of-what-they-like", (NOW, "From the shelves you like")),
     ),
     Tactic(
         "who-we-are", "The company and its services",
         "A day after the first order introduces the people behind the shop, and what they do for customers.",
-        ("first-order",), Channel.EMAIL, (FIT,),
+        ("first-order",), Channel.EMAIL, (),
         entering(),
         emails("who-we-are", (days(1), "Nice to meet you: this is {{ shop.name }}")),
+        asks=(ABOUT,),
     ),
     Tactic(
         "loyalty-programme", "Loyalty programme",
         "Invites whoever buys often to collect points.",
-        ("repeat",), Channel.EMAIL, ("a loyalty programme, and the address of its page", FIT),
+        ("repeat",), Channel.EMAIL, ("a loyalty programme",),
         entering(EACH_YEAR),
         emails("loyalty-programme", (days(1), "An invitation for those who come back")),
+        asks=(BENEFITS, Question("page", "The page on which people join", is_address=True)),
     ),
     Tactic(
         "personal-offer", "Personal offer that nobody else can use",
@@ -165,10 +174,11 @@ _ALL: Final = (
     ),
     Tactic(
         "best-customers-club", "Exclusive loyalty programme",
-        "Makes whoever becomes a hero a member of the club of the best customers.",
-        ("hero",), Channel.EMAIL, (FIT,),
+        "Tells whoever becomes a hero what the shop does for its best customers.",
+        ("hero",), Channel.EMAIL, (),
         entering(EACH_YEAR),
         emails("best-customers-club", (days(1), "Thank you: you are one of our best customers")),
+        asks=(Question("benefits", "What your best customers get", "One a line. Promise only what the shop keeps."),),
     ),
     Tactic(
         "free-shipping", "Free shipping without a minimum",
@@ -176,19 +186,21 @@ _ALL: Final = (
         ("hero", "brand-lovers"), Channel.EMAIL, ("a pool of codes for free shipping that the shop accepts",),
         entering(),
         emails("free-shipping", (days(2), "Shipping is on us")),
+        asks=(Question("terms", "What the code gives", "Such as: any order within Germany is shipped free."),),
     ),
     Tactic(
         "early-access", "Early access and previews",
-        "Opens the doors to a promotion, a sale or new products to the best customers first, at a date you choose.",
+        "Tells the best customers first of a promotion, a sale or products, at a date you choose.",
         ("hero", "brand-lovers"), Channel.EMAIL, ("a date some days before everybody else hears of it",),
         once(),
-        emails("early-access", (NOW, "You first: our news, before everybody else")),
+        emails("early-access", (NOW, "You first, before everybody else")),
+        asks=(Question("offer", "What they see first, and when everybody else hears of it"),),
     ),
     Tactic(
         "birthday-gift", "Birthday gift",
-        "On their next birthday a code as a present; begin it anew each year, with new codes.",
-        ("hero",), Channel.EMAIL, (CODES, "birth dates"),
-        entering(),
+        "On each birthday a code as a present, another one every year.",
+        ("hero", "brand-lovers"), Channel.EMAIL, (CODES, "birth dates"),
+        entering(EACH_YEAR),
         # They enter at the midnight before the day before: a day later it is their day.
         emails("birthday-gift", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
         narrowed_by={"birthday": {"within_next": "1d"}},
@@ -198,7 +210,9 @@ _ALL: Final = (
         "Tells of a sale, at a date you choose, whoever buys when there is an offer.",
         ("occasional",), Channel.EMAIL, ("the date of your sale",),
         once(),
-        emails("sale-announcement", (NOW, "The sale begins: our best offers for you")),
+        emails("sale-announcement", (NOW, "The sale begins")),
+        asks=(Question("offer", "What the sale offers"),
+              Question("until", "Until when it lasts", "Such as: Sunday, 4 May")),
     ),
     Tactic(
         "cart-recovery", "Recovery of the abandoned cart",
@@ -231,10 +245,10 @@ _ALL: Final = (
     ),
     Tactic(
         "what-is-new-since", "News of the categories and brands they bought",
-        "Shows whoever stays away what is there by now of what they liked.",
+        "Shows whoever stays away what came into the shop lately, and what is like what they bought.",
         ("lost",), Channel.EMAIL, (),
         entering(EACH_YEAR, ends_with_order=True),
-        emails("what-is-new-since", (days(1), "A few things have changed since you were here")),
+        emails("what-is-new-since", (days(1), "It has been a while")),
     ),
     Tactic(
         "survey", "Survey",
@@ -245,10 +259,11 @@ _ALL: Final = (
     ),
     Tactic(
         "one-time-promotion", "One-time promotion",
-        "Gives whoever stays away one good reason to return.",
-        ("lost",), Channel.EMAIL, (CODES,),
+        "Gives whoever stays away one good reason to return: a code until a last day.",
+        ("lost",), Channel.EMAIL, ("a pool of coupon codes that the shop accepts, with a last day",),
         entering(ends_with_order=True),
         emails("one-time-promotion", (days(30), "Something special for your return")),
+        has_last_day=True,
     ),
     Tactic(
         "ask-for-address", "Lead generation: ask for an address",
@@ -256,15 +271,16 @@ _ALL: Final = (
         ("anonymous",), Channel.ON_SITE,
         ("the snippet for messages on the shop's pages", "the address of the page where people sign up"),
         entering(days(30), **ALL_DAY),
-        on_site("ask-for-address", "Be the first to know"),
+        on_site("ask-for-address", "Our newsletter"),
     ),
     Tactic(
         "welcome-series", "Welcome series",
         "Three e-mails in six days: welcome, who we are, what they looked at. It ends with the first order.",
-        ("new-non-buyers",), Channel.EMAIL, (FIT,),
+        ("new-non-buyers",), Channel.EMAIL, (),
         entering(ends_with_order=True),
         emails("welcome-series", (hours(1), "Welcome to {{ shop.name }}"), (days(2), "Who is behind {{ shop.name }}"),
                (days(4), "Have you seen these?")),
+        asks=(ABOUT,),
     ),
     Tactic(
         "how-to-choose", "Educational content",
@@ -282,10 +298,12 @@ _ALL: Final = (
     ),
     Tactic(
         "subscription", "Subscription",
-        "Five days after the order, the offer to send what runs out regularly.",
-        _BUYERS_LATELY, Channel.EMAIL, ("products that are sold by subscription", FIT),
+        "Five days after the order, the offer to send what they ordered regularly.",
+        _BUYERS_LATELY, Channel.EMAIL, ("products that are sold by subscription",),
         entering(days(180), ends_with_order=True),
-        emails("subscription", (days(5), "Never run out of it again")),
+        emails("subscription", (days(5), "We can send it to you regularly")),
+        asks=(Question("terms", "How a subscription works", "How often, how it is ended, when people pay."),
+              Question("page", "The page on which it is set up", is_address=True)),
     ),
     Tactic(
         "we-miss-you", "Reminder",
@@ -297,16 +315,18 @@ _ALL: Final = (
     Tactic(
         "bundle-offer", "Bundle",
         "A week later, products that are bought together.",
-        _LAPSED, Channel.EMAIL, ("sets, or a discount on several products at once", FIT),
+        _LAPSED, Channel.EMAIL, ("sets, or a discount on several products at once",),
         entering(days(90), ends_with_order=True),
         emails("bundle-offer", (days(7), "Better together")),
+        asks=(Question("offer", "What those who take several get"),),
     ),
     Tactic(
         "exclusive-products", "Exclusive products",
-        "Two weeks later, what is not shown to everybody.",
-        _LAPSED, Channel.EMAIL, ("products that are few or new",),
+        "Two weeks later, products that you choose.",
+        _LAPSED, Channel.EMAIL, ("products that are few, or not for everybody",),
         entering(days(180), ends_with_order=True),
-        emails("exclusive-products", (days(14), "We do not show these to everybody")),
+        emails("exclusive-products", (days(14), "Something for you at {{ shop.name }}")),
+        asks=(Question("products", "What is special about these products, and where they are found"),),
     ),
     Tactic(
         "win-back", "Win-back offer",
@@ -317,10 +337,11 @@ _ALL: Final = (
     ),
     Tactic(
         "priority-support", "Preferential support",
-        "Tells whoever spends more than average that their questions come first.",
+        "Tells whoever spends more than average the shortest way to the shop.",
         ("brand-lovers",), Channel.EMAIL, ("somebody who answers them first",),
         entering(EACH_YEAR),
         emails("priority-support", (days(1), "A shorter way to us")),
+        asks=(Question("way", "How they reach you, and how soon they get an answer"),),
     ),
     Tactic(
         "codes-for-later", "Codes for future orders",
@@ -340,9 +361,10 @@ _ALL: Final = (
     Tactic(
         "announcement", "Announcement",
         "One message to all members, at a date you choose.",
-        (), Channel.EMAIL, ("your news, in place of the first paragraph",),
+        (), Channel.EMAIL, (),
         once(),
         emails("announcement", (NOW, "News from {{ shop.name }}")),
+        asks=(NEWS,),
     ),
     Tactic(
         "lookalikes", "Audience for ads",

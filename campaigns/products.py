@@ -102,6 +102,7 @@ def learn(at: datetime) -> None:
         engine.own("campaigns_boughttogether")
         _keep_products(at)
         _keep_pairs()
+        _keep_first_days()
     for table in ("baskets", "pairs"):
         engine.empty(f"learned_{table}")
     _keep_links(at)
@@ -181,6 +182,28 @@ def _keep_pairs() -> None:
             SELECT a.id, b.id, p.orders, p.lift FROM learned_pairs p
             JOIN campaigns_soldproduct a ON a.sku_folded = p.sku
             JOIN campaigns_soldproduct b ON b.sku_folded = p.other"""
+    )
+
+
+def _keep_first_days() -> None:
+    """Keep when each product was first ordered, or the shop's own server or a file first told of it.
+
+    What a browser tells is anybody's word. Events are searched once for each product.
+    """
+    counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
+    table = SoldProduct._meta.db_table
+    engine.execute(
+        f"""UPDATE {table} SET first_at = told.at FROM (
+                SELECT sku, min(at) AS at FROM (
+                    SELECT l.sku_folded AS sku, o.placed_at AS at
+                    FROM customers_orderline l JOIN customers_order o ON o.id = l.order_id
+                    WHERE o.status IN ({counting}) AND l.sku_folded <> ''
+                    UNION ALL SELECT sku_folded, first_at FROM {table} WHERE first_at IS NOT NULL
+                    UNION ALL SELECT e.sku_folded, e.occurred_at
+                    FROM customers_event e JOIN {table} s ON s.sku_folded = e.sku_folded
+                    WHERE s.first_at IS NULL AND NOT e.is_from_browser
+                ) AS moments GROUP BY sku) AS told
+            WHERE told.sku = {table}.sku_folded"""
     )
 
 

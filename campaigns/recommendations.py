@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Final, Literal
 
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Case, Max, Q, QuerySet, When
 
 from campaigns.models import BoughtTogether, SoldProduct
 from campaigns.products import Product, number, of_event, of_orders
@@ -19,6 +19,7 @@ from customers.models import COUNTING_STATUSES, Customer, Event, Order, OrderLin
 
 Kind = Literal["bought_together", "similar", "viewed", "cart", "popular"]
 
+NEW_FOR: Final = timedelta(days=30)
 VIEWS_COUNT_FOR: Final = timedelta(days=90)
 MOST_VIEWS, MOST_CART_EVENTS, MOST_LINES = 200, 500, 100
 MOST_SEEDS: Final = 10  # products of a customer that others are looked for from
@@ -50,16 +51,28 @@ class Shopper:
 
     def similar(self, most: int) -> list[Product]:
         """Give what is of the same category or brand as this customer's products, the most bought first."""
-        categories = {comparable.fold(product.category) for product in self._seeds if product.category}
-        brands = {comparable.fold(product.brand) for product in self._seeds if product.brand}
-        alike = Q(category_folded__in=categories) | Q(brand_folded__in=brands)
-        others = SoldProduct.objects.filter(alike).exclude(sku_folded__in=self._not_again)
+        others = SoldProduct.objects.filter(self._alike).exclude(sku_folded__in=self._not_again)
         return [of_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:most]]
 
     def popular(self, most: int) -> list[Product]:
         """Give what is bought most of all; nothing they have."""
         others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
         return [of_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:most]]
+
+    def new(self, most: int) -> list[Product]:
+        """Return what came into the shop lately, what is like this customer's products first; nothing they have.
+
+        Where the records of the shop are younger than that, nobody knows what is new.
+        """
+        since = self.at - NEW_FOR
+        others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
+        if not others.filter(first_at__lte=since - NEW_FOR).exists():
+            return []
+        is_alike = Case(When(self._alike, then=0), default=1)
+        latest = others.filter(first_at__gt=since, first_at__lte=self.at).order_by(
+            is_alike, "-orders", "sku_folded"
+        )
+        return [of_orders(sold) for sold in latest[:most]]
 
     def viewed(self, most: int) -> list[Product]:
         """Give what they looked at lately and do not have, the latest first."""
@@ -104,6 +117,12 @@ class Shopper:
         lines = self._bought.order_by("-order__placed_at", "-order_id", "-pk")[:MOST_LINES]
         bought = {line.sku_folded: _of_line(line) for line in lines}
         return list(bought.values())[:MOST_SEEDS] or self._views[:MOST_SEEDS]
+
+    @property
+    def _alike(self) -> Q:
+        categories = {comparable.fold(product.category) for product in self._seeds if product.category}
+        brands = {comparable.fold(product.brand) for product in self._seeds if product.brand}
+        return Q(category_folded__in=categories) | Q(brand_folded__in=brands)
 
     @cached_property
     def _views(self) -> list[Product]:

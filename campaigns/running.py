@@ -3,7 +3,7 @@
 What another person did meanwhile is not overwritten: each move between states is a conditional update.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,8 +16,8 @@ from customers import engine
 from segments.models import Segment
 
 from . import content, journeys, restraint, triggers
-from .models import Campaign, Channel, Delivery, Journey, Step
-from .playbook import Tactic
+from .models import Campaign, Channel, Delivery, Journey, Pool, Step
+from .playbook import TACTICS, Tactic
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +27,7 @@ EDITED: Final = (
     *("name", "trigger", "starts_at", "repeats_every", "reentry_after", "is_only_for_members"),
     *("ends_with_order", "takes_mass_changes", "quiet_from", "quiet_until", "pool"),
 )
+LONGEST_ANSWER: Final = 2_000
 OVER: Final = (State.STOPPED, State.DONE)
 STEP: Final = ("wait", "channel", "subject", "text", "html", "url")
 
@@ -137,7 +138,10 @@ def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
         found = _locked(campaign)
         if found.state != State.DRAFT:
             raise NotPossible(f"It is {found.get_state_display().lower()} already.")
-        _check(found, list(found.steps.order_by("number")))
+        steps = list(found.steps.order_by("number"))
+        _check(found, steps)
+        if lacking := lacks(found, steps, at):
+            raise NotPossible(lacking[0])
         if found.trigger == Trigger.AT and found.starts_at and at > restraint.expires_at(found.starts_at):
             raise NotPossible("Its date is over: choose a later one, or none to begin at once.")
         is_dated = found.trigger in (Trigger.AT, Trigger.EVERY)
@@ -150,6 +154,57 @@ def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
             cursor=triggers.newest_change(found.segment_id),
         )
     _tell("campaign_started", campaign, by)
+
+
+def answer(
+    campaign: Campaign, answers: Mapping[str, str], pool: Pool | None = None, by: User | None = None
+) -> None:
+    """Keep what staff fill into the texts of a campaign, and where its codes come from.
+
+    Raises NotPossible once it is over.
+    """
+    with transaction.atomic():
+        found = _locked(campaign)
+        if found.state in OVER:
+            raise NotPossible(
+                f"A campaign that is {found.get_state_display()} is kept as it was; make a new one."
+            )
+        found.answers |= {name: said.strip()[:LONGEST_ANSWER] for name, said in answers.items()}
+        found.pool = pool or found.pool
+        found.save(update_fields=["answers", "pool", "updated_at"])
+    campaign.answers, campaign.pool = found.answers, found.pool
+    _tell("campaign_answered", campaign, by)
+
+
+def lacks(campaign: Campaign, steps: Sequence[Step], at: datetime) -> list[str]:
+    """Name what staff have to decide before a campaign can start, a sentence each."""
+    found = [
+        f"Fill in: {label(campaign, name)}."
+        for name in content.asked(steps)
+        if not campaign.answers.get(name)
+    ]
+    pool = campaign.pool
+    if pool is None and content.uses(steps, "coupon"):
+        found.append("A message gives a coupon code: choose where the codes come from.")
+    if pool and pool.ends_at and pool.ends_at <= at and content.uses(steps, "coupon"):
+        found.append(
+            f"The last day of the codes of {pool.name} is over: choose another pool, or a later last day."
+        )
+    if (
+        pool
+        and pool.last_day is None
+        and TACTICS.get(campaign.tactic)
+        and TACTICS[campaign.tactic].has_last_day
+    ):
+        found.append(f"Its codes are for some time only: give {pool.name} a last day.")
+    return found
+
+
+def label(campaign: Campaign, name: str) -> str:
+    """Return what staff are asked for, in words."""
+    tactic = TACTICS.get(campaign.tactic)
+    asks = {question.name: question.label for question in tactic.asks} if tactic else {}
+    return asks.get(name, name.replace("_", " "))
 
 
 def pause(campaign: Campaign, at: datetime, by: User | None = None) -> None:

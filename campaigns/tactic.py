@@ -31,12 +31,23 @@ class StepContent:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What only the shop knows, and has to fill in before a tactic starts; its texts print it as ``answers.<name>``."""
+
+    name: str
+    label: str
+    help: str = ""
+    is_address: bool = False
+
+
+@dataclass(frozen=True)
 class Tactic:
     """One way to engage the people of some segments.
 
     ``segments`` names the templates whose segments it is made for; one without suits any. ``needs`` says in words what
     the shop provides. ``campaign`` holds fields of ``Campaign``. ``narrowed_by`` is a rule for those of the segment
-    whom it is for at a time, such as on their birthday.
+    whom it is for at a time, such as on their birthday. ``asks`` is what staff have to fill in before it starts, and
+    one that ``has_last_day`` needs a pool whose codes end.
     """
 
     slug: str
@@ -48,6 +59,8 @@ class Tactic:
     campaign: Mapping[str, Any]
     steps: tuple[StepContent, ...]
     narrowed_by: Json | None = field(default=None, compare=False)
+    asks: tuple[Question, ...] = ()
+    has_last_day: bool = False
 
 
 def hours(count: int) -> timedelta:

@@ -55,6 +55,9 @@ KNOWN: Final[Mapping[str, Known]] = {
     "viewed": Each("what they looked at in the last 90 days and did not buy, the latest first", _PRODUCT),
     "cart": Each("what lies in their cart, the latest first", _PRODUCT),
     "bought": Each("what their latest order holds", _PRODUCT),
+    "new": Each(
+        "what came into the shop in the last 30 days, first of the same categories and brands as theirs", _PRODUCT
+    ),
     "recommended": Each(
         "what goes with theirs, then what is like it, then what is bought most; nothing they have", _PRODUCT
     ),
@@ -67,6 +70,8 @@ KNOWN: Final[Mapping[str, Known]] = {
     ),
     "coupon": "a code of the campaign's pool, this customer's own",
     "coupon_worth": "what it is worth, as the pool says",
+    "coupon_last_day": "the last day of the pool's codes, for `date`",
+    "answers": Free("what staff have filled in before the start, by its name: `answers.news`"),
     "unsubscribe_url": "where this customer ends the newsletter; every e-mail ends with it anyway",
 }  # fmt: skip
 _NAMES: Final = ("first_name", "last_name", "country", "city", "language")
@@ -157,6 +162,15 @@ class _Finder:
         pool = campaign.pool if campaign else None
         return _or_missing("coupon_worth", plain_values.line(pool.description, 200) if pool else "")
 
+    def coupon_last_day(self) -> Any:
+        campaign = self.addressee.campaign
+        return _or_missing("coupon_last_day", campaign.pool.last_day if campaign and campaign.pool else None)
+
+    def answers(self) -> Mapping[str, Any]:
+        """Find what staff have filled in, who may write links as they may in the template."""
+        given = self.addressee.campaign.answers if self.addressee.campaign else {}
+        return FreeParts("answers", {name: said for name, said in given.items() if said})
+
 
 def _products(name: str, find: Callable[[_Finder], list[Product]]) -> Callable[[_Finder], Items]:
     """Find products; one that is called by an address alone has no name that could stand in a message."""
@@ -198,6 +212,7 @@ _FINDERS: Final[Mapping[str, Callable[[_Finder], Any]]] = {
     "viewed": _products("viewed", lambda finder: finder.shopper.viewed(MOST_PRODUCTS)),
     "cart": _products("cart", lambda finder: finder.shopper.cart(MOST_PRODUCTS)),
     "bought": _products("bought", lambda finder: finder.shopper.last_bought(MOST_PRODUCTS)),
+    "new": _products("new", lambda finder: finder.shopper.new(MOST_PRODUCTS)),
     "recommended": _products("recommended", _Finder.recommended),
     "similar": _products("similar", lambda finder: finder.shopper.similar(MOST_PRODUCTS)),
     "order_count": lambda finder: finder.fact("order_count"),
@@ -205,5 +220,7 @@ _FINDERS: Final[Mapping[str, Callable[[_Finder], Any]]] = {
     "last_order": _Finder.last_order,
     "coupon": lambda finder: finder.addressee.coupon(),
     "coupon_worth": _Finder.coupon_worth,
+    "coupon_last_day": _Finder.coupon_last_day,
+    "answers": _Finder.answers,
     "unsubscribe_url": lambda finder: finder.addressee.unsubscribe_url,
 }

@@ -16,6 +16,7 @@ from customers.admin import trail
 from segments.admin.access import READ, WRITE, needs, person
 
 from . import access, outlook, pages
+from .answers import StartForm
 
 Move = Callable[[Campaign, datetime, User | None], None]
 
@@ -36,7 +37,12 @@ def move(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, "Choose what to do with the campaign by its buttons.")
         return redirect("admin:campaigns_campaign_change", pk)
     make, noted, told = found
+    form = StartForm(campaign, request.POST) if make is running.start else None
+    if form and not form.is_valid():
+        return _start_page(model_admin, request, campaign, form)
     try:
+        if form:
+            form.save(person(request))
         make(campaign, datetime.now(UTC), person(request))
     except running.NotPossible as reason:
         messages.error(request, str(reason))
@@ -48,10 +54,17 @@ def move(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 @needs(access.SEE, access.WRITE, methods=READ)
 def start(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Say how many people it will write to, and ask whether it is to start."""
+    """Say how many people it will write to, ask what only the shop knows, and whether it is to start."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    return _start_page(model_admin, request, campaign, StartForm(campaign))
+
+
+def _start_page(
+    model_admin: Any, request: HttpRequest, campaign: Campaign, form: StartForm
+) -> TemplateResponse:
     context = pages.of(model_admin, request, campaign, "overview", f"Start {campaign.name}?")
-    if context["steps"]:
+    context["form"] = form
+    if context["steps"] and context["meets_members"]:
         context |= outlook.reach(request, campaign, datetime.now(UTC))
     return TemplateResponse(request, "campaigns/admin/start.html", context)
 
@@ -70,7 +83,8 @@ def copy(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Make a draft with the same words and waits."""
     campaign = get_object_or_404(Campaign, pk=pk)
     values = {
-        name: getattr(campaign, name) for name in (*running.EDITED, "segment", "takes_members", "tactic")
+        name: getattr(campaign, name)
+        for name in (*running.EDITED, "segment", "takes_members", "tactic", "answers")
     }
     values |= {"name": f"Copy of {campaign.name}"[:200], "starts_at": None}
     steps = [Step(**{name: getattr(step, name) for name in running.STEP}) for step in campaign.steps.all()]

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from campaigns import content, results
+from campaigns import content, results, running
 from campaigns.models import Campaign, Step
 from campaigns.results import DayResults
 from customers import engine
@@ -59,9 +59,7 @@ def to_do(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
         if empty and step.channel != "audience":
             found.append(f"Step {step.number} says nothing yet: write it.")
         found += [f"Step {step.number}: {problem}" for problem in content.check(step)]
-    if campaign.pool is None and any("coupon" in step.text + step.html + step.subject for step in steps):
-        found.append("A message gives a coupon code: choose where the codes come from.")
-    return found
+    return found + running.lacks(campaign, steps, datetime.now(UTC))
 
 
 def revenues(campaigns: Iterable[Campaign], now: datetime) -> Mapping[int, Decimal]:

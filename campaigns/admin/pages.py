@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from campaigns import forecasts, running
+from campaigns import content, forecasts, running
 from campaigns.models import Campaign, Step
 
 from . import access, notices, wording
@@ -47,6 +47,7 @@ def about(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "is_over": state in running.OVER,
         "is_dated": campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY),
         "meets_members": forecasts.meets_members(campaign),
+        "asks": bool(content.asked(steps)) or content.uses(steps, "coupon"),
         "may_write": may_write,
         "may_edit": may_write and state not in running.OVER,
         "may_discard": request.user.has_perm(access.DISCARD) and state == Campaign.State.DRAFT,

@@ -110,10 +110,10 @@ class GenerateForm(forms.Form):
 class PoolAdmin(CappedListAdmin):
     """The list of pools and the page of one."""
 
-    list_display = ("name", "description", "codes_", "free_", "given_", "redeemed_", "created")
+    list_display = ("name", "description", "last_day", "codes_", "free_", "given_", "redeemed_", "created")
     list_before_template = "campaigns/admin/no_pools.html"
     change_form_outer_before_template = "campaigns/admin/pool.html"
-    fields = ("name", "description")
+    fields = ("name", "description", "last_day")
 
     def get_urls(self) -> list[URLPattern]:
         """Add the pages of our own before the admin's, which take any text for a key."""

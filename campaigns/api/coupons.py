@@ -27,6 +27,7 @@ NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "There is no such code.")}
                 "code": "HELLO-7KQ2M9XW",
                 "pool": "First order",
                 "description": "10 % off",
+                "last_day": "2026-04-30",
                 "customer_id": "1042",
                 "campaign": "Ten percent for the first order",
                 "given_at": "2026-03-31T06:00:00Z",
@@ -41,6 +42,9 @@ class CouponSerializer(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="As it was imported or made; it is found in any case.")
     pool = serializers.CharField()
     description = serializers.CharField(help_text="What it is worth, as staff describe it.")
+    last_day = serializers.DateField(
+        allow_null=True, help_text="The last day on which it is worth anything; null where it does not end."
+    )
     customer_id = serializers.CharField(
         allow_null=True, help_text="Whose it is; null while nobody has it, and once its customer is erased."
     )
@@ -75,6 +79,7 @@ def _told(coupon: Coupon) -> dict[str, Any]:
         "code": coupon.code,
         "pool": coupon.pool.name,
         "description": coupon.pool.description,
+        "last_day": coupon.pool.last_day,
         "customer_id": owner.customer_id if owner else None,
         "campaign": coupon.campaign.name if coupon.campaign else None,
         "given_at": coupon.given_at,

@@ -194,6 +194,7 @@ def test_the_shop_is_told_whose_a_code_is(pool: Pool, client: Client) -> None:
     assert ask("ä%1").json() == {
         "code": "Ä%1",
         "pool": "First order",
+        "last_day": None,
         "description": "10 % off",
         "customer_id": "c1",
         "campaign": "Hello",

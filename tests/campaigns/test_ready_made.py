@@ -1,0 +1,259 @@
+"""Ready-made texts say only what the system knows: what is new, until when a code is valid, and what staff fill in."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+
+from campaigns import content, coupons, playbook, products, recommendations, running
+from campaigns.models import Campaign, Coupon, Delivery, Pool, SoldProduct, Step
+from campaigns.playbook import TACTICS
+from campaigns.running import NotPossible
+from customers import identity, keys
+from segments.models import Segment
+from tests import shop
+from tests.campaigns.carrying import BUYERS, Move, order, subscribers
+from tests.shop import NOON, days
+from tests.tracking import sending
+
+ABOUT_NEW = re.compile(r"\{% if new %\}.*?\{% endfor %\}\s*\{% endif %\}", re.DOTALL)
+UNKNOWN = re.compile(
+    r"\b(new|newest|reduced|lower prices|exclusive|exclusively|run out|club|members?|last pieces|gone soon|works once"
+    r"|will not come again|not often|spare part|never|only you|nobody else sees|returns|free of charge|in stock)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize(
+    "tactic", [tactic for tactic in TACTICS.values() if tactic.steps], ids=lambda one: one.slug
+)
+def test_a_text_claims_nothing_that_the_system_does_not_know(tactic: Any) -> None:
+    for step in tactic.steps:
+        for said in (step.subject, step.text, step.html):
+            shown = re.sub(r"\{[{%].*?[}%]\}", "", ABOUT_NEW.sub("", said))
+            assert UNKNOWN.findall(shown) == [], shown
+
+
+# -- What a product's first day is
+
+
+def at(day: date | datetime, hour: int = 10) -> str:
+    return f"{day:%Y-%m-%d}T{hour}:00:00Z"
+
+
+def sell(sku: str, when: datetime, who: str = "c1") -> None:
+    number = f"{sku}-{when:%y%m%d}"
+    shop.orders(f"{number},{who},{at(when)},10")
+    shop.lines(
+        f"{number},{sku},The {sku},lamps,1,10", header="order_id,sku,name,category,quantity,unit_price"
+    )
+
+
+def new_for(who: str) -> list[str]:
+    customer = identity.find(who)
+    assert customer
+    return [one.sku for one in recommendations.Shopper(customer, NOON).new(6)]
+
+
+@pytest.mark.django_db
+def test_new_is_what_was_first_sold_or_told_of_by_the_shop_within_30_days() -> None:
+    shop.customers("c1,c1@example.org", "c2,c2@example.org")
+    sell("old", NOON - days(200))
+    sell("old", NOON - days(5))
+    sell("fresh", NOON - days(5))
+    sell("back", NOON - days(5))
+    sell("planted", NOON - days(5))
+    sell("late", NOON - days(31))
+    _, trusted = sending.source("server")
+    _, browser = sending.source("browser")
+    long_ago = at(NOON - days(300))
+    sending.send(trusted, sending.track("Product Viewed", user="c2", at=long_ago, sku="BACK"))
+    sending.send(browser, sending.track("Product Viewed", anonymous="a1", at=long_ago, sku="planted"))
+
+    products.learn(NOON)
+    assert new_for("c2") == ["fresh", "planted"]
+    products.learn(NOON)
+    assert new_for("c2") == ["fresh", "planted"]
+    assert new_for("c1") == []  # they have all of it
+    sell("fresh", NOON - days(100))  # told late
+    products.learn(NOON)
+    assert new_for("c2") == ["planted"]
+
+
+@pytest.mark.django_db
+def test_in_a_shop_without_a_past_nothing_is_called_new() -> None:
+    shop.customers("c1,c1@example.org", "c2,c2@example.org")
+    sell("lamp", NOON - days(20))
+    products.learn(NOON)
+
+    assert SoldProduct.objects.get().first_at == NOON - days(20) - timedelta(hours=2)
+    assert new_for("c2") == []
+    draft = running.from_tactic(shop.segment("buyers", BUYERS), TACTICS["viewed-and-new"])
+    customer = identity.find("c2")
+    assert customer
+    message = content.preview(draft.steps.get(), customer, NOON).message
+    assert message
+    assert "New in the shop" not in message.text
+    sell("desk", NOON - days(90))
+    products.learn(NOON)
+    message = content.preview(draft.steps.get(), customer, NOON).message
+    assert message
+    assert "New in the shop:\n\n- The lamp" in message.text
+
+
+# -- What staff decide
+
+
+@pytest.mark.django_db
+def test_a_tactic_starts_once_what_only_the_shop_knows_is_filled_in(move: Move) -> None:
+    subscribers("anna")
+    order("anna", NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    draft = running.from_tactic(segment, TACTICS["announcement"])
+    with pytest.raises(NotPossible, match="Fill in: Your news"):
+        running.start(draft, NOON)
+    running.answer(draft, {"news": "We have moved: https://map.example/us\nCome & see."})
+    running.start(draft, NOON)
+    move(NOON)
+
+    [message] = mail.outbox
+    assert "We have moved: http://127.0.0.1:8000/go/" in message.body
+    html = str(message.alternatives[0][0])  # type: ignore[attr-defined]
+    assert "<br>Come &amp; see.</p>" in html
+
+
+# -- Codes that end
+
+
+@pytest.fixture
+def pool(db: None, settings: Any) -> Pool:
+    """Codes until the 20th, in Berlin."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    pool = coupons.save(Pool(name="ten", description="10 % off", last_day=date(2026, 3, 20)))
+    coupons.fill(pool, [f"TEN-{number}" for number in range(9)])
+    return pool
+
+
+BEFORE, AFTER = datetime(2026, 3, 20, 22, 59, tzinfo=UTC), datetime(2026, 3, 20, 23, 0, tzinfo=UTC)
+
+
+def mail_codes(pool: Pool, segment: Segment) -> None:
+    text = "{{ coupon }}{% if coupon_last_day %} until {{ coupon_last_day|date }}{% endif %}"
+    made = running.save(Campaign(segment=segment, name="x", pool=pool), [Step(subject="x", text=text)])
+    running.start(made, NOON)
+
+
+def test_a_code_is_given_until_its_last_day_and_the_message_names_it(pool: Pool, move: Move) -> None:
+    subscribers("anna", "ben")
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON)
+    mail_codes(pool, segment)
+    order("anna", BEFORE)
+    move(BEFORE)
+    assert [message.body.partition("\n")[0] for message in mail.outbox] == ["TEN-0 until 20 March 2026"]
+    order("ben", AFTER)
+    move(AFTER)
+
+    assert len(mail.outbox) == 1
+    ben = Delivery.objects.get(customer__customer_id="ben")
+    assert (ben.state, ben.sent_at) == ("planned", None)
+    assert "last day" in ben.reason
+    assert Coupon.objects.exclude(given_at=None).count() == 1
+    draft = running.save(
+        Campaign(segment=Segment.objects.get(), name="y", pool=pool), [Step(subject="x", text="{{ coupon }}")]
+    )
+    with pytest.raises(NotPossible, match="last day of the codes of ten is over"):
+        running.start(draft, AFTER)
+
+
+def test_a_code_is_redeemed_until_its_last_day(pool: Pool, client: Client) -> None:
+    header = "order_id,customer_id,placed_at,total,coupon_code"
+    shop.customers("c1,c1@example.org")
+    shop.orders(f"o1,c1,{BEFORE.isoformat()},10,ten-1", f"o2,c1,{AFTER.isoformat()},10,ten-2", header=header)
+
+    for since in (NOON, None):
+        coupons.note_redeemed(since, NOON + days(30))
+        found = Coupon.objects.exclude(redeemed_at=None)
+        assert list(found.values_list("code", "redeemed_at")) == [("TEN-1", BEFORE)]
+    _, key = keys.create("shop", ["members:read"])
+    answer = client.get("/api/v1/coupons/TEN-2/", headers={"Authorization": f"Bearer {key}"}).json()
+    assert (answer["last_day"], answer["redeemed_at"]) == ("2026-03-20", None)
+
+
+@pytest.mark.django_db
+def test_a_promotion_for_some_time_needs_codes_that_end(move: Move) -> None:
+    segment = shop.segment("buyers", BUYERS)
+    pool = coupons.save(Pool(name="for ever"))
+    coupons.generate(pool, 3, 8, Random(1))
+    draft = running.from_tactic(segment, TACTICS["one-time-promotion"])
+    running.answer(draft, {}, pool)
+    with pytest.raises(NotPossible, match="give for ever a last day"):
+        running.start(draft, NOON)
+    pool.last_day = date(2026, 4, 1)
+    coupons.save(pool)
+    running.start(draft, NOON)
+
+
+# -- Birthdays
+
+
+@pytest.mark.django_db
+def test_the_birthday_gift_comes_each_year_with_another_code(move: Move) -> None:
+    subscribers("anna", birth_date="1990-05-01")
+    order("anna", NOON - days(1))
+    buyers = shop.segment("buyers", BUYERS)
+    gift = TACTICS["birthday-gift"]
+    assert set(gift.segments) == {"hero", "brand-lovers"}
+    pool = coupons.save(Pool(name="gifts"))
+    coupons.fill(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
+    campaign = running.from_tactic(playbook.segment_for(gift, buyers), gift)
+    running.answer(campaign, {}, pool)
+    move(NOON)
+    running.start(campaign, NOON)
+
+    codes = []
+    for year in (2026, 2027):
+        for day in (datetime(year, 4, 29, 12, tzinfo=UTC), datetime(year, 4, 30, 1, tzinfo=UTC)):
+            move(day)
+        assert mail.outbox == []
+        for hour in (10, 12):
+            move(datetime(year, 5, 1, hour, tzinfo=UTC))
+        [message] = mail.outbox
+        assert message.subject == "Happy birthday, friend!"
+        codes += re.findall(r"GIFT-\d", message.body)
+        mail.outbox.clear()
+        move(datetime(year, 5, 3, 12, tzinfo=UTC))
+    assert codes == ["GIFT-1", "GIFT-2"]
+
+
+@pytest.mark.django_db
+def test_all_messages_of_a_journey_give_the_same_code_and_a_joined_visitor_keeps_theirs(move: Move) -> None:
+    shop.events("m1,,a1,Seen,2026-03-15T11:00:00Z")
+    everybody = shop.segment("everybody", {"first_seen": {"ever": True}})
+    move(NOON)
+    pool = coupons.save(Pool(name="gifts"))
+    coupons.fill(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
+    steps = [
+        Step(channel="on_site", subject="{{ coupon }}", text="x", wait=wait)
+        for wait in (timedelta(), days(1))
+    ]
+    campaign = running.save(
+        Campaign(segment=everybody, name="x", trigger="every", repeats_every=days(7), pool=pool), steps
+    )
+    running.start(campaign, NOON)
+    move(NOON)
+    shop.events("m2,c1,a1,Seen,2026-03-15T13:00:00Z")
+    move(NOON + days(1))
+    move(NOON + days(7))
+
+    said = (
+        Delivery.objects.filter(campaign=campaign)
+        .order_by("sent_at")
+        .values_list("content__title", flat=True)
+    )
+    assert list(said) == ["GIFT-1", "GIFT-1", "GIFT-2"]
