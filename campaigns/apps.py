@@ -1,5 +1,8 @@
 """The app's name, and what it follows."""
 
+from importlib import import_module
+from importlib.util import find_spec
+
 from django.apps import AppConfig
 
 from segments import news
@@ -15,9 +18,13 @@ class CampaignsConfig(AppConfig):
         # Models must be loaded before.
         from customers import identity, privacy  # noqa: PLC0415
 
-        from . import coupons, journeys, personal, waking  # noqa: PLC0415
+        from . import bounces, coupons, journeys, personal, waking  # noqa: PLC0415
 
         news.changed.connect(waking.wake, dispatch_uid="carry out campaigns")
         identity.let_follow(journeys.follow_joins)
         identity.let_follow(coupons.follow_joins)
         privacy.register("campaigns", personal.SECTION)
+        if find_spec("anymail"):
+            import_module("anymail.signals").tracking.connect(
+                bounces.note_event, dispatch_uid="suppress bounces"
+            )

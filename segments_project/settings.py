@@ -10,6 +10,7 @@ COUPONS_UNCONFIRMED_AN_HOUR, EMAIL_URL, EMAIL_BACKEND, EMAIL_TIMEOUT, ANYMAIL, D
 
 import re
 from datetime import timedelta
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,8 @@ EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"]
 EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30)
 # Providers by django-anymail, as its documentation has it: {"MAILGUN_API_KEY": "…"}.
 ANYMAIL = env.json("ANYMAIL", default={})
+if find_spec("anymail"):  # takes what providers tell of messages: bounces and complaints
+    INSTALLED_APPS.append("anymail")
 
 # Who writes: The Shop <news@shop.example>
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="shop@localhost")

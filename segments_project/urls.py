@@ -1,5 +1,6 @@
 """Every address of the installation."""
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.templatetags.static import static
@@ -44,3 +45,6 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static(settings.FAVICON))),
     path("healthz", healthz, name="healthz"),
 ]
+
+if apps.is_installed("anymail"):
+    urlpatterns += [path("anymail/", include("anymail.urls"))]

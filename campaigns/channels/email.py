@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from campaigns import links
 from campaigns.models import Delivery
+from customers import consent
 from customers.models import Customer
 
 from .base import Away, Channel, Message, NoMailbox, Refused, TryAgain, Undeliverable
@@ -52,8 +53,8 @@ class Email(Channel):
         self._connection: BaseEmailBackend | None = None
 
     def reaches(self) -> Q:
-        """Ask for consent and an address."""
-        return Q(newsletter=Customer.Newsletter.SUBSCRIBED) & ~Q(email="")
+        """Ask for consent, and an address that is not suppressed."""
+        return Q(newsletter=Customer.Newsletter.SUBSCRIBED) & ~Q(email="") & consent.unsuppressed_q()
 
     def delivers(self) -> bool:
         """Return whether there is a mail server."""

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,11 +14,12 @@ from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import links, results
+from campaigns import bounces, links, results, sending_health
 from campaigns.models import Campaign, ChannelHealth, Delivery
-from customers import identity, privacy
+from customers import consent, identity, privacy
+from customers.models import Customer, Suppression
 from tests import shop
-from tests.campaigns import carrying
+from tests.campaigns import carrying, provider
 from tests.campaigns.carrying import Move, campaign, order, subscribers
 from tests.campaigns.mail_server import YES, MailServer
 from tests.campaigns.test_delivering import got, mailing
@@ -274,3 +276,115 @@ def test_a_server_that_knows_no_such_addresses_fails_the_message_and_says_why(
 
     assert states() == {"anna": "failed", "ben": "sent"}
     assert "SMTPUTF8" in Delivery.objects.get(state="failed").reason
+
+
+# -- Addresses without a mailbox
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("answer", "is_suppressed"),
+    [
+        ("550 5.1.1 no such user", True),
+        ("550-5.1.1 The account\r\n550 5.1.1 that you tried to reach is not there", True),
+        ("550 5.1.2 no such domain", True),
+        ("553 5.1.3 bad address", True),
+        ("551 5.1.6 moved", True),
+        ("556 5.1.10 takes no mail", True),
+        ("550 #5.2.1 mailbox disabled", True),
+        ("550 mailbox unavailable (5.1.1)", True),
+        ("550 nobody of that name", False),
+        ("552 5.2.2 mailbox full", False),
+        ("554 5.7.1 spam, see 5.1.1", False),
+        ("550 5.1.11 what is this", False),
+        ("550 5.1.8 sender unknown", False),
+        ("550 rejected by 5.1.1.5", False),
+        ("450 4.1.1 try again", False),
+    ],
+)
+def test_an_address_without_a_mailbox_is_suppressed_with_what_was_answered(
+    move: Move, server: MailServer, answer: str, is_suppressed: bool
+) -> None:
+    sale = mailing("anna", "ben")
+    shop.customers("anna-2,Anna@example.org,subscribed", header="customer_id,email,newsletter")
+    order("anna-2", NOON - days(1))
+    server.answer = lambda address: answer if address.lower().startswith("anna") else YES
+
+    move(NOON)
+
+    assert consent.is_suppressed("ANNA@example.org") == is_suppressed
+    assert not consent.is_suppressed("ben@example.org")
+    assert got(server) == ["ben"]
+    if is_suppressed:
+        found = Suppression.objects.get()
+        assert (found.reason, found.at) == ("bounced", NOON)
+        assert found.detail[:3] == answer[:3]
+        server.answer = lambda address: YES
+        campaign(sale.segment, name="next", trigger="at", starts_at=NOON + days(1))
+        move(NOON + days(1))
+        assert got(server) == ["ben", "ben"]
+        consent.lift("anna@example.org")
+        campaign(sale.segment, name="last", trigger="at", starts_at=NOON + days(2))
+        move(NOON + days(2))
+        assert "anna" in [one.lower() for one in got(server)[2:]]
+
+
+@pytest.mark.django_db
+def test_many_addresses_without_a_mailbox_pause_nothing(move: Move, server: MailServer) -> None:
+    who = [f"c{number}" for number in range(10)]
+    mailing(*who)
+    server.answer = lambda address: "550 5.1.1 nobody"
+
+    move(NOON)
+
+    assert Counter(states().values()) == {"failed": 10}
+    assert Suppression.objects.count() == 10
+    assert not sending_health.paused()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "is_suppressed"),
+    [(provider.AnymailRecipientsRefused("invalid"), True), (provider.answer(422), False)],
+)
+def test_a_recipient_whom_a_provider_refuses_is_suppressed(
+    move: Move, settings: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, is_suppressed: bool
+) -> None:
+    settings.EMAIL_BACKEND = "tests.campaigns.provider.Backend"
+    monkeypatch.setattr(provider.Backend, "error", error)
+    mailing("anna")
+
+    move(NOON)
+
+    assert states() == {"anna": "failed"}
+    assert consent.is_suppressed("anna@example.org") == is_suppressed
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("kind", "reject_reason", "expected"),
+    [
+        ("bounced", "bounced", ("bounced", "subscribed")),
+        ("bounced", "invalid", ("bounced", "subscribed")),
+        ("bounced", "timed_out", None),
+        ("bounced", "spam", None),
+        ("deferred", None, None),
+        ("opened", None, None),
+        ("complained", "spam", ("complained", "unsubscribed")),
+    ],
+)
+def test_what_a_provider_tells_later_of_a_message_suppresses_its_address(
+    kind: str, reject_reason: str | None, expected: tuple[str, str] | None
+) -> None:
+    subscribers("anna")
+    told = SimpleNamespace(
+        event_type=kind, reject_reason=reject_reason, recipient="Anna@example.org", timestamp=NOON,
+        mta_response="smtp; 550 gone", description="",
+    )  # fmt: skip
+
+    bounces.note_event(sender=None, event=told, esp_name="Postmark")
+
+    found = Suppression.objects.first()
+    newsletter = Customer.objects.get().newsletter
+    assert (found and (found.reason, newsletter)) == expected
+    assert found is None or found.detail == "Postmark: smtp; 550 gone"

@@ -225,7 +225,7 @@ def test_the_birthday_gift_comes_each_year_with_another_code(move: Move) -> None
             move(datetime(year, 5, 1, hour, tzinfo=UTC))
         [message] = mail.outbox
         assert message.subject == "Happy birthday, friend!"
-        codes += re.findall(r"GIFT-\d", message.body)
+        codes += re.findall(r"GIFT-\d", str(message.body))
         mail.outbox.clear()
         move(datetime(year, 5, 3, 12, tzinfo=UTC))
     assert codes == ["GIFT-1", "GIFT-2"]
