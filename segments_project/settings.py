@@ -219,8 +219,6 @@ EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"]
 EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30)
 # Providers by django-anymail, as its documentation has it: {"MAILGUN_API_KEY": "…"}.
 ANYMAIL = env.json("ANYMAIL", default={})
-if find_spec("anymail"):  # takes what providers tell of messages: bounces and complaints
-    INSTALLED_APPS.append("anymail")
 
 # Who writes: The Shop <news@shop.example>
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="shop@localhost")
@@ -250,6 +248,8 @@ INSTALLED_APPS = [
     "campaigns",
     "segments_project",  # for its commands
 ]
+if find_spec("anymail"):  # takes what providers tell of messages: bounces and complaints
+    INSTALLED_APPS.append("anymail")
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
