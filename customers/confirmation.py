@@ -17,7 +17,7 @@ def is_confirmed(customer: Customer) -> bool:
     """
     identities = Identity.objects.filter(customer=customer)
     return (
-        identities.filter(kind=Identity.Kind.CUSTOMER_ID).exists()
+        identities.filter(kind=Identity.Kind.CUSTOMER_ID, is_trusted=True).exists()
         or identities.filter(kind__in=_TOLD_BY_SERVERS).exists()
         or Order.objects.filter(customer=customer, is_draft=False).exists()
         or ConsentStatement.objects.filter(identity__customer=customer, way=Way.CONFIRMED).exists()

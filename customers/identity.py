@@ -172,13 +172,18 @@ def trust_named(customer_ids: Collection[str], now: datetime) -> None:
     """End the unsigned links of customer ids that records name: from now on the ids belong to the shop."""
     if not customer_ids:
         return
-    if _untrusted_among(customer_ids):
-        take_turn()
+    take_turn_to_trust(customer_ids)
     # Until the commit nobody links a browser to an id that the records name (see ``hold_back_records``).
     engine.share(UnsignedClaim._meta.db_table)
     if named := _untrusted_among(customer_ids):
         take_turn()
         _resolver[0].trust(named, now)
+
+
+def take_turn_to_trust(customer_ids: Collection[str]) -> None:
+    """Take the turn where records name customer ids that only browsers have named: before anything else is locked."""
+    if customer_ids and _untrusted_among(customer_ids):
+        take_turn()
 
 
 def take_turn() -> None:

@@ -139,10 +139,12 @@ def _ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, ann
     outcome = Outcome()
     engine.check_references_at_once()
     erased.share()
-    if kind in (ORDERS, ORDER_LINES):
-        drafts.share()
     from_browser = call.origin is Origin.BROWSER
     staying, outcome.left_out = erased.leave_out(kind, numbered, from_browser=from_browser)
+    if kind in (ORDERS, ORDER_LINES):
+        if call.names:  # whoever takes messages has the turn first, and then the drafts
+            identity.take_turn_to_trust(_named(kind, ((line, *record) for line, record in staying)))
+        drafts.share()
     awaited: list[str] = []
     for place, (rows, repeated) in enumerate(_without_repeats(kind, staying)):
         if call.names:

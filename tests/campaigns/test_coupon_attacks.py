@@ -205,3 +205,19 @@ def test_whoever_is_confirmed_meanwhile_gets_theirs(key: str, server: str, pool:
         send(server, identify("c1", "a1", at=NOON.isoformat()))
         move(NOON + 3 * MINUTE)
         assert codes() == {"C1": "c1"}
+
+
+def test_an_id_that_only_a_browser_has_named_confirms_nobody(key: str, pool: Pool, settings: Any) -> None:
+    settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
+    coupons.fill(pool, ["C1"])
+    made = campaign(pool)
+    send(key, identify("made-up", "a1", email="a1@example.org", phone="+49301234567"))
+    stranger = identity.find("made-up")
+    assert stranger
+    with pytest.raises(coupons.HeldBack):
+        coupons.give(made, stranger, NOON)
+
+    shop.customers("made-up,")
+    named = identity.find("made-up")
+    assert named
+    assert coupons.give(made, named, NOON) == "C1"
