@@ -8,8 +8,9 @@ COPY segments_project segments_project
 COPY customers customers
 COPY segments segments
 COPY campaigns campaigns
-# Uploaded files: a volume that web and worker share, kept as the user they run as.
-RUN mkdir /srv/imports && chown nobody /srv/imports
+# Uploaded files, and messages where there is no mail server: volumes that web and worker share, kept as the user they
+# run as.
+RUN mkdir --mode=700 /srv/imports data && chown nobody /srv/imports data
 ENV IMPORTS_DIR=/srv/imports
 USER nobody
 EXPOSE 8000

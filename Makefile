@@ -36,6 +36,8 @@ lint: .venv/everything  ## style, types, import contracts, missing migrations
 	$(IN)/mypy
 	$(IN)/lint-imports
 	$(IN)/python manage.py makemigrations --check --dry-run
+	BEHIND_HTTPS_PROXY=True SECRET_KEY="$$($(IN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
+		$(IN)/python manage.py check --deploy --fail-level WARNING
 
 format: .venv/everything  ## put code into the house's form
 	$(IN)/ruff check --fix

@@ -33,6 +33,7 @@ class Product:
             "category": self.category,
             "brand": self.brand,
             "price": self.price / 100,
+            "url": f"/products/{self.sku}",  # of the shop, wherever that is
             "quantity": quantity,
             "currency": currency,
         }

@@ -49,6 +49,7 @@ def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = F
     Raises ProcessError where the port is taken or there is no Redis.
     """
     port = _checked(port)
+    use_addresses_of(port)
     with ExitStack() as stack:
         stop = stack.enter_context(_asked_to_stop())
         redis_url = settings.REDIS_URL
@@ -61,7 +62,12 @@ def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = F
         worker = f"serve-{os.getpid()}@{socket.gethostname()}"
         children: list[Child] = []
         stack.callback(_stop, children)
-        environment = {**os.environ, "REDIS_URL": redis_url}
+        environment = {
+            **os.environ,
+            "REDIS_URL": redis_url,
+            "PUBLIC_URL": settings.PUBLIC_URL,
+            "SHOP_URL": settings.SHOP_URL,
+        }
         if with_visitors:
             environment.setdefault("LOG_LEVEL", "WARNING")  # else each of their messages is ten lines
         for name, arguments in _commands(port, worker).items():
@@ -92,6 +98,14 @@ def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = F
                 _say("serve", f"not ready within {READY_WITHIN:.0f} seconds; stopping")
                 return 1
         return 0
+
+
+def use_addresses_of(port: int) -> None:
+    """Let links lead to this port, where no other address is configured for them."""
+    if not settings.PUBLIC_URL_IS_CONFIGURED:
+        settings.PUBLIC_URL = _address(port).rstrip("/")
+    if not settings.SHOP_URL_IS_CONFIGURED:
+        settings.SHOP_URL = _address(port)
 
 
 def _commands(port: int, worker: str) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ CAMPAIGN_MESSAGES_A_WEEK, CAMPAIGN_MESSAGES_VALID_FOR, CAMPAIGN_LEASE, CAMPAIGN_
 COUPONS_UNCONFIRMED_AN_HOUR, EMAIL_URL, EMAIL_BACKEND, EMAIL_TIMEOUT, ANYMAIL, DEFAULT_FROM_EMAIL, LOG_LEVEL, LOG_JSON.
 """
 
+import os
 import re
 from datetime import timedelta
 from importlib.util import find_spec
@@ -25,6 +26,10 @@ from django.urls import reverse, reverse_lazy
 
 from segments_project import __version__, logs, redis_url, secret_key
 
+# What our processes write has personal data in it: databases, uploads, messages, lists of refused rows. Whatever
+# they make is for its owner only, files (0600) and folders (0700), also what somebody forgets to say so for.
+os.umask(0o077)
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = BASE_DIR / "data"
 
@@ -40,6 +45,12 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 BEHIND_HTTPS_PROXY = env.bool("BEHIND_HTTPS_PROXY", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_HTTPS_PROXY
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS_PROXY else None
+SECURE_SSL_REDIRECT = BEHIND_HTTPS_PROXY
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # which the machine itself asks, by plain HTTP
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if BEHIND_HTTPS_PROXY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = BEHIND_HTTPS_PROXY
+# Browsers preload whole domains, which are the shop's to decide about and not this installation's.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 # -- The shop
 
@@ -56,7 +67,9 @@ if not re.fullmatch("[A-Z]{3}", SHOP_CURRENCY):
     raise ImproperlyConfigured(f"SHOP_CURRENCY: {SHOP_CURRENCY!r} is no currency code, such as EUR")
 
 # Where the links of messages lead: the address under which customers reach this installation.
-PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+# Where none is given, `serve --port` and `demo --port` put in their own.
+PUBLIC_URL = (env.str("PUBLIC_URL", default="") or "http://127.0.0.1:8000").rstrip("/")
+PUBLIC_URL_IS_CONFIGURED = bool(env.str("PUBLIC_URL", default=""))
 if not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", PUBLIC_URL):
     raise ImproperlyConfigured(
         f"PUBLIC_URL: {PUBLIC_URL!r} is no address, such as https://segments.shop.example"
@@ -69,7 +82,8 @@ if not 0 < CAMPAIGN_CREDIT_DAYS <= 365:
     raise ImproperlyConfigured("CAMPAIGN_CREDIT_DAYS: more than 0 and at most 365 days")
 # What messages say of the shop: its name, the address of its front page, and the postal one at their end.
 SHOP_NAME = env.str("SHOP_NAME", default="The shop")
-SHOP_URL = env.str("SHOP_URL", default="http://127.0.0.1:8000/")
+SHOP_URL = env.str("SHOP_URL", default="") or "http://127.0.0.1:8000/"
+SHOP_URL_IS_CONFIGURED = bool(env.str("SHOP_URL", default=""))
 if not re.match("https?://[^/]", SHOP_URL):
     raise ImproperlyConfigured(f"SHOP_URL: {SHOP_URL!r} is no address, such as https://shop.example/")
 SHOP_ADDRESS = env.str("SHOP_ADDRESS", default="")
@@ -253,6 +267,7 @@ if find_spec("anymail"):  # takes what providers tell of messages: bounces and c
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "segments_project.page_policy.PagePolicyMiddleware",
     "segments_project.encoded_paths.EncodedPathMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",  # before all that may answer
@@ -277,6 +292,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "segments_project" / "templates"],  # before those of the packages
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from customers.errors import unknown_address
 from segments_project import passwords
@@ -39,7 +39,7 @@ urlpatterns = [
     path("", include("customers.tracking.urls")),
     path("", include("campaigns.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     re_path(r"^api/", unknown_address),
     # For pages that name none, such as answers of the API in a browser.
     path("favicon.ico", RedirectView.as_view(url=static(settings.FAVICON))),

@@ -4,4 +4,5 @@ worker_class = "segments_project.buffering.BufferingWorker"
 workers = 2
 threads = 4
 worker_connections = 4_000  # of each worker; who sends slowly takes no thread
+umask = 0o077  # what it writes is for its owner only
 control_socket_disable = True

@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from django.db import connection
 from django.test import Client
 from redis import Redis
 
+from customers import imports
 from segments_project import __version__, secret_key, servers
 from segments_project.celery import app
 from segments_project.redis_url import for_celery, with_database
@@ -43,12 +45,14 @@ linux_only = pytest.mark.skipif(
 # -- Settings
 
 
-def settings_with(**variables: str) -> subprocess.CompletedProcess[str]:
+ABOUT_SETTINGS = (
+    "import json; from django.conf import settings as s; d = s.DATABASES['default'];"
+    "print(json.dumps([d['ENGINE'], str(d['NAME']), s.REDIS_IS_CONFIGURED, s.TIME_ZONE, s.SECRET_KEY]))"
+)
+
+
+def settings_with(script: str = ABOUT_SETTINGS, **variables: str) -> subprocess.CompletedProcess[str]:
     """What a fresh process with only these variables says about its settings."""
-    script = (
-        "import json; from django.conf import settings as s; d = s.DATABASES['default'];"
-        "print(json.dumps([d['ENGINE'], str(d['NAME']), s.REDIS_IS_CONFIGURED, s.TIME_ZONE, s.SECRET_KEY]))"
-    )
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-c", script],
@@ -202,6 +206,115 @@ def test_the_documentation_asks_nothing_of_the_internet(client: Client) -> None:
     assert "swagger" in page
     assert "//cdn" not in page
     assert client.get("/api/schema/").status_code == 200
+
+
+# -- Pages and headers
+
+
+def directives(response: Any) -> dict[str, list[str]]:
+    """The policy of a page."""
+    lines = [line.split() for line in response["Content-Security-Policy"].split(";")]
+    return {name: sources for name, *sources in lines}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/unsubscribe/x",
+        "/go/x",
+        "/nowhere",
+        "/healthz",
+        "/v1/batch",
+        "/static/customers/admin.css",
+        "/api/docs/",
+    ],
+)
+def test_pages_for_everybody_run_no_script_from_elsewhere(client: Client, path: str) -> None:
+    page = client.get(path)
+    policy = directives(page)
+
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == ["'none'"]
+    assert policy["form-action"] == ["'self'"]
+    scripts = [source for source in policy["script-src"] if not source.startswith("'nonce-")]
+    assert scripts == ["'self'"]
+    if not path.startswith("/api/"):
+        assert "'unsafe-inline'" not in policy["style-src"]
+    assert not re.search(r"<script(?![^>]*(src|nonce|application/json))", page.getvalue().decode())
+
+
+@pytest.mark.django_db
+def test_a_nonce_is_new_for_each_page(client: Client) -> None:
+    pages = [client.get("/unsubscribe/x") for _ in range(2)]
+    nonces = [re.findall('nonce="([^"]+)"', page.content.decode()) for page in pages]
+
+    assert nonces[0] != nonces[1]
+    for page, [nonce] in zip(pages, nonces, strict=True):
+        assert f"'nonce-{nonce}'" in directives(page)["style-src"]
+
+
+@pytest.mark.django_db
+def test_the_admin_evaluates_for_alpine_and_runs_nothing_inline(client: Client, settings) -> None:
+    settings.SHOP_URL, settings.PRODUCT_HOSTS = "https://shop.example/de/", ["cdn.shop.example"]
+
+    policy = directives(client.get("/admin/login/"))
+
+    assert policy["script-src"] == ["'self'", "'unsafe-eval'"]
+    assert {"https://shop.example", "cdn.shop.example"} <= set(policy["img-src"])
+
+
+def test_behind_a_proxy_that_speaks_https_everything_does() -> None:
+    script = (
+        "import json; from django.conf import settings as s; print(json.dumps([s.SESSION_COOKIE_SECURE,"
+        "s.CSRF_COOKIE_SECURE, s.SECURE_SSL_REDIRECT, s.SECURE_HSTS_SECONDS >= 31_536_000]))"
+    )
+    assert (
+        json.loads(settings_with(SECRET_KEY="x", BEHIND_HTTPS_PROXY="True", script=script).stdout)
+        == [True] * 4
+    )
+    assert json.loads(settings_with(SECRET_KEY="x", script=script).stdout) == [False] * 4
+
+
+# -- Files
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_and_folders_are_for_their_owner_only(tmp_path: Path, settings, client: Client) -> None:
+    settings.IMPORTS_DIR = tmp_path / "data" / "imports"
+    bad = tmp_path / "bad.csv"
+    bad.write_text("order_id,customer_id,placed_at\no1,c1,nonsense\n")
+    with pytest.raises((SystemExit, CommandError)):
+        call_command("import_csv", "orders", str(bad), errors=tmp_path / "errors.csv")
+    imports.receive("customers.csv", [b"customer_id\nc1\n"], datetime.now(UTC))
+    database = Path(connection.settings_dict["NAME"])
+    written = [tmp_path / "errors.csv", *(tmp_path / "data").rglob("*")]
+    if connection.vendor == "sqlite":
+        written += [database, *database.parent.glob(f"{database.name}-*")]
+
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in written if path.is_file()} == {"0o600"}
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in (tmp_path / "data", settings.IMPORTS_DIR)} == {
+        "0o700"
+    }
+
+
+def test_a_process_with_an_open_umask_keeps_its_files_to_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "shop"
+    script = (
+        "import django; django.setup(); from django.db import connection;"
+        "connection.cursor().execute('CREATE TABLE a (b)');"
+        "from django.core.mail import send_mail; send_mail('a', 'b', None, ['a@shop.example'])"
+    )
+    previous = os.umask(0)
+    try:
+        done = settings_with(DATABASE_URL=f"sqlite:///{folder}/shop.sqlite3", script=script)
+    finally:
+        os.umask(previous)
+
+    assert done.returncode == 0, done.stderr
+    found = [folder.parent, folder, *folder.rglob("*")]
+    assert {path.name.split(".")[0] for path in found} >= {"shop", "secret_key", "outbox"}
+    for path in found:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
 # -- Servers
@@ -391,6 +504,9 @@ def test_serve_does_tasks_until_stopped_and_leaves_nobody_behind(
     with serving(environment, tmp_path / "log") as (process, address, children):
         with urlopen(f"{address}healthz") as response:
             assert json.load(response) == {"database": "ok", "redis": "ok"}
+        beat = next(child for child in children if "beat" in child.cmdline())
+        links = {beat.environ()[name].rstrip("/") for name in ("PUBLIC_URL", "SHOP_URL")}
+        assert links == {address.rstrip("/")}  # what it sends leads to its port
         names = [name for one in app.control.ping(timeout=5, limit=2) or () for name in one]
         assert len(names) == 2
         # The other one counts for staff, and does nothing else.

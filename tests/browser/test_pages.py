@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.browser import chromium
 from tests.browser.installation import Installation
@@ -33,6 +33,26 @@ def test_the_documentation_of_the_api_is_read_without_a_key(visit: Callable[[str
     page.locator(".opblock-summary", has_text="All segments, the oldest first").click()
 
     page.get_by_text("Part of the name or the slug.").wait_for()
+
+
+def test_pages_for_everybody_and_the_api_in_a_browser_break_no_policy(browser: Browser, shop: Installation):
+    """Their answers are errors in part, which `visit` would complain about."""
+    told: list[str] = []
+    with chromium.context(browser, shop.url, shop.sessions["admin"]) as context:
+        page = context.new_page()
+        page.on("console", lambda said: told.append(f"{page.url}: {said.text}"))
+        for path in (
+            "/unsubscribe/x",
+            "/go/x",
+            "/nowhere",
+            "/api/v1/segments/",
+            "/api/docs/",
+            "/admin/nowhere/",
+        ):
+            page.goto(path)
+            page.wait_for_load_state("networkidle")
+
+    assert not [one for one in told if "Content Security Policy" in one]
 
 
 def test_staff_log_in(visit: Callable[[str], Page], axe: Axe):

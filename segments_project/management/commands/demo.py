@@ -45,6 +45,8 @@ class Command(BaseCommand):
         """Make, refresh, print and serve the shop."""
         if not 1 <= customers <= MOST_PEOPLE:
             raise CommandError(f"--customers: {customers} is not between 1 and {MOST_PEOPLE}")
+        if port:
+            processes.use_addresses_of(port)
         call_command("migrate", verbosity=0, interactive=False)
         if demo_shop.is_there():
             self.say("The demo's shop is there already and is used as it is.")

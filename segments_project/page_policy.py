@@ -1,0 +1,65 @@
+"""What each page may load and run: its Content-Security-Policy. A page that is in no list here gets the strictest."""
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from csp.middleware import CSPMiddleware, PolicyParts
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+Directives = dict[str, list[Any]]
+
+PUBLIC: Final[Directives] = {
+    "default-src": [NONE],
+    "script-src": [SELF, NONCE],
+    "style-src": [SELF, NONCE],
+    "img-src": [SELF],
+    "connect-src": [SELF],
+    "form-action": [SELF],
+    "base-uri": [NONE],
+    "frame-ancestors": [NONE],
+}
+"""Pages that anybody sees: nothing inline without a nonce, nothing evaluated."""
+
+API: Final[Directives] = PUBLIC | {
+    "style-src": [SELF, UNSAFE_INLINE],  # Swagger UI and the browsable API set styles on elements
+    "img-src": [SELF, "data:"],
+    "font-src": [SELF, "data:"],
+}
+
+ADMIN: Final[Directives] = PUBLIC | {
+    # Alpine, which Unfold's pages are made with, evaluates the expressions in their attributes. Those are
+    # written by templates; what people typed in is never part of them.
+    "script-src": [SELF, NONCE, UNSAFE_EVAL],
+    "style-src": [SELF, UNSAFE_INLINE],
+    "img-src": [SELF, "data:"],
+    "font-src": [SELF],
+    "frame-src": [SELF],  # the preview of a message, which is in a sandbox
+}
+
+
+class PagePolicyMiddleware(CSPMiddleware):
+    """Give each response the policy of its address."""
+
+    def get_policy_parts(
+        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
+    ) -> PolicyParts:
+        """Return the policy, with the nonce that the page has used."""
+        parts = super().get_policy_parts(request, response, report_only)
+        if parts.config is None and not report_only:
+            parts.config = _policy_of(request.path)
+        return parts
+
+
+def _policy_of(path: str) -> Directives:
+    if path.startswith("/admin/"):
+        # Previews of messages show the shop's pictures.
+        return ADMIN | {"img-src": [*ADMIN["img-src"], _origin(settings.SHOP_URL), *settings.PRODUCT_HOSTS]}
+    return API if path.startswith("/api/") else PUBLIC
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
