@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import structlog
+from django.conf import settings
 from django.db import (
     DatabaseError,
     DataError,
@@ -17,6 +19,8 @@ from django.db import (
 )
 
 from . import planner_statistics
+
+log = structlog.get_logger(__name__)
 
 Row = tuple[Any, ...]
 Done = TypeVar("Done")
@@ -138,7 +142,8 @@ def empty(name: str) -> None:
 def load(table: str, columns: Sequence[str], records: Iterable[Row]) -> None:
     """Fill a temporary table: COPY on PostgreSQL, one prepared INSERT on SQLite."""
     names = ", ".join(columns)
-    with connection.cursor() as cursor:
+    # The driver's own errors as Django's, as everybody expects them.
+    with connection.cursor() as cursor, connection.wrap_database_errors:
         if is_postgresql():
             with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
                 for record in records:
@@ -338,6 +343,60 @@ def snapshot() -> Iterator[None]:
             yield
     finally:
         connection.transaction_mode = mode  # type: ignore[attr-defined]
+
+
+class Portion:
+    """How much of a long work is done at once: less from when a statement of it took longer than STATEMENT_LIMIT.
+
+    Inside a transaction all is done at once, and on SQLite, whose statements depend on no statistics.
+    """
+
+    def __init__(self, most: int, least: int) -> None:
+        self.size, self.least = most, least
+
+    def take(self, act: Callable[[int], Done]) -> Done:
+        """Let ``act`` do so much, again for a quarter of it where that takes too long.
+
+        ``act`` is undone by what it raises. The least portion takes as long as it takes.
+        """
+        limit = settings.STATEMENT_LIMIT
+        while self.size > self.least and limit and is_postgresql() and not connection.in_atomic_block:
+            try:
+                with _session_limit(limit):
+                    return act(self.size)
+            except TookTooLong:
+                self.size = max(self.least, self.size // 4)
+                log.warning("taken_in_smaller_portions", at_once=self.size)
+        return act(self.size)
+
+
+@contextmanager
+def _session_limit(seconds: float) -> Iterator[None]:
+    execute(f"SET statement_timeout = {max(1, int(seconds * 1000))}")
+    try:
+        yield
+    except OperationalError as error:
+        if "statement timeout" in str(error):
+            raise TookTooLong from error
+        raise
+    finally:
+        with suppress(DatabaseError, InterfaceError):  # a connection that is gone takes its limit along
+            execute("RESET statement_timeout")
+
+
+@contextmanager
+def undone_after(seconds: float) -> Iterator[None]:
+    """Undo what is done inside once a statement takes longer (PostgreSQL); raises TookTooLong. In a transaction."""
+    if not seconds or not is_postgresql():
+        yield
+        return
+    try:
+        with transaction.atomic(), _limit(seconds):
+            yield
+    except OperationalError as error:
+        if "statement timeout" in str(error):
+            raise TookTooLong from error
+        raise
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from .models import (
 )
 
 SETTLED_AT_ONCE: Final = 20_000  # customers a transaction
+SETTLED_AT_LEAST: Final = 300  # where statements take too long
 ALL: Final = 2**62  # a LIMIT that cuts nothing, but keeps SQLite from looking things up anew at each mention
 
 _FACTS, _AS_OF, _UPCOMING = Facts._meta.db_table, FactsAsOf._meta.db_table, Upcoming._meta.db_table
@@ -47,11 +48,15 @@ def settle(
     a clock that stepped back, at least for ``not_before``. A transaction takes a share of the queue; what a crash
     leaves in it, the next call settles.
     """
-    settled = 0
-    while is_due(_instant(now, not_before)):
+
+    def settle_at_most(customers: int) -> int:
         with alone():
             # Read again: what committed while we waited is not taken for a record dated ahead.
-            settled += _settle_some(_advance(_instant(now, not_before)))
+            return _settle_some(_advance(_instant(now, not_before)), customers)
+
+    settled, portion = 0, engine.Portion(SETTLED_AT_ONCE, SETTLED_AT_LEAST)
+    while is_due(_instant(now, not_before)):
+        settled += portion.take(settle_at_most)
         progress(settled)
     return settled
 
@@ -143,8 +148,8 @@ def _advance(now: datetime) -> datetime:
     return at
 
 
-def _settle_some(at: datetime) -> int:
-    taken = _take(at, f"LIMIT {SETTLED_AT_ONCE}")
+def _settle_some(at: datetime, most: int) -> int:
+    taken = _take(at, f"LIMIT {most}")
     if taken:
         anew, merged, has_orders = _choose_who_is_merged(at)
         before = _sums(f"WHERE customer_id IN ({_AMONG})")

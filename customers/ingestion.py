@@ -20,6 +20,8 @@ from . import comparable, consent, drafts, engine, erased, identity, news
 from .models import Customer, DatedAttribute
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
 
+STAGED_AT_LEAST = 1_000  # records, where statements take too long
+
 NUMBERS = frozenset(
     {
         "birthday",
@@ -103,7 +105,11 @@ def ingest(
     """
     given, instant = list(numbered), now or datetime.now(UTC)
     call = _Call(instant, source, origin, names)
-    return engine.whole(lambda: _ingest(kind, given, call, announce))
+
+    def ingest_at_once(rows: int) -> Outcome:
+        return engine.whole(lambda: _ingest(kind, given, call, announce, rows))
+
+    return engine.Portion(max(len(given), STAGED_AT_LEAST), STAGED_AT_LEAST).take(ingest_at_once)
 
 
 def let_follow(confirm: Callable[[Sequence[str], datetime], None]) -> None:
@@ -135,7 +141,9 @@ class _Call:
         return "true" if self.origin is Origin.BROWSER else "false"
 
 
-def _ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, announce: bool) -> Outcome:
+def _ingest(
+    kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, announce: bool, most: int
+) -> Outcome:
     outcome = Outcome()
     engine.check_references_at_once()
     erased.share()
@@ -146,7 +154,7 @@ def _ingest(kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, ann
             identity.take_turn_to_trust(_named(kind, ((line, *record) for line, record in staying)))
         drafts.share()
     awaited: list[str] = []
-    for place, (rows, repeated) in enumerate(_without_repeats(kind, staying)):
+    for place, (rows, repeated) in enumerate(_without_repeats(kind, staying, most)):
         if call.names:
             identity.trust_named(_named(kind, rows), call.now)
         _stage(kind, rows)
@@ -180,9 +188,12 @@ def start_file() -> None:
 
 
 def _without_repeats(
-    kind: Kind, numbered: Iterable[tuple[int, Record]]
+    kind: Kind, numbered: Iterable[tuple[int, Record]], most: int
 ) -> Iterator[tuple[list[Record], dict[int, int]]]:
-    """Cut records, in their order, into parts that name no key twice; with each later line the one it went into."""
+    """Cut records, in their order, into parts that name no key twice; with each later line the one it went into.
+
+    A part has at most so many keys.
+    """
     key_of = itemgetter(*map(kind.columns.index, kind.key))
     latest: dict[Any, Record] = {}
     repeated: dict[int, int] = {}
@@ -192,6 +203,9 @@ def _without_repeats(
             key = line  # lines without an id are told apart by number
         earlier = latest.get(key)
         if earlier is None:
+            if len(latest) >= most:
+                yield list(latest.values()), repeated
+                latest, repeated = {}, {}
             latest[key] = (line, *record)
         elif _continues(kind, earlier[1:], record):
             latest[key] = (earlier[0], *_laid_over(kind, earlier[1:], record))

@@ -6,7 +6,7 @@ that the ids of changes commit in their order.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -22,6 +22,8 @@ from .models import Change, Membership, Refresh, RefreshResult, Segment, Tally
 
 _MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, Tally))
 Sql = tuple[str, list[object]]
+
+LOOKED_AT_ONCE = 5_000  # customers, where to ask about all of them at once takes too long
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,15 @@ def find_differences(segments: Sequence[Segment], answers: Sql, among: str = "")
 
     ``answers`` is a query of customer, bits and 1 for who is known, about everybody or those in a table.
     """
+    empty_differences()
+    return add_differences(segments, answers, among)
+
+
+def add_differences(segments: Sequence[Segment], answers: Sql, among: str = "") -> int:
+    """Add to ``differences`` what ``find_differences`` finds, about customers who are not in it yet."""
     sql, params = answers
     stored = " ".join(f"WHEN {segment.pk} THEN {1 << place}" for place, segment in enumerate(segments))
     some = f"AND customer_id IN (SELECT customer_id FROM {among})" if among else ""
-    empty_differences()
     return engine.execute(
         f"""INSERT INTO differences (customer_id, bits, stored, known, stored_known)
             WITH answered (customer_id, bits, known) AS ({sql}), kept (customer_id, bits, known) AS (
@@ -80,6 +87,24 @@ def find_differences(segments: Sequence[Segment], answers: Sql, among: str = "")
             GROUP BY customer_id HAVING max(bits) <> max(stored) OR max(known) <> max(stored_known)""",
         params,
     )
+
+
+def in_parts(among: str) -> Iterator[str]:
+    """Put all customers, or those in a table, into a smaller table, some after others; yield its name each time."""
+    whom = f"SELECT customer_id FROM {among}" if among else "SELECT id FROM customers_customer"
+    latest = 0
+    while True:
+        engine.temporary_table("looked_at", "customer_id bigint PRIMARY KEY")
+        engine.execute(
+            f"""INSERT INTO looked_at (customer_id) SELECT customer_id FROM ({whom}) AS whom (customer_id)
+                WHERE customer_id > %s ORDER BY customer_id LIMIT {LOOKED_AT_ONCE}""",
+            [latest],
+        )
+        [(newest,)] = engine.rows("SELECT max(customer_id) FROM looked_at")
+        if newest is None:
+            return
+        latest = newest
+        yield "looked_at"
 
 
 def empty_differences() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Max
@@ -19,7 +20,10 @@ from customers.models import Totals, Touched
 from . import evaluation, membership, questions, references, runs
 from .membership import Asked, Outcome
 from .models import Change, Refresh, Segment
+from .questions import Questions
 from .rules import AsOf, Figures, Needed, Rule, RuleError, parse
+
+log = structlog.get_logger(__name__)
 
 SHARE_FOR_EVERYBODY = 0.15  # of the customers: from there on one look at everybody costs less
 LONGEST_BACK_OFF = timedelta(days=1)
@@ -240,13 +244,7 @@ class _Pass:
     def _refresh_together(self, parts: Sequence[_Part]) -> list[Outcome]:
         segments, is_whole = [part.segment for part in parts], parts[0].is_whole
         asked = questions.of(segments)
-        if is_whole:
-            differing = membership.find_differences(segments, asked.of_everybody(self.shop))
-        elif self.candidates:
-            answers = asked.of_those_in("candidates", self.shop)
-            differing = membership.find_differences(segments, answers, "candidates")
-        else:
-            differing = 0
+        differing = self._find_differences(segments, asked, is_whole) if is_whole or self.candidates else 0
         superseded = self._lock(segments)
         if superseded:  # its next refresh answers the rule as it is now
             return self._refresh_level([part for part in parts if part.segment.pk not in superseded])
@@ -269,6 +267,21 @@ class _Pass:
         if not self.takes_queue and any(references.referrers(segment.slug) for segment in segments):
             facts.touch(came_or_went, recorded=False)
         return outcomes
+
+    def _find_differences(self, segments: Sequence[Segment], asked: Questions, is_whole: bool) -> int:
+        """Ask about everybody, or the candidates, at once; or about some after others, where that takes too long."""
+        among = "" if is_whole else "candidates"
+        answers = asked.of_everybody(self.shop) if is_whole else asked.of_those_in(among, self.shop)
+        try:
+            with engine.undone_after(settings.STATEMENT_LIMIT):
+                return membership.find_differences(segments, answers, among)
+        except engine.TookTooLong:
+            log.warning("refreshed_in_smaller_parts", segments=len(segments))
+        membership.empty_differences()
+        return sum(
+            membership.add_differences(segments, asked.of_those_in(part, self.shop), part)
+            for part in membership.in_parts(among)
+        )
 
     def _lock(self, segments: Sequence[Segment]) -> set[int]:
         """Keep the segments from being edited until the end; give those that were, meanwhile."""

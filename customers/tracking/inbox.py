@@ -34,6 +34,7 @@ TASK: Final = "customers.tasks.drain_inbox"
 LOOKED_AGAIN_AFTER: Final = 1  # second, where another worker is at it
 BATCHES_AT_ONCE: Final = 500
 MESSAGES_AT_ONCE: Final = 10_000
+MESSAGES_AT_LEAST: Final = 150  # where statements take too long
 CHARACTERS_AT_ONCE: Final = 8_000_000  # so that memory is bounded whatever was sent
 # Of refused messages, which anybody can send: characters of each, how many of a source and day, and for how long.
 LONGEST_KEPT, LONGEST_REASON = 2_000, 1_000
@@ -56,9 +57,10 @@ def drain(seconds: float = math.inf) -> int:
     for the next.
     """
     begun, taken = time.monotonic(), 0
+    portion = engine.Portion(MESSAGES_AT_ONCE, MESSAGES_AT_LEAST)
     volatile.begin(MARK)
     while Batch.objects.exists():
-        done = _drain_some()
+        done = portion.take(_drain_some)
         if done is None:
             volatile.send_once(TASK, MARK, in_seconds=LOOKED_AGAIN_AFTER)
             break
@@ -103,20 +105,20 @@ def leave_out(mentions: Mentions) -> None:
             batch.delete()
 
 
-def _drain_some() -> int | None:
-    """Take the oldest batches; None where another worker is at it."""
+def _drain_some(most: int) -> int | None:
+    """Take the oldest batches, of about so many messages; None where another worker is at it."""
     with transaction.atomic():
         if not turns.try_turn(identity.INBOX_TURN):
             return None
-        batches = _oldest()
+        batches = _oldest(most)
         received = [one for batch in batches for one in _opened(batch)]
         _take(received)
         Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
         return len(received)
 
 
-def _oldest() -> list[Batch]:
-    """Give the oldest batches, of about as many messages as are taken at once."""
+def _oldest(most: int) -> list[Batch]:
+    """Give the oldest batches, of about so many messages."""
     first = Batch.objects.order_by("pk")[:BATCHES_AT_ONCE]
     counted = Batch.objects.filter(pk__in=list(first.values_list("pk", flat=True))).annotate(
         messages=Window(Sum("size"), order_by=F("pk").asc()),
@@ -127,7 +129,7 @@ def _oldest() -> list[Batch]:
         for place, (key, messages, characters) in enumerate(
             counted.order_by("pk").values_list("pk", "messages", "characters")
         )
-        if place == 0 or (messages <= MESSAGES_AT_ONCE and characters <= CHARACTERS_AT_ONCE)
+        if place == 0 or (messages <= most and characters <= CHARACTERS_AT_ONCE)
     ]
     return list(Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk"))
 
