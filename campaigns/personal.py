@@ -10,7 +10,7 @@ from customers.mentions import Mentions
 from customers.models import Customer
 from customers.privacy import Section
 
-from . import journeys, mail_folder
+from . import journeys, mail_folder, sending_health
 from .models import AudienceMember, Coupon, Delivery, Journey
 
 
@@ -42,11 +42,13 @@ def _plain(value: Any) -> Any:
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
-    """Delete the messages that were written to files; all else goes with the customers' rows.
+    """Delete the messages that were written to files, and what mail servers said of the customers.
 
-    Of a coupon the code stays, given to nobody.
+    All else goes with the customers' rows; of a coupon the code stays, given to nobody.
     """
-    mail_folder.delete_messages_to(Mentions.of(customers))
+    mentions = Mentions.of(customers)
+    mail_folder.delete_messages_to(mentions)
+    sending_health.forget(mentions)
 
 
 # In turn with those who plan journeys and messages: what they write for a customer must not come as they go.

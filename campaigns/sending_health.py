@@ -11,6 +11,8 @@ import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from customers.mentions import Mentions
+
 from .models import ChannelHealth
 
 log = structlog.get_logger(__name__)
@@ -43,6 +45,13 @@ def record(channel: str, outcomes: str, at: datetime, answer: str = "") -> bool:
 def paused() -> list[ChannelHealth]:
     """Return the channels by which nothing is sent, with what was answered."""
     return list(ChannelHealth.objects.exclude(paused_at=None).order_by("channel"))
+
+
+def forget(mentions: Mentions) -> None:
+    """Empty the answers that name somebody who is erased."""
+    for health in ChannelHealth.objects.exclude(answer=""):
+        if mentions.in_text(health.answer):
+            ChannelHealth.objects.filter(pk=health.pk, answer=health.answer).update(answer="")
 
 
 def resume(channel: str, by: User | None = None) -> bool:
