@@ -61,7 +61,7 @@ def caller() -> Caller:
 @pytest.mark.django_db
 def test_a_customer_of_any_id_is_reachable_at_every_address(caller: Caller) -> None:
     _, key = source()
-    send(key, *(identify(one, email="a@example.com") for one in IDS))
+    send(key, *(identify(one, email=f"a{n}@example.com") for n, one in enumerate(IDS)))
     send(key, *(track("View", anonymous=f"{one}v") for one in IDS))
     caller.post("customers/", [{"customer_id": one, "city": one} for one in IDS])
     shop.segment("known", {"known": {"is": True}})
@@ -93,7 +93,7 @@ def test_an_unknown_address_is_still_none(caller: Caller) -> None:
 def test_an_encoded_slash_is_told_from_two_parts_of_an_address(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    ids = ("eu", "eu/export", "eu/segments", "eu%2Fexport", *IDS)
+    ids = ("eu", "eu/export", "eu/segments", "eu%2Fexport", "eu/1042", "..", "Größe/é")
     shop.import_rows("customers", *([one, one] for one in ids), header="customer_id,city")
     _, secret = keys.create("client", SCOPES)
 
@@ -113,8 +113,8 @@ def test_an_encoded_slash_is_told_from_two_parts_of_an_address(
             assert ask("GET", f"customers/{told}/segments/")[1]["customer_id"] == customer_id
         assert ask("GET", "customers/eu/export/")[1]["customer"]["city"] == "eu"
         assert ask("GET", "customers/eu/1042/")[1]["city"] == "eu/1042"
-        for customer_id in ids[:6]:
+        for customer_id in ids:
             assert ask("DELETE", f"customers/{quote(customer_id, safe='')}/") == (204, None)
         connection.close()
 
-    assert not Customer.objects.filter(customer_id__in=ids[:6]).exists()
+    assert not Customer.objects.filter(customer_id__in=ids).exists()
