@@ -1,13 +1,13 @@
 """Free values (attributes, event properties) in a form that compares alike on every database.
 
 A value becomes one text that begins with its kind: ``t`` text (case-folded), ``n`` number,
-``d`` moment, ``x`` anything else. Texts of one kind sort as their values do, so ``<`` on bytes is
+``d`` moment, ``l`` list of texts, ``x`` anything else. Texts of one kind sort as their values do, so ``<`` on bytes is
 ``<`` on numbers of any size and precision, and a value of another kind never falls in between.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -16,7 +16,10 @@ from urllib.parse import quote
 
 from .text_cleaning import to_nfc
 
-TEXT, NUMBER, MOMENT, OTHER = "t", "n", "d", "x"
+TEXT, NUMBER, MOMENT, LIST, OTHER = "t", "n", "d", "l", "x"
+EDGE = "\x1f"
+"""Stands before, between and behind the elements of a list, and in none of them."""
+MOST_ELEMENTS, LONGEST_ELEMENT, LONGEST_LIST = 250, 255, 32_768
 
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -62,6 +65,68 @@ def of_number(number: Decimal) -> str:
     return f"{NUMBER}0{body.translate(_COMPLEMENT)}:" if sign else f"{NUMBER}2{body}"
 
 
+def in_list(text: str) -> str:
+    """Fold a text as the elements of lists are."""
+    return fold(text).replace(EDGE, " ")
+
+
+def of_list(elements: Iterable[str]) -> str:
+    """Encode a list of texts, so that one that holds an element holds it between two edges."""
+    folded = dict.fromkeys(map(in_list, elements))
+    return LIST + EDGE + "".join(element + EDGE for element in folded)
+
+
+def elements_of(value: Any) -> list[str] | None:
+    """Return the elements of a JSON list of texts, numbers and truth values as texts; None for any other value.
+
+    Empty elements, and what is null, are left out. Raise ValueError for more than a list can hold.
+    """
+    if not isinstance(value, list):
+        return None
+    texts = [_element(one) for one in value]
+    if None in texts:
+        return None
+    kept = list(dict.fromkeys(text for text in texts if text))
+    if len(kept) > MOST_ELEMENTS or any(len(text) > LONGEST_ELEMENT for text in kept):
+        raise ValueError(
+            f"a list holds at most {MOST_ELEMENTS} texts of at most {LONGEST_ELEMENT} characters"
+        )
+    return kept
+
+
+def _element(value: Any) -> str | None:
+    """Return an element as text, empty where there is nothing of it; None for what no list of texts can hold."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return to_nfc(value.replace(EDGE, " ").replace("\x00", "").strip())
+        case int() | float() | Decimal():
+            number = Decimal(str(value))
+            return (
+                format(number, "f").removesuffix(".0") if number.is_finite() and abs(number) < 10**30 else ""
+            )
+    return None
+
+
+def list_text(elements: Iterable[str]) -> str:
+    """Write a list as the cell of a file holds it: as JSON."""
+    return dump(list(elements))
+
+
+def _list_in(text: str) -> list[str] | None:
+    """Return the elements of a cell that holds a list."""
+    if not text.endswith("]"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return elements_of(value)
+
+
 def of_json(value: Any) -> str | None:
     """Encode a JSON value with the kind it was sent with; None for null, which is a missing value."""
     match value:
@@ -86,11 +151,13 @@ def of_properties(properties: Mapping[str, Any]) -> dict[str, str]:
 
 
 def typed(text: str, zone: tzinfo) -> tuple[Any, str]:
-    """Read an attribute's text as the number or ISO date it is, else as text.
+    """Read an attribute's text as the number, ISO date or JSON list of texts it is, else as text.
 
     Gives the JSON value to show and its comparable form. ``01234`` stays text, as a postal code does;
-    a date is midnight in the shop's zone.
+    a date is midnight in the shop's zone. Raise ValueError for a list that is too long.
     """
+    if text.startswith("[") and (elements := _list_in(text)):
+        return elements, of_list(elements)
     if _PLAIN_NUMBER.fullmatch(text):
         try:
             number = Decimal(text)

@@ -111,9 +111,7 @@ def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
     shown, encoded = {}, {}
     for name, value in row.items():
         if name not in _CUSTOMER_COLUMNS and value:
-            shown[to_nfc(name)], encoded[comparable.key(name)] = comparable.typed(
-                _text(value, name, MAX_NAME), shop.zone
-            )
+            shown[to_nfc(name)], encoded[comparable.key(name)] = _attribute(name, value, shop.zone)
     return (
         _customer_id(row),
         email,
@@ -130,6 +128,18 @@ def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
         comparable.dump(shown),
         comparable.dump(encoded),
     )
+
+
+def _attribute(name: str, value: str, zone: ZoneInfo) -> tuple[Any, str]:
+    """Read an attribute; only a list may be longer than a text."""
+    text = _text(value, name, comparable.LONGEST_LIST if value.startswith("[") else MAX_NAME)
+    try:
+        shown, encoded = comparable.typed(text, zone)
+    except ValueError as error:
+        raise Refused(f"{name}: {error}", name) from None
+    if not isinstance(shown, list):
+        _text(text, name, MAX_NAME)
+    return shown, encoded
 
 
 def can_name_attribute(name: str) -> bool:

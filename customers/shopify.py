@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from django.db.models.expressions import RawSQL
 
-from . import email_addresses, engine, phone_numbers
+from . import comparable, email_addresses, engine, phone_numbers
 from .formats import ATTRIBUTE, Format, Part, Row, column_key
 from .models import Customer
 from .models.customer import ANONYMOUS_PREFIX
@@ -118,6 +118,7 @@ class ShopifyCustomers(Format):
         ended = "unsubscribed" if there and there.is_subscribed else ""
         fields["newsletter"] = "subscribed" if wants else ended
         attributes = {name: _first(row, columns) for name, columns in self._attributes.items()}
+        attributes["tags"] = _tags(attributes["tags"])
         own = {
             name: _plain(value)
             for name, value in row.items()
@@ -243,6 +244,13 @@ def _address(value: str) -> str:
 
 def _first(row: Row, columns: Iterable[str]) -> str:
     return next((value for column in columns if (value := _plain(row.get(column, "")))), "")
+
+
+def _tags(cell: str) -> str:
+    """Write tags, which Shopify separates by commas, as a list."""
+    tags = [tag for tag in cell.split(",") if len(tag) <= comparable.LONGEST_ELEMENT]
+    elements = comparable.elements_of(tags[: comparable.MOST_ELEMENTS]) or []
+    return comparable.list_text(elements) if elements else ""
 
 
 def _plain(value: str) -> str:

@@ -151,6 +151,8 @@ def shown(value: Any, unit: str, shop: AsOf) -> str:
             return moment(value, shop.zone)
         case date():
             return value.isoformat()
+        case list():
+            return ", ".join(map(str, value))
     match unit:
         case "amount":
             return money(from_units(int(value)))

@@ -44,7 +44,8 @@ def _names(model: type[Model], column: str, part: str, _: str) -> list[str]:
 
 def _attribute_values(part: str, name: str) -> list[str]:
     given = (document.get(name) for document in _documents(Customer, "attributes"))
-    return _frequent((value for value in given if isinstance(value, str)), part)
+    listed = (value if isinstance(value, list) else [value] for value in given)
+    return _frequent((value for values in listed for value in values if isinstance(value, str)), part)
 
 
 def _documents(model: type[Model], column: str) -> Iterable[dict[str, Any]]:

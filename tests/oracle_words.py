@@ -5,6 +5,7 @@ A missing value is None throughout. Numbers are fractions, moments are datetimes
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ NUMBER = frozenset({"is", "is_not", "at_least", "more_than", "at_most", "less_th
 RELATIVE = frozenset({"above", "below", "top_percent", "bottom_percent"})
 MOMENT = frozenset({"within_last", "not_within_last", "before", "on_or_after", "between", "ever"})
 TEXT = frozenset({"is", "is_not", "in", "not_in", "contains", "starts_with", "exists"})
+
+LIST = frozenset({"has", "has_any", "has_all"})
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -189,10 +192,15 @@ def named(values: Mapping[str, Any], name: str) -> Any:
 # Values of any kind: attributes, and properties of events -----------------------------------------
 
 
-def value_of_cell(cell: str, clock: Clock) -> str | Fraction | datetime | None:
-    """An attribute's value out of its raw text: a number, a moment, or the text itself."""
+def value_of_cell(cell: str, clock: Clock) -> str | Fraction | datetime | list[str] | None:
+    """An attribute's value out of its raw text: a number, a moment, a list of texts, or the text itself."""
     if not cell:
         return None
+    if cell.startswith("["):
+        try:
+            return [one if isinstance(one, str) else json.dumps(one) for one in json.loads(cell) if one]
+        except ValueError:
+            return cell
     if CELL_NUMBER.fullmatch(cell):
         return Fraction(cell)
     try:
@@ -218,15 +226,29 @@ def value_of_json(value: Any) -> Any:
 
 def any_kind(words: Words, value: Any, clock: Clock) -> bool:
     """Text, Number or Moment words, by the operand's kind; a value of another kind is a missing one."""
-    word, operand = the_word(words, TEXT | NUMBER | MOMENT)
+    word, operand = the_word(words, TEXT | NUMBER | MOMENT | LIST)
     sample = operand[0] if word == "between" else operand
+    if word in LIST:
+        return listed(word, operand, value if isinstance(value, list) else None)
     if word == "exists":
         return (value is not None) == operand
     if word in NUMBER and is_json_number(sample):
         return number({word: operand}, value if isinstance(value, Fraction) else None)
     if word in MOMENT:
         return moment({word: operand}, value if isinstance(value, datetime) else None, clock)
+    if isinstance(value, list):
+        positive = {"is_not": "is", "not_in": "in"}.get(word, word)
+        return any(text({positive: operand}, one) for one in value) == (positive == word)
     return text({word: operand}, value if isinstance(value, str) else None)
+
+
+def listed(word: str, operand: Any, value: list[str] | None) -> bool:
+    """What a list has; what is no list is a missing value."""
+    if value is None:
+        return False
+    asked = {fold(one) for one in ([operand] if word == "has" else operand)}
+    found = asked & {fold(one) for one in value}
+    return found == asked if word == "has_all" else bool(found)
 
 
 # Products -----------------------------------------------------------------------------------------

@@ -110,7 +110,9 @@ ATTRIBUTE_CELLS = (
         "2026-03-15T12:00:00.000001Z",
     ),
     *("2026-03-15T00:00:00+01:00", "2026-03-14T23:59:59.999999"),
+    *('["gold", "Strasse"]', '["vip"]', '["VIP", "σίσυφος", "50%_\\\\"]', '["42", "go"]', "[1] gold"),
 )
+LIST_TEXTS = ("gold", "Gold", "STRASSE", "vip", "42", "go", "50%_\\", "nowhere")
 
 LINES = (
     Line("A-1", "Straße", "Shoes", "Acme", Decimal(1), Decimal("19.99")),

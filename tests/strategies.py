@@ -41,6 +41,13 @@ def at_times(**optional: st.SearchStrategy[Any]) -> Words:
     return st.one_of(st.just({}), st.fixed_dictionaries({}, optional=optional))
 
 
+def listed(pool: Sequence[str]) -> Words:
+    """Words about lists."""
+    one = st.sampled_from(pool)
+    several = st.lists(one, min_size=1, max_size=3)
+    return words({"has": one, "has_any": several, "has_all": several})
+
+
 def pairs(one: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     return st.tuples(one, one).map(sorted)
 
@@ -140,7 +147,7 @@ CONDITIONS: dict[str, Words] = {
     "source": text(pools.SOURCES),
     "attribute": both(
         st.fixed_dictionaries({"name": st.sampled_from(pools.ATTRIBUTE_NAMES)}),
-        text(pools.FREE_TEXTS) | number(pools.FREE_NUMBERS) | MOMENT,
+        text(pools.FREE_TEXTS) | number(pools.FREE_NUMBERS) | MOMENT | listed(pools.LIST_TEXTS),
     ),
     "birthday": words({"within_next": st.sampled_from(["0d", "1d", "7d", "30d", "365d"])}),
     "bought": both(words({"product": PRODUCT}), at_times(during=PERIOD, coupon=COUPON)),

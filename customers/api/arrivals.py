@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from customers import consent, engine, ingestion
+from customers import comparable, consent, engine, ingestion
 from customers.errors import Place
 from customers.records import (
     CUSTOMERS,
@@ -244,6 +244,14 @@ def _text(path: str, value: Any) -> str:
             return format(value, "f")
         case int() | Decimal() if not isinstance(value, bool):
             raise Refused(f"{path}: the number is out of range")
+        case list() if path.startswith("attributes."):
+            try:
+                elements = comparable.elements_of(value)
+            except ValueError as error:
+                raise Refused(f"{path}: {error}") from None
+            if elements is None or not all(map(_is_encodable, elements)):
+                raise Refused(f"{path}: expected a list of texts")
+            return comparable.list_text(elements) if elements else ""
     raise Refused(f"{path}: expected a text or a number")
 
 

@@ -135,6 +135,7 @@ _ATTRIBUTE: Schema = {
         {"type": "string", "maxLength": MAX_NAME, "pattern": WITHOUT_NUL},
         _NUMBER,
         {"type": "boolean"},
+        {"type": "array", "items": {"type": "string", "maxLength": MAX_TEXT, "pattern": WITHOUT_NUL}},
     ],
     "nullable": True,
 }

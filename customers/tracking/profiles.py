@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from customers import ingestion
+from customers import comparable, ingestion
 from customers.engine import in_parts
 from customers.identity import CUSTOMER_ID
 from customers.models import Customer, Identity, Traits
@@ -204,6 +204,8 @@ def _current(customer: Customer, name: str) -> str:
     """Give what a customer's row holds, in the words in which it is told."""
     if name not in _COLUMNS:
         value = customer.attributes.get(name)
+        if isinstance(value, list):
+            return comparable.list_text(value)
         return "" if value is None else str(value)
     value = getattr(customer, name)
     if isinstance(value, datetime):

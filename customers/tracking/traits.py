@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from customers import email_addresses
+from customers import comparable, email_addresses
 from customers.records import CONSENT_WORDS, CUSTOMERS, Refused, Shop, parse_moment, read_row
 from customers.text_cleaning import to_nfc
 
@@ -84,7 +84,10 @@ def _flattened(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _cell(column: str, value: Any, received_at: datetime, shop: Shop) -> str:
-    text = as_text(value)
+    try:
+        text = as_text(value)
+    except Refused as error:
+        raise Refused(f"{column[:60]}: {error}") from None
     check_text(text, column[:60])
     match column:
         case "email":
@@ -129,7 +132,11 @@ def as_text(value: Any) -> str:
             return format(number, "f").removesuffix(".0")
         case int():
             return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        elements = comparable.elements_of(value)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    return json.dumps(value, ensure_ascii=False) if elements is None else comparable.list_text(elements)
 
 
 def _split_name(row: dict[str, str]) -> None:

@@ -1,12 +1,15 @@
 """Asking the database: comparisons that are false on a missing value, and their exact complements."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models import BooleanField, Func, Q, Value
 from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, IsNull, LessThan, LessThanOrEqual
+
+from customers import comparable
 
 Question = Q
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
@@ -39,6 +42,39 @@ class Bytewise(Func):
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         """Name the collation; SQLite compares bytes in any case."""
         return super().as_sql(compiler, connection, template='(%(expressions)s) COLLATE "C"', **extra)
+
+
+class HoldsAny(Func):
+    """Ask a list in its comparable form whether it holds one of some texts; False for what is no list, and missing."""
+
+    # The texts are one parameter: a thousand comparisons would be too deep a tree for SQLite.
+    exists, found = "EXISTS", "> 0"
+    conditional = True
+    output_field = BooleanField()
+
+    def __init__(self, value: Any, texts: Iterable[str]) -> None:
+        super().__init__(value, Value(json.dumps(list(dict.fromkeys(texts)))))
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
+        """Compile; the texts are read from the parameter by the database."""
+        value, texts = self.get_source_expressions()
+        value_sql, value_params = compiler.compile(value)
+        texts_sql, texts_params = compiler.compile(texts)
+        listed, position = "json_each({})", "instr({}, value)"
+        if connection.vendor == "postgresql":
+            listed = "jsonb_array_elements_text(CAST({} AS jsonb)) AS listed (value)"
+            position = "strpos({}, listed.value)"
+        sql = (
+            f"(COALESCE(substr({value_sql}, 1, 1), '') = '{comparable.LIST}' AND {self.exists} (SELECT 1 FROM"
+            f" {listed.format(texts_sql)} WHERE {position.format(value_sql)} {self.found}))"
+        )
+        return sql, (*value_params, *texts_params, *value_params)
+
+
+class HoldsAll(HoldsAny):
+    """Ask a list in its comparable form whether it holds all of some texts."""
+
+    exists, found = "NOT EXISTS", "= 0"
 
 
 def not_true(question: Q) -> Q:

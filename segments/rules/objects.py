@@ -15,7 +15,7 @@ from customers.models import EventProduct, OrderLine
 
 from . import scalars
 from .errors import RuleError
-from .words import Number, Period, Text
+from .words import List, Number, Period, Text
 
 MAX_NAME = 100
 
@@ -163,7 +163,7 @@ def text_or_number(given: Mapping[str, Any], path: str) -> Text | Number:
 
 def comparison(words: Any) -> str:
     """Say how a free value compares."""
-    return words.phrase() if isinstance(words, Text) else f"is {words.phrase()}"
+    return words.phrase() if isinstance(words, Text | List) else f"is {words.phrase()}"
 
 
 def _either(*words: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A kind is read from exactly one of its words, such as ``{"at_least": 2}``, and k
 for it and how to say it in English.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from customers import comparable
 
 from . import scalars
-from .asking import Bytewise, Range, not_true
+from .asking import Bytewise, HoldsAll, HoldsAny, Range, not_true
 from .errors import RuleError
 from .slots import Instant, Slot
 
@@ -285,9 +285,30 @@ class Text(Words):
             case _:
                 return self._among(value, comparable.of_text)
 
+    def in_list_q(self, value: Any) -> Q:
+        """Ask a free value that may be a list: whether one element fits, or with a negative word whether none does."""
+        if self.word == "exists":
+            return self.encoded_q(value)
+        if self.word in ("is_not", "not_in"):
+            return not_true(Text("in", self._texts).in_list_q(value))
+        return self.encoded_q(value) | Q(HoldsAny(value, self._parts_of_lists()))
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        return self.value if isinstance(self.value, tuple) else (self.value,)
+
+    def _parts_of_lists(self) -> list[str]:
+        """Return the texts of which a list holds one where an element fits."""
+        match self.word:
+            case "contains":
+                return [comparable.in_list(self.value)]
+            case "starts_with":
+                return [comparable.EDGE + comparable.in_list(self.value)]
+            case _:
+                return _whole_elements(self._texts)
+
     def _among(self, value: Any, encode: Any) -> Q:
-        given = self.value if isinstance(self.value, tuple) else (self.value,)
-        texts = sorted({encode(text) for text in given})
+        texts = sorted({encode(text) for text in self._texts})
         question = Q(Exact(value, Value(texts[0]))) if len(texts) == 1 else Q(In(value, texts))
         return not_true(question) if self.word in ("is_not", "not_in") else question
 
@@ -302,6 +323,30 @@ class Text(Words):
                 return f"is {'' if self.word == 'in' else 'not '}one of {shown}{more}"
             case word:
                 return f"{word.replace('_', ' ')} “{self.value}”"
+
+
+class List(Words):
+    """What a list of texts holds; case is ignored in any script."""
+
+    words = {"has": scalars.TEXT, "has_any": scalars.TEXTS, "has_all": scalars.TEXTS}
+
+    def encoded_q(self, value: Any) -> Q:
+        """Ask a free value in its comparable form; one that is no list is a missing value."""
+        texts = self.value if isinstance(self.value, tuple) else (self.value,)
+        holds = HoldsAll if self.word == "has_all" else HoldsAny
+        return Q(holds(value, _whole_elements(texts)))
+
+    def phrase(self) -> str:
+        """Say it: "has “vip”"."""
+        if self.word == "has":
+            return f"has “{self.value}”"
+        shown = ", ".join(f"“{text}”" for text in self.value[:5])
+        more = f" and {len(self.value) - 5} more" if len(self.value) > 5 else ""
+        return f"has {'all' if self.word == 'has_all' else 'any'} of {shown}{more}"
+
+
+def _whole_elements(texts: Iterable[str]) -> list[str]:
+    return [f"{comparable.EDGE}{comparable.in_list(text)}{comparable.EDGE}" for text in texts]
 
 
 def encoded(moment: datetime | Instant) -> Value | Slot:

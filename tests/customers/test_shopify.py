@@ -80,7 +80,7 @@ def test_a_customer_is_taken_without_what_nobody_needs() -> None:
     assert (zoe.customer_id, zoe.email, zoe.phone) == ("7210448301122", "zoe@example.org", "+31612345678")
     assert (zoe.city, zoe.country, zoe.newsletter) == ("Utrecht", "NL", "subscribed")
     assert zoe.attributes == {
-        "tags": "vip, horeca",
+        "tags": ["vip", "horeca"],
         "Birthday (customer.metafields.facts.birth_date)": "1990-05-02",
     }
 

@@ -17,7 +17,7 @@ from segments.rules.flips import first_seen, swept
 from segments.rules.measures import MomentFact
 from segments.rules.objects import FLAG, NAME, Scalar, comparison, free_value
 from segments.rules.slots import Slot
-from segments.rules.words import Moment, Number, Text, spell
+from segments.rules.words import List, Moment, Number, Text, spell
 
 BUCKETS = 100
 DAY = timedelta(days=1)
@@ -180,15 +180,17 @@ class Source(_Place):
     example={"name": "loyalty_tier", "is": "gold"},
 )
 class Attribute(Condition):
-    """One of the shop's own attributes: a text, a number or a date."""
+    """One of the shop's own attributes: a text, a number, a date, or a list of texts."""
 
     name_: str = required(NAME)
-    words: Text | Number | Moment = flat(Text, Number, Moment)
+    words: Text | Number | Moment | List = flat(Text, Number, Moment, List)
 
     def q(self, as_of: AsOf) -> Q:
         value = free_value(self.name_, "attributes_comparable")
         if isinstance(self.words, Moment):
             return self.words.encoded_q(value, as_of.at, as_of.zone)
+        if isinstance(self.words, Text):
+            return self.words.in_list_q(value)
         return self.words.encoded_q(value)
 
     def value(self, as_of: AsOf) -> Any:

@@ -4,6 +4,7 @@ import { el, icon, iconButton, select } from "./dom.js";
 
 const WORDS = {
   is: "is", is_not: "is not", in: "is one of", not_in: "is none of", contains: "contains", starts_with: "starts with",
+  has: "has", has_any: "has any of", has_all: "has all of",
   at_least: "at least", more_than: "more than", at_most: "at most", less_than: "less than", between: "between",
   within_last: "in the last", not_within_last: "longer ago than", within_next: "in the next",
   before: "before", on_or_after: "on or after", above: "above the", below: "below the",
