@@ -17,10 +17,12 @@ class CampaignsConfig(AppConfig):
         """Let changes send for a run, and what is kept of a customer be joined, told and erased with them."""
         # Models must be loaded before.
         from customers import identity, privacy  # noqa: PLC0415
+        from customers.tracking import confirmations  # noqa: PLC0415
 
         from . import bounces, coupons, journeys, personal, waking  # noqa: PLC0415
 
         news.changed.connect(waking.wake, dispatch_uid="carry out campaigns")
+        confirmations.asked.connect(waking.wake, dispatch_uid="ask addresses")
         identity.let_follow(journeys.follow_joins)
         identity.let_follow(coupons.follow_joins)
         privacy.register("campaigns", personal.SECTION)

@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.db.models import F, QuerySet
 
-from customers import engine, identity, turns
+from customers import consent, engine, identity, turns
 
 from . import bounces, content, restraint, sending_health
 from .channels import base
@@ -101,6 +101,9 @@ def deliver(at: datetime, most: int = AT_ONCE) -> int:
 def _take(at: datetime, most: int) -> tuple[int, list[Delivery]]:
     turns.take_turn("deliveries")
     due = _due(at, most)
+    # Somebody with the same address may have come in while it was unsubscribed: neither has seen the other.
+    theirs = Delivery.objects.filter(pk__in=due).values_list("customer_id", flat=True)
+    consent.settle_customers(set(theirs), at, source="sending")
     return len(due), _claim(due, at)
 
 

@@ -93,7 +93,7 @@ def dry_run(campaign: Campaign, at: datetime) -> DryRun:
             held_back[verdict.reason] += customers
     total, new = people.count(), sum(verdicts.values())
     some = list(newcomers.order_by("pk")[:SAMPLE])
-    judged = restraint.judge_each(some, step, at)
+    judged = restraint.judge_each(newcomers, some, step, at)
     if total > new:
         held_back[ALREADY] = total - new
     return DryRun(

@@ -25,6 +25,7 @@ from .models import Delivery, Step
 # Each kind of link has its own signature: one is never taken for the other.
 _CLICK: Final = "campaigns.click"
 _UNSUBSCRIBE: Final = "campaigns.unsubscribe"
+_CONFIRM: Final = "campaigns.confirm"
 _AUTHORED: Final = "authored"
 
 _WEB_PAGE: Final = re.compile("https?://", re.IGNORECASE)
@@ -82,6 +83,11 @@ def unsubscribe_url(delivery: Delivery) -> str:
     return _address("campaigns-unsubscribe", _signed(_UNSUBSCRIBE, delivery.customer_id))
 
 
+def confirm_url(token: UUID) -> str:
+    """Return the address at which an address confirms that it wants the newsletter."""
+    return _address("campaigns-confirm", _signed(_CONFIRM, token.hex))
+
+
 def headers(delivery: Delivery) -> dict[str, str]:
     """Give the headers by which mail programs offer to unsubscribe with one click (RFC 8058)."""
     return {
@@ -105,6 +111,11 @@ def read_click(signed: str) -> Click:
 def read_unsubscribe(signed: str) -> int:
     """Read the customer's key that ``unsubscribe_url`` signed; raises BadLink."""
     return int(_read(_UNSUBSCRIBE, signed))
+
+
+def read_confirm(signed: str) -> UUID:
+    """Read the token that ``confirm_url`` signed; raises BadLink."""
+    return UUID(_read(_CONFIRM, signed))
 
 
 def note_click(click: Click, at: datetime) -> None:

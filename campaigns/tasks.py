@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from . import coupons, delivering, journeys, products, running, triggers, waking
+from . import confirmations, coupons, delivering, journeys, products, running, triggers, waking
 
 LONGEST_RUN: Final = 20  # seconds: other tasks have their turn, too, while a large mailing goes out
 # Orders come in late; those that come later still are seen at night.
@@ -18,6 +18,7 @@ def carry_out() -> None:
     """See what happened, take the steps that are due, and send what they call for, until nothing is left."""
     begun = time.monotonic()
     waking.begin()
+    confirmations.send(datetime.now(UTC))
     triggers.read(datetime.now(UTC))
     while journeys.advance(datetime.now(UTC)) + delivering.deliver(datetime.now(UTC)):
         if time.monotonic() - begun > LONGEST_RUN:

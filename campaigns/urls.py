@@ -10,4 +10,6 @@ urlpatterns = [
     path("go/<str:signed>", views.click),
     path("unsubscribe/", views.unsubscribe, name="campaigns-unsubscribe"),
     path("unsubscribe/<str:signed>", views.unsubscribe),
+    path("confirm/", views.confirm, name="campaigns-confirm"),
+    path("confirm/<str:signed>", views.confirm),
 ]

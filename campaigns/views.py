@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
+from customers.tracking import confirmations
 from customers.tracking.bots import is_bot
 
 from . import links, unsubscribing
@@ -76,6 +78,30 @@ def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
             request, "Unsubscribe", "Do you want to get no more e-mails from us?", button="Unsubscribe"
         )
     return _page(request, "You are unsubscribed", "You will get no more e-mails from us.")
+
+
+@_private
+@csrf_exempt  # as above: the signature says for whom
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
+    """Ask whether an address wants the newsletter, and note it when told so: looking at the link confirms nothing."""
+    try:
+        token = links.read_confirm(signed)
+    except BadLink:
+        return _incomplete(request)
+    now = datetime.now(UTC)
+    found = confirmations.confirm(token, now) if request.method == "POST" else confirmations.look(token, now)
+    shop = settings.SHOP_NAME
+    match found.state:
+        case "open":
+            text = f"Do you want to get the newsletter of {shop} at {found.email}?"
+            return _page(request, "Confirm your subscription", text, button="Yes, subscribe me")
+        case "now" | "used":
+            return _page(
+                request, "You are subscribed", f"{found.email} gets the newsletter of {shop} from now on."
+            )
+    text = f"It is too old, or the newsletter was ended since. Please ask {shop} for it once more."
+    return _page(request, "This link does not count any more", text, status=410)
 
 
 def _is_person(request: HttpRequest) -> bool:

@@ -118,7 +118,7 @@ WHERE = both(
 
 CONDITIONS: dict[str, Words] = {
     "known": words({"is": st.booleans()}),
-    "newsletter": words({"is": st.sampled_from(["subscribed", "unsubscribed", "never"])}),
+    "newsletter": words({"is": st.sampled_from(["subscribed", "unsubscribed", "never", "pending"])}),
     "first_seen": MOMENT,
     "order_count": both(COUNT, at_times(during=PERIOD, product=PRODUCT, coupon=COUPON)),
     "first_order": MOMENT,

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from campaigns import sending_health
+from campaigns import confirmations, sending_health
 from campaigns.channels import email
 from campaigns.models import Channel
 from customers.admin import contact, trail
@@ -40,6 +40,14 @@ def of(request: HttpRequest) -> list[Notice]:
                 "E-mails are written to a file",
                 "No mail server is set, so e-mails reach nobody: they are called written to a file, not sent, and"
                 " nothing is put down to them. Whoever runs the installation sets EMAIL_URL.",
+            )
+        )
+    if confirmations.is_held_up():
+        found.append(
+            Notice(
+                "Addresses wait to be asked about the newsletter",
+                "Visitors asked for the newsletter, and no mail server is set that could ask their addresses to confirm"
+                " it. They stay pending, for 30 days at most.",
             )
         )
     for health in sending_health.paused():

@@ -2,10 +2,12 @@
 
 import re
 import smtplib
+from collections.abc import Mapping
 from email import message_from_bytes, policy
 from email.headerregistry import Address
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 import idna
 from django.conf import settings
@@ -62,15 +64,19 @@ class Email(Channel):
 
     def send(self, delivery: Delivery, message: Message) -> None:
         """Hand the message to the mail server; raises TryAgain, Away, Refused, NoMailbox or Undeliverable."""
+        self.hand_over(delivery.customer.email, message, delivery.token, links.headers(delivery))
+
+    def hand_over(self, address: str, message: Message, token: UUID, headers: Mapping[str, str]) -> None:
+        """Hand a message for an address to the mail server; raises as ``send`` does."""
         try:
-            to = _recipient(delivery.customer.email)
+            to = _recipient(address)
             mail = EmailMultiAlternatives(
                 subject=" ".join(message.subject.split()),
                 body=message.text,
                 to=[to],
                 # The same for each attempt: what arrives twice, since we were cut off before we could note the
                 # server's yes, is one message to mail programs.
-                headers={"Message-ID": f"<{delivery.token}@{_domain()}>", **links.headers(delivery)},
+                headers={"Message-ID": f"<{token}@{_domain()}>", **headers},
                 connection=self._open(),
             )
             if message.html:

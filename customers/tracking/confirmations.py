@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
+from django.dispatch import Signal
 
 from customers import consent, email_addresses, engine, erased, ingestion, news, turns
 from customers.consent import PENDING_FOR, State, Statement
@@ -31,6 +33,9 @@ MOST_ATTEMPTS: Final = 5
 ENOUGH: Final = "The address was asked already: once a day at most, and three times in 30 days."
 SUPPRESSED: Final = "The address is suppressed."
 NOT_PENDING: Final = "Nobody waits for it any more."
+
+asked: Final = Signal()
+"""Sent after a transaction that asks for messages, without saying which."""
 
 _Requests = ConfirmationRequest.State
 
@@ -72,6 +77,8 @@ def ask(identities: Collection[int], told: Mapping[int, str], now: datetime) -> 
                 )
             )
     ConfirmationRequest.objects.bulk_create(requests, ignore_conflicts=True)
+    if requests:
+        transaction.on_commit(lambda: asked.send(sender=None), robust=True)
 
 
 def is_waiting(at: datetime) -> bool:

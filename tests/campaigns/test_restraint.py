@@ -6,15 +6,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core import mail
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns import quiet_hours, restraint
+from campaigns import forecasts, quiet_hours, restraint
 from campaigns.models import Campaign, Delivery
+from customers import consent
 from tests import shop
 from tests.campaigns import carrying
 from tests.campaigns.carrying import BUYERS, Move, arrived, campaign, kept_back, order, subscribers
 from tests.shop import NOON, days
+from tests.tracking.sending import identify, send, source
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -157,3 +160,80 @@ def test_a_zone_is_what_the_customer_told_else_the_countrys_only_one(
     told: str, country: str, zone: str
 ) -> None:
     assert quiet_hours.zone_of([None, told], country, NOON, ZoneInfo("UTC")).key == zone
+
+
+# -- Counted by address
+
+TWINS = "customer_id,email,newsletter"
+
+
+def test_a_campaign_sends_one_message_to_an_address_also_as_others_write_it(move: Move) -> None:
+    shop.customers(
+        "dup-1,twice@example.com,subscribed", "dup-2,Twice@Example.com,subscribed", "solo,solo@example.com,subscribed",
+        header=TWINS,
+    )  # fmt: skip
+    for who in ("dup-2", "dup-1", "solo"):
+        order(who, NOON - days(1))
+    segment = shop.segment("buyers", BUYERS)
+    move(NOON - HOUR)
+    dated = campaign(segment, trigger="at", starts_at=NOON)
+    forecast = forecasts.dry_run(dated, NOON)
+
+    move(NOON)
+
+    assert sorted(one.to for one in mail.outbox) == [["solo@example.com"], ["twice@example.com"]]
+    assert kept_back() == [("dup-2", restraint.TWIN)]
+    assert (forecast.would_get, forecast.held_back) == (2, {restraint.TWIN: 1})
+
+
+def test_an_address_gets_a_message_once_though_its_customers_enter_one_after_the_other(move: Move) -> None:
+    shop.customers("dup-1,twice@example.com,subscribed", "dup-2,twice@example.com,subscribed", header=TWINS)
+    to_buyers(move)
+    order("dup-2", NOON)
+    move(NOON)
+    order("dup-1", NOON + days(2))
+    move(NOON + days(2))
+
+    assert len(mail.outbox) == 1
+    assert kept_back() == [("dup-1", restraint.TWIN)]
+
+
+def test_of_one_address_the_customer_gets_it_whose_address_somebody_trusted_gave(move: Move) -> None:
+    _, browser = source("browser")
+    _, server = source()
+    now = NOON - days(2)
+    send(browser, identify("", "a1", at=now.isoformat(), email="twice@example.com"))
+    send(server, identify("", "a1", at=now.isoformat(), newsletter=True))
+    shop.customers("late,twice@example.com,subscribed,2026-01-01", header=f"{TWINS},first_seen")
+    segment = shop.segment("readers", {"newsletter": {"is": "subscribed"}})
+    move(NOON - HOUR)
+    assert shop.members("readers") == ["anonymous:a1", "late"]
+    campaign(segment, trigger="at", starts_at=NOON)
+
+    move(NOON)
+
+    assert kept_back() == [("anonymous:a1", restraint.TWIN)]
+
+
+def test_the_cap_of_the_week_is_counted_by_address(move: Move, settings) -> None:
+    settings.CAMPAIGN_MESSAGES_A_WEEK = 1
+    shop.customers("dup-1,twice@example.com,subscribed", "dup-2,Twice@example.com,subscribed", header=TWINS)
+    to_buyers(move)
+    viewers = shop.segment("viewers", {"event_count": {"event": "Product Viewed", "at_least": 1}})
+    campaign(viewers)
+    order("dup-1", NOON)
+    move(NOON)
+    shop.events(f"m1,dup-2,,Product Viewed,{(NOON + days(1)).isoformat()}")
+    move(NOON + days(1))
+
+    assert ("dup-2", restraint.OVER_THE_CAP) in kept_back()
+
+
+def test_a_suppressed_address_gets_nothing_until_staff_lift_it(move: Move) -> None:
+    subscribers("anna")
+    consent.suppress("Anna@example.org", NOON, reason=consent.Reason.BOUNCED, source="mail server")
+    to_buyers(move)
+    order("anna", NOON)
+    move(NOON)
+
+    assert kept_back() == [("anna", restraint.SUPPRESSED)]

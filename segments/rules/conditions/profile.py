@@ -9,6 +9,7 @@ from django.db.models.functions import MD5, Concat
 from django.db.models.lookups import Exact
 
 from customers import comparable
+from customers.consent import PENDING_FOR
 from customers.models import Customer, DatedAttribute
 from segments.rules import scalars
 from segments.rules.asking import Bytewise, Range, always, not_true
@@ -21,6 +22,7 @@ from segments.rules.words import List, Moment, Number, Text, spell
 
 BUCKETS = 100
 DAY = timedelta(days=1)
+PENDING, ASKED_LATELY = "pending", Moment("within_last", PENDING_FOR)
 ALL_DAYS, NO_DAYS = (101, 1231), (1, 0, 1, 0)  # runs of birthdays, which are month × 100 + day
 
 
@@ -45,23 +47,33 @@ class Known(Condition):
 
 @condition("newsletter", group="profile", label="Newsletter", unit="text", example={"is": "subscribed"})
 class Newsletter(Condition):
-    """State of the newsletter consent."""
+    """State of the newsletter consent; `pending` is true for 30 days, beside `never` or `unsubscribed`."""
 
     exposure = Exposure.OPEN
 
-    is_: str = required(Scalar(scalars.choice(*Customer.Newsletter.values)))
+    is_: str = required(Scalar(scalars.choice(*Customer.Newsletter.values, PENDING)))
 
     def q(self, as_of: AsOf) -> Q:
+        if self.is_ == PENDING:
+            return ASKED_LATELY.q(F("pending_at"), as_of.at, as_of.zone)
         return Q(Exact(F("newsletter"), self.is_))
 
     def value(self, as_of: AsOf) -> Any:
+        if self.is_ == PENDING:
+            return Case(When(self.q(as_of), then=Value(PENDING)), default=F("newsletter"))
         return F("newsletter")
+
+    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        if self.is_ != PENDING:
+            return []
+        return swept(Customer.objects.existing(), "pending_at", since, until, ASKED_LATELY.spans)
 
     def sentence(self) -> str:
         return {
             "subscribed": "is subscribed to the newsletter",
             "unsubscribed": "has unsubscribed from the newsletter",
             "never": "has never subscribed to the newsletter",
+            PENDING: "has asked for the newsletter in the last 30 days and not confirmed it",
         }[self.is_]
 
 

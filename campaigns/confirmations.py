@@ -1,0 +1,72 @@
+"""Asking addresses by e-mail whether they want the newsletter: ``customers`` keeps what waits, it is sent here."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from customers.models import ConfirmationRequest
+from customers.tracking import confirmations as requests
+
+from . import bounces, links
+from .channels.base import Message, NoMailbox, TryAgain, Undeliverable
+from .channels.email import Email, has_mail_server
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 100
+
+
+def send(at: datetime) -> int:
+    """Send what waits, where there is a mail server; return how many messages were dealt with.
+
+    They are no messages of campaigns: the weekly cap does not count them.
+    """
+    if not has_mail_server() or not requests.is_waiting(at):
+        return 0
+    claimed = requests.claim(at, AT_ONCE)
+    channel = Email()
+    try:
+        for request in claimed:
+            _send(channel, request, at)
+    finally:
+        channel.close()
+    return len(claimed)
+
+
+def is_held_up() -> bool:
+    """Tell whether somebody waits for a message, and there is no mail server to send it."""
+    return not has_mail_server() and requests.is_waiting(datetime.now(UTC))
+
+
+def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> None:
+    try:
+        channel.hand_over(
+            request.email, _message(request), request.token, {"Auto-Submitted": "auto-generated"}
+        )
+    except Undeliverable as error:
+        requests.note_failed(request, at, str(error), for_good=True)
+        if isinstance(error, NoMailbox):
+            bounces.suppress(request.email, at, str(error))
+    except TryAgain as error:
+        requests.note_failed(request, at, str(error), for_good=False)
+    except Exception as error:  # a fault of ours must not keep the others from theirs
+        log.exception("confirmation_could_not_be_sent", request=request.pk)
+        requests.note_failed(request, at, type(error).__name__, for_good=False)
+    else:
+        requests.note_sent(request, at)
+
+
+def _message(request: ConfirmationRequest) -> Message:
+    """Write the message: it says nothing that came from the browser, so that nobody can send words with it."""
+    told = {
+        "shop": {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS},
+        "url": links.confirm_url(request.token),
+    }
+    return Message(
+        subject=f"Please confirm the newsletter of {settings.SHOP_NAME}",
+        text=render_to_string("campaigns/confirmation.txt", told),
+        html=render_to_string("campaigns/confirmation.html", told),
+    )
