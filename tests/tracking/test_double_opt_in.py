@@ -49,7 +49,7 @@ def browser() -> str:
 
 
 @pytest.fixture(autouse=True)
-def clock() -> Iterator[Traveller]:
+def clock() -> Iterator[time_machine.Traveller]:
     with time_machine.travel(NOW, tick=False) as coordinates:
         yield coordinates
 
@@ -128,7 +128,9 @@ def test_a_forged_link_confirms_nothing(ask: Ask, mail: MailServer, salt: str) -
     assert state_of("anonymous:a1") == "never"
 
 
-def test_a_link_expires_after_30_days_as_the_wish_does(ask: Ask, mail: MailServer, clock: Traveller) -> None:
+def test_a_link_expires_after_30_days_as_the_wish_does(
+    ask: Ask, mail: MailServer, clock: time_machine.Traveller
+) -> None:
     ask()
     clock.move_to(NOW + timedelta(days=30) - timedelta(seconds=1))
     assert pending() == {"anonymous:a1"}
@@ -148,7 +150,7 @@ def test_a_link_expires_after_30_days_as_the_wish_does(ask: Ask, mail: MailServe
     ],
 )
 def test_an_address_is_asked_once_a_day_and_three_times_in_30_days_whoever_asks(
-    spellings: list[str], ask: Ask, mail: MailServer, clock: Traveller
+    spellings: list[str], ask: Ask, mail: MailServer, clock: time_machine.Traveller
 ) -> None:
     for day in range(35):
         clock.move_to(NOW + timedelta(days=day))
@@ -218,7 +220,7 @@ def test_asking_twice_and_taking_tasks_twice_sends_one_message(ask: Ask, mail: M
 
 
 def test_a_mail_server_that_is_busy_is_tried_again_and_an_unknown_mailbox_is_suppressed(
-    ask: Ask, mail: MailServer, clock: Traveller
+    ask: Ask, mail: MailServer, clock: time_machine.Traveller
 ) -> None:
     mail.answer = lambda address: "450 4.2.0 later"
     ask()
