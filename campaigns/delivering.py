@@ -32,6 +32,8 @@ AT_ONCE: Final = 500
 ALL: Final = 2**62
 """A LIMIT that cuts nothing: with it planners look up one customer's messages, never all planned ones."""
 NOTED_EVERY: Final = 0.1  # seconds: so much work can be repeated after a kill
+ASKED_FOR: Final = 0.005  # seconds that an answer of whether a message may go is good for
+MOST_ASKED: Final = 50
 LONGEST_BACK_OFF: Final = timedelta(hours=4)
 AWAY_FOR: Final = timedelta(minutes=1)
 
@@ -172,16 +174,23 @@ class _Round:
         self.outcomes: list[tuple[int, dict[str, Any]]] = []
         self.taken: dict[str, str] = {}  # by channel, since they were noted last
         self.noted_at = self.begun
+        # What was answered of the next messages, and until when that is as good as asking now.
+        self.asked: dict[int, tuple[Delivery | None, restraint.Verdict | None]] = {}
+        self.asked_until = self.begun
+        self.ask_about = 1
 
     def send(self, claimed: Sequence[Delivery]) -> None:
         """Send one after another; give back what cannot be sent now, or shall not be any more."""
         try:
-            for delivery in claimed:
+            for place, delivery in enumerate(claimed, start=1):
                 elapsed = time.monotonic() - self.begun
                 if elapsed >= settings.CAMPAIGN_LEASE / 2 or delivery.step.channel in self.away:
                     self._give_back(delivery)
-                elif found := self._asked_again(delivery, self.at + timedelta(seconds=elapsed)):
-                    self._send(found)
+                else:
+                    following = claimed[place : place + MOST_ASKED]
+                    found = self._asked_again(delivery, following, self.at + timedelta(seconds=elapsed))
+                    if found:
+                        self._send(found)
                 if time.monotonic() - self.noted_at > NOTED_EVERY:
                     self._write()
         finally:
@@ -189,16 +198,16 @@ class _Round:
             for channel in self.channels.values():
                 channel.close()
 
-    def _asked_again(self, delivery: Delivery, now: datetime) -> Delivery | None:
+    def _asked_again(
+        self, delivery: Delivery, following: Sequence[Delivery], now: datetime
+    ) -> Delivery | None:
         """Return the message with its customer as they are now, if it may still go; else note why it does not.
 
         Since the claim its customer may have withdrawn consent, ordered, left, been joined or erased.
         """
-        mine = Delivery.objects.filter(
-            pk=delivery.pk, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
-        )
-        found = mine.select_related("customer").first()
-        verdict = restraint.judge(mine, now).get(delivery.pk) if found else None
+        if delivery.pk not in self.asked or time.monotonic() > self.asked_until:
+            self._ask([delivery, *following], now)
+        found, verdict = self.asked.pop(delivery.pk)
         if found is None or verdict is None:  # paused, stopped, or gone
             self._give_back(delivery)
             return None
@@ -210,6 +219,19 @@ class _Round:
             return None
         found.campaign, found.step = delivery.campaign, delivery.step
         return found
+
+    def _ask(self, next_ones: Sequence[Delivery], now: datetime) -> None:
+        """Ask about the next messages: one where handing over takes time, more where they go out at once."""
+        was_in_time = not self.asked
+        self.ask_about = min(self.ask_about * 2, MOST_ASKED) if was_in_time else max(self.ask_about // 2, 1)
+        keys = [one.pk for one in next_ones[: self.ask_about]]
+        mine = Delivery.objects.filter(
+            pk__in=keys, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
+        )
+        found = {one.pk: one for one in mine.select_related("customer")}
+        verdicts = restraint.judge(mine, now) if found else {}
+        self.asked = {key: (found.get(key), verdicts.get(key)) for key in keys}
+        self.asked_until = time.monotonic() + ASKED_FOR
 
     def _send(self, delivery: Delivery) -> None:
         name = delivery.step.channel
