@@ -111,7 +111,17 @@ def delete(segments: Iterable[Segment]) -> None:
                 names = ", ".join(user.slug for user in users)
                 raise InUse(f"{segment.slug} cannot be deleted: the rules of {names} refer to it", set(users))
         for segment in doomed:
-            segment.delete()
+            try:
+                segment.delete()
+            except ProtectedError as error:
+                names = ", ".join(
+                    f"the {one._meta.verbose_name} {one}" for one in _first(error.protected_objects)
+                )
+                raise InUse(f"{segment.slug} cannot be deleted: {names} needs it") from None
+
+
+def _first(objects: Iterable[Any], most: int = 5) -> list[Any]:
+    return sorted(objects, key=str)[:most]
 
 
 def install(templates: Iterable[Template] = TEMPLATES.values(), *, by: User | None = None) -> list[Segment]:

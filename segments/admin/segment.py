@@ -13,11 +13,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from customers.admin import contact
+from customers.admin import contact, protection
 from customers.admin.lists import CappedListAdmin
 from customers.templatetags.shop import moment, number
 from segments import definition
@@ -203,10 +203,16 @@ class SegmentAdmin(CappedListAdmin):
         """Name the segments and who refers to them; their members are too many to name."""
         doomed = list(objs)
         protected = [
-            f"{name}: the rule of {user.name} ({user.slug}) refers to it"
+            format_html(
+                '{}: the rule of <a class="link" href="{}">{} ({})</a> refers to it',
+                name,
+                reverse("admin:segments_segment_change", args=[user.pk]),
+                user.name,
+                user.slug,
+            )
             for user, names in _referrers_outside(doomed)
             for name in names
-        ]
+        ] + list(protection.protecting(doomed))
         return [segment.name for segment in doomed], {"segments": len(doomed)}, set(), protected
 
     def delete_view(

@@ -17,7 +17,7 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from customers.admin import trail
-from customers.admin.lookups import DeclaredLookupsAdmin
+from customers.admin.protection import UsedAdmin
 
 from .naming import RenamedAdmin
 
@@ -65,9 +65,10 @@ class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
     """The tasks that follow a schedule."""
 
 
-class ScheduleAdmin(DeclaredLookupsAdmin):
+class ScheduleAdmin(UsedAdmin):
     """A schedule with the tasks that follow it."""
 
+    used_by = ("periodictask",)
     inlines = [PeriodicTaskInline]
 
 
@@ -76,14 +77,16 @@ admin.site.register(SolarSchedule, ScheduleAdmin)
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(DeclaredLookupsAdmin, beat.CrontabScheduleAdmin):
+class CrontabScheduleAdmin(UsedAdmin, beat.CrontabScheduleAdmin):
     """A schedule by clock and calendar."""
 
+    used_by = ("periodictask",)
     inlines = [PeriodicTaskInline]
 
 
 @admin.register(ClockedSchedule)
-class ClockedScheduleAdmin(DeclaredLookupsAdmin, beat.ClockedScheduleAdmin):
+class ClockedScheduleAdmin(UsedAdmin, beat.ClockedScheduleAdmin):
     """A schedule for once."""
 
+    used_by = ("periodictask",)
     inlines = [PeriodicTaskInline]

@@ -13,13 +13,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from campaigns.mail_folder import FILE_BACKEND
 from customers.admin import trail
-from customers.admin.lookups import DeclaredLookupsAdmin
+from customers.admin.protection import UsedAdmin
 from segments.admin.access import person
 from segments_project import invitations
 
@@ -95,6 +97,26 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
         """Let only superusers delete one."""
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Refuse whoever has done something: the trail would lose who it was."""
+        doomed = list(objs)
+        reasons = [
+            format_html(
+                '{} has done what <a class="link" href="{}?by={}">Activity</a> tells.'
+                ' Make <a class="link" href="{}">the account</a> inactive instead.',
+                one.get_username(),
+                reverse("admin:admin_logentry_changelist"),
+                one.pk,
+                reverse("admin:auth_user_change", args=[one.pk]),
+            )
+            for one in User.objects.filter(
+                pk__in=[one.pk for one in doomed], logentry__isnull=False
+            ).distinct()
+        ]
+        if reasons:
+            return [str(one) for one in doomed], {}, set(), reasons
+        return super().get_deleted_objects(objs, request)
+
     # -- Invitations
 
     def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any):
@@ -169,5 +191,7 @@ def _may_touch(request: HttpRequest, user: User | None) -> bool:
 
 
 @admin.register(Group)
-class GroupAdmin(DeclaredLookupsAdmin, BaseGroupAdmin):
-    """What several may do alike."""
+class GroupAdmin(UsedAdmin, BaseGroupAdmin):
+    """What several may do alike. While somebody is in it, it is not deleted: they could do nothing any more."""
+
+    used_by = ("user",)
