@@ -114,10 +114,9 @@ def delete(segments: Iterable[Segment]) -> None:
             try:
                 segment.delete()
             except ProtectedError as error:
-                names = ", ".join(
-                    f"the {one._meta.verbose_name} {one}" for one in _first(error.protected_objects)
-                )
-                raise InUse(f"{segment.slug} cannot be deleted: {names} needs it") from None
+                protecting = error.protected_objects
+                names = ", ".join(f"the {one._meta.verbose_name} {one}" for one in _first(protecting))
+                raise InUse(f"{segment.slug} cannot be deleted: it is used by {names}", protecting) from None
 
 
 def _first(objects: Iterable[Any], most: int = 5) -> list[Any]:

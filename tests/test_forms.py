@@ -16,7 +16,7 @@ from django.urls import NoReverseMatch, reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from campaigns.models import Campaign, Pool
-from customers import facts
+from customers import facts, keys
 from segments.models import Endpoint, Segment
 from tests import furnished_shop
 from tests.forms import Form, forms_of
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db
 # What a person writes where anything else than "something" is asked for.
 WRITTEN: dict[str, dict[str, Any]] = {
     "segments_segment_add": {"slug": "of-a-form", "rule": '{"known": {"is": true}}'},
+    "campaigns_pool_add": {"last_day": "2030-12-01"},
     "segments_endpoint_add": {"url": "https://1.1.1.1/hooks", "every_segment": "on"},
     "customers_apikey_add": {"scopes": ["segments:read"], "networks": "", "expires_at_0": "", "expires_at_1": ""},
     "django_celery_beat_clockedschedule_add": {"clocked_time_0": "2026-12-01", "clocked_time_1": "12:00"},
@@ -167,3 +168,13 @@ def test_one_of_every_other_kind_is_deleted_or_cannot_be(client, subtests):
             assert (answered.status_code, is_there) in ((302, False), (403, True))
     assert {Campaign, Pool, Endpoint, CrontabSchedule, IntervalSchedule} <= set(admin.site._registry)
     assert by_rule().exists()
+
+
+def test_the_api_names_the_campaign_that_a_segment_is_for(client):
+    secret = keys.create("A tool", ["segments:write"])[1]
+
+    refused = client.delete("/api/v1/segments/guests/", headers={"Authorization": f"Bearer {secret}"})
+
+    assert refused.status_code == 409
+    assert "Opening" in refused.json()["message"]
+    assert Segment.objects.filter(slug="guests").exists()

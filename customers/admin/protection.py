@@ -35,9 +35,9 @@ def uses(doomed: Sequence[Model], relation: str) -> Iterator[SafeString]:
     """Say, with links, which rows of a relation lead to one of those that are to be deleted."""
     if not doomed:
         return
-    model = type(doomed[0])._meta.get_field(relation)
-    name = model.remote_field.name
-    users = model.related_model._default_manager.filter(**{f"{name}__in": doomed}).distinct()
+    leads_to: Any = type(doomed[0])._meta.get_field(relation)
+    question = {f"{leads_to.remote_field.name}__in": doomed}
+    users = leads_to.related_model._default_manager.filter(**question).distinct()
     yield from named(users[:MOST_NAMED])
 
 
