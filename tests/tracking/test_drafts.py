@@ -133,8 +133,10 @@ def attack(request: pytest.FixtureRequest, key: str) -> Tell:
     return lambda: request.param(key)
 
 
-def held() -> dict[str, Any]:
-    order = Order.objects.select_related("customer").get()
+def held(order_id: str = "") -> dict[str, Any]:
+    """What is stored of an order, or of the only one there is."""
+    named = {"order_id": order_id} if order_id else {}
+    order = Order.objects.select_related("customer").get(**named)
     return {
         "owner": order.customer.customer_id,
         "order": (order.status, order.total, order.discount_total, order.refunded_total, order.currency),
@@ -177,6 +179,27 @@ def test_a_browser_alters_no_order_of_the_shop(
     assert (victim.order_count, victim.total_spent, victim.refund_count) == (1, 800_000, 0)
     assert (shop.members("buyers"), shop.members("hats")) == (["victim"], ["victim"])
     assert "victim" not in shop.members("cheated")
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_a_customer_whom_a_stranger_named_first_gets_the_order_and_nothing_else(
+    confirm: Tell, key: str
+) -> None:
+    send(
+        key,
+        track("Order Completed", user="victim", anonymous="evil", order_id="o2", total=7, products=[PLANTED]),
+    )
+    name_the_victim(key)
+
+    confirm()
+
+    assert held("o1") == RIGHT
+    assert held("o2")["owner"] == "anonymous:evil"
+    assert held("o2")["order"][:2] == ("pending", 7)
+    assert {*OrderLine.objects.values_list("order__order_id", "customer__customer_id")} == {
+        ("o1", "victim"),
+        ("o2", "anonymous:evil"),
+    }
     shop.assert_facts_are_those_of_the_records()
 
 
