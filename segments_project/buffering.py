@@ -1,16 +1,18 @@
 """gunicorn's worker for slow clients: a thread gets a request when it has arrived, and until then it costs no thread.
 
 gunicorn's own threads read requests themselves, so that a handful of connections that send a byte a second stop
-everything (docs/decisions/0015). Here the event loop receives them, within bounds of time and of bytes.
+everything (docs/decisions/0015). Here the event loop receives them, within bounds of time and of bytes; and what a
+client is slow to take of its answer, the event loop sends.
 """
 
+import errno
 import json
 import resource
 import time
 from concurrent.futures import Future
 from functools import partial
-from selectors import EVENT_READ
-from socket import SHUT_RD, SHUT_WR, socket
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from socket import MSG_DONTWAIT, SHUT_RD, SHUT_WR, socket
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -25,6 +27,8 @@ SLOWEST: Final = 20_000
 """Bytes a second that an upload arrives at, at least."""
 MOST_ARRIVING, MOST_BYTES = 1_000, 64 * 2**20
 """Requests, and bytes of them, that a worker holds; the one that has been arriving for longest makes room."""
+MOST_UNSENT, MOST_BYTES_UNSENT, SEND_WITHIN = 2 * 2**20, 64 * 2**20, 60.0
+"""Bytes of an answer that a thread leaves behind, bytes of all answers, and seconds in which a client takes its own."""
 LINGER, MOST_DRAINED = 2.0, 2**20
 """Seconds, and bytes, in which a client may finish sending what nobody reads any more, to see its answer."""
 UPLOADS: Final = ("/admin/", "/api/")
@@ -94,6 +98,36 @@ class Arrival:
             self.deadline = self.began + PATIENCE + self.length / SLOWEST
 
 
+class Outgoing:
+    """A client's socket for a thread that answers: what the client does not take at once is kept to be sent later."""
+
+    def __init__(self, client: socket) -> None:
+        self._client = client
+        self.unsent = bytearray()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def sendall(self, data: bytes) -> None:
+        """Send what finds room, and keep the rest; of a long answer wait until the client takes some."""
+        self.unsent += data
+        self.send_some()
+        while len(self.unsent) > MOST_UNSENT:
+            with DefaultSelector() as selector:
+                selector.register(self._client, EVENT_WRITE)
+                if not selector.select(PATIENCE):
+                    raise ConnectionAbortedError(errno.EPIPE, "the client takes nothing of its answer")
+            self.send_some()
+
+    def send_some(self) -> None:
+        """Send what finds room now."""
+        try:
+            sent = self._client.send(self.unsent, MSG_DONTWAIT) if self.unsent else 0
+        except BlockingIOError:
+            return
+        del self.unsent[:sent]
+
+
 class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     """Receives requests in the event loop of gunicorn's threaded worker."""
 
@@ -104,6 +138,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.reading: dict[
             TConn, float
         ] = {}  # large bodies that a thread reads, and until when they may come
+        self.answers: dict[TConn, Outgoing] = {}  # which threads write
+        self.sending: dict[
+            TConn, float
+        ] = {}  # answers that their clients are slow to take, and until when they may
         self.closing: dict[TConn, tuple[float, int]] = {}  # until when, and how many bytes were thrown away
         self.next_look = 0.0
 
@@ -124,8 +162,28 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(next(iter(self.arriving)))
 
     def finish_request(self, conn: TConn, future: "Future[Any]") -> None:
-        """Wait for the next request of a connection that is kept, and let the client of another one read its answer."""
+        """Send what is left of the answer, then wait for the next request of a connection that is kept."""
         self.reading.pop(conn, None)
+        if conn in self.answers and self.answers[conn].unsent:
+            conn.sock.setblocking(False)
+            self.sending[conn] = time.monotonic() + SEND_WITHIN
+            self.poller.register(conn.sock, EVENT_WRITE, partial(self._send_on, conn, future))
+            while sum(len(self.answers[one].unsent) for one in self.sending) > MOST_BYTES_UNSENT:
+                self._give_up(next(iter(self.sending)))
+        else:
+            self._finish(conn, future)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Answer a request, in a thread; the client need not take the answer as fast."""
+        client = conn.sock
+        self.answers[conn] = conn.sock = Outgoing(client)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            conn.sock = client
+
+    def _finish(self, conn: TConn, future: "Future[Any]") -> None:
+        self.answers.pop(conn, None)
         if not future.cancelled() and future.exception() is None and future.result():
             super().finish_request(conn, future)
         else:
@@ -146,6 +204,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             if now > deadline:
                 del self.reading[conn]
                 self._end_of_body(conn.sock)
+        for conn, deadline in list(self.sending.items()):
+            if now > deadline:
+                self._give_up(conn)
         for conn, (until, _) in list(self.closing.items()):
             if now > until:
                 self._close(conn)
@@ -153,6 +214,24 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def _keepalive_after(self, conn: TConn, keepalive: Any) -> bool:
         # What is left of a large body is nobody's: a thread would wait for it.
         return conn not in self.reading and super()._keepalive_after(conn, keepalive)
+
+    def _send_on(self, conn: TConn, future: "Future[Any]", client: socket) -> None:
+        answer = self.answers[conn]
+        try:
+            answer.send_some()
+        except OSError:
+            self._give_up(conn)
+            return
+        if not answer.unsent:
+            self.poller.unregister(client)
+            del self.sending[conn]
+            self._finish(conn, future)
+
+    def _give_up(self, conn: TConn) -> None:
+        self.poller.unregister(conn.sock)
+        del self.sending[conn], self.answers[conn]
+        self.nr_conns -= 1
+        conn.close()
 
     def _receive(self, conn: TConn, client: socket) -> None:
         try:

@@ -75,6 +75,33 @@ def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: web.W
     assert not Batch.objects.exists()
 
 
+def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: web.Web) -> None:
+    large = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
+    # Ten of them are more than the system's buffers hold.
+    asked = request("GET", large) * 9 + request("GET", large, Connection="close")
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(20):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(PATIENCE)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(asked)
+            slow.append(client)
+        time.sleep(1)
+
+        for _ in range(5):
+            assert answer(opened(server, request("GET", "/healthz", Connection="close")))[0] == 200
+
+        # Whoever goes on reading gets all of it.
+        got = bytearray()
+        while data := slow[0].recv(2**20):
+            got += data
+        length = int(got.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        assert got.count(b"HTTP/1.1 200 OK") == 10
+        assert len(got) > 10 * length > 10_000_000
+
+
 def test_a_body_is_not_read_before_its_sender_is_known(server: web.Web) -> None:
     """Each answer comes while the body is still to come."""
     large, endless = 10_000_000, 10**18
