@@ -56,6 +56,11 @@ def send_once(task: str, mark: str, *, in_seconds: int = 0) -> None:
     ask(send)
 
 
+def is_first(mark: str) -> bool:
+    """Set a mark that ends by itself; tell whether it was not set, also where Redis is away."""
+    return ask(lambda client: bool(client.set(mark, 1, nx=True, ex=LOST_AFTER))) is not False
+
+
 def _waits(client: Client, task: str) -> bool:
     """Tell whether a task stands in the queue for a worker to take now: its mark has ended before its turn came."""
     for message in cast("list[bytes]", client.lrange(current_app.conf.task_default_queue, 0, -1)):

@@ -6,6 +6,8 @@ from celery import current_app
 from django.db import IntegrityError, transaction
 from kombu.exceptions import OperationalError
 
+from customers import volatile
+
 from .models import Refresh, Segment
 
 
@@ -18,25 +20,29 @@ def ask(segment: Segment, now: datetime) -> Refresh:
 
     To be called outside of transactions: a worker sees only what is committed.
     """
-    run = _queued(segment, now)
+    run, is_new = _queued(segment, now)
+    is_first = volatile.is_first(f"segments:refresh-{run.pk}-waits")
     try:
-        # Also for one that waits already: should its message be lost, this one takes its place. By name: tasks know
-        # of queueing, not the other way round.
-        current_app.send_task("segments.tasks.refresh_segment", [segment.pk, run.pk])
+        # Also for one that waits already, but not each time: should its message be lost, this one takes its place.
+        if is_new or is_first:
+            # By name: tasks know of queueing, not the other way round.
+            current_app.send_task("segments.tasks.refresh_segment", [segment.pk, run.pk])
     except OperationalError:
         Refresh.objects.filter(pk=run.pk, state=Refresh.State.QUEUED).delete()
         raise NobodyToRefresh from None
     return run
 
 
-def _queued(segment: Segment, now: datetime) -> Refresh:
+def _queued(segment: Segment, now: datetime) -> tuple[Refresh, bool]:
+    """Return the refresh that waits, and whether it is a new one."""
     waiting = Refresh.objects.filter(segment=segment, state=Refresh.State.QUEUED)
     while not (run := waiting.first()):
         try:
             with transaction.atomic():
-                return Refresh.objects.create(
+                run = Refresh.objects.create(
                     segment=segment, state=Refresh.State.QUEUED, at=now, started_at=now
                 )
+                return run, True
         except IntegrityError:
             continue  # somebody else has asked at the same moment
-    return run
+    return run, False

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 import redis
 from django.conf import settings
+from django_celery_beat.models import PeriodicTask
 
 from customers import volatile
 from customers.models import Batch, Event
@@ -88,3 +89,21 @@ def test_a_task_that_waits_is_joined_by_no_other_when_its_mark_has_ended() -> No
         waking.wake()
         assert waiting(broker) == {waking.TASK: 1}
     app.control.purge()
+
+
+def test_a_refresh_that_is_asked_for_again_and_again_waits_once() -> None:
+    app.control.purge()
+    segment = shop.segment("viewers", {"event_count": {"at_least": 1}})
+    asked = {queueing.ask(segment, datetime.now(UTC)).pk for _ in range(20)}
+
+    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+        assert (len(asked), waiting(broker)) == (1, {"segments.tasks.refresh_segment": 1})
+    app.control.purge()
+
+
+def test_what_beat_sends_expires_rather_than_piling_up() -> None:
+    lasting = PeriodicTask.objects.filter(expire_seconds=None, expires=None).exclude(
+        task__startswith="celery."
+    )
+
+    assert not list(lasting.values_list("task", flat=True))
