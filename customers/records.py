@@ -81,8 +81,9 @@ def read_row(
 
     Append to ``left_out`` why each value was left out. Raise Refused where an essential value cannot be read.
     """
-    if kind is CUSTOMERS and row.get("phone"):
-        row = {**row, "phone": _dialled(row["phone"], row.get("country", ""))}
+    phone = row.get("phone") if kind is CUSTOMERS else None
+    if phone and row.get("country") and not phone.startswith("+"):
+        row = {**row, "phone": _dialled(phone, row["country"])}
     while True:
         try:
             return row, kind.read(row, shop)
