@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import BinaryIO
 
+from django.db import transaction
+
 from . import engine, facts, ingestion, news
 from .formats import OURS, BadFile, Format, Plain
 from .ingestion import Refusal
@@ -125,47 +127,16 @@ def import_file(
     report = Report()
     numbered = rows(stream)
     header, report.warnings = _header(format, numbered)
-    currencies: Counter[str] = Counter()
-    values_left_out = _ValuesLeftOut()
+    tally = _Tally()
     ingestion.start_file()
     while batch := list(islice(numbered, ROWS_AT_ONCE)):
-        read = _read(format, header, batch, shop)
-        records, refused = read.records, read.refused
-        orders = records.get(ORDERS.name, ())
-        currencies.update(record[_CURRENCY] for _, record in orders if record[_CURRENCY])
-        # A row counts once, whatever it holds.
-        left_out: set[int] = set()
-        for name, of_kind in records.items():
-            outcome = ingestion.ingest(KINDS[name], of_kind, source=source, announce=False)
-            report.created += outcome.created
-            report.updated += outcome.updated
-            left_out.update(outcome.left_out)
-            report.kept_unsubscribed += outcome.kept_unsubscribed
-            for refusal in outcome.refused:
-                refused.setdefault(refusal.line, refusal)
-        values_left_out.add(read)
+        refused = _take(_read(format, header, batch, shop), report, tally, source)
         report.read += len(batch)
         report.refused += len(refused)
-        report.left_out += len(left_out)
         if refused:
             _tell(refused, batch, refuse)
         progress(report)
-    report.warnings += values_left_out.warnings()
-    report.warnings += [
-        f"{count} orders are in {currency}, while the shop counts in {shop.currency} (SHOP_CURRENCY);"
-        " their amounts count as given"
-        for currency, count in currencies.items()
-        if currency != shop.currency
-    ]
-    if report.left_out:
-        rows_were = "row was" if report.left_out == 1 else "rows were"
-        report.warnings.append(
-            f"{report.left_out} {rows_were} left out, as they belong to the past of customers who were erased"
-        )
-    if kept := report.kept_unsubscribed:
-        report.warnings.append(
-            f"kept unsubscribed: {len(kept)} (the customer ended the newsletter later): {_named_lines(kept)}"
-        )
+    report.warnings += tally.warnings(report, shop)
     if report.created > ROWS_AT_ONCE // 10:
         # The planner would take the tables for as small as they were when it last looked.
         for table in (
@@ -200,17 +171,66 @@ def _tell(
 def preview(format: Format, stream: BinaryIO, shop: Shop, most: int) -> Preview:
     """Read the first rows without taking them; raises BadFile.
 
-    A refusal that only the records there are can tell, such as a line of an unknown order, does not show here.
+    They are taken as the import takes them, in a transaction that is rolled back: what it refuses shows here.
     """
     numbered = rows(stream)
-    header, warnings = _header(format, numbered)
+    report, tally = Report(), _Tally()
+    header, report.warnings = _header(format, numbered)
     batch = list(islice(numbered, most))
-    read = _read(format, header, batch, shop)
-    values_left_out = _ValuesLeftOut()
-    values_left_out.add(read)
+    with transaction.atomic():
+        ingestion.start_file()
+        refusals = _take(_read(format, header, batch, shop), report, tally, "preview")
+        transaction.set_rollback(True)
     shown = [(line, cells) for line, cells in batch if not isinstance(cells, str)]
-    refused = [read.refused[line] for line in sorted(read.refused)]
-    return Preview(header, shown, refused, len(batch), [*warnings, *values_left_out.warnings()])
+    refused = [refusals[line] for line in sorted(refusals)]
+    return Preview(header, shown, refused, len(batch), report.warnings + tally.warnings(report, shop))
+
+
+class _Tally:
+    """What the warnings of an import count."""
+
+    def __init__(self) -> None:
+        self.currencies: Counter[str] = Counter()
+        self.values_left_out = _ValuesLeftOut()
+
+    def warnings(self, report: Report, shop: Shop) -> list[str]:
+        """Say what staff should know of rows that were taken, or left out."""
+        told = self.values_left_out.warnings() + [
+            f"{count} orders are in {currency}, while the shop counts in {shop.currency} (SHOP_CURRENCY);"
+            " their amounts count as given"
+            for currency, count in self.currencies.items()
+            if currency != shop.currency
+        ]
+        if report.left_out:
+            rows_were = "row was" if report.left_out == 1 else "rows were"
+            told.append(
+                f"{report.left_out} {rows_were} left out, as they belong to the past of customers who were erased"
+            )
+        if kept := report.kept_unsubscribed:
+            told.append(
+                f"kept unsubscribed: {len(kept)} (the customer ended the newsletter later): {_named_lines(kept)}"
+            )
+        return told
+
+
+def _take(read: _Read, report: Report, tally: _Tally, source: str) -> dict[int, Refusal]:
+    """Ingest what was read, count it in the report, and return the rows that were refused, by line."""
+    refused = read.refused
+    orders = read.records.get(ORDERS.name, ())
+    tally.currencies.update(record[_CURRENCY] for _, record in orders if record[_CURRENCY])
+    # A row counts once, whatever it holds.
+    left_out: set[int] = set()
+    for name, of_kind in read.records.items():
+        outcome = ingestion.ingest(KINDS[name], of_kind, source=source, announce=False)
+        report.created += outcome.created
+        report.updated += outcome.updated
+        left_out.update(outcome.left_out)
+        report.kept_unsubscribed += outcome.kept_unsubscribed
+        for refusal in outcome.refused:
+            refused.setdefault(refusal.line, refusal)
+    tally.values_left_out.add(read)
+    report.left_out += len(left_out)
+    return refused
 
 
 def header_of(stream: BinaryIO) -> list[str]:

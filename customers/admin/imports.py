@@ -27,7 +27,7 @@ from customers.templatetags.shop import moment, number
 from . import contact, trail
 from .lists import ReadOnlyAdmin
 
-REFUSALS_SHOWN, VALUES_SHOWN = 20, 3
+VALUES_SHOWN = 3
 SECONDS_BETWEEN_LOOKS = 2
 GONE = "The file was deleted here; upload it again."
 BROKER_IS_AWAY = "It starts by itself once the worker can be reached: Redis does not answer just now."
@@ -231,7 +231,7 @@ def _looked_at(request: HttpRequest, upload: Import) -> dict[str, Any]:
     return told | {
         "preview": preview,
         "columns": _columns(preview, kind, is_masked=not contact.may_see(request)),
-        "refusals": preview.refused[:REFUSALS_SHOWN] if contact.may_see(request) else [],
+        "refusals": preview.refused if contact.may_see(request) else [],
     }
 
 

@@ -194,6 +194,7 @@ def test_it_says_when_more_were_active_than_are_looked_at(busy, client, monkeypa
     response = look(client, minutes="60")
     assert len(response.context["look"].rows) == 2
     assert "More were active" in response.content.decode()
+    assert "<strong>2</strong> latest visitors in the last 60 minutes" in response.content.decode()
 
 
 @pytest.mark.parametrize(("settle", "most"), [(True, MOST_QUERIES), (False, MOST_QUERIES + 15)])
