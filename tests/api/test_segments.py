@@ -409,7 +409,7 @@ def test_a_new_segment_and_an_edited_one_are_sent_to_be_refreshed(caller) -> Non
     assert caller.get("segments/buyers/")["status"] == "fresh"
     caller.patch("segments/buyers/", {"rule": KNOWN})
     assert Refresh.objects.filter(state="queued").count() == 1
-    assert app.control.purge() == 1
+    assert app.control.purge() == 2
 
 
 def test_the_answer_costs_few_queries(caller, django_assert_max_num_queries) -> None:
