@@ -94,7 +94,7 @@ def accepted(count: int) -> dict[str, float]:
     connection.close()
     port = free_port()
     command = (
-        f"gunicorn segments_project.wsgi --bind 127.0.0.1:{port} --workers 2 --threads 4 --no-control-socket"
+        f"gunicorn --config python:segments_project.web_server --bind 127.0.0.1:{port} segments_project.wsgi"
     )
     web = subprocess.Popen(
         [sys.executable, "-m", *command.split()],
