@@ -139,7 +139,7 @@ def _opened(batch: Batch) -> Iterator[Received]:
     inside = content[BATCH] if batch.call == BATCH else [content]
     sent_at = content.get("sentAt")
     for body in inside:
-        yield Received(batch.source, batch.received_at, batch.call, body, sent_at, batch.user_agent)
+        yield Received(batch.source, batch.received_at, batch.call, body, sent_at, batch.user_agent, batch.pk)
 
 
 def _decoded(body: str) -> Any:

@@ -19,7 +19,7 @@ from customers.models import Event, OrderNote, Source
 from customers.records import EVENTS, Refused, Shop, the_shop
 from customers.unsigned import Unsigned
 
-from . import bots, meaning, messages, orders, profiles, sources, statements
+from . import bots, meaning, messages, newcomers, orders, profiles, sources, statements
 from .meaning import Meaning
 from .messages import Message
 from .profiles import Telling
@@ -28,7 +28,7 @@ from .trust import judge
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message as it came in, with what its request says of it."""
+    """A message as it came in, with what its request says of it; ``request`` tells requests apart."""
 
     source: Source
     received_at: datetime
@@ -36,6 +36,7 @@ class Received:
     body: Any
     sent_at: Any = None
     user_agent: str = ""
+    request: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ def take(received: Sequence[Received], now: datetime) -> list[Complaint]:
             complaints.append(Complaint(one, messages.TOO_DEEP))
         else:
             meanings.append((one, meant))
+    crowd = set(newcomers.beyond_the_most([(one.request, meant) for one, meant in meanings]))
+    complaints += [Complaint(meanings[place][0], newcomers.TOO_MANY) for place in sorted(crowd)]
+    meanings = [one for place, one in enumerate(meanings) if place not in crowd]
     _store([meant for _, meant in meanings], now)
     complaints += [
         Complaint(one, f"{reason} (the rest was taken)")
