@@ -10,6 +10,7 @@ from typing import BinaryIO
 from django.db import transaction
 
 from . import engine, facts, ingestion, news
+from .attributes import TOO_MANY
 from .formats import OURS, BadFile, Format, Plain
 from .ingestion import Refusal
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Record, Refused, Shop, read_row
@@ -54,7 +55,7 @@ class Report:
 
     ``created`` and ``updated`` count records: a row may hold several, an order and its line. Rows ``left_out``
     belong to the past of somebody who was erased. The lines ``kept_unsubscribed`` say ``subscribed`` of customers
-    whose unsubscription they do not end.
+    whose unsubscription they do not end; those ``crowded`` are of customers with too many attributes.
     """
 
     read: int = 0
@@ -63,6 +64,7 @@ class Report:
     refused: int = 0
     left_out: int = 0
     kept_unsubscribed: list[int] = field(default_factory=list)
+    crowded: list[int] = field(default_factory=list)
     settled: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -210,6 +212,8 @@ class _Tally:
             told.append(
                 f"kept unsubscribed: {len(kept)} (the customer ended the newsletter later): {_named_lines(kept)}"
             )
+        if crowded := report.crowded:
+            told.append(f"{TOO_MANY} ({len(crowded)}): {_named_lines(crowded)}")
         return told
 
 
@@ -226,6 +230,7 @@ def _take(read: _Read, report: Report, tally: _Tally, source: str) -> dict[int, 
         report.updated += outcome.updated
         left_out.update(outcome.left_out)
         report.kept_unsubscribed += outcome.kept_unsubscribed
+        report.crowded += outcome.crowded
         for refusal in outcome.refused:
             refused.setdefault(refusal.line, refusal)
     tally.values_left_out.add(read)

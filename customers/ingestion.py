@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
-from . import comparable, consent, drafts, engine, erased, identity, news
+from . import attributes, comparable, consent, drafts, engine, erased, identity, news
 from .models import Customer, DatedAttribute
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
 
@@ -76,13 +76,15 @@ class Outcome:
     """What became of the rows of a call.
 
     The lines ``left_out`` belong to the past of somebody who was erased. Those ``kept_unsubscribed`` say
-    ``subscribed`` of a customer whose unsubscription they do not end.
+    ``subscribed`` of a customer whose unsubscription they do not end. Those ``crowded`` are of a customer who has too
+    many attributes.
     """
 
     created: int = 0
     updated: int = 0
     left_out: list[int] = field(default_factory=list)
     kept_unsubscribed: list[int] = field(default_factory=list)
+    crowded: list[int] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 
@@ -167,6 +169,7 @@ def _ingest(
         outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
         outcome.refused += refused
         outcome.kept_unsubscribed += part.kept_unsubscribed
+        outcome.crowded += part.crowded
     if awaited:
         for confirm in _followers:
             confirm(awaited, call.now)
@@ -363,6 +366,7 @@ def _write_customers(call: _Call) -> Outcome:
         "customer_id",
         updated=[*texts, *given],
     )
+    outcome.crowded = attributes.bound(staged)
     keep_dated_attributes(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'")
     outcome.kept_unsubscribed = consent.state_staged(staged, call.stated_at, call.source)
     identity.queue_stale(f"SELECT customer FROM {staged}")

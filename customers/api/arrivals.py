@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from customers import comparable, consent, engine, ingestion
+from customers.attributes import TOO_MANY
 from customers.errors import Place
 from customers.records import (
     CUSTOMERS,
@@ -103,6 +104,8 @@ def _ingest(kind: Kind, read: Sequence[_Read], taken: Taken) -> None:
     taken.updated += outcome.updated
     taken.left_out |= set(outcome.left_out)
     taken.kept_unsubscribed |= set(outcome.kept_unsubscribed)
+    for index in outcome.crowded:
+        taken.warnings.setdefault(index, []).append(_place(TOO_MANY))
     taken.refused |= {refusal.line: [_place(refusal.reason)] for refusal in outcome.refused}
     kept = [one for one in read if one.lines and taken.status(one.index) == ACCEPTED]
     if kept:

@@ -77,6 +77,9 @@ class Traits(models.Model):
         Identity, primary_key=True, on_delete=models.CASCADE, related_name="traits", db_constraint=False
     )
     told = models.JSONField(default=dict)
+    is_crowded = models.BooleanField(
+        default=False, help_text="It was complained of that the customer has too many attributes."
+    )
 
     class Meta:
         """A word without a singular."""

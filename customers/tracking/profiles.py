@@ -7,12 +7,12 @@ stays until a newer message says otherwise.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from customers import comparable, ingestion
+from customers import attributes, comparable, ingestion
 from customers.engine import in_parts
 from customers.identity import CUSTOMER_ID
 from customers.models import Customer, Identity, Traits
@@ -26,12 +26,16 @@ _COLUMNS: Final = frozenset(CUSTOMERS.csv_columns)
 
 
 class Told(NamedTuple):
-    """A value, as it is kept in JSON: when it was told, by which message, and whether by a server."""
+    """A value, as it is kept in JSON: when it was told, by which message, and whether by a server.
+
+    Of an attribute it also says when any value was told first.
+    """
 
     value: str
     at: str
     message_id: str
     by_server: bool
+    first_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,10 @@ class _Best:
     by_server: bool = True
 
 
-def tell(tellings: Sequence[Telling], moved: Mapping[int, int | None], now: datetime) -> None:
+def tell(tellings: Sequence[Telling], moved: Mapping[int, int | None], now: datetime) -> set[int]:
     """Keep what messages tell, and bring those customers in line whom it is about.
+
+    Return the identities that told more attributes than a customer has, for the first time.
 
     ``moved`` names identities that lead elsewhere than before, with the customer of before; None where nothing of
     what they told stands there any more.
@@ -63,15 +69,33 @@ def tell(tellings: Sequence[Telling], moved: Mapping[int, int | None], now: date
     about = {one.identity for one in tellings} | moved.keys()
     kept = _read(about, moved)
     before = kept.best_of_each(moved)
-    for one in tellings:
-        kept.tell(one)
+    crowded = {one.identity for one in tellings if not kept.tell(one)}
     Traits.objects.bulk_create(
         (Traits(identity_id=key, told=kept.told[key]) for key in sorted({one.identity for one in tellings})),
         update_conflicts=True,
         unique_fields=["identity"],
         update_fields=["told"],
     )
-    _write(before, kept.best_of_each({}), now)
+    after = kept.best_of_each({})
+    customers = _write(before, after, now)
+    crowded |= {
+        one.identity for one in tellings if _is_crowded(one, kept.leads[one.identity], after, customers)
+    }
+    crowded -= kept.complained
+    for part in in_parts(sorted(crowded)):
+        Traits.objects.filter(identity__in=part).update(is_crowded=True)
+    return crowded
+
+
+def _is_crowded(
+    telling: Telling, customer: int, after: Mapping[int, Mapping[str, _Best]], cut: Collection[int]
+) -> bool:
+    told = {name for name in telling.told if _is_attribute(name)}
+    return bool(told) and (customer in cut or not told <= after[customer].keys())
+
+
+def _is_attribute(name: str) -> bool:
+    return name not in _COLUMNS and name not in ASIDE
 
 
 class _Kept:
@@ -81,14 +105,26 @@ class _Kept:
         self.told: dict[int, dict[str, Sequence[Any]]] = {}
         self.leads: dict[int, int] = {}
         self.has_customer_id: set[int] = set()
+        self.complained: set[int] = set()
 
-    def tell(self, telling: Telling) -> None:
+    def tell(self, telling: Telling) -> bool:
+        """Keep what was told; return whether there was room for all of it."""
         known = self.told.setdefault(telling.identity, {})
         at = telling.at.astimezone(UTC).isoformat(timespec="microseconds")
         for name, value in telling.told.items():
             new = Told(value, at, telling.message_id, telling.by_server)
+            first = min(at, attributes.first_told(known[name])) if name in known else at
             if name not in known or _counts_more(name, new, Told(*known[name])):
                 known[name] = new
+            if _is_attribute(name):
+                known[name] = Told(*known[name])._replace(first_at=first)
+        first_told = {
+            name: attributes.first_told(told) for name, told in known.items() if _is_attribute(name)
+        }
+        beyond = first_told.keys() - attributes.kept(first_told)
+        for name in beyond:
+            del known[name]
+        return not beyond
 
     def best_of_each(self, moved: Mapping[int, int | None]) -> dict[int, dict[str, _Best]]:
         """Give what counts for each customer, with the moved identities where they led before."""
@@ -99,7 +135,7 @@ class _Kept:
                 if (customer := moved.get(key, self.leads[key])) is not None:
                     candidates[customer][name].append((_rank(name, one, is_own=is_own), one, is_own))
         return {
-            customer: _with_asides({name: _best(name, ones) for name, ones in fields.items()})
+            customer: _with_asides({name: _best(name, ones) for name, ones in _with_room(fields)})
             for customer, fields in candidates.items()
         }
 
@@ -110,15 +146,30 @@ def _read(about: Iterable[int], moved: Mapping[int, int | None]) -> _Kept:
     for part in in_parts([*about]):
         customers |= set(Identity.objects.filter(pk__in=part).values_list("customer_id", flat=True))
     for part in in_parts([*customers]):
-        for key, customer, kind, told in Identity.objects.filter(customer__in=part).values_list(
-            "pk", "customer_id", "kind", "traits__told"
+        for key, customer, kind, told, is_crowded in Identity.objects.filter(customer__in=part).values_list(
+            "pk", "customer_id", "kind", "traits__told", "traits__is_crowded"
         ):
             kept.leads[key] = customer
             if kind == CUSTOMER_ID:
                 kept.has_customer_id.add(key)
             if told:
                 kept.told[key] = told
+            if is_crowded:
+                kept.complained.add(key)
     return kept
+
+
+def _with_room(fields: Mapping[str, list[tuple[Any, ...]]]) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """Leave out the attributes that a customer has no room for."""
+    first = {
+        name: min(attributes.first_told(told) for _, told, _ in ones)
+        for name, ones in fields.items()
+        if _is_attribute(name)
+    }
+    kept = attributes.kept(first)
+    for name, ones in fields.items():
+        if name not in first or name in kept:
+            yield name, ones
 
 
 def _counts_more(name: str, new: Told, old: Told) -> bool:
@@ -158,7 +209,8 @@ def _with_asides(fields: dict[str, _Best]) -> dict[str, _Best]:
 
 def _write(
     before: Mapping[int, Mapping[str, _Best]], after: Mapping[int, Mapping[str, _Best]], now: datetime
-) -> None:
+) -> set[int]:
+    """Write what counts; return the customers whose attributes were too many."""
     changed = [key for key in {*before, *after} if before.get(key) != after.get(key)]
     rows: list[tuple[int, Any]] = []
     cleared: dict[int, list[str]] = {}
@@ -187,6 +239,8 @@ def _write(
         outcome = ingestion.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False, names=False)
         assert not outcome.refused
         ingestion.note_browsers_addresses(by_browser)
+        return {rows[place][0] for place in outcome.crowded}
+    return set()
 
 
 def _may_write(customer: Customer, name: str, best: _Best, old: _Best | None) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from customers import claims, drafts, erased, ingestion, news
+from customers.attributes import TOO_MANY
 from customers.claims import Said, United
 from customers.engine import in_parts
 from customers.identity import ANONYMOUS_ID, CUSTOMER_ID
@@ -168,7 +169,11 @@ def _tell(meanings: Sequence[Meaning], united: United, now: datetime) -> None:
         if meant.told
     ]
     if tellings or united.moved:
-        profiles.tell(tellings, united.moved, now)
+        crowded = profiles.tell(tellings, united.moved, now)
+        for meant in meanings:
+            if meant.told and (key := united.places[meant.whose].identity) in crowded:
+                meant.complaints.append(TOO_MANY)
+                crowded.discard(key)
         statements.keep(
             [(united.places[meant.whose].identity, meant.stated) for meant in meanings if meant.stated],
             [one.identity for one in tellings if "email" in one.told and not one.by_server],

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from customers import comparable, email_addresses
+from customers.attributes import MOST_ATTRIBUTES
 from customers.records import CONSENT_WORDS, CUSTOMERS, Refused, Shop, parse_moment, read_row
 from customers.text_cleaning import to_nfc
 
@@ -37,7 +38,7 @@ _OF_ADDRESS: Final = ("city", "country")
 _MOMENTS: Final = ("first_seen", "subscribed_at")
 _IGNORED: Final = ("id", "customer_id", *ASIDE)
 _LONGEST_NAME: Final = 100
-_MOST: Final = 200
+_MOST: Final = MOST_ATTRIBUTES + 1  # one more than are kept, so that it is noticed
 
 
 def read(message: Message, shop: Shop) -> tuple[dict[str, str], list[str]]:
@@ -149,9 +150,8 @@ def _split_name(row: dict[str, str]) -> None:
 
 
 def _taken(row: dict[str, str], shop: Shop, complaints: list[str]) -> dict[str, str]:
-    """Leave out the cells that cannot be read, and those that are too many."""
-    for column in list(row)[_MOST:]:
-        complaints.append(f"{column}: is more than the {_MOST} traits that are taken")
+    """Leave out the cells that cannot be read, and attributes that no customer has room for."""
+    for column in sorted(row.keys() - set(CUSTOMERS.csv_columns))[_MOST:]:
         del row[column]
     kept, _ = read_row(CUSTOMERS, {"customer_id": "-", **row}, shop, complaints)
     return {column: value for column, value in kept.items() if column != "customer_id"}

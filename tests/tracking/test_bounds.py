@@ -3,6 +3,8 @@
 import pytest
 
 from customers.models import Customer, RefusedMessage
+from tests import shop
+from tests.api.client import Caller
 from tests.tracking.sending import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
@@ -63,3 +65,103 @@ def test_the_requests_of_a_server_are_not_bounded() -> None:
     send(source("server")[1], *(track("View", anonymous=f"a{n}") for n in range(130)))
 
     assert (customers(), RefusedMessage.objects.count()) == (130, 0)
+
+
+# -- Attributes
+
+
+def attributes(customer_id: str) -> set[str]:
+    return set(Customer.objects.get(customer_id=customer_id).attributes)
+
+
+def numbered(letter: str, count: int) -> dict[str, str]:
+    return {f"{letter}{n:03}": "x" for n in range(count)}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_customer_has_the_two_hundred_attributes_that_were_told_first(order) -> None:
+    _, key = source()
+    told = [
+        identify("c1", at="2026-03-01", **numbered("b", 120)),
+        identify("c1", at="2026-03-02", **numbered("a", 150)),
+        identify("c1", at="2026-03-03", **numbered("c", 50), b000="y"),
+    ]
+    for place in order:
+        send(key, told[place])
+
+    assert attributes("c1") == {*numbered("b", 120), *numbered("a", 80)}
+    assert Customer.objects.get().attributes["b000"] == "y"
+    shop.assert_facts_are_those_of_the_records()
+
+
+def test_the_rest_is_complained_of_once() -> None:
+    _, key = source()
+    for n in range(3):
+        send(key, identify("c1", **numbered(f"a{n}-", 150)), identify("c2", **numbered("b", 900)))
+
+    assert (len(attributes("c1")), attributes("c2")) == (200, set(numbered("b", 200)))
+    refused = RefusedMessage.objects.order_by("message").values_list("reason", flat=True)
+    assert (
+        list(refused)
+        == ["attributes: a customer has at most 200; the ones told first are kept (the rest was taken)"] * 2
+    )
+
+
+def test_a_stranger_cannot_fill_a_customer_up() -> None:
+    _, key = source("browser")
+    send(key, identify("c1", "evil", **numbered("a", 200)))
+    shop.import_rows("customers", "c1,gold", header="customer_id,tier")
+
+    assert attributes("c1") == {"tier"}
+    assert len(attributes("anonymous:evil")) == 200
+
+
+def wide(letter: str, count: int, customer: str = "c1") -> shop.Imported:
+    names = numbered(letter, count)
+    return shop.import_rows("customers", [customer, *names.values()], header=f"customer_id,{','.join(names)}")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_attributes_of_files_come_before_those_of_messages(order) -> None:
+    _, key = source()
+    steps = [lambda: wide("f", 150), lambda: send(key, identify("c1", **numbered("a", 100)))]
+    for place in order:
+        steps[place]()
+
+    assert attributes("c1") == {*numbered("f", 150), *numbered("a", 50)}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_too_many_attributes_of_files_are_a_warning(order) -> None:
+    done = [wide(letter, 150) for letter in order]
+
+    assert attributes("c1") == {*numbered("a", 150), *numbered("b", 50)}
+    assert [one.warnings for one in done] == [
+        [],
+        ["attributes: a customer has at most 200; the ones told first are kept (1): line 2"],
+    ]
+    again = wide("c", 10).warnings
+    assert len(again) == 1
+
+
+def test_too_many_attributes_by_the_api_are_a_warning() -> None:
+    told = Caller("ingest").post("customers/", [{"customer_id": "c1", "attributes": numbered("a", 250)}])
+
+    assert attributes("c1") == set(numbered("a", 200))
+    [result] = told["results"]
+    assert result["warnings"] == [
+        {"path": "attributes", "message": "a customer has at most 200; the ones told first are kept"}
+    ]
+
+
+def test_attributes_come_back_when_those_who_filled_a_customer_up_leave() -> None:
+    _, key = source()
+    send(key, identify("c1", at="2026-03-02", **numbered("b", 150)))
+    send(key, identify(anonymous="a1", at="2026-03-01", **numbered("a", 150)))
+    send(key, message("alias", user="c1", previousId="a1", at="2026-03-05"))
+    assert attributes("c1") == {*numbered("a", 150), *numbered("b", 50)}
+
+    send(key, message("alias", user="c2", previousId="a1", at="2026-03-04"))
+
+    assert attributes("c1") == set(numbered("b", 150))
+    assert attributes("c2") == set(numbered("a", 150))

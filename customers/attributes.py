@@ -1,0 +1,56 @@
+"""How many attributes a customer has. Part of ``customers.ingestion``, the only writer of customers.
+
+Those of files and the API come first, then those of messages by the earliest one that told them; of the same time by
+name. So which are kept follows from all that was said, in whatever order it arrives.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from . import comparable, engine
+from .models import Customer, Traits
+
+MOST_ATTRIBUTES: Final = 200
+TOO_MANY: Final = f"attributes: a customer has at most {MOST_ATTRIBUTES}; the ones told first are kept"
+
+
+def first_told(told: Sequence[Any]) -> str:
+    """Return when a field was first told, as ``customers.tracking.profiles`` keeps it."""
+    return str(told[4] if len(told) > 4 and told[4] else told[1])
+
+
+def kept(first: Mapping[str, str]) -> set[str]:
+    """Return the names to keep, of names with the instant at which each was first told."""
+    return set(sorted(first, key=lambda name: (first[name], name))[:MOST_ATTRIBUTES])
+
+
+def bound(staged: str) -> list[int]:
+    """Leave out what staged customers, who are written already, have too many of; return their lines."""
+    count = f"(SELECT count(*) FROM {engine.json_items('c.attributes_comparable')})"
+    crowded = engine.rows(
+        f"""SELECT s.customer, s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
+            WHERE s.attributes <> '{{}}' AND {count} > {MOST_ATTRIBUTES} ORDER BY s.line"""
+    )
+    for part in engine.in_parts([customer for customer, _ in crowded]):
+        _cut(part)
+    return [line for _, line in crowded]
+
+
+def _cut(customers: Iterable[int]) -> None:
+    first: dict[int, dict[str, str]] = {}
+    for customer, fields in Traits.objects.filter(identity__customer__in=customers).values_list(
+        "identity__customer_id", "told"
+    ):
+        of_customer = first.setdefault(customer, {})
+        for name, told in fields.items():
+            of_customer[name] = min(first_told(told), of_customer.get(name, "~"))
+    rows = list(Customer.objects.filter(pk__in=customers).only("attributes", "attributes_comparable"))
+    for row in rows:
+        of_messages = first.get(row.pk, {})
+        names = kept({name: of_messages.get(name, "") for name in row.attributes})
+        keys = {comparable.key(name) for name in names}
+        row.attributes = {name: value for name, value in row.attributes.items() if name in names}
+        row.attributes_comparable = {
+            key: value for key, value in row.attributes_comparable.items() if key in keys
+        }
+    Customer.objects.bulk_update(rows, ["attributes", "attributes_comparable"], batch_size=100)
