@@ -269,7 +269,7 @@ _ALL: Final = (
         "ask-for-address", "Lead generation: ask for an address",
         "Asks visitors on the shop's pages for their e-mail address.",
         ("anonymous",), Channel.ON_SITE,
-        ("the snippet for messages on the shop's pages", "the address of the page where people sign up"),
+        ("the snippet for messages on the shop's pages", "the address of the page with the sign-up form"),
         entering(days(30), **ALL_DAY),
         on_site("ask-for-address", "Our newsletter"),
     ),

@@ -127,6 +127,11 @@ def lift(address: str) -> bool:
     return Suppression.objects.filter(address=key).delete()[0] > 0
 
 
+def lift_suppression(suppression: Suppression) -> None:
+    """Let the address of a suppression get messages again, also that of somebody who was erased."""
+    Suppression.objects.filter(pk=suppression.pk).delete()
+
+
 def _unsubscribe_addresses(select: str, params: Sequence[object] = ()) -> None:
     """Keep unsubscriptions that a query gives: way, address, moment and source."""
     engine.execute(

@@ -520,6 +520,7 @@ UNFOLD = {
                         )
                     },
                     _entry("Coupons", "confirmation_number", "campaigns.pool"),
+                    _entry("Suppressions", "unsubscribe", "customers.suppression"),
                 ],
             },
             {

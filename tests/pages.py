@@ -141,4 +141,6 @@ PAGES = (
     Page("customers_refusedmessage_changelist"),
     Page("customers_refusedmessage_change", RefusedMessage.objects.all),
     Page("customers_claim_changelist"),
+    Page("customers_suppression_changelist"),
+    Page("customers_suppression_add"),
 )

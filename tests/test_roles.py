@@ -43,6 +43,7 @@ SEGMENTING = LOOKING | {
     "campaigns_campaign_add", "campaigns_campaign_edit", "campaigns_campaign_start", "campaigns_campaign_stop",
     "campaigns_campaign_discard",
     "campaigns_pool_add", "campaigns_pool_fill",
+    "customers_suppression_changelist", "customers_suppression_add",
 }  # fmt: skip
 EVERYTHING = {page.view for page in PAGES}
 

@@ -66,7 +66,8 @@ class _OfAddress(models.Model):
         abstract = True
 
     def __str__(self) -> str:
-        return self.address or "an erased address"
+        # The admin's log keeps it: no address.
+        return f"{self._meta.verbose_name} {self.pk}"
 
 
 class AddressUnsubscription(_OfAddress):

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
 
 from campaigns import unsubscribing
 from customers import consent, privacy
@@ -293,3 +296,18 @@ def test_what_holds_for_an_address_stays_while_somebody_else_has_it() -> None:
     privacy.erase(Customer.objects.get(customer_id="a"), now)
 
     assert AddressUnsubscription.objects.get().address == "x@example.com"
+
+
+def test_staff_suppress_an_address_and_lift_it_and_the_trail_names_no_address(admin_client: Client) -> None:
+    page = reverse("admin:customers_suppression_add")
+    admin_client.post(page, {"email": "Gone@Example.com\u200b"})
+    assert consent.is_suppressed("gone@example.com")
+    listed = reverse("admin:customers_suppression_changelist")
+    assert "gone@example.com" in admin_client.get(listed).content.decode()
+
+    admin_client.post(listed, {"action": "lift", "_selected_action": [Suppression.objects.get().pk]})
+
+    assert not consent.is_suppressed("gone@example.com")
+    trail = LogEntry.objects.values_list("object_repr", "change_message")
+    assert len(trail) == 2
+    assert "gone" not in str(list(trail))

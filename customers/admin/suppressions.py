@@ -1,0 +1,111 @@
+"""Suppressed addresses: who gets no messages and why; staff suppress an address by hand, and lift suppressions."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminEmailInputWidget
+
+from customers import consent, email_addresses, masks
+from customers.models import Suppression
+from customers.templatetags.shop import moment
+
+from . import contact, trail
+from .lists import CappedListAdmin
+
+
+class SuppressionForm(forms.ModelForm):
+    """An address to suppress."""
+
+    email = forms.CharField(label="E-mail address", max_length=320, widget=UnfoldAdminEmailInputWidget)
+
+    class Meta:
+        """Nothing else is asked."""
+
+        model = Suppression
+        fields = ()
+
+    def clean_email(self) -> str:
+        """Take an address that is not suppressed yet."""
+        try:
+            address = email_addresses.normalize(self.cleaned_data["email"])
+        except email_addresses.InvalidAddress as error:
+            raise forms.ValidationError(str(error)) from error
+        if not address or consent.is_suppressed(address):
+            raise forms.ValidationError(
+                "This address is suppressed already." if address else "Enter an address."
+            )
+        return address
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(CappedListAdmin):
+    """The list of suppressed addresses."""
+
+    list_display = ("shown_address", "shown_reason", "since", "source")
+    list_display_links = None
+    list_filter = ("reason",)
+    list_disable_select_all = False
+    form = SuppressionForm
+    fields = ("email",)
+    actions = ("lift",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Suppression]:
+        """Let each row know who looks at it."""
+        self.hides = not contact.may_see(request)
+        return super().get_queryset(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes one: it is lifted, and an address suppressed again."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes one in Django's way: ``lift`` does."""
+        return False
+
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the person may lift suppressions."""
+        return request.user.has_perm("customers.delete_suppression")
+
+    def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
+        """Suppress the address."""
+        address = form.cleaned_data["email"]
+        consent.suppress(address, datetime.now(UTC), reason=consent.Reason.STAFF, source="staff")
+        obj.pk = Suppression.objects.get(address=email_addresses.fold(address)).pk
+
+    def log_addition(self, request: HttpRequest, obj: Suppression, message: Any) -> None:
+        """Keep in the trail who did it, without the address."""
+        trail.note_added(request, [obj], "Suppressed an address.")
+
+    @admin.action(description="Lift: let them get messages again", permissions=["lift"])
+    def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> None:
+        """Let the ticked addresses get messages again."""
+        chosen = list(queryset)
+        trail.note_deleted(request, chosen, "Lifted the suppression of an address.")
+        for one in chosen:
+            consent.lift_suppression(one)
+        messages.success(request, "Lifted. Who is subscribed gets messages again.")
+
+    @display(description="Address")
+    def shown_address(self, suppression: Suppression) -> str:
+        """Show the address, or that its owner was erased."""
+        if suppression.address is None:
+            return "an erased address"
+        return masks.address(suppression.address) if self.hides else suppression.address
+
+    @display(description="Why")
+    def shown_reason(self, suppression: Suppression) -> str:
+        """Show the reason, with what the mail server said."""
+        reason = suppression.get_reason_display()
+        if suppression.detail:
+            reason += f" ({contact.text_without(suppression.detail) if self.hides else suppression.detail})"
+        return reason
+
+    @display(description="Since")
+    def since(self, suppression: Suppression) -> str:
+        """Show since when."""
+        return moment(suppression.at)
