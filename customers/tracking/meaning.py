@@ -321,8 +321,13 @@ class _Reader:
         return text or None
 
     def _status(self) -> str | None:
-        status = self.properties.get("status")
-        return status if isinstance(status, str) and status in Order.Status.values else None
+        status = clean(self._text("status") or "").casefold()
+        if status and status not in Order.Status.values:
+            self._complain(
+                f"properties.status: {status[:60]!r} is not one of {', '.join(sorted(Order.Status.values))}"
+            )
+            return None
+        return status or None
 
     def _complain(self, reason: str) -> None:
         if reason not in self.complaints:

@@ -184,7 +184,10 @@ def test_an_order_whose_total_is_a_number_is_kept(key) -> None:
     told = [one.removesuffix(" (the rest was taken)").split(": ")[0] for one in reasons()]
     assert sorted(told) == sorted(
         [
-            *(f"properties.{name}" for name in ("tax", "shipping", "discount", "currency", "coupon")),
+            *(
+                f"properties.{name}"
+                for name in ("tax", "shipping", "discount", "currency", "coupon", "status")
+            ),
             *(f"properties.products[0].{name}" for name in ("price", "quantity", "name", "category")),
             "properties.products[1].sku",
         ]
