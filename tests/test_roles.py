@@ -19,7 +19,7 @@ from tests.shop import customers, event_with, events, orders, segment
 
 pytestmark = pytest.mark.django_db
 
-ANNA = ("anna@example.org", "Anna", "Müller", "30 123456", "Berlin", "17 May", "Goethestr")
+ANNA = ("anna@example.org", "Anna", "Müller", "4930123456", "Berlin", "17 May", "Goethestr")
 HIDDEN = (*ANNA, "1990-05", "May 17")
 LOOKING = {
     "index", "password_change",
