@@ -1,6 +1,7 @@
 """Asking addresses by e-mail whether they want the newsletter: ``customers`` keeps what waits, it is sent here."""
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -11,29 +12,36 @@ from customers.models import ConfirmationRequest
 from customers.tracking import confirmations as requests
 
 from . import bounces, links
-from .channels.base import Message, NoMailbox, TryAgain, Undeliverable
+from .channels.base import Away, Message, NoMailbox, TryAgain, Undeliverable
 from .channels.email import Email, has_mail_server
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 100
+LONGEST_ROUND: Final = 10.0  # seconds; far below the lease of a claim, after which somebody else sends
+AWAY_FOR: Final = timedelta(minutes=1)
 
 
 def send(at: datetime) -> int:
-    """Send what waits, where there is a mail server; return how many messages were dealt with.
+    """Send what waits, where there is a mail server; return how many requests were dealt with.
 
-    They are no messages of campaigns: the weekly cap does not count them.
+    They are no messages of campaigns: the weekly cap does not count them. While the mail server is away they wait.
     """
     if not has_mail_server() or not requests.is_waiting(at):
         return 0
-    claimed = requests.claim(at, AT_ONCE)
-    channel = Email()
+    due, claimed = requests.claim(at, AT_ONCE)
+    begun, channel = time.monotonic(), Email()
     try:
-        for request in claimed:
-            _send(channel, request, at)
+        for place, request in enumerate(claimed):
+            if time.monotonic() - begun > LONGEST_ROUND:
+                requests.give_back(claimed[place:], at)
+                break
+            if not _send(channel, request, at):
+                requests.give_back(claimed[place + 1 :], at + AWAY_FOR)
+                break
     finally:
         channel.close()
-    return len(claimed)
+    return due
 
 
 def is_held_up() -> bool:
@@ -41,7 +49,8 @@ def is_held_up() -> bool:
     return not has_mail_server() and requests.is_waiting(datetime.now(UTC))
 
 
-def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> None:
+def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
+    """Send one message; return False where the mail server takes nobody's messages now."""
     try:
         channel.hand_over(
             request.email, _message(request), request.token, {"Auto-Submitted": "auto-generated"}
@@ -50,6 +59,11 @@ def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> None:
         requests.note_failed(request, at, str(error), for_good=True)
         if isinstance(error, NoMailbox):
             bounces.suppress(request.email, at, str(error))
+    except Away as error:
+        log.warning("confirmations_wait", error=str(error))
+        # Behind the others, should it be this message that ends the connection.
+        requests.give_back([request], at + 2 * AWAY_FOR)
+        return False
     except TryAgain as error:
         requests.note_failed(request, at, str(error), for_good=False)
     except Exception as error:  # a fault of ours must not keep the others from theirs
@@ -57,6 +71,7 @@ def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> None:
         requests.note_failed(request, at, type(error).__name__, for_good=False)
     else:
         requests.note_sent(request, at)
+    return True
 
 
 def _message(request: ConfirmationRequest) -> Message:

@@ -18,9 +18,12 @@ def carry_out() -> None:
     """See what happened, take the steps that are due, and send what they call for, until nothing is left."""
     begun = time.monotonic()
     waking.begin()
-    confirmations.send(datetime.now(UTC))
     triggers.read(datetime.now(UTC))
-    while journeys.advance(datetime.now(UTC)) + delivering.deliver(datetime.now(UTC)):
+    while (
+        confirmations.send(datetime.now(UTC))
+        + journeys.advance(datetime.now(UTC))
+        + delivering.deliver(datetime.now(UTC))
+    ):
         if time.monotonic() - begun > LONGEST_RUN:
             waking.wake()
             break

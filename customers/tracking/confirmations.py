@@ -86,13 +86,13 @@ def is_waiting(at: datetime) -> bool:
     return _due(at).exists()
 
 
-def claim(at: datetime, most: int) -> Sequence[ConfirmationRequest]:
-    """Claim requests whose message goes out now; hold back those that may not.
+def claim(at: datetime, most: int) -> tuple[int, Sequence[ConfirmationRequest]]:
+    """Claim requests whose message goes out now, and hold back those that may not; return how many were due, too.
 
     An address is asked once a day and three times in 30 days, whoever asks for it.
     """
 
-    def act() -> list[ConfirmationRequest]:
+    def act() -> tuple[int, list[ConfirmationRequest]]:
         turns.take_turn("confirmations")
         due = list(_due(at).select_related("identity__customer").order_by("not_before", "pk")[:most])
         claimed: list[ConfirmationRequest] = []
@@ -102,9 +102,15 @@ def claim(at: datetime, most: int) -> Sequence[ConfirmationRequest]:
             else:
                 _set(request, state=_Requests.SENDING, claimed_at=at, attempts=F("attempts") + 1)
                 claimed.append(request)
-        return claimed
+        return len(due), claimed
 
     return engine.whole(act)
+
+
+def give_back(claimed: Sequence[ConfirmationRequest], not_before: datetime) -> None:
+    """Undo claims, as if they had not been: the messages go out later."""
+    mine = ConfirmationRequest.objects.filter(pk__in=[one.pk for one in claimed], state=_Requests.SENDING)
+    mine.update(state=_Requests.WAITING, claimed_at=None, attempts=F("attempts") - 1, not_before=not_before)
 
 
 def note_sent(request: ConfirmationRequest, at: datetime) -> None:
@@ -155,10 +161,11 @@ def look(token: uuid.UUID, at: datetime) -> Confirmed:
     request = ConfirmationRequest.objects.select_related("identity__customer").filter(token=token).first()
     if request is None or at >= request.asked_at + PENDING_FOR:
         return Confirmed("over")
-    if request.confirmed_at is not None:
-        return Confirmed("used", request.email)
     customer = request.identity.customer
-    is_open = customer.pending_at is not None or customer.newsletter == State.SUBSCRIBED
+    is_subscribed = customer.newsletter == State.SUBSCRIBED
+    if request.confirmed_at is not None:
+        return Confirmed("used" if is_subscribed else "over", request.email)
+    is_open = is_subscribed or customer.pending_at is not None
     return Confirmed("open" if is_open else "over", request.email)
 
 

@@ -13,7 +13,7 @@ import time_machine
 from django.core.signing import Signer
 from django.test import Client
 
-from campaigns import confirmations, unsubscribing
+from campaigns import confirmations, tasks, unsubscribing
 from customers import consent
 from customers.models import ConfirmationRequest, ConsentChange, Customer
 from segments.models import Segment
@@ -112,7 +112,7 @@ def test_looking_at_the_link_confirms_nothing_and_the_button_does_once(mail: Mai
     assert Customer.objects.get().email_is_trusted
 
     unsubscribing.unsubscribe(Customer.objects.get().pk, NOW + timedelta(hours=1))
-    Client().post(link)
+    assert Client().post(link).status_code == Client().get(link).status_code == 410
     assert state_of("anonymous:a1") == "unsubscribed"
     assert ConsentChange.objects.count() == 2
 
@@ -230,6 +230,38 @@ def test_a_mail_server_that_is_busy_is_tried_again_and_an_unknown_mailbox_is_sup
 
     assert ConfirmationRequest.objects.get().state == "failed"
     assert consent.is_suppressed(VICTIM)
+
+
+def test_while_the_mail_server_is_away_addresses_wait_and_none_is_given_up(
+    ask: Ask, mail: MailServer, settings, clock: time_machine.Traveller
+) -> None:
+    port, settings.EMAIL_PORT = settings.EMAIL_PORT, 1
+    addresses = [f"v{number}@example.com" for number in range(3)]
+    for number, email in enumerate(addresses):
+        ask(f"a{number}", email)
+    for hours in range(1, 25, 2):
+        confirmations.send(NOW + timedelta(hours=hours))
+    assert set(ConfirmationRequest.objects.values_list("state", "attempts")) == {("waiting", 0)}
+
+    settings.EMAIL_PORT = port
+    confirmations.send(NOW + timedelta(hours=25))
+
+    assert sorted(mail.of("To")) == [(email,) for email in addresses]
+
+
+def test_who_asks_one_address_again_and_again_keeps_no_other_from_being_asked(
+    mail: MailServer, browser: str
+) -> None:
+    for first in (0, 70):
+        asking = (f"a{number}" for number in range(first, first + 70))
+        send(
+            browser, *(identify("", one, at=NOW.isoformat(), email=VICTIM, newsletter=True) for one in asking)
+        )
+    send(browser, identify("", "b1", at=NOW.isoformat(), email="other@example.com", newsletter=True))
+
+    tasks.carry_out()
+
+    assert sorted(mail.of("To")) == [("other@example.com",), (VICTIM,)]
 
 
 def test_without_a_mail_server_nothing_goes_out_and_staff_are_told(
