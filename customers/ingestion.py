@@ -496,6 +496,8 @@ def clear(fields: Mapping[int, Iterable[str]]) -> None:
             for column in (name, f"{name}_folded", *(["birthday"] if name == "birth_date" else [])):
                 if column in CUSTOMERS.columns:
                     setattr(customer, column, getattr(blank, column))
+            if name == "email":
+                customer.email_is_trusted = blank.email_is_trusted
         customer.save()
     engine.temporary_table("customers_cleared", "customer bigint PRIMARY KEY")
     engine.load("customers_cleared", ("customer",), [(key,) for key in fields])
