@@ -34,6 +34,12 @@ def normalize(text: str, country: str = "") -> str:
     return to_e164(number, country) or number
 
 
+def beginning(text: str) -> str:
+    """Return the beginning of a number as stored numbers begin: in the way of the whole world, without separators."""
+    compact = clean(text).translate(_SEPARATORS)
+    return f"+{compact[2:]}" if compact.startswith("00") else compact
+
+
 def to_e164(phone: str, country: str = "") -> str | None:
     """Write a phone number as the whole world dials it; None where its country is not known, or it is no number."""
     if "(0" not in phone:

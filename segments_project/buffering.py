@@ -1,7 +1,7 @@
 """gunicorn's worker for slow clients: a thread gets a request when it has arrived, and until then it costs no thread.
 
 gunicorn's own threads read requests themselves, so that a handful of connections that send a byte a second stop
-everything (docs/decisions/0015). Here the event loop receives them, within bounds of time and of bytes; and what a
+everything (docs/decisions/0016). Here the event loop receives them, within bounds of time and of bytes; and what a
 client is slow to take of its answer, the event loop sends.
 """
 

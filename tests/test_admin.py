@@ -244,7 +244,8 @@ def test_lists_cost_the_same_with_more_rows(
 
 @pytest.mark.parametrize(
     ("term", "found"),
-    [("c1", {"c1"}), ("c", {"c1", "c2"}), ("ANNA@exam", {"c1"}), ("+49 30", {"c2"}), ("mül", {"c1"}), ("ÖZ", {"c2"}),
+    [("c1", {"c1"}), ("c", {"c1", "c2"}), ("ANNA@exam", {"c1"}), ("+49 30", {"c2"}), ("0049-30/123", {"c2"}),
+     ("mül", {"c1"}), ("ÖZ", {"c2"}),
      ("anna mü", {"c1"}), ("browser", {"anonymous:browser"}), ("nobody", set()), ("%", set()), ("_", set())],
 )  # fmt: skip
 def test_customers_are_found_by_the_beginning_of_what_is_known_of_them(term, found, shop, admin_client):
@@ -297,7 +298,8 @@ def test_an_explanation_shows_each_condition_with_its_verdict_and_value(anna, ad
     assert "missing: spent at least 500" in content
     assert content.count("✓") == 1
     assert content.count("✗") == 2
-    assert "value: 375" in content
+    assert "spent at least 500.00 EUR" in content
+    assert ": 375.00 EUR" in content
 
 
 def test_who_may_not_see_segments_sees_customers_without_them(anna, known, staff):
@@ -636,7 +638,7 @@ def test_members_are_downloaded_with_formulas_neutralised(known, admin_client, m
     assert header == "customer_id,entered_at,email,phone,first_name,last_name"
     assert len(rows) == 2
     assert "anna@example.org" in rows[0]
-    assert "+49 30 123456,'=1+1" in rows[1]
+    assert "+4930123456,'=1+1" in rows[1]
 
 
 def test_members_are_not_shown_to_who_may_not_see_customers(known, anna, staff):
@@ -666,7 +668,7 @@ def test_a_refresh_is_queued(known, admin_client):
     assert page("segments_refresh_changelist") in said(response)
     data = {"action": "refresh_now", "_selected_action": [known.pk]}
     assert "queued" in said(admin_client.post(page("segments_segment_changelist"), data, follow=True))
-    assert app.control.purge() == 2
+    assert app.control.purge() == 1  # which serves whoever asked before it began
 
 
 def test_a_refresh_without_redis_says_what_to_do(known, admin_client, broken_broker):

@@ -5,7 +5,7 @@ from operator import or_
 
 from django.db.models import Q
 
-from customers import engine, identity
+from customers import engine, identity, phone_numbers
 from customers.text_cleaning import to_nfc
 
 HELP = "Id, e-mail, phone or last name"
@@ -21,6 +21,7 @@ def found_q(term: str, customer: str = "") -> Q:
         begins(f"{lead}customer_id", term)
         | begins(f"{lead}email", term.lower())
         | begins(f"{lead}phone", term)
+        | begins(f"{lead}phone", phone_numbers.beginning(term))
         | _begins_in_any_case(f"{lead}last_name", term)
     )
     first, _, last = term.rpartition(" ")
