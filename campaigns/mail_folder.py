@@ -1,5 +1,6 @@
 """The folder that messages are written into where no mail server is set: whose they are, and without somebody's.
 
+They stay there, and are looked for, once a mail server is set.
 Django writes one file for each connection, with several messages in it, each followed by a line of dashes.
 """
 
@@ -14,7 +15,6 @@ from django.conf import settings
 
 from customers.mentions import Mentions
 
-FILE_BACKEND: Final = "django.core.mail.backends.filebased.EmailBackend"
 _END: Final = b"\n" + b"-" * 79 + b"\n"
 
 
@@ -37,7 +37,7 @@ def delete_messages_to(mentions: Mentions) -> None:
 
 
 def _files() -> list[Path]:
-    if settings.EMAIL_BACKEND != FILE_BACKEND or not settings.EMAIL_FILE_PATH:
+    if not settings.EMAIL_FILE_PATH:
         return []
     return sorted(Path(settings.EMAIL_FILE_PATH).glob("*.log"))
 

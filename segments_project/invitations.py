@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from campaigns.mail_folder import FILE_BACKEND
+from campaigns.channels.email import has_mail_server
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ def link_for(user: User, request: HttpRequest) -> str:
 
 def send(user: User, link: str, inviter: User) -> bool:
     """Send somebody their link; return whether it is on its way. Without a mail server nothing is sent."""
-    if not user.email or settings.EMAIL_BACKEND == FILE_BACKEND:
+    if not user.email or not has_mail_server():
         return False
     context = {"person": user, "inviter": inviter, "link": link, "holds_for": HOLDS_FOR}
     text = render_to_string("segments_project/passwords/invitation.txt", context)

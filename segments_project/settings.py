@@ -183,6 +183,8 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # A statement of background work that takes longer than so many seconds is ended, and its work taken in smaller
 # parts (PostgreSQL); 0 for no limit.
 STATEMENT_LIMIT = env.float("STATEMENT_LIMIT", default=60)
+if STATEMENT_LIMIT < 0:
+    raise ImproperlyConfigured("STATEMENT_LIMIT: 0 for no limit, or how many seconds")
 
 # -- Redis and Celery
 
@@ -233,7 +235,8 @@ EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="") or _MAIL["EMAIL_BACKEND"]
 EMAIL_HOST, EMAIL_PORT = _MAIL["EMAIL_HOST"] or "localhost", _MAIL["EMAIL_PORT"] or 25
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL["EMAIL_HOST_USER"] or "", _MAIL["EMAIL_HOST_PASSWORD"] or ""
 EMAIL_USE_TLS, EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_TLS", False), _MAIL.get("EMAIL_USE_SSL", False)
-EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"]
+# Also where a mail server is set: messages from before it was may lie there, and are erased with their addressees.
+EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"] or str(_MAIL_DIR)
 EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30)
 # Providers by django-anymail, as its documentation has it: {"MAILGUN_API_KEY": "…"}.
 ANYMAIL = env.json("ANYMAIL", default={})

@@ -26,6 +26,8 @@ LITTER = 1_000  # rows
 def pytest_configure() -> None:
     # Every test client would list all static files anew, which takes longer than most requests.
     settings.WHITENOISE_AUTOREFRESH = True
+    # No test reads or deletes the messages of a developer's shop; those that write some name a folder.
+    settings.EMAIL_FILE_PATH = ""
     # Hashes that are slow to guess are slow to make, for each of the staff of each test.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

@@ -80,8 +80,9 @@ def test_a_colleague_is_invited_by_mail_and_comes_in_with_their_role(administrat
     assert LogEntry.objects.get(object_id=str(carla.pk)).get_change_message() == "Invited as Marketer."
 
 
-def test_without_a_mail_server_the_link_is_shown_to_hand_it_over(administrator, settings, tmp_path):
-    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = FILES, str(tmp_path)
+@pytest.mark.parametrize("backend", [FILES, "django.core.mail.backends.console.EmailBackend"])
+def test_without_a_mail_server_the_link_is_shown_to_hand_it_over(administrator, settings, tmp_path, backend):
+    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = backend, str(tmp_path)
 
     shown = invite(administrator)
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.apps import apps
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
@@ -19,7 +18,7 @@ from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from campaigns.mail_folder import FILE_BACKEND
+from campaigns.channels.email import has_mail_server
 from customers.admin import trail
 from customers.admin.protection import UsedAdmin
 from segments.admin.access import person
@@ -179,7 +178,7 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
             "opts": self.opts,
             "links": shown,
             "holds_for": invitations.HOLDS_FOR,
-            "has_server": settings.EMAIL_BACKEND != FILE_BACKEND,
+            "has_server": has_mail_server(),
         }
         response = TemplateResponse(request, "segments_project/admin/invitation.html", context)
         add_never_cache_headers(response)

@@ -130,6 +130,21 @@ def test_nothing_names_an_erased_person_any_more(caller, folders) -> None:
     assert "other@example.org" in "".join(file.read_text() for file in (folders / "outbox").iterdir())
 
 
+def test_messages_in_files_are_erased_also_once_a_mail_server_is_set(caller, folders, settings) -> None:
+    subscribed = f"{ID},{EMAIL},subscribed"
+    shop.customers(subscribed, header="customer_id,email,newsletter")
+    write_to_them()
+    assert len(list((folders / "outbox").iterdir())) > 0
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+
+    assert len(caller.get(f"customers/{quote(ID)}/export/")["campaigns"]["mail_files"]) == 1
+    caller.delete(f"customers/{quote(ID)}/")
+
+    left = "".join(file.read_text() for file in (folders / "outbox").iterdir())
+    assert "other@example.org" in left
+    assert EMAIL.lower() not in left.lower()
+
+
 def test_what_waits_in_the_inbox_is_taken_without_the_erased_person(caller) -> None:
     shop.customers(f"{ID},{EMAIL}", header="customer_id,email")
     _, key = source()
