@@ -6,7 +6,6 @@ Who subscribed by a browser stays subscribed. Whose address nobody but a browser
 from datetime import UTC, datetime
 
 from django.db import migrations
-from django.db.models import F
 
 AT_ONCE = 5_000
 OURS = "unsubscribe link"
@@ -47,20 +46,34 @@ def begin(apps, schema_editor):
 
 def _consents(models, now):
     """Give of each customer with a consent: identity, address, state, way, moment and source."""
-    customers = models["Customer"].objects.filter(joined_into=None).exclude(newsletter="never")
+    customers = models["Customer"].objects.filter(joined_into=None).exclude(newsletter="never").order_by("pk")
     by_browser = set(
         models["Traits"].objects.filter(told__newsletter__3=False).values_list("identity__customer_id", flat=True)
     )
-    for customer in customers.only("newsletter", "subscribed_at", "recorded_at", "email_folded").iterator(AT_ONCE):
-        ids = models["Identity"].objects.filter(customer=customer.pk, kind__in=("customer_id", "anonymous_id"))
-        identity = ids.order_by("-kind", "pk").values_list("pk", flat=True).first()
-        if identity is None:
-            continue
-        changes = models["ConsentChange"].objects.filter(customer=customer.pk, state=customer.newsletter)
-        change = changes.order_by("-pk").first()
-        at = min(change.at if change else customer.recorded_at, now)
-        source = change.source if change else ""
-        yield identity, customer.email_folded, customer.newsletter, _way(customer, source, by_browser), at, source
+    columns, last = ("newsletter", "subscribed_at", "recorded_at", "email_folded"), 0
+    while page := list(customers.filter(pk__gt=last).only(*columns)[:AT_ONCE]):
+        last = page[-1].pk
+        keys = [customer.pk for customer in page]
+        identities = _identities(models, keys)
+        changes = {
+            (one.customer_id, one.state): one
+            for one in models["ConsentChange"].objects.filter(customer__in=keys).order_by("pk")  # the latest stays
+        }
+        for customer in page:
+            if customer.pk not in identities:
+                continue
+            change = changes.get((customer.pk, customer.newsletter))
+            at = min(change.at if change else customer.recorded_at, now)
+            source = change.source if change else ""
+            way = _way(customer, source, by_browser)
+            yield identities[customer.pk], customer.email_folded, customer.newsletter, way, at, source
+
+
+def _identities(models, customers):
+    """Give of each customer the identity that the statement is made of: the first customer id, else browser."""
+    ids = models["Identity"].objects.filter(customer__in=customers, kind__in=("customer_id", "anonymous_id"))
+    # The last one of a customer stays in the mapping.
+    return dict(ids.order_by("kind", "-pk").values_list("customer_id", "pk"))
 
 
 def _way(customer, source, by_browser):

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -19,7 +18,7 @@ from campaigns import sending_health
 from campaigns import tasks as campaign_tasks
 from customers import csv_files, imports
 from customers.mentions import Mentions
-from customers.models import Customer, Event, Import, RefusedMessage, Suppression
+from customers.models import Customer, Event, Import, RefusedMessage
 from customers.tracking import inbox
 from segments import housekeeping, refreshing
 from tests import shop
@@ -144,20 +143,6 @@ def test_messages_in_files_are_erased_also_once_a_mail_server_is_set(caller, fol
     left = "".join(file.read_text() for file in (folders / "outbox").iterdir())
     assert "other@example.org" in left
     assert EMAIL.lower() not in left.lower()
-
-
-def test_the_trail_of_what_staff_did_to_an_address_does_not_name_it(caller, folders, admin_client) -> None:
-    shop.customers(f"{ID},{EMAIL}", header="customer_id,email")
-    for _ in range(2):
-        admin_client.post(reverse("admin:customers_suppression_add"), {"email": EMAIL})
-        chosen = {"action": "lift", "_selected_action": Suppression.objects.values_list("pk", flat=True)}
-        admin_client.post(reverse("admin:customers_suppression_changelist"), chosen)
-    assert LogEntry.objects.count() == 4
-
-    caller.delete(f"customers/{quote(ID)}/")
-
-    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
-    assert traces(folders) == set()
 
 
 def test_what_waits_in_the_inbox_is_taken_without_the_erased_person(caller) -> None:
