@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 
 from customers import consent, engine, identity, turns
+from customers.models import Customer
 
 from . import bounces, content, restraint, sending_health
 from .channels import base
@@ -40,6 +41,7 @@ AWAY_FOR: Final = timedelta(minutes=1)
 NOBODY_SENDS: Final = "Messages of this kind cannot be sent."
 _TABLE: Final = Delivery._meta.db_table
 _CAMPAIGNS: Final = Campaign._meta.db_table
+_CUSTOMERS: Final = Customer._meta.db_table
 _STEPS: Final = Step._meta.db_table
 
 
@@ -110,30 +112,35 @@ def _take(at: datetime, most: int) -> tuple[int, list[Delivery]]:
 
 
 def _due(at: datetime, most: int) -> list[int]:
-    """Give the keys of messages to deal with, one a customer, in the order in which they came due.
+    """Return the keys of messages to deal with, one an address, in the order in which they came due.
 
-    One that is being sent belongs to somebody else until its lease is over; the customer's others wait for it,
-    unless its worker died and its campaign is paused. Those of a stopped campaign are there to be held back. Those of
-    a channel that is paused wait.
+    One that is being sent belongs to somebody else until its lease is over; the others of its customer, and of whoever
+    has the same address, wait for it, unless its worker died and its campaign is paused. Those of a stopped campaign
+    are there to be held back. Those of a channel that is paused wait.
     """
     lost = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
     theirs = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {ALL}"
+    of_address = f"""SELECT o.* FROM {_CUSTOMERS} q JOIN {_TABLE} o ON o.customer_id = q.id
+        WHERE q.email_folded = p.email_folded AND q.id <> p.id LIMIT {ALL}"""
+    is_sending = f"""SELECT 1 FROM ({{}}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
+        WHERE o.state = 'sending' AND o.id <> d.id AND (o.claimed_at > %(lost)s OR oc.state <> 'paused')"""
     channels = ", ".join(f"'{Channel(health.channel).value}'" for health in sending_health.paused())
     paused = f"JOIN {_STEPS} s ON s.id = d.step_id AND s.channel NOT IN ({channels})" if channels else ""
     keys = engine.rows(
         # States as literals: SQLite finds a partial index by them.
         f"""WITH due AS (
-                SELECT d.id, d.customer_id, d.campaign_id, d.not_before FROM {_TABLE} d
+                SELECT d.id, COALESCE(NULLIF(p.email_folded, ''), CAST(p.id AS text)) AS address, d.campaign_id,
+                    d.not_before
+                FROM {_TABLE} d JOIN {_CUSTOMERS} p ON p.id = d.customer_id
                 JOIN {_CAMPAIGNS} c ON c.id = d.campaign_id AND c.state <> 'paused'
                 {paused}
                 WHERE d.state IN ('planned', 'sending') AND d.not_before <= %(at)s
                     AND (d.state = 'planned' OR d.claimed_at <= %(lost)s)
-                    AND NOT EXISTS (SELECT 1 FROM ({theirs}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
-                        WHERE o.state = 'sending' AND o.id <> d.id
-                            AND (o.claimed_at > %(lost)s OR oc.state <> 'paused'))
+                    AND NOT EXISTS ({is_sending.format(theirs)})
+                    AND (p.email_folded = '' OR NOT EXISTS ({is_sending.format(of_address)}))
                 ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(most)s)
             SELECT id FROM (SELECT id, not_before, campaign_id, row_number() OVER (
-                PARTITION BY customer_id ORDER BY not_before, campaign_id, id) AS nth FROM due) AS firsts
+                PARTITION BY address ORDER BY not_before, campaign_id, id) AS nth FROM due) AS firsts
             WHERE nth = 1 ORDER BY not_before, campaign_id, id""",
         {"at": engine.moment(at), "lost": engine.moment(lost), "most": most},
     )

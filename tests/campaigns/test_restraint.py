@@ -229,6 +229,23 @@ def test_the_cap_of_the_week_is_counted_by_address(move: Move, settings) -> None
     assert ("dup-2", restraint.OVER_THE_CAP) in kept_back()
 
 
+def test_two_campaigns_at_once_keep_to_the_cap_of_an_address(move: Move, settings) -> None:
+    settings.CAMPAIGN_MESSAGES_A_WEEK = 1
+    shop.customers("dup-1,twice@example.com,subscribed", "dup-2,Twice@example.com,subscribed", header=TWINS)
+    order("dup-1", NOON - days(1))
+    shop.events(f"m1,dup-2,,Product Viewed,{(NOON - days(1)).isoformat()}")
+    buyers = shop.segment("buyers", BUYERS)
+    viewers = shop.segment("viewers", {"event_count": {"event": "Product Viewed", "at_least": 1}})
+    move(NOON - HOUR)
+    for segment in (buyers, viewers):
+        campaign(segment, trigger="at", starts_at=NOON)
+
+    move(NOON)
+
+    assert [one.to for one in mail.outbox] == [["twice@example.com"]]
+    assert kept_back() == [("dup-2", restraint.OVER_THE_CAP)]
+
+
 def test_a_suppressed_address_gets_nothing_until_staff_lift_it(move: Move) -> None:
     subscribers("anna")
     consent.suppress("Anna@example.org", NOON, reason=consent.Reason.BOUNCED, source="mail server")
