@@ -34,7 +34,7 @@ class Pool(models.Model):
     last_day = models.DateField(
         null=True,
         blank=True,
-        help_text="Of its codes, in the shop's time zone: none is given or counts as used later. Empty: no end.",
+        help_text="Until when its codes are given and count as used, in the shop's time zone. Empty: no end.",
     )
     ends_at = models.DateTimeField(null=True, editable=False, help_text="The end of the last day.")
     created_at = models.DateTimeField(auto_now_add=True)

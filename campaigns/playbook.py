@@ -269,9 +269,16 @@ _ALL: Final = (
         "ask-for-address", "Lead generation: ask for an address",
         "Asks visitors on the shop's pages for their e-mail address.",
         ("anonymous",), Channel.ON_SITE,
-        ("the snippet for messages on the shop's pages", "the address of the page with the sign-up form"),
+        ("the snippet for messages on the shop's pages", "a page of the shop with the sign-up form"),
         entering(days(30), **ALL_DAY),
-        on_site("ask-for-address", "Our newsletter"),
+        on_site("ask-for-address", "Our newsletter", url="{{ answers.page }}"),
+        asks=(
+            Question(
+                "page", "The page with the sign-up form",
+                "How the form comes onto a page is told under Tracking sources, on the page of a browser's source.",
+                is_address=True,
+            ),
+        ),
     ),
     Tactic(
         "welcome-series", "Welcome series",

@@ -196,7 +196,9 @@ def lacks(campaign: Campaign, steps: Sequence[Step], at: datetime) -> list[str]:
         and TACTICS.get(campaign.tactic)
         and TACTICS[campaign.tactic].has_last_day
     ):
-        found.append(f"Its codes are for some time only: give {pool.name} a last day.")
+        found.append(
+            f"Its codes are valid for a limited time: give {pool.name} a last day, or choose a pool with one."
+        )
     return found
 
 

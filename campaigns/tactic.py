@@ -84,9 +84,9 @@ def emails(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepContent, 
     )
 
 
-def on_site(tactic: str, subject: str) -> tuple[StepContent, ...]:
-    """Give the one message of a tactic that a page of the shop shows, and that leads to the shop."""
-    return (StepContent(NOW, Channel.ON_SITE, subject, *_texts(tactic, 1), url="{{ shop.url }}"),)
+def on_site(tactic: str, subject: str, url: str = "{{ shop.url }}") -> tuple[StepContent, ...]:
+    """Return the one message of a tactic that a page of the shop shows; it leads to the shop unless said otherwise."""
+    return (StepContent(NOW, Channel.ON_SITE, subject, *_texts(tactic, 1), url=url),)
 
 
 def _texts(tactic: str, number: int) -> tuple[str, str]:

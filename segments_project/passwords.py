@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from unfold.widgets import INPUT_CLASSES
 
+from campaigns.mail_folder import FILE_BACKEND
 from customers import limits
 from customers.addresses import client_address
 
@@ -70,6 +71,10 @@ class Forgotten(_OfAdmin, views.PasswordResetView):
     subject_template_name = f"{TEMPLATES}/forgotten_subject.txt"
     success_url = reverse_lazy("password_reset_done")
     title = "Forgotten password"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Tell the page whether a link can be sent at all."""
+        return super().get_context_data(**kwargs, has_mail_server=settings.EMAIL_BACKEND != FILE_BACKEND)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Take an address; who asks for many waits."""

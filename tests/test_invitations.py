@@ -193,6 +193,16 @@ def test_a_forgotten_password_is_reset_by_mail_and_nobody_learns_who_has_an_acco
     assert not can_log_in("dora", "the former one")
 
 
+def test_without_a_mail_server_nobody_waits_for_a_link(settings):
+    settings.EMAIL_BACKEND = FILES
+
+    page = furnished_shop.stranger().get(FORGOTTEN).content.decode()
+
+    assert "no link can be sent" in page
+    assert "administrator" in page
+    assert 'type="email"' not in page
+
+
 def test_who_is_invited_or_inactive_resets_nothing(administrator):
     invite(administrator)
     User.objects.create_user("ex", "ex@shop.example", "the former one", is_staff=True, is_active=False)

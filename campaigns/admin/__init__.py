@@ -2,9 +2,9 @@
 
 from segments.admin import tabs
 
-from . import access, campaign, customers, pools
+from . import access, campaign, customers, pools, sources
 
-__all__ = ["campaign", "customers", "pools"]
+__all__ = ["campaign", "customers", "pools", "sources"]
 
 tabs.register(
     tabs.Tab(

@@ -64,6 +64,7 @@ def _start_page(
 ) -> TemplateResponse:
     context = pages.of(model_admin, request, campaign, "overview", f"Start {campaign.name}?")
     context["form"] = form
+    context["asks_for_words"] = any(name != "pool" for name in form.fields)
     if context["steps"] and context["meets_members"]:
         context |= outlook.reach(request, campaign, datetime.now(UTC))
     return TemplateResponse(request, "campaigns/admin/start.html", context)

@@ -38,8 +38,8 @@ def of(request: HttpRequest) -> list[Notice]:
         found.append(
             Notice(
                 "E-mails are written to a file",
-                "No mail server is set, so e-mails reach nobody: they are called written to a file, not sent, and"
-                " nothing is put down to them. Whoever runs the installation sets EMAIL_URL.",
+                "No mail server is set, so e-mails reach nobody. They are counted as written to a file, not as sent,"
+                " and no order counts for them. Whoever runs this installation sets a mail server as EMAIL_URL.",
             )
         )
     if confirmations.is_held_up():

@@ -36,7 +36,10 @@ def sentence(campaign: Campaign, steps: Sequence[Step]) -> str:
 
 
 def span(length: timedelta) -> str:
-    """Write how long in the largest unit that fits: 1 hour, 3 days, 2 weeks."""
+    """Write how long in the largest unit that fits: 1 hour, 3 days, 2 weeks; of days and hours in both."""
+    days, hours = divmod(length, timedelta(days=1))
+    if days > 1 and hours and not hours % timedelta(hours=1):
+        return f"{span(timedelta(days=days))} and {span(hours)}"
     for name, unit in UNITS:
         if length and not length % unit:
             count = length // unit

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='pool',
             name='last_day',
-            field=models.DateField(blank=True, help_text="Of its codes, in the shop's time zone: none is given or counts as used later. Empty: no end.", null=True),
+            field=models.DateField(blank=True, help_text="Until when its codes are given and count as used, in the shop's time zone. Empty: no end.", null=True),
         ),
         migrations.AddField(
             model_name='soldproduct',

@@ -65,8 +65,9 @@ class SourceAdmin(CappedListAdmin):
             "shown_key": key or PLACEHOLDER,
             "protocol": "https" if request.is_secure() else "http",
             "host": request.get_host(),
-            "unlinked": _unlinked(source) if source else "",
         }
+        if source and source.is_browser:
+            context |= _unlinked(source)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -113,7 +114,8 @@ class SourceAdmin(CappedListAdmin):
         return "revoked" if source.revoked_at else "active"
 
 
-def _unlinked(source: Source) -> str:
-    """Count the browsers whose customer id is not linked; nothing where there are none."""
-    count = unsigned.unlinked(source.pk, MOST_COUNTED + 1) if source.is_browser else 0
-    return f"more than {number(MOST_COUNTED)}" if count > MOST_COUNTED else number(count) if count else ""
+def _unlinked(source: Source) -> dict[str, Any]:
+    """Count the browsers whose customer id is not linked, and say how many they are."""
+    count = unsigned.unlinked(source.pk, MOST_COUNTED + 1)
+    shown = f"More than {number(MOST_COUNTED)}" if count > MOST_COUNTED else number(count)
+    return {"unlinked": count, "unlinked_shown": shown}

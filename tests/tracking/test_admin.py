@@ -5,15 +5,22 @@ import re
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 
-from customers.models import Batch, RefusedMessage, Source
+from customers.models import Batch, Identity, RefusedMessage, Source, UnsignedClaim
 from customers.tracking import inbox
 from tests import furnished_shop, shop
 from tests.tracking.sending import identify, message, post, send, signed, source
 
 pytestmark = pytest.mark.django_db
+
+
+def values_of(claim: UnsignedClaim) -> dict[str, object]:
+    return {
+        field.attname: getattr(claim, field.attname) for field in claim._meta.fields if field.attname != "id"
+    }
 
 
 def address(view: str, *arguments: object) -> str:
@@ -64,6 +71,38 @@ def test_a_source_counts_unlinked_browsers_and_shows_how_to_sign(admin_client: C
     assert (
         "Prove who is logged in" not in admin_client.get(address("source_change", server.pk)).content.decode()
     )
+
+
+def test_many_unlinked_browsers_are_counted_in_good_english(admin_client: Client) -> None:
+    web, key = source("browser")
+    shop.customers("c1,c1@b.org")
+    send(key, identify("c1", "a1"))
+
+    def told() -> str:
+        page = admin_client.get(address("source_change", web.pk)).content.decode()
+        return re.sub(r"\s+", " ", page)
+
+    assert "1 browser named a customer id without a signature, and is not linked" in told()
+    one = UnsignedClaim.objects.get(kind=Identity.Kind.ANONYMOUS_ID)
+    UnsignedClaim.objects.bulk_create(
+        UnsignedClaim(**{**values_of(one), "value": f"b{number}"}) for number in range(1_233)
+    )
+    assert "1,234 browsers named a customer id without a signature, and are not linked" in told()
+
+
+def test_the_source_of_a_browser_shows_the_sign_up_form_to_copy(admin_client: Client) -> None:
+    fields = {"name": "Web shop", "kind": "browser", "messages_a_minute": 1000}
+    page = admin_client.post(address("source_add"), fields, follow=True).content.decode()
+
+    [key] = set(re.findall(r"wk_[\w-]+(?=</code>)", page))
+    script = re.search(
+        r'<script src="http://testserver(/static/[^"]+)" data-key="([^"]+)"', html.unescape(page)
+    )
+    assert script
+    assert script[2] == key
+    assert finders.find(script[1].removeprefix("/static/"))
+    server, _ = source("server")
+    assert "newsletter-form" not in admin_client.get(address("source_change", server.pk)).content.decode()
 
 
 def test_a_refused_message_is_shown_and_tried_again(admin_client: Client) -> None:
