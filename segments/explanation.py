@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
 from typing import Any
 
@@ -22,6 +22,7 @@ FIXED_LIST = "A fixed list of customers"
 NO_RULE = "This is a fixed list: staff decide who is on it, no rule does."
 UNSEEN = "All that is known of the customer lies in the future."
 HIDDEN = "hidden"
+CENT = Decimal("0.01")
 NODES_AT_ONCE = 200  # of one statement: two columns each, of which SQLite gives 2,000 and PostgreSQL 1,664
 
 
@@ -29,7 +30,8 @@ NODES_AT_ONCE = 200  # of one statement: two columns each, of which SQLite gives
 class Explanation:
     """One node of the tree; ``value`` is None for a group, and the words "missing" stand for a missing value.
 
-    ``lacking`` says what would have to be otherwise for the node to be met, nothing where it is.
+    ``lacking`` says what would have to be otherwise for the node to be met, nothing where it is. ``at`` is the value
+    where that is an instant.
     """
 
     words: str
@@ -37,6 +39,7 @@ class Explanation:
     value: str | None
     parts: tuple["Explanation", ...] = ()
     lacking: tuple[str, ...] = ()
+    at: datetime | None = None
 
     def lines(self, depth: int = 0) -> Iterator[str]:
         """Write the tree, a line a node."""
@@ -121,13 +124,16 @@ def _explained(
         return Explanation(f"{rule.word} of these", met, None, parts, lacking)
     assert isinstance(rule, Condition)
     words = rule.explained(shop, money)
-    lacking = () if met else (words,)
     if not shows(rule):
-        return Explanation(words, met, HIDDEN, lacking=lacking)
+        return Explanation(words, met, HIDDEN, lacking=() if met else (words,))
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))
-    return Explanation(words, met, shown(value, rule.unit, shop), lacking=lacking)
+    told = shown(value, rule.unit, shop)
+    if rule.unit == "amount" and told in words:  # in whole cents they may look the same, and are not
+        words, told = rule.explained(shop, exact_money), shown(value, rule.unit, shop, exact_money)
+    at = value if isinstance(value, datetime) else None
+    return Explanation(words, met, told, lacking=() if met else (words,), at=at)
 
 
 def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:
@@ -140,7 +146,7 @@ def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:
     return tuple(f"not: {part.words}" for part in parts if part.met)
 
 
-def shown(value: Any, unit: str, shop: AsOf) -> str:
+def shown(value: Any, unit: str, shop: AsOf, write: Callable[[Decimal], str] | None = None) -> str:
     """Write a value in its unit, in the shop's time zone."""
     if value is None or value == "":
         return "missing"
@@ -155,7 +161,7 @@ def shown(value: Any, unit: str, shop: AsOf) -> str:
             return ", ".join(map(str, value))
     match unit:
         case "amount":
-            return money(from_units(int(value)))
+            return (write or money)(from_units(int(value)))
         case "share":
             return plain(from_units(int(value)))
         case "days":
@@ -164,5 +170,10 @@ def shown(value: Any, unit: str, shop: AsOf) -> str:
 
 
 def money(value: Decimal) -> str:
-    """Write an amount in the shop's currency."""
+    """Write an amount in the shop's currency, in whole cents."""
+    return exact_money(value.quantize(CENT, ROUND_HALF_UP))
+
+
+def exact_money(value: Decimal) -> str:
+    """Write an amount in the shop's currency, with all of its decimals."""
     return amount(value, settings.SHOP_CURRENCY)

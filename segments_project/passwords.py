@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from unfold.widgets import INPUT_CLASSES
 
-from campaigns.mail_folder import FILE_BACKEND
+from campaigns.channels.email import has_mail_server
 from customers import limits
 from customers.addresses import client_address
 
@@ -74,7 +74,7 @@ class Forgotten(_OfAdmin, views.PasswordResetView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Tell the page whether a link can be sent at all."""
-        return super().get_context_data(**kwargs, has_mail_server=settings.EMAIL_BACKEND != FILE_BACKEND)
+        return super().get_context_data(**kwargs, has_mail_server=has_mail_server())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Take an address; who asks for many waits."""

@@ -178,6 +178,7 @@ def test_an_explanation_gives_each_conditions_verdict_and_the_customers_value() 
         ({"total_spent": {"above": "average"}}, "✓ spent above the average of 151.00 EUR: 1,234.07 EUR"),
         ({"total_spent": {"below": "median"}}, "✗ spent below the median of 20.00 EUR: 1,234.07 EUR"),
         ({"total_spent": {"top_percent": 20}}, "✓ spent among the top 20 % (at least 115.93 EUR): 1,234.07 EUR"),
+        ({"total_spent": {"more_than": 1234.069}}, "✓ spent more than 1,234.069 EUR: 1,234.07 EUR"),
         ({"total_spent": {"at_least": 500.5}}, "✓ spent at least 500.50 EUR: 1,234.07 EUR"),
         ({"average_order_value": {"between": [1, 2]}},
          "✗ has an average order value of between 1.00 EUR and 2.00 EUR: 1,234.07 EUR"),
@@ -195,6 +196,39 @@ def test_an_explanation_tells_the_figure_that_it_compares_with(rule, told) -> No
     shop.segment("asked", rule)
 
     assert shop.command("explain", "c0", "asked").splitlines()[1] == told
+
+
+def test_an_explanation_tells_amounts_in_cents_unless_they_would_look_the_same() -> None:
+    shop.orders("o0,c0,2026-03-01,100", "o1,c1,2026-03-01,50.01", "o2,c2,2026-03-01,50.01")
+    shop.segment("asked", {"total_spent": {"above": "average"}})
+
+    told = [shop.command("explain", name, "asked").splitlines()[1] for name in ("c0", "c1")]
+
+    assert told == [
+        "✓ spent above the average of 66.67 EUR: 100.00 EUR",
+        "✗ spent above the average of 66.67 EUR: 50.01 EUR",
+    ]
+    shop.orders("o0,c0,2026-03-01,50.0102")
+
+    told = [shop.command("explain", name, "asked").splitlines()[1] for name in ("c0", "c1")]
+
+    assert told == [
+        "✓ spent above the average of 50.0101 EUR: 50.0102 EUR",
+        "✗ spent above the average of 50.0101 EUR: 50.01 EUR",
+    ]
+
+
+def test_an_order_ends_the_cart_that_an_explanation_tells_of() -> None:
+    shop.events("m1,c1,,Product Added,2026-03-14", "m2,c2,,Product Added,2026-03-14")
+    shop.orders("o1,c1,2026-03-14T09:00Z,10")
+    shop.segment("waiting", {"open_cart": {"within_last": "3650d"}})
+
+    told = [shop.command("explain", name, "waiting").splitlines()[1] for name in ("c1", "c2")]
+
+    assert told == [
+        "✗ has had an open cart in the last 3650 days: missing",
+        "✓ has had an open cart in the last 3650 days: 2026-03-14 00:00:00+00:00",
+    ]
 
 
 def test_a_member_is_explained_with_the_time_of_entering(buyers: Segment) -> None:

@@ -5,7 +5,17 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
+from django.db.models import (
+    Case,
+    Count,
+    DateTimeField,
+    Exists,
+    ExpressionWrapper,
+    OuterRef,
+    Q,
+    QuerySet,
+    When,
+)
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from customers.exact import SCALE
@@ -106,15 +116,19 @@ class OpenCart(Condition):
     value_: Number | None = named(Number)
 
     def q(self, as_of: AsOf) -> Q:
-        added = as_of.fact("last_added_at")
         latest = as_of.at - self.older_than if self.older_than else as_of.at
-        question = Range(as_of.at - self.within_last, latest, above_low=True).q(added)
-        question &= not_true(Q(LessThanOrEqual(added, as_of.fact("uncancelled_order_at"))))
-        question &= Q(GreaterThan(as_of.fact("cart_quantity"), 0))
+        question = Range(as_of.at - self.within_last, latest, above_low=True).q(as_of.fact("last_added_at"))
+        question &= self._is_open(as_of)
         return question & self.value_.q(as_of.fact("cart_value"), SCALE) if self.value_ else question
 
     def value(self, as_of: AsOf) -> Any:
-        return as_of.fact("last_added_at")
+        return Case(
+            When(self._is_open(as_of), then=as_of.fact("last_added_at")), output_field=DateTimeField()
+        )
+
+    def _is_open(self, as_of: AsOf) -> Q:
+        added, ordered = as_of.fact("last_added_at"), as_of.fact("uncancelled_order_at")
+        return not_true(Q(LessThanOrEqual(added, ordered))) & Q(GreaterThan(as_of.fact("cart_quantity"), 0))
 
     def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
         spans = [span for span in (self.within_last, self.older_than) if span]
