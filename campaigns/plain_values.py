@@ -15,14 +15,16 @@ _UNSEEN: Final = re.compile(
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]")
 _DOT: Final = "[.\u2024\u3002\ufe52\uff0e\uff61]"
+# The begin of a label that ends a domain: two letters, the second of which may be a mark (भारत), or letters in circles.
+_LETTERS: Final = "(?:[^\\W\\d_]|[\u24b6-\u24e9])(?:[^\\W\\d_]|[^\x00-\xbf\\s\u2000-\u206f\u3000-\u303f])"
 _ADDRESS: Final = re.compile(rf"(?:[a-z][a-z0-9+.\-]*:)?[/\\]{{2}}\S*|(?<!\w)www{_DOT}\S*", re.IGNORECASE)
 _SCHEME: Final = re.compile(
     r"\b(https?|ftp|mailto|tel|sms|callto|facetime|skype|javascript|data|vbscript):(?=\S)", re.IGNORECASE
 )
-# A dot before two letters ends a label of what programs take for a domain; 2.5 and 10.30am are none.
-_DOMAIN: Final = re.compile(rf"(?<=\S){_DOT}(?=[^\W\d_]{{2}})")
+# A dot before two letters begins the last label of what programs take for a domain; 2.5 and 10.30am are none.
+_DOMAIN: Final = re.compile(rf"(?<=\S){_DOT}(?={_LETTERS})")
 _MARKUP: Final = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
-_OF_A_LINK: Final = re.compile(rf"[:/\\]{{2}}|@|(?<=\S){_DOT}(?=[^\W\d_]{{2}})", re.IGNORECASE)
+_OF_A_LINK: Final = re.compile(rf"[:/\\]{{2}}|@|(?<=\S){_DOT}(?={_LETTERS})", re.IGNORECASE)
 
 
 def text(value: str) -> str:

@@ -9,9 +9,13 @@ import idna
 from .text_cleaning import strip_invisible, to_nfc
 
 LONGEST: Final = 254
+GMAIL: Final = ("gmail.com", "googlemail.com")
 
 _SHAPE: Final = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,189}")
 _ASCII_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_SPECIAL: Final = re.compile(
+    r"[()\[\]:\\]"
+)  # what stands in parentheses is a comment: nobody's address, but a mail reaches them
 _UNBREAKABLE: Final = re.compile("[\u00a0\u2007\u202f\u2800]")  # spaces that pages and spreadsheets put in
 
 
@@ -36,6 +40,8 @@ def normalize(text: str) -> str:
     if not lowered.isprintable():
         raise InvalidAddress(f"{text!r} is no e-mail address: it contains a control character")
     local, _, domain = lowered.rpartition("@")
+    if special := _SPECIAL.search(local):
+        raise InvalidAddress(f"{text!r} is no e-mail address: it contains {special[0]!r}")
     if local.startswith(".") or local.endswith(".") or ".." in local:
         raise InvalidAddress(f"{text!r} is no e-mail address: a dot stands between two other characters")
     address = f"{local}@{_ascii_domain(domain, text)}"
@@ -52,6 +58,18 @@ def fold(address: str) -> str:
     if address.isascii():
         return address.lower()
     return to_nfc(to_nfc(address).casefold())
+
+
+def mailbox(address: str) -> str:
+    """Return the key of an address by the mailbox that it most likely leads to.
+
+    What follows a plus is a tag to most mail servers, and those of Gmail ignore dots.
+    """
+    local, _, domain = fold(address).rpartition("@")
+    local = local.partition("+")[0] or local
+    if domain in GMAIL:
+        local, domain = local.replace(".", ""), GMAIL[0]
+    return f"{local}@{domain}"
 
 
 @lru_cache(maxsize=4096)

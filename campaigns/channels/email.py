@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-import idna
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends import console, dummy, smtp
@@ -21,7 +20,7 @@ from django.utils.module_loading import import_string
 
 from campaigns import links
 from campaigns.models import Delivery
-from customers import consent
+from customers import consent, email_addresses
 from customers.models import Customer
 
 from .base import Away, Channel, Message, NoMailbox, Refused, TryAgain, Undeliverable
@@ -115,9 +114,8 @@ def _domain() -> str:
 
 
 def _recipient(address: str) -> str:
-    """Return an address with its domain in ASCII (IDNA 2008); raises ValueError for a domain that is none."""
-    local, at, domain = address.rpartition("@")
-    return f"{local}{at}{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
+    """Return an address with its domain in ASCII (IDNA 2008); raises ValueError for one that could reach another."""
+    return email_addresses.normalize(address)
 
 
 def _send_international(connection: Any, mail: EmailMultiAlternatives) -> int:

@@ -122,6 +122,7 @@ class ConfirmationRequest(models.Model):
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     email = models.CharField(max_length=254)
     address = models.CharField(max_length=800, help_text="The key of the address.")
+    mailbox = models.CharField(max_length=800, help_text="The key of the mailbox that the address leads to.")
     token = models.UUIDField(unique=True)
     asked_at = models.DateTimeField()
     state = models.CharField(max_length=9, choices=State, default=State.WAITING)
@@ -133,13 +134,13 @@ class ConfirmationRequest(models.Model):
     confirmed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Found by address, and by what waits."""
+        """Found by mailbox, and by what waits."""
 
         constraints = (
             models.UniqueConstraint(fields=("identity", "address", "asked_at"), name="asked_once"),
         )
         indexes = (
-            models.Index(fields=("address", "sent_at"), name="confirmations_of_address"),
+            models.Index(fields=("mailbox", "sent_at"), name="confirmations_of_mailbox"),
             models.Index(
                 fields=("not_before",),
                 name="confirmations_waiting",

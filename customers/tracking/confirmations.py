@@ -17,7 +17,7 @@ from django.dispatch import Signal
 
 from customers import consent, email_addresses, engine, erased, ingestion, news, turns
 from customers.consent import PENDING_FOR, State, Statement
-from customers.models import ConfirmationRequest, ConsentChange, ConsentStatement, Identity
+from customers.models import ConfirmationRequest, ConsentChange, ConsentStatement, Customer, Identity
 from customers.models.consent import Way
 
 from . import profiles
@@ -63,14 +63,13 @@ def ask(identities: Collection[int], told: Mapping[int, str], now: datetime) -> 
         customer = one.identity.customer
         email = told.get(one.identity_id, "") or customer.email
         address = email_addresses.fold(email)
-        # Where somebody trusted gave another address, this one would get nothing of the customer's.
-        is_theirs = address == customer.email_folded or not (customer.email and customer.email_is_trusted)
-        if email and is_theirs and one.address in ("", address):
+        if email and _may_be_theirs(address, customer) and one.address in ("", address):
             requests.append(
                 ConfirmationRequest(
                     identity_id=one.identity_id,
                     email=email,
                     address=address,
+                    mailbox=email_addresses.mailbox(address),
                     token=uuid.uuid4(),
                     asked_at=one.at,
                     not_before=now,
@@ -81,6 +80,14 @@ def ask(identities: Collection[int], told: Mapping[int, str], now: datetime) -> 
         transaction.on_commit(lambda: asked.send(sender=None), robust=True)
 
 
+def _may_be_theirs(address: str, customer: Customer) -> bool:
+    """Tell whether a customer has an address, or may have it.
+
+    Where somebody trusted gave another one, this one would get nothing of the customer's.
+    """
+    return address == customer.email_folded or not (customer.email and customer.email_is_trusted)
+
+
 def is_waiting(at: datetime) -> bool:
     """Tell whether there is a message to send."""
     return _due(at).exists()
@@ -89,7 +96,7 @@ def is_waiting(at: datetime) -> bool:
 def claim(at: datetime, most: int) -> tuple[int, Sequence[ConfirmationRequest]]:
     """Claim requests whose message goes out now, and hold back those that may not; return how many were due, too.
 
-    An address is asked once a day and three times in 30 days, whoever asks for it.
+    A mailbox is asked once a day and three times in 30 days, whoever asks for it, and by whichever of its addresses.
     """
 
     def act() -> tuple[int, list[ConfirmationRequest]]:
@@ -139,7 +146,7 @@ def _obstacle(request: ConfirmationRequest, at: datetime) -> str:
         return NOT_PENDING
     if consent.is_suppressed(request.address):
         return SUPPRESSED
-    others = ConfirmationRequest.objects.filter(address=request.address).exclude(pk=request.pk)
+    others = ConfirmationRequest.objects.filter(mailbox=request.mailbox).exclude(pk=request.pk)
     # One that is on its way counts as sent: its worker may have died after the mail server's yes.
     lately = [
         one.sent_at or one.claimed_at
@@ -162,6 +169,8 @@ def look(token: uuid.UUID, at: datetime) -> Confirmed:
     if request is None or at >= request.asked_at + PENDING_FOR:
         return Confirmed("over")
     customer = request.identity.customer
+    if not _may_be_theirs(request.address, customer):
+        return Confirmed("over", request.email)
     is_subscribed = customer.newsletter == State.SUBSCRIBED
     if request.confirmed_at is not None:
         return Confirmed("used" if is_subscribed else "over", request.email)

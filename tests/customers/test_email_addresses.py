@@ -36,6 +36,12 @@ NONE = [
     "\u200b@example.com",
     "a@\u200b",
     "a\x07@example.com",
+    "victim(1)@example.com",
+    "(1)victim@example.com",
+    "victim:@example.com",
+    "a:victim@example.com",
+    "victim[@example.com",
+    "\\victim@example.com",
 ]
 
 

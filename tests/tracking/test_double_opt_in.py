@@ -162,6 +162,59 @@ def test_an_address_is_asked_once_a_day_and_three_times_in_30_days_whoever_asks(
     assert days == [0, 1, 2, 30, 31, 32]
 
 
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        [VICTIM, "victim+1@example.com", "Victim+2+x@Example.com"],
+        ["v.ictim@googlemail.com", "victim@gmail.com", "v.i.c.t.i.m+7@Gmail.com"],
+    ],
+)
+def test_a_mailbox_is_asked_once_a_day_by_whichever_of_its_addresses(
+    addresses: list[str], ask: Ask, mail: MailServer
+) -> None:
+    for number, email in enumerate(addresses):
+        ask(f"a{number}", email)
+
+    assert mail.of("To") == [(addresses[0],)]
+
+
+@pytest.mark.parametrize("given", ["victim(1)@example.com", "(1)victim@example.com", "a:victim@example.com"])
+def test_an_address_that_mail_programs_read_as_another_is_never_asked(
+    given: str, ask: Ask, mail: MailServer
+) -> None:
+    ask(email=given)
+
+    assert mail.taken == []
+    assert Customer.objects.get().email == ""
+
+
+def test_the_link_of_an_address_that_the_visitor_does_not_have_confirms_nothing(
+    ask: Ask, mail: MailServer, clock: time_machine.Traveller
+) -> None:
+    ask(email=VICTIM)
+    clock.shift(timedelta(minutes=1))
+    ask(email="mine@example.com")
+    of_victim, mine = link_of(mail, 0), link_of(mail, 1)
+    Client().post(mine)
+
+    assert Client().post(of_victim).status_code == 410
+
+    asker = Customer.objects.get()
+    assert (asker.email, asker.newsletter) == ("mine@example.com", "subscribed")
+    assert [one.address for one in ConsentChange.objects.all()] == ["mine@example.com"]
+
+
+def test_a_used_link_says_nothing_of_a_newsletter_that_has_ended(ask: Ask, mail: MailServer) -> None:
+    ask()
+    Client().post(link_of(mail))
+    unsubscribing.unsubscribe(Customer.objects.get().pk, NOW + timedelta(hours=1))
+
+    answer = Client().post(link_of(mail))
+
+    assert answer.status_code == 410
+    assert b"You are subscribed" not in answer.content
+
+
 def test_nobody_asks_a_suppressed_address(ask: Ask, mail: MailServer) -> None:
     consent.suppress(VICTIM, NOW, reason=consent.Reason.BOUNCED, source="mail server")
     ask(email="Victim@Example.com")
