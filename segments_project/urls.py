@@ -1,6 +1,5 @@
 """Every address of the installation."""
 
-from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.templatetags.static import static
@@ -46,5 +45,5 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
 ]
 
-if apps.is_installed("anymail"):
+if settings.TAKES_PROVIDER_EVENTS:
     urlpatterns += [path("anymail/", include("anymail.urls"))]

@@ -133,6 +133,26 @@ def test_a_secret_key_is_made_once_and_read_by_its_owner_only(tmp_path: Path) ->
     assert stat.S_IMODE((folder / "secret_key").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(("given", "is_there"), [("{}", False), ('{"WEBHOOK_SECRET": "a:b"}', True)])
+def test_providers_tell_of_bounces_where_a_secret_keeps_others_from_it(
+    tmp_path: Path, given: str, is_there: bool
+) -> None:
+    package = tmp_path / "anymail"  # stands for django-anymail, which is not among our own packages
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "signals.py").write_text("from django.dispatch import Signal\ntracking = Signal()\n")
+    urls = "from django.urls import path\nurlpatterns = [path('postmark/tracking/', lambda request: None)]\n"
+    (package / "urls.py").write_text(urls)
+    script = (
+        "import django; django.setup(); from django.urls import is_valid_path;"
+        "print(bool(is_valid_path('/anymail/postmark/tracking/')))"
+    )
+
+    done = settings_with(script, SECRET_KEY="x", PYTHONPATH=str(tmp_path), ANYMAIL=given)
+
+    assert (done.returncode, done.stdout.strip()) == (0, str(is_there)), done.stderr
+
+
 def test_an_empty_secret_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
 
