@@ -1,9 +1,14 @@
 """How the log looks: structlog for every logger, on standard error, as standard output holds results only."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import structlog
-from structlog.typing import Processor
+from django.http import HttpRequest
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+# What follows lets whoever reads it act for somebody: choose a password, confirm or end the newsletter.
+_SIGNED_LINK: Final = re.compile(r"(/admin/password/choose/[^/\s]+/|/(?:go|confirm|unsubscribe)/)[^/\s\"'?]+")
 
 
 def configure(*, level: str, as_json: bool) -> dict[str, Any]:
@@ -37,7 +42,11 @@ def configure(*, level: str, as_json: bool) -> dict[str, Any]:
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder()],
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    without_signatures,
+                    *rendering,
+                ],
             }
         },
         "handlers": {
@@ -51,3 +60,11 @@ def configure(*, level: str, as_json: bool) -> dict[str, Any]:
             "django.server": {"handlers": ["stderr"], "level": level, "propagate": False},
         },
     }
+
+
+def without_signatures(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Leave out what the addresses of signed links are signed with."""
+    for key, value in event.items():
+        if isinstance(value, str | HttpRequest):
+            event[key] = _SIGNED_LINK.sub(r"\1…", value if isinstance(value, str) else repr(value))
+    return event

@@ -153,6 +153,23 @@ def test_providers_tell_of_bounces_where_a_secret_keeps_others_from_it(
     assert (done.returncode, done.stdout.strip()) == (0, str(is_there)), done.stderr
 
 
+@pytest.mark.parametrize("as_json", ["True", "False"])
+def test_the_log_names_no_link_by_which_its_reader_could_act(as_json: str) -> None:
+    script = (
+        "import django; django.setup(); from django.test import Client;"
+        "client = Client(SERVER_NAME='localhost', raise_request_exception=False);"
+        "[client.get(path) for path in ('/admin/password/choose/MQ/tok-secret/', '/unsubscribe/to:secret?a=b',"
+        " '/confirm/to:secret', '/go/to:secret')]"
+    )
+
+    done = settings_with(script, SECRET_KEY="x", DATABASE_URL="sqlite://:memory:", LOG_JSON=as_json)
+
+    assert done.returncode == 0, done.stderr
+    for path in ("/admin/password/choose/MQ/", "/unsubscribe/", "/confirm/", "/go/"):
+        assert path in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_an_empty_secret_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
 
