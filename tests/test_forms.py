@@ -145,6 +145,7 @@ def test_what_is_in_use_is_not_deleted_and_the_reason_has_links(client, subtests
                     told = answered.content.decode()
                     assert answered.status_code == 200
                     assert reason in told, (address, confirmed)
+                    assert "cannot be deleted" in told
                     assert type(row)._default_manager.filter(pk=row.pk).exists()
 
 

@@ -193,6 +193,17 @@ def test_a_forgotten_password_is_reset_by_mail_and_nobody_learns_who_has_an_acco
     assert not can_log_in("dora", "the former one")
 
 
+def test_the_list_of_staff_tells_roles_and_who_may_come_in(administrator):
+    invite(administrator, "Marketer")
+    User.objects.create(username="owner", is_staff=True, is_superuser=True, is_active=False)
+
+    page = administrator.get(reverse("admin:auth_user_changelist")).content.decode()
+
+    roles = re.findall(r"field-roles[^>]*>\s*([^<]*?)\s*<", page)
+    assert sorted(roles) == ["Administrator", "Marketer", "Superuser"]
+    assert "field-is_active" in page
+
+
 def test_without_a_mail_server_nobody_waits_for_a_link(settings):
     settings.EMAIL_BACKEND = FILES
 

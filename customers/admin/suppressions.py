@@ -6,7 +6,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
@@ -46,6 +47,7 @@ class SuppressionForm(forms.ModelForm):
 class SuppressionAdmin(CappedListAdmin):
     """The list of suppressed addresses."""
 
+    list_before_template = "customers/admin/suppressions.html"
     list_display = ("shown_address", "shown_reason", "since", "source")
     list_display_links = None
     list_filter = ("reason",)
@@ -76,6 +78,13 @@ class SuppressionAdmin(CappedListAdmin):
         address = form.cleaned_data["email"]
         consent.suppress(address, datetime.now(UTC), reason=consent.Reason.STAFF, source="staff")
         obj.pk = Suppression.objects.get(address=email_addresses.fold(address)).pk
+
+    def response_add(
+        self, request: HttpRequest, obj: Suppression, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Go back to the list, whichever button was pressed: there is no page of one."""
+        messages.success(request, "Suppressed. The address gets no messages any more.")
+        return redirect("admin:customers_suppression_changelist")
 
     def log_addition(self, request: HttpRequest, obj: Suppression, message: Any) -> None:
         """Keep in the trail who did it, without the address."""

@@ -89,7 +89,7 @@ class FilterForm(forms.Form):
     rule = OptionalRuleField(label="Any other rule", required=False)
 
     def __init__(self, data: Any, segments: Sequence[Segment]) -> None:
-        super().__init__(data)
+        super().__init__({**data.dict(), "minutes": data.get("minutes") or DEFAULT_MINUTES})
         self.segments = {segment.slug: segment for segment in segments}
         names = [(segment.slug, segment.name) for segment in segments]
         field: Any = self.fields["segment"]

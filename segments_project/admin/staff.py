@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -80,6 +81,18 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
     add_fieldsets = ((None, {"fields": ("username", "email", "first_name", "last_name", "role")}),)
     change_password_form = AdminPasswordChangeForm
     actions = ("send_link",)
+    list_display = ("username", "email", "first_name", "last_name", "roles", "is_active")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Fetch the groups of all rows together."""
+        found: QuerySet[User] = super().get_queryset(request)
+        return found.prefetch_related("groups")
+
+    @display(description="Role")
+    def roles(self, user: User) -> str:
+        """Show what they may do, by the names of their groups."""
+        groups = sorted(group.name for group in user.groups.all())
+        return ", ".join(["Superuser", *groups] if user.is_superuser else groups)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None

@@ -300,7 +300,8 @@ def test_what_holds_for_an_address_stays_while_somebody_else_has_it() -> None:
 
 def test_staff_suppress_an_address_and_lift_it_and_the_trail_names_no_address(admin_client: Client) -> None:
     page = reverse("admin:customers_suppression_add")
-    admin_client.post(page, {"email": "Gone@Example.com\u200b"})
+    told = admin_client.post(page, {"email": "Gone@Example.com\u200b", "_continue": "1"}, follow=True)
+    assert "The address gets no messages any more." in told.content.decode()
     assert consent.is_suppressed("gone@example.com")
     listed = reverse("admin:customers_suppression_changelist")
     assert "gone@example.com" in admin_client.get(listed).content.decode()

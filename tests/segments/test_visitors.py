@@ -1,6 +1,7 @@
 """Live visitors: who is active now, whatever waits, and the segments they are in at this moment."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -70,6 +71,13 @@ def seen(client: Client, **query: Any) -> list[str]:
 )
 def test_those_active_lately_are_listed_the_latest_first(minutes, who, busy, client) -> None:
     assert seen(client, minutes=minutes) == who
+
+
+def test_the_period_that_is_chosen_is_the_one_that_is_looked_at(busy, client) -> None:
+    for query, minutes in (({}, "15"), ({"minutes": "30"}, "30"), ({"minutes": ""}, "15")):
+        content = look(client, **query).content.decode()
+        assert f"in the last {minutes} minutes" in content
+        assert re.findall(r'<option value="(\d+)" selected', content) == [minutes]
 
 
 def test_a_row_tells_what_a_visitor_does(busy, client) -> None:
