@@ -1,7 +1,8 @@
 """How many attributes a customer has. Part of ``customers.ingestion``, the only writer of customers.
 
-Those of files and the API come first, then those of messages by the earliest one that told them; of the same time by
-name. So which are kept follows from all that was said, in whatever order it arrives.
+Those of files and the API come first, then those that a server told, then those that nobody but browsers told, who
+may date them as they like; of each the ones told earliest, of the same time by name. So which are kept follows from
+all that was said, in whatever order it arrives.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +12,22 @@ from . import comparable, engine
 from .models import Customer, Traits
 
 MOST_ATTRIBUTES: Final = 200
+_SERVERS_FIRST: Final = "!"  # before any digit
 TOO_MANY: Final = f"attributes: a customer has at most {MOST_ATTRIBUTES}; the ones told first are kept"
 
 
+def place_of(at: str, *, by_server: bool) -> str:
+    """Return what a telling sorts by: those of servers before those of browsers, the earliest first."""
+    return f"{_SERVERS_FIRST if by_server else ''}{at}"
+
+
 def first_told(told: Sequence[Any]) -> str:
-    """Return when a field was first told, as ``customers.tracking.profiles`` keeps it."""
-    return str(told[4] if len(told) > 4 and told[4] else told[1])
+    """Return what a field's first telling sorts by, as ``customers.tracking.profiles`` keeps it."""
+    return str(told[4] if len(told) > 4 and told[4] else place_of(told[1], by_server=told[3]))
 
 
 def kept(first: Mapping[str, str]) -> set[str]:
-    """Return the names to keep, of names with the instant at which each was first told."""
+    """Return the names to keep, of names with what the first telling of each sorts by."""
     return set(sorted(first, key=lambda name: (first[name], name))[:MOST_ATTRIBUTES])
 
 

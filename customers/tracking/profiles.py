@@ -113,7 +113,9 @@ class _Kept:
         at = telling.at.astimezone(UTC).isoformat(timespec="microseconds")
         for name, value in telling.told.items():
             new = Told(value, at, telling.message_id, telling.by_server)
-            first = min(at, attributes.first_told(known[name])) if name in known else at
+            first = attributes.place_of(at, by_server=telling.by_server)
+            if name in known:
+                first = min(first, attributes.first_told(known[name]))
             if name not in known or _counts_more(name, new, Told(*known[name])):
                 known[name] = new
             if _is_attribute(name):

@@ -165,3 +165,17 @@ def test_attributes_come_back_when_those_who_filled_a_customer_up_leave() -> Non
 
     assert attributes("c1") == set(numbered("b", 150))
     assert attributes("c2") == set(numbered("a", 150))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_browser_pushes_out_no_attribute_of_a_server_however_it_dates_its_own(order) -> None:
+    key, of_browser = source()[1], source("browser", allow_unsigned_joins=True)[1]
+    calls = [
+        (key, identify("c1", tier="gold")),
+        (of_browser, identify("c1", "a1", at="2001-01-01T00:00:00Z", **numbered("a", 200))),
+    ]
+    for number in order:
+        send(calls[number][0], calls[number][1])
+
+    assert attributes("c1") == {"tier", *numbered("a", 199)}
+    assert Customer.objects.get(customer_id="c1").attributes["tier"] == "gold"
