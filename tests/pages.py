@@ -129,6 +129,7 @@ PAGES = (
     Page("auth_user_change", staff),
     Page("auth_group_changelist"),
     Page("auth_group_change", Group.objects.all),
+    Page("auth_group_delete", Group.objects.all),
     Page("admin_logentry_changelist"),
     Page("admin_logentry_change", LogEntry.objects.all),
     Page("axes_accessattempt_changelist"),
