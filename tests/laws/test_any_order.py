@@ -115,7 +115,7 @@ def state_after(key: str, portions: Sequence[Sequence[dict[str, Any]]]) -> dict[
         assert post(key, "batch", {"batch": portion}).status_code == 200
         inbox.drain()
     shop.assert_facts_are_those_of_the_records()
-    assert not RefusedMessage.objects.exists()
+    assert not RefusedMessage.objects.exclude(reason__contains="'dancing'").exists()
     conflicts = Claim.objects.filter(is_refused=True).values_list("one__value", "other__value")
     return {**shop.meaning(), "conflicts": sorted(sorted(pair) for pair in conflicts)}
 
@@ -349,7 +349,7 @@ def members_after(doors: Doors, portions: Sequence[Sequence[Any]]) -> dict[str, 
         doors.bring(portion)
         refreshing.refresh_all()
     shop.assert_facts_are_those_of_the_records()
-    assert not RefusedMessage.objects.exists()
+    assert not RefusedMessage.objects.exclude(reason__contains="'dancing'").exists()
     return {
         **shop.meaning(),
         "conflicts": sorted(
