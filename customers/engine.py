@@ -246,6 +246,13 @@ def moment_from_comparable(text: str) -> str:
     return f"replace(replace(substr({text}, 2), 'T', ' '), '.000000', '')"
 
 
+def told_moment(told: str, name: str) -> str:
+    """Read a moment of a customer's traits (see ``customers.tracking.profiles.Told``), as an instant."""
+    if is_postgresql():
+        return f"CAST({told} -> '{name}' ->> 0 AS timestamp with time zone)"
+    return f"replace(replace(json_extract({told}, '$.{name}[0]'), 'T', ' '), '+00:00', '')"
+
+
 def date_from(text: str) -> str:
     """Read a staged text as a date."""
     return f"CAST({text} AS date)" if is_postgresql() else text

@@ -349,7 +349,8 @@ def _write_customers(call: _Call) -> Outcome:
     texts = _kept(*CUSTOMERS.columns[1:14])
     given = {
         "birth_date": f"COALESCE({engine.date_from('s.birth_date')}, r.birth_date)",
-        **{name: f"COALESCE(s.{name}, r.{name})" for name in ("birthday", "subscribed_at", "first_seen")},
+        **{name: f"COALESCE(s.{name}, r.{name})" for name in ("birthday", "subscribed_at")},
+        **_first_seen(call),
         "email_is_trusted": "CASE WHEN s.email IS NULL THEN r.email_is_trusted ELSE true END",
         **{
             name: engine.merged_json(f"r.{name}", engine.json_from(f"s.{name}"))
@@ -371,6 +372,23 @@ def _write_customers(call: _Call) -> Outcome:
     outcome.kept_unsubscribed = consent.state_staged(staged, call.stated_at, call.source)
     identity.queue_stale(f"SELECT customer FROM {staged}")
     return outcome
+
+
+def _first_seen(call: _Call) -> dict[str, str]:
+    """Return when customers were first seen: the earliest of what the latest record gives and what messages tell."""
+    if not call.names:  # what messages tell is weighed already
+        return {
+            "first_seen": "COALESCE(s.first_seen, r.first_seen)",
+            "first_seen_given": "r.first_seen_given",
+        }
+    told = f"""(SELECT min({engine.told_moment("t.told", "first_seen")})
+        FROM customers_identity i JOIN customers_traits t ON t.identity_id = i.id WHERE i.customer_id = s.customer)"""
+    return {
+        "first_seen": f"""CASE WHEN s.first_seen IS NULL THEN r.first_seen
+            WHEN r.first_seen IS NULL OR s.first_seen <= r.first_seen THEN s.first_seen
+            ELSE {engine.least("s.first_seen", told)} END""",
+        "first_seen_given": "COALESCE(s.first_seen, r.first_seen_given)",
+    }
 
 
 def keep_dated_attributes(customers: str) -> None:

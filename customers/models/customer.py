@@ -81,6 +81,12 @@ class Customer(models.Model):
         help_text="When a browser asked for the newsletter; the address has not confirmed it yet.",
     )
     first_seen = models.DateTimeField(null=True, blank=True, help_text="As the shop gave it.")
+    first_seen_given = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="What a file or the API gave; a message may tell of an earlier moment.",
+    )
     attributes = models.JSONField(default=dict, blank=True)
     attributes_comparable = models.JSONField(default=dict, blank=True, editable=False)
     recorded_at = models.DateTimeField(help_text="When this database first heard of the customer.")

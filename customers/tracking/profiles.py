@@ -220,7 +220,7 @@ def _write(
     shop = the_shop()
     for part in in_parts(sorted(changed)):
         for customer in Customer.objects.existing().filter(pk__in=part):
-            old, new = before.get(customer.pk, {}), after.get(customer.pk, {})
+            old, new = (_with_given(customer, best.get(customer.pk, {})) for best in (before, after))
             cells = {
                 name: best.value
                 for name, best in new.items()
@@ -245,6 +245,15 @@ def _write(
     return set()
 
 
+def _with_given(customer: Customer, told: Mapping[str, _Best]) -> Mapping[str, _Best]:
+    """Let what a file or the API gave of when a customer was first seen count with what messages tell: the earliest."""
+    if customer.first_seen_given is None:
+        return told
+    given = _Best(_written(customer.first_seen_given), fills=False)
+    earliest = min(given, told.get("first_seen", given), key=lambda one: one.value)
+    return {**told, "first_seen": earliest}
+
+
 def _may_write(customer: Customer, name: str, best: _Best, old: _Best | None) -> bool:
     current = _current(customer, name)
     if not current or (old is not None and current == old.value):
@@ -265,5 +274,9 @@ def _current(customer: Customer, name: str) -> str:
         return "" if value is None else str(value)
     value = getattr(customer, name)
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
+        return _written(value)
     return "" if value is None else str(value)
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()

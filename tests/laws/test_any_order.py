@@ -245,6 +245,7 @@ def of_browsers(draw: st.DrawFn) -> dict[str, Any]:
                 "firstName": ("Ada", "Bo"),
                 "plan": ("gold", 7, True),
                 "city": ("Rome", "Oslo"),
+                "newsletter": (True, False),
             }
             each = {name: st.sampled_from(values) for name, values in told.items()}
             return message | {"type": "identify", "traits": draw(st.fixed_dictionaries({}, optional=each))}

@@ -180,6 +180,39 @@ def test_when_a_customer_was_first_seen_is_not_for_a_stranger_to_say(web) -> Non
     assert Customer.objects.get(customer_id="victim").facts.first_seen_at >= before
 
 
+@pytest.mark.parametrize("later", ["2025-06-01", "2027-01-01"])
+@pytest.mark.parametrize("way", ["file", "API"])
+def test_the_earliest_of_what_records_and_messages_give_of_the_first_visit_counts(way, later, server) -> None:
+    def give(first_seen: str) -> None:
+        if way == "file":
+            shop.customers(f"c1,{first_seen}", header="customer_id,first_seen")
+        else:
+            Caller("ingest").post("customers/", [{"customer_id": "c1", "first_seen": first_seen}])
+
+    def first_seen() -> str:
+        return str(Customer.objects.values_list("first_seen__date", flat=True).get(customer_id="c1"))
+
+    send(server, identify("c1", createdAt="2025-03-01", at="2026-03-01"))
+    give("2026-01-01")
+    assert first_seen() == "2025-03-01"
+
+    give("2024-01-01")
+    assert first_seen() == "2024-01-01"
+    give(later)  # of records the latest counts
+    assert first_seen() == "2025-03-01"
+
+
+def test_the_first_visit_of_a_file_is_there_again_when_a_browser_turns_out_to_be_elses(server) -> None:
+    send(server, identify(anonymous="a1", createdAt="2025-01-01", at="2026-03-02"))
+    shop.customers("c1,2026-01-01", header="customer_id,first_seen")
+    seen = Customer.objects.existing().values_list("customer_id", "first_seen__year")
+    send(server, track("View", user="c1", anonymous="a1", at="2026-03-02"))
+    assert dict(seen) == {"c1": 2025}
+
+    send(server, track("View", user="c2", anonymous="a1", at="2026-03-01"))
+    assert dict(seen.all()) == {"c1": 2026, "c2": 2025}
+
+
 # -- What the browser reads
 
 
