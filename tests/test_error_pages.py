@@ -89,4 +89,4 @@ def test_a_fault_is_told_while_the_database_is_away():
         timeout=60,
     )
 
-    assert done.stdout.splitlines() == ["500 True True"] * 3, done.stderr[-2000:]
+    assert done.stdout.splitlines() == ["503 True True"] * 3, done.stderr[-2000:]

