@@ -128,6 +128,7 @@ def in_use() -> dict[str, tuple[Model, str]]:
         "segments_segment of a campaign": (Segment.objects.get(slug="guests"), "Opening"),
         "auth_group": (Group.objects.get(name="Viewer"), "viewer"),
         "auth_user": (User.objects.get(username="admin"), "inactive"),
+        "django_celery_beat_periodictask": (task, "Turn it off instead"),
         "django_celery_beat_intervalschedule": (task.interval, task.name),
         "django_celery_beat_crontabschedule": (by_clock.crontab, by_clock.name),
     }

@@ -1,9 +1,13 @@
 """Schedules: what runs when."""
 
+from typing import Any, Final
+
 from django.apps import apps
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django_celery_beat import admin as beat
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -20,6 +24,8 @@ from customers.admin import trail
 from customers.admin.protection import UsedAdmin
 
 from .naming import RenamedAdmin
+
+OUR_TASKS: Final = ("customers.tasks.", "segments.tasks.", "campaigns.tasks.")
 
 apps.get_app_config("django_celery_beat").verbose_name = "Schedules"
 
@@ -48,6 +54,27 @@ class PeriodicTaskAdmin(RenamedAdmin, beat.PeriodicTaskAdmin):
     called = ("schedule", "schedules")
     form = PeriodicTaskForm
     change_form_template = "admin/change_form.html"  # the package's own runs a script that stands in the page
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Keep the only schedule of work that the product does: it can be turned off, and on again."""
+        doomed = list(objs)
+        others = PeriodicTask.objects.exclude(pk__in=[one.pk for one in doomed])
+        kept = [
+            one
+            for one in doomed
+            if one.task.startswith(OUR_TASKS) and not others.filter(task=one.task).exists()
+        ]
+        if not kept:
+            return super().get_deleted_objects(objs, request)
+        reasons = [
+            format_html(
+                '<a class="link" href="{}">{}</a> is the only schedule of this work. Turn it off instead',
+                reverse("admin:django_celery_beat_periodictask_change", args=[one.pk]),
+                one.name,
+            )
+            for one in kept
+        ]
+        return [str(one) for one in doomed], {}, set(), reasons
 
     @admin.action(description="Run selected tasks")
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
