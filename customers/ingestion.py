@@ -233,9 +233,18 @@ def _continues(kind: Kind, earlier: Record, later: Record) -> bool:
     needed, ids = _NEEDED[kind.name], _IDS[kind.name]
     if kind is CUSTOMERS and _changes_consent(earlier, later):
         return False  # both are history
+    if kind is EVENTS and _moves_what_joins(earlier, later):
+        return False  # what the browser was joined by keeps its own time
     complete = all(earlier[kind.columns.index(column)] is not None for column in needed)
     whose = [(earlier[place], later[place]) for place in map(kind.columns.index, ids)]
     return complete and (all(old == new for old, new in whose) or all(new is None for _, new in whose))
+
+
+def _moves_what_joins(earlier: Record, later: Record) -> bool:
+    """Tell whether an event that names both ids, and so joins them at its time, is given another time."""
+    customer, visitor, at = map(EVENTS.columns.index, ("customer_id", "anonymous_id", "occurred_at"))
+    names_both = earlier[customer] is not None and earlier[visitor] is not None
+    return names_both and later[at] not in (None, earlier[at])
 
 
 def _changes_consent(earlier: Record, later: Record) -> bool:

@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.db import transaction
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -182,6 +182,19 @@ def bring_in(files: list[tuple[str, list[tuple[str, ...]]]], rows_at_once: int) 
 @pytest.mark.django_db
 @hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(SOME_FILES, st.sampled_from([2, 3, 100]))
+@example(
+    [
+        (
+            "events",
+            [
+                ("m1", "c1", "a1", "View", "2026-03-01T10:20:00Z", ""),
+                ("m1", "", "", "", "2026-03-01T10:00:00Z", ""),
+                ("m3", "c2", "a1", "View", "2026-03-01T10:00:00Z", "{}"),
+            ],
+        )
+    ],
+    3,
+)
 def test_a_batch_of_rows_is_the_same_as_its_rows_one_by_one(files, rows_at_once) -> None:
     assert bring_in(files, rows_at_once) == bring_in(files, 1)
 
