@@ -1,10 +1,10 @@
 """What a campaign will send in the next days, and whom it would write to if it began now. Reads, and writes nothing."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Value
 from django.db.models.functions import TruncDate
@@ -110,13 +110,13 @@ def dry_run(campaign: Campaign, at: datetime) -> DryRun:
 
 def _planned(campaign: Campaign) -> Counter[tuple[date, int]]:
     waiting = Delivery.objects.filter(campaign=campaign, state__in=("planned", "sending"))
-    return _by_day(waiting, "not_before", timedelta(), "step__number")
+    return _counted([_by_day(waiting, "not_before", timedelta(), "step__number")])
 
 
 def _on_their_way(
     campaign: Campaign, steps: list[Step], since: datetime, until: datetime
 ) -> Counter[tuple[date, int]]:
-    counts: Counter[tuple[date, int]] = Counter()
+    due_by_day = []
     going_on = _going_on(campaign, since)
     for place, step in enumerate(steps):
         for ahead in range(place, len(steps)):
@@ -124,8 +124,8 @@ def _on_their_way(
             if steps[ahead].channel != Channel.AUDIENCE:
                 reached = restraint.is_reached(steps[ahead].channel, "customer_id")
                 due = going_on.filter(reached, next_step=step.number, due_at__lte=until - wait)
-                counts.update(_by_day(due, "due_at", wait, Value(steps[ahead].number)))
-    return counts
+                due_by_day.append(_by_day(due, "due_at", wait, Value(steps[ahead].number)))
+    return _counted(due_by_day)
 
 
 def _going_on(campaign: Campaign, at: datetime) -> QuerySet[Journey]:
@@ -142,9 +142,9 @@ def _going_on(campaign: Campaign, at: datetime) -> QuerySet[Journey]:
 
 def _by_day(
     rows: QuerySet[Delivery] | QuerySet[Journey], moment: str, wait: timedelta, number: str | Value
-) -> Counter[tuple[date, int]]:
+) -> QuerySet[Any, tuple[date, int, int]]:
     when = ExpressionWrapper(F(moment) + Value(wait), output_field=DateTimeField())
-    counted = (
+    return (
         rows.annotate(
             day=TruncDate(when, tzinfo=evaluation.zone()),
             number=F(number) if isinstance(number, str) else number,
@@ -153,7 +153,16 @@ def _by_day(
         .values_list("day", "number")
         .annotate(messages=Count("pk"))
     )
-    return Counter({(day, number): messages for day, number, messages in counted})
+
+
+def _counted(by_day: Sequence[QuerySet[Any, tuple[date, int, int]]]) -> Counter[tuple[date, int]]:
+    """Add up counts by day and step, in one statement for all of them."""
+    counts: Counter[tuple[date, int]] = Counter()
+    if by_day:
+        first, *others = by_day
+        for day, number, messages in first.union(*others, all=True) if others else first:
+            counts[day, number] += messages
+    return counts
 
 
 def _of_dates(
