@@ -152,7 +152,7 @@ def test_a_link_expires_after_30_days_as_the_wish_does(
 def test_an_address_is_asked_once_a_day_and_three_times_in_30_days_whoever_asks(
     spellings: list[str], ask: Ask, mail: MailServer, clock: time_machine.Traveller
 ) -> None:
-    for day in range(35):
+    for day in (*range(5), 15, *range(28, 35)):
         clock.move_to(NOW + timedelta(days=day))
         for number, email in enumerate(spellings):
             ask(f"a{day}-{number}", email)
