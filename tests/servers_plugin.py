@@ -43,7 +43,11 @@ OF_A_SHOP = [
 
 # What looks into a table while a test's transaction fills it finds nothing there, and tells the planner so, who then
 # takes minutes. What tests leave behind is cleared away between their modules (conftest.py).
-UNDISTURBED = {"autovacuum": "off"}
+UNDISTURBED = {
+    "autovacuum": "off",
+    # A long law makes its temporary tables hundreds of times in one transaction, which locks each until its end.
+    "max_locks_per_transaction": "1024",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
