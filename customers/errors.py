@@ -34,6 +34,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
+from .api.parsers import TooLarge
 from .error_pages import EXPIRED, error_page
 
 log = structlog.get_logger(__name__)
@@ -44,14 +45,6 @@ AWAY = "The database is away or busy; send the request again in some seconds."
 AWAY_FOR = 5  # seconds
 BAD_REQUEST = "This request cannot be read: check its host, its headers and its body."
 FAULT = "Something went wrong here; it was logged."
-
-
-class TooLarge(exceptions.APIException):
-    """More bytes than are read."""
-
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "too_large"
-    default_detail = "The body is too large; send less at once."
 
 
 class DatabaseAway(exceptions.APIException):

@@ -5,12 +5,19 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import IO, Any
 
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
-
-from customers.errors import TooLarge
+from rest_framework.status import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 MOST_BYTES = 16 * 2**20
+
+
+class TooLarge(APIException):
+    """More bytes than are read."""
+
+    status_code = HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+    default_detail = "The body is too large; send less at once."
 
 
 class BoundedJSONParser(BaseParser):
