@@ -34,8 +34,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
-from .api.parsers import TooLarge
 from .error_pages import EXPIRED, error_page
+from .parsers import TooLarge
 
 log = structlog.get_logger(__name__)
 

@@ -388,7 +388,7 @@ REST_FRAMEWORK = {
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_PARSER_CLASSES": ["customers.api.parsers.BoundedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["customers.parsers.BoundedJSONParser"],
     # The first one speaks when nobody is known: 401 and how to send a key.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "customers.authentication.KeyAuthentication",

@@ -11,6 +11,7 @@ from typing import Any
 from customers import comparable, consent, engine, ingestion
 from customers.attributes import TOO_MANY
 from customers.errors import Place
+from customers.parsers import dump
 from customers.records import (
     CUSTOMERS,
     EVENTS,
@@ -24,8 +25,6 @@ from customers.records import (
     read_row,
     the_shop,
 )
-
-from .parsers import dump
 
 SOURCE = consent.API
 LARGEST = 10**30

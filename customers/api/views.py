@@ -18,13 +18,13 @@ from customers.authentication import needs
 from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
 from customers.models import ApiKey, Customer
 from customers.pagination import KeysetPagination
+from customers.parsers import ExactJSONParser
 from customers.records import CUSTOMERS, EVENTS, ORDERS, Kind
 from customers.throttles import INGEST, READING
 
 from . import arrivals
 from .descriptions import MOST_ITEMS
 from .idempotency import SENT_TWICE, once
-from .parsers import ExactJSONParser
 from .serializers import CustomerSerializer, ErasedSerializer, TakenSerializer, request_of
 
 SEES = needs("members:read", "customers.view_customer", "customers.view_contact_data")

@@ -17,8 +17,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from customers import keys
-from customers.api.parsers import MOST_BYTES
 from customers.models import Customer
+from customers.parsers import MOST_BYTES
 
 pytestmark = pytest.mark.django_db
 
