@@ -5,6 +5,7 @@ COPY requirements.lock .
 RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
 COPY manage.py ./
 COPY segments_project segments_project
+COPY core core
 COPY customers customers
 COPY segments segments
 COPY campaigns campaigns

@@ -266,6 +266,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_structlog",
     "axes",
+    "core",
     "customers",
     "segments",
     "campaigns",
