@@ -10,7 +10,7 @@ from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, F,
 from django.db.models.functions import TruncDate
 
 from customers.models import Customer
-from segments import evaluation
+from segments.evaluation.context import shop_zone
 from segments.models import Change, Membership
 
 from . import occasions, restraint
@@ -60,7 +60,7 @@ def upcoming(campaign: Campaign, since: datetime, until: datetime) -> list[Upcom
         counts.update(_planned(campaign))
         counts.update(_on_their_way(campaign, steps, since, until))
         counts.update(_of_dates(campaign, steps, since, until))
-    zone = evaluation.zone()
+    zone = shop_zone()
     first, last = since.astimezone(zone).date(), until.astimezone(zone).date()
     found: Counter[tuple[date, int]] = Counter()
     for (day, number), messages in counts.items():
@@ -146,7 +146,7 @@ def _by_day(
     when = ExpressionWrapper(F(moment) + Value(wait), output_field=DateTimeField())
     return (
         rows.annotate(
-            day=TruncDate(when, tzinfo=evaluation.zone()),
+            day=TruncDate(when, tzinfo=shop_zone()),
             number=F(number) if isinstance(number, str) else number,
         )
         .order_by()
@@ -176,7 +176,7 @@ def _of_dates(
         for step in steps:
             due += step.wait
             if due <= until and step.channel != Channel.AUDIENCE:
-                counts[due.astimezone(evaluation.zone()).date(), step.number] += _who_get(
+                counts[due.astimezone(shop_zone()).date(), step.number] += _who_get(
                     people, step, since, is_now=due <= since
                 )
     return +counts

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from segments import evaluation
+from segments.evaluation.context import shop_zone
 
 from .models import Campaign
 
@@ -44,6 +44,6 @@ def _nth(first: datetime, every: timedelta | None, number: int) -> datetime:
         return first
     if every % DAY:
         return first + number * every
-    local = first.astimezone(evaluation.zone())
+    local = first.astimezone(shop_zone())
     # Arithmetic on a local time moves its wall clock.
     return (local + number * every).astimezone(UTC)

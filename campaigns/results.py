@@ -17,7 +17,7 @@ from django.db.models.functions import TruncDate
 
 from customers.exact import from_units
 from customers.models import COUNTING_STATUSES
-from segments import evaluation
+from segments.evaluation.context import shop_zone
 
 from .models import Campaign, Channel, Delivery, Step
 
@@ -113,7 +113,7 @@ def _messages(campaign: Campaign) -> list[Row]:
 
 
 def _orders(campaign: Campaign, at: datetime) -> list[Row]:
-    by_day = _credited([campaign.pk], at).values("step", day=TruncDate("placed_at", tzinfo=evaluation.zone()))
+    by_day = _credited([campaign.pk], at).values("step", day=TruncDate("placed_at", tzinfo=shop_zone()))
     return list(by_day.annotate(orders=Count("pk"), units=Sum(_VALUE)).order_by())
 
 
@@ -159,7 +159,7 @@ def _days(campaign: Campaign, orders: Sequence[Row], at: datetime) -> list[DayRe
 
 def _by_day(campaign: Campaign, moment: str, at: datetime) -> dict[date, int]:
     happened = Delivery.objects.filter(campaign=campaign, **{f"{moment}__lte": at})
-    days = happened.values(day=TruncDate(moment, tzinfo=evaluation.zone()))
+    days = happened.values(day=TruncDate(moment, tzinfo=shop_zone()))
     return dict(days.annotate(messages=Count("pk")).order_by().values_list("day", "messages"))
 
 

@@ -23,9 +23,10 @@ from customers import engine, facts
 from customers.heartbeats import beating
 from customers.models import Customer, Totals
 
-from . import evaluation
+from .evaluation.context import context_at, context_from_records, current_instant, shop_zone
+from .evaluation.matching import customers_matching, existing_customers
 from .models import Refresh
-from .rules import AsOf, Figures, Rule, parse
+from .rules import EvaluationContext, Figures, Rule, parse
 from .rules.tree import conditions_by_path
 
 PATIENCE = 2.0
@@ -69,16 +70,16 @@ class Details:
 
 def count(rule: Rule, seconds: float = PATIENCE) -> Counted:
     """Count whom a rule matches; raises TookTooLong."""
-    shop = _shop()
+    context = _stored_context()
     with engine.within(seconds):
-        return _counted(rule, shop)
+        return _counted(rule, context)
 
 
 def details(rule: Rule, seconds: float = PATIENCE) -> Details:
     """Count whom each condition matches alone, and find some of those the rule matches; raises TookTooLong."""
-    shop = _shop()
+    context = _stored_context()
     with engine.within(seconds):
-        return _detailed(rule, shop)
+        return _detailed(rule, context)
 
 
 def preview(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[Counted, Details]:
@@ -89,47 +90,47 @@ def preview(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[Cou
         return engine.within(max(until - time.monotonic(), SHORTEST))
 
     if at is None:
-        shop = _shop()
+        context = _stored_context()
     else:
         with within():
-            shop = evaluation.from_records(at, Figures())
+            context = context_from_records(at, Figures())
     with within():
-        counted = _counted(rule, shop)
+        counted = _counted(rule, context)
     with within():
-        return counted, _detailed(rule, shop)
+        return counted, _detailed(rule, context)
 
 
-def _counted(rule: Rule, shop: AsOf) -> Counted:
-    found = evaluation.matching(rule, shop).aggregate(
+def _counted(rule: Rule, context: EvaluationContext) -> Counted:
+    found = customers_matching(rule, context).aggregate(
         matching=Count("pk"),
         known=Count("pk", filter=Q(email__gt="") | Q(phone__gt="")),
         subscribed=Count("pk", filter=Q(newsletter=Customer.Newsletter.SUBSCRIBED)),
     )
-    return Counted(at=shop.at, everybody=_everybody(shop), **found)
+    return Counted(at=context.at, everybody=_everybody(context), **found)
 
 
-def _detailed(rule: Rule, shop: AsOf) -> Details:
+def _detailed(rule: Rule, context: EvaluationContext) -> Details:
     conditions = dict(conditions_by_path(rule))
-    asked = {f"c{place}": Count("pk", filter=one.q(shop)) for place, one in enumerate(conditions.values())}
-    counts = evaluation.everybody(shop).aggregate(**asked)
-    sample = evaluation.matching(rule, shop).values_list("pk", flat=True)[:SAMPLE]
+    asked = {f"c{place}": Count("pk", filter=one.q(context)) for place, one in enumerate(conditions.values())}
+    counts = existing_customers(context).aggregate(**asked)
+    sample = customers_matching(rule, context).values_list("pk", flat=True)[:SAMPLE]
     return Details(dict(zip(conditions, counts.values(), strict=True)), list(sample))
 
 
-def _shop() -> AsOf:
-    """Open the shop as its stored facts and the figures of the latest refresh stand."""
+def _stored_context() -> EvaluationContext:
+    """Return the context of the stored facts, with the statistics of the latest refresh."""
     settled = facts.settled_at()
     if settled is None:
-        return evaluation.as_of()
-    now = evaluation.latest(datetime.now(UTC))
+        return context_at()
+    now = current_instant(datetime.now(UTC))
     figures = Refresh.objects.exclude(figures={}).values_list("figures", flat=True).first()
     at = settled if facts.comes_due(now) else now
-    return AsOf(at, evaluation.zone(), "facts", Figures(figures or {}))
+    return EvaluationContext(at, shop_zone(), "facts", Figures(figures or {}))
 
 
-def _everybody(shop: AsOf) -> int:
-    kept = Totals.objects.values_list("customers", flat=True).first() if shop.facts == "facts" else None
-    return evaluation.everybody(shop).count() if kept is None else kept
+def _everybody(context: EvaluationContext) -> int:
+    kept = Totals.objects.values_list("customers", flat=True).first() if context.facts == "facts" else None
+    return existing_customers(context).count() if kept is None else kept
 
 
 # -- By a worker

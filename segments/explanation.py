@@ -15,7 +15,7 @@ from customers.models import Customer
 from customers.templatetags.shop import amount
 
 from .models import Segment
-from .rules import AsOf, Condition, Groups, Rule, parse
+from .rules import Condition, EvaluationContext, Groups, Rule, parse
 from .rules.words import moment, plain
 
 FIXED_LIST = "A fixed list of customers"
@@ -54,15 +54,15 @@ def sentence(segment: Segment) -> str:
     return f"Everyone who {parse(segment.rule).sentence()}" if segment.is_dynamic else FIXED_LIST
 
 
-def explain(rule: Rule, customer: Customer, shop: AsOf) -> Explanation | None:
+def explain(rule: Rule, customer: Customer, context: EvaluationContext) -> Explanation | None:
     """Explain a rule's verdict on one customer, in one statement; None if the customer had not been seen."""
-    return explain_each([rule], customer, shop)[0]
+    return explain_each([rule], customer, context)[0]
 
 
 def explain_each(
     rules: Sequence[Rule],
     customer: Customer,
-    shop: AsOf,
+    context: EvaluationContext,
     *,
     shows: Callable[[Condition], bool] = lambda condition: True,
 ) -> list[Explanation | None]:
@@ -72,9 +72,9 @@ def explain_each(
     """
     told: list[Explanation | None] = []
     for share in _shares(rules):
-        row = _answers([node for rule in share for node in _nodes(rule)], customer, shop)
+        row = _answers([node for rule in share for node in _nodes(rule)], customer, context)
         places = count()
-        told += [_explained(rule, places, row, shop, shows) if row else None for rule in share]
+        told += [_explained(rule, places, row, context, shows) if row else None for rule in share]
     return told
 
 
@@ -93,16 +93,16 @@ def _shares(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
         yield share
 
 
-def _answers(nodes: Sequence[Rule], customer: Customer, shop: AsOf) -> dict[str, Any] | None:
+def _answers(nodes: Sequence[Rule], customer: Customer, context: EvaluationContext) -> dict[str, Any] | None:
     """Ask for the verdict of each node, and the customer's value of each condition."""
     asked: dict[str, Any] = {}
     for place, node in enumerate(nodes):
         asked[f"met_{place}"] = Case(
-            When(node.q(shop), then=Value(True)), default=Value(False), output_field=BooleanField()
+            When(node.q(context), then=Value(True)), default=Value(False), output_field=BooleanField()
         )
         if isinstance(node, Condition):
-            asked[f"value_{place}"] = node.value(shop)
-    rows: list[Any] = list(Customer.objects.filter(shop.existing_q(), pk=customer.pk).values(**asked))
+            asked[f"value_{place}"] = node.value(context)
+    rows: list[Any] = list(Customer.objects.filter(context.existing_q(), pk=customer.pk).values(**asked))
     return rows[0] if rows else None
 
 
@@ -114,24 +114,28 @@ def _nodes(rule: Rule) -> Iterator[Rule]:
 
 
 def _explained(
-    rule: Rule, places: Iterator[int], row: dict[str, Any], shop: AsOf, shows: Callable[[Condition], bool]
+    rule: Rule,
+    places: Iterator[int],
+    row: dict[str, Any],
+    context: EvaluationContext,
+    shows: Callable[[Condition], bool],
 ) -> Explanation:
     place = next(places)
     met = bool(row[f"met_{place}"])
     if isinstance(rule, Groups):
-        parts = tuple(_explained(part, places, row, shop, shows) for part in rule.rules)
+        parts = tuple(_explained(part, places, row, context, shows) for part in rule.rules)
         lacking = () if met else _lacking(rule.word, parts)
         return Explanation(f"{rule.word} of these", met, None, parts, lacking)
     assert isinstance(rule, Condition)
-    words = rule.explained(shop, money)
+    words = rule.explained(context, money)
     if not shows(rule):
         return Explanation(words, met, HIDDEN, lacking=() if met else (words,))
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))
-    told = shown(value, rule.unit, shop)
+    told = shown(value, rule.unit, context)
     if rule.unit == "amount" and told in words:  # in whole cents they may look the same, and are not
-        words, told = rule.explained(shop, exact_money), shown(value, rule.unit, shop, exact_money)
+        words, told = rule.explained(context, exact_money), shown(value, rule.unit, context, exact_money)
     at = value if isinstance(value, datetime) else None
     return Explanation(words, met, told, lacking=() if met else (words,), at=at)
 
@@ -146,7 +150,9 @@ def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:
     return tuple(f"not: {part.words}" for part in parts if part.met)
 
 
-def shown(value: Any, unit: str, shop: AsOf, write: Callable[[Decimal], str] | None = None) -> str:
+def shown(
+    value: Any, unit: str, context: EvaluationContext, write: Callable[[Decimal], str] | None = None
+) -> str:
     """Write a value in its unit, in the shop's time zone."""
     if value is None or value == "":
         return "missing"
@@ -154,7 +160,7 @@ def shown(value: Any, unit: str, shop: AsOf, write: Callable[[Decimal], str] | N
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return moment(value, shop.zone)
+            return moment(value, context.zone)
         case date():
             return value.isoformat()
         case list():

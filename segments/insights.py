@@ -16,7 +16,7 @@ from customers import engine
 from customers.exact import from_units
 from customers.models import Customer, Facts, Totals
 
-from . import evaluation
+from .evaluation.context import shop_zone
 from .models import Change, Membership, Segment, Tally
 
 PATIENCE = 2.0
@@ -125,7 +125,7 @@ def _first_day(segment: Segment, with_changes: set[date], today: date, count: in
 
 
 def _day(instant: datetime) -> date:
-    return instant.astimezone(evaluation.zone()).date()
+    return instant.astimezone(shop_zone()).date()
 
 
 # -- The members

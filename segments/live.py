@@ -12,16 +12,17 @@ from django.db.models import Subquery
 
 from customers import engine, facts
 
-from . import evaluation, questions
+from . import questions
+from .evaluation.context import shop_zone
 from .models import Refresh, Segment
 from .questions import Questions
-from .rules import AsOf, Figures, Needed, Rule, RuleError, parse
+from .rules import EvaluationContext, Figures, Needed, Rule, RuleError, parse
 
 _TABLE = "live_customers"
 
 
-def open_shop(customers: Sequence[int], at: datetime) -> AsOf:
-    """Open the shop at an instant, now or later, for some customers: only their facts are sure to hold."""
+def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationContext:
+    """Return the context of an instant, now or later, for some customers: only their facts are sure to hold."""
     latest = Segment.objects.filter(kind=Segment.Kind.DYNAMIC, refresh__isnull=False).order_by(
         "-refresh__at", "-refresh_id"
     )
@@ -29,17 +30,17 @@ def open_shop(customers: Sequence[int], at: datetime) -> AsOf:
     stored = refresh.values_list("figures", flat=True).first()
     among = f"SELECT id FROM customers_customer WHERE id IN ({', '.join(map(str, map(int, customers)))})"
     relation = facts.relation_of(among, at) if customers else "facts"
-    return AsOf(at, evaluation.zone(), relation, Figures(stored or {}))
+    return EvaluationContext(at, shop_zone(), relation, Figures(stored or {}))
 
 
-def need(rules: Iterable[Rule], shop: AsOf) -> None:
-    """Compute the figures that rules ask for and no refresh has left, of everybody, whoever the shop is open for."""
-    compute((one for rule in rules for condition in rule.conditions() for one in condition.needed()), shop)
+def need(rules: Iterable[Rule], context: EvaluationContext) -> None:
+    """Compute the figures that rules ask for and no refresh has left, of all customers."""
+    compute((one for rule in rules for condition in rule.conditions() for one in condition.needed()), context)
 
 
-def compute(needed: Iterable[Needed], shop: AsOf) -> None:
+def compute(needed: Iterable[Needed], context: EvaluationContext) -> None:
     """Compute those figures that no refresh has left."""
-    everybody = AsOf(shop.at, shop.zone, "facts", shop.figures)
+    everybody = EvaluationContext(context.at, context.zone, "facts", context.figures)
     for one in needed:
         one.of(everybody)
 
@@ -49,37 +50,37 @@ def segments_of(customer: int, at: datetime | None = None) -> list[str]:
     segments = readable(Segment.objects.active().only("slug", "rule"))
     if not segments:
         return []
-    shop = open_shop([customer], at or datetime.now(UTC))
+    context = context_for_customers([customer], at or datetime.now(UTC))
     found: list[str] = []
-    for part, asked in _asked(segments, shop):
-        for _, bits, _ in engine.rows(*asked.of_one(customer, shop)):
+    for part, asked in _asked(segments, context):
+        for _, bits, _ in engine.rows(*asked.of_one(customer, context)):
             found += [segment.slug for segment in _in(part, bits)]
     return found
 
 
 def segments_of_each(
-    customers: Sequence[int], segments: Iterable[Segment], shop: AsOf
+    customers: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
 ) -> dict[int, list[Segment]]:
-    """Give those of some segments whose rule each customer matches, of those the shop is open for."""
+    """Give those of some segments whose rule each customer matches, of those the context is for."""
     found: dict[int, list[Segment]] = {customer: [] for customer in customers}
     if customers:
         _put_into_table(customers)
-        for part, asked in _asked(readable(segments), shop):
-            for customer, bits, _ in engine.rows(*asked.of_those_in(_TABLE, shop)):
+        for part, asked in _asked(readable(segments), context):
+            for customer, bits, _ in engine.rows(*asked.of_those_in(_TABLE, context)):
                 found[customer] += _in(part, bits)
     return found
 
 
-def matching(rule: Any, customers: Sequence[int], shop: AsOf) -> dict[int, bool]:
+def matching(rule: Any, customers: Sequence[int], context: EvaluationContext) -> dict[int, bool]:
     """Give the customers whom a rule, as JSON, matches, each with whether they are known; raises RuleError.
 
-    They are looked for among customers whom the shop is open for.
+    They are looked for among customers whom the context is for.
     """
     if not customers:
         return {}
     _put_into_table(customers)
-    [(_, asked)] = _asked([Segment(rule=rule)], shop)
-    rows = engine.rows(*asked.of_those_in(_TABLE, shop))
+    [(_, asked)] = _asked([Segment(rule=rule)], context)
+    rows = engine.rows(*asked.of_those_in(_TABLE, context))
     return {customer: bool(known) for customer, bits, known in rows if bits}
 
 
@@ -96,12 +97,14 @@ def _is_readable(segment: Segment) -> bool:
     return True
 
 
-def _asked(segments: Sequence[Segment], shop: AsOf) -> Iterator[tuple[Sequence[Segment], Questions]]:
+def _asked(
+    segments: Sequence[Segment], context: EvaluationContext
+) -> Iterator[tuple[Sequence[Segment], Questions]]:
     """Give the questions of as many segments at a time as one answer holds, when their figures are known."""
     for start in range(0, len(segments), questions.SEGMENTS_AT_ONCE):
         part = segments[start : start + questions.SEGMENTS_AT_ONCE]
         asked = questions.of(part)
-        need(asked.rules, shop)
+        need(asked.rules, context)
         yield part, asked
 
 

@@ -17,7 +17,8 @@ from django.db.models import Max
 from customers import engine, facts
 from customers.turns import take_turn
 
-from . import evaluation, news
+from . import news
+from .evaluation.context import shop_zone
 from .models import Change, Membership, Refresh, RefreshResult, Segment, Tally
 
 _MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, Tally))
@@ -198,7 +199,7 @@ def _tally(at: datetime, *, after: int) -> None:
             GROUP BY segment_id, change, cause
             ON CONFLICT (segment_id, day, change, cause)
             DO UPDATE SET customers = {_TALLIES}.customers + excluded.customers""",
-        [at.astimezone(evaluation.zone()).date(), after],
+        [at.astimezone(shop_zone()).date(), after],
     )
 
 

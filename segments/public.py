@@ -13,10 +13,11 @@ from customers import engine, facts
 from customers.models import Identity
 from customers.text_cleaning import to_nfc
 
-from . import evaluation, live, questions
+from . import live, questions
+from .evaluation.context import shop_zone
 from .models import Membership, Refresh, Segment
 from .questions import Questions
-from .rules import AsOf, Figures, Needed
+from .rules import EvaluationContext, Figures, Needed
 
 # A visitor whom the shop does not know is asked about as somebody is: answers take their time alike.
 NOBODY: Final = -1
@@ -70,11 +71,11 @@ def _by_rules(published: Published, customer: int, at: datetime) -> list[str]:
     if not published.asked:
         return []
     relation = facts.relation_of(f"SELECT {customer}", at)
-    shop = AsOf(at, evaluation.zone(), relation, Figures(published.figures))
-    live.compute(published.needed, shop)
+    context = EvaluationContext(at, shop_zone(), relation, Figures(published.figures))
+    live.compute(published.needed, context)
     found = []
     for slugs, asked in published.asked:
-        for _, bits, _ in engine.rows(*asked.of_one(customer, shop)):
+        for _, bits, _ in engine.rows(*asked.of_one(customer, context)):
             found += [slug for place, slug in enumerate(slugs) if bits & 1 << place]
     return found
 

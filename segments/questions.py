@@ -20,9 +20,10 @@ from django.db.models.expressions import RawSQL
 
 from customers.models import Customer
 
-from . import evaluation
+from .evaluation.context import shop_zone
+from .evaluation.matching import existing_customers
 from .models import Segment
-from .rules import AsOf, Needed, Rule, Slot, parse
+from .rules import EvaluationContext, LateParam, Needed, Rule, parse, placeholder_context
 from .rules.flips import first_seen
 
 SEGMENTS_AT_ONCE = 60  # bits of one signed integer, with room to spare
@@ -41,13 +42,17 @@ class Statement:
 
     sql: str
     params: tuple[Any, ...]
-    forms: tuple[AsOf, ...]
+    placeholders: tuple[EvaluationContext, ...]
 
-    def filled(self, *shops: AsOf, customer: int | None = None) -> Sql:
+    def filled(self, *contexts: EvaluationContext, customer: int | None = None) -> Sql:
         """Give the statement for shops in the place of the forms."""
-        forms = dict(zip(self.forms, shops, strict=True))
+        placeholders = dict(zip(self.placeholders, contexts, strict=True))
         params = [
-            param.filled(forms) if isinstance(param, Slot) else customer if param is _CUSTOMER else param
+            param.filled(placeholders)
+            if isinstance(param, LateParam)
+            else customer
+            if param is _CUSTOMER
+            else param
             for param in self.params
         ]
         return self.sql, params
@@ -65,45 +70,48 @@ class Questions:
         """Name the figures that each of them asks for."""
         return [[one for condition in rule.conditions() for one in condition.needed()] for rule in self.rules]
 
-    def of_everybody(self, shop: AsOf) -> Sql:
+    def of_everybody(self, context: EvaluationContext) -> Sql:
         """Ask for everybody's customer key, bits, and 1 for who is known."""
-        return self._asked(shop, "", lambda customers: customers).filled(shop)
+        return self._asked(context, "", lambda customers: customers).filled(context)
 
-    def of_those_in(self, table: str, shop: AsOf) -> Sql:
+    def of_those_in(self, table: str, context: EvaluationContext) -> Sql:
         """Ask the same of the customers in a table."""
         among = RawSQL(f"SELECT customer_id FROM {table}", ())
-        return self._asked(shop, table, lambda customers: customers.filter(pk__in=among)).filled(shop)
+        return self._asked(context, table, lambda customers: customers.filter(pk__in=among)).filled(context)
 
-    def of_one(self, customer: int, shop: AsOf) -> Sql:
+    def of_one(self, customer: int, context: EvaluationContext) -> Sql:
         """Ask the same of one customer."""
         one = RawSQL("%s", (_CUSTOMER,))
-        asked = self._asked(shop, "one", lambda customers: customers.filter(pk=one))
-        return asked.filled(shop, customer=customer)
+        asked = self._asked(context, "one", lambda customers: customers.filter(pk=one))
+        return asked.filled(context, customer=customer)
 
     def _asked(
-        self, shop: AsOf, whom: str, choose: Callable[[QuerySet[Customer]], QuerySet[Customer]]
+        self,
+        context: EvaluationContext,
+        whom: str,
+        choose: Callable[[QuerySet[Customer]], QuerySet[Customer]],
     ) -> Statement:
-        kept = self._statements.get((shop.facts, whom))
+        kept = self._statements.get((context.facts, whom))
         if kept is None:
-            form = AsOf.blank(self.zone, shop.facts)
+            placeholder = placeholder_context(self.zone, context.facts)
             bits = (
-                Case(When(rule.q(form), then=Value(1 << place)), default=Value(0), output_field=_WHOLE)
+                Case(When(rule.q(placeholder), then=Value(1 << place)), default=Value(0), output_field=_WHOLE)
                 for place, rule in enumerate(self.rules)
             )
             known = Case(
                 When(Customer.objects.known_q(), then=Value(1)), default=Value(0), output_field=_WHOLE
             )
-            asked = choose(evaluation.everybody(form)).values_list("pk", reduce(add, bits), known)
-            kept = self._statements[shop.facts, whom] = Statement(*_compiled(asked), (form,))
+            asked = choose(existing_customers(placeholder)).values_list("pk", reduce(add, bits), known)
+            kept = self._statements[context.facts, whom] = Statement(*_compiled(asked), (placeholder,))
         return kept
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[Sql]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[Sql]:
         """Name the customers whose answers can differ though nothing was recorded, and those who begin to exist."""
         return [statement.filled(since, until) for statement in self._flips]
 
     @cached_property
     def _flips(self) -> list[Statement]:
-        since, until = AsOf.blank(self.zone), AsOf.blank(self.zone)
+        since, until = placeholder_context(self.zone), placeholder_context(self.zone)
         queries = first_seen(since, until)
         for rule in self.rules:
             for condition in rule.conditions():
@@ -138,7 +146,7 @@ _kept: OrderedDict[tuple[str, ...], Questions] = OrderedDict()
 
 def of(segments: Sequence[Segment]) -> Questions:
     """Give the questions of segments as their rules are now; raises RuleError where one cannot be read."""
-    zone = evaluation.zone()
+    zone = shop_zone()
     key = (connection.vendor, zone.key, *(json.dumps(segment.rule) for segment in segments))
     if key not in _kept:
         _kept[key] = Questions([parse(segment.rule) for segment in segments], zone)

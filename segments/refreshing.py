@@ -17,11 +17,12 @@ from django.db.models import Max
 from customers import engine, facts, news
 from customers.models import Totals, Touched
 
-from . import evaluation, membership, questions, references, runs
+from . import membership, questions, references, runs
+from .evaluation.context import shop_zone
 from .membership import Asked, Outcome
 from .models import Change, Refresh, Segment
 from .questions import Questions
-from .rules import AsOf, Figures, Needed, Rule, RuleError, parse
+from .rules import EvaluationContext, Figures, Needed, Rule, RuleError, parse
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +141,7 @@ class _Pass:
 
     def go(self) -> list[Outcome]:
         """Do it; give what became of each segment."""
-        self.shop = self._open_shop()
+        self.context = self._new_context()
         parts = self._parts()
         self._find_candidates([part for part in parts if not part.is_whole])
         if self.candidates > SHARE_FOR_EVERYBODY * (self.totals.customers if self.totals else 0):
@@ -154,8 +155,8 @@ class _Pass:
         self._finish()
         return self.outcomes
 
-    def _open_shop(self) -> AsOf:
-        """Open the shop at the instant, with the figures of the last refresh that still hold."""
+    def _new_context(self) -> EvaluationContext:
+        """Return the context of the instant, with the figures of the last refresh that still hold."""
         relation = facts.relation_at(self.at, self.totals.settled_at if self.totals else None)
         self.previous = max(
             (one.refresh for one in self.segments if one.refresh),
@@ -163,12 +164,12 @@ class _Pass:
             default=None,
         )
         self.version = self.totals.buyers_version if self.totals and relation == "facts" else -1
-        return AsOf(self.at, evaluation.zone(), relation, Figures())
+        return EvaluationContext(self.at, shop_zone(), relation, Figures())
 
     def _keep_figures(self, rules: Iterable[Rule]) -> None:
         """Take over the figures that cannot have moved, or are young enough for the setting."""
         self.run.figures_from = self.at
-        if self.previous is None or self.shop.facts != "facts":
+        if self.previous is None or self.context.facts != "facts":
             return
         known, since = self.previous.figures, self.previous.figures_from
         same = self.previous.buyers_version == self.version
@@ -180,9 +181,9 @@ class _Pass:
                     if needed.name not in known:
                         continue
                     if same and not needed.moves:
-                        self.shop.figures[needed.name] = known[needed.name]
+                        self.context.figures[needed.name] = known[needed.name]
                     elif is_young and not needed.is_kept:
-                        self.shop.figures[needed.name] = known[needed.name]
+                        self.context.figures[needed.name] = known[needed.name]
                         self.run.figures_from, self.version = since, self.previous.buyers_version
 
     def _parts(self) -> list[_Part]:
@@ -201,11 +202,11 @@ class _Pass:
         """Tell whether a segment's members differ from right ones for the candidates alone."""
         return (
             self.takes_queue
-            and self.shop.facts == "facts"
+            and self.context.facts == "facts"
             and segment.is_caught_up
             and segment.refreshed_version == segment.version
             and segment.refresh is not None
-            and segment.refresh.time_zone == self.shop.zone.key
+            and segment.refresh.time_zone == self.context.zone.key
         )
 
     def _find_candidates(self, parts: Sequence[_Part]) -> None:
@@ -221,8 +222,8 @@ class _Pass:
             refresh, since = together[0].refresh, together[0].refreshed_at
             assert refresh is not None
             assert since is not None
-            before = AsOf(since, self.shop.zone, figures=Figures(refresh.figures))
-            for sql, params in questions.of(together).may_flip(before, self.shop):
+            before = EvaluationContext(since, self.context.zone, figures=Figures(refresh.figures))
+            for sql, params in questions.of(together).may_flip(before, self.context):
                 self.candidates += engine.execute(
                     f"""INSERT INTO candidates (customer_id, recorded)
                         WITH named (customer_id) AS ({sql}) SELECT customer_id, 0 FROM named WHERE true
@@ -252,9 +253,9 @@ class _Pass:
             return membership.unchanged(segments)
         explained = [self._explained(part, asked.needed[place]) for place, part in enumerate(parts)]
         if any(one.moved for one in explained):
-            unmoved = Figures(self.shop.figures)
+            unmoved = Figures(self.context.figures)
             unmoved.update(self.previous.figures if self.previous else {})
-            before = AsOf(self.at, self.shop.zone, self.shop.facts, unmoved)
+            before = EvaluationContext(self.at, self.context.zone, self.context.facts, unmoved)
             membership.remember_unmoved(asked.of_those_in("differences", before))
         outcomes = membership.write_differences(self.run, self.at, explained)
         self.moved |= {outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left}
@@ -271,7 +272,7 @@ class _Pass:
     def _find_differences(self, segments: Sequence[Segment], asked: Questions, is_whole: bool) -> int:
         """Ask about everybody, or the candidates, at once; or about some after others, where that takes too long."""
         among = "" if is_whole else "candidates"
-        answers = asked.of_everybody(self.shop) if is_whole else asked.of_those_in(among, self.shop)
+        answers = asked.of_everybody(self.context) if is_whole else asked.of_those_in(among, self.context)
         try:
             with engine.undone_after(settings.STATEMENT_LIMIT):
                 return membership.find_differences(segments, answers, among)
@@ -279,7 +280,7 @@ class _Pass:
             log.warning("refreshed_in_smaller_parts", segments=len(segments))
         membership.empty_differences()
         return sum(
-            membership.add_differences(segments, asked.of_those_in(part, self.shop), part)
+            membership.add_differences(segments, asked.of_those_in(part, self.context), part)
             for part in membership.in_parts(among)
         )
 
@@ -304,7 +305,7 @@ class _Pass:
             referred=frozenset(
                 one.pk for one in self.segments if one.slug in referred and one.pk in self.moved
             ),
-            moved=any(known.get(one.name) != self.shop.figures.get(one.name) for one in needed),
+            moved=any(known.get(one.name) != self.context.figures.get(one.name) for one in needed),
         )
 
     def _quiet_since(self, segment: Segment) -> datetime | None:
@@ -325,9 +326,9 @@ class _Pass:
         run = self.run
         run.at, run.looked_at = self.at, self.candidates
         run.figures, run.buyers_version, run.time_zone = (
-            dict(self.shop.figures),
+            dict(self.context.figures),
             self.version,
-            self.shop.zone.key,
+            self.context.zone.key,
         )
         run.state = Refresh.State.FAILED if failed else Refresh.State.DONE
         run.error = "\n".join(f"{outcome.segment.slug}: {outcome.error}" for outcome in failed)

@@ -12,9 +12,10 @@ from django.db.models.expressions import RawSQL
 from customers import engine
 from customers.models import AppendedEvent, AppendedOrder, Customer, StaleFacts, Touched
 
-from . import evaluation
+from .evaluation.context import context_from_records
+from .evaluation.matching import customers_matching, existing_customers
 from .models import Membership, Refresh, Segment, Verification
-from .rules import AsOf, Figures, RuleError, parse
+from .rules import EvaluationContext, Figures, RuleError, parse
 
 SHOWN = 20
 QUEUES = (StaleFacts, AppendedEvent, AppendedOrder, Touched)
@@ -64,8 +65,8 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
             count = Customer.objects.filter(Q(joined_into=None) | Q(memberships__isnull=False), waiting)
             waiting_count = count.distinct().count()
         for (at, refresh), together in by_instant.items():
-            shop = evaluation.from_records(at, Figures(refresh.figures))
-            verdicts += [_compare(segment, shop, waiting, waiting_count) for segment in together]
+            context = context_from_records(at, Figures(refresh.figures))
+            verdicts += [_compare(segment, context, waiting, waiting_count) for segment in together]
     return sorted(verdicts, key=lambda verdict: verdict.segment.slug)
 
 
@@ -138,9 +139,9 @@ def _queued() -> Q:
     return Q(pk__in=RawSQL("SELECT customer_id FROM waiting", ()))
 
 
-def _compare(segment: Segment, shop: AsOf, waiting: Q, waiting_count: int) -> Verdict:
+def _compare(segment: Segment, context: EvaluationContext, waiting: Q, waiting_count: int) -> Verdict:
     members = Membership.objects.filter(segment=segment, customer=OuterRef("pk"))
-    matching = evaluation.matching(parse(segment.rule), shop)
+    matching = customers_matching(parse(segment.rule), context)
     stored = Customer.objects.filter(Exists(members)).order_by()
     missing = matching.exclude(Exists(members)).exclude(waiting)
     extra = stored.exclude(Exists(matching.filter(pk=OuterRef("pk")))).exclude(waiting)
@@ -155,7 +156,11 @@ def _compare(segment: Segment, shop: AsOf, waiting: Q, waiting_count: int) -> Ve
         extra=_some(extra),
         wrong_size="" if size == segment.size else f"the size says {segment.size}, the members are {size}",
     )
-    if verdict.is_right and not verdict.compared and not evaluation.everybody(shop).exclude(waiting).exists():
+    if (
+        verdict.is_right
+        and not verdict.compared
+        and not existing_customers(context).exclude(waiting).exists()
+    ):
         return Verdict(segment, waiting=waiting_count, skipped=_why_nobody(waiting_count))
     return verdict
 

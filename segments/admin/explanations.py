@@ -86,12 +86,12 @@ def _explained(
             rules[segment.pk] = parse(segment.rule)
         except RuleError as error:
             problems[segment.pk] = f"The rule cannot be read: {error}"
-    shop = live.open_shop([customer.pk], at)
-    live.need(rules.values(), shop)
+    context = live.context_for_customers([customer.pk], at)
+    live.need(rules.values(), context)
     told = explanation.explain_each(
         list(rules.values()),
         customer,
-        shop,
+        context,
         shows=lambda condition: contact.may_see(request) or disclosure.shows_value(condition),
     )
     trees = dict(zip(rules, told, strict=True))

@@ -29,7 +29,7 @@ from customers.templatetags.shop import amount
 from customers.visitors import Visit
 from segments import disclosure, live
 from segments.models import Membership, Segment
-from segments.rules import AsOf, RuleError, parse
+from segments.rules import EvaluationContext, RuleError, parse
 
 from .access import ADD, READ, SEE, SEE_CUSTOMERS, needs
 from .forms import RuleField, told
@@ -233,18 +233,20 @@ def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, 
     keys = found.customers
     rule = form.asked(is_live=True)
     if rule is None:
-        shop = None
+        context = None
         known = Customer.objects.known().filter(pk__in=keys).count()
     else:
-        shop = live.open_shop(keys, now)
-        fitting = live.matching(rule, keys, shop)
+        context = live.context_for_customers(keys, now)
+        fitting = live.matching(rule, keys, context)
         keys = [key for key in keys if key in fitting]
         known = sum(fitting.values())
     number = max(1, min(number, -(-len(keys) // ROWS)))
     shown = keys[(number - 1) * ROWS : number * ROWS]
     return Look(
         at=now,
-        rows=_shown(request, shown, form.segments.values(), shop or live.open_shop(shown, now)),
+        rows=_shown(
+            request, shown, form.segments.values(), context or live.context_for_customers(shown, now)
+        ),
         active=len(found.customers),
         fitting=len(keys),
         known=known,
@@ -260,32 +262,36 @@ def _sentence(rule: Any) -> str:
         return ""  # told above
 
 
-def _shown(request: HttpRequest, keys: Sequence[int], segments: Iterable[Segment], shop: AsOf) -> list[Row]:
+def _shown(
+    request: HttpRequest, keys: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
+) -> list[Row]:
     customers = Customer.objects.in_bulk(keys)
-    latest = visitors.latest_records(keys, shop.at)
+    latest = visitors.latest_records(keys, context.at)
     for record in latest.values():
         if isinstance(record, Event):
             record.properties = contact.properties_seen_by(request, record.properties)
-    visits = visitors.visits(keys, shop.at)
-    held = facts.held(keys, shop.facts)
-    members = _segments(keys, segments, shop)
+    visits = visitors.visits(keys, context.at)
+    held = facts.held(keys, context.facts)
+    members = _segments(keys, segments, context)
     return [
         Row(
             customer=contact.seen_by(request, customers[key]),
             latest=happenings.of(latest[key]) if key in latest else None,
             visit=visits.get(key),
-            cart=_cart(held.get(key), shop.at - CART),
+            cart=_cart(held.get(key), context.at - CART),
             segments=sorted(members[key], key=lambda segment: segment.name),
         )
         for key in keys
     ]
 
 
-def _segments(keys: Sequence[int], segments: Iterable[Segment], shop: AsOf) -> dict[int, list[Segment]]:
+def _segments(
+    keys: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
+) -> dict[int, list[Segment]]:
     """Give the segments each is in: by rule at this moment, and the fixed lists."""
     rules = [one for one in segments if one.is_dynamic and one.is_active]
     lists = {one.pk: one for one in segments if not one.is_dynamic}
-    found = live.segments_of_each(keys, rules, shop)
+    found = live.segments_of_each(keys, rules, context)
     if lists:
         on_lists = Membership.objects.filter(customer__in=keys, segment__in=lists)
         for customer, segment in on_lists.values_list("customer_id", "segment_id"):

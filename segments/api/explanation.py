@@ -121,7 +121,7 @@ def _explained(
         rule = parse(segment.rule)
     except RuleError as error:
         return None, f"The rule cannot be read: {error}"
-    shop = live.open_shop([customer.pk], now)
-    live.need([rule], shop)
-    tree = explanation.explain(rule, customer, shop)
+    context = live.context_for_customers([customer.pk], now)
+    live.need([rule], context)
+    tree = explanation.explain(rule, customer, context)
     return tree, "" if tree else explanation.UNSEEN

@@ -11,7 +11,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from customers.errors import REFUSED, ErrorSerializer
-from segments import evaluation, insights
+from segments import insights
+from segments.evaluation.context import shop_zone
 
 from .segments import NO_SEGMENT, SEES, segment_of
 
@@ -73,7 +74,7 @@ class History(APIView):
         segment, now = segment_of(slug), datetime.now(UTC)
         asked = DaysSerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
-        today = now.astimezone(evaluation.zone()).date()
+        today = now.astimezone(shop_zone()).date()
         first, last = asked.validated_data.get("from"), asked.validated_data.get("to", today)
         count = min((today - first).days + 1, MOST_DAYS) if first else MOST_DAYS
         days = insights.days(segment, now, count) if count > 0 else []

@@ -10,7 +10,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from customers.records import parse_moment
-from segments import definition, evaluation
+from segments import definition
+from segments.evaluation.context import shop_zone
 from segments.models import Segment
 from segments.rules import RuleError
 
@@ -18,7 +19,7 @@ from segments.rules import RuleError
 def instant(text: str) -> datetime:
     """Read an instant; without an offset it is in the shop's time zone."""
     try:
-        return parse_moment(text, evaluation.zone())
+        return parse_moment(text, shop_zone())
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
 

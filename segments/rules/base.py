@@ -13,7 +13,7 @@ from customers.models import COUNTING_STATUSES, Event, Order
 
 from .errors import RuleError
 from .figures import Figure, Figures
-from .slots import Instant, Slot
+from .slots import LateInstant, LateParam
 from .words import Words
 
 Group = Literal["profile", "orders", "spending", "behaviour", "segments"]
@@ -29,38 +29,31 @@ class Exposure(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class AsOf:
-    """The shop at one instant: nothing that is asked reads the clock.
+class EvaluationContext:
+    """What a rule is evaluated with. No rule reads the clock.
 
-    ``facts`` names the relation of a customer whose rows hold at ``at``; ``figures`` are those of the
-    population then. A blank form has no instant and no figures yet.
+    ``facts`` names the relation of a customer whose rows hold at ``at``; ``figures`` are the statistics of the
+    population then. A placeholder has no instant and no statistics yet.
     """
 
-    at: Any  # a datetime, or the Instant of a blank form
+    at: Any  # a datetime, or the LateInstant of a placeholder
     zone: ZoneInfo
     facts: str = "facts"
     figures: Figures = field(default_factory=Figures)
-    is_blank: bool = False
+    is_placeholder: bool = False
 
-    @classmethod
-    def blank(cls, zone: ZoneInfo, facts: str = "facts") -> "AsOf":
-        """Give a form, for questions to be compiled before their instant is known."""
-        form = cls(None, zone, facts, is_blank=True)
-        object.__setattr__(form, "at", Instant(form))
-        return form
+    def late_param(self, fill: Callable[["EvaluationContext"], Any], output_field: Any = None) -> LateParam:
+        """Return a parameter that ``fill`` computes from this context, or from the one that replaces it."""
+        return LateParam(fill, self, output_field=output_field)
 
-    def slot(self, fill: Callable[["AsOf"], Any], output_field: Any = None) -> Slot:
-        """Give a parameter that is made of the shop at its instant."""
-        return Slot(fill, self, output_field=output_field)
+    def figure(self, needed: "Needed", read: Callable[[Any], Any] = lambda figure: figure) -> LateParam:
+        """Return a parameter for a statistic, or for what ``read`` makes of it; NULL without a population."""
 
-    def figure(self, needed: "Needed", read: Callable[[Any], Any] = lambda figure: figure) -> Slot:
-        """Give a parameter that is a figure of the population, or what ``read`` makes of it; missing for none."""
-
-        def fill(shop: AsOf) -> Any:
-            figure = needed.of(shop)
+        def fill(context: EvaluationContext) -> Any:
+            figure = needed.of(context)
             return None if figure is None else read(figure)
 
-        return self.slot(fill, BigIntegerField())
+        return self.late_param(fill, BigIntegerField())
 
     def fact(self, name: str) -> F:
         """Refer to a fact of the customer."""
@@ -80,6 +73,13 @@ class AsOf:
         return Q(**{f"{self.facts}__first_seen_at__lte": self.at})
 
 
+def placeholder_context(zone: ZoneInfo, facts: str = "facts") -> EvaluationContext:
+    """Return a placeholder, to compile queries before their instant is known."""
+    placeholder = EvaluationContext(None, zone, facts, is_placeholder=True)
+    object.__setattr__(placeholder, "at", LateInstant(placeholder))
+    return placeholder
+
+
 @dataclass(frozen=True)
 class Needed:
     """A figure of the population that a condition asks for.
@@ -88,13 +88,13 @@ class Needed:
     """
 
     name: str
-    compute: Callable[[AsOf], Figure]
+    compute: Callable[[EvaluationContext], Figure]
     moves: bool = False
     is_kept: bool = False
 
-    def of(self, shop: AsOf) -> Figure:
-        """Give the figure at the shop's instant, computing it unless it is known."""
-        return shop.figures.of(self.name, lambda: self.compute(shop))
+    def of(self, context: EvaluationContext) -> Figure:
+        """Return the statistic in a context, computing it unless it is known."""
+        return context.figures.of(self.name, lambda: self.compute(context))
 
 
 class Readable(Protocol):
@@ -145,7 +145,7 @@ def required(kind: Readable | type[Words]) -> Any:
 class Rule:
     """A rule: a condition, or a group of rules."""
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         """Ask who matches."""
         raise NotImplementedError
 
@@ -175,11 +175,11 @@ class Condition(Rule):
     exposure: ClassVar[Exposure] = Exposure.PERSONAL
     """Declared by each filter: one that declares nothing is kept to those who may see contact data."""
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         """Refer to the customer's value that the question is about, for the explanation."""
         raise NotImplementedError
 
-    def explained(self, as_of: AsOf, money: Callable[[Decimal], str]) -> str:
+    def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
         """Say it with the figures of the population that it compares with; ``money`` writes amounts."""
         return self.sentence()
 
@@ -187,7 +187,7 @@ class Condition(Rule):
         """Give itself."""
         yield self
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name for whom the answer can differ between two instants although nothing was recorded about them.
 
         Each query gives customers' keys from a narrow range of an index; together they may name too many, never

@@ -13,32 +13,43 @@ from django.db.models import Q, QuerySet
 from customers.models import Customer, Event, Facts, Order
 
 from .asking import LARGEST_INTEGER, SMALLEST_INTEGER
-from .base import AsOf, Needed
-from .slots import Slot
+from .base import EvaluationContext, Needed
+from .slots import LateParam
 
 NOW = timedelta()
 
 
-def placed(since: AsOf, until: AsOf, spans: Iterable[timedelta] = ()) -> list[QuerySet[Any]]:
+def placed(
+    since: EvaluationContext, until: EvaluationContext, spans: Iterable[timedelta] = ()
+) -> list[QuerySet[Any]]:
     """Name whoever has an order in a swept band."""
     return swept(Order.objects.all(), "placed_at", since, until, spans)
 
 
 def happened(
-    since: AsOf, until: AsOf, spans: Iterable[timedelta] = (), name: str | None = None
+    since: EvaluationContext,
+    until: EvaluationContext,
+    spans: Iterable[timedelta] = (),
+    name: str | None = None,
 ) -> list[QuerySet[Any]]:
     """Name whoever has an event, of one name or any, in a swept band."""
     events = Event.objects.filter(name=name) if name else Event.objects.all()
     return swept(events, "occurred_at", since, until, spans)
 
 
-def first_seen(since: AsOf, until: AsOf, spans: Iterable[timedelta] = ()) -> list[QuerySet[Any]]:
+def first_seen(
+    since: EvaluationContext, until: EvaluationContext, spans: Iterable[timedelta] = ()
+) -> list[QuerySet[Any]]:
     """Name whoever was first seen in a swept band."""
     return swept(Facts.objects.all(), "first_seen_at", since, until, spans)
 
 
 def swept(
-    records: QuerySet[Any], column: str, since: AsOf, until: AsOf, spans: Iterable[timedelta] = ()
+    records: QuerySet[Any],
+    column: str,
+    since: EvaluationContext,
+    until: EvaluationContext,
+    spans: Iterable[timedelta] = (),
 ) -> list[QuerySet[Any]]:
     """Name the customers of the records whose moment lies in a band that a border sweeps."""
     owner = "pk" if records.model is Customer else "customer"
@@ -53,8 +64,8 @@ def swept(
 def passed(
     column: str,
     figure: Needed,
-    since: AsOf,
-    until: AsOf,
+    since: EvaluationContext,
+    until: EvaluationContext,
     read: Callable[[Any], Any] = lambda figure: figure,
     ends: tuple[Any, Any] = (SMALLEST_INTEGER, LARGEST_INTEGER),
 ) -> Q:
@@ -64,17 +75,20 @@ def passed(
     """
     least, greatest = ends
 
-    def low(before: AsOf, now: AsOf) -> Any:
-        return span(before, now)[0]
+    def low(earlier: EvaluationContext, later: EvaluationContext) -> Any:
+        return span(earlier, later)[0]
 
-    def high(before: AsOf, now: AsOf) -> Any:
-        return span(before, now)[1]
+    def high(earlier: EvaluationContext, later: EvaluationContext) -> Any:
+        return span(earlier, later)[1]
 
-    def span(before: AsOf, now: AsOf) -> tuple[Any, Any]:
-        was, cut = before.figures.get(figure.name), figure.of(now)
+    def span(earlier: EvaluationContext, later: EvaluationContext) -> tuple[Any, Any]:
+        was, cut = earlier.figures.get(figure.name), figure.of(later)
         if was is None or cut is None:
-            return (greatest, least) if was is cut and figure.name in before.figures else (least, greatest)
+            return (greatest, least) if was is cut and figure.name in earlier.figures else (least, greatest)
         moved = read(was), read(cut)
         return (greatest, least) if moved[0] == moved[1] else (min(moved), max(moved))
 
-    return Q(**{f"{column}__gte": Slot(low, since, until)}, **{f"{column}__lte": Slot(high, since, until)})
+    return Q(
+        **{f"{column}__gte": LateParam(low, since, until)},
+        **{f"{column}__lte": LateParam(high, since, until)},
+    )

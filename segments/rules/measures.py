@@ -10,7 +10,7 @@ from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, 
 from customers.models import Customer, Facts
 
 from . import figures
-from .base import AsOf, Condition, Needed
+from .base import Condition, EvaluationContext, Needed
 from .figures import Figure
 from .flips import passed
 from .words import Moment, Relative
@@ -27,17 +27,17 @@ class MomentFact(Condition):
     sweeps: ClassVar[tuple[Callable[..., list[QuerySet[Any]]], ...]]
     """The records that the fact may be the time of: who has one in a swept band."""
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose records a border of the words sweeps."""
         return [query for sweep in self.sweeps for query in sweep(since, until, self.when.spans)]
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         """Ask the fact."""
-        return self.when.q(self.value(as_of), as_of.at, as_of.zone)
+        return self.when.q(self.value(context), context.at, context.zone)
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         """Give the fact."""
-        return as_of.fact(self.fact)
+        return context.fact(self.fact)
 
 
 class RoundedRatio(Func):
@@ -63,22 +63,24 @@ def or_zero(value: Any) -> Coalesce:
     return Coalesce(value, Value(0), output_field=WHOLE)
 
 
-def buyers(as_of: AsOf, value: Any) -> QuerySet[Any]:
+def buyers(context: EvaluationContext, value: Any) -> QuerySet[Any]:
     """Give the population: customers with a counting order, ever, and a value, annotated as ``value``."""
-    customers = Customer.objects.filter(as_of.existing_q(), **{f"{as_of.facts}__order_count__gte": 1})
+    customers = Customer.objects.filter(context.existing_q(), **{f"{context.facts}__order_count__gte": 1})
     return customers.annotate(value=value).filter(value__isnull=False).order_by()
 
 
-def cut_of(relative: Relative, measure: str, value: Callable[[AsOf], Any], *, moves: bool) -> Needed:
+def cut_of(
+    relative: Relative, measure: str, value: Callable[[EvaluationContext], Any], *, moves: bool
+) -> Needed:
     """Name the figure that values are compared with; ``measure`` names the value among the figures.
 
     ``value`` refers to a customer's value at an instant; it ``moves`` where time alone changes it.
     """
 
-    def compute(shop: AsOf) -> Figure:
-        if relative.value == "average" and not moves and shop.facts == "facts":
+    def compute(context: EvaluationContext) -> Figure:
+        if relative.value == "average" and not moves and context.facts == "facts":
             return figures.kept_average(measure)
-        population = buyers(shop, value(shop))
+        population = buyers(context, value(context))
         match relative.word, relative.value:
             case ("top_percent", percent):
                 return figures.top(population, percent)
@@ -93,7 +95,7 @@ def cut_of(relative: Relative, measure: str, value: Callable[[AsOf], Any], *, mo
     return Needed(f"{measure}: {which}", compute, moves, is_kept=which == "average" and not moves)
 
 
-def relative_q(relative: Relative, cut: Needed, value: Any, as_of: AsOf) -> Q:
+def relative_q(relative: Relative, cut: Needed, value: Any, context: EvaluationContext) -> Q:
     """Compare a value with a figure; who is outside the population is neither above nor below."""
     comparison = {
         "above": GreaterThan,
@@ -101,10 +103,12 @@ def relative_q(relative: Relative, cut: Needed, value: Any, as_of: AsOf) -> Q:
         "top_percent": GreaterThanOrEqual,
         "bottom_percent": LessThanOrEqual,
     }[relative.word]
-    return Q(GreaterThanOrEqual(as_of.fact("order_count"), 1)) & Q(comparison(value, as_of.figure(cut)))
+    return Q(GreaterThanOrEqual(context.fact("order_count"), 1)) & Q(comparison(value, context.figure(cut)))
 
 
-def passed_buyers(cut: Needed, measure: str, value: Any, since: AsOf, until: AsOf) -> QuerySet[Any]:
+def passed_buyers(
+    cut: Needed, measure: str, value: Any, since: EvaluationContext, until: EvaluationContext
+) -> QuerySet[Any]:
     """Name the buyers whose value the figure passes; without a value of their own, by the fact of that name."""
     if value is None:
         return (

@@ -1,7 +1,7 @@
-"""Parameters of a question that depend on the instant it is asked for.
+"""Query parameters that depend on the evaluation context.
 
-A question is built for a shop at an instant, or for a blank form of one: then its parameters stay open in the
-compiled SQL, and are filled in each time it runs. So sixteen rules are compiled once, not for each call.
+A rule is built for an evaluation context, or for a placeholder of one. Built for a placeholder, its parameters stay
+open in the compiled SQL and are filled each time the statement runs: sixteen rules are compiled once, not per call.
 """
 
 from collections.abc import Callable
@@ -14,40 +14,40 @@ from django.db.models import DateTimeField, Expression
 Fill = Callable[..., Any]
 
 
-class Slot(Expression):
-    """A parameter: what ``fill`` makes of the shops it was built for, or of those that take their place."""
+class LateParam(Expression):
+    """A parameter whose value ``fill`` computes from evaluation contexts, or from those that replace placeholders."""
 
-    def __init__(self, fill: Fill, *shops: Any, output_field: Any = None) -> None:
+    def __init__(self, fill: Fill, *contexts: Any, output_field: Any = None) -> None:
         super().__init__(output_field=output_field)
-        self.fill, self.shops = fill, shops
+        self.fill, self.contexts = fill, contexts
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
-        """Compile to the value, or to this slot itself where a shop is a blank form."""
-        is_open = any(shop.is_blank for shop in self.shops)
+        """Compile to the value, or to this parameter itself if a context is a placeholder."""
+        is_open = any(context.is_placeholder for context in self.contexts)
         return "%s", [self if is_open else self.filled({})]
 
-    def filled(self, forms: Any) -> Any:
-        """Give the value, as the database driver takes it, with shops in the place of their blank forms."""
-        value = self.fill(*(forms.get(shop, shop) for shop in self.shops))
+    def filled(self, replacements: Any) -> Any:
+        """Return the value as the database driver takes it; ``replacements`` maps placeholders to contexts."""
+        value = self.fill(*(replacements.get(context, context) for context in self.contexts))
         return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 
-class Instant(Slot):
-    """The instant of a blank form, or one so much earlier."""
+class LateInstant(LateParam):
+    """The instant of a placeholder context, or an instant earlier than it by a fixed span."""
 
-    def __init__(self, shop: Any = None, earlier: timedelta = timedelta()) -> None:
-        super().__init__(lambda filled: filled.at - earlier, shop, output_field=DateTimeField())
+    def __init__(self, context: Any = None, earlier: timedelta = timedelta()) -> None:
+        super().__init__(lambda filled: filled.at - earlier, context, output_field=DateTimeField())
         self.earlier = earlier
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """Two are alike that stand so much before the same form's instant."""
-        return Instant, self.shops, self.earlier
+        """Two are equal if they lie the same span before the instant of the same context."""
+        return LateInstant, self.contexts, self.earlier
 
-    def __sub__(self, span: Any) -> "Instant":  # type: ignore[override]
-        return Instant(self.shops[0], self.earlier + span)
+    def __sub__(self, span: Any) -> "LateInstant":  # type: ignore[override]
+        return LateInstant(self.contexts[0], self.earlier + span)
 
-    def mapped(self, encode: Callable[[datetime], Any]) -> Slot:
-        """Give what a function makes of the instant."""
+    def mapped(self, encode: Callable[[datetime], Any]) -> LateParam:
+        """Return a parameter with the value ``encode`` makes of the instant."""
         earlier = self.earlier
-        return Slot(lambda filled: encode(filled.at - earlier), *self.shops)
+        return LateParam(lambda filled: encode(filled.at - earlier), *self.contexts)

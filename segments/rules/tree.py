@@ -8,7 +8,7 @@ from operator import and_, or_
 from django.db.models import Q
 
 from .asking import not_true
-from .base import AsOf, Condition, Groups, Rule
+from .base import Condition, EvaluationContext, Groups, Rule
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class All(Groups):
 
     word = "all"
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         """Ask for every one."""
-        return reduce(and_, (rule.q(as_of) for rule in self.rules))
+        return reduce(and_, (rule.q(context) for rule in self.rules))
 
     def sentence(self) -> str:
         """Join by "and"."""
@@ -32,9 +32,9 @@ class Any(Groups):
 
     word = "any"
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         """Ask for one or more."""
-        return reduce(or_, (rule.q(as_of) for rule in self.rules))
+        return reduce(or_, (rule.q(context) for rule in self.rules))
 
     def sentence(self) -> str:
         """Join by "or"."""
@@ -47,9 +47,9 @@ class Nobody(Groups):
 
     word = "none"
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         """Complement."""
-        return not_true(reduce(or_, (rule.q(as_of) for rule in self.rules)))
+        return not_true(reduce(or_, (rule.q(context) for rule in self.rules)))
 
     def sentence(self) -> str:
         """Say that nothing of it holds."""

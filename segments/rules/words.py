@@ -21,7 +21,7 @@ from customers import comparable
 from . import scalars
 from .asking import Bytewise, HoldsAll, HoldsAny, Range, not_true
 from .errors import RuleError
-from .slots import Instant, Slot
+from .slots import LateInstant, LateParam
 
 
 @dataclass(frozen=True)
@@ -349,10 +349,10 @@ def _whole_elements(texts: Iterable[str]) -> list[str]:
     return [f"{comparable.EDGE}{comparable.in_list(text)}{comparable.EDGE}" for text in texts]
 
 
-def encoded(moment: datetime | Instant) -> Value | Slot:
+def encoded(moment: datetime | LateInstant) -> Value | LateParam:
     """Give an instant in the comparable form of free values."""
     encode = comparable.of_moment
-    return moment.mapped(encode) if isinstance(moment, Instant) else Value(encode(moment))
+    return moment.mapped(encode) if isinstance(moment, LateInstant) else Value(encode(moment))
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:

@@ -9,7 +9,8 @@ from django.db import connection, transaction
 
 from customers import engine, identity
 from customers.models import Customer, Event, EventProduct
-from segments import evaluation
+from segments.evaluation.context import context_at
+from segments.evaluation.matching import existing_customers
 from tests import shop
 
 pytestmark = pytest.mark.django_db
@@ -76,7 +77,7 @@ def test_the_joined_visitors_row_is_kept_pointing_at_the_customer() -> None:
     assert visitor.joined_into == Customer.objects.existing().get()
     assert not hasattr(visitor, "facts")
     assert not visitor.events.exists()
-    assert evaluation.everybody(evaluation.as_of(shop.NOON)).count() == 1
+    assert existing_customers(context_at(shop.NOON)).count() == 1
 
 
 def test_files_sent_again_after_a_join_change_nothing() -> None:

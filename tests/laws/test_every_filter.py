@@ -12,10 +12,12 @@ from customers import facts, ingestion, sums
 from customers.models import Customer, Facts
 from customers.records import KINDS, the_shop
 from customers.sample_shop import SampleShop
-from segments import definition, evaluation, refreshing
+from segments import definition, refreshing
+from segments.evaluation.context import context_at, shop_zone
+from segments.evaluation.matching import customers_matching, public_ids
 from segments.management.commands.document_rules import START
 from segments.models import Segment
-from segments.rules import AsOf, Figures, RuleError, parse, registry
+from segments.rules import EvaluationContext, Figures, RuleError, parse, registry
 from segments.rules.catalogue import LIFECYCLE, as_markdown, catalogue, parameters_schema
 from segments.templates import TEMPLATES
 
@@ -43,7 +45,7 @@ def all_sorts(db) -> set[str]:
 
 
 def matching(rule, at=NOW) -> list[str]:
-    return list(evaluation.printed_ids(evaluation.matching(parse(rule), evaluation.as_of(at))))
+    return list(public_ids(customers_matching(parse(rule), context_at(at))))
 
 
 def test_a_condition_and_its_negation_split_the_customers(all_sorts):
@@ -55,8 +57,8 @@ def test_a_condition_and_its_negation_split_the_customers(all_sorts):
 
 
 def test_as_of_now_equals_the_stored_facts(all_sorts):
-    stored = evaluation.as_of(NOW)
-    recomputed = AsOf(NOW, evaluation.zone(), facts.recompute_at(NOW), Figures())
+    stored = context_at(NOW)
+    recomputed = EvaluationContext(NOW, shop_zone(), facts.recompute_at(NOW), Figures())
     assert (stored.facts, recomputed.facts) == ("facts", "facts_as_of")
 
     names = [fact.name for fact in sums.declared()] + ["first_seen_at"]
@@ -69,7 +71,7 @@ def test_as_of_now_equals_the_stored_facts(all_sorts):
 
 def test_a_past_instant_is_asked_of_the_records(all_sorts):
     past = NOW - timedelta(days=200)
-    assert evaluation.as_of(past).facts == "facts_as_of"
+    assert context_at(past).facts == "facts_as_of"
     then = set(matching({"last_order": {"ever": True}}, past))
     assert 0 < len(then) < Facts.objects.filter(order_count__gt=0).count()
 

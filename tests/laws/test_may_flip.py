@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from customers.models import Customer
-from segments import evaluation
-from segments.rules import AsOf, Condition, Rule, parse, registry
+from segments.evaluation.context import context_at
+from segments.evaluation.matching import customers_matching
+from segments.rules import Condition, EvaluationContext, Rule, parse, registry
 from segments.rules.base import Flat, Named
 from segments.rules.flips import first_seen
 from segments.rules.words import Moment, Period, Relative
@@ -43,7 +44,7 @@ def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetim
     ):
         before, answers = None, [set[int]() for _ in parsed]
         for at in instants:
-            now = evaluation.as_of(at)
+            now = context_at(at)
             assert now.facts == "facts"
             note_figures(parsed, now)
             new_answers = [matching(rule, now) for rule in parsed]
@@ -53,15 +54,15 @@ def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetim
             before, answers = now, new_answers
 
 
-def note_figures(several: Iterable[Rule], shop: AsOf) -> None:
+def note_figures(several: Iterable[Rule], context: EvaluationContext) -> None:
     """Have the figures computed that the rules ask for: a pass stores them for the next one."""
     for rule in several:
         for condition in rule.conditions():
             for needed in condition.needed():
-                needed.of(shop)
+                needed.of(context)
 
 
-def named(rule: Rule, since: AsOf, until: AsOf) -> set[int]:
+def named(rule: Rule, since: EvaluationContext, until: EvaluationContext) -> set[int]:
     """Those whose answers may differ, by their keys: also for whom the shop meets meanwhile."""
     queries = first_seen(since, until)
     for condition in rule.conditions():
@@ -69,8 +70,8 @@ def named(rule: Rule, since: AsOf, until: AsOf) -> set[int]:
     return {key for query in queries for row in query for key in row.values()}
 
 
-def matching(rule: Rule, shop: AsOf) -> set[int]:
-    return set(evaluation.matching(rule, shop).values_list("pk", flat=True))
+def matching(rule: Rule, context: EvaluationContext) -> set[int]:
+    return set(customers_matching(rule, context).values_list("pk", flat=True))
 
 
 def at_borders(around: datetime, places: Sequence[int], moves: Sequence[timedelta]) -> Any:
@@ -167,10 +168,10 @@ def test_in_a_minute_each_filter_names_few(db):
     several = [{name: one} for name in registry for one in variants(registry[name]) if name != "birthday"]
     for since in MINUTES:
         with time_machine.travel(since + MINUTE, tick=False):
-            before = evaluation.as_of(since)
+            before = context_at(since)
             parsed = [parse(rule) for rule in several]
             note_figures(parsed, before)
-            now = evaluation.as_of(since + MINUTE)
+            now = context_at(since + MINUTE)
             counts = {
                 json.dumps(given_rule): len(named(rule, before, now))
                 for given_rule, rule in zip(several, parsed, strict=True)

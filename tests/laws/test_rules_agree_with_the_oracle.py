@@ -8,7 +8,8 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from segments import evaluation
+from segments.evaluation.context import context_at
+from segments.evaluation.matching import customers_matching, public_ids
 from segments.rules import parse
 from tests import oracle
 from tests.pools import ZONES
@@ -23,9 +24,9 @@ slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 def check(shop: oracle.Shop, several: list[dict], at: datetime, zone: ZoneInfo) -> None:
     with override_settings(TIME_ZONE=zone.key), brought_in(shop, zone):
-        now = evaluation.as_of(at)
+        now = context_at(at)
         for rule in several:
-            found = list(evaluation.printed_ids(evaluation.matching(parse(rule), now)))
+            found = list(public_ids(customers_matching(parse(rule), now)))
             assert sorted(found) == sorted(oracle.matching(rule, shop, at, zone)), rule
 
 

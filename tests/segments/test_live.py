@@ -73,7 +73,9 @@ def test_those_of_several_are_those_of_a_refresh_whatever_waits(refreshed) -> No
         before = shop.rows_of(Facts, Membership)
 
         found = live.segments_of_each(
-            list(everybody.values()), Segment.objects.active(), live.open_shop(list(everybody.values()), at)
+            list(everybody.values()),
+            Segment.objects.active(),
+            live.context_for_customers(list(everybody.values()), at),
         )
 
         assert shop.rows_of(Facts, Membership) == before

@@ -8,7 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from segments import evaluation, references
+from segments import references
+from segments.evaluation.context import context_at
+from segments.evaluation.matching import customers_matching, public_ids
 from segments.management import arguments
 from segments.rules import Rule, RuleError, parse
 
@@ -37,15 +39,15 @@ class Command(BaseCommand):
         """Evaluate; a list of rules gives a line each."""
         given, listed = self._given(segment, rule)
         rules = [self._read(one, f"[{place}]." if listed else "") for place, one in enumerate(given)]
-        shop = evaluation.as_of(at or datetime.now(UTC))
+        context = context_at(at or datetime.now(UTC))
         for one in rules:
-            customers = evaluation.matching(one, shop)
+            customers = customers_matching(one, context)
             if not ids:
                 self.stdout.write(str(customers.count()))
             elif listed:
-                self.stdout.write(json.dumps(list(evaluation.printed_ids(customers)), ensure_ascii=False))
+                self.stdout.write(json.dumps(list(public_ids(customers)), ensure_ascii=False))
             else:
-                for customer_id in evaluation.printed_ids(customers):
+                for customer_id in public_ids(customers):
                     self.stdout.write(customer_id)
 
     def _read(self, given: Any, place: str) -> Rule:

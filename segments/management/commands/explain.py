@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from customers import identity
-from segments import evaluation, explanation
+from segments import explanation
+from segments.evaluation.context import context_at
 from segments.management import arguments
 from segments.models import Membership
 from segments.rules import RuleError, parse
@@ -40,7 +41,7 @@ class Command(BaseCommand):
             self.stdout.write("the segment is a fixed list: no rule decides")
             return
         try:
-            told = explanation.explain(parse(segment.rule), found, evaluation.as_of(datetime.now(UTC)))
+            told = explanation.explain(parse(segment.rule), found, context_at(datetime.now(UTC)))
         except RuleError as error:
             raise CommandError(str(error)) from None
         if told is None:

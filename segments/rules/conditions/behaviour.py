@@ -22,7 +22,7 @@ from customers.exact import SCALE
 from customers.models import Event
 from customers.sums import SESSION_GAP_MINUTES
 from segments.rules.asking import Range, not_true
-from segments.rules.base import AsOf, Condition, Exposure, condition, flat, named, required
+from segments.rules.base import Condition, EvaluationContext, Exposure, condition, flat, named, required
 from segments.rules.flips import first_seen, happened, placed
 from segments.rules.measures import MomentFact, one_number, or_zero
 from segments.rules.objects import FLAG, NAME, SPAN, Product, Property, period_q
@@ -56,7 +56,7 @@ class _OfEvents(Condition):
 
     during: Period | None
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose events come into the period, or leave it."""
         return happened(since, until, self.during.spans if self.during else ())
 
@@ -75,20 +75,20 @@ class SessionCount(_OfEvents):
     number: Number = flat(Number)
     during: Period | None = named(Period)
 
-    def q(self, as_of: AsOf) -> Q:
-        return self.number.q(self.value(as_of))
+    def q(self, context: EvaluationContext) -> Q:
+        return self.number.q(self.value(context))
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         if not self.during:
-            return as_of.fact("session_count")
+            return context.fact("session_count")
         pause = ExpressionWrapper(
             OuterRef("occurred_at") - timedelta(minutes=SESSION_GAP_MINUTES), output_field=DateTimeField()
         )
         just_before = Event.objects.filter(
             customer=OuterRef("customer"), occurred_at__lt=OuterRef("occurred_at"), occurred_at__gte=pause
         )
-        starts = as_of.events().filter(
-            period_q(self.during, "occurred_at", as_of.at, as_of.zone), ~Exists(just_before)
+        starts = context.events().filter(
+            period_q(self.during, "occurred_at", context.at, context.zone), ~Exists(just_before)
         )
         # Of several events at one instant one starts the session.
         return or_zero(one_number(starts, Count("occurred_at", distinct=True)))
@@ -115,22 +115,24 @@ class OpenCart(Condition):
     older_than: timedelta | None = named(SPAN)
     value_: Number | None = named(Number)
 
-    def q(self, as_of: AsOf) -> Q:
-        latest = as_of.at - self.older_than if self.older_than else as_of.at
-        question = Range(as_of.at - self.within_last, latest, above_low=True).q(as_of.fact("last_added_at"))
-        question &= self._is_open(as_of)
-        return question & self.value_.q(as_of.fact("cart_value"), SCALE) if self.value_ else question
+    def q(self, context: EvaluationContext) -> Q:
+        latest = context.at - self.older_than if self.older_than else context.at
+        question = Range(context.at - self.within_last, latest, above_low=True).q(
+            context.fact("last_added_at")
+        )
+        question &= self._is_open(context)
+        return question & self.value_.q(context.fact("cart_value"), SCALE) if self.value_ else question
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         return Case(
-            When(self._is_open(as_of), then=as_of.fact("last_added_at")), output_field=DateTimeField()
+            When(self._is_open(context), then=context.fact("last_added_at")), output_field=DateTimeField()
         )
 
-    def _is_open(self, as_of: AsOf) -> Q:
-        added, ordered = as_of.fact("last_added_at"), as_of.fact("uncancelled_order_at")
-        return not_true(Q(LessThanOrEqual(added, ordered))) & Q(GreaterThan(as_of.fact("cart_quantity"), 0))
+    def _is_open(self, context: EvaluationContext) -> Q:
+        added, ordered = context.fact("last_added_at"), context.fact("uncancelled_order_at")
+        return not_true(Q(LessThanOrEqual(added, ordered))) & Q(GreaterThan(context.fact("cart_quantity"), 0))
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         spans = [span for span in (self.within_last, self.older_than) if span]
         added = happened(since, until, spans, name="Product Added")
         return [*added, *happened(since, until), *placed(since, until)]
@@ -138,7 +140,7 @@ class OpenCart(Condition):
     def sentence(self) -> str:
         return self._said(self.value_.phrase() if self.value_ else "")
 
-    def explained(self, as_of: AsOf, money: Callable[[Decimal], str]) -> str:
+    def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
         return self._said(self.value_.phrase(write=money) if self.value_ else "")
 
     def _said(self, worth: str) -> str:
@@ -162,13 +164,13 @@ class EventCount(_OfEvents):
     product: Product | None = named(Product)
     where: Property | None = named(Property)
 
-    def q(self, as_of: AsOf) -> Q:
-        return self.number.q(self.value(as_of))
+    def q(self, context: EvaluationContext) -> Q:
+        return self.number.q(self.value(context))
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         if not self.event and not self.during and not self.product and not self.where:
-            return as_of.fact("event_count")
-        events = as_of.events().filter(period_q(self.during, "occurred_at", as_of.at, as_of.zone))
+            return context.fact("event_count")
+        events = context.events().filter(period_q(self.during, "occurred_at", context.at, context.zone))
         if self.event:
             events = events.filter(name=self.event)
         if self.product:
@@ -205,22 +207,22 @@ class Viewed(_OfEvents):
     during: Period | None = named(Period)
     and_not_bought: bool | None = named(FLAG)
 
-    def _views(self, as_of: AsOf) -> Any:
-        views = as_of.events().filter(
-            period_q(self.during, "occurred_at", as_of.at, as_of.zone), name="Product Viewed"
+    def _views(self, context: EvaluationContext) -> Any:
+        views = context.events().filter(
+            period_q(self.during, "occurred_at", context.at, context.zone), name="Product Viewed"
         )
         return views.filter(self.product.in_event_q()) if self.product else views
 
-    def q(self, as_of: AsOf) -> Q:
-        viewed = Q(Exists(self._views(as_of)))
+    def q(self, context: EvaluationContext) -> Q:
+        viewed = Q(Exists(self._views(context)))
         if not self.and_not_bought:
             return viewed
-        return viewed & not_true(Q(Exists(orders_that(as_of, None, self.product))))
+        return viewed & not_true(Q(Exists(orders_that(context, None, self.product))))
 
-    def value(self, as_of: AsOf) -> Any:
-        return or_zero(one_number(self._views(as_of), Count("pk")))
+    def value(self, context: EvaluationContext) -> Any:
+        return or_zero(one_number(self._views(context), Count("pk")))
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return [*super().may_flip(since, until), *(placed(since, until) if self.and_not_bought else [])]
 
     def sentence(self) -> str:

@@ -8,7 +8,7 @@ from django.db.models.lookups import GreaterThan
 from customers.exact import SCALE
 from customers.sums import LATEST_ORDERS
 from segments.rules.asking import always, not_true
-from segments.rules.base import AsOf, Condition, Exposure, condition, flat, named
+from segments.rules.base import Condition, EvaluationContext, Exposure, condition, flat, named
 from segments.rules.flips import placed
 from segments.rules.measures import MomentFact, RoundedRatio, one_number, or_zero
 from segments.rules.objects import Product, period_q
@@ -19,10 +19,13 @@ REFUNDED = Q(refunded_total__gt=0) | Q(status="refunded")
 
 
 def orders_that(
-    as_of: AsOf, during: Period | None, product: Product | None = None, coupon: Text | None = None
+    context: EvaluationContext,
+    during: Period | None,
+    product: Product | None = None,
+    coupon: Text | None = None,
 ) -> Any:
     """Give the customer's counting orders within the limits of a condition."""
-    orders = as_of.orders().filter(period_q(during, "placed_at", as_of.at, as_of.zone))
+    orders = context.orders().filter(period_q(during, "placed_at", context.at, context.zone))
     if product:
         orders = orders.filter(product.in_order_q())
     return orders.filter(coupon.q(F("coupon_code_folded"))) if coupon else orders
@@ -33,7 +36,7 @@ class _OfOrders(Condition):
 
     during: Period | None
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose orders come into the period, or leave it."""
         return placed(since, until, self.during.spans if self.during else ())
 
@@ -59,20 +62,20 @@ class OrderCount(_OfOrders):
     product: Product | None = named(Product)
     coupon: Text | None = named(Text)
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         if not self.product and not self.coupon:
-            answer = self._by_latest_orders(as_of)
+            answer = self._by_latest_orders(context)
             if answer is not None:
                 return answer
-        return self.number.q(self.value(as_of))
+        return self.number.q(self.value(context))
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         if not self.during and not self.product and not self.coupon:
-            return as_of.fact("order_count")
-        orders = orders_that(as_of, self.during, self.product, self.coupon)
+            return context.fact("order_count")
+        orders = orders_that(context, self.during, self.product, self.coupon)
         return or_zero(one_number(orders, Count("pk")))
 
-    def _by_latest_orders(self, as_of: AsOf) -> Q | None:
+    def _by_latest_orders(self, context: EvaluationContext) -> Q | None:
         """Count without touching orders: "at least k since then" is "the k-th latest order is since then"."""
         if self.during is None or self.during.word not in ("within_last", "on_or_after"):
             return None
@@ -80,10 +83,10 @@ class OrderCount(_OfOrders):
         low, high = max(bounds.low or 0, 0), bounds.high
         if low > LATEST_ORDERS or (high is not None and high >= LATEST_ORDERS):
             return None
-        since = self.during.range(as_of.at, as_of.zone)
+        since = self.during.range(context.at, context.zone)
 
         def at_least(count: int) -> Q:
-            return since.q(as_of.fact("last_order_at" if count == 1 else f"order_{count}_at"))
+            return since.q(context.fact("last_order_at" if count == 1 else f"order_{count}_at"))
 
         if high is not None and high < low:
             answer = always(False)
@@ -142,13 +145,13 @@ class DaysBetweenOrders(Condition):
 
     number: Number = flat(Number)
 
-    def q(self, as_of: AsOf) -> Q:
-        return self.number.q(self.value(as_of), SCALE)
+    def q(self, context: EvaluationContext) -> Q:
+        return self.number.q(self.value(context), SCALE)
 
-    def value(self, as_of: AsOf) -> Any:
-        return as_of.fact("days_between_orders")
+    def value(self, context: EvaluationContext) -> Any:
+        return context.fact("days_between_orders")
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return placed(since, until)
 
     def sentence(self) -> str:
@@ -167,18 +170,18 @@ class DiscountedOrderShare(_OfOrders):
     number: Share = flat(Share)
     during: Period | None = named(Period)
 
-    def q(self, as_of: AsOf) -> Q:
-        question = self.number.q(self.value(as_of), SCALE)
+    def q(self, context: EvaluationContext) -> Q:
+        question = self.number.q(self.value(context), SCALE)
         if self.number.is_negative:
             return question
         # Who has no order at all is not looked up: NULL would not end a conjunction, this does.
-        return Q(GreaterThan(as_of.fact("order_count"), 0)) & question
+        return Q(GreaterThan(context.fact("order_count"), 0)) & question
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         if not self.during:
-            return as_of.fact("discounted_order_share")
+            return context.fact("discounted_order_share")
         share = RoundedRatio(Count("pk", filter=DISCOUNTED) * SCALE, Count("pk"))
-        return one_number(orders_that(as_of, self.during), share)
+        return one_number(orders_that(context, self.during), share)
 
     def sentence(self) -> str:
         return f"used a discount in a share of {self.number.phrase()} of the orders{limits(self.during)}"
@@ -197,11 +200,11 @@ class Bought(_OfOrders):
     during: Period | None = named(Period)
     coupon: Text | None = named(Text)
 
-    def q(self, as_of: AsOf) -> Q:
-        return Q(Exists(orders_that(as_of, self.during, self.product, self.coupon)))
+    def q(self, context: EvaluationContext) -> Q:
+        return Q(Exists(orders_that(context, self.during, self.product, self.coupon)))
 
-    def value(self, as_of: AsOf) -> Any:
-        return or_zero(one_number(orders_that(as_of, self.during, self.product, self.coupon), Count("pk")))
+    def value(self, context: EvaluationContext) -> Any:
+        return or_zero(one_number(orders_that(context, self.during, self.product, self.coupon), Count("pk")))
 
     def sentence(self) -> str:
         return f"bought{limits(self.during, self.product, self.coupon) or ' anything'}"
@@ -216,14 +219,14 @@ class RefundCount(_OfOrders):
     number: Number = flat(Number)
     during: Period | None = named(Period)
 
-    def q(self, as_of: AsOf) -> Q:
-        return self.number.q(self.value(as_of))
+    def q(self, context: EvaluationContext) -> Q:
+        return self.number.q(self.value(context))
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         if not self.during:
-            return as_of.fact("refund_count")
-        placed = period_q(self.during, "placed_at", as_of.at, as_of.zone)
-        return or_zero(one_number(as_of.orders(counting=False).filter(placed, REFUNDED), Count("pk")))
+            return context.fact("refund_count")
+        placed = period_q(self.during, "placed_at", context.at, context.zone)
+        return or_zero(one_number(context.orders(counting=False).filter(placed, REFUNDED), Count("pk")))
 
     def sentence(self) -> str:
         return f"had {self.number.phrase('order')} refunded{limits(self.during)}"

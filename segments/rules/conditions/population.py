@@ -15,10 +15,10 @@ from customers.exact import from_units
 from customers.models import Facts
 from segments.rules import figures
 from segments.rules.asking import LARGEST_INTEGER, SMALLEST_INTEGER, always
-from segments.rules.base import AsOf, Condition, Exposure, Needed, condition, named
+from segments.rules.base import Condition, EvaluationContext, Exposure, Needed, condition, named
 from segments.rules.flips import passed, placed
 from segments.rules.measures import buyers
-from segments.rules.slots import Slot
+from segments.rules.slots import LateParam
 from segments.rules.words import Number, moment, plain
 
 SCORES = (1, 2, 3, 4, 5)
@@ -52,20 +52,20 @@ class Rfm(Condition):
         given = {"recency": self.recency, "frequency": self.frequency, "monetary": self.monetary}
         return {name: number for name, number in given.items() if number}
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         question = Q()
         for name, number in self._asked().items():
-            value = as_of.fact(FACTS[name])
+            value = context.fact(FACTS[name])
             # Who has no order has no value to compare for recency; a count of 0 is none either.
-            question &= Q(GreaterThan(as_of.fact("order_count"), 0)) & _scores_q(
-                value, _cuts(name, as_of), number
+            question &= Q(GreaterThan(context.fact("order_count"), 0)) & _scores_q(
+                value, _cuts(name, context), number
             )
         return question
 
     def needed(self) -> list[Needed]:
         return [_figure(name) for name in self._asked()]
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose value a cut passes; kept as moments, the cuts of recency move with orders, not with time."""
         queries = placed(since, until)
         for name in self._asked():
@@ -78,30 +78,30 @@ class Rfm(Condition):
             queries.append(buyers.order_by().values("customer"))
         return queries
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         """Give the scores as "R5 F4 M3"."""
         parts: list[Any] = []
         for name in FACTS:
             steps = [
-                When(LessThanOrEqual(as_of.fact(FACTS[name]), cut), then=Value(str(score)))
-                for score, cut in zip(SCORES, _cuts(name, as_of), strict=False)
+                When(LessThanOrEqual(context.fact(FACTS[name]), cut), then=Value(str(score)))
+                for score, cut in zip(SCORES, _cuts(name, context), strict=False)
             ]
             parts += [Value(f"{' ' if parts else ''}{name[0].upper()}"), Case(*steps, default=Value("5"))]
         scored = Concat(*parts, output_field=CharField())
-        return Case(When(GreaterThan(as_of.fact("order_count"), 0), then=scored), default=Value(""))
+        return Case(When(GreaterThan(context.fact("order_count"), 0), then=scored), default=Value(""))
 
     def sentence(self) -> str:
         said = ", ".join(f"{name} score {number.phrase()}" for name, number in self._asked().items())
         return f"has an RFM {said}"
 
-    def explained(self, as_of: AsOf, money: Callable[[Decimal], str]) -> str:
+    def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
         """Say it with the values above which the scores from 2 to 5 begin."""
         write: dict[str, Callable[[int], str]] = {
-            "recency": lambda cut: moment(figures.EPOCH + cut * figures.MICROSECOND, as_of.zone),
+            "recency": lambda cut: moment(figures.EPOCH + cut * figures.MICROSECOND, context.zone),
             "frequency": lambda cut: plain(Decimal(cut)),
             "monetary": lambda cut: money(from_units(cut)),
         }
-        cuts = {name: _figure(name).of(as_of) for name in self._asked()}
+        cuts = {name: _figure(name).of(context) for name in self._asked()}
         told = "; ".join(
             f"{name} 2 to 5 above {', '.join(map(write[name], found))}"
             for name, found in cuts.items()
@@ -117,8 +117,8 @@ def _figure(name: str) -> Needed:
     moment is above a cut exactly where the moment is before the mirrored one.
     """
 
-    def compute(shop: AsOf) -> list[int] | None:
-        cuts = figures.quintile_cuts(buyers(shop, shop.fact(FACTS[name])))
+    def compute(context: EvaluationContext) -> list[int] | None:
+        cuts = figures.quintile_cuts(buyers(context, context.fact(FACTS[name])))
         if cuts is None:
             return None
         if name == "recency":
@@ -132,9 +132,9 @@ def _reader(name: str, place: int) -> Callable[[Any], Any]:
     return lambda cuts: figures.moment(cuts[place]) if name == "recency" else cuts[place]
 
 
-def _cuts(name: str, as_of: AsOf) -> list[Slot]:
+def _cuts(name: str, context: EvaluationContext) -> list[LateParam]:
     """Refer to the four cuts; without buyers they are missing."""
-    return [as_of.figure(_figure(name), _reader(name, place)) for place in range(4)]
+    return [context.figure(_figure(name), _reader(name, place)) for place in range(4)]
 
 
 def _scores_q(value: Any, cuts: list[Any], number: Number) -> Q:

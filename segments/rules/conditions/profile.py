@@ -13,11 +13,11 @@ from customers.consent import PENDING_FOR
 from customers.models import Customer, DatedAttribute
 from segments.rules import scalars
 from segments.rules.asking import Bytewise, Range, always, not_true
-from segments.rules.base import AsOf, Condition, Exposure, condition, flat, named, required
+from segments.rules.base import Condition, EvaluationContext, Exposure, condition, flat, named, required
 from segments.rules.flips import first_seen, swept
 from segments.rules.measures import MomentFact
 from segments.rules.objects import FLAG, NAME, Scalar, comparison, free_value
-from segments.rules.slots import Slot
+from segments.rules.slots import LateParam
 from segments.rules.words import List, Moment, Number, Text, spell
 
 BUCKETS = 100
@@ -34,11 +34,11 @@ class Known(Condition):
 
     is_: bool = required(FLAG)
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         known = Customer.objects.known_q()
         return known if self.is_ else not_true(known)
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         return Case(When(Customer.objects.known_q(), then=Value(True)), default=Value(False))
 
     def sentence(self) -> str:
@@ -53,17 +53,17 @@ class Newsletter(Condition):
 
     is_: str = required(Scalar(scalars.choice(*Customer.Newsletter.values, PENDING)))
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         if self.is_ == PENDING:
-            return ASKED_LATELY.q(F("pending_at"), as_of.at, as_of.zone)
+            return ASKED_LATELY.q(F("pending_at"), context.at, context.zone)
         return Q(Exact(F("newsletter"), self.is_))
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         if self.is_ == PENDING:
-            return Case(When(self.q(as_of), then=Value(PENDING)), default=F("newsletter"))
+            return Case(When(self.q(context), then=Value(PENDING)), default=F("newsletter"))
         return F("newsletter")
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         if self.is_ != PENDING:
             return []
         return swept(Customer.objects.existing(), "pending_at", since, until, ASKED_LATELY.spans)
@@ -99,10 +99,10 @@ class Contact(Condition):
 
     has: str = required(Scalar(scalars.choice("email", "phone")))
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         return ~Q(**{self.has: ""})
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         return F(self.has)
 
     def sentence(self) -> str:
@@ -119,13 +119,13 @@ class SubscribedAt(Condition):
 
     when: Moment = flat(Moment)
 
-    def q(self, as_of: AsOf) -> Q:
-        return self.when.q(F("subscribed_at"), as_of.at, as_of.zone)
+    def q(self, context: EvaluationContext) -> Q:
+        return self.when.q(F("subscribed_at"), context.at, context.zone)
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         return F("subscribed_at")
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return swept(Customer.objects.existing(), "subscribed_at", since, until, self.when.spans)
 
     def sentence(self) -> str:
@@ -136,10 +136,10 @@ class _Place(Condition):
     column = ""
     words: Text
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         return self.words.q(F(f"{self.column}_folded"))
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         return F(self.column)
 
     def sentence(self) -> str:
@@ -197,18 +197,18 @@ class Attribute(Condition):
     name_: str = required(NAME)
     words: Text | Number | Moment | List = flat(Text, Number, Moment, List)
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         value = free_value(self.name_, "attributes_comparable")
         if isinstance(self.words, Moment):
-            return self.words.encoded_q(value, as_of.at, as_of.zone)
+            return self.words.encoded_q(value, context.at, context.zone)
         if isinstance(self.words, Text):
             return self.words.in_list_q(value)
         return self.words.encoded_q(value)
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         return F("attributes")
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         if not isinstance(self.words, Moment):
             return []
         dated = DatedAttribute.objects.filter(name=comparable.key(self.name_))
@@ -229,29 +229,31 @@ class Birthday(Condition):
 
     within_next: timedelta = required(Scalar(scalars.DAYS))
 
-    def q(self, as_of: AsOf) -> Q:
-        def days(shop: AsOf) -> tuple[date, date]:
-            today = shop.at.astimezone(shop.zone).date()
+    def q(self, context: EvaluationContext) -> Q:
+        def days(context: EvaluationContext) -> tuple[date, date]:
+            today = context.at.astimezone(context.zone).date()
             return today, today + self.within_next
 
         if self.within_next.days >= 365:
             return Q(birthday__isnull=False)
-        return _among(lambda place: as_of.slot(lambda shop: _of_year(*days(shop))[place]))
+        return _among(lambda place: context.late_param(lambda filled: _of_year(*days(filled))[place]))
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose birthday lies between the days that come and go, with a day to spare for 29 February."""
 
         def passed(behind: timedelta) -> QuerySet[Any]:
-            def days(before: AsOf, now: AsOf) -> tuple[int, ...]:
-                first, last = (shop.at.astimezone(shop.zone).date() + behind for shop in (before, now))
+            def days(earlier: EvaluationContext, later: EvaluationContext) -> tuple[int, ...]:
+                first, last = (
+                    context.at.astimezone(context.zone).date() + behind for context in (earlier, later)
+                )
                 return _of_year(first - DAY, last + DAY) if first < last else NO_DAYS
 
-            ends = _among(lambda place: Slot(lambda *shops: days(*shops)[place], since, until))
+            ends = _among(lambda place: LateParam(lambda *contexts: days(*contexts)[place], since, until))
             return Customer.objects.filter(ends).order_by().values("pk")
 
         return [passed(timedelta()), passed(self.within_next)]
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         return F("birth_date")
 
     def sentence(self) -> str:
@@ -300,7 +302,7 @@ class RandomBucket(Condition):
     def _digest(self) -> Func:
         return Bytewise(MD5(Concat(Value(f"{self.salt or ''}:"), F("customer_id"))))
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         low, high = self.between
         first = None if low == 0 else _least_digest(low)
         after = None if high == BUCKETS - 1 else _least_digest(high + 1)
@@ -308,7 +310,7 @@ class RandomBucket(Condition):
             return always(True)
         return Range(first, after, below_high=True).q(self._digest(), Value)
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         """Give the digest's bucket."""
         cuts = [When(Range(high=_least_digest(n + 1), below_high=True).q(self._digest(), Value), then=Value(n))
                 for n in range(BUCKETS - 1)]  # fmt: skip

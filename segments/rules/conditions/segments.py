@@ -6,7 +6,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from segments.models import Membership
 from segments.rules import scalars
-from segments.rules.base import AsOf, Condition, Exposure, condition, named, required
+from segments.rules.base import Condition, EvaluationContext, Exposure, condition, named, required
 from segments.rules.flips import swept
 from segments.rules.objects import Scalar
 from segments.rules.words import Moment
@@ -24,16 +24,16 @@ class InSegment(Condition):
     def _memberships(self) -> Any:
         return Membership.objects.filter(customer=OuterRef("pk"), segment__slug=self.is_)
 
-    def q(self, as_of: AsOf) -> Q:
+    def q(self, context: EvaluationContext) -> Q:
         memberships = self._memberships()
         if self.entered is None:
             return Q(Exists(memberships))
-        return Q(Exists(memberships.filter(self.entered.q(F("entered_at"), as_of.at, as_of.zone))))
+        return Q(Exists(memberships.filter(self.entered.q(F("entered_at"), context.at, context.zone))))
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         return Subquery(self._memberships().values("entered_at"))
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose entering comes into the period, or leaves it; the segment's changes touch their customers."""
         if self.entered is None:
             return []

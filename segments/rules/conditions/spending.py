@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from customers.exact import SCALE, from_units
-from segments.rules.base import AsOf, Condition, Exposure, Needed, condition, flat, named
+from segments.rules.base import Condition, EvaluationContext, Exposure, Needed, condition, flat, named
 from segments.rules.flips import placed
 from segments.rules.measures import (
     ORDER_VALUE,
@@ -27,16 +27,16 @@ class _Amount(Condition):
     words: Number | Relative
     during: Period | None
 
-    def q(self, as_of: AsOf) -> Q:
-        value = self.value(as_of)
+    def q(self, context: EvaluationContext) -> Q:
+        value = self.value(context)
         if isinstance(self.words, Number):
             return self.words.q(value, SCALE)
-        return relative_q(self.words, self._cut(self.words), value, as_of)
+        return relative_q(self.words, self._cut(self.words), value, context)
 
     def needed(self) -> list[Needed]:
         return [self._cut(self.words)] if isinstance(self.words, Relative) else []
 
-    def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         queries = placed(since, until, self.during.spans if self.during else ())
         if isinstance(self.words, Relative):
             value = self.value(until) if self.during else None
@@ -46,10 +46,10 @@ class _Amount(Condition):
     def sentence(self) -> str:
         return self._said(self.words.phrase())
 
-    def explained(self, as_of: AsOf, money: Callable[[Decimal], str]) -> str:
+    def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
         if isinstance(self.words, Number):
             return self._said(self.words.phrase(write=money))
-        figure = self._cut(self.words).of(as_of)
+        figure = self._cut(self.words).of(context)
         return self._said(self.words.phrase(money(from_units(figure)) if isinstance(figure, int) else ""))
 
     def _said(self, compared: str) -> str:
@@ -69,10 +69,10 @@ class TotalSpent(_Amount):
     words: Number | Relative = flat(Number, Relative)
     during: Period | None = named(Period)
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         if not self.during:
-            return as_of.fact("total_spent")
-        return or_zero(one_number(orders_that(as_of, self.during), ORDER_VALUE))
+            return context.fact("total_spent")
+        return or_zero(one_number(orders_that(context, self.during), ORDER_VALUE))
 
     def _said(self, compared: str) -> str:
         return f"spent {compared}{limits(self.during)}"
@@ -93,10 +93,10 @@ class AverageOrderValue(_Amount):
     words: Number | Relative = flat(Number, Relative)
     during: Period | None = named(Period)
 
-    def value(self, as_of: AsOf) -> Any:
+    def value(self, context: EvaluationContext) -> Any:
         if not self.during:
-            return as_of.fact("average_order_value")
-        return one_number(orders_that(as_of, self.during), RoundedRatio(ORDER_VALUE, Count("pk")))
+            return context.fact("average_order_value")
+        return one_number(orders_that(context, self.during), RoundedRatio(ORDER_VALUE, Count("pk")))
 
     def _said(self, compared: str) -> str:
         of = "of " if isinstance(self.words, Number) else ""

@@ -1,0 +1,23 @@
+"""The customers that a rule matches in an evaluation context. Nothing is changed."""
+
+from collections.abc import Iterable
+
+from django.db.models import QuerySet
+
+from customers.models import Customer
+from segments.rules import EvaluationContext, Rule
+
+
+def customers_matching(rule: Rule, context: EvaluationContext) -> QuerySet[Customer]:
+    """Return the customers a rule matches, each once, unordered."""
+    return existing_customers(context).filter(rule.q(context))
+
+
+def existing_customers(context: EvaluationContext) -> QuerySet[Customer]:
+    """Return the customers first seen by the context's instant, unordered."""
+    return Customer.objects.filter(context.existing_q()).order_by()
+
+
+def public_ids(customers: QuerySet[Customer]) -> Iterable[str]:
+    """Return the customers' public ids in their order."""
+    return customers.order_by("customer_id").values_list("customer_id", flat=True)
