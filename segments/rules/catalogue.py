@@ -125,8 +125,8 @@ def _lines() -> Iterator[str]:
             yield f"{entry.help}\n"
             yield "| parameter | takes |\n| --- | --- |"
             for name, schema in entry.parameters["properties"].items():
-                needed = " (needed)" if name in entry.parameters.get("required", ()) else ""
-                yield f"| `{name}`{needed} | {_takes(schema)} |"
+                required = " (required)" if name in entry.parameters.get("required", ()) else ""
+                yield f"| `{name}`{required} | {_takes(schema)} |"
             if "oneOf" in entry.parameters:
                 words = ", ".join(f"`{one['required'][0]}`" for one in entry.parameters["oneOf"])
                 yield f"\nExactly one of {words}."
