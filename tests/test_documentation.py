@@ -1,11 +1,13 @@
-"""The Markdown pages: each relative link leads to a file that exists, and to a heading in it."""
+"""The Markdown pages: their links lead somewhere, and they name every command and every setting."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.conf import settings
+from django.core.management import get_commands
 
 ROOT = Path(settings.BASE_DIR)
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")])
@@ -37,3 +39,23 @@ def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
             broken.append(link)
 
     assert not broken
+
+
+def test_every_command_is_documented() -> None:
+    ours = {config.name for config in apps.get_app_configs() if Path(config.path).parent == ROOT}
+    commands = {name for name, app in get_commands().items() if app in ours}
+    documented = set(re.findall(r"`(\w+)", (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")))
+
+    assert {"serve", "import_csv"} <= commands
+    assert commands <= documented
+
+
+def test_every_environment_variable_is_documented() -> None:
+    source = (ROOT / "segments_project" / "settings.py").read_text(encoding="utf-8")
+    variables = set(re.findall(r'\benv(?:\.\w+)?\(\s*"([A-Z_]+)"', source))
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    first_cells = re.findall(r"^\|([^|]+)\|", page, re.MULTILINE)
+    documented = {name for cell in first_cells for name in re.findall("`([A-Z_]+)`", cell)}
+
+    assert {"DATABASE_URL", "SECRET_KEY"} <= variables
+    assert documented == variables
