@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import UTC, datetime
-from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.apps.registry import Apps
 from django.core.exceptions import FieldError
 from django.core.management import CommandError
-from django.db import connection, models
+from django.db import connection
 
 from customers.models import Source
 from customers.tracking import sources
@@ -94,30 +91,3 @@ def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
 
     endpoints.rotate_secret(endpoint, datetime.now(UTC))
     assert endpoints.secrets_of(Endpoint.objects.get(), datetime.now(UTC)) == [endpoint.secret]
-
-
-@pytest.mark.parametrize(
-    ("migration", "table", "columns"),
-    [
-        ("customers.migrations.0017_encrypt_signing_secrets", "customers_source", ["signing_secret"]),
-        (
-            "segments.migrations.0020_encrypt_webhook_secrets",
-            "segments_endpoint",
-            ["secret", "former_secret"],
-        ),
-    ],
-)
-def test_secrets_of_an_installation_that_is_upgraded_are_encrypted(migration, table, columns, secrets):
-    """Between one kind of column and the other, the migration sees plain texts."""
-    names = {name: models.TextField() for name in columns}
-    meta = type("Meta", (), {"app_label": "plain", "db_table": table, "apps": Apps()})
-    plain: Any = type("Plain", (models.Model,), {**names, "Meta": meta, "__module__": __name__})
-    found = SimpleNamespace(get_model=lambda *_: plain)
-    encrypted = import_module(migration)
-
-    encrypted.decrypt_all(found, None)
-    assert set(plain.objects.values_list(*columns).get()) <= set(secrets)
-    encrypted.encrypt_all(found, None)
-
-    assert not set(plain.objects.values_list(*columns).get()) & set(secrets)
-    assert held() == secrets

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -216,7 +216,3 @@ def test_who_manages_staff_makes_no_superusers(enter):
     assert viewer.date_joined.year == 2026  # the rest was saved
     assert client.post(reverse("admin:auth_user_change", args=[boss.pk]), wanted).status_code == 403
     assert client.post(reverse("admin:auth_user_password_change", args=[boss.pk]), {}).status_code == 403
-
-
-def test_roles_are_groups_from_the_beginning():
-    assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Marketer", "Administrator"}

@@ -22,10 +22,11 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from customers.admin import trail
 from customers.admin.protection import UsedAdmin
+from segments_project.schedules import SCHEDULES
 
 from .naming import RenamedAdmin
 
-OUR_TASKS: Final = ("customers.tasks.", "segments.tasks.", "campaigns.tasks.")
+DECLARED_TASKS: Final = {schedule.task for schedule in SCHEDULES}
 
 apps.get_app_config("django_celery_beat").verbose_name = "Schedules"
 
@@ -60,9 +61,7 @@ class PeriodicTaskAdmin(RenamedAdmin, beat.PeriodicTaskAdmin):
         doomed = list(objs)
         others = PeriodicTask.objects.exclude(pk__in=[one.pk for one in doomed])
         kept = [
-            one
-            for one in doomed
-            if one.task.startswith(OUR_TASKS) and not others.filter(task=one.task).exists()
+            one for one in doomed if one.task in DECLARED_TASKS and not others.filter(task=one.task).exists()
         ]
         if not kept:
             return super().get_deleted_objects(objs, request)

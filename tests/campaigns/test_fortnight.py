@@ -115,7 +115,7 @@ def server() -> Iterator[MailServer]:
 @pytest.fixture
 def workers(environment: dict[str, str], tmp_path: Path, server: MailServer) -> Iterator[Workers]:
     app.control.purge()
-    # As an installation has it, but more often. (Rows that migrations made are gone after the tests before.)
+    # As an installation has it, but more often.
     often = IntervalSchedule.objects.create(every=5, period="seconds")
     PeriodicTask.objects.all().delete()
     PeriodicTask.objects.create(name="Carry out", task="campaigns.tasks.carry_out", interval=often)

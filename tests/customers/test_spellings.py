@@ -1,18 +1,15 @@
 """One spelling of text: what looks the same is the same, whether a letter comes in one piece (NFC) or in two (NFD)."""
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
-from unicodedata import is_normalized, normalize
+from unicodedata import normalize
 
 import pytest
-from django.apps import apps
 
 from customers import erased
-from customers.models import Customer, DatedAttribute, Event, EventProduct, Identity, Order, OrderLine, Traits
+from customers.models import Customer, Event, Identity, Order, OrderLine
 from segments import refreshing
-from segments.models import Segment
 from tests import shop
 from tests.api.client import Caller
 from tests.tracking.sending import identify, message, send, source, track
@@ -155,91 +152,3 @@ def test_who_was_erased_under_another_spelling_stays_erased() -> None:
 
     assert done.created == 0
     assert not Order.objects.exists()
-
-
-# -- What was stored before
-
-
-def spell_apart() -> None:
-    """Write what is stored as it was before: in NFD, as it came in."""
-
-    def apart(value: Any) -> Any:
-        match value:
-            case str():
-                return normalize("NFD", value)
-            case list():
-                return [apart(one) for one in value]
-            case dict():
-                return {apart(name): apart(one) for name, one in value.items()}
-        return value
-
-    def encoded(values: dict[str, str]) -> dict[str, str]:
-        return {name.replace("%C3%B6", "o%CC%88"): apart(value) for name, value in values.items()}
-
-    for model in (Identity, Customer, Order, OrderLine, Event, EventProduct, Traits):
-        for row in model._default_manager.all():
-            for field in model._meta.concrete_fields:
-                value = getattr(row, field.attname)
-                comparable = field.attname.endswith("_comparable")
-                if not field.is_relation and not field.primary_key:
-                    setattr(row, field.attname, encoded(value) if comparable else apart(value))
-            row.save()
-    for dated in DatedAttribute.objects.all():
-        dated.name = dated.name.replace("%C3%B6", "o%CC%88")
-        dated.save()
-
-
-def test_the_migration_rewrites_what_is_stored_and_looks_at_everybody(matching) -> None:
-    _, key = source()
-    tell(f"c {NFC}", NFC)
-    tell("ascii", "Bern")
-    shop.import_rows("customers", [f"c {NFC}", "2026-03-01"], header=f"customer_id,since {NFC}")
-    send(key, identify(f"c {NFC}", f"a {NFC}", **{f"told {NFC}": NFC}))
-    shop.segment("malmo", {"city": {"is": NFC}})
-    refreshing.refresh_all()
-    before = shop.records()
-    spell_apart()
-    assert shop.records() != before
-    assert matching({"city": {"is": NFC}}) == [[]]
-
-    for app, name, function in (
-        ("customers", "0021_write_texts_in_nfc", "rewrite"),
-        ("segments", "0021_refresh_in_full", "look_at_everybody"),
-        ("campaigns", "0008_write_codes_in_nfc", "rewrite"),
-    ):
-        getattr(importlib.import_module(f"{app}.migrations.{name}"), function)(apps, None)
-
-    after = shop.records()
-    # Properties stay as they were sent: their comparable form is what rules ask.
-    assert {name: rows for name, rows in after.items() if name != "Event"} == {
-        name: rows for name, rows in before.items() if name != "Event"
-    }
-    assert [
-        one for one in Event.objects.values_list("name", flat=True) if not is_normalized("NFC", one)
-    ] == []
-    assert not Segment.objects.filter(is_caught_up=True).exists()
-    rules = rules_about(NFC)
-    assert matching(*rules) == [[f"c {NFC}"]] * len(rules)
-    send(key, identify(f"c {NFC}", city="Oslo", at="2026-03-02T10:00:00Z"))
-    assert Customer.objects.get(customer_id=f"c {NFC}").city == "Oslo"
-    assert Customer.objects.get(customer_id=f"c {NFC}").attributes[f"told {NFC}"] == NFC
-
-
-def test_where_both_spellings_are_there_the_migration_leaves_the_old_one() -> None:
-    shop.customers("one,a@example.com", "two,b@example.com")
-    for old, new in (("one", NFC), ("two", NFD)):
-        Customer.objects.filter(customer_id=old).update(customer_id=new)
-        Identity.objects.filter(value=old).update(value=new)
-
-    migration = importlib.import_module("customers.migrations.0021_write_texts_in_nfc")
-    migration.rewrite(apps, None)
-
-    assert set(Customer.objects.values_list("customer_id", "email")) == {
-        (NFC, "a@example.com"),
-        (NFD, "b@example.com"),
-    }
-    caller = Caller("members:read", "privacy")
-    assert [caller.get(f"customers/{one}/")["email"] for one in (NFC, NFD)] == [
-        "a@example.com",
-        "b@example.com",
-    ]

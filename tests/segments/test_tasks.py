@@ -1,12 +1,6 @@
 """Refreshes in the background: a real worker on a real Redis, and the schedule that beat reads."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-from django.conf import settings
 
 from customers import volatile
 from customers.models import Order
@@ -85,21 +79,3 @@ def test_without_redis_records_are_taken_and_nothing_waits(settings, monkeypatch
 
     assert Order.objects.count() == 2
     volatile._redis.cache_clear()
-
-
-def test_a_new_installation_refreshes_by_itself(tmp_path: Path) -> None:
-    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/new.sqlite3"}
-    ask = (
-        "from django_celery_beat.models import PeriodicTask;"
-        "print(*PeriodicTask.objects.values_list('task', 'enabled', 'interval__every', 'interval__period'))"
-    )
-
-    def manage(*arguments: str) -> str:
-        command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(
-            command, cwd=settings.BASE_DIR, env=environment, check=True, capture_output=True, text=True
-        )
-        return done.stdout
-
-    manage("migrate", "--verbosity", "0")
-    assert "('segments.tasks.refresh_all', True, 1, 'minutes')" in manage("shell", "--no-imports", "-c", ask)

@@ -9,11 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import Client
@@ -432,45 +430,3 @@ def test_the_erasure_of_a_stranger_keeps_no_order_and_no_message_away(key: str, 
     send(server, track("Order Completed", user="victim", order_id="o1", total=80) | {"messageId": "m-1"})
     assert (held()["owner"], held()["order"][:2]) == ("victim", ("paid", 80))
     assert Event.objects.count() == 1
-
-
-# -- Upgrades
-
-
-def test_what_was_there_before_the_upgrade_is_marked() -> None:
-    """As the former version left it: drafts of browsers, one of them confirmed with their help."""
-    shop.events(
-        "seen,c1,,Seen,2026-03-01", "m1,,a1,Order Completed,2026-03-01", "m2,,a1,Order Completed,2026-03-01"
-    )
-    shop.orders("draft,c1,2026-03-01,5,pending", "mixed,c1,2026-03-01,10,paid", "filed,c1,2026-03-01,10,pending",
-                header="order_id,customer_id,placed_at,total,status")  # fmt: skip
-    found = identity.find("a1")
-    assert found
-    browser = found.identities.get()
-    told = {"identity": browser, "at": datetime(2026, 3, 1, tzinfo=UTC), "action": "completed"}
-    for message_id, order_id, is_trusted, is_late, said in (
-        ("m1", "draft", False, False, {"total": 50_000}),
-        ("m2", "mixed", False, False, {"total": 100_000}),
-        ("m3", "mixed", True, False, {}),
-        ("m4", "filed", False, True, {"total": 1}),
-    ):
-        OrderNote.objects.create(
-            message_id=message_id,
-            order_id=order_id,
-            is_trusted=is_trusted,
-            is_late=is_late,
-            told=said,
-            **told,
-        )
-
-    import_module("customers.migrations.0020_mark_what_browsers_said").mark(apps, None)
-
-    assert [*Order.objects.filter(is_draft=True).values_list("order_id", flat=True)] == ["draft"]
-    assert {*Event.objects.filter(is_from_browser=True).values_list("message_id", flat=True)} == {"m1", "m2"}
-    assert {*OrderNote.objects.values_list("message_id", "is_from_browser")} == {("m1", True), ("m3", False)}
-    send(source("server")[1], track("Order Refunded", user="c1", order_id="mixed", total=4, at=LATER))
-    assert Order.objects.values_list("status", "total", "refunded_total").get(order_id="mixed") == (
-        "paid",
-        10,
-        4,
-    )

@@ -1,0 +1,42 @@
+"""What was installed from declarations in code, so that nothing that staff changed is installed again."""
+
+from django.contrib.auth.models import Group
+from django.db import models
+
+
+class InstalledRole(models.Model):
+    """A declared role whose group was created."""
+
+    name = models.CharField(max_length=150, unique=True, help_text="As declared; the group may be renamed.")
+    group = models.ForeignKey(
+        Group,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Empty when staff deleted the group, or had a group of this name before.",
+    )
+    permissions = models.JSONField(
+        default=list, help_text="Those that were granted once, as app.codename; each is granted only once."
+    )
+
+    class Meta:
+        """No permissions: it has no page in the admin."""
+
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InstalledSchedule(models.Model):
+    """A declared schedule that was created."""
+
+    name = models.CharField(max_length=200, unique=True, help_text="As declared; staff may rename it.")
+
+    class Meta:
+        """No permissions: it has no page in the admin."""
+
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name

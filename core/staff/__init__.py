@@ -1,0 +1,1 @@
+"""What the roles of staff and the schedules of background work have in common: declared in code, installed once."""

@@ -1,0 +1,139 @@
+"""What runs when: the background work that beat sends to workers.
+
+``migrate`` creates each schedule once. What staff change in the admin (*Schedules*) stays. Clock times are in the
+shop's time zone (``TIME_ZONE``).
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from celery.schedules import crontab
+
+from core.staff.schedules import Schedule
+
+MINUTE: Final = timedelta(minutes=1)
+HOUR: Final = timedelta(hours=1)
+
+SCHEDULES: Final = (
+    # -- All day. Most of this work starts at once when something happens; these find what was left.
+    Schedule(
+        name="Take messages that wait",
+        task="customers.tasks.drain_inbox",
+        when=MINUTE,
+        expires=MINUTE,
+        purpose="Processes tracked messages that wait in the inbox.",
+    ),
+    Schedule(
+        name="Import what waits",
+        task="customers.tasks.run_imports",
+        when=MINUTE,
+        expires=MINUTE,
+        purpose="Imports the files that staff uploaded.",
+    ),
+    Schedule(
+        name="Refresh all active segments",
+        task="segments.tasks.refresh_all",
+        when=MINUTE,
+        expires=MINUTE,
+        purpose="Updates the members of all active segments.",
+    ),
+    Schedule(
+        name="Tell webhooks what is due",
+        task="segments.tasks.deliver_webhooks",
+        when=MINUTE,
+        expires=MINUTE,
+        purpose="Sends webhook messages that are due, also those that failed before.",
+    ),
+    Schedule(
+        name="Carry out campaigns",
+        task="campaigns.tasks.carry_out",
+        when=MINUTE,
+        expires=MINUTE,
+        purpose="Starts journeys, takes the steps that are due and sends their messages.",
+    ),
+    Schedule(
+        name="Note coupons seen in orders",
+        task="campaigns.tasks.note_redeemed_coupons",
+        when=10 * MINUTE,
+        expires=10 * MINUTE,
+        purpose="Records which coupons the orders of the last three days used.",
+    ),
+    Schedule(
+        name="Delete old answers of the API",
+        task="customers.tasks.forget_answers",
+        when=crontab(minute="5"),
+        expires=30 * MINUTE,
+        purpose="Deletes stored responses that no repeated request can ask for any more.",
+    ),
+    Schedule(
+        name="Delete old refused messages",
+        task="customers.tasks.forget_refused_messages",
+        when=crontab(minute="20"),
+        expires=30 * MINUTE,
+        purpose="Deletes refused messages that were kept for long enough.",
+    ),
+    # -- At night
+    Schedule(
+        name="Delete files of old imports",
+        task="customers.tasks.forget_import_files",
+        when=crontab(hour="2", minute="15"),
+        expires=HOUR,
+        purpose="Deletes the uploaded files of imports that ended long ago.",
+    ),
+    Schedule(
+        name="Forget old refreshes",
+        task="segments.tasks.forget_refreshes",
+        when=crontab(hour="2", minute="30"),
+        expires=HOUR,
+        purpose="Deletes old refreshes that changed nothing.",
+    ),
+    Schedule(
+        name="Forget the ids of the erased",
+        task="segments.tasks.forget_erased",
+        when=crontab(hour="2", minute="45"),
+        expires=HOUR,
+        purpose="Removes the ids of customers who were erased long ago from the log of changes.",
+    ),
+    Schedule(
+        name="Forget old changes",
+        task="segments.tasks.forget_changes",
+        when=crontab(hour="3", minute="15"),
+        expires=HOUR,
+        purpose="Deletes changes that are older than the log is kept for.",
+    ),
+    Schedule(
+        name="Forget old webhook messages",
+        task="segments.tasks.forget_webhook_messages",
+        when=crontab(hour="3", minute="15"),
+        expires=HOUR,
+        purpose="Deletes webhook messages that were delivered long ago.",
+    ),
+    Schedule(
+        name="Learn what is bought together",
+        task="campaigns.tasks.learn_products",
+        when=crontab(hour="3", minute="15"),
+        expires=HOUR,
+        purpose="Computes which products are sold and bought together, for recommendations.",
+    ),
+    Schedule(
+        name="Verify all segments",
+        task="segments.tasks.verify_segments",
+        when=crontab(hour="3", minute="30"),
+        expires=HOUR,
+        purpose="Compares the members of every segment with the records.",
+    ),
+    Schedule(
+        name="Note coupons seen in any order",
+        task="campaigns.tasks.note_all_redeemed_coupons",
+        when=crontab(hour="3", minute="30"),
+        expires=HOUR,
+        purpose="Records which coupons any order used, and reopens those that only cancelled orders used.",
+    ),
+)
+
+# Tasks without a schedule: code starts them when there is work. A task of ours that is in neither list fails a test.
+ON_DEMAND: Final = {
+    "segments.tasks.catch_up": "refreshes when something was recorded",
+    "segments.tasks.count_rule": "counts a rule that a person is writing",
+    "segments.tasks.refresh_segment": "refreshes a segment that was saved, or that a person or the API asks for",
+}
