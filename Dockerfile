@@ -9,8 +9,7 @@ COPY core core
 COPY customers customers
 COPY segments segments
 COPY campaigns campaigns
-# Uploaded files, and messages where there is no mail server: volumes that web and worker share, kept as the user they
-# run as.
+# Volumes that web and worker share, owned by their user: uploaded files, and messages if there is no mail server.
 RUN mkdir --mode=700 /srv/imports data && chown nobody /srv/imports data
 ENV IMPORTS_DIR=/srv/imports
 USER nobody

@@ -1,4 +1,4 @@
-# Each target does all of its own set-up in .venv/; needed are only Python 3.11 or newer, make and the registries.
+# Each target sets up .venv/ as needed. Requires Python 3.11 or newer, make and access to the package registries.
 
 PYTHON ?= python3
 WORKERS ?= logical
@@ -12,25 +12,25 @@ PIP := $(IN)/python -m pip install --quiet --disable-pip-version-check --require
 help:  ## this list
 	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## */\1\t/' | sort | expand -t 14
 
-demo: .venv/runtime  ## a believable shop with its admin, until Ctrl-C (ARGS="--customers 5000")
+demo: .venv/runtime  ## start a sample shop with its admin, until Ctrl-C (ARGS="--customers 5000")
 	@$(IN)/python manage.py demo $(ARGS)
 
-# Both runs are always made; the status is that of the worse one.
-test: .venv/everything  ## the whole suite, on SQLite and on PostgreSQL (ARGS="-k word")
+# Both runs always happen. The target fails if one of them fails.
+test: .venv/everything  ## run the test suite, on SQLite and on PostgreSQL (ARGS="-k word")
 	@status=0; for database in sqlite postgresql; do \
 		$(IN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --database $$database $(ARGS) || status=1; \
 	done; exit $$status
 
-long: .venv/everything  ## the laws that take minutes, on both databases
+long: .venv/everything  ## run the tests that take minutes, on both databases
 	@$(MAKE) --no-print-directory test ARGS='-m long $(ARGS)'
 
-screenshots: .venv/everything  ## every page of the admin, wide and narrow, light and dark, into screenshots/
+screenshots: .venv/everything  ## take a screenshot of every admin page into screenshots/
 	$(IN)/python -m tests.browser.screenshots $(ARGS)
 
-# With no trace of a shop: linters read the settings, which would otherwise make a database and a key in data/.
+# Linters read the settings, which would otherwise create a secret key in data/.
 lint: export DATABASE_URL = sqlite://:memory:
 lint: export SECRET_KEY = for the linters only
-lint: .venv/everything  ## style, types, import contracts, missing migrations
+lint: .venv/everything  ## check style, types, import contracts and missing migrations
 	$(IN)/ruff check
 	$(IN)/ruff format --check
 	$(IN)/mypy
@@ -39,7 +39,7 @@ lint: .venv/everything  ## style, types, import contracts, missing migrations
 	BEHIND_HTTPS_PROXY=True SECRET_KEY="$$($(IN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 		$(IN)/python manage.py check --deploy --fail-level WARNING
 
-format: .venv/everything  ## put code into the house's form
+format: .venv/everything  ## format the code
 	$(IN)/ruff check --fix
 	$(IN)/ruff format
 
@@ -50,9 +50,9 @@ lock: .venv/everything  ## write the lock files from pyproject.toml (ARGS=--upgr
 
 LOCKING = --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)
 
-.venv: .venv/everything  ## the virtual environment with all tools
+.venv: .venv/everything  ## create the virtual environment with all tools
 
-# Made anew when a lock changes, so that nothing of an older one stays behind.
+# Created again when a lock file changes, so that no older package remains.
 .venv/runtime: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
 	@echo 'Setting up .venv/ ...' >&2
