@@ -1,4 +1,4 @@
-"""The Markdown pages: their links lead somewhere, and they name every command and every setting."""
+"""The Markdown pages: their links and paths exist, and they name every command and every setting."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "be
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+PATH = re.compile(
+    r"`((?:core|customers|segments|campaigns|segments_project|tests|benchmarks|docs)/[\w/.-]*)`"
+)
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -39,6 +42,13 @@ def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
             broken.append(link)
 
     assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_of_the_code_exist(page: Path) -> None:
+    paths = PATH.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_every_command_is_documented() -> None:
