@@ -1,10 +1,13 @@
-# Each target sets up .venv/ as needed. Requires Python 3.11 or newer, make and access to the package registries.
+# Each target sets up .venv/ and node_modules/ as needed. Requires Python 3.11 or newer, make and access to the
+# package registries.
 
 PYTHON ?= python3
 WORKERS ?= logical
 ARGS ?=
 IN := .venv/bin
 PIP := $(IN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# Biome finds the Node.js of .venv/ by PATH.
+BIOME := PATH="$(CURDIR)/$(IN):$$PATH" node_modules/.bin/biome
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test long screenshots lint format lock .venv
@@ -30,23 +33,28 @@ screenshots: .venv/everything  ## take a screenshot of every admin page into scr
 # Linters read the settings, which would otherwise create a secret key in data/.
 lint: export DATABASE_URL = sqlite://:memory:
 lint: export SECRET_KEY = for the linters only
-lint: .venv/everything  ## check style, types, import contracts and missing migrations
+lint: .venv/everything node_modules/.installed  ## check style, types, import contracts and missing migrations
 	$(IN)/ruff check
 	$(IN)/ruff format --check
+	$(IN)/djangofmt --quiet --check .
+	$(BIOME) format
 	$(IN)/mypy
 	$(IN)/lint-imports
 	$(IN)/python manage.py makemigrations --check --dry-run
 	BEHIND_HTTPS_PROXY=True SECRET_KEY="$$($(IN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 		$(IN)/python manage.py check --deploy --fail-level WARNING
 
-format: .venv/everything  ## format the code
+format: .venv/everything node_modules/.installed  ## format the code
 	$(IN)/ruff check --fix
 	$(IN)/ruff format
+	$(IN)/djangofmt .
+	$(BIOME) format --write
 
 lock: .venv/everything  ## write the lock files from pyproject.toml (ARGS=--upgrade for the newest of everything)
 	$(IN)/uv pip compile $(LOCKING) pyproject.toml --output-file requirements.lock
 	$(IN)/uv pip compile $(LOCKING) pyproject.toml --group dev --constraints requirements.lock \
 		--output-file requirements-dev.lock
+	$(IN)/npm install --package-lock-only --ignore-scripts
 
 LOCKING = --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)
 
@@ -63,4 +71,10 @@ LOCKING = --quiet --universal --python-version 3.11 --generate-hashes --no-heade
 .venv/everything: requirements-dev.lock .venv/runtime
 	@echo 'Adding the tools ...' >&2
 	@$(PIP) --requirement requirements-dev.lock
+	@touch $@
+
+# `npm ci` installs what package-lock.json names, and refuses what has another hash.
+node_modules/.installed: package-lock.json .venv/everything
+	@echo 'Adding Biome ...' >&2
+	@$(IN)/npm ci --silent --ignore-scripts
 	@touch $@
