@@ -48,7 +48,7 @@ def address(name: str, *args: object) -> str:
 
 
 def text(response: Any) -> str:
-    return " ".join(response.content.decode().split())
+    return " ".join(response.content.decode().split()).replace(" >", ">")
 
 
 def test_each_edit_of_the_rule_keeps_a_version_with_who_saved_it(buyers: Segment, anna: User) -> None:
@@ -101,6 +101,14 @@ def test_two_versions_are_compared_in_words_and_as_json(buyers: Segment, admin: 
     assert content.count("<ins>") > 1
     assert "Restore version 1" in content
     assert "Restore version 2" not in content
+
+
+def test_the_indentation_of_compared_json_is_that_of_the_rule(buyers: Segment, admin: Client) -> None:
+    """The style sheet keeps the white space of these cells, so the template must add none."""
+    content = admin.get(address("compare", buyers.pk), {"from": 1, "to": 2}).content.decode()
+
+    assert "<td>{</td>" in content
+    assert "<td></td>" in content
 
 
 @pytest.mark.parametrize("query", [{}, {"from": "x", "to": "²"}, {"from": "99"}, {"from": "9" * 30}])

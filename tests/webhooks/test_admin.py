@@ -30,7 +30,7 @@ def anna() -> Staff:
 def shown(staff: Staff, view: str, *arguments: object) -> str:
     response = staff.client.get(address(view, *arguments))
     assert response.status_code == 200
-    return response.content.decode()
+    return " ".join(response.content.decode().split())
 
 
 def test_a_webhook_is_added_and_shows_its_secret(anna, vips, receiver) -> None:
@@ -110,9 +110,9 @@ def test_one_that_is_gone_is_told_on_the_first_page_and_goes_on_when_switched_on
     receiver.replies(Reply(410))
     delivering.deliver()
 
-    first_page = anna.client.get("/admin/").content.decode()
+    first_page = " ".join(anna.client.get("/admin/").content.decode().split())
     assert "Needs somebody" in first_page
-    assert re.search(r"Old tool</a>\s+was stopped .* It answered 410 Gone", first_page)
+    assert re.search(r"Old tool</a> was stopped .* It answered 410 Gone", first_page)
     assert "410 Gone" in shown(anna, "endpoint_change", endpoint.pk)
     anna.send("segments_endpoint_resume", endpoint.pk)
     delivering.deliver()
@@ -162,7 +162,7 @@ def test_deleting_a_webhook_deletes_what_it_was_told(anna, vips, receiver) -> No
     endpoint = subscribe(receiver)
     enter(vips, "c1", "c2")
     delivering.deliver()
-    assert "c1" not in shown(anna, "endpoint_delete", endpoint.pk)
+    assert not re.search(r"\bc1\b", shown(anna, "endpoint_delete", endpoint.pk))
     anna.send("segments_endpoint_delete", endpoint.pk, post="yes")
 
     assert not Endpoint.objects.exists()

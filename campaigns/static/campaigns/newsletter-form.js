@@ -25,7 +25,9 @@
     let id = "";
     try {
       id = (localStorage.getItem(KEY) || "").replace(/^"|"$/g, "");
-    } catch { /* storage is turned off */ }
+    } catch {
+      /* storage is turned off */
+    }
     if (!id) {
       const cookie = document.cookie.split("; ").find((one) => one.startsWith(`${KEY}=`));
       id = cookie ? decodeURIComponent(cookie.slice(KEY.length + 1)).replace(/^"|"$/g, "") : "";
@@ -34,23 +36,52 @@
     id = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random().toString(16).slice(2)}`;
     try {
       localStorage.setItem(KEY, JSON.stringify(id));
-    } catch { /* it holds for this page */ }
+    } catch {
+      /* it holds for this page */
+    }
     return id;
   };
 
   const id = `newsletter-form-${number}`;
   const form = el("form", { class: "newsletter-form", novalidate: "" });
   const email = el("input", {
-    id: `${id}-email`, type: "email", name: "email", autocomplete: "email", required: "", "aria-describedby": `${id}-error`,
+    id: `${id}-email`,
+    type: "email",
+    name: "email",
+    autocomplete: "email",
+    required: "",
+    "aria-describedby": `${id}-error`,
   });
-  const agree = el("input", { id: `${id}-agree`, type: "checkbox", name: "agree", required: "", "aria-describedby": `${id}-error` });
-  const agreement = el("label", { for: agree.id }, said("consent", "Yes, send me the newsletter. I can end it at any time."));
+  const agree = el("input", {
+    id: `${id}-agree`,
+    type: "checkbox",
+    name: "agree",
+    required: "",
+    "aria-describedby": `${id}-error`,
+  });
+  const agreement = el(
+    "label",
+    { for: agree.id },
+    said("consent", "Yes, send me the newsletter. I can end it at any time."),
+  );
   const consent = el("p", { class: "newsletter-form-consent" });
   consent.append(agree, agreement);
   const error = el("p", { id: `${id}-error`, class: "newsletter-form-error", role: "alert" });
-  const done = el("p", { class: "newsletter-form-done", role: "status", tabindex: "-1", "aria-live": "polite" });
+  const done = el("p", {
+    class: "newsletter-form-done",
+    role: "status",
+    tabindex: "-1",
+    "aria-live": "polite",
+  });
   const button = el("button", { type: "submit" }, said("button", "Subscribe"));
-  form.append(el("label", { for: email.id }, said("label", "E-mail address")), email, consent, error, button, done);
+  form.append(
+    el("label", { for: email.id }, said("label", "E-mail address")),
+    email,
+    consent,
+    error,
+    button,
+    done,
+  );
 
   const complain = (field, text) => {
     error.textContent = text;
@@ -67,7 +98,8 @@
     if (!email.value || !email.validity.valid) {
       return complain(email, said("wrong", "Please enter your e-mail address, such as name@example.com."));
     }
-    if (!agree.checked) return complain(agree, said("unchecked", "Please tick the box if you want the newsletter."));
+    if (!agree.checked)
+      return complain(agree, said("unchecked", "Please tick the box if you want the newsletter."));
     button.disabled = true;
     try {
       const visitor = anonymousId();
@@ -84,7 +116,10 @@
       });
       if (!answer.ok) throw new Error(answer.status);
       for (const part of [...form.children]) if (part !== done) part.remove();
-      done.textContent = said("done", "Thank you! We have sent you a message: please confirm your address by its link.");
+      done.textContent = said(
+        "done",
+        "Thank you! We have sent you a message: please confirm your address by its link.",
+      );
       done.focus();
     } catch {
       complain(email, said("failed", "That did not work. Please try it again in a moment."));
@@ -94,14 +129,20 @@
   });
 
   if (number === 1) {
-    document.head.prepend(el("style", {}, `
+    document.head.prepend(
+      el(
+        "style",
+        {},
+        `
       .newsletter-form { display: grid; gap: .5rem; max-width: 28rem; }
       .newsletter-form input[type=email] { box-sizing: border-box; font: inherit; padding: .5rem; width: 100%; }
       .newsletter-form p { margin: 0; }
       .newsletter-form-consent { align-items: start; display: flex; gap: .5rem; }
       .newsletter-form-error { color: #b00020; }
       .newsletter-form-error:empty, .newsletter-form-done:empty { display: none; }
-      .newsletter-form button { font: inherit; justify-self: start; padding: .5rem 1rem; }`));
+      .newsletter-form button { font: inherit; justify-self: start; padding: .5rem 1rem; }`,
+      ),
+    );
   }
   script.after(form);
 })();

@@ -54,8 +54,14 @@ function enliven(step) {
     step.querySelector(name)?.addEventListener("click", ({ currentTarget }) => act(currentTarget));
   on(".move-up", (button) => move(step, step.previousElementSibling, true, button));
   on(".move-down", (button) => move(step, step.nextElementSibling, false, button));
-  on(".remove", () => { remove(step, true); step.querySelector(".keep").focus(); });
-  on(".keep", () => { remove(step, false); step.querySelector(".remove").focus(); });
+  on(".remove", () => {
+    remove(step, true);
+    step.querySelector(".keep").focus();
+  });
+  on(".keep", () => {
+    remove(step, false);
+    step.querySelector(".remove").focus();
+  });
   part(step, "channel").addEventListener("change", () => showParts(step));
   step.querySelector(".actions").hidden = false;
   step.querySelector(".without-script").hidden = true;

@@ -20,7 +20,11 @@ export function icon(name) {
 
 /** A button that shows a symbol and says what it does. */
 export function iconButton(name, label, onclick, attributes = {}) {
-  return el("button", { type: "button", class: "rule-icon", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+  return el(
+    "button",
+    { type: "button", class: "rule-icon", "aria-label": label, title: label, onclick, ...attributes },
+    icon(name),
+  );
 }
 
 /** A choice. While somebody types the beginning of an option, it is told when they pause or go on, as it may redraw the page. */

@@ -30,18 +30,32 @@ class RuleEditor {
   build(host) {
     this.undoButton = iconButton("undo", "Undo (Ctrl+Z)", () => this.travel(this.past, this.future));
     this.redoButton = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => this.travel(this.future, this.past));
-    this.jsonButton = el("button", { type: "button", class: "rule-add", "aria-expanded": "false", "aria-controls": this.area.id, onclick: () => this.showJson(this.area.hidden) }, icon("data_object"), "JSON");
+    this.jsonButton = el(
+      "button",
+      {
+        type: "button",
+        class: "rule-add",
+        "aria-expanded": "false",
+        "aria-controls": this.area.id,
+        onclick: () => this.showJson(this.area.hidden),
+      },
+      icon("data_object"),
+      "JSON",
+    );
     this.sentence = el("p", { class: "sentence rule-sentence" });
     this.problem = el("p", { class: "rule-error", role: "alert", hidden: true });
     this.canvas = el("div", { class: "rule-tree" });
     this.count = el("div", { class: "rule-count", "aria-live": "polite" });
     this.sample = el("div", { class: "rule-sample" });
     this.status = el("div", { class: "rule-status", "aria-live": "polite" });
-    const editor = el("div", { class: "rule-frame", role: "group", "aria-label": "Rule" },
+    const editor = el(
+      "div",
+      { class: "rule-frame", role: "group", "aria-label": "Rule" },
       el("div", { class: "rule-bar" }, this.undoButton, this.redoButton, this.jsonButton),
       el("div", { class: "rule-main" }, this.problem, this.canvas, this.sentence),
       el("aside", { class: "rule-side panel", "aria-label": "Who matches now" }, this.count, this.sample),
-      this.status);
+      this.status,
+    );
     editor.addEventListener("keydown", (event) => this.onKey(event));
     host.prepend(editor);
     this.showJson(false);
@@ -71,8 +85,13 @@ class RuleEditor {
       this.ask();
     } catch (error) {
       this.root ??= tree.group();
-      if (isFirst) { this.text = this.written(); this.draw(); }
-      this.showProblem(error instanceof SyntaxError ? `The text is not JSON: ${error.message}` : error.message);
+      if (isFirst) {
+        this.text = this.written();
+        this.draw();
+      }
+      this.showProblem(
+        error instanceof SyntaxError ? `The text is not JSON: ${error.message}` : error.message,
+      );
       this.showJson(true);
     }
   }
@@ -122,12 +141,19 @@ class RuleEditor {
   }
 
   onKey(event) {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.target.matches("input, textarea")) {
+    if (
+      (event.ctrlKey || event.metaKey) &&
+      event.key.toLowerCase() === "z" &&
+      !event.target.matches("input, textarea")
+    ) {
       event.preventDefault();
       if (event.shiftKey) this.travel(this.future, this.past);
       else this.travel(this.past, this.future);
     }
-    const item = event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown") && event.target.closest("[data-node]");
+    const item =
+      event.altKey &&
+      (event.key === "ArrowUp" || event.key === "ArrowDown") &&
+      event.target.closest("[data-node]");
     if (item) {
       event.preventDefault();
       this.step(tree.find(this.root, Number(item.dataset.node)), event.key === "ArrowUp" ? -1 : 1);
@@ -146,7 +172,10 @@ class RuleEditor {
 
   add(parent, button) {
     openPicker(this.knowledge, button, (filter) => {
-      const made = tree.condition(filter.name, startingParams(filter.parameters, filter.example[filter.name]));
+      const made = tree.condition(
+        filter.name,
+        startingParams(filter.parameters, filter.example[filter.name]),
+      );
       this.change(() => parent.children.push(made), { words: `${filter.label} added` });
       this.focusInto(made);
     });
@@ -155,10 +184,13 @@ class RuleEditor {
   exchange(node, button) {
     openPicker(this.knowledge, button, (filter) => {
       if (filter.name === node.filter) return;
-      this.change(() => {
-        node.filter = filter.name;
-        node.params = startingParams(filter.parameters, filter.example[filter.name]);
-      }, { focus: `${node.id}:filter`, words: `Now ${filter.label}` });
+      this.change(
+        () => {
+          node.filter = filter.name;
+          node.params = startingParams(filter.parameters, filter.example[filter.name]);
+        },
+        { focus: `${node.id}:filter`, words: `Now ${filter.label}` },
+      );
     });
   }
 
@@ -170,7 +202,10 @@ class RuleEditor {
 
   remove(node) {
     const { parent } = tree.placeOf(this.root, node);
-    this.change(() => tree.remove(this.root, node), { focus: `${parent.id}:add`, words: "Removed. Undo brings it back." });
+    this.change(() => tree.remove(this.root, node), {
+      focus: `${parent.id}:add`,
+      words: "Removed. Undo brings it back.",
+    });
   }
 
   // -- Drawing
@@ -195,21 +230,83 @@ class RuleEditor {
   drawGroup(node, parent) {
     const path = this.paths.get(node) ?? "rule";
     const isRoot = node === this.root;
-    const choose = (word) => this.change(() => { node.word = word; }, { focus: `${node.id}:word` });
-    const head = el("div", { class: "rule-head" },
+    const choose = (word) =>
+      this.change(
+        () => {
+          node.word = word;
+        },
+        { focus: `${node.id}:word` },
+      );
+    const head = el(
+      "div",
+      { class: "rule-head" },
       isRoot ? null : this.handle(node),
       el("span", { class: "rule-name" }, isRoot ? "Customers who match" : "match"),
-      select(Object.entries(WORDS), node.word, choose, { "aria-label": isRoot ? "Customers who match" : "Group matches", data: { key: `${node.id}:word` } }),
-      isRoot ? null : this.actions(node, parent));
-    const items = node.children.map((child, place) => el("li", { class: "rule-item" },
-      place ? el("span", { class: "rule-join" }, JOINS[node.word]) : null,
-      child.word ? this.drawGroup(child, node) : this.drawCondition(child, node)));
-    const list = node.children.length ? el("ol", { class: "rule-list" }, items)
-      : el("p", { class: "empty" }, isRoot ? "No condition yet. Add the first one: whom should this segment hold?" : "Empty: add a condition, or remove the group.");
-    const addCondition = el("button", { type: "button", class: "rule-add", data: { key: `${node.id}:add` }, onclick: (event) => this.add(node, event.currentTarget) }, icon("add"), "Condition");
-    const addGroup = el("button", { type: "button", class: "rule-add", data: { key: `${node.id}:add-group` }, onclick: () => this.change(() => { const made = tree.group(node.word === "any" ? "all" : "any"); node.children.push(made); return made; }, { focus: (made) => `${made.id}:add`, words: "Group added" }) }, icon("add"), "Group");
-    const box = el("section", { class: "rule-group", role: "group", "aria-label": WORDS[node.word], data: { node: node.id, path, word: node.word } },
-      head, list, el("div", { class: "rule-foot" }, addCondition, addGroup));
+      select(Object.entries(WORDS), node.word, choose, {
+        "aria-label": isRoot ? "Customers who match" : "Group matches",
+        data: { key: `${node.id}:word` },
+      }),
+      isRoot ? null : this.actions(node, parent),
+    );
+    const items = node.children.map((child, place) =>
+      el(
+        "li",
+        { class: "rule-item" },
+        place ? el("span", { class: "rule-join" }, JOINS[node.word]) : null,
+        child.word ? this.drawGroup(child, node) : this.drawCondition(child, node),
+      ),
+    );
+    const list = node.children.length
+      ? el("ol", { class: "rule-list" }, items)
+      : el(
+          "p",
+          { class: "empty" },
+          isRoot
+            ? "No condition yet. Add the first one: whom should this segment hold?"
+            : "Empty: add a condition, or remove the group.",
+        );
+    const addCondition = el(
+      "button",
+      {
+        type: "button",
+        class: "rule-add",
+        data: { key: `${node.id}:add` },
+        onclick: (event) => this.add(node, event.currentTarget),
+      },
+      icon("add"),
+      "Condition",
+    );
+    const addGroup = el(
+      "button",
+      {
+        type: "button",
+        class: "rule-add",
+        data: { key: `${node.id}:add-group` },
+        onclick: () =>
+          this.change(
+            () => {
+              const made = tree.group(node.word === "any" ? "all" : "any");
+              node.children.push(made);
+              return made;
+            },
+            { focus: (made) => `${made.id}:add`, words: "Group added" },
+          ),
+      },
+      icon("add"),
+      "Group",
+    );
+    const box = el(
+      "section",
+      {
+        class: "rule-group",
+        role: "group",
+        "aria-label": WORDS[node.word],
+        data: { node: node.id, path, word: node.word },
+      },
+      head,
+      list,
+      el("div", { class: "rule-foot" }, addCondition, addGroup),
+    );
     this.takeDrops(box, node);
     return box;
   }
@@ -218,52 +315,123 @@ class RuleEditor {
     const filter = this.filters[node.filter];
     const path = this.paths.get(node);
     const scene = {
-      filter: node.filter, label: filter.label, key: `${node.id}:`, segments: this.knowledge.segments.filter((one) => one.slug !== this.slug()),
+      filter: node.filter,
+      label: filter.label,
+      key: `${node.id}:`,
+      segments: this.knowledge.segments.filter((one) => one.slug !== this.slug()),
       suggest: (of, part, name) => this.suggest(of, part, name),
       changed: ({ isStructure, key, focus, within }) => {
         if (isStructure) {
           this.draw(focus ?? document.activeElement?.dataset?.key);
-          if (within) this.canvas.querySelector(`[data-node="${node.id}"] :is(input, select)[data-path^="${CSS.escape(this.paths.get(node) + within)}"]`)?.focus();
+          if (within)
+            this.canvas
+              .querySelector(
+                `[data-node="${node.id}"] :is(input, select)[data-path^="${CSS.escape(this.paths.get(node) + within)}"]`,
+              )
+              ?.focus();
         }
         this.commit({ typed: isStructure ? null : `${node.id}${key}` });
       },
     };
     const relative = "";
-    const params = el("div", { class: "rule-params" }, drawParams(filter.parameters, node.params, relative, scene));
+    const params = el(
+      "div",
+      { class: "rule-params" },
+      drawParams(filter.parameters, node.params, relative, scene),
+    );
     for (const one of params.querySelectorAll("[data-path]")) one.dataset.path = path + one.dataset.path;
-    const name = el("button", { type: "button", class: "rule-filter", title: filter.help, "aria-label": `${filter.label}: choose another filter`, data: { key: `${node.id}:filter` }, onclick: (event) => this.exchange(node, event.currentTarget) }, filter.label, icon("expand_more"));
-    const box = el("div", { class: "rule-condition", role: "group", "aria-label": filter.label, data: { node: node.id, path } },
-      this.handle(node), el("div", { class: "rule-body" }, name, params), el("span", { class: "rule-badge", data: { count: path } }), this.actions(node, parent));
+    const name = el(
+      "button",
+      {
+        type: "button",
+        class: "rule-filter",
+        title: filter.help,
+        "aria-label": `${filter.label}: choose another filter`,
+        data: { key: `${node.id}:filter` },
+        onclick: (event) => this.exchange(node, event.currentTarget),
+      },
+      filter.label,
+      icon("expand_more"),
+    );
+    const box = el(
+      "div",
+      { class: "rule-condition", role: "group", "aria-label": filter.label, data: { node: node.id, path } },
+      this.handle(node),
+      el("div", { class: "rule-body" }, name, params),
+      el("span", { class: "rule-badge", data: { count: path } }),
+      this.actions(node, parent),
+    );
     this.takeDrops(box, node);
     return box;
   }
 
   actions(node, parent) {
     const label = node.word ? "group" : this.filters[node.filter].label;
-    const button = (symbol, words, act, key) => iconButton(symbol, `${words}: ${label}`, act, { data: { key: `${node.id}:${key}` } });
-    return el("span", { class: "rule-actions" },
+    const button = (symbol, words, act, key) =>
+      iconButton(symbol, `${words}: ${label}`, act, { data: { key: `${node.id}:${key}` } });
+    return el(
+      "span",
+      { class: "rule-actions" },
       button("arrow_upward", "Move up (Alt+↑)", () => this.step(node, -1), "up"),
       button("arrow_downward", "Move down (Alt+↓)", () => this.step(node, 1), "down"),
-      button("content_copy", "Duplicate", () => this.change(() => tree.duplicate(this.root, node), { focus: (copy) => `${copy.id}:copy`, words: "Duplicated" }), "copy"),
+      button(
+        "content_copy",
+        "Duplicate",
+        () =>
+          this.change(() => tree.duplicate(this.root, node), {
+            focus: (copy) => `${copy.id}:copy`,
+            words: "Duplicated",
+          }),
+        "copy",
+      ),
       node.word
-        ? button("select_all", "Dissolve the group", () => this.change(() => tree.unwrap(this.root, node), { focus: `${parent.id}:add`, words: "Group dissolved" }), "unwrap")
-        : button("folder", "Wrap in a group", () => this.change(() => tree.wrap(this.root, node), { focus: (made) => `${made.id}:word`, words: "Wrapped in a group" }), "wrap"),
-      button("delete", "Remove", () => this.remove(node), "remove"));
+        ? button(
+            "select_all",
+            "Dissolve the group",
+            () =>
+              this.change(() => tree.unwrap(this.root, node), {
+                focus: `${parent.id}:add`,
+                words: "Group dissolved",
+              }),
+            "unwrap",
+          )
+        : button(
+            "folder",
+            "Wrap in a group",
+            () =>
+              this.change(() => tree.wrap(this.root, node), {
+                focus: (made) => `${made.id}:word`,
+                words: "Wrapped in a group",
+              }),
+            "wrap",
+          ),
+      button("delete", "Remove", () => this.remove(node), "remove"),
+    );
   }
 
   // -- Dragging
 
   handle(node) {
-    return el("span", {
-      class: "rule-handle", draggable: "true", "aria-hidden": "true", title: "Drag to move",
-      ondragstart: (event) => {
-        this.dragged = node;
-        event.dataTransfer.effectAllowed = "move";
-        event.dataTransfer.setData("text/plain", "rule");
-        event.dataTransfer.setDragImage(event.target.closest("[data-node]"), 0, 0);
+    return el(
+      "span",
+      {
+        class: "rule-handle",
+        draggable: "true",
+        "aria-hidden": "true",
+        title: "Drag to move",
+        ondragstart: (event) => {
+          this.dragged = node;
+          event.dataTransfer.effectAllowed = "move";
+          event.dataTransfer.setData("text/plain", "rule");
+          event.dataTransfer.setDragImage(event.target.closest("[data-node]"), 0, 0);
+        },
+        ondragend: () => {
+          this.dragged = null;
+          this.mark(null);
+        },
       },
-      ondragend: () => { this.dragged = null; this.mark(null); },
-    }, icon("drag_indicator"));
+      icon("drag_indicator"),
+    );
   }
 
   takeDrops(box, node) {
@@ -296,8 +464,12 @@ class RuleEditor {
 
   post(url) {
     return fetch(url, {
-      method: "POST", signal: this.asked.signal,
-      headers: { "Content-Type": "application/json", "X-CSRFToken": this.form.elements.csrfmiddlewaretoken.value },
+      method: "POST",
+      signal: this.asked.signal,
+      headers: {
+        "Content-Type": "application/json",
+        "X-CSRFToken": this.form.elements.csrfmiddlewaretoken.value,
+      },
       body: `{"rule": ${this.text}, "slug": ${JSON.stringify(this.slug())}}`,
     }).then(answered);
   }
@@ -310,9 +482,13 @@ class RuleEditor {
     this.count.classList.add("is-stale");
     this.canvas.classList.add("is-stale");
     if (!this.text) return this.showNothing();
-    this.timer = setTimeout(() => this.counted().catch((error) => {
-      if (error.name !== "AbortError") this.showCount({ problem: error.message });
-    }), PAUSE);
+    this.timer = setTimeout(
+      () =>
+        this.counted().catch((error) => {
+          if (error.name !== "AbortError") this.showCount({ problem: error.message });
+        }),
+      PAUSE,
+    );
   }
 
   async counted() {
@@ -351,7 +527,9 @@ class RuleEditor {
     this.counts = {};
     this.sentence.textContent = "";
     this.showError(null);
-    this.count.replaceChildren(el("p", { class: "muted" }, "The number of customers appears here while you build the rule."));
+    this.count.replaceChildren(
+      el("p", { class: "muted" }, "The number of customers appears here while you build the rule."),
+    );
     this.sample.replaceChildren();
   }
 
@@ -362,11 +540,22 @@ class RuleEditor {
       const shown = share && share < 0.1 ? "under 0.1" : share.toFixed(1);
       this.count.replaceChildren(
         el("span", { class: "figure" }, number.format(counted.matching)),
-        el("p", {}, `${counted.matching === 1 ? "customer" : "customers"}, ${shown} % of ${number.format(counted.everybody)}`),
-        el("p", { class: "muted" }, `${number.format(counted.known)} known, ${number.format(counted.subscribed)} subscribed`),
-        el("small", {}, `as of ${counted.at}`));
+        el(
+          "p",
+          {},
+          `${counted.matching === 1 ? "customer" : "customers"}, ${shown} % of ${number.format(counted.everybody)}`,
+        ),
+        el(
+          "p",
+          { class: "muted" },
+          `${number.format(counted.known)} known, ${number.format(counted.subscribed)} subscribed`,
+        ),
+        el("small", {}, `as of ${counted.at}`),
+      );
     } else if (waiting) {
-      this.count.replaceChildren(el("p", { class: "rule-waiting" }, "This takes longer: counting in the background …"));
+      this.count.replaceChildren(
+        el("p", { class: "rule-waiting" }, "This takes longer: counting in the background …"),
+      );
     } else {
       this.count.replaceChildren(el("p", { class: "muted" }, problem));
     }
@@ -379,7 +568,17 @@ class RuleEditor {
     this.showCounts();
     if (!sample) return;
     this.sample.replaceChildren(
-      ...(sample.length ? [el("h4", {}, sample.length < 10 ? "They are" : "Ten of them"), el("ul", { class: "plain" }, sample.map((one) => el("li", {}, el("a", { href: one.url, target: "_blank" }, one.name))))] : []));
+      ...(sample.length
+        ? [
+            el("h4", {}, sample.length < 10 ? "They are" : "Ten of them"),
+            el(
+              "ul",
+              { class: "plain" },
+              sample.map((one) => el("li", {}, el("a", { href: one.url, target: "_blank" }, one.name))),
+            ),
+          ]
+        : []),
+    );
   }
 
   showCounts() {
@@ -398,11 +597,18 @@ class RuleEditor {
   /** Show an error of the server beside the input that it concerns. */
   showError(error) {
     for (const one of this.canvas.querySelectorAll(".rule-error")) one.remove();
-    for (const one of this.canvas.querySelectorAll("[aria-invalid]")) { one.removeAttribute("aria-invalid"); one.removeAttribute("aria-describedby"); }
+    for (const one of this.canvas.querySelectorAll("[aria-invalid]")) {
+      one.removeAttribute("aria-invalid");
+      one.removeAttribute("aria-describedby");
+    }
     this.showProblem(null);
     if (!error) return;
-    const places = [...this.canvas.querySelectorAll("[data-path]")].filter((one) => error.path.startsWith(one.dataset.path) || one.dataset.path.startsWith(`${error.path}.`));
-    const nearest = places.sort((one, other) => shared(other.dataset.path, error.path) - shared(one.dataset.path, error.path))[0];
+    const places = [...this.canvas.querySelectorAll("[data-path]")].filter(
+      (one) => error.path.startsWith(one.dataset.path) || one.dataset.path.startsWith(`${error.path}.`),
+    );
+    const nearest = places.sort(
+      (one, other) => shared(other.dataset.path, error.path) - shared(one.dataset.path, error.path),
+    )[0];
     if (!nearest) return this.showProblem(error.message);
     const id = `${this.area.id}-error`;
     const isBlank = nearest.matches("input, select") && !nearest.value;
@@ -423,7 +629,8 @@ function shared(path, wanted) {
 }
 
 async function answered(response) {
-  if (response.redirected || response.status === 403) throw new Error("You were logged out, or may not do this. Reload the page.");
+  if (response.redirected || response.status === 403)
+    throw new Error("You were logged out, or may not do this. Reload the page.");
   if (!response.ok) throw new Error("The server could not count. Try again in a moment.");
   return response.json();
 }

@@ -4,27 +4,62 @@ import { el } from "./dom.js";
 
 /** Let a person choose a filter; the focus goes back to the button that asked, unless `choose` moves it on. */
 export function openPicker(knowledge, button, choose) {
-  const search = el("input", { type: "search", class: "rule-input", placeholder: "Search: orders, spent, country …", "aria-label": "Search the filters" });
+  const search = el("input", {
+    type: "search",
+    class: "rule-input",
+    placeholder: "Search: orders, spent, country …",
+    "aria-label": "Search the filters",
+  });
   const entries = knowledge.filters.map((filter) => ({
     filter,
     label: filter.label.toLowerCase(),
     words: `${filter.label} ${filter.name} ${filter.help} ${filter.sentence}`.toLowerCase(),
-    option: el("button", { type: "button", class: "rule-option", onclick: () => { dialog.close(); choose(filter); } },
-      el("strong", {}, filter.label), el("span", { class: "muted" }, filter.help.split("\n")[0])),
+    option: el(
+      "button",
+      {
+        type: "button",
+        class: "rule-option",
+        onclick: () => {
+          dialog.close();
+          choose(filter);
+        },
+      },
+      el("strong", {}, filter.label),
+      el("span", { class: "muted" }, filter.help.split("\n")[0]),
+    ),
   }));
   const nothing = el("p", { class: "empty" }, "No filter is called that. Try another word.");
   const list = el("div", { class: "rule-options" });
-  const dialog = el("dialog", { class: "rule-picker", "aria-label": "Choose a filter" },
-    el("div", { class: "rule-search" }, search, el("button", { type: "button", class: "rule-add", onclick: () => dialog.close() }, "Cancel")),
-    list);
+  const dialog = el(
+    "dialog",
+    { class: "rule-picker", "aria-label": "Choose a filter" },
+    el(
+      "div",
+      { class: "rule-search" },
+      search,
+      el("button", { type: "button", class: "rule-add", onclick: () => dialog.close() }, "Cancel"),
+    ),
+    list,
+  );
 
   const shown = () => [...list.querySelectorAll(".rule-option")];
-  const showAll = () => list.replaceChildren(...Object.entries(knowledge.groups).map(([group, label]) =>
-    el("section", {}, el("h3", {}, label), entries.filter((one) => one.filter.group === group).map((one) => one.option))));
+  const showAll = () =>
+    list.replaceChildren(
+      ...Object.entries(knowledge.groups).map(([group, label]) =>
+        el(
+          "section",
+          {},
+          el("h3", {}, label),
+          entries.filter((one) => one.filter.group === group).map((one) => one.option),
+        ),
+      ),
+    );
   // Those that are called so come first, then those that only speak of it.
   const showFound = (words) => {
     const rank = (one) => words.filter((word) => !one.label.includes(word)).length;
-    const found = entries.filter((one) => words.every((word) => one.words.includes(word))).sort((one, other) => rank(one) - rank(other));
+    const found = entries
+      .filter((one) => words.every((word) => one.words.includes(word)))
+      .sort((one, other) => rank(one) - rank(other));
     list.replaceChildren(...(found.length ? found.map((one) => one.option) : [nothing]));
   };
   search.addEventListener("input", () => {
@@ -45,7 +80,9 @@ export function openPicker(knowledge, button, choose) {
       (next < 0 ? search : options[Math.min(next, options.length - 1)])?.focus();
     }
   });
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
   dialog.addEventListener("close", () => {
     dialog.remove();
     if (document.activeElement === document.body) button.focus();

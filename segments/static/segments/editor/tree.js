@@ -27,11 +27,15 @@ function read(rule, filters) {
   const [key] = keys;
   if (GROUPS.includes(key)) {
     if (!Array.isArray(rule[key])) throw new Error(`“${key}” needs a list of rules.`);
-    return group(key, rule[key].map((one) => read(one, filters)));
+    return group(
+      key,
+      rule[key].map((one) => read(one, filters)),
+    );
   }
   if (!filters[key]) throw new Error(`There is no filter “${key}”.`);
   const params = rule[key];
-  if (!params || typeof params !== "object" || Array.isArray(params)) throw new Error(`“${key}” needs an object.`);
+  if (!params || typeof params !== "object" || Array.isArray(params))
+    throw new Error(`“${key}” needs an object.`);
   return condition(key, params);
 }
 
