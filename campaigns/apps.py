@@ -5,7 +5,9 @@ from importlib.util import find_spec
 
 from django.apps import AppConfig
 
-from segments import news
+from segments.signals import members_changed
+
+from . import wakeups
 
 
 class CampaignsConfig(AppConfig):
@@ -19,10 +21,10 @@ class CampaignsConfig(AppConfig):
         from customers import identity, privacy  # noqa: PLC0415
         from customers.tracking import confirmations  # noqa: PLC0415
 
-        from . import bounces, coupons, journeys, personal, waking  # noqa: PLC0415
+        from . import bounces, coupons, journeys, personal  # noqa: PLC0415
 
-        news.changed.connect(waking.wake, dispatch_uid="carry out campaigns")
-        confirmations.asked.connect(waking.wake, dispatch_uid="ask addresses")
+        members_changed.connect(wakeups.CAMPAIGNS.request, dispatch_uid="carry out campaigns")
+        confirmations.asked.connect(wakeups.CAMPAIGNS.request, dispatch_uid="ask addresses")
         identity.let_follow(journeys.follow_joins)
         identity.let_follow(coupons.follow_joins)
         privacy.register("campaigns", personal.SECTION)

@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from . import confirmations, coupons, delivering, journeys, products, running, triggers, waking
+from . import confirmations, coupons, delivering, journeys, products, running, triggers, wakeups
 
 LONGEST_RUN: Final = 20  # seconds: other tasks have their turn, too, while a large mailing goes out
 # Orders come in late; those that come later still are seen at night.
@@ -17,7 +17,7 @@ LATELY: Final = timedelta(days=3)
 def carry_out() -> None:
     """See what happened, take the steps that are due, and send what they call for, until nothing is left."""
     begun = time.monotonic()
-    waking.begin()
+    wakeups.CAMPAIGNS.acknowledge()
     triggers.read(datetime.now(UTC))
     while (
         confirmations.send(datetime.now(UTC))
@@ -25,7 +25,7 @@ def carry_out() -> None:
         + delivering.deliver(datetime.now(UTC))
     ):
         if time.monotonic() - begun > LONGEST_RUN:
-            waking.wake()
+            wakeups.CAMPAIGNS.request()
             break
     else:
         running.finish(datetime.now(UTC))

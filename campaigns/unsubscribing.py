@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Final
 
-from customers import consent, news
+from core.wakeup import notify_on_commit
+from customers import consent
 from customers.models import Customer, Identity
+from customers.signals import records_changed
 
 SOURCE: Final = "unsubscribe link"
 
@@ -19,7 +21,7 @@ def unsubscribe(key: int, at: datetime) -> bool:
         return False
     identities = Identity.objects.filter(customer=customer).values_list("pk", flat=True)
     if consent.unsubscribe(customer.email, at, source=SOURCE, identities=identities):
-        news.announce()
+        notify_on_commit(records_changed)
     return True
 
 

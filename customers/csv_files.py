@@ -9,12 +9,15 @@ from typing import BinaryIO
 
 from django.db import transaction
 
-from . import engine, facts, ingestion, news
+from core.wakeup import notify_on_commit
+
+from . import engine, facts, ingestion
 from .attributes import TOO_MANY
 from .formats import OURS, BadFile, Format, Plain
 from .ingestion import Refusal
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Record, Refused, Shop, read_row
 from .shopify import ShopifyCustomers, ShopifyOrders
+from .signals import records_changed
 from .text_cleaning import to_nfc
 
 ROWS_AT_ONCE = 10_000
@@ -151,7 +154,7 @@ def import_file(
             engine.analyze(table)
     if settle:
         report.settled = facts.settle()
-    news.announce()
+    notify_on_commit(records_changed)
     return report
 
 

@@ -18,7 +18,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
-from . import csv_files, news
+from core.wakeup import notify_on_commit
+
+from . import csv_files
 from .csv_files import FORMATS, Preview, Report
 from .formats import REFUSED_LINE, REFUSED_REASON, BadFile, Format
 from .heartbeats import beating
@@ -27,6 +29,7 @@ from .mentions import Mentions, split_rows
 from .models import Customer, Import
 from .privacy import Section
 from .records import the_shop
+from .signals import records_changed
 from .spreadsheets import safe_cell
 
 log = structlog.get_logger(__name__)
@@ -110,7 +113,7 @@ def run_next() -> bool:
         with beating(lambda: mine.update(heartbeat_at=datetime.now(UTC)), settings.IMPORT_LEASE / 3):
             ended = _import(upload, mine.update)
         mine.update(finished_at=datetime.now(UTC), **ended)
-        news.announce()  # also of one that ended early, there are records
+        notify_on_commit(records_changed)  # also of one that ended early, there are records
     return Import.objects.filter(state=State.WAITING).exists()
 
 

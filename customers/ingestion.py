@@ -16,9 +16,12 @@ from typing import Any
 
 from django.conf import settings
 
-from . import attributes, comparable, consent, drafts, engine, erased, identity, news
+from core.wakeup import notify_on_commit
+
+from . import attributes, comparable, consent, drafts, engine, erased, identity
 from .models import Customer, DatedAttribute
 from .records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Record
+from .signals import records_changed
 
 STAGED_AT_LEAST = 1_000  # records, where statements take too long
 
@@ -174,7 +177,7 @@ def _ingest(
         for confirm in _followers:
             confirm(awaited, call.now)
     if announce:
-        news.announce()
+        notify_on_commit(records_changed)
     return outcome
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from django.conf import settings
 
-from . import volatile
+from core import redis
 
 KEPT_FOR: Final = 120  # seconds
 MOST_COUNTED: Final = 100_000  # callers a minute that one process tells apart
@@ -31,13 +31,13 @@ def seconds_to_wait(who: str, most: int, at: datetime, count: int = 1) -> int:
     minute = int(at.timestamp()) // 60
     counter = f"limits:{who}:{minute}"
 
-    def add(client: volatile.Client) -> int:
+    def add(client: redis.Client) -> int:
         with client.pipeline(transaction=False) as pipeline:
             pipeline.incrby(counter, count)
             pipeline.expire(counter, KEPT_FOR)
             return int(pipeline.execute()[0])
 
-    so_far = volatile.ask(add)
+    so_far = redis.call_redis(add)
     if so_far is None:
         so_far = _count_here(counter, minute, count)
     if so_far - count < most:

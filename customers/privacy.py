@@ -14,9 +14,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from . import answers, consent, erased, facts, ingestion, news
+from core.wakeup import notify_on_commit
+
+from . import answers, consent, erased, facts, ingestion
 from .mentions import Mentions
 from .models import Customer, Erasure, Event, Identity, KeptAnswer, Order
+from .signals import records_changed
 
 MOST_NAMED: Final = 100  # of those who share an address
 
@@ -92,7 +95,7 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
             consent.forget(keys)
             ingestion.forget(keys)
         done.save()
-        news.announce()
+        notify_on_commit(records_changed)
     return done
 
 

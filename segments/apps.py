@@ -2,9 +2,9 @@
 
 from django.apps import AppConfig
 
-from customers import news
+from customers.signals import records_changed
 
-from .news import changed
+from .signals import members_changed
 
 
 class SegmentsConfig(AppConfig):
@@ -18,9 +18,8 @@ class SegmentsConfig(AppConfig):
         # Models must be loaded before.
         from customers import privacy  # noqa: PLC0415
 
-        from . import personal, waking  # noqa: PLC0415
-        from .webhooks.waking import wake_if_somebody_listens  # noqa: PLC0415
+        from . import personal, wakeups  # noqa: PLC0415
 
-        news.recorded.connect(waking.wake, dispatch_uid="send for a pass")
-        changed.connect(wake_if_somebody_listens, dispatch_uid="send for webhooks")
+        records_changed.connect(wakeups.REFRESH.request, dispatch_uid="send for a pass")
+        members_changed.connect(wakeups.request_webhooks, dispatch_uid="send for webhooks")
         privacy.register("segments", personal.SECTION)

@@ -14,12 +14,13 @@ from itertools import takewhile
 from django.db import transaction
 from django.db.models import Max
 
+from core.wakeup import notify_on_commit
 from customers import engine, facts
 from customers.turns import take_turn
 
-from . import news
 from .evaluation.context import shop_zone
 from .models import Change, Membership, Refresh, RefreshResult, Segment, Tally
+from .signals import members_changed
 
 _MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, Tally))
 Sql = tuple[str, list[object]]
@@ -278,7 +279,7 @@ def store(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> None:
         for outcome in [*moved, *(outcome for outcome in outcomes if outcome.error)]
     )
     if any(outcome.entered or outcome.left for outcome in done):
-        news.announce()
+        notify_on_commit(members_changed)
 
 
 def _is_new(segment: Segment) -> bool:
@@ -356,7 +357,7 @@ def erase(customers: Sequence[int], at: datetime) -> None:
             known_size=known_size,
             left=left[segment.pk],
         )
-    news.announce()
+    notify_on_commit(members_changed)
 
 
 def _forget_changes_but_leavings(customers: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from celery import current_app
 from django.db import IntegrityError, transaction
 from kombu.exceptions import OperationalError
 
-from customers import volatile
+from core import redis
 
 from .models import Refresh, Segment
 
@@ -21,7 +21,7 @@ def ask(segment: Segment, now: datetime) -> Refresh:
     To be called outside of transactions: a worker sees only what is committed.
     """
     run, is_new = _queued(segment, now)
-    is_first = volatile.is_first(f"segments:refresh-{run.pk}-waits")
+    is_first = redis.set_marker(f"segments:refresh-{run.pk}-waits")
     try:
         # Also for one that waits already, but not each time: should its message be lost, this one takes its place.
         if is_new or is_first:

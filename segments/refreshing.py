@@ -14,8 +14,10 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Max
 
-from customers import engine, facts, news
+from core.wakeup import notify_on_commit
+from customers import engine, facts
 from customers.models import Totals, Touched
+from customers.signals import records_changed
 
 from . import membership, questions, references, runs
 from .evaluation.context import shop_zone
@@ -97,7 +99,7 @@ def refresh(
             outcomes = _Pass(run, keys, at, full=full).go()
     if somebody_waits():
         # Who came meanwhile has found the lease taken, and given way: now it is free again.
-        news.announce()
+        notify_on_commit(records_changed)
     return run, outcomes
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from . import counting, housekeeping, refreshing, runs, verification, waking
+from . import counting, housekeeping, refreshing, runs, verification, wakeups
 from .models import Segment
 from .webhooks import delivering
 
@@ -29,12 +29,12 @@ def refresh_all() -> None:
 @shared_task
 def catch_up() -> None:
     """Refresh until nobody waits; give way to a refresh that runs, and after some seconds to other tasks."""
-    waking.begin()
+    wakeups.REFRESH.acknowledge()
     try:
         if not refreshing.catch_up(LONGEST_RUN):
-            waking.wake()
+            wakeups.REFRESH.request()
     except runs.Busy:
-        waking.wake_soon()
+        wakeups.REFRESH.request_soon()
 
 
 @shared_task

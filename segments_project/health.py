@@ -8,8 +8,8 @@ from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from core.redis import connect
 
 
 @never_cache
@@ -40,8 +40,6 @@ def _ask_database() -> None:
 
 
 def _ask_redis() -> None:
-    once = Retry(NoBackoff(), retries=0)  # who asks for our health will ask again
-    with redis.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2, retry=once
-    ) as client:
+    # No retry: who asks for our health will ask again.
+    with connect(settings.REDIS_URL, 2, retries=0) as client:
         client.ping()

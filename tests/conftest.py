@@ -16,7 +16,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from segments import waking
+from segments.wakeups import REFRESH
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
 
@@ -68,7 +68,7 @@ def celery_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """
     # What an earlier test has sent and nobody took, and the mark that it waits.
     app.control.purge()
-    waking.begin()
+    REFRESH.acknowledge()
     with _worker(environment, tmp_path / "celery_worker.log", "--concurrency", "2") as name:
         yield name
     app.control.purge()

@@ -12,11 +12,11 @@ import redis
 from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 
-from customers import volatile
 from customers.models import Batch, Event
-from customers.tracking import inbox
-from segments import queueing, waking
+from customers.wakeups import INBOX
+from segments import queueing
 from segments.models import Refresh, Segment
+from segments.wakeups import REFRESH
 from segments_project.celery import app
 from tests import shop
 from tests.conftest import eventually
@@ -29,7 +29,7 @@ A_SECOND = 20  # messages
 
 @pytest.fixture
 def broker(celery_worker: str) -> redis.Redis:
-    volatile.begin(inbox.MARK)
+    INBOX.acknowledge()
     return redis.Redis.from_url(settings.REDIS_URL)
 
 
@@ -77,17 +77,17 @@ def test_a_task_that_waits_is_joined_by_no_other_when_its_mark_has_ended() -> No
     app.control.purge()
     with redis.Redis.from_url(settings.REDIS_URL) as broker:
         for _ in range(5):
-            waking.begin()  # as time does
-            waking.wake()
+            REFRESH.acknowledge()  # as time does
+            REFRESH.request()
 
-        assert waiting(broker) == {waking.TASK: 1}
+        assert waiting(broker) == {REFRESH.task: 1}
 
         app.control.purge()  # lost with its queue, while its mark stays
-        waking.wake()
+        REFRESH.request()
         assert not waiting(broker)
-        waking.begin()
-        waking.wake()
-        assert waiting(broker) == {waking.TASK: 1}
+        REFRESH.acknowledge()
+        REFRESH.request()
+        assert waiting(broker) == {REFRESH.task: 1}
     app.control.purge()
 
 

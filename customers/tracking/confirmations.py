@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.dispatch import Signal
 
-from customers import consent, email_addresses, engine, erased, ingestion, news, turns
+from core.wakeup import notify_on_commit
+from customers import consent, email_addresses, engine, erased, ingestion, turns
 from customers.consent import PENDING_FOR, State, Statement
 from customers.models import ConfirmationRequest, ConsentChange, ConsentStatement, Customer, Identity
 from customers.models.consent import Way
+from customers.signals import records_changed
 
 from . import profiles
 from .profiles import Telling
@@ -77,7 +78,7 @@ def ask(identities: Collection[int], told: Mapping[int, str], now: datetime) -> 
             )
     ConfirmationRequest.objects.bulk_create(requests, ignore_conflicts=True)
     if requests:
-        transaction.on_commit(lambda: asked.send(sender=None), robust=True)
+        notify_on_commit(asked)
 
 
 def _may_be_theirs(address: str, customer: Customer) -> bool:
@@ -189,7 +190,7 @@ def confirm(token: uuid.UUID, at: datetime) -> Confirmed:
         if seen.state != "open" or not mine.update(confirmed_at=at):
             return seen
         _subscribe(ConfirmationRequest.objects.get(token=token), at)
-        news.announce()
+        notify_on_commit(records_changed)
         return Confirmed("now", seen.email)
 
     return engine.whole(act)

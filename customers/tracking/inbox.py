@@ -18,9 +18,10 @@ from django.db import transaction
 from django.db.models import F, Sum, Window
 from django.db.models.functions import Length
 
-from customers import engine, facts, identity, turns, volatile
+from customers import engine, facts, identity, turns
 from customers.mentions import Mentions
 from customers.models import Batch, RefusedMessage, Source
+from customers.wakeups import INBOX
 
 from . import messages, taking
 from .messages import BATCH
@@ -28,10 +29,6 @@ from .taking import Complaint, Received
 
 log = structlog.get_logger(__name__)
 
-MARK: Final = "tracking:a-drain-waits"
-# By name: tasks know of the inbox, not the other way round.
-TASK: Final = "customers.tasks.drain_inbox"
-LOOKED_AGAIN_AFTER: Final = 1  # second, where another worker is at it
 BATCHES_AT_ONCE: Final = 500
 MESSAGES_AT_ONCE: Final = 10_000
 MESSAGES_AT_LEAST: Final = 150  # where statements take too long
@@ -47,7 +44,7 @@ def store(source: Source, call: str, text: str, size: int, user_agent: str, at: 
     Batch.objects.create(
         source=source, received_at=at, call=call, user_agent=user_agent[:500], size=size, body=text
     )
-    volatile.send_once(TASK, MARK)
+    INBOX.request()
 
 
 def drain(seconds: float = math.inf) -> int:
@@ -58,15 +55,15 @@ def drain(seconds: float = math.inf) -> int:
     """
     begun, taken = time.monotonic(), 0
     portion = engine.Portion(MESSAGES_AT_ONCE, MESSAGES_AT_LEAST)
-    volatile.begin(MARK)
+    INBOX.acknowledge()
     while Batch.objects.exists():
         done = portion.take(_drain_some)
         if done is None:
-            volatile.send_once(TASK, MARK, in_seconds=LOOKED_AGAIN_AFTER)
+            INBOX.request_soon()
             break
         taken += done
         if time.monotonic() - begun > seconds:
-            volatile.send_once(TASK, MARK)
+            INBOX.request()
             break
     if taken:
         facts.settle()
@@ -86,7 +83,7 @@ def try_again(refused: Iterable[RefusedMessage]) -> int:
                 source_id=one.source_id, received_at=one.received_at, call=one.call, size=1, body=body
             )
             one.delete()
-    volatile.send_once(TASK, MARK)
+    INBOX.request()
     return cut
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from customers import claims, drafts, erased, ingestion, news
+from core.wakeup import notify_on_commit
+from customers import claims, drafts, erased, ingestion
 from customers.attributes import TOO_MANY
 from customers.claims import Said, United
 from customers.engine import in_parts
@@ -18,6 +19,7 @@ from customers.identity import ANONYMOUS_ID, CUSTOMER_ID
 from customers.ingestion import Origin
 from customers.models import Event, OrderNote, Source
 from customers.records import EVENTS, Refused, Shop, the_shop
+from customers.signals import records_changed
 from customers.unsigned import Unsigned
 
 from . import bots, meaning, messages, newcomers, orders, profiles, sources, statements
@@ -153,7 +155,7 @@ def _store(meanings: Sequence[Meaning], now: datetime) -> None:
         events = [meant.event for meant in meanings if meant.event and meant.by_server == by_server]
         if events:
             ingestion.ingest(EVENTS, enumerate(events), now, origin=origin, announce=False)
-    news.announce()
+    notify_on_commit(records_changed)
 
 
 def _tell(meanings: Sequence[Meaning], united: United, now: datetime) -> None:

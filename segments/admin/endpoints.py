@@ -20,8 +20,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from customers.admin import trail
 from customers.admin.lists import CappedListAdmin
 from customers.templatetags.shop import moment, number
+from segments import wakeups
 from segments.models import Attempt, Change, Endpoint, Message
-from segments.webhooks import endpoints, outbox, waking
+from segments.webhooks import endpoints, outbox
 
 from .access import READ, WRITE, needs
 
@@ -191,7 +192,7 @@ def test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send a message that tells of nothing, and go where the answer will be shown."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     message = outbox.write_test(endpoint, datetime.now(UTC))
-    waking.wake()
+    wakeups.WEBHOOKS.request()
     trail.note_changed(request, [endpoint], "Sent a test message.")
     return redirect("admin:segments_message_change", message.pk)
 
@@ -224,7 +225,7 @@ def resume(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = get_object_or_404(Endpoint, pk=pk)
     skip = "skip" in request.POST
     outbox.resume(endpoint, datetime.now(UTC), skip=skip)
-    waking.wake()
+    wakeups.WEBHOOKS.request()
     what = "from now on; what waited is left out" if skip else "where it stopped"
     trail.note_changed(request, [endpoint], f"Switched on again, {what}.")
     messages.success(request, f"{endpoint.name} goes on {what}.")
@@ -246,7 +247,7 @@ def replay(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         )
     elif first is not None and request.method == "POST":
         outbox.replay(endpoint, first)
-        waking.wake()
+        wakeups.WEBHOOKS.request()
         trail.note_changed(request, [endpoint], f"Told again from change {first} on.")
         messages.success(request, f"{endpoint.name} is told again of change {first} and all after it.")
         return _back_to(endpoint)

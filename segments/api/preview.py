@@ -18,7 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers import engine, throttles, volatile
+from core import redis
+from customers import engine, throttles
 from customers.errors import REFUSED, ErrorSerializer
 from customers.models import ApiKey, Customer
 from customers.patterns import RECENT_MOMENT
@@ -191,12 +192,7 @@ def _may_see_whom(request: Request) -> bool:
 def _one_at_a_time(request: Request) -> Iterator[None]:
     """Refuse a client whose preview is running; where Redis is away, nobody is refused."""
     client = f"key-{request.auth.pk}" if isinstance(request.auth, ApiKey) else f"user-{request.user.pk}"
-    mark = f"segments:preview:{client}"
-    is_free = volatile.ask(lambda redis: bool(redis.set(mark, 1, nx=True, ex=LOST_AFTER)))
-    if is_free is False:
-        raise Throttled(PATIENCE, "Another preview of yours is running; wait until it has ended.")
-    try:
+    with redis.hold(f"segments:preview:{client}", LOST_AFTER) as is_free:
+        if not is_free:
+            raise Throttled(PATIENCE, "Another preview of yours is running; wait until it has ended.")
         yield
-    finally:
-        if is_free:
-            volatile.ask(lambda redis: redis.delete(mark))

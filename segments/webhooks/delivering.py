@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Final
 
-from customers import volatile
+from core import redis
+from segments import wakeups
 from segments.models import Endpoint, Message
 
-from . import claims, endpoints, messages, outbox, waking
+from . import claims, endpoints, messages, outbox
 from .claims import Tried
 from .sending import Answer, Line, Post
 
@@ -28,15 +29,15 @@ LOOKED_EVERY: Final = 0.5  # seconds, for what is new while requests are on thei
 
 def run() -> None:
     """Deliver what is due, unless another worker is at it, and see to it that somebody comes for the rest."""
-    waking.begin()
-    with volatile.held(RUNNING, GONE_AFTER) as is_ours:
+    wakeups.WEBHOOKS.acknowledge()
+    with redis.hold(RUNNING, GONE_AFTER) as is_ours:
         if not is_ours:  # who is at it looks once more after its end
             return
-        is_done = deliver(beat=lambda: volatile.hold_on(RUNNING, GONE_AFTER))
+        is_done = deliver(beat=lambda: redis.extend_hold(RUNNING, GONE_AFTER))
     if not is_done or outbox.is_to_be_written():
-        waking.wake()
+        wakeups.WEBHOOKS.request()
     elif due := claims.next_due():
-        waking.wake_at(due, datetime.now(UTC))
+        wakeups.WEBHOOKS.request_at(due, datetime.now(UTC))
 
 
 def deliver(seconds: float = RUNS_FOR, beat: Callable[[], object] = bool) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import time_machine
 from celery.signals import task_postrun, task_prerun
 
-from customers import volatile
+from core import redis
 from segments_project.celery import app
 
 CLOCK = "SEGMENTS_TEST_CLOCK"
@@ -32,4 +32,4 @@ def go_there(task_id: str, **_: Any) -> None:
 @task_postrun.connect
 def come_back(task_id: str, **_: Any) -> None:
     _travels.pop(task_id).stop()
-    volatile.ask(lambda client: client.rpush(ENDED, 1))
+    redis.call_redis(lambda client: client.rpush(ENDED, 1))

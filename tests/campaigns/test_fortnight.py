@@ -26,11 +26,13 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTa
 from redis import Redis
 
 from campaigns import running
-from campaigns import waking as campaigns_waking
 from campaigns.models import Campaign, Delivery, Journey
-from customers import engine, volatile
-from segments import refreshing, waking
+from campaigns.wakeups import CAMPAIGNS
+from core import redis
+from customers import engine
+from segments import refreshing
 from segments.models import Change
+from segments.wakeups import REFRESH
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
 from tests import shop
@@ -121,14 +123,14 @@ def workers(environment: dict[str, str], tmp_path: Path, server: MailServer) -> 
     PeriodicTask.objects.create(name="Carry out", task="campaigns.tasks.carry_out", interval=often)
     PeriodicTasks.update_changed()
     # The test itself refreshes, at each tick: for everybody else, a pass is waiting already.
-    volatile.ask(lambda client: client.set(waking.MARK, 1))
+    redis.call_redis(lambda client: client.set(REFRESH.marker, 1))
     workers = Workers(environment, tmp_path, server.url)
     workers.clock.write_text((START - 2 * fortnight.HOUR).isoformat())
     workers.start()
     yield workers
     workers.stop()
     app.control.purge()
-    waking.begin()
+    REFRESH.acknowledge()
 
 
 def open_shop(customers: Sequence[Person]) -> None:
@@ -233,7 +235,7 @@ def live(
         record(next(history), now)
         expected.tick(now, at)
         # Whom the refresh wakes would still read the old clock; a run waits already, then, which is ours.
-        volatile.ask(lambda client: client.set(campaigns_waking.MARK, 1))
+        redis.call_redis(lambda client: client.set(CAMPAIGNS.marker, 1))
         refreshing.refresh_all(at)
         if now == len(instants) // 2:
             workers.kill(whole=True)

@@ -15,8 +15,9 @@ import pytest
 from django.conf import settings as django_settings
 from django.db.models import Count
 
-from segments import definition, refreshing, verification, waking
+from segments import definition, refreshing, verification
 from segments.models import Change, Membership, Refresh, Segment
+from segments.wakeups import REFRESH
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
 from tests import shop
@@ -104,7 +105,7 @@ def kill_workers(times: int, seed: int, environment: dict[str, str], log: Path) 
                 feed(chance)
         cut_short += Refresh.objects.filter(state="running").count()
         assert_consistent()
-        waking.begin()
+        REFRESH.acknowledge()
         refreshing.refresh_all()
         assert_consistent()
         assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
@@ -115,7 +116,7 @@ def kill_workers(times: int, seed: int, environment: dict[str, str], log: Path) 
 def going_shop(settings, transactional_db) -> Iterator[None]:
     settings.REFRESH_LEASE = float(LEASE)
     app.control.purge()
-    waking.begin()
+    REFRESH.acknowledge()
     shop.customers(*(f"c{n},{f'c{n}@example.org' if n % 3 else ''}" for n in range(60)))
     definition.install()
     shop.segment("once-lost", {"none": [{"in_segment": {"is": "lost"}}]})

@@ -9,7 +9,6 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from customers import volatile
 from customers.models import Batch, Event, RefusedMessage, Source
 from customers.tracking import inbox, sources, taking
 from tests import shop
@@ -142,12 +141,8 @@ def test_a_source_that_sends_too_much_is_asked_to_wait() -> None:
 
 
 @pytest.fixture
-def no_redis(settings, monkeypatch):
+def no_redis(settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    volatile._redis.cache_clear()
-    monkeypatch.setattr(volatile, "_quiet_until", 0.0)
-    yield
-    volatile._redis.cache_clear()
 
 
 def test_without_redis_messages_are_kept(no_redis) -> None:

@@ -11,9 +11,10 @@ import time_machine
 from django.conf import settings as django_settings
 from django.db import connection
 
-from customers import volatile
+from core import redis
 from segments.models import Attempt, Message
-from segments.webhooks import claims, delivering, waking
+from segments.wakeups import WEBHOOKS
+from segments.webhooks import claims, delivering
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
 from tests.conftest import eventually
@@ -27,8 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def nobody_was_sent_for() -> None:
     """Forget whom earlier tests have sent for, and who was killed at it."""
     app.control.purge()
-    waking.begin()
-    volatile.begin(delivering.RUNNING)
+    WEBHOOKS.acknowledge()
+    redis.delete_marker(delivering.RUNNING)
 
 
 def test_what_is_committed_is_told_in_a_moment(vips, receiver, celery_worker) -> None:
@@ -138,7 +139,7 @@ def test_a_run_gives_way_to_another_that_goes_on(vips, receiver) -> None:
 
 def test_nobody_is_sent_for_where_nobody_listens(vips, receiver) -> None:
     def is_sent_for() -> bool:
-        return bool(volatile.ask(lambda client: client.exists(waking.MARK)))
+        return bool(redis.call_redis(lambda client: client.exists(WEBHOOKS.marker)))
 
     enter(vips, "c1")
     assert not is_sent_for()

@@ -1,0 +1,7 @@
+"""The workers of customers that are woken after a commit."""
+
+from typing import Final
+
+from core.wakeup import WakeUp
+
+INBOX: Final = WakeUp("customers.tasks.drain_inbox", marker="tracking:a-drain-waits")
