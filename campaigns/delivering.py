@@ -15,6 +15,7 @@ import structlog
 from django.conf import settings
 from django.db.models import F, QuerySet
 
+from core.backoff import Backoff
 from customers import consent, engine, identity, turns
 from customers.models import Customer
 
@@ -35,7 +36,7 @@ ALL: Final = 2**62
 NOTED_EVERY: Final = 0.1  # seconds: so much work can be repeated after a kill
 ASKED_FOR: Final = 0.005  # seconds that an answer of whether a message may go is good for
 MOST_ASKED: Final = 50
-LONGEST_BACK_OFF: Final = timedelta(hours=4)
+BACKOFF: Final = Backoff.exponential(timedelta(minutes=1), factor=2, longest=timedelta(hours=4))
 AWAY_FOR: Final = timedelta(minutes=1)
 
 NOBODY_SENDS: Final = "Messages of this kind cannot be sent."
@@ -287,11 +288,10 @@ class _Round:
 
     def _again(self, delivery: Delivery, reason: str) -> None:
         """Try again later, twice as late each time; not once it is too late."""
-        back_off = min(timedelta(minutes=2 ** min(delivery.attempts - 1, 20)), LONGEST_BACK_OFF)
-        if self.at + back_off > restraint.expires_at(delivery.planned_for):
+        not_before = self.at + BACKOFF.delay(delivery.attempts)
+        if not_before > restraint.expires_at(delivery.planned_for):
             self._note(delivery, state=State.FAILED, claimed_at=None, reason=reason)
         else:
-            not_before = self.at + back_off
             self._note(delivery, state=State.PLANNED, claimed_at=None, reason=reason, not_before=not_before)
 
     def _note(self, delivery: Delivery, **change: Any) -> None:

@@ -6,11 +6,13 @@ from typing import Final
 
 from django.db.models import QuerySet
 
+from core.db import leases
+
 from .models import KeptAnswer
 
 KEPT_FOR: Final = timedelta(hours=24)
 # Longer than any request takes: one that has begun before was cut off, and has done nothing.
-ABANDONED_AFTER: Final = timedelta(minutes=5)
+LEASE: Final = timedelta(minutes=5)
 NAMED_AT_ONCE: Final = 5_000
 
 
@@ -32,7 +34,7 @@ def begin(name: str, request: str, at: datetime) -> KeptAnswer:
     if is_new:
         return kept
     is_running = kept.status is None
-    if kept.began_at <= at - (ABANDONED_AFTER if is_running else KEPT_FOR):
+    if not leases.is_held(kept.began_at, at, LEASE if is_running else KEPT_FOR):
         return _take_over(kept, request, at)
     if kept.request != request:
         raise Reused
@@ -43,7 +45,7 @@ def begin(name: str, request: str, at: datetime) -> KeptAnswer:
 
 def keep(begun: KeptAnswer, status: int, headers: Mapping[str, str], body: str) -> None:
     """Keep an answer; raises Running where somebody has taken the request over meanwhile."""
-    if not _begun(begun).update(status=status, headers=dict(headers), body=body):
+    if not leases.claim(_begun(begun), status=status, headers=dict(headers), body=body):
         raise Running
 
 
@@ -65,7 +67,7 @@ def forget(now: datetime) -> int:
 
 def _take_over(old: KeptAnswer, request: str, at: datetime) -> KeptAnswer:
     same = KeptAnswer.objects.filter(name=old.name, began_at=old.began_at, status=old.status)
-    if not same.update(request=request, began_at=at, status=None, headers={}, body=""):
+    if not leases.claim(same, request=request, began_at=at, status=None, headers={}, body=""):
         raise Running  # of two that come at once the other was first
     return KeptAnswer(name=old.name, request=request, began_at=at)
 

@@ -18,12 +18,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
+from core.db import leases
 from core.wakeup import notify_on_commit
 
 from . import csv_files
 from .csv_files import FORMATS, Preview, Report
 from .formats import REFUSED_LINE, REFUSED_REASON, BadFile, Format
-from .heartbeats import beating
 from .ingestion import Refusal
 from .mentions import Mentions, split_rows
 from .models import Customer, Import
@@ -110,7 +110,7 @@ def run_next() -> bool:
     upload = _claim(datetime.now(UTC))
     if upload is not None:
         mine = Import.objects.filter(pk=upload.pk, state=State.RUNNING, attempts=upload.attempts)
-        with beating(lambda: mine.update(heartbeat_at=datetime.now(UTC)), settings.IMPORT_LEASE / 3):
+        with leases.extended(mine, _lease()):
             ended = _import(upload, mine.update)
         mine.update(finished_at=datetime.now(UTC), **ended)
         notify_on_commit(records_changed)  # also of one that ended early, there are records
@@ -119,17 +119,17 @@ def run_next() -> bool:
 
 def _claim(now: datetime) -> Import | None:
     """Take the lease of the import that was started first, unless another one runs."""
-    for running in Import.objects.filter(state=State.RUNNING):
-        if _is_alive(running, now):
-            return None
-        _give_up(running, now)
+    running = Import.objects.filter(state=State.RUNNING)
+    if leases.end_abandoned(running, now, _lease(), lambda upload: _given_up(upload, now)):
+        return None
     upload = Import.objects.filter(state=State.WAITING).order_by("queued_at", "pk").first()
     if upload is None:
         return None
     waiting = Import.objects.filter(pk=upload.pk, state=State.WAITING)
     try:
         with transaction.atomic():
-            taken = waiting.update(
+            is_claimed = leases.claim(
+                waiting,
                 state=State.RUNNING,
                 attempts=F("attempts") + 1,
                 started_at=now,
@@ -137,24 +137,21 @@ def _claim(now: datetime) -> Import | None:
                 **_nothing_done(),
             )
     except IntegrityError:
-        return None  # somebody else's turn came first
-    return Import.objects.get(pk=upload.pk) if taken else None
+        return None  # another worker got there first
+    return Import.objects.get(pk=upload.pk) if is_claimed else None
 
 
-def _is_alive(upload: Import, now: datetime) -> bool:
-    beat = upload.heartbeat_at or upload.started_at or now
-    return abs(now - beat) < timedelta(seconds=settings.IMPORT_LEASE)
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.IMPORT_LEASE)
 
 
-def _give_up(upload: Import, now: datetime) -> None:
-    """Take the lease from a worker that is gone: the import waits again, unless it stops workers or shall end."""
-    ended: dict[str, Any] = {"state": State.WAITING}
+def _given_up(upload: Import, now: datetime) -> dict[str, Any]:
+    """Return what becomes of an import whose worker is gone: it waits again, unless it stops workers or shall end."""
     if upload.is_stopping:
-        ended = {"state": State.CANCELLED, "finished_at": now}
-    elif upload.attempts >= MOST_ATTEMPTS:
-        ended = {"state": State.FAILED, "finished_at": now, "error": DIED}
-    # Only if nobody else came first, and its heart has not beaten again.
-    Import.objects.filter(pk=upload.pk, state=State.RUNNING, heartbeat_at=upload.heartbeat_at).update(**ended)
+        return {"state": State.CANCELLED, "finished_at": now}
+    if upload.attempts >= MOST_ATTEMPTS:
+        return {"state": State.FAILED, "finished_at": now, "error": DIED}
+    return {"state": State.WAITING}
 
 
 def _import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import secrets
 import time
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -19,8 +19,8 @@ from django.core.cache import cache
 from django.db.models import Count, Q
 from kombu.exceptions import OperationalError
 
+from core.db import leases
 from customers import engine, facts
-from customers.heartbeats import beating
 from customers.models import Customer, Totals
 
 from .evaluation.context import context_at, context_from_records, current_instant, shop_zone
@@ -37,7 +37,7 @@ SHORTEST = 0.05
 KEPT_FOR = 600
 """Seconds that what a worker has counted can be fetched."""
 SAMPLE = 10
-LOOKED_EVERY = 0.5
+LOOKED_EVERY = timedelta(seconds=0.5)
 """Seconds until a count ends whose person has asked for another one."""
 SUPERSEDED = (
     "Another count was asked for meanwhile, and only one runs at a time; change the rule to count again."
@@ -166,7 +166,7 @@ def carry_out(ticket: str) -> None:
     try:
         if is_superseded():
             raise engine.TookTooLong
-        with beating(lambda: end() if is_superseded() else None, LOOKED_EVERY):
+        with leases.repeated(lambda: end() if is_superseded() else None, LOOKED_EVERY):
             counted, detailed = count(rule, PATIENCE_OF_A_WORKER), details(rule, PATIENCE_OF_A_WORKER)
     except engine.TookTooLong:
         done: dict[str, Any] = {

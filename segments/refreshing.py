@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Max
 
+from core.backoff import Backoff
 from core.wakeup import notify_on_commit
 from customers import engine, facts
 from customers.models import Totals, Touched
@@ -29,7 +30,7 @@ from .rules import EvaluationContext, Figures, Needed, Rule, RuleError, parse
 log = structlog.get_logger(__name__)
 
 SHARE_FOR_EVERYBODY = 0.15  # of the customers: from there on one look at everybody costs less
-LONGEST_BACK_OFF = timedelta(days=1)
+BACKOFF = Backoff.exponential(timedelta(minutes=1), factor=2, longest=timedelta(days=1))
 _ERRORS = (DatabaseError, RuleError, ArithmeticError, ValueError)
 
 
@@ -339,11 +340,10 @@ class _Pass:
 
     def _put_off(self, outcome: Outcome) -> None:
         segment = outcome.segment
-        back_off = min(timedelta(minutes=2 ** min(segment.failures, 20)), LONGEST_BACK_OFF)
         Segment.objects.filter(pk=segment.pk).update(
             last_error=outcome.error,
             failing_since=segment.failing_since or self.at,
             failures=segment.failures + 1,
-            retry_at=self.at + back_off,
+            retry_at=self.at + BACKOFF.delay(segment.failures + 1),
             is_caught_up=False,
         )

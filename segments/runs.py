@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from customers.heartbeats import beating
+from core.db import leases
 
 from .models import Refresh
 
@@ -39,7 +39,7 @@ def alone(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
     run = _start(wait=wait, queued=queued)
     mine = Refresh.objects.filter(pk=run.pk, state=Refresh.State.RUNNING)
     try:
-        with beating(lambda: mine.update(heartbeat_at=datetime.now(UTC)), settings.REFRESH_LEASE / 3):
+        with leases.extended(mine, _lease()):
             yield run
     except BaseException as error:
         Refresh.objects.filter(pk=run.pk).update(
@@ -50,24 +50,15 @@ def alone(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
         raise
 
 
-def is_alive(run: Refresh, now: datetime) -> bool:
-    """Tell whether a running refresh still has its lease; one from the future is of a clock that stepped back."""
-    beat = run.heartbeat_at or run.started_at
-    return abs(now - beat) < timedelta(seconds=settings.REFRESH_LEASE)
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.REFRESH_LEASE)
 
 
 def _start(*, wait: bool, queued: int | None) -> Refresh:
     while True:
         now = datetime.now(UTC)
-        for run in Refresh.objects.filter(state=Refresh.State.RUNNING):
-            if is_alive(run, now):
-                if not wait:
-                    raise Busy
-            else:
-                # Only if nobody else came first, and its heart has not beaten again.
-                Refresh.objects.filter(
-                    pk=run.pk, state=Refresh.State.RUNNING, heartbeat_at=run.heartbeat_at
-                ).update(state=Refresh.State.FAILED, error=DIED, finished_at=now)
+        if _end_abandoned(now) and not wait:
+            raise Busy
         try:
             with transaction.atomic():
                 return _begin(queued, now)
@@ -77,10 +68,17 @@ def _start(*, wait: bool, queued: int | None) -> Refresh:
             time.sleep(POLLED_EVERY)
 
 
+def _end_abandoned(now: datetime) -> bool:
+    """Let refreshes whose worker is gone fail; return whether one is running."""
+    died = {"state": Refresh.State.FAILED, "error": DIED, "finished_at": now}
+    running = Refresh.objects.filter(state=Refresh.State.RUNNING)
+    return leases.end_abandoned(running, now, _lease(), lambda _: died)
+
+
 def _begin(queued: int | None, now: datetime) -> Refresh:
     if queued is None:
         return Refresh.objects.create(at=now, started_at=now, heartbeat_at=now)
     waiting = Refresh.objects.filter(pk=queued, state=Refresh.State.QUEUED)
-    if not waiting.update(state=Refresh.State.RUNNING, at=now, started_at=now, heartbeat_at=now):
+    if not leases.claim(waiting, state=Refresh.State.RUNNING, at=now, started_at=now, heartbeat_at=now):
         raise Taken
     return Refresh.objects.get(pk=queued)

@@ -14,6 +14,8 @@ from typing import Final
 from django.db.models import F, Q, QuerySet
 from django.dispatch import Signal
 
+from core.backoff import Backoff
+from core.db import leases
 from core.wakeup import notify_on_commit
 from customers import consent, email_addresses, engine, erased, ingestion, turns
 from customers.consent import PENDING_FOR, State, Statement
@@ -30,6 +32,7 @@ MOST_IN_THE_SPAN: Final = 3  # messages to an address in ``PENDING_FOR``
 DAY: Final = timedelta(days=1)
 LEASE: Final = timedelta(minutes=5)
 MOST_ATTEMPTS: Final = 5
+BACKOFF: Final = Backoff.exponential(timedelta(minutes=4), factor=4, longest=timedelta(days=1))
 
 ENOUGH: Final = "The address was asked already: once a day at most, and three times in 30 days."
 SUPPRESSED: Final = "The address is suppressed."
@@ -132,13 +135,13 @@ def note_failed(request: ConfirmationRequest, at: datetime, reason: str, *, for_
     if for_good or request.attempts >= MOST_ATTEMPTS:
         _set(request, state=_Requests.FAILED, claimed_at=None, reason=reason[:300])
     else:
-        later = at + timedelta(minutes=4**request.attempts)
+        later = at + BACKOFF.delay(request.attempts)
         _set(request, state=_Requests.WAITING, claimed_at=None, reason=reason[:300], not_before=later)
 
 
 def _due(at: datetime) -> QuerySet[ConfirmationRequest]:
-    lost = Q(state=_Requests.SENDING, claimed_at__lte=at - LEASE)
-    return ConfirmationRequest.objects.filter(Q(state=_Requests.WAITING) | lost, not_before__lte=at)
+    abandoned = Q(state=_Requests.SENDING) & leases.abandoned_q("claimed_at", at, LEASE)
+    return ConfirmationRequest.objects.filter(Q(state=_Requests.WAITING) | abandoned, not_before__lte=at)
 
 
 def _obstacle(request: ConfirmationRequest, at: datetime) -> str:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, prefetch_related_objects
 from django.db.models.functions import Coalesce, Greatest
 
+from core.backoff import Backoff
+from core.db import leases
 from segments.models import Attempt, Change, Endpoint, Message
 
 from . import endpoints
@@ -21,13 +23,15 @@ from .sending import Answer
 LEASE: Final = timedelta(minutes=2)
 """Longer than any request takes."""
 TRIED_FOR: Final = timedelta(days=1)
-TRIED_AGAIN_AFTER: Final = (
-    timedelta(seconds=5),
-    timedelta(minutes=5),
-    timedelta(minutes=30),
-    timedelta(hours=2),
-    timedelta(hours=5),
-    timedelta(hours=10),
+BACKOFF: Final = Backoff(
+    (
+        timedelta(seconds=5),
+        timedelta(minutes=5),
+        timedelta(minutes=30),
+        timedelta(hours=2),
+        timedelta(hours=5),
+        timedelta(hours=10),
+    )
 )
 """The schedule of Standard Webhooks; a last try is made when the day is over."""
 
@@ -51,10 +55,12 @@ def claim(endpoint: Endpoint, most: int, at: datetime) -> list[Message]:
     with transaction.atomic():
         due = _sendable().filter(endpoint=endpoint, due_at__lte=at)
         free = due.filter(Q(leased_until=None) | Q(leased_until__lte=at)).order_by("pk")
-        skip = connection.features.has_select_for_update_skip_locked
-        claimed = list(free.select_for_update(of=("self",), skip_locked=skip)[:most])
-        Message.objects.filter(pk__in=[message.pk for message in claimed]).update(
-            leased_until=at + LEASE, tries=F("tries") + 1, first_tried_at=Coalesce("first_tried_at", at)
+        claimed = leases.claim_many(
+            free,
+            most,
+            leased_until=at + LEASE,
+            tries=F("tries") + 1,
+            first_tried_at=Coalesce("first_tried_at", at),
         )
     for message in claimed:
         message.endpoint = endpoint
@@ -124,8 +130,8 @@ def _put_off(endpoint: Endpoint, message: Message, at: datetime) -> None:
     assert message.first_tried_at
     last_try = message.first_tried_at + TRIED_FOR
     if at < last_try:
-        pause = TRIED_AGAIN_AFTER[min(message.tries, len(TRIED_AGAIN_AFTER)) - 1]
-        _rows([message.pk]).update(leased_until=None, due_at=min(at + pause, last_try))
+        due_at = min(at + BACKOFF.delay(message.tries), last_try)
+        _rows([message.pk]).update(leased_until=None, due_at=due_at)
     elif message.kind != Message.Kind.TEST and (
         endpoint.failing_since and endpoint.failing_since <= message.first_tried_at + LEASE
     ):

@@ -83,7 +83,7 @@ def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vi
 
     erase("c1")
     receiver.answer = echo
-    with time_machine.travel(datetime.now(UTC) + claims.TRIED_AGAIN_AFTER[0] + timedelta(seconds=1)):
+    with time_machine.travel(datetime.now(UTC) + claims.BACKOFF.delays[0] + timedelta(seconds=1)):
         delivering.deliver()
 
     assert receiver.said == [("vips", "c1", "entered"), ("vips", "c1", "left"), ("vips", "c1", "left")]
