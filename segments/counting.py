@@ -103,7 +103,7 @@ def preview(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[Cou
 def _counted(rule: Rule, context: EvaluationContext) -> Counted:
     found = customers_matching(rule, context).aggregate(
         matching=Count("pk"),
-        known=Count("pk", filter=Q(email__gt="") | Q(phone__gt="")),
+        known=Count("pk", filter=Customer.objects.known_q()),
         subscribed=Count("pk", filter=Q(newsletter=Customer.Newsletter.SUBSCRIBED)),
     )
     return Counted(at=context.at, everybody=_everybody(context), **found)

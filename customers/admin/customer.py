@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -41,7 +41,7 @@ class KnownFilter(admin.SimpleListFilter):
         """Keep the chosen."""
         match self.value():
             case "yes":
-                return queryset.filter(Q(email__gt="") | Q(phone__gt=""))
+                return queryset.filter(Customer.objects.known_q())
             case "no":
                 return queryset.filter(email="", phone="")
         return queryset
