@@ -4,7 +4,6 @@ They stay there, and are looked for, once a mail server is set.
 Django writes one file for each connection, with several messages in it, each followed by a line of dashes.
 """
 
-import os
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.utils import getaddresses
@@ -13,6 +12,7 @@ from typing import Final
 
 from django.conf import settings
 
+from core.files import replace_file
 from customers.mentions import Mentions
 
 _END: Final = b"\n" + b"-" * 79 + b"\n"
@@ -33,7 +33,7 @@ def delete_messages_to(mentions: Mentions) -> None:
         if not others:
             path.unlink(missing_ok=True)
         elif len(others) < len(every):
-            _write(path, b"".join(one + _END for one in others))
+            replace_file(path, b"".join(one + _END for one in others))
 
 
 def _files() -> list[Path]:
@@ -54,11 +54,3 @@ def _is_to(message: bytes, mentions: Mentions) -> bool:
     parsed = message_from_bytes(message, policy=policy.default)
     headers = [str(value) for name in ("To", "Cc", "Bcc") for value in parsed.get_all(name, [])]
     return any(mentions.in_text(address) for _, address in getaddresses(headers))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a content in the place of a file, whole, for its owner alone."""
-    new = path.with_suffix(".new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    new.replace(path)

@@ -5,7 +5,6 @@ were started. One whose worker died is begun anew: what it had done is done agai
 """
 
 import csv
-import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from core.db import leases
+from core.files import replace_file
 from core.wakeup import notify_on_commit
 
 from . import csv_files
@@ -275,7 +275,7 @@ def _forget_person(customers: Sequence[int], at: datetime) -> None:
             continue
         kept, named = _refused_rows(upload, mentions)
         if named:
-            _write(refusals_of(upload), kept)
+            replace_file(refusals_of(upload), kept.encode("utf-8-sig"))
         if upload.state == State.DONE and _names(path_of(upload), mentions):
             path_of(upload).unlink(missing_ok=True)
 
@@ -302,15 +302,6 @@ def _names(path: Path, mentions: Mentions) -> bool:
         return False
     except BadFile:
         return True
-
-
-def _write(path: Path, text: str) -> None:
-    """Put a text in the place of a file, whole, for its owner alone."""
-    new = path.with_suffix(".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8-sig", newline="") as file:
-        file.write(text)
-    new.replace(path)
 
 
 SECTION = Section(tell=_tell, erase=_forget_person, wait=lambda: None)

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 
 from campaigns import content, forecasts, running
 from campaigns.models import Campaign, Step
+from core.durations import duration_text
 
 from . import access, notices, wording
 
@@ -37,7 +38,10 @@ def about(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "campaign": campaign,
         "segment": campaign.segment,
         "steps": steps,
-        "rows": [(step, wording.label(step), wording.span(step.wait)) for step in steps],
+        "rows": [
+            (step, wording.label(step), duration_text(step.wait, in_weeks=True) if step.wait else "no time")
+            for step in steps
+        ],
         "sentence": wording.sentence(campaign, steps),
         "state_label": wording.LABELS[state],
         "is_draft": state == Campaign.State.DRAFT,

@@ -7,9 +7,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
-from .wording import UNITS
+from core.durations import UNITS
 
-CHOICES: Final = [(name, f"{name}s") for name, _ in reversed(UNITS)]
+CHOICES: Final = [(name, f"{name}s") for name in ("minute", "hour", "day", "week")]
 LONGEST: Final = timedelta(days=3650)
 
 
@@ -26,9 +26,9 @@ class SpanWidget(forms.MultiWidget):
         """Split a span into the number and the largest unit that fits."""
         if value is None:
             return [None, "day"]
-        for name, unit in UNITS:
-            if value and not value % unit:
-                return [value // unit, name]
+        for name, _ in reversed(CHOICES):
+            if value and not value % UNITS[name]:
+                return [value // UNITS[name], name]
         return [int(value / timedelta(minutes=1)), "minute"]
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class SpanField(forms.MultiValueField):
         if not data_list or data_list[0] is None:
             return None
         number, unit = data_list
-        length: timedelta = number * dict(UNITS)[unit or "day"]
+        length: timedelta = number * UNITS[unit or "day"]
         if length < self.least:
             raise ValidationError("At least a day.")
         if length > LONGEST:

@@ -7,6 +7,7 @@ from typing import Final
 from django.utils import timezone
 
 from campaigns.models import Campaign, Channel, Step
+from core.durations import duration_text
 
 LABELS: Final = {
     Campaign.State.DRAFT.value: "info",
@@ -15,12 +16,6 @@ LABELS: Final = {
     Campaign.State.STOPPED.value: "primary",
     Campaign.State.DONE.value: "primary",
 }
-UNITS: Final = (
-    ("week", timedelta(weeks=1)),
-    ("day", timedelta(days=1)),
-    ("hour", timedelta(hours=1)),
-    ("minute", timedelta(minutes=1)),
-)
 MESSAGES: Final = {
     Channel.EMAIL.value: "an e-mail",
     Channel.ON_SITE.value: "an on-site message",
@@ -33,18 +28,6 @@ def sentence(campaign: Campaign, steps: Sequence[Step]) -> str:
     """Say what a campaign does: what begins it, what is sent when, and what ends it or holds it back."""
     sent = " ".join(_sent(campaign, steps)) or "nothing is sent yet."
     return " ".join([f"{_begins(campaign)}, {sent}", *_restraint(campaign)])
-
-
-def span(length: timedelta) -> str:
-    """Write how long in the largest unit that fits: 1 hour, 3 days, 2 weeks; of days and hours in both."""
-    days, hours = divmod(length, timedelta(days=1))
-    if days > 1 and hours and not hours % timedelta(hours=1):
-        return f"{span(timedelta(days=days))} and {span(hours)}"
-    for name, unit in UNITS:
-        if length and not length % unit:
-            count = length // unit
-            return f"{count:,} {name}{'' if count == 1 else 's'}"
-    return "no time" if not length else f"{int(length.total_seconds()):,} seconds"
 
 
 def moment(at: datetime) -> str:
@@ -76,7 +59,7 @@ def _begins(campaign: Campaign) -> str:
             when = f"On {moment(campaign.starts_at)}" if campaign.starts_at else "As soon as it is started"
             return f"{when}, for all members of “{name}”"
         case _:
-            every = span(campaign.repeats_every) if campaign.repeats_every else "…"
+            every = duration_text(campaign.repeats_every, in_weeks=True) if campaign.repeats_every else "…"
             first = f" from {moment(campaign.starts_at)} on" if campaign.starts_at else ""
             return f"Every {every.removeprefix('1 ')}{first}, for all members of “{name}”"
 
@@ -88,7 +71,7 @@ def _sent(campaign: Campaign, steps: Sequence[Step]) -> Iterator[str]:
     after = timedelta()
     for step in steps:
         after += step.wait
-        when = f"after {span(after)}" if after else "at once"
+        when = f"after {duration_text(after, in_weeks=True)}" if after else "at once"
         parts.append(f"{MESSAGES[step.channel]} {when}")
     yield f"{joined(parts)}."
 
@@ -109,6 +92,7 @@ def _restraint(campaign: Campaign) -> Iterator[str]:
         if campaign.reentry_after is None:
             yield "Nobody goes through it twice."
         elif campaign.reentry_after:
-            yield f"Whoever comes again may begin again after {span(campaign.reentry_after)}."
+            after = duration_text(campaign.reentry_after, in_weeks=True)
+            yield f"Whoever comes again may begin again after {after}."
         if campaign.takes_mass_changes:
             yield "Also whoever a first filling or an edited rule brings begins it."

@@ -9,6 +9,8 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 
+from core.durations import short_duration_text
+
 register = template.Library()
 
 LONGEST_VALUE = 120
@@ -44,11 +46,7 @@ def day(value: datetime) -> str:
 @register.filter
 def ago(value: datetime, now: datetime) -> str:
     """Write how long ago a moment of today is: 40 s, 5 min, 2 h ago."""
-    seconds = max(0, int((now - value).total_seconds()))
-    for length, unit in ((3600, "h"), (60, "min")):
-        if seconds >= length:
-            return f"{seconds // length} {unit} ago"
-    return f"{seconds} s ago"
+    return f"{short_duration_text(now - value)} ago"
 
 
 @register.filter

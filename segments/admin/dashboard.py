@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from core.durations import rough_duration_text
 from customers import engine
 from customers.models import Customer, Totals
 from segments import insights, pulse
@@ -67,7 +68,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "failing": [segment for segment in segments if segment.status == "failing"][:SHOWN],
         "customers": totals.customers if totals else 0,
         "pulse": beat,
-        "age": wording.lasting(beat.age) if beat.age is not None else "",
+        "age": rough_duration_text(beat.age) if beat.age is not None else "",
         "verified": Verification.objects.exclude(finished_at=None).first(),
         "has_customers": has_customers,
         "has_segments": bool(segments),

@@ -9,13 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from core.durations import rough_duration_text
 from customers import engine
 from segments import insights, pulse, references
 from segments.insights import Day
 from segments.models import Segment
 from segments.templates import TEMPLATES
 
-from . import charts, wording
+from . import charts
 from .access import READ, SEE, needs
 from .pages import ours
 
@@ -37,7 +38,9 @@ def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpRespon
     verified = pulse.verified(segment)
     context = ours(model_admin, request, segment.name, segment) | {
         "tab": "overview",
-        "age": wording.lasting(max(now - segment.refreshed_at, timedelta())) if segment.refreshed_at else "",
+        "age": rough_duration_text(max(now - segment.refreshed_at, timedelta()))
+        if segment.refreshed_at
+        else "",
         "period": period,
         "periods": PERIODS,
         "sizes": charts.sizes(days) if len(days) > 1 else None,

@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from core.durations import run_time_text
 from customers.admin.lists import ReadOnlyAdmin
 from customers.templatetags.shop import moment, number
 from segments.models import Refresh, RefreshResult
@@ -99,8 +100,7 @@ def took(refresh: Refresh) -> str:
     """Say how long a run took."""
     if refresh.finished_at is None:
         return "–"
-    seconds = (refresh.finished_at - refresh.started_at).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return run_time_text(refresh.finished_at - refresh.started_at)
 
 
 def _over_results(total: Any) -> Any:

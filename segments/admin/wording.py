@@ -1,7 +1,6 @@
 """Segments in the words of staff."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 from django.forms import ModelForm
@@ -78,12 +77,3 @@ def status(segment: Segment) -> str:
 def label_of(segment: Segment) -> str:
     """Give the kind of label its status is shown as."""
     return STATUS_LABELS[status(segment)]
-
-
-def lasting(span: timedelta) -> str:
-    """Say how long something took or is ago, in one unit: 12 seconds, 3 minutes, 2 hours, 5 days."""
-    seconds = int(span.total_seconds())
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}s"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSchema
 
+from core.durations import UNITS_BY_LETTER, parse_duration
 from customers import patterns
 from customers.patterns import FIRST_YEAR, LAST_YEAR
 from customers.text_cleaning import to_nfc
@@ -18,10 +19,8 @@ LONGEST_SPAN = timedelta(days=36_500)
 LONGEST_TEXT = 1_000
 LONGEST_LIST = 1_000
 
-_SPAN = re.compile(r"0*(\d{1,8})([mhdw])", re.ASCII)
 _NO_DAYS = re.compile("0{1,9}[dw]", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 def _number(value: Any) -> Decimal:
@@ -48,10 +47,7 @@ def _percentage(value: Any) -> Decimal:
 
 
 def _span(value: Any) -> timedelta:
-    match = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError('expected a span such as "90m", "12h", "30d" or "4w"')
-    span = int(match[1]) * _UNITS[match[2]]
+    span = parse_duration(value if isinstance(value, str) else "")
     if not timedelta(0) < span <= LONGEST_SPAN:
         raise ValueError(f"expected a span of at least a minute and at most {LONGEST_SPAN.days} days")
     return span
@@ -132,7 +128,7 @@ def _flag(value: Any) -> bool:
 
 
 def _span_pattern(*units: str) -> str:
-    return f"^0*({'|'.join(patterns.up_to(LONGEST_SPAN // _UNITS[unit]) + unit for unit in units)})$"
+    return f"^0*({'|'.join(patterns.up_to(LONGEST_SPAN // UNITS_BY_LETTER[unit]) + unit for unit in units)})$"
 
 
 def _schema(read: Any, **schema: Any) -> TypeAdapter[Any]:

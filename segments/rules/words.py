@@ -16,6 +16,7 @@ from django.db.models.functions import Substr
 from django.db.models.lookups import Contains, Exact, GreaterThan, In, IsNull, StartsWith
 from pydantic import TypeAdapter
 
+from core.durations import duration_text
 from customers import comparable
 
 from . import scalars
@@ -225,9 +226,9 @@ class Moment(Words):
         """Say it: "in the last 30 days"."""
         match self.word:
             case "within_last":
-                return f"in the last {spell(self.value)}"
+                return f"in the last {duration_text(self.value)}"
             case "not_within_last":
-                return f"longer than {spell(self.value)} ago"
+                return f"longer than {duration_text(self.value)} ago"
             case "before":
                 return f"before {self.value}"
             case "on_or_after":
@@ -369,15 +370,3 @@ def plain(number: Decimal) -> str:
     """Write a number without needless zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def spell(span: timedelta) -> str:
-    """Write a span: "30 days", "12 hours", "90 minutes"."""
-    minutes = int(span.total_seconds()) // 60
-    size, unit = next((s, u) for s, u in ((24 * 60, "day"), (60, "hour"), (1, "minute")) if minutes % s == 0)
-    return counted(minutes // size, unit)
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a count with its noun: "1 day", "2 days"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

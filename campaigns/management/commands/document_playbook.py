@@ -1,7 +1,6 @@
 """Write the reference part of docs/playbook.md anew from the tactics."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from django.core.management.base import BaseCommand
 
 from campaigns.models import Campaign, Channel
 from campaigns.playbook import TACTICS, Tactic
+from core.durations import duration_text
 from segments.templates import TEMPLATES
 
 START = "<!-- from here on written by `manage.py document_playbook` -->\n"
@@ -55,7 +55,7 @@ def _begins(tactic: Tactic) -> str:
         return "as a file to download"
     match tactic.campaign["trigger"]:
         case Campaign.Trigger.EVERY:
-            begins = f"every {_span(tactic.campaign['repeats_every'])}, for all members"
+            begins = f"every {duration_text(tactic.campaign['repeats_every'])}, for all members"
         case Campaign.Trigger.AT:
             begins = "at a date, for all members"
         case _ if tactic.narrowed_by:
@@ -63,7 +63,7 @@ def _begins(tactic: Tactic) -> str:
         case _:
             again = tactic.campaign["reentry_after"]
             begins = "when they enter" + (
-                f", again after {_span(again)} at the earliest" if again else ", once"
+                f", again after {duration_text(again)} at the earliest" if again else ", once"
             )
     return begins + ("; ends with an order" if tactic.campaign.get("ends_with_order") else "")
 
@@ -72,15 +72,9 @@ def _messages(tactic: Tactic) -> str:
     """Name them, each with how long after the one before it comes."""
     label = Channel(tactic.channel).label
     told = [
-        f"{label}{f' after {_span(step.wait)}' if step.wait else ''}: “{step.subject}”".replace("|", "\\|")
+        f"{label}{f' after {duration_text(step.wait)}' if step.wait else ''}: “{step.subject}”".replace(
+            "|", "\\|"
+        )
         for step in tactic.steps
     ]
     return "<br>".join(told) or label
-
-
-def _span(span: timedelta) -> str:
-    days, seconds = divmod(int(span.total_seconds()), 86_400)
-    if days and not seconds:
-        return "1 day" if days == 1 else f"{days} days"
-    hours = int(span.total_seconds()) // 3600
-    return "1 hour" if hours == 1 else f"{hours} hours"

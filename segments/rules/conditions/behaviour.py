@@ -18,6 +18,7 @@ from django.db.models import (
 )
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
+from core.durations import duration_text
 from customers.exact import SCALE
 from customers.models import Event
 from customers.sums import SESSION_GAP_MINUTES
@@ -26,7 +27,7 @@ from segments.rules.base import Condition, EvaluationContext, Exposure, conditio
 from segments.rules.flips import first_seen, happened, placed
 from segments.rules.measures import MomentFact, one_number, or_zero
 from segments.rules.objects import FLAG, NAME, SPAN, Product, Property, period_q
-from segments.rules.words import Moment, Number, Period, spell
+from segments.rules.words import Moment, Number, Period
 
 from .orders import limits, orders_that
 
@@ -144,8 +145,8 @@ class OpenCart(Condition):
         return self._said(self.value_.phrase(write=money) if self.value_ else "")
 
     def _said(self, worth: str) -> str:
-        said = f"has had an open cart in the last {spell(self.within_last)}"
-        said += f" for at least {spell(self.older_than)}" if self.older_than else ""
+        said = f"has had an open cart in the last {duration_text(self.within_last)}"
+        said += f" for at least {duration_text(self.older_than)}" if self.older_than else ""
         return said + (f" worth {worth}" if worth else "")
 
 

@@ -8,6 +8,7 @@ from django.db.models import Case, F, Func, Q, QuerySet, Value, When
 from django.db.models.functions import MD5, Concat
 from django.db.models.lookups import Exact
 
+from core.durations import duration_text
 from customers import comparable
 from customers.consent import PENDING_FOR
 from customers.models import Customer, DatedAttribute
@@ -18,7 +19,7 @@ from segments.rules.flips import first_seen, swept
 from segments.rules.measures import MomentFact
 from segments.rules.objects import FLAG, NAME, Scalar, comparison, free_value
 from segments.rules.slots import LateParam
-from segments.rules.words import List, Moment, Number, Text, spell
+from segments.rules.words import List, Moment, Number, Text
 
 BUCKETS = 100
 DAY = timedelta(days=1)
@@ -258,7 +259,7 @@ class Birthday(Condition):
 
     def sentence(self) -> str:
         return (
-            f"has birthday within the next {spell(self.within_next)}"
+            f"has birthday within the next {duration_text(self.within_next)}"
             if self.within_next
             else "has birthday today"
         )
