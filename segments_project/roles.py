@@ -10,8 +10,9 @@ from core.staff.roles import Role, all_permissions
 VIEWER: Final = Role(
     name="Viewer",
     description=(
-        "see customers without their contact data, segments with their members, refreshes, verifications, how webhooks "
-        "fare, campaigns with their messages and results, and pools of coupons with what is left"
+        "see customers with masked contact data, segments with their members, refreshes, verifications, the "
+        "state of webhooks, campaigns with their messages and results, and pools of coupons with the number "
+        "of codes left"
     ),
     permissions=(
         "customers.view_customer",
@@ -32,8 +33,9 @@ VIEWER: Final = Role(
 MARKETER: Final = Role(
     name="Marketer",
     description=(
-        "also see contact data; create, edit, refresh and delete segments and fixed lists; run campaigns; keep pools "
-        "of coupons and download the codes; download audiences; suppress e-mail addresses, and lift that"
+        "also see contact data; create, edit, refresh and delete segments and fixed lists; import files; run "
+        "campaigns; manage pools of coupons and download the codes; download audiences; suppress e-mail "
+        "addresses, and lift suppressions"
     ),
     permissions=(
         *VIEWER.permissions,
@@ -66,7 +68,8 @@ MARKETER: Final = Role(
 ADMINISTRATOR: Final = Role(
     name="Administrator",
     description=(
-        "also manage staff, groups, schedules, API keys and webhooks, see Activity, and unlock logins"
+        "also manage staff, groups, schedules, API keys, tracking sources and webhooks, export and erase "
+        "customers, see Activity, and unlock logins"
     ),
     permissions=(
         *MARKETER.permissions,
