@@ -13,24 +13,21 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from tests import pools
+from tests import oracle_parameters, pools
 from tests.arrived import Delivery, Sent
+from tests.oracle import FILTERS
 from tests.oracle_shop import Event, Line, Order, Person, Shop
 from tests.oracle_words import Clock, span, value_of_cell
 from tests.strategies import (
-    AMOUNT,
     CONDITIONS,
-    COUNT,
     MOMENT,
-    PRODUCT,
-    RELATIVE,
-    SPANS,
     Json,
     at_times,
     both,
     conditions,
-    number,
+    parameters,
     rules,
+    swept,
     words,
 )
 from tests.strategies_shops import instants, shops
@@ -81,27 +78,16 @@ class History:
 
 
 # What time alone changes, and what the others' orders change: of all conditions few do, and seldom.
-SPANNED = words({"within_last": SPANS})
-DURING = st.fixed_dictionaries({"during": SPANNED})
-LATELY = words(dict.fromkeys(["within_last", "not_within_last"], SPANS))
 SWEPT: dict[str, st.SearchStrategy[Json]] = {
-    **dict.fromkeys(["first_seen", "first_order", "last_order", "last_activity", "subscribed_at"], LATELY),
-    **dict.fromkeys(["order_count", "session_count", "event_count", "refund_count"], both(COUNT, DURING)),
-    **dict.fromkeys(["total_spent", "average_order_value"], both(AMOUNT | RELATIVE, DURING)),
-    "discounted_order_share": both(number(pools.SHARES), DURING),
-    **dict.fromkeys(["bought", "viewed"], both(words({"product": PRODUCT}), DURING)),
-    "open_cart": both(SPANNED, at_times(older_than=SPANS)),
-    "attribute": both(st.fixed_dictionaries({"name": st.sampled_from(pools.ATTRIBUTE_NAMES)}), LATELY),
-    "in_segment": both(
-        words({"is": st.sampled_from(pools.SLUGS)}), st.fixed_dictionaries({"entered": LATELY})
-    ),
-    "birthday": CONDITIONS["birthday"],
+    name: strategy for name, known in FILTERS.items() if (strategy := swept(known)) is not None
 }
 COMPARED = words(
     {
-        **dict.fromkeys(["total_spent", "average_order_value"], both(RELATIVE, at_times(during=SPANNED))),
-        "rfm": CONDITIONS["rfm"],
+        name: parameters(replace(known, alone=(oracle_parameters.RELATIVE,)))
+        for name, known in FILTERS.items()
+        if oracle_parameters.RELATIVE in known.alone
     }
+    | {"rfm": CONDITIONS["rfm"]}
 )
 
 
@@ -122,7 +108,7 @@ def histories(count: int) -> st.SearchStrategy[History]:
 
 def referring(*slugs: str) -> st.SearchStrategy[Json]:
     """Rules that ask for the members of other segments, alone and in groups."""
-    asked = both(words({"is": st.sampled_from(slugs)}), at_times(entered=MOMENT))
+    asked = both(words({"is": st.sampled_from(slugs)}), at_times(entered=words(MOMENT)))
     alone = words({"in_segment": asked})
     grouped = st.tuples(alone, st.lists(conditions(), max_size=1)).map(lambda drawn: [drawn[0], *drawn[1]])
     return alone | words(dict.fromkeys(["all", "any", "none"], grouped))

@@ -16,9 +16,27 @@ from itertools import pairwise
 from math import floor
 from zoneinfo import ZoneInfo
 
+from tests import pools
+from tests.oracle_parameters import (
+    BUCKETS,
+    DAYS,
+    FILTERS,
+    FLAG,
+    LIST,
+    MOMENT,
+    NAME,
+    NUMBER,
+    PERIOD,
+    PRODUCT,
+    PROPERTY,
+    RELATIVE,
+    SPAN,
+    TEXT,
+    choice,
+    takes,
+)
 from tests.oracle_shop import Customer, Event, Line, Order, Person, Shop
 from tests.oracle_words import (
-    RELATIVE,
     Clock,
     Words,
     amount_of_json,
@@ -43,6 +61,7 @@ __all__ = ["FILTERS", "Event", "Line", "Order", "Person", "Shop", "matching"]
 MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 SESSION_GAP = timedelta(minutes=30)
+SCORE = NUMBER.among((1, 2, 3, 4, 5))
 
 
 def matching(rule: Words, shop: Shop, at: datetime, zone: ZoneInfo) -> set[str]:
@@ -61,7 +80,7 @@ def evaluated(rule: Words, past: Past) -> set[str]:
         case "none":
             return everybody.difference(*(evaluated(one, past) for one in value))
         case _:
-            return FILTERS[name](value, past)
+            return FILTERS[name].matching(value, past)
 
 
 @dataclass(frozen=True)
@@ -119,34 +138,42 @@ class Past:
 # The fifteen lifecycle filters --------------------------------------------------------------------
 
 
+@takes(is_=FLAG.required())
 def known(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: bool(x.person.email or x.person.phone) == p["is"])
 
 
+@takes(is_=choice("subscribed", "unsubscribed", "never", "pending").required())
 def newsletter(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: x.person.newsletter == p["is"])
 
 
+@takes(MOMENT)
 def first_seen(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: past.when(p, x.person.met_at))
 
 
+@takes(NUMBER.among(pools.COUNTS), during=PERIOD, product=PRODUCT, coupon=TEXT.among(pools.COUPONS))
 def order_count(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, Fraction(len(past.orders(p, x.counting)))))
 
 
+@takes(MOMENT)
 def first_order(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: past.when(p, x.counting[0].placed_at if x.counting else None))
 
 
+@takes(MOMENT)
 def last_order(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: past.when(p, x.counting[-1].placed_at if x.counting else None))
 
 
+@takes(NUMBER.among(pools.AMOUNTS), RELATIVE, during=PERIOD)
 def total_spent(p: Words, past: Past) -> set[str]:
     return number_or_relative(p, past, lambda x: spent(past.orders(p, x.counting)))
 
 
+@takes(NUMBER.among(pools.AMOUNTS), RELATIVE, during=PERIOD)
 def average_order_value(p: Words, past: Past) -> set[str]:
     def value(customer: Customer) -> Fraction | None:
         orders = past.orders(p, customer.counting)
@@ -155,6 +182,7 @@ def average_order_value(p: Words, past: Past) -> set[str]:
     return number_or_relative(p, past, value)
 
 
+@takes(NUMBER.among(pools.GAPS))
 def days_between_orders(p: Words, past: Past) -> set[str]:
     def value(customer: Customer) -> Fraction | None:
         orders = customer.counting
@@ -167,6 +195,7 @@ def days_between_orders(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, value(x)))
 
 
+@takes(NUMBER.among(pools.SHARES), during=PERIOD)
 def discounted_order_share(p: Words, past: Past) -> set[str]:
     def value(customer: Customer) -> Fraction | None:
         orders = past.orders(p, customer.counting)
@@ -175,10 +204,12 @@ def discounted_order_share(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, value(x)))
 
 
+@takes(MOMENT)
 def last_activity(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: past.when(p, x.last_activity))
 
 
+@takes(NUMBER.among(pools.COUNTS), during=PERIOD)
 def session_count(p: Words, past: Past) -> set[str]:
     def value(customer: Customer) -> Fraction:
         times = [event.occurred_at for event in customer.events]
@@ -188,6 +219,7 @@ def session_count(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, value(x)))
 
 
+@takes(within_last=SPAN.required(), older_than=SPAN, value=NUMBER.among(pools.AMOUNTS))
 def open_cart(p: Words, past: Past) -> set[str]:
     def question(customer: Customer) -> bool:
         orders = [order.placed_at for order in customer.orders if order.status != "cancelled"]
@@ -209,10 +241,18 @@ def open_cart(p: Words, past: Past) -> set[str]:
     return past.those(question)
 
 
+@takes(
+    NUMBER.among(pools.COUNTS),
+    event=NAME.among(pools.EVENT_NAMES),
+    during=PERIOD,
+    product=PRODUCT,
+    where=PROPERTY,
+)
 def event_count(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, Fraction(len(past.events(p, x.events)))))
 
 
+@takes(needs_one=True, recency=SCORE, frequency=SCORE, monetary=SCORE)
 def rfm(p: Words, past: Past) -> set[str]:
     now, buyers = past.clock.at, past.buyers
     ages = {key: Fraction((now - x.counting[-1].placed_at) // MICROSECOND) for key, x in buyers.items()}
@@ -227,30 +267,43 @@ def rfm(p: Words, past: Past) -> set[str]:
 # The other filters --------------------------------------------------------------------------------
 
 
+@takes(has=choice("email", "phone").required())
 def contact(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: bool(x.person.email if p["has"] == "email" else x.person.phone))
 
 
+@takes(MOMENT)
 def subscribed_at(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: past.when(p, x.person.subscribed_at))
 
 
+@takes(TEXT.among(pools.COUNTRIES))
 def country(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: text(p, x.person.country or None))
 
 
+@takes(TEXT.among(pools.LANGUAGES))
 def language(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: text(p, x.person.language or None))
 
 
+@takes(TEXT.among(pools.CITIES))
 def city(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: text(p, x.person.city or None))
 
 
+@takes(TEXT.among(pools.SOURCES))
 def source(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: text(p, x.person.source or None))
 
 
+@takes(
+    TEXT.among(pools.FREE_TEXTS),
+    NUMBER.among(pools.FREE_NUMBERS),
+    MOMENT,
+    LIST.among(pools.LIST_TEXTS),
+    name=NAME.among(pools.ATTRIBUTE_NAMES).required(),
+)
 def attribute(p: Words, past: Past) -> set[str]:
     words = {word: operand for word, operand in p.items() if word != "name"}
 
@@ -261,6 +314,7 @@ def attribute(p: Words, past: Past) -> set[str]:
     return past.those(question)
 
 
+@takes(within_next=DAYS.required())
 def birthday(p: Words, past: Past) -> set[str]:
     today = past.clock.today()
     # Any birthday comes round within 366 days, so looking further ahead adds nothing.
@@ -268,10 +322,12 @@ def birthday(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: any(is_birthday(x.person.birth_date, day) for day in ahead))
 
 
+@takes(product=PRODUCT, during=PERIOD, coupon=TEXT.among(pools.COUPONS))
 def bought(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: bool(past.orders(p, x.counting)))
 
 
+@takes(product=PRODUCT, during=PERIOD, and_not_bought=FLAG)
 def viewed(p: Words, past: Past) -> set[str]:
     asked = {"event": "Product Viewed", **{k: p[k] for k in ("product", "during") if k in p}}
 
@@ -283,16 +339,19 @@ def viewed(p: Words, past: Past) -> set[str]:
     return past.those(question)
 
 
+@takes(NUMBER.among(pools.COUNTS), during=PERIOD)
 def refund_count(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, Fraction(len([o for o in past.orders(p, x.orders) if o.refunded]))))
 
 
+@takes(is_=NAME.among(pools.SLUGS).required(), entered=MOMENT)
 def in_segment(p: Words, past: Past) -> set[str]:
     members = past.shop.members.get(p["is"], {})
     inside = set(members) & set(past.customers)
     return {key for key in inside if "entered" not in p or past.when(p["entered"], members[key])}
 
 
+@takes(between=BUCKETS.required(), salt=NAME.among(("a", "spring", "ß")))
 def random_bucket(p: Words, past: Past) -> set[str]:
     low, high = p["between"]
     return {key for key in past.customers if low <= bucket(p.get("salt", ""), key) <= high}
@@ -302,7 +361,7 @@ def random_bucket(p: Words, past: Past) -> set[str]:
 
 
 def number_or_relative(p: Words, past: Past, value: Callable[[Customer], Fraction | None]) -> set[str]:
-    if not RELATIVE & p.keys():
+    if not p.keys() & {"above", "below", "top_percent", "bottom_percent"}:
         return past.those(lambda x: number(p, value(x)))
     values = {key: value(customer) for key, customer in past.buyers.items()}
     return relative(p, {key: one for key, one in values.items() if one is not None})
@@ -349,16 +408,3 @@ def is_birthday(born: date | None, day: date) -> bool:
 def bucket(salt: str, key: str) -> int:
     share = Fraction(int(md5(f"{salt}:{key}".encode()).hexdigest(), 16), 2**128)
     return floor(share * 100)
-
-
-# Each filter is the function of its name.
-FILTERS: dict[str, Callable[[Words, Past], set[str]]] = {
-    one.__name__: one
-    for one in (
-        *(known, newsletter, first_seen, order_count, first_order, last_order, total_spent),
-        *(average_order_value, days_between_orders, discounted_order_share, last_activity),
-        *(session_count, open_cart, event_count, rfm),
-        *(contact, subscribed_at, country, language, city, source, attribute, birthday, bought),
-        *(viewed, refund_count, in_segment, random_bucket),
-    )
-}

@@ -1,7 +1,7 @@
 """Hypothesis strategies for rules, shops and instants that often meet: both draw from the same small pools.
 
-`rules()` gives valid rules over every filter and word, `shops()` shops of up to twelve people, `instants()`
-the moments to evaluate at. `CONDITIONS` has a strategy for the parameters of each filter.
+`rules()` draws valid rules over every filter and word that the oracle knows, `shops()` shops of up to twelve people,
+`instants()` the moments to evaluate at. `CONDITIONS` has a strategy for the parameters of each filter.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from unicodedata import normalize
 
 from hypothesis import strategies as st
 
-from tests import pools
+from tests import oracle, pools
+from tests.oracle_parameters import Filter, Kind
 from tests.strategies_shops import instants, shops
 
 __all__ = ["CONDITIONS", "conditions", "instants", "rules", "shops"]
 
 Json = dict[str, Any]
 Words = st.SearchStrategy[Json]
+Operands = dict[str, st.SearchStrategy[Any]]
+"""For each word of a kind, what it may be given."""
 
 
 # Words of each kind -------------------------------------------------------------------------------
@@ -41,24 +44,24 @@ def at_times(**optional: st.SearchStrategy[Any]) -> Words:
     return st.one_of(st.just({}), st.fixed_dictionaries({}, optional=optional))
 
 
-def listed(pool: Sequence[str]) -> Words:
+def listed(pool: Sequence[str]) -> Operands:
     """Words about lists."""
     one = st.sampled_from(pool)
     several = st.lists(one, min_size=1, max_size=3)
-    return words({"has": one, "has_any": several, "has_all": several})
+    return {"has": one, "has_any": several, "has_all": several}
 
 
 def pairs(one: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     return st.tuples(one, one).map(sorted)
 
 
-def number(pool: Sequence[float]) -> Words:
+def number(pool: Sequence[float]) -> Operands:
     one = st.sampled_from(pool)
     singles = ["is", "is_not", "at_least", "more_than", "at_most", "less_than"]
-    return words({**dict.fromkeys(singles, one), "between": pairs(one)})
+    return {**dict.fromkeys(singles, one), "between": pairs(one)}
 
 
-def text(pool: Sequence[str]) -> Words:
+def text(pool: Sequence[str]) -> Operands:
     """Words about texts like the pool's: in other case and spelling, in part, and with SQL's wildcards."""
     cased = sorted(
         {
@@ -72,93 +75,107 @@ def text(pool: Sequence[str]) -> Words:
     )
     one, part = st.sampled_from(cased), st.sampled_from([*parts, "%", "_", "\\"])
     several = st.lists(one, min_size=1, max_size=3, unique=True)
-    return words(
-        {
-            **dict.fromkeys(["is", "is_not"], one),
-            **dict.fromkeys(["in", "not_in"], several),
-            **dict.fromkeys(["contains", "starts_with"], part),
-            "exists": st.booleans(),
-        }
-    )
+    return {
+        **dict.fromkeys(["is", "is_not"], one),
+        **dict.fromkeys(["in", "not_in"], several),
+        **dict.fromkeys(["contains", "starts_with"], part),
+        "exists": st.booleans(),
+    }
 
 
 SPANS = st.sampled_from(pools.SPANS)
+DAYS = st.sampled_from(["0d", "1d", "7d", "30d", "365d"])
 DATES = st.sampled_from([day.isoformat() for day in pools.DATES])
 FIXED = {"before": DATES, "on_or_after": DATES, "between": pairs(DATES)}
 
-PERIOD = words({"within_last": SPANS, **FIXED})
-MOMENT = words({"within_last": SPANS, "not_within_last": SPANS, "ever": st.booleans(), **FIXED})
+PERIOD: Operands = {"within_last": SPANS, **FIXED}
+MOMENT: Operands = {"within_last": SPANS, "not_within_last": SPANS, "ever": st.booleans(), **FIXED}
+LATELY = words(dict.fromkeys(["within_last", "not_within_last"], SPANS))
+SWEPT_KINDS = {"moment": LATELY, "period": words({"within_last": SPANS}), "span": SPANS, "days": DAYS}
 
 PERCENT = st.sampled_from([1, 20, 33.3, 50, 62.5, 100])
 FIGURE = st.sampled_from(["average", "median"])
-RELATIVE = words({"above": FIGURE, "below": FIGURE, "top_percent": PERCENT, "bottom_percent": PERCENT})
+RELATIVE: Operands = {"above": FIGURE, "below": FIGURE, "top_percent": PERCENT, "bottom_percent": PERCENT}
 
-COUNT = number(pools.COUNTS)
-AMOUNT = number(pools.AMOUNTS)
-SCORE = number([1, 2, 3, 4, 5])
-
-FIELDS = {
+PARTS = {
     "sku": text(pools.SKUS),
     "name": text(pools.NAMES),
     "category": text(pools.CATEGORIES),
     "brand": text(pools.BRANDS),
 }
-PRODUCT = st.one_of(
-    *(st.fixed_dictionaries({field: asked}) for field, asked in FIELDS.items()),
-    both(words(FIELDS), words(FIELDS)),
-)
-COUPON = text(pools.COUPONS)
-WHERE = both(
+ONE_PART: Operands = {part: words(asked) for part, asked in PARTS.items()}
+PRODUCT = st.one_of(words(ONE_PART), both(words(ONE_PART), words(ONE_PART)))
+
+OF_PROPERTY = (text(pools.FREE_TEXTS), number(pools.FREE_NUMBERS))
+PROPERTY = both(
     st.fixed_dictionaries({"property": st.sampled_from(pools.PROPERTY_NAMES)}),
-    text(pools.FREE_TEXTS) | number(pools.FREE_NUMBERS),
+    st.one_of(*map(words, OF_PROPERTY)),
 )
 
 
 # Filters ------------------------------------------------------------------------------------------
 
-CONDITIONS: dict[str, Words] = {
-    "known": words({"is": st.booleans()}),
-    "newsletter": words({"is": st.sampled_from(["subscribed", "unsubscribed", "never", "pending"])}),
-    "first_seen": MOMENT,
-    "order_count": both(COUNT, at_times(during=PERIOD, product=PRODUCT, coupon=COUPON)),
-    "first_order": MOMENT,
-    "last_order": MOMENT,
-    "total_spent": both(AMOUNT | RELATIVE, at_times(during=PERIOD)),
-    "average_order_value": both(AMOUNT | RELATIVE, at_times(during=PERIOD)),
-    "days_between_orders": number(pools.GAPS),
-    "discounted_order_share": both(number(pools.SHARES), at_times(during=PERIOD)),
-    "last_activity": MOMENT,
-    "session_count": both(COUNT, at_times(during=PERIOD)),
-    "open_cart": both(words({"within_last": SPANS}), at_times(older_than=SPANS, value=AMOUNT)),
-    "event_count": both(
-        COUNT,
-        at_times(event=st.sampled_from(pools.EVENT_NAMES)),
-        at_times(during=PERIOD, product=PRODUCT, where=WHERE),
-    ),
-    "rfm": st.one_of(
-        words({"recency": SCORE, "frequency": SCORE, "monetary": SCORE}),
-        st.fixed_dictionaries({"recency": SCORE, "frequency": SCORE, "monetary": SCORE}),
-    ),
-    "contact": words({"has": st.sampled_from(["email", "phone"])}),
-    "subscribed_at": MOMENT,
-    "country": text(pools.COUNTRIES),
-    "language": text(pools.LANGUAGES),
-    "city": text(pools.CITIES),
-    "source": text(pools.SOURCES),
-    "attribute": both(
-        st.fixed_dictionaries({"name": st.sampled_from(pools.ATTRIBUTE_NAMES)}),
-        text(pools.FREE_TEXTS) | number(pools.FREE_NUMBERS) | MOMENT | listed(pools.LIST_TEXTS),
-    ),
-    "birthday": words({"within_next": st.sampled_from(["0d", "1d", "7d", "30d", "365d"])}),
-    "bought": both(words({"product": PRODUCT}), at_times(during=PERIOD, coupon=COUPON)),
-    "viewed": both(words({"product": PRODUCT}), at_times(during=PERIOD, and_not_bought=st.just(True))),
-    "refund_count": both(COUNT, at_times(during=PERIOD)),
-    "in_segment": both(words({"is": st.sampled_from(pools.SLUGS)}), at_times(entered=MOMENT)),
-    "random_bucket": both(
-        words({"between": pairs(st.sampled_from([0, 10, 25, 49, 50, 75, 99]))}),
-        at_times(salt=st.sampled_from(["a", "spring", "ß"])),
-    ),
+
+def operands(kind: Kind) -> Operands:
+    """What each word of a kind may be given."""
+    match kind.name:
+        case "number":
+            return number(kind.values)
+        case "text":
+            return text(kind.values)
+        case "list":
+            return listed(kind.values)
+        case name:
+            return {"moment": MOMENT, "period": PERIOD, "relative": RELATIVE}[name]
+
+
+def drawn(kind: Kind) -> st.SearchStrategy[Any]:
+    """Values of a kind of parameter; for one with words, objects with one of them."""
+    match kind.name:
+        case "choice" | "name":
+            return st.sampled_from(kind.values)
+        case name if name in VALUES:
+            return VALUES[name]
+        case _:
+            return words(operands(kind))
+
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "product": PRODUCT,
+    "property": PROPERTY,
+    "flag": st.booleans(),
+    "span": SPANS,
+    "days": DAYS,
+    "buckets": pairs(st.sampled_from([0, 10, 25, 49, 50, 75, 99])),
 }
+
+
+def parameters(filter_: Filter) -> Words:
+    """Parameters of a filter that the oracle knows: what it needs, and some of the others."""
+    optional = {name: drawn(kind) for name, kind in filter_.named.items() if not kind.is_required}
+    if filter_.needs_one:
+        return st.one_of(words(optional), st.fixed_dictionaries(optional))
+    needed = {name: drawn(kind) for name, kind in filter_.named.items() if kind.is_required}
+    alone = [st.one_of(*map(drawn, filter_.alone))] if filter_.alone else []
+    some = at_times(**optional) if alone or needed else st.fixed_dictionaries({}, optional=optional)
+    return both(st.fixed_dictionaries(needed), *alone, some)
+
+
+def swept(filter_: Filter) -> Words | None:
+    """Parameters by which time alone changes a filter's answer, if there are any."""
+    moments = [kind for kind in filter_.alone if kind.name == "moment"]
+    timed = {name: SWEPT_KINDS[kind.name] for name, kind in filter_.named.items() if kind.name in SWEPT_KINDS}
+    if not moments and not timed:
+        return None
+    spans = {name for name, kind in filter_.named.items() if kind.name == "span" and not kind.is_required}
+    always = {name: strategy for name, strategy in timed.items() if name not in spans}
+    needed = {name: drawn(kind) for name, kind in filter_.named.items() if kind.is_required}
+    others = {name: drawn(kind) for name, kind in filter_.named.items() if name not in needed | always}
+    alone = [LATELY] if moments else [st.one_of(*map(drawn, filter_.alone))] if filter_.alone else []
+    return both(st.fixed_dictionaries(needed | always), *alone, at_times(**others))
+
+
+CONDITIONS: dict[str, Words] = {name: parameters(known) for name, known in oracle.FILTERS.items()}
 
 
 # Rules --------------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.oracle import FILTERS, Event, Line, Order, Person, Shop, matching
+from tests.oracle import Event, Line, Order, Person, Shop, matching
 from tests.pools import BASE, MICROSECOND, RECORDED_AT, ZONES
 from tests.shops_as_csv import csv_rows, read_csv, write_csv
-from tests.strategies import CONDITIONS, instants, rules, shops
+from tests.strategies import instants, rules, shops
 
 UTC_ZONE = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -358,10 +358,6 @@ def test_segments_and_buckets_go_by_the_printed_id():
 
 
 # Everything ---------------------------------------------------------------------------------------
-
-
-def test_every_filter_is_drawn():
-    assert CONDITIONS.keys() == FILTERS.keys()
 
 
 @within_reason

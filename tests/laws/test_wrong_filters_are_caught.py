@@ -1,0 +1,124 @@
+"""The laws are able to fail: each catches a filter that is wrong in one way, and passes it where it is right.
+
+The filter is the example of CONTRIBUTING.md, whose code is run here as it is written there.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db.models import Count, Q, QuerySet
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
+
+from segments.rules import AsOf, Condition, Exposure, registry
+from segments.rules.base import condition, flat, named
+from segments.rules.conditions import orders
+from segments.rules.flips import placed
+from segments.rules.measures import one_number, or_zero
+from segments.rules.words import Number, Period
+from tests import oracle
+from tests.laws import test_may_flip, test_rules_agree_with_the_oracle
+from tests.laws.test_every_filter_is_known import complaints
+
+pytestmark = pytest.mark.django_db
+
+NAME = "cancelled_count"
+# The first failure is enough: to make it smaller would take minutes.
+searching = hypothesis_settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+    database=None,
+    report_multiple_bugs=False,
+)
+
+
+def blocks() -> tuple[str, str]:
+    """Return the code of the filter and of its oracle as CONTRIBUTING.md shows them."""
+    page = (settings.BASE_DIR / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = page.partition("## Add a filter\n")[2].partition("\n## ")[0]
+    filter_code, oracle_code = re.findall("```python\n(.*?)```", section, re.DOTALL)
+    return filter_code, oracle_code
+
+
+@pytest.fixture
+def example() -> Iterator[type[Condition]]:
+    """The example, registered and known to the oracle for a while."""
+    filter_code, oracle_code = blocks()
+    exec(filter_code, {**vars(orders)})
+    exec(oracle_code, {**vars(oracle)})
+    yield registry[NAME]
+    registry.pop(NAME, None)
+    oracle.FILTERS.pop(NAME, None)
+
+
+def replace_by(wrong: type[Condition], right: type[Condition]) -> None:
+    """Register a wrong filter in the place of the right one."""
+    del registry[NAME]
+    condition(NAME, group=right.group, label=right.label, unit=right.unit, example=right.example)(wrong)
+
+
+def test_the_example_of_the_docs_obeys_the_laws(example: type[Condition]) -> None:
+    assert complaints(registry, oracle.FILTERS) == []
+    test_rules_agree_with_the_oracle.check_filter(NAME)
+    test_may_flip.check_filter(NAME)
+
+
+def test_a_filter_that_matches_others_than_it_says_is_caught(example: type[Condition]) -> None:
+    class AlsoRefunded(example):  # type: ignore[misc, valid-type]
+        """How many orders were cancelled, by the time they were placed."""
+
+        def value(self, as_of: AsOf) -> Any:
+            found = as_of.orders(counting=False).filter(status__in=["cancelled", "refunded"])
+            return or_zero(one_number(found, Count("pk")))
+
+    replace_by(AlsoRefunded, example)
+    with pytest.raises(AssertionError):
+        test_rules_agree_with_the_oracle.check_filter(NAME, searching)
+
+
+def test_a_filter_that_forgets_what_time_changes_is_caught(example: type[Condition]) -> None:
+    class Forgetful(example):  # type: ignore[misc, valid-type]
+        """How many orders were cancelled, by the time they were placed."""
+
+        def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+            return placed(since, until)  # the period's beginning moves, too
+
+    replace_by(Forgetful, example)
+    with pytest.raises(AssertionError):
+        test_may_flip.check_filter(NAME, searching)
+
+
+def test_a_filter_that_the_oracle_does_not_know_is_named(example: type[Condition]) -> None:
+    del oracle.FILTERS[NAME]
+
+    assert complaints(registry, oracle.FILTERS) == [
+        "The filter cancelled_count is registered, but the oracle does not know it: "
+        "write in tests/oracle.py what it means."
+    ]
+
+
+def test_a_word_that_the_oracle_does_not_know_is_named(example: type[Condition]) -> None:
+    class WithShare(Condition):
+        """How many orders were cancelled, by the time they were placed."""
+
+        exposure = Exposure.OPEN
+        number: Number = flat(Number)
+        placed: Period | None = named(Period)
+
+        def q(self, as_of: AsOf) -> Q:
+            return Q()
+
+    replace_by(WithShare, example)
+    words = ("before", "between", "on_or_after", "within_last")
+    assert complaints(registry, oracle.FILTERS) == [
+        *(
+            f"The filter cancelled_count takes placed.{word}, which the oracle does not know."
+            for word in words
+        ),
+        *(f"The oracle has cancelled_count take during.{word}, which the filter refuses." for word in words),
+    ]
