@@ -13,7 +13,7 @@ from django.db.models import Count, Q, QuerySet
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
-from segments.rules import AsOf, Condition, Exposure, registry
+from segments.rules import Condition, EvaluationContext, Exposure, registry
 from segments.rules.base import condition, flat, named
 from segments.rules.conditions import orders
 from segments.rules.flips import placed
@@ -72,8 +72,8 @@ def test_a_filter_that_matches_others_than_it_says_is_caught(example: type[Condi
     class AlsoRefunded(example):  # type: ignore[misc, valid-type]
         """How many orders were cancelled, by the time they were placed."""
 
-        def value(self, as_of: AsOf) -> Any:
-            found = as_of.orders(counting=False).filter(status__in=["cancelled", "refunded"])
+        def value(self, context: EvaluationContext) -> Any:
+            found = context.orders(counting=False).filter(status__in=["cancelled", "refunded"])
             return or_zero(one_number(found, Count("pk")))
 
     replace_by(AlsoRefunded, example)
@@ -85,7 +85,7 @@ def test_a_filter_that_forgets_what_time_changes_is_caught(example: type[Conditi
     class Forgetful(example):  # type: ignore[misc, valid-type]
         """How many orders were cancelled, by the time they were placed."""
 
-        def may_flip(self, since: AsOf, until: AsOf) -> list[QuerySet[Any]]:
+        def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
             return placed(since, until)  # the period's beginning moves, too
 
     replace_by(Forgetful, example)
@@ -110,7 +110,7 @@ def test_a_word_that_the_oracle_does_not_know_is_named(example: type[Condition])
         number: Number = flat(Number)
         placed: Period | None = named(Period)
 
-        def q(self, as_of: AsOf) -> Q:
+        def q(self, context: EvaluationContext) -> Q:
             return Q()
 
     replace_by(WithShare, example)
