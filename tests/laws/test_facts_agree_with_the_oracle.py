@@ -1,0 +1,55 @@
+"""Each fact, stored and as of any instant, is what plain Python makes of the records.
+
+That appended records come to the same row as records summed up from scratch is part of the laws of refreshes.
+"""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db.models import Model
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from customers import facts, sums
+from customers.models import Customer, Facts, FactsAsOf
+from tests.oracle import Shop
+from tests.oracle_facts import FACTS
+from tests.oracle_shop import Customer as PastCustomer
+from tests.pools import ZONES
+from tests.shop_in_database import brought_in
+from tests.strategies import instants, shops
+
+pytestmark = pytest.mark.django_db
+
+
+def expected(shop: Shop, at: datetime) -> dict[str, dict[str, Any]]:
+    people = {person.key: PastCustomer(person, at) for person in shop.people if person.met_at <= at}
+    return {key: {name: fact(person) for name, fact in FACTS.items()} for key, person in people.items()}
+
+
+def found(model: type[Model], at: datetime) -> dict[str, dict[str, Any]]:
+    printed = dict(Customer.objects.values_list("pk", "customer_id"))
+    rows = model._default_manager.filter(first_seen_at__lte=at).values("customer_id", *FACTS)
+    return {printed[row.pop("customer_id")]: dict(row) for row in rows}
+
+
+def test_the_oracle_knows_every_fact() -> None:
+    declared = {fact.name for fact in sums.declared()} | {"first_seen_at"}
+
+    assert declared - FACTS.keys() == set(), "say in tests/oracle_facts.py what these facts are"
+    assert FACTS.keys() - declared == set(), "the oracle knows facts that are not declared"
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(shops(min_people=4), instants(), st.sampled_from(ZONES))
+def test_facts_stored_and_as_of_an_instant_are_those_of_the_records(
+    shop: Shop, at: datetime, zone: ZoneInfo
+) -> None:
+    with brought_in(shop, zone):
+        settled_at = facts.settled_at() or at
+        assert found(Facts, settled_at) == expected(shop, settled_at)
+
+        facts.recompute_at(at)
+        assert found(FactsAsOf, at) == expected(shop, at)
