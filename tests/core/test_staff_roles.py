@@ -66,6 +66,16 @@ def test_the_documentation_describes_every_role() -> None:
     assert rows[1:] == [(role.name, role.description) for role in ROLES]
 
 
+def test_the_documentation_says_which_roles_may_export() -> None:
+    text = (settings.BASE_DIR / "docs" / "staff.md").read_text(encoding="utf-8")
+    exports = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
+
+    assert exports
+    for permissions, roles in exports:
+        needed = {*re.findall(r"`([^`]+)`", permissions)}
+        assert roles.split(", ") == [role.name for role in ROLES if needed <= {*role.permissions}]
+
+
 # -- What staff changed stays
 
 
