@@ -28,7 +28,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template import Context, Template
 
 from campaigns import content, delivering, journeys, layout, links, running, triggers
-from campaigns.channels.base import Message
+from campaigns.channels.base import OutgoingMessage
 from campaigns.models import Campaign, Delivery, Journey, Step
 from customers import csv_files, engine
 from customers.models import Customer
@@ -81,16 +81,16 @@ def by_django(campaign: Campaign) -> float:
     subject, text = Template(SUBJECT), Template(layout.with_footer(TEXT))
     html = Template(layout.framed(layout.html_of(TEXT)))
 
-    def write(delivery: Delivery) -> Message:
+    def write(delivery: Delivery) -> OutgoingMessage:
         customer = delivery.customer
         values = {"first_name": customer.first_name, "country": customer.country, "shop": shop}
         context = Context(values | {"unsubscribe_url": links.unsubscribe_url(delivery)})
-        return Message(subject.render(context), text.render(context), html.render(context))
+        return OutgoingMessage(subject.render(context), text.render(context), html.render(context))
 
     return bare(campaign, write)
 
 
-def bare(campaign: Campaign, write: Callable[[Delivery], Message]) -> float:
+def bare(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -> float:
     """Write to everybody, and hand over."""
     step = campaign.steps.get()
     begun = time.perf_counter()

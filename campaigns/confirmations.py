@@ -12,7 +12,7 @@ from customers.models import ConfirmationRequest
 from customers.tracking import confirmations as requests
 
 from . import bounces, links
-from .channels.base import Away, Message, NoMailbox, TryAgain, Undeliverable
+from .channels.base import Away, NoMailbox, OutgoingMessage, TryAgain, Undeliverable
 from .channels.email import Email, has_mail_server
 
 log = structlog.get_logger(__name__)
@@ -74,13 +74,13 @@ def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
     return True
 
 
-def _message(request: ConfirmationRequest) -> Message:
+def _message(request: ConfirmationRequest) -> OutgoingMessage:
     """Write the message: it says nothing that came from the browser, so that nobody can send words with it."""
     told = {
         "shop": {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS},
         "url": links.confirm_url(request.token),
     }
-    return Message(
+    return OutgoingMessage(
         subject=f"Please confirm the newsletter of {settings.SHOP_NAME}",
         text=render_to_string("campaigns/confirmation.txt", told),
         html=render_to_string("campaigns/confirmation.html", told),

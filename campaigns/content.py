@@ -4,7 +4,7 @@ The language is that of ``campaigns.language``, the values are those of ``campai
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
@@ -14,32 +14,31 @@ from django.conf import settings
 from django.urls import reverse
 
 from campaigns import coupons, language, layout, links, values
-from campaigns.channels.base import Message
+from campaigns.channels.base import Channel, OutgoingMessage, Problem
+from campaigns.channels.registry import CHANNELS
 from campaigns.coupons import NoneLeft
 from campaigns.language import BadTemplate, Compiled, MissingValue
-from campaigns.models import Campaign, Channel, Delivery, Step
+from campaigns.models import Campaign, Delivery, Step
 from campaigns.values import KNOWN, Addressee
 from customers.models import Customer
 
 __all__ = ["BadTemplate", "MissingValue", "NoneLeft", "Preview", "check", "preview", "render"]
 
 KEPT: Final = 256  # steps whose templates are not read anew for each message
-LONGEST: Final = 50_000  # characters of what staff write
-READ_BY_PEOPLE: Final = (Channel.EMAIL, Channel.ON_SITE)
 
 _ANSWER: Final = re.compile(r"\{[{%][^{}]*?\banswers\.(\w+)")
-_LABELS: Final = {"subject": "Subject", "text": "Text", "html": "HTML", "url": "Address"}
+NO_CHANNEL: Final = "Choose a channel: there is none of this name."
 
 
 @dataclass(frozen=True)
 class Preview:
     """A message as a customer would get it, or what keeps it from being one."""
 
-    message: Message | None
+    message: OutgoingMessage | None
     problems: tuple[str, ...] = ()
 
 
-def render(delivery: Delivery, at: datetime) -> Message:
+def render(delivery: Delivery, at: datetime) -> OutgoingMessage:
     """Write the message of a delivery, with links that are followed.
 
     Raises MissingValue where a value is missing for this customer, or the templates will not do; NoneLeft where a
@@ -48,7 +47,7 @@ def render(delivery: Delivery, at: datetime) -> Message:
     campaign, customer = delivery.campaign, delivery.customer
     written = _written(delivery.step)
     if written.problems:
-        raise BadTemplate(written.problems)
+        raise BadTemplate(check(delivery.step))
     unsubscribe_url = links.unsubscribe_url(delivery)
     addressee = Addressee(
         customer,
@@ -58,7 +57,8 @@ def render(delivery: Delivery, at: datetime) -> Message:
         unsubscribe_url,
     )
     found = values.of(written.names, addressee)
-    if delivery.step.channel == Channel.WEBHOOK:  # read by programs, which follow nothing
+    channel = CHANNELS[delivery.step.channel]
+    if not channel.tracks_links:
         return written.message(found, _where_it_may(delivery.step))
 
     @cache  # text and HTML have mostly the same links, and signing takes longer than all the rest
@@ -70,9 +70,8 @@ def render(delivery: Delivery, at: datetime) -> Message:
 
 def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> Preview:
     """Write the message as this customer would get it, without giving a coupon away; name all problems."""
-    problems = check(step)
-    if problems:
-        return Preview(None, tuple(problems))
+    if wrong := check(step):
+        return Preview(None, tuple(wrong))
     campaign = step.campaign if step.campaign_id else None
     address = settings.PUBLIC_URL + reverse("campaigns-unsubscribe")
     addressee = Addressee(customer, at, campaign, lambda: coupon or _example(campaign, customer, at), address)
@@ -84,7 +83,7 @@ def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> P
         return Preview(None, (str(error),))
     except MissingValue as error:
         # HTML and text often lack the same.
-        missing = {problem: label for label, problem in reversed([*_missing(written.parts, found)])}
+        missing = {problem: label for label, problem in reversed([*_missing(written, found)])}
         told = tuple(f"{label}: {problem}" for problem, label in reversed(missing.items()))
         return Preview(None, told or (str(error),))
 
@@ -106,8 +105,13 @@ def uses(steps: Iterable[Step], name: str) -> bool:
 
 
 def check(step: Step) -> list[str]:
-    """Name what is wrong with the templates of a step for everybody, a sentence each; none where they will do."""
-    return list(_written(step).problems)
+    """Return what is wrong with the templates of a step for every customer, a sentence each."""
+    return list(map(str, _written(step).problems))
+
+
+def problems(step: Step) -> Sequence[Problem]:
+    """Return what is wrong with the templates of a step for every customer, by part."""
+    return _written(step).problems
 
 
 def _where_it_may(step: Step) -> Callable[[str], str]:
@@ -139,11 +143,12 @@ def _example(campaign: Campaign | None, customer: Customer, at: datetime) -> str
 class _Written:
     """The templates of a step, read, by their names."""
 
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
     parts: Mapping[str, Compiled] = field(default_factory=dict)
 
-    def message(self, found: dict[str, Any], follow: Callable[[str], str]) -> Message:
+    def message(self, found: dict[str, Any], follow: Callable[[str], str]) -> OutgoingMessage:
         """Put values in; raises MissingValue."""
         said = {name: part.render(found) for name, part in self.parts.items()}
         url = said.get("url", "").strip()
@@ -154,7 +159,7 @@ class _Written:
             raise MissingValue(
                 f"{url!r} is no page of the shop: write it into the template, or name its host in PRODUCT_HOSTS"
             )
-        return Message(
+        return OutgoingMessage(
             subject=" ".join(said.get("subject", "").split()),
             text=layout.followed_text(layout.closed_up(said["text"]), follow) if "text" in said else "",
             html=layout.followed_html(said["html"].strip(), follow) if "html" in said else "",
@@ -163,82 +168,46 @@ class _Written:
 
 
 def _written(step: Step) -> _Written:
-    return _read(_Sources(step.channel, step.subject, step.text, step.html, step.url))
-
-
-@dataclass(frozen=True)
-class _Sources:
-    """What staff have written for a step."""
-
-    channel: str
-    subject: str
-    text: str
-    html: str
-    url: str
-
-    def parts(self) -> dict[str, str]:
-        """Give what was written, by its name."""
-        return {"subject": self.subject, "text": self.text, "html": self.html, "url": self.url}
-
-    def problems(self) -> Iterator[str]:
-        """Name what is wrong before any template is read."""
-        for name, source in self.parts().items():
-            if len(source) > LONGEST:
-                yield f"{_LABELS[name]}: longer than {LONGEST:,} characters."
-            elif not language.is_closed(source):
-                yield f"{_LABELS[name]}: a {{{{, {{% or {{# is not closed in its line."
-            else:
-                continue
-            return  # nothing else looks at it
-        is_said = bool(self.text.strip() or self.html.strip())
-        if self.channel == Channel.EMAIL and not self.subject.strip():
-            yield "An e-mail needs a subject."
-        if self.channel in READ_BY_PEOPLE and not is_said:
-            yield "Write a text, or HTML."
-        if self.channel == Channel.WEBHOOK and not self.url.strip():
-            yield "A webhook needs the address it goes to."
-        if (
-            self.channel == Channel.EMAIL
-            and layout.is_whole(self.html)
-            and "unsubscribe_url" not in self.html
-        ):
-            yield 'HTML: a whole document needs a link to end the newsletter: <a href="{{ unsubscribe_url }}">.'
-        for problem in layout.problems(self.html):
-            yield f"HTML: {problem}"
-
-    def templates(self) -> dict[str, str]:
-        """Give the templates to read: of text and HTML, one is made of the other where people read them."""
-        if self.channel == Channel.AUDIENCE:
-            return {}
-        said = self.parts() | {"text": layout.tidied(self.text)}
-        if self.channel in READ_BY_PEOPLE:
-            said["html"] = self.html if self.html.strip() else layout.html_of(self.text)
-            said["text"] = said["text"] if self.text.strip() else layout.text_of(self.html)
-        if self.channel == Channel.EMAIL:
-            said["html"], said["text"] = layout.framed(said["html"]), layout.with_footer(said["text"])
-        return {name: source for name, source in said.items() if source.strip()}
+    channel = CHANNELS.get(step.channel)
+    return _read(channel, step.subject, step.text, step.html, step.url)
 
 
 @lru_cache(maxsize=KEPT)
-def _read(sources: _Sources) -> _Written:
-    if problems := list(sources.problems()):
+def _read(channel: type[Channel] | None, subject: str, text: str, html: str, url: str) -> _Written:
+    if channel is None:
+        return _Written((Problem("channel", NO_CHANNEL),))
+    sources = {"subject": subject, "text": text, "html": html, "url": url}
+    if problems := list(_malformed(channel, sources)) or list(channel.problems(sources)):
         return _Written(tuple(problems))
-    written, compiled = sources.parts(), dict[str, Compiled]()
-    for name, template in sources.templates().items():
+    labels, compiled = {part.name: part.label for part in channel.parts}, dict[str, Compiled]()
+    for name, template in channel.templates(sources).items():
+        if not template.strip():
+            continue
         try:
             compiled[name] = language.compile(template, KNOWN, as_html=name == "html")
         except BadTemplate as error:
-            if written[name]:  # what it was made of says the same
-                problems += [f"{_LABELS[name]}: {problem}" for problem in error.problems]
+            if sources[name]:  # what it was made of says the same
+                problems += [Problem(name, problem, labels[name]) for problem in error.problems]
     if problems:
         return _Written(tuple(problems))
     names = frozenset[str]().union(*(one.names for one in compiled.values()))
-    return _Written((), names, compiled)
+    return _Written((), labels, names, compiled)
 
 
-def _missing(parts: Mapping[str, Compiled], found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, part in parts.items():
+def _malformed(channel: type[Channel], sources: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the first reason why a template cannot be read at all: it is too long, or a tag is not closed."""
+    for part in channel.parts:
+        if len(sources[part.name]) > part.max_length:
+            yield Problem(part.name, f"longer than {part.max_length:,} characters.", part.label)
+            return
+        if not language.is_closed(sources[part.name]):
+            yield Problem(part.name, "a {{, {% or {# is not closed in its line.", part.label)
+            return
+
+
+def _missing(written: _Written, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, part in written.parts.items():
         try:
             part.render(found)
         except MissingValue as error:
-            yield _LABELS[name], str(error)
+            yield written.labels[name], str(error)

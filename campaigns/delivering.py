@@ -22,9 +22,9 @@ from customers.models import Customer
 from . import bounces, content, restraint, sending_health
 from .channels import base
 from .channels.base import Away, NoMailbox, Refused, TryAgain, Undeliverable
-from .channels.catalogue import CHANNELS
+from .channels.registry import find_channel
 from .coupons import NoneLeft
-from .models import Campaign, Channel, Delivery, Step
+from .models import Campaign, Delivery, Step
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ def _due(at: datetime, most: int) -> list[int]:
         WHERE q.email_folded = p.email_folded AND q.id <> p.id LIMIT {ALL}"""
     is_sending = f"""SELECT 1 FROM ({{}}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
         WHERE o.state = 'sending' AND o.id <> d.id AND (o.claimed_at > %(lost)s OR oc.state <> 'paused')"""
-    channels = ", ".join(f"'{Channel(health.channel).value}'" for health in sending_health.paused())
+    channels = ", ".join(f"'{health.channel}'" for health in sending_health.paused())
     paused = f"JOIN {_STEPS} s ON s.id = d.step_id AND s.channel NOT IN ({channels})" if channels else ""
     keys = engine.rows(
         # States as literals: SQLite finds a partial index by them.
@@ -263,20 +263,23 @@ class _Round:
             self._note(delivery, **became, reason="", content=delivery.content)
 
     def _channel(self, name: str) -> base.Channel:
-        if name not in CHANNELS:
-            raise Undeliverable(NOBODY_SENDS)
         if name not in self.channels:
-            self.channels[name] = CHANNELS[name]()
+            channel = find_channel(name)
+            if channel is None:
+                raise Undeliverable(NOBODY_SENDS)
+            self.channels[name] = channel()
         return self.channels[name]
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:
         """Note that a message will never go; of one that was refused, whether the channel sends on."""
         self._note(delivery, state=State.FAILED, claimed_at=None, reason=_text(error))
         name = delivery.step.channel
+        channel = find_channel(name)
         if isinstance(error, NoMailbox):
-            bounces.suppress(delivery.customer.email, self.at, _text(error))
+            if channel and channel.address and channel.address.column == "email":
+                bounces.suppress(delivery.customer.email, self.at, _text(error))
             self.taken[name] = self.taken.get(name, "") + sending_health.TAKEN
-        elif isinstance(error, Refused):
+        elif isinstance(error, Refused) and channel and channel.pauses_when_refused:
             self.taken[name] = self.taken.get(name, "") + sending_health.REFUSED
             self._write(_text(error))
 

@@ -14,7 +14,8 @@ from segments.evaluation.context import shop_zone
 from segments.models import Change, Membership
 
 from . import occasions, restraint
-from .models import Campaign, Channel, Delivery, Journey, Step
+from .channels import registry
+from .models import Campaign, Delivery, Journey, Step
 
 SAMPLE: Final = 20
 LEFT_LATELY: Final = timedelta(days=30)
@@ -81,7 +82,7 @@ def dry_run(campaign: Campaign, at: datetime) -> DryRun:
 
     For who is in the segment; where it is about those who leave, for those of the last 30 days.
     """
-    step = campaign.steps.exclude(channel=Channel.AUDIENCE).order_by("number").first()
+    step = campaign.steps.exclude(channel__in=registry.keys_without_messages()).order_by("number").first()
     people = _people(campaign, at)
     if step is None:
         return DryRun(people.count(), 0, 0, {}, ())
@@ -121,7 +122,7 @@ def _on_their_way(
     for place, step in enumerate(steps):
         for ahead in range(place, len(steps)):
             wait = sum((one.wait for one in steps[place + 1 : ahead + 1]), timedelta())
-            if steps[ahead].channel != Channel.AUDIENCE:
+            if registry.sends_messages(steps[ahead].channel):
                 reached = restraint.is_reached(steps[ahead].channel, "customer_id")
                 due = going_on.filter(reached, next_step=step.number, due_at__lte=until - wait)
                 due_by_day.append(_by_day(due, "due_at", wait, Value(steps[ahead].number)))
@@ -175,7 +176,7 @@ def _of_dates(
         people = _may_begin(_people(campaign, since), campaign, occasion)
         for step in steps:
             due += step.wait
-            if due <= until and step.channel != Channel.AUDIENCE:
+            if due <= until and registry.sends_messages(step.channel):
                 counts[due.astimezone(shop_zone()).date(), step.number] += _who_get(
                     people, step, since, is_now=due <= since
                 )

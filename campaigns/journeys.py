@@ -11,8 +11,9 @@ from django.db.models import Q
 from customers import engine, identity, turns
 
 from . import delivering, restraint
+from .channels.registry import keys_without_messages
 from .delivering import ALL
-from .models import Campaign, Channel, Delivery, Journey, Step
+from .models import Campaign, Delivery, Journey, Step
 
 AT_ONCE: Final = 2_000
 MANY: Final = 10_000  # planned messages that PostgreSQL hears of at once, not within a minute
@@ -93,10 +94,12 @@ def _advance_some(at: datetime) -> int:
         _end_those_who_are_through(due, at)
         newest = _newest(_DELIVERIES)
         going_on = f"j.id IN ({', '.join(map(str, due))}) AND j.state = 'active'"
+        silent = ", ".join(f"'{key}'" for key in keys_without_messages())
+        sends = f"AND s.channel NOT IN ({silent})" if silent else ""
         delivering.plan(
             f"""SELECT j.campaign_id, s.id AS step_id, j.customer_id, j.occasion, j.due_at
                 FROM {_TABLE} j JOIN {_STEPS} s ON s.campaign_id = j.campaign_id AND s.number = j.next_step
-                WHERE {going_on} AND s.channel <> '{Channel.AUDIENCE.value}' ORDER BY j.due_at, j.id"""
+                WHERE {going_on} {sends} ORDER BY j.due_at, j.id"""
         )
         _go_on(due, at)
         _follow_late_joins(_DELIVERIES, newest)

@@ -10,7 +10,8 @@ from customers.mentions import Mentions
 from customers.models import Customer
 from customers.privacy import Section
 
-from . import journeys, mail_folder, sending_health
+from . import journeys, sending_health
+from .channels.registry import CHANNELS
 from .models import AudienceMember, Coupon, Delivery, Journey
 
 
@@ -28,8 +29,16 @@ def _tell(customer: Customer) -> dict[str, Any]:
         ),
         "coupons": _rows(coupons, "code", "given_at", "redeemed_at", campaign="campaign__name"),
         "audiences": _rows(audiences, "platform", "is_in", segment="segment__slug"),
-        "mail_files": mail_folder.messages_to(Mentions.of([customer.pk])),
+        **_kept_by_channels(Mentions.of([customer.pk])),
     }  # fmt: skip
+
+
+def _kept_by_channels(mentions: Mentions) -> dict[str, Any]:
+    return {
+        section: kept
+        for channel in CHANNELS.values()
+        for section, kept in channel.export_personal_data(mentions).items()
+    }
 
 
 def _rows(rows: QuerySet[Any], *columns: str, **named: str) -> list[dict[str, Any]]:
@@ -42,12 +51,13 @@ def _plain(value: Any) -> Any:
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
-    """Delete the messages that were written to files, and what mail servers said of the customers.
+    """Delete what channels keep outside the database, and what mail servers said of the customers.
 
     All else goes with the customers' rows; of a coupon the code stays, given to nobody.
     """
     mentions = Mentions.of(customers)
-    mail_folder.delete_messages_to(mentions)
+    for channel in CHANNELS.values():
+        channel.erase_personal_data(mentions)
     sending_health.forget(mentions)
 
 

@@ -1,14 +1,16 @@
 """Whether a message may go out to a customer now: consent, orders, membership, the weekly cap, quiet hours.
 
-What an address gets is counted by the address, whoever has it.
+What an e-mail address gets is counted by the address, whoever has it; what others get, by customer.
 
 Asked at the sending, of many messages in one query; a campaign's own policy is applied to the answers.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,7 @@ from django.db.models import (
     BooleanField,
     Case,
     Count,
+    DateTimeField,
     Exists,
     ExpressionWrapper,
     F,
@@ -33,17 +36,16 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 
-from customers import consent
 from customers.models import COUNTING_STATUSES, Customer, Order, Suppression
 from segments.models import Membership
 
 from . import quiet_hours
-from .channels.catalogue import CHANNELS
-from .models import Campaign, Channel, Delivery, Journey, Step
+from .channels.base import AddressColumns, Channel
+from .channels.email import Email
+from .channels.registry import capped_keys, find_channel, sending_channels
+from .models import Campaign, Delivery, Journey, Step
 
 WEEK: Final = timedelta(days=7)
-CAPPED: Final = (Channel.EMAIL,)
-KEPT_QUIET: Final = (Channel.EMAIL, Channel.WEBHOOK)  # who sees an on-site message is awake
 
 STOPPED: Final = "The campaign was stopped."
 TOO_LATE: Final = "It could not be sent in time."
@@ -54,7 +56,7 @@ OVER_THE_CAP: Final = "They have had as many messages this week as anybody may g
 NOT_REACHED: Final = "They cannot be reached this way."
 SUPPRESSED: Final = "Their address is suppressed."
 TWIN: Final = "Another customer with the same address gets it."
-NO_CONSENT: Final = "They have no e-mail address, or have not subscribed to the newsletter."
+NO_CONSENT: Final = Email.unreachable_reason()
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,10 @@ def judge(deliveries: QuerySet[Delivery], at: datetime) -> dict[int, Verdict]:
             has_ordered=has_ordered("customer_id", "began_at", at),
             is_in=is_in("customer_id", "campaign__segment_id"),
             is_reached=Case(
-                *(When(step__channel=name, then=_is_reached(name, "customer_id")) for name in CHANNELS),
+                *(
+                    When(step__channel=channel.key, then=is_reached(channel.key, "customer_id"))
+                    for channel in sending_channels()
+                ),
                 default=Value(False),
             ),
             **_about("customer__", "customer_id", at),
@@ -123,13 +128,14 @@ def _of_newcomer(row: dict[str, Any], step: Step, at: datetime) -> Verdict:
 
 
 def _asked(customers: QuerySet[Customer], step: Step, at: datetime) -> QuerySet[Customer]:
-    asked = customers.annotate(is_reached=_is_reached(step.channel, "pk"), **_about("", "pk", at))
-    if step.channel not in CAPPED:
+    asked = customers.annotate(is_reached=is_reached(step.channel, "pk"), **_about("", "pk", at))
+    channel = find_channel(step.channel)
+    if channel is None or channel.address is None:
         return asked.annotate(has_better=Value(False))
-    reached = Q(CHANNELS[step.channel]().reaches())
+    compared = channel.address.compared
     better = Customer.objects.filter(
-        reached, _is_better_than("email_is_trusted", "pk"), pk__in=customers.order_by().values("pk"),
-        email_folded=OuterRef("email_folded"), joined_into=None,
+        channel.reachable_q(), _is_better_than(channel.address, "pk"), pk__in=customers.order_by().values("pk"),
+        **{compared: OuterRef(compared)}, joined_into=None,
     )  # fmt: skip
     return asked.annotate(has_better=Exists(better))
 
@@ -157,7 +163,10 @@ def is_in(customer: str, segment: str) -> Combinable:
 
 def is_reached(channel: str, customer: str) -> Combinable:
     """Ask whether a channel reaches a customer, named by a field."""
-    return _is_reached(channel, customer)
+    found = find_channel(channel)
+    if found is None:
+        return Value(False)
+    return Exists(Customer.objects.filter(found.reachable_q(), pk=OuterRef(customer)))
 
 
 def expires_at(planned_for: datetime) -> datetime:
@@ -182,14 +191,13 @@ _DATE: Final = "date:"
 def _about(path: str, customer: str, at: datetime) -> dict[str, Any]:
     """What is asked of a customer, whatever the campaign."""
     address = f"{path}email_folded"
-    lately = Delivery.objects.filter(
-        customer__email_folded=OuterRef(address), sent_at__gt=at - WEEK, step__channel__in=CAPPED
-    )
-    counted = lately.order_by().values("customer__email_folded").annotate(sent=Count("pk")).values("sent")
-    # Who has no address gets nothing that is capped; nobody counts what all of them got.
+    lately = Delivery.objects.filter(sent_at__gt=at - WEEK, step__channel__in=capped_keys()).order_by()
+    of_address = lately.filter(customer__email_folded=OuterRef(address)).values("customer__email_folded")
+    # Customers without an e-mail address share no count.
+    of_customer = lately.filter(customer=OuterRef(customer)).values("customer")
     this_week = Case(
-        When(**{address: ""}, then=Value(0)),
-        default=Coalesce(Subquery(counted), 0),
+        When(**{address: ""}, then=_counted(of_customer)),
+        default=_counted(of_address),
         output_field=IntegerField(),
     )
     suppressed = Suppression.objects.filter(address=OuterRef(address))
@@ -201,36 +209,63 @@ def _about(path: str, customer: str, at: datetime) -> dict[str, Any]:
     return about | {"this_week": this_week, "is_suppressed": Exists(suppressed)}
 
 
+def _counted(messages: QuerySet[Delivery, Any]) -> Coalesce:
+    return Coalesce(Subquery(messages.annotate(sent=Count("pk")).values("sent")), 0)
+
+
 def _of_twins(at: datetime) -> dict[str, Any]:
     """What is asked of the messages of others with the same address, from the same step of the campaign."""
+    found = [_of_twins_in(channel, channel.address, at) for channel in sending_channels() if channel.address]
+    if not found:
+        return {
+            "has_better": Value(False),
+            "has_same_occasion": Value(False),
+            "twin_planned_for": Value(None, output_field=DateTimeField()),
+        }
+    better, same, planned_for = zip(*found, strict=True)
+    return {
+        "has_better": _any(better),
+        "has_same_occasion": _any(same),
+        # A step has one channel: at most one of them finds anything.
+        "twin_planned_for": Coalesce(*planned_for) if len(planned_for) > 1 else planned_for[0],
+    }
+
+
+def _of_twins_in(
+    channel: type[Channel], address: AddressColumns, at: datetime
+) -> tuple[Exists, Exists, Subquery]:
+    compared = f"customer__{address.compared}"
     others = Delivery.objects.filter(
         ~Q(customer=OuterRef("customer")),
         campaign=OuterRef("campaign"),
         step=OuterRef("step"),
-        step__channel__in=CAPPED,
-        customer__email_folded=OuterRef("customer__email_folded"),
-    ).exclude(customer__email_folded="")
+        step__channel=channel.key,
+        **{compared: OuterRef(compared)},
+    ).exclude(**{compared: ""})
     taken = others.filter(state__in=("sending", "sent", "written"))
-    reached = Q(
-        _is_better_than("customer__email_is_trusted", "customer_id", "customer__"),
-        consent.unsuppressed_q("customer__"),
-        customer__newsletter=Customer.Newsletter.SUBSCRIBED,
-    )
-    return {
-        "has_better": Exists(others.filter(reached, state="planned", not_before__lte=at)),
-        "has_same_occasion": Exists(taken.filter(occasion=OuterRef("occasion"))),
-        "twin_planned_for": Subquery(
+    better = _is_better_than(address, "customer_id", "customer__") & channel.reachable_q("customer__")
+    return (
+        Exists(others.filter(better, state="planned", not_before__lte=at)),
+        Exists(taken.filter(occasion=OuterRef("occasion"))),
+        Subquery(
             taken.exclude(occasion__startswith=_DATE).order_by("-planned_for").values("planned_for")[:1]
         ),
-    }
+    )
 
 
-def _is_better_than(trusted: str, key: str, path: str = "") -> Q:
+def _any(conditions: Sequence[Exists]) -> Combinable:
+    return ExpressionWrapper(reduce(or_, map(Q, conditions)), output_field=BooleanField())
+
+
+def _is_better_than(address: AddressColumns, key: str, path: str = "") -> Q:
     """Ask for who comes before another with the same address: a trusted one, then the oldest."""
-    return Q(**{f"{path}email_is_trusted": True}) & Q(
-        Exact(OuterRef(trusted), False) | Q(**{f"{path}pk__lt": OuterRef(key)})
-    ) | Q(**{f"{path}email_is_trusted": False, f"{path}pk__lt": OuterRef(key)}) & Q(
-        Exact(OuterRef(trusted), False)
+    is_older = Q(**{f"{path}pk__lt": OuterRef(key)})
+    if not address.trusted:
+        return is_older
+    trusted = f"{path}{address.trusted}"
+    other_is_untrusted = Exact(OuterRef(trusted), False)
+    return Q(**{trusted: True}) & Q(other_is_untrusted | is_older) | (
+        Q(**{trusted: False}) & is_older & Q(other_is_untrusted)
     )
 
 
@@ -242,12 +277,6 @@ def _is_twins(row: dict[str, Any], campaign: Campaign) -> bool:
         return False
     again = campaign.reentry_after
     return again is None or row["twin_planned_for"] + again > row["planned_for"]
-
-
-def _is_reached(channel: str, customer: str) -> Combinable:
-    if channel not in CHANNELS:
-        return Value(False)
-    return Exists(Customer.objects.filter(CHANNELS[channel]().reaches(), pk=OuterRef(customer)))
 
 
 def _of_message(row: dict[str, Any], campaign: Campaign, at: datetime) -> Verdict:
@@ -265,14 +294,17 @@ def _of_message(row: dict[str, Any], campaign: Campaign, at: datetime) -> Verdic
     return _of_person(row, row["channel"], campaign, at)
 
 
-def _of_person(row: dict[str, Any], channel: str, campaign: Campaign, at: datetime) -> Verdict:
-    if channel in CAPPED and row["is_suppressed"]:
+def _of_person(row: dict[str, Any], key: str, campaign: Campaign, at: datetime) -> Verdict:
+    channel = find_channel(key)
+    if channel is None:
+        return Verdict(NOT_REACHED)
+    if channel.obeys_suppressions and row["is_suppressed"]:
         return Verdict(SUPPRESSED)
     if not row["is_reached"]:
-        return Verdict(NO_CONSENT if channel == Channel.EMAIL else NOT_REACHED)
-    if channel in KEPT_QUIET and (end := _quiet_until(row, campaign, at)):
+        return Verdict(channel.unreachable_reason())
+    if channel.keeps_quiet_hours and (end := _quiet_until(row, campaign, at)):
         return Verdict(not_before=end)
-    if channel in CAPPED and row["this_week"] >= settings.CAMPAIGN_MESSAGES_A_WEEK:
+    if channel.counts_towards_cap and row["this_week"] >= settings.CAMPAIGN_MESSAGES_A_WEEK:
         return Verdict(OVER_THE_CAP)
     return Verdict()
 

@@ -19,7 +19,8 @@ from customers.exact import from_units
 from customers.models import COUNTING_STATUSES
 from segments.evaluation.context import shop_zone
 
-from .models import Campaign, Channel, Delivery, Step
+from .channels.registry import CHANNELS
+from .models import Campaign, Delivery, Step
 
 State = Delivery.State
 Row = Mapping[str, Any]
@@ -120,7 +121,14 @@ def _orders(campaign: Campaign, at: datetime) -> list[Row]:
 def _credited(campaigns: Collection[int], at: datetime) -> QuerySet[Any]:
     """Give the messages of campaigns, each once for every order that is put down to it, with ``placed_at``."""
     sent = Delivery.objects.filter(state=State.SENT).annotate(
-        reached=Case(When(step__channel=Channel.ON_SITE, then="shown_at"), default="sent_at")
+        reached=Case(
+            *(
+                When(step__channel=channel.key, then=channel.reached_at)
+                for channel in CHANNELS.values()
+                if channel.reached_at != "sent_at"
+            ),
+            default="sent_at",
+        )
     )
     # One condition after another on the same order.
     after = sent.filter(

@@ -16,7 +16,8 @@ from customers import engine
 from segments.models import Segment
 
 from . import content, journeys, restraint, triggers
-from .models import Campaign, Channel, Delivery, Journey, Pool, Step
+from .channels import registry
+from .models import Campaign, Delivery, Journey, Pool, Step
 from .playbook import TACTICS, Tactic
 
 log = structlog.get_logger(__name__)
@@ -104,7 +105,7 @@ def _check_edit(before: Campaign, steps: Sequence[Step]) -> None:
 
 def _check(campaign: Campaign, steps: Sequence[Step]) -> None:
     """Refuse what cannot be carried out."""
-    if all(step.channel == Channel.AUDIENCE for step in steps):
+    if not any(registry.sends_messages(step.channel) for step in steps):
         raise NotPossible("It has no message to send: add a step, or download the audience instead.")
     if campaign.trigger == Trigger.EVERY and not campaign.repeats_every:
         raise NotPossible("Say how often it is repeated.")

@@ -14,7 +14,8 @@ from customers.models import Identity
 from customers.text_cleaning import to_nfc
 
 from . import restraint
-from .models import Campaign, Channel, Delivery
+from .channels.on_site import OnSite
+from .models import Campaign, Delivery
 
 AT_ONCE: Final = 3
 SHOWN_FOR: Final = timedelta(days=30)
@@ -44,7 +45,7 @@ def _of(anonymous_id: str) -> QuerySet[Delivery]:
     known_as = "" if "\x00" in anonymous_id else to_nfc(anonymous_id)
     whose = Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value=known_as).values("customer")
     return Delivery.objects.filter(
-        customer__in=whose, state=Delivery.State.SENT, step__channel=Channel.ON_SITE, dismissed_at=None
+        customer__in=whose, state=Delivery.State.SENT, step__channel=OnSite.key, dismissed_at=None
     )
 
 

@@ -6,7 +6,9 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from campaigns.models import Campaign, Channel
+from campaigns.channels.email import Email
+from campaigns.channels.on_site import OnSite
+from campaigns.models import Campaign
 
 Json = dict[str, Any]
 Trigger = Campaign.Trigger
@@ -79,14 +81,14 @@ def days(count: int) -> timedelta:
 def emails(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepContent, ...]:
     """Give the e-mails of a tactic, by how long after the one before each comes, and its subject."""
     return tuple(
-        StepContent(wait, Channel.EMAIL, subject, *_texts(tactic, number))
+        StepContent(wait, Email.key, subject, *_texts(tactic, number))
         for number, (wait, subject) in enumerate(messages, start=1)
     )
 
 
 def on_site(tactic: str, subject: str, url: str = "{{ shop.url }}") -> tuple[StepContent, ...]:
     """Return the one message of a tactic that a page of the shop shows; it leads to the shop unless said otherwise."""
-    return (StepContent(NOW, Channel.ON_SITE, subject, *_texts(tactic, 1), url=url),)
+    return (StepContent(NOW, OnSite.key, subject, *_texts(tactic, 1), url=url),)
 
 
 def _texts(tactic: str, number: int) -> tuple[str, str]:

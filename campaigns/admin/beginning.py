@@ -13,7 +13,8 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from campaigns import playbook, running
-from campaigns.models import Campaign, Channel, Step
+from campaigns.channels import registry
+from campaigns.models import Campaign, Step
 from customers.admin import trail
 from segments.admin.access import ADD as ADD_SEGMENTS
 from segments.admin.access import SEE as SEE_SEGMENTS
@@ -117,10 +118,10 @@ def _segment_for(request: HttpRequest, segment: Segment, tactic: playbook.Tactic
 
 
 def _card(tactic: playbook.Tactic) -> dict[str, Any]:
-    messages_sent = [step for step in tactic.steps if step.channel != Channel.AUDIENCE]
+    messages_sent = [step for step in tactic.steps if registry.sends_messages(step.channel)]
     return {
         "tactic": tactic,
-        "channel": Channel(tactic.channel).label,
+        "channel": registry.channel_label(tactic.channel),
         "messages": len(messages_sent),
         "is_audience": not messages_sent,
     }

@@ -1,6 +1,6 @@
 """The form of a campaign and those of its steps, whose texts are tried before they are saved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,25 +15,16 @@ from unfold.widgets import (
 )
 
 from campaigns import content
-from campaigns.models import Campaign, Channel, Step
+from campaigns.channels.base import Part, part_labels
+from campaigns.channels.registry import CHANNELS, channel_choices
+from campaigns.models import Campaign, Step
 
 from .spans import SpanField
 
 MOST_STEPS: Final = 20
 CLASSES: Final = " ".join(INPUT_CLASSES)
-# What a channel's message is made of; nothing else is kept.
-PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    Channel.EMAIL: ("subject", "text", "html"),
-    Channel.ON_SITE: ("subject", "text", "html", "url"),
-    Channel.WEBHOOK: ("subject", "text", "url"),
-    Channel.AUDIENCE: (),
-}
-NEEDED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    Channel.EMAIL: (("subject", "An e-mail needs a subject."),),
-    Channel.ON_SITE: (("subject", "An on-site message needs a title."),),
-    Channel.WEBHOOK: (("url", "Say where the webhook goes."),),
-    Channel.AUDIENCE: (),
-}
+PARTS: Final = ("subject", "text", "html", "url")
+"""The columns that hold the parts of a message, in the order of the form."""
 
 
 class CampaignForm(forms.ModelForm):
@@ -112,8 +103,9 @@ class CampaignForm(forms.ModelForm):
 
 
 class StepForm(forms.ModelForm):
-    """One message: when, by which channel, and what it says."""
+    """One message: when, by which channel, and what it says. The channels declare the parts."""
 
+    channel = forms.ChoiceField(choices=channel_choices, widget=UnfoldAdminSelectWidget)
     wait = SpanField(
         label="Wait", help_text="After the beginning, or after the step before. 0: at once.", required=False
     )
@@ -123,14 +115,10 @@ class StepForm(forms.ModelForm):
 
         model = Step
         fields = ("channel", "wait", "subject", "text", "html", "url")
-        labels = {"subject": "Subject or title", "html": "HTML", "url": "Address"}
         help_texts = {
-            "text": 'In Django\'s template language, such as {{ customer.first_name|default:"there" }}.',
-            "html": "The same as HTML. Empty: made from the text.",
-            "url": "Where an on-site message leads, or a webhook goes.",
+            "text": 'In Django\'s template language, such as {{ customer.first_name|default:"there" }}.'
         }
         widgets = {
-            "channel": UnfoldAdminSelectWidget,
             "subject": UnfoldAdminTextInputWidget,
             "text": UnfoldAdminTextareaWidget(attrs={"rows": 8, "class": "message-text"}),
             "html": UnfoldAdminTextareaWidget(
@@ -139,37 +127,47 @@ class StepForm(forms.ModelForm):
             "url": UnfoldAdminTextInputWidget,
         }
 
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        for name in PARTS:
+            declared = list(_declared(name))
+            if declared:
+                self.fields[name].label = part_labels(declared)
+            if told := " ".join(dict.fromkeys(part.help_text for part in declared if part.help_text)):
+                self.fields[name].help_text = told
+
+    def parts(self) -> Iterator[tuple[forms.BoundField, str]]:
+        """Yield each field of a part with the channels that have it."""
+        for name in PARTS:
+            channels = (key for key, channel in CHANNELS.items() if name in _names(channel.parts))
+            yield self[name], " ".join(channels)
+
     def clean_wait(self) -> timedelta:
         """Take an empty wait for none."""
         return self.cleaned_data["wait"] or timedelta()
 
     def clean(self) -> dict[str, Any]:
-        """Keep what belongs to the channel, and ask for what it cannot do without."""
+        """Keep the parts that the channel declares."""
         given = super().clean() or {}
-        channel = str(given.get("channel", ""))
-        if channel not in PARTS:
-            return given
-        for name in ("subject", "text", "html", "url"):
-            if name not in PARTS[channel]:
-                given[name] = ""
-        for name, told in NEEDED[channel]:
-            if not given.get(name):
-                self.add_error(name, told)
-        if channel == Channel.EMAIL and not given.get("text") and not given.get("html"):
-            self.add_error("text", "Write the text of the e-mail.")
+        if channel := CHANNELS.get(given.get("channel", "")):
+            given |= dict.fromkeys(set(PARTS) - set(_names(channel.parts)), "")
         return given
 
     def _post_clean(self) -> None:
-        """Try the texts as they would be saved."""
+        """Check the texts as they would be saved."""
         super()._post_clean()  # type: ignore[misc]
         if self.errors or self.cleaned_data.get("DELETE"):
             return
-        for problem in content.check(self.instance):
-            name, _, told = problem.partition(": ")
-            if name.lower() in self.fields:
-                self.add_error(name.lower(), told)
-            else:
-                self.add_error(None, problem)
+        for problem in content.problems(self.instance):
+            self.add_error(problem.part, problem.text)
+
+
+def _declared(name: str) -> Iterator[Part]:
+    return (part for channel in CHANNELS.values() for part in channel.parts if part.name == name)
+
+
+def _names(parts: Sequence[Part]) -> list[str]:
+    return [part.name for part in parts]
 
 
 class BaseStepFormSet(forms.BaseFormSet):

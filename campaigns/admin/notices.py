@@ -10,8 +10,7 @@ from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from campaigns import confirmations, sending_health
-from campaigns.channels import email
-from campaigns.models import Channel
+from campaigns.channels.registry import CHANNELS, channel_label
 from customers.admin import contact, trail
 from customers.templatetags.shop import moment
 from segments.admin import dashboard
@@ -33,15 +32,7 @@ def of(request: HttpRequest) -> list[Notice]:
     """Return what keeps messages from people now, for those who may see campaigns."""
     if not request.user.has_perm(access.SEE):
         return []
-    found = []
-    if not email.has_mail_server():
-        found.append(
-            Notice(
-                "E-mails are written to a file",
-                "No mail server is set, so e-mails reach nobody. They are counted as written to a file, not as sent,"
-                " and no order counts for them. Whoever runs this installation sets a mail server as EMAIL_URL.",
-            )
-        )
+    found = [Notice(*told) for channel in CHANNELS.values() if (told := channel.notice())]
     if confirmations.is_held_up():
         found.append(
             Notice(
@@ -54,7 +45,7 @@ def of(request: HttpRequest) -> list[Notice]:
         answer = health.answer if contact.may_see(request) else contact.text_without(health.answer)
         found.append(
             Notice(
-                f"Sending by {Channel(health.channel).label} is paused since {moment(health.paused_at)}",
+                f"Sending by {channel_label(health.channel)} is paused since {moment(health.paused_at)}",
                 f"More than a tenth of the latest {sending_health.LATEST} messages were refused. The latest answer:"
                 f" “{answer}”. What is due waits, and goes out later unless it is too late by then.",
                 health.channel if request.user.has_perm(access.WRITE) else "",
@@ -76,7 +67,7 @@ def resume(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Let a channel send again."""
     channel = request.POST.get("channel", "")
     if sending_health.resume(channel, person(request)):
-        trail.note_changed(request, [person(request)], f"Let sending by {Channel(channel).label} go on.")
+        trail.note_changed(request, [person(request)], f"Let sending by {channel_label(channel)} go on.")
         messages.success(request, "Sending goes on.")
     else:
         messages.error(request, "Sending was not paused any more.")

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
 from campaigns import content, results, running
+from campaigns.channels.registry import CHANNELS, sends_messages
 from campaigns.models import Campaign, Step
 from campaigns.results import DayResults
 from customers import engine
@@ -34,6 +35,7 @@ def page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> Template
         context["to_do"] = to_do(campaign, context["steps"])
         return TemplateResponse(request, "campaigns/admin/draft.html", context)
     found = results.of(campaign, now)
+    shown = {channel.key for channel in CHANNELS.values() if channel.reached_at == "shown_at"}
     context |= {
         "results": found,
         "held_back": sorted(found.held_back.items(), key=lambda one: -one[1]),
@@ -41,8 +43,7 @@ def page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> Template
         "chart": by_day(found.days[-DAYS_SHOWN:]) if len(found.days) > 1 else None,
         "days": [(charts.on(day.day), day) for day in reversed(found.days[-DAYS_SHOWN:])],
         "step_results": [
-            (one, one.subject or wording.MESSAGES[one.channel].split(" ", 1)[1].capitalize())
-            for one in found.steps
+            (one, wording.step_label(one.subject, one.channel), one.channel in shown) for one in found.steps
         ],
         "on_their_way": campaign.journeys.filter(state="active").count(),
     }
@@ -56,7 +57,7 @@ def to_do(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
         found.append("It has no step: add one.")
     for step in steps:
         empty = not (step.text or step.html or step.subject or step.url)
-        if empty and step.channel != "audience":
+        if empty and sends_messages(step.channel):
             found.append(f"Step {step.number} says nothing yet: write it.")
         found += [f"Step {step.number}: {problem}" for problem in content.check(step)]
     return found + running.lacks(campaign, steps, datetime.now(UTC))

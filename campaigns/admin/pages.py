@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from campaigns import content, forecasts, running
+from campaigns.channels.registry import channel_label
 from campaigns.models import Campaign, Step
 from core.durations import duration_text
 
@@ -39,7 +40,12 @@ def about(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "segment": campaign.segment,
         "steps": steps,
         "rows": [
-            (step, wording.label(step), duration_text(step.wait, in_weeks=True) if step.wait else "no time")
+            (
+                step,
+                wording.label(step),
+                duration_text(step.wait, in_weeks=True) if step.wait else "no time",
+                channel_label(step.channel),
+            )
             for step in steps
         ],
         "sentence": wording.sentence(campaign, steps),

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from campaigns import content
+from campaigns.channels.registry import CHANNELS, channel_label
 from campaigns.models import Campaign, Step
 from customers.admin import contact, trail
 from customers.models import Customer
@@ -36,6 +37,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     term = request.GET.get("q", "").strip()[:300]
     context |= {
         "step": step,
+        "channel": channel_label(step.channel) if step else "",
         "term": term,
         "search_help": contact.search_help(request),
         "may_see": _may_see(request),
@@ -46,7 +48,10 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         customer = found[0] if len(found) == 1 else _chosen(request) or (None if term else _member(campaign))
         context |= {"found": found if len(found) > 1 else [], "customer": customer}
         if customer:
-            context["preview"] = content.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+            found_preview = content.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+            context["preview"] = found_preview
+            if found_preview.message:
+                context["preview_parts"] = CHANNELS[step.channel].preview(found_preview.message)
     return TemplateResponse(request, "campaigns/admin/preview.html", context)
 
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from django.utils import timezone
 
-from campaigns.models import Campaign, Channel, Step
+from campaigns.channels.registry import CHANNELS, channel_label
+from campaigns.models import Campaign, Step
 from core.durations import duration_text
 
 LABELS: Final = {
@@ -15,12 +16,6 @@ LABELS: Final = {
     Campaign.State.PAUSED.value: "warning",
     Campaign.State.STOPPED.value: "primary",
     Campaign.State.DONE.value: "primary",
-}
-MESSAGES: Final = {
-    Channel.EMAIL.value: "an e-mail",
-    Channel.ON_SITE.value: "an on-site message",
-    Channel.WEBHOOK.value: "a webhook",
-    Channel.AUDIENCE.value: "an audience for ads",
 }
 
 
@@ -38,7 +33,12 @@ def moment(at: datetime) -> str:
 
 def label(step: Step) -> str:
     """Name a step by its subject, or by what it is."""
-    return step.subject or f"{MESSAGES[step.channel].split(' ', 1)[1].capitalize()}"
+    return step_label(step.subject, step.channel)
+
+
+def step_label(subject: str, channel: str) -> str:
+    """Return the subject of a step, or the name of its channel."""
+    return subject or channel_label(channel).capitalize()
 
 
 def joined(parts: Iterable[str]) -> str:
@@ -72,7 +72,8 @@ def _sent(campaign: Campaign, steps: Sequence[Step]) -> Iterator[str]:
     for step in steps:
         after += step.wait
         when = f"after {duration_text(after, in_weeks=True)}" if after else "at once"
-        parts.append(f"{MESSAGES[step.channel]} {when}")
+        noun = CHANNELS[step.channel].noun if step.channel in CHANNELS else "a message"
+        parts.append(f"{noun} {when}")
     yield f"{joined(parts)}."
 
 

@@ -1,1 +1,3 @@
-"""How messages reach people: one small interface (``base``), a module for each channel."""
+"""How messages reach people: a module for each channel. Importing this package registers them all."""
+
+from . import audience, email, on_site, webhook  # noqa: F401  (imported for their registration)

@@ -1,11 +1,24 @@
-"""What every channel can do: say whom it reaches, and send one message."""
+"""What a channel declares, and the interface through which its messages are sent.
 
+A channel is restrained by default: a class that declares nothing about it needs consent, obeys suppressions, counts
+towards the weekly cap and keeps quiet hours.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum, auto
+from typing import Any, ClassVar, Final
 
 from django.db.models import Q
 
+from campaigns import layout
 from campaigns.models import Delivery
+from customers import consent
+from customers.mentions import Mentions
+from customers.models import Customer
+
+MAX_TEMPLATE_LENGTH: Final = 50_000
 
 
 class TryAgain(Exception):
@@ -28,8 +41,67 @@ class NoMailbox(Undeliverable):
     """There is nobody at this address, whoever writes to it."""
 
 
+class Consent(Enum):
+    """The consent that a customer has to give before a channel sends to them."""
+
+    NEWSLETTER = auto()
+    NOT_NEEDED = auto()
+
+
+class PartKind(Enum):
+    """How a part is written and shown: one line, plain text, HTML or the address of a page."""
+
+    LINE = auto()
+    TEXT = auto()
+    HTML = auto()
+    URL = auto()
+
+
 @dataclass(frozen=True)
-class Message:
+class Part:
+    """A part of each message of a channel; ``name`` is the column of ``Step`` that holds its template.
+
+    ``required`` is the sentence that refuses an empty part. ``alternative`` names another part that may be written
+    instead. ``max_length`` counts the characters of the template.
+    """
+
+    name: str
+    label: str
+    kind: PartKind = PartKind.TEXT
+    required: str = ""
+    alternative: str = ""
+    help_text: str = ""
+    max_length: int = MAX_TEMPLATE_LENGTH
+
+
+@dataclass(frozen=True)
+class AddressColumns:
+    """The columns of ``Customer`` that say where messages go.
+
+    Two customers have the same address where ``compared`` is equal. Of those, the one whose column ``trusted`` is true
+    comes first.
+    """
+
+    label: str
+    column: str
+    compared: str
+    trusted: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a part of a step for every customer; ``label`` is set where the sentence does not name it."""
+
+    part: str
+    text: str
+    label: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.text}" if self.label else self.text
+
+
+@dataclass(frozen=True)
+class OutgoingMessage:
     """What one customer gets, rendered: a plain text and the same as HTML, where a channel has both."""
 
     subject: str = ""
@@ -38,17 +110,143 @@ class Message:
     url: str = ""
 
 
-class Channel(Protocol):
-    """One way to reach people, made for a number of messages and closed after them."""
+@dataclass(frozen=True)
+class PreviewPart:
+    """A part of a rendered message, as the preview shows it."""
 
-    def reaches(self) -> Q:
-        """Give the question which customers can be reached at all, with consent where the channel needs it."""
+    label: str
+    kind: str
+    value: str
 
-    def delivers(self) -> bool:
-        """Return whether what is handed over reaches somebody; it is written to a file otherwise."""
 
-    def send(self, delivery: Delivery, message: Message) -> None:
-        """Hand over one message; raises TryAgain or Undeliverable."""
+class Channel(ABC):
+    """One way to reach people. An instance sends a number of messages and is closed after them.
+
+    A subclass declares ``key``, ``noun``, ``parts`` and ``address``, and implements ``send``. Registration checks the
+    declaration.
+    """
+
+    key: ClassVar[str]
+    """What is stored in ``Step.channel``."""
+    noun: ClassVar[str]
+    """The message with its article, as the sentence of a campaign names it: ``an e-mail``."""
+    parts: ClassVar[tuple[Part, ...]]
+    address: ClassVar[AddressColumns | None]
+    """Where messages go; None for a channel that needs no address of the customer."""
+
+    consent: ClassVar[Consent] = Consent.NEWSLETTER
+    obeys_suppressions: ClassVar[bool] = True
+    counts_towards_cap: ClassVar[bool] = True
+    keeps_quiet_hours: ClassVar[bool] = True
+    pauses_when_refused: ClassVar[bool] = True
+    """Whether sending pauses when more than a tenth of the latest messages were refused."""
+    tracks_links: ClassVar[bool] = True
+    """Whether links lead through this installation, which counts clicks."""
+    sends_messages: ClassVar[bool] = True
+    """Whether its steps send messages; False where staff download something instead."""
+    reached_at: ClassVar[str] = "sent_at"
+    """The column of ``Delivery`` that says when a message reached its customer; results credit orders from then on."""
+
+    # -- Who can be reached
+
+    @classmethod
+    def reachable_q(cls, path: str = "") -> Q:
+        """Return the condition for customers who can be reached; ``path`` leads to the customer."""
+        reachable = Q()
+        if cls.consent is Consent.NEWSLETTER:
+            reachable &= Q(**{f"{path}newsletter": Customer.Newsletter.SUBSCRIBED})
+        if cls.address:
+            reachable &= ~Q(**{f"{path}{cls.address.column}": ""})
+        if cls.obeys_suppressions:
+            reachable &= consent.unsuppressed_q(path)
+        return reachable
+
+    @classmethod
+    def unreachable_reason(cls) -> str:
+        """Return the sentence that says why a customer cannot be reached."""
+        lacking = []
+        if cls.address:
+            lacking.append(f"have no {cls.address.label}")
+        if cls.consent is Consent.NEWSLETTER:
+            lacking.append("have not subscribed to the newsletter")
+        return f"They {', or '.join(lacking)}." if lacking else "They cannot be reached this way."
+
+    # -- What a message says
+
+    @classmethod
+    def label(cls) -> str:
+        """Return the name of the channel for staff, without an article."""
+        return cls.noun.partition(" ")[2]
+
+    @classmethod
+    def problems(cls, written: Mapping[str, str]) -> Iterator[Problem]:
+        """Yield what is wrong with the templates of a step, by part, before they are compiled."""
+        for part in cls.parts:
+            is_written = written[part.name].strip() or (
+                part.alternative and written[part.alternative].strip()
+            )
+            if part.required and not is_written:
+                yield Problem(part.name, part.required)
+        for part in cls.parts:
+            if part.kind is PartKind.HTML:
+                for problem in layout.problems(written[part.name]):
+                    yield Problem(part.name, problem, part.label)
+
+    @classmethod
+    def templates(cls, written: Mapping[str, str]) -> dict[str, str]:
+        """Return the template of each part. Of a text and an HTML part, an empty one is made from the other."""
+        templates = {part.name: written[part.name] for part in cls.parts}
+        if "text" in templates:
+            templates["text"] = layout.tidied(written["text"])
+        if templates.keys() >= {"text", "html"}:
+            if not written["html"].strip():
+                templates["html"] = layout.html_of(written["text"])
+            if not written["text"].strip():
+                templates["text"] = layout.text_of(written["html"])
+        return templates
+
+    @classmethod
+    def preview(cls, message: OutgoingMessage) -> list[PreviewPart]:
+        """Return every part of a rendered message, for staff to look at."""
+        return [
+            PreviewPart(part.label, part.kind.name.lower(), getattr(message, part.name)) for part in cls.parts
+        ]
+
+    # -- What staff and customers are told
+
+    @classmethod
+    def delivers(cls) -> bool:
+        """Return whether messages reach people; they are written to a file otherwise."""
+        return True
+
+    @classmethod
+    def notice(cls) -> tuple[str, str] | None:
+        """Return a title and a text for staff while messages reach nobody."""
+        return None
+
+    @classmethod
+    def export_personal_data(cls, mentions: Mentions) -> Mapping[str, Any]:
+        """Return what the channel keeps of a customer outside the database, by section of the export."""
+        return {}
+
+    @classmethod
+    def erase_personal_data(cls, mentions: Mentions) -> None:
+        """Delete what the channel keeps of customers outside the database."""
+        return
+
+    # -- Sending
+
+    @abstractmethod
+    def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
+        """Send one message; raises TryAgain or Undeliverable."""
 
     def close(self) -> None:
-        """Let go of what was opened to send."""
+        """Close the connections that were opened to send."""
+        return
+
+
+def part_labels(parts: Sequence[Part]) -> str:
+    """Return the label of a form field that stands for these parts of several channels: ``Subject or title``."""
+    labels = dict.fromkeys(part.label for part in parts)
+    first, *others = labels
+    return " or ".join([first, *(label.lower() for label in others)])

@@ -2,7 +2,7 @@
 
 import re
 import smtplib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email import message_from_bytes, policy
 from email.headerregistry import Address
 from functools import cache
@@ -14,16 +14,28 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends import console, dummy, smtp
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.utils import DNS_NAME
-from django.db.models import Q
 from django.utils.encoding import punycode
 from django.utils.module_loading import import_string
 
-from campaigns import links
+from campaigns import layout, links, mail_folder
 from campaigns.models import Delivery
-from customers import consent, email_addresses
-from customers.models import Customer
+from customers import email_addresses
+from customers.mentions import Mentions
 
-from .base import Away, Channel, Message, NoMailbox, Refused, TryAgain, Undeliverable
+from .base import (
+    AddressColumns,
+    Away,
+    Channel,
+    NoMailbox,
+    OutgoingMessage,
+    Part,
+    PartKind,
+    Problem,
+    Refused,
+    TryAgain,
+    Undeliverable,
+)
+from .registry import register
 
 BUSY: Final = 421  # the mail server is about to hang up, whoever the message is for
 NOT_OF_THE_CONNECTION: Final = (smtplib.SMTPRecipientsRefused, ValueError)
@@ -47,25 +59,72 @@ def _reaches_people(backend: str) -> bool:
     return not issubclass(import_string(backend), console.EmailBackend | dummy.EmailBackend)
 
 
+@register
 class Email(Channel):
-    """Messages to who has subscribed to the newsletter, and has an address."""
+    """Messages to customers who have an e-mail address and have subscribed to the newsletter."""
+
+    key = "email"
+    noun = "an e-mail"
+    parts = (
+        Part("subject", "Subject", PartKind.LINE, required="An e-mail needs a subject."),
+        Part("text", "Text", required="Write the text of the e-mail.", alternative="html"),
+        Part("html", "HTML", PartKind.HTML, help_text="The same as HTML. Empty: made from the text."),
+    )
+    address = AddressColumns("e-mail address", "email", compared="email_folded", trusted="email_is_trusted")
 
     def __init__(self) -> None:
         self._connection: BaseEmailBackend | None = None
 
-    def reaches(self) -> Q:
-        """Ask for consent, and an address that is not suppressed."""
-        return Q(newsletter=Customer.Newsletter.SUBSCRIBED) & ~Q(email="") & consent.unsuppressed_q()
+    @classmethod
+    def problems(cls, written: Mapping[str, str]) -> Iterator[Problem]:
+        """Yield also that a whole HTML document has no link to unsubscribe: none is added to it."""
+        yield from super().problems(written)
+        if layout.is_whole(written["html"]) and "unsubscribe_url" not in written["html"]:
+            text = 'a whole document needs a link to end the newsletter: <a href="{{ unsubscribe_url }}">.'
+            yield Problem("html", text, "HTML")
 
-    def delivers(self) -> bool:
+    @classmethod
+    def templates(cls, written: Mapping[str, str]) -> dict[str, str]:
+        """Return the templates with the frame and the footer of e-mails."""
+        templates = super().templates(written)
+        return templates | {
+            "html": layout.framed(templates["html"]),
+            "text": layout.with_footer(templates["text"]),
+        }
+
+    @classmethod
+    def delivers(cls) -> bool:
         """Return whether there is a mail server."""
         return has_mail_server()
 
-    def send(self, delivery: Delivery, message: Message) -> None:
+    @classmethod
+    def notice(cls) -> tuple[str, str] | None:
+        """Return what staff have to know while no mail server is set."""
+        if has_mail_server():
+            return None
+        return (
+            "E-mails are written to a file",
+            "No mail server is set, so e-mails reach nobody. They are counted as written to a file, not as sent,"
+            " and no order counts for them. Whoever runs this installation sets a mail server as EMAIL_URL.",
+        )
+
+    @classmethod
+    def export_personal_data(cls, mentions: Mentions) -> Mapping[str, Any]:
+        """Return the messages in files, where no mail server is set."""
+        return {"mail_files": mail_folder.messages_to(mentions)}
+
+    @classmethod
+    def erase_personal_data(cls, mentions: Mentions) -> None:
+        """Delete the messages in files."""
+        mail_folder.delete_messages_to(mentions)
+
+    def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
         """Hand the message to the mail server; raises TryAgain, Away, Refused, NoMailbox or Undeliverable."""
         self.hand_over(delivery.customer.email, message, delivery.token, links.headers(delivery))
 
-    def hand_over(self, address: str, message: Message, token: UUID, headers: Mapping[str, str]) -> None:
+    def hand_over(
+        self, address: str, message: OutgoingMessage, token: UUID, headers: Mapping[str, str]
+    ) -> None:
         """Hand a message for an address to the mail server; raises as ``send`` does."""
         try:
             to = _recipient(address)

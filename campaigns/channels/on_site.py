@@ -1,31 +1,36 @@
 """Messages on the shop's pages: kept with the delivery until a page of the shop fetches them."""
 
-from django.db.models import Q
-
 from campaigns import links
 from campaigns.models import Delivery
 
-from .base import Channel, Message
+from .base import Channel, Consent, OutgoingMessage, Part, PartKind
+from .registry import register
 
 
+@register
 class OnSite(Channel):
-    """Messages to everybody who comes to the shop, visitors above all: nothing is sent to anybody."""
+    """Messages to everybody who comes to the shop, also to visitors whose address is unknown."""
 
-    def reaches(self) -> Q:
-        """Ask nothing: whoever is on a page of the shop can be told something there."""
-        return Q()
+    key = "on_site"
+    noun = "an on-site message"
+    parts = (
+        Part("subject", "Title", PartKind.LINE, required="An on-site message needs a title."),
+        Part("text", "Text", required="Write the text of the message.", alternative="html"),
+        Part("html", "HTML", PartKind.HTML, help_text="The same as HTML. Empty: made from the text."),
+        Part("url", "Address", PartKind.URL, help_text="Where an on-site message leads."),
+    )
+    address = None
+    # Nothing is sent to anybody: a page of the shop shows the message to a visitor who is awake and there.
+    consent = Consent.NOT_NEEDED
+    obeys_suppressions = False
+    counts_towards_cap = False
+    keeps_quiet_hours = False
+    reached_at = "shown_at"
 
-    def delivers(self) -> bool:
-        """Return True: what is handed over is there."""
-        return True
-
-    def send(self, delivery: Delivery, message: Message) -> None:
-        """Keep what is shown; whoever notes that the message is sent stores it."""
+    def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
+        """Set the content of the delivery, which the caller saves."""
         delivery.content = {
             "title": message.subject,
             "text": message.text.strip(),
             "url": links.click_url(delivery, message.url),
         }
-
-    def close(self) -> None:
-        """Let go of nothing."""

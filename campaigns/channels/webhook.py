@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
 from campaigns.models import Delivery
@@ -18,28 +17,41 @@ from segments.webhooks.addresses import BadAddress
 from segments.webhooks.messages import moment
 from segments.webhooks.sending import Answer, Line, Post
 
-from .base import Channel, Message, TryAgain, Undeliverable
+from .base import Channel, Consent, OutgoingMessage, Part, PartKind, TryAgain, Undeliverable
+from .registry import register
 
 TYPE: Final = "campaign.message"
 MAY_WORK_LATER: Final = (408, 409, 425, 429)
 
 
+@register
 class Webhook(Channel):
-    """Messages to the address of a step; what is done with them, and with whose consent, is for whoever is there."""
+    """Messages to the URL of a step. The receiving system decides what it does with them, and with whose consent."""
+
+    key = "webhook"
+    noun = "a webhook"
+    parts = (
+        Part("subject", "Subject", PartKind.LINE),
+        Part("text", "Text"),
+        Part(
+            "url",
+            "Address",
+            PartKind.URL,
+            required="A webhook needs the address it goes to.",
+            help_text="Where a webhook goes.",
+        ),
+    )
+    address = None
+    consent = Consent.NOT_NEEDED
+    obeys_suppressions = False
+    counts_towards_cap = False
+    tracks_links = False  # programs read it
 
     def __init__(self) -> None:
         self._lines: dict[str, Line] = {}
         self._unreached: dict[str, str] = {}
 
-    def reaches(self) -> Q:
-        """Ask nothing of the customer."""
-        return Q()
-
-    def delivers(self) -> bool:
-        """Return True: what is handed over is there."""
-        return True
-
-    def send(self, delivery: Delivery, message: Message) -> None:
+    def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
         """Post the message; raises TryAgain or Undeliverable by what is answered."""
         url = message.url
         if url in self._unreached:  # the next ones would wait as long
@@ -73,7 +85,7 @@ def secrets_of(url: str) -> Sequence[str]:
     return [f"whsec_{b64encode(one).decode()}" for one in digests]
 
 
-def _body(delivery: Delivery, message: Message) -> str:
+def _body(delivery: Delivery, message: OutgoingMessage) -> str:
     said: dict[str, Any] = {
         "type": TYPE,
         "timestamp": moment(delivery.planned_for),

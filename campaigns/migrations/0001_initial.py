@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             name='ChannelHealth',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel', models.CharField(choices=[('email', 'e-mail'), ('on_site', 'on-site message'), ('webhook', 'Webhook'), ('audience', 'audience for ads')], max_length=8, unique=True)),
+                ('channel', models.CharField(max_length=20, unique=True)),
                 ('recent', models.CharField(blank=True, default='', help_text='The latest messages: `.` for taken, `x` for refused.', max_length=50)),
                 ('paused_at', models.DateTimeField(help_text='Since when nothing is sent; none while it is.', null=True)),
                 ('answer', models.CharField(blank=True, default='', help_text='The latest that was refused.', max_length=300)),
@@ -122,7 +122,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveSmallIntegerField(help_text='From 1.')),
                 ('wait', models.DurationField(default=datetime.timedelta(0), help_text='After the beginning, or after the step before.', validators=[django.core.validators.MinValueValidator(datetime.timedelta(0))])),
-                ('channel', models.CharField(choices=[('email', 'e-mail'), ('on_site', 'on-site message'), ('webhook', 'Webhook'), ('audience', 'audience for ads')], default='email', max_length=8)),
+                ('channel', models.CharField(default='email', help_text='The key of a channel.', max_length=20)),
                 ('subject', models.CharField(blank=True, default='', max_length=200)),
                 ('text', models.TextField(blank=True, default='', help_text="The plain text, in Django's template language.")),
                 ('html', models.TextField(blank=True, default='', help_text='The same as HTML.')),

@@ -10,9 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns import coupons
-from campaigns.channels.base import Message
+from campaigns.channels.base import OutgoingMessage
 from campaigns.channels.on_site import OnSite
-from campaigns.models import Channel, Delivery, Pool
+from campaigns.models import Delivery, Pool
 from customers.models import Customer
 from segments import refreshing
 from tests import shop
@@ -52,12 +52,14 @@ def message() -> Delivery:
     """A message to a visitor of the shop's pages, with a coupon code of theirs."""
     shop.customers("c1,anna@example.org")
     shop.events("m1,,a1,Seen,2026-03-01")
-    campaign = messages.campaign(channel=Channel.ON_SITE)
+    campaign = messages.campaign(channel=OnSite.key)
     refreshing.refresh_all()
     coupons.fill(coupons.save(Pool(name="First order")), ["HELLO-1"])
     delivery = messages.sent(campaign, "a1", NOON)
     delivery.sent_at = datetime.now(UTC)
-    OnSite().send(delivery, Message("Ten percent", "Anna, take HELLO-1", "", "https://shop.example/join"))
+    OnSite().send(
+        delivery, OutgoingMessage("Ten percent", "Anna, take HELLO-1", "", "https://shop.example/join")
+    )
     delivery.save()
     return delivery
 

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from campaigns.models import Campaign, Channel, Delivery, Step
+from campaigns.channels.email import Email
+from campaigns.models import Campaign, Delivery, Step
 from customers import identity
 from segments.models import Segment
 from tests import shop
 
 
-def campaign(name: str = "Welcome", channel: str = Channel.EMAIL, steps: int = 1, **fields: Any) -> Campaign:
+def campaign(name: str = "Welcome", channel: str = Email.key, steps: int = 1, **fields: Any) -> Campaign:
     """A running campaign for everybody, of steps of one channel."""
     segment = Segment.objects.filter(slug="everybody").first()
     segment = segment or shop.segment("everybody", {"first_seen": {"ever": True}})

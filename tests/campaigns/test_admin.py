@@ -9,7 +9,8 @@ from django.core import mail
 from django.urls import reverse
 
 from campaigns import coupons, delivering, journeys, playbook, triggers
-from campaigns.models import AudienceExport, Campaign, Channel, Pool, Step
+from campaigns.channels.audience import Audience
+from campaigns.models import AudienceExport, Campaign, Pool, Step
 from customers import facts
 from customers.models import Customer
 from segments import definition, fixed_lists, refreshing
@@ -103,7 +104,7 @@ def test_every_tactic_is_started_from_its_segment_as_it_stands(anna):
         for tactic in ahead:
             started.add(tactic.slug)
             assert f'id="{tactic.slug}"' in page
-            if all(step.channel == Channel.AUDIENCE for step in tactic.steps):
+            if all(step.channel == Audience.key for step in tactic.steps):
                 # Its way is the download of the audience.
                 assert address("audience", segment.pk) in page
                 continue
@@ -180,7 +181,7 @@ def test_a_campaign_is_edited_step_by_step(anna, leads):
         ({"text": "Hello"}, {}, "An e-mail needs a subject."),
         ({"subject": "Hello"}, {}, "Write the text of the e-mail."),
         ({"subject": "Hi", "text": "{% if %}"}, {}, "steps-0-text"),
-        ({"channel": "webhook"}, {}, "Say where the webhook goes."),
+        ({"channel": "webhook"}, {}, "A webhook needs the address it goes to."),
         ({"subject": "Hi", "text": "Hi {{ nothing_such }}"}, {}, "nothing_such"),
         ({"subject": "Hi", "text": "Hi"}, {"trigger": "every"}, "Say how often it is repeated."),
         ({"subject": "Hi", "text": "Hi"}, {"quiet_from": "21:00"}, "Quiet hours need both"),

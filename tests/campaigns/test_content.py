@@ -12,10 +12,13 @@ import pytest
 from django.test import Client
 
 from campaigns import content, coupons, layout, links, products
-from campaigns.channels.base import Message
+from campaigns.channels.audience import Audience
+from campaigns.channels.base import MAX_TEMPLATE_LENGTH, OutgoingMessage
+from campaigns.channels.on_site import OnSite
+from campaigns.channels.webhook import Webhook
 from campaigns.content import BadTemplate, MissingValue, NoneLeft
 from campaigns.language import FILTERS, TAGS
-from campaigns.models import Campaign, Channel, Coupon, Delivery, Pool, Step
+from campaigns.models import Campaign, Coupon, Delivery, Pool, Step
 from campaigns.values import KNOWN
 from customers import facts, identity
 from customers.models import Customer
@@ -25,7 +28,7 @@ NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 pytestmark = pytest.mark.django_db
 
-Say = Callable[..., Message]
+Say = Callable[..., OutgoingMessage]
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +219,7 @@ FORBIDDEN = (
     "{% for a in viewed %}{% for b in viewed %}{% for c in viewed %}" + "{% empty %}x{% endfor %}" * 3,
     "{% if first_name %}" * 200 + "{% endif %}" * 200,
     "{% if " + "not " * 300 + "first_name %}x{% endif %}",
-    "x" * (content.LONGEST + 1),
+    "x" * (MAX_TEMPLATE_LENGTH + 1),
 )
 
 
@@ -234,11 +237,11 @@ def test_what_is_wrong_is_said_with_where_it_is(anna: Customer) -> None:
         "Subject: Invalid block tag on line 1: 'load'; there are if, for, with, comment.",
         "Text: There is no frist_name.",
     ]
-    assert wrong("", html="") == ["Write a text, or HTML."]
+    assert wrong("", html="") == ["Write the text of the e-mail."]
     assert wrong(subject="") == ["An e-mail needs a subject."]
-    assert wrong(channel=Channel.WEBHOOK) == ["A webhook needs the address it goes to."]
-    assert wrong("", channel=Channel.AUDIENCE, subject="") == []
-    assert "is no address" in problems(anna, channel=Channel.ON_SITE, url="javascript:alert(1)")
+    assert wrong(channel=Webhook.key) == ["A webhook needs the address it goes to."]
+    assert wrong("", channel=Audience.key, subject="") == []
+    assert "is no address" in problems(anna, channel=OnSite.key, url="javascript:alert(1)")
 
 
 def test_every_tag_filter_and_value_is_documented() -> None:
@@ -352,7 +355,7 @@ def test_html_that_does_harm_is_refused(html: str) -> None:
 def test_a_link_from_a_value_leads_to_a_page_or_nowhere(anna: Customer) -> None:
     anna.attributes = {"page": "javascript:alert(1)", "quote": '"><script>alert(1)</script>'}
     html = '<p><a href="{{ attributes.page }}">a</a> <a href="https://x.example/{{ attributes.quote }}">b</a></p>'
-    message = content.preview(Step(channel=Channel.ON_SITE, html=html), anna, NOW).message
+    message = content.preview(Step(channel=OnSite.key, subject="Hello", html=html), anna, NOW).message
     assert message
     assert '<a href="#">a</a>' in message.html
     assert "<script" not in message.html
@@ -378,7 +381,7 @@ def test_links_are_followed_in_both_forms(anna: Customer, client: Client) -> Non
     shown = delivery(
         anna,
         sent.campaign,
-        channel=Channel.ON_SITE,
+        channel=OnSite.key,
         text="Hi",
         url="{{ cart.0.url }}",
     )
@@ -388,9 +391,9 @@ def test_links_are_followed_in_both_forms(anna: Customer, client: Client) -> Non
 
     address = "https://x.example/hook?c="
     body = '{"to": "https://x.example/"}'
-    hook = {"channel": Channel.WEBHOOK, "text": body, "url": address + "{{ first_name|urlencode }}"}
+    hook = {"channel": Webhook.key, "text": body, "url": address + "{{ first_name|urlencode }}"}
     called = content.render(delivery(anna, sent.campaign, **hook), NOW)
-    assert called == Message("Hello", f"{body}\n", "", f"{address}Anna")
+    assert called == OutgoingMessage("Hello", f"{body}\n", "", f"{address}Anna")
 
 
 # -- Coupons

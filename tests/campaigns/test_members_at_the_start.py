@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns import coupons, forecasts, playbook, running
-from campaigns.models import Campaign, Channel, Delivery, Pool
+from campaigns.channels.on_site import OnSite
+from campaigns.models import Campaign, Delivery, Pool
 from campaigns.playbook import TACTICS
 from campaigns.running import NotPossible
 from tests import shop
@@ -235,7 +236,7 @@ def test_the_forecast_and_the_dry_run_agree_for_every_tactic(move: Move, people:
         first = sum(one.messages for one in found if one.step.number == 1)
         expected = tried.would_get + tried.put_off if forecasts.meets_members(draft) else 0
         assert first == expected, tactic.slug
-        reached = 7 if tactic.channel == Channel.ON_SITE else 4
+        reached = 7 if tactic.channel == OnSite.key else 4
         assert tried.would_get + tried.put_off == reached, tactic.slug
         assert playbook.TACTICS[draft.tactic] is tactic
 

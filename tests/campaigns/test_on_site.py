@@ -8,9 +8,9 @@ from urllib.parse import quote, urlsplit
 import pytest
 from django.test import Client
 
-from campaigns.channels.base import Message
+from campaigns.channels.base import OutgoingMessage
 from campaigns.channels.on_site import OnSite
-from campaigns.models import Campaign, Channel, Delivery
+from campaigns.models import Campaign, Delivery
 from segments import refreshing
 from tests import shop
 from tests.api.test_errors import problem
@@ -73,7 +73,7 @@ def close(key: str, client: Client) -> Callable[[str, object], None]:
 def campaign() -> Campaign:
     """A campaign for everybody: the visitors a1 and a2, and c1, who was the visitor a3."""
     shop.events("m1,,a1,Seen,2026-03-01", "m2,,a2,Seen,2026-03-01", "m3,c1,a3,Seen,2026-03-01")
-    made = messages.campaign(channel=Channel.ON_SITE)
+    made = messages.campaign(channel=OnSite.key)
     refreshing.refresh_all()
     return made
 
@@ -81,7 +81,7 @@ def campaign() -> Campaign:
 def told(campaign: Campaign, visitor: str, title: str, ago: timedelta = HOUR, **fields: Any) -> Delivery:
     """A message as the channel leaves it."""
     delivery = messages.sent(campaign, visitor, NOW - ago, **fields)
-    OnSite().send(delivery, Message(title, "Leave us your address.", "", f"{PAGE}/join"))
+    OnSite().send(delivery, OutgoingMessage(title, "Leave us your address.", "", f"{PAGE}/join"))
     delivery.save()
     return delivery
 
@@ -214,7 +214,7 @@ def test_a_visitor_is_told_what_a_campaign_calls_for_until_they_turn_out_to_be_s
     with carrying.clock() as move:
         segment = shop.segment("anonymous", {"known": {"is": False}})
         move(NOON - HOUR)
-        carrying.campaign(segment, timedelta(), HOUR, channel=Channel.ON_SITE)
+        carrying.campaign(segment, timedelta(), HOUR, channel=OnSite.key)
         shop.events(f"m1,,a1,Seen,{NOON.isoformat()}", f"m2,,a2,Seen,{NOON.isoformat()}")
 
         move(NOON)

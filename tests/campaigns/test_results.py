@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from campaigns import results
-from campaigns.models import Campaign, Channel, Delivery, Journey
+from campaigns.channels.on_site import OnSite
+from campaigns.models import Campaign, Delivery, Journey
 from tests import shop
 from tests.campaigns import messages
 
@@ -116,7 +117,7 @@ def test_an_order_counts_for_some_days_only_and_if_it_counts_at_all(people: None
 
 
 def test_a_message_on_the_page_counts_from_when_it_was_shown(people: None) -> None:
-    mail, on_site = messages.campaign("Mail"), messages.campaign("On the page", channel=Channel.ON_SITE)
+    mail, on_site = messages.campaign("Mail"), messages.campaign("On the page", channel=OnSite.key)
     messages.sent(mail, "anna", day(1))
     messages.sent(on_site, "anna", day(2), shown_at=day(4))
     messages.sent(on_site, "anna", day(2, 13))
@@ -143,7 +144,7 @@ def test_days_are_those_of_the_shop(people: None, settings: Any) -> None:
 
 def test_messages_go_along_with_a_visitor_who_turns_out_to_be_a_customer(people: None) -> None:
     shop.events("m1,,a1,Seen,2026-03-01T10:00:00Z")
-    campaign = messages.campaign(channel=Channel.ON_SITE)
+    campaign = messages.campaign(channel=OnSite.key)
     shown = messages.sent(campaign, "a1", day(1), shown_at=day(1))
     Journey.objects.create(
         campaign=campaign, customer=shown.customer, occasion=shown.occasion, began_at=day(1)

@@ -10,9 +10,9 @@ from standardwebhooks import WebhookVerificationError
 
 from campaigns import running
 from campaigns.channels import webhook
-from campaigns.channels.base import Message, TryAgain, Undeliverable
+from campaigns.channels.base import OutgoingMessage, TryAgain, Undeliverable
 from campaigns.channels.webhook import Webhook
-from campaigns.models import Campaign, Channel, Delivery, Step
+from campaigns.models import Campaign, Delivery, Step
 from segments_project import servers
 from tests import shop
 from tests.campaigns import carrying, messages
@@ -41,7 +41,7 @@ def channel() -> Iterator[Webhook]:
 @pytest.fixture
 def delivery() -> Delivery:
     shop.customers("c1,c1@example.org")
-    return messages.sent(messages.campaign("Letter", channel=Channel.WEBHOOK), "c1", AT)
+    return messages.sent(messages.campaign("Letter", channel=Webhook.key), "c1", AT)
 
 
 def test_a_message_is_posted_and_signed(
@@ -51,7 +51,7 @@ def test_a_message_is_posted_and_signed(
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another"
     for _ in range(2):
-        channel.send(delivery, Message("Hello", "Dear c1 🛍", "<p>Dear c1</p>", receiver.url))
+        channel.send(delivery, OutgoingMessage("Hello", "Dear c1 🛍", "<p>Dear c1</p>", receiver.url))
 
     first, again = receiver.received
     # By its id a receiver knows what it has got already.
@@ -73,7 +73,7 @@ def test_a_message_is_posted_and_signed(
 
 
 def test_each_host_has_a_secret_of_its_own(receiver: Receiver, channel: Webhook, delivery: Delivery) -> None:
-    channel.send(delivery, Message(url=receiver.url))
+    channel.send(delivery, OutgoingMessage(url=receiver.url))
 
     assert webhook.secrets_of(f"{receiver.url}/other?x=1") == webhook.secrets_of(receiver.url)
     with pytest.raises(WebhookVerificationError):
@@ -94,7 +94,7 @@ def test_the_answer_tells_whether_to_try_again(
     receiver.answer = lambda _: Reply(status)
 
     with pytest.raises(meaning):
-        channel.send(delivery, Message(url=receiver.url))
+        channel.send(delivery, OutgoingMessage(url=receiver.url))
 
 
 def test_who_cannot_be_reached_is_not_waited_for_again_and_again(
@@ -104,8 +104,8 @@ def test_who_cannot_be_reached_is_not_waited_for_again_and_again(
 
     for _ in range(2):
         with pytest.raises(TryAgain, match="No connection"):
-            channel.send(delivery, Message(url=f"http://127.0.0.1:{port}/"))
-    channel.send(delivery, Message(url=receiver.url))
+            channel.send(delivery, OutgoingMessage(url=f"http://127.0.0.1:{port}/"))
+    channel.send(delivery, OutgoingMessage(url=receiver.url))
     assert len(receiver.received) == 1
 
 
@@ -115,10 +115,10 @@ def test_private_addresses_are_not_called(
     settings.WEBHOOK_ALLOWED_NETWORKS = []
 
     with pytest.raises(TryAgain, match="private or local address"):
-        channel.send(delivery, Message(url=receiver.url))
+        channel.send(delivery, OutgoingMessage(url=receiver.url))
     for nowhere in ("", "ftp://example.org", "https://user:pass@example.org/", "https://exa mple.org"):
         with pytest.raises(Undeliverable, match="The address will not do"):
-            channel.send(delivery, Message(url=nowhere))
+            channel.send(delivery, OutgoingMessage(url=nowhere))
     assert not receiver.received
 
 
@@ -131,7 +131,7 @@ def test_a_campaign_posts_its_messages_once(receiver: Receiver) -> None:
             Campaign(segment=segment, name="Letters"),
             [
                 Step(
-                    channel=Channel.WEBHOOK,
+                    channel=Webhook.key,
                     url=receiver.url,
                     text="Dear {{ customer.first_name|default:'friend' }}",
                 )

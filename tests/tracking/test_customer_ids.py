@@ -9,9 +9,9 @@ import pytest
 from django.db.models import Q
 from django.test import Client
 
-from campaigns.channels.base import Message
+from campaigns.channels.base import OutgoingMessage
 from campaigns.channels.on_site import OnSite
-from campaigns.models import Campaign, Channel, Journey
+from campaigns.models import Campaign, Journey
 from customers import identity
 from customers.models import Claim, ConsentChange, Customer, Event, Identity, Order, Source, UnsignedClaim
 from segments import definition, refreshing
@@ -240,7 +240,7 @@ def told(campaign: Campaign, customer: str, title: str) -> None:
         began_at=at,
         state=Journey.State.FINISHED,
     )
-    OnSite().send(delivery, Message(title, "For you alone.", "", "https://shop.example/"))
+    OnSite().send(delivery, OutgoingMessage(title, "For you alone.", "", "https://shop.example/"))
     delivery.save()
 
 
@@ -249,7 +249,7 @@ def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, rea
     definition.save(
         Segment(slug="buyers", name="Buyers", rule={"order_count": {"at_least": 1}}, is_public=True)
     )
-    campaign = messages.campaign(channel=Channel.ON_SITE)
+    campaign = messages.campaign(channel=OnSite.key)
     if first == "the stranger":
         attack(web[1])
     shop.orders("o1,victim,2026-03-01,70")
@@ -267,7 +267,7 @@ def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, rea
 
 
 def test_a_message_for_the_stranger_goes_back_with_the_stranger(reads, web) -> None:
-    campaign = messages.campaign(channel=Channel.ON_SITE)
+    campaign = messages.campaign(channel=OnSite.key)
     send(web[1], track("View", anonymous="evil"), identify("victim", "evil", firstName="Visit evil.example"))
     refreshing.refresh_all()
     told(campaign, "victim", "Hello Visit evil.example")

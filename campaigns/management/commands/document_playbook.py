@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from campaigns.models import Campaign, Channel
+from campaigns.channels import registry
+from campaigns.models import Campaign
 from campaigns.playbook import TACTICS, Tactic
 from core.durations import duration_text
 from segments.templates import TEMPLATES
@@ -51,7 +52,7 @@ def _table(tactics: list[Tactic]) -> Iterator[str]:
 
 
 def _begins(tactic: Tactic) -> str:
-    if tactic.channel == Channel.AUDIENCE:
+    if not registry.sends_messages(tactic.channel):
         return "as a file to download"
     match tactic.campaign["trigger"]:
         case Campaign.Trigger.EVERY:
@@ -70,7 +71,7 @@ def _begins(tactic: Tactic) -> str:
 
 def _messages(tactic: Tactic) -> str:
     """Name them, each with how long after the one before it comes."""
-    label = Channel(tactic.channel).label
+    label = registry.channel_label(tactic.channel)
     told = [
         f"{label}{f' after {duration_text(step.wait)}' if step.wait else ''}: “{step.subject}”".replace(
             "|", "\\|"
