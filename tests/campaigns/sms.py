@@ -9,7 +9,7 @@ from campaigns.models import Delivery
 class Sms(Channel):
     """Text messages to the phone number of a customer."""
 
-    key = "sms"
+    key = "text_message"
     noun = "a text message"
     parts = (Part("text", "Text", required="Write the text message.", max_length=480),)
     address = AddressColumns("phone number", "phone", compared="phone")
