@@ -26,8 +26,8 @@ from refresh import make
 
 from customers import keys
 from customers.models import Customer, Identity
-from segments import refreshing
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from segments_project.servers import dying_with_parent, free_port, redis_server
 
 CUSTOMERS = 100_000
@@ -45,7 +45,7 @@ Ask = tuple[str, str, bytes | None]
 
 def prepare() -> dict[str, Any]:
     """Bring the members up to date, mark the segments as public; give what the clients need to know."""
-    refreshing.refresh_all()
+    refresh_all()
     Segment.objects.update(is_public=True)
     _, reader = keys.create("benchmark", ["segments:read", "members:read"])
     _, public = keys.create("shop's pages", ["visitors:read"])

@@ -33,8 +33,9 @@ from campaigns.models import Campaign, Delivery, Journey, Step
 from customers import csv_files, engine
 from customers.models import Customer
 from customers.records import the_shop
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from segments_project.servers import dying_with_parent
 
 CUSTOMERS = 100_000
@@ -132,7 +133,7 @@ def open_shop(customers: int) -> Campaign:
     )
     segment = Segment(slug="readers", name="Readers", rule={"newsletter": {"is": "subscribed"}})
     definition.save(segment)
-    refreshing.refresh_all()
+    refresh_all()
     campaign = Campaign(
         segment=segment,
         name="Spring sale",

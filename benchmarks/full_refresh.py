@@ -13,8 +13,9 @@ import hand_written
 import harness
 
 from customers.models import Customer, Event, Order
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Membership
+from segments.refresh.engine import refresh_all
 from segments_project import demo_shop
 
 CUSTOMERS = 100_000
@@ -25,7 +26,7 @@ AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 def refresh() -> None:
     """Look at everybody by the product's own refresh."""
-    _, outcomes = refreshing.refresh_all(AT, full=True)
+    _, outcomes = refresh_all(AT, full=True)
     for outcome in outcomes:
         if outcome.error:
             raise SystemExit(f"{outcome.segment.slug}: {outcome.error}")

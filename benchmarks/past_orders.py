@@ -19,7 +19,7 @@ from django.core.management import call_command
 
 from customers import csv_files, facts
 from customers.records import the_shop
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 
 CUSTOMERS = 30_000
 SIZES = (3_000, 10_000, 30_000)
@@ -56,7 +56,7 @@ def make_shop(folder: Path, customers: int) -> None:
     import_file("events", events)
     call_command("install_templates", verbosity=0)
     facts.settle()
-    refreshing.refresh_all()
+    refresh_all()
 
 
 def import_past(folder: Path, rows: int, per_customer: int) -> dict[str, float]:
@@ -68,7 +68,7 @@ def import_past(folder: Path, rows: int, per_customer: int) -> dict[str, float]:
             for number in range(rows)
         ),
     )
-    steps = [lambda: import_file("orders", past), facts.settle, refreshing.refresh_all]
+    steps = [lambda: import_file("orders", past), facts.settle, refresh_all]
     seconds = {}
     for name, step in zip(STEPS, steps, strict=True):
         begun = time.perf_counter()

@@ -31,8 +31,9 @@ from customers import engine, facts, ingestion
 from customers.models import Customer, Event, Identity, Order
 from customers.records import EVENTS, Record, the_shop
 from customers.sample_catalogue import PAGES, PRODUCTS
-from segments import definition, live, refreshing, verification
+from segments import definition, live, verification
 from segments.models import Change, Membership, Refresh, Segment
+from segments.refresh.engine import refresh_all
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent, redis_server
 
@@ -82,7 +83,7 @@ def timed(act: Callable[[], Any]) -> float:
 
 def refresh(at: datetime, *, full: bool = False) -> int:
     """Bring all members in line; give how many changed."""
-    _, outcomes = refreshing.refresh_all(at=at, full=full)
+    _, outcomes = refresh_all(at=at, full=full)
     for outcome in outcomes:
         if outcome.error:
             raise SystemExit(f"{outcome.segment.slug}: {outcome.error}")

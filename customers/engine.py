@@ -18,11 +18,14 @@ from django.db import (
     transaction,
 )
 
+from core.db.sql import Query, compile_query
+
 from . import planner_statistics
 
 log = structlog.get_logger(__name__)
 
 Row = tuple[Any, ...]
+Parameters = Sequence[Any] | Mapping[str, Any] | None
 Done = TypeVar("Done")
 Item = TypeVar("Item")
 
@@ -55,11 +58,18 @@ def is_postgresql() -> bool:
     return connection.vendor == "postgresql"
 
 
-def execute(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> int:
-    """Run one statement; give how many rows it touched."""
+def execute(sql: str | Query, params: Parameters = None) -> int:
+    """Run one statement; return how many rows it touched. ``params`` are those of a text."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, params)
+        cursor.execute(*_statement(sql, params))
         return int(cursor.rowcount)
+
+
+def _statement(sql: str | Query, params: Parameters) -> tuple[str, Parameters]:
+    if isinstance(sql, str):
+        return sql, params
+    compiled = compile_query(sql)
+    return compiled.text, compiled.params
 
 
 def check_references_at_once() -> None:
@@ -106,10 +116,10 @@ def whole(act: Callable[[], Done]) -> Done:
         return act()
 
 
-def rows(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
+def rows(sql: str | Query, params: Parameters = None) -> list[Row]:
     """Run one query and fetch all of its rows, so that the next statement finds a free connection."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, params)
+        cursor.execute(*_statement(sql, params))
         return list(cursor.fetchall())
 
 

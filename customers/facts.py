@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from core.db.sql import Query, Sql, compile_query, compose
+
 from . import engine, exact, sums
 from .models import (
     AppendedEvent,
@@ -104,8 +106,7 @@ def rebuild(now: datetime | None = None) -> int:
 
 def of(customer: Customer, at: datetime) -> FactColumns | None:
     """Give the facts of one customer at an instant, now or later, whatever waits; None where there is nothing yet."""
-    one = f"SELECT id FROM customers_customer WHERE id = {customer.pk}"
-    if relation_of(one, at) == "facts":
+    if relation_of(Sql("SELECT %s", (customer.pk,)), at) == "facts":
         return Facts.objects.filter(customer=customer).first()
     return FactsAsOf.objects.filter(customer=customer).first()
 
@@ -247,12 +248,15 @@ def _people(among: str, until: str = "") -> str:
         ) AS met WHERE {f"{first_seen} <= {until}" if until else "true"}"""
 
 
-def _store(select: str) -> None:
+def _store(select: Sql) -> None:
     names = sums.columns()
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name != "customer_id")
     engine.execute(
-        f"INSERT INTO {_FACTS} ({', '.join(names)}) {select} ON CONFLICT (customer_id) DO UPDATE SET {updates}",
-        [],
+        compose(
+            f"INSERT INTO {_FACTS} ({', '.join(names)}) {{select}}"
+            f" ON CONFLICT (customer_id) DO UPDATE SET {updates}",
+            select=select,
+        )
     )
 
 
@@ -282,14 +286,18 @@ def _note_touched() -> None:
     )
 
 
-def touch(customers: str, *, recorded: bool) -> None:
-    """Note that something changed for the customers a query names that their facts do not tell.
+def touch(customers: Query, *, recorded: bool) -> None:
+    """Note that something changed for customers, selected by their keys, that their facts do not show.
 
-    ``recorded`` tells whether it was recorded about them, or merely came of something else.
+    ``recorded`` tells whether it was recorded about them, or follows from something else.
     """
     engine.execute(
-        f"INSERT INTO {_TOUCHED} (customer_id, recorded) SELECT customer_id, %s FROM ({customers}) AS who",
-        [recorded],
+        compose(
+            f"INSERT INTO {_TOUCHED} (customer_id, recorded)"
+            " WITH who (customer_id) AS ({customers}) SELECT customer_id, {recorded} FROM who",
+            customers=customers,
+            recorded=recorded,
+        )
     )
 
 
@@ -348,12 +356,13 @@ def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["fa
     return "facts_as_of"
 
 
-def relation_of(among: str, at: datetime) -> Literal["facts", "facts_as_of"]:
+def relation_of(among: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
     """Name the relation that holds the facts of some customers at an instant, having filled it where needed.
 
-    ``among`` is a query of their keys. No stored row is written: of whoever waits in a queue, or has a record between
+    ``among`` selects their keys. No stored row is written: of whoever waits in a queue, or has a record between
     the stored row's instant and this one, the temporary table takes what settling would store.
     """
+    among = compile_query(among)
     if not _waiting(among, at):
         return "facts"
     with engine.snapshot():
@@ -365,45 +374,48 @@ def relation_of(among: str, at: datetime) -> Literal["facts", "facts_as_of"]:
         anew, merged, _ = _choose_who_is_merged(at)
         into = f"INSERT INTO {_AS_OF} ({', '.join(sums.columns())})"
         engine.execute(
-            f"""{into} SELECT {", ".join(sums.columns())} FROM {_FACTS}
-                WHERE customer_id IN ({among}) AND customer_id NOT IN ({_AMONG})"""
+            compose(
+                f"""{into} SELECT {", ".join(sums.columns())} FROM {_FACTS}
+                    WHERE customer_id IN ({{among}}) AND customer_id NOT IN ({_AMONG})""",
+                among=among,
+            )
         )
         if merged:
-            engine.execute(f"{into} {sums.merged(_MERGED)}", [])
+            engine.execute(Sql(f"{into} ") + sums.merged(_MERGED))
         if anew:
             _fill_as_of(_ANEW, at)
     return "facts_as_of"
 
 
-def _waiting(among: str, at: datetime) -> list[engine.Row]:
+def _waiting(among: Sql, at: datetime) -> list[engine.Row]:
     """Give the customers whose stored row does not hold at an instant, with 1 for who cannot but be summed up anew."""
-    its = f"customer_id IN ({among})"
+    its = "customer_id IN ({among})"
     return engine.rows(
-        f"""SELECT customer_id, max(anew) FROM (
-                SELECT customer_id, 1 AS anew FROM {_STALE} WHERE {its}
-                UNION ALL SELECT customer_id, 0 FROM {_EVENTS} WHERE {its}
-                UNION ALL SELECT customer_id, 0 FROM {_ORDERS} WHERE {its}
-                UNION ALL SELECT customer_id, 1 FROM {_UPCOMING} WHERE {its} AND due_at <= %(at)s
-                UNION ALL SELECT customer_id, 1 FROM {_FACTS} WHERE {its} AND newest_at > %(at)s
-            ) AS waiting GROUP BY customer_id""",
-        {"at": engine.moment(at)},
+        compose(
+            f"""SELECT customer_id, max(anew) FROM (
+                    SELECT customer_id, 1 AS anew FROM {_STALE} WHERE {its}
+                    UNION ALL SELECT customer_id, 0 FROM {_EVENTS} WHERE {its}
+                    UNION ALL SELECT customer_id, 0 FROM {_ORDERS} WHERE {its}
+                    UNION ALL SELECT customer_id, 1 FROM {_UPCOMING} WHERE {its} AND due_at <= {{at}}
+                    UNION ALL SELECT customer_id, 1 FROM {_FACTS} WHERE {its} AND newest_at > {{at}}
+                ) AS waiting GROUP BY customer_id""",
+            among=among,
+            at=engine.moment(at),
+        )
     )
 
 
-def recompute_at(at: datetime, among: str = _EVERYBODY) -> Literal["facts_as_of"]:
-    """Sum customers up from the records alone, whatever is stored: what verification compares with.
-
-    ``among`` is a query of their keys.
-    """
+def recompute_at(at: datetime) -> Literal["facts_as_of"]:
+    """Compute everybody's facts from the records, whatever is stored: what verification compares with."""
     _make_as_of_table()
-    _fill_as_of(among, at)
+    _fill_as_of(_EVERYBODY, at)
     return "facts_as_of"
 
 
 def _fill_as_of(among: str, at: datetime) -> None:
     bound = f"'{engine.moment(at)}'"
     summed = sums.from_records(_people(among, bound), among, bound)
-    engine.execute(f"INSERT INTO {_AS_OF} ({', '.join(sums.columns())}) {summed}", [])
+    engine.execute(Sql(f"INSERT INTO {_AS_OF} ({', '.join(sums.columns())}) ") + summed)
 
 
 def _make_as_of_table() -> None:

@@ -7,6 +7,8 @@ up from the records, and the stored row with appended records merged into it; bo
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from core.db.sql import Sql
+
 from . import engine, exact
 from .models import COUNTING_STATUSES
 
@@ -113,7 +115,7 @@ def columns() -> list[str]:
     return ["customer_id", "first_seen_at", *(fact.name for fact in declared())]
 
 
-def from_records(people: str, among: str, bound: str) -> str:
+def from_records(people: str, among: str, bound: str) -> Sql:
     """Give a query that sums people up from their records not later than an instant.
 
     ``people`` is a query of ``id`` and ``first_seen_at``, ``among`` one of the same people's keys, ``bound`` the
@@ -124,15 +126,15 @@ def from_records(people: str, among: str, bound: str) -> str:
     events = f"SELECT * FROM customers_event WHERE {its} AND occurred_at <= {bound}"
     values = [_alone(fact) for fact in declared() if fact.source != "derived"]
     summed = engine.by_customer("o", _sum_orders(orders)) + engine.by_customer("e", _sum_events(events))
-    return f"""
+    return Sql(f"""
         WITH {summed} people AS MATERIALIZED ({people})
         SELECT id, first_seen_at, {_with_derived()} FROM (
             SELECT c.id, c.first_seen_at, {", ".join(values)}
             FROM people c LEFT JOIN o ON o.customer_id = c.id LEFT JOIN e ON e.customer_id = c.id
-        ) AS summed WHERE true"""
+        ) AS summed WHERE true""")
 
 
-def merged(among: str) -> str:
+def merged(among: str) -> Sql:
     """Give a query that merges appended records into the stored rows of people.
 
     ``among`` is a query of their keys. What is appended is not older than what is stored, and of orders there is
@@ -151,14 +153,14 @@ def merged(among: str) -> str:
     first = engine.least(known, "o.first_at", "e.first_at")
     summed = engine.by_customer("o", _sum_orders(orders))
     summed += engine.by_customer("e", _sum_events(after_stored, stored=True))
-    return f"""
+    return Sql(f"""
         WITH {summed} those AS ({among})
         SELECT id, first_seen_at, {_with_derived()} FROM (
             SELECT c.id, {first} AS first_seen_at, {", ".join(values)}
             FROM customers_customer c LEFT JOIN customers_facts f ON f.customer_id = c.id
             LEFT JOIN o ON o.customer_id = c.id LEFT JOIN e ON e.customer_id = c.id
             WHERE c.id IN (SELECT customer_id FROM those)
-        ) AS summed WHERE true"""
+        ) AS summed WHERE true""")
 
 
 def _sum_orders(orders: str) -> str:

@@ -15,8 +15,9 @@ from django.db.models import ProtectedError
 from customers.models import Customer, Identity
 from customers.text_cleaning import to_nfc
 
-from . import membership, references
+from . import references
 from .models import SLUG_IS_TAKEN, Change, Membership, Segment, Version
+from .refresh.write import fill_list, lock_members
 from .rules import RuleError, parse
 from .templates import TEMPLATES, Template
 
@@ -104,7 +105,7 @@ def delete(segments: Iterable[Segment]) -> None:
     doomed = list(segments)
     slugs = {segment.slug for segment in doomed}
     with transaction.atomic():
-        membership.take_turn_to_write()
+        lock_members()
         for segment in doomed:
             users = [user for user in references.referrers(segment.slug) if user.slug not in slugs]
             if users:
@@ -155,7 +156,7 @@ def create_static(
         segment.full_clean()
         with _slug_told():
             segment.save()
-        membership.fill(segment, customers, at, Change.Cause.INITIAL)
+        fill_list(segment, customers, at, Change.Cause.INITIAL)
     segment.refresh_from_db()
     return segment
 

@@ -1,13 +1,12 @@
-"""Fixed lists by hand: who is put on one, who is taken off. ``membership.fill`` writes the members."""
+"""Fixed lists by hand: who is put on one, who is taken off. ``fill_list`` writes the members."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from django.db import transaction
 
-from . import membership
-from .membership import Outcome
 from .models import Change, Membership, Segment
+from .refresh.write import Outcome, fill_list, lock_members
 
 
 def add(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
@@ -23,10 +22,10 @@ def remove(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
 def _fill(segment: Segment, at: datetime, change: Callable[[set[int]], set[int]]) -> Outcome:
     with transaction.atomic():
         # Two who add at once: the second adds to what the first has left.
-        membership.take_turn_to_write()
+        lock_members()
         locked = Segment.objects.select_for_update().get(pk=segment.pk)
         members = set(Membership.objects.filter(segment=locked).values_list("customer_id", flat=True))
         wanted = change(members)
         if wanted == members:
             return Outcome(locked, locked.size, locked.known_size)
-        return membership.fill(locked, wanted, at, Change.Cause.ACTIVITY)
+        return fill_list(locked, wanted, at, Change.Cause.ACTIVITY)

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
-from . import membership
 from .models import Refresh, RefreshResult, Segment
+from .refresh import write
 from .webhooks import outbox
 
 EMPTY_FOR = timedelta(days=1)
@@ -34,7 +34,7 @@ def forget_refreshes(now: datetime) -> int:
 
 def forget_erased(now: datetime) -> int:
     """Take the ids of those erased a month ago off the log: whoever follows it has let go of them by then."""
-    return membership.forget_names(now - ERASED_ARE_NAMED_FOR)
+    return write.forget_names(now - ERASED_ARE_NAMED_FOR)
 
 
 def forget_changes(now: datetime) -> int:
@@ -45,7 +45,7 @@ def forget_changes(now: datetime) -> int:
     before = now - timedelta(days=settings.CHANGES_KEPT_FOR)
     gone = 0
     for segment in Segment.objects.values_list("pk", flat=True):
-        while some := membership.forget_changes(segment, before, CHANGES_AT_ONCE):
+        while some := write.forget_changes(segment, before, CHANGES_AT_ONCE):
             gone += some
     return gone
 

@@ -11,11 +11,11 @@ from typing import Any
 from django.db.models import Subquery
 
 from customers import engine, facts
+from customers.models import Customer
 
-from . import questions
+from .evaluation.compiler import SEGMENTS_AT_ONCE, CompiledRules, compile_rules
 from .evaluation.context import shop_zone
 from .models import Refresh, Segment
-from .questions import Questions
 from .rules import EvaluationContext, Figures, Needed, Rule, RuleError, parse
 
 _TABLE = "live_customers"
@@ -28,7 +28,7 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
     )
     refresh = Refresh.objects.filter(pk=Subquery(latest.values("refresh_id")[:1]))
     stored = refresh.values_list("figures", flat=True).first()
-    among = f"SELECT id FROM customers_customer WHERE id IN ({', '.join(map(str, map(int, customers)))})"
+    among = Customer.objects.filter(pk__in=customers).order_by().values("pk")
     relation = facts.relation_of(among, at) if customers else "facts"
     return EvaluationContext(at, shop_zone(), relation, Figures(stored or {}))
 
@@ -53,7 +53,7 @@ def segments_of(customer: int, at: datetime | None = None) -> list[str]:
     context = context_for_customers([customer], at or datetime.now(UTC))
     found: list[str] = []
     for part, asked in _asked(segments, context):
-        for _, bits, _ in engine.rows(*asked.of_one(customer, context)):
+        for _, bits, _ in engine.rows(asked.answers_of(customer, context)):
             found += [segment.slug for segment in _in(part, bits)]
     return found
 
@@ -66,7 +66,7 @@ def segments_of_each(
     if customers:
         _put_into_table(customers)
         for part, asked in _asked(readable(segments), context):
-            for customer, bits, _ in engine.rows(*asked.of_those_in(_TABLE, context)):
+            for customer, bits, _ in engine.rows(asked.answers_in(_TABLE, context)):
                 found[customer] += _in(part, bits)
     return found
 
@@ -80,7 +80,7 @@ def matching(rule: Any, customers: Sequence[int], context: EvaluationContext) ->
         return {}
     _put_into_table(customers)
     [(_, asked)] = _asked([Segment(rule=rule)], context)
-    rows = engine.rows(*asked.of_those_in(_TABLE, context))
+    rows = engine.rows(asked.answers_in(_TABLE, context))
     return {customer: bool(known) for customer, bits, known in rows if bits}
 
 
@@ -99,11 +99,11 @@ def _is_readable(segment: Segment) -> bool:
 
 def _asked(
     segments: Sequence[Segment], context: EvaluationContext
-) -> Iterator[tuple[Sequence[Segment], Questions]]:
+) -> Iterator[tuple[Sequence[Segment], CompiledRules]]:
     """Give the questions of as many segments at a time as one answer holds, when their figures are known."""
-    for start in range(0, len(segments), questions.SEGMENTS_AT_ONCE):
-        part = segments[start : start + questions.SEGMENTS_AT_ONCE]
-        asked = questions.of(part)
+    for start in range(0, len(segments), SEGMENTS_AT_ONCE):
+        part = segments[start : start + SEGMENTS_AT_ONCE]
+        asked = compile_rules(part)
         need(asked.rules, context)
         yield part, asked
 

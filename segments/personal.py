@@ -7,8 +7,9 @@ from typing import Any
 from customers.models import Customer
 from customers.privacy import Section
 
-from . import membership, verification
+from . import verification
 from .models import Change, Membership, Message
+from .refresh.write import erase, lock_members
 from .webhooks import outbox
 
 
@@ -36,12 +37,12 @@ def _tell(customer: Customer) -> dict[str, Any]:
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
     verification.forget(customers)
-    membership.erase(customers, at)
+    erase(customers, at)
     outbox.forget_customers(customers)
 
 
 def _wait() -> None:
-    membership.take_turn_to_write()
+    lock_members()
     outbox.take_turn_to_write()
 
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from core.db.sql import Sql
 from customers import engine, facts
 from customers.models import Identity
 from customers.text_cleaning import to_nfc
 
-from . import live, questions
+from . import live
+from .evaluation.compiler import SEGMENTS_AT_ONCE, CompiledRules, compile_rules
 from .evaluation.context import shop_zone
 from .models import Membership, Refresh, Segment
-from .questions import Questions
 from .rules import EvaluationContext, Figures, Needed
 
 # A visitor whom the shop does not know is asked about as somebody is: answers take their time alike.
@@ -33,7 +34,7 @@ class Published:
     """
 
     state: State
-    asked: Sequence[tuple[Sequence[str], Questions]]
+    asked: Sequence[tuple[Sequence[str], CompiledRules]]
     needed: frozenset[Needed]
     lists: dict[int, str]
     figures: Figures
@@ -70,12 +71,12 @@ def _look(anonymous_id: str) -> tuple[State, int]:
 def _by_rules(published: Published, customer: int, at: datetime) -> list[str]:
     if not published.asked:
         return []
-    relation = facts.relation_of(f"SELECT {customer}", at)
+    relation = facts.relation_of(Sql("SELECT %s", (customer,)), at)
     context = EvaluationContext(at, shop_zone(), relation, Figures(published.figures))
     live.compute(published.needed, context)
     found = []
     for slugs, asked in published.asked:
-        for _, bits, _ in engine.rows(*asked.of_one(customer, context)):
+        for _, bits, _ in engine.rows(asked.answers_of(customer, context)):
             found += [slug for place, slug in enumerate(slugs) if bits & 1 << place]
     return found
 
@@ -99,9 +100,9 @@ def _read(state: State) -> Published:
     segments = list(Segment.objects.filter(pk__in=[row[0] for row in state]).only("kind", "slug", "rule"))
     rules = live.readable(segment for segment in segments if segment.is_dynamic)
     asked = [
-        ([segment.slug for segment in part], questions.of(part))
-        for start in range(0, len(rules), questions.SEGMENTS_AT_ONCE)
-        if (part := rules[start : start + questions.SEGMENTS_AT_ONCE])
+        ([segment.slug for segment in part], compile_rules(part))
+        for start in range(0, len(rules), SEGMENTS_AT_ONCE)
+        if (part := rules[start : start + SEGMENTS_AT_ONCE])
     ]
     refresh = state[0][3] or 0
     figures = Refresh.objects.filter(pk=refresh).values_list("figures", flat=True).first()

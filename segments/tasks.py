@@ -6,8 +6,9 @@ from typing import Final
 
 from celery import shared_task
 
-from . import counting, housekeeping, refreshing, runs, verification, wakeups
+from . import counting, housekeeping, verification, wakeups
 from .models import Segment
+from .refresh import engine, lease
 from .webhooks import delivering
 
 LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while more and more is recorded
@@ -16,14 +17,14 @@ LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while mo
 @shared_task
 def refresh_segment(segment_id: int, refresh_id: int | None = None) -> None:
     """Refresh one segment now; one deleted meanwhile is nothing to do, nor is a queued refresh that has begun."""
-    with suppress(runs.Taken):
-        refreshing.refresh(Segment.objects.filter(pk=segment_id), queued=refresh_id)
+    with suppress(lease.Taken):
+        engine.refresh_segments(Segment.objects.filter(pk=segment_id), queued=refresh_id)
 
 
 @shared_task
 def refresh_all() -> None:
     """Refresh all active segments now."""
-    refreshing.refresh_all()
+    engine.refresh_all()
 
 
 @shared_task
@@ -31,9 +32,9 @@ def catch_up() -> None:
     """Refresh until nobody waits; give way to a refresh that runs, and after some seconds to other tasks."""
     wakeups.REFRESH.acknowledge()
     try:
-        if not refreshing.catch_up(LONGEST_RUN):
+        if not engine.refresh_pending(LONGEST_RUN):
             wakeups.REFRESH.request()
-    except runs.Busy:
+    except lease.Busy:
         wakeups.REFRESH.request_soon()
 
 

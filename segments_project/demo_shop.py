@@ -15,7 +15,8 @@ from customers.models import Identity, Source
 from customers.records import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind, Refused, Shop, the_shop
 from customers.sample_shop import Row, SampleShop
 from customers.tracking import sources
-from segments import definition, refreshing
+from segments import definition
+from segments.refresh.engine import refresh_all
 
 ROWS_AT_ONCE = 10_000
 TABLES = (
@@ -80,7 +81,7 @@ def build(customers: int, until: datetime, tell: Tell = lambda what, count: None
         later = _fill_until(sample, begins, shop, tell)
         facts.settle(begins, progress=lambda settled: tell("customers summed up", settled))
         definition.install()
-        refreshing.refresh_all(begins)
+        refresh_all(begins)
         _live_through(later, begins, until, shop, tell)
 
 
@@ -165,7 +166,7 @@ def _live_through(
             arrival = next(arrivals, None)
         for kind in KINDS.values():
             _ingest(kind, came[kind.name], shop, now=at)
-        refreshing.refresh_all(at)
+        refresh_all(at)
         tell("days lived through", (at - begins).days)
 
 

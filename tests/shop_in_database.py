@@ -16,8 +16,9 @@ from customers.models import Customer
 from customers.records import KINDS, the_shop
 from customers.records import Shop as ShopSettings
 from customers.sample_shop import SampleShop
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Segment
+from segments.refresh.engine import refresh_segments
 from tests.arrived import Delivery
 from tests.oracle import Order, Person, Shop
 from tests.pools import RECORDED_AT
@@ -75,7 +76,7 @@ def bring_in_sample(customers: int, until: datetime) -> None:
         engine.analyze(f"customers_{table}")
     facts.settle(until)
     definition.install()
-    refreshing.refresh(Segment.objects.all(), until)
+    refresh_segments(Segment.objects.all(), until)
 
 
 def deliver(delivery: Delivery) -> None:

@@ -18,9 +18,10 @@ from campaigns.models import Pool
 from customers import facts, ingestion, keys
 from customers.models import Customer
 from customers.records import KINDS, the_shop
-from segments import definition, fixed_lists, refreshing, verification
+from segments import definition, fixed_lists, verification
 from segments.admin import queueing
 from segments.models import Membership, Refresh, Segment, Verification
+from segments.refresh.engine import refresh_all, refresh_segments
 from segments.templates import TEMPLATES
 from segments_project.celery import app
 from tests import furnished_shop, pages
@@ -113,7 +114,7 @@ def make(slug: str, rule: Any) -> Segment:
 def known(shop: None) -> Segment:
     """A refreshed segment of two members."""
     segment = make("known", KNOWN)
-    refreshing.refresh([segment], datetime.now(UTC))
+    refresh_segments([segment], datetime.now(UTC))
     segment.refresh_from_db()
     return segment
 
@@ -228,7 +229,7 @@ def test_lists_cost_the_same_with_more_rows(
     known, admin_client, django_assert_num_queries, django_assert_max_num_queries
 ):
     for _ in range(3):
-        refreshing.refresh([known], datetime.now(UTC))
+        refresh_segments([known], datetime.now(UTC))
     take("customers", *({"customer_id": f"more-{n}", "email": f"{n}@example.org"} for n in range(120)))
     for name in (
         "customers_customer_changelist",
@@ -595,9 +596,9 @@ def test_a_fixed_list_is_renamed(friends, admin_client):
 def test_members_are_paged_without_gap_or_repetition(order, admin_client):
     take("customers", *({"customer_id": f"c{n:03}", "email": f"c{n}@example.org"} for n in range(119)))
     everyone = make("everyone", KNOWN)
-    refreshing.refresh([everyone], datetime.now(UTC))
+    refresh_segments([everyone], datetime.now(UTC))
     take("customers", {"customer_id": "newest", "email": "newest@example.org"})
-    refreshing.refresh([everyone], datetime.now(UTC))
+    refresh_segments([everyone], datetime.now(UTC))
     seen, address = [], page("segments_segment_members", everyone.pk) + order
     while address:
         shown = admin_client.get(address).context
@@ -695,7 +696,7 @@ def test_a_refresh_shows_what_it_did(known, admin_client):
 
 def test_a_refresh_shows_how_many_were_looked_at(known, admin_client):
     take("customers", {"customer_id": "c9", "email": "c9@example.org"})
-    run, _ = refreshing.refresh_all()
+    run, _ = refresh_all()
     content = admin_client.get(page("segments_refresh_change", run.pk)).content.decode()
     assert "1 customers, about whom something had been recorded" in " ".join(content.split())
 

@@ -19,8 +19,9 @@ from django.core.management import CommandError, call_command
 from customers.models import Batch, Claim, Customer, Event, Order, OrderLine, RefusedMessage, Source
 from customers.sample_shop import SampleShop
 from customers.tracking import sources
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Membership
+from segments.refresh.engine import refresh_all
 from segments_project import demo_shop, demo_visitors
 from tests.conftest import eventually
 from tests.tracking import sending
@@ -87,7 +88,7 @@ def test_runs_share_no_ids_but_those_of_the_shop() -> None:
 def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureFixture[str]) -> None:
     demo_shop.fill(PEOPLE, START)
     definition.install()
-    refreshing.refresh_all(START)
+    refresh_all(START)
     people, orders, events = (
         Customer.objects.existing().count(),
         set(Order.objects.values_list("order_id", flat=True)),
@@ -99,7 +100,7 @@ def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureF
 
     for place in range(0, SENT, 300):
         sending.send(key, *(said for _, said in sent[place : place + 300]))
-        refreshing.refresh_all(sent[place + 299][0])
+        refresh_all(sent[place + 299][0])
 
     assert not RefusedMessage.objects.exists()
     assert not Batch.objects.exists()

@@ -14,8 +14,8 @@ from django_celery_beat.models import PeriodicTask
 
 from customers.models import Batch, Event
 from customers.wakeups import INBOX
-from segments import queueing
 from segments.models import Refresh, Segment
+from segments.refresh.queue import request_refresh
 from segments.wakeups import REFRESH
 from segments_project.celery import app
 from tests import shop
@@ -49,7 +49,7 @@ def load(broker: redis.Redis, seconds: float) -> None:
         queued = waiting(broker)
         assert max(queued.values(), default=0) <= 1, queued
         if number == seconds * A_SECOND // 2:  # somebody presses the button in the middle of it
-            refresh, asked_at = queueing.ask(segment, datetime.now(UTC)), time.monotonic()
+            refresh, asked_at = request_refresh(segment, datetime.now(UTC)), time.monotonic()
         if refresh and asked_at and Refresh.objects.get(pk=refresh.pk).state == Refresh.State.DONE:
             assert time.monotonic() - asked_at < 20
             asked_at = 0.0
@@ -94,7 +94,7 @@ def test_a_task_that_waits_is_joined_by_no_other_when_its_mark_has_ended() -> No
 def test_a_refresh_that_is_asked_for_again_and_again_waits_once() -> None:
     app.control.purge()
     segment = shop.segment("viewers", {"event_count": {"at_least": 1}})
-    asked = {queueing.ask(segment, datetime.now(UTC)).pk for _ in range(20)}
+    asked = {request_refresh(segment, datetime.now(UTC)).pk for _ in range(20)}
 
     with redis.Redis.from_url(settings.REDIS_URL) as broker:
         assert (len(asked), waiting(broker)) == (1, {"segments.tasks.refresh_segment": 1})

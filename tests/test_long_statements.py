@@ -13,8 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from customers import engine, facts
 from customers.models import Facts, Order
 from customers.tracking import inbox
-from segments import refreshing, verification
+from segments import verification
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from segments_project.servers import dying_with_parent
 from tests import shop
 from tests.conftest import eventually
@@ -40,7 +41,7 @@ def test_an_import_its_facts_and_its_refresh_are_taken_in_smaller_parts(settings
     with CaptureQueriesContext(connection) as ran:
         done = shop.orders(*(f"o{n},c{n},2026-03-01,{n}" for n in range(MANY)), settle=False)
         facts.settle()
-        refreshing.refresh_all()
+        refresh_all()
 
     told = [one["sql"] for one in ran if one["sql"]]
     assert done.counts == (MANY, MANY, 0, 0)

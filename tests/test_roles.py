@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from customers import facts
 from customers.models import Customer
-from segments import refreshing
 from segments.models import Segment
+from segments.refresh.engine import refresh_segments
 from tests import furnished_shop
 from tests.pages import PAGES
 from tests.shop import customers, event_with, events, orders, segment
@@ -71,7 +71,7 @@ def shop() -> Segment:
             ]
         },
     )
-    refreshing.refresh([made], datetime.now(UTC))
+    refresh_segments([made], datetime.now(UTC))
     furnished_shop.furnish()
     return made
 

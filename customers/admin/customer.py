@@ -126,7 +126,7 @@ class CustomerAdmin(ReadOnlyAdmin):
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         """Give the parts of a customer's page."""
-        one = f"SELECT id FROM customers_customer WHERE id = {customer.pk}"
+        one = Customer.objects.filter(pk=customer.pk).values("pk")
         # Also what still waits to be summed up counts.
         held = facts.held([customer.pk], relation_of(one, datetime.now(UTC)))
         summed_up = held.get(customer.pk)

@@ -16,8 +16,8 @@ from customers.admin import contact, trail
 from customers.models import Customer
 from customers.spreadsheets import csv_of
 from segments import fixed_lists, roster
-from segments.membership import Outcome
 from segments.models import Membership, Segment
+from segments.refresh.write import Outcome
 
 from .access import CHANGE, READ, SEE, SEE_CUSTOMERS, WRITE, needs
 from .forms import IdsForm, listed

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from customers.admin import trail
-from segments import queueing
 from segments.models import Segment
+from segments.refresh.queue import BrokerUnavailable, request_refresh
 
 from .access import CHANGE, SEE, WRITE, needs
 
@@ -30,8 +30,8 @@ def refresh(request: HttpRequest, segments: Iterable[Segment]) -> None:
         messages.warning(request, "Fixed lists have no rule to refresh them by; they stay as they are.")
     try:
         for segment in dynamic:
-            queueing.ask(segment, datetime.now(UTC))
-    except queueing.NobodyToRefresh:
+            request_refresh(segment, datetime.now(UTC))
+    except BrokerUnavailable:
         messages.error(request, BROKER_IS_AWAY)
         return
     if dynamic:

@@ -13,8 +13,8 @@ from rest_framework.views import APIView
 
 from customers.authentication import needs
 from customers.errors import REFUSED, ErrorSerializer
-from segments import queueing
 from segments.models import Refresh, RefreshResult
+from segments.refresh.queue import BrokerUnavailable, request_refresh
 
 from .segments import NO_SEGMENT, SEES, segment_of
 
@@ -29,7 +29,7 @@ class NoRule(APIException):
     default_detail = "This is a fixed list of customers: there is no rule to refresh it by."
 
 
-class NobodyToRefresh(APIException):
+class NoWorkerReachable(APIException):
     """There is no worker to be reached."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
@@ -123,9 +123,9 @@ class RefreshOfSegment(APIView):
         if not segment.is_dynamic:
             raise NoRule
         try:
-            run = queueing.ask(segment, datetime.now(UTC))
-        except queueing.NobodyToRefresh:
-            raise NobodyToRefresh from None
+            run = request_refresh(segment, datetime.now(UTC))
+        except BrokerUnavailable:
+            raise NoWorkerReachable from None
         address = reverse("api-refresh", args=[run.pk], request=request)
         return Response(RefreshSerializer(run).data, status.HTTP_202_ACCEPTED, headers={"Location": address})
 

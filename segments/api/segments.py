@@ -32,8 +32,10 @@ from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
 from customers.models import ApiKey
 from customers.pagination import KeysetPagination
 from customers.patterns import WITHOUT_NUL
-from segments import definition, membership, queueing
+from segments import definition
 from segments.models import Segment
+from segments.refresh.queue import BrokerUnavailable, request_refresh
+from segments.refresh.write import lock_members
 from segments.rules import parse
 from segments.templates import TEMPLATES, ParameterError
 
@@ -216,7 +218,7 @@ class SegmentDetail(APIView):
     def delete(self, request: Request, slug: str) -> HttpResponseBase:
         """Delete a segment with its members and their changes, for good. Needs the scope `segments:write`."""
         with transaction.atomic(), _told_who_uses_it():
-            membership.take_turn_to_write()  # before its row is locked, as a refresh does
+            lock_members()  # before its row is locked, as a refresh does
             segment = segment_of(slug, locked=True)
             conditional.check_match(request, segment)
             _note(request, trail.note_deleted, segment, "Deleted by the API.")
@@ -244,8 +246,8 @@ def refresh_soon(segment: Segment) -> None:
     """Send for a refresh, once all is committed; where Redis is away, the schedule's next one comes soon, too."""
 
     def ask() -> None:
-        with suppress(queueing.NobodyToRefresh):
-            queueing.ask(segment, datetime.now(UTC))
+        with suppress(BrokerUnavailable):
+            request_refresh(segment, datetime.now(UTC))
 
     transaction.on_commit(ask)
 

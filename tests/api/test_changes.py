@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from customers import identity, privacy
-from segments import housekeeping, membership, refreshing
+from segments import housekeeping
 from segments.models import Change, Segment
+from segments.refresh.engine import refresh_all
+from segments.refresh.write import forget_changes
 from tests import shop
 from tests.shop import NOON, days
 
@@ -30,7 +32,7 @@ def subscribe(*customers: str, state: str = "subscribed") -> None:
 
 
 def refresh() -> None:
-    refreshing.refresh_all()
+    refresh_all()
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def test_who_is_behind_what_is_kept_begins_anew(caller, known) -> None:
     assert len(caller.get("segments/other/changes/?after=0")["results"]) == 3
     assert caller.get("segments/known/history/") == before
 
-    assert membership.forget_changes(known.pk, datetime.now(UTC) + days(1), 10) == 1
+    assert forget_changes(known.pk, datetime.now(UTC) + days(1), 10) == 1
     begin = caller.get(LOG)
     assert (begin["results"], begin["position"]) == ([], ids[-1])
     assert caller.get(f"{LOG}?after={ids[-1]}") == caller.get(f"{LOG}?after=latest") == begin
@@ -133,7 +135,7 @@ def test_old_changes_go_some_at_a_time_and_never_one_behind_a_younger(known) -> 
     old = NOON - days(500)
     Change.objects.exclude(pk=ids[1]).update(at=old)
 
-    gone = [membership.forget_changes(known.pk, NOON, 1) for _ in range(3)]
+    gone = [forget_changes(known.pk, NOON, 1) for _ in range(3)]
 
     # The second is younger: what comes behind it stays, so that the log has no holes.
     assert gone == [1, 0, 0]

@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 
 from customers import keys
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.tracking.web import Web, running
 
@@ -159,10 +159,10 @@ def test_a_consumer_that_is_cut_off_at_random_ends_with_exactly_the_members(
 
     threads = [in_the_background(work, failed) for work in (ingest, follow)]
     while not written.is_set():
-        refreshing.refresh_all()
+        refresh_all()
     for thread in threads:
         thread.join()
-    refreshing.refresh_all()
+    refresh_all()
 
     assert not failed
     for consumer in consumers:

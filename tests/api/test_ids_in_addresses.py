@@ -12,7 +12,7 @@ import pytest
 
 from customers import keys
 from customers.models import Customer
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.client import Caller
 from tests.tracking.sending import identify, send, source, track
@@ -65,7 +65,7 @@ def test_a_customer_of_any_id_is_reachable_at_every_address(caller: Caller) -> N
     send(key, *(track("View", anonymous=f"{one}v") for one in IDS))
     caller.post("customers/", [{"customer_id": one, "city": one} for one in IDS])
     shop.segment("known", {"known": {"is": True}})
-    refreshing.refresh_all()
+    refresh_all()
     visitors = Caller("visitors:read")
 
     for customer_id in IDS:

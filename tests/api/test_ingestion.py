@@ -9,7 +9,7 @@ from django.test import Client
 
 from customers import facts, identity, keys
 from customers.models import ConsentChange, Customer, Event, Order, OrderLine
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 
 pytestmark = pytest.mark.django_db
@@ -246,13 +246,13 @@ def test_a_customer_is_read_with_facts_as_of_now(send, call) -> None:
 def test_the_segments_of_a_customer_as_stored_and_live(send, call) -> None:
     shop.segment("buyers", {"order_count": {"at_least": 1}})
     send("customers/", {"customer_id": "c1"}, 201)
-    refreshing.refresh_all()
+    refresh_all()
     send("orders/", [ORDER])
 
     assert call("get", "customers/c1/segments/") == {"customer_id": "c1", "live": False, "segments": []}
     live = call("get", "customers/c1/segments/?live=true")
     assert live["segments"] == [{"slug": "buyers", "name": "Buyers", "entered_at": None}]
-    refreshing.refresh_all()
+    refresh_all()
     assert call("get", "customers/c1/segments/")["segments"][0]["entered_at"]
 
 

@@ -8,8 +8,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from customers.models import Customer
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.shop import NOON, days
 
@@ -35,7 +36,7 @@ def shop_at_noon() -> None:
         shop.events("m1,,visitor/1,View,2026-03-14", "m2,c1,browser,View,2026-03-14")
         shop.segment("repeaters", REPEATERS)
         shop.segment("known", {"known": {"is": True}})
-        refreshing.refresh_all(NOON)
+        refresh_all(NOON)
 
 
 # -- One
@@ -205,7 +206,7 @@ def test_live_segments_are_those_of_now_and_the_fixed_lists(caller, shop_at_noon
     with time_machine.travel(NOON + days(40), tick=False):
         assert slugs("") == {"chosen": True, "known": True, "repeaters": True}
         assert slugs("?live=true") == {"chosen": True, "known": True}
-        refreshing.refresh_all()
+        refresh_all()
         shop.orders("o4,c1,2026-04-20,10", "o5,c1,2026-04-21,10", settle=False)
         assert slugs("?live=true") == {"chosen": True, "known": True, "repeaters": False}
         assert slugs("?live=false") == {"chosen": True, "known": True}
@@ -220,10 +221,10 @@ def test_the_history_tells_every_day_of_a_segment(caller) -> None:
         shop.customers("c1,c1@example.org", "c2,c2@example.org")
         shop.segment("known", {"known": {"is": True}})
         assert caller.get("segments/known/history/") == []
-        refreshing.refresh_all()
+        refresh_all()
         clock.shift(days(2))
         shop.customers("c3,c3@example.org")
-        refreshing.refresh_all()
+        refresh_all()
         clock.shift(days(1))
 
         assert caller.get("segments/known/history/") == [

@@ -19,8 +19,9 @@ from rest_framework.views import APIView
 from customers import keys
 from customers.models import Customer
 from customers.pagination import Cursor
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Segment
+from segments.refresh.engine import refresh_segments
 from tests import shop
 
 SEGMENTS = "/api/v1/segments/"
@@ -60,7 +61,7 @@ def ask(client: Client) -> Callable[..., Any]:
 def refreshed(slug: str, rule: dict[str, Any], hours: int = 0) -> Segment:
     """A segment with its members."""
     segment = shop.segment(slug, rule)
-    refreshing.refresh([segment], AT + timedelta(hours=hours))
+    refresh_segments([segment], AT + timedelta(hours=hours))
     segment.refresh_from_db()
     return segment
 
@@ -91,7 +92,7 @@ def test_a_segment_by_rule_shows_its_rule_sentence_and_sizes(get: Get) -> None:
     segment = definition.save(
         Segment(slug="everybody", name="Alle Käuferinnen 🛍", description="Wer auch immer.", rule=rule)
     )
-    refreshing.refresh([segment], AT)
+    refresh_segments([segment], AT)
 
     shown = get(f"{SEGMENTS}everybody/")
 
@@ -128,7 +129,7 @@ def test_a_rule_that_can_no_longer_be_read_is_shown_without_a_sentence(get: Get)
     segment = shop.segment("old", {"known": {"is": True}})
     # As an update that drops a filter would leave it: no door lets such a rule in.
     Segment.objects.filter(pk=segment.pk).update(rule={"shoe_size": {"is": 42}})
-    refreshing.refresh([segment], AT)
+    refresh_segments([segment], AT)
 
     shown = get(f"{SEGMENTS}old/")
 
@@ -248,7 +249,7 @@ def move(segment: Segment, turn: int, also_leaving: str) -> None:
     rows = [f"c{number},subscribed" for number in MOVING[2 * turn :: 10]]
     rows += [f"c{number},unsubscribed" for number in MOVING[2 * turn + 1 :: 10]]
     shop.customers(*rows, f"{also_leaving},unsubscribed", header=HEADER)
-    refreshing.refresh([segment], AT + timedelta(hours=1 + turn))
+    refresh_segments([segment], AT + timedelta(hours=1 + turn))
 
 
 @pytest.mark.parametrize("way", ["next", "previous"])
@@ -295,7 +296,7 @@ def test_links_lead_on_when_all_on_one_side_have_left(get: Get) -> None:
     second = get(first["next"])
 
     shop.customers(*(f"c{number},unsubscribed" for number in range(3)), header=HEADER)
-    refreshing.refresh([segment], AT + timedelta(hours=1))
+    refresh_segments([segment], AT + timedelta(hours=1))
     before = get(second["previous"])
 
     assert (before["results"], before["previous"]) == ([], None)
@@ -303,7 +304,7 @@ def test_links_lead_on_when_all_on_one_side_have_left(get: Get) -> None:
     assert get(first["next"])["previous"] is None
 
     shop.customers("c0,subscribed", *(f"c{number},unsubscribed" for number in range(3, 6)), header=HEADER)
-    refreshing.refresh([segment], AT + timedelta(hours=2))
+    refresh_segments([segment], AT + timedelta(hours=2))
     behind = get(first["next"])
 
     assert (behind["results"], behind["next"]) == ([], None)

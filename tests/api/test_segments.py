@@ -10,8 +10,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from customers.models import Customer
-from segments import definition, housekeeping, refreshing, tasks
+from segments import definition, housekeeping, tasks
 from segments.models import Refresh, Segment, Version
+from segments.refresh.engine import refresh_all, refresh_segments
 from segments_project.celery import app
 from tests import shop
 from tests.shop import NOON
@@ -34,7 +35,7 @@ def new(slug: str = "buyers", **given: Any) -> dict[str, Any]:
 
 
 def refreshed(slug: str, at: datetime = NOON) -> None:
-    refreshing.refresh([Segment.objects.get(slug=slug)], at)
+    refresh_segments([Segment.objects.get(slug=slug)], at)
 
 
 # -- Creating
@@ -368,12 +369,12 @@ def test_a_refresh_after_one_that_waited_longer_stays_exact(caller) -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,90")
     shop.segment("rich", {"total_spent": {"above": "average"}})
     queued = caller.post("segments/rich/refresh/", status=202)["id"]
-    refreshing.refresh_all()
+    refresh_all()
     shop.orders("o3,c1,2026-03-02,500")
     tasks.refresh_segment(Segment.objects.get().pk, queued)
     shop.orders("o4,c2,2026-03-03,9000")
 
-    refreshing.refresh_all()
+    refresh_all()
 
     assert shop.members("rich") == ["c2"]
     assert "rich" in shop.command("verify_segments")

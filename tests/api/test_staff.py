@@ -14,7 +14,7 @@ from campaigns.channels.base import OutgoingMessage
 from campaigns.channels.on_site import OnSite
 from campaigns.models import Delivery, Pool
 from customers.models import Customer
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.campaigns import messages
 from tests.shop import NOON
@@ -53,7 +53,7 @@ def message() -> Delivery:
     shop.customers("c1,anna@example.org")
     shop.events("m1,,a1,Seen,2026-03-01")
     campaign = messages.campaign(channel=OnSite.key)
-    refreshing.refresh_all()
+    refresh_all()
     coupons.fill(coupons.save(Pool(name="First order")), ["HELLO-1"])
     delivery = messages.sent(campaign, "a1", NOON)
     delivery.sent_at = datetime.now(UTC)

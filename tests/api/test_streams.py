@@ -7,8 +7,9 @@ import tracemalloc
 
 import pytest
 
-from segments import refreshing, roster
+from segments import roster
 from segments.models import Membership, Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 
 from .client import Caller, names, objects, paths, stream_of
@@ -33,7 +34,7 @@ def known() -> Segment:
         header=HEADER,
     )
     segment = shop.segment("known", {"known": {"is": True}})
-    refreshing.refresh_all()
+    refresh_all()
     return segment
 
 
@@ -127,7 +128,7 @@ def test_a_long_stream_takes_constant_memory(caller, known, monkeypatch) -> None
     monkeypatch.setattr(roster, "AT_ONCE", 50)
     rows = (f"many{number},{number}@example.org,,{'x' * 250},{'y' * 250}" for number in range(1_500))
     shop.customers(*rows, header=HEADER)
-    refreshing.refresh_all()
+    refresh_all()
 
     chunks = iter(caller.call("get", f"{MEMBERS}?format=csv").streaming_content)
     next(chunks)

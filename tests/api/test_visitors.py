@@ -13,8 +13,9 @@ from django.urls import reverse
 
 from customers import facts, keys
 from customers.models import Customer
-from segments import definition, live, refreshing
+from segments import definition, live
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.test_errors import problem
 from tests.shop import NOON
@@ -147,10 +148,10 @@ def test_they_are_the_live_ones_also_where_figures_of_the_population_count(ask: 
 
         compare()
         assert "brand-lovers" in ask("a1")
-        refreshing.refresh_all(NOON)
+        refresh_all(NOON)
         compare()
         shop.orders("o4,c2,2026-03-11,900")
-        refreshing.refresh_all(NOON)
+        refresh_all(NOON)
         compare()
         assert "brand-lovers" not in ask("a1")
 

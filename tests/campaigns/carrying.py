@@ -10,8 +10,8 @@ from django.core import mail
 
 from campaigns import running, tasks
 from campaigns.models import Campaign, Delivery, Step
-from segments import refreshing
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.shop import NOON
 
@@ -69,7 +69,7 @@ def clock() -> Iterator[Move]:
         def move(at: datetime, *, refresh: bool = True, carry_out: bool = True) -> None:
             traveller.move_to(at)
             if refresh:
-                refreshing.refresh_all(at)
+                refresh_all(at)
             if carry_out:
                 tasks.carry_out()
 

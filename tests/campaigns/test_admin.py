@@ -13,8 +13,9 @@ from campaigns.channels.audience import Audience
 from campaigns.models import AudienceExport, Campaign, Pool, Step
 from customers import facts
 from customers.models import Customer
-from segments import definition, fixed_lists, refreshing
+from segments import definition, fixed_lists
 from segments.models import Segment
+from segments.refresh.engine import refresh_segments
 from segments.templates import TEMPLATES
 from tests.shop import customers
 from tests.test_trail import Staff
@@ -42,7 +43,7 @@ def leads() -> Segment:
     customers(*ROWS, header="customer_id,email,first_name,newsletter")
     facts.settle()
     made = definition.from_template(TEMPLATES["lead"], slug="lead", name="Leads")
-    refreshing.refresh([made], datetime.now(UTC))
+    refresh_segments([made], datetime.now(UTC))
     return made
 
 

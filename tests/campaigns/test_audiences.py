@@ -16,8 +16,8 @@ from campaigns import audiences, platforms
 from campaigns.models import AudienceExport, AudienceMember
 from customers import identity, privacy
 from customers.models import Customer
-from segments import refreshing
 from segments.models import Change, Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +58,7 @@ def emails(rows: list[dict[str, str]], *known: str) -> dict[str, str]:
 def everybody(**rule: Any) -> None:
     """A segment of all the shop can reach, or by another rule."""
     shop.segment("everybody", rule or {"known": {"is": True}})
-    refreshing.refresh_all()
+    refresh_all()
 
 
 # -- How it is written
@@ -274,7 +274,7 @@ def test_changes_are_those_who_came_and_those_who_are_to_go(five: int) -> None:
     put("f", email="f@example.org", newsletter="subscribed")
     put("e", ads_consent="true")
     put("g", email="g@example.org")
-    refreshing.refresh_all()
+    refresh_all()
 
     told, until = exported("everybody", "meta", "--since", five)
 
@@ -294,14 +294,14 @@ def test_changes_are_those_who_came_and_those_who_are_to_go(five: int) -> None:
 
 def test_a_consent_alone_is_told_until_something_else_happened(five: int) -> None:
     put("d", newsletter="unsubscribed")
-    refreshing.refresh_all()
+    refresh_all()
 
     told, until = exported("everybody", "meta", "--since", five)
     assert (emails(told, "d"), until) == ({"d": "remove"}, five)
     assert exported("everybody", "meta", "--since", five) == (told, five)
 
     put("h", email="h@example.org", newsletter="subscribed")
-    refreshing.refresh_all()
+    refresh_all()
     told, until = exported("everybody", "meta", "--since", five)
     assert emails(told, "d", "h") == {"d": "remove", "h": "add"}
     assert exported("everybody", "meta", "--since", until)[0] == []
@@ -321,7 +321,7 @@ def test_without_a_full_file_before_the_members_of_then_are_taken_for_told() -> 
     since = Change.objects.latest("pk").pk
     put("a", out="yes")
     put("c", email="c@example.org", newsletter="subscribed")
-    refreshing.refresh_all()
+    refresh_all()
 
     told, _ = exported("everybody", "google", "--since", since)
 
@@ -333,7 +333,7 @@ def test_the_erased_are_in_no_file_any_more(five: int) -> None:
     customer = identity.find("a")
     assert customer
     privacy.erase(customer, datetime.now(UTC))
-    refreshing.refresh_all()
+    refresh_all()
 
     told, _ = exported("everybody", "meta", "--since", five)
 
@@ -343,7 +343,7 @@ def test_the_erased_are_in_no_file_any_more(five: int) -> None:
 
 def test_what_was_exported_is_kept(five: int) -> None:
     put("f", email="f@example.org", newsletter="subscribed")
-    refreshing.refresh_all()
+    refresh_all()
     segment = Segment.objects.get(slug="everybody")
     file = audiences.export(segment, "meta", datetime.now(UTC), since=five, by="anna")
     assert len(list(file.lines)) == 2

@@ -13,7 +13,7 @@ from django.db import connections
 
 from campaigns import coupons, delivering, journeys, running, triggers
 from campaigns.models import Campaign, Delivery, Pool
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.campaigns import carrying, provider
 from tests.campaigns.carrying import BUYERS, Move, campaign, order, subscribers
@@ -30,7 +30,7 @@ def mailing(*who: str, name: str = "sale", at: datetime = NOON) -> Campaign:
         order(one, NOON - days(1))
     segment = shop.segment("buyers", BUYERS)
     with time_machine.travel(NOON, tick=False):
-        refreshing.refresh_all(NOON)
+        refresh_all(NOON)
         return campaign(segment, name=name, trigger="at", starts_at=at)
 
 

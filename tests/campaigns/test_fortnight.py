@@ -30,8 +30,8 @@ from campaigns.models import Campaign, Delivery, Journey
 from campaigns.wakeups import CAMPAIGNS
 from core import redis
 from customers import engine
-from segments import refreshing
 from segments.models import Change
+from segments.refresh.engine import refresh_all
 from segments.wakeups import REFRESH
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
@@ -145,7 +145,7 @@ def open_shop(customers: Sequence[Person]) -> None:
     )
     segments = {group.slug: shop.segment(group.slug, group.rule) for group in fortnight.GROUPS}
     before = START - 2 * fortnight.HOUR
-    refreshing.refresh_all(before)
+    refresh_all(before)
     for plan in PLANS:
         begin, end = plan.quiet or (None, None)
         campaign = Campaign(
@@ -236,7 +236,7 @@ def live(
         expected.tick(now, at)
         # Whom the refresh wakes would still read the old clock; a run waits already, then, which is ours.
         redis.call_redis(lambda client: client.set(CAMPAIGNS.marker, 1))
-        refreshing.refresh_all(at)
+        refresh_all(at)
         if now == len(instants) // 2:
             workers.kill(whole=True)
         carry_out(workers, at)

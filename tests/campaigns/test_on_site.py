@@ -11,7 +11,7 @@ from django.test import Client
 from campaigns.channels.base import OutgoingMessage
 from campaigns.channels.on_site import OnSite
 from campaigns.models import Campaign, Delivery
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.test_errors import problem
 from tests.campaigns import carrying, messages
@@ -74,7 +74,7 @@ def campaign() -> Campaign:
     """A campaign for everybody: the visitors a1 and a2, and c1, who was the visitor a3."""
     shop.events("m1,,a1,Seen,2026-03-01", "m2,,a2,Seen,2026-03-01", "m3,c1,a3,Seen,2026-03-01")
     made = messages.campaign(channel=OnSite.key)
-    refreshing.refresh_all()
+    refresh_all()
     return made
 
 

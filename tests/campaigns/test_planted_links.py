@@ -10,7 +10,7 @@ from django.test import Client
 
 from campaigns import coupons, destinations, plain_values, running
 from campaigns.models import Campaign, Delivery, Pool, Step
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.campaigns.carrying import Move
 from tests.campaigns.mail_server import MailServer
@@ -79,7 +79,7 @@ def seen(db: None) -> Campaign:
         subject="For {{ name|default:'you' }}: {{ viewed.0.name|default:'you' }}", text=TEXT, html=HTML
     )
     campaign = running.save(Campaign(segment=segment, name="seen"), [step])
-    refreshing.refresh_all(NOON)
+    refresh_all(NOON)
     running.start(campaign, NOON)
     return campaign
 

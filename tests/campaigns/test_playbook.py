@@ -15,8 +15,9 @@ from campaigns.management.commands import document_playbook
 from campaigns.models import Campaign, Pool, Step
 from campaigns.playbook import TACTICS
 from customers import facts, identity
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Change, Segment
+from segments.refresh.engine import refresh_segments
 from segments.rules import parse
 from segments.templates import TEMPLATES
 from tests import shop
@@ -137,10 +138,10 @@ def test_a_tactic_for_birthdays_makes_a_segment_of_whose_birthday_comes() -> Non
     assert narrowed.slug == "everybody-birthday-gift"
     parse(narrowed.rule)
     at = datetime(2100, 3, 15, 12, tzinfo=UTC)
-    refreshing.refresh(Segment.objects.all(), at)
+    refresh_segments(Segment.objects.all(), at)
     assert shop.members(narrowed.slug) == ["today", "tomorrow"]
     # Who enters has birthday a day later: the wait of the message.
-    refreshing.refresh(Segment.objects.all(), at + timedelta(hours=12))
+    refresh_segments(Segment.objects.all(), at + timedelta(hours=12))
     entered = Change.objects.filter(segment=narrowed, change="entered", cause="time")
     assert list(entered.values_list("printed_id", flat=True)) == ["later"]
     assert gift.steps[0].wait == timedelta(days=1)

@@ -20,7 +20,8 @@ from customers import csv_files, imports
 from customers.mentions import Mentions
 from customers.models import Customer, Event, Import, RefusedMessage
 from customers.tracking import inbox
-from segments import housekeeping, refreshing
+from segments import housekeeping
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.client import Caller
 from tests.campaigns.carrying import campaign
@@ -102,7 +103,7 @@ def write_to_them() -> None:
     shop.customers("other,other@example.org,subscribed", header="customer_id,email,newsletter")
     segment = shop.segment("everybody", {"known": {"is": True}})
     campaign(segment, takes_mass_changes=True)
-    refreshing.refresh_all()
+    refresh_all()
     campaign_tasks.carry_out()
     sending_health.record("email", "x", datetime.now(UTC), f"550 5.1.1 <{EMAIL}>: no such user")
 

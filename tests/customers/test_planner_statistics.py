@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from customers import engine, facts
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 
 pytestmark = [
@@ -40,7 +40,7 @@ def join(table: str) -> None:
 def test_past_orders_are_chosen_before_the_planner_looks() -> None:
     shop.segment("buyers", {"order_count": {"at_least": 2}})
     shop.orders(*(f"later{n},c{n},2026-03-02,10" for n in range(MANY)))
-    refreshing.refresh_all()
+    refresh_all()
     shop.orders(*(f"past{n},c{n},2026-03-01,10" for n in range(MANY)), settle=False)
 
     with CaptureQueriesContext(connection) as ran:

@@ -11,8 +11,9 @@ from django.db import connection
 
 from customers import identity, privacy
 from customers.models import Customer, ErasedId, Erasure, Event, Identity, Order
-from segments import definition, housekeeping, refreshing, verification
+from segments import definition, housekeeping, verification
 from segments.models import Change, Membership, RefreshResult, Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +47,7 @@ def with_others() -> None:
     shop.segment("known", {"known": {"is": True}})
     shop.segment("spenders", SPENDERS)
     shop.segment("known-spenders", {"in_segment": {"is": "spenders"}})
-    refreshing.refresh_all()
+    refresh_all()
 
 
 def erase(printed: str = "anna-1") -> Erasure:
@@ -115,7 +116,7 @@ def test_sizes_are_right_at_once_and_all_else_with_the_next_refresh(with_others)
         assert segment.size == Membership.objects.filter(segment=segment).count()
     latest = RefreshResult.objects.filter(segment__slug="known").latest("pk")
     assert (latest.size, latest.known_size, latest.left) == (1, 1, 1)
-    refreshing.refresh_all()
+    refresh_all()
     assert shop.members("spenders") == shop.members("known-spenders") == ["cleo"]
     assert_all_is_exact()
 
@@ -124,7 +125,7 @@ def test_ids_sent_again_bring_nothing_of_the_past_back(with_others) -> None:
     erase()
 
     tell_of_anna()
-    refreshing.refresh_all()
+    refresh_all()
 
     anna = Customer.objects.get(customer_id="anna-1")
     assert (anna.email, anna.first_seen, anna.newsletter, anna.subscribed_at) == (
@@ -161,7 +162,7 @@ def test_an_erased_visitor_takes_the_queue_along(with_others) -> None:
     shop.events("m9,,a9,Seen,2026-03-01", settle=False)
 
     erase("a9")
-    refreshing.refresh_all()
+    refresh_all()
 
     assert identity.find("a9") is None
     assert_all_is_exact()
@@ -214,7 +215,7 @@ def test_erasing_while_records_arrive_and_members_are_refreshed_leaves_nothing_w
         shop.events(*rows, settle=False)
         shop.orders(*(f"o{number}-{n},c{n},{now},{n}" for n in range(20)), settle=False)
 
-    threads = [go_on(arrive), go_on(lambda _: refreshing.refresh_all())]
+    threads = [go_on(arrive), go_on(lambda _: refresh_all())]
     try:
         for n in range(0, 20, 2):
             erase(f"c{n}")
@@ -224,6 +225,6 @@ def test_erasing_while_records_arrive_and_members_are_refreshed_leaves_nothing_w
             thread.join()
 
     assert not faults
-    refreshing.refresh_all()
+    refresh_all()
     assert Erasure.objects.count() == 10
     assert_all_is_exact()

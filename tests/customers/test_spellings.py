@@ -9,7 +9,7 @@ import pytest
 
 from customers import erased
 from customers.models import Customer, Event, Identity, Order, OrderLine
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.client import Caller
 from tests.tracking.sending import identify, message, send, source, track
@@ -133,7 +133,7 @@ def test_ids_are_kept_in_one_spelling_whichever_way_they_come_in() -> None:
 def test_a_customer_is_found_under_an_id_of_any_spelling() -> None:
     shop.import_rows("customers", [NFC], header="customer_id")
     shop.segment("all", {"order_count": {"at_most": 9}})
-    refreshing.refresh_all()
+    refresh_all()
     caller = Caller("members:read", "segments:read", "privacy")
 
     assert caller.get(f"customers/{NFD}/")["customer_id"] == NFC

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from customers.models import Claim, RefusedMessage
 from customers.tracking import inbox
-from segments import refreshing
 from segments.models import Change, Membership
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.client import Caller
 from tests.tracking.sending import post, send, signed, source
@@ -348,7 +348,7 @@ def members_after(doors: Doors, portions: Sequence[Sequence[Any]]) -> dict[str, 
     forget_members()
     for portion in portions:
         doors.bring(portion)
-        refreshing.refresh_all()
+        refresh_all()
     shop.assert_facts_are_those_of_the_records()
     assert not RefusedMessage.objects.exclude(reason__contains="'dancing'").exists()
     return {

@@ -12,11 +12,12 @@ from customers import facts, ingestion, sums
 from customers.models import Customer, Facts
 from customers.records import KINDS, the_shop
 from customers.sample_shop import SampleShop
-from segments import definition, refreshing
+from segments import definition
 from segments.evaluation.context import context_at, shop_zone
 from segments.evaluation.matching import customers_matching, public_ids
 from segments.management.commands.document_rules import START
 from segments.models import Segment
+from segments.refresh.engine import refresh_segments
 from segments.rules import EvaluationContext, Figures, RuleError, parse, registry
 from segments.rules.catalogue import LIFECYCLE, as_markdown, catalogue, parameters_schema
 from segments.templates import TEMPLATES
@@ -40,7 +41,7 @@ def all_sorts(db) -> set[str]:
         ingestion.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
     facts.settle()
     definition.install()
-    refreshing.refresh(Segment.objects.all(), NOW)
+    refresh_segments(Segment.objects.all(), NOW)
     return set(Customer.objects.existing().values_list("customer_id", flat=True))
 
 

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from customers import facts
 from customers.models import Customer
-from segments import definition, fixed_lists, refreshing, verification
+from segments import definition, fixed_lists, verification
 from segments.models import Change, Membership, Segment
+from segments.refresh import plan
+from segments.refresh.engine import refresh_all, refresh_segments
 from tests import oracle, shop
 from tests.arrived import Arrived, Delivery
 from tests.histories import History, Step, histories
@@ -107,18 +109,18 @@ class Played:
         # What happened while a segment was left out is not known any more: its causes are a guess.
         behind = Segment.objects.filter(is_caught_up=False, kind=Segment.Kind.DYNAMIC)
         self.behind = set(behind.values_list("slug", flat=True))
-        with mock.patch.object(refreshing, "SHARE_FOR_EVERYBODY", self.history.everybody_from):
+        with mock.patch.object(plan, "FULL_FROM_SHARE", self.history.everybody_from):
             match step.refreshed:
                 case "all" | "twice" | "full":
-                    _, outcomes = refreshing.refresh_all(step.at, full=step.refreshed == "full")
+                    _, outcomes = refresh_all(step.at, full=step.refreshed == "full")
                 case slug:
-                    _, outcomes = refreshing.refresh([Segment.objects.get(slug=slug)], step.at)
+                    _, outcomes = refresh_segments([Segment.objects.get(slug=slug)], step.at)
             assert [outcome.error for outcome in outcomes if outcome.error] == []
             self.look([outcome.segment.slug for outcome in outcomes], step)
             if step.refreshed not in self.rules:
                 self.about.clear()
             if step.refreshed == "twice":
-                _, again = refreshing.refresh_all(step.at)
+                _, again = refresh_all(step.at)
                 assert {(one.entered, one.left, one.error) for one in again} <= {(0, 0, "")}
 
     def look(self, slugs: Sequence[str], step: Step) -> None:

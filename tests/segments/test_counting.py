@@ -12,9 +12,11 @@ from django.db import connection
 from django.urls import reverse
 
 from customers import engine
-from segments import counting, queueing, refreshing
+from segments import counting
 from segments.counting import Counted
 from segments.models import Refresh
+from segments.refresh.engine import refresh_all
+from segments.refresh.queue import request_refresh
 from segments.rules import parse
 from tests import shop
 from tests.conftest import eventually
@@ -53,7 +55,7 @@ def test_details_count_each_condition_alone_by_its_path(shop_at_noon):
 def test_figures_are_those_of_the_latest_refresh(shop_at_noon):
     rule = {"total_spent": {"above": "average"}}
     shop.segment("rich", rule)
-    refreshing.refresh_all(NOON)
+    refresh_all(NOON)
 
     assert counting.count(parse(rule)).matching == len(shop.members("rich")) == 1
 
@@ -127,7 +129,7 @@ def test_nine_counts_keep_nothing_else_waiting(celery_worker, client, settings):
         )
         assert asked.json()["waiting"]
 
-    run = queueing.ask(segment, datetime.now(UTC))
+    run = request_refresh(segment, datetime.now(UTC))
 
     eventually(lambda: Refresh.objects.get(pk=run.pk).state == Refresh.State.DONE, within=10)
     assert client.get(asked.json()["waiting"]).json() == {}

@@ -10,8 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from customers.models import Customer
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.shop import NOON, days
 
@@ -40,15 +41,15 @@ def test_periods_in_segments_have_their_causes(client) -> None:
     with time_machine.travel(NOON, tick=False) as clock:
         shop.customers("c1,c1@example.org")
         shop.segment("waiting", {"open_cart": {"within_last": "7d"}})
-        refreshing.refresh_all()
+        refresh_all()
         clock.shift(timedelta(hours=1))
         shop.events("m1,c1,,Product Added,2026-03-15T12:30Z")
-        refreshing.refresh_all()
+        refresh_all()
         clock.shift(days(8))
-        refreshing.refresh_all()
+        refresh_all()
         clock.shift(days(1))
         shop.events("m2,c1,,Product Added,2026-03-24T12:30Z")
-        refreshing.refresh_all()
+        refresh_all()
 
     periods = opened(client, "change").context["periods"]
 
@@ -63,7 +64,7 @@ def test_periods_in_segments_have_their_causes(client) -> None:
 def test_every_segment_is_explained_in_few_queries(client, django_assert_max_num_queries) -> None:
     shop.customers("c1,c1@example.org")
     definition.install()
-    refreshing.refresh_all()
+    refresh_all()
 
     with django_assert_max_num_queries(MOST_QUERIES):
         told = explained(client)
@@ -96,7 +97,7 @@ def test_what_is_missing_is_said(rule, lacking, client) -> None:
 def test_it_tells_what_the_next_refresh_will_do(client) -> None:
     shop.customers("c1,c1@example.org")
     shop.segment("waiting", {"open_cart": {"within_last": "7d"}})
-    refreshing.refresh_all()
+    refresh_all()
     shop.events("m1,c1,,Product Added," + (NOON - days(1)).isoformat(), settle=False)
 
     with time_machine.travel(NOON, tick=False):

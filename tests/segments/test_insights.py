@@ -13,9 +13,10 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from customers import engine
-from segments import definition, insights, pulse, refreshing, verification
+from segments import definition, insights, pulse, verification
 from segments.insights import Moved
 from segments.models import Change, Refresh, Segment, Tally
+from segments.refresh.engine import refresh_segments
 from tests import shop
 from tests.shop import NOON, days
 
@@ -33,10 +34,10 @@ def recent() -> Segment:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-02-16,20", "o3,c3,2026-03-02,30.5")
     shop.customers("c1,c1@example.org", "c4,c4@example.org")
     segment = shop.segment("recent", RECENT)
-    refreshing.refresh(None, NOON)
-    refreshing.refresh(None, NOON + days(4))
+    refresh_segments(None, NOON)
+    refresh_segments(None, NOON + days(4))
     shop.orders("o4,c4,2026-03-19T13:00:00Z,40")
-    refreshing.refresh(None, NOON + days(5))
+    refresh_segments(None, NOON + days(5))
     segment.refresh_from_db()
     return segment
 
@@ -79,10 +80,10 @@ def test_each_day_tells_its_size_and_who_moved_by_cause(recent: Segment) -> None
 
 
 def test_tallies_are_the_changes_added_up(recent: Segment) -> None:
-    refreshing.refresh([recent], NOON + days(5) + days(0.1))
+    refresh_segments([recent], NOON + days(5) + days(0.1))
     recent.rule = BUYERS
     definition.save(recent)
-    refreshing.refresh([recent], NOON + days(5) + days(0.2))
+    refresh_segments([recent], NOON + days(5) + days(0.2))
 
     counted: dict[tuple[Any, ...], int] = {}
     for change in Change.objects.all():
@@ -96,10 +97,10 @@ def test_tallies_are_the_changes_added_up(recent: Segment) -> None:
 def test_two_refreshes_of_a_day_add_up() -> None:
     shop.orders("o1,c1,2026-03-01,10")
     segment = shop.segment("recent", RECENT)
-    refreshing.refresh(None, NOON)
+    refresh_segments(None, NOON)
     for n in (2, 3):
         shop.orders(f"o{n},c{n},2026-03-02,10")
-        refreshing.refresh(None, NOON + days(0.01 * n))
+        refresh_segments(None, NOON + days(0.01 * n))
     segment.refresh_from_db()
 
     [day] = insights.days(segment, NOON, 30)
@@ -124,7 +125,7 @@ def test_a_trend_tells_a_week_and_a_month_without_the_first_filling(recent: Segm
 
 def test_trends_of_all_segments_are_one_statement(recent: Segment, django_assert_num_queries: Any) -> None:
     definition.install()
-    refreshing.refresh(None, NOON + days(6))
+    refresh_segments(None, NOON + days(6))
     segments = list(Segment.objects.all())
     with django_assert_num_queries(1):
         assert len(insights.trends(segments, NOON + days(6))) == 17
@@ -145,7 +146,7 @@ def test_the_worth_of_members_adds_up_what_they_bought(recent: Segment) -> None:
 def test_an_overlap_tells_both_shares(recent: Segment) -> None:
     known = shop.segment("known", KNOWN)
     shop.segment("nobody", {"order_count": {"at_least": 9}})
-    refreshing.refresh(None, NOON + days(6))
+    refresh_segments(None, NOON + days(6))
     recent.refresh_from_db()
 
     overlaps = insights.overlaps(recent, PATIENCE)
@@ -160,7 +161,7 @@ def test_the_overlap_of_a_large_segment_is_estimated(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(insights, "DRAWN", 100)
     shop.customers(*(f"c{n},{'' if n % 4 else f'c{n}@example.org'}" for n in range(1000)))
     everybody, known = shop.segment("everybody", {"first_seen": {"ever": True}}), shop.segment("known", KNOWN)
-    refreshing.refresh(None)
+    refresh_segments(None)
     everybody.refresh_from_db()
 
     overlaps = insights.overlaps(everybody, PATIENCE)
@@ -227,7 +228,7 @@ def test_every_page_of_a_segment_opens_for_who_may_see_it_in_few_queries(
 def test_the_page_of_a_segment_charts_its_days_and_tells_them_in_a_table(admin: Client) -> None:
     shop.orders(f"o1,c1,{(datetime.now(UTC) - days(3)).isoformat()},10")
     segment = shop.segment("recent", RECENT)
-    refreshing.refresh(None, datetime.now(UTC) - days(2))
+    refresh_segments(None, datetime.now(UTC) - days(2))
 
     response = admin.get(address("change", segment.pk))
     content = text(response)
@@ -254,7 +255,7 @@ def test_a_new_segment_and_a_fixed_list_say_how_they_stand(admin: Client) -> Non
 
 def test_panels_tell_worth_and_overlap(recent: Segment, admin: Client) -> None:
     shop.segment("known", KNOWN)
-    refreshing.refresh(None, NOON + days(6))
+    refresh_segments(None, NOON + days(6))
 
     assert "80.50 EUR" in text(admin.get(address("worth", recent.pk)))
     assert "67 %" in text(admin.get(address("overlap", recent.pk)))
@@ -288,9 +289,9 @@ def test_the_first_page_shows_how_the_lifecycle_moves(
 ) -> None:
     shop.orders(f"o1,c1,{(datetime.now(UTC) - days(1)).isoformat()},10")
     definition.install()
-    refreshing.refresh(None)
+    refresh_segments(None)
     shop.orders(f"o2,c2,{(datetime.now(UTC) - days(1)).isoformat()},10")
-    refreshing.refresh(None)
+    refresh_segments(None)
 
     with django_assert_max_num_queries(25):
         response = admin.get(reverse("admin:index"))
@@ -308,10 +309,10 @@ def test_the_first_page_shows_how_the_lifecycle_moves(
 def test_the_first_page_names_what_needs_somebody(admin: Client) -> None:
     shop.orders("o1,c1,2026-03-01,10")
     broken = shop.segment("broken", RECENT)
-    refreshing.refresh(None)
+    refresh_segments(None)
     Refresh.objects.update(started_at=datetime.now(UTC) - days(1))
     Segment.objects.filter(pk=broken.pk).update(rule={"gone": {}})
-    refreshing.refresh([broken], datetime.now(UTC))
+    refresh_segments([broken], datetime.now(UTC))
     Refresh.objects.update(started_at=datetime.now(UTC) - days(1))
 
     content = text(admin.get(reverse("admin:index")))

@@ -15,8 +15,9 @@ import pytest
 from django.conf import settings as django_settings
 from django.db.models import Count
 
-from segments import definition, refreshing, verification
+from segments import definition, verification
 from segments.models import Change, Membership, Refresh, Segment
+from segments.refresh.engine import refresh_all
 from segments.wakeups import REFRESH
 from segments_project.celery import app
 from segments_project.servers import dying_with_parent
@@ -106,7 +107,7 @@ def kill_workers(times: int, seed: int, environment: dict[str, str], log: Path) 
         cut_short += Refresh.objects.filter(state="running").count()
         assert_consistent()
         REFRESH.acknowledge()
-        refreshing.refresh_all()
+        refresh_all()
         assert_consistent()
         assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
     return cut_short
@@ -120,7 +121,7 @@ def going_shop(settings, transactional_db) -> Iterator[None]:
     shop.customers(*(f"c{n},{f'c{n}@example.org' if n % 3 else ''}" for n in range(60)))
     definition.install()
     shop.segment("once-lost", {"none": [{"in_segment": {"is": "lost"}}]})
-    refreshing.refresh_all()
+    refresh_all()
     yield
     app.control.purge()
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from customers.models import Customer, RefusedMessage
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.client import Caller
 from tests.customers.test_spellings import matching  # noqa: F401 — a fixture
@@ -94,15 +94,15 @@ def test_members_follow_a_list() -> None:
     _, key = source()
     shop.segment("vips", {"attribute": {"name": "tags", "has": "vip"}})
     send(key, identify("c1", tags=["new"]))
-    refreshing.refresh_all()
+    refresh_all()
     send(key, identify("c1", tags=["new", "vip"], at="2026-03-02T10:00:00Z"))
-    refreshing.refresh_all()
+    refresh_all()
     assert shop.members("vips") == ["c1"]
     assert "has “vip”" in shop.command("explain", "c1", "vips")
     assert "new, vip" in shop.command("explain", "c1", "vips")
 
     send(key, identify("c1", tags=["new"], at="2026-03-03T10:00:00Z"))
-    refreshing.refresh_all()
+    refresh_all()
     assert shop.members("vips") == []
     shop.command("verify_segments")
 

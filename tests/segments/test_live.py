@@ -6,8 +6,9 @@ import pytest
 import time_machine
 
 from customers.models import Customer, Facts
-from segments import definition, live, refreshing
+from segments import definition, live
 from segments.models import Membership, Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.shop import NOON, days
 
@@ -32,7 +33,7 @@ def refreshed() -> None:
         )  # fmt: skip
         shop.events("m1,,a1,Product Added,2026-03-14", "m2,c2,,View,2026-03-14")
         definition.install()
-        refreshing.refresh_all(NOON)
+        refresh_all(NOON)
 
 
 @pytest.mark.parametrize("who", ["c1", "c2", "c3", "anonymous:a1"])
@@ -45,7 +46,7 @@ def test_without_news_they_are_the_stored_ones(refreshed, who) -> None:
 def test_later_they_are_those_of_a_refresh_then(refreshed, who, later) -> None:
     expected = live_segments(who, NOON + later)
 
-    refreshing.refresh_all(NOON + later)
+    refresh_all(NOON + later)
 
     assert expected == stored_segments(who)
 
@@ -79,7 +80,7 @@ def test_those_of_several_are_those_of_a_refresh_whatever_waits(refreshed) -> No
         )
 
         assert shop.rows_of(Facts, Membership) == before
-        refreshing.refresh_all(at)
+        refresh_all(at)
     for customer_id, key in everybody.items():
         assert sorted(one.slug for one in found[key]) == stored_segments(customer_id)
 

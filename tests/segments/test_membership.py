@@ -6,9 +6,11 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from customers.models import Customer
-from segments import definition, refreshing
-from segments.membership import Outcome
+from segments import definition
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
+from segments.refresh.engine import refresh_segments
+from segments.refresh.plan import TooEarly
+from segments.refresh.write import Outcome
 from segments.rules import RuleError
 from tests import shop
 from tests.shop import NOON, days
@@ -23,7 +25,7 @@ BIG_SPENDERS = {"total_spent": {"above": "average"}}
 def refresh(*slugs: str, at: datetime = NOON) -> dict[str, Outcome]:
     """Refresh the named segments, or all."""
     chosen = Segment.objects.filter(slug__in=slugs) if slugs else Segment.objects.all()
-    _, outcomes = refreshing.refresh(chosen, at)
+    _, outcomes = refresh_segments(chosen, at)
     return {outcome.segment.slug: outcome for outcome in outcomes}
 
 
@@ -183,7 +185,7 @@ def test_a_refresh_before_the_last_one_is_refused_and_changes_nothing() -> None:
     refresh("buyers")
     before = shop.rows_of(Membership, Change, Segment)
 
-    with pytest.raises(refreshing.TooEarly, match="buyers was refreshed at 2026-03-15T12:00:00"):
+    with pytest.raises(TooEarly, match="buyers was refreshed at 2026-03-15T12:00:00"):
         refresh(at=NOON - timedelta(microseconds=1))
 
     assert shop.rows_of(Membership, Change, Segment) == before
@@ -335,7 +337,7 @@ def test_a_refresh_whose_clock_is_behind_the_last_one_is_as_of_that() -> None:
     refresh(at=later)
     shop.orders("o2,c2,2026-03-01,10")
 
-    _, [outcome] = refreshing.refresh([segment])
+    _, [outcome] = refresh_segments([segment])
 
     assert (outcome.entered, outcome.error) == (1, "")
     segment.refresh_from_db()

@@ -10,9 +10,11 @@ from django.test import override_settings
 
 from customers import facts, privacy
 from customers.models import Customer, Touched
-from segments import definition, fixed_lists, refreshing, runs, verification
-from segments.membership import Outcome
+from segments import definition, fixed_lists, verification
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
+from segments.refresh.engine import refresh_all, refresh_segments
+from segments.refresh.lease import DIED, Busy
+from segments.refresh.write import Outcome
 from tests import shop
 from tests.conftest import eventually
 from tests.shop import NOON, days
@@ -42,7 +44,7 @@ def crowd() -> None:
 
 
 def pass_at(at: datetime) -> tuple[Refresh, dict[str, Outcome]]:
-    run, outcomes = refreshing.refresh_all(at)
+    run, outcomes = refresh_all(at)
     assert all(not outcome.error for outcome in outcomes), outcomes
     assert_right()
     return run, {outcome.segment.slug: outcome for outcome in outcomes}
@@ -190,7 +192,7 @@ def test_a_full_refresh_gives_the_same_as_passes(crowd, clock) -> None:
         shop.orders(f"n{day},c{day * 7},{(NOON + days(day - 0.1)).isoformat()},50")
         pass_at(NOON + days(day))
 
-    _, outcomes = refreshing.refresh_all(NOON + days(4), full=True)
+    _, outcomes = refresh_all(NOON + days(4), full=True)
 
     assert {(outcome.entered, outcome.left) for outcome in outcomes} == {(0, 0)}
 
@@ -204,7 +206,7 @@ def test_a_segment_refreshed_alone_leaves_the_queue_to_the_others(crowd) -> None
     pass_at(NOON)
     shop.orders(f"new,fresh,{NOON.isoformat()},10")
 
-    refreshing.refresh([buyers], NOON)
+    refresh_segments([buyers], NOON)
     assert Touched.objects.count() == 1
     assert "fresh" in shop.members("buyers")
     assert "fresh" not in shop.members("recent")
@@ -250,7 +252,7 @@ def test_sixteen_segments_take_few_statements(crowd, clock, django_assert_max_nu
     shop.orders(f"new,c7,{(NOON + days(0.005)).isoformat()},10")
 
     with django_assert_max_num_queries(65):
-        refreshing.refresh_all(NOON + days(0.01))
+        refresh_all(NOON + days(0.01))
 
 
 # -- Failing, editing, clocks
@@ -265,7 +267,7 @@ def test_a_failing_segment_is_tried_again_later_and_later_and_stops_nobody(crowd
     with time_machine.travel(NOON, tick=False) as clock:
         for minute in range(12):
             clock.move_to(NOON + timedelta(minutes=minute))
-            _, outcomes = refreshing.refresh_all()
+            _, outcomes = refresh_all()
             assert any(one.segment.slug == "recent" and not one.error for one in outcomes)
             tries += [minute for one in outcomes if one.segment.slug == "broken"]
 
@@ -281,12 +283,12 @@ def test_a_failing_segment_is_tried_again_later_and_later_and_stops_nobody(crowd
 def test_a_mended_segment_is_not_put_off_any_longer(crowd) -> None:
     broken = shop.segment("broken", BUYERS)
     Segment.objects.filter(pk=broken.pk).update(rule={"no_such_filter": {}})
-    refreshing.refresh_all()
+    refresh_all()
     broken.refresh_from_db()
 
     broken.rule = RECENT
     definition.save(broken)
-    _, [outcome] = refreshing.refresh_all()
+    _, [outcome] = refresh_all()
 
     broken.refresh_from_db()
     assert (outcome.error, broken.status, broken.failures, broken.retry_at) == ("", "fresh", 0, None)
@@ -294,11 +296,11 @@ def test_a_mended_segment_is_not_put_off_any_longer(crowd) -> None:
 
 def test_a_clock_that_steps_back_stays_at_the_last_instant(crowd, clock) -> None:
     shop.segment("recent", RECENT)
-    refreshing.refresh_all()
+    refresh_all()
 
     clock.move_to(NOON - days(3))
     shop.orders(f"new,fresh,{(NOON - days(3.5)).isoformat()},10")
-    run, _ = refreshing.refresh_all()
+    run, _ = refresh_all()
 
     assert run.at == NOON
     assert "fresh" in shop.members("recent")
@@ -339,8 +341,8 @@ def test_one_refresh_runs_at_a_time_and_a_second_gives_way(crowd) -> None:
     shop.segment("recent", RECENT)
     Refresh.objects.create(at=NOON, started_at=NOON, heartbeat_at=NOON)
 
-    with pytest.raises(runs.Busy):
-        refreshing.refresh_all(wait=False)
+    with pytest.raises(Busy):
+        refresh_all(wait=False)
 
     assert Refresh.objects.count() == 1
 
@@ -355,7 +357,7 @@ def test_a_refresh_whose_process_is_gone_gives_way(crowd, beat) -> None:
     pass_at(NOON)
 
     dead.refresh_from_db()
-    assert (dead.state, dead.error) == ("failed", runs.DIED)
+    assert (dead.state, dead.error) == ("failed", DIED)
 
 
 def test_a_refresh_that_breaks_off_says_so_and_gives_the_lease_back(crowd) -> None:
@@ -368,7 +370,7 @@ def test_a_refresh_that_breaks_off_says_so_and_gives_the_lease_back(crowd) -> No
         return execute(sql, *arguments)
 
     with connection.execute_wrapper(break_off), pytest.raises(RuntimeError):
-        refreshing.refresh_all(NOON)
+        refresh_all(NOON)
 
     run = Refresh.objects.get()
     assert (run.state, run.error) == ("failed", "RuntimeError: out of the blue")
@@ -388,7 +390,7 @@ def test_two_refreshes_at_once_follow_one_another() -> None:
 
     def run() -> None:
         try:
-            refreshing.refresh_all()
+            refresh_all()
         except BaseException as error:
             failures.append(error)
         finally:
@@ -427,11 +429,11 @@ def test_a_rule_edited_during_its_refresh_is_answered_by_the_next() -> None:
         return done
 
     with connection.execute_wrapper(with_an_edit):
-        refreshing.refresh_all()
+        refresh_all()
 
     segment.refresh_from_db()
     assert (segment.refreshed_at, segment.size) == (None, 0)
-    refreshing.refresh_all()
+    refresh_all()
     segment.refresh_from_db()
     assert (segment.refreshed_version, segment.size) == (2, 0)
 
@@ -442,7 +444,7 @@ def test_a_rule_edited_during_its_refresh_is_answered_by_the_next() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_an_event_reaches_the_members_without_anybody_asking(celery_worker) -> None:
     shop.segment("viewers", {"event_count": {"at_least": 1, "event": "View"}})
-    refreshing.refresh_all()
+    refresh_all()
 
     shop.events(f"m1,,a1,View,{datetime.now(UTC).isoformat()}")
 

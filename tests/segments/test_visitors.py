@@ -12,9 +12,10 @@ from django.test import Client
 from django.urls import reverse
 
 from customers.models import Customer
-from segments import definition, refreshing
+from segments import definition
 from segments.admin import visitors as page
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.shop import NOON, days
 
@@ -53,7 +54,7 @@ def busy() -> None:
         does(4, "b2", "Page Viewed", 3000)
         does(5, "b2", "Page Viewed", 20, title="Sale")
         definition.install()
-        refreshing.refresh_all(NOON)
+        refresh_all(NOON)
 
 
 def look(client: Client, **query: Any) -> Any:

@@ -9,8 +9,9 @@ import time_machine
 from customers import facts
 from customers.models import Event, Facts
 from customers.sums import LARGEST_SUM
-from segments import refreshing, verification
+from segments import verification
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.tracking.sending import send, source, track
 
@@ -65,11 +66,11 @@ def test_an_emptied_cart_is_no_cart_however_its_events_arrive(key, messages, is_
 
     for at_once in (messages[:1], messages[1:]):  # merged into what is stored
         send(key, *at_once)
-        refreshing.refresh_all()
+        refresh_all()
     assert shop.members("waiting") == (["c1"] if is_open else [])
 
     facts.rebuild()  # and summed up from the records
-    refreshing.refresh_all()
+    refresh_all()
     assert shop.members("waiting") == (["c1"] if is_open else [])
     assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
 

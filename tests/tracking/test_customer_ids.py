@@ -14,8 +14,9 @@ from campaigns.channels.on_site import OnSite
 from campaigns.models import Campaign, Journey
 from customers import identity
 from customers.models import Claim, ConsentChange, Customer, Event, Identity, Order, Source, UnsignedClaim
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.client import Caller
 from tests.campaigns import messages
@@ -138,11 +139,11 @@ def test_what_a_stranger_said_of_an_id_goes_back_when_the_shop_names_it(name, ki
     ):
         shop.segment(slug, rule)
     attack(web[1])
-    refreshing.refresh_all()
+    refresh_all()
     assert (owner("evil"), shop.members("carts"), shop.members("gold")) == ("victim", ["victim"], ["victim"])
 
     name(kind, server)
-    refreshing.refresh_all()
+    refresh_all()
 
     assert_the_stranger_has_all_of_it_back()
     moved = [("victim", "left", "merge"), ("anonymous:evil", "entered", "merge")]
@@ -255,7 +256,7 @@ def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, rea
     shop.orders("o1,victim,2026-03-01,70")
     if first == "the shop":
         attack(web[1])
-    refreshing.refresh_all()
+    refresh_all()
     told(campaign, "victim", "Your secret present")
 
     assert reads("evil") == ([], [])
@@ -269,7 +270,7 @@ def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, rea
 def test_a_message_for_the_stranger_goes_back_with_the_stranger(reads, web) -> None:
     campaign = messages.campaign(channel=OnSite.key)
     send(web[1], track("View", anonymous="evil"), identify("victim", "evil", firstName="Visit evil.example"))
-    refreshing.refresh_all()
+    refresh_all()
     told(campaign, "victim", "Hello Visit evil.example")
     assert reads("evil")[1] == ["Hello Visit evil.example"]
 
@@ -277,7 +278,7 @@ def test_a_message_for_the_stranger_goes_back_with_the_stranger(reads, web) -> N
 
     context = signed(web[0], "victim")
     send(web[1], message("track", user="victim", anonymous="phone", event="View", context=context))
-    refreshing.refresh_all()
+    refresh_all()
     assert reads("phone")[1] == []
     assert reads("evil")[1] == ["Hello Visit evil.example"]
 

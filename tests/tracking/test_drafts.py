@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from customers import facts, identity, privacy
 from customers.models import Event, Order, OrderLine, OrderNote, Source
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.api.client import Caller
 from tests.tracking.sending import identify, message, send, signed, source, track
@@ -169,7 +169,7 @@ def test_a_browser_alters_no_order_of_the_shop(
 
     for tell in (attack, confirm) if is_before else (confirm, attack, confirm):
         tell()
-    refreshing.refresh_all()
+    refresh_all()
 
     assert held() == RIGHT
     victim = facts.of(Order.objects.get().customer, datetime(2026, 3, 15, tzinfo=UTC))

@@ -4,7 +4,7 @@ import pytest
 
 from customers import identity
 from customers.models import Claim, Customer, Event, Order
-from segments import refreshing
+from segments.refresh.engine import refresh_all
 from tests import shop
 from tests.tracking.sending import identify, message, send, source, track
 
@@ -122,11 +122,11 @@ def test_members_follow_a_join_and_say_so(key) -> None:
     shop.segment("fans", {"event_count": {"at_least": 2, "event": "View"}})
     shop.segment("viewers", {"event_count": {"at_least": 1, "event": "View"}})
     send(key, track("View", anonymous="a1"), track("View", user="c1"))
-    refreshing.refresh_all()
+    refresh_all()
     before = len(shop.changes("viewers"))
 
     send(key, message("alias", user="c1", previousId="a1"))
-    refreshing.refresh_all()
+    refresh_all()
 
     assert shop.changes("fans") == [("c1", "entered", "merge")]
     assert shop.changes("viewers")[before:] == [("anonymous:a1", "left", "merge")]

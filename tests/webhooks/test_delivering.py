@@ -11,8 +11,9 @@ import pytest
 import time_machine
 from standardwebhooks import WebhookVerificationError
 
-from segments import definition, housekeeping, refreshing
+from segments import definition, housekeeping
 from segments.models import Attempt, Change, Message
+from segments.refresh.engine import refresh_all
 from segments.webhooks import claims, delivering, endpoints, outbox
 from segments.webhooks.sending import Post
 from tests import shop
@@ -127,10 +128,10 @@ def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are
     shop.customers("c1,c1@example.org", "c2,c2@example.org", "c3,")
     subscribe(receiver, wants_singles=wants_singles)
     known = shop.segment("known", {"known": {"is": True}})
-    refreshing.refresh_all()
+    refresh_all()
     known.rule = {"known": {"is": False}}
     definition.save(known)
-    refreshing.refresh_all()
+    refresh_all()
     delivering.deliver()
 
     log = list(Change.objects.order_by("pk").values_list("pk", "change"))
@@ -198,15 +199,15 @@ def test_one_customers_messages_wait_for_one_another_and_for_nobody_elses(vips, 
 def test_a_summary_waits_for_what_came_before_and_what_comes_after_waits_for_it(receiver, clock) -> None:
     shop.customers("c1,c1@example.org,2026-01-01", "c2,,2026-01-01", header="customer_id,email,first_seen")
     known = shop.segment("known", {"known": {"is": True}})
-    refreshing.refresh_all(NOON)
+    refresh_all(NOON)
     subscribe(receiver)
     shop.customers("c3,c3@example.org,2026-01-01", header="customer_id,email,first_seen")
-    refreshing.refresh_all(NOON)
+    refresh_all(NOON)
     known.rule = {"known": {"is": False}}
     definition.save(known)
-    refreshing.refresh_all(NOON)
+    refresh_all(NOON)
     shop.customers("c4,,2026-01-01", header="customer_id,email,first_seen")
-    refreshing.refresh_all(NOON)
+    refresh_all(NOON)
 
     receiver.replies(FAILS)
     delivering.deliver()

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from segments import refreshing
 from segments.management import arguments
 from segments.models import Segment
+from segments.refresh.engine import refresh_segments
+from segments.refresh.plan import TooEarly
 
 
 class Command(BaseCommand):
@@ -36,8 +37,8 @@ class Command(BaseCommand):
         if not chosen:
             raise CommandError("there are no active segments yet; run install_templates")
         try:
-            _, outcomes = refreshing.refresh(chosen if slug else None, at, full=options["full"])
-        except refreshing.TooEarly as error:
+            _, outcomes = refresh_segments(chosen if slug else None, at, full=options["full"])
+        except TooEarly as error:
             raise CommandError(f"--at: {error}") from None
         width = max(len(outcome.segment.slug) for outcome in outcomes)
         for outcome in sorted(outcomes, key=lambda outcome: outcome.segment.slug):

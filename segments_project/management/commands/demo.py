@@ -13,8 +13,9 @@ from django.db import connections
 
 from campaigns import products
 from customers.models import Customer
-from segments import definition, refreshing
+from segments import definition
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from segments_project import demo_shop, processes
 
 PEOPLE, MOST_PEOPLE = 3_000, 1_000_000
@@ -92,7 +93,7 @@ class Command(BaseCommand):
     def refresh(self) -> None:
         """Bring every segment up to date, and tell of those that cannot be."""
         self.say("Refreshing the segments ...")
-        _, outcomes = refreshing.refresh_all()
+        _, outcomes = refresh_all()
         for outcome in outcomes:
             if outcome.error:
                 self.say(f"  {outcome.segment.slug}: {outcome.error}")

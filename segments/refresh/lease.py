@@ -13,8 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from core.db import leases
-
-from .models import Refresh
+from segments.models import Refresh
 
 POLLED_EVERY = 0.05
 DIED = "The process that ran it is gone; the next refresh completes its work."
@@ -29,7 +28,7 @@ class Taken(Exception):
 
 
 @contextmanager
-def alone(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
+def acquire(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
     """Hold the lease; wait for a running refresh to end, or raise Busy.
 
     ``queued`` is the key of a refresh that was asked for, and begins now; raises Taken where it has begun before.

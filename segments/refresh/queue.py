@@ -7,16 +7,15 @@ from django.db import IntegrityError, transaction
 from kombu.exceptions import OperationalError
 
 from core import redis
+from segments.models import Refresh, Segment
 
-from .models import Refresh, Segment
 
-
-class NobodyToRefresh(Exception):
+class BrokerUnavailable(Exception):
     """No worker can be reached, since Redis does not answer."""
 
 
-def ask(segment: Segment, now: datetime) -> Refresh:
-    """Queue a refresh of one segment by rule; where one waits already, that is the one. Raises NobodyToRefresh.
+def request_refresh(segment: Segment, now: datetime) -> Refresh:
+    """Queue a refresh of one segment by rule; where one waits already, that is the one. Raises BrokerUnavailable.
 
     To be called outside of transactions: a worker sees only what is committed.
     """
@@ -25,11 +24,11 @@ def ask(segment: Segment, now: datetime) -> Refresh:
     try:
         # Also for one that waits already, but not each time: should its message be lost, this one takes its place.
         if is_new or is_first:
-            # By name: tasks know of queueing, not the other way round.
+            # By name: tasks know of this module, not the other way round.
             current_app.send_task("segments.tasks.refresh_segment", [segment.pk, run.pk])
     except OperationalError:
         Refresh.objects.filter(pk=run.pk, state=Refresh.State.QUEUED).delete()
-        raise NobodyToRefresh from None
+        raise BrokerUnavailable from None
     return run
 
 

@@ -1,0 +1,157 @@
+"""The rules of several segments compiled to SQL, and kept.
+
+Compiling sixteen rules takes longer than evaluating them for the few candidates of a refresh. So the instant, the
+statistics and the customer stay open in the compiled statements.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import BigIntegerField, Case, QuerySet, Value, When
+from django.db.models.expressions import RawSQL
+
+from core.db.sql import Sql, union_all
+from customers.models import Customer
+from segments.models import Segment
+from segments.rules import EvaluationContext, LateParam, Needed, Rule, parse, placeholder_context
+from segments.rules.flips import first_seen
+
+from .context import shop_zone
+from .matching import existing_customers
+
+SEGMENTS_AT_ONCE = 60  # bits of one signed integer, with room to spare
+MOST_KEPT = 100
+MOST_QUERIES = 200  # of one compound statement; SQLite takes up to 500
+
+_WHOLE = BigIntegerField()
+_CUSTOMER = object()  # stands in the place of the one customer that a statement is about
+
+
+@dataclass(frozen=True)
+class CompiledStatement:
+    """SQL whose late parameters belong to placeholder contexts."""
+
+    sql: Sql
+    placeholders: tuple[EvaluationContext, ...]
+
+    def filled(self, *contexts: EvaluationContext, customer: int | None = None) -> Sql:
+        """Return the statement for contexts in the places of the placeholders."""
+        replacements = dict(zip(self.placeholders, contexts, strict=True))
+        return Sql(
+            self.sql.text,
+            tuple(
+                param.filled(replacements)
+                if isinstance(param, LateParam)
+                else customer
+                if param is _CUSTOMER
+                else param
+                for param in self.sql.params
+            ),
+        )
+
+
+class CompiledRules:
+    """The rules of several segments in one statement; each answer is a bit, in the order of the rules.
+
+    The queries of answers select the customer's key, the bits, and 1 for a known customer.
+    """
+
+    def __init__(self, rules: Sequence[Rule], zone: ZoneInfo) -> None:
+        self.rules, self.zone = rules, zone
+        self._statements: dict[tuple[str, str], CompiledStatement] = {}
+
+    @cached_property
+    def needed(self) -> list[list[Needed]]:
+        """The statistics that each rule needs."""
+        return [[one for condition in rule.conditions() for one in condition.needed()] for rule in self.rules]
+
+    def answers_of_everybody(self, context: EvaluationContext) -> Sql:
+        """Return the query of everybody's answers."""
+        return self._answers(context, "", lambda customers: customers).filled(context)
+
+    def answers_in(self, table: str, context: EvaluationContext) -> Sql:
+        """Return the query of the answers of the customers in a table."""
+        among = RawSQL(f"SELECT customer_id FROM {table}", ())
+        return self._answers(context, table, lambda customers: customers.filter(pk__in=among)).filled(context)
+
+    def answers_of(self, customer: int, context: EvaluationContext) -> Sql:
+        """Return the query of one customer's answers."""
+        one = RawSQL("%s", (_CUSTOMER,))
+        answers = self._answers(context, "one", lambda customers: customers.filter(pk=one))
+        return answers.filled(context, customer=customer)
+
+    def _answers(
+        self,
+        context: EvaluationContext,
+        whose: str,
+        choose: Callable[[QuerySet[Customer]], QuerySet[Customer]],
+    ) -> CompiledStatement:
+        kept = self._statements.get((context.facts, whose))
+        if kept is None:
+            placeholder = placeholder_context(self.zone, context.facts)
+            bits = (
+                Case(When(rule.q(placeholder), then=Value(1 << place)), default=Value(0), output_field=_WHOLE)
+                for place, rule in enumerate(self.rules)
+            )
+            known = Case(
+                When(Customer.objects.known_q(), then=Value(1)), default=Value(0), output_field=_WHOLE
+            )
+            answers = choose(existing_customers(placeholder)).values_list("pk", reduce(add, bits), known)
+            kept = CompiledStatement(_compile(answers), (placeholder,))
+            self._statements[context.facts, whose] = kept
+        return kept
+
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[Sql]:
+        """Return queries of the customers whose answers can differ although nothing was recorded about them.
+
+        Among them are those first seen between the two instants.
+        """
+        return [statement.filled(since, until) for statement in self._may_flip]
+
+    @cached_property
+    def _may_flip(self) -> list[CompiledStatement]:
+        since, until = placeholder_context(self.zone), placeholder_context(self.zone)
+        queries = first_seen(since, until)
+        for rule in self.rules:
+            for condition in rule.conditions():
+                queries += condition.may_flip(since, until)
+        distinct = list(dict.fromkeys(_compile_nonempty(queries)))
+        return [
+            CompiledStatement(union_all(distinct[start : start + MOST_QUERIES]), (since, until))
+            for start in range(0, len(distinct), MOST_QUERIES)
+        ]
+
+
+def _compile_nonempty(queries: Iterable[QuerySet[Any]]) -> Iterable[Sql]:
+    for query in queries:
+        try:
+            yield _compile(query)
+        except EmptyResultSet:
+            continue
+
+
+def _compile(query: QuerySet[Any]) -> Sql:
+    text, params = query.query.get_compiler(connection=connection).as_sql()
+    return Sql(text, tuple(params))
+
+
+_kept: OrderedDict[tuple[str, ...], CompiledRules] = OrderedDict()
+
+
+def compile_rules(segments: Sequence[Segment]) -> CompiledRules:
+    """Return the compiled rules of segments as they are now; raises RuleError if one cannot be parsed."""
+    zone = shop_zone()
+    key = (connection.vendor, zone.key, *(json.dumps(segment.rule) for segment in segments))
+    if key not in _kept:
+        _kept[key] = CompiledRules([parse(segment.rule) for segment in segments], zone)
+        while len(_kept) > MOST_KEPT:
+            _kept.popitem(last=False)
+    return _kept[key]

@@ -1,0 +1,78 @@
+"""Step 2 of a refresh: the customers whose membership can differ from the stored one, in the table ``candidates``.
+
+They are the touched customers, and those for whom time or a statistic can change an answer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from core.db.sql import Query, compose
+from customers import engine, facts
+from segments.evaluation.compiler import compile_rules
+from segments.models import Refresh, Segment
+from segments.rules import EvaluationContext, Figures
+
+from .plan import RefreshPlan
+
+CANDIDATES: Final = "candidates"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """How many customers are candidates, and how many of them because something was recorded about them."""
+
+    count: int
+    touched: int
+
+
+def find_candidates(plan: RefreshPlan) -> Candidates:
+    """Fill the table with the candidates of a plan's incremental segments.
+
+    The queue of touched customers is emptied if the plan takes it, and else read.
+    """
+    make_table()
+    take = facts.take_touched if plan.takes_queue else facts.read_touched
+    touched = take(CANDIDATES)
+    named = sum(
+        add_candidates(query)
+        for refresh, segments in _by_last_refresh(plan)
+        for query in compile_rules(segments).may_flip(
+            _context_of(refresh, segments, plan.context), plan.context
+        )
+    )
+    return Candidates(touched + named, touched)
+
+
+def add_candidates(customers: Query) -> int:
+    """Add customers, selected by their keys, who are not candidates yet; return how many that were."""
+    return engine.execute(
+        compose(
+            """INSERT INTO candidates (customer_id, recorded)
+                WITH named (customer_id) AS ({customers}) SELECT customer_id, 0 FROM named WHERE true
+                ON CONFLICT (customer_id) DO NOTHING""",
+            customers=customers,
+        )
+    )
+
+
+def make_table() -> None:
+    """Make the table, or empty it; ``recorded`` is as in ``facts.take_touched``."""
+    engine.temporary_table(CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer")
+
+
+def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segment]]]:
+    segments: dict[int, list[Segment]] = {}
+    refreshes: dict[int, Refresh] = {}
+    for planned in plan.planned:
+        refresh = planned.segment.refresh
+        if not planned.is_full and refresh is not None:
+            refreshes[refresh.pk] = refresh
+            segments.setdefault(refresh.pk, []).append(planned.segment)
+    for key, refresh in refreshes.items():
+        yield refresh, segments[key]
+
+
+def _context_of(refresh: Refresh, segments: Sequence[Segment], now: EvaluationContext) -> EvaluationContext:
+    """Return the context in which a former refresh evaluated the segments."""
+    return EvaluationContext(segments[0].refreshed_at, now.zone, figures=Figures(refresh.figures))

@@ -1,0 +1,107 @@
+"""Step 3 of a refresh: evaluate rules, and find whose answers differ from the stored members.
+
+The answers of several segments to one customer are the bits of one number. A customer whose bits differ from the
+stored ones, or who became known or unknown, is a row of the table ``differences``.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import structlog
+from django.conf import settings
+
+from core.db.sql import Query, Sql, compose
+from customers import engine
+from segments.evaluation.compiler import CompiledRules
+from segments.models import Membership, Segment
+from segments.rules import EvaluationContext
+
+log = structlog.get_logger(__name__)
+
+_MEMBERS = Membership._meta.db_table
+
+EVALUATED_AT_ONCE = 5_000  # customers, if evaluating all of them in one statement takes too long
+
+MOVED = Sql("SELECT customer_id FROM differences WHERE bits <> stored")
+"""The customers who enter or leave a segment."""
+
+
+def evaluate(
+    segments: Sequence[Segment], compiled: CompiledRules, context: EvaluationContext, among: str = ""
+) -> int:
+    """Evaluate segments for everybody, or the customers in a table; return how many differences there are.
+
+    If a statement takes longer than STATEMENT_LIMIT, the customers are evaluated in parts.
+    """
+    answers = compiled.answers_in(among, context) if among else compiled.answers_of_everybody(context)
+    empty_differences()
+    try:
+        with engine.undone_after(settings.STATEMENT_LIMIT):
+            return add_differences(segments, answers, among)
+    except engine.TookTooLong:
+        log.warning("refreshed_in_smaller_parts", segments=len(segments))
+    empty_differences()
+    return sum(
+        add_differences(segments, compiled.answers_in(part, context), part) for part in _in_parts(among)
+    )
+
+
+def add_differences(segments: Sequence[Segment], answers: Query, among: str = "") -> int:
+    """Compare answers with the members, of everybody or the customers in a table; return how many differ.
+
+    ``answers`` selects customer, bits, and 1 for a known customer. The customers are not in ``differences`` yet.
+    """
+    stored = " ".join(f"WHEN {segment.pk} THEN {1 << place}" for place, segment in enumerate(segments))
+    some = f"AND customer_id IN (SELECT customer_id FROM {among})" if among else ""
+    keys = ", ".join(str(segment.pk) for segment in segments)
+    return engine.execute(
+        compose(
+            f"""INSERT INTO differences (customer_id, bits, stored, known, stored_known)
+                WITH answered (customer_id, bits, known) AS ({{answers}}), kept (customer_id, bits, known) AS (
+                    SELECT customer_id, CAST(sum(CASE segment_id {stored} END) AS bigint),
+                        CAST(sum(CASE WHEN is_known THEN CASE segment_id {stored} END ELSE 0 END) AS bigint)
+                    FROM {_MEMBERS} WHERE segment_id IN ({keys}) {some}
+                    GROUP BY customer_id)
+                SELECT customer_id, max(bits), max(stored), max(known), max(stored_known) FROM (
+                    SELECT customer_id, bits, 0 AS stored, bits * known AS known, 0 AS stored_known FROM answered
+                    UNION ALL SELECT customer_id, 0, bits, 0, known FROM kept
+                ) AS compared
+                GROUP BY customer_id HAVING max(bits) <> max(stored) OR max(known) <> max(stored_known)""",
+            answers=answers,
+        )
+    )
+
+
+def empty_differences() -> None:
+    """Make the table of differences, or empty it."""
+    engine.temporary_table(
+        "differences",
+        "customer_id bigint PRIMARY KEY, bits bigint, stored bigint, known bigint, stored_known bigint,"
+        " unmoved bigint",
+    )
+
+
+def note_unmoved_answers(answers: Query) -> None:
+    """Add to the differences how they would be answered with the former statistics."""
+    engine.temporary_table("unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint")
+    engine.execute(compose("INSERT INTO unmoved {answers}", answers=answers))
+    engine.execute(
+        "UPDATE differences SET unmoved = (SELECT u.bits FROM unmoved u WHERE u.customer_id = differences.customer_id)"
+    )
+
+
+def _in_parts(among: str) -> Iterator[str]:
+    """Put all customers, or those in a table, part by part into a smaller table; yield its name each time."""
+    whom = f"SELECT customer_id FROM {among}" if among else "SELECT id FROM customers_customer"
+    latest = 0
+    while True:
+        engine.temporary_table("looked_at", "customer_id bigint PRIMARY KEY")
+        engine.execute(
+            f"""INSERT INTO looked_at (customer_id) SELECT customer_id FROM ({whom}) AS whom (customer_id)
+                WHERE customer_id > %s ORDER BY customer_id LIMIT {EVALUATED_AT_ONCE}""",
+            [latest],
+        )
+        [(newest,)] = engine.rows("SELECT max(customer_id) FROM looked_at")
+        if newest is None:
+            return
+        latest = newest
+        yield "looked_at"

@@ -1,0 +1,219 @@
+"""A refresh: plan, find candidates, evaluate, write. ``docs/refresh.md`` describes the steps in this order."""
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.db import DatabaseError, transaction
+from django.db.models import Max
+
+from core.backoff import Backoff
+from core.wakeup import notify_on_commit
+from customers import facts
+from customers.models import Touched
+from customers.signals import records_changed
+from segments import references
+from segments.evaluation.compiler import CompiledRules, compile_rules
+from segments.models import Change, Refresh, Segment
+from segments.rules import EvaluationContext, Figures, Needed, RuleError
+
+from . import candidates, differences, lease, write
+from .plan import PlannedSegment, plan_refresh
+from .write import Outcome, WrittenSegment
+
+BACKOFF = Backoff.exponential(timedelta(minutes=1), factor=2, longest=timedelta(days=1))
+_ERRORS = (DatabaseError, RuleError, ArithmeticError, ValueError)
+
+
+def refresh_all(
+    at: datetime | None = None, *, full: bool = False, wait: bool = True
+) -> tuple[Refresh, list[Outcome]]:
+    """Refresh all active segments; see ``refresh_segments``. ``full`` evaluates everybody, with the same result.
+
+    A failing segment waits for its next try, unless ``at`` or ``full`` is given.
+    """
+    return refresh_segments(None, at, full=full, wait=wait)
+
+
+def refresh_pending(seconds: float) -> bool:
+    """Refresh until nothing is pending, for at most so many seconds; return whether nothing is pending.
+
+    Raises lease.Busy if another refresh is running.
+    """
+    until = time.monotonic() + seconds
+    while is_pending():
+        if time.monotonic() > until:
+            return False
+        refresh_all(wait=False)
+    return True
+
+
+def is_pending() -> bool:
+    """Return whether anything was recorded, or came due, that no refresh has evaluated yet."""
+    return facts.is_due(datetime.now(UTC)) or Touched.objects.exists()
+
+
+def refresh_segments(
+    segments: Iterable[Segment] | None,
+    at: datetime | None = None,
+    *,
+    full: bool = False,
+    wait: bool = True,
+    queued: int | None = None,
+) -> tuple[Refresh, list[Outcome]]:
+    """Bring the members of dynamic segments in line with their rules at an instant, by default now.
+
+    "Now" is read once this refresh holds the lease. It is never before the segments' last refresh, even if the clock
+    was set back. A refresh is one transaction. A segment that fails keeps its members, shows its error and does not
+    stop the others. Segments are evaluated after those they refer to.
+
+    ``queued`` is the key of a requested refresh. Raises lease.Taken if that one has begun already, lease.Busy if
+    another refresh is running and ``wait`` is false, and plan.TooEarly if ``at`` is before a segment's last refresh.
+    """
+    keys = None if segments is None else [segment.pk for segment in segments]
+    with lease.acquire(wait=wait, queued=queued) as run:
+        facts.settle(at, not_before=None if at else _latest_refresh(keys))
+        with transaction.atomic():
+            write.lock_members()
+            outcomes = RefreshPass(run, keys, at, full=full).execute()
+    if is_pending():
+        # What committed meanwhile found the lease taken, and gave way: now it is free again.
+        notify_on_commit(records_changed)
+    return run, outcomes
+
+
+def _latest_refresh(keys: Sequence[int] | None) -> datetime | None:
+    segments = Segment.objects.active() if keys is None else Segment.objects.filter(pk__in=keys)
+    latest: datetime | None = segments.aggregate(latest=Max("refreshed_at"))["latest"]
+    return latest
+
+
+class RefreshPass:
+    """One refresh, inside its transaction, with the lease and the lock of members."""
+
+    def __init__(self, run: Refresh, keys: Sequence[int] | None, at: datetime | None, *, full: bool) -> None:
+        self.run = run
+        self.plan = plan_refresh(keys, at, full=full)
+        self.outcomes = [Outcome(segment, error=error) for segment, error in self.plan.invalid]
+        self.moved: set[int] = set()  # segments that somebody entered or left
+
+    def execute(self) -> list[Outcome]:
+        """Take the steps; return the outcome of each segment."""
+        found = candidates.find_candidates(self.plan)
+        self.looked_at, self.run.touched = found.count, found.touched
+        for batch in self.plan.for_candidates(found.count).batches():
+            self.outcomes += self._refresh_batch(batch)
+        self._finish()
+        return self.outcomes
+
+    def _refresh_batch(self, batch: Sequence[PlannedSegment]) -> list[Outcome]:
+        """Evaluate and write segments together; if that fails, one by one, so that only the broken one fails."""
+        if not batch:
+            return []
+        try:
+            with transaction.atomic():
+                return self._evaluate_and_write(batch)
+        except _ERRORS as error:
+            if len(batch) == 1:
+                return [Outcome(batch[0].segment, error=str(error).strip())]
+            return [outcome for planned in batch for outcome in self._refresh_batch([planned])]
+
+    def _evaluate_and_write(self, batch: Sequence[PlannedSegment]) -> list[Outcome]:
+        segments = [planned.segment for planned in batch]
+        is_full, context = batch[0].is_full, self.plan.context
+        compiled = compile_rules(segments)
+        differing = 0
+        if is_full or self.looked_at:
+            among = "" if is_full else candidates.CANDIDATES
+            differing = differences.evaluate(segments, compiled, context, among)
+        edited = _lock_segments(segments)
+        if edited:  # their next refresh evaluates the rule as it is now
+            return self._refresh_batch([planned for planned in batch if planned.segment.pk not in edited])
+        if not differing:
+            return write.unchanged(segments)
+        written = self._explain(batch, compiled)
+        outcomes = write.write_differences(self.run, self.plan.at, written)
+        self.moved |= {outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left}
+        self._note_moved_customers(segments)
+        return outcomes
+
+    def _explain(self, batch: Sequence[PlannedSegment], compiled: CompiledRules) -> list[WrittenSegment]:
+        """Return the segments with what explains their changes, after noting what statistics have to do with them."""
+        written = [
+            self._with_causes(planned, needed) for planned, needed in zip(batch, compiled.needed, strict=True)
+        ]
+        if any(one.statistics_moved for one in written):
+            context, previous = self.plan.context, self.plan.previous
+            former = Figures(context.figures | (previous.figures if previous else {}))
+            unmoved = EvaluationContext(context.at, context.zone, context.facts, former)
+            differences.note_unmoved_answers(compiled.answers_in("differences", unmoved))
+        return written
+
+    def _with_causes(self, planned: PlannedSegment, needed: Sequence[Needed]) -> WrittenSegment:
+        segment, cause = planned.segment, ""
+        if segment.refresh is None:
+            cause = Change.Cause.INITIAL.value
+        elif segment.refreshed_version != segment.version:
+            cause = Change.Cause.DEFINITION.value
+        former = segment.refresh.figures if segment.refresh else {}
+        referred = planned.rule.references()
+        return WrittenSegment(
+            segment,
+            cause,
+            since=_last_followed(segment),
+            referred=frozenset(
+                one.pk for one in self.plan.selected if one.slug in referred and one.pk in self.moved
+            ),
+            statistics_moved=any(
+                former.get(one.name) != self.plan.context.figures.get(one.name) for one in needed
+            ),
+        )
+
+    def _note_moved_customers(self, segments: Sequence[Segment]) -> None:
+        """Let segments that refer to these evaluate who entered or left: later in this refresh, or in their own."""
+        self.looked_at += candidates.add_candidates(differences.MOVED)
+        if not self.plan.takes_queue and any(references.referrers(segment.slug) for segment in segments):
+            facts.touch(differences.MOVED, recorded=False)
+
+    def _finish(self) -> None:
+        plan, run = self.plan, self.run
+        write.write_outcomes(run, plan.at, self.outcomes)
+        failed = [outcome for outcome in self.outcomes if outcome.error]
+        for outcome in failed:
+            _put_off(outcome, plan.at)
+        answered = {outcome.segment.pk for outcome in self.outcomes}
+        behind = [one.pk for one in (*plan.others, *plan.selected) if one.pk not in answered]
+        if plan.takes_queue and behind:  # they took no part, and the touched customers are off the queue now
+            Segment.objects.filter(pk__in=behind).update(is_caught_up=False)
+        run.at, run.looked_at, run.time_zone = plan.at, self.looked_at, plan.context.zone.key
+        run.figures, run.figures_from = dict(plan.context.figures), plan.statistics.computed_at
+        run.buyers_version = plan.statistics.buyers_version
+        run.state = Refresh.State.FAILED if failed else Refresh.State.DONE
+        run.error = "\n".join(f"{outcome.segment.slug}: {outcome.error}" for outcome in failed)
+        run.finished_at = datetime.now(UTC)
+        run.save()
+
+
+def _lock_segments(segments: Sequence[Segment]) -> set[int]:
+    """Keep the segments from being edited until the transaction ends; return those that were edited meanwhile."""
+    rows = Segment.objects.select_for_update().filter(pk__in=[one.pk for one in segments]).order_by("pk")
+    versions = dict(rows.values_list("pk", "version"))
+    return {one.pk for one in segments if versions.get(one.pk) != one.version}
+
+
+def _last_followed(segment: Segment) -> datetime | None:
+    """Return the instant after which a record is new to the segment; one left behind has lost its touched customers."""
+    if segment.refreshed_at is None or segment.is_caught_up:
+        return segment.refreshed_at
+    return segment.refreshed_at - timedelta(microseconds=1)
+
+
+def _put_off(outcome: Outcome, at: datetime) -> None:
+    segment = outcome.segment
+    Segment.objects.filter(pk=segment.pk).update(
+        last_error=outcome.error,
+        failing_since=segment.failing_since or at,
+        failures=segment.failures + 1,
+        retry_at=at + BACKOFF.delay(segment.failures + 1),
+        is_caught_up=False,
+    )

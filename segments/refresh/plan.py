@@ -1,0 +1,195 @@
+"""Step 1 of a refresh: which segments it evaluates, in which context, and for which of them everybody."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+from customers import facts
+from customers.models import Totals
+from segments import references
+from segments.evaluation.compiler import SEGMENTS_AT_ONCE
+from segments.evaluation.context import shop_zone
+from segments.models import Refresh, Segment
+from segments.rules import EvaluationContext, Figures, Needed, Rule, RuleError, parse
+
+FULL_FROM_SHARE = 0.15  # of the customers: with more candidates, evaluating everybody costs less
+
+
+class TooEarly(ValueError):
+    """The instant of a refresh is before one that the members already stand for."""
+
+
+@dataclass(frozen=True)
+class PlannedSegment:
+    """A segment with its parsed rule; ``is_full`` if everybody is evaluated, not the candidates alone."""
+
+    segment: Segment
+    rule: Rule
+    is_full: bool
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The instant of the oldest statistic of a context, and the version of the buyers' orders behind them."""
+
+    computed_at: datetime
+    buyers_version: int
+
+
+@dataclass(frozen=True)
+class RefreshPlan:
+    """What a refresh evaluates.
+
+    ``selected`` are all segments it is for; those whose rule cannot be parsed are in ``invalid`` with the error, the
+    rest in ``planned``. ``others`` are segments that are incremental and take no part. ``takes_queue`` tells whether
+    the touched customers are taken off their queue: only if no active segment still needs them. ``previous`` is the
+    refresh whose statistics serve as the former ones.
+    """
+
+    context: EvaluationContext
+    selected: tuple[Segment, ...]
+    planned: tuple[PlannedSegment, ...]
+    invalid: tuple[tuple[Segment, str], ...]
+    others: tuple[Segment, ...]
+    takes_queue: bool
+    customers: int
+    previous: Refresh | None
+    statistics: Statistics
+
+    @property
+    def at(self) -> datetime:
+        """The instant the members stand for afterwards."""
+        return self.context.at  # type: ignore[no-any-return]
+
+    def for_candidates(self, count: int) -> "RefreshPlan":
+        """Return the plan for so many candidates: a full one where they are a large share of the customers."""
+        if count <= FULL_FROM_SHARE * self.customers:
+            return self
+        return replace(self, planned=tuple(replace(one, is_full=True) for one in self.planned))
+
+    def batches(self) -> Iterable[Sequence[PlannedSegment]]:
+        """Yield the segments to evaluate in one statement each; a segment comes after those it refers to."""
+        levels = references.levels(
+            self.planned, lambda one: one.segment.slug, lambda one: one.rule.references()
+        )
+        for level in levels:
+            for is_full in (True, False):
+                alike = [one for one in level if one.is_full == is_full]
+                for start in range(0, len(alike), SEGMENTS_AT_ONCE):
+                    yield alike[start : start + SEGMENTS_AT_ONCE]
+
+
+def plan_refresh(
+    keys: Sequence[int] | None = None, at: datetime | None = None, *, full: bool = False
+) -> RefreshPlan:
+    """Return the plan for segments, named by their keys, or for all active ones; by default at the present instant.
+
+    Without ``keys``, ``at`` and ``full``, failing segments that wait for their next try are left out. With ``full``
+    everybody is evaluated. Raises TooEarly if ``at`` is before the last refresh of one of the segments.
+    """
+    totals = Totals.objects.first()
+    dynamic = list(Segment.objects.filter(kind=Segment.Kind.DYNAMIC).select_related("refresh").order_by("pk"))
+    selected = [one for one in dynamic if (one.is_active if keys is None else one.pk in keys)]
+    instant = at or _present_instant(totals, selected)
+    _check_not_too_early(selected, instant)
+    if keys is None and at is None and not full:
+        selected = [one for one in selected if not (one.retry_at and instant < one.retry_at)]
+    others = [one for one in dynamic if one.is_caught_up and one not in selected]
+    takes_queue = not any(one.is_active for one in others)
+    relation = facts.relation_at(instant, totals.settled_at if totals else None)
+    context = EvaluationContext(instant, shop_zone(), relation, Figures())
+    rules, invalid = _parse_rules(selected)
+    previous = _latest_of(selected)
+    return RefreshPlan(
+        context=context,
+        selected=tuple(selected),
+        planned=tuple(
+            PlannedSegment(one, rule, full or not (takes_queue and _is_incremental(one, context)))
+            for one, rule in rules
+        ),
+        invalid=tuple(invalid),
+        others=tuple(others),
+        takes_queue=takes_queue,
+        customers=totals.customers if totals else 0,
+        previous=previous,
+        statistics=_reuse_statistics(context, previous, totals, [rule for _, rule in rules]),
+    )
+
+
+def _present_instant(totals: Totals | None, segments: Sequence[Segment]) -> datetime:
+    """Return the clock's instant, or the latest one that the facts or members already stand for."""
+    settled = [totals.settled_at] if totals else []
+    known = [*settled, *(one.refreshed_at for one in segments if one.refreshed_at)]
+    now = max([datetime.now(UTC), *known])
+    # What came due since the settling is left to the next pass: the facts hold for their own instant.
+    return max(known) if known and facts.comes_due(now) else now
+
+
+def _check_not_too_early(segments: Iterable[Segment], at: datetime) -> None:
+    for segment in segments:
+        if segment.refreshed_at and at < segment.refreshed_at:
+            raise TooEarly(
+                f"{segment.slug} was refreshed at {segment.refreshed_at.isoformat()};"
+                " give that instant or a later one"
+            )
+
+
+def _parse_rules(
+    segments: Iterable[Segment],
+) -> tuple[list[tuple[Segment, Rule]], list[tuple[Segment, str]]]:
+    rules, invalid = [], []
+    for segment in segments:
+        try:
+            rules.append((segment, parse(segment.rule)))
+        except RuleError as error:
+            invalid.append((segment, str(error)))
+    return rules, invalid
+
+
+def _is_incremental(segment: Segment, context: EvaluationContext) -> bool:
+    """Return whether only candidates can differ from the stored members."""
+    return (
+        context.facts == "facts"
+        and segment.is_caught_up
+        and segment.refreshed_version == segment.version
+        and segment.refresh is not None
+        and segment.refresh.time_zone == context.zone.key
+    )
+
+
+def _latest_of(segments: Iterable[Segment]) -> Refresh | None:
+    return max(
+        (one.refresh for one in segments if one.refresh),
+        key=lambda refresh: (refresh.at, refresh.pk),  # one that was queued is later than its key
+        default=None,
+    )
+
+
+def _reuse_statistics(
+    context: EvaluationContext, previous: Refresh | None, totals: Totals | None, rules: Iterable[Rule]
+) -> Statistics:
+    """Put into the context the former statistics that cannot have moved, or are young enough for the setting."""
+    version = totals.buyers_version if totals and context.facts == "facts" else -1
+    statistics = Statistics(context.at, version)
+    if previous is None or context.facts != "facts":
+        return statistics
+    same = previous.buyers_version == version
+    since = previous.figures_from
+    is_young = since is not None and context.at - since < timedelta(seconds=settings.FIGURES_MAX_AGE)
+    for needed in _needed(rules):
+        if needed.name not in previous.figures:
+            continue
+        if same and not needed.moves:
+            context.figures[needed.name] = previous.figures[needed.name]
+        elif since is not None and is_young and not needed.is_kept:
+            context.figures[needed.name] = previous.figures[needed.name]
+            statistics = Statistics(since, previous.buyers_version)
+    return statistics
+
+
+def _needed(rules: Iterable[Rule]) -> Iterable[Needed]:
+    for rule in rules:
+        for condition in rule.conditions():
+            yield from condition.needed()

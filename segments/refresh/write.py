@@ -1,0 +1,373 @@
+"""Step 4 of a refresh: the only writer of members, changes and their daily counts.
+
+What entered and left follows from the differences alone. One transaction at a time writes, so that the ids of changes
+commit in their order.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import takewhile
+
+from django.db import transaction
+from django.db.models import Max
+
+from core.db.sql import Sql, compose
+from core.wakeup import notify_on_commit
+from customers import engine, facts
+from customers.turns import take_turn
+from segments.evaluation.context import shop_zone
+from segments.models import Change, Membership, Refresh, RefreshResult, Segment, Tally
+from segments.signals import members_changed
+
+from . import candidates, differences
+
+_MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, Tally))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a refresh did to one segment; with an error it did nothing."""
+
+    segment: Segment
+    size: int = 0
+    known_size: int = 0
+    entered: int = 0
+    left: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class WrittenSegment:
+    """A segment whose differences are written, and what explains its changes.
+
+    ``cause`` is that of all changes, if there is one. Else activity comes first: of touched customers, and of those
+    with a record dated after ``since``, the instant of the last refresh; it was dated ahead and came due, or its touch
+    is not known any more. Then the changes of the segments ``referred`` to, statistics that moved, and time.
+    """
+
+    segment: Segment
+    cause: str = ""
+    since: datetime | None = None
+    referred: frozenset[int] = frozenset()
+    statistics_moved: bool = False
+
+
+def lock_members() -> None:
+    """Wait until no other transaction writes members; the lock ends with the transaction."""
+    take_turn("members")
+
+
+def write_differences(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> list[Outcome]:
+    """Append changes, and insert, update and delete members, as the table ``differences`` has them.
+
+    The place of a segment in ``written`` is the place of its bit.
+    """
+    segments = _segments_cte(written)
+    newest = _newest_change()
+    _append_changes(run, at, written, segments)
+    _count_by_day(at, after=newest)
+    counts = _count_differences(segments)
+    _write_members(at, segments, counts)
+    return [
+        _outcome(one.segment, *(counts.get(one.segment.pk) or MemberCounts()).of_outcome()) for one in written
+    ]
+
+
+@dataclass(frozen=True)
+class MemberCounts:
+    """The differences of one segment: entered, left, growth of known members, members newly known or unknown."""
+
+    entered: int = 0
+    left: int = 0
+    known: int = 0
+    changed_known: int = 0
+
+    def of_outcome(self) -> tuple[int, int, int]:
+        """Return what the outcome of a segment is made of."""
+        return self.entered, self.left, self.known
+
+
+def _segments_cte(written: Sequence[WrittenSegment]) -> str:
+    rows = ", ".join(
+        f"({one.segment.pk}, {1 << place}, '{one.cause}', {_moment_or_null(one.since)}, {int(one.statistics_moved)})"
+        for place, one in enumerate(written)
+    )
+    return f"WITH written (segment_id, bit, cause, since, moved) AS (VALUES {rows})"
+
+
+def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment], segments: str) -> None:
+    engine.execute(
+        compose(
+            f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
+                {segments}
+                SELECT w.segment_id, d.customer_id, c.customer_id,
+                    CASE WHEN d.bits & w.bit <> 0 THEN 'entered' ELSE 'left' END, {{at}}, {{cause}}, {{run}}
+                FROM differences d JOIN written w ON d.bits & w.bit <> d.stored & w.bit
+                JOIN customers_customer c ON c.id = d.customer_id
+                LEFT JOIN customers_facts f ON f.customer_id = d.customer_id
+                LEFT JOIN candidates t ON t.customer_id = d.customer_id
+                ORDER BY w.segment_id, d.customer_id""",
+            at=engine.moment(at),
+            cause=_cause(run, at, written),
+            run=run.pk,
+        )
+    )
+
+
+def _count_differences(segments: str) -> dict[int, MemberCounts]:
+    rows = engine.rows(
+        f"""{segments} SELECT w.segment_id, count(*) FILTER (WHERE d.bits & w.bit <> 0 AND d.stored & w.bit = 0),
+                count(*) FILTER (WHERE d.bits & w.bit = 0 AND d.stored & w.bit <> 0),
+                count(*) FILTER (WHERE d.known & w.bit <> 0) - count(*) FILTER (WHERE d.stored_known & w.bit <> 0),
+                count(*) FILTER (WHERE d.bits & d.stored & w.bit <> 0 AND d.known & w.bit <> d.stored_known & w.bit)
+            FROM differences d JOIN written w ON (d.bits | d.stored) & w.bit <> 0 GROUP BY w.segment_id"""
+    )
+    return {segment: MemberCounts(*counts) for segment, *counts in rows}
+
+
+def _write_members(at: datetime, segments: str, counts: dict[int, MemberCounts]) -> None:
+    if any(one.entered for one in counts.values()):
+        engine.execute(
+            f"""INSERT INTO {_MEMBERS} (customer_id, segment_id, entered_at, is_known)
+                {segments} SELECT d.customer_id, w.segment_id, %s, d.known & w.bit <> 0
+                FROM differences d JOIN written w ON d.bits & w.bit <> 0 AND d.stored & w.bit = 0""",
+            [engine.moment(at)],
+        )
+    if any(one.left for one in counts.values()):
+        engine.execute(
+            f"""DELETE FROM {_MEMBERS} WHERE (customer_id, segment_id) IN (
+                    {segments} SELECT d.customer_id, w.segment_id
+                    FROM differences d JOIN written w ON d.bits & w.bit = 0 AND d.stored & w.bit <> 0)"""
+        )
+    if any(one.changed_known for one in counts.values()):
+        engine.execute(
+            f"""UPDATE {_MEMBERS} SET is_known = NOT is_known WHERE (customer_id, segment_id) IN (
+                    {segments} SELECT d.customer_id, w.segment_id
+                    FROM differences d JOIN written w ON d.bits & d.stored & w.bit <> 0
+                        AND d.known & w.bit <> d.stored_known & w.bit)"""
+        )
+
+
+def _moment_or_null(at: datetime | None) -> str:
+    return engine.moment_from(f"'{engine.moment(at)}'" if at else "NULL")
+
+
+def _newest_change() -> int:
+    return Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def _count_by_day(at: datetime, *, after: int) -> None:
+    """Add the changes after one to the counts of their day; this run has the lock, so all of them are its own."""
+    engine.execute(
+        f"""INSERT INTO {_TALLIES} (segment_id, day, change, cause, customers)
+            SELECT segment_id, %s, change, cause, count(*) FROM {_CHANGES} WHERE id > %s
+            GROUP BY segment_id, change, cause
+            ON CONFLICT (segment_id, day, change, cause)
+            DO UPDATE SET customers = {_TALLIES}.customers + excluded.customers""",
+        [at.astimezone(shop_zone()).date(), after],
+    )
+
+
+def _outcome(segment: Segment, entered: int = 0, left: int = 0, known: int = 0) -> Outcome:
+    return Outcome(segment, segment.size + entered - left, segment.known_size + known, entered, left)
+
+
+def unchanged(segments: Iterable[Segment]) -> list[Outcome]:
+    """Return the outcomes of segments whose members do not differ."""
+    return [_outcome(segment) for segment in segments]
+
+
+def _cause(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> Sql:
+    """Return the expression of why one customer enters or leaves one segment."""
+    came_due = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} r WHERE r.customer_id = d.customer_id AND r.{column} > w.since"
+        f" AND r.{column} <= {{at}})"
+        for table, column in (("customers_order", "placed_at"), ("customers_event", "occurred_at"))
+    )
+    # The cause of a move through another segment is what moved the customer there.
+    inherited = "".join(
+        f""" WHEN w.segment_id = {one.segment.pk} AND {through} IS NOT NULL THEN {through}"""
+        for one in written
+        if one.referred
+        for through in [
+            f"""(SELECT CASE b.cause WHEN 'initial' THEN 'definition' ELSE b.cause END FROM {_CHANGES} b
+                WHERE b.customer_id = d.customer_id AND b.refresh_id = {{run}}
+                    AND b.segment_id IN ({", ".join(map(str, sorted(one.referred)))})
+                ORDER BY b.id DESC LIMIT 1)"""
+        ]
+    )
+    return compose(
+        f"""CASE WHEN w.cause <> '' THEN w.cause
+            WHEN t.recorded = 2 OR c.joined_into_id IS NOT NULL OR EXISTS (
+                SELECT 1 FROM customers_customer v JOIN differences j ON j.customer_id = v.id
+                WHERE v.joined_into_id = c.id AND j.stored & w.bit <> 0) THEN 'merge'
+            WHEN t.recorded = 1 OR f.first_seen_at > w.since AND f.first_seen_at <= {{at}}
+                OR f.newest_at > w.since AND (f.newest_at <= {{at}} OR {came_due}) THEN 'activity'{inherited}
+            WHEN w.moved = 1 AND d.unmoved & w.bit = d.stored & w.bit THEN 'population'
+            ELSE 'time' END""",
+        at=engine.moment(at),
+        run=run.pk,
+    )
+
+
+def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> None:
+    """Write size, version and instant of segments, and a result for each that a run changed or that failed."""
+    done = [outcome for outcome in outcomes if not outcome.error]
+    moved = [outcome for outcome in done if outcome.entered or outcome.left or _is_new(outcome.segment)]
+    for outcome in done:
+        segment = outcome.segment
+        if (segment.size, segment.known_size, segment.refreshed_version) != (
+            outcome.size,
+            outcome.known_size,
+            segment.version,
+        ):
+            Segment.objects.filter(pk=segment.pk).update(
+                size=outcome.size, known_size=outcome.known_size, refreshed_version=segment.version
+            )
+    Segment.objects.filter(pk__in=[outcome.segment.pk for outcome in done]).update(
+        refreshed_at=at,
+        refresh=run,
+        is_caught_up=True,
+        last_error="",
+        failing_since=None,
+        failures=0,
+        retry_at=None,
+    )
+    RefreshResult.objects.bulk_create(
+        RefreshResult(
+            refresh=run,
+            segment=outcome.segment,
+            version=outcome.segment.version,
+            size=outcome.segment.size if outcome.error else outcome.size,
+            known_size=outcome.segment.known_size if outcome.error else outcome.known_size,
+            entered=outcome.entered,
+            left=outcome.left,
+            error=outcome.error,
+        )
+        for outcome in [*moved, *(outcome for outcome in outcomes if outcome.error)]
+    )
+    if any(outcome.entered or outcome.left for outcome in done):
+        notify_on_commit(members_changed)
+
+
+def _is_new(segment: Segment) -> bool:
+    return segment.refresh_id is None or segment.refreshed_version != segment.version
+
+
+def fill_list(segment: Segment, customers: Iterable[int], at: datetime, cause: Change.Cause) -> Outcome:
+    """Make exactly these customers, named by their keys, the members of a fixed list."""
+    if segment.is_dynamic:
+        raise ValueError(f"{segment.slug} gets its members from its rule")
+    with transaction.atomic():
+        lock_members()
+        segment = Segment.objects.select_for_update().get(pk=segment.pk)
+        now = datetime.now(UTC)
+        run = Refresh.objects.create(at=at, started_at=now, finished_at=now, state=Refresh.State.DONE)
+        candidates.make_table()
+        engine.load("candidates", ("customer_id", "recorded"), [(key, 0) for key in set(customers)])
+        differences.empty_differences()
+        differences.add_differences(
+            [segment],
+            Sql(
+                """SELECT c.id, 1, CASE WHEN c.email <> '' OR c.phone <> '' THEN 1 ELSE 0 END
+                    FROM customers_customer c WHERE c.id IN (SELECT customer_id FROM candidates)"""
+            ),
+        )
+        [outcome] = write_differences(run, at, [WrittenSegment(segment, cause.value)])
+        write_outcomes(run, at, [outcome])
+        # Rules may refer to the list: who came or went is looked at again.
+        facts.touch(differences.MOVED, recorded=True)
+    return outcome
+
+
+def erase(customers: Sequence[int], at: datetime) -> None:
+    """Let customers, named by their keys, leave for good, in the transaction that erases them.
+
+    Their leaving names them by the printed id, so that whoever follows the changes can let go of them, too, be it
+    that they left before, and a follower has not read so far; what else the log told of them names nobody any more.
+    Sizes are those of the members at once.
+    """
+    lock_members()
+    members = list(
+        Membership.objects.filter(customer__in=customers)
+        .order_by("segment_id", "customer_id")
+        .values_list("segment_id", "customer__customer_id", "is_known")
+    )
+    _forget_changes_but_leavings(customers)
+    if not members:
+        return
+    at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
+    run = Refresh.objects.create(at=at, started_at=at, finished_at=at, state=Refresh.State.DONE)
+    newest = _newest_change()
+    Change.objects.bulk_create(
+        Change(
+            segment_id=segment,
+            printed_id=printed,
+            change=Change.Kind.LEFT,
+            at=at,
+            cause=Change.Cause.ERASURE,
+            refresh=run,
+        )
+        for segment, printed, _ in members
+    )
+    _count_by_day(at, after=newest)
+    Membership.objects.filter(customer__in=customers).delete()
+    left = Counter(segment for segment, _, _ in members)
+    known = Counter(segment for segment, _, is_known in members if is_known)
+    for segment in Segment.objects.filter(pk__in=left):
+        size, known_size = segment.size - left[segment.pk], segment.known_size - known[segment.pk]
+        Segment.objects.filter(pk=segment.pk).update(size=size, known_size=known_size)
+        RefreshResult.objects.create(
+            refresh=run,
+            segment=segment,
+            version=segment.refreshed_version,
+            size=size,
+            known_size=known_size,
+            left=left[segment.pk],
+        )
+    notify_on_commit(members_changed)
+
+
+def _forget_changes_but_leavings(customers: Sequence[int]) -> None:
+    """Take names off the log, but for the last leaving of each segment, which ``forget_names`` sees to in time."""
+    changes = Change.objects.filter(customer__in=customers)
+    latest = (
+        changes.order_by()
+        .values("segment", "customer")
+        .annotate(latest=Max("pk"))
+        .values_list("latest", flat=True)
+    )
+    leavings = Change.objects.filter(pk__in=list(latest), change=Change.Kind.LEFT)
+    leavings.update(customer=None)
+    changes.update(customer=None, printed_id="")
+
+
+def forget_names(before: datetime) -> int:
+    """Take the printed ids off the leavings of those erased before an instant; give how many those were.
+
+    Whoever has not read them by then cannot let go of the erased, and has to begin anew.
+    """
+    named = Change.objects.filter(customer=None, at__lt=before).exclude(printed_id="")
+    with transaction.atomic():
+        lock_members()
+        for segment, newest in named.order_by().values_list("segment").annotate(newest=Max("pk")):
+            _let_follow_from(segment, newest)
+        return named.update(printed_id="")
+
+
+def forget_changes(segment: int, before: datetime, most: int) -> int:
+    """Delete the oldest changes of a segment that are older than an instant, at most so many; give how many."""
+    with transaction.atomic():
+        lock_members()  # an erasure, which waits for its turn too, writes what is deleted here
+        oldest = Change.objects.filter(segment=segment).order_by("pk").values_list("pk", "at")[:most]
+        old = [change for change, _ in takewhile(lambda row: row[1] < before, oldest)]
+        if old:
+            Change.objects.filter(segment=segment, pk__lte=old[-1]).delete()
+            _let_follow_from(segment, old[-1])
+    return len(old)
+
+
+def _let_follow_from(segment: int, change: int) -> None:
+    Segment.objects.filter(pk=segment, followed_from__lt=change).update(followed_from=change)
