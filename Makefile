@@ -8,6 +8,8 @@ IN := .venv/bin
 PIP := $(IN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 # Biome finds the Node.js of .venv/ by PATH.
 BIOME := PATH="$(CURDIR)/$(IN):$$PATH" node_modules/.bin/biome
+# Named one by one, so that those are linted too which are not formatted.
+TEMPLATES = $$(find */templates -name '*.html')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test long screenshots lint format lock .venv
@@ -33,11 +35,12 @@ screenshots: .venv/everything  ## take a screenshot of every admin page into scr
 # Linters read the settings, which would otherwise create a secret key in data/.
 lint: export DATABASE_URL = sqlite://:memory:
 lint: export SECRET_KEY = for the linters only
-lint: .venv/everything node_modules/.installed  ## check style, types, import contracts and missing migrations
+lint: .venv/everything node_modules/.installed  ## check code, templates, scripts, types, import contracts and migrations
 	$(IN)/ruff check
 	$(IN)/ruff format --check
-	$(IN)/djangofmt --quiet --check .
-	$(BIOME) format
+	$(IN)/djangofmt --check .
+	$(IN)/djangofmt check $(TEMPLATES)
+	$(BIOME) check --error-on-warnings
 	$(IN)/mypy
 	$(IN)/lint-imports
 	$(IN)/python manage.py makemigrations --check --dry-run
@@ -47,8 +50,9 @@ lint: .venv/everything node_modules/.installed  ## check style, types, import co
 format: .venv/everything node_modules/.installed  ## format the code
 	$(IN)/ruff check --fix
 	$(IN)/ruff format
+	$(IN)/djangofmt check --fix $(TEMPLATES)
 	$(IN)/djangofmt .
-	$(BIOME) format --write
+	$(BIOME) check --write
 
 lock: .venv/everything  ## write the lock files from pyproject.toml (ARGS=--upgrade for the newest of everything)
 	$(IN)/uv pip compile $(LOCKING) pyproject.toml --output-file requirements.lock

@@ -6,6 +6,7 @@
 // The address gets a message, and confirms by it. Every text can be given: data-label, data-button, data-done, data-wrong,
 // data-failed. It needs nothing else, and brings a few styles that the page may override (.newsletter-form).
 (() => {
+  // biome-ignore lint/suspicious/noRedundantUseStrict: shops load this as a classic script, not as a module
   "use strict";
   const script = document.currentScript;
   const said = (name, otherwise) => script.dataset[name] || otherwise;

@@ -319,7 +319,7 @@ class RuleEditor {
       label: filter.label,
       key: `${node.id}:`,
       segments: this.knowledge.segments.filter((one) => one.slug !== this.slug()),
-      suggest: (of, part, name) => this.suggest(of, part, name),
+      suggest: (...query) => this.suggest(...query),
       changed: ({ isStructure, key, focus, within }) => {
         if (isStructure) {
           this.draw(focus ?? document.activeElement?.dataset?.key);

@@ -176,13 +176,13 @@ function startOf(schema) {
 // -- Words of which one is chosen
 
 function drawWords(words, schema, params, path, scene) {
-  const options = words.flatMap((word) =>
-    PAIRS[word]
+  const options = words.flatMap((one) =>
+    PAIRS[one]
       ? [
-          [`${word}:true`, PAIRS[word][0]],
-          [`${word}:false`, PAIRS[word][1]],
+          [`${one}:true`, PAIRS[one][0]],
+          [`${one}:false`, PAIRS[one][1]],
         ]
-      : [[word, WORDS[word] ?? word.replaceAll("_", " ")]],
+      : [[one, WORDS[one] ?? one.replaceAll("_", " ")]],
   );
   const word = words.find((one) => one in params) ?? words[0];
   const chosen = PAIRS[word] ? `${word}:${params[word] !== false}` : word;
@@ -273,8 +273,8 @@ function addButton(name, schema, params, path, scene) {
 
 function drawValue(name, schema, owner, path, scene, label) {
   const common = { "aria-label": label, data: { path, key: `${scene.key}${path}` } };
-  const set = (value) => {
-    owner[name] = value;
+  const set = (entered) => {
+    owner[name] = entered;
     scene.changed({ key: path });
   };
   const value = owner[name];
@@ -334,7 +334,7 @@ function drawValue(name, schema, owner, path, scene, label) {
     case "span":
       return spanInput(schema, value, set, common, label);
     case "texts":
-      return tokens(name, owner, set, path, scene, label);
+      return tokens(name, owner, path, scene, label);
     default:
       return textInput(value, set, { ...common, ...suggesting(name, path, owner, scene) });
   }
@@ -449,7 +449,7 @@ function drawEither(name, schema, owner, path, scene, label) {
 }
 
 /** A list of texts: each a chip that can be removed, and an input for the next. */
-function tokens(name, owner, set, path, scene, label) {
+function tokens(name, owner, path, scene, label) {
   const values = owner[name];
   const key = `${scene.key}${path}`;
   const take = (input) => {
@@ -508,7 +508,10 @@ function suggesting(name, path, owner, scene) {
   const ask = async (event) => {
     const found = await scene.suggest(of, event.target.value, owner.name ?? "");
     let options = document.getElementById(list);
-    if (!options) event.target.after((options = el("datalist", { id: list })));
+    if (!options) {
+      options = el("datalist", { id: list });
+      event.target.after(options);
+    }
     options.replaceChildren(...found.map((value) => el("option", { value })));
   };
   let timer;
