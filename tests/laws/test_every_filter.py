@@ -21,6 +21,7 @@ from segments.refresh.engine import refresh_segments
 from segments.rules import EvaluationContext, Figures, RuleError, parse, registry
 from segments.rules.catalogue import LIFECYCLE, as_markdown, catalogue, parameters_schema
 from segments.templates import TEMPLATES
+from tests.shop import command
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -113,3 +114,14 @@ def test_an_unknown_parameter_is_refused_with_its_path(name):
 def test_the_documentation_names_every_filter_as_it_is():
     page = (Path(django_settings.BASE_DIR) / "docs" / "rules.md").read_text(encoding="utf-8")
     assert page.partition(START)[2].strip() == as_markdown().strip(), "run manage.py document_rules"
+
+
+def test_the_reference_is_written_below_its_introduction(tmp_path, settings):
+    settings.BASE_DIR = tmp_path
+    page = tmp_path / "docs" / "rules.md"
+    page.parent.mkdir()
+    page.write_text(f"# Ours\n\n{START}\nold\n", encoding="utf-8")
+
+    assert command("document_rules") == "docs/rules.md\n"
+
+    assert page.read_text(encoding="utf-8") == f"# Ours\n\n{START}\n{as_markdown()}"
