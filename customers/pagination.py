@@ -2,6 +2,9 @@
 
 A cursor names a place in the order of a unique, unchanging key. Whatever enters or leaves between two pages,
 a row that was there all the time comes exactly once, and the last page costs as much as the first.
+
+``CursorPagination`` of Django REST framework skips a row here: its links on an empty page start behind the row that
+the cursor names, which stays. It also links to pages that are empty since everybody on that side has left.
 """
 
 import re

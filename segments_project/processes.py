@@ -1,4 +1,9 @@
-"""One installation as a set of processes: web, worker and beat, started together and stopped together."""
+"""One installation as a set of processes: web, worker and beat, started together and stopped together.
+
+``honcho`` starts and stops processes together, too. It does not tell when they answer, does not end its children when
+it is killed itself, kills what has not stopped after five seconds (a worker may take twenty to finish a task), and
+cannot let one of the processes end without the others.
+"""
 
 import contextlib
 import os
