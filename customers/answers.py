@@ -8,12 +8,12 @@ from django.db.models import QuerySet
 
 from core.db import leases
 
+from .engine import in_parts
 from .models import KeptAnswer
 
 KEPT_FOR: Final = timedelta(hours=24)
 # Longer than any request takes: one that has begun before was cut off, and has done nothing.
 LEASE: Final = timedelta(minutes=5)
-NAMED_AT_ONCE: Final = 5_000
 
 
 class Reused(Exception):
@@ -56,8 +56,8 @@ def release(begun: KeptAnswer) -> None:
 
 def forget_bodies(names: Sequence[str]) -> None:
     """Empty answers that name somebody who is erased; their requests are still done once."""
-    for start in range(0, len(names), NAMED_AT_ONCE):
-        KeptAnswer.objects.filter(name__in=names[start : start + NAMED_AT_ONCE]).update(headers={}, body="")
+    for some in in_parts(names):
+        KeptAnswer.objects.filter(name__in=some).update(headers={}, body="")
 
 
 def forget(now: datetime) -> int:

@@ -1,16 +1,15 @@
 """Write the reference part of docs/playbook.md anew from the tactics."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from campaigns.channels import registry
 from campaigns.models import Campaign
 from campaigns.playbook import TACTICS, Tactic
 from core.durations import duration_text
+from core.reference_pages import write_reference
 from segments.templates import TEMPLATES
 
 START = "<!-- from here on written by `manage.py document_playbook` -->\n"
@@ -23,10 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Keep the introduction, replace the reference."""
-        page = Path(settings.BASE_DIR) / "docs" / "playbook.md"
-        introduction, start, _ = page.read_text(encoding="utf-8").partition(START)
-        page.write_text(f"{introduction}{start or START}\n{as_markdown()}", encoding="utf-8")
-        self.stdout.write("docs/playbook.md")
+        self.stdout.write(write_reference("playbook.md", START, as_markdown()))
 
 
 def as_markdown() -> str:
