@@ -1,5 +1,6 @@
 """What holds for every channel there is, and for those to come: a text message stands for these."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
@@ -71,11 +72,18 @@ def move(db: None) -> Iterator[Move]:
 
 
 @pytest.fixture
-def url(settings: Any) -> Iterator[str]:
-    """Where webhooks go and links lead."""
+def receiver(settings: Any) -> Iterator[Receiver]:
+    """What channels send to: webhooks, and the gateway of the channel in CONTRIBUTING.md."""
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
     with Receiver("127.0.0.1").listening() as receiver:
-        yield receiver.url
+        settings.SMS_GATEWAY_URL = receiver.url
+        yield receiver
+
+
+@pytest.fixture
+def url(receiver: Receiver) -> str:
+    """Where webhooks go and links lead."""
+    return receiver.url
 
 
 @pytest.fixture
@@ -239,6 +247,33 @@ def test_who_was_erased_has_left_or_has_ordered_gets_nothing(
     move(NOON + HOUR)
 
     assert got_it() == ["anna"]
+
+
+def test_the_channel_of_the_documentation_is_whole_and_restrained(
+    receiver: Receiver, buyers: Segment, move: Move, settings: Any
+) -> None:
+    settings.CAMPAIGN_MESSAGES_A_WEEK = 1
+    page = (settings.BASE_DIR / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = page.partition("## Add a channel\n")[2].partition("\n## ")[0]
+    [code] = re.findall("```python\n(.*?)```", section, re.DOTALL)
+    own = CHANNELS.pop("sms", None)  # of an installation that has added it
+    exec(code, {"__name__": "campaigns.channels.sms", "__package__": "campaigns.channels"})
+    sms = CHANNELS["sms"]
+    try:
+        everybody()
+        for name in ("Sale", "News"):
+            start(buyers, step_of(sms, receiver.url), name)
+        for name in ("anna", "ben", "cleo", "dora", "gina"):
+            order(name, NOON)
+        move(NOON)
+    finally:
+        registry.unregister(sms)
+        if own:
+            registry.register(own)
+
+    assert got_it() == ["anna"]
+    [sent] = [json.loads(one.body) for one in receiver.received]
+    assert (sent["to"], sent["text"]) == ("+4917012345671", "In words")
 
 
 # -- What staff write and see
