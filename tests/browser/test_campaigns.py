@@ -36,6 +36,7 @@ def test_a_tactic_is_chosen_looked_through_and_started(
     page.get_by_role("link", name="Overview", exact=True).click()
     if page.get_by_role("link", name="Start …").count():
         page.get_by_role("link", name="Start …").click()
+        expect(page.get_by_role("button", name="Start it")).to_be_visible()
         if (asked := page.get_by_label("The page with the sign-up form")).count():
             asked.fill("https://shop.example/newsletter")
         page.get_by_role("button", name="Start it").click()
