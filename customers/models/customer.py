@@ -3,7 +3,7 @@
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import BigIntegerField, Case, Q, Value, When
 
 ANONYMOUS_PREFIX = "anonymous:"
 
@@ -19,6 +19,11 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
     def known_q() -> Q:
         """Select who has an e-mail address or a phone number, so that the indexes of both can answer."""
         return Q(email__gt="") | Q(phone__gt="")
+
+    @classmethod
+    def known_number(cls) -> Case:
+        """Compute 1 for who is known, else 0."""
+        return Case(When(cls.known_q(), then=Value(1)), default=Value(0), output_field=BigIntegerField())
 
     def known(self) -> Self:
         """Keep whom the shop can reach."""

@@ -19,7 +19,7 @@ from django.db.models import BigIntegerField, Case, QuerySet, Value, When
 from django.db.models.expressions import RawSQL
 
 from core.db.sql import Sql, union_all
-from customers.models import Customer
+from customers.models import Customer, CustomerQuerySet
 from segments.models import Segment
 from segments.rules import EvaluationContext, LateParam, Needed, Rule, parse, placeholder_context
 from segments.rules.flips import first_seen
@@ -101,10 +101,8 @@ class CompiledRules:
                 Case(When(rule.q(placeholder), then=Value(1 << place)), default=Value(0), output_field=_WHOLE)
                 for place, rule in enumerate(self.rules)
             )
-            known = Case(
-                When(Customer.objects.known_q(), then=Value(1)), default=Value(0), output_field=_WHOLE
-            )
-            answers = choose(existing_customers(placeholder)).values_list("pk", reduce(add, bits), known)
+            customers = choose(existing_customers(placeholder))
+            answers = customers.values_list("pk", reduce(add, bits), CustomerQuerySet.known_number())
             kept = CompiledStatement(_compile(answers), (placeholder,))
             self._statements[context.facts, whose] = kept
         return kept

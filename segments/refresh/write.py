@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from itertools import takewhile
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Value
+from django.db.models.expressions import RawSQL
 
 from core.db.sql import Sql, compose
 from core.wakeup import notify_on_commit
 from customers import engine, facts
+from customers.models import Customer, CustomerQuerySet
 from customers.turns import take_turn
 from segments.evaluation.context import shop_zone
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment, Tally
@@ -270,9 +272,8 @@ def fill_list(segment: Segment, customers: Iterable[int], at: datetime, cause: C
         differences.empty_differences()
         differences.add_differences(
             [segment],
-            Sql(
-                """SELECT c.id, 1, CASE WHEN c.email <> '' OR c.phone <> '' THEN 1 ELSE 0 END
-                    FROM customers_customer c WHERE c.id IN (SELECT customer_id FROM candidates)"""
+            Customer.objects.filter(pk__in=RawSQL("SELECT customer_id FROM candidates", ())).values_list(
+                "pk", Value(1), CustomerQuerySet.known_number()
             ),
         )
         [outcome] = write_differences(run, at, [WrittenSegment(segment, cause.value)])
