@@ -12,11 +12,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import In, IsNull
 
+from core.db.sql import compose
 from customers import comparable, engine
 from customers.models import Customer
 from segments.models import Change, Membership, Segment
@@ -137,9 +138,8 @@ def _insert(segment: Segment, platform: str, customers: QuerySet[Customer], unti
     rows = customers.order_by().values_list(
         Value(segment.pk), Value(platform), "pk", Value(True), Value(until)
     )
-    sql, params = rows.query.get_compiler(connection=connection).as_sql()
     names = "segment_id, platform, customer_id, is_in, told_until"
-    engine.execute(f"INSERT INTO {AudienceMember._meta.db_table} ({names}) {sql}", params)
+    engine.execute(compose(f"INSERT INTO {AudienceMember._meta.db_table} ({names}) {{rows}}", rows=rows))
 
 
 # -- The file

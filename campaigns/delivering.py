@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 
 from core.backoff import Backoff
+from core.db.sql import Query, Sql, compose
 from customers import consent, engine, identity, turns
 from customers.models import Customer
 
@@ -49,48 +50,60 @@ _STEPS: Final = Step._meta.db_table
 # -- Before they are sent
 
 
-def plan(due: str) -> int:
-    """Plan the messages of a query of campaign, step, customer, occasion and instant, each of them once."""
+def plan(due: Query) -> int:
+    """Plan the messages that a query selects by campaign, step, customer, occasion and instant, each of them once."""
     return engine.execute(
-        f"""INSERT INTO {_TABLE} (campaign_id, step_id, customer_id, occasion, token, state, planned_for, not_before,
-                attempts, reason, clicks)
+        compose(
+            f"""INSERT INTO {_TABLE} (campaign_id, step_id, customer_id, occasion, token, state, planned_for,
+                not_before, attempts, reason, clicks)
             SELECT campaign_id, step_id, customer_id, occasion, {engine.random_uuid()}, 'planned', due_at, due_at,
                 0, '', 0
-            FROM ({due}) AS due WHERE true ON CONFLICT (campaign_id, step_id, customer_id, occasion) DO NOTHING"""
+            FROM ({{due}}) AS due WHERE true ON CONFLICT (campaign_id, step_id, customer_id, occasion) DO NOTHING""",
+            due=due,
+        )
     )
 
 
-def hold_back(reason: str, campaign: Campaign, customers: str = "") -> int:
-    """Hold back what a campaign has planned and not sent, for everybody or the customers a query names."""
-    some = f"AND customer_id IN ({customers})" if customers else ""
+def hold_back(reason: str, campaign: Campaign, customers: Query | None = None) -> int:
+    """Hold back what a campaign has planned and not sent, for everybody or for customers selected by their keys."""
+    some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
     return engine.execute(
-        f"""UPDATE {_TABLE} SET state = 'held_back', reason = %s
-            WHERE campaign_id = %s AND state = 'planned' {some}""",
-        [reason, campaign.pk],
+        compose(
+            f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
+                WHERE campaign_id = {{campaign}} AND state = 'planned' {{some}}""",
+            reason=reason,
+            campaign=campaign.pk,
+            some=some,
+        )
     )
 
 
-def follow_joins(joined: str, ended: str, reason: str) -> None:
+def follow_joins(joined: str, ended: Query, reason: str) -> None:
     """Give the messages of joined visitors to the customers they turned out to be.
 
-    ``joined`` is a table of visitor and customer; ``ended`` a query of campaign, customer and occasion, as they are
+    ``joined`` is a table of visitor and customer; ``ended`` selects campaign, customer and occasion, as they are
     before, whose messages still planned are held back. An occasion that both may have had, a date, is told apart.
     """
     engine.execute(
-        f"""UPDATE {_TABLE} SET state = 'held_back', reason = %s
-            WHERE state = 'planned' AND (campaign_id, customer_id, occasion) IN ({ended})""",
-        [reason],
+        compose(
+            f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
+                WHERE state = 'planned' AND (campaign_id, customer_id, occasion) IN ({{ended}})""",
+            reason=reason,
+            ended=ended,
+        )
     )
     engine.execute(told_apart(_TABLE, joined))
     identity.rehome(
-        _TABLE, f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {joined} j ON j.visitor = d.customer_id"
+        _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {joined} j ON j.visitor = d.customer_id")
     )
 
 
-def told_apart(table: str, joined: str) -> str:
-    """Write the statement that lets a visitor's dates differ from the customer's own."""
-    return f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
-        WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
+def told_apart(table: str, joined: str) -> Sql:
+    """Return the statement that lets a visitor's dates differ from the customer's own."""
+    return Sql(
+        f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
+            WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
+    )
 
 
 # -- Sending

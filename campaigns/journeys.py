@@ -8,6 +8,7 @@ from typing import Final
 
 from django.db.models import Q
 
+from core.db.sql import Query, Sql, compose
 from customers import engine, identity, turns
 
 from . import delivering, restraint
@@ -32,8 +33,8 @@ def take_turn() -> None:
 # -- Beginning and ending
 
 
-def begin(campaign: Campaign, people: str) -> int:
-    """Begin for whom a query names by ``customer_id, occasion, at``, in one's turn; give for how many.
+def begin(campaign: Campaign, people: Query) -> int:
+    """Begin for the rows of a query of ``customer_id, occasion, at``, in one's turn; return for how many.
 
     Nobody begins twice from one occasion, nor again before the campaign lets them.
     """
@@ -43,11 +44,14 @@ def begin(campaign: Campaign, people: str) -> int:
     engine.check_references_at_once()
     newest = _newest(_TABLE)
     begun = engine.execute(
-        f"""INSERT INTO {_TABLE} (campaign_id, customer_id, occasion, began_at, next_step, due_at, state, reason)
-            SELECT {campaign.pk}, p.customer_id, p.occasion, p.at, {first.number},
-                {engine.later("p.at", engine.span(first.wait))}, 'active', ''
-            FROM ({people}) AS p WHERE {_may_begin(campaign)}
-            ON CONFLICT (campaign_id, customer_id, occasion) DO NOTHING"""
+        compose(
+            f"""INSERT INTO {_TABLE} (campaign_id, customer_id, occasion, began_at, next_step, due_at, state, reason)
+                SELECT {campaign.pk}, p.customer_id, p.occasion, p.at, {first.number},
+                    {engine.later("p.at", engine.span(first.wait))}, 'active', ''
+                FROM ({{people}}) AS p WHERE {_may_begin(campaign)}
+                ON CONFLICT (campaign_id, customer_id, occasion) DO NOTHING""",
+            people=people,
+        )
     )
     _follow_late_joins(_TABLE, newest)
     return begun
@@ -62,13 +66,18 @@ def _may_begin(campaign: Campaign) -> str:
         WHERE e.campaign_id = {campaign.pk} AND e.customer_id = p.customer_id {lately})"""
 
 
-def end(campaign: Campaign, reason: str, at: datetime, customers: str = "") -> None:
-    """End a campaign for everybody, or the customers a query names, with what is planned; in one's turn."""
-    some = f"AND customer_id IN ({customers})" if customers else ""
+def end(campaign: Campaign, reason: str, at: datetime, customers: Query | None = None) -> None:
+    """End a campaign for everybody, or for customers selected by their keys, with what is planned; in one's turn."""
+    some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
     engine.execute(
-        f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = %s, reason = %s
-            WHERE campaign_id = %s AND state = 'active' {some}""",
-        [engine.moment(at), reason, campaign.pk],
+        compose(
+            f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = {{at}}, reason = {{reason}}
+                WHERE campaign_id = {{campaign}} AND state = 'active' {{some}}""",
+            at=engine.moment(at),
+            reason=reason,
+            campaign=campaign.pk,
+            some=some,
+        )
     )
     delivering.hold_back(reason, campaign, customers)
 
@@ -97,9 +106,11 @@ def _advance_some(at: datetime) -> int:
         silent = ", ".join(f"'{key}'" for key in keys_without_messages())
         sends = f"AND s.channel NOT IN ({silent})" if silent else ""
         delivering.plan(
-            f"""SELECT j.campaign_id, s.id AS step_id, j.customer_id, j.occasion, j.due_at
-                FROM {_TABLE} j JOIN {_STEPS} s ON s.campaign_id = j.campaign_id AND s.number = j.next_step
-                WHERE {going_on} {sends} ORDER BY j.due_at, j.id"""
+            Sql(
+                f"""SELECT j.campaign_id, s.id AS step_id, j.customer_id, j.occasion, j.due_at
+                    FROM {_TABLE} j JOIN {_STEPS} s ON s.campaign_id = j.campaign_id AND s.number = j.next_step
+                    WHERE {going_on} {sends} ORDER BY j.due_at, j.id"""
+            )
         )
         _go_on(due, at)
         _follow_late_joins(_DELIVERIES, newest)
@@ -178,16 +189,19 @@ def follow_joins(joined: str) -> None:
                         THEN c.trigger IN ('enters', 'leaves')
                         ELSE {engine.later("e.began_at", "c.reentry_after")} > y.began_at END))"""
     )
-    ended = "SELECT campaign_id, customer_id, occasion FROM journeys_ended"
+    ended = Sql("SELECT campaign_id, customer_id, occasion FROM journeys_ended")
     engine.execute(
-        f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = began_at, reason = %s
-            WHERE (campaign_id, customer_id, occasion) IN ({ended})""",
-        [WENT_ON],
+        compose(
+            f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = began_at, reason = {{reason}}
+                WHERE (campaign_id, customer_id, occasion) IN ({{ended}})""",
+            reason=WENT_ON,
+            ended=ended,
+        )
     )
     delivering.follow_joins(joined, ended, WENT_ON)
     engine.execute(delivering.told_apart(_TABLE, joined))
     identity.rehome(
-        _TABLE, f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {joined} j ON j.visitor = y.customer_id"
+        _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {joined} j ON j.visitor = y.customer_id")
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from core.db.sql import Sql
 from customers import engine
 from segments.models import Change, Membership
 
@@ -78,10 +79,10 @@ def _follow_changes(campaign: Campaign, until: int, at: datetime) -> int:
     begun = 0
     for nth in range(1, rounds + 1):
         if ends != "false":
-            gone = f"SELECT customer_id FROM news WHERE nth = {nth} AND begins = 0"
+            gone = Sql("SELECT customer_id FROM news WHERE nth = %s AND begins = 0", (nth,))
             journeys.end(campaign, _reason(campaign), at, gone)
         begun += journeys.begin(
-            campaign, f"SELECT customer_id, occasion, at FROM news WHERE nth = {nth} AND begins = 1"
+            campaign, Sql("SELECT customer_id, occasion, at FROM news WHERE nth = %s AND begins = 1", (nth,))
         )
     return begun
 
@@ -127,10 +128,10 @@ def _meet_members(campaign: Campaign, at: datetime) -> int:
     person = "COALESCE(p.joined_into_id, p.id)"
     begun = journeys.begin(
         campaign,
-        f"""SELECT DISTINCT {person} AS customer_id, 'start' AS occasion, {started} AS at
+        Sql(f"""SELECT DISTINCT {person} AS customer_id, 'start' AS occasion, {started} AS at
             FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
             WHERE m.segment_id = {campaign.segment_id} AND m.entered_at <= {started} AND NOT EXISTS (
-                SELECT 1 FROM {_JOURNEYS} e WHERE e.campaign_id = {campaign.pk} AND e.customer_id = {person})""",
+                SELECT 1 FROM {_JOURNEYS} e WHERE e.campaign_id = {campaign.pk} AND e.customer_id = {person})"""),
     )
     Campaign.objects.filter(pk=campaign.pk).update(occasions_until=at)
     return begun
@@ -145,9 +146,9 @@ def _follow_dates(campaign: Campaign, at: datetime) -> int:
     moment = engine.moment_from(f"'{engine.moment(occasion)}'")
     begun = journeys.begin(
         campaign,
-        f"""SELECT DISTINCT COALESCE(p.joined_into_id, p.id) AS customer_id, '{name}' AS occasion, {moment} AS at
+        Sql(f"""SELECT DISTINCT COALESCE(p.joined_into_id, p.id) AS customer_id, '{name}' AS occasion, {moment} AS at
             FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
-            WHERE m.segment_id = {campaign.segment_id}""",
+            WHERE m.segment_id = {campaign.segment_id}"""),
     )
     Campaign.objects.filter(pk=campaign.pk).update(occasions_until=at)
     return begun

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 from django.db.models import Count, F, Q, Value
 from django.db.models.functions import Concat
 
+from core.db.sql import Sql
+
 from . import engine, identity, unsigned
 from .claim_graph import EMAIL, PHONE, ClaimGraph, Id, Owner, trusted_among
 from .engine import in_parts
@@ -454,14 +456,14 @@ def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
     theirs = "customers_event e JOIN identities_moved m ON m.customer = e.customer_id AND m.identity = e.visitor_id"
     identity.rehome(
         "customers_eventproduct",
-        f"SELECT p.id, m.moved_to FROM {theirs} JOIN customers_eventproduct p ON p.event_id = e.id",
+        Sql(f"SELECT p.id, m.moved_to FROM {theirs} JOIN customers_eventproduct p ON p.event_id = e.id"),
     )
-    identity.rehome("customers_event", f"SELECT e.id, m.moved_to FROM {theirs}")
+    identity.rehome("customers_event", Sql(f"SELECT e.id, m.moved_to FROM {theirs}"))
     engine.execute(
         """UPDATE customers_identity SET customer_id =
                (SELECT m.moved_to FROM identities_moved m WHERE m.identity = customers_identity.id)
            WHERE id IN (SELECT identity FROM identities_moved)"""
     )
     identity.queue_stale(
-        "SELECT customer FROM identities_moved UNION SELECT moved_to FROM identities_moved", joined=True
+        Sql("SELECT customer FROM identities_moved UNION SELECT moved_to FROM identities_moved"), joined=True
     )

@@ -24,6 +24,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
+from core.db.sql import Query, Sql, compose
+
 from . import email_addresses, engine, erased, identity
 from .models import AddressUnsubscription, ConsentStatement, Customer, Suppression
 from .models.consent import Way
@@ -90,12 +92,12 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
         key = email_addresses.fold(address)
         recognize([key])
         state([Statement(one, State.UNSUBSCRIBED, Way.FIRM, at, key) for one in identities])
-        among = f"SELECT customer_id FROM customers_identity WHERE id IN ({_listed(identities)})"
+        among = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({_listed(identities)})")
         if key:
             _unsubscribe_addresses(f"SELECT '{Way.FIRM.value}', %s, {engine.moment_from('%s')}, %s",
                                    [key, engine.moment(at), source])  # fmt: skip
-            among += " UNION SELECT id FROM customers_customer WHERE email_folded = %s"
-        return settle(among, at, source=source, params=[key] if key else [])
+            among += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
+        return settle(among, at, source=source)
 
     changed = engine.whole(act)
     if engine.is_postgresql():  # customers that came in meanwhile with this address
@@ -267,9 +269,11 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
                FROM consent_stated n JOIN customers_identity i ON i.id = n.identity"""
         )
     settle(
-        """SELECT customer FROM consent_touched UNION
-           SELECT id FROM customers_customer
-           WHERE email_folded IN (SELECT address FROM consent_touched WHERE address <> '')""",
+        Sql(
+            """SELECT customer FROM consent_touched UNION
+               SELECT id FROM customers_customer
+               WHERE email_folded IN (SELECT address FROM consent_touched WHERE address <> '')"""
+        ),
         now,
         source=source,
     )
@@ -305,31 +309,30 @@ def _keep_stated() -> None:
 def settle_addresses(addresses: Iterable[str], at: datetime, *, source: str = "") -> int:
     """Bring the customers who have some addresses in line with what was stated; return how many changed."""
     keys = [email_addresses.fold(one) for one in addresses]
-    among = f"SELECT id FROM customers_customer WHERE email_folded IN ({', '.join(['%s'] * len(keys))})"
-    return engine.whole(lambda: settle(among, at, source=source, params=keys)) if keys else 0
+    among = Customer.objects.filter(email_folded__in=keys).order_by().values("pk")
+    return engine.whole(lambda: settle(among, at, source=source)) if keys else 0
 
 
 def settle_customers(customers: Iterable[int], at: datetime, *, source: str, told: int | None = None) -> int:
     """Bring customers, named by their keys, in line with what was stated; return how many changed."""
-    return settle(_listed(customers), at, source=source, told=told)
+    return settle(Sql(_listed(customers)), at, source=source, told=told)
 
 
 def follow_joins(joined: str) -> None:
     """Bring customers in line whom visitors have just turned out to be."""
     [(at,)] = engine.rows("SELECT CURRENT_TIMESTAMP")
     settle(
-        f"SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}",
+        Sql(f"SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}"),
         engine.instant(at),
         source="merge",
     )
 
 
 def settle(
-    among: str,
+    among: Query,
     at: datetime,
     *,
     source: str,
-    params: Sequence[object] = (),
     told: int | None = None,
 ) -> int:
     """Bring the customers of a query, and all who share their addresses, in line with what was stated.
@@ -337,7 +340,7 @@ def settle(
     Whoever changes is queued for the next pass and gets an entry in the history of consent, but for ``told``, whose
     entry is written already. Return how many changed.
     """
-    _choose(among, params)
+    _choose(among)
     _gather()
     _judge()
     engine.execute("DROP TABLE IF EXISTS consent_changed")
@@ -360,17 +363,19 @@ def settle(
             """UPDATE customers_customer SET newsletter = v.state, pending_at = v.pending
                FROM consent_changed v WHERE v.customer = customers_customer.id"""
         )
-        identity.queue_stale("SELECT customer FROM consent_changed")
+        identity.queue_stale(Sql("SELECT customer FROM consent_changed"))
     return int(changed)
 
 
-def _choose(among: str, params: Sequence[object]) -> None:
+def _choose(among: Query) -> None:
     engine.temporary_table("consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer")
     columns = f"c.id, c.email_folded, CASE WHEN c.customer_id LIKE '{ANONYMOUS_PREFIX}%%' THEN 1 ELSE 0 END"
     engine.execute(
-        f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
-            WHERE c.id IN ({among}) AND c.joined_into_id IS NULL""",
-        [*params],
+        compose(
+            f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
+                WHERE c.id IN ({{among}}) AND c.joined_into_id IS NULL""",
+            among=among,
+        )
     )
     engine.execute(
         f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c

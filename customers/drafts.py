@@ -4,6 +4,8 @@ Part of ``customers.ingestion``, the only writer of orders. The key of a browser
 a draft is kept once a server, the API or a file says what the order is.
 """
 
+from core.db.sql import Sql
+
 from . import engine, identity
 from .models import Order, OrderLine, OrderNote
 
@@ -35,7 +37,7 @@ def set_aside(staged: str) -> None:
 def delete(staged: str) -> None:
     """Delete the drafts that were set aside, with their lines, but for those whose order was refused."""
     engine.execute(f"DELETE FROM drafts_replaced WHERE order_id NOT IN (SELECT order_id FROM {staged})")
-    identity.queue_stale("SELECT customer FROM drafts_replaced")
+    identity.queue_stale(Sql("SELECT customer FROM drafts_replaced"))
     engine.execute(f"DELETE FROM {_LINES} WHERE order_id IN (SELECT id FROM drafts_replaced)")
     engine.execute(f"DELETE FROM {_ORDERS} WHERE id IN (SELECT id FROM drafts_replaced)")
 

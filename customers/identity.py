@@ -14,6 +14,8 @@ from typing import Final
 from django.db import connection
 from django.db.models import Q
 
+from core.db.sql import Query, Sql, compose
+
 from . import engine, turns
 from .models import UnsignedClaim
 from .models.customer import ANONYMOUS_PREFIX, Customer, DatedAttribute, Identity
@@ -255,7 +257,9 @@ def _join() -> None:
     ):
         rehome(
             table,
-            f"SELECT r.id, j.customer FROM {table} r JOIN visitors_joined j ON j.visitor = r.customer_id",
+            Sql(
+                f"SELECT r.id, j.customer FROM {table} r JOIN visitors_joined j ON j.visitor = r.customer_id"
+            ),
         )
     engine.execute(
         f"""UPDATE {_IDENTITY} SET customer_id =
@@ -269,20 +273,22 @@ def _join() -> None:
                     (SELECT j.customer FROM visitors_joined j WHERE j.visitor = customers_customer.{column})
                 WHERE {column} IN (SELECT visitor FROM visitors_joined)"""
         )
-    queue_stale("SELECT visitor FROM visitors_joined UNION SELECT customer FROM visitors_joined", joined=True)
+    queue_stale(
+        Sql("SELECT visitor FROM visitors_joined UNION SELECT customer FROM visitors_joined"), joined=True
+    )
     for move in _followers:
         move("visitors_joined")
 
 
-def rehome(table: str, moves: str) -> None:
-    """Give records to other customers; ``moves`` is a query of record id and new customer.
+def rehome(table: str, moves: Query) -> None:
+    """Give records to other customers; ``moves`` selects record id and new customer.
 
     Deleted and inserted again under the same id: a row never changes its customer in place, so that the
     tables can be distributed by customer.
     """
     engine.execute("DROP TABLE IF EXISTS moved_records")
     engine.execute("CREATE TEMPORARY TABLE moves (id bigint PRIMARY KEY, customer bigint)")
-    moved = engine.execute(f"INSERT INTO moves {moves}")
+    moved = engine.execute(compose("INSERT INTO moves {moves}", moves=moves))
     if moved:
         columns = _columns(table)
         names = ", ".join(columns)
@@ -302,9 +308,12 @@ def _columns(table: str) -> Iterable[str]:
         return [column.name for column in connection.introspection.get_table_description(cursor, table)]
 
 
-def queue_stale(customers: str, *, joined: bool = False) -> None:
-    """Queue the customers that a query names, for their facts to be settled; ``joined`` where histories moved."""
+def queue_stale(customers: Query, *, joined: bool = False) -> None:
+    """Queue customers, selected by their keys, for their facts to be updated; ``joined`` where histories moved."""
     engine.execute(
-        f"""INSERT INTO customers_stalefacts (customer_id, joined)
-            SELECT DISTINCT touched.*, {"true" if joined else "false"} FROM ({customers}) AS touched"""
+        compose(
+            f"""INSERT INTO customers_stalefacts (customer_id, joined)
+                SELECT DISTINCT touched.*, {"true" if joined else "false"} FROM ({{customers}}) AS touched""",
+            customers=customers,
+        )
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
+from core.db.sql import Query, Sql, compile_query, compose
 from core.wakeup import notify_on_commit
 
 from . import attributes, comparable, consent, drafts, engine, erased, identity
@@ -380,9 +381,9 @@ def _write_customers(call: _Call) -> Outcome:
         updated=[*texts, *given],
     )
     outcome.crowded = attributes.bound(staged)
-    keep_dated_attributes(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'")
+    keep_dated_attributes(Sql(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'"))
     outcome.kept_unsubscribed = consent.state_staged(staged, call.stated_at, call.source)
-    identity.queue_stale(f"SELECT customer FROM {staged}")
+    identity.queue_stale(Sql(f"SELECT customer FROM {staged}"))
     return outcome
 
 
@@ -403,15 +404,23 @@ def _first_seen(call: _Call) -> dict[str, str]:
     }
 
 
-def keep_dated_attributes(customers: str) -> None:
-    """Keep the attributes that are moments, of the customers a query names, where time finds them."""
-    engine.execute(f"DELETE FROM customers_datedattribute WHERE customer_id IN ({customers})")
+def keep_dated_attributes(customers: Query) -> None:
+    """Keep the attributes that are moments, of customers, selected by their keys, where time finds them."""
+    customers = compile_query(customers)
     engine.execute(
-        f"""INSERT INTO customers_datedattribute (customer_id, name, at)
-            SELECT c.id, item.key, {engine.moment_from_comparable("item.value")}
-            FROM customers_customer c, {engine.json_items("c.attributes_comparable")}
-            WHERE c.id IN ({customers}) AND substr(item.value, 1, 1) = '{comparable.MOMENT}'
-                AND length(item.key) <= {DatedAttribute._meta.get_field("name").max_length}"""
+        compose(
+            "DELETE FROM customers_datedattribute WHERE customer_id IN ({customers})", customers=customers
+        )
+    )
+    engine.execute(
+        compose(
+            f"""INSERT INTO customers_datedattribute (customer_id, name, at)
+                SELECT c.id, item.key, {engine.moment_from_comparable("item.value")}
+                FROM customers_customer c, {engine.json_items("c.attributes_comparable")}
+                WHERE c.id IN ({{customers}}) AND substr(item.value, 1, 1) = '{comparable.MOMENT}'
+                    AND length(item.key) <= {DatedAttribute._meta.get_field("name").max_length}""",
+            customers=customers,
+        )
     )
 
 
@@ -477,7 +486,7 @@ def _write_lines(call: _Call) -> Outcome:
         updated=[*columns][3:],
     )
     # No fact is made of lines, but rules ask about them: whose lines changed is touched.
-    identity.queue_stale(f"SELECT customer FROM {staged}")
+    identity.queue_stale(Sql(f"SELECT customer FROM {staged}"))
     return outcome
 
 
@@ -531,9 +540,9 @@ def clear(fields: Mapping[int, Iterable[str]]) -> None:
         customer.save()
     engine.temporary_table("customers_cleared", "customer bigint PRIMARY KEY")
     engine.load("customers_cleared", ("customer",), [(key,) for key in fields])
-    keep_dated_attributes("SELECT customer FROM customers_cleared")
-    consent.settle("SELECT customer FROM customers_cleared", datetime.now(UTC), source="merge")
-    identity.queue_stale("SELECT customer FROM customers_cleared")
+    keep_dated_attributes(Sql("SELECT customer FROM customers_cleared"))
+    consent.settle(Sql("SELECT customer FROM customers_cleared"), datetime.now(UTC), source="merge")
+    identity.queue_stale(Sql("SELECT customer FROM customers_cleared"))
 
 
 def trust_address(customer: int, address: str) -> None:
@@ -629,7 +638,7 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
     """
     staged = f"staged_{kind.name}"
     if not alone:
-        identity.queue_stale(f"SELECT customer FROM {staged}")
+        identity.queue_stale(Sql(f"SELECT customer FROM {staged}"))
         return
     table = f"customers_{kind.name.removesuffix('s')}"
     names = ", ".join(appended)
@@ -638,7 +647,7 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
             SELECT s.customer, {", ".join(columns[name] for name in appended)}
             FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
     )
-    identity.queue_stale(f"SELECT customer FROM {staged} WHERE record IS NOT NULL")
+    identity.queue_stale(Sql(f"SELECT customer FROM {staged} WHERE record IS NOT NULL"))
 
 
 def _replace_products(staged: str, call: _Call) -> None:
@@ -667,12 +676,12 @@ def _move_to_new_customers(staged: str, table: str, children: Mapping[str, str])
     )
     if not moved:
         return
-    identity.queue_stale(f"SELECT r.customer_id FROM {table} r JOIN moved_parents p ON p.id = r.id")
+    identity.queue_stale(Sql(f"SELECT r.customer_id FROM {table} r JOIN moved_parents p ON p.id = r.id"))
     for child, parent in children.items():
         identity.rehome(
-            child, f"SELECT c.id, p.customer FROM {child} c JOIN moved_parents p ON p.id = c.{parent}"
+            child, Sql(f"SELECT c.id, p.customer FROM {child} c JOIN moved_parents p ON p.id = c.{parent}")
         )
-    identity.rehome(table, "SELECT id, customer FROM moved_parents")
+    identity.rehome(table, Sql("SELECT id, customer FROM moved_parents"))
 
 
 _WRITERS: Mapping[str, Callable[[_Call], Outcome]] = {
