@@ -14,4 +14,4 @@ RUN mkdir --mode=700 /srv/imports data && chown nobody /srv/imports data
 ENV IMPORTS_DIR=/srv/imports
 USER nobody
 EXPOSE 8000
-CMD ["gunicorn", "--config=python:segments_project.web_server", "--bind=0.0.0.0:8000", "segments_project.wsgi"]
+CMD ["gunicorn", "--config=python:segments_project.server.gunicorn_config", "--bind=0.0.0.0:8000", "segments_project.wsgi"]

@@ -16,10 +16,10 @@ from django.db import connection
 from django.test import Client
 from refresh import make
 
-from customers import engine
-from segments_project.servers import redis_server
-from tests import furnished_shop
-from tests.pages import MOST_QUERIES, PAGES
+from core.db import backends
+from segments_project.server.bundled import redis_server
+from tests.support import furnished_shop
+from tests.support.pages import MOST_QUERIES, PAGES
 
 CUSTOMERS = 100_000
 MOST_SECONDS = 2.0
@@ -33,8 +33,8 @@ def measure() -> Figures:
     """Open each page twice, the first time for the caches; give the second one's figures."""
     furnished_shop.furnish()
     client = furnished_shop.entered(furnished_shop.LOGIN, raise_request_exception=False)
-    if engine.is_postgresql():
-        engine.execute(f"SET statement_timeout = '{MOST_SECONDS}s'")
+    if backends.is_postgresql():
+        backends.execute(f"SET statement_timeout = '{MOST_SECONDS}s'")
     pages = {}
     for page in PAGES:
         _open(client, page.address)

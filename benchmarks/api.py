@@ -24,11 +24,11 @@ import harness
 import psutil
 from refresh import make
 
-from customers import keys
+from core.api import keys
 from customers.models import Customer, Identity
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from segments_project.servers import dying_with_parent, free_port, redis_server
+from segments_project.server.bundled import dying_with_parent, free_port, redis_server
 
 CUSTOMERS = 100_000
 CLIENTS, ROUNDS, A_ROUND = 2, 6, 50

@@ -27,16 +27,22 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template import Context, Template
 
-from campaigns import content, delivering, journeys, layout, links, running, triggers
+from campaigns import lifecycle
+from campaigns.channels import email_layout
 from campaigns.channels.base import OutgoingMessage
+from campaigns.delivery import sender
+from campaigns.journeys import progress, triggers
+from campaigns.links import signed_links
+from campaigns.messages import rendering
 from campaigns.models import Campaign, Delivery, Journey, Step
-from customers import csv_files, engine
+from core.db import backends
+from customers.imports import csv_files
 from customers.models import Customer
-from customers.records import the_shop
-from segments import definition
+from customers.rows.parsing import the_shop
+from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from segments_project.servers import dying_with_parent
+from segments_project.server.bundled import dying_with_parent
 
 CUSTOMERS = 100_000
 TIMES = 3
@@ -59,11 +65,11 @@ See you soon,
 def by_campaign(campaign: Campaign) -> float:
     """Send by a campaign whose date has come, as a worker does."""
     for model in (Delivery, Journey):
-        engine.execute(f"DELETE FROM {model._meta.db_table}")
+        backends.execute(f"DELETE FROM {model._meta.db_table}")
     Campaign.objects.filter(pk=campaign.pk).update(occasions_until=None)
     begun = time.perf_counter()
     triggers.read(AT)
-    while journeys.advance(AT) + delivering.deliver(AT):
+    while progress.advance(AT) + sender.deliver(AT):
         continue
     took = time.perf_counter() - begun
     if Delivery.objects.filter(state="sent").count() != Customer.objects.count():
@@ -73,19 +79,19 @@ def by_campaign(campaign: Campaign) -> float:
 
 def by_bare_loop(campaign: Campaign) -> float:
     """Render for each customer and hand over, with our templates."""
-    return bare(campaign, lambda delivery: content.render(delivery, AT))
+    return bare(campaign, lambda delivery: rendering.render(delivery, AT))
 
 
 def by_django(campaign: Campaign) -> float:
     """The same, with Django's template engine."""
     shop = {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS}
-    subject, text = Template(SUBJECT), Template(layout.with_footer(TEXT))
-    html = Template(layout.framed(layout.html_of(TEXT)))
+    subject, text = Template(SUBJECT), Template(email_layout.with_footer(TEXT))
+    html = Template(email_layout.framed(email_layout.html_of(TEXT)))
 
     def write(delivery: Delivery) -> OutgoingMessage:
         customer = delivery.customer
         values = {"first_name": customer.first_name, "country": customer.country, "shop": shop}
-        context = Context(values | {"unsubscribe_url": links.unsubscribe_url(delivery)})
+        context = Context(values | {"unsubscribe_url": signed_links.unsubscribe_url(delivery)})
         return OutgoingMessage(subject.render(context), text.render(context), html.render(context))
 
     return bare(campaign, write)
@@ -104,7 +110,7 @@ def bare(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -> fl
             message.subject,
             message.text,
             to=[customer.email],
-            headers={"Message-ID": f"<{delivery.token}@shop.example>", **links.headers(delivery)},
+            headers={"Message-ID": f"<{delivery.token}@shop.example>", **signed_links.headers(delivery)},
             connection=mail_server,
         )
         mail.attach_alternative(message.html, "text/html")
@@ -132,7 +138,7 @@ def open_shop(customers: int) -> Campaign:
         csv_files.FORMATS["customers"], io.BytesIO(sheet.encode()), the_shop(), refuse=lambda _: None
     )
     segment = Segment(slug="readers", name="Readers", rule={"newsletter": {"is": "subscribed"}})
-    definition.save(segment)
+    segment_store.save(segment)
     refresh_all()
     campaign = Campaign(
         segment=segment,
@@ -142,9 +148,9 @@ def open_shop(customers: int) -> Campaign:
         quiet_until=time_of_day(6),
         ends_with_order=True,
     )
-    running.start(running.save(campaign, [Step(subject=SUBJECT, text=TEXT)]), AT)
-    if engine.is_postgresql():
-        engine.execute("VACUUM ANALYZE")
+    lifecycle.start(lifecycle.save(campaign, [Step(subject=SUBJECT, text=TEXT)]), AT)
+    if backends.is_postgresql():
+        backends.execute("VACUUM ANALYZE")
     return campaign
 
 

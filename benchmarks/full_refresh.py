@@ -13,10 +13,10 @@ import hand_written
 import harness
 
 from customers.models import Customer, Event, Order
-from segments import definition
+from segments import segment_store
 from segments.models import Membership
 from segments.refresh.engine import refresh_all
-from segments_project import demo_shop
+from segments_project.demo import shop
 
 CUSTOMERS = 100_000
 TIMES = 7
@@ -35,7 +35,7 @@ def refresh() -> None:
 def make_shop(customers: int) -> None:
     """Make the shop with right members, unless the database holds one already."""
     harness.migrate()
-    if demo_shop.is_there():
+    if shop.is_there():
         harness.say("The shop is there already")
     else:
         harness.say(f"Making a shop of {customers:,} people; this takes minutes")
@@ -47,8 +47,8 @@ def make_shop(customers: int) -> None:
                 due = time.monotonic() + 5
                 harness.say(f"  {count:>12,} {what}")
 
-        demo_shop.fill(customers, AT, tell)
-    definition.install()
+        shop.fill(customers, AT, tell)
+    segment_store.install()
     hand_written.require_known_segments()
     refresh()
 

@@ -37,7 +37,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402 — only now
 from django.db import connection  # noqa: E402
 
-from segments_project.servers import dying_with_parent, postgres_server  # noqa: E402
+from segments_project.server.bundled import dying_with_parent, postgres_server  # noqa: E402
 
 # As an installation of that size has them; all else is PostgreSQL's default, forcing to disk included.
 POSTGRESQL = {"shared_buffers": "1GB", "max_wal_size": "4GB"}

@@ -22,10 +22,11 @@ from typing import Any
 
 import harness
 
-from customers import csv_files, facts
+from customers.facts import update
+from customers.imports import csv_files
 from customers.models import Customer, Order
-from customers.records import ORDERS, the_shop
-from customers.sample_shop import SampleShop
+from customers.rows.parsing import ORDERS, the_shop
+from segments_project.demo.history import SampleShop
 
 ROWS = 200_000
 TIMES = 3
@@ -43,7 +44,7 @@ def import_file(path: Path, batch: int) -> dict[str, float]:
         report = csv_files.import_file(csv_files.FORMATS["orders"], stream, the_shop(), settle=False)
     imported = time.perf_counter()
     peak = peak_of_memory()
-    facts.settle()
+    update.update_facts()
     settled = time.perf_counter()
     if report.refused or report.created != report.read:
         raise SystemExit(f"not every row was imported: {report}")

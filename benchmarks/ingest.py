@@ -21,10 +21,10 @@ from typing import Any
 import harness
 from django.db import connection
 
-from customers import engine
+from core.db import backends
 from customers.models import Batch, Event, Facts, Source
 from customers.tracking import inbox, sources
-from segments_project.servers import dying_with_parent, free_port, redis_server
+from segments_project.server.bundled import dying_with_parent, free_port, redis_server
 
 EVENTS, CLIENTS, A_REQUEST, TIMES = 200_000, 4, 100, 3
 ROWS_AT_ONCE = 1_000
@@ -93,9 +93,8 @@ def accepted(count: int) -> dict[str, float]:
     _, key = sources.create(Source(name="Shop", kind="server", messages_a_minute=100_000_000))
     connection.close()
     port = free_port()
-    command = (
-        f"gunicorn --config python:segments_project.web_server --bind 127.0.0.1:{port} segments_project.wsgi"
-    )
+    command = "gunicorn --config python:segments_project.server.gunicorn_config"
+    command += f" --bind 127.0.0.1:{port} segments_project.wsgi"
     web = subprocess.Popen(
         [sys.executable, "-m", *command.split()],
         cwd=harness.ROOT,
@@ -152,17 +151,17 @@ def drained(count: int) -> dict[str, float]:
 
 def inserted(count: int) -> dict[str, float]:
     """Insert the same rows, a thousand a statement and transaction."""
-    rows = engine.rows("SELECT * FROM customers_event ORDER BY id")
+    rows = backends.rows("SELECT * FROM customers_event ORDER BY id")
     columns = len(rows[0])
     place = "(" + ", ".join(["%s"] * columns) + ")"
-    engine.execute("DROP TABLE IF EXISTS bare")
-    engine.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
-    engine.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
+    backends.execute("DROP TABLE IF EXISTS bare")
+    backends.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
+    backends.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
     begun = time.perf_counter()
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
         values = ", ".join([place] * len(part))
-        engine.execute(f"INSERT INTO bare VALUES {values}", [cell for row in part for cell in row])
+        backends.execute(f"INSERT INTO bare VALUES {values}", [cell for row in part for cell in row])
     return {"seconds": time.perf_counter() - begun}
 
 

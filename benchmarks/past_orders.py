@@ -17,8 +17,9 @@ from typing import Any
 import harness
 from django.core.management import call_command
 
-from customers import csv_files, facts
-from customers.records import the_shop
+from customers.facts import update
+from customers.imports import csv_files
+from customers.rows.parsing import the_shop
 from segments.refresh.engine import refresh_all
 
 CUSTOMERS = 30_000
@@ -55,7 +56,7 @@ def make_shop(folder: Path, customers: int) -> None:
         file.writelines(f"m-{who},{who},Product Viewed,{at.isoformat()}\n" for who, at in people)
     import_file("events", events)
     call_command("install_templates", verbosity=0)
-    facts.settle()
+    update.update_facts()
     refresh_all()
 
 
@@ -68,7 +69,7 @@ def import_past(folder: Path, rows: int, per_customer: int) -> dict[str, float]:
             for number in range(rows)
         ),
     )
-    steps = [lambda: import_file("orders", past), facts.settle, refresh_all]
+    steps = [lambda: import_file("orders", past), update.update_facts, refresh_all]
     seconds = {}
     for name, step in zip(STEPS, steps, strict=True):
         begun = time.perf_counter()

@@ -27,15 +27,19 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 
-from customers import engine, facts, ingestion
+from core.db import backends, temporary_tables
+from customers.facts import update
+from customers.ingestion import writer
 from customers.models import Customer, Event, Identity, Order
-from customers.records import EVENTS, Record, the_shop
-from customers.sample_catalogue import PAGES, PRODUCTS
-from segments import definition, live, verification
+from customers.rows.parsing import EVENTS, Record, the_shop
+from segments import segment_store
+from segments.evaluation import live
 from segments.models import Change, Membership, Refresh, Segment
+from segments.refresh import verification
 from segments.refresh.engine import refresh_all
 from segments_project.celery import app
-from segments_project.servers import dying_with_parent, redis_server
+from segments_project.demo.catalogue import PAGES, PRODUCTS
+from segments_project.server.bundled import dying_with_parent, redis_server
 
 CUSTOMERS = 100_000
 HEAD_START = timedelta(days=10)
@@ -61,7 +65,7 @@ class Clock:
 
     def __init__(self) -> None:
         refreshed = Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"]
-        known = [instant for instant in (facts.settled_at(), refreshed) if instant]
+        known = [instant for instant in (update.settled_at(), refreshed) if instant]
         if not known:
             raise SystemExit("there is no shop with members in this database")
         self.at = max(known)
@@ -131,12 +135,12 @@ def make(customers: int) -> Figures:
         until = (datetime.now(UTC) - HEAD_START).replace(microsecond=0)
         harness.say(f"Making a shop of {customers:,} customers that ends at {until}")
         raw["build_s"] = round(timed(lambda: shop_in_sql.build(customers, until)), 1)
-        raw["first_facts_s"] = round(timed(lambda: facts.rebuild(until)), 1)
-        definition.install()
+        raw["first_facts_s"] = round(timed(lambda: update.rebuild(until)), 1)
+        segment_store.install()
         raw["first_members_s"] = round(timed(lambda: refresh(until)), 1)
-        if engine.is_postgresql():
-            engine.execute("VACUUM ANALYZE")
-            engine.execute("CHECKPOINT")
+        if backends.is_postgresql():
+            backends.execute("VACUUM ANALYZE")
+            backends.execute("CHECKPOINT")
         harness.say(f"  {raw}")
     return {
         "customers": Customer.objects.count(),
@@ -150,7 +154,7 @@ def make(customers: int) -> Figures:
 def passes() -> Figures:
     """Time passes over little news, over nothing, over everybody, and after all has been summed up again."""
     clock = Clock()
-    days = DAYS if engine.is_postgresql() else 0
+    days = DAYS if backends.is_postgresql() else 0
     take_news(clock, MINUTE)
     refresh(clock.at)
     refresh_in_full(clock.at)  # once for the caches
@@ -193,7 +197,7 @@ def _pass_over_news(clock: Clock, length: timedelta) -> float:
 
 
 def _rebuild(at: datetime) -> None:
-    facts.rebuild(at)
+    update.rebuild(at)
     refresh_in_full(at)
 
 
@@ -226,10 +230,10 @@ def ingest() -> Figures:
 
 def _ingest_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
     def act() -> None:
-        outcome = ingestion.ingest(EVENTS, batch)
+        outcome = writer.ingest(EVENTS, batch)
         if outcome.created != BATCH:
             raise SystemExit(f"of {BATCH} events {outcome.created} were created")
-        facts.settle(clock.at)
+        update.update_facts(clock.at)
 
     taken = timed(act)
     refresh(clock.at)  # as a worker would meanwhile
@@ -241,7 +245,7 @@ def _insert_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
     before = Event.objects.aggregate(latest=Max("pk"))["latest"]
     rows = _bare_rows([record for _, record in batch])
     taken = timed(lambda: _insert(rows))
-    engine.execute("DELETE FROM customers_event WHERE id > %s", [before])
+    backends.execute("DELETE FROM customers_event WHERE id > %s", [before])
     return taken
 
 
@@ -265,9 +269,9 @@ def _bare_rows(records: list[Record]) -> list[tuple[Any, ...]]:
 def _insert(rows: list[tuple[Any, ...]]) -> None:
     values = [f"CAST({name} AS jsonb)" if name in JSON else name for name in BARE]
     with transaction.atomic():
-        engine.temporary_table("bare_events", ", ".join(f"{name} {kind}" for name, kind in BARE.items()))
-        engine.load("bare_events", tuple(BARE), rows)
-        engine.execute(
+        temporary_tables.create("bare_events", ", ".join(f"{name} {kind}" for name, kind in BARE.items()))
+        temporary_tables.load("bare_events", tuple(BARE), rows)
+        backends.execute(
             f"INSERT INTO customers_event ({', '.join(BARE)}) SELECT {', '.join(values)} FROM bare_events"
         )
 
@@ -389,7 +393,7 @@ def _take_event(whose: str, name: str, committed: Callable[[], None]) -> None:
     record = EVENTS.read(row, the_shop())
     with transaction.atomic():
         transaction.on_commit(committed)  # before ingestion's own, which wakes the worker
-        ingestion.ingest(EVENTS, [(1, record)])
+        writer.ingest(EVENTS, [(1, record)])
 
 
 def _note(committed: dict[Expected, float], change: Expected) -> None:
@@ -406,7 +410,7 @@ def _watching() -> Iterator[dict[Expected, float]]:
 
     def watch(latest: int) -> None:
         while not stop.wait(0.01):
-            found = engine.rows(
+            found = backends.rows(
                 f"SELECT id, segment_id, printed_id, change FROM segments_change WHERE id > {latest} ORDER BY id"
             )
             now = time.perf_counter()

@@ -20,11 +20,14 @@ import harness
 from django.core.management.color import no_style
 from django.db import connection, models
 
-from customers import comparable, engine, ingestion, sample_catalogue
+from core.db import backends, dialect, temporary_tables
+from core.values import sortable_values
+from customers.ingestion import writer
 from customers.models import Customer, Event, Identity, Order, OrderLine
 from customers.models.customer import ANONYMOUS_PREFIX
-from customers.records import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, Record, the_shop
-from customers.sample_shop import SampleShop
+from customers.rows.parsing import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, Record, the_shop
+from segments_project.demo import catalogue
+from segments_project.demo.history import SampleShop
 
 SEED = 20
 DAY = 86_400
@@ -37,7 +40,7 @@ MET_IN_BROWSER = 0.7  # share of the customers with an id who have a browser's i
 TRACKED_ORDERS = 0.6  # the others come by phone, or from browsers that block tracking
 MOST_EACH = 2_000  # orders or visits of one person, and events of one visit
 
-PRODUCTS, PAGES = sample_catalogue.PRODUCTS, sample_catalogue.PAGES
+PRODUCTS, PAGES = catalogue.PRODUCTS, catalogue.PAGES
 PIECES = (1, 2, 3)
 PROFILES = 500
 TABLES = (Customer, Identity, Order, OrderLine, Event)
@@ -66,7 +69,7 @@ class Plan:
     def chance(self, key: str, purpose: str) -> str:
         """Give an expression: a number from 0 to below 1 that hangs on seed, key and purpose alone."""
         salt = zlib.crc32(f"{self.seed}/{purpose}".encode())
-        if engine.is_postgresql():
+        if backends.is_postgresql():
             bits = f"hashint8extended(CAST({key} AS bigint), {salt}) & {2**52 - 1}"
             return f"(CAST({bits} AS float8) / {2**52})"
         return f"uniform({key}, {salt})"
@@ -82,7 +85,7 @@ class Plan:
     def heavy(self, key: str, purpose: str, *, scale: float, tail: float, most: int) -> str:
         """Give an expression: a number of a distribution with a heavy tail (Lomax's), cut off."""
         drawn = f"{scale} * (power(1 - {self.chance(key, purpose)}, {-1 / tail}) - 1)"
-        return f"{'LEAST' if engine.is_postgresql() else 'min'}({most}, {drawn})"
+        return f"{'LEAST' if backends.is_postgresql() else 'min'}({most}, {drawn})"
 
     def random_id(self, key: str, purpose: str) -> str:
         """Give an expression: 32 digits as programs draw them for ids."""
@@ -107,9 +110,9 @@ def build(customers: int, until: datetime, seed: int = SEED) -> None:
         ):
             step(plan)
             harness.say(f"  {step.__name__.strip('_').replace('_', ' ')}: done")
-    if engine.is_postgresql():
-        engine.execute("VACUUM ANALYZE")
-        engine.execute("CHECKPOINT")
+    if backends.is_postgresql():
+        backends.execute("VACUUM ANALYZE")
+        backends.execute("CHECKPOINT")
 
 
 def _whole(expression: str) -> str:
@@ -118,7 +121,7 @@ def _whole(expression: str) -> str:
 
 
 def _moment(seconds: str) -> str:
-    return f"to_timestamp({seconds})" if engine.is_postgresql() else f"datetime({seconds}, 'unixepoch')"
+    return f"to_timestamp({seconds})" if backends.is_postgresql() else f"datetime({seconds}, 'unixepoch')"
 
 
 def _shared_out(total: str, weight: str, by: str) -> str:
@@ -131,15 +134,15 @@ def _shared_out(total: str, weight: str, by: str) -> str:
 
 def _write_samples(plan: Plan) -> None:
     """Write what events and customers say of themselves, read as ingestion reads it; and numbers to count by."""
-    text, json_type = "text", "jsonb" if engine.is_postgresql() else "text"
+    text, json_type = "text", "jsonb" if backends.is_postgresql() else "text"
     said = [(number, *_said(properties)) for number, properties in enumerate(_properties())]
     folded = ", ".join(f"{name} text" for name in ("sku", "item", "category", "brand"))
-    engine.temporary_table(
+    temporary_tables.create(
         "sample_properties",
         f"number bigint PRIMARY KEY, properties {json_type}, comparable {json_type}, {folded},"
         " value bigint, quantity bigint",
     )
-    engine.load(
+    temporary_tables.load(
         "sample_properties",
         ("number", "properties", "comparable", "sku", "item", "category", "brand", "value", "quantity"),
         said,
@@ -148,24 +151,24 @@ def _write_samples(plan: Plan) -> None:
     line_columns = ORDER_LINES.columns[2:]
     types = {"quantity": "bigint", "unit_price": "bigint"}
     columns = ", ".join(f"{name} {types.get(name, text)}" for name in line_columns)
-    engine.temporary_table("sample_product", f"number bigint PRIMARY KEY, {columns}")
+    temporary_tables.create("sample_product", f"number bigint PRIMARY KEY, {columns}")
     records = (ORDER_LINES.read(_line_row("o", product, 1), the_shop()) for product in PRODUCTS)
     lines = ((number, *record[2:]) for number, record in enumerate(records))
-    engine.load("sample_product", ("number", *line_columns), lines)
+    temporary_tables.load("sample_product", ("number", *line_columns), lines)
 
     types = {"birthday": "bigint"}
     columns = ", ".join(f"{name} {types.get(name, text)}" for name in CUSTOMERS.columns)
-    engine.temporary_table("sample_profile", f"number bigint PRIMARY KEY, {columns}")
+    temporary_tables.create("sample_profile", f"number bigint PRIMARY KEY, {columns}")
     rows = SampleShop(10 * PROFILES, datetime.fromtimestamp(plan.until, UTC), plan.seed).customer_rows()
     profiles = (
         (number, *CUSTOMERS.read(row, the_shop())) for number, row in enumerate(islice(rows, PROFILES))
     )
-    engine.load("sample_profile", ("number", *CUSTOMERS.columns), profiles)
+    temporary_tables.load("sample_profile", ("number", *CUSTOMERS.columns), profiles)
 
-    engine.temporary_table("counting", "number bigint PRIMARY KEY")
-    engine.execute(f"INSERT INTO counting {_counted(MOST_EACH)}")
+    temporary_tables.create("counting", "number bigint PRIMARY KEY")
+    backends.execute(f"INSERT INTO counting {_counted(MOST_EACH)}")
     for table in ("sample_properties", "sample_product", "sample_profile", "counting"):
-        engine.analyze(table)
+        temporary_tables.analyze(table)
 
 
 def _properties() -> Iterator[str]:
@@ -176,9 +179,9 @@ def _properties() -> Iterator[str]:
             yield product_properties(product, pieces)
 
 
-def product_properties(product: sample_catalogue.Product, pieces: int = 1) -> str:
+def product_properties(product: catalogue.Product, pieces: int = 1) -> str:
     """Give the properties of an event about a product."""
-    return comparable.dump(
+    return sortable_values.dump(
         {"product_id": f"p{product.number:03d}", "price": product.price / 100, "quantity": pieces}
     )
 
@@ -193,7 +196,7 @@ def _said(properties: str) -> tuple[Any, ...]:
     return tuple(said[name] for name in ("properties", "properties_comparable", *texts, *numbers))
 
 
-def _line_row(order_id: str, product: sample_catalogue.Product, pieces: int) -> dict[str, str]:
+def _line_row(order_id: str, product: catalogue.Product, pieces: int) -> dict[str, str]:
     """Give an order line as a row of a file."""
     return {
         "order_id": order_id,
@@ -229,11 +232,11 @@ def _make_people(plan: Plan) -> None:
     looks = plan.heavy("number", "looks", scale=13, tail=1.5, most=500)
     looks_as_visitor = plan.heavy("number", "looks as visitor", scale=0.9, tail=1.6, most=100)
     met = f"{plan.start} + {HISTORY_DAYS * DAY} * power((number - 0.5) / {plan.customers}, {MEETING})"
-    engine.temporary_table(
+    temporary_tables.create(
         "made_person",
         "number bigint PRIMARY KEY, kind bigint, met bigint, span bigint, buys bigint, looks bigint",
     )
-    engine.execute(
+    backends.execute(
         f"""INSERT INTO made_person
             SELECT number, kind, met, span,
                 CASE kind WHEN 0 THEN 0 WHEN 1 THEN {_whole(f"40 + 100 * {buys_as_guest}")}
@@ -248,7 +251,7 @@ def _make_people(plan: Plan) -> None:
                 ) AS came
             ) AS stayed"""
     )
-    engine.analyze("made_person")
+    temporary_tables.analyze("made_person")
 
 
 def _make_orders(plan: Plan) -> None:
@@ -258,11 +261,11 @@ def _make_orders(plan: Plan) -> None:
     total = round(ORDERS_EACH * plan.customers)
     product = plan.favourite(len(PRODUCTS), key, "bought")
     pieces = plan.chance(key, "pieces")
-    engine.temporary_table(
+    temporary_tables.create(
         "made_order",
         "number bigint PRIMARY KEY, person bigint, placed bigint, product bigint, pieces bigint",
     )
-    engine.execute(
+    backends.execute(
         f"""INSERT INTO made_order
             SELECT row_number() OVER (ORDER BY placed, person, nth), person, placed,
                 {product}, CASE WHEN {pieces} < 0.8 THEN 1 WHEN {pieces} < 0.95 THEN 2 ELSE 3 END
@@ -276,7 +279,7 @@ def _make_orders(plan: Plan) -> None:
                 ) AS buyers JOIN counting k ON k.number <= orders
             ) AS placed"""
     )
-    engine.analyze("made_order")
+    temporary_tables.analyze("made_order")
 
 
 def _make_visits(plan: Plan) -> None:
@@ -284,19 +287,19 @@ def _make_visits(plan: Plan) -> None:
 
     Whoever filled a cart in visit 3 emptied it again. Events are ``gap`` seconds apart.
     """
-    engine.temporary_table(
+    temporary_tables.create(
         "made_visit",
         "number bigint, person bigint, ended bigint, length bigint, gap bigint, course bigint, product bigint,"
         " pieces bigint",
     )
     gap = f"5 + {_whole('70 * power({}, 2)')}"
-    engine.execute(
+    backends.execute(
         f"""INSERT INTO made_visit
             SELECT number, person, placed, 3 + {plan.pick(4, "number", "steps")},
                 {gap.format(plan.chance("number", "gap"))}, 1, product, pieces
             FROM made_order WHERE {plan.chance("number", "tracked")} < {TRACKED_ORDERS}"""
     )
-    [(orders, steps)] = engine.rows("SELECT max(number), sum(length) FROM made_visit")
+    [(orders, steps)] = backends.rows("SELECT max(number), sum(length) FROM made_visit")
     left = EVENTS_EACH * plan.customers - int(steps)
     weight = _whole(f"{plan.heavy('number', 'length', scale=300, tail=4, most=6000)}")
     course = plan.chance("number", "course")
@@ -304,7 +307,7 @@ def _make_visits(plan: Plan) -> None:
     ended = f"met + {_whole(f'span * {later}')}"
     # Every visit has an event; the rest is shared out.
     upto = _shared_out(f"{left} - count(*) OVER ()", "weight", "number")
-    engine.execute(
+    backends.execute(
         f"""INSERT INTO made_visit
             SELECT number, person, ended, 1 + upto - lag(upto, 1, 0) OVER (ORDER BY number),
                 {gap.format(plan.chance("number", "gap"))},
@@ -317,7 +320,7 @@ def _make_visits(plan: Plan) -> None:
                     FROM made_person p JOIN counting k ON k.number <= p.looks
                 ) AS numbered ) AS weighed ) AS summed"""
     )
-    engine.analyze("made_visit")
+    temporary_tables.analyze("made_visit")
 
 
 def _write_customers(plan: Plan) -> None:
@@ -326,7 +329,7 @@ def _write_customers(plan: Plan) -> None:
     printed = f"CASE kind WHEN 0 THEN '{ANONYMOUS_PREFIX}' || {browser} ELSE 'c' || number END"
     kept = ("phone", "first_name", "last_name", *CUSTOMERS.columns[5:13])
     met = _moment("met")
-    engine.execute(
+    backends.execute(
         _insert(
             Customer,
             {
@@ -334,13 +337,13 @@ def _write_customers(plan: Plan) -> None:
                 "customer_id": printed.replace("number", "p.number"),
                 "email": "CASE kind WHEN 2 THEN 'customer' || p.number || '@example.com' ELSE '' END",
                 **{name: f"COALESCE(s.{name}, '')" for name in kept},
-                "birth_date": engine.date_from("s.birth_date"),
+                "birth_date": dialect.date_from("s.birth_date"),
                 "birthday": "s.birthday",
                 "newsletter": "COALESCE(s.newsletter, 'never')",
                 "subscribed_at": f"CASE WHEN s.newsletter <> 'never' THEN {met} END",
                 "first_seen": f"CASE kind WHEN 2 THEN {met} END",
-                "attributes": engine.json_from("COALESCE(s.attributes, '{}')"),
-                "attributes_comparable": engine.json_from("COALESCE(s.attributes_comparable, '{}')"),
+                "attributes": dialect.json_from("COALESCE(s.attributes, '{}')"),
+                "attributes_comparable": dialect.json_from("COALESCE(s.attributes_comparable, '{}')"),
                 "recorded_at": met,
             },
             f"""made_person p LEFT JOIN sample_profile s
@@ -352,7 +355,7 @@ def _write_customers(plan: Plan) -> None:
         (Identity.Kind.CUSTOMER_ID, "'c' || number", "kind > 0"),
         (Identity.Kind.ANONYMOUS_ID, browser, has_browser),
     ):
-        engine.execute(
+        backends.execute(
             _insert(
                 Identity,
                 {"kind": f"'{kind.value}'", "value": value, "customer_id": "number"},
@@ -379,7 +382,7 @@ def _write_orders(plan: Plan) -> None:
         ) AS counted"""
     refunded = f"""CASE WHEN {status} = 'refunded' THEN total
         WHEN {status} = 'fulfilled' AND {fate} > 0.96 THEN total / 2 ELSE 0 END"""
-    engine.execute(
+    backends.execute(
         _insert(
             Order,
             {
@@ -408,7 +411,7 @@ def _write_orders(plan: Plan) -> None:
         "brand",
         "brand_folded",
     )
-    engine.execute(
+    backends.execute(
         _insert(
             OrderLine,
             {
@@ -446,7 +449,7 @@ def _write_events(plan: Plan) -> None:
     steps = """SELECT v.number AS visit, k.number AS step, person, length, course, product, pieces,
             ended - (length - k.number) * gap AS at
         FROM made_visit v JOIN counting k ON k.number <= v.length"""
-    engine.execute(
+    backends.execute(
         _insert(
             Event,
             {
@@ -500,7 +503,7 @@ def _literal(value: Any) -> str:
 def _start_sequence_after(model: type[models.Model]) -> None:
     """Let the next row get the key after those that were given; SQLite sees to it itself."""
     for statement in connection.ops.sequence_reset_sql(no_style(), [model]):
-        engine.execute(statement)
+        backends.execute(statement)
 
 
 # -- Quickly
@@ -510,7 +513,7 @@ def _start_sequence_after(model: type[models.Model]) -> None:
 def _in_haste() -> Iterator[None]:
     """Spare the connection what makes a commit safe, give it memory, and make it anew at the end."""
     connection.close()
-    if engine.is_postgresql():
+    if backends.is_postgresql():
         settings = {
             "synchronous_commit": "off",
             "work_mem": "512MB",
@@ -518,10 +521,10 @@ def _in_haste() -> Iterator[None]:
             "temp_buffers": "256MB",
         }
         for name, value in settings.items():
-            engine.execute(f"SET {name} = '{value}'")
+            backends.execute(f"SET {name} = '{value}'")
     else:
         for pragma in ("synchronous = OFF", "cache_size = -400000", "temp_store = MEMORY"):
-            engine.execute(f"PRAGMA {pragma}")
+            backends.execute(f"PRAGMA {pragma}")
         connection.connection.create_function("uniform", 2, _uniform, deterministic=True)
     yield
     connection.close()
@@ -539,23 +542,23 @@ def _uniform(key: int, salt: int) -> float:
 def _without_indexes() -> Iterator[None]:
     """Take the tables' indexes and constraints away, and make them again as the catalogue has them."""
     tables = [model._meta.db_table for model in TABLES]
-    drop, make = _indexes_of_postgresql(tables) if engine.is_postgresql() else _indexes_of_sqlite(tables)
+    drop, make = _indexes_of_postgresql(tables) if backends.is_postgresql() else _indexes_of_sqlite(tables)
     for statement in drop:
-        engine.execute(statement)
+        backends.execute(statement)
     yield
     for statement in make:
-        engine.execute(statement)
+        backends.execute(statement)
     harness.say(f"  {len(make)} indexes and constraints: done")
 
 
 def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
     """Give the statements that drop all but the primary keys, and those that make them again."""
-    constraints = engine.rows(
+    constraints = backends.rows(
         """SELECT CAST(conrelid AS regclass), quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint
             WHERE conrelid = ANY(CAST(%s AS regclass[])) AND contype IN ('f', 'u') ORDER BY contype, oid""",
         [tables],
     )
-    indexes = engine.rows(
+    indexes = backends.rows(
         """SELECT CAST(indexrelid AS regclass), pg_get_indexdef(indexrelid) FROM pg_index
             WHERE indrelid = ANY(CAST(%s AS regclass[])) AND NOT indisprimary AND NOT EXISTS (
                 SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('u', 'x'))
@@ -574,7 +577,7 @@ def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
 
 def _indexes_of_sqlite(tables: list[str]) -> tuple[list[str], list[str]]:
     """Give the same; what is written into the table's own definition has to stay."""
-    indexes = engine.rows(
+    indexes = backends.rows(
         f"""SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL
             AND tbl_name IN ({", ".join(f"'{table}'" for table in tables)})"""
     )
@@ -601,10 +604,10 @@ def news(since: datetime, until: datetime, *, events: int, orders: int, seed: in
 
 def ingest(what: News) -> None:
     """Take the news through the product's own door."""
-    ingestion.start_file()
+    writer.start_file()
     for kind, numbered in what.items():
         if numbered:
-            outcome = ingestion.ingest(kind, numbered)
+            outcome = writer.ingest(kind, numbered)
             if outcome.refused:
                 raise SystemExit(f"{kind.name}: {outcome.refused[0].reason}")
 

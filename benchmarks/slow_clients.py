@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from segments_project.servers import dying_with_parent, free_port, redis_server  # noqa: E402
+from segments_project.server.bundled import dying_with_parent, free_port, redis_server  # noqa: E402
 
 GUNICORN = "gunicorn segments_project.wsgi --workers 2 --no-control-socket --log-level error"
 SERVERS = {
@@ -39,7 +39,7 @@ SERVERS = {
     "waitress": ("waitress", "waitress --threads 8 --port {port} segments_project.wsgi:application"),
     "ours": (
         "gunicorn",
-        "gunicorn --config python:segments_project.web_server --log-level error --bind 127.0.0.1:{port}"
+        "gunicorn --config python:segments_project.server.gunicorn_config --log-level error --bind 127.0.0.1:{port}"
         " segments_project.wsgi",
     ),
 }

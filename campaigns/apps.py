@@ -18,16 +18,20 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         """Let changes send for a run, and what is kept of a customer be joined, told and erased with them."""
         # Models must be loaded before.
-        from customers import identity, privacy  # noqa: PLC0415
-        from customers.tracking import confirmations  # noqa: PLC0415
+        from customers.identity import lookup  # noqa: PLC0415
+        from customers.privacy import personal_data  # noqa: PLC0415
+        from customers.tracking import double_opt_in  # noqa: PLC0415
 
-        from . import bounces, coupons, journeys, personal  # noqa: PLC0415
+        from . import privacy_section  # noqa: PLC0415
+        from .coupons import coupon_pool  # noqa: PLC0415
+        from .delivery import bounces  # noqa: PLC0415
+        from .journeys import progress  # noqa: PLC0415
 
         members_changed.connect(wakeups.CAMPAIGNS.request, dispatch_uid="carry out campaigns")
-        confirmations.asked.connect(wakeups.CAMPAIGNS.request, dispatch_uid="ask addresses")
-        identity.let_follow(journeys.follow_joins)
-        identity.let_follow(coupons.follow_joins)
-        privacy.register("campaigns", personal.SECTION)
+        double_opt_in.asked.connect(wakeups.CAMPAIGNS.request, dispatch_uid="ask addresses")
+        lookup.let_follow(progress.follow_joins)
+        lookup.let_follow(coupon_pool.follow_joins)
+        personal_data.register("campaigns", privacy_section.SECTION)
         if find_spec("anymail"):
             import_module("anymail.signals").tracking.connect(
                 bounces.note_event, dispatch_uid="suppress bounces"

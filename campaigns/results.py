@@ -15,12 +15,13 @@ from django.conf import settings
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import TruncDate
 
-from customers.exact import from_units
+from core.values.decimals import from_units
 from customers.models import COUNTING_STATUSES
 from segments.evaluation.context import shop_zone
 
 from .channels.registry import CHANNELS
-from .models import Campaign, Delivery, Step
+from .models.campaign import Campaign, Step
+from .models.delivery import Delivery
 
 State = Delivery.State
 Row = Mapping[str, Any]

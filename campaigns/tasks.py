@@ -6,7 +6,11 @@ from typing import Final
 
 from celery import shared_task
 
-from . import confirmations, coupons, delivering, journeys, products, running, triggers, wakeups
+from . import lifecycle, wakeups
+from .coupons import coupon_pool
+from .delivery import confirmation_emails, sender
+from .journeys import progress, triggers
+from .recommendations import products
 
 LONGEST_RUN: Final = 20  # seconds: other tasks have their turn, too, while a large mailing goes out
 # Orders come in late; those that come later still are seen at night.
@@ -20,15 +24,15 @@ def carry_out() -> None:
     wakeups.CAMPAIGNS.acknowledge()
     triggers.read(datetime.now(UTC))
     while (
-        confirmations.send(datetime.now(UTC))
-        + journeys.advance(datetime.now(UTC))
-        + delivering.deliver(datetime.now(UTC))
+        confirmation_emails.send(datetime.now(UTC))
+        + progress.advance(datetime.now(UTC))
+        + sender.deliver(datetime.now(UTC))
     ):
         if time.monotonic() - begun > LONGEST_RUN:
             wakeups.CAMPAIGNS.request()
             break
     else:
-        running.finish(datetime.now(UTC))
+        lifecycle.finish(datetime.now(UTC))
 
 
 @shared_task
@@ -41,10 +45,10 @@ def learn_products() -> None:
 def note_redeemed_coupons() -> None:
     """Keep which coupons the latest orders have used."""
     now = datetime.now(UTC)
-    coupons.note_redeemed(now - LATELY, now)
+    coupon_pool.note_redeemed(now - LATELY, now)
 
 
 @shared_task
 def note_all_redeemed_coupons() -> None:
     """Keep which coupons any order has used, and which were used in cancelled ones only."""
-    coupons.note_redeemed(None, datetime.now(UTC))
+    coupon_pool.note_redeemed(None, datetime.now(UTC))

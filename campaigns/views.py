@@ -11,11 +11,12 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from customers.tracking import confirmations
+from customers.tracking import double_opt_in
 from customers.tracking.bots import is_bot
 
-from . import links, unsubscribing
-from .links import BadLink, LeadsElsewhere
+from . import unsubscription
+from .links import signed_links
+from .links.signed_links import BadLink, LeadsElsewhere
 
 # What looks at links before anybody reads the message.
 SCANNERS: Final = (
@@ -52,13 +53,13 @@ def _private(view: View) -> View:
 def click(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Lead to the page a link of a message names, and count the click of a person."""
     try:
-        followed = links.read_click(signed)
+        followed = signed_links.read_click(signed)
     except LeadsElsewhere:
         return _elsewhere(request)
     except BadLink:
         return _incomplete(request)
     if _is_person(request):
-        links.note_click(followed, datetime.now(UTC))
+        signed_links.note_click(followed, datetime.now(UTC))
     return HttpResponseRedirect(followed.url)
 
 
@@ -68,12 +69,12 @@ def click(request: HttpRequest, signed: str = "") -> HttpResponse:
 def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Ask whether to end the newsletter, and end it when told so."""
     try:
-        key = links.read_unsubscribe(signed)
+        key = signed_links.read_unsubscribe(signed)
     except BadLink:
         return _incomplete(request)
     if request.method == "POST":
-        unsubscribing.unsubscribe(key, datetime.now(UTC))
-    if unsubscribing.is_subscribed(key):
+        unsubscription.unsubscribe(key, datetime.now(UTC))
+    if unsubscription.is_subscribed(key):
         return _page(
             request, "Unsubscribe", "Do you want to get no more e-mails from us?", button="Unsubscribe"
         )
@@ -86,11 +87,11 @@ def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
 def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Ask whether an address wants the newsletter, and note it when told so: looking at the link confirms nothing."""
     try:
-        token = links.read_confirm(signed)
+        token = signed_links.read_confirm(signed)
     except BadLink:
         return _incomplete(request)
     now = datetime.now(UTC)
-    found = confirmations.confirm(token, now) if request.method == "POST" else confirmations.look(token, now)
+    found = double_opt_in.confirm(token, now) if request.method == "POST" else double_opt_in.look(token, now)
     shop = settings.SHOP_NAME
     match found.state:
         case "open":

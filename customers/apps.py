@@ -13,12 +13,18 @@ class CustomersConfig(AppConfig):
     def ready(self) -> None:
         """Let what is said of customers be settled together, follow joins and orders, and be told and erased."""
         # Models must be loaded before.
-        from . import consent, identity, imports, ingestion, planner_statistics, privacy  # noqa: PLC0415
-        from .tracking import orders, personal, resolving  # noqa: PLC0415
+        from core.db import planner_statistics  # noqa: PLC0415
+
+        from . import consent  # noqa: PLC0415
+        from .identity import lookup  # noqa: PLC0415
+        from .imports import uploads  # noqa: PLC0415
+        from .ingestion import writer  # noqa: PLC0415
+        from .privacy import personal_data  # noqa: PLC0415
+        from .tracking import order_messages, privacy_section, record_identities  # noqa: PLC0415
 
         connection_created.connect(planner_statistics.watch_new)
-        identity.let_resolve(resolving.RESOLVER)
-        identity.let_follow(consent.follow_joins)
-        ingestion.let_follow(orders.confirm)
-        privacy.register("tracking", personal.SECTION)
-        privacy.register("imports", imports.SECTION)
+        lookup.let_resolve(record_identities.RESOLVER)
+        lookup.let_follow(consent.follow_joins)
+        writer.let_follow(order_messages.confirm)
+        personal_data.register("tracking", privacy_section.SECTION)
+        personal_data.register("imports", uploads.SECTION)

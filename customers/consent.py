@@ -24,9 +24,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
+from core.db import backends, dialect, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
+from core.values import email_addresses
 
-from . import email_addresses, engine, erased, identity
+from .identity import lookup, tombstones
 from .models import AddressUnsubscription, ConsentStatement, Customer, Suppression
 from .models.consent import Way
 from .models.customer import ANONYMOUS_PREFIX
@@ -88,19 +90,19 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
     """
 
     def act() -> int:
-        erased.share()
+        tombstones.lock_shared()
         key = email_addresses.fold(address)
         recognize([key])
         state([Statement(one, State.UNSUBSCRIBED, Way.FIRM, at, key) for one in identities])
         among = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({_listed(identities)})")
         if key:
-            _unsubscribe_addresses(f"SELECT '{Way.FIRM.value}', %s, {engine.moment_from('%s')}, %s",
-                                   [key, engine.moment(at), source])  # fmt: skip
+            _unsubscribe_addresses(f"SELECT '{Way.FIRM.value}', %s, {dialect.moment_from('%s')}, %s",
+                                   [key, dialect.moment(at), source])  # fmt: skip
             among += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
         return settle(among, at, source=source)
 
-    changed = engine.whole(act)
-    if engine.is_postgresql():  # customers that came in meanwhile with this address
+    changed = transactions.retried(act)
+    if backends.is_postgresql():  # customers that came in meanwhile with this address
         transaction.on_commit(partial(settle_addresses, [address], at, source=source))
     return changed
 
@@ -136,7 +138,7 @@ def lift_suppression(suppression: Suppression) -> None:
 
 def _unsubscribe_addresses(select: str, params: Sequence[object] = ()) -> None:
     """Keep unsubscriptions that a query gives: way, address, moment and source."""
-    engine.execute(
+    backends.execute(
         f"""INSERT INTO {_UNSUBSCRIPTIONS} (way, address, at, source)
             SELECT * FROM ({select}) AS said WHERE true
             ON CONFLICT (address, way) DO UPDATE SET at = excluded.at, source = excluded.source
@@ -154,8 +156,8 @@ def recognize(addresses: Iterable[str]) -> None:
     for model in (AddressUnsubscription, Suppression):
         if not model.objects.filter(digest__isnull=False).exists():
             continue
-        digests = erased.digests((ADDRESS, one) for one in keys if one)
-        listed = RawSQL(engine.json_texts("%s"), [json.dumps(list(digests))])
+        digests = tombstones.digests((ADDRESS, one) for one in keys if one)
+        listed = RawSQL(dialect.json_texts("%s"), [json.dumps(list(digests))])
         for row in model.objects.filter(digest__in=listed):
             _, address = digests[str(row.digest)]
             same = model.objects.filter(address=address, **({"way": row.way} if hasattr(row, "way") else {}))
@@ -182,12 +184,12 @@ def forget(customers: Sequence[int]) -> None:
         ).exclude(way=Way.BROWSER)
         for one in said:
             _unsubscribe_addresses(
-                f"SELECT %s, %s, {engine.moment_from('%s')}, 'an erased customer'",
-                [one.way, address, engine.moment(one.at)],
+                f"SELECT %s, %s, {dialect.moment_from('%s')}, 'an erased customer'",
+                [one.way, address, dialect.moment(one.at)],
             )
         if of_address.existing().exclude(pk__in=customers).exists():
             continue
-        digest = erased.digest_of((ADDRESS, address))
+        digest = tombstones.digest_of((ADDRESS, address))
         for model in (AddressUnsubscription, Suppression):
             model.objects.filter(address=address).update(address=None, digest=digest)
         Suppression.objects.filter(digest=digest).update(detail="")
@@ -198,10 +200,10 @@ def forget(customers: Sequence[int]) -> None:
 
 def state(statements: Iterable[Statement]) -> None:
     """Keep statements of identities, each where it is the newest of its kind."""
-    rows = [(one.identity, one.state, one.way, engine.moment(one.at), one.address) for one in statements]
+    rows = [(one.identity, one.state, one.way, dialect.moment(one.at), one.address) for one in statements]
     if rows:
         _make_stated_table()
-        engine.load("consent_stated", ("identity", "state", "way", "at", "address"), rows)
+        temporary_tables.load("consent_stated", ("identity", "state", "way", "at", "address"), rows)
         _keep_stated()
 
 
@@ -214,15 +216,15 @@ def state_with_addresses(statements: Sequence[Statement], source: str) -> None:
     for one in named:
         recognize([one.address])
         _unsubscribe_addresses(
-            f"SELECT %s, %s, {engine.moment_from('%s')}, %s",
-            [one.way, one.address, engine.moment(one.at), source],
+            f"SELECT %s, %s, {dialect.moment_from('%s')}, %s",
+            [one.way, one.address, dialect.moment(one.at), source],
         )
 
 
 def note_addresses(staged: str) -> None:
     """Note, before staged customers are written, whose address comes or goes."""
-    engine.temporary_table("consent_touched", "customer bigint, address text")
-    engine.execute(
+    temporary_tables.create("consent_touched", "customer bigint, address text")
+    backends.execute(
         f"""INSERT INTO consent_touched SELECT s.customer, r.email_folded
             FROM {staged} s JOIN customers_customer r ON r.id = s.customer
             WHERE s.newsletter IS NOT NULL OR s.email_folded <> r.email_folded"""
@@ -232,7 +234,7 @@ def note_addresses(staged: str) -> None:
     ):
         recognize(
             address
-            for (address,) in engine.rows(f"SELECT email_folded FROM {staged} WHERE email_folded <> ''")
+            for (address,) in backends.rows(f"SELECT email_folded FROM {staged} WHERE email_folded <> ''")
         )
 
 
@@ -242,20 +244,20 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
     These say ``subscribed``, and the customer stays unsubscribed all the same.
     """
     way = Way.API.value if source == API else Way.FILE.value
-    instant, moment = engine.moment_from("%s"), engine.moment(now)
+    instant, moment = dialect.moment_from("%s"), dialect.moment(now)
     _make_stated_table()
     is_dated = "s.newsletter = 'subscribed' AND s.subscribed_at IS NOT NULL"
-    stated = engine.execute(
+    stated = backends.execute(
         f"""INSERT INTO consent_stated (identity, state, way, at, address)
             SELECT i.id, s.newsletter, CASE WHEN {is_dated} THEN 'firm' ELSE '{way}' END,
-                CASE WHEN {is_dated} THEN {engine.least("s.subscribed_at", instant)} ELSE {instant} END, c.email_folded
+                CASE WHEN {is_dated} THEN {dialect.least("s.subscribed_at", instant)} ELSE {instant} END, c.email_folded
             FROM {staged} s JOIN customers_customer c ON c.id = s.customer
             JOIN customers_identity i ON i.kind = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
-                    THEN '{identity.ANONYMOUS_ID}' ELSE '{identity.CUSTOMER_ID}' END
+                    THEN '{lookup.ANONYMOUS_ID}' ELSE '{lookup.CUSTOMER_ID}' END
                 AND i.value = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
                     THEN substr(s.customer_id, {len(ANONYMOUS_PREFIX) + 1}) ELSE s.customer_id END
             WHERE s.newsletter IS NOT NULL""",
-        [moment] * (instant.count("%s") + engine.least("s.subscribed_at", instant).count("%s")),
+        [moment] * (instant.count("%s") + dialect.least("s.subscribed_at", instant).count("%s")),
     )
     if stated:
         _keep_stated()
@@ -264,7 +266,7 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
                 WHERE state = 'unsubscribed' AND address <> '' GROUP BY way, address""",
             [source[:50]],
         )
-        engine.execute(
+        backends.execute(
             """INSERT INTO consent_touched SELECT i.customer_id, ''
                FROM consent_stated n JOIN customers_identity i ON i.id = n.identity"""
         )
@@ -277,7 +279,7 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
         now,
         source=source,
     )
-    kept = engine.rows(
+    kept = backends.rows(
         f"""SELECT s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
             WHERE s.newsletter = 'subscribed' AND c.newsletter = 'unsubscribed' ORDER BY s.line"""
     ) if stated else []  # fmt: skip
@@ -285,12 +287,12 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
 
 
 def _make_stated_table() -> None:
-    columns = f"identity bigint, state text, way text, at {engine.moment_type()}, address text"
-    engine.temporary_table("consent_stated", columns)
+    columns = f"identity bigint, state text, way text, at {dialect.moment_type()}, address text"
+    temporary_tables.create("consent_stated", columns)
 
 
 def _keep_stated() -> None:
-    engine.execute(
+    backends.execute(
         f"""INSERT INTO {_STATEMENTS} (identity_id, state, way, at, address)
             SELECT identity, state, way, at, address FROM (
                 SELECT n.*, row_number() OVER (
@@ -310,7 +312,7 @@ def settle_addresses(addresses: Iterable[str], at: datetime, *, source: str = ""
     """Bring the customers who have some addresses in line with what was stated; return how many changed."""
     keys = [email_addresses.fold(one) for one in addresses]
     among = Customer.objects.filter(email_folded__in=keys).order_by().values("pk")
-    return engine.whole(lambda: settle(among, at, source=source)) if keys else 0
+    return transactions.retried(lambda: settle(among, at, source=source)) if keys else 0
 
 
 def settle_customers(customers: Iterable[int], at: datetime, *, source: str, told: int | None = None) -> int:
@@ -320,10 +322,10 @@ def settle_customers(customers: Iterable[int], at: datetime, *, source: str, tol
 
 def follow_joins(joined: str) -> None:
     """Bring customers in line whom visitors have just turned out to be."""
-    [(at,)] = engine.rows("SELECT CURRENT_TIMESTAMP")
+    [(at,)] = backends.rows("SELECT CURRENT_TIMESTAMP")
     settle(
         Sql(f"SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}"),
-        engine.instant(at),
+        dialect.instant(at),
         source="merge",
     )
 
@@ -343,41 +345,41 @@ def settle(
     _choose(among)
     _gather()
     _judge()
-    engine.execute("DROP TABLE IF EXISTS consent_changed")
-    engine.execute(
+    backends.execute("DROP TABLE IF EXISTS consent_changed")
+    backends.execute(
         """CREATE TEMPORARY TABLE consent_changed AS
            SELECT v.customer, v.state, v.pending, v.made_at, c.newsletter AS before
            FROM consent_verdict v JOIN customers_customer c ON c.id = v.customer
            WHERE v.state <> c.newsletter OR v.pending <> c.pending_at
                OR (v.pending IS NULL) <> (c.pending_at IS NULL)"""
     )
-    [(changed,)] = engine.rows("SELECT count(*) FROM consent_changed")
+    [(changed,)] = backends.rows("SELECT count(*) FROM consent_changed")
     if changed:
-        engine.execute(
+        backends.execute(
             f"""INSERT INTO customers_consentchange (customer_id, state, at, source, address)
-                SELECT customer, state, COALESCE(made_at, {engine.moment_from("%s")}), %s, ''
+                SELECT customer, state, COALESCE(made_at, {dialect.moment_from("%s")}), %s, ''
                 FROM consent_changed WHERE state <> before AND customer <> %s ORDER BY customer""",
-            [engine.moment(at), source[:50], told or 0],
+            [dialect.moment(at), source[:50], told or 0],
         )
-        engine.execute(
+        backends.execute(
             """UPDATE customers_customer SET newsletter = v.state, pending_at = v.pending
                FROM consent_changed v WHERE v.customer = customers_customer.id"""
         )
-        identity.queue_stale(Sql("SELECT customer FROM consent_changed"))
+        lookup.queue_stale(Sql("SELECT customer FROM consent_changed"))
     return int(changed)
 
 
 def _choose(among: Query) -> None:
-    engine.temporary_table("consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer")
+    temporary_tables.create("consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer")
     columns = f"c.id, c.email_folded, CASE WHEN c.customer_id LIKE '{ANONYMOUS_PREFIX}%%' THEN 1 ELSE 0 END"
-    engine.execute(
+    backends.execute(
         compose(
             f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
                 WHERE c.id IN ({{among}}) AND c.joined_into_id IS NULL""",
             among=among,
         )
     )
-    engine.execute(
+    backends.execute(
         f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
             WHERE c.email_folded IN (SELECT address FROM consent_among WHERE address <> '')
                 AND c.joined_into_id IS NULL ON CONFLICT (customer) DO NOTHING""",
@@ -387,18 +389,18 @@ def _choose(among: Query) -> None:
 
 def _gather() -> None:
     """Gather what was stated of each customer, and of the address by whoever has it."""
-    moment = engine.moment_type()
-    engine.temporary_table("consent_said", f"customer bigint, state text, way text, at {moment}")
-    engine.execute(
+    moment = dialect.moment_type()
+    temporary_tables.create("consent_said", f"customer bigint, state text, way text, at {moment}")
+    backends.execute(
         f"""INSERT INTO consent_said
             SELECT a.customer, s.state, s.way, s.at
             FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
             JOIN {_STATEMENTS} s ON s.identity_id = i.id
             WHERE s.state <> 'subscribed' OR (s.address <> '' AND s.address = a.address)
-                OR (s.way <> 'confirmed' AND (a.is_visitor = 1 OR i.kind = '{identity.CUSTOMER_ID}'))"""
+                OR (s.way <> 'confirmed' AND (a.is_visitor = 1 OR i.kind = '{lookup.CUSTOMER_ID}'))"""
     )
-    engine.temporary_table("consent_of_address", f"address text, way text, at {moment}")
-    engine.execute(
+    temporary_tables.create("consent_of_address", f"address text, way text, at {moment}")
+    backends.execute(
         f"""INSERT INTO consent_of_address
             SELECT a.address, s.way, s.at
             FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
@@ -408,7 +410,7 @@ def _gather() -> None:
             SELECT u.address, u.way, u.at FROM {_UNSUBSCRIPTIONS} u
             WHERE u.address IN (SELECT address FROM consent_among WHERE address <> '')"""
     )
-    engine.execute(
+    backends.execute(
         """INSERT INTO consent_said
            SELECT a.customer, 'unsubscribed', u.way, u.at FROM consent_among a JOIN (
                SELECT address, way, max(at) AS at FROM consent_of_address GROUP BY address, way
@@ -436,10 +438,10 @@ def _judge() -> None:
         f"({end} IS NOT NULL AND NOT COALESCE({_latest_that_ends(way, subscribed)} > {end}, false))"
         for way, end in ended.items()
     )
-    latest_end = engine.greatest(*ended.values())
-    latest = engine.greatest(*subscribed.values())
-    engine.execute("DROP TABLE IF EXISTS consent_verdict")
-    engine.execute(
+    latest_end = dialect.greatest(*ended.values())
+    latest = dialect.greatest(*subscribed.values())
+    backends.execute("DROP TABLE IF EXISTS consent_verdict")
+    backends.execute(
         f"""CREATE TEMPORARY TABLE consent_verdict AS
             WITH newest AS (
                 SELECT customer, {newest}, max(at) FILTER (WHERE state = 'never') AS never,
@@ -462,7 +464,7 @@ def _judge() -> None:
 
 
 def _latest_that_ends(way: str, subscribed: Mapping[str, str]) -> str:
-    return engine.greatest(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, way)))
+    return dialect.greatest(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, way)))
 
 
 def _listed(keys: Iterable[int]) -> str:

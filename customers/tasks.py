@@ -5,7 +5,9 @@ from typing import Final
 
 from celery import shared_task
 
-from . import answers, imports
+from core.api import idempotent_responses
+
+from .imports import uploads
 from .tracking import inbox
 
 LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while more and more comes in
@@ -14,14 +16,14 @@ LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while mo
 @shared_task
 def run_imports() -> None:
     """Import the file whose turn it is; another task does the next one."""
-    if imports.run_next():
+    if uploads.run_next():
         run_imports.delay()
 
 
 @shared_task
 def forget_import_files() -> None:
     """Delete the files of imports that are over for long."""
-    imports.forget_files(datetime.now(UTC))
+    uploads.forget_files(datetime.now(UTC))
 
 
 @shared_task
@@ -39,4 +41,4 @@ def forget_refused_messages() -> None:
 @shared_task
 def forget_answers() -> None:
     """Delete the answers that nobody can ask for again."""
-    answers.forget(datetime.now(UTC))
+    idempotent_responses.forget(datetime.now(UTC))

@@ -16,10 +16,11 @@ class SegmentsConfig(AppConfig):
     def ready(self) -> None:
         """Let what is recorded send for a pass, what changes for webhooks, and members be erased with the customer."""
         # Models must be loaded before.
-        from customers import privacy  # noqa: PLC0415
+        from customers.privacy import personal_data  # noqa: PLC0415
 
-        from . import personal, wakeups  # noqa: PLC0415
+        from . import wakeups  # noqa: PLC0415
+        from .changes import privacy_section  # noqa: PLC0415
 
         records_changed.connect(wakeups.REFRESH.request, dispatch_uid="send for a pass")
         members_changed.connect(wakeups.request_webhooks, dispatch_uid="send for webhooks")
-        privacy.register("segments", personal.SECTION)
+        personal_data.register("segments", privacy_section.SECTION)

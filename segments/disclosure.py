@@ -7,10 +7,10 @@ Rules that are saved by those who may see contact data can be referred to by eve
 from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
-from customers import masks
+from customers.privacy import masks
 
 from .rules import Condition, Exposure, Rule, RuleError
-from .rules.tree import conditions_by_path
+from .rules.groups import conditions_by_path
 
 ASKS_FOR_CONTACT_DATA: Final = "asks for contact data, which you may not see"
 NAMES_CONTACT_DATA: Final = "names an e-mail address or a phone number, which you may not see"

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from .models import Change, Membership, Segment
+from .models import Segment
+from .models.membership import Change, Membership
 from .refresh.write import Outcome, fill_list, lock_members
 
 

@@ -12,12 +12,13 @@ from decimal import Decimal
 
 from django.db.models import Count, Q, Sum
 
-from customers import engine
-from customers.exact import from_units
+from core.db import backends, temporary_tables, time_limits
+from core.values.decimals import from_units
 from customers.models import Customer, Facts, Totals
 
 from .evaluation.context import shop_zone
-from .models import Change, Membership, Segment, Tally
+from .models import Segment
+from .models.membership import Change, DailyChangeCount, Membership
 
 PATIENCE = 2.0
 """Seconds that somebody waits for a question about each member."""
@@ -49,7 +50,7 @@ def days(segment: Segment, now: datetime, count: int) -> list[Day]:
         return []
     today = _day(now)
     moved: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
-    tallies = Tally.objects.filter(segment=segment, day__gt=today - timedelta(days=count))
+    tallies = DailyChangeCount.objects.filter(segment=segment, day__gt=today - timedelta(days=count))
     for day, change, cause, customers in tallies.values_list("day", "change", "cause", "customers"):
         moved[day, change][cause] = customers
     first = _first_day(segment, {day for day, _ in moved}, today, count)
@@ -89,7 +90,7 @@ def trends(segments: Iterable[Segment], now: datetime) -> dict[int, Trend]:
     refreshed = {segment.pk: segment for segment in segments if segment.refreshed_at}
     today = _day(now)
     moved: dict[int, dict[date, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
-    tallies = Tally.objects.filter(segment__in=refreshed, day__gt=today - timedelta(days=MONTH))
+    tallies = DailyChangeCount.objects.filter(segment__in=refreshed, day__gt=today - timedelta(days=MONTH))
     for key, day, change, everybody, initial in tallies.values_list("segment_id", "day", "change").annotate(
         everybody=Sum("customers"),
         initial=Sum("customers", filter=Q(cause=Change.Cause.INITIAL), default=0),
@@ -160,7 +161,7 @@ class Worth:
 def worth(segment: Segment, seconds: float) -> Worth:
     """Add up what the members have bought; raises TookTooLong."""
     members = Membership.objects.filter(segment=segment).values("customer_id")
-    with engine.within(seconds):
+    with time_limits.within(seconds):
         sums = Facts.objects.filter(customer_id__in=members).aggregate(
             members=Count("pk"),
             buyers=Count("pk", filter=Q(order_count__gt=0)),
@@ -200,16 +201,16 @@ def overlaps(segment: Segment, seconds: float) -> Overlaps:
     Of a large segment some ten thousand members are drawn, by a number made from their keys, and stand for all.
     """
     one_in = max(1, segment.size // DRAWN)
-    with engine.within(seconds):
+    with time_limits.within(seconds):
         # A table of its own: a planner cannot guess how many it is, and would read all memberships there are.
-        engine.temporary_table("drawn", "customer_id bigint PRIMARY KEY")
-        drawn = engine.execute(
+        temporary_tables.create("drawn", "customer_id bigint PRIMARY KEY")
+        drawn = backends.execute(
             f"""INSERT INTO drawn SELECT customer_id FROM {_MEMBERS}
                 WHERE segment_id = %s AND customer_id * {_SPREAD} %% {_NUMBERS} < %s""",
             [segment.pk, _NUMBERS // one_in],
         )
         counts: dict[int, int] = dict(
-            engine.rows(
+            backends.rows(
                 f"""SELECT m.segment_id, count(*) FROM drawn d JOIN {_MEMBERS} m ON m.customer_id = d.customer_id
                     WHERE m.segment_id <> %s GROUP BY m.segment_id""",
                 [segment.pk],
@@ -241,7 +242,7 @@ class People:
 
 def people(seconds: float) -> People:
     """Count the customers; raises TookTooLong."""
-    with engine.within(seconds):
+    with time_limits.within(seconds):
         known = Customer.objects.existing().known().count()
         everybody = Customer.objects.existing().count()
     return People(known, everybody - known)

@@ -6,10 +6,12 @@ from typing import Final
 
 from celery import shared_task
 
-from . import counting, housekeeping, verification, wakeups
+from . import wakeups
+from .changes import retention
+from .evaluation import counting
 from .models import Segment
-from .refresh import engine, lease
-from .webhooks import delivering
+from .refresh import engine, lease, verification
+from .webhooks import delivery
 
 LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while more and more is recorded
 
@@ -47,19 +49,19 @@ def verify_segments() -> None:
 @shared_task
 def forget_refreshes() -> None:
     """Delete refreshes that did nothing and are over for long."""
-    housekeeping.forget_refreshes(datetime.now(UTC))
+    retention.forget_refreshes(datetime.now(UTC))
 
 
 @shared_task
 def forget_erased() -> None:
     """Take the ids of those erased long ago off the log of changes."""
-    housekeeping.forget_erased(datetime.now(UTC))
+    retention.forget_erased(datetime.now(UTC))
 
 
 @shared_task
 def forget_changes() -> None:
     """Delete changes that are older than the log is kept for."""
-    housekeeping.forget_changes(datetime.now(UTC))
+    retention.forget_changes(datetime.now(UTC))
 
 
 @shared_task
@@ -71,10 +73,10 @@ def count_rule(ticket: str) -> None:
 @shared_task
 def deliver_webhooks() -> None:
     """Tell endpoints what is due to be told."""
-    delivering.run()
+    delivery.run()
 
 
 @shared_task
 def forget_webhook_messages() -> None:
     """Delete what endpoints were told long ago."""
-    housekeeping.forget_webhook_messages(datetime.now(UTC))
+    retention.forget_webhook_messages(datetime.now(UTC))

@@ -9,7 +9,7 @@ class StaffAdminConfig(apps.AdminConfig):
     """Django's admin, whose pages are masked for who may not see contact data."""
 
     default = False  # named in INSTALLED_APPS; the app of this package is another one
-    default_site = "customers.staff_site.StaffSite"
+    default_site = "customers.privacy.admin_site.StaffSite"
 
 
 class SegmentsProjectConfig(AppConfig):

@@ -24,7 +24,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse, reverse_lazy
 
-from segments_project import __version__, logs, redis_url, secret_key
+from . import __version__, logs, redis_url, secret_key
 
 # What our processes write has personal data in it: databases, uploads, messages, lists of refused rows. Whatever
 # they make is for its owner only, files (0600) and folders (0700), also what somebody forgets to say so for.
@@ -222,7 +222,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "segments",
-        "OPTIONS": {"serializer": "segments_project.json_cache.JSONSerializer"},
+        "OPTIONS": {"serializer": "core.json_cache.JSONSerializer"},
     }
 }
 
@@ -277,22 +277,22 @@ if find_spec("anymail"):  # takes what providers tell of messages: bounces and c
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "segments_project.page_policy.PagePolicyMiddleware",
-    "segments_project.encoded_paths.EncodedPathMiddleware",
+    "core.http.content_security_policy.PagePolicyMiddleware",
+    "core.http.encoded_paths.EncodedPathMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",  # before all that may answer
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "segments_project.body_bounds.BodyBoundsMiddleware",
+    "core.http.body_limits.BodyBoundsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
-CSRF_FAILURE_VIEW = "customers.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "core.api.errors.csrf_failure"
 
 ROOT_URLCONF = "segments_project.urls"
 WSGI_APPLICATION = "segments_project.wsgi.application"
@@ -339,10 +339,10 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the time that was told holds
-AXES_CLIENT_IP_CALLABLE = "customers.addresses.client_address"
-AXES_LOCKOUT_CALLABLE = "segments_project.logins.refuse"
+AXES_CLIENT_IP_CALLABLE = "core.http.client_ip.client_ip"
+AXES_LOCKOUT_CALLABLE = "core.staff.login_throttling.refuse"
 AXES_DISABLE_ACCESS_LOG = True
-AXES_ENABLE_ADMIN = False  # segments_project.admin.logins is ours
+AXES_ENABLE_ADMIN = False  # core.admin.failed_logins is ours
 AXES_VERBOSE = False
 
 # Static files come straight from the packages: nothing has to be collected, also not in production.
@@ -389,16 +389,16 @@ REST_FRAMEWORK = {
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_PARSER_CLASSES": ["customers.parsers.BoundedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["core.api.parsers.BoundedJSONParser"],
     # The first one speaks when nobody is known: 401 and how to send a key.
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "customers.authentication.KeyAuthentication",
+        "core.api.authentication.KeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     # A view that forgets to say who may see it shows nothing.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": ["customers.throttles.CallerThrottle"],
-    "EXCEPTION_HANDLER": "customers.errors.handle",
+    "DEFAULT_THROTTLE_CLASSES": ["core.api.throttling.CallerThrottle"],
+    "EXCEPTION_HANDLER": "core.api.errors.handle",
 }
 
 SPECTACULAR_SETTINGS = {
@@ -429,9 +429,9 @@ SPECTACULAR_SETTINGS = {
     "SERVERS": [{"url": "/", "description": "This installation"}],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "customers.api.descriptions.require_bodies",
-        "customers.api.descriptions.allow_no_choice",
-        "customers.api.descriptions.summarize",
+        "customers.api.schema.require_bodies",
+        "customers.api.schema.allow_no_choice",
+        "customers.api.schema.summarize",
     ],
     # From the sidecar, not from a CDN: the documentation works without the internet.
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -441,7 +441,7 @@ SPECTACULAR_SETTINGS = {
 
 # -- The admin
 
-FAVICON = "customers/favicon.svg"
+FAVICON = "core/favicon.svg"
 
 
 def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
@@ -472,9 +472,9 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static(FAVICON), "type": "image/svg+xml"}],
     "SITE_URL": None,  # there is no other site to view
     "SHOW_VIEW_ON_SITE": False,
-    "LOGIN": {"form": "segments_project.logins.LoginForm"},
+    "LOGIN": {"form": "core.staff.login_throttling.LoginForm"},
     "DASHBOARD_CALLBACK": "campaigns.admin.notices.first_page",
-    "STYLES": [lambda request: static("customers/admin.css")],
+    "STYLES": [lambda request: static("core/admin.css")],
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,
@@ -525,7 +525,7 @@ UNFOLD = {
                             "/campaigns/campaign/" in request.path and not _is_of_segment(request)
                         )
                     },
-                    _entry("Coupons", "confirmation_number", "campaigns.pool"),
+                    _entry("Coupons", "confirmation_number", "campaigns.couponpool"),
                     _entry("Suppressions", "unsubscribe", "customers.suppression"),
                 ],
             },
@@ -534,10 +534,10 @@ UNFOLD = {
                 "items": [
                     _entry("Staff", "badge", "auth.user"),
                     _entry("Groups", "group_work", "auth.group"),
-                    _entry("API keys", "key", "customers.apikey"),
+                    _entry("API keys", "key", "core.apikey"),
                     _entry("Tracking sources", "stream", "customers.source"),
                     _entry("Refused messages", "report", "customers.refusedmessage"),
-                    _entry("Identity conflicts", "call_split", "customers.claim"),
+                    _entry("Identity conflicts", "call_split", "customers.identitylink"),
                     _entry("Activity", "history", "admin.logentry"),
                     _entry("Erasures", "person_off", "customers.erasure"),
                     _entry("Failed logins", "lock", "axes.accessattempt"),

@@ -7,14 +7,15 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from customers.errors import unknown_address
-from segments_project import passwords
-from segments_project.health import healthz
+from core.api.errors import unknown_address
+from core.staff import passwords
 
-handler400 = "customers.errors.bad_request"
-handler403 = "customers.errors.permission_denied"
-handler404 = "customers.errors.page_not_found"
-handler500 = "customers.errors.server_error"
+from .health import healthz
+
+handler400 = "core.api.errors.bad_request"
+handler403 = "core.api.errors.permission_denied"
+handler404 = "core.api.errors.page_not_found"
+handler500 = "core.api.errors.server_error"
 
 # Where the pages of the API in a browser lead to log in and out: where staff do so anyway.
 BROWSABLE_API = [

@@ -18,7 +18,7 @@ from django.db import connection
 
 from segments.wakeups import REFRESH
 from segments_project.celery import app
-from segments_project.servers import dying_with_parent
+from segments_project.server.bundled import dying_with_parent
 
 LITTER = 1_000  # rows
 

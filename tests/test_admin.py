@@ -14,18 +14,21 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from campaigns.models import Pool
-from customers import facts, ingestion, keys
+from campaigns.models import CouponPool
+from core.api import keys
+from customers.facts import update
+from customers.ingestion import writer
 from customers.models import Customer
-from customers.records import KINDS, the_shop
-from segments import definition, fixed_lists, verification
-from segments.admin import queueing
+from customers.rows.parsing import KINDS, the_shop
+from segments import fixed_lists, segment_store
+from segments.admin import refresh_requests
 from segments.models import Membership, Refresh, Segment, Verification
+from segments.refresh import verification
 from segments.refresh.engine import refresh_all, refresh_segments
 from segments.templates import TEMPLATES
 from segments_project.celery import app
-from tests import furnished_shop, pages
-from tests.tracking import sending
+
+from .support import furnished_shop, pages, tracking_messages
 
 pytestmark = pytest.mark.django_db
 
@@ -37,9 +40,9 @@ def take(kind: str, *rows: dict[str, str]) -> None:
     """Let the shop tell something, as a CSV file would."""
     read = KINDS[kind].read
     shop = the_shop()
-    outcome = ingestion.ingest(KINDS[kind], enumerate((read(row, shop) for row in rows), start=1))
+    outcome = writer.ingest(KINDS[kind], enumerate((read(row, shop) for row in rows), start=1))
     assert not outcome.refused
-    facts.settle()
+    update.update_facts()
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def shop() -> None:
         },
         {"customer_id": "c2", "phone": "+49 30 123456", "last_name": "Öztürk"},
     )
-    ingestion.start_file()
+    writer.start_file()
     take(
         "orders",
         *(
@@ -107,7 +110,7 @@ def anna(shop: None) -> Customer:
 
 
 def make(slug: str, rule: Any) -> Segment:
-    return definition.save(Segment(slug=slug, name=slug.title(), rule=rule))
+    return segment_store.save(Segment(slug=slug, name=slug.title(), rule=rule))
 
 
 @pytest.fixture
@@ -122,8 +125,8 @@ def known(shop: None) -> Segment:
 @pytest.fixture
 def friends(shop: None) -> Segment:
     """A fixed list with one on it."""
-    keys, _ = definition.customers_of(["c1"])
-    return definition.create_static("friends", "Friends", keys, datetime.now(UTC))
+    keys, _ = segment_store.customers_of(["c1"])
+    return segment_store.create_static("friends", "Friends", keys, datetime.now(UTC))
 
 
 @pytest.fixture
@@ -155,7 +158,7 @@ PARTS = (
     pages.Page("segments_segment_members_csv", pages.by_rule),
     pages.Page("segments_segment_worth", pages.by_rule),
     pages.Page("segments_segment_overlap", pages.by_rule),
-    pages.Page("campaigns_pool_codes", Pool.objects.all),
+    pages.Page("campaigns_couponpool_codes", CouponPool.objects.all),
     pages.Page("customers_customer_timeline", pages.buyers),
 )
 EVERYTHING = {page.view: page for page in (*pages.PAGES, *PARTS)}
@@ -179,8 +182,10 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     """A shop that has something to show on every page."""
     keys.create("Shop", ["segments:read"])
     verification.record(NOW)
-    _, key = sending.source()
-    sending.send(key, {"type": "dance"}, *(sending.identify(one, email="x@y.org") for one in ("c1", "c2")))
+    _, key = tracking_messages.source()
+    tracking_messages.send(
+        key, {"type": "dance"}, *(tracking_messages.identify(one, email="x@y.org") for one in ("c1", "c2"))
+    )
     client = Client()
     client.force_login(admin_user)
     client.post(page("segments_segment_refresh", known.pk))
@@ -630,7 +635,7 @@ def test_a_members_page_that_makes_no_sense_is_no_error(query, known, admin_clie
 
 
 def test_members_are_downloaded_with_formulas_neutralised(known, admin_client, monkeypatch):
-    monkeypatch.setattr("segments.roster.AT_ONCE", 1)
+    monkeypatch.setattr("segments.changes.member_stream.AT_ONCE", 1)
     take("customers", {"customer_id": "c2", "first_name": "=1+1"})
     response = admin_client.get(page("segments_segment_members_csv", known.pk))
     header, *rows = b"".join(response).decode().splitlines()
@@ -673,10 +678,10 @@ def test_a_refresh_is_queued(known, admin_client):
 
 def test_a_refresh_without_redis_says_what_to_do(known, admin_client, broken_broker):
     response = admin_client.post(page("segments_segment_refresh", known.pk), follow=True)
-    assert said(response) == queueing.BROKER_IS_AWAY
+    assert said(response) == refresh_requests.BROKER_IS_AWAY
     data = {"action": "refresh_now", "_selected_action": [known.pk]}
     response = admin_client.post(page("segments_segment_changelist"), data, follow=True)
-    assert said(response) == queueing.BROKER_IS_AWAY
+    assert said(response) == refresh_requests.BROKER_IS_AWAY
     data = {"action": "run_tasks", "_selected_action": [1]}
     response = admin_client.post(page("django_celery_beat_periodictask_changelist"), data, follow=True)
     assert "Redis does not answer" in said(response)
@@ -734,10 +739,10 @@ def test_a_verification_names_who_differs_and_what_to_do(known, admin_client):
 def test_a_key_is_revoked_by_those_who_may(admin_client, staff):
     key, secret = keys.create("Shop", ["segments:read"])
     data = {"action": "revoke", "_selected_action": [key.pk]}
-    staff("view_apikey").post(page("customers_apikey_changelist"), data)
+    staff("view_apikey").post(page("core_apikey_changelist"), data)
     assert keys.find(secret)
     for _ in range(2):
-        response = admin_client.post(page("customers_apikey_changelist"), data, follow=True)
+        response = admin_client.post(page("core_apikey_changelist"), data, follow=True)
         assert key.prefix in said(response)
         assert not keys.find(secret)
     assert secret not in response.content.decode()

@@ -12,9 +12,10 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from customers import facts
-from customers.admin.lookups import DeclaredLookupsAdmin
-from tests.shop import customers
+from core.admin.lookups import DeclaredLookupsAdmin
+from customers.facts import update
+
+from .support.shop import customers
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +79,7 @@ def test_a_list_is_never_filtered_by_what_it_does_not_declare(model, viewer):
 
 def test_nobody_finds_customers_or_secrets_by_a_parameter(viewer):
     customers("c1,anna@example.org")
-    facts.settle()
+    update.update_facts()
 
     for list_, parameter, value in (
         ("customers_customer", "email__startswith", "a"),
@@ -113,7 +114,7 @@ def test_declared_filters_go_on_filtering(admin_client):
 
 def test_a_viewer_cannot_sort_customers_by_what_is_masked(viewer):
     customers("c1,zoe@example.org", "c2,anna@example.org", "c3,mia@example.org")
-    facts.settle()
+    update.update_facts()
 
     def listed(order: str) -> list[str]:
         found = viewer.get(CUSTOMERS, {"o": order}).context["cl"].result_list

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
-from customers import engine, keys
+from core.api import keys
+from core.db import backends
 from customers.models import Batch
-from segments_project.servers import free_port, redis_server
-from tests.tracking.sending import basic, source, track
-from tests.tracking.web import Web, running
+from segments_project.server.bundled import free_port, redis_server
+
+from .support.tracking_http import Web, running
+from .support.tracking_messages import basic, source, track
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,7 +49,7 @@ def ask(web: Web, method: str, path: str, body: str = "", headers: dict[str, str
 
 @pytest.fixture
 def without_database(environment: dict[str, str], tmp_path: Path) -> Iterator[Web]:
-    if engine.is_postgresql():
+    if backends.is_postgresql():
         environment["DATABASE_URL"] = f"postgresql://shop@127.0.0.1:{free_port()}/shop"
     else:
         (tmp_path / "shop.sqlite3").mkdir()

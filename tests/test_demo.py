@@ -9,13 +9,13 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.http import HttpRequest
 
-from customers import ingestion
+from customers.ingestion import writer
 from customers.models import Customer, Event, Order, StaleFacts
-from customers.records import CUSTOMERS, the_shop
-from segments import verification
+from customers.rows.parsing import CUSTOMERS, the_shop
 from segments.models import Change, Refresh, Segment
+from segments.refresh import verification
 from segments.templates import TEMPLATES
-from segments_project import demo_shop
+from segments_project.demo import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +85,7 @@ def test_the_login_printed_last_is_the_one_that_works(capsys: pytest.CaptureFixt
 
 
 def test_somebody_elses_shop_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    ingestion.ingest(CUSTOMERS, [(1, CUSTOMERS.read({"customer_id": "c000001"}, the_shop()))])
+    writer.ingest(CUSTOMERS, [(1, CUSTOMERS.read({"customer_id": "c000001"}, the_shop()))])
     before = records()
 
     with pytest.raises(CommandError, match="not the demo's"):
@@ -100,10 +100,10 @@ def test_the_shop_is_made_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("segments_project.demo_shop.facts.settle", fail)
+    monkeypatch.setattr("segments_project.demo.shop.facts.settle", fail)
 
     with pytest.raises(KeyboardInterrupt):
-        demo_shop.build(20, datetime.now(UTC))
+        shop.build(20, datetime.now(UTC))
 
     assert records() == (0, 0, 0)
 

@@ -16,15 +16,16 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from customers.models import Batch, Claim, Customer, Event, Order, OrderLine, RefusedMessage, Source
-from customers.sample_shop import SampleShop
+from customers.models import Batch, Customer, Event, IdentityLink, Order, OrderLine, RefusedMessage, Source
 from customers.tracking import sources
-from segments import definition
+from segments import segment_store
 from segments.models import Membership
 from segments.refresh.engine import refresh_all
-from segments_project import demo_shop, demo_visitors
-from tests.conftest import eventually
-from tests.tracking import sending
+from segments_project.demo import shop, visitors
+from segments_project.demo.history import SampleShop
+
+from .conftest import eventually
+from .support import tracking_messages
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +39,7 @@ Sent = list[tuple[datetime, dict[str, Any]]]
 
 def visits(start: datetime = START, seed: int = 1) -> Sent:
     shop = SampleShop(PEOPLE, until=START)
-    return list(islice(demo_visitors.messages(shop, start, Random(seed)), SENT))
+    return list(islice(visitors.messages(shop, start, Random(seed)), SENT))
 
 
 def orders_of(sent: Sent) -> set[str]:
@@ -86,25 +87,25 @@ def test_runs_share_no_ids_but_those_of_the_shop() -> None:
 
 
 def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureFixture[str]) -> None:
-    demo_shop.fill(PEOPLE, START)
-    definition.install()
+    shop.fill(PEOPLE, START)
+    segment_store.install()
     refresh_all(START)
     people, orders, events = (
         Customer.objects.existing().count(),
         set(Order.objects.values_list("order_id", flat=True)),
         Event.objects.count(),
     )
-    key = demo_shop.renewed_write_key()
-    assert 0 < demo_shop.size() <= PEOPLE
+    key = shop.renewed_write_key()
+    assert 0 < shop.size() <= PEOPLE
     sent = visits()
 
     for place in range(0, SENT, 300):
-        sending.send(key, *(said for _, said in sent[place : place + 300]))
+        tracking_messages.send(key, *(said for _, said in sent[place : place + 300]))
         refresh_all(sent[place + 299][0])
 
     assert not RefusedMessage.objects.exists()
     assert not Batch.objects.exists()
-    assert not Claim.objects.filter(is_refused=True).exists()
+    assert not IdentityLink.objects.filter(is_refused=True).exists()
     assert Event.objects.count() - events == sum(said["type"] != "identify" for _, said in sent)
     bought = Order.objects.exclude(order_id__in=orders)
     assert {order.order_id for order in bought} == orders_of(sent)
@@ -125,15 +126,15 @@ def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureF
 
 
 def test_their_source_is_found_again_under_a_new_key() -> None:
-    old = demo_shop.renewed_write_key()
-    new = demo_shop.renewed_write_key()
+    old = shop.renewed_write_key()
+    new = shop.renewed_write_key()
 
     [source] = Source.objects.all()
-    assert sending.post(old, "batch", {"batch": []}).status_code == 401
-    assert sending.post(new, "batch", {"batch": []}).status_code == 200
+    assert tracking_messages.post(old, "batch", {"batch": []}).status_code == 401
+    assert tracking_messages.post(new, "batch", {"batch": []}).status_code == 200
 
     sources.revoke(source)
-    assert sources.find(demo_shop.renewed_write_key()) != source
+    assert sources.find(shop.renewed_write_key()) != source
 
 
 def test_nobody_is_made_up_for_another_shop() -> None:
@@ -149,7 +150,7 @@ def test_they_visit_a_served_demo_which_goes_on_without_them(
 ) -> None:
     log = tmp_path / "log"
     began = datetime.now(UTC)
-    demo_shop.fill(PEOPLE, began)
+    shop.fill(PEOPLE, began)
     with (
         log.open("w") as output,
         subprocess.Popen(

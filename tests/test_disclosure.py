@@ -10,10 +10,12 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from customers import facts, keys
+from core.api import keys
+from customers.facts import update
 from segments.models import Segment
 from segments.rules import Condition, Exposure, parse, registry
-from tests.shop import customers, event_with, segment
+
+from .support.shop import customers, event_with, segment
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +46,7 @@ def shop() -> Segment:
     """Anna, and a segment of a marketer's that finds her by where she lives."""
     customers("c1,anna@example.org,Berlin,Goethestr. 1", header="customer_id,email,city,street")
     event_with('{"sku": "s1", "email": "anna@example.org"}')
-    facts.settle()
+    update.update_facts()
     return segment("berlin", {"city": {"is": "Berlin"}})
 
 

@@ -15,9 +15,10 @@ from django.db import connection
 from customers.models import Source
 from customers.tracking import sources
 from segments.models import Endpoint
-from segments.webhooks import delivering, endpoints, outbox
-from tests.shop import command
-from tests.tracking import sending
+from segments.webhooks import delivery, endpoints, outbox
+
+from .support import tracking_messages
+from .support.shop import command
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,7 @@ def secrets(settings: Any) -> list[str]:
     settings.SECRET_KEY = FORMER
     endpoint = endpoints.create(Endpoint(name="Tool", url="https://1.1.1.1/hooks"), [], datetime.now(UTC))
     endpoints.rotate_secret(endpoint, datetime.now(UTC))
-    source, _ = sending.source("browser")
+    source, _ = tracking_messages.source("browser")
     return [endpoint.secret, endpoint.former_secret, source.signing_secret]
 
 
@@ -82,7 +83,7 @@ def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
     signature = hmac.new(b"", b"c1", hashlib.sha256).hexdigest()
     assert not sources.has_signed(source, "c1", signature)
     outbox.write_test(endpoint, datetime.now(UTC))
-    delivering.deliver()
+    delivery.deliver()
     endpoint.refresh_from_db()
     assert endpoint.state == "stopped"
     assert "SECRET_KEY" in endpoint.stopped_because

@@ -39,7 +39,7 @@ def page(answered: Any, status: int, title: str) -> str:
     text: str = answered.content.decode()
     assert answered.status_code == status
     assert title in text
-    assert "customers/error.css" in text
+    assert "core/error.css" in text
     return text
 
 

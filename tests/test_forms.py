@@ -15,22 +15,24 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from campaigns.models import Campaign, Pool
-from customers import facts, keys
+from campaigns.models import Campaign, CouponPool
+from core.api import keys
+from customers.facts import update
 from segments.models import Endpoint, Segment
-from tests import furnished_shop
-from tests.forms import Form, forms_of
-from tests.pages import PAGES, by_rule
-from tests.shop import customers, orders, segment
+
+from .support import furnished_shop
+from .support.forms import Form, forms_of
+from .support.pages import PAGES, by_rule
+from .support.shop import customers, orders, segment
 
 pytestmark = pytest.mark.django_db
 
 # What a person writes where anything else than "something" is asked for.
 WRITTEN: dict[str, dict[str, Any]] = {
     "segments_segment_add": {"slug": "of-a-form", "rule": '{"known": {"is": true}}'},
-    "campaigns_pool_add": {"last_day": "2030-12-01"},
+    "campaigns_couponpool_add": {"last_day": "2030-12-01"},
     "segments_endpoint_add": {"url": "https://1.1.1.1/hooks", "every_segment": "on"},
-    "customers_apikey_add": {"scopes": ["segments:read"], "networks": "", "expires_at_0": "", "expires_at_1": ""},
+    "core_apikey_add": {"scopes": ["segments:read"], "networks": "", "expires_at_0": "", "expires_at_1": ""},
     "django_celery_beat_clockedschedule_add": {"clocked_time_0": "2026-12-01", "clocked_time_1": "12:00"},
     "django_celery_beat_crontabschedule_add": {"timezone": "UTC"},
     "django_celery_beat_intervalschedule_add": {"every": "7"},
@@ -51,7 +53,7 @@ def client() -> Client:
     """The owner of a furnished shop."""
     customers("c1,anna@example.org")
     orders("o1,c1,2026-03-01T10:00:00Z,50")
-    facts.settle()
+    update.update_facts()
     segment("buyers", {"order_count": {"at_least": 1}})
     furnished_shop.furnish()
     segment("referring", {"in_segment": {"is": "buyers"}})
@@ -168,7 +170,7 @@ def test_one_of_every_other_kind_is_deleted_or_cannot_be(client, subtests):
                 transaction.set_rollback(True)
             assert shown.status_code in (200, 302, 403)
             assert (answered.status_code, is_there) in ((302, False), (403, True))
-    assert {Campaign, Pool, Endpoint, CrontabSchedule, IntervalSchedule} <= set(admin.site._registry)
+    assert {Campaign, CouponPool, Endpoint, CrontabSchedule, IntervalSchedule} <= set(admin.site._registry)
     assert by_rule().exists()
 
 

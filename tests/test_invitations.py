@@ -16,8 +16,8 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from tests import furnished_shop
-from tests.conftest import eventually
+from .conftest import eventually
+from .support import furnished_shop
 
 pytestmark = pytest.mark.django_db
 

@@ -18,9 +18,10 @@ from segments.models import Refresh, Segment
 from segments.refresh.queue import request_refresh
 from segments.wakeups import REFRESH
 from segments_project.celery import app
-from tests import shop
-from tests.conftest import eventually
-from tests.tracking.sending import send, source, track
+
+from .conftest import eventually
+from .support import shop
+from .support.tracking_messages import send, source, track
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,16 +10,18 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from customers import engine, facts
+from core.db import backends
+from customers.facts import update
 from customers.models import Facts, Order
 from customers.tracking import inbox
-from segments import verification
 from segments.models import Segment
+from segments.refresh import verification
 from segments.refresh.engine import refresh_all
-from segments_project.servers import dying_with_parent
-from tests import shop
-from tests.conftest import eventually
-from tests.tracking.sending import send, source, track
+from segments_project.server.bundled import dying_with_parent
+
+from .conftest import eventually
+from .support import shop
+from .support.tracking_messages import send, source, track
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -40,7 +42,7 @@ def test_an_import_its_facts_and_its_refresh_are_taken_in_smaller_parts(settings
 
     with CaptureQueriesContext(connection) as ran:
         done = shop.orders(*(f"o{n},c{n},2026-03-01,{n}" for n in range(MANY)), settle=False)
-        facts.settle()
+        update.update_facts()
         refresh_all()
 
     told = [one["sql"] for one in ran if one["sql"]]
@@ -72,7 +74,7 @@ def test_the_statement_of_a_killed_worker_ends_with_it(environment) -> None:
     )
 
     def is_running() -> bool:
-        [(count,)] = engine.rows(
+        [(count,)] = backends.rows(
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
             " AND state = 'active'",
             ["%4711%"],

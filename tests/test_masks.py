@@ -20,14 +20,15 @@ from django.urls import NoReverseMatch, reverse
 from django_celery_beat.models import PeriodicTask
 
 from campaigns.models import Campaign
-from customers import facts
-from customers.admin import contact
-from customers.masks import mask_looks
-from customers.models import Claim, Customer, Event, Import, RefusedMessage
+from customers.admin import contact_data
+from customers.facts import update
+from customers.models import Customer, Event, IdentityLink, Import, RefusedMessage
+from customers.privacy.masks import mask_looks
 from segments.models import Endpoint, Segment
-from tests import furnished_shop
-from tests.pages import PAGES
-from tests.shop import customers, event_with, events, orders, segment
+
+from .support import furnished_shop
+from .support.pages import PAGES
+from .support.shop import customers, event_with, events, orders, segment
 
 pytestmark = pytest.mark.django_db
 
@@ -97,7 +98,7 @@ def shop() -> None:
     orders("o1,c1,2026-03-01T10:00:00Z,50")
     event_with('{"sku": "s1"}')
     events(f"m2,c1,,Product Viewed,{datetime.now(UTC).isoformat()}")
-    facts.settle()
+    update.update_facts()
     segment("asking", {"event_count": {"event": f"x1@{DOMAIN}", "at_least": 1}})
     furnished_shop.furnish()
     LogEntry.objects.create(
@@ -115,7 +116,11 @@ def shop() -> None:
     Customer.objects.update(attributes={f"k@{DOMAIN}": f"p@{DOMAIN}", "note": DEEP})
     planted_in = plant()
     assert {"customers.Event.name", "customers.Order.order_id", "customers.Order.coupon_code"} < planted_in
-    assert {"campaigns.Delivery.reason", "campaigns.Pool.name", "segments.Change.printed_id"} < planted_in
+    assert {
+        "campaigns.Delivery.reason",
+        "campaigns.CouponPool.name",
+        "segments.Change.printed_id",
+    } < planted_in
     RefusedMessage.objects.update(message=json.dumps({"type": "track", "properties": json.loads(told)}))
 
 
@@ -157,7 +162,7 @@ def test_no_page_shows_contact_data_to_who_may_not_see_it(shop, viewer, subtests
             told = [secret for secret in (DOMAIN, NUMBER, DEEP, "77310422", "anna@") if secret in text]
             assert told == []
     assert opened > 100
-    assert {Campaign, Endpoint, Import, Claim, PeriodicTask} <= set(admin.site._registry)
+    assert {Campaign, Endpoint, Import, IdentityLink, PeriodicTask} <= set(admin.site._registry)
 
 
 def test_the_search_of_the_sidebar_finds_pages_again_and_again(viewer):
@@ -195,7 +200,7 @@ def test_what_looks_like_contact_data_is_masked(text, shown):
 def test_a_phone_number_that_is_stored_is_masked_however_it_is_written(viewer):
     customers("c1,030 9018-20", "c2,+49309018200", header="customer_id,phone")
     orders("030 9018-20,c1,2026-03-01,10", "49309018200,c1,2026-03-01,10", "7654321,c1,2026-03-01,10")
-    facts.settle()
+    update.update_facts()
     key = Customer.objects.get(customer_id="c1").pk
 
     page = viewer.get(reverse("admin:customers_customer_change", args=[key])).content.decode()
@@ -206,7 +211,7 @@ def test_a_phone_number_that_is_stored_is_masked_however_it_is_written(viewer):
 
 def test_ids_that_are_phone_numbers_are_found_by_nobody_who_may_not_see_them(viewer):
     customers("+4930901820,", "030901820,030901820", "c3,", header="customer_id,phone")
-    facts.settle()
+    update.update_facts()
     address = reverse("admin:customers_customer_changelist")
 
     for term in ("+49", "+4930901820", "4930901820", "0309", "030901820"):
@@ -229,4 +234,4 @@ def test_ids_that_are_phone_numbers_are_found_by_nobody_who_may_not_see_them(vie
 def test_a_telling_name_masks_all_that_stands_inside_it(properties, shown):
     request: Any = type("Request", (), {"user": AnonymousUser()})()
 
-    assert contact.properties_seen_by(request, properties) == shown
+    assert contact_data.properties_seen_by(request, properties) == shown

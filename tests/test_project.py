@@ -31,11 +31,13 @@ from django.db import connection
 from django.test import Client
 from redis import Redis
 
-from customers import imports
-from segments_project import __version__, secret_key, servers
+from customers.imports import uploads
+from segments_project import __version__, secret_key
 from segments_project.celery import app
 from segments_project.redis_url import for_celery, with_database
-from tests.conftest import eventually
+from segments_project.server import bundled
+
+from .conftest import eventually
 
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells children of a parent's death"
@@ -213,7 +215,7 @@ def test_health_is_well(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_health_says_that_redis_is_gone_and_sends_nobody_away(client: Client, settings) -> None:
-    settings.REDIS_URL = f"redis://127.0.0.1:{servers.free_port()}/0"
+    settings.REDIS_URL = f"redis://127.0.0.1:{bundled.free_port()}/0"
 
     response = client.get("/healthz")
 
@@ -265,7 +267,7 @@ def directives(response: Any) -> dict[str, list[str]]:
         "/nowhere",
         "/healthz",
         "/v1/batch",
-        "/static/customers/admin.css",
+        "/static/core/admin.css",
         "/api/docs/",
     ],
 )
@@ -324,7 +326,7 @@ def test_files_and_folders_are_for_their_owner_only(tmp_path: Path, settings, cl
     bad.write_text("order_id,customer_id,placed_at\no1,c1,nonsense\n")
     with pytest.raises((SystemExit, CommandError)):
         call_command("import_csv", "orders", str(bad), errors=tmp_path / "errors.csv")
-    imports.receive("customers.csv", [b"customer_id\nc1\n"], datetime.now(UTC))
+    uploads.receive("customers.csv", [b"customer_id\nc1\n"], datetime.now(UTC))
     database = Path(connection.settings_dict["NAME"])
     written = [tmp_path / "errors.csv", *(tmp_path / "data").rglob("*")]
     if connection.vendor == "sqlite":
@@ -381,7 +383,7 @@ def another_process(script: str, folder: str) -> Iterator[tuple[subprocess.Popen
 @pytest.mark.parametrize("server", ["redis_server", "postgres_server"])
 def test_a_server_dies_with_its_parent(server: str) -> None:
     script = (
-        f"from segments_project.servers import {server}\n"
+        f"from segments_project.server.bundled import {server}\n"
         f"with {server}() as server:\n"
         "    print(server.process.pid, flush=True)"
     )
@@ -396,7 +398,7 @@ def test_a_server_dies_with_its_parent(server: str) -> None:
 
 
 def test_postgresql_starts_in_a_folder_of_its_own() -> None:
-    with servers.postgres_server(options={"work_mem": "7MB"}) as server:
+    with bundled.postgres_server(options={"work_mem": "7MB"}) as server:
         with psycopg.connect(server.url) as client:
             assert client.execute("SHOW work_mem").fetchone() == ("7MB",)
             assert client.execute("SHOW fsync").fetchone() == ("off",)
@@ -409,7 +411,7 @@ def test_postgresql_starts_in_a_folder_of_its_own() -> None:
 
 
 def test_redis_starts_empty_and_stops(tmp_path: Path) -> None:
-    with servers.redis_server(tmp_path / "redis") as server, Redis.from_url(server.url) as client:
+    with bundled.redis_server(tmp_path / "redis") as server, Redis.from_url(server.url) as client:
         assert client.dbsize() == 0
 
     assert server.process.poll() == 0
@@ -419,7 +421,7 @@ def test_redis_starts_empty_and_stops(tmp_path: Path) -> None:
 def test_redis_is_reached_by_its_owner_only(tmp_path: Path, depth: int) -> None:
     """Also where the folder's path is too long for a socket."""
     folder = tmp_path / ("x" * 100 * depth) / "redis"
-    with servers.redis_server(folder) as server:
+    with bundled.redis_server(folder) as server:
         path = Path(urlsplit(server.url).path)
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -437,7 +439,7 @@ def test_redis_is_reached_by_its_owner_only(tmp_path: Path, depth: int) -> None:
 def test_redis_is_the_one_of_the_path_or_else_of_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
 
-    with servers.redis_server() as server, Redis.from_url(server.url) as client:
+    with bundled.redis_server() as server, Redis.from_url(server.url) as client:
         assert client.info("server")["server_name"] == "valkey"
 
 
@@ -468,21 +470,21 @@ def test_a_pickle_in_the_cache_is_never_run(tmp_path: Path) -> None:
 
 def test_a_server_that_cannot_start_says_why() -> None:
     with (
-        pytest.raises(servers.ServerError, match="no_such_setting"),
-        servers.postgres_server(options={"no_such_setting": "1"}),
+        pytest.raises(bundled.ServerError, match="no_such_setting"),
+        bundled.postgres_server(options={"no_such_setting": "1"}),
     ):
         pass
 
 
 def test_a_port_taken_meanwhile_is_given_up_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = servers.free_port
+    free = bundled.free_port
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = iter([taken.getsockname()[1]])
-        monkeypatch.setattr(servers, "free_port", lambda: next(ports, None) or free())
+        monkeypatch.setattr(bundled, "free_port", lambda: next(ports, None) or free())
 
-        with servers.postgres_server() as server, psycopg.connect(server.url) as client:
+        with bundled.postgres_server() as server, psycopg.connect(server.url) as client:
             assert client.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -490,7 +492,7 @@ def test_without_redis_we_are_told_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
-    with pytest.raises(servers.ServerError, match="install valkey-server"), servers.redis_server():
+    with pytest.raises(bundled.ServerError, match="install valkey-server"), bundled.redis_server():
         pass
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from customers.records import KINDS
-from segments import definition
+from customers.rows.parsing import KINDS
+from segments import segment_store
 from segments.models import Segment
 from segments.templates import TEMPLATES
-from tests import shop
+
+from .support import shop
 
 DATA = Path(settings.BASE_DIR).parent / "shared" / "data"
 SETS = ("rfm_orders", "cdnow_sample", "online_retail_dev", "ecom_clickstream")
@@ -30,7 +31,7 @@ def test_every_figure_comes_out_and_the_members_are_right(name: str, tmp_path: P
     at = ("--at", expected["at"])
 
     sizes = {}
-    definition.install()
+    segment_store.install()
     for slug in TEMPLATES:
         sizes[slug] = int(shop.command("evaluate", "--segment", slug, *at))
     assert sizes == expected["templates"]

@@ -9,13 +9,14 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from customers import facts
+from customers.facts import update
 from customers.models import Customer
 from segments.models import Segment
 from segments.refresh.engine import refresh_segments
-from tests import furnished_shop
-from tests.pages import PAGES
-from tests.shop import customers, event_with, events, orders, segment
+
+from .support import furnished_shop
+from .support.pages import PAGES
+from .support.shop import customers, event_with, events, orders, segment
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,7 @@ LOOKING = {
     "campaigns_campaign_changelist", "campaigns_campaign_of_segment", "campaigns_campaign_audience",
     "campaigns_campaign_change", "campaigns_campaign_preview", "campaigns_campaign_outlook",
     "campaigns_campaign_deliveries",
-    "campaigns_pool_changelist", "campaigns_pool_change",
+    "campaigns_couponpool_changelist", "campaigns_couponpool_change",
 }  # fmt: skip
 SEGMENTING = LOOKING | {
     "segments_segment_add", "segments_segment_delete", "segments_segment_from_template",
@@ -42,7 +43,7 @@ SEGMENTING = LOOKING | {
     "customers_import_changelist", "customers_import_add", "customers_import_change",
     "campaigns_campaign_add", "campaigns_campaign_edit", "campaigns_campaign_start", "campaigns_campaign_stop",
     "campaigns_campaign_discard",
-    "campaigns_pool_add", "campaigns_pool_fill",
+    "campaigns_couponpool_add", "campaigns_couponpool_fill",
     "customers_suppression_changelist", "customers_suppression_add",
 }  # fmt: skip
 EVERYTHING = {page.view for page in PAGES}
@@ -58,7 +59,7 @@ def shop() -> Segment:
     orders("o1,c1,2026-03-01T10:00:00Z,50")
     event_with('{"sku": "s1", "first_name": "Anna", "note": "ask anna@example.org"}')
     events(f"m2,c1,,Product Viewed,{datetime.now(UTC).isoformat()}")
-    facts.settle()
+    update.update_facts()
     made = segment(
         "known",
         {
@@ -186,7 +187,7 @@ def test_a_viewer_finds_nobody_by_contact_data(term, finds, enter, shop):
 
 def test_ids_that_are_addresses_are_masked_too(enter, shop):
     customers("otto@example.org,otto@example.org")
-    facts.settle()
+    update.update_facts()
     client = enter("viewer")
 
     for term in ("", "otto@example.org", "ott"):

@@ -9,22 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from customers import keys
+from core.api import keys
 from customers.models import Batch, Import
-from segments_project.buffering import PATIENCE, Arrival
-from tests.tracking import web
-from tests.tracking.sending import basic, source
+from segments_project.server.buffering_worker import PATIENCE, Arrival
+
+from .support import tracking_http
+from .support.tracking_messages import basic, source
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[web.Web]:
-    with web.running({**environment, "LOG_LEVEL": "WARNING"}, tmp_path / "log") as running:
+def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[tracking_http.Web]:
+    with tracking_http.running({**environment, "LOG_LEVEL": "WARNING"}, tmp_path / "log") as running:
         yield running
 
 
-def opened(server: web.Web, *parts: bytes) -> socket.socket:
+def opened(server: tracking_http.Web, *parts: bytes) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE + 5)
     client.sendall(b"".join(parts))
     return client
@@ -50,7 +51,7 @@ def answer(client: socket.socket) -> tuple[int, str]:
     return int(head.split()[1]), json.loads(body).get("code", "") if body[:1] == b"{" else ""
 
 
-def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: web.Web) -> None:
+def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: tracking_http.Web) -> None:
     _, key = source("browser", messages_a_minute=1000)
     send = request("POST", "/v1/batch", 1000, **basic(key))
     began = time.monotonic()
@@ -75,7 +76,7 @@ def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: web.W
     assert not Batch.objects.exists()
 
 
-def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: web.Web) -> None:
+def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: tracking_http.Web) -> None:
     large = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
     # Ten of them are more than the system's buffers hold.
     asked = request("GET", large) * 9 + request("GET", large, Connection="close")
@@ -102,7 +103,7 @@ def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: web.Web) -
         assert len(got) > 10 * length > 10_000_000
 
 
-def test_a_body_is_not_read_before_its_sender_is_known(server: web.Web) -> None:
+def test_a_body_is_not_read_before_its_sender_is_known(server: tracking_http.Web) -> None:
     """Each answer comes while the body is still to come."""
     large, endless = 10_000_000, 10**18
     stranger = {"Authorization": "Bearer seg_nonsense"}
@@ -124,13 +125,13 @@ def test_a_body_is_not_read_before_its_sender_is_known(server: web.Web) -> None:
 
 
 def test_who_is_known_sends_large_bodies_and_the_half_of_one_is_nothing(
-    server: web.Web, admin_client
+    server: tracking_http.Web, admin_client
 ) -> None:
     api_clients_send_large_bodies(server)
     staff_upload_files(server, admin_client)
 
 
-def api_clients_send_large_bodies(server: web.Web) -> None:
+def api_clients_send_large_bodies(server: tracking_http.Web) -> None:
     key = {
         "Authorization": f"Bearer {keys.create('client', ['ingest'])[1]}",
         "Content-Type": "application/json",
@@ -152,7 +153,7 @@ def api_clients_send_large_bodies(server: web.Web) -> None:
     assert answer(half)[0] == 400  # and not what the first half says
 
 
-def staff_upload_files(server: web.Web, admin_client) -> None:
+def staff_upload_files(server: tracking_http.Web, admin_client) -> None:
     session = admin_client.cookies["sessionid"].value
     form = admin_client.get("/admin/customers/import/add/").cookies["csrftoken"].value
     part = 'Content-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n--x'

@@ -8,12 +8,14 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from customers import facts, keys
+from core.api import keys
+from customers.facts import update
 from customers.models import Customer
-from segments import definition
+from segments import segment_store
 from segments.models import Segment
 from segments_project.celery import app
-from tests.shop import customers, segment
+
+from .support.shop import customers, segment
 
 pytestmark = pytest.mark.django_db
 
@@ -49,9 +51,9 @@ def anna() -> Staff:
 @pytest.fixture
 def friends() -> Segment:
     customers("c1,c1@example.org", "c2,c2@example.org")
-    facts.settle()
-    return definition.create_static(
-        "friends", "Friends", definition.customers_of(["c1"])[0], datetime.now(UTC)
+    update.update_facts()
+    return segment_store.create_static(
+        "friends", "Friends", segment_store.customers_of(["c1"])[0], datetime.now(UTC)
     )
 
 
@@ -110,7 +112,7 @@ def test_refreshes_keys_and_deletions_in_bulk_are_told(anna):
     key, _ = keys.create("Shop", ["segments:read"])
     anna.send("segments_segment_refresh", one.pk)
     for _ in range(2):
-        anna.send("customers_apikey_changelist", action="revoke", _selected_action=[key.pk])
+        anna.send("core_apikey_changelist", action="revoke", _selected_action=[key.pk])
     doomed = {"action": "delete_selected", "_selected_action": [one.pk, two.pk], "post": "yes"}
     anna.send("segments_segment_changelist", **doomed)
     app.control.purge()

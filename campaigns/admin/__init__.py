@@ -2,9 +2,9 @@
 
 from segments.admin import tabs
 
-from . import access, campaign, customers, pools, sources
+from . import access, campaign, coupon_pools, customers, sign_up_form
 
-__all__ = ["campaign", "customers", "pools", "sources"]
+__all__ = ["campaign", "coupon_pools", "customers", "sign_up_form"]
 
 tabs.register(
     tabs.Tab(

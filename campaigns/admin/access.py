@@ -1,4 +1,4 @@
-"""What staff may do with campaigns; ``segments.admin.access.needs`` guards each page with it."""
+"""What staff may do with campaigns; ``core.admin.access.needs`` guards each page with it."""
 
 from typing import Final
 

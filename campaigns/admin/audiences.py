@@ -9,12 +9,14 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 
-from campaigns import audiences
+from campaigns.audiences import exports
 from campaigns.models import AudienceExport
-from customers.admin import contact, trail
-from segments.admin.access import READ, SEE_CUSTOMERS, WRITE, needs, person
+from core.admin import audit_log
+from core.admin.access import READ, WRITE, needs, person
+from customers.admin import contact_data
 from segments.admin.access import SEE as SEE_SEGMENTS
-from segments.admin.pages import ours
+from segments.admin.access import SEE_CUSTOMERS
+from segments.admin.page_context import ours
 from segments.models import Segment
 
 from . import access, notices
@@ -38,14 +40,14 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
                 for value, label in AudienceExport.Platform.choices
             ],
             "exports": exports[:MOST_SHOWN],
-            "may_export": request.user.has_perms([access.EXPORT, SEE_CUSTOMERS, contact.SEE_CONTACT]),
+            "may_export": request.user.has_perms([access.EXPORT, SEE_CUSTOMERS, contact_data.SEE_CONTACT]),
         }
     )
     return TemplateResponse(request, "campaigns/admin/audience.html", context)
 
 
 @needs(
-    access.SEE_EXPORTS, access.EXPORT, SEE_SEGMENTS, SEE_CUSTOMERS, contact.SEE_CONTACT, methods=WRITE
+    access.SEE_EXPORTS, access.EXPORT, SEE_SEGMENTS, SEE_CUSTOMERS, contact_data.SEE_CONTACT, methods=WRITE
 )  # it is kept who downloaded what
 def download(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponseBase:
     """Download the file of a platform: all members, or what is different since the last file."""
@@ -63,12 +65,12 @@ def download(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponseBas
         since, kind = last.until, "changes"
     by = person(request).get_username()
     try:
-        file = audiences.export(segment, platform, datetime.now(UTC), since=since, by=by)
-    except audiences.NoSuchChange as reason:
+        file = exports.export(segment, platform, datetime.now(UTC), since=since, by=by)
+    except exports.NoSuchChange as reason:
         messages.error(request, f"{str(reason).capitalize()}. Download all members instead.")
         return redirect("admin:campaigns_campaign_audience", pk)
     label = AudienceExport.Platform(platform).label
-    trail.note_changed(request, [segment], f"Downloaded its audience for {label}: {file.rows:,} rows.")
+    audit_log.note_changed(request, [segment], f"Downloaded its audience for {label}: {file.rows:,} rows.")
     return StreamingHttpResponse(
         file.lines,
         content_type="text/csv; charset=utf-8",

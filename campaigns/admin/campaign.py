@@ -1,4 +1,4 @@
-"""Campaigns: the list, the page of one, and its form. ``campaigns.running`` saves and moves them."""
+"""Campaigns: the list, the page of one, and its form. ``campaigns.lifecycle`` saves and moves them."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -18,26 +18,26 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.decorators import display
 
-from campaigns import running
+from campaigns import lifecycle
 from campaigns.models import Campaign, Delivery
-from customers import engine
-from customers.admin import trail
-from customers.admin.lists import CappedChangeList, CappedListAdmin
-from customers.templatetags.shop import amount, moment, number
-from segments.admin.access import READ, needs, person
+from core.admin import audit_log
+from core.admin.access import READ, needs, person
+from core.admin.lists import CappedChangeList, CappedListAdmin
+from core.db import time_limits
+from core.templatetags.display import amount, moment, number
 
 from . import (
     access,
+    actions,
     audiences,
-    beginning,
+    campaign_page,
     deliveries,
-    moves,
+    forecast,
     notices,
-    outcomes,
-    outlook,
-    pages,
+    page_context,
     previews,
-    wording,
+    start_from_segment,
+    texts,
 )
 from .forms import CampaignForm, StepFormSet
 
@@ -65,8 +65,8 @@ class CampaignList(CappedChangeList):
         super().get_results(request)
         self.result_list = list(self.result_list)
         try:
-            earned = outcomes.revenues(self.result_list, datetime.now(UTC))
-        except engine.TookTooLong:
+            earned = campaign_page.revenues(self.result_list, datetime.now(UTC))
+        except time_limits.TookTooLong:
             earned = {}
         for campaign in self.result_list:
             campaign.revenue = earned.get(campaign.pk)
@@ -89,20 +89,20 @@ class CampaignAdmin(CappedListAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"campaigns_campaign_{name}")
             for address, view, name in (
-                ("of/<int:pk>/", beginning.page, "of_segment"),
+                ("of/<int:pk>/", start_from_segment.page, "of_segment"),
                 ("of/<int:pk>/audience/", audiences.page, "audience"),
                 ("of/<int:pk>/audience/download/", audiences.download, "audience_download"),
                 ("sending/resume/", notices.resume, "resume_sending"),
                 ("<int:pk>/edit/", edit, "edit"),
                 ("<int:pk>/preview/", previews.page, "preview"),
                 ("<int:pk>/preview/send/", previews.send, "send_test"),
-                ("<int:pk>/outlook/", outlook.page, "outlook"),
+                ("<int:pk>/outlook/", forecast.page, "outlook"),
                 ("<int:pk>/deliveries/", deliveries.page, "deliveries"),
-                ("<int:pk>/move/", moves.move, "move"),
-                ("<int:pk>/start/", moves.start, "start"),
-                ("<int:pk>/stop/", moves.stop, "stop"),
-                ("<int:pk>/copy/", moves.copy, "copy"),
-                ("<int:pk>/discard/", moves.discard, "discard"),
+                ("<int:pk>/move/", actions.move, "move"),
+                ("<int:pk>/start/", actions.start, "start"),
+                ("<int:pk>/stop/", actions.stop, "stop"),
+                ("<int:pk>/copy/", actions.copy, "copy"),
+                ("<int:pk>/discard/", actions.discard, "discard"),
             )
         ] + super().get_urls()
 
@@ -142,7 +142,7 @@ class CampaignAdmin(CappedListAdmin):
         """Show for whom it is."""
         return campaign.segment.name
 
-    @display(description="State", label=wording.LABELS)
+    @display(description="State", label=texts.LABELS)
     def state_(self, campaign: Campaign) -> str:
         """Show how it stands."""
         return campaign.state
@@ -173,7 +173,7 @@ class CampaignAdmin(CappedListAdmin):
         self, request: HttpRequest, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponseBase:
         """Ask for the segment: each has its tactics."""
-        return beginning.choose(self, request)
+        return start_from_segment.choose(self, request)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
@@ -186,7 +186,7 @@ class CampaignAdmin(CappedListAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if request.method not in READ:
             return redirect("admin:campaigns_campaign_edit", campaign.pk)
-        return outcomes.page(self, request, campaign)
+        return campaign_page.page(self, request, campaign)
 
 
 def _counted(deliveries: QuerySet[Any]) -> Coalesce:
@@ -205,15 +205,15 @@ def edit(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     if is_sent and form.is_valid() and formset.is_valid():
         try:
             with transaction.atomic():
-                running.save(form.instance, formset.steps(), person(request))
-        except running.NotPossible as reason:
+                lifecycle.save(form.instance, formset.steps(), person(request))
+        except lifecycle.NotPossible as reason:
             form.add_error(None, str(reason))
         else:
-            trail.note_changed(request, [campaign], f"Now: {wording.sentence(campaign, formset.steps())}")
+            audit_log.note_changed(request, [campaign], f"Now: {texts.sentence(campaign, formset.steps())}")
             messages.success(request, f"{campaign.name} is saved.")
             after = "preview" if "preview" in request.POST else "change"
             return redirect(f"admin:campaigns_campaign_{after}", pk)
     campaign = Campaign.objects.select_related("segment").get(pk=pk) if is_sent else campaign
-    context = pages.of(model_admin, request, campaign, "edit")
+    context = page_context.of(model_admin, request, campaign, "edit")
     context |= {"form": form, "formset": formset}
     return TemplateResponse(request, "campaigns/admin/edit.html", context)

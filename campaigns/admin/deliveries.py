@@ -8,10 +8,11 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from campaigns.models import Campaign, Delivery
-from customers.admin import contact
-from segments.admin.access import READ, SEE_CUSTOMERS, needs
+from core.admin.access import READ, needs
+from customers.admin import contact_data
+from segments.admin.access import SEE_CUSTOMERS
 
-from . import access, pages
+from . import access, page_context
 
 ROWS: Final = 50
 LARGEST_KEY: Final = 2**63 - 1
@@ -47,13 +48,13 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     rows = list(deliveries.select_related("customer", "step").order_by("-pk")[: ROWS + 1])
     shown = rows[:ROWS]
     for delivery in shown:
-        delivery.customer = contact.seen_by(request, delivery.customer)
-        if not contact.may_see(request):  # what a mail server answers names addresses
-            delivery.reason = contact.text_without(delivery.reason)
+        delivery.customer = contact_data.seen_by(request, delivery.customer)
+        if not contact_data.may_see(request):  # what a mail server answers names addresses
+            delivery.reason = contact_data.text_without(delivery.reason)
     query = request.GET.copy()
     if len(rows) > ROWS:
         query["before"] = str(shown[-1].pk)
-    context = pages.of(model_admin, request, campaign, "deliveries") | {
+    context = page_context.of(model_admin, request, campaign, "deliveries") | {
         "deliveries": [(delivery, LABELS[delivery.state]) for delivery in shown],
         "states": Delivery.State.choices,
         "state": state,

@@ -14,12 +14,12 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from campaigns import content
 from campaigns.channels.base import Part, part_labels
 from campaigns.channels.registry import CHANNELS, channel_choices
+from campaigns.messages import rendering
 from campaigns.models import Campaign, Step
 
-from .spans import SpanField
+from .duration_field import SpanField
 
 MOST_STEPS: Final = 20
 CLASSES: Final = " ".join(INPUT_CLASSES)
@@ -158,7 +158,7 @@ class StepForm(forms.ModelForm):
         super()._post_clean()  # type: ignore[misc]
         if self.errors or self.cleaned_data.get("DELETE"):
             return
-        for problem in content.problems(self.instance):
+        for problem in rendering.problems(self.instance):
             self.add_error(problem.part, problem.text)
 
 

@@ -9,12 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from campaigns import confirmations, sending_health
 from campaigns.channels.registry import CHANNELS, channel_label
-from customers.admin import contact, trail
-from customers.templatetags.shop import moment
+from campaigns.delivery import channel_health, confirmation_emails
+from core.admin import audit_log
+from core.admin.access import WRITE, needs, person
+from core.templatetags.display import moment
+from customers.admin import contact_data
 from segments.admin import dashboard
-from segments.admin.access import WRITE, needs, person
 
 from . import access
 
@@ -33,7 +34,7 @@ def of(request: HttpRequest) -> list[Notice]:
     if not request.user.has_perm(access.SEE):
         return []
     found = [Notice(*told) for channel in CHANNELS.values() if (told := channel.notice())]
-    if confirmations.is_held_up():
+    if confirmation_emails.is_held_up():
         found.append(
             Notice(
                 "Addresses wait to be asked about the newsletter",
@@ -41,12 +42,12 @@ def of(request: HttpRequest) -> list[Notice]:
                 " it. They stay pending, for 30 days at most.",
             )
         )
-    for health in sending_health.paused():
-        answer = health.answer if contact.may_see(request) else contact.text_without(health.answer)
+    for health in channel_health.paused():
+        answer = health.answer if contact_data.may_see(request) else contact_data.text_without(health.answer)
         found.append(
             Notice(
                 f"Sending by {channel_label(health.channel)} is paused since {moment(health.paused_at)}",
-                f"More than a tenth of the latest {sending_health.LATEST} messages were refused. The latest answer:"
+                f"More than a tenth of the latest {channel_health.LATEST} messages were refused. The latest answer:"
                 f" “{answer}”. What is due waits, and goes out later unless it is too late by then.",
                 health.channel if request.user.has_perm(access.WRITE) else "",
             )
@@ -66,8 +67,8 @@ def first_page(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, An
 def resume(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Let a channel send again."""
     channel = request.POST.get("channel", "")
-    if sending_health.resume(channel, person(request)):
-        trail.note_changed(request, [person(request)], f"Let sending by {channel_label(channel)} go on.")
+    if channel_health.resume(channel, person(request)):
+        audit_log.note_changed(request, [person(request)], f"Let sending by {channel_label(channel)} go on.")
         messages.success(request, "Sending goes on.")
     else:
         messages.error(request, "Sending was not paused any more.")

@@ -12,14 +12,16 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from campaigns import content
 from campaigns.channels.registry import CHANNELS, channel_label
+from campaigns.messages import rendering
 from campaigns.models import Campaign, Step
-from customers.admin import contact, trail
+from core.admin import audit_log
+from core.admin.access import READ, WRITE, needs, person
+from customers.admin import contact_data
 from customers.models import Customer
-from segments.admin.access import READ, SEE_CUSTOMERS, WRITE, needs, person
+from segments.admin.access import SEE_CUSTOMERS
 
-from . import access, pages
+from . import access, page_context
 
 log = structlog.get_logger(__name__)
 
@@ -32,14 +34,14 @@ SAMPLE_CODE: Final = "SAMPLE-CODE"
 def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show a step's message for a customer; without permission to see contact data, its words as written."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
-    context = pages.of(model_admin, request, campaign, "preview")
-    step = pages.step_of(request, context["steps"])
+    context = page_context.of(model_admin, request, campaign, "preview")
+    step = page_context.step_of(request, context["steps"])
     term = request.GET.get("q", "").strip()[:300]
     context |= {
         "step": step,
         "channel": channel_label(step.channel) if step else "",
         "term": term,
-        "search_help": contact.search_help(request),
+        "search_help": contact_data.search_help(request),
         "may_see": _may_see(request),
         "own_address": person(request).email,
     }
@@ -48,14 +50,14 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         customer = found[0] if len(found) == 1 else _chosen(request) or (None if term else _member(campaign))
         context |= {"found": found if len(found) > 1 else [], "customer": customer}
         if customer:
-            found_preview = content.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+            found_preview = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
             context["preview"] = found_preview
             if found_preview.message:
                 context["preview_parts"] = CHANNELS[step.channel].preview(found_preview.message)
     return TemplateResponse(request, "campaigns/admin/preview.html", context)
 
 
-@needs(access.SEE, access.WRITE, contact.SEE_CONTACT, SEE_CUSTOMERS, methods=WRITE)
+@needs(access.SEE, access.WRITE, contact_data.SEE_CONTACT, SEE_CUSTOMERS, methods=WRITE)
 def send(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send the message, as the customer would get it, to the address of the person who asks."""
     campaign = get_object_or_404(Campaign, pk=pk)
@@ -63,7 +65,7 @@ def send(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     step = get_object_or_404(Step, campaign=campaign, number=min(number, 32_767))
     customer = get_object_or_404(Customer.objects.existing(), pk=_key(request.POST.get("customer", "")))
     to = person(request).email
-    found = content.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+    found = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
     if not to:
         messages.error(request, "Your account has no e-mail address; ask who manages the staff to add it.")
     elif found.message is None:
@@ -81,18 +83,18 @@ def send(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
                 request, "The mail server did not take it; whoever runs the shop finds why in the log."
             )
         else:
-            trail.note_changed(request, [campaign], f"Sent step {step.number} to themselves as a test.")
+            audit_log.note_changed(request, [campaign], f"Sent step {step.number} to themselves as a test.")
             messages.success(request, f"Step {step.number} is on its way to {to}.")
     address = reverse("admin:campaigns_campaign_preview", args=[pk])
     return redirect(f"{address}?step={step.number}&customer={customer.pk}")
 
 
 def _may_see(request: HttpRequest) -> bool:
-    return contact.may_see(request) and request.user.has_perm(SEE_CUSTOMERS)
+    return contact_data.may_see(request) and request.user.has_perm(SEE_CUSTOMERS)
 
 
 def _found(request: HttpRequest, term: str) -> list[Customer]:
-    question: Q = contact.found_q(request, term)
+    question: Q = contact_data.found_q(request, term)
     return list(Customer.objects.existing().filter(question).order_by("pk")[:FOUND_AT_MOST])
 
 

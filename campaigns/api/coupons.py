@@ -9,12 +9,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from campaigns import coupons
+from campaigns.coupons import coupon_pool
 from campaigns.models import Coupon
-from customers.authentication import needs
-from customers.errors import REFUSED, ErrorSerializer
-from customers.masks import SEE_CONTACT
+from core.api.authentication import needs
+from core.api.errors import REFUSED, ErrorSerializer
 from customers.models import Customer
+from customers.privacy.masks import SEE_CONTACT
 
 NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "There is no such code.")}
 
@@ -65,7 +65,7 @@ class CouponDetail(APIView):
     @extend_schema(responses={200: CouponSerializer, **REFUSED, **NO_COUPON}, tags=["coupons"])
     def get(self, request: Request, code: str) -> Response:
         """Whom a coupon code belongs to, and whether it was used. Needs the scope `members:read`."""
-        coupon = coupons.find(code)
+        coupon = coupon_pool.find(code)
         if coupon is None:
             raise NotFound(f"There is no coupon {code}.")
         return Response(CouponSerializer(_told(coupon)).data)

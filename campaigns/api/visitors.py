@@ -11,14 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from campaigns import showing
+from campaigns import on_site_inbox
 from campaigns.models import Delivery
-from customers import throttles
-from customers.authentication import KeyAuthentication, KeyInAddress, needs
-from customers.errors import REFUSED, ErrorSerializer
-from customers.keys import VISITORS
-from customers.masks import SEE_CONTACT
-from customers.models import ApiKey
+from core.api import throttling
+from core.api.authentication import KeyAuthentication, KeyInAddress, needs
+from core.api.errors import REFUSED, ErrorSerializer
+from core.api.keys import VISITORS
+from core.models import ApiKey
+from customers.privacy.masks import SEE_CONTACT
 
 # It is about one person, and true for a moment.
 HEADERS = {"Cache-Control": "private, no-store"}
@@ -60,7 +60,7 @@ class _ForPages(APIView):
     authentication_classes: Any = [KeyAuthentication, KeyInAddress]
     # Of the staff those who may see what a message says of its customer.
     permission_classes = [needs(VISITORS, "campaigns.view_delivery", "customers.view_customer", SEE_CONTACT)]
-    rate = throttles.VISITORS
+    rate = throttling.VISITORS
 
 
 class MessagesForVisitor(_ForPages):
@@ -80,7 +80,7 @@ class MessagesForVisitor(_ForPages):
         hold, stands in the header or in the address.
         """
         is_visitor = isinstance(request.auth, ApiKey)
-        found = showing.messages_for(anonymous_id, datetime.now(UTC), is_visitor=is_visitor)
+        found = on_site_inbox.messages_for(anonymous_id, datetime.now(UTC), is_visitor=is_visitor)
         return Response({"messages": [_told(one) for one in found]}, headers=HEADERS)
 
 
@@ -98,7 +98,7 @@ class Dismissal(_ForPages):
     )
     def post(self, request: Request, anonymous_id: str, token: UUID) -> Response:
         """Show a message to this visitor no more; of another's, nothing happens. Needs the scope `visitors:read`."""
-        showing.dismiss(anonymous_id, token, datetime.now(UTC))
+        on_site_inbox.dismiss(anonymous_id, token, datetime.now(UTC))
         return Response(status=status.HTTP_204_NO_CONTENT, headers=HEADERS)
 
 

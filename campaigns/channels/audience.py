@@ -8,7 +8,7 @@ from .registry import register
 
 @register
 class Audience(Channel):
-    """A step that sends nothing; ``campaigns.audiences`` writes the file."""
+    """A step that sends nothing; ``campaigns.audiences.exports`` writes the file."""
 
     key = "audience"
     noun = "an audience for ads"

@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Final
 
 from django.db.models import Q
 
-from campaigns import layout
 from campaigns.models import Delivery
 from customers import consent
-from customers.mentions import Mentions
 from customers.models import Customer
+from customers.privacy.mentions import Mentions
+
+from . import email_layout
 
 MAX_TEMPLATE_LENGTH: Final = 50_000
 
@@ -189,7 +190,7 @@ class Channel(ABC):
                 yield Problem(part.name, part.required)
         for part in cls.parts:
             if part.kind is PartKind.HTML:
-                for problem in layout.problems(written[part.name]):
+                for problem in email_layout.problems(written[part.name]):
                     yield Problem(part.name, problem, part.label)
 
     @classmethod
@@ -197,12 +198,12 @@ class Channel(ABC):
         """Return the template of each part. Of a text and an HTML part, an empty one is made from the other."""
         templates = {part.name: written[part.name] for part in cls.parts}
         if "text" in templates:
-            templates["text"] = layout.tidied(written["text"])
+            templates["text"] = email_layout.tidied(written["text"])
         if templates.keys() >= {"text", "html"}:
             if not written["html"].strip():
-                templates["html"] = layout.html_of(written["text"])
+                templates["html"] = email_layout.html_of(written["text"])
             if not written["text"].strip():
-                templates["text"] = layout.text_of(written["html"])
+                templates["text"] = email_layout.text_of(written["html"])
         return templates
 
     @classmethod

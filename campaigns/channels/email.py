@@ -5,23 +5,23 @@ import smtplib
 from collections.abc import Iterator, Mapping
 from email import message_from_bytes, policy
 from email.headerregistry import Address
-from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
-from django.core.mail.backends import console, dummy, smtp
+from django.core.mail.backends import smtp
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.utils import DNS_NAME
 from django.utils.encoding import punycode
-from django.utils.module_loading import import_string
 
-from campaigns import layout, links, mail_folder
+from campaigns.links import signed_links
 from campaigns.models import Delivery
-from customers import email_addresses
-from customers.mentions import Mentions
+from core.mail import has_mail_server
+from core.values import email_addresses
+from customers.privacy.mentions import Mentions
 
+from . import email_layout, mail_folder
 from .base import (
     AddressColumns,
     Away,
@@ -48,17 +48,6 @@ NOT_THERE: Final = {"invalid", "rejected"}
 """What django-anymail says of recipients to whom a provider sends nothing, whatever the message says."""
 
 
-def has_mail_server() -> bool:
-    """Return whether e-mails are handed to a mail server or a provider, and not to a file or a screen."""
-    return _reaches_people(settings.EMAIL_BACKEND)
-
-
-@cache
-def _reaches_people(backend: str) -> bool:
-    # That of files is one of the console's.
-    return not issubclass(import_string(backend), console.EmailBackend | dummy.EmailBackend)
-
-
 @register
 class Email(Channel):
     """Messages to customers who have an e-mail address and have subscribed to the newsletter."""
@@ -79,7 +68,7 @@ class Email(Channel):
     def problems(cls, written: Mapping[str, str]) -> Iterator[Problem]:
         """Yield also that a whole HTML document has no link to unsubscribe: none is added to it."""
         yield from super().problems(written)
-        if layout.is_whole(written["html"]) and "unsubscribe_url" not in written["html"]:
+        if email_layout.is_whole(written["html"]) and "unsubscribe_url" not in written["html"]:
             text = 'a whole document needs a link to end the newsletter: <a href="{{ unsubscribe_url }}">.'
             yield Problem("html", text, "HTML")
 
@@ -88,8 +77,8 @@ class Email(Channel):
         """Return the templates with the frame and the footer of e-mails."""
         templates = super().templates(written)
         return templates | {
-            "html": layout.framed(templates["html"]),
-            "text": layout.with_footer(templates["text"]),
+            "html": email_layout.framed(templates["html"]),
+            "text": email_layout.with_footer(templates["text"]),
         }
 
     @classmethod
@@ -120,7 +109,7 @@ class Email(Channel):
 
     def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
         """Hand the message to the mail server; raises TryAgain, Away, Refused, NoMailbox or Undeliverable."""
-        self.hand_over(delivery.customer.email, message, delivery.token, links.headers(delivery))
+        self.hand_over(delivery.customer.email, message, delivery.token, signed_links.headers(delivery))
 
     def hand_over(
         self, address: str, message: OutgoingMessage, token: UUID, headers: Mapping[str, str]

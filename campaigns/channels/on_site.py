@@ -1,6 +1,6 @@
 """Messages on the shop's pages: kept with the delivery until a page of the shop fetches them."""
 
-from campaigns import links
+from campaigns.links import signed_links
 from campaigns.models import Delivery
 
 from .base import Channel, Consent, OutgoingMessage, Part, PartKind
@@ -32,5 +32,5 @@ class OnSite(Channel):
         delivery.content = {
             "title": message.subject,
             "text": message.text.strip(),
-            "url": links.click_url(delivery, message.url),
+            "url": signed_links.click_url(delivery, message.url),
         }

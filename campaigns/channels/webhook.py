@@ -12,10 +12,10 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from campaigns.models import Delivery
-from segments.webhooks import addresses
-from segments.webhooks.addresses import BadAddress
+from segments.webhooks import target_addresses
 from segments.webhooks.messages import moment
-from segments.webhooks.sending import Answer, Line, Post
+from segments.webhooks.signed_requests import EndpointConnection, Response, SignedRequest
+from segments.webhooks.target_addresses import BadAddress
 
 from .base import Channel, Consent, OutgoingMessage, Part, PartKind, TryAgain, Undeliverable
 from .registry import register
@@ -48,7 +48,7 @@ class Webhook(Channel):
     tracks_links = False  # programs read it
 
     def __init__(self) -> None:
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, EndpointConnection] = {}
         self._unreached: dict[str, str] = {}
 
     def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
@@ -60,8 +60,8 @@ class Webhook(Channel):
             secrets = secrets_of(url)
         except BadAddress as error:
             raise Undeliverable(f"The address will not do: {error}.") from error
-        line = self._lines.setdefault(url, Line(url))
-        answer = line.post(Post(f"msg_{delivery.token.hex}", _body(delivery, message), secrets))
+        line = self._lines.setdefault(url, EndpointConnection(url))
+        answer = line.post(SignedRequest(f"msg_{delivery.token.hex}", _body(delivery, message), secrets))
         if answer.problem:
             if answer.status is None:
                 self._unreached[url] = answer.problem
@@ -79,7 +79,7 @@ def secrets_of(url: str) -> Sequence[str]:
 
     Each host has its own, so none of them can sign for another. Raises BadAddress.
     """
-    host = addresses.read(url).authority
+    host = target_addresses.read(url).authority
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     digests = (salted_hmac("campaigns.webhook", host, key, algorithm="sha256").digest() for key in keys)
     return [f"whsec_{b64encode(one).decode()}" for one in digests]
@@ -102,7 +102,7 @@ def _body(delivery: Delivery, message: OutgoingMessage) -> str:
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 
 
-def _meaning(answer: Answer) -> Exception:
+def _meaning(answer: Response) -> Exception:
     """Say whether another attempt may help."""
     refused = answer.status is not None and 300 <= answer.status < 500
     if refused and answer.status not in MAY_WORK_LATER:

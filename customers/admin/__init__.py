@@ -1,5 +1,16 @@
 """What staff see of the shop's customers, and the keys of those who send and ask."""
 
-from . import api_keys, conflicts, customer, imports, privacy, refused, sources, suppressions
+from core.admin import api_keys
 
-__all__ = ["api_keys", "conflicts", "customer", "imports", "privacy", "refused", "sources", "suppressions"]
+from . import customer, identity_conflicts, imports, privacy, refused_messages, suppressions, tracking_sources
+
+__all__ = [
+    "api_keys",
+    "customer",
+    "identity_conflicts",
+    "imports",
+    "privacy",
+    "refused_messages",
+    "suppressions",
+    "tracking_sources",
+]

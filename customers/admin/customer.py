@@ -16,13 +16,13 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from customers.exact import from_units
-from customers.facts import relation_of
+from core.admin.lists import CappedChangeList, ReadOnlyAdmin
+from core.templatetags.display import amount, moment
+from core.values.decimals import from_units
+from customers.facts.update import relation_of
 from customers.models import Customer
-from customers.templatetags.shop import amount, moment
 
-from . import contact, facts, privacy, timeline
-from .lists import CappedChangeList, ReadOnlyAdmin
+from . import contact_data, facts, privacy, timeline
 
 MOST_IDENTITIES, MOST_CONSENTS = 50, 20
 
@@ -53,8 +53,8 @@ class CustomerList(CappedChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Mask what is not for the person."""
         super().get_results(request)
-        self.result_list = [contact.seen_by(request, customer) for customer in self.result_list]
-        self.search_help_text = contact.search_help(request)
+        self.result_list = [contact_data.seen_by(request, customer) for customer in self.result_list]
+        self.search_help_text = contact_data.search_help(request)
 
 
 @admin.register(Customer)
@@ -91,7 +91,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         """Search by beginnings; nothing is joined, so nobody comes twice."""
         if not search_term.strip():
             return queryset, False
-        return queryset.filter(contact.found_q(request, search_term)), False
+        return queryset.filter(contact_data.found_q(request, search_term)), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CustomerList]:
         """Use the list that masks."""
@@ -102,7 +102,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     ) -> Customer | None:
         """Find the customer of a page, as the person may see them."""
         customer = super().get_object(request, object_id, from_field)
-        return customer and contact.seen_by(request, customer)
+        return customer and contact_data.seen_by(request, customer)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
@@ -132,7 +132,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         summed_up = held.get(customer.pk)
         identities = customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES]
         for identity in identities:
-            identity.value = contact.identity_seen_by(request, identity)
+            identity.value = contact_data.identity_seen_by(request, identity)
         return {
             "contact": [(label, value) for label, value in _contact(request, customer) if value],
             "identities": identities,
@@ -187,7 +187,7 @@ class CustomerAdmin(ReadOnlyAdmin):
 
 
 def _timeline(request: HttpRequest, customer: Customer) -> timeline.Timeline:
-    seen = partial(contact.properties_seen_by, request)
+    seen = partial(contact_data.properties_seen_by, request)
     return timeline.of(customer, request.GET.get("kind", ""), request.GET.get("before", ""), seen)
 
 
@@ -200,7 +200,7 @@ def _contact(request: HttpRequest, customer: Customer) -> Iterator[tuple[str, An
     yield "Country", customer.country
     yield "Language", customer.language
     yield "Source", customer.source
-    yield "Born", contact.birthday_seen_by(request, born)
+    yield "Born", contact_data.birthday_seen_by(request, born)
     yield "Newsletter", customer.get_newsletter_display()
     yield "Subscribed", moment(customer.subscribed_at) if customer.subscribed_at else ""
     yield "Recorded", moment(customer.recorded_at)

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.conf import settings
 
-from customers.exact import from_units
+from core.templatetags.display import amount, moment, number
+from core.values.decimals import from_units
+from customers.facts.definitions import declared
 from customers.models import Facts, FactsAsOf
 from customers.models.facts import FactColumns
-from customers.sums import declared
-from customers.templatetags.shop import amount, moment, number
 
 # Steps on the way to other facts: true, and of little use to staff.
 INNER = frozenset(

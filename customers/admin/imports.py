@@ -18,14 +18,16 @@ from kombu.exceptions import OperationalError
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from customers import imports, tasks
-from customers.csv_files import FORMATS, Preview
-from customers.formats import BadFile, Format
+from core.admin import audit_log
+from core.admin.lists import ReadOnlyAdmin
+from core.templatetags.display import moment, number
+from customers import tasks
+from customers.imports import uploads
+from customers.imports.csv_files import FORMATS, Preview
+from customers.imports.formats import BadFile, Format
 from customers.models import Import
-from customers.templatetags.shop import moment, number
 
-from . import contact, trail
-from .lists import ReadOnlyAdmin
+from . import contact_data
 
 VALUES_SHOWN = 3
 SECONDS_BETWEEN_LOOKS = 2
@@ -128,13 +130,13 @@ class ImportAdmin(ReadOnlyAdmin):
     def _received(self, request: HttpRequest, form: UploadForm) -> Import | None:
         file: UploadedFile = form.cleaned_data["file"]
         try:
-            upload = imports.receive(
+            upload = uploads.receive(
                 file.name or "file.csv", file.chunks(), timezone.now(), by=request.user.get_username()
             )
         except BadFile as error:
             form.add_error("file", f"This file cannot be imported: {error}.")
             return None
-        trail.note_added(request, [upload], "Uploaded.")
+        audit_log.note_added(request, [upload], "Uploaded.")
         return upload
 
     def change_view(
@@ -164,8 +166,8 @@ class ImportAdmin(ReadOnlyAdmin):
         problem = "Choose the kind of the file first." if kind is None else _problem(upload, kind)
         if kind is None or problem:
             messages.error(request, problem)
-        elif imports.start(upload, kind, timezone.now()):
-            trail.note_changed(request, [upload], f"Started, as {kind.label}.")
+        elif uploads.start(upload, kind, timezone.now()):
+            audit_log.note_changed(request, [upload], f"Started, as {kind.label}.")
             try:
                 tasks.run_imports.delay()
             except OperationalError:
@@ -175,17 +177,17 @@ class ImportAdmin(ReadOnlyAdmin):
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """End it early."""
         upload = self._to_change(request, pk)
-        imports.cancel(upload, timezone.now())
-        trail.note_changed(request, [upload], "Cancelled.")
+        uploads.cancel(upload, timezone.now())
+        audit_log.note_changed(request, [upload], "Cancelled.")
         return redirect("admin:customers_import_change", upload.pk)
 
     def refused_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Download the refused rows, with the reasons."""
-        if not (self.has_view_permission(request) and contact.may_see(request)):
+        if not (self.has_view_permission(request) and contact_data.may_see(request)):
             raise PermissionDenied
         upload = get_object_or_404(self.get_queryset(request).exclude(stored=""), pk=pk)
         try:
-            file = imports.refusals_of(upload).open("rb")
+            file = uploads.refusals_of(upload).open("rb")
         except FileNotFoundError:
             raise Http404(GONE) from None
         name = upload.name.removesuffix(".csv")
@@ -214,7 +216,7 @@ class ImportAdmin(ReadOnlyAdmin):
             if upload.state == waiting and upload.queued_at
             else 0,
             "may_import": self.has_add_permission(request),
-            "may_download": bool(upload.stored and upload.refused and contact.may_see(request)),
+            "may_download": bool(upload.stored and upload.refused and contact_data.may_see(request)),
         }
 
 
@@ -225,13 +227,13 @@ def _looked_at(request: HttpRequest, upload: Import) -> dict[str, Any]:
     if kind is None:
         return told
     try:
-        preview = imports.look(upload, kind)
+        preview = uploads.look(upload, kind)
     except (BadFile, FileNotFoundError) as error:
         return told | {"problem": _worded(error)}
     return told | {
         "preview": preview,
-        "columns": _columns(preview, kind, is_masked=not contact.may_see(request)),
-        "refusals": preview.refused if contact.may_see(request) else [],
+        "columns": _columns(preview, kind, is_masked=not contact_data.may_see(request)),
+        "refusals": preview.refused if contact_data.may_see(request) else [],
     }
 
 
@@ -241,13 +243,13 @@ def _columns(preview: Preview, kind: Format, *, is_masked: bool) -> list[tuple[s
     for place, name in enumerate(preview.header):
         values = (cells[place].strip() for _, cells in preview.rows if place < len(cells))
         shown = list(dict.fromkeys(value for value in values if value))[:VALUES_SHOWN]
-        columns.append((name, kind.becomes(name), [contact.HIDDEN] if is_masked else shown))
+        columns.append((name, kind.becomes(name), [contact_data.HIDDEN] if is_masked else shown))
     return columns
 
 
 def _problem(upload: Import, kind: Format) -> str:
     try:
-        imports.look(upload, kind)
+        uploads.look(upload, kind)
     except (BadFile, FileNotFoundError) as error:
         return _worded(error)
     return ""

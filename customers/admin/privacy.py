@@ -12,24 +12,25 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from unfold.decorators import display
 
-from customers import privacy
+from core.admin import audit_log
+from core.admin.lists import ReadOnlyAdmin
+from core.templatetags.display import moment, number
 from customers.models import Customer, Erasure
-from customers.templatetags.shop import moment, number
+from customers.privacy import personal_data
 
-from . import contact, trail
-from .lists import ReadOnlyAdmin
+from . import contact_data
 
 EXPORT, ERASE = "customers.export_customer", "customers.add_erasure"
 
 
 def may_export(request: HttpRequest) -> bool:
     """Tell whether the person may hand out all that is known of a customer."""
-    return request.user.has_perms([EXPORT, contact.SEE_CONTACT])
+    return request.user.has_perms([EXPORT, contact_data.SEE_CONTACT])
 
 
 def may_erase(request: HttpRequest) -> bool:
     """Tell whether the person may erase customers."""
-    return request.user.has_perms([ERASE, contact.SEE_CONTACT])
+    return request.user.has_perms([ERASE, contact_data.SEE_CONTACT])
 
 
 def export(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
@@ -37,8 +38,8 @@ def export(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     if not may_export(request):
         raise PermissionDenied
     customer = get_object_or_404(Customer.objects.existing(), pk=pk)
-    told = privacy.export(customer, datetime.now(UTC))
-    trail.note_changed(request, [customer], "Exported all that is known.")
+    told = personal_data.export(customer, datetime.now(UTC))
+    audit_log.note_changed(request, [customer], "Exported all that is known.")
     name = re.sub(r"[^\w.-]+", "-", customer.customer_id, flags=re.ASCII).strip("-") or str(customer.pk)
     body = json.dumps(told, ensure_ascii=False, indent=2)
     response = HttpResponse(body, content_type="application/json; charset=utf-8")
@@ -59,7 +60,7 @@ def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         "customer": customer,
         "orders": customer.orders.count(),
         "events": customer.events.count(),
-        "others": privacy.sharing_addresses(customer),
+        "others": personal_data.sharing_addresses(customer),
     }
     if request.method == "POST":
         if request.POST.get("typed", "").strip() != customer.customer_id:
@@ -70,13 +71,13 @@ def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _erased(request: HttpRequest, customer: Customer) -> HttpResponse:
-    others = privacy.sharing_addresses(customer)
+    others = personal_data.sharing_addresses(customer)
     try:
-        done = privacy.erase(customer, datetime.now(UTC), by=request.user.get_username())
-    except privacy.AlreadyErased:
+        done = personal_data.erase(customer, datetime.now(UTC), by=request.user.get_username())
+    except personal_data.AlreadyErased:
         messages.warning(request, "Somebody else has erased this customer just before.")
     else:
-        trail.note_added(request, [done], "Erased a customer.")
+        audit_log.note_added(request, [done], "Erased a customer.")
         messages.success(
             request,
             f"The customer was erased, with {done.orders:,} orders and {done.events:,} events."

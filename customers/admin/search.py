@@ -5,8 +5,10 @@ from operator import or_
 
 from django.db.models import Q
 
-from customers import engine, identity, phone_numbers
-from customers.text_cleaning import to_nfc
+from core.db import backends
+from core.values import phone_numbers
+from core.values.text_cleaning import to_nfc
+from customers.identity import lookup
 
 HELP = "Id, e-mail, phone or last name"
 
@@ -40,13 +42,13 @@ def found_by_id_q(term: str) -> Q:
 
 def _identity_q(term: str, lead: str = "") -> Q:
     """Ask for whose id this is, be it of a browser, or one that was joined into another's."""
-    owner = identity.find(term)
+    owner = lookup.lookup(term)
     return Q(**{f"{lead}pk": owner.pk}) if owner else Q()
 
 
 def begins(column: str, prefix: str) -> Q:
     """Ask for a beginning in the words for which the database uses its index."""
-    if engine.is_postgresql():
+    if backends.is_postgresql():
         return Q(**{f"{column}__startswith": prefix})
     return Q(**{f"{column}__gte": prefix, f"{column}__lt": prefix + _LAST_CHARACTER})
 

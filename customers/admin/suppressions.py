@@ -11,12 +11,15 @@ from django.shortcuts import redirect
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
-from customers import consent, email_addresses, masks
+from core.admin import audit_log
+from core.admin.lists import CappedListAdmin
+from core.templatetags.display import moment
+from core.values import email_addresses
+from customers import consent
 from customers.models import Suppression
-from customers.templatetags.shop import moment
+from customers.privacy import masks
 
-from . import contact, trail
-from .lists import CappedListAdmin
+from . import contact_data
 
 
 class SuppressionForm(forms.ModelForm):
@@ -58,7 +61,7 @@ class SuppressionAdmin(CappedListAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Suppression]:
         """Let each row know who looks at it."""
-        self.hides = not contact.may_see(request)
+        self.hides = not contact_data.may_see(request)
         return super().get_queryset(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -88,13 +91,13 @@ class SuppressionAdmin(CappedListAdmin):
 
     def log_addition(self, request: HttpRequest, obj: Suppression, message: Any) -> None:
         """Keep in the trail who did it, without the address."""
-        trail.note_added(request, [obj], "Suppressed an address.")
+        audit_log.note_added(request, [obj], "Suppressed an address.")
 
     @admin.action(description="Lift: let them get messages again", permissions=["lift"])
     def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> None:
         """Let the ticked addresses get messages again."""
         chosen = list(queryset)
-        trail.note_deleted(request, chosen, "Lifted the suppression of an address.")
+        audit_log.note_deleted(request, chosen, "Lifted the suppression of an address.")
         for one in chosen:
             consent.lift_suppression(one)
         messages.success(request, "Lifted. Who is subscribed gets messages again.")
@@ -111,7 +114,9 @@ class SuppressionAdmin(CappedListAdmin):
         """Show the reason, with what the mail server said."""
         reason = suppression.get_reason_display()
         if suppression.detail:
-            reason += f" ({contact.text_without(suppression.detail) if self.hides else suppression.detail})"
+            reason += (
+                f" ({contact_data.text_without(suppression.detail) if self.hides else suppression.detail})"
+            )
         return reason
 
     @display(description="Since")

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 
+from customers.facts.definitions import SESSION_GAP_MINUTES
 from customers.models import Customer, Event, Order
-from customers.sums import SESSION_GAP_MINUTES
 
-from . import happenings
-from .happenings import Happening
+from . import activity_items
+from .activity_items import Happening
 
 AT_ONCE = 40
 PAUSE = timedelta(minutes=SESSION_GAP_MINUTES)
@@ -154,7 +154,7 @@ def _visits(records: Iterable[Event | Order], seen: Callable[[Any], Any]) -> Ite
     for record in records:
         if isinstance(record, Event):
             record.properties = seen(record.properties)
-        happening = happenings.of(record)
+        happening = activity_items.of(record)
         if visit and visit[-1].at - happening.at > PAUSE:
             yield Visit(tuple(visit))
             visit = []

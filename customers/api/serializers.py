@@ -6,12 +6,12 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from customers import facts
-from customers.errors import ErrorSerializer, PlaceSerializer
+from core.api.errors import ErrorSerializer, PlaceSerializer
+from customers.facts import update
 from customers.models import Customer
-from customers.records import CUSTOMERS, EVENTS, ORDERS, Kind
+from customers.rows.parsing import CUSTOMERS, EVENTS, ORDERS, Kind
 
-from . import arrivals, descriptions
+from . import ingest, schema
 
 _EXAMPLES: dict[str, dict[str, Any]] = {
     CUSTOMERS.name: {
@@ -40,7 +40,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 
 def request_of(kind: Kind) -> dict[str, Any]:
     """Describe the body that a kind is sent in, with an example."""
-    return descriptions.body_of(kind, _EXAMPLES[kind.name])
+    return schema.body_of(kind, _EXAMPLES[kind.name])
 
 
 class ResultSerializer(serializers.Serializer[Any]):
@@ -48,7 +48,7 @@ class ResultSerializer(serializers.Serializer[Any]):
 
     index = serializers.IntegerField(help_text="Its place in the list, from 0.")
     status = serializers.ChoiceField(
-        choices=[arrivals.ACCEPTED, arrivals.REFUSED, arrivals.LEFT_OUT],
+        choices=[ingest.ACCEPTED, ingest.REFUSED, ingest.LEFT_OUT],
         help_text="`left_out`: it belongs to the past of a customer who was erased, and stays erased.",
     )
     kept = serializers.ChoiceField(
@@ -131,5 +131,5 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
         # Decimals as text: a client's binary floats would not hold them.
         return {
             name: str(value) if isinstance(value, Decimal) else value
-            for name, value in facts.told(row).items()
+            for name, value in update.told(row).items()
         }

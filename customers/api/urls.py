@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-import customers.api.converters  # noqa: F401 — names "id"
+import core.http.path_converters  # noqa: F401 — names "id"
 
 from . import views
 

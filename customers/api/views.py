@@ -13,18 +13,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers import errors, facts, identity, privacy
-from customers.authentication import needs
-from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
-from customers.models import ApiKey, Customer
-from customers.pagination import KeysetPagination
-from customers.parsers import ExactJSONParser
-from customers.records import CUSTOMERS, EVENTS, ORDERS, Kind
-from customers.throttles import INGEST, READING
+from core.api import errors
+from core.api.authentication import needs
+from core.api.errors import BAD_PAGE, REFUSED, ErrorSerializer
+from core.api.idempotency import SENT_TWICE, once
+from core.api.pagination import KeysetPagination
+from core.api.parsers import ExactJSONParser
+from core.api.throttling import INGEST, READING
+from core.models import ApiKey
+from customers.facts import update
+from customers.identity import lookup
+from customers.models import Customer
+from customers.privacy import personal_data
+from customers.rows.parsing import CUSTOMERS, EVENTS, ORDERS, Kind
 
-from . import arrivals
-from .descriptions import MOST_ITEMS
-from .idempotency import SENT_TWICE, once
+from . import ingest
+from .schema import MOST_ITEMS
 from .serializers import CustomerSerializer, ErasedSerializer, TakenSerializer, request_of
 
 SEES = needs("members:read", "customers.view_customer", "customers.view_contact_data")
@@ -74,14 +78,14 @@ class Sending(APIView):
         items = given if isinstance(given, list) else [given]
         if len(items) > MOST_ITEMS:
             raise ValidationError(f"Send at most {MOST_ITEMS:,} objects at once; these are {len(items):,}.")
-        taken = arrivals.take(self.kind, items)
+        taken = ingest.ingest_objects(self.kind, items)
         if items is not given and 0 in taken.refused:
             raise ValidationError({place["path"]: place["message"] for place in taken.refused[0]})
         is_new = items is not given and taken.created
         return Response(_told(taken, len(items)), status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
 
-def _told(taken: arrivals.Taken, count: int) -> dict[str, Any]:
+def _told(taken: ingest.IngestResult, count: int) -> dict[str, Any]:
     return {
         "created": taken.created,
         "updated": taken.updated,
@@ -91,7 +95,7 @@ def _told(taken: arrivals.Taken, count: int) -> dict[str, Any]:
     }
 
 
-def _result(taken: arrivals.Taken, index: int) -> dict[str, Any]:
+def _result(taken: ingest.IngestResult, index: int) -> dict[str, Any]:
     result: dict[str, Any] = {"index": index, "status": taken.status(index)}
     if places := taken.refused.get(index):
         result["error"] = errors.body("invalid", errors.message_of(places), places)
@@ -173,7 +177,7 @@ class CustomerDetail(APIView):
     def get(self, request: Request, customer_id: str) -> Response:
         """One customer by any of their ids, with facts as of now. Needs the scope `members:read`."""
         now = datetime.now(UTC)
-        context = {"facts_of": lambda one: facts.of(one, now)}
+        context = {"facts_of": lambda one: update.of(one, now)}
         return Response(CustomerSerializer(customer_of(customer_id), context=context).data)
 
     @extend_schema(
@@ -193,9 +197,9 @@ class CustomerDetail(APIView):
         by = request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username()
         customer = customer_of(customer_id)
         try:
-            others = privacy.sharing_addresses(customer)
-            privacy.erase(customer, datetime.now(UTC), by=by)
-        except privacy.AlreadyErased:
+            others = personal_data.sharing_addresses(customer)
+            personal_data.erase(customer, datetime.now(UTC), by=by)
+        except personal_data.AlreadyErased:
             raise NotFound(f"There is no customer {customer_id}.") from None
         if others:
             return Response({"sharing_addresses": others})
@@ -210,12 +214,12 @@ class CustomerExport(APIView):
     @extend_schema(responses={200: OpenApiTypes.OBJECT, **REFUSED, **NOBODY}, tags=["privacy"])
     def get(self, request: Request, customer_id: str) -> Response:
         """Everything about one customer: contact data, ids, consent, orders, events, segments. Needs `privacy`."""
-        return Response(privacy.export(customer_of(customer_id), datetime.now(UTC)))
+        return Response(personal_data.export(customer_of(customer_id), datetime.now(UTC)))
 
 
 def customer_of(customer_id: str) -> Customer:
     """Find a customer by any id, or answer that there is none."""
-    found = identity.find(customer_id) if "\x00" not in customer_id else None
+    found = lookup.lookup(customer_id) if "\x00" not in customer_id else None
     if found is None:
         raise NotFound(f"There is no customer {customer_id}.")
     return found

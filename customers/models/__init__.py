@@ -1,7 +1,5 @@
 """What the shop keeps: customers, orders, events, and the facts that sum them up."""
 
-from .answer import KeptAnswer
-from .claim import Claim, OrderNote, Traits, UnsignedClaim
 from .consent import AddressUnsubscription, ConfirmationRequest, ConsentStatement, Suppression
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
@@ -16,28 +14,24 @@ from .facts import (
     Touched,
     Upcoming,
 )
-from .key import ApiKey
+from .identity_link import IdentityLink, OrderMessage, Traits, UnsignedLink
 from .order import COUNTING_STATUSES, Order, OrderLine
-from .privacy import ConsentChange, ErasedId, Erasure, Salt
+from .privacy import ConsentChange, Erasure, Salt, Tombstone
 from .tracking import Batch, RefusedMessage, Source
-from .turn import Turn
 from .upload import Import
 
 __all__ = [
     "COUNTING_STATUSES",
     "AddressUnsubscription",
-    "ApiKey",
     "AppendedEvent",
     "AppendedOrder",
     "Batch",
-    "Claim",
     "ConfirmationRequest",
     "ConsentChange",
     "ConsentStatement",
     "Customer",
     "CustomerQuerySet",
     "DatedAttribute",
-    "ErasedId",
     "Erasure",
     "Event",
     "EventProduct",
@@ -45,20 +39,20 @@ __all__ = [
     "Facts",
     "FactsAsOf",
     "Identity",
+    "IdentityLink",
     "Import",
-    "KeptAnswer",
     "Order",
     "OrderLine",
-    "OrderNote",
+    "OrderMessage",
     "RefusedMessage",
     "Salt",
     "Source",
     "StaleFacts",
     "Suppression",
+    "Tombstone",
     "Totals",
     "Touched",
     "Traits",
-    "Turn",
-    "UnsignedClaim",
+    "UnsignedLink",
     "Upcoming",
 ]

@@ -1,4 +1,4 @@
-"""Customers, and the ids under which they are met. Written by ``customers.ingestion`` alone."""
+"""Customers, and the ids under which they are met. Written by ``customers.ingestion.writer`` alone."""
 
 from typing import Self
 

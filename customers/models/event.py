@@ -1,8 +1,8 @@
-"""Events: what customers did. Written by ``customers.ingestion`` alone."""
+"""Events: what customers did. Written by ``customers.ingestion.writer`` alone."""
 
 from django.db import models
 
-from customers.exact import ExactDecimalField
+from core.values.decimals import ExactDecimalField
 
 from .customer import Customer
 
@@ -11,7 +11,7 @@ class Event(models.Model):
     """Something a customer did.
 
     ``properties`` is as it was sent; ``properties_comparable`` holds the same values for rules to compare
-    (see ``customers.comparable``). The product columns are the case-folded product of the properties
+    (see ``core.values.sortable_values``). The product columns are the case-folded product of the properties
     themselves; those of a ``products`` list are rows of their own.
     """
 

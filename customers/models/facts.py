@@ -1,15 +1,15 @@
-"""The facts: one row a customer that sums up the records. Written by ``customers.facts`` alone."""
+"""The facts: one row a customer that sums up the records. Written by ``customers.facts.update`` alone."""
 
 from django.db import models
 from django.db.models import BigIntegerField, DateTimeField
 
-from customers.exact import ExactDecimalField
+from core.values.decimals import ExactDecimalField
 
 from .customer import Customer
 
 
 class FactColumns(models.Model):
-    """The columns of a row of facts; ``customers.facts`` declares what each one means.
+    """The columns of a row of facts; ``customers.facts.update`` declares what each one means.
 
     Amounts, quantities, shares and days are whole ten-thousandths.
     """
@@ -76,7 +76,7 @@ class Facts(FactColumns):
 
 
 class FactsAsOf(FactColumns):
-    """The same as of one instant: a temporary table of the connection, filled by ``customers.facts``."""
+    """The same as of one instant: a temporary table of the connection, filled by ``customers.facts.update``."""
 
     customer = models.OneToOneField(
         Customer, primary_key=True, on_delete=models.DO_NOTHING, related_name="facts_as_of"

@@ -1,10 +1,10 @@
-"""Orders and their lines. Written by ``customers.ingestion`` alone."""
+"""Orders and their lines. Written by ``customers.ingestion.writer`` alone."""
 
 from typing import Final
 
 from django.db import models
 
-from customers.exact import ExactDecimalField
+from core.values.decimals import ExactDecimalField
 
 from .customer import Customer
 

@@ -1,7 +1,7 @@
 """What privacy keeps: how consent changed, and of the erased how many they were and what is not to come back.
 
-``ConsentChange`` is written by ``customers.consent``, ``ErasedId`` and ``Salt`` by ``customers.erased``, ``Erasure``
-by ``customers.privacy``.
+``customers.consent`` writes ``ConsentChange``, ``customers.identity.tombstones`` writes ``Tombstone`` and ``Salt``, and
+``customers.privacy.personal_data`` writes ``Erasure``.
 """
 
 from django.db import models
@@ -47,7 +47,7 @@ class Erasure(models.Model):
         return f"Erasure {self.pk}"
 
 
-class ErasedId(models.Model):
+class Tombstone(models.Model):
     """The salted digest of an id whose owner was erased: it tells the id when it is sent again, and nothing else."""
 
     digest = models.CharField(max_length=40, primary_key=True)

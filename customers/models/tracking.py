@@ -8,7 +8,7 @@ from typing import Final
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from customers.encryption import EncryptedField
+from core.encryption import EncryptedField
 
 MESSAGES_A_MINUTE: Final = 60_000
 

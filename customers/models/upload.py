@@ -1,4 +1,4 @@
-"""Files that staff upload. Written by ``customers.imports`` alone."""
+"""Files that staff upload. Written by ``customers.imports.uploads`` alone."""
 
 from django.db import models
 from django.db.models import Q

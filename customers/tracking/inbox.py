@@ -18,14 +18,16 @@ from django.db import transaction
 from django.db.models import F, Sum, Window
 from django.db.models.functions import Length
 
-from customers import engine, facts, identity, turns
-from customers.mentions import Mentions
+from core.db import locks, time_limits, transactions
+from customers.facts import update
+from customers.identity import lookup
 from customers.models import Batch, RefusedMessage, Source
+from customers.privacy.mentions import Mentions
 from customers.wakeups import INBOX
 
-from . import messages, taking
+from . import messages, processing
 from .messages import BATCH
-from .taking import Complaint, Received
+from .processing import Complaint, Received
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +56,7 @@ def drain(seconds: float = math.inf) -> int:
     for the next.
     """
     begun, taken = time.monotonic(), 0
-    portion = engine.Portion(MESSAGES_AT_ONCE, MESSAGES_AT_LEAST)
+    portion = time_limits.Portion(MESSAGES_AT_ONCE, MESSAGES_AT_LEAST)
     INBOX.acknowledge()
     while Batch.objects.exists():
         done = portion.take(_drain_some)
@@ -66,7 +68,7 @@ def drain(seconds: float = math.inf) -> int:
             INBOX.request()
             break
     if taken:
-        facts.settle()
+        update.update_facts()
     return taken
 
 
@@ -105,7 +107,7 @@ def leave_out(mentions: Mentions) -> None:
 def _drain_some(most: int) -> int | None:
     """Take the oldest batches, of about so many messages; None where another worker is at it."""
     with transaction.atomic():
-        if not turns.try_turn(identity.INBOX_TURN):
+        if not locks.try_acquire(lookup.INBOX_TURN):
             return None
         batches = _oldest(most)
         received = [one for batch in batches for one in _opened(batch)]
@@ -156,7 +158,7 @@ def _take(received: Sequence[Received]) -> None:
     """
     try:
         with transaction.atomic():
-            complaints = taking.take(received, datetime.now(UTC))
+            complaints = processing.process_messages(received, datetime.now(UTC))
             _keep(complaints)
     except Exception as error:
         if not _is_fault_of_messages(error):
@@ -173,7 +175,7 @@ def _take(received: Sequence[Received]) -> None:
 
 def _is_fault_of_messages(error: Exception) -> bool:
     """Tell whether an error comes of what was sent, not of a database or a machine that cannot take it now."""
-    return not engine.passes(error) and not isinstance(error, OSError | MemoryError)
+    return not transactions.passes(error) and not isinstance(error, OSError | MemoryError)
 
 
 def _keep(complaints: Sequence[Complaint]) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from core.values.regexes import FIRST_YEAR, LAST_YEAR
+from core.values.text_cleaning import to_nfc
 from customers.models.customer import ANONYMOUS_PREFIX
-from customers.patterns import FIRST_YEAR, LAST_YEAR
-from customers.records import MAX_TEXT, Refused, Shop, check_id
-from customers.text_cleaning import to_nfc
+from customers.rows.parsing import MAX_TEXT, InvalidRow, Shop, check_id
 
 MAX_BYTES: Final = 32 * 1024
 TOO_DEEP: Final = "the message is nested too deeply"
@@ -60,21 +60,21 @@ def read(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) 
     Raises Refused with what to change.
     """
     if not isinstance(body, dict):
-        raise Refused("a message is a JSON object")
+        raise InvalidRow("a message is a JSON object")
     kind = call if call != BATCH else body.get("type")
     if kind not in TYPES:
-        raise Refused(f"type: {_shown(kind)} is not one of {', '.join(TYPES)}")
+        raise InvalidRow(f"type: {_shown(kind)} is not one of {', '.join(TYPES)}")
     complaints: list[str] = []
     user_id = _id(body, "userId")
     anonymous_id = _optional_id(body, "anonymousId", complaints) if user_id else _id(body, "anonymousId")
     if user_id.startswith(ANONYMOUS_PREFIX):
-        raise Refused(f"userId: begins with {ANONYMOUS_PREFIX}, which is how visitors are printed")
+        raise InvalidRow(f"userId: begins with {ANONYMOUS_PREFIX}, which is how visitors are printed")
     if not user_id and not anonymous_id:
-        raise Refused("userId: missing, and so is anonymousId; one of them says whose message it is")
+        raise InvalidRow("userId: missing, and so is anonymousId; one of them says whose message it is")
     if kind == "track":
         _check_event(body.get("event"))
     if kind == "alias" and not (_id(body, "previousId") and user_id):
-        raise Refused("previousId and userId: an alias needs both")
+        raise InvalidRow("previousId and userId: an alias needs both")
     return Message(
         kind,
         _optional_id(body, "messageId", complaints) or derived_id(body),
@@ -92,9 +92,9 @@ def check_size(body: Any) -> None:
     try:
         size = len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:
-        raise Refused(TOO_DEEP) from None
+        raise InvalidRow(TOO_DEEP) from None
     if size > MAX_BYTES:
-        raise Refused(f"the message has {size} bytes; at most {MAX_BYTES} are taken")
+        raise InvalidRow(f"the message has {size} bytes; at most {MAX_BYTES} are taken")
 
 
 def derived_id(body: Mapping[str, Any]) -> str:
@@ -115,11 +115,11 @@ def _id(body: Mapping[str, Any], name: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise Refused(f"{name}: {_shown(value)} is no text")
+        raise InvalidRow(f"{name}: {_shown(value)} is no text")
     value = to_nfc(value.strip())
     most = MAX_TEXT - (len(ANONYMOUS_PREFIX) if name == "anonymousId" else 0)
     if len(value) > most:
-        raise Refused(f"{name}: longer than {most} characters")
+        raise InvalidRow(f"{name}: longer than {most} characters")
     check_text(value, name)
     return check_id(value, name)
 
@@ -128,14 +128,14 @@ def _optional_id(body: Mapping[str, Any], name: str, complaints: list[str]) -> s
     """Read an id that the message can do without."""
     try:
         return _id(body, name)
-    except Refused as error:
+    except InvalidRow as error:
         complaints.append(str(error))
         return ""
 
 
 def _check_event(name: Any) -> None:
     if not isinstance(name, str) or not name.strip():
-        raise Refused("event: missing; a track call names what happened")
+        raise InvalidRow("event: missing; a track call names what happened")
     check_text(name, "event")
 
 
@@ -145,9 +145,9 @@ def check_text(value: str, name: str) -> None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Refused(f"{name}: contains half a surrogate pair") from None
+            raise InvalidRow(f"{name}: contains half a surrogate pair") from None
     if "\x00" in value:
-        raise Refused(f"{name}: contains a NUL character")
+        raise InvalidRow(f"{name}: contains a NUL character")
 
 
 def _happened_at(

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from customers import attributes, comparable, ingestion
-from customers.engine import in_parts
-from customers.identity import CUSTOMER_ID
+from core.db.backends import in_parts
+from core.values import sortable_values
+from customers.identity.lookup import CUSTOMER_ID
+from customers.ingestion import attributes, writer
 from customers.models import Customer, Identity, Traits
-from customers.records import CUSTOMERS, read_customer, the_shop
+from customers.rows.parsing import CUSTOMERS, read_customer, the_shop
 
 from .traits import ASIDE, UTM_SOURCE
 
@@ -236,11 +237,11 @@ def _write(
     printed = dict(Customer.objects.filter(pk__in=[key for key, _ in rows]).values_list("pk", "customer_id"))
     numbered = [(place, (printed[key], *record[1:])) for place, (key, record) in enumerate(rows)]
     if cleared:
-        ingestion.clear(cleared)
+        writer.clear(cleared)
     if numbered:
-        outcome = ingestion.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False, names=False)
+        outcome = writer.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False, names=False)
         assert not outcome.refused
-        ingestion.note_browsers_addresses(by_browser)
+        writer.note_browsers_addresses(by_browser)
         return {rows[place][0] for place in outcome.crowded}
     return set()
 
@@ -270,7 +271,7 @@ def _current(customer: Customer, name: str) -> str:
     if name not in _COLUMNS:
         value = customer.attributes.get(name)
         if isinstance(value, list):
-            return comparable.list_text(value)
+            return sortable_values.list_text(value)
         return "" if value is None else str(value)
     value = getattr(customer, name)
     if isinstance(value, datetime):

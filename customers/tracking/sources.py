@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 from django.db.models import F, Q
 
-from customers import keys
+from core.api import keys
 from customers.models import Source
 
 USE_IS_KEPT_EVERY = timedelta(minutes=1)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from customers import comparable, email_addresses
-from customers.attributes import MOST_ATTRIBUTES
-from customers.records import CONSENT_WORDS, CUSTOMERS, Refused, Shop, parse_moment, read_row
-from customers.text_cleaning import to_nfc
+from core.values import email_addresses, sortable_values
+from core.values.text_cleaning import to_nfc
+from customers.ingestion.attributes import MOST_ATTRIBUTES
+from customers.rows.parsing import CONSENT_WORDS, CUSTOMERS, InvalidRow, Shop, parse_moment, read_row
 
 from .messages import Message, an_object, check_text
 
@@ -51,7 +51,7 @@ def read(message: Message, shop: Shop) -> tuple[dict[str, str], list[str]]:
         try:
             if text := _cell(column, value, message.received_at, shop):
                 row.setdefault(column, text)
-        except Refused as error:
+        except InvalidRow as error:
             complaints.append(str(error))
     _split_name(row)
     if row.get("newsletter") == "subscribed":
@@ -87,8 +87,8 @@ def _flattened(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _cell(column: str, value: Any, received_at: datetime, shop: Shop) -> str:
     try:
         text = as_text(value)
-    except Refused as error:
-        raise Refused(f"{column[:60]}: {error}") from None
+    except InvalidRow as error:
+        raise InvalidRow(f"{column[:60]}: {error}") from None
     check_text(text, column[:60])
     match column:
         case "email":
@@ -98,7 +98,7 @@ def _cell(column: str, value: Any, received_at: datetime, shop: Shop) -> str:
         case _ if column in _MOMENTS:
             return min(_moment(column, value, text, shop), received_at).isoformat()
     if not 1 <= len(column) <= _LONGEST_NAME or "\x00" in column:
-        raise Refused(f"traits: the name {column[:60]!r} is longer than {_LONGEST_NAME} characters")
+        raise InvalidRow(f"traits: the name {column[:60]!r} is longer than {_LONGEST_NAME} characters")
     check_text(column, "traits")
     return text
 
@@ -107,7 +107,7 @@ def _address(text: str) -> str:
     try:
         return email_addresses.normalize(text)
     except email_addresses.InvalidAddress as error:
-        raise Refused(f"email: {error}") from None
+        raise InvalidRow(f"email: {error}") from None
 
 
 def _moment(column: str, value: Any, text: str, shop: Shop) -> datetime:
@@ -116,7 +116,7 @@ def _moment(column: str, value: Any, text: str, shop: Shop) -> datetime:
             return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
         return parse_moment(text, shop.zone)
     except (ValueError, OverflowError, OSError) as error:
-        raise Refused(f"{column}: {error}") from None
+        raise InvalidRow(f"{column}: {error}") from None
 
 
 def as_text(value: Any) -> str:
@@ -129,15 +129,15 @@ def as_text(value: Any) -> str:
         case float():
             number = Decimal(repr(value))
             if not number.is_finite():
-                raise Refused("a number is out of range")
+                raise InvalidRow("a number is out of range")
             return format(number, "f").removesuffix(".0")
         case int():
             return str(value)
     try:
-        elements = comparable.elements_of(value)
+        elements = sortable_values.elements_of(value)
     except ValueError as error:
-        raise Refused(str(error)) from None
-    return json.dumps(value, ensure_ascii=False) if elements is None else comparable.list_text(elements)
+        raise InvalidRow(str(error)) from None
+    return json.dumps(value, ensure_ascii=False) if elements is None else sortable_values.list_text(elements)
 
 
 def _split_name(row: dict[str, str]) -> None:

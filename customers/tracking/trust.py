@@ -2,13 +2,13 @@
 
 A customer id that a browser names counts if the shop's server has signed it (``context.userHash``), or if the source
 allows it. Otherwise the message is the visitor's, and the id is a claim: it links the browser while nothing trusted has
-named the id (see ``customers.unsigned``).
+named the id (see ``customers.identity.unsigned_links``).
 """
 
 from dataclasses import dataclass, replace
 
 from customers.models import Source
-from customers.records import Refused
+from customers.rows.parsing import InvalidRow
 
 from . import sources
 from .messages import Message
@@ -48,5 +48,5 @@ def judge(source: Source, message: Message) -> Trusted:
     if is_signed or not message.user_id:
         return of_browser
     if not message.anonymous_id:
-        raise Refused("userId: a browser names it along with its anonymousId, or with context.userHash")
+        raise InvalidRow("userId: a browser names it along with its anonymousId, or with context.userHash")
     return replace(of_browser, message=replace(message, user_id=""), claimed=message.user_id)

@@ -10,14 +10,14 @@ from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from customers import engine
-from customers.addresses import client_address
+from core.db import transactions
+from core.http.client_ip import client_ip
 from customers.models import Source
-from customers.records import Refused, the_shop
+from customers.rows.parsing import InvalidRow, the_shop
 
-from . import bodies, inbox, limits, messages, sources
-from .bodies import Body, Rejected
+from . import inbox, messages, rate_limits, request_body, sources
 from .messages import BATCH, CALLS
+from .request_body import Body, Rejected
 
 BUSY_FOR = 5  # seconds
 HEADERS = ("authorization", "content-type", "content-encoding")
@@ -62,16 +62,16 @@ def _take(request: HttpRequest, address: str) -> HttpResponse:
     try:
         key = _key_of_header(request)
         source = _source(key) if key else None
-        body = bodies.read(request)
+        body = request_body.read(request)
         source = source or _source(_key_of_body(body.content))
         size = _checked(body, call, at)
-        if wait := limits.seconds_to_wait(source, size, len(body.text), client_address(request), at):
+        if wait := rate_limits.seconds_to_wait(source, size, len(body.text), client_ip(request), at):
             raise Rejected(429, "too_many_messages", f"Send again in {wait} seconds.", retry_after=wait)
         if size:
             inbox.store(source, call, body.text, size, request.headers.get("User-Agent", ""), at)
         sources.note_use(source, at)
     except Error as error:
-        if not engine.passes(error):
+        if not transactions.passes(error):
             raise
         raise Rejected(
             503, "busy", "The database is busy or away; send it again.", retry_after=BUSY_FOR
@@ -105,10 +105,10 @@ def _source(key: str) -> Source:
 def _checked(body: Body, call: str, at: datetime) -> int:
     """Give how many messages it holds; a single one that cannot be taken is told at once."""
     if call == BATCH:
-        return len(bodies.batch_of(body.content))
+        return len(request_body.batch_of(body.content))
     try:
         messages.check_size(body.content)
         messages.read(body.content, call, at, None, the_shop())
-    except (Refused, RecursionError) as error:
+    except (InvalidRow, RecursionError) as error:
         raise Rejected(400, "invalid_message", str(error)) from None
     return 1

@@ -1,5 +1,5 @@
 """What staff see of segments, their members, their refreshes, and of webhooks."""
 
-from . import customers, endpoints, refreshes, segment, verifications, webhook_messages
+from . import customers, refreshes, segment, verifications, webhook_endpoints, webhook_messages
 
-__all__ = ["customers", "endpoints", "refreshes", "segment", "verifications", "webhook_messages"]
+__all__ = ["customers", "refreshes", "segment", "verifications", "webhook_endpoints", "webhook_messages"]

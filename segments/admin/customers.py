@@ -16,11 +16,11 @@ from customers.models import Customer
 from segments import fixed_lists
 from segments.models import Segment
 
-from . import explanations, periods, visitors
+from . import explanations, live_visitors, membership_periods
 from .access import CHANGE, SEE
 from .forms import ChooseListForm
 from .members import note_on_list
-from .pages import ours
+from .page_context import ours
 
 admin.site.unregister(Customer)
 
@@ -37,7 +37,7 @@ class CustomerAdmin(base.CustomerAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"customers_customer_{name}")
             for address, view, name in (
-                ("live/", visitors.page, "live"),
+                ("live/", live_visitors.page, "live"),
                 ("<int:pk>/explanation/", explanations.explain, "explain"),
             )
         ] + super().get_urls()
@@ -46,7 +46,7 @@ class CustomerAdmin(base.CustomerAdmin):
         """Add the segments to the customer's page, for those who may see them."""
         context = super().page_context(request, customer)
         if request.user.has_perm(SEE):
-            context |= {"sees_segments": True, "periods": periods.of(customer)}
+            context |= {"sees_segments": True, "periods": membership_periods.of(customer)}
         return context
 
     def has_change_lists_permission(self, request: HttpRequest) -> bool:

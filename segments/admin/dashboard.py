@@ -8,16 +8,17 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from core.admin.access import READ, needs
+from core.db import time_limits
 from core.durations import rough_duration_text
-from customers import engine
 from customers.models import Customer, Totals
-from segments import insights, pulse
+from segments import health, insights
 from segments.insights import Trend
 from segments.models import Segment, Verification
 from segments.templates import TEMPLATES
 
-from . import charts, wording
-from .access import ADD, READ, SEE, needs
+from . import charts, texts
+from .access import ADD, SEE
 
 SEE_WEBHOOKS = "segments.view_endpoint"
 SHOWN = 100
@@ -58,13 +59,13 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     lifecycle, others = _rows(segments, now)
     totals = Totals.objects.first()
     has_customers = Customer.objects.exists()
-    beat = pulse.pulse(now)
+    beat = health.pulse(now)
     return context | {
         "shows_segments": True,
         "lifecycle": lifecycle,
         "others": others,
         "has_more": len(segments) > len(lifecycle) + len(others),
-        "webhooks": pulse.troubled_endpoints(now) if request.user.has_perm(SEE_WEBHOOKS) else [],
+        "webhooks": health.troubled_endpoints(now) if request.user.has_perm(SEE_WEBHOOKS) else [],
         "failing": [segment for segment in segments if segment.status == "failing"][:SHOWN],
         "customers": totals.customers if totals else 0,
         "pulse": beat,
@@ -83,7 +84,7 @@ def people(model_admin: Any, request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {}
     try:
         context["people"] = insights.people(insights.PATIENCE)
-    except engine.TookTooLong:
+    except time_limits.TookTooLong:
         context["patience"] = insights.PATIENCE
     return TemplateResponse(request, "segments/admin/people.html", context)
 
@@ -97,7 +98,7 @@ def _rows(segments: Iterable[Segment], now: datetime) -> tuple[list[Row], list[R
     shown = ready[:SHOWN], others[:SHOWN]
     trends = insights.trends([segment for some in shown for segment in some], now)
     lifecycle, rest = (
-        [Row(one, wording.status(one), wording.label_of(one), trends.get(one.pk)) for one in some]
+        [Row(one, texts.status(one), texts.label_of(one), trends.get(one.pk)) for one in some]
         for some in shown
     )
     return lifecycle, rest

@@ -15,15 +15,17 @@ from django.urls import reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from customers import engine
-from customers.admin import contact
+from core.admin.access import READ, WRITE, needs
+from core.db import time_limits
+from customers.admin import contact_data
 from customers.models import Customer
-from segments import counting, definition, disclosure, references, suggestions
+from segments import disclosure, references, segment_store
+from segments.evaluation import counting, suggestions
 from segments.models import Segment
 from segments.rules import Rule, RuleError, parse
 from segments.rules.catalogue import GROUP_LABELS, catalogue
 
-from .access import READ, SEE, SEE_CUSTOMERS, WRITE, needs
+from .access import SEE, SEE_CUSTOMERS
 
 LARGEST_RULE = 1_000_000
 NOBODY_COUNTS = "Counting takes longer, and there is no worker to go on: Redis does not answer."
@@ -70,7 +72,7 @@ def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
     answer: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
     try:
         return JsonResponse(answer | _shown(counting.count(rule, settings.COUNT_PATIENCE)))
-    except engine.TookTooLong:
+    except time_limits.TookTooLong:
         pass
     try:
         ticket = counting.hand_over(given, str(request.user.pk))
@@ -87,7 +89,7 @@ def details(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return JsonResponse(_detailed(counting.details(rule), request))
     except RuleError as error:
         return _wrong(error)
-    except engine.TookTooLong:
+    except time_limits.TookTooLong:
         return JsonResponse({})
 
 
@@ -105,13 +107,13 @@ def counted(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse
 def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Give values that the shop has, of a kind and containing a part."""
     kind, part, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "q", "name"))
-    if not contact.may_be_suggested(request, kind):
+    if not contact_data.may_be_suggested(request, kind):
         return JsonResponse({"values": []})
     try:
-        with engine.within(counting.PATIENCE):
+        with time_limits.within(counting.PATIENCE):
             found = suggestions.values(kind, part, name)
-            return JsonResponse({"values": [one for one in found if contact.is_shown(request, one)]})
-    except (KeyError, engine.TookTooLong):
+            return JsonResponse({"values": [one for one in found if contact_data.is_shown(request, one)]})
+    except (KeyError, time_limits.TookTooLong):
         return JsonResponse({"values": []})
 
 
@@ -119,11 +121,11 @@ def _read(request: HttpRequest) -> tuple[Any, Rule]:
     """Read the rule of a request; raises RuleError."""
     if len(request.body) > LARGEST_RULE:
         raise RuleError("rule", "is too long")
-    given = definition.read_json(request.body.decode(errors="replace"))
+    given = segment_store.read_json(request.body.decode(errors="replace"))
     if not isinstance(given, Mapping) or "rule" not in given:
         raise RuleError("rule", "missing")
     rule = parse(given["rule"])
-    if not contact.may_see(request):
+    if not contact_data.may_see(request):
         disclosure.check(rule)
     references.check({str(given.get("slug") or ""): rule})
     return given["rule"], rule
@@ -139,7 +141,7 @@ def _shown(found: counting.Counted) -> dict[str, Any]:
 
 def _detailed(found: counting.Details, request: HttpRequest) -> dict[str, Any]:
     # Whoever may not see contact data could otherwise look for people by it, with a rule that is never saved.
-    if not (request.user.has_perm(SEE_CUSTOMERS) and contact.may_see(request)):
+    if not (request.user.has_perm(SEE_CUSTOMERS) and contact_data.may_see(request)):
         return {"conditions": found.conditions}
     customers = Customer.objects.filter(pk__in=found.sample).order_by("pk")
     return {

@@ -8,15 +8,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from customers.admin import contact
+from core.admin.access import needs
+from customers.admin import contact_data
 from customers.models import Customer
-from segments import disclosure, explanation, live
-from segments.explanation import Explanation
+from segments import disclosure
+from segments.evaluation import explanation, live
+from segments.evaluation.explanation import Explanation
 from segments.models import Membership, Segment
 from segments.rules import Rule, RuleError, parse
 
-from .access import SEE, SEE_CUSTOMERS, needs
-from .pages import ours
+from .access import SEE, SEE_CUSTOMERS
+from .page_context import ours
 
 AT_ONCE = 30
 LAST_PAGE = 100_000
@@ -47,7 +49,7 @@ class Explained:
 @needs(SEE, SEE_CUSTOMERS)
 def explain(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Explain a page of all segments, or the chosen one; htmx gets them without the page around."""
-    customer = contact.seen_by(request, get_object_or_404(Customer.objects.existing(), pk=pk))
+    customer = contact_data.seen_by(request, get_object_or_404(Customer.objects.existing(), pk=pk))
     segments = Segment.objects.order_by("name", "pk")
     chosen = request.GET.get("segment", "")[:200].replace("\x00", "")
     if chosen:
@@ -92,7 +94,7 @@ def _explained(
         list(rules.values()),
         customer,
         context,
-        shows=lambda condition: contact.may_see(request) or disclosure.shows_value(condition),
+        shows=lambda condition: contact_data.may_see(request) or disclosure.shows_value(condition),
     )
     trees = dict(zip(rules, told, strict=True))
     return [

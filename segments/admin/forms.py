@@ -24,7 +24,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from segments import definition, disclosure
+from segments import disclosure, segment_store
 from segments.models import SLUG_IS_TAKEN, SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
 from segments.templates import Parameter, Template
@@ -49,7 +49,7 @@ class RuleField(forms.CharField):
         if text in self.empty_values:
             return text
         with _told_plainly():
-            return definition.read_json(str(text))
+            return segment_store.read_json(str(text))
 
     def validate(self, value: Any) -> None:
         """Refuse a rule with the path of what is wrong."""
@@ -102,7 +102,7 @@ class SegmentForm(forms.ModelForm):
 
     def save_for_good(self, segment: Segment, by: User | None = None) -> None:
         """Save through the segment's only writer."""
-        definition.save(segment, by=by)
+        segment_store.save(segment, by=by)
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -132,7 +132,7 @@ class ListForm(SegmentForm):
 
     def save_for_good(self, segment: Segment, by: User | None = None) -> None:
         """Save through the lists' writer; a list has no versions."""
-        definition.describe(segment)
+        segment_store.describe(segment)
 
 
 class IdsForm(forms.Form):
@@ -165,7 +165,7 @@ class IdsForm(forms.Form):
         given = [line for line in cleaned["ids"].splitlines() if line.strip()] + cleaned["file"]
         if not given:
             raise ValidationError("Paste ids or choose a file.")
-        keys, unknown = definition.customers_of(given)
+        keys, unknown = segment_store.customers_of(given)
         if not keys:
             raise ValidationError(f"No customer has {listed(unknown)}.")
         return cleaned | {"keys": keys, "unknown": unknown}

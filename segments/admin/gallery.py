@@ -11,17 +11,20 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from customers import engine
-from customers.admin import contact, trail
-from segments import counting, definition, disclosure
+from core.admin import audit_log
+from core.admin.access import READ, WRITE, needs, person
+from core.db import time_limits
+from customers.admin import contact_data
+from segments import disclosure, segment_store
+from segments.evaluation import counting
 from segments.models import Segment
 from segments.rules import RuleError, parse
 from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
 
-from .access import ADD, READ, SEE, WRITE, needs, person
+from .access import ADD, SEE
 from .forms import TemplateForm, told
-from .pages import ours
-from .wording import sentence
+from .page_context import ours
+from .texts import sentence
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
         form = TemplateForm(template, data, slug=_free(template.slug, taken))
         if template is chosen and (segment := _created(form, person(request))):
             told_of = f"From the template “{template.name}”: {sentence(segment)}."
-            trail.note_added(request, [segment], told_of)
+            audit_log.note_added(request, [segment], told_of)
             messages.success(
                 request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
             )
@@ -89,12 +92,12 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
     rule = parse(template.rule(**form.parameters()) if given else template.rule())
     context["sentence"] = rule.sentence()
     try:
-        if not contact.may_see(request):
+        if not contact_data.may_see(request):
             disclosure.check(rule)
         context["counted"] = counting.count(rule)
     except RuleError as error:
         context["mistakes"] = [told(error)]
-    except engine.TookTooLong:
+    except time_limits.TookTooLong:
         context["took_too_long"] = True
     return TemplateResponse(request, "segments/admin/template_size.html", context)
 
@@ -102,8 +105,8 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
 @needs(SEE, ADD, methods=WRITE)
 def install_missing(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
-    created = definition.install(by=person(request))
-    trail.note_added(request, created, "Installed as a ready-to-use segment.")
+    created = segment_store.install(by=person(request))
+    audit_log.note_added(request, created, "Installed as a ready-to-use segment.")
     messages.success(
         request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
     )
@@ -115,7 +118,7 @@ def _created(form: TemplateForm, by: User) -> Segment | None:
         return None
     given = form.cleaned_data
     try:
-        return definition.from_template(
+        return segment_store.from_template(
             form.template, slug=given["slug"], name=given["name"], by=by, **form.parameters()
         )
     except (ParameterError, RuleError) as error:

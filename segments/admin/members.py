@@ -12,17 +12,20 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from customers.admin import contact, trail
+from core.admin import audit_log
+from core.admin.access import READ, WRITE, needs
+from core.values.csv_injection import csv_of
+from customers.admin import contact_data
 from customers.models import Customer
-from customers.spreadsheets import csv_of
-from segments import fixed_lists, roster
+from segments import fixed_lists
+from segments.changes import member_stream
 from segments.models import Membership, Segment
 from segments.refresh.write import Outcome
 
-from .access import CHANGE, READ, SEE, SEE_CUSTOMERS, WRITE, needs
+from .access import CHANGE, SEE, SEE_CUSTOMERS
 from .forms import IdsForm, listed
-from .pages import ours
-from .wording import counted
+from .page_context import ours
+from .texts import counted
 
 ROWS = 50
 LARGEST_KEY = 2**63 - 1
@@ -49,12 +52,12 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     members = _newest_members(segment, entered, after) if is_newest_first else _members(segment, after)
     if term.strip():
         members = members.filter(
-            customer_id__in=Customer.objects.filter(contact.found_q(request, term)).values("pk")
+            customer_id__in=Customer.objects.filter(contact_data.found_q(request, term)).values("pk")
         )
     rows = list(members.select_related("customer")[: ROWS + 1])
     shown, more = rows[:ROWS], len(rows) > ROWS
     for member in shown:
-        member.customer = contact.seen_by(request, member.customer)
+        member.customer = contact_data.seen_by(request, member.customer)
     query = request.GET.copy()
     if more:
         query["after"] = str(shown[-1].customer_id)
@@ -68,7 +71,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             "members": shown,
             "term": term,
             "is_newest_first": is_newest_first,
-            "search_help": contact.search_help(request),
+            "search_help": contact_data.search_help(request),
             "is_first": not after,
             "next": f"?{query.urlencode()}" if more else "",
             "can_remove": not segment.is_dynamic and request.user.has_perm(CHANGE),
@@ -122,9 +125,9 @@ def remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 def note_on_list(request: HttpRequest, segment: Segment, outcome: Outcome) -> None:
     """Keep in the trail how many came onto a list or went off it."""
     if outcome.entered:
-        trail.note_changed(request, [segment], f"Put {counted(outcome.entered, 'customer')} on the list.")
+        audit_log.note_changed(request, [segment], f"Put {counted(outcome.entered, 'customer')} on the list.")
     if outcome.left:
-        trail.note_changed(request, [segment], f"Took {counted(outcome.left, 'customer')} off the list.")
+        audit_log.note_changed(request, [segment], f"Took {counted(outcome.left, 'customer')} off the list.")
 
 
 def warn_of_unknown(request: HttpRequest, unknown: list[str]) -> None:
@@ -151,10 +154,10 @@ def _members(segment: Segment, after: int) -> QuerySet[Membership]:
 
 
 def _rows(request: HttpRequest, segment: Segment) -> Iterator[str]:
-    columns = roster.CONTACT if contact.may_see(request) else ()
+    columns = member_stream.CONTACT if contact_data.may_see(request) else ()
     yield csv_of([("customer_id", "entered_at", *columns)])
-    for share in roster.shares(segment, ("customer_id", *columns)):
+    for share in member_stream.shares(segment, ("customer_id", *columns)):
         yield csv_of(
-            (contact.id_seen_by(request, customer_id), entered_at.isoformat(), *others)
+            (contact_data.id_seen_by(request, customer_id), entered_at.isoformat(), *others)
             for _, entered_at, customer_id, *others in share
         )

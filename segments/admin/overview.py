@@ -9,16 +9,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from core.admin.access import READ, needs
+from core.db import time_limits
 from core.durations import rough_duration_text
-from customers import engine
-from segments import insights, pulse, references
+from segments import health, insights, references
 from segments.insights import Day
 from segments.models import Segment
 from segments.templates import TEMPLATES
 
 from . import charts
-from .access import READ, SEE, needs
-from .pages import ours
+from .access import SEE
+from .page_context import ours
 
 PERIODS = (30, 90)
 OVERLAPS_SHOWN = 50
@@ -35,7 +36,7 @@ def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpRespon
     now, period = datetime.now(UTC), _period(request)
     days = insights.days(segment, now, period)
     chosen = segment.template_parameters
-    verified = pulse.verified(segment)
+    verified = health.verified(segment)
     context = ours(model_admin, request, segment.name, segment) | {
         "tab": "overview",
         "age": rough_duration_text(max(now - segment.refreshed_at, timedelta()))
@@ -62,7 +63,7 @@ def worth(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {"segment": segment, "currency": settings.SHOP_CURRENCY}
     try:
         context["worth"] = insights.worth(segment, insights.PATIENCE)
-    except engine.TookTooLong:
+    except time_limits.TookTooLong:
         context["patience"] = insights.PATIENCE
     return TemplateResponse(request, "segments/admin/worth.html", context)
 
@@ -75,7 +76,7 @@ def overlap(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     try:
         overlaps = insights.overlaps(segment, insights.PATIENCE)
         context |= {"overlaps": overlaps.found[:OVERLAPS_SHOWN], "drawn": overlaps.drawn}
-    except engine.TookTooLong:
+    except time_limits.TookTooLong:
         context["patience"] = insights.PATIENCE
     return TemplateResponse(request, "segments/admin/overlap.html", context)
 

@@ -8,9 +8,9 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from core.admin.lists import ReadOnlyAdmin
 from core.durations import run_time_text
-from customers.admin.lists import ReadOnlyAdmin
-from customers.templatetags.shop import moment, number
+from core.templatetags.display import moment, number
 from segments.models import Refresh, RefreshResult
 
 MOST_RESULTS = 1_000

@@ -1,4 +1,4 @@
-"""Segments: the list, and the form of one among its pages. ``segments.definition`` saves and deletes them."""
+"""Segments: the list, and the form of one among its pages. ``segments.segment_store`` saves and deletes them."""
 
 import json
 from contextlib import suppress
@@ -17,18 +17,19 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from customers.admin import contact, protection
-from customers.admin.lists import CappedListAdmin
-from customers.templatetags.shop import moment, number
-from segments import definition
-from segments.definition import InUse
+from core.admin import protected_deletion
+from core.admin.access import READ, person
+from core.admin.lists import CappedListAdmin
+from core.templatetags.display import moment, number
+from customers.admin import contact_data
+from segments import segment_store
 from segments.models import Segment
 from segments.rules import RuleError, parse, registry
+from segments.segment_store import InUse
 
-from . import creation, dashboard, editor, gallery, members, overview, queueing, versions, wording
-from .access import READ, person
+from . import dashboard, editor, gallery, members, new_segments, overview, refresh_requests, texts, versions
 from .forms import ListForm, SegmentForm
-from .pages import about
+from .page_context import about
 
 FILTERS = [
     {
@@ -76,7 +77,7 @@ class SegmentAdmin(CappedListAdmin):
                 ("templates/", gallery.page, "from_template"),
                 ("templates/install/", gallery.install_missing, "install_templates"),
                 ("templates/<slug:slug>/size/", gallery.size, "template_size"),
-                ("fixed-list/", creation.fixed_list, "fixed_list"),
+                ("fixed-list/", new_segments.fixed_list, "fixed_list"),
                 ("rule/count/", editor.count, "rule_count"),
                 ("rule/details/", editor.details, "rule_details"),
                 ("rule/suggestions/", editor.suggest, "rule_suggestions"),
@@ -87,8 +88,8 @@ class SegmentAdmin(CappedListAdmin):
                 ("<int:pk>/versions/", versions.page, "versions"),
                 ("<int:pk>/versions/compare/", versions.compare, "compare"),
                 ("<int:pk>/versions/<int:number>/restore/", versions.restore, "restore"),
-                ("<int:pk>/freeze/", creation.freeze, "freeze"),
-                ("<int:pk>/refresh/", queueing.refresh_one, "refresh"),
+                ("<int:pk>/freeze/", new_segments.freeze, "freeze"),
+                ("<int:pk>/refresh/", refresh_requests.refresh_one, "refresh"),
                 ("<int:pk>/members/", members.page, "members"),
                 ("<int:pk>/members.csv", members.as_csv, "members_csv"),
                 ("<int:pk>/members/add/", members.add, "members_add"),
@@ -108,7 +109,7 @@ class SegmentAdmin(CappedListAdmin):
     @display(description="Who is in")
     def sentence_(self, segment: Segment) -> str:
         """Say the rule in English."""
-        return wording.sentence(segment)
+        return texts.sentence(segment)
 
     @display(description="Members")
     def members(self, segment: Segment) -> str:
@@ -125,15 +126,15 @@ class SegmentAdmin(CappedListAdmin):
         """Show the instant the members stand for."""
         return moment(segment.refreshed_at) if segment.refreshed_at else "never"
 
-    @display(description="Status", label=wording.STATUS_LABELS)
+    @display(description="Status", label=texts.STATUS_LABELS)
     def state(self, segment: Segment) -> str:
         """Show how it stands."""
-        return wording.status(segment)
+        return texts.status(segment)
 
     @admin.action(description="Refresh now", permissions=["change"])
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
         """Queue a refresh of each."""
-        queueing.refresh(request, queryset)
+        refresh_requests.refresh(request, queryset)
 
     # -- The pages of one
 
@@ -165,7 +166,7 @@ class SegmentAdmin(CappedListAdmin):
         if obj and not obj.is_dynamic:
             kwargs["form"] = ListForm
         form = super().get_form(request, obj, change=change, **kwargs)
-        form.sees_contact = contact.may_see(request)  # of this request: each has a class of its own
+        form.sees_contact = contact_data.may_see(request)  # of this request: each has a class of its own
         return form
 
     def get_fields(self, request: HttpRequest, obj: Segment | None = None) -> tuple[str, ...]:
@@ -186,7 +187,7 @@ class SegmentAdmin(CappedListAdmin):
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> str:
         """Say for the trail what was there before and what is there now."""
-        return wording.edited(form, is_new=add)
+        return texts.edited(form, is_new=add)
 
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Segment | None = None, **kwargs: Any
@@ -212,7 +213,7 @@ class SegmentAdmin(CappedListAdmin):
             )
             for user, names in _referrers_outside(doomed)
             for name in names
-        ] + list(protection.protecting(doomed))
+        ] + list(protected_deletion.protecting(doomed))
         return [segment.name for segment in doomed], {"segments": len(doomed)}, set(), protected
 
     def delete_view(
@@ -238,11 +239,11 @@ class SegmentAdmin(CappedListAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Segment) -> None:
         """Delete through the writer."""
-        definition.delete([obj])
+        segment_store.delete([obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
         """Delete through the writer, all or none."""
-        definition.delete(queryset)
+        segment_store.delete(queryset)
 
 
 def _referrers_outside(doomed: list[Segment]) -> list[tuple[Segment, list[str]]]:

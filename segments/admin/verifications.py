@@ -6,9 +6,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from customers.admin import contact
-from customers.admin.lists import ReadOnlyAdmin
-from customers.templatetags.shop import moment, number
+from core.admin.lists import ReadOnlyAdmin
+from core.templatetags.display import moment, number
+from customers.admin import contact_data
 from segments.models import Verification
 
 LABELS = {
@@ -38,7 +38,7 @@ class VerificationAdmin(ReadOnlyAdmin):
         for segment in obj.details:
             for which in ("missing", "extra"):
                 if which in segment:
-                    segment[which] = [contact.id_seen_by(request, printed) for printed in segment[which]]
+                    segment[which] = [contact_data.id_seen_by(request, printed) for printed in segment[which]]
         context |= {
             "verification": obj,
             "label": LABELS[obj.state],

@@ -8,15 +8,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 
-from customers.admin import contact, trail
-from segments import definition, disclosure
+from core.admin import audit_log
+from core.admin.access import READ, WRITE, needs, person
+from customers.admin import contact_data
+from segments import disclosure, segment_store
 from segments.models import Change, RefreshResult, Segment, Version
 from segments.rules import RuleError, parse
 
-from . import differences, wording
-from .access import CHANGE, READ, SEE, SEE_CUSTOMERS, WRITE, needs, person
+from . import rule_diff, texts
+from .access import CHANGE, SEE, SEE_CUSTOMERS
 from .forms import told
-from .pages import ours
+from .page_context import ours
 
 VERSIONS_SHOWN, RESULTS_SHOWN, CHANGES_SHOWN = 100, 10, 20
 
@@ -32,10 +34,10 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         list(Change.objects.filter(segment=segment).order_by("-pk")[:CHANGES_SHOWN]) if with_customers else []
     )
     for change in changes:
-        change.printed_id = contact.id_seen_by(request, change.printed_id)
+        change.printed_id = contact_data.id_seen_by(request, change.printed_id)
     context = ours(model_admin, request, f"History of {segment.name}", segment) | {
         "tab": "history",
-        "versions": [(version, wording.sentence_of(version.rule)) for version in versions],
+        "versions": [(version, texts.sentence_of(version.rule)) for version in versions],
         "can_compare": len(versions) > 1,
         "results": results[:RESULTS_SHOWN],
         "with_customers": with_customers,
@@ -61,8 +63,8 @@ def compare(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             "before": old,
             "after": new,
             "compared": (old, new),
-            "words": differences.words(wording.sentence_of(old.rule), wording.sentence_of(new.rule)),
-            "lines": differences.lines(old.rule, new.rule),
+            "words": rule_diff.words(texts.sentence_of(old.rule), texts.sentence_of(new.rule)),
+            "lines": rule_diff.lines(old.rule, new.rule),
         }
     return TemplateResponse(request, "segments/admin/compare.html", context)
 
@@ -73,9 +75,9 @@ def restore(model_admin: Any, request: HttpRequest, pk: int, number: int) -> Htt
     version = get_object_or_404(Version.objects.select_related("segment"), segment=pk, number=number)
     before = version.segment.version
     try:
-        if not contact.may_see(request) and version.rule != version.segment.rule:
+        if not contact_data.may_see(request) and version.rule != version.segment.rule:
             disclosure.check(parse(version.rule))
-        segment = definition.restore(version, by=person(request))
+        segment = segment_store.restore(version, by=person(request))
     except RuleError as error:
         messages.error(request, f"Version {number} cannot be restored: {told(error)}")
     except ValidationError as error:
@@ -84,8 +86,8 @@ def restore(model_admin: Any, request: HttpRequest, pk: int, number: int) -> Htt
         if segment.version == before:
             messages.info(request, f"{segment.name} asks what version {number} asked already.")
         else:
-            told_of = f"Restored version {number}: {wording.sentence_of(segment.rule)}."
-            trail.note_changed(request, [segment], told_of)
+            told_of = f"Restored version {number}: {texts.sentence_of(segment.rule)}."
+            audit_log.note_changed(request, [segment], told_of)
             messages.success(
                 request,
                 f"{segment.name} asks again what it asked in version {number}, as version {segment.version};"

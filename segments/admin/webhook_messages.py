@@ -8,11 +8,11 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from customers.admin import contact
-from customers.admin.lists import ReadOnlyAdmin
-from customers.templatetags.shop import moment, number
+from core.admin.lists import ReadOnlyAdmin
+from core.templatetags.display import moment, number
+from customers.admin import contact_data
 from segments.models import Attempt, Change, Endpoint, Message
-from segments.webhooks import claims, messages
+from segments.webhooks import leases, messages
 
 LABELS = {"waiting": "info", "delivered": "success", "given up": "danger"}
 NOTHING_TO_SAY = "It names nobody any more: the customer was erased, or the change is no longer kept."
@@ -81,11 +81,11 @@ class MessageAdmin(ReadOnlyAdmin):
     ):
         """Add what is sent, and every answer: what names a customer to those who may see contact data."""
         assert obj is not None
-        may_see = contact.may_see(request)
+        may_see = contact_data.may_see(request)
         attempts = list(obj.attempts.all())
         for attempt in attempts:
             if attempt.answer and not may_see:  # what somebody else wrote may name anybody
-                attempt.answer = contact.HIDDEN
+                attempt.answer = contact_data.HIDDEN
         context |= {
             "message": obj,
             "label": LABELS[obj.state],
@@ -120,7 +120,7 @@ class MessageAdmin(ReadOnlyAdmin):
         """Show whom it is about, by the id."""
         if message.kind not in (Message.Kind.ENTERED, Message.Kind.LEFT):
             return "–"
-        return contact.id_seen_by(self.request, message.printed_id or "nobody any more")
+        return contact_data.id_seen_by(self.request, message.printed_id or "nobody any more")
 
     @display(description="State", label=LABELS)
     def how_far(self, message: Message) -> str:
@@ -140,10 +140,10 @@ class MessageAdmin(ReadOnlyAdmin):
 
 def _laid_out(request: HttpRequest, message: Message) -> str:
     """Lay out what is sent, for reading."""
-    body = messages.body(message, claims.changes_of([message]).get(message.first_id or 0))
+    body = messages.body(message, leases.changes_of([message]).get(message.first_id or 0))
     if not body:
         return NOTHING_TO_SAY
     said = json.loads(body)
     if "customer_id" in said["data"]:
-        said["data"]["customer_id"] = contact.id_seen_by(request, said["data"]["customer_id"])
+        said["data"]["customer_id"] = contact_data.id_seen_by(request, said["data"]["customer_id"])
     return json.dumps(said, indent=2, ensure_ascii=False)

@@ -12,16 +12,16 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from customers.authentication import needs
-from customers.errors import REFUSED
+from core.api.authentication import needs
+from core.api.errors import REFUSED
 from segments.rules import parse
 from segments.rules.catalogue import GROUP_LABELS, catalogue
 from segments.templates import PURPOSES, TEMPLATES, Template
 
-from . import conditional
+from . import conditional_requests
 from .rules import RuleField
 
-TOLD = [conditional.IF_NONE_MATCH]
+TOLD = [conditional_requests.IF_NONE_MATCH]
 
 
 @cache
@@ -118,7 +118,7 @@ class Catalogue(APIView):
     def answer(self, request: Request) -> HttpResponseBase:
         """Give the list, unless the client has it."""
         listed = type(self).listed()
-        return conditional.respond(request, conditional.tag_of_text(listed), listed)
+        return conditional_requests.respond(request, conditional_requests.tag_of_text(listed), listed)
 
 
 class Filters(Catalogue):
@@ -128,7 +128,7 @@ class Filters(Catalogue):
 
     @extend_schema(
         parameters=TOLD,
-        responses={200: FilterSerializer(many=True), **conditional.UNCHANGED, **REFUSED},
+        responses={200: FilterSerializer(many=True), **conditional_requests.UNCHANGED, **REFUSED},
         tags=["catalogue"],
     )
     def get(self, request: Request) -> HttpResponseBase:
@@ -143,7 +143,7 @@ class Templates(Catalogue):
 
     @extend_schema(
         parameters=TOLD,
-        responses={200: TemplateSerializer(many=True), **conditional.UNCHANGED, **REFUSED},
+        responses={200: TemplateSerializer(many=True), **conditional_requests.UNCHANGED, **REFUSED},
         tags=["catalogue"],
     )
     def get(self, request: Request) -> HttpResponseBase:

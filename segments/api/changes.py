@@ -17,13 +17,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from customers.authentication import needs
-from customers.errors import REFUSED, ErrorSerializer
-from customers.pagination import page_size_of
-from segments import log
+from core.api import streaming
+from core.api.authentication import needs
+from core.api.errors import REFUSED, ErrorSerializer
+from core.api.pagination import page_size_of
+from segments.changes import change_log
 from segments.models import Change, Segment
 
-from . import streams
 from .segments import NO_SEGMENT, segment_of
 
 MOST = 1_000
@@ -93,7 +93,7 @@ class ChangesSerializer(serializers.Serializer[Any]):
     results = ChangeSerializer(many=True)
 
 
-class Changes(streams.StreamingView):
+class Changes(streaming.StreamingView):
     """The changes of a segment."""
 
     permission_classes = [needs("members:read", "segments.view_membership", "customers.view_contact_data")]
@@ -102,7 +102,12 @@ class Changes(streams.StreamingView):
         parameters=[
             OpenApiParameter(
                 "after",
-                {"oneOf": [{"type": "integer", "minimum": 0, "maximum": log.LARGEST_ID}, {"enum": [LATEST]}]},
+                {
+                    "oneOf": [
+                        {"type": "integer", "minimum": 0, "maximum": change_log.LARGEST_ID},
+                        {"enum": [LATEST]},
+                    ]
+                },
                 description="The id of the last change you have read. Without it the oldest kept one comes first; "
                 "`latest` gives none, and the position from which those to come can be followed.",
             ),
@@ -112,7 +117,7 @@ class Changes(streams.StreamingView):
                 description=f"Changes a page; more than {MOST:,} are not given. A stream gives all.",
             ),
         ],
-        responses=streams.described(
+        responses=streaming.described(
             ChangesSerializer,
             {name: str(value) for name, value in EXAMPLE.items()},
             {
@@ -135,15 +140,15 @@ class Changes(streams.StreamingView):
         the cause `merge`. A stream that breaks off goes on behind the last id that came.
         """
         segment, size = segment_of(slug), page_size_of(request, MOST)
-        after = log.latest(segment) if request.query_params.get("after") == LATEST else _after(request)
+        after = change_log.latest(segment) if request.query_params.get("after") == LATEST else _after(request)
         try:
-            if streams.is_streamed(request):
-                return streams.stream(request, f"{slug}-changes", COLUMNS, _rows(segment, after))
-            found = log.read(segment, after, size + 1)
-        except log.Gone:
+            if streaming.is_streamed(request):
+                return streaming.stream(request, f"{slug}-changes", COLUMNS, _rows(segment, after))
+            found = change_log.read(segment, after, size + 1)
+        except change_log.Gone:
             raise Gone from None
         shown = found[:size]
-        position = shown[-1].pk if shown else log.followed_from(segment) if after is None else after
+        position = shown[-1].pk if shown else change_log.log_starts_at(segment) if after is None else after
         more = replace_query_param(request.build_absolute_uri(), "after", position)
         told = {
             "next": more if len(found) > size else None,
@@ -158,13 +163,13 @@ def _after(request: Request) -> int | None:
     given = request.query_params.get("after")
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= log.LARGEST_ID):
+    if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= change_log.LARGEST_ID):
         raise ValidationError({"after": f"Give the id of a change, a whole number, or {LATEST}."})
     return int(given)
 
 
 def _rows(segment: Segment, after: int | None) -> Iterator[list[tuple[Any, ...]]]:
-    for share in log.shares(segment, after):
+    for share in change_log.shares(segment, after):
         yield [
             (
                 change.pk,

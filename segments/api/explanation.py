@@ -9,10 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.api.errors import REFUSED
 from customers.api.views import NOBODY, customer_of
-from customers.errors import REFUSED
 from customers.models import Customer
-from segments import explanation, live
+from segments.evaluation import explanation, live
 from segments.models import Membership, Segment
 from segments.rules import RuleError, parse
 

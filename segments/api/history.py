@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers.errors import REFUSED, ErrorSerializer
+from core.api.errors import REFUSED, ErrorSerializer
 from segments import insights
 from segments.evaluation.context import shop_zone
 

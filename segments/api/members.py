@@ -13,24 +13,25 @@ from rest_framework.response import Response
 from rest_framework.serializers import DateTimeField
 from rest_framework.views import APIView
 
+from core.api import streaming
+from core.api.authentication import needs
+from core.api.errors import BAD_PAGE, REFUSED, ErrorSerializer
+from core.api.pagination import ByCustomer, Cursor, cursor_of, page_size_of
 from customers.api.views import NOBODY, customer_of
-from customers.authentication import needs
-from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
-from customers.pagination import ByCustomer, Cursor, cursor_of, page_size_of
-from segments import live, roster
+from segments.changes import member_stream
+from segments.evaluation import live
 from segments.models import Membership, Segment
 
-from . import streams
 from .segments import NO_SEGMENT, segment_of
 from .serializers import MEMBER_EXAMPLE, MemberSerializer, SegmentsOfCustomerSerializer
 
 SEES_MEMBERS = needs("members:read", "segments.view_membership", "customers.view_contact_data")
-COLUMNS = ("customer_id", *roster.CONTACT)
+COLUMNS = ("customer_id", *member_stream.CONTACT)
 
 _instant = DateTimeField()
 
 
-class MemberList(streams.StreamingView, GenericAPIView):
+class MemberList(streaming.StreamingView, GenericAPIView):
     """The members of a segment."""
 
     permission_classes = [SEES_MEMBERS]
@@ -39,7 +40,7 @@ class MemberList(streams.StreamingView, GenericAPIView):
     queryset = Membership.objects.none()
 
     @extend_schema(
-        responses=streams.described(
+        responses=streaming.described(
             MemberSerializer(many=True),
             MEMBER_EXAMPLE | {"cursor": str(Cursor(True, 1042))},
             {**BAD_PAGE, **REFUSED, **NO_SEGMENT},
@@ -54,9 +55,9 @@ class MemberList(streams.StreamingView, GenericAPIView):
         """
         segment = segment_of(slug)
         page_size_of(request)  # one that will not do is refused by streams, too
-        if streams.is_streamed(request):
-            columns = ("customer_id", "entered_at", *roster.CONTACT, "cursor")
-            return streams.stream(request, f"{slug}-members", columns, _rows(segment, _after(request)))
+        if streaming.is_streamed(request):
+            columns = ("customer_id", "entered_at", *member_stream.CONTACT, "cursor")
+            return streaming.stream(request, f"{slug}-members", columns, _rows(segment, _after(request)))
         page = self.paginate_queryset(_members_of(segment))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
@@ -115,7 +116,7 @@ def _after(request: Request) -> int:
 
 
 def _rows(segment: Segment, after: int) -> Iterator[list[tuple[Any, ...]]]:
-    for share in roster.shares(segment, COLUMNS, after):
+    for share in member_stream.shares(segment, COLUMNS, after):
         yield [
             (printed, _instant.to_representation(entered_at), *contact, str(Cursor(True, key)))
             for key, entered_at, printed, *contact in share

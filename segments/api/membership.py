@@ -9,14 +9,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers import identity
-from customers.errors import REFUSED
+from core.api.errors import REFUSED
+from customers.identity import lookup
 from segments.models import Membership, Segment
 
+from .fields import SlugField, TextField
 from .members import SEES_MEMBERS
 from .rules import StrictSerializer
 from .segments import NOT_TAKEN, checked
-from .texts import SlugField, TextField
 
 MOST_CUSTOMERS, MOST_SEGMENTS = 1_000, 100
 
@@ -93,7 +93,7 @@ class MembershipQuery(APIView):
         given = checked(MembershipQuestionSerializer(data=request.data))
         customers, slugs = (list(dict.fromkeys(given[name])) for name in ("customers", "segments"))
         segments = dict(Segment.objects.filter(slug__in=slugs).values_list("pk", "slug"))
-        keys = identity.find_all(customers)
+        keys = lookup.lookup_all(customers)
         found: dict[int, list[str]] = defaultdict(list)
         members = Membership.objects.filter(segment__in=list(segments), customer__in=list(set(keys.values())))
         for customer, segment in members.order_by().values_list("customer_id", "segment_id"):

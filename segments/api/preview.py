@@ -19,11 +19,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core import redis
-from customers import engine, throttles
-from customers.errors import REFUSED, ErrorSerializer
-from customers.models import ApiKey, Customer
-from customers.patterns import RECENT_MOMENT
-from segments import counting, references
+from core.api import throttling
+from core.api.errors import REFUSED, ErrorSerializer
+from core.db import time_limits
+from core.models import ApiKey
+from core.values.regexes import RECENT_MOMENT
+from customers.models import Customer
+from segments import references
+from segments.evaluation import counting
 from segments.rules import Rule, parse
 
 from .rules import EXAMPLE, RuleField, StrictSerializer, check_disclosure, told_by_path
@@ -132,7 +135,7 @@ class Preview(APIView):
     """A rule that is tried out."""
 
     permission_classes = [SEES]
-    rate = throttles.COSTLY
+    rate = throttling.COSTLY
 
     @extend_schema(
         request=PreviewRequestSerializer,
@@ -161,7 +164,7 @@ class Preview(APIView):
         with _one_at_a_time(request):
             try:
                 counted, detailed = counting.preview(rule, PATIENCE, given.get("at"))
-            except engine.TookTooLong:
+            except time_limits.TookTooLong:
                 raise TookTooLong from None
         return Response(PreviewSerializer(_told(rule, counted, detailed, request)).data)
 

@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from customers.authentication import needs
-from customers.errors import REFUSED, ErrorSerializer
+from core.api.authentication import needs
+from core.api.errors import REFUSED, ErrorSerializer
 from segments.models import Refresh, RefreshResult
 from segments.refresh.queue import BrokerUnavailable, request_refresh
 

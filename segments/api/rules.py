@@ -11,9 +11,9 @@ from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 
-from customers.masks import SEE_CONTACT
-from customers.models import ApiKey
-from customers.patterns import FIRST_YEAR, LAST_YEAR, WITHOUT_NUL
+from core.models import ApiKey
+from core.values.regexes import FIRST_YEAR, LAST_YEAR, WITHOUT_NUL
+from customers.privacy.masks import SEE_CONTACT
 from segments import disclosure
 from segments.rules import Rule, RuleError
 from segments.rules.catalogue import rule_schema

@@ -1,4 +1,4 @@
-"""The segments themselves: listed, read, created, edited and deleted. ``segments.definition`` writes them."""
+"""The segments themselves: listed, read, created, edited and deleted. ``segments.segment_store`` writes them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,21 +25,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers.admin import trail
-from customers.api.idempotency import SENT_TWICE, once
-from customers.authentication import needs
-from customers.errors import BAD_PAGE, REFUSED, ErrorSerializer
-from customers.models import ApiKey
-from customers.pagination import KeysetPagination
-from customers.patterns import WITHOUT_NUL
-from segments import definition
+from core.admin import audit_log
+from core.api.authentication import needs
+from core.api.errors import BAD_PAGE, REFUSED, ErrorSerializer
+from core.api.idempotency import SENT_TWICE, once
+from core.api.pagination import KeysetPagination
+from core.models import ApiKey
+from core.values.regexes import WITHOUT_NUL
+from segments import segment_store
 from segments.models import Segment
 from segments.refresh.queue import BrokerUnavailable, request_refresh
 from segments.refresh.write import lock_members
 from segments.rules import parse
 from segments.templates import TEMPLATES, ParameterError
 
-from . import conditional
+from . import conditional_requests
 from .rules import check_disclosure, told_by_path
 from .serializers import SegmentByRuleSerializer, SegmentByTemplateSerializer, SegmentSerializer
 
@@ -112,8 +112,13 @@ class SegmentList(GenericAPIView):
         return [CREATES() if self.request.method == "POST" else SEES()]
 
     @extend_schema(
-        parameters=[SEARCH, conditional.IF_NONE_MATCH],
-        responses={200: SegmentSerializer(many=True), **conditional.UNCHANGED, **BAD_PAGE, **REFUSED},
+        parameters=[SEARCH, conditional_requests.IF_NONE_MATCH],
+        responses={
+            200: SegmentSerializer(many=True),
+            **conditional_requests.UNCHANGED,
+            **BAD_PAGE,
+            **REFUSED,
+        },
         tags=["segments"],
     )
     def get(self, request: Request) -> HttpResponseBase:
@@ -121,11 +126,11 @@ class SegmentList(GenericAPIView):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         assert page is not None
         links = self.get_paginated_response(None).data
-        tag = conditional.tag_of_page(page, links["next"], links["previous"])
-        if same := conditional.unchanged(request, tag):
+        tag = conditional_requests.tag_of_page(page, links["next"], links["previous"])
+        if same := conditional_requests.unchanged(request, tag):
             return same
         shown = self.get_paginated_response(self.get_serializer(page, many=True).data)
-        return conditional.tagged(shown, tag)
+        return conditional_requests.tagged(shown, tag)
 
     @extend_schema(
         request=NEW_SEGMENT,
@@ -144,11 +149,12 @@ class SegmentList(GenericAPIView):
         with told_by_path():
             new = _new(given)
             check_disclosure(parse(new.rule), request)
-            segment = definition.save(new, by=_writer(request))
-        _note(request, trail.note_added, segment, "Created by the API.")
+            segment = segment_store.save(new, by=_writer(request))
+        _note(request, audit_log.note_added, segment, "Created by the API.")
         refresh_soon(segment)
-        response = conditional.tagged(
-            Response(SegmentSerializer(segment).data, status.HTTP_201_CREATED), conditional.tag_of(segment)
+        response = conditional_requests.tagged(
+            Response(SegmentSerializer(segment).data, status.HTTP_201_CREATED),
+            conditional_requests.tag_of(segment),
         )
         response["Location"] = request.build_absolute_uri(f"{segment.slug}/")
         return response
@@ -163,20 +169,26 @@ class SegmentDetail(APIView):
         return [changes.get(self.request.method or "", SEES)()]
 
     @extend_schema(
-        parameters=[conditional.IF_NONE_MATCH],
-        responses={200: SegmentSerializer, **conditional.UNCHANGED, **REFUSED, **NO_SEGMENT},
+        parameters=[conditional_requests.IF_NONE_MATCH],
+        responses={200: SegmentSerializer, **conditional_requests.UNCHANGED, **REFUSED, **NO_SEGMENT},
         tags=["segments"],
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """One segment. Needs the scope `segments:read`."""
         segment = segment_of(slug)
-        tag = conditional.tag_of(segment)
-        return conditional.unchanged(request, tag) or _shown(segment)
+        tag = conditional_requests.tag_of(segment)
+        return conditional_requests.unchanged(request, tag) or _shown(segment)
 
     @extend_schema(
-        parameters=[conditional.IF_MATCH],
+        parameters=[conditional_requests.IF_MATCH],
         request=SegmentByRuleSerializer(partial=True),
-        responses={200: SegmentSerializer, **NOT_TAKEN, **REFUSED, **NO_SEGMENT, **conditional.CHANGED},
+        responses={
+            200: SegmentSerializer,
+            **NOT_TAKEN,
+            **REFUSED,
+            **NO_SEGMENT,
+            **conditional_requests.CHANGED,
+        },
         tags=["segments"],
     )
     def patch(self, request: Request, slug: str) -> HttpResponseBase:
@@ -189,7 +201,7 @@ class SegmentDetail(APIView):
             segment = segment_of(slug, locked=True)
             # First: what would be refused anyhow is refused for that reason (RFC 9110, 13.2.1).
             given = checked(SegmentByRuleSerializer(data=request.data, partial=True))
-            conditional.check_match(request, segment)
+            conditional_requests.check_match(request, segment)
             before = segment.version
             if "rule" in given and not segment.is_dynamic:
                 raise ValidationError({"rule": "cannot be set: this is a fixed list of customers"})
@@ -200,19 +212,22 @@ class SegmentDetail(APIView):
                 setattr(segment, name, value)
             with told_by_path():
                 if segment.is_dynamic:
-                    definition.save(segment, by=_writer(request))
+                    segment_store.save(segment, by=_writer(request))
                 else:
-                    definition.describe(segment)
+                    segment_store.describe(segment)
             _note(
-                request, trail.note_changed, segment, f"Edited by the API: {', '.join(given) or 'nothing'}."
+                request,
+                audit_log.note_changed,
+                segment,
+                f"Edited by the API: {', '.join(given) or 'nothing'}.",
             )
         if segment.version != before:
             refresh_soon(segment)
         return _shown(segment)
 
     @extend_schema(
-        parameters=[conditional.IF_MATCH],
-        responses={204: None, **REFUSED, **NO_SEGMENT, **USED, **conditional.CHANGED},
+        parameters=[conditional_requests.IF_MATCH],
+        responses={204: None, **REFUSED, **NO_SEGMENT, **USED, **conditional_requests.CHANGED},
         tags=["segments"],
     )
     def delete(self, request: Request, slug: str) -> HttpResponseBase:
@@ -220,9 +235,9 @@ class SegmentDetail(APIView):
         with transaction.atomic(), _told_who_uses_it():
             lock_members()  # before its row is locked, as a refresh does
             segment = segment_of(slug, locked=True)
-            conditional.check_match(request, segment)
-            _note(request, trail.note_deleted, segment, "Deleted by the API.")
-            definition.delete([segment])
+            conditional_requests.check_match(request, segment)
+            _note(request, audit_log.note_deleted, segment, "Deleted by the API.")
+            segment_store.delete([segment])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -268,14 +283,16 @@ def _new(given: dict[str, Any]) -> Segment:
 
 
 def _shown(segment: Segment) -> HttpResponseBase:
-    return conditional.tagged(Response(SegmentSerializer(segment).data), conditional.tag_of(segment))
+    return conditional_requests.tagged(
+        Response(SegmentSerializer(segment).data), conditional_requests.tag_of(segment)
+    )
 
 
 @contextmanager
 def _told_who_uses_it() -> Iterator[None]:
     try:
         yield
-    except definition.InUse as error:
+    except segment_store.InUse as error:
         raise InUse(f"{error.args[0]}.") from None
 
 

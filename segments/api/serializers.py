@@ -6,13 +6,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from segments import explanation
+from segments.evaluation import explanation
 from segments.models import Membership, Segment
 from segments.rules import RuleError, parse
 from segments.templates import TEMPLATES
 
+from .fields import SlugField, TextField
 from .rules import EXAMPLE, RuleField, StrictSerializer
-from .texts import SlugField, TextField
 
 _SLUG: dict[str, Any] = {"help_text": "The name by which rules, commands and addresses refer to it."}
 MEMBER_EXAMPLE = {

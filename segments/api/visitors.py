@@ -10,11 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers import throttles
-from customers.authentication import KeyAuthentication, KeyInAddress, needs
-from customers.errors import REFUSED
-from customers.keys import VISITORS
-from segments import public
+from core.api import throttling
+from core.api.authentication import KeyAuthentication, KeyInAddress, needs
+from core.api.errors import REFUSED
+from core.api.keys import VISITORS
+from segments import public_segments
 
 
 class SegmentsOfVisitorSerializer(serializers.Serializer[Any]):
@@ -28,7 +28,7 @@ class SegmentsOfVisitor(APIView):
 
     authentication_classes = [KeyAuthentication, KeyInAddress, SessionAuthentication]
     permission_classes = [needs(VISITORS, "segments.view_membership", "customers.view_customer")]
-    rate = throttles.VISITORS
+    rate = throttling.VISITORS
 
     @extend_schema(
         responses={
@@ -45,6 +45,6 @@ class SegmentsOfVisitor(APIView):
 
         The key, which pages may hold, stands in the header or in the address.
         """
-        found = public.segments_of(anonymous_id, datetime.now(UTC))
+        found = public_segments.segments_of(anonymous_id, datetime.now(UTC))
         # It is about one person, and true for a moment.
         return Response({"segments": found}, headers={"Cache-Control": "private, no-store"})

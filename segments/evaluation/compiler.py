@@ -21,8 +21,8 @@ from django.db.models.expressions import RawSQL
 from core.db.sql import Sql, union_all
 from customers.models import Customer, CustomerQuerySet
 from segments.models import Segment
-from segments.rules import EvaluationContext, LateParam, Needed, Rule, parse, placeholder_context
-from segments.rules.flips import first_seen
+from segments.rules import EvaluationContext, LateParam, Rule, Statistic, parse, placeholder_context
+from segments.rules.time_changes import first_seen
 
 from .context import shop_zone
 from .matching import existing_customers
@@ -69,7 +69,7 @@ class CompiledRules:
         self._statements: dict[tuple[str, str], CompiledStatement] = {}
 
     @cached_property
-    def needed(self) -> list[list[Needed]]:
+    def needed(self) -> list[list[Statistic]]:
         """The statistics that each rule needs."""
         return [[one for condition in rule.conditions() for one in condition.needed()] for rule in self.rules]
 

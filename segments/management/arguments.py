@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from customers.records import parse_moment
-from segments import definition
+from customers.rows.parsing import parse_moment
+from segments import segment_store
 from segments.evaluation.context import shop_zone
 from segments.models import Segment
 from segments.rules import RuleError
@@ -38,7 +38,7 @@ def json_from(path: Path) -> Any:
     """Read JSON from a file, or from standard input for "-"."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
-        return definition.read_json(text)
+        return segment_store.read_json(text)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

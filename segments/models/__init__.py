@@ -1,18 +1,8 @@
 """Segments with their members and changes, and the webhooks that tell of these."""
 
-from .segment import (
-    SLUG_IS_TAKEN,
-    SLUG_LENGTH,
-    Change,
-    Membership,
-    Refresh,
-    RefreshResult,
-    Segment,
-    SegmentQuerySet,
-    Tally,
-    Verification,
-    Version,
-)
+from .membership import Change, DailyChangeCount, Membership
+from .refresh import Refresh, RefreshResult, Verification
+from .segment import SLUG_IS_TAKEN, SLUG_LENGTH, Segment, SegmentQuerySet, Version
 from .webhook import Attempt, Endpoint, Message
 
 __all__ = [
@@ -20,6 +10,7 @@ __all__ = [
     "SLUG_LENGTH",
     "Attempt",
     "Change",
+    "DailyChangeCount",
     "Endpoint",
     "Membership",
     "Message",
@@ -27,7 +18,6 @@ __all__ = [
     "RefreshResult",
     "Segment",
     "SegmentQuerySet",
-    "Tally",
     "Verification",
     "Version",
 ]

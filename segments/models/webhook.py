@@ -1,7 +1,7 @@
 """Webhooks: who is told of changes, what they are told, and what they answered: see ``segments.webhooks``.
 
 ``Endpoint`` is written by ``segments.webhooks.endpoints`` alone, ``Message`` by ``segments.webhooks.outbox`` (what is
-to be told) and ``segments.webhooks.claims`` (what became of it), ``Attempt`` by the latter.
+to be told) and ``segments.webhooks.leases`` (what became of it), ``Attempt`` by the latter.
 """
 
 from typing import Self
@@ -10,7 +10,7 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
-from customers.encryption import EncryptedField
+from core.encryption import EncryptedField
 from customers.models import Customer
 
 from .segment import Segment

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from core.db import backends, temporary_tables
 from core.db.sql import Query, compose
-from customers import engine, facts
+from customers.facts import update
 from segments.evaluation.compiler import compile_rules
 from segments.models import Refresh, Segment
-from segments.rules import EvaluationContext, Figures
+from segments.rules import EvaluationContext, PopulationStatistics
 
 from .plan import RefreshPlan
 
@@ -32,7 +33,7 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
     The queue of touched customers is emptied if the plan takes it, and else read.
     """
     make_table()
-    take = facts.take_touched if plan.takes_queue else facts.read_touched
+    take = update.take_touched if plan.takes_queue else update.read_touched
     touched = take(CANDIDATES)
     named = sum(
         add_candidates(query)
@@ -46,7 +47,7 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
 
 def add_candidates(customers: Query) -> int:
     """Add customers, selected by their keys, who are not candidates yet; return how many that were."""
-    return engine.execute(
+    return backends.execute(
         compose(
             """INSERT INTO candidates (customer_id, recorded)
                 WITH named (customer_id) AS ({customers}) SELECT customer_id, 0 FROM named WHERE true
@@ -58,7 +59,7 @@ def add_candidates(customers: Query) -> int:
 
 def make_table() -> None:
     """Make the table, or empty it; ``recorded`` is as in ``facts.take_touched``."""
-    engine.temporary_table(CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer")
+    temporary_tables.create(CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer")
 
 
 def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segment]]]:
@@ -75,4 +76,6 @@ def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segm
 
 def _context_of(refresh: Refresh, segments: Sequence[Segment], now: EvaluationContext) -> EvaluationContext:
     """Return the context in which a former refresh evaluated the segments."""
-    return EvaluationContext(segments[0].refreshed_at, now.zone, figures=Figures(refresh.figures))
+    return EvaluationContext(
+        segments[0].refreshed_at, now.zone, figures=PopulationStatistics(refresh.figures)
+    )

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import structlog
 from django.conf import settings
 
+from core.db import backends, temporary_tables, time_limits
 from core.db.sql import Query, Sql, compose
-from customers import engine
 from segments.evaluation.compiler import CompiledRules
 from segments.models import Membership, Segment
 from segments.rules import EvaluationContext
@@ -35,9 +35,9 @@ def evaluate(
     answers = compiled.answers_in(among, context) if among else compiled.answers_of_everybody(context)
     empty_differences()
     try:
-        with engine.undone_after(settings.STATEMENT_LIMIT):
+        with time_limits.undone_after(settings.STATEMENT_LIMIT):
             return add_differences(segments, answers, among)
-    except engine.TookTooLong:
+    except time_limits.TookTooLong:
         log.warning("refreshed_in_smaller_parts", segments=len(segments))
     empty_differences()
     return sum(
@@ -53,7 +53,7 @@ def add_differences(segments: Sequence[Segment], answers: Query, among: str = ""
     stored = " ".join(f"WHEN {segment.pk} THEN {1 << place}" for place, segment in enumerate(segments))
     some = f"AND customer_id IN (SELECT customer_id FROM {among})" if among else ""
     keys = ", ".join(str(segment.pk) for segment in segments)
-    return engine.execute(
+    return backends.execute(
         compose(
             f"""INSERT INTO differences (customer_id, bits, stored, known, stored_known)
                 WITH answered (customer_id, bits, known) AS ({{answers}}), kept (customer_id, bits, known) AS (
@@ -73,7 +73,7 @@ def add_differences(segments: Sequence[Segment], answers: Query, among: str = ""
 
 def empty_differences() -> None:
     """Make the table of differences, or empty it."""
-    engine.temporary_table(
+    temporary_tables.create(
         "differences",
         "customer_id bigint PRIMARY KEY, bits bigint, stored bigint, known bigint, stored_known bigint,"
         " unmoved bigint",
@@ -82,9 +82,9 @@ def empty_differences() -> None:
 
 def note_unmoved_answers(answers: Query) -> None:
     """Add to the differences how they would be answered with the former statistics."""
-    engine.temporary_table("unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint")
-    engine.execute(compose("INSERT INTO unmoved {answers}", answers=answers))
-    engine.execute(
+    temporary_tables.create("unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint")
+    backends.execute(compose("INSERT INTO unmoved {answers}", answers=answers))
+    backends.execute(
         "UPDATE differences SET unmoved = (SELECT u.bits FROM unmoved u WHERE u.customer_id = differences.customer_id)"
     )
 
@@ -94,13 +94,13 @@ def _in_parts(among: str) -> Iterator[str]:
     whom = f"SELECT customer_id FROM {among}" if among else "SELECT id FROM customers_customer"
     latest = 0
     while True:
-        engine.temporary_table("looked_at", "customer_id bigint PRIMARY KEY")
-        engine.execute(
+        temporary_tables.create("looked_at", "customer_id bigint PRIMARY KEY")
+        backends.execute(
             f"""INSERT INTO looked_at (customer_id) SELECT customer_id FROM ({whom}) AS whom (customer_id)
                 WHERE customer_id > %s ORDER BY customer_id LIMIT {EVALUATED_AT_ONCE}""",
             [latest],
         )
-        [(newest,)] = engine.rows("SELECT max(customer_id) FROM looked_at")
+        [(newest,)] = backends.rows("SELECT max(customer_id) FROM looked_at")
         if newest is None:
             return
         latest = newest

@@ -9,13 +9,13 @@ from django.db.models import Max
 
 from core.backoff import Backoff
 from core.wakeup import notify_on_commit
-from customers import facts
+from customers.facts import update
 from customers.models import Touched
 from customers.signals import records_changed
 from segments import references
 from segments.evaluation.compiler import CompiledRules, compile_rules
 from segments.models import Change, Refresh, Segment
-from segments.rules import EvaluationContext, Figures, Needed, RuleError
+from segments.rules import EvaluationContext, PopulationStatistics, RuleError, Statistic
 
 from . import candidates, differences, lease, write
 from .plan import PlannedSegment, plan_refresh
@@ -50,7 +50,7 @@ def refresh_pending(seconds: float) -> bool:
 
 def is_pending() -> bool:
     """Return whether anything was recorded, or came due, that no refresh has evaluated yet."""
-    return facts.is_due(datetime.now(UTC)) or Touched.objects.exists()
+    return update.is_due(datetime.now(UTC)) or Touched.objects.exists()
 
 
 def refresh_segments(
@@ -72,7 +72,7 @@ def refresh_segments(
     """
     keys = None if segments is None else [segment.pk for segment in segments]
     with lease.acquire(wait=wait, queued=queued) as run:
-        facts.settle(at, not_before=None if at else _latest_refresh(keys))
+        update.update_facts(at, not_before=None if at else _latest_refresh(keys))
         with transaction.atomic():
             write.lock_members()
             outcomes = RefreshPass(run, keys, at, full=full).execute()
@@ -144,12 +144,12 @@ class RefreshPass:
         ]
         if any(one.statistics_moved for one in written):
             context, previous = self.plan.context, self.plan.previous
-            former = Figures(context.figures | (previous.figures if previous else {}))
+            former = PopulationStatistics(context.figures | (previous.figures if previous else {}))
             unmoved = EvaluationContext(context.at, context.zone, context.facts, former)
             differences.note_unmoved_answers(compiled.answers_in("differences", unmoved))
         return written
 
-    def _with_causes(self, planned: PlannedSegment, needed: Sequence[Needed]) -> WrittenSegment:
+    def _with_causes(self, planned: PlannedSegment, needed: Sequence[Statistic]) -> WrittenSegment:
         segment, cause = planned.segment, ""
         if segment.refresh is None:
             cause = Change.Cause.INITIAL.value
@@ -173,7 +173,7 @@ class RefreshPass:
         """Let segments that refer to these evaluate who entered or left: later in this refresh, or in their own."""
         self.looked_at += candidates.add_candidates(differences.MOVED)
         if not self.plan.takes_queue and any(references.referrers(segment.slug) for segment in segments):
-            facts.touch(differences.MOVED, recorded=False)
+            update.touch(differences.MOVED, recorded=False)
 
     def _finish(self) -> None:
         plan, run = self.plan, self.run

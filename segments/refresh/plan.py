@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
-from customers import facts
+from customers.facts import update
 from customers.models import Totals
 from segments import references
 from segments.evaluation.compiler import SEGMENTS_AT_ONCE
 from segments.evaluation.context import shop_zone
 from segments.models import Refresh, Segment
-from segments.rules import EvaluationContext, Figures, Needed, Rule, RuleError, parse
+from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleError, Statistic, parse
 
 FULL_FROM_SHARE = 0.15  # of the customers: with more candidates, evaluating everybody costs less
 
@@ -98,8 +98,8 @@ def plan_refresh(
         selected = [one for one in selected if not (one.retry_at and instant < one.retry_at)]
     others = [one for one in dynamic if one.is_caught_up and one not in selected]
     takes_queue = not any(one.is_active for one in others)
-    relation = facts.relation_at(instant, totals.settled_at if totals else None)
-    context = EvaluationContext(instant, shop_zone(), relation, Figures())
+    relation = update.relation_at(instant, totals.settled_at if totals else None)
+    context = EvaluationContext(instant, shop_zone(), relation, PopulationStatistics())
     rules, invalid = _parse_rules(selected)
     previous = _latest_of(selected)
     return RefreshPlan(
@@ -124,7 +124,7 @@ def _present_instant(totals: Totals | None, segments: Sequence[Segment]) -> date
     known = [*settled, *(one.refreshed_at for one in segments if one.refreshed_at)]
     now = max([datetime.now(UTC), *known])
     # What came due since the settling is left to the next pass: the facts hold for their own instant.
-    return max(known) if known and facts.comes_due(now) else now
+    return max(known) if known and update.comes_due(now) else now
 
 
 def _check_not_too_early(segments: Iterable[Segment], at: datetime) -> None:
@@ -189,7 +189,7 @@ def _reuse_statistics(
     return statistics
 
 
-def _needed(rules: Iterable[Rule]) -> Iterable[Needed]:
+def _needed(rules: Iterable[Rule]) -> Iterable[Statistic]:
     for rule in rules:
         for condition in rule.conditions():
             yield from condition.needed()

@@ -14,18 +14,19 @@ from django.db import transaction
 from django.db.models import Max, Value
 from django.db.models.expressions import RawSQL
 
+from core.db import backends, dialect, temporary_tables
+from core.db.locks import acquire
 from core.db.sql import Sql, compose
 from core.wakeup import notify_on_commit
-from customers import engine, facts
+from customers.facts import update
 from customers.models import Customer, CustomerQuerySet
-from customers.turns import take_turn
 from segments.evaluation.context import shop_zone
-from segments.models import Change, Membership, Refresh, RefreshResult, Segment, Tally
+from segments.models import Change, DailyChangeCount, Membership, Refresh, RefreshResult, Segment
 from segments.signals import members_changed
 
 from . import candidates, differences
 
-_MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, Tally))
+_MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, DailyChangeCount))
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class WrittenSegment:
 
 def lock_members() -> None:
     """Wait until no other transaction writes members; the lock ends with the transaction."""
-    take_turn("members")
+    acquire("members")
 
 
 def write_differences(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> list[Outcome]:
@@ -100,7 +101,7 @@ def _segments_cte(written: Sequence[WrittenSegment]) -> str:
 
 
 def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment], segments: str) -> None:
-    engine.execute(
+    backends.execute(
         compose(
             f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
                 {segments}
@@ -111,7 +112,7 @@ def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment
                 LEFT JOIN customers_facts f ON f.customer_id = d.customer_id
                 LEFT JOIN candidates t ON t.customer_id = d.customer_id
                 ORDER BY w.segment_id, d.customer_id""",
-            at=engine.moment(at),
+            at=dialect.moment(at),
             cause=_cause(run, at, written),
             run=run.pk,
         )
@@ -119,7 +120,7 @@ def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment
 
 
 def _count_differences(segments: str) -> dict[int, MemberCounts]:
-    rows = engine.rows(
+    rows = backends.rows(
         f"""{segments} SELECT w.segment_id, count(*) FILTER (WHERE d.bits & w.bit <> 0 AND d.stored & w.bit = 0),
                 count(*) FILTER (WHERE d.bits & w.bit = 0 AND d.stored & w.bit <> 0),
                 count(*) FILTER (WHERE d.known & w.bit <> 0) - count(*) FILTER (WHERE d.stored_known & w.bit <> 0),
@@ -131,20 +132,20 @@ def _count_differences(segments: str) -> dict[int, MemberCounts]:
 
 def _write_members(at: datetime, segments: str, counts: dict[int, MemberCounts]) -> None:
     if any(one.entered for one in counts.values()):
-        engine.execute(
+        backends.execute(
             f"""INSERT INTO {_MEMBERS} (customer_id, segment_id, entered_at, is_known)
                 {segments} SELECT d.customer_id, w.segment_id, %s, d.known & w.bit <> 0
                 FROM differences d JOIN written w ON d.bits & w.bit <> 0 AND d.stored & w.bit = 0""",
-            [engine.moment(at)],
+            [dialect.moment(at)],
         )
     if any(one.left for one in counts.values()):
-        engine.execute(
+        backends.execute(
             f"""DELETE FROM {_MEMBERS} WHERE (customer_id, segment_id) IN (
                     {segments} SELECT d.customer_id, w.segment_id
                     FROM differences d JOIN written w ON d.bits & w.bit = 0 AND d.stored & w.bit <> 0)"""
         )
     if any(one.changed_known for one in counts.values()):
-        engine.execute(
+        backends.execute(
             f"""UPDATE {_MEMBERS} SET is_known = NOT is_known WHERE (customer_id, segment_id) IN (
                     {segments} SELECT d.customer_id, w.segment_id
                     FROM differences d JOIN written w ON d.bits & d.stored & w.bit <> 0
@@ -153,7 +154,7 @@ def _write_members(at: datetime, segments: str, counts: dict[int, MemberCounts])
 
 
 def _moment_or_null(at: datetime | None) -> str:
-    return engine.moment_from(f"'{engine.moment(at)}'" if at else "NULL")
+    return dialect.moment_from(f"'{dialect.moment(at)}'" if at else "NULL")
 
 
 def _newest_change() -> int:
@@ -162,7 +163,7 @@ def _newest_change() -> int:
 
 def _count_by_day(at: datetime, *, after: int) -> None:
     """Add the changes after one to the counts of their day; this run has the lock, so all of them are its own."""
-    engine.execute(
+    backends.execute(
         f"""INSERT INTO {_TALLIES} (segment_id, day, change, cause, customers)
             SELECT segment_id, %s, change, cause, count(*) FROM {_CHANGES} WHERE id > %s
             GROUP BY segment_id, change, cause
@@ -209,7 +210,7 @@ def _cause(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> Sql
                 OR f.newest_at > w.since AND (f.newest_at <= {{at}} OR {came_due}) THEN 'activity'{inherited}
             WHEN w.moved = 1 AND d.unmoved & w.bit = d.stored & w.bit THEN 'population'
             ELSE 'time' END""",
-        at=engine.moment(at),
+        at=dialect.moment(at),
         run=run.pk,
     )
 
@@ -268,7 +269,7 @@ def fill_list(segment: Segment, customers: Iterable[int], at: datetime, cause: C
         now = datetime.now(UTC)
         run = Refresh.objects.create(at=at, started_at=now, finished_at=now, state=Refresh.State.DONE)
         candidates.make_table()
-        engine.load("candidates", ("customer_id", "recorded"), [(key, 0) for key in set(customers)])
+        temporary_tables.load("candidates", ("customer_id", "recorded"), [(key, 0) for key in set(customers)])
         differences.empty_differences()
         differences.add_differences(
             [segment],
@@ -279,7 +280,7 @@ def fill_list(segment: Segment, customers: Iterable[int], at: datetime, cause: C
         [outcome] = write_differences(run, at, [WrittenSegment(segment, cause.value)])
         write_outcomes(run, at, [outcome])
         # Rules may refer to the list: who came or went is looked at again.
-        facts.touch(differences.MOVED, recorded=True)
+        update.touch(differences.MOVED, recorded=True)
     return outcome
 
 

@@ -1,23 +1,32 @@
 """The rule language: trees of conditions, from JSON to questions for the database and to English."""
 
 from . import conditions
-from .base import Condition, EvaluationContext, Exposure, Groups, Needed, Rule, placeholder_context, registry
+from .base import (
+    Condition,
+    EvaluationContext,
+    Exposure,
+    Group,
+    Rule,
+    Statistic,
+    placeholder_context,
+    registry,
+)
 from .errors import RuleError
-from .figures import Figure, Figures
+from .late_params import LateParam
 from .parsing import parse
-from .slots import LateParam
+from .population import PopulationStatistics, StatisticValue
 
 __all__ = [
     "Condition",
     "EvaluationContext",
     "Exposure",
-    "Figure",
-    "Figures",
-    "Groups",
+    "Group",
     "LateParam",
-    "Needed",
+    "PopulationStatistics",
     "Rule",
     "RuleError",
+    "Statistic",
+    "StatisticValue",
     "conditions",
     "parse",
     "placeholder_context",

@@ -12,11 +12,11 @@ from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet
 from customers.models import COUNTING_STATUSES, Event, Order
 
 from .errors import RuleError
-from .figures import Figure, Figures
-from .slots import LateInstant, LateParam
-from .words import Words
+from .late_params import LateInstant, LateParam
+from .operators import Operator
+from .population import PopulationStatistics, StatisticValue
 
-Group = Literal["profile", "orders", "spending", "behaviour", "segments"]
+FilterGroup = Literal["profile", "orders", "spending", "behaviour", "segments"]
 Unit = Literal["count", "amount", "share", "days", "moment", "date", "text", "flag", "free"]
 
 
@@ -39,14 +39,14 @@ class EvaluationContext:
     at: Any  # a datetime, or the LateInstant of a placeholder
     zone: ZoneInfo
     facts: str = "facts"
-    figures: Figures = field(default_factory=Figures)
+    figures: PopulationStatistics = field(default_factory=PopulationStatistics)
     is_placeholder: bool = False
 
     def late_param(self, fill: Callable[["EvaluationContext"], Any], output_field: Any = None) -> LateParam:
         """Return a parameter that ``fill`` computes from this context, or from the one that replaces it."""
         return LateParam(fill, self, output_field=output_field)
 
-    def figure(self, needed: "Needed", read: Callable[[Any], Any] = lambda figure: figure) -> LateParam:
+    def figure(self, needed: "Statistic", read: Callable[[Any], Any] = lambda figure: figure) -> LateParam:
         """Return a parameter for a statistic, or for what ``read`` makes of it; NULL without a population."""
 
         def fill(context: EvaluationContext) -> Any:
@@ -81,18 +81,18 @@ def placeholder_context(zone: ZoneInfo, facts: str = "facts") -> EvaluationConte
 
 
 @dataclass(frozen=True)
-class Needed:
+class Statistic:
     """A figure of the population that a condition asks for.
 
     It ``moves`` where time alone can move it, and ``is_kept`` where it is read off sums that are kept up to date.
     """
 
     name: str
-    compute: Callable[[EvaluationContext], Figure]
+    compute: Callable[[EvaluationContext], StatisticValue]
     moves: bool = False
     is_kept: bool = False
 
-    def of(self, context: EvaluationContext) -> Figure:
+    def of(self, context: EvaluationContext) -> StatisticValue:
         """Return the statistic in a context, computing it unless it is known."""
         return context.figures.of(self.name, lambda: self.compute(context))
 
@@ -108,38 +108,38 @@ class Readable(Protocol):
 
 
 @dataclass(frozen=True)
-class Flat:
+class InlineParam:
     """A parameter whose words stand in the condition itself: ``{"order_count": {"at_least": 2}}``."""
 
-    kinds: tuple[type[Words], ...]
+    kinds: tuple[type[Operator], ...]
     required: bool = True
 
 
 @dataclass(frozen=True)
-class Named:
+class Param:
     """A parameter under a name of its own: ``{"order_count": {…, "during": {…}}}``."""
 
-    kind: Readable | type[Words]
+    kind: Readable | type[Operator]
     required: bool
 
 
-def flat(*kinds: type[Words], required: bool = True) -> Any:
+def inline_param(*kinds: type[Operator], required: bool = True) -> Any:
     """Declare a parameter of flat words; of several kinds the word and its value tell which."""
     return (
-        field(metadata={"parameter": Flat(kinds, required)})
+        field(metadata={"parameter": InlineParam(kinds, required)})
         if required
-        else field(default=None, metadata={"parameter": Flat(kinds, required)})
+        else field(default=None, metadata={"parameter": InlineParam(kinds, required)})
     )
 
 
-def named(kind: Readable | type[Words]) -> Any:
+def param(kind: Readable | type[Operator]) -> Any:
     """Declare an optional parameter under its own name."""
-    return field(default=None, metadata={"parameter": Named(kind, required=False)})
+    return field(default=None, metadata={"parameter": Param(kind, required=False)})
 
 
-def required(kind: Readable | type[Words]) -> Any:
+def required(kind: Readable | type[Operator]) -> Any:
     """Declare a parameter under its own name that must be given."""
-    return field(metadata={"parameter": Named(kind, required=True)})
+    return field(metadata={"parameter": Param(kind, required=True)})
 
 
 class Rule:
@@ -166,7 +166,7 @@ class Condition(Rule):
     """A filter with its parameters: a frozen dataclass whose fields are ``flat`` or ``named`` parameters."""
 
     name: ClassVar[str]
-    group: ClassVar[Group]
+    group: ClassVar[FilterGroup]
     label: ClassVar[str]
     unit: ClassVar[Unit]
     example: ClassVar[dict[str, Any]]
@@ -199,7 +199,7 @@ class Condition(Rule):
         """Return who may ask with these parameters."""
         return self.exposure
 
-    def needed(self) -> list[Needed]:
+    def needed(self) -> list[Statistic]:
         """Name the figures of the population it asks for."""
         return []
 
@@ -209,7 +209,7 @@ class Condition(Rule):
 
 
 @dataclass(frozen=True)
-class Groups(Rule):
+class Group(Rule):
     """Rules taken together."""
 
     rules: tuple[Rule, ...]
@@ -225,7 +225,7 @@ registry: dict[str, type[Condition]] = {}
 
 
 def condition(
-    name: str, *, group: Group, label: str, unit: Unit, example: dict[str, Any]
+    name: str, *, group: FilterGroup, label: str, unit: Unit, example: dict[str, Any]
 ) -> Callable[[type[Condition]], type[Condition]]:
     """Register a filter under its name; what it lacks shows at import, not at a customer's."""
 
@@ -250,7 +250,7 @@ def read_condition(cls: type[Condition], given: Any, path: str) -> Condition:
     values: dict[str, Any] = {}
     for item in fields(cls):  # type: ignore[arg-type]
         parameter = item.metadata["parameter"]
-        if isinstance(parameter, Flat):
+        if isinstance(parameter, InlineParam):
             words = {word for kind in parameter.kinds for word in kind.words}
             taken |= words
             if parameter.required or words & given.keys():
@@ -272,7 +272,7 @@ def read_condition(cls: type[Condition], given: Any, path: str) -> Condition:
     return cls(**values)
 
 
-def _read_flat(parameter: Flat, given: Mapping[str, Any], path: str) -> Words:
+def _read_flat(parameter: InlineParam, given: Mapping[str, Any], path: str) -> Operator:
     words = list(dict.fromkeys(word for kind in parameter.kinds for word in kind.words))
     found = [word for word in words if word in given]
     if len(found) != 1:
@@ -294,7 +294,7 @@ def _read_flat(parameter: Flat, given: Mapping[str, Any], path: str) -> Words:
         raise RuleError(f"{path}.{found[0]}", _expected(kinds, found[0])) from None
 
 
-def _expected(kinds: list[type[Words]], word: str) -> str:
+def _expected(kinds: list[type[Operator]], word: str) -> str:
     values = {
         "is": "a text or a number",
         "is_not": "a text or a number",

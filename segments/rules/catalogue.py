@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from inspect import cleandoc
 from typing import Any
 
-from .base import Condition, Flat, registry
+from .base import Condition, InlineParam, registry
+from .groups import GROUPS
 from .parsing import MAX_CONDITIONS, parse
-from .tree import GROUPS
 
 GROUP_LABELS = {
     "profile": "Who the customer is",
@@ -63,7 +63,7 @@ def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
     one_of: list[dict[str, Any]] = []
     for item in fields(cls):  # type: ignore[arg-type]
         parameter = item.metadata["parameter"]
-        if isinstance(parameter, Flat):
+        if isinstance(parameter, InlineParam):
             words = _flat_words(parameter)
             properties |= words
             one_of = [{"required": [word]} for word in words]
@@ -99,7 +99,7 @@ def _of_one_key(key: str, value: dict[str, Any], meaning: str) -> dict[str, Any]
     }
 
 
-def _flat_words(parameter: Flat) -> dict[str, Any]:
+def _flat_words(parameter: InlineParam) -> dict[str, Any]:
     words: dict[str, list[Any]] = {}
     for kind in parameter.kinds:
         for word, adapter in kind.words.items():

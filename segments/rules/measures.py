@@ -9,11 +9,11 @@ from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, 
 
 from customers.models import Customer, Facts
 
-from . import figures
-from .base import Condition, EvaluationContext, Needed
-from .figures import Figure
-from .flips import passed
-from .words import Moment, Relative
+from . import population
+from .base import Condition, EvaluationContext, Statistic
+from .operators import Moment, Relative
+from .population import StatisticValue
+from .time_changes import passed
 
 WHOLE = BigIntegerField()
 ORDER_VALUE = Sum(F("total") - F("refunded_total"), output_field=WHOLE)
@@ -71,31 +71,31 @@ def buyers(context: EvaluationContext, value: Any) -> QuerySet[Any]:
 
 def cut_of(
     relative: Relative, measure: str, value: Callable[[EvaluationContext], Any], *, moves: bool
-) -> Needed:
+) -> Statistic:
     """Name the figure that values are compared with; ``measure`` names the value among the figures.
 
     ``value`` refers to a customer's value at an instant; it ``moves`` where time alone changes it.
     """
 
-    def compute(context: EvaluationContext) -> Figure:
+    def compute(context: EvaluationContext) -> StatisticValue:
         if relative.value == "average" and not moves and context.facts == "facts":
-            return figures.kept_average(measure)
-        population = buyers(context, value(context))
+            return population.kept_average(measure)
+        values = buyers(context, value(context))
         match relative.word, relative.value:
             case ("top_percent", percent):
-                return figures.top(population, percent)
+                return population.top(values, percent)
             case ("bottom_percent", percent):
-                return figures.bottom(population, percent)
+                return population.bottom(values, percent)
             case (_, "average"):
-                return figures.average(population)
+                return population.average(values)
             case _:
-                return figures.median(population)
+                return population.median(values)
 
     which = relative.value if relative.word in ("above", "below") else f"{relative.word} {relative.value}"
-    return Needed(f"{measure}: {which}", compute, moves, is_kept=which == "average" and not moves)
+    return Statistic(f"{measure}: {which}", compute, moves, is_kept=which == "average" and not moves)
 
 
-def relative_q(relative: Relative, cut: Needed, value: Any, context: EvaluationContext) -> Q:
+def relative_q(relative: Relative, cut: Statistic, value: Any, context: EvaluationContext) -> Q:
     """Compare a value with a figure; who is outside the population is neither above nor below."""
     comparison = {
         "above": GreaterThan,
@@ -107,7 +107,7 @@ def relative_q(relative: Relative, cut: Needed, value: Any, context: EvaluationC
 
 
 def passed_buyers(
-    cut: Needed, measure: str, value: Any, since: EvaluationContext, until: EvaluationContext
+    cut: Statistic, measure: str, value: Any, since: EvaluationContext, until: EvaluationContext
 ) -> QuerySet[Any]:
     """Name the buyers whose value the figure passes; without a value of their own, by the fact of that name."""
     if value is None:

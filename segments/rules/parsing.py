@@ -4,7 +4,7 @@ from typing import Any
 
 from .base import Rule, read_condition, registry
 from .errors import RuleError
-from .tree import GROUPS
+from .groups import GROUPS
 
 MAX_DEPTH = 10
 MAX_CONDITIONS = 100

@@ -11,9 +11,9 @@ from django.db import transaction
 
 from segments.models import Change, Endpoint, Segment
 
-from . import addresses
-from .addresses import BadAddress
-from .sending import GONE, Answer
+from . import target_addresses
+from .signed_requests import GONE, Response
+from .target_addresses import BadAddress
 
 FORMER_SECRET_HOLDS: Final = timedelta(days=1)
 SHORTEST_HOLD, LONGEST_HOLD = timedelta(seconds=5), timedelta(minutes=5)
@@ -50,7 +50,7 @@ def edit(endpoint: Endpoint, segments: Iterable[Segment]) -> None:
 def check(url: str) -> None:
     """Raise ValidationError where an address, as things are now, may not be called."""
     try:
-        addresses.look_up(addresses.read(url))
+        target_addresses.look_up(target_addresses.read(url))
     except BadAddress as error:
         raise ValidationError({"url": f"{str(error)[:1].upper()}{str(error)[1:]}."}) from None
 
@@ -94,7 +94,7 @@ def move(endpoint: Endpoint, position: int) -> None:
     endpoint.save(update_fields=["position"])
 
 
-def note(endpoint: Endpoint, answers: Sequence[Answer]) -> bool:
+def note(endpoint: Endpoint, answers: Sequence[Response]) -> bool:
     """Note what an endpoint, locked, answered; tell whether it has just come back to itself.
 
     One that takes nothing is asked ever more rarely; one that is gone is stopped.

@@ -2,7 +2,7 @@
 
 The log is written in the transaction of the change, and its ids commit in their order, so each endpoint's position in
 it is all there is to remember: what lies behind it is still to be told. Only so many messages of one endpoint wait at
-a time. The others wait in the log, where they cost nothing. What becomes of a message: ``segments.webhooks.claims``.
+a time. The others wait in the log, where they cost nothing. What becomes of a message: ``segments.webhooks.leases``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Count, Max, Min, Q, QuerySet
 
-from customers.turns import take_turn
+from core.db.locks import acquire
 from segments.models import Attempt, Change, Endpoint, Message
 
 from . import endpoints
@@ -27,7 +27,7 @@ IN_BULK: Final = (Change.Cause.DEFINITION, Change.Cause.INITIAL)
 
 def take_turn_to_write() -> None:
     """Wait until nobody else writes new messages; the turn ends with the transaction."""
-    take_turn("webhooks")
+    acquire("webhooks")
 
 
 # -- From the log

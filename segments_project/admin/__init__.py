@@ -1,10 +1,10 @@
-"""The admin of what others' apps bring, in the admin's own looks: staff, schedules, the trail, failed logins."""
+"""The admin's first page, and the schedules with what the code declares of them."""
 
 from django.contrib import admin
 
-from . import activity, logins, schedules, staff
+from . import schedules
 
-__all__ = ["activity", "logins", "schedules", "staff"]
+__all__ = ["schedules"]
 
 admin.site.index_title = "Overview"
 admin.site.index_template = "segments/admin/index.html"

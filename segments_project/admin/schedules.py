@@ -20,11 +20,10 @@ from kombu.exceptions import OperationalError
 from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from customers.admin import trail
-from customers.admin.protection import UsedAdmin
+from core.admin import audit_log
+from core.admin.protected_deletion import UsedAdmin
+from core.admin.renamed import RenamedAdmin
 from segments_project.schedules import SCHEDULES
-
-from .naming import RenamedAdmin
 
 DECLARED_TASKS: Final = {schedule.task for schedule in SCHEDULES}
 
@@ -80,7 +79,7 @@ class PeriodicTaskAdmin(RenamedAdmin, beat.PeriodicTaskAdmin):
         """Queue them now; where the broker is away, say so."""
         try:
             super().run_tasks(request, queryset)
-            trail.note_changed(request, queryset, "Run now.")
+            audit_log.note_changed(request, queryset, "Run now.")
         except OperationalError:
             messages.error(
                 request, "Nothing was queued, because Redis does not answer. Start it and try again."

@@ -4,8 +4,7 @@ import pytest
 
 from segments.rules import parse, registry
 from segments.templates import TEMPLATES
-
-from .client import Caller
+from tests.support.api_client import Caller
 
 pytestmark = pytest.mark.django_db
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from customers import identity, privacy
-from segments import housekeeping
+from customers.identity import lookup
+from customers.privacy import personal_data
+from segments.changes import retention
 from segments.models import Change, Segment
 from segments.refresh.engine import refresh_all
 from segments.refresh.write import forget_changes
-from tests import shop
-from tests.shop import NOON, days
-
-from .client import Caller, names, objects, paths, stream_of
+from tests.support import shop
+from tests.support.api_client import Caller, names, objects, paths, stream_of
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -111,8 +111,8 @@ def test_who_is_behind_what_is_kept_begins_anew(caller, known) -> None:
     Change.objects.filter(segment=other).update(at=at - days(399))
     before = caller.get("segments/known/history/")
 
-    assert housekeeping.forget_changes(datetime.now(UTC)) == 3
-    assert housekeeping.forget_changes(datetime.now(UTC)) == 0
+    assert retention.forget_changes(datetime.now(UTC)) == 3
+    assert retention.forget_changes(datetime.now(UTC)) == 0
 
     for query in ("after=0", f"after={ids[0]}", f"after={ids[1]}", f"after={ids[1]}&format=ndjson"):
         response = caller.call("get", f"{LOG}?{query}")
@@ -146,15 +146,15 @@ def test_old_changes_go_some_at_a_time_and_never_one_behind_a_younger(known) -> 
 
 def test_the_erased_leave_by_name_until_they_are_forgotten(caller, known) -> None:
     position = caller.get(LOG)["position"]
-    erased = identity.find("c3")
+    erased = lookup.lookup("c3")
     assert erased
-    privacy.erase(erased, datetime.now(UTC))
+    personal_data.erase(erased, datetime.now(UTC))
 
     [left] = caller.get(f"{LOG}?after={position}")["results"]
     assert (left["customer_id"], left["change"], left["cause"]) == ("c3", "left", "erasure")
     assert names(caller.get(LOG)["results"]) == ["c1", "c2", None, "c2", "c3"]
 
-    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
+    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
 
     # Who has not read it by then could not let go of them.
     assert caller.get(f"{LOG}?after={position}", 410)["code"] == "gone"
@@ -170,16 +170,16 @@ def test_the_erased_who_had_left_before_are_let_go_of_by_who_has_not_read_so_far
     refresh()
     subscribe("c3", state="unsubscribed")
     refresh()
-    erased = identity.find("c3")
+    erased = lookup.lookup("c3")
     assert erased
-    privacy.erase(erased, datetime.now(UTC))
+    personal_data.erase(erased, datetime.now(UTC))
 
     unread = caller.get(f"{LOG}?after={position}")["results"]
 
     assert [(one["customer_id"], one["change"]) for one in unread] == [
         (None, "left"), (None, "entered"), ("c3", "left"),
     ]  # fmt: skip
-    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
+    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
     assert caller.get(f"{LOG}?after={position}", 410)["code"] == "gone"
     assert "c3" not in names(caller.get(LOG)["results"])
 
@@ -219,8 +219,8 @@ def test_who_follows_has_exactly_the_members(caller, known) -> None:
         subscribe(*at_once[8:], state="unsubscribed")
         if turn % 4 == 1:
             shop.events(f"m{turn},c{turn},v{turn - 1},View,2026-03-01")
-        if turn % 4 == 3 and (somebody := identity.find(at_once[0])):
-            privacy.erase(somebody, datetime.now(UTC) - timedelta(hours=1))
+        if turn % 4 == 3 and (somebody := lookup.lookup(at_once[0])):
+            personal_data.erase(somebody, datetime.now(UTC) - timedelta(hours=1))
         if turn % 3 == 0:
             followers.append(Follower(caller))
         refresh()

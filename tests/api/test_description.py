@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from customers import keys
-from tests import shop
-from tests.tracking.web import Web, running
+from core.api import keys
+from tests.support import shop
+from tests.support.tracking_http import Web, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,7 +60,7 @@ def cases_of(web: Web, key: str, *options: str) -> int:
             *("--seed", "1", "--workers", "1", "--no-color", *options),
         ],
         cwd=settings.BASE_DIR,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.api.reasons"},
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.schema_reasons"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

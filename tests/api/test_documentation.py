@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from customers import keys
-from tests.tracking.web import running
+from core.api import keys
+from tests.support.tracking_http import running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

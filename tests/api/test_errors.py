@@ -16,9 +16,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers import keys
+from core.api import keys
+from core.api.parsers import MOST_BYTES
 from customers.models import Customer
-from customers.parsers import MOST_BYTES
 
 pytestmark = pytest.mark.django_db
 
@@ -183,9 +183,9 @@ urlpatterns = [
     path("api/raising/<str:what>/", Raising.as_view()),
     path("", include("segments_project.urls")),
 ]
-handler400 = "customers.errors.bad_request"
-handler404 = "customers.errors.page_not_found"
-handler500 = "customers.errors.server_error"
+handler400 = "core.api.errors.bad_request"
+handler404 = "core.api.errors.page_not_found"
+handler500 = "core.api.errors.server_error"
 
 
 @pytest.mark.parametrize("where", ["in the answer", "before the view"])

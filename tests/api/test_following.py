@@ -14,10 +14,10 @@ from urllib.parse import quote
 import pytest
 from django.db import connection
 
-from customers import keys
+from core.api import keys
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.tracking.web import Web, running
+from tests.support import shop
+from tests.support.tracking_http import Web, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,12 +17,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers import keys, tasks
-from customers.api.idempotency import once
-from customers.authentication import needs
-from customers.models import Customer, KeptAnswer
-from tests.api.test_errors import problem
-from tests.shop import NOON
+from core.api import keys
+from core.api.authentication import needs
+from core.api.idempotency import once
+from core.models import IdempotentResponse
+from customers import tasks
+from customers.models import Customer
+from tests.support.shop import NOON
+
+from .test_errors import problem
 
 pytestmark = pytest.mark.django_db
 
@@ -137,7 +140,7 @@ def test_answers_are_kept_for_a_day(post: Post, clock: time_machine.Traveller) -
     clock.shift(timedelta(hours=24))
     for _ in range(2):
         tasks.forget_answers()
-        assert not KeptAnswer.objects.exists()
+        assert not IdempotentResponse.objects.exists()
 
 
 def test_beat_deletes_old_answers() -> None:
@@ -211,7 +214,7 @@ def test_a_server_that_is_stopped_meanwhile_leaves_nothing_behind(make: Post) ->
         make()
 
     assert not Customer.objects.exists()
-    assert not KeptAnswer.objects.exists()
+    assert not IdempotentResponse.objects.exists()
 
 
 def test_while_it_is_done_the_same_is_told_to_wait(make: Post) -> None:

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 import pytest
 
-from customers import keys
+from core.api import keys
 from customers.models import Customer
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.api.client import Caller
-from tests.tracking.sending import identify, send, source, track
-from tests.tracking.web import running
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_http import running
+from tests.support.tracking_messages import identify, send, source, track
 
 IDS = (
     *(

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from customers import facts, identity, keys
+from core.api import keys
+from customers.facts import update
+from customers.identity import lookup
 from customers.models import ConsentChange, Customer, Event, Order, OrderLine
 from segments.refresh.engine import refresh_all
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -138,12 +140,12 @@ def test_orders_come_with_their_lines_and_sent_again_change_nothing(send) -> Non
     lines = [{"sku": "s1", "quantity": 2, "unit_price": 0.1}, {"sku": "s1", "line_id": 7}, {"sku": "s1"}]
     two = [ORDER | {"lines": lines}, ORDER | {"order_id": "o2", "total": 0.3}]
     assert send("orders/", two)["created"] == 2
-    facts.settle()
+    update.update_facts()
     before = shop.records()
 
     assert send("orders/", two)["updated"] == 2
     assert send("orders/", ORDER | {"lines": lines})["updated"] == 1
-    facts.settle()
+    update.update_facts()
 
     assert shop.records() == before
     assert {(line.key, str(line.unit_price)) for line in OrderLine.objects.all()} == {
@@ -175,7 +177,7 @@ def test_events_keep_their_properties_exactly_and_join_visitors(send) -> None:
 
     assert send("events/", body)["created"] == 2
 
-    found = identity.find("a1")
+    found = lookup.lookup("a1")
     assert found
     assert found.customer_id == "c1"
     event = Event.objects.get(message_id="m1")

@@ -17,9 +17,9 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from customers import keys
-from customers.models import ApiKey
-from tests.shop import NOON, command
+from core.api import keys
+from core.models import ApiKey
+from tests.support.shop import NOON, command
 
 pytestmark = pytest.mark.django_db
 
@@ -223,7 +223,7 @@ NEW |= {"expires_at_0": "2100-01-01", "expires_at_1": "00:00:00"}
 
 
 def test_staff_make_a_key_that_is_shown_once_and_kept_nowhere(admin_client: Client) -> None:
-    made = admin_client.post(reverse("admin:customers_apikey_add"), NEW)
+    made = admin_client.post(reverse("admin:core_apikey_add"), NEW)
 
     [secret] = set(re.findall(r"seg_[\w-]{43}", made.content.decode()))
     key = ApiKey.objects.get()
@@ -231,8 +231,8 @@ def test_staff_make_a_key_that_is_shown_once_and_kept_nowhere(admin_client: Clie
     assert key.expires_at == datetime(2100, 1, 1, tzinfo=UTC)
     assert "no-store" in made["Cache-Control"]
     for page in (
-        reverse("admin:customers_apikey_change", args=[key.pk]),
-        reverse("admin:customers_apikey_changelist"),
+        reverse("admin:core_apikey_change", args=[key.pk]),
+        reverse("admin:core_apikey_changelist"),
     ):
         shown = admin_client.get(page).content.decode()
         assert secret not in shown
@@ -246,7 +246,7 @@ def test_staff_make_a_key_that_is_shown_once_and_kept_nowhere(admin_client: Clie
 
 def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> None:
     key, secret = keys.create("bot", ["segments:read"])
-    page = reverse("admin:customers_apikey_change", args=[key.pk])
+    page = reverse("admin:core_apikey_change", args=[key.pk])
     fields = {"name": "robot", "networks": "192.0.2.0/24", "scopes": ["privacy"], "digest": "0" * 64}
 
     assert admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).status_code == 200
@@ -269,7 +269,7 @@ def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> 
     ],
 )
 def test_a_form_says_what_will_not_do(fields: dict[str, Any], complaint: str, admin_client: Client) -> None:
-    answer = admin_client.post(reverse("admin:customers_apikey_add"), NEW | fields)
+    answer = admin_client.post(reverse("admin:core_apikey_add"), NEW | fields)
 
     assert complaint in answer.content.decode()
     assert not ApiKey.objects.exists()
@@ -280,5 +280,5 @@ def test_only_who_may_makes_keys(client: Client) -> None:
     anna.user_permissions.add(Permission.objects.get(codename="change_apikey"))
     client.force_login(anna)
 
-    assert client.post(reverse("admin:customers_apikey_add"), NEW).status_code == 403
+    assert client.post(reverse("admin:core_apikey_add"), NEW).status_code == 403
     assert not ApiKey.objects.exists()

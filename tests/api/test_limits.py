@@ -12,12 +12,14 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.views import APIView
 
-from core import redis
-from customers import identity, keys, limits
-from customers.models import ApiKey
-from segments_project import servers
-from tests import shop
-from tests.api.test_errors import problem
+from core import rate_limits, redis
+from core.api import keys
+from core.models import ApiKey
+from customers.identity import lookup
+from segments_project.server import bundled
+from tests.support import shop
+
+from .test_errors import problem
 
 pytestmark = pytest.mark.django_db
 
@@ -121,8 +123,8 @@ def test_who_guesses_keys_is_told_to_stop_and_holds_up_nobody_else(rates, client
 
 def test_without_redis_each_process_counts_for_itself(rates, client: Client, settings) -> None:
     rates(reading=1, guesses=1)
-    limits._counted_here.clear()
-    settings.REDIS_URL = f"redis://127.0.0.1:{servers.free_port()}/0"
+    rate_limits._counted_here.clear()
+    settings.REDIS_URL = f"redis://127.0.0.1:{bundled.free_port()}/0"
     key = bearer()
     assert statuses(3, lambda: client.get(SEGMENTS, headers=key)) == [200, 429, 429]
     assert statuses(2, lambda: client.get(SEGMENTS, headers={"Authorization": "Bearer x"})) == [401, 429]
@@ -220,7 +222,7 @@ def test_no_door_opens_to_a_key_that_is_none_any_more(records: None, client: Cli
             assert answer["WWW-Authenticate"].startswith("Bearer")
             assert call(client, door, {}).status_code == 401, door
 
-    assert identity.find("c1") is not None
+    assert lookup.lookup("c1") is not None
     assert not ApiKey.objects.exclude(last_used_at=None).exists()
 
 
@@ -238,7 +240,7 @@ def test_no_door_opens_without_its_scope_nor_tells_what_is_behind_it(records: No
             assert answer.status_code == (401 if takes_no_session else 403), door
             assert (for_nobody.status_code, for_nobody.content) == (answer.status_code, answer.content), door
 
-    assert identity.find("c1") is not None
+    assert lookup.lookup("c1") is not None
 
 
 @pytest.mark.parametrize("scope", EVERYTHING)

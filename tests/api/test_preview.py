@@ -10,10 +10,9 @@ from django.db import connection
 from django.test import Client
 
 from segments.api import preview
-from tests import shop
-from tests.shop import NOON
-
-from .client import API, Caller, names, paths
+from tests.support import shop
+from tests.support.api_client import API, Caller, names, paths
+from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
 

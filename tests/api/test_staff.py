@@ -9,15 +9,14 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import coupons
 from campaigns.channels.base import OutgoingMessage
 from campaigns.channels.on_site import OnSite
-from campaigns.models import Delivery, Pool
+from campaigns.coupons import coupon_pool
+from campaigns.models import CouponPool, Delivery
 from customers.models import Customer
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.campaigns import messages
-from tests.shop import NOON
+from tests.support import received_messages, shop
+from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -52,10 +51,10 @@ def message() -> Delivery:
     """A message to a visitor of the shop's pages, with a coupon code of theirs."""
     shop.customers("c1,anna@example.org")
     shop.events("m1,,a1,Seen,2026-03-01")
-    campaign = messages.campaign(channel=OnSite.key)
+    campaign = received_messages.campaign(channel=OnSite.key)
     refresh_all()
-    coupons.fill(coupons.save(Pool(name="First order")), ["HELLO-1"])
-    delivery = messages.sent(campaign, "a1", NOON)
+    coupon_pool.fill(coupon_pool.save(CouponPool(name="First order")), ["HELLO-1"])
+    delivery = received_messages.sent(campaign, "a1", NOON)
     delivery.sent_at = datetime.now(UTC)
     OnSite().send(
         delivery, OutgoingMessage("Ten percent", "Anna, take HELLO-1", "", "https://shop.example/join")
@@ -100,8 +99,8 @@ def test_staff_look_at_the_messages_of_a_visitor_without_a_trace(message):
 
 
 def test_codes_are_downloaded_and_audiences_exported_by_who_may_see_what_they_hold(message):
-    [pool] = Pool.objects.all()
-    codes = reverse("admin:campaigns_pool_codes", args=[pool.pk])
+    [pool] = CouponPool.objects.all()
+    codes = reverse("admin:campaigns_couponpool_codes", args=[pool.pk])
     download = reverse("admin:campaigns_campaign_audience_download", args=[message.campaign.segment_id])
 
     assert person("view_coupon").get(codes).status_code == 403

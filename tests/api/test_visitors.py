@@ -11,14 +11,17 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from customers import facts, keys
+from core.api import keys
+from customers.facts import update
 from customers.models import Customer
-from segments import definition, live
+from segments import segment_store
+from segments.evaluation import live
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.api.test_errors import problem
-from tests.shop import NOON
+from tests.support import shop
+from tests.support.shop import NOON
+
+from .test_errors import problem
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +67,7 @@ def test_any_id_is_asked_for(visitor: str, ask: Ask) -> None:
 
 
 def public(slug: str, rule: dict[str, Any]) -> Segment:
-    return definition.save(Segment(slug=slug, name=slug.title(), rule=rule, is_public=True))
+    return segment_store.save(Segment(slug=slug, name=slug.title(), rule=rule, is_public=True))
 
 
 @pytest.fixture
@@ -93,7 +96,7 @@ def test_what_happened_a_moment_ago_counts(ask: Ask, visitors: None) -> None:
     shop.orders("o2,c2,2026-03-01,10", settle=False)
     shop.events(f"m3,c2,a1,Signed In,{datetime.now(UTC).isoformat()}", settle=False)
     assert ask("a1") == ["anonymous", "buyers", "cart"]
-    facts.settle()
+    update.update_facts()
     assert ask("a1") == ["anonymous", "buyers", "cart"]
 
 
@@ -102,11 +105,11 @@ def test_what_staff_alter_counts_at_once(ask: Ask, visitors: None, admin_client:
     segments = {segment.slug: segment for segment in Segment.objects.all()}
 
     segments["cart"].rule = BUYERS
-    definition.save(segments["cart"])
+    segment_store.save(segments["cart"])
     assert ask("a1") == ["anonymous"]
-    definition.restore(segments["cart"].versions.get(number=1))
+    segment_store.restore(segments["cart"].versions.get(number=1))
     assert ask("a1") == ["anonymous", "cart"]
-    definition.delete([segments["anonymous"]])
+    segment_store.delete([segments["anonymous"]])
     assert ask("a1") == ["cart"]
 
     fields = {"name": "Secret", "slug": "secret", "rule": '{"known": {"is": false}}', "is_active": "on"}
@@ -123,9 +126,9 @@ def test_what_staff_alter_counts_at_once(ask: Ask, visitors: None, admin_client:
 def test_fixed_lists_are_named_where_they_are_public(ask: Ask, visitors: None) -> None:
     customer = Customer.objects.get(customer_id="c1")
     for slug in ("vips", "debtors"):
-        listed = definition.create_static(slug, slug, [customer.pk], datetime.now(UTC))
+        listed = segment_store.create_static(slug, slug, [customer.pk], datetime.now(UTC))
         listed.is_public = slug == "vips"
-        definition.describe(listed)
+        segment_store.describe(listed)
 
     assert ask("a2") == ["anonymous", "buyers", "vips"]
     assert ask("a1") == ["anonymous", "cart"]
@@ -138,7 +141,7 @@ def test_they_are_the_live_ones_also_where_figures_of_the_population_count(ask: 
         shop.customers("c1,c1@example.org", "c2,")
         shop.orders("o1,c1,2026-03-01,10", "o2,c1,2026-03-10,40", "o3,c2,2026-03-01,10")
         shop.events("m1,c1,a1,Seen,2026-03-14", "m2,c2,a2,Seen,2026-03-14", "m3,,a3,Product Added,2026-03-14")
-        definition.install()
+        segment_store.install()
         Segment.objects.update(is_public=True)
 
         def compare() -> None:

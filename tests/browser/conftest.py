@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser import accessibility, chromium
-from tests.browser.installation import Installation, installation
+from tests.support import accessibility, chromium
+from tests.support.installation import Installation, installation
 
 CUSTOMERS = 150
 

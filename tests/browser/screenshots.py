@@ -6,9 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from segments_project.servers import redis_server
-from tests.browser import chromium
-from tests.browser.installation import Installation, installation
+from segments_project.server.bundled import redis_server
+from tests.support import chromium
+from tests.support.installation import Installation, installation
 
 FOLDER = Path(__file__).resolve().parents[2] / "screenshots"
 CUSTOMERS = 1_500

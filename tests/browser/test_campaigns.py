@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import chromium
-from tests.browser.installation import Installation
+from tests.support import chromium
+from tests.support.installation import Installation
 
 DRAWN = "document.documentElement.scrollWidth"
 

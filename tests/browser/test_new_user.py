@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from segments_project.servers import redis_server
-from tests.browser import chromium, installation
-from tests.browser.installation import Installation
-from tests.furnished_shop import LOGIN, PASSWORD
+from segments_project.server.bundled import redis_server
+from tests.support import chromium, installation
+from tests.support.furnished_shop import LOGIN, PASSWORD
+from tests.support.installation import Installation
 
 LOYAL_ABROAD = {
     "all": [

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser import chromium
-from tests.browser.installation import Installation
-from tests.furnished_shop import LOGIN, PASSWORD
-from tests.pages import PAGES
+from tests.support import chromium
+from tests.support.furnished_shop import LOGIN, PASSWORD
+from tests.support.installation import Installation
+from tests.support.pages import PAGES
 
 Axe = Callable[[Page], None]
 DRAWN = "document.documentElement.scrollWidth"
@@ -78,7 +78,7 @@ def test_every_entry_of_the_sidebar_is_among_the_pages(page: Page, shop: Install
 
 def test_a_new_key_is_shown_once_to_be_copied(page: Page, shop: Installation, axe: Axe):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.goto(shop.addresses["customers_apikey_add"])
+    page.goto(shop.addresses["core_apikey_add"])
     page.fill("[name=name]", "Web shop")
     page.check("[name=scopes][value='visitors:read']")
     page.click("[name=_save]")

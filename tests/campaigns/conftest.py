@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.campaigns import carrying
-from tests.campaigns.carrying import Move
-from tests.campaigns.mail_server import MailServer, mail_server
+from tests.support import campaign_runs
+from tests.support.campaign_runs import Move
+from tests.support.mail_server import MailServer, mail_server
 
 
 @pytest.fixture
@@ -25,5 +25,5 @@ def server(settings: Any, request: pytest.FixtureRequest) -> Iterator[MailServer
 @pytest.fixture
 def move(db: None) -> Iterator[Move]:
     """Noon, and a way to move on."""
-    with carrying.clock() as move:
+    with campaign_runs.clock() as move:
         yield move

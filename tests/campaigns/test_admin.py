@@ -8,16 +8,19 @@ import pytest
 from django.core import mail
 from django.urls import reverse
 
-from campaigns import coupons, delivering, journeys, playbook, triggers
 from campaigns.channels.audience import Audience
-from campaigns.models import AudienceExport, Campaign, Pool, Step
-from customers import facts
+from campaigns.coupons import coupon_pool
+from campaigns.delivery import sender
+from campaigns.journeys import progress, triggers
+from campaigns.models import AudienceExport, Campaign, CouponPool, Step
+from campaigns.playbook import catalogue
+from customers.facts import update
 from customers.models import Customer
-from segments import definition, fixed_lists
+from segments import fixed_lists, segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_segments
 from segments.templates import TEMPLATES
-from tests.shop import customers
+from tests.support.shop import customers
 from tests.test_trail import Staff
 
 pytestmark = pytest.mark.django_db
@@ -41,8 +44,8 @@ def anna() -> Staff:
 def leads() -> Segment:
     """Three people who have not ordered, of whom two take the newsletter."""
     customers(*ROWS, header="customer_id,email,first_name,newsletter")
-    facts.settle()
-    made = definition.from_template(TEMPLATES["lead"], slug="lead", name="Leads")
+    update.update_facts()
+    made = segment_store.from_template(TEMPLATES["lead"], slug="lead", name="Leads")
     refresh_segments([made], datetime.now(UTC))
     return made
 
@@ -51,7 +54,7 @@ def leads() -> Segment:
 def friends(leads: Segment) -> Segment:
     """The same three as a fixed list."""
     keys = list(Customer.objects.values_list("pk", flat=True))
-    return definition.create_static("friends", "Friends", keys, datetime.now(UTC))
+    return segment_store.create_static("friends", "Friends", keys, datetime.now(UTC))
 
 
 def address(view: str, *arguments: object) -> str:
@@ -90,17 +93,17 @@ def drafted(staff: Staff, segment: Segment) -> Campaign:
 def carry_out() -> None:
     now = datetime.now(UTC)
     triggers.read(now)
-    journeys.advance(now)
-    delivering.deliver(now)
+    progress.advance(now)
+    sender.deliver(now)
 
 
 def test_every_tactic_is_started_from_its_segment_as_it_stands(anna):
-    pool = coupons.save(Pool(name="10 % off", last_day=date(2100, 1, 1)))
+    pool = coupon_pool.save(CouponPool(name="10 % off", last_day=date(2100, 1, 1)))
     for slug, template in TEMPLATES.items():
-        definition.from_template(template, slug=slug, name=template.name)
+        segment_store.from_template(template, slug=slug, name=template.name)
     started = set()
     for segment in Segment.objects.order_by("pk"):
-        ahead = [tactic for tactic in playbook.for_segment(segment) if tactic.slug not in started]
+        ahead = [tactic for tactic in catalogue.for_segment(segment) if tactic.slug not in started]
         page = shown(anna, "of_segment", segment.pk) if ahead else ""
         for tactic in ahead:
             started.add(tactic.slug)
@@ -129,7 +132,7 @@ def test_every_tactic_is_started_from_its_segment_as_it_stands(anna):
             campaign.refresh_from_db()
             assert campaign.state == Campaign.State.RUNNING, tactic.slug
 
-    assert started == set(playbook.TACTICS)
+    assert started == set(catalogue.TACTICS)
 
 
 def test_a_campaign_is_edited_step_by_step(anna, leads):
@@ -320,7 +323,7 @@ def test_an_audience_is_downloaded_in_full_and_then_as_changes(anna, friends):
 
 def test_messages_are_paged_by_their_keys(anna, friends):
     customers(*(f"n{number},n{number}@example.org" for number in range(60)))
-    facts.settle()
+    update.update_facts()
     fixed_lists.add(friends, list(Customer.objects.values_list("pk", flat=True)), datetime.now(UTC))
     campaign = drafted(anna, friends)
     step = {"subject": "News", "text": "Hello"}

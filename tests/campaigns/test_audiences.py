@@ -12,13 +12,14 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from campaigns import audiences, platforms
+from campaigns.audiences import exports, platforms
 from campaigns.models import AudienceExport, AudienceMember
-from customers import identity, privacy
+from customers.identity import lookup
 from customers.models import Customer
+from customers.privacy import personal_data
 from segments.models import Change, Segment
 from segments.refresh.engine import refresh_all
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -330,9 +331,9 @@ def test_without_a_full_file_before_the_members_of_then_are_taken_for_told() -> 
 
 
 def test_the_erased_are_in_no_file_any_more(five: int) -> None:
-    customer = identity.find("a")
+    customer = lookup.lookup("a")
     assert customer
-    privacy.erase(customer, datetime.now(UTC))
+    personal_data.erase(customer, datetime.now(UTC))
     refresh_all()
 
     told, _ = exported("everybody", "meta", "--since", five)
@@ -345,7 +346,7 @@ def test_what_was_exported_is_kept(five: int) -> None:
     put("f", email="f@example.org", newsletter="subscribed")
     refresh_all()
     segment = Segment.objects.get(slug="everybody")
-    file = audiences.export(segment, "meta", datetime.now(UTC), since=five, by="anna")
+    file = exports.export(segment, "meta", datetime.now(UTC), since=five, by="anna")
     assert len(list(file.lines)) == 2
 
     latest, first = AudienceExport.objects.all()
@@ -360,7 +361,7 @@ def test_files_go_on_from_a_change_that_the_log_has_forgotten(five: int) -> None
 
 
 def test_a_file_is_read_in_shares(five: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audiences, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 3)
 
     assert set(emails(exported("everybody", "meta")[0], *"abcd")) == set("abcd")
 

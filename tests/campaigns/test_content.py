@@ -11,18 +11,23 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from campaigns import content, coupons, layout, links, products
+from campaigns.channels import email_layout
 from campaigns.channels.audience import Audience
 from campaigns.channels.base import MAX_TEMPLATE_LENGTH, OutgoingMessage
 from campaigns.channels.on_site import OnSite
 from campaigns.channels.webhook import Webhook
-from campaigns.content import BadTemplate, MissingValue, NoneLeft
-from campaigns.language import FILTERS, TAGS
-from campaigns.models import Campaign, Coupon, Delivery, Pool, Step
-from campaigns.values import KNOWN
-from customers import facts, identity
+from campaigns.coupons import coupon_pool
+from campaigns.links import signed_links
+from campaigns.messages import rendering
+from campaigns.messages.rendering import BadTemplate, MissingValue, NoneLeft
+from campaigns.messages.template_language import FILTERS, TAGS
+from campaigns.messages.variables import KNOWN
+from campaigns.models import Campaign, Coupon, CouponPool, Delivery, Step
+from campaigns.recommendations import products
+from customers.facts import update
+from customers.identity import lookup
 from customers.models import Customer
-from tests import shop
+from tests.support import shop
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -61,9 +66,9 @@ def anna() -> Customer:
         shop.import_rows(
             "events", [f"m{number}", "c1", "", name, f"2026-03-14T10:0{number}:00Z", json.dumps(properties)]
         )
-    facts.settle()
+    update.update_facts()
     products.learn(NOW)
-    found = identity.find("c1")
+    found = lookup.lookup("c1")
     assert found
     return found
 
@@ -72,12 +77,12 @@ def anna() -> Customer:
 def nobody() -> Customer:
     """Somebody of whom nothing is known but the address."""
     shop.customers("c9,c9@example.org")
-    found = identity.find("c9")
+    found = lookup.lookup("c9")
     assert found
     return found
 
 
-def campaign(pool: Pool | None = None) -> Campaign:
+def campaign(pool: CouponPool | None = None) -> Campaign:
     known = shop.segment("known", {"known": {"is": True}})
     return Campaign.objects.create(name="Hello", segment=known, pool=pool)
 
@@ -94,20 +99,20 @@ def delivery(customer: Customer, of: Campaign | None = None, **said: Any) -> Del
 
 def said_to(customer: Customer, text: str, **said: Any) -> str:
     """What a plain text becomes, without the footer."""
-    message = content.preview(Step(subject="Hello", text=text, **said), customer, NOW)
+    message = rendering.preview(Step(subject="Hello", text=text, **said), customer, NOW)
     assert message.message, message.problems
     return message.message.text.partition("\n\n--\n")[0].strip()
 
 
 def problems(customer: Customer, text: str = "x", **said: Any) -> str:
     """What keeps a message from being one."""
-    found = content.preview(Step(**({"subject": "Hello", "text": text} | said)), customer, NOW)
+    found = rendering.preview(Step(**({"subject": "Hello", "text": text} | said)), customer, NOW)
     assert found.message is None
     return " | ".join(found.problems)
 
 
 def wrong(text: str = "x", **said: Any) -> list[str]:
-    return content.check(Step(**({"subject": "Hello", "text": text} | said)))
+    return rendering.check(Step(**({"subject": "Hello", "text": text} | said)))
 
 
 # -- Values
@@ -158,18 +163,18 @@ def test_a_missing_value_is_an_error_that_names_it(text: str, missing: str, nobo
     assert missing in problems(nobody, text)
     assert wrong(text) == []
     with pytest.raises((MissingValue, NoneLeft), match=re.escape(missing)):
-        content.render(delivery(nobody, text=text), NOW)
+        rendering.render(delivery(nobody, text=text), NOW)
 
 
 def test_a_preview_names_every_part_that_lacks_something(nobody: Customer) -> None:
     step = Step(subject="{{ city }}", text="{{ first_name }}", html="<p>{{ last_name }}</p>")
 
-    found = content.preview(step, nobody, NOW).problems
+    found = rendering.preview(step, nobody, NOW).problems
 
     assert [problem.partition(" is")[0] for problem in found] == [
         "Subject: city", "Text: first_name", "HTML: last_name",
     ]  # fmt: skip
-    assert len(content.preview(Step(subject="x", text="{{ city }}"), nobody, NOW).problems) == 1
+    assert len(rendering.preview(Step(subject="x", text="{{ city }}"), nobody, NOW).problems) == 1
 
 
 @pytest.mark.parametrize("name", ["Buy at www.evil.example", "https://evil.example", "evil.example/x"])
@@ -229,7 +234,7 @@ def test_a_template_reaches_nothing_but_the_values(anna: Customer) -> None:
         assert wrong(html=text), text
         assert problems(anna, text), text
     with pytest.raises(BadTemplate):
-        content.render(delivery(anna, text=FORBIDDEN[0]), NOW)
+        rendering.render(delivery(anna, text=FORBIDDEN[0]), NOW)
 
 
 def test_what_is_wrong_is_said_with_where_it_is(anna: Customer) -> None:
@@ -245,7 +250,7 @@ def test_what_is_wrong_is_said_with_where_it_is(anna: Customer) -> None:
 
 
 def test_every_tag_filter_and_value_is_documented() -> None:
-    page = (layout.MESSAGES.parents[3] / "docs" / "content.md").read_text(encoding="utf-8")
+    page = (email_layout.MESSAGES.parents[3] / "docs" / "content.md").read_text(encoding="utf-8")
     for name, meaning in (*FILTERS.items(), *TAGS.items()):
         assert f"| `{name}` | {meaning} |" in page
     for name, known in KNOWN.items():
@@ -261,7 +266,7 @@ def test_every_tag_filter_and_value_is_documented() -> None:
 def test_values_are_escaped_in_html_alone(anna: Customer) -> None:
     note = "Hi {{ attributes.note }}"
     step = Step(subject=note, text=note, html=f"<p>{note}</p>")
-    message = content.preview(step, anna, NOW).message
+    message = rendering.preview(step, anna, NOW).message
     assert message
     assert message.subject == "Hi <b>best</b> & first"
     assert message.text.startswith("Hi <b>best</b> & first\n")
@@ -274,14 +279,14 @@ def test_html_is_made_of_a_plain_text(anna: Customer) -> None:
         "{{ product.url }}\n{% endfor %}\n{% endif %}\n\n{% if city %}\nnot this\n\n{% endif %}\n"
         "Come to https://shop.example/?x=1&y=2.\nA < B"
     )
-    html = layout.html_of(text)
+    html = email_layout.html_of(text)
     assert html.startswith("<p>Hello {{ last_name }},</p>\n<p>{% if cart %}\nin your cart:</p>")
     assert (
         '<a href="https://shop.example/?x=1&amp;y=2">https://shop.example/?x=1&amp;y=2</a>.<br>\nA &lt; B'
         in html
     )
 
-    message = content.preview(Step(subject="x", text=text), anna, NOW).message
+    message = rendering.preview(Step(subject="x", text=text), anna, NOW).message
     assert message
     assert message.text.partition("\n\n--")[0] == (
         "Hello Müller,\n\nin your cart:\n\n- A <chair>: https://shop.example/chair?a=1&b=2\n\n"
@@ -301,7 +306,7 @@ def test_a_plain_text_is_made_of_html(anna: Customer) -> None:
         "{% empty %}<li>none</li>{% endfor %}</ul>{% if city %}<p>not this</p>{% endif %}"
         "<p>Bye &amp; thanks</p><img src='x.png' alt=''>"
     )
-    message = content.preview(Step(subject="x", html=html), anna, NOW).message
+    message = rendering.preview(Step(subject="x", html=html), anna, NOW).message
     assert message
     assert message.text.partition("\n\n--")[0] == (
         "Hello Müller\n\nSee the shop: https://shop.example/,\nnow.\n\n"
@@ -312,8 +317,8 @@ def test_a_plain_text_is_made_of_html(anna: Customer) -> None:
 
 def test_an_email_ends_with_who_sends_it_and_how_to_end_it(anna: Customer) -> None:
     sent = delivery(anna, text="Hello")
-    message = content.render(sent, NOW)
-    away = links.unsubscribe_url(sent)
+    message = rendering.render(sent, NOW)
+    away = signed_links.unsubscribe_url(sent)
     assert message.text.endswith(
         "\n\n--\nLamps & more, 1 High Street, Bath\n\nYou get this e-mail since you agreed to hear from us. "
         f"No more of them, please: {away}\n"
@@ -323,7 +328,7 @@ def test_an_email_ends_with_who_sends_it_and_how_to_end_it(anna: Customer) -> No
     assert "Lamps &amp; more, 1 High Street, Bath" in message.html
 
     own = '<html><body><p>{{ shop.name }}</p><a href="{{ unsubscribe_url }}">Stop</a></body></html>'
-    whole = content.render(
+    whole = rendering.render(
         delivery(anna, sent.campaign, html=own),
         NOW,
     )
@@ -355,7 +360,7 @@ def test_html_that_does_harm_is_refused(html: str) -> None:
 def test_a_link_from_a_value_leads_to_a_page_or_nowhere(anna: Customer) -> None:
     anna.attributes = {"page": "javascript:alert(1)", "quote": '"><script>alert(1)</script>'}
     html = '<p><a href="{{ attributes.page }}">a</a> <a href="https://x.example/{{ attributes.quote }}">b</a></p>'
-    message = content.preview(Step(channel=OnSite.key, subject="Hello", html=html), anna, NOW).message
+    message = rendering.preview(Step(channel=OnSite.key, subject="Hello", html=html), anna, NOW).message
     assert message
     assert '<a href="#">a</a>' in message.html
     assert "<script" not in message.html
@@ -368,13 +373,13 @@ def test_a_link_from_a_value_leads_to_a_page_or_nowhere(anna: Customer) -> None:
 def test_links_are_followed_in_both_forms(anna: Customer, client: Client) -> None:
     html = '<p><a class="x" href="https://shop.example/a?x=1&amp;y=2">A</a> <a href=\'mailto:a@shop.example\'>m</a></p>'
     sent = delivery(anna, text="Look (https://shop.example/a?x=1&y=2), please.", html=html)
-    message = content.render(sent, NOW)
+    message = rendering.render(sent, NOW)
 
     [in_text] = re.findall(r"https://crm\.example/go/[^\s)]+", message.text)
     in_html = [unescape(link) for link in re.findall(r'href="(https://crm\.example/go/[^"]+)"', message.html)]
     assert in_text in in_html
     assert len(in_html) == 2  # the one in the frame leads to the shop
-    assert links.read_click(in_text.partition("/go/")[2]).url == "https://shop.example/a?x=1&y=2"
+    assert signed_links.read_click(in_text.partition("/go/")[2]).url == "https://shop.example/a?x=1&y=2"
     assert '<a href="mailto:a@shop.example">m</a>' in message.html
     assert f"({in_text}), please." in message.text
 
@@ -385,14 +390,14 @@ def test_links_are_followed_in_both_forms(anna: Customer, client: Client) -> Non
         text="Hi",
         url="{{ cart.0.url }}",
     )
-    page = content.render(shown, NOW)
-    assert links.read_click(page.url.partition("/go/")[2]).url == "https://shop.example/chair?a=1&b=2"
+    page = rendering.render(shown, NOW)
+    assert signed_links.read_click(page.url.partition("/go/")[2]).url == "https://shop.example/chair?a=1&b=2"
     assert (page.html, page.text) == ("<p>Hi</p>", "Hi\n")
 
     address = "https://x.example/hook?c="
     body = '{"to": "https://x.example/"}'
     hook = {"channel": Webhook.key, "text": body, "url": address + "{{ first_name|urlencode }}"}
-    called = content.render(delivery(anna, sent.campaign, **hook), NOW)
+    called = rendering.render(delivery(anna, sent.campaign, **hook), NOW)
     assert called == OutgoingMessage("Hello", f"{body}\n", "", f"{address}Anna")
 
 
@@ -400,21 +405,21 @@ def test_links_are_followed_in_both_forms(anna: Customer, client: Client) -> Non
 
 
 def test_a_coupon_is_given_once_and_by_no_preview(anna: Customer, nobody: Customer) -> None:
-    pool = coupons.save(Pool(name="First", description="10 % off"))
-    coupons.generate(pool, 1, 8, Random(1))
+    pool = coupon_pool.save(CouponPool(name="First", description="10 % off"))
+    coupon_pool.generate(pool, 1, 8, Random(1))
     of = campaign(pool)
     sent = delivery(anna, of, text="{{ coupon }}: {{ coupon_worth }}")
 
-    shown = content.preview(sent.step, anna, NOW).message
+    shown = rendering.preview(sent.step, anna, NOW).message
     assert shown
     assert shown.text.startswith("EXAMPLE-CODE: 10 % off\n")
     assert said_to(anna, "{{ coupon }}", campaign=of) == "EXAMPLE-CODE"
-    chosen = content.preview(sent.step, anna, NOW, coupon="CHOSEN").message
+    chosen = rendering.preview(sent.step, anna, NOW, coupon="CHOSEN").message
     assert chosen
     assert chosen.text.startswith("CHOSEN")
     assert not Coupon.objects.filter(given_at__isnull=False).exists()
 
-    first, again = content.render(sent, NOW), content.render(sent, NOW)
+    first, again = rendering.render(sent, NOW), rendering.render(sent, NOW)
     assert first == again
     code = Coupon.objects.get().code
     assert first.text.startswith(f"{code}: 10 % off\n")
@@ -427,11 +432,11 @@ def test_a_coupon_is_given_once_and_by_no_preview(anna: Customer, nobody: Custom
 
 def test_a_plain_message_needs_no_query_of_its_own(anna: Customer, django_assert_num_queries) -> None:
     sent = delivery(anna, text="Hello {{ first_name|default:'there' }}, {{ shop.name }}")
-    content.render(sent, NOW)
+    rendering.render(sent, NOW)
     with django_assert_num_queries(0):
-        content.render(sent, NOW)
+        rendering.render(sent, NOW)
     with django_assert_num_queries(11):
-        content.preview(
+        rendering.preview(
             Step(subject="x", text="{{ recommended|length }} {{ viewed|length }} {{ bought|length }}"),
             anna,
             NOW,

@@ -13,15 +13,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.html import strip_tags
 
-from campaigns import coupons, tasks
-from campaigns.models import Campaign, Coupon, Delivery, Pool, Step
-from customers import identity
+from campaigns import tasks
+from campaigns.coupons import coupon_pool
+from campaigns.models import Campaign, Coupon, CouponPool, Delivery, Step
+from customers.identity import lookup
 from customers.models import ConfirmationRequest
-from customers.tracking import confirmations
-from tests import shop
-from tests.campaigns import carrying
-from tests.shop import NOON
-from tests.tracking.sending import identify, send, source, track
+from customers.tracking import double_opt_in
+from tests.support import campaign_runs, shop
+from tests.support.shop import NOON
+from tests.support.tracking_messages import identify, send, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -39,13 +39,15 @@ def key() -> str:
 
 
 @pytest.fixture
-def pool() -> Pool:
-    return coupons.save(Pool(name="Carts", description="10 % off"))
+def pool() -> CouponPool:
+    return coupon_pool.save(CouponPool(name="Carts", description="10 % off"))
 
 
-def campaign(pool: Pool) -> Campaign:
+def campaign(pool: CouponPool) -> Campaign:
     """A running campaign that shows a code to whoever leaves a cart."""
-    made = carrying.campaign(shop.segment("waiting", carrying.WAITING), channel="on_site", pool=pool)
+    made = campaign_runs.campaign(
+        shop.segment("waiting", campaign_runs.WAITING), channel="on_site", pool=pool
+    )
     Step.objects.filter(campaign=made).update(text="Your code: {{ coupon }}", html="", subject="A code")
     return made
 
@@ -65,14 +67,14 @@ def redeemed() -> list[str]:
 
 
 def test_a_draft_redeems_no_code_neither_of_somebody_else_nor_a_free_one(
-    key: str, server: str, pool: Pool
+    key: str, server: str, pool: CouponPool
 ) -> None:
     send(server, identify("victim", email="victim@example.org"))
-    coupons.fill(pool, ["MINE", "FREE", "THEIRS"])
-    victim = identity.find("victim")
+    coupon_pool.fill(pool, ["MINE", "FREE", "THEIRS"])
+    victim = lookup.lookup("victim")
     assert victim
     at = datetime.now(NOON.tzinfo)
-    assert coupons.give(campaign(pool), victim, at) == "MINE"
+    assert coupon_pool.give(campaign(pool), victim, at) == "MINE"
 
     def order(order_id: str, code: str, **whose: str) -> dict[str, Any]:
         return track("Order Completed", at=at.isoformat(), order_id=order_id, total=9, coupon=code, **whose)
@@ -90,9 +92,9 @@ def test_a_draft_redeems_no_code_neither_of_somebody_else_nor_a_free_one(
     assert redeemed() == ["MINE"]
 
 
-def test_a_code_that_only_a_draft_had_redeemed_is_open_again(key: str, pool: Pool) -> None:
+def test_a_code_that_only_a_draft_had_redeemed_is_open_again(key: str, pool: CouponPool) -> None:
     """As the former version noted it."""
-    coupons.fill(pool, ["FREE"])
+    coupon_pool.fill(pool, ["FREE"])
     at = datetime.now(NOON.tzinfo)
     send(key, track("Order Completed", at=at.isoformat(), anonymous="evil", order_id="o1", coupon="FREE"))
     Coupon.objects.update(redeemed_at=at)
@@ -111,11 +113,11 @@ def visitors(key: str, at: datetime, *names: str) -> None:
 
 
 def test_strangers_get_a_few_codes_an_hour_and_everybody_else_goes_on(
-    key: str, server: str, pool: Pool, settings: Any
+    key: str, server: str, pool: CouponPool, settings: Any
 ) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 2
-    coupons.fill(pool, [f"C{n}" for n in range(9)])
-    with carrying.clock() as move:
+    coupon_pool.fill(pool, [f"C{n}" for n in range(9)])
+    with campaign_runs.clock() as move:
         campaign(pool)
         move(NOON)
         visitors(key, NOON + MINUTE / 2, *(f"evil-{n}" for n in range(5)))
@@ -146,27 +148,27 @@ def confirmed_shop(server: str, at: datetime) -> None:
     shop.events(f"e1,buyer,,Product Added,{at.isoformat()}")
 
 
-def page(pool: Pool) -> str:
+def page(pool: CouponPool) -> str:
     """What the page of a pool says."""
     client = Client()
     client.force_login(User.objects.create_superuser("staff"))
-    answer = client.get(reverse("admin:campaigns_pool_change", args=[pool.pk]))
+    answer = client.get(reverse("admin:campaigns_couponpool_change", args=[pool.pk]))
     return " ".join(strip_tags(answer.content.decode().replace("<", " <")).split())
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_workers_at_once_give_strangers_no_more(key: str, pool: Pool, settings: Any) -> None:
+def test_many_workers_at_once_give_strangers_no_more(key: str, pool: CouponPool, settings: Any) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 3
-    coupons.fill(pool, [f"C{n}" for n in range(12)])
+    coupon_pool.fill(pool, [f"C{n}" for n in range(12)])
     made = campaign(pool)
     visitors(key, NOON, *(f"evil-{n}" for n in range(8)))
 
     def give(name: str) -> bool:
-        visitor = identity.find(name)
+        visitor = lookup.lookup(name)
         assert visitor
         try:
-            return bool(coupons.give(made, visitor, NOON))
-        except coupons.HeldBack:
+            return bool(coupon_pool.give(made, visitor, NOON))
+        except coupon_pool.HeldBack:
             return False
         finally:
             connection.close()
@@ -174,28 +176,30 @@ def test_many_workers_at_once_give_strangers_no_more(key: str, pool: Pool, setti
     with ThreadPoolExecutor(4) as threads:
         given = list(threads.map(give, [f"evil-{n}" for n in range(8)]))
 
-    assert (sum(given), coupons.unconfirmed_in_the_hour(pool.pk, NOON)) == (3, 3)
+    assert (sum(given), coupon_pool.unconfirmed_in_the_hour(pool.pk, NOON)) == (3, 3)
 
 
-def test_who_has_confirmed_their_address_is_no_stranger(key: str, pool: Pool, settings: Any) -> None:
+def test_who_has_confirmed_their_address_is_no_stranger(key: str, pool: CouponPool, settings: Any) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
-    coupons.fill(pool, ["C1"])
+    coupon_pool.fill(pool, ["C1"])
     made = campaign(pool)
     now = datetime.now(NOON.tzinfo)
     send(key, identify(anonymous="a1", at=now.isoformat(), email="a1@example.org", newsletter=True))
-    visitor = identity.find("a1")
+    visitor = lookup.lookup("a1")
     assert visitor
-    with pytest.raises(coupons.HeldBack):
-        coupons.give(made, visitor, NOON)
+    with pytest.raises(coupon_pool.HeldBack):
+        coupon_pool.give(made, visitor, NOON)
 
-    confirmations.confirm(ConfirmationRequest.objects.get().token, datetime.now(NOON.tzinfo))
-    assert coupons.give(made, visitor, NOON) == "C1"
+    double_opt_in.confirm(ConfirmationRequest.objects.get().token, datetime.now(NOON.tzinfo))
+    assert coupon_pool.give(made, visitor, NOON) == "C1"
 
 
-def test_whoever_is_confirmed_meanwhile_gets_theirs(key: str, server: str, pool: Pool, settings: Any) -> None:
+def test_whoever_is_confirmed_meanwhile_gets_theirs(
+    key: str, server: str, pool: CouponPool, settings: Any
+) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
-    coupons.fill(pool, ["C1"])
-    with carrying.clock() as move:
+    coupon_pool.fill(pool, ["C1"])
+    with campaign_runs.clock() as move:
         campaign(pool)
         move(NOON)
         visitors(key, NOON + MINUTE / 2, "a1")
@@ -207,17 +211,19 @@ def test_whoever_is_confirmed_meanwhile_gets_theirs(key: str, server: str, pool:
         assert codes() == {"C1": "c1"}
 
 
-def test_an_id_that_only_a_browser_has_named_confirms_nobody(key: str, pool: Pool, settings: Any) -> None:
+def test_an_id_that_only_a_browser_has_named_confirms_nobody(
+    key: str, pool: CouponPool, settings: Any
+) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
-    coupons.fill(pool, ["C1"])
+    coupon_pool.fill(pool, ["C1"])
     made = campaign(pool)
     send(key, identify("made-up", "a1", email="a1@example.org", phone="+49301234567"))
-    stranger = identity.find("made-up")
+    stranger = lookup.lookup("made-up")
     assert stranger
-    with pytest.raises(coupons.HeldBack):
-        coupons.give(made, stranger, NOON)
+    with pytest.raises(coupon_pool.HeldBack):
+        coupon_pool.give(made, stranger, NOON)
 
     shop.customers("made-up,")
-    named = identity.find("made-up")
+    named = lookup.lookup("made-up")
     assert named
-    assert coupons.give(made, named, NOON) == "C1"
+    assert coupon_pool.give(made, named, NOON) == "C1"

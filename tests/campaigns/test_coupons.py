@@ -16,12 +16,14 @@ from django.db import close_old_connections, connection
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import coupons, tasks
-from campaigns.coupons import Filled, NoneLeft
-from campaigns.models import Campaign, Coupon, Pool
-from customers import identity, keys
+from campaigns import tasks
+from campaigns.coupons import coupon_pool
+from campaigns.coupons.coupon_pool import Filled, NoneLeft
+from campaigns.models import Campaign, Coupon, CouponPool
+from core.api import keys
+from customers.identity import lookup
 from customers.models import Customer
-from tests import shop
+from tests.support import shop
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -29,23 +31,23 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def pool() -> Pool:
-    return coupons.save(Pool(name="First order", description="10 % off"))
+def pool() -> CouponPool:
+    return coupon_pool.save(CouponPool(name="First order", description="10 % off"))
 
 
-def campaign(pool: Pool | None, name: str = "Hello") -> Campaign:
+def campaign(pool: CouponPool | None, name: str = "Hello") -> Campaign:
     known = shop.segment(name.lower(), {"known": {"is": True}})
     return Campaign.objects.create(name=name, segment=known, pool=pool)
 
 
 def customer(printed: str) -> Customer:
-    found = identity.find(printed)
+    found = lookup.lookup(printed)
     assert found
     return found
 
 
-def counts(pool: Pool) -> tuple[int, int, int, int]:
-    counted = coupons.counted(Pool.objects.filter(pk=pool.pk))
+def counts(pool: CouponPool) -> tuple[int, int, int, int]:
+    counted = coupon_pool.counted(CouponPool.objects.filter(pk=pool.pk))
     found: Any = counted.get()
     return found.total, found.free, found.given, found.redeemed
 
@@ -53,9 +55,9 @@ def counts(pool: Pool) -> tuple[int, int, int, int]:
 # -- Filling
 
 
-def test_codes_are_taken_once_however_they_are_written(pool: Pool) -> None:
-    assert coupons.fill(pool, ["SPRING-1", "ÄPFEL", "spring-1"]) == Filled(2, 1, 0)
-    assert coupons.fill(pool, ["äpfel", "X/Y", "a b", "", "N" * 101, "..", "NEW"]) == Filled(
+def test_codes_are_taken_once_however_they_are_written(pool: CouponPool) -> None:
+    assert coupon_pool.fill(pool, ["SPRING-1", "ÄPFEL", "spring-1"]) == Filled(2, 1, 0)
+    assert coupon_pool.fill(pool, ["äpfel", "X/Y", "a b", "", "N" * 101, "..", "NEW"]) == Filled(
         1,
         1,
         5,
@@ -81,56 +83,56 @@ def test_codes_are_taken_once_however_they_are_written(pool: Pool) -> None:
     ids=["one a line", "with a heading", "in a named column", "in the first column"],
 )
 def test_codes_are_read_from_files_as_shops_have_them(file: str, codes: list[str]) -> None:
-    assert list(coupons.in_file(file)) == codes
+    assert list(coupon_pool.in_file(file)) == codes
 
 
-def test_made_codes_are_as_asked_for(pool: Pool) -> None:
-    assert coupons.generate(pool, 250, 8, Random(1), prefix="HI-") == 250
-    assert coupons.generate(pool, 250, 8, Random(1), prefix="HI-") == 250  # the same again are made anew
+def test_made_codes_are_as_asked_for(pool: CouponPool) -> None:
+    assert coupon_pool.generate(pool, 250, 8, Random(1), prefix="HI-") == 250
+    assert coupon_pool.generate(pool, 250, 8, Random(1), prefix="HI-") == 250  # the same again are made anew
 
     made = list(pool.coupons.values_list("code", flat=True))
     assert len(set(made)) == 500
-    assert all(code.startswith("HI-") and set(code[3:]) <= set(coupons.ALPHABET) for code in made)
+    assert all(code.startswith("HI-") and set(code[3:]) <= set(coupon_pool.ALPHABET) for code in made)
     for count, length, prefix in ((0, 8, ""), (10**6, 8, ""), (1, 7, ""), (1, 33, ""), (1, 8, "a b")):
         with pytest.raises(ValueError, match=r"characters|codes at once|no spaces"):
-            coupons.generate(pool, count, length, Random(1), prefix)
+            coupon_pool.generate(pool, count, length, Random(1), prefix)
 
 
 # -- Giving
 
 
-def test_a_customer_has_one_code_of_a_campaign_for_good(pool: Pool) -> None:
+def test_a_customer_has_one_code_of_a_campaign_for_good(pool: CouponPool) -> None:
     shop.customers("c1,a@example.com", "c2,b@example.com")
-    coupons.fill(pool, ["A1", "A2", "A3"])
+    coupon_pool.fill(pool, ["A1", "A2", "A3"])
     hello, again = campaign(pool), campaign(pool, "Again")
 
-    given = [coupons.give(hello, customer("c1"), NOW) for _ in range(3)]
+    given = [coupon_pool.give(hello, customer("c1"), NOW) for _ in range(3)]
     assert given == ["A1"] * 3
-    assert coupons.give(again, customer("c1"), NOW) == "A2"
-    assert coupons.give(hello, customer("c2"), NOW) == "A3"
+    assert coupon_pool.give(again, customer("c1"), NOW) == "A2"
+    assert coupon_pool.give(hello, customer("c2"), NOW) == "A3"
     with pytest.raises(NoneLeft, match="import or generate more"):
-        coupons.give(again, customer("c2"), NOW)
+        coupon_pool.give(again, customer("c2"), NOW)
     with pytest.raises(NoneLeft, match="no pool"):
-        coupons.give(campaign(None, "Without"), customer("c1"), NOW)
+        coupon_pool.give(campaign(None, "Without"), customer("c1"), NOW)
 
-    coupons.forget([customer("c1").pk])
+    coupon_pool.forget([customer("c1").pk])
     assert counts(pool) == (3, 0, 3, 0)
     with pytest.raises(NoneLeft):
-        coupons.give(again, customer("c2"), NOW)
+        coupon_pool.give(again, customer("c2"), NOW)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_code_is_given_twice_by_many_at_once(pool: Pool) -> None:
+def test_no_code_is_given_twice_by_many_at_once(pool: CouponPool) -> None:
     people = 12
     shop.customers(*(f"c{n},c{n}@example.com" for n in range(people)))
-    coupons.fill(pool, [f"A{n}" for n in range(people)])
+    coupon_pool.fill(pool, [f"A{n}" for n in range(people)])
     hello = campaign(pool)
     # Each customer twice, as a message that is sent again after a kill would ask.
     asked = [customer(f"c{n % people}") for n in range(2 * people)]
 
     def give(one: Customer) -> tuple[int, str]:
         try:
-            return one.pk, coupons.give(hello, one, NOW)
+            return one.pk, coupon_pool.give(hello, one, NOW)
         finally:
             close_old_connections()
             connection.close()
@@ -151,25 +153,25 @@ def order(number: int, code: str, status: str = "paid", day: str = "2026-03-14")
     shop.orders(f"o{number},c1,{day}T10:00:00Z,50,{status},{code}", header=header)
 
 
-def test_codes_are_seen_in_orders_until_these_are_cancelled(pool: Pool) -> None:
+def test_codes_are_seen_in_orders_until_these_are_cancelled(pool: CouponPool) -> None:
     shop.customers("c1,a@example.com")
-    coupons.fill(pool, ["A1", "A2", "A3", "A4"])
-    assert coupons.give(campaign(pool), customer("c1"), NOW) == "A1"
+    coupon_pool.fill(pool, ["A1", "A2", "A3", "A4"])
+    assert coupon_pool.give(campaign(pool), customer("c1"), NOW) == "A1"
     order(1, "a1")
     order(2, "A1", day="2026-03-13")
     order(3, "A2", "cancelled")
     order(4, "a3", day="2026-01-01")
     order(5, "unknown")
 
-    assert coupons.note_redeemed(NOW - timedelta(days=3), NOW) == 1
+    assert coupon_pool.note_redeemed(NOW - timedelta(days=3), NOW) == 1
     assert Coupon.objects.get(code="A1").redeemed_at == datetime(2026, 3, 13, 10, tzinfo=UTC)
-    assert coupons.note_redeemed(NOW - timedelta(days=3), NOW) == 0
-    assert coupons.note_redeemed(None, NOW) == 1  # of January, and given to nobody
+    assert coupon_pool.note_redeemed(NOW - timedelta(days=3), NOW) == 0
+    assert coupon_pool.note_redeemed(None, NOW) == 1  # of January, and given to nobody
     assert counts(pool) == (4, 2, 1, 2)
-    given = coupons.give(campaign(pool, "Again"), customer("c1"), NOW)
+    given = coupon_pool.give(campaign(pool, "Again"), customer("c1"), NOW)
     assert given == "A2"  # A3 was used before anybody had it; who had cancelled A2 has not used it
     order(4, "a3", "cancelled", day="2026-01-01")
-    assert coupons.note_redeemed(None, NOW) == 0
+    assert coupon_pool.note_redeemed(None, NOW) == 0
     assert Coupon.objects.get(code="A3").redeemed_at is None
     tasks.note_all_redeemed_coupons()
     tasks.note_redeemed_coupons()
@@ -179,10 +181,10 @@ def test_codes_are_seen_in_orders_until_these_are_cancelled(pool: Pool) -> None:
 # -- The API
 
 
-def test_the_shop_is_told_whose_a_code_is(pool: Pool, client: Client) -> None:
+def test_the_shop_is_told_whose_a_code_is(pool: CouponPool, client: Client) -> None:
     shop.events("m1,,browser,Seen,2026-03-01T10:00:00Z")
-    coupons.fill(pool, ["Ä 1".replace(" ", "%"), "A2"])
-    coupons.give(campaign(pool), customer("browser"), NOW)
+    coupon_pool.fill(pool, ["Ä 1".replace(" ", "%"), "A2"])
+    coupon_pool.give(campaign(pool), customer("browser"), NOW)
     # The visitor turns out to be somebody.
     shop.events("m2,c1,browser,Seen,2026-03-01T11:00:00Z")
 
@@ -242,7 +244,7 @@ def post(enter: Callable[..., Client]) -> Callable[..., Any]:
     client = enter(*KEEPING)
 
     def send(view: str, *args: Any, **sent: Any) -> Any:
-        response = client.post(reverse(f"admin:campaigns_pool_{view}", args=args), sent, follow=True)
+        response = client.post(reverse(f"admin:campaigns_couponpool_{view}", args=args), sent, follow=True)
         assert response.status_code == 200
         return response
 
@@ -251,7 +253,7 @@ def post(enter: Callable[..., Client]) -> Callable[..., Any]:
 
 def test_staff_keep_a_pool(post: Callable[..., Any], enter: Callable[..., Client]) -> None:
     post("add", name="Spring", description="5 € off")
-    pool = Pool.objects.get(name="Spring")
+    pool = CouponPool.objects.get(name="Spring")
     file = SimpleUploadedFile("codes.csv", b"\xef\xbb\xbfcode\nA1\nA2\na1\nA 3\n")
 
     assert "2 codes were added, 1 was there already, 1 will not do" in said(
@@ -262,8 +264,8 @@ def test_staff_keep_a_pool(post: Callable[..., Any], enter: Callable[..., Client
         post("fill", pool.pk, how="generate", count=40, length=10, beginning="HI-")
     )
     shop.customers("c1,a@example.com")
-    coupons.give(campaign(pool), customer("c1"), NOW)
-    listed = enter("view_pool").get(reverse("admin:campaigns_pool_changelist")).content.decode()
+    coupon_pool.give(campaign(pool), customer("c1"), NOW)
+    listed = enter("view_pool").get(reverse("admin:campaigns_couponpool_changelist")).content.decode()
     assert ">45<" in listed.replace(" ", "").replace("\n", "")  # of them 44 are free
     assert ">44<" in listed.replace(" ", "").replace("\n", "")
 
@@ -281,14 +283,16 @@ def test_staff_keep_a_pool(post: Callable[..., Any], enter: Callable[..., Client
     assert "44 codes were removed" in said(post("empty", pool.pk))
     Coupon.objects.all().delete()
     post("discard", pool.pk)
-    assert not Pool.objects.exists()
+    assert not CouponPool.objects.exists()
 
 
-def test_codes_are_downloaded_by_those_who_may_see_them(pool: Pool, enter: Callable[..., Client]) -> None:
-    coupons.fill(pool, ["=A1", "A2"])
+def test_codes_are_downloaded_by_those_who_may_see_them(
+    pool: CouponPool, enter: Callable[..., Client]
+) -> None:
+    coupon_pool.fill(pool, ["=A1", "A2"])
     shop.customers("c1,a@example.com")
-    coupons.give(campaign(pool), customer("c1"), NOW)
-    address = reverse("admin:campaigns_pool_codes", args=[pool.pk])
+    coupon_pool.give(campaign(pool), customer("c1"), NOW)
+    address = reverse("admin:campaigns_couponpool_codes", args=[pool.pk])
 
     rows = list(csv.reader(io.StringIO(b"".join(enter(*KEEPING).get(address)).decode())))
 
@@ -300,4 +304,4 @@ def test_codes_are_downloaded_by_those_who_may_see_them(pool: Pool, enter: Calla
     viewer = enter("view_pool")
     assert viewer.get(address).status_code == 403
     for view in ("fill", "empty", "discard"):
-        assert viewer.post(reverse(f"admin:campaigns_pool_{view}", args=[pool.pk])).status_code == 403
+        assert viewer.post(reverse(f"admin:campaigns_couponpool_{view}", args=[pool.pk])).status_code == 403

@@ -11,14 +11,16 @@ import time_machine
 from django.core import mail
 from django.db import connections
 
-from campaigns import coupons, delivering, journeys, running, triggers
-from campaigns.models import Campaign, Delivery, Pool
+from campaigns import lifecycle
+from campaigns.coupons import coupon_pool
+from campaigns.delivery import sender
+from campaigns.journeys import progress, triggers
+from campaigns.models import Campaign, CouponPool, Delivery
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.campaigns import carrying, provider
-from tests.campaigns.carrying import BUYERS, Move, campaign, order, subscribers
-from tests.campaigns.mail_server import YES, MailServer
-from tests.shop import NOON, days
+from tests.support import campaign_runs, mail_provider, shop
+from tests.support.campaign_runs import BUYERS, Move, campaign, order, subscribers
+from tests.support.mail_server import YES, MailServer
+from tests.support.shop import NOON, days
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -158,8 +160,8 @@ def test_a_message_that_lacks_a_value_is_not_sent_and_says_what_is_missing(
 @pytest.mark.django_db
 def test_where_no_coupon_is_left_the_message_waits_for_more(move: Move, server: MailServer) -> None:
     sale = mailing("anna", "ben")
-    pool = coupons.save(Pool(name="ten"))
-    coupons.fill(pool, ["FIRST-10"])
+    pool = coupon_pool.save(CouponPool(name="ten"))
+    coupon_pool.fill(pool, ["FIRST-10"])
     Campaign.objects.filter(pk=sale.pk).update(pool=pool)
     step = sale.steps.get()
     step.text = "Your code: {{ coupon }}"
@@ -169,7 +171,7 @@ def test_where_no_coupon_is_left_the_message_waits_for_more(move: Move, server: 
     move(NOON)
     assert len(server.taken) == 1
     assert "pool" in Delivery.objects.get(state="planned").reason
-    coupons.fill(pool, ["SECOND-10"])
+    coupon_pool.fill(pool, ["SECOND-10"])
     move(NOON + MINUTE)
 
     assert sorted(got(server)) == ["anna", "ben"]
@@ -183,7 +185,7 @@ def test_a_pause_or_stop_is_heard_while_messages_go_out(server: MailServer) -> N
 
     def stop() -> None:
         try:
-            running.stop(sale, NOON)
+            lifecycle.stop(sale, NOON)
         finally:
             connections.close_all()
 
@@ -196,7 +198,7 @@ def test_a_pause_or_stop_is_heard_while_messages_go_out(server: MailServer) -> N
         return YES
 
     server.took = slowly
-    with carrying.clock() as move:
+    with campaign_runs.clock() as move:
         move(NOON)
 
     assert 4 <= len(server.taken) < 30
@@ -214,12 +216,12 @@ def test_workers_at_the_same_time_send_each_message_once_and_keep_the_cap(
         for name in ("second", "third"):
             campaign(sale.segment, name=name, trigger="at", starts_at=NOON)
     triggers.read(NOON)
-    journeys.advance(NOON)
+    progress.advance(NOON)
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            while delivering.deliver(NOON, 8):
+            while sender.deliver(NOON, 8):
                 continue
         except BaseException as error:
             failures.append(error)
@@ -231,7 +233,7 @@ def test_workers_at_the_same_time_send_each_message_once_and_keep_the_cap(
         worker.start()
     for worker in workers:
         worker.join()
-    while delivering.deliver(NOON):
+    while sender.deliver(NOON):
         continue
 
     assert not failures
@@ -245,19 +247,19 @@ def test_workers_at_the_same_time_send_each_message_once_and_keep_the_cap(
     ("error", "state", "tried"),
     [
         (None, "sent", 2),
-        (provider.answer(422), "failed", 2),
-        (provider.AnymailRecipientsRefused("nobody"), "failed", 2),
-        (provider.answer(429), "planned", 2),
-        (provider.answer(503), "planned", 2),
-        (provider.answer(401), "planned", 1),  # our key is refused, so nobody else is tried
-        (provider.answer(None), "planned", 1),  # there is no connection
+        (mail_provider.answer(422), "failed", 2),
+        (mail_provider.AnymailRecipientsRefused("nobody"), "failed", 2),
+        (mail_provider.answer(429), "planned", 2),
+        (mail_provider.answer(503), "planned", 2),
+        (mail_provider.answer(401), "planned", 1),  # our key is refused, so nobody else is tried
+        (mail_provider.answer(None), "planned", 1),  # there is no connection
     ],
 )
 def test_what_a_provider_answers_decides_who_is_tried_again(
     move: Move, settings, monkeypatch, error: Exception | None, state: str, tried: int
 ) -> None:
-    settings.EMAIL_BACKEND = "tests.campaigns.provider.Backend"
-    monkeypatch.setattr(provider.Backend, "error", error)
+    settings.EMAIL_BACKEND = "tests.support.mail_provider.Backend"
+    monkeypatch.setattr(mail_provider.Backend, "error", error)
     mailing("anna", "ben")
 
     move(NOON)

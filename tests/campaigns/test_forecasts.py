@@ -6,12 +6,22 @@ from datetime import time, timedelta
 
 import pytest
 
-from campaigns import forecasts, restraint, running
+from campaigns import lifecycle
+from campaigns.delivery import sending_policy
+from campaigns.journeys import forecasts
 from campaigns.models import Campaign, Delivery
-from tests import shop
-from tests.campaigns import carrying
-from tests.campaigns.carrying import BUYERS, WAITING, Move, arrived, campaign, fill_cart, order, subscribers
-from tests.shop import NOON, days
+from tests.support import campaign_runs, shop
+from tests.support.campaign_runs import (
+    BUYERS,
+    WAITING,
+    Move,
+    arrived,
+    campaign,
+    fill_cart,
+    order,
+    subscribers,
+)
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +30,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 def move(db: None) -> Iterator[Move]:
-    with carrying.clock() as move:
+    with campaign_runs.clock() as move:
         yield move
 
 
@@ -46,7 +56,7 @@ def test_what_is_to_come_is_counted_by_day_and_step(move: Move) -> None:
     order("ben", NOON)
     move(NOON)
     assert expected(cart) == [(0, 1, 2), (1, 2, 2), (3, 3, 2)]
-    running.stop(cart, NOON)
+    lifecycle.stop(cart, NOON)
     assert expected(cart) == []
 
 
@@ -60,7 +70,9 @@ def test_dates_to_come_are_for_the_members_of_today(move: Move) -> None:
         segment, timedelta(), days(1), trigger="every", repeats_every=days(7), starts_at=NOON + days(1)
     )
     once = campaign(segment, name="once", trigger="at", starts_at=NOON + days(2))
-    draft = running.save(Campaign(segment=segment, name="draft", trigger="at"), [carrying.step("draft")])
+    draft = lifecycle.save(
+        Campaign(segment=segment, name="draft", trigger="at"), [campaign_runs.step("draft")]
+    )
 
     assert expected(weekly) == [(1, 1, 2), (2, 2, 2), (8, 1, 2), (9, 2, 2)]
     assert expected(once) == [(2, 1, 2)]
@@ -80,24 +92,25 @@ def test_a_dry_run_says_who_would_get_what_and_the_sending_agrees(move: Move) ->
     segment = shop.segment("buyers", BUYERS)
     move(NOON)
     quiet = {"quiet_from": time(21), "quiet_until": time(8)}
-    draft = running.save(
-        Campaign(segment=segment, name="sale", trigger="at", **quiet), [carrying.step("sale 1")]
+    draft = lifecycle.save(
+        Campaign(segment=segment, name="sale", trigger="at", **quiet), [campaign_runs.step("sale 1")]
     )
 
     tried = forecasts.dry_run(draft, NOON)
 
     assert (tried.customers, tried.would_get, tried.put_off) == (5, 3, 1)
-    assert tried.held_back == {restraint.NO_CONSENT: 1}
+    assert tried.held_back == {sending_policy.NO_CONSENT: 1}
     assert Counter(one.verdict.may_go for one in tried.sample) == {True: 3, False: 2}
     assert Delivery.objects.count() == 0
-    running.start(draft, NOON)
+    lifecycle.start(draft, NOON)
     move(NOON)
     assert [who for who, _ in arrived()] == ["anna", "ben", "cleo"]
     # Who was in it is not counted again where a campaign is once for each.
-    again = running.save(
-        Campaign(segment=segment, name="again", reentry_after=days(2), trigger="at"), [carrying.step("x")]
+    again = lifecycle.save(
+        Campaign(segment=segment, name="again", reentry_after=days(2), trigger="at"),
+        [campaign_runs.step("x")],
     )
-    running.start(again, NOON)
+    lifecycle.start(again, NOON)
     move(NOON)
     assert forecasts.dry_run(again, NOON).held_back == {forecasts.ALREADY: 5}
 
@@ -109,7 +122,9 @@ def test_a_dry_run_for_those_who_leave_is_for_those_who_left_lately(move: Move) 
     move(NOON)
     fill_cart("ben", NOON + 2 * HOUR)
     move(NOON + 2 * HOUR)
-    draft = running.save(Campaign(segment=segment, name="back", trigger="leaves"), [carrying.step("back")])
+    draft = lifecycle.save(
+        Campaign(segment=segment, name="back", trigger="leaves"), [campaign_runs.step("back")]
+    )
 
     tried = forecasts.dry_run(draft, NOON + 2 * HOUR)
 

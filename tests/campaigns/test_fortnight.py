@@ -25,21 +25,20 @@ from django.db.models import Exists, OuterRef
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 from redis import Redis
 
-from campaigns import running
+from campaigns import lifecycle
 from campaigns.models import Campaign, Delivery, Journey
 from campaigns.wakeups import CAMPAIGNS
 from core import redis
-from customers import engine
+from core.db import transactions
 from segments.models import Change
 from segments.refresh.engine import refresh_all
 from segments.wakeups import REFRESH
 from segments_project.celery import app
-from segments_project.servers import dying_with_parent
-from tests import shop
-from tests.campaigns import carrying, fortnight
-from tests.campaigns.fortnight import PLANS, START, Expected, Fact, Person
-from tests.campaigns.mail_server import YES, MailServer, mail_server
-from tests.campaigns.moved_clock import CLOCK, ENDED
+from segments_project.server.bundled import dying_with_parent
+from tests.support import campaign_runs, fortnight, shop
+from tests.support.fortnight import PLANS, START, Expected, Fact, Person
+from tests.support.mail_server import YES, MailServer, mail_server
+from tests.support.moved_clock import CLOCK, ENDED
 
 LEASE = timedelta(seconds=60)
 GIVEN_UP_AFTER = 120  # seconds for one tick
@@ -70,7 +69,7 @@ class Workers:
     def _celery(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "celery", "--quiet", "-A", "tests.campaigns.moved_clock", *arguments],
+                [sys.executable, "-m", "celery", "--quiet", "-A", "tests.support.moved_clock", *arguments],
                 cwd=settings.BASE_DIR,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -161,9 +160,10 @@ def open_shop(customers: Sequence[Person]) -> None:
             starts_at=plan.first,
         )
         steps = [
-            carrying.step(f"{plan.name} {number}", wait) for number, wait in enumerate(plan.waits, start=1)
+            campaign_runs.step(f"{plan.name} {number}", wait)
+            for number, wait in enumerate(plan.waits, start=1)
         ]
-        running.start(running.save(campaign, steps), before)
+        lifecycle.start(lifecycle.save(campaign, steps), before)
 
 
 def record(facts: Sequence[Fact], number: int) -> None:
@@ -193,7 +193,7 @@ def is_done(at: datetime) -> bool:
     waiting = Delivery.objects.filter(
         campaign=OuterRef("campaign"), customer=OuterRef("customer"), occasion=OuterRef("occasion")
     ).filter(state__in=("planned", "sending"))
-    with engine.snapshot():  # what goes on from one of these to the next is never between them
+    with transactions.snapshot():  # what goes on from one of these to the next is never between them
         return not (
             Campaign.objects.filter(Exists(unread)).exists()
             or undated.exists()

@@ -14,16 +14,20 @@ from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import bounces, links, results, sending_health
+from campaigns import results
+from campaigns.delivery import bounces, channel_health
+from campaigns.links import signed_links
 from campaigns.models import Campaign, ChannelHealth, Delivery
-from customers import consent, identity, privacy
+from customers import consent
+from customers.identity import lookup
 from customers.models import Customer, Suppression
-from tests import shop
-from tests.campaigns import carrying, provider
-from tests.campaigns.carrying import Move, campaign, order, subscribers
-from tests.campaigns.mail_server import YES, MailServer
-from tests.campaigns.test_delivering import got, mailing
-from tests.shop import NOON, days
+from customers.privacy import personal_data
+from tests.support import campaign_runs, mail_provider, shop
+from tests.support.campaign_runs import Move, campaign, order, subscribers
+from tests.support.mail_server import YES, MailServer
+from tests.support.shop import NOON, days
+
+from .test_delivering import got, mailing
 
 MINUTE = timedelta(minutes=1)
 
@@ -47,13 +51,13 @@ def states() -> dict[str, str]:
 def unsubscribe(who: str) -> None:
     """Press the button behind the link of a message."""
     to_them = Delivery.objects.select_related("customer").get(customer__customer_id=who)
-    assert Client().post(urlsplit(links.unsubscribe_url(to_them)).path).status_code == 200
+    assert Client().post(urlsplit(signed_links.unsubscribe_url(to_them)).path).status_code == 200
 
 
 def erase(who: str) -> None:
-    customer = identity.find(who)
+    customer = lookup.lookup(who)
     assert customer
-    privacy.erase(customer, NOON)
+    personal_data.erase(customer, NOON)
 
 
 def pay(who: str) -> None:
@@ -68,7 +72,7 @@ def test_what_happens_while_messages_go_out_is_heard_before_the_next_one(
     subscribers("anna", "ben", "cleo")
     segment = shop.segment("everybody", {"known": {"is": True}})
     failures: list[BaseException] = []
-    with carrying.clock() as move:
+    with campaign_runs.clock() as move:
         move(NOON, carry_out=False)
         campaign(segment, trigger="at", starts_at=NOON - MINUTE, ends_with_order=True)
 
@@ -113,7 +117,7 @@ def test_a_message_goes_to_the_address_that_the_customer_has_by_then(server: Mai
         return YES
 
     server.answer = answer
-    with carrying.clock() as move:
+    with campaign_runs.clock() as move:
         move(NOON)
 
     assert [str(one["To"]) for one in server.messages] == ["anna@example.org", "ben@new.example"]
@@ -200,7 +204,7 @@ def test_without_a_mail_server_nothing_is_called_sent(
     sale = mailing("anna", "ben")
     move(NOON)
     order("anna", NOON + timedelta(hours=1))
-    Client().get(urlsplit(links.click_url(Delivery.objects.all()[0], settings.SHOP_URL)).path)
+    Client().get(urlsplit(signed_links.click_url(Delivery.objects.all()[0], settings.SHOP_URL)).path)
 
     assert set(states().values()) == {"written"}
     assert set(Delivery.objects.values_list("sent_at", "clicks")) == {(None, 0)}
@@ -339,19 +343,19 @@ def test_many_addresses_without_a_mailbox_pause_nothing(move: Move, server: Mail
 
     assert Counter(states().values()) == {"failed": 10}
     assert Suppression.objects.count() == 10
-    assert not sending_health.paused()
+    assert not channel_health.paused()
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("error", "is_suppressed"),
-    [(provider.AnymailRecipientsRefused("invalid"), True), (provider.answer(422), False)],
+    [(mail_provider.AnymailRecipientsRefused("invalid"), True), (mail_provider.answer(422), False)],
 )
 def test_a_recipient_whom_a_provider_refuses_is_suppressed(
     move: Move, settings: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, is_suppressed: bool
 ) -> None:
-    settings.EMAIL_BACKEND = "tests.campaigns.provider.Backend"
-    monkeypatch.setattr(provider.Backend, "error", error)
+    settings.EMAIL_BACKEND = "tests.support.mail_provider.Backend"
+    monkeypatch.setattr(mail_provider.Backend, "error", error)
     mailing("anna")
 
     move(NOON)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from campaigns import coupons, restraint, running
-from campaigns.models import Campaign, Delivery, Journey, Pool
+from campaigns import lifecycle
+from campaigns.coupons import coupon_pool
+from campaigns.delivery import sending_policy
+from campaigns.models import Campaign, CouponPool, Delivery, Journey
 from customers.models import Customer
-from segments import definition
-from tests import shop
-from tests.campaigns import carrying
-from tests.campaigns.carrying import (
+from segments import segment_store
+from tests.support import campaign_runs, shop
+from tests.support.campaign_runs import (
     BUYERS,
     WAITING,
     Move,
@@ -23,7 +24,7 @@ from tests.campaigns.carrying import (
     order,
     subscribers,
 )
-from tests.shop import NOON, days
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,7 @@ CART = (HOUR, 23 * HOUR, 48 * HOUR)
 
 @pytest.fixture(autouse=True)
 def move(db: None) -> Iterator[Move]:
-    with carrying.clock() as move:
+    with campaign_runs.clock() as move:
         yield move
 
 
@@ -68,8 +69,8 @@ def test_steps_follow_one_another_until_the_customer_orders(move: Move) -> None:
     move(NOON + 72 * HOUR + MINUTE)
     assert arrived() == [("cleo", "waiting 3")]
     assert set(Journey.objects.values_list("customer__customer_id", "state", "reason")) == {
-        ("anna", "stopped", restraint.LEFT),
-        ("ben", "stopped", restraint.LEFT),
+        ("anna", "stopped", sending_policy.LEFT),
+        ("ben", "stopped", sending_policy.LEFT),
         ("cleo", "finished", ""),
     }
 
@@ -90,7 +91,7 @@ def test_who_was_there_before_the_start_is_not_met_nor_those_of_an_edited_rule_u
 
     segment.refresh_from_db()
     segment.rule = {"first_seen": {"ever": True}}
-    definition.save(segment)
+    segment_store.save(segment)
     move(NOON + 2 * HOUR)
     assert arrived() == [("cleo", "everybody 1")]
 
@@ -147,7 +148,7 @@ def test_who_left_and_came_back_between_two_runs_is_through_with_the_first_time(
     move(NOON + 3 * HOUR + MINUTE)
 
     assert [(one.state, one.reason) for one in Journey.objects.order_by("pk")] == [
-        ("stopped", restraint.LEFT),
+        ("stopped", sending_policy.LEFT),
         ("active", ""),
     ]
 
@@ -166,7 +167,7 @@ def test_those_who_leave_are_met_unless_they_come_back(move: Move) -> None:
     move(NOON + days(1) + 2 * HOUR + MINUTE)
 
     assert arrived() == [("anna", "miss you 1")]
-    assert Journey.objects.get(customer__customer_id="ben").reason == restraint.CAME_BACK
+    assert Journey.objects.get(customer__customer_id="ben").reason == sending_policy.CAME_BACK
 
 
 def test_a_message_goes_on_after_leaving_where_the_campaign_says_so(move: Move) -> None:
@@ -256,18 +257,18 @@ def test_a_pause_shifts_nothing_and_what_is_too_late_after_it_is_held_back(move:
     cart = carts(move)
     fill_cart("anna", NOON)
     move(NOON + MINUTE)
-    running.pause(cart, NOON)
+    lifecycle.pause(cart, NOON)
     move(NOON + 20 * HOUR)
     assert arrived() == []
 
-    running.resume(cart, NOON)
+    lifecycle.resume(cart, NOON)
     move(NOON + 20 * HOUR)
     assert arrived() == [("anna", "waiting 1")]
-    running.pause(cart, NOON)
+    lifecycle.pause(cart, NOON)
     move(NOON + days(2.5))
-    running.resume(cart, NOON)
+    lifecycle.resume(cart, NOON)
     move(NOON + days(2.5))
-    assert (arrived(), kept_back()) == ([], [("anna", restraint.TOO_LATE)])
+    assert (arrived(), kept_back()) == ([], [("anna", sending_policy.TOO_LATE)])
     move(NOON + days(3) + MINUTE)
     assert arrived() == [("anna", "waiting 3")]
 
@@ -280,15 +281,15 @@ def test_stopping_ends_everything(move: Move) -> None:
     move(NOON + 2 * HOUR)
     assert Delivery.objects.get().state == "planned"
 
-    running.stop(cart, NOON)
+    lifecycle.stop(cart, NOON)
     move(NOON + days(1))
 
-    assert (arrived(), kept_back()) == ([], [("anna", restraint.STOPPED)])
+    assert (arrived(), kept_back()) == ([], [("anna", sending_policy.STOPPED)])
     assert Journey.objects.get().state == "stopped"
-    with pytest.raises(running.NotPossible, match="does not run"):
-        running.stop(cart, NOON)
-    with pytest.raises(running.NotPossible, match="not running"):
-        running.pause(cart, NOON)
+    with pytest.raises(lifecycle.NotPossible, match="does not run"):
+        lifecycle.stop(cart, NOON)
+    with pytest.raises(lifecycle.NotPossible, match="not running"):
+        lifecycle.pause(cart, NOON)
 
 
 def test_a_running_campaign_may_say_more_but_keeps_its_steps(move: Move) -> None:
@@ -300,10 +301,10 @@ def test_a_running_campaign_may_say_more_but_keeps_its_steps(move: Move) -> None
     assert arrived() == [("anna", "waiting 1")]
     steps = list(cart.steps.all())
 
-    with pytest.raises(running.NotPossible, match="none can be removed"):
-        running.save(cart, steps[:2])
+    with pytest.raises(lifecycle.NotPossible, match="none can be removed"):
+        lifecycle.save(cart, steps[:2])
     steps[1].subject = "a better one"
-    running.save(cart, [*steps, carrying.step("one more")])
+    lifecycle.save(cart, [*steps, campaign_runs.step("one more")])
     move(NOON + 25 * HOUR)
     assert arrived() == [("anna", "a better one")]
     assert Delivery.objects.filter(step=steps[0]).count() == 1
@@ -323,11 +324,11 @@ def test_a_visitor_who_turns_out_to_be_a_customer_goes_on_as_that_customer(move:
 
     # At the first step the visitor cannot be reached; the customer they are can, at the second.
     move(NOON + HOUR + MINUTE)
-    assert (arrived(), kept_back()) == ([], [("anonymous:browser", restraint.NO_CONSENT)])
+    assert (arrived(), kept_back()) == ([], [("anonymous:browser", sending_policy.NO_CONSENT)])
     shop.events(f"login,anna,browser,Signed In,{(NOON + 2 * HOUR).isoformat()}")
     move(NOON + 2 * HOUR + MINUTE)
     assert [(one.customer.customer_id, one.state) for one in Journey.objects.all()] == [("anna", "active")]
-    assert kept_back() == [("anna", restraint.NO_CONSENT)]
+    assert kept_back() == [("anna", sending_policy.NO_CONSENT)]
     move(NOON + 24 * HOUR + MINUTE)
     assert arrived() == [("anna", "waiting 2")]
     move(NOON + 72 * HOUR + MINUTE)
@@ -375,20 +376,20 @@ def test_a_date_that_visitor_and_customer_both_had_is_one(move: Move) -> None:
 
 def test_a_visitors_coupon_is_the_customers_unless_they_have_one(move: Move) -> None:
     subscribers("anna", "ben")
-    pool = coupons.save(Pool(name="ten"))
-    coupons.fill(pool, ["A1", "B2", "C3"])
+    pool = coupon_pool.save(CouponPool(name="ten"))
+    coupon_pool.fill(pool, ["A1", "B2", "C3"])
     one = campaign(shop.segment("waiting", WAITING), pool=pool)
     for visitor in ("x", "y"):
         fill_cart("", NOON, visitor=visitor)
     visitors = [Customer.objects.get(customer_id=f"anonymous:{name}") for name in ("x", "y")]
     ben = Customer.objects.get(customer_id="ben")
-    assert [coupons.give(one, who, NOON) for who in (*visitors, ben)] == ["A1", "B2", "C3"]
+    assert [coupon_pool.give(one, who, NOON) for who in (*visitors, ben)] == ["A1", "B2", "C3"]
 
     for who, visitor in (("anna", "x"), ("ben", "y")):
         shop.events(f"login-{who},{who},{visitor},Signed In,{NOON.isoformat()}")
 
-    assert coupons.give(one, Customer.objects.get(customer_id="anna"), NOON) == "A1"
-    assert coupons.give(one, ben, NOON) == "C3"
+    assert coupon_pool.give(one, Customer.objects.get(customer_id="anna"), NOON) == "A1"
+    assert coupon_pool.give(one, ben, NOON) == "C3"
 
 
 def test_an_erased_customer_gets_nothing_more(move: Move) -> None:

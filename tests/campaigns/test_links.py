@@ -8,12 +8,12 @@ import pytest
 from django.core import signing
 from django.test import Client
 
-from campaigns import links
+from campaigns.links import signed_links
 from campaigns.models import Delivery
-from customers import identity, privacy
+from customers.identity import lookup
 from customers.models import ConsentChange, Customer
-from tests import shop
-from tests.campaigns import messages
+from customers.privacy import personal_data
+from tests.support import received_messages, shop
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def delivery() -> Delivery:
         "ben,ben@example.org,subscribed",
         header="customer_id,email,newsletter",
     )
-    return messages.sent(messages.campaign(), "anna", AT)
+    return received_messages.sent(received_messages.campaign(), "anna", AT)
 
 
 def path_of(address: str) -> str:
@@ -50,7 +50,7 @@ def newsletters() -> dict[str, str]:
 
 
 def test_a_link_leads_to_its_page_and_is_counted(delivery: Delivery, client: Client) -> None:
-    link = path_of(links.click_url(delivery, PAGE))
+    link = path_of(signed_links.click_url(delivery, PAGE))
 
     for _ in range(3):
         response = client.get(link)
@@ -67,7 +67,7 @@ def test_a_link_leads_to_its_page_and_is_counted(delivery: Delivery, client: Cli
 
 
 def test_who_looks_ahead_is_led_on_and_not_counted(delivery: Delivery, client: Client) -> None:
-    link = path_of(links.click_url(delivery, PAGE))
+    link = path_of(signed_links.click_url(delivery, PAGE))
 
     assert client.head(link).status_code == 302
     for name, value in (
@@ -81,9 +81,9 @@ def test_who_looks_ahead_is_led_on_and_not_counted(delivery: Delivery, client: C
 
 
 def test_nobody_can_make_up_a_link(delivery: Delivery, client: Client) -> None:
-    link = path_of(links.click_url(delivery, PAGE))
+    link = path_of(signed_links.click_url(delivery, PAGE))
     elsewhere = signing.Signer(key="another", salt="campaigns.click").sign_object([delivery.token.hex, PAGE])
-    other_kind = path_of(links.unsubscribe_url(delivery)).rpartition("/")[2]
+    other_kind = path_of(signed_links.unsubscribe_url(delivery)).rpartition("/")[2]
 
     for wrong in (
         link[:-1],
@@ -101,24 +101,27 @@ def test_nobody_can_make_up_a_link(delivery: Delivery, client: Client) -> None:
 
 
 def test_what_is_no_page_of_the_web_stays_as_it_is(delivery: Delivery) -> None:
-    tracked = links.click_url(delivery, PAGE)
+    tracked = signed_links.click_url(delivery, PAGE)
 
     for url in ("mailto:shop@example.org", "tel:+4930123456", "javascript:alert(1)", "#top", "", tracked):
-        assert links.click_url(delivery, url) == url
-    assert links.click_url(delivery, long := f"https://shop.example/{'x' * 2000}") == long
+        assert signed_links.click_url(delivery, url) == url
+    assert signed_links.click_url(delivery, long := f"https://shop.example/{'x' * 2000}") == long
 
 
 def test_links_work_when_campaign_and_customer_are_gone(delivery: Delivery, client: Client) -> None:
-    link, end = path_of(links.click_url(delivery, PAGE)), path_of(links.unsubscribe_url(delivery))
+    link, end = (
+        path_of(signed_links.click_url(delivery, PAGE)),
+        path_of(signed_links.unsubscribe_url(delivery)),
+    )
 
     delivery.campaign.delete()
     assert client.get(link).status_code == 302
     assert client.post(end).status_code == 200
     assert newsletters()["anna"] == "unsubscribed"
 
-    customer = identity.find("anna")
+    customer = lookup.lookup("anna")
     assert customer
-    privacy.erase(customer, AT)
+    personal_data.erase(customer, AT)
     for response in (client.get(end), client.post(end)):
         assert response.status_code == 200
         assert "You will get no more e-mails" in response.content.decode()
@@ -128,7 +131,7 @@ def test_links_work_when_campaign_and_customer_are_gone(delivery: Delivery, clie
 
 
 def test_mail_programs_end_the_newsletter_by_one_post(delivery: Delivery) -> None:
-    headers = links.headers(delivery)
+    headers = signed_links.headers(delivery)
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     client = Client(enforce_csrf_checks=True)
 
@@ -148,7 +151,7 @@ def test_mail_programs_end_the_newsletter_by_one_post(delivery: Delivery) -> Non
 
 
 def test_people_are_asked_before(delivery: Delivery, client: Client) -> None:
-    address = path_of(links.unsubscribe_url(delivery))
+    address = path_of(signed_links.unsubscribe_url(delivery))
 
     page = client.get(address).content.decode()
     assert '<form method="post">' in page
@@ -163,7 +166,7 @@ def test_people_are_asked_before(delivery: Delivery, client: Client) -> None:
 def test_whoever_else_has_the_address_gets_no_more_mail_to_it(delivery: Delivery, client: Client) -> None:
     shop.customers("anna-2,anna@example.org,subscribed", header="customer_id,email,newsletter")
 
-    client.post(path_of(links.unsubscribe_url(delivery)))
+    client.post(path_of(signed_links.unsubscribe_url(delivery)))
 
     assert newsletters() == {"anna": "unsubscribed", "anna-2": "unsubscribed", "ben": "subscribed"}
 
@@ -171,7 +174,7 @@ def test_whoever_else_has_the_address_gets_no_more_mail_to_it(delivery: Delivery
 def test_a_visitor_ends_the_newsletter_also_once_joined(delivery: Delivery, client: Client) -> None:
     shop.events("m1,,a1,Seen,2026-03-01", "m2,,a2,Seen,2026-03-01")
     addresses = {
-        visitor: path_of(links.unsubscribe_url(messages.sent(delivery.campaign, visitor, AT)))
+        visitor: path_of(signed_links.unsubscribe_url(received_messages.sent(delivery.campaign, visitor, AT)))
         for visitor in ("a1", "a2")
     }
     shop.events("m3,ben,a1,Seen,2026-03-02")
@@ -183,8 +186,8 @@ def test_a_visitor_ends_the_newsletter_also_once_joined(delivery: Delivery, clie
 
 
 def test_nobody_can_end_it_for_another(delivery: Delivery, client: Client) -> None:
-    address = path_of(links.unsubscribe_url(delivery))
-    click = path_of(links.click_url(delivery, PAGE)).rpartition("/")[2]
+    address = path_of(signed_links.unsubscribe_url(delivery))
+    click = path_of(signed_links.click_url(delivery, PAGE)).rpartition("/")[2]
 
     for wrong in (address[:-1], "/unsubscribe/", f"/unsubscribe/{click}", "/unsubscribe/1"):
         assert client.post(wrong).status_code == 404

@@ -9,15 +9,17 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import coupons, forecasts, playbook, running
+from campaigns import lifecycle
 from campaigns.channels.on_site import OnSite
-from campaigns.models import Campaign, Delivery, Pool
-from campaigns.playbook import TACTICS
-from campaigns.running import NotPossible
-from tests import shop
-from tests.campaigns import carrying
-from tests.campaigns.carrying import BUYERS, Move, arrived, campaign, order, subscribers
-from tests.shop import NOON, days
+from campaigns.coupons import coupon_pool
+from campaigns.journeys import forecasts
+from campaigns.lifecycle import NotPossible
+from campaigns.models import Campaign, CouponPool, Delivery
+from campaigns.playbook import catalogue
+from campaigns.playbook.catalogue import TACTICS
+from tests.support import campaign_runs, shop
+from tests.support.campaign_runs import BUYERS, Move, arrived, campaign, order, subscribers
+from tests.support.shop import NOON, days
 from tests.test_trail import Staff
 
 pytestmark = pytest.mark.django_db
@@ -52,8 +54,8 @@ def test_who_is_a_member_at_the_start_gets_it_once_and_who_enters_later_too(move
     order("cleo", NOON + HOUR)
     move(NOON + 2 * HOUR)
     assert arrived() == [("cleo", "both 1"), ("cleo", "newcomers 1")]
-    running.pause(both, NOON)
-    running.resume(both, NOON)
+    lifecycle.pause(both, NOON)
+    lifecycle.resume(both, NOON)
     move(NOON + 3 * HOUR)
     assert arrived() == []
 
@@ -84,21 +86,21 @@ def test_whom_it_meets_is_chosen_before_it_starts(move: Move) -> None:
         order(who, NOON - days(1))
     segment = shop.segment("buyers", BUYERS)
     move(NOON)
-    draft = running.save(Campaign(segment=segment, name="x", takes_members=True), [carrying.step("x")])
+    draft = lifecycle.save(Campaign(segment=segment, name="x", takes_members=True), [campaign_runs.step("x")])
 
     assert "and for its members when it is started" in page(staff, "change", draft)
     assert "It will write to 2 people" in page(staff, "start", draft)
     assert [one.messages for one in forecasts.upcoming(draft, NOON, NOON + days(7))] == [2]
-    running.start(draft, NOON)
+    lifecycle.start(draft, NOON)
     draft.takes_members = False
-    running.save(draft, list(draft.steps.all()))
+    lifecycle.save(draft, list(draft.steps.all()))
     assert Campaign.objects.get().takes_members
     assert 'name="takes_members"' in page(staff, "edit", draft)
     move(NOON)
     assert len(arrived()) == 2
     newcomers = campaign(segment, name="newcomers")
     newcomers.takes_members = True
-    running.save(newcomers, list(newcomers.steps.all()))
+    lifecycle.save(newcomers, list(newcomers.steps.all()))
     move(NOON + HOUR)
     assert arrived() == []
 
@@ -135,9 +137,9 @@ def test_a_campaign_of_one_date_is_done_once_nobody_waits_any_more(move: Move) -
     assert page(staff, "outlook", sale)
     sale.refresh_from_db()
     with pytest.raises(NotPossible, match="kept as it was"):
-        running.save(sale, list(sale.steps.all()))
+        lifecycle.save(sale, list(sale.steps.all()))
     with pytest.raises(NotPossible):
-        running.stop(sale, NOON)
+        lifecycle.stop(sale, NOON)
     listed = staff.get(reverse("admin:campaigns_campaign_changelist"), {"state": "done"}).content.decode()
     assert "sale" in listed
     assert "weekly" not in listed
@@ -148,12 +150,12 @@ def test_a_campaign_whose_date_nobody_was_in_is_done_too(move: Move) -> None:
     move(NOON)
     sale = campaign(segment, trigger="at", starts_at=NOON)
     missed = campaign(segment, name="missed", trigger="at", starts_at=NOON)
-    running.pause(missed, NOON)
+    lifecycle.pause(missed, NOON)
 
     move(NOON)
     assert (state(sale), state(missed)) == ("done", "paused")
     move(NOON + days(3))
-    running.resume(missed, NOON + days(3))
+    lifecycle.resume(missed, NOON + days(3))
     move(NOON + days(3))
     assert state(missed) == "done"
 
@@ -207,14 +209,14 @@ def test_the_forecast_the_dry_run_and_what_is_sent_agree_for_every_trigger(
     move: Move, people: Any, channel: str
 ) -> None:
     for policy in TRIGGERS:
-        draft = running.save(
-            Campaign(segment=people, name="x", **policy), [carrying.step("x", channel=channel)]
+        draft = lifecycle.save(
+            Campaign(segment=people, name="x", **policy), [campaign_runs.step("x", channel=channel)]
         )
         coming = sum(one.messages for one in forecasts.upcoming(draft, NOON, NOON + timedelta(hours=1)))
         tried = forecasts.dry_run(draft, NOON)
         assert coming == (tried.would_get if forecasts.meets_members(draft) else 0), policy
 
-        running.start(draft, NOON)
+        lifecycle.start(draft, NOON)
         move(NOON)
         sent = Counter(Delivery.objects.filter(campaign=draft).values_list("state", flat=True))
         assert sent["sent"] == coming, policy
@@ -224,12 +226,12 @@ def test_the_forecast_the_dry_run_and_what_is_sent_agree_for_every_trigger(
 
 
 def test_the_forecast_and_the_dry_run_agree_for_every_tactic(move: Move, people: Any) -> None:
-    pool = coupons.save(Pool(name="ten"))
-    coupons.generate(pool, 50, 8, Random(1))
+    pool = coupon_pool.save(CouponPool(name="ten"))
+    coupon_pool.generate(pool, 50, 8, Random(1))
     for tactic in TACTICS.values():
         if not tactic.steps:
             continue
-        draft = running.from_tactic(people, tactic)
+        draft = lifecycle.from_tactic(people, tactic)
         draft.pool = pool
         found = forecasts.upcoming(draft, NOON, NOON + days(1))
         tried = forecasts.dry_run(draft, NOON)
@@ -238,7 +240,7 @@ def test_the_forecast_and_the_dry_run_agree_for_every_tactic(move: Move, people:
         assert first == expected, tactic.slug
         reached = 7 if tactic.channel == OnSite.key else 4
         assert tried.would_get + tried.put_off == reached, tactic.slug
-        assert playbook.TACTICS[draft.tactic] is tactic
+        assert catalogue.TACTICS[draft.tactic] is tactic
 
 
 def test_who_is_on_their_way_is_counted_if_the_next_message_reaches_them(move: Move, people: Any) -> None:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from campaigns.models import AudienceMember, Coupon, Delivery, Journey, Pool
-from customers import identity, privacy
-from tests import shop
-from tests.campaigns import messages
+from campaigns.models import AudienceMember, Coupon, CouponPool, Delivery, Journey
+from customers.identity import lookup
+from customers.privacy import personal_data
+from tests.support import received_messages, shop
 
 pytestmark = pytest.mark.django_db
 
@@ -19,12 +19,12 @@ AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
 def anna() -> None:
     """Anna, whom a campaign has told something, beside ben."""
     shop.customers("anna,anna@example.org", "ben,ben@example.org")
-    campaign = messages.campaign("Welcome")
-    pool = Pool.objects.create(name="ten")
+    campaign = received_messages.campaign("Welcome")
+    pool = CouponPool.objects.create(name="ten")
     for name in ("anna", "ben"):
-        customer = identity.find(name)
+        customer = lookup.lookup(name)
         assert customer
-        messages.sent(campaign, name, AT, clicks=2, clicked_at=AT, content={"title": f"Hi {name}"})
+        received_messages.sent(campaign, name, AT, clicks=2, clicked_at=AT, content={"title": f"Hi {name}"})
         Journey.objects.create(campaign=campaign, customer=customer, occasion="change:1", began_at=AT)
         Coupon.objects.create(
             pool=pool, code=f"X-{name}", code_folded=name, customer=customer, campaign=campaign, given_at=AT
@@ -48,9 +48,9 @@ def test_an_export_tells_it(anna: None) -> None:
 
 
 def test_erasure_leaves_nothing_but_a_code_that_nobody_else_gets(anna: None) -> None:
-    customer = identity.find("anna")
+    customer = lookup.lookup("anna")
     assert customer
-    privacy.erase(customer, AT)
+    personal_data.erase(customer, AT)
 
     for table in (Delivery, Journey, AudienceMember):
         assert table.objects.get().customer.customer_id == "ben"

@@ -8,14 +8,16 @@ import pytest
 from django.core.signing import Signer
 from django.test import Client
 
-from campaigns import coupons, destinations, plain_values, running
-from campaigns.models import Campaign, Delivery, Pool, Step
+from campaigns import lifecycle
+from campaigns.coupons import coupon_pool
+from campaigns.links import link_hosts
+from campaigns.messages import plain_text
+from campaigns.models import Campaign, CouponPool, Delivery, Step
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.campaigns.carrying import Move
-from tests.campaigns.mail_server import MailServer
-from tests.shop import NOON
-from tests.tracking import sending
+from tests.support import shop, tracking_messages
+from tests.support.campaign_runs import Move
+from tests.support.mail_server import MailServer
+from tests.support.shop import NOON
 
 EVIL = (
     "http://evil.example/win",
@@ -78,9 +80,9 @@ def seen(db: None) -> Campaign:
     step = Step(
         subject="For {{ name|default:'you' }}: {{ viewed.0.name|default:'you' }}", text=TEXT, html=HTML
     )
-    campaign = running.save(Campaign(segment=segment, name="seen"), [step])
+    campaign = lifecycle.save(Campaign(segment=segment, name="seen"), [step])
     refresh_all(NOON)
-    running.start(campaign, NOON)
+    lifecycle.start(campaign, NOON)
     return campaign
 
 
@@ -95,20 +97,20 @@ def plant(number: int, planted: str, browser: str, trusted: str) -> None:
         "firstName": f"Free iPhone {planted}", "lastName": planted, "motto": planted, "page": planted,
         "address": {"city": planted, "country": planted},
     }  # fmt: skip
-    sending.send(
+    tracking_messages.send(
         browser,
-        sending.identify(anonymous=visitor, at=at, **traits),
-        sending.track("Product Viewed", anonymous=visitor, at=at, **product),
+        tracking_messages.identify(anonymous=visitor, at=at, **traits),
+        tracking_messages.track("Product Viewed", anonymous=visitor, at=at, **product),
     )
     told: dict[str, Any] = {"email": f"victim-{number}@example.org", "newsletter": True}
-    sending.send(trusted, sending.identify(anonymous=visitor, at=at, **told))
+    tracking_messages.send(trusted, tracking_messages.identify(anonymous=visitor, at=at, **told))
 
 
 def test_what_a_browser_plants_is_no_link_in_what_the_mail_server_gets(
     seen: Campaign, server: MailServer, move: Move, client: Client
 ) -> None:
-    _, browser = sending.source("browser")
-    _, trusted = sending.source("server")
+    _, browser = tracking_messages.source("browser")
+    _, trusted = tracking_messages.source("server")
     for number, planted in enumerate(EVIL):
         plant(number, planted, browser, trusted)
 
@@ -143,19 +145,19 @@ def leads_to(link: str, client: Client) -> str | None:
 
 @pytest.mark.parametrize("planted", EVIL)
 def test_a_name_with_a_link_is_left_out(planted: str) -> None:
-    left = plain_values.name(f"Free iPhone {planted}")
+    left = plain_text.name(f"Free iPhone {planted}")
     assert "evil" not in left.lower().replace("xn--evil-", "") or "." not in left
     assert not LINKIFIED.search(left)
 
 
 def test_names_and_texts_of_people_stay_as_they_are() -> None:
     for name in ("Zoë", "Anna-Lena", "O’Neill", "J. R. R.", "Nguyễn Văn A", "می\u200cخواهم", "李小龍", "Jr."):
-        assert plain_values.name(name) == name
+        assert plain_text.name(name) == name
     assert (
-        plain_values.name("Maria Guadalupe Fernández de la Cruz y Hernández")
+        plain_text.name("Maria Guadalupe Fernández de la Cruz y Hernández")
         == "Maria Guadalupe Fernández de la Cruz y"
     )
-    assert plain_values.name("x" * 41) == "x" * 40
+    assert plain_text.name("x" * 41) == "x" * 40
     for text in (
         "T-shirt 2.5 XL",
         "10.30am, No. 5",
@@ -164,9 +166,9 @@ def test_names_and_texts_of_people_stay_as_they_are() -> None:
         "3.5mm jack: black",
         "1/2 inch",
     ):
-        assert plain_values.text(text) == text
-    assert plain_values.text("Node.js for St.Pauli") == "Node. js for St. Pauli"
-    assert plain_values.line("a\nb  c") == "a b c"
+        assert plain_text.text(text) == text
+    assert plain_text.text("Node.js for St.Pauli") == "Node. js for St. Pauli"
+    assert plain_text.line("a\nb  c") == "a b c"
 
 
 # -- Where our own links lead
@@ -179,8 +181,8 @@ def go(told: list[str], client: Client, salt: str = "campaigns.click") -> Any:
 @pytest.fixture
 def delivery(seen: Campaign, server: MailServer, move: Move) -> Delivery:
     """A message that was sent."""
-    _, browser = sending.source("browser")
-    _, trusted = sending.source("server")
+    _, browser = tracking_messages.source("browser")
+    _, trusted = tracking_messages.source("server")
     plant(1, "A lamp", browser, trusted)
     move(NOON)
     return Delivery.objects.get(state="sent")
@@ -228,20 +230,20 @@ def test_hosts_are_the_authors_only_where_no_value_is_part_of_them() -> None:
         '<a href="https://e.example?q={{ x }}&amp;y">e</a> https://f.example:{{ x }}/ '
         "(https://g.example) {# https://h.example #}"
     )
-    assert destinations.authored_hosts((template,)) == {"a.example", "b.example", "e.example", "g.example"}
+    assert link_hosts.authored_hosts((template,)) == {"a.example", "b.example", "e.example", "g.example"}
 
 
 def test_an_on_site_message_leads_to_no_page_from_a_value(
     server: MailServer, move: Move, client: Client, seen: Campaign
 ) -> None:
-    _, browser = sending.source("browser")
-    _, trusted = sending.source("server")
+    _, browser = tracking_messages.source("browser")
+    _, trusted = tracking_messages.source("server")
     step = Step(
         channel="on_site", subject="{{ first_name|default:'Hello' }}", text="x", url="{{ attributes.page }}"
     )
-    running.stop(seen, NOON)
-    campaign = running.save(Campaign(segment=seen.segment, name="page"), [step])
-    running.start(campaign, NOON)
+    lifecycle.stop(seen, NOON)
+    campaign = lifecycle.save(Campaign(segment=seen.segment, name="page"), [step])
+    lifecycle.start(campaign, NOON)
     for number, page in enumerate(("https://evil.example/", "https://shop.example/gift")):
         plant(number, page, browser, trusted)
 
@@ -256,12 +258,14 @@ def test_an_on_site_message_leads_to_no_page_from_a_value(
 
 
 def test_what_a_pool_is_worth_is_no_link(seen: Campaign, server: MailServer, move: Move) -> None:
-    pool = coupons.save(Pool(name="ten", description="10 % off at www.evil.example or evil.example"))
-    coupons.fill(pool, ["TEN-1"])
+    pool = coupon_pool.save(
+        CouponPool(name="ten", description="10 % off at www.evil.example or evil.example")
+    )
+    coupon_pool.fill(pool, ["TEN-1"])
     Campaign.objects.update(pool=pool)
     Step.objects.update(text="{{ coupon }}: {{ coupon_worth }}", html="")
-    _, browser = sending.source("browser")
-    _, trusted = sending.source("server")
+    _, browser = tracking_messages.source("browser")
+    _, trusted = tracking_messages.source("server")
     plant(1, "A lamp", browser, trusted)
 
     move(NOON)
@@ -274,10 +278,12 @@ def test_what_a_pool_is_worth_is_no_link(seen: Campaign, server: MailServer, mov
 def test_a_fall_back_fills_what_is_missing_and_not_0(seen: Campaign, server: MailServer, move: Move) -> None:
     text = "{{ order_count|default:'many' }} {{ attributes.points|default:'no' }} {{ attributes.none|default:'no' }}"
     Step.objects.update(text=text, html="")
-    _, browser = sending.source("browser")
-    _, trusted = sending.source("server")
+    _, browser = tracking_messages.source("browser")
+    _, trusted = tracking_messages.source("server")
     plant(1, "A lamp", browser, trusted)
-    sending.send(trusted, sending.identify(anonymous="visitor-1", at="2026-03-15T11:30:00Z", points=0))
+    tracking_messages.send(
+        trusted, tracking_messages.identify(anonymous="visitor-1", at="2026-03-15T11:30:00Z", points=0)
+    )
 
     move(NOON)
 

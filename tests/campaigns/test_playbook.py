@@ -8,20 +8,25 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.management import call_command
 
-from campaigns import content, coupons, playbook, products
 from campaigns.channels.audience import Audience
 from campaigns.channels.email import Email
+from campaigns.coupons import coupon_pool
 from campaigns.management.commands import document_playbook
-from campaigns.models import Campaign, Pool, Step
-from campaigns.playbook import TACTICS
-from customers import facts, identity
-from segments import definition
+from campaigns.messages import rendering
+from campaigns.models import Campaign, CouponPool, Step
+from campaigns.playbook import catalogue
+from campaigns.playbook.catalogue import TACTICS
+from campaigns.recommendations import products
+from customers.facts import update
+from customers.identity import lookup
+from segments import segment_store
 from segments.models import Change, Segment
 from segments.refresh.engine import refresh_segments
 from segments.rules import parse
 from segments.templates import TEMPLATES
-from tests import shop
-from tests.campaigns.test_recommendations import Reference
+from tests.support import shop
+
+from .test_recommendations import Reference
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 ROWS = {
@@ -40,11 +45,11 @@ def test_every_segment_has_its_tactics_first_and_then_those_that_suit_any() -> N
     assert ROWS.keys() == TEMPLATES.keys()
     any_segment = [tactic for tactic in TACTICS.values() if not tactic.segments]
     for slug, count in ROWS.items():
-        tactics = playbook.for_segment(of_template(slug))
+        tactics = catalogue.for_segment(of_template(slug))
         assert len(tactics) == count + len(any_segment)
         assert all(slug in tactic.segments for tactic in tactics[:count])
         assert tactics[count:] == any_segment
-    assert playbook.for_segment(Segment(slug="lead", name="By hand")) == any_segment
+    assert catalogue.for_segment(Segment(slug="lead", name="By hand")) == any_segment
     assert {slug for tactic in TACTICS.values() for slug in tactic.segments} <= TEMPLATES.keys()
 
 
@@ -57,12 +62,12 @@ def test_every_tactic_is_complete() -> None:
         assert {step.channel for step in tactic.steps} == {tactic.channel}
         needs_codes = any("{{ coupon }}" in step.text for step in tactic.steps)
         assert needs_codes == any("codes" in need for need in tactic.needs), tactic.slug
-        asked = content.asked([Step(**vars(step)) for step in tactic.steps])
+        asked = rendering.asked([Step(**vars(step)) for step in tactic.steps])
         assert sorted(asked) == sorted(question.name for question in tactic.asks), tactic.slug
         is_email = tactic.channel == Email.key
         assert (tactic.campaign["quiet_from"] is not None) == is_email, tactic.slug
         for number, step in enumerate(tactic.steps, start=1):
-            assert content.check(Step(number=number, **vars(step))) == [], tactic.slug
+            assert rendering.check(Step(number=number, **vars(step))) == [], tactic.slug
             assert step.text
             assert step.html
     waits = [step.wait for step in TACTICS["cart-recovery"].steps]
@@ -88,13 +93,13 @@ def test_every_message_reads_well_whatever_is_known_of_the_customer() -> None:
     shop.customers(
         "c0,a@example.org,Zoë,<3", "new,b@example.org,,", header="customer_id,email,first_name,last_name"
     )
-    facts.settle()
+    update.update_facts()
     products.learn(NOW)
-    known, stranger = identity.find("c0"), identity.find("new")
+    known, stranger = lookup.lookup("c0"), lookup.lookup("new")
     assert known
     assert stranger
-    pool = coupons.save(Pool(name="First", description="10 % off"))
-    coupons.generate(pool, 2, 8, Random(1))
+    pool = coupon_pool.save(CouponPool(name="First", description="10 % off"))
+    coupon_pool.generate(pool, 2, 8, Random(1))
     campaign = Campaign.objects.create(
         name="x", segment=shop.segment("all", {"known": {"is": True}}), pool=pool
     )
@@ -109,7 +114,7 @@ def test_every_message_reads_well_whatever_is_known_of_the_customer() -> None:
     for tactic in TACTICS.values():
         for step in tactic.steps:
             for customer in (known, stranger):
-                found = content.preview(Step(campaign=campaign, **vars(step)), customer, NOW)
+                found = rendering.preview(Step(campaign=campaign, **vars(step)), customer, NOW)
                 assert found.message, (tactic.slug, found.problems)
                 for said in (found.message.text, found.message.html):
                     assert "{" not in said.partition("<body")[2 if "<body" in said else 0], tactic.slug
@@ -132,9 +137,9 @@ def test_a_tactic_for_birthdays_makes_a_segment_of_whose_birthday_comes() -> Non
     everybody = shop.segment("everybody", {"known": {"is": True}})
     gift = TACTICS["birthday-gift"]
 
-    narrowed = playbook.segment_for(gift, everybody)
-    assert playbook.segment_for(gift, everybody) == narrowed  # the same again
-    assert playbook.segment_for(TACTICS["announcement"], everybody) == everybody
+    narrowed = catalogue.segment_for(gift, everybody)
+    assert catalogue.segment_for(gift, everybody) == narrowed  # the same again
+    assert catalogue.segment_for(TACTICS["announcement"], everybody) == everybody
     assert narrowed.slug == "everybody-birthday-gift"
     parse(narrowed.rule)
     at = datetime(2100, 3, 15, 12, tzinfo=UTC)
@@ -146,8 +151,8 @@ def test_a_tactic_for_birthdays_makes_a_segment_of_whose_birthday_comes() -> Non
     assert list(entered.values_list("printed_id", flat=True)) == ["later"]
     assert gift.steps[0].wait == timedelta(days=1)
     narrowed.rule = {"known": {"is": True}}
-    definition.save(narrowed)  # somebody has made something else of it
-    assert playbook.segment_for(gift, everybody).slug == "everybody-birthday-gift-2"
+    segment_store.save(narrowed)  # somebody has made something else of it
+    assert catalogue.segment_for(gift, everybody).slug == "everybody-birthday-gift-2"
 
 
 def test_the_documentation_names_every_tactic_as_it_is(tmp_path: Path) -> None:

@@ -9,16 +9,20 @@ import pytest
 from django.core import mail
 from django.test import Client
 
-from campaigns import content, coupons, playbook, products, recommendations, running
-from campaigns.models import Campaign, Coupon, Delivery, Pool, SoldProduct, Step
-from campaigns.playbook import TACTICS
-from campaigns.running import NotPossible
-from customers import identity, keys
+from campaigns import lifecycle
+from campaigns.coupons import coupon_pool
+from campaigns.lifecycle import NotPossible
+from campaigns.messages import rendering
+from campaigns.models import Campaign, Coupon, CouponPool, Delivery, SoldProduct, Step
+from campaigns.playbook import catalogue
+from campaigns.playbook.catalogue import TACTICS
+from campaigns.recommendations import products, recommender
+from core.api import keys
+from customers.identity import lookup
 from segments.models import Segment
-from tests import shop
-from tests.campaigns.carrying import BUYERS, Move, order, subscribers
-from tests.shop import NOON, days
-from tests.tracking import sending
+from tests.support import shop, tracking_messages
+from tests.support.campaign_runs import BUYERS, Move, order, subscribers
+from tests.support.shop import NOON, days
 
 ABOUT_NEW = re.compile(r"\{% if new %\}.*?\{% endfor %\}\s*\{% endif %\}", re.DOTALL)
 UNKNOWN = re.compile(
@@ -54,9 +58,9 @@ def sell(sku: str, when: datetime, who: str = "c1") -> None:
 
 
 def new_for(who: str) -> list[str]:
-    customer = identity.find(who)
+    customer = lookup.lookup(who)
     assert customer
-    return [one.sku for one in recommendations.Shopper(customer, NOON).new(6)]
+    return [one.sku for one in recommender.Shopper(customer, NOON).new(6)]
 
 
 @pytest.mark.django_db
@@ -68,11 +72,15 @@ def test_new_is_what_was_first_sold_or_told_of_by_the_shop_within_30_days() -> N
     sell("back", NOON - days(5))
     sell("planted", NOON - days(5))
     sell("late", NOON - days(31))
-    _, trusted = sending.source("server")
-    _, browser = sending.source("browser")
+    _, trusted = tracking_messages.source("server")
+    _, browser = tracking_messages.source("browser")
     long_ago = at(NOON - days(300))
-    sending.send(trusted, sending.track("Product Viewed", user="c2", at=long_ago, sku="BACK"))
-    sending.send(browser, sending.track("Product Viewed", anonymous="a1", at=long_ago, sku="planted"))
+    tracking_messages.send(
+        trusted, tracking_messages.track("Product Viewed", user="c2", at=long_ago, sku="BACK")
+    )
+    tracking_messages.send(
+        browser, tracking_messages.track("Product Viewed", anonymous="a1", at=long_ago, sku="planted")
+    )
 
     products.learn(NOON)
     assert new_for("c2") == ["fresh", "planted"]
@@ -92,15 +100,15 @@ def test_in_a_shop_without_a_past_nothing_is_called_new() -> None:
 
     assert SoldProduct.objects.get().first_at == NOON - days(20) - timedelta(hours=2)
     assert new_for("c2") == []
-    draft = running.from_tactic(shop.segment("buyers", BUYERS), TACTICS["viewed-and-new"])
-    customer = identity.find("c2")
+    draft = lifecycle.from_tactic(shop.segment("buyers", BUYERS), TACTICS["viewed-and-new"])
+    customer = lookup.lookup("c2")
     assert customer
-    message = content.preview(draft.steps.get(), customer, NOON).message
+    message = rendering.preview(draft.steps.get(), customer, NOON).message
     assert message
     assert "New in the shop" not in message.text
     sell("desk", NOON - days(90))
     products.learn(NOON)
-    message = content.preview(draft.steps.get(), customer, NOON).message
+    message = rendering.preview(draft.steps.get(), customer, NOON).message
     assert message
     assert "New in the shop:\n\n- The lamp" in message.text
 
@@ -114,11 +122,11 @@ def test_a_tactic_starts_once_what_only_the_shop_knows_is_filled_in(move: Move) 
     order("anna", NOON - days(1))
     segment = shop.segment("buyers", BUYERS)
     move(NOON)
-    draft = running.from_tactic(segment, TACTICS["announcement"])
+    draft = lifecycle.from_tactic(segment, TACTICS["announcement"])
     with pytest.raises(NotPossible, match="Fill in: Your news"):
-        running.start(draft, NOON)
-    running.answer(draft, {"news": "We have moved: https://map.example/us\nCome & see."})
-    running.start(draft, NOON)
+        lifecycle.start(draft, NOON)
+    lifecycle.answer(draft, {"news": "We have moved: https://map.example/us\nCome & see."})
+    lifecycle.start(draft, NOON)
     move(NOON)
 
     [message] = mail.outbox
@@ -131,24 +139,24 @@ def test_a_tactic_starts_once_what_only_the_shop_knows_is_filled_in(move: Move) 
 
 
 @pytest.fixture
-def pool(db: None, settings: Any) -> Pool:
+def pool(db: None, settings: Any) -> CouponPool:
     """Codes until the 20th, in Berlin."""
     settings.TIME_ZONE = "Europe/Berlin"
-    pool = coupons.save(Pool(name="ten", description="10 % off", last_day=date(2026, 3, 20)))
-    coupons.fill(pool, [f"TEN-{number}" for number in range(9)])
+    pool = coupon_pool.save(CouponPool(name="ten", description="10 % off", last_day=date(2026, 3, 20)))
+    coupon_pool.fill(pool, [f"TEN-{number}" for number in range(9)])
     return pool
 
 
 BEFORE, AFTER = datetime(2026, 3, 20, 22, 59, tzinfo=UTC), datetime(2026, 3, 20, 23, 0, tzinfo=UTC)
 
 
-def mail_codes(pool: Pool, segment: Segment) -> None:
+def mail_codes(pool: CouponPool, segment: Segment) -> None:
     text = "{{ coupon }}{% if coupon_last_day %} until {{ coupon_last_day|date }}{% endif %}"
-    made = running.save(Campaign(segment=segment, name="x", pool=pool), [Step(subject="x", text=text)])
-    running.start(made, NOON)
+    made = lifecycle.save(Campaign(segment=segment, name="x", pool=pool), [Step(subject="x", text=text)])
+    lifecycle.start(made, NOON)
 
 
-def test_a_code_is_given_until_its_last_day_and_the_message_names_it(pool: Pool, move: Move) -> None:
+def test_a_code_is_given_until_its_last_day_and_the_message_names_it(pool: CouponPool, move: Move) -> None:
     subscribers("anna", "ben")
     segment = shop.segment("buyers", BUYERS)
     move(NOON)
@@ -164,20 +172,20 @@ def test_a_code_is_given_until_its_last_day_and_the_message_names_it(pool: Pool,
     assert (ben.state, ben.sent_at) == ("planned", None)
     assert "last day" in ben.reason
     assert Coupon.objects.exclude(given_at=None).count() == 1
-    draft = running.save(
+    draft = lifecycle.save(
         Campaign(segment=Segment.objects.get(), name="y", pool=pool), [Step(subject="x", text="{{ coupon }}")]
     )
     with pytest.raises(NotPossible, match="last day of the codes of ten is over"):
-        running.start(draft, AFTER)
+        lifecycle.start(draft, AFTER)
 
 
-def test_a_code_is_redeemed_until_its_last_day(pool: Pool, client: Client) -> None:
+def test_a_code_is_redeemed_until_its_last_day(pool: CouponPool, client: Client) -> None:
     header = "order_id,customer_id,placed_at,total,coupon_code"
     shop.customers("c1,c1@example.org")
     shop.orders(f"o1,c1,{BEFORE.isoformat()},10,ten-1", f"o2,c1,{AFTER.isoformat()},10,ten-2", header=header)
 
     for since in (NOON, None):
-        coupons.note_redeemed(since, NOON + days(30))
+        coupon_pool.note_redeemed(since, NOON + days(30))
         found = Coupon.objects.exclude(redeemed_at=None)
         assert list(found.values_list("code", "redeemed_at")) == [("TEN-1", BEFORE)]
     _, key = keys.create("shop", ["members:read"])
@@ -188,15 +196,15 @@ def test_a_code_is_redeemed_until_its_last_day(pool: Pool, client: Client) -> No
 @pytest.mark.django_db
 def test_a_promotion_for_some_time_needs_codes_that_end(move: Move) -> None:
     segment = shop.segment("buyers", BUYERS)
-    pool = coupons.save(Pool(name="for ever"))
-    coupons.generate(pool, 3, 8, Random(1))
-    draft = running.from_tactic(segment, TACTICS["one-time-promotion"])
-    running.answer(draft, {}, pool)
+    pool = coupon_pool.save(CouponPool(name="for ever"))
+    coupon_pool.generate(pool, 3, 8, Random(1))
+    draft = lifecycle.from_tactic(segment, TACTICS["one-time-promotion"])
+    lifecycle.answer(draft, {}, pool)
     with pytest.raises(NotPossible, match="give for ever a last day"):
-        running.start(draft, NOON)
+        lifecycle.start(draft, NOON)
     pool.last_day = date(2026, 4, 1)
-    coupons.save(pool)
-    running.start(draft, NOON)
+    coupon_pool.save(pool)
+    lifecycle.start(draft, NOON)
 
 
 # -- Birthdays
@@ -209,12 +217,12 @@ def test_the_birthday_gift_comes_each_year_with_another_code(move: Move) -> None
     buyers = shop.segment("buyers", BUYERS)
     gift = TACTICS["birthday-gift"]
     assert set(gift.segments) == {"hero", "brand-lovers"}
-    pool = coupons.save(Pool(name="gifts"))
-    coupons.fill(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
-    campaign = running.from_tactic(playbook.segment_for(gift, buyers), gift)
-    running.answer(campaign, {}, pool)
+    pool = coupon_pool.save(CouponPool(name="gifts"))
+    coupon_pool.fill(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
+    campaign = lifecycle.from_tactic(catalogue.segment_for(gift, buyers), gift)
+    lifecycle.answer(campaign, {}, pool)
     move(NOON)
-    running.start(campaign, NOON)
+    lifecycle.start(campaign, NOON)
 
     codes = []
     for year in (2026, 2027):
@@ -236,16 +244,16 @@ def test_all_messages_of_a_journey_give_the_same_code_and_a_joined_visitor_keeps
     shop.events("m1,,a1,Seen,2026-03-15T11:00:00Z")
     everybody = shop.segment("everybody", {"first_seen": {"ever": True}})
     move(NOON)
-    pool = coupons.save(Pool(name="gifts"))
-    coupons.fill(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
+    pool = coupon_pool.save(CouponPool(name="gifts"))
+    coupon_pool.fill(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
     steps = [
         Step(channel="on_site", subject="{{ coupon }}", text="x", wait=wait)
         for wait in (timedelta(), days(1))
     ]
-    campaign = running.save(
+    campaign = lifecycle.save(
         Campaign(segment=everybody, name="x", trigger="every", repeats_every=days(7), pool=pool), steps
     )
-    running.start(campaign, NOON)
+    lifecycle.start(campaign, NOON)
     move(NOON)
     shop.events("m2,c1,a1,Seen,2026-03-15T13:00:00Z")
     move(NOON + days(1))

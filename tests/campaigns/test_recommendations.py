@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
-from campaigns import destinations, products, recommendations, tasks
+from campaigns import tasks
+from campaigns.links import link_hosts
 from campaigns.models import BoughtTogether, SoldProduct
-from campaigns.products import Product
-from customers import identity
-from customers.exact import from_units, round_half_away
+from campaigns.recommendations import products, recommender
+from campaigns.recommendations.products import Product
+from core.values.decimals import from_units, round_half_away
+from customers.identity import lookup
 from customers.models import Customer
-from tests import shop
+from tests.support import shop
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SKUS = [f"S{n}" for n in range(9)]
@@ -30,13 +32,13 @@ pytestmark = pytest.mark.django_db
 
 
 def customer(printed: str) -> Customer:
-    found = identity.find(printed)
+    found = lookup.lookup(printed)
     assert found
     return found
 
 
-def skus(printed: str, kind: recommendations.Kind, most: int = 50, at: datetime = NOW) -> list[str]:
-    return [product.sku for product in recommendations.for_customer(customer(printed), at, kind, most)]
+def skus(printed: str, kind: recommender.Kind, most: int = 50, at: datetime = NOW) -> list[str]:
+    return [product.sku for product in recommender.for_customer(customer(printed), at, kind, most)]
 
 
 # -- The reference
@@ -211,11 +213,11 @@ def test_recommendations_are_those_of_the_reference(seed: int) -> None:
     assert dict(SoldProduct.objects.values_list("sku", "orders")) == reference.sold()
     assert len(reference.pairs()) > 4
     for who in reference.people[:12]:
-        if identity.find(who) is None:
+        if lookup.lookup(who) is None:
             continue
         not_bought = [sku for sku in reference.viewed(who) if sku not in reference.has(who)]
         assert skus(who, "viewed") == not_bought
-        cart = recommendations.for_customer(customer(who), NOW, "cart", 50)
+        cart = recommender.for_customer(customer(who), NOW, "cart", 50)
         assert {one.sku: one.quantity for one in cart} == reference.cart(who)
         assert [one.sku for one in cart] == list(reference.cart(who))
         assert skus(who, "bought_together") == reference.bought_together(who)
@@ -229,7 +231,7 @@ def test_recommendations_are_those_of_the_reference(seed: int) -> None:
 def test_an_answer_costs_a_few_queries_however_much_there_is(django_assert_max_num_queries) -> None:
     Reference(1).record()
     products.learn(NOW)
-    shopper = recommendations.Shopper(customer("c1"), NOW)
+    shopper = recommender.Shopper(customer("c1"), NOW)
 
     with django_assert_max_num_queries(12):
         assert shopper.bought_together(4) is not None
@@ -274,7 +276,7 @@ def test_a_product_leads_to_the_shop_and_nowhere_else(settings) -> None:
     view(1, "c1", product_id="LAMP", price="9.9", **good)
     products.learn(NOW)
 
-    [lamp] = recommendations.for_customer(customer("c1"), NOW, "viewed", 5)
+    [lamp] = recommender.for_customer(customer("c1"), NOW, "viewed", 5)
     assert lamp == Product(
         "lamp", "LAMP", "A lamp", price=Decimal("9.9"), url="https://shop.example/lamp",
         image="https://img.cdn.example/lamp.png",
@@ -283,8 +285,8 @@ def test_a_product_leads_to_the_shop_and_nowhere_else(settings) -> None:
         "https://evil.example/", "//evil.example/", "\\\\evil.example/", "javascript:alert(1)", "https://shop.example@evil.example/",
         "https://shop.example.evil.example/", "https://notshop.example/", "http://[", "ht tp://x", 42, None, "a" * 2000,
     ):  # fmt: skip
-        assert "evil" not in destinations.own_link(link), link
-    assert destinations.own_link("https://www.shop.example/x") == "https://www.shop.example/x"
+        assert "evil" not in link_hosts.own_link(link), link
+    assert link_hosts.own_link("https://www.shop.example/x") == "https://www.shop.example/x"
     # What a stranger tells of the page of a product reaches nobody else.
     view(2, "stranger", sku="lamp", url="https://evil.example/", name="Free money")
     products.learn(NOW)
@@ -300,7 +302,7 @@ def test_strange_events_make_no_strange_products() -> None:
     view(20, "c1", sku=12, price="much", quantity="many")
     view(21, "c1", name="Only a name", price=float(10**12))
 
-    found = recommendations.for_customer(customer("c1"), NOW, "viewed", 9)
+    found = recommender.for_customer(customer("c1"), NOW, "viewed", 9)
 
     assert [(one.sku, one.name, one.price) for one in found] == [("", "Only a name", None), ("12", "", None)]
     assert skus("c1", "cart") == skus("c1", "bought_together") == skus("c1", "similar") == []

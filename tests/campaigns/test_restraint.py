@@ -10,21 +10,21 @@ from django.core import mail
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns import forecasts, quiet_hours, restraint
+from campaigns.delivery import quiet_hours, sending_policy
+from campaigns.journeys import forecasts
 from campaigns.models import Campaign, Delivery
 from customers import consent
-from tests import shop
-from tests.campaigns import carrying
-from tests.campaigns.carrying import BUYERS, Move, arrived, campaign, kept_back, order, subscribers
-from tests.shop import NOON, days
-from tests.tracking.sending import identify, send, source
+from tests.support import campaign_runs, shop
+from tests.support.campaign_runs import BUYERS, Move, arrived, campaign, kept_back, order, subscribers
+from tests.support.shop import NOON, days
+from tests.support.tracking_messages import identify, send, source
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 @pytest.fixture
 def move(db: None) -> Iterator[Move]:
-    with carrying.clock() as move:
+    with campaign_runs.clock() as move:
         yield move
 
 
@@ -51,7 +51,7 @@ def test_only_who_has_subscribed_and_has_an_address_gets_e_mail_asked_at_the_sen
     move(NOON + HOUR)
 
     assert arrived() == [("anna", "buyers 1"), ("dora", "buyers 1")]
-    assert kept_back() == [(who, restraint.NO_CONSENT) for who in ("ben", "cleo", "emil")]
+    assert kept_back() == [(who, sending_policy.NO_CONSENT) for who in ("ben", "cleo", "emil")]
 
 
 def test_the_week_holds_so_many_messages_of_all_campaigns(move: Move, settings) -> None:
@@ -70,7 +70,7 @@ def test_the_week_holds_so_many_messages_of_all_campaigns(move: Move, settings) 
         *(("anna", f"sale{n} 1") for n in (1, 2)),
         *(("ben", f"sale{n} 1") for n in (1, 2)),
     ]
-    assert {reason for _, reason in kept_back()} == {restraint.OVER_THE_CAP}
+    assert {reason for _, reason in kept_back()} == {sending_policy.OVER_THE_CAP}
     move(NOON + days(3))
     assert arrived() == []
     assert len(kept_back()) == 4
@@ -114,7 +114,7 @@ def test_what_was_put_off_is_asked_again(move: Move) -> None:
     move(NOON + 8 * HOUR)
 
     assert arrived() == [("anna", "buyers 1")]
-    assert kept_back() == [("ben", restraint.ORDERED), ("cleo", restraint.NO_CONSENT)]
+    assert kept_back() == [("ben", sending_policy.ORDERED), ("cleo", sending_policy.NO_CONSENT)]
     assert not Delivery.objects.filter(state="planned").exists()
 
 
@@ -182,8 +182,8 @@ def test_a_campaign_sends_one_message_to_an_address_also_as_others_write_it(move
     move(NOON)
 
     assert sorted(one.to for one in mail.outbox) == [["solo@example.com"], ["twice@example.com"]]
-    assert kept_back() == [("dup-2", restraint.TWIN)]
-    assert (forecast.would_get, forecast.held_back) == (2, {restraint.TWIN: 1})
+    assert kept_back() == [("dup-2", sending_policy.TWIN)]
+    assert (forecast.would_get, forecast.held_back) == (2, {sending_policy.TWIN: 1})
 
 
 def test_an_address_gets_a_message_once_though_its_customers_enter_one_after_the_other(move: Move) -> None:
@@ -195,7 +195,7 @@ def test_an_address_gets_a_message_once_though_its_customers_enter_one_after_the
     move(NOON + days(2))
 
     assert len(mail.outbox) == 1
-    assert kept_back() == [("dup-1", restraint.TWIN)]
+    assert kept_back() == [("dup-1", sending_policy.TWIN)]
 
 
 def test_of_one_address_the_customer_gets_it_whose_address_somebody_trusted_gave(move: Move) -> None:
@@ -212,7 +212,7 @@ def test_of_one_address_the_customer_gets_it_whose_address_somebody_trusted_gave
 
     move(NOON)
 
-    assert kept_back() == [("anonymous:a1", restraint.TWIN)]
+    assert kept_back() == [("anonymous:a1", sending_policy.TWIN)]
 
 
 def test_the_cap_of_the_week_is_counted_by_address(move: Move, settings) -> None:
@@ -226,7 +226,7 @@ def test_the_cap_of_the_week_is_counted_by_address(move: Move, settings) -> None
     shop.events(f"m1,dup-2,,Product Viewed,{(NOON + days(1)).isoformat()}")
     move(NOON + days(1))
 
-    assert ("dup-2", restraint.OVER_THE_CAP) in kept_back()
+    assert ("dup-2", sending_policy.OVER_THE_CAP) in kept_back()
 
 
 def test_two_campaigns_at_once_keep_to_the_cap_of_an_address(move: Move, settings) -> None:
@@ -243,7 +243,7 @@ def test_two_campaigns_at_once_keep_to_the_cap_of_an_address(move: Move, setting
     move(NOON)
 
     assert [one.to for one in mail.outbox] == [["twice@example.com"]]
-    assert kept_back() == [("dup-2", restraint.OVER_THE_CAP)]
+    assert kept_back() == [("dup-2", sending_policy.OVER_THE_CAP)]
 
 
 def test_a_suppressed_address_gets_nothing_until_staff_lift_it(move: Move) -> None:
@@ -253,4 +253,4 @@ def test_a_suppressed_address_gets_nothing_until_staff_lift_it(move: Move) -> No
     order("anna", NOON)
     move(NOON)
 
-    assert kept_back() == [("anna", restraint.SUPPRESSED)]
+    assert kept_back() == [("anna", sending_policy.SUPPRESSED)]

@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 from standardwebhooks import WebhookVerificationError
 
-from campaigns import running
+from campaigns import lifecycle
 from campaigns.channels import webhook
 from campaigns.channels.base import OutgoingMessage, TryAgain, Undeliverable
 from campaigns.channels.webhook import Webhook
 from campaigns.models import Campaign, Delivery, Step
-from segments_project import servers
-from tests import shop
-from tests.campaigns import carrying, messages
-from tests.shop import NOON
-from tests.webhooks.receiver import Receiver, Reply
+from segments_project.server import bundled
+from tests.support import campaign_runs, received_messages, shop
+from tests.support.shop import NOON
+from tests.support.webhook_receiver import Receiver, Reply
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +40,7 @@ def channel() -> Iterator[Webhook]:
 @pytest.fixture
 def delivery() -> Delivery:
     shop.customers("c1,c1@example.org")
-    return messages.sent(messages.campaign("Letter", channel=Webhook.key), "c1", AT)
+    return received_messages.sent(received_messages.campaign("Letter", channel=Webhook.key), "c1", AT)
 
 
 def test_a_message_is_posted_and_signed(
@@ -100,7 +99,7 @@ def test_the_answer_tells_whether_to_try_again(
 def test_who_cannot_be_reached_is_not_waited_for_again_and_again(
     channel: Webhook, delivery: Delivery, receiver: Receiver
 ) -> None:
-    port = servers.free_port()
+    port = bundled.free_port()
 
     for _ in range(2):
         with pytest.raises(TryAgain, match="No connection"):
@@ -123,11 +122,11 @@ def test_private_addresses_are_not_called(
 
 
 def test_a_campaign_posts_its_messages_once(receiver: Receiver) -> None:
-    with carrying.clock() as move:
-        segment = shop.segment("buyers", carrying.BUYERS)
+    with campaign_runs.clock() as move:
+        segment = shop.segment("buyers", campaign_runs.BUYERS)
         move(NOON)
         shop.customers("c1,c1@example.org", "c2,")
-        letters = running.save(
+        letters = lifecycle.save(
             Campaign(segment=segment, name="Letters"),
             [
                 Step(
@@ -137,9 +136,9 @@ def test_a_campaign_posts_its_messages_once(receiver: Receiver) -> None:
                 )
             ],
         )
-        running.start(letters, NOON)
-        carrying.order("c1", NOON)
-        carrying.order("c2", NOON)
+        lifecycle.start(letters, NOON)
+        campaign_runs.order("c1", NOON)
+        campaign_runs.order("c2", NOON)
         receiver.replies(Reply(503))
 
         move(NOON + timedelta(minutes=1))

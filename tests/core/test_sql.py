@@ -2,10 +2,10 @@
 
 import pytest
 
+from core.db import backends
 from core.db.sql import Sql, compile_query, compose, union_all
-from customers import engine
 from customers.models import Customer
-from tests import shop
+from tests.support import shop
 
 
 def test_it_refuses_parameters_that_do_not_fit_the_text() -> None:
@@ -34,6 +34,6 @@ def test_querysets_become_part_of_a_statement() -> None:
 
     counted = compose("SELECT count(*), {percent} FROM ({known}) AS k", known=known, percent="5 %")
 
-    assert engine.rows(counted) == [(1, "5 %")]
-    assert engine.rows(known) == engine.rows(compile_query(known))
-    assert engine.rows(Customer.objects.none().values("pk")) == []
+    assert backends.rows(counted) == [(1, "5 %")]
+    assert backends.rows(known) == backends.rows(compile_query(known))
+    assert backends.rows(Customer.objects.none().values("pk")) == []

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from customers.models import Customer, Event, Order, OrderLine
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 

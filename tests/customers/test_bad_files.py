@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
-from customers import csv_files
-from customers.formats import BadFile
+from customers.imports import csv_files
+from customers.imports.formats import BadFile
 from customers.models import Customer, Order, OrderLine
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from customers.models import Customer, Order
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 

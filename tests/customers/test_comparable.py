@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from customers import comparable
+from core.values import sortable_values
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NUMBERS = (
@@ -26,7 +26,7 @@ MOMENTS = st.datetimes(datetime(1000, 1, 2), datetime(9000, 1, 1), timezones=st.
 
 
 def encoded(number: Decimal) -> bytes:
-    return comparable.of_number(number).encode()
+    return sortable_values.of_number(number).encode()
 
 
 @given(NUMBERS, NUMBERS)
@@ -52,27 +52,31 @@ def test_a_number_and_its_neighbours_are_told_apart(number: Decimal) -> None:
 
 @given(MOMENTS, MOMENTS)
 def test_moments_sort_as_their_forms_do(one: datetime, other: datetime) -> None:
-    assert (comparable.of_moment(one) < comparable.of_moment(other)) == (one < other)
-    assert (comparable.of_moment(one) == comparable.of_moment(other)) == (one == other)
+    assert (sortable_values.of_moment(one) < sortable_values.of_moment(other)) == (one < other)
+    assert (sortable_values.of_moment(one) == sortable_values.of_moment(other)) == (one == other)
 
 
 @given(st.text(), NUMBERS, MOMENTS)
 def test_values_of_different_kinds_are_never_equal_and_never_in_between(
     text: str, number: Decimal, moment: datetime
 ) -> None:
-    kinds = [comparable.of_text(text), comparable.of_number(number), comparable.of_moment(moment)]
+    kinds = [
+        sortable_values.of_text(text),
+        sortable_values.of_number(number),
+        sortable_values.of_moment(moment),
+    ]
 
     assert sorted(kinds) == [kinds[2], kinds[1], kinds[0]]
 
 
 @given(st.text(min_size=1))
 def test_an_attribute_that_is_neither_number_nor_date_is_its_text(text: str) -> None:
-    shown, form = comparable.typed(text, BERLIN)
+    shown, form = sortable_values.typed(text, BERLIN)
 
-    if form[0] == comparable.TEXT:
-        assert (shown, form) == (text, comparable.of_text(text))
-    elif form[0] == comparable.NUMBER:
-        assert form == comparable.of_number(Decimal(text))
+    if form[0] == sortable_values.TEXT:
+        assert (shown, form) == (text, sortable_values.of_text(text))
+    elif form[0] == sortable_values.NUMBER:
+        assert form == sortable_values.of_number(Decimal(text))
 
 
 @pytest.mark.parametrize(
@@ -80,31 +84,34 @@ def test_an_attribute_that_is_neither_number_nor_date_is_its_text(text: str) -> 
     ["01234", "+1", "1e5", "1.", ".5", "- 1", "1,5", "٣", "NaN", "2026-02-30", "2026-03-15x", "15.03.2026"],
 )
 def test_what_only_looks_like_a_number_or_date_stays_text(text: str) -> None:
-    assert comparable.typed(text, BERLIN) == (text, comparable.of_text(text))
+    assert sortable_values.typed(text, BERLIN) == (text, sortable_values.of_text(text))
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("-3.50", -3.5), ("42", 42), ("0.1", 0.1), ("-0", 0)])
 def test_a_number_is_shown_as_one(text: str, number: float) -> None:
-    assert comparable.typed(text, BERLIN) == (number, comparable.of_number(Decimal(text)))
+    assert sortable_values.typed(text, BERLIN) == (number, sortable_values.of_number(Decimal(text)))
 
 
 def test_a_number_that_json_cannot_show_exactly_is_shown_as_it_was_written_and_compared_exactly() -> None:
-    shown, form = comparable.typed("0.30000000000000000001", BERLIN)
+    shown, form = sortable_values.typed("0.30000000000000000001", BERLIN)
 
     assert shown == "0.30000000000000000001"
-    assert form > comparable.of_number(Decimal("0.3"))
+    assert form > sortable_values.of_number(Decimal("0.3"))
 
 
 def test_a_date_is_midnight_in_the_shops_zone() -> None:
-    assert comparable.typed("2026-03-15", BERLIN)[1] == comparable.typed("2026-03-14T23:00:00Z", BERLIN)[1]
     assert (
-        comparable.typed("2026-03-15T10:00", BERLIN)[1]
-        == comparable.typed("2026-03-15T09:00:00+00:00", UTC)[1]
+        sortable_values.typed("2026-03-15", BERLIN)[1]
+        == sortable_values.typed("2026-03-14T23:00:00Z", BERLIN)[1]
+    )
+    assert (
+        sortable_values.typed("2026-03-15T10:00", BERLIN)[1]
+        == sortable_values.typed("2026-03-15T09:00:00+00:00", UTC)[1]
     )
 
 
 @given(st.text(), st.text())
 def test_names_keep_apart_in_a_json_path(one: str, other: str) -> None:
     if one.isprintable() and other.isprintable():
-        assert (comparable.key(one) == comparable.key(other)) == (one == other)
-        assert comparable.key(one).isascii()
+        assert (sortable_values.key(one) == sortable_values.key(other)) == (one == other)
+        assert sortable_values.key(one).isascii()

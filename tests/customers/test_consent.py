@@ -9,12 +9,13 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import unsubscribing
-from customers import consent, privacy
+from campaigns import unsubscription
+from customers import consent
 from customers.models import AddressUnsubscription, ConsentChange, Customer, Suppression
-from tests import shop
-from tests.api.client import Caller
-from tests.tracking.sending import identify, send, source
+from customers.privacy import personal_data
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import identify, send, source
 
 pytestmark = pytest.mark.django_db
 
@@ -121,7 +122,9 @@ class Doors:
             case "server":
                 return send(self.server, identify("c1", at=at, email="c1@example.com", newsletter=word))
             case "link":
-                return unsubscribing.unsubscribe(Customer.objects.get(customer_id="c1").pk, datetime.now(UTC))
+                return unsubscription.unsubscribe(
+                    Customer.objects.get(customer_id="c1").pk, datetime.now(UTC)
+                )
         raise AssertionError(way)
 
 
@@ -183,7 +186,7 @@ def test_the_command_says_what_was_kept(tmp_path: Path) -> None:
         "customer_id,email,newsletter,subscribed_at\nc1,c1@example.com,subscribed,2026-01-05T10:00:00Z\n"
     )
     shop.command("import_csv", "customers", file)
-    unsubscribing.unsubscribe(Customer.objects.get().pk, datetime.now(UTC))
+    unsubscription.unsubscribe(Customer.objects.get().pk, datetime.now(UTC))
 
     assert "kept unsubscribed 1" in shop.command("import_csv", "customers", file)
     assert state_of("c1") == "unsubscribed"
@@ -270,7 +273,7 @@ def test_an_erased_person_who_comes_back_by_a_file_stays_unsubscribed_and_suppre
     shop.customers("b,gone@example.com,subscribed,2026-01-01", header=CONTACTS)
     consent.suppress("gone@example.com", now, reason=consent.Reason.BOUNCED, source="mail server")
     for customer in list(Customer.objects.all()):
-        privacy.erase(customer, now)
+        personal_data.erase(customer, now)
 
     kept = [
         *AddressUnsubscription.objects.values_list("address"),
@@ -293,7 +296,7 @@ def test_what_holds_for_an_address_stays_while_somebody_else_has_it() -> None:
     shop.customers("a,x@example.com,subscribed,", "b,x@example.com,subscribed,", header=CONTACTS)
     consent.unsubscribe("x@example.com", now, source="staff")
 
-    privacy.erase(Customer.objects.get(customer_id="a"), now)
+    personal_data.erase(Customer.objects.get(customer_id="a"), now)
 
     assert AddressUnsubscription.objects.get().address == "x@example.com"
 

@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from customers.models import Customer
-from tests import shop
-from tests.shop import NOON
+from tests.support import shop
+from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
 

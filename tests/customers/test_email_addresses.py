@@ -6,9 +6,9 @@ import pytest
 from django.conf import settings
 
 from customers.models import Customer, Identity
-from tests import shop
-from tests.api.client import Caller
-from tests.tracking.sending import identify, send, source
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import identify, send, source
 
 pytestmark = pytest.mark.django_db
 

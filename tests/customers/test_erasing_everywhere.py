@@ -14,19 +14,20 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import sending_health
 from campaigns import tasks as campaign_tasks
-from customers import csv_files, imports
-from customers.mentions import Mentions
+from campaigns.delivery import channel_health
+from customers.imports import csv_files, uploads
 from customers.models import Customer, Event, Import, RefusedMessage
+from customers.privacy.mentions import Mentions
 from customers.tracking import inbox
-from segments import housekeeping
+from segments.changes import retention
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.api.client import Caller
-from tests.campaigns.carrying import campaign
-from tests.customers.test_privacy import everything_stored
-from tests.tracking.sending import identify, message, send, source, track
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.campaign_runs import campaign
+from tests.support.tracking_messages import identify, message, send, source, track
+
+from .test_privacy import everything_stored
 
 pytestmark = pytest.mark.django_db
 
@@ -94,8 +95,8 @@ def come_in(caller: Caller) -> None:
     admin.force_login(User.objects.create_superuser("admin"))
     rows = f"customer_id,email,phone\nc-1,one@example.org,\n{ID},nobody,\n,{EMAIL.lower()},\n"
     admin.post(reverse("admin:customers_import_add"), {"file": SimpleUploadedFile("vips.csv", rows.encode())})
-    imports.start(Import.objects.get(), csv_files.FORMATS["customers"], datetime.now(UTC))
-    imports.run_next()
+    uploads.start(Import.objects.get(), csv_files.FORMATS["customers"], datetime.now(UTC))
+    uploads.run_next()
 
 
 def write_to_them() -> None:
@@ -105,7 +106,7 @@ def write_to_them() -> None:
     campaign(segment, takes_mass_changes=True)
     refresh_all()
     campaign_tasks.carry_out()
-    sending_health.record("email", "x", datetime.now(UTC), f"550 5.1.1 <{EMAIL}>: no such user")
+    channel_health.record("email", "x", datetime.now(UTC), f"550 5.1.1 <{EMAIL}>: no such user")
 
 
 def test_nothing_names_an_erased_person_any_more(caller, folders) -> None:
@@ -125,7 +126,7 @@ def test_nothing_names_an_erased_person_any_more(caller, folders) -> None:
     for other in shared:
         caller.call("delete", f"customers/{quote(other)}/")
 
-    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
+    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
     assert traces(folders) == set()
     assert RefusedMessage.objects.count() == refused - 5
     assert "other@example.org" in "".join(file.read_text() for file in (folders / "outbox").iterdir())

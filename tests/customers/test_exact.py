@@ -8,25 +8,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from customers import exact
+from core.values import decimals
 
 UNITS = st.integers(-(10**14) + 1, 10**14 - 1)
 
 
 @given(UNITS)
 def test_units_survive_being_written_and_read(units: int) -> None:
-    assert exact.parse_units(f"{exact.from_units(units):f}") == units
-    assert exact.to_units(exact.from_units(units)) == units
+    assert decimals.parse_units(f"{decimals.from_units(units):f}") == units
+    assert decimals.to_units(decimals.from_units(units)) == units
 
 
 @given(UNITS, st.integers(0, 20))
 def test_zeros_at_the_end_mean_nothing(units: int, zeros: int) -> None:
-    assert exact.parse_units(f"{exact.from_units(units):f}{'0' * zeros}") == units
+    assert decimals.parse_units(f"{decimals.from_units(units):f}{'0' * zeros}") == units
 
 
 @given(st.integers(0, 10**10 - 1), st.sampled_from(["", "+", "-"]))
 def test_whole_amounts_need_no_point(whole: int, sign: str) -> None:
-    assert exact.parse_units(f"{sign}{whole}") == (-whole if sign == "-" else whole) * exact.SCALE
+    assert decimals.parse_units(f"{sign}{whole}") == (-whole if sign == "-" else whole) * decimals.SCALE
 
 
 @given(st.text(max_size=12))
@@ -35,9 +35,9 @@ def test_whole_amounts_need_no_point(whole: int, sign: str) -> None:
 @example("1__0")
 def test_what_is_read_as_an_amount_is_the_number_it_looks_like(text: str) -> None:
     with suppress(ValueError):
-        units = exact.parse_units(text)
+        units = decimals.parse_units(text)
         assert text.isascii()
-        assert exact.from_units(units) == Decimal(text)
+        assert decimals.from_units(units) == Decimal(text)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_what_is_read_as_an_amount_is_the_number_it_looks_like(text: str) -> Non
 )
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no amount|too large"):
-        exact.parse_units(text)
+        decimals.parse_units(text)
 
 
 @given(
@@ -57,8 +57,8 @@ def test_halves_are_rounded_away_from_zero(value: Fraction) -> None:
         magnitude = Decimal(abs(value.numerator)) / Decimal(value.denominator)
         expected = int(magnitude.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
-    assert exact.round_half_away(value) == (expected if value >= 0 else -expected)
-    assert exact.round_half_away(-value) == -exact.round_half_away(value)
+    assert decimals.round_half_away(value) == (expected if value >= 0 else -expected)
+    assert decimals.round_half_away(-value) == -decimals.round_half_away(value)
 
 
 @given(st.decimals(min_value=-(10**11), max_value=10**11, places=9))
@@ -66,4 +66,4 @@ def test_halves_are_rounded_away_from_zero(value: Fraction) -> None:
 @example(Decimal("-0.00005"))
 @example(Decimal("0.00004999999999999999999999999999999"))
 def test_decimals_of_more_places_are_rounded_like_fractions(value: Decimal) -> None:
-    assert exact.to_units(value) == exact.round_half_away(Fraction(value) * exact.SCALE)
+    assert decimals.to_units(value) == decimals.round_half_away(Fraction(value) * decimals.SCALE)

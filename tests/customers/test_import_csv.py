@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from customers.models import COUNTING_STATUSES, Customer, Event, Order, OrderLine
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 

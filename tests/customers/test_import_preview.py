@@ -10,9 +10,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from customers import imports
+from customers.imports import uploads
 from customers.models import Customer, Import, Order, OrderLine
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -52,9 +52,9 @@ def test_the_preview_refuses_what_the_import_refuses(kind, client):
     assert [line for line, _ in previewed] == lines
     assert page.content.decode().count('data-label="Why"') == len(lines)
     assert [model._default_manager.count() for model in (Customer, Order, OrderLine)] == before
-    assert imports.start(Import.objects.get(), page.context["kind"], shop.NOON)
-    imports.run_next()
+    assert uploads.start(Import.objects.get(), page.context["kind"], shop.NOON)
+    uploads.run_next()
     upload = Import.objects.get()
     assert (upload.state, upload.refused) == ("done", len(lines))
-    with imports.refusals_of(upload).open(encoding="utf-8-sig") as told:
+    with uploads.refusals_of(upload).open(encoding="utf-8-sig") as told:
         assert [int(row.split(",")[0]) for row in told.read().splitlines()[1:]] == lines

@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from customers import csv_files, facts
+from customers.facts import update
+from customers.imports import csv_files
 from customers.models import Order
-from customers.records import the_shop
-from tests import shop
+from customers.rows.parsing import the_shop
 from tests.conftest import eventually
+from tests.support import shop
 
 ORDER_HEADER = "order_id,customer_id,placed_at,total"
 FILES = (
@@ -70,7 +71,7 @@ def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monk
         if len(rows) > 8:
             with pytest.raises(Interrupted):
                 shop.import_rows(kind, *rows, header=header, progress=interrupt)
-            assert facts.is_due(shop.NOON)
+            assert update.is_due(shop.NOON)
         import_everything()
         twice = shop.meaning()
         shop.forget_everything()
@@ -98,7 +99,7 @@ def test_what_an_interrupted_import_left_is_whole_batches_whose_facts_the_next_s
         csv_files.import_file(csv_files.FORMATS["orders"], Broken(), the_shop())
 
     assert Order.objects.count() == 5
-    assert facts.settle() == 1
+    assert update.update_facts() == 1
     shop.assert_facts_are_those_of_the_records()
 
 

@@ -15,12 +15,14 @@ from django.test import Client
 from django.urls import reverse
 from kombu.exceptions import OperationalError
 
-from customers import csv_files, imports, ingestion, tasks
+from customers import tasks
+from customers.imports import csv_files, uploads
+from customers.ingestion import writer
 from customers.models import Customer, Import, Order
 from segments_project.celery import app
-from segments_project.servers import dying_with_parent
-from tests import shop
+from segments_project.server.bundled import dying_with_parent
 from tests.conftest import eventually
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -69,8 +71,8 @@ def upload(client: Client, text: str | bytes, name: str = "mine.csv") -> Any:
 def started(text: str, kind: str = "", name: str = "mine.csv") -> Import:
     """A file that waits for a worker."""
     now = datetime.now(UTC)
-    one = imports.receive(name, [text.encode()], now)
-    assert imports.start(one, csv_files.FORMATS[kind or one.kind], now)
+    one = uploads.receive(name, [text.encode()], now)
+    assert uploads.start(one, csv_files.FORMATS[kind or one.kind], now)
     one.refresh_from_db()
     return one
 
@@ -183,9 +185,9 @@ def test_imports_are_done_one_at_a_time_in_the_order_they_were_started() -> None
     first = started("order_id,customer_id,placed_at\no1,c1,2026-03-01\n")
     second = started("order_id,sku\no1,s1\n")
 
-    assert imports.run_next()
+    assert uploads.run_next()
     assert (told(first)[0], told(second)[0]) == ("done", "waiting")
-    assert not imports.run_next()
+    assert not uploads.run_next()
     assert told(second) == ("done", 1, 1, 0, 0)
 
 
@@ -194,13 +196,13 @@ def test_only_one_runs_and_one_whose_worker_died_is_begun_anew(settings: Any) ->
     now = datetime.now(UTC)
     Import.objects.filter(pk=one.pk).update(state="running", attempts=1, heartbeat_at=now, started_at=now)
 
-    assert imports.run_next()
+    assert uploads.run_next()
     assert (told(one)[0], told(other)[0]) == ("running", "waiting")
 
     Import.objects.filter(pk=one.pk).update(
         heartbeat_at=now - timedelta(seconds=settings.IMPORT_LEASE), queued_at=now - timedelta(hours=1)
     )
-    imports.run_next()
+    uploads.run_next()
     one.refresh_from_db()
     assert (told(one)[0], one.attempts) == ("done", 2)
 
@@ -209,57 +211,57 @@ def test_a_file_that_stops_every_worker_is_given_up() -> None:
     one = started(CUSTOMERS)
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     Import.objects.filter(pk=one.pk).update(
-        state="running", attempts=imports.MOST_ATTEMPTS, heartbeat_at=long_ago
+        state="running", attempts=uploads.MOST_ATTEMPTS, heartbeat_at=long_ago
     )
 
-    assert not imports.run_next()
+    assert not uploads.run_next()
     one.refresh_from_db()
-    assert (one.state, one.error) == ("failed", imports.DIED)
-    assert imports.start(one, csv_files.FORMATS["customers"], datetime.now(UTC))
-    imports.run_next()
+    assert (one.state, one.error) == ("failed", uploads.DIED)
+    assert uploads.start(one, csv_files.FORMATS["customers"], datetime.now(UTC))
+    uploads.run_next()
     assert told(one)[0] == "done"
 
 
 def test_a_cancelled_import_ends_at_once_or_after_the_rows_on_their_way(monkeypatch) -> None:
     now = datetime.now(UTC)
     waiting = started(CUSTOMERS)
-    imports.cancel(waiting, now)
+    uploads.cancel(waiting, now)
     assert told(waiting)[0] == "cancelled"
-    assert not imports.run_next()
+    assert not uploads.run_next()
 
     monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 2)
     running = started(CUSTOMERS)
-    seen = ingestion.ingest
+    seen = writer.ingest
 
     def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
-        imports.cancel(Import.objects.get(pk=running.pk), now)
+        uploads.cancel(Import.objects.get(pk=running.pk), now)
         return seen(*args, **options)
 
-    monkeypatch.setattr(ingestion, "ingest", cancelled_meanwhile)
-    imports.run_next()
+    monkeypatch.setattr(writer, "ingest", cancelled_meanwhile)
+    uploads.run_next()
     assert told(running) == ("cancelled", 2, 1, 0, 1)
 
 
 def test_a_fault_is_shown_and_the_import_can_be_started_again(monkeypatch) -> None:
     one = started(CUSTOMERS)
-    imports.path_of(one).rename(imports.path_of(one).with_suffix(".away"))
+    uploads.path_of(one).rename(uploads.path_of(one).with_suffix(".away"))
 
-    imports.run_next()
+    uploads.run_next()
     one.refresh_from_db()
     assert one.state == "failed"
     assert "No such file" in one.error
 
 
 def test_files_are_deleted_in_time_and_what_became_of_them_stays(folder: Path, settings: Any) -> None:
-    done, never = started(CUSTOMERS), imports.receive("b.csv", [CUSTOMERS.encode()], datetime.now(UTC))
-    imports.run_next()
-    assert imports.forget_files(datetime.now(UTC)) == 0
+    done, never = started(CUSTOMERS), uploads.receive("b.csv", [CUSTOMERS.encode()], datetime.now(UTC))
+    uploads.run_next()
+    assert uploads.forget_files(datetime.now(UTC)) == 0
 
-    assert imports.forget_files(datetime.now(UTC) + timedelta(days=settings.IMPORTS_KEPT_FOR + 1)) == 2
+    assert uploads.forget_files(datetime.now(UTC) + timedelta(days=settings.IMPORTS_KEPT_FOR + 1)) == 2
 
     assert not [*folder.iterdir()]
     assert (told(done)[0], told(never)[0]) == ("done", "cancelled")
-    assert not imports.start(done, csv_files.FORMATS["customers"], datetime.now(UTC))
+    assert not uploads.start(done, csv_files.FORMATS["customers"], datetime.now(UTC))
 
 
 @pytest.fixture
@@ -308,7 +310,7 @@ def test_a_killed_worker_s_import_is_finished_by_the_next(
     assert told(one)[0] == "running"
     assert Order.objects.count() < rows
 
-    eventually(lambda: imports.run_next() or told(one)[0] == "done")
+    eventually(lambda: uploads.run_next() or told(one)[0] == "done")
 
     assert told(one)[:2] == ("done", rows)
     assert one.created + one.updated == rows

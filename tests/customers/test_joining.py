@@ -7,11 +7,12 @@ from itertools import permutations
 import pytest
 from django.db import connection, transaction
 
-from customers import engine, identity
+from core.db import backends
+from customers.identity import lookup
 from customers.models import Customer, Event, EventProduct
 from segments.evaluation.context import context_at
 from segments.evaluation.matching import existing_customers
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +37,7 @@ def bring(*rows: list[str]) -> shop.Imported:
 def assert_all_is_of_one_customer() -> None:
     customer = Customer.objects.existing().get()
     assert customer.customer_id == "c1"
-    assert identity.find("c1") == identity.find("a1") == identity.find("anonymous:a1") == customer
+    assert lookup.lookup("c1") == lookup.lookup("a1") == lookup.lookup("anonymous:a1") == customer
     assert sorted(Event.objects.values_list("message_id", flat=True)) == ["m1", "m2", "m3", "m4"]
     assert set(Event.objects.values_list("customer_id", flat=True)) == {customer.pk}
     assert set(EventProduct.objects.values_list("customer_id", flat=True)) == {customer.pk}
@@ -102,7 +103,7 @@ def test_an_anonymous_id_that_belongs_to_another_customer_id_stays_there() -> No
 
     owners = dict(Event.objects.values_list("message_id", "customer__customer_id"))
     assert owners == {"m1": "c1", "m3": "c1", "n1": "c2", "n2": "c1"}
-    assert identity.find("a1") == Customer.objects.get(customer_id="c1")
+    assert lookup.lookup("a1") == Customer.objects.get(customer_id="c1")
     shop.assert_facts_are_those_of_the_records()
 
 
@@ -114,7 +115,7 @@ def test_of_several_customers_who_claim_a_visitor_in_one_file_the_first_gets_it(
 
     bring(*claims)
 
-    assert identity.find("a1") == Customer.objects.get(customer_id="c9")
+    assert lookup.lookup("a1") == Customer.objects.get(customer_id="c9")
     assert Customer.objects.existing().count() == 3
     shop.assert_facts_are_those_of_the_records()
 
@@ -125,7 +126,7 @@ def test_several_visitors_become_one_customer() -> None:
     bring(*([f"n{n}", "c1", f"a{n}", "Signed In", "2026-03-02T10:00:00Z", ""] for n in (1, 2, 3)))
 
     customer = Customer.objects.existing().get()
-    assert {identity.find(f"a{n}") for n in (1, 2, 3)} == {customer}
+    assert {lookup.lookup(f"a{n}") for n in (1, 2, 3)} == {customer}
     assert customer.facts.event_count == 6
     shop.assert_facts_are_those_of_the_records()
 
@@ -133,7 +134,7 @@ def test_several_visitors_become_one_customer() -> None:
 def test_a_row_sent_again_with_other_ids_joins_nobody_that_no_row_joined() -> None:
     bring(["m1", "", "a1", "View", "2026-03-01", ""], ["m1", "c1", "", "View", "2026-03-01", ""])
 
-    assert identity.find("a1") != identity.find("c1")
+    assert lookup.lookup("a1") != lookup.lookup("c1")
     assert Event.objects.get().customer.customer_id == "c1"
     shop.assert_facts_are_those_of_the_records()
 
@@ -188,16 +189,16 @@ def test_a_file_that_meets_a_deadlock_is_taken_all_the_same() -> None:
         pytest.skip("about PostgreSQL: SQLite has one writer")
     shop.customers("c1,c1@example.org", "c2,c2@example.org")
     holds_one = threading.Event()
-    [(mine,)] = engine.rows("SELECT pg_backend_pid()")
+    [(mine,)] = backends.rows("SELECT pg_backend_pid()")
 
     def cross() -> None:
         with transaction.atomic():
-            engine.execute("SET LOCAL deadlock_timeout = '1min'")  # the other one gives way
-            engine.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c2'")
+            backends.execute("SET LOCAL deadlock_timeout = '1min'")  # the other one gives way
+            backends.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c2'")
             holds_one.set()
-            while not engine.rows("SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted", [mine]):
+            while not backends.rows("SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted", [mine]):
                 time.sleep(0.01)
-            engine.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c1'")
+            backends.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c1'")
         connection.close()
 
     crossing = threading.Thread(target=cross)

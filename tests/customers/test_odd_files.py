@@ -5,9 +5,9 @@ from datetime import date
 import pytest
 from django.test import override_settings
 
-from customers import csv_files
+from customers.imports import csv_files
 from customers.models import Customer, Event, Order
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 

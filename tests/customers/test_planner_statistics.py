@@ -8,9 +8,10 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from customers import engine, facts
+from core.db import backends, temporary_tables
+from customers.facts import update
 from segments.refresh.engine import refresh_all
-from tests import shop
+from tests.support import shop
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -29,12 +30,12 @@ class TakenBack(Exception):
 
 def rows_expected(sql: str) -> int:
     """Ask the planner how many rows it expects."""
-    [(told,)] = engine.rows(f"EXPLAIN (FORMAT json) {sql}")
+    [(told,)] = backends.rows(f"EXPLAIN (FORMAT json) {sql}")
     return int(told[0]["Plan"]["Plan Rows"])
 
 
 def join(table: str) -> None:
-    engine.rows(f"SELECT count(*) FROM customers_customer c JOIN {table} t ON t.customer_id = c.id")
+    backends.rows(f"SELECT count(*) FROM customers_customer c JOIN {table} t ON t.customer_id = c.id")
 
 
 def test_past_orders_are_chosen_before_the_planner_looks() -> None:
@@ -44,7 +45,7 @@ def test_past_orders_are_chosen_before_the_planner_looks() -> None:
     shop.orders(*(f"past{n},c{n},2026-03-01,10" for n in range(MANY)), settle=False)
 
     with CaptureQueriesContext(connection) as ran:
-        facts.settle()
+        update.update_facts()
 
     told = [" ".join(one["sql"].split()) for one in ran if "facts_among" in one["sql"]]
     chosen = max(n for n, sql in enumerate(told) if sql.startswith("UPDATE facts_among"))
@@ -55,15 +56,15 @@ def test_past_orders_are_chosen_before_the_planner_looks() -> None:
 
 @pytest.mark.parametrize("written", ["INSERT", "COPY"])
 def test_a_table_is_analyzed_after_each_change_and_only_then(written: str) -> None:
-    engine.temporary_table("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
+    temporary_tables.create("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
     if written == "INSERT":
-        engine.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
+        backends.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
     else:
-        engine.load("looked_at", ("customer_id", "kind"), ((n, 0) for n in range(MANY)))
+        temporary_tables.load("looked_at", ("customer_id", "kind"), ((n, 0) for n in range(MANY)))
     join("looked_at")
     assert rows_expected("SELECT * FROM looked_at WHERE kind = 1") == 1
 
-    engine.execute("UPDATE looked_at SET kind = 1")
+    backends.execute("UPDATE looked_at SET kind = 1")
     join("looked_at")
     assert rows_expected("SELECT * FROM looked_at WHERE kind = 1") == MANY
 
@@ -73,11 +74,11 @@ def test_a_table_is_analyzed_after_each_change_and_only_then(written: str) -> No
 
 
 def test_what_a_rollback_takes_back_is_analyzed_again() -> None:
-    engine.temporary_table("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
-    engine.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
+    temporary_tables.create("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
+    backends.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
     with transaction.atomic():
         with suppress(TakenBack), transaction.atomic():
-            engine.execute("UPDATE looked_at SET kind = 1")
+            backends.execute("UPDATE looked_at SET kind = 1")
             join("looked_at")
             raise TakenBack
         join("looked_at")
@@ -86,11 +87,11 @@ def test_what_a_rollback_takes_back_is_analyzed_again() -> None:
 
 def test_a_table_that_went_with_its_transaction_is_in_nobodys_way() -> None:
     with suppress(TakenBack), transaction.atomic():
-        engine.temporary_table("gone", "customer_id bigint PRIMARY KEY")
-        engine.execute(f"INSERT INTO gone SELECT n FROM generate_series(1, {MANY}) AS n")
+        temporary_tables.create("gone", "customer_id bigint PRIMARY KEY")
+        backends.execute(f"INSERT INTO gone SELECT n FROM generate_series(1, {MANY}) AS n")
         raise TakenBack
     with transaction.atomic():
-        [(count,)] = engine.rows(
+        [(count,)] = backends.rows(
             "SELECT count(*) FROM customers_customer c JOIN (SELECT 1 AS id) AS one ON one.id = c.id"
             " LEFT JOIN (SELECT 2 AS id) gone ON gone.id = c.id"
         )

@@ -9,12 +9,15 @@ import pytest
 from django.core.management import CommandError
 from django.db import connection
 
-from customers import identity, privacy
-from customers.models import Customer, ErasedId, Erasure, Event, Identity, Order
-from segments import definition, housekeeping, verification
+from customers.identity import lookup
+from customers.models import Customer, Erasure, Event, Identity, Order, Tombstone
+from customers.privacy import personal_data
+from segments import segment_store
+from segments.changes import retention
 from segments.models import Change, Membership, RefreshResult, Segment
+from segments.refresh import verification
 from segments.refresh.engine import refresh_all
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -51,9 +54,9 @@ def with_others() -> None:
 
 
 def erase(printed: str = "anna-1") -> Erasure:
-    customer = identity.find(printed)
+    customer = lookup.lookup(printed)
     assert customer
-    return privacy.erase(customer, datetime.now(UTC), by="a test")
+    return personal_data.erase(customer, datetime.now(UTC), by="a test")
 
 
 def everything_stored() -> str:
@@ -101,9 +104,9 @@ def test_erased_is_everything_but_what_can_be_counted(with_others) -> None:
     shop.assert_totals_are_those_of_the_facts()
     # Followers of the log are told whom to let go of, for a month.
     assert shop.changes("known")[-1] == ("anna-1", "left", "erasure")
-    housekeeping.forget_erased(datetime.now(UTC))
+    retention.forget_erased(datetime.now(UTC))
     assert shop.changes("known")[-1] == ("anna-1", "left", "erasure")
-    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
+    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
     assert not [name for name in NAMES if name in everything_stored()]
 
 
@@ -164,7 +167,7 @@ def test_an_erased_visitor_takes_the_queue_along(with_others) -> None:
     erase("a9")
     refresh_all()
 
-    assert identity.find("a9") is None
+    assert lookup.lookup("a9") is None
     assert_all_is_exact()
 
 
@@ -176,19 +179,19 @@ def test_the_command_erases_and_a_second_time_finds_nobody(with_others) -> None:
 
 
 def test_of_two_who_erase_at_once_one_comes_too_late(with_others) -> None:
-    anna = identity.find("anna-1")
+    anna = lookup.lookup("anna-1")
     assert anna
     erase()
 
-    with pytest.raises(privacy.AlreadyErased):
-        privacy.erase(anna, datetime.now(UTC))
+    with pytest.raises(personal_data.AlreadyErased):
+        personal_data.erase(anna, datetime.now(UTC))
     assert Erasure.objects.count() == 1
-    assert ErasedId.objects.exists()
+    assert Tombstone.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_erasing_while_records_arrive_and_members_are_refreshed_leaves_nothing_wrong() -> None:
-    definition.install()
+    segment_store.install()
     shop.customers(*(f"c{n},c{n}@example.org" for n in range(20)))
     ended = threading.Event()
     faults: list[BaseException] = []

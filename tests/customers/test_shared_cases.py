@@ -9,9 +9,9 @@ from django.test import override_settings
 
 from customers.models import Customer, Event, Order, RefusedMessage
 from customers.tracking import inbox
-from tests import shop
-from tests.api.client import Caller
-from tests.tracking.sending import identify, post, source
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import identify, post, source
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 

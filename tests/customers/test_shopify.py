@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from customers import csv_files
+from customers.imports import csv_files
 from customers.models import ConsentChange, Customer, Order, OrderLine
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 

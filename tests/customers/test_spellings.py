@@ -7,12 +7,12 @@ from unicodedata import normalize
 
 import pytest
 
-from customers import erased
+from customers.identity import tombstones
 from customers.models import Customer, Event, Identity, Order, OrderLine
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.api.client import Caller
-from tests.tracking.sending import identify, message, send, source, track
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import identify, message, send, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -146,7 +146,7 @@ def test_a_customer_is_found_under_an_id_of_any_spelling() -> None:
 
 def test_who_was_erased_under_another_spelling_stays_erased() -> None:
     at = shop.NOON
-    erased.remember([("customer_id", NFD), ("order_id", f"o {NFD}")], at)
+    tombstones.remember([("customer_id", NFD), ("order_id", f"o {NFD}")], at)
 
     done = shop.import_rows("orders", [f"o {NFC}", NFC, AT], header="order_id,customer_id,placed_at")
 

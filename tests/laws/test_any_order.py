@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from customers.models import Claim, RefusedMessage
+from customers.models import IdentityLink, RefusedMessage
 from customers.tracking import inbox
 from segments.models import Change, Membership
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.api.client import Caller
-from tests.tracking.sending import post, send, signed, source
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import post, send, signed, source
 
 pytestmark = pytest.mark.django_db
 
@@ -116,7 +116,7 @@ def state_after(key: str, portions: Sequence[Sequence[dict[str, Any]]]) -> dict[
         inbox.drain()
     shop.assert_facts_are_those_of_the_records()
     assert not RefusedMessage.objects.exclude(reason__contains="'dancing'").exists()
-    conflicts = Claim.objects.filter(is_refused=True).values_list("one__value", "other__value")
+    conflicts = IdentityLink.objects.filter(is_refused=True).values_list("one__value", "other__value")
     return {**shop.meaning(), "conflicts": sorted(sorted(pair) for pair in conflicts)}
 
 
@@ -355,7 +355,7 @@ def members_after(doors: Doors, portions: Sequence[Sequence[Any]]) -> dict[str, 
         **shop.meaning(),
         "conflicts": sorted(
             sorted(pair)
-            for pair in Claim.objects.filter(is_refused=True).values_list("one__value", "other__value")
+            for pair in IdentityLink.objects.filter(is_refused=True).values_list("one__value", "other__value")
         ),
         "members": [shop.members(slug) for slug in RULES],
     }

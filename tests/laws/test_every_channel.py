@@ -12,22 +12,25 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 
-from campaigns import content, forecasts, running
-from campaigns.admin import wording
+from campaigns import lifecycle
+from campaigns.admin import texts
 from campaigns.channels import registry
 from campaigns.channels.base import Channel, Consent, Part, PartKind
 from campaigns.channels.registry import CHANNELS, sending_channels
+from campaigns.journeys import forecasts
+from campaigns.messages import rendering
 from campaigns.models import Campaign, Delivery, Step
-from customers import consent, identity, privacy
+from customers import consent
+from customers.identity import lookup
 from customers.models import Customer
+from customers.privacy import personal_data
 from segments.models import Segment
-from tests import shop
-from tests.campaigns import carrying
-from tests.campaigns.carrying import BUYERS, Move, order
-from tests.campaigns.sms import Sms
-from tests.shop import NOON, days
+from tests.support import campaign_runs, shop
+from tests.support.campaign_runs import BUYERS, Move, order
+from tests.support.shop import NOON, days
+from tests.support.text_messages import Sms
+from tests.support.webhook_receiver import Receiver
 from tests.test_trail import Staff
-from tests.webhooks.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +70,7 @@ def sms() -> Iterator[type[Sms]]:
 
 @pytest.fixture
 def move(db: None) -> Iterator[Move]:
-    with carrying.clock() as move:
+    with campaign_runs.clock() as move:
         yield move
 
 
@@ -134,8 +137,8 @@ def step_of(channel: type[Channel], page: str, wait: timedelta = NOW, **parts: s
 
 
 def start(segment: Segment, step: Step, name: str = "Sale", **policy: Any) -> Campaign:
-    campaign = running.save(Campaign(segment=segment, name=name, **policy), [step])
-    running.start(campaign, NOON - HOUR)
+    campaign = lifecycle.save(Campaign(segment=segment, name=name, **policy), [step])
+    lifecycle.start(campaign, NOON - HOUR)
     return campaign
 
 
@@ -238,9 +241,9 @@ def test_who_was_erased_has_left_or_has_ordered_gets_nothing(
     for name in ("anna", "ben", "cleo", "dora"):
         order(name, NOON)
     move(NOON)
-    erased = identity.find("ben")
+    erased = lookup.lookup("ben")
     assert erased
-    privacy.erase(erased, NOON)
+    personal_data.erase(erased, NOON)
     order("cleo", NOON, status="cancelled")
     order("dora", NOON + HOUR / 2)
 
@@ -287,7 +290,7 @@ def staff() -> Staff:
 def draft(channel: type[Channel], url: str) -> Campaign:
     customer("anna", phone="+4917012345671")
     segment = shop.segment("everybody", {"first_seen": {"ever": True}})
-    return running.save(Campaign(segment=segment, name="Sale"), [step_of(channel, url)])
+    return lifecycle.save(Campaign(segment=segment, name="Sale"), [step_of(channel, url)])
 
 
 def page(staff: Staff, view: str, campaign: Campaign, **query: Any) -> str:
@@ -301,7 +304,7 @@ def test_a_preview_shows_every_part(channel: type[Channel], url: str, staff: Sta
     anna = Customer.objects.get(customer_id="anna")
 
     shown = page(staff, "preview", campaign, customer=anna.pk)
-    message = content.preview(campaign.steps.get(), anna, datetime.now(NOON.tzinfo)).message
+    message = rendering.preview(campaign.steps.get(), anna, datetime.now(NOON.tzinfo)).message
 
     assert message
     for part in channel.parts:
@@ -313,9 +316,9 @@ def test_a_preview_shows_every_part(channel: type[Channel], url: str, staff: Sta
 def test_each_part_is_checked_for_the_template_language(channel: type[Channel], url: str) -> None:
     for part in channel.parts:
         for wrong in ("{{ nothing_such }}", "{% load x %}", "{{ first_name", "x" * (part.max_length + 1)):
-            found = content.problems(step_of(channel, url, NOW, **{part.name: wrong}))
+            found = rendering.problems(step_of(channel, url, NOW, **{part.name: wrong}))
             assert [problem.part for problem in found] == [part.name], (part.name, wrong)
-    assert content.check(step_of(channel, url)) == []
+    assert rendering.check(step_of(channel, url)) == []
 
 
 def test_the_form_offers_the_channel_and_refuses_empty_parts_that_it_requires(
@@ -338,7 +341,7 @@ def test_the_form_offers_the_channel_and_refuses_empty_parts_that_it_requires(
 def test_the_sentence_of_a_campaign_names_the_channel(channel: type[Channel], url: str) -> None:
     campaign = draft(channel, url)
 
-    said = wording.sentence(campaign, list(campaign.steps.all()))
+    said = texts.sentence(campaign, list(campaign.steps.all()))
 
     assert f", {channel.noun} at once." in said
     for sentence in (
@@ -370,13 +373,13 @@ def test_no_channel_takes_an_exception_that_it_is_not_allowed() -> None:
 def test_what_is_sent_to_nobody_is_no_campaign(url: str) -> None:
     segment = shop.segment("everybody", {"first_seen": {"ever": True}})
     for key in registry.keys_without_messages():
-        campaign = running.save(Campaign(segment=segment, name="Sale"), [Step(channel=key)])
-        with pytest.raises(running.NotPossible, match="no message to send"):
-            running.start(campaign, NOON)
+        campaign = lifecycle.save(Campaign(segment=segment, name="Sale"), [Step(channel=key)])
+        with pytest.raises(lifecycle.NotPossible, match="no message to send"):
+            lifecycle.start(campaign, NOON)
 
 
 def test_a_step_of_an_unknown_channel_is_refused() -> None:
-    assert content.check(Step(channel="pigeon", text="Coo")) == [content.NO_CHANNEL]
+    assert rendering.check(Step(channel="pigeon", text="Coo")) == [rendering.NO_CHANNEL]
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,21 @@ import pytest
 from django.conf import settings as django_settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from customers import facts, ingestion, sums
+from customers.facts import definitions, update
+from customers.ingestion import writer
 from customers.models import Customer, Facts
-from customers.records import KINDS, the_shop
-from customers.sample_shop import SampleShop
-from segments import definition
+from customers.rows.parsing import KINDS, the_shop
+from segments import segment_store
 from segments.evaluation.context import context_at, shop_zone
 from segments.evaluation.matching import customers_matching, public_ids
 from segments.management.commands.document_rules import START
 from segments.models import Segment
 from segments.refresh.engine import refresh_segments
-from segments.rules import EvaluationContext, Figures, RuleError, parse, registry
+from segments.rules import EvaluationContext, PopulationStatistics, RuleError, parse, registry
 from segments.rules.catalogue import LIFECYCLE, as_markdown, catalogue, parameters_schema
 from segments.templates import TEMPLATES
-from tests.shop import command
+from segments_project.demo.history import SampleShop
+from tests.support.shop import command
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -30,7 +31,7 @@ NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 def all_sorts(db) -> set[str]:
     """A sample shop of three hundred, with its ready-to-use segments; every customer's printed id."""
     sample = SampleShop(customers=300, until=NOW)
-    ingestion.start_file()
+    writer.start_file()
     rows = {
         "customers": sample.customer_rows(),
         "orders": sample.order_rows(),
@@ -39,9 +40,9 @@ def all_sorts(db) -> set[str]:
     }
     for name, given in rows.items():
         read = KINDS[name].read
-        ingestion.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
-    facts.settle()
-    definition.install()
+        writer.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
+    update.update_facts()
+    segment_store.install()
     refresh_segments(Segment.objects.all(), NOW)
     return set(Customer.objects.existing().values_list("customer_id", flat=True))
 
@@ -60,10 +61,10 @@ def test_a_condition_and_its_negation_split_the_customers(all_sorts):
 
 def test_as_of_now_equals_the_stored_facts(all_sorts):
     stored = context_at(NOW)
-    recomputed = EvaluationContext(NOW, shop_zone(), facts.recompute_at(NOW), Figures())
+    recomputed = EvaluationContext(NOW, shop_zone(), update.recompute_at(NOW), PopulationStatistics())
     assert (stored.facts, recomputed.facts) == ("facts", "facts_as_of")
 
-    names = [fact.name for fact in sums.declared()] + ["first_seen_at"]
+    names = [fact.name for fact in definitions.declared()] + ["first_seen_at"]
     for row in Customer.objects.filter(stored.existing_q()).values(
         "customer_id", *(f"{relation}__{name}" for relation in ("facts", "facts_as_of") for name in names)
     ):

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from segments.rules import Condition, registry
 from segments.rules.catalogue import parameters_schema
-from tests import oracle
-from tests.oracle import matching
-from tests.oracle_parameters import Filter, Kind
-from tests.pools import ZONES
-from tests.strategies import OF_PROPERTY, PARTS, instants, operands, parameters, shops
+from tests.support import oracle
+from tests.support.coupon_pools import ZONES
+from tests.support.oracle import matching
+from tests.support.oracle_parameters import Filter, Kind
+from tests.support.strategies import OF_PROPERTY, PARTS, instants, operands, parameters, shops
 
 SHOPS = 25
 
@@ -20,7 +20,7 @@ SHOPS = 25
 def complaints(registered: Mapping[str, type[Condition]], known: Mapping[str, Filter]) -> list[str]:
     """Return a sentence for each filter, parameter and word that only one of the registry and the oracle knows."""
     said = [
-        f"The filter {name} is registered, but the oracle does not know it: write in tests/oracle.py what it means."
+        f"The filter {name} is registered, but the oracle does not know it: add it to tests/support/oracle.py."
         for name in registered.keys() - known.keys()
     ]
     said += [
@@ -82,7 +82,9 @@ def test_random_rules_use_every_word_of_each_kind() -> None:
         kind.name: {word.partition("=")[0] for word in kind.words} ^ words_drawn(kind) for kind in kinds
     }
 
-    assert {name: words for name, words in differing.items() if words} == {}, "see tests/strategies.py"
+    assert {name: words for name, words in differing.items() if words} == {}, (
+        "see tests/support/strategies.py"
+    )
 
 
 def test_random_rules_give_every_parameter_and_match_some_customers_but_not_others() -> None:
@@ -103,7 +105,7 @@ def test_random_rules_give_every_parameter_and_match_some_customers_but_not_othe
                     never_split.remove(name)
 
     draw()
-    assert never_given == set(), "random rules never give these parameters: see tests/strategies.py"
+    assert never_given == set(), "random rules never give these parameters: see tests/support/strategies.py"
     assert never_split == set(), (
-        "random rules and shops never tell customers apart by these: see tests/pools.py"
+        "random rules and shops never tell customers apart by these: see tests/support/coupon_pools.py"
     )

@@ -6,9 +6,9 @@ import pytest
 from django.apps import apps
 from django.db.models import CASCADE
 
-from customers import privacy
 from customers.models import Customer
-from tests import shop
+from customers.privacy import personal_data
+from tests.support import shop
 
 TOLD = {
     "customers.Customer": "customer",
@@ -65,6 +65,6 @@ def test_every_table_of_a_customer_is_erased_or_says_what_stays() -> None:
 @pytest.mark.django_db
 def test_the_export_has_every_section_that_tables_are_told_in() -> None:
     shop.customers("c1,anna@example.org")
-    told = privacy.export(Customer.objects.get(customer_id="c1"), datetime.now(UTC))
+    told = personal_data.export(Customer.objects.get(customer_id="c1"), datetime.now(UTC))
 
     assert set(TOLD.values()) <= told.keys()

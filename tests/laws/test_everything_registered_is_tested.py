@@ -16,9 +16,9 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from drf_spectacular.generators import SchemaGenerator
 
 from segments_project.schedules import SCHEDULES
-from tests import shop
 from tests.api.test_limits import VALUES, doors
-from tests.pages import PAGES, Page, staff
+from tests.support import shop
+from tests.support.pages import PAGES, Page, staff
 from tests.test_admin import PARTS
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -54,8 +54,8 @@ NO_PAGES = {
             "campaigns_campaign_move",
             "campaigns_campaign_resume_sending",
             "campaigns_campaign_send_test",
-            "campaigns_pool_discard",
-            "campaigns_pool_empty",
+            "campaigns_couponpool_discard",
+            "campaigns_couponpool_empty",
             "customers_import_cancel",
             "customers_import_start",
             "segments_endpoint_pause",
@@ -88,7 +88,7 @@ NO_PAGES = {
     ),
     **dict.fromkeys(["app_list", "autocomplete", "jsi18n", "login", "logout", "view_on_site"], OF_DJANGO),
     "axes_accessattempt_change": "shows what the list of failed logins shows",
-    "customers_claim_change": "shows what the list of ids shows",
+    "customers_identitylink_change": "shows what the list of ids shows",
     "customers_erasure_change": "shows what the list of erasures shows",
     "customers_suppression_change": "shows what the list of suppressed addresses shows",
     "django_celery_beat_solarschedule_change": "no schedule of ours follows the sun",
@@ -132,7 +132,7 @@ def prefix(model: type) -> str:
 def test_every_page_of_the_admin_is_tested_or_has_a_reason_why_not() -> None:
     tested = {page.view for page in (*PAGES, *PARTS, *RARE_PAGES)}
 
-    assert admin_views() - tested - NO_PAGES.keys() == set(), "add these pages to tests/pages.py"
+    assert admin_views() - tested - NO_PAGES.keys() == set(), "add these pages to tests/support/pages.py"
     assert NO_PAGES.keys() - admin_views() == set(), "these addresses are gone"
     assert NO_PAGES.keys() & tested == set(), "these are tested and need no reason"
 

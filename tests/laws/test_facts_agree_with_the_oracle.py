@@ -12,14 +12,14 @@ from django.db.models import Model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from customers import facts, sums
+from customers.facts import definitions, update
 from customers.models import Customer, Facts, FactsAsOf
-from tests.oracle import Shop
-from tests.oracle_facts import FACTS
-from tests.oracle_shop import Customer as PastCustomer
-from tests.pools import ZONES
-from tests.shop_in_database import brought_in
-from tests.strategies import instants, shops
+from tests.support.coupon_pools import ZONES
+from tests.support.oracle import Shop
+from tests.support.oracle_facts import FACTS
+from tests.support.oracle_shop import Customer as PastCustomer
+from tests.support.shop_in_database import brought_in
+from tests.support.strategies import instants, shops
 
 pytestmark = pytest.mark.django_db
 
@@ -36,9 +36,9 @@ def found(model: type[Model], at: datetime) -> dict[str, dict[str, Any]]:
 
 
 def test_the_oracle_knows_every_fact() -> None:
-    declared = {fact.name for fact in sums.declared()} | {"first_seen_at"}
+    declared = {fact.name for fact in definitions.declared()} | {"first_seen_at"}
 
-    assert declared - FACTS.keys() == set(), "say in tests/oracle_facts.py what these facts are"
+    assert declared - FACTS.keys() == set(), "say in tests/support/oracle_facts.py what these facts are"
     assert FACTS.keys() - declared == set(), "the oracle knows facts that are not declared"
 
 
@@ -48,8 +48,8 @@ def test_facts_stored_and_as_of_an_instant_are_those_of_the_records(
     shop: Shop, at: datetime, zone: ZoneInfo
 ) -> None:
     with brought_in(shop, zone):
-        settled_at = facts.settled_at() or at
+        settled_at = update.settled_at() or at
         assert found(Facts, settled_at) == expected(shop, settled_at)
 
-        facts.recompute_at(at)
+        update.recompute_at(at)
         assert found(FactsAsOf, at) == expected(shop, at)

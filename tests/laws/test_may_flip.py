@@ -17,13 +17,13 @@ from customers.models import Customer
 from segments.evaluation.context import context_at
 from segments.evaluation.matching import customers_matching
 from segments.rules import Condition, EvaluationContext, Rule, parse, registry
-from segments.rules.base import Flat, Named
-from segments.rules.flips import first_seen
-from segments.rules.words import Moment, Period, Relative
-from tests import oracle, pools
-from tests.histories import MOVES, borders_of
-from tests.shop_in_database import bring_in_sample, brought_in
-from tests.strategies import conditions, instants, parameters, rules, shops, swept, words
+from segments.rules.base import InlineParam, Param
+from segments.rules.operators import Moment, Period, Relative
+from segments.rules.time_changes import first_seen
+from tests.support import coupon_pools, oracle
+from tests.support.histories import MOVES, borders_of
+from tests.support.shop_in_database import bring_in_sample, brought_in
+from tests.support.strategies import conditions, instants, parameters, rules, shops, swept, words
 
 pytestmark = pytest.mark.django_db
 
@@ -96,7 +96,7 @@ histories = {
     "shop": shops() | shops(min_people=6),
     "several": st.lists(st.one_of(conditions(), rules()), min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
     "instants": INSTANTS,
-    "zone": st.sampled_from(pools.ZONES),
+    "zone": st.sampled_from(coupon_pools.ZONES),
 }
 
 
@@ -125,7 +125,7 @@ def check_filter(name: str, how: settings = each) -> None:
         shop=shops(min_people=6),
         several=st.lists(alone, min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
         instants=INSTANTS,
-        zone=st.sampled_from(pools.ZONES),
+        zone=st.sampled_from(coupon_pools.ZONES),
     )
     def law(shop, several, instants, zone):
         check(shop, several, instants(shop, several), zone)
@@ -152,13 +152,13 @@ def variants(cls: type[Condition]) -> list[dict[str, Any]]:
     given = [cls.example]
     for item in fields(cls):  # type: ignore[arg-type]
         parameter = item.metadata["parameter"]
-        if isinstance(parameter, Flat):
+        if isinstance(parameter, InlineParam):
             others = {word for kind in parameter.kinds for word in kind.words}
             rest = {word: value for word, value in cls.example.items() if word not in others}
             given += [rest | words for kind in parameter.kinds for words in MOVING.get(kind, [])]
     for item in fields(cls):  # type: ignore[arg-type]
         parameter = item.metadata["parameter"]
-        if isinstance(parameter, Named):
+        if isinstance(parameter, Param):
             moving = [{item.name.rstrip("_"): words} for words in MOVING.get(parameter.kind, [])]
             given += [one | words for one in list(given) for words in moving]
     return given

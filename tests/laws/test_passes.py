@@ -12,18 +12,18 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from customers import facts
+from customers.facts import update
 from customers.models import Customer
-from segments import definition, fixed_lists, verification
+from segments import fixed_lists, segment_store
 from segments.models import Change, Membership, Segment
-from segments.refresh import plan
+from segments.refresh import plan, verification
 from segments.refresh.engine import refresh_all, refresh_segments
-from tests import oracle, shop
-from tests.arrived import Arrived, Delivery
-from tests.histories import History, Step, histories
-from tests.oracle_words import Clock
-from tests.pools import ZONES
-from tests.shop_in_database import deliver, make_list
+from tests.support import oracle, shop
+from tests.support.arrived import Arrived, Delivery
+from tests.support.coupon_pools import ZONES
+from tests.support.histories import History, Step, histories
+from tests.support.oracle_words import Clock
+from tests.support.shop_in_database import deliver, make_list
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +66,7 @@ class Played:
     def take(self, delivery: Delivery) -> None:
         deliver(delivery)
         if delivery.settled:
-            facts.settle(delivery.settled)
+            update.update_facts(delivery.settled)
         self.touched(self.arrived.take(delivery))
 
     def begin(self) -> None:
@@ -74,7 +74,7 @@ class Played:
             self.members[slug] = {key: at for key, at in members.items() if key in self.arrived.people}
             make_list(slug, self.members[slug])
         for slug, rule in self.rules.items():
-            definition.save(Segment(slug=slug, name=slug, rule=rule))
+            segment_store.save(Segment(slug=slug, name=slug, rule=rule))
 
     def staff(self, step: Step) -> None:
         for slug, key, is_put_on in step.listed:
@@ -93,11 +93,11 @@ class Played:
             self.rules[slug] = rule
             segment = Segment.objects.get(slug=slug)
             segment.rule = rule
-            definition.save(segment)
+            segment_store.save(segment)
         if step.paused:
             segment = Segment.objects.get(slug=step.paused)
             segment.is_active = not segment.is_active
-            definition.save(segment)
+            segment_store.save(segment)
 
     def touched(self, keys: Iterable[str]) -> None:
         for about in (self.about, *self.about_since.values()):

@@ -14,14 +14,15 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from segments.rules import Condition, EvaluationContext, Exposure, registry
-from segments.rules.base import condition, flat, named
+from segments.rules.base import condition, inline_param, param
 from segments.rules.conditions import orders
-from segments.rules.flips import placed
 from segments.rules.measures import one_number, or_zero
-from segments.rules.words import Number, Period
-from tests import oracle
-from tests.laws import test_may_flip, test_rules_agree_with_the_oracle
-from tests.laws.test_every_filter_is_known import complaints
+from segments.rules.operators import Number, Period
+from segments.rules.time_changes import placed
+from tests.support import oracle
+
+from . import test_may_flip, test_rules_agree_with_the_oracle
+from .test_every_filter_is_known import complaints
 
 pytestmark = pytest.mark.django_db
 
@@ -98,7 +99,7 @@ def test_a_filter_that_the_oracle_does_not_know_is_named(example: type[Condition
 
     assert complaints(registry, oracle.FILTERS) == [
         "The filter cancelled_count is registered, but the oracle does not know it: "
-        "write in tests/oracle.py what it means."
+        "write in tests/support/oracle.py what it means."
     ]
 
 
@@ -107,8 +108,8 @@ def test_a_word_that_the_oracle_does_not_know_is_named(example: type[Condition])
         """How many orders were cancelled, by the time they were placed."""
 
         exposure = Exposure.OPEN
-        number: Number = flat(Number)
-        placed: Period | None = named(Period)
+        number: Number = inline_param(Number)
+        placed: Period | None = param(Period)
 
         def q(self, context: EvaluationContext) -> Q:
             return Q()

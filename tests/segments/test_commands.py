@@ -7,11 +7,11 @@ import pytest
 from django.core.management import CommandError
 from django.test import override_settings
 
-from segments import definition
+from segments import segment_store
 from segments.models import Change, Membership, Segment
 from segments.templates import TEMPLATES
-from tests import shop
-from tests.shop import NOON
+from tests.support import shop
+from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +70,7 @@ def test_an_instant_before_the_last_refresh_is_refused() -> None:
     ],
 )
 def test_a_segment_that_cannot_be_refreshed_is_named_and_nothing_is_done(slugs, complaint) -> None:
-    definition.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_static("chosen", "Chosen", [], NOON)
 
     with pytest.raises(CommandError, match=complaint):
         shop.command("refresh_segments", *slugs)
@@ -132,8 +132,8 @@ def test_templates_are_installed_once_and_an_edited_one_is_left_alone() -> None:
 
     lost = Segment.objects.get(slug="lost")
     lost.rule, lost.name = {"last_activity": {"not_within_last": "180d"}}, "Gone"
-    definition.save(lost)
-    definition.delete([Segment.objects.get(slug="hero")])
+    segment_store.save(lost)
+    segment_store.delete([Segment.objects.get(slug="hero")])
 
     assert shop.command("install_templates") == "created hero\n"
     assert shop.command("install_templates") == "all ready-to-use segments exist already\n"
@@ -279,8 +279,8 @@ def test_what_cannot_be_explained_says_why(customer, slug, complaint) -> None:
 
 @pytest.mark.usefixtures("buyers")
 def test_a_fixed_list_needs_no_explanation() -> None:
-    keys, _ = definition.customers_of(["c1"])
-    definition.create_static("chosen", "Chosen", keys, NOON)
+    keys, _ = segment_store.customers_of(["c1"])
+    segment_store.create_static("chosen", "Chosen", keys, NOON)
 
     assert shop.command("explain", "c1", "chosen").splitlines() == [
         "c1 is a stored member since 2026-03-15T12:00:00+00:00 of chosen",

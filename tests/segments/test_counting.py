@@ -11,16 +11,16 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import reverse
 
-from customers import engine
-from segments import counting
-from segments.counting import Counted
+from core.db import backends, time_limits
+from segments.evaluation import counting
+from segments.evaluation.counting import Counted
 from segments.models import Refresh
 from segments.refresh.engine import refresh_all
 from segments.refresh.queue import request_refresh
 from segments.rules import parse
-from tests import shop
 from tests.conftest import eventually
-from tests.shop import NOON
+from tests.support import shop
+from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -61,11 +61,11 @@ def test_figures_are_those_of_the_latest_refresh(shop_at_noon):
 
 
 def test_nothing_runs_longer_than_somebody_waits():
-    with pytest.raises(engine.TookTooLong), engine.within(0.1):
-        engine.rows(EVER)
+    with pytest.raises(time_limits.TookTooLong), time_limits.within(0.1):
+        backends.rows(EVER)
 
-    with engine.within(5):
-        assert engine.rows("SELECT 1") == [(1,)]  # the connection serves on
+    with time_limits.within(5):
+        assert backends.rows("SELECT 1") == [(1,)]  # the connection serves on
 
 
 @pytest.mark.django_db(transaction=True)
@@ -111,7 +111,7 @@ def test_a_count_that_runs_ends_when_its_person_asks_for_another():
     asking.join()
     with pytest.raises(LookupError, match="one runs at a time"):
         counting.fetch(first)
-    assert engine.rows("SELECT 1") == [(1,)]
+    assert backends.rows("SELECT 1") == [(1,)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,11 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from customers.models import Customer
-from segments import definition
+from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.shop import NOON, days
+from tests.support import shop
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +63,7 @@ def test_periods_in_segments_have_their_causes(client) -> None:
 
 def test_every_segment_is_explained_in_few_queries(client, django_assert_max_num_queries) -> None:
     shop.customers("c1,c1@example.org")
-    definition.install()
+    segment_store.install()
     refresh_all()
 
     with django_assert_max_num_queries(MOST_QUERIES):
@@ -111,7 +111,7 @@ def test_one_segment_is_explained_alone_and_what_cannot_be_says_why(client) -> N
     shop.segment("known", {"known": {"is": True}})
     shop.segment("broken", {"known": {"is": True}})
     Segment.objects.filter(slug="broken").update(rule={"gone": {}})
-    definition.create_static("friends", "Friends", [], NOON)
+    segment_store.create_static("friends", "Friends", [], NOON)
 
     assert list(explained(client, segment="known")) == ["known"]
     told = explained(client)

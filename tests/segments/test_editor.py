@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from segments.models import Segment
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 

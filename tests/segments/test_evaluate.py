@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
-from customers import facts
+from customers.facts import update
 from customers.models import FactsAsOf
 from segments.models import Segment
-from tests import shop
+from tests.support import shop
 
 pytestmark = pytest.mark.django_db
 
@@ -123,11 +123,11 @@ def test_records_whose_facts_still_wait_are_evaluated_too(tmp_path: Path) -> Non
 def test_facts_as_of_a_past_instant_are_those_of_the_records_up_to_it() -> None:
     at = datetime(2026, 3, 18, tzinfo=UTC)
 
-    assert facts.relation_at(at) == "facts_as_of"
+    assert update.relation_at(at) == "facts_as_of"
     mixed = sorted(shop.rows_of(FactsAsOf)["FactsAsOf"])
-    facts.recompute_at(at)
+    update.recompute_at(at)
     assert sorted(shop.rows_of(FactsAsOf)["FactsAsOf"]) == mixed
-    assert facts.relation_at(datetime(2026, 3, 20, tzinfo=UTC)) == "facts"
+    assert update.relation_at(datetime(2026, 3, 20, tzinfo=UTC)) == "facts"
 
 
 def nested(depth: int) -> str:

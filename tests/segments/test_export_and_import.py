@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
-from segments import definition
+from segments import segment_store
 from segments.models import Membership, Segment
 from segments.templates import TEMPLATES
-from tests import shop
-from tests.shop import NOON
+from tests.support import shop
+from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -34,13 +34,13 @@ def import_segments(folder: Path, given: object) -> str:
 
 
 def test_what_is_exported_and_imported_elsewhere_is_the_same(tmp_path: Path) -> None:
-    definition.install()
+    segment_store.install()
     shop.segment("groesse", {"attribute": {"name": "Größe", "is": "XL"}})
     shop.segment("not-lost", {"none": [{"in_segment": {"is": "lost"}}]})
-    definition.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_static("chosen", "Chosen", [], NOON)
     exported = shop.command("export_segments")
 
-    definition.delete(Segment.objects.all())
+    segment_store.delete(Segment.objects.all())
     said = import_segments(tmp_path, exported)
 
     assert len(said.splitlines()) == 18
@@ -144,7 +144,7 @@ def test_a_file_with_one_bad_segment_imports_none_and_says_what_is_wrong(
 ) -> None:
     shop.segment("old", BUYERS)
     shop.segment("user", {"in_segment": {"is": "old"}})
-    definition.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_static("chosen", "Chosen", [], NOON)
     before = shop.rows_of(Segment)
 
     with pytest.raises(CommandError) as refused:

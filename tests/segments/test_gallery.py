@@ -8,11 +8,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from segments import definition
+from segments import segment_store
 from segments.models import Segment
 from segments.templates import PURPOSES, TEMPLATES
-from tests import shop
-from tests.shop import NOON
+from tests.support import shop
+from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +70,7 @@ def test_an_unknown_template_is_not_found(client) -> None:
 
 
 def test_what_the_shop_has_is_told_with_a_link(client) -> None:
-    segment = definition.from_template(TEMPLATES["lost"], slug="gone", name="Gone", days=10)
+    segment = segment_store.from_template(TEMPLATES["lost"], slug="gone", name="Gone", days=10)
 
     content = client.get(reverse("admin:segments_segment_from_template")).content.decode()
     assert content.count("✓ you have") == 1

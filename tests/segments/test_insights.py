@@ -12,13 +12,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from customers import engine
-from segments import definition, insights, pulse, verification
+from core.db import backends
+from segments import health, insights, segment_store
 from segments.insights import Moved
-from segments.models import Change, Refresh, Segment, Tally
+from segments.models import Change, DailyChangeCount, Refresh, Segment
+from segments.refresh import verification
 from segments.refresh.engine import refresh_segments
-from tests import shop
-from tests.shop import NOON, days
+from tests.support import shop
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +83,7 @@ def test_each_day_tells_its_size_and_who_moved_by_cause(recent: Segment) -> None
 def test_tallies_are_the_changes_added_up(recent: Segment) -> None:
     refresh_segments([recent], NOON + days(5) + days(0.1))
     recent.rule = BUYERS
-    definition.save(recent)
+    segment_store.save(recent)
     refresh_segments([recent], NOON + days(5) + days(0.2))
 
     counted: dict[tuple[Any, ...], int] = {}
@@ -90,7 +91,7 @@ def test_tallies_are_the_changes_added_up(recent: Segment) -> None:
         key = change.segment_id, timezone.localdate(change.at), change.change, change.cause
         counted[key] = counted.get(key, 0) + 1
     columns = ("segment_id", "day", "change", "cause", "customers")
-    assert {row[:4]: row[4] for row in Tally.objects.values_list(*columns)} == counted
+    assert {row[:4]: row[4] for row in DailyChangeCount.objects.values_list(*columns)} == counted
     assert counted[recent.pk, NOON.date() + days(5), "entered", "definition"] == 1
 
 
@@ -124,7 +125,7 @@ def test_a_trend_tells_a_week_and_a_month_without_the_first_filling(recent: Segm
 
 
 def test_trends_of_all_segments_are_one_statement(recent: Segment, django_assert_num_queries: Any) -> None:
-    definition.install()
+    segment_store.install()
     refresh_segments(None, NOON + days(6))
     segments = list(Segment.objects.all())
     with django_assert_num_queries(1):
@@ -179,35 +180,35 @@ def test_people_are_known_or_anonymous(recent: Segment) -> None:
 
 
 def test_a_segment_was_found_right_different_or_not_compared(recent: Segment) -> None:
-    assert pulse.verified(recent) is None
+    assert health.verified(recent) is None
 
     verification.record(datetime.now(UTC))
-    found = pulse.verified(recent)
+    found = health.verified(recent)
     assert found is not None
     assert found.state == "right"
 
     recent.memberships.all().delete()
     verification.record(datetime.now(UTC))
-    found = pulse.verified(recent)
+    found = health.verified(recent)
     assert found is not None
     assert found.state == "different"
 
     recent.rule = BUYERS
-    definition.save(recent)
+    segment_store.save(recent)
     verification.record(datetime.now(UTC))
-    found = pulse.verified(recent)
+    found = health.verified(recent)
     assert found is not None
     assert (found.state, found.reason) == ("skipped", "edited since its refresh")
 
 
 def test_a_refresh_that_does_not_come_is_late() -> None:
-    assert pulse.pulse(NOON).is_late
+    assert health.pulse(NOON).is_late
     Refresh.objects.create(at=NOON, started_at=NOON, finished_at=NOON, state=Refresh.State.DONE)
 
-    assert not pulse.pulse(NOON + days(1 / 1440)).is_late
-    assert pulse.pulse(NOON + days(1 / 24)).is_late
-    PeriodicTask.objects.filter(task=pulse.REFRESH_TASK).update(enabled=False)
-    assert not pulse.pulse(NOON + days(1)).is_planned
+    assert not health.pulse(NOON + days(1 / 1440)).is_late
+    assert health.pulse(NOON + days(1 / 24)).is_late
+    PeriodicTask.objects.filter(task=health.REFRESH_TASK).update(enabled=False)
+    assert not health.pulse(NOON + days(1)).is_planned
 
 
 # -- The pages
@@ -217,7 +218,7 @@ def test_a_refresh_that_does_not_come_is_late() -> None:
 def test_every_page_of_a_segment_opens_for_who_may_see_it_in_few_queries(
     name: str, recent: Segment, admin: Client, django_assert_max_num_queries: Any
 ) -> None:
-    definition.install()
+    segment_store.install()
     with django_assert_max_num_queries(25):
         assert admin.get(address(name, recent.pk)).status_code == 200
     stranger = Client()
@@ -247,8 +248,8 @@ def test_a_new_segment_and_a_fixed_list_say_how_they_stand(admin: Client) -> Non
     assert "Not refreshed yet" in text(admin.get(address("change", new.pk)))
 
     shop.customers("c1,c1@example.org")
-    keys, _ = definition.customers_of(["c1"])
-    friends = definition.create_static("friends", "Friends", keys, datetime.now(UTC))
+    keys, _ = segment_store.customers_of(["c1"])
+    friends = segment_store.create_static("friends", "Friends", keys, datetime.now(UTC))
     for name in ("change", "rule", "versions", "compare"):
         assert "A fixed list of customers" in text(admin.get(address(name, friends.pk)))
 
@@ -278,7 +279,7 @@ def test_panels_that_take_too_long_say_so(
 
 
 def endless(table: str, columns: str) -> None:
-    engine.execute(
+    backends.execute(
         f"""CREATE TEMPORARY VIEW {table} AS
             WITH RECURSIVE ever (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM ever) SELECT {columns} FROM ever"""
     )
@@ -288,7 +289,7 @@ def test_the_first_page_shows_how_the_lifecycle_moves(
     admin: Client, django_assert_max_num_queries: Any
 ) -> None:
     shop.orders(f"o1,c1,{(datetime.now(UTC) - days(1)).isoformat()},10")
-    definition.install()
+    segment_store.install()
     refresh_segments(None)
     shop.orders(f"o2,c2,{(datetime.now(UTC) - days(1)).isoformat()},10")
     refresh_segments(None)
@@ -319,7 +320,7 @@ def test_the_first_page_names_what_needs_somebody(admin: Client) -> None:
     assert "The next refresh is late: the latest began 24 hours ago" in content
     assert "Broken</a> fails since" in content
 
-    PeriodicTask.objects.filter(task=pulse.REFRESH_TASK).update(enabled=False)
+    PeriodicTask.objects.filter(task=health.REFRESH_TASK).update(enabled=False)
     assert "No refresh is planned" in text(admin.get(reverse("admin:index")))
 
 
@@ -328,7 +329,7 @@ def test_the_first_page_says_what_is_done_and_what_is_to_do(admin: Client) -> No
     assert "Import the shop" in content
     assert "Install the ready-to-use" in content
 
-    definition.install()
+    segment_store.install()
     content = text(admin.get(reverse("admin:index")))
     assert "Done:</span> there are segments" in content
     assert "manage.py serve" in content

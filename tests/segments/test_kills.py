@@ -15,14 +15,15 @@ import pytest
 from django.conf import settings as django_settings
 from django.db.models import Count
 
-from segments import definition, verification
+from segments import segment_store
 from segments.models import Change, Membership, Refresh, Segment
+from segments.refresh import verification
 from segments.refresh.engine import refresh_all
 from segments.wakeups import REFRESH
 from segments_project.celery import app
-from segments_project.servers import dying_with_parent
-from tests import shop
+from segments_project.server.bundled import dying_with_parent
 from tests.conftest import eventually
+from tests.support import shop
 
 LEASE = "1"
 NAMES = ("View", "Product Added", "Product Viewed")
@@ -119,7 +120,7 @@ def going_shop(settings, transactional_db) -> Iterator[None]:
     app.control.purge()
     REFRESH.acknowledge()
     shop.customers(*(f"c{n},{f'c{n}@example.org' if n % 3 else ''}" for n in range(60)))
-    definition.install()
+    segment_store.install()
     shop.segment("once-lost", {"none": [{"in_segment": {"is": "lost"}}]})
     refresh_all()
     yield

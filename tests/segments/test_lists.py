@@ -6,10 +6,10 @@ import pytest
 
 from customers.models import Customer, RefusedMessage
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.api.client import Caller
 from tests.customers.test_spellings import matching  # noqa: F401 — a fixture
-from tests.tracking.sending import identify, send, source
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import identify, send, source
 
 pytestmark = pytest.mark.django_db
 

@@ -6,11 +6,12 @@ import pytest
 import time_machine
 
 from customers.models import Customer, Facts
-from segments import definition, live
+from segments import segment_store
+from segments.evaluation import live
 from segments.models import Membership, Segment
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.shop import NOON, days
+from tests.support import shop
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +33,7 @@ def refreshed() -> None:
             "o1,c1,2026-03-01,10", "o2,c1,2026-03-10,40", "o3,c2,2026-03-01,10", "o4,c3,2025-10-01,5",
         )  # fmt: skip
         shop.events("m1,,a1,Product Added,2026-03-14", "m2,c2,,View,2026-03-14")
-        definition.install()
+        segment_store.install()
         refresh_all(NOON)
 
 

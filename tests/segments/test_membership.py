@@ -6,14 +6,14 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from customers.models import Customer
-from segments import definition
+from segments import segment_store
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
 from segments.refresh.engine import refresh_segments
 from segments.refresh.plan import TooEarly
 from segments.refresh.write import Outcome
 from segments.rules import RuleError
-from tests import shop
-from tests.shop import NOON, days
+from tests.support import shop
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -126,7 +126,7 @@ def test_an_edited_rule_moves_members_by_definition() -> None:
 
     segment.refresh_from_db()
     segment.rule = {"order_count": {"is": 1}}
-    definition.save(segment)
+    segment_store.save(segment)
     segment.refresh_from_db()
     assert (segment.status, segment.version, segment.refreshed_version) == ("edited", 2, 1)
     refresh(at=NOON + days(1))
@@ -167,7 +167,7 @@ def test_a_member_who_takes_up_a_visitor_stays_a_member() -> None:
 
 def test_a_second_refresh_changes_nothing() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,4")
-    definition.install()
+    segment_store.install()
     refresh()
     before = shop.rows_of(Membership, Change)
 
@@ -216,7 +216,7 @@ def test_a_failing_segment_keeps_its_members_shows_its_error_and_stops_nobody() 
     assert old.failing_since == failing_since
 
     old.rule = BUYERS
-    definition.save(old)
+    segment_store.save(old)
     refresh(at=NOON + days(3))
 
     old.refresh_from_db()
@@ -229,7 +229,7 @@ def test_segments_that_refer_to_others_come_after_them_whatever_their_names_and_
     shop.segment("z", {"none": [{"in_segment": {"is": "m"}}]})
     shop.segment("a", {"all": [{"in_segment": {"is": "m"}}, {"none": [{"in_segment": {"is": "z"}}]}]})
     first.rule = RECENT
-    definition.save(first)
+    segment_store.save(first)
 
     refresh()
 
@@ -244,7 +244,7 @@ def test_a_circle_is_refused() -> None:
 
     a.rule = {"in_segment": {"is": "c"}}
     with pytest.raises(RuleError, match="may not refer to one another in a circle"):
-        definition.save(a)
+        segment_store.save(a)
     with pytest.raises(RuleError, match="in a circle: d → d"):
         shop.segment("d", {"in_segment": {"is": "d"}})
     with pytest.raises(RuleError, match="there is no segment 'nowhere' to refer to"):
@@ -255,22 +255,22 @@ def test_a_segment_in_use_can_be_neither_deleted_nor_renamed() -> None:
     a = shop.segment("a", BUYERS)
     b = shop.segment("b", {"in_segment": {"is": "a"}})
 
-    with pytest.raises(definition.InUse, match="a cannot be deleted: the rules of b refer to it"):
-        definition.delete([a])
+    with pytest.raises(segment_store.InUse, match="a cannot be deleted: the rules of b refer to it"):
+        segment_store.delete([a])
     a.slug = "renamed"
     with pytest.raises(ValidationError, match="The rules of b refer to a; change them first"):
-        definition.save(a)
+        segment_store.save(a)
 
     a.refresh_from_db()
-    definition.delete([a, b])
+    segment_store.delete([a, b])
     assert not Segment.objects.exists()
 
 
 def test_a_fixed_list_can_be_referred_to_and_is_not_refreshed() -> None:
     shop.customers("c1,", "c2,", "c3,c3@example.org")
-    keys, unknown = definition.customers_of(["c1", " c3 ", "c9", ""])
+    keys, unknown = segment_store.customers_of(["c1", " c3 ", "c9", ""])
     assert unknown == ["c9"]
-    definition.create_static("chosen", "Chosen", keys, NOON)
+    segment_store.create_static("chosen", "Chosen", keys, NOON)
     shop.segment("others", {"none": [{"in_segment": {"is": "chosen"}}]})
 
     outcomes = refresh(at=datetime.now(UTC))
@@ -287,7 +287,7 @@ def test_a_frozen_segment_keeps_the_members_it_had() -> None:
     buyers = shop.segment("buyers", BUYERS)
     refresh()
 
-    definition.freeze(buyers, "march", "March", NOON)
+    segment_store.freeze(buyers, "march", "March", NOON)
     shop.orders("o2,c2,2026-03-02,10")
     refresh("buyers", at=NOON + days(1))
 

@@ -8,16 +8,18 @@ import time_machine
 from django.db import connection, connections
 from django.test import override_settings
 
-from customers import facts, privacy
+from customers.facts import update
 from customers.models import Customer, Touched
-from segments import definition, fixed_lists, verification
+from customers.privacy import personal_data
+from segments import fixed_lists, segment_store
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
+from segments.refresh import verification
 from segments.refresh.engine import refresh_all, refresh_segments
 from segments.refresh.lease import DIED, Busy
 from segments.refresh.write import Outcome
-from tests import shop
 from tests.conftest import eventually
-from tests.shop import NOON, days
+from tests.support import shop
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -129,7 +131,7 @@ def test_an_erasure_that_moves_the_average_moves_others_by_population(crowd, clo
     assert shop.members("big") == ["rich"]
 
     clock.move_to(NOON + timedelta(minutes=1))
-    privacy.erase(Customer.objects.get(customer_id="rich"), NOON + timedelta(minutes=1))
+    personal_data.erase(Customer.objects.get(customer_id="rich"), NOON + timedelta(minutes=1))
     clock.move_to(NOON + timedelta(minutes=2))
     run, _ = pass_at(NOON + timedelta(minutes=2))
 
@@ -161,11 +163,11 @@ def test_a_move_through_another_segment_has_the_cause_of_that_one(crowd, clock) 
 
 
 def test_who_is_put_on_a_list_moves_in_segments_that_refer_to_it(crowd) -> None:
-    chosen = definition.create_static("chosen", "Chosen", [], NOON)
+    chosen = segment_store.create_static("chosen", "Chosen", [], NOON)
     shop.segment("listed", {"in_segment": {"is": "chosen"}})
     pass_at(NOON)
 
-    keys, _ = definition.customers_of(["c7"])
+    keys, _ = segment_store.customers_of(["c7"])
     fixed_lists.add(chosen, keys, NOON)
     run, _ = pass_at(NOON + timedelta(seconds=1))
 
@@ -185,7 +187,7 @@ def test_a_contact_that_becomes_known_is_counted_while_staying_a_member(crowd) -
 
 
 def test_a_full_refresh_gives_the_same_as_passes(crowd, clock) -> None:
-    definition.install()
+    segment_store.install()
     pass_at(NOON)
     for day in range(1, 5):
         clock.move_to(NOON + days(day))
@@ -246,7 +248,7 @@ def test_a_large_part_of_the_customers_touched_is_a_look_at_everybody(
 
 
 def test_sixteen_segments_take_few_statements(crowd, clock, django_assert_max_num_queries) -> None:
-    definition.install()
+    segment_store.install()
     pass_at(NOON)
     clock.move_to(NOON + days(0.01))
     shop.orders(f"new,c7,{(NOON + days(0.005)).isoformat()},10")
@@ -287,7 +289,7 @@ def test_a_mended_segment_is_not_put_off_any_longer(crowd) -> None:
     broken.refresh_from_db()
 
     broken.rule = RECENT
-    definition.save(broken)
+    segment_store.save(broken)
     _, [outcome] = refresh_all()
 
     broken.refresh_from_db()
@@ -417,7 +419,7 @@ def test_a_rule_edited_during_its_refresh_is_answered_by_the_next() -> None:
     def edit() -> None:
         one = Segment.objects.get(pk=segment.pk)
         one.rule = {"order_count": {"at_least": 2}}
-        definition.save(one)
+        segment_store.save(one)
         connection.close()
         edited.set()
 
@@ -449,4 +451,4 @@ def test_an_event_reaches_the_members_without_anybody_asking(celery_worker) -> N
     shop.events(f"m1,,a1,View,{datetime.now(UTC).isoformat()}")
 
     eventually(lambda: shop.members("viewers") == ["anonymous:a1"], within=20)
-    assert not facts.is_due(datetime.now(UTC))
+    assert not update.is_due(datetime.now(UTC))

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
+from core.db import backends
 from core.db.sql import Sql
-from customers import engine, facts
+from customers.facts import update
 from customers.models import Customer, Touched
 from segments.evaluation.compiler import compile_rules
 from segments.evaluation.context import context_at
@@ -15,8 +16,8 @@ from segments.refresh import candidates, differences, write
 from segments.refresh.engine import refresh_all
 from segments.refresh.plan import RefreshPlan, TooEarly, plan_refresh
 from segments.refresh.write import WrittenSegment
-from tests import shop
-from tests.shop import NOON, days
+from tests.support import shop
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +49,7 @@ def planned(plan: RefreshPlan) -> dict[str, bool]:
 
 def found(plan: RefreshPlan) -> tuple[candidates.Candidates, set[str]]:
     count = candidates.find_candidates(plan)
-    keys = [key for (key,) in engine.rows("SELECT customer_id FROM candidates")]
+    keys = [key for (key,) in backends.rows("SELECT customer_id FROM candidates")]
     return count, set(Customer.objects.filter(pk__in=keys).values_list("customer_id", flat=True))
 
 
@@ -180,7 +181,7 @@ def test_customers_between_the_former_average_and_the_new_one_are_candidates(cro
 
 def differing() -> dict[str, tuple[int, int]]:
     """By customer: the bits of the answers, and of the stored members."""
-    rows = engine.rows(
+    rows = backends.rows(
         "SELECT c.customer_id, d.bits, d.stored FROM differences d JOIN customers_customer c ON c.id = d.customer_id"
     )
     return {customer: (bits, stored) for customer, bits, stored in rows}
@@ -255,8 +256,8 @@ def test_what_is_recorded_explains_a_change_before_time_does(crowd) -> None:
     segment = shop.segment("buyers", BUYERS)
     note_answers(segment, "c1", "c2")
     order(1, "c1", NOON)
-    facts.settle(NOON)
-    facts.take_touched(candidates.CANDIDATES)
+    update.update_facts(NOON)
+    update.take_touched(candidates.CANDIDATES)
 
     write.write_differences(new_run(), NOON, [WrittenSegment(segment, since=NOON)])
 

@@ -5,9 +5,9 @@ import pytest
 from customers.models import Order
 from segments import tasks
 from segments.models import Refresh, Segment, Verification
-from tests import shop
 from tests.conftest import eventually
-from tests.shop import NOON
+from tests.support import shop
+from tests.support.shop import NOON
 
 BUYERS = {"order_count": {"at_least": 1}}
 

@@ -3,12 +3,12 @@
 import pytest
 from django.urls import reverse
 
-from customers import facts
+from customers.facts import update
 from customers.models import Customer, Facts
-from segments import definition
+from segments import segment_store
 from segments.models import Membership, Segment, Verification
-from tests import shop
-from tests.shop import NOON
+from tests.support import shop
+from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ def buyers() -> Segment:
 
 def test_all_is_right_after_a_refresh() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-30,40")
-    definition.install()
+    segment_store.install()
     shop.command("refresh_segments", *AT)
 
     said = shop.command("verify_segments").splitlines()
@@ -138,9 +138,9 @@ def test_who_changed_in_a_segment_referred_to_waits_for_the_next_refresh() -> No
 
 def test_what_cannot_be_compared_says_why(buyers: Segment) -> None:
     shop.segment("fresh", BUYERS)
-    definition.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_static("chosen", "Chosen", [], NOON)
     buyers.rule = {"order_count": {"at_least": 2}}
-    definition.save(buyers)
+    segment_store.save(buyers)
 
     assert shop.failing("verify_segments", status=2).splitlines() == [
         "buyers: not compared, edited since its refresh",
@@ -195,4 +195,4 @@ def test_verifying_changes_nothing(buyers: Segment) -> None:
     shop.command("verify_segments")
 
     assert shop.rows_of(*shop.RECORDS, *shop.MEMBERS) == before
-    assert facts.settle() == 1
+    assert update.update_facts() == 1

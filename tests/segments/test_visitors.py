@@ -12,12 +12,12 @@ from django.test import Client
 from django.urls import reverse
 
 from customers.models import Customer
-from segments import definition
-from segments.admin import visitors as page
+from segments import segment_store
+from segments.admin import live_visitors as page
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.shop import NOON, days
+from tests.support import shop
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ def busy() -> None:
         does(3, "b1", "Product Viewed", 3, name="Linen shirt", price=39.9)
         does(4, "b2", "Page Viewed", 3000)
         does(5, "b2", "Page Viewed", 20, title="Sale")
-        definition.install()
+        segment_store.install()
         refresh_all(NOON)
 
 
@@ -140,7 +140,7 @@ def test_a_segment_is_evaluated_now_not_looked_up(busy, client) -> None:
 
 
 def test_a_fixed_list_is_a_filter_and_a_label(busy, client) -> None:
-    definition.create_static("friends", "Friends", [Customer.objects.get(customer_id="c1").pk], NOON)
+    segment_store.create_static("friends", "Friends", [Customer.objects.get(customer_id="c1").pk], NOON)
 
     [row] = look(client, segment="friends").context["look"].rows
     assert "Friends" in [segment.name for segment in row.segments]

@@ -9,15 +9,15 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 
-from customers.models import Batch, Identity, RefusedMessage, Source, UnsignedClaim
+from customers.models import Batch, Identity, RefusedMessage, Source, UnsignedLink
 from customers.tracking import inbox
-from tests import furnished_shop, shop
-from tests.tracking.sending import identify, message, post, send, signed, source
+from tests.support import furnished_shop, shop
+from tests.support.tracking_messages import identify, message, post, send, signed, source
 
 pytestmark = pytest.mark.django_db
 
 
-def values_of(claim: UnsignedClaim) -> dict[str, object]:
+def values_of(claim: UnsignedLink) -> dict[str, object]:
     return {
         field.attname: getattr(claim, field.attname) for field in claim._meta.fields if field.attname != "id"
     }
@@ -83,9 +83,9 @@ def test_many_unlinked_browsers_are_counted_in_good_english(admin_client: Client
         return re.sub(r"\s+", " ", page)
 
     assert "1 browser named a customer id without a signature, and is not linked" in told()
-    one = UnsignedClaim.objects.get(kind=Identity.Kind.ANONYMOUS_ID)
-    UnsignedClaim.objects.bulk_create(
-        UnsignedClaim(**{**values_of(one), "value": f"b{number}"}) for number in range(1_233)
+    one = UnsignedLink.objects.get(kind=Identity.Kind.ANONYMOUS_ID)
+    UnsignedLink.objects.bulk_create(
+        UnsignedLink(**{**values_of(one), "value": f"b{number}"}) for number in range(1_233)
     )
     assert "1,234 browsers named a customer id without a signature, and are not linked" in told()
 

@@ -3,9 +3,9 @@
 import pytest
 
 from customers.models import Customer, RefusedMessage
-from tests import shop
-from tests.api.client import Caller
-from tests.tracking.sending import identify, message, send, signed, source, track
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
 

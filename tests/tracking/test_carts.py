@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import time_machine
 
-from customers import facts
+from customers.facts import update
+from customers.facts.definitions import LARGEST_SUM
 from customers.models import Event, Facts
-from customers.sums import LARGEST_SUM
-from segments import verification
 from segments.models import Segment
+from segments.refresh import verification
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.tracking.sending import send, source, track
+from tests.support import shop
+from tests.support.tracking_messages import send, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -69,7 +69,7 @@ def test_an_emptied_cart_is_no_cart_however_its_events_arrive(key, messages, is_
         refresh_all()
     assert shop.members("waiting") == (["c1"] if is_open else [])
 
-    facts.rebuild()  # and summed up from the records
+    update.rebuild()  # and summed up from the records
     refresh_all()
     assert shop.members("waiting") == (["c1"] if is_open else [])
     assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
@@ -88,7 +88,7 @@ def test_values_without_measure_keep_no_fact_from_being_stored(key) -> None:
     send(key, *(added(f"09:{n}0", **CUP) for n in range(4)))
     much = Decimal(LARGEST_SUM // 15_000)  # four of them are more than 64 bits hold
     Event.objects.update(product_value=much, product_quantity=much)
-    facts.rebuild()
+    update.rebuild()
     assert (Facts.objects.get().cart_value, Facts.objects.get().cart_quantity) == (LARGEST_SUM, LARGEST_SUM)
 
     send(key, added("11:00", **CUP, quantity=2))

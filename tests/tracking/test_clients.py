@@ -23,11 +23,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from customers.models import Customer, Event, Order, RefusedMessage
 from customers.tracking import inbox
-from segments_project.servers import dying_with_parent
-from tests import shop
+from segments_project.server.bundled import dying_with_parent
 from tests.conftest import eventually
-from tests.tracking.sending import source
-from tests.tracking.web import Web, running
+from tests.support import shop
+from tests.support.tracking_http import Web, running
+from tests.support.tracking_messages import source
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

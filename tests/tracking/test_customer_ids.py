@@ -12,15 +12,23 @@ from django.test import Client
 from campaigns.channels.base import OutgoingMessage
 from campaigns.channels.on_site import OnSite
 from campaigns.models import Campaign, Journey
-from customers import identity
-from customers.models import Claim, ConsentChange, Customer, Event, Identity, Order, Source, UnsignedClaim
-from segments import definition
+from customers.identity import lookup
+from customers.models import (
+    ConsentChange,
+    Customer,
+    Event,
+    Identity,
+    IdentityLink,
+    Order,
+    Source,
+    UnsignedLink,
+)
+from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.api.client import Caller
-from tests.campaigns import messages
-from tests.tracking.sending import identify, message, send, signed, source, track
+from tests.support import received_messages, shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -80,7 +88,7 @@ NAMINGS = [
 
 
 def owner(printed: str) -> str:
-    found = identity.find(printed)
+    found = lookup.lookup(printed)
     assert found
     return found.customer_id
 
@@ -233,7 +241,7 @@ def reads(client: Client) -> Callable[[str], tuple[list[str], list[str]]]:
 
 
 def told(campaign: Campaign, customer: str, title: str) -> None:
-    delivery = messages.sent(campaign, customer, at := NOW - timedelta(hours=1))
+    delivery = received_messages.sent(campaign, customer, at := NOW - timedelta(hours=1))
     Journey.objects.create(
         campaign=campaign,
         customer=delivery.customer,
@@ -247,10 +255,10 @@ def told(campaign: Campaign, customer: str, title: str) -> None:
 
 @pytest.mark.parametrize("first", ["the stranger", "the shop"])
 def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, reads, server, web) -> None:
-    definition.save(
+    segment_store.save(
         Segment(slug="buyers", name="Buyers", rule={"order_count": {"at_least": 1}}, is_public=True)
     )
-    campaign = messages.campaign(channel=OnSite.key)
+    campaign = received_messages.campaign(channel=OnSite.key)
     if first == "the stranger":
         attack(web[1])
     shop.orders("o1,victim,2026-03-01,70")
@@ -268,7 +276,7 @@ def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, rea
 
 
 def test_a_message_for_the_stranger_goes_back_with_the_stranger(reads, web) -> None:
-    campaign = messages.campaign(channel=OnSite.key)
+    campaign = received_messages.campaign(channel=OnSite.key)
     send(web[1], track("View", anonymous="evil"), identify("victim", "evil", firstName="Visit evil.example"))
     refresh_all()
     told(campaign, "victim", "Hello Visit evil.example")
@@ -330,7 +338,7 @@ def test_a_stranger_cannot_keep_a_browser_from_whom_it_belongs_to(server, web) -
     send(server, track("Signed In", user="c1", anonymous="a1"))
 
     assert owner("a1") == "c1"
-    assert not Claim.objects.filter(is_refused=True).exists()
+    assert not IdentityLink.objects.filter(is_refused=True).exists()
     assert set(Customer.objects.existing().values_list("customer_id", flat=True)) == {"c1"}
 
 
@@ -352,7 +360,7 @@ def test_of_two_browsers_that_name_an_id_the_earliest_is_linked(web) -> None:
 def test_a_browser_that_names_many_ids_is_linked_to_the_first(web) -> None:
     send(web[1], *(identify(f"c{n}", "a1", at=f"2026-03-0{n + 1}") for n in range(5)))
 
-    assert (owner("a1"), identity.find("c1")) == ("c0", None)
+    assert (owner("a1"), lookup.lookup("c1")) == ("c0", None)
     assert Customer.objects.existing().count() == 1
 
 
@@ -375,4 +383,4 @@ def test_what_was_claimed_is_told_and_erased_with_the_customer(web) -> None:
 
     shop.command("erase_customer", "a1", "--yes")
 
-    assert not UnsignedClaim.objects.filter(Q(value="a1") | Q(other="a1")).exists()
+    assert not UnsignedLink.objects.filter(Q(value="a1") | Q(other="a1")).exists()

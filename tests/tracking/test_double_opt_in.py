@@ -13,13 +13,14 @@ import time_machine
 from django.core.signing import Signer
 from django.test import Client
 
-from campaigns import confirmations, tasks, unsubscribing
+from campaigns import tasks, unsubscription
+from campaigns.delivery import confirmation_emails
 from customers import consent
 from customers.models import ConfirmationRequest, ConsentChange, Customer
 from segments.models import Segment
-from tests import shop
-from tests.campaigns.mail_server import MailServer, mail_server
-from tests.tracking.sending import identify, send, source
+from tests.support import shop
+from tests.support.mail_server import MailServer, mail_server
+from tests.support.tracking_messages import identify, send, source
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +63,7 @@ def ask(browser: str) -> Ask:
     def ask(anonymous: str = "a1", email: str = VICTIM, **more) -> None:
         now = datetime.now(UTC)
         send(browser, identify("", anonymous, at=now.isoformat(), email=email, newsletter=True, **more))
-        confirmations.send(now)
+        confirmation_emails.send(now)
 
     return ask
 
@@ -111,7 +112,7 @@ def test_looking_at_the_link_confirms_nothing_and_the_button_does_once(mail: Mai
     assert (proof.at, proof.asked_at) == (NOW, NOW)
     assert Customer.objects.get().email_is_trusted
 
-    unsubscribing.unsubscribe(Customer.objects.get().pk, NOW + timedelta(hours=1))
+    unsubscription.unsubscribe(Customer.objects.get().pk, NOW + timedelta(hours=1))
     assert Client().post(link).status_code == Client().get(link).status_code == 410
     assert state_of("anonymous:a1") == "unsubscribed"
     assert ConsentChange.objects.count() == 2
@@ -207,7 +208,7 @@ def test_the_link_of_an_address_that_the_visitor_does_not_have_confirms_nothing(
 def test_a_used_link_says_nothing_of_a_newsletter_that_has_ended(ask: Ask, mail: MailServer) -> None:
     ask()
     Client().post(link_of(mail))
-    unsubscribing.unsubscribe(Customer.objects.get().pk, NOW + timedelta(hours=1))
+    unsubscription.unsubscribe(Customer.objects.get().pk, NOW + timedelta(hours=1))
 
     answer = Client().post(link_of(mail))
 
@@ -225,7 +226,7 @@ def test_nobody_asks_a_suppressed_address(ask: Ask, mail: MailServer) -> None:
 
 def test_who_unsubscribed_is_not_subscribed_by_a_stranger(ask: Ask, mail: MailServer) -> None:
     shop.customers(f"c1,{VICTIM},subscribed,2026-01-01", header="customer_id,email,newsletter,subscribed_at")
-    unsubscribing.unsubscribe(Customer.objects.get().pk, NOW - timedelta(days=2))
+    unsubscription.unsubscribe(Customer.objects.get().pk, NOW - timedelta(days=2))
 
     ask()
 
@@ -267,7 +268,7 @@ def test_a_signature_of_the_shop_does_not_speak_for_the_address(mail: MailServer
 def test_asking_twice_and_taking_tasks_twice_sends_one_message(ask: Ask, mail: MailServer) -> None:
     ask()
     ask()
-    assert confirmations.send(NOW) == 0
+    assert confirmation_emails.send(NOW) == 0
 
     assert len(mail.taken) == 1
 
@@ -279,7 +280,7 @@ def test_a_mail_server_that_is_busy_is_tried_again_and_an_unknown_mailbox_is_sup
     ask()
     mail.answer = lambda address: "550 5.1.1 nobody"
     clock.move_to(NOW + timedelta(hours=1))
-    confirmations.send(NOW + timedelta(hours=1))
+    confirmation_emails.send(NOW + timedelta(hours=1))
 
     assert ConfirmationRequest.objects.get().state == "failed"
     assert consent.is_suppressed(VICTIM)
@@ -293,11 +294,11 @@ def test_while_the_mail_server_is_away_addresses_wait_and_none_is_given_up(
     for number, email in enumerate(addresses):
         ask(f"a{number}", email)
     for hours in range(1, 25, 2):
-        confirmations.send(NOW + timedelta(hours=hours))
+        confirmation_emails.send(NOW + timedelta(hours=hours))
     assert set(ConfirmationRequest.objects.values_list("state", "attempts")) == {("waiting", 0)}
 
     settings.EMAIL_PORT = port
-    confirmations.send(NOW + timedelta(hours=25))
+    confirmation_emails.send(NOW + timedelta(hours=25))
 
     assert sorted(mail.of("To")) == [(email,) for email in addresses]
 

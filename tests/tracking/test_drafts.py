@@ -17,12 +17,14 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from customers import facts, identity, privacy
-from customers.models import Event, Order, OrderLine, OrderNote, Source
+from customers.facts import update
+from customers.identity import lookup
+from customers.models import Event, Order, OrderLine, OrderMessage, Source
+from customers.privacy import personal_data
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.api.client import Caller
-from tests.tracking.sending import identify, message, send, signed, source, track
+from tests.support import shop
+from tests.support.api_client import Caller
+from tests.support.tracking_messages import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +64,7 @@ def by_server(key: str) -> None:
 def by_the_api(address: str, sent: Any) -> None:
     answer = Caller("ingest").call("post", address, sent)
     assert answer.status_code in (200, 201), answer.content
-    facts.settle()
+    update.update_facts()
 
 
 def by_api(key: str) -> None:
@@ -172,7 +174,7 @@ def test_a_browser_alters_no_order_of_the_shop(
     refresh_all()
 
     assert held() == RIGHT
-    victim = facts.of(Order.objects.get().customer, datetime(2026, 3, 15, tzinfo=UTC))
+    victim = update.of(Order.objects.get().customer, datetime(2026, 3, 15, tzinfo=UTC))
     assert victim is not None
     assert (victim.order_count, victim.total_spent, victim.refund_count) == (1, 800_000, 0)
     assert (shop.members("buyers"), shop.members("hats")) == (["victim"], ["victim"])
@@ -312,7 +314,7 @@ def test_later_words_of_browsers_are_events_and_nothing_else(confirm: Tell, key:
     plant_lines(key)
 
     assert Event.objects.filter(name="Order Updated", is_from_browser=True).count() == 6
-    assert not OrderNote.objects.filter(is_trusted=False).exists()
+    assert not OrderMessage.objects.filter(is_trusted=False).exists()
 
 
 def test_what_is_kept_of_a_draft_is_bounded_and_the_first_is_kept(key: str) -> None:
@@ -320,7 +322,7 @@ def test_what_is_kept_of_a_draft_is_bounded_and_the_first_is_kept(key: str) -> N
     send(key, track("Order Completed", anonymous="first", order_id="o1", total=3))
     send(key, *(track("Order Updated", anonymous=f"b{n}", order_id="o1", at=LATER) for n in range(60)))
 
-    assert OrderNote.objects.count() == 50
+    assert OrderMessage.objects.count() == 50
     assert (held()["owner"], held()["order"][:2]) == ("anonymous:first", ("pending", 3))
 
 
@@ -420,9 +422,9 @@ def test_a_browser_and_a_server_may_use_an_id_in_one_batch_of_work(key: str, ser
 
 def test_the_erasure_of_a_stranger_keeps_no_order_and_no_message_away(key: str, server: str) -> None:
     send(key, track("Order Completed", anonymous="evil", order_id="o1", total=1) | {"messageId": "m-1"})
-    evil = identity.find("evil")
+    evil = lookup.lookup("evil")
     assert evil
-    privacy.erase(evil, datetime.now(UTC))
+    personal_data.erase(evil, datetime.now(UTC))
     assert not Order.objects.exists()
 
     send(key, track("Order Completed", anonymous="evil-2", order_id="o9", total=1) | {"messageId": "m-1"})

@@ -21,11 +21,11 @@ from django.db.models import Sum
 
 from customers.models import Batch, Customer, Event, Facts, RefusedMessage
 from customers.tracking import inbox
-from segments_project.servers import dying_with_parent, redis_server
-from tests import shop
+from segments_project.server.bundled import dying_with_parent, redis_server
 from tests.conftest import eventually
-from tests.tracking.sending import basic, identify, source, track
-from tests.tracking.web import Web, running
+from tests.support import shop
+from tests.support.tracking_http import Web, running
+from tests.support.tracking_messages import basic, identify, source, track
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,9 +10,9 @@ from django.db import OperationalError
 from django.test import Client
 
 from customers.models import Batch, Event, RefusedMessage, Source
-from customers.tracking import inbox, sources, taking
-from tests import shop
-from tests.tracking.sending import message, post, send, source, track
+from customers.tracking import inbox, processing, sources
+from tests.support import shop
+from tests.support.tracking_messages import message, post, send, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -181,14 +181,14 @@ def test_a_message_nested_as_deeply_as_can_be_stops_no_other(key) -> None:
 
 def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None:
     ours = track("Broken", user="c1")
-    taken = taking._store
+    taken = processing._store
 
     def breaking(meanings: Any, now: Any) -> None:
         if any(one.message.body["event"] == "Broken" for one in meanings):
             raise ZeroDivisionError
         taken(meanings, now)
 
-    monkeypatch.setattr(taking, "_store", breaking)
+    monkeypatch.setattr(processing, "_store", breaking)
     send(key, *(track("View", user=f"c{n}") for n in range(5)), ours, drain=False)
     send(key, *(track("View", user=f"c{n}") for n in range(5)))
 

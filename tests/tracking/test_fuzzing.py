@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from customers.models import Batch, Event, RefusedMessage
 from customers.tracking.messages import CALLS, TYPES
-from tests.tracking.sending import basic, send, source, track
-from tests.tracking.web import running
+from tests.support.tracking_http import running
+from tests.support.tracking_messages import basic, send, source, track
 
 pytestmark = pytest.mark.django_db
 

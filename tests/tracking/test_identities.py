@@ -2,11 +2,11 @@
 
 import pytest
 
-from customers import identity
-from customers.models import Claim, Customer, Event, Order
+from customers.identity import lookup
+from customers.models import Customer, Event, IdentityLink, Order
 from segments.refresh.engine import refresh_all
-from tests import shop
-from tests.tracking.sending import identify, message, send, source, track
+from tests.support import shop
+from tests.support.tracking_messages import identify, message, send, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -17,13 +17,13 @@ def key() -> str:
 
 
 def owner(printed: str) -> str:
-    found = identity.find(printed)
+    found = lookup.lookup(printed)
     assert found
     return found.customer_id
 
 
 def conflicts() -> set[tuple[str, str]]:
-    refused = Claim.objects.filter(is_refused=True).values_list("one__value", "other__value")
+    refused = IdentityLink.objects.filter(is_refused=True).values_list("one__value", "other__value")
     return {(min(pair), max(pair)) for pair in refused}
 
 
@@ -108,7 +108,7 @@ def test_what_a_file_has_joined_stays_joined(key) -> None:
 
 
 def test_an_address_that_too_many_share_leads_to_nobody(key, monkeypatch) -> None:
-    monkeypatch.setattr("customers.claims.MOST_CLAIMS", 3)
+    monkeypatch.setattr("customers.identity.resolution.MOST_CLAIMS", 3)
     send(key, track("View", anonymous="a1"), identify(anonymous="a1", email="none@b.org"))
     for n in range(6):
         send(key, identify(f"c{n}", email="none@b.org", at=f"2026-03-0{n + 2}"))

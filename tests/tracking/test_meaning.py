@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from customers.models import Customer, Event, Order, OrderLine, RefusedMessage, Source
-from tests import shop
-from tests.tracking.sending import identify, message, send, source, track
+from tests.support import shop
+from tests.support.tracking_messages import identify, message, send, source, track
 
 pytestmark = pytest.mark.django_db
 

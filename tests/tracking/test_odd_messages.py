@@ -8,7 +8,7 @@ from django.test import override_settings
 
 from customers.models import Customer, Event, Order, RefusedMessage
 from customers.tracking import inbox
-from tests.tracking.sending import identify, message, post, send, source, track
+from tests.support.tracking_messages import identify, message, post, send, source, track
 
 pytestmark = pytest.mark.django_db
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from customers import identity
+from customers.identity import lookup
 from customers.models import Customer, Event, Order, RefusedMessage, Source
-from tests import shop
-from tests.tracking.sending import identify, message, send, signed, source, track
+from tests.support import shop
+from tests.support.tracking_messages import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,7 @@ def web() -> tuple[Source, str]:
 
 
 def owner(browser: str) -> str:
-    found = identity.find(browser)
+    found = lookup.lookup(browser)
     assert found
     return found.customer_id
 

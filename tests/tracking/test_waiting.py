@@ -8,20 +8,21 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from django.db import DatabaseError, connection, models
 
-from customers import engine, tasks
+from core.db import backends
+from customers import tasks
 from customers.models import Batch, Customer, Event, Order, RefusedMessage
-from tests.tracking.sending import identify, send, source, track
+from tests.support.tracking_messages import identify, send, source, track
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @contextmanager
 def run_around(there: str, back: str) -> Iterator[None]:
-    engine.execute(there)
+    backends.execute(there)
     try:
         yield
     finally:
-        engine.execute(back)
+        backends.execute(back)
 
 
 def column_renamed() -> AbstractContextManager[None]:
@@ -54,7 +55,7 @@ def column_of_the_next_version() -> Iterator[None]:
 
 def read_only() -> AbstractContextManager[None]:
     """As after a failover to a standby."""
-    if engine.is_postgresql():
+    if backends.is_postgresql():
         return run_around("SET default_transaction_read_only = on", "SET default_transaction_read_only = off")
     return run_around("PRAGMA query_only = on", "PRAGMA query_only = off")
 

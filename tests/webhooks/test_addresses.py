@@ -14,8 +14,9 @@ from cryptography.x509.oid import NameOID
 from django.core.exceptions import ValidationError
 
 from segments.models import Attempt
-from segments.webhooks import delivering
-from tests.webhooks.conftest import enter, subscribe
+from segments.webhooks import delivery
+
+from .conftest import enter, subscribe
 
 pytestmark = pytest.mark.django_db
 
@@ -138,7 +139,7 @@ def test_a_name_that_leads_elsewhere_later_is_refused_when_it_is_called(
     subscribe(f"http://tool.example:{receiver.port}/hooks")
     settings.WEBHOOK_ALLOWED_NETWORKS = []
     enter(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
 
     assert not receiver.received
     assert "private or local address" in Attempt.objects.get().problem
@@ -153,7 +154,7 @@ def test_what_was_checked_is_what_is_called(vips, receivers, names, settings) ->
     # From its next question on, the name leads to what is not allowed.
     names.later["tool.example"] = ["127.0.0.1"]
     enter(vips, "c1", "c2", "c3")
-    delivering.deliver()
+    delivery.deliver()
 
     assert not inside.received
     assert len(outside.received) == 3
@@ -166,7 +167,7 @@ def test_proxies_of_the_environment_are_not_asked(vips, receivers, monkeypatch) 
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
     subscribe(receiver)
     enter(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
 
     assert receiver.said == [("vips", "c1", "entered")]
     assert not proxy.received
@@ -181,7 +182,7 @@ def test_the_certificate_has_to_be_that_of_the_name(
     names.known[name] = ["127.0.0.1"]
     subscribe(f"https://{name}:{receiver.port}/hooks")
     enter(vips, "c1", "c2")
-    delivering.deliver()
+    delivery.deliver()
 
     assert len(receiver.received) == (2 if is_taken else 0)
     problem = Attempt.objects.latest("pk").problem
@@ -193,7 +194,7 @@ def test_a_certificate_of_nobody_knows_whom_is_refused(vips, receivers, names, t
     names.known["tool.example"] = ["127.0.0.1"]
     subscribe(f"https://tool.example:{receiver.port}/hooks")
     enter(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
 
     assert not receiver.received
     assert "the certificate is not valid" in Attempt.objects.get().problem

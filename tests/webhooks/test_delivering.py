@@ -11,15 +11,17 @@ import pytest
 import time_machine
 from standardwebhooks import WebhookVerificationError
 
-from segments import definition, housekeeping
+from segments import segment_store
+from segments.changes import retention
 from segments.models import Attempt, Change, Message
 from segments.refresh.engine import refresh_all
-from segments.webhooks import claims, delivering, endpoints, outbox
-from segments.webhooks.sending import Post
-from tests import shop
-from tests.shop import NOON
-from tests.webhooks.conftest import enter, leave, subscribe
-from tests.webhooks.receiver import Received, Receiver, Reply
+from segments.webhooks import delivery, endpoints, leases, outbox
+from segments.webhooks.signed_requests import SignedRequest
+from tests.support import shop
+from tests.support.shop import NOON
+from tests.support.webhook_receiver import Received, Receiver, Reply
+
+from .conftest import enter, leave, subscribe
 
 pytestmark = pytest.mark.django_db
 
@@ -47,9 +49,9 @@ def told() -> list[tuple[Any, ...]]:
 def test_entering_and_leaving_are_told_signed_and_in_few_words(vips, receiver, clock) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
     leave(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
 
     entered, left = receiver.received
     first, second = shop_changes()
@@ -82,7 +84,7 @@ def test_signatures_are_those_of_standard_webhooks() -> None:
     vectors = json.loads(Path(__file__).with_name("vectors.json").read_text())
     for one in vectors:
         at = datetime.fromtimestamp(one["timestamp"], UTC)
-        headers = Post(one["msg_id"], one["payload"], [one["secret"]]).headers(at)
+        headers = SignedRequest(one["msg_id"], one["payload"], [one["secret"]]).headers(at)
         assert headers["webhook-signature"] == one["signature"]
         assert headers["webhook-timestamp"] == str(one["timestamp"])
 
@@ -92,10 +94,10 @@ def test_a_new_secret_and_the_former_both_sign_for_a_day(vips, receiver, clock) 
     former = endpoint.secret
     endpoints.rotate_secret(endpoint, NOON)
     enter(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
     clock.shift(endpoints.FORMER_SECRET_HOLDS)
     enter(vips, "c2")
-    delivering.deliver()
+    delivery.deliver()
 
     during, after = receiver.received
     clock.move_to(NOON)
@@ -107,16 +109,16 @@ def test_a_new_secret_and_the_former_both_sign_for_a_day(vips, receiver, clock) 
 
 
 def test_only_chosen_segments_are_told_of_and_only_what_comes(vips, receiver) -> None:
-    other = definition.create_static("others", "Others", [], datetime.now(UTC))
+    other = segment_store.create_static("others", "Others", [], datetime.now(UTC))
     enter(vips, "c1")
     endpoint = subscribe(receiver, vips)
     enter(other, "c1")
     enter(vips, "c2")
-    delivering.deliver()
+    delivery.deliver()
 
     assert receiver.said == [("vips", "c2", "entered")]
-    definition.delete([vips])
-    delivering.deliver()
+    segment_store.delete([vips])
+    delivery.deliver()
     assert not endpoint.segments.exists()
     assert not Message.objects.exists()
 
@@ -130,9 +132,9 @@ def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are
     known = shop.segment("known", {"known": {"is": True}})
     refresh_all()
     known.rule = {"known": {"is": False}}
-    definition.save(known)
+    segment_store.save(known)
     refresh_all()
-    delivering.deliver()
+    delivery.deliver()
 
     log = list(Change.objects.order_by("pk").values_list("pk", "change"))
     if wants_singles:
@@ -179,16 +181,16 @@ def test_one_customers_messages_wait_for_one_another_and_for_nobody_elses(vips, 
     leave(vips, "c1")
     enter(vips, "c2")
     receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
-    delivering.deliver()
+    delivery.deliver()
     assert sorted(receiver.said) == [("vips", "c1", "entered"), ("vips", "c2", "entered")]
 
     clock.shift(timedelta(seconds=4))
-    delivering.deliver()
+    delivery.deliver()
     assert len(receiver.received) == 2
 
     clock.shift(timedelta(seconds=1))
     receiver.answer = lambda _: Reply()
-    delivering.deliver()
+    delivery.deliver()
     assert receiver.said[2:] == [("vips", "c1", "entered"), ("vips", "c1", "left")]
     again = [one for one in receiver.received if one.said == ("vips", "c1", "entered")]
     assert again[0].id == again[1].id
@@ -204,16 +206,16 @@ def test_a_summary_waits_for_what_came_before_and_what_comes_after_waits_for_it(
     shop.customers("c3,c3@example.org,2026-01-01", header="customer_id,email,first_seen")
     refresh_all(NOON)
     known.rule = {"known": {"is": False}}
-    definition.save(known)
+    segment_store.save(known)
     refresh_all(NOON)
     shop.customers("c4,,2026-01-01", header="customer_id,email,first_seen")
     refresh_all(NOON)
 
     receiver.replies(FAILS)
-    delivering.deliver()
+    delivery.deliver()
     assert [one.type for one in receiver.received] == ["segment.entered"]
     clock.shift(timedelta(seconds=5))
-    delivering.deliver()
+    delivery.deliver()
     assert [one.type for one in receiver.received[1:]] == [
         "segment.entered",
         "segment.changed_in_bulk",
@@ -226,9 +228,9 @@ def tries(clock: Any, receiver: Receiver, until: timedelta) -> list[timedelta]:
     came = []
     while datetime.now(UTC) <= NOON + until:
         before = len(receiver.received)
-        delivering.deliver()
+        delivery.deliver()
         came += [datetime.now(UTC) - NOON] * (len(receiver.received) - before)
-        due = claims.next_due()
+        due = leases.next_due()
         if due is None:
             break
         clock.move_to(max(due, datetime.now(UTC) + timedelta(seconds=1)))
@@ -271,7 +273,7 @@ def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_i
     assert (endpoint.state, endpoint.stopped_because) == ("stopped", "It has taken nothing for a day.")
     receiver.answer = lambda _: Reply()
     outbox.resume(endpoint, datetime.now(UTC), skip=False)
-    delivering.deliver()
+    delivery.deliver()
     assert receiver.said[len(SCHEDULE) :] == [("vips", "c1", "entered"), ("vips", "c1", "left")]
     endpoint.refresh_from_db()
     assert endpoint.state == "active"
@@ -282,7 +284,7 @@ def test_a_message_that_alone_fails_for_a_day_is_given_up_and_the_next_goes(vips
     enter(vips, "c1")
     leave(vips, "c1")
     receiver.answer = lambda one: FAILS if one.said == ("vips", "c1", "entered") else Reply()
-    delivering.deliver()
+    delivery.deliver()
     clock.shift(timedelta(hours=3))
     enter(vips, "c2")
     tries(clock, receiver, timedelta(days=3))
@@ -299,19 +301,19 @@ def test_an_endpoint_that_fails_at_everything_is_asked_ever_more_rarely_and_catc
     endpoint = subscribe(receiver)
     enter(vips, *(f"c{number}" for number in range(1, 41)))
     receiver.answer = lambda _: Reply(503)
-    delivering.deliver()
+    delivery.deliver()
     assert 5 <= len(receiver.received) < 40  # those on their way when it was noticed
     endpoint.refresh_from_db()
     assert endpoint.state == "failing"
 
-    delivering.deliver()
+    delivery.deliver()
     count = len(receiver.received)
     tries(clock, receiver, timedelta(hours=1))
     assert len(receiver.received) - count < 25
 
     receiver.answer = lambda _: Reply()
     clock.shift(timedelta(minutes=6))
-    delivering.deliver()
+    delivery.deliver()
     assert Message.objects.filter(state="delivered").count() == 40
 
 
@@ -319,14 +321,14 @@ def test_an_endpoint_that_asks_for_time_gets_it(vips, receiver, clock) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(429, headers={"retry-after": "120"}))
-    delivering.deliver()
+    delivery.deliver()
     enter(vips, "c2")
     clock.shift(timedelta(seconds=119))
-    delivering.deliver()
+    delivery.deliver()
     assert len(receiver.received) == 1
 
     clock.shift(timedelta(seconds=1))
-    delivering.deliver()
+    delivery.deliver()
     assert sorted(receiver.said[1:]) == [("vips", "c1", "entered"), ("vips", "c2", "entered")]
 
 
@@ -334,9 +336,9 @@ def test_one_that_is_gone_is_stopped_at_once(vips, receiver, clock) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(410))
-    delivering.deliver()
+    delivery.deliver()
     clock.shift(timedelta(hours=1))
-    delivering.deliver()
+    delivery.deliver()
 
     endpoint.refresh_from_db()
     assert len(receiver.received) == 1
@@ -344,7 +346,7 @@ def test_one_that_is_gone_is_stopped_at_once(vips, receiver, clock) -> None:
     enter(vips, "c2")
     outbox.resume(endpoint, datetime.now(UTC), skip=True)
     enter(vips, "c3")
-    delivering.deliver()
+    delivery.deliver()
     assert receiver.said[1:] == [("vips", "c3", "entered")]
 
 
@@ -354,7 +356,7 @@ def test_redirects_are_not_followed(vips, receivers, clock) -> None:
     enter(vips, "c1")
     first.replies(*(Reply(status, headers={"location": second.url}) for status in (301, 302, 307, 308)))
     for _ in range(4):
-        delivering.deliver()
+        delivery.deliver()
         clock.shift(timedelta(hours=2))
 
     assert len(first.received) == 4
@@ -378,7 +380,7 @@ def test_a_slow_endpoint_keeps_no_other_waiting(vips, receivers) -> None:
 
     quick.answer = answer
     enter(vips, *everybody)
-    delivering.deliver()
+    delivery.deliver()
 
     assert gate.is_set()
     assert {one[1] for one in quick.said} == {one[1] for one in slow.said} == set(everybody)
@@ -390,7 +392,7 @@ def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -
     subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(400, b"\xff\x00<b>" + b"x" * 100_000))
-    delivering.deliver()
+    delivery.deliver()
 
     kept = Attempt.objects.get()
     assert kept.answer.startswith("�<b>x")
@@ -406,12 +408,12 @@ def test_only_so_many_messages_wait_and_the_others_in_the_log(vips, receiver, cl
     subscribe(receiver)
     receiver.answer = lambda _: FAILS
     enter(vips, *(f"c{number}" for number in range(1, 41)))
-    delivering.deliver()
+    delivery.deliver()
     assert Message.objects.count() == 10
 
     receiver.answer = lambda _: Reply()
     clock.shift(timedelta(minutes=10))
-    delivering.deliver()
+    delivery.deliver()
     assert {one[1] for one in receiver.said} == {f"c{number}" for number in range(1, 41)}
     assert Message.objects.filter(state="delivered").count() == 40
 
@@ -420,10 +422,10 @@ def test_replaying_tells_again_from_an_id_on(vips, receiver) -> None:
     endpoint = subscribe(receiver)
     for customer in ("c1", "c2", "c3"):
         enter(vips, customer)
-    delivering.deliver()
+    delivery.deliver()
     ids = shop_changes()
     outbox.replay(endpoint, ids[1])
-    delivering.deliver()
+    delivery.deliver()
 
     assert sorted(one.data["id"] for one in receiver.received[3:]) == ids[1:]
     assert len({one.id for one in receiver.received}) == 3
@@ -436,9 +438,9 @@ def test_old_messages_are_forgotten_and_waiting_ones_are_not(vips, receiver, clo
     subscribe(receiver)
     enter(vips, "c1", "c2")
     receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
-    delivering.deliver()
+    delivery.deliver()
 
-    assert housekeeping.forget_webhook_messages(NOON + timedelta(days=3)) == 0
-    assert housekeeping.forget_webhook_messages(NOON + timedelta(days=3, seconds=9)) == 1
+    assert retention.forget_webhook_messages(NOON + timedelta(days=3)) == 0
+    assert retention.forget_webhook_messages(NOON + timedelta(days=3, seconds=9)) == 1
     assert [(state, answers) for _, state, answers in told()] == [("waiting", [500])]
     assert Attempt.objects.count() == 1

@@ -9,10 +9,11 @@ import pytest
 from django.conf import settings
 
 from segments.models import Message
-from segments.webhooks import delivering, outbox
-from segments_project.servers import dying_with_parent, free_port
+from segments.webhooks import delivery, outbox
+from segments_project.server.bundled import dying_with_parent, free_port
 from tests.conftest import eventually
-from tests.webhooks.conftest import enter, leave, subscribe
+
+from .conftest import enter, leave, subscribe
 
 pytestmark = pytest.mark.django_db
 
@@ -41,9 +42,9 @@ def test_the_receiver_of_the_documentation_takes_what_is_signed_once(vips, loopb
             eventually(lambda: answers(port) or receiver.poll() is not None)
             enter(vips, "c1")
             leave(vips, "c1")
-            delivering.deliver()
+            delivery.deliver()
             outbox.replay(endpoint, 1)
-            delivering.deliver()
+            delivery.deliver()
         finally:
             receiver.kill()
         assert receiver.stdout

@@ -6,22 +6,24 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from customers import identity, privacy
-from segments import housekeeping
+from customers.identity import lookup
+from customers.privacy import personal_data
+from segments.changes import retention
 from segments.models import Attempt, Message
-from segments.webhooks import claims, delivering, outbox
-from tests import shop
+from segments.webhooks import delivery, leases, outbox
 from tests.customers.test_privacy import everything_stored
-from tests.webhooks.conftest import enter, leave, subscribe
-from tests.webhooks.receiver import Received, Reply
+from tests.support import shop
+from tests.support.webhook_receiver import Received, Reply
+
+from .conftest import enter, leave, subscribe
 
 pytestmark = pytest.mark.django_db
 
 
 def erase(printed: str) -> None:
-    customer = identity.find(printed)
+    customer = lookup.lookup(printed)
     assert customer
-    privacy.erase(customer, datetime.now(UTC))
+    personal_data.erase(customer, datetime.now(UTC))
 
 
 def echo(received: Received) -> Reply:
@@ -33,12 +35,12 @@ def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiv
     subscribe(receiver)
     receiver.answer = echo
     enter(vips, "c1", "c2", "c3")
-    delivering.deliver()
+    delivery.deliver()
     assert Attempt.objects.filter(answer__contains='"c2"').exists()
 
     for printed in ("c1", "c2"):
         erase(printed)
-    delivering.deliver()
+    delivery.deliver()
 
     assert receiver.said[3:] == [("vips", "c1", "left"), ("vips", "c2", "left")]
     assert {one.data["cause"] for one in receiver.received[3:]} == {"erasure"}
@@ -48,7 +50,7 @@ def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiv
     assert [json.loads(one.answer)["data"]["customer_id"] for one in Attempt.objects.exclude(answer="")] == [
         "c3"
     ]
-    housekeeping.forget_erased(datetime.now(UTC) + housekeeping.ERASED_ARE_NAMED_FOR)
+    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
     assert not [
         name for name in ("'c1'", '"c1"', "c1@", "'c2'", '"c2"', "c2@") if name in everything_stored()
     ]
@@ -59,16 +61,16 @@ def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, 
     enter(vips, "c1")
     now = datetime.now(UTC)
     outbox.write(now)
-    [endpoint] = claims.to_be_served()
-    assert len(claims.claim(endpoint, 8, now)) == 1  # by a worker that is never heard of again
+    [endpoint] = leases.to_be_served()
+    assert len(leases.claim(endpoint, 8, now)) == 1  # by a worker that is never heard of again
 
     erase("c1")
-    delivering.deliver()
+    delivery.deliver()
     assert not receiver.received
 
     receiver.answer = echo
-    with time_machine.travel(now + claims.LEASE + timedelta(seconds=1)):
-        delivering.deliver()
+    with time_machine.travel(now + leases.LEASE + timedelta(seconds=1)):
+        delivery.deliver()
     assert receiver.said == [("vips", "c1", "left")]
     assert not Attempt.objects.exclude(answer="").exists()
 
@@ -76,15 +78,15 @@ def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, 
 def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vips, receiver) -> None:
     subscribe(receiver)
     enter(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
     receiver.answer = lambda received: Reply(500, b"later")
     leave(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
 
     erase("c1")
     receiver.answer = echo
-    with time_machine.travel(datetime.now(UTC) + claims.BACKOFF.delays[0] + timedelta(seconds=1)):
-        delivering.deliver()
+    with time_machine.travel(datetime.now(UTC) + leases.BACKOFF.delays[0] + timedelta(seconds=1)):
+        delivery.deliver()
 
     assert receiver.said == [("vips", "c1", "entered"), ("vips", "c1", "left"), ("vips", "c1", "left")]
     assert not Attempt.objects.exclude(answer="").exists()
@@ -93,7 +95,7 @@ def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vi
 def test_an_export_says_who_was_told(vips, receiver) -> None:
     subscribe(receiver, name="Newsletter tool")
     enter(vips, "c1")
-    delivering.deliver()
+    delivery.deliver()
 
     [told] = json.loads(shop.command("export_customer", "c1"))["segments"]["told"]
     assert told | {"at": ""} == {

@@ -14,12 +14,13 @@ from django.db import connection
 from core import redis
 from segments.models import Attempt, Message
 from segments.wakeups import WEBHOOKS
-from segments.webhooks import claims, delivering
+from segments.webhooks import delivery, leases
 from segments_project.celery import app
-from segments_project.servers import dying_with_parent
+from segments_project.server.bundled import dying_with_parent
 from tests.conftest import eventually
-from tests.webhooks.conftest import enter, leave, subscribe
-from tests.webhooks.receiver import Received, Reply
+from tests.support.webhook_receiver import Received, Reply
+
+from .conftest import enter, leave, subscribe
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +30,7 @@ def nobody_was_sent_for() -> None:
     """Forget whom earlier tests have sent for, and who was killed at it."""
     app.control.purge()
     WEBHOOKS.acknowledge()
-    redis.delete_marker(delivering.RUNNING)
+    redis.delete_marker(delivery.RUNNING)
 
 
 def test_what_is_committed_is_told_in_a_moment(vips, receiver, celery_worker) -> None:
@@ -68,10 +69,10 @@ def test_a_killed_worker_loses_nothing_and_keeps_the_order(vips, receiver, envir
     assert ("vips", "c1", "left") not in receiver.said
 
     # While its lease holds nobody else sends it, since the worker might be there still.
-    delivering.deliver()
+    delivery.deliver()
     assert receiver.said.count(("vips", "c1", "entered")) == 1
-    with time_machine.travel(datetime.now(UTC) + claims.LEASE):
-        delivering.deliver()
+    with time_machine.travel(datetime.now(UTC) + leases.LEASE):
+        delivery.deliver()
     assert receiver.said.count(("vips", "c1", "entered")) == 2
     assert receiver.said[-1] == ("vips", "c1", "left")
     assert not Message.objects.waiting().exists()
@@ -104,7 +105,7 @@ def test_two_workers_at_once_send_each_message_once(vips, receiver) -> None:
 
     def work() -> None:
         try:
-            delivering.deliver()
+            delivery.deliver()
         finally:
             connection.close()
 
@@ -126,12 +127,12 @@ def test_a_run_gives_way_to_another_that_goes_on(vips, receiver) -> None:
     told_meanwhile = []
 
     def answer(_: Received) -> Reply:
-        delivering.run()  # in the receiver's thread: another worker
+        delivery.run()  # in the receiver's thread: another worker
         told_meanwhile.append(len(receiver.received))
         return Reply()
 
     receiver.answer = answer
-    delivering.run()
+    delivery.run()
 
     assert told_meanwhile == [1]
     assert told() == ["delivered"]

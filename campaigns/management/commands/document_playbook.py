@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 
 from campaigns.channels import registry
 from campaigns.models import Campaign
-from campaigns.playbook import TACTICS, Tactic
+from campaigns.playbook.catalogue import TACTICS, Tactic
 from core.durations import duration_text
 from core.reference_pages import write_reference
 from segments.templates import TEMPLATES

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import audiences
-from campaigns.audiences import ADD, REMOVE, NoSuchChange
+from campaigns.audiences import exports
+from campaigns.audiences.exports import ADD, REMOVE, NoSuchChange
 from campaigns.models import AudienceExport
 from segments.management import arguments
 
@@ -35,14 +35,14 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *, slug: str, platform: str, since: int | None, only: audiences.Part | None, **options: Any
+        self, *, slug: str, platform: str, since: int | None, only: exports.Part | None, **options: Any
     ) -> None:
         """Stream the rows."""
         if only and since is None:
             raise CommandError("--only goes with --since: a full file is one of additions anyway")
         [segment] = arguments.segments([slug])
         try:
-            file = audiences.export(segment, platform, datetime.now(UTC), since=since, only=only)
+            file = exports.export(segment, platform, datetime.now(UTC), since=since, only=only)
         except NoSuchChange as error:
             raise CommandError(f"--since: {error}") from None
         for line in file.lines:

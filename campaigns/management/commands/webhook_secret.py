@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.channels import webhook
-from segments.webhooks.addresses import BadAddress
+from segments.webhooks.target_addresses import BadAddress
 
 
 class Command(BaseCommand):

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from customers import keys
+from core.api import keys
 from customers.models import Source
-from customers.records import parse_moment, the_shop
+from customers.rows.parsing import parse_moment, the_shop
 from customers.tracking import sources
 
 

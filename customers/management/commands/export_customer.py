@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from customers import identity, privacy
+from customers.identity import lookup
+from customers.privacy import personal_data
 
 
 class Command(BaseCommand):
@@ -21,8 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *, customer: str, **options: Any) -> None:
         """Print it."""
-        found = identity.find(customer)
+        found = lookup.lookup(customer)
         if found is None:
             raise CommandError(f"there is no customer {customer!r}")
-        told = privacy.export(found, datetime.now(UTC))
+        told = personal_data.export(found, datetime.now(UTC))
         self.stdout.write(json.dumps(told, ensure_ascii=False, indent=2))

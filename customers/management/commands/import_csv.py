@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from customers import csv_files
-from customers.formats import BadFile
-from customers.ingestion import Refusal
-from customers.records import the_shop
+from customers.imports import csv_files
+from customers.imports.formats import BadFile
+from customers.ingestion.writer import RejectedRow
+from customers.rows.parsing import the_shop
 
 
 class Command(BaseCommand):
@@ -43,7 +43,7 @@ class Command(BaseCommand):
             if sheet:
                 sheet.writerow(["line", "reason"])
 
-            def refuse(refusal: Refusal) -> None:
+            def refuse(refusal: RejectedRow) -> None:
                 self.stdout.write(f"line {refusal.line}: {refusal.reason}")
                 if sheet:
                     sheet.writerow([refusal.line, refusal.reason])

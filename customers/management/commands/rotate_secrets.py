@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from customers.encryption import EncryptedField, rotate
+from core.encryption import EncryptedField, rotate
 
 
 class Command(BaseCommand):

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from customers import identity
-from segments import explanation
+from customers.identity import lookup
+from segments.evaluation import explanation
 from segments.evaluation.context import context_at
 from segments.management import arguments
 from segments.models import Membership
@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *, customer: str, slug: str, **options: Any) -> None:
         """Explain as of now."""
         [segment] = arguments.segments([slug])
-        found = identity.find(customer)
+        found = lookup.lookup(customer)
         if found is None:
             raise CommandError(f"there is no customer {customer!r}")
         entered_at = (

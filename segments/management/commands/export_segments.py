@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from segments import definition
+from segments import segment_store
 from segments.management import arguments
 
 
@@ -22,5 +22,5 @@ class Command(BaseCommand):
     def handle(self, *, slug: list[str], **options: Any) -> None:
         """Write them, by slug."""
         self.stdout.write(
-            json.dumps(definition.exported(arguments.segments(slug)), indent=2, ensure_ascii=False)
+            json.dumps(segment_store.exported(arguments.segments(slug)), indent=2, ensure_ascii=False)
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from segments import definition
+from segments import segment_store
 from segments.management import arguments
 from segments.rules import RuleError
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *, file: Path, **options: Any) -> None:
         """Import, and say what was created and updated."""
         try:
-            created, updated = definition.import_all(arguments.json_from(file))
+            created, updated = segment_store.import_all(arguments.json_from(file))
         except RuleError as error:
             raise CommandError(f"{file}: {error}; nothing was imported") from None
         for word, segments in (("created", created), ("updated", updated)):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from segments import definition
+from segments import segment_store
 
 
 class Command(BaseCommand):
@@ -14,7 +14,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Create and name them."""
-        created = definition.install()
+        created = segment_store.install()
         for segment in created:
             self.stdout.write(f"created {segment.slug}")
         if not created:

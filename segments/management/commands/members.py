@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from customers.spreadsheets import safe_cell
+from core.values.csv_injection import safe_cell
 from segments.management import arguments
 from segments.models import Membership
 

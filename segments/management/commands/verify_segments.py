@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from segments import verification
+from segments.refresh import verification
 
 COMPARED_NOBODY = 2
 

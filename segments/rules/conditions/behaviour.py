@@ -19,15 +19,23 @@ from django.db.models import (
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from core.durations import duration_text
-from customers.exact import SCALE
+from core.values.decimals import SCALE
+from customers.facts.definitions import SESSION_GAP_MINUTES
 from customers.models import Event
-from customers.sums import SESSION_GAP_MINUTES
-from segments.rules.asking import Range, not_true
-from segments.rules.base import Condition, EvaluationContext, Exposure, condition, flat, named, required
-from segments.rules.flips import first_seen, happened, placed
+from segments.rules.base import (
+    Condition,
+    EvaluationContext,
+    Exposure,
+    condition,
+    inline_param,
+    param,
+    required,
+)
+from segments.rules.lookups import Range, not_true
 from segments.rules.measures import MomentFact, one_number, or_zero
-from segments.rules.objects import FLAG, NAME, SPAN, Product, Property, period_q
-from segments.rules.words import Moment, Number, Period
+from segments.rules.operators import Moment, Number, Period
+from segments.rules.parameters import FLAG, NAME, SPAN, Product, Property, period_q
+from segments.rules.time_changes import first_seen, happened, placed
 
 from .orders import limits, orders_that
 
@@ -46,7 +54,7 @@ class LastActivity(MomentFact):
 
     fact = "last_activity_at"
     sweeps = (happened, placed, first_seen)
-    when: Moment = flat(Moment)
+    when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
         return f"was last active {self.when.phrase()}"
@@ -73,8 +81,8 @@ class SessionCount(_OfEvents):
 
     exposure = Exposure.OPEN
 
-    number: Number = flat(Number)
-    during: Period | None = named(Period)
+    number: Number = inline_param(Number)
+    during: Period | None = param(Period)
 
     def q(self, context: EvaluationContext) -> Q:
         return self.number.q(self.value(context))
@@ -113,8 +121,8 @@ class OpenCart(Condition):
     exposure = Exposure.OPEN
 
     within_last: timedelta = required(SPAN)
-    older_than: timedelta | None = named(SPAN)
-    value_: Number | None = named(Number)
+    older_than: timedelta | None = param(SPAN)
+    value_: Number | None = param(Number)
 
     def q(self, context: EvaluationContext) -> Q:
         latest = context.at - self.older_than if self.older_than else context.at
@@ -159,11 +167,11 @@ class EventCount(_OfEvents):
 
     exposure = Exposure.OPEN
 
-    number: Number = flat(Number)
-    event: str | None = named(NAME)
-    during: Period | None = named(Period)
-    product: Product | None = named(Product)
-    where: Property | None = named(Property)
+    number: Number = inline_param(Number)
+    event: str | None = param(NAME)
+    during: Period | None = param(Period)
+    product: Product | None = param(Product)
+    where: Property | None = param(Property)
 
     def q(self, context: EvaluationContext) -> Q:
         return self.number.q(self.value(context))
@@ -204,9 +212,9 @@ class Viewed(_OfEvents):
 
     exposure = Exposure.OPEN
 
-    product: Product | None = named(Product)
-    during: Period | None = named(Period)
-    and_not_bought: bool | None = named(FLAG)
+    product: Product | None = param(Product)
+    during: Period | None = param(Period)
+    and_not_bought: bool | None = param(FLAG)
 
     def _views(self, context: EvaluationContext) -> Any:
         views = context.events().filter(

@@ -5,14 +5,14 @@ from typing import Any
 from django.db.models import Count, Exists, F, Q, QuerySet
 from django.db.models.lookups import GreaterThan
 
-from customers.exact import SCALE
-from customers.sums import LATEST_ORDERS
-from segments.rules.asking import always, not_true
-from segments.rules.base import Condition, EvaluationContext, Exposure, condition, flat, named
-from segments.rules.flips import placed
+from core.values.decimals import SCALE
+from customers.facts.definitions import LATEST_ORDERS
+from segments.rules.base import Condition, EvaluationContext, Exposure, condition, inline_param, param
+from segments.rules.lookups import always, not_true
 from segments.rules.measures import MomentFact, RoundedRatio, one_number, or_zero
-from segments.rules.objects import Product, period_q
-from segments.rules.words import Moment, Number, Period, Share, Text
+from segments.rules.operators import Moment, Number, Period, Share, Text
+from segments.rules.parameters import Product, period_q
+from segments.rules.time_changes import placed
 
 DISCOUNTED = Q(discount_total__gt=0) | ~Q(coupon_code="")
 REFUNDED = Q(refunded_total__gt=0) | Q(status="refunded")
@@ -57,10 +57,10 @@ class OrderCount(_OfOrders):
 
     exposure = Exposure.OPEN
 
-    number: Number = flat(Number)
-    during: Period | None = named(Period)
-    product: Product | None = named(Product)
-    coupon: Text | None = named(Text)
+    number: Number = inline_param(Number)
+    during: Period | None = param(Period)
+    product: Product | None = param(Product)
+    coupon: Text | None = param(Text)
 
     def q(self, context: EvaluationContext) -> Q:
         if not self.product and not self.coupon:
@@ -107,7 +107,7 @@ class FirstOrder(MomentFact):
 
     fact = "first_order_at"
     sweeps = (placed,)
-    when: Moment = flat(Moment)
+    when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
         return _ordered(self.when, "placed the first order")
@@ -123,7 +123,7 @@ class LastOrder(MomentFact):
 
     fact = "last_order_at"
     sweeps = (placed,)
-    when: Moment = flat(Moment)
+    when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
         return _ordered(self.when, "placed the last order")
@@ -143,7 +143,7 @@ class DaysBetweenOrders(Condition):
 
     exposure = Exposure.OPEN
 
-    number: Number = flat(Number)
+    number: Number = inline_param(Number)
 
     def q(self, context: EvaluationContext) -> Q:
         return self.number.q(self.value(context), SCALE)
@@ -167,8 +167,8 @@ class DiscountedOrderShare(_OfOrders):
 
     exposure = Exposure.OPEN
 
-    number: Share = flat(Share)
-    during: Period | None = named(Period)
+    number: Share = inline_param(Share)
+    during: Period | None = param(Period)
 
     def q(self, context: EvaluationContext) -> Q:
         question = self.number.q(self.value(context), SCALE)
@@ -196,9 +196,9 @@ class Bought(_OfOrders):
 
     exposure = Exposure.OPEN
 
-    product: Product | None = named(Product)
-    during: Period | None = named(Period)
-    coupon: Text | None = named(Text)
+    product: Product | None = param(Product)
+    during: Period | None = param(Period)
+    coupon: Text | None = param(Text)
 
     def q(self, context: EvaluationContext) -> Q:
         return Q(Exists(orders_that(context, self.during, self.product, self.coupon)))
@@ -216,8 +216,8 @@ class RefundCount(_OfOrders):
 
     exposure = Exposure.OPEN
 
-    number: Number = flat(Number)
-    during: Period | None = named(Period)
+    number: Number = inline_param(Number)
+    during: Period | None = param(Period)
 
     def q(self, context: EvaluationContext) -> Q:
         return self.number.q(self.value(context))

@@ -11,15 +11,15 @@ from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
-from customers.exact import from_units
+from core.values.decimals import from_units
 from customers.models import Facts
-from segments.rules import figures
-from segments.rules.asking import LARGEST_INTEGER, SMALLEST_INTEGER, always
-from segments.rules.base import Condition, EvaluationContext, Exposure, Needed, condition, named
-from segments.rules.flips import passed, placed
+from segments.rules import population
+from segments.rules.base import Condition, EvaluationContext, Exposure, Statistic, condition, param
+from segments.rules.late_params import LateParam
+from segments.rules.lookups import LARGEST_INTEGER, SMALLEST_INTEGER, always
 from segments.rules.measures import buyers
-from segments.rules.slots import LateParam
-from segments.rules.words import Number, moment, plain
+from segments.rules.operators import Number, moment, plain
+from segments.rules.time_changes import passed, placed
 
 SCORES = (1, 2, 3, 4, 5)
 ALWAYS = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
@@ -44,9 +44,9 @@ class Rfm(Condition):
     exposure = Exposure.OPEN
 
     needs_one = True
-    recency: Number | None = named(Number)
-    frequency: Number | None = named(Number)
-    monetary: Number | None = named(Number)
+    recency: Number | None = param(Number)
+    frequency: Number | None = param(Number)
+    monetary: Number | None = param(Number)
 
     def _asked(self) -> dict[str, Number]:
         given = {"recency": self.recency, "frequency": self.frequency, "monetary": self.monetary}
@@ -62,7 +62,7 @@ class Rfm(Condition):
             )
         return question
 
-    def needed(self) -> list[Needed]:
+    def needed(self) -> list[Statistic]:
         return [_figure(name) for name in self._asked()]
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
@@ -97,7 +97,7 @@ class Rfm(Condition):
     def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
         """Say it with the values above which the scores from 2 to 5 begin."""
         write: dict[str, Callable[[int], str]] = {
-            "recency": lambda cut: moment(figures.EPOCH + cut * figures.MICROSECOND, context.zone),
+            "recency": lambda cut: moment(population.EPOCH + cut * population.MICROSECOND, context.zone),
             "frequency": lambda cut: plain(Decimal(cut)),
             "monetary": lambda cut: money(from_units(cut)),
         }
@@ -110,7 +110,7 @@ class Rfm(Condition):
         return self.sentence() + (f" ({told})" if told else "")
 
 
-def _figure(name: str) -> Needed:
+def _figure(name: str) -> Statistic:
     """Name the four greatest values below which a score ends: score 1 up to the first, and so on.
 
     For recency they are kept as moments of the last order, so that time alone moves nobody: the time since a
@@ -118,18 +118,18 @@ def _figure(name: str) -> Needed:
     """
 
     def compute(context: EvaluationContext) -> list[int] | None:
-        cuts = figures.quintile_cuts(buyers(context, context.fact(FACTS[name])))
+        cuts = population.quintile_cuts(buyers(context, context.fact(FACTS[name])))
         if cuts is None:
             return None
         if name == "recency":
             return [-(-cut.numerator // cut.denominator) - 1 for cut in cuts]
         return [cut.numerator // cut.denominator for cut in cuts]
 
-    return Needed(f"rfm {name}", compute)
+    return Statistic(f"rfm {name}", compute)
 
 
 def _reader(name: str, place: int) -> Callable[[Any], Any]:
-    return lambda cuts: figures.moment(cuts[place]) if name == "recency" else cuts[place]
+    return lambda cuts: population.moment(cuts[place]) if name == "recency" else cuts[place]
 
 
 def _cuts(name: str, context: EvaluationContext) -> list[LateParam]:

@@ -9,17 +9,25 @@ from django.db.models.functions import MD5, Concat
 from django.db.models.lookups import Exact
 
 from core.durations import duration_text
-from customers import comparable
+from core.values import sortable_values
 from customers.consent import PENDING_FOR
 from customers.models import Customer, DatedAttribute
-from segments.rules import scalars
-from segments.rules.asking import Bytewise, Range, always, not_true
-from segments.rules.base import Condition, EvaluationContext, Exposure, condition, flat, named, required
-from segments.rules.flips import first_seen, swept
+from segments.rules import values
+from segments.rules.base import (
+    Condition,
+    EvaluationContext,
+    Exposure,
+    condition,
+    inline_param,
+    param,
+    required,
+)
+from segments.rules.late_params import LateParam
+from segments.rules.lookups import Bytewise, Range, always, not_true
 from segments.rules.measures import MomentFact
-from segments.rules.objects import FLAG, NAME, Scalar, comparison, free_value
-from segments.rules.slots import LateParam
-from segments.rules.words import List, Moment, Number, Text
+from segments.rules.operators import List, Moment, Number, Text
+from segments.rules.parameters import FLAG, NAME, Scalar, comparison, free_value
+from segments.rules.time_changes import first_seen, swept
 
 BUCKETS = 100
 DAY = timedelta(days=1)
@@ -52,7 +60,7 @@ class Newsletter(Condition):
 
     exposure = Exposure.OPEN
 
-    is_: str = required(Scalar(scalars.choice(*Customer.Newsletter.values, PENDING)))
+    is_: str = required(Scalar(values.choice(*Customer.Newsletter.values, PENDING)))
 
     def q(self, context: EvaluationContext) -> Q:
         if self.is_ == PENDING:
@@ -86,7 +94,7 @@ class FirstSeen(MomentFact):
 
     fact = "first_seen_at"
     sweeps = (first_seen,)
-    when: Moment = flat(Moment)
+    when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
         return f"was first seen {self.when.phrase()}"
@@ -98,7 +106,7 @@ class Contact(Condition):
 
     exposure = Exposure.VALUE
 
-    has: str = required(Scalar(scalars.choice("email", "phone")))
+    has: str = required(Scalar(values.choice("email", "phone")))
 
     def q(self, context: EvaluationContext) -> Q:
         return ~Q(**{self.has: ""})
@@ -118,7 +126,7 @@ class SubscribedAt(Condition):
 
     exposure = Exposure.OPEN
 
-    when: Moment = flat(Moment)
+    when: Moment = inline_param(Moment)
 
     def q(self, context: EvaluationContext) -> Q:
         return self.when.q(F("subscribed_at"), context.at, context.zone)
@@ -154,7 +162,7 @@ class Country(_Place):
     exposure = Exposure.OPEN
 
     column = "country"
-    words: Text = flat(Text)
+    words: Text = inline_param(Text)
 
 
 @condition("language", group="profile", label="Language", unit="text", example={"is": "de"})
@@ -164,7 +172,7 @@ class Language(_Place):
     exposure = Exposure.OPEN
 
     column = "language"
-    words: Text = flat(Text)
+    words: Text = inline_param(Text)
 
 
 @condition("city", group="profile", label="City", unit="text", example={"starts_with": "Saint"})
@@ -172,7 +180,7 @@ class City(_Place):
     """The customer's city."""
 
     column = "city"
-    words: Text = flat(Text)
+    words: Text = inline_param(Text)
 
 
 @condition("source", group="profile", label="Source", unit="text", example={"is": "google"})
@@ -182,7 +190,7 @@ class Source(_Place):
     exposure = Exposure.OPEN
 
     column = "source"
-    words: Text = flat(Text)
+    words: Text = inline_param(Text)
 
 
 @condition(
@@ -196,7 +204,7 @@ class Attribute(Condition):
     """One of the shop's own attributes: a text, a number, a date, or a list of texts."""
 
     name_: str = required(NAME)
-    words: Text | Number | Moment | List = flat(Text, Number, Moment, List)
+    words: Text | Number | Moment | List = inline_param(Text, Number, Moment, List)
 
     def q(self, context: EvaluationContext) -> Q:
         value = free_value(self.name_, "attributes_comparable")
@@ -212,7 +220,7 @@ class Attribute(Condition):
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         if not isinstance(self.words, Moment):
             return []
-        dated = DatedAttribute.objects.filter(name=comparable.key(self.name_))
+        dated = DatedAttribute.objects.filter(name=sortable_values.key(self.name_))
         return swept(dated, "at", since, until, self.words.spans)
 
     def sentence(self) -> str:
@@ -228,7 +236,7 @@ class Birthday(Condition):
     29 February counts on 28 February in other years.
     """
 
-    within_next: timedelta = required(Scalar(scalars.DAYS))
+    within_next: timedelta = required(Scalar(values.DAYS))
 
     def q(self, context: EvaluationContext) -> Q:
         def days(context: EvaluationContext) -> tuple[date, date]:
@@ -297,8 +305,8 @@ class RandomBucket(Condition):
 
     exposure = Exposure.OPEN
 
-    between: tuple[int, int] = required(Scalar(scalars.BUCKETS))
-    salt: str | None = named(NAME)
+    between: tuple[int, int] = required(Scalar(values.BUCKETS))
+    salt: str | None = param(NAME)
 
     def _digest(self) -> Func:
         return Bytewise(MD5(Concat(Value(f"{self.salt or ''}:"), F("customer_id"))))

@@ -5,11 +5,11 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from segments.models import Membership
-from segments.rules import scalars
-from segments.rules.base import Condition, EvaluationContext, Exposure, condition, named, required
-from segments.rules.flips import swept
-from segments.rules.objects import Scalar
-from segments.rules.words import Moment
+from segments.rules import values
+from segments.rules.base import Condition, EvaluationContext, Exposure, condition, param, required
+from segments.rules.operators import Moment
+from segments.rules.parameters import Scalar
+from segments.rules.time_changes import swept
 
 
 @condition("in_segment", group="segments", label="In segment", unit="moment", example={"is": "hero"})
@@ -18,8 +18,8 @@ class InSegment(Condition):
 
     exposure = Exposure.OPEN
 
-    is_: str = required(Scalar(scalars.SLUG))
-    entered: Moment | None = named(Moment)
+    is_: str = required(Scalar(values.SLUG))
+    entered: Moment | None = param(Moment)
 
     def _memberships(self) -> Any:
         return Membership.objects.filter(customer=OuterRef("pk"), segment__slug=self.is_)

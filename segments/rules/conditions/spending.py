@@ -6,9 +6,16 @@ from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
-from customers.exact import SCALE, from_units
-from segments.rules.base import Condition, EvaluationContext, Exposure, Needed, condition, flat, named
-from segments.rules.flips import placed
+from core.values.decimals import SCALE, from_units
+from segments.rules.base import (
+    Condition,
+    EvaluationContext,
+    Exposure,
+    Statistic,
+    condition,
+    inline_param,
+    param,
+)
 from segments.rules.measures import (
     ORDER_VALUE,
     RoundedRatio,
@@ -18,7 +25,8 @@ from segments.rules.measures import (
     passed_buyers,
     relative_q,
 )
-from segments.rules.words import Number, Period, Relative
+from segments.rules.operators import Number, Period, Relative
+from segments.rules.time_changes import placed
 
 from .orders import limits, orders_that
 
@@ -33,7 +41,7 @@ class _Amount(Condition):
             return self.words.q(value, SCALE)
         return relative_q(self.words, self._cut(self.words), value, context)
 
-    def needed(self) -> list[Needed]:
+    def needed(self) -> list[Statistic]:
         return [self._cut(self.words)] if isinstance(self.words, Relative) else []
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
@@ -55,7 +63,7 @@ class _Amount(Condition):
     def _said(self, compared: str) -> str:
         raise NotImplementedError
 
-    def _cut(self, words: Relative) -> Needed:
+    def _cut(self, words: Relative) -> Statistic:
         period = f" {self.during.phrase()}" if self.during else ""
         return cut_of(words, f"{self.name}{period}", self.value, moves=bool(self.during))
 
@@ -66,8 +74,8 @@ class TotalSpent(_Amount):
 
     exposure = Exposure.OPEN
 
-    words: Number | Relative = flat(Number, Relative)
-    during: Period | None = named(Period)
+    words: Number | Relative = inline_param(Number, Relative)
+    during: Period | None = param(Period)
 
     def value(self, context: EvaluationContext) -> Any:
         if not self.during:
@@ -90,8 +98,8 @@ class AverageOrderValue(_Amount):
 
     exposure = Exposure.OPEN
 
-    words: Number | Relative = flat(Number, Relative)
-    during: Period | None = named(Period)
+    words: Number | Relative = inline_param(Number, Relative)
+    during: Period | None = param(Period)
 
     def value(self, context: EvaluationContext) -> Any:
         if not self.during:

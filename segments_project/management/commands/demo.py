@@ -11,12 +11,13 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from campaigns import products
+from campaigns.recommendations import products
 from customers.models import Customer
-from segments import definition
+from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from segments_project import demo_shop, processes
+from segments_project.demo import shop
+from segments_project.server import processes
 
 PEOPLE, MOST_PEOPLE = 3_000, 1_000_000
 LOGIN = "demo"
@@ -49,7 +50,7 @@ class Command(BaseCommand):
         if port:
             processes.use_addresses_of(port)
         call_command("migrate", verbosity=0, interactive=False)
-        if demo_shop.is_there():
+        if shop.is_there():
             self.say("The demo's shop is there already and is used as it is.")
         elif Customer.objects.exists():
             raise CommandError(
@@ -59,11 +60,11 @@ class Command(BaseCommand):
         else:
             self.say(
                 f"Making a shop of {customers:,} people with two years of history, the last "
-                f"{demo_shop.LIVED.days} days of it record by record ..."
+                f"{shop.LIVED.days} days of it record by record ..."
             )
             now = datetime.now(UTC)
             self.make_shop(customers, now)
-        definition.install()
+        segment_store.install()
         self.refresh()
         self.say("Learning what is bought together ...")
         products.learn(datetime.now(UTC))
@@ -86,7 +87,7 @@ class Command(BaseCommand):
                 due = time.monotonic() + BETWEEN_LINES
                 self.say(f"  {number:,} {what}")
 
-        demo_shop.build(customers, until, count)
+        shop.build(customers, until, count)
         if in_place:
             self.stderr.write(f"\r{'':<40}\r", style_func=str, ending="")
 

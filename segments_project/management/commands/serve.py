@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from segments_project import processes
+from segments_project.server import processes
 
 
 class Command(BaseCommand):

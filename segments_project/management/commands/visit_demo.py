@@ -10,9 +10,9 @@ import urllib3
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from customers.records import the_shop
-from customers.sample_shop import SampleShop
-from segments_project import demo_shop, demo_visitors
+from customers.rows.parsing import the_shop
+from segments_project.demo import shop, visitors
+from segments_project.demo.history import SampleShop
 
 TRY_AGAIN_AFTER: Final = 1.0
 """Seconds; the web processes may just be starting."""
@@ -33,18 +33,18 @@ class Command(BaseCommand):
 
     def handle(self, *, address: str, **options: Any) -> None:
         """Let people come and go."""
-        if not demo_shop.is_there():
+        if not shop.is_there():
             raise CommandError(
                 "this database holds no demo shop, and nobody is made up for another: run `demo`"
             )
-        key = demo_shop.renewed_write_key()
-        people, currency = demo_shop.size(), the_shop().currency
+        key = shop.renewed_write_key()
+        people, currency = shop.size(), the_shop().currency
         connections.close_all()
         door = Door(address, key)
         while True:
             now = datetime.now(UTC)
-            shop = SampleShop(people, now, currency=currency)
-            for at, message in demo_visitors.messages(shop, now, Random()):
+            history = SampleShop(people, now, currency=currency)
+            for at, message in visitors.messages(history, now, Random()):
                 time.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
                 if datetime.now(UTC) - at > TOO_LATE:
                     break
@@ -59,7 +59,7 @@ class Door:
         self.headers = urllib3.make_headers(basic_auth=f"{key}:") | {"Content-Type": "application/json"}
         self.client = urllib3.PoolManager()
 
-    def send(self, message: demo_visitors.Message) -> None:
+    def send(self, message: visitors.Message) -> None:
         """Send a message until it is acknowledged; raises CommandError where it never will be."""
         while True:
             body = json.dumps({"batch": [message], "sentAt": datetime.now(UTC).isoformat()})

@@ -1,0 +1,88 @@
+"""The page of a campaign that staff open daily: what it does, how it fares, what came of it, what comes next."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from campaigns import lifecycle, results
+from campaigns.channels.registry import CHANNELS, sends_messages
+from campaigns.messages import rendering
+from campaigns.models import Campaign, Step
+from campaigns.results import DayResults
+from core.db import time_limits
+from segments.admin import charts
+from segments.admin.charts import Chart
+from segments.insights import PATIENCE
+
+from . import page_context, texts
+
+DAYS_SHOWN = 60
+# Told apart on white and on black, also by who sees no red or green.
+SENT, CLICKED, ORDERED = "#0284c7", "#d97706", "#16a34a"
+
+
+def page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> TemplateResponse:
+    """Show it; of a draft, what has to be done before it starts."""
+    now = datetime.now(UTC)
+    context = page_context.of(model_admin, request, campaign, "overview")
+    context |= {"currency": settings.SHOP_CURRENCY, "credit_days": settings.CAMPAIGN_CREDIT_DAYS}
+    if context["is_draft"]:
+        context["to_do"] = to_do(campaign, context["steps"])
+        return TemplateResponse(request, "campaigns/admin/draft.html", context)
+    found = results.of(campaign, now)
+    shown = {channel.key for channel in CHANNELS.values() if channel.reached_at == "shown_at"}
+    context |= {
+        "results": found,
+        "held_back": sorted(found.held_back.items(), key=lambda one: -one[1]),
+        "held_back_in_all": sum(found.held_back.values()),
+        "chart": by_day(found.days[-DAYS_SHOWN:]) if len(found.days) > 1 else None,
+        "days": [(charts.on(day.day), day) for day in reversed(found.days[-DAYS_SHOWN:])],
+        "step_results": [
+            (one, texts.step_label(one.subject, one.channel), one.channel in shown) for one in found.steps
+        ],
+        "on_their_way": campaign.journeys.filter(state="active").count(),
+    }
+    return TemplateResponse(request, "campaigns/admin/campaign.html", context)
+
+
+def to_do(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
+    """Name what keeps a draft from being started, or its messages from being sent."""
+    found = []
+    if not steps:
+        found.append("It has no step: add one.")
+    for step in steps:
+        empty = not (step.text or step.html or step.subject or step.url)
+        if empty and sends_messages(step.channel):
+            found.append(f"Step {step.number} says nothing yet: write it.")
+        found += [f"Step {step.number}: {problem}" for problem in rendering.check(step)]
+    return found + lifecycle.lacks(campaign, steps, datetime.now(UTC))
+
+
+def revenues(campaigns: Iterable[Campaign], now: datetime) -> Mapping[int, Decimal]:
+    """Give what was ordered after the messages of each campaign, by one query; raises engine.TookTooLong."""
+    keys = [campaign.pk for campaign in campaigns]
+    with time_limits.within(PATIENCE):
+        return dict.fromkeys(keys, Decimal()) | results.revenues(keys, now)
+
+
+def by_day(days: Sequence[DayResults]) -> Chart:
+    """Draw what was sent, clicked and ordered a day, side by side."""
+    bars = [
+        {"label": words, "data": [getattr(day, name) for day in days], "backgroundColor": colour}
+        for name, words, colour in (
+            ("sent", "Sent", SENT),
+            ("clicked", "Clicked", CLICKED),
+            ("ordered", "Orders", ORDERED),
+        )
+    ]
+    totals = [sum(bar["data"]) for bar in bars]
+    label = f"A day: {totals[0]:,} sent, {totals[1]:,} clicked and {totals[2]:,} orders in all."
+    data = json.dumps({"labels": [charts.on(day.day) for day in days], "datasets": bars})
+    legend = (("sent", SENT), ("clicked", CLICKED), ("orders", ORDERED))
+    return Chart("bar", label, data, charts.options(stacked=False), legend)

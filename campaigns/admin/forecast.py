@@ -1,0 +1,73 @@
+"""What a campaign is about to do: what comes in the next days, and a dry run of whom it would reach right now."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+
+from campaigns.delivery.sending_policy import Decision
+from campaigns.journeys import forecasts
+from campaigns.models import Campaign
+from core.admin.access import READ, needs
+from core.db import time_limits
+from customers.admin import contact_data
+from segments.admin import charts
+from segments.admin.access import SEE_CUSTOMERS
+from segments.insights import PATIENCE
+
+from . import access, page_context, texts
+
+DAYS: Final = 7
+
+
+@needs(access.SEE, methods=READ)
+def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the next days by step, and who would get the first message now."""
+    campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    now = datetime.now(UTC)
+    context = page_context.of(model_admin, request, campaign, "outlook") | {
+        "days": DAYS,
+        "patience": PATIENCE,
+    }
+    if context["steps"]:
+        context |= reach(request, campaign, now) | {"coming": _coming(campaign, now)}
+    return TemplateResponse(request, "campaigns/admin/outlook.html", context)
+
+
+def reach(request: HttpRequest, campaign: Campaign, at: datetime) -> dict[str, Any]:
+    """Ask whom the campaign would reach at an instant; nothing where that takes longer than somebody waits."""
+    try:
+        with time_limits.within(PATIENCE):
+            found = forecasts.dry_run(campaign, at)
+    except time_limits.TookTooLong:
+        return {}
+    may_see = request.user.has_perm(SEE_CUSTOMERS)
+    return {
+        "reach": found,
+        "held_back_in_all": sum(found.held_back.values()),
+        "sample": [
+            (contact_data.seen_by(request, one.customer), _told(one.verdict))
+            for one in found.sample
+            if may_see
+        ],
+    }
+
+
+def _told(verdict: Decision) -> str:
+    if verdict.reason:
+        return verdict.reason
+    return f"Gets it {texts.moment(verdict.not_before)}." if verdict.not_before else "Gets it now."
+
+
+def _coming(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
+    """Count what comes by day and step; None where that takes longer than somebody waits."""
+    try:
+        with time_limits.within(PATIENCE):
+            upcoming = forecasts.upcoming(campaign, now, now + timedelta(days=DAYS))
+    except time_limits.TookTooLong:
+        return None
+    return [
+        (charts.on(one.day), f"{one.step.number}. {texts.label(one.step)}", one.messages) for one in upcoming
+    ]

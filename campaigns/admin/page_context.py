@@ -1,0 +1,72 @@
+"""What every page of a campaign hands to its template."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from campaigns import lifecycle
+from campaigns.channels.registry import channel_label
+from campaigns.journeys import forecasts
+from campaigns.messages import rendering
+from campaigns.models import Campaign, Step
+from core.durations import duration_text
+
+from . import access, notices, texts
+
+
+def ours(model_admin: Any, request: HttpRequest, title: str) -> dict[str, Any]:
+    """Return the admin's own context, the title, and what keeps messages from people now."""
+    return {
+        **model_admin.admin_site.each_context(request),
+        "title": title,
+        "opts": model_admin.opts,
+        "notices": notices.of(request),
+    }
+
+
+def of(
+    model_admin: Any, request: HttpRequest, campaign: Campaign, tab: str, title: str = ""
+) -> dict[str, Any]:
+    """Give what the head of each page of a campaign tells, and which of them it is."""
+    return ours(model_admin, request, title or campaign.name) | about(request, campaign) | {"tab": tab}
+
+
+def about(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """Give the campaign, what it does in words, how it stands, and what the person may do with it."""
+    steps = list(campaign.steps.all())
+    state = campaign.state
+    may_write = request.user.has_perm(access.WRITE)
+    return {
+        "original": campaign,
+        "campaign": campaign,
+        "segment": campaign.segment,
+        "steps": steps,
+        "rows": [
+            (
+                step,
+                texts.label(step),
+                duration_text(step.wait, in_weeks=True) if step.wait else "no time",
+                channel_label(step.channel),
+            )
+            for step in steps
+        ],
+        "sentence": texts.sentence(campaign, steps),
+        "state_label": texts.LABELS[state],
+        "is_draft": state == Campaign.State.DRAFT,
+        "is_running": state == Campaign.State.RUNNING,
+        "is_paused": state == Campaign.State.PAUSED,
+        "is_stopped": state == Campaign.State.STOPPED,
+        "is_over": state in lifecycle.OVER,
+        "is_dated": campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY),
+        "meets_members": forecasts.meets_members(campaign),
+        "asks": bool(rendering.asked(steps)) or rendering.uses(steps, "coupon"),
+        "may_write": may_write,
+        "may_edit": may_write and state not in lifecycle.OVER,
+        "may_discard": request.user.has_perm(access.DISCARD) and state == Campaign.State.DRAFT,
+    }
+
+
+def step_of(request: HttpRequest, steps: list[Step]) -> Step | None:
+    """Give the step that the address names by its number, else the first."""
+    given = request.GET.get("step", "")
+    return next((step for step in steps if str(step.number) == given), steps[0] if steps else None)

@@ -1,0 +1,57 @@
+"""What a campaign asks of staff before it starts: what only the shop knows, and where its codes come from."""
+
+from typing import Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from campaigns import lifecycle
+from campaigns.messages import rendering
+from campaigns.models import Campaign, CouponPool
+from campaigns.playbook.catalogue import TACTICS
+
+
+class StartForm(forms.Form):
+    """A field for each thing that the texts of a campaign print of the shop; none is left out."""
+
+    def __init__(self, campaign: Campaign, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.campaign = campaign
+        steps = list(campaign.steps.all())
+        tactic = TACTICS.get(campaign.tactic)
+        asks = {question.name: question for question in tactic.asks} if tactic else {}
+        for name in rendering.asked(steps):
+            question, given = asks.get(name), campaign.answers.get(name, "")
+            told: dict[str, Any] = {
+                "label": lifecycle.label(campaign, name),
+                "help_text": question.help if question else "",
+                "initial": given,
+                "required": not given or f"answer_{name}" in self.data,
+                "max_length": lifecycle.LONGEST_ANSWER,
+            }
+            self.fields[f"answer_{name}"] = (
+                forms.URLField(**told, assume_scheme="https", widget=UnfoldAdminTextInputWidget)
+                if question and question.is_address
+                else forms.CharField(**told, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
+            )
+        if rendering.uses(steps, "coupon"):
+            self.fields["pool"] = forms.ModelChoiceField(
+                CouponPool.objects.order_by("name"),
+                label="Coupon codes",
+                help_text="Where the code of each customer comes from.",
+                initial=campaign.pool_id,
+                required=campaign.pool_id is None or "pool" in self.data,
+                empty_label="Choose a pool",
+                widget=UnfoldAdminSelectWidget,
+            )
+
+    def save(self, by: Any) -> None:
+        """Keep what was filled in; raises NotPossible."""
+        given = {
+            name.removeprefix("answer_"): said
+            for name, said in self.cleaned_data.items()
+            if name != "pool" and name in self.data
+        }
+        pool = self.cleaned_data.get("pool") if "pool" in self.data else None
+        if given or pool:
+            lifecycle.answer(self.campaign, given, pool, by)

@@ -1,0 +1,128 @@
+"""From a segment to a campaign: what runs for it, and the tactics that suit it, each a click from a draft."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from campaigns import lifecycle
+from campaigns.channels import registry
+from campaigns.models import Campaign, Step
+from campaigns.playbook import catalogue
+from core.admin import audit_log
+from core.admin.access import needs, person
+from segments.admin.access import ADD as ADD_SEGMENTS
+from segments.admin.access import SEE as SEE_SEGMENTS
+from segments.admin.page_context import ours
+from segments.admin.texts import sentence
+from segments.models import Segment
+
+from . import access, notices, page_context, texts
+
+MOST_SHOWN = 50
+
+
+class SegmentForm(forms.Form):
+    """For whom a campaign is."""
+
+    segment = forms.ModelChoiceField(
+        Segment.objects.order_by("name"), widget=UnfoldAdminSelectWidget, empty_label="Choose one"
+    )
+
+
+@needs(access.SEE, SEE_SEGMENTS)
+def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what is done for a segment and what could be; make a draft of the tactic that was chosen."""
+    segment = get_object_or_404(Segment, pk=pk)
+    tactics = catalogue.for_segment(segment)
+    if request.method == "POST":
+        if not request.user.has_perm(access.ADD):
+            raise PermissionDenied
+        if campaign := _begun(request, segment, tactics):
+            return redirect("admin:campaigns_campaign_change", campaign.pk)
+    own = [tactic for tactic in tactics if tactic.segments]
+    campaigns = Campaign.objects.filter(segment=segment)[:MOST_SHOWN]
+    context = (
+        ours(model_admin, request, "Campaigns", segment)
+        | {
+            "tab": "campaigns",
+            "notices": notices.of(request),
+            "opts": Segment._meta,  # it is one of the segment's pages
+            "campaigns": [(campaign, texts.LABELS[campaign.state]) for campaign in campaigns],
+            "groups": [
+                (title, [_card(tactic) for tactic in chosen])
+                for title, chosen in (
+                    ("Made for this segment", own),
+                    ("For any segment" if own else "What suits any segment", tactics[len(own) :]),
+                )
+                if chosen
+            ],
+            "may_begin": request.user.has_perm(access.ADD),
+            "may_see_exports": request.user.has_perm(access.SEE_EXPORTS),
+        }
+    )
+    return TemplateResponse(request, "campaigns/admin/of_segment.html", context)
+
+
+@needs(access.SEE, access.ADD, SEE_SEGMENTS)
+def choose(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Ask for the segment, and go on to its tactics."""
+    form = SegmentForm(request.GET if "segment" in request.GET else None)
+    if form.is_valid():
+        return redirect("admin:campaigns_campaign_of_segment", form.cleaned_data["segment"].pk)
+    context = page_context.ours(model_admin, request, "New campaign")
+    context |= {"form": form, "has_segments": Segment.objects.exists()}
+    return TemplateResponse(request, "campaigns/admin/choose.html", context)
+
+
+def _begun(request: HttpRequest, segment: Segment, tactics: list[catalogue.Tactic]) -> Campaign | None:
+    chosen = request.POST.get("tactic", "")
+    try:
+        if not chosen:
+            draft = Campaign(segment=segment, name=f"New campaign for {segment.name}"[:200])
+            campaign = lifecycle.save(draft, [Step(number=1)], person(request))
+            told = "A draft of your own."
+        else:
+            tactic = next((one for one in tactics if one.slug == chosen), None)
+            if tactic is None:
+                messages.error(request, "There is no such tactic for this segment; choose one of these.")
+                return None
+            with transaction.atomic():
+                chosen_for = _segment_for(request, segment, tactic)
+                campaign = lifecycle.from_tactic(chosen_for, tactic, person(request))
+            told = f"From the tactic “{tactic.name}”."
+    except lifecycle.NotPossible as reason:
+        messages.error(request, str(reason))
+        return None
+    audit_log.note_added(request, [campaign], told)
+    messages.success(request, "A draft is made: nothing is sent before you start it.")
+    return campaign
+
+
+def _segment_for(request: HttpRequest, segment: Segment, tactic: catalogue.Tactic) -> Segment:
+    """Give the segment that the campaign is for, which may be a narrower one that is made for it."""
+    if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENTS):
+        raise PermissionDenied
+    newest = Segment.objects.aggregate(newest=Max("pk"))["newest"]
+    found = catalogue.segment_for(tactic, segment, person(request))
+    if found.pk > newest:
+        audit_log.note_added(request, [found], f"For the tactic “{tactic.name}”: {sentence(found)}.")
+        messages.info(request, f"It is for {found.name}, a segment that was made for it.")
+    return found
+
+
+def _card(tactic: catalogue.Tactic) -> dict[str, Any]:
+    messages_sent = [step for step in tactic.steps if registry.sends_messages(step.channel)]
+    return {
+        "tactic": tactic,
+        "channel": registry.channel_label(tactic.channel),
+        "messages": len(messages_sent),
+        "is_audience": not messages_sent,
+    }

@@ -1,0 +1,1 @@
+"""Audiences: files of a segment's members for ad platforms."""

@@ -1,0 +1,167 @@
+"""What the platforms for ads want to know of a person: their columns, how each is written, and which are hashed.
+
+Meta: the keys of a custom audience, written as its own SDK does; where that and the Conversions API disagree, as
+the latter, and names as the digests on its page of parameters have them. Google: the columns of a Customer Match list.
+What is not known is an empty cell.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from campaigns.models import AudienceExport
+from core.values.csv_injection import safe_cell
+from core.values.phone_numbers import to_e164
+
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+_NOT_A_TO_Z: Final = re.compile("[^a-z]")
+_NOT_OF_A_CITY: Final = re.compile(r"[0-9.\s()-]")
+# As people write them, and as ISO 3166 does.
+_COUNTRIES: Final = {"usa": "us", "uk": "gb"}
+
+ZIP: Final = ("zip", "postal_code", "postcode", "address.postalCode", "address.zip")
+STATE: Final = ("state", "province", "region", "address.state")
+GENDER: Final = ("gender",)
+
+
+class Person(NamedTuple):
+    """What is read of a customer."""
+
+    customer_id: str
+    email: str
+    phone: str
+    first_name: str
+    last_name: str
+    country: str
+    city: str
+    birth_date: date | None
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, how it is written, and whether the platform gets no more than its digest."""
+
+    name: str
+    write: Callable[[Person], str]
+    is_hashed: bool = True
+
+    def cell(self, person: Person) -> str:
+        """Give the cell; no digest is ever a formula, and what is not hashed is made safe."""
+        written = self.write(person)
+        return digest(written) if self.is_hashed else safe_cell(written)
+
+
+def digest(written: str) -> str:
+    """Hash what is known; what is a digest already stays as it is."""
+    if not written or _DIGEST.fullmatch(written):
+        return written
+    return sha256(written.encode()).hexdigest()
+
+
+# -- How it is written
+
+
+def email(text: str) -> str:
+    """Give an address in small letters, without what stands around it by mistake."""
+    return text.strip(" \t\r\n\v\0.").lower()
+
+
+def phone(text: str, country: str) -> str:
+    """Give a number as the whole world dials it, with its plus; of one whose country is not known, nothing."""
+    international = f"+{text.strip()[2:]}" if text.strip().startswith("00") else text
+    return to_e164(international, country_code(country)) or ""
+
+
+def phone_digits(text: str, country: str) -> str:
+    """Give the digits of a number, with the code of its country where that is known."""
+    return (phone(text, country) or re.sub("[^0-9]", "", text)).lstrip("+0")
+
+
+def google_email(text: str) -> str:
+    """Return an address as Google compares it: those of Gmail have no dots and no tag behind a plus."""
+    local, at, domain = email(text).rpartition("@")
+    if domain in ("gmail.com", "googlemail.com"):
+        local = local.partition("+")[0].replace(".", "")
+    return local + at + domain
+
+
+def name(text: str) -> str:
+    """Return a name in small letters of any script, without punctuation, symbols and spaces."""
+    written = unicodedata.normalize("NFC", text).lower()
+    return "".join(letter for letter in written if unicodedata.category(letter)[0] not in "PSZC")
+
+
+def state(text: str) -> str:
+    """Return the letters from a to z of a state, and no others."""
+    return _NOT_A_TO_Z.sub("", text.lower())
+
+
+def city(text: str) -> str:
+    """Give the letters of a city, in any script."""
+    return _NOT_OF_A_CITY.sub("", text.lower())
+
+
+def zip_code(text: str) -> str:
+    """Give a postal code without spaces, and without what the United States put behind a dash."""
+    return re.sub(r"\s", "", text.lower()).partition("-")[0]
+
+
+def country_code(text: str) -> str:
+    """Give the two letters of a country; none where it is written as a name."""
+    letters = _NOT_A_TO_Z.sub("", text.lower())
+    code = _COUNTRIES.get(letters, letters)
+    return code if len(code) == 2 else ""
+
+
+def gender(text: str) -> str:
+    """Give f or m."""
+    letter = text.strip().lower()[:1]
+    return letter if letter in ("f", "m") else ""
+
+
+# -- The columns
+
+
+def _attribute(person: Person, names: Sequence[str]) -> str:
+    for one in names:
+        if (value := person.attributes.get(one)) not in (None, ""):
+            return str(value)
+    return ""
+
+
+def _born(person: Person, form: str) -> str:
+    return format(person.birth_date, form) if person.birth_date else ""
+
+
+META: Final = (
+    Column("EMAIL", lambda person: email(person.email)),
+    Column("PHONE", lambda person: phone_digits(person.phone, person.country)),
+    Column("FN", lambda person: name(person.first_name)),
+    Column("LN", lambda person: name(person.last_name)),
+    Column("CT", lambda person: city(person.city)),
+    Column("ST", lambda person: state(_attribute(person, STATE))),
+    Column("ZIP", lambda person: zip_code(_attribute(person, ZIP))),
+    Column("COUNTRY", lambda person: country_code(person.country)),
+    Column("DOBY", lambda person: _born(person, "%Y")),
+    Column("DOBM", lambda person: _born(person, "%m")),
+    Column("DOBD", lambda person: _born(person, "%d")),
+    Column("GEN", lambda person: gender(_attribute(person, GENDER))),
+    Column("EXTERN_ID", lambda person: person.customer_id, is_hashed=False),
+)
+GOOGLE: Final = (
+    Column("Email", lambda person: google_email(person.email)),
+    Column("Phone", lambda person: phone(person.phone, person.country)),
+    Column("First Name", lambda person: person.first_name.strip().lower()),
+    Column("Last Name", lambda person: person.last_name.strip().lower()),
+    Column("Country", lambda person: country_code(person.country).upper(), is_hashed=False),
+    Column("Zip", lambda person: _attribute(person, ZIP).strip(), is_hashed=False),
+)
+COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
+    AudienceExport.Platform.META.value: META,
+    AudienceExport.Platform.GOOGLE.value: GOOGLE,
+}

@@ -1,0 +1,298 @@
+"""How messages look: an e-mail's frame, HTML from a plain text and a plain text from HTML, and where links lead.
+
+All but the links is done to the templates, once, not to each message.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from html import escape, unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Final
+
+Follow = Callable[[str], str]
+"""Returns the address by which a link is followed; nothing for one that the message may not lead to."""
+
+MESSAGES: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
+_BEFORE, _, _BEHIND = (MESSAGES / "frame.html").read_text(encoding="utf-8").partition("<!-- the message -->")
+_FOOTER: Final = (MESSAGES / "footer.txt").read_text(encoding="utf-8")
+
+_TOKEN: Final = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}")  # as Django tells them from the text
+_OPEN, _CLOSE = "\ue000", "\ue001"  # characters without a meaning, around the number of a token
+_MASKED: Final = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+_LINK_VALUE: Final = re.compile(r"\{\{\s*(?:\w+\.)*(?:\w+_)?url\b")
+_WEB_PAGE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
+_HREF: Final = re.compile(r"""(<a\s[^>]*?\bhref\s*=\s*)(["'])(.*?)\2""", re.IGNORECASE | re.DOTALL)
+_SAFE_LINK: Final = re.compile(r"(https?://|mailto:(?!\s)|tel:(?!\s))", re.IGNORECASE)
+
+# Mail programs drop style sheets: what is written without a style gets its own.
+STYLES: Final[Mapping[str, str]] = {
+    "h1": "margin:0 0 16px;font-size:24px;line-height:32px;font-weight:700",
+    "h2": "margin:24px 0 8px;font-size:18px;line-height:26px;font-weight:700",
+    "p": "margin:0 0 16px",
+    "ul": "margin:0 0 16px;padding:0 0 0 20px",
+    "ol": "margin:0 0 16px;padding:0 0 0 20px",
+    "li": "margin:0 0 4px",
+    'p class="button"': "margin:24px 0",
+    'p class="coupon"': "margin:24px 0;padding:12px 16px;border:2px dashed #8a8f98;border-radius:6px;"
+    "font-size:20px;line-height:28px;font-weight:700;letter-spacing:1px;text-align:center",
+    'p class="product"': "margin:0 0 12px;padding:0 0 12px;border-bottom:1px solid #d5d8dc",
+}
+_BUTTON: Final = (
+    "display:inline-block;padding:12px 24px;border-radius:6px;background:#1f5fbf;color:#ffffff;"
+    "font-weight:700;text-decoration:none"
+)
+
+
+# -- Templates
+
+
+def tidied(text: str) -> str:
+    """Let a line of a plain text that holds nothing but tags leave no empty line behind."""
+    masked, tokens = _mask(_newlines(text))
+    lines = (line.strip() if _is_tags(line, tokens) else f"{line}\n" for line in masked.split("\n"))
+    return _unmask("".join(lines), tokens)
+
+
+def html_of(text: str) -> str:
+    """Make HTML of a plain text: paragraphs, lines, links."""
+    masked, tokens = _mask(_newlines(text).strip())
+    paragraphs = (_paragraph(paragraph, tokens) for paragraph in re.split(r"\n\s*\n", masked))
+    return _unmask("\n".join(paragraphs), tokens)
+
+
+def text_of(html: str) -> str:
+    """Make a plain text of HTML: paragraphs and lines, dashes before items, addresses behind links."""
+    masked, tokens = _mask(_newlines(html))
+    reader = _Reader()
+    reader.feed(masked)
+    reader.close()
+    return _unmask("".join(reader.pieces).strip(), tokens)
+
+
+def framed(html: str) -> str:
+    """Put a piece of HTML into the frame of an e-mail; a whole document stays as it is."""
+    return html if is_whole(html) else _BEFORE + _styled(html) + _BEHIND
+
+
+def is_whole(html: str) -> bool:
+    """Tell a whole document from a piece of one."""
+    return bool(re.search(r"<(html|body)\b", html, re.IGNORECASE))
+
+
+def with_footer(text: str) -> str:
+    """Put what has to stand there under the plain text of an e-mail, unless it does."""
+    return text if "unsubscribe_url" in text else f"{text.rstrip()}\n\n{_FOOTER}"
+
+
+def problems(html: str) -> list[str]:
+    """Name what has no place in the HTML of a message: it would be dropped by mail programs, or do harm on a page."""
+    masked, _ = _mask(html)
+    if not _is_closed(masked):  # reading on would take minutes, where there are many
+        return ["A tag or a comment is not closed; a < that begins none is written &lt;."]
+    reader = _Inspector()
+    reader.feed(masked)
+    reader.close()
+    return list(dict.fromkeys(reader.problems))
+
+
+def _is_closed(html: str) -> bool:
+    """Tell whether each tag ends before the next one begins, and each comment at all."""
+    place = 0
+    while opened := re.compile(r"<(!--|[a-zA-Z/!?])").search(html, place):
+        is_comment = opened[1] == "!--"
+        end = html.find("-->" if is_comment else ">", opened.end())
+        another = -1 if is_comment else html.find("<", opened.end())
+        if end < 0 or 0 <= another < end:
+            return False
+        place = end
+    return True
+
+
+def _styled(html: str) -> str:
+    for tag, style in STYLES.items():
+        html = html.replace(f"<{tag}>", f'<{tag} style="{style}">')
+    return re.sub(
+        r'(<p class="button"[^>]*>\s*<a)(?=\s)(?![^>]*\bstyle=)',
+        rf'\1 class="button" style="{_BUTTON}"',
+        html,
+    )
+
+
+def _newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _mask(source: str) -> tuple[str, list[str]]:
+    """Put numbers in the places of tags and values, so that what reads HTML does not stumble over them."""
+    tokens: list[str] = []
+
+    def number(token: re.Match[str]) -> str:
+        tokens.append(token[0])
+        return f"{_OPEN}{len(tokens) - 1}{_CLOSE}"
+
+    return _TOKEN.sub(number, source.replace(_OPEN, "").replace(_CLOSE, "")), tokens
+
+
+def _unmask(masked: str, tokens: Sequence[str]) -> str:
+    return _MASKED.sub(lambda found: tokens[int(found[1])], masked)
+
+
+def _paragraph(masked: str, tokens: Sequence[str]) -> str:
+    lines = masked.split("\n")
+    if all(_is_tags(line, tokens) for line in lines):
+        return masked
+    # A line of tags alone is none; behind another one the line ends, so that it does in a loop, too.
+    told = (
+        line if _is_tags(line, tokens) else _linked(line, tokens) + ("<br>" if number < len(lines) else "")
+        for number, line in enumerate(lines, start=1)
+    )
+    return "<p>" + "\n".join(told) + "</p>"
+
+
+def _is_tags(line: str, tokens: Sequence[str]) -> bool:
+    rest = _MASKED.sub(lambda found: "" if tokens[int(found[1])].startswith("{%") else "x", line)
+    return not rest.strip() and bool(line.strip())
+
+
+def _linked(line: str, tokens: Sequence[str]) -> str:
+    def value(found: re.Match[str]) -> str:
+        is_link = _LINK_VALUE.match(tokens[int(found[1])])
+        return f'<a href="{found[0]}">{found[0]}</a>' if is_link else found[0]
+
+    pieces, end = [], 0
+    for page in _WEB_PAGE.finditer(line):
+        address = _without_punctuation(page[0])
+        pieces += [_MASKED.sub(value, escape(line[end : page.start()], quote=False))]
+        pieces += [f'<a href="{escape(address)}">{escape(address, quote=False)}</a>']
+        end = page.start() + len(address)
+    return "".join(pieces) + _MASKED.sub(value, escape(line[end:], quote=False))
+
+
+class _Reader(HTMLParser):
+    """Turns HTML into pieces of plain text."""
+
+    UNSEEN = frozenset({"script", "style", "head", "title"})
+    PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "ul", "ol", "table", "blockquote", "div"})
+    LINES = frozenset({"li", "tr", "dt", "dd"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+        self.unseen = 0
+        self.links: list[tuple[str, int]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a paragraph or a line."""
+        if tag in self.UNSEEN:
+            self.unseen += 1
+        elif tag in self.PARAGRAPHS:
+            self._break(2)
+        elif tag in self.LINES:
+            self._break(1)
+            self.pieces += ["- "] if tag == "li" else []
+        elif tag == "br":
+            self.pieces.append("\n")
+        elif tag == "a":
+            self.links.append((dict(attrs).get("href") or "", len(self.pieces)))
+
+    def handle_endtag(self, tag: str) -> None:
+        """End a paragraph, or tell where a link leads."""
+        if tag in self.UNSEEN:
+            self.unseen = max(0, self.unseen - 1)
+        elif tag in ("ul", "ol", "table"):
+            self._break(2)
+        elif tag == "a" and self.links:
+            href, start = self.links.pop()
+            text = "".join(self.pieces[start:]).strip()
+            if href and not href.startswith("#") and href not in text:
+                self.pieces.append(f": {href}" if text else href)
+
+    def handle_data(self, data: str) -> None:
+        """Take a text in as one line."""
+        if self.unseen:
+            return
+        text = re.sub(r"\s+", " ", data)
+        if text.startswith(" ") and (not self.pieces or self.pieces[-1].endswith(("\n", " "))):
+            text = text[1:]
+        if text:
+            self.pieces.append(text)
+
+    def _break(self, lines: int) -> None:
+        if self.pieces and self.pieces[-1].endswith(" ") and self.pieces[-1] != "- ":
+            self.pieces[-1] = self.pieces[-1].rstrip()
+        end = "".join(self.pieces[-2:])
+        there = len(end) - len(end.rstrip("\n"))
+        if self.pieces and there < lines:
+            self.pieces.append("\n" * (lines - there))
+
+
+class _Inspector(HTMLParser):
+    """Looks for what has no place in a message."""
+
+    ACTIVE = frozenset(
+        {"script", "iframe", "object", "embed", "form", "input", "textarea", "select", "base", "link", "svg", "math"}
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[str] = []
+        self.is_style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at a tag and its attributes."""
+        self.is_style = tag == "style"
+        if tag in self.ACTIVE:
+            self.problems.append(f"<{tag}> has no place in a message.")
+        if re.search(rf"=\s*{_OPEN}", self.get_starttag_text() or ""):
+            self.problems.append(f"Put quotes around the values in the attributes of <{tag}>.")
+        for name, value in attrs:
+            if name.startswith("on"):
+                self.problems.append(f"{name}=… of <{tag}> has no place in a message.")
+            if name in ("href", "src") and re.match(r"\s*(javascript|data|vbscript):", value or "", re.I):
+                self.problems.append(f"{name} of <{tag}> leads to no page: {value}.")
+            if _OPEN in name:
+                self.problems.append(f"A value stands between the attributes of <{tag}>: put it into one.")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave a tag."""
+        self.is_style = False
+
+    def handle_data(self, data: str) -> None:
+        """Look at the text of a style sheet."""
+        if self.is_style and _OPEN in data:
+            self.problems.append("A value has no place in <style>.")
+
+
+# -- Messages
+
+
+def followed_html(html: str, follow: Follow) -> str:
+    """Let the links of a message lead where they are followed; one that leads to no page leads nowhere."""
+
+    def lead(link: re.Match[str]) -> str:
+        url = unescape(link[3]).strip()
+        there = follow(url) if _SAFE_LINK.match(url) else ""
+        return f'{link[1]}"{escape(there or "#")}"'
+
+    return _HREF.sub(lead, html)
+
+
+def followed_text(text: str, follow: Follow) -> str:
+    """Let the addresses in a plain text lead where they are followed; those that may not stand there go."""
+
+    def lead(page: re.Match[str]) -> str:
+        url = _without_punctuation(page[0])
+        return follow(url) + page[0][len(url) :]
+
+    return _WEB_PAGE.sub(lead, text)
+
+
+def closed_up(text: str) -> str:
+    """Leave at most one line empty where parts of a plain text were left out."""
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip() + "\n"
+
+
+def _without_punctuation(url: str) -> str:
+    shorter = url.rstrip(".,;:!?")
+    return shorter[:-1] if shorter.endswith(")") and "(" not in shorter else shorter

@@ -1,0 +1,1 @@
+"""Coupon codes: pools, codes given to customers, and redemptions."""

@@ -1,0 +1,1 @@
+"""Deliveries: planned, checked against the sending policy, and sent once."""

@@ -1,0 +1,62 @@
+"""How the latest messages of a channel were taken, and whether sending is paused. The only writer of ``ChannelHealth``.
+
+Where a mail server refuses more than a tenth of fifty messages, the next ones would only harm the shop's name with it:
+sending stops until staff have seen why.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import structlog
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from campaigns.models import ChannelHealth
+from customers.privacy.mentions import Mentions
+
+log = structlog.get_logger(__name__)
+
+LATEST: Final = 50
+MOST_REFUSED: Final = LATEST // 10
+TAKEN, REFUSED = ".", "x"
+
+
+def record(channel: str, outcomes: str, at: datetime, answer: str = "") -> bool:
+    """Record how messages were taken, in their order; return whether sending by the channel is paused now.
+
+    It is paused at the first message with which more than a tenth of the latest fifty were refused.
+    """
+    if REFUSED not in outcomes and not ChannelHealth.objects.filter(channel=channel).exists():
+        return False
+    with transaction.atomic():
+        ChannelHealth.objects.get_or_create(channel=channel)
+        health = ChannelHealth.objects.select_for_update().get(channel=channel)
+        health.recent = (health.recent + outcomes)[-LATEST:]
+        if answer:
+            health.answer = answer[:300]
+        if health.paused_at is None and health.recent.count(REFUSED) > MOST_REFUSED:
+            health.paused_at = at
+            log.error("sending_paused", channel=channel, answer=answer)
+        health.save()
+    return health.paused_at is not None
+
+
+def paused() -> list[ChannelHealth]:
+    """Return the channels by which nothing is sent, with what was answered."""
+    return list(ChannelHealth.objects.exclude(paused_at=None).order_by("channel"))
+
+
+def forget(mentions: Mentions) -> None:
+    """Empty the answers that name somebody who is erased."""
+    for health in ChannelHealth.objects.exclude(answer=""):
+        if mentions.in_text(health.answer):
+            ChannelHealth.objects.filter(pk=health.pk, answer=health.answer).update(answer="")
+
+
+def resume(channel: str, by: User | None = None) -> bool:
+    """Let a channel send again, and count anew; return whether it was paused."""
+    resumed = ChannelHealth.objects.filter(channel=channel).exclude(paused_at=None)
+    found = bool(resumed.update(paused_at=None, recent="", answer=""))
+    if found:
+        log.info("sending_resumed", channel=channel, by=by.get_username() if by else "")
+    return found

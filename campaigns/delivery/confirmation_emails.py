@@ -1,0 +1,89 @@
+"""Asking addresses by e-mail whether they want the newsletter: ``customers`` keeps what waits, it is sent here."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from campaigns.channels.base import Away, NoMailbox, OutgoingMessage, TryAgain, Undeliverable
+from campaigns.channels.email import Email
+from campaigns.links import signed_links
+from core.mail import has_mail_server
+from customers.models import ConfirmationRequest
+from customers.tracking import double_opt_in as requests
+
+from . import bounces
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 100
+LONGEST_ROUND: Final = 10.0  # seconds; far below the lease of a claim, after which somebody else sends
+AWAY_FOR: Final = timedelta(minutes=1)
+
+
+def send(at: datetime) -> int:
+    """Send what waits, where there is a mail server; return how many requests were dealt with.
+
+    They are no messages of campaigns: the weekly cap does not count them. While the mail server is away they wait.
+    """
+    if not has_mail_server() or not requests.is_waiting(at):
+        return 0
+    due, claimed = requests.claim(at, AT_ONCE)
+    begun, channel = time.monotonic(), Email()
+    try:
+        for place, request in enumerate(claimed):
+            if time.monotonic() - begun > LONGEST_ROUND:
+                requests.give_back(claimed[place:], at)
+                break
+            if not _send(channel, request, at):
+                requests.give_back(claimed[place + 1 :], at + AWAY_FOR)
+                break
+    finally:
+        channel.close()
+    return due
+
+
+def is_held_up() -> bool:
+    """Tell whether somebody waits for a message, and there is no mail server to send it."""
+    return not has_mail_server() and requests.is_waiting(datetime.now(UTC))
+
+
+def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
+    """Send one message; return False where the mail server takes nobody's messages now."""
+    try:
+        channel.hand_over(
+            request.email, _message(request), request.token, {"Auto-Submitted": "auto-generated"}
+        )
+    except Undeliverable as error:
+        requests.note_failed(request, at, str(error), for_good=True)
+        if isinstance(error, NoMailbox):
+            bounces.suppress(request.email, at, str(error))
+    except Away as error:
+        log.warning("confirmations_wait", error=str(error))
+        # Behind the others, should it be this message that ends the connection.
+        requests.give_back([request], at + 2 * AWAY_FOR)
+        return False
+    except TryAgain as error:
+        requests.note_failed(request, at, str(error), for_good=False)
+    except Exception as error:  # a fault of ours must not keep the others from theirs
+        log.exception("confirmation_could_not_be_sent", request=request.pk)
+        requests.note_failed(request, at, type(error).__name__, for_good=False)
+    else:
+        requests.note_sent(request, at)
+    return True
+
+
+def _message(request: ConfirmationRequest) -> OutgoingMessage:
+    """Write the message: it says nothing that came from the browser, so that nobody can send words with it."""
+    told = {
+        "shop": {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS},
+        "url": signed_links.confirm_url(request.token),
+    }
+    return OutgoingMessage(
+        subject=f"Please confirm the newsletter of {settings.SHOP_NAME}",
+        text=render_to_string("campaigns/confirmation.txt", told),
+        html=render_to_string("campaigns/confirmation.html", told),
+    )

@@ -1,0 +1,336 @@
+"""Messages: planned, claimed, handed over, and what became of them. The only writer of ``Delivery``.
+
+A claim is a conditional update with a lease. Whoever holds it hands the message over, and notes the outcome soon
+after; a worker that dies in between leaves a claim that runs out, and the message is sent again under its own
+Message-ID. One message of a customer is on its way at a time, so that the weekly cap is exact.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.db.models import F, QuerySet
+
+from campaigns.channels import base
+from campaigns.channels.base import Away, NoMailbox, Refused, TryAgain, Undeliverable
+from campaigns.channels.registry import find_channel
+from campaigns.coupons.coupon_pool import NoneLeft
+from campaigns.messages import rendering
+from campaigns.models import Campaign, Delivery, Step
+from core.backoff import Backoff
+from core.db import backends, dialect, locks, transactions
+from core.db.sql import Query, Sql, compose
+from customers import consent
+from customers.identity import lookup
+from customers.models import Customer
+
+from . import bounces, channel_health, sending_policy
+
+log = structlog.get_logger(__name__)
+
+State = Delivery.State
+
+AT_ONCE: Final = 500
+ALL: Final = 2**62
+"""A LIMIT that cuts nothing: with it planners look up one customer's messages, never all planned ones."""
+NOTED_EVERY: Final = 0.1  # seconds: so much work can be repeated after a kill
+ASKED_FOR: Final = 0.005  # seconds that an answer of whether a message may go is good for
+MOST_ASKED: Final = 50
+BACKOFF: Final = Backoff.exponential(timedelta(minutes=1), factor=2, longest=timedelta(hours=4))
+AWAY_FOR: Final = timedelta(minutes=1)
+
+NOBODY_SENDS: Final = "Messages of this kind cannot be sent."
+_TABLE: Final = Delivery._meta.db_table
+_CAMPAIGNS: Final = Campaign._meta.db_table
+_CUSTOMERS: Final = Customer._meta.db_table
+_STEPS: Final = Step._meta.db_table
+
+
+# -- Before they are sent
+
+
+def plan(due: Query) -> int:
+    """Plan the messages that a query selects by campaign, step, customer, occasion and instant, each of them once."""
+    return backends.execute(
+        compose(
+            f"""INSERT INTO {_TABLE} (campaign_id, step_id, customer_id, occasion, token, state, planned_for,
+                not_before, attempts, reason, clicks)
+            SELECT campaign_id, step_id, customer_id, occasion, {dialect.random_uuid()}, 'planned', due_at, due_at,
+                0, '', 0
+            FROM ({{due}}) AS due WHERE true ON CONFLICT (campaign_id, step_id, customer_id, occasion) DO NOTHING""",
+            due=due,
+        )
+    )
+
+
+def hold_back(reason: str, campaign: Campaign, customers: Query | None = None) -> int:
+    """Hold back what a campaign has planned and not sent, for everybody or for customers selected by their keys."""
+    some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
+    return backends.execute(
+        compose(
+            f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
+                WHERE campaign_id = {{campaign}} AND state = 'planned' {{some}}""",
+            reason=reason,
+            campaign=campaign.pk,
+            some=some,
+        )
+    )
+
+
+def follow_joins(joined: str, ended: Query, reason: str) -> None:
+    """Give the messages of joined visitors to the customers they turned out to be.
+
+    ``joined`` is a table of visitor and customer; ``ended`` selects campaign, customer and occasion, as they are
+    before, whose messages still planned are held back. An occasion that both may have had, a date, is told apart.
+    """
+    backends.execute(
+        compose(
+            f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
+                WHERE state = 'planned' AND (campaign_id, customer_id, occasion) IN ({{ended}})""",
+            reason=reason,
+            ended=ended,
+        )
+    )
+    backends.execute(told_apart(_TABLE, joined))
+    lookup.reassign(
+        _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {joined} j ON j.visitor = d.customer_id")
+    )
+
+
+def told_apart(table: str, joined: str) -> Sql:
+    """Return the statement that lets a visitor's dates differ from the customer's own."""
+    return Sql(
+        f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
+            WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
+    )
+
+
+# -- Sending
+
+
+def deliver(at: datetime, most: int = AT_ONCE) -> int:
+    """Send what is due, at most so many messages; give how many were dealt with, none once nothing is due."""
+    due, claimed = transactions.retried(lambda: _take(at, most))
+    _Round(at).send(claimed)
+    return due
+
+
+def _take(at: datetime, most: int) -> tuple[int, list[Delivery]]:
+    locks.acquire("deliveries")
+    due = _due(at, most)
+    # Somebody with the same address may have come in while it was unsubscribed: neither has seen the other.
+    theirs = Delivery.objects.filter(pk__in=due).values_list("customer_id", flat=True)
+    consent.settle_customers(set(theirs), at, source="sending")
+    return len(due), _claim(due, at)
+
+
+def _due(at: datetime, most: int) -> list[int]:
+    """Return the keys of messages to deal with, one an address, in the order in which they came due.
+
+    One that is being sent belongs to somebody else until its lease is over; the others of its customer, and of whoever
+    has the same address, wait for it, unless its worker died and its campaign is paused. Those of a stopped campaign
+    are there to be held back. Those of a channel that is paused wait.
+    """
+    lost = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
+    theirs = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {ALL}"
+    of_address = f"""SELECT o.* FROM {_CUSTOMERS} q JOIN {_TABLE} o ON o.customer_id = q.id
+        WHERE q.email_folded = p.email_folded AND q.id <> p.id LIMIT {ALL}"""
+    is_sending = f"""SELECT 1 FROM ({{}}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
+        WHERE o.state = 'sending' AND o.id <> d.id AND (o.claimed_at > %(lost)s OR oc.state <> 'paused')"""
+    channels = ", ".join(f"'{health.channel}'" for health in channel_health.paused())
+    paused = f"JOIN {_STEPS} s ON s.id = d.step_id AND s.channel NOT IN ({channels})" if channels else ""
+    keys = backends.rows(
+        # States as literals: SQLite finds a partial index by them.
+        f"""WITH due AS (
+                SELECT d.id, COALESCE(NULLIF(p.email_folded, ''), CAST(p.id AS text)) AS address, d.campaign_id,
+                    d.not_before
+                FROM {_TABLE} d JOIN {_CUSTOMERS} p ON p.id = d.customer_id
+                JOIN {_CAMPAIGNS} c ON c.id = d.campaign_id AND c.state <> 'paused'
+                {paused}
+                WHERE d.state IN ('planned', 'sending') AND d.not_before <= %(at)s
+                    AND (d.state = 'planned' OR d.claimed_at <= %(lost)s)
+                    AND NOT EXISTS ({is_sending.format(theirs)})
+                    AND (p.email_folded = '' OR NOT EXISTS ({is_sending.format(of_address)}))
+                ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(most)s)
+            SELECT id FROM (SELECT id, not_before, campaign_id, row_number() OVER (
+                PARTITION BY address ORDER BY not_before, campaign_id, id) AS nth FROM due) AS firsts
+            WHERE nth = 1 ORDER BY not_before, campaign_id, id""",
+        {"at": dialect.moment(at), "lost": dialect.moment(lost), "most": most},
+    )
+    return [key for (key,) in keys]
+
+
+def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
+    """Claim those that may go out now, in their order; hold back or put off the others."""
+    verdicts = sending_policy.evaluate(Delivery.objects.filter(pk__in=due), at)
+    ready = [key for key in due if key in verdicts and verdicts[key].may_go]
+    others = sorted(
+        ((one.reason, one.not_before or at, key) for key, one in verdicts.items() if not one.may_go),
+    )
+    for (reason, not_before), group in groupby(others, key=lambda one: one[:2]):
+        change: dict[str, Any] = {"state": State.PLANNED, "not_before": not_before}
+        if reason:
+            change = {"state": State.HELD_BACK, "reason": reason}
+        _open().filter(pk__in=[key for *_, key in group]).update(claimed_at=None, **change)
+    _open().filter(pk__in=ready).update(state=State.SENDING, claimed_at=at, attempts=F("attempts") + 1)
+    mine = Delivery.objects.filter(pk__in=ready, state=State.SENDING, claimed_at=at)
+    found = {one.pk: one for one in mine.select_related("customer").prefetch_related("campaign", "step")}
+    return [found[key] for key in ready if key in found]
+
+
+def _open() -> QuerySet[Delivery]:
+    """Those nobody has ended meanwhile, as stopping a campaign does."""
+    return Delivery.objects.filter(state__in=(State.PLANNED, State.SENDING))
+
+
+class _Round:
+    """Claimed messages on their way. What became of them is noted in the database every tenth of a second."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        self.begun = time.monotonic()
+        self.channels: dict[str, base.Channel] = {}
+        self.away: set[str] = set()
+        self.outcomes: list[tuple[int, dict[str, Any]]] = []
+        self.taken: dict[str, str] = {}  # by channel, since they were noted last
+        self.noted_at = self.begun
+        # What was answered of the next messages, and until when that is as good as asking now.
+        self.asked: dict[int, tuple[Delivery | None, sending_policy.Decision | None]] = {}
+        self.asked_until = self.begun
+        self.ask_about = 1
+
+    def send(self, claimed: Sequence[Delivery]) -> None:
+        """Send one after another; give back what cannot be sent now, or shall not be any more."""
+        try:
+            for place, delivery in enumerate(claimed, start=1):
+                elapsed = time.monotonic() - self.begun
+                if elapsed >= settings.CAMPAIGN_LEASE / 2 or delivery.step.channel in self.away:
+                    self._give_back(delivery)
+                else:
+                    following = claimed[place : place + MOST_ASKED]
+                    found = self._asked_again(delivery, following, self.at + timedelta(seconds=elapsed))
+                    if found:
+                        self._send(found)
+                if time.monotonic() - self.noted_at > NOTED_EVERY:
+                    self._write()
+        finally:
+            self._write()
+            for channel in self.channels.values():
+                channel.close()
+
+    def _asked_again(
+        self, delivery: Delivery, following: Sequence[Delivery], now: datetime
+    ) -> Delivery | None:
+        """Return the message with its customer as they are now, if it may still go; else note why it does not.
+
+        Since the claim its customer may have withdrawn consent, ordered, left, been joined or erased.
+        """
+        if delivery.pk not in self.asked or time.monotonic() > self.asked_until:
+            self._ask([delivery, *following], now)
+        found, verdict = self.asked.pop(delivery.pk)
+        if found is None or verdict is None:  # paused, stopped, or gone
+            self._give_back(delivery)
+            return None
+        if verdict.reason:
+            self._note(found, state=State.HELD_BACK, claimed_at=None, reason=verdict.reason)
+            return None
+        if verdict.not_before:
+            self._give_back(found, verdict.not_before)
+            return None
+        found.campaign, found.step = delivery.campaign, delivery.step
+        return found
+
+    def _ask(self, next_ones: Sequence[Delivery], now: datetime) -> None:
+        """Ask about the next messages: one where handing over takes time, more where they go out at once."""
+        was_in_time = not self.asked
+        self.ask_about = min(self.ask_about * 2, MOST_ASKED) if was_in_time else max(self.ask_about // 2, 1)
+        keys = [one.pk for one in next_ones[: self.ask_about]]
+        mine = Delivery.objects.filter(
+            pk__in=keys, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
+        )
+        found = {one.pk: one for one in mine.select_related("customer")}
+        verdicts = sending_policy.evaluate(mine, now) if found else {}
+        self.asked = {key: (found.get(key), verdicts.get(key)) for key in keys}
+        self.asked_until = time.monotonic() + ASKED_FOR
+
+    def _send(self, delivery: Delivery) -> None:
+        name = delivery.step.channel
+        try:
+            channel = self._channel(name)
+            channel.send(delivery, rendering.render(delivery, self.at))
+        except (rendering.MissingValue, Undeliverable) as error:
+            self._fail(delivery, error)
+        except (TryAgain, NoneLeft) as error:
+            if isinstance(error, Away):
+                self.away.add(name)
+            self._again(delivery, _text(error))
+        except Exception as error:  # a fault of ours must not keep the others from theirs
+            log.exception("message_could_not_be_sent", delivery=delivery.pk)
+            self._again(delivery, f"{type(error).__name__}: {error}"[:300])
+        else:
+            self.taken[name] = self.taken.get(name, "") + channel_health.TAKEN
+            became = (
+                {"state": State.SENT, "sent_at": self.at} if channel.delivers() else {"state": State.WRITTEN}
+            )
+            self._note(delivery, **became, reason="", content=delivery.content)
+
+    def _channel(self, name: str) -> base.Channel:
+        if name not in self.channels:
+            channel = find_channel(name)
+            if channel is None:
+                raise Undeliverable(NOBODY_SENDS)
+            self.channels[name] = channel()
+        return self.channels[name]
+
+    def _fail(self, delivery: Delivery, error: Exception) -> None:
+        """Note that a message will never go; of one that was refused, whether the channel sends on."""
+        self._note(delivery, state=State.FAILED, claimed_at=None, reason=_text(error))
+        name = delivery.step.channel
+        channel = find_channel(name)
+        if isinstance(error, NoMailbox):
+            if channel and channel.address and channel.address.column == "email":
+                bounces.suppress(delivery.customer.email, self.at, _text(error))
+            self.taken[name] = self.taken.get(name, "") + channel_health.TAKEN
+        elif isinstance(error, Refused) and channel and channel.pauses_when_refused:
+            self.taken[name] = self.taken.get(name, "") + channel_health.REFUSED
+            self._write(_text(error))
+
+    def _give_back(self, delivery: Delivery, not_before: datetime | None = None) -> None:
+        """Undo a claim, as if it had not been."""
+        not_before = not_before or (self.at + AWAY_FOR if delivery.step.channel in self.away else self.at)
+        before = delivery.attempts - 1
+        self._note(delivery, state=State.PLANNED, claimed_at=None, attempts=before, not_before=not_before)
+
+    def _again(self, delivery: Delivery, reason: str) -> None:
+        """Try again later, twice as late each time; not once it is too late."""
+        not_before = self.at + BACKOFF.delay(delivery.attempts)
+        if not_before > sending_policy.expires_at(delivery.planned_for):
+            self._note(delivery, state=State.FAILED, claimed_at=None, reason=reason)
+        else:
+            self._note(delivery, state=State.PLANNED, claimed_at=None, reason=reason, not_before=not_before)
+
+    def _note(self, delivery: Delivery, **change: Any) -> None:
+        self.outcomes.append((delivery.pk, change))
+
+    def _write(self, answer: str = "") -> None:
+        """Write down what became of them; a claim that was lost meanwhile is somebody else's."""
+        alike: dict[str, tuple[dict[str, Any], list[int]]] = {}
+        for key, change in self.outcomes:
+            alike.setdefault(repr(change), (change, []))[1].append(key)
+        for change, keys in alike.values():
+            mine = Delivery.objects.filter(pk__in=keys, state=State.SENDING, claimed_at=self.at)
+            if mine.update(**change) < len(keys):
+                # One that was moved by a join just then is a new row, which only a new statement sees.
+                mine.update(**change)
+        for name, taken in self.taken.items():
+            if channel_health.record(name, taken, self.at, answer):
+                self.away.add(name)
+        self.outcomes, self.taken, self.noted_at = [], {}, time.monotonic()
+
+
+def _text(error: Exception) -> str:
+    return str(error)[:300]

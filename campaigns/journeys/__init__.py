@@ -1,0 +1,1 @@
+"""Journeys: who starts a campaign, when each step is due, and what comes next."""

@@ -1,0 +1,225 @@
+"""Customers on their way through campaigns: the only writer of ``Journey``.
+
+The steps of a journey keep the times that follow from its beginning, whatever holds a message up.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from django.db.models import Q
+
+from campaigns.channels.registry import keys_without_messages
+from campaigns.delivery import sender, sending_policy
+from campaigns.delivery.sender import ALL
+from campaigns.models import Campaign, Delivery, Journey, Step
+from core.db import backends, dialect, locks, temporary_tables, transactions
+from core.db.sql import Query, Sql, compose
+from customers.identity import lookup
+
+AT_ONCE: Final = 2_000
+MANY: Final = 10_000  # planned messages that PostgreSQL hears of at once, not within a minute
+WENT_ON: Final = "They go on as the customer they turned out to be."
+
+_TABLE: Final = Journey._meta.db_table
+_CAMPAIGNS, _STEPS, _DELIVERIES = (model._meta.db_table for model in (Campaign, Step, Delivery))
+State = Journey.State
+
+
+def take_turn() -> None:
+    """Wait until nobody else begins, ends or moves journeys on; the turn ends with the transaction."""
+    locks.acquire("journeys")
+
+
+# -- Beginning and ending
+
+
+def begin(campaign: Campaign, people: Query) -> int:
+    """Begin for the rows of a query of ``customer_id, occasion, at``, in one's turn; return for how many.
+
+    Nobody begins twice from one occasion, nor again before the campaign lets them.
+    """
+    first = campaign.steps.order_by("number").first()
+    if first is None:
+        return 0
+    backends.check_references_at_once()
+    newest = _newest(_TABLE)
+    begun = backends.execute(
+        compose(
+            f"""INSERT INTO {_TABLE} (campaign_id, customer_id, occasion, began_at, next_step, due_at, state, reason)
+                SELECT {campaign.pk}, p.customer_id, p.occasion, p.at, {first.number},
+                    {dialect.later("p.at", dialect.span(first.wait))}, 'active', ''
+                FROM ({{people}}) AS p WHERE {_may_begin(campaign)}
+                ON CONFLICT (campaign_id, customer_id, occasion) DO NOTHING""",
+            people=people,
+        )
+    )
+    _follow_late_joins(_TABLE, newest)
+    return begun
+
+
+def _may_begin(campaign: Campaign) -> str:
+    again = campaign.reentry_after
+    if again is None and campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
+        return "true"  # each date is a beginning
+    lately = "" if again is None else f"AND {dialect.later('e.began_at', dialect.span(again))} > p.at"
+    return f"""NOT EXISTS (SELECT 1 FROM {_TABLE} e
+        WHERE e.campaign_id = {campaign.pk} AND e.customer_id = p.customer_id {lately})"""
+
+
+def end(campaign: Campaign, reason: str, at: datetime, customers: Query | None = None) -> None:
+    """End a campaign for everybody, or for customers selected by their keys, with what is planned; in one's turn."""
+    some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
+    backends.execute(
+        compose(
+            f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = {{at}}, reason = {{reason}}
+                WHERE campaign_id = {{campaign}} AND state = 'active' {{some}}""",
+            at=dialect.moment(at),
+            reason=reason,
+            campaign=campaign.pk,
+            some=some,
+        )
+    )
+    sender.hold_back(reason, campaign, customers)
+
+
+# -- Going on
+
+
+def advance(at: datetime) -> int:
+    """Plan the messages of steps that are due, and go on to the next ones; give how many steps that were."""
+    steps = 0
+    while done := transactions.retried(lambda: _advance_some(at)):
+        steps += done
+    if steps >= MANY:
+        temporary_tables.analyze(_DELIVERIES)
+    return steps
+
+
+def _advance_some(at: datetime) -> int:
+    take_turn()
+    backends.check_references_at_once()
+    due = _due(at)
+    if due:
+        _end_those_who_are_through(due, at)
+        newest = _newest(_DELIVERIES)
+        going_on = f"j.id IN ({', '.join(map(str, due))}) AND j.state = 'active'"
+        silent = ", ".join(f"'{key}'" for key in keys_without_messages())
+        sends = f"AND s.channel NOT IN ({silent})" if silent else ""
+        sender.plan(
+            Sql(
+                f"""SELECT j.campaign_id, s.id AS step_id, j.customer_id, j.occasion, j.due_at
+                    FROM {_TABLE} j JOIN {_STEPS} s ON s.campaign_id = j.campaign_id AND s.number = j.next_step
+                    WHERE {going_on} {sends} ORDER BY j.due_at, j.id"""
+            )
+        )
+        _go_on(due, at)
+        _follow_late_joins(_DELIVERIES, newest)
+    return len(due)
+
+
+def _due(at: datetime) -> list[int]:
+    """Give journeys whose next step is due; it waits while the message of the one before is not settled."""
+    theirs = f"SELECT * FROM {_DELIVERIES} d WHERE d.customer_id = j.customer_id LIMIT {ALL}"
+    return [
+        key
+        for (key,) in backends.rows(
+            f"""SELECT j.id FROM {_TABLE} j JOIN {_CAMPAIGNS} c ON c.id = j.campaign_id AND c.state = 'running'
+                WHERE j.state = 'active' AND j.due_at <= %s AND NOT EXISTS (SELECT 1 FROM ({theirs}) AS d
+                    WHERE d.campaign_id = j.campaign_id AND d.occasion = j.occasion
+                        AND d.state IN ('planned', 'sending'))
+                ORDER BY j.due_at, j.id LIMIT {AT_ONCE}""",
+            [dialect.moment(at)],
+        )
+    ]
+
+
+def _end_those_who_are_through(due: list[int], at: datetime) -> None:
+    """End the journeys of those who have ordered, left, or come back: whatever their campaign ends with."""
+    journeys = Journey.objects.filter(pk__in=due, state=State.ACTIVE)
+    ended = {"state": State.STOPPED, "due_at": None, "ended_at": at}
+    has_ordered = sending_policy.has_ordered("customer_id", "began_at", at)
+    ordered = journeys.filter(has_ordered, campaign__ends_with_order=True)
+    ordered.update(**ended, reason=sending_policy.ORDERED)
+    members = journeys.filter(campaign__is_only_for_members=True).annotate(
+        is_in=sending_policy.is_in("customer_id", "campaign__segment_id")
+    )
+    leaving = Q(campaign__trigger=Campaign.Trigger.LEAVES)
+    members.filter(~leaving, is_in=False).update(**ended, reason=sending_policy.LEFT)
+    members.filter(leaving, is_in=True).update(**ended, reason=sending_policy.CAME_BACK)
+
+
+def _go_on(due: list[int], at: datetime) -> None:
+    going_on = f"id IN ({', '.join(map(str, due))}) AND state = 'active'"
+    backends.execute(
+        f"""UPDATE {_TABLE} SET next_step = next_step + 1, due_at = (
+                SELECT {dialect.later(f"{_TABLE}.due_at", "s.wait")} FROM {_STEPS} s
+                WHERE s.campaign_id = {_TABLE}.campaign_id AND s.number = {_TABLE}.next_step + 1)
+            WHERE {going_on}"""
+    )
+    backends.execute(
+        f"UPDATE {_TABLE} SET state = 'finished', ended_at = %s WHERE {going_on} AND due_at IS NULL",
+        [dialect.moment(at)],
+    )
+
+
+# -- Joined visitors
+
+
+def follow_joins(joined: str) -> None:
+    """Let journeys of visitors, with their messages, go on as the customers they turned out to be.
+
+    ``joined`` is a table of visitor and customer, inside the transaction that joins them. Of two journeys that one
+    person would not have begun, the later ends.
+    """
+    if not backends.rows(
+        f"SELECT 1 FROM {_TABLE} WHERE customer_id IN (SELECT visitor FROM {joined}) LIMIT 1"
+    ):
+        return
+    temporary_tables.create("journeys_ended", "campaign_id bigint, customer_id bigint, occasion text")
+    backends.execute(
+        f"""INSERT INTO journeys_ended
+            WITH theirs AS (
+                SELECT y.*, COALESCE(j.customer, y.customer_id) AS person
+                FROM {_TABLE} y LEFT JOIN {joined} j ON j.visitor = y.customer_id
+                WHERE y.customer_id IN (SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}))
+            SELECT y.campaign_id, y.customer_id, y.occasion
+            FROM theirs y JOIN {_CAMPAIGNS} c ON c.id = y.campaign_id
+            WHERE y.state = 'active' AND EXISTS (SELECT 1 FROM theirs e
+                WHERE e.person = y.person AND e.campaign_id = y.campaign_id AND e.customer_id <> y.customer_id
+                    AND (e.began_at < y.began_at OR (e.began_at = y.began_at AND e.id < y.id))
+                    AND (e.occasion = y.occasion OR CASE WHEN c.reentry_after IS NULL
+                        THEN c.trigger IN ('enters', 'leaves')
+                        ELSE {dialect.later("e.began_at", "c.reentry_after")} > y.began_at END))"""
+    )
+    ended = Sql("SELECT campaign_id, customer_id, occasion FROM journeys_ended")
+    backends.execute(
+        compose(
+            f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = began_at, reason = {{reason}}
+                WHERE (campaign_id, customer_id, occasion) IN ({{ended}})""",
+            reason=WENT_ON,
+            ended=ended,
+        )
+    )
+    sender.follow_joins(joined, ended, WENT_ON)
+    backends.execute(sender.told_apart(_TABLE, joined))
+    lookup.reassign(
+        _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {joined} j ON j.visitor = y.customer_id")
+    )
+
+
+def _newest(table: str) -> int:
+    [(newest,)] = backends.rows(f"SELECT COALESCE(max(id), 0) FROM {table}")
+    return int(newest)
+
+
+def _follow_late_joins(table: str, newest: int) -> None:
+    """Let rows that were just inserted follow whoever was joined since we read whose they are."""
+    if not backends.is_postgresql():  # where no other writer can be
+        return
+    temporary_tables.create("joined_late", "visitor bigint PRIMARY KEY, customer bigint")
+    late = backends.execute(
+        f"""INSERT INTO joined_late SELECT id, joined_into_id FROM customers_customer
+            WHERE joined_into_id IS NOT NULL AND id IN (SELECT customer_id FROM {table} WHERE id > {newest})"""
+    )
+    if late:
+        follow_joins("joined_late")

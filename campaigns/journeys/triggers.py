@@ -1,0 +1,155 @@
+"""What begins a campaign for a customer: changes of the segment past the campaign's cursor, dates, and its start.
+
+The only writer of the cursors of ``Campaign``. Changes are read in the order of their ids, which is the one in which
+they committed; a customer's own are taken one after another.
+"""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from campaigns.delivery import sending_policy
+from campaigns.models import Campaign, Journey
+from core.db import backends, dialect, temporary_tables, transactions
+from core.db.sql import Sql
+from segments.models import Change, Membership
+
+from . import progress, schedule
+
+AT_ONCE: Final = 20_000
+
+_CHANGES, _MEMBERS = Change._meta.db_table, Membership._meta.db_table
+_JOURNEYS: Final = Journey._meta.db_table
+_MASS: Final = (Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value)
+
+
+def read(at: datetime) -> int:
+    """Begin and end journeys for what happened since the last time; give how many began."""
+    begun = 0
+    running = Campaign.objects.filter(state=Campaign.State.RUNNING).order_by("pk")
+    for key in running.values_list("pk", flat=True):
+        has_more = True
+        while has_more:
+            some, has_more = transactions.retried(partial(_read_some, key, at))
+            begun += some
+    return begun
+
+
+def newest_change(segment_id: int) -> int:
+    """Give the id of a segment's newest change, or 0."""
+    newest = Change.objects.filter(segment=segment_id).order_by("-pk")
+    return newest.values_list("pk", flat=True).first() or 0
+
+
+def _read_some(key: int, at: datetime) -> tuple[int, bool]:
+    """Read some changes, and once there are no more, the dates; give how many journeys began, and if there is more."""
+    progress.take_turn()
+    campaign = Campaign.objects.select_for_update().filter(pk=key, state=Campaign.State.RUNNING).first()
+    if campaign is None:
+        return 0, False
+    unread = Change.objects.filter(segment=campaign.segment_id, pk__gt=campaign.cursor).order_by("pk")
+    until = unread.values_list("pk", flat=True)[AT_ONCE - 1 : AT_ONCE].first()
+    has_more = until is not None
+    until = until or newest_change(campaign.segment_id)
+    begun = 0
+    if until > campaign.cursor:
+        begun = _follow_changes(campaign, until, at)
+        Campaign.objects.filter(pk=key).update(cursor=until)
+    if not has_more:
+        begun += _follow_dates(campaign, at) + _meet_members(campaign, at)
+    return begun, has_more
+
+
+def _follow_changes(campaign: Campaign, until: int, at: datetime) -> int:
+    """Begin for who came, end for who went, each customer's changes in their order."""
+    begins, ends = _begins(campaign), _ends(campaign)
+    temporary_tables.create(
+        "news",
+        f"customer_id bigint, nth integer, begins integer, occasion text, at {dialect.moment_type()}",
+    )
+    backends.execute(
+        f"""INSERT INTO news (customer_id, nth, begins, occasion, at)
+            SELECT person, row_number() OVER (PARTITION BY person ORDER BY id), begins, 'change:' || id, at
+            FROM (SELECT COALESCE(p.joined_into_id, p.id) AS person, c.id, c.at,
+                    CASE WHEN {begins} THEN 1 ELSE 0 END AS begins
+                FROM {_CHANGES} c JOIN customers_customer p ON p.id = c.customer_id
+                WHERE c.segment_id = %s AND c.id > %s AND c.id <= %s AND ({begins} OR {ends})) AS theirs""",
+        [campaign.segment_id, campaign.cursor, until],
+    )
+    [(rounds,)] = backends.rows("SELECT COALESCE(max(nth), 0) FROM news")
+    begun = 0
+    for nth in range(1, rounds + 1):
+        if ends != "false":
+            gone = Sql("SELECT customer_id FROM news WHERE nth = %s AND begins = 0", (nth,))
+            progress.end(campaign, _reason(campaign), at, gone)
+        begun += progress.begin(
+            campaign, Sql("SELECT customer_id, occasion, at FROM news WHERE nth = %s AND begins = 1", (nth,))
+        )
+    return begun
+
+
+def _begins(campaign: Campaign) -> str:
+    """Ask whether a change ``c`` of a customer ``p`` begins the campaign.
+
+    A join is none of a person's doings: the id that leaves by it is no more, and the one that enters goes on with what
+    the other was in. What the joined history adds up to, though, may be an entry of its own.
+    """
+    if campaign.trigger not in (Campaign.Trigger.ENTERS, Campaign.Trigger.LEAVES):
+        return "false"
+    kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.ENTERS else Change.Kind.LEFT
+    mass = "" if campaign.takes_mass_changes else f"AND c.cause NOT IN {_MASS}"
+    goes_on = f"""EXISTS (SELECT 1 FROM customers_customer v JOIN {_CHANGES} o ON o.customer_id = v.id
+        WHERE v.joined_into_id = p.id AND o.segment_id = c.segment_id AND o.refresh_id = c.refresh_id
+            AND o.change = 'left' AND o.cause = 'merge')"""
+    return f"""(c.change = '{kind.value}' {mass}
+        AND (c.cause <> 'merge' OR (p.joined_into_id IS NULL AND NOT {goes_on})))"""
+
+
+def _ends(campaign: Campaign) -> str:
+    """Ask whether a change ``c`` of a customer ``p`` ends the campaign for them.
+
+    Not that of a visitor who was joined: whether the customer is in is asked when the next step is due.
+    """
+    if not campaign.is_only_for_members:
+        return "false"
+    kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.LEAVES else Change.Kind.LEFT
+    return f"(c.change = '{kind.value}' AND p.joined_into_id IS NULL)"
+
+
+def _reason(campaign: Campaign) -> str:
+    return sending_policy.CAME_BACK if campaign.trigger == Campaign.Trigger.LEAVES else sending_policy.LEFT
+
+
+def _meet_members(campaign: Campaign, at: datetime) -> int:
+    """Begin, once, for those who have been members since before the start, unless a change has begun it for them."""
+    meets = campaign.takes_members and campaign.trigger == Campaign.Trigger.ENTERS
+    if not meets or campaign.occasions_until or campaign.started_at is None:
+        return 0
+    started = dialect.moment_from(f"'{dialect.moment(campaign.started_at)}'")
+    person = "COALESCE(p.joined_into_id, p.id)"
+    begun = progress.begin(
+        campaign,
+        Sql(f"""SELECT DISTINCT {person} AS customer_id, 'start' AS occasion, {started} AS at
+            FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
+            WHERE m.segment_id = {campaign.segment_id} AND m.entered_at <= {started} AND NOT EXISTS (
+                SELECT 1 FROM {_JOURNEYS} e WHERE e.campaign_id = {campaign.pk} AND e.customer_id = {person})"""),
+    )
+    Campaign.objects.filter(pk=campaign.pk).update(occasions_until=at)
+    return begun
+
+
+def _follow_dates(campaign: Campaign, at: datetime) -> int:
+    """Begin for all members at the latest date that has come."""
+    occasion = schedule.latest(campaign, at, not_before=sending_policy.expired_before(at))
+    if occasion is None:
+        return 0
+    name = f"date:{occasion.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+    moment = dialect.moment_from(f"'{dialect.moment(occasion)}'")
+    begun = progress.begin(
+        campaign,
+        Sql(f"""SELECT DISTINCT COALESCE(p.joined_into_id, p.id) AS customer_id, '{name}' AS occasion, {moment} AS at
+            FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
+            WHERE m.segment_id = {campaign.segment_id}"""),
+    )
+    Campaign.objects.filter(pk=campaign.pk).update(occasions_until=at)
+    return begun

@@ -1,0 +1,1 @@
+"""The links of messages: signed, and restricted to hosts that may be linked."""

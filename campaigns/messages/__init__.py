@@ -1,0 +1,1 @@
+"""Messages: their template language, variables, layout, links, and rendering."""

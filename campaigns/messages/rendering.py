@@ -1,0 +1,220 @@
+"""What a message says to one customer: its templates checked on saving, previewed, and rendered for a delivery.
+
+The language is that of ``campaigns.messages.template_language``, the values are those of
+``campaigns.messages.variables``.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from django.conf import settings
+from django.urls import reverse
+
+from campaigns.channels import email_layout
+from campaigns.channels.base import Channel, OutgoingMessage, Problem
+from campaigns.channels.registry import CHANNELS
+from campaigns.coupons import coupon_pool
+from campaigns.coupons.coupon_pool import NoneLeft
+from campaigns.links import signed_links
+from campaigns.models import Campaign, Delivery, Step
+from customers.models import Customer
+
+from . import template_language, variables
+from .template_language import BadTemplate, Compiled, MissingValue
+from .variables import KNOWN, Addressee
+
+__all__ = ["BadTemplate", "MissingValue", "NoneLeft", "Preview", "check", "preview", "render"]
+
+KEPT: Final = 256  # steps whose templates are not read anew for each message
+
+_ANSWER: Final = re.compile(r"\{[{%][^{}]*?\banswers\.(\w+)")
+NO_CHANNEL: Final = "Choose a channel: there is none of this name."
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A message as a customer would get it, or what keeps it from being one."""
+
+    message: OutgoingMessage | None
+    problems: tuple[str, ...] = ()
+
+
+def render(delivery: Delivery, at: datetime) -> OutgoingMessage:
+    """Write the message of a delivery, with links that are followed.
+
+    Raises MissingValue where a value is missing for this customer, or the templates will not do; NoneLeft where a
+    coupon is needed and none is left.
+    """
+    campaign, customer = delivery.campaign, delivery.customer
+    written = _written(delivery.step)
+    if written.problems:
+        raise BadTemplate(check(delivery.step))
+    unsubscribe_url = signed_links.unsubscribe_url(delivery)
+    addressee = Addressee(
+        customer,
+        at,
+        campaign,
+        lambda: coupon_pool.give(campaign, customer, at, delivery.occasion),
+        unsubscribe_url,
+    )
+    found = variables.of(written.names, addressee)
+    channel = CHANNELS[delivery.step.channel]
+    if not channel.tracks_links:
+        return written.message(found, _where_it_may(delivery.step))
+
+    @cache  # text and HTML have mostly the same links, and signing takes longer than all the rest
+    def follow(url: str) -> str:
+        return url if url == unsubscribe_url else signed_links.click_url(delivery, url)
+
+    return written.message(found, follow)
+
+
+def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> Preview:
+    """Write the message as this customer would get it, without giving a coupon away; name all problems."""
+    if wrong := check(step):
+        return Preview(None, tuple(wrong))
+    campaign = step.campaign if step.campaign_id else None
+    address = settings.PUBLIC_URL + reverse("campaigns-unsubscribe")
+    addressee = Addressee(customer, at, campaign, lambda: coupon or _example(campaign, customer, at), address)
+    written = _written(step)
+    try:
+        found = variables.of(written.names, addressee)
+        return Preview(written.message(found, _where_it_may(step)))
+    except NoneLeft as error:
+        return Preview(None, (str(error),))
+    except MissingValue as error:
+        # HTML and text often lack the same.
+        missing = {problem: label for label, problem in reversed([*_missing(written, found)])}
+        told = tuple(f"{label}: {problem}" for problem, label in reversed(missing.items()))
+        return Preview(None, told or (str(error),))
+
+
+def asked(steps: Iterable[Step]) -> list[str]:
+    """Return the names of what staff have to fill in, as the templates of some steps print it, in their order."""
+    found = dict.fromkeys(
+        name
+        for step in steps
+        for source in (step.subject, step.text, step.html, step.url)
+        for name in _ANSWER.findall(source)
+    )
+    return list(found)
+
+
+def uses(steps: Iterable[Step], name: str) -> bool:
+    """Return whether the templates of some steps cannot do without a value."""
+    return any(name in _written(step).names for step in steps)
+
+
+def check(step: Step) -> list[str]:
+    """Return what is wrong with the templates of a step for every customer, a sentence each."""
+    return list(map(str, _written(step).problems))
+
+
+def problems(step: Step) -> Sequence[Problem]:
+    """Return what is wrong with the templates of a step for every customer, by part."""
+    return _written(step).problems
+
+
+def _where_it_may(step: Step) -> Callable[[str], str]:
+    """Leave links as they are, but for those that a message of the step may not lead to."""
+
+    def follow(url: str) -> str:
+        is_page = url.lower().startswith(("http://", "https://"))
+        return "" if is_page and not signed_links.may_lead(url, step) else url
+
+    return follow
+
+
+def _example(campaign: Campaign | None, customer: Customer, at: datetime) -> str:
+    """Give a code to show: the customer's own, or one that nobody has."""
+    if campaign is None or campaign.pool_id is None:
+        raise NoneLeft(coupon_pool.NO_POOL)
+    if coupon_pool.has_ended(campaign, at):
+        raise NoneLeft(coupon_pool.ENDED)
+    held = coupon_pool.held_by(campaign, customer)
+    if not held and not coupon_pool.has_free(campaign.pool_id):
+        raise NoneLeft(coupon_pool.EMPTY_POOL)
+    return held or "EXAMPLE-CODE"
+
+
+# -- The templates of a step
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The templates of a step, read, by their names."""
+
+    problems: tuple[Problem, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    parts: Mapping[str, Compiled] = field(default_factory=dict)
+
+    def message(self, found: dict[str, Any], follow: Callable[[str], str]) -> OutgoingMessage:
+        """Put values in; raises MissingValue."""
+        said = {name: part.render(found) for name, part in self.parts.items()}
+        url = said.get("url", "").strip()
+        if url and not url.lower().startswith(("https://", "http://")):
+            raise MissingValue(f"{url!r} is no address of a page, such as {settings.SHOP_URL}")
+        there = follow(url) if url else ""
+        if url and not there:
+            raise MissingValue(
+                f"{url!r} is no page of the shop: write it into the template, or name its host in PRODUCT_HOSTS"
+            )
+        return OutgoingMessage(
+            subject=" ".join(said.get("subject", "").split()),
+            text=email_layout.followed_text(email_layout.closed_up(said["text"]), follow)
+            if "text" in said
+            else "",
+            html=email_layout.followed_html(said["html"].strip(), follow) if "html" in said else "",
+            url=there,
+        )
+
+
+def _written(step: Step) -> _Written:
+    channel = CHANNELS.get(step.channel)
+    return _read(channel, step.subject, step.text, step.html, step.url)
+
+
+@lru_cache(maxsize=KEPT)
+def _read(channel: type[Channel] | None, subject: str, text: str, html: str, url: str) -> _Written:
+    if channel is None:
+        return _Written((Problem("channel", NO_CHANNEL),))
+    sources = {"subject": subject, "text": text, "html": html, "url": url}
+    if problems := list(_malformed(channel, sources)) or list(channel.problems(sources)):
+        return _Written(tuple(problems))
+    labels, compiled = {part.name: part.label for part in channel.parts}, dict[str, Compiled]()
+    for name, template in channel.templates(sources).items():
+        if not template.strip():
+            continue
+        try:
+            compiled[name] = template_language.compile(template, KNOWN, as_html=name == "html")
+        except BadTemplate as error:
+            if sources[name]:  # what it was made of says the same
+                problems += [Problem(name, problem, labels[name]) for problem in error.problems]
+    if problems:
+        return _Written(tuple(problems))
+    names = frozenset[str]().union(*(one.names for one in compiled.values()))
+    return _Written((), labels, names, compiled)
+
+
+def _malformed(channel: type[Channel], sources: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the first reason why a template cannot be read at all: it is too long, or a tag is not closed."""
+    for part in channel.parts:
+        if len(sources[part.name]) > part.max_length:
+            yield Problem(part.name, f"longer than {part.max_length:,} characters.", part.label)
+            return
+        if not template_language.is_closed(sources[part.name]):
+            yield Problem(part.name, "a {{, {% or {# is not closed in its line.", part.label)
+            return
+
+
+def _missing(written: _Written, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, part in written.parts.items():
+        try:
+            part.render(found)
+        except MissingValue as error:
+            yield written.labels[name], str(error)

@@ -1,0 +1,69 @@
+"""Audience exports and their members. Written by ``campaigns.audiences.exports`` alone."""
+
+from django.db import models
+
+from customers.models import Customer
+from segments.models import Segment
+
+
+class AudienceExport(models.Model):
+    """That an audience was exported, and up to which change. Written by ``campaigns.audiences.exports``."""
+
+    class Platform(models.TextChoices):
+        """For whose ads."""
+
+        META = "meta", "Meta"
+        GOOGLE = "google", "Google"
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="audience_exports", db_constraint=False
+    )
+    platform = models.CharField(max_length=6, choices=Platform)
+    exported_at = models.DateTimeField()
+    exported_by_name = models.CharField(max_length=150, blank=True, default="")
+    since = models.PositiveBigIntegerField(
+        null=True, help_text="The change it begins behind; none for a full one."
+    )
+    until = models.PositiveBigIntegerField(help_text="The last change it contains.")
+    rows = models.PositiveBigIntegerField()
+
+    class Meta:
+        """Latest first."""
+
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.platform} audience of {self.segment_id} at {self.exported_at}"
+
+
+class AudienceMember(models.Model):
+    """One customer in the audience of a segment, as last exported.
+
+    Written by ``campaigns.audiences.exports``.
+
+    It stays when they leave it: who withdraws their consent has to be named to the platform once more, and nobody else.
+    """
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    platform = models.CharField(max_length=6, choices=AudienceExport.Platform)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="audiences")
+    is_in = models.BooleanField(help_text="Whether they are to be shown ads.")
+    told_until = models.PositiveBigIntegerField(
+        help_text="The last change in the file that was the first to say so."
+    )
+
+    class Meta:
+        """Read by customer."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("segment", "platform", "customer"),
+                name="in_an_audience_once",
+                violation_error_message="This customer is in this audience already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} in the {self.platform} audience of {self.segment_id}"

@@ -1,0 +1,139 @@
+"""Campaigns and their steps. Written by ``campaigns.lifecycle`` alone."""
+
+from datetime import timedelta
+
+from django.core.validators import MinValueValidator
+from django.db import models
+
+from segments.models import Segment
+
+
+class Campaign(models.Model):
+    """What is done for the customers of a segment. Written by ``campaigns.lifecycle``; its cursor by ``triggers``."""
+
+    class State(models.TextChoices):
+        """Whether it goes on."""
+
+        DRAFT = "draft"
+        RUNNING = "running"
+        PAUSED = "paused"
+        STOPPED = "stopped"
+        DONE = "done"
+
+    class Trigger(models.TextChoices):
+        """What begins it for a customer."""
+
+        ENTERS = "enters", "a customer enters the segment"
+        LEAVES = "leaves", "a customer leaves the segment"
+        AT = "at", "a date, for all members"
+        EVERY = "every", "again and again, for all members"
+
+    name = models.CharField(max_length=200)
+    segment = models.ForeignKey(
+        Segment, on_delete=models.PROTECT, related_name="campaigns", db_constraint=False
+    )
+    tactic = models.CharField(max_length=50, blank=True, default="", editable=False)
+    state = models.CharField(max_length=7, choices=State, default=State.DRAFT, editable=False)
+    trigger = models.CharField("begins when", max_length=6, choices=Trigger, default=Trigger.ENTERS)
+    starts_at = models.DateTimeField(
+        null=True, blank=True, help_text="For a date, and for the first time of those that repeat."
+    )
+    repeats_every = models.DurationField(
+        null=True, blank=True, validators=[MinValueValidator(timedelta(days=1))]
+    )
+    reentry_after = models.DurationField(
+        "again after",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(timedelta())],
+        help_text="How long after its beginning a customer may begin once more; empty for never.",
+    )
+    is_only_for_members = models.BooleanField(
+        "only while they stay",
+        default=True,
+        help_text="Ends for whoever leaves the segment; of those who left, for whoever comes back.",
+    )
+    ends_with_order = models.BooleanField("ends when they order", default=False)
+    takes_mass_changes = models.BooleanField(
+        "also for mass entries",
+        default=False,
+        help_text="Begins also for those whom the first filling or an edited rule brings.",
+    )
+    takes_members = models.BooleanField(
+        "also for present members",
+        default=False,
+        help_text="Begins also, once, for those who are members when it is started.",
+    )
+    quiet_from = models.TimeField(
+        null=True, blank=True, help_text="In the customer's time zone; nothing is sent from here …"
+    )
+    quiet_until = models.TimeField(null=True, blank=True, help_text="… until here.")
+    pool = models.ForeignKey(
+        "CouponPool",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="campaigns",
+        db_constraint=False,
+        help_text="Where each customer's coupon code comes from.",
+    )
+    answers = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="What staff have filled into its texts, by name."
+    )
+    cursor = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="The last change of the segment that was read."
+    )
+    occasions_until = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="Until when the dates, or its start for present members, were carried out.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+    created_by_name = models.CharField(max_length=150, blank=True, default="", editable=False)
+
+    class Meta:
+        """Latest first."""
+
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Step(models.Model):
+    """One message of a campaign. Written by ``campaigns.lifecycle``."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="steps")
+    number = models.PositiveSmallIntegerField(help_text="From 1.")
+    wait = models.DurationField(
+        default=timedelta(),
+        validators=[MinValueValidator(timedelta())],
+        help_text="After the beginning, or after the step before.",
+    )
+    # Without choices: campaigns.channels knows them, so that a new channel needs no migration.
+    channel = models.CharField(max_length=20, default="email", help_text="The key of a channel.")
+    subject = models.CharField(max_length=200, blank=True, default="")
+    text = models.TextField(
+        blank=True, default="", help_text="The plain text, in Django's template language."
+    )
+    html = models.TextField(blank=True, default="", help_text="The same as HTML.")
+    url = models.CharField(
+        max_length=500, blank=True, default="", help_text="Where a webhook goes, or an on-site message leads."
+    )
+
+    class Meta:
+        """In their order."""
+
+        ordering = ("number",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("campaign", "number"),
+                name="step_once",
+                violation_error_message="There is such a step already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Step {self.number} of {self.campaign_id}"

@@ -1,0 +1,87 @@
+"""Coupon pools and their codes. Written by ``campaigns.coupons.coupon_pool`` alone."""
+
+from django.db import models
+from django.db.models import Q
+
+from customers.models import Customer
+
+from .campaign import Campaign
+
+
+class CouponPool(models.Model):
+    """Coupon codes of one kind, to give away one by one. Written by ``campaigns.coupons.coupon_pool``."""
+
+    name = models.CharField(max_length=200, unique=True)
+    description = models.CharField(
+        max_length=200, blank=True, default="", help_text="What a code is worth, such as “10 % off”."
+    )
+    last_day = models.DateField(
+        null=True,
+        blank=True,
+        help_text="Until when its codes are given and count as used, in the shop's time zone. Empty: no end.",
+    )
+    ends_at = models.DateTimeField(null=True, editable=False, help_text="The end of the last day.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Listed by name."""
+
+        ordering = ("name",)
+        verbose_name = "pool of coupons"
+        verbose_name_plural = "coupons"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Coupon(models.Model):
+    """One code, given to at most one customer of one campaign from one occasion.
+
+    Written by ``campaigns.coupons.coupon_pool``.
+    """
+
+    pool = models.ForeignKey(
+        CouponPool, on_delete=models.CASCADE, related_name="coupons", db_constraint=False
+    )
+    code = models.CharField(max_length=100)
+    code_folded = models.CharField(
+        max_length=200, unique=True, help_text="As it is compared with those of orders."
+    )
+    customer = models.ForeignKey(Customer, null=True, on_delete=models.SET_NULL, related_name="coupons")
+    campaign = models.ForeignKey(
+        Campaign, null=True, on_delete=models.SET_NULL, related_name="coupons", db_constraint=False
+    )
+    occasion = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What began the journey that it was given on.",
+    )
+    given_at = models.DateTimeField(null=True, help_text="Nobody else gets it after that, also once erased.")
+    is_unconfirmed = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="It was given to a visitor of whom nobody but browsers had told.",
+    )
+    redeemed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """One a customer, campaign and occasion."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("campaign", "customer", "occasion"),
+                name="coupon_once",
+                violation_error_message="This customer has a code of this campaign from there already.",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("pool", "id"), name="free_coupons", condition=Q(given_at=None)),
+            models.Index(
+                fields=("pool", "given_at"), name="unconfirmed_coupons", condition=Q(is_unconfirmed=True)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.code

@@ -1,0 +1,1 @@
+"""The playbook: tactics for each ready-made segment."""

@@ -1,0 +1,69 @@
+"""What campaigns keep of one customer: told with all the rest, and erased with it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from customers.models import Customer
+from customers.privacy.mentions import Mentions
+from customers.privacy.personal_data import Section
+
+from .channels.registry import CHANNELS
+from .delivery import channel_health
+from .journeys import progress
+from .models.audience import AudienceMember
+from .models.coupon import Coupon
+from .models.delivery import Delivery
+from .models.journey import Journey
+
+
+def _tell(customer: Customer) -> dict[str, Any]:
+    ways = Journey.objects.filter(customer=customer).order_by("began_at", "pk")
+    messages = Delivery.objects.filter(customer=customer).order_by("planned_for", "pk")
+    coupons = Coupon.objects.filter(customer=customer).order_by("given_at", "pk")
+    audiences = AudienceMember.objects.filter(customer=customer).order_by("pk")
+    return {
+        "journeys": _rows(ways, "began_at", "state", "ended_at", "reason", campaign="campaign__name"),
+        "messages": _rows(
+            messages, "state", "planned_for", "sent_at", "reason", "content", "shown_at", "dismissed_at",
+            "clicked_at", "clicks",
+            campaign="campaign__name", step="step__number", channel="step__channel",
+        ),
+        "coupons": _rows(coupons, "code", "given_at", "redeemed_at", campaign="campaign__name"),
+        "audiences": _rows(audiences, "platform", "is_in", segment="segment__slug"),
+        **_kept_by_channels(Mentions.of([customer.pk])),
+    }  # fmt: skip
+
+
+def _kept_by_channels(mentions: Mentions) -> dict[str, Any]:
+    return {
+        section: kept
+        for channel in CHANNELS.values()
+        for section, kept in channel.export_personal_data(mentions).items()
+    }
+
+
+def _rows(rows: QuerySet[Any], *columns: str, **named: str) -> list[dict[str, Any]]:
+    paths = {column: column for column in columns} | named
+    return [dict(zip(paths, map(_plain, row), strict=True)) for row in rows.values_list(*paths.values())]
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _erase(customers: Sequence[int], at: datetime) -> None:
+    """Delete what channels keep outside the database, and what mail servers said of the customers.
+
+    All else goes with the customers' rows; of a coupon the code stays, given to nobody.
+    """
+    mentions = Mentions.of(customers)
+    for channel in CHANNELS.values():
+        channel.erase_personal_data(mentions)
+    channel_health.forget(mentions)
+
+
+# In turn with those who plan journeys and messages: what they write for a customer must not come as they go.
+SECTION = Section(tell=_tell, erase=_erase, wait=progress.take_turn)

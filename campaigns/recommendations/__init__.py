@@ -1,0 +1,1 @@
+"""Products: learned from orders and events, and recommended to customers."""

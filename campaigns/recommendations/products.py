@@ -1,0 +1,230 @@
+"""What the shop sells, and what is bought together. The only writer of ``SoldProduct`` and ``BoughtTogether``.
+
+Learned each night from the counting orders of a year. A pair of products has the lift
+
+    lift(a, b) = orders with both × all orders ÷ (orders with a × orders with b)
+
+which is 1 where they meet by chance, and more the better they go together; rare pairs say little and are left out (the
+minimum support). Source: S. Brin, R. Motwani, J. Ullman, S. Tsur, Dynamic Itemset Counting and Implication Rules for
+Market Basket Data, SIGMOD 1997, who call it interest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
+from campaigns.links.link_hosts import own_link
+from campaigns.models import SoldProduct
+from core.db import backends, dialect, temporary_tables, transactions
+from core.values import sortable_values
+from customers.models import COUNTING_STATUSES, Event
+
+LEARNED_FROM: Final = timedelta(days=365)
+LINKS_LEARNED_FROM: Final = timedelta(days=7)
+LEAST_TOGETHER: Final = 3  # orders: the minimum support
+MOST_IN_AN_ORDER: Final = 50  # larger ones are of traders, and say nothing of what goes together
+MOST_OTHERS: Final = 30  # that are kept of a product
+
+SEEN_IN: Final = ("Product Viewed", "Product Added")
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product as a message shows it; what is not known is empty. ``key`` is the folded sku, else the folded name."""
+
+    key: str
+    sku: str = ""
+    name: str = ""
+    category: str = ""
+    brand: str = ""
+    price: Decimal | None = None
+    url: str = ""
+    image: str = ""
+    quantity: Decimal | None = None
+
+
+def of_event(properties: Mapping[str, Any]) -> Product:
+    """Read the product of an event's properties, which anybody may have sent.
+
+    Its page and its picture are the shop's: a product is shown to others than who looked at it.
+    """
+    sku = _text(properties, "sku") or _text(properties, "product_id")
+    name = _text(properties, "name")
+    return Product(
+        key=sortable_values.fold(sku or name),
+        sku=sku,
+        name=name,
+        category=_text(properties, "category"),
+        brand=_text(properties, "brand"),
+        price=number(properties.get("price")),
+        url=own_link(properties.get("url")),
+        image=own_link(properties.get("image_url")),
+    )
+
+
+def of_orders(sold: SoldProduct) -> Product:
+    """Give a product as the orders tell it."""
+    return Product(
+        sold.sku_folded, sold.sku, sold.name, sold.category, sold.brand, sold.price, sold.url, sold.image
+    )
+
+
+def number(value: Any) -> Decimal | None:
+    """Read a number as JSON or a text holds it; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        read = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return read if read.is_finite() and abs(read) < 10**10 else None
+
+
+def _text(properties: Mapping[str, Any], name: str) -> str:
+    value = properties.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    return value.strip()[:255] if isinstance(value, str) else ""
+
+
+# -- Learning
+
+
+def learn(at: datetime) -> None:
+    """Learn from the orders up to an instant what is sold, and what is bought together."""
+    _collect(at)
+    with transaction.atomic():
+        transactions.lock_exclusive("campaigns_boughttogether")
+        _keep_products(at)
+        _keep_pairs()
+        _keep_first_days()
+    for table in ("baskets", "pairs"):
+        temporary_tables.empty(f"learned_{table}")
+    _keep_links(at)
+
+
+def _collect(at: datetime) -> None:
+    """Fill the temporary tables: the baskets, and how often two products are in one.
+
+    Outside a transaction, so that nobody waits for it on SQLite.
+    """
+    temporary_tables.create(
+        "learned_baskets", f"order_id bigint, sku text, line bigint, placed_at {dialect.moment_type()}"
+    )
+    temporary_tables.create("learned_pairs", "sku text, other text, orders bigint, lift bigint")
+    counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
+    # The latest line of a product tells what it is called and what it costs.
+    backends.execute(
+        f"""INSERT INTO learned_baskets
+            SELECT o.id, l.sku_folded, max(l.id), o.placed_at
+            FROM customers_order o JOIN customers_orderline l ON l.order_id = o.id
+            WHERE o.status IN ({counting}) AND o.placed_at > %s AND o.placed_at <= %s
+                AND l.quantity > 0 AND l.sku_folded <> ''
+            GROUP BY o.id, l.sku_folded, o.placed_at""",
+        [dialect.moment(at - LEARNED_FROM), dialect.moment(at)],
+    )
+    backends.execute(
+        f"""DELETE FROM learned_baskets WHERE order_id IN (
+                SELECT order_id FROM learned_baskets GROUP BY order_id HAVING count(*) > {MOST_IN_AN_ORDER})"""
+    )
+    backends.execute("CREATE INDEX IF NOT EXISTS learned_by_order ON learned_baskets (order_id, sku)")
+    # Whole ten-thousandths, rounded half up: adding half the divisor first, as integer division cuts.
+    backends.execute(
+        f"""INSERT INTO learned_pairs
+            WITH alone AS MATERIALIZED (SELECT sku, count(*) AS orders FROM learned_baskets GROUP BY sku),
+                together AS MATERIALIZED (
+                    SELECT a.sku AS sku, b.sku AS other, count(*) AS orders
+                    FROM learned_baskets a JOIN learned_baskets b ON b.order_id = a.order_id AND b.sku <> a.sku
+                    GROUP BY a.sku, b.sku HAVING count(*) >= {LEAST_TOGETHER}),
+                everything AS MATERIALIZED (SELECT count(DISTINCT order_id) AS orders FROM learned_baskets),
+                lifted AS (
+                    SELECT t.sku, t.other, t.orders,
+                        (20000 * t.orders * e.orders + a.orders * b.orders) / (2 * a.orders * b.orders) AS lift
+                    FROM together t CROSS JOIN everything e
+                    JOIN alone a ON a.sku = t.sku JOIN alone b ON b.sku = t.other)
+            SELECT sku, other, orders, lift FROM (
+                SELECT lifted.*, row_number() OVER (
+                    PARTITION BY sku ORDER BY lift DESC, orders DESC, other) AS place FROM lifted
+            ) AS placed WHERE place <= {MOST_OTHERS} AND lift > 10000"""
+    )
+
+
+def _keep_products(at: datetime) -> None:
+    backends.execute(
+        """INSERT INTO campaigns_soldproduct (sku, sku_folded, name, category, brand, category_folded, brand_folded,
+                price, url, image, orders, learned_at)
+            SELECT l.sku, s.sku, l.name, l.category, l.brand, l.category_folded, l.brand_folded,
+                l.unit_price, '', '', s.orders, %s
+            FROM (
+                SELECT sku, line, count(*) OVER (PARTITION BY sku) AS orders,
+                    row_number() OVER (PARTITION BY sku ORDER BY placed_at DESC, line DESC) AS place
+                FROM learned_baskets
+            ) AS s JOIN customers_orderline l ON l.id = s.line
+            WHERE s.place = 1
+            ON CONFLICT (sku_folded) DO UPDATE SET sku = excluded.sku, name = excluded.name,
+                category = excluded.category, brand = excluded.brand, category_folded = excluded.category_folded,
+                brand_folded = excluded.brand_folded, price = excluded.price, orders = excluded.orders,
+                learned_at = excluded.learned_at""",
+        [dialect.moment(at)],
+    )
+    backends.execute("DELETE FROM campaigns_soldproduct WHERE learned_at <> %s", [dialect.moment(at)])
+
+
+def _keep_pairs() -> None:
+    backends.execute("DELETE FROM campaigns_boughttogether")
+    backends.execute(
+        """INSERT INTO campaigns_boughttogether (product_id, other_id, orders, lift)
+            SELECT a.id, b.id, p.orders, p.lift FROM learned_pairs p
+            JOIN campaigns_soldproduct a ON a.sku_folded = p.sku
+            JOIN campaigns_soldproduct b ON b.sku_folded = p.other"""
+    )
+
+
+def _keep_first_days() -> None:
+    """Keep when each product was first ordered, or the shop's own server or a file first told of it.
+
+    What a browser tells is anybody's word. Events are searched once for each product.
+    """
+    counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
+    table = SoldProduct._meta.db_table
+    backends.execute(
+        f"""UPDATE {table} SET first_at = told.at FROM (
+                SELECT sku, min(at) AS at FROM (
+                    SELECT l.sku_folded AS sku, o.placed_at AS at
+                    FROM customers_orderline l JOIN customers_order o ON o.id = l.order_id
+                    WHERE o.status IN ({counting}) AND l.sku_folded <> ''
+                    UNION ALL SELECT sku_folded, first_at FROM {table} WHERE first_at IS NOT NULL
+                    UNION ALL SELECT e.sku_folded, e.occurred_at
+                    FROM customers_event e JOIN {table} s ON s.sku_folded = e.sku_folded
+                    WHERE s.first_at IS NULL AND NOT e.is_from_browser
+                ) AS moments GROUP BY sku) AS told
+            WHERE told.sku = {table}.sku_folded"""
+    )
+
+
+def _keep_links(at: datetime) -> None:
+    """Take the page and the picture of each product from the latest event of the last days that names them."""
+    latest = Window(
+        RowNumber(), partition_by="sku_folded", order_by=(F("occurred_at").desc(), F("pk").desc())
+    )
+    told = (
+        Event.objects.filter(name__in=SEEN_IN, occurred_at__gt=at - LINKS_LEARNED_FROM, occurred_at__lte=at)
+        .filter(properties__has_key="url")
+        .exclude(sku_folded="")
+        .annotate(place=latest)
+        .filter(place=1)
+    )
+    seen = {sku: of_event(properties) for sku, properties in told.values_list("sku_folded", "properties")}
+    changed = []
+    for sold in SoldProduct.objects.iterator():
+        product = seen.get(sold.sku_folded)
+        if product and product.url and (sold.url, sold.image) != (product.url, product.image):
+            sold.url, sold.image = product.url, product.image
+            changed.append(sold)
+    SoldProduct.objects.bulk_update(changed, ["url", "image"], batch_size=500)

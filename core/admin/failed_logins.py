@@ -1,0 +1,65 @@
+"""Failed logins: who is being kept out, and letting them in again."""
+
+from axes.models import AccessAttempt
+from django.apps import apps
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.decorators import display
+
+from core.staff import login_throttling
+from core.templatetags.display import moment
+
+from . import audit_log
+from .lists import ReadOnlyAdmin
+from .renamed import RenamedAdmin
+
+apps.get_app_config("axes").verbose_name = "Administration"
+
+
+@admin.register(AccessAttempt)
+class FailedLoginAdmin(RenamedAdmin, ReadOnlyAdmin):
+    """The list of failed logins; those of old are deleted when somebody logs in."""
+
+    called = ("failed login", "failed logins")
+    list_display = ("who", "ip_address", "failures", "latest", "state")
+    list_display_links = None
+    list_before_template = "core/admin/no_failed_logins.html"
+    actions = ("unlock",)
+
+    def has_unlock_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the person may let others in again."""
+        return request.user.has_perm("axes.delete_accessattempt")
+
+    @admin.action(description="Unlock", permissions=["unlock"])
+    def unlock(self, request: HttpRequest, queryset: QuerySet[AccessAttempt]) -> None:
+        """Forget the failures, from whichever browser, so that the next login is a first try."""
+        for name, address in set(queryset.values_list("username", "ip_address")):
+            attempts = AccessAttempt.objects.filter(username=name, ip_address=address)
+            audit_log.note_deleted(request, attempts[:1], f"Unlocked {name}, who came from {address}.")
+            attempts.delete()
+            messages.success(request, f"{name} may log in from {address} again.")
+
+    @display(description="User name")
+    def who(self, attempt: AccessAttempt) -> str:
+        """Show the name that was typed."""
+        return attempt.username or "–"
+
+    @display(description="Failures")
+    def failures(self, attempt: AccessAttempt) -> int:
+        """Show how often it failed."""
+        return attempt.failures_since_start
+
+    @display(description="Latest")
+    def latest(self, attempt: AccessAttempt) -> str:
+        """Show when it failed last."""
+        return moment(attempt.attempt_time)
+
+    @display(description="State", label={"locked": "danger", "may try again": "info"})
+    def state(self, attempt: AccessAttempt) -> tuple[str, str]:
+        """Show who has to wait, and for how long."""
+        wait = login_throttling.waiting_time(attempt.username, attempt.ip_address, timezone.now())
+        if not wait:
+            return "may try again", "may try again"
+        return "locked", f"locked for {login_throttling.in_minutes(wait)}"

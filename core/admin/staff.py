@@ -1,0 +1,209 @@
+"""Staff and their groups: who may come in, by which invitation, and what they may do."""
+
+from typing import Any
+
+from django import forms
+from django.apps import apps
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
+from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.html import format_html
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from core.mail import has_mail_server
+from core.staff import invitations
+
+from . import audit_log
+from .access import person
+from .protected_deletion import UsedAdmin
+from .renamed import RenamedAdmin
+
+apps.get_app_config("auth").verbose_name = "Administration"
+
+for model in (User, Group):
+    admin.site.unregister(model)
+
+
+class InvitationForm(forms.ModelForm):
+    """A new colleague and their role; they choose the password themselves."""
+
+    role = forms.ModelChoiceField(
+        Group.objects.order_by("name"),
+        empty_label="Choose one",
+        widget=UnfoldAdminSelectWidget,
+        help_text="What they may do; it can be changed later.",
+    )
+    inviter: User
+
+    class Meta:
+        """Who they are."""
+
+        model = User
+        fields = ("username", "email", "first_name", "last_name")
+        labels = {"username": "User name"}
+        help_texts = {
+            "username": "What they log in with.",
+            "email": "Where the invitation goes. Empty: you are shown the link, and hand it over.",
+        }
+        widgets = {
+            "username": UnfoldAdminTextInputWidget,
+            "email": UnfoldAdminEmailInputWidget,
+            "first_name": UnfoldAdminTextInputWidget,
+            "last_name": UnfoldAdminTextInputWidget,
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        roles = [group.pk for group in invitations.roles_for(self.inviter)]
+        self.fields["role"].queryset = Group.objects.filter(pk__in=roles).order_by("name")  # type: ignore[attr-defined]
+
+
+@admin.register(User)
+class UserAdmin(RenamedAdmin, BaseUserAdmin):
+    """Who may come in. Only superusers make superusers, or touch them: else whoever manages staff would be one.
+
+    Whoever has done something stays in the trail, so the admin refuses to delete them; they are made inactive.
+    """
+
+    called = ("member of staff", "staff")
+    form = UserChangeForm
+    add_form = InvitationForm
+    add_form_template = None
+    add_fieldsets = ((None, {"fields": ("username", "email", "first_name", "last_name", "role")}),)
+    change_password_form = AdminPasswordChangeForm
+    actions = ("send_link",)
+    list_display = ("username", "email", "first_name", "last_name", "roles", "is_active")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Fetch the groups of all rows together."""
+        found: QuerySet[User] = super().get_queryset(request)
+        return found.prefetch_related("groups")
+
+    @display(description="Role")
+    def roles(self, user: User) -> str:
+        """Show what they may do, by the names of their groups."""
+        groups = sorted(group.name for group in user.groups.all())
+        return ", ".join(["Superuser", *groups] if user.is_superuser else groups)
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: User | None = None
+    ) -> list[str] | tuple[Any, ...]:
+        """Let only superusers say who is one."""
+        fields = super().get_readonly_fields(request, obj)
+        return fields if request.user.is_superuser else (*fields, "is_superuser")
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Let only superusers change one, their passwords included."""
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Let only superusers delete one."""
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Refuse whoever has done something: the trail would lose who it was."""
+        doomed = list(objs)
+        reasons = [
+            format_html(
+                '{} has done what <a class="link" href="{}?by={}">Activity</a> tells.'
+                ' Make <a class="link" href="{}">the account</a> inactive instead.',
+                one.get_username(),
+                reverse("admin:admin_logentry_changelist"),
+                one.pk,
+                reverse("admin:auth_user_change", args=[one.pk]),
+            )
+            for one in User.objects.filter(
+                pk__in=[one.pk for one in doomed], logentry__isnull=False
+            ).distinct()
+        ]
+        if reasons:
+            return [str(one) for one in doomed], {}, set(), reasons
+        return super().get_deleted_objects(objs, request)
+
+    # -- Invitations
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any):
+        """Offer the roles that the person may give."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if obj is None:
+            setattr(form, "inviter", person(request))  # noqa: B010 — of this request: each has a class of its own
+        return form
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save a new colleague without a password: the invitation lets them choose one."""
+        if not change:
+            obj.is_staff = True
+            obj.set_unusable_password()
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Give a new colleague their role."""
+        super().save_related(request, form, formsets, change)
+        if not change:
+            form.instance.groups.set([form.cleaned_data["role"]])
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Say for the trail as what somebody was invited."""
+        if add:
+            return f"Invited as {form.cleaned_data['role']}."
+        return super().construct_change_message(request, form, formsets, add)
+
+    def response_add(
+        self, request: HttpRequest, obj: User, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Send the invitation, or show its link in the answer itself: it is kept nowhere."""
+        return self._sent_or_shown(request, [obj], "Invitation") or redirect("admin:auth_user_change", obj.pk)
+
+    @admin.action(description="Send a link to choose a password", permissions=["change"])
+    def send_link(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        """Invite again, or help who has forgotten the password; none of who may not be touched, or come in."""
+        chosen = [one for one in queryset if _may_touch(request, one) and one.is_active and one.is_staff]
+        if not chosen:
+            messages.warning(request, "Links are for active staff whom you may change.")
+            return None
+        audit_log.note_changed(request, chosen, "Made a link to choose a password.")
+        return self._sent_or_shown(request, chosen, "Links to choose a password")
+
+    def _sent_or_shown(self, request: HttpRequest, people: list[User], title: str) -> HttpResponse | None:
+        shown = []
+        for one in people:
+            link = invitations.link_for(one, request)
+            if invitations.send(one, link, person(request)):
+                messages.success(request, f"A link to choose a password is on its way to {one.email}.")
+            else:
+                shown.append((one, link))
+        if not shown:
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "links": shown,
+            "holds_for": invitations.HOLDS_FOR,
+            "has_server": has_mail_server(),
+        }
+        response = TemplateResponse(request, "core/admin/invitation.html", context)
+        add_never_cache_headers(response)
+        return response
+
+
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    return request.user.is_superuser or not (user and user.is_superuser)
+
+
+@admin.register(Group)
+class GroupAdmin(UsedAdmin, BaseGroupAdmin):
+    """What several may do alike. While somebody is in it, it is not deleted: they could do nothing any more."""
+
+    used_by = ("user",)

@@ -1,0 +1,1 @@
+"""What every API endpoint shares: keys, authentication, errors, pages, idempotency."""

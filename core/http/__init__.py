@@ -1,0 +1,1 @@
+"""Requests and responses: client addresses, limits, headers, error pages."""

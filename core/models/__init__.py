@@ -1,0 +1,8 @@
+"""The tables of the core: API keys, idempotent responses, named locks, and which declarations were installed."""
+
+from .api_key import ApiKey
+from .idempotent_response import IdempotentResponse
+from .installed import InstalledRole, InstalledSchedule
+from .named_lock import NamedLock
+
+__all__ = ["ApiKey", "IdempotentResponse", "InstalledRole", "InstalledSchedule", "NamedLock"]

@@ -1,0 +1,53 @@
+"""Failed logins: who has to wait after too many, and for how long. django-axes counts them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db.models import Max, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold.forms import AuthenticationForm
+
+from core.http.client_ip import client_ip
+
+
+def waiting_time(username: str, address: str | None, at: datetime) -> timedelta:
+    """Give how long somebody must wait until they may try again; nothing if they need not."""
+    attempts = AccessAttempt.objects.filter(username=username, ip_address=address).order_by()
+    found = attempts.aggregate(failures=Sum("failures_since_start"), latest=Max("attempt_time"))
+    if (found["failures"] or 0) < settings.AXES_FAILURE_LIMIT:
+        return timedelta()
+    until: datetime = found["latest"] + settings.AXES_COOLOFF_TIME
+    return max(until - at, timedelta())
+
+
+def in_minutes(time: timedelta) -> str:
+    """Say a time in minutes, rounded up: who waits so long does not come too early."""
+    minutes = -(-int(time.total_seconds()) // 60) or 1
+    return f"{minutes} minute" if minutes == 1 else f"{minutes} minutes"
+
+
+class LoginForm(AuthenticationForm):  # type: ignore[misc]  # the framework carries no types
+    """The login, which says how long to wait after too many failures."""
+
+    def get_invalid_login_error(self) -> ValidationError:
+        """Say what is wrong."""
+        if not getattr(self.request, "axes_locked_out", False):
+            error: ValidationError = super().get_invalid_login_error()
+            return error
+        wait = waiting_time(self.cleaned_data["username"], client_ip(self.request), timezone.now())
+        return ValidationError(
+            f"Too many failed logins. Try again in {in_minutes(wait)}, or ask an administrator to unlock you.",
+            code="locked",
+        )
+
+
+def refuse(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any]) -> HttpResponse:
+    """Answer somebody who has to wait with the login page, which says so, and tell programs too."""
+    wait = waiting_time(credentials.get("username", ""), client_ip(request), timezone.now())
+    response.status_code = 429
+    response["Retry-After"] = str(max(1, round(wait.total_seconds())))
+    return response

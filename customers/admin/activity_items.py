@@ -1,0 +1,122 @@
+"""Events and orders as staff read them: what was done, with what, for how much, and whatever else was sent."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from core.templatetags.display import amount, number, plain
+from customers.models import Event, Order
+
+MOST_DETAILS = 12
+LARGEST_AMOUNT = Decimal(10) ** 12
+
+# Properties by what they say, in the words of Segment's e-commerce specification; the first that is there counts.
+SUBJECTS = (
+    "name",
+    "product_name",
+    "title",
+    "path",
+    "url",
+    "query",
+    "category",
+    "sku",
+    "product_id",
+    "order_id",
+)
+AMOUNTS = ("total", "revenue", "value", "price")
+SYMBOLS = {
+    "Product Viewed": "visibility",
+    "Product Added": "add_shopping_cart",
+    "Product Removed": "remove_shopping_cart",
+    "Cart Viewed": "shopping_cart",
+    "Checkout Started": "shopping_cart_checkout",
+    "Order Completed": "receipt_long",
+    "Page Viewed": "web",
+    "Products Searched": "search",
+}
+OTHER_SYMBOL, ORDER_SYMBOL = "bolt", "shopping_bag"
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that a customer did: its name, what it was about, and the rest by name."""
+
+    at: datetime
+    symbol: str
+    title: str
+    subject: str
+    amount: str
+    details: tuple[tuple[str, str], ...] = ()
+    order: Order | None = None
+
+
+def of(record: Event | Order) -> Happening:
+    """Tell of an event or an order."""
+    return _of_order(record) if isinstance(record, Order) else _of_event(record)
+
+
+def _of_order(order: Order) -> Happening:
+    return Happening(
+        at=order.placed_at,
+        symbol=ORDER_SYMBOL,
+        title=f"Order {order.order_id}",
+        subject="Draft: only a browser has told of it" if order.is_draft else order.get_status_display(),
+        amount=amount(order.total, order.currency),
+        order=order,
+    )
+
+
+def _of_event(event: Event) -> Happening:
+    properties: Mapping[str, Any] = event.properties
+    told_by = next((name for name in SUBJECTS if properties.get(name) not in (None, "")), "")
+    paid_by = next((name for name in AMOUNTS if _money(properties.get(name)) is not None), "")
+    return Happening(
+        at=event.occurred_at,
+        symbol=SYMBOLS.get(event.name, OTHER_SYMBOL),
+        title=event.name,
+        subject=_subject(properties, told_by),
+        amount=_amount(properties, paid_by),
+        details=tuple(_details(properties, {told_by, paid_by, "currency"})),
+    )
+
+
+def _subject(properties: Mapping[str, Any], told_by: str) -> str:
+    if told_by:
+        return plain(properties[told_by])
+    products = properties.get("products")
+    return f"{len(products)} product{'s' * (len(products) != 1)}" if isinstance(products, list) else ""
+
+
+def _amount(properties: Mapping[str, Any], paid_by: str) -> str:
+    money = _money(properties.get(paid_by))
+    if money is None:
+        return ""
+    currency = properties.get("currency")
+    written = amount(money, currency if isinstance(currency, str) else "")
+    quantity = _money(properties.get("quantity")) if paid_by == "price" else None
+    return f"{number(quantity)} × {written}" if quantity not in (None, 1) else written
+
+
+def _money(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        money = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return money if money.is_finite() and abs(money) < LARGEST_AMOUNT else None
+
+
+def _details(properties: Mapping[str, Any], told: set[str]) -> Iterator[tuple[str, str]]:
+    others = [name for name, value in properties.items() if name not in told and value not in (None, "", [])]
+    for name in others[:MOST_DETAILS]:
+        yield name.replace("_", " "), _detail(name, properties[name])
+
+
+def _detail(name: str, value: Any) -> str:
+    if name == "products" and isinstance(value, list):
+        products = [one for one in value if isinstance(one, Mapping)]
+        return ", ".join(plain(one.get("name") or one.get("sku") or "?") for one in products[:MOST_DETAILS])
+    return plain(value)

@@ -1,0 +1,77 @@
+"""Messages that could not be taken: what each lacks, and another try once the reason is gone."""
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from core.admin import audit_log
+from core.admin.lists import ReadOnlyAdmin
+from core.templatetags.display import moment
+from customers.models import RefusedMessage
+from customers.tracking import inbox
+
+from . import contact_data
+
+
+@admin.register(RefusedMessage)
+class RefusedMessageAdmin(ReadOnlyAdmin):
+    """The list of refused messages and the page of one."""
+
+    list_display = ("received", "source", "why")
+    list_display_links = ("received", "why")
+    list_select_related = ("source",)
+    list_before_template = "customers/admin/no_refused.html"
+    fields = ("received", "source", "why", "message_id")
+    readonly_fields = fields
+    change_form_after_template = "customers/admin/refused.html"
+    actions = ("try_again",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RefusedMessage]:
+        """Let each row know who looks at it."""
+        self.hides = not contact_data.may_see(request)
+        return super().get_queryset(request)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict, obj: RefusedMessage | None = None, **kwargs: Any
+    ):
+        """Add the message as it was sent."""
+        assert obj is not None
+        context |= {"sent": _sent(request, obj.message)}
+        return super().render_change_form(request, context, obj=obj, **kwargs)
+
+    def has_try_again_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the person may let messages be taken."""
+        return request.user.has_perm("customers.change_refusedmessage")
+
+    @admin.action(description="Try again", permissions=["try_again"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[RefusedMessage]) -> None:
+        """Put the ticked messages back into the inbox."""
+        chosen = list(queryset)
+        audit_log.note_changed(request, chosen, "Tried again.")
+        cut = inbox.try_again(chosen)
+        if len(chosen) > cut:
+            messages.success(request, "They are tried again; what cannot be taken comes back here.")
+        if cut:
+            messages.warning(request, f"{cut} of them are too long to have been kept whole.")
+
+    @display(description="Received")
+    def received(self, refused: RefusedMessage) -> str:
+        """Show when it came in."""
+        return moment(refused.received_at)
+
+    @display(description="Reason")
+    def why(self, refused: RefusedMessage) -> str:
+        """Show what to change, without contact data for who may not see it."""
+        return contact_data.text_without(refused.reason) if self.hides else refused.reason
+
+
+def _sent(request: HttpRequest, message: str) -> str:
+    try:
+        value = json.loads(message)
+    except ValueError:  # too long to have been kept whole
+        return message if contact_data.may_see(request) else contact_data.HIDDEN
+    return json.dumps(contact_data.properties_seen_by(request, value), indent=2, ensure_ascii=False)

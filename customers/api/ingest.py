@@ -1,0 +1,272 @@
+"""Objects that arrive by the API: read as the rows of a CSV file are, taken together, with a result for each.
+
+There is no reading of its own here: an object becomes a row of texts, which ``customers.rows.parsing`` reads.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from core.api.errors import Place
+from core.api.parsers import dump
+from core.db import transactions
+from core.values import sortable_values
+from customers import consent
+from customers.ingestion import writer
+from customers.ingestion.attributes import TOO_MANY
+from customers.rows.parsing import (
+    CUSTOMERS,
+    EVENTS,
+    ORDER_LINES,
+    ORDERS,
+    InvalidRow,
+    Kind,
+    Record,
+    Shop,
+    can_name_attribute,
+    read_row,
+    the_shop,
+)
+
+SOURCE = consent.API
+LARGEST = 10**30
+"""Numbers up to this one are taken as texts, too; a text may hold longer ones."""
+ACCEPTED, REFUSED, LEFT_OUT = "accepted", "refused", "left_out"
+# What an object holds beside the columns of its kind.
+_NESTED = {CUSTOMERS.name: {"attributes"}, ORDERS.name: {"lines"}, EVENTS.name: {"properties"}}
+
+
+@dataclass
+class IngestResult:
+    """What became of objects: how many records were created and updated, and of each index that was not taken why.
+
+    Those ``left_out`` belong to the past of customers who were erased. ``warnings`` name the values that could not be
+    read and were left out of objects that were taken. Those ``kept_unsubscribed`` say ``subscribed`` of customers whose
+    unsubscription they do not end.
+    """
+
+    created: int = 0
+    updated: int = 0
+    refused: dict[int, list[Place]] = field(default_factory=dict)
+    left_out: set[int] = field(default_factory=set)
+    warnings: dict[int, list[Place]] = field(default_factory=dict)
+    kept_unsubscribed: set[int] = field(default_factory=set)
+
+    def status(self, index: int) -> str:
+        """Say in one word what became of an object."""
+        if index in self.refused:
+            return REFUSED
+        return LEFT_OUT if index in self.left_out else ACCEPTED
+
+
+class _Misfit(Exception):
+    """An object that cannot be taken, with the places that will not do."""
+
+    def __init__(self, places: list[Place]) -> None:
+        super().__init__(places)
+        self.places = places
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An object that was read: the index it came under, its record, and the lines of an order."""
+
+    index: int
+    record: Record
+    lines: tuple[Record, ...] = ()
+    warnings: tuple[Place, ...] = ()
+
+
+def ingest_objects(kind: Kind, items: Sequence[Any]) -> IngestResult:
+    """Take objects of one kind, all good ones in one transaction."""
+    shop = the_shop()
+    read: list[_Read] = []
+    misread: dict[int, list[Place]] = {}
+    for index, item in enumerate(items):
+        try:
+            read.append(_read(kind, index, item, shop))
+        except _Misfit as misfit:
+            misread[index] = misfit.places
+
+    def take_all() -> IngestResult:
+        taken = IngestResult(
+            refused=dict(misread), warnings={one.index: [*one.warnings] for one in read if one.warnings}
+        )
+        for part in _without_repeats(read) if kind is ORDERS else [read]:
+            _ingest(kind, part, taken)
+        return taken
+
+    return transactions.retried(take_all)
+
+
+def _ingest(kind: Kind, read: Sequence[_Read], taken: IngestResult) -> None:
+    outcome = writer.ingest(kind, ((one.index, one.record) for one in read), source=SOURCE)
+    taken.created += outcome.created
+    taken.updated += outcome.updated
+    taken.left_out |= set(outcome.left_out)
+    taken.kept_unsubscribed |= set(outcome.kept_unsubscribed)
+    for index in outcome.crowded:
+        taken.warnings.setdefault(index, []).append(_place(TOO_MANY))
+    taken.refused |= {refusal.line: [_place(refusal.reason)] for refusal in outcome.refused}
+    kept = [one for one in read if one.lines and taken.status(one.index) == ACCEPTED]
+    if kept:
+        # Lines without an id are told apart by how-manieth of their order they are, counted anew for each request.
+        writer.start_file()
+        writer.ingest(ORDER_LINES, enumerate(line for one in kept for line in one.lines))
+
+
+def _without_repeats(read: Iterable[_Read]) -> Iterator[list[_Read]]:
+    """Cut orders, in their sequence, into parts that name no order twice: each counts its lines from the first."""
+    part: dict[str, _Read] = {}
+    for one in read:
+        order_id = one.record[0]
+        if order_id in part:
+            yield list(part.values())
+            part = {}
+        part[order_id] = one
+    yield list(part.values())
+
+
+def _read(kind: Kind, index: int, item: Any, shop: Shop) -> _Read:
+    if not isinstance(item, dict):
+        raise _Misfit([{"path": "", "message": "expected an object"}])
+    places: list[Place] = []
+    warnings: list[Place] = []
+    lines: list[Record] = []
+    record = _record(kind, item, shop, places, warnings)
+    if kind is ORDERS:
+        given = item.get("lines")
+        given = [] if given is None else given
+        if not isinstance(given, list):
+            places.append({"path": "lines", "message": "expected a list of objects"})
+            given = []
+        for place, line in enumerate(given):
+            at = f"lines[{place}]"
+            if not isinstance(line, dict):
+                places.append({"path": at, "message": "expected an object"})
+                continue
+            # What is wrong with the order itself is told once, not for each line.
+            its_order = {"order_id": record[0] if record else "?"}
+            read = _record(ORDER_LINES, line | its_order, shop, places, warnings, f"{at}.")
+            if read is not None:
+                lines.append(read)
+    if places or record is None:
+        raise _Misfit(places)
+    return _Read(index, record, tuple(lines), tuple(warnings))
+
+
+def _record(
+    kind: Kind,
+    item: Mapping[str, Any],
+    shop: Shop,
+    places: list[Place],
+    warnings: list[Place],
+    below: str = "",
+) -> Record | None:
+    """Read one object, or note what is wrong with it; warn of the values that were left out."""
+    left_out: list[str] = []
+    record = None
+    try:
+        _, record = read_row(kind, _row(kind, item, left_out), shop, left_out)
+    except InvalidRow as refused:
+        places.append(_place(str(refused), below))
+    warnings += [_place(reason, below) for reason in left_out]
+    return record
+
+
+def _place(reason: str, below: str = "") -> Place:
+    # Reasons name the column first, as in “email: 'x' is no e-mail address”.
+    column, _, message = reason.partition(": ")
+    return {"path": below + column, "message": message} if message else {"path": below, "message": reason}
+
+
+def _row(kind: Kind, item: Mapping[str, Any], left_out: list[str]) -> dict[str, str]:
+    """Write an object as a row of a CSV file, without optional values that are no texts; raises Refused."""
+    nested = _NESTED.get(kind.name, set())
+    row: dict[str, str] = {}
+    for name, value in item.items():
+        if name not in kind.csv_columns and name not in nested:
+            there_are = ", ".join([*kind.csv_columns, *sorted(nested - set(kind.csv_columns))])
+            raise InvalidRow(f"{_shown(name)}: unknown; there are {there_are}")
+        if name not in nested:
+            try:
+                row[name] = _text(name, value)
+            except InvalidRow as refused:
+                if name in kind.essential:
+                    raise
+                left_out.append(str(refused))
+    if kind is CUSTOMERS:
+        row |= _attributes(item.get("attributes"), left_out)
+    if kind is EVENTS:
+        row["properties"] = _properties(item.get("properties"))
+    return row
+
+
+def _attributes(given: Any, left_out: list[str]) -> dict[str, str]:
+    given = None if given == [] else given
+    if given is not None and not isinstance(given, dict):
+        raise InvalidRow('attributes: expected an object, such as {"tier": "gold"}')
+    row = {}
+    for name, value in (given or {}).items():
+        path = f"attributes.{_shown(name)}"
+        if name in CUSTOMERS.csv_columns:
+            raise InvalidRow(f"{path}: is no attribute; give it beside the attributes")
+        if not can_name_attribute(name) or not _is_encodable(name):
+            raise InvalidRow(f"{path}: an attribute has a name of 1 to 100 characters")
+        try:
+            row[name] = _text(path, value)
+        except InvalidRow as refused:
+            left_out.append(str(refused))
+    return row
+
+
+def _properties(given: Any) -> str:
+    if given is None:
+        return ""
+    given = {} if given == [] else given
+    if not isinstance(given, dict):
+        raise InvalidRow('properties: expected an object, such as {"price": 9.5}')
+    text = dump(given)
+    if not _is_encodable(text):
+        raise InvalidRow("properties: contains half a surrogate pair")
+    return text
+
+
+def _text(path: str, value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool() if path == "newsletter" or path.startswith("attributes."):
+            return "true" if value else "false"
+        case str() if _is_encodable(value):
+            return value.strip()
+        case str():
+            raise InvalidRow(f"{path}: contains half a surrogate pair")
+        case int() if not isinstance(value, bool) and abs(value) <= LARGEST:
+            return str(value)
+        case Decimal() if abs(value) <= LARGEST and value.adjusted() >= -200:
+            return format(value, "f")
+        case int() | Decimal() if not isinstance(value, bool):
+            raise InvalidRow(f"{path}: the number is out of range")
+        case list() if path.startswith("attributes."):
+            try:
+                elements = sortable_values.elements_of(value)
+            except ValueError as error:
+                raise InvalidRow(f"{path}: {error}") from None
+            if elements is None or not all(map(_is_encodable, elements)):
+                raise InvalidRow(f"{path}: expected a list of texts")
+            return sortable_values.list_text(elements) if elements else ""
+    raise InvalidRow(f"{path}: expected a text or a number")
+
+
+def _shown(name: str) -> str:
+    return name.encode(errors="replace").decode()[:100]
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Facts: numbers and moments that sum a customer up, declared once and kept current."""

@@ -1,0 +1,429 @@
+"""The only writer of the facts: it empties the queues that ingestion fills, and notes who was touched.
+
+Stored rows stand for one instant, which never goes back: they sum up the records up to it. A record dated later
+is noted as upcoming, and comes into the facts when that instant passes it. Records appended in their order are
+merged into the stored row; whatever else happened, the customer is summed up again.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from core.db import backends, dialect, temporary_tables, time_limits, transactions
+from core.db.sql import Query, Sql, compile_query, compose
+from core.values import decimals
+from customers.models import (
+    AppendedEvent,
+    AppendedOrder,
+    Customer,
+    FactColumns,
+    Facts,
+    FactsAsOf,
+    StaleFacts,
+    Totals,
+    Touched,
+    Upcoming,
+)
+
+from . import definitions
+
+SETTLED_AT_ONCE: Final = 20_000  # customers a transaction
+SETTLED_AT_LEAST: Final = 300  # where statements take too long
+ALL: Final = 2**62  # a LIMIT that cuts nothing, but keeps SQLite from looking things up anew at each mention
+
+_FACTS, _AS_OF, _UPCOMING = Facts._meta.db_table, FactsAsOf._meta.db_table, Upcoming._meta.db_table
+_STALE, _TOUCHED, _TOTALS = StaleFacts._meta.db_table, Touched._meta.db_table, Totals._meta.db_table
+_EVENTS, _ORDERS = AppendedEvent._meta.db_table, AppendedOrder._meta.db_table
+_AMONG = "SELECT customer_id FROM facts_among"
+_ANEW, _MERGED = f"{_AMONG} WHERE anew = 1", f"{_AMONG} WHERE anew = 0"
+_EVERYBODY = "SELECT id FROM customers_customer"
+
+
+def update_facts(
+    now: datetime | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    not_before: datetime | None = None,
+) -> int:
+    """Bring the facts of every queued customer in line with the records; give how many customers that were.
+
+    The rows then stand for ``now``, by default the clock's, or for the instant they stood for if that is later; with
+    a clock that stepped back, at least for ``not_before``. A transaction takes a share of the queue; what a crash
+    leaves in it, the next call settles.
+    """
+
+    def settle_at_most(customers: int) -> int:
+        with alone():
+            # Read again: what committed while we waited is not taken for a record dated ahead.
+            return _settle_some(_advance(_instant(now, not_before)), customers)
+
+    settled, portion = 0, time_limits.Portion(SETTLED_AT_ONCE, SETTLED_AT_LEAST)
+    while is_due(_instant(now, not_before)):
+        settled += portion.take(settle_at_most)
+        progress(settled)
+    return settled
+
+
+def _instant(now: datetime | None, not_before: datetime | None) -> datetime:
+    now = now or datetime.now(UTC)
+    return max(now, not_before) if not_before else now
+
+
+def is_due(now: datetime) -> bool:
+    """Tell whether anybody waits in a queue, or has a record that comes due."""
+    queues = " OR ".join(f"EXISTS (SELECT 1 FROM {queue})" for queue in (_STALE, _EVENTS, _ORDERS))
+    [(due,)] = backends.rows(
+        f"SELECT {queues} OR EXISTS (SELECT 1 FROM {_UPCOMING} WHERE due_at <= %s)", [dialect.moment(now)]
+    )
+    return bool(due)
+
+
+def comes_due(until: datetime) -> bool:
+    """Tell whether anybody has a record that lies ahead of the facts and comes due up to an instant."""
+    return Upcoming.objects.filter(due_at__lte=until).exists()
+
+
+def settled_at() -> datetime | None:
+    """Give the instant the stored rows stand for; None before the first were written."""
+    return Totals.objects.values_list("settled_at", flat=True).first()
+
+
+def rebuild(now: datetime | None = None) -> int:
+    """Sum every customer up from the records, whatever is stored; give how many customers there are.
+
+    Members follow with a full refresh.
+    """
+    with alone():
+        at = _advance(now or datetime.now(UTC))
+        _take(at, "")
+        backends.execute("UPDATE facts_among SET anew = 1")
+        _note_touched()
+        _write_anew(_EVERYBODY, at)
+        Totals.objects.update(customers=0, buyers=0, total_spent=0, average_order_value=0)
+        _add_to_totals([0, 0, 0, 0], _sums(""), moved=True)
+        _forget_queued()
+        return Facts.objects.count()
+
+
+def of(customer: Customer, at: datetime) -> FactColumns | None:
+    """Give the facts of one customer at an instant, now or later, whatever waits; None where there is nothing yet."""
+    if relation_of(Sql("SELECT %s", (customer.pk,)), at) == "facts":
+        return Facts.objects.filter(customer=customer).first()
+    return FactsAsOf.objects.filter(customer=customer).first()
+
+
+def told(row: FactColumns) -> dict[str, Any]:
+    """Give the facts of a row by name: counts, moments, and decimals for amounts, quantities, shares and days."""
+    values: dict[str, Any] = {"first_seen_at": row.first_seen_at}
+    for fact in definitions.declared():
+        value = getattr(row, fact.name)
+        is_scaled = value is not None and fact.kind in ("amount", "quantity", "share", "days")
+        values[fact.name] = decimals.from_units(value) if is_scaled else value
+    return values
+
+
+def alone() -> AbstractContextManager[None]:
+    """A transaction during which nobody else writes facts."""
+    return transactions.locked_table(_TOTALS)
+
+
+def forget(customers: Sequence[int]) -> None:
+    """Delete the facts of customers, named by their keys, and all that is queued of them.
+
+    Inside ``alone``; what their facts were is taken off the totals.
+    """
+    its = f"WHERE customer_id IN ({', '.join(map(str, customers))})"
+    before = _sums(its)
+    for table in (_FACTS, _UPCOMING, _STALE, _EVENTS, _ORDERS, _TOUCHED):
+        backends.execute(f"DELETE FROM {table} {its}")
+    _add_to_totals(before, [0, 0, 0, 0], moved=before[1] > 0)
+
+
+def _advance(now: datetime) -> datetime:
+    """Give the instant to settle for, and remember it: the clock's unless it stepped back."""
+    before = settled_at()
+    if before is None:
+        Totals.objects.create(pk=1, settled_at=now)
+        return now
+    at = max(now, before)
+    Totals.objects.update(settled_at=at)
+    return at
+
+
+def _settle_some(at: datetime, most: int) -> int:
+    taken = _take(at, f"LIMIT {most}")
+    if taken:
+        anew, merged, has_orders = _choose_who_is_merged(at)
+        before = _sums(f"WHERE customer_id IN ({_AMONG})")
+        if anew:
+            _write_anew(_ANEW, at)
+        if merged:
+            _store(definitions.merged(_MERGED))
+        after = _sums(f"WHERE customer_id IN ({_AMONG})")
+        _add_to_totals(before, after, moved=has_orders or (bool(anew) and before[1] + after[1] > 0))
+        _note_touched()
+        _forget_queued()
+    return taken
+
+
+def _take(at: datetime, limit: str) -> int:
+    """Fill ``facts_among`` from the queues: who is summed up anew, and about whom something was recorded."""
+    _make_among_table()
+    return backends.execute(
+        f"""INSERT INTO facts_among SELECT customer_id, max(anew), max(recorded), max(joined) FROM (
+                SELECT customer_id, 1 AS anew, 1 AS recorded, CASE WHEN joined THEN 1 ELSE 0 END AS joined FROM {_STALE}
+                UNION ALL SELECT customer_id, 0, 1, 0 FROM {_EVENTS}
+                UNION ALL SELECT customer_id, 0, 1, 0 FROM {_ORDERS}
+                UNION ALL SELECT customer_id, 1, 0, 0 FROM {_UPCOMING} WHERE due_at <= %s
+            ) AS queued GROUP BY customer_id ORDER BY customer_id {limit}""",
+        [dialect.moment(at)],
+    )
+
+
+def _make_among_table() -> None:
+    columns = "customer_id bigint PRIMARY KEY, anew integer, recorded integer, joined integer"
+    temporary_tables.create("facts_among", columns)
+
+
+def _choose_who_is_merged(at: datetime) -> tuple[int, int, bool]:
+    """Sum those up anew whose appended records do not follow the stored ones in time, or lie ahead.
+
+    Gives how many are summed up anew and how many merged, and whether orders are among what is merged.
+    """
+    backends.execute(
+        f"""UPDATE facts_among SET anew = 1 WHERE anew = 0 AND customer_id IN (
+            SELECT c.id FROM customers_customer c LEFT JOIN {_FACTS} f ON f.customer_id = c.id
+            LEFT JOIN (
+                SELECT customer_id, min(occurred_at) AS first_at, max(occurred_at) AS last_at
+                FROM {_EVENTS} WHERE customer_id IN ({_MERGED}) GROUP BY customer_id
+            ) AS e ON e.customer_id = c.id
+            LEFT JOIN (
+                SELECT customer_id, count(*) AS orders, max(placed_at) AS placed_at
+                FROM {_ORDERS} WHERE customer_id IN ({_MERGED}) GROUP BY customer_id
+            ) AS o ON o.customer_id = c.id
+            WHERE c.id IN ({_MERGED}) AND (c.joined_into_id IS NOT NULL
+                OR e.first_at < f.last_event_at OR e.last_at > %(at)s
+                OR o.orders > 1 OR o.placed_at > %(at)s
+                OR o.placed_at < f.any_order_at OR o.placed_at < f.last_event_at))""",
+        {"at": dialect.moment(at)},
+    )
+    [(anew, merged, has_orders)] = backends.rows(
+        f"""SELECT count(*) FILTER (WHERE anew = 1), count(*) FILTER (WHERE anew = 0),
+            EXISTS (SELECT 1 FROM {_ORDERS} WHERE customer_id IN ({_MERGED})) FROM facts_among"""
+    )
+    return anew, merged, bool(has_orders)
+
+
+def _write_anew(among: str, at: datetime) -> None:
+    """Sum up from the records, and note whose next record lies ahead."""
+    bound = f"'{dialect.moment(at)}'"
+    _store(definitions.from_records(_people(among), among, bound))
+    backends.execute(
+        f"""DELETE FROM {_FACTS} WHERE customer_id IN ({among}) AND customer_id IN (
+                SELECT id FROM customers_customer WHERE joined_into_id IS NOT NULL)"""
+    )
+    backends.execute(f"DELETE FROM {_UPCOMING} WHERE customer_id IN ({among})")
+    theirs = "WHERE r.customer_id = f.customer_id"
+    due = dialect.least(
+        f"(SELECT min(placed_at) FROM customers_order r {theirs} AND placed_at > {bound})",
+        f"(SELECT min(occurred_at) FROM customers_event r {theirs} AND occurred_at > {bound})",
+        f"CASE WHEN f.first_seen_at > {bound} THEN f.first_seen_at END",
+    )
+    backends.execute(
+        f"""INSERT INTO {_UPCOMING} (customer_id, due_at) SELECT customer_id, due_at FROM (
+                SELECT f.customer_id, {due} AS due_at FROM {_FACTS} f WHERE f.customer_id IN ({among})
+            ) AS ahead WHERE due_at IS NOT NULL"""
+    )
+
+
+def _people(among: str, until: str = "") -> str:
+    """Give a query of people with the instant they exist from: the earliest of the given one and the records."""
+    first_seen = f"COALESCE({dialect.least('first_seen', 'first_order', 'first_event')}, recorded_at)"
+    return f"""
+        SELECT id, {first_seen} AS first_seen_at FROM (
+            SELECT c.id, c.first_seen, c.recorded_at,
+                (SELECT min(placed_at) FROM customers_order r WHERE r.customer_id = c.id) AS first_order,
+                (SELECT min(occurred_at) FROM customers_event r WHERE r.customer_id = c.id) AS first_event
+            FROM customers_customer c WHERE c.id IN ({among}) AND c.joined_into_id IS NULL
+            LIMIT {ALL}
+        ) AS met WHERE {f"{first_seen} <= {until}" if until else "true"}"""
+
+
+def _store(select: Sql) -> None:
+    names = definitions.columns()
+    updates = ", ".join(f"{name} = excluded.{name}" for name in names if name != "customer_id")
+    backends.execute(
+        compose(
+            f"INSERT INTO {_FACTS} ({', '.join(names)}) {{select}}"
+            f" ON CONFLICT (customer_id) DO UPDATE SET {updates}",
+            select=select,
+        )
+    )
+
+
+def _sums(which: str) -> list[int]:
+    [row] = backends.rows(
+        f"""SELECT count(*), count(*) FILTER (WHERE order_count > 0),
+                COALESCE(sum(total_spent) FILTER (WHERE order_count > 0), 0),
+                COALESCE(sum(average_order_value) FILTER (WHERE order_count > 0), 0)
+            FROM {_FACTS} {which}"""
+    )
+    return [int(value) for value in row]
+
+
+def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
+    gained = [new - old for old, new in zip(before, after, strict=True)]
+    backends.execute(
+        f"""UPDATE {_TOTALS} SET customers = customers + %s, buyers = buyers + %s, total_spent = total_spent + %s,
+            average_order_value = average_order_value + %s, buyers_version = buyers_version + %s""",
+        [*gained, int(moved)],
+    )
+
+
+def _note_touched() -> None:
+    backends.execute(
+        f"""INSERT INTO {_TOUCHED} (customer_id, recorded, joined)
+            SELECT customer_id, recorded = 1, joined = 1 FROM facts_among"""
+    )
+
+
+def touch(customers: Query, *, recorded: bool) -> None:
+    """Note that something changed for customers, selected by their keys, that their facts do not show.
+
+    ``recorded`` tells whether it was recorded about them, or follows from something else.
+    """
+    backends.execute(
+        compose(
+            f"INSERT INTO {_TOUCHED} (customer_id, recorded)"
+            " WITH who (customer_id) AS ({customers}) SELECT customer_id, {recorded} FROM who",
+            customers=customers,
+            recorded=recorded,
+        )
+    )
+
+
+def take_touched(table: str) -> int:
+    """Move the touched customers off their queue into a table; give how many.
+
+    The table has ``customer_id`` and ``recorded``: 1 where something was recorded about the customer, 2 where
+    another's history was joined with theirs.
+    """
+    return backends.move(_TOUCHED, ("customer_id", "recorded", "joined"), _copied_to(table))
+
+
+def read_touched(table: str) -> int:
+    """Copy the touched customers into a table, leaving the queue to others; give how many."""
+    return backends.execute(_copied_to(table).format(_TOUCHED))
+
+
+def _copied_to(table: str) -> str:
+    what = "max(CASE WHEN joined THEN 2 WHEN recorded THEN 1 ELSE 0 END)"
+    return f"""INSERT INTO {table} (customer_id, recorded)
+        SELECT customer_id, {what} FROM {{}} AS taken GROUP BY customer_id"""
+
+
+def _forget_queued() -> None:
+    # The same snapshot took them and summed them up: whoever is queued meanwhile stays in the queue.
+    for queue in (_STALE, _EVENTS, _ORDERS):
+        backends.execute(f"DELETE FROM {queue} WHERE customer_id IN ({_AMONG})")
+
+
+def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["facts", "facts_as_of"]:
+    """Name the relation of a customer that holds the facts of an instant, having filled it where needed.
+
+    ``stands_for`` is the instant of the stored rows, if the caller has read it already.
+    The stored rows serve as they are unless one holds a record newer than ``at``, or lacks one not newer. Else a
+    temporary table takes the rows that hold, and sums the others up from the records.
+    """
+    stands_for = stands_for or settled_at()
+    until = dialect.moment(at)
+    others = (
+        f"SELECT customer_id FROM {_FACTS} WHERE newest_at > %s"
+        if stands_for is not None and at < stands_for
+        else f"SELECT customer_id FROM {_UPCOMING} WHERE due_at <= %s"
+    )
+    if not backends.rows(f"{others} LIMIT 1", [until]):
+        return "facts"
+    _make_as_of_table()
+    _make_among_table()
+    backends.execute(f"INSERT INTO facts_among (customer_id) {others}", [until])
+    names = ", ".join(definitions.columns())
+    backends.execute(
+        f"INSERT INTO {_AS_OF} ({names}) SELECT {names} FROM {_FACTS} WHERE customer_id NOT IN ({_AMONG})"
+        " AND first_seen_at <= %s",
+        [until],
+    )
+    _fill_as_of(_AMONG, at)
+    return "facts_as_of"
+
+
+def relation_of(among: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
+    """Name the relation that holds the facts of some customers at an instant, having filled it where needed.
+
+    ``among`` selects their keys. No stored row is written: of whoever waits in a queue, or has a record between
+    the stored row's instant and this one, the temporary table takes what settling would store.
+    """
+    among = compile_query(among)
+    if not _waiting(among, at):
+        return "facts"
+    with transactions.snapshot():
+        _make_as_of_table()
+        temporary_tables.create(
+            "facts_among", "customer_id bigint PRIMARY KEY, anew integer, recorded integer"
+        )
+        temporary_tables.load("facts_among", ("customer_id", "anew"), _waiting(among, at))
+        anew, merged, _ = _choose_who_is_merged(at)
+        into = f"INSERT INTO {_AS_OF} ({', '.join(definitions.columns())})"
+        backends.execute(
+            compose(
+                f"""{into} SELECT {", ".join(definitions.columns())} FROM {_FACTS}
+                    WHERE customer_id IN ({{among}}) AND customer_id NOT IN ({_AMONG})""",
+                among=among,
+            )
+        )
+        if merged:
+            backends.execute(Sql(f"{into} ") + definitions.merged(_MERGED))
+        if anew:
+            _fill_as_of(_ANEW, at)
+    return "facts_as_of"
+
+
+def _waiting(among: Sql, at: datetime) -> list[backends.Row]:
+    """Give the customers whose stored row does not hold at an instant, with 1 for who cannot but be summed up anew."""
+    its = "customer_id IN ({among})"
+    return backends.rows(
+        compose(
+            f"""SELECT customer_id, max(anew) FROM (
+                    SELECT customer_id, 1 AS anew FROM {_STALE} WHERE {its}
+                    UNION ALL SELECT customer_id, 0 FROM {_EVENTS} WHERE {its}
+                    UNION ALL SELECT customer_id, 0 FROM {_ORDERS} WHERE {its}
+                    UNION ALL SELECT customer_id, 1 FROM {_UPCOMING} WHERE {its} AND due_at <= {{at}}
+                    UNION ALL SELECT customer_id, 1 FROM {_FACTS} WHERE {its} AND newest_at > {{at}}
+                ) AS waiting GROUP BY customer_id""",
+            among=among,
+            at=dialect.moment(at),
+        )
+    )
+
+
+def recompute_at(at: datetime) -> Literal["facts_as_of"]:
+    """Compute everybody's facts from the records, whatever is stored: what verification compares with."""
+    _make_as_of_table()
+    _fill_as_of(_EVERYBODY, at)
+    return "facts_as_of"
+
+
+def _fill_as_of(among: str, at: datetime) -> None:
+    bound = f"'{dialect.moment(at)}'"
+    summed = definitions.from_records(_people(among, bound), among, bound)
+    backends.execute(Sql(f"INSERT INTO {_AS_OF} ({', '.join(definitions.columns())}) ") + summed)
+
+
+def _make_as_of_table() -> None:
+    backends.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {_AS_OF} AS SELECT * FROM {_FACTS} WHERE 1 = 0")
+    schema = "" if backends.is_postgresql() else "temp."
+    backends.execute(
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {schema}facts_as_of_customer ON {_AS_OF} (customer_id)"
+    )
+    temporary_tables.empty(_AS_OF)

@@ -1,0 +1,1 @@
+"""Identity resolution: which ids belong to one person, and merging their histories."""

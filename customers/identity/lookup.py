@@ -1,0 +1,318 @@
+"""Whose record is it: from the ids of arriving records to customers, and the joining of two histories.
+
+The only writer of ``Identity``, and of customers that nobody has described yet.
+
+Identities are looked up by sub-selects that give one value, never joined: while a large file comes in, the
+planner's statistics lag behind, and a join planned for an empty table takes minutes on a full one.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db import connection
+from django.db.models import Q
+
+from core.db import backends, dialect, locks, temporary_tables, transactions
+from core.db.sql import Query, Sql, compose
+from core.values.text_cleaning import to_nfc
+from customers.models import UnsignedLink
+from customers.models.customer import ANONYMOUS_PREFIX, Customer, DatedAttribute, Identity
+
+CUSTOMER_ID, ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
+_IDENTITY = Identity._meta.db_table
+
+INBOX_TURN: Final = "inbox"
+"""Whoever settles which ids are one person has this turn."""
+
+_followers: list[Callable[[str], None]] = []
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """What settles which ids are one person; it stands above this module.
+
+    ``trust`` gets customer ids that something trusted names, and only browsers had named before. ``join`` gets the
+    name of a staging table of rows with both ids.
+    """
+
+    trust: Callable[[Collection[str], datetime], None]
+    join: Callable[[str, datetime], None]
+
+
+_resolver: list[Resolver] = []
+
+
+def let_resolve(resolver: Resolver) -> None:
+    """Let what files and the API say of ids be settled with what messages say."""
+    _resolver[:] = [resolver]
+
+
+def let_follow(move: Callable[[str], None]) -> None:
+    """Let what apps above this one keep of customers go along when visitors are joined.
+
+    ``move`` gets the name of a table of ``visitor`` and ``customer``, inside the transaction that joins them.
+    """
+    _followers.append(move)
+
+
+def lookup(printed: str) -> Customer | None:
+    """Find a customer by an id, printed or of any kind; the ids of a joined visitor lead to the customer."""
+    # An id of another spelling than NFC is there only where both were before ids were kept in one.
+    for spelling in dict.fromkeys((printed, to_nfc(printed))):
+        for kind, value in (
+            (CUSTOMER_ID, spelling),
+            (ANONYMOUS_ID, spelling.removeprefix(ANONYMOUS_PREFIX)),
+        ):
+            found = Identity.objects.filter(kind=kind, value=value).select_related("customer").first()
+            if found:
+                return found.customer
+    return None
+
+
+def lookup_all(printed: Iterable[str]) -> dict[str, int]:
+    """Find the keys of customers by their ids, each as ``find`` does, in one query."""
+    written = {one: to_nfc(one) for one in printed}
+    named = {one: one.removeprefix(ANONYMOUS_PREFIX) for one in written.values()}
+    met = Identity.objects.filter(
+        Q(kind=CUSTOMER_ID, value__in=named) | Q(kind=ANONYMOUS_ID, value__in=set(named.values()))
+    )
+    keys = {(kind, value): key for kind, value, key in met.values_list("kind", "value", "customer_id")}
+    found = {one: keys.get((CUSTOMER_ID, one), keys.get((ANONYMOUS_ID, id))) for one, id in named.items()}
+    return {one: key for one, id in written.items() if (key := found[id]) is not None}
+
+
+def lookup_customers(staged: str) -> None:
+    """Fill ``customer`` of a staging table from its ``customer_id``, which may be a visitor's as printed."""
+    _point(staged, CUSTOMER_ID, "customer_id", "customer_id IS NOT NULL")
+    backends.execute(
+        f"""UPDATE {staged} SET customer =
+                (SELECT c.id FROM customers_customer c WHERE c.customer_id = {staged}.customer_id)
+            WHERE customer_id LIKE '{ANONYMOUS_PREFIX}%'"""
+    )
+
+
+def resolve(staged: str, now: datetime) -> None:
+    """Fill ``customer`` from ``customer_id`` where it is not yet, creating customers not met before."""
+    among = "customer_id IS NOT NULL AND customer IS NULL"
+    _resolve(staged, now, CUSTOMER_ID, "customer_id", printed="customer_id", among=among)
+
+
+def resolve_visitors(staged: str, now: datetime) -> None:
+    """Fill ``customer`` and ``visitor`` from ``anonymous_id`` in rows without a ``customer_id``, creating visitors."""
+    printed = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
+    among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
+    _resolve(staged, now, ANONYMOUS_ID, "anonymous_id", printed=printed, among=among)
+
+
+def _resolve(staged: str, now: datetime, kind: str, column: str, *, printed: str, among: str) -> None:
+    _point(staged, kind, column, among)
+    not_met = f"{among} AND customer IS NULL"
+    _make_met_table()
+    if backends.execute(f"INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} WHERE {not_met}"):
+        _meet(now, kind)
+        _point(staged, kind, column, not_met)
+
+
+def get_or_create(kind: str, values: Iterable[str], now: datetime, *, is_trusted: bool = True) -> None:
+    """Create the customers, or visitors, of ids that may not have been met before."""
+    prefix = ANONYMOUS_PREFIX if kind == ANONYMOUS_ID else ""
+    _make_met_table()
+    temporary_tables.load("met", ("value", "printed"), [(value, prefix + value) for value in set(values)])
+    _meet(now, kind, is_trusted=is_trusted)
+
+
+def _make_met_table() -> None:
+    temporary_tables.create("met", "value text PRIMARY KEY, printed text")
+
+
+def _meet(now: datetime, kind: str, *, is_trusted: bool = True) -> None:
+    backends.execute(
+        """INSERT INTO customers_customer (customer_id, email, email_folded, phone, first_name, last_name, country,
+                city, language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
+                attributes, attributes_comparable, recorded_at)
+            SELECT printed, '', '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
+            FROM met WHERE true ON CONFLICT (customer_id) DO NOTHING""",
+        [dialect.moment(now)],
+    )
+    _revive(now)
+    # By the printed id, so that of two who meet the same visitor at once both find the one row.
+    backends.execute(
+        f"""INSERT INTO {_IDENTITY} (kind, value, is_trusted, customer_id)
+            SELECT '{kind}', met.value, {is_trusted}, c.id
+            FROM met JOIN customers_customer c ON c.customer_id = met.printed
+            WHERE true ON CONFLICT (kind, value) DO NOTHING"""
+    )
+
+
+def _revive(now: datetime) -> None:
+    """Let those who were joined, and are met by themselves again, begin afresh: what was told of them has moved."""
+    joined = "SELECT c.id FROM met JOIN customers_customer c ON c.customer_id = met.printed WHERE c.joined_into_id > 0"
+    revived = [key for (key,) in backends.rows(joined)]
+    if not revived:
+        return
+    blank = Customer(recorded_at=now)
+    fields = [field for field in Customer._meta.concrete_fields if field.name not in ("id", "customer_id")]
+    DatedAttribute.objects.filter(customer__in=revived).delete()
+    Customer.objects.filter(pk__in=revived).update(
+        **{field.attname: getattr(blank, field.attname) for field in fields}
+    )
+
+
+def _point(staged: str, kind: str, column: str, among: str) -> None:
+    backends.execute(
+        f"""UPDATE {staged} SET (customer, visitor) =
+                (SELECT i.customer_id, {"i.id" if kind == ANONYMOUS_ID else "CAST(NULL AS bigint)"}
+                FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
+            WHERE {among}"""
+    )
+
+
+def trust_named(customer_ids: Collection[str], now: datetime) -> None:
+    """End the unsigned links of customer ids that records name: from now on the ids belong to the shop."""
+    if not customer_ids:
+        return
+    take_turn_to_trust(customer_ids)
+    # Until the commit nobody links a browser to an id that the records name (see ``hold_back_records``).
+    transactions.lock_shared(UnsignedLink._meta.db_table)
+    if named := _untrusted_among(customer_ids):
+        take_turn()
+        _resolver[0].trust(named, now)
+
+
+def take_turn_to_trust(customer_ids: Collection[str]) -> None:
+    """Take the turn where records name customer ids that only browsers have named: before anything else is locked."""
+    if customer_ids and _untrusted_among(customer_ids):
+        take_turn()
+
+
+def take_turn() -> None:
+    """Wait until nobody else settles which ids are one person; the turn ends with the transaction."""
+    locks.acquire(INBOX_TURN)
+
+
+def hold_back_records() -> None:
+    """Wait for records that name ids, and keep others waiting, until this transaction ends: an id may be linked."""
+    transactions.lock_exclusive(UnsignedLink._meta.db_table)
+
+
+def _untrusted_among(customer_ids: Collection[str]) -> list[str]:
+    untrusted = f"FROM {_IDENTITY} WHERE NOT is_trusted AND kind = '{CUSTOMER_ID}'"
+    if not backends.rows(f"SELECT 1 {untrusted} LIMIT 1"):
+        return []
+    temporary_tables.create("ids_named", "value text PRIMARY KEY")
+    temporary_tables.load("ids_named", ("value",), ((value,) for value in customer_ids))
+    found = backends.rows(f"SELECT value {untrusted} AND value IN (SELECT value FROM ids_named)")
+    return [value for (value,) in found]
+
+
+def merge_visitors(staged: str, now: datetime) -> None:
+    """Let visitors become the customers whom staged rows with both ids say they are."""
+    _resolver[0].join(staged, now)
+
+
+def merge(visitors: Mapping[int, int]) -> None:
+    """Join visitors into customers, both by their keys: records and identities move, the visitor's row stays."""
+    _make_joined_table()
+    temporary_tables.load("visitors_joined", ("visitor", "customer"), visitors.items())
+    _join()
+
+
+def follow_merges(staged: str) -> None:
+    """Move what was just recorded for a visitor whom somebody else joined since ``customer`` was filled."""
+    if not backends.is_postgresql():  # where no other writer can be
+        return
+    _make_joined_table()
+    late = backends.execute(
+        f"""INSERT INTO visitors_joined SELECT id, joined_into_id FROM customers_customer
+            WHERE joined_into_id IS NOT NULL AND id IN (SELECT customer FROM {staged})"""
+    )
+    if late:
+        _join()
+
+
+def _make_joined_table() -> None:
+    temporary_tables.create("visitors_joined", "visitor bigint PRIMARY KEY, customer bigint")
+
+
+def _join() -> None:
+    """Join each visitor of ``visitors_joined`` into its customer."""
+    if backends.is_postgresql():
+        # Whoever records for a visitor holds a share of the row until the commit: their records are seen below,
+        # and those of who comes later see that the visitor is joined (``follow_joins``).
+        among = "SELECT visitor FROM visitors_joined"
+        backends.rows(f"SELECT id FROM customers_customer WHERE id IN ({among}) ORDER BY id FOR UPDATE")
+        backends.execute(
+            """DELETE FROM visitors_joined j USING customers_customer c
+               WHERE c.id = j.visitor AND c.joined_into_id <> j.customer"""
+        )
+    for table in (
+        "customers_order",
+        "customers_orderline",
+        "customers_event",
+        "customers_eventproduct",
+        "customers_consentchange",
+    ):
+        reassign(
+            table,
+            Sql(
+                f"SELECT r.id, j.customer FROM {table} r JOIN visitors_joined j ON j.visitor = r.customer_id"
+            ),
+        )
+    backends.execute(
+        f"""UPDATE {_IDENTITY} SET customer_id =
+                (SELECT j.customer FROM visitors_joined j WHERE j.visitor = {_IDENTITY}.customer_id)
+            WHERE customer_id IN (SELECT visitor FROM visitors_joined)"""
+    )
+    # What the visitor was told of, the row keeps for reading; who was joined into the visitor goes along.
+    for column in ("id", "joined_into_id"):
+        backends.execute(
+            f"""UPDATE customers_customer SET joined_into_id =
+                    (SELECT j.customer FROM visitors_joined j WHERE j.visitor = customers_customer.{column})
+                WHERE {column} IN (SELECT visitor FROM visitors_joined)"""
+        )
+    queue_stale(
+        Sql("SELECT visitor FROM visitors_joined UNION SELECT customer FROM visitors_joined"), joined=True
+    )
+    for move in _followers:
+        move("visitors_joined")
+
+
+def reassign(table: str, moves: Query) -> None:
+    """Give records to other customers; ``moves`` selects record id and new customer.
+
+    Deleted and inserted again under the same id: a row never changes its customer in place, so that the
+    tables can be distributed by customer.
+    """
+    backends.execute("DROP TABLE IF EXISTS moved_records")
+    backends.execute("CREATE TEMPORARY TABLE moves (id bigint PRIMARY KEY, customer bigint)")
+    moved = backends.execute(compose("INSERT INTO moves {moves}", moves=moves))
+    if moved:
+        columns = _columns(table)
+        names = ", ".join(columns)
+        backends.execute(
+            f"CREATE TEMPORARY TABLE moved_records AS SELECT * FROM {table} WHERE id IN (SELECT id FROM moves)"
+        )
+        backends.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM moves)")
+        values = ", ".join("m.customer" if column == "customer_id" else f"r.{column}" for column in columns)
+        backends.execute(
+            f"INSERT INTO {table} ({names}) SELECT {values} FROM moved_records r JOIN moves m ON m.id = r.id"
+        )
+    backends.execute("DROP TABLE moves")
+
+
+def _columns(table: str) -> Iterable[str]:
+    with connection.cursor() as cursor:
+        return [column.name for column in connection.introspection.get_table_description(cursor, table)]
+
+
+def queue_stale(customers: Query, *, joined: bool = False) -> None:
+    """Queue customers, selected by their keys, for their facts to be updated; ``joined`` where histories moved."""
+    backends.execute(
+        compose(
+            f"""INSERT INTO customers_stalefacts (customer_id, joined)
+                SELECT DISTINCT touched.*, {"true" if joined else "false"} FROM ({{customers}}) AS touched""",
+            customers=customers,
+        )
+    )

@@ -1,0 +1,136 @@
+"""What browsers say of customer ids without a signature. The only writer of ``UnsignedLink``.
+
+Of each id the earliest claim counts: a browser and a customer id are linked where each is the first that the other
+names. So links follow from the set of claims, in whatever order they arrive; an id has one browser at most; and what is
+kept does not grow with what is sent.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
+
+from core.db import dialect
+from customers.models import Identity, UnsignedLink
+
+_CUSTOMER_ID, _ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
+
+Key = tuple[str, str]
+"""The kind of an id and its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """That a browser is a customer's, as one of its messages says without a signature."""
+
+    visitor: str
+    customer_id: str
+    at: datetime
+    message_id: str
+    source: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """That a browser and a customer id name each other; what is trusted may still say otherwise."""
+
+    at: datetime
+    message_id: str
+    visitor: str
+    customer_id: str
+
+
+def keep(said: Sequence[Unsigned], trusted: Collection[str]) -> set[str]:
+    """Keep the earliest claim of each id; return the browsers whose link may be another one now.
+
+    Customer ids that are ``trusted`` are linked to nobody, so nothing is kept of their side.
+    """
+    earliest: dict[Key, UnsignedLink] = {}
+    for one in said:
+        sides = [(_ANONYMOUS_ID, one.visitor, one.customer_id)]
+        if one.customer_id not in trusted:
+            sides.append((_CUSTOMER_ID, one.customer_id, one.visitor))
+        for kind, value, other in sides:
+            claim = UnsignedLink(
+                kind=kind,
+                value=value,
+                other=other,
+                at=one.at,
+                message_id=one.message_id,
+                source_id=one.source,
+            )
+            known = earliest.get((kind, value))
+            if known is None or _stamp(claim) < _stamp(known):
+                earliest[kind, value] = claim
+    before = _known(earliest)
+    new = {
+        key: claim
+        for key, claim in earliest.items()
+        if key not in before or _stamp(claim) < _stamp(before[key])
+    }
+    UnsignedLink.objects.bulk_create(
+        [new[key] for key in sorted(new)],
+        update_conflicts=True,
+        unique_fields=["kind", "value"],
+        update_fields=["other", "at", "message_id", "source"],
+        batch_size=1_000,
+    )
+    concerned = [claim for key, after in new.items() for claim in (after, before.get(key)) if claim]
+    return {one.value if one.kind == _ANONYMOUS_ID else one.other for one in concerned}
+
+
+def _stamp(claim: UnsignedLink) -> tuple[datetime, str, str]:
+    return claim.at, claim.message_id, claim.other
+
+
+def _known(keys: Iterable[Key]) -> dict[Key, UnsignedLink]:
+    found = UnsignedLink.objects.filter(value__in=_listed(value for _, value in keys))
+    return {(one.kind, one.value): one for one in found}
+
+
+def links(visitors: Iterable[str]) -> list[Link]:
+    """Return the links of browsers, the earliest first."""
+    back = UnsignedLink.objects.filter(kind=_CUSTOMER_ID, value=OuterRef("other")).values("other")
+    found = (
+        UnsignedLink.objects.filter(kind=_ANONYMOUS_ID, value__in=_listed(visitors))
+        .annotate(back=Subquery(back))
+        .filter(back=F("value"))
+    )
+    rows = found.values_list("at", "message_id", "value", "other")
+    return sorted((Link(*row) for row in rows), key=lambda link: (link.at, link.message_id, link.visitor))
+
+
+def of(ids: Iterable[Key]) -> QuerySet[UnsignedLink]:
+    """Find the claims that name some ids, on either side."""
+    values: Mapping[str, list[str]] = {_CUSTOMER_ID: [], _ANONYMOUS_ID: []}
+    for kind, value in ids:
+        if kind in values:
+            values[kind].append(value)
+    customers, visitors = (_listed(values[kind]) for kind in (_CUSTOMER_ID, _ANONYMOUS_ID))
+    return UnsignedLink.objects.filter(
+        Q(kind=_CUSTOMER_ID, value__in=customers)
+        | Q(kind=_ANONYMOUS_ID, other__in=customers)
+        | Q(kind=_ANONYMOUS_ID, value__in=visitors)
+        | Q(kind=_CUSTOMER_ID, other__in=visitors)
+    )
+
+
+def _listed(values: Iterable[str]) -> RawSQL:
+    # As one parameter: SQLite takes no more than 32,766.
+    return RawSQL(dialect.json_texts("%s"), [json.dumps(sorted(set(values)))])
+
+
+def forget(ids: Iterable[Key]) -> None:
+    """Delete the claims that name some ids, whose owner is erased."""
+    of(ids).delete()
+
+
+def unlinked(source: int, most: int) -> int:
+    """Count the browsers of a source that claim a customer id and belong to no customer, up to so many."""
+    owner = Identity.objects.filter(kind=_ANONYMOUS_ID, value=OuterRef("value")).values("customer")
+    named = Identity.objects.filter(kind=_CUSTOMER_ID, customer=OuterRef("owner"))
+    claims = UnsignedLink.objects.filter(kind=_ANONYMOUS_ID, source=source)
+    return claims.annotate(owner=Subquery(owner)).filter(~Exists(named))[:most].count()

@@ -1,0 +1,1 @@
+"""Files: their formats, and the imports that staff start."""

@@ -1,0 +1,293 @@
+"""Shopify's exports of customers and orders, read as rows of our own kinds.
+
+An export of orders has a row for each line item; those after an order's first hold the line alone. It names customers
+by e-mail address, not by id: whoever has that address here is the customer, and whoever has none gets it as an id.
+Columns as of 2026: help.shopify.com, "Exporting customers" and "Exporting orders".
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models.expressions import RawSQL
+
+from core.db import dialect
+from core.values import email_addresses, phone_numbers, sortable_values
+from customers.models import Customer
+from customers.models.customer import ANONYMOUS_PREFIX
+from customers.rows.parsing import CUSTOMERS, ORDER_LINES, ORDERS, can_name_attribute, is_rounded_id
+
+from .formats import ATTRIBUTE, Format, Part, Row, column_key
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (?:([+-]\d\d):?(\d\d)|UTC)")
+_PAID = frozenset({"paid", "partially_refunded", ""})
+_STATUSES: Mapping[str, str] = {
+    "refunded": "refunded",
+    "voided": "cancelled",
+    "expired": "cancelled",
+    **dict.fromkeys(("pending", "authorized", "partially_paid", "unpaid"), "pending"),
+}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A customer there is already, as an address or number leads to it."""
+
+    customer_id: str
+    is_subscribed: bool
+
+
+class ShopifyCustomers(Format):
+    """``customers_export.csv``."""
+
+    name = "shopify_customers"
+    label = "Shopify: customers (customers_export.csv)"
+    # By what each becomes; of several columns the first that is filled counts.
+    _fields: Mapping[str, tuple[str, ...]] = {
+        "customer_id": ("Customer ID",),
+        "email": ("Email",),
+        "phone": ("Phone", "Default Address Phone"),
+        "first_name": ("First Name",),
+        "last_name": ("Last Name",),
+        "country": ("Default Address Country Code", "Country Code", "Default Address Country", "Country"),
+        "city": ("Default Address City", "City"),
+        "newsletter": ("Accepts Email Marketing", "Accepts Marketing"),
+    }
+    _attributes: Mapping[str, tuple[str, ...]] = {
+        "tags": ("Tags",),
+        "company": ("Default Address Company", "Company"),
+        "province": ("Default Address Province Code", "Province Code"),
+        "accepts_sms_marketing": ("Accepts SMS Marketing",),
+        "tax_exempt": ("Tax Exempt",),
+    }
+    # What orders tell better, or nobody needs for segments: the less is kept of a person, the better.
+    _left_out = frozenset(
+        {"Total Spent", "Total Orders", "Note", "Province"}
+        | {
+            f"{prefix}{name}"
+            for prefix in ("", "Default Address ")
+            for name in ("Address1", "Address2", "Zip")
+        }
+    )
+    columns = tuple(name for names in (*_fields.values(), *_attributes.values()) for name in names)
+
+    def canonical(self, header: Sequence[str]) -> list[str]:
+        """Know the columns that are left out in any writing, too, or they would become attributes."""
+        left_out = {column_key(column): column for column in self._left_out}
+        return [left_out.get(column_key(name), name) for name in super().canonical(header)]
+
+    def lacks(self, header: Sequence[str]) -> list[str]:
+        """Ask for the address, and for Shopify's own way to say who wants mail."""
+        consent = self._fields["newsletter"]
+        lacking = [name for name in ("Email", "First Name", "Last Name") if name not in header]
+        return lacking if set(consent) & set(header) else [*lacking, consent[0]]
+
+    def becomes(self, column: str) -> str:
+        """Say what a column becomes; those that Shopify does not know are the shop's own, and attributes."""
+        for name, columns in self._fields.items():
+            if column in columns:
+                return name
+        for name, columns in self._attributes.items():
+            if column in columns:
+                return f"{ATTRIBUTE} {name}"
+        is_own = column not in self._left_out and column not in CUSTOMERS.csv_columns
+        return f"{ATTRIBUTE} {column}" if is_own and can_name_attribute(column) else ""
+
+    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[Part]]:
+        """Read customers; the address leads to a customer whom an order has brought first."""
+        fields = [{name: _first(row, columns) for name, columns in self._fields.items()} for row in rows]
+        known = _known_by("email", (_address(row["email"]) for row in fields))
+        by_id = _known_by("customer_id", (row["customer_id"] for row in fields))
+        return [
+            ((CUSTOMERS, self._customer(row, of_row, known, by_id)),)
+            for row, of_row in zip(rows, fields, strict=True)
+        ]
+
+    def _customer(
+        self, row: Row, fields: dict[str, str], known: Mapping[str, _Known], by_id: Mapping[str, _Known]
+    ) -> Row:
+        address = _address(fields["email"])
+        there = by_id.get(fields["customer_id"])
+        namesake = known.get(address)
+        if there is None and namesake and (not fields["customer_id"] or namesake.customer_id == address):
+            there = namesake
+        if there:
+            fields["customer_id"] = there.customer_id
+        fields["customer_id"] = fields["customer_id"] or address or _dialled(fields)
+        # “no” is also said of who was never asked: it ends a subscription, and is no answer otherwise.
+        wants = fields["newsletter"].lower() == "yes"
+        ended = "unsubscribed" if there and there.is_subscribed else ""
+        fields["newsletter"] = "subscribed" if wants else ended
+        attributes = {name: _first(row, columns) for name, columns in self._attributes.items()}
+        attributes["tags"] = _tags(attributes["tags"])
+        own = {
+            name: _plain(value)
+            for name, value in row.items()
+            if name not in self.columns and self.becomes(name)
+        }
+        return own | attributes | fields
+
+
+class ShopifyOrders(Format):
+    """``orders_export.csv``."""
+
+    name = "shopify_orders"
+    label = "Shopify: orders (orders_export.csv)"
+    _order: Mapping[str, str] = {
+        "Name": "order_id",
+        "Created at": "placed_at",
+        "Total": "total",
+        "Discount Amount": "discount_total",
+        "Refunded Amount": "refunded_total",
+        "Currency": "currency",
+        "Discount Code": "coupon_code",
+    }
+    _line: Mapping[str, str] = {
+        "Lineitem sku": "sku",
+        "Lineitem name": "name",
+        "Lineitem quantity": "quantity",
+        "Lineitem price": "unit_price",
+        "Vendor": "brand",
+    }
+    _others: Mapping[str, str] = {
+        "Financial Status": "status",
+        "Fulfillment Status": "status",
+        "Cancelled at": "status",
+        "Email": "customer",
+        "Phone": "customer",
+        "Billing Phone": "customer",
+        "Billing Name": "customer’s name",
+        "Billing City": "customer’s city",
+        "Billing Country": "customer’s country",
+        "Accepts Marketing": "customer’s newsletter",
+    }
+    # These are filled in an order's first row alone.
+    _of_the_order = ("Financial Status", "Subtotal", "Total", "Currency")
+    columns = (*_order, *_line, *_others)
+
+    def lacks(self, header: Sequence[str]) -> list[str]:
+        """Ask for what an order cannot do without."""
+        needed = ("Name", "Email", "Financial Status", "Total", "Created at", "Lineitem name")
+        return [name for name in needed if name not in header]
+
+    def becomes(self, column: str) -> str:
+        """Say what a column becomes."""
+        if column in self._line:
+            return f"line’s {self._line[column]}"
+        return self._order.get(column) or self._others.get(column, "")
+
+    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[Part]]:
+        """Read an order, its line, and its customer where nobody here has the address yet."""
+        known = _known_by("email", (_address(row.get("Email", "")) for row in rows))
+        nameless = [row for row in rows if not _address(row.get("Email", ""))]
+        # As it was written before numbers were brought into one form, too.
+        known |= _known_by("phone", (_written_phone(row) for row in nameless))
+        known |= _known_by("phone", map(_phone, nameless))
+        return [list(self._parts(row, known)) for row in rows]
+
+    def _parts(self, row: Row, known: dict[str, _Known]) -> Iterable[Part]:
+        if any(row.get(name) for name in self._of_the_order):
+            address, phone = _address(row.get("Email", "")), _phone(row)
+            key = address or (written if (written := _written_phone(row)) in known else phone)
+            if key and key not in known:
+                yield CUSTOMERS, self._guest(row, key)
+                known[key] = _Known(key, False)
+            order = {name: row.get(column, "") for column, name in self._order.items()}
+            order["customer_id"] = known[key].customer_id if key else ""
+            order["placed_at"] = _iso(order["placed_at"])
+            yield ORDERS, order | {"status": _status(row)}
+        line = {name: row.get(column, "") for column, name in self._line.items()}
+        if is_rounded_id(line["sku"]):
+            line["sku"] = ""
+        if line["sku"] or line["name"]:
+            # Lines are told apart by their sku, which many shops leave out.
+            yield (
+                ORDER_LINES,
+                line | {"order_id": row.get("Name", ""), "sku": line["sku"] or line["name"][:255]},
+            )
+
+    def _guest(self, row: Row, key: str) -> Row:
+        first, _, last = row.get("Billing Name", "").rpartition(" ")
+        return {
+            "customer_id": key,
+            "email": row.get("Email", ""),
+            "phone": _written_phone(row),
+            "first_name": first,
+            "last_name": last,
+            "city": row.get("Billing City", ""),
+            "country": row.get("Billing Country", ""),
+            "newsletter": "subscribed" if row.get("Accepts Marketing", "").lower() == "yes" else "",
+        }
+
+
+def _known_by(column: str, values: Iterable[str]) -> dict[str, _Known]:
+    """Find the customers that have these values, by value; of several the first that was met."""
+    wanted = sorted({value for value in values if value})
+    if not wanted:
+        return {}
+    listed = RawSQL(dialect.json_texts("%s"), [json.dumps(wanted)])
+    # A visitor has no id of the shop's that an order could name.
+    found = Customer.objects.existing().filter(**{f"{column}__in": listed})
+    rows = found.exclude(customer_id__startswith=ANONYMOUS_PREFIX).order_by("-pk")
+    return {
+        value: _Known(customer_id, newsletter == Customer.Newsletter.SUBSCRIBED)
+        for value, customer_id, newsletter in rows.values_list(column, "customer_id", "newsletter")
+    }
+
+
+def _address(value: str) -> str:
+    """Return the address that somebody is known by: nothing where it is none, such as N/A."""
+    try:
+        return email_addresses.normalize(value)
+    except email_addresses.InvalidAddress:
+        return ""
+
+
+def _first(row: Row, columns: Iterable[str]) -> str:
+    return next((value for column in columns if (value := _plain(row.get(column, "")))), "")
+
+
+def _tags(cell: str) -> str:
+    """Write tags, which Shopify separates by commas, as a list."""
+    tags = [tag for tag in cell.split(",") if len(tag) <= sortable_values.LONGEST_ELEMENT]
+    elements = sortable_values.elements_of(tags[: sortable_values.MOST_ELEMENTS]) or []
+    return sortable_values.list_text(elements) if elements else ""
+
+
+def _plain(value: str) -> str:
+    """Take off the apostrophe that keeps a spreadsheet from calculating with an id or a phone number."""
+    return value.removeprefix("'").strip()
+
+
+def _written_phone(row: Row) -> str:
+    return _first(row, ("Phone", "Billing Phone"))
+
+
+def _phone(row: Row) -> str:
+    return _dialled({"phone": _written_phone(row), "country": row.get("Billing Country", "")})
+
+
+def _dialled(fields: Row) -> str:
+    """Return the number that somebody is known by: nothing where it is no number, such as N/A."""
+    try:
+        return phone_numbers.normalize(fields["phone"], fields["country"])
+    except ValueError:
+        return ""
+
+
+def _iso(time: str) -> str:
+    match = _TIME.fullmatch(time)
+    if match is None:
+        return time  # the reader says what is wrong with it
+    day, clock, hours, minutes = match.groups()
+    return f"{day}T{clock}{hours or '+00'}:{minutes or '00'}"
+
+
+def _status(row: Row) -> str:
+    financial = row.get("Financial Status", "").lower()
+    if row.get("Cancelled at"):
+        return "cancelled"
+    if financial in _PAID:
+        return "fulfilled" if row.get("Fulfillment Status", "").lower() == "fulfilled" else "paid"
+    return _STATUSES.get(financial, financial)

@@ -1,0 +1,1 @@
+"""How records are written: rows are checked, staged, and merged in bulk."""

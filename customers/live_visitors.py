@@ -1,0 +1,106 @@
+"""Who is in the shop right now, read from the records themselves: what was committed a moment ago counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import OuterRef, Subquery
+
+from core.db import backends, dialect
+
+from .facts.definitions import SESSION_GAP_MINUTES
+from .models import Customer, Event, Order
+
+MOST_READ: Final = 20_000  # of the latest records; a very busy shop has more in an hour
+LONGEST_VISIT: Final = timedelta(hours=24)
+
+_EVENTS, _ORDERS = Event._meta.db_table, Order._meta.db_table
+
+
+@dataclass(frozen=True)
+class Active:
+    """The keys of those active in a period, the latest first; ``is_everybody`` unless there were more."""
+
+    customers: list[int]
+    is_everybody: bool
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A customer's events without a longer pause between them, up to an instant."""
+
+    started_at: datetime
+    events: int
+
+
+def active(since: datetime, until: datetime, most: int) -> Active:
+    """Find who has an event or an order later than ``since`` and not later than ``until``, at most so many."""
+    period = {"since": dialect.moment(since), "until": dialect.moment(until)}
+    found = backends.rows(
+        f"""SELECT customer_id, max(at), sum(count(*)) OVER () FROM (
+                {_latest(_EVENTS, "occurred_at")} UNION ALL {_latest(_ORDERS, "placed_at")}
+            ) AS latest GROUP BY customer_id ORDER BY 2 DESC, 1 DESC LIMIT {most + 1}""",
+        period,
+    )
+    read = int(found[0][2]) if found else 0
+    return Active(
+        [customer for customer, *_ in found[:most]], is_everybody=len(found) <= most and read < MOST_READ
+    )
+
+
+def _latest(table: str, column: str) -> str:
+    # Bounded, and by the index on time: the cost does not follow the size of the shop.
+    return f"""SELECT * FROM (
+        SELECT customer_id, {column} AS at FROM {table} WHERE {column} > %(since)s AND {column} <= %(until)s
+        ORDER BY {column} DESC LIMIT {MOST_READ}) AS {table}_lately"""
+
+
+def visits(customers: Sequence[int], until: datetime) -> dict[int, Visit]:
+    """Give the latest visit of each of some customers; who has no event in a day's time has none."""
+    if not customers:
+        return {}
+    newest_first = "(PARTITION BY customer_id ORDER BY occurred_at DESC)"
+    pause = dialect.further_apart(f"lag(occurred_at) OVER {newest_first}", "occurred_at", SESSION_GAP_MINUTES)
+    found = backends.rows(
+        f"""SELECT customer_id, min(occurred_at), count(*) FROM (
+                SELECT customer_id, occurred_at, sum(pause) OVER {newest_first} AS pauses FROM (
+                    SELECT customer_id, occurred_at, CASE WHEN {pause} THEN 1 ELSE 0 END AS pause
+                    FROM {_EVENTS} WHERE customer_id IN ({", ".join(map(str, customers))})
+                        AND occurred_at > %(since)s AND occurred_at <= %(until)s
+                ) AS paused
+            ) AS counted WHERE pauses = 0 GROUP BY customer_id""",
+        {"since": dialect.moment(until - LONGEST_VISIT), "until": dialect.moment(until)},
+    )
+    return {customer: Visit(dialect.instant(start), events) for customer, start, events in found}
+
+
+def latest_event_at() -> datetime | None:
+    """Give when the latest event of all occurred."""
+    return Event.objects.order_by("-occurred_at").values_list("occurred_at", flat=True).first()
+
+
+def latest_records(customers: Sequence[int], until: datetime) -> dict[int, Event | Order]:
+    """Give what each of some customers did last: an event, or an order placed after it."""
+    event = Event.objects.filter(customer=OuterRef("pk"), occurred_at__lte=until)
+    order = Order.objects.filter(customer=OuterRef("pk"), placed_at__lte=until)
+    keys = list(
+        Customer.objects.filter(pk__in=customers).values_list(
+            "pk",
+            Subquery(event.order_by("-occurred_at", "-pk").values("pk")[:1]),
+            Subquery(order.order_by("-placed_at", "-pk").values("pk")[:1]),
+        )
+    )
+    events = Event.objects.defer("properties_comparable").in_bulk([event for _, event, _ in keys if event])
+    orders = Order.objects.in_bulk([order for *_, order in keys if order])
+    return {
+        customer: later
+        for customer, event, order in keys
+        if (later := _later(events.get(event), orders.get(order)))
+    }
+
+
+def _later(event: Event | None, order: Order | None) -> Event | Order | None:
+    if event is None or order is None:
+        return event or order
+    return order if order.placed_at > event.occurred_at else event

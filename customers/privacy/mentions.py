@@ -1,0 +1,141 @@
+"""Where one person is named in a text: in JSON that was kept as it came, in an answer, in a row of a file.
+
+Such texts are in nobody's own rows: a refused message could not be read, and an answer may be about many. A person is
+found by their ids, which must stand there as a whole value, and by their e-mail addresses and phone numbers, however
+they are written.
+"""
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Final
+from urllib.parse import unquote
+
+from core.values import email_addresses
+from customers.models import Customer, Event, Identity, Order, Traits
+
+# A JSON string or number after its name, if it has one; the last one of a text that was cut may lack its end.
+_VALUE: Final = re.compile(
+    r'(?:"(?P<name>(?:[^"\\]|\\.)*)"\s*:\s*)?(?:"(?P<text>(?:[^"\\]|\\.)*)(?:"|\\?$)|(?P<number>\d+)(?![\w.]))',
+    re.DOTALL,
+)
+_ADDRESS: Final = re.compile(r"[^\s\"'<>(),;:\[\]{}\\]+@[^\s\"'<>(),;:\[\]{}\\/?&=]+")
+_PHONE: Final = re.compile(r"\+?\(?\d[\d\s()./\u2010-\u2015-]{4,}\d")
+LONG_ENOUGH: Final = 4  # characters of an id: shorter ones are quantities and the like, too
+LEAST_DIGITS: Final = 7  # of a phone number: fewer are no trace of anybody
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """What names one person: ids as they are, addresses in one spelling, and the digits of phone numbers."""
+
+    ids: frozenset[str]
+    emails: frozenset[str]
+    phones: frozenset[str]
+
+    @classmethod
+    def of(cls, customers: Sequence[int]) -> "Mentions":
+        """Gather what names a person, by the keys of all rows that are theirs."""
+        ids, emails, phones = set[str](), set[str](), set[str]()
+        for printed, email, phone in Customer.objects.filter(pk__in=customers).values_list(
+            "customer_id", "email", "phone"
+        ):
+            ids.add(printed)
+            emails.add(email)
+            phones.add(phone)
+        for kind, value in Identity.objects.filter(customer__in=customers).values_list("kind", "value"):
+            {Identity.Kind.EMAIL.value: emails, Identity.Kind.PHONE.value: phones}.get(kind, ids).add(value)
+        for told in Traits.objects.filter(identity__customer__in=customers).values_list("told", flat=True):
+            for name, found in (("email", emails), ("phone", phones)):
+                value = told.get(name, [""])[0]
+                found.add(value if isinstance(value, str) else "")
+        ids.update(Order.objects.filter(customer__in=customers).values_list("order_id", flat=True))
+        ids.update(Event.objects.filter(customer__in=customers).values_list("message_id", flat=True))
+        return cls(
+            frozenset(ids - {""}),
+            frozenset(map(normalized_email, emails - {""})),
+            frozenset(digits for phone in phones if len(digits := _digits(phone)) >= LEAST_DIGITS),
+        )
+
+    def in_json(self, text: str) -> bool:
+        """Tell whether a text that is JSON, or was before it was cut, names the person."""
+        return self.among(_pairs(text)) or self.in_text(text)
+
+    def in_text(self, text: str) -> bool:
+        """Tell whether free text has an address or a phone number of the person."""
+        return self._has_email(text) or self._has_phone(text)
+
+    def in_url(self, url: str) -> bool:
+        """Tell whether an address names the person, as a part of its path."""
+        return self.among(("id", unquote(part)) for part in url.split("/"))
+
+    def among(self, values: Iterable[tuple[str, str]]) -> bool:
+        """Tell whether one of some values, each with its name, is an id of the person or has their address in it."""
+        return any(self._is_id(name, value) or self.in_text(value) for name, value in values)
+
+    def _is_id(self, name: str, value: str) -> bool:
+        """Tell an id; a short one, such as 7, is one only where the name says that it is an id."""
+        value = unicodedata.normalize("NFC", value.strip())
+        return value in self.ids and (len(value) >= LONG_ENOUGH or name.lower().endswith("id"))
+
+    def _has_email(self, text: str) -> bool:
+        if not self.emails or "@" not in text:
+            return False
+        return any(normalized_email(found.strip(".")) in self.emails for found in _ADDRESS.findall(text))
+
+    def _has_phone(self, text: str) -> bool:
+        return any(self._is_phone(found) for found in _PHONE.findall(text)) if self.phones else False
+
+    def _is_phone(self, written: str) -> bool:
+        """Compare digits: with the country's code, or as it is dialled inside the country."""
+        digits = _digits(written).lstrip("0")
+        return len(digits) >= LEAST_DIGITS and any(
+            phone == digits or (phone.endswith(digits) and len(phone) - len(digits) <= 3)
+            for phone in self.phones
+        )
+
+
+def normalized_email(email: str) -> str:
+    """Return the one spelling of an e-mail address that addresses are compared in."""
+    try:
+        return email_addresses.fold(email_addresses.normalize(email))
+    except email_addresses.InvalidAddress:
+        return email_addresses.fold(email)
+
+
+def split_rows(mentions: Mentions, text: str) -> tuple[str, list[list[str]]]:
+    """Return a CSV file without the rows that name the person, and these rows; the header stays."""
+    kept, named = io.StringIO(newline=""), list[list[str]]()
+    sheet = csv.writer(kept, lineterminator="\r\n")
+    rows = csv.reader(io.StringIO(text, newline=""))
+    header = next(rows, [])
+    sheet.writerow(header)
+    for cells in rows:
+        if mentions.among(zip_longest(header, cells, fillvalue="")):
+            named.append(cells)
+        else:
+            sheet.writerow(cells)
+    return kept.getvalue(), named
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for found in _VALUE.finditer(text):
+        name, value, number = found["name"] or "", found["text"], found["number"]
+        yield name, number if value is None else _decoded(value)
+
+
+def _decoded(value: str) -> str:
+    try:
+        decoded = json.loads(f'"{value}"', strict=False)
+    except ValueError:  # cut within an escape
+        return value
+    return decoded if isinstance(decoded, str) else value
+
+
+def _digits(phone: str) -> str:
+    return "".join(one for one in phone if one.isdigit())

@@ -1,0 +1,232 @@
+"""All that is known of one customer, to hand out or to erase. The only writer of ``Erasure``.
+
+Apps above this one keep things of customers, too: each registers a section, and its part is told and erased with
+the rest, in one transaction.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from core.api import idempotent_responses
+from core.models import IdempotentResponse
+from core.wakeup import notify_on_commit
+from customers import consent
+from customers.facts import update
+from customers.identity import tombstones
+from customers.ingestion import writer
+from customers.models import Customer, Erasure, Event, Identity, Order
+from customers.signals import records_changed
+
+from .mentions import Mentions
+
+MOST_NAMED: Final = 100  # of those who share an address
+
+
+class AlreadyErased(LookupError):
+    """The customer is not there any more."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """What an app keeps of customers.
+
+    ``tell`` gives it as JSON knows it. ``erase`` takes the keys of all rows that are the customer's, which may be
+    several, and the instant. ``wait`` is called before anything is locked or read, to wait for the section's turn.
+    """
+
+    tell: Callable[[Customer], Any]
+    erase: Callable[[Sequence[int], datetime], None]
+    wait: Callable[[], None]
+
+
+_sections: dict[str, Section] = {}
+
+
+def register(name: str, section: Section) -> None:
+    """Let a section be told under a name and erased with the customer."""
+    if name in _OURS or name in _sections:
+        raise ValueError(f"there is a section {name!r} already")
+    _sections[name] = section
+
+
+def export(customer: Customer, at: datetime) -> dict[str, Any]:
+    """Give all that is known of a customer, as JSON knows it: texts, numbers, lists and objects."""
+    told: dict[str, Any] = {"exported_at": at.isoformat()}
+    told |= {name: tell(customer) for name, tell in _OURS.items()}
+    return told | {name: section.tell(customer) for name, section in _sections.items()}
+
+
+def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
+    """Erase a customer with all that is kept of them, in one transaction; give what remains, which names nobody.
+
+    ``by`` says who wanted it. Raises AlreadyErased where somebody else was faster.
+    """
+    with transaction.atomic():
+        # Each in its turn, and always in this order: the passes, the facts, the records on their way.
+        for section in _sections.values():
+            section.wait()
+        with update.alone():
+            tombstones.lock_exclusive()
+            keys = _rows_of(customer)
+            orders, events = Order.objects.filter(customer__in=keys), Event.objects.filter(customer__in=keys)
+            done = Erasure(at=at, by=by[:150], orders=orders.count(), events=events.count())
+            tombstones.remember(
+                [
+                    *Identity.objects.filter(customer__in=keys).values_list("kind", "value"),
+                    # Not of drafts: anybody can name the id of an order that somebody else is to place.
+                    *(
+                        (tombstones.ORDER_ID, value)
+                        for value in orders.filter(is_draft=False).values_list("order_id", flat=True)
+                    ),
+                    *(
+                        (tombstones.BROWSER_MESSAGE_ID if is_from_browser else tombstones.MESSAGE_ID, value)
+                        for value, is_from_browser in events.values_list("message_id", "is_from_browser")
+                    ),
+                ],
+                at,
+            )
+            for section in _sections.values():
+                section.erase(keys, at)
+            _forget_in_the_trail(keys)
+            idempotent_responses.forget_bodies([one.name for one in _answers_naming(keys)])
+            update.forget(keys)
+            consent.forget(keys)
+            writer.forget(keys)
+        done.save()
+        notify_on_commit(records_changed)
+    return done
+
+
+def _rows_of(customer: Customer) -> list[int]:
+    """Give the keys of the customer and of the visitors that were joined into it, one after another."""
+    rows = Customer.objects.filter(pk=customer.joined_into_id or customer.pk)
+    keys: list[int] = []
+    while found := list(rows.exclude(pk__in=keys).values_list("pk", flat=True)):
+        keys += found
+        rows = Customer.objects.filter(joined_into__in=found)
+    if not keys:
+        raise AlreadyErased(customer.customer_id)
+    return keys
+
+
+def sharing_addresses(customer: Customer) -> list[str]:
+    """Name the other customers who have the same e-mail address or phone number: they may be the same person.
+
+    They are not erased with this one, since a family or a workplace shares addresses, too: staff decide.
+    """
+    keys = _rows_of(customer)
+    mentions = Mentions.of(keys)
+    same = Q(identities__kind=Identity.Kind.EMAIL, identities__value__in=mentions.emails) | Q(
+        email__in=mentions.emails
+    )
+    phones = [f"+{digits}" for digits in mentions.phones]
+    same |= Q(identities__kind=Identity.Kind.PHONE, identities__value__in=phones) | Q(phone__in=phones)
+    others = Customer.objects.existing().filter(same).exclude(pk__in=keys).order_by("customer_id").distinct()
+    return list(others.values_list("customer_id", flat=True)[:MOST_NAMED])
+
+
+def _answers_naming(keys: Sequence[int]) -> list[IdempotentResponse]:
+    """Find the answers, kept for who sends a request again, that name a person."""
+    mentions = Mentions.of(keys)
+    return [
+        one
+        for one in IdempotentResponse.objects.order_by("began_at").iterator()
+        if mentions.in_json(one.body) or any(mentions.in_url(value) for value in one.headers.values())
+    ]
+
+
+def _forget_in_the_trail(keys: Sequence[int]) -> None:
+    """Let the admin's log tell what staff did to the customer without naming whom."""
+    entries = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(Customer), object_id__in=map(str, keys)
+    )
+    entries.update(object_repr="an erased customer")
+
+
+# -- What is told
+
+
+def _customer(customer: Customer) -> dict[str, Any]:
+    hidden = ("id", "joined_into", "birthday", "attributes_comparable")
+    return {
+        field.name: _plain(getattr(customer, field.name))
+        for field in Customer._meta.concrete_fields
+        if field.name not in hidden and not field.name.endswith("_folded")
+    }
+
+
+def _identities(customer: Customer) -> list[dict[str, Any]]:
+    return _rows(customer.identities.order_by("pk"), "kind", "value")
+
+
+def _consent(customer: Customer) -> list[dict[str, Any]]:
+    return _rows(customer.consent_changes.order_by("pk"), "state", "at", "source", "address", "asked_at")
+
+
+def _orders(customer: Customer) -> list[dict[str, Any]]:
+    columns = ("order_id", "placed_at", "status", "total", "discount_total", "refunded_total", "currency",
+               "coupon_code", "is_draft")  # fmt: skip
+    orders = customer.orders.order_by("placed_at", "pk").prefetch_related("lines")
+    return [
+        {name: _plain(getattr(order, name)) for name in columns}
+        | {
+            "lines": [
+                {
+                    name: _plain(getattr(line, name))
+                    for name in ("sku", "name", "category", "brand", "quantity", "unit_price")
+                }
+                for line in order.lines.all()
+            ]
+        }
+        for order in orders
+    ]
+
+
+def _events(customer: Customer) -> list[dict[str, Any]]:
+    return _rows(
+        customer.events.order_by("occurred_at", "pk"), "message_id", "name", "occurred_at", "properties"
+    )
+
+
+def _kept_answers(customer: Customer) -> list[dict[str, Any]]:
+    return [
+        {"began_at": one.began_at.isoformat(), "body": one.body}
+        for one in _answers_naming(_rows_of(customer))
+    ]
+
+
+def _facts(customer: Customer) -> dict[str, Any]:
+    row = update.of(customer, datetime.now(UTC))
+    return {name: _plain(value) for name, value in update.told(row).items()} if row else {}
+
+
+def _rows(rows: QuerySet[Any, Any], *columns: str) -> list[dict[str, Any]]:
+    return [{name: _plain(value) for name, value in row.items()} for row in rows.values(*columns)]
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float() | str() | dict() | list():
+            return value
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+    return str(value)
+
+
+_OURS: dict[str, Callable[[Customer], Any]] = {
+    "customer": _customer,
+    "identities": _identities,
+    "consent": _consent,
+    "orders": _orders,
+    "events": _events,
+    "facts": _facts,
+    "answers": _kept_answers,
+    "sharing_addresses": sharing_addresses,
+}

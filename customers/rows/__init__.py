@@ -1,0 +1,1 @@
+"""Rows of records as they arrive: their kinds and columns, and how texts become values."""

@@ -1,0 +1,223 @@
+"""Asking an address whether it wants the newsletter that a browser asked for.
+
+The only writer of ``ConfirmationRequest``. A request waits here until whoever sends messages claims it; the link of
+the message names it by its token. Confirming subscribes the customer who asked, and leaves an entry in the history of
+consent that proves it.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import F, Q, QuerySet
+from django.dispatch import Signal
+
+from core.backoff import Backoff
+from core.db import leases, locks, transactions
+from core.values import email_addresses
+from core.wakeup import notify_on_commit
+from customers import consent
+from customers.consent import PENDING_FOR, State, Statement
+from customers.identity import tombstones
+from customers.ingestion import writer
+from customers.models import ConfirmationRequest, ConsentChange, ConsentStatement, Customer, Identity
+from customers.models.consent import Way
+from customers.signals import records_changed
+
+from . import profiles
+from .profiles import Telling
+
+SOURCE: Final = "confirmation link"
+MOST_A_DAY: Final = 1
+MOST_IN_THE_SPAN: Final = 3  # messages to an address in ``PENDING_FOR``
+DAY: Final = timedelta(days=1)
+LEASE: Final = timedelta(minutes=5)
+MOST_ATTEMPTS: Final = 5
+BACKOFF: Final = Backoff.exponential(timedelta(minutes=4), factor=4, longest=timedelta(days=1))
+
+ENOUGH: Final = "The address was asked already: once a day at most, and three times in 30 days."
+SUPPRESSED: Final = "The address is suppressed."
+NOT_PENDING: Final = "Nobody waits for it any more."
+
+asked: Final = Signal()
+"""Sent after a transaction that asks for messages, without saying which."""
+
+_Requests = ConfirmationRequest.State
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What following a link means: ``open`` to confirm, confirmed ``now``, ``used`` already, or ``over``."""
+
+    state: str
+    email: str = ""
+
+
+# -- Asking
+
+
+def ask(identities: Collection[int], told: Mapping[int, str], now: datetime) -> None:
+    """Let addresses be asked for identities whose customer is pending; ``told`` are addresses told with the asking."""
+    if not identities:
+        return
+    pending = ConsentStatement.objects.filter(
+        consent.pending_q(now, "identity__customer__"), identity__in=identities, state=State.PENDING
+    ).select_related("identity__customer")
+    requests = []
+    for one in pending:
+        customer = one.identity.customer
+        email = told.get(one.identity_id, "") or customer.email
+        address = email_addresses.fold(email)
+        if email and _may_be_theirs(address, customer) and one.address in ("", address):
+            requests.append(
+                ConfirmationRequest(
+                    identity_id=one.identity_id,
+                    email=email,
+                    address=address,
+                    mailbox=email_addresses.mailbox(address),
+                    token=uuid.uuid4(),
+                    asked_at=one.at,
+                    not_before=now,
+                )
+            )
+    ConfirmationRequest.objects.bulk_create(requests, ignore_conflicts=True)
+    if requests:
+        notify_on_commit(asked)
+
+
+def _may_be_theirs(address: str, customer: Customer) -> bool:
+    """Tell whether a customer has an address, or may have it.
+
+    Where somebody trusted gave another one, this one would get nothing of the customer's.
+    """
+    return address == customer.email_folded or not (customer.email and customer.email_is_trusted)
+
+
+def is_waiting(at: datetime) -> bool:
+    """Tell whether there is a message to send."""
+    return _due(at).exists()
+
+
+def claim(at: datetime, most: int) -> tuple[int, Sequence[ConfirmationRequest]]:
+    """Claim requests whose message goes out now, and hold back those that may not; return how many were due, too.
+
+    A mailbox is asked once a day and three times in 30 days, whoever asks for it, and by whichever of its addresses.
+    """
+
+    def act() -> tuple[int, list[ConfirmationRequest]]:
+        locks.acquire("confirmations")
+        due = list(_due(at).select_related("identity__customer").order_by("not_before", "pk")[:most])
+        claimed: list[ConfirmationRequest] = []
+        for request in due:
+            if reason := _obstacle(request, at):
+                _set(request, state=_Requests.HELD_BACK, reason=reason, claimed_at=None)
+            else:
+                _set(request, state=_Requests.SENDING, claimed_at=at, attempts=F("attempts") + 1)
+                claimed.append(request)
+        return len(due), claimed
+
+    return transactions.retried(act)
+
+
+def give_back(claimed: Sequence[ConfirmationRequest], not_before: datetime) -> None:
+    """Undo claims, as if they had not been: the messages go out later."""
+    mine = ConfirmationRequest.objects.filter(pk__in=[one.pk for one in claimed], state=_Requests.SENDING)
+    mine.update(state=_Requests.WAITING, claimed_at=None, attempts=F("attempts") - 1, not_before=not_before)
+
+
+def note_sent(request: ConfirmationRequest, at: datetime) -> None:
+    """Note that the message went out."""
+    _set(request, state=_Requests.SENT, sent_at=at, reason="")
+
+
+def note_failed(request: ConfirmationRequest, at: datetime, reason: str, *, for_good: bool) -> None:
+    """Note that the message could not go out; it is tried again, later each time, a few times."""
+    request.refresh_from_db(fields=["attempts"])
+    if for_good or request.attempts >= MOST_ATTEMPTS:
+        _set(request, state=_Requests.FAILED, claimed_at=None, reason=reason[:300])
+    else:
+        later = at + BACKOFF.delay(request.attempts)
+        _set(request, state=_Requests.WAITING, claimed_at=None, reason=reason[:300], not_before=later)
+
+
+def _due(at: datetime) -> QuerySet[ConfirmationRequest]:
+    abandoned = Q(state=_Requests.SENDING) & leases.abandoned_q("claimed_at", at, LEASE)
+    return ConfirmationRequest.objects.filter(Q(state=_Requests.WAITING) | abandoned, not_before__lte=at)
+
+
+def _obstacle(request: ConfirmationRequest, at: datetime) -> str:
+    customer = request.identity.customer
+    if customer.pending_at is None or not at - PENDING_FOR < request.asked_at <= at:
+        return NOT_PENDING
+    if consent.is_suppressed(request.address):
+        return SUPPRESSED
+    others = ConfirmationRequest.objects.filter(mailbox=request.mailbox).exclude(pk=request.pk)
+    # One that is on its way counts as sent: its worker may have died after the mail server's yes.
+    lately = [
+        one.sent_at or one.claimed_at
+        for one in others.filter(Q(sent_at__gt=at - PENDING_FOR) | Q(claimed_at__gt=at - PENDING_FOR))
+    ]
+    in_a_day = sum(moment is not None and moment > at - DAY for moment in lately)
+    return ENOUGH if in_a_day >= MOST_A_DAY or len(lately) >= MOST_IN_THE_SPAN else ""
+
+
+def _set(request: ConfirmationRequest, **change: object) -> None:
+    ConfirmationRequest.objects.filter(pk=request.pk).update(**change)
+
+
+# -- Confirming
+
+
+def look(token: uuid.UUID, at: datetime) -> Confirmed:
+    """Tell what the link of a request means at an instant, changing nothing."""
+    request = ConfirmationRequest.objects.select_related("identity__customer").filter(token=token).first()
+    if request is None or at >= request.asked_at + PENDING_FOR:
+        return Confirmed("over")
+    customer = request.identity.customer
+    if not _may_be_theirs(request.address, customer):
+        return Confirmed("over", request.email)
+    is_subscribed = customer.newsletter == State.SUBSCRIBED
+    if request.confirmed_at is not None:
+        return Confirmed("used" if is_subscribed else "over", request.email)
+    is_open = is_subscribed or customer.pending_at is not None
+    return Confirmed("open" if is_open else "over", request.email)
+
+
+def confirm(token: uuid.UUID, at: datetime) -> Confirmed:
+    """Subscribe the customer who asked, once; return what the link means now."""
+
+    def act() -> Confirmed:
+        locks.acquire("inbox")  # nobody else tells meanwhile
+        tombstones.lock_shared()
+        seen = look(token, at)
+        mine = ConfirmationRequest.objects.filter(token=token, confirmed_at=None)
+        if seen.state != "open" or not mine.update(confirmed_at=at):
+            return seen
+        _subscribe(ConfirmationRequest.objects.get(token=token), at)
+        notify_on_commit(records_changed)
+        return Confirmed("now", seen.email)
+
+    return transactions.retried(act)
+
+
+def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
+    identity = Identity.objects.select_related("customer").get(pk=request.identity_id)
+    told = {"subscribed_at": at.isoformat()}
+    if not (identity.customer.email and identity.customer.email_is_trusted):
+        told["email"] = request.email  # it has spoken for itself
+    message_id = f"confirmation-{request.token.hex}"
+    profiles.tell([Telling(identity.pk, told, at, message_id, by_server=True)], {}, at)
+    writer.trust_address(identity.customer_id, request.address)
+    consent.recognize([request.address])
+    consent.state([Statement(identity.pk, State.SUBSCRIBED, Way.CONFIRMED, at, request.address)])
+    ConsentChange.objects.create(
+        customer_id=identity.customer_id,
+        state=State.SUBSCRIBED,
+        at=at,
+        source=SOURCE,
+        address=request.email,
+        asked_at=request.asked_at,
+    )
+    consent.settle_customers([identity.customer_id], at, source=SOURCE, told=identity.customer_id)

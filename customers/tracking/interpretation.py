@@ -1,0 +1,380 @@
+"""What a message means here: who is who, what is told of a customer, of an order, and the event it stays.
+
+Pure functions: they know nothing of what is stored.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from core.values import decimals
+from core.values.phone_numbers import to_e164
+from core.values.text_cleaning import clean, to_nfc
+from customers.identity.graph import EMAIL, PHONE, Id
+from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
+from customers.models import Order, OrderMessage
+from customers.rows.parsing import (
+    MAX_TEXT,
+    ORDER_LINES,
+    InvalidRow,
+    Record,
+    Shop,
+    check_id,
+    is_rounded_id,
+    read_event,
+    read_row,
+)
+
+from . import consent_statements, traits
+from .consent_statements import Stated
+from .messages import Message, an_object, check_text
+from .trust import Trusted
+
+Action = OrderMessage.Action
+
+_OLD_NAMES: Final = {
+    "Viewed Product": "Product Viewed",
+    "Added Product": "Product Added",
+    "Removed Product": "Product Removed",
+    "Viewed Cart": "Cart Viewed",
+    "Started Order": "Checkout Started",
+    "Completed Order": "Order Completed",
+    "Updated Order": "Order Updated",
+    "Refunded Order": "Order Refunded",
+    "Cancelled Order": "Order Cancelled",
+    "Order Canceled": "Order Cancelled",
+}
+_ACTIONS: Final = {
+    "Order Completed": Action.COMPLETED,
+    "Order Updated": Action.UPDATED,
+    "Order Refunded": Action.REFUNDED,
+    "Order Cancelled": Action.CANCELLED,
+}
+_NAMES: Final = {"page": "Page Viewed", "screen": "Screen Viewed", "group": "Group Joined"}
+_CAMPAIGN: Final = {
+    "name": "campaign",
+    "source": "source",
+    "medium": "medium",
+    "term": "term",
+    "content": "content",
+}
+_MOST_LINES: Final = 500
+_LONGEST_NUMBER: Final = 40
+_PARTS: Final = ("shipping", "tax", "discount")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSaid:
+    """What a message says of an order, in the words of ``customers.tracking.order_messages``."""
+
+    order_id: str
+    action: str
+    is_trusted: bool
+    is_signed: bool
+    told: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Interpretation:
+    """What a message means. ``event`` is a record to ingest; ``complaints`` are about what could not be read.
+
+    ``claimed`` is the customer id that a browser names without a signature; ``source`` sent the message.
+    """
+
+    message: Message
+    whose: Id
+    by_server: bool
+    source: int
+    claimed: str = ""
+    claims: list[tuple[Id, Id]] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
+    stated: Stated | None = None
+    order: OrderSaid | None = None
+    event: Record | None = None
+    complaints: list[str] = field(default_factory=list)
+
+
+def interpret(trusted: Trusted, shop: Shop) -> Interpretation:
+    """Translate a message; raises Refused where nothing of it can be taken."""
+    message = trusted.message
+    visitor, customer = Id(ANONYMOUS_ID, message.anonymous_id), Id(CUSTOMER_ID, message.user_id)
+    meaning = Interpretation(
+        message,
+        customer if message.user_id else visitor,
+        trusted.by_server,
+        trusted.source,
+        trusted.claimed,
+        complaints=[*message.complaints],
+    )
+    if message.user_id and message.anonymous_id:
+        meaning.claims.append((visitor, customer))
+    meaning.told = traits.told_aside(message)
+    match message.type:
+        case "identify":
+            _identify(meaning, shop)
+        case "alias":
+            _alias(meaning, trusted)
+        case _:
+            _happen(meaning, trusted, shop)
+    return meaning
+
+
+def _identify(meaning: Interpretation, shop: Shop) -> None:
+    told, complaints = traits.read(meaning.message, shop)
+    meaning.complaints += complaints
+    meaning.told |= told
+    meaning.stated = consent_statements.take_out(
+        meaning.told, meaning.message.at, by_server=meaning.by_server
+    )
+    if meaning.by_server:
+        if email := told.get("email"):
+            meaning.claims.append((meaning.whose, Id(EMAIL, email)))
+        # Only a number that is the same for the whole world leads to one person.
+        if (phone := told.get("phone")) and (number := to_e164(phone)):
+            meaning.claims.append((meaning.whose, Id(PHONE, number)))
+
+
+def _alias(meaning: Interpretation, trusted: Trusted) -> None:
+    message = meaning.message
+    meaning.told["first_seen"] = message.at.isoformat()
+    previous = to_nfc(str(message.body["previousId"]).strip())
+    # A browser may speak for itself; whose ids others are, only who is trusted knows.
+    may_say = trusted.by_server or trusted.is_signed or previous == message.anonymous_id
+    if may_say and message.user_id and previous != message.user_id:
+        meaning.claims.append((Id(ANONYMOUS_ID, previous), Id(CUSTOMER_ID, message.user_id)))
+
+
+def _happen(meaning: Interpretation, trusted: Trusted, shop: Shop) -> None:
+    message = meaning.message
+    name = _NAMES.get(message.type) or str(message.body["event"]).strip()
+    name = _OLD_NAMES.get(name, name)
+    properties = _properties(message)
+    try:
+        written = json.dumps(properties, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise InvalidRow("properties: a number is out of range") from None
+    check_text(written, "properties")
+    if message.type == "track" and (action := _ACTIONS.get(name)):
+        meaning.order = _order(action, properties, trusted, shop, meaning.complaints)
+    meaning.event = read_event(
+        {
+            "message_id": message.message_id,
+            "customer_id": message.user_id,
+            "anonymous_id": "" if message.user_id else message.anonymous_id,
+            "event": name,
+            "occurred_at": message.at.isoformat(),
+            "properties": written,
+        },
+        shop,
+    )
+
+
+def _properties(message: Message) -> dict[str, Any]:
+    body = message.body
+    given = body.get("traits" if message.type == "group" else "properties")
+    if not given and isinstance(given, list):
+        given = None  # PHP writes an empty object as an empty list
+    if not isinstance(given, dict | None):
+        raise InvalidRow("properties: expected a JSON object")
+    properties = {**(given or {})}
+    for name in ("name", "category") if message.type in ("page", "screen") else ():
+        if body.get(name) is not None:
+            properties.setdefault(name, body[name])
+    if message.type == "group":
+        properties["group_id"] = body.get("groupId")
+    for name, value in an_object(message.context.get("campaign")).items():
+        if isinstance(value, str) and value and name in _CAMPAIGN:
+            properties.setdefault(f"utm_{_CAMPAIGN[name]}", value)
+    return properties
+
+
+# -- Orders
+
+Item = tuple[str, Mapping[str, Any]]
+"""A product of an order, with the path that it stands at."""
+
+
+class _Reader:
+    """Reads what a message says of an order; values that can be left out are, with a complaint."""
+
+    def __init__(self, properties: Mapping[str, Any], shop: Shop, complaints: list[str]) -> None:
+        self.properties, self.shop, self.complaints = properties, shop, complaints
+        products = properties.get("products")
+        listed = products if isinstance(products, list) else []
+        self.items: list[Item] = [
+            (f"properties.products[{place}]", item)
+            for place, item in enumerate(listed)
+            if isinstance(item, dict) and item
+        ]
+        if len(self.items) > _MOST_LINES:
+            raise InvalidRow(f"properties.products: more than {_MOST_LINES}")
+
+    def sale(self) -> dict[str, Any]:
+        """Return what a completed or updated order is told to be."""
+        told: dict[str, Any] = {
+            "total": self._total(),
+            "discount": self._amount("discount"),
+            "currency": self._currency(),
+            "coupon": self._text("coupon"),
+            "status": self._status(),
+            "lines": list(self._lines()),
+        }
+        return {name: value for name, value in told.items() if value not in (None, [])}
+
+    def refund(self) -> dict[str, Any]:
+        """Return the amount of a refund, or its lines to be priced by the order's; neither is a refund of it all.
+
+        Raise Refused where an amount cannot be read: without it, too much would be refunded.
+        """
+        for name in ("total", "revenue", "value"):
+            if (amount := _amount(self.properties, name)) is not None:
+                return {"amount": abs(amount)}
+        if not self.items:
+            return {}
+        lines = [
+            [_sku(item), _amount(item, "quantity", path), _amount(item, "price", path)]
+            for path, item in self.items
+        ]
+        return {"lines": lines}
+
+    def _total(self) -> int | None:
+        """Return what was paid: the total, else what it is made of.
+
+        Raise Refused where neither can be read, though something is given.
+        """
+        total = _amount(self.properties, "total")
+        parts = {name: self._amount(name) for name in _PARTS}
+        if total is not None:
+            return total
+        known = len(self.complaints)
+        beside = (parts["shipping"] or 0) + (parts["tax"] or 0)
+        if (revenue := self._amount("revenue")) is not None:  # of it, discounts are taken already
+            return revenue + beside
+        if (subtotal := self._amount("subtotal")) is not None:
+            return subtotal + beside - (parts["discount"] or 0)
+        values = [self._value(path, item) for path, item in self.items]
+        if values and None not in values:
+            return sum(value or 0 for value in values) + beside - (parts["discount"] or 0)
+        if len(self.complaints) > known:
+            raise InvalidRow(self.complaints[known])
+        return None
+
+    def _value(self, path: str, item: Mapping[str, Any]) -> int | None:
+        try:
+            price, quantity = _amount(item, "price", path), _amount(item, "quantity", path)
+        except InvalidRow as error:
+            self._complain(str(error))
+            return None
+        if price is None:
+            return None
+        value = Decimal(price) * Decimal(decimals.SCALE if quantity is None else quantity) / decimals.SCALE
+        return decimals.to_units(value / decimals.SCALE)
+
+    def _lines(self) -> Iterator[dict[str, str]]:
+        for path, item in self.items:
+            row = {
+                "order_id": "-",
+                "sku": _sku(item),
+                **{name: self._text(name, item, path) or "" for name in ("name", "category", "brand")},
+                **{
+                    column: str(decimals.from_units(units))
+                    for column, name in (("quantity", "quantity"), ("unit_price", "price"))
+                    if (units := self._amount(name, item, path)) is not None
+                },
+            }
+            left_out: list[str] = []
+            try:
+                kept, _ = read_row(ORDER_LINES, row, self.shop, left_out)
+                yield dict(kept)
+            except InvalidRow as error:
+                left_out.append(str(error))
+            for reason in left_out:
+                self._complain(f"{path}.{reason}")
+
+    def _amount(
+        self, name: str, properties: Mapping[str, Any] | None = None, path: str = "properties"
+    ) -> int | None:
+        try:
+            return _amount(self.properties if properties is None else properties, name, path)
+        except InvalidRow as error:
+            self._complain(str(error))
+            return None
+
+    def _text(
+        self, name: str, properties: Mapping[str, Any] | None = None, path: str = "properties"
+    ) -> str | None:
+        value = (self.properties if properties is None else properties).get(name)
+        if isinstance(value, dict | list) and value:
+            self._complain(f"{path}.{name}: expected a text")
+            return None
+        text = None if isinstance(value, dict | list) else _text({name: value}, name)
+        if text and name == "coupon" and len(text) > MAX_TEXT:
+            self._complain(f"{path}.{name}: longer than {MAX_TEXT} characters")
+            return None
+        return text
+
+    def _currency(self) -> str | None:
+        text = clean(self._text("currency") or "").upper()
+        if text and not (len(text) == 3 and text.isascii() and text.isalpha()):
+            self._complain(f"properties.currency: {text[:60]!r} is no code of three letters, such as EUR")
+            return None
+        return text or None
+
+    def _status(self) -> str | None:
+        status = clean(self._text("status") or "").casefold()
+        if status and status not in Order.Status.values:
+            self._complain(
+                f"properties.status: {status[:60]!r} is not one of {', '.join(sorted(Order.Status.values))}"
+            )
+            return None
+        return status or None
+
+    def _complain(self, reason: str) -> None:
+        if reason not in self.complaints:
+            self.complaints.append(reason)
+
+
+def _order(
+    action: str, properties: Mapping[str, Any], trusted: Trusted, shop: Shop, complaints: list[str]
+) -> OrderSaid | None:
+    given = properties.get("order_id", properties.get("orderId"))
+    if given is None or isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
+        return None  # it happened, but to no order that anybody could name
+    order_id = check_id(str(given).strip(), "properties.order_id")
+    reader = _Reader(properties, shop, complaints)
+    if action == Action.REFUNDED:
+        told = reader.refund()
+    elif action == Action.CANCELLED:
+        told = {}
+    else:
+        told = reader.sale()
+    return OrderSaid(order_id, action, trusted.orders_count, trusted.is_signed, told)
+
+
+def _sku(item: Mapping[str, Any]) -> str:
+    ids = (_text(item, name) or "" for name in ("sku", "product_id", "productId", "id"))
+    return next((text for text in ids if text and not is_rounded_id(text)), "")
+
+
+def _text(properties: Mapping[str, Any], name: str) -> str | None:
+    value = properties.get(name)
+    return None if value is None or isinstance(value, dict | list) else traits.as_text(value) or None
+
+
+def _amount(properties: Mapping[str, Any], name: str, path: str = "properties") -> int | None:
+    """Read an amount as ten-thousandths, rounded half away from zero."""
+    value = properties.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        text = clean(value) if isinstance(value, str) else repr(value)
+        number = Decimal(text)
+        if len(text) > _LONGEST_NUMBER or not number.is_finite() or abs(number) >= decimals.LARGEST:
+            raise ValueError
+        return decimals.to_units(number) if number.adjusted() >= -decimals.PLACES - 1 else 0
+    except (ValueError, ArithmeticError):
+        raise InvalidRow(f"{path}.{name}: {str(value)[:60]!r} is no amount, such as 1234.50") from None

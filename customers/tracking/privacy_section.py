@@ -1,0 +1,73 @@
+"""What the tracking endpoints keep of one customer beside the records: what was told, and refused messages."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from core.db.backends import in_parts
+from customers.identity import unsigned_links
+from customers.models import ConfirmationRequest, Customer, Identity, OrderMessage, RefusedMessage, Traits
+from customers.privacy.mentions import Mentions
+from customers.privacy.personal_data import Section
+
+from . import inbox
+
+
+def _tell(customer: Customer) -> dict[str, Any]:
+    notes = OrderMessage.objects.filter(identity__customer=customer).order_by("at", "pk")
+    return {
+        "traits": [
+            {"id": value, "told": told}
+            for value, told in Traits.objects.filter(identity__customer=customer).values_list(
+                "identity__value", "told"
+            )
+        ],
+        "orders": [
+            {"order_id": note.order_id, "action": note.action, "at": note.at.isoformat(), "told": note.told}
+            for note in notes
+        ],
+        "confirmations": [
+            {
+                "email": one.email,
+                "asked_at": one.asked_at.isoformat(),
+                "state": one.state,
+                "sent_at": one.sent_at and one.sent_at.isoformat(),
+                "confirmed_at": one.confirmed_at and one.confirmed_at.isoformat(),
+            }
+            for one in ConfirmationRequest.objects.filter(identity__customer=customer).order_by("pk")
+        ],
+        "claimed": [
+            {"id": one.value, "claimed": one.other, "at": one.at.isoformat()}
+            for one in unsigned_links.of(_ids([customer.pk])).order_by("pk")
+        ],
+        "refused": [
+            {"received_at": one.received_at.isoformat(), "reason": one.reason, "message": one.message}
+            for one in _refused([customer.pk])
+        ],
+    }
+
+
+def _erase(customers: Sequence[int], at: datetime) -> None:
+    """Delete the messages that name them, refused or still in the inbox; all else goes with the ids."""
+    inbox.leave_out(Mentions.of(customers))
+    unsigned_links.forget(_ids(customers))
+    named = [one.pk for one in _refused(customers)]
+    for part in in_parts(named):
+        RefusedMessage.objects.filter(pk__in=part).delete()
+
+
+def _ids(customers: Sequence[int]) -> list[unsigned_links.Key]:
+    return list(Identity.objects.filter(customer__in=customers).values_list("kind", "value"))
+
+
+def _refused(customers: Sequence[int]) -> list[RefusedMessage]:
+    """Find messages that name them: such a message could not be read, so it is searched as text."""
+    mentions = Mentions.of(customers)
+    return [
+        one
+        for one in RefusedMessage.objects.order_by("pk").iterator()
+        if mentions.in_json(one.message) or mentions.in_text(one.reason) or one.message_id in mentions.ids
+    ]
+
+
+SECTION = Section(tell=_tell, erase=_erase, wait=lambda: None)

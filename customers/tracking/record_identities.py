@@ -1,0 +1,38 @@
+"""What files and the API say of ids, settled together with what messages say.
+
+A record that names a customer id makes it the shop's: links that browsers made without a signature end. An event with
+both ids joins the browser to the customer.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from customers.identity import lookup, resolution
+from customers.identity.resolution import Assertion, Resolution
+from customers.ingestion import drafts
+
+from . import consent_statements, order_messages, profiles
+
+
+def trust(customer_ids: Collection[str], now: datetime) -> None:
+    """Let customer ids belong to the shop that only browsers have named until now."""
+    _follow(resolution.resolve((), (), now, named=customer_ids), now)
+
+
+def join(staged: str, now: datetime) -> None:
+    """Let the browsers of staged events be those of the customers whom the events name beside them."""
+    said: list[Assertion] = resolution.of_staged(staged)
+    if said:
+        lookup.take_turn()
+        _follow(resolution.resolve((), said, now), now)
+
+
+def _follow(united: Resolution, now: datetime) -> None:
+    if united.moved:
+        drafts.lock_exclusive()
+        profiles.tell((), united.moved, now)
+        consent_statements.keep((), (), united.moved, now)
+        order_messages.note((), united.moved, now)
+
+
+RESOLVER = lookup.Resolver(trust, join)

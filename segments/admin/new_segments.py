@@ -1,0 +1,82 @@
+"""Ways to a new segment beside the form and the templates: from ids, from the members of another."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from core.admin import audit_log
+from core.admin.access import needs
+from segments import segment_store
+from segments.models import SLUG_LENGTH, Segment
+
+from .access import ADD, SEE, SEE_CUSTOMERS
+from .forms import NameForm, NewListForm
+from .members import warn_of_unknown
+from .page_context import ours
+from .texts import counted
+
+
+@needs(SEE, ADD, SEE_CUSTOMERS)
+def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Create a fixed list of the customers whose ids are given."""
+    form = NewListForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        given = form.cleaned_data
+        try:
+            segment = segment_store.create_static(
+                given["slug"],
+                given["name"],
+                given["keys"],
+                datetime.now(UTC),
+                description=given["description"],
+            )
+        except ValidationError as error:
+            form.add_refusal(error)
+        else:
+            audit_log.note_added(request, [segment], f"A fixed list of {counted(segment.size, 'customer')}.")
+            messages.success(request, f"{segment.name} was created with {segment.size:,} members.")
+            warn_of_unknown(request, given["unknown"])
+            return redirect("admin:segments_segment_members", segment.pk)
+    context = ours(model_admin, request, "New fixed list")
+    context |= {"form": form, "button": "Create the list", "is_upload": True}
+    return TemplateResponse(request, "segments/admin/form.html", context)
+
+
+@needs(SEE, ADD)
+def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Create a fixed list of the members a segment has now."""
+    segment = get_object_or_404(Segment, pk=pk)
+    today = timezone.localdate()
+    form = NameForm(
+        request.POST or None,
+        initial={
+            "name": f"{segment.name[:180]}, {today.day} {today:%b %Y}",
+            "slug": f"{segment.slug[: SLUG_LENGTH - 11]}-{today.isoformat()}",
+        },
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            frozen = segment_store.freeze(
+                segment, form.cleaned_data["slug"], form.cleaned_data["name"], datetime.now(UTC)
+            )
+        except ValidationError as error:
+            form.add_refusal(error)
+        else:
+            audit_log.note_added(
+                request, [frozen], f"Frozen from {segment.name}: {counted(frozen.size, 'member')}."
+            )
+            messages.success(request, f"{frozen.name} was created with {frozen.size:,} members.")
+            return redirect("admin:segments_segment_change", frozen.pk)
+    context = ours(model_admin, request, f"Freeze {segment.name}", segment)
+    context |= {
+        "form": form,
+        "button": "Freeze as a fixed list",
+        "told": f"The list keeps the {segment.size:,} members that {segment.name} has now, whatever it asks later.",
+    }
+    return TemplateResponse(request, "segments/admin/form.html", context)

@@ -1,0 +1,61 @@
+"""Refreshes that staff ask for: queued for the worker, or a message that says why not."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.html import format_html
+
+from core.admin import audit_log
+from core.admin.access import WRITE, needs
+from segments.models import Segment
+from segments.refresh.queue import BrokerUnavailable, request_refresh
+
+from .access import CHANGE, SEE
+
+BROKER_IS_AWAY = (
+    "The refresh could not be queued, because Redis does not answer. Start it (or check REDIS_URL) and try again;"
+    " the members stay as they were."
+)
+
+
+def refresh(request: HttpRequest, segments: Iterable[Segment]) -> None:
+    """Queue a refresh for each segment by rule, and tell the person what comes of it."""
+    chosen = list(segments)
+    dynamic = [segment for segment in chosen if segment.is_dynamic]
+    if len(dynamic) < len(chosen):
+        messages.warning(request, "Fixed lists have no rule to refresh them by; they stay as they are.")
+    try:
+        for segment in dynamic:
+            request_refresh(segment, datetime.now(UTC))
+    except BrokerUnavailable:
+        messages.error(request, BROKER_IS_AWAY)
+        return
+    if dynamic:
+        audit_log.note_changed(request, dynamic, "Asked for a refresh.")
+        told = format_html(
+            '{} queued. <a href="{}" class="underline">See the refreshes</a>', _named(dynamic), _runs()
+        )
+        messages.success(request, told)
+
+
+@needs(SEE, CHANGE, methods=WRITE)
+def refresh_one(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Queue a refresh of one segment, from the button on its page."""
+    segment = get_object_or_404(Segment, pk=pk)
+    refresh(request, [segment])
+    return redirect("admin:segments_segment_change", segment.pk)
+
+
+def _named(segments: list[Segment]) -> str:
+    if len(segments) == 1:
+        return f"The refresh of {segments[0].name} is"
+    return f"{len(segments)} refreshes are"
+
+
+def _runs() -> Any:
+    return reverse("admin:segments_refresh_changelist")

@@ -1,0 +1,266 @@
+"""Webhooks: the list of endpoints and the page of one. ``segments.webhooks`` writes and serves them."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
+
+from core.admin import audit_log
+from core.admin.access import READ, WRITE, needs
+from core.admin.lists import CappedListAdmin
+from core.templatetags.display import moment, number
+from segments import wakeups
+from segments.models import Attempt, Change, Endpoint, Message
+from segments.webhooks import endpoints, outbox
+
+MANAGE = "segments.change_endpoint"
+LABELS = {"active": "success", "failing": "danger", "paused": "warning", "stopped": "danger"}
+LARGEST_ID = 2**63 - 1
+
+
+class EndpointForm(forms.ModelForm):
+    """What staff decide of an endpoint."""
+
+    class Meta:
+        """In the order in which it is thought about."""
+
+        model = Endpoint
+        fields = ("name", "url", "every_segment", "segments", "wants_singles")
+        widgets = {
+            "url": UnfoldAdminTextInputWidget(attrs={"inputmode": "url", "autocomplete": "off"}),
+            "segments": UnfoldAdminCheckboxSelectMultipleWidget,
+        }
+
+    def clean_url(self) -> str:
+        """Refuse what may not be called; an address that stays is not looked up again."""
+        url: str = self.cleaned_data["url"]
+        if url != self.instance.url:
+            try:
+                endpoints.check(url)
+            except ValidationError as error:
+                raise ValidationError(error.messages) from None
+        return url
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for segments where not all are meant."""
+        given = super().clean() or {}
+        if not given.get("every_segment") and not given.get("segments"):
+            self.add_error("segments", "Choose at least one segment, or tick “All segments”.")
+        return given
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(CappedListAdmin):
+    """The list of endpoints and the page of one."""
+
+    list_display = ("titled", "told_of", "state_", "waiting", "since")
+    list_before_template = "segments/admin/no_endpoints.html"
+    change_form_outer_before_template = "segments/admin/endpoint.html"
+    ordering = ("name", "pk")
+    form = EndpointForm
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages of our own before the admin's, which take any text for a key."""
+        return [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(partial(view, self)),
+                name=f"segments_endpoint_{name}",
+            )
+            for name, view in (
+                ("test", test),
+                ("rotate", rotate),
+                ("pause", pause),
+                ("resume", resume),
+                ("replay", replay),
+            )
+        ] + super().get_urls()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        """Count what waits beside each: asked for the rows of a page only."""
+        waiting = Message.objects.waiting().filter(endpoint=OuterRef("pk")).order_by().values("endpoint")
+        count = Subquery(waiting.annotate(count=Count("pk")).values("count"), output_field=IntegerField())
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(waiting_count=Coalesce(count, 0), segment_count=Count("segments"))
+        )
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer the segments alone, without the admin's ways to make another beside them."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "segments":
+            field.widget.can_add_related = False
+        return field
+
+    def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
+        """Save through the only writer."""
+        chosen = form.cleaned_data["segments"]
+        if change:
+            endpoints.edit(obj, chosen)
+        else:
+            endpoints.create(obj, chosen, datetime.now(UTC))
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The segments are saved already."""
+
+    def response_add(self, request: HttpRequest, obj: Endpoint, post_url_continue: str | None = None):
+        """Go on to the page that shows the secret, whichever button was pressed."""
+        messages.success(request, f"{obj.name} is told of what changes from now on.")
+        return redirect("admin:segments_endpoint_change", obj.pk)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name the endpoints alone: their messages may be a million."""
+        missing = set() if self.has_delete_permission(request) else {self.opts.verbose_name}
+        return [str(one) for one in objs], {"webhooks": len(objs)}, missing, []
+
+    def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
+        """Delete through the only writer."""
+        outbox.delete_endpoint(obj, datetime.now(UTC))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
+        """Delete the ticked ones."""
+        for endpoint in queryset:
+            self.delete_model(request, endpoint)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
+    ) -> HttpResponse:
+        """Add how it fares, and the secret for those who manage it."""
+        endpoint = self.get_object(request, object_id)
+        context: dict[str, Any] = {"endpoint": endpoint}
+        if endpoint is not None:
+            context |= {
+                "label": LABELS[endpoint.state],
+                "waiting": endpoint.messages.waiting().count(),
+                "latest": Attempt.objects.filter(message__endpoint=endpoint).exclude(problem="").first()
+                if endpoint.failures
+                else None,
+                "secrets": endpoints.secrets_of(endpoint, datetime.now(UTC)),
+                "may_manage": request.user.has_perm(MANAGE),
+            }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
+
+    @display(description="Webhook")
+    def titled(self, endpoint: Endpoint) -> str:
+        """Show the name above the address."""
+        return format_html(
+            '<span class="stacked"><span>{}</span><small>{}</small></span>', endpoint.name, endpoint.url
+        )
+
+    @display(description="Told of")
+    def told_of(self, endpoint: Any) -> str:
+        """Show whether all segments are meant, or how many."""
+        if endpoint.every_segment:
+            return "all segments"
+        return f"{number(endpoint.segment_count)} segment{'' if endpoint.segment_count == 1 else 's'}"
+
+    @display(description="State", label=LABELS)
+    def state_(self, endpoint: Endpoint) -> str:
+        """Show how it stands."""
+        return endpoint.state
+
+    @display(description="Waiting")
+    def waiting(self, endpoint: Any) -> str:
+        """Show how many messages wait."""
+        return number(endpoint.waiting_count)
+
+    @display(description="Stopped or failing since")
+    def since(self, endpoint: Endpoint) -> str:
+        """Show since when nothing gets through."""
+        return moment(endpoint.stopped_at or (endpoint.failing_since if endpoint.is_failing else None))
+
+
+# -- What can be done with one
+
+
+@needs(MANAGE, methods=WRITE)
+def test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Send a message that tells of nothing, and go where the answer will be shown."""
+    endpoint = get_object_or_404(Endpoint, pk=pk)
+    message = outbox.write_test(endpoint, datetime.now(UTC))
+    wakeups.WEBHOOKS.request()
+    audit_log.note_changed(request, [endpoint], "Sent a test message.")
+    return redirect("admin:segments_message_change", message.pk)
+
+
+@needs(MANAGE, methods=WRITE)
+def rotate(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Give it a new secret; the former one holds for a day."""
+    endpoint = get_object_or_404(Endpoint, pk=pk)
+    endpoints.rotate_secret(endpoint, datetime.now(UTC))
+    audit_log.note_changed(request, [endpoint], "Made a new secret.")
+    messages.success(
+        request, "Messages are signed with the new secret, and for a day with the former one, too."
+    )
+    return _back_to(endpoint)
+
+
+@needs(MANAGE, methods=WRITE)
+def pause(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Send it nothing for a while."""
+    endpoint = get_object_or_404(Endpoint, pk=pk)
+    if endpoints.pause(endpoint, datetime.now(UTC)):
+        audit_log.note_changed(request, [endpoint], "Paused.")
+    messages.success(request, f"{endpoint.name} is sent nothing until it is switched on again.")
+    return _back_to(endpoint)
+
+
+@needs(MANAGE, methods=WRITE)
+def resume(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Go on sending: what waited, too, unless the person leaves it out."""
+    endpoint = get_object_or_404(Endpoint, pk=pk)
+    skip = "skip" in request.POST
+    outbox.resume(endpoint, datetime.now(UTC), skip=skip)
+    wakeups.WEBHOOKS.request()
+    what = "from now on; what waited is left out" if skip else "where it stopped"
+    audit_log.note_changed(request, [endpoint], f"Switched on again, {what}.")
+    messages.success(request, f"{endpoint.name} goes on {what}.")
+    return _back_to(endpoint)
+
+
+@needs(MANAGE, methods=READ + WRITE)
+def replay(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+    """Tell again from an id on, once the person has seen of how many changes."""
+    endpoint = get_object_or_404(Endpoint, pk=pk)
+    given = (request.POST if request.method == "POST" else request.GET).get("from", "").strip()
+    first = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
+    context: dict[str, Any] = {"endpoint": endpoint, "given": given, "first": None}
+    if given and first is None:
+        context["problem"] = "Give the id of a change: a whole number."
+    elif first is not None and not 1 <= first <= endpoint.position:
+        context["problem"] = (
+            f"Give an id between 1 and {endpoint.position}; what is later waits to be told anyway."
+        )
+    elif first is not None and request.method == "POST":
+        outbox.replay(endpoint, first)
+        wakeups.WEBHOOKS.request()
+        audit_log.note_changed(request, [endpoint], f"Told again from change {first} on.")
+        messages.success(request, f"{endpoint.name} is told again of change {first} and all after it.")
+        return _back_to(endpoint)
+    elif first is not None:
+        context |= {"first": first, "changes": _told_again(endpoint, first)}
+    shared = {**model_admin.admin_site.each_context(request), "opts": model_admin.opts, "original": endpoint}
+    title = {"title": f"Tell {endpoint.name} again"}
+    return TemplateResponse(request, "segments/admin/replay.html", shared | title | context)
+
+
+def _told_again(endpoint: Endpoint, first: int) -> int:
+    chosen = Change.objects.filter(pk__gte=first, pk__lte=endpoint.position)
+    return (chosen if endpoint.every_segment else chosen.filter(segment__in=endpoint.segments.all())).count()
+
+
+def _back_to(endpoint: Endpoint) -> HttpResponse:
+    return redirect("admin:segments_endpoint_change", endpoint.pk)

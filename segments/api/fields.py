@@ -1,0 +1,48 @@
+"""Texts as clients send them: described as exactly as they are read."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from rest_framework import serializers
+
+from core.values.regexes import WITH_SOMETHING, WITHOUT_NUL
+from segments.models import SLUG_LENGTH
+
+
+class TextField(serializers.CharField):
+    """A text; a number is none."""
+
+    pattern = ""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse what is sent as something else."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class SlugField(TextField, serializers.SlugField):
+    """The slug of a segment."""
+
+    pattern = f"^[-a-zA-Z0-9_]{{1,{SLUG_LENGTH}}}$"
+
+    def __init__(self, **options: Any) -> None:
+        """Take no spaces around it."""
+        super().__init__(max_length=SLUG_LENGTH, trim_whitespace=False, **options)
+
+
+class TextFieldSchema(OpenApiSerializerFieldExtension):
+    """How the documentation says which texts will do."""
+
+    target_class = TextField
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        """Describe length and pattern."""
+        field = self.target
+        if field.pattern:
+            return {"type": "string", "pattern": field.pattern}
+        if field.allow_blank:
+            return {"type": "string", "maxLength": field.max_length, "pattern": WITHOUT_NUL}
+        pattern = WITH_SOMETHING if field.trim_whitespace else WITHOUT_NUL
+        return {"type": "string", "minLength": 1, "maxLength": field.max_length, "pattern": pattern}

@@ -1,0 +1,48 @@
+"""What segments keep of one customer: told with all the rest, and erased with it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from customers.models import Customer
+from customers.privacy.personal_data import Section
+from segments.models import Change, Membership, Message
+from segments.refresh import verification
+from segments.refresh.write import erase, lock_members
+from segments.webhooks import outbox
+
+
+def _tell(customer: Customer) -> dict[str, Any]:
+    members = Membership.objects.filter(customer=customer).order_by("entered_at", "segment_id")
+    changes = Change.objects.filter(customer=customer).order_by("pk")
+    told = Message.objects.filter(customer=customer).order_by("pk")
+    return {
+        "now": [
+            {"segment": slug, "name": name, "entered_at": entered_at.isoformat()}
+            for slug, name, entered_at in members.values_list("segment__slug", "segment__name", "entered_at")
+        ],
+        "changes": [
+            {"segment": slug, "change": change, "at": at.isoformat(), "cause": cause}
+            for slug, change, at, cause in changes.values_list("segment__slug", "change", "at", "cause")
+        ],
+        "told": [
+            {"to": name, "what": kind, "segment": slug, "state": state, "at": written_at.isoformat()}
+            for name, kind, slug, state, written_at in told.values_list(
+                "endpoint__name", "kind", "segment__slug", "state", "written_at"
+            )
+        ],
+    }
+
+
+def _erase(customers: Sequence[int], at: datetime) -> None:
+    verification.forget(customers)
+    erase(customers, at)
+    outbox.forget_customers(customers)
+
+
+def _wait() -> None:
+    lock_members()
+    outbox.take_turn_to_write()
+
+
+SECTION = Section(tell=_tell, erase=_erase, wait=_wait)

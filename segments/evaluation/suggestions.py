@@ -1,0 +1,69 @@
+"""Values that the shop has, for whoever writes a rule: of its newest records, the most frequent first.
+
+Nothing is kept for it, and nothing is read but the newest records: a shop of any size answers at once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from django.db.models import Count, Max, Model, QuerySet
+
+from core.values import sortable_values
+from customers.models import Customer, Event, Order, OrderLine
+
+MOST = 20
+NEWEST, NEWEST_DOCUMENTS = 100_000, 2_000
+LONGEST = 100
+
+
+def values(kind: str, part: str = "", name: str = "") -> list[str]:
+    """Give values of a kind that contain a part; ``name`` is that of the attribute whose values are asked for.
+
+    Raises KeyError for a kind there is nothing of.
+    """
+    return _KINDS[kind](part.strip()[:LONGEST], name)
+
+
+def _column(model: type[Model], column: str, part: str, _: str) -> list[str]:
+    found = _newest(model, NEWEST).exclude(**{column: ""}).values_list(column)
+    if part:
+        found = found.filter(**{f"{column}__icontains": part})
+    return [str(value) for value, _ in found.annotate(times=Count("pk")).order_by("-times", column)[:MOST]]
+
+
+def _newest(model: type[Model], count: int) -> QuerySet[Any]:
+    last = model._default_manager.aggregate(last=Max("pk"))["last"] or 0
+    return model._default_manager.filter(pk__gt=last - count)
+
+
+def _names(model: type[Model], column: str, part: str, _: str) -> list[str]:
+    return _frequent((name for document in _documents(model, column) for name in document), part)
+
+
+def _attribute_values(part: str, name: str) -> list[str]:
+    given = (document.get(name) for document in _documents(Customer, "attributes"))
+    listed = (value if isinstance(value, list) else [value] for value in given)
+    return _frequent((value for values in listed for value in values if isinstance(value, str)), part)
+
+
+def _documents(model: type[Model], column: str) -> Iterable[dict[str, Any]]:
+    found = _newest(model, NEWEST).exclude(**{column: {}}).order_by("-pk").values_list(column, flat=True)
+    return found[:NEWEST_DOCUMENTS]
+
+
+def _frequent(given: Iterable[str], part: str) -> list[str]:
+    counted = Counter(value for value in given if sortable_values.fold(part) in sortable_values.fold(value))
+    return [value for value, _ in counted.most_common(MOST)]
+
+
+_KINDS: Mapping[str, Callable[[str, str], list[str]]] = {
+    **{name: partial(_column, Customer, name) for name in ("country", "city", "language", "source")},
+    **{name: partial(_column, OrderLine, name) for name in ("sku", "name", "category", "brand")},
+    "coupon": partial(_column, Order, "coupon_code"),
+    "event": partial(_column, Event, "name"),
+    "attribute": partial(_names, Customer, "attributes"),
+    "property": partial(_names, Event, "properties"),
+    "attribute_value": _attribute_values,
+}

@@ -1,0 +1,120 @@
+"""Members, and the log of their changes. Written by ``segments.membership`` alone."""
+
+from django.db import models
+from django.db.models import Q
+
+from customers.models import Customer
+
+from .refresh import Refresh
+from .segment import Segment
+
+
+class Membership(models.Model):
+    """One customer in one segment. Its key is the pair, so that it can be distributed by customer."""
+
+    pk = models.CompositePrimaryKey("customer_id", "segment_id")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, related_name="memberships", db_index=False
+    )
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="memberships", db_constraint=False, db_index=False
+    )
+    entered_at = models.DateTimeField()
+    is_known = models.BooleanField(default=False, help_text="Whether the shop could reach the customer then.")
+
+    class Meta:
+        """A segment's members are paged by customer, and found by when they entered."""
+
+        indexes = (
+            models.Index(fields=("segment", "customer"), name="members_of_segment"),
+            models.Index(fields=("segment", "entered_at", "customer"), name="newest_members"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} in {self.segment_id}"
+
+
+class Change(models.Model):
+    """One customer entered or left one segment."""
+
+    class Kind(models.TextChoices):
+        """Which way."""
+
+        ENTERED = "entered"
+        LEFT = "left"
+
+    class Cause(models.TextChoices):
+        """What made the difference."""
+
+        ACTIVITY = "activity", "something was recorded about the customer"
+        TIME = "time", "time went by"
+        DEFINITION = "definition", "the segment was edited"
+        POPULATION = "population", "a figure of the population moved"
+        MERGE = "merge", "two histories were joined"
+        ERASURE = "erasure", "the customer was erased"
+        INITIAL = "initial", "the segment was filled for the first time"
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="changes", db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(
+        Customer,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="changes",
+        help_text="Nobody once the customer is erased.",
+    )
+    printed_id = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="The customer's id as printed then; empty for those who were erased, but for their last leaving.",
+    )
+    change = models.CharField(max_length=7, choices=Kind)
+    at = models.DateTimeField()
+    cause = models.CharField(max_length=10, choices=Cause)
+    refresh = models.ForeignKey(
+        Refresh, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False, db_index=False
+    )
+
+    class Meta:
+        """A segment's changes are followed by id."""
+
+        indexes = (
+            models.Index(fields=("segment", "id"), name="changes_of_segment"),
+            models.Index(
+                fields=("at",), name="named_erasures", condition=Q(customer=None) & ~Q(printed_id="")
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.printed_id} {self.change} {self.segment_id}"
+
+
+class DailyChangeCount(models.Model):
+    """How many customers entered or left one segment on one day, for one cause: the changes, added up.
+
+    A chart of a quarter reads a few hundred of these, where the changes may be millions.
+    """
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, related_name="tallies", db_constraint=False, db_index=False
+    )
+    day = models.DateField(help_text="In the shop's time zone.")
+    change = models.CharField(max_length=7, choices=Change.Kind)
+    cause = models.CharField(max_length=10, choices=Change.Cause)
+    customers = models.PositiveBigIntegerField()
+
+    class Meta:
+        """One row for each of what it counts."""
+
+        verbose_name_plural = "tallies"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("segment", "day", "change", "cause"),
+                name="tallied_once",
+                violation_error_message="This is tallied already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.customers} {self.change} {self.segment_id} on {self.day}"

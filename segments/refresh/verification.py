@@ -1,0 +1,174 @@
+"""Are the stored members exactly right: compared with a full evaluation from the records alone."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.expressions import RawSQL
+
+from core.db import backends, temporary_tables, transactions
+from customers.models import AppendedEvent, AppendedOrder, Customer, StaleFacts, Touched
+from segments.evaluation.context import context_from_records
+from segments.evaluation.matching import customers_matching, existing_customers
+from segments.models import Membership, Refresh, Segment, Verification
+from segments.rules import EvaluationContext, PopulationStatistics, RuleError, parse
+
+SHOWN = 20
+QUEUES = (StaleFacts, AppendedEvent, AppendedOrder, Touched)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one segment's stored members compare; ``missing`` and ``extra`` name up to twenty customers each.
+
+    ``waiting`` counts customers in the queue, about whom something happened since the refresh: they are left out,
+    as the next refresh looks at them. ``skipped`` says why a segment was not compared: also where that left nobody.
+    """
+
+    segment: Segment
+    compared: int = 0
+    waiting: int = 0
+    missing_count: int = 0
+    extra_count: int = 0
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    wrong_size: str = ""
+    skipped: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Tell whether nothing differs."""
+        return not (self.missing_count or self.extra_count or self.wrong_size)
+
+
+def verify(segments: Iterable[Segment]) -> list[Verdict]:
+    """Compare each segment's members with its rule at its own ``refreshed_at``, in one snapshot.
+
+    Facts are summed up again from the records; figures of the population are those stored with the refresh.
+    """
+    keys = [segment.pk for segment in segments]
+    verdicts: list[Verdict] = []
+    with transactions.snapshot():
+        by_instant: dict[tuple[datetime, Refresh], list[Segment]] = defaultdict(list)
+        for segment in Segment.objects.select_related("refresh").filter(pk__in=keys).order_by("slug"):
+            reason = _reason_to_skip(segment)
+            if reason or segment.refreshed_at is None or segment.refresh is None:
+                verdicts.append(Verdict(segment, skipped=reason))
+            else:
+                by_instant[segment.refreshed_at, segment.refresh].append(segment)
+        if by_instant:
+            waiting = _queued()
+            count = Customer.objects.filter(Q(joined_into=None) | Q(memberships__isnull=False), waiting)
+            waiting_count = count.distinct().count()
+        for (at, refresh), together in by_instant.items():
+            context = context_from_records(at, PopulationStatistics(refresh.figures))
+            verdicts += [_compare(segment, context, waiting, waiting_count) for segment in together]
+    return sorted(verdicts, key=lambda verdict: verdict.segment.slug)
+
+
+def record(now: datetime) -> list[Verdict]:
+    """Verify all segments, and keep the outcome for staff to see."""
+    run = Verification.objects.create(started_at=now)
+    try:
+        verdicts = verify(Segment.objects.all())
+    except Exception as error:
+        run.finished_at, run.error = datetime.now(UTC), f"{type(error).__name__}: {error}"
+        run.save(update_fields=["finished_at", "error"])
+        raise
+    compared = [verdict for verdict in verdicts if not verdict.skipped]
+    run.finished_at = datetime.now(UTC)
+    run.segments, run.members = len(compared), sum(verdict.compared for verdict in compared)
+    run.waiting = max((verdict.waiting for verdict in compared), default=0)
+    run.differing = sum(not verdict.is_right for verdict in compared)
+    run.details = [_told(verdict) for verdict in verdicts if verdict.skipped or not verdict.is_right]
+    run.save()
+    return verdicts
+
+
+def forget(customers: Sequence[int]) -> None:
+    """Take customers, named by their keys, out of the examples that past verifications gave."""
+    printed = set(Customer.objects.filter(pk__in=customers).values_list("customer_id", flat=True))
+    for run in Verification.objects.exclude(details=[]).only("details"):
+        details = [
+            detail
+            | {
+                name: [one for one in detail[name] if one not in printed]
+                for name in ("missing", "extra")
+                if name in detail
+            }
+            for detail in run.details
+        ]
+        if details != run.details:
+            Verification.objects.filter(pk=run.pk).update(details=details)
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    told = asdict(replace(verdict, segment=verdict.segment.slug))  # type: ignore[arg-type]
+    return {name: value for name, value in told.items() if value}
+
+
+def _reason_to_skip(segment: Segment) -> str:
+    if not segment.is_dynamic:
+        return "a fixed list has no rule to compare with"
+    if segment.refreshed_at is None:
+        return "never refreshed"
+    if segment.refreshed_version != segment.version:
+        return "edited since its refresh"
+    if not segment.is_active:
+        return "paused"
+    if not segment.is_caught_up:
+        return "its next refresh looks at everybody"
+    try:
+        parse(segment.rule)
+    except RuleError as error:
+        return str(error)
+    return ""
+
+
+def _queued() -> Q:
+    """Ask whether the customer waits in a queue; who does is gathered once."""
+    temporary_tables.create("waiting", "customer_id bigint PRIMARY KEY")
+    backends.execute(
+        "INSERT INTO waiting "
+        + " UNION ".join(f"SELECT customer_id FROM {queue._meta.db_table}" for queue in QUEUES)
+    )
+    return Q(pk__in=RawSQL("SELECT customer_id FROM waiting", ()))
+
+
+def _compare(segment: Segment, context: EvaluationContext, waiting: Q, waiting_count: int) -> Verdict:
+    members = Membership.objects.filter(segment=segment, customer=OuterRef("pk"))
+    matching = customers_matching(parse(segment.rule), context)
+    stored = Customer.objects.filter(Exists(members)).order_by()
+    missing = matching.exclude(Exists(members)).exclude(waiting)
+    extra = stored.exclude(Exists(matching.filter(pk=OuterRef("pk")))).exclude(waiting)
+    size = Membership.objects.filter(segment=segment).count()
+    verdict = Verdict(
+        segment,
+        compared=stored.exclude(waiting).count(),
+        waiting=waiting_count,
+        missing_count=missing.count(),
+        extra_count=extra.count(),
+        missing=_some(missing),
+        extra=_some(extra),
+        wrong_size="" if size == segment.size else f"the size says {segment.size}, the members are {size}",
+    )
+    if (
+        verdict.is_right
+        and not verdict.compared
+        and not existing_customers(context).exclude(waiting).exists()
+    ):
+        return Verdict(segment, waiting=waiting_count, skipped=_why_nobody(waiting_count))
+    return verdict
+
+
+def _why_nobody(waiting: int) -> str:
+    if waiting:
+        return f"nobody is left to compare: all {waiting} customers wait for the next refresh"
+    return "there are no customers to compare"
+
+
+def _some(customers: QuerySet[Customer]) -> tuple[str, ...]:
+    return tuple(customers.order_by("customer_id").values_list("customer_id", flat=True)[:SHOWN])

@@ -1,0 +1,179 @@
+"""Parameters that are objects or single values: product, coupon, property, and plain words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.fields.json import KeyTextTransform
+from pydantic import TypeAdapter
+
+from core.values import sortable_values
+from customers.models import EventProduct, OrderLine
+
+from . import values
+from .errors import RuleError
+from .operators import List, Number, Period, Text
+
+MAX_NAME = 100
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product: each given part is a question about its text."""
+
+    parts: tuple[tuple[str, Text], ...]
+
+    names = ("sku", "name", "category", "brand")
+
+    @classmethod
+    def read_whole(cls, given: Any, path: str) -> Self:
+        """Read ``{"brand": {"is": "Acme"}, …}``."""
+        if not isinstance(given, dict) or not given:
+            raise RuleError(path, f"expected an object with one or more of {', '.join(cls.names)}")
+        for name in given:
+            if name not in cls.names:
+                raise RuleError(
+                    f"{path}.{name}", f"is not a part of a product; expected {', '.join(cls.names)}"
+                )
+        return cls(
+            tuple(
+                (name, Text.read_whole(given[name], f"{path}.{name}")) for name in cls.names if name in given
+            )
+        )
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Give the JSON Schema."""
+        return {
+            "title": cls.__name__,
+            "type": "object",
+            "properties": {name: Text.schema() for name in cls.names},
+            "minProperties": 1,
+            "additionalProperties": False,
+        }
+
+    def _fits(self) -> Q:
+        question = Q()
+        for name, text in self.parts:
+            question &= text.q(F(f"{name}_folded"))
+        return question
+
+    def in_order_q(self) -> Q:
+        """Ask an order for a line that fits every part."""
+        return Q(
+            Exists(
+                OrderLine.objects.filter(self._fits(), order=OuterRef("pk"), customer=OuterRef("customer"))
+            )
+        )
+
+    def in_event_q(self) -> Q:
+        """Ask an event whether its properties fit, or one of its ``products``."""
+        listed = EventProduct.objects.filter(
+            self._fits(), event=OuterRef("pk"), customer=OuterRef("customer")
+        )
+        return self._fits() | Q(Exists(listed))
+
+    def phrase(self) -> str:
+        """Say it: "of a product whose brand is “Acme”"."""
+        return "a product whose " + " and ".join(f"{name} {text.phrase()}" for name, text in self.parts)
+
+
+@dataclass(frozen=True)
+class Property:
+    """One of an event's properties, and how it compares."""
+
+    name: str
+    words: Text | Number
+
+    @classmethod
+    def read_whole(cls, given: Any, path: str) -> Self:
+        """Read ``{"property": "price", "at_least": 10}``."""
+        if not isinstance(given, dict):
+            raise RuleError(path, 'expected an object such as {"property": "price", "at_least": 10}')
+        if "property" not in given:
+            raise RuleError(f"{path}.property", "missing")
+        name = NAME.read_whole(given["property"], f"{path}.property")
+        return cls(
+            name, text_or_number({key: value for key, value in given.items() if key != "property"}, path)
+        )
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Give the JSON Schema."""
+        properties = _either(Text.schema()["properties"], Number.schema()["properties"])
+        return {
+            "title": cls.__name__,
+            "type": "object",
+            "properties": {"property": NAME.schema(), **properties},
+            "required": ["property"],
+            "minProperties": 2,
+            "maxProperties": 2,
+            "additionalProperties": False,
+        }
+
+    def q(self) -> Q:
+        """Ask an event."""
+        return self.words.encoded_q(free_value(self.name, "properties_comparable"))
+
+    def phrase(self) -> str:
+        """Say it: "with price at least 10"."""
+        return f"whose {self.name} {comparison(self.words)}"
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A single value."""
+
+    adapter: TypeAdapter[Any]
+
+    def read_whole(self, given: Any, path: str) -> Any:
+        """Read it."""
+        return values.read(self.adapter, given, path)
+
+    def schema(self) -> dict[str, Any]:
+        """Give its JSON Schema."""
+        return self.adapter.json_schema()
+
+
+NAME = Scalar(values.TEXT)
+FLAG = Scalar(values.FLAG)
+SPAN = Scalar(values.SPAN)
+
+
+def free_value(name: str, column: str) -> KeyTextTransform:
+    """Refer to a free value in a JSON column of comparable forms."""
+    return KeyTextTransform(sortable_values.key(name), column)
+
+
+def text_or_number(given: Mapping[str, Any], path: str) -> Text | Number:
+    """Read one word of either kind; the value of ``is`` and ``is_not`` tells which."""
+    for name in given:
+        if name not in Text.words and name not in Number.words:
+            raise RuleError(
+                f"{path}.{name}",
+                f"is not a word here; expected one of {', '.join((*Text.words, *Number.words))}",
+            )
+    word = next(iter(given), None)
+    is_number = word in Number.words and (word not in Text.words or not isinstance(given[word], str))
+    return (Number if is_number else Text).read_whole(dict(given), path)
+
+
+def comparison(words: Any) -> str:
+    """Say how a free value compares."""
+    return words.phrase() if isinstance(words, Text | List) else f"is {words.phrase()}"
+
+
+def _either(*words: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for given in words:
+        for word, schema in given.items():
+            merged[word] = {"anyOf": [merged[word], schema]} if word in merged else schema
+    return merged
+
+
+def period_q(period: Period | None, column: str, at: datetime, zone: ZoneInfo) -> Q:
+    """Limit records to those of a period."""
+    return period.q(F(column), at, zone) if period else Q()

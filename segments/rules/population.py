@@ -1,0 +1,116 @@
+"""Figures of the population at one instant: averages, medians, percentiles, quintile cuts.
+
+The population is the customers with at least one counting order and a value. Every figure is a whole number
+of the value's own unit (ten-thousandths for amounts, microseconds since 1970 for moments), or None where
+there is no population.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from django.db.models import Count, F, QuerySet, Sum, Window
+from django.db.models.functions import RowNumber
+
+from core.values.decimals import round_half_away
+from customers.models import Totals
+
+StatisticValue = int | list[int] | None
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class PopulationStatistics(dict[str, StatisticValue]):
+    """Figures by name, computed when first asked for; stored with the refresh that used them."""
+
+    def of(self, name: str, compute: Callable[[], StatisticValue]) -> StatisticValue:
+        """Give a figure, computing it unless it is known."""
+        if name not in self:
+            self[name] = compute()
+        return self[name]
+
+
+def kept_average(fact: str) -> int | None:
+    """Give the mean of a fact over the buyers from the sums that are kept; None where there are no buyers."""
+    totals = Totals.objects.values("buyers", fact).first()
+    return round_half_away(Fraction(totals[fact], totals["buyers"])) if totals and totals["buyers"] else None
+
+
+def average(values: QuerySet[Any]) -> int | None:
+    """Give the mean of ``value`` over a queryset, rounded half away from zero."""
+    totals = values.aggregate(total=Sum("value"), count=Count("pk"))
+    return round_half_away(Fraction(int(totals["total"]), totals["count"])) if totals["count"] else None
+
+
+def median(values: QuerySet[Any]) -> int | None:
+    """Give the median: the middle value, or the mean of the middle two, rounded half away from zero."""
+    count = values.count()
+    if not count:
+        return None
+    middle = {(count + 1) // 2, count // 2 + 1}
+    ranked = _at_ranks(values, middle)
+    return round_half_away(Fraction(sum(ranked[rank] for rank in middle), len(middle)))
+
+
+def top(values: QuerySet[Any], percent: Decimal) -> int | None:
+    """Give the least value that belongs to the top: of n values the ceil(percent/100 · n)-th largest."""
+    count = values.count()
+    if not count:
+        return None
+    rank = count - _share(percent, count) + 1
+    return _at_ranks(values, {rank})[rank]
+
+
+def bottom(values: QuerySet[Any], percent: Decimal) -> int | None:
+    """Give the greatest value that belongs to the bottom: the ceil(percent/100 · n)-th smallest."""
+    count = values.count()
+    if not count:
+        return None
+    rank = _share(percent, count)
+    return _at_ranks(values, {rank})[rank]
+
+
+def quintile_cuts(values: QuerySet[Any]) -> list[Fraction] | None:
+    """Give the cuts at 20, 40, 60 and 80 %, interpolated linearly at position p·(n-1), not rounded.
+
+    Source: Hyndman and Fan (1996), Sample Quantiles in Statistical Packages, definition 7.
+    """
+    count = values.count()
+    if not count:
+        return None
+    positions = [Fraction(fifth * (count - 1), 5) for fifth in (1, 2, 3, 4)]
+    lower = [int(position) for position in positions]
+    ranked = _at_ranks(values, {rank for low in lower for rank in (low + 1, min(low + 2, count))})
+    return [
+        ranked[low + 1] + (position - low) * (ranked[min(low + 2, count)] - ranked[low + 1])
+        for low, position in zip(lower, positions, strict=True)
+    ]
+
+
+def microseconds(moment: datetime) -> int:
+    """Give an instant as whole microseconds since 1970."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def moment(microseconds_since: int) -> datetime:
+    """Give the instant of whole microseconds since 1970."""
+    return EPOCH + microseconds_since * MICROSECOND
+
+
+def _share(percent: Decimal, count: int) -> int:
+    exact = Fraction(percent) * count / 100
+    return -(-exact.numerator // exact.denominator)
+
+
+def _at_ranks(values: QuerySet[Any], ranks: Iterable[int]) -> dict[int, int]:
+    ranked = (
+        values.annotate(rank=Window(RowNumber(), order_by=F("value").asc()))
+        .filter(rank__in=sorted(set(ranks)))
+        .values_list("rank", "value")
+    )
+    return {
+        rank: microseconds(value) if isinstance(value, datetime) else int(value) for rank, value in ranked
+    }

@@ -1,0 +1,266 @@
+"""Saving what segments ask: the only writer of their names, rules and versions."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+
+from core.values.text_cleaning import to_nfc
+from customers.models import Customer, Identity
+
+from . import references
+from .models import SLUG_IS_TAKEN, Segment, Version
+from .models.membership import Change, Membership
+from .refresh.write import fill_list, lock_members
+from .rules import RuleError, parse
+from .templates import TEMPLATES, Template
+
+EXPORTED = ("slug", "name", "description", "rule")
+
+
+class InUse(ProtectedError):
+    """A segment that others refer to cannot be deleted."""
+
+
+def save(segment: Segment, *, by: User | str | None = None) -> Segment:
+    """Save a segment by rule, new or edited; an edit of the rule is a new version, kept with who saved it.
+
+    ``by`` is a person, or the name of a program. Raises RuleError where the rule will not do, ValidationError where
+    something else won't.
+    """
+    rule = parse(segment.rule)
+    with transaction.atomic():
+        before = _check_names(segment)
+        references.check({segment.slug: rule})
+        fields = ("slug", "name", "description", "is_active", "is_public", "template", "template_parameters")
+        _write(segment, before, fields, by)
+    return segment
+
+
+def restore(version: Version, *, by: User | None = None) -> Segment:
+    """Let a segment ask again what it asked in a version, as a new one; raises what ``save`` does."""
+    with transaction.atomic():
+        segment = Segment.objects.select_for_update().get(pk=version.segment_id)
+        segment.rule = version.rule
+        return save(segment, by=by)
+
+
+def _write(segment: Segment, before: Segment | None, fields: Iterable[str], by: User | str | None) -> None:
+    """Write a segment by rule, where it is not new only these fields and its rule, and keep a new version."""
+    is_edited = before is not None and before.rule != segment.rule
+    if is_edited and before is not None:
+        segment.version, segment.retry_at = before.version + 1, None
+    # What a refresh writes meanwhile is not overwritten.
+    written = [*fields, "rule", "version", "retry_at", "updated_at"] if before else None
+    with _slug_told():
+        segment.save(update_fields=written)
+    if before is None or is_edited:
+        Version.objects.create(
+            segment=segment,
+            number=segment.version,
+            rule=segment.rule,
+            saved_at=segment.updated_at,
+            saved_by=by if isinstance(by, User) else None,
+            saved_by_name=(by.get_username() if isinstance(by, User) else by or "")[:150],
+        )
+
+
+@contextmanager
+def _slug_told() -> Iterator[None]:
+    """Refuse, as the check before does, a slug that somebody else has taken since."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        raise ValidationError({"slug": SLUG_IS_TAKEN}) from None
+
+
+def describe(segment: Segment) -> Segment:
+    """Save a fixed list's slug, name, description and publicity; raises ValidationError where one will not do."""
+    with transaction.atomic():
+        _check_names(segment)
+        with _slug_told():
+            segment.save(update_fields=["slug", "name", "description", "is_public", "updated_at"])
+    return segment
+
+
+def _check_names(segment: Segment) -> Segment | None:
+    """Refuse names that will not do, or a new slug while rules use the old one; give what is stored, locked."""
+    segment.full_clean(exclude=["rule"])
+    before = Segment.objects.select_for_update().filter(pk=segment.pk).first() if segment.pk else None
+    if before and before.slug != segment.slug and (users := references.referrers(before.slug)):
+        names = ", ".join(user.slug for user in users)
+        raise ValidationError({"slug": f"The rules of {names} refer to {before.slug}; change them first."})
+    return before
+
+
+def delete(segments: Iterable[Segment]) -> None:
+    """Delete segments, unless others refer to them; raises InUse, which says who does."""
+    doomed = list(segments)
+    slugs = {segment.slug for segment in doomed}
+    with transaction.atomic():
+        lock_members()
+        for segment in doomed:
+            users = [user for user in references.referrers(segment.slug) if user.slug not in slugs]
+            if users:
+                names = ", ".join(user.slug for user in users)
+                raise InUse(f"{segment.slug} cannot be deleted: the rules of {names} refer to it", set(users))
+        for segment in doomed:
+            try:
+                segment.delete()
+            except ProtectedError as error:
+                protecting = error.protected_objects
+                names = ", ".join(f"the {one._meta.verbose_name} {one}" for one in _first(protecting))
+                raise InUse(f"{segment.slug} cannot be deleted: it is used by {names}", protecting) from None
+
+
+def _first(objects: Iterable[Any], most: int = 5) -> list[Any]:
+    return sorted(objects, key=str)[:most]
+
+
+def install(templates: Iterable[Template] = TEMPLATES.values(), *, by: User | None = None) -> list[Segment]:
+    """Create the ready-to-use segments that do not exist yet; give those."""
+    there = set(Segment.objects.values_list("slug", flat=True))
+    return [from_template(template, by=by) for template in templates if template.slug not in there]
+
+
+def from_template(
+    template: Template, *, slug: str = "", name: str = "", by: User | None = None, **parameters: float
+) -> Segment:
+    """Create a segment from a template; raises ParameterError where a parameter will not do."""
+    return save(
+        Segment(
+            slug=slug or template.slug,
+            name=name or template.name,
+            description=template.description,
+            rule=template.rule(**parameters),
+            template=template.slug,
+            template_parameters=template.defaults() | parameters,
+        ),
+        by=by,
+    )
+
+
+def create_static(
+    slug: str, name: str, customers: Iterable[int], at: datetime, *, description: str = ""
+) -> Segment:
+    """Create a fixed list of customers, named by their keys."""
+    with transaction.atomic():
+        segment = Segment(slug=slug, name=name, description=description, kind=Segment.Kind.STATIC)
+        segment.full_clean()
+        with _slug_told():
+            segment.save()
+        fill_list(segment, customers, at, Change.Cause.INITIAL)
+    segment.refresh_from_db()
+    return segment
+
+
+def freeze(segment: Segment, slug: str, name: str, at: datetime) -> Segment:
+    """Create a fixed list of the members a segment has now."""
+    members = Membership.objects.filter(segment=segment).values_list("customer_id", flat=True)
+    return create_static(
+        slug, name, members, at, description=f"The members of {segment.name}, kept as they were."
+    )
+
+
+def customers_of(ids: Iterable[str]) -> tuple[list[int], list[str]]:
+    """Find customers by their ids, printed or their own; give their keys, and the ids nobody has."""
+    wanted = {to_nfc(one.strip()) for one in ids} - {""}
+    found: dict[str, int] = {}
+    listed = sorted(wanted)
+    for start in range(0, len(listed), 10_000):
+        part = listed[start : start + 10_000]
+        met = Identity.objects.filter(kind=Identity.Kind.CUSTOMER_ID, value__in=part)
+        found |= dict(met.values_list("value", "customer_id"))
+        printed = Customer.objects.existing().filter(customer_id__in=part)
+        found |= dict(printed.values_list("customer_id", "pk"))
+    return list(found.values()), sorted(wanted - found.keys())
+
+
+def exported(segments: Iterable[Segment]) -> list[dict[str, Any]]:
+    """Give segments by rule in the form that is kept in version control."""
+    return [{name: getattr(segment, name) for name in EXPORTED} for segment in segments if segment.is_dynamic]
+
+
+def import_all(given: Any) -> tuple[list[Segment], list[Segment]]:
+    """Create or update segments from their exported form, by slug, all or nothing; give created and updated.
+
+    Raises RuleError with the place in the list, such as ``[2].rule.all[0]…``.
+    """
+    if not isinstance(given, list):
+        raise RuleError("", "expected a list of segments: [{slug, name, description, rule}]")
+    created: list[Segment] = []
+    updated: list[Segment] = []
+    rules = {}
+    for place, item in enumerate(given):
+        slug = _read_slug(item, place)
+        rules[slug] = _at(place, lambda item=item: parse(item["rule"]))
+    if len(rules) < len(given):
+        raise RuleError("", "names a slug twice")
+    with transaction.atomic():
+        references.check(rules)
+        for place, item in enumerate(given):
+            segment = Segment.objects.filter(slug=item["slug"]).first() or Segment(slug=item["slug"])
+            if not segment.is_dynamic:
+                raise RuleError(f"[{place}].slug", f"{segment.slug} is a fixed list and has no rule")
+            same = all(getattr(segment, name) == item.get(name, "") for name in EXPORTED)
+            if segment.pk and same:
+                continue
+            is_new = segment.pk is None
+            segment.name, segment.rule = item["name"], item["rule"]
+            segment.description = item.get("description", "")
+            _at(place, lambda segment=segment: _save_one(segment))
+            (created if is_new else updated).append(segment)
+    return created, updated
+
+
+def _save_one(segment: Segment) -> None:
+    segment.full_clean(exclude=["rule"])
+    before = Segment.objects.select_for_update().get(pk=segment.pk) if segment.pk else None
+    _write(segment, before, ("name", "description"), by=None)
+
+
+def _read_slug(item: Any, place: int) -> str:
+    if not isinstance(item, Mapping):
+        raise RuleError(f"[{place}]", "expected an object with slug, name, description and rule")
+    for name in ("slug", "name", "rule"):
+        if name not in item:
+            raise RuleError(f"[{place}].{name}", "missing")
+    for name in ("slug", "name", "description"):
+        if not isinstance(item.get(name, ""), str):
+            raise RuleError(f"[{place}].{name}", "expected a text")
+        if re.search("[\x00\ud800-\udfff]", item.get(name, "")):
+            raise RuleError(
+                f"[{place}].{name}", "contains what no text can hold (a NUL, or half a surrogate pair)"
+            )
+    unknown = sorted(item.keys() - set(EXPORTED))
+    if unknown:
+        raise RuleError(f"[{place}].{unknown[0]}", f"is not a field; expected {', '.join(EXPORTED)}")
+    return str(item["slug"])
+
+
+def _at(place: int, act: Any) -> Any:
+    try:
+        return act()
+    except RuleError as error:
+        raise RuleError(f"[{place}].{error.path}", error.message) from None
+    except ValidationError as error:
+        name, messages = next(iter(error.message_dict.items()))
+        raise RuleError(f"[{place}].{name}", " ".join(messages)) from None
+
+
+def read_json(text: str) -> Any:
+    """Read JSON that a person wrote; raises RuleError that says where it ends to be JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise RuleError("", "nested too deeply") from None
+    except ValueError as error:
+        raise RuleError("", f"is not JSON: {error}") from None

@@ -1,0 +1,200 @@
+"""The shop of the demo: generated rows that take the way of every import, the last of them one after another."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from operator import itemgetter
+from typing import NamedTuple
+
+from django.db import transaction
+
+from core.db import temporary_tables
+from customers.facts import update
+from customers.ingestion import writer
+from customers.models import Identity, Source
+from customers.rows.parsing import (
+    CUSTOMERS,
+    EVENTS,
+    KINDS,
+    ORDER_LINES,
+    ORDERS,
+    InvalidRow,
+    Kind,
+    Shop,
+    the_shop,
+)
+from customers.tracking import sources
+from segments import segment_store
+from segments.refresh.engine import refresh_all
+
+from .history import Row, SampleShop
+
+ROWS_AT_ONCE = 10_000
+TABLES = (
+    "customers_customer",
+    "customers_identity",
+    "customers_order",
+    "customers_orderline",
+    "customers_event",
+)
+
+LIVED = timedelta(days=30)
+"""The end of its history that the shop lives through: records arrive in their order, and segments are refreshed."""
+
+REFRESHED_EVERY = timedelta(hours=6)
+
+VISITORS = "Demo visitors"
+"""The source that the messages of those come from who visit the shop while it is served."""
+
+PEOPLE_AT_ONCE = 2_000
+
+Tell = Callable[[str, int], None]
+"""Takes what is being counted, and how many there are by now."""
+
+
+def is_there() -> bool:
+    """Tell whether the database holds a demo's shop, of whatever size and age.
+
+    A browser is known by an id that only the generator draws; those of the first people are in every shop.
+    """
+    shop = SampleShop(1, until=datetime(2026, 1, 1, tzinfo=UTC))  # the ids do not depend on the end
+    browsers = {row["anonymous_id"] for row in shop.event_rows(range(20))} - {""}
+    return Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value__in=browsers).exists()
+
+
+def size() -> int:
+    """Give the number of people up to the last one with a customer id; who came later has a longer id."""
+    numbered = Identity.objects.filter(kind=Identity.Kind.CUSTOMER_ID, value__regex=r"^c[0-9]{6}$")
+    last = numbered.order_by("-value").values_list("value", flat=True).first()
+    return int(last[1:]) if last else 0
+
+
+def renewed_write_key() -> str:
+    """Give the source of the visitors a new key, as the old one cannot be read; make the source at first."""
+    source = Source.objects.filter(name=VISITORS, kind=Source.Kind.SERVER, revoked_at=None).first()
+    return sources.renew(source) if source else sources.create(Source(name=VISITORS, kind="server"))[1]
+
+
+class Arrival(NamedTuple):
+    """A row that comes in at an instant, written as rows write theirs."""
+
+    at: str
+    kind: Kind
+    row: Row
+
+
+def build(customers: int, until: datetime, tell: Tell = lambda what, count: None) -> None:
+    """Make a shop of so many people whose history ends at an instant, with its segments; all of it or nothing."""
+    begins = until - LIVED
+    shop = the_shop()
+    sample = SampleShop(customers, until, currency=shop.currency)
+    with transaction.atomic():
+        later = _fill_until(sample, begins, shop, tell)
+        update.update_facts(begins, progress=lambda settled: tell("customers summed up", settled))
+        segment_store.install()
+        refresh_all(begins)
+        _live_through(later, begins, until, shop, tell)
+
+
+def fill(customers: int, until: datetime, tell: Tell = lambda what, count: None) -> None:
+    """Make a shop of so many people at once, ten thousand rows a transaction, without segments."""
+    shop = the_shop()
+    sample = SampleShop(customers, until, currency=shop.currency)
+    writer.start_file()
+    for kind, rows in (
+        (CUSTOMERS, sample.customer_rows()),
+        (ORDERS, sample.order_rows()),
+        (ORDER_LINES, sample.line_rows()),
+        (EVENTS, sample.event_rows()),
+    ):
+        _ingest(kind, rows, shop, partial(tell, kind.name.replace("_", " ")))
+        for table in TABLES:
+            temporary_tables.analyze(table)
+    update.update_facts(until, progress=lambda settled: tell("customers summed up", settled))
+
+
+def _fill_until(sample: SampleShop, begins: datetime, shop: Shop, tell: Tell) -> list[Arrival]:
+    """Take what arrives up to an instant; return what arrives later, in its order."""
+    border = begins.astimezone(UTC).isoformat(timespec="seconds")
+    later: list[Arrival] = []
+    taken = 0
+    writer.start_file()
+    for start in range(0, sample.customers, PEOPLE_AT_ONCE):
+        earlier: dict[str, list[Row]] = defaultdict(list)
+        for index in range(start, min(start + PEOPLE_AT_ONCE, sample.customers)):
+            for arrival in _arrivals(sample, index):
+                if arrival.at <= border:
+                    earlier[arrival.kind.name].append(arrival.row)
+                else:
+                    later.append(arrival)
+        for kind in KINDS.values():
+            _ingest(kind, earlier[kind.name], shop)
+        taken += sum(map(len, earlier.values()))
+        tell("records", taken)
+        for table in TABLES:
+            temporary_tables.analyze(table)
+    return sorted(later, key=itemgetter(0))  # those of one instant stay in the order of their kinds
+
+
+def _arrivals(sample: SampleShop, index: int) -> Iterator[Arrival]:
+    """Return the rows of one person, each with the instant at which the shop gets to know it.
+
+    Who was met in a browser is known from the event that names both ids, or from the first order.
+    """
+    person = range(index, index + 1)
+    events, orders = list(sample.event_rows(person)), list(sample.order_rows(person))
+    known = [row["occurred_at"] for row in events if row["customer_id"]]
+    known += [row["placed_at"] for row in orders]
+    for row in sample.customer_rows(person):
+        met = min(known, default=row["first_seen"])
+        said = row["subscribed_at"]
+        if said > met:
+            yield Arrival(met, CUSTOMERS, row | {"newsletter": "", "subscribed_at": ""})
+            yield Arrival(
+                said, CUSTOMERS, {name: row[name] for name in ("customer_id", "newsletter", "subscribed_at")}
+            )
+        else:
+            yield Arrival(met, CUSTOMERS, row)
+    placed = {row["order_id"]: row["placed_at"] for row in orders}
+    yield from (Arrival(row["placed_at"], ORDERS, row) for row in orders)
+    yield from (Arrival(placed[row["order_id"]], ORDER_LINES, row) for row in sample.line_rows(person))
+    yield from (Arrival(row["occurred_at"], EVENTS, row) for row in events)
+
+
+def _live_through(
+    later: Sequence[Arrival], begins: datetime, until: datetime, shop: Shop, tell: Tell
+) -> None:
+    """Take records in the order of their arrival, and refresh the segments every few hours."""
+    arrivals = iter(later)
+    arrival = next(arrivals, None)
+    at = begins
+    while at < until:
+        at = min(at + REFRESHED_EVERY, until)
+        border = at.astimezone(UTC).isoformat(timespec="seconds")
+        came: dict[str, list[Row]] = defaultdict(list)
+        while arrival and arrival.at <= border:
+            came[arrival.kind.name].append(arrival.row)
+            arrival = next(arrivals, None)
+        for kind in KINDS.values():
+            _ingest(kind, came[kind.name], shop, now=at)
+        refresh_all(at)
+        tell("days lived through", (at - begins).days)
+
+
+def _ingest(
+    kind: Kind,
+    rows: Iterable[Row],
+    shop: Shop,
+    tell: Callable[[int], None] = lambda taken: None,
+    now: datetime | None = None,
+) -> None:
+    numbered = enumerate(rows, start=1)
+    taken = 0
+    while batch := [(number, kind.read(row, shop)) for number, row in islice(numbered, ROWS_AT_ONCE)]:
+        outcome = writer.ingest(kind, batch, now, announce=False)
+        if outcome.refused:
+            raise InvalidRow(f"{kind.name}, row {outcome.refused[0].line}: {outcome.refused[0].reason}")
+        taken += len(batch)
+        tell(taken)

@@ -1,0 +1,191 @@
+"""Who visits the demo's shop while it is served, and what each of them sends, as an SDK would say it.
+
+The steps of a visit are the sample shop's. Nothing here reads the clock or sends anything.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from random import Random
+from typing import Any, Final
+from uuid import UUID
+
+from segments_project import __version__
+
+from .history import Person, SampleShop, Step
+
+Message = dict[str, Any]
+
+MESSAGES_A_SECOND: Final = 1.0
+PAUSES: Final = (2.0, 20.0, 5.0)
+"""Seconds from one step to the next: at least, at most, most often."""
+
+FRESH: Final = 0.6  # share of visits by browsers that are no customer's, or not yet
+RETURNING: Final = 0.15  # share of those that were here before
+REMEMBERED: Final = 50  # browsers that may return
+LOG_IN_LATER: Final = 0.3  # share of customers who come as a visitor
+ARRIVE_BY_CAMPAIGN: Final = 0.4
+CUSTOMERS_BUY, FRESH_BUY = 0.25, 0.2  # the latter of those who tell their name at all
+SIGN_UP, SUBSCRIBE = 0.2, 0.25  # the same
+
+ADDRESS: Final = "https://shop.example"
+USER_AGENTS: Final = (
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Version/18.5 Mobile Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36",
+)  # fmt: skip
+CAMPAIGNS: Final = (
+    {"name": "new-arrivals", "source": "newsletter", "medium": "email"},
+    {"name": "outdoor", "source": "google", "medium": "cpc"},
+    {"name": "look-of-the-week", "source": "instagram", "medium": "social"},
+    {"name": "friends", "source": "facebook", "medium": "social"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Somebody with the browser they come with; `name` is the customer id that they send from the beginning."""
+
+    person: Person
+    browser: str
+    name: str = ""
+
+
+def messages(shop: SampleShop, start: datetime, random: Random) -> Iterator[tuple[datetime, Message]]:
+    """Give what is sent from an instant on, each message with its time, in the order of time and without end.
+
+    Known customers are those of the shop. Who is new to it is numbered by the second in which they came, so that
+    ids differ from run to run.
+    """
+    crowd = _Crowd(shop, random)
+    waiting: list[tuple[datetime, int, Message]] = []
+    numbers = count()
+    arrival = start
+    while True:
+        if waiting and waiting[0][0] <= arrival:
+            at, _, message = heapq.heappop(waiting)
+            yield at, message
+            continue
+        visit = crowd.visit(arrival)
+        for at, message in visit:
+            heapq.heappush(waiting, (at, next(numbers), message))
+        # The more a visit sends, the longer until the next one.
+        arrival += timedelta(seconds=len(visit) / MESSAGES_A_SECOND * random.expovariate(1))
+
+
+class _Crowd:
+    """Everybody who may come, and the browsers that have been here."""
+
+    def __init__(self, shop: SampleShop, random: Random) -> None:
+        self.shop, self.random = shop, random
+        self.gone: deque[tuple[datetime, Guest]] = deque(maxlen=REMEMBERED)
+        self.latest = 0
+
+    def visit(self, at: datetime) -> list[tuple[datetime, Message]]:
+        """Draw one visit that begins at an instant: who comes, what they do, and when."""
+        if not self.shop.customers or self.random.random() < FRESH:
+            guest = self._back(at) or self._fresh(at)
+            said = self._of_fresh(guest, at)
+        else:
+            guest = self._customer()
+            said = self._of_customer(guest, at)
+        context = self._context(guest)
+        if self.random.random() < ARRIVE_BY_CAMPAIGN:
+            said[0]["context"] = {"campaign": self.random.choice(CAMPAIGNS)}
+        visit = []
+        name = guest.name
+        for message in said:
+            name = message.get("userId", name)
+            visit.append((at, self._completed(message, guest, name, at, context)))
+            at += timedelta(seconds=self.random.triangular(*PAUSES))
+        if not name and all(message["type"] != "identify" for message in said):
+            self.gone.append((at, guest))
+        return visit
+
+    def _back(self, at: datetime) -> Guest | None:
+        """Take somebody of those who have left."""
+        if self.gone and self.gone[0][0] < at and self.random.random() < RETURNING:
+            return self.gone.popleft()[1]
+        return None
+
+    def _fresh(self, at: datetime) -> Guest:
+        self.latest = max(self.latest + 1, int(at.timestamp()))  # two may come in the same second
+        return Guest(self.shop.person(self.latest), self._uuid())
+
+    def _customer(self) -> Guest:
+        while (person := self.shop.person(self.random.randrange(self.shop.customers))).visitor:
+            pass
+        logs_in_later = self.random.random() < LOG_IN_LATER
+        return Guest(person, self._uuid()) if logs_in_later else Guest(person, "", person.customer_id)
+
+    def _of_fresh(self, guest: Guest, at: datetime) -> list[Message]:
+        """Draw what a browser does that is nobody's yet; whoever has an address may buy, sign up or subscribe."""
+        person, random = guest.person, self.random
+        profile = self.shop.profile(person)
+        chance = random.random() if profile["email"] and not person.visitor else 1.0
+        buys, signs_up = chance < FRESH_BUY, chance < FRESH_BUY + SIGN_UP
+        said = list(map(_said, self.shop.visit(person, at, random, order_number=int(buys))))
+        if signs_up:
+            place = len(said) - 1 if buys else random.randint(1, len(said))
+            said.insert(place, {"type": "identify", "userId": person.customer_id, "traits": _traits(profile)})
+        elif chance < FRESH_BUY + SIGN_UP + SUBSCRIBE:
+            traits = {"email": profile["email"], "newsletter": True}
+            said.insert(random.randint(1, len(said)), {"type": "identify", "traits": traits})
+        return said
+
+    def _of_customer(self, guest: Guest, at: datetime) -> list[Message]:
+        """Draw what a customer does, who may log in on the way, at the latest to order."""
+        person, random = guest.person, self.random
+        buys = random.random() < CUSTOMERS_BUY
+        order_number = int(at.timestamp()) if buys else 0  # after those of the past, and of other runs
+        said = list(map(_said, self.shop.visit(person, at, random, order_number)))
+        if not guest.name:
+            place = random.randint(1, len(said) - buys)
+            said.insert(place, {"type": "identify", "userId": person.customer_id})
+        return said
+
+    def _context(self, guest: Guest) -> Message:
+        profile = self.shop.profile(guest.person)
+        return {
+            "library": {"name": "demo-visitors", "version": __version__},
+            "locale": f"{profile['language']}-{profile['country']}",
+            "userAgent": self.random.choice(USER_AGENTS),
+        }
+
+    def _completed(
+        self, message: Message, guest: Guest, name: str, at: datetime, context: Message
+    ) -> Message:
+        return {
+            **message,
+            "messageId": self._uuid(),
+            "timestamp": at.isoformat(timespec="milliseconds"),
+            "anonymousId": guest.browser or None,
+            "userId": name or None,
+            "context": context | message.get("context", {}),
+        }
+
+    def _uuid(self) -> str:
+        return str(UUID(int=self.random.getrandbits(128), version=4))
+
+
+def _said(step: Step) -> Message:
+    """Say a step in the words of an SDK, which has a call of its own for pages."""
+    event, properties = step
+    if event == "Page Viewed":
+        url = ADDRESS + properties["path"]
+        return {"type": "page", "name": properties["title"], "properties": properties | {"url": url}}
+    return {"type": "track", "event": event, "properties": properties}
+
+
+def _traits(profile: dict[str, str]) -> Message:
+    """Tell what somebody types who signs up; no phone number, as the made-up ones are few and would join strangers."""
+    return {
+        "email": profile["email"],
+        "firstName": profile["first_name"],
+        "lastName": profile["last_name"],
+        "birthday": profile["birth_date"],
+        "address": {"city": profile["city"], "country": profile["country"]},
+    }

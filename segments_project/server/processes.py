@@ -1,0 +1,225 @@
+"""One installation as a set of processes: web, worker and beat, started together and stopped together.
+
+``honcho`` starts and stops processes together, too. It does not tell when they answer, does not end its children when
+it is killed itself, kills what has not stopped after five seconds (a worker may take twenty to finish a task), and
+cannot let one of the processes end without the others.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+
+from celery import Celery
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from segments_project.redis_url import for_celery
+
+from . import bundled
+
+HOST = "127.0.0.1"
+GRACE = 20.0
+"""Seconds a process may take to finish what it is at before it is ended."""
+READY_WITHIN = 120.0
+"""Seconds; twenty times of what two slow cores need."""
+
+
+class ProcessError(Exception):
+    """The installation could not be started; the message says why."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """One of the processes, with the name its output is marked by; without a vital one, the others are no use."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    is_vital: bool
+
+
+def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = False) -> int:
+    """Run web, worker and beat until asked to stop (Ctrl-C, SIGTERM); returns the exit status.
+
+    `announce` gets the address once everything answers; port 0 means any free one. What the processes
+    print goes to standard error. The status is 0 where we were asked to stop, and 1 where one of them ended
+    by itself. `with_visitors` adds those of the demo: where that process ends, it is told, and the others go on.
+    Raises ProcessError where the port is taken or there is no Redis.
+    """
+    port = _checked(port)
+    use_addresses_of(port)
+    with ExitStack() as stack:
+        stop = stack.enter_context(_asked_to_stop())
+        redis_url = settings.REDIS_URL
+        if not settings.REDIS_IS_CONFIGURED:
+            try:
+                redis_url = stack.enter_context(bundled.redis_server()).url
+            except bundled.ServerError as error:
+                raise ProcessError(str(error)) from error
+
+        worker = f"serve-{os.getpid()}@{socket.gethostname()}"
+        children: list[Child] = []
+        stack.callback(_stop, children)
+        environment = {
+            **os.environ,
+            "REDIS_URL": redis_url,
+            "PUBLIC_URL": settings.PUBLIC_URL,
+            "SHOP_URL": settings.SHOP_URL,
+        }
+        if with_visitors:
+            environment.setdefault("LOG_LEVEL", "WARNING")  # else each of their messages is ten lines
+        for name, arguments in _commands(port, worker).items():
+            children.append(_start(name, arguments, environment))
+        if with_visitors:  # who try again until the web answers
+            children.append(
+                _start("visits", ["django", "visit_demo", _address(port)], environment, is_vital=False)
+            )
+        for child in children:  # only now, as a process with threads should not fork
+            threading.Thread(target=_pass_on, args=[child], daemon=True).start()
+
+        until = time.monotonic() + READY_WITHIN
+        ready = False
+        while not stop.wait(0.2):
+            if ended := next((child for child in children if child.process.poll() is not None), None):
+                how = f"{ended.name} ended with status {ended.process.returncode}"
+                if ended.is_vital:
+                    _say("serve", f"{how}; stopping the others")
+                    return 1
+                _say("serve", f"{how}; the others go on")
+                children.remove(ended)
+            if ready:
+                continue
+            if _web_answers(port) and _worker_answers(worker, redis_url):
+                ready = True
+                announce(_address(port))
+            elif time.monotonic() > until:
+                _say("serve", f"not ready within {READY_WITHIN:.0f} seconds; stopping")
+                return 1
+        return 0
+
+
+def use_addresses_of(port: int) -> None:
+    """Let links lead to this port, where no other address is configured for them."""
+    if not settings.PUBLIC_URL_IS_CONFIGURED:
+        settings.PUBLIC_URL = _address(port).rstrip("/")
+    if not settings.SHOP_URL_IS_CONFIGURED:
+        settings.SHOP_URL = _address(port)
+
+
+def _commands(port: int, worker: str) -> dict[str, list[str]]:
+    """What to run, as arguments of `python -m`."""
+    web = f"gunicorn --config python:segments_project.server.gunicorn_config --bind {HOST}:{port} segments_project.wsgi"
+    celery = "celery --quiet --app segments_project"
+    alone = "--without-gossip --without-mingle"  # there is no other worker to talk to
+    one_by_one = f"--queues {settings.COUNTS_QUEUE} --pool solo"
+    return {
+        "web": web.split(),
+        "worker": f"{celery} worker --concurrency 2 --hostname {worker} {alone}".split(),
+        # Long counts of rules, one after another: whatever staff count, nothing else waits for it.
+        "counts": f"{celery} worker {one_by_one} --hostname counts-{worker} {alone}".split(),
+        "beat": f"{celery} beat --pidfile=".split(),  # no file that a killed beat would leave behind
+    }
+
+
+def _address(port: int) -> str:
+    return f"http://{HOST}:{port}/"
+
+
+def _checked(port: int) -> int:
+    with socket.socket() as probe:
+        # As gunicorn does: connections that are just closing are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OverflowError as error:
+            raise ProcessError(f"{port} is no port: it must be between 0 and 65535") from error
+        except PermissionError as error:
+            raise ProcessError(f"port {port} is not ours to use: choose one above 1023") from error
+        except OSError as error:
+            raise ProcessError(f"port {port} is in use: choose another one with --port") from error
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, instead of ending this process on the spot."""
+    event = threading.Event()
+    previous = {
+        number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _start(
+    name: str, arguments: list[str], environment: Mapping[str, str], *, is_vital: bool = True
+) -> Child:
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # A group of its own: Ctrl-C reaches only us, and what a killed process leaves behind can be ended.
+        start_new_session=True,
+        preexec_fn=bundled.dying_with_parent(signal.SIGTERM),
+    )
+    return Child(name, process, is_vital)
+
+
+def _pass_on(child: Child) -> None:
+    for line in child.process.stdout or ():
+        _say(child.name, line.decode(errors="replace").rstrip())
+
+
+def _say(name: str, line: str) -> None:
+    sys.stderr.write(f"{name:<6} | {line}\n")
+    sys.stderr.flush()
+
+
+def _stop(children: list[Child]) -> None:
+    for child in children:
+        if child.process.poll() is None:
+            child.process.terminate()
+    until = time.monotonic() + GRACE
+    for child in children:
+        try:
+            child.process.wait(timeout=max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _say("serve", f"{child.name} is not done and is ended now; an unfinished task will come again")
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.process.pid, signal.SIGKILL)
+        child.process.wait()
+
+
+def _web_answers(port: int) -> bool:
+    # Not urllib, which would ask a proxy that the environment names.
+    connection = HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (HTTPException, OSError):
+        return False
+    finally:
+        connection.close()
+
+
+def _worker_answers(worker: str, redis_url: str) -> bool:
+    # The project's own application would ask the Redis of the settings, which may be another one.
+    with Celery(broker=for_celery(redis_url), set_as_current=False) as asking:
+        try:
+            return bool(asking.control.ping(destination=[worker], timeout=1))
+        except OperationalError:
+            return False

@@ -1,0 +1,1 @@
+"""What tests share: the oracle, random shops and rules, servers, and clients."""

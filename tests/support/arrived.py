@@ -1,0 +1,129 @@
+"""What has arrived so far, as the oracle understands it: rows laid over earlier ones, visitors joined to customers."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from .oracle_shop import Event, Line, Order, Person, Shop
+
+Row = TypeVar("Row", Person, Order, Line, Event)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An event, with the ids it was sent with; with both it joins the visitor to the customer."""
+
+    customer_id: str | None
+    anonymous_id: str | None
+    event: Event
+
+
+@dataclass
+class Delivery:
+    """What comes in at once, a file of each kind; people are rows of customers, and orders come without lines."""
+
+    clock: datetime
+    people: list[Person] = field(default_factory=list)
+    orders: list[tuple[str, Order]] = field(default_factory=list)
+    lines: list[tuple[str, tuple[Line, ...]]] = field(default_factory=list)
+    events: list[Sent] = field(default_factory=list)
+    settled: datetime | None = None
+    """The instant at which facts are settled afterwards, if they are."""
+
+
+class Arrived:
+    """People by their printed ids, and whose the records are."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Person] = {}
+        self.orders: dict[str, tuple[str, Order]] = {}
+        self.lines: dict[str, dict[tuple[str, int], Line]] = defaultdict(dict)
+        self.events: dict[str, tuple[str, Event]] = {}
+        self.browsers: dict[str, str] = {}
+        self.joins = 0
+
+    def shop(self, members: Mapping[str, Mapping[str, datetime]]) -> Shop:
+        """The shop as it is known now."""
+        orders, events = defaultdict(list), defaultdict(list)
+        for owner, order in self.orders.values():
+            orders[owner].append(replace(order, lines=tuple(self.lines[order.order_id].values())))
+        for owner, event in self.events.values():
+            events[owner].append(event)
+        people = (
+            replace(person, orders=tuple(orders[key]), events=tuple(events[key]))
+            for key, person in self.people.items()
+        )
+        return Shop(tuple(people), {slug: dict(inside) for slug, inside in members.items()})
+
+    def take(self, delivery: Delivery) -> set[str]:
+        """Take what comes in; give the printed ids of whom it is about, and of whom it was about before."""
+        about: set[str] = set()
+        for person in delivery.people:
+            key = self._met(str(person.customer_id), delivery.clock)
+            old = self.people[key]
+            attributes = old.attributes | {name: cell for name, cell in person.attributes.items() if cell}
+            self.people[key] = replace(laid_over(old, person), attributes=attributes)
+            about.add(key)
+        for customer_id, order in delivery.orders:
+            owner, old_order = self.orders.get(order.order_id, ("", order))
+            about |= {owner} - {""}
+            owner = self._met(customer_id, delivery.clock) if customer_id else owner
+            self.orders[order.order_id] = (owner, laid_over(old_order, order))
+            about.add(owner)
+        nth: Counter[tuple[str, str]] = Counter()
+        for order_id, lines in delivery.lines:
+            for line in lines:
+                nth[order_id, line.sku or ""] += 1
+                place = line.sku or "", nth[order_id, line.sku or ""]
+                self.lines[order_id][place] = laid_over(self.lines[order_id].get(place, line), line)
+            about.add(self.orders[order_id][0])
+        for sent in delivery.events:
+            owner, old_event = self.events.get(sent.event.message_id, ("", sent.event))
+            about |= {owner} - {""}
+            owner = self._owner(sent, delivery.clock, about)
+            self.events[sent.event.message_id] = (owner, laid_over(old_event, sent.event))
+            about.add(owner)
+        return about
+
+    def _met(self, customer_id: str, clock: datetime) -> str:
+        self.people.setdefault(customer_id, Person(clock, customer_id))
+        return customer_id
+
+    def _owner(self, sent: Sent, clock: datetime, about: set[str]) -> str:
+        if sent.customer_id is None:
+            browser = str(sent.anonymous_id)
+            visitor = Person(clock, anonymous_id=browser)
+            if browser not in self.browsers:
+                self.browsers[browser] = visitor.key
+                self.people[visitor.key] = visitor
+            return self.browsers[browser]
+        owner = self._met(sent.customer_id, clock)
+        if sent.anonymous_id is not None:
+            before = self.browsers.setdefault(sent.anonymous_id, owner)
+            if before != owner and self.people[before].customer_id is None:
+                self._join(before, owner)
+                about.add(before)
+        return owner
+
+    def _join(self, visitor: str, customer: str) -> None:
+        del self.people[visitor]
+        self.joins += 1
+        self.browsers = {one: customer if key == visitor else key for one, key in self.browsers.items()}
+        self.events = {
+            one: (customer if key == visitor else key, event) for one, (key, event) in self.events.items()
+        }
+
+
+def laid_over(old: Row, new: Row) -> Row:
+    """A row sent again: what it leaves open stays as it was, and so do the parts that come on their own."""
+    apart = {"recorded_at", "attributes", "orders", "events", "lines"}
+    given: dict[str, Any] = {
+        one.name: value
+        for one in fields(new)
+        if one.name not in apart and (value := getattr(new, one.name)) is not None
+    }
+    return replace(old, **given)
