@@ -473,7 +473,7 @@ UNFOLD = {
     "SITE_URL": None,  # there is no other site to view
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "core.staff.login_throttling.LoginForm"},
-    "DASHBOARD_CALLBACK": "campaigns.admin.notices.first_page",
+    "DASHBOARD_CALLBACK": "campaigns.admin.notices.dashboard_context",
     "STYLES": [lambda request: static("core/admin.css")],
     "SIDEBAR": {
         "show_search": True,

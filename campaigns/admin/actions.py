@@ -18,9 +18,9 @@ from core.admin.access import READ, WRITE, needs, person
 from . import access, forecast, page_context
 from .start_form import StartForm
 
-Move = Callable[[Campaign, datetime, User | None], None]
+Action = Callable[[Campaign, datetime, User | None], None]
 
-MOVES: Final[Mapping[str, tuple[Move, str, str]]] = {
+ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "start": (lifecycle.start, "Started.", "{} runs."),
     "pause": (lifecycle.pause, "Paused.", "{} rests: nothing is sent until you let it go on."),
     "resume": (lifecycle.resume, "Went on.", "{} goes on."),
@@ -29,17 +29,17 @@ MOVES: Final[Mapping[str, tuple[Move, str, str]]] = {
 
 
 @needs(access.SEE, access.WRITE, methods=WRITE)
-def move(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def run_action(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Start, pause, resume or stop it, as the button says."""
     campaign = get_object_or_404(Campaign, pk=pk)
-    found = MOVES.get(request.POST.get("to", ""))
+    found = ACTIONS.get(request.POST.get("to", ""))
     if found is None:
         messages.error(request, "Choose what to do with the campaign by its buttons.")
         return redirect("admin:campaigns_campaign_change", pk)
     make, noted, told = found
     form = StartForm(campaign, request.POST) if make is lifecycle.start else None
     if form and not form.is_valid():
-        return _start_page(model_admin, request, campaign, form)
+        return _render_start_page(model_admin, request, campaign, form)
     try:
         if form:
             form.save(person(request))
@@ -53,34 +53,38 @@ def move(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @needs(access.SEE, access.WRITE, methods=READ)
-def start(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def start_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Say how many people it will write to, ask what only the shop knows, and whether it is to start."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
-    return _start_page(model_admin, request, campaign, StartForm(campaign))
+    return _render_start_page(model_admin, request, campaign, StartForm(campaign))
 
 
-def _start_page(
+def _render_start_page(
     model_admin: Any, request: HttpRequest, campaign: Campaign, form: StartForm
 ) -> TemplateResponse:
-    context = page_context.of(model_admin, request, campaign, "overview", f"Start {campaign.name}?")
+    context = page_context.campaign_page_context(
+        model_admin, request, campaign, "overview", f"Start {campaign.name}?"
+    )
     context["form"] = form
     context["asks_for_words"] = any(name != "pool" for name in form.fields)
     if context["steps"] and context["meets_members"]:
-        context |= forecast.reach(request, campaign, datetime.now(UTC))
+        context |= forecast.dry_run_context(request, campaign, datetime.now(UTC))
     return TemplateResponse(request, "campaigns/admin/start.html", context)
 
 
 @needs(access.SEE, access.WRITE, methods=READ)
-def stop(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def stop_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Ask whether it is to end for good."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
-    context = page_context.of(model_admin, request, campaign, "overview", f"Stop {campaign.name}?")
+    context = page_context.campaign_page_context(
+        model_admin, request, campaign, "overview", f"Stop {campaign.name}?"
+    )
     context["on_their_way"] = campaign.journeys.filter(state=Journey.State.ACTIVE).count()
     return TemplateResponse(request, "campaigns/admin/stop.html", context)
 
 
 @needs(access.SEE, access.ADD, methods=WRITE)
-def copy(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Make a draft with the same words and waits."""
     campaign = get_object_or_404(Campaign, pk=pk)
     values = {
@@ -100,11 +104,13 @@ def copy(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @needs(access.SEE, access.DISCARD)
-def discard(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def discard_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a draft, once the person has said yes."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     if request.method != "POST":
-        context = page_context.of(model_admin, request, campaign, "overview", f"Discard {campaign.name}?")
+        context = page_context.campaign_page_context(
+            model_admin, request, campaign, "overview", f"Discard {campaign.name}?"
+        )
         return TemplateResponse(request, "campaigns/admin/discard.html", context)
     key, name = campaign.pk, campaign.name
     try:

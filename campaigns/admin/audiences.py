@@ -21,11 +21,11 @@ from segments.models import Segment
 
 from . import access, notices
 
-MOST_SHOWN = 50
+MAX_EXPORTS_SHOWN = 50
 
 
 @needs(access.SEE_EXPORTS, SEE_SEGMENTS, methods=READ)
-def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what can be downloaded for each platform, and what was."""
     segment = get_object_or_404(Segment, pk=pk)
     exports = AudienceExport.objects.filter(segment=segment)
@@ -33,13 +33,13 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         ours(model_admin, request, "Audience for ads", segment)
         | {
             "tab": "audience",
-            "notices": notices.of(request),
+            "notices": notices.sending_notices(request),
             "opts": Segment._meta,  # it is one of the segment's pages
             "platforms": [
                 (value, label, exports.filter(platform=value).first())
                 for value, label in AudienceExport.Platform.choices
             ],
-            "exports": exports[:MOST_SHOWN],
+            "exports": exports[:MAX_EXPORTS_SHOWN],
             "may_export": request.user.has_perms([access.EXPORT, SEE_CUSTOMERS, contact_data.SEE_CONTACT]),
         }
     )
@@ -49,7 +49,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 @needs(
     access.SEE_EXPORTS, access.EXPORT, SEE_SEGMENTS, SEE_CUSTOMERS, contact_data.SEE_CONTACT, methods=WRITE
 )  # it is kept who downloaded what
-def download(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponseBase:
+def download_audience(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponseBase:
     """Download the file of a platform: all members, or what is different since the last file."""
     segment = get_object_or_404(Segment, pk=pk)
     platform = request.POST.get("platform", "")

@@ -57,7 +57,7 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(state=self.value()) if self.value() in Campaign.State.values else queryset
 
 
-class CampaignList(CappedChangeList):
+class CampaignChangeList(CappedChangeList):
     """The list, with what was ordered after the messages of the campaigns that are shown."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -65,7 +65,7 @@ class CampaignList(CappedChangeList):
         super().get_results(request)
         self.result_list = list(self.result_list)
         try:
-            earned = campaign_page.revenues(self.result_list, datetime.now(UTC))
+            earned = campaign_page.revenue_by_campaign(self.result_list, datetime.now(UTC))
         except time_limits.TookTooLong:
             earned = {}
         for campaign in self.result_list:
@@ -89,20 +89,20 @@ class CampaignAdmin(CappedListAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"campaigns_campaign_{name}")
             for address, view, name in (
-                ("of/<int:pk>/", start_from_segment.page, "of_segment"),
-                ("of/<int:pk>/audience/", audiences.page, "audience"),
-                ("of/<int:pk>/audience/download/", audiences.download, "audience_download"),
-                ("sending/resume/", notices.resume, "resume_sending"),
-                ("<int:pk>/edit/", edit, "edit"),
-                ("<int:pk>/preview/", previews.page, "preview"),
-                ("<int:pk>/preview/send/", previews.send, "send_test"),
-                ("<int:pk>/outlook/", forecast.page, "outlook"),
-                ("<int:pk>/deliveries/", deliveries.page, "deliveries"),
-                ("<int:pk>/move/", actions.move, "move"),
-                ("<int:pk>/start/", actions.start, "start"),
-                ("<int:pk>/stop/", actions.stop, "stop"),
-                ("<int:pk>/copy/", actions.copy, "copy"),
-                ("<int:pk>/discard/", actions.discard, "discard"),
+                ("of/<int:pk>/", start_from_segment.segment_campaigns_page, "of_segment"),
+                ("of/<int:pk>/audience/", audiences.audience_page, "audience"),
+                ("of/<int:pk>/audience/download/", audiences.download_audience, "audience_download"),
+                ("sending/resume/", notices.resume_sending, "resume_sending"),
+                ("<int:pk>/edit/", edit_page, "edit"),
+                ("<int:pk>/preview/", previews.preview_page, "preview"),
+                ("<int:pk>/preview/send/", previews.send_test, "send_test"),
+                ("<int:pk>/outlook/", forecast.forecast_page, "outlook"),
+                ("<int:pk>/deliveries/", deliveries.deliveries_page, "deliveries"),
+                ("<int:pk>/move/", actions.run_action, "move"),
+                ("<int:pk>/start/", actions.start_page, "start"),
+                ("<int:pk>/stop/", actions.stop_page, "stop"),
+                ("<int:pk>/copy/", actions.copy_campaign, "copy"),
+                ("<int:pk>/discard/", actions.discard_page, "discard"),
             )
         ] + super().get_urls()
 
@@ -114,11 +114,13 @@ class CampaignAdmin(CappedListAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show above it what keeps messages from people now."""
-        return super().changelist_view(request, {**(extra_context or {}), "notices": notices.of(request)})
+        return super().changelist_view(
+            request, {**(extra_context or {}), "notices": notices.sending_notices(request)}
+        )
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CampaignList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CampaignChangeList]:
         """Use the list that adds up."""
-        return CampaignList
+        return CampaignChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
         """Count what was sent and clicked beside each: asked for the rows of a page only."""
@@ -127,8 +129,8 @@ class CampaignAdmin(CappedListAdmin):
             super()
             .get_queryset(request)
             .annotate(
-                sent_count=_counted(theirs.filter(state=Delivery.State.SENT)),
-                clicked_count=_counted(theirs.filter(clicked_at__isnull=False)),
+                sent_count=_count_subquery(theirs.filter(state=Delivery.State.SENT)),
+                clicked_count=_count_subquery(theirs.filter(clicked_at__isnull=False)),
             )
         )
 
@@ -142,7 +144,7 @@ class CampaignAdmin(CappedListAdmin):
         """Show for whom it is."""
         return campaign.segment.name
 
-    @display(description="State", label=texts.LABELS)
+    @display(description="State", label=texts.STATE_LABELS)
     def state_(self, campaign: Campaign) -> str:
         """Show how it stands."""
         return campaign.state
@@ -173,7 +175,7 @@ class CampaignAdmin(CappedListAdmin):
         self, request: HttpRequest, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponseBase:
         """Ask for the segment: each has its tactics."""
-        return start_from_segment.choose(self, request)
+        return start_from_segment.choose_segment_page(self, request)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
@@ -186,16 +188,16 @@ class CampaignAdmin(CappedListAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if request.method not in READ:
             return redirect("admin:campaigns_campaign_edit", campaign.pk)
-        return campaign_page.page(self, request, campaign)
+        return campaign_page.overview_page(self, request, campaign)
 
 
-def _counted(deliveries: QuerySet[Any]) -> Coalesce:
+def _count_subquery(deliveries: QuerySet[Any]) -> Coalesce:
     count = deliveries.annotate(count=Count("pk")).values("count")
     return Coalesce(Subquery(count, output_field=IntegerField()), 0)
 
 
 @needs(access.SEE, access.WRITE)
-def edit(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show the form of a campaign with its steps in a row, or take what was sent."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     is_sent = request.method == "POST"
@@ -209,11 +211,13 @@ def edit(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         except lifecycle.NotPossible as reason:
             form.add_error(None, str(reason))
         else:
-            audit_log.note_changed(request, [campaign], f"Now: {texts.sentence(campaign, formset.steps())}")
+            audit_log.note_changed(
+                request, [campaign], f"Now: {texts.campaign_sentence(campaign, formset.steps())}"
+            )
             messages.success(request, f"{campaign.name} is saved.")
             after = "preview" if "preview" in request.POST else "change"
             return redirect(f"admin:campaigns_campaign_{after}", pk)
     campaign = Campaign.objects.select_related("segment").get(pk=pk) if is_sent else campaign
-    context = page_context.of(model_admin, request, campaign, "edit")
+    context = page_context.campaign_page_context(model_admin, request, campaign, "edit")
     context |= {"form": form, "formset": formset}
     return TemplateResponse(request, "campaigns/admin/edit.html", context)

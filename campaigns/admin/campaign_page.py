@@ -22,18 +22,18 @@ from segments.insights import PATIENCE
 
 from . import page_context, texts
 
-DAYS_SHOWN = 60
+MAX_DAYS_SHOWN = 60
 # Told apart on white and on black, also by who sees no red or green.
-SENT, CLICKED, ORDERED = "#0284c7", "#d97706", "#16a34a"
+SENT_COLOUR, CLICKED_COLOUR, ORDERED_COLOUR = "#0284c7", "#d97706", "#16a34a"
 
 
-def page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> TemplateResponse:
+def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> TemplateResponse:
     """Show it; of a draft, what has to be done before it starts."""
     now = datetime.now(UTC)
-    context = page_context.of(model_admin, request, campaign, "overview")
+    context = page_context.campaign_page_context(model_admin, request, campaign, "overview")
     context |= {"currency": settings.SHOP_CURRENCY, "credit_days": settings.CAMPAIGN_CREDIT_DAYS}
     if context["is_draft"]:
-        context["to_do"] = to_do(campaign, context["steps"])
+        context["to_do"] = problems_of_draft(campaign, context["steps"])
         return TemplateResponse(request, "campaigns/admin/draft.html", context)
     found = results.of(campaign, now)
     shown = {channel.key for channel in CHANNELS.values() if channel.reached_at == "shown_at"}
@@ -41,17 +41,17 @@ def page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> Template
         "results": found,
         "held_back": sorted(found.held_back.items(), key=lambda one: -one[1]),
         "held_back_in_all": sum(found.held_back.values()),
-        "chart": by_day(found.days[-DAYS_SHOWN:]) if len(found.days) > 1 else None,
-        "days": [(charts.on(day.day), day) for day in reversed(found.days[-DAYS_SHOWN:])],
+        "chart": daily_chart(found.days[-MAX_DAYS_SHOWN:]) if len(found.days) > 1 else None,
+        "days": [(charts.on(day.day), day) for day in reversed(found.days[-MAX_DAYS_SHOWN:])],
         "step_results": [
-            (one, texts.step_label(one.subject, one.channel), one.channel in shown) for one in found.steps
+            (one, texts.message_title(one.subject, one.channel), one.channel in shown) for one in found.steps
         ],
         "on_their_way": campaign.journeys.filter(state="active").count(),
     }
     return TemplateResponse(request, "campaigns/admin/campaign.html", context)
 
 
-def to_do(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
+def problems_of_draft(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
     """Name what keeps a draft from being started, or its messages from being sent."""
     found = []
     if not steps:
@@ -64,25 +64,25 @@ def to_do(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
     return found + lifecycle.lacks(campaign, steps, datetime.now(UTC))
 
 
-def revenues(campaigns: Iterable[Campaign], now: datetime) -> Mapping[int, Decimal]:
+def revenue_by_campaign(campaigns: Iterable[Campaign], now: datetime) -> Mapping[int, Decimal]:
     """Give what was ordered after the messages of each campaign, by one query; raises engine.TookTooLong."""
     keys = [campaign.pk for campaign in campaigns]
     with time_limits.within(PATIENCE):
         return dict.fromkeys(keys, Decimal()) | results.revenues(keys, now)
 
 
-def by_day(days: Sequence[DayResults]) -> Chart:
+def daily_chart(days: Sequence[DayResults]) -> Chart:
     """Draw what was sent, clicked and ordered a day, side by side."""
     bars = [
         {"label": words, "data": [getattr(day, name) for day in days], "backgroundColor": colour}
         for name, words, colour in (
-            ("sent", "Sent", SENT),
-            ("clicked", "Clicked", CLICKED),
-            ("ordered", "Orders", ORDERED),
+            ("sent", "Sent", SENT_COLOUR),
+            ("clicked", "Clicked", CLICKED_COLOUR),
+            ("ordered", "Orders", ORDERED_COLOUR),
         )
     ]
     totals = [sum(bar["data"]) for bar in bars]
     label = f"A day: {totals[0]:,} sent, {totals[1]:,} clicked and {totals[2]:,} orders in all."
     data = json.dumps({"labels": [charts.on(day.day) for day in days], "datasets": bars})
-    legend = (("sent", SENT), ("clicked", CLICKED), ("orders", ORDERED))
+    legend = (("sent", SENT_COLOUR), ("clicked", CLICKED_COLOUR), ("orders", ORDERED_COLOUR))
     return Chart("bar", label, data, charts.options(stacked=False), legend)

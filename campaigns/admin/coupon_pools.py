@@ -37,11 +37,11 @@ CHANGE: Final = "campaigns.change_couponpool"
 DELETE: Final = "campaigns.delete_couponpool"
 SEE_CODES: Final = "campaigns.view_coupon"
 
-LARGEST_FILE: Final = 20_000_000
-ROWS_AT_ONCE: Final = 10_000
+MAX_FILE_BYTES: Final = 20_000_000
+EXPORT_BATCH_SIZE: Final = 10_000
 
 
-class ImportForm(forms.Form):
+class ImportCodesForm(forms.Form):
     """Codes that the shop has made, as a file or typed in."""
 
     file = forms.FileField(
@@ -70,8 +70,10 @@ class ImportForm(forms.Form):
         return given
 
     def _in_file(self, file: UploadedFile) -> list[str]:
-        if (file.size or 0) > LARGEST_FILE:
-            raise forms.ValidationError(f"The file is larger than {LARGEST_FILE // 1_000_000} MB: split it.")
+        if (file.size or 0) > MAX_FILE_BYTES:
+            raise forms.ValidationError(
+                f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB: split it."
+            )
         try:
             return list(coupon_pool.in_file(file.read().decode("utf-8-sig")))
         except UnicodeDecodeError:
@@ -80,7 +82,7 @@ class ImportForm(forms.Form):
             raise forms.ValidationError(str(error)) from None
 
 
-class GenerateForm(forms.Form):
+class GenerateCodesForm(forms.Form):
     """How many codes to make, and how they look."""
 
     count = forms.IntegerField(
@@ -107,7 +109,7 @@ class GenerateForm(forms.Form):
 
 
 @admin.register(CouponPool)
-class PoolAdmin(CappedListAdmin):
+class CouponPoolAdmin(CappedListAdmin):
     """The list of pools and the page of one."""
 
     list_display = ("name", "description", "last_day", "codes_", "free_", "given_", "redeemed_", "created")
@@ -188,10 +190,10 @@ class PoolAdmin(CappedListAdmin):
         """Add codes."""
         pool = get_object_or_404(CouponPool, pk=pk)
         how = request.POST.get("how")
-        upload = ImportForm(request.POST, request.FILES) if how == "import" else ImportForm()
-        made = GenerateForm(request.POST) if how == "generate" else GenerateForm()
-        if (how == "import" and _imported(request, pool, upload)) or (
-            how == "generate" and _generated(request, pool, made)
+        upload = ImportCodesForm(request.POST, request.FILES) if how == "import" else ImportCodesForm()
+        made = GenerateCodesForm(request.POST) if how == "generate" else GenerateCodesForm()
+        if (how == "import" and _import_codes(request, pool, upload)) or (
+            how == "generate" and _generate_codes(request, pool, made)
         ):
             return redirect("admin:campaigns_couponpool_change", pool.pk)
         context = {**self.admin_site.each_context(request), "opts": self.opts}
@@ -232,17 +234,17 @@ class PoolAdmin(CappedListAdmin):
         pool = get_object_or_404(CouponPool, pk=pk)
         sheet = csv.writer(_Echo())
         return StreamingHttpResponse(
-            (sheet.writerow(row) for row in _rows(pool)),
+            (sheet.writerow(row) for row in _csv_rows(pool)),
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="coupons-{pool.pk}.csv"'},
         )
 
 
-def _imported(request: HttpRequest, pool: CouponPool, form: ImportForm) -> bool:
+def _import_codes(request: HttpRequest, pool: CouponPool, form: ImportCodesForm) -> bool:
     if not form.is_valid():
         return False
     filled = coupon_pool.fill(pool, form.cleaned_data["found"])
-    told = f"{filled.added:,} {_codes(filled.added)} added"
+    told = f"{filled.added:,} {_codes_were(filled.added)} added"
     if filled.known:
         told += f", {filled.known:,} {'was' if filled.known == 1 else 'were'} there already"
     if filled.refused:
@@ -254,7 +256,7 @@ def _imported(request: HttpRequest, pool: CouponPool, form: ImportForm) -> bool:
     return True
 
 
-def _generated(request: HttpRequest, pool: CouponPool, form: GenerateForm) -> bool:
+def _generate_codes(request: HttpRequest, pool: CouponPool, form: GenerateCodesForm) -> bool:
     if not form.is_valid():
         return False
     asked = form.cleaned_data
@@ -263,21 +265,23 @@ def _generated(request: HttpRequest, pool: CouponPool, form: GenerateForm) -> bo
     except ValueError as error:
         form.add_error("beginning", str(error))
         return False
-    audit_log.note_changed(request, [pool], f"{made:,} {_codes(made)} made.")
-    messages.success(request, f"{made:,} {_codes(made)} made. Download them, so that the shop accepts them.")
+    audit_log.note_changed(request, [pool], f"{made:,} {_codes_were(made)} made.")
+    messages.success(
+        request, f"{made:,} {_codes_were(made)} made. Download them, so that the shop accepts them."
+    )
     return True
 
 
-def _codes(count: int) -> str:
+def _codes_were(count: int) -> str:
     return "code was" if count == 1 else "codes were"
 
 
-def _rows(pool: CouponPool) -> Iterator[tuple[str, ...]]:
+def _csv_rows(pool: CouponPool) -> Iterator[tuple[str, ...]]:
     yield "code", "given_at", "redeemed_at"
     after = 0
     columns = ("pk", "code", "given_at", "redeemed_at")
     rest = Coupon.objects.filter(pool=pool).order_by("pk")
-    while share := list(rest.filter(pk__gt=after).values_list(*columns)[:ROWS_AT_ONCE]):
+    while share := list(rest.filter(pk__gt=after).values_list(*columns)[:EXPORT_BATCH_SIZE]):
         for _, code, *moments in share:
             yield safe_cell(code), *(one.isoformat() if one else "" for one in moments)
         after = share[-1][0]

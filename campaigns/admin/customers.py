@@ -12,9 +12,9 @@ from segments.admin import customers as base
 
 from . import access
 
-MOST_SHOWN: Final = 20
+MAX_JOURNEYS_SHOWN: Final = 20
 
-LABELS: Final = {"active": "success", "finished": "info", "stopped": "primary"}
+JOURNEY_STATE_LABELS: Final = {"active": "success", "finished": "info", "stopped": "primary"}
 
 admin.site.unregister(Customer)
 
@@ -37,8 +37,8 @@ class CustomerAdmin(base.CustomerAdmin):
                 Journey.objects.filter(customer=customer)
                 .select_related("campaign")
                 .annotate(sent=Subquery(counted.values("sent")))
-                .order_by("-began_at", "-pk")[:MOST_SHOWN]
+                .order_by("-began_at", "-pk")[:MAX_JOURNEYS_SHOWN]
             )
-            context["journeys"] = [(journey, LABELS[journey.state]) for journey in journeys]
+            context["journeys"] = [(journey, JOURNEY_STATE_LABELS[journey.state]) for journey in journeys]
             context["sees_campaigns"] = True
         return context

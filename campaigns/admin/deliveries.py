@@ -14,9 +14,9 @@ from segments.admin.access import SEE_CUSTOMERS
 
 from . import access, page_context
 
-ROWS: Final = 50
-LARGEST_KEY: Final = 2**63 - 1
-LABELS: Final = {
+PAGE_SIZE: Final = 50
+MAX_KEY: Final = 2**63 - 1
+DELIVERY_STATE_LABELS: Final = {
     Delivery.State.PLANNED.value: "info",
     Delivery.State.SENDING.value: "info",
     Delivery.State.SENT.value: "success",
@@ -26,18 +26,18 @@ LABELS: Final = {
 }
 
 
-class WhereForm(forms.Form):
+class DeliveryFilterForm(forms.Form):
     """Which are shown, and before which key the page begins."""
 
     state = forms.ChoiceField(required=False, choices=Delivery.State.choices)
-    before = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_KEY)
+    before = forms.IntegerField(required=False, min_value=1, max_value=MAX_KEY)
 
 
 @needs(access.SEE, access.SEE_DELIVERIES, SEE_CUSTOMERS, methods=READ)
-def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show some, the latest planned first, and the way to the next ones."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
-    where = WhereForm(request.GET)
+    where = DeliveryFilterForm(request.GET)
     where.is_valid()  # what cannot be read is left out
     state, before = where.cleaned_data.get("state", ""), where.cleaned_data.get("before")
     deliveries = Delivery.objects.filter(campaign=campaign)
@@ -45,20 +45,20 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         deliveries = deliveries.filter(state=state)
     if before:
         deliveries = deliveries.filter(pk__lt=before)
-    rows = list(deliveries.select_related("customer", "step").order_by("-pk")[: ROWS + 1])
-    shown = rows[:ROWS]
+    rows = list(deliveries.select_related("customer", "step").order_by("-pk")[: PAGE_SIZE + 1])
+    shown = rows[:PAGE_SIZE]
     for delivery in shown:
         delivery.customer = contact_data.seen_by(request, delivery.customer)
         if not contact_data.may_see(request):  # what a mail server answers names addresses
             delivery.reason = contact_data.text_without(delivery.reason)
     query = request.GET.copy()
-    if len(rows) > ROWS:
+    if len(rows) > PAGE_SIZE:
         query["before"] = str(shown[-1].pk)
-    context = page_context.of(model_admin, request, campaign, "deliveries") | {
-        "deliveries": [(delivery, LABELS[delivery.state]) for delivery in shown],
+    context = page_context.campaign_page_context(model_admin, request, campaign, "deliveries") | {
+        "deliveries": [(delivery, DELIVERY_STATE_LABELS[delivery.state]) for delivery in shown],
         "states": Delivery.State.choices,
         "state": state,
         "is_first": not before,
-        "next": f"?{query.urlencode()}" if len(rows) > ROWS else "",
+        "next": f"?{query.urlencode()}" if len(rows) > PAGE_SIZE else "",
     }
     return TemplateResponse(request, "campaigns/admin/deliveries.html", context)

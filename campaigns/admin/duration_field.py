@@ -9,24 +9,24 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from core.durations import UNITS
 
-CHOICES: Final = [(name, f"{name}s") for name in ("minute", "hour", "day", "week")]
-LONGEST: Final = timedelta(days=3650)
+UNIT_CHOICES: Final = [(name, f"{name}s") for name in ("minute", "hour", "day", "week")]
+MAX_DURATION: Final = timedelta(days=3650)
 
 
-class SpanWidget(forms.MultiWidget):
+class DurationWithUnitWidget(forms.MultiWidget):
     """A field for the number beside a choice of the unit."""
 
     template_name = "campaigns/admin/span.html"
 
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
         number = UnfoldAdminIntegerFieldWidget(attrs={"min": 0})
-        super().__init__({"number": number, "unit": UnfoldAdminSelectWidget(choices=CHOICES)}, attrs)
+        super().__init__({"number": number, "unit": UnfoldAdminSelectWidget(choices=UNIT_CHOICES)}, attrs)
 
     def decompress(self, value: timedelta | None) -> list[Any]:
         """Split a span into the number and the largest unit that fits."""
         if value is None:
             return [None, "day"]
-        for name, _ in reversed(CHOICES):
+        for name, _ in reversed(UNIT_CHOICES):
             if value and not value % UNITS[name]:
                 return [value // UNITS[name], name]
         return [int(value / timedelta(minutes=1)), "minute"]
@@ -39,16 +39,16 @@ class SpanWidget(forms.MultiWidget):
         return context
 
 
-class SpanField(forms.MultiValueField):
+class DurationWithUnitField(forms.MultiValueField):
     """A span; empty where no number is given."""
 
-    widget = SpanWidget
+    widget = DurationWithUnitWidget
 
     def __init__(self, *, least: timedelta = timedelta(), **kwargs: Any) -> None:
         self.least = least
         fields = (
             forms.IntegerField(required=False, min_value=0, max_value=10_000),
-            forms.ChoiceField(required=False, choices=CHOICES),
+            forms.ChoiceField(required=False, choices=UNIT_CHOICES),
         )
         super().__init__(fields, require_all_fields=False, **kwargs)
 
@@ -60,6 +60,6 @@ class SpanField(forms.MultiValueField):
         length: timedelta = number * UNITS[unit or "day"]
         if length < self.least:
             raise ValidationError("At least a day.")
-        if length > LONGEST:
+        if length > MAX_DURATION:
             raise ValidationError("At most ten years.")
         return length

@@ -19,24 +19,24 @@ from segments.insights import PATIENCE
 
 from . import access, page_context, texts
 
-DAYS: Final = 7
+FORECAST_DAYS: Final = 7
 
 
 @needs(access.SEE, methods=READ)
-def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show the next days by step, and who would get the first message now."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     now = datetime.now(UTC)
-    context = page_context.of(model_admin, request, campaign, "outlook") | {
-        "days": DAYS,
+    context = page_context.campaign_page_context(model_admin, request, campaign, "outlook") | {
+        "days": FORECAST_DAYS,
         "patience": PATIENCE,
     }
     if context["steps"]:
-        context |= reach(request, campaign, now) | {"coming": _coming(campaign, now)}
+        context |= dry_run_context(request, campaign, now) | {"coming": _upcoming_rows(campaign, now)}
     return TemplateResponse(request, "campaigns/admin/outlook.html", context)
 
 
-def reach(request: HttpRequest, campaign: Campaign, at: datetime) -> dict[str, Any]:
+def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> dict[str, Any]:
     """Ask whom the campaign would reach at an instant; nothing where that takes longer than somebody waits."""
     try:
         with time_limits.within(PATIENCE):
@@ -48,26 +48,27 @@ def reach(request: HttpRequest, campaign: Campaign, at: datetime) -> dict[str, A
         "reach": found,
         "held_back_in_all": sum(found.held_back.values()),
         "sample": [
-            (contact_data.seen_by(request, one.customer), _told(one.verdict))
+            (contact_data.seen_by(request, one.customer), _decision_text(one.verdict))
             for one in found.sample
             if may_see
         ],
     }
 
 
-def _told(verdict: Decision) -> str:
+def _decision_text(verdict: Decision) -> str:
     if verdict.reason:
         return verdict.reason
-    return f"Gets it {texts.moment(verdict.not_before)}." if verdict.not_before else "Gets it now."
+    return f"Gets it {texts.moment_text(verdict.not_before)}." if verdict.not_before else "Gets it now."
 
 
-def _coming(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
+def _upcoming_rows(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
     """Count what comes by day and step; None where that takes longer than somebody waits."""
     try:
         with time_limits.within(PATIENCE):
-            upcoming = forecasts.upcoming(campaign, now, now + timedelta(days=DAYS))
+            upcoming = forecasts.upcoming(campaign, now, now + timedelta(days=FORECAST_DAYS))
     except time_limits.TookTooLong:
         return None
     return [
-        (charts.on(one.day), f"{one.step.number}. {texts.label(one.step)}", one.messages) for one in upcoming
+        (charts.on(one.day), f"{one.step.number}. {texts.step_title(one.step)}", one.messages)
+        for one in upcoming
     ]

@@ -19,21 +19,21 @@ from campaigns.channels.registry import CHANNELS, channel_choices
 from campaigns.messages import rendering
 from campaigns.models import Campaign, Step
 
-from .duration_field import SpanField
+from .duration_field import DurationWithUnitField
 
-MOST_STEPS: Final = 20
-CLASSES: Final = " ".join(INPUT_CLASSES)
-PARTS: Final = ("subject", "text", "html", "url")
+MAX_STEPS: Final = 20
+INPUT_CSS_CLASSES: Final = " ".join(INPUT_CLASSES)
+MESSAGE_PARTS: Final = ("subject", "text", "html", "url")
 """The columns that hold the parts of a message, in the order of the form."""
 
 
 class CampaignForm(forms.ModelForm):
     """When a campaign begins and ends for somebody, and what holds it back."""
 
-    repeats_every = SpanField(
+    repeats_every = DurationWithUnitField(
         label="Repeated every", required=False, least=timedelta(days=1), help_text="A day at least."
     )
-    reentry_after = SpanField(
+    reentry_after = DurationWithUnitField(
         label="Again after",
         required=False,
         help_text="How long after its beginning a customer may begin once more. Empty: never.",
@@ -72,10 +72,10 @@ class CampaignForm(forms.ModelForm):
             "trigger": UnfoldAdminSelectWidget,
             "pool": UnfoldAdminSelectWidget,
             "starts_at": forms.DateTimeInput(
-                {"type": "datetime-local", "class": CLASSES}, format="%Y-%m-%dT%H:%M"
+                {"type": "datetime-local", "class": INPUT_CSS_CLASSES}, format="%Y-%m-%dT%H:%M"
             ),
-            "quiet_from": forms.TimeInput({"type": "time", "class": CLASSES}, format="%H:%M"),
-            "quiet_until": forms.TimeInput({"type": "time", "class": CLASSES}, format="%H:%M"),
+            "quiet_from": forms.TimeInput({"type": "time", "class": INPUT_CSS_CLASSES}, format="%H:%M"),
+            "quiet_until": forms.TimeInput({"type": "time", "class": INPUT_CSS_CLASSES}, format="%H:%M"),
             "takes_members": UnfoldBooleanWidget,
             "takes_mass_changes": UnfoldBooleanWidget,
             "is_only_for_members": UnfoldBooleanWidget,
@@ -106,7 +106,7 @@ class StepForm(forms.ModelForm):
     """One message: when, by which channel, and what it says. The channels declare the parts."""
 
     channel = forms.ChoiceField(choices=channel_choices, widget=UnfoldAdminSelectWidget)
-    wait = SpanField(
+    wait = DurationWithUnitField(
         label="Wait", help_text="After the beginning, or after the step before. 0: at once.", required=False
     )
 
@@ -129,8 +129,8 @@ class StepForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        for name in PARTS:
-            declared = list(_declared(name))
+        for name in MESSAGE_PARTS:
+            declared = list(_declared_parts(name))
             if declared:
                 self.fields[name].label = part_labels(declared)
             if told := " ".join(dict.fromkeys(part.help_text for part in declared if part.help_text)):
@@ -138,8 +138,8 @@ class StepForm(forms.ModelForm):
 
     def parts(self) -> Iterator[tuple[forms.BoundField, str]]:
         """Yield each field of a part with the channels that have it."""
-        for name in PARTS:
-            channels = (key for key, channel in CHANNELS.items() if name in _names(channel.parts))
+        for name in MESSAGE_PARTS:
+            channels = (key for key, channel in CHANNELS.items() if name in _part_names(channel.parts))
             yield self[name], " ".join(channels)
 
     def clean_wait(self) -> timedelta:
@@ -150,7 +150,7 @@ class StepForm(forms.ModelForm):
         """Keep the parts that the channel declares."""
         given = super().clean() or {}
         if channel := CHANNELS.get(given.get("channel", "")):
-            given |= dict.fromkeys(set(PARTS) - set(_names(channel.parts)), "")
+            given |= dict.fromkeys(set(MESSAGE_PARTS) - set(_part_names(channel.parts)), "")
         return given
 
     def _post_clean(self) -> None:
@@ -162,11 +162,11 @@ class StepForm(forms.ModelForm):
             self.add_error(problem.part, problem.text)
 
 
-def _declared(name: str) -> Iterator[Part]:
+def _declared_parts(name: str) -> Iterator[Part]:
     return (part for channel in CHANNELS.values() for part in channel.parts if part.name == name)
 
 
-def _names(parts: Sequence[Part]) -> list[str]:
+def _part_names(parts: Sequence[Part]) -> list[str]:
     return [part.name for part in parts]
 
 
@@ -217,7 +217,7 @@ StepFormSet: Any = forms.formset_factory(
     extra=0,
     can_order=True,
     can_delete=True,
-    max_num=MOST_STEPS,
+    max_num=MAX_STEPS,
     validate_max=True,
-    absolute_max=MOST_STEPS,
+    absolute_max=MAX_STEPS,
 )

@@ -29,7 +29,7 @@ class Notice:
     resumes: str = ""
 
 
-def of(request: HttpRequest) -> list[Notice]:
+def sending_notices(request: HttpRequest) -> list[Notice]:
     """Return what keeps messages from people now, for those who may see campaigns."""
     if not request.user.has_perm(access.SEE):
         return []
@@ -55,16 +55,16 @@ def of(request: HttpRequest) -> list[Notice]:
     return found
 
 
-def first_page(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, Any]:
+def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, Any]:
     """Add the notices to what the admin's first page shows."""
     return dashboard.context(request, context) | {
         "more_notices": "campaigns/admin/notices.html",
-        "notices": of(request),
+        "notices": sending_notices(request),
     }
 
 
 @needs(access.SEE, access.WRITE, methods=WRITE)
-def resume(model_admin: Any, request: HttpRequest) -> HttpResponse:
+def resume_sending(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Let a channel send again."""
     channel = request.POST.get("channel", "")
     if channel_health.resume(channel, person(request)):

@@ -14,24 +14,28 @@ from core.durations import duration_text
 from . import access, notices, texts
 
 
-def ours(model_admin: Any, request: HttpRequest, title: str) -> dict[str, Any]:
+def admin_page_context(model_admin: Any, request: HttpRequest, title: str) -> dict[str, Any]:
     """Return the admin's own context, the title, and what keeps messages from people now."""
     return {
         **model_admin.admin_site.each_context(request),
         "title": title,
         "opts": model_admin.opts,
-        "notices": notices.of(request),
+        "notices": notices.sending_notices(request),
     }
 
 
-def of(
+def campaign_page_context(
     model_admin: Any, request: HttpRequest, campaign: Campaign, tab: str, title: str = ""
 ) -> dict[str, Any]:
     """Give what the head of each page of a campaign tells, and which of them it is."""
-    return ours(model_admin, request, title or campaign.name) | about(request, campaign) | {"tab": tab}
+    return (
+        admin_page_context(model_admin, request, title or campaign.name)
+        | campaign_context(request, campaign)
+        | {"tab": tab}
+    )
 
 
-def about(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     """Give the campaign, what it does in words, how it stands, and what the person may do with it."""
     steps = list(campaign.steps.all())
     state = campaign.state
@@ -44,14 +48,14 @@ def about(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
         "rows": [
             (
                 step,
-                texts.label(step),
+                texts.step_title(step),
                 duration_text(step.wait, in_weeks=True) if step.wait else "no time",
                 channel_label(step.channel),
             )
             for step in steps
         ],
-        "sentence": texts.sentence(campaign, steps),
-        "state_label": texts.LABELS[state],
+        "sentence": texts.campaign_sentence(campaign, steps),
+        "state_label": texts.STATE_LABELS[state],
         "is_draft": state == Campaign.State.DRAFT,
         "is_running": state == Campaign.State.RUNNING,
         "is_paused": state == Campaign.State.PAUSED,
@@ -66,7 +70,7 @@ def about(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def step_of(request: HttpRequest, steps: list[Step]) -> Step | None:
+def requested_step(request: HttpRequest, steps: list[Step]) -> Step | None:
     """Give the step that the address names by its number, else the first."""
     given = request.GET.get("step", "")
     return next((step for step in steps if str(step.number) == given), steps[0] if steps else None)

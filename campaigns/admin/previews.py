@@ -25,29 +25,33 @@ from . import access, page_context
 
 log = structlog.get_logger(__name__)
 
-FOUND_AT_MOST: Final = 10
+MAX_CUSTOMERS_FOUND: Final = 10
 SAMPLE_CODE: Final = "SAMPLE-CODE"
 """Stands for a coupon, none of which is given away for a look."""
 
 
 @needs(access.SEE, methods=READ)
-def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show a step's message for a customer; without permission to see contact data, its words as written."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
-    context = page_context.of(model_admin, request, campaign, "preview")
-    step = page_context.step_of(request, context["steps"])
+    context = page_context.campaign_page_context(model_admin, request, campaign, "preview")
+    step = page_context.requested_step(request, context["steps"])
     term = request.GET.get("q", "").strip()[:300]
     context |= {
         "step": step,
         "channel": channel_label(step.channel) if step else "",
         "term": term,
         "search_help": contact_data.search_help(request),
-        "may_see": _may_see(request),
+        "may_see": _may_see_messages(request),
         "own_address": person(request).email,
     }
     if step and context["may_see"]:
-        found = _found(request, term) if term else []
-        customer = found[0] if len(found) == 1 else _chosen(request) or (None if term else _member(campaign))
+        found = _search_customers(request, term) if term else []
+        customer = (
+            found[0]
+            if len(found) == 1
+            else _requested_customer(request) or (None if term else _any_member(campaign))
+        )
         context |= {"found": found if len(found) > 1 else [], "customer": customer}
         if customer:
             found_preview = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
@@ -58,12 +62,12 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @needs(access.SEE, access.WRITE, contact_data.SEE_CONTACT, SEE_CUSTOMERS, methods=WRITE)
-def send(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send the message, as the customer would get it, to the address of the person who asks."""
     campaign = get_object_or_404(Campaign, pk=pk)
-    number = _key(request.POST.get("step", ""))
+    number = _key_from(request.POST.get("step", ""))
     step = get_object_or_404(Step, campaign=campaign, number=min(number, 32_767))
-    customer = get_object_or_404(Customer.objects.existing(), pk=_key(request.POST.get("customer", "")))
+    customer = get_object_or_404(Customer.objects.existing(), pk=_key_from(request.POST.get("customer", "")))
     to = person(request).email
     found = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
     if not to:
@@ -89,24 +93,24 @@ def send(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(f"{address}?step={step.number}&customer={customer.pk}")
 
 
-def _may_see(request: HttpRequest) -> bool:
+def _may_see_messages(request: HttpRequest) -> bool:
     return contact_data.may_see(request) and request.user.has_perm(SEE_CUSTOMERS)
 
 
-def _found(request: HttpRequest, term: str) -> list[Customer]:
+def _search_customers(request: HttpRequest, term: str) -> list[Customer]:
     question: Q = contact_data.found_q(request, term)
-    return list(Customer.objects.existing().filter(question).order_by("pk")[:FOUND_AT_MOST])
+    return list(Customer.objects.existing().filter(question).order_by("pk")[:MAX_CUSTOMERS_FOUND])
 
 
-def _chosen(request: HttpRequest) -> Customer | None:
-    return Customer.objects.existing().filter(pk=_key(request.GET.get("customer", ""))).first()
+def _requested_customer(request: HttpRequest) -> Customer | None:
+    return Customer.objects.existing().filter(pk=_key_from(request.GET.get("customer", ""))).first()
 
 
-def _member(campaign: Campaign) -> Customer | None:
+def _any_member(campaign: Campaign) -> Customer | None:
     """Give a member to begin with: who reads the page wants to see a message, not a search."""
     first = campaign.segment.memberships.order_by("customer_id").select_related("customer").first()
     return first.customer if first else Customer.objects.existing().order_by("pk").first()
 
 
-def _key(given: str) -> int:
+def _key_from(given: str) -> int:
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0

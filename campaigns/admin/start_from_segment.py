@@ -26,7 +26,7 @@ from segments.models import Segment
 
 from . import access, notices, page_context, texts
 
-MOST_SHOWN = 50
+MAX_CAMPAIGNS_SHOWN = 50
 
 
 class SegmentForm(forms.Form):
@@ -38,26 +38,26 @@ class SegmentForm(forms.Form):
 
 
 @needs(access.SEE, SEE_SEGMENTS)
-def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what is done for a segment and what could be; make a draft of the tactic that was chosen."""
     segment = get_object_or_404(Segment, pk=pk)
     tactics = catalogue.for_segment(segment)
     if request.method == "POST":
         if not request.user.has_perm(access.ADD):
             raise PermissionDenied
-        if campaign := _begun(request, segment, tactics):
+        if campaign := _create_draft(request, segment, tactics):
             return redirect("admin:campaigns_campaign_change", campaign.pk)
     own = [tactic for tactic in tactics if tactic.segments]
-    campaigns = Campaign.objects.filter(segment=segment)[:MOST_SHOWN]
+    campaigns = Campaign.objects.filter(segment=segment)[:MAX_CAMPAIGNS_SHOWN]
     context = (
         ours(model_admin, request, "Campaigns", segment)
         | {
             "tab": "campaigns",
-            "notices": notices.of(request),
+            "notices": notices.sending_notices(request),
             "opts": Segment._meta,  # it is one of the segment's pages
-            "campaigns": [(campaign, texts.LABELS[campaign.state]) for campaign in campaigns],
+            "campaigns": [(campaign, texts.STATE_LABELS[campaign.state]) for campaign in campaigns],
             "groups": [
-                (title, [_card(tactic) for tactic in chosen])
+                (title, [_tactic_card(tactic) for tactic in chosen])
                 for title, chosen in (
                     ("Made for this segment", own),
                     ("For any segment" if own else "What suits any segment", tactics[len(own) :]),
@@ -72,17 +72,17 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @needs(access.SEE, access.ADD, SEE_SEGMENTS)
-def choose(model_admin: Any, request: HttpRequest) -> HttpResponse:
+def choose_segment_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Ask for the segment, and go on to its tactics."""
     form = SegmentForm(request.GET if "segment" in request.GET else None)
     if form.is_valid():
         return redirect("admin:campaigns_campaign_of_segment", form.cleaned_data["segment"].pk)
-    context = page_context.ours(model_admin, request, "New campaign")
+    context = page_context.admin_page_context(model_admin, request, "New campaign")
     context |= {"form": form, "has_segments": Segment.objects.exists()}
     return TemplateResponse(request, "campaigns/admin/choose.html", context)
 
 
-def _begun(request: HttpRequest, segment: Segment, tactics: list[catalogue.Tactic]) -> Campaign | None:
+def _create_draft(request: HttpRequest, segment: Segment, tactics: list[catalogue.Tactic]) -> Campaign | None:
     chosen = request.POST.get("tactic", "")
     try:
         if not chosen:
@@ -95,7 +95,7 @@ def _begun(request: HttpRequest, segment: Segment, tactics: list[catalogue.Tacti
                 messages.error(request, "There is no such tactic for this segment; choose one of these.")
                 return None
             with transaction.atomic():
-                chosen_for = _segment_for(request, segment, tactic)
+                chosen_for = _get_or_create_segment(request, segment, tactic)
                 campaign = lifecycle.from_tactic(chosen_for, tactic, person(request))
             told = f"From the tactic “{tactic.name}”."
     except lifecycle.NotPossible as reason:
@@ -106,7 +106,7 @@ def _begun(request: HttpRequest, segment: Segment, tactics: list[catalogue.Tacti
     return campaign
 
 
-def _segment_for(request: HttpRequest, segment: Segment, tactic: catalogue.Tactic) -> Segment:
+def _get_or_create_segment(request: HttpRequest, segment: Segment, tactic: catalogue.Tactic) -> Segment:
     """Give the segment that the campaign is for, which may be a narrower one that is made for it."""
     if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENTS):
         raise PermissionDenied
@@ -118,7 +118,7 @@ def _segment_for(request: HttpRequest, segment: Segment, tactic: catalogue.Tacti
     return found
 
 
-def _card(tactic: catalogue.Tactic) -> dict[str, Any]:
+def _tactic_card(tactic: catalogue.Tactic) -> dict[str, Any]:
     messages_sent = [step for step in tactic.steps if registry.sends_messages(step.channel)]
     return {
         "tactic": tactic,

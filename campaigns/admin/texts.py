@@ -10,7 +10,7 @@ from campaigns.channels.registry import CHANNELS, channel_label
 from campaigns.models import Campaign, Step
 from core.durations import duration_text
 
-LABELS: Final = {
+STATE_LABELS: Final = {
     Campaign.State.DRAFT.value: "info",
     Campaign.State.RUNNING.value: "success",
     Campaign.State.PAUSED.value: "warning",
@@ -19,35 +19,35 @@ LABELS: Final = {
 }
 
 
-def sentence(campaign: Campaign, steps: Sequence[Step]) -> str:
+def campaign_sentence(campaign: Campaign, steps: Sequence[Step]) -> str:
     """Say what a campaign does: what begins it, what is sent when, and what ends it or holds it back."""
-    sent = " ".join(_sent(campaign, steps)) or "nothing is sent yet."
-    return " ".join([f"{_begins(campaign)}, {sent}", *_restraint(campaign)])
+    sent = " ".join(_steps_clause(campaign, steps)) or "nothing is sent yet."
+    return " ".join([f"{_trigger_clause(campaign)}, {sent}", *_limit_sentences(campaign)])
 
 
-def moment(at: datetime) -> str:
+def moment_text(at: datetime) -> str:
     """Write a moment in the shop's time zone."""
     local = timezone.localtime(at)
     return f"{local.day} {local:%b %Y} at {local:%H:%M}"
 
 
-def label(step: Step) -> str:
+def step_title(step: Step) -> str:
     """Name a step by its subject, or by what it is."""
-    return step_label(step.subject, step.channel)
+    return message_title(step.subject, step.channel)
 
 
-def step_label(subject: str, channel: str) -> str:
+def message_title(subject: str, channel: str) -> str:
     """Return the subject of a step, or the name of its channel."""
     return subject or channel_label(channel).capitalize()
 
 
-def joined(parts: Iterable[str]) -> str:
+def join_words(parts: Iterable[str]) -> str:
     """Write a list as people say it: a, b and c."""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _begins(campaign: Campaign) -> str:
+def _trigger_clause(campaign: Campaign) -> str:
     name = campaign.segment.name
     match campaign.trigger:
         case Campaign.Trigger.ENTERS:
@@ -56,15 +56,17 @@ def _begins(campaign: Campaign) -> str:
         case Campaign.Trigger.LEAVES:
             return f"When a customer leaves “{name}”"
         case Campaign.Trigger.AT:
-            when = f"On {moment(campaign.starts_at)}" if campaign.starts_at else "As soon as it is started"
+            when = (
+                f"On {moment_text(campaign.starts_at)}" if campaign.starts_at else "As soon as it is started"
+            )
             return f"{when}, for all members of “{name}”"
         case _:
             every = duration_text(campaign.repeats_every, in_weeks=True) if campaign.repeats_every else "…"
-            first = f" from {moment(campaign.starts_at)} on" if campaign.starts_at else ""
+            first = f" from {moment_text(campaign.starts_at)} on" if campaign.starts_at else ""
             return f"Every {every.removeprefix('1 ')}{first}, for all members of “{name}”"
 
 
-def _sent(campaign: Campaign, steps: Sequence[Step]) -> Iterator[str]:
+def _steps_clause(campaign: Campaign, steps: Sequence[Step]) -> Iterator[str]:
     if not steps:
         return
     parts = []
@@ -74,10 +76,10 @@ def _sent(campaign: Campaign, steps: Sequence[Step]) -> Iterator[str]:
         when = f"after {duration_text(after, in_weeks=True)}" if after else "at once"
         noun = CHANNELS[step.channel].noun if step.channel in CHANNELS else "a message"
         parts.append(f"{noun} {when}")
-    yield f"{joined(parts)}."
+    yield f"{join_words(parts)}."
 
 
-def _restraint(campaign: Campaign) -> Iterator[str]:
+def _limit_sentences(campaign: Campaign) -> Iterator[str]:
     ends = []
     if campaign.ends_with_order:
         ends.append("they order")

@@ -341,7 +341,7 @@ def test_the_form_offers_the_channel_and_refuses_empty_parts_that_it_requires(
 def test_the_sentence_of_a_campaign_names_the_channel(channel: type[Channel], url: str) -> None:
     campaign = draft(channel, url)
 
-    said = texts.sentence(campaign, list(campaign.steps.all()))
+    said = texts.campaign_sentence(campaign, list(campaign.steps.all()))
 
     assert f", {channel.noun} at once." in said
     for sentence in (
