@@ -100,7 +100,7 @@ def test_the_shop_is_made_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("segments_project.demo.shop.facts.settle", fail)
+    monkeypatch.setattr("segments_project.demo.shop.update.update_facts", fail)
 
     with pytest.raises(KeyboardInterrupt):
         shop.build(20, datetime.now(UTC))

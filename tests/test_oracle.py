@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .support.coupon_pools import BASE, MICROSECOND, RECORDED_AT, ZONES
 from .support.oracle import Event, Line, Order, Person, Shop, matching
 from .support.shops_as_csv import csv_rows, read_csv, write_csv
 from .support.strategies import instants, rules, shops
+from .support.value_pools import BASE, MICROSECOND, RECORDED_AT, ZONES
 
 UTC_ZONE = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -232,7 +232,7 @@ def enter() -> Callable[..., Client]:
     return with_permissions
 
 
-KEEPING = ("view_pool", "add_pool", "change_pool", "delete_pool", "view_coupon")
+KEEPING = ("view_couponpool", "add_couponpool", "change_couponpool", "delete_couponpool", "view_coupon")
 
 
 def said(response: Any) -> str:
@@ -265,7 +265,7 @@ def test_staff_keep_a_pool(post: Callable[..., Any], enter: Callable[..., Client
     )
     shop.customers("c1,a@example.com")
     coupon_pool.give(campaign(pool), customer("c1"), NOW)
-    listed = enter("view_pool").get(reverse("admin:campaigns_couponpool_changelist")).content.decode()
+    listed = enter("view_couponpool").get(reverse("admin:campaigns_couponpool_changelist")).content.decode()
     assert ">45<" in listed.replace(" ", "").replace("\n", "")  # of them 44 are free
     assert ">44<" in listed.replace(" ", "").replace("\n", "")
 
@@ -301,7 +301,7 @@ def test_codes_are_downloaded_by_those_who_may_see_them(
         ["'=A1", "2026-03-15T12:00:00+00:00", ""],
         ["A2", "", ""],
     ]
-    viewer = enter("view_pool")
+    viewer = enter("view_couponpool")
     assert viewer.get(address).status_code == 403
     for view in ("fill", "empty", "discard"):
         assert viewer.post(reverse(f"admin:campaigns_couponpool_{view}", args=[pool.pk])).status_code == 403

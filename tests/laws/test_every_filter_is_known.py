@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from segments.rules import Condition, registry
 from segments.rules.catalogue import parameters_schema
 from tests.support import oracle
-from tests.support.coupon_pools import ZONES
 from tests.support.oracle import matching
 from tests.support.oracle_parameters import Filter, Kind
 from tests.support.strategies import OF_PROPERTY, PARTS, instants, operands, parameters, shops
+from tests.support.value_pools import ZONES
 
 SHOPS = 25
 
@@ -107,5 +107,5 @@ def test_random_rules_give_every_parameter_and_match_some_customers_but_not_othe
     draw()
     assert never_given == set(), "random rules never give these parameters: see tests/support/strategies.py"
     assert never_split == set(), (
-        "random rules and shops never tell customers apart by these: see tests/support/coupon_pools.py"
+        "random rules and shops never tell customers apart by these: see tests/support/value_pools.py"
     )

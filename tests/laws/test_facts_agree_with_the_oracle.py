@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from customers.facts import definitions, update
 from customers.models import Customer, Facts, FactsAsOf
-from tests.support.coupon_pools import ZONES
 from tests.support.oracle import Shop
 from tests.support.oracle_facts import FACTS
 from tests.support.oracle_shop import Customer as PastCustomer
 from tests.support.shop_in_database import brought_in
 from tests.support.strategies import instants, shops
+from tests.support.value_pools import ZONES
 
 pytestmark = pytest.mark.django_db
 

@@ -20,7 +20,7 @@ from segments.rules import Condition, EvaluationContext, Rule, parse, registry
 from segments.rules.base import InlineParam, Param
 from segments.rules.operators import Moment, Period, Relative
 from segments.rules.time_changes import first_seen
-from tests.support import coupon_pools, oracle
+from tests.support import oracle, value_pools
 from tests.support.histories import MOVES, borders_of
 from tests.support.shop_in_database import bring_in_sample, brought_in
 from tests.support.strategies import conditions, instants, parameters, rules, shops, swept, words
@@ -96,7 +96,7 @@ histories = {
     "shop": shops() | shops(min_people=6),
     "several": st.lists(st.one_of(conditions(), rules()), min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
     "instants": INSTANTS,
-    "zone": st.sampled_from(coupon_pools.ZONES),
+    "zone": st.sampled_from(value_pools.ZONES),
 }
 
 
@@ -125,7 +125,7 @@ def check_filter(name: str, how: settings = each) -> None:
         shop=shops(min_people=6),
         several=st.lists(alone, min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE),
         instants=INSTANTS,
-        zone=st.sampled_from(coupon_pools.ZONES),
+        zone=st.sampled_from(value_pools.ZONES),
     )
     def law(shop, several, instants, zone):
         check(shop, several, instants(shop, several), zone)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from customers.facts import update
-from tests.support import coupon_pools, shop
+from tests.support import shop, value_pools
 from tests.support.arrived import Delivery, Sent
 from tests.support.oracle_shop import Event, Order
 from tests.support.shop_in_database import deliver
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 EARLIER_RECORDS = re.compile(r"\bcustomers_(event|order)\b")
 CUSTOMERS = ("c1", "c2", "c3")
 # After the record before; a session ends with a gap of more than 30 minutes. Few records are late or lie ahead.
-GAPS = (*coupon_pools.STEPS, coupon_pools.MICROSECOND, timedelta(hours=12), timedelta(days=30)) * 4
+GAPS = (*value_pools.STEPS, value_pools.MICROSECOND, timedelta(hours=12), timedelta(days=30)) * 4
 LATE_OR_AHEAD = (timedelta(minutes=-30), timedelta(days=-1), timedelta(hours=1), timedelta(days=10))
 PRICES = (None, "10", 19.99, -20, "abc")
 QUANTITIES = (None, 1, 0.5, -1)
@@ -35,8 +35,8 @@ event = each(
     CUSTOMERS, (*GAPS, *LATE_OR_AHEAD), ("Product Added", "Product Removed", "View"), PRICES, QUANTITIES
 )
 order = each(
-    *(CUSTOMERS, (*GAPS, *LATE_OR_AHEAD), coupon_pools.STATUSES, coupon_pools.TOTALS),
-    *(coupon_pools.REDUCTIONS, coupon_pools.REDUCTIONS, (None, "SPRING")),
+    *(CUSTOMERS, (*GAPS, *LATE_OR_AHEAD), value_pools.STATUSES, value_pools.TOTALS),
+    *(value_pools.REDUCTIONS, value_pools.REDUCTIONS, (None, "SPRING")),
 )
 portion = st.lists(st.tuples(st.just("event"), event) | st.tuples(st.just("order"), order), max_size=5)
 
@@ -45,7 +45,7 @@ portion = st.lists(st.tuples(st.just("event"), event) | st.tuples(st.just("order
 class Told:
     """What has come in so far: each customer's latest records, and when those come due that lie ahead."""
 
-    now: datetime = coupon_pools.BASE
+    now: datetime = value_pools.BASE
     sent: int = 0
     last_event: dict[str, datetime] = field(default_factory=dict)
     last_order: dict[str, datetime] = field(default_factory=dict)

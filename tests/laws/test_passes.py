@@ -20,10 +20,10 @@ from segments.refresh import plan, verification
 from segments.refresh.engine import refresh_all, refresh_segments
 from tests.support import oracle, shop
 from tests.support.arrived import Arrived, Delivery
-from tests.support.coupon_pools import ZONES
 from tests.support.histories import History, Step, histories
 from tests.support.oracle_words import Clock
 from tests.support.shop_in_database import deliver, make_list
+from tests.support.value_pools import ZONES
 
 pytestmark = pytest.mark.django_db
 

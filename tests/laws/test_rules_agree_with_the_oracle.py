@@ -12,9 +12,9 @@ from segments.evaluation.context import context_at
 from segments.evaluation.matching import customers_matching, public_ids
 from segments.rules import parse
 from tests.support import oracle
-from tests.support.coupon_pools import ZONES
 from tests.support.shop_in_database import brought_in
 from tests.support.strategies import conditions, instants, parameters, rules, shops
+from tests.support.value_pools import ZONES
 
 pytestmark = pytest.mark.django_db
 

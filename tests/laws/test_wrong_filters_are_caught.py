@@ -99,7 +99,7 @@ def test_a_filter_that_the_oracle_does_not_know_is_named(example: type[Condition
 
     assert complaints(registry, oracle.FILTERS) == [
         "The filter cancelled_count is registered, but the oracle does not know it: "
-        "write in tests/support/oracle.py what it means."
+        "add it to tests/support/oracle.py."
     ]
 
 

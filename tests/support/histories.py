@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from . import coupon_pools, oracle_parameters
+from . import oracle_parameters, value_pools
 from .arrived import Delivery, Sent
 from .oracle import FILTERS
 from .oracle_shop import Event, Line, Order, Person, Shop
@@ -25,7 +25,7 @@ DELIVERIES = 3  # before a step's refresh
 MOVES = (
     *(
         timedelta(0),
-        coupon_pools.MICROSECOND,
+        value_pools.MICROSECOND,
         timedelta(seconds=1),
         timedelta(minutes=90),
         timedelta(hours=12),
@@ -144,7 +144,7 @@ def told(
         if dice.comes(6):
             step.paused = dice.one([*by_slug])
         if shop.people and dice.comes(3):
-            step.listed.append((dice.one(coupon_pools.SLUGS), dice.one(shop.people).key, not dice.comes(3)))
+            step.listed.append((dice.one(value_pools.SLUGS), dice.one(shop.people).key, not dice.comes(3)))
     for step in steps:
         step.verified = dice.one([*by_slug, *[""] * len(by_slug)])
     for step in steps[:-1]:
@@ -168,7 +168,7 @@ def empty_steps(around: datetime, borders: Sequence[datetime], dice: Dice) -> li
         ats.append(dice.one([by_move, max(ats[-1], around), to_border, to_border]))
     steps = []
     for before, at in zip([ats[0] - timedelta(days=1), *ats], ats, strict=False):
-        just_before = max(before, at - coupon_pools.MICROSECOND)
+        just_before = max(before, at - value_pools.MICROSECOND)
         clocks = sorted(dice.one([at, at, before, just_before]) for _ in range(DELIVERIES))
         deliveries = [Delivery(clock, settled=clock if dice.comes(4) else None) for clock in clocks]
         if dice.comes(10):  # facts that already stand for a later instant than the refresh's
@@ -187,7 +187,7 @@ def borders_of(shop: Shop, several: Sequence[Json]) -> list[datetime]:
             *(order.placed_at for order in person.orders),
             *(event.occurred_at for event in person.events),
             *(
-                value_of_cell(given, Clock(coupon_pools.BASE, coupon_pools.ZONES[0]))
+                value_of_cell(given, Clock(value_pools.BASE, value_pools.ZONES[0]))
                 for given in person.attributes.values()
             ),
         )
@@ -195,7 +195,7 @@ def borders_of(shop: Shop, several: Sequence[Json]) -> list[datetime]:
     }
     moments |= {entered_at for inside in shop.members.values() for entered_at in inside.values()}
     spans = {timedelta(0), *map(span, spans_in(list(several)))}
-    nudges = (timedelta(0), coupon_pools.MICROSECOND, -coupon_pools.MICROSECOND)
+    nudges = (timedelta(0), value_pools.MICROSECOND, -value_pools.MICROSECOND)
     return sorted({moment + ahead + nudge for moment in moments for ahead in spans for nudge in nudges})
 
 
@@ -278,14 +278,12 @@ class Sender:
                 lambda: person,
                 lambda: replace(person, email=f"new-{person.customer_id}@example.com"),
                 lambda: replace(
-                    person, newsletter=one(coupon_pools.CONSENTS), subscribed_at=one(coupon_pools.NEAR)
+                    person, newsletter=one(value_pools.CONSENTS), subscribed_at=one(value_pools.NEAR)
                 ),
-                lambda: replace(person, country=one(coupon_pools.COUNTRIES), city=one(coupon_pools.CITIES)),
+                lambda: replace(person, country=one(value_pools.COUNTRIES), city=one(value_pools.CITIES)),
+                lambda: replace(person, birth_date=one(value_pools.BIRTHS), first_seen=one(value_pools.NEAR)),
                 lambda: replace(
-                    person, birth_date=one(coupon_pools.BIRTHS), first_seen=one(coupon_pools.NEAR)
-                ),
-                lambda: replace(
-                    person, attributes={one(coupon_pools.ATTRIBUTE_NAMES): one(coupon_pools.ATTRIBUTE_CELLS)}
+                    person, attributes={one(value_pools.ATTRIBUTE_NAMES): one(value_pools.ATTRIBUTE_CELLS)}
                 ),
             ]
         )()
@@ -294,22 +292,22 @@ class Sender:
         one = self.dice.one
         changes: list[Callable[[], Order]] = [
             lambda: order,
-            lambda: replace(order, status=one(coupon_pools.STATUSES)),
-            lambda: replace(order, status=one(coupon_pools.STATUSES), total=one(coupon_pools.TOTALS)),
+            lambda: replace(order, status=one(value_pools.STATUSES)),
+            lambda: replace(order, status=one(value_pools.STATUSES), total=one(value_pools.TOTALS)),
             lambda: replace(
                 order,
-                refunded_total=one(coupon_pools.REDUCTIONS),
-                discount_total=one(coupon_pools.REDUCTIONS),
+                refunded_total=one(value_pools.REDUCTIONS),
+                discount_total=one(value_pools.REDUCTIONS),
             ),
-            lambda: replace(order, coupon_code=one(coupon_pools.COUPONS)),
-            lambda: replace(order, placed_at=one(coupon_pools.NEAR)),
+            lambda: replace(order, coupon_code=one(value_pools.COUPONS)),
+            lambda: replace(order, placed_at=one(value_pools.NEAR)),
         ]
         return one(changes)()
 
     def changed_line(self, line: Line) -> Line:
         one = self.dice.one
         return replace(
-            line, name=one([line.name, *coupon_pools.NAMES]), brand=one([line.brand, *coupon_pools.BRANDS])
+            line, name=one([line.name, *value_pools.NAMES]), brand=one([line.brand, *value_pools.BRANDS])
         )
 
     def changed_event(self, event: Event) -> Event:
@@ -317,9 +315,9 @@ class Sender:
         changes: list[Callable[[], Event]] = [
             lambda: event,
             lambda: replace(
-                event, properties=one(coupon_pools.PRODUCT_PROPERTIES) | one(coupon_pools.FREE_PROPERTIES)
+                event, properties=one(value_pools.PRODUCT_PROPERTIES) | one(value_pools.FREE_PROPERTIES)
             ),
-            lambda: replace(event, occurred_at=one(coupon_pools.NEAR) + one(coupon_pools.STEPS)),
-            lambda: replace(event, name=one(coupon_pools.EVENT_NAMES)),
+            lambda: replace(event, occurred_at=one(value_pools.NEAR) + one(value_pools.STEPS)),
+            lambda: replace(event, name=one(value_pools.EVENT_NAMES)),
         ]
         return one(changes)()

@@ -16,7 +16,7 @@ from itertools import pairwise
 from math import floor
 from zoneinfo import ZoneInfo
 
-from . import coupon_pools
+from . import value_pools
 from .oracle_parameters import (
     BUCKETS,
     DAYS,
@@ -154,7 +154,7 @@ def first_seen(p: Words, past: Past) -> set[str]:
 
 
 @takes(
-    NUMBER.among(coupon_pools.COUNTS), during=PERIOD, product=PRODUCT, coupon=TEXT.among(coupon_pools.COUPONS)
+    NUMBER.among(value_pools.COUNTS), during=PERIOD, product=PRODUCT, coupon=TEXT.among(value_pools.COUPONS)
 )
 def order_count(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, Fraction(len(past.orders(p, x.counting)))))
@@ -170,12 +170,12 @@ def last_order(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: past.when(p, x.counting[-1].placed_at if x.counting else None))
 
 
-@takes(NUMBER.among(coupon_pools.AMOUNTS), RELATIVE, during=PERIOD)
+@takes(NUMBER.among(value_pools.AMOUNTS), RELATIVE, during=PERIOD)
 def total_spent(p: Words, past: Past) -> set[str]:
     return number_or_relative(p, past, lambda x: spent(past.orders(p, x.counting)))
 
 
-@takes(NUMBER.among(coupon_pools.AMOUNTS), RELATIVE, during=PERIOD)
+@takes(NUMBER.among(value_pools.AMOUNTS), RELATIVE, during=PERIOD)
 def average_order_value(p: Words, past: Past) -> set[str]:
     def value(customer: Customer) -> Fraction | None:
         orders = past.orders(p, customer.counting)
@@ -184,7 +184,7 @@ def average_order_value(p: Words, past: Past) -> set[str]:
     return number_or_relative(p, past, value)
 
 
-@takes(NUMBER.among(coupon_pools.GAPS))
+@takes(NUMBER.among(value_pools.GAPS))
 def days_between_orders(p: Words, past: Past) -> set[str]:
     def value(customer: Customer) -> Fraction | None:
         orders = customer.counting
@@ -197,7 +197,7 @@ def days_between_orders(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, value(x)))
 
 
-@takes(NUMBER.among(coupon_pools.SHARES), during=PERIOD)
+@takes(NUMBER.among(value_pools.SHARES), during=PERIOD)
 def discounted_order_share(p: Words, past: Past) -> set[str]:
     def value(customer: Customer) -> Fraction | None:
         orders = past.orders(p, customer.counting)
@@ -211,7 +211,7 @@ def last_activity(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: past.when(p, x.last_activity))
 
 
-@takes(NUMBER.among(coupon_pools.COUNTS), during=PERIOD)
+@takes(NUMBER.among(value_pools.COUNTS), during=PERIOD)
 def session_count(p: Words, past: Past) -> set[str]:
     def value(customer: Customer) -> Fraction:
         times = [event.occurred_at for event in customer.events]
@@ -221,7 +221,7 @@ def session_count(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, value(x)))
 
 
-@takes(within_last=SPAN.required(), older_than=SPAN, value=NUMBER.among(coupon_pools.AMOUNTS))
+@takes(within_last=SPAN.required(), older_than=SPAN, value=NUMBER.among(value_pools.AMOUNTS))
 def open_cart(p: Words, past: Past) -> set[str]:
     def question(customer: Customer) -> bool:
         orders = [order.placed_at for order in customer.orders if order.status != "cancelled"]
@@ -244,8 +244,8 @@ def open_cart(p: Words, past: Past) -> set[str]:
 
 
 @takes(
-    NUMBER.among(coupon_pools.COUNTS),
-    event=NAME.among(coupon_pools.EVENT_NAMES),
+    NUMBER.among(value_pools.COUNTS),
+    event=NAME.among(value_pools.EVENT_NAMES),
     during=PERIOD,
     product=PRODUCT,
     where=PROPERTY,
@@ -279,32 +279,32 @@ def subscribed_at(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: past.when(p, x.person.subscribed_at))
 
 
-@takes(TEXT.among(coupon_pools.COUNTRIES))
+@takes(TEXT.among(value_pools.COUNTRIES))
 def country(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: text(p, x.person.country or None))
 
 
-@takes(TEXT.among(coupon_pools.LANGUAGES))
+@takes(TEXT.among(value_pools.LANGUAGES))
 def language(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: text(p, x.person.language or None))
 
 
-@takes(TEXT.among(coupon_pools.CITIES))
+@takes(TEXT.among(value_pools.CITIES))
 def city(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: text(p, x.person.city or None))
 
 
-@takes(TEXT.among(coupon_pools.SOURCES))
+@takes(TEXT.among(value_pools.SOURCES))
 def source(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: text(p, x.person.source or None))
 
 
 @takes(
-    TEXT.among(coupon_pools.FREE_TEXTS),
-    NUMBER.among(coupon_pools.FREE_NUMBERS),
+    TEXT.among(value_pools.FREE_TEXTS),
+    NUMBER.among(value_pools.FREE_NUMBERS),
     MOMENT,
-    LIST.among(coupon_pools.LIST_TEXTS),
-    name=NAME.among(coupon_pools.ATTRIBUTE_NAMES).required(),
+    LIST.among(value_pools.LIST_TEXTS),
+    name=NAME.among(value_pools.ATTRIBUTE_NAMES).required(),
 )
 def attribute(p: Words, past: Past) -> set[str]:
     words = {word: operand for word, operand in p.items() if word != "name"}
@@ -324,7 +324,7 @@ def birthday(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: any(is_birthday(x.person.birth_date, day) for day in ahead))
 
 
-@takes(product=PRODUCT, during=PERIOD, coupon=TEXT.among(coupon_pools.COUPONS))
+@takes(product=PRODUCT, during=PERIOD, coupon=TEXT.among(value_pools.COUPONS))
 def bought(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: bool(past.orders(p, x.counting)))
 
@@ -341,12 +341,12 @@ def viewed(p: Words, past: Past) -> set[str]:
     return past.those(question)
 
 
-@takes(NUMBER.among(coupon_pools.COUNTS), during=PERIOD)
+@takes(NUMBER.among(value_pools.COUNTS), during=PERIOD)
 def refund_count(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, Fraction(len([o for o in past.orders(p, x.orders) if o.refunded]))))
 
 
-@takes(is_=NAME.among(coupon_pools.SLUGS).required(), entered=MOMENT)
+@takes(is_=NAME.among(value_pools.SLUGS).required(), entered=MOMENT)
 def in_segment(p: Words, past: Past) -> set[str]:
     members = past.shop.members.get(p["is"], {})
     inside = set(members) & set(past.customers)

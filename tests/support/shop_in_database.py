@@ -24,9 +24,9 @@ from segments.refresh.engine import refresh_segments
 from segments_project.demo.history import SampleShop
 
 from .arrived import Delivery
-from .coupon_pools import RECORDED_AT
 from .oracle import Order, Person, Shop
 from .shops_as_csv import Row, as_csv, cell, customer_row, event_row, line_row, order_row, write_csv
+from .value_pools import RECORDED_AT
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

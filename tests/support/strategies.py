@@ -12,7 +12,7 @@ from unicodedata import normalize
 
 from hypothesis import strategies as st
 
-from . import coupon_pools, oracle
+from . import oracle, value_pools
 from .oracle_parameters import Filter, Kind
 from .strategies_shops import instants, shops
 
@@ -83,9 +83,9 @@ def text(pool: Sequence[str]) -> Operands:
     }
 
 
-SPANS = st.sampled_from(coupon_pools.SPANS)
+SPANS = st.sampled_from(value_pools.SPANS)
 DAYS = st.sampled_from(["0d", "1d", "7d", "30d", "365d"])
-DATES = st.sampled_from([day.isoformat() for day in coupon_pools.DATES])
+DATES = st.sampled_from([day.isoformat() for day in value_pools.DATES])
 FIXED = {"before": DATES, "on_or_after": DATES, "between": pairs(DATES)}
 
 PERIOD: Operands = {"within_last": SPANS, **FIXED}
@@ -98,17 +98,17 @@ FIGURE = st.sampled_from(["average", "median"])
 RELATIVE: Operands = {"above": FIGURE, "below": FIGURE, "top_percent": PERCENT, "bottom_percent": PERCENT}
 
 PARTS = {
-    "sku": text(coupon_pools.SKUS),
-    "name": text(coupon_pools.NAMES),
-    "category": text(coupon_pools.CATEGORIES),
-    "brand": text(coupon_pools.BRANDS),
+    "sku": text(value_pools.SKUS),
+    "name": text(value_pools.NAMES),
+    "category": text(value_pools.CATEGORIES),
+    "brand": text(value_pools.BRANDS),
 }
 ONE_PART: Operands = {part: words(asked) for part, asked in PARTS.items()}
 PRODUCT = st.one_of(words(ONE_PART), both(words(ONE_PART), words(ONE_PART)))
 
-OF_PROPERTY = (text(coupon_pools.FREE_TEXTS), number(coupon_pools.FREE_NUMBERS))
+OF_PROPERTY = (text(value_pools.FREE_TEXTS), number(value_pools.FREE_NUMBERS))
 PROPERTY = both(
-    st.fixed_dictionaries({"property": st.sampled_from(coupon_pools.PROPERTY_NAMES)}),
+    st.fixed_dictionaries({"property": st.sampled_from(value_pools.PROPERTY_NAMES)}),
     st.one_of(*map(words, OF_PROPERTY)),
 )
 

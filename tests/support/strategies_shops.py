@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from . import coupon_pools
+from . import value_pools
 from .oracle_shop import Event, Order, Person, Shop
 
 # Integers beyond 24 bits are mostly drawn small, which would leave the last choices at their first value.
@@ -19,11 +19,11 @@ MOST_COMBINATIONS = 2**24
 
 def instants() -> st.SearchStrategy[datetime]:
     """Moments to evaluate at: mostly the one around which the histories lie."""
-    return st.just(coupon_pools.BASE) | st.just(coupon_pools.BASE) | st.sampled_from(coupon_pools.INSTANTS)
+    return st.just(value_pools.BASE) | st.just(value_pools.BASE) | st.sampled_from(value_pools.INSTANTS)
 
 
 def shops(
-    recorded_at: datetime = coupon_pools.RECORDED_AT,
+    recorded_at: datetime = value_pools.RECORDED_AT,
     max_people: int = 12,
     lines_without_sku: bool = True,
     min_people: int = 0,
@@ -35,7 +35,7 @@ def shops(
     """
     known = customers(recorded_at, lines_without_sku)
     people = st.lists(known | known | visitors(recorded_at), min_size=min_people, max_size=max_people)
-    members = st.lists(each(coupon_pools.SLUGS, range(max_people), coupon_pools.MOMENTS), max_size=6)
+    members = st.lists(each(value_pools.SLUGS, range(max_people), value_pools.MOMENTS), max_size=6)
     return st.builds(assembled, people, members)
 
 
@@ -58,16 +58,16 @@ def each(*choices: Sequence[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
 
 
 def orders(lines_without_sku: bool) -> st.SearchStrategy[tuple[Order, ...]]:
-    some = coupon_pools.LINES + (coupon_pools.LINES_WITHOUT_SKU if lines_without_sku else ())
+    some = value_pools.LINES + (value_pools.LINES_WITHOUT_SKU if lines_without_sku else ())
     lines = [(), *((one,) for one in some), *((one, other) for one in some for other in some)]
     money = each(
-        coupon_pools.MOMENTS,
-        coupon_pools.TOTALS,
-        coupon_pools.REDUCTIONS,
-        coupon_pools.REDUCTIONS,
-        coupon_pools.COUPONS_OR_NONE,
+        value_pools.MOMENTS,
+        value_pools.TOTALS,
+        value_pools.REDUCTIONS,
+        value_pools.REDUCTIONS,
+        value_pools.COUPONS_OR_NONE,
     )
-    order = st.builds(order_of, money, each(coupon_pools.STATUSES, coupon_pools.CURRENCIES, lines))
+    order = st.builds(order_of, money, each(value_pools.STATUSES, value_pools.CURRENCIES, lines))
     return st.lists(order, max_size=5).map(tuple)
 
 
@@ -88,11 +88,11 @@ def order_of(money: tuple[Any, ...], rest: tuple[Any, ...]) -> Order:
 
 
 EVENT = each(
-    coupon_pools.MOMENTS,
-    coupon_pools.STEPS,
-    coupon_pools.EVENT_NAMES,
-    coupon_pools.PRODUCT_PROPERTIES,
-    coupon_pools.FREE_PROPERTIES,
+    value_pools.MOMENTS,
+    value_pools.STEPS,
+    value_pools.EVENT_NAMES,
+    value_pools.PRODUCT_PROPERTIES,
+    value_pools.FREE_PROPERTIES,
 ).map(lambda drawn: event_of(*drawn))
 
 
@@ -113,20 +113,20 @@ def customers(recorded_at: datetime, lines_without_sku: bool) -> st.SearchStrate
             *(
                 [None, *choice]
                 for choice in (
-                    coupon_pools.COUNTRIES,
-                    coupon_pools.CITIES,
-                    coupon_pools.LANGUAGES,
-                    coupon_pools.SOURCES,
+                    value_pools.COUNTRIES,
+                    value_pools.CITIES,
+                    value_pools.LANGUAGES,
+                    value_pools.SOURCES,
                 )
             ),
         ),
         each(
-            [None, *coupon_pools.BIRTHS],
-            coupon_pools.CONSENTS,
-            coupon_pools.MOMENTS_OR_NONE,
-            coupon_pools.MOMENTS_OR_NONE,
+            [None, *value_pools.BIRTHS],
+            value_pools.CONSENTS,
+            value_pools.MOMENTS_OR_NONE,
+            value_pools.MOMENTS_OR_NONE,
         ),
-        st.lists(each(coupon_pools.ATTRIBUTE_NAMES, coupon_pools.ATTRIBUTE_CELLS), max_size=4).map(dict),
+        st.lists(each(value_pools.ATTRIBUTE_NAMES, value_pools.ATTRIBUTE_CELLS), max_size=4).map(dict),
         orders(lines_without_sku),
         st.lists(EVENT, max_size=5).map(tuple),
     )
@@ -182,7 +182,7 @@ def assembled(people: list[Person], members: list[tuple[str, int, datetime]]) ->
     inside = [(slug, everybody[n].key, entered) for slug, n, entered in members if n < len(everybody)]
     return Shop(
         everybody,
-        {slug: {key: entered for its, key, entered in inside if its == slug} for slug in coupon_pools.SLUGS},
+        {slug: {key: entered for its, key, entered in inside if its == slug} for slug in value_pools.SLUGS},
     )
 
 

@@ -123,7 +123,7 @@ def test_conflicts_name_both_customers(admin_client: Client) -> None:
     _, key = source()
     send(key, identify("c1", email="x@b.org"), identify("c2", email="x@b.org", at="2026-03-02"))
 
-    shown = admin_client.get(address("claim_changelist")).content.decode()
+    shown = admin_client.get(address("identitylink_changelist")).content.decode()
 
     assert "c1" in shown
     assert "c2" in shown
@@ -136,10 +136,10 @@ def test_who_may_not_see_contact_data_sees_none_here() -> None:
     send(key, identify("c1", email="x@b.org"), identify("c2", email="x@b.org"), identify("c1", **told))
     furnished_shop.furnish()
     client = furnished_shop.entered("viewer")
-    seen = Permission.objects.filter(codename__in=["view_claim", "view_refusedmessage"])
+    seen = Permission.objects.filter(codename__in=["view_identitylink", "view_refusedmessage"])
     User.objects.get(username="viewer").user_permissions.set(seen)
 
-    for view in ("claim_changelist", "refusedmessage_changelist"):
+    for view in ("identitylink_changelist", "refusedmessage_changelist"):
         shown = client.get(address(view)).content.decode()
         assert not [one for one in ("x@b.org", "nobody@at", "123456") if one in shown]
     for refused in RefusedMessage.objects.all():
