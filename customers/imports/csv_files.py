@@ -255,7 +255,7 @@ def _take(read: _Read, report: Report, tally: _Tally, source: str) -> dict[int, 
 
 def header_of(stream: BinaryIO) -> list[str]:
     """Give the names of a file's columns; raises BadFile."""
-    return _cells_of_header(next(rows(stream), None), "its first line names the columns")
+    return header_cells(next(rows(stream), None), "its first line names the columns")
 
 
 def guess(header: Sequence[str]) -> Format | None:
@@ -304,7 +304,7 @@ def _read(format: Format, header: Sequence[str], batch: Sequence[Numbered], shop
 
 def _header(format: Format, numbered: Iterator[Numbered]) -> tuple[list[str], list[str]]:
     names = f"its first line names the columns: {','.join(format.columns)}"
-    header = format.canonical(_cells_of_header(next(numbered, None), names))
+    header = format.canonical(header_cells(next(numbered, None), names))
     if missing := format.lacks(header):
         found = ", ".join(header)[:200]
         raise BadFile(f"missing column {', '.join(missing)} in the header (found: {found}){_hint(header)}")
@@ -312,7 +312,7 @@ def _header(format: Format, numbered: Iterator[Numbered]) -> tuple[list[str], li
     return header, format.check([column for column in header if column and column not in OURS])
 
 
-def _cells_of_header(first: Numbered | None, names: str) -> list[str]:
+def header_cells(first: Numbered | None, names: str) -> list[str]:
     if first is None:
         raise BadFile(f"the file is empty; {names}")
     cells = first[1]
