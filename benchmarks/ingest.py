@@ -90,7 +90,7 @@ def post(port: int, key: str, batches: list[bytes]) -> None:
 def accepted(count: int) -> dict[str, float]:
     """Fill the inbox through the endpoint; give events a second."""
     harness.migrate()
-    _, key = sources.create(Source(name="Shop", kind="server", messages_a_minute=100_000_000))
+    _, key = sources.create_source(Source(name="Shop", kind="server", messages_a_minute=100_000_000))
     connection.close()
     port = free_port()
     command = "gunicorn --config python:segments_project.server.gunicorn_config"

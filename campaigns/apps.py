@@ -28,7 +28,7 @@ class CampaignsConfig(AppConfig):
         from .journeys import progress  # noqa: PLC0415
 
         members_changed.connect(wakeups.CAMPAIGNS.request, dispatch_uid="carry out campaigns")
-        double_opt_in.asked.connect(wakeups.CAMPAIGNS.request, dispatch_uid="ask addresses")
+        double_opt_in.confirmations_requested.connect(wakeups.CAMPAIGNS.request, dispatch_uid="ask addresses")
         lookup.let_follow(progress.follow_joins)
         lookup.let_follow(coupon_pool.follow_joins)
         personal_data.register("campaigns", privacy_section.SECTION)

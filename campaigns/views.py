@@ -91,7 +91,11 @@ def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
     except BadLink:
         return _incomplete(request)
     now = datetime.now(UTC)
-    found = double_opt_in.confirm(token, now) if request.method == "POST" else double_opt_in.look(token, now)
+    found = (
+        double_opt_in.confirm_subscription(token, now)
+        if request.method == "POST"
+        else double_opt_in.confirmation_status(token, now)
+    )
     shop = settings.SHOP_NAME
     match found.state:
         case "open":

@@ -25,6 +25,6 @@ class CustomersConfig(AppConfig):
         connection_created.connect(planner_statistics.watch_new)
         lookup.let_resolve(record_identities.RESOLVER)
         lookup.let_follow(consent.follow_joins)
-        writer.let_follow(order_messages.confirm)
+        writer.let_follow(order_messages.confirm_orders)
         personal_data.register("tracking", privacy_section.SECTION)
         personal_data.register("imports", uploads.SECTION)

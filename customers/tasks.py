@@ -16,14 +16,14 @@ LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while mo
 @shared_task
 def run_imports() -> None:
     """Import the file whose turn it is; another task does the next one."""
-    if uploads.run_next():
+    if uploads.run_next_import():
         run_imports.delay()
 
 
 @shared_task
 def forget_import_files() -> None:
     """Delete the files of imports that are over for long."""
-    uploads.forget_files(datetime.now(UTC))
+    uploads.delete_old_files(datetime.now(UTC))
 
 
 @shared_task
@@ -35,7 +35,7 @@ def drain_inbox() -> None:
 @shared_task
 def forget_refused_messages() -> None:
     """Delete the refused messages that were kept for long enough."""
-    inbox.forget_refused(datetime.now(UTC))
+    inbox.delete_expired_refused(datetime.now(UTC))
 
 
 @shared_task

@@ -429,9 +429,9 @@ SPECTACULAR_SETTINGS = {
     "SERVERS": [{"url": "/", "description": "This installation"}],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "customers.api.schema.require_bodies",
-        "customers.api.schema.allow_no_choice",
-        "customers.api.schema.summarize",
+        "customers.api.schema.require_request_bodies",
+        "customers.api.schema.allow_empty_choices",
+        "customers.api.schema.add_summaries",
     ],
     # From the sidecar, not from a CDN: the documentation works without the internet.
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -133,8 +133,8 @@ def test_their_source_is_found_again_under_a_new_key() -> None:
     assert tracking_messages.post(old, "batch", {"batch": []}).status_code == 401
     assert tracking_messages.post(new, "batch", {"batch": []}).status_code == 200
 
-    sources.revoke(source)
-    assert sources.find(shop.renewed_write_key()) != source
+    sources.revoke_source(source)
+    assert sources.find_by_key(shop.renewed_write_key()) != source
 
 
 def test_nobody_is_made_up_for_another_shop() -> None:
@@ -171,7 +171,7 @@ def test_they_visit_a_served_demo_which_goes_on_without_them(
             eventually(Event.objects.filter(occurred_at__gt=began).exists, within=60)
             assert not RefusedMessage.objects.exists()
 
-            sources.revoke(Source.objects.get())
+            sources.revoke_source(Source.objects.get())
             eventually(lambda: "visits ended with status 1; the others go on" in log.read_text(), within=60)
 
             assert "the shop answers 401" in log.read_text()

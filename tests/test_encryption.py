@@ -81,7 +81,7 @@ def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
     [endpoint], [source] = Endpoint.objects.all(), Source.objects.all()
 
     signature = hmac.new(b"", b"c1", hashlib.sha256).hexdigest()
-    assert not sources.has_signed(source, "c1", signature)
+    assert not sources.is_signature_valid(source, "c1", signature)
     outbox.write_test(endpoint, datetime.now(UTC))
     delivery.deliver()
     endpoint.refresh_from_db()

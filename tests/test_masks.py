@@ -234,4 +234,4 @@ def test_ids_that_are_phone_numbers_are_found_by_nobody_who_may_not_see_them(vie
 def test_a_telling_name_masks_all_that_stands_inside_it(properties, shown):
     request: Any = type("Request", (), {"user": AnonymousUser()})()
 
-    assert contact_data.properties_seen_by(request, properties) == shown
+    assert contact_data.visible_properties(request, properties) == shown

@@ -326,7 +326,7 @@ def test_files_and_folders_are_for_their_owner_only(tmp_path: Path, settings, cl
     bad.write_text("order_id,customer_id,placed_at\no1,c1,nonsense\n")
     with pytest.raises((SystemExit, CommandError)):
         call_command("import_csv", "orders", str(bad), errors=tmp_path / "errors.csv")
-    uploads.receive("customers.csv", [b"customer_id\nc1\n"], datetime.now(UTC))
+    uploads.store_upload("customers.csv", [b"customer_id\nc1\n"], datetime.now(UTC))
     database = Path(connection.settings_dict["NAME"])
     written = [tmp_path / "errors.csv", *(tmp_path / "data").rglob("*")]
     if connection.vendor == "sqlite":

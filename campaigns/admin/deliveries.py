@@ -48,9 +48,9 @@ def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResp
     rows = list(deliveries.select_related("customer", "step").order_by("-pk")[: PAGE_SIZE + 1])
     shown = rows[:PAGE_SIZE]
     for delivery in shown:
-        delivery.customer = contact_data.seen_by(request, delivery.customer)
+        delivery.customer = contact_data.visible_customer(request, delivery.customer)
         if not contact_data.may_see(request):  # what a mail server answers names addresses
-            delivery.reason = contact_data.text_without(delivery.reason)
+            delivery.reason = contact_data.redact_text(delivery.reason)
     query = request.GET.copy()
     if len(rows) > PAGE_SIZE:
         query["before"] = str(shown[-1].pk)

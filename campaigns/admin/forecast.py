@@ -48,7 +48,7 @@ def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> d
         "reach": found,
         "held_back_in_all": sum(found.held_back.values()),
         "sample": [
-            (contact_data.seen_by(request, one.customer), _decision_text(one.verdict))
+            (contact_data.visible_customer(request, one.customer), _decision_text(one.verdict))
             for one in found.sample
             if may_see
         ],

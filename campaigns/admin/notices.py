@@ -43,7 +43,7 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
             )
         )
     for health in channel_health.paused():
-        answer = health.answer if contact_data.may_see(request) else contact_data.text_without(health.answer)
+        answer = health.answer if contact_data.may_see(request) else contact_data.redact_text(health.answer)
         found.append(
             Notice(
                 f"Sending by {channel_label(health.channel)} is paused since {moment(health.paused_at)}",

@@ -98,7 +98,7 @@ def _may_see_messages(request: HttpRequest) -> bool:
 
 
 def _search_customers(request: HttpRequest, term: str) -> list[Customer]:
-    question: Q = contact_data.found_q(request, term)
+    question: Q = contact_data.search_q(request, term)
     return list(Customer.objects.existing().filter(question).order_by("pk")[:MAX_CUSTOMERS_FOUND])
 
 

@@ -29,17 +29,17 @@ def send(at: datetime) -> int:
 
     They are no messages of campaigns: the weekly cap does not count them. While the mail server is away they wait.
     """
-    if not has_mail_server() or not requests.is_waiting(at):
+    if not has_mail_server() or not requests.has_due_requests(at):
         return 0
-    due, claimed = requests.claim(at, AT_ONCE)
+    due, claimed = requests.claim_due_requests(at, AT_ONCE)
     begun, channel = time.monotonic(), Email()
     try:
         for place, request in enumerate(claimed):
             if time.monotonic() - begun > LONGEST_ROUND:
-                requests.give_back(claimed[place:], at)
+                requests.release_requests(claimed[place:], at)
                 break
             if not _send(channel, request, at):
-                requests.give_back(claimed[place + 1 :], at + AWAY_FOR)
+                requests.release_requests(claimed[place + 1 :], at + AWAY_FOR)
                 break
     finally:
         channel.close()
@@ -48,7 +48,7 @@ def send(at: datetime) -> int:
 
 def is_held_up() -> bool:
     """Tell whether somebody waits for a message, and there is no mail server to send it."""
-    return not has_mail_server() and requests.is_waiting(datetime.now(UTC))
+    return not has_mail_server() and requests.has_due_requests(datetime.now(UTC))
 
 
 def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
@@ -58,21 +58,21 @@ def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
             request.email, _message(request), request.token, {"Auto-Submitted": "auto-generated"}
         )
     except Undeliverable as error:
-        requests.note_failed(request, at, str(error), for_good=True)
+        requests.mark_failed(request, at, str(error), for_good=True)
         if isinstance(error, NoMailbox):
             bounces.suppress(request.email, at, str(error))
     except Away as error:
         log.warning("confirmations_wait", error=str(error))
         # Behind the others, should it be this message that ends the connection.
-        requests.give_back([request], at + 2 * AWAY_FOR)
+        requests.release_requests([request], at + 2 * AWAY_FOR)
         return False
     except TryAgain as error:
-        requests.note_failed(request, at, str(error), for_good=False)
+        requests.mark_failed(request, at, str(error), for_good=False)
     except Exception as error:  # a fault of ours must not keep the others from theirs
         log.exception("confirmation_could_not_be_sent", request=request.pk)
-        requests.note_failed(request, at, type(error).__name__, for_good=False)
+        requests.mark_failed(request, at, type(error).__name__, for_good=False)
     else:
-        requests.note_sent(request, at)
+        requests.mark_sent(request, at)
     return True
 
 

@@ -83,7 +83,7 @@ def moment_from_comparable(text: str) -> str:
 
 
 def told_moment(told: str, name: str) -> str:
-    """Read a moment of a customer's traits (see ``customers.tracking.profiles.Told``), as an instant."""
+    """Read a moment of a customer's traits (see ``customers.tracking.profiles.TraitValue``), as an instant."""
     if is_postgresql():
         return f"CAST({told} -> '{name}' ->> 0 AS timestamp with time zone)"
     return f"replace(replace(json_extract({told}, '$.{name}[0]'), 'T', ' '), '+00:00', '')"

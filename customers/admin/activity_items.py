@@ -9,8 +9,8 @@ from typing import Any
 from core.templatetags.display import amount, number, plain
 from customers.models import Event, Order
 
-MOST_DETAILS = 12
-LARGEST_AMOUNT = Decimal(10) ** 12
+MAX_DETAILS = 12
+MAX_AMOUNT = Decimal(10) ** 12
 
 # Properties by what they say, in the words of Segment's e-commerce specification; the first that is there counts.
 SUBJECTS = (
@@ -40,7 +40,7 @@ OTHER_SYMBOL, ORDER_SYMBOL = "bolt", "shopping_bag"
 
 
 @dataclass(frozen=True)
-class Happening:
+class ActivityItem:
     """Something that a customer did: its name, what it was about, and the rest by name."""
 
     at: datetime
@@ -52,13 +52,13 @@ class Happening:
     order: Order | None = None
 
 
-def of(record: Event | Order) -> Happening:
+def activity_item(record: Event | Order) -> ActivityItem:
     """Tell of an event or an order."""
-    return _of_order(record) if isinstance(record, Order) else _of_event(record)
+    return _order_item(record) if isinstance(record, Order) else _event_item(record)
 
 
-def _of_order(order: Order) -> Happening:
-    return Happening(
+def _order_item(order: Order) -> ActivityItem:
+    return ActivityItem(
         at=order.placed_at,
         symbol=ORDER_SYMBOL,
         title=f"Order {order.order_id}",
@@ -68,11 +68,11 @@ def _of_order(order: Order) -> Happening:
     )
 
 
-def _of_event(event: Event) -> Happening:
+def _event_item(event: Event) -> ActivityItem:
     properties: Mapping[str, Any] = event.properties
     told_by = next((name for name in SUBJECTS if properties.get(name) not in (None, "")), "")
     paid_by = next((name for name in AMOUNTS if _money(properties.get(name)) is not None), "")
-    return Happening(
+    return ActivityItem(
         at=event.occurred_at,
         symbol=SYMBOLS.get(event.name, OTHER_SYMBOL),
         title=event.name,
@@ -106,17 +106,17 @@ def _money(value: Any) -> Decimal | None:
         money = Decimal(str(value))
     except InvalidOperation:
         return None
-    return money if money.is_finite() and abs(money) < LARGEST_AMOUNT else None
+    return money if money.is_finite() and abs(money) < MAX_AMOUNT else None
 
 
 def _details(properties: Mapping[str, Any], told: set[str]) -> Iterator[tuple[str, str]]:
     others = [name for name, value in properties.items() if name not in told and value not in (None, "", [])]
-    for name in others[:MOST_DETAILS]:
+    for name in others[:MAX_DETAILS]:
         yield name.replace("_", " "), _detail(name, properties[name])
 
 
 def _detail(name: str, value: Any) -> str:
     if name == "products" and isinstance(value, list):
         products = [one for one in value if isinstance(one, Mapping)]
-        return ", ".join(plain(one.get("name") or one.get("sku") or "?") for one in products[:MOST_DETAILS])
+        return ", ".join(plain(one.get("name") or one.get("sku") or "?") for one in products[:MAX_DETAILS])
     return plain(value)

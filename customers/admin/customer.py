@@ -24,7 +24,7 @@ from customers.models import Customer
 
 from . import contact_data, facts, privacy, timeline
 
-MOST_IDENTITIES, MOST_CONSENTS = 50, 20
+MAX_IDENTITIES, MAX_CONSENTS = 50, 20
 
 
 class KnownFilter(admin.SimpleListFilter):
@@ -53,7 +53,7 @@ class CustomerList(CappedChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Mask what is not for the person."""
         super().get_results(request)
-        self.result_list = [contact_data.seen_by(request, customer) for customer in self.result_list]
+        self.result_list = [contact_data.visible_customer(request, customer) for customer in self.result_list]
         self.search_help_text = contact_data.search_help(request)
 
 
@@ -91,7 +91,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         """Search by beginnings; nothing is joined, so nobody comes twice."""
         if not search_term.strip():
             return queryset, False
-        return queryset.filter(contact_data.found_q(request, search_term)), False
+        return queryset.filter(contact_data.search_q(request, search_term)), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CustomerList]:
         """Use the list that masks."""
@@ -102,7 +102,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     ) -> Customer | None:
         """Find the customer of a page, as the person may see them."""
         customer = super().get_object(request, object_id, from_field)
-        return customer and contact_data.seen_by(request, customer)
+        return customer and contact_data.visible_customer(request, customer)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
@@ -128,18 +128,18 @@ class CustomerAdmin(ReadOnlyAdmin):
         """Give the parts of a customer's page."""
         one = Customer.objects.filter(pk=customer.pk).values("pk")
         # Also what still waits to be summed up counts.
-        held = facts.held([customer.pk], relation_of(one, datetime.now(UTC)))
+        held = facts.facts_by_customer([customer.pk], relation_of(one, datetime.now(UTC)))
         summed_up = held.get(customer.pk)
-        identities = customer.identities.order_by("kind", "pk")[:MOST_IDENTITIES]
+        identities = customer.identities.order_by("kind", "pk")[:MAX_IDENTITIES]
         for identity in identities:
-            identity.value = contact_data.identity_seen_by(request, identity)
+            identity.value = contact_data.visible_identity(request, identity)
         return {
-            "contact": [(label, value) for label, value in _contact(request, customer) if value],
+            "contact": [(label, value) for label, value in _contact_rows(request, customer) if value],
             "identities": identities,
             "highlights": list(facts.highlights(summed_up)) if summed_up else [],
-            "facts": list(facts.shown(summed_up)) if summed_up else [],
+            "facts": list(facts.displayed_facts(summed_up)) if summed_up else [],
             "timeline": _timeline(request, customer),
-            "consents": customer.consent_changes.order_by("-pk")[:MOST_CONSENTS],
+            "consents": customer.consent_changes.order_by("-pk")[:MAX_CONSENTS],
             "may_export": privacy.may_export(request),
             "may_erase": privacy.may_erase(request),
         }
@@ -187,11 +187,11 @@ class CustomerAdmin(ReadOnlyAdmin):
 
 
 def _timeline(request: HttpRequest, customer: Customer) -> timeline.Timeline:
-    seen = partial(contact_data.properties_seen_by, request)
-    return timeline.of(customer, request.GET.get("kind", ""), request.GET.get("before", ""), seen)
+    seen = partial(contact_data.visible_properties, request)
+    return timeline.build_timeline(customer, request.GET.get("kind", ""), request.GET.get("before", ""), seen)
 
 
-def _contact(request: HttpRequest, customer: Customer) -> Iterator[tuple[str, Any]]:
+def _contact_rows(request: HttpRequest, customer: Customer) -> Iterator[tuple[str, Any]]:
     born = date_format(customer.birth_date, "j M Y") if customer.birth_date else ""
     yield "Name", f"{customer.first_name} {customer.last_name}".strip()
     yield "E-mail", customer.email
@@ -200,7 +200,7 @@ def _contact(request: HttpRequest, customer: Customer) -> Iterator[tuple[str, An
     yield "Country", customer.country
     yield "Language", customer.language
     yield "Source", customer.source
-    yield "Born", contact_data.birthday_seen_by(request, born)
+    yield "Born", contact_data.visible_birthday(request, born)
     yield "Newsletter", customer.get_newsletter_display()
     yield "Subscribed", moment(customer.subscribed_at) if customer.subscribed_at else ""
     yield "Recorded", moment(customer.recorded_at)

@@ -14,13 +14,13 @@ from customers.models import Facts, FactsAsOf
 from customers.models.facts import FactColumns
 
 # Steps on the way to other facts: true, and of little use to staff.
-INNER = frozenset(
+INTERNAL_FACTS = frozenset(
     {"any_order_at", "uncancelled_order_at", "newest_at"} | {f"order_{nth}_at" for nth in range(2, 6)}
 )
 
 
 @dataclass(frozen=True)
-class Shown:
+class DisplayedFact:
     """One fact: its name in words, its value, what it means."""
 
     label: str
@@ -28,7 +28,7 @@ class Shown:
     help: str
 
 
-def held(customers: Sequence[int], relation: str) -> dict[int, Facts | FactsAsOf]:
+def facts_by_customer(customers: Sequence[int], relation: str) -> dict[int, Facts | FactsAsOf]:
     """Give the facts of some customers by their keys, from the relation that ``relation_of`` has named for them."""
     rows = FactsAsOf.objects if relation == "facts_as_of" else Facts.objects
     return {row.customer_id: row for row in rows.filter(customer_id__in=customers)}
@@ -51,16 +51,16 @@ def has_open_cart(facts: FactColumns, since: datetime | None = None) -> bool:
     return is_later and facts.cart_quantity > 0
 
 
-def shown(facts: FactColumns) -> Iterator[Shown]:
+def displayed_facts(facts: FactColumns) -> Iterator[DisplayedFact]:
     """Give the facts that staff ask about, in the order of their declaration."""
-    yield Shown("First seen", moment(facts.first_seen_at), "When the shop first met the customer.")
+    yield DisplayedFact("First seen", moment(facts.first_seen_at), "When the shop first met the customer.")
     for fact in declared():
-        if fact.name not in INNER:
+        if fact.name not in INTERNAL_FACTS:
             label = fact.name.removesuffix("_at").replace("_", " ").capitalize()
-            yield Shown(label, _written(fact.kind, getattr(facts, fact.name)), fact.help)
+            yield DisplayedFact(label, _display(fact.kind, getattr(facts, fact.name)), fact.help)
 
 
-def _written(kind: str, value: Any) -> str:
+def _display(kind: str, value: Any) -> str:
     if value is None:
         return "–"
     match kind:

@@ -46,11 +46,11 @@ class ConflictAdmin(ReadOnlyAdmin):
         return self._shown(claim.other)
 
     def _shown(self, identity: Identity) -> str:
-        customer = contact_data.seen_by(self.request, identity.customer)
+        customer = contact_data.visible_customer(self.request, identity.customer)
         return format_html(
             '<span class="stacked"><span>{} {}</span><small>of <a class="link" href="{}">{}</a></small></span>',
             identity.get_kind_display(),
-            contact_data.identity_seen_by(self.request, identity),
+            contact_data.visible_identity(self.request, identity),
             f"../customer/{customer.pk}/change/",
             customer.customer_id,
         )

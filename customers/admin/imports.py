@@ -23,16 +23,16 @@ from core.admin.lists import ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers import tasks
 from customers.imports import uploads
-from customers.imports.csv_files import FORMATS, Preview
-from customers.imports.formats import BadFile, Format
+from customers.imports.csv_files import FORMATS, ImportPreview
+from customers.imports.formats import Format, InvalidFile
 from customers.models import Import
 
 from . import contact_data
 
-VALUES_SHOWN = 3
-SECONDS_BETWEEN_LOOKS = 2
-GONE = "The file was deleted here; upload it again."
-BROKER_IS_AWAY = "It starts by itself once the worker can be reached: Redis does not answer just now."
+MAX_EXAMPLES = 3
+POLL_SECONDS = 2
+FILE_DELETED = "The file was deleted here; upload it again."
+REDIS_UNAVAILABLE = "It starts by itself once the worker can be reached: Redis does not answer just now."
 LABELS = {
     "uploaded": "warning",
     "waiting": "info",
@@ -130,10 +130,10 @@ class ImportAdmin(ReadOnlyAdmin):
     def _received(self, request: HttpRequest, form: UploadForm) -> Import | None:
         file: UploadedFile = form.cleaned_data["file"]
         try:
-            upload = uploads.receive(
+            upload = uploads.store_upload(
                 file.name or "file.csv", file.chunks(), timezone.now(), by=request.user.get_username()
             )
-        except BadFile as error:
+        except InvalidFile as error:
             form.add_error("file", f"This file cannot be imported: {error}.")
             return None
         audit_log.note_added(request, [upload], "Uploaded.")
@@ -149,7 +149,7 @@ class ImportAdmin(ReadOnlyAdmin):
         upload = get_object_or_404(self.get_queryset(request), pk=object_id if is_key else 0)
         context = self._context(request, upload.name) | self._told(request, upload)
         if upload.state == Import.State.UPLOADED:
-            context |= _looked_at(request, upload)
+            context |= _preview_context(request, upload)
         return TemplateResponse(request, "customers/admin/import.html", context)
 
     def progress_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -166,18 +166,18 @@ class ImportAdmin(ReadOnlyAdmin):
         problem = "Choose the kind of the file first." if kind is None else _problem(upload, kind)
         if kind is None or problem:
             messages.error(request, problem)
-        elif uploads.start(upload, kind, timezone.now()):
+        elif uploads.start_import(upload, kind, timezone.now()):
             audit_log.note_changed(request, [upload], f"Started, as {kind.label}.")
             try:
                 tasks.run_imports.delay()
             except OperationalError:
-                messages.warning(request, BROKER_IS_AWAY)
+                messages.warning(request, REDIS_UNAVAILABLE)
         return redirect("admin:customers_import_change", upload.pk)
 
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """End it early."""
         upload = self._to_change(request, pk)
-        uploads.cancel(upload, timezone.now())
+        uploads.cancel_import(upload, timezone.now())
         audit_log.note_changed(request, [upload], "Cancelled.")
         return redirect("admin:customers_import_change", upload.pk)
 
@@ -187,9 +187,9 @@ class ImportAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         upload = get_object_or_404(self.get_queryset(request).exclude(stored=""), pk=pk)
         try:
-            file = uploads.refusals_of(upload).open("rb")
+            file = uploads.rejected_rows_path(upload).open("rb")
         except FileNotFoundError:
-            raise Http404(GONE) from None
+            raise Http404(FILE_DELETED) from None
         name = upload.name.removesuffix(".csv")
         return FileResponse(
             file, as_attachment=True, filename=f"{name}-refused.csv", content_type="text/csv; charset=utf-8"
@@ -211,7 +211,7 @@ class ImportAdmin(ReadOnlyAdmin):
             "original": upload,
             "kind": FORMATS.get(upload.kind),
             "label": LABELS[upload.state],
-            "seconds": SECONDS_BETWEEN_LOOKS,
+            "seconds": POLL_SECONDS,
             "before": before.exclude(pk=upload.pk).filter(queued_at__lte=upload.queued_at).count()
             if upload.state == waiting and upload.queued_at
             else 0,
@@ -220,40 +220,44 @@ class ImportAdmin(ReadOnlyAdmin):
         }
 
 
-def _looked_at(request: HttpRequest, upload: Import) -> dict[str, Any]:
+def _preview_context(request: HttpRequest, upload: Import) -> dict[str, Any]:
     """Give what is in the file, read as the kind that is asked for, or else as the guessed one."""
     kind = FORMATS.get(request.GET.get("kind", "")) or FORMATS.get(upload.kind)
     told: dict[str, Any] = {"formats": FORMATS.values(), "kind": kind}
     if kind is None:
         return told
     try:
-        preview = uploads.look(upload, kind)
-    except (BadFile, FileNotFoundError) as error:
-        return told | {"problem": _worded(error)}
+        preview = uploads.preview_upload(upload, kind)
+    except (InvalidFile, FileNotFoundError) as error:
+        return told | {"problem": _error_text(error)}
     return told | {
         "preview": preview,
-        "columns": _columns(preview, kind, is_masked=not contact_data.may_see(request)),
+        "columns": _column_rows(preview, kind, is_masked=not contact_data.may_see(request)),
         "refusals": preview.refused if contact_data.may_see(request) else [],
     }
 
 
-def _columns(preview: Preview, kind: Format, *, is_masked: bool) -> list[tuple[str, str, list[str]]]:
+def _column_rows(
+    preview: ImportPreview, kind: Format, *, is_masked: bool
+) -> list[tuple[str, str, list[str]]]:
     """Give each column, what it becomes, and its first values."""
     columns = []
     for place, name in enumerate(preview.header):
         values = (cells[place].strip() for _, cells in preview.rows if place < len(cells))
-        shown = list(dict.fromkeys(value for value in values if value))[:VALUES_SHOWN]
+        shown = list(dict.fromkeys(value for value in values if value))[:MAX_EXAMPLES]
         columns.append((name, kind.becomes(name), [contact_data.HIDDEN] if is_masked else shown))
     return columns
 
 
 def _problem(upload: Import, kind: Format) -> str:
     try:
-        uploads.look(upload, kind)
-    except (BadFile, FileNotFoundError) as error:
-        return _worded(error)
+        uploads.preview_upload(upload, kind)
+    except (InvalidFile, FileNotFoundError) as error:
+        return _error_text(error)
     return ""
 
 
-def _worded(error: Exception) -> str:
-    return f"This file cannot be imported as that: {error}." if isinstance(error, BadFile) else GONE
+def _error_text(error: Exception) -> str:
+    return (
+        f"This file cannot be imported as that: {error}." if isinstance(error, InvalidFile) else FILE_DELETED
+    )

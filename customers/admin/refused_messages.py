@@ -40,7 +40,7 @@ class RefusedMessageAdmin(ReadOnlyAdmin):
     ):
         """Add the message as it was sent."""
         assert obj is not None
-        context |= {"sent": _sent(request, obj.message)}
+        context |= {"sent": _visible_message(request, obj.message)}
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     def has_try_again_permission(self, request: HttpRequest) -> bool:
@@ -52,7 +52,7 @@ class RefusedMessageAdmin(ReadOnlyAdmin):
         """Put the ticked messages back into the inbox."""
         chosen = list(queryset)
         audit_log.note_changed(request, chosen, "Tried again.")
-        cut = inbox.try_again(chosen)
+        cut = inbox.retry_refused(chosen)
         if len(chosen) > cut:
             messages.success(request, "They are tried again; what cannot be taken comes back here.")
         if cut:
@@ -66,12 +66,12 @@ class RefusedMessageAdmin(ReadOnlyAdmin):
     @display(description="Reason")
     def why(self, refused: RefusedMessage) -> str:
         """Show what to change, without contact data for who may not see it."""
-        return contact_data.text_without(refused.reason) if self.hides else refused.reason
+        return contact_data.redact_text(refused.reason) if self.hides else refused.reason
 
 
-def _sent(request: HttpRequest, message: str) -> str:
+def _visible_message(request: HttpRequest, message: str) -> str:
     try:
         value = json.loads(message)
     except ValueError:  # too long to have been kept whole
         return message if contact_data.may_see(request) else contact_data.HIDDEN
-    return json.dumps(contact_data.properties_seen_by(request, value), indent=2, ensure_ascii=False)
+    return json.dumps(contact_data.visible_properties(request, value), indent=2, ensure_ascii=False)

@@ -15,29 +15,29 @@ HELP = "Id, e-mail, phone or last name"
 _LAST_CHARACTER = chr(0x10FFFF)
 
 
-def found_q(term: str, customer: str = "") -> Q:
+def search_q(term: str, customer: str = "") -> Q:
     """Ask for whom staff mean by a term; ``customer`` leads to the customer from another table."""
     term = to_nfc(term.strip())
     lead = f"{customer}__" if customer else ""
     question = (
-        begins(f"{lead}customer_id", term)
-        | begins(f"{lead}email", term.lower())
-        | begins(f"{lead}phone", term)
-        | begins(f"{lead}phone", phone_numbers.beginning(term))
-        | _begins_in_any_case(f"{lead}last_name", term)
+        starts_with_q(f"{lead}customer_id", term)
+        | starts_with_q(f"{lead}email", term.lower())
+        | starts_with_q(f"{lead}phone", term)
+        | starts_with_q(f"{lead}phone", phone_numbers.beginning(term))
+        | _starts_with_any_case_q(f"{lead}last_name", term)
     )
     first, _, last = term.rpartition(" ")
     if first:
-        question |= _begins_in_any_case(f"{lead}first_name", first) & _begins_in_any_case(
+        question |= _starts_with_any_case_q(f"{lead}first_name", first) & _starts_with_any_case_q(
             f"{lead}last_name", last
         )
     return question | _identity_q(term, lead)
 
 
-def found_by_id_q(term: str) -> Q:
+def search_by_id_q(term: str) -> Q:
     """Ask for whom staff mean by the beginning of a customer's id, or by any id in full."""
     term = to_nfc(term.strip())
-    return begins("customer_id", term) | _identity_q(term)
+    return starts_with_q("customer_id", term) | _identity_q(term)
 
 
 def _identity_q(term: str, lead: str = "") -> Q:
@@ -46,14 +46,14 @@ def _identity_q(term: str, lead: str = "") -> Q:
     return Q(**{f"{lead}pk": owner.pk}) if owner else Q()
 
 
-def begins(column: str, prefix: str) -> Q:
+def starts_with_q(column: str, prefix: str) -> Q:
     """Ask for a beginning in the words for which the database uses its index."""
     if backends.is_postgresql():
         return Q(**{f"{column}__startswith": prefix})
     return Q(**{f"{column}__gte": prefix, f"{column}__lt": prefix + _LAST_CHARACTER})
 
 
-def _begins_in_any_case(column: str, prefix: str) -> Q:
+def _starts_with_any_case_q(column: str, prefix: str) -> Q:
     """Ask for a beginning as names are commonly written: an index knows no case."""
     spellings = {prefix, prefix.lower(), prefix.upper(), prefix.title(), prefix[:1].upper() + prefix[1:]}
-    return reduce(or_, (begins(column, spelling) for spelling in sorted(spellings)))
+    return reduce(or_, (starts_with_q(column, spelling) for spelling in sorted(spellings)))

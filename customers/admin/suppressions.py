@@ -115,7 +115,7 @@ class SuppressionAdmin(CappedListAdmin):
         reason = suppression.get_reason_display()
         if suppression.detail:
             reason += (
-                f" ({contact_data.text_without(suppression.detail) if self.hides else suppression.detail})"
+                f" ({contact_data.redact_text(suppression.detail) if self.hides else suppression.detail})"
             )
         return reason
 

@@ -12,11 +12,11 @@ from customers.facts.definitions import SESSION_GAP_MINUTES
 from customers.models import Customer, Event, Order
 
 from . import activity_items
-from .activity_items import Happening
+from .activity_items import ActivityItem
 
-AT_ONCE = 40
-PAUSE = timedelta(minutes=SESSION_GAP_MINUTES)
-LARGEST_KEY = 2**63 - 1
+PAGE_SIZE = 40
+SESSION_GAP = timedelta(minutes=SESSION_GAP_MINUTES)
+MAX_KEY = 2**63 - 1
 
 PRODUCTS = ("Product Viewed", "Product Clicked", "Product List Viewed", "Products Searched")
 CART = ("Product Added", "Product Removed", "Cart Viewed", "Checkout Started", "Coupon Applied")
@@ -29,7 +29,7 @@ KINDS = {
     "pages": "Pages",
     "other": "Other events",
 }
-_EVENTS_OF = {
+_EVENT_FILTERS = {
     "": Q(),
     "products": Q(name__in=PRODUCTS),
     "cart": Q(name__in=CART),
@@ -38,7 +38,7 @@ _EVENTS_OF = {
 }
 
 
-class Place(NamedTuple):
+class TimelinePosition(NamedTuple):
     """Where in the timeline a record stands: by moment, orders after events of the same one, then by key."""
 
     at: datetime
@@ -53,7 +53,7 @@ class Place(NamedTuple):
             place = cls(datetime.fromisoformat(at).astimezone(UTC), is_order == "order", int(key))
         except (ValueError, OverflowError):
             return None
-        return place if 0 <= place.key <= LARGEST_KEY else None
+        return place if 0 <= place.key <= MAX_KEY else None
 
     @property
     def written(self) -> str:
@@ -72,7 +72,7 @@ class Place(NamedTuple):
 class Visit:
     """What happened without a longer pause, the latest first."""
 
-    happenings: tuple[Happening, ...]
+    happenings: tuple[ActivityItem, ...]
 
     @property
     def started_at(self) -> datetime:
@@ -106,56 +106,56 @@ class Timeline:
     kinds = KINDS
 
 
-def of(customer: Customer, kind: str, before: str, seen: Callable[[Any], Any]) -> Timeline:
+def build_timeline(customer: Customer, kind: str, before: str, seen: Callable[[Any], Any]) -> Timeline:
     """Give a customer's visits before a place, or the latest; whole ones, unless one alone is too long.
 
     ``seen`` makes of an event's properties what is shown of them.
     """
     kind = kind if kind in KINDS else ""
-    place = Place.read(before)
-    records = sorted(_records(customer, kind, place), key=_place, reverse=True)
-    shown = records[:AT_ONCE]
-    if len(records) > AT_ONCE:
+    place = TimelinePosition.read(before)
+    records = sorted(_records(customer, kind, place), key=_position, reverse=True)
+    shown = records[:PAGE_SIZE]
+    if len(records) > PAGE_SIZE:
         shown = _whole_visits(records)
-    earlier = {"kind": kind, "before": _place(shown[-1]).written} if len(records) > len(shown) else {}
+    earlier = {"kind": kind, "before": _position(shown[-1]).written} if len(records) > len(shown) else {}
     return Timeline(kind, tuple(_visits(shown, seen)), urlencode(earlier), is_latest=place is None)
 
 
-def _records(customer: Customer, kind: str, before: Place | None) -> Iterator[Event | Order]:
+def _records(customer: Customer, kind: str, before: TimelinePosition | None) -> Iterator[Event | Order]:
     """Give more than enough of each kind."""
 
     def some(records: QuerySet[Any], column: str, *, orders: bool) -> QuerySet[Any]:
         found = records.filter(before.earlier(column, orders=orders)) if before else records
-        return found.order_by(f"-{column}", "-pk")[: AT_ONCE + 1]
+        return found.order_by(f"-{column}", "-pk")[: PAGE_SIZE + 1]
 
     if kind in ("", "orders"):
         yield from some(customer.orders.prefetch_related("lines"), "placed_at", orders=True)
     if kind != "orders":
-        events = customer.events.filter(_EVENTS_OF[kind]).defer("properties_comparable")
+        events = customer.events.filter(_EVENT_FILTERS[kind]).defer("properties_comparable")
         yield from some(events, "occurred_at", orders=False)
 
 
-def _place(record: Event | Order) -> Place:
+def _position(record: Event | Order) -> TimelinePosition:
     if isinstance(record, Order):
-        return Place(record.placed_at, True, record.pk)
-    return Place(record.occurred_at, False, record.pk)
+        return TimelinePosition(record.placed_at, True, record.pk)
+    return TimelinePosition(record.occurred_at, False, record.pk)
 
 
 def _whole_visits(records: list[Event | Order]) -> list[Event | Order]:
     """Cut where a visit begins, so that none is torn in two; one that is longer than the page is."""
-    for end in range(AT_ONCE, 0, -1):
-        if _place(records[end - 1]).at - _place(records[end]).at > PAUSE:
+    for end in range(PAGE_SIZE, 0, -1):
+        if _position(records[end - 1]).at - _position(records[end]).at > SESSION_GAP:
             return records[:end]
-    return records[:AT_ONCE]
+    return records[:PAGE_SIZE]
 
 
 def _visits(records: Iterable[Event | Order], seen: Callable[[Any], Any]) -> Iterator[Visit]:
-    visit: list[Happening] = []
+    visit: list[ActivityItem] = []
     for record in records:
         if isinstance(record, Event):
             record.properties = seen(record.properties)
-        happening = activity_items.of(record)
-        if visit and visit[-1].at - happening.at > PAUSE:
+        happening = activity_items.activity_item(record)
+        if visit and visit[-1].at - happening.at > SESSION_GAP:
             yield Visit(tuple(visit))
             visit = []
         visit.append(happening)

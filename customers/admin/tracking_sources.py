@@ -15,9 +15,9 @@ from customers.identity import unsigned_links
 from customers.models import Source
 from customers.tracking import sources
 
-NEW_KEY: Final = "new_write_key"
+NEW_KEY_IN_SESSION: Final = "new_write_key"
 PLACEHOLDER: Final = "YOUR_WRITE_KEY"
-MOST_COUNTED: Final = 10_000
+MAX_COUNTED: Final = 10_000
 
 
 @admin.register(Source)
@@ -43,8 +43,8 @@ class SourceAdmin(CappedListAdmin):
         if change:
             obj.save(update_fields=form.changed_data)
         else:
-            _, key = sources.create(obj)
-            request.session[NEW_KEY] = [obj.pk, key]
+            _, key = sources.create_source(obj)
+            request.session[NEW_KEY_IN_SESSION] = [obj.pk, key]
 
     def response_add(self, request: HttpRequest, obj: Source, post_url_continue: str | None = None):
         """Go on to the page that shows the key, whichever button was pressed."""
@@ -56,8 +56,8 @@ class SourceAdmin(CappedListAdmin):
     ) -> HttpResponse:
         """Add how to send with it, and the key where it was made a moment ago."""
         source, key = self.get_object(request, object_id), ""
-        if source and request.session.get(NEW_KEY, [None])[0] == source.pk:
-            key = request.session.pop(NEW_KEY)[1]
+        if source and request.session.get(NEW_KEY_IN_SESSION, [None])[0] == source.pk:
+            key = request.session.pop(NEW_KEY_IN_SESSION)[1]
         context = {
             "source": source,
             "key": key,
@@ -66,7 +66,7 @@ class SourceAdmin(CappedListAdmin):
             "host": request.get_host(),
         }
         if source and source.is_browser:
-            context |= _unlinked(source)
+            context |= _unlinked_context(source)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -78,7 +78,7 @@ class SourceAdmin(CappedListAdmin):
         """Let the keys of the ticked sources open nothing from now on."""
         for source in queryset:
             if source.revoked_at is None:
-                sources.revoke(source)
+                sources.revoke_source(source)
                 audit_log.note_changed(request, [source], "Revoked.")
             messages.success(request, f"{source.name} can send nothing any more.")
 
@@ -113,8 +113,8 @@ class SourceAdmin(CappedListAdmin):
         return "revoked" if source.revoked_at else "active"
 
 
-def _unlinked(source: Source) -> dict[str, Any]:
+def _unlinked_context(source: Source) -> dict[str, Any]:
     """Count the browsers whose customer id is not linked, and say how many they are."""
-    count = unsigned_links.unlinked(source.pk, MOST_COUNTED + 1)
-    shown = f"More than {number(MOST_COUNTED)}" if count > MOST_COUNTED else number(count)
+    count = unsigned_links.unlinked(source.pk, MAX_COUNTED + 1)
+    shown = f"More than {number(MAX_COUNTED)}" if count > MAX_COUNTED else number(count)
     return {"unlinked": count, "unlinked_shown": shown}

@@ -30,9 +30,9 @@ from customers.rows.parsing import (
 )
 
 SOURCE = consent.API
-LARGEST = 10**30
+MAX_NUMBER = 10**30
 """Numbers up to this one are taken as texts, too; a text may hold longer ones."""
-ACCEPTED, REFUSED, LEFT_OUT = "accepted", "refused", "left_out"
+ACCEPTED, REFUSED, SKIPPED = "accepted", "refused", "left_out"
 # What an object holds beside the columns of its kind.
 _NESTED = {CUSTOMERS.name: {"attributes"}, ORDERS.name: {"lines"}, EVENTS.name: {"properties"}}
 
@@ -57,10 +57,10 @@ class IngestResult:
         """Say in one word what became of an object."""
         if index in self.refused:
             return REFUSED
-        return LEFT_OUT if index in self.left_out else ACCEPTED
+        return SKIPPED if index in self.left_out else ACCEPTED
 
 
-class _Misfit(Exception):
+class InvalidObject(Exception):
     """An object that cannot be taken, with the places that will not do."""
 
     def __init__(self, places: list[Place]) -> None:
@@ -69,7 +69,7 @@ class _Misfit(Exception):
 
 
 @dataclass(frozen=True)
-class _Read:
+class _ParsedObject:
     """An object that was read: the index it came under, its record, and the lines of an order."""
 
     index: int
@@ -81,34 +81,34 @@ class _Read:
 def ingest_objects(kind: Kind, items: Sequence[Any]) -> IngestResult:
     """Take objects of one kind, all good ones in one transaction."""
     shop = the_shop()
-    read: list[_Read] = []
+    read: list[_ParsedObject] = []
     misread: dict[int, list[Place]] = {}
     for index, item in enumerate(items):
         try:
-            read.append(_read(kind, index, item, shop))
-        except _Misfit as misfit:
+            read.append(_parse_object(kind, index, item, shop))
+        except InvalidObject as misfit:
             misread[index] = misfit.places
 
     def take_all() -> IngestResult:
         taken = IngestResult(
             refused=dict(misread), warnings={one.index: [*one.warnings] for one in read if one.warnings}
         )
-        for part in _without_repeats(read) if kind is ORDERS else [read]:
+        for part in _split_repeated_orders(read) if kind is ORDERS else [read]:
             _ingest(kind, part, taken)
         return taken
 
     return transactions.retried(take_all)
 
 
-def _ingest(kind: Kind, read: Sequence[_Read], taken: IngestResult) -> None:
+def _ingest(kind: Kind, read: Sequence[_ParsedObject], taken: IngestResult) -> None:
     outcome = writer.ingest(kind, ((one.index, one.record) for one in read), source=SOURCE)
     taken.created += outcome.created
     taken.updated += outcome.updated
     taken.left_out |= set(outcome.left_out)
     taken.kept_unsubscribed |= set(outcome.kept_unsubscribed)
     for index in outcome.crowded:
-        taken.warnings.setdefault(index, []).append(_place(TOO_MANY))
-    taken.refused |= {refusal.line: [_place(refusal.reason)] for refusal in outcome.refused}
+        taken.warnings.setdefault(index, []).append(_error_place(TOO_MANY))
+    taken.refused |= {refusal.line: [_error_place(refusal.reason)] for refusal in outcome.refused}
     kept = [one for one in read if one.lines and taken.status(one.index) == ACCEPTED]
     if kept:
         # Lines without an id are told apart by how-manieth of their order they are, counted anew for each request.
@@ -116,9 +116,9 @@ def _ingest(kind: Kind, read: Sequence[_Read], taken: IngestResult) -> None:
         writer.ingest(ORDER_LINES, enumerate(line for one in kept for line in one.lines))
 
 
-def _without_repeats(read: Iterable[_Read]) -> Iterator[list[_Read]]:
+def _split_repeated_orders(read: Iterable[_ParsedObject]) -> Iterator[list[_ParsedObject]]:
     """Cut orders, in their sequence, into parts that name no order twice: each counts its lines from the first."""
-    part: dict[str, _Read] = {}
+    part: dict[str, _ParsedObject] = {}
     for one in read:
         order_id = one.record[0]
         if order_id in part:
@@ -128,13 +128,13 @@ def _without_repeats(read: Iterable[_Read]) -> Iterator[list[_Read]]:
     yield list(part.values())
 
 
-def _read(kind: Kind, index: int, item: Any, shop: Shop) -> _Read:
+def _parse_object(kind: Kind, index: int, item: Any, shop: Shop) -> _ParsedObject:
     if not isinstance(item, dict):
-        raise _Misfit([{"path": "", "message": "expected an object"}])
+        raise InvalidObject([{"path": "", "message": "expected an object"}])
     places: list[Place] = []
     warnings: list[Place] = []
     lines: list[Record] = []
-    record = _record(kind, item, shop, places, warnings)
+    record = _parse_record(kind, item, shop, places, warnings)
     if kind is ORDERS:
         given = item.get("lines")
         given = [] if given is None else given
@@ -148,15 +148,15 @@ def _read(kind: Kind, index: int, item: Any, shop: Shop) -> _Read:
                 continue
             # What is wrong with the order itself is told once, not for each line.
             its_order = {"order_id": record[0] if record else "?"}
-            read = _record(ORDER_LINES, line | its_order, shop, places, warnings, f"{at}.")
+            read = _parse_record(ORDER_LINES, line | its_order, shop, places, warnings, f"{at}.")
             if read is not None:
                 lines.append(read)
     if places or record is None:
-        raise _Misfit(places)
-    return _Read(index, record, tuple(lines), tuple(warnings))
+        raise InvalidObject(places)
+    return _ParsedObject(index, record, tuple(lines), tuple(warnings))
 
 
-def _record(
+def _parse_record(
     kind: Kind,
     item: Mapping[str, Any],
     shop: Shop,
@@ -168,60 +168,60 @@ def _record(
     left_out: list[str] = []
     record = None
     try:
-        _, record = read_row(kind, _row(kind, item, left_out), shop, left_out)
+        _, record = read_row(kind, _object_as_row(kind, item, left_out), shop, left_out)
     except InvalidRow as refused:
-        places.append(_place(str(refused), below))
-    warnings += [_place(reason, below) for reason in left_out]
+        places.append(_error_place(str(refused), below))
+    warnings += [_error_place(reason, below) for reason in left_out]
     return record
 
 
-def _place(reason: str, below: str = "") -> Place:
+def _error_place(reason: str, below: str = "") -> Place:
     # Reasons name the column first, as in “email: 'x' is no e-mail address”.
     column, _, message = reason.partition(": ")
     return {"path": below + column, "message": message} if message else {"path": below, "message": reason}
 
 
-def _row(kind: Kind, item: Mapping[str, Any], left_out: list[str]) -> dict[str, str]:
+def _object_as_row(kind: Kind, item: Mapping[str, Any], left_out: list[str]) -> dict[str, str]:
     """Write an object as a row of a CSV file, without optional values that are no texts; raises Refused."""
     nested = _NESTED.get(kind.name, set())
     row: dict[str, str] = {}
     for name, value in item.items():
         if name not in kind.csv_columns and name not in nested:
             there_are = ", ".join([*kind.csv_columns, *sorted(nested - set(kind.csv_columns))])
-            raise InvalidRow(f"{_shown(name)}: unknown; there are {there_are}")
+            raise InvalidRow(f"{_excerpt(name)}: unknown; there are {there_are}")
         if name not in nested:
             try:
-                row[name] = _text(name, value)
+                row[name] = _value_as_text(name, value)
             except InvalidRow as refused:
                 if name in kind.essential:
                     raise
                 left_out.append(str(refused))
     if kind is CUSTOMERS:
-        row |= _attributes(item.get("attributes"), left_out)
+        row |= _attributes_as_cells(item.get("attributes"), left_out)
     if kind is EVENTS:
-        row["properties"] = _properties(item.get("properties"))
+        row["properties"] = _properties_as_text(item.get("properties"))
     return row
 
 
-def _attributes(given: Any, left_out: list[str]) -> dict[str, str]:
+def _attributes_as_cells(given: Any, left_out: list[str]) -> dict[str, str]:
     given = None if given == [] else given
     if given is not None and not isinstance(given, dict):
         raise InvalidRow('attributes: expected an object, such as {"tier": "gold"}')
     row = {}
     for name, value in (given or {}).items():
-        path = f"attributes.{_shown(name)}"
+        path = f"attributes.{_excerpt(name)}"
         if name in CUSTOMERS.csv_columns:
             raise InvalidRow(f"{path}: is no attribute; give it beside the attributes")
         if not can_name_attribute(name) or not _is_encodable(name):
             raise InvalidRow(f"{path}: an attribute has a name of 1 to 100 characters")
         try:
-            row[name] = _text(path, value)
+            row[name] = _value_as_text(path, value)
         except InvalidRow as refused:
             left_out.append(str(refused))
     return row
 
 
-def _properties(given: Any) -> str:
+def _properties_as_text(given: Any) -> str:
     if given is None:
         return ""
     given = {} if given == [] else given
@@ -233,7 +233,7 @@ def _properties(given: Any) -> str:
     return text
 
 
-def _text(path: str, value: Any) -> str:
+def _value_as_text(path: str, value: Any) -> str:
     match value:
         case None:
             return ""
@@ -243,9 +243,9 @@ def _text(path: str, value: Any) -> str:
             return value.strip()
         case str():
             raise InvalidRow(f"{path}: contains half a surrogate pair")
-        case int() if not isinstance(value, bool) and abs(value) <= LARGEST:
+        case int() if not isinstance(value, bool) and abs(value) <= MAX_NUMBER:
             return str(value)
-        case Decimal() if abs(value) <= LARGEST and value.adjusted() >= -200:
+        case Decimal() if abs(value) <= MAX_NUMBER and value.adjusted() >= -200:
             return format(value, "f")
         case int() | Decimal() if not isinstance(value, bool):
             raise InvalidRow(f"{path}: the number is out of range")
@@ -260,7 +260,7 @@ def _text(path: str, value: Any) -> str:
     raise InvalidRow(f"{path}: expected a text or a number")
 
 
-def _shown(name: str) -> str:
+def _excerpt(name: str) -> str:
     return name.encode(errors="replace").decode()[:100]
 
 

@@ -21,28 +21,32 @@ from customers.rows.parsing import (
     Kind,
 )
 
-from .ingest import LARGEST
+from .ingest import MAX_NUMBER
 
-MOST_ITEMS = 1_000
+MAX_ITEMS = 1_000
 
 Schema = dict[str, Any]
 
 _FIRST_SENTENCE = re.compile(r"(?<=\.)\s")
 
 
-def body_of(kind: Kind, example: Schema) -> Schema:
+def request_schema(kind: Kind, example: Schema) -> Schema:
     """Describe the body that a kind is sent in: one object or a list."""
-    item = _object(kind)
+    item = _object_schema(kind)
     if kind is ORDERS:
-        item["properties"]["lines"] = {"type": "array", "items": _object(ORDER_LINES), "nullable": True}
+        item["properties"]["lines"] = {
+            "type": "array",
+            "items": _object_schema(ORDER_LINES),
+            "nullable": True,
+        }
     item["example"] = example
     # True of lists: a bad object in one is no error of the request.
     told = {"description": "Whatever else is refused in the results, by its index, and the others are kept."}
-    items = {"type": "array", "maxItems": MOST_ITEMS, "items": {"anyOf": [item, told]}}
+    items = {"type": "array", "maxItems": MAX_ITEMS, "items": {"anyOf": [item, told]}}
     return {"application/json": {"oneOf": [item, items]}}
 
 
-def require_bodies(result: Schema, **context: Any) -> Schema:
+def require_request_bodies(result: Schema, **context: Any) -> Schema:
     """Say of every POST that takes a body that it needs one; called by the documentation's generator."""
     for methods in result["paths"].values():
         if "requestBody" in methods.get("post", {}):
@@ -50,7 +54,7 @@ def require_bodies(result: Schema, **context: Any) -> Schema:
     return result
 
 
-def allow_no_choice(result: Schema, **context: Any) -> Schema:
+def allow_empty_choices(result: Schema, **context: Any) -> Schema:
     """Say of what is chosen in an address that an empty choice is as good as none; called by the generator, too."""
     for methods in result["paths"].values():
         for operation in methods.values():
@@ -60,7 +64,7 @@ def allow_no_choice(result: Schema, **context: Any) -> Schema:
     return result
 
 
-def summarize(result: Schema, **context: Any) -> Schema:
+def add_summaries(result: Schema, **context: Any) -> Schema:
     """Give each operation the first sentence of its description as a title; called by the generator, too."""
     for methods in result["paths"].values():
         for operation in methods.values():
@@ -71,7 +75,7 @@ def summarize(result: Schema, **context: Any) -> Schema:
     return result
 
 
-def _object(kind: Kind) -> Schema:
+def _object_schema(kind: Kind) -> Schema:
     key = kind.key[0]
     properties = {
         name: _COLUMNS.get(name, _TEXT) if name in kind.essential else _optional(_COLUMNS.get(name, _TEXT))
@@ -128,7 +132,7 @@ def _in_any_case(word: str) -> str:
     return "".join(f"[{one.upper()}{one}]" if one.isalpha() else one for one in word)
 
 
-_NUMBER: Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+_NUMBER: Schema = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
 _TEXT = _text(MAX_TEXT)
 _ATTRIBUTE: Schema = {
     "anyOf": [
@@ -162,7 +166,7 @@ _COLUMNS: dict[str, Schema] = {
     "phone": {
         "anyOf": [
             _pattern(r"\+?[0-9\s()./-]{4,39}"),
-            {"type": "number", "minimum": 1_000, "maximum": LARGEST},
+            {"type": "number", "minimum": 1_000, "maximum": MAX_NUMBER},
         ],
         "nullable": True,
     },

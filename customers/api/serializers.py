@@ -38,17 +38,17 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-def request_of(kind: Kind) -> dict[str, Any]:
+def request_body(kind: Kind) -> dict[str, Any]:
     """Describe the body that a kind is sent in, with an example."""
-    return schema.body_of(kind, _EXAMPLES[kind.name])
+    return schema.request_schema(kind, _EXAMPLES[kind.name])
 
 
-class ResultSerializer(serializers.Serializer[Any]):
+class ObjectResultSerializer(serializers.Serializer[Any]):
     """What became of one object."""
 
     index = serializers.IntegerField(help_text="Its place in the list, from 0.")
     status = serializers.ChoiceField(
-        choices=[ingest.ACCEPTED, ingest.REFUSED, ingest.LEFT_OUT],
+        choices=[ingest.ACCEPTED, ingest.REFUSED, ingest.SKIPPED],
         help_text="`left_out`: it belongs to the past of a customer who was erased, and stays erased.",
     )
     kept = serializers.ChoiceField(
@@ -83,17 +83,17 @@ class ResultSerializer(serializers.Serializer[Any]):
         )
     ]
 )  # fmt: skip
-class TakenSerializer(serializers.Serializer[Any]):
+class IngestResultSerializer(serializers.Serializer[Any]):
     """What became of all objects: the good ones are kept, whatever the others are."""
 
     created = serializers.IntegerField(help_text="Records there were not before.")
     updated = serializers.IntegerField(help_text="Records there were already.")
     refused = serializers.IntegerField()
     left_out = serializers.IntegerField()
-    results = ResultSerializer(many=True)
+    results = ObjectResultSerializer(many=True)
 
 
-class ErasedSerializer(serializers.Serializer[Any]):
+class ErasureSerializer(serializers.Serializer[Any]):
     """What staff have to look at after an erasure."""
 
     sharing_addresses = serializers.ListField(

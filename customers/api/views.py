@@ -28,32 +28,32 @@ from customers.privacy import personal_data
 from customers.rows.parsing import CUSTOMERS, EVENTS, ORDERS, Kind
 
 from . import ingest
-from .schema import MOST_ITEMS
-from .serializers import CustomerSerializer, ErasedSerializer, TakenSerializer, request_of
+from .schema import MAX_ITEMS
+from .serializers import CustomerSerializer, ErasureSerializer, IngestResultSerializer, request_body
 
-SEES = needs("members:read", "customers.view_customer", "customers.view_contact_data")
-SENDS = needs("ingest", "customers.add_customer")
-EXPORTS = needs("privacy", "customers.export_customer", "customers.view_contact_data")
-ERASES = needs("privacy", "customers.add_erasure", "customers.view_contact_data")
+CanReadCustomers = needs("members:read", "customers.view_customer", "customers.view_contact_data")
+CanIngest = needs("ingest", "customers.add_customer")
+CanExport = needs("privacy", "customers.export_customer", "customers.view_contact_data")
+CanErase = needs("privacy", "customers.add_erasure", "customers.view_contact_data")
 
-NOT_TAKEN = {
+INVALID_BODY = {
     400: OpenApiResponse(
         ErrorSerializer, "No JSON, too many objects, or the one object that was sent is bad."
     ),
     413: OpenApiResponse(ErrorSerializer, "Too many bytes."),
     415: OpenApiResponse(ErrorSerializer, "Not `application/json`."),
 }
-NOBODY = {404: OpenApiResponse(ErrorSerializer, "There is no such customer.")}
+CUSTOMER_NOT_FOUND = {404: OpenApiResponse(ErrorSerializer, "There is no such customer.")}
 
 
-def sending(kind: Kind) -> Any:
+def ingest_schema(kind: Kind) -> Any:
     """Describe the sending of a kind."""
     return extend_schema(
-        request=request_of(kind),
+        request=request_body(kind),
         responses={
-            200: OpenApiResponse(TakenSerializer, "A list, or one object that was there already."),
-            201: OpenApiResponse(TakenSerializer, "One object that is new."),
-            **NOT_TAKEN,
+            200: OpenApiResponse(IngestResultSerializer, "A list, or one object that was there already."),
+            201: OpenApiResponse(IngestResultSerializer, "One object that is new."),
+            **INVALID_BODY,
             **SENT_TWICE,
             **REFUSED,
         },
@@ -61,7 +61,7 @@ def sending(kind: Kind) -> Any:
     )
 
 
-class Sending(APIView):
+class IngestView(APIView):
     """Takes objects of one kind."""
 
     kind: Kind
@@ -76,26 +76,28 @@ class Sending(APIView):
         """Take one object or a list; of a list the good ones are kept, the bad ones reported by index."""
         given = request.data
         items = given if isinstance(given, list) else [given]
-        if len(items) > MOST_ITEMS:
-            raise ValidationError(f"Send at most {MOST_ITEMS:,} objects at once; these are {len(items):,}.")
+        if len(items) > MAX_ITEMS:
+            raise ValidationError(f"Send at most {MAX_ITEMS:,} objects at once; these are {len(items):,}.")
         taken = ingest.ingest_objects(self.kind, items)
         if items is not given and 0 in taken.refused:
             raise ValidationError({place["path"]: place["message"] for place in taken.refused[0]})
         is_new = items is not given and taken.created
-        return Response(_told(taken, len(items)), status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+        return Response(
+            _response_body(taken, len(items)), status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+        )
 
 
-def _told(taken: ingest.IngestResult, count: int) -> dict[str, Any]:
+def _response_body(taken: ingest.IngestResult, count: int) -> dict[str, Any]:
     return {
         "created": taken.created,
         "updated": taken.updated,
         "refused": len(taken.refused),
         "left_out": len(taken.left_out),
-        "results": [_result(taken, index) for index in range(count)],
+        "results": [_object_result(taken, index) for index in range(count)],
     }
 
 
-def _result(taken: ingest.IngestResult, index: int) -> dict[str, Any]:
+def _object_result(taken: ingest.IngestResult, index: int) -> dict[str, Any]:
     result: dict[str, Any] = {"index": index, "status": taken.status(index)}
     if places := taken.refused.get(index):
         result["error"] = errors.body("invalid", errors.message_of(places), places)
@@ -106,7 +108,7 @@ def _result(taken: ingest.IngestResult, index: int) -> dict[str, Any]:
     return result
 
 
-class CustomerList(Sending, ListAPIView):
+class CustomerList(IngestView, ListAPIView):
     """The shop's customers."""
 
     kind = CUSTOMERS
@@ -116,14 +118,14 @@ class CustomerList(Sending, ListAPIView):
 
     def get_permissions(self) -> list[BasePermission]:
         """Ask for another scope to send than to read."""
-        return [SENDS() if self.request.method == "POST" else SEES()]
+        return [CanIngest() if self.request.method == "POST" else CanReadCustomers()]
 
     @extend_schema(responses={200: CustomerSerializer, **BAD_PAGE, **REFUSED}, tags=["customers"])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """All customers, with contact data and facts as they were last summed up. Needs the scope `members:read`."""
         return super().get(request, *args, **kwargs)
 
-    @sending(CUSTOMERS)
+    @ingest_schema(CUSTOMERS)
     @once
     def post(self, request: Request) -> Response:
         """Create or update customers by `customer_id`. Needs the scope `ingest`.
@@ -133,13 +135,13 @@ class CustomerList(Sending, ListAPIView):
         return self.take(request)
 
 
-class Orders(Sending):
+class Orders(IngestView):
     """The shop's orders."""
 
     kind = ORDERS
-    permission_classes = [SENDS]
+    permission_classes = [CanIngest]
 
-    @sending(ORDERS)
+    @ingest_schema(ORDERS)
     @once
     def post(self, request: Request) -> Response:
         """Create or update orders by `order_id`, each with its `lines`. Needs the scope `ingest`.
@@ -150,13 +152,13 @@ class Orders(Sending):
         return self.take(request)
 
 
-class Events(Sending):
+class Events(IngestView):
     """What customers did."""
 
     kind = EVENTS
-    permission_classes = [SENDS]
+    permission_classes = [CanIngest]
 
-    @sending(EVENTS)
+    @ingest_schema(EVENTS)
     @once
     def post(self, request: Request) -> Response:
         """Create or update events by `message_id`. Needs the scope `ingest`.
@@ -171,21 +173,21 @@ class CustomerDetail(APIView):
 
     def get_permissions(self) -> list[BasePermission]:
         """Ask for another scope to erase than to read."""
-        return [ERASES() if self.request.method == "DELETE" else SEES()]
+        return [CanErase() if self.request.method == "DELETE" else CanReadCustomers()]
 
-    @extend_schema(responses={200: CustomerSerializer, **REFUSED, **NOBODY}, tags=["customers"])
+    @extend_schema(responses={200: CustomerSerializer, **REFUSED, **CUSTOMER_NOT_FOUND}, tags=["customers"])
     def get(self, request: Request, customer_id: str) -> Response:
         """One customer by any of their ids, with facts as of now. Needs the scope `members:read`."""
         now = datetime.now(UTC)
         context = {"facts_of": lambda one: update.of(one, now)}
-        return Response(CustomerSerializer(customer_of(customer_id), context=context).data)
+        return Response(CustomerSerializer(get_customer_or_404(customer_id), context=context).data)
 
     @extend_schema(
         responses={
-            200: OpenApiResponse(ErasedSerializer, "Erased; other customers have the same address."),
+            200: OpenApiResponse(ErasureSerializer, "Erased; other customers have the same address."),
             204: OpenApiResponse(description="Erased; nobody else has the address."),
             **REFUSED,
-            **NOBODY,
+            **CUSTOMER_NOT_FOUND,
         },
         tags=["privacy"],
     )
@@ -195,7 +197,7 @@ class CustomerDetail(APIView):
         Other customers who have the same e-mail address or phone number are named, and not erased.
         """
         by = request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username()
-        customer = customer_of(customer_id)
+        customer = get_customer_or_404(customer_id)
         try:
             others = personal_data.sharing_addresses(customer)
             personal_data.erase(customer, datetime.now(UTC), by=by)
@@ -209,15 +211,15 @@ class CustomerDetail(APIView):
 class CustomerExport(APIView):
     """All that is known of one customer."""
 
-    permission_classes = [EXPORTS]
+    permission_classes = [CanExport]
 
-    @extend_schema(responses={200: OpenApiTypes.OBJECT, **REFUSED, **NOBODY}, tags=["privacy"])
+    @extend_schema(responses={200: OpenApiTypes.OBJECT, **REFUSED, **CUSTOMER_NOT_FOUND}, tags=["privacy"])
     def get(self, request: Request, customer_id: str) -> Response:
         """Everything about one customer: contact data, ids, consent, orders, events, segments. Needs `privacy`."""
-        return Response(personal_data.export(customer_of(customer_id), datetime.now(UTC)))
+        return Response(personal_data.export(get_customer_or_404(customer_id), datetime.now(UTC)))
 
 
-def customer_of(customer_id: str) -> Customer:
+def get_customer_or_404(customer_id: str) -> Customer:
     """Find a customer by any id, or answer that there is none."""
     found = lookup.lookup(customer_id) if "\x00" not in customer_id else None
     if found is None:

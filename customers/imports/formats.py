@@ -7,25 +7,25 @@ from core.values.text_cleaning import clean
 from customers.rows.parsing import CUSTOMERS, EVENTS, Kind, can_name_attribute
 
 Row = Mapping[str, str]
-Part = tuple[Kind, Row]
+KindRow = tuple[Kind, Row]
 """A row of one of our kinds, of which a row of a file may hold several."""
 
 REFUSED_LINE, REFUSED_REASON = "refused_line", "refused_reason"
-OURS = frozenset({REFUSED_LINE, REFUSED_REASON})
+REJECTION_COLUMNS = frozenset({REFUSED_LINE, REFUSED_REASON})
 """The columns that a list of refused rows has beside its own: corrected, it can be imported as it is."""
 
 ATTRIBUTE = "attribute"
 
 
-_NOT_IN_KEYS = str.maketrans("", "", " _-\t")
+_SEPARATORS = str.maketrans("", "", " _-\t")
 
 
 def column_key(name: str) -> str:
     """Return what tells known columns apart: ``First Name`` and ``first_name`` are one."""
-    return clean(name).casefold().translate(_NOT_IN_KEYS)
+    return clean(name).casefold().translate(_SEPARATORS)
 
 
-class BadFile(ValueError):
+class InvalidFile(ValueError):
     """A file of which no row can be taken; the message says what to change."""
 
 
@@ -38,7 +38,7 @@ class Format(ABC):
 
     def canonical(self, header: Sequence[str]) -> list[str]:
         """Write the columns that the format knows as it knows them; case, spaces, ``_`` and ``-`` do not count."""
-        known = {column_key(column): column for column in (*self.columns, *OURS)}
+        known = {column_key(column): column for column in (*self.columns, *REJECTION_COLUMNS)}
         return [known.get(column_key(name), name) for name in header]
 
     @abstractmethod
@@ -50,7 +50,7 @@ class Format(ABC):
         """Say what a column becomes: nothing where it is left out."""
 
     @abstractmethod
-    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[Part]]:
+    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
         """Give the parts of each row."""
 
     def check(self, header: Sequence[str]) -> list[str]:
@@ -58,7 +58,7 @@ class Format(ABC):
         return []
 
 
-class Plain(Format):
+class PlainFormat(Format):
     """The rows of one kind, as they are."""
 
     def __init__(self, kind: Kind, label: str) -> None:
@@ -78,7 +78,7 @@ class Plain(Format):
             return column
         return f"{ATTRIBUTE} {column}" if self.kind is CUSTOMERS else ""
 
-    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[Part]]:
+    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
         """Give the rows."""
         return [((self.kind, row),) for row in rows]
 
@@ -88,5 +88,7 @@ class Plain(Format):
         if self.kind is not CUSTOMERS:
             return [f"column {column!r} is unknown and was ignored" for column in unknown]
         if not all(map(can_name_attribute, unknown)):
-            raise BadFile("every column needs a name of 1 to 100 characters; unknown ones become attributes")
+            raise InvalidFile(
+                "every column needs a name of 1 to 100 characters; unknown ones become attributes"
+            )
         return []

@@ -18,7 +18,7 @@ from customers.models import Customer
 from customers.models.customer import ANONYMOUS_PREFIX
 from customers.rows.parsing import CUSTOMERS, ORDER_LINES, ORDERS, can_name_attribute, is_rounded_id
 
-from .formats import ATTRIBUTE, Format, Part, Row, column_key
+from .formats import ATTRIBUTE, Format, KindRow, Row, column_key
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (?:([+-]\d\d):?(\d\d)|UTC)")
 _PAID = frozenset({"paid", "partially_refunded", ""})
@@ -31,7 +31,7 @@ _STATUSES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class _Known:
+class _ExistingCustomer:
     """A customer there is already, as an address or number leads to it."""
 
     customer_id: str
@@ -94,35 +94,41 @@ class ShopifyCustomers(Format):
         is_own = column not in self._left_out and column not in CUSTOMERS.csv_columns
         return f"{ATTRIBUTE} {column}" if is_own and can_name_attribute(column) else ""
 
-    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[Part]]:
+    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
         """Read customers; the address leads to a customer whom an order has brought first."""
-        fields = [{name: _first(row, columns) for name, columns in self._fields.items()} for row in rows]
-        known = _known_by("email", (_address(row["email"]) for row in fields))
-        by_id = _known_by("customer_id", (row["customer_id"] for row in fields))
+        fields = [
+            {name: _first_value(row, columns) for name, columns in self._fields.items()} for row in rows
+        ]
+        known = _existing_customers("email", (_normalized_email(row["email"]) for row in fields))
+        by_id = _existing_customers("customer_id", (row["customer_id"] for row in fields))
         return [
             ((CUSTOMERS, self._customer(row, of_row, known, by_id)),)
             for row, of_row in zip(rows, fields, strict=True)
         ]
 
     def _customer(
-        self, row: Row, fields: dict[str, str], known: Mapping[str, _Known], by_id: Mapping[str, _Known]
+        self,
+        row: Row,
+        fields: dict[str, str],
+        known: Mapping[str, _ExistingCustomer],
+        by_id: Mapping[str, _ExistingCustomer],
     ) -> Row:
-        address = _address(fields["email"])
+        address = _normalized_email(fields["email"])
         there = by_id.get(fields["customer_id"])
         namesake = known.get(address)
         if there is None and namesake and (not fields["customer_id"] or namesake.customer_id == address):
             there = namesake
         if there:
             fields["customer_id"] = there.customer_id
-        fields["customer_id"] = fields["customer_id"] or address or _dialled(fields)
+        fields["customer_id"] = fields["customer_id"] or address or _normalized_phone(fields)
         # “no” is also said of who was never asked: it ends a subscription, and is no answer otherwise.
         wants = fields["newsletter"].lower() == "yes"
         ended = "unsubscribed" if there and there.is_subscribed else ""
         fields["newsletter"] = "subscribed" if wants else ended
-        attributes = {name: _first(row, columns) for name, columns in self._attributes.items()}
-        attributes["tags"] = _tags(attributes["tags"])
+        attributes = {name: _first_value(row, columns) for name, columns in self._attributes.items()}
+        attributes["tags"] = _tag_list(attributes["tags"])
         own = {
-            name: _plain(value)
+            name: _strip_apostrophe(value)
             for name, value in row.items()
             if name not in self.columns and self.becomes(name)
         }
@@ -177,26 +183,26 @@ class ShopifyOrders(Format):
             return f"line’s {self._line[column]}"
         return self._order.get(column) or self._others.get(column, "")
 
-    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[Part]]:
+    def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
         """Read an order, its line, and its customer where nobody here has the address yet."""
-        known = _known_by("email", (_address(row.get("Email", "")) for row in rows))
-        nameless = [row for row in rows if not _address(row.get("Email", ""))]
+        known = _existing_customers("email", (_normalized_email(row.get("Email", "")) for row in rows))
+        nameless = [row for row in rows if not _normalized_email(row.get("Email", ""))]
         # As it was written before numbers were brought into one form, too.
-        known |= _known_by("phone", (_written_phone(row) for row in nameless))
-        known |= _known_by("phone", map(_phone, nameless))
+        known |= _existing_customers("phone", (_raw_phone(row) for row in nameless))
+        known |= _existing_customers("phone", map(_order_phone, nameless))
         return [list(self._parts(row, known)) for row in rows]
 
-    def _parts(self, row: Row, known: dict[str, _Known]) -> Iterable[Part]:
+    def _parts(self, row: Row, known: dict[str, _ExistingCustomer]) -> Iterable[KindRow]:
         if any(row.get(name) for name in self._of_the_order):
-            address, phone = _address(row.get("Email", "")), _phone(row)
-            key = address or (written if (written := _written_phone(row)) in known else phone)
+            address, phone = _normalized_email(row.get("Email", "")), _order_phone(row)
+            key = address or (written if (written := _raw_phone(row)) in known else phone)
             if key and key not in known:
                 yield CUSTOMERS, self._guest(row, key)
-                known[key] = _Known(key, False)
+                known[key] = _ExistingCustomer(key, False)
             order = {name: row.get(column, "") for column, name in self._order.items()}
             order["customer_id"] = known[key].customer_id if key else ""
-            order["placed_at"] = _iso(order["placed_at"])
-            yield ORDERS, order | {"status": _status(row)}
+            order["placed_at"] = _iso_time(order["placed_at"])
+            yield ORDERS, order | {"status": _order_status(row)}
         line = {name: row.get(column, "") for column, name in self._line.items()}
         if is_rounded_id(line["sku"]):
             line["sku"] = ""
@@ -212,7 +218,7 @@ class ShopifyOrders(Format):
         return {
             "customer_id": key,
             "email": row.get("Email", ""),
-            "phone": _written_phone(row),
+            "phone": _raw_phone(row),
             "first_name": first,
             "last_name": last,
             "city": row.get("Billing City", ""),
@@ -221,7 +227,7 @@ class ShopifyOrders(Format):
         }
 
 
-def _known_by(column: str, values: Iterable[str]) -> dict[str, _Known]:
+def _existing_customers(column: str, values: Iterable[str]) -> dict[str, _ExistingCustomer]:
     """Find the customers that have these values, by value; of several the first that was met."""
     wanted = sorted({value for value in values if value})
     if not wanted:
@@ -231,12 +237,12 @@ def _known_by(column: str, values: Iterable[str]) -> dict[str, _Known]:
     found = Customer.objects.existing().filter(**{f"{column}__in": listed})
     rows = found.exclude(customer_id__startswith=ANONYMOUS_PREFIX).order_by("-pk")
     return {
-        value: _Known(customer_id, newsletter == Customer.Newsletter.SUBSCRIBED)
+        value: _ExistingCustomer(customer_id, newsletter == Customer.Newsletter.SUBSCRIBED)
         for value, customer_id, newsletter in rows.values_list(column, "customer_id", "newsletter")
     }
 
 
-def _address(value: str) -> str:
+def _normalized_email(value: str) -> str:
     """Return the address that somebody is known by: nothing where it is none, such as N/A."""
     try:
         return email_addresses.normalize(value)
@@ -244,31 +250,31 @@ def _address(value: str) -> str:
         return ""
 
 
-def _first(row: Row, columns: Iterable[str]) -> str:
-    return next((value for column in columns if (value := _plain(row.get(column, "")))), "")
+def _first_value(row: Row, columns: Iterable[str]) -> str:
+    return next((value for column in columns if (value := _strip_apostrophe(row.get(column, "")))), "")
 
 
-def _tags(cell: str) -> str:
+def _tag_list(cell: str) -> str:
     """Write tags, which Shopify separates by commas, as a list."""
     tags = [tag for tag in cell.split(",") if len(tag) <= sortable_values.LONGEST_ELEMENT]
     elements = sortable_values.elements_of(tags[: sortable_values.MOST_ELEMENTS]) or []
     return sortable_values.list_text(elements) if elements else ""
 
 
-def _plain(value: str) -> str:
+def _strip_apostrophe(value: str) -> str:
     """Take off the apostrophe that keeps a spreadsheet from calculating with an id or a phone number."""
     return value.removeprefix("'").strip()
 
 
-def _written_phone(row: Row) -> str:
-    return _first(row, ("Phone", "Billing Phone"))
+def _raw_phone(row: Row) -> str:
+    return _first_value(row, ("Phone", "Billing Phone"))
 
 
-def _phone(row: Row) -> str:
-    return _dialled({"phone": _written_phone(row), "country": row.get("Billing Country", "")})
+def _order_phone(row: Row) -> str:
+    return _normalized_phone({"phone": _raw_phone(row), "country": row.get("Billing Country", "")})
 
 
-def _dialled(fields: Row) -> str:
+def _normalized_phone(fields: Row) -> str:
     """Return the number that somebody is known by: nothing where it is no number, such as N/A."""
     try:
         return phone_numbers.normalize(fields["phone"], fields["country"])
@@ -276,7 +282,7 @@ def _dialled(fields: Row) -> str:
         return ""
 
 
-def _iso(time: str) -> str:
+def _iso_time(time: str) -> str:
     match = _TIME.fullmatch(time)
     if match is None:
         return time  # the reader says what is wrong with it
@@ -284,7 +290,7 @@ def _iso(time: str) -> str:
     return f"{day}T{clock}{hours or '+00'}:{minutes or '00'}"
 
 
-def _status(row: Row) -> str:
+def _order_status(row: Row) -> str:
     financial = row.get("Financial Status", "").lower()
     if row.get("Cancelled at"):
         return "cancelled"

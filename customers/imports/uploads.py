@@ -28,44 +28,46 @@ from customers.privacy.personal_data import Section
 from customers.rows.parsing import the_shop
 from customers.signals import records_changed
 
-from . import csv_files
-from .csv_files import FORMATS, Preview, Report
-from .formats import REFUSED_LINE, REFUSED_REASON, BadFile, Format
+from . import csv_files, csv_reader
+from .csv_files import FORMATS, ImportPreview, ImportReport
+from .formats import REFUSED_LINE, REFUSED_REASON, Format, InvalidFile
 
 log = structlog.get_logger(__name__)
 
 State = Import.State
 
-PREVIEWED_ROWS: Final = 200
-MOST_ATTEMPTS: Final = 3
-MOST_BYTES: Final = 4 * 2**30
-NOT_STARTED_FOR: Final = timedelta(days=1)
-DIED = f"The worker stopped {MOST_ATTEMPTS} times while it imported this file; its log tells why."
+PREVIEW_ROWS: Final = 200
+MAX_ATTEMPTS: Final = 3
+MAX_BYTES: Final = 4 * 2**30
+UNSTARTED_RETENTION: Final = timedelta(days=1)
+WORKER_STOPPED = f"The worker stopped {MAX_ATTEMPTS} times while it imported this file; its log tells why."
 
 
-class _Ended(Exception):
+class _ImportEnded(Exception):
     """The import is not ours any more, or shall end."""
 
 
 # -- Before it starts
 
 
-def receive(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = "") -> Import:
+def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = "") -> Import:
     """Keep an uploaded file, and guess its kind; raises BadFile where nothing can be made of it."""
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     upload = Import(
         name=name[-255:], stored=f"{secrets.token_hex(16)}.csv", size=0, by=by[:150], uploaded_at=at
     )
-    path = path_of(upload)
+    path = file_path(upload)
     try:
         with path.open("xb") as file:
             for chunk in chunks:
                 upload.size += file.write(chunk)
-                if upload.size > MOST_BYTES:
-                    raise BadFile(f"the file is larger than {MOST_BYTES // 2**30} GB; cut it into several")
+                if upload.size > MAX_BYTES:
+                    raise InvalidFile(f"the file is larger than {MAX_BYTES // 2**30} GB; cut it into several")
         with path.open("rb") as file:
-            upload.kind = guessed.name if (guessed := csv_files.guess(csv_files.header_of(file))) else ""
+            upload.kind = (
+                guessed.name if (guessed := csv_files.guess_format(csv_reader.read_header(file))) else ""
+            )
         upload.save()
     except BaseException:
         path.unlink(missing_ok=True)
@@ -73,13 +75,13 @@ def receive(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = "") -
     return upload
 
 
-def look(upload: Import, kind: Format) -> Preview:
+def preview_upload(upload: Import, kind: Format) -> ImportPreview:
     """Read the first rows as a kind would take them; raises BadFile, FileNotFoundError."""
-    with path_of(upload).open("rb") as file:
-        return csv_files.preview(kind, file, the_shop(), PREVIEWED_ROWS)
+    with file_path(upload).open("rb") as file:
+        return csv_files.preview_file(kind, file, the_shop(), PREVIEW_ROWS)
 
 
-def start(upload: Import, kind: Format, at: datetime) -> bool:
+def start_import(upload: Import, kind: Format, at: datetime) -> bool:
     """Let a worker import the file, from its beginning; give whether it can, which a running one cannot."""
     startable = Import.objects.filter(pk=upload.pk).exclude(stored="")
     return bool(
@@ -89,12 +91,12 @@ def start(upload: Import, kind: Format, at: datetime) -> bool:
             queued_at=at,
             attempts=0,
             is_stopping=False,
-            **_nothing_done(),
+            **_reset_counts(),
         )
     )
 
 
-def cancel(upload: Import, at: datetime) -> None:
+def cancel_import(upload: Import, at: datetime) -> None:
     """End an import early, at once or after the rows that are on their way; what was imported stays."""
     mine = Import.objects.filter(pk=upload.pk)
     waiting = mine.filter(state__in=(State.UPLOADED, State.WAITING))
@@ -105,22 +107,24 @@ def cancel(upload: Import, at: datetime) -> None:
 # -- The worker
 
 
-def run_next() -> bool:
+def run_next_import() -> bool:
     """Import the file whose turn it is, if it is anybody's; give whether others wait."""
-    upload = _claim(datetime.now(UTC))
+    upload = _claim_next(datetime.now(UTC))
     if upload is not None:
         mine = Import.objects.filter(pk=upload.pk, state=State.RUNNING, attempts=upload.attempts)
-        with leases.extended(mine, _lease()):
-            ended = _import(upload, mine.update)
+        with leases.extended(mine, _lease_duration()):
+            ended = _run_import(upload, mine.update)
         mine.update(finished_at=datetime.now(UTC), **ended)
         notify_on_commit(records_changed)  # also of one that ended early, there are records
     return Import.objects.filter(state=State.WAITING).exists()
 
 
-def _claim(now: datetime) -> Import | None:
+def _claim_next(now: datetime) -> Import | None:
     """Take the lease of the import that was started first, unless another one runs."""
     running = Import.objects.filter(state=State.RUNNING)
-    if leases.end_abandoned(running, now, _lease(), lambda upload: _given_up(upload, now)):
+    if leases.end_abandoned(
+        running, now, _lease_duration(), lambda upload: _state_after_abandonment(upload, now)
+    ):
         return None
     upload = Import.objects.filter(state=State.WAITING).order_by("queued_at", "pk").first()
     if upload is None:
@@ -134,39 +138,39 @@ def _claim(now: datetime) -> Import | None:
                 attempts=F("attempts") + 1,
                 started_at=now,
                 heartbeat_at=now,
-                **_nothing_done(),
+                **_reset_counts(),
             )
     except IntegrityError:
         return None  # another worker got there first
     return Import.objects.get(pk=upload.pk) if is_claimed else None
 
 
-def _lease() -> timedelta:
+def _lease_duration() -> timedelta:
     return timedelta(seconds=settings.IMPORT_LEASE)
 
 
-def _given_up(upload: Import, now: datetime) -> dict[str, Any]:
+def _state_after_abandonment(upload: Import, now: datetime) -> dict[str, Any]:
     """Return what becomes of an import whose worker is gone: it waits again, unless it stops workers or shall end."""
     if upload.is_stopping:
         return {"state": State.CANCELLED, "finished_at": now}
-    if upload.attempts >= MOST_ATTEMPTS:
-        return {"state": State.FAILED, "finished_at": now, "error": DIED}
+    if upload.attempts >= MAX_ATTEMPTS:
+        return {"state": State.FAILED, "finished_at": now, "error": WORKER_STOPPED}
     return {"state": State.WAITING}
 
 
-def _import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
+def _run_import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
     """Do it; give how it ended."""
     try:
-        with path_of(upload).open("rb") as file, _Refusals(upload) as refusals:
-            header = csv_files.header_of(file)
+        with file_path(upload).open("rb") as file, _RejectedRowsFile(upload) as refusals:
+            header = csv_reader.read_header(file)
             file.seek(0)
             refusals.begin(header)
 
-            def note(report: Report) -> None:
+            def note(report: ImportReport) -> None:
                 refusals.flush()
                 is_mine = update(bytes_read=file.tell(), **_counts(report))
                 if not is_mine or Import.objects.filter(pk=upload.pk, is_stopping=True).exists():
-                    raise _Ended
+                    raise _ImportEnded
 
             report = csv_files.import_file(
                 FORMATS[upload.kind],
@@ -176,9 +180,9 @@ def _import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
                 progress=note,
                 source=f"import {upload.pk}",
             )
-    except _Ended:
+    except _ImportEnded:
         return {"state": State.CANCELLED}
-    except (BadFile, OSError) as error:
+    except (InvalidFile, OSError) as error:
         return {"state": State.FAILED, "error": str(error)}
     except Exception as error:  # whatever it was: staff must see that it ended, and may begin it again
         log.exception("import_failed", import_id=upload.pk)
@@ -186,22 +190,22 @@ def _import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
     return {"state": State.DONE, "bytes_read": upload.size, "warnings": report.warnings, **_counts(report)}
 
 
-def _counts(report: Report) -> dict[str, int]:
+def _counts(report: ImportReport) -> dict[str, int]:
     return {name: getattr(report, name) for name in ("read", "created", "updated", "refused")}
 
 
-def _nothing_done() -> dict[str, Any]:
+def _reset_counts() -> dict[str, Any]:
     zeros: dict[str, Any] = dict.fromkeys(("bytes_read", "read", "created", "updated", "refused"), 0)
     return zeros | {"finished_at": None, "warnings": [], "error": ""}
 
 
-class _Refusals:
+class _RejectedRowsFile:
     """The refused rows as CSV, beside the file: as they were, after their line and the reason."""
 
     def __init__(self, upload: Import) -> None:
-        self.path = refusals_of(upload)
+        self.path = rejected_rows_path(upload)
 
-    def __enter__(self) -> "_Refusals":
+    def __enter__(self) -> "_RejectedRowsFile":
         self.file = self.path.open("w", newline="", encoding="utf-8-sig")
         self.sheet = csv.writer(self.file, lineterminator="\r\n")
         return self
@@ -230,21 +234,21 @@ class _Refusals:
 # -- The files
 
 
-def path_of(upload: Import) -> Path:
+def file_path(upload: Import) -> Path:
     """Give where the file lies."""
     return _folder() / upload.stored
 
 
-def refusals_of(upload: Import) -> Path:
+def rejected_rows_path(upload: Import) -> Path:
     """Give where its refused rows lie."""
-    return path_of(upload).with_suffix(".refused.csv")
+    return file_path(upload).with_suffix(".refused.csv")
 
 
-def forget_files(now: datetime) -> int:
+def delete_old_files(now: datetime) -> int:
     """Delete files that are imported for long, or were never started; give how many. What became of them stays."""
     long_ago = now - timedelta(days=settings.IMPORTS_KEPT_FOR)
     ended = Q(finished_at__lt=long_ago, state__in=(State.DONE, State.FAILED, State.CANCELLED))
-    never_started = Q(state=State.UPLOADED, uploaded_at__lt=now - NOT_STARTED_FOR)
+    never_started = Q(state=State.UPLOADED, uploaded_at__lt=now - UNSTARTED_RETENTION)
     old = list(Import.objects.filter(ended | never_started).exclude(stored=""))
     for upload in old:
         _delete_files(upload)
@@ -253,18 +257,18 @@ def forget_files(now: datetime) -> int:
     return len(old)
 
 
-def _tell(customer: Customer) -> list[dict[str, Any]]:
+def _export(customer: Customer) -> list[dict[str, Any]]:
     """Tell the refused rows that name a person."""
     mentions = Mentions.of([customer.pk])
     return [
         {"import": upload.name, "uploaded_at": upload.uploaded_at.isoformat(), "rows": rows}
         for upload in Import.objects.exclude(stored="").order_by("pk")
-        for rows in [_refused_rows(upload, mentions)[1]]
+        for rows in [_split_rejected_rows(upload, mentions)[1]]
         if rows
     ]
 
 
-def _forget_person(customers: Sequence[int], at: datetime) -> None:
+def _erase(customers: Sequence[int], at: datetime) -> None:
     """Take a person out of the refused rows, and delete the files of finished imports that name them.
 
     A file that is still to be imported stays: what it says of the person's past is left out then.
@@ -273,26 +277,26 @@ def _forget_person(customers: Sequence[int], at: datetime) -> None:
     for upload in Import.objects.exclude(stored=""):
         if upload.is_open:
             continue
-        kept, named = _refused_rows(upload, mentions)
+        kept, named = _split_rejected_rows(upload, mentions)
         if named:
-            replace_file(refusals_of(upload), kept.encode("utf-8-sig"))
-        if upload.state == State.DONE and _names(path_of(upload), mentions):
-            path_of(upload).unlink(missing_ok=True)
+            replace_file(rejected_rows_path(upload), kept.encode("utf-8-sig"))
+        if upload.state == State.DONE and _mentions_person(file_path(upload), mentions):
+            file_path(upload).unlink(missing_ok=True)
 
 
-def _refused_rows(upload: Import, mentions: Mentions) -> tuple[str, list[list[str]]]:
+def _split_rejected_rows(upload: Import, mentions: Mentions) -> tuple[str, list[list[str]]]:
     try:
-        text = refusals_of(upload).read_text(encoding="utf-8-sig")
+        text = rejected_rows_path(upload).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return "", []
     return split_rows(mentions, text)
 
 
-def _names(path: Path, mentions: Mentions) -> bool:
+def _mentions_person(path: Path, mentions: Mentions) -> bool:
     """Tell whether a file names a person; one that cannot be read is taken to."""
     try:
         with path.open("rb") as file:
-            numbered = csv_files.rows(file)
+            numbered = csv_reader.read_rows(file)
             header = next(numbered, (0, []))[1]
             return any(
                 isinstance(cells, str) or mentions.among(zip_longest(header, cells, fillvalue=""))
@@ -300,16 +304,16 @@ def _names(path: Path, mentions: Mentions) -> bool:
             )
     except FileNotFoundError:
         return False
-    except BadFile:
+    except InvalidFile:
         return True
 
 
-SECTION = Section(tell=_tell, erase=_forget_person, wait=lambda: None)
+SECTION = Section(tell=_export, erase=_erase, wait=lambda: None)
 
 
 def _delete_files(upload: Import) -> None:
-    path_of(upload).unlink(missing_ok=True)
-    refusals_of(upload).unlink(missing_ok=True)
+    file_path(upload).unlink(missing_ok=True)
+    rejected_rows_path(upload).unlink(missing_ok=True)
 
 
 def _folder() -> Path:

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-_WORDS: Final = (
+_PATTERNS: Final = (
     # Whatever calls itself so, unless it is a phone: “Cubot” makes phones.
     r"(?<!cu)bot\b", r"(?<!cu)bot[/;)_-]", "crawler", "crawling", "spider", "slurp", "scraper",
     # Search engines and previews of links that do not
@@ -15,7 +15,7 @@ _WORDS: Final = (
     "lighthouse", "gtmetrix", "pingdom", "statuscake", "site24x7", "uptimerobot", "datadogsynthetics", "newrelicpinger",
     "ptst/", "phantomjs",
 )  # fmt: skip
-_BOT: Final = re.compile("|".join(_WORDS), re.IGNORECASE)
+_BOT: Final = re.compile("|".join(_PATTERNS), re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)

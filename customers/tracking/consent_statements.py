@@ -20,7 +20,7 @@ from . import double_opt_in
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class StatedConsent:
     """What was stated, in which way, when, and the e-mail address that the same message tells."""
 
     state: str
@@ -34,7 +34,7 @@ class Stated:
         return self.way == Way.BROWSER
 
 
-def take_out(told: dict[str, str], at: datetime, *, by_server: bool) -> Stated | None:
+def pop_consent(told: dict[str, str], at: datetime, *, by_server: bool) -> StatedConsent | None:
     """Take the consent out of what a message of an instant tells, and return it."""
     state, email = told.pop("newsletter", None), told.get("email", "")
     if not by_server:
@@ -45,14 +45,14 @@ def take_out(told: dict[str, str], at: datetime, *, by_server: bool) -> Stated |
         subscribed_at = told.get("subscribed_at")
         if state == State.SUBSCRIBED and subscribed_at:
             at = min(at, datetime.fromisoformat(subscribed_at).astimezone(UTC))
-        return Stated(state, Way.FIRM, at, email)
+        return StatedConsent(state, Way.FIRM, at, email)
     if state == State.SUBSCRIBED and settings.SHOP_DOUBLE_OPT_IN:
         state = State.PENDING
-    return Stated(state, Way.BROWSER, at, email)
+    return StatedConsent(state, Way.BROWSER, at, email)
 
 
-def keep(
-    stated: Sequence[tuple[int, Stated]],
+def record_consent(
+    stated: Sequence[tuple[int, StatedConsent]],
     emails: Sequence[int],
     moved: Mapping[int, int | None],
     now: datetime,
@@ -76,4 +76,4 @@ def keep(
         theirs = Identity.objects.filter(pk__in=keys).values_list("customer_id", flat=True)
         consent.settle_customers({*theirs, *filter(None, moved.values())}, now, source="tracking")
     told = {key: one.email for key, one in stated if one.state == State.PENDING and one.email}
-    double_opt_in.ask({*(key for key, _ in stated), *emails}, told, now)
+    double_opt_in.request_confirmations({*(key for key, _ in stated), *emails}, told, now)

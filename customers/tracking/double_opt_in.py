@@ -27,28 +27,28 @@ from customers.models.consent import Way
 from customers.signals import records_changed
 
 from . import profiles
-from .profiles import Telling
+from .profiles import TraitUpdate
 
 SOURCE: Final = "confirmation link"
-MOST_A_DAY: Final = 1
-MOST_IN_THE_SPAN: Final = 3  # messages to an address in ``PENDING_FOR``
+MAX_PER_DAY: Final = 1
+MAX_WHILE_PENDING: Final = 3  # messages to an address in ``PENDING_FOR``
 DAY: Final = timedelta(days=1)
 LEASE: Final = timedelta(minutes=5)
-MOST_ATTEMPTS: Final = 5
+MAX_ATTEMPTS: Final = 5
 BACKOFF: Final = Backoff.exponential(timedelta(minutes=4), factor=4, longest=timedelta(days=1))
 
-ENOUGH: Final = "The address was asked already: once a day at most, and three times in 30 days."
+LIMIT_REACHED: Final = "The address was asked already: once a day at most, and three times in 30 days."
 SUPPRESSED: Final = "The address is suppressed."
 NOT_PENDING: Final = "Nobody waits for it any more."
 
-asked: Final = Signal()
+confirmations_requested: Final = Signal()
 """Sent after a transaction that asks for messages, without saying which."""
 
-_Requests = ConfirmationRequest.State
+_State = ConfirmationRequest.State
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class ConfirmationStatus:
     """What following a link means: ``open`` to confirm, confirmed ``now``, ``used`` already, or ``over``."""
 
     state: str
@@ -58,7 +58,7 @@ class Confirmed:
 # -- Asking
 
 
-def ask(identities: Collection[int], told: Mapping[int, str], now: datetime) -> None:
+def request_confirmations(identities: Collection[int], told: Mapping[int, str], now: datetime) -> None:
     """Let addresses be asked for identities whose customer is pending; ``told`` are addresses told with the asking."""
     if not identities:
         return
@@ -70,7 +70,7 @@ def ask(identities: Collection[int], told: Mapping[int, str], now: datetime) -> 
         customer = one.identity.customer
         email = told.get(one.identity_id, "") or customer.email
         address = email_addresses.fold(email)
-        if email and _may_be_theirs(address, customer) and one.address in ("", address):
+        if email and _may_have_address(address, customer) and one.address in ("", address):
             requests.append(
                 ConfirmationRequest(
                     identity_id=one.identity_id,
@@ -84,10 +84,10 @@ def ask(identities: Collection[int], told: Mapping[int, str], now: datetime) -> 
             )
     ConfirmationRequest.objects.bulk_create(requests, ignore_conflicts=True)
     if requests:
-        notify_on_commit(asked)
+        notify_on_commit(confirmations_requested)
 
 
-def _may_be_theirs(address: str, customer: Customer) -> bool:
+def _may_have_address(address: str, customer: Customer) -> bool:
     """Tell whether a customer has an address, or may have it.
 
     Where somebody trusted gave another one, this one would get nothing of the customer's.
@@ -95,12 +95,12 @@ def _may_be_theirs(address: str, customer: Customer) -> bool:
     return address == customer.email_folded or not (customer.email and customer.email_is_trusted)
 
 
-def is_waiting(at: datetime) -> bool:
+def has_due_requests(at: datetime) -> bool:
     """Tell whether there is a message to send."""
-    return _due(at).exists()
+    return _due_requests(at).exists()
 
 
-def claim(at: datetime, most: int) -> tuple[int, Sequence[ConfirmationRequest]]:
+def claim_due_requests(at: datetime, most: int) -> tuple[int, Sequence[ConfirmationRequest]]:
     """Claim requests whose message goes out now, and hold back those that may not; return how many were due, too.
 
     A mailbox is asked once a day and three times in 30 days, whoever asks for it, and by whichever of its addresses.
@@ -108,46 +108,46 @@ def claim(at: datetime, most: int) -> tuple[int, Sequence[ConfirmationRequest]]:
 
     def act() -> tuple[int, list[ConfirmationRequest]]:
         locks.acquire("confirmations")
-        due = list(_due(at).select_related("identity__customer").order_by("not_before", "pk")[:most])
+        due = list(_due_requests(at).select_related("identity__customer").order_by("not_before", "pk")[:most])
         claimed: list[ConfirmationRequest] = []
         for request in due:
-            if reason := _obstacle(request, at):
-                _set(request, state=_Requests.HELD_BACK, reason=reason, claimed_at=None)
+            if reason := _hold_back_reason(request, at):
+                _update(request, state=_State.HELD_BACK, reason=reason, claimed_at=None)
             else:
-                _set(request, state=_Requests.SENDING, claimed_at=at, attempts=F("attempts") + 1)
+                _update(request, state=_State.SENDING, claimed_at=at, attempts=F("attempts") + 1)
                 claimed.append(request)
         return len(due), claimed
 
     return transactions.retried(act)
 
 
-def give_back(claimed: Sequence[ConfirmationRequest], not_before: datetime) -> None:
+def release_requests(claimed: Sequence[ConfirmationRequest], not_before: datetime) -> None:
     """Undo claims, as if they had not been: the messages go out later."""
-    mine = ConfirmationRequest.objects.filter(pk__in=[one.pk for one in claimed], state=_Requests.SENDING)
-    mine.update(state=_Requests.WAITING, claimed_at=None, attempts=F("attempts") - 1, not_before=not_before)
+    mine = ConfirmationRequest.objects.filter(pk__in=[one.pk for one in claimed], state=_State.SENDING)
+    mine.update(state=_State.WAITING, claimed_at=None, attempts=F("attempts") - 1, not_before=not_before)
 
 
-def note_sent(request: ConfirmationRequest, at: datetime) -> None:
+def mark_sent(request: ConfirmationRequest, at: datetime) -> None:
     """Note that the message went out."""
-    _set(request, state=_Requests.SENT, sent_at=at, reason="")
+    _update(request, state=_State.SENT, sent_at=at, reason="")
 
 
-def note_failed(request: ConfirmationRequest, at: datetime, reason: str, *, for_good: bool) -> None:
+def mark_failed(request: ConfirmationRequest, at: datetime, reason: str, *, for_good: bool) -> None:
     """Note that the message could not go out; it is tried again, later each time, a few times."""
     request.refresh_from_db(fields=["attempts"])
-    if for_good or request.attempts >= MOST_ATTEMPTS:
-        _set(request, state=_Requests.FAILED, claimed_at=None, reason=reason[:300])
+    if for_good or request.attempts >= MAX_ATTEMPTS:
+        _update(request, state=_State.FAILED, claimed_at=None, reason=reason[:300])
     else:
         later = at + BACKOFF.delay(request.attempts)
-        _set(request, state=_Requests.WAITING, claimed_at=None, reason=reason[:300], not_before=later)
+        _update(request, state=_State.WAITING, claimed_at=None, reason=reason[:300], not_before=later)
 
 
-def _due(at: datetime) -> QuerySet[ConfirmationRequest]:
-    abandoned = Q(state=_Requests.SENDING) & leases.abandoned_q("claimed_at", at, LEASE)
-    return ConfirmationRequest.objects.filter(Q(state=_Requests.WAITING) | abandoned, not_before__lte=at)
+def _due_requests(at: datetime) -> QuerySet[ConfirmationRequest]:
+    abandoned = Q(state=_State.SENDING) & leases.abandoned_q("claimed_at", at, LEASE)
+    return ConfirmationRequest.objects.filter(Q(state=_State.WAITING) | abandoned, not_before__lte=at)
 
 
-def _obstacle(request: ConfirmationRequest, at: datetime) -> str:
+def _hold_back_reason(request: ConfirmationRequest, at: datetime) -> str:
     customer = request.identity.customer
     if customer.pending_at is None or not at - PENDING_FOR < request.asked_at <= at:
         return NOT_PENDING
@@ -160,44 +160,44 @@ def _obstacle(request: ConfirmationRequest, at: datetime) -> str:
         for one in others.filter(Q(sent_at__gt=at - PENDING_FOR) | Q(claimed_at__gt=at - PENDING_FOR))
     ]
     in_a_day = sum(moment is not None and moment > at - DAY for moment in lately)
-    return ENOUGH if in_a_day >= MOST_A_DAY or len(lately) >= MOST_IN_THE_SPAN else ""
+    return LIMIT_REACHED if in_a_day >= MAX_PER_DAY or len(lately) >= MAX_WHILE_PENDING else ""
 
 
-def _set(request: ConfirmationRequest, **change: object) -> None:
+def _update(request: ConfirmationRequest, **change: object) -> None:
     ConfirmationRequest.objects.filter(pk=request.pk).update(**change)
 
 
 # -- Confirming
 
 
-def look(token: uuid.UUID, at: datetime) -> Confirmed:
+def confirmation_status(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
     """Tell what the link of a request means at an instant, changing nothing."""
     request = ConfirmationRequest.objects.select_related("identity__customer").filter(token=token).first()
     if request is None or at >= request.asked_at + PENDING_FOR:
-        return Confirmed("over")
+        return ConfirmationStatus("over")
     customer = request.identity.customer
-    if not _may_be_theirs(request.address, customer):
-        return Confirmed("over", request.email)
+    if not _may_have_address(request.address, customer):
+        return ConfirmationStatus("over", request.email)
     is_subscribed = customer.newsletter == State.SUBSCRIBED
     if request.confirmed_at is not None:
-        return Confirmed("used" if is_subscribed else "over", request.email)
+        return ConfirmationStatus("used" if is_subscribed else "over", request.email)
     is_open = is_subscribed or customer.pending_at is not None
-    return Confirmed("open" if is_open else "over", request.email)
+    return ConfirmationStatus("open" if is_open else "over", request.email)
 
 
-def confirm(token: uuid.UUID, at: datetime) -> Confirmed:
+def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
     """Subscribe the customer who asked, once; return what the link means now."""
 
-    def act() -> Confirmed:
+    def act() -> ConfirmationStatus:
         locks.acquire("inbox")  # nobody else tells meanwhile
         tombstones.lock_shared()
-        seen = look(token, at)
+        seen = confirmation_status(token, at)
         mine = ConfirmationRequest.objects.filter(token=token, confirmed_at=None)
         if seen.state != "open" or not mine.update(confirmed_at=at):
             return seen
         _subscribe(ConfirmationRequest.objects.get(token=token), at)
         notify_on_commit(records_changed)
-        return Confirmed("now", seen.email)
+        return ConfirmationStatus("now", seen.email)
 
     return transactions.retried(act)
 
@@ -208,7 +208,7 @@ def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
     if not (identity.customer.email and identity.customer.email_is_trusted):
         told["email"] = request.email  # it has spoken for itself
     message_id = f"confirmation-{request.token.hex}"
-    profiles.tell([Telling(identity.pk, told, at, message_id, by_server=True)], {}, at)
+    profiles.apply_trait_updates([TraitUpdate(identity.pk, told, at, message_id, by_server=True)], {}, at)
     writer.trust_address(identity.customer_id, request.address)
     consent.recognize([request.address])
     consent.state([Statement(identity.pk, State.SUBSCRIBED, Way.CONFIRMED, at, request.address)])

@@ -27,21 +27,21 @@ from customers.wakeups import INBOX
 
 from . import messages, processing
 from .messages import BATCH
-from .processing import Complaint, Received
+from .processing import MessageProblem, ReceivedMessage
 
 log = structlog.get_logger(__name__)
 
-BATCHES_AT_ONCE: Final = 500
-MESSAGES_AT_ONCE: Final = 10_000
-MESSAGES_AT_LEAST: Final = 150  # where statements take too long
-CHARACTERS_AT_ONCE: Final = 8_000_000  # so that memory is bounded whatever was sent
+MAX_BATCHES: Final = 500
+MESSAGES_BATCH_SIZE: Final = 10_000
+MIN_MESSAGES_BATCH_SIZE: Final = 150  # where statements take too long
+MAX_CHARACTERS: Final = 8_000_000  # so that memory is bounded whatever was sent
 # Of refused messages, which anybody can send: characters of each, how many of a source and day, and for how long.
-LONGEST_KEPT, LONGEST_REASON = 2_000, 1_000
-MOST_KEPT_A_DAY: Final = 1_000
-KEPT_FOR: Final = timedelta(days=14)
+MAX_STORED_CHARACTERS, MAX_REASON_CHARACTERS = 2_000, 1_000
+MAX_REFUSED_PER_DAY: Final = 1_000
+REFUSED_RETENTION: Final = timedelta(days=14)
 
 
-def store(source: Source, call: str, text: str, size: int, user_agent: str, at: datetime) -> None:
+def store_batch(source: Source, call: str, text: str, size: int, user_agent: str, at: datetime) -> None:
     """Keep what came in; when this returns, it is safe, and a worker is sent for."""
     Batch.objects.create(
         source=source, received_at=at, call=call, user_agent=user_agent[:500], size=size, body=text
@@ -56,10 +56,10 @@ def drain(seconds: float = math.inf) -> int:
     for the next.
     """
     begun, taken = time.monotonic(), 0
-    portion = time_limits.Portion(MESSAGES_AT_ONCE, MESSAGES_AT_LEAST)
+    portion = time_limits.Portion(MESSAGES_BATCH_SIZE, MIN_MESSAGES_BATCH_SIZE)
     INBOX.acknowledge()
     while Batch.objects.exists():
-        done = portion.take(_drain_some)
+        done = portion.take(_drain_batches)
         if done is None:
             INBOX.request_soon()
             break
@@ -72,12 +72,12 @@ def drain(seconds: float = math.inf) -> int:
     return taken
 
 
-def try_again(refused: Iterable[RefusedMessage]) -> int:
+def retry_refused(refused: Iterable[RefusedMessage]) -> int:
     """Put refused messages back into the inbox, as they came; give how many are too long to have been kept whole."""
     cut = 0
     with transaction.atomic():
         for one in refused:
-            if len(one.message) >= LONGEST_KEPT:
+            if len(one.message) >= MAX_STORED_CHARACTERS:
                 cut += 1
                 continue
             body = f'{{"{BATCH}": [{one.message}]}}' if one.call == BATCH else one.message
@@ -89,14 +89,14 @@ def try_again(refused: Iterable[RefusedMessage]) -> int:
     return cut
 
 
-def leave_out(mentions: Mentions) -> None:
+def remove_mentions(mentions: Mentions) -> None:
     """Take the messages that name a person out of what waits."""
     for batch in Batch.objects.order_by("pk").iterator():
         if not mentions.in_json(batch.body):
             continue
-        content = _decoded(batch.body)
+        content = _decode(batch.body)
         inside = content[BATCH] if batch.call == BATCH else []
-        staying = [one for one in inside if not mentions.in_json(_written(one))]
+        staying = [one for one in inside if not mentions.in_json(_encode(one))]
         if staying:
             body = json.dumps({**content, BATCH: staying})
             Batch.objects.filter(pk=batch.pk).update(size=len(staying), body=body)
@@ -104,21 +104,21 @@ def leave_out(mentions: Mentions) -> None:
             batch.delete()
 
 
-def _drain_some(most: int) -> int | None:
+def _drain_batches(most: int) -> int | None:
     """Take the oldest batches, of about so many messages; None where another worker is at it."""
     with transaction.atomic():
         if not locks.try_acquire(lookup.INBOX_TURN):
             return None
-        batches = _oldest(most)
-        received = [one for batch in batches for one in _opened(batch)]
-        _take(received)
+        batches = _oldest_batches(most)
+        received = [one for batch in batches for one in _messages_of_batch(batch)]
+        _process(received)
         Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
         return len(received)
 
 
-def _oldest(most: int) -> list[Batch]:
+def _oldest_batches(most: int) -> list[Batch]:
     """Give the oldest batches, of about so many messages."""
-    first = Batch.objects.order_by("pk")[:BATCHES_AT_ONCE]
+    first = Batch.objects.order_by("pk")[:MAX_BATCHES]
     counted = Batch.objects.filter(pk__in=list(first.values_list("pk", flat=True))).annotate(
         messages=Window(Sum("size"), order_by=F("pk").asc()),
         characters=Window(Sum(Length("body")), order_by=F("pk").asc()),
@@ -128,20 +128,22 @@ def _oldest(most: int) -> list[Batch]:
         for place, (key, messages, characters) in enumerate(
             counted.order_by("pk").values_list("pk", "messages", "characters")
         )
-        if place == 0 or (messages <= most and characters <= CHARACTERS_AT_ONCE)
+        if place == 0 or (messages <= most and characters <= MAX_CHARACTERS)
     ]
     return list(Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk"))
 
 
-def _opened(batch: Batch) -> Iterator[Received]:
-    content = _decoded(batch.body)
+def _messages_of_batch(batch: Batch) -> Iterator[ReceivedMessage]:
+    content = _decode(batch.body)
     inside = content[BATCH] if batch.call == BATCH else [content]
     sent_at = content.get("sentAt")
     for body in inside:
-        yield Received(batch.source, batch.received_at, batch.call, body, sent_at, batch.user_agent, batch.pk)
+        yield ReceivedMessage(
+            batch.source, batch.received_at, batch.call, body, sent_at, batch.user_agent, batch.pk
+        )
 
 
-def _decoded(body: str) -> Any:
+def _decode(body: str) -> Any:
     """Decode what was decoded before it was kept, from wherever we are called: nested as deeply as it may be."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(2 * limit)
@@ -151,7 +153,7 @@ def _decoded(body: str) -> Any:
         sys.setrecursionlimit(limit)
 
 
-def _take(received: Sequence[Received]) -> None:
+def _process(received: Sequence[ReceivedMessage]) -> None:
     """Take messages; what cannot be taken as a whole is taken in halves, until what is at fault is alone.
 
     Where the database is at fault, all of them wait in the inbox, and are tried again.
@@ -159,26 +161,26 @@ def _take(received: Sequence[Received]) -> None:
     try:
         with transaction.atomic():
             complaints = processing.process_messages(received, datetime.now(UTC))
-            _keep(complaints)
+            _store_refused(complaints)
     except Exception as error:
-        if not _is_fault_of_messages(error):
+        if not _is_caused_by_messages(error):
             raise
         log.exception("messages_could_not_be_taken", messages=len(received))
         if len(received) > 1:
             middle = len(received) // 2
-            _take(received[:middle])
-            _take(received[middle:])
+            _process(received[:middle])
+            _process(received[middle:])
         else:
             reason = f"it could not be taken ({type(error).__name__}); this is a fault of ours"
-            _keep([Complaint(received[0], reason)])
+            _store_refused([MessageProblem(received[0], reason)])
 
 
-def _is_fault_of_messages(error: Exception) -> bool:
+def _is_caused_by_messages(error: Exception) -> bool:
     """Tell whether an error comes of what was sent, not of a database or a machine that cannot take it now."""
     return not transactions.passes(error) and not isinstance(error, OSError | MemoryError)
 
 
-def _keep(complaints: Sequence[Complaint]) -> None:
+def _store_refused(complaints: Sequence[MessageProblem]) -> None:
     """Keep the first refused messages of each source and day (of UTC); the log counts the others."""
     room: dict[tuple[int, date], int] = {}
     kept, lost = [], Counter[int]()
@@ -189,10 +191,10 @@ def _keep(complaints: Sequence[Complaint]) -> None:
             of_the_day = RefusedMessage.objects.filter(
                 source=source, received_at__gte=begin, received_at__lt=begin + timedelta(days=1)
             )
-            room[source, day] = MOST_KEPT_A_DAY - of_the_day.count()
+            room[source, day] = MAX_REFUSED_PER_DAY - of_the_day.count()
         if room[source, day] > 0:
             room[source, day] -= 1
-            kept.append(_refused(complaint))
+            kept.append(_refused_message(complaint))
         else:
             lost[source] += 1
     RefusedMessage.objects.bulk_create(kept, batch_size=500)
@@ -200,12 +202,12 @@ def _keep(complaints: Sequence[Complaint]) -> None:
         log.warning("refused_messages_not_kept", source=source, messages=count)
 
 
-def forget_refused(at: datetime) -> None:
+def delete_expired_refused(at: datetime) -> None:
     """Delete refused messages that were kept for long enough."""
-    RefusedMessage.objects.filter(received_at__lte=at - KEPT_FOR).delete()
+    RefusedMessage.objects.filter(received_at__lte=at - REFUSED_RETENTION).delete()
 
 
-def _refused(complaint: Complaint) -> RefusedMessage:
+def _refused_message(complaint: MessageProblem) -> RefusedMessage:
     one = complaint.received
     body, message_id = one.body, None
     if isinstance(body, dict):
@@ -217,13 +219,13 @@ def _refused(complaint: Complaint) -> RefusedMessage:
         received_at=one.received_at,
         call=one.call,
         message_id=message_id[:255].replace("\x00", "") if isinstance(message_id, str) else "",
-        reason=complaint.reason.replace("\x00", "").encode(errors="replace").decode()[:LONGEST_REASON],
-        message=_written(body),
+        reason=complaint.reason.replace("\x00", "").encode(errors="replace").decode()[:MAX_REASON_CHARACTERS],
+        message=_encode(body),
     )
 
 
-def _written(body: Any) -> str:
+def _encode(body: Any) -> str:
     try:
-        return json.dumps(body)[:LONGEST_KEPT]
+        return json.dumps(body)[:MAX_STORED_CHARACTERS]
     except RecursionError:
         return json.dumps(messages.TOO_DEEP)

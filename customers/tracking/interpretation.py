@@ -28,13 +28,13 @@ from customers.rows.parsing import (
 )
 
 from . import consent_statements, traits
-from .consent_statements import Stated
-from .messages import Message, an_object, check_text
-from .trust import Trusted
+from .consent_statements import StatedConsent
+from .messages import TrackedMessage, check_text, object_or_empty
+from .permissions import AuthorizedMessage
 
 Action = OrderMessage.Action
 
-_OLD_NAMES: Final = {
+_RENAMED_EVENTS: Final = {
     "Viewed Product": "Product Viewed",
     "Added Product": "Product Added",
     "Removed Product": "Product Removed",
@@ -46,27 +46,27 @@ _OLD_NAMES: Final = {
     "Cancelled Order": "Order Cancelled",
     "Order Canceled": "Order Cancelled",
 }
-_ACTIONS: Final = {
+_ORDER_ACTIONS: Final = {
     "Order Completed": Action.COMPLETED,
     "Order Updated": Action.UPDATED,
     "Order Refunded": Action.REFUNDED,
     "Order Cancelled": Action.CANCELLED,
 }
-_NAMES: Final = {"page": "Page Viewed", "screen": "Screen Viewed", "group": "Group Joined"}
-_CAMPAIGN: Final = {
+_EVENT_NAMES: Final = {"page": "Page Viewed", "screen": "Screen Viewed", "group": "Group Joined"}
+_CAMPAIGN_FIELDS: Final = {
     "name": "campaign",
     "source": "source",
     "medium": "medium",
     "term": "term",
     "content": "content",
 }
-_MOST_LINES: Final = 500
-_LONGEST_NUMBER: Final = 40
-_PARTS: Final = ("shipping", "tax", "discount")
+_MAX_ORDER_LINES: Final = 500
+_MAX_NUMBER_LENGTH: Final = 40
+_TOTAL_PARTS: Final = ("shipping", "tax", "discount")
 
 
 @dataclass(frozen=True, slots=True)
-class OrderSaid:
+class OrderReport:
     """What a message says of an order, in the words of ``customers.tracking.order_messages``."""
 
     order_id: str
@@ -83,20 +83,20 @@ class Interpretation:
     ``claimed`` is the customer id that a browser names without a signature; ``source`` sent the message.
     """
 
-    message: Message
+    message: TrackedMessage
     whose: Id
     by_server: bool
     source: int
     claimed: str = ""
     claims: list[tuple[Id, Id]] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
-    stated: Stated | None = None
-    order: OrderSaid | None = None
+    stated: StatedConsent | None = None
+    order: OrderReport | None = None
     event: Record | None = None
     complaints: list[str] = field(default_factory=list)
 
 
-def interpret(trusted: Trusted, shop: Shop) -> Interpretation:
+def interpret(trusted: AuthorizedMessage, shop: Shop) -> Interpretation:
     """Translate a message; raises Refused where nothing of it can be taken."""
     message = trusted.message
     visitor, customer = Id(ANONYMOUS_ID, message.anonymous_id), Id(CUSTOMER_ID, message.user_id)
@@ -110,22 +110,22 @@ def interpret(trusted: Trusted, shop: Shop) -> Interpretation:
     )
     if message.user_id and message.anonymous_id:
         meaning.claims.append((visitor, customer))
-    meaning.told = traits.told_aside(message)
+    meaning.told = traits.context_traits(message)
     match message.type:
         case "identify":
-            _identify(meaning, shop)
+            _interpret_identify(meaning, shop)
         case "alias":
-            _alias(meaning, trusted)
+            _interpret_alias(meaning, trusted)
         case _:
-            _happen(meaning, trusted, shop)
+            _interpret_event(meaning, trusted, shop)
     return meaning
 
 
-def _identify(meaning: Interpretation, shop: Shop) -> None:
-    told, complaints = traits.read(meaning.message, shop)
+def _interpret_identify(meaning: Interpretation, shop: Shop) -> None:
+    told, complaints = traits.parse_traits(meaning.message, shop)
     meaning.complaints += complaints
     meaning.told |= told
-    meaning.stated = consent_statements.take_out(
+    meaning.stated = consent_statements.pop_consent(
         meaning.told, meaning.message.at, by_server=meaning.by_server
     )
     if meaning.by_server:
@@ -136,7 +136,7 @@ def _identify(meaning: Interpretation, shop: Shop) -> None:
             meaning.claims.append((meaning.whose, Id(PHONE, number)))
 
 
-def _alias(meaning: Interpretation, trusted: Trusted) -> None:
+def _interpret_alias(meaning: Interpretation, trusted: AuthorizedMessage) -> None:
     message = meaning.message
     meaning.told["first_seen"] = message.at.isoformat()
     previous = to_nfc(str(message.body["previousId"]).strip())
@@ -146,18 +146,18 @@ def _alias(meaning: Interpretation, trusted: Trusted) -> None:
         meaning.claims.append((Id(ANONYMOUS_ID, previous), Id(CUSTOMER_ID, message.user_id)))
 
 
-def _happen(meaning: Interpretation, trusted: Trusted, shop: Shop) -> None:
+def _interpret_event(meaning: Interpretation, trusted: AuthorizedMessage, shop: Shop) -> None:
     message = meaning.message
-    name = _NAMES.get(message.type) or str(message.body["event"]).strip()
-    name = _OLD_NAMES.get(name, name)
+    name = _EVENT_NAMES.get(message.type) or str(message.body["event"]).strip()
+    name = _RENAMED_EVENTS.get(name, name)
     properties = _properties(message)
     try:
         written = json.dumps(properties, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise InvalidRow("properties: a number is out of range") from None
     check_text(written, "properties")
-    if message.type == "track" and (action := _ACTIONS.get(name)):
-        meaning.order = _order(action, properties, trusted, shop, meaning.complaints)
+    if message.type == "track" and (action := _ORDER_ACTIONS.get(name)):
+        meaning.order = _interpret_order(action, properties, trusted, shop, meaning.complaints)
     meaning.event = read_event(
         {
             "message_id": message.message_id,
@@ -171,7 +171,7 @@ def _happen(meaning: Interpretation, trusted: Trusted, shop: Shop) -> None:
     )
 
 
-def _properties(message: Message) -> dict[str, Any]:
+def _properties(message: TrackedMessage) -> dict[str, Any]:
     body = message.body
     given = body.get("traits" if message.type == "group" else "properties")
     if not given and isinstance(given, list):
@@ -184,9 +184,9 @@ def _properties(message: Message) -> dict[str, Any]:
             properties.setdefault(name, body[name])
     if message.type == "group":
         properties["group_id"] = body.get("groupId")
-    for name, value in an_object(message.context.get("campaign")).items():
-        if isinstance(value, str) and value and name in _CAMPAIGN:
-            properties.setdefault(f"utm_{_CAMPAIGN[name]}", value)
+    for name, value in object_or_empty(message.context.get("campaign")).items():
+        if isinstance(value, str) and value and name in _CAMPAIGN_FIELDS:
+            properties.setdefault(f"utm_{_CAMPAIGN_FIELDS[name]}", value)
     return properties
 
 
@@ -196,7 +196,7 @@ Item = tuple[str, Mapping[str, Any]]
 """A product of an order, with the path that it stands at."""
 
 
-class _Reader:
+class _OrderParser:
     """Reads what a message says of an order; values that can be left out are, with a complaint."""
 
     def __init__(self, properties: Mapping[str, Any], shop: Shop, complaints: list[str]) -> None:
@@ -208,8 +208,8 @@ class _Reader:
             for place, item in enumerate(listed)
             if isinstance(item, dict) and item
         ]
-        if len(self.items) > _MOST_LINES:
-            raise InvalidRow(f"properties.products: more than {_MOST_LINES}")
+        if len(self.items) > _MAX_ORDER_LINES:
+            raise InvalidRow(f"properties.products: more than {_MAX_ORDER_LINES}")
 
     def sale(self) -> dict[str, Any]:
         """Return what a completed or updated order is told to be."""
@@ -229,12 +229,12 @@ class _Reader:
         Raise Refused where an amount cannot be read: without it, too much would be refunded.
         """
         for name in ("total", "revenue", "value"):
-            if (amount := _amount(self.properties, name)) is not None:
+            if (amount := _parse_amount(self.properties, name)) is not None:
                 return {"amount": abs(amount)}
         if not self.items:
             return {}
         lines = [
-            [_sku(item), _amount(item, "quantity", path), _amount(item, "price", path)]
+            [_sku(item), _parse_amount(item, "quantity", path), _parse_amount(item, "price", path)]
             for path, item in self.items
         ]
         return {"lines": lines}
@@ -244,8 +244,8 @@ class _Reader:
 
         Raise Refused where neither can be read, though something is given.
         """
-        total = _amount(self.properties, "total")
-        parts = {name: self._amount(name) for name in _PARTS}
+        total = _parse_amount(self.properties, "total")
+        parts = {name: self._amount(name) for name in _TOTAL_PARTS}
         if total is not None:
             return total
         known = len(self.complaints)
@@ -263,7 +263,7 @@ class _Reader:
 
     def _value(self, path: str, item: Mapping[str, Any]) -> int | None:
         try:
-            price, quantity = _amount(item, "price", path), _amount(item, "quantity", path)
+            price, quantity = _parse_amount(item, "price", path), _parse_amount(item, "quantity", path)
         except InvalidRow as error:
             self._complain(str(error))
             return None
@@ -297,7 +297,7 @@ class _Reader:
         self, name: str, properties: Mapping[str, Any] | None = None, path: str = "properties"
     ) -> int | None:
         try:
-            return _amount(self.properties if properties is None else properties, name, path)
+            return _parse_amount(self.properties if properties is None else properties, name, path)
         except InvalidRow as error:
             self._complain(str(error))
             return None
@@ -309,7 +309,7 @@ class _Reader:
         if isinstance(value, dict | list) and value:
             self._complain(f"{path}.{name}: expected a text")
             return None
-        text = None if isinstance(value, dict | list) else _text({name: value}, name)
+        text = None if isinstance(value, dict | list) else _parse_text({name: value}, name)
         if text and name == "coupon" and len(text) > MAX_TEXT:
             self._complain(f"{path}.{name}: longer than {MAX_TEXT} characters")
             return None
@@ -336,34 +336,34 @@ class _Reader:
             self.complaints.append(reason)
 
 
-def _order(
-    action: str, properties: Mapping[str, Any], trusted: Trusted, shop: Shop, complaints: list[str]
-) -> OrderSaid | None:
+def _interpret_order(
+    action: str, properties: Mapping[str, Any], trusted: AuthorizedMessage, shop: Shop, complaints: list[str]
+) -> OrderReport | None:
     given = properties.get("order_id", properties.get("orderId"))
     if given is None or isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
         return None  # it happened, but to no order that anybody could name
     order_id = check_id(str(given).strip(), "properties.order_id")
-    reader = _Reader(properties, shop, complaints)
+    reader = _OrderParser(properties, shop, complaints)
     if action == Action.REFUNDED:
         told = reader.refund()
     elif action == Action.CANCELLED:
         told = {}
     else:
         told = reader.sale()
-    return OrderSaid(order_id, action, trusted.orders_count, trusted.is_signed, told)
+    return OrderReport(order_id, action, trusted.orders_count, trusted.is_signed, told)
 
 
 def _sku(item: Mapping[str, Any]) -> str:
-    ids = (_text(item, name) or "" for name in ("sku", "product_id", "productId", "id"))
+    ids = (_parse_text(item, name) or "" for name in ("sku", "product_id", "productId", "id"))
     return next((text for text in ids if text and not is_rounded_id(text)), "")
 
 
-def _text(properties: Mapping[str, Any], name: str) -> str | None:
+def _parse_text(properties: Mapping[str, Any], name: str) -> str | None:
     value = properties.get(name)
-    return None if value is None or isinstance(value, dict | list) else traits.as_text(value) or None
+    return None if value is None or isinstance(value, dict | list) else traits.value_as_text(value) or None
 
 
-def _amount(properties: Mapping[str, Any], name: str, path: str = "properties") -> int | None:
+def _parse_amount(properties: Mapping[str, Any], name: str, path: str = "properties") -> int | None:
     """Read an amount as ten-thousandths, rounded half away from zero."""
     value = properties.get(name)
     if value is None or value == "":
@@ -373,7 +373,7 @@ def _amount(properties: Mapping[str, Any], name: str, path: str = "properties") 
             raise ValueError
         text = clean(value) if isinstance(value, str) else repr(value)
         number = Decimal(text)
-        if len(text) > _LONGEST_NUMBER or not number.is_finite() or abs(number) >= decimals.LARGEST:
+        if len(text) > _MAX_NUMBER_LENGTH or not number.is_finite() or abs(number) >= decimals.LARGEST:
             raise ValueError
         return decimals.to_units(number) if number.adjusted() >= -decimals.PLACES - 1 else 0
     except (ValueError, ArithmeticError):

@@ -13,10 +13,10 @@ from core.values.text_cleaning import to_nfc
 from customers.models.customer import ANONYMOUS_PREFIX
 from customers.rows.parsing import MAX_TEXT, InvalidRow, Shop, check_id
 
-MAX_BYTES: Final = 32 * 1024
+MAX_MESSAGE_BYTES: Final = 32 * 1024
 TOO_DEEP: Final = "the message is nested too deeply"
-ON_THE_WAY: Final = timedelta(seconds=10)
-CLOSE: Final = timedelta(days=1)
+MAX_NETWORK_DELAY: Final = timedelta(seconds=10)
+MAX_SENT_AT_DISTANCE: Final = timedelta(days=1)
 BATCH: Final = "batch"
 TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 CALLS: Final = {
@@ -26,14 +26,14 @@ CALLS: Final = {
 }
 """The last part of an address, and the type of message that is sent to it."""
 
-MOST_SECONDS: Final = 1e11
+MAX_UNIX_SECONDS: Final = 1e11
 """Numbers above it count milliseconds since 1970, numbers up to it seconds."""
 
 _FRACTION = re.compile(r"\.(\d{6})\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class TrackedMessage:
     """One message, its time corrected by the sender's clock; ``body`` is as it was sent.
 
     ``at`` is not later than ``received_at``. ``complaints`` are about what could not be read of it.
@@ -51,10 +51,10 @@ class Message:
     @property
     def context(self) -> Mapping[str, Any]:
         """Give the context; anything but an object is none."""
-        return an_object(self.body.get("context"))
+        return object_or_empty(self.body.get("context"))
 
 
-def read(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) -> Message:
+def parse_message(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) -> TrackedMessage:
     """Read a message of a batch, or a single one sent to a type's own address.
 
     Raises Refused with what to change.
@@ -63,22 +63,24 @@ def read(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) 
         raise InvalidRow("a message is a JSON object")
     kind = call if call != BATCH else body.get("type")
     if kind not in TYPES:
-        raise InvalidRow(f"type: {_shown(kind)} is not one of {', '.join(TYPES)}")
+        raise InvalidRow(f"type: {_excerpt(kind)} is not one of {', '.join(TYPES)}")
     complaints: list[str] = []
-    user_id = _id(body, "userId")
-    anonymous_id = _optional_id(body, "anonymousId", complaints) if user_id else _id(body, "anonymousId")
+    user_id = _parse_id(body, "userId")
+    anonymous_id = (
+        _parse_optional_id(body, "anonymousId", complaints) if user_id else _parse_id(body, "anonymousId")
+    )
     if user_id.startswith(ANONYMOUS_PREFIX):
         raise InvalidRow(f"userId: begins with {ANONYMOUS_PREFIX}, which is how visitors are printed")
     if not user_id and not anonymous_id:
         raise InvalidRow("userId: missing, and so is anonymousId; one of them says whose message it is")
     if kind == "track":
         _check_event(body.get("event"))
-    if kind == "alias" and not (_id(body, "previousId") and user_id):
+    if kind == "alias" and not (_parse_id(body, "previousId") and user_id):
         raise InvalidRow("previousId and userId: an alias needs both")
-    return Message(
+    return TrackedMessage(
         kind,
-        _optional_id(body, "messageId", complaints) or derived_id(body),
-        _happened_at(body, received_at, body.get("sentAt") or sent_at, shop, complaints),
+        _parse_optional_id(body, "messageId", complaints) or derive_message_id(body),
+        _occurred_at(body, received_at, body.get("sentAt") or sent_at, shop, complaints),
         user_id,
         anonymous_id,
         body,
@@ -93,29 +95,29 @@ def check_size(body: Any) -> None:
         size = len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:
         raise InvalidRow(TOO_DEEP) from None
-    if size > MAX_BYTES:
-        raise InvalidRow(f"the message has {size} bytes; at most {MAX_BYTES} are taken")
+    if size > MAX_MESSAGE_BYTES:
+        raise InvalidRow(f"the message has {size} bytes; at most {MAX_MESSAGE_BYTES} are taken")
 
 
-def derived_id(body: Mapping[str, Any]) -> str:
+def derive_message_id(body: Mapping[str, Any]) -> str:
     """Make the id of a message without one from what it says, so that a retry is not taken for another."""
     told = {name: value for name, value in body.items() if name not in ("sentAt", "writeKey")}
     return "derived-" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def an_object(value: Any) -> Mapping[str, Any]:
+def object_or_empty(value: Any) -> Mapping[str, Any]:
     """Give a JSON object, and an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def _id(body: Mapping[str, Any], name: str) -> str:
+def _parse_id(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise InvalidRow(f"{name}: {_shown(value)} is no text")
+        raise InvalidRow(f"{name}: {_excerpt(value)} is no text")
     value = to_nfc(value.strip())
     most = MAX_TEXT - (len(ANONYMOUS_PREFIX) if name == "anonymousId" else 0)
     if len(value) > most:
@@ -124,10 +126,10 @@ def _id(body: Mapping[str, Any], name: str) -> str:
     return check_id(value, name)
 
 
-def _optional_id(body: Mapping[str, Any], name: str, complaints: list[str]) -> str:
+def _parse_optional_id(body: Mapping[str, Any], name: str, complaints: list[str]) -> str:
     """Read an id that the message can do without."""
     try:
-        return _id(body, name)
+        return _parse_id(body, name)
     except InvalidRow as error:
         complaints.append(str(error))
         return ""
@@ -150,33 +152,35 @@ def check_text(value: str, name: str) -> None:
         raise InvalidRow(f"{name}: contains a NUL character")
 
 
-def _happened_at(
+def _occurred_at(
     body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: Shop, complaints: list[str]
 ) -> datetime:
     """Return when it happened by our clock, never later than the receipt."""
     given = body.get("timestamp") or body.get("originalTimestamp")
     if given is None:
         return received_at
-    at = _instant(given, shop)
+    at = _parse_instant(given, shop)
     if at is None:
-        complaints.append(f"timestamp: {_shown(given)} is no time; write it as 2026-03-31T18:30:00Z")
+        complaints.append(f"timestamp: {_excerpt(given)} is no time; write it as 2026-03-31T18:30:00Z")
         return received_at
-    at = min(_corrected(at, received_at, _instant(sent_at, shop)), received_at)
+    at = min(_correct_clock(at, received_at, _parse_instant(sent_at, shop)), received_at)
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
-        complaints.append(f"timestamp: {_shown(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
+        complaints.append(
+            f"timestamp: {_excerpt(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}"
+        )
         return received_at
     return at
 
 
-def _corrected(at: datetime, received_at: datetime, sent: datetime | None) -> datetime:
+def _correct_clock(at: datetime, received_at: datetime, sent: datetime | None) -> datetime:
     """Correct a time by what the sender's clock said when the message was sent.
 
     A few seconds that the clocks seem to differ by are the way it took, which would mix up what one sender tells. A
     ``sentAt`` that lies within a day of neither the receipt nor the timestamp is of no clock at all.
     """
-    if sent is None or abs(received_at - sent) <= ON_THE_WAY:
+    if sent is None or abs(received_at - sent) <= MAX_NETWORK_DELAY:
         return at
-    if abs(received_at - sent) > CLOSE and abs(sent - at) > CLOSE:
+    if abs(received_at - sent) > MAX_SENT_AT_DISTANCE and abs(sent - at) > MAX_SENT_AT_DISTANCE:
         return at
     try:
         return at + (received_at - sent)
@@ -184,11 +188,11 @@ def _corrected(at: datetime, received_at: datetime, sent: datetime | None) -> da
         return at
 
 
-def _instant(value: Any, shop: Shop) -> datetime | None:
+def _parse_instant(value: Any, shop: Shop) -> datetime | None:
     """Read a time: ISO 8601, or as JavaScript counts it, in milliseconds since 1970."""
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if abs(value) > MOST_SECONDS else value, UTC)
+            return datetime.fromtimestamp(value / 1000 if abs(value) > MAX_UNIX_SECONDS else value, UTC)
         if not isinstance(value, str):
             return None
         instant = datetime.fromisoformat(_FRACTION.sub(r".\1", value.strip()))
@@ -199,5 +203,5 @@ def _instant(value: Any, shop: Shop) -> datetime | None:
         return None
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     return repr(value)[:60]

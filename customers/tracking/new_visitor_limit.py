@@ -9,14 +9,14 @@ from customers.identity.resolution import lead
 
 from .interpretation import Interpretation
 
-MOST_NEW_VISITORS: Final = 100
-TOO_MANY: Final = (
-    f"anonymousId: the request brings more than {MOST_NEW_VISITORS} new visitors;"
+MAX_NEW_VISITORS: Final = 100
+TOO_MANY_VISITORS: Final = (
+    f"anonymousId: the request brings more than {MAX_NEW_VISITORS} new visitors;"
     " a browser sends what happened in it alone"
 )
 
 
-def beyond_the_most(requests: Sequence[tuple[int, Interpretation]]) -> Iterator[int]:
+def messages_over_limit(requests: Sequence[tuple[int, Interpretation]]) -> Iterator[int]:
     """Return the places of the messages of browsers whose request has brought enough new visitors before them.
 
     Each message comes with the number of its request. A message whose ids are known, or were brought by an earlier one
@@ -35,7 +35,7 @@ def beyond_the_most(requests: Sequence[tuple[int, Interpretation]]) -> Iterator[
     brought: Counter[int] = Counter()
     for place, request, _ in of_browsers:
         new = ids[place] - met
-        if new and brought[request] >= MOST_NEW_VISITORS:
+        if new and brought[request] >= MAX_NEW_VISITORS:
             yield place
         elif new:
             brought[request] += 1

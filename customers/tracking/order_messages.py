@@ -22,11 +22,11 @@ from customers.rows.parsing import ORDER_LINES, ORDERS, Record, read_line, the_s
 
 Action, Status = OrderMessage.Action, Order.Status
 _SALES: Final = (Action.COMPLETED, Action.UPDATED)
-MOST_NOTES_OF_A_DRAFT: Final = 50  # the first ones: anybody can send any number
+MAX_MESSAGES_PER_DRAFT: Final = 50  # the first ones: anybody can send any number
 
 
 @dataclass(slots=True)
-class _Sum:
+class _OrderState:
     """What notes add up to; None and an empty list are not given."""
 
     order_id: str
@@ -50,44 +50,47 @@ class _Sum:
         self.lines = told.get("lines", self.lines)
 
 
-def note(notes: Sequence[OrderMessage], moved: Iterable[int], now: datetime) -> None:
+def record_order_messages(notes: Sequence[OrderMessage], moved: Iterable[int], now: datetime) -> None:
     """Keep what messages say of orders, and bring these in line, and those of identities that have moved."""
     notes = [one for one in notes if one.is_trusted or one.action in _SALES]
     order_ids = {one.order_id for one in notes}
-    known, stored = _known(order_ids), _stored(order_ids)
+    known, stored = _messages_by_order(order_ids), _orders_by_id(order_ids)
     for one in notes:
         earlier = known.setdefault(one.order_id, [])
         trusted = [other for other in earlier if other.is_trusted]
         one.is_late = one.is_trusted and (
             any(other.is_late for other in trusted)
-            or (_is_there(stored.get(one.order_id)) and not any(other.action in _SALES for other in trusted))
+            or (
+                _is_confirmed(stored.get(one.order_id))
+                and not any(other.action in _SALES for other in trusted)
+            )
         )
         earlier.append(one)
-    _keep(known, stored)
+    _store_messages(known, stored)
     for part in in_parts([*moved]):
         order_ids |= set(OrderMessage.objects.filter(identity__in=part).values_list("order_id", flat=True))
     if order_ids:
-        _write(_known(order_ids), _stored(order_ids), now)
+        _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), now)
 
 
-def confirm(order_ids: Sequence[str], now: datetime) -> None:
+def confirm_orders(order_ids: Sequence[str], now: datetime) -> None:
     """Let what waited for orders follow, now that a file or the API tells of them; drafts of them are forgotten."""
     for part in in_parts(order_ids):
         OrderMessage.objects.filter(order_id__in=part, is_trusted=False).delete()
         OrderMessage.objects.filter(order_id__in=part).update(is_late=True)
-    _write(_known(order_ids), _stored(order_ids), now)
+    _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), now)
 
 
-def _keep(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order]) -> None:
+def _store_messages(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order]) -> None:
     """Write new notes, but of browsers no more than make a draft, and none once the order is confirmed."""
     kept: list[OrderMessage] = []
     dropped: list[int] = []
     for order_id, notes in known.items():
-        told = sorted((one for one in notes if not one.is_trusted), key=_rank_in_draft)
-        is_confirmed = _is_there(stored.get(order_id)) or any(
+        told = sorted((one for one in notes if not one.is_trusted), key=_draft_sort_key)
+        is_confirmed = _is_confirmed(stored.get(order_id)) or any(
             one.is_trusted and one.action in _SALES for one in notes
         )
-        room = 0 if is_confirmed else MOST_NOTES_OF_A_DRAFT
+        room = 0 if is_confirmed else MAX_MESSAGES_PER_DRAFT
         dropped += [one.pk for one in told[room:] if not one._state.adding]
         kept += [one for one in told[:room] if one._state.adding]
         kept += [one for one in notes if one.is_trusted and one._state.adding]
@@ -96,12 +99,12 @@ def _keep(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Orde
         OrderMessage.objects.filter(pk__in=part).delete()
 
 
-def _is_there(order: Order | None) -> bool:
+def _is_confirmed(order: Order | None) -> bool:
     """Tell whether somebody who is trusted has told of an order."""
     return order is not None and not order.is_draft
 
 
-def _known(order_ids: Iterable[str]) -> dict[str, list[OrderMessage]]:
+def _messages_by_order(order_ids: Iterable[str]) -> dict[str, list[OrderMessage]]:
     known: dict[str, list[OrderMessage]] = defaultdict(list)
     for part in in_parts([*order_ids]):
         for one in OrderMessage.objects.filter(order_id__in=part).select_related("identity"):
@@ -109,7 +112,7 @@ def _known(order_ids: Iterable[str]) -> dict[str, list[OrderMessage]]:
     return known
 
 
-def _stored(order_ids: Iterable[str]) -> dict[str, Order]:
+def _orders_by_id(order_ids: Iterable[str]) -> dict[str, Order]:
     return {
         one.order_id: one
         for part in in_parts([*order_ids])
@@ -117,34 +120,36 @@ def _stored(order_ids: Iterable[str]) -> dict[str, Order]:
     }
 
 
-def _write(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order], now: datetime) -> None:
-    summed = [one for order_id, notes in known.items() if (one := _add_up(notes, stored.get(order_id)))]
+def _write_orders(
+    known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order], now: datetime
+) -> None:
+    summed = [one for order_id, notes in known.items() if (one := _order_state(notes, stored.get(order_id)))]
     for origin in (Origin.SERVER, Origin.BROWSER):
         sums = [one for one in summed if one.is_draft == (origin is Origin.BROWSER)]
         if sums:
-            writer.ingest(ORDERS, enumerate(map(_record, sums)), now, origin=origin, announce=False)
-        lines = [record for one in sums for record in _lines(one)]
+            writer.ingest(ORDERS, enumerate(map(_order_record, sums)), now, origin=origin, announce=False)
+        lines = [record for one in sums for record in _line_records(one)]
         if lines:
             writer.ingest(ORDER_LINES, enumerate(lines), now, origin=origin, announce=False)
             writer.drop_other_lines((record[0], record[1]) for record in lines)
 
 
-def _add_up(notes: Iterable[OrderMessage], stored: Order | None) -> _Sum | None:
+def _order_state(notes: Iterable[OrderMessage], stored: Order | None) -> _OrderState | None:
     """Add the notes of an order up; None where they make no order, or alter nothing of the one there is."""
-    trusted = sorted((one for one in notes if one.is_trusted), key=_stamp)
+    trusted = sorted((one for one in notes if one.is_trusted), key=_sort_key)
     sales = [one for one in trusted if one.action in _SALES]
-    order = stored if _is_there(stored) else None
+    order = stored if _is_confirmed(stored) else None
     if sales or (trusted and order):
-        return _confirmed(trusted, sales, order)
-    told = sorted((one for one in notes if not one.is_trusted), key=_rank_in_draft)
-    return _draft(told) if told and not order else None
+        return _confirmed_sum(trusted, sales, order)
+    told = sorted((one for one in notes if not one.is_trusted), key=_draft_sort_key)
+    return _draft_state(told) if told and not order else None
 
 
-def _draft(sales: Sequence[OrderMessage]) -> _Sum:
+def _draft_state(sales: Sequence[OrderMessage]) -> _OrderState:
     """Make a draft of what the browser says that named it first; another one's words do not touch it."""
     whose = sales[0].identity
-    own = sorted((one for one in sales if one.identity_id == whose.pk), key=_stamp)
-    summed = _Sum(sales[0].order_id, whose, status=Status.PENDING, is_draft=True)
+    own = sorted((one for one in sales if one.identity_id == whose.pk), key=_sort_key)
+    summed = _OrderState(sales[0].order_id, whose, status=Status.PENDING, is_draft=True)
     for one in own:
         summed.lay_over(one.told)
     completed = [one for one in own if one.action == Action.COMPLETED]
@@ -152,10 +157,12 @@ def _draft(sales: Sequence[OrderMessage]) -> _Sum:
     return summed
 
 
-def _confirmed(trusted: Sequence[OrderMessage], sales: Sequence[OrderMessage], order: Order | None) -> _Sum:
+def _confirmed_sum(
+    trusted: Sequence[OrderMessage], sales: Sequence[OrderMessage], order: Order | None
+) -> _OrderState:
     """Add trusted notes up, and nothing that browsers say; a refund or a cancellation moves no order."""
     is_others = order is not None and (not sales or any(one.is_late for one in trusted))
-    summed = _Sum(trusted[0].order_id, _owner(sales) if sales else None)
+    summed = _OrderState(trusted[0].order_id, _owner(sales) if sales else None)
     for one in sales:
         summed.lay_over(one.told)
     completed = [one for one in sales if one.action == Action.COMPLETED]
@@ -163,26 +170,28 @@ def _confirmed(trusted: Sequence[OrderMessage], sales: Sequence[OrderMessage], o
         summed.placed_at = min(one.at for one in completed or sales)
     if not is_others:
         summed.status = Status.PAID
-    _follow(summed, trusted, decimals.to_units(order.total) if order and is_others else 0)
+    _apply_status_and_refunds(summed, trusted, decimals.to_units(order.total) if order and is_others else 0)
     return summed
 
 
-def _stamp(one: OrderMessage) -> tuple[datetime, str, bool]:
+def _sort_key(one: OrderMessage) -> tuple[datetime, str, bool]:
     return one.at, one.message_id, one.is_from_browser
 
 
-def _rank_in_draft(one: OrderMessage) -> tuple[bool, datetime, str]:
+def _draft_sort_key(one: OrderMessage) -> tuple[bool, datetime, str]:
     """Sort first who may say best whose a draft is: whom the shop has signed, then who said so first."""
     return not one.is_signed, one.at, one.message_id
 
 
 def _owner(notes: Iterable[OrderMessage]) -> Identity:
     """Give whose order it is: who knows a customer id says it best, then who says it last."""
-    latest = max(notes, key=lambda one: (one.identity.kind == CUSTOMER_ID, *_stamp(one)))
+    latest = max(notes, key=lambda one: (one.identity.kind == CUSTOMER_ID, *_sort_key(one)))
     return latest.identity
 
 
-def _follow(summed: _Sum, trusted: Iterable[OrderMessage], total_before: int) -> None:
+def _apply_status_and_refunds(
+    summed: _OrderState, trusted: Iterable[OrderMessage], total_before: int
+) -> None:
     """Follow an order from its sale to what became of it, as those say who may."""
     total = total_before if summed.total is None else summed.total
     refunded = 0
@@ -191,7 +200,7 @@ def _follow(summed: _Sum, trusted: Iterable[OrderMessage], total_before: int) ->
             case Action.CANCELLED:
                 summed.status = Status.CANCELLED
             case Action.REFUNDED:
-                refunded += _amount(one.told, summed, total)
+                refunded += _refund_amount(one.told, summed, total)
                 if refunded >= total:
                     refunded, summed.status = total, Status.REFUNDED
                 summed.refunded = refunded
@@ -199,7 +208,7 @@ def _follow(summed: _Sum, trusted: Iterable[OrderMessage], total_before: int) ->
                 summed.status = one.told["status"]
 
 
-def _amount(told: Mapping[str, Any], summed: _Sum, total: int) -> int:
+def _refund_amount(told: Mapping[str, Any], summed: _OrderState, total: int) -> int:
     """Give the amount of one refund; one that names neither an amount nor lines is of everything."""
     if "amount" in told:
         return int(told["amount"])
@@ -213,7 +222,7 @@ def _amount(told: Mapping[str, Any], summed: _Sum, total: int) -> int:
     return abs(value)
 
 
-def _record(summed: _Sum) -> Record:
+def _order_record(summed: _OrderState) -> Record:
     whose = summed.whose
     is_customer = whose is not None and whose.kind == CUSTOMER_ID
     return (
@@ -231,7 +240,7 @@ def _record(summed: _Sum) -> Record:
     )
 
 
-def _lines(summed: _Sum) -> Iterator[Record]:
+def _line_records(summed: _OrderState) -> Iterator[Record]:
     """Give the lines with the keys that a file's rows would have: sku, and the how-manieth such line it is."""
     shop = the_shop()
     nth: Counter[str] = Counter()

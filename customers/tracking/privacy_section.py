@@ -13,7 +13,7 @@ from customers.privacy.personal_data import Section
 from . import inbox
 
 
-def _tell(customer: Customer) -> dict[str, Any]:
+def _export(customer: Customer) -> dict[str, Any]:
     notes = OrderMessage.objects.filter(identity__customer=customer).order_by("at", "pk")
     return {
         "traits": [
@@ -38,29 +38,29 @@ def _tell(customer: Customer) -> dict[str, Any]:
         ],
         "claimed": [
             {"id": one.value, "claimed": one.other, "at": one.at.isoformat()}
-            for one in unsigned_links.of(_ids([customer.pk])).order_by("pk")
+            for one in unsigned_links.of(_identity_keys([customer.pk])).order_by("pk")
         ],
         "refused": [
             {"received_at": one.received_at.isoformat(), "reason": one.reason, "message": one.message}
-            for one in _refused([customer.pk])
+            for one in _refused_messages([customer.pk])
         ],
     }
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
     """Delete the messages that name them, refused or still in the inbox; all else goes with the ids."""
-    inbox.leave_out(Mentions.of(customers))
-    unsigned_links.forget(_ids(customers))
-    named = [one.pk for one in _refused(customers)]
+    inbox.remove_mentions(Mentions.of(customers))
+    unsigned_links.forget(_identity_keys(customers))
+    named = [one.pk for one in _refused_messages(customers)]
     for part in in_parts(named):
         RefusedMessage.objects.filter(pk__in=part).delete()
 
 
-def _ids(customers: Sequence[int]) -> list[unsigned_links.Key]:
+def _identity_keys(customers: Sequence[int]) -> list[unsigned_links.Key]:
     return list(Identity.objects.filter(customer__in=customers).values_list("kind", "value"))
 
 
-def _refused(customers: Sequence[int]) -> list[RefusedMessage]:
+def _refused_messages(customers: Sequence[int]) -> list[RefusedMessage]:
     """Find messages that name them: such a message could not be read, so it is searched as text."""
     mentions = Mentions.of(customers)
     return [
@@ -70,4 +70,4 @@ def _refused(customers: Sequence[int]) -> list[RefusedMessage]:
     ]
 
 
-SECTION = Section(tell=_tell, erase=_erase, wait=lambda: None)
+SECTION = Section(tell=_export, erase=_erase, wait=lambda: None)

@@ -34,13 +34,13 @@ from . import (
     sources,
 )
 from .interpretation import Interpretation
-from .messages import Message
-from .profiles import Telling
-from .trust import judge
+from .messages import TrackedMessage
+from .permissions import authorize
+from .profiles import TraitUpdate
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedMessage:
     """A message as it came in, with what its request says of it; ``request`` tells requests apart."""
 
     source: Source
@@ -53,52 +53,54 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class MessageProblem:
     """A message of which something could not be taken, and the reason."""
 
-    received: Received
+    received: ReceivedMessage
     reason: str
 
 
-def process_messages(received: Sequence[Received], now: datetime) -> list[Complaint]:
+def process_messages(received: Sequence[ReceivedMessage], now: datetime) -> list[MessageProblem]:
     """Take messages, in the transaction of the caller, who lets nobody else take any meanwhile."""
     tombstones.lock_shared()  # before any row is locked: an erasure waits for us, or we for it
     shop = the_shop()
-    complaints: list[Complaint] = []
-    meanings: list[tuple[Received, Interpretation]] = []
-    new = list(_new(list(_readable(received, shop, complaints))))
+    complaints: list[MessageProblem] = []
+    meanings: list[tuple[ReceivedMessage, Interpretation]] = []
+    new = list(_new_messages(list(_parse_messages(received, shop, complaints))))
     for one, message in new:
         try:
-            meant = interpretation.interpret(judge(one.source, message), shop)
+            meant = interpretation.interpret(authorize(one.source, message), shop)
         except InvalidRow as error:
-            complaints.append(Complaint(one, str(error)))
+            complaints.append(MessageProblem(one, str(error)))
         except RecursionError:
-            complaints.append(Complaint(one, messages.TOO_DEEP))
+            complaints.append(MessageProblem(one, messages.TOO_DEEP))
         else:
             meanings.append((one, meant))
-    crowd = set(new_visitor_limit.beyond_the_most([(one.request, meant) for one, meant in meanings]))
-    complaints += [Complaint(meanings[place][0], new_visitor_limit.TOO_MANY) for place in sorted(crowd)]
-    meanings = [one for place, one in enumerate(meanings) if place not in crowd]
-    _store([meant for _, meant in meanings], now)
+    crowd = set(new_visitor_limit.messages_over_limit([(one.request, meant) for one, meant in meanings]))
     complaints += [
-        Complaint(one, f"{reason} (the rest was taken)")
+        MessageProblem(meanings[place][0], new_visitor_limit.TOO_MANY_VISITORS) for place in sorted(crowd)
+    ]
+    meanings = [one for place, one in enumerate(meanings) if place not in crowd]
+    _write_interpretations([meant for _, meant in meanings], now)
+    complaints += [
+        MessageProblem(one, f"{reason} (the rest was taken)")
         for one, meant in meanings
         for reason in meant.complaints
     ]
     return complaints
 
 
-def _readable(
-    received: Sequence[Received], shop: Shop, complaints: list[Complaint]
-) -> Iterator[tuple[Received, Message]]:
+def _parse_messages(
+    received: Sequence[ReceivedMessage], shop: Shop, complaints: list[MessageProblem]
+) -> Iterator[tuple[ReceivedMessage, TrackedMessage]]:
     """Give the messages that can be read, but for those of bots."""
     of_bots: Counter[int] = Counter()
     for one in received:
         try:
             messages.check_size(one.body)
-            message = messages.read(one.body, one.call, one.received_at, one.sent_at, shop)
+            message = messages.parse_message(one.body, one.call, one.received_at, one.sent_at, shop)
         except InvalidRow as error:
-            complaints.append(Complaint(one, str(error)))
+            complaints.append(MessageProblem(one, str(error)))
             continue
         user_agent = message.context.get("userAgent")
         if bots.is_bot(user_agent if isinstance(user_agent, str) else one.user_agent):
@@ -109,7 +111,9 @@ def _readable(
         sources.count_bots(source, count)
 
 
-def _new(read: Sequence[tuple[Received, Message]]) -> Iterator[tuple[Received, Message]]:
+def _new_messages(
+    read: Sequence[tuple[ReceivedMessage, TrackedMessage]],
+) -> Iterator[tuple[ReceivedMessage, TrackedMessage]]:
     """Leave out what was taken before, and the past of the erased: of messages with the same id the first counts.
 
     The ids of browsers are apart from those of servers: what everybody can send keeps nothing away.
@@ -119,16 +123,16 @@ def _new(read: Sequence[tuple[Received, Message]]) -> Iterator[tuple[Received, M
         for part in in_parts([message.message_id for _, message in read])
         for stamp in Event.objects.filter(message_id__in=part).values_list("message_id", "is_from_browser")
     }
-    known = tombstones.known(id for one, message in read for id in _ids(one.source, message))
+    known = tombstones.known(id for one, message in read for id in _tombstone_ids(one.source, message))
     for one, message in read:
         stamp = message.message_id, one.source.is_browser
-        if stamp in taken or tombstones.belongs(_ids(one.source, message), message.at, known):
+        if stamp in taken or tombstones.belongs(_tombstone_ids(one.source, message), message.at, known):
             continue
         taken.add(stamp)
         yield one, message
 
 
-def _ids(source: Source, message: Message) -> list[tombstones.Id]:
+def _tombstone_ids(source: Source, message: TrackedMessage) -> list[tombstones.Id]:
     return [
         (tombstones.BROWSER_MESSAGE_ID if source.is_browser else tombstones.MESSAGE_ID, message.message_id),
         (CUSTOMER_ID, message.user_id),
@@ -136,7 +140,7 @@ def _ids(source: Source, message: Message) -> list[tombstones.Id]:
     ]
 
 
-def _store(meanings: Sequence[Interpretation], now: datetime) -> None:
+def _write_interpretations(meanings: Sequence[Interpretation], now: datetime) -> None:
     if any(meant.order or meant.claims or meant.claimed for meant in meanings):
         drafts.lock_exclusive()  # before any row is locked: orders of files wait for us, or we for them
     said = [
@@ -158,8 +162,8 @@ def _store(meanings: Sequence[Interpretation], now: datetime) -> None:
     named = {meant.message.user_id for meant in meanings if meant.message.user_id}
     described = [meant for meant in meanings if meant.told or meant.stated or meant.order]
     united = resolution.resolve([meant.whose for meant in described], said, now, claimed=claimed, named=named)
-    _tell(described, united, now)
-    _note_orders(described, united, now)
+    _update_profiles(described, united, now)
+    _record_orders(described, united, now)
     for origin in (Origin.SERVER, Origin.BROWSER):
         by_server = origin is Origin.SERVER
         events = [meant.event for meant in meanings if meant.event and meant.by_server == by_server]
@@ -168,9 +172,9 @@ def _store(meanings: Sequence[Interpretation], now: datetime) -> None:
     notify_on_commit(records_changed)
 
 
-def _tell(meanings: Sequence[Interpretation], united: Resolution, now: datetime) -> None:
+def _update_profiles(meanings: Sequence[Interpretation], united: Resolution, now: datetime) -> None:
     tellings = [
-        Telling(
+        TraitUpdate(
             united.places[meant.whose].identity,
             meant.told,
             meant.message.at,
@@ -181,12 +185,12 @@ def _tell(meanings: Sequence[Interpretation], united: Resolution, now: datetime)
         if meant.told
     ]
     if tellings or united.moved:
-        crowded = profiles.tell(tellings, united.moved, now)
+        crowded = profiles.apply_trait_updates(tellings, united.moved, now)
         for meant in meanings:
             if meant.told and (key := united.places[meant.whose].identity) in crowded:
                 meant.complaints.append(TOO_MANY)
                 crowded.discard(key)
-        consent_statements.keep(
+        consent_statements.record_consent(
             [(united.places[meant.whose].identity, meant.stated) for meant in meanings if meant.stated],
             [one.identity for one in tellings if "email" in one.told and not one.by_server],
             united.moved,
@@ -194,7 +198,7 @@ def _tell(meanings: Sequence[Interpretation], united: Resolution, now: datetime)
         )
 
 
-def _note_orders(meanings: Sequence[Interpretation], united: Resolution, now: datetime) -> None:
+def _record_orders(meanings: Sequence[Interpretation], united: Resolution, now: datetime) -> None:
     notes = [
         OrderMessage(
             message_id=meant.message.message_id,
@@ -211,4 +215,4 @@ def _note_orders(meanings: Sequence[Interpretation], united: Resolution, now: da
         if meant.order
     ]
     if notes or united.moved:
-        order_messages.note(notes, united.moved, now)
+        order_messages.record_order_messages(notes, united.moved, now)

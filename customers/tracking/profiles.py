@@ -19,14 +19,14 @@ from customers.ingestion import attributes, writer
 from customers.models import Customer, Identity, Traits
 from customers.rows.parsing import CUSTOMERS, read_customer, the_shop
 
-from .traits import ASIDE, UTM_SOURCE
+from .traits import CONTEXT_COLUMNS, UTM_SOURCE
 
-CONTACT: Final = frozenset({"email", "phone", "first_name", "last_name", "birth_date"})
-EARLIEST: Final = frozenset({"first_seen", "subscribed_at", UTM_SOURCE})
+CONTACT_FIELDS: Final = frozenset({"email", "phone", "first_name", "last_name", "birth_date"})
+EARLIEST_WINS: Final = frozenset({"first_seen", "subscribed_at", UTM_SOURCE})
 _COLUMNS: Final = frozenset(CUSTOMERS.csv_columns)
 
 
-class Told(NamedTuple):
+class TraitValue(NamedTuple):
     """A value, as it is kept in JSON: when it was told, by which message, and whether by a server.
 
     Of an attribute it also says when any value was told first.
@@ -40,7 +40,7 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class TraitUpdate:
     """What one message tells of the customer of an identity."""
 
     identity: int
@@ -51,7 +51,7 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True)
-class _Best:
+class _EffectiveValue:
     """What counts of a field; ``fills`` if it may take the place of nothing but a blank."""
 
     value: str
@@ -59,7 +59,9 @@ class _Best:
     by_server: bool = True
 
 
-def tell(tellings: Sequence[Telling], moved: Mapping[int, int | None], now: datetime) -> set[int]:
+def apply_trait_updates(
+    tellings: Sequence[TraitUpdate], moved: Mapping[int, int | None], now: datetime
+) -> set[int]:
     """Keep what messages tell, and bring those customers in line whom it is about.
 
     Return the identities that told more attributes than a customer has, for the first time.
@@ -68,7 +70,7 @@ def tell(tellings: Sequence[Telling], moved: Mapping[int, int | None], now: date
     what they told stands there any more.
     """
     about = {one.identity for one in tellings} | moved.keys()
-    kept = _read(about, moved)
+    kept = _load_traits(about, moved)
     before = kept.best_of_each(moved)
     crowded = {one.identity for one in tellings if not kept.tell(one)}
     Traits.objects.bulk_create(
@@ -78,7 +80,7 @@ def tell(tellings: Sequence[Telling], moved: Mapping[int, int | None], now: date
         update_fields=["told"],
     )
     after = kept.best_of_each({})
-    customers = _write(before, after, now)
+    customers = _write_customers(before, after, now)
     crowded |= {
         one.identity for one in tellings if _is_crowded(one, kept.leads[one.identity], after, customers)
     }
@@ -89,17 +91,20 @@ def tell(tellings: Sequence[Telling], moved: Mapping[int, int | None], now: date
 
 
 def _is_crowded(
-    telling: Telling, customer: int, after: Mapping[int, Mapping[str, _Best]], cut: Collection[int]
+    telling: TraitUpdate,
+    customer: int,
+    after: Mapping[int, Mapping[str, _EffectiveValue]],
+    cut: Collection[int],
 ) -> bool:
     told = {name for name in telling.told if _is_attribute(name)}
     return bool(told) and (customer in cut or not told <= after[customer].keys())
 
 
 def _is_attribute(name: str) -> bool:
-    return name not in _COLUMNS and name not in ASIDE
+    return name not in _COLUMNS and name not in CONTEXT_COLUMNS
 
 
-class _Kept:
+class _StoredTraits:
     """The traits of all identities of some customers."""
 
     def __init__(self) -> None:
@@ -108,19 +113,19 @@ class _Kept:
         self.has_customer_id: set[int] = set()
         self.complained: set[int] = set()
 
-    def tell(self, telling: Telling) -> bool:
+    def tell(self, telling: TraitUpdate) -> bool:
         """Keep what was told; return whether there was room for all of it."""
         known = self.told.setdefault(telling.identity, {})
         at = telling.at.astimezone(UTC).isoformat(timespec="microseconds")
         for name, value in telling.told.items():
-            new = Told(value, at, telling.message_id, telling.by_server)
+            new = TraitValue(value, at, telling.message_id, telling.by_server)
             first = attributes.place_of(at, by_server=telling.by_server)
             if name in known:
                 first = min(first, attributes.first_told(known[name]))
-            if name not in known or _counts_more(name, new, Told(*known[name])):
+            if name not in known or _outranks(name, new, TraitValue(*known[name])):
                 known[name] = new
             if _is_attribute(name):
-                known[name] = Told(*known[name])._replace(first_at=first)
+                known[name] = TraitValue(*known[name])._replace(first_at=first)
         first_told = {
             name: attributes.first_told(told) for name, told in known.items() if _is_attribute(name)
         }
@@ -129,22 +134,24 @@ class _Kept:
             del known[name]
         return not beyond
 
-    def best_of_each(self, moved: Mapping[int, int | None]) -> dict[int, dict[str, _Best]]:
+    def best_of_each(self, moved: Mapping[int, int | None]) -> dict[int, dict[str, _EffectiveValue]]:
         """Give what counts for each customer, with the moved identities where they led before."""
         candidates: dict[int, dict[str, list[tuple[Any, ...]]]] = defaultdict(lambda: defaultdict(list))
         for key, told in self.told.items():
             for name, kept in told.items():
-                one, is_own = Told(*kept), key in self.has_customer_id
+                one, is_own = TraitValue(*kept), key in self.has_customer_id
                 if (customer := moved.get(key, self.leads[key])) is not None:
                     candidates[customer][name].append((_rank(name, one, is_own=is_own), one, is_own))
         return {
-            customer: _with_asides({name: _best(name, ones) for name, ones in _with_room(fields)})
+            customer: _with_context_columns(
+                {name: _effective_value(name, ones) for name, ones in _within_attribute_limit(fields)}
+            )
             for customer, fields in candidates.items()
         }
 
 
-def _read(about: Iterable[int], moved: Mapping[int, int | None]) -> _Kept:
-    kept = _Kept()
+def _load_traits(about: Iterable[int], moved: Mapping[int, int | None]) -> _StoredTraits:
+    kept = _StoredTraits()
     customers = {customer for customer in moved.values() if customer is not None}
     for part in in_parts([*about]):
         customers |= set(Identity.objects.filter(pk__in=part).values_list("customer_id", flat=True))
@@ -162,7 +169,9 @@ def _read(about: Iterable[int], moved: Mapping[int, int | None]) -> _Kept:
     return kept
 
 
-def _with_room(fields: Mapping[str, list[tuple[Any, ...]]]) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+def _within_attribute_limit(
+    fields: Mapping[str, list[tuple[Any, ...]]],
+) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Leave out the attributes that a customer has no room for."""
     first = {
         name: min(attributes.first_told(told) for _, told, _ in ones)
@@ -175,43 +184,47 @@ def _with_room(fields: Mapping[str, list[tuple[Any, ...]]]) -> Iterator[tuple[st
             yield name, ones
 
 
-def _counts_more(name: str, new: Told, old: Told) -> bool:
-    if name in CONTACT and new.by_server != old.by_server:
+def _outranks(name: str, new: TraitValue, old: TraitValue) -> bool:
+    if name in CONTACT_FIELDS and new.by_server != old.by_server:
         return new.by_server
     return _rank(name, new, is_own=True) > _rank(name, old, is_own=True)
 
 
-def _rank(name: str, told: Told, *, is_own: bool) -> tuple[Any, ...]:
+def _rank(name: str, told: TraitValue, *, is_own: bool) -> tuple[Any, ...]:
     """Give what sorts highest for the telling that counts."""
-    if name in EARLIEST:
-        return _earliest(told.at if name == UTM_SOURCE else told.value, told.message_id)
-    if name in CONTACT and not told.by_server:  # a browser fills what is not known, and then it is known
-        return False, is_own, _earliest(told.at, told.message_id)
+    if name in EARLIEST_WINS:
+        return _earliest_key(told.at if name == UTM_SOURCE else told.value, told.message_id)
+    if (
+        name in CONTACT_FIELDS and not told.by_server
+    ):  # a browser fills what is not known, and then it is known
+        return False, is_own, _earliest_key(told.at, told.message_id)
     return True, is_own, told.at, told.message_id
 
 
-def _earliest(instant: str, message_id: str) -> tuple[int, ...]:
+def _earliest_key(instant: str, message_id: str) -> tuple[int, ...]:
     return tuple(-ord(letter) for letter in instant + message_id)
 
 
-def _best(name: str, candidates: list[tuple[Any, ...]]) -> _Best:
+def _effective_value(name: str, candidates: list[tuple[Any, ...]]) -> _EffectiveValue:
     _, told, is_own = max(candidates, key=lambda one: one[0])
-    fills = name in ASIDE or not is_own or (name in CONTACT and not told.by_server)
-    return _Best(told.value, fills, told.by_server)
+    fills = name in CONTEXT_COLUMNS or not is_own or (name in CONTACT_FIELDS and not told.by_server)
+    return _EffectiveValue(told.value, fills, told.by_server)
 
 
-def _with_asides(fields: dict[str, _Best]) -> dict[str, _Best]:
-    for name, column in ASIDE.items():
+def _with_context_columns(fields: dict[str, _EffectiveValue]) -> dict[str, _EffectiveValue]:
+    for name, column in CONTEXT_COLUMNS.items():
         if name in fields:
             fields.setdefault(column, fields[name])
-    return {name: best for name, best in fields.items() if name not in ASIDE}
+    return {name: best for name, best in fields.items() if name not in CONTEXT_COLUMNS}
 
 
 # -- Writing what counts
 
 
-def _write(
-    before: Mapping[int, Mapping[str, _Best]], after: Mapping[int, Mapping[str, _Best]], now: datetime
+def _write_customers(
+    before: Mapping[int, Mapping[str, _EffectiveValue]],
+    after: Mapping[int, Mapping[str, _EffectiveValue]],
+    now: datetime,
 ) -> set[int]:
     """Write what counts; return the customers whose attributes were too many."""
     changed = [key for key in {*before, *after} if before.get(key) != after.get(key)]
@@ -221,7 +234,9 @@ def _write(
     shop = the_shop()
     for part in in_parts(sorted(changed)):
         for customer in Customer.objects.existing().filter(pk__in=part):
-            old, new = (_with_given(customer, best.get(customer.pk, {})) for best in (before, after))
+            old, new = (
+                _with_imported_first_seen(customer, best.get(customer.pk, {})) for best in (before, after)
+            )
             cells = {
                 name: best.value
                 for name, best in new.items()
@@ -246,27 +261,29 @@ def _write(
     return set()
 
 
-def _with_given(customer: Customer, told: Mapping[str, _Best]) -> Mapping[str, _Best]:
+def _with_imported_first_seen(
+    customer: Customer, told: Mapping[str, _EffectiveValue]
+) -> Mapping[str, _EffectiveValue]:
     """Let what a file or the API gave of when a customer was first seen count with what messages tell: the earliest."""
     if customer.first_seen_given is None:
         return told
-    given = _Best(_written(customer.first_seen_given), fills=False)
+    given = _EffectiveValue(_isoformat(customer.first_seen_given), fills=False)
     earliest = min(given, told.get("first_seen", given), key=lambda one: one.value)
     return {**told, "first_seen": earliest}
 
 
-def _may_write(customer: Customer, name: str, best: _Best, old: _Best | None) -> bool:
-    current = _current(customer, name)
+def _may_write(customer: Customer, name: str, best: _EffectiveValue, old: _EffectiveValue | None) -> bool:
+    current = _stored_value(customer, name)
     if not current or (old is not None and current == old.value):
         return True
     return best.value < current if name == "first_seen" else not best.fills
 
 
 def _holds(customer: Customer, name: str, value: str) -> bool:
-    return _current(customer, name) == value
+    return _stored_value(customer, name) == value
 
 
-def _current(customer: Customer, name: str) -> str:
+def _stored_value(customer: Customer, name: str) -> str:
     """Give what a customer's row holds, in the words in which it is told."""
     if name not in _COLUMNS:
         value = customer.attributes.get(name)
@@ -275,9 +292,9 @@ def _current(customer: Customer, name: str) -> str:
         return "" if value is None else str(value)
     value = getattr(customer, name)
     if isinstance(value, datetime):
-        return _written(value)
+        return _isoformat(value)
     return "" if value is None else str(value)
 
 
-def _written(moment: datetime) -> str:
+def _isoformat(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()

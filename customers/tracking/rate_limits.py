@@ -7,8 +7,8 @@ from core import rate_limits
 from core.http.client_ip import rate_limit_key
 from customers.models import Source
 
-BROWSERS: Final = "browsers"
-CHARACTERS_OF_A_MESSAGE: Final = 2_048
+BROWSER_LIMIT: Final = "browsers"
+CHARACTERS_PER_MESSAGE: Final = 2_048
 """A long body by the key of a browser counts as so many messages as it has room for."""
 
 
@@ -19,9 +19,9 @@ def seconds_to_wait(source: Source, messages: int, characters: int, address: str
     against the source that all visitors share.
     """
     if source.is_browser:
-        weight = max(messages, characters // CHARACTERS_OF_A_MESSAGE)
+        weight = max(messages, characters // CHARACTERS_PER_MESSAGE)
         who = f"{source.digest[:16]} {rate_limit_key(address)}"
-        if wait := rate_limits.wait_of(BROWSERS, who, at, weight):
+        if wait := rate_limits.wait_of(BROWSER_LIMIT, who, at, weight):
             return wait
     return rate_limits.seconds_to_wait(
         f"tracking:{source.digest[:16]}", source.messages_a_minute, at, count=messages

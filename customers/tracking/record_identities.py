@@ -14,25 +14,25 @@ from customers.ingestion import drafts
 from . import consent_statements, order_messages, profiles
 
 
-def trust(customer_ids: Collection[str], now: datetime) -> None:
+def confirm_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
     """Let customer ids belong to the shop that only browsers have named until now."""
-    _follow(resolution.resolve((), (), now, named=customer_ids), now)
+    _move_records(resolution.resolve((), (), now, named=customer_ids), now)
 
 
-def join(staged: str, now: datetime) -> None:
+def link_event_visitors(staged: str, now: datetime) -> None:
     """Let the browsers of staged events be those of the customers whom the events name beside them."""
     said: list[Assertion] = resolution.of_staged(staged)
     if said:
         lookup.take_turn()
-        _follow(resolution.resolve((), said, now), now)
+        _move_records(resolution.resolve((), said, now), now)
 
 
-def _follow(united: Resolution, now: datetime) -> None:
+def _move_records(united: Resolution, now: datetime) -> None:
     if united.moved:
         drafts.lock_exclusive()
-        profiles.tell((), united.moved, now)
-        consent_statements.keep((), (), united.moved, now)
-        order_messages.note((), united.moved, now)
+        profiles.apply_trait_updates((), united.moved, now)
+        consent_statements.record_consent((), (), united.moved, now)
+        order_messages.record_order_messages((), united.moved, now)
 
 
-RESOLVER = lookup.Resolver(trust, join)
+RESOLVER = lookup.Resolver(confirm_customer_ids, link_event_visitors)

@@ -10,15 +10,15 @@ from django.http.request import UnreadablePostError
 
 from .messages import BATCH
 
-MAX_SENT: Final = 500 * 1024
-MAX_INFLATED: Final = 4 * 1024 * 1024
-MAX_MESSAGES: Final = 2_500
+MAX_BODY_BYTES: Final = 500 * 1024
+MAX_INFLATED_BYTES: Final = 4 * 1024 * 1024
+MAX_BATCH_MESSAGES: Final = 2_500
 
 _GZIP: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 
-class Rejected(Exception):
+class RequestError(Exception):
     """A request that is answered by an error; nothing of it is kept."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
@@ -27,49 +27,51 @@ class Rejected(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class RequestBody:
     """A body as text, to keep, and decoded."""
 
     text: str
     content: dict[str, Any]
 
 
-def read(request: HttpRequest) -> Body:
+def read_request_body(request: HttpRequest) -> RequestBody:
     """Read, inflate and decode a body, whatever type of content it is labelled as; raises Rejected."""
-    text = _decoded(_inflated(_sent(request), request.headers.get("Content-Encoding", "")))
+    text = _decode(_inflate(_read_bytes(request), request.headers.get("Content-Encoding", "")))
     try:
-        content = json.loads(text, parse_constant=_no_number)
+        content = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        raise Rejected(400, "invalid_json", f"The body is not valid JSON: {str(error)[:200]}.") from None
+        raise RequestError(400, "invalid_json", f"The body is not valid JSON: {str(error)[:200]}.") from None
     if not isinstance(content, dict):
-        raise Rejected(400, "invalid_json", "The body is a JSON object.")
-    return Body(text, content)
+        raise RequestError(400, "invalid_json", "The body is a JSON object.")
+    return RequestBody(text, content)
 
 
-def batch_of(content: dict[str, Any]) -> list[Any]:
+def messages_of_batch(content: dict[str, Any]) -> list[Any]:
     """Give the messages of a batch, or raise Rejected."""
     batch = content.get(BATCH)
     if not isinstance(batch, list):
-        raise Rejected(400, "invalid_batch", "batch: a list of messages is missing.")
-    if len(batch) > MAX_MESSAGES:
-        raise Rejected(400, "too_many_messages", f"batch: at most {MAX_MESSAGES} messages are taken at once.")
+        raise RequestError(400, "invalid_batch", "batch: a list of messages is missing.")
+    if len(batch) > MAX_BATCH_MESSAGES:
+        raise RequestError(
+            400, "too_many_messages", f"batch: at most {MAX_BATCH_MESSAGES} messages are taken at once."
+        )
     return batch
 
 
-def _sent(request: HttpRequest) -> bytes:
+def _read_bytes(request: HttpRequest) -> bytes:
     announced = request.META.get("CONTENT_LENGTH") or ""
-    if announced.isdigit() and int(announced) > MAX_SENT:
-        raise Rejected(413, "too_large", f"At most {MAX_SENT} bytes are taken at once.")
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        raise RequestError(413, "too_large", f"At most {MAX_BODY_BYTES} bytes are taken at once.")
     try:
-        sent = request.read(MAX_SENT + 1)
+        sent = request.read(MAX_BODY_BYTES + 1)
     except (UnreadablePostError, OSError):
-        raise Rejected(400, "incomplete_body", "The body ended before it was complete.") from None
-    if len(sent) > MAX_SENT:
-        raise Rejected(413, "too_large", f"At most {MAX_SENT} bytes are taken at once.")
+        raise RequestError(400, "incomplete_body", "The body ended before it was complete.") from None
+    if len(sent) > MAX_BODY_BYTES:
+        raise RequestError(413, "too_large", f"At most {MAX_BODY_BYTES} bytes are taken at once.")
     return sent
 
 
-def _inflated(sent: bytes, encoding: str) -> bytes:
+def _inflate(sent: bytes, encoding: str) -> bytes:
     match encoding.strip().lower():
         case "gzip" | "x-gzip":
             pass
@@ -77,25 +79,27 @@ def _inflated(sent: bytes, encoding: str) -> bytes:
             if not sent.startswith(_GZIP):
                 return sent
         case _:
-            raise Rejected(400, "unknown_encoding", "Content-Encoding: only gzip is understood.")
+            raise RequestError(400, "unknown_encoding", "Content-Encoding: only gzip is understood.")
     inflater = zlib.decompressobj(_GZIP_WINDOW)
     try:
-        inflated = inflater.decompress(sent, MAX_INFLATED + 1)
+        inflated = inflater.decompress(sent, MAX_INFLATED_BYTES + 1)
     except zlib.error:
-        raise Rejected(400, "invalid_gzip", "The body is not valid gzip.") from None
-    if len(inflated) > MAX_INFLATED:
-        raise Rejected(413, "too_large", f"At most {MAX_INFLATED} bytes are taken at once, after inflating.")
+        raise RequestError(400, "invalid_gzip", "The body is not valid gzip.") from None
+    if len(inflated) > MAX_INFLATED_BYTES:
+        raise RequestError(
+            413, "too_large", f"At most {MAX_INFLATED_BYTES} bytes are taken at once, after inflating."
+        )
     if not inflater.eof or inflater.unused_data:
-        raise Rejected(400, "invalid_gzip", "The body is not one whole gzip stream.")
+        raise RequestError(400, "invalid_gzip", "The body is not one whole gzip stream.")
     return inflated
 
 
-def _decoded(body: bytes) -> str:
+def _decode(body: bytes) -> str:
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Rejected(400, "invalid_encoding", "The body is not UTF-8.") from None
+        raise RequestError(400, "invalid_encoding", "The body is not UTF-8.") from None
 
 
-def _no_number(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")

@@ -11,10 +11,10 @@ from django.db.models import F, Q
 from core.api import keys
 from customers.models import Source
 
-USE_IS_KEPT_EVERY = timedelta(minutes=1)
+USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
-def create(source: Source) -> tuple[Source, str]:
+def create_source(source: Source) -> tuple[Source, str]:
     """Save a new source with a key, which nobody can show again; give both.
 
     Raises ValidationError where the name or another field will not do.
@@ -26,26 +26,26 @@ def create(source: Source) -> tuple[Source, str]:
     return source, key
 
 
-def renew(source: Source) -> str:
+def rotate_key(source: Source) -> str:
     """Give a source another key, which nobody can show again; the former opens nothing from now on."""
     key = _new_key(source)
     source.save(update_fields=["prefix", "digest"])
     return key
 
 
-def find(key: str) -> Source | None:
+def find_by_key(key: str) -> Source | None:
     """Find the source that has this key, unless it is revoked."""
     return Source.objects.filter(digest=keys.digest(key), revoked_at=None).first()
 
 
-def revoke(source: Source) -> None:
+def revoke_source(source: Source) -> None:
     """Let a key open nothing from now on; of a revoked one the moment stays."""
     Source.objects.filter(pk=source.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
 
 
-def note_use(source: Source, at: datetime) -> None:
+def record_use(source: Source, at: datetime) -> None:
     """Keep when a key was last used, to the minute."""
-    long_ago = at - USE_IS_KEPT_EVERY
+    long_ago = at - USE_RECORDED_EVERY
     if source.last_used_at is None or source.last_used_at <= long_ago:
         outdated = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
         with keys.without_waiting():
@@ -57,7 +57,7 @@ def count_bots(source_id: int, messages: int) -> None:
     Source.objects.filter(pk=source_id).update(bots=F("bots") + messages)
 
 
-def has_signed(source: Source, user_id: str, signature: object) -> bool:
+def is_signature_valid(source: Source, user_id: str, signature: object) -> bool:
     """Tell whether the shop's server has signed a userId: HMAC-SHA256 with the source's secret, in hexadecimal."""
     if not source.signing_secret:  # it cannot be decrypted: anybody could sign with an empty one
         return False

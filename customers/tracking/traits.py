@@ -11,12 +11,12 @@ from core.values.text_cleaning import to_nfc
 from customers.ingestion.attributes import MOST_ATTRIBUTES
 from customers.rows.parsing import CONSENT_WORDS, CUSTOMERS, InvalidRow, Shop, parse_moment, read_row
 
-from .messages import Message, an_object, check_text
+from .messages import TrackedMessage, check_text, object_or_empty
 
 # What a browser, or the context of a message, tells on the side: it fills a column of which nothing else is known.
 UTM_SOURCE: Final = "utm_source"
 LOCALE: Final = "locale"
-ASIDE: Final = {UTM_SOURCE: "source", LOCALE: "language"}
+CONTEXT_COLUMNS: Final = {UTM_SOURCE: "source", LOCALE: "language"}
 
 _COLUMNS: Final = {
     "email": "email",
@@ -34,22 +34,22 @@ _COLUMNS: Final = {
     "accepts_marketing": "newsletter",
     **{column: column for column in CUSTOMERS.csv_columns if column != "customer_id"},
 }
-_OF_ADDRESS: Final = ("city", "country")
+_ADDRESS_PARTS: Final = ("city", "country")
 _MOMENTS: Final = ("first_seen", "subscribed_at")
-_IGNORED: Final = ("id", "customer_id", *ASIDE)
-_LONGEST_NAME: Final = 100
-_MOST: Final = MOST_ATTRIBUTES + 1  # one more than are kept, so that it is noticed
+_IGNORED: Final = ("id", "customer_id", *CONTEXT_COLUMNS)
+_MAX_NAME_LENGTH: Final = 100
+_MAX_ATTRIBUTES_READ: Final = MOST_ATTRIBUTES + 1  # one more than are kept, so that it is noticed
 
 
-def read(message: Message, shop: Shop) -> tuple[dict[str, str], list[str]]:
+def parse_traits(message: TrackedMessage, shop: Shop) -> tuple[dict[str, str], list[str]]:
     """Give what an identify call tells, as the cells of a customer's row, and what could not be read of it."""
-    traits = {**an_object(message.context.get("traits")), **an_object(message.body.get("traits"))}
+    traits = {**object_or_empty(message.context.get("traits")), **object_or_empty(message.body.get("traits"))}
     row: dict[str, str] = {}
     complaints: list[str] = []
     for name, value in _flattened(traits):
         column = _COLUMNS.get(name, to_nfc(name))
         try:
-            if text := _cell(column, value, message.received_at, shop):
+            if text := _parse_cell(column, value, message.received_at, shop):
                 row.setdefault(column, text)
         except InvalidRow as error:
             complaints.append(str(error))
@@ -57,13 +57,13 @@ def read(message: Message, shop: Shop) -> tuple[dict[str, str], list[str]]:
     if row.get("newsletter") == "subscribed":
         row.setdefault("subscribed_at", message.at.isoformat())
     row["first_seen"] = min(row.get("first_seen", "~"), message.at.astimezone(UTC).isoformat())
-    return _taken(row, shop, complaints), complaints
+    return _valid_cells(row, shop, complaints), complaints
 
 
-def told_aside(message: Message) -> dict[str, str]:
+def context_traits(message: TrackedMessage) -> dict[str, str]:
     """Give the source of a campaign, and the language of an identify call."""
     told = {}
-    source = an_object(message.context.get("campaign")).get("source")
+    source = object_or_empty(message.context.get("campaign")).get("source")
     if isinstance(source, str) and 0 < len(source.strip()) <= 255 and source.isprintable():
         told[UTM_SOURCE] = source.strip()
     locale = message.context.get("locale")
@@ -81,36 +81,36 @@ def _flattened(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             continue
         for part, inner in value.items():
             if inner not in (None, "", [], {}):
-                yield (part if name == "address" and part in _OF_ADDRESS else f"{name}.{part}"), inner
+                yield (part if name == "address" and part in _ADDRESS_PARTS else f"{name}.{part}"), inner
 
 
-def _cell(column: str, value: Any, received_at: datetime, shop: Shop) -> str:
+def _parse_cell(column: str, value: Any, received_at: datetime, shop: Shop) -> str:
     try:
-        text = as_text(value)
+        text = value_as_text(value)
     except InvalidRow as error:
         raise InvalidRow(f"{column[:60]}: {error}") from None
     check_text(text, column[:60])
     match column:
         case "email":
-            return _address(text)
+            return _parse_email(text)
         case "newsletter":
             return CONSENT_WORDS.get(text.lower(), text)
         case _ if column in _MOMENTS:
-            return min(_moment(column, value, text, shop), received_at).isoformat()
-    if not 1 <= len(column) <= _LONGEST_NAME or "\x00" in column:
-        raise InvalidRow(f"traits: the name {column[:60]!r} is longer than {_LONGEST_NAME} characters")
+            return min(_parse_moment(column, value, text, shop), received_at).isoformat()
+    if not 1 <= len(column) <= _MAX_NAME_LENGTH or "\x00" in column:
+        raise InvalidRow(f"traits: the name {column[:60]!r} is longer than {_MAX_NAME_LENGTH} characters")
     check_text(column, "traits")
     return text
 
 
-def _address(text: str) -> str:
+def _parse_email(text: str) -> str:
     try:
         return email_addresses.normalize(text)
     except email_addresses.InvalidAddress as error:
         raise InvalidRow(f"email: {error}") from None
 
 
-def _moment(column: str, value: Any, text: str, shop: Shop) -> datetime:
+def _parse_moment(column: str, value: Any, text: str, shop: Shop) -> datetime:
     try:
         if isinstance(value, int | float):  # seconds or, as JavaScript counts, milliseconds
             return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
@@ -119,7 +119,7 @@ def _moment(column: str, value: Any, text: str, shop: Shop) -> datetime:
         raise InvalidRow(f"{column}: {error}") from None
 
 
-def as_text(value: Any) -> str:
+def value_as_text(value: Any) -> str:
     """Write a JSON value as the cell of a file would have it."""
     match value:
         case bool():
@@ -149,9 +149,9 @@ def _split_name(row: dict[str, str]) -> None:
             del row["last_name"]
 
 
-def _taken(row: dict[str, str], shop: Shop, complaints: list[str]) -> dict[str, str]:
+def _valid_cells(row: dict[str, str], shop: Shop, complaints: list[str]) -> dict[str, str]:
     """Leave out the cells that cannot be read, and attributes that no customer has room for."""
-    for column in sorted(row.keys() - set(CUSTOMERS.csv_columns))[_MOST:]:
+    for column in sorted(row.keys() - set(CUSTOMERS.csv_columns))[_MAX_ATTRIBUTES_READ:]:
         del row[column]
     kept, _ = read_row(CUSTOMERS, {"customer_id": "-", **row}, shop, complaints)
     return {column: value for column, value in kept.items() if column != "customer_id"}

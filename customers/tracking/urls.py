@@ -5,5 +5,5 @@ from django.urls import re_path
 from . import views
 
 urlpatterns = [
-    re_path(r"^v1/(?P<call>[a-z]+)/?$", views.take, name="tracking"),
+    re_path(r"^v1/(?P<call>[a-z]+)/?$", views.receive, name="tracking"),
 ]

@@ -17,19 +17,19 @@ from customers.rows.parsing import InvalidRow, the_shop
 
 from . import inbox, messages, rate_limits, request_body, sources
 from .messages import BATCH, CALLS
-from .request_body import Body, Rejected
+from .request_body import RequestBody, RequestError
 
-BUSY_FOR = 5  # seconds
-HEADERS = ("authorization", "content-type", "content-encoding")
+RETRY_AFTER_SECONDS = 5  # seconds
+ALLOWED_HEADERS = ("authorization", "content-type", "content-encoding")
 _HEADER = re.compile(r"[a-z0-9-]+")
 
 
 @csrf_exempt
-def take(request: HttpRequest, call: str) -> HttpResponse:
+def receive(request: HttpRequest, call: str) -> HttpResponse:
     """Answer a client of any origin."""
     try:
-        response = _preflight(request) if request.method == "OPTIONS" else _take(request, call)
-    except Rejected as error:
+        response = _preflight(request) if request.method == "OPTIONS" else _receive(request, call)
+    except RequestError as error:
         response = JsonResponse(
             {"code": error.code, "message": error.message, "errors": []}, status=error.status
         )
@@ -44,37 +44,37 @@ def _preflight(request: HttpRequest) -> HttpResponse:
     asked = _HEADER.findall(request.headers.get("Access-Control-Request-Headers", "").lower()[:1000])
     response = HttpResponse(status=204)
     response["Access-Control-Allow-Methods"] = "POST, OPTIONS"
-    response["Access-Control-Allow-Headers"] = ", ".join(dict.fromkeys([*HEADERS, *asked]))
+    response["Access-Control-Allow-Headers"] = ", ".join(dict.fromkeys([*ALLOWED_HEADERS, *asked]))
     response["Vary"] = "Access-Control-Request-Headers"
     response["Access-Control-Max-Age"] = "86400"
     return response
 
 
-def _take(request: HttpRequest, address: str) -> HttpResponse:
+def _receive(request: HttpRequest, address: str) -> HttpResponse:
     call = CALLS.get(address)
     if call is None:
-        raise Rejected(
+        raise RequestError(
             404, "not_found", f"There is no call /v1/{address[:20]}; there are: {', '.join(CALLS)}."
         )
     if request.method != "POST":
-        raise Rejected(405, "method_not_allowed", "Send messages by POST.")
+        raise RequestError(405, "method_not_allowed", "Send messages by POST.")
     at = datetime.now(UTC)
     try:
         key = _key_of_header(request)
-        source = _source(key) if key else None
-        body = request_body.read(request)
-        source = source or _source(_key_of_body(body.content))
-        size = _checked(body, call, at)
+        source = _source_of_key(key) if key else None
+        body = request_body.read_request_body(request)
+        source = source or _source_of_key(_key_of_body(body.content))
+        size = _count_messages(body, call, at)
         if wait := rate_limits.seconds_to_wait(source, size, len(body.text), client_ip(request), at):
-            raise Rejected(429, "too_many_messages", f"Send again in {wait} seconds.", retry_after=wait)
+            raise RequestError(429, "too_many_messages", f"Send again in {wait} seconds.", retry_after=wait)
         if size:
-            inbox.store(source, call, body.text, size, request.headers.get("User-Agent", ""), at)
-        sources.note_use(source, at)
+            inbox.store_batch(source, call, body.text, size, request.headers.get("User-Agent", ""), at)
+        sources.record_use(source, at)
     except Error as error:
         if not transactions.passes(error):
             raise
-        raise Rejected(
-            503, "busy", "The database is busy or away; send it again.", retry_after=BUSY_FOR
+        raise RequestError(
+            503, "busy", "The database is busy or away; send it again.", retry_after=RETRY_AFTER_SECONDS
         ) from None
     return JsonResponse({"success": True})
 
@@ -95,20 +95,20 @@ def _key_of_body(content: dict[str, Any]) -> str:
     return key if isinstance(key, str) else ""
 
 
-def _source(key: str) -> Source:
-    source = sources.find(key) if key else None
+def _source_of_key(key: str) -> Source:
+    source = sources.find_by_key(key) if key else None
     if source is None:
-        raise Rejected(401, "bad_key", "This write key is missing, wrong or was revoked.")
+        raise RequestError(401, "bad_key", "This write key is missing, wrong or was revoked.")
     return source
 
 
-def _checked(body: Body, call: str, at: datetime) -> int:
+def _count_messages(body: RequestBody, call: str, at: datetime) -> int:
     """Give how many messages it holds; a single one that cannot be taken is told at once."""
     if call == BATCH:
-        return len(request_body.batch_of(body.content))
+        return len(request_body.messages_of_batch(body.content))
     try:
         messages.check_size(body.content)
-        messages.read(body.content, call, at, None, the_shop())
+        messages.parse_message(body.content, call, at, None, the_shop())
     except (InvalidRow, RecursionError) as error:
-        raise Rejected(400, "invalid_message", str(error)) from None
+        raise RequestError(400, "invalid_message", str(error)) from None
     return 1

@@ -107,12 +107,12 @@ def counted(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse
 def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Give values that the shop has, of a kind and containing a part."""
     kind, part, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "q", "name"))
-    if not contact_data.may_be_suggested(request, kind):
+    if not contact_data.may_suggest(request, kind):
         return JsonResponse({"values": []})
     try:
         with time_limits.within(counting.PATIENCE):
             found = suggestions.values(kind, part, name)
-            return JsonResponse({"values": [one for one in found if contact_data.is_shown(request, one)]})
+            return JsonResponse({"values": [one for one in found if contact_data.is_visible(request, one)]})
     except (KeyError, time_limits.TookTooLong):
         return JsonResponse({"values": []})
 

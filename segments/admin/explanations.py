@@ -49,7 +49,7 @@ class Explained:
 @needs(SEE, SEE_CUSTOMERS)
 def explain(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Explain a page of all segments, or the chosen one; htmx gets them without the page around."""
-    customer = contact_data.seen_by(request, get_object_or_404(Customer.objects.existing(), pk=pk))
+    customer = contact_data.visible_customer(request, get_object_or_404(Customer.objects.existing(), pk=pk))
     segments = Segment.objects.order_by("name", "pk")
     chosen = request.GET.get("segment", "")[:200].replace("\x00", "")
     if chosen:

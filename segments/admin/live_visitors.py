@@ -25,7 +25,7 @@ from core.templatetags.display import amount
 from core.values.decimals import from_units
 from customers import live_visitors
 from customers.admin import activity_items, contact_data, facts
-from customers.admin.activity_items import Happening
+from customers.admin.activity_items import ActivityItem
 from customers.live_visitors import Visit
 from customers.models import Customer, Event
 from customers.models.facts import FactColumns
@@ -145,7 +145,7 @@ class Row:
     """One visitor, as the page shows them."""
 
     customer: Customer
-    latest: Happening | None
+    latest: ActivityItem | None
     visit: Visit | None
     cart: str
     segments: Sequence[Segment]
@@ -272,14 +272,14 @@ def _shown(
     latest = live_visitors.latest_records(keys, context.at)
     for record in latest.values():
         if isinstance(record, Event):
-            record.properties = contact_data.properties_seen_by(request, record.properties)
+            record.properties = contact_data.visible_properties(request, record.properties)
     visits = live_visitors.visits(keys, context.at)
-    held = facts.held(keys, context.facts)
+    held = facts.facts_by_customer(keys, context.facts)
     members = _segments(keys, segments, context)
     return [
         Row(
-            customer=contact_data.seen_by(request, customers[key]),
-            latest=activity_items.of(latest[key]) if key in latest else None,
+            customer=contact_data.visible_customer(request, customers[key]),
+            latest=activity_items.activity_item(latest[key]) if key in latest else None,
             visit=visits.get(key),
             cart=_cart(held.get(key), context.at - CART),
             segments=sorted(members[key], key=lambda segment: segment.name),

@@ -52,12 +52,12 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     members = _newest_members(segment, entered, after) if is_newest_first else _members(segment, after)
     if term.strip():
         members = members.filter(
-            customer_id__in=Customer.objects.filter(contact_data.found_q(request, term)).values("pk")
+            customer_id__in=Customer.objects.filter(contact_data.search_q(request, term)).values("pk")
         )
     rows = list(members.select_related("customer")[: ROWS + 1])
     shown, more = rows[:ROWS], len(rows) > ROWS
     for member in shown:
-        member.customer = contact_data.seen_by(request, member.customer)
+        member.customer = contact_data.visible_customer(request, member.customer)
     query = request.GET.copy()
     if more:
         query["after"] = str(shown[-1].customer_id)
@@ -158,6 +158,6 @@ def _rows(request: HttpRequest, segment: Segment) -> Iterator[str]:
     yield csv_of([("customer_id", "entered_at", *columns)])
     for share in member_stream.shares(segment, ("customer_id", *columns)):
         yield csv_of(
-            (contact_data.id_seen_by(request, customer_id), entered_at.isoformat(), *others)
+            (contact_data.visible_id(request, customer_id), entered_at.isoformat(), *others)
             for _, entered_at, customer_id, *others in share
         )

@@ -38,7 +38,7 @@ class VerificationAdmin(ReadOnlyAdmin):
         for segment in obj.details:
             for which in ("missing", "extra"):
                 if which in segment:
-                    segment[which] = [contact_data.id_seen_by(request, printed) for printed in segment[which]]
+                    segment[which] = [contact_data.visible_id(request, printed) for printed in segment[which]]
         context |= {
             "verification": obj,
             "label": LABELS[obj.state],

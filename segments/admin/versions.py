@@ -34,7 +34,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         list(Change.objects.filter(segment=segment).order_by("-pk")[:CHANGES_SHOWN]) if with_customers else []
     )
     for change in changes:
-        change.printed_id = contact_data.id_seen_by(request, change.printed_id)
+        change.printed_id = contact_data.visible_id(request, change.printed_id)
     context = ours(model_admin, request, f"History of {segment.name}", segment) | {
         "tab": "history",
         "versions": [(version, texts.sentence_of(version.rule)) for version in versions],

@@ -120,7 +120,7 @@ class MessageAdmin(ReadOnlyAdmin):
         """Show whom it is about, by the id."""
         if message.kind not in (Message.Kind.ENTERED, Message.Kind.LEFT):
             return "–"
-        return contact_data.id_seen_by(self.request, message.printed_id or "nobody any more")
+        return contact_data.visible_id(self.request, message.printed_id or "nobody any more")
 
     @display(description="State", label=LABELS)
     def how_far(self, message: Message) -> str:
@@ -145,5 +145,5 @@ def _laid_out(request: HttpRequest, message: Message) -> str:
         return NOTHING_TO_SAY
     said = json.loads(body)
     if "customer_id" in said["data"]:
-        said["data"]["customer_id"] = contact_data.id_seen_by(request, said["data"]["customer_id"])
+        said["data"]["customer_id"] = contact_data.visible_id(request, said["data"]["customer_id"])
     return json.dumps(said, indent=2, ensure_ascii=False)

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.api.errors import REFUSED
-from customers.api.views import NOBODY, customer_of
+from customers.api.views import CUSTOMER_NOT_FOUND, get_customer_or_404
 from customers.models import Customer
 from segments.evaluation import explanation, live
 from segments.models import Membership, Segment
@@ -19,7 +19,7 @@ from segments.rules import RuleError, parse
 from .members import SEES_MEMBERS
 from .segments import NO_SEGMENT, segment_of
 
-NOT_FOUND = {404: {**NO_SEGMENT, **NOBODY}[404]}
+NOT_FOUND = {404: {**NO_SEGMENT, **CUSTOMER_NOT_FOUND}[404]}
 
 
 class ExplanationSerializer(serializers.Serializer[Any]):
@@ -94,7 +94,7 @@ class Member(APIView):
 
         Who is no member is answered, too; any id of the customer will do.
         """
-        segment, customer, now = segment_of(slug), customer_of(customer_id), datetime.now(UTC)
+        segment, customer, now = segment_of(slug), get_customer_or_404(customer_id), datetime.now(UTC)
         stored = Membership.objects.filter(segment=segment, customer=customer)
         entered_at = stored.values_list("entered_at", flat=True).first()
         tree, note = _explained(segment, customer, now)

@@ -17,7 +17,7 @@ from core.api import streaming
 from core.api.authentication import needs
 from core.api.errors import BAD_PAGE, REFUSED, ErrorSerializer
 from core.api.pagination import ByCustomer, Cursor, cursor_of, page_size_of
-from customers.api.views import NOBODY, customer_of
+from customers.api.views import CUSTOMER_NOT_FOUND, get_customer_or_404
 from segments.changes import member_stream
 from segments.evaluation import live
 from segments.models import Membership, Segment
@@ -82,14 +82,14 @@ class SegmentsOfCustomer(APIView):
             200: SegmentsOfCustomerSerializer,
             400: OpenApiResponse(ErrorSerializer, "`invalid`: `live` is neither `true` nor `false`."),
             **REFUSED,
-            **NOBODY,
+            **CUSTOMER_NOT_FOUND,
         },
         tags=["customers"],
     )
     def get(self, request: Request, customer_id: str) -> Response:
         """The segments one customer is in, as last refreshed or live. Needs the scope `members:read`."""
         is_live = _is_live(request)
-        customer = customer_of(customer_id)
+        customer = get_customer_or_404(customer_id)
         stored = Membership.objects.filter(customer=customer)
         entered = dict(stored.values_list("segment__slug", "entered_at"))
         is_in = Q(slug__in=entered)

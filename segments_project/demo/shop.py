@@ -74,7 +74,11 @@ def size() -> int:
 def renewed_write_key() -> str:
     """Give the source of the visitors a new key, as the old one cannot be read; make the source at first."""
     source = Source.objects.filter(name=VISITORS, kind=Source.Kind.SERVER, revoked_at=None).first()
-    return sources.renew(source) if source else sources.create(Source(name=VISITORS, kind="server"))[1]
+    return (
+        sources.rotate_key(source)
+        if source
+        else sources.create_source(Source(name=VISITORS, kind="server"))[1]
+    )
 
 
 class Arrival(NamedTuple):

@@ -190,7 +190,7 @@ def test_who_has_confirmed_their_address_is_no_stranger(key: str, pool: CouponPo
     with pytest.raises(coupon_pool.HeldBack):
         coupon_pool.give(made, visitor, NOON)
 
-    double_opt_in.confirm(ConfirmationRequest.objects.get().token, datetime.now(NOON.tzinfo))
+    double_opt_in.confirm_subscription(ConfirmationRequest.objects.get().token, datetime.now(NOON.tzinfo))
     assert coupon_pool.give(made, visitor, NOON) == "C1"
 
 

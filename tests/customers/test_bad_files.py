@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
-from customers.imports import csv_files
-from customers.imports.formats import BadFile
+from customers.imports import csv_reader
+from customers.imports.formats import InvalidFile
 from customers.models import Customer, Order, OrderLine
 from tests.support import shop
 
@@ -51,7 +51,7 @@ def order_ids() -> list[str]:
     ],
 )  # fmt: skip
 def test_a_file_whose_header_will_not_do_is_refused_as_a_whole(kind, text, reason) -> None:
-    with pytest.raises(BadFile) as refused:
+    with pytest.raises(InvalidFile) as refused:
         shop.import_text(kind, text)
 
     assert reason in str(refused.value)
@@ -166,7 +166,7 @@ def test_a_lone_carriage_return_costs_its_own_line_only() -> None:
 
 
 def test_an_over_long_line_is_refused_and_its_neighbours_kept() -> None:
-    long = GOOD.format("x" * (5 * csv_files.LONGEST_LINE // 2))
+    long = GOOD.format("x" * (5 * csv_reader.MAX_LINE_BYTES // 2))
 
     done = shop.orders(GOOD.format("o1"), long, GOOD.format("o2"), long, header=HEADER)
 

@@ -95,8 +95,8 @@ def come_in(caller: Caller) -> None:
     admin.force_login(User.objects.create_superuser("admin"))
     rows = f"customer_id,email,phone\nc-1,one@example.org,\n{ID},nobody,\n,{EMAIL.lower()},\n"
     admin.post(reverse("admin:customers_import_add"), {"file": SimpleUploadedFile("vips.csv", rows.encode())})
-    uploads.start(Import.objects.get(), csv_files.FORMATS["customers"], datetime.now(UTC))
-    uploads.run_next()
+    uploads.start_import(Import.objects.get(), csv_files.FORMATS["customers"], datetime.now(UTC))
+    uploads.run_next_import()
 
 
 def write_to_them() -> None:

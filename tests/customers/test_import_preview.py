@@ -52,9 +52,9 @@ def test_the_preview_refuses_what_the_import_refuses(kind, client):
     assert [line for line, _ in previewed] == lines
     assert page.content.decode().count('data-label="Why"') == len(lines)
     assert [model._default_manager.count() for model in (Customer, Order, OrderLine)] == before
-    assert uploads.start(Import.objects.get(), page.context["kind"], shop.NOON)
-    uploads.run_next()
+    assert uploads.start_import(Import.objects.get(), page.context["kind"], shop.NOON)
+    uploads.run_next_import()
     upload = Import.objects.get()
     assert (upload.state, upload.refused) == ("done", len(lines))
-    with uploads.refusals_of(upload).open(encoding="utf-8-sig") as told:
+    with uploads.rejected_rows_path(upload).open(encoding="utf-8-sig") as told:
         assert [int(row.split(",")[0]) for row in told.read().splitlines()[1:]] == lines

@@ -60,7 +60,7 @@ def test_the_same_files_imported_again_leave_the_same_database() -> None:
 def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monkeypatch) -> None:
     monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 4)
 
-    def interrupt(report: csv_files.Report) -> None:
+    def interrupt(report: csv_files.ImportReport) -> None:
         if report.read == 8:
             raise Interrupted
 
@@ -106,7 +106,7 @@ def test_what_an_interrupted_import_left_is_whole_batches_whose_facts_the_next_s
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.django_db(transaction=True)
 def test_a_killed_import_leaves_whole_batches_and_can_be_run_again(environment, tmp_path: Path) -> None:
-    rows = [f"o{n},c{n % 50},2026-03-01,{n % 100}.25" for n in range(csv_files.ROWS_AT_ONCE + 500)]
+    rows = [f"o{n},c{n % 50},2026-03-01,{n % 100}.25" for n in range(csv_files.ROWS_BATCH_SIZE + 500)]
     pipe = tmp_path / "orders.csv"
     os.mkfifo(pipe)
     importing = subprocess.Popen(
@@ -126,11 +126,11 @@ def test_a_killed_import_leaves_whole_batches_and_can_be_run_again(environment, 
         importing.kill()
         importing.wait()
 
-    assert Order.objects.count() == csv_files.ROWS_AT_ONCE
+    assert Order.objects.count() == csv_files.ROWS_BATCH_SIZE
 
     done = shop.import_rows("orders", *rows, header=ORDER_HEADER)
 
-    assert done.counts == (len(rows), 500, csv_files.ROWS_AT_ONCE, 0)
+    assert done.counts == (len(rows), 500, csv_files.ROWS_BATCH_SIZE, 0)
     assert Order.objects.count() == len(rows)
     shop.assert_facts_are_those_of_the_records()
 

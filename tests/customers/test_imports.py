@@ -71,8 +71,8 @@ def upload(client: Client, text: str | bytes, name: str = "mine.csv") -> Any:
 def started(text: str, kind: str = "", name: str = "mine.csv") -> Import:
     """A file that waits for a worker."""
     now = datetime.now(UTC)
-    one = uploads.receive(name, [text.encode()], now)
-    assert uploads.start(one, csv_files.FORMATS[kind or one.kind], now)
+    one = uploads.store_upload(name, [text.encode()], now)
+    assert uploads.start_import(one, csv_files.FORMATS[kind or one.kind], now)
     one.refresh_from_db()
     return one
 
@@ -185,9 +185,9 @@ def test_imports_are_done_one_at_a_time_in_the_order_they_were_started() -> None
     first = started("order_id,customer_id,placed_at\no1,c1,2026-03-01\n")
     second = started("order_id,sku\no1,s1\n")
 
-    assert uploads.run_next()
+    assert uploads.run_next_import()
     assert (told(first)[0], told(second)[0]) == ("done", "waiting")
-    assert not uploads.run_next()
+    assert not uploads.run_next_import()
     assert told(second) == ("done", 1, 1, 0, 0)
 
 
@@ -196,13 +196,13 @@ def test_only_one_runs_and_one_whose_worker_died_is_begun_anew(settings: Any) ->
     now = datetime.now(UTC)
     Import.objects.filter(pk=one.pk).update(state="running", attempts=1, heartbeat_at=now, started_at=now)
 
-    assert uploads.run_next()
+    assert uploads.run_next_import()
     assert (told(one)[0], told(other)[0]) == ("running", "waiting")
 
     Import.objects.filter(pk=one.pk).update(
         heartbeat_at=now - timedelta(seconds=settings.IMPORT_LEASE), queued_at=now - timedelta(hours=1)
     )
-    uploads.run_next()
+    uploads.run_next_import()
     one.refresh_from_db()
     assert (told(one)[0], one.attempts) == ("done", 2)
 
@@ -211,57 +211,57 @@ def test_a_file_that_stops_every_worker_is_given_up() -> None:
     one = started(CUSTOMERS)
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     Import.objects.filter(pk=one.pk).update(
-        state="running", attempts=uploads.MOST_ATTEMPTS, heartbeat_at=long_ago
+        state="running", attempts=uploads.MAX_ATTEMPTS, heartbeat_at=long_ago
     )
 
-    assert not uploads.run_next()
+    assert not uploads.run_next_import()
     one.refresh_from_db()
-    assert (one.state, one.error) == ("failed", uploads.DIED)
-    assert uploads.start(one, csv_files.FORMATS["customers"], datetime.now(UTC))
-    uploads.run_next()
+    assert (one.state, one.error) == ("failed", uploads.WORKER_STOPPED)
+    assert uploads.start_import(one, csv_files.FORMATS["customers"], datetime.now(UTC))
+    uploads.run_next_import()
     assert told(one)[0] == "done"
 
 
 def test_a_cancelled_import_ends_at_once_or_after_the_rows_on_their_way(monkeypatch) -> None:
     now = datetime.now(UTC)
     waiting = started(CUSTOMERS)
-    uploads.cancel(waiting, now)
+    uploads.cancel_import(waiting, now)
     assert told(waiting)[0] == "cancelled"
-    assert not uploads.run_next()
+    assert not uploads.run_next_import()
 
     monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 2)
     running = started(CUSTOMERS)
     seen = writer.ingest
 
     def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
-        uploads.cancel(Import.objects.get(pk=running.pk), now)
+        uploads.cancel_import(Import.objects.get(pk=running.pk), now)
         return seen(*args, **options)
 
     monkeypatch.setattr(writer, "ingest", cancelled_meanwhile)
-    uploads.run_next()
+    uploads.run_next_import()
     assert told(running) == ("cancelled", 2, 1, 0, 1)
 
 
 def test_a_fault_is_shown_and_the_import_can_be_started_again(monkeypatch) -> None:
     one = started(CUSTOMERS)
-    uploads.path_of(one).rename(uploads.path_of(one).with_suffix(".away"))
+    uploads.file_path(one).rename(uploads.file_path(one).with_suffix(".away"))
 
-    uploads.run_next()
+    uploads.run_next_import()
     one.refresh_from_db()
     assert one.state == "failed"
     assert "No such file" in one.error
 
 
 def test_files_are_deleted_in_time_and_what_became_of_them_stays(folder: Path, settings: Any) -> None:
-    done, never = started(CUSTOMERS), uploads.receive("b.csv", [CUSTOMERS.encode()], datetime.now(UTC))
-    uploads.run_next()
-    assert uploads.forget_files(datetime.now(UTC)) == 0
+    done, never = started(CUSTOMERS), uploads.store_upload("b.csv", [CUSTOMERS.encode()], datetime.now(UTC))
+    uploads.run_next_import()
+    assert uploads.delete_old_files(datetime.now(UTC)) == 0
 
-    assert uploads.forget_files(datetime.now(UTC) + timedelta(days=settings.IMPORTS_KEPT_FOR + 1)) == 2
+    assert uploads.delete_old_files(datetime.now(UTC) + timedelta(days=settings.IMPORTS_KEPT_FOR + 1)) == 2
 
     assert not [*folder.iterdir()]
     assert (told(done)[0], told(never)[0]) == ("done", "cancelled")
-    assert not uploads.start(done, csv_files.FORMATS["customers"], datetime.now(UTC))
+    assert not uploads.start_import(done, csv_files.FORMATS["customers"], datetime.now(UTC))
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_a_killed_worker_s_import_is_finished_by_the_next(
 ) -> None:
     settings.IMPORT_LEASE = 1
     environment |= {"IMPORTS_DIR": str(folder), "IMPORT_LEASE": "1"}
-    rows = 3 * csv_files.ROWS_AT_ONCE
+    rows = 3 * csv_files.ROWS_BATCH_SIZE
     text = "\n".join(f"o{n},c{n % 99},2026-03-01,{n % 100}.25" for n in range(rows))
     one = started(f"order_id,customer_id,placed_at,total\n{text}\n")
     tasks.run_imports.delay()
@@ -310,7 +310,7 @@ def test_a_killed_worker_s_import_is_finished_by_the_next(
     assert told(one)[0] == "running"
     assert Order.objects.count() < rows
 
-    eventually(lambda: uploads.run_next() or told(one)[0] == "done")
+    eventually(lambda: uploads.run_next_import() or told(one)[0] == "done")
 
     assert told(one)[:2] == ("done", rows)
     assert one.created + one.updated == rows

@@ -63,7 +63,7 @@ def test_an_attribute_keeps_the_name_that_the_file_gives_it() -> None:
     ],
 )
 def test_the_kind_of_a_file_is_guessed_whatever_the_case_of_its_header(header, kind) -> None:
-    guessed = csv_files.guess(header.split(","))
+    guessed = csv_files.guess_format(header.split(","))
 
     assert guessed
     assert guessed.name == kind

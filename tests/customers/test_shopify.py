@@ -183,14 +183,14 @@ def test_no_is_the_end_of_a_subscription_and_no_answer_of_who_was_never_asked() 
     ],
 )
 def test_the_kind_of_a_file_is_told_by_its_header(header, name) -> None:
-    found = csv_files.guess(header.split(","))
+    found = csv_files.guess_format(header.split(","))
 
     assert found
     assert found.name == name
 
 
 def test_a_file_of_no_kind_is_not_guessed() -> None:
-    assert csv_files.guess(["a", "b"]) is None
+    assert csv_files.guess_format(["a", "b"]) is None
 
 
 def test_an_order_is_kept_whatever_stands_in_its_phone_number() -> None:

@@ -72,7 +72,7 @@ def furnish() -> None:
     if not ApiKey.objects.exists():
         keys.create("Newsletter tool", ["segments:read", "members:read"])
     if not Source.objects.exists():
-        _, key = sources.create(Source(name="Back office", kind="server"))
+        _, key = sources.create_source(Source(name="Back office", kind="server"))
         said = [{"userId": user, "traits": {"email": "shared@example.org"}} for user in ("c-1", "c-2")]
         batch = [*({"type": "identify", **one} for one in said), {"type": "dance"}]
         sent = {"writeKey": key, "batch": batch}
@@ -145,8 +145,8 @@ def import_a_file(client: Client) -> None:
     rows = b"customer_id,email,tier\nvip-1,vip@example.org,gold\nvip-2,nobody,\n"
     with tempfile.TemporaryDirectory() as folder, override_settings(IMPORTS_DIR=folder):
         client.post(reverse("admin:customers_import_add"), {"file": SimpleUploadedFile("vips.csv", rows)})
-        uploads.start(Import.objects.get(), csv_files.FORMATS["customers"], datetime.now(UTC))
-        uploads.run_next()
+        uploads.start_import(Import.objects.get(), csv_files.FORMATS["customers"], datetime.now(UTC))
+        uploads.run_next_import()
 
 
 def stranger(**options: Any) -> Client:

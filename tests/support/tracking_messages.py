@@ -21,7 +21,7 @@ _numbers = count()
 
 
 def source(kind: str = "server", **options: Any) -> tuple[Source, str]:
-    return sources.create(Source(name=f"A {kind}", kind=kind, **options))
+    return sources.create_source(Source(name=f"A {kind}", kind=kind, **options))
 
 
 def basic(key: str) -> dict[str, str]:

@@ -57,7 +57,7 @@ def test_the_key_comes_in_the_header_or_in_the_body(key) -> None:
         assert answer(wrong, "page", {**body, "writeKey": wrong}) == (401, "bad_key")
     for header in ("Basic", "Basic !!!", "Basic /w==", "Bearer x"):
         assert answer("", "page", body, {"Authorization": header}) == (401, "bad_key")
-    sources.revoke(Source.objects.get())
+    sources.revoke_source(Source.objects.get())
     assert answer(key, "page", body) == (401, "bad_key")
 
 
@@ -181,7 +181,7 @@ def test_a_message_nested_as_deeply_as_can_be_stops_no_other(key) -> None:
 
 def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None:
     ours = track("Broken", user="c1")
-    taken = processing._store
+    taken = processing._write_interpretations
 
     def breaking(meanings: Any, now: Any) -> None:
         if any(one.message.body["event"] == "Broken" for one in meanings):
@@ -197,7 +197,7 @@ def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None
     assert "ZeroDivisionError" in refused.reason
     assert Event.objects.count() == 10
     monkeypatch.undo()
-    inbox.try_again([refused])
+    inbox.retry_refused([refused])
     inbox.drain()
     assert Event.objects.filter(name="Broken").count() == 1
     assert not RefusedMessage.objects.exists()

@@ -13,7 +13,7 @@ from customers.rows.parsing import parse_moment, the_shop
 from customers.tracking import sources
 
 
-def instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """Read an instant; without an offset it is in the shop's time zone."""
     try:
         return parse_moment(text, the_shop().zone)
@@ -21,7 +21,7 @@ def instant(text: str) -> datetime:
         raise ArgumentTypeError(str(error)) from None
 
 
-def listed(text: str) -> list[str]:
+def parse_list(text: str) -> list[str]:
     """Read a list with commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("name", help="whose key it is, such as the program or the web shop that uses it")
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument(
-            "--scopes", metavar="A,B", type=listed, help=f"for the API: of {', '.join(keys.SCOPES)}"
+            "--scopes", metavar="A,B", type=parse_list, help=f"for the API: of {', '.join(keys.SCOPES)}"
         )
         what.add_argument(
             "--visitors",
@@ -53,13 +53,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--expires",
             metavar="ISO",
-            type=instant,
+            type=parse_instant,
             help="from then on the key opens nothing; a date is its midnight",
         )
         parser.add_argument(
             "--networks",
             metavar="A,B",
-            type=listed,
+            type=parse_list,
             help="the key opens nothing to clients elsewhere: such as 192.0.2.0/24,2001:db8::/32",
         )
 
@@ -90,7 +90,7 @@ class Command(BaseCommand):
 
     def _write_key(self, name: str, *, browser: bool) -> str:
         kind = Source.Kind.BROWSER if browser else Source.Kind.SERVER
-        source, secret = sources.create(Source(name=name, kind=kind))
+        source, secret = sources.create_source(Source(name=name, kind=kind))
         if browser:
             self.stdout.write(
                 f"Your server signs customer ids (context.userHash) with: {source.signing_secret}"

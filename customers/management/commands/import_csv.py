@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from customers.imports import csv_files
-from customers.imports.formats import BadFile
+from customers.imports.formats import InvalidFile
 from customers.ingestion.writer import RejectedRow
 from customers.rows.parsing import the_shop
 
@@ -52,7 +52,7 @@ class Command(BaseCommand):
                 report = csv_files.import_file(
                     csv_files.FORMATS[kind], stream, the_shop(), refuse=refuse, progress=self._show
                 )
-            except BadFile as error:
+            except InvalidFile as error:
                 raise CommandError(f"{file}: {error}") from error
         for warning in report.warnings:
             self.stderr.write(f"warning: {warning}")
@@ -64,6 +64,6 @@ class Command(BaseCommand):
         if report.refused:
             sys.exit(1)
 
-    def _show(self, report: csv_files.Report) -> None:
+    def _show(self, report: csv_files.ImportReport) -> None:
         if self.stderr.isatty():
             self.stderr.write(f"\r{report.read:,} rows", ending="")

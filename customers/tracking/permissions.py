@@ -11,18 +11,18 @@ from customers.models import Source
 from customers.rows.parsing import InvalidRow
 
 from . import sources
-from .messages import Message
+from .messages import TrackedMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Trusted:
+class AuthorizedMessage:
     """A message with the customer id that counts, if any, or else the one that is ``claimed``.
 
     ``source`` sent it. ``by_server``: its contact data count, and join. ``is_signed``: the customer is who it says.
     ``orders_count``: what it says of orders is no draft; a signature proves who the customer is, not what they paid.
     """
 
-    message: Message
+    message: TrackedMessage
     by_server: bool
     is_signed: bool
     orders_count: bool
@@ -30,15 +30,15 @@ class Trusted:
     claimed: str = ""
 
 
-def judge(source: Source, message: Message) -> Trusted:
+def authorize(source: Source, message: TrackedMessage) -> AuthorizedMessage:
     """Tell how far a message is trusted; raise Refused where it does not say which browser it is from."""
     if not source.is_browser:
-        return Trusted(message, by_server=True, is_signed=True, orders_count=True, source=source.pk)
+        return AuthorizedMessage(message, by_server=True, is_signed=True, orders_count=True, source=source.pk)
     signature = message.context.get("userHash")
     is_signed = source.allow_unsigned_joins or (
-        bool(message.user_id) and sources.has_signed(source, message.user_id, signature)
+        bool(message.user_id) and sources.is_signature_valid(source, message.user_id, signature)
     )
-    of_browser = Trusted(
+    of_browser = AuthorizedMessage(
         message,
         by_server=False,
         is_signed=is_signed,

@@ -1,0 +1,119 @@
+"""Reading CSV files of any size, row by row, so that an invalid row does not affect the rows around it."""
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from core.values.text_cleaning import to_nfc
+
+from .formats import InvalidFile
+
+MAX_LINES_PER_ROW = 200
+MAX_LINE_BYTES = 1 << 20
+
+STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
+
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls begin
+
+Cells = list[str]
+NumberedRow = tuple[int, Cells | str]
+"""A line number, and the cells of the row, or the reason why they cannot be read."""
+
+
+def read_header(stream: BinaryIO) -> list[str]:
+    """Give the names of a file's columns; raises BadFile."""
+    return header_cells(next(read_rows(stream), None), "its first line names the columns")
+
+
+def header_cells(first: NumberedRow | None, names: str) -> list[str]:
+    if first is None:
+        raise InvalidFile(f"the file is empty; {names}")
+    cells = first[1]
+    if isinstance(cells, str):
+        raise InvalidFile(f"the header cannot be read: {cells}")
+    return [to_nfc(cell.strip()) for cell in cells]
+
+
+def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+    """Give each row's first line number and its cells, or the reason why it cannot be read.
+
+    The first row is the header. Rows of empty cells are left out, and so are empty cells that stand behind the last
+    named column. A quote that is opened and never closed costs its own line only: the lines behind it are read again.
+    """
+    lines = _read_lines(stream)
+    held: deque[tuple[int, str, str | None]] = deque()  # lines to read again
+    width = 0
+    ended = False
+    while not ended:
+        row: list[tuple[int, str, str | None]] = []
+
+        def feed() -> Iterator[str]:
+            nonlocal ended
+            while len(row) < MAX_LINES_PER_ROW:  # noqa: B023 — one list, emptied after each row
+                line = held.popleft() if held else next(lines, None)
+                if line is None:
+                    ended = True
+                    return
+                row.append(line)  # noqa: B023
+                yield line[1]
+
+        try:
+            for cells in csv.reader(feed(), strict=True):
+                number, _, reason = row[0]
+                if len(row) > 1:
+                    reason = next((line[2] for line in row if line[2]), None)
+                if not any(map(str.strip, cells)):
+                    cells = []
+                elif not width:
+                    width = _header_width(cells)
+                if len(cells) > width and not any(map(str.strip, cells[width:])):
+                    del cells[width:]
+                if len(row) > 1 and cells and len(cells) != width:
+                    # A stray quote swallowed the lines up to the next one.
+                    held.extendleft(reversed(row[1:]))
+                    yield number, STRAY_QUOTE
+                elif reason:
+                    yield number, reason
+                elif cells:
+                    yield number, cells
+                row.clear()
+        except csv.Error as error:
+            held.extendleft(reversed(row[1:]))
+            ended = False
+            yield row[0][0], _csv_error_reason(error)
+
+
+def _header_width(header: Cells) -> int:
+    """Return the number of columns up to the last one that has a name."""
+    return max(place for place, name in enumerate(header, start=1) if name.strip())
+
+
+def _csv_error_reason(error: csv.Error) -> str:
+    if "field larger" in str(error):
+        return f"a cell is longer than {csv.field_size_limit()} characters"
+    if "new-line" in str(error):
+        return "a carriage return stands in the line; end lines with LF or CRLF, as “CSV UTF-8” does"
+    return STRAY_QUOTE
+
+
+def _read_lines(stream: BinaryIO) -> Iterator[tuple[int, str, str | None]]:
+    """Give each line's number, its text, and what is wrong with it, if anything."""
+    number = 0
+    while raw := stream.readline(MAX_LINE_BYTES):
+        number += 1
+        if number == 1:
+            if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise InvalidFile("the file is UTF-16; save it as “CSV UTF-8”")
+            if raw.startswith(_WORKBOOKS):
+                raise InvalidFile("the file is an Excel workbook; in Excel choose Save As, and “CSV UTF-8”")
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
+            while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            yield number, "", f"the line is longer than {MAX_LINE_BYTES} bytes"
+            continue
+        try:
+            yield number, raw.decode(), None
+        except UnicodeDecodeError:
+            yield number, raw.decode(errors="replace"), "is not UTF-8; save the file as “CSV UTF-8”"
