@@ -1,4 +1,4 @@
-"""What staff see of campaigns, their coupons and audiences."""
+"""The admin pages of campaigns, coupon pools and audiences."""
 
 from segments.admin import tabs
 

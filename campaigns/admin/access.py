@@ -1,4 +1,4 @@
-"""What staff may do with campaigns; ``core.admin.access.needs`` guards each page with it."""
+"""The permissions that the pages of campaigns need. ``core.admin.access.needs`` checks them."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Starting, pausing, resuming, stopping, copying and discarding a campaign: each asked for by a POST."""
+"""Start, pause, resume, stop, copy and discard campaigns. Every change is a POST."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -21,40 +21,40 @@ from .start_form import StartForm
 Action = Callable[[Campaign, datetime, User | None], None]
 
 ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
-    "start": (lifecycle.start, "Started.", "{} runs."),
-    "pause": (lifecycle.pause, "Paused.", "{} rests: nothing is sent until you let it go on."),
-    "resume": (lifecycle.resume, "Went on.", "{} goes on."),
-    "stop": (lifecycle.stop, "Stopped.", "{} is stopped for good."),
+    "start": (lifecycle.start, "Started.", "{} is running."),
+    "pause": (lifecycle.pause, "Paused.", "{} is paused. Nothing is sent until you choose “Go on”."),
+    "resume": (lifecycle.resume, "Resumed.", "{} is running again."),
+    "stop": (lifecycle.stop, "Stopped.", "{} is stopped. It cannot be started again."),
 }
 
 
 @needs(access.SEE, access.WRITE, methods=WRITE)
 def run_action(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Start, pause, resume or stop it, as the button says."""
+    """Start, pause, resume or stop a campaign: the POST parameter ``to`` says which."""
     campaign = get_object_or_404(Campaign, pk=pk)
-    found = ACTIONS.get(request.POST.get("to", ""))
-    if found is None:
-        messages.error(request, "Choose what to do with the campaign by its buttons.")
+    action = ACTIONS.get(request.POST.get("to", ""))
+    if action is None:
+        messages.error(request, "Choose an action with the buttons on this page.")
         return redirect("admin:campaigns_campaign_change", pk)
-    make, noted, told = found
-    form = StartForm(campaign, request.POST) if make is lifecycle.start else None
+    change_state, audit_text, success_text = action
+    form = StartForm(campaign, request.POST) if change_state is lifecycle.start else None
     if form and not form.is_valid():
         return _render_start_page(model_admin, request, campaign, form)
     try:
         if form:
             form.save(person(request))
-        make(campaign, datetime.now(UTC), person(request))
+        change_state(campaign, datetime.now(UTC), person(request))
     except lifecycle.NotPossible as reason:
         messages.error(request, str(reason))
     else:
-        audit_log.note_changed(request, [campaign], noted)
-        messages.success(request, told.format(campaign.name))
+        audit_log.note_changed(request, [campaign], audit_text)
+        messages.success(request, success_text.format(campaign.name))
     return redirect("admin:campaigns_campaign_change", pk)
 
 
 @needs(access.SEE, access.WRITE, methods=READ)
 def start_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Say how many people it will write to, ask what only the shop knows, and whether it is to start."""
+    """Show how many people would get a message, and ask for what is missing before the start."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     return _render_start_page(model_admin, request, campaign, StartForm(campaign))
 
@@ -74,7 +74,7 @@ def _render_start_page(
 
 @needs(access.SEE, access.WRITE, methods=READ)
 def stop_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask whether it is to end for good."""
+    """Ask for confirmation before a campaign ends permanently."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     context = page_context.campaign_page_context(
         model_admin, request, campaign, "overview", f"Stop {campaign.name}?"
@@ -85,7 +85,7 @@ def stop_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 @needs(access.SEE, access.ADD, methods=WRITE)
 def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Make a draft with the same words and waits."""
+    """Create a draft with the same settings and steps."""
     campaign = get_object_or_404(Campaign, pk=pk)
     values = {
         name: getattr(campaign, name)
@@ -94,18 +94,18 @@ def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     values |= {"name": f"Copy of {campaign.name}"[:200], "starts_at": None}
     steps = [Step(**{name: getattr(step, name) for name in lifecycle.STEP}) for step in campaign.steps.all()]
     try:
-        made = lifecycle.save(Campaign(**values), steps, person(request))
+        draft = lifecycle.save(Campaign(**values), steps, person(request))
     except lifecycle.NotPossible as reason:
         messages.error(request, str(reason))
         return redirect("admin:campaigns_campaign_change", pk)
-    audit_log.note_added(request, [made], f"As a copy of “{campaign.name}”.")
-    messages.success(request, "A draft is made: nothing is sent before you start it.")
-    return redirect("admin:campaigns_campaign_change", made.pk)
+    audit_log.note_added(request, [draft], f"Copied from “{campaign.name}”.")
+    messages.success(request, "The draft is ready. Nothing is sent until you start it.")
+    return redirect("admin:campaigns_campaign_change", draft.pk)
 
 
 @needs(access.SEE, access.DISCARD)
 def discard_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a draft, once the person has said yes."""
+    """Delete a draft after a confirmation."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     if request.method != "POST":
         context = page_context.campaign_page_context(

@@ -1,4 +1,4 @@
-"""A segment as an audience for ads: files for the platforms, in full or since the last one, and what was exported."""
+"""The page *Ads* of a segment: audience files for ad platforms, and the log of downloads."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +26,6 @@ MAX_EXPORTS_SHOWN = 50
 
 @needs(access.SEE_EXPORTS, SEE_SEGMENTS, methods=READ)
 def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what can be downloaded for each platform, and what was."""
     segment = get_object_or_404(Segment, pk=pk)
     exports = AudienceExport.objects.filter(segment=segment)
     context = (
@@ -34,7 +33,7 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
         | {
             "tab": "audience",
             "notices": notices.sending_notices(request),
-            "opts": Segment._meta,  # it is one of the segment's pages
+            "opts": Segment._meta,  # the page belongs to the segment
             "platforms": [
                 (value, label, exports.filter(platform=value).first())
                 for value, label in AudienceExport.Platform.choices
@@ -48,19 +47,21 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
 
 @needs(
     access.SEE_EXPORTS, access.EXPORT, SEE_SEGMENTS, SEE_CUSTOMERS, contact_data.SEE_CONTACT, methods=WRITE
-)  # it is kept who downloaded what
+)  # a POST, because each download is recorded
 def download_audience(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Download the file of a platform: all members, or what is different since the last file."""
+    """Download the file for a platform: all members, or the changes since the last file."""
     segment = get_object_or_404(Segment, pk=pk)
     platform = request.POST.get("platform", "")
     if platform not in AudienceExport.Platform.values:
-        messages.error(request, "Choose for which platform the file is.")
+        messages.error(request, "Choose a platform.")
         return redirect("admin:campaigns_campaign_audience", pk)
     since, kind = None, "all"
     if "changes" in request.POST:
         last = AudienceExport.objects.filter(segment=segment, platform=platform).first()
         if last is None:
-            messages.error(request, "Nothing was exported for this platform yet: download all members first.")
+            messages.error(
+                request, "No file was downloaded for this platform yet. Download all members first."
+            )
             return redirect("admin:campaigns_campaign_audience", pk)
         since, kind = last.until, "changes"
     by = person(request).get_username()
@@ -70,7 +71,7 @@ def download_audience(model_admin: Any, request: HttpRequest, pk: int) -> HttpRe
         messages.error(request, f"{str(reason).capitalize()}. Download all members instead.")
         return redirect("admin:campaigns_campaign_audience", pk)
     label = AudienceExport.Platform(platform).label
-    audit_log.note_changed(request, [segment], f"Downloaded its audience for {label}: {file.rows:,} rows.")
+    audit_log.note_changed(request, [segment], f"Downloaded the audience for {label}: {file.rows:,} rows.")
     return StreamingHttpResponse(
         file.lines,
         content_type="text/csv; charset=utf-8",

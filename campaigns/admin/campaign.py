@@ -1,4 +1,4 @@
-"""Campaigns: the list, the page of one, and its form. ``campaigns.lifecycle`` saves and moves them."""
+"""The list of campaigns, and the page and form of one. ``campaigns.lifecycle`` writes them."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -43,39 +43,33 @@ from .forms import CampaignForm, StepFormSet
 
 
 class StateFilter(admin.SimpleListFilter):
-    """How it stands."""
-
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer every state."""
         return [(value, str(label)) for value, label in Campaign.State.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> QuerySet[Campaign]:
-        """Keep the chosen."""
         return queryset.filter(state=self.value()) if self.value() in Campaign.State.values else queryset
 
 
 class CampaignChangeList(CappedChangeList):
-    """The list, with what was ordered after the messages of the campaigns that are shown."""
+    """The list, with the revenue of the campaigns on the page."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Add the revenue to each, unless that takes longer than somebody waits."""
+        """Add the revenue, which is left out if it takes too long to compute."""
         super().get_results(request)
         self.result_list = list(self.result_list)
         try:
-            earned = campaign_page.revenue_by_campaign(self.result_list, datetime.now(UTC))
+            revenue = campaign_page.revenue_by_campaign(self.result_list, datetime.now(UTC))
         except time_limits.TookTooLong:
-            earned = {}
+            revenue = {}
         for campaign in self.result_list:
-            campaign.revenue = earned.get(campaign.pk)
+            campaign.revenue = revenue.get(campaign.pk)
 
 
 @admin.register(Campaign)
 class CampaignAdmin(CappedListAdmin):
-    """The list of campaigns and the pages of one."""
-
     list_display = ("titled", "segment_", "state_", "sent", "clicked", "revenue", "started")
     list_filter = (StateFilter,)
     list_select_related = ("segment",)
@@ -85,7 +79,7 @@ class CampaignAdmin(CappedListAdmin):
     search_help_text = "Part of a campaign's or segment's name"
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages of our own before the admin's, which take any text for a key."""
+        """Put our pages before the admin's, whose patterns match any text as a key."""
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"campaigns_campaign_{name}")
             for address, view, name in (
@@ -107,66 +101,57 @@ class CampaignAdmin(CappedListAdmin):
         ] + super().get_urls()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """What was sent is kept; drafts are discarded on a page of their own."""
+        """Campaigns that have started are kept. Drafts are discarded on their own page."""
         return False
 
     # -- The list
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Show above it what keeps messages from people now."""
         return super().changelist_view(
             request, {**(extra_context or {}), "notices": notices.sending_notices(request)}
         )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CampaignChangeList]:
-        """Use the list that adds up."""
         return CampaignChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
-        """Count what was sent and clicked beside each: asked for the rows of a page only."""
-        theirs = Delivery.objects.filter(campaign=OuterRef("pk")).order_by().values("campaign")
+        """Count sent and clicked messages in sub-selects, which run for the rows of one page only."""
+        deliveries = Delivery.objects.filter(campaign=OuterRef("pk")).order_by().values("campaign")
         return (
             super()
             .get_queryset(request)
             .annotate(
-                sent_count=_count_subquery(theirs.filter(state=Delivery.State.SENT)),
-                clicked_count=_count_subquery(theirs.filter(clicked_at__isnull=False)),
+                sent_count=_count_subquery(deliveries.filter(state=Delivery.State.SENT)),
+                clicked_count=_count_subquery(deliveries.filter(clicked_at__isnull=False)),
             )
         )
 
     @display(description="Campaign")
     def titled(self, campaign: Campaign) -> str:
-        """Show its name."""
         return campaign.name
 
     @display(description="Segment")
     def segment_(self, campaign: Campaign) -> str:
-        """Show for whom it is."""
         return campaign.segment.name
 
     @display(description="State", label=texts.STATE_LABELS)
     def state_(self, campaign: Campaign) -> str:
-        """Show how it stands."""
         return campaign.state
 
     @display(description="Sent")
     def sent(self, campaign: Any) -> str:
-        """Show how many messages went out."""
         return number(campaign.sent_count)
 
     @display(description="Clicked")
     def clicked(self, campaign: Any) -> str:
-        """Show in how many of them a link was followed."""
         return number(campaign.clicked_count)
 
     @display(description="Revenue")
     def revenue(self, campaign: Any) -> str:
-        """Show what was ordered after them."""
         return amount(campaign.revenue, settings.SHOP_CURRENCY)
 
     @display(description="Started")
     def started(self, campaign: Campaign) -> str:
-        """Show since when it runs."""
         return moment(campaign.started_at)
 
     # -- The pages of one
@@ -174,13 +159,13 @@ class CampaignAdmin(CappedListAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponseBase:
-        """Ask for the segment: each has its tactics."""
+        """Ask for the segment first, because tactics depend on it."""
         return start_from_segment.choose_segment_page(self, request)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponse:
-        """Show the campaign; its form has a page of its own."""
+        """Show the campaign. Its form is another page."""
         campaign = self.get_object(request, unquote(object_id))
         if not self.has_view_permission(request, campaign):
             raise PermissionDenied
@@ -198,7 +183,6 @@ def _count_subquery(deliveries: QuerySet[Any]) -> Coalesce:
 
 @needs(access.SEE, access.WRITE)
 def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the form of a campaign with its steps in a row, or take what was sent."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     is_sent = request.method == "POST"
     steps = list(campaign.steps.all())

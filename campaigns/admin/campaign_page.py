@@ -1,4 +1,4 @@
-"""The page of a campaign that staff open daily: what it does, how it fares, what came of it, what comes next."""
+"""The overview of a campaign: its results, or what is missing before a draft can start."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,28 +23,30 @@ from segments.insights import PATIENCE
 from . import page_context, texts
 
 MAX_DAYS_SHOWN = 60
-# Told apart on white and on black, also by who sees no red or green.
+# Distinguishable on white and on black, and for people with red-green colour blindness.
 SENT_COLOUR, CLICKED_COLOUR, ORDERED_COLOUR = "#0284c7", "#d97706", "#16a34a"
 
 
 def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> TemplateResponse:
-    """Show it; of a draft, what has to be done before it starts."""
     now = datetime.now(UTC)
     context = page_context.campaign_page_context(model_admin, request, campaign, "overview")
     context |= {"currency": settings.SHOP_CURRENCY, "credit_days": settings.CAMPAIGN_CREDIT_DAYS}
     if context["is_draft"]:
         context["to_do"] = problems_of_draft(campaign, context["steps"])
         return TemplateResponse(request, "campaigns/admin/draft.html", context)
-    found = results.of(campaign, now)
+    campaign_results = results.of(campaign, now)
     shown = {channel.key for channel in CHANNELS.values() if channel.reached_at == "shown_at"}
     context |= {
-        "results": found,
-        "held_back": sorted(found.held_back.items(), key=lambda one: -one[1]),
-        "held_back_in_all": sum(found.held_back.values()),
-        "chart": daily_chart(found.days[-MAX_DAYS_SHOWN:]) if len(found.days) > 1 else None,
-        "days": [(charts.on(day.day), day) for day in reversed(found.days[-MAX_DAYS_SHOWN:])],
+        "results": campaign_results,
+        "held_back": sorted(campaign_results.held_back.items(), key=lambda one: -one[1]),
+        "held_back_in_all": sum(campaign_results.held_back.values()),
+        "chart": daily_chart(campaign_results.days[-MAX_DAYS_SHOWN:])
+        if len(campaign_results.days) > 1
+        else None,
+        "days": [(charts.on(day.day), day) for day in reversed(campaign_results.days[-MAX_DAYS_SHOWN:])],
         "step_results": [
-            (one, texts.message_title(one.subject, one.channel), one.channel in shown) for one in found.steps
+            (one, texts.message_title(one.subject, one.channel), one.channel in shown)
+            for one in campaign_results.steps
         ],
         "on_their_way": campaign.journeys.filter(state="active").count(),
     }
@@ -52,37 +54,36 @@ def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) ->
 
 
 def problems_of_draft(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
-    """Name what keeps a draft from being started, or its messages from being sent."""
-    found = []
+    """Return what prevents the start of a draft or the sending of its messages, a sentence each."""
+    problems = []
     if not steps:
-        found.append("It has no step: add one.")
+        problems.append("Add a step.")
     for step in steps:
         empty = not (step.text or step.html or step.subject or step.url)
         if empty and sends_messages(step.channel):
-            found.append(f"Step {step.number} says nothing yet: write it.")
-        found += [f"Step {step.number}: {problem}" for problem in rendering.check(step)]
-    return found + lifecycle.lacks(campaign, steps, datetime.now(UTC))
+            problems.append(f"Step {step.number} is empty. Write its message.")
+        problems += [f"Step {step.number}: {problem}" for problem in rendering.check(step)]
+    return problems + lifecycle.lacks(campaign, steps, datetime.now(UTC))
 
 
 def revenue_by_campaign(campaigns: Iterable[Campaign], now: datetime) -> Mapping[int, Decimal]:
-    """Give what was ordered after the messages of each campaign, by one query; raises engine.TookTooLong."""
+    """Return the revenue of each campaign by its key, with one query; raises ``time_limits.TookTooLong``."""
     keys = [campaign.pk for campaign in campaigns]
     with time_limits.within(PATIENCE):
         return dict.fromkeys(keys, Decimal()) | results.revenues(keys, now)
 
 
 def daily_chart(days: Sequence[DayResults]) -> Chart:
-    """Draw what was sent, clicked and ordered a day, side by side."""
     bars = [
-        {"label": words, "data": [getattr(day, name) for day in days], "backgroundColor": colour}
-        for name, words, colour in (
+        {"label": bar_label, "data": [getattr(day, name) for day in days], "backgroundColor": colour}
+        for name, bar_label, colour in (
             ("sent", "Sent", SENT_COLOUR),
             ("clicked", "Clicked", CLICKED_COLOUR),
             ("ordered", "Orders", ORDERED_COLOUR),
         )
     ]
     totals = [sum(bar["data"]) for bar in bars]
-    label = f"A day: {totals[0]:,} sent, {totals[1]:,} clicked and {totals[2]:,} orders in all."
+    label = f"Per day: {totals[0]:,} sent, {totals[1]:,} clicked and {totals[2]:,} orders in total."
     data = json.dumps({"labels": [charts.on(day.day) for day in days], "datasets": bars})
     legend = (("sent", SENT_COLOUR), ("clicked", CLICKED_COLOUR), ("orders", ORDERED_COLOUR))
     return Chart("bar", label, data, charts.options(stacked=False), legend)

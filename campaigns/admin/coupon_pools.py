@@ -1,4 +1,4 @@
-"""Pools of coupon codes: listed with what is left, filled by a file, by hand or by chance, and downloaded."""
+"""The pages of coupon pools: the list, adding codes from a file, by hand or at random, and the download."""
 
 import csv
 import re
@@ -42,83 +42,78 @@ EXPORT_BATCH_SIZE: Final = 10_000
 
 
 class ImportCodesForm(forms.Form):
-    """Codes that the shop has made, as a file or typed in."""
+    """Codes that the shop's own system has created, as a file or typed in."""
 
     file = forms.FileField(
         label="CSV file",
         required=False,
-        help_text="One code a line, or a column called code.",
+        help_text="One code per line, or a column named code.",
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
     )
     codes = forms.CharField(
-        label="Or the codes themselves",
+        label="Or type the codes",
         required=False,
-        help_text="On lines of their own, or with commas.",
+        help_text="One per line, or separated by commas.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
     )
 
     def clean(self) -> dict[str, Any]:
-        """Read the codes of whichever was given."""
         given = super().clean() or {}
         file: UploadedFile | None = given.get("file")
         found: list[str] = re.split(r"[\s,;]+", given.get("codes", "").strip())
         if file:
             found = self._in_file(file)
         if not any(found):
-            raise forms.ValidationError("Choose a file, or write codes into the field below it.")
+            raise forms.ValidationError("Choose a file, or type codes into the field below it.")
         given["found"] = found
         return given
 
     def _in_file(self, file: UploadedFile) -> list[str]:
         if (file.size or 0) > MAX_FILE_BYTES:
             raise forms.ValidationError(
-                f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB: split it."
+                f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB. Split it into smaller files."
             )
         try:
             return list(coupon_pool.in_file(file.read().decode("utf-8-sig")))
         except UnicodeDecodeError:
-            raise forms.ValidationError("The file is no text in UTF-8: save it as “CSV UTF-8”.") from None
+            raise forms.ValidationError("The file is not text in UTF-8. Save it as “CSV UTF-8”.") from None
         except coupon_pool.BadFile as error:
             raise forms.ValidationError(str(error)) from None
 
 
 class GenerateCodesForm(forms.Form):
-    """How many codes to make, and how they look."""
-
     count = forms.IntegerField(
-        label="How many",
+        label="Number of codes",
         initial=1_000,
         min_value=1,
         max_value=coupon_pool.MOST_MADE,
         widget=UnfoldAdminIntegerFieldWidget,
     )
     length = forms.IntegerField(
-        label="Characters each",
+        label="Characters per code",
         initial=coupon_pool.SHORTEST_MADE,
         min_value=coupon_pool.SHORTEST_MADE,
         max_value=coupon_pool.LONGEST_MADE,
         widget=UnfoldAdminIntegerFieldWidget,
     )
     beginning = forms.CharField(
-        label="Beginning",
+        label="Prefix",
         required=False,
         max_length=20,
-        help_text="Such as HELLO-, the same for all; may be empty.",
+        help_text="The start of every code, such as HELLO-. It may be empty.",
         widget=UnfoldAdminTextInputWidget,
     )
 
 
 @admin.register(CouponPool)
 class CouponPoolAdmin(CappedListAdmin):
-    """The list of pools and the page of one."""
-
     list_display = ("name", "description", "last_day", "codes_", "free_", "given_", "redeemed_", "created")
     list_before_template = "campaigns/admin/no_pools.html"
     change_form_outer_before_template = "campaigns/admin/pool.html"
     fields = ("name", "description", "last_day")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages of our own before the admin's, which take any text for a key."""
+        """Put our pages before the admin's, whose patterns match any text as a key."""
         return [
             path(f"<int:pk>/{address}", self.admin_site.admin_view(view), name=f"campaigns_couponpool_{name}")
             for address, view, name in (
@@ -132,91 +127,81 @@ class CouponPoolAdmin(CappedListAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Add how many unconfirmed visitors had a code lately, and whom that holds back."""
-        told = {"most_unconfirmed": settings.COUPONS_UNCONFIRMED_AN_HOUR}
+        """Add how many codes unconfirmed visitors got in the last hour, and how many messages wait because of that."""
+        context = {"most_unconfirmed": settings.COUPONS_UNCONFIRMED_AN_HOUR}
         if object_id.isdigit():
-            told["unconfirmed"] = coupon_pool.unconfirmed_in_the_hour(int(object_id), datetime.now(UTC))
-            told["held_back"] = coupon_pool.held_back(int(object_id))
-        return super().change_view(request, object_id, form_url, (extra_context or {}) | told)
+            context["unconfirmed"] = coupon_pool.unconfirmed_in_the_hour(int(object_id), datetime.now(UTC))
+            context["held_back"] = coupon_pool.held_back(int(object_id))
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CouponPool]:
-        """Add how many codes there are."""
         return coupon_pool.counted(super().get_queryset(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """The admin's own way would read every code; ours is the button on the page."""
+        """The admin's own deletion would read every code. The page has a button instead."""
         return False
 
     def save_model(self, request: HttpRequest, obj: CouponPool, form: Any, change: bool) -> None:
-        """Save it."""
         coupon_pool.save(obj)
 
     def response_add(self, request: HttpRequest, obj: CouponPool, post_url_continue: str | None = None):
-        """Go on to filling it."""
-        messages.success(request, f"{obj.name} is there. Now fill it with codes.")
+        messages.success(request, f"{obj.name} was created. Now add codes to it.")
         return redirect("admin:campaigns_couponpool_fill", obj.pk)
 
     # -- The list
 
     @display(description="Codes")
     def codes_(self, pool: Any) -> str:
-        """Show how many there are."""
         return number(pool.total)
 
     @display(description="Free")
     def free_(self, pool: Any) -> str:
-        """Show how many can still be given."""
         return number(pool.free)
 
     @display(description="Given")
     def given_(self, pool: Any) -> str:
-        """Show how many customers have."""
         return number(pool.given)
 
     @display(description="Redeemed")
     def redeemed_(self, pool: Any) -> str:
-        """Show how many were seen in orders."""
         return number(pool.redeemed)
 
     @display(description="Created")
     def created(self, pool: CouponPool) -> str:
-        """Show when it was made."""
         return moment(pool.created_at)
 
     # -- The pages
 
     @needs(SEE, CHANGE)
     def fill_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Add codes."""
         pool = get_object_or_404(CouponPool, pk=pk)
         how = request.POST.get("how")
-        upload = ImportCodesForm(request.POST, request.FILES) if how == "import" else ImportCodesForm()
-        made = GenerateCodesForm(request.POST) if how == "generate" else GenerateCodesForm()
-        if (how == "import" and _import_codes(request, pool, upload)) or (
-            how == "generate" and _generate_codes(request, pool, made)
+        import_form = ImportCodesForm(request.POST, request.FILES) if how == "import" else ImportCodesForm()
+        generate_form = GenerateCodesForm(request.POST) if how == "generate" else GenerateCodesForm()
+        if (how == "import" and _import_codes(request, pool, import_form)) or (
+            how == "generate" and _generate_codes(request, pool, generate_form)
         ):
             return redirect("admin:campaigns_couponpool_change", pool.pk)
         context = {**self.admin_site.each_context(request), "opts": self.opts}
         context |= {
             "title": f"Add codes to {pool.name}",
             "original": pool,
-            "import": upload,
-            "generate": made,
+            "import": import_form,
+            "generate": generate_form,
         }
         return TemplateResponse(request, "campaigns/admin/pool_fill.html", context)
 
     @needs(SEE, CHANGE, methods=WRITE)
     def empty_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Delete the codes that nobody has."""
+        """Delete the codes that no customer has."""
         pool = get_object_or_404(CouponPool, pk=pk)
         removed = coupon_pool.remove_free(pool)
         audit_log.note_changed(request, [pool], f"Removed {removed:,} free codes.")
-        messages.success(request, f"{removed:,} codes were removed; those that were given stay.")
+        messages.success(request, f"{removed:,} free codes were removed. Codes that customers have stay.")
         return redirect("admin:campaigns_couponpool_change", pool.pk)
 
     @needs(SEE, DELETE, methods=WRITE)
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Delete the pool."""
         pool = get_object_or_404(CouponPool, pk=pk)
         name, key = pool.name, pool.pk
         try:
@@ -230,7 +215,7 @@ class CouponPoolAdmin(CappedListAdmin):
 
     @needs(SEE, SEE_CODES, methods=READ)
     def codes_view(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
-        """Download the codes, for the shop to accept them."""
+        """Download the codes as CSV, for the shop's checkout."""
         pool = get_object_or_404(CouponPool, pk=pk)
         sheet = csv.writer(_Echo())
         return StreamingHttpResponse(
@@ -244,13 +229,13 @@ def _import_codes(request: HttpRequest, pool: CouponPool, form: ImportCodesForm)
     if not form.is_valid():
         return False
     filled = coupon_pool.fill(pool, form.cleaned_data["found"])
-    told = f"{filled.added:,} {_codes_were(filled.added)} added"
+    summary = f"{filled.added:,} {_codes_were(filled.added)} added"
     if filled.known:
-        told += f", {filled.known:,} {'was' if filled.known == 1 else 'were'} there already"
+        summary += f", {filled.known:,} existed already"
     if filled.refused:
-        told += f", {filled.refused:,} will not do"
-    audit_log.note_changed(request, [pool], f"{told}.")
-    messages.success(request, f"{told}.")
+        summary += f", {filled.refused:,} {'is' if filled.refused == 1 else 'are'} invalid"
+    audit_log.note_changed(request, [pool], f"{summary}.")
+    messages.success(request, f"{summary}.")
     for reason in filled.reasons:
         messages.warning(request, reason)
     return True
@@ -259,15 +244,17 @@ def _import_codes(request: HttpRequest, pool: CouponPool, form: ImportCodesForm)
 def _generate_codes(request: HttpRequest, pool: CouponPool, form: GenerateCodesForm) -> bool:
     if not form.is_valid():
         return False
-    asked = form.cleaned_data
+    values = form.cleaned_data
     try:
-        made = coupon_pool.generate(pool, asked["count"], asked["length"], SystemRandom(), asked["beginning"])
+        made = coupon_pool.generate(
+            pool, values["count"], values["length"], SystemRandom(), values["beginning"]
+        )
     except ValueError as error:
         form.add_error("beginning", str(error))
         return False
-    audit_log.note_changed(request, [pool], f"{made:,} {_codes_were(made)} made.")
+    audit_log.note_changed(request, [pool], f"{made:,} {_codes_were(made)} created.")
     messages.success(
-        request, f"{made:,} {_codes_were(made)} made. Download them, so that the shop accepts them."
+        request, f"{made:,} {_codes_were(made)} created. Download them and add them to your shop."
     )
     return True
 
@@ -280,15 +267,15 @@ def _csv_rows(pool: CouponPool) -> Iterator[tuple[str, ...]]:
     yield "code", "given_at", "redeemed_at"
     after = 0
     columns = ("pk", "code", "given_at", "redeemed_at")
-    rest = Coupon.objects.filter(pool=pool).order_by("pk")
-    while share := list(rest.filter(pk__gt=after).values_list(*columns)[:EXPORT_BATCH_SIZE]):
-        for _, code, *moments in share:
+    coupons = Coupon.objects.filter(pool=pool).order_by("pk")
+    while batch := list(coupons.filter(pk__gt=after).values_list(*columns)[:EXPORT_BATCH_SIZE]):
+        for _, code, *moments in batch:
             yield safe_cell(code), *(one.isoformat() if one else "" for one in moments)
-        after = share[-1][0]
+        after = batch[-1][0]
 
 
 class _Echo:
-    """A file that hands every line back to whoever wrote it."""
+    """A file object for ``csv.writer`` that returns each line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line

@@ -1,4 +1,4 @@
-"""The customers' admin, with the campaigns they are in and what each has sent them."""
+"""The admin of customers, with their campaigns."""
 
 from typing import Any, Final
 
@@ -21,18 +21,18 @@ admin.site.unregister(Customer)
 
 @admin.register(Customer)
 class CustomerAdmin(base.CustomerAdmin):
-    """The customers' admin, with campaigns."""
-
     change_form_template = "campaigns/admin/customer.html"
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
-        """Add the campaigns to the customer's page, for those who may see them."""
+        """Add the customer's campaigns for staff who may see campaigns and deliveries."""
         context = super().page_context(request, customer)
         if request.user.has_perms([access.SEE, access.SEE_DELIVERIES]):
-            sent = Delivery.objects.filter(
+            deliveries = Delivery.objects.filter(
                 campaign=OuterRef("campaign"), customer=OuterRef("customer"), occasion=OuterRef("occasion")
             )
-            counted = sent.order_by().values("campaign").annotate(sent=Count("pk", filter=Q(state="sent")))
+            counted = (
+                deliveries.order_by().values("campaign").annotate(sent=Count("pk", filter=Q(state="sent")))
+            )
             journeys = (
                 Journey.objects.filter(customer=customer)
                 .select_related("campaign")

@@ -1,4 +1,4 @@
-"""The messages of a campaign one by one: to whom, how far, and why not."""
+"""The messages of a campaign: to whom, in which state, and why a message was not sent."""
 
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ DELIVERY_STATE_LABELS: Final = {
 
 
 class DeliveryFilterForm(forms.Form):
-    """Which are shown, and before which key the page begins."""
+    """The state to show, and the key before which the page starts."""
 
     state = forms.ChoiceField(required=False, choices=Delivery.State.choices)
     before = forms.IntegerField(required=False, min_value=1, max_value=MAX_KEY)
@@ -35,11 +35,11 @@ class DeliveryFilterForm(forms.Form):
 
 @needs(access.SEE, access.SEE_DELIVERIES, SEE_CUSTOMERS, methods=READ)
 def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show some, the latest planned first, and the way to the next ones."""
+    """Show one page of messages, newest first."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
-    where = DeliveryFilterForm(request.GET)
-    where.is_valid()  # what cannot be read is left out
-    state, before = where.cleaned_data.get("state", ""), where.cleaned_data.get("before")
+    form = DeliveryFilterForm(request.GET)
+    form.is_valid()  # an invalid value is ignored
+    state, before = form.cleaned_data.get("state", ""), form.cleaned_data.get("before")
     deliveries = Delivery.objects.filter(campaign=campaign)
     if state:
         deliveries = deliveries.filter(state=state)
@@ -49,7 +49,7 @@ def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResp
     shown = rows[:PAGE_SIZE]
     for delivery in shown:
         delivery.customer = contact_data.visible_customer(request, delivery.customer)
-        if not contact_data.may_see(request):  # what a mail server answers names addresses
+        if not contact_data.may_see(request):  # the response of a mail server can contain addresses
             delivery.reason = contact_data.redact_text(delivery.reason)
     query = request.GET.copy()
     if len(rows) > PAGE_SIZE:

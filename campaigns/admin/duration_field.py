@@ -1,4 +1,4 @@
-"""A length of time as staff give it: a whole number and its unit."""
+"""A form field for a duration: a whole number and its unit."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -14,16 +14,14 @@ MAX_DURATION: Final = timedelta(days=3650)
 
 
 class DurationWithUnitWidget(forms.MultiWidget):
-    """A field for the number beside a choice of the unit."""
-
-    template_name = "campaigns/admin/span.html"
+    template_name = "campaigns/admin/duration.html"
 
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
         number = UnfoldAdminIntegerFieldWidget(attrs={"min": 0})
         super().__init__({"number": number, "unit": UnfoldAdminSelectWidget(choices=UNIT_CHOICES)}, attrs)
 
     def decompress(self, value: timedelta | None) -> list[Any]:
-        """Split a span into the number and the largest unit that fits."""
+        """Split a duration into a number and the largest unit that divides it."""
         if value is None:
             return [None, "day"]
         for name, _ in reversed(UNIT_CHOICES):
@@ -32,20 +30,20 @@ class DurationWithUnitWidget(forms.MultiWidget):
         return [int(value / timedelta(minutes=1)), "minute"]
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
-        """Say which is which to those who do not see."""
+        """Label both inputs for screen readers."""
         context = super().get_context(name, value, attrs)
-        for part, words in zip(context["widget"]["subwidgets"], ("how many", "unit"), strict=True):
-            part["attrs"]["aria-label"] = words
+        for part, label in zip(context["widget"]["subwidgets"], ("number", "unit"), strict=True):
+            part["attrs"]["aria-label"] = label
         return context
 
 
 class DurationWithUnitField(forms.MultiValueField):
-    """A span; empty where no number is given."""
+    """A duration; None without a number."""
 
     widget = DurationWithUnitWidget
 
-    def __init__(self, *, least: timedelta = timedelta(), **kwargs: Any) -> None:
-        self.least = least
+    def __init__(self, *, min_duration: timedelta = timedelta(), **kwargs: Any) -> None:
+        self.min_duration = min_duration
         fields = (
             forms.IntegerField(required=False, min_value=0, max_value=10_000),
             forms.ChoiceField(required=False, choices=UNIT_CHOICES),
@@ -53,13 +51,12 @@ class DurationWithUnitField(forms.MultiValueField):
         super().__init__(fields, require_all_fields=False, **kwargs)
 
     def compress(self, data_list: list[Any]) -> timedelta | None:
-        """Put the number and its unit together."""
         if not data_list or data_list[0] is None:
             return None
         number, unit = data_list
-        length: timedelta = number * UNITS[unit or "day"]
-        if length < self.least:
-            raise ValidationError("At least a day.")
-        if length > MAX_DURATION:
-            raise ValidationError("At most ten years.")
-        return length
+        duration: timedelta = number * UNITS[unit or "day"]
+        if duration < self.min_duration:
+            raise ValidationError("Enter at least one day.")
+        if duration > MAX_DURATION:
+            raise ValidationError("Enter at most ten years.")
+        return duration

@@ -1,4 +1,4 @@
-"""What a campaign is about to do: what comes in the next days, and a dry run of whom it would reach right now."""
+"""The page *Who gets what*: messages of the next days, and a dry run of the first message."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -24,7 +24,6 @@ FORECAST_DAYS: Final = 7
 
 @needs(access.SEE, methods=READ)
 def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the next days by step, and who would get the first message now."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     now = datetime.now(UTC)
     context = page_context.campaign_page_context(model_admin, request, campaign, "outlook") | {
@@ -37,19 +36,19 @@ def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
 
 
 def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> dict[str, Any]:
-    """Ask whom the campaign would reach at an instant; nothing where that takes longer than somebody waits."""
+    """Return the template context of a dry run; empty if it takes too long to compute."""
     try:
         with time_limits.within(PATIENCE):
-            found = forecasts.dry_run(campaign, at)
+            dry_run = forecasts.dry_run(campaign, at)
     except time_limits.TookTooLong:
         return {}
     may_see = request.user.has_perm(SEE_CUSTOMERS)
     return {
-        "reach": found,
-        "held_back_in_all": sum(found.held_back.values()),
+        "dry_run": dry_run,
+        "held_back_in_all": sum(dry_run.held_back.values()),
         "sample": [
             (contact_data.visible_customer(request, one.customer), _decision_text(one.verdict))
-            for one in found.sample
+            for one in dry_run.sample
             if may_see
         ],
     }
@@ -58,11 +57,11 @@ def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> d
 def _decision_text(verdict: Decision) -> str:
     if verdict.reason:
         return verdict.reason
-    return f"Gets it {texts.moment_text(verdict.not_before)}." if verdict.not_before else "Gets it now."
+    return f"Gets it on {texts.moment_text(verdict.not_before)}." if verdict.not_before else "Gets it now."
 
 
 def _upcoming_rows(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
-    """Count what comes by day and step; None where that takes longer than somebody waits."""
+    """Return the day, step and number of messages to come; None if that takes too long to compute."""
     try:
         with time_limits.within(PATIENCE):
             upcoming = forecasts.upcoming(campaign, now, now + timedelta(days=FORECAST_DAYS))

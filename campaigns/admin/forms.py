@@ -1,4 +1,4 @@
-"""The form of a campaign and those of its steps, whose texts are tried before they are saved."""
+"""The forms of a campaign and its steps. Texts are checked before they are saved."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -24,24 +24,20 @@ from .duration_field import DurationWithUnitField
 MAX_STEPS: Final = 20
 INPUT_CSS_CLASSES: Final = " ".join(INPUT_CLASSES)
 MESSAGE_PARTS: Final = ("subject", "text", "html", "url")
-"""The columns that hold the parts of a message, in the order of the form."""
+"""The columns of ``Step`` that hold the parts of a message, in the order of the form."""
 
 
 class CampaignForm(forms.ModelForm):
-    """When a campaign begins and ends for somebody, and what holds it back."""
-
     repeats_every = DurationWithUnitField(
-        label="Repeated every", required=False, least=timedelta(days=1), help_text="A day at least."
+        label="Repeat every", required=False, min_duration=timedelta(days=1), help_text="At least one day."
     )
     reentry_after = DurationWithUnitField(
         label="Again after",
         required=False,
-        help_text="How long after its beginning a customer may begin once more. Empty: never.",
+        help_text="How long after the start a customer can start again. Leave empty for never.",
     )
 
     class Meta:
-        """In the order of the page."""
-
         model = Campaign
         fields = (
             *(
@@ -62,10 +58,10 @@ class CampaignForm(forms.ModelForm):
             "pool": "Coupon codes",
         }
         help_texts = {
-            "starts_at": "In the shop's time zone. Empty: as soon as it is started.",
-            "quiet_from": "In the customer's time zone: nothing is sent from here",
-            "quiet_until": "until here. Both empty: at any hour.",
-            "pool": "Where the code of each customer comes from, which {{ coupon }} stands for.",
+            "starts_at": "In the shop's time zone. Leave empty to send when the campaign starts.",
+            "quiet_from": "In the customer's time zone. Nothing is sent from this time …",
+            "quiet_until": "… until this time. Leave both empty to send at any hour.",
+            "pool": "The pool that each customer's code comes from. {{ coupon }} prints the code.",
         }
         widgets = {
             "name": UnfoldAdminTextInputWidget,
@@ -84,39 +80,38 @@ class CampaignForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        # Once it has begun, whom it met at its start is settled.
+        # After the start, the present members have started already or never will.
         self.fields["takes_members"].disabled = self.instance.state != Campaign.State.DRAFT
 
     def clean(self) -> dict[str, Any]:
-        """Refuse what does not fit together, beside the input it is about."""
         given = super().clean() or {}
         if (
             given.get("trigger") == Campaign.Trigger.EVERY
             and not given.get("repeats_every")
             and "repeats_every" not in self.errors
         ):
-            self.add_error("repeats_every", "Say how often it is repeated.")
+            self.add_error("repeats_every", "Enter how often the campaign repeats.")
         empty = [name for name in ("quiet_from", "quiet_until") if name in given and given[name] is None]
         if len(empty) == 1:
-            self.add_error(empty[0], "Quiet hours need both a beginning and an end.")
+            self.add_error(empty[0], "Quiet hours need a start and an end.")
         return given
 
 
 class StepForm(forms.ModelForm):
-    """One message: when, by which channel, and what it says. The channels declare the parts."""
+    """One step. The channels declare which parts its message has."""
 
     channel = forms.ChoiceField(choices=channel_choices, widget=UnfoldAdminSelectWidget)
     wait = DurationWithUnitField(
-        label="Wait", help_text="After the beginning, or after the step before. 0: at once.", required=False
+        label="Wait",
+        help_text="After the start, or after the previous step. 0 means immediately.",
+        required=False,
     )
 
     class Meta:
-        """What staff write."""
-
         model = Step
         fields = ("channel", "wait", "subject", "text", "html", "url")
         help_texts = {
-            "text": 'In Django\'s template language, such as {{ customer.first_name|default:"there" }}.'
+            "text": 'Uses Django\'s template language, such as {{ customer.first_name|default:"there" }}.'
         }
         widgets = {
             "subject": UnfoldAdminTextInputWidget,
@@ -133,28 +128,26 @@ class StepForm(forms.ModelForm):
             declared = list(_declared_parts(name))
             if declared:
                 self.fields[name].label = part_labels(declared)
-            if told := " ".join(dict.fromkeys(part.help_text for part in declared if part.help_text)):
-                self.fields[name].help_text = told
+            if help_text := " ".join(dict.fromkeys(part.help_text for part in declared if part.help_text)):
+                self.fields[name].help_text = help_text
 
     def parts(self) -> Iterator[tuple[forms.BoundField, str]]:
-        """Yield each field of a part with the channels that have it."""
+        """Yield each part's field with the keys of the channels that declare it."""
         for name in MESSAGE_PARTS:
             channels = (key for key, channel in CHANNELS.items() if name in _part_names(channel.parts))
             yield self[name], " ".join(channels)
 
     def clean_wait(self) -> timedelta:
-        """Take an empty wait for none."""
         return self.cleaned_data["wait"] or timedelta()
 
     def clean(self) -> dict[str, Any]:
-        """Keep the parts that the channel declares."""
+        """Empty the parts that the channel does not declare."""
         given = super().clean() or {}
         if channel := CHANNELS.get(given.get("channel", "")):
             given |= dict.fromkeys(set(MESSAGE_PARTS) - set(_part_names(channel.parts)), "")
         return given
 
     def _post_clean(self) -> None:
-        """Check the texts as they would be saved."""
         super()._post_clean()  # type: ignore[misc]
         if self.errors or self.cleaned_data.get("DELETE"):
             return
@@ -171,44 +164,43 @@ def _part_names(parts: Sequence[Part]) -> list[str]:
 
 
 class BaseStepFormSet(forms.BaseFormSet):
-    """The steps in a row, in the order that their numbers say."""
-
     deletion_widget = UnfoldBooleanWidget
 
     def __init__(self, *args: Any, steps: Sequence[Step] = (), **kwargs: Any) -> None:
-        self.given = steps
+        self.current_steps = steps
         super().__init__(*args, **kwargs)
 
     def initial_form_count(self) -> int:
-        """Take every form for one that was there: also a new step without a word is told what it lacks."""
-        return self.total_form_count() if self.is_bound else len(self.given)
+        """Count new forms as initial ones, so that Django validates them although they are empty."""
+        return self.total_form_count() if self.is_bound else len(self.current_steps)
 
     def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
-        """Show the steps there are; what is sent makes new ones, which the writer puts in their places."""
-        is_shown = not self.is_bound and index is not None and index < len(self.given)
-        return super().get_form_kwargs(index) | {"instance": self.given[index or 0] if is_shown else Step()}
+        """Show the current steps. Submitted forms make new ones, which ``lifecycle.save`` writes into the rows."""
+        is_shown = not self.is_bound and index is not None and index < len(self.current_steps)
+        step = self.current_steps[index or 0] if is_shown else Step()
+        return super().get_form_kwargs(index) | {"instance": step}
 
     @classmethod
     def get_ordering_widget(cls) -> type[forms.Widget]:
-        """Give the field of a number in the admin's looks."""
         return UnfoldAdminIntegerFieldWidget
 
     def add_fields(self, form: Any, index: int | None) -> None:
-        """Name what is said to who works without scripts."""
+        """Label the fields that staff see without JavaScript."""
         super().add_fields(form, index)
-        form.fields["ORDER"].label = "Place in the row"
+        form.fields["ORDER"].label = "Position"
         form.fields["DELETE"].label = "Remove this step"
 
     def steps(self) -> list[Step]:
-        """Give the steps in their order, without those that were removed."""
+        """Return the steps in their order, without the removed ones."""
         return [form.instance for form in self.ordered_forms]
 
     def clean(self) -> None:
-        """Ask for a step at least."""
         if any(self.errors):
             return
         if not self.ordered_forms:
-            raise forms.ValidationError("A campaign needs a step: add one, or keep the one that was removed.")
+            raise forms.ValidationError(
+                "A campaign needs at least one step. Add one, or keep the step that you removed."
+            )
 
 
 StepFormSet: Any = forms.formset_factory(

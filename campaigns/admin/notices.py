@@ -1,4 +1,4 @@
-"""What staff have to know of the sending of messages, on every page of campaigns and on the first page."""
+"""Notices about problems with sending, on every page of campaigns and on the dashboard."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from . import access
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that keeps messages from people; ``resumes`` names the channel that staff can let send again."""
+    """A problem that prevents messages from being sent. ``resumes`` is the channel that staff can resume."""
 
     title: str
     text: str
@@ -30,25 +30,25 @@ class Notice:
 
 
 def sending_notices(request: HttpRequest) -> list[Notice]:
-    """Return what keeps messages from people now, for those who may see campaigns."""
+    """Return the present problems with sending, for staff who may see campaigns."""
     if not request.user.has_perm(access.SEE):
         return []
-    found = [Notice(*told) for channel in CHANNELS.values() if (told := channel.notice())]
+    found = [Notice(*notice) for channel in CHANNELS.values() if (notice := channel.notice())]
     if confirmation_emails.is_held_up():
         found.append(
             Notice(
-                "Addresses wait to be asked about the newsletter",
-                "Visitors asked for the newsletter, and no mail server is set that could ask their addresses to confirm"
-                " it. They stay pending, for 30 days at most.",
+                "Confirmation e-mails cannot be sent",
+                "Visitors signed up for the newsletter, but no mail server is set to ask them to confirm their address."
+                " Their sign-ups wait for 30 days at most.",
             )
         )
     for health in channel_health.paused():
-        answer = health.answer if contact_data.may_see(request) else contact_data.redact_text(health.answer)
+        response = health.answer if contact_data.may_see(request) else contact_data.redact_text(health.answer)
         found.append(
             Notice(
-                f"Sending by {channel_label(health.channel)} is paused since {moment(health.paused_at)}",
-                f"More than a tenth of the latest {channel_health.LATEST} messages were refused. The latest answer:"
-                f" “{answer}”. What is due waits, and goes out later unless it is too late by then.",
+                f"Sending by {channel_label(health.channel)} has been paused since {moment(health.paused_at)}",
+                f"More than a tenth of the latest {channel_health.LATEST} messages were rejected. The latest response:"
+                f" “{response}”. Messages that are due wait. Solve the problem, then press “Send again”.",
                 health.channel if request.user.has_perm(access.WRITE) else "",
             )
         )
@@ -56,7 +56,7 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, Any]:
-    """Add the notices to what the admin's first page shows."""
+    """Add the notices to the context of the admin's dashboard."""
     return dashboard.context(request, context) | {
         "more_notices": "campaigns/admin/notices.html",
         "notices": sending_notices(request),
@@ -65,13 +65,12 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[
 
 @needs(access.SEE, access.WRITE, methods=WRITE)
 def resume_sending(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Let a channel send again."""
     channel = request.POST.get("channel", "")
     if channel_health.resume(channel, person(request)):
-        audit_log.note_changed(request, [person(request)], f"Let sending by {channel_label(channel)} go on.")
-        messages.success(request, "Sending goes on.")
+        audit_log.note_changed(request, [person(request)], f"Resumed sending by {channel_label(channel)}.")
+        messages.success(request, "Messages are sent again.")
     else:
-        messages.error(request, "Sending was not paused any more.")
+        messages.error(request, "Sending is no longer paused.")
     back = request.POST.get("next", "")
     is_ours = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()})
     return redirect(back if is_ours else "admin:campaigns_campaign_changelist")

@@ -1,4 +1,4 @@
-"""What every page of a campaign hands to its template."""
+"""The template context that the pages of campaigns share."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from . import access, notices, texts
 
 
 def admin_page_context(model_admin: Any, request: HttpRequest, title: str) -> dict[str, Any]:
-    """Return the admin's own context, the title, and what keeps messages from people now."""
+    """Return the admin's own context, the title and the notices."""
     return {
         **model_admin.admin_site.each_context(request),
         "title": title,
@@ -27,7 +27,7 @@ def admin_page_context(model_admin: Any, request: HttpRequest, title: str) -> di
 def campaign_page_context(
     model_admin: Any, request: HttpRequest, campaign: Campaign, tab: str, title: str = ""
 ) -> dict[str, Any]:
-    """Give what the head of each page of a campaign tells, and which of them it is."""
+    """Return the context of a page of one campaign; ``tab`` names the page."""
     return (
         admin_page_context(model_admin, request, title or campaign.name)
         | campaign_context(request, campaign)
@@ -36,7 +36,7 @@ def campaign_page_context(
 
 
 def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
-    """Give the campaign, what it does in words, how it stands, and what the person may do with it."""
+    """Return the campaign, its description, its state, and what the person may do with it."""
     steps = list(campaign.steps.all())
     state = campaign.state
     may_write = request.user.has_perm(access.WRITE)
@@ -71,6 +71,6 @@ def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]
 
 
 def requested_step(request: HttpRequest, steps: list[Step]) -> Step | None:
-    """Give the step that the address names by its number, else the first."""
-    given = request.GET.get("step", "")
-    return next((step for step in steps if str(step.number) == given), steps[0] if steps else None)
+    """Return the step whose number is in the query string, else the first."""
+    number = request.GET.get("step", "")
+    return next((step for step in steps if str(step.number) == number), steps[0] if steps else None)

@@ -1,4 +1,4 @@
-"""What a chosen customer would read: a step's message as it would be sent, and a test of it to oneself."""
+"""The preview of a step for a chosen customer, and the test message to one's own address."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -27,12 +27,12 @@ log = structlog.get_logger(__name__)
 
 MAX_CUSTOMERS_FOUND: Final = 10
 SAMPLE_CODE: Final = "SAMPLE-CODE"
-"""Stands for a coupon, none of which is given away for a look."""
+"""Replaces the coupon code in previews, which use up no code."""
 
 
 @needs(access.SEE, methods=READ)
 def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show a step's message for a customer; without permission to see contact data, its words as written."""
+    """Show a step's message for a customer, or its template to staff who may not see contact data."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     context = page_context.campaign_page_context(model_admin, request, campaign, "preview")
     step = page_context.requested_step(request, context["steps"])
@@ -54,41 +54,41 @@ def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
         )
         context |= {"found": found if len(found) > 1 else [], "customer": customer}
         if customer:
-            found_preview = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
-            context["preview"] = found_preview
-            if found_preview.message:
-                context["preview_parts"] = CHANNELS[step.channel].preview(found_preview.message)
+            preview = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+            context["preview"] = preview
+            if preview.message:
+                context["preview_parts"] = CHANNELS[step.channel].preview(preview.message)
     return TemplateResponse(request, "campaigns/admin/preview.html", context)
 
 
 @needs(access.SEE, access.WRITE, contact_data.SEE_CONTACT, SEE_CUSTOMERS, methods=WRITE)
 def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Send the message, as the customer would get it, to the address of the person who asks."""
+    """Send the message, as the customer would get it, to the user's own address."""
     campaign = get_object_or_404(Campaign, pk=pk)
     number = _key_from(request.POST.get("step", ""))
     step = get_object_or_404(Step, campaign=campaign, number=min(number, 32_767))
     customer = get_object_or_404(Customer.objects.existing(), pk=_key_from(request.POST.get("customer", "")))
     to = person(request).email
-    found = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+    preview = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
     if not to:
-        messages.error(request, "Your account has no e-mail address; ask who manages the staff to add it.")
-    elif found.message is None:
-        messages.error(request, f"Nothing was sent: {' '.join(found.problems)}")
+        messages.error(request, "Your account has no e-mail address. Ask an administrator to add it.")
+    elif preview.message is None:
+        messages.error(request, f"Nothing was sent: {' '.join(preview.problems)}")
     else:
-        subject = f"Test: {' '.join(found.message.subject.split()) or campaign.name}"
-        mail = EmailMultiAlternatives(subject, found.message.text, to=[to])
-        if found.message.html:
-            mail.attach_alternative(found.message.html, "text/html")
+        subject = f"Test: {' '.join(preview.message.subject.split()) or campaign.name}"
+        mail = EmailMultiAlternatives(subject, preview.message.text, to=[to])
+        if preview.message.html:
+            mail.attach_alternative(preview.message.html, "text/html")
         try:
             mail.send()
-        except OSError as error:  # also smtplib's: the server is away, or refuses
+        except OSError as error:  # smtplib's errors are OSErrors, too
             log.warning("test_not_sent", campaign=pk, error=repr(error))
-            messages.error(
-                request, "The mail server did not take it; whoever runs the shop finds why in the log."
-            )
+            messages.error(request, "The mail server did not accept the message. The server's log says why.")
         else:
-            audit_log.note_changed(request, [campaign], f"Sent step {step.number} to themselves as a test.")
-            messages.success(request, f"Step {step.number} is on its way to {to}.")
+            audit_log.note_changed(
+                request, [campaign], f"Sent step {step.number} as a test to their own address."
+            )
+            messages.success(request, f"Step {step.number} was sent to {to}.")
     address = reverse("admin:campaigns_campaign_preview", args=[pk])
     return redirect(f"{address}?step={step.number}&customer={customer.pk}")
 
@@ -98,8 +98,8 @@ def _may_see_messages(request: HttpRequest) -> bool:
 
 
 def _search_customers(request: HttpRequest, term: str) -> list[Customer]:
-    question: Q = contact_data.search_q(request, term)
-    return list(Customer.objects.existing().filter(question).order_by("pk")[:MAX_CUSTOMERS_FOUND])
+    matches: Q = contact_data.search_q(request, term)
+    return list(Customer.objects.existing().filter(matches).order_by("pk")[:MAX_CUSTOMERS_FOUND])
 
 
 def _requested_customer(request: HttpRequest) -> Customer | None:
@@ -107,7 +107,7 @@ def _requested_customer(request: HttpRequest) -> Customer | None:
 
 
 def _any_member(campaign: Campaign) -> Customer | None:
-    """Give a member to begin with: who reads the page wants to see a message, not a search."""
+    """Return a member, so that the page shows a message before anybody searches."""
     first = campaign.segment.memberships.order_by("customer_id").select_related("customer").first()
     return first.customer if first else Customer.objects.existing().order_by("pk").first()
 

@@ -1,4 +1,4 @@
-"""The tracking sources' admin, with the sign-up form that a page of the shop shows by the key of a browser."""
+"""The admin of tracking sources, with the script of the newsletter form for the shop's pages."""
 
 from django.contrib import admin
 
@@ -10,6 +10,4 @@ admin.site.unregister(Source)
 
 @admin.register(Source)
 class SourceAdmin(base.SourceAdmin):
-    """The sources' admin, with the sign-up form."""
-
     change_form_outer_before_template = "campaigns/admin/source.html"

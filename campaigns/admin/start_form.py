@@ -1,4 +1,4 @@
-"""What a campaign asks of staff before it starts: what only the shop knows, and where its codes come from."""
+"""The form before the start of a campaign: texts that only the shop knows, and the pool of coupon codes."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from campaigns.playbook.catalogue import TACTICS
 
 
 class StartForm(forms.Form):
-    """A field for each thing that the texts of a campaign print of the shop; none is left out."""
+    """A field for each answer that the texts of the campaign use, and for the coupon pool."""
 
     def __init__(self, campaign: Campaign, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -21,24 +21,24 @@ class StartForm(forms.Form):
         tactic = TACTICS.get(campaign.tactic)
         asks = {question.name: question for question in tactic.asks} if tactic else {}
         for name in rendering.asked(steps):
-            question, given = asks.get(name), campaign.answers.get(name, "")
-            told: dict[str, Any] = {
+            question, answer = asks.get(name), campaign.answers.get(name, "")
+            field_options: dict[str, Any] = {
                 "label": lifecycle.label(campaign, name),
                 "help_text": question.help if question else "",
-                "initial": given,
-                "required": not given or f"answer_{name}" in self.data,
+                "initial": answer,
+                "required": not answer or f"answer_{name}" in self.data,
                 "max_length": lifecycle.LONGEST_ANSWER,
             }
             self.fields[f"answer_{name}"] = (
-                forms.URLField(**told, assume_scheme="https", widget=UnfoldAdminTextInputWidget)
+                forms.URLField(**field_options, assume_scheme="https", widget=UnfoldAdminTextInputWidget)
                 if question and question.is_address
-                else forms.CharField(**told, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
+                else forms.CharField(**field_options, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
             )
         if rendering.uses(steps, "coupon"):
             self.fields["pool"] = forms.ModelChoiceField(
                 CouponPool.objects.order_by("name"),
                 label="Coupon codes",
-                help_text="Where the code of each customer comes from.",
+                help_text="The pool that each customer's code comes from.",
                 initial=campaign.pool_id,
                 required=campaign.pool_id is None or "pool" in self.data,
                 empty_label="Choose a pool",
@@ -46,12 +46,12 @@ class StartForm(forms.Form):
             )
 
     def save(self, by: Any) -> None:
-        """Keep what was filled in; raises NotPossible."""
-        given = {
-            name.removeprefix("answer_"): said
-            for name, said in self.cleaned_data.items()
+        """Save the answers; raises ``lifecycle.NotPossible``."""
+        answers = {
+            name.removeprefix("answer_"): value
+            for name, value in self.cleaned_data.items()
             if name != "pool" and name in self.data
         }
         pool = self.cleaned_data.get("pool") if "pool" in self.data else None
-        if given or pool:
-            lifecycle.answer(self.campaign, given, pool, by)
+        if answers or pool:
+            lifecycle.answer(self.campaign, answers, pool, by)

@@ -1,4 +1,4 @@
-"""From a segment to a campaign: what runs for it, and the tactics that suit it, each a click from a draft."""
+"""The page *Campaigns* of a segment: its campaigns, and the tactics from which staff create drafts."""
 
 from typing import Any
 
@@ -30,8 +30,6 @@ MAX_CAMPAIGNS_SHOWN = 50
 
 
 class SegmentForm(forms.Form):
-    """For whom a campaign is."""
-
     segment = forms.ModelChoiceField(
         Segment.objects.order_by("name"), widget=UnfoldAdminSelectWidget, empty_label="Choose one"
     )
@@ -39,7 +37,7 @@ class SegmentForm(forms.Form):
 
 @needs(access.SEE, SEE_SEGMENTS)
 def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what is done for a segment and what could be; make a draft of the tactic that was chosen."""
+    """Show the campaigns and tactics of a segment; a POST creates a draft."""
     segment = get_object_or_404(Segment, pk=pk)
     tactics = catalogue.for_segment(segment)
     if request.method == "POST":
@@ -54,13 +52,13 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
         | {
             "tab": "campaigns",
             "notices": notices.sending_notices(request),
-            "opts": Segment._meta,  # it is one of the segment's pages
+            "opts": Segment._meta,  # the page belongs to the segment
             "campaigns": [(campaign, texts.STATE_LABELS[campaign.state]) for campaign in campaigns],
             "groups": [
                 (title, [_tactic_card(tactic) for tactic in chosen])
                 for title, chosen in (
                     ("Made for this segment", own),
-                    ("For any segment" if own else "What suits any segment", tactics[len(own) :]),
+                    ("For any segment" if own else "Tactics for any segment", tactics[len(own) :]),
                 )
                 if chosen
             ],
@@ -73,7 +71,6 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
 
 @needs(access.SEE, access.ADD, SEE_SEGMENTS)
 def choose_segment_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Ask for the segment, and go on to its tactics."""
     form = SegmentForm(request.GET if "segment" in request.GET else None)
     if form.is_valid():
         return redirect("admin:campaigns_campaign_of_segment", form.cleaned_data["segment"].pk)
@@ -88,33 +85,33 @@ def _create_draft(request: HttpRequest, segment: Segment, tactics: list[catalogu
         if not chosen:
             draft = Campaign(segment=segment, name=f"New campaign for {segment.name}"[:200])
             campaign = lifecycle.save(draft, [Step(number=1)], person(request))
-            told = "A draft of your own."
+            audit_text = "Created an empty draft."
         else:
             tactic = next((one for one in tactics if one.slug == chosen), None)
             if tactic is None:
-                messages.error(request, "There is no such tactic for this segment; choose one of these.")
+                messages.error(request, "This segment has no such tactic. Choose one of the tactics below.")
                 return None
             with transaction.atomic():
                 chosen_for = _get_or_create_segment(request, segment, tactic)
                 campaign = lifecycle.from_tactic(chosen_for, tactic, person(request))
-            told = f"From the tactic “{tactic.name}”."
+            audit_text = f"Created from the tactic “{tactic.name}”."
     except lifecycle.NotPossible as reason:
         messages.error(request, str(reason))
         return None
-    audit_log.note_added(request, [campaign], told)
-    messages.success(request, "A draft is made: nothing is sent before you start it.")
+    audit_log.note_added(request, [campaign], audit_text)
+    messages.success(request, "The draft is ready. Nothing is sent until you start it.")
     return campaign
 
 
 def _get_or_create_segment(request: HttpRequest, segment: Segment, tactic: catalogue.Tactic) -> Segment:
-    """Give the segment that the campaign is for, which may be a narrower one that is made for it."""
+    """Return the campaign's segment. A tactic can need a narrower one, which is created."""
     if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENTS):
         raise PermissionDenied
     newest = Segment.objects.aggregate(newest=Max("pk"))["newest"]
     found = catalogue.segment_for(tactic, segment, person(request))
     if found.pk > newest:
-        audit_log.note_added(request, [found], f"For the tactic “{tactic.name}”: {sentence(found)}.")
-        messages.info(request, f"It is for {found.name}, a segment that was made for it.")
+        audit_log.note_added(request, [found], f"Created for the tactic “{tactic.name}”: {sentence(found)}.")
+        messages.info(request, f"The campaign uses {found.name}, a segment that was created for it.")
     return found
 
 

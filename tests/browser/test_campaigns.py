@@ -23,7 +23,7 @@ def test_a_tactic_is_chosen_looked_through_and_started(
     card.get_by_role("button", name="Use this").click()
 
     # The draft is filled in; what it still needs is said.
-    expect(page.get_by_text("Nothing is sent before you start it").first).to_be_visible()
+    expect(page.get_by_text("Nothing is sent until you start it").first).to_be_visible()
     assert name in page.locator(".headline h2").inner_text()
     if page.get_by_text("choose where the codes come from").count():
         page.locator("nav.tabs").get_by_role("link", name="Edit").click()
@@ -36,14 +36,14 @@ def test_a_tactic_is_chosen_looked_through_and_started(
     page.get_by_role("link", name="Overview", exact=True).click()
     if page.get_by_role("link", name="Start …").count():
         page.get_by_role("link", name="Start …").click()
-        expect(page.get_by_role("button", name="Start it")).to_be_visible()
+        expect(page.get_by_role("button", name="Start the campaign")).to_be_visible()
         if (asked := page.get_by_label("The page with the sign-up form")).count():
             asked.fill("https://shop.example/newsletter")
-        page.get_by_role("button", name="Start it").click()
+        page.get_by_role("button", name="Start the campaign").click()
     else:
         page.get_by_role("button", name="Start", exact=True).click()
 
-    expect(page.get_by_text("runs.").first).to_be_visible()
+    expect(page.get_by_text("is running.").first).to_be_visible()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
 
 
@@ -67,8 +67,8 @@ def test_steps_are_added_moved_removed_and_kept_after_all(page: Page, shop: Inst
     page.get_by_role("button", name="Add a step").click()
     steps.last.get_by_role("button", name="Remove").click()
     steps.first.get_by_role("button", name="Remove").click()
-    expect(steps.first.get_by_text("It is removed when you save.")).to_be_visible()
-    steps.first.get_by_role("button", name="Keep it").click()
+    expect(steps.first.get_by_text("This step is removed when you save.")).to_be_visible()
+    steps.first.get_by_role("button", name="Restore").click()
     page.get_by_role("button", name="Save", exact=True).click()
 
     expect(page.get_by_text("is saved.").first).to_be_visible()

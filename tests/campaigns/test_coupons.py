@@ -256,11 +256,11 @@ def test_staff_keep_a_pool(post: Callable[..., Any], enter: Callable[..., Client
     pool = CouponPool.objects.get(name="Spring")
     file = SimpleUploadedFile("codes.csv", b"\xef\xbb\xbfcode\nA1\nA2\na1\nA 3\n")
 
-    assert "2 codes were added, 1 was there already, 1 will not do" in said(
+    assert "2 codes were added, 1 existed already, 1 is invalid" in said(
         post("fill", pool.pk, how="import", file=file)
     )
     assert "3 codes were added" in said(post("fill", pool.pk, how="import", codes="B1\nB2, B3"))
-    assert "40 codes were made" in said(
+    assert "40 codes were created" in said(
         post("fill", pool.pk, how="generate", count=40, length=10, beginning="HI-")
     )
     shop.customers("c1,a@example.com")
@@ -280,7 +280,7 @@ def test_staff_keep_a_pool(post: Callable[..., Any], enter: Callable[..., Client
     Campaign.objects.update(pool=None)
     assert "customers have" in said(post("discard", pool.pk))
     assert counts(pool) == (45, 44, 1, 0)
-    assert "44 codes were removed" in said(post("empty", pool.pk))
+    assert "44 free codes were removed" in said(post("empty", pool.pk))
     Coupon.objects.all().delete()
     post("discard", pool.pk)
     assert not CouponPool.objects.exists()

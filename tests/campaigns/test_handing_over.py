@@ -147,7 +147,7 @@ def test_where_more_than_a_tenth_of_fifty_are_refused_sending_pauses_until_staff
     pages = (reverse("admin:index"), reverse("admin:campaigns_campaign_change", args=[sale.pk]))
     for page in pages:
         shown = marketer.get(page).content.decode()
-        assert "Sending by e-mail is paused" in shown
+        assert "Sending by e-mail has been paused" in shown
         assert "looks like spam" in shown
         assert "Send again" in shown
     viewer = staff("Viewer")
@@ -163,7 +163,7 @@ def test_where_more_than_a_tenth_of_fifty_are_refused_sending_pauses_until_staff
     )
     move(NOON + 31 * MINUTE)
     assert Counter(states().values()) == {"failed": 6, "sent": 54}
-    assert "is paused since" not in marketer.get(pages[1]).content.decode()
+    assert "has been paused since" not in marketer.get(pages[1]).content.decode()
 
 
 @pytest.mark.django_db

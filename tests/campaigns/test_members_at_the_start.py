@@ -88,8 +88,8 @@ def test_whom_it_meets_is_chosen_before_it_starts(move: Move) -> None:
     move(NOON)
     draft = lifecycle.save(Campaign(segment=segment, name="x", takes_members=True), [campaign_runs.step("x")])
 
-    assert "and for its members when it is started" in page(staff, "change", draft)
-    assert "It will write to 2 people" in page(staff, "start", draft)
+    assert "For the present members of" in page(staff, "change", draft)
+    assert "2 customers will get the first message" in page(staff, "start", draft)
     assert [one.messages for one in forecasts.upcoming(draft, NOON, NOON + days(7))] == [2]
     lifecycle.start(draft, NOON)
     draft.takes_members = False

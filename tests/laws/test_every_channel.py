@@ -343,7 +343,7 @@ def test_the_sentence_of_a_campaign_names_the_channel(channel: type[Channel], ur
 
     said = texts.campaign_sentence(campaign, list(campaign.steps.all()))
 
-    assert f", {channel.noun} at once." in said
+    assert f": {channel.noun} immediately." in said
     for sentence in (
         channel.unreachable_reason(),
         *(part.required for part in channel.parts if part.required),

@@ -1,36 +1,36 @@
-// A form that asks for an e-mail address, where its script stands in a page of the shop:
+// A newsletter form for the shop's pages. It appears where the script is placed:
 //
 // <script src="https://segments.shop.example/static/campaigns/newsletter-form.js" data-key="the write key of a browser"
 //     data-consent="Yes, send me the newsletter of the shop. I can end it at any time." defer></script>
 //
-// The address gets a message, and confirms by it. Every text can be given: data-label, data-button, data-done, data-wrong,
-// data-failed. It needs nothing else, and brings a few styles that the page may override (.newsletter-form).
+// Visitors subscribe with the link in the e-mail that they get. Every text can be changed: data-label, data-consent,
+// data-button, data-done, data-wrong, data-unchecked, data-failed. The page can override the styles of .newsletter-form.
 (() => {
   // biome-ignore lint/suspicious/noRedundantUseStrict: shops load this as a classic script, not as a module
   "use strict";
   const script = document.currentScript;
-  const said = (name, otherwise) => script.dataset[name] || otherwise;
+  const text = (name, standard) => script.dataset[name] || standard;
   const origin = new URL(script.src).origin;
   const number = document.querySelectorAll(".newsletter-form").length + 1;
 
-  const el = (name, attributes = {}, text = "") => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.textContent = text;
-    return made;
+  const el = (name, attributes = {}, content = "") => {
+    const element = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.textContent = content;
+    return element;
   };
 
-  // The id under which the SDK of the shop's pages knows this browser; without one, our own under the same name.
+  // The anonymous id of the tracking SDK on the shop's pages. Without one, create it under the same key.
   const KEY = "ajs_anonymous_id";
   const anonymousId = () => {
     let id = "";
     try {
       id = (localStorage.getItem(KEY) || "").replace(/^"|"$/g, "");
     } catch {
-      /* storage is turned off */
+      /* storage is disabled */
     }
     if (!id) {
-      const cookie = document.cookie.split("; ").find((one) => one.startsWith(`${KEY}=`));
+      const cookie = document.cookie.split("; ").find((pair) => pair.startsWith(`${KEY}=`));
       id = cookie ? decodeURIComponent(cookie.slice(KEY.length + 1)).replace(/^"|"$/g, "") : "";
     }
     if (id) return id;
@@ -38,7 +38,7 @@
     try {
       localStorage.setItem(KEY, JSON.stringify(id));
     } catch {
-      /* it holds for this page */
+      /* the id is lost with the page */
     }
     return id;
   };
@@ -63,7 +63,7 @@
   const agreement = el(
     "label",
     { for: agree.id },
-    said("consent", "Yes, send me the newsletter. I can end it at any time."),
+    text("consent", "Yes, send me the newsletter. I can end it at any time."),
   );
   const consent = el("p", { class: "newsletter-form-consent" });
   consent.append(agree, agreement);
@@ -74,9 +74,9 @@
     tabindex: "-1",
     "aria-live": "polite",
   });
-  const button = el("button", { type: "submit" }, said("button", "Subscribe"));
+  const button = el("button", { type: "submit" }, text("button", "Subscribe"));
   form.append(
-    el("label", { for: email.id }, said("label", "E-mail address")),
+    el("label", { for: email.id }, text("label", "E-mail address")),
     email,
     consent,
     error,
@@ -84,8 +84,8 @@
     done,
   );
 
-  const complain = (field, text) => {
-    error.textContent = text;
+  const showError = (field, message) => {
+    error.textContent = message;
     field.setAttribute("aria-invalid", "true");
     field.focus();
   };
@@ -97,14 +97,14 @@
     agree.removeAttribute("aria-invalid");
     email.value = email.value.trim();
     if (!email.value || !email.validity.valid) {
-      return complain(email, said("wrong", "Please enter your e-mail address, such as name@example.com."));
+      return showError(email, text("wrong", "Please enter your e-mail address, such as name@example.com."));
     }
     if (!agree.checked)
-      return complain(agree, said("unchecked", "Please tick the box if you want the newsletter."));
+      return showError(agree, text("unchecked", "Please tick the box if you want the newsletter."));
     button.disabled = true;
     try {
       const visitor = anonymousId();
-      const answer = await fetch(`${origin}/v1/identify`, {
+      const response = await fetch(`${origin}/v1/identify`, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({
@@ -115,15 +115,15 @@
           context: { page: { url: location.href.split("#")[0].slice(0, 1000) } },
         }),
       });
-      if (!answer.ok) throw new Error(answer.status);
+      if (!response.ok) throw new Error(response.status);
       for (const part of [...form.children]) if (part !== done) part.remove();
-      done.textContent = said(
+      done.textContent = text(
         "done",
         "Thank you! We have sent you a message: please confirm your address by its link.",
       );
       done.focus();
     } catch {
-      complain(email, said("failed", "That did not work. Please try it again in a moment."));
+      showError(email, text("failed", "That did not work. Please try it again in a moment."));
     } finally {
       button.disabled = false;
     }

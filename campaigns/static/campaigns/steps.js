@@ -1,15 +1,15 @@
-// The steps of a campaign in a row: added, moved, removed and kept after all. Without scripts, numbers and ticks do it.
+// Add, move, remove and restore the steps of a campaign. Without JavaScript, staff use position numbers and checkboxes.
 
 const steps = document.getElementById("steps");
 const total = document.querySelector("[name=steps-TOTAL_FORMS]");
 const add = document.getElementById("add-step");
 const trigger = document.getElementById("id_trigger");
 
-const all = () => [...steps.querySelectorAll(".step")];
+const allSteps = () => [...steps.querySelectorAll(".step")];
 const part = (step, name) => step.querySelector(`[name$="-${name}"]`);
 
-function number() {
-  all().forEach((step, place, { length }) => {
+function renumber() {
+  allSteps().forEach((step, place, { length }) => {
     part(step, "ORDER").value = place + 1;
     step.querySelector(".place").textContent = place + 1;
     step.querySelector("legend").textContent = `Step ${place + 1}`;
@@ -21,14 +21,14 @@ function number() {
 
 function showParts(step) {
   const channel = part(step, "channel").value;
-  for (const one of step.querySelectorAll("[data-channels]")) {
-    one.hidden = !one.dataset.channels.split(" ").includes(channel);
+  for (const field of step.querySelectorAll("[data-channels]")) {
+    field.hidden = !field.dataset.channels.split(" ").includes(channel);
   }
 }
 
 function showTrigger() {
-  for (const one of document.querySelectorAll("[data-only]")) {
-    one.hidden = !one.dataset.only.split(" ").includes(trigger.value);
+  for (const field of document.querySelectorAll("[data-only]")) {
+    field.hidden = !field.dataset.only.split(" ").includes(trigger.value);
   }
 }
 
@@ -40,18 +40,18 @@ function remove(step, isRemoved) {
   step.querySelector(".keep").hidden = !isRemoved;
 }
 
-// The other one moves, so that the button keeps the focus.
+// Move the neighbouring step, not this one, so that the button keeps the focus.
 function move(step, other, isUp, button) {
   if (!other) return;
   if (isUp) step.after(other);
   else step.before(other);
-  number();
+  renumber();
   if (button.disabled) step.querySelector(".move-up:enabled, .move-down:enabled")?.focus();
 }
 
-function enliven(step) {
-  const on = (name, act) =>
-    step.querySelector(name)?.addEventListener("click", ({ currentTarget }) => act(currentTarget));
+function attachButtons(step) {
+  const on = (selector, action) =>
+    step.querySelector(selector)?.addEventListener("click", ({ currentTarget }) => action(currentTarget));
   on(".move-up", (button) => move(step, step.previousElementSibling, true, button));
   on(".move-down", (button) => move(step, step.nextElementSibling, false, button));
   on(".remove", () => {
@@ -75,11 +75,11 @@ add.addEventListener("click", () => {
   steps.insertAdjacentHTML("beforeend", template.replaceAll("__prefix__", total.value));
   total.value = Number(total.value) + 1;
   const step = steps.lastElementChild;
-  enliven(step);
-  number();
+  attachButtons(step);
+  renumber();
   part(step, "channel").focus();
 });
 trigger.addEventListener("change", showTrigger);
 showTrigger();
-all().forEach(enliven);
-number();
+allSteps().forEach(attachButtons);
+renumber();
