@@ -138,8 +138,8 @@ class Migration(migrations.Migration):
                 ('known_size', models.PositiveBigIntegerField(default=0, editable=False)),
                 ('refreshed_at', models.DateTimeField(blank=True, editable=False, help_text='The instant the members stand for.', null=True)),
                 ('refreshed_version', models.PositiveIntegerField(default=0, editable=False)),
-                ('is_caught_up', models.BooleanField(default=False, editable=False, help_text='The members lack nothing but what waits in the queue; otherwise everybody is looked at.')),
-                ('followed_from', models.PositiveBigIntegerField(default=0, editable=False, help_text='Whoever has read the changes up to this id can go on; before it some are gone or name nobody.')),
+                ('is_incremental', models.BooleanField(default=False, editable=False, help_text='The members lack nothing but what waits in the queue; otherwise everybody is looked at.')),
+                ('log_starts_at', models.PositiveBigIntegerField(default=0, editable=False, help_text='Whoever has read the changes up to this id can go on; before it some are gone or name nobody.')),
                 ('last_error', models.TextField(blank=True, default='', editable=False)),
                 ('failing_since', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('failures', models.PositiveIntegerField(default=0, editable=False, help_text='In a row.')),
@@ -207,7 +207,7 @@ class Migration(migrations.Migration):
             name='Change',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('printed_id', models.CharField(blank=True, help_text="The customer's id as printed then; empty for those who were erased, but for their last leaving.", max_length=255)),
+                ('public_id', models.CharField(blank=True, help_text="The customer's id as printed then; empty for those who were erased, but for their last leaving.", max_length=255)),
                 ('change', models.CharField(choices=[('entered', 'Entered'), ('left', 'Left')], max_length=7)),
                 ('at', models.DateTimeField()),
                 ('cause', models.CharField(choices=[('activity', 'something was recorded about the customer'), ('time', 'time went by'), ('definition', 'the segment was edited'), ('population', 'a figure of the population moved'), ('merge', 'two histories were joined'), ('erasure', 'the customer was erased'), ('initial', 'the segment was filled for the first time')], max_length=10)),
@@ -277,7 +277,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='change',
-            index=models.Index(condition=models.Q(('customer', None), models.Q(('printed_id', ''), _negated=True)), fields=['at'], name='named_erasures'),
+            index=models.Index(condition=models.Q(('customer', None), models.Q(('public_id', ''), _negated=True)), fields=['at'], name='named_erasures'),
         ),
         migrations.AddConstraint(
             model_name='version',

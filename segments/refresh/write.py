@@ -68,9 +68,9 @@ def write_differences(run: Refresh, at: datetime, written: Sequence[WrittenSegme
     The place of a segment in ``written`` is the place of its bit.
     """
     segments = _segments_cte(written)
-    newest = _newest_change()
+    newest = newest_change_id()
     _append_changes(run, at, written, segments)
-    _count_by_day(at, after=newest)
+    count_by_day(at, after=newest)
     counts = _count_differences(segments)
     _write_members(at, segments, counts)
     return [
@@ -157,11 +157,11 @@ def _moment_or_null(at: datetime | None) -> str:
     return dialect.moment_from(f"'{dialect.moment(at)}'" if at else "NULL")
 
 
-def _newest_change() -> int:
+def newest_change_id() -> int:
     return Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
-def _count_by_day(at: datetime, *, after: int) -> None:
+def count_by_day(at: datetime, *, after: int) -> None:
     """Add the changes after one to the counts of their day; this run has the lock, so all of them are its own."""
     backends.execute(
         f"""INSERT INTO {_TALLIES} (segment_id, day, change, cause, customers)
@@ -302,7 +302,7 @@ def erase(customers: Sequence[int], at: datetime) -> None:
         return
     at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
     run = Refresh.objects.create(at=at, started_at=at, finished_at=at, state=Refresh.State.DONE)
-    newest = _newest_change()
+    newest = newest_change_id()
     Change.objects.bulk_create(
         Change(
             segment_id=segment,
@@ -314,7 +314,7 @@ def erase(customers: Sequence[int], at: datetime) -> None:
         )
         for segment, printed, _ in members
     )
-    _count_by_day(at, after=newest)
+    count_by_day(at, after=newest)
     Membership.objects.filter(customer__in=customers).delete()
     left = Counter(segment for segment, _, _ in members)
     known = Counter(segment for segment, _, is_known in members if is_known)
