@@ -138,7 +138,7 @@ def open_shop(customers: int) -> Campaign:
         csv_files.FORMATS["customers"], io.BytesIO(sheet.encode()), the_shop(), refuse=lambda _: None
     )
     segment = Segment(slug="readers", name="Readers", rule={"newsletter": {"is": "subscribed"}})
-    segment_store.save(segment)
+    segment_store.save_segment(segment)
     refresh_all()
     campaign = Campaign(
         segment=segment,

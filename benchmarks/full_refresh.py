@@ -48,7 +48,7 @@ def make_shop(customers: int) -> None:
                 harness.say(f"  {count:>12,} {what}")
 
         shop.fill(customers, AT, tell)
-    segment_store.install()
+    segment_store.install_templates()
     hand_written.require_known_segments()
     refresh()
 

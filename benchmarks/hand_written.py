@@ -142,7 +142,7 @@ def differing_one_by_one() -> str:
         JOIN asked a USING (segment_id)"""
 
 
-CHANGES = """INSERT INTO segments_change (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
+CHANGES = """INSERT INTO segments_change (segment_id, customer_id, public_id, change, at, cause, refresh_id)
     SELECT d.segment_id, d.customer_id, c.customer_id, CASE WHEN d.enters THEN 'entered' ELSE 'left' END, %(at)s,
         CASE WHEN c.joined_into_id IS NOT NULL OR EXISTS (
                 SELECT 1 FROM customers_customer v
@@ -260,7 +260,7 @@ def end_state() -> tuple[Any, ...]:
         "SELECT count(*), sum(hashtextextended(segment_id || '/' || customer_id, 0)) FROM segments_membership"
     )
     [changes] = backends.rows(
-        """SELECT count(*), sum(hashtextextended(concat_ws('/', segment_id, customer_id, printed_id, change, at,
+        """SELECT count(*), sum(hashtextextended(concat_ws('/', segment_id, customer_id, public_id, change, at,
             cause), 0)) FROM segments_change"""
     )
     return (*members, *changes)

@@ -136,7 +136,7 @@ def make(customers: int) -> Figures:
         harness.say(f"Making a shop of {customers:,} customers that ends at {until}")
         raw["build_s"] = round(timed(lambda: shop_in_sql.build(customers, until)), 1)
         raw["first_facts_s"] = round(timed(lambda: update.rebuild(until)), 1)
-        segment_store.install()
+        segment_store.install_templates()
         raw["first_members_s"] = round(timed(lambda: refresh(until)), 1)
         if backends.is_postgresql():
             backends.execute("VACUUM ANALYZE")
@@ -286,14 +286,14 @@ def answers() -> Figures:
     seconds: dict[str, list[float]] = {"live": [], "lookup": []}
     for number, key in enumerate(keys):
         competitors = [
-            ("live", partial(live.segments_of, key, at)),
+            ("live", partial(live.matching_segments, key, at)),
             ("lookup", partial(Customer.objects.get, pk=key)),
         ]
         for name, act in competitors if number % 2 else reversed(competitors):
             seconds[name].append(timed(act))
     for key in keys[:COMPARED]:
         stored = Membership.objects.filter(customer=key).values_list("segment__slug", flat=True)
-        if sorted(live.segments_of(key, at)) != sorted(stored):
+        if sorted(live.matching_segments(key, at)) != sorted(stored):
             raise SystemExit(f"live segments of customer {key} are not the stored ones")
     figures = compared("live_vs_lookup", seconds["live"], seconds["lookup"])
     in_ms = {f"{name}_ms": [1000 * value for value in values] for name, values in seconds.items()}
@@ -411,7 +411,7 @@ def _watching() -> Iterator[dict[Expected, float]]:
     def watch(latest: int) -> None:
         while not stop.wait(0.01):
             found = backends.rows(
-                f"SELECT id, segment_id, printed_id, change FROM segments_change WHERE id > {latest} ORDER BY id"
+                f"SELECT id, segment_id, public_id, change FROM segments_change WHERE id > {latest} ORDER BY id"
             )
             now = time.perf_counter()
             for key, segment, printed, change in found:

@@ -16,26 +16,26 @@ ASKS_FOR_CONTACT_DATA: Final = "asks for contact data, which you may not see"
 NAMES_CONTACT_DATA: Final = "names an e-mail address or a phone number, which you may not see"
 
 
-def check(rule: Rule) -> None:
+def check_exposure(rule: Rule) -> None:
     """Refuse a rule to somebody who may not see contact data; raises RuleError with the path of the condition."""
     for path, condition in conditions_by_path(rule):
         if condition.exposed() is Exposure.PERSONAL:
             raise RuleError(path, ASKS_FOR_CONTACT_DATA)
-        if _names_somebody(condition):
+        if _contains_contact_data(condition):
             raise RuleError(path, NAMES_CONTACT_DATA)
 
 
-def shows_value(condition: Condition) -> bool:
+def may_show_value(condition: Condition) -> bool:
     """Tell whether a customer's value of a condition may be shown to somebody who may not see contact data."""
     return condition.exposed() is Exposure.OPEN
 
 
-def _names_somebody(value: Any) -> bool:
+def _contains_contact_data(value: Any) -> bool:
     """Tell whether a parameter, or a part of one, looks like contact data: such values are masked everywhere."""
     if isinstance(value, str):
         return masks.is_masked(value) or "@" in value
     if isinstance(value, tuple | list):
-        return any(map(_names_somebody, value))
+        return any(map(_contains_contact_data, value))
     if is_dataclass(value):
-        return any(_names_somebody(getattr(value, item.name)) for item in fields(value))
+        return any(_contains_contact_data(getattr(value, item.name)) for item in fields(value))
     return False

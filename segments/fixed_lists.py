@@ -7,15 +7,15 @@ from django.db import transaction
 
 from .models import Segment
 from .models.membership import Change, Membership
-from .refresh.write import Outcome, fill_list, lock_members
+from .refresh.write import Outcome, lock_members, set_list_members
 
 
-def add(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
+def add_customers(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
     """Put customers, named by their keys, on a list beside those who are there."""
     return _fill(segment, at, lambda members: members | set(customers))
 
 
-def remove(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
+def remove_customers(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
     """Take customers off a list."""
     return _fill(segment, at, lambda members: members - set(customers))
 
@@ -29,4 +29,4 @@ def _fill(segment: Segment, at: datetime, change: Callable[[set[int]], set[int]]
         wanted = change(members)
         if wanted == members:
             return Outcome(locked, locked.size, locked.known_size)
-        return fill_list(locked, wanted, at, Change.Cause.ACTIVITY)
+        return set_list_members(locked, wanted, at, Change.Cause.ACTIVITY)

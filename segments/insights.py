@@ -20,9 +20,9 @@ from .evaluation.context import shop_zone
 from .models import Segment
 from .models.membership import Change, DailyChangeCount, Membership
 
-PATIENCE = 2.0
+QUERY_SECONDS = 2.0
 """Seconds that somebody waits for a question about each member."""
-DRAWN = 10_000
+SAMPLE_SIZE = 10_000
 """Members of a large segment who stand for all when it is compared with the others."""
 WEEK, MONTH = 7, 30
 ENTERED, LEFT = Change.Kind.ENTERED, Change.Kind.LEFT
@@ -35,7 +35,7 @@ _SPREAD, _NUMBERS = 2_654_435_761, 2**32  # multiplied by it, keys in a row are 
 
 
 @dataclass(frozen=True)
-class Day:
+class SegmentDay:
     """One day of a segment: its members at the end, and how many entered and left, by cause."""
 
     day: date
@@ -44,11 +44,11 @@ class Day:
     left: Mapping[str, int]
 
 
-def days(segment: Segment, now: datetime, count: int) -> list[Day]:
+def segment_days(segment: Segment, now: datetime, count: int) -> list[SegmentDay]:
     """Give the last days of a segment up to today, fewer where it is younger; none before its first refresh."""
     if segment.refreshed_at is None:
         return []
-    today = _day(now)
+    today = _shop_day(now)
     moved: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
     tallies = DailyChangeCount.objects.filter(segment=segment, day__gt=today - timedelta(days=count))
     for day, change, cause, customers in tallies.values_list("day", "change", "cause", "customers"):
@@ -59,13 +59,13 @@ def days(segment: Segment, now: datetime, count: int) -> list[Day]:
     # From the present size backwards: what was before is what is now, less who entered, and those who left.
     for day in (today - timedelta(days=back) for back in range((today - first).days + 1)):
         entered, left = moved[day, ENTERED], moved[day, LEFT]
-        found.append(Day(day, size, entered, left))
+        found.append(SegmentDay(day, size, entered, left))
         size += sum(left.values()) - sum(entered.values())
     return found[::-1]
 
 
 @dataclass(frozen=True)
-class Moved:
+class Movement:
     """How many entered and left within some days, but for the first filling of a segment."""
 
     entered: int = 0
@@ -81,14 +81,14 @@ class Trend:
 
     sizes: tuple[int, ...]
     since_a_week: int | None
-    week: Moved
-    month: Moved
+    week: Movement
+    month: Movement
 
 
-def trends(segments: Iterable[Segment], now: datetime) -> dict[int, Trend]:
+def segment_trends(segments: Iterable[Segment], now: datetime) -> dict[int, Trend]:
     """Give the trend of each segment that was refreshed, by its key, in one statement."""
     refreshed = {segment.pk: segment for segment in segments if segment.refreshed_at}
-    today = _day(now)
+    today = _shop_day(now)
     moved: dict[int, dict[date, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
     tallies = DailyChangeCount.objects.filter(segment__in=refreshed, day__gt=today - timedelta(days=MONTH))
     for key, day, change, everybody, initial in tallies.values_list("segment_id", "day", "change").annotate(
@@ -106,10 +106,10 @@ def _trend(segment: Segment, moved: Mapping[date, Mapping[str, tuple[int, int]]]
         entered, left = (moved.get(day, {}).get(change, (0, 0))[0] for change in (ENTERED, LEFT))
         sizes.append(sizes[-1] + left - entered)
 
-    def moved_in(days: int) -> Moved:
+    def moved_in(days: int) -> Movement:
         some = [of_day for day, of_day in moved.items() if day > today - timedelta(days=days)]
         entered, left = (sum(of_day.get(change, (0, 0))[1] for of_day in some) for change in (ENTERED, LEFT))
-        return Moved(entered, left)
+        return Movement(entered, left)
 
     return Trend(
         sizes=tuple(reversed(sizes)),
@@ -121,11 +121,11 @@ def _trend(segment: Segment, moved: Mapping[date, Mapping[str, tuple[int, int]]]
 
 def _first_day(segment: Segment, with_changes: set[date], today: date, count: int) -> date:
     """Give the first of the last days on which there was a segment; it may be filled as of an earlier day."""
-    first = min({_day(segment.created_at), today} | with_changes)
+    first = min({_shop_day(segment.created_at), today} | with_changes)
     return max(first, today - timedelta(days=count - 1))
 
 
-def _day(instant: datetime) -> date:
+def _shop_day(instant: datetime) -> date:
     return instant.astimezone(shop_zone()).date()
 
 
@@ -133,7 +133,7 @@ def _day(instant: datetime) -> date:
 
 
 @dataclass(frozen=True)
-class Worth:
+class MemberRevenue:
     """What the members have bought, and the whole shop."""
 
     members: int
@@ -158,7 +158,7 @@ class Worth:
         return float(self.revenue / self.everybodys_revenue) if self.everybodys_revenue > 0 else None
 
 
-def worth(segment: Segment, seconds: float) -> Worth:
+def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
     """Add up what the members have bought; raises TookTooLong."""
     members = Membership.objects.filter(segment=segment).values("customer_id")
     with time_limits.within(seconds):
@@ -170,7 +170,7 @@ def worth(segment: Segment, seconds: float) -> Worth:
         )
         everybody = Totals.objects.values_list("total_spent", flat=True).first() or 0
     sums["revenue"] = from_units(int(sums["revenue"]))
-    return Worth(**sums, everybodys_revenue=from_units(everybody))
+    return MemberRevenue(**sums, everybodys_revenue=from_units(everybody))
 
 
 def _mean(total: Decimal, count: int) -> Decimal | None:
@@ -195,12 +195,12 @@ class Overlaps:
     drawn: int | None = None
 
 
-def overlaps(segment: Segment, seconds: float) -> Overlaps:
+def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
     """Count the members who are in each other segment too; raises TookTooLong.
 
     Of a large segment some ten thousand members are drawn, by a number made from their keys, and stand for all.
     """
-    one_in = max(1, segment.size // DRAWN)
+    one_in = max(1, segment.size // SAMPLE_SIZE)
     with time_limits.within(seconds):
         # A table of its own: a planner cannot guess how many it is, and would read all memberships there are.
         temporary_tables.create("drawn", "customer_id bigint PRIMARY KEY")
@@ -233,16 +233,16 @@ def overlaps(segment: Segment, seconds: float) -> Overlaps:
 
 
 @dataclass(frozen=True)
-class People:
+class CustomerCounts:
     """How many customers the shop can reach, and how many visitors it cannot."""
 
     known: int
     anonymous: int
 
 
-def people(seconds: float) -> People:
+def count_customers(seconds: float) -> CustomerCounts:
     """Count the customers; raises TookTooLong."""
     with time_limits.within(seconds):
         known = Customer.objects.existing().known().count()
         everybody = Customer.objects.existing().count()
-    return People(known, everybody - known)
+    return CustomerCounts(known, everybody - known)

@@ -16,7 +16,7 @@ from customers.facts import update
 from customers.models import Identity
 
 from .evaluation import live
-from .evaluation.compiler import SEGMENTS_AT_ONCE, CompiledRules, compile_rules
+from .evaluation.compiler import MAX_RULES_PER_STATEMENT, CompiledRules, compile_rules
 from .evaluation.context import shop_zone
 from .models import Segment
 from .models.membership import Membership
@@ -24,41 +24,41 @@ from .models.refresh import Refresh
 from .rules import EvaluationContext, PopulationStatistics, Statistic
 
 # A visitor whom the shop does not know is asked about as somebody is: answers take their time alike.
-NOBODY: Final = -1
+NO_CUSTOMER: Final = -1
 
-State = tuple[backends.Row, ...]
+PublicState = tuple[backends.Row, ...]
 
 
 @dataclass(frozen=True)
-class Published:
+class PublicSegments:
     """The public segments in one state of theirs: those by rule ready to be asked, and the fixed lists by key.
 
     A state is, for each segment, its key, the version of its rule, its slug, and the last refresh of any.
     """
 
-    state: State
+    state: PublicState
     asked: Sequence[tuple[Sequence[str], CompiledRules]]
     needed: frozenset[Statistic]
     lists: dict[int, str]
     figures: PopulationStatistics
 
 
-_kept = Published((), (), frozenset(), {}, PopulationStatistics())
+_cached = PublicSegments((), (), frozenset(), {}, PopulationStatistics())
 
 
-def segments_of(anonymous_id: str, at: datetime) -> list[str]:
+def find_public_segments(anonymous_id: str, at: datetime) -> list[str]:
     """Name the public segments that a visitor, or the customer they turned out to be, is in; by slug.
 
     A visitor whom nobody has met is in none.
     """
-    state, customer = _look(anonymous_id)
+    state, customer = _read_state(anonymous_id)
     if not state:
         return []
-    published = _published(state)
-    return sorted(_on_lists(published, customer) + _by_rules(published, customer, at))
+    published = _public_segments(state)
+    return sorted(_list_slugs(published, customer) + _matching_slugs(published, customer, at))
 
 
-def _look(anonymous_id: str) -> tuple[State, int]:
+def _read_state(anonymous_id: str) -> tuple[PublicState, int]:
     """Give the state of the public segments, and whose customer's key the id leads to, by one statement."""
     found = backends.rows(
         """SELECT id, version, slug, (SELECT max(refresh_id) FROM segments_segment WHERE kind = 'dynamic'),
@@ -68,48 +68,48 @@ def _look(anonymous_id: str) -> tuple[State, int]:
         [Identity.Kind.ANONYMOUS_ID.value, "" if "\x00" in anonymous_id else to_nfc(anonymous_id)],
     )
     customer = found[0][4] if found else None
-    return tuple(row[:4] for row in found), NOBODY if customer is None else customer
+    return tuple(row[:4] for row in found), NO_CUSTOMER if customer is None else customer
 
 
-def _by_rules(published: Published, customer: int, at: datetime) -> list[str]:
+def _matching_slugs(published: PublicSegments, customer: int, at: datetime) -> list[str]:
     if not published.asked:
         return []
     relation = update.relation_of(Sql("SELECT %s", (customer,)), at)
     context = EvaluationContext(at, shop_zone(), relation, PopulationStatistics(published.figures))
-    live.compute(published.needed, context)
+    live.compute_statistics(published.needed, context)
     found = []
     for slugs, asked in published.asked:
-        for _, bits, _ in backends.rows(asked.answers_of(customer, context)):
+        for _, bits, _ in backends.rows(asked.customer_answers_sql(customer, context)):
             found += [slug for place, slug in enumerate(slugs) if bits & 1 << place]
     return found
 
 
-def _on_lists(published: Published, customer: int) -> list[str]:
+def _list_slugs(published: PublicSegments, customer: int) -> list[str]:
     if not published.lists:
         return []
     on = Membership.objects.filter(customer=customer, segment__in=published.lists)
     return [published.lists[segment] for segment in on.values_list("segment_id", flat=True)]
 
 
-def _published(state: State) -> Published:
-    global _kept
-    kept = _kept
-    if kept.state != state:
-        kept = _kept = _read(state)
-    return kept
+def _public_segments(state: PublicState) -> PublicSegments:
+    global _cached
+    published = _cached
+    if published.state != state:
+        published = _cached = _load(state)
+    return published
 
 
-def _read(state: State) -> Published:
+def _load(state: PublicState) -> PublicSegments:
     segments = list(Segment.objects.filter(pk__in=[row[0] for row in state]).only("kind", "slug", "rule"))
-    rules = live.readable(segment for segment in segments if segment.is_dynamic)
+    rules = live.readable_segments(segment for segment in segments if segment.is_dynamic)
     asked = [
         ([segment.slug for segment in part], compile_rules(part))
-        for start in range(0, len(rules), SEGMENTS_AT_ONCE)
-        if (part := rules[start : start + SEGMENTS_AT_ONCE])
+        for start in range(0, len(rules), MAX_RULES_PER_STATEMENT)
+        if (part := rules[start : start + MAX_RULES_PER_STATEMENT])
     ]
     refresh = state[0][3] or 0
     figures = Refresh.objects.filter(pk=refresh).values_list("figures", flat=True).first()
-    return Published(
+    return PublicSegments(
         state,
         asked,
         frozenset(one for _, asks in asked for of_rule in asks.needed for one in of_rule),

@@ -7,12 +7,14 @@ from typing import TypeVar
 from .models import Segment
 from .rules import Rule, RuleError, parse
 
-One = TypeVar("One")
+Referring = TypeVar("Referring")
 
 
-def levels(
-    segments: Iterable[One], slug: Callable[[One], str], references: Callable[[One], set[str]]
-) -> list[list[One]]:
+def reference_levels(
+    segments: Iterable[Referring],
+    slug: Callable[[Referring], str],
+    references: Callable[[Referring], set[str]],
+) -> list[list[Referring]]:
     """Order segments so that each comes in a later level than those it refers to.
 
     Segments that (against what saving allows) refer to one another in a circle share the last level.
@@ -26,7 +28,7 @@ def levels(
     return ordered
 
 
-def check(rules: dict[str, Rule]) -> None:
+def check_references(rules: dict[str, Rule]) -> None:
     """Refuse rules, by the slug they are saved under, that would refer in a circle or to no segment.
 
     Raises RuleError.
@@ -45,7 +47,7 @@ def check(rules: dict[str, Rule]) -> None:
         raise RuleError("rule", f"segments may not refer to one another in a circle: {circle}") from None
 
 
-def check_known(rule: Rule) -> None:
+def check_references_exist(rule: Rule) -> None:
     """Refuse a rule that refers to no segment; raises RuleError."""
     named = rule.references()
     known = set(Segment.objects.filter(slug__in=named).values_list("slug", flat=True))
@@ -53,7 +55,7 @@ def check_known(rule: Rule) -> None:
         raise RuleError("rule", f"there is no segment {name!r} to refer to")
 
 
-def referrers(slug: str) -> list[Segment]:
+def referring_segments(slug: str) -> list[Segment]:
     """Give the segments whose rules refer to one."""
     dynamic = Segment.objects.filter(kind=Segment.Kind.DYNAMIC)
     return [segment for segment in dynamic if slug in _references(segment)]

@@ -18,18 +18,18 @@ from customers.models import Customer, Identity
 from . import references
 from .models import SLUG_IS_TAKEN, Segment, Version
 from .models.membership import Change, Membership
-from .refresh.write import fill_list, lock_members
+from .refresh.write import lock_members, set_list_members
 from .rules import RuleError, parse
 from .templates import TEMPLATES, Template
 
-EXPORTED = ("slug", "name", "description", "rule")
+EXPORTED_FIELDS = ("slug", "name", "description", "rule")
 
 
-class InUse(ProtectedError):
+class SegmentInUse(ProtectedError):
     """A segment that others refer to cannot be deleted."""
 
 
-def save(segment: Segment, *, by: User | str | None = None) -> Segment:
+def save_segment(segment: Segment, *, by: User | str | None = None) -> Segment:
     """Save a segment by rule, new or edited; an edit of the rule is a new version, kept with who saved it.
 
     ``by`` is a person, or the name of a program. Raises RuleError where the rule will not do, ValidationError where
@@ -38,28 +38,30 @@ def save(segment: Segment, *, by: User | str | None = None) -> Segment:
     rule = parse(segment.rule)
     with transaction.atomic():
         before = _check_names(segment)
-        references.check({segment.slug: rule})
+        references.check_references({segment.slug: rule})
         fields = ("slug", "name", "description", "is_active", "is_public", "template", "template_parameters")
-        _write(segment, before, fields, by)
+        _write_segment(segment, before, fields, by)
     return segment
 
 
-def restore(version: Version, *, by: User | None = None) -> Segment:
+def restore_version(version: Version, *, by: User | None = None) -> Segment:
     """Let a segment ask again what it asked in a version, as a new one; raises what ``save`` does."""
     with transaction.atomic():
         segment = Segment.objects.select_for_update().get(pk=version.segment_id)
         segment.rule = version.rule
-        return save(segment, by=by)
+        return save_segment(segment, by=by)
 
 
-def _write(segment: Segment, before: Segment | None, fields: Iterable[str], by: User | str | None) -> None:
+def _write_segment(
+    segment: Segment, before: Segment | None, fields: Iterable[str], by: User | str | None
+) -> None:
     """Write a segment by rule, where it is not new only these fields and its rule, and keep a new version."""
     is_edited = before is not None and before.rule != segment.rule
     if is_edited and before is not None:
         segment.version, segment.retry_at = before.version + 1, None
     # What a refresh writes meanwhile is not overwritten.
     written = [*fields, "rule", "version", "retry_at", "updated_at"] if before else None
-    with _slug_told():
+    with _unique_slug():
         segment.save(update_fields=written)
     if before is None or is_edited:
         Version.objects.create(
@@ -73,7 +75,7 @@ def _write(segment: Segment, before: Segment | None, fields: Iterable[str], by: 
 
 
 @contextmanager
-def _slug_told() -> Iterator[None]:
+def _unique_slug() -> Iterator[None]:
     """Refuse, as the check before does, a slug that somebody else has taken since."""
     try:
         with transaction.atomic():
@@ -82,11 +84,11 @@ def _slug_told() -> Iterator[None]:
         raise ValidationError({"slug": SLUG_IS_TAKEN}) from None
 
 
-def describe(segment: Segment) -> Segment:
+def save_fixed_list(segment: Segment) -> Segment:
     """Save a fixed list's slug, name, description and publicity; raises ValidationError where one will not do."""
     with transaction.atomic():
         _check_names(segment)
-        with _slug_told():
+        with _unique_slug():
             segment.save(update_fields=["slug", "name", "description", "is_public", "updated_at"])
     return segment
 
@@ -95,47 +97,53 @@ def _check_names(segment: Segment) -> Segment | None:
     """Refuse names that will not do, or a new slug while rules use the old one; give what is stored, locked."""
     segment.full_clean(exclude=["rule"])
     before = Segment.objects.select_for_update().filter(pk=segment.pk).first() if segment.pk else None
-    if before and before.slug != segment.slug and (users := references.referrers(before.slug)):
+    if before and before.slug != segment.slug and (users := references.referring_segments(before.slug)):
         names = ", ".join(user.slug for user in users)
         raise ValidationError({"slug": f"The rules of {names} refer to {before.slug}; change them first."})
     return before
 
 
-def delete(segments: Iterable[Segment]) -> None:
+def delete_segments(segments: Iterable[Segment]) -> None:
     """Delete segments, unless others refer to them; raises InUse, which says who does."""
     doomed = list(segments)
     slugs = {segment.slug for segment in doomed}
     with transaction.atomic():
         lock_members()
         for segment in doomed:
-            users = [user for user in references.referrers(segment.slug) if user.slug not in slugs]
+            users = [user for user in references.referring_segments(segment.slug) if user.slug not in slugs]
             if users:
                 names = ", ".join(user.slug for user in users)
-                raise InUse(f"{segment.slug} cannot be deleted: the rules of {names} refer to it", set(users))
+                raise SegmentInUse(
+                    f"{segment.slug} cannot be deleted: the rules of {names} refer to it", set(users)
+                )
         for segment in doomed:
             try:
                 segment.delete()
             except ProtectedError as error:
                 protecting = error.protected_objects
                 names = ", ".join(f"the {one._meta.verbose_name} {one}" for one in _first(protecting))
-                raise InUse(f"{segment.slug} cannot be deleted: it is used by {names}", protecting) from None
+                raise SegmentInUse(
+                    f"{segment.slug} cannot be deleted: it is used by {names}", protecting
+                ) from None
 
 
 def _first(objects: Iterable[Any], most: int = 5) -> list[Any]:
     return sorted(objects, key=str)[:most]
 
 
-def install(templates: Iterable[Template] = TEMPLATES.values(), *, by: User | None = None) -> list[Segment]:
+def install_templates(
+    templates: Iterable[Template] = TEMPLATES.values(), *, by: User | None = None
+) -> list[Segment]:
     """Create the ready-to-use segments that do not exist yet; give those."""
     there = set(Segment.objects.values_list("slug", flat=True))
-    return [from_template(template, by=by) for template in templates if template.slug not in there]
+    return [create_from_template(template, by=by) for template in templates if template.slug not in there]
 
 
-def from_template(
+def create_from_template(
     template: Template, *, slug: str = "", name: str = "", by: User | None = None, **parameters: float
 ) -> Segment:
     """Create a segment from a template; raises ParameterError where a parameter will not do."""
-    return save(
+    return save_segment(
         Segment(
             slug=slug or template.slug,
             name=name or template.name,
@@ -148,29 +156,29 @@ def from_template(
     )
 
 
-def create_static(
+def create_fixed_list(
     slug: str, name: str, customers: Iterable[int], at: datetime, *, description: str = ""
 ) -> Segment:
     """Create a fixed list of customers, named by their keys."""
     with transaction.atomic():
         segment = Segment(slug=slug, name=name, description=description, kind=Segment.Kind.STATIC)
         segment.full_clean()
-        with _slug_told():
+        with _unique_slug():
             segment.save()
-        fill_list(segment, customers, at, Change.Cause.INITIAL)
+        set_list_members(segment, customers, at, Change.Cause.INITIAL)
     segment.refresh_from_db()
     return segment
 
 
-def freeze(segment: Segment, slug: str, name: str, at: datetime) -> Segment:
+def create_fixed_list_of_members(segment: Segment, slug: str, name: str, at: datetime) -> Segment:
     """Create a fixed list of the members a segment has now."""
     members = Membership.objects.filter(segment=segment).values_list("customer_id", flat=True)
-    return create_static(
+    return create_fixed_list(
         slug, name, members, at, description=f"The members of {segment.name}, kept as they were."
     )
 
 
-def customers_of(ids: Iterable[str]) -> tuple[list[int], list[str]]:
+def find_customers(ids: Iterable[str]) -> tuple[list[int], list[str]]:
     """Find customers by their ids, printed or their own; give their keys, and the ids nobody has."""
     wanted = {to_nfc(one.strip()) for one in ids} - {""}
     found: dict[str, int] = {}
@@ -184,12 +192,16 @@ def customers_of(ids: Iterable[str]) -> tuple[list[int], list[str]]:
     return list(found.values()), sorted(wanted - found.keys())
 
 
-def exported(segments: Iterable[Segment]) -> list[dict[str, Any]]:
+def export_segments(segments: Iterable[Segment]) -> list[dict[str, Any]]:
     """Give segments by rule in the form that is kept in version control."""
-    return [{name: getattr(segment, name) for name in EXPORTED} for segment in segments if segment.is_dynamic]
+    return [
+        {name: getattr(segment, name) for name in EXPORTED_FIELDS}
+        for segment in segments
+        if segment.is_dynamic
+    ]
 
 
-def import_all(given: Any) -> tuple[list[Segment], list[Segment]]:
+def import_segments(given: Any) -> tuple[list[Segment], list[Segment]]:
     """Create or update segments from their exported form, by slug, all or nothing; give created and updated.
 
     Raises RuleError with the place in the list, such as ``[2].rule.all[0]…``.
@@ -200,34 +212,34 @@ def import_all(given: Any) -> tuple[list[Segment], list[Segment]]:
     updated: list[Segment] = []
     rules = {}
     for place, item in enumerate(given):
-        slug = _read_slug(item, place)
-        rules[slug] = _at(place, lambda item=item: parse(item["rule"]))
+        slug = _check_fields(item, place)
+        rules[slug] = _with_place(place, lambda item=item: parse(item["rule"]))
     if len(rules) < len(given):
         raise RuleError("", "names a slug twice")
     with transaction.atomic():
-        references.check(rules)
+        references.check_references(rules)
         for place, item in enumerate(given):
             segment = Segment.objects.filter(slug=item["slug"]).first() or Segment(slug=item["slug"])
             if not segment.is_dynamic:
                 raise RuleError(f"[{place}].slug", f"{segment.slug} is a fixed list and has no rule")
-            same = all(getattr(segment, name) == item.get(name, "") for name in EXPORTED)
+            same = all(getattr(segment, name) == item.get(name, "") for name in EXPORTED_FIELDS)
             if segment.pk and same:
                 continue
             is_new = segment.pk is None
             segment.name, segment.rule = item["name"], item["rule"]
             segment.description = item.get("description", "")
-            _at(place, lambda segment=segment: _save_one(segment))
+            _with_place(place, lambda segment=segment: _write_imported(segment))
             (created if is_new else updated).append(segment)
     return created, updated
 
 
-def _save_one(segment: Segment) -> None:
+def _write_imported(segment: Segment) -> None:
     segment.full_clean(exclude=["rule"])
     before = Segment.objects.select_for_update().get(pk=segment.pk) if segment.pk else None
-    _write(segment, before, ("name", "description"), by=None)
+    _write_segment(segment, before, ("name", "description"), by=None)
 
 
-def _read_slug(item: Any, place: int) -> str:
+def _check_fields(item: Any, place: int) -> str:
     if not isinstance(item, Mapping):
         raise RuleError(f"[{place}]", "expected an object with slug, name, description and rule")
     for name in ("slug", "name", "rule"):
@@ -240,13 +252,13 @@ def _read_slug(item: Any, place: int) -> str:
             raise RuleError(
                 f"[{place}].{name}", "contains what no text can hold (a NUL, or half a surrogate pair)"
             )
-    unknown = sorted(item.keys() - set(EXPORTED))
+    unknown = sorted(item.keys() - set(EXPORTED_FIELDS))
     if unknown:
-        raise RuleError(f"[{place}].{unknown[0]}", f"is not a field; expected {', '.join(EXPORTED)}")
+        raise RuleError(f"[{place}].{unknown[0]}", f"is not a field; expected {', '.join(EXPORTED_FIELDS)}")
     return str(item["slug"])
 
 
-def _at(place: int, act: Any) -> Any:
+def _with_place(place: int, act: Any) -> Any:
     try:
         return act()
     except RuleError as error:
@@ -256,7 +268,7 @@ def _at(place: int, act: Any) -> Any:
         raise RuleError(f"[{place}].{name}", " ".join(messages)) from None
 
 
-def read_json(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """Read JSON that a person wrote; raises RuleError that says where it ends to be JSON."""
     try:
         return json.loads(text)

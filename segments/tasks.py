@@ -13,13 +13,13 @@ from .models import Segment
 from .refresh import engine, lease, verification
 from .webhooks import delivery
 
-LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while more and more is recorded
+MAX_RUN_SECONDS: Final = 10.0  # seconds: other tasks have their turn, too, while more and more is recorded
 
 
 @shared_task
 def refresh_segment(segment_id: int, refresh_id: int | None = None) -> None:
     """Refresh one segment now; one deleted meanwhile is nothing to do, nor is a queued refresh that has begun."""
-    with suppress(lease.Taken):
+    with suppress(lease.AlreadyStarted):
         engine.refresh_segments(Segment.objects.filter(pk=segment_id), queued=refresh_id)
 
 
@@ -30,44 +30,44 @@ def refresh_all() -> None:
 
 
 @shared_task
-def catch_up() -> None:
+def refresh_pending() -> None:
     """Refresh until nobody waits; give way to a refresh that runs, and after some seconds to other tasks."""
     wakeups.REFRESH.acknowledge()
     try:
-        if not engine.refresh_pending(LONGEST_RUN):
+        if not engine.refresh_pending(MAX_RUN_SECONDS):
             wakeups.REFRESH.request()
-    except lease.Busy:
+    except lease.RefreshRunning:
         wakeups.REFRESH.request_soon()
 
 
 @shared_task
 def verify_segments() -> None:
     """Verify all segments, and keep the outcome for staff to see."""
-    verification.record(datetime.now(UTC))
+    verification.verify_all(datetime.now(UTC))
 
 
 @shared_task
-def forget_refreshes() -> None:
+def delete_old_refreshes() -> None:
     """Delete refreshes that did nothing and are over for long."""
-    retention.forget_refreshes(datetime.now(UTC))
+    retention.delete_old_refreshes(datetime.now(UTC))
 
 
 @shared_task
-def forget_erased() -> None:
+def delete_erased_ids() -> None:
     """Take the ids of those erased long ago off the log of changes."""
-    retention.forget_erased(datetime.now(UTC))
+    retention.delete_erased_ids(datetime.now(UTC))
 
 
 @shared_task
-def forget_changes() -> None:
+def delete_old_changes() -> None:
     """Delete changes that are older than the log is kept for."""
-    retention.forget_changes(datetime.now(UTC))
+    retention.delete_old_changes(datetime.now(UTC))
 
 
 @shared_task
 def count_rule(ticket: str) -> None:
     """Count a rule for somebody who is writing it."""
-    counting.carry_out(ticket)
+    counting.run_count(ticket)
 
 
 @shared_task
@@ -77,6 +77,6 @@ def deliver_webhooks() -> None:
 
 
 @shared_task
-def forget_webhook_messages() -> None:
+def delete_old_webhook_messages() -> None:
     """Delete what endpoints were told long ago."""
-    retention.forget_webhook_messages(datetime.now(UTC))
+    retention.delete_old_webhook_messages(datetime.now(UTC))

@@ -74,9 +74,9 @@ def _days(days: float) -> str:
     return f"{days:g}d"
 
 
-NO_ORDER: Json = {"order_count": {"is": 0}}
-ONE_ORDER: Json = {"order_count": {"is": 1}}
-KNOWN: Json = {"known": {"is": True}}
+NO_ORDER_RULE: Json = {"order_count": {"is": 0}}
+ONE_ORDER_RULE: Json = {"order_count": {"is": 1}}
+KNOWN_RULE: Json = {"known": {"is": True}}
 DAYS_30 = Parameter(30, "How many days count as recent.")
 
 
@@ -113,7 +113,7 @@ TEMPLATES: Mapping[str, Template] = {
             "Known, but without an order yet.",
             "win",
             "Welcome them by e-mail and give a reason for a first order.",
-            lambda: {"all": [KNOWN, NO_ORDER]},
+            lambda: {"all": [KNOWN_RULE, NO_ORDER_RULE]},
         ),
         Template(
             "newsletter-subscribers",
@@ -129,7 +129,7 @@ TEMPLATES: Mapping[str, Template] = {
             "Ordered exactly once.",
             "grow",
             "Thank them, and show what goes with what they bought.",
-            lambda: ONE_ORDER,
+            lambda: ONE_ORDER_RULE,
         ),
         Template(
             "repeat",
@@ -200,7 +200,7 @@ TEMPLATES: Mapping[str, Template] = {
             "Known, met lately, without an order yet.",
             "win",
             "A welcome series, while they still remember why they came.",
-            lambda days: {"all": [KNOWN, {"first_seen": {"within_last": _days(days)}}, NO_ORDER]},
+            lambda days: {"all": [KNOWN_RULE, {"first_seen": {"within_last": _days(days)}}, NO_ORDER_RULE]},
             {"days": DAYS_30},
         ),
         Template(
@@ -209,7 +209,7 @@ TEMPLATES: Mapping[str, Template] = {
             "Ordered exactly once, and lately.",
             "grow",
             "Make the second order easy: advice, matching products, a thank-you.",
-            lambda days: {"all": [ONE_ORDER, {"last_order": {"within_last": _days(days)}}]},
+            lambda days: {"all": [ONE_ORDER_RULE, {"last_order": {"within_last": _days(days)}}]},
             {"days": DAYS_30},
         ),
         Template(
@@ -227,7 +227,7 @@ TEMPLATES: Mapping[str, Template] = {
             "Ordered once and did not come back.",
             "return",
             "Ask what went wrong, and offer a fresh start.",
-            lambda days: {"all": [ONE_ORDER, {"last_order": {"not_within_last": _days(days)}}]},
+            lambda days: {"all": [ONE_ORDER_RULE, {"last_order": {"not_within_last": _days(days)}}]},
             {"days": Parameter(30, "Days since the order.")},
         ),
         Template(
@@ -255,7 +255,7 @@ TEMPLATES: Mapping[str, Template] = {
             "Came by at least once and never ordered.",
             "win",
             "Show again what they looked at; they know the shop already.",
-            lambda: {"all": [{"session_count": {"at_least": 1}}, NO_ORDER]},
+            lambda: {"all": [{"session_count": {"at_least": 1}}, NO_ORDER_RULE]},
         ),
     )
 }

@@ -6,7 +6,7 @@ from core.wakeup import WakeUp
 
 from .models import Endpoint
 
-REFRESH: Final = WakeUp("segments.tasks.catch_up", marker="segments:a-pass-waits")
+REFRESH: Final = WakeUp("segments.tasks.refresh_pending", marker="segments:a-pass-waits")
 WEBHOOKS: Final = WakeUp("segments.tasks.deliver_webhooks", marker="webhooks:a-run-waits")
 
 

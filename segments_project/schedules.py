@@ -82,28 +82,28 @@ SCHEDULES: Final = (
     ),
     Schedule(
         name="Forget old refreshes",
-        task="segments.tasks.forget_refreshes",
+        task="segments.tasks.delete_old_refreshes",
         when=crontab(hour="2", minute="30"),
         expires=HOUR,
         purpose="Deletes old refreshes that changed nothing.",
     ),
     Schedule(
         name="Forget the ids of the erased",
-        task="segments.tasks.forget_erased",
+        task="segments.tasks.delete_erased_ids",
         when=crontab(hour="2", minute="45"),
         expires=HOUR,
         purpose="Removes the ids of customers who were erased long ago from the log of changes.",
     ),
     Schedule(
         name="Forget old changes",
-        task="segments.tasks.forget_changes",
+        task="segments.tasks.delete_old_changes",
         when=crontab(hour="3", minute="15"),
         expires=HOUR,
         purpose="Deletes changes that are older than the log is kept for.",
     ),
     Schedule(
         name="Forget old webhook messages",
-        task="segments.tasks.forget_webhook_messages",
+        task="segments.tasks.delete_old_webhook_messages",
         when=crontab(hour="3", minute="15"),
         expires=HOUR,
         purpose="Deletes webhook messages that were delivered long ago.",
@@ -133,7 +133,7 @@ SCHEDULES: Final = (
 
 # Tasks without a schedule: code starts them when there is work. A task of ours that is in neither list fails a test.
 ON_DEMAND: Final = {
-    "segments.tasks.catch_up": "refreshes when something was recorded",
+    "segments.tasks.refresh_pending": "refreshes when something was recorded",
     "segments.tasks.count_rule": "counts a rule that a person is writing",
     "segments.tasks.refresh_segment": "refreshes a segment that was saved, or that a person or the API asks for",
 }

@@ -110,7 +110,7 @@ def anna(shop: None) -> Customer:
 
 
 def make(slug: str, rule: Any) -> Segment:
-    return segment_store.save(Segment(slug=slug, name=slug.title(), rule=rule))
+    return segment_store.save_segment(Segment(slug=slug, name=slug.title(), rule=rule))
 
 
 @pytest.fixture
@@ -125,8 +125,8 @@ def known(shop: None) -> Segment:
 @pytest.fixture
 def friends(shop: None) -> Segment:
     """A fixed list with one on it."""
-    keys, _ = segment_store.customers_of(["c1"])
-    return segment_store.create_static("friends", "Friends", keys, datetime.now(UTC))
+    keys, _ = segment_store.find_customers(["c1"])
+    return segment_store.create_fixed_list("friends", "Friends", keys, datetime.now(UTC))
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def breadcrumbs(content: str) -> list[str]:
 def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     """A shop that has something to show on every page."""
     keys.create("Shop", ["segments:read"])
-    verification.record(NOW)
+    verification.verify_all(NOW)
     _, key = tracking_messages.source()
     tracking_messages.send(
         key, {"type": "dance"}, *(tracking_messages.identify(one, email="x@y.org") for one in ("c1", "c2"))
@@ -635,7 +635,7 @@ def test_a_members_page_that_makes_no_sense_is_no_error(query, known, admin_clie
 
 
 def test_members_are_downloaded_with_formulas_neutralised(known, admin_client, monkeypatch):
-    monkeypatch.setattr("segments.changes.member_stream.AT_ONCE", 1)
+    monkeypatch.setattr("segments.changes.member_stream.MEMBERS_BATCH_SIZE", 1)
     take("customers", {"customer_id": "c2", "first_name": "=1+1"})
     response = admin_client.get(page("segments_segment_members_csv", known.pk))
     header, *rows = b"".join(response).decode().splitlines()
@@ -711,7 +711,7 @@ def test_nothing_verified_says_when_it_will_be(admin_client):
 
 
 def test_a_verification_shows_its_outcome_also_on_the_first_page(known, admin_client):
-    verification.record(NOW)
+    verification.verify_all(NOW)
 
     [row] = admin_client.get(page("segments_verification_changelist")).context["cl"].result_list
     assert (row.state, row.segments, row.members) == ("right", 1, 2)
@@ -722,7 +722,7 @@ def test_a_verification_shows_its_outcome_also_on_the_first_page(known, admin_cl
 
 def test_a_verification_names_who_differs_and_what_to_do(known, admin_client):
     Membership.objects.filter(segment=known, customer__customer_id="c1").delete()
-    verification.record(NOW)
+    verification.verify_all(NOW)
 
     row = Verification.objects.get()
     assert row.state == "different"
@@ -768,5 +768,5 @@ def test_a_customer_that_is_not_there_has_no_explanation(admin_client):
 
 
 def test_lists_are_changed_as_they_are_found(friends):
-    nobody = fixed_lists.remove(friends, [4711], datetime.now(UTC))
+    nobody = fixed_lists.remove_customers(friends, [4711], datetime.now(UTC))
     assert (nobody.size, nobody.left) == (1, 0)

@@ -88,7 +88,7 @@ def test_runs_share_no_ids_but_those_of_the_shop() -> None:
 
 def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureFixture[str]) -> None:
     shop.fill(PEOPLE, START)
-    segment_store.install()
+    segment_store.install_templates()
     refresh_all(START)
     people, orders, events = (
         Customer.objects.existing().count(),

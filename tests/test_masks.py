@@ -119,7 +119,7 @@ def shop() -> None:
     assert {
         "campaigns.Delivery.reason",
         "campaigns.CouponPool.name",
-        "segments.Change.printed_id",
+        "segments.Change.public_id",
     } < planted_in
     RefusedMessage.objects.update(message=json.dumps({"type": "track", "properties": json.loads(told)}))
 

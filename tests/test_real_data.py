@@ -31,7 +31,7 @@ def test_every_figure_comes_out_and_the_members_are_right(name: str, tmp_path: P
     at = ("--at", expected["at"])
 
     sizes = {}
-    segment_store.install()
+    segment_store.install_templates()
     for slug in TEMPLATES:
         sizes[slug] = int(shop.command("evaluate", "--segment", slug, *at))
     assert sizes == expected["templates"]

@@ -52,8 +52,8 @@ def anna() -> Staff:
 def friends() -> Segment:
     customers("c1,c1@example.org", "c2,c2@example.org")
     update.update_facts()
-    return segment_store.create_static(
-        "friends", "Friends", segment_store.customers_of(["c1"])[0], datetime.now(UTC)
+    return segment_store.create_fixed_list(
+        "friends", "Friends", segment_store.find_customers(["c1"])[0], datetime.now(UTC)
     )
 
 

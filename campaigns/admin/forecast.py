@@ -15,7 +15,7 @@ from core.db import time_limits
 from customers.admin import contact_data
 from segments.admin import charts
 from segments.admin.access import SEE_CUSTOMERS
-from segments.insights import PATIENCE
+from segments.insights import QUERY_SECONDS
 
 from . import access, page_context, texts
 
@@ -28,7 +28,7 @@ def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     now = datetime.now(UTC)
     context = page_context.campaign_page_context(model_admin, request, campaign, "outlook") | {
         "days": FORECAST_DAYS,
-        "patience": PATIENCE,
+        "patience": QUERY_SECONDS,
     }
     if context["steps"]:
         context |= dry_run_context(request, campaign, now) | {"coming": _upcoming_rows(campaign, now)}
@@ -38,7 +38,7 @@ def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
 def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> dict[str, Any]:
     """Return the template context of a dry run; empty if it takes too long to compute."""
     try:
-        with time_limits.within(PATIENCE):
+        with time_limits.within(QUERY_SECONDS):
             dry_run = forecasts.dry_run(campaign, at)
     except time_limits.TookTooLong:
         return {}
@@ -63,7 +63,7 @@ def _decision_text(verdict: Decision) -> str:
 def _upcoming_rows(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
     """Return the day, step and number of messages to come; None if that takes too long to compute."""
     try:
-        with time_limits.within(PATIENCE):
+        with time_limits.within(QUERY_SECONDS):
             upcoming = forecasts.upcoming(campaign, now, now + timedelta(days=FORECAST_DAYS))
     except time_limits.TookTooLong:
         return None

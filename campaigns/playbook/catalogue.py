@@ -53,7 +53,7 @@ def segment_for(tactic: Tactic, segment: Segment, by: User | None = None) -> Seg
                 description=f"For the campaign “{tactic.name}”.",
                 rule=rule,
             )
-            return segment_store.save(narrowed, by=by)
+            return segment_store.save_segment(narrowed, by=by)
         if there.rule == rule:
             return there
     raise AssertionError("unreachable: slugs do not end")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from segments.insights import Day
+from segments.insights import SegmentDay
 from segments.models import Change
 
 # Told apart in pairs, and of 3:1 contrast on white and on black.
@@ -36,7 +36,7 @@ class Chart:
     hint: str = ""
 
 
-def sizes(days: Sequence[Day]) -> Chart:
+def sizes(days: Sequence[SegmentDay]) -> Chart:
     """Draw the members at the end of each day as a line."""
     line = {
         "label": "Members",
@@ -52,7 +52,7 @@ def sizes(days: Sequence[Day]) -> Chart:
     return Chart("line", label, _data(days, [line]), options(stacked=False))
 
 
-def movements(days: Sequence[Day]) -> Chart:
+def movements(days: Sequence[SegmentDay]) -> Chart:
     """Draw who entered as bars upwards and who left as bars downwards, in the colours of the causes."""
     bars, legend = [], []
     for cause, (words, colour) in CAUSES.items():
@@ -111,5 +111,5 @@ def options(*, stacked: bool) -> str:
     )
 
 
-def _data(days: Sequence[Day], datasets: list[dict[str, Any]]) -> str:
+def _data(days: Sequence[SegmentDay], datasets: list[dict[str, Any]]) -> str:
     return json.dumps({"labels": [on(day.day) for day in days], "datasets": datasets})

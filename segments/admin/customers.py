@@ -64,7 +64,7 @@ class CustomerAdmin(base.CustomerAdmin):
         form = ChooseListForm(request.POST if "segment" in request.POST else None)
         if form.is_valid():
             segment = form.cleaned_data["segment"]
-            outcome = fixed_lists.add(segment, keys, datetime.now(UTC))
+            outcome = fixed_lists.add_customers(segment, keys, datetime.now(UTC))
             note_on_list(request, segment, outcome)
             messages.success(
                 request, f"{outcome.entered:,} added to {segment.name}; it has {outcome.size:,} members now."

@@ -59,7 +59,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     lifecycle, others = _rows(segments, now)
     totals = Totals.objects.first()
     has_customers = Customer.objects.exists()
-    beat = health.pulse(now)
+    beat = health.refresh_health(now)
     return context | {
         "shows_segments": True,
         "lifecycle": lifecycle,
@@ -83,9 +83,9 @@ def people(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Tell the known from the anonymous, or that it takes too long to count them."""
     context: dict[str, Any] = {}
     try:
-        context["people"] = insights.people(insights.PATIENCE)
+        context["people"] = insights.count_customers(insights.QUERY_SECONDS)
     except time_limits.TookTooLong:
-        context["patience"] = insights.PATIENCE
+        context["patience"] = insights.QUERY_SECONDS
     return TemplateResponse(request, "segments/admin/people.html", context)
 
 
@@ -96,7 +96,7 @@ def _rows(segments: Iterable[Segment], now: datetime) -> tuple[list[Row], list[R
     ready.sort(key=lambda segment: places[segment.template])
     others = [segment for segment in segments if segment.template not in places]
     shown = ready[:SHOWN], others[:SHOWN]
-    trends = insights.trends([segment for some in shown for segment in some], now)
+    trends = insights.segment_trends([segment for some in shown for segment in some], now)
     lifecycle, rest = (
         [Row(one, texts.status(one), texts.label_of(one), trends.get(one.pk)) for one in some]
         for some in shown

@@ -23,7 +23,7 @@ from segments import disclosure, references, segment_store
 from segments.evaluation import counting, suggestions
 from segments.models import Segment
 from segments.rules import Rule, RuleError, parse
-from segments.rules.catalogue import GROUP_LABELS, catalogue
+from segments.rules.catalogue import GROUP_LABELS, list_filters
 
 from .access import SEE, SEE_CUSTOMERS
 
@@ -52,7 +52,7 @@ class RuleEditor(UnfoldAdminTextareaWidget):
         return super().get_context(name, value, attrs) | {
             "knowledge": {
                 "groups": GROUP_LABELS,
-                "filters": [asdict(entry) for entry in catalogue()],
+                "filters": [asdict(entry) for entry in list_filters()],
                 "segments": list(Segment.objects.order_by("name").values("slug", "name")),
                 "urls": {
                     name: reverse(f"admin:segments_segment_rule_{name}")
@@ -71,12 +71,12 @@ def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return _wrong(error)
     answer: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
     try:
-        return JsonResponse(answer | _shown(counting.count(rule, settings.COUNT_PATIENCE)))
+        return JsonResponse(answer | _shown(counting.count_matching(rule, settings.COUNT_PATIENCE)))
     except time_limits.TookTooLong:
         pass
     try:
-        ticket = counting.hand_over(given, str(request.user.pk))
-    except counting.NobodyToCount:
+        ticket = counting.enqueue_count(given, str(request.user.pk))
+    except counting.WorkerUnavailable:
         return JsonResponse(answer | {"problem": NOBODY_COUNTS})
     return JsonResponse(answer | {"waiting": reverse("admin:segments_segment_rule_counted", args=[ticket])})
 
@@ -86,7 +86,7 @@ def details(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Count whom each condition matches alone, and name some customers whom the rule matches."""
     try:
         _, rule = _read(request)
-        return JsonResponse(_detailed(counting.details(rule), request))
+        return JsonResponse(_detailed(counting.count_conditions(rule), request))
     except RuleError as error:
         return _wrong(error)
     except time_limits.TookTooLong:
@@ -97,7 +97,7 @@ def details(model_admin: Any, request: HttpRequest) -> HttpResponse:
 def counted(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse:
     """Give what a worker has counted, or nothing while it counts."""
     try:
-        done = counting.fetch(ticket)
+        done = counting.fetch_count(ticket)
     except LookupError as error:
         return JsonResponse({"problem": str(error)})
     return JsonResponse(_shown(done[0]) | _detailed(done[1], request) if done else {})
@@ -110,8 +110,8 @@ def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
     if not contact_data.may_suggest(request, kind):
         return JsonResponse({"values": []})
     try:
-        with time_limits.within(counting.PATIENCE):
-            found = suggestions.values(kind, part, name)
+        with time_limits.within(counting.COUNT_SECONDS):
+            found = suggestions.suggest_values(kind, part, name)
             return JsonResponse({"values": [one for one in found if contact_data.is_visible(request, one)]})
     except (KeyError, time_limits.TookTooLong):
         return JsonResponse({"values": []})
@@ -121,13 +121,13 @@ def _read(request: HttpRequest) -> tuple[Any, Rule]:
     """Read the rule of a request; raises RuleError."""
     if len(request.body) > LARGEST_RULE:
         raise RuleError("rule", "is too long")
-    given = segment_store.read_json(request.body.decode(errors="replace"))
+    given = segment_store.parse_json(request.body.decode(errors="replace"))
     if not isinstance(given, Mapping) or "rule" not in given:
         raise RuleError("rule", "missing")
     rule = parse(given["rule"])
     if not contact_data.may_see(request):
-        disclosure.check(rule)
-    references.check({str(given.get("slug") or ""): rule})
+        disclosure.check_exposure(rule)
+    references.check_references({str(given.get("slug") or ""): rule})
     return given["rule"], rule
 
 
@@ -135,11 +135,11 @@ def _wrong(error: RuleError) -> JsonResponse:
     return JsonResponse({"error": {"path": error.path or "rule", "message": error.message}})
 
 
-def _shown(found: counting.Counted) -> dict[str, Any]:
+def _shown(found: counting.RuleCount) -> dict[str, Any]:
     return {"counted": asdict(found) | {"at": f"{timezone.localtime(found.at):%H:%M:%S}"}}
 
 
-def _detailed(found: counting.Details, request: HttpRequest) -> dict[str, Any]:
+def _detailed(found: counting.CountDetails, request: HttpRequest) -> dict[str, Any]:
     # Whoever may not see contact data could otherwise look for people by it, with a rule that is never saved.
     if not (request.user.has_perm(SEE_CUSTOMERS) and contact_data.may_see(request)):
         return {"conditions": found.conditions}

@@ -89,12 +89,12 @@ def _explained(
         except RuleError as error:
             problems[segment.pk] = f"The rule cannot be read: {error}"
     context = live.context_for_customers([customer.pk], at)
-    live.need(rules.values(), context)
+    live.compute_rule_statistics(rules.values(), context)
     told = explanation.explain_each(
         list(rules.values()),
         customer,
         context,
-        shows=lambda condition: contact_data.may_see(request) or disclosure.shows_value(condition),
+        shows=lambda condition: contact_data.may_see(request) or disclosure.may_show_value(condition),
     )
     trees = dict(zip(rules, told, strict=True))
     return [
@@ -102,7 +102,7 @@ def _explained(
             segment,
             entered.get(segment.pk),
             tree := trees.get(segment.pk),
-            problems.get(segment.pk, "" if tree else explanation.UNSEEN),
+            problems.get(segment.pk, "" if tree else explanation.NOT_SEEN_YET),
         )
         for segment in segments
     ]

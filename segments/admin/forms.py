@@ -49,7 +49,7 @@ class RuleField(forms.CharField):
         if text in self.empty_values:
             return text
         with _told_plainly():
-            return segment_store.read_json(str(text))
+            return segment_store.parse_json(str(text))
 
     def validate(self, value: Any) -> None:
         """Refuse a rule with the path of what is wrong."""
@@ -102,7 +102,7 @@ class SegmentForm(forms.ModelForm):
 
     def save_for_good(self, segment: Segment, by: User | None = None) -> None:
         """Save through the segment's only writer."""
-        segment_store.save(segment, by=by)
+        segment_store.save_segment(segment, by=by)
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -110,7 +110,7 @@ class SegmentForm(forms.ModelForm):
             return
         try:
             if not self.sees_contact and "rule" in self.changed_data:
-                disclosure.check(parse(self.cleaned_data["rule"]))
+                disclosure.check_exposure(parse(self.cleaned_data["rule"]))
             with transaction.atomic():
                 self.save_for_good(copy(self.instance))
                 transaction.set_rollback(True)
@@ -132,7 +132,7 @@ class ListForm(SegmentForm):
 
     def save_for_good(self, segment: Segment, by: User | None = None) -> None:
         """Save through the lists' writer; a list has no versions."""
-        segment_store.describe(segment)
+        segment_store.save_fixed_list(segment)
 
 
 class IdsForm(forms.Form):
@@ -165,7 +165,7 @@ class IdsForm(forms.Form):
         given = [line for line in cleaned["ids"].splitlines() if line.strip()] + cleaned["file"]
         if not given:
             raise ValidationError("Paste ids or choose a file.")
-        keys, unknown = segment_store.customers_of(given)
+        keys, unknown = segment_store.find_customers(given)
         if not keys:
             raise ValidationError(f"No customer has {listed(unknown)}.")
         return cleaned | {"keys": keys, "unknown": unknown}

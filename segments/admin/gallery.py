@@ -93,8 +93,8 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
     context["sentence"] = rule.sentence()
     try:
         if not contact_data.may_see(request):
-            disclosure.check(rule)
-        context["counted"] = counting.count(rule)
+            disclosure.check_exposure(rule)
+        context["counted"] = counting.count_matching(rule)
     except RuleError as error:
         context["mistakes"] = [told(error)]
     except time_limits.TookTooLong:
@@ -105,7 +105,7 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
 @needs(SEE, ADD, methods=WRITE)
 def install_missing(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
-    created = segment_store.install(by=person(request))
+    created = segment_store.install_templates(by=person(request))
     audit_log.note_added(request, created, "Installed as a ready-to-use segment.")
     messages.success(
         request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
@@ -118,7 +118,7 @@ def _created(form: TemplateForm, by: User) -> Segment | None:
         return None
     given = form.cleaned_data
     try:
-        return segment_store.from_template(
+        return segment_store.create_from_template(
             form.template, slug=given["slug"], name=given["name"], by=by, **form.parameters()
         )
     except (ParameterError, RuleError) as error:

@@ -225,7 +225,7 @@ def _refusal(request: HttpRequest, rule: Any) -> str:
         return ""
     asked = parse(rule)
     try:
-        disclosure.check(asked)
+        disclosure.check_exposure(asked)
     except RuleError as error:
         return f"{told(error)}. Take it out, or choose a segment."
     return ""
@@ -240,7 +240,7 @@ def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, 
         known = Customer.objects.known().filter(pk__in=keys).count()
     else:
         context = live.context_for_customers(keys, now)
-        fitting = live.matching(rule, keys, context)
+        fitting = live.matching_customers(rule, keys, context)
         keys = [key for key in keys if key in fitting]
         known = sum(fitting.values())
     number = max(1, min(number, -(-len(keys) // ROWS)))
@@ -294,7 +294,7 @@ def _segments(
     """Give the segments each is in: by rule at this moment, and the fixed lists."""
     rules = [one for one in segments if one.is_dynamic and one.is_active]
     lists = {one.pk: one for one in segments if not one.is_dynamic}
-    found = live.segments_of_each(keys, rules, context)
+    found = live.matching_segments_by_customer(keys, rules, context)
     if lists:
         on_lists = Membership.objects.filter(customer__in=keys, segment__in=lists)
         for customer, segment in on_lists.values_list("customer_id", "segment_id"):

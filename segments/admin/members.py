@@ -94,7 +94,7 @@ def add(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     segment = _fixed_list(pk)
     form = IdsForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
-        outcome = fixed_lists.add(segment, form.cleaned_data["keys"], datetime.now(UTC))
+        outcome = fixed_lists.add_customers(segment, form.cleaned_data["keys"], datetime.now(UTC))
         note_on_list(request, segment, outcome)
         messages.success(
             request, f"{outcome.entered:,} added to {segment.name}; it has {outcome.size:,} members now."
@@ -112,7 +112,7 @@ def remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     segment = _fixed_list(pk)
     keys = [int(key) for key in request.POST.getlist("customer")[:ROWS] if key.isascii() and key.isdigit()]
     if keys:
-        outcome = fixed_lists.remove(segment, keys, datetime.now(UTC))
+        outcome = fixed_lists.remove_customers(segment, keys, datetime.now(UTC))
         note_on_list(request, segment, outcome)
         messages.success(
             request, f"{outcome.left:,} taken off {segment.name}; it has {outcome.size:,} members now."
@@ -154,9 +154,9 @@ def _members(segment: Segment, after: int) -> QuerySet[Membership]:
 
 
 def _rows(request: HttpRequest, segment: Segment) -> Iterator[str]:
-    columns = member_stream.CONTACT if contact_data.may_see(request) else ()
+    columns = member_stream.CONTACT_COLUMNS if contact_data.may_see(request) else ()
     yield csv_of([("customer_id", "entered_at", *columns)])
-    for share in member_stream.shares(segment, ("customer_id", *columns)):
+    for share in member_stream.member_batches(segment, ("customer_id", *columns)):
         yield csv_of(
             (contact_data.visible_id(request, customer_id), entered_at.isoformat(), *others)
             for _, entered_at, customer_id, *others in share

@@ -29,7 +29,7 @@ def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         try:
-            segment = segment_store.create_static(
+            segment = segment_store.create_fixed_list(
                 given["slug"],
                 given["name"],
                 given["keys"],
@@ -62,7 +62,7 @@ def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     )
     if request.method == "POST" and form.is_valid():
         try:
-            frozen = segment_store.freeze(
+            frozen = segment_store.create_fixed_list_of_members(
                 segment, form.cleaned_data["slug"], form.cleaned_data["name"], datetime.now(UTC)
             )
         except ValidationError as error:

@@ -13,7 +13,7 @@ from core.admin.access import READ, needs
 from core.db import time_limits
 from core.durations import rough_duration_text
 from segments import health, insights, references
-from segments.insights import Day
+from segments.insights import SegmentDay
 from segments.models import Segment
 from segments.templates import TEMPLATES
 
@@ -34,9 +34,9 @@ VERDICTS = {
 def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpResponse:
     """Show a segment; what has to look at each member comes later, by itself."""
     now, period = datetime.now(UTC), _period(request)
-    days = insights.days(segment, now, period)
+    days = insights.segment_days(segment, now, period)
     chosen = segment.template_parameters
-    verified = health.verified(segment)
+    verified = health.verification_status(segment)
     context = ours(model_admin, request, segment.name, segment) | {
         "tab": "overview",
         "age": rough_duration_text(max(now - segment.refreshed_at, timedelta()))
@@ -49,7 +49,7 @@ def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpRespon
         "table": [_row(day) for day in reversed(days)],
         "verified": verified,
         "verdict": VERDICTS[verified.state] if verified else None,
-        "referrers": references.referrers(segment.slug),
+        "referrers": references.referring_segments(segment.slug),
         "made_from": TEMPLATES.get(segment.template),
         "made_with": ", ".join(f"{name} {value}".replace("_", " ") for name, value in chosen.items()),
     }
@@ -62,9 +62,9 @@ def worth(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment, "currency": settings.SHOP_CURRENCY}
     try:
-        context["worth"] = insights.worth(segment, insights.PATIENCE)
+        context["worth"] = insights.member_revenue(segment, insights.QUERY_SECONDS)
     except time_limits.TookTooLong:
-        context["patience"] = insights.PATIENCE
+        context["patience"] = insights.QUERY_SECONDS
     return TemplateResponse(request, "segments/admin/worth.html", context)
 
 
@@ -74,10 +74,10 @@ def overlap(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment}
     try:
-        overlaps = insights.overlaps(segment, insights.PATIENCE)
+        overlaps = insights.find_overlaps(segment, insights.QUERY_SECONDS)
         context |= {"overlaps": overlaps.found[:OVERLAPS_SHOWN], "drawn": overlaps.drawn}
     except time_limits.TookTooLong:
-        context["patience"] = insights.PATIENCE
+        context["patience"] = insights.QUERY_SECONDS
     return TemplateResponse(request, "segments/admin/overlap.html", context)
 
 
@@ -86,11 +86,11 @@ def _period(request: HttpRequest) -> int:
     return next((period for period in PERIODS if str(period) == given), PERIODS[0])
 
 
-def _has_moved(days: Sequence[Day]) -> bool:
+def _has_moved(days: Sequence[SegmentDay]) -> bool:
     return any(day.entered or day.left for day in days)
 
 
-def _row(day: Day) -> dict[str, Any]:
+def _row(day: SegmentDay) -> dict[str, Any]:
     return {
         "day": charts.on(day.day),
         "size": day.size,

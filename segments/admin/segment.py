@@ -25,7 +25,7 @@ from customers.admin import contact_data
 from segments import segment_store
 from segments.models import Segment
 from segments.rules import RuleError, parse, registry
-from segments.segment_store import InUse
+from segments.segment_store import SegmentInUse
 
 from . import dashboard, editor, gallery, members, new_segments, overview, refresh_requests, texts, versions
 from .forms import ListForm, SegmentForm
@@ -223,7 +223,7 @@ class SegmentAdmin(CappedListAdmin):
         try:
             with transaction.atomic():
                 return super().delete_view(request, object_id, extra_context)
-        except InUse as error:
+        except SegmentInUse as error:
             messages.error(request, error.args[0])
             return redirect(f"{self.admin_site.name}:segments_segment_change", object_id)
 
@@ -233,17 +233,17 @@ class SegmentAdmin(CappedListAdmin):
         try:
             with transaction.atomic():
                 return ask_and_delete(self, request, queryset)
-        except InUse as error:
+        except SegmentInUse as error:
             messages.error(request, error.args[0])
             return None
 
     def delete_model(self, request: HttpRequest, obj: Segment) -> None:
         """Delete through the writer."""
-        segment_store.delete([obj])
+        segment_store.delete_segments([obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
         """Delete through the writer, all or none."""
-        segment_store.delete(queryset)
+        segment_store.delete_segments(queryset)
 
 
 def _referrers_outside(doomed: list[Segment]) -> list[tuple[Segment, list[str]]]:

@@ -34,7 +34,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         list(Change.objects.filter(segment=segment).order_by("-pk")[:CHANGES_SHOWN]) if with_customers else []
     )
     for change in changes:
-        change.printed_id = contact_data.visible_id(request, change.printed_id)
+        change.public_id = contact_data.visible_id(request, change.public_id)
     context = ours(model_admin, request, f"History of {segment.name}", segment) | {
         "tab": "history",
         "versions": [(version, texts.sentence_of(version.rule)) for version in versions],
@@ -76,8 +76,8 @@ def restore(model_admin: Any, request: HttpRequest, pk: int, number: int) -> Htt
     before = version.segment.version
     try:
         if not contact_data.may_see(request) and version.rule != version.segment.rule:
-            disclosure.check(parse(version.rule))
-        segment = segment_store.restore(version, by=person(request))
+            disclosure.check_exposure(parse(version.rule))
+        segment = segment_store.restore_version(version, by=person(request))
     except RuleError as error:
         messages.error(request, f"Version {number} cannot be restored: {told(error)}")
     except ValidationError as error:

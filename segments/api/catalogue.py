@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from core.api.authentication import needs
 from core.api.errors import REFUSED
 from segments.rules import parse
-from segments.rules.catalogue import GROUP_LABELS, catalogue
+from segments.rules.catalogue import GROUP_LABELS, list_filters
 from segments.templates import PURPOSES, TEMPLATES, Template
 
 from . import conditional_requests
@@ -27,7 +27,7 @@ TOLD = [conditional_requests.IF_NONE_MATCH]
 @cache
 def filters() -> list[dict[str, Any]]:
     """Give every filter, by group: what the rule editor knows, too."""
-    return [asdict(entry) for entry in catalogue()]
+    return [asdict(entry) for entry in list_filters()]
 
 
 @cache

@@ -58,7 +58,7 @@ class ChangeSerializer(serializers.ModelSerializer[Change]):
         read_only=True, help_text="Grows from change to change; some numbers are left out."
     )
     customer_id = serializers.CharField(
-        source="printed_id",
+        source="public_id",
         read_only=True,
         allow_null=True,
         help_text="As printed then; null for who was erased, but for their last leaving, which names them for 30 days.",
@@ -104,7 +104,7 @@ class Changes(streaming.StreamingView):
                 "after",
                 {
                     "oneOf": [
-                        {"type": "integer", "minimum": 0, "maximum": change_log.LARGEST_ID},
+                        {"type": "integer", "minimum": 0, "maximum": change_log.MAX_CHANGE_ID},
                         {"enum": [LATEST]},
                     ]
                 },
@@ -140,12 +140,16 @@ class Changes(streaming.StreamingView):
         the cause `merge`. A stream that breaks off goes on behind the last id that came.
         """
         segment, size = segment_of(slug), page_size_of(request, MOST)
-        after = change_log.latest(segment) if request.query_params.get("after") == LATEST else _after(request)
+        after = (
+            change_log.latest_change_id(segment)
+            if request.query_params.get("after") == LATEST
+            else _after(request)
+        )
         try:
             if streaming.is_streamed(request):
                 return streaming.stream(request, f"{slug}-changes", COLUMNS, _rows(segment, after))
-            found = change_log.read(segment, after, size + 1)
-        except change_log.Gone:
+            found = change_log.read_changes(segment, after, size + 1)
+        except change_log.ChangesGone:
             raise Gone from None
         shown = found[:size]
         position = shown[-1].pk if shown else change_log.log_starts_at(segment) if after is None else after
@@ -163,17 +167,19 @@ def _after(request: Request) -> int | None:
     given = request.query_params.get("after")
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= change_log.LARGEST_ID):
+    if not (
+        given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= change_log.MAX_CHANGE_ID
+    ):
         raise ValidationError({"after": f"Give the id of a change, a whole number, or {LATEST}."})
     return int(given)
 
 
 def _rows(segment: Segment, after: int | None) -> Iterator[list[tuple[Any, ...]]]:
-    for share in change_log.shares(segment, after):
+    for share in change_log.change_batches(segment, after):
         yield [
             (
                 change.pk,
-                change.printed_id or None,
+                change.public_id or None,
                 change.change,
                 _instant.to_representation(change.at),
                 change.cause,

@@ -122,6 +122,6 @@ def _explained(
     except RuleError as error:
         return None, f"The rule cannot be read: {error}"
     context = live.context_for_customers([customer.pk], now)
-    live.need([rule], context)
+    live.compute_rule_statistics([rule], context)
     tree = explanation.explain(rule, customer, context)
-    return tree, "" if tree else explanation.UNSEEN
+    return tree, "" if tree else explanation.NOT_SEEN_YET

@@ -77,7 +77,7 @@ class History(APIView):
         today = now.astimezone(shop_zone()).date()
         first, last = asked.validated_data.get("from"), asked.validated_data.get("to", today)
         count = min((today - first).days + 1, MOST_DAYS) if first else MOST_DAYS
-        days = insights.days(segment, now, count) if count > 0 else []
+        days = insights.segment_days(segment, now, count) if count > 0 else []
         return Response(
             [
                 {

@@ -26,7 +26,7 @@ from .segments import NO_SEGMENT, segment_of
 from .serializers import MEMBER_EXAMPLE, MemberSerializer, SegmentsOfCustomerSerializer
 
 SEES_MEMBERS = needs("members:read", "segments.view_membership", "customers.view_contact_data")
-COLUMNS = ("customer_id", *member_stream.CONTACT)
+COLUMNS = ("customer_id", *member_stream.CONTACT_COLUMNS)
 
 _instant = DateTimeField()
 
@@ -56,7 +56,7 @@ class MemberList(streaming.StreamingView, GenericAPIView):
         segment = segment_of(slug)
         page_size_of(request)  # one that will not do is refused by streams, too
         if streaming.is_streamed(request):
-            columns = ("customer_id", "entered_at", *member_stream.CONTACT, "cursor")
+            columns = ("customer_id", "entered_at", *member_stream.CONTACT_COLUMNS, "cursor")
             return streaming.stream(request, f"{slug}-members", columns, _rows(segment, _after(request)))
         page = self.paginate_queryset(_members_of(segment))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
@@ -94,7 +94,7 @@ class SegmentsOfCustomer(APIView):
         entered = dict(stored.values_list("segment__slug", "entered_at"))
         is_in = Q(slug__in=entered)
         if is_live:
-            is_in = Q(slug__in=live.segments_of(customer.pk)) | (is_in & Q(kind=Segment.Kind.STATIC))
+            is_in = Q(slug__in=live.matching_segments(customer.pk)) | (is_in & Q(kind=Segment.Kind.STATIC))
         names = Segment.objects.filter(is_in).order_by("slug").values_list("slug", "name")
         told = [{"slug": slug, "name": name, "entered_at": entered.get(slug)} for slug, name in names]
         answer = {"customer_id": customer.customer_id, "live": is_live, "segments": told}
@@ -116,7 +116,7 @@ def _after(request: Request) -> int:
 
 
 def _rows(segment: Segment, after: int) -> Iterator[list[tuple[Any, ...]]]:
-    for share in member_stream.shares(segment, COLUMNS, after):
+    for share in member_stream.member_batches(segment, COLUMNS, after):
         yield [
             (printed, _instant.to_representation(entered_at), *contact, str(Cursor(True, key)))
             for key, entered_at, printed, *contact in share

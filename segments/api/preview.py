@@ -127,7 +127,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     sample = SampleSerializer(
         many=True,
         allow_null=True,
-        help_text=f"Up to {counting.SAMPLE} of them; null for a key without the scope `members:read`.",
+        help_text=f"Up to {counting.SAMPLE_SIZE} of them; null for a key without the scope `members:read`.",
     )
 
 
@@ -159,18 +159,18 @@ class Preview(APIView):
         given = checked(PreviewRequestSerializer(data=request.data))
         with told_by_path():
             rule = parse(given["rule"])
-            references.check_known(rule)
+            references.check_references_exist(rule)
         check_disclosure(rule, request)
         with _one_at_a_time(request):
             try:
-                counted, detailed = counting.preview(rule, PATIENCE, given.get("at"))
+                counted, detailed = counting.preview_rule(rule, PATIENCE, given.get("at"))
             except time_limits.TookTooLong:
                 raise TookTooLong from None
         return Response(PreviewSerializer(_told(rule, counted, detailed, request)).data)
 
 
 def _told(
-    rule: Rule, counted: counting.Counted, detailed: counting.Details, request: Request
+    rule: Rule, counted: counting.RuleCount, detailed: counting.CountDetails, request: Request
 ) -> dict[str, Any]:
     sample = Customer.objects.filter(pk__in=detailed.sample).order_by("pk").only(*SHOWN)
     return {

@@ -78,7 +78,7 @@ def check_disclosure(rule: Rule, request: Request) -> None:
     if sees_contact:
         return
     try:
-        disclosure.check(rule)
+        disclosure.check_exposure(rule)
     except RuleError as error:
         raise AsksForContactData({error.path: f"{error.message}: {lacks}"}) from None
 

@@ -149,7 +149,7 @@ class SegmentList(GenericAPIView):
         with told_by_path():
             new = _new(given)
             check_disclosure(parse(new.rule), request)
-            segment = segment_store.save(new, by=_writer(request))
+            segment = segment_store.save_segment(new, by=_writer(request))
         _note(request, audit_log.note_added, segment, "Created by the API.")
         refresh_soon(segment)
         response = conditional_requests.tagged(
@@ -212,9 +212,9 @@ class SegmentDetail(APIView):
                 setattr(segment, name, value)
             with told_by_path():
                 if segment.is_dynamic:
-                    segment_store.save(segment, by=_writer(request))
+                    segment_store.save_segment(segment, by=_writer(request))
                 else:
-                    segment_store.describe(segment)
+                    segment_store.save_fixed_list(segment)
             _note(
                 request,
                 audit_log.note_changed,
@@ -237,7 +237,7 @@ class SegmentDetail(APIView):
             segment = segment_of(slug, locked=True)
             conditional_requests.check_match(request, segment)
             _note(request, audit_log.note_deleted, segment, "Deleted by the API.")
-            segment_store.delete([segment])
+            segment_store.delete_segments([segment])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -292,7 +292,7 @@ def _shown(segment: Segment) -> HttpResponseBase:
 def _told_who_uses_it() -> Iterator[None]:
     try:
         yield
-    except segment_store.InUse as error:
+    except segment_store.SegmentInUse as error:
         raise InUse(f"{error.args[0]}.") from None
 
 

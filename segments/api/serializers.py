@@ -76,7 +76,7 @@ class SegmentSerializer(serializers.ModelSerializer):
     def get_sentence(self, segment: Segment) -> str:
         """Say who is in."""
         try:
-            return explanation.sentence(segment)
+            return explanation.segment_sentence(segment)
         except RuleError:
             return ""  # `last_error` says what is wrong with it
 

@@ -45,6 +45,6 @@ class SegmentsOfVisitor(APIView):
 
         The key, which pages may hold, stands in the header or in the address.
         """
-        found = public_segments.segments_of(anonymous_id, datetime.now(UTC))
+        found = public_segments.find_public_segments(anonymous_id, datetime.now(UTC))
         # It is about one person, and true for a moment.
         return Response({"segments": found}, headers={"Cache-Control": "private, no-store"})

@@ -7,36 +7,36 @@ from collections.abc import Iterator
 
 from segments.models import Change, Segment
 
-AT_ONCE = 5_000
-LARGEST_ID = 2**63 - 1
+CHANGES_BATCH_SIZE = 5_000
+MAX_CHANGE_ID = 2**63 - 1
 
 
-class Gone(LookupError):
+class ChangesGone(LookupError):
     """Of the changes behind that place some are not kept any more, or do not name their customer."""
 
 
-def read(segment: Segment, after: int | None, count: int) -> list[Change]:
+def read_changes(segment: Segment, after: int | None, count: int) -> list[Change]:
     """Give the next changes behind an id, or, without one, the oldest that are kept. Raises Gone."""
     changes = Change.objects.filter(segment=segment, pk__gt=after or 0).order_by("pk")
-    found = list(changes.only("segment", "printed_id", "change", "at", "cause")[:count])
+    found = list(changes.only("segment", "public_id", "change", "at", "cause")[:count])
     # Asked behind the changes: what was deleted before they were read shows by now.
     if after is not None and after < log_starts_at(segment):
-        raise Gone
+        raise ChangesGone
     return found
 
 
-def shares(segment: Segment, after: int | None) -> Iterator[list[Change]]:
+def change_batches(segment: Segment, after: int | None) -> Iterator[list[Change]]:
     """Give all changes behind an id, each share by a query of its own. Raises Gone."""
     is_more = True
     while is_more:
-        share = read(segment, after, AT_ONCE)
-        is_more = len(share) == AT_ONCE
+        share = read_changes(segment, after, CHANGES_BATCH_SIZE)
+        is_more = len(share) == CHANGES_BATCH_SIZE
         if share:
             after = share[-1].pk
             yield share
 
 
-def latest(segment: Segment) -> int:
+def latest_change_id(segment: Segment) -> int:
     """Give the id behind which the changes to come will be."""
     newest = Change.objects.filter(segment=segment).order_by("-pk").values_list("pk", flat=True).first()
     return max(newest or 0, log_starts_at(segment))
@@ -44,4 +44,4 @@ def latest(segment: Segment) -> int:
 
 def log_starts_at(segment: Segment) -> int:
     """Give the least id from which on the log can be followed."""
-    return Segment.objects.filter(pk=segment.pk).values_list("followed_from", flat=True).first() or 0
+    return Segment.objects.filter(pk=segment.pk).values_list("log_starts_at", flat=True).first() or 0

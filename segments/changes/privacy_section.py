@@ -8,11 +8,12 @@ from customers.models import Customer
 from customers.privacy.personal_data import Section
 from segments.models import Change, Membership, Message
 from segments.refresh import verification
-from segments.refresh.write import erase, lock_members
+from segments.refresh.deletion import erase_members
+from segments.refresh.write import lock_members
 from segments.webhooks import outbox
 
 
-def _tell(customer: Customer) -> dict[str, Any]:
+def _export(customer: Customer) -> dict[str, Any]:
     members = Membership.objects.filter(customer=customer).order_by("entered_at", "segment_id")
     changes = Change.objects.filter(customer=customer).order_by("pk")
     told = Message.objects.filter(customer=customer).order_by("pk")
@@ -35,8 +36,8 @@ def _tell(customer: Customer) -> dict[str, Any]:
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
-    verification.forget(customers)
-    erase(customers, at)
+    verification.delete_examples(customers)
+    erase_members(customers, at)
     outbox.forget_customers(customers)
 
 
@@ -45,4 +46,4 @@ def _wait() -> None:
     outbox.take_turn_to_write()
 
 
-SECTION = Section(tell=_tell, erase=_erase, wait=_wait)
+SECTION = Section(tell=_export, erase=_erase, wait=_wait)

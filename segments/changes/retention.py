@@ -6,16 +6,16 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 
 from segments.models import Refresh, RefreshResult, Segment
-from segments.refresh import write
+from segments.refresh import deletion
 from segments.webhooks import outbox
 
-EMPTY_FOR = timedelta(days=1)
-FAILED_FOR = timedelta(days=30)
-ERASED_ARE_NAMED_FOR = timedelta(days=30)
-CHANGES_AT_ONCE = 10_000
+EMPTY_REFRESH_RETENTION = timedelta(days=1)
+FAILED_REFRESH_RETENTION = timedelta(days=30)
+ERASED_ID_RETENTION = timedelta(days=30)
+DELETION_BATCH_SIZE = 10_000
 
 
-def forget_refreshes(now: datetime) -> int:
+def delete_old_refreshes(now: datetime) -> int:
     """Delete refreshes without results older than a day, failed ones after a month; give how many.
 
     Of those still queued after a day the message to the worker was lost.
@@ -26,18 +26,18 @@ def forget_refreshes(now: datetime) -> int:
         ~Exists(RefreshResult.objects.filter(refresh=OuterRef("pk"))),
         ~Exists(Segment.objects.filter(refresh=OuterRef("pk"))),
     ).order_by()
-    done = old.filter(state=Refresh.State.DONE, started_at__lt=now - EMPTY_FOR)
-    queued = old.filter(state=Refresh.State.QUEUED, started_at__lt=now - EMPTY_FOR)
-    failed = old.filter(state=Refresh.State.FAILED, started_at__lt=now - FAILED_FOR)
+    done = old.filter(state=Refresh.State.DONE, started_at__lt=now - EMPTY_REFRESH_RETENTION)
+    queued = old.filter(state=Refresh.State.QUEUED, started_at__lt=now - EMPTY_REFRESH_RETENTION)
+    failed = old.filter(state=Refresh.State.FAILED, started_at__lt=now - FAILED_REFRESH_RETENTION)
     return sum(rows.delete()[0] for rows in (done, queued, failed))
 
 
-def forget_erased(now: datetime) -> int:
+def delete_erased_ids(now: datetime) -> int:
     """Take the ids of those erased a month ago off the log: whoever follows it has let go of them by then."""
-    return write.forget_names(now - ERASED_ARE_NAMED_FOR)
+    return deletion.delete_erased_ids(now - ERASED_ID_RETENTION)
 
 
-def forget_changes(now: datetime) -> int:
+def delete_old_changes(now: datetime) -> int:
     """Delete changes older than CHANGES_KEPT_FOR, some thousands a transaction; give how many.
 
     The tallies by day stay: they tell the history of the segments.
@@ -45,11 +45,11 @@ def forget_changes(now: datetime) -> int:
     before = now - timedelta(days=settings.CHANGES_KEPT_FOR)
     gone = 0
     for segment in Segment.objects.values_list("pk", flat=True):
-        while some := write.forget_changes(segment, before, CHANGES_AT_ONCE):
+        while some := deletion.delete_oldest_changes(segment, before, DELETION_BATCH_SIZE):
             gone += some
     return gone
 
 
-def forget_webhook_messages(now: datetime) -> int:
+def delete_old_webhook_messages(now: datetime) -> int:
     """Delete messages that were delivered or given up, with their answers, as long ago as the settings say."""
     return outbox.forget_old(now - timedelta(days=settings.WEBHOOK_LOG_KEPT_FOR))

@@ -22,16 +22,16 @@ from core.db.sql import Sql, union_all
 from customers.models import Customer, CustomerQuerySet
 from segments.models import Segment
 from segments.rules import EvaluationContext, LateParam, Rule, Statistic, parse, placeholder_context
-from segments.rules.time_changes import first_seen
+from segments.rules.time_changes import first_seen_in_window
 
 from .context import shop_zone
 from .matching import existing_customers
 
-SEGMENTS_AT_ONCE = 60  # bits of one signed integer, with room to spare
-MOST_KEPT = 100
-MOST_QUERIES = 200  # of one compound statement; SQLite takes up to 500
+MAX_RULES_PER_STATEMENT = 60  # bits of one signed integer, with room to spare
+MAX_CACHED_RULE_SETS = 100
+MAX_QUERIES_PER_UNION = 200  # of one compound statement; SQLite takes up to 500
 
-_WHOLE = BigIntegerField()
+_INTEGER = BigIntegerField()
 _CUSTOMER = object()  # stands in the place of the one customer that a statement is about
 
 
@@ -73,16 +73,16 @@ class CompiledRules:
         """The statistics that each rule needs."""
         return [[one for condition in rule.conditions() for one in condition.needed()] for rule in self.rules]
 
-    def answers_of_everybody(self, context: EvaluationContext) -> Sql:
+    def all_answers_sql(self, context: EvaluationContext) -> Sql:
         """Return the query of everybody's answers."""
         return self._answers(context, "", lambda customers: customers).filled(context)
 
-    def answers_in(self, table: str, context: EvaluationContext) -> Sql:
+    def table_answers_sql(self, table: str, context: EvaluationContext) -> Sql:
         """Return the query of the answers of the customers in a table."""
         among = RawSQL(f"SELECT customer_id FROM {table}", ())
         return self._answers(context, table, lambda customers: customers.filter(pk__in=among)).filled(context)
 
-    def answers_of(self, customer: int, context: EvaluationContext) -> Sql:
+    def customer_answers_sql(self, customer: int, context: EvaluationContext) -> Sql:
         """Return the query of one customer's answers."""
         one = RawSQL("%s", (_CUSTOMER,))
         answers = self._answers(context, "one", lambda customers: customers.filter(pk=one))
@@ -98,7 +98,9 @@ class CompiledRules:
         if kept is None:
             placeholder = placeholder_context(self.zone, context.facts)
             bits = (
-                Case(When(rule.q(placeholder), then=Value(1 << place)), default=Value(0), output_field=_WHOLE)
+                Case(
+                    When(rule.q(placeholder), then=Value(1 << place)), default=Value(0), output_field=_INTEGER
+                )
                 for place, rule in enumerate(self.rules)
             )
             customers = choose(existing_customers(placeholder))
@@ -117,14 +119,14 @@ class CompiledRules:
     @cached_property
     def _may_flip(self) -> list[CompiledStatement]:
         since, until = placeholder_context(self.zone), placeholder_context(self.zone)
-        queries = first_seen(since, until)
+        queries = first_seen_in_window(since, until)
         for rule in self.rules:
             for condition in rule.conditions():
                 queries += condition.may_flip(since, until)
         distinct = list(dict.fromkeys(_compile_nonempty(queries)))
         return [
-            CompiledStatement(union_all(distinct[start : start + MOST_QUERIES]), (since, until))
-            for start in range(0, len(distinct), MOST_QUERIES)
+            CompiledStatement(union_all(distinct[start : start + MAX_QUERIES_PER_UNION]), (since, until))
+            for start in range(0, len(distinct), MAX_QUERIES_PER_UNION)
         ]
 
 
@@ -141,15 +143,15 @@ def _compile(query: QuerySet[Any]) -> Sql:
     return Sql(text, tuple(params))
 
 
-_kept: OrderedDict[tuple[str, ...], CompiledRules] = OrderedDict()
+_cache: OrderedDict[tuple[str, ...], CompiledRules] = OrderedDict()
 
 
 def compile_rules(segments: Sequence[Segment]) -> CompiledRules:
     """Return the compiled rules of segments as they are now; raises RuleError if one cannot be parsed."""
     zone = shop_zone()
     key = (connection.vendor, zone.key, *(json.dumps(segment.rule) for segment in segments))
-    if key not in _kept:
-        _kept[key] = CompiledRules([parse(segment.rule) for segment in segments], zone)
-        while len(_kept) > MOST_KEPT:
-            _kept.popitem(last=False)
-    return _kept[key]
+    if key not in _cache:
+        _cache[key] = CompiledRules([parse(segment.rule) for segment in segments], zone)
+        while len(_cache) > MAX_CACHED_RULE_SETS:
+            _cache.popitem(last=False)
+    return _cache[key]

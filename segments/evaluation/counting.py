@@ -29,15 +29,15 @@ from segments.rules.groups import conditions_by_path
 from .context import context_at, context_from_records, current_instant, shop_zone
 from .matching import customers_matching, existing_customers
 
-PATIENCE = 2.0
+COUNT_SECONDS = 2.0
 """Seconds that somebody waits for a count."""
-PATIENCE_OF_A_WORKER = 300.0
-SHORTEST = 0.05
+WORKER_COUNT_SECONDS = 300.0
+MIN_STATEMENT_SECONDS = 0.05
 """Seconds that a statement is given in any case."""
-KEPT_FOR = 600
+RESULT_SECONDS = 600
 """Seconds that what a worker has counted can be fetched."""
-SAMPLE = 10
-LOOKED_EVERY = timedelta(seconds=0.5)
+SAMPLE_SIZE = 10
+SUPERSEDED_CHECK_INTERVAL = timedelta(seconds=0.5)
 """Seconds until a count ends whose person has asked for another one."""
 SUPERSEDED = (
     "Another count was asked for meanwhile, and only one runs at a time; change the rule to count again."
@@ -45,12 +45,12 @@ SUPERSEDED = (
 TASK = "segments.tasks.count_rule"
 
 
-class NobodyToCount(Exception):
+class WorkerUnavailable(Exception):
     """The worker cannot be reached."""
 
 
 @dataclass(frozen=True)
-class Counted:
+class RuleCount:
     """How many customers match, at an instant, out of how many; of them known and subscribed."""
 
     at: datetime
@@ -61,33 +61,33 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Details:
+class CountDetails:
     """How many match each condition alone, by its path in the rule, and the keys of some who match the rule."""
 
     conditions: dict[str, int]
     sample: list[int]
 
 
-def count(rule: Rule, seconds: float = PATIENCE) -> Counted:
+def count_matching(rule: Rule, seconds: float = COUNT_SECONDS) -> RuleCount:
     """Count whom a rule matches; raises TookTooLong."""
     context = _stored_context()
     with time_limits.within(seconds):
-        return _counted(rule, context)
+        return _count_matching(rule, context)
 
 
-def details(rule: Rule, seconds: float = PATIENCE) -> Details:
+def count_conditions(rule: Rule, seconds: float = COUNT_SECONDS) -> CountDetails:
     """Count whom each condition matches alone, and find some of those the rule matches; raises TookTooLong."""
     context = _stored_context()
     with time_limits.within(seconds):
-        return _detailed(rule, context)
+        return _count_conditions(rule, context)
 
 
-def preview(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[Counted, Details]:
+def preview_rule(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[RuleCount, CountDetails]:
     """Count both, as of now, or as of another instant from the records alone; raises TookTooLong."""
     until = time.monotonic() + seconds
 
     def within() -> AbstractContextManager[None]:
-        return time_limits.within(max(until - time.monotonic(), SHORTEST))
+        return time_limits.within(max(until - time.monotonic(), MIN_STATEMENT_SECONDS))
 
     if at is None:
         context = _stored_context()
@@ -95,26 +95,26 @@ def preview(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[Cou
         with within():
             context = context_from_records(at, PopulationStatistics())
     with within():
-        counted = _counted(rule, context)
+        counted = _count_matching(rule, context)
     with within():
-        return counted, _detailed(rule, context)
+        return counted, _count_conditions(rule, context)
 
 
-def _counted(rule: Rule, context: EvaluationContext) -> Counted:
+def _count_matching(rule: Rule, context: EvaluationContext) -> RuleCount:
     found = customers_matching(rule, context).aggregate(
         matching=Count("pk"),
         known=Count("pk", filter=Customer.objects.known_q()),
         subscribed=Count("pk", filter=Q(newsletter=Customer.Newsletter.SUBSCRIBED)),
     )
-    return Counted(at=context.at, everybody=_everybody(context), **found)
+    return RuleCount(at=context.at, everybody=_count_customers(context), **found)
 
 
-def _detailed(rule: Rule, context: EvaluationContext) -> Details:
+def _count_conditions(rule: Rule, context: EvaluationContext) -> CountDetails:
     conditions = dict(conditions_by_path(rule))
     asked = {f"c{place}": Count("pk", filter=one.q(context)) for place, one in enumerate(conditions.values())}
     counts = existing_customers(context).aggregate(**asked)
-    sample = customers_matching(rule, context).values_list("pk", flat=True)[:SAMPLE]
-    return Details(dict(zip(conditions, counts.values(), strict=True)), list(sample))
+    sample = customers_matching(rule, context).values_list("pk", flat=True)[:SAMPLE_SIZE]
+    return CountDetails(dict(zip(conditions, counts.values(), strict=True)), list(sample))
 
 
 def _stored_context() -> EvaluationContext:
@@ -128,7 +128,7 @@ def _stored_context() -> EvaluationContext:
     return EvaluationContext(at, shop_zone(), "facts", PopulationStatistics(figures or {}))
 
 
-def _everybody(context: EvaluationContext) -> int:
+def _count_customers(context: EvaluationContext) -> int:
     kept = Totals.objects.values_list("customers", flat=True).first() if context.facts == "facts" else None
     return existing_customers(context).count() if kept is None else kept
 
@@ -136,7 +136,7 @@ def _everybody(context: EvaluationContext) -> int:
 # -- By a worker
 
 
-def hand_over(rule: Any, person: str) -> str:
+def enqueue_count(rule: Any, person: str) -> str:
     """Let a worker count a rule, given as JSON; give the ticket to fetch the count by.
 
     Counts have a queue and a worker of their own, so that nothing else waits for them, and each person has one at a
@@ -144,45 +144,48 @@ def hand_over(rule: Any, person: str) -> str:
     """
     ticket = secrets.token_urlsafe(16)
     try:
-        cache.set(_key(ticket), {"rule": json.dumps(rule), "person": person}, KEPT_FOR)
-        cache.set(_latest(person), ticket, KEPT_FOR)
+        cache.set(_result_key(ticket), {"rule": json.dumps(rule), "person": person}, RESULT_SECONDS)
+        cache.set(_latest_key(person), ticket, RESULT_SECONDS)
         # By name: tasks know of counting, not the other way round. What nobody can fetch any more is not counted.
-        current_app.send_task(TASK, [ticket], queue=settings.COUNTS_QUEUE, expires=KEPT_FOR)
+        current_app.send_task(TASK, [ticket], queue=settings.COUNTS_QUEUE, expires=RESULT_SECONDS)
     except (redis.RedisError, OperationalError) as error:
-        raise NobodyToCount from error
+        raise WorkerUnavailable from error
     return ticket
 
 
-def carry_out(ticket: str) -> None:
+def run_count(ticket: str) -> None:
     """Count what was handed over, unless the person asks for another count."""
-    order = cache.get(_key(ticket))
+    order = cache.get(_result_key(ticket))
     if order is None or "rule" not in order:
         return
     rule, end = parse(json.loads(order["rule"])), time_limits.ending()
 
     def is_superseded() -> bool:
-        return bool(cache.get(_latest(order["person"])) != ticket)
+        return bool(cache.get(_latest_key(order["person"])) != ticket)
 
     try:
         if is_superseded():
             raise time_limits.TookTooLong
-        with leases.repeated(lambda: end() if is_superseded() else None, LOOKED_EVERY):
-            counted, detailed = count(rule, PATIENCE_OF_A_WORKER), details(rule, PATIENCE_OF_A_WORKER)
+        with leases.repeated(lambda: end() if is_superseded() else None, SUPERSEDED_CHECK_INTERVAL):
+            counted, detailed = (
+                count_matching(rule, WORKER_COUNT_SECONDS),
+                count_conditions(rule, WORKER_COUNT_SECONDS),
+            )
     except time_limits.TookTooLong:
         done: dict[str, Any] = {
             "error": SUPERSEDED
             if is_superseded()
-            else f"Counting took longer than {PATIENCE_OF_A_WORKER / 60:.0f} minutes."
+            else f"Counting took longer than {WORKER_COUNT_SECONDS / 60:.0f} minutes."
         }
     else:
         told = asdict(counted) | {"at": counted.at.isoformat()}  # the cache holds JSON
         done = {"counted": told, "details": asdict(detailed)}
-    cache.set(_key(ticket), done, KEPT_FOR)
+    cache.set(_result_key(ticket), done, RESULT_SECONDS)
 
 
-def fetch(ticket: str) -> tuple[Counted, Details] | None:
+def fetch_count(ticket: str) -> tuple[RuleCount, CountDetails] | None:
     """Give what a worker has counted, None while it has not; raises LookupError where nobody is counting that."""
-    order = cache.get(_key(ticket))
+    order = cache.get(_result_key(ticket))
     if order is None:
         raise LookupError("That count is over; change the rule to count again.")
     if "error" in order:
@@ -190,12 +193,12 @@ def fetch(ticket: str) -> tuple[Counted, Details] | None:
     if "counted" not in order:
         return None
     told = order["counted"] | {"at": datetime.fromisoformat(order["counted"]["at"])}
-    return Counted(**told), Details(**order["details"])
+    return RuleCount(**told), CountDetails(**order["details"])
 
 
-def _key(ticket: str) -> str:
+def _result_key(ticket: str) -> str:
     return f"count:{ticket}"
 
 
-def _latest(person: str) -> str:
+def _latest_key(person: str) -> str:
     return f"count:latest:{person}"

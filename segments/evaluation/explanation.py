@@ -15,14 +15,16 @@ from core.values.decimals import from_units
 from customers.models import Customer
 from segments.models import Segment
 from segments.rules import Condition, EvaluationContext, Group, Rule, parse
-from segments.rules.operators import moment, plain
+from segments.rules.formatting import format_instant, format_number
 
 FIXED_LIST = "A fixed list of customers"
 NO_RULE = "This is a fixed list: staff decide who is on it, no rule does."
-UNSEEN = "All that is known of the customer lies in the future."
+NOT_SEEN_YET = "All that is known of the customer lies in the future."
 HIDDEN = "hidden"
 CENT = Decimal("0.01")
-NODES_AT_ONCE = 200  # of one statement: two columns each, of which SQLite gives 2,000 and PostgreSQL 1,664
+MAX_NODES_PER_STATEMENT = (
+    200  # of one statement: two columns each, of which SQLite gives 2,000 and PostgreSQL 1,664
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Explanation:
             yield from part.lines(depth + 1)
 
 
-def sentence(segment: Segment) -> str:
+def segment_sentence(segment: Segment) -> str:
     """Say in English who is in a segment; raises RuleError where its rule cannot be read."""
     return f"Everyone who {parse(segment.rule).sentence()}" if segment.is_dynamic else FIXED_LIST
 
@@ -70,20 +72,20 @@ def explain_each(
     Of conditions that ``shows`` leaves out the verdict is returned, and not the customer's value.
     """
     told: list[Explanation | None] = []
-    for share in _shares(rules):
-        row = _answers([node for rule in share for node in _nodes(rule)], customer, context)
+    for share in _batches(rules):
+        row = _query_answers([node for rule in share for node in _nodes(rule)], customer, context)
         places = count()
-        told += [_explained(rule, places, row, context, shows) if row else None for rule in share]
+        told += [_explain_node(rule, places, row, context, shows) if row else None for rule in share]
     return told
 
 
-def _shares(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
+def _batches(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
     """Take together as many rules as one statement answers."""
     share: list[Rule] = []
     size = 0
     for rule in rules:
         nodes = len(list(_nodes(rule)))
-        if share and size + nodes > NODES_AT_ONCE:
+        if share and size + nodes > MAX_NODES_PER_STATEMENT:
             yield share
             share, size = [], 0
         share.append(rule)
@@ -92,7 +94,9 @@ def _shares(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
         yield share
 
 
-def _answers(nodes: Sequence[Rule], customer: Customer, context: EvaluationContext) -> dict[str, Any] | None:
+def _query_answers(
+    nodes: Sequence[Rule], customer: Customer, context: EvaluationContext
+) -> dict[str, Any] | None:
     """Ask for the verdict of each node, and the customer's value of each condition."""
     asked: dict[str, Any] = {}
     for place, node in enumerate(nodes):
@@ -112,7 +116,7 @@ def _nodes(rule: Rule) -> Iterator[Rule]:
             yield from _nodes(part)
 
 
-def _explained(
+def _explain_node(
     rule: Rule,
     places: Iterator[int],
     row: dict[str, Any],
@@ -122,19 +126,22 @@ def _explained(
     place = next(places)
     met = bool(row[f"met_{place}"])
     if isinstance(rule, Group):
-        parts = tuple(_explained(part, places, row, context, shows) for part in rule.rules)
+        parts = tuple(_explain_node(part, places, row, context, shows) for part in rule.rules)
         lacking = () if met else _lacking(rule.word, parts)
         return Explanation(f"{rule.word} of these", met, None, parts, lacking)
     assert isinstance(rule, Condition)
-    words = rule.explained(context, money)
+    words = rule.explained(context, format_money)
     if not shows(rule):
         return Explanation(words, met, HIDDEN, lacking=() if met else (words,))
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))
-    told = shown(value, rule.unit, context)
+    told = format_value(value, rule.unit, context)
     if rule.unit == "amount" and told in words:  # in whole cents they may look the same, and are not
-        words, told = rule.explained(context, exact_money), shown(value, rule.unit, context, exact_money)
+        words, told = (
+            rule.explained(context, format_exact_money),
+            format_value(value, rule.unit, context, format_exact_money),
+        )
     at = value if isinstance(value, datetime) else None
     return Explanation(words, met, told, lacking=() if met else (words,), at=at)
 
@@ -149,7 +156,7 @@ def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:
     return tuple(f"not: {part.words}" for part in parts if part.met)
 
 
-def shown(
+def format_value(
     value: Any, unit: str, context: EvaluationContext, write: Callable[[Decimal], str] | None = None
 ) -> str:
     """Write a value in its unit, in the shop's time zone."""
@@ -159,26 +166,26 @@ def shown(
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return moment(value, context.zone)
+            return format_instant(value, context.zone)
         case date():
             return value.isoformat()
         case list():
             return ", ".join(map(str, value))
     match unit:
         case "amount":
-            return (write or money)(from_units(int(value)))
+            return (write or format_money)(from_units(int(value)))
         case "share":
-            return plain(from_units(int(value)))
+            return format_number(from_units(int(value)))
         case "days":
-            return f"{plain(from_units(int(value)))} days"
+            return f"{format_number(from_units(int(value)))} days"
     return str(value)
 
 
-def money(value: Decimal) -> str:
+def format_money(value: Decimal) -> str:
     """Write an amount in the shop's currency, in whole cents."""
-    return exact_money(value.quantize(CENT, ROUND_HALF_UP))
+    return format_exact_money(value.quantize(CENT, ROUND_HALF_UP))
 
 
-def exact_money(value: Decimal) -> str:
+def format_exact_money(value: Decimal) -> str:
     """Write an amount in the shop's currency, with all of its decimals."""
     return amount(value, settings.SHOP_CURRENCY)

@@ -16,7 +16,7 @@ from customers.models import Customer
 from segments.models import Refresh, Segment
 from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleError, Statistic, parse
 
-from .compiler import SEGMENTS_AT_ONCE, CompiledRules, compile_rules
+from .compiler import MAX_RULES_PER_STATEMENT, CompiledRules, compile_rules
 from .context import shop_zone
 
 _TABLE = "live_customers"
@@ -34,58 +34,60 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
     return EvaluationContext(at, shop_zone(), relation, PopulationStatistics(stored or {}))
 
 
-def need(rules: Iterable[Rule], context: EvaluationContext) -> None:
+def compute_rule_statistics(rules: Iterable[Rule], context: EvaluationContext) -> None:
     """Compute the figures that rules ask for and no refresh has left, of all customers."""
-    compute((one for rule in rules for condition in rule.conditions() for one in condition.needed()), context)
+    compute_statistics(
+        (one for rule in rules for condition in rule.conditions() for one in condition.needed()), context
+    )
 
 
-def compute(needed: Iterable[Statistic], context: EvaluationContext) -> None:
+def compute_statistics(needed: Iterable[Statistic], context: EvaluationContext) -> None:
     """Compute those figures that no refresh has left."""
     everybody = EvaluationContext(context.at, context.zone, "facts", context.figures)
     for one in needed:
         one.of(everybody)
 
 
-def segments_of(customer: int, at: datetime | None = None) -> list[str]:
+def matching_segments(customer: int, at: datetime | None = None) -> list[str]:
     """Name the active segments whose rule one customer, named by key, matches now or at a later instant."""
-    segments = readable(Segment.objects.active().only("slug", "rule"))
+    segments = readable_segments(Segment.objects.active().only("slug", "rule"))
     if not segments:
         return []
     context = context_for_customers([customer], at or datetime.now(UTC))
     found: list[str] = []
-    for part, asked in _asked(segments, context):
-        for _, bits, _ in backends.rows(asked.answers_of(customer, context)):
-            found += [segment.slug for segment in _in(part, bits)]
+    for part, asked in _compiled_batches(segments, context):
+        for _, bits, _ in backends.rows(asked.customer_answers_sql(customer, context)):
+            found += [segment.slug for segment in _segments_of_bits(part, bits)]
     return found
 
 
-def segments_of_each(
+def matching_segments_by_customer(
     customers: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
 ) -> dict[int, list[Segment]]:
     """Give those of some segments whose rule each customer matches, of those the context is for."""
     found: dict[int, list[Segment]] = {customer: [] for customer in customers}
     if customers:
-        _put_into_table(customers)
-        for part, asked in _asked(readable(segments), context):
-            for customer, bits, _ in backends.rows(asked.answers_in(_TABLE, context)):
-                found[customer] += _in(part, bits)
+        _fill_table(customers)
+        for part, asked in _compiled_batches(readable_segments(segments), context):
+            for customer, bits, _ in backends.rows(asked.table_answers_sql(_TABLE, context)):
+                found[customer] += _segments_of_bits(part, bits)
     return found
 
 
-def matching(rule: Any, customers: Sequence[int], context: EvaluationContext) -> dict[int, bool]:
+def matching_customers(rule: Any, customers: Sequence[int], context: EvaluationContext) -> dict[int, bool]:
     """Give the customers whom a rule, as JSON, matches, each with whether they are known; raises RuleError.
 
     They are looked for among customers whom the context is for.
     """
     if not customers:
         return {}
-    _put_into_table(customers)
-    [(_, asked)] = _asked([Segment(rule=rule)], context)
-    rows = backends.rows(asked.answers_in(_TABLE, context))
+    _fill_table(customers)
+    [(_, asked)] = _compiled_batches([Segment(rule=rule)], context)
+    rows = backends.rows(asked.table_answers_sql(_TABLE, context))
     return {customer: bool(known) for customer, bits, known in rows if bits}
 
 
-def readable(segments: Iterable[Segment]) -> list[Segment]:
+def readable_segments(segments: Iterable[Segment]) -> list[Segment]:
     """Leave out those whose rule can no longer be read."""
     return [segment for segment in segments if _is_readable(segment)]
 
@@ -98,21 +100,21 @@ def _is_readable(segment: Segment) -> bool:
     return True
 
 
-def _asked(
+def _compiled_batches(
     segments: Sequence[Segment], context: EvaluationContext
 ) -> Iterator[tuple[Sequence[Segment], CompiledRules]]:
     """Give the questions of as many segments at a time as one answer holds, when their figures are known."""
-    for start in range(0, len(segments), SEGMENTS_AT_ONCE):
-        part = segments[start : start + SEGMENTS_AT_ONCE]
+    for start in range(0, len(segments), MAX_RULES_PER_STATEMENT):
+        part = segments[start : start + MAX_RULES_PER_STATEMENT]
         asked = compile_rules(part)
-        need(asked.rules, context)
+        compute_rule_statistics(asked.rules, context)
         yield part, asked
 
 
-def _in(segments: Sequence[Segment], bits: int) -> list[Segment]:
+def _segments_of_bits(segments: Sequence[Segment], bits: int) -> list[Segment]:
     return [segment for place, segment in enumerate(segments) if bits & 1 << place]
 
 
-def _put_into_table(customers: Sequence[int]) -> None:
+def _fill_table(customers: Sequence[int]) -> None:
     temporary_tables.create(_TABLE, "customer_id bigint PRIMARY KEY")
     temporary_tables.load(_TABLE, ("customer_id",), [(customer,) for customer in set(customers)])

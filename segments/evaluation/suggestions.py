@@ -13,24 +13,27 @@ from django.db.models import Count, Max, Model, QuerySet
 from core.values import sortable_values
 from customers.models import Customer, Event, Order, OrderLine
 
-MOST = 20
-NEWEST, NEWEST_DOCUMENTS = 100_000, 2_000
-LONGEST = 100
+MAX_SUGGESTIONS = 20
+MAX_RECORDS, MAX_DOCUMENTS = 100_000, 2_000
+MAX_SEARCH_LENGTH = 100
 
 
-def values(kind: str, part: str = "", name: str = "") -> list[str]:
+def suggest_values(kind: str, part: str = "", name: str = "") -> list[str]:
     """Give values of a kind that contain a part; ``name`` is that of the attribute whose values are asked for.
 
     Raises KeyError for a kind there is nothing of.
     """
-    return _KINDS[kind](part.strip()[:LONGEST], name)
+    return _KINDS[kind](part.strip()[:MAX_SEARCH_LENGTH], name)
 
 
-def _column(model: type[Model], column: str, part: str, _: str) -> list[str]:
-    found = _newest(model, NEWEST).exclude(**{column: ""}).values_list(column)
+def _column_values(model: type[Model], column: str, part: str, _: str) -> list[str]:
+    found = _newest(model, MAX_RECORDS).exclude(**{column: ""}).values_list(column)
     if part:
         found = found.filter(**{f"{column}__icontains": part})
-    return [str(value) for value, _ in found.annotate(times=Count("pk")).order_by("-times", column)[:MOST]]
+    return [
+        str(value)
+        for value, _ in found.annotate(times=Count("pk")).order_by("-times", column)[:MAX_SUGGESTIONS]
+    ]
 
 
 def _newest(model: type[Model], count: int) -> QuerySet[Any]:
@@ -39,30 +42,30 @@ def _newest(model: type[Model], count: int) -> QuerySet[Any]:
 
 
 def _names(model: type[Model], column: str, part: str, _: str) -> list[str]:
-    return _frequent((name for document in _documents(model, column) for name in document), part)
+    return _most_frequent((name for document in _documents(model, column) for name in document), part)
 
 
 def _attribute_values(part: str, name: str) -> list[str]:
     given = (document.get(name) for document in _documents(Customer, "attributes"))
     listed = (value if isinstance(value, list) else [value] for value in given)
-    return _frequent((value for values in listed for value in values if isinstance(value, str)), part)
+    return _most_frequent((value for values in listed for value in values if isinstance(value, str)), part)
 
 
 def _documents(model: type[Model], column: str) -> Iterable[dict[str, Any]]:
-    found = _newest(model, NEWEST).exclude(**{column: {}}).order_by("-pk").values_list(column, flat=True)
-    return found[:NEWEST_DOCUMENTS]
+    found = _newest(model, MAX_RECORDS).exclude(**{column: {}}).order_by("-pk").values_list(column, flat=True)
+    return found[:MAX_DOCUMENTS]
 
 
-def _frequent(given: Iterable[str], part: str) -> list[str]:
+def _most_frequent(given: Iterable[str], part: str) -> list[str]:
     counted = Counter(value for value in given if sortable_values.fold(part) in sortable_values.fold(value))
-    return [value for value, _ in counted.most_common(MOST)]
+    return [value for value, _ in counted.most_common(MAX_SUGGESTIONS)]
 
 
 _KINDS: Mapping[str, Callable[[str, str], list[str]]] = {
-    **{name: partial(_column, Customer, name) for name in ("country", "city", "language", "source")},
-    **{name: partial(_column, OrderLine, name) for name in ("sku", "name", "category", "brand")},
-    "coupon": partial(_column, Order, "coupon_code"),
-    "event": partial(_column, Event, "name"),
+    **{name: partial(_column_values, Customer, name) for name in ("country", "city", "language", "source")},
+    **{name: partial(_column_values, OrderLine, name) for name in ("sku", "name", "category", "brand")},
+    "coupon": partial(_column_values, Order, "coupon_code"),
+    "event": partial(_column_values, Event, "name"),
     "attribute": partial(_names, Customer, "attributes"),
     "property": partial(_names, Event, "properties"),
     "attribute_value": _attribute_values,

@@ -16,7 +16,7 @@ from segments.models import Segment
 from segments.rules import RuleError
 
 
-def instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """Read an instant; without an offset it is in the shop's time zone."""
     try:
         return parse_moment(text, shop_zone())
@@ -24,7 +24,7 @@ def instant(text: str) -> datetime:
         raise ArgumentTypeError(str(error)) from None
 
 
-def segments(slugs: Sequence[str]) -> list[Segment]:
+def find_segments(slugs: Sequence[str]) -> list[Segment]:
     """Give the named segments, or all; an unknown slug is an error that names those there are."""
     found = {segment.slug: segment for segment in Segment.objects.order_by("slug")}
     unknown = [slug for slug in slugs if slug not in found]
@@ -34,11 +34,11 @@ def segments(slugs: Sequence[str]) -> list[Segment]:
     return [found[slug] for slug in slugs] if slugs else list(found.values())
 
 
-def json_from(path: Path) -> Any:
+def read_json_file(path: Path) -> Any:
     """Read JSON from a file, or from standard input for "-"."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
-        return segment_store.read_json(text)
+        return segment_store.parse_json(text)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -64,7 +64,7 @@ class Change(models.Model):
         related_name="changes",
         help_text="Nobody once the customer is erased.",
     )
-    printed_id = models.CharField(
+    public_id = models.CharField(
         max_length=255,
         blank=True,
         help_text="The customer's id as printed then; empty for those who were erased, but for their last leaving.",
@@ -82,12 +82,12 @@ class Change(models.Model):
         indexes = (
             models.Index(fields=("segment", "id"), name="changes_of_segment"),
             models.Index(
-                fields=("at",), name="named_erasures", condition=Q(customer=None) & ~Q(printed_id="")
+                fields=("at",), name="named_erasures", condition=Q(customer=None) & ~Q(public_id="")
             ),
         )
 
     def __str__(self) -> str:
-        return f"{self.printed_id} {self.change} {self.segment_id}"
+        return f"{self.public_id} {self.change} {self.segment_id}"
 
 
 class DailyChangeCount(models.Model):

@@ -13,7 +13,7 @@ from django.db.models import Case, F, Q, Value, When
 
 SLUG_LENGTH = 100
 SLUG_IS_TAKEN = "A segment of this slug already exists; choose another."
-UNLIKE_AN_ADDRESS = RegexValidator(
+NOT_AN_API_PATH = RegexValidator(
     r"^(membership|preview)\Z", "The API has an address of this name; choose another.", inverse_match=True
 )
 
@@ -63,7 +63,7 @@ class Segment(models.Model):
         unique=True,
         validators=[
             RegexValidator(r"^[-a-zA-Z0-9_]+\Z", "Use letters, digits, - and _ only."),
-            UNLIKE_AN_ADDRESS,
+            NOT_AN_API_PATH,
         ],
         error_messages={"unique": SLUG_IS_TAKEN},
         help_text="The name by which rules, the API and commands refer to it.",
@@ -102,12 +102,12 @@ class Segment(models.Model):
         related_name="+",
         help_text="The refresh the members come from.",
     )
-    is_caught_up = models.BooleanField(
+    is_incremental = models.BooleanField(
         default=False,
         editable=False,
         help_text="The members lack nothing but what waits in the queue; otherwise everybody is looked at.",
     )
-    followed_from = models.PositiveBigIntegerField(
+    log_starts_at = models.PositiveBigIntegerField(
         default=0,
         editable=False,
         help_text="Whoever has read the changes up to this id can go on; before it some are gone or name nobody.",

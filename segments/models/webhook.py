@@ -15,8 +15,8 @@ from customers.models import Customer
 
 from .segment import Segment
 
-URL_LENGTH = 2_000
-FAILURES_THAT_TELL = 5  # in a row: then it is not this or that message
+MAX_URL_LENGTH = 2_000
+FAILING_AFTER = 5  # in a row: then it is not this or that message
 
 
 class Endpoint(models.Model):
@@ -25,7 +25,7 @@ class Endpoint(models.Model):
     name = models.CharField(max_length=100, help_text="Such as “Newsletter tool”.")
     url = models.TextField(
         "address",
-        validators=[MaxLengthValidator(URL_LENGTH)],
+        validators=[MaxLengthValidator(MAX_URL_LENGTH)],
         help_text="Where messages are posted to: https://…",
     )
     every_segment = models.BooleanField("all segments", default=True, help_text="Also those to come.")
@@ -76,7 +76,7 @@ class Endpoint(models.Model):
     @property
     def is_failing(self) -> bool:
         """Tell whether it takes nothing at all, whatever is sent."""
-        return self.failures >= FAILURES_THAT_TELL
+        return self.failures >= FAILING_AFTER
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
@@ -86,7 +86,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Keep those that are neither delivered nor given up."""
         return self.filter(state=Message.State.WAITING)
 
-    def whose_turn_it_is(self) -> Self:
+    def next_in_order(self) -> Self:
         """Keep the waiting ones that no earlier message has to go before.
 
         One customer's go one after another. A summary waits for what was told of its segment before, and what comes

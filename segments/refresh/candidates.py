@@ -32,14 +32,14 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
 
     The queue of touched customers is emptied if the plan takes it, and else read.
     """
-    make_table()
+    create_table()
     take = update.take_touched if plan.takes_queue else update.read_touched
     touched = take(CANDIDATES)
     named = sum(
         add_candidates(query)
         for refresh, segments in _by_last_refresh(plan)
         for query in compile_rules(segments).may_flip(
-            _context_of(refresh, segments, plan.context), plan.context
+            _former_context(refresh, segments, plan.context), plan.context
         )
     )
     return Candidates(touched + named, touched)
@@ -57,7 +57,7 @@ def add_candidates(customers: Query) -> int:
     )
 
 
-def make_table() -> None:
+def create_table() -> None:
     """Make the table, or empty it; ``recorded`` is as in ``facts.take_touched``."""
     temporary_tables.create(CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer")
 
@@ -74,7 +74,9 @@ def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segm
         yield refresh, segments[key]
 
 
-def _context_of(refresh: Refresh, segments: Sequence[Segment], now: EvaluationContext) -> EvaluationContext:
+def _former_context(
+    refresh: Refresh, segments: Sequence[Segment], now: EvaluationContext
+) -> EvaluationContext:
     """Return the context in which a former refresh evaluated the segments."""
     return EvaluationContext(
         segments[0].refreshed_at, now.zone, figures=PopulationStatistics(refresh.figures)

@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 
 _MEMBERS = Membership._meta.db_table
 
-EVALUATED_AT_ONCE = 5_000  # customers, if evaluating all of them in one statement takes too long
+EVALUATION_BATCH_SIZE = 5_000  # customers, if evaluating all of them in one statement takes too long
 
-MOVED = Sql("SELECT customer_id FROM differences WHERE bits <> stored")
+MOVED_CUSTOMERS_SQL = Sql("SELECT customer_id FROM differences WHERE bits <> stored")
 """The customers who enter or leave a segment."""
 
 
@@ -32,7 +32,7 @@ def evaluate(
 
     If a statement takes longer than STATEMENT_LIMIT, the customers are evaluated in parts.
     """
-    answers = compiled.answers_in(among, context) if among else compiled.answers_of_everybody(context)
+    answers = compiled.table_answers_sql(among, context) if among else compiled.all_answers_sql(context)
     empty_differences()
     try:
         with time_limits.undone_after(settings.STATEMENT_LIMIT):
@@ -41,7 +41,8 @@ def evaluate(
         log.warning("refreshed_in_smaller_parts", segments=len(segments))
     empty_differences()
     return sum(
-        add_differences(segments, compiled.answers_in(part, context), part) for part in _in_parts(among)
+        add_differences(segments, compiled.table_answers_sql(part, context), part)
+        for part in _batch_tables(among)
     )
 
 
@@ -80,7 +81,7 @@ def empty_differences() -> None:
     )
 
 
-def note_unmoved_answers(answers: Query) -> None:
+def add_answers_with_former_statistics(answers: Query) -> None:
     """Add to the differences how they would be answered with the former statistics."""
     temporary_tables.create("unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint")
     backends.execute(compose("INSERT INTO unmoved {answers}", answers=answers))
@@ -89,7 +90,7 @@ def note_unmoved_answers(answers: Query) -> None:
     )
 
 
-def _in_parts(among: str) -> Iterator[str]:
+def _batch_tables(among: str) -> Iterator[str]:
     """Put all customers, or those in a table, part by part into a smaller table; yield its name each time."""
     whom = f"SELECT customer_id FROM {among}" if among else "SELECT id FROM customers_customer"
     latest = 0
@@ -97,7 +98,7 @@ def _in_parts(among: str) -> Iterator[str]:
         temporary_tables.create("looked_at", "customer_id bigint PRIMARY KEY")
         backends.execute(
             f"""INSERT INTO looked_at (customer_id) SELECT customer_id FROM ({whom}) AS whom (customer_id)
-                WHERE customer_id > %s ORDER BY customer_id LIMIT {EVALUATED_AT_ONCE}""",
+                WHERE customer_id > %s ORDER BY customer_id LIMIT {EVALUATION_BATCH_SIZE}""",
             [latest],
         )
         [(newest,)] = backends.rows("SELECT max(customer_id) FROM looked_at")

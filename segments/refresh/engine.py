@@ -72,7 +72,7 @@ def refresh_segments(
     """
     keys = None if segments is None else [segment.pk for segment in segments]
     with lease.acquire(wait=wait, queued=queued) as run:
-        update.update_facts(at, not_before=None if at else _latest_refresh(keys))
+        update.update_facts(at, not_before=None if at else _latest_refreshed_at(keys))
         with transaction.atomic():
             write.lock_members()
             outcomes = RefreshPass(run, keys, at, full=full).execute()
@@ -82,7 +82,7 @@ def refresh_segments(
     return run, outcomes
 
 
-def _latest_refresh(keys: Sequence[int] | None) -> datetime | None:
+def _latest_refreshed_at(keys: Sequence[int] | None) -> datetime | None:
     segments = Segment.objects.active() if keys is None else Segment.objects.filter(pk__in=keys)
     latest: datetime | None = segments.aggregate(latest=Max("refreshed_at"))["latest"]
     return latest
@@ -130,7 +130,7 @@ class RefreshPass:
         if edited:  # their next refresh evaluates the rule as it is now
             return self._refresh_batch([planned for planned in batch if planned.segment.pk not in edited])
         if not differing:
-            return write.unchanged(segments)
+            return write.unchanged_outcomes(segments)
         written = self._explain(batch, compiled)
         outcomes = write.write_differences(self.run, self.plan.at, written)
         self.moved |= {outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left}
@@ -146,7 +146,7 @@ class RefreshPass:
             context, previous = self.plan.context, self.plan.previous
             former = PopulationStatistics(context.figures | (previous.figures if previous else {}))
             unmoved = EvaluationContext(context.at, context.zone, context.facts, former)
-            differences.note_unmoved_answers(compiled.answers_in("differences", unmoved))
+            differences.add_answers_with_former_statistics(compiled.table_answers_sql("differences", unmoved))
         return written
 
     def _with_causes(self, planned: PlannedSegment, needed: Sequence[Statistic]) -> WrittenSegment:
@@ -160,7 +160,7 @@ class RefreshPass:
         return WrittenSegment(
             segment,
             cause,
-            since=_last_followed(segment),
+            since=_activity_since(segment),
             referred=frozenset(
                 one.pk for one in self.plan.selected if one.slug in referred and one.pk in self.moved
             ),
@@ -171,20 +171,22 @@ class RefreshPass:
 
     def _note_moved_customers(self, segments: Sequence[Segment]) -> None:
         """Let segments that refer to these evaluate who entered or left: later in this refresh, or in their own."""
-        self.looked_at += candidates.add_candidates(differences.MOVED)
-        if not self.plan.takes_queue and any(references.referrers(segment.slug) for segment in segments):
-            update.touch(differences.MOVED, recorded=False)
+        self.looked_at += candidates.add_candidates(differences.MOVED_CUSTOMERS_SQL)
+        if not self.plan.takes_queue and any(
+            references.referring_segments(segment.slug) for segment in segments
+        ):
+            update.touch(differences.MOVED_CUSTOMERS_SQL, recorded=False)
 
     def _finish(self) -> None:
         plan, run = self.plan, self.run
         write.write_outcomes(run, plan.at, self.outcomes)
         failed = [outcome for outcome in self.outcomes if outcome.error]
         for outcome in failed:
-            _put_off(outcome, plan.at)
+            _schedule_retry(outcome, plan.at)
         answered = {outcome.segment.pk for outcome in self.outcomes}
         behind = [one.pk for one in (*plan.others, *plan.selected) if one.pk not in answered]
         if plan.takes_queue and behind:  # they took no part, and the touched customers are off the queue now
-            Segment.objects.filter(pk__in=behind).update(is_caught_up=False)
+            Segment.objects.filter(pk__in=behind).update(is_incremental=False)
         run.at, run.looked_at, run.time_zone = plan.at, self.looked_at, plan.context.zone.key
         run.figures, run.figures_from = dict(plan.context.figures), plan.statistics.computed_at
         run.buyers_version = plan.statistics.buyers_version
@@ -201,19 +203,19 @@ def _lock_segments(segments: Sequence[Segment]) -> set[int]:
     return {one.pk for one in segments if versions.get(one.pk) != one.version}
 
 
-def _last_followed(segment: Segment) -> datetime | None:
+def _activity_since(segment: Segment) -> datetime | None:
     """Return the instant after which a record is new to the segment; one left behind has lost its touched customers."""
-    if segment.refreshed_at is None or segment.is_caught_up:
+    if segment.refreshed_at is None or segment.is_incremental:
         return segment.refreshed_at
     return segment.refreshed_at - timedelta(microseconds=1)
 
 
-def _put_off(outcome: Outcome, at: datetime) -> None:
+def _schedule_retry(outcome: Outcome, at: datetime) -> None:
     segment = outcome.segment
     Segment.objects.filter(pk=segment.pk).update(
         last_error=outcome.error,
         failing_since=segment.failing_since or at,
         failures=segment.failures + 1,
         retry_at=at + BACKOFF.delay(segment.failures + 1),
-        is_caught_up=False,
+        is_incremental=False,
     )

@@ -15,15 +15,15 @@ from django.db import IntegrityError, transaction
 from core.db import leases
 from segments.models import Refresh
 
-POLLED_EVERY = 0.05
-DIED = "The process that ran it is gone; the next refresh completes its work."
+POLL_SECONDS = 0.05
+ABANDONED_ERROR = "The process that ran it is gone; the next refresh completes its work."
 
 
-class Busy(Exception):
+class RefreshRunning(Exception):
     """Another refresh is running."""
 
 
-class Taken(Exception):
+class AlreadyStarted(Exception):
     """A queued refresh is not queued any more: another worker has begun it."""
 
 
@@ -35,7 +35,7 @@ def acquire(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
 
     The block sets how the run ended, in the transaction of what it did. An exception ends it as failed.
     """
-    run = _start(wait=wait, queued=queued)
+    run = _wait_and_start(wait=wait, queued=queued)
     mine = Refresh.objects.filter(pk=run.pk, state=Refresh.State.RUNNING)
     try:
         with leases.extended(mine, _lease()):
@@ -53,31 +53,31 @@ def _lease() -> timedelta:
     return timedelta(seconds=settings.REFRESH_LEASE)
 
 
-def _start(*, wait: bool, queued: int | None) -> Refresh:
+def _wait_and_start(*, wait: bool, queued: int | None) -> Refresh:
     while True:
         now = datetime.now(UTC)
         if _end_abandoned(now) and not wait:
-            raise Busy
+            raise RefreshRunning
         try:
             with transaction.atomic():
-                return _begin(queued, now)
+                return _start_run(queued, now)
         except IntegrityError:
             if not wait:
-                raise Busy from None
-            time.sleep(POLLED_EVERY)
+                raise RefreshRunning from None
+            time.sleep(POLL_SECONDS)
 
 
 def _end_abandoned(now: datetime) -> bool:
     """Let refreshes whose worker is gone fail; return whether one is running."""
-    died = {"state": Refresh.State.FAILED, "error": DIED, "finished_at": now}
+    died = {"state": Refresh.State.FAILED, "error": ABANDONED_ERROR, "finished_at": now}
     running = Refresh.objects.filter(state=Refresh.State.RUNNING)
     return leases.end_abandoned(running, now, _lease(), lambda _: died)
 
 
-def _begin(queued: int | None, now: datetime) -> Refresh:
+def _start_run(queued: int | None, now: datetime) -> Refresh:
     if queued is None:
         return Refresh.objects.create(at=now, started_at=now, heartbeat_at=now)
     waiting = Refresh.objects.filter(pk=queued, state=Refresh.State.QUEUED)
     if not leases.claim(waiting, state=Refresh.State.RUNNING, at=now, started_at=now, heartbeat_at=now):
-        raise Taken
+        raise AlreadyStarted
     return Refresh.objects.get(pk=queued)

@@ -9,12 +9,12 @@ from django.conf import settings
 from customers.facts import update
 from customers.models import Totals
 from segments import references
-from segments.evaluation.compiler import SEGMENTS_AT_ONCE
+from segments.evaluation.compiler import MAX_RULES_PER_STATEMENT
 from segments.evaluation.context import shop_zone
 from segments.models import Refresh, Segment
 from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleError, Statistic, parse
 
-FULL_FROM_SHARE = 0.15  # of the customers: with more candidates, evaluating everybody costs less
+FULL_REFRESH_SHARE = 0.15  # of the customers: with more candidates, evaluating everybody costs less
 
 
 class TooEarly(ValueError):
@@ -31,7 +31,7 @@ class PlannedSegment:
 
 
 @dataclass(frozen=True)
-class Statistics:
+class StatisticsSource:
     """The instant of the oldest statistic of a context, and the version of the buyers' orders behind them."""
 
     computed_at: datetime
@@ -56,7 +56,7 @@ class RefreshPlan:
     takes_queue: bool
     customers: int
     previous: Refresh | None
-    statistics: Statistics
+    statistics: StatisticsSource
 
     @property
     def at(self) -> datetime:
@@ -65,20 +65,20 @@ class RefreshPlan:
 
     def for_candidates(self, count: int) -> "RefreshPlan":
         """Return the plan for so many candidates: a full one where they are a large share of the customers."""
-        if count <= FULL_FROM_SHARE * self.customers:
+        if count <= FULL_REFRESH_SHARE * self.customers:
             return self
         return replace(self, planned=tuple(replace(one, is_full=True) for one in self.planned))
 
     def batches(self) -> Iterable[Sequence[PlannedSegment]]:
         """Yield the segments to evaluate in one statement each; a segment comes after those it refers to."""
-        levels = references.levels(
+        levels = references.reference_levels(
             self.planned, lambda one: one.segment.slug, lambda one: one.rule.references()
         )
         for level in levels:
             for is_full in (True, False):
                 alike = [one for one in level if one.is_full == is_full]
-                for start in range(0, len(alike), SEGMENTS_AT_ONCE):
-                    yield alike[start : start + SEGMENTS_AT_ONCE]
+                for start in range(0, len(alike), MAX_RULES_PER_STATEMENT):
+                    yield alike[start : start + MAX_RULES_PER_STATEMENT]
 
 
 def plan_refresh(
@@ -96,12 +96,12 @@ def plan_refresh(
     _check_not_too_early(selected, instant)
     if keys is None and at is None and not full:
         selected = [one for one in selected if not (one.retry_at and instant < one.retry_at)]
-    others = [one for one in dynamic if one.is_caught_up and one not in selected]
+    others = [one for one in dynamic if one.is_incremental and one not in selected]
     takes_queue = not any(one.is_active for one in others)
     relation = update.relation_at(instant, totals.settled_at if totals else None)
     context = EvaluationContext(instant, shop_zone(), relation, PopulationStatistics())
     rules, invalid = _parse_rules(selected)
-    previous = _latest_of(selected)
+    previous = _latest_refresh(selected)
     return RefreshPlan(
         context=context,
         selected=tuple(selected),
@@ -152,14 +152,14 @@ def _is_incremental(segment: Segment, context: EvaluationContext) -> bool:
     """Return whether only candidates can differ from the stored members."""
     return (
         context.facts == "facts"
-        and segment.is_caught_up
+        and segment.is_incremental
         and segment.refreshed_version == segment.version
         and segment.refresh is not None
         and segment.refresh.time_zone == context.zone.key
     )
 
 
-def _latest_of(segments: Iterable[Segment]) -> Refresh | None:
+def _latest_refresh(segments: Iterable[Segment]) -> Refresh | None:
     return max(
         (one.refresh for one in segments if one.refresh),
         key=lambda refresh: (refresh.at, refresh.pk),  # one that was queued is later than its key
@@ -169,27 +169,27 @@ def _latest_of(segments: Iterable[Segment]) -> Refresh | None:
 
 def _reuse_statistics(
     context: EvaluationContext, previous: Refresh | None, totals: Totals | None, rules: Iterable[Rule]
-) -> Statistics:
+) -> StatisticsSource:
     """Put into the context the former statistics that cannot have moved, or are young enough for the setting."""
     version = totals.buyers_version if totals and context.facts == "facts" else -1
-    statistics = Statistics(context.at, version)
+    statistics = StatisticsSource(context.at, version)
     if previous is None or context.facts != "facts":
         return statistics
     same = previous.buyers_version == version
     since = previous.figures_from
     is_young = since is not None and context.at - since < timedelta(seconds=settings.FIGURES_MAX_AGE)
-    for needed in _needed(rules):
+    for needed in _statistics_of(rules):
         if needed.name not in previous.figures:
             continue
         if same and not needed.moves:
             context.figures[needed.name] = previous.figures[needed.name]
         elif since is not None and is_young and not needed.is_kept:
             context.figures[needed.name] = previous.figures[needed.name]
-            statistics = Statistics(since, previous.buyers_version)
+            statistics = StatisticsSource(since, previous.buyers_version)
     return statistics
 
 
-def _needed(rules: Iterable[Rule]) -> Iterable[Statistic]:
+def _statistics_of(rules: Iterable[Rule]) -> Iterable[Statistic]:
     for rule in rules:
         for condition in rule.conditions():
             yield from condition.needed()

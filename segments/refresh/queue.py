@@ -19,7 +19,7 @@ def request_refresh(segment: Segment, now: datetime) -> Refresh:
 
     To be called outside of transactions: a worker sees only what is committed.
     """
-    run, is_new = _queued(segment, now)
+    run, is_new = _get_or_create(segment, now)
     is_first = redis.set_marker(f"segments:refresh-{run.pk}-waits")
     try:
         # Also for one that waits already, but not each time: should its message be lost, this one takes its place.
@@ -32,7 +32,7 @@ def request_refresh(segment: Segment, now: datetime) -> Refresh:
     return run
 
 
-def _queued(segment: Segment, now: datetime) -> tuple[Refresh, bool]:
+def _get_or_create(segment: Segment, now: datetime) -> tuple[Refresh, bool]:
     """Return the refresh that waits, and whether it is a new one."""
     waiting = Refresh.objects.filter(segment=segment, state=Refresh.State.QUEUED)
     while not (run := waiting.first()):

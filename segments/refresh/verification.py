@@ -16,7 +16,7 @@ from segments.evaluation.matching import customers_matching, existing_customers
 from segments.models import Membership, Refresh, Segment, Verification
 from segments.rules import EvaluationContext, PopulationStatistics, RuleError, parse
 
-SHOWN = 20
+MAX_EXAMPLES = 20
 QUEUES = (StaleFacts, AppendedEvent, AppendedOrder, Touched)
 
 
@@ -60,7 +60,7 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
             else:
                 by_instant[segment.refreshed_at, segment.refresh].append(segment)
         if by_instant:
-            waiting = _queued()
+            waiting = _waiting_q()
             count = Customer.objects.filter(Q(joined_into=None) | Q(memberships__isnull=False), waiting)
             waiting_count = count.distinct().count()
         for (at, refresh), together in by_instant.items():
@@ -69,7 +69,7 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
     return sorted(verdicts, key=lambda verdict: verdict.segment.slug)
 
 
-def record(now: datetime) -> list[Verdict]:
+def verify_all(now: datetime) -> list[Verdict]:
     """Verify all segments, and keep the outcome for staff to see."""
     run = Verification.objects.create(started_at=now)
     try:
@@ -83,12 +83,14 @@ def record(now: datetime) -> list[Verdict]:
     run.segments, run.members = len(compared), sum(verdict.compared for verdict in compared)
     run.waiting = max((verdict.waiting for verdict in compared), default=0)
     run.differing = sum(not verdict.is_right for verdict in compared)
-    run.details = [_told(verdict) for verdict in verdicts if verdict.skipped or not verdict.is_right]
+    run.details = [
+        _verdict_details(verdict) for verdict in verdicts if verdict.skipped or not verdict.is_right
+    ]
     run.save()
     return verdicts
 
 
-def forget(customers: Sequence[int]) -> None:
+def delete_examples(customers: Sequence[int]) -> None:
     """Take customers, named by their keys, out of the examples that past verifications gave."""
     printed = set(Customer.objects.filter(pk__in=customers).values_list("customer_id", flat=True))
     for run in Verification.objects.exclude(details=[]).only("details"):
@@ -105,7 +107,7 @@ def forget(customers: Sequence[int]) -> None:
             Verification.objects.filter(pk=run.pk).update(details=details)
 
 
-def _told(verdict: Verdict) -> dict[str, Any]:
+def _verdict_details(verdict: Verdict) -> dict[str, Any]:
     told = asdict(replace(verdict, segment=verdict.segment.slug))  # type: ignore[arg-type]
     return {name: value for name, value in told.items() if value}
 
@@ -119,7 +121,7 @@ def _reason_to_skip(segment: Segment) -> str:
         return "edited since its refresh"
     if not segment.is_active:
         return "paused"
-    if not segment.is_caught_up:
+    if not segment.is_incremental:
         return "its next refresh looks at everybody"
     try:
         parse(segment.rule)
@@ -128,7 +130,7 @@ def _reason_to_skip(segment: Segment) -> str:
     return ""
 
 
-def _queued() -> Q:
+def _waiting_q() -> Q:
     """Ask whether the customer waits in a queue; who does is gathered once."""
     temporary_tables.create("waiting", "customer_id bigint PRIMARY KEY")
     backends.execute(
@@ -151,8 +153,8 @@ def _compare(segment: Segment, context: EvaluationContext, waiting: Q, waiting_c
         waiting=waiting_count,
         missing_count=missing.count(),
         extra_count=extra.count(),
-        missing=_some(missing),
-        extra=_some(extra),
+        missing=_examples(missing),
+        extra=_examples(extra),
         wrong_size="" if size == segment.size else f"the size says {segment.size}, the members are {size}",
     )
     if (
@@ -160,15 +162,15 @@ def _compare(segment: Segment, context: EvaluationContext, waiting: Q, waiting_c
         and not verdict.compared
         and not existing_customers(context).exclude(waiting).exists()
     ):
-        return Verdict(segment, waiting=waiting_count, skipped=_why_nobody(waiting_count))
+        return Verdict(segment, waiting=waiting_count, skipped=_reason_nobody_compared(waiting_count))
     return verdict
 
 
-def _why_nobody(waiting: int) -> str:
+def _reason_nobody_compared(waiting: int) -> str:
     if waiting:
         return f"nobody is left to compare: all {waiting} customers wait for the next refresh"
     return "there are no customers to compare"
 
 
-def _some(customers: QuerySet[Customer]) -> tuple[str, ...]:
-    return tuple(customers.order_by("customer_id").values_list("customer_id", flat=True)[:SHOWN])
+def _examples(customers: QuerySet[Customer]) -> tuple[str, ...]:
+    return tuple(customers.order_by("customer_id").values_list("customer_id", flat=True)[:MAX_EXAMPLES])

@@ -4,14 +4,12 @@ What entered and left follows from the differences alone. One transaction at a t
 commit in their order.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import takewhile
 
 from django.db import transaction
-from django.db.models import Max, Value
+from django.db.models import Value
 from django.db.models.expressions import RawSQL
 
 from core.db import backends, dialect, temporary_tables
@@ -26,7 +24,7 @@ from segments.signals import members_changed
 
 from . import candidates, differences
 
-_MEMBERS, _CHANGES, _TALLIES = (model._meta.db_table for model in (Membership, Change, DailyChangeCount))
+_MEMBERS, _CHANGES, _DAILY_COUNTS = (model._meta.db_table for model in (Membership, Change, DailyChangeCount))
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def _segments_cte(written: Sequence[WrittenSegment]) -> str:
 def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment], segments: str) -> None:
     backends.execute(
         compose(
-            f"""INSERT INTO {_CHANGES} (segment_id, customer_id, printed_id, change, at, cause, refresh_id)
+            f"""INSERT INTO {_CHANGES} (segment_id, customer_id, public_id, change, at, cause, refresh_id)
                 {segments}
                 SELECT w.segment_id, d.customer_id, c.customer_id,
                     CASE WHEN d.bits & w.bit <> 0 THEN 'entered' ELSE 'left' END, {{at}}, {{cause}}, {{run}}
@@ -113,7 +111,7 @@ def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment
                 LEFT JOIN candidates t ON t.customer_id = d.customer_id
                 ORDER BY w.segment_id, d.customer_id""",
             at=dialect.moment(at),
-            cause=_cause(run, at, written),
+            cause=_cause_sql(run, at, written),
             run=run.pk,
         )
     )
@@ -164,11 +162,11 @@ def newest_change_id() -> int:
 def count_by_day(at: datetime, *, after: int) -> None:
     """Add the changes after one to the counts of their day; this run has the lock, so all of them are its own."""
     backends.execute(
-        f"""INSERT INTO {_TALLIES} (segment_id, day, change, cause, customers)
+        f"""INSERT INTO {_DAILY_COUNTS} (segment_id, day, change, cause, customers)
             SELECT segment_id, %s, change, cause, count(*) FROM {_CHANGES} WHERE id > %s
             GROUP BY segment_id, change, cause
             ON CONFLICT (segment_id, day, change, cause)
-            DO UPDATE SET customers = {_TALLIES}.customers + excluded.customers""",
+            DO UPDATE SET customers = {_DAILY_COUNTS}.customers + excluded.customers""",
         [at.astimezone(shop_zone()).date(), after],
     )
 
@@ -177,12 +175,12 @@ def _outcome(segment: Segment, entered: int = 0, left: int = 0, known: int = 0) 
     return Outcome(segment, segment.size + entered - left, segment.known_size + known, entered, left)
 
 
-def unchanged(segments: Iterable[Segment]) -> list[Outcome]:
+def unchanged_outcomes(segments: Iterable[Segment]) -> list[Outcome]:
     """Return the outcomes of segments whose members do not differ."""
     return [_outcome(segment) for segment in segments]
 
 
-def _cause(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> Sql:
+def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> Sql:
     """Return the expression of why one customer enters or leaves one segment."""
     came_due = " OR ".join(
         f"EXISTS (SELECT 1 FROM {table} r WHERE r.customer_id = d.customer_id AND r.{column} > w.since"
@@ -232,7 +230,7 @@ def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> N
     Segment.objects.filter(pk__in=[outcome.segment.pk for outcome in done]).update(
         refreshed_at=at,
         refresh=run,
-        is_caught_up=True,
+        is_incremental=True,
         last_error="",
         failing_since=None,
         failures=0,
@@ -259,7 +257,9 @@ def _is_new(segment: Segment) -> bool:
     return segment.refresh_id is None or segment.refreshed_version != segment.version
 
 
-def fill_list(segment: Segment, customers: Iterable[int], at: datetime, cause: Change.Cause) -> Outcome:
+def set_list_members(
+    segment: Segment, customers: Iterable[int], at: datetime, cause: Change.Cause
+) -> Outcome:
     """Make exactly these customers, named by their keys, the members of a fixed list."""
     if segment.is_dynamic:
         raise ValueError(f"{segment.slug} gets its members from its rule")
@@ -268,7 +268,7 @@ def fill_list(segment: Segment, customers: Iterable[int], at: datetime, cause: C
         segment = Segment.objects.select_for_update().get(pk=segment.pk)
         now = datetime.now(UTC)
         run = Refresh.objects.create(at=at, started_at=now, finished_at=now, state=Refresh.State.DONE)
-        candidates.make_table()
+        candidates.create_table()
         temporary_tables.load("candidates", ("customer_id", "recorded"), [(key, 0) for key in set(customers)])
         differences.empty_differences()
         differences.add_differences(
@@ -280,96 +280,5 @@ def fill_list(segment: Segment, customers: Iterable[int], at: datetime, cause: C
         [outcome] = write_differences(run, at, [WrittenSegment(segment, cause.value)])
         write_outcomes(run, at, [outcome])
         # Rules may refer to the list: who came or went is looked at again.
-        update.touch(differences.MOVED, recorded=True)
+        update.touch(differences.MOVED_CUSTOMERS_SQL, recorded=True)
     return outcome
-
-
-def erase(customers: Sequence[int], at: datetime) -> None:
-    """Let customers, named by their keys, leave for good, in the transaction that erases them.
-
-    Their leaving names them by the printed id, so that whoever follows the changes can let go of them, too, be it
-    that they left before, and a follower has not read so far; what else the log told of them names nobody any more.
-    Sizes are those of the members at once.
-    """
-    lock_members()
-    members = list(
-        Membership.objects.filter(customer__in=customers)
-        .order_by("segment_id", "customer_id")
-        .values_list("segment_id", "customer__customer_id", "is_known")
-    )
-    _forget_changes_but_leavings(customers)
-    if not members:
-        return
-    at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
-    run = Refresh.objects.create(at=at, started_at=at, finished_at=at, state=Refresh.State.DONE)
-    newest = newest_change_id()
-    Change.objects.bulk_create(
-        Change(
-            segment_id=segment,
-            printed_id=printed,
-            change=Change.Kind.LEFT,
-            at=at,
-            cause=Change.Cause.ERASURE,
-            refresh=run,
-        )
-        for segment, printed, _ in members
-    )
-    count_by_day(at, after=newest)
-    Membership.objects.filter(customer__in=customers).delete()
-    left = Counter(segment for segment, _, _ in members)
-    known = Counter(segment for segment, _, is_known in members if is_known)
-    for segment in Segment.objects.filter(pk__in=left):
-        size, known_size = segment.size - left[segment.pk], segment.known_size - known[segment.pk]
-        Segment.objects.filter(pk=segment.pk).update(size=size, known_size=known_size)
-        RefreshResult.objects.create(
-            refresh=run,
-            segment=segment,
-            version=segment.refreshed_version,
-            size=size,
-            known_size=known_size,
-            left=left[segment.pk],
-        )
-    notify_on_commit(members_changed)
-
-
-def _forget_changes_but_leavings(customers: Sequence[int]) -> None:
-    """Take names off the log, but for the last leaving of each segment, which ``forget_names`` sees to in time."""
-    changes = Change.objects.filter(customer__in=customers)
-    latest = (
-        changes.order_by()
-        .values("segment", "customer")
-        .annotate(latest=Max("pk"))
-        .values_list("latest", flat=True)
-    )
-    leavings = Change.objects.filter(pk__in=list(latest), change=Change.Kind.LEFT)
-    leavings.update(customer=None)
-    changes.update(customer=None, printed_id="")
-
-
-def forget_names(before: datetime) -> int:
-    """Take the printed ids off the leavings of those erased before an instant; give how many those were.
-
-    Whoever has not read them by then cannot let go of the erased, and has to begin anew.
-    """
-    named = Change.objects.filter(customer=None, at__lt=before).exclude(printed_id="")
-    with transaction.atomic():
-        lock_members()
-        for segment, newest in named.order_by().values_list("segment").annotate(newest=Max("pk")):
-            _let_follow_from(segment, newest)
-        return named.update(printed_id="")
-
-
-def forget_changes(segment: int, before: datetime, most: int) -> int:
-    """Delete the oldest changes of a segment that are older than an instant, at most so many; give how many."""
-    with transaction.atomic():
-        lock_members()  # an erasure, which waits for its turn too, writes what is deleted here
-        oldest = Change.objects.filter(segment=segment).order_by("pk").values_list("pk", "at")[:most]
-        old = [change for change, _ in takewhile(lambda row: row[1] < before, oldest)]
-        if old:
-            Change.objects.filter(segment=segment, pk__lte=old[-1]).delete()
-            _let_follow_from(segment, old[-1])
-    return len(old)
-
-
-def _let_follow_from(segment: int, change: int) -> None:
-    Segment.objects.filter(pk=segment, followed_from__lt=change).update(followed_from=change)

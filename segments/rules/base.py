@@ -97,10 +97,10 @@ class Statistic:
         return context.figures.of(self.name, lambda: self.compute(context))
 
 
-class Readable(Protocol):
+class ParameterKind(Protocol):
     """A kind of parameter: reads itself from JSON, or raises RuleError with the path."""
 
-    def read_whole(self, given: Any, path: str) -> Any:
+    def parse(self, given: Any, path: str) -> Any:
         """Read a value."""
 
     def schema(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class InlineParam:
 class Param:
     """A parameter under a name of its own: ``{"order_count": {…, "during": {…}}}``."""
 
-    kind: Readable | type[Operator]
+    kind: ParameterKind | type[Operator]
     required: bool
 
 
@@ -132,12 +132,12 @@ def inline_param(*kinds: type[Operator], required: bool = True) -> Any:
     )
 
 
-def param(kind: Readable | type[Operator]) -> Any:
+def param(kind: ParameterKind | type[Operator]) -> Any:
     """Declare an optional parameter under its own name."""
     return field(default=None, metadata={"parameter": Param(kind, required=False)})
 
 
-def required(kind: Readable | type[Operator]) -> Any:
+def required(kind: ParameterKind | type[Operator]) -> Any:
     """Declare a parameter under its own name that must be given."""
     return field(metadata={"parameter": Param(kind, required=True)})
 
@@ -242,7 +242,7 @@ def condition(
     return register
 
 
-def read_condition(cls: type[Condition], given: Any, path: str) -> Condition:
+def parse_condition(cls: type[Condition], given: Any, path: str) -> Condition:
     """Read a condition's parameters from JSON."""
     if not isinstance(given, dict):
         raise RuleError(path, "expected an object with the filter's parameters")
@@ -254,12 +254,12 @@ def read_condition(cls: type[Condition], given: Any, path: str) -> Condition:
             words = {word for kind in parameter.kinds for word in kind.words}
             taken |= words
             if parameter.required or words & given.keys():
-                values[item.name] = _read_flat(parameter, given, path)
+                values[item.name] = _parse_inline(parameter, given, path)
         else:
             name = item.name.rstrip("_")  # ``is`` is a word of Python's own, ``name`` one of ours
             taken.add(name)
             if name in given:
-                values[item.name] = parameter.kind.read_whole(given[name], f"{path}.{name}")
+                values[item.name] = parameter.kind.parse(given[name], f"{path}.{name}")
             elif parameter.required:
                 raise RuleError(f"{path}.{name}", "missing")
     for name in given:
@@ -272,7 +272,7 @@ def read_condition(cls: type[Condition], given: Any, path: str) -> Condition:
     return cls(**values)
 
 
-def _read_flat(parameter: InlineParam, given: Mapping[str, Any], path: str) -> Operator:
+def _parse_inline(parameter: InlineParam, given: Mapping[str, Any], path: str) -> Operator:
     words = list(dict.fromkeys(word for kind in parameter.kinds for word in kind.words))
     found = [word for word in words if word in given]
     if len(found) != 1:

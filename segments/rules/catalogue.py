@@ -17,7 +17,7 @@ GROUP_LABELS = {
     "behaviour": "What the customer did",
     "segments": "Segments",
 }
-LIFECYCLE = (
+LIFECYCLE_FILTERS = (
     "known", "newsletter", "first_seen", "order_count", "first_order", "last_order", "total_spent",
     "average_order_value", "days_between_orders", "discounted_order_share", "last_activity", "session_count",
     "open_cart", "event_count", "rfm",
@@ -25,7 +25,7 @@ LIFECYCLE = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class FilterEntry:
     """One filter of the catalogue; ``parameters`` is a JSON Schema, ``example`` a whole rule."""
 
     name: str
@@ -37,15 +37,15 @@ class Entry:
     sentence: str
 
 
-def catalogue() -> list[Entry]:
+def list_filters() -> list[FilterEntry]:
     """Give every filter, by group."""
     ordered = sorted(registry.values(), key=lambda cls: list(GROUP_LABELS).index(cls.group))
     return [_entry(cls) for cls in ordered]
 
 
-def _entry(cls: type[Condition]) -> Entry:
+def _entry(cls: type[Condition]) -> FilterEntry:
     example = {cls.name: cls.example}
-    return Entry(
+    return FilterEntry(
         cls.name,
         cls.label,
         cleandoc(cls.__doc__ or ""),
@@ -64,7 +64,7 @@ def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
     for item in fields(cls):  # type: ignore[arg-type]
         parameter = item.metadata["parameter"]
         if isinstance(parameter, InlineParam):
-            words = _flat_words(parameter)
+            words = _inline_operators(parameter)
             properties |= words
             one_of = [{"required": [word]} for word in words]
         else:
@@ -85,7 +85,7 @@ def rule_schema(itself: dict[str, Any]) -> dict[str, Any]:
     """Give the JSON Schema of a rule; ``itself`` is what refers to that schema from the rules of a group."""
     rules = {"type": "array", "items": itself, "minItems": 1, "maxItems": MAX_CONDITIONS}
     groups = [_of_one_key(word, rules, cleandoc(group.__doc__ or "")) for word, group in GROUPS.items()]
-    filters = [_of_one_key(entry.name, entry.parameters, entry.help) for entry in catalogue()]
+    filters = [_of_one_key(entry.name, entry.parameters, entry.help) for entry in list_filters()]
     return {"oneOf": groups + filters}
 
 
@@ -99,7 +99,7 @@ def _of_one_key(key: str, value: dict[str, Any], meaning: str) -> dict[str, Any]
     }
 
 
-def _flat_words(parameter: InlineParam) -> dict[str, Any]:
+def _inline_operators(parameter: InlineParam) -> dict[str, Any]:
     words: dict[str, list[Any]] = {}
     for kind in parameter.kinds:
         for word, adapter in kind.words.items():
@@ -109,7 +109,7 @@ def _flat_words(parameter: InlineParam) -> dict[str, Any]:
     return {word: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for word, schemas in words.items()}
 
 
-def as_markdown() -> str:
+def catalogue_markdown() -> str:
     """Write the catalogue as a page of documentation."""
     return "\n".join(_lines())
 
@@ -117,34 +117,34 @@ def as_markdown() -> str:
 def _lines() -> Iterator[str]:
     for group, label in GROUP_LABELS.items():
         yield f"## {label}\n"
-        for entry in catalogue():
+        for entry in list_filters():
             if entry.group != group:
                 continue
-            lifecycle = " · lifecycle filter" if entry.name in LIFECYCLE else ""
+            lifecycle = " · lifecycle filter" if entry.name in LIFECYCLE_FILTERS else ""
             yield f"### `{entry.name}` — {entry.label}{lifecycle}\n"
             yield f"{entry.help}\n"
             yield "| parameter | takes |\n| --- | --- |"
             for name, schema in entry.parameters["properties"].items():
                 required = " (required)" if name in entry.parameters.get("required", ()) else ""
-                yield f"| `{name}`{required} | {_takes(schema)} |"
+                yield f"| `{name}`{required} | {_describe_schema(schema)} |"
             if "oneOf" in entry.parameters:
                 words = ", ".join(f"`{one['required'][0]}`" for one in entry.parameters["oneOf"])
                 yield f"\nExactly one of {words}."
             yield f"\n```json\n{_json(entry.example)}\n```\n\nEveryone who {entry.sentence}.\n"
 
 
-def _takes(schema: dict[str, Any]) -> str:
+def _describe_schema(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
-        return ", or ".join(map(_takes, schema["anyOf"]))
+        return ", or ".join(map(_describe_schema, schema["anyOf"]))
     if "enum" in schema:
         return " / ".join(f"`{_json(choice)}`" for choice in schema["enum"])
     match schema.get("type"):
         case "object":
             return "an object of " + ", ".join(f"`{name}`" for name in schema["properties"])
         case "array" if schema.get("maxItems") == 2:
-            return f"`[low, high]`, each {_takes(schema['items'])}"
+            return f"`[low, high]`, each {_describe_schema(schema['items'])}"
         case "array":
-            return f"a list of up to {schema['maxItems']:,}, each {_takes(schema['items'])}"
+            return f"a list of up to {schema['maxItems']:,}, each {_describe_schema(schema['items'])}"
         case "string" if schema.get("format") == "date":
             return "a date"
         case "string" if "examples" in schema:

@@ -8,7 +8,7 @@ from operator import and_, or_
 from django.db.models import Q
 
 from .base import Condition, EvaluationContext, Group, Rule
-from .lookups import not_true
+from .lookups import not_true_q
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class NoneOf(Group):
 
     def q(self, context: EvaluationContext) -> Q:
         """Complement."""
-        return not_true(reduce(or_, (rule.q(context) for rule in self.rules)))
+        return not_true_q(reduce(or_, (rule.q(context) for rule in self.rules)))
 
     def sentence(self) -> str:
         """Say that nothing of it holds."""

@@ -12,7 +12,7 @@ from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, IsN
 from core.values import sortable_values
 
 Question = Q
-SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
+MIN_BIGINT, MAX_BIGINT = -(2**63), 2**63 - 1
 
 
 class NotTrue(Func):
@@ -77,12 +77,12 @@ class HoldsAll(HoldsAny):
     exists, found = "NOT EXISTS", "= 0"
 
 
-def not_true(question: Q) -> Q:
+def not_true_q(question: Q) -> Q:
     """Complement a question: whoever it is not true of."""
     return Q(NotTrue(question))
 
 
-def always(answer: bool) -> Q:
+def constant_q(answer: bool) -> Q:
     """Answer alike for everybody."""
     return Q(Value(answer, output_field=BooleanField()))
 
@@ -116,12 +116,12 @@ class Range:
             scaled = low * scale
             whole = int(scaled.to_integral_value(rounding="ROUND_CEILING"))
             low = whole + 1 if self.above_low and whole == scaled else whole
-            low = min(max(low, SMALLEST_INTEGER), LARGEST_INTEGER)
+            low = min(max(low, MIN_BIGINT), MAX_BIGINT)
         if high is not None:
             scaled = high * scale
             whole = int(scaled.to_integral_value(rounding="ROUND_FLOOR"))
             high = whole - 1 if self.below_high and whole == scaled else whole
-            high = min(max(high, SMALLEST_INTEGER), LARGEST_INTEGER)
+            high = min(max(high, MIN_BIGINT), MAX_BIGINT)
         return Range(low, high)
 
     @property

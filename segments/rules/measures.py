@@ -13,10 +13,10 @@ from . import population
 from .base import Condition, EvaluationContext, Statistic
 from .operators import Moment, Relative
 from .population import StatisticValue
-from .time_changes import passed
+from .time_changes import passed_by_statistic_q
 
-WHOLE = BigIntegerField()
-ORDER_VALUE = Sum(F("total") - F("refunded_total"), output_field=WHOLE)
+INTEGER = BigIntegerField()
+ORDER_VALUE = Sum(F("total") - F("refunded_total"), output_field=INTEGER)
 
 
 class MomentFact(Condition):
@@ -44,7 +44,7 @@ class RoundedRatio(Func):
     """The ratio of two whole numbers, rounded to a whole number half away from zero."""
 
     arity = 2
-    output_field = WHOLE
+    output_field = INTEGER
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
         """Compile: integer division cuts towards zero, so half the divisor is added away from it first."""
@@ -53,23 +53,23 @@ class RoundedRatio(Func):
         return sql, (*top_params, *top_params, *bottom_params, *bottom_params, *bottom_params)
 
 
-def one_number(records: QuerySet[Any], number: Any) -> Subquery:
+def aggregate_subquery(records: QuerySet[Any], number: Any) -> Subquery:
     """Sum a customer's records up to one number; missing where there are none."""
-    return Subquery(records.values("customer").annotate(number=number).values("number"), output_field=WHOLE)
+    return Subquery(records.values("customer").annotate(number=number).values("number"), output_field=INTEGER)
 
 
-def or_zero(value: Any) -> Coalesce:
+def coalesce_zero(value: Any) -> Coalesce:
     """Take a missing number for 0."""
-    return Coalesce(value, Value(0), output_field=WHOLE)
+    return Coalesce(value, Value(0), output_field=INTEGER)
 
 
-def buyers(context: EvaluationContext, value: Any) -> QuerySet[Any]:
+def buyers_queryset(context: EvaluationContext, value: Any) -> QuerySet[Any]:
     """Give the population: customers with a counting order, ever, and a value, annotated as ``value``."""
     customers = Customer.objects.filter(context.existing_q(), **{f"{context.facts}__order_count__gte": 1})
     return customers.annotate(value=value).filter(value__isnull=False).order_by()
 
 
-def cut_of(
+def threshold_statistic(
     relative: Relative, measure: str, value: Callable[[EvaluationContext], Any], *, moves: bool
 ) -> Statistic:
     """Name the figure that values are compared with; ``measure`` names the value among the figures.
@@ -79,13 +79,13 @@ def cut_of(
 
     def compute(context: EvaluationContext) -> StatisticValue:
         if relative.value == "average" and not moves and context.facts == "facts":
-            return population.kept_average(measure)
-        values = buyers(context, value(context))
+            return population.average_from_totals(measure)
+        values = buyers_queryset(context, value(context))
         match relative.word, relative.value:
             case ("top_percent", percent):
-                return population.top(values, percent)
+                return population.top_threshold(values, percent)
             case ("bottom_percent", percent):
-                return population.bottom(values, percent)
+                return population.bottom_threshold(values, percent)
             case (_, "average"):
                 return population.average(values)
             case _:
@@ -106,14 +106,16 @@ def relative_q(relative: Relative, cut: Statistic, value: Any, context: Evaluati
     return Q(GreaterThanOrEqual(context.fact("order_count"), 1)) & Q(comparison(value, context.figure(cut)))
 
 
-def passed_buyers(
+def passed_buyers_queryset(
     cut: Statistic, measure: str, value: Any, since: EvaluationContext, until: EvaluationContext
 ) -> QuerySet[Any]:
     """Name the buyers whose value the figure passes; without a value of their own, by the fact of that name."""
     if value is None:
         return (
-            Facts.objects.filter(passed(measure, cut, since, until), order_count__gte=1)
+            Facts.objects.filter(passed_by_statistic_q(measure, cut, since, until), order_count__gte=1)
             .order_by()
             .values("customer")
         )
-    return buyers(until, value).filter(passed("value", cut, since, until)).values("pk")
+    return (
+        buyers_queryset(until, value).filter(passed_by_statistic_q("value", cut, since, until)).values("pk")
+    )

@@ -4,7 +4,7 @@ A kind is read from exactly one of its words, such as ``{"at_least": 2}``, and k
 for it and how to say it in English.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, Value
-from django.db.models.functions import Substr
-from django.db.models.lookups import Contains, Exact, GreaterThan, In, IsNull, StartsWith
+from django.db.models.lookups import IsNull
 from pydantic import TypeAdapter
 
 from core.durations import duration_text
@@ -21,8 +20,9 @@ from core.values import sortable_values
 
 from . import values
 from .errors import RuleError
+from .formatting import format_number
 from .late_params import LateInstant, LateParam
-from .lookups import Bytewise, HoldsAll, HoldsAny, Range, not_true
+from .lookups import Bytewise, Range, not_true_q
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Operator:
                 path, f"expected exactly one of {listed}" + (f"; found {', '.join(found)}" if found else "")
             )
         [word] = found
-        return cls(word, values.read(cls.words[word], given[word], f"{path}.{word}"))
+        return cls(word, values.parse_value(cls.words[word], given[word], f"{path}.{word}"))
 
     @classmethod
-    def read_whole(cls, given: Any, path: str) -> Self:
+    def parse(cls, given: Any, path: str) -> Self:
         """Read an object that holds a word of this kind and nothing else."""
         if not isinstance(given, dict):
             raise RuleError(path, "expected an object with one of " + ", ".join(cls.words))
@@ -109,7 +109,7 @@ class Number(Operator):
     def q(self, value: Any, scale: int = 1) -> Q:
         """Ask a column of whole numbers that counts in 1/scale; ``is_not`` is true on a missing value."""
         question = self.range.in_units(scale).q(value)
-        return not_true(question) if self.is_negative else question
+        return not_true_q(question) if self.is_negative else question
 
     def encoded_q(self, value: Any) -> Q:
         """Ask a free value in its comparable form; one that is no number is a missing value."""
@@ -120,7 +120,7 @@ class Number(Operator):
         high = chr(ord(sortable_values.NUMBER) + 1) if bounds.high is None else encode(bounds.high)
         encoded = Range(low, high, bounds.above_low, bounds.below_high or bounds.high is None)
         question = encoded.q(Bytewise(value), Value)
-        return not_true(question) if self.is_negative else question
+        return not_true_q(question) if self.is_negative else question
 
     def holds(self, number: int) -> bool:
         """Tell whether a whole number fits."""
@@ -132,7 +132,7 @@ class Number(Operator):
 
     def phrase(self, noun: str = "", write: Callable[[Decimal], str] | None = None) -> str:
         """Say it, with what is counted: "at least 2 orders"; ``write`` writes the numbers."""
-        write = write or plain
+        write = write or format_number
         if self.word == "between":
             low, high = self.value
             return f"between {write(low)} and {write(high)}" + (f" {noun}s" if noun else "")
@@ -162,7 +162,7 @@ class Relative(Operator):
         if self.word in ("above", "below"):
             return f"{self.word} the {self.value}" + (f" of {figure}" if figure else "")
         end, bound = ("top", "at least") if self.word == "top_percent" else ("bottom", "at most")
-        return f"among the {end} {plain(self.value)} %" + (f" ({bound} {figure})" if figure else "")
+        return f"among the {end} {format_number(self.value)} %" + (f" ({bound} {figure})" if figure else "")
 
 
 class Moment(Operator):
@@ -210,12 +210,16 @@ class Moment(Operator):
     def encoded_q(self, value: Any, at: datetime, zone: ZoneInfo) -> Q:
         """Ask a free value in its comparable form; one that is no moment is a missing value."""
         bounds = self.range(at, zone)
-        low = Value(sortable_values.MOMENT) if bounds.low is None else encoded(bounds.low)
-        high = Value(chr(ord(sortable_values.MOMENT) + 1)) if bounds.high is None else encoded(bounds.high)
+        low = Value(sortable_values.MOMENT) if bounds.low is None else encoded_instant(bounds.low)
+        high = (
+            Value(chr(ord(sortable_values.MOMENT) + 1))
+            if bounds.high is None
+            else encoded_instant(bounds.high)
+        )
         question = Range(low, high, bounds.above_low, bounds.below_high or bounds.high is None).q(
             Bytewise(value)
         )
-        return not_true(question) if self.is_never else question
+        return not_true_q(question) if self.is_never else question
 
     @property
     def spans(self) -> tuple[timedelta, ...]:
@@ -247,110 +251,7 @@ class Period(Moment):
     }
 
 
-class Text(Operator):
-    """How a text compares; case is ignored in any script."""
-
-    words = {
-        "is": values.TEXT,
-        "is_not": values.TEXT,
-        "in": values.TEXTS,
-        "not_in": values.TEXTS,
-        "contains": values.TEXT,
-        "starts_with": values.TEXT,
-        "exists": values.FLAG,
-    }
-
-    def q(self, value: Any) -> Q:
-        """Ask a case-folded column, where an empty text is a missing value."""
-        match self.word:
-            case "exists":
-                present = Q(GreaterThan(value, Value("")))
-                return present if self.value else not_true(present)
-            case "contains":
-                return Q(Contains(value, sortable_values.fold(self.value)))
-            case "starts_with":
-                return Q(StartsWith(value, sortable_values.fold(self.value)))
-            case _:
-                return self._among(value, sortable_values.fold)
-
-    def encoded_q(self, value: Any) -> Q:
-        """Ask a free value in its comparable form; one of another kind exists, but is no text."""
-        match self.word:
-            case "exists":
-                return Q(IsNull(value, not self.value))
-            case "contains":
-                is_text = Q(StartsWith(value, sortable_values.TEXT))
-                return is_text & Q(Contains(Substr(value, 2), sortable_values.fold(self.value)))
-            case "starts_with":
-                return Q(StartsWith(value, sortable_values.of_text(self.value)))
-            case _:
-                return self._among(value, sortable_values.of_text)
-
-    def in_list_q(self, value: Any) -> Q:
-        """Ask a free value that may be a list: whether one element fits, or with a negative word whether none does."""
-        if self.word == "exists":
-            return self.encoded_q(value)
-        if self.word in ("is_not", "not_in"):
-            return not_true(Text("in", self._texts).in_list_q(value))
-        return self.encoded_q(value) | Q(HoldsAny(value, self._parts_of_lists()))
-
-    @property
-    def _texts(self) -> tuple[str, ...]:
-        return self.value if isinstance(self.value, tuple) else (self.value,)
-
-    def _parts_of_lists(self) -> list[str]:
-        """Return the texts of which a list holds one where an element fits."""
-        match self.word:
-            case "contains":
-                return [sortable_values.in_list(self.value)]
-            case "starts_with":
-                return [sortable_values.EDGE + sortable_values.in_list(self.value)]
-            case _:
-                return _whole_elements(self._texts)
-
-    def _among(self, value: Any, encode: Any) -> Q:
-        texts = sorted({encode(text) for text in self._texts})
-        question = Q(Exact(value, Value(texts[0]))) if len(texts) == 1 else Q(In(value, texts))
-        return not_true(question) if self.word in ("is_not", "not_in") else question
-
-    def phrase(self) -> str:
-        """Say it: "is “DE”"."""
-        match self.word:
-            case "exists":
-                return "is given" if self.value else "is missing"
-            case "in" | "not_in":
-                shown = ", ".join(f"“{text}”" for text in self.value[:5])
-                more = f" or {len(self.value) - 5} more" if len(self.value) > 5 else ""
-                return f"is {'' if self.word == 'in' else 'not '}one of {shown}{more}"
-            case word:
-                return f"{word.replace('_', ' ')} “{self.value}”"
-
-
-class List(Operator):
-    """What a list of texts holds; case is ignored in any script."""
-
-    words = {"has": values.TEXT, "has_any": values.TEXTS, "has_all": values.TEXTS}
-
-    def encoded_q(self, value: Any) -> Q:
-        """Ask a free value in its comparable form; one that is no list is a missing value."""
-        texts = self.value if isinstance(self.value, tuple) else (self.value,)
-        holds = HoldsAll if self.word == "has_all" else HoldsAny
-        return Q(holds(value, _whole_elements(texts)))
-
-    def phrase(self) -> str:
-        """Say it: "has “vip”"."""
-        if self.word == "has":
-            return f"has “{self.value}”"
-        shown = ", ".join(f"“{text}”" for text in self.value[:5])
-        more = f" and {len(self.value) - 5} more" if len(self.value) > 5 else ""
-        return f"has {'all' if self.word == 'has_all' else 'any'} of {shown}{more}"
-
-
-def _whole_elements(texts: Iterable[str]) -> list[str]:
-    return [f"{sortable_values.EDGE}{sortable_values.in_list(text)}{sortable_values.EDGE}" for text in texts]
-
-
-def encoded(moment: datetime | LateInstant) -> Value | LateParam:
+def encoded_instant(moment: datetime | LateInstant) -> Value | LateParam:
     """Give an instant in the comparable form of free values."""
     encode = sortable_values.of_moment
     return moment.mapped(encode) if isinstance(moment, LateInstant) else Value(encode(moment))
@@ -359,14 +260,3 @@ def encoded(moment: datetime | LateInstant) -> Value | LateParam:
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
     """Give the instant at which a day begins in the shop's zone."""
     return sortable_values.start_of_day(day, zone)
-
-
-def moment(at: datetime, zone: ZoneInfo) -> str:
-    """Write an instant in the shop's time zone."""
-    return at.astimezone(zone).isoformat(sep=" ", timespec="seconds")
-
-
-def plain(number: Decimal) -> str:
-    """Write a number without needless zeros."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

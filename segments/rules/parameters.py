@@ -15,9 +15,10 @@ from customers.models import EventProduct, OrderLine
 
 from . import values
 from .errors import RuleError
-from .operators import List, Number, Period, Text
+from .operators import Number, Period
+from .text_operators import List, Text
 
-MAX_NAME = 100
+MAX_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Product:
     names = ("sku", "name", "category", "brand")
 
     @classmethod
-    def read_whole(cls, given: Any, path: str) -> Self:
+    def parse(cls, given: Any, path: str) -> Self:
         """Read ``{"brand": {"is": "Acme"}, …}``."""
         if not isinstance(given, dict) or not given:
             raise RuleError(path, f"expected an object with one or more of {', '.join(cls.names)}")
@@ -39,9 +40,7 @@ class Product:
                     f"{path}.{name}", f"is not a part of a product; expected {', '.join(cls.names)}"
                 )
         return cls(
-            tuple(
-                (name, Text.read_whole(given[name], f"{path}.{name}")) for name in cls.names if name in given
-            )
+            tuple((name, Text.parse(given[name], f"{path}.{name}")) for name in cls.names if name in given)
         )
 
     @classmethod
@@ -89,15 +88,16 @@ class Property:
     words: Text | Number
 
     @classmethod
-    def read_whole(cls, given: Any, path: str) -> Self:
+    def parse(cls, given: Any, path: str) -> Self:
         """Read ``{"property": "price", "at_least": 10}``."""
         if not isinstance(given, dict):
             raise RuleError(path, 'expected an object such as {"property": "price", "at_least": 10}')
         if "property" not in given:
             raise RuleError(f"{path}.property", "missing")
-        name = NAME.read_whole(given["property"], f"{path}.property")
+        name = NAME.parse(given["property"], f"{path}.property")
         return cls(
-            name, text_or_number({key: value for key, value in given.items() if key != "property"}, path)
+            name,
+            parse_text_or_number({key: value for key, value in given.items() if key != "property"}, path),
         )
 
     @classmethod
@@ -116,11 +116,11 @@ class Property:
 
     def q(self) -> Q:
         """Ask an event."""
-        return self.words.encoded_q(free_value(self.name, "properties_comparable"))
+        return self.words.encoded_q(free_value_expression(self.name, "properties_comparable"))
 
     def phrase(self) -> str:
         """Say it: "with price at least 10"."""
-        return f"whose {self.name} {comparison(self.words)}"
+        return f"whose {self.name} {comparison_phrase(self.words)}"
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ class Scalar:
 
     adapter: TypeAdapter[Any]
 
-    def read_whole(self, given: Any, path: str) -> Any:
+    def parse(self, given: Any, path: str) -> Any:
         """Read it."""
-        return values.read(self.adapter, given, path)
+        return values.parse_value(self.adapter, given, path)
 
     def schema(self) -> dict[str, Any]:
         """Give its JSON Schema."""
@@ -143,12 +143,12 @@ FLAG = Scalar(values.FLAG)
 SPAN = Scalar(values.SPAN)
 
 
-def free_value(name: str, column: str) -> KeyTextTransform:
+def free_value_expression(name: str, column: str) -> KeyTextTransform:
     """Refer to a free value in a JSON column of comparable forms."""
     return KeyTextTransform(sortable_values.key(name), column)
 
 
-def text_or_number(given: Mapping[str, Any], path: str) -> Text | Number:
+def parse_text_or_number(given: Mapping[str, Any], path: str) -> Text | Number:
     """Read one word of either kind; the value of ``is`` and ``is_not`` tells which."""
     for name in given:
         if name not in Text.words and name not in Number.words:
@@ -158,10 +158,10 @@ def text_or_number(given: Mapping[str, Any], path: str) -> Text | Number:
             )
     word = next(iter(given), None)
     is_number = word in Number.words and (word not in Text.words or not isinstance(given[word], str))
-    return (Number if is_number else Text).read_whole(dict(given), path)
+    return (Number if is_number else Text).parse(dict(given), path)
 
 
-def comparison(words: Any) -> str:
+def comparison_phrase(words: Any) -> str:
     """Say how a free value compares."""
     return words.phrase() if isinstance(words, Text | List) else f"is {words.phrase()}"
 

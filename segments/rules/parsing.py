@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .base import Rule, read_condition, registry
+from .base import Rule, parse_condition, registry
 from .errors import RuleError
 from .groups import GROUPS
 
@@ -39,4 +39,4 @@ class _Reader:
         self.conditions += 1
         if self.conditions > MAX_CONDITIONS:
             raise RuleError(path, f"is one condition too many; at most {MAX_CONDITIONS} are taken")
-        return read_condition(registry[key], value, path)
+        return parse_condition(registry[key], value, path)

@@ -33,7 +33,7 @@ class PopulationStatistics(dict[str, StatisticValue]):
         return self[name]
 
 
-def kept_average(fact: str) -> int | None:
+def average_from_totals(fact: str) -> int | None:
     """Give the mean of a fact over the buyers from the sums that are kept; None where there are no buyers."""
     totals = Totals.objects.values("buyers", fact).first()
     return round_half_away(Fraction(totals[fact], totals["buyers"])) if totals and totals["buyers"] else None
@@ -55,21 +55,21 @@ def median(values: QuerySet[Any]) -> int | None:
     return round_half_away(Fraction(sum(ranked[rank] for rank in middle), len(middle)))
 
 
-def top(values: QuerySet[Any], percent: Decimal) -> int | None:
+def top_threshold(values: QuerySet[Any], percent: Decimal) -> int | None:
     """Give the least value that belongs to the top: of n values the ceil(percent/100 · n)-th largest."""
     count = values.count()
     if not count:
         return None
-    rank = count - _share(percent, count) + 1
+    rank = count - _share_rank(percent, count) + 1
     return _at_ranks(values, {rank})[rank]
 
 
-def bottom(values: QuerySet[Any], percent: Decimal) -> int | None:
+def bottom_threshold(values: QuerySet[Any], percent: Decimal) -> int | None:
     """Give the greatest value that belongs to the bottom: the ceil(percent/100 · n)-th smallest."""
     count = values.count()
     if not count:
         return None
-    rank = _share(percent, count)
+    rank = _share_rank(percent, count)
     return _at_ranks(values, {rank})[rank]
 
 
@@ -90,17 +90,17 @@ def quintile_cuts(values: QuerySet[Any]) -> list[Fraction] | None:
     ]
 
 
-def microseconds(moment: datetime) -> int:
+def to_microseconds(moment: datetime) -> int:
     """Give an instant as whole microseconds since 1970."""
     return (moment - EPOCH) // MICROSECOND
 
 
-def moment(microseconds_since: int) -> datetime:
+def from_microseconds(microseconds_since: int) -> datetime:
     """Give the instant of whole microseconds since 1970."""
     return EPOCH + microseconds_since * MICROSECOND
 
 
-def _share(percent: Decimal, count: int) -> int:
+def _share_rank(percent: Decimal, count: int) -> int:
     exact = Fraction(percent) * count / 100
     return -(-exact.numerator // exact.denominator)
 
@@ -112,5 +112,5 @@ def _at_ranks(values: QuerySet[Any], ranks: Iterable[int]) -> dict[int, int]:
         .values_list("rank", "value")
     )
     return {
-        rank: microseconds(value) if isinstance(value, datetime) else int(value) for rank, value in ranked
+        rank: to_microseconds(value) if isinstance(value, datetime) else int(value) for rank, value in ranked
     }

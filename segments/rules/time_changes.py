@@ -14,19 +14,19 @@ from customers.models import Customer, Event, Facts, Order
 
 from .base import EvaluationContext, Statistic
 from .late_params import LateParam
-from .lookups import LARGEST_INTEGER, SMALLEST_INTEGER
+from .lookups import MAX_BIGINT, MIN_BIGINT
 
-NOW = timedelta()
+NO_DELAY = timedelta()
 
 
-def placed(
+def orders_in_window(
     since: EvaluationContext, until: EvaluationContext, spans: Iterable[timedelta] = ()
 ) -> list[QuerySet[Any]]:
     """Name whoever has an order in a swept band."""
-    return swept(Order.objects.all(), "placed_at", since, until, spans)
+    return records_in_window(Order.objects.all(), "placed_at", since, until, spans)
 
 
-def happened(
+def events_in_window(
     since: EvaluationContext,
     until: EvaluationContext,
     spans: Iterable[timedelta] = (),
@@ -34,17 +34,17 @@ def happened(
 ) -> list[QuerySet[Any]]:
     """Name whoever has an event, of one name or any, in a swept band."""
     events = Event.objects.filter(name=name) if name else Event.objects.all()
-    return swept(events, "occurred_at", since, until, spans)
+    return records_in_window(events, "occurred_at", since, until, spans)
 
 
-def first_seen(
+def first_seen_in_window(
     since: EvaluationContext, until: EvaluationContext, spans: Iterable[timedelta] = ()
 ) -> list[QuerySet[Any]]:
     """Name whoever was first seen in a swept band."""
-    return swept(Facts.objects.all(), "first_seen_at", since, until, spans)
+    return records_in_window(Facts.objects.all(), "first_seen_at", since, until, spans)
 
 
-def swept(
+def records_in_window(
     records: QuerySet[Any],
     column: str,
     since: EvaluationContext,
@@ -57,17 +57,17 @@ def swept(
         records.filter(Q(**{f"{column}__gt": since.at - span}), Q(**{f"{column}__lte": until.at - span}))
         .order_by()
         .values(owner)
-        for span in dict.fromkeys([NOW, *spans])
+        for span in dict.fromkeys([NO_DELAY, *spans])
     ]
 
 
-def passed(
+def passed_by_statistic_q(
     column: str,
     figure: Statistic,
     since: EvaluationContext,
     until: EvaluationContext,
     read: Callable[[Any], Any] = lambda figure: figure,
-    ends: tuple[Any, Any] = (SMALLEST_INTEGER, LARGEST_INTEGER),
+    ends: tuple[Any, Any] = (MIN_BIGINT, MAX_BIGINT),
 ) -> Q:
     """Ask for the values that a moving figure passes: from where it was to where it is, or all without either.
 

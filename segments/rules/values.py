@@ -14,10 +14,10 @@ from core.values.text_cleaning import to_nfc
 
 from .errors import RuleError
 
-LARGEST_NUMBER = 10**30
-LONGEST_SPAN = timedelta(days=36_500)
-LONGEST_TEXT = 1_000
-LONGEST_LIST = 1_000
+MAX_NUMBER = 10**30
+MAX_SPAN = timedelta(days=36_500)
+MAX_TEXT_LENGTH = 1_000
+MAX_LIST_LENGTH = 1_000
 
 _NO_DAYS = re.compile("0{1,9}[dw]", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -27,8 +27,8 @@ def _number(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise ValueError("expected a number")
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not number.is_finite() or abs(number) > LARGEST_NUMBER:
-        raise ValueError(f"expected a number between -{LARGEST_NUMBER} and {LARGEST_NUMBER}")
+    if not number.is_finite() or abs(number) > MAX_NUMBER:
+        raise ValueError(f"expected a number between -{MAX_NUMBER} and {MAX_NUMBER}")
     return number
 
 
@@ -48,8 +48,8 @@ def _percentage(value: Any) -> Decimal:
 
 def _span(value: Any) -> timedelta:
     span = parse_duration(value if isinstance(value, str) else "")
-    if not timedelta(0) < span <= LONGEST_SPAN:
-        raise ValueError(f"expected a span of at least a minute and at most {LONGEST_SPAN.days} days")
+    if not timedelta(0) < span <= MAX_SPAN:
+        raise ValueError(f"expected a span of at least a minute and at most {MAX_SPAN.days} days")
     return span
 
 
@@ -79,8 +79,8 @@ def _text(value: Any) -> str:
         raise ValueError(
             'expected a text that is not empty; to ask for a missing value, write {"exists": false}'
         )
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(f"expected a text of at most {LONGEST_TEXT} characters")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise ValueError(f"expected a text of at most {MAX_TEXT_LENGTH} characters")
     if "\x00" in text or (
         not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
     ):
@@ -91,8 +91,8 @@ def _text(value: Any) -> str:
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise ValueError("expected a list of texts that is not empty")
-    if len(value) > LONGEST_LIST:
-        raise ValueError(f"expected at most {LONGEST_LIST} values")
+    if len(value) > MAX_LIST_LENGTH:
+        raise ValueError(f"expected at most {MAX_LIST_LENGTH} values")
     return tuple(map(_text, value))
 
 
@@ -128,7 +128,7 @@ def _flag(value: Any) -> bool:
 
 
 def _span_pattern(*units: str) -> str:
-    return f"^0*({'|'.join(regexes.up_to(LONGEST_SPAN // UNITS_BY_LETTER[unit]) + unit for unit in units)})$"
+    return f"^0*({'|'.join(regexes.up_to(MAX_SPAN // UNITS_BY_LETTER[unit]) + unit for unit in units)})$"
 
 
 def _schema(read: Any, **schema: Any) -> TypeAdapter[Any]:
@@ -138,12 +138,12 @@ def _schema(read: Any, **schema: Any) -> TypeAdapter[Any]:
 _number_schema = {
     "title": "NumberValue",
     "type": "number",
-    "minimum": -LARGEST_NUMBER,
-    "maximum": LARGEST_NUMBER,
+    "minimum": -MAX_NUMBER,
+    "maximum": MAX_NUMBER,
 }
 _share_schema = {"title": "ShareValue", "type": "number", "minimum": 0, "maximum": 1}
 _day_schema = {"title": "Day", "type": "string", "format": "date", "pattern": f"^{regexes.DAY}$"}
-_text_schema = {"title": "TextValue", "type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
+_text_schema = {"title": "TextValue", "type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH}
 
 NUMBER = _schema(_number, **_number_schema)
 NUMBERS = _schema(
@@ -169,7 +169,9 @@ DAYS = _schema(
 DAY = _schema(_day, **_day_schema)
 PERIOD = _schema(_pair(_day), title="DayRange", type="array", items=_day_schema, minItems=2, maxItems=2)
 TEXT = _schema(_text, **_text_schema)
-TEXTS = _schema(_texts, title="TextList", type="array", items=_text_schema, minItems=1, maxItems=LONGEST_LIST)
+TEXTS = _schema(
+    _texts, title="TextList", type="array", items=_text_schema, minItems=1, maxItems=MAX_LIST_LENGTH
+)
 SLUG = _schema(_slug, type="string", pattern="^[-a-zA-Z0-9_]{1,100}$")
 FLAG = _schema(_flag, type="boolean")
 BUCKETS = _schema(
@@ -188,7 +190,7 @@ def choice(*choices: str) -> TypeAdapter[Any]:
     return _schema(read, type="string", enum=list(choices))
 
 
-def read(adapter: TypeAdapter[Any], value: Any, path: str) -> Any:
+def parse_value(adapter: TypeAdapter[Any], value: Any, path: str) -> Any:
     """Read a value, or raise RuleError with its path."""
     try:
         return adapter.validate_python(value)

@@ -166,7 +166,7 @@ def next_due() -> datetime | None:
 
 
 def _sendable() -> QuerySet[Message]:
-    return Message.objects.whose_turn_it_is().filter(Q(endpoint__is_active=True) | Q(kind=Message.Kind.TEST))
+    return Message.objects.next_in_order().filter(Q(endpoint__is_active=True) | Q(kind=Message.Kind.TEST))
 
 
 def _rows(keys: Iterable[int]) -> QuerySet[Message]:

@@ -18,7 +18,7 @@ def body(message: Message, change: Change | None) -> str:
             return _written(message.kind, message.written_at, {"endpoint": message.endpoint.name})
         case Message.Kind.BULK:
             return _written(message.kind, message.written_at, _of_many(message))
-    if change is None or not change.printed_id:
+    if change is None or not change.public_id:
         return ""
     return _written(message.kind, change.at, _of_one(message, change))
 
@@ -32,7 +32,7 @@ def _of_one(message: Message, change: Change) -> dict[str, Any]:
     return {
         "id": change.pk,
         "segment": _slug(message),
-        "customer_id": change.printed_id,
+        "customer_id": change.public_id,
         "change": change.change,
         "at": moment(change.at),
         "cause": change.cause,

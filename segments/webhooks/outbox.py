@@ -76,7 +76,7 @@ def _write_some(key: int, newest: int, at: datetime) -> bool:
 def _log(endpoint: Endpoint) -> QuerySet[Change]:
     """Give the changes that concern an endpoint; of those who are erased the log tells nothing any more."""
     chosen = Q() if endpoint.every_segment else Q(segment__in=endpoint.segments.values("pk"))
-    return Change.objects.filter(chosen).exclude(printed_id="")
+    return Change.objects.filter(chosen).exclude(public_id="")
 
 
 def _single(endpoint: Endpoint, change: Change, at: datetime) -> Message:
@@ -178,7 +178,7 @@ def forget_customers(customers: Sequence[int]) -> None:
     # Locked before the attempts are looked for: none is added then.
     rows = dict(messages.select_for_update(of=("self",)).values_list("pk", "leased_until"))
     on_their_way = {key for key, leased_until in rows.items() if leased_until}
-    leavings = Change.objects.filter(customer=None, change=Change.Kind.LEFT).exclude(printed_id="")
+    leavings = Change.objects.filter(customer=None, change=Change.Kind.LEFT).exclude(public_id="")
     to_be_told = messages.waiting().filter(first_id__in=leavings.values("pk"))
     kept = on_their_way | set(to_be_told.values_list("pk", flat=True))
     Attempt.objects.filter(message__in=kept).delete()

@@ -14,7 +14,7 @@ from django.conf import settings
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from segments.models.webhook import URL_LENGTH
+from segments.models.webhook import MAX_URL_LENGTH
 
 Address = IPv4Address | IPv6Address
 
@@ -53,8 +53,8 @@ def read(url: str) -> Target:
     """Take an address apart; raises BadAddress where it is none that can be called."""
     if not url.isascii() or not url.isprintable() or " " in url:
         raise BadAddress("write the address without spaces and in plain letters; other scripts as xn--…")
-    if len(url) > URL_LENGTH:
-        raise BadAddress(f"is longer than {URL_LENGTH} characters")
+    if len(url) > MAX_URL_LENGTH:
+        raise BadAddress(f"is longer than {MAX_URL_LENGTH} characters")
     try:
         parts = parse_url(url)
     except LocationParseError:

@@ -97,7 +97,7 @@ def build(customers: int, until: datetime, tell: Tell = lambda what, count: None
     with transaction.atomic():
         later = _fill_until(sample, begins, shop, tell)
         update.update_facts(begins, progress=lambda settled: tell("customers summed up", settled))
-        segment_store.install()
+        segment_store.install_templates()
         refresh_all(begins)
         _live_through(later, begins, until, shop, tell)
 

@@ -10,8 +10,8 @@ from customers.identity import lookup
 from customers.privacy import personal_data
 from segments.changes import retention
 from segments.models import Change, Segment
+from segments.refresh.deletion import delete_oldest_changes
 from segments.refresh.engine import refresh_all
-from segments.refresh.write import forget_changes
 from tests.support import shop
 from tests.support.api_client import Caller, names, objects, paths, stream_of
 from tests.support.shop import NOON, days
@@ -111,8 +111,8 @@ def test_who_is_behind_what_is_kept_begins_anew(caller, known) -> None:
     Change.objects.filter(segment=other).update(at=at - days(399))
     before = caller.get("segments/known/history/")
 
-    assert retention.forget_changes(datetime.now(UTC)) == 3
-    assert retention.forget_changes(datetime.now(UTC)) == 0
+    assert retention.delete_old_changes(datetime.now(UTC)) == 3
+    assert retention.delete_old_changes(datetime.now(UTC)) == 0
 
     for query in ("after=0", f"after={ids[0]}", f"after={ids[1]}", f"after={ids[1]}&format=ndjson"):
         response = caller.call("get", f"{LOG}?{query}")
@@ -124,7 +124,7 @@ def test_who_is_behind_what_is_kept_begins_anew(caller, known) -> None:
     assert len(caller.get("segments/other/changes/?after=0")["results"]) == 3
     assert caller.get("segments/known/history/") == before
 
-    assert forget_changes(known.pk, datetime.now(UTC) + days(1), 10) == 1
+    assert delete_oldest_changes(known.pk, datetime.now(UTC) + days(1), 10) == 1
     begin = caller.get(LOG)
     assert (begin["results"], begin["position"]) == ([], ids[-1])
     assert caller.get(f"{LOG}?after={ids[-1]}") == caller.get(f"{LOG}?after=latest") == begin
@@ -135,13 +135,13 @@ def test_old_changes_go_some_at_a_time_and_never_one_behind_a_younger(known) -> 
     old = NOON - days(500)
     Change.objects.exclude(pk=ids[1]).update(at=old)
 
-    gone = [forget_changes(known.pk, NOON, 1) for _ in range(3)]
+    gone = [delete_oldest_changes(known.pk, NOON, 1) for _ in range(3)]
 
     # The second is younger: what comes behind it stays, so that the log has no holes.
     assert gone == [1, 0, 0]
     assert list(Change.objects.order_by("pk").values_list("pk", flat=True)) == ids[1:]
     known.refresh_from_db()
-    assert known.followed_from == ids[0]
+    assert known.log_starts_at == ids[0]
 
 
 def test_the_erased_leave_by_name_until_they_are_forgotten(caller, known) -> None:
@@ -154,7 +154,7 @@ def test_the_erased_leave_by_name_until_they_are_forgotten(caller, known) -> Non
     assert (left["customer_id"], left["change"], left["cause"]) == ("c3", "left", "erasure")
     assert names(caller.get(LOG)["results"]) == ["c1", "c2", None, "c2", "c3"]
 
-    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
+    retention.delete_erased_ids(datetime.now(UTC) + retention.ERASED_ID_RETENTION)
 
     # Who has not read it by then could not let go of them.
     assert caller.get(f"{LOG}?after={position}", 410)["code"] == "gone"
@@ -179,7 +179,7 @@ def test_the_erased_who_had_left_before_are_let_go_of_by_who_has_not_read_so_far
     assert [(one["customer_id"], one["change"]) for one in unread] == [
         (None, "left"), (None, "entered"), ("c3", "left"),
     ]  # fmt: skip
-    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
+    retention.delete_erased_ids(datetime.now(UTC) + retention.ERASED_ID_RETENTION)
     assert caller.get(f"{LOG}?after={position}", 410)["code"] == "gone"
     assert "c3" not in names(caller.get(LOG)["results"])
 

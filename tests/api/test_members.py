@@ -82,7 +82,7 @@ def test_who_is_no_member_is_told_what_is_lacking(caller, shop_at_noon) -> None:
 
 
 def test_where_there_is_nothing_to_explain_it_says_why(caller, shop_at_noon) -> None:
-    segment_store.create_static("chosen", "Chosen", [Customer.objects.get(customer_id="c1").pk], NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", [Customer.objects.get(customer_id="c1").pk], NOON)
     shop.segment("broken", REPEATERS)
     Segment.objects.filter(slug="broken").update(rule={"gone": {}})
 
@@ -195,7 +195,7 @@ def test_a_question_about_many_that_will_not_do_is_refused(caller, asked, where)
 
 
 def test_live_segments_are_those_of_now_and_the_fixed_lists(caller, shop_at_noon) -> None:
-    segment_store.create_static("chosen", "Chosen", [Customer.objects.get(customer_id="c1").pk], NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", [Customer.objects.get(customer_id="c1").pk], NOON)
 
     def slugs(query: str) -> dict[str, bool]:
         told = caller.get(f"customers/c1/segments/{query}")

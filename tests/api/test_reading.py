@@ -89,7 +89,7 @@ def ids(rows: list[dict[str, Any]]) -> list[str]:
 def test_a_segment_by_rule_shows_its_rule_sentence_and_sizes(get: Get) -> None:
     shop.customers("c1,zoë@example.com", "c2,")
     rule = {"any": [{"known": {"is": True}}, {"order_count": {"is": 0}}]}
-    segment = segment_store.save(
+    segment = segment_store.save_segment(
         Segment(slug="everybody", name="Alle Käuferinnen 🛍", description="Wer auch immer.", rule=rule)
     )
     refresh_segments([segment], AT)
@@ -117,7 +117,7 @@ def test_a_segment_by_rule_shows_its_rule_sentence_and_sizes(get: Get) -> None:
 
 def test_a_fixed_list_has_no_rule(get: Get) -> None:
     shop.customers("c1,a@example.com")
-    segment_store.create_static("chosen", "Chosen", Customer.objects.values_list("pk", flat=True), AT)
+    segment_store.create_fixed_list("chosen", "Chosen", Customer.objects.values_list("pk", flat=True), AT)
 
     shown = get(f"{SEGMENTS}chosen/")
 
@@ -139,7 +139,7 @@ def test_a_rule_that_can_no_longer_be_read_is_shown_without_a_sentence(get: Get)
 
 
 def test_every_template_has_a_sentence(get: Get) -> None:
-    segment_store.install()
+    segment_store.install_templates()
 
     shown = get(SEGMENTS)["results"]
 
@@ -332,7 +332,7 @@ def test_the_last_page_asks_as_much_as_the_first(
 def test_the_list_of_segments_asks_as_much_for_one_as_for_many(
     get: Get, django_assert_max_num_queries
 ) -> None:
-    segment_store.install()
+    segment_store.install_templates()
     get(SEGMENTS)
 
     with django_assert_max_num_queries(3):
@@ -399,7 +399,7 @@ def test_a_revoked_key_opens_nothing(client: Client) -> None:
     ],
 )
 def test_a_key_without_the_scope_is_told_which_it_lacks(ask, address: str, scope: str) -> None:
-    segment_store.install()
+    segment_store.install_templates()
     others = [other for other in keys.SCOPES if other not in (scope, keys.VISITORS)]
 
     told = problem(ask(address, *others), 403)
@@ -409,7 +409,7 @@ def test_a_key_without_the_scope_is_told_which_it_lacks(ask, address: str, scope
 
 
 def test_staff_read_with_the_permissions_they_have(client: Client) -> None:
-    segment_store.install()
+    segment_store.install_templates()
     anna = User.objects.create_user("anna", is_staff=True)
     client.force_login(anna)
     assert "segments.view_segment" in problem(client.get(SEGMENTS), 403)["message"]

@@ -179,7 +179,7 @@ def test_an_edit_that_will_not_do_changes_nothing(caller, sent, where) -> None:
 
 
 def test_of_a_fixed_list_the_names_are_edited(caller) -> None:
-    segment_store.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
 
     assert caller.patch("segments/chosen/", {"name": "The chosen"})["name"] == "The chosen"
     assert paths(caller.patch("segments/chosen/", {"rule": KNOWN}, 400)) == ["rule"]
@@ -280,11 +280,11 @@ def test_the_list_is_filtered_by_kind_status_and_name(caller) -> None:
         shop.segment(slug, KNOWN)
     for slug in ("fresh", "edited", "failing"):
         refreshed(slug)
-    segment_store.save(Segment.objects.get(slug="edited"), by=None)
+    segment_store.save_segment(Segment.objects.get(slug="edited"), by=None)
     caller.patch("segments/edited/", {"rule": BUYERS})
     Segment.objects.filter(slug="failing").update(last_error="Broken")
     Segment.objects.filter(slug="paused").update(is_active=False)
-    segment_store.create_static("static", "Chosen ÄÖ", [], NOON)
+    segment_store.create_fixed_list("static", "Chosen ÄÖ", [], NOON)
 
     def listed(query: str) -> list[str]:
         return [one["slug"] for one in caller.get(f"segments/?{query}")["results"]]
@@ -306,7 +306,7 @@ def test_the_list_is_filtered_by_kind_status_and_name(caller) -> None:
 def test_a_list_or_segment_that_did_not_change_is_not_sent_again(
     caller, django_assert_max_num_queries
 ) -> None:
-    segment_store.install()
+    segment_store.install_templates()
 
     def tags() -> list[str]:
         return [caller.call("get", address)["ETag"] for address in ("segments/", "segments/lead/")]
@@ -381,7 +381,7 @@ def test_a_refresh_after_one_that_waited_longer_stays_exact(caller) -> None:
 
 
 def test_a_fixed_list_has_no_refresh(caller) -> None:
-    segment_store.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
 
     assert caller.post("segments/chosen/refresh/", status=409)["code"] == "no_rule"
     assert caller.post("segments/nothing/refresh/", status=404)["code"] == "not_found"
@@ -394,8 +394,8 @@ def test_a_queued_refresh_that_no_worker_took_is_forgotten(caller) -> None:
     caller.post("segments/known/refresh/", status=202)
     now = datetime.now(UTC)
 
-    assert retention.forget_refreshes(now + timedelta(hours=1)) == 0
-    assert retention.forget_refreshes(now + timedelta(hours=25)) == 1
+    assert retention.delete_old_refreshes(now + timedelta(hours=1)) == 0
+    assert retention.delete_old_refreshes(now + timedelta(hours=25)) == 1
 
 
 @pytest.mark.django_db(transaction=True)

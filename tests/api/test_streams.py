@@ -80,7 +80,7 @@ def test_a_stream_is_compressed_for_who_asks(caller, known) -> None:
 
 
 def test_a_stream_goes_on_where_it_broke_off(caller, known, monkeypatch, django_assert_num_queries) -> None:
-    monkeypatch.setattr(member_stream, "AT_ONCE", 2)
+    monkeypatch.setattr(member_stream, "MEMBERS_BATCH_SIZE", 2)
     everybody = objects(caller.call("get", f"{MEMBERS}?format=ndjson"))
 
     for place, row in enumerate(everybody):
@@ -93,7 +93,7 @@ def test_a_stream_goes_on_where_it_broke_off(caller, known, monkeypatch, django_
 
 
 def test_who_leaves_while_a_stream_is_read_moves_nobody_else(caller, known, monkeypatch) -> None:
-    monkeypatch.setattr(member_stream, "AT_ONCE", 1)
+    monkeypatch.setattr(member_stream, "MEMBERS_BATCH_SIZE", 1)
     response = caller.call("get", f"{MEMBERS}?format=ndjson")
     lines = iter(response.streaming_content)
     first = next(lines)
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_told_as_json_whatever_was_asked_for(caller, known, for
 
 
 def test_a_long_stream_takes_constant_memory(caller, known, monkeypatch) -> None:
-    monkeypatch.setattr(member_stream, "AT_ONCE", 50)
+    monkeypatch.setattr(member_stream, "MEMBERS_BATCH_SIZE", 50)
     rows = (f"many{number},{number}@example.org,,{'x' * 250},{'y' * 250}" for number in range(1_500))
     shop.customers(*rows, header=HEADER)
     refresh_all()

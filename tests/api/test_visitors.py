@@ -67,7 +67,7 @@ def test_any_id_is_asked_for(visitor: str, ask: Ask) -> None:
 
 
 def public(slug: str, rule: dict[str, Any]) -> Segment:
-    return segment_store.save(Segment(slug=slug, name=slug.title(), rule=rule, is_public=True))
+    return segment_store.save_segment(Segment(slug=slug, name=slug.title(), rule=rule, is_public=True))
 
 
 @pytest.fixture
@@ -105,11 +105,11 @@ def test_what_staff_alter_counts_at_once(ask: Ask, visitors: None, admin_client:
     segments = {segment.slug: segment for segment in Segment.objects.all()}
 
     segments["cart"].rule = BUYERS
-    segment_store.save(segments["cart"])
+    segment_store.save_segment(segments["cart"])
     assert ask("a1") == ["anonymous"]
-    segment_store.restore(segments["cart"].versions.get(number=1))
+    segment_store.restore_version(segments["cart"].versions.get(number=1))
     assert ask("a1") == ["anonymous", "cart"]
-    segment_store.delete([segments["anonymous"]])
+    segment_store.delete_segments([segments["anonymous"]])
     assert ask("a1") == ["cart"]
 
     fields = {"name": "Secret", "slug": "secret", "rule": '{"known": {"is": false}}', "is_active": "on"}
@@ -126,9 +126,9 @@ def test_what_staff_alter_counts_at_once(ask: Ask, visitors: None, admin_client:
 def test_fixed_lists_are_named_where_they_are_public(ask: Ask, visitors: None) -> None:
     customer = Customer.objects.get(customer_id="c1")
     for slug in ("vips", "debtors"):
-        listed = segment_store.create_static(slug, slug, [customer.pk], datetime.now(UTC))
+        listed = segment_store.create_fixed_list(slug, slug, [customer.pk], datetime.now(UTC))
         listed.is_public = slug == "vips"
-        segment_store.describe(listed)
+        segment_store.save_fixed_list(listed)
 
     assert ask("a2") == ["anonymous", "buyers", "vips"]
     assert ask("a1") == ["anonymous", "cart"]
@@ -141,12 +141,12 @@ def test_they_are_the_live_ones_also_where_figures_of_the_population_count(ask: 
         shop.customers("c1,c1@example.org", "c2,")
         shop.orders("o1,c1,2026-03-01,10", "o2,c1,2026-03-10,40", "o3,c2,2026-03-01,10")
         shop.events("m1,c1,a1,Seen,2026-03-14", "m2,c2,a2,Seen,2026-03-14", "m3,,a3,Product Added,2026-03-14")
-        segment_store.install()
+        segment_store.install_templates()
         Segment.objects.update(is_public=True)
 
         def compare() -> None:
             for visitor, who in (("a1", "c1"), ("a2", "c2"), ("a3", "anonymous:a3")):
-                expected = live.segments_of(Customer.objects.get(customer_id=who).pk, NOON)
+                expected = live.matching_segments(Customer.objects.get(customer_id=who).pk, NOON)
                 assert ask(visitor) == sorted(expected) != []
 
         compare()

@@ -46,7 +46,7 @@ def leads() -> Segment:
     """Three people who have not ordered, of whom two take the newsletter."""
     customers(*ROWS, header="customer_id,email,first_name,newsletter")
     update.update_facts()
-    made = segment_store.from_template(TEMPLATES["lead"], slug="lead", name="Leads")
+    made = segment_store.create_from_template(TEMPLATES["lead"], slug="lead", name="Leads")
     refresh_segments([made], datetime.now(UTC))
     return made
 
@@ -55,7 +55,7 @@ def leads() -> Segment:
 def friends(leads: Segment) -> Segment:
     """The same three as a fixed list."""
     keys = list(Customer.objects.values_list("pk", flat=True))
-    return segment_store.create_static("friends", "Friends", keys, datetime.now(UTC))
+    return segment_store.create_fixed_list("friends", "Friends", keys, datetime.now(UTC))
 
 
 def address(view: str, *arguments: object) -> str:
@@ -101,7 +101,7 @@ def carry_out() -> None:
 def test_every_tactic_is_started_from_its_segment_as_it_stands(anna):
     pool = coupon_pool.save(CouponPool(name="10 % off", last_day=date(2100, 1, 1)))
     for slug, template in TEMPLATES.items():
-        segment_store.from_template(template, slug=slug, name=template.name)
+        segment_store.create_from_template(template, slug=slug, name=template.name)
     started = set()
     for segment in Segment.objects.order_by("pk"):
         ahead = [tactic for tactic in catalogue.for_segment(segment) if tactic.slug not in started]
@@ -311,7 +311,7 @@ def test_an_audience_is_downloaded_in_full_and_then_as_changes(anna, friends):
     )
     assert len(downloaded(platform="google")) == 1 + 2
     gone = Customer.objects.get(customer_id="c1")
-    fixed_lists.remove(friends, [gone.pk], datetime.now(UTC))
+    fixed_lists.remove_customers(friends, [gone.pk], datetime.now(UTC))
     [_, *rows] = downloaded(platform="google", changes="1")
     assert len(rows) == 1
     assert rows[0].startswith("remove,")
@@ -323,7 +323,7 @@ def test_an_audience_is_downloaded_in_full_and_then_as_changes(anna, friends):
 def test_messages_are_paged_by_their_keys(anna, friends):
     customers(*(f"n{number},n{number}@example.org" for number in range(60)))
     update.update_facts()
-    fixed_lists.add(friends, list(Customer.objects.values_list("pk", flat=True)), datetime.now(UTC))
+    fixed_lists.add_customers(friends, list(Customer.objects.values_list("pk", flat=True)), datetime.now(UTC))
     campaign = drafted(anna, friends)
     step = {"subject": "News", "text": "Hello"}
     anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, step, trigger="at"))

@@ -91,7 +91,7 @@ def test_who_was_there_before_the_start_is_not_met_nor_those_of_an_edited_rule_u
 
     segment.refresh_from_db()
     segment.rule = {"first_seen": {"ever": True}}
-    segment_store.save(segment)
+    segment_store.save_segment(segment)
     move(NOON + 2 * HOUR)
     assert arrived() == [("cleo", "everybody 1")]
 

@@ -148,10 +148,10 @@ def test_a_tactic_for_birthdays_makes_a_segment_of_whose_birthday_comes() -> Non
     # Who enters has birthday a day later: the wait of the message.
     refresh_segments(Segment.objects.all(), at + timedelta(hours=12))
     entered = Change.objects.filter(segment=narrowed, change="entered", cause="time")
-    assert list(entered.values_list("printed_id", flat=True)) == ["later"]
+    assert list(entered.values_list("public_id", flat=True)) == ["later"]
     assert gift.steps[0].wait == timedelta(days=1)
     narrowed.rule = {"known": {"is": True}}
-    segment_store.save(narrowed)  # somebody has made something else of it
+    segment_store.save_segment(narrowed)  # somebody has made something else of it
     assert catalogue.segment_for(gift, everybody).slug == "everybody-birthday-gift-2"
 
 

@@ -126,7 +126,7 @@ def test_nothing_names_an_erased_person_any_more(caller, folders) -> None:
     for other in shared:
         caller.call("delete", f"customers/{quote(other)}/")
 
-    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
+    retention.delete_erased_ids(datetime.now(UTC) + retention.ERASED_ID_RETENTION)
     assert traces(folders) == set()
     assert RefusedMessage.objects.count() == refused - 5
     assert "other@example.org" in "".join(file.read_text() for file in (folders / "outbox").iterdir())

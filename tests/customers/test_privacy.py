@@ -104,9 +104,9 @@ def test_erased_is_everything_but_what_can_be_counted(with_others) -> None:
     shop.assert_totals_are_those_of_the_facts()
     # Followers of the log are told whom to let go of, for a month.
     assert shop.changes("known")[-1] == ("anna-1", "left", "erasure")
-    retention.forget_erased(datetime.now(UTC))
+    retention.delete_erased_ids(datetime.now(UTC))
     assert shop.changes("known")[-1] == ("anna-1", "left", "erasure")
-    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
+    retention.delete_erased_ids(datetime.now(UTC) + retention.ERASED_ID_RETENTION)
     assert not [name for name in NAMES if name in everything_stored()]
 
 
@@ -191,7 +191,7 @@ def test_of_two_who_erase_at_once_one_comes_too_late(with_others) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_erasing_while_records_arrive_and_members_are_refreshed_leaves_nothing_wrong() -> None:
-    segment_store.install()
+    segment_store.install_templates()
     shop.customers(*(f"c{n},c{n}@example.org" for n in range(20)))
     ended = threading.Event()
     faults: list[BaseException] = []

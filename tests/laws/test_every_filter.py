@@ -19,7 +19,7 @@ from segments.management.commands.document_rules import START
 from segments.models import Segment
 from segments.refresh.engine import refresh_segments
 from segments.rules import EvaluationContext, PopulationStatistics, RuleError, parse, registry
-from segments.rules.catalogue import LIFECYCLE, as_markdown, catalogue, parameters_schema
+from segments.rules.catalogue import LIFECYCLE_FILTERS, catalogue_markdown, list_filters, parameters_schema
 from segments.templates import TEMPLATES
 from segments_project.demo.history import SampleShop
 from tests.support.shop import command
@@ -42,7 +42,7 @@ def all_sorts(db) -> set[str]:
         read = KINDS[name].read
         writer.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
     update.update_facts()
-    segment_store.install()
+    segment_store.install_templates()
     refresh_segments(Segment.objects.all(), NOW)
     return set(Customer.objects.existing().values_list("customer_id", flat=True))
 
@@ -52,7 +52,7 @@ def matching(rule, at=NOW) -> list[str]:
 
 
 def test_a_condition_and_its_negation_split_the_customers(all_sorts):
-    for entry in catalogue():
+    for entry in list_filters():
         yes, no = matching(entry.example), matching({"none": [entry.example]})
 
         assert [len(yes), len(no)] == [len(set(yes)), len(set(no))], f"{entry.name} names somebody twice"
@@ -84,15 +84,15 @@ def test_every_segment_has_members(all_sorts):
 
 
 def test_all_lifecycle_filters_are_registered():
-    assert set(LIFECYCLE) <= registry.keys()
-    assert len(LIFECYCLE) == 15
+    assert set(LIFECYCLE_FILTERS) <= registry.keys()
+    assert len(LIFECYCLE_FILTERS) == 15
 
 
 def test_the_templates_are_written_with_lifecycle_filters_alone():
     assert len(TEMPLATES) == 16
     for template in TEMPLATES.values():
         used = {condition.name for condition in parse(template.rule()).conditions()}
-        assert used <= set(LIFECYCLE), template.slug
+        assert used <= set(LIFECYCLE_FILTERS), template.slug
 
 
 @pytest.mark.parametrize("name", registry)
@@ -114,7 +114,7 @@ def test_an_unknown_parameter_is_refused_with_its_path(name):
 
 def test_the_documentation_names_every_filter_as_it_is():
     page = (Path(django_settings.BASE_DIR) / "docs" / "rules.md").read_text(encoding="utf-8")
-    assert page.partition(START)[2].strip() == as_markdown().strip(), "run manage.py document_rules"
+    assert page.partition(START)[2].strip() == catalogue_markdown().strip(), "run manage.py document_rules"
 
 
 def test_the_reference_is_written_below_its_introduction(tmp_path, settings):
@@ -125,4 +125,4 @@ def test_the_reference_is_written_below_its_introduction(tmp_path, settings):
 
     assert command("document_rules") == "docs/rules.md\n"
 
-    assert page.read_text(encoding="utf-8") == f"# Ours\n\n{START}\n{as_markdown()}"
+    assert page.read_text(encoding="utf-8") == f"# Ours\n\n{START}\n{catalogue_markdown()}"

@@ -19,7 +19,7 @@ from segments.evaluation.matching import customers_matching
 from segments.rules import Condition, EvaluationContext, Rule, parse, registry
 from segments.rules.base import InlineParam, Param
 from segments.rules.operators import Moment, Period, Relative
-from segments.rules.time_changes import first_seen
+from segments.rules.time_changes import first_seen_in_window
 from tests.support import oracle, value_pools
 from tests.support.histories import MOVES, borders_of
 from tests.support.shop_in_database import bring_in_sample, brought_in
@@ -64,7 +64,7 @@ def note_figures(several: Iterable[Rule], context: EvaluationContext) -> None:
 
 def named(rule: Rule, since: EvaluationContext, until: EvaluationContext) -> set[int]:
     """Those whose answers may differ, by their keys: also for whom the shop meets meanwhile."""
-    queries = first_seen(since, until)
+    queries = first_seen_in_window(since, until)
     for condition in rule.conditions():
         queries += condition.may_flip(since, until)
     return {key for query in queries for row in query for key in row.values()}

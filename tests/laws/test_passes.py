@@ -74,13 +74,13 @@ class Played:
             self.members[slug] = {key: at for key, at in members.items() if key in self.arrived.people}
             make_list(slug, self.members[slug])
         for slug, rule in self.rules.items():
-            segment_store.save(Segment(slug=slug, name=slug, rule=rule))
+            segment_store.save_segment(Segment(slug=slug, name=slug, rule=rule))
 
     def staff(self, step: Step) -> None:
         for slug, key, is_put_on in step.listed:
             if key in self.arrived.people:
                 customer = Customer.objects.get(customer_id=key).pk
-                act = fixed_lists.add if is_put_on else fixed_lists.remove
+                act = fixed_lists.add_customers if is_put_on else fixed_lists.remove_customers
                 act(Segment.objects.get(slug=slug), [customer], step.at)
                 if is_put_on != (key in self.members[slug]):
                     self.listed.add(key)
@@ -93,11 +93,11 @@ class Played:
             self.rules[slug] = rule
             segment = Segment.objects.get(slug=slug)
             segment.rule = rule
-            segment_store.save(segment)
+            segment_store.save_segment(segment)
         if step.paused:
             segment = Segment.objects.get(slug=step.paused)
             segment.is_active = not segment.is_active
-            segment_store.save(segment)
+            segment_store.save_segment(segment)
 
     def touched(self, keys: Iterable[str]) -> None:
         for about in (self.about, *self.about_since.values()):
@@ -107,9 +107,9 @@ class Played:
 
     def refresh(self, step: Step) -> None:
         # What happened while a segment was left out is not known any more: its causes are a guess.
-        behind = Segment.objects.filter(is_caught_up=False, kind=Segment.Kind.DYNAMIC)
+        behind = Segment.objects.filter(is_incremental=False, kind=Segment.Kind.DYNAMIC)
         self.behind = set(behind.values_list("slug", flat=True))
-        with mock.patch.object(plan, "FULL_FROM_SHARE", self.history.everybody_from):
+        with mock.patch.object(plan, "FULL_REFRESH_SHARE", self.history.everybody_from):
             match step.refreshed:
                 case "all" | "twice" | "full":
                     _, outcomes = refresh_all(step.at, full=step.refreshed == "full")
@@ -175,7 +175,7 @@ class Played:
         due = {slug: self.came_due(slug, step.at) for slug in self.rules}
         due_anywhere = set[str]().union(*due.values())
         for pk, slug, key, change, cause, at in new.values_list(
-            "pk", "segment__slug", "printed_id", "change", "cause", "at"
+            "pk", "segment__slug", "public_id", "change", "cause", "at"
         ):
             assert at == step.at
             assert (key in self.log[slug]) == (change == "left"), (slug, key, change)

@@ -16,9 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from segments.rules import Condition, EvaluationContext, Exposure, registry
 from segments.rules.base import condition, inline_param, param
 from segments.rules.conditions import orders
-from segments.rules.measures import one_number, or_zero
+from segments.rules.measures import aggregate_subquery, coalesce_zero
 from segments.rules.operators import Number, Period
-from segments.rules.time_changes import placed
+from segments.rules.time_changes import orders_in_window
 from tests.support import oracle
 
 from . import test_may_flip, test_rules_agree_with_the_oracle
@@ -75,7 +75,7 @@ def test_a_filter_that_matches_others_than_it_says_is_caught(example: type[Condi
 
         def value(self, context: EvaluationContext) -> Any:
             found = context.orders(counting=False).filter(status__in=["cancelled", "refunded"])
-            return or_zero(one_number(found, Count("pk")))
+            return coalesce_zero(aggregate_subquery(found, Count("pk")))
 
     replace_by(AlsoRefunded, example)
     with pytest.raises(AssertionError):
@@ -87,7 +87,7 @@ def test_a_filter_that_forgets_what_time_changes_is_caught(example: type[Conditi
         """How many orders were cancelled, by the time they were placed."""
 
         def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-            return placed(since, until)  # the period's beginning moves, too
+            return orders_in_window(since, until)  # the period's beginning moves, too
 
     replace_by(Forgetful, example)
     with pytest.raises(AssertionError):

@@ -70,7 +70,7 @@ def test_an_instant_before_the_last_refresh_is_refused() -> None:
     ],
 )
 def test_a_segment_that_cannot_be_refreshed_is_named_and_nothing_is_done(slugs, complaint) -> None:
-    segment_store.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
 
     with pytest.raises(CommandError, match=complaint):
         shop.command("refresh_segments", *slugs)
@@ -132,8 +132,8 @@ def test_templates_are_installed_once_and_an_edited_one_is_left_alone() -> None:
 
     lost = Segment.objects.get(slug="lost")
     lost.rule, lost.name = {"last_activity": {"not_within_last": "180d"}}, "Gone"
-    segment_store.save(lost)
-    segment_store.delete([Segment.objects.get(slug="hero")])
+    segment_store.save_segment(lost)
+    segment_store.delete_segments([Segment.objects.get(slug="hero")])
 
     assert shop.command("install_templates") == "created hero\n"
     assert shop.command("install_templates") == "all ready-to-use segments exist already\n"
@@ -279,8 +279,8 @@ def test_what_cannot_be_explained_says_why(customer, slug, complaint) -> None:
 
 @pytest.mark.usefixtures("buyers")
 def test_a_fixed_list_needs_no_explanation() -> None:
-    keys, _ = segment_store.customers_of(["c1"])
-    segment_store.create_static("chosen", "Chosen", keys, NOON)
+    keys, _ = segment_store.find_customers(["c1"])
+    segment_store.create_fixed_list("chosen", "Chosen", keys, NOON)
 
     assert shop.command("explain", "c1", "chosen").splitlines() == [
         "c1 is a stored member since 2026-03-15T12:00:00+00:00 of chosen",

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from core.db import backends, time_limits
 from segments.evaluation import counting
-from segments.evaluation.counting import Counted
+from segments.evaluation.counting import RuleCount
 from segments.models import Refresh
 from segments.refresh.engine import refresh_all
 from segments.refresh.queue import request_refresh
@@ -40,13 +40,13 @@ def shop_at_noon() -> Iterator[None]:
 
 
 def test_a_count_tells_who_matches_who_is_known_and_who_subscribed(shop_at_noon):
-    found = counting.count(parse(RULE))
+    found = counting.count_matching(parse(RULE))
 
-    assert found == Counted(at=NOON, everybody=4, matching=3, known=2, subscribed=2)
+    assert found == RuleCount(at=NOON, everybody=4, matching=3, known=2, subscribed=2)
 
 
 def test_details_count_each_condition_alone_by_its_path(shop_at_noon):
-    found = counting.details(parse(RULE))
+    found = counting.count_conditions(parse(RULE))
 
     assert found.conditions == {"rule.any[0].order_count": 2, "rule.any[1].none[0].country": 2}
     assert len(found.sample) == 3
@@ -57,7 +57,7 @@ def test_figures_are_those_of_the_latest_refresh(shop_at_noon):
     shop.segment("rich", rule)
     refresh_all(NOON)
 
-    assert counting.count(parse(rule)).matching == len(shop.members("rich")) == 1
+    assert counting.count_matching(parse(rule)).matching == len(shop.members("rich")) == 1
 
 
 def test_nothing_runs_longer_than_somebody_waits():
@@ -72,26 +72,26 @@ def test_nothing_runs_longer_than_somebody_waits():
 def test_a_worker_counts_what_takes_longer(counts_worker):
     shop.customers("c1,c1@example.org", "c2,")
 
-    ticket = counting.hand_over(RULE, "somebody")
+    ticket = counting.enqueue_count(RULE, "somebody")
 
-    eventually(lambda: counting.fetch(ticket))
-    found = counting.fetch(ticket)
+    eventually(lambda: counting.fetch_count(ticket))
+    found = counting.fetch_count(ticket)
     assert found
-    assert (found[0].matching, found[1]) == (2, counting.details(parse(RULE)))
+    assert (found[0].matching, found[1]) == (2, counting.count_conditions(parse(RULE)))
 
 
 def test_only_the_latest_count_of_a_person_runs(shop_at_noon):
-    superseded = counting.hand_over({"known": {"is": True}}, "somebody")
-    latest = counting.hand_over(RULE, "somebody")
-    anothers = counting.hand_over(RULE, "somebody-else")
+    superseded = counting.enqueue_count({"known": {"is": True}}, "somebody")
+    latest = counting.enqueue_count(RULE, "somebody")
+    anothers = counting.enqueue_count(RULE, "somebody-else")
 
     for ticket in (superseded, latest, anothers):
-        counting.carry_out(ticket)
+        counting.run_count(ticket)
 
     with pytest.raises(LookupError, match="one runs at a time"):
-        counting.fetch(superseded)
-    assert counting.fetch(latest) is not None
-    assert counting.fetch(anothers) is not None
+        counting.fetch_count(superseded)
+    assert counting.fetch_count(latest) is not None
+    assert counting.fetch_count(anothers) is not None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -101,16 +101,16 @@ def test_a_count_that_runs_ends_when_its_person_asks_for_another():
             sql, params = EVER, None
         return execute(sql, params, many, context)
 
-    first = counting.hand_over(RULE, "somebody")
-    asking = threading.Timer(0.3, counting.hand_over, [RULE, "somebody"])
+    first = counting.enqueue_count(RULE, "somebody")
+    asking = threading.Timer(0.3, counting.enqueue_count, [RULE, "somebody"])
     asking.start()
 
     with connection.execute_wrapper(take_ever):
-        counting.carry_out(first)
+        counting.run_count(first)
 
     asking.join()
     with pytest.raises(LookupError, match="one runs at a time"):
-        counting.fetch(first)
+        counting.fetch_count(first)
     assert backends.rows("SELECT 1") == [(1,)]
 
 
@@ -139,4 +139,4 @@ def test_nine_counts_keep_nothing_else_waiting(celery_worker, client, settings):
 
 def test_a_count_that_nobody_knows_says_what_to_do():
     with pytest.raises(LookupError, match="change the rule"):
-        counting.fetch("nothing")
+        counting.fetch_count("nothing")

@@ -63,7 +63,7 @@ def test_periods_in_segments_have_their_causes(client) -> None:
 
 def test_every_segment_is_explained_in_few_queries(client, django_assert_max_num_queries) -> None:
     shop.customers("c1,c1@example.org")
-    segment_store.install()
+    segment_store.install_templates()
     refresh_all()
 
     with django_assert_max_num_queries(MOST_QUERIES):
@@ -111,7 +111,7 @@ def test_one_segment_is_explained_alone_and_what_cannot_be_says_why(client) -> N
     shop.segment("known", {"known": {"is": True}})
     shop.segment("broken", {"known": {"is": True}})
     Segment.objects.filter(slug="broken").update(rule={"gone": {}})
-    segment_store.create_static("friends", "Friends", [], NOON)
+    segment_store.create_fixed_list("friends", "Friends", [], NOON)
 
     assert list(explained(client, segment="known")) == ["known"]
     told = explained(client)

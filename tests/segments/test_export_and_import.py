@@ -34,13 +34,13 @@ def import_segments(folder: Path, given: object) -> str:
 
 
 def test_what_is_exported_and_imported_elsewhere_is_the_same(tmp_path: Path) -> None:
-    segment_store.install()
+    segment_store.install_templates()
     shop.segment("groesse", {"attribute": {"name": "Größe", "is": "XL"}})
     shop.segment("not-lost", {"none": [{"in_segment": {"is": "lost"}}]})
-    segment_store.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
     exported = shop.command("export_segments")
 
-    segment_store.delete(Segment.objects.all())
+    segment_store.delete_segments(Segment.objects.all())
     said = import_segments(tmp_path, exported)
 
     assert len(said.splitlines()) == 18
@@ -144,7 +144,7 @@ def test_a_file_with_one_bad_segment_imports_none_and_says_what_is_wrong(
 ) -> None:
     shop.segment("old", BUYERS)
     shop.segment("user", {"in_segment": {"is": "old"}})
-    segment_store.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
     before = shop.rows_of(Segment)
 
     with pytest.raises(CommandError) as refused:

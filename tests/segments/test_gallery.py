@@ -70,7 +70,7 @@ def test_an_unknown_template_is_not_found(client) -> None:
 
 
 def test_what_the_shop_has_is_told_with_a_link(client) -> None:
-    segment = segment_store.from_template(TEMPLATES["lost"], slug="gone", name="Gone", days=10)
+    segment = segment_store.create_from_template(TEMPLATES["lost"], slug="gone", name="Gone", days=10)
 
     content = client.get(reverse("admin:segments_segment_from_template")).content.decode()
     assert content.count("✓ you have") == 1

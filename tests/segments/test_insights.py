@@ -14,7 +14,7 @@ from django_celery_beat.models import PeriodicTask
 
 from core.db import backends
 from segments import health, insights, segment_store
-from segments.insights import Moved
+from segments.insights import Movement
 from segments.models import Change, DailyChangeCount, Refresh, Segment
 from segments.refresh import verification
 from segments.refresh.engine import refresh_segments
@@ -58,7 +58,7 @@ def text(response: Any) -> str:
     return " ".join(response.content.decode().split())
 
 
-def told(day: insights.Day) -> tuple[str, int, Mapping[str, int], Mapping[str, int]]:
+def told(day: insights.SegmentDay) -> tuple[str, int, Mapping[str, int], Mapping[str, int]]:
     return f"{day.day:%m-%d}", day.size, day.entered, day.left
 
 
@@ -66,7 +66,7 @@ def told(day: insights.Day) -> tuple[str, int, Mapping[str, int], Mapping[str, i
 
 
 def test_each_day_tells_its_size_and_who_moved_by_cause(recent: Segment) -> None:
-    assert [told(day) for day in insights.days(recent, NOON + days(6), 30)] == [
+    assert [told(day) for day in insights.segment_days(recent, NOON + days(6), 30)] == [
         ("03-15", 3, {"initial": 3}, {}),
         ("03-16", 3, {}, {}),
         ("03-17", 3, {}, {}),
@@ -75,7 +75,7 @@ def test_each_day_tells_its_size_and_who_moved_by_cause(recent: Segment) -> None
         ("03-20", 3, {"activity": 1}, {}),
         ("03-21", 3, {}, {}),
     ]
-    assert [told(day)[:2] for day in insights.days(recent, NOON + days(6), 3)] == [
+    assert [told(day)[:2] for day in insights.segment_days(recent, NOON + days(6), 3)] == [
         ("03-19", 2), ("03-20", 3), ("03-21", 3),
     ]  # fmt: skip
 
@@ -83,7 +83,7 @@ def test_each_day_tells_its_size_and_who_moved_by_cause(recent: Segment) -> None
 def test_tallies_are_the_changes_added_up(recent: Segment) -> None:
     refresh_segments([recent], NOON + days(5) + days(0.1))
     recent.rule = BUYERS
-    segment_store.save(recent)
+    segment_store.save_segment(recent)
     refresh_segments([recent], NOON + days(5) + days(0.2))
 
     counted: dict[tuple[Any, ...], int] = {}
@@ -104,39 +104,39 @@ def test_two_refreshes_of_a_day_add_up() -> None:
         refresh_segments(None, NOON + days(0.01 * n))
     segment.refresh_from_db()
 
-    [day] = insights.days(segment, NOON, 30)
+    [day] = insights.segment_days(segment, NOON, 30)
     assert told(day) == ("03-15", 3, {"initial": 1, "activity": 2}, {})
 
 
 def test_a_segment_that_was_never_refreshed_has_no_days() -> None:
-    assert insights.days(shop.segment("recent", RECENT), NOON, 30) == []
+    assert insights.segment_days(shop.segment("recent", RECENT), NOON, 30) == []
 
 
 def test_a_trend_tells_a_week_and_a_month_without_the_first_filling(recent: Segment) -> None:
-    early = insights.trends([recent], NOON + days(6))[recent.pk]
+    early = insights.segment_trends([recent], NOON + days(6))[recent.pk]
     assert early.sizes == (3, 3, 3, 3, 2, 3, 3)
     assert early.since_a_week is None
-    assert early.month == Moved(entered=1, left=1)
+    assert early.month == Movement(entered=1, left=1)
 
-    late = insights.trends([recent], NOON + days(11))[recent.pk]
+    late = insights.segment_trends([recent], NOON + days(11))[recent.pk]
     assert late.since_a_week == 1
-    assert late.week == Moved(entered=1, left=0)
-    assert late.month == Moved(entered=1, left=1)
+    assert late.week == Movement(entered=1, left=0)
+    assert late.month == Movement(entered=1, left=1)
 
 
 def test_trends_of_all_segments_are_one_statement(recent: Segment, django_assert_num_queries: Any) -> None:
-    segment_store.install()
+    segment_store.install_templates()
     refresh_segments(None, NOON + days(6))
     segments = list(Segment.objects.all())
     with django_assert_num_queries(1):
-        assert len(insights.trends(segments, NOON + days(6))) == 17
+        assert len(insights.segment_trends(segments, NOON + days(6))) == 17
 
 
 # -- The members
 
 
 def test_the_worth_of_members_adds_up_what_they_bought(recent: Segment) -> None:
-    worth = insights.worth(recent, PATIENCE)
+    worth = insights.member_revenue(recent, PATIENCE)
 
     assert (worth.members, worth.buyers, worth.orders) == (3, 3, 3)
     assert worth.revenue == Decimal("80.5")
@@ -150,7 +150,7 @@ def test_an_overlap_tells_both_shares(recent: Segment) -> None:
     refresh_segments(None, NOON + days(6))
     recent.refresh_from_db()
 
-    overlaps = insights.overlaps(recent, PATIENCE)
+    overlaps = insights.find_overlaps(recent, PATIENCE)
     assert overlaps.drawn is None
     [overlap] = overlaps.found
     assert (overlap.other, overlap.common) == (known, 2)
@@ -159,13 +159,13 @@ def test_an_overlap_tells_both_shares(recent: Segment) -> None:
 
 
 def test_the_overlap_of_a_large_segment_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(insights, "DRAWN", 100)
+    monkeypatch.setattr(insights, "SAMPLE_SIZE", 100)
     shop.customers(*(f"c{n},{'' if n % 4 else f'c{n}@example.org'}" for n in range(1000)))
     everybody, known = shop.segment("everybody", {"first_seen": {"ever": True}}), shop.segment("known", KNOWN)
     refresh_segments(None)
     everybody.refresh_from_db()
 
-    overlaps = insights.overlaps(everybody, PATIENCE)
+    overlaps = insights.find_overlaps(everybody, PATIENCE)
     assert overlaps.drawn == pytest.approx(100, rel=0.1)
     [overlap] = overlaps.found
     assert overlap.other == known
@@ -173,42 +173,42 @@ def test_the_overlap_of_a_large_segment_is_estimated(monkeypatch: pytest.MonkeyP
 
 
 def test_people_are_known_or_anonymous(recent: Segment) -> None:
-    assert insights.people(PATIENCE) == insights.People(known=2, anonymous=2)
+    assert insights.count_customers(PATIENCE) == insights.CustomerCounts(known=2, anonymous=2)
 
 
 # -- Whether all is well
 
 
 def test_a_segment_was_found_right_different_or_not_compared(recent: Segment) -> None:
-    assert health.verified(recent) is None
+    assert health.verification_status(recent) is None
 
-    verification.record(datetime.now(UTC))
-    found = health.verified(recent)
+    verification.verify_all(datetime.now(UTC))
+    found = health.verification_status(recent)
     assert found is not None
     assert found.state == "right"
 
     recent.memberships.all().delete()
-    verification.record(datetime.now(UTC))
-    found = health.verified(recent)
+    verification.verify_all(datetime.now(UTC))
+    found = health.verification_status(recent)
     assert found is not None
     assert found.state == "different"
 
     recent.rule = BUYERS
-    segment_store.save(recent)
-    verification.record(datetime.now(UTC))
-    found = health.verified(recent)
+    segment_store.save_segment(recent)
+    verification.verify_all(datetime.now(UTC))
+    found = health.verification_status(recent)
     assert found is not None
     assert (found.state, found.reason) == ("skipped", "edited since its refresh")
 
 
 def test_a_refresh_that_does_not_come_is_late() -> None:
-    assert health.pulse(NOON).is_late
+    assert health.refresh_health(NOON).is_late
     Refresh.objects.create(at=NOON, started_at=NOON, finished_at=NOON, state=Refresh.State.DONE)
 
-    assert not health.pulse(NOON + days(1 / 1440)).is_late
-    assert health.pulse(NOON + days(1 / 24)).is_late
+    assert not health.refresh_health(NOON + days(1 / 1440)).is_late
+    assert health.refresh_health(NOON + days(1 / 24)).is_late
     PeriodicTask.objects.filter(task=health.REFRESH_TASK).update(enabled=False)
-    assert not health.pulse(NOON + days(1)).is_planned
+    assert not health.refresh_health(NOON + days(1)).is_planned
 
 
 # -- The pages
@@ -218,7 +218,7 @@ def test_a_refresh_that_does_not_come_is_late() -> None:
 def test_every_page_of_a_segment_opens_for_who_may_see_it_in_few_queries(
     name: str, recent: Segment, admin: Client, django_assert_max_num_queries: Any
 ) -> None:
-    segment_store.install()
+    segment_store.install_templates()
     with django_assert_max_num_queries(25):
         assert admin.get(address(name, recent.pk)).status_code == 200
     stranger = Client()
@@ -248,8 +248,8 @@ def test_a_new_segment_and_a_fixed_list_say_how_they_stand(admin: Client) -> Non
     assert "Not refreshed yet" in text(admin.get(address("change", new.pk)))
 
     shop.customers("c1,c1@example.org")
-    keys, _ = segment_store.customers_of(["c1"])
-    friends = segment_store.create_static("friends", "Friends", keys, datetime.now(UTC))
+    keys, _ = segment_store.find_customers(["c1"])
+    friends = segment_store.create_fixed_list("friends", "Friends", keys, datetime.now(UTC))
     for name in ("change", "rule", "versions", "compare"):
         assert "A fixed list of customers" in text(admin.get(address(name, friends.pk)))
 
@@ -265,7 +265,7 @@ def test_panels_tell_worth_and_overlap(recent: Segment, admin: Client) -> None:
 def test_panels_that_take_too_long_say_so(
     recent: Segment, admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(insights, "PATIENCE", 0.1)
+    monkeypatch.setattr(insights, "QUERY_SECONDS", 0.1)
     # Two tables that never end, in front of the real ones for as long as this transaction lasts.
     endless("segments_membership", f"n AS customer_id, {recent.pk} + n % 2 AS segment_id")
     endless("customers_customer", "'' AS email, '' AS phone, NULL AS joined_into_id")
@@ -289,7 +289,7 @@ def test_the_first_page_shows_how_the_lifecycle_moves(
     admin: Client, django_assert_max_num_queries: Any
 ) -> None:
     shop.orders(f"o1,c1,{(datetime.now(UTC) - days(1)).isoformat()},10")
-    segment_store.install()
+    segment_store.install_templates()
     refresh_segments(None)
     shop.orders(f"o2,c2,{(datetime.now(UTC) - days(1)).isoformat()},10")
     refresh_segments(None)
@@ -297,7 +297,7 @@ def test_the_first_page_shows_how_the_lifecycle_moves(
     with django_assert_max_num_queries(25):
         response = admin.get(reverse("admin:index"))
     rows = {row.segment.slug: row for row in response.context["lifecycle"]}
-    assert rows["first-order"].trend.week == Moved(entered=1, left=0)
+    assert rows["first-order"].trend.week == Movement(entered=1, left=0)
     assert [row.segment.slug for row in response.context["lifecycle"]][:2] == [
         "lead",
         "newsletter-subscribers",
@@ -329,7 +329,7 @@ def test_the_first_page_says_what_is_done_and_what_is_to_do(admin: Client) -> No
     assert "Import the shop" in content
     assert "Install the ready-to-use" in content
 
-    segment_store.install()
+    segment_store.install_templates()
     content = text(admin.get(reverse("admin:index")))
     assert "Done:</span> there are segments" in content
     assert "manage.py serve" in content

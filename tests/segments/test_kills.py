@@ -120,7 +120,7 @@ def going_shop(settings, transactional_db) -> Iterator[None]:
     app.control.purge()
     REFRESH.acknowledge()
     shop.customers(*(f"c{n},{f'c{n}@example.org' if n % 3 else ''}" for n in range(60)))
-    segment_store.install()
+    segment_store.install_templates()
     shop.segment("once-lost", {"none": [{"in_segment": {"is": "lost"}}]})
     refresh_all()
     yield

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def live_segments(customer_id: str, at: datetime) -> list[str]:
-    return sorted(live.segments_of(Customer.objects.get(customer_id=customer_id).pk, at))
+    return sorted(live.matching_segments(Customer.objects.get(customer_id=customer_id).pk, at))
 
 
 def stored_segments(customer_id: str) -> list[str]:
@@ -33,7 +33,7 @@ def refreshed() -> None:
             "o1,c1,2026-03-01,10", "o2,c1,2026-03-10,40", "o3,c2,2026-03-01,10", "o4,c3,2025-10-01,5",
         )  # fmt: skip
         shop.events("m1,,a1,Product Added,2026-03-14", "m2,c2,,View,2026-03-14")
-        segment_store.install()
+        segment_store.install_templates()
         refresh_all(NOON)
 
 
@@ -74,7 +74,7 @@ def test_those_of_several_are_those_of_a_refresh_whatever_waits(refreshed) -> No
         everybody = dict(Customer.objects.existing().values_list("customer_id", "pk"))
         before = shop.rows_of(Facts, Membership)
 
-        found = live.segments_of_each(
+        found = live.matching_segments_by_customer(
             list(everybody.values()),
             Segment.objects.active(),
             live.context_for_customers(list(everybody.values()), at),
@@ -99,15 +99,15 @@ def test_a_joined_visitor_is_in_none(refreshed) -> None:
 
     visitor = Customer.objects.get(customer_id="anonymous:a1")
 
-    assert live.segments_of(visitor.pk, NOON + days(1)) == []
+    assert live.matching_segments(visitor.pk, NOON + days(1)) == []
 
 
 def test_it_takes_three_statements(refreshed, django_assert_num_queries) -> None:
     customer = Customer.objects.get(customer_id="c1").pk
-    live.segments_of(customer, NOON + days(1))
+    live.matching_segments(customer, NOON + days(1))
 
     with django_assert_num_queries(4):
-        live.segments_of(customer, NOON + days(2))
+        live.matching_segments(customer, NOON + days(2))
 
 
 def test_without_segments_there_are_none(db) -> None:

@@ -126,7 +126,7 @@ def test_an_edited_rule_moves_members_by_definition() -> None:
 
     segment.refresh_from_db()
     segment.rule = {"order_count": {"is": 1}}
-    segment_store.save(segment)
+    segment_store.save_segment(segment)
     segment.refresh_from_db()
     assert (segment.status, segment.version, segment.refreshed_version) == ("edited", 2, 1)
     refresh(at=NOON + days(1))
@@ -167,7 +167,7 @@ def test_a_member_who_takes_up_a_visitor_stays_a_member() -> None:
 
 def test_a_second_refresh_changes_nothing() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,4")
-    segment_store.install()
+    segment_store.install_templates()
     refresh()
     before = shop.rows_of(Membership, Change)
 
@@ -216,7 +216,7 @@ def test_a_failing_segment_keeps_its_members_shows_its_error_and_stops_nobody() 
     assert old.failing_since == failing_since
 
     old.rule = BUYERS
-    segment_store.save(old)
+    segment_store.save_segment(old)
     refresh(at=NOON + days(3))
 
     old.refresh_from_db()
@@ -229,7 +229,7 @@ def test_segments_that_refer_to_others_come_after_them_whatever_their_names_and_
     shop.segment("z", {"none": [{"in_segment": {"is": "m"}}]})
     shop.segment("a", {"all": [{"in_segment": {"is": "m"}}, {"none": [{"in_segment": {"is": "z"}}]}]})
     first.rule = RECENT
-    segment_store.save(first)
+    segment_store.save_segment(first)
 
     refresh()
 
@@ -244,7 +244,7 @@ def test_a_circle_is_refused() -> None:
 
     a.rule = {"in_segment": {"is": "c"}}
     with pytest.raises(RuleError, match="may not refer to one another in a circle"):
-        segment_store.save(a)
+        segment_store.save_segment(a)
     with pytest.raises(RuleError, match="in a circle: d → d"):
         shop.segment("d", {"in_segment": {"is": "d"}})
     with pytest.raises(RuleError, match="there is no segment 'nowhere' to refer to"):
@@ -255,22 +255,22 @@ def test_a_segment_in_use_can_be_neither_deleted_nor_renamed() -> None:
     a = shop.segment("a", BUYERS)
     b = shop.segment("b", {"in_segment": {"is": "a"}})
 
-    with pytest.raises(segment_store.InUse, match="a cannot be deleted: the rules of b refer to it"):
-        segment_store.delete([a])
+    with pytest.raises(segment_store.SegmentInUse, match="a cannot be deleted: the rules of b refer to it"):
+        segment_store.delete_segments([a])
     a.slug = "renamed"
     with pytest.raises(ValidationError, match="The rules of b refer to a; change them first"):
-        segment_store.save(a)
+        segment_store.save_segment(a)
 
     a.refresh_from_db()
-    segment_store.delete([a, b])
+    segment_store.delete_segments([a, b])
     assert not Segment.objects.exists()
 
 
 def test_a_fixed_list_can_be_referred_to_and_is_not_refreshed() -> None:
     shop.customers("c1,", "c2,", "c3,c3@example.org")
-    keys, unknown = segment_store.customers_of(["c1", " c3 ", "c9", ""])
+    keys, unknown = segment_store.find_customers(["c1", " c3 ", "c9", ""])
     assert unknown == ["c9"]
-    segment_store.create_static("chosen", "Chosen", keys, NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", keys, NOON)
     shop.segment("others", {"none": [{"in_segment": {"is": "chosen"}}]})
 
     outcomes = refresh(at=datetime.now(UTC))
@@ -287,7 +287,7 @@ def test_a_frozen_segment_keeps_the_members_it_had() -> None:
     buyers = shop.segment("buyers", BUYERS)
     refresh()
 
-    segment_store.freeze(buyers, "march", "March", NOON)
+    segment_store.create_fixed_list_of_members(buyers, "march", "March", NOON)
     shop.orders("o2,c2,2026-03-02,10")
     refresh("buyers", at=NOON + days(1))
 

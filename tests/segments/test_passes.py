@@ -15,7 +15,7 @@ from segments import fixed_lists, segment_store
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
 from segments.refresh import verification
 from segments.refresh.engine import refresh_all, refresh_segments
-from segments.refresh.lease import DIED, Busy
+from segments.refresh.lease import ABANDONED_ERROR, RefreshRunning
 from segments.refresh.write import Outcome
 from tests.conftest import eventually
 from tests.support import shop
@@ -163,12 +163,12 @@ def test_a_move_through_another_segment_has_the_cause_of_that_one(crowd, clock) 
 
 
 def test_who_is_put_on_a_list_moves_in_segments_that_refer_to_it(crowd) -> None:
-    chosen = segment_store.create_static("chosen", "Chosen", [], NOON)
+    chosen = segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
     shop.segment("listed", {"in_segment": {"is": "chosen"}})
     pass_at(NOON)
 
-    keys, _ = segment_store.customers_of(["c7"])
-    fixed_lists.add(chosen, keys, NOON)
+    keys, _ = segment_store.find_customers(["c7"])
+    fixed_lists.add_customers(chosen, keys, NOON)
     run, _ = pass_at(NOON + timedelta(seconds=1))
 
     assert run.looked_at == 1
@@ -187,7 +187,7 @@ def test_a_contact_that_becomes_known_is_counted_while_staying_a_member(crowd) -
 
 
 def test_a_full_refresh_gives_the_same_as_passes(crowd, clock) -> None:
-    segment_store.install()
+    segment_store.install_templates()
     pass_at(NOON)
     for day in range(1, 5):
         clock.move_to(NOON + days(day))
@@ -248,7 +248,7 @@ def test_a_large_part_of_the_customers_touched_is_a_look_at_everybody(
 
 
 def test_sixteen_segments_take_few_statements(crowd, clock, django_assert_max_num_queries) -> None:
-    segment_store.install()
+    segment_store.install_templates()
     pass_at(NOON)
     clock.move_to(NOON + days(0.01))
     shop.orders(f"new,c7,{(NOON + days(0.005)).isoformat()},10")
@@ -289,7 +289,7 @@ def test_a_mended_segment_is_not_put_off_any_longer(crowd) -> None:
     broken.refresh_from_db()
 
     broken.rule = RECENT
-    segment_store.save(broken)
+    segment_store.save_segment(broken)
     _, [outcome] = refresh_all()
 
     broken.refresh_from_db()
@@ -343,7 +343,7 @@ def test_one_refresh_runs_at_a_time_and_a_second_gives_way(crowd) -> None:
     shop.segment("recent", RECENT)
     Refresh.objects.create(at=NOON, started_at=NOON, heartbeat_at=NOON)
 
-    with pytest.raises(Busy):
+    with pytest.raises(RefreshRunning):
         refresh_all(wait=False)
 
     assert Refresh.objects.count() == 1
@@ -359,7 +359,7 @@ def test_a_refresh_whose_process_is_gone_gives_way(crowd, beat) -> None:
     pass_at(NOON)
 
     dead.refresh_from_db()
-    assert (dead.state, dead.error) == ("failed", DIED)
+    assert (dead.state, dead.error) == ("failed", ABANDONED_ERROR)
 
 
 def test_a_refresh_that_breaks_off_says_so_and_gives_the_lease_back(crowd) -> None:
@@ -419,7 +419,7 @@ def test_a_rule_edited_during_its_refresh_is_answered_by_the_next() -> None:
     def edit() -> None:
         one = Segment.objects.get(pk=segment.pk)
         one.rule = {"order_count": {"at_least": 2}}
-        segment_store.save(one)
+        segment_store.save_segment(one)
         connection.close()
         edited.set()
 

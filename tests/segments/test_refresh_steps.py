@@ -200,7 +200,7 @@ def test_whose_answers_are_not_the_stored_ones_differ(crowd) -> None:
 
 def test_only_the_customers_in_a_table_are_evaluated(crowd) -> None:
     segments = [shop.segment("buyers", BUYERS)]
-    candidates.make_table()
+    candidates.create_table()
     candidates.add_candidates(Customer.objects.filter(customer_id__in=["c1", "c2"]).values("pk"))
 
     assert differences.evaluate(segments, compile_rules(segments), context_at(NOON), "candidates") == 2
@@ -217,7 +217,7 @@ def keys(*names: str) -> list[int]:
 def note_answers(segment: Segment, *members: str) -> None:
     """Fill the differences as if just these customers matched."""
     listed = ", ".join(map(str, keys(*members))) or "0"
-    candidates.make_table()
+    candidates.create_table()
     differences.empty_differences()
     differences.add_differences(
         [segment], Sql(f"SELECT id, 1, 0 FROM customers_customer WHERE id IN ({listed})")

@@ -62,7 +62,7 @@ def test_old_refreshes_that_did_nothing_are_forgotten() -> None:
     Refresh.objects.update(started_at=NOON)
     filled, _, latest = Refresh.objects.order_by("pk").values_list("pk", flat=True)
 
-    tasks.forget_refreshes()
+    tasks.delete_old_refreshes()
 
     assert set(Refresh.objects.values_list("pk", flat=True)) == {filled, latest}
 

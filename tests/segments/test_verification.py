@@ -30,7 +30,7 @@ def buyers() -> Segment:
 
 def test_all_is_right_after_a_refresh() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-30,40")
-    segment_store.install()
+    segment_store.install_templates()
     shop.command("refresh_segments", *AT)
 
     said = shop.command("verify_segments").splitlines()
@@ -138,9 +138,9 @@ def test_who_changed_in_a_segment_referred_to_waits_for_the_next_refresh() -> No
 
 def test_what_cannot_be_compared_says_why(buyers: Segment) -> None:
     shop.segment("fresh", BUYERS)
-    segment_store.create_static("chosen", "Chosen", [], NOON)
+    segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
     buyers.rule = {"order_count": {"at_least": 2}}
-    segment_store.save(buyers)
+    segment_store.save_segment(buyers)
 
     assert shop.failing("verify_segments", status=2).splitlines() == [
         "buyers: not compared, edited since its refresh",

@@ -35,7 +35,7 @@ def buyers(anna: User) -> Segment:
     """A segment of two versions: one that a command saved, one that Anna saved."""
     segment = shop.segment("buyers", BUYERS)
     segment.rule = BIG
-    return segment_store.save(segment, by=anna)
+    return segment_store.save_segment(segment, by=anna)
 
 
 def versions(slug: str) -> list[tuple[int, Any, str]]:
@@ -53,7 +53,7 @@ def text(response: Any) -> str:
 
 def test_each_edit_of_the_rule_keeps_a_version_with_who_saved_it(buyers: Segment, anna: User) -> None:
     buyers.name = "Those who bought"
-    segment_store.save(buyers)
+    segment_store.save_segment(buyers)
 
     assert versions("buyers") == [(1, BUYERS, ""), (2, BIG, "anna")]
     assert buyers.version == 2
@@ -62,9 +62,9 @@ def test_each_edit_of_the_rule_keeps_a_version_with_who_saved_it(buyers: Segment
 
 def test_an_import_keeps_a_version_where_the_rule_differs() -> None:
     given = [{"slug": "known", "name": "Known", "rule": KNOWN}]
-    segment_store.import_all(given)
-    segment_store.import_all(given)
-    segment_store.import_all([given[0] | {"rule": BUYERS}])
+    segment_store.import_segments(given)
+    segment_store.import_segments(given)
+    segment_store.import_segments([given[0] | {"rule": BUYERS}])
 
     assert versions("known") == [(1, KNOWN, ""), (2, BUYERS, "")]
 
@@ -143,8 +143,8 @@ def test_restoring_makes_a_new_version_and_is_undone_by_restoring(buyers: Segmen
 def test_a_version_that_refers_to_a_segment_that_is_gone_is_not_restored(admin: Client) -> None:
     inner, outer = shop.segment("inner", KNOWN), shop.segment("outer", {"in_segment": {"is": "inner"}})
     outer.rule = BUYERS
-    segment_store.save(outer)
-    segment_store.delete([inner])
+    segment_store.save_segment(outer)
+    segment_store.delete_segments([inner])
 
     said = text(admin.post(address("restore", outer.pk, 1), follow=True))
 

@@ -53,7 +53,7 @@ def busy() -> None:
         does(3, "b1", "Product Viewed", 3, name="Linen shirt", price=39.9)
         does(4, "b2", "Page Viewed", 3000)
         does(5, "b2", "Page Viewed", 20, title="Sale")
-        segment_store.install()
+        segment_store.install_templates()
         refresh_all(NOON)
 
 
@@ -140,7 +140,7 @@ def test_a_segment_is_evaluated_now_not_looked_up(busy, client) -> None:
 
 
 def test_a_fixed_list_is_a_filter_and_a_label(busy, client) -> None:
-    segment_store.create_static("friends", "Friends", [Customer.objects.get(customer_id="c1").pk], NOON)
+    segment_store.create_fixed_list("friends", "Friends", [Customer.objects.get(customer_id="c1").pk], NOON)
 
     [row] = look(client, segment="friends").context["look"].rows
     assert "Friends" in [segment.name for segment in row.segments]

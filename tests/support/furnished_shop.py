@@ -81,7 +81,7 @@ def furnish() -> None:
     if not CouponPool.objects.exists():
         make_coupons()
     if not Verification.objects.exists():
-        verification.record(datetime.now(UTC))
+        verification.verify_all(datetime.now(UTC))
     stranger().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
 
 
@@ -91,7 +91,7 @@ def tell_a_webhook(client: Client, guests: Segment) -> None:
     with override_settings(WEBHOOK_ALLOWED_NETWORKS=[ip_network("127.0.0.1")]):
         client.post(reverse("admin:segments_endpoint_add"), fields)
         guest = guests.memberships.order_by("customer_id").values_list("customer_id", flat=True)[:1]
-        for change in (fixed_lists.remove, fixed_lists.add):
+        for change in (fixed_lists.remove_customers, fixed_lists.add_customers):
             change(guests, list(guest), datetime.now(UTC))
         delivery.deliver()
 

@@ -127,7 +127,7 @@ def failing(name: str, *arguments: object, status: int = 1) -> str:
 
 def segment(slug: str, rule: Mapping[str, Any]) -> Segment:
     """Save a segment as the admin does."""
-    return segment_store.save(Segment(slug=slug, name=slug.title(), rule=rule))
+    return segment_store.save_segment(Segment(slug=slug, name=slug.title(), rule=rule))
 
 
 def members(slug: str) -> list[str]:
@@ -139,7 +139,7 @@ def members(slug: str) -> list[str]:
 def changes(slug: str) -> list[tuple[str, str, str]]:
     """What happened to a segment's members, in order of the log: who, which way, and why."""
     found = Change.objects.filter(segment__slug=slug).order_by("id")
-    return list(found.values_list("printed_id", "change", "cause"))
+    return list(found.values_list("public_id", "change", "cause"))
 
 
 def days(count: float) -> timedelta:

@@ -70,7 +70,7 @@ def bring_in_sample(customers: int, until: datetime) -> None:
     for table in ("customer", "identity", "order", "orderline", "event"):
         temporary_tables.analyze(f"customers_{table}")
     update.update_facts(until)
-    segment_store.install()
+    segment_store.install_templates()
     refresh_segments(Segment.objects.all(), until)
 
 
@@ -114,7 +114,7 @@ def _complain(refusal: object) -> None:
 
 def make_list(slug: str, members: dict[str, datetime]) -> None:
     keys = dict(Customer.objects.filter(customer_id__in=members).values_list("customer_id", "pk"))
-    segment = segment_store.create_static(slug, slug, keys.values(), LONG_AGO)
+    segment = segment_store.create_fixed_list(slug, slug, keys.values(), LONG_AGO)
     for printed, entered_at in members.items():
         # The one thing a list cannot be told: when a customer came in.
         segment.memberships.filter(customer_id=keys[printed]).update(entered_at=entered_at)

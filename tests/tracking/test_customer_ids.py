@@ -255,7 +255,7 @@ def told(campaign: Campaign, customer: str, title: str) -> None:
 
 @pytest.mark.parametrize("first", ["the stranger", "the shop"])
 def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, reads, server, web) -> None:
-    segment_store.save(
+    segment_store.save_segment(
         Segment(slug="buyers", name="Buyers", rule={"order_count": {"at_least": 1}}, is_public=True)
     )
     campaign = received_messages.campaign(channel=OnSite.key)

@@ -50,14 +50,14 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 def vips() -> Segment:
     """An empty fixed list, and customers c1 to c40 to put on it."""
     shop.customers(*(f"c{number},c{number}@example.org" for number in range(1, 41)))
-    return segment_store.create_static("vips", "VIPs", [], datetime.now(UTC))
+    return segment_store.create_fixed_list("vips", "VIPs", [], datetime.now(UTC))
 
 
 def enter(segment: Segment, *customers: str) -> None:
     """Put customers on a list."""
-    fixed_lists.add(segment, segment_store.customers_of(customers)[0], datetime.now(UTC))
+    fixed_lists.add_customers(segment, segment_store.find_customers(customers)[0], datetime.now(UTC))
 
 
 def leave(segment: Segment, *customers: str) -> None:
     """Take customers off a list."""
-    fixed_lists.remove(segment, segment_store.customers_of(customers)[0], datetime.now(UTC))
+    fixed_lists.remove_customers(segment, segment_store.find_customers(customers)[0], datetime.now(UTC))

@@ -109,7 +109,7 @@ def test_a_new_secret_and_the_former_both_sign_for_a_day(vips, receiver, clock) 
 
 
 def test_only_chosen_segments_are_told_of_and_only_what_comes(vips, receiver) -> None:
-    other = segment_store.create_static("others", "Others", [], datetime.now(UTC))
+    other = segment_store.create_fixed_list("others", "Others", [], datetime.now(UTC))
     enter(vips, "c1")
     endpoint = subscribe(receiver, vips)
     enter(other, "c1")
@@ -117,7 +117,7 @@ def test_only_chosen_segments_are_told_of_and_only_what_comes(vips, receiver) ->
     delivery.deliver()
 
     assert receiver.said == [("vips", "c2", "entered")]
-    segment_store.delete([vips])
+    segment_store.delete_segments([vips])
     delivery.deliver()
     assert not endpoint.segments.exists()
     assert not Message.objects.exists()
@@ -132,7 +132,7 @@ def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are
     known = shop.segment("known", {"known": {"is": True}})
     refresh_all()
     known.rule = {"known": {"is": False}}
-    segment_store.save(known)
+    segment_store.save_segment(known)
     refresh_all()
     delivery.deliver()
 
@@ -206,7 +206,7 @@ def test_a_summary_waits_for_what_came_before_and_what_comes_after_waits_for_it(
     shop.customers("c3,c3@example.org,2026-01-01", header="customer_id,email,first_seen")
     refresh_all(NOON)
     known.rule = {"known": {"is": False}}
-    segment_store.save(known)
+    segment_store.save_segment(known)
     refresh_all(NOON)
     shop.customers("c4,,2026-01-01", header="customer_id,email,first_seen")
     refresh_all(NOON)
@@ -440,7 +440,7 @@ def test_old_messages_are_forgotten_and_waiting_ones_are_not(vips, receiver, clo
     receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
     delivery.deliver()
 
-    assert retention.forget_webhook_messages(NOON + timedelta(days=3)) == 0
-    assert retention.forget_webhook_messages(NOON + timedelta(days=3, seconds=9)) == 1
+    assert retention.delete_old_webhook_messages(NOON + timedelta(days=3)) == 0
+    assert retention.delete_old_webhook_messages(NOON + timedelta(days=3, seconds=9)) == 1
     assert [(state, answers) for _, state, answers in told()] == [("waiting", [500])]
     assert Attempt.objects.count() == 1

@@ -50,7 +50,7 @@ def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiv
     assert [json.loads(one.answer)["data"]["customer_id"] for one in Attempt.objects.exclude(answer="")] == [
         "c3"
     ]
-    retention.forget_erased(datetime.now(UTC) + retention.ERASED_ARE_NAMED_FOR)
+    retention.delete_erased_ids(datetime.now(UTC) + retention.ERASED_ID_RETENTION)
     assert not [
         name for name in ("'c1'", '"c1"', "c1@", "'c2'", '"c2"', "c2@") if name in everything_stored()
     ]

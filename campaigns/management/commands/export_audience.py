@@ -40,7 +40,7 @@ class Command(BaseCommand):
         """Stream the rows."""
         if only and since is None:
             raise CommandError("--only goes with --since: a full file is one of additions anyway")
-        [segment] = arguments.segments([slug])
+        [segment] = arguments.find_segments([slug])
         try:
             file = exports.export(segment, platform, datetime.now(UTC), since=since, only=only)
         except NoSuchChange as error:

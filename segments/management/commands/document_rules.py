@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from core.reference_pages import write_reference
-from segments.rules.catalogue import as_markdown
+from segments.rules.catalogue import catalogue_markdown
 
 START = "<!-- from here on written by `manage.py document_rules` -->\n"
 
@@ -17,4 +17,4 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Keep the introduction, replace the reference."""
-        self.stdout.write(write_reference("rules.md", START, as_markdown()))
+        self.stdout.write(write_reference("rules.md", START, catalogue_markdown()))

@@ -30,7 +30,7 @@ class Command(BaseCommand):
             metavar="FILE",
             help="a rule, or a list of rules, as JSON; - reads standard input",
         )
-        parser.add_argument("--at", type=arguments.instant, help="default: now")
+        parser.add_argument("--at", type=arguments.parse_instant, help="default: now")
         parser.add_argument("--ids", action="store_true", help="list the customers instead of counting them")
 
     def handle(
@@ -53,16 +53,16 @@ class Command(BaseCommand):
     def _read(self, given: Any, place: str) -> Rule:
         try:
             rule = parse(given)
-            references.check_known(rule)
+            references.check_references_exist(rule)
         except RuleError as error:
             raise CommandError(f"{place}{error}") from None
         return rule
 
     def _given(self, slug: str | None, path: Path | None) -> tuple[list[Any], bool]:
         if path is not None:
-            given = arguments.json_from(path)
+            given = arguments.read_json_file(path)
             return (given, True) if isinstance(given, list) else ([given], False)
-        [segment] = arguments.segments([slug or ""])
+        [segment] = arguments.find_segments([slug or ""])
         if not segment.is_dynamic:
             return [{"in_segment": {"is": segment.slug}}], False
         return [segment.rule], False

@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *, customer: str, slug: str, **options: Any) -> None:
         """Explain as of now."""
-        [segment] = arguments.segments([slug])
+        [segment] = arguments.find_segments([slug])
         found = lookup.lookup(customer)
         if found is None:
             raise CommandError(f"there is no customer {customer!r}")

@@ -22,5 +22,7 @@ class Command(BaseCommand):
     def handle(self, *, slug: list[str], **options: Any) -> None:
         """Write them, by slug."""
         self.stdout.write(
-            json.dumps(segment_store.exported(arguments.segments(slug)), indent=2, ensure_ascii=False)
+            json.dumps(
+                segment_store.export_segments(arguments.find_segments(slug)), indent=2, ensure_ascii=False
+            )
         )

@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *, file: Path, **options: Any) -> None:
         """Import, and say what was created and updated."""
         try:
-            created, updated = segment_store.import_all(arguments.json_from(file))
+            created, updated = segment_store.import_segments(arguments.read_json_file(file))
         except RuleError as error:
             raise CommandError(f"{file}: {error}; nothing was imported") from None
         for word, segments in (("created", created), ("updated", updated)):

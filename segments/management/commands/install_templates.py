@@ -14,7 +14,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Create and name them."""
-        created = segment_store.install()
+        created = segment_store.install_templates()
         for segment in created:
             self.stdout.write(f"created {segment.slug}")
         if not created:

@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *, slug: str, **options: Any) -> None:
         """Stream the rows, by customer."""
-        [segment] = arguments.segments([slug])
+        [segment] = arguments.find_segments([slug])
         sheet = csv.writer(self.stdout, lineterminator="\n")
         sheet.writerow(["customer_id", "entered_at"])
         members = Membership.objects.filter(segment=segment).order_by("customer_id")

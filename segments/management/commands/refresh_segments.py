@@ -25,12 +25,12 @@ class Command(BaseCommand):
             "--full", action="store_true", help="look at every customer, with the same result"
         )
         parser.add_argument(
-            "--at", type=arguments.instant, help="an instant not before the last refresh; default: now"
+            "--at", type=arguments.parse_instant, help="an instant not before the last refresh; default: now"
         )
 
     def handle(self, *, slug: list[str], at: datetime | None, **options: Any) -> None:
         """Refresh; exit status 1 if a segment failed."""
-        chosen = arguments.segments(slug) if slug else list(Segment.objects.active())
+        chosen = arguments.find_segments(slug) if slug else list(Segment.objects.active())
         fixed = [segment.slug for segment in chosen if not segment.is_dynamic]
         if fixed:
             raise CommandError(f"{fixed[0]} is a fixed list; there is no rule to refresh it by")

@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Print a line a segment, and the differences."""
-        verdicts = verification.record(datetime.now(UTC))
+        verdicts = verification.verify_all(datetime.now(UTC))
         for verdict in verdicts:
             slug = verdict.segment.slug
             if verdict.skipped:

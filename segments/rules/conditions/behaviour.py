@@ -31,13 +31,13 @@ from segments.rules.base import (
     param,
     required,
 )
-from segments.rules.lookups import Range, not_true
-from segments.rules.measures import MomentFact, one_number, or_zero
+from segments.rules.lookups import Range, not_true_q
+from segments.rules.measures import MomentFact, aggregate_subquery, coalesce_zero
 from segments.rules.operators import Moment, Number, Period
 from segments.rules.parameters import FLAG, NAME, SPAN, Product, Property, period_q
-from segments.rules.time_changes import first_seen, happened, placed
+from segments.rules.time_changes import events_in_window, first_seen_in_window, orders_in_window
 
-from .orders import limits, orders_that
+from .orders import counting_orders_queryset, limits_phrase
 
 
 @condition(
@@ -53,27 +53,27 @@ class LastActivity(MomentFact):
     exposure = Exposure.OPEN
 
     fact = "last_activity_at"
-    sweeps = (happened, placed, first_seen)
+    sweeps = (events_in_window, orders_in_window, first_seen_in_window)
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
         return f"was last active {self.when.phrase()}"
 
 
-class _OfEvents(Condition):
+class _EventCondition(Condition):
     """A question about the events of a period."""
 
     during: Period | None
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose events come into the period, or leave it."""
-        return happened(since, until, self.during.spans if self.during else ())
+        return events_in_window(since, until, self.during.spans if self.during else ())
 
 
 @condition(
     "session_count", group="behaviour", label="Number of sessions", unit="count", example={"at_least": 1}
 )
-class SessionCount(_OfEvents):
+class SessionCount(_EventCondition):
     """How many sessions, by when they started.
 
     A first event starts one, or an event more than 30 minutes after the customer's previous one.
@@ -100,10 +100,10 @@ class SessionCount(_OfEvents):
             period_q(self.during, "occurred_at", context.at, context.zone), ~Exists(just_before)
         )
         # Of several events at one instant one starts the session.
-        return or_zero(one_number(starts, Count("occurred_at", distinct=True)))
+        return coalesce_zero(aggregate_subquery(starts, Count("occurred_at", distinct=True)))
 
     def sentence(self) -> str:
-        return f"had {self.number.phrase('session')}{limits(self.during)}"
+        return f"had {self.number.phrase('session')}{limits_phrase(self.during)}"
 
 
 @condition(
@@ -139,12 +139,14 @@ class OpenCart(Condition):
 
     def _is_open(self, context: EvaluationContext) -> Q:
         added, ordered = context.fact("last_added_at"), context.fact("uncancelled_order_at")
-        return not_true(Q(LessThanOrEqual(added, ordered))) & Q(GreaterThan(context.fact("cart_quantity"), 0))
+        return not_true_q(Q(LessThanOrEqual(added, ordered))) & Q(
+            GreaterThan(context.fact("cart_quantity"), 0)
+        )
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         spans = [span for span in (self.within_last, self.older_than) if span]
-        added = happened(since, until, spans, name="Product Added")
-        return [*added, *happened(since, until), *placed(since, until)]
+        added = events_in_window(since, until, spans, name="Product Added")
+        return [*added, *events_in_window(since, until), *orders_in_window(since, until)]
 
     def sentence(self) -> str:
         return self._said(self.value_.phrase() if self.value_ else "")
@@ -162,7 +164,7 @@ class OpenCart(Condition):
     "event_count", group="behaviour", label="Number of events", unit="count",
     example={"event": "Product Viewed", "at_least": 3, "where": {"property": "price", "at_least": 10}},
 )  # fmt: skip
-class EventCount(_OfEvents):
+class EventCount(_EventCondition):
     """How many events, of one name or any."""
 
     exposure = Exposure.OPEN
@@ -186,7 +188,7 @@ class EventCount(_OfEvents):
             events = events.filter(self.product.in_event_q())
         if self.where:
             events = events.filter(self.where.q())
-        return or_zero(one_number(events, Count("pk")))
+        return coalesce_zero(aggregate_subquery(events, Count("pk")))
 
     def exposed(self) -> Exposure:
         """Keep what properties say to those who may see contact data: any of them may be some."""
@@ -207,7 +209,7 @@ class EventCount(_OfEvents):
     "viewed", group="behaviour", label="Viewed", unit="count",
     example={"product": {"brand": {"is": "Acme"}}, "during": {"within_last": "7d"}, "and_not_bought": True},
 )  # fmt: skip
-class Viewed(_OfEvents):
+class Viewed(_EventCondition):
     """Viewed a product at least once; on demand, without ever having bought one that fits."""
 
     exposure = Exposure.OPEN
@@ -226,13 +228,16 @@ class Viewed(_OfEvents):
         viewed = Q(Exists(self._views(context)))
         if not self.and_not_bought:
             return viewed
-        return viewed & not_true(Q(Exists(orders_that(context, None, self.product))))
+        return viewed & not_true_q(Q(Exists(counting_orders_queryset(context, None, self.product))))
 
     def value(self, context: EvaluationContext) -> Any:
-        return or_zero(one_number(self._views(context), Count("pk")))
+        return coalesce_zero(aggregate_subquery(self._views(context), Count("pk")))
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        return [*super().may_flip(since, until), *(placed(since, until) if self.and_not_bought else [])]
+        return [
+            *super().may_flip(since, until),
+            *(orders_in_window(since, until) if self.and_not_bought else []),
+        ]
 
     def sentence(self) -> str:
         said = f"viewed {self.product.phrase() if self.product else 'a product'}"

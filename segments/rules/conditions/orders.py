@@ -8,17 +8,18 @@ from django.db.models.lookups import GreaterThan
 from core.values.decimals import SCALE
 from customers.facts.definitions import LATEST_ORDERS
 from segments.rules.base import Condition, EvaluationContext, Exposure, condition, inline_param, param
-from segments.rules.lookups import always, not_true
-from segments.rules.measures import MomentFact, RoundedRatio, one_number, or_zero
-from segments.rules.operators import Moment, Number, Period, Share, Text
+from segments.rules.lookups import constant_q, not_true_q
+from segments.rules.measures import MomentFact, RoundedRatio, aggregate_subquery, coalesce_zero
+from segments.rules.operators import Moment, Number, Period, Share
 from segments.rules.parameters import Product, period_q
-from segments.rules.time_changes import placed
+from segments.rules.text_operators import Text
+from segments.rules.time_changes import orders_in_window
 
-DISCOUNTED = Q(discount_total__gt=0) | ~Q(coupon_code="")
-REFUNDED = Q(refunded_total__gt=0) | Q(status="refunded")
+DISCOUNTED_Q = Q(discount_total__gt=0) | ~Q(coupon_code="")
+REFUNDED_Q = Q(refunded_total__gt=0) | Q(status="refunded")
 
 
-def orders_that(
+def counting_orders_queryset(
     context: EvaluationContext,
     during: Period | None,
     product: Product | None = None,
@@ -31,17 +32,17 @@ def orders_that(
     return orders.filter(coupon.q(F("coupon_code_folded"))) if coupon else orders
 
 
-class _OfOrders(Condition):
+class _OrderCondition(Condition):
     """A question about the orders of a period."""
 
     during: Period | None
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose orders come into the period, or leave it."""
-        return placed(since, until, self.during.spans if self.during else ())
+        return orders_in_window(since, until, self.during.spans if self.during else ())
 
 
-def limits(during: Period | None, product: Product | None = None, coupon: Text | None = None) -> str:
+def limits_phrase(during: Period | None, product: Product | None = None, coupon: Text | None = None) -> str:
     """Say the limits: " of a product whose … with a coupon that … in the last 30 days"."""
     said = f" with {product.phrase()}" if product else ""
     said += f" with a coupon code that {coupon.phrase()}" if coupon else ""
@@ -52,7 +53,7 @@ def limits(during: Period | None, product: Product | None = None, coupon: Text |
     "order_count", group="orders", label="Number of orders", unit="count",
     example={"at_least": 2, "during": {"within_last": "30d"}},
 )  # fmt: skip
-class OrderCount(_OfOrders):
+class OrderCount(_OrderCondition):
     """How many counting orders."""
 
     exposure = Exposure.OPEN
@@ -72,8 +73,8 @@ class OrderCount(_OfOrders):
     def value(self, context: EvaluationContext) -> Any:
         if not self.during and not self.product and not self.coupon:
             return context.fact("order_count")
-        orders = orders_that(context, self.during, self.product, self.coupon)
-        return or_zero(one_number(orders, Count("pk")))
+        orders = counting_orders_queryset(context, self.during, self.product, self.coupon)
+        return coalesce_zero(aggregate_subquery(orders, Count("pk")))
 
     def _by_latest_orders(self, context: EvaluationContext) -> Q | None:
         """Count without touching orders: "at least k since then" is "the k-th latest order is since then"."""
@@ -89,14 +90,14 @@ class OrderCount(_OfOrders):
             return since.q(context.fact("last_order_at" if count == 1 else f"order_{count}_at"))
 
         if high is not None and high < low:
-            answer = always(False)
+            answer = constant_q(False)
         else:
-            answer = at_least(low) if low else always(True)
-            answer &= not_true(at_least(high + 1)) if high is not None else Q()
-        return not_true(answer) if self.number.is_negative else answer
+            answer = at_least(low) if low else constant_q(True)
+            answer &= not_true_q(at_least(high + 1)) if high is not None else Q()
+        return not_true_q(answer) if self.number.is_negative else answer
 
     def sentence(self) -> str:
-        return f"placed {self.number.phrase('order')}{limits(self.during, self.product, self.coupon)}"
+        return f"placed {self.number.phrase('order')}{limits_phrase(self.during, self.product, self.coupon)}"
 
 
 @condition("first_order", group="orders", label="First order", unit="moment", example={"within_last": "30d"})
@@ -106,11 +107,11 @@ class FirstOrder(MomentFact):
     exposure = Exposure.OPEN
 
     fact = "first_order_at"
-    sweeps = (placed,)
+    sweeps = (orders_in_window,)
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
-        return _ordered(self.when, "placed the first order")
+        return _order_phrase(self.when, "placed the first order")
 
 
 @condition(
@@ -122,14 +123,14 @@ class LastOrder(MomentFact):
     exposure = Exposure.OPEN
 
     fact = "last_order_at"
-    sweeps = (placed,)
+    sweeps = (orders_in_window,)
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
-        return _ordered(self.when, "placed the last order")
+        return _order_phrase(self.when, "placed the last order")
 
 
-def _ordered(when: Moment, words: str) -> str:
+def _order_phrase(when: Moment, words: str) -> str:
     if when.word == "ever":
         return "has ordered" if when.value else "has never ordered"
     return f"{words} {when.phrase()}"
@@ -152,7 +153,7 @@ class DaysBetweenOrders(Condition):
         return context.fact("days_between_orders")
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        return placed(since, until)
+        return orders_in_window(since, until)
 
     def sentence(self) -> str:
         return f"orders every {self.number.phrase('day')} on average"
@@ -162,7 +163,7 @@ class DaysBetweenOrders(Condition):
     "discounted_order_share", group="orders", label="Share of discounted orders", unit="share",
     example={"at_least": 0.5, "during": {"within_last": "365d"}},
 )  # fmt: skip
-class DiscountedOrderShare(_OfOrders):
+class DiscountedOrderShare(_OrderCondition):
     """Share of counting orders with a discount or coupon, 0 to 1; missing without orders."""
 
     exposure = Exposure.OPEN
@@ -180,18 +181,20 @@ class DiscountedOrderShare(_OfOrders):
     def value(self, context: EvaluationContext) -> Any:
         if not self.during:
             return context.fact("discounted_order_share")
-        share = RoundedRatio(Count("pk", filter=DISCOUNTED) * SCALE, Count("pk"))
-        return one_number(orders_that(context, self.during), share)
+        share = RoundedRatio(Count("pk", filter=DISCOUNTED_Q) * SCALE, Count("pk"))
+        return aggregate_subquery(counting_orders_queryset(context, self.during), share)
 
     def sentence(self) -> str:
-        return f"used a discount in a share of {self.number.phrase()} of the orders{limits(self.during)}"
+        return (
+            f"used a discount in a share of {self.number.phrase()} of the orders{limits_phrase(self.during)}"
+        )
 
 
 @condition(
     "bought", group="orders", label="Bought", unit="count",
     example={"product": {"category": {"is": "Shoes"}}, "during": {"within_last": "90d"}},
 )  # fmt: skip
-class Bought(_OfOrders):
+class Bought(_OrderCondition):
     """Placed at least one counting order within the limits."""
 
     exposure = Exposure.OPEN
@@ -201,17 +204,21 @@ class Bought(_OfOrders):
     coupon: Text | None = param(Text)
 
     def q(self, context: EvaluationContext) -> Q:
-        return Q(Exists(orders_that(context, self.during, self.product, self.coupon)))
+        return Q(Exists(counting_orders_queryset(context, self.during, self.product, self.coupon)))
 
     def value(self, context: EvaluationContext) -> Any:
-        return or_zero(one_number(orders_that(context, self.during, self.product, self.coupon), Count("pk")))
+        return coalesce_zero(
+            aggregate_subquery(
+                counting_orders_queryset(context, self.during, self.product, self.coupon), Count("pk")
+            )
+        )
 
     def sentence(self) -> str:
-        return f"bought{limits(self.during, self.product, self.coupon) or ' anything'}"
+        return f"bought{limits_phrase(self.during, self.product, self.coupon) or ' anything'}"
 
 
 @condition("refund_count", group="orders", label="Number of refunds", unit="count", example={"at_least": 1})
-class RefundCount(_OfOrders):
+class RefundCount(_OrderCondition):
     """How many orders, of any status, were refunded in part or whole; by the time they were placed."""
 
     exposure = Exposure.OPEN
@@ -226,7 +233,9 @@ class RefundCount(_OfOrders):
         if not self.during:
             return context.fact("refund_count")
         placed = period_q(self.during, "placed_at", context.at, context.zone)
-        return or_zero(one_number(context.orders(counting=False).filter(placed, REFUNDED), Count("pk")))
+        return coalesce_zero(
+            aggregate_subquery(context.orders(counting=False).filter(placed, REFUNDED_Q), Count("pk"))
+        )
 
     def sentence(self) -> str:
-        return f"had {self.number.phrase('order')} refunded{limits(self.during)}"
+        return f"had {self.number.phrase('order')} refunded{limits_phrase(self.during)}"

@@ -23,15 +23,16 @@ from segments.rules.base import (
     required,
 )
 from segments.rules.late_params import LateParam
-from segments.rules.lookups import Bytewise, Range, always, not_true
+from segments.rules.lookups import Bytewise, Range, constant_q, not_true_q
 from segments.rules.measures import MomentFact
-from segments.rules.operators import List, Moment, Number, Text
-from segments.rules.parameters import FLAG, NAME, Scalar, comparison, free_value
-from segments.rules.time_changes import first_seen, swept
+from segments.rules.operators import Moment, Number
+from segments.rules.parameters import FLAG, NAME, Scalar, comparison_phrase, free_value_expression
+from segments.rules.text_operators import List, Text
+from segments.rules.time_changes import first_seen_in_window, records_in_window
 
-BUCKETS = 100
+BUCKET_COUNT = 100
 DAY = timedelta(days=1)
-PENDING, ASKED_LATELY = "pending", Moment("within_last", PENDING_FOR)
+PENDING, PENDING_PERIOD = "pending", Moment("within_last", PENDING_FOR)
 ALL_DAYS, NO_DAYS = (101, 1231), (1, 0, 1, 0)  # runs of birthdays, which are month × 100 + day
 
 
@@ -45,7 +46,7 @@ class Known(Condition):
 
     def q(self, context: EvaluationContext) -> Q:
         known = Customer.objects.known_q()
-        return known if self.is_ else not_true(known)
+        return known if self.is_ else not_true_q(known)
 
     def value(self, context: EvaluationContext) -> Any:
         return Case(When(Customer.objects.known_q(), then=Value(True)), default=Value(False))
@@ -64,7 +65,7 @@ class Newsletter(Condition):
 
     def q(self, context: EvaluationContext) -> Q:
         if self.is_ == PENDING:
-            return ASKED_LATELY.q(F("pending_at"), context.at, context.zone)
+            return PENDING_PERIOD.q(F("pending_at"), context.at, context.zone)
         return Q(Exact(F("newsletter"), self.is_))
 
     def value(self, context: EvaluationContext) -> Any:
@@ -75,7 +76,9 @@ class Newsletter(Condition):
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         if self.is_ != PENDING:
             return []
-        return swept(Customer.objects.existing(), "pending_at", since, until, ASKED_LATELY.spans)
+        return records_in_window(
+            Customer.objects.existing(), "pending_at", since, until, PENDING_PERIOD.spans
+        )
 
     def sentence(self) -> str:
         return {
@@ -93,7 +96,7 @@ class FirstSeen(MomentFact):
     exposure = Exposure.OPEN
 
     fact = "first_seen_at"
-    sweeps = (first_seen,)
+    sweeps = (first_seen_in_window,)
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
@@ -135,13 +138,13 @@ class SubscribedAt(Condition):
         return F("subscribed_at")
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        return swept(Customer.objects.existing(), "subscribed_at", since, until, self.when.spans)
+        return records_in_window(Customer.objects.existing(), "subscribed_at", since, until, self.when.spans)
 
     def sentence(self) -> str:
         return f"subscribed {self.when.phrase()}"
 
 
-class _Place(Condition):
+class _ProfileText(Condition):
     column = ""
     words: Text
 
@@ -156,7 +159,7 @@ class _Place(Condition):
 
 
 @condition("country", group="profile", label="Country", unit="text", example={"in": ["DE", "FR"]})
-class Country(_Place):
+class Country(_ProfileText):
     """The customer's country, as the shop wrote it."""
 
     exposure = Exposure.OPEN
@@ -166,7 +169,7 @@ class Country(_Place):
 
 
 @condition("language", group="profile", label="Language", unit="text", example={"is": "de"})
-class Language(_Place):
+class Language(_ProfileText):
     """The customer's language, as the shop wrote it."""
 
     exposure = Exposure.OPEN
@@ -176,7 +179,7 @@ class Language(_Place):
 
 
 @condition("city", group="profile", label="City", unit="text", example={"starts_with": "Saint"})
-class City(_Place):
+class City(_ProfileText):
     """The customer's city."""
 
     column = "city"
@@ -184,7 +187,7 @@ class City(_Place):
 
 
 @condition("source", group="profile", label="Source", unit="text", example={"is": "google"})
-class Source(_Place):
+class Source(_ProfileText):
     """Where the customer came from."""
 
     exposure = Exposure.OPEN
@@ -207,7 +210,7 @@ class Attribute(Condition):
     words: Text | Number | Moment | List = inline_param(Text, Number, Moment, List)
 
     def q(self, context: EvaluationContext) -> Q:
-        value = free_value(self.name_, "attributes_comparable")
+        value = free_value_expression(self.name_, "attributes_comparable")
         if isinstance(self.words, Moment):
             return self.words.encoded_q(value, context.at, context.zone)
         if isinstance(self.words, Text):
@@ -221,12 +224,12 @@ class Attribute(Condition):
         if not isinstance(self.words, Moment):
             return []
         dated = DatedAttribute.objects.filter(name=sortable_values.key(self.name_))
-        return swept(dated, "at", since, until, self.words.spans)
+        return records_in_window(dated, "at", since, until, self.words.spans)
 
     def sentence(self) -> str:
         if isinstance(self.words, Moment):
             return f"has the date “{self.name_}” {self.words.phrase()}"
-        return f"has an attribute “{self.name_}” that {comparison(self.words)}"
+        return f"has an attribute “{self.name_}” that {comparison_phrase(self.words)}"
 
 
 @condition("birthday", group="profile", label="Birthday", unit="date", example={"within_next": "7d"})
@@ -245,7 +248,9 @@ class Birthday(Condition):
 
         if self.within_next.days >= 365:
             return Q(birthday__isnull=False)
-        return _among(lambda place: context.late_param(lambda filled: _of_year(*days(filled))[place]))
+        return _birthday_q(
+            lambda place: context.late_param(lambda filled: _birthday_ranges(*days(filled))[place])
+        )
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose birthday lies between the days that come and go, with a day to spare for 29 February."""
@@ -255,9 +260,11 @@ class Birthday(Condition):
                 first, last = (
                     context.at.astimezone(context.zone).date() + behind for context in (earlier, later)
                 )
-                return _of_year(first - DAY, last + DAY) if first < last else NO_DAYS
+                return _birthday_ranges(first - DAY, last + DAY) if first < last else NO_DAYS
 
-            ends = _among(lambda place: LateParam(lambda *contexts: days(*contexts)[place], since, until))
+            ends = _birthday_q(
+                lambda place: LateParam(lambda *contexts: days(*contexts)[place], since, until)
+            )
             return Customer.objects.filter(ends).order_by().values("pk")
 
         return [passed(timedelta()), passed(self.within_next)]
@@ -273,13 +280,13 @@ class Birthday(Condition):
         )
 
 
-def _among(ends: Callable[[int], Any]) -> Q:
+def _birthday_q(ends: Callable[[int], Any]) -> Q:
     """Ask for a birthday in one of two runs of days, given by their four ends."""
     birthday = F("birthday")
     return Range(ends(0), ends(1)).q(birthday) | Range(ends(2), ends(3)).q(birthday)
 
 
-def _of_year(first: date, last: date) -> tuple[int, int, int, int]:
+def _birthday_ranges(first: date, last: date) -> tuple[int, int, int, int]:
     """Give the birthdays from one day to another as two runs; the second is for days beyond the year's end."""
     if (last - first).days >= 365:
         return (*ALL_DAYS, *NO_DAYS[:2])
@@ -313,22 +320,22 @@ class RandomBucket(Condition):
 
     def q(self, context: EvaluationContext) -> Q:
         low, high = self.between
-        first = None if low == 0 else _least_digest(low)
-        after = None if high == BUCKETS - 1 else _least_digest(high + 1)
+        first = None if low == 0 else _smallest_digest(low)
+        after = None if high == BUCKET_COUNT - 1 else _smallest_digest(high + 1)
         if first is None and after is None:
-            return always(True)
+            return constant_q(True)
         return Range(first, after, below_high=True).q(self._digest(), Value)
 
     def value(self, context: EvaluationContext) -> Any:
         """Give the digest's bucket."""
-        cuts = [When(Range(high=_least_digest(n + 1), below_high=True).q(self._digest(), Value), then=Value(n))
-                for n in range(BUCKETS - 1)]  # fmt: skip
-        return Case(*cuts, default=Value(BUCKETS - 1))
+        cuts = [When(Range(high=_smallest_digest(n + 1), below_high=True).q(self._digest(), Value), then=Value(n))
+                for n in range(BUCKET_COUNT - 1)]  # fmt: skip
+        return Case(*cuts, default=Value(BUCKET_COUNT - 1))
 
     def sentence(self) -> str:
         salt = f" of the draw “{self.salt}”" if self.salt else ""
         return f"is in the random buckets {self.between[0]} to {self.between[1]}{salt}"
 
 
-def _least_digest(bucket: int) -> str:
-    return f"{-(-bucket * 2**128 // BUCKETS):032x}"
+def _smallest_digest(bucket: int) -> str:
+    return f"{-(-bucket * 2**128 // BUCKET_COUNT):032x}"

@@ -9,7 +9,7 @@ from segments.rules import values
 from segments.rules.base import Condition, EvaluationContext, Exposure, condition, param, required
 from segments.rules.operators import Moment
 from segments.rules.parameters import Scalar
-from segments.rules.time_changes import swept
+from segments.rules.time_changes import records_in_window
 
 
 @condition("in_segment", group="segments", label="In segment", unit="moment", example={"is": "hero"})
@@ -38,7 +38,7 @@ class InSegment(Condition):
         if self.entered is None:
             return []
         memberships = Membership.objects.filter(segment__slug=self.is_)
-        return swept(memberships, "entered_at", since, until, self.entered.spans)
+        return records_in_window(memberships, "entered_at", since, until, self.entered.spans)
 
     def referred(self) -> set[str]:
         """Name the segment."""

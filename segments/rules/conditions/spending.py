@@ -19,19 +19,19 @@ from segments.rules.base import (
 from segments.rules.measures import (
     ORDER_VALUE,
     RoundedRatio,
-    cut_of,
-    one_number,
-    or_zero,
-    passed_buyers,
+    aggregate_subquery,
+    coalesce_zero,
+    passed_buyers_queryset,
     relative_q,
+    threshold_statistic,
 )
 from segments.rules.operators import Number, Period, Relative
-from segments.rules.time_changes import placed
+from segments.rules.time_changes import orders_in_window
 
-from .orders import limits, orders_that
+from .orders import counting_orders_queryset, limits_phrase
 
 
-class _Amount(Condition):
+class _AmountCondition(Condition):
     words: Number | Relative
     during: Period | None
 
@@ -45,10 +45,10 @@ class _Amount(Condition):
         return [self._cut(self.words)] if isinstance(self.words, Relative) else []
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        queries = placed(since, until, self.during.spans if self.during else ())
+        queries = orders_in_window(since, until, self.during.spans if self.during else ())
         if isinstance(self.words, Relative):
             value = self.value(until) if self.during else None
-            queries.append(passed_buyers(self._cut(self.words), self.name, value, since, until))
+            queries.append(passed_buyers_queryset(self._cut(self.words), self.name, value, since, until))
         return queries
 
     def sentence(self) -> str:
@@ -65,11 +65,11 @@ class _Amount(Condition):
 
     def _cut(self, words: Relative) -> Statistic:
         period = f" {self.during.phrase()}" if self.during else ""
-        return cut_of(words, f"{self.name}{period}", self.value, moves=bool(self.during))
+        return threshold_statistic(words, f"{self.name}{period}", self.value, moves=bool(self.during))
 
 
 @condition("total_spent", group="spending", label="Total spent", unit="amount", example={"above": "average"})
-class TotalSpent(_Amount):
+class TotalSpent(_AmountCondition):
     """Sum of the value of counting orders, 0 for none; with a period, of those placed in it."""
 
     exposure = Exposure.OPEN
@@ -80,10 +80,10 @@ class TotalSpent(_Amount):
     def value(self, context: EvaluationContext) -> Any:
         if not self.during:
             return context.fact("total_spent")
-        return or_zero(one_number(orders_that(context, self.during), ORDER_VALUE))
+        return coalesce_zero(aggregate_subquery(counting_orders_queryset(context, self.during), ORDER_VALUE))
 
     def _said(self, compared: str) -> str:
-        return f"spent {compared}{limits(self.during)}"
+        return f"spent {compared}{limits_phrase(self.during)}"
 
 
 @condition(
@@ -93,7 +93,7 @@ class TotalSpent(_Amount):
     unit="amount",
     example={"at_least": 50},
 )
-class AverageOrderValue(_Amount):
+class AverageOrderValue(_AmountCondition):
     """Mean value of counting orders; missing for none."""
 
     exposure = Exposure.OPEN
@@ -104,8 +104,10 @@ class AverageOrderValue(_Amount):
     def value(self, context: EvaluationContext) -> Any:
         if not self.during:
             return context.fact("average_order_value")
-        return one_number(orders_that(context, self.during), RoundedRatio(ORDER_VALUE, Count("pk")))
+        return aggregate_subquery(
+            counting_orders_queryset(context, self.during), RoundedRatio(ORDER_VALUE, Count("pk"))
+        )
 
     def _said(self, compared: str) -> str:
         of = "of " if isinstance(self.words, Number) else ""
-        return f"has an average order value {of}{compared}{limits(self.during)}"
+        return f"has an average order value {of}{compared}{limits_phrase(self.during)}"

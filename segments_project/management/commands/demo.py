@@ -64,7 +64,7 @@ class Command(BaseCommand):
             )
             now = datetime.now(UTC)
             self.make_shop(customers, now)
-        segment_store.install()
+        segment_store.install_templates()
         self.refresh()
         self.say("Learning what is bought together ...")
         products.learn(datetime.now(UTC))

@@ -15,15 +15,16 @@ from core.values.decimals import from_units
 from customers.models import Facts
 from segments.rules import population
 from segments.rules.base import Condition, EvaluationContext, Exposure, Statistic, condition, param
+from segments.rules.formatting import format_instant, format_number
 from segments.rules.late_params import LateParam
-from segments.rules.lookups import LARGEST_INTEGER, SMALLEST_INTEGER, always
-from segments.rules.measures import buyers
-from segments.rules.operators import Number, moment, plain
-from segments.rules.time_changes import passed, placed
+from segments.rules.lookups import MAX_BIGINT, MIN_BIGINT, constant_q
+from segments.rules.measures import buyers_queryset
+from segments.rules.operators import Number
+from segments.rules.time_changes import orders_in_window, passed_by_statistic_q
 
 SCORES = (1, 2, 3, 4, 5)
-ALWAYS = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
-FACTS = {"recency": "last_order_at", "frequency": "order_count", "monetary": "total_spent"}
+INSTANT_BOUNDS = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
+SCORED_FACTS = {"recency": "last_order_at", "frequency": "order_count", "monetary": "total_spent"}
 
 
 @condition(
@@ -55,23 +56,25 @@ class Rfm(Condition):
     def q(self, context: EvaluationContext) -> Q:
         question = Q()
         for name, number in self._asked().items():
-            value = context.fact(FACTS[name])
+            value = context.fact(SCORED_FACTS[name])
             # Who has no order has no value to compare for recency; a count of 0 is none either.
             question &= Q(GreaterThan(context.fact("order_count"), 0)) & _scores_q(
-                value, _cuts(name, context), number
+                value, _cut_params(name, context), number
             )
         return question
 
     def needed(self) -> list[Statistic]:
-        return [_figure(name) for name in self._asked()]
+        return [_cuts_statistic(name) for name in self._asked()]
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Name whose value a cut passes; kept as moments, the cuts of recency move with orders, not with time."""
-        queries = placed(since, until)
+        queries = orders_in_window(since, until)
         for name in self._asked():
-            ends = ALWAYS if name == "recency" else (SMALLEST_INTEGER, LARGEST_INTEGER)
+            ends = INSTANT_BOUNDS if name == "recency" else (MIN_BIGINT, MAX_BIGINT)
             between = [
-                passed(FACTS[name], _figure(name), since, until, _reader(name, place), ends)
+                passed_by_statistic_q(
+                    SCORED_FACTS[name], _cuts_statistic(name), since, until, _cut_reader(name, place), ends
+                )
                 for place in range(4)
             ]
             buyers = Facts.objects.filter(reduce(or_, between), order_count__gte=1)
@@ -81,10 +84,10 @@ class Rfm(Condition):
     def value(self, context: EvaluationContext) -> Any:
         """Give the scores as "R5 F4 M3"."""
         parts: list[Any] = []
-        for name in FACTS:
+        for name in SCORED_FACTS:
             steps = [
-                When(LessThanOrEqual(context.fact(FACTS[name]), cut), then=Value(str(score)))
-                for score, cut in zip(SCORES, _cuts(name, context), strict=False)
+                When(LessThanOrEqual(context.fact(SCORED_FACTS[name]), cut), then=Value(str(score)))
+                for score, cut in zip(SCORES, _cut_params(name, context), strict=False)
             ]
             parts += [Value(f"{' ' if parts else ''}{name[0].upper()}"), Case(*steps, default=Value("5"))]
         scored = Concat(*parts, output_field=CharField())
@@ -97,11 +100,13 @@ class Rfm(Condition):
     def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
         """Say it with the values above which the scores from 2 to 5 begin."""
         write: dict[str, Callable[[int], str]] = {
-            "recency": lambda cut: moment(population.EPOCH + cut * population.MICROSECOND, context.zone),
-            "frequency": lambda cut: plain(Decimal(cut)),
+            "recency": lambda cut: format_instant(
+                population.EPOCH + cut * population.MICROSECOND, context.zone
+            ),
+            "frequency": lambda cut: format_number(Decimal(cut)),
             "monetary": lambda cut: money(from_units(cut)),
         }
-        cuts = {name: _figure(name).of(context) for name in self._asked()}
+        cuts = {name: _cuts_statistic(name).of(context) for name in self._asked()}
         told = "; ".join(
             f"{name} 2 to 5 above {', '.join(map(write[name], found))}"
             for name, found in cuts.items()
@@ -110,7 +115,7 @@ class Rfm(Condition):
         return self.sentence() + (f" ({told})" if told else "")
 
 
-def _figure(name: str) -> Statistic:
+def _cuts_statistic(name: str) -> Statistic:
     """Name the four greatest values below which a score ends: score 1 up to the first, and so on.
 
     For recency they are kept as moments of the last order, so that time alone moves nobody: the time since a
@@ -118,7 +123,7 @@ def _figure(name: str) -> Statistic:
     """
 
     def compute(context: EvaluationContext) -> list[int] | None:
-        cuts = population.quintile_cuts(buyers(context, context.fact(FACTS[name])))
+        cuts = population.quintile_cuts(buyers_queryset(context, context.fact(SCORED_FACTS[name])))
         if cuts is None:
             return None
         if name == "recency":
@@ -128,20 +133,20 @@ def _figure(name: str) -> Statistic:
     return Statistic(f"rfm {name}", compute)
 
 
-def _reader(name: str, place: int) -> Callable[[Any], Any]:
-    return lambda cuts: population.moment(cuts[place]) if name == "recency" else cuts[place]
+def _cut_reader(name: str, place: int) -> Callable[[Any], Any]:
+    return lambda cuts: population.from_microseconds(cuts[place]) if name == "recency" else cuts[place]
 
 
-def _cuts(name: str, context: EvaluationContext) -> list[LateParam]:
+def _cut_params(name: str, context: EvaluationContext) -> list[LateParam]:
     """Refer to the four cuts; without buyers they are missing."""
-    return [context.figure(_figure(name), _reader(name, place)) for place in range(4)]
+    return [context.figure(_cuts_statistic(name), _cut_reader(name, place)) for place in range(4)]
 
 
 def _scores_q(value: Any, cuts: list[Any], number: Number) -> Q:
     """Ask for the scores that fit, as the runs of values that have them."""
-    question = always(False)
+    question = constant_q(False)
     for score in filter(number.holds, SCORES):
-        one = always(True)
+        one = constant_q(True)
         if score > 1:
             one &= Q(GreaterThan(value, cuts[score - 2]))
         if score < 5:

@@ -1,0 +1,106 @@
+"""Deleting members and changes: of erased customers, and of a log that is too old."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import takewhile
+
+from django.db import transaction
+from django.db.models import Max
+
+from core.wakeup import notify_on_commit
+from segments.models import Change, Membership, Refresh, RefreshResult, Segment
+from segments.signals import members_changed
+
+from .write import count_by_day, lock_members, newest_change_id
+
+
+def erase_members(customers: Sequence[int], at: datetime) -> None:
+    """Let customers, named by their keys, leave for good, in the transaction that erases them.
+
+    Their leaving names them by the printed id, so that whoever follows the changes can let go of them, too, be it
+    that they left before, and a follower has not read so far; what else the log told of them names nobody any more.
+    Sizes are those of the members at once.
+    """
+    lock_members()
+    members = list(
+        Membership.objects.filter(customer__in=customers)
+        .order_by("segment_id", "customer_id")
+        .values_list("segment_id", "customer__customer_id", "is_known")
+    )
+    _anonymize_changes(customers)
+    if not members:
+        return
+    at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
+    run = Refresh.objects.create(at=at, started_at=at, finished_at=at, state=Refresh.State.DONE)
+    newest = newest_change_id()
+    Change.objects.bulk_create(
+        Change(
+            segment_id=segment,
+            public_id=printed,
+            change=Change.Kind.LEFT,
+            at=at,
+            cause=Change.Cause.ERASURE,
+            refresh=run,
+        )
+        for segment, printed, _ in members
+    )
+    count_by_day(at, after=newest)
+    Membership.objects.filter(customer__in=customers).delete()
+    left = Counter(segment for segment, _, _ in members)
+    known = Counter(segment for segment, _, is_known in members if is_known)
+    for segment in Segment.objects.filter(pk__in=left):
+        size, known_size = segment.size - left[segment.pk], segment.known_size - known[segment.pk]
+        Segment.objects.filter(pk=segment.pk).update(size=size, known_size=known_size)
+        RefreshResult.objects.create(
+            refresh=run,
+            segment=segment,
+            version=segment.refreshed_version,
+            size=size,
+            known_size=known_size,
+            left=left[segment.pk],
+        )
+    notify_on_commit(members_changed)
+
+
+def _anonymize_changes(customers: Sequence[int]) -> None:
+    """Take names off the log, but for the last leaving of each segment, which ``forget_names`` sees to in time."""
+    changes = Change.objects.filter(customer__in=customers)
+    latest = (
+        changes.order_by()
+        .values("segment", "customer")
+        .annotate(latest=Max("pk"))
+        .values_list("latest", flat=True)
+    )
+    leavings = Change.objects.filter(pk__in=list(latest), change=Change.Kind.LEFT)
+    leavings.update(customer=None)
+    changes.update(customer=None, public_id="")
+
+
+def delete_erased_ids(before: datetime) -> int:
+    """Take the printed ids off the leavings of those erased before an instant; give how many those were.
+
+    Whoever has not read them by then cannot let go of the erased, and has to begin anew.
+    """
+    named = Change.objects.filter(customer=None, at__lt=before).exclude(public_id="")
+    with transaction.atomic():
+        lock_members()
+        for segment, newest in named.order_by().values_list("segment").annotate(newest=Max("pk")):
+            _advance_log_start(segment, newest)
+        return named.update(public_id="")
+
+
+def delete_oldest_changes(segment: int, before: datetime, most: int) -> int:
+    """Delete the oldest changes of a segment that are older than an instant, at most so many; give how many."""
+    with transaction.atomic():
+        lock_members()  # an erasure, which waits for its turn too, writes what is deleted here
+        oldest = Change.objects.filter(segment=segment).order_by("pk").values_list("pk", "at")[:most]
+        old = [change for change, _ in takewhile(lambda row: row[1] < before, oldest)]
+        if old:
+            Change.objects.filter(segment=segment, pk__lte=old[-1]).delete()
+            _advance_log_start(segment, old[-1])
+    return len(old)
+
+
+def _advance_log_start(segment: int, change: int) -> None:
+    Segment.objects.filter(pk=segment, log_starts_at__lt=change).update(log_starts_at=change)
