@@ -72,7 +72,7 @@ class MessageAdmin(ReadOnlyAdmin):
             .annotate(
                 latest_status=Subquery(latest.values("status")[:1]),
                 latest_problem=Subquery(latest.values("problem")[:1]),
-                public_id=Subquery(named.values("public_id")[:1]),
+                customer_public_id=Subquery(named.values("public_id")[:1]),
             )
         )
 
@@ -120,7 +120,7 @@ class MessageAdmin(ReadOnlyAdmin):
         """Show whom it is about, by the id."""
         if message.kind not in (Message.Kind.ENTERED, Message.Kind.LEFT):
             return "–"
-        return contact_data.visible_id(self.request, message.public_id or "nobody any more")
+        return contact_data.visible_id(self.request, message.customer_public_id or "nobody any more")
 
     @display(description="State", label=LABELS)
     def how_far(self, message: Message) -> str:
