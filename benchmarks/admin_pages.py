@@ -16,10 +16,10 @@ from django.db import connection
 from django.test import Client
 from refresh import make
 
-from core.db import backends
-from segments_project.server.bundled import redis_server
+from core.db import backends, execution
+from segments_project.server.bundled_servers import redis_server
 from tests.support import furnished_shop
-from tests.support.pages import MOST_QUERIES, PAGES
+from tests.support.admin_pages import MOST_QUERIES, PAGES
 
 CUSTOMERS = 100_000
 MOST_SECONDS = 2.0
@@ -31,10 +31,10 @@ Figures = dict[str, Any]
 
 def measure() -> Figures:
     """Open each page twice, the first time for the caches; give the second one's figures."""
-    furnished_shop.furnish()
-    client = furnished_shop.entered(furnished_shop.LOGIN, raise_request_exception=False)
+    furnished_shop.furnish_shop()
+    client = furnished_shop.logged_in_client(furnished_shop.LOGIN, raise_request_exception=False)
     if backends.is_postgresql():
-        backends.execute(f"SET statement_timeout = '{MOST_SECONDS}s'")
+        execution.execute(f"SET statement_timeout = '{MOST_SECONDS}s'")
     pages = {}
     for page in PAGES:
         _open(client, page.address)

@@ -28,7 +28,7 @@ from core.api import keys
 from customers.models import Customer, Identity
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from segments_project.server.bundled import dying_with_parent, free_port, redis_server
+from segments_project.server.bundled_servers import free_port, redis_server, signal_on_parent_death
 
 CUSTOMERS = 100_000
 CLIENTS, ROUNDS, A_ROUND = 2, 6, 50
@@ -47,8 +47,8 @@ def prepare() -> dict[str, Any]:
     """Bring the members up to date, mark the segments as public; give what the clients need to know."""
     refresh_all()
     Segment.objects.update(is_public=True)
-    _, reader = keys.create("benchmark", ["segments:read", "members:read"])
-    _, public = keys.create("shop's pages", ["visitors:read"])
+    _, reader = keys.create_key("benchmark", ["segments:read", "members:read"])
+    _, public = keys.create_key("shop's pages", ["visitors:read"])
     chance = random.Random(1)
     newest = Customer.objects.order_by("-pk").values_list("pk", flat=True)[0]
     drawn = sorted({chance.randrange(1, newest + 1) for _ in range(20_000)})
@@ -137,7 +137,7 @@ def served(url: str) -> Iterator[tuple[int, psutil.Process]]:
         cwd=harness.ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        preexec_fn=dying_with_parent(15),
+        preexec_fn=signal_on_parent_death(15),
     )
     try:
         wait_for(port)

@@ -35,14 +35,14 @@ from campaigns.journeys import progress, triggers
 from campaigns.links import signed_links
 from campaigns.messages import rendering
 from campaigns.models import Campaign, Delivery, Journey, Step
-from core.db import backends
+from core.db import backends, execution
 from customers.imports import csv_files
 from customers.models import Customer
 from customers.rows.parsing import the_shop
 from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from segments_project.server.bundled import dying_with_parent
+from segments_project.server.bundled_servers import signal_on_parent_death
 
 CUSTOMERS = 100_000
 TIMES = 3
@@ -65,7 +65,7 @@ See you soon,
 def by_campaign(campaign: Campaign) -> float:
     """Send by a campaign whose date has come, as a worker does."""
     for model in (Delivery, Journey):
-        backends.execute(f"DELETE FROM {model._meta.db_table}")
+        execution.execute(f"DELETE FROM {model._meta.db_table}")
     Campaign.objects.filter(pk=campaign.pk).update(occasions_until=None)
     begun = time.perf_counter()
     triggers.read(AT)
@@ -150,7 +150,7 @@ def open_shop(customers: int) -> Campaign:
     )
     lifecycle.start(lifecycle.save(campaign, [Step(subject=SUBJECT, text=TEXT)]), AT)
     if backends.is_postgresql():
-        backends.execute("VACUUM ANALYZE")
+        execution.execute("VACUUM ANALYZE")
     return campaign
 
 
@@ -162,7 +162,7 @@ def mail_sink() -> Iterator[None]:
         cwd=harness.ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        preexec_fn=dying_with_parent(15),
+        preexec_fn=signal_on_parent_death(15),
     )
     try:
         assert sink.stdout is not None

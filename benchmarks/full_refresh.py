@@ -35,7 +35,7 @@ def refresh() -> None:
 def make_shop(customers: int) -> None:
     """Make the shop with right members, unless the database holds one already."""
     harness.migrate()
-    if shop.is_there():
+    if shop.demo_shop_exists():
         harness.say("The shop is there already")
     else:
         harness.say(f"Making a shop of {customers:,} people; this takes minutes")
@@ -47,7 +47,7 @@ def make_shop(customers: int) -> None:
                 due = time.monotonic() + 5
                 harness.say(f"  {count:>12,} {what}")
 
-        shop.fill(customers, AT, tell)
+        shop.fill_database(customers, AT, tell)
     segment_store.install_templates()
     hand_written.require_known_segments()
     refresh()

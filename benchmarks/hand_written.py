@@ -13,7 +13,7 @@ from typing import Any
 import harness
 from django.db import connection, transaction
 
-from core.db import backends
+from core.db import execution
 from segments.models import Membership, Segment
 
 WRONG = 0.001
@@ -198,7 +198,7 @@ VARIANTS: dict[str, Callable[[datetime], None]] = {
 def by_hand(write: Callable[[datetime], None], at: datetime) -> None:
     """Do the whole job once."""
     with transaction.atomic():
-        backends.execute("SET LOCAL work_mem = '64MB'")
+        execution.execute("SET LOCAL work_mem = '64MB'")
         write(at)
 
 
@@ -208,14 +208,14 @@ def by_hand(write: Callable[[datetime], None], at: datetime) -> None:
 def plan_wrong_members(at: datetime) -> int:
     """Choose which members shall be missing and which too many, always the same; give how many."""
     half = round(Membership.objects.count() * WRONG / 2)
-    backends.execute("DROP TABLE IF EXISTS benchmark_missing, benchmark_extra")
-    backends.execute(
+    execution.execute("DROP TABLE IF EXISTS benchmark_missing, benchmark_extra")
+    execution.execute(
         """CREATE TABLE benchmark_missing AS SELECT m.* FROM segments_membership m
             JOIN customers_customer c ON c.id = m.customer_id JOIN segments_segment s ON s.id = m.segment_id
             ORDER BY md5(c.customer_id || s.slug) LIMIT %s""",
         [half],
     )
-    backends.execute(
+    execution.execute(
         f"""CREATE TABLE benchmark_extra AS
             SELECT f.customer_id, s.id AS segment_id, %s::timestamptz AS entered_at, {KNOWN} AS is_known
             FROM customers_facts f CROSS JOIN segments_segment s JOIN customers_customer c ON c.id = f.customer_id
@@ -230,23 +230,23 @@ def plan_wrong_members(at: datetime) -> int:
 def restore_wrong_members() -> None:
     """Bring the members from their right state into the planned wrong one, and forget the changes."""
     with transaction.atomic():
-        backends.execute("TRUNCATE segments_change")
-        backends.execute(
+        execution.execute("TRUNCATE segments_change")
+        execution.execute(
             """DELETE FROM segments_membership m USING benchmark_missing w
                 WHERE m.customer_id = w.customer_id AND m.segment_id = w.segment_id"""
         )
-        backends.execute(
+        execution.execute(
             """INSERT INTO segments_membership (customer_id, segment_id, entered_at, is_known)
                 SELECT customer_id, segment_id, entered_at, is_known FROM benchmark_extra"""
         )
         _count_members()
-    backends.execute("VACUUM ANALYZE segments_membership")
-    backends.execute("VACUUM ANALYZE segments_change")
+    execution.execute("VACUUM ANALYZE segments_membership")
+    execution.execute("VACUUM ANALYZE segments_change")
 
 
 def _count_members() -> None:
     """Let the segments' sizes be those of their members: a refresh adds to them what it changes."""
-    backends.execute(
+    execution.execute(
         """UPDATE segments_segment s SET size = m.size, known_size = m.known FROM (
                 SELECT segment_id, count(*) AS size, count(*) FILTER (WHERE is_known) AS known
                 FROM segments_membership GROUP BY segment_id) AS m
@@ -256,10 +256,10 @@ def _count_members() -> None:
 
 def end_state() -> tuple[Any, ...]:
     """Sum up the members, and the changes with what they say."""
-    [members] = backends.rows(
+    [members] = execution.fetch_all(
         "SELECT count(*), sum(hashtextextended(segment_id || '/' || customer_id, 0)) FROM segments_membership"
     )
-    [changes] = backends.rows(
+    [changes] = execution.fetch_all(
         """SELECT count(*), sum(hashtextextended(concat_ws('/', segment_id, customer_id, public_id, change, at,
             cause), 0)) FROM segments_change"""
     )
@@ -284,7 +284,7 @@ def compare(
     """
     require_known_segments()
     differing = plan_wrong_members(at)
-    backends.execute("VACUUM ANALYZE")
+    execution.execute("VACUUM ANALYZE")
     restore_wrong_members()
     refresh()
     right = end_state()

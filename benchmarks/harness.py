@@ -37,7 +37,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402 — only now
 from django.db import connection  # noqa: E402
 
-from segments_project.server.bundled import dying_with_parent, postgres_server  # noqa: E402
+from segments_project.server.bundled_servers import postgres_server, signal_on_parent_death  # noqa: E402
 
 # As an installation of that size has them; all else is PostgreSQL's default, forcing to disk included.
 POSTGRESQL = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
@@ -66,7 +66,7 @@ def run_part(url: str, *arguments: str) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        preexec_fn=dying_with_parent(15),
+        preexec_fn=signal_on_parent_death(15),
     )
     if done.returncode:
         sys.exit(f"{sys.argv[0]} {' '.join(arguments)} ended with status {done.returncode}")

@@ -21,10 +21,10 @@ from typing import Any
 import harness
 from django.db import connection
 
-from core.db import backends
+from core.db import execution
 from customers.models import Batch, Event, Facts, Source
 from customers.tracking import inbox, sources
-from segments_project.server.bundled import dying_with_parent, free_port, redis_server
+from segments_project.server.bundled_servers import free_port, redis_server, signal_on_parent_death
 
 EVENTS, CLIENTS, A_REQUEST, TIMES = 200_000, 4, 100, 3
 ROWS_AT_ONCE = 1_000
@@ -100,7 +100,7 @@ def accepted(count: int) -> dict[str, float]:
         cwd=harness.ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        preexec_fn=dying_with_parent(15),
+        preexec_fn=signal_on_parent_death(15),
     )
     try:
         wait_for(port)
@@ -151,17 +151,17 @@ def drained(count: int) -> dict[str, float]:
 
 def inserted(count: int) -> dict[str, float]:
     """Insert the same rows, a thousand a statement and transaction."""
-    rows = backends.rows("SELECT * FROM customers_event ORDER BY id")
+    rows = execution.fetch_all("SELECT * FROM customers_event ORDER BY id")
     columns = len(rows[0])
     place = "(" + ", ".join(["%s"] * columns) + ")"
-    backends.execute("DROP TABLE IF EXISTS bare")
-    backends.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
-    backends.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
+    execution.execute("DROP TABLE IF EXISTS bare")
+    execution.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
+    execution.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
     begun = time.perf_counter()
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
         values = ", ".join([place] * len(part))
-        backends.execute(f"INSERT INTO bare VALUES {values}", [cell for row in part for cell in row])
+        execution.execute(f"INSERT INTO bare VALUES {values}", [cell for row in part for cell in row])
     return {"seconds": time.perf_counter() - begun}
 
 

@@ -27,7 +27,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 
-from core.db import backends, temporary_tables
+from core.db import backends, execution, temporary_tables
 from customers.facts import update
 from customers.ingestion import writer
 from customers.models import Customer, Event, Identity, Order
@@ -39,7 +39,7 @@ from segments.refresh import verification
 from segments.refresh.engine import refresh_all
 from segments_project.celery import app
 from segments_project.demo.catalogue import PAGES, PRODUCTS
-from segments_project.server.bundled import dying_with_parent, redis_server
+from segments_project.server.bundled_servers import redis_server, signal_on_parent_death
 
 CUSTOMERS = 100_000
 HEAD_START = timedelta(days=10)
@@ -139,8 +139,8 @@ def make(customers: int) -> Figures:
         segment_store.install_templates()
         raw["first_members_s"] = round(timed(lambda: refresh(until)), 1)
         if backends.is_postgresql():
-            backends.execute("VACUUM ANALYZE")
-            backends.execute("CHECKPOINT")
+            execution.execute("VACUUM ANALYZE")
+            execution.execute("CHECKPOINT")
         harness.say(f"  {raw}")
     return {
         "customers": Customer.objects.count(),
@@ -245,7 +245,7 @@ def _insert_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
     before = Event.objects.aggregate(latest=Max("pk"))["latest"]
     rows = _bare_rows([record for _, record in batch])
     taken = timed(lambda: _insert(rows))
-    backends.execute("DELETE FROM customers_event WHERE id > %s", [before])
+    execution.execute("DELETE FROM customers_event WHERE id > %s", [before])
     return taken
 
 
@@ -269,9 +269,11 @@ def _bare_rows(records: list[Record]) -> list[tuple[Any, ...]]:
 def _insert(rows: list[tuple[Any, ...]]) -> None:
     values = [f"CAST({name} AS jsonb)" if name in JSON else name for name in BARE]
     with transaction.atomic():
-        temporary_tables.create("bare_events", ", ".join(f"{name} {kind}" for name, kind in BARE.items()))
-        temporary_tables.load("bare_events", tuple(BARE), rows)
-        backends.execute(
+        temporary_tables.create_temporary_table(
+            "bare_events", ", ".join(f"{name} {kind}" for name, kind in BARE.items())
+        )
+        temporary_tables.load_rows("bare_events", tuple(BARE), rows)
+        execution.execute(
             f"INSERT INTO customers_event ({', '.join(BARE)}) SELECT {', '.join(values)} FROM bare_events"
         )
 
@@ -410,7 +412,7 @@ def _watching() -> Iterator[dict[Expected, float]]:
 
     def watch(latest: int) -> None:
         while not stop.wait(0.01):
-            found = backends.rows(
+            found = execution.fetch_all(
                 f"SELECT id, segment_id, public_id, change FROM segments_change WHERE id > {latest} ORDER BY id"
             )
             now = time.perf_counter()
@@ -438,7 +440,7 @@ def _worker() -> Iterator[None]:
         cwd=settings.BASE_DIR,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
-        preexec_fn=dying_with_parent(15),
+        preexec_fn=signal_on_parent_death(15),
     )
     try:
         until = time.monotonic() + 60

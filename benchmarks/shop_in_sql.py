@@ -20,7 +20,7 @@ import harness
 from django.core.management.color import no_style
 from django.db import connection, models
 
-from core.db import backends, dialect, temporary_tables
+from core.db import backends, dialect, execution, temporary_tables
 from core.values import sortable_values
 from customers.ingestion import writer
 from customers.models import Customer, Event, Identity, Order, OrderLine
@@ -111,8 +111,8 @@ def build(customers: int, until: datetime, seed: int = SEED) -> None:
             step(plan)
             harness.say(f"  {step.__name__.strip('_').replace('_', ' ')}: done")
     if backends.is_postgresql():
-        backends.execute("VACUUM ANALYZE")
-        backends.execute("CHECKPOINT")
+        execution.execute("VACUUM ANALYZE")
+        execution.execute("CHECKPOINT")
 
 
 def _whole(expression: str) -> str:
@@ -137,12 +137,12 @@ def _write_samples(plan: Plan) -> None:
     text, json_type = "text", "jsonb" if backends.is_postgresql() else "text"
     said = [(number, *_said(properties)) for number, properties in enumerate(_properties())]
     folded = ", ".join(f"{name} text" for name in ("sku", "item", "category", "brand"))
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "sample_properties",
         f"number bigint PRIMARY KEY, properties {json_type}, comparable {json_type}, {folded},"
         " value bigint, quantity bigint",
     )
-    temporary_tables.load(
+    temporary_tables.load_rows(
         "sample_properties",
         ("number", "properties", "comparable", "sku", "item", "category", "brand", "value", "quantity"),
         said,
@@ -151,24 +151,24 @@ def _write_samples(plan: Plan) -> None:
     line_columns = ORDER_LINES.columns[2:]
     types = {"quantity": "bigint", "unit_price": "bigint"}
     columns = ", ".join(f"{name} {types.get(name, text)}" for name in line_columns)
-    temporary_tables.create("sample_product", f"number bigint PRIMARY KEY, {columns}")
+    temporary_tables.create_temporary_table("sample_product", f"number bigint PRIMARY KEY, {columns}")
     records = (ORDER_LINES.read(_line_row("o", product, 1), the_shop()) for product in PRODUCTS)
     lines = ((number, *record[2:]) for number, record in enumerate(records))
-    temporary_tables.load("sample_product", ("number", *line_columns), lines)
+    temporary_tables.load_rows("sample_product", ("number", *line_columns), lines)
 
     types = {"birthday": "bigint"}
     columns = ", ".join(f"{name} {types.get(name, text)}" for name in CUSTOMERS.columns)
-    temporary_tables.create("sample_profile", f"number bigint PRIMARY KEY, {columns}")
+    temporary_tables.create_temporary_table("sample_profile", f"number bigint PRIMARY KEY, {columns}")
     rows = SampleShop(10 * PROFILES, datetime.fromtimestamp(plan.until, UTC), plan.seed).customer_rows()
     profiles = (
         (number, *CUSTOMERS.read(row, the_shop())) for number, row in enumerate(islice(rows, PROFILES))
     )
-    temporary_tables.load("sample_profile", ("number", *CUSTOMERS.columns), profiles)
+    temporary_tables.load_rows("sample_profile", ("number", *CUSTOMERS.columns), profiles)
 
-    temporary_tables.create("counting", "number bigint PRIMARY KEY")
-    backends.execute(f"INSERT INTO counting {_counted(MOST_EACH)}")
+    temporary_tables.create_temporary_table("counting", "number bigint PRIMARY KEY")
+    execution.execute(f"INSERT INTO counting {_counted(MOST_EACH)}")
     for table in ("sample_properties", "sample_product", "sample_profile", "counting"):
-        temporary_tables.analyze(table)
+        temporary_tables.analyze_table(table)
 
 
 def _properties() -> Iterator[str]:
@@ -181,7 +181,7 @@ def _properties() -> Iterator[str]:
 
 def product_properties(product: catalogue.Product, pieces: int = 1) -> str:
     """Give the properties of an event about a product."""
-    return sortable_values.dump(
+    return sortable_values.dump_json(
         {"product_id": f"p{product.number:03d}", "price": product.price / 100, "quantity": pieces}
     )
 
@@ -232,11 +232,11 @@ def _make_people(plan: Plan) -> None:
     looks = plan.heavy("number", "looks", scale=13, tail=1.5, most=500)
     looks_as_visitor = plan.heavy("number", "looks as visitor", scale=0.9, tail=1.6, most=100)
     met = f"{plan.start} + {HISTORY_DAYS * DAY} * power((number - 0.5) / {plan.customers}, {MEETING})"
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "made_person",
         "number bigint PRIMARY KEY, kind bigint, met bigint, span bigint, buys bigint, looks bigint",
     )
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO made_person
             SELECT number, kind, met, span,
                 CASE kind WHEN 0 THEN 0 WHEN 1 THEN {_whole(f"40 + 100 * {buys_as_guest}")}
@@ -251,7 +251,7 @@ def _make_people(plan: Plan) -> None:
                 ) AS came
             ) AS stayed"""
     )
-    temporary_tables.analyze("made_person")
+    temporary_tables.analyze_table("made_person")
 
 
 def _make_orders(plan: Plan) -> None:
@@ -261,11 +261,11 @@ def _make_orders(plan: Plan) -> None:
     total = round(ORDERS_EACH * plan.customers)
     product = plan.favourite(len(PRODUCTS), key, "bought")
     pieces = plan.chance(key, "pieces")
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "made_order",
         "number bigint PRIMARY KEY, person bigint, placed bigint, product bigint, pieces bigint",
     )
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO made_order
             SELECT row_number() OVER (ORDER BY placed, person, nth), person, placed,
                 {product}, CASE WHEN {pieces} < 0.8 THEN 1 WHEN {pieces} < 0.95 THEN 2 ELSE 3 END
@@ -279,7 +279,7 @@ def _make_orders(plan: Plan) -> None:
                 ) AS buyers JOIN counting k ON k.number <= orders
             ) AS placed"""
     )
-    temporary_tables.analyze("made_order")
+    temporary_tables.analyze_table("made_order")
 
 
 def _make_visits(plan: Plan) -> None:
@@ -287,19 +287,19 @@ def _make_visits(plan: Plan) -> None:
 
     Whoever filled a cart in visit 3 emptied it again. Events are ``gap`` seconds apart.
     """
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "made_visit",
         "number bigint, person bigint, ended bigint, length bigint, gap bigint, course bigint, product bigint,"
         " pieces bigint",
     )
     gap = f"5 + {_whole('70 * power({}, 2)')}"
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO made_visit
             SELECT number, person, placed, 3 + {plan.pick(4, "number", "steps")},
                 {gap.format(plan.chance("number", "gap"))}, 1, product, pieces
             FROM made_order WHERE {plan.chance("number", "tracked")} < {TRACKED_ORDERS}"""
     )
-    [(orders, steps)] = backends.rows("SELECT max(number), sum(length) FROM made_visit")
+    [(orders, steps)] = execution.fetch_all("SELECT max(number), sum(length) FROM made_visit")
     left = EVENTS_EACH * plan.customers - int(steps)
     weight = _whole(f"{plan.heavy('number', 'length', scale=300, tail=4, most=6000)}")
     course = plan.chance("number", "course")
@@ -307,7 +307,7 @@ def _make_visits(plan: Plan) -> None:
     ended = f"met + {_whole(f'span * {later}')}"
     # Every visit has an event; the rest is shared out.
     upto = _shared_out(f"{left} - count(*) OVER ()", "weight", "number")
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO made_visit
             SELECT number, person, ended, 1 + upto - lag(upto, 1, 0) OVER (ORDER BY number),
                 {gap.format(plan.chance("number", "gap"))},
@@ -320,7 +320,7 @@ def _make_visits(plan: Plan) -> None:
                     FROM made_person p JOIN counting k ON k.number <= p.looks
                 ) AS numbered ) AS weighed ) AS summed"""
     )
-    temporary_tables.analyze("made_visit")
+    temporary_tables.analyze_table("made_visit")
 
 
 def _write_customers(plan: Plan) -> None:
@@ -329,7 +329,7 @@ def _write_customers(plan: Plan) -> None:
     printed = f"CASE kind WHEN 0 THEN '{ANONYMOUS_PREFIX}' || {browser} ELSE 'c' || number END"
     kept = ("phone", "first_name", "last_name", *CUSTOMERS.columns[5:13])
     met = _moment("met")
-    backends.execute(
+    execution.execute(
         _insert(
             Customer,
             {
@@ -337,13 +337,13 @@ def _write_customers(plan: Plan) -> None:
                 "customer_id": printed.replace("number", "p.number"),
                 "email": "CASE kind WHEN 2 THEN 'customer' || p.number || '@example.com' ELSE '' END",
                 **{name: f"COALESCE(s.{name}, '')" for name in kept},
-                "birth_date": dialect.date_from("s.birth_date"),
+                "birth_date": dialect.date_cast_sql("s.birth_date"),
                 "birthday": "s.birthday",
                 "newsletter": "COALESCE(s.newsletter, 'never')",
                 "subscribed_at": f"CASE WHEN s.newsletter <> 'never' THEN {met} END",
                 "first_seen": f"CASE kind WHEN 2 THEN {met} END",
-                "attributes": dialect.json_from("COALESCE(s.attributes, '{}')"),
-                "attributes_comparable": dialect.json_from("COALESCE(s.attributes_comparable, '{}')"),
+                "attributes": dialect.json_cast_sql("COALESCE(s.attributes, '{}')"),
+                "attributes_comparable": dialect.json_cast_sql("COALESCE(s.attributes_comparable, '{}')"),
                 "recorded_at": met,
             },
             f"""made_person p LEFT JOIN sample_profile s
@@ -355,7 +355,7 @@ def _write_customers(plan: Plan) -> None:
         (Identity.Kind.CUSTOMER_ID, "'c' || number", "kind > 0"),
         (Identity.Kind.ANONYMOUS_ID, browser, has_browser),
     ):
-        backends.execute(
+        execution.execute(
             _insert(
                 Identity,
                 {"kind": f"'{kind.value}'", "value": value, "customer_id": "number"},
@@ -382,7 +382,7 @@ def _write_orders(plan: Plan) -> None:
         ) AS counted"""
     refunded = f"""CASE WHEN {status} = 'refunded' THEN total
         WHEN {status} = 'fulfilled' AND {fate} > 0.96 THEN total / 2 ELSE 0 END"""
-    backends.execute(
+    execution.execute(
         _insert(
             Order,
             {
@@ -411,7 +411,7 @@ def _write_orders(plan: Plan) -> None:
         "brand",
         "brand_folded",
     )
-    backends.execute(
+    execution.execute(
         _insert(
             OrderLine,
             {
@@ -449,7 +449,7 @@ def _write_events(plan: Plan) -> None:
     steps = """SELECT v.number AS visit, k.number AS step, person, length, course, product, pieces,
             ended - (length - k.number) * gap AS at
         FROM made_visit v JOIN counting k ON k.number <= v.length"""
-    backends.execute(
+    execution.execute(
         _insert(
             Event,
             {
@@ -503,7 +503,7 @@ def _literal(value: Any) -> str:
 def _start_sequence_after(model: type[models.Model]) -> None:
     """Let the next row get the key after those that were given; SQLite sees to it itself."""
     for statement in connection.ops.sequence_reset_sql(no_style(), [model]):
-        backends.execute(statement)
+        execution.execute(statement)
 
 
 # -- Quickly
@@ -521,10 +521,10 @@ def _in_haste() -> Iterator[None]:
             "temp_buffers": "256MB",
         }
         for name, value in settings.items():
-            backends.execute(f"SET {name} = '{value}'")
+            execution.execute(f"SET {name} = '{value}'")
     else:
         for pragma in ("synchronous = OFF", "cache_size = -400000", "temp_store = MEMORY"):
-            backends.execute(f"PRAGMA {pragma}")
+            execution.execute(f"PRAGMA {pragma}")
         connection.connection.create_function("uniform", 2, _uniform, deterministic=True)
     yield
     connection.close()
@@ -544,21 +544,21 @@ def _without_indexes() -> Iterator[None]:
     tables = [model._meta.db_table for model in TABLES]
     drop, make = _indexes_of_postgresql(tables) if backends.is_postgresql() else _indexes_of_sqlite(tables)
     for statement in drop:
-        backends.execute(statement)
+        execution.execute(statement)
     yield
     for statement in make:
-        backends.execute(statement)
+        execution.execute(statement)
     harness.say(f"  {len(make)} indexes and constraints: done")
 
 
 def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
     """Give the statements that drop all but the primary keys, and those that make them again."""
-    constraints = backends.rows(
+    constraints = execution.fetch_all(
         """SELECT CAST(conrelid AS regclass), quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint
             WHERE conrelid = ANY(CAST(%s AS regclass[])) AND contype IN ('f', 'u') ORDER BY contype, oid""",
         [tables],
     )
-    indexes = backends.rows(
+    indexes = execution.fetch_all(
         """SELECT CAST(indexrelid AS regclass), pg_get_indexdef(indexrelid) FROM pg_index
             WHERE indrelid = ANY(CAST(%s AS regclass[])) AND NOT indisprimary AND NOT EXISTS (
                 SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('u', 'x'))
@@ -577,7 +577,7 @@ def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
 
 def _indexes_of_sqlite(tables: list[str]) -> tuple[list[str], list[str]]:
     """Give the same; what is written into the table's own definition has to stay."""
-    indexes = backends.rows(
+    indexes = execution.fetch_all(
         f"""SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL
             AND tbl_name IN ({", ".join(f"'{table}'" for table in tables)})"""
     )

@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from segments_project.server.bundled import dying_with_parent, free_port, redis_server  # noqa: E402
+from segments_project.server.bundled_servers import free_port, redis_server, signal_on_parent_death  # noqa: E402
 
 GUNICORN = "gunicorn segments_project.wsgi --workers 2 --no-control-socket --log-level error"
 SERVERS = {
@@ -60,7 +60,7 @@ def served(command: str, environment: dict[str, str]) -> Iterator[int]:
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=dying_with_parent(15),
+        preexec_fn=signal_on_parent_death(15),
     )
     try:
         until = time.monotonic() + 60

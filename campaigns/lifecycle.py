@@ -242,7 +242,7 @@ def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
             raise NotPossible("It does not run.")
         progress.end(campaign, sending_policy.STOPPED, at)
 
-    transactions.retried(end)
+    transactions.retry_on_deadlock(end)
     campaign.state = State.STOPPED
     _tell("campaign_stopped", campaign, by)
 

@@ -17,7 +17,7 @@ from django.db import models
 
 log = structlog.get_logger(__name__)
 
-PURPOSE: Final = b"secrets in the database"
+KEY_DERIVATION_INFO: Final = b"secrets in the database"
 """What the key is derived for: no other use of ``SECRET_KEY`` has it."""
 
 
@@ -76,5 +76,5 @@ def _cipher_of(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def _derived(key: str) -> bytes:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE).derive(key.encode())
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=KEY_DERIVATION_INFO).derive(key.encode())
     return urlsafe_b64encode(derived)

@@ -9,20 +9,20 @@ from django.conf import settings
 
 from . import redis
 
-KEPT_FOR: Final = 120  # seconds
-MOST_COUNTED: Final = 100_000  # callers a minute that one process tells apart
+COUNTER_SECONDS: Final = 120  # seconds
+MAX_LOCAL_COUNTERS: Final = 100_000  # callers a minute that one process tells apart
 
 _lock = threading.Lock()
 _counted_here: Counter[str] = Counter()
 
 
-def wait_of(group: str, who: str, at: datetime, count: int = 1) -> int:
+def throttle_group(group: str, who: str, at: datetime, count: int = 1) -> int:
     """Count one request (or more) of a group of ``API_RATES``; return 0, or the seconds until the next may come."""
     most: int = settings.API_RATES[group]
-    return seconds_to_wait(f"{group}:{who}", most, at, count) if most else 0
+    return throttle(f"{group}:{who}", most, at, count) if most else 0
 
 
-def seconds_to_wait(who: str, most: int, at: datetime, count: int = 1) -> int:
+def throttle(who: str, most: int, at: datetime, count: int = 1) -> int:
     """Count what somebody does now; give 0, or the seconds until they may do so again.
 
     What finds room at its beginning is taken whole, however low the limit. Web processes share the count, which
@@ -34,7 +34,7 @@ def seconds_to_wait(who: str, most: int, at: datetime, count: int = 1) -> int:
     def add(client: redis.Client) -> int:
         with client.pipeline(transaction=False) as pipeline:
             pipeline.incrby(counter, count)
-            pipeline.expire(counter, KEPT_FOR)
+            pipeline.expire(counter, COUNTER_SECONDS)
             return int(pipeline.execute()[0])
 
     so_far = redis.call_redis(add)
@@ -48,7 +48,7 @@ def seconds_to_wait(who: str, most: int, at: datetime, count: int = 1) -> int:
 def _count_here(counter: str, minute: int, count: int) -> int:
     """Count in this process alone; what is of another minute is forgotten."""
     with _lock:
-        if len(_counted_here) >= MOST_COUNTED or not next(iter(_counted_here), counter).endswith(
+        if len(_counted_here) >= MAX_LOCAL_COUNTERS or not next(iter(_counted_here), counter).endswith(
             f":{minute}"
         ):
             _counted_here.clear()

@@ -22,8 +22,8 @@ from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
-MARKER_EXPIRES_AFTER: Final = 60  # seconds, in case the task it stands for gets lost
-NOT_TRIED_FOR: Final = 30  # seconds after Redis did not answer
+MARKER_SECONDS: Final = 60  # seconds, in case the task it stands for gets lost
+PAUSE_AFTER_FAILURE_SECONDS: Final = 30  # seconds after Redis did not answer
 
 Client = redis.Redis
 Result = TypeVar("Result")
@@ -38,7 +38,7 @@ def call_redis(command: Callable[[Client], Result]) -> Result | None:
     try:
         return command(_client(url))
     except (redis.RedisError, OperationalError) as error:
-        _not_tried_until[url] = time.monotonic() + NOT_TRIED_FOR
+        _not_tried_until[url] = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
         # A management command that runs outside of an installation does not need Redis.
         tell = log.warning if settings.REDIS_IS_CONFIGURED else log.debug
         tell("redis_is_away", error=str(error))
@@ -49,7 +49,7 @@ def enqueue_once(task: str, marker: str, *, in_seconds: int = 0) -> None:
     """Send a task by its name, now or later, unless it waits already."""
 
     def send(client: Client) -> None:
-        if _set_marker(client, marker, MARKER_EXPIRES_AFTER + in_seconds) and not _is_queued(client, task):
+        if _set_marker(client, marker, MARKER_SECONDS + in_seconds) and not _is_queued(client, task):
             # The sender may be in the middle of a request: another one will send again.
             current_app.send_task(task, countdown=in_seconds, retry=False)
 
@@ -58,7 +58,7 @@ def enqueue_once(task: str, marker: str, *, in_seconds: int = 0) -> None:
 
 def set_marker(marker: str) -> bool:
     """Set a marker that expires; return whether it was not set, which is also true where Redis is away."""
-    return call_redis(lambda client: _set_marker(client, marker, MARKER_EXPIRES_AFTER)) is not False
+    return call_redis(lambda client: _set_marker(client, marker, MARKER_SECONDS)) is not False
 
 
 def delete_marker(marker: str) -> None:

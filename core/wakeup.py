@@ -13,8 +13,8 @@ from django.dispatch import Signal
 
 from .redis import delete_marker, enqueue_once
 
-BEAT_COMES_WITHIN: Final = 60  # seconds
-TRIED_AGAIN_AFTER: Final = 1  # seconds, where another worker does the work
+BEAT_INTERVAL_SECONDS: Final = 60  # seconds
+RETRY_AFTER_SECONDS: Final = 1  # seconds, where another worker does the work
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class WakeUp:
 
     def request_soon(self) -> None:
         """Send the task in a moment. Until then nobody sends one that would find another worker doing the work."""
-        enqueue_once(self.task, self.marker, in_seconds=TRIED_AGAIN_AFTER)
+        enqueue_once(self.task, self.marker, in_seconds=RETRY_AFTER_SECONDS)
 
     def request_at(self, due: datetime, now: datetime) -> None:
         """Send the task at an instant, unless beat runs it before."""
         seconds = math.ceil((due - now).total_seconds())
         if seconds <= 0:
             self.request()
-        elif seconds < BEAT_COMES_WITHIN:
+        elif seconds < BEAT_INTERVAL_SECONDS:
             # The marker names the instant, so that several workers that see it coming send one task.
             enqueue_once(self.task, f"{self.marker}-at-{math.ceil(due.timestamp())}", in_seconds=seconds)
 

@@ -22,7 +22,7 @@ class CustomersConfig(AppConfig):
         from .privacy import personal_data  # noqa: PLC0415
         from .tracking import order_messages, privacy_section, record_identities  # noqa: PLC0415
 
-        connection_created.connect(planner_statistics.watch_new)
+        connection_created.connect(planner_statistics.watch_connection)
         lookup.let_resolve(record_identities.RESOLVER)
         lookup.let_follow(consent.follow_joins)
         writer.let_follow(order_messages.confirm_orders)

@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
-from core.db import backends, dialect, temporary_tables, transactions
+from core.db import backends, dialect, execution, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
 from core.values import email_addresses
 
@@ -75,7 +75,7 @@ def unsuppressed_q(path: str = "") -> Q:
 
 def is_suppressed(address: str) -> bool:
     """Tell whether an address gets no messages."""
-    key = email_addresses.fold(address)
+    key = email_addresses.fold_email(address)
     recognize([key])
     return Suppression.objects.filter(address=key).exists()
 
@@ -91,17 +91,17 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
 
     def act() -> int:
         tombstones.lock_shared()
-        key = email_addresses.fold(address)
+        key = email_addresses.fold_email(address)
         recognize([key])
         state([Statement(one, State.UNSUBSCRIBED, Way.FIRM, at, key) for one in identities])
         among = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({_listed(identities)})")
         if key:
-            _unsubscribe_addresses(f"SELECT '{Way.FIRM.value}', %s, {dialect.moment_from('%s')}, %s",
-                                   [key, dialect.moment(at), source])  # fmt: skip
+            _unsubscribe_addresses(f"SELECT '{Way.FIRM.value}', %s, {dialect.datetime_cast_sql('%s')}, %s",
+                                   [key, dialect.datetime_param(at), source])  # fmt: skip
             among += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
         return settle(among, at, source=source)
 
-    changed = transactions.retried(act)
+    changed = transactions.retry_on_deadlock(act)
     if backends.is_postgresql():  # customers that came in meanwhile with this address
         transaction.on_commit(partial(settle_addresses, [address], at, source=source))
     return changed
@@ -112,7 +112,7 @@ def suppress(address: str, at: datetime, *, reason: str, source: str, detail: st
 
     A complaint is also an unsubscription.
     """
-    key = email_addresses.fold(address)
+    key = email_addresses.fold_email(address)
     if not key:
         return False
     recognize([key])
@@ -126,7 +126,7 @@ def suppress(address: str, at: datetime, *, reason: str, source: str, detail: st
 
 def lift(address: str) -> bool:
     """Let an address get messages again; tell whether it was suppressed."""
-    key = email_addresses.fold(address)
+    key = email_addresses.fold_email(address)
     recognize([key])
     return Suppression.objects.filter(address=key).delete()[0] > 0
 
@@ -138,7 +138,7 @@ def lift_suppression(suppression: Suppression) -> None:
 
 def _unsubscribe_addresses(select: str, params: Sequence[object] = ()) -> None:
     """Keep unsubscriptions that a query gives: way, address, moment and source."""
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO {_UNSUBSCRIPTIONS} (way, address, at, source)
             SELECT * FROM ({select}) AS said WHERE true
             ON CONFLICT (address, way) DO UPDATE SET at = excluded.at, source = excluded.source
@@ -157,7 +157,7 @@ def recognize(addresses: Iterable[str]) -> None:
         if not model.objects.filter(digest__isnull=False).exists():
             continue
         digests = tombstones.digests((ADDRESS, one) for one in keys if one)
-        listed = RawSQL(dialect.json_texts("%s"), [json.dumps(list(digests))])
+        listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(list(digests))])
         for row in model.objects.filter(digest__in=listed):
             _, address = digests[str(row.digest)]
             same = model.objects.filter(address=address, **({"way": row.way} if hasattr(row, "way") else {}))
@@ -184,8 +184,8 @@ def forget(customers: Sequence[int]) -> None:
         ).exclude(way=Way.BROWSER)
         for one in said:
             _unsubscribe_addresses(
-                f"SELECT %s, %s, {dialect.moment_from('%s')}, 'an erased customer'",
-                [one.way, address, dialect.moment(one.at)],
+                f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, 'an erased customer'",
+                [one.way, address, dialect.datetime_param(one.at)],
             )
         if of_address.existing().exclude(pk__in=customers).exists():
             continue
@@ -200,10 +200,12 @@ def forget(customers: Sequence[int]) -> None:
 
 def state(statements: Iterable[Statement]) -> None:
     """Keep statements of identities, each where it is the newest of its kind."""
-    rows = [(one.identity, one.state, one.way, dialect.moment(one.at), one.address) for one in statements]
+    rows = [
+        (one.identity, one.state, one.way, dialect.datetime_param(one.at), one.address) for one in statements
+    ]
     if rows:
         _make_stated_table()
-        temporary_tables.load("consent_stated", ("identity", "state", "way", "at", "address"), rows)
+        temporary_tables.load_rows("consent_stated", ("identity", "state", "way", "at", "address"), rows)
         _keep_stated()
 
 
@@ -216,15 +218,15 @@ def state_with_addresses(statements: Sequence[Statement], source: str) -> None:
     for one in named:
         recognize([one.address])
         _unsubscribe_addresses(
-            f"SELECT %s, %s, {dialect.moment_from('%s')}, %s",
-            [one.way, one.address, dialect.moment(one.at), source],
+            f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, %s",
+            [one.way, one.address, dialect.datetime_param(one.at), source],
         )
 
 
 def note_addresses(staged: str) -> None:
     """Note, before staged customers are written, whose address comes or goes."""
-    temporary_tables.create("consent_touched", "customer bigint, address text")
-    backends.execute(
+    temporary_tables.create_temporary_table("consent_touched", "customer bigint, address text")
+    execution.execute(
         f"""INSERT INTO consent_touched SELECT s.customer, r.email_folded
             FROM {staged} s JOIN customers_customer r ON r.id = s.customer
             WHERE s.newsletter IS NOT NULL OR s.email_folded <> r.email_folded"""
@@ -234,7 +236,9 @@ def note_addresses(staged: str) -> None:
     ):
         recognize(
             address
-            for (address,) in backends.rows(f"SELECT email_folded FROM {staged} WHERE email_folded <> ''")
+            for (address,) in execution.fetch_all(
+                f"SELECT email_folded FROM {staged} WHERE email_folded <> ''"
+            )
         )
 
 
@@ -244,20 +248,21 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
     These say ``subscribed``, and the customer stays unsubscribed all the same.
     """
     way = Way.API.value if source == API else Way.FILE.value
-    instant, moment = dialect.moment_from("%s"), dialect.moment(now)
+    instant, moment = dialect.datetime_cast_sql("%s"), dialect.datetime_param(now)
     _make_stated_table()
     is_dated = "s.newsletter = 'subscribed' AND s.subscribed_at IS NOT NULL"
-    stated = backends.execute(
+    stated = execution.execute(
         f"""INSERT INTO consent_stated (identity, state, way, at, address)
             SELECT i.id, s.newsletter, CASE WHEN {is_dated} THEN 'firm' ELSE '{way}' END,
-                CASE WHEN {is_dated} THEN {dialect.least("s.subscribed_at", instant)} ELSE {instant} END, c.email_folded
+                CASE WHEN {is_dated} THEN {dialect.least_sql("s.subscribed_at", instant)} ELSE {instant} END,
+                 c.email_folded
             FROM {staged} s JOIN customers_customer c ON c.id = s.customer
             JOIN customers_identity i ON i.kind = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
                     THEN '{lookup.ANONYMOUS_ID}' ELSE '{lookup.CUSTOMER_ID}' END
                 AND i.value = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
                     THEN substr(s.customer_id, {len(ANONYMOUS_PREFIX) + 1}) ELSE s.customer_id END
             WHERE s.newsletter IS NOT NULL""",
-        [moment] * (instant.count("%s") + dialect.least("s.subscribed_at", instant).count("%s")),
+        [moment] * (instant.count("%s") + dialect.least_sql("s.subscribed_at", instant).count("%s")),
     )
     if stated:
         _keep_stated()
@@ -266,7 +271,7 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
                 WHERE state = 'unsubscribed' AND address <> '' GROUP BY way, address""",
             [source[:50]],
         )
-        backends.execute(
+        execution.execute(
             """INSERT INTO consent_touched SELECT i.customer_id, ''
                FROM consent_stated n JOIN customers_identity i ON i.id = n.identity"""
         )
@@ -279,7 +284,7 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
         now,
         source=source,
     )
-    kept = backends.rows(
+    kept = execution.fetch_all(
         f"""SELECT s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
             WHERE s.newsletter = 'subscribed' AND c.newsletter = 'unsubscribed' ORDER BY s.line"""
     ) if stated else []  # fmt: skip
@@ -287,12 +292,12 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
 
 
 def _make_stated_table() -> None:
-    columns = f"identity bigint, state text, way text, at {dialect.moment_type()}, address text"
-    temporary_tables.create("consent_stated", columns)
+    columns = f"identity bigint, state text, way text, at {dialect.datetime_type_sql()}, address text"
+    temporary_tables.create_temporary_table("consent_stated", columns)
 
 
 def _keep_stated() -> None:
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO {_STATEMENTS} (identity_id, state, way, at, address)
             SELECT identity, state, way, at, address FROM (
                 SELECT n.*, row_number() OVER (
@@ -310,9 +315,9 @@ def _keep_stated() -> None:
 
 def settle_addresses(addresses: Iterable[str], at: datetime, *, source: str = "") -> int:
     """Bring the customers who have some addresses in line with what was stated; return how many changed."""
-    keys = [email_addresses.fold(one) for one in addresses]
+    keys = [email_addresses.fold_email(one) for one in addresses]
     among = Customer.objects.filter(email_folded__in=keys).order_by().values("pk")
-    return transactions.retried(lambda: settle(among, at, source=source)) if keys else 0
+    return transactions.retry_on_deadlock(lambda: settle(among, at, source=source)) if keys else 0
 
 
 def settle_customers(customers: Iterable[int], at: datetime, *, source: str, told: int | None = None) -> int:
@@ -322,10 +327,10 @@ def settle_customers(customers: Iterable[int], at: datetime, *, source: str, tol
 
 def follow_joins(joined: str) -> None:
     """Bring customers in line whom visitors have just turned out to be."""
-    [(at,)] = backends.rows("SELECT CURRENT_TIMESTAMP")
+    [(at,)] = execution.fetch_all("SELECT CURRENT_TIMESTAMP")
     settle(
         Sql(f"SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}"),
-        dialect.instant(at),
+        dialect.datetime_from_row(at),
         source="merge",
     )
 
@@ -345,23 +350,23 @@ def settle(
     _choose(among)
     _gather()
     _judge()
-    backends.execute("DROP TABLE IF EXISTS consent_changed")
-    backends.execute(
+    execution.execute("DROP TABLE IF EXISTS consent_changed")
+    execution.execute(
         """CREATE TEMPORARY TABLE consent_changed AS
            SELECT v.customer, v.state, v.pending, v.made_at, c.newsletter AS before
            FROM consent_verdict v JOIN customers_customer c ON c.id = v.customer
            WHERE v.state <> c.newsletter OR v.pending <> c.pending_at
                OR (v.pending IS NULL) <> (c.pending_at IS NULL)"""
     )
-    [(changed,)] = backends.rows("SELECT count(*) FROM consent_changed")
+    [(changed,)] = execution.fetch_all("SELECT count(*) FROM consent_changed")
     if changed:
-        backends.execute(
+        execution.execute(
             f"""INSERT INTO customers_consentchange (customer_id, state, at, source, address)
-                SELECT customer, state, COALESCE(made_at, {dialect.moment_from("%s")}), %s, ''
+                SELECT customer, state, COALESCE(made_at, {dialect.datetime_cast_sql("%s")}), %s, ''
                 FROM consent_changed WHERE state <> before AND customer <> %s ORDER BY customer""",
-            [dialect.moment(at), source[:50], told or 0],
+            [dialect.datetime_param(at), source[:50], told or 0],
         )
-        backends.execute(
+        execution.execute(
             """UPDATE customers_customer SET newsletter = v.state, pending_at = v.pending
                FROM consent_changed v WHERE v.customer = customers_customer.id"""
         )
@@ -370,16 +375,18 @@ def settle(
 
 
 def _choose(among: Query) -> None:
-    temporary_tables.create("consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer")
+    temporary_tables.create_temporary_table(
+        "consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer"
+    )
     columns = f"c.id, c.email_folded, CASE WHEN c.customer_id LIKE '{ANONYMOUS_PREFIX}%%' THEN 1 ELSE 0 END"
-    backends.execute(
+    execution.execute(
         compose(
             f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
                 WHERE c.id IN ({{among}}) AND c.joined_into_id IS NULL""",
             among=among,
         )
     )
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
             WHERE c.email_folded IN (SELECT address FROM consent_among WHERE address <> '')
                 AND c.joined_into_id IS NULL ON CONFLICT (customer) DO NOTHING""",
@@ -389,9 +396,11 @@ def _choose(among: Query) -> None:
 
 def _gather() -> None:
     """Gather what was stated of each customer, and of the address by whoever has it."""
-    moment = dialect.moment_type()
-    temporary_tables.create("consent_said", f"customer bigint, state text, way text, at {moment}")
-    backends.execute(
+    moment = dialect.datetime_type_sql()
+    temporary_tables.create_temporary_table(
+        "consent_said", f"customer bigint, state text, way text, at {moment}"
+    )
+    execution.execute(
         f"""INSERT INTO consent_said
             SELECT a.customer, s.state, s.way, s.at
             FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
@@ -399,8 +408,8 @@ def _gather() -> None:
             WHERE s.state <> 'subscribed' OR (s.address <> '' AND s.address = a.address)
                 OR (s.way <> 'confirmed' AND (a.is_visitor = 1 OR i.kind = '{lookup.CUSTOMER_ID}'))"""
     )
-    temporary_tables.create("consent_of_address", f"address text, way text, at {moment}")
-    backends.execute(
+    temporary_tables.create_temporary_table("consent_of_address", f"address text, way text, at {moment}")
+    execution.execute(
         f"""INSERT INTO consent_of_address
             SELECT a.address, s.way, s.at
             FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
@@ -410,7 +419,7 @@ def _gather() -> None:
             SELECT u.address, u.way, u.at FROM {_UNSUBSCRIPTIONS} u
             WHERE u.address IN (SELECT address FROM consent_among WHERE address <> '')"""
     )
-    backends.execute(
+    execution.execute(
         """INSERT INTO consent_said
            SELECT a.customer, 'unsubscribed', u.way, u.at FROM consent_among a JOIN (
                SELECT address, way, max(at) AS at FROM consent_of_address GROUP BY address, way
@@ -438,10 +447,10 @@ def _judge() -> None:
         f"({end} IS NOT NULL AND NOT COALESCE({_latest_that_ends(way, subscribed)} > {end}, false))"
         for way, end in ended.items()
     )
-    latest_end = dialect.greatest(*ended.values())
-    latest = dialect.greatest(*subscribed.values())
-    backends.execute("DROP TABLE IF EXISTS consent_verdict")
-    backends.execute(
+    latest_end = dialect.greatest_sql(*ended.values())
+    latest = dialect.greatest_sql(*subscribed.values())
+    execution.execute("DROP TABLE IF EXISTS consent_verdict")
+    execution.execute(
         f"""CREATE TEMPORARY TABLE consent_verdict AS
             WITH newest AS (
                 SELECT customer, {newest}, max(at) FILTER (WHERE state = 'never') AS never,
@@ -464,7 +473,7 @@ def _judge() -> None:
 
 
 def _latest_that_ends(way: str, subscribed: Mapping[str, str]) -> str:
-    return dialect.greatest(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, way)))
+    return dialect.greatest_sql(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, way)))
 
 
 def _listed(keys: Iterable[int]) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from django.db.models import OuterRef, Subquery
 
-from core.db import backends, dialect
+from core.db import dialect, execution
 
 from .facts.definitions import SESSION_GAP_MINUTES
 from .models import Customer, Event, Order
@@ -36,8 +36,8 @@ class Visit:
 
 def active(since: datetime, until: datetime, most: int) -> Active:
     """Find who has an event or an order later than ``since`` and not later than ``until``, at most so many."""
-    period = {"since": dialect.moment(since), "until": dialect.moment(until)}
-    found = backends.rows(
+    period = {"since": dialect.datetime_param(since), "until": dialect.datetime_param(until)}
+    found = execution.fetch_all(
         f"""SELECT customer_id, max(at), sum(count(*)) OVER () FROM (
                 {_latest(_EVENTS, "occurred_at")} UNION ALL {_latest(_ORDERS, "placed_at")}
             ) AS latest GROUP BY customer_id ORDER BY 2 DESC, 1 DESC LIMIT {most + 1}""",
@@ -61,8 +61,10 @@ def visits(customers: Sequence[int], until: datetime) -> dict[int, Visit]:
     if not customers:
         return {}
     newest_first = "(PARTITION BY customer_id ORDER BY occurred_at DESC)"
-    pause = dialect.further_apart(f"lag(occurred_at) OVER {newest_first}", "occurred_at", SESSION_GAP_MINUTES)
-    found = backends.rows(
+    pause = dialect.is_further_apart_sql(
+        f"lag(occurred_at) OVER {newest_first}", "occurred_at", SESSION_GAP_MINUTES
+    )
+    found = execution.fetch_all(
         f"""SELECT customer_id, min(occurred_at), count(*) FROM (
                 SELECT customer_id, occurred_at, sum(pause) OVER {newest_first} AS pauses FROM (
                     SELECT customer_id, occurred_at, CASE WHEN {pause} THEN 1 ELSE 0 END AS pause
@@ -70,9 +72,9 @@ def visits(customers: Sequence[int], until: datetime) -> dict[int, Visit]:
                         AND occurred_at > %(since)s AND occurred_at <= %(until)s
                 ) AS paused
             ) AS counted WHERE pauses = 0 GROUP BY customer_id""",
-        {"since": dialect.moment(until - LONGEST_VISIT), "until": dialect.moment(until)},
+        {"since": dialect.datetime_param(until - LONGEST_VISIT), "until": dialect.datetime_param(until)},
     )
-    return {customer: Visit(dialect.instant(start), events) for customer, start, events in found}
+    return {customer: Visit(dialect.datetime_from_row(start), events) for customer, start, events in found}
 
 
 def latest_event_at() -> datetime | None:

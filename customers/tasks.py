@@ -41,4 +41,4 @@ def forget_refused_messages() -> None:
 @shared_task
 def forget_answers() -> None:
     """Delete the answers that nobody can ask for again."""
-    idempotent_responses.forget(datetime.now(UTC))
+    idempotent_responses.delete_expired_responses(datetime.now(UTC))

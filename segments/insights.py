@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from django.db.models import Count, Q, Sum
 
-from core.db import backends, temporary_tables, time_limits
+from core.db import execution, temporary_tables, time_limits
 from core.values.decimals import from_units
 from customers.models import Customer, Facts, Totals
 
@@ -161,7 +161,7 @@ class MemberRevenue:
 def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
     """Add up what the members have bought; raises TookTooLong."""
     members = Membership.objects.filter(segment=segment).values("customer_id")
-    with time_limits.within(seconds):
+    with time_limits.time_limit(seconds):
         sums = Facts.objects.filter(customer_id__in=members).aggregate(
             members=Count("pk"),
             buyers=Count("pk", filter=Q(order_count__gt=0)),
@@ -201,16 +201,16 @@ def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
     Of a large segment some ten thousand members are drawn, by a number made from their keys, and stand for all.
     """
     one_in = max(1, segment.size // SAMPLE_SIZE)
-    with time_limits.within(seconds):
+    with time_limits.time_limit(seconds):
         # A table of its own: a planner cannot guess how many it is, and would read all memberships there are.
-        temporary_tables.create("drawn", "customer_id bigint PRIMARY KEY")
-        drawn = backends.execute(
+        temporary_tables.create_temporary_table("drawn", "customer_id bigint PRIMARY KEY")
+        drawn = execution.execute(
             f"""INSERT INTO drawn SELECT customer_id FROM {_MEMBERS}
                 WHERE segment_id = %s AND customer_id * {_SPREAD} %% {_NUMBERS} < %s""",
             [segment.pk, _NUMBERS // one_in],
         )
         counts: dict[int, int] = dict(
-            backends.rows(
+            execution.fetch_all(
                 f"""SELECT m.segment_id, count(*) FROM drawn d JOIN {_MEMBERS} m ON m.customer_id = d.customer_id
                     WHERE m.segment_id <> %s GROUP BY m.segment_id""",
                 [segment.pk],
@@ -242,7 +242,7 @@ class CustomerCounts:
 
 def count_customers(seconds: float) -> CustomerCounts:
     """Count the customers; raises TookTooLong."""
-    with time_limits.within(seconds):
+    with time_limits.time_limit(seconds):
         known = Customer.objects.existing().known().count()
         everybody = Customer.objects.existing().count()
     return CustomerCounts(known, everybody - known)

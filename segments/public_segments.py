@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from core.db import backends
+from core.db import execution
 from core.db.sql import Sql
 from core.values.text_cleaning import to_nfc
 from customers.facts import update
@@ -26,7 +26,7 @@ from .rules import EvaluationContext, PopulationStatistics, Statistic
 # A visitor whom the shop does not know is asked about as somebody is: answers take their time alike.
 NO_CUSTOMER: Final = -1
 
-PublicState = tuple[backends.Row, ...]
+PublicState = tuple[execution.Row, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def find_public_segments(anonymous_id: str, at: datetime) -> list[str]:
 
 def _read_state(anonymous_id: str) -> tuple[PublicState, int]:
     """Give the state of the public segments, and whose customer's key the id leads to, by one statement."""
-    found = backends.rows(
+    found = execution.fetch_all(
         """SELECT id, version, slug, (SELECT max(refresh_id) FROM segments_segment WHERE kind = 'dynamic'),
             (SELECT customer_id FROM customers_identity WHERE kind = %s AND value = %s)
         FROM segments_segment WHERE is_public AND (is_active OR kind = 'static') ORDER BY slug""",
@@ -79,7 +79,7 @@ def _matching_slugs(published: PublicSegments, customer: int, at: datetime) -> l
     live.compute_statistics(published.needed, context)
     found = []
     for slugs, asked in published.asked:
-        for _, bits, _ in backends.rows(asked.customer_answers_sql(customer, context)):
+        for _, bits, _ in execution.fetch_all(asked.customer_answers_sql(customer, context)):
             found += [slug for place, slug in enumerate(slugs) if bits & 1 << place]
     return found
 

@@ -21,7 +21,7 @@ class SegmentsProjectConfig(AppConfig):
     def ready(self) -> None:
         """Check what is declared, and install it after each migration."""
         # Models must be loaded before.
-        from core.staff.installation import install_after_migrate  # noqa: PLC0415
+        from core.staff.post_migrate import install_after_migrate  # noqa: PLC0415
         from core.staff.roles import check_roles  # noqa: PLC0415
         from core.staff.schedules import check_schedules  # noqa: PLC0415
 

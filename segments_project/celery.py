@@ -16,5 +16,5 @@ app.steps["worker"].add(DjangoStructLogInitStep)
 
 
 @setup_logging.connect
-def keep_our_logging(**_: Any) -> None:
+def keep_django_logging(**_: Any) -> None:
     """Being connected is enough: Celery then leaves the logging alone that Django has set up."""

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 
-def checked(url: str) -> str:
+def validate_redis_url(url: str) -> str:
     """Return an address as redis-py reads it; raises ValueError where it is none."""
     parts = urlsplit(url)
     has_place = parts.path.strip("/") if parts.scheme == "unix" else parts.hostname
@@ -15,9 +15,9 @@ def checked(url: str) -> str:
     return url
 
 
-def for_celery(url: str) -> str:
+def celery_broker_url(url: str) -> str:
     """Return the same address as Celery reads it; raises ValueError where it is none."""
-    parts = urlsplit(checked(url))
+    parts = urlsplit(validate_redis_url(url))
     if parts.scheme != "unix":
         return url
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -27,7 +27,7 @@ def for_celery(url: str) -> str:
     return f"redis+socket://{login}{parts.path}?{urlencode({'virtual_host': query.get('db', '0')})}"
 
 
-def with_database(url: str, number: int) -> str:
+def redis_url_with_database(url: str, number: int) -> str:
     """Return the address of another database of the same Redis."""
     parts = urlsplit(url)
     if parts.scheme == "unix":

@@ -110,7 +110,7 @@ ADMINISTRATOR: Final = Role(
 ROLES: Final = (VIEWER, MARKETER, ADMINISTRATOR)
 
 # Granted to no role on purpose. A permission of our models that stands neither above nor here fails a test.
-NOT_GRANTED: Final = (
+UNGRANTED_PERMISSIONS: Final = (
     # Tables that have no page of their own: only the application writes them.
     *all_permissions(
         "customers.addressunsubscription",

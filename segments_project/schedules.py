@@ -132,7 +132,7 @@ SCHEDULES: Final = (
 )
 
 # Tasks without a schedule: code starts them when there is work. A task of ours that is in neither list fails a test.
-ON_DEMAND: Final = {
+UNSCHEDULED_TASKS: Final = {
     "segments.tasks.refresh_pending": "refreshes when something was recorded",
     "segments.tasks.count_rule": "counts a rule that a person is writing",
     "segments.tasks.refresh_segment": "refreshes a segment that was saved, or that a person or the API asks for",

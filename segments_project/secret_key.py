@@ -11,7 +11,7 @@ from django.core.management.utils import get_random_secret_key
 FILE_NAME = "secret_key"
 
 
-def kept_in(folder: Path) -> str:
+def load_or_create_secret_key(folder: Path) -> str:
     """The key kept in `folder`, made at the first call; processes that start together get the same one."""
     path = folder / FILE_NAME
     try:

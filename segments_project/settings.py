@@ -24,7 +24,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse, reverse_lazy
 
-from . import __version__, logs, redis_url, secret_key
+from . import __version__, logging_config, redis_url, secret_key
 
 # What our processes write has personal data in it: databases, uploads, messages, lists of refused rows. Whatever
 # they make is for its owner only, files (0600) and folders (0700), also what somebody forgets to say so for.
@@ -173,7 +173,7 @@ IMPORTS_DIR = Path(
     env.str("IMPORTS_DIR", default="") or (SQLITE_FILE.parent if SQLITE_FILE else DATA_DIR) / "imports"
 )
 
-SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key.kept_in(
+SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key.load_or_create_secret_key(
     SQLITE_FILE.parent if SQLITE_FILE else DATA_DIR
 )
 
@@ -193,7 +193,7 @@ REDIS_IS_CONFIGURED = bool(env.str("REDIS_URL", default=""))
 REDIS_URL = env.str("REDIS_URL", default="") or "redis://127.0.0.1:6379/0"
 
 try:
-    CELERY_BROKER_URL = redis_url.for_celery(REDIS_URL)
+    CELERY_BROKER_URL = redis_url.celery_broker_url(REDIS_URL)
 except ValueError as error:
     raise ImproperlyConfigured(f"REDIS_URL: {error}") from error
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -222,7 +222,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "segments",
-        "OPTIONS": {"serializer": "core.json_cache.JSONSerializer"},
+        "OPTIONS": {"serializer": "core.cache_serializer.JSONSerializer"},
     }
 }
 
@@ -277,7 +277,7 @@ if find_spec("anymail"):  # takes what providers tell of messages: bounces and c
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "core.http.content_security_policy.PagePolicyMiddleware",
+    "core.http.content_security_policy.ContentSecurityPolicyMiddleware",
     "core.http.encoded_paths.EncodedPathMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",  # before all that may answer
@@ -285,14 +285,14 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "core.http.body_limits.BodyBoundsMiddleware",
+    "core.http.body_limits.BodyLimitMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
-CSRF_FAILURE_VIEW = "core.api.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "core.api.error_views.csrf_failure"
 
 ROOT_URLCONF = "segments_project.urls"
 WSGI_APPLICATION = "segments_project.wsgi.application"
@@ -340,7 +340,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the time that was told holds
 AXES_CLIENT_IP_CALLABLE = "core.http.client_ip.client_ip"
-AXES_LOCKOUT_CALLABLE = "core.staff.login_throttling.refuse"
+AXES_LOCKOUT_CALLABLE = "core.staff.login_throttling.lockout_response"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False  # core.admin.failed_logins is ours
 AXES_VERBOSE = False
@@ -398,7 +398,7 @@ REST_FRAMEWORK = {
     # A view that forgets to say who may see it shows nothing.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["core.api.throttling.CallerThrottle"],
-    "EXCEPTION_HANDLER": "core.api.errors.handle",
+    "EXCEPTION_HANDLER": "core.api.errors.exception_handler",
 }
 
 SPECTACULAR_SETTINGS = {
@@ -549,7 +549,7 @@ UNFOLD = {
 
 # -- Logs
 
-LOGGING = logs.configure(
+LOGGING = logging_config.configure_logging(
     level=env.str("LOG_LEVEL", default="INFO"), as_json=env.bool("LOG_JSON", default=False)
 )
 DJANGO_STRUCTLOG_CELERY_ENABLED = True

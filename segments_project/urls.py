@@ -7,15 +7,15 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from core.api.errors import unknown_address
-from core.staff import passwords
+from core.api.error_views import unknown_url
+from core.staff import password_views
 
 from .health import healthz
 
-handler400 = "core.api.errors.bad_request"
-handler403 = "core.api.errors.permission_denied"
-handler404 = "core.api.errors.page_not_found"
-handler500 = "core.api.errors.server_error"
+handler400 = "core.api.error_views.bad_request"
+handler403 = "core.api.error_views.permission_denied"
+handler404 = "core.api.error_views.page_not_found"
+handler500 = "core.api.error_views.server_error"
 
 # Where the pages of the API in a browser lead to log in and out: where staff do so anyway.
 BROWSABLE_API = [
@@ -26,10 +26,16 @@ BROWSABLE_API = [
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", include((BROWSABLE_API, "rest_framework"))),
-    path("admin/password/forgotten/", passwords.Forgotten.as_view(), name="admin_password_reset"),
-    path("admin/password/sent/", passwords.Sent.as_view(), name="password_reset_done"),
     path(
-        "admin/password/choose/<uidb64>/<token>/", passwords.Choose.as_view(), name="password_reset_confirm"
+        "admin/password/forgotten/",
+        password_views.ForgottenPasswordView.as_view(),
+        name="admin_password_reset",
+    ),
+    path("admin/password/sent/", password_views.ResetLinkSentView.as_view(), name="password_reset_done"),
+    path(
+        "admin/password/choose/<uidb64>/<token>/",
+        password_views.ChoosePasswordView.as_view(),
+        name="password_reset_confirm",
     ),
     path("admin/", admin.site.urls),
     # Customers last: their ids may hold slashes.
@@ -40,7 +46,7 @@ urlpatterns = [
     path("", include("campaigns.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
-    re_path(r"^api/", unknown_address),
+    re_path(r"^api/", unknown_url),
     # For pages that name none, such as answers of the API in a browser.
     path("favicon.ico", RedirectView.as_view(url=static(settings.FAVICON))),
     path("healthz", healthz, name="healthz"),

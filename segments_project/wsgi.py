@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "segments_project.settings")
 django_application = get_wsgi_application()
 
 
-class WholeBody:
+class CompleteBody:
     """A body that is read to its announced end; raises OSError where the client ends it earlier.
 
     Servers tell an early end as an ordinary one: the first half of an uploaded file would pass for all of it.
@@ -43,5 +43,5 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Answer a request."""
     length = environ.get("CONTENT_LENGTH") or ""
     if length.isdigit():
-        environ["wsgi.input"] = WholeBody(environ["wsgi.input"], int(length))
+        environ["wsgi.input"] = CompleteBody(environ["wsgi.input"], int(length))
     return django_application(environ, start_response)

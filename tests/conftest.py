@@ -18,7 +18,7 @@ from django.db import connection
 
 from segments.wakeups import REFRESH
 from segments_project.celery import app
-from segments_project.server.bundled import dying_with_parent
+from segments_project.server.bundled_servers import signal_on_parent_death
 
 LITTER = 1_000  # rows
 
@@ -98,7 +98,7 @@ def _worker(environment: dict[str, str], log: Path, *options: str) -> Iterator[s
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=dying_with_parent(15),
+            preexec_fn=signal_on_parent_death(15),
         )
     try:
         eventually(

@@ -28,7 +28,7 @@ from segments.refresh.engine import refresh_all, refresh_segments
 from segments.templates import TEMPLATES
 from segments_project.celery import app
 
-from .support import furnished_shop, pages, tracking_messages
+from .support import admin_pages, furnished_shop, tracking_messages
 
 pytestmark = pytest.mark.django_db
 
@@ -155,13 +155,13 @@ def said(response: Any) -> str:
 
 
 PARTS = (
-    pages.Page("segments_segment_members_csv", pages.by_rule),
-    pages.Page("segments_segment_worth", pages.by_rule),
-    pages.Page("segments_segment_overlap", pages.by_rule),
-    pages.Page("campaigns_couponpool_codes", CouponPool.objects.all),
-    pages.Page("customers_customer_timeline", pages.buyers),
+    admin_pages.Page("segments_segment_members_csv", admin_pages.by_rule),
+    admin_pages.Page("segments_segment_worth", admin_pages.by_rule),
+    admin_pages.Page("segments_segment_overlap", admin_pages.by_rule),
+    admin_pages.Page("campaigns_couponpool_codes", CouponPool.objects.all),
+    admin_pages.Page("customers_customer_timeline", admin_pages.buyers),
 )
-EVERYTHING = {page.view: page for page in (*pages.PAGES, *PARTS)}
+EVERYTHING = {page.view: page for page in (*admin_pages.PAGES, *PARTS)}
 
 
 SIDEBAR: Any = settings.UNFOLD["SIDEBAR"]
@@ -180,7 +180,7 @@ def breadcrumbs(content: str) -> list[str]:
 @pytest.fixture
 def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     """A shop that has something to show on every page."""
-    keys.create("Shop", ["segments:read"])
+    keys.create_key("Shop", ["segments:read"])
     verification.verify_all(NOW)
     _, key = tracking_messages.source()
     tracking_messages.send(
@@ -189,7 +189,7 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     client = Client()
     client.force_login(admin_user)
     client.post(page("segments_segment_refresh", known.pk))
-    furnished_shop.tell_a_webhook(client, friends)
+    furnished_shop.send_a_webhook(client, friends)
     furnished_shop.import_a_file(client)
     furnished_shop.make_coupons()
     furnished_shop.run_campaigns(client, friends)
@@ -201,7 +201,7 @@ def test_every_page_opens_in_few_queries_and_is_called_as_in_the_menu(
 ):
     for view, one in EVERYTHING.items():
         with subtests.test(view):
-            with django_assert_max_num_queries(pages.MOST_QUERIES):
+            with django_assert_max_num_queries(admin_pages.MOST_QUERIES):
                 response = admin_client.get(one.address)
                 content = b"".join(response)
             assert response.status_code == 200
@@ -737,14 +737,14 @@ def test_a_verification_names_who_differs_and_what_to_do(known, admin_client):
 
 
 def test_a_key_is_revoked_by_those_who_may(admin_client, staff):
-    key, secret = keys.create("Shop", ["segments:read"])
+    key, secret = keys.create_key("Shop", ["segments:read"])
     data = {"action": "revoke", "_selected_action": [key.pk]}
     staff("view_apikey").post(page("core_apikey_changelist"), data)
-    assert keys.find(secret)
+    assert keys.find_key(secret)
     for _ in range(2):
         response = admin_client.post(page("core_apikey_changelist"), data, follow=True)
         assert key.prefix in said(response)
-        assert not keys.find(secret)
+        assert not keys.find_key(secret)
     assert secret not in response.content.decode()
 
 

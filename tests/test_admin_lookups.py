@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from core.admin.lookups import DeclaredLookupsAdmin
+from core.admin.declared_lookups import DeclaredLookupsAdmin
 from customers.facts import update
 
 from .support.shop import customers

@@ -103,7 +103,7 @@ def test_the_shop_is_made_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("segments_project.demo.shop.update.update_facts", fail)
 
     with pytest.raises(KeyboardInterrupt):
-        shop.build(20, datetime.now(UTC))
+        shop.build_demo_shop(20, datetime.now(UTC))
 
     assert records() == (0, 0, 0)
 

@@ -39,7 +39,7 @@ Sent = list[tuple[datetime, dict[str, Any]]]
 
 def visits(start: datetime = START, seed: int = 1) -> Sent:
     shop = SampleShop(PEOPLE, until=START)
-    return list(islice(visitors.messages(shop, start, Random(seed)), SENT))
+    return list(islice(visitors.draw_messages(shop, start, Random(seed)), SENT))
 
 
 def orders_of(sent: Sent) -> set[str]:
@@ -87,7 +87,7 @@ def test_runs_share_no_ids_but_those_of_the_shop() -> None:
 
 
 def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureFixture[str]) -> None:
-    shop.fill(PEOPLE, START)
+    shop.fill_database(PEOPLE, START)
     segment_store.install_templates()
     refresh_all(START)
     people, orders, events = (
@@ -95,8 +95,8 @@ def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureF
         set(Order.objects.values_list("order_id", flat=True)),
         Event.objects.count(),
     )
-    key = shop.renewed_write_key()
-    assert 0 < shop.size() <= PEOPLE
+    key = shop.renew_write_key()
+    assert 0 < shop.people_count() <= PEOPLE
     sent = visits()
 
     for place in range(0, SENT, 300):
@@ -126,15 +126,15 @@ def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureF
 
 
 def test_their_source_is_found_again_under_a_new_key() -> None:
-    old = shop.renewed_write_key()
-    new = shop.renewed_write_key()
+    old = shop.renew_write_key()
+    new = shop.renew_write_key()
 
     [source] = Source.objects.all()
     assert tracking_messages.post(old, "batch", {"batch": []}).status_code == 401
     assert tracking_messages.post(new, "batch", {"batch": []}).status_code == 200
 
     sources.revoke_source(source)
-    assert sources.find_by_key(shop.renewed_write_key()) != source
+    assert sources.find_by_key(shop.renew_write_key()) != source
 
 
 def test_nobody_is_made_up_for_another_shop() -> None:
@@ -150,7 +150,7 @@ def test_they_visit_a_served_demo_which_goes_on_without_them(
 ) -> None:
     log = tmp_path / "log"
     began = datetime.now(UTC)
-    shop.fill(PEOPLE, began)
+    shop.fill_database(PEOPLE, began)
     with (
         log.open("w") as output,
         subprocess.Popen(

@@ -62,7 +62,7 @@ def staff(role: str, *permissions: str) -> Client:
 
 def with_key(*scopes: str) -> Client:
     """A program with a key."""
-    return Client(headers={"Authorization": f"Bearer {keys.create('A tool', scopes)[1]}"})
+    return Client(headers={"Authorization": f"Bearer {keys.create_key('A tool', scopes)[1]}"})
 
 
 def sent(client: Client, method: str, address: str, body: Any) -> Any:

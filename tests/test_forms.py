@@ -21,8 +21,8 @@ from customers.facts import update
 from segments.models import Endpoint, Segment
 
 from .support import furnished_shop
-from .support.forms import Form, forms_of
-from .support.pages import PAGES, by_rule
+from .support.admin_pages import PAGES, by_rule
+from .support.html_forms import Form, forms_of
 from .support.shop import customers, orders, segment
 
 pytestmark = pytest.mark.django_db
@@ -55,9 +55,9 @@ def client() -> Client:
     orders("o1,c1,2026-03-01T10:00:00Z,50")
     update.update_facts()
     segment("buyers", {"order_count": {"at_least": 1}})
-    furnished_shop.furnish()
+    furnished_shop.furnish_shop()
     segment("referring", {"in_segment": {"is": "buyers"}})
-    return furnished_shop.entered("admin", raise_request_exception=True)
+    return furnished_shop.logged_in_client("admin", raise_request_exception=True)
 
 
 def page_of(client: Client, address: str) -> str:
@@ -175,7 +175,7 @@ def test_one_of_every_other_kind_is_deleted_or_cannot_be(client, subtests):
 
 
 def test_the_api_names_the_campaign_that_a_segment_is_for(client):
-    secret = keys.create("A tool", ["segments:write"])[1]
+    secret = keys.create_key("A tool", ["segments:write"])[1]
 
     refused = client.delete("/api/v1/segments/guests/", headers={"Authorization": f"Bearer {secret}"})
 

@@ -32,7 +32,7 @@ LINK = re.compile(r"https?://[^\s<]+/admin/password/choose/[^\s<]+")
 def administrator() -> Client:
     user = User.objects.create(username="boss", first_name="Bo", is_staff=True)
     user.groups.set([Group.objects.get(name="Administrator")])
-    client = furnished_shop.stranger()
+    client = furnished_shop.anonymous_client()
     client.force_login(user)
     return client
 
@@ -51,7 +51,7 @@ def link_in(text: object) -> str:
 
 def choose(link: str, password: str = PASSWORD) -> Any:
     """Follow a link as its reader does, and choose a password."""
-    client = furnished_shop.stranger()
+    client = furnished_shop.anonymous_client()
     form = client.get(urlsplit(link).path, follow=True)
     if not form.context["validlink"]:
         return form
@@ -60,7 +60,7 @@ def choose(link: str, password: str = PASSWORD) -> Any:
 
 
 def can_log_in(name: str, password: str = PASSWORD) -> bool:
-    client = furnished_shop.stranger()
+    client = furnished_shop.anonymous_client()
     client.post(reverse("admin:login"), {"username": name, "password": password})
     return client.get(reverse("admin:index")).status_code == 200
 
@@ -138,16 +138,16 @@ def test_nobody_invites_to_a_role_that_may_do_more_than_they(administrator):
     keeper.user_permissions.set(
         Permission.objects.filter(codename__in=["add_user", "change_user", "view_user"])
     )
-    client = furnished_shop.stranger()
+    client = furnished_shop.anonymous_client()
     client.force_login(keeper)
 
     refused = invite(client, "Administrator")
     assert refused.status_code == 200
     assert not User.objects.filter(username="carla").exists()
     assert invite(client, "Viewer").status_code == 302
-    assert furnished_shop.stranger().post(ADD, {}).status_code == 302
+    assert furnished_shop.anonymous_client().post(ADD, {}).status_code == 302
     viewer = User.objects.get(username="carla")
-    lookers = furnished_shop.stranger()
+    lookers = furnished_shop.anonymous_client()
     lookers.force_login(viewer)
     assert lookers.get(ADD).status_code == 403
 
@@ -168,7 +168,7 @@ def test_an_administrator_sends_another_link_but_none_for_superusers(administrat
 def ask(email: str, client: Client | None = None) -> Any:
     """Ask from an address from which nobody else has asked in this minute."""
     anywhere = f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}"
-    client = client or furnished_shop.stranger(REMOTE_ADDR=anywhere)
+    client = client or furnished_shop.anonymous_client(REMOTE_ADDR=anywhere)
     return client.post(FORGOTTEN, {"email": email})
 
 
@@ -176,7 +176,7 @@ def test_a_forgotten_password_is_reset_by_mail_and_nobody_learns_who_has_an_acco
     settings.PUBLIC_URL = "https://segments.shop.example"
     User.objects.create_user("dora", "dora@shop.example", "the former one", is_staff=True)
     User.objects.create_user("guest", "guest@shop.example", "the former one")
-    login = furnished_shop.stranger().get(reverse("admin:login")).content.decode()
+    login = furnished_shop.anonymous_client().get(reverse("admin:login")).content.decode()
     assert FORGOTTEN in login
 
     told = [ask(f"{name}@shop.example") for name in ("nobody", "guest", "dora")]
@@ -207,7 +207,7 @@ def test_the_list_of_staff_tells_roles_and_who_may_come_in(administrator):
 def test_without_a_mail_server_nobody_waits_for_a_link(settings):
     settings.EMAIL_BACKEND = FILES
 
-    page = furnished_shop.stranger().get(FORGOTTEN).content.decode()
+    page = furnished_shop.anonymous_client().get(FORGOTTEN).content.decode()
 
     assert "no link can be sent" in page
     assert "administrator" in page
@@ -225,7 +225,7 @@ def test_who_is_invited_or_inactive_resets_nothing(administrator):
 
 
 def test_who_asks_for_many_links_waits():
-    client = furnished_shop.stranger(REMOTE_ADDR="192.0.2.77")
+    client = furnished_shop.anonymous_client(REMOTE_ADDR="192.0.2.77")
     with time_machine.travel("2026-11-29T10:00:30Z", tick=False):
         answers = [ask("nobody@shop.example", client) for _ in range(6)]
 

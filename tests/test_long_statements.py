@@ -10,14 +10,14 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from core.db import backends
+from core.db import execution
 from customers.facts import update
 from customers.models import Facts, Order
 from customers.tracking import inbox
 from segments.models import Segment
 from segments.refresh import verification
 from segments.refresh.engine import refresh_all
-from segments_project.server.bundled import dying_with_parent
+from segments_project.server.bundled_servers import signal_on_parent_death
 
 from .conftest import eventually
 from .support import shop
@@ -70,11 +70,11 @@ def test_the_statement_of_a_killed_worker_ends_with_it(environment) -> None:
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", sleep],
         cwd=django_settings.BASE_DIR,
         env=environment,
-        preexec_fn=dying_with_parent(9),
+        preexec_fn=signal_on_parent_death(9),
     )
 
     def is_running() -> bool:
-        [(count,)] = backends.rows(
+        [(count,)] = execution.fetch_all(
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
             " AND state = 'active'",
             ["%4711%"],

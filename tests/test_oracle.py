@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from .support.oracle import Event, Line, Order, Person, Shop, matching
-from .support.shops_as_csv import csv_rows, read_csv, write_csv
+from .support.shop_csv_files import csv_rows, read_csv, write_csv
 from .support.strategies import instants, rules, shops
 from .support.value_pools import BASE, MICROSECOND, RECORDED_AT, ZONES
 

@@ -34,8 +34,8 @@ from redis import Redis
 from customers.imports import uploads
 from segments_project import __version__, secret_key
 from segments_project.celery import app
-from segments_project.redis_url import for_celery, with_database
-from segments_project.server import bundled
+from segments_project.redis_url import celery_broker_url, redis_url_with_database
+from segments_project.server import bundled_servers
 
 from .conftest import eventually
 
@@ -127,7 +127,7 @@ def test_the_database_may_lie_in_a_folder_with_a_strange_name(tmp_path: Path) ->
 def test_a_secret_key_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(secret_key.kept_in, [folder] * 8))
+        keys = set(pool.map(secret_key.load_or_create_secret_key, [folder] * 8))
 
     assert len(keys) == 1
     assert len(keys.pop()) >= 50
@@ -176,7 +176,7 @@ def test_an_empty_secret_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
 
     with pytest.raises(ImproperlyConfigured, match="is empty"):
-        secret_key.kept_in(tmp_path)
+        secret_key.load_or_create_secret_key(tmp_path)
 
 
 def test_the_version_is_told_once() -> None:
@@ -215,7 +215,7 @@ def test_health_is_well(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_health_says_that_redis_is_gone_and_sends_nobody_away(client: Client, settings) -> None:
-    settings.REDIS_URL = f"redis://127.0.0.1:{bundled.free_port()}/0"
+    settings.REDIS_URL = f"redis://127.0.0.1:{bundled_servers.free_port()}/0"
 
     response = client.get("/healthz")
 
@@ -383,7 +383,7 @@ def another_process(script: str, folder: str) -> Iterator[tuple[subprocess.Popen
 @pytest.mark.parametrize("server", ["redis_server", "postgres_server"])
 def test_a_server_dies_with_its_parent(server: str) -> None:
     script = (
-        f"from segments_project.server.bundled import {server}\n"
+        f"from segments_project.server.bundled_servers import {server}\n"
         f"with {server}() as server:\n"
         "    print(server.process.pid, flush=True)"
     )
@@ -398,7 +398,7 @@ def test_a_server_dies_with_its_parent(server: str) -> None:
 
 
 def test_postgresql_starts_in_a_folder_of_its_own() -> None:
-    with bundled.postgres_server(options={"work_mem": "7MB"}) as server:
+    with bundled_servers.postgres_server(options={"work_mem": "7MB"}) as server:
         with psycopg.connect(server.url) as client:
             assert client.execute("SHOW work_mem").fetchone() == ("7MB",)
             assert client.execute("SHOW fsync").fetchone() == ("off",)
@@ -411,7 +411,7 @@ def test_postgresql_starts_in_a_folder_of_its_own() -> None:
 
 
 def test_redis_starts_empty_and_stops(tmp_path: Path) -> None:
-    with bundled.redis_server(tmp_path / "redis") as server, Redis.from_url(server.url) as client:
+    with bundled_servers.redis_server(tmp_path / "redis") as server, Redis.from_url(server.url) as client:
         assert client.dbsize() == 0
 
     assert server.process.poll() == 0
@@ -421,15 +421,17 @@ def test_redis_starts_empty_and_stops(tmp_path: Path) -> None:
 def test_redis_is_reached_by_its_owner_only(tmp_path: Path, depth: int) -> None:
     """Also where the folder's path is too long for a socket."""
     folder = tmp_path / ("x" * 100 * depth) / "redis"
-    with bundled.redis_server(folder) as server:
+    with bundled_servers.redis_server(folder) as server:
         path = Path(urlsplit(server.url).path)
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert psutil.Process(server.process.pid).net_connections("inet") == []  # no port at all
         for number in (0, 63):
-            with Redis.from_url(with_database(server.url, number)) as client:
+            with Redis.from_url(redis_url_with_database(server.url, number)) as client:
                 client.set("number", number)
-            with app.connection_for_write(for_celery(with_database(server.url, number))) as broker:
+            with app.connection_for_write(
+                celery_broker_url(redis_url_with_database(server.url, number))
+            ) as broker:
                 asked: Any = broker.default_channel
                 assert asked.client.get("number") == str(number).encode()
 
@@ -439,7 +441,7 @@ def test_redis_is_reached_by_its_owner_only(tmp_path: Path, depth: int) -> None:
 def test_redis_is_the_one_of_the_path_or_else_of_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
 
-    with bundled.redis_server() as server, Redis.from_url(server.url) as client:
+    with bundled_servers.redis_server() as server, Redis.from_url(server.url) as client:
         assert client.info("server")["server_name"] == "valkey"
 
 
@@ -470,21 +472,21 @@ def test_a_pickle_in_the_cache_is_never_run(tmp_path: Path) -> None:
 
 def test_a_server_that_cannot_start_says_why() -> None:
     with (
-        pytest.raises(bundled.ServerError, match="no_such_setting"),
-        bundled.postgres_server(options={"no_such_setting": "1"}),
+        pytest.raises(bundled_servers.ServerError, match="no_such_setting"),
+        bundled_servers.postgres_server(options={"no_such_setting": "1"}),
     ):
         pass
 
 
 def test_a_port_taken_meanwhile_is_given_up_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = bundled.free_port
+    free = bundled_servers.free_port
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = iter([taken.getsockname()[1]])
-        monkeypatch.setattr(bundled, "free_port", lambda: next(ports, None) or free())
+        monkeypatch.setattr(bundled_servers, "free_port", lambda: next(ports, None) or free())
 
-        with bundled.postgres_server() as server, psycopg.connect(server.url) as client:
+        with bundled_servers.postgres_server() as server, psycopg.connect(server.url) as client:
             assert client.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -492,7 +494,10 @@ def test_without_redis_we_are_told_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
-    with pytest.raises(bundled.ServerError, match="install valkey-server"), bundled.redis_server():
+    with (
+        pytest.raises(bundled_servers.ServerError, match="install valkey-server"),
+        bundled_servers.redis_server(),
+    ):
         pass
 
 

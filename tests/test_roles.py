@@ -15,7 +15,7 @@ from segments.models import Segment
 from segments.refresh.engine import refresh_segments
 
 from .support import furnished_shop
-from .support.pages import PAGES
+from .support.admin_pages import PAGES
 from .support.shop import customers, event_with, events, orders, segment
 
 pytestmark = pytest.mark.django_db
@@ -73,14 +73,14 @@ def shop() -> Segment:
         },
     )
     refresh_segments([made], datetime.now(UTC))
-    furnished_shop.furnish()
+    furnished_shop.furnish_shop()
     return made
 
 
 @pytest.fixture
 def enter(shop: Segment) -> Callable[[str], Client]:
     """Logs one of the staff in."""
-    return furnished_shop.entered
+    return furnished_shop.logged_in_client
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,22 @@ import pytest
 
 from core.api import keys
 from customers.models import Batch, Import
-from segments_project.server.buffering_worker import PATIENCE, Arrival
+from segments_project.server.buffering_worker import MIN_DEADLINE_SECONDS, IncomingRequest
 
-from .support import tracking_http
+from .support import web_server
 from .support.tracking_messages import basic, source
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[tracking_http.Web]:
-    with tracking_http.running({**environment, "LOG_LEVEL": "WARNING"}, tmp_path / "log") as running:
+def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[web_server.Web]:
+    with web_server.running({**environment, "LOG_LEVEL": "WARNING"}, tmp_path / "log") as running:
         yield running
 
 
-def opened(server: tracking_http.Web, *parts: bytes) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE + 5)
+def opened(server: web_server.Web, *parts: bytes) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=MIN_DEADLINE_SECONDS + 5)
     client.sendall(b"".join(parts))
     return client
 
@@ -51,7 +51,7 @@ def answer(client: socket.socket) -> tuple[int, str]:
     return int(head.split()[1]), json.loads(body).get("code", "") if body[:1] == b"{" else ""
 
 
-def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: tracking_http.Web) -> None:
+def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: web_server.Web) -> None:
     _, key = source("browser", messages_a_minute=1000)
     send = request("POST", "/v1/batch", 1000, **basic(key))
     began = time.monotonic()
@@ -69,14 +69,14 @@ def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: track
             for client in drips:
                 client.sendall(b"a")
         assert sorted(asked)[5] < 2
-        assert time.monotonic() - began < PATIENCE  # while all of them are open
+        assert time.monotonic() - began < MIN_DEADLINE_SECONDS  # while all of them are open
 
         assert {answer(client) for client in drips} == {(408, "too_slow")}
-        assert time.monotonic() - began < PATIENCE + 5
+        assert time.monotonic() - began < MIN_DEADLINE_SECONDS + 5
     assert not Batch.objects.exists()
 
 
-def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: tracking_http.Web) -> None:
+def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: web_server.Web) -> None:
     large = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
     # Ten of them are more than the system's buffers hold.
     asked = request("GET", large) * 9 + request("GET", large, Connection="close")
@@ -85,7 +85,7 @@ def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: tracking_h
         for _ in range(20):
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.settimeout(PATIENCE)
+            client.settimeout(MIN_DEADLINE_SECONDS)
             client.connect(("127.0.0.1", server.port))
             client.sendall(asked)
             slow.append(client)
@@ -103,7 +103,7 @@ def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: tracking_h
         assert len(got) > 10 * length > 10_000_000
 
 
-def test_a_body_is_not_read_before_its_sender_is_known(server: tracking_http.Web) -> None:
+def test_a_body_is_not_read_before_its_sender_is_known(server: web_server.Web) -> None:
     """Each answer comes while the body is still to come."""
     large, endless = 10_000_000, 10**18
     stranger = {"Authorization": "Bearer seg_nonsense"}
@@ -121,19 +121,19 @@ def test_a_body_is_not_read_before_its_sender_is_known(server: tracking_http.Web
         (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000, (431, "headers_too_large")),
     ]:
         assert answer(opened(server, said)) == told, said[:200]
-    assert time.monotonic() - began < PATIENCE
+    assert time.monotonic() - began < MIN_DEADLINE_SECONDS
 
 
 def test_who_is_known_sends_large_bodies_and_the_half_of_one_is_nothing(
-    server: tracking_http.Web, admin_client
+    server: web_server.Web, admin_client
 ) -> None:
     api_clients_send_large_bodies(server)
     staff_upload_files(server, admin_client)
 
 
-def api_clients_send_large_bodies(server: tracking_http.Web) -> None:
+def api_clients_send_large_bodies(server: web_server.Web) -> None:
     key = {
-        "Authorization": f"Bearer {keys.create('client', ['ingest'])[1]}",
+        "Authorization": f"Bearer {keys.create_key('client', ['ingest'])[1]}",
         "Content-Type": "application/json",
     }
     customers = [{"customer_id": f"c{number}", "attributes": {"note": "x" * 700}} for number in range(900)]
@@ -153,7 +153,7 @@ def api_clients_send_large_bodies(server: tracking_http.Web) -> None:
     assert answer(half)[0] == 400  # and not what the first half says
 
 
-def staff_upload_files(server: tracking_http.Web, admin_client) -> None:
+def staff_upload_files(server: web_server.Web, admin_client) -> None:
     session = admin_client.cookies["sessionid"].value
     form = admin_client.get("/admin/customers/import/add/").cookies["csrftoken"].value
     part = 'Content-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n--x'
@@ -186,7 +186,7 @@ def staff_upload_files(server: tracking_http.Web, admin_client) -> None:
     ],
 )
 def test_an_upload_has_a_second_for_each_20_kb_and_a_public_body_ten_in_all(path, length, seconds) -> None:
-    arrival = Arrival(now=0)
+    arrival = IncomingRequest(now=0)
     assert arrival.deadline == 10  # of the headers
 
     arrival.add(request("POST", path, length, Cookie="sessionid=x"))

@@ -1,4 +1,4 @@
-"""The permissions that the pages of campaigns need. ``core.admin.access.needs`` checks them."""
+"""The permissions that the pages of campaigns need. ``core.admin.permissions.require_permissions`` checks them."""
 
 from typing import Final
 

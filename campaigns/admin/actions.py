@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from campaigns import lifecycle
 from campaigns.models import Campaign, Journey, Step
 from core.admin import audit_log
-from core.admin.access import READ, WRITE, needs, person
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 
 from . import access, forecast, page_context
 from .start_form import StartForm
@@ -28,7 +28,7 @@ ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
 }
 
 
-@needs(access.SEE, access.WRITE, methods=WRITE)
+@require_permissions(access.SEE, access.WRITE, methods=WRITE_METHODS)
 def run_action(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Start, pause, resume or stop a campaign: the POST parameter ``to`` says which."""
     campaign = get_object_or_404(Campaign, pk=pk)
@@ -42,17 +42,17 @@ def run_action(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         return _render_start_page(model_admin, request, campaign, form)
     try:
         if form:
-            form.save(person(request))
-        change_state(campaign, datetime.now(UTC), person(request))
+            form.save(staff_user(request))
+        change_state(campaign, datetime.now(UTC), staff_user(request))
     except lifecycle.NotPossible as reason:
         messages.error(request, str(reason))
     else:
-        audit_log.note_changed(request, [campaign], audit_text)
+        audit_log.log_changes(request, [campaign], audit_text)
         messages.success(request, success_text.format(campaign.name))
     return redirect("admin:campaigns_campaign_change", pk)
 
 
-@needs(access.SEE, access.WRITE, methods=READ)
+@require_permissions(access.SEE, access.WRITE, methods=READ_METHODS)
 def start_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show how many people would get a message, and ask for what is missing before the start."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
@@ -72,7 +72,7 @@ def _render_start_page(
     return TemplateResponse(request, "campaigns/admin/start.html", context)
 
 
-@needs(access.SEE, access.WRITE, methods=READ)
+@require_permissions(access.SEE, access.WRITE, methods=READ_METHODS)
 def stop_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for confirmation before a campaign ends permanently."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
@@ -83,7 +83,7 @@ def stop_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return TemplateResponse(request, "campaigns/admin/stop.html", context)
 
 
-@needs(access.SEE, access.ADD, methods=WRITE)
+@require_permissions(access.SEE, access.ADD, methods=WRITE_METHODS)
 def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Create a draft with the same settings and steps."""
     campaign = get_object_or_404(Campaign, pk=pk)
@@ -94,16 +94,16 @@ def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     values |= {"name": f"Copy of {campaign.name}"[:200], "starts_at": None}
     steps = [Step(**{name: getattr(step, name) for name in lifecycle.STEP}) for step in campaign.steps.all()]
     try:
-        draft = lifecycle.save(Campaign(**values), steps, person(request))
+        draft = lifecycle.save(Campaign(**values), steps, staff_user(request))
     except lifecycle.NotPossible as reason:
         messages.error(request, str(reason))
         return redirect("admin:campaigns_campaign_change", pk)
-    audit_log.note_added(request, [draft], f"Copied from “{campaign.name}”.")
+    audit_log.log_additions(request, [draft], f"Copied from “{campaign.name}”.")
     messages.success(request, "The draft is ready. Nothing is sent until you start it.")
     return redirect("admin:campaigns_campaign_change", draft.pk)
 
 
-@needs(access.SEE, access.DISCARD)
+@require_permissions(access.SEE, access.DISCARD)
 def discard_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a draft after a confirmation."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
@@ -114,10 +114,10 @@ def discard_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
         return TemplateResponse(request, "campaigns/admin/discard.html", context)
     key, name = campaign.pk, campaign.name
     try:
-        lifecycle.discard(campaign, person(request))
+        lifecycle.discard(campaign, staff_user(request))
     except lifecycle.NotPossible as reason:
         messages.error(request, str(reason))
         return redirect("admin:campaigns_campaign_change", pk)
-    audit_log.note_deleted(request, [Campaign(pk=key, name=name)], "Discarded the draft.")
+    audit_log.log_deletions(request, [Campaign(pk=key, name=name)], "Discarded the draft.")
     messages.success(request, f"The draft {name} was discarded.")
     return redirect("admin:campaigns_campaign_of_segment", campaign.segment_id)

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from campaigns.audiences import exports
 from campaigns.models import AudienceExport
 from core.admin import audit_log
-from core.admin.access import READ, WRITE, needs, person
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 from customers.admin import contact_data
 from segments.admin.access import SEE as SEE_SEGMENTS
 from segments.admin.access import SEE_CUSTOMERS
@@ -24,7 +24,7 @@ from . import access, notices
 MAX_EXPORTS_SHOWN = 50
 
 
-@needs(access.SEE_EXPORTS, SEE_SEGMENTS, methods=READ)
+@require_permissions(access.SEE_EXPORTS, SEE_SEGMENTS, methods=READ_METHODS)
 def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     segment = get_object_or_404(Segment, pk=pk)
     exports = AudienceExport.objects.filter(segment=segment)
@@ -45,8 +45,13 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     return TemplateResponse(request, "campaigns/admin/audience.html", context)
 
 
-@needs(
-    access.SEE_EXPORTS, access.EXPORT, SEE_SEGMENTS, SEE_CUSTOMERS, contact_data.SEE_CONTACT, methods=WRITE
+@require_permissions(
+    access.SEE_EXPORTS,
+    access.EXPORT,
+    SEE_SEGMENTS,
+    SEE_CUSTOMERS,
+    contact_data.SEE_CONTACT,
+    methods=WRITE_METHODS,
 )  # a POST, because each download is recorded
 def download_audience(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponseBase:
     """Download the file for a platform: all members, or the changes since the last file."""
@@ -64,14 +69,14 @@ def download_audience(model_admin: Any, request: HttpRequest, pk: int) -> HttpRe
             )
             return redirect("admin:campaigns_campaign_audience", pk)
         since, kind = last.until, "changes"
-    by = person(request).get_username()
+    by = staff_user(request).get_username()
     try:
         file = exports.export(segment, platform, datetime.now(UTC), since=since, by=by)
     except exports.NoSuchChange as reason:
         messages.error(request, f"{str(reason).capitalize()}. Download all members instead.")
         return redirect("admin:campaigns_campaign_audience", pk)
     label = AudienceExport.Platform(platform).label
-    audit_log.note_changed(request, [segment], f"Downloaded the audience for {label}: {file.rows:,} rows.")
+    audit_log.log_changes(request, [segment], f"Downloaded the audience for {label}: {file.rows:,} rows.")
     return StreamingHttpResponse(
         file.lines,
         content_type="text/csv; charset=utf-8",

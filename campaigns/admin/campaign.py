@@ -21,8 +21,8 @@ from unfold.decorators import display
 from campaigns import lifecycle
 from campaigns.models import Campaign, Delivery
 from core.admin import audit_log
-from core.admin.access import READ, needs, person
-from core.admin.lists import CappedChangeList, CappedListAdmin
+from core.admin.capped_lists import CappedChangeList, CappedListAdmin
+from core.admin.permissions import READ_METHODS, require_permissions, staff_user
 from core.db import time_limits
 from core.templatetags.display import amount, moment, number
 
@@ -62,7 +62,7 @@ class CampaignChangeList(CappedChangeList):
         self.result_list = list(self.result_list)
         try:
             revenue = campaign_page.revenue_by_campaign(self.result_list, datetime.now(UTC))
-        except time_limits.TookTooLong:
+        except time_limits.StatementTimeout:
             revenue = {}
         for campaign in self.result_list:
             campaign.revenue = revenue.get(campaign.pk)
@@ -171,7 +171,7 @@ class CampaignAdmin(CappedListAdmin):
             raise PermissionDenied
         if campaign is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        if request.method not in READ:
+        if request.method not in READ_METHODS:
             return redirect("admin:campaigns_campaign_edit", campaign.pk)
         return campaign_page.overview_page(self, request, campaign)
 
@@ -181,7 +181,7 @@ def _count_subquery(deliveries: QuerySet[Any]) -> Coalesce:
     return Coalesce(Subquery(count, output_field=IntegerField()), 0)
 
 
-@needs(access.SEE, access.WRITE)
+@require_permissions(access.SEE, access.WRITE)
 def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     is_sent = request.method == "POST"
@@ -191,11 +191,11 @@ def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     if is_sent and form.is_valid() and formset.is_valid():
         try:
             with transaction.atomic():
-                lifecycle.save(form.instance, formset.steps(), person(request))
+                lifecycle.save(form.instance, formset.steps(), staff_user(request))
         except lifecycle.NotPossible as reason:
             form.add_error(None, str(reason))
         else:
-            audit_log.note_changed(
+            audit_log.log_changes(
                 request, [campaign], f"Now: {texts.campaign_sentence(campaign, formset.steps())}"
             )
             messages.success(request, f"{campaign.name} is saved.")

@@ -27,8 +27,8 @@ from unfold.widgets import (
 from campaigns.coupons import coupon_pool
 from campaigns.models import Coupon, CouponPool
 from core.admin import audit_log
-from core.admin.access import READ, WRITE, needs
-from core.admin.lists import CappedListAdmin
+from core.admin.capped_lists import CappedListAdmin
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions
 from core.templatetags.display import moment, number
 from core.values.csv_injection import safe_cell
 
@@ -172,7 +172,7 @@ class CouponPoolAdmin(CappedListAdmin):
 
     # -- The pages
 
-    @needs(SEE, CHANGE)
+    @require_permissions(SEE, CHANGE)
     def fill_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         pool = get_object_or_404(CouponPool, pk=pk)
         how = request.POST.get("how")
@@ -191,16 +191,16 @@ class CouponPoolAdmin(CappedListAdmin):
         }
         return TemplateResponse(request, "campaigns/admin/pool_fill.html", context)
 
-    @needs(SEE, CHANGE, methods=WRITE)
+    @require_permissions(SEE, CHANGE, methods=WRITE_METHODS)
     def empty_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Delete the codes that no customer has."""
         pool = get_object_or_404(CouponPool, pk=pk)
         removed = coupon_pool.remove_free(pool)
-        audit_log.note_changed(request, [pool], f"Removed {removed:,} free codes.")
+        audit_log.log_changes(request, [pool], f"Removed {removed:,} free codes.")
         messages.success(request, f"{removed:,} free codes were removed. Codes that customers have stay.")
         return redirect("admin:campaigns_couponpool_change", pool.pk)
 
-    @needs(SEE, DELETE, methods=WRITE)
+    @require_permissions(SEE, DELETE, methods=WRITE_METHODS)
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         pool = get_object_or_404(CouponPool, pk=pk)
         name, key = pool.name, pool.pk
@@ -209,11 +209,11 @@ class CouponPoolAdmin(CappedListAdmin):
         except coupon_pool.InUse as reason:
             messages.error(request, str(reason))
             return redirect("admin:campaigns_couponpool_change", key)
-        audit_log.note_deleted(request, [CouponPool(pk=key, name=name)], "Deleted.")
+        audit_log.log_deletions(request, [CouponPool(pk=key, name=name)], "Deleted.")
         messages.success(request, f"{name} was deleted.")
         return redirect("admin:campaigns_couponpool_changelist")
 
-    @needs(SEE, SEE_CODES, methods=READ)
+    @require_permissions(SEE, SEE_CODES, methods=READ_METHODS)
     def codes_view(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Download the codes as CSV, for the shop's checkout."""
         pool = get_object_or_404(CouponPool, pk=pk)
@@ -234,7 +234,7 @@ def _import_codes(request: HttpRequest, pool: CouponPool, form: ImportCodesForm)
         summary += f", {filled.known:,} existed already"
     if filled.refused:
         summary += f", {filled.refused:,} {'is' if filled.refused == 1 else 'are'} invalid"
-    audit_log.note_changed(request, [pool], f"{summary}.")
+    audit_log.log_changes(request, [pool], f"{summary}.")
     messages.success(request, f"{summary}.")
     for reason in filled.reasons:
         messages.warning(request, reason)
@@ -252,7 +252,7 @@ def _generate_codes(request: HttpRequest, pool: CouponPool, form: GenerateCodesF
     except ValueError as error:
         form.add_error("beginning", str(error))
         return False
-    audit_log.note_changed(request, [pool], f"{made:,} {_codes_were(made)} created.")
+    audit_log.log_changes(request, [pool], f"{made:,} {_codes_were(made)} created.")
     messages.success(
         request, f"{made:,} {_codes_were(made)} created. Download them and add them to your shop."
     )

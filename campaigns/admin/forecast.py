@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from campaigns.delivery.sending_policy import Decision
 from campaigns.journeys import forecasts
 from campaigns.models import Campaign
-from core.admin.access import READ, needs
+from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from customers.admin import contact_data
 from segments.admin import charts
@@ -22,7 +22,7 @@ from . import access, page_context, texts
 FORECAST_DAYS: Final = 7
 
 
-@needs(access.SEE, methods=READ)
+@require_permissions(access.SEE, methods=READ_METHODS)
 def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     now = datetime.now(UTC)
@@ -38,9 +38,9 @@ def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
 def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> dict[str, Any]:
     """Return the template context of a dry run; empty if it takes too long to compute."""
     try:
-        with time_limits.within(QUERY_SECONDS):
+        with time_limits.time_limit(QUERY_SECONDS):
             dry_run = forecasts.dry_run(campaign, at)
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         return {}
     may_see = request.user.has_perm(SEE_CUSTOMERS)
     return {
@@ -63,9 +63,9 @@ def _decision_text(verdict: Decision) -> str:
 def _upcoming_rows(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
     """Return the day, step and number of messages to come; None if that takes too long to compute."""
     try:
-        with time_limits.within(QUERY_SECONDS):
+        with time_limits.time_limit(QUERY_SECONDS):
             upcoming = forecasts.upcoming(campaign, now, now + timedelta(days=FORECAST_DAYS))
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         return None
     return [
         (charts.on(one.day), f"{one.step.number}. {texts.step_title(one.step)}", one.messages)

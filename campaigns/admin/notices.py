@@ -12,7 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from campaigns.channels.registry import CHANNELS, channel_label
 from campaigns.delivery import channel_health, confirmation_emails
 from core.admin import audit_log
-from core.admin.access import WRITE, needs, person
+from core.admin.permissions import WRITE_METHODS, require_permissions, staff_user
 from core.templatetags.display import moment
 from customers.admin import contact_data
 from segments.admin import dashboard
@@ -63,11 +63,11 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[
     }
 
 
-@needs(access.SEE, access.WRITE, methods=WRITE)
+@require_permissions(access.SEE, access.WRITE, methods=WRITE_METHODS)
 def resume_sending(model_admin: Any, request: HttpRequest) -> HttpResponse:
     channel = request.POST.get("channel", "")
-    if channel_health.resume(channel, person(request)):
-        audit_log.note_changed(request, [person(request)], f"Resumed sending by {channel_label(channel)}.")
+    if channel_health.resume(channel, staff_user(request)):
+        audit_log.log_changes(request, [staff_user(request)], f"Resumed sending by {channel_label(channel)}.")
         messages.success(request, "Messages are sent again.")
     else:
         messages.error(request, "Sending is no longer paused.")

@@ -16,7 +16,7 @@ from campaigns.channels.registry import CHANNELS, channel_label
 from campaigns.messages import rendering
 from campaigns.models import Campaign, Step
 from core.admin import audit_log
-from core.admin.access import READ, WRITE, needs, person
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 from customers.admin import contact_data
 from customers.models import Customer
 from segments.admin.access import SEE_CUSTOMERS
@@ -30,7 +30,7 @@ SAMPLE_CODE: Final = "SAMPLE-CODE"
 """Replaces the coupon code in previews, which use up no code."""
 
 
-@needs(access.SEE, methods=READ)
+@require_permissions(access.SEE, methods=READ_METHODS)
 def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show a step's message for a customer, or its template to staff who may not see contact data."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
@@ -43,7 +43,7 @@ def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
         "term": term,
         "search_help": contact_data.search_help(request),
         "may_see": _may_see_messages(request),
-        "own_address": person(request).email,
+        "own_address": staff_user(request).email,
     }
     if step and context["may_see"]:
         found = _search_customers(request, term) if term else []
@@ -61,14 +61,14 @@ def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
     return TemplateResponse(request, "campaigns/admin/preview.html", context)
 
 
-@needs(access.SEE, access.WRITE, contact_data.SEE_CONTACT, SEE_CUSTOMERS, methods=WRITE)
+@require_permissions(access.SEE, access.WRITE, contact_data.SEE_CONTACT, SEE_CUSTOMERS, methods=WRITE_METHODS)
 def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send the message, as the customer would get it, to the user's own address."""
     campaign = get_object_or_404(Campaign, pk=pk)
     number = _key_from(request.POST.get("step", ""))
     step = get_object_or_404(Step, campaign=campaign, number=min(number, 32_767))
     customer = get_object_or_404(Customer.objects.existing(), pk=_key_from(request.POST.get("customer", "")))
-    to = person(request).email
+    to = staff_user(request).email
     preview = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
     if not to:
         messages.error(request, "Your account has no e-mail address. Ask an administrator to add it.")
@@ -85,7 +85,7 @@ def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             log.warning("test_not_sent", campaign=pk, error=repr(error))
             messages.error(request, "The mail server did not accept the message. The server's log says why.")
         else:
-            audit_log.note_changed(
+            audit_log.log_changes(
                 request, [campaign], f"Sent step {step.number} as a test to their own address."
             )
             messages.success(request, f"Step {step.number} was sent to {to}.")

@@ -17,7 +17,7 @@ from campaigns.channels import registry
 from campaigns.models import Campaign, Step
 from campaigns.playbook import catalogue
 from core.admin import audit_log
-from core.admin.access import needs, person
+from core.admin.permissions import require_permissions, staff_user
 from segments.admin.access import ADD as ADD_SEGMENTS
 from segments.admin.access import SEE as SEE_SEGMENTS
 from segments.admin.page_context import ours
@@ -35,7 +35,7 @@ class SegmentForm(forms.Form):
     )
 
 
-@needs(access.SEE, SEE_SEGMENTS)
+@require_permissions(access.SEE, SEE_SEGMENTS)
 def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show the campaigns and tactics of a segment; a POST creates a draft."""
     segment = get_object_or_404(Segment, pk=pk)
@@ -69,7 +69,7 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
     return TemplateResponse(request, "campaigns/admin/of_segment.html", context)
 
 
-@needs(access.SEE, access.ADD, SEE_SEGMENTS)
+@require_permissions(access.SEE, access.ADD, SEE_SEGMENTS)
 def choose_segment_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     form = SegmentForm(request.GET if "segment" in request.GET else None)
     if form.is_valid():
@@ -84,7 +84,7 @@ def _create_draft(request: HttpRequest, segment: Segment, tactics: list[catalogu
     try:
         if not chosen:
             draft = Campaign(segment=segment, name=f"New campaign for {segment.name}"[:200])
-            campaign = lifecycle.save(draft, [Step(number=1)], person(request))
+            campaign = lifecycle.save(draft, [Step(number=1)], staff_user(request))
             audit_text = "Created an empty draft."
         else:
             tactic = next((one for one in tactics if one.slug == chosen), None)
@@ -93,12 +93,12 @@ def _create_draft(request: HttpRequest, segment: Segment, tactics: list[catalogu
                 return None
             with transaction.atomic():
                 chosen_for = _get_or_create_segment(request, segment, tactic)
-                campaign = lifecycle.from_tactic(chosen_for, tactic, person(request))
+                campaign = lifecycle.from_tactic(chosen_for, tactic, staff_user(request))
             audit_text = f"Created from the tactic “{tactic.name}”."
     except lifecycle.NotPossible as reason:
         messages.error(request, str(reason))
         return None
-    audit_log.note_added(request, [campaign], audit_text)
+    audit_log.log_additions(request, [campaign], audit_text)
     messages.success(request, "The draft is ready. Nothing is sent until you start it.")
     return campaign
 
@@ -108,9 +108,11 @@ def _get_or_create_segment(request: HttpRequest, segment: Segment, tactic: catal
     if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENTS):
         raise PermissionDenied
     newest = Segment.objects.aggregate(newest=Max("pk"))["newest"]
-    found = catalogue.segment_for(tactic, segment, person(request))
+    found = catalogue.segment_for(tactic, segment, staff_user(request))
     if found.pk > newest:
-        audit_log.note_added(request, [found], f"Created for the tactic “{tactic.name}”: {sentence(found)}.")
+        audit_log.log_additions(
+            request, [found], f"Created for the tactic “{tactic.name}”: {sentence(found)}."
+        )
         messages.info(request, f"The campaign uses {found.name}, a segment that was created for it.")
     return found
 

@@ -11,8 +11,8 @@ from rest_framework.views import APIView
 
 from campaigns.coupons import coupon_pool
 from campaigns.models import Coupon
-from core.api.authentication import needs
-from core.api.errors import REFUSED, ErrorSerializer
+from core.api.authentication import require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from customers.models import Customer
 from customers.privacy.masks import SEE_CONTACT
 
@@ -59,10 +59,10 @@ class CouponDetail(APIView):
     """One code."""
 
     permission_classes = [
-        needs("members:read", "campaigns.view_coupon", "customers.view_customer", SEE_CONTACT)
+        require_scope("members:read", "campaigns.view_coupon", "customers.view_customer", SEE_CONTACT)
     ]
 
-    @extend_schema(responses={200: CouponSerializer, **REFUSED, **NO_COUPON}, tags=["coupons"])
+    @extend_schema(responses={200: CouponSerializer, **ACCESS_ERROR_RESPONSES, **NO_COUPON}, tags=["coupons"])
     def get(self, request: Request, code: str) -> Response:
         """Whom a coupon code belongs to, and whether it was used. Needs the scope `members:read`."""
         coupon = coupon_pool.find(code)

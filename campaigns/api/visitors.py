@@ -14,9 +14,9 @@ from rest_framework.views import APIView
 from campaigns import on_site_inbox
 from campaigns.models import Delivery
 from core.api import throttling
-from core.api.authentication import KeyAuthentication, KeyInAddress, needs
-from core.api.errors import REFUSED, ErrorSerializer
-from core.api.keys import VISITORS
+from core.api.authentication import KeyAuthentication, QueryKeyAuthentication, require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
+from core.api.keys import VISITORS_SCOPE
 from core.models import ApiKey
 from customers.privacy.masks import SEE_CONTACT
 
@@ -57,9 +57,11 @@ EXAMPLE = OpenApiExample(
 class _ForPages(APIView):
     """Whom the shop's pages are answered as."""
 
-    authentication_classes: Any = [KeyAuthentication, KeyInAddress]
+    authentication_classes: Any = [KeyAuthentication, QueryKeyAuthentication]
     # Of the staff those who may see what a message says of its customer.
-    permission_classes = [needs(VISITORS, "campaigns.view_delivery", "customers.view_customer", SEE_CONTACT)]
+    permission_classes = [
+        require_scope(VISITORS_SCOPE, "campaigns.view_delivery", "customers.view_customer", SEE_CONTACT)
+    ]
     rate = throttling.VISITORS
 
 
@@ -69,7 +71,10 @@ class MessagesForVisitor(_ForPages):
     authentication_classes = [*_ForPages.authentication_classes, SessionAuthentication]
 
     @extend_schema(
-        responses={200: OpenApiResponse(MessagesForVisitorSerializer, examples=[EXAMPLE]), **REFUSED},
+        responses={
+            200: OpenApiResponse(MessagesForVisitorSerializer, examples=[EXAMPLE]),
+            **ACCESS_ERROR_RESPONSES,
+        },
         tags=["visitors"],
     )
     def get(self, request: Request, anonymous_id: str) -> Response:
@@ -92,7 +97,7 @@ class Dismissal(_ForPages):
         responses={
             204: OpenApiResponse(description="It is shown no more."),
             404: OpenApiResponse(ErrorSerializer, "This is no token."),
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
         },
         tags=["visitors"],
     )

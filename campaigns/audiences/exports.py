@@ -18,7 +18,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import In, IsNull
 
 from campaigns.models import AudienceExport, AudienceMember
-from core.db import backends, transactions
+from core.db import execution, transactions
 from core.db.sql import compose
 from core.values import sortable_values
 from customers.models import Customer
@@ -36,9 +36,9 @@ ROWS_AT_ONCE: Final = 5_000
 
 CONSENT: Final = "ads_consent"
 _YES: Final = (
-    sortable_values.of_text("true"),
-    sortable_values.of_text("yes"),
-    sortable_values.of_number(Decimal(1)),
+    sortable_values.encode_text("true"),
+    sortable_values.encode_text("yes"),
+    sortable_values.encode_number(Decimal(1)),
 )
 
 
@@ -97,7 +97,7 @@ def export(
 
 def consenting_q() -> Q:
     """Ask who may be shown ads: whoever says so by the attribute, and without it whoever takes the newsletter."""
-    given = KeyTextTransform(sortable_values.key(CONSENT), "attributes_comparable")
+    given = KeyTextTransform(sortable_values.json_key(CONSENT), "attributes_comparable")
     return Q(In(given, _YES)) | Q(IsNull(given, True), newsletter=Customer.Newsletter.SUBSCRIBED)
 
 
@@ -144,7 +144,7 @@ def _insert(segment: Segment, platform: str, customers: QuerySet[Customer], unti
         Value(segment.pk), Value(platform), "pk", Value(True), Value(until)
     )
     names = "segment_id, platform, customer_id, is_in, told_until"
-    backends.execute(compose(f"INSERT INTO {AudienceMember._meta.db_table} ({names}) {{rows}}", rows=rows))
+    execution.execute(compose(f"INSERT INTO {AudienceMember._meta.db_table} ({names}) {{rows}}", rows=rows))
 
 
 # -- The file

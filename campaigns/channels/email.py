@@ -163,7 +163,7 @@ def _domain() -> str:
 
 def _recipient(address: str) -> str:
     """Return an address with its domain in ASCII (IDNA 2008); raises ValueError for one that could reach another."""
-    return email_addresses.normalize(address)
+    return email_addresses.normalize_email(address)
 
 
 def _send_international(connection: Any, mail: EmailMultiAlternatives) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 
 from django.conf import settings
 
-from core.files import replace_file
+from core.private_files import replace_file
 from customers.privacy.mentions import Mentions
 
 _END: Final = b"\n" + b"-" * 79 + b"\n"

@@ -21,7 +21,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet
 
 from campaigns.models import Campaign, Coupon, CouponPool, Delivery
-from core.db import backends, dialect, temporary_tables
+from core.db import dialect, execution, temporary_tables
 from core.values import sortable_values
 from core.values.text_cleaning import to_nfc
 from customers.identity import confirmed
@@ -132,11 +132,11 @@ def follow_joins(joined: str) -> None:
     ``joined`` is a table of visitor and customer, inside the transaction that joins them. The occasion of a date is
     told apart as that of the journey is.
     """
-    backends.execute(
+    execution.execute(
         f"""UPDATE campaigns_coupon SET occasion = occasion || ':' || customer_id
             WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
     )
-    backends.execute(
+    execution.execute(
         f"""UPDATE campaigns_coupon SET customer_id =
                 (SELECT j.customer FROM {joined} j WHERE j.visitor = campaigns_coupon.customer_id)
             WHERE id IN (
@@ -197,7 +197,7 @@ def fill(pool: CouponPool, codes: Iterable[str]) -> Filled:
             if len(reasons) < MOST_TOLD:
                 reasons.append(problem)
         else:
-            good.setdefault(sortable_values.fold(code), code)
+            good.setdefault(sortable_values.fold_case(code), code)
     added = _insert(pool, good)
     return Filled(added, given - refused - added, refused, tuple(reasons))
 
@@ -216,7 +216,7 @@ def generate(pool: CouponPool, count: int, length: int, random: Random, prefix: 
     prefix, made = to_nfc(prefix), 0
     while made < count:
         codes = (prefix + "".join(random.choices(ALPHABET, k=length)) for _ in range(count - made))
-        made += _insert(pool, {sortable_values.fold(code): code for code in codes})
+        made += _insert(pool, {sortable_values.fold_case(code): code for code in codes})
     return made
 
 
@@ -237,7 +237,7 @@ def in_file(text: str) -> Iterator[str]:
 
 
 def _problem(code: str) -> str:
-    if not code or len(code) > LONGEST or len(sortable_values.fold(code)) > LONGEST_FOLDED:
+    if not code or len(code) > LONGEST or len(sortable_values.fold_case(code)) > LONGEST_FOLDED:
         return f"{code[:40]!r} has not 1 to {LONGEST} characters."
     if not code.isprintable() or re.search(r"[\s/\\]", code) or not code.strip("."):
         return f"{code[:40]!r}: a code has no spaces and no slashes."
@@ -245,17 +245,17 @@ def _problem(code: str) -> str:
 
 
 def _insert(pool: CouponPool, codes: Mapping[str, str]) -> int:
-    temporary_tables.create("new_codes", "code text, folded text")
+    temporary_tables.create_temporary_table("new_codes", "code text, folded text")
     with transaction.atomic():
-        temporary_tables.load(
+        temporary_tables.load_rows(
             "new_codes", ("code", "folded"), ((code, folded) for folded, code in codes.items())
         )
-        added = backends.execute(
+        added = execution.execute(
             """INSERT INTO campaigns_coupon (pool_id, code, code_folded)
                 SELECT %s, code, folded FROM new_codes WHERE true ON CONFLICT (code_folded) DO NOTHING""",
             [pool.pk],
         )
-    temporary_tables.empty("new_codes")
+    temporary_tables.empty_table("new_codes")
     return added
 
 
@@ -291,7 +291,7 @@ def find(code: str) -> Coupon | None:
     """Find a code, however its letters are written."""
     if "\x00" in code or len(code) > LONGEST:
         return None
-    found = Coupon.objects.filter(code_folded=sortable_values.fold(code))
+    found = Coupon.objects.filter(code_folded=sortable_values.fold_case(code))
     return found.select_related("pool", "campaign", "customer__joined_into").first()
 
 
@@ -324,8 +324,8 @@ def note_redeemed(since: datetime | None, at: datetime) -> int:
         "SELECT 1 FROM campaigns_couponpool p WHERE p.id = c.pool_id AND p.ends_at <= o.placed_at)"
     )
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
-    moments = {"at": dialect.moment(at), "since": dialect.moment(since or at)}
-    noted = backends.execute(
+    moments = {"at": dialect.datetime_param(at), "since": dialect.datetime_param(since or at)}
+    noted = execution.execute(
         f"""UPDATE campaigns_coupon SET redeemed_at = used.first_at FROM (
                 SELECT c.id, min(o.placed_at) AS first_at
                 FROM customers_order o JOIN campaigns_coupon c ON c.code_folded = o.coupon_code_folded
@@ -336,7 +336,7 @@ def note_redeemed(since: datetime | None, at: datetime) -> int:
     )
     if since is None:
         codes = "SELECT o.coupon_code_folded FROM customers_order o WHERE o.coupon_code_folded <> ''"
-        backends.execute(
+        execution.execute(
             f"""UPDATE campaigns_coupon SET redeemed_at = NULL WHERE redeemed_at IS NOT NULL
                 AND code_folded IN ({codes} AND o.status IN ('cancelled', 'pending'))
                 AND code_folded NOT IN ({codes} AND o.status NOT IN ('cancelled', 'pending'))"""

@@ -22,7 +22,7 @@ from campaigns.coupons.coupon_pool import NoneLeft
 from campaigns.messages import rendering
 from campaigns.models import Campaign, Delivery, Step
 from core.backoff import Backoff
-from core.db import backends, dialect, locks, transactions
+from core.db import dialect, execution, locks, transactions
 from core.db.sql import Query, Sql, compose
 from customers import consent
 from customers.identity import lookup
@@ -55,11 +55,11 @@ _STEPS: Final = Step._meta.db_table
 
 def plan(due: Query) -> int:
     """Plan the messages that a query selects by campaign, step, customer, occasion and instant, each of them once."""
-    return backends.execute(
+    return execution.execute(
         compose(
             f"""INSERT INTO {_TABLE} (campaign_id, step_id, customer_id, occasion, token, state, planned_for,
                 not_before, attempts, reason, clicks)
-            SELECT campaign_id, step_id, customer_id, occasion, {dialect.random_uuid()}, 'planned', due_at, due_at,
+            SELECT campaign_id, step_id, customer_id, occasion, {dialect.random_uuid_sql()}, 'planned', due_at, due_at,
                 0, '', 0
             FROM ({{due}}) AS due WHERE true ON CONFLICT (campaign_id, step_id, customer_id, occasion) DO NOTHING""",
             due=due,
@@ -70,7 +70,7 @@ def plan(due: Query) -> int:
 def hold_back(reason: str, campaign: Campaign, customers: Query | None = None) -> int:
     """Hold back what a campaign has planned and not sent, for everybody or for customers selected by their keys."""
     some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
-    return backends.execute(
+    return execution.execute(
         compose(
             f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
                 WHERE campaign_id = {{campaign}} AND state = 'planned' {{some}}""",
@@ -87,7 +87,7 @@ def follow_joins(joined: str, ended: Query, reason: str) -> None:
     ``joined`` is a table of visitor and customer; ``ended`` selects campaign, customer and occasion, as they are
     before, whose messages still planned are held back. An occasion that both may have had, a date, is told apart.
     """
-    backends.execute(
+    execution.execute(
         compose(
             f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
                 WHERE state = 'planned' AND (campaign_id, customer_id, occasion) IN ({{ended}})""",
@@ -95,7 +95,7 @@ def follow_joins(joined: str, ended: Query, reason: str) -> None:
             ended=ended,
         )
     )
-    backends.execute(told_apart(_TABLE, joined))
+    execution.execute(told_apart(_TABLE, joined))
     lookup.reassign(
         _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {joined} j ON j.visitor = d.customer_id")
     )
@@ -114,7 +114,7 @@ def told_apart(table: str, joined: str) -> Sql:
 
 def deliver(at: datetime, most: int = AT_ONCE) -> int:
     """Send what is due, at most so many messages; give how many were dealt with, none once nothing is due."""
-    due, claimed = transactions.retried(lambda: _take(at, most))
+    due, claimed = transactions.retry_on_deadlock(lambda: _take(at, most))
     _Round(at).send(claimed)
     return due
 
@@ -143,7 +143,7 @@ def _due(at: datetime, most: int) -> list[int]:
         WHERE o.state = 'sending' AND o.id <> d.id AND (o.claimed_at > %(lost)s OR oc.state <> 'paused')"""
     channels = ", ".join(f"'{health.channel}'" for health in channel_health.paused())
     paused = f"JOIN {_STEPS} s ON s.id = d.step_id AND s.channel NOT IN ({channels})" if channels else ""
-    keys = backends.rows(
+    keys = execution.fetch_all(
         # States as literals: SQLite finds a partial index by them.
         f"""WITH due AS (
                 SELECT d.id, COALESCE(NULLIF(p.email_folded, ''), CAST(p.id AS text)) AS address, d.campaign_id,
@@ -159,7 +159,7 @@ def _due(at: datetime, most: int) -> list[int]:
             SELECT id FROM (SELECT id, not_before, campaign_id, row_number() OVER (
                 PARTITION BY address ORDER BY not_before, campaign_id, id) AS nth FROM due) AS firsts
             WHERE nth = 1 ORDER BY not_before, campaign_id, id""",
-        {"at": dialect.moment(at), "lost": dialect.moment(lost), "most": most},
+        {"at": dialect.datetime_param(at), "lost": dialect.datetime_param(lost), "most": most},
     )
     return [key for (key,) in keys]
 

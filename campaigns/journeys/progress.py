@@ -12,7 +12,7 @@ from campaigns.channels.registry import keys_without_messages
 from campaigns.delivery import sender, sending_policy
 from campaigns.delivery.sender import ALL
 from campaigns.models import Campaign, Delivery, Journey, Step
-from core.db import backends, dialect, locks, temporary_tables, transactions
+from core.db import backends, dialect, execution, locks, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
 from customers.identity import lookup
 
@@ -41,13 +41,13 @@ def begin(campaign: Campaign, people: Query) -> int:
     first = campaign.steps.order_by("number").first()
     if first is None:
         return 0
-    backends.check_references_at_once()
+    backends.check_foreign_keys_immediately()
     newest = _newest(_TABLE)
-    begun = backends.execute(
+    begun = execution.execute(
         compose(
             f"""INSERT INTO {_TABLE} (campaign_id, customer_id, occasion, began_at, next_step, due_at, state, reason)
                 SELECT {campaign.pk}, p.customer_id, p.occasion, p.at, {first.number},
-                    {dialect.later("p.at", dialect.span(first.wait))}, 'active', ''
+                    {dialect.datetime_plus_sql("p.at", dialect.interval_sql(first.wait))}, 'active', ''
                 FROM ({{people}}) AS p WHERE {_may_begin(campaign)}
                 ON CONFLICT (campaign_id, customer_id, occasion) DO NOTHING""",
             people=people,
@@ -61,7 +61,11 @@ def _may_begin(campaign: Campaign) -> str:
     again = campaign.reentry_after
     if again is None and campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
         return "true"  # each date is a beginning
-    lately = "" if again is None else f"AND {dialect.later('e.began_at', dialect.span(again))} > p.at"
+    lately = (
+        ""
+        if again is None
+        else f"AND {dialect.datetime_plus_sql('e.began_at', dialect.interval_sql(again))} > p.at"
+    )
     return f"""NOT EXISTS (SELECT 1 FROM {_TABLE} e
         WHERE e.campaign_id = {campaign.pk} AND e.customer_id = p.customer_id {lately})"""
 
@@ -69,11 +73,11 @@ def _may_begin(campaign: Campaign) -> str:
 def end(campaign: Campaign, reason: str, at: datetime, customers: Query | None = None) -> None:
     """End a campaign for everybody, or for customers selected by their keys, with what is planned; in one's turn."""
     some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
-    backends.execute(
+    execution.execute(
         compose(
             f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = {{at}}, reason = {{reason}}
                 WHERE campaign_id = {{campaign}} AND state = 'active' {{some}}""",
-            at=dialect.moment(at),
+            at=dialect.datetime_param(at),
             reason=reason,
             campaign=campaign.pk,
             some=some,
@@ -88,16 +92,16 @@ def end(campaign: Campaign, reason: str, at: datetime, customers: Query | None =
 def advance(at: datetime) -> int:
     """Plan the messages of steps that are due, and go on to the next ones; give how many steps that were."""
     steps = 0
-    while done := transactions.retried(lambda: _advance_some(at)):
+    while done := transactions.retry_on_deadlock(lambda: _advance_some(at)):
         steps += done
     if steps >= MANY:
-        temporary_tables.analyze(_DELIVERIES)
+        temporary_tables.analyze_table(_DELIVERIES)
     return steps
 
 
 def _advance_some(at: datetime) -> int:
     take_turn()
-    backends.check_references_at_once()
+    backends.check_foreign_keys_immediately()
     due = _due(at)
     if due:
         _end_those_who_are_through(due, at)
@@ -122,13 +126,13 @@ def _due(at: datetime) -> list[int]:
     theirs = f"SELECT * FROM {_DELIVERIES} d WHERE d.customer_id = j.customer_id LIMIT {ALL}"
     return [
         key
-        for (key,) in backends.rows(
+        for (key,) in execution.fetch_all(
             f"""SELECT j.id FROM {_TABLE} j JOIN {_CAMPAIGNS} c ON c.id = j.campaign_id AND c.state = 'running'
                 WHERE j.state = 'active' AND j.due_at <= %s AND NOT EXISTS (SELECT 1 FROM ({theirs}) AS d
                     WHERE d.campaign_id = j.campaign_id AND d.occasion = j.occasion
                         AND d.state IN ('planned', 'sending'))
                 ORDER BY j.due_at, j.id LIMIT {AT_ONCE}""",
-            [dialect.moment(at)],
+            [dialect.datetime_param(at)],
         )
     ]
 
@@ -150,15 +154,15 @@ def _end_those_who_are_through(due: list[int], at: datetime) -> None:
 
 def _go_on(due: list[int], at: datetime) -> None:
     going_on = f"id IN ({', '.join(map(str, due))}) AND state = 'active'"
-    backends.execute(
+    execution.execute(
         f"""UPDATE {_TABLE} SET next_step = next_step + 1, due_at = (
-                SELECT {dialect.later(f"{_TABLE}.due_at", "s.wait")} FROM {_STEPS} s
+                SELECT {dialect.datetime_plus_sql(f"{_TABLE}.due_at", "s.wait")} FROM {_STEPS} s
                 WHERE s.campaign_id = {_TABLE}.campaign_id AND s.number = {_TABLE}.next_step + 1)
             WHERE {going_on}"""
     )
-    backends.execute(
+    execution.execute(
         f"UPDATE {_TABLE} SET state = 'finished', ended_at = %s WHERE {going_on} AND due_at IS NULL",
-        [dialect.moment(at)],
+        [dialect.datetime_param(at)],
     )
 
 
@@ -171,12 +175,14 @@ def follow_joins(joined: str) -> None:
     ``joined`` is a table of visitor and customer, inside the transaction that joins them. Of two journeys that one
     person would not have begun, the later ends.
     """
-    if not backends.rows(
+    if not execution.fetch_all(
         f"SELECT 1 FROM {_TABLE} WHERE customer_id IN (SELECT visitor FROM {joined}) LIMIT 1"
     ):
         return
-    temporary_tables.create("journeys_ended", "campaign_id bigint, customer_id bigint, occasion text")
-    backends.execute(
+    temporary_tables.create_temporary_table(
+        "journeys_ended", "campaign_id bigint, customer_id bigint, occasion text"
+    )
+    execution.execute(
         f"""INSERT INTO journeys_ended
             WITH theirs AS (
                 SELECT y.*, COALESCE(j.customer, y.customer_id) AS person
@@ -189,10 +195,10 @@ def follow_joins(joined: str) -> None:
                     AND (e.began_at < y.began_at OR (e.began_at = y.began_at AND e.id < y.id))
                     AND (e.occasion = y.occasion OR CASE WHEN c.reentry_after IS NULL
                         THEN c.trigger IN ('enters', 'leaves')
-                        ELSE {dialect.later("e.began_at", "c.reentry_after")} > y.began_at END))"""
+                        ELSE {dialect.datetime_plus_sql("e.began_at", "c.reentry_after")} > y.began_at END))"""
     )
     ended = Sql("SELECT campaign_id, customer_id, occasion FROM journeys_ended")
-    backends.execute(
+    execution.execute(
         compose(
             f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = began_at, reason = {{reason}}
                 WHERE (campaign_id, customer_id, occasion) IN ({{ended}})""",
@@ -201,14 +207,14 @@ def follow_joins(joined: str) -> None:
         )
     )
     sender.follow_joins(joined, ended, WENT_ON)
-    backends.execute(sender.told_apart(_TABLE, joined))
+    execution.execute(sender.told_apart(_TABLE, joined))
     lookup.reassign(
         _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {joined} j ON j.visitor = y.customer_id")
     )
 
 
 def _newest(table: str) -> int:
-    [(newest,)] = backends.rows(f"SELECT COALESCE(max(id), 0) FROM {table}")
+    [(newest,)] = execution.fetch_all(f"SELECT COALESCE(max(id), 0) FROM {table}")
     return int(newest)
 
 
@@ -216,8 +222,8 @@ def _follow_late_joins(table: str, newest: int) -> None:
     """Let rows that were just inserted follow whoever was joined since we read whose they are."""
     if not backends.is_postgresql():  # where no other writer can be
         return
-    temporary_tables.create("joined_late", "visitor bigint PRIMARY KEY, customer bigint")
-    late = backends.execute(
+    temporary_tables.create_temporary_table("joined_late", "visitor bigint PRIMARY KEY, customer bigint")
+    late = execution.execute(
         f"""INSERT INTO joined_late SELECT id, joined_into_id FROM customers_customer
             WHERE joined_into_id IS NOT NULL AND id IN (SELECT customer_id FROM {table} WHERE id > {newest})"""
     )

@@ -10,7 +10,7 @@ from typing import Final
 
 from campaigns.delivery import sending_policy
 from campaigns.models import Campaign, Journey
-from core.db import backends, dialect, temporary_tables, transactions
+from core.db import dialect, execution, temporary_tables, transactions
 from core.db.sql import Sql
 from segments.models import Change, Membership
 
@@ -30,7 +30,7 @@ def read(at: datetime) -> int:
     for key in running.values_list("pk", flat=True):
         has_more = True
         while has_more:
-            some, has_more = transactions.retried(partial(_read_some, key, at))
+            some, has_more = transactions.retry_on_deadlock(partial(_read_some, key, at))
             begun += some
     return begun
 
@@ -63,11 +63,11 @@ def _read_some(key: int, at: datetime) -> tuple[int, bool]:
 def _follow_changes(campaign: Campaign, until: int, at: datetime) -> int:
     """Begin for who came, end for who went, each customer's changes in their order."""
     begins, ends = _begins(campaign), _ends(campaign)
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "news",
-        f"customer_id bigint, nth integer, begins integer, occasion text, at {dialect.moment_type()}",
+        f"customer_id bigint, nth integer, begins integer, occasion text, at {dialect.datetime_type_sql()}",
     )
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO news (customer_id, nth, begins, occasion, at)
             SELECT person, row_number() OVER (PARTITION BY person ORDER BY id), begins, 'change:' || id, at
             FROM (SELECT COALESCE(p.joined_into_id, p.id) AS person, c.id, c.at,
@@ -76,7 +76,7 @@ def _follow_changes(campaign: Campaign, until: int, at: datetime) -> int:
                 WHERE c.segment_id = %s AND c.id > %s AND c.id <= %s AND ({begins} OR {ends})) AS theirs""",
         [campaign.segment_id, campaign.cursor, until],
     )
-    [(rounds,)] = backends.rows("SELECT COALESCE(max(nth), 0) FROM news")
+    [(rounds,)] = execution.fetch_all("SELECT COALESCE(max(nth), 0) FROM news")
     begun = 0
     for nth in range(1, rounds + 1):
         if ends != "false":
@@ -125,7 +125,7 @@ def _meet_members(campaign: Campaign, at: datetime) -> int:
     meets = campaign.takes_members and campaign.trigger == Campaign.Trigger.ENTERS
     if not meets or campaign.occasions_until or campaign.started_at is None:
         return 0
-    started = dialect.moment_from(f"'{dialect.moment(campaign.started_at)}'")
+    started = dialect.datetime_cast_sql(f"'{dialect.datetime_param(campaign.started_at)}'")
     person = "COALESCE(p.joined_into_id, p.id)"
     begun = progress.begin(
         campaign,
@@ -144,7 +144,7 @@ def _follow_dates(campaign: Campaign, at: datetime) -> int:
     if occasion is None:
         return 0
     name = f"date:{occasion.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-    moment = dialect.moment_from(f"'{dialect.moment(occasion)}'")
+    moment = dialect.datetime_cast_sql(f"'{dialect.datetime_param(occasion)}'")
     begun = progress.begin(
         campaign,
         Sql(f"""SELECT DISTINCT COALESCE(p.joined_into_id, p.id) AS customer_id, '{name}' AS occasion, {moment} AS at

@@ -21,7 +21,7 @@ from django.db.models.functions import RowNumber
 
 from campaigns.links.link_hosts import own_link
 from campaigns.models import SoldProduct
-from core.db import backends, dialect, temporary_tables, transactions
+from core.db import dialect, execution, temporary_tables, transactions
 from core.values import sortable_values
 from customers.models import COUNTING_STATUSES, Event
 
@@ -57,7 +57,7 @@ def of_event(properties: Mapping[str, Any]) -> Product:
     sku = _text(properties, "sku") or _text(properties, "product_id")
     name = _text(properties, "name")
     return Product(
-        key=sortable_values.fold(sku or name),
+        key=sortable_values.fold_case(sku or name),
         sku=sku,
         name=name,
         category=_text(properties, "category"),
@@ -105,7 +105,7 @@ def learn(at: datetime) -> None:
         _keep_pairs()
         _keep_first_days()
     for table in ("baskets", "pairs"):
-        temporary_tables.empty(f"learned_{table}")
+        temporary_tables.empty_table(f"learned_{table}")
     _keep_links(at)
 
 
@@ -114,28 +114,30 @@ def _collect(at: datetime) -> None:
 
     Outside a transaction, so that nobody waits for it on SQLite.
     """
-    temporary_tables.create(
-        "learned_baskets", f"order_id bigint, sku text, line bigint, placed_at {dialect.moment_type()}"
+    temporary_tables.create_temporary_table(
+        "learned_baskets", f"order_id bigint, sku text, line bigint, placed_at {dialect.datetime_type_sql()}"
     )
-    temporary_tables.create("learned_pairs", "sku text, other text, orders bigint, lift bigint")
+    temporary_tables.create_temporary_table(
+        "learned_pairs", "sku text, other text, orders bigint, lift bigint"
+    )
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     # The latest line of a product tells what it is called and what it costs.
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO learned_baskets
             SELECT o.id, l.sku_folded, max(l.id), o.placed_at
             FROM customers_order o JOIN customers_orderline l ON l.order_id = o.id
             WHERE o.status IN ({counting}) AND o.placed_at > %s AND o.placed_at <= %s
                 AND l.quantity > 0 AND l.sku_folded <> ''
             GROUP BY o.id, l.sku_folded, o.placed_at""",
-        [dialect.moment(at - LEARNED_FROM), dialect.moment(at)],
+        [dialect.datetime_param(at - LEARNED_FROM), dialect.datetime_param(at)],
     )
-    backends.execute(
+    execution.execute(
         f"""DELETE FROM learned_baskets WHERE order_id IN (
                 SELECT order_id FROM learned_baskets GROUP BY order_id HAVING count(*) > {MOST_IN_AN_ORDER})"""
     )
-    backends.execute("CREATE INDEX IF NOT EXISTS learned_by_order ON learned_baskets (order_id, sku)")
+    execution.execute("CREATE INDEX IF NOT EXISTS learned_by_order ON learned_baskets (order_id, sku)")
     # Whole ten-thousandths, rounded half up: adding half the divisor first, as integer division cuts.
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO learned_pairs
             WITH alone AS MATERIALIZED (SELECT sku, count(*) AS orders FROM learned_baskets GROUP BY sku),
                 together AS MATERIALIZED (
@@ -156,7 +158,7 @@ def _collect(at: datetime) -> None:
 
 
 def _keep_products(at: datetime) -> None:
-    backends.execute(
+    execution.execute(
         """INSERT INTO campaigns_soldproduct (sku, sku_folded, name, category, brand, category_folded, brand_folded,
                 price, url, image, orders, learned_at)
             SELECT l.sku, s.sku, l.name, l.category, l.brand, l.category_folded, l.brand_folded,
@@ -171,14 +173,16 @@ def _keep_products(at: datetime) -> None:
                 category = excluded.category, brand = excluded.brand, category_folded = excluded.category_folded,
                 brand_folded = excluded.brand_folded, price = excluded.price, orders = excluded.orders,
                 learned_at = excluded.learned_at""",
-        [dialect.moment(at)],
+        [dialect.datetime_param(at)],
     )
-    backends.execute("DELETE FROM campaigns_soldproduct WHERE learned_at <> %s", [dialect.moment(at)])
+    execution.execute(
+        "DELETE FROM campaigns_soldproduct WHERE learned_at <> %s", [dialect.datetime_param(at)]
+    )
 
 
 def _keep_pairs() -> None:
-    backends.execute("DELETE FROM campaigns_boughttogether")
-    backends.execute(
+    execution.execute("DELETE FROM campaigns_boughttogether")
+    execution.execute(
         """INSERT INTO campaigns_boughttogether (product_id, other_id, orders, lift)
             SELECT a.id, b.id, p.orders, p.lift FROM learned_pairs p
             JOIN campaigns_soldproduct a ON a.sku_folded = p.sku
@@ -193,7 +197,7 @@ def _keep_first_days() -> None:
     """
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     table = SoldProduct._meta.db_table
-    backends.execute(
+    execution.execute(
         f"""UPDATE {table} SET first_at = told.at FROM (
                 SELECT sku, min(at) AS at FROM (
                     SELECT l.sku_folded AS sku, o.placed_at AS at

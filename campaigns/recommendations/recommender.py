@@ -121,8 +121,10 @@ class Shopper:
 
     @property
     def _alike(self) -> Q:
-        categories = {sortable_values.fold(product.category) for product in self._seeds if product.category}
-        brands = {sortable_values.fold(product.brand) for product in self._seeds if product.brand}
+        categories = {
+            sortable_values.fold_case(product.category) for product in self._seeds if product.category
+        }
+        brands = {sortable_values.fold_case(product.brand) for product in self._seeds if product.brand}
         return Q(category_folded__in=categories) | Q(brand_folded__in=brands)
 
     @cached_property

@@ -14,10 +14,10 @@ from unfold.decorators import display
 
 from core.templatetags.display import moment
 
-from .lists import ReadOnlyAdmin
-from .renamed import RenamedAdmin
+from .capped_lists import ReadOnlyAdmin
+from .display_names import DisplayNameAdmin
 
-DEEDS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
+ACTIONS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 
 
 class PersonFilter(admin.SimpleListFilter):
@@ -37,7 +37,7 @@ class PersonFilter(admin.SimpleListFilter):
         return queryset.filter(user=int(value)) if value.isascii() and value.isdigit() else queryset
 
 
-class ThingFilter(admin.SimpleListFilter):
+class ContentTypeFilter(admin.SimpleListFilter):
     """What kind of thing it was done to."""
 
     title = "kind of thing"
@@ -54,7 +54,7 @@ class ThingFilter(admin.SimpleListFilter):
         return queryset.filter(content_type=int(value)) if value.isascii() and value.isdigit() else queryset
 
 
-class DeedFilter(admin.SimpleListFilter):
+class ActionFilter(admin.SimpleListFilter):
     """What was done."""
 
     title = "what was done"
@@ -62,21 +62,21 @@ class DeedFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer all three."""
-        return [(deed, deed.capitalize()) for deed in DEEDS.values()]
+        return [(deed, deed.capitalize()) for deed in ACTIONS.values()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[LogEntry]) -> QuerySet[LogEntry]:
         """Keep the chosen."""
-        flags = [flag for flag, deed in DEEDS.items() if deed == self.value()]
+        flags = [flag for flag, deed in ACTIONS.items() if deed == self.value()]
         return queryset.filter(action_flag__in=flags) if flags else queryset
 
 
 @admin.register(LogEntry)
-class ActivityAdmin(RenamedAdmin, ReadOnlyAdmin):
+class ActivityAdmin(DisplayNameAdmin, ReadOnlyAdmin):
     """The list of what was done, the latest first, and the page of one deed."""
 
     called = ("entry", "activity")
     list_display = ("at", "person", "deed", "thing", "told")
-    list_filter = (PersonFilter, ThingFilter, DeedFilter, ("action_time", admin.DateFieldListFilter))
+    list_filter = (PersonFilter, ContentTypeFilter, ActionFilter, ("action_time", admin.DateFieldListFilter))
     list_select_related = ("user", "content_type")
     list_per_page = 50
     list_before_template = "core/admin/no_activity.html"
@@ -98,7 +98,7 @@ class ActivityAdmin(RenamedAdmin, ReadOnlyAdmin):
     @display(description="Did", label={"added": "success", "changed": "info", "deleted": "danger"})
     def deed(self, entry: LogEntry) -> str:
         """Show whether something was added, changed or deleted."""
-        return DEEDS[entry.action_flag]
+        return ACTIONS[entry.action_flag]
 
     @display(description="To what")
     def thing(self, entry: LogEntry) -> str:

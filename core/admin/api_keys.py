@@ -18,7 +18,7 @@ from core.models import ApiKey
 from core.templatetags.display import moment
 
 from . import audit_log
-from .lists import CappedListAdmin
+from .capped_lists import CappedListAdmin
 
 # What a new key of a scope can be tried out with.
 READABLE = {"segments:read": "segments/", "members:read": "customers/"}
@@ -62,7 +62,7 @@ class ApiKeyForm(forms.ModelForm):
         super()._post_clean()  # type: ignore[misc]
         if not self.errors:
             try:
-                keys.check(self.instance, datetime.now(UTC))
+                keys.validate_key(self.instance, datetime.now(UTC))
             except ValidationError as error:
                 self.add_error(None, error)
 
@@ -112,9 +112,9 @@ class ApiKeyAdmin(CappedListAdmin):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         """Save through the only writer; the secret of a new key lives as long as this request."""
         if change:
-            keys.edit(obj)
+            keys.update_key(obj)
         else:
-            request.new_secret = keys.issue(obj)  # type: ignore[attr-defined]
+            request.new_secret = keys.issue_key(obj)  # type: ignore[attr-defined]
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
@@ -127,7 +127,7 @@ class ApiKeyAdmin(CappedListAdmin):
             "original": obj,
             "key": obj,
             "secret": request.new_secret,  # type: ignore[attr-defined]
-            "is_public": keys.VISITORS in obj.scopes,
+            "is_public": keys.VISITORS_SCOPE in obj.scopes,
             "api": request.build_absolute_uri("/api/v1/"),
             "readable": next((READABLE[scope] for scope in obj.scopes if scope in READABLE), ""),
         }
@@ -144,8 +144,8 @@ class ApiKeyAdmin(CappedListAdmin):
         """Let the ticked keys open nothing from now on."""
         for key in queryset:
             if key.revoked_at is None:
-                keys.revoke(key)
-                audit_log.note_changed(request, [key], "Revoked.")
+                keys.revoke_key(key)
+                audit_log.log_changes(request, [key], "Revoked.")
             messages.success(request, f"{key} opens nothing any more.")
 
     @display(description="Starts with")

@@ -7,17 +7,17 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 
-def note_added(request: HttpRequest, records: Iterable[Model], what: str) -> None:
+def log_additions(request: HttpRequest, records: Iterable[Model], what: str) -> None:
     """Keep that the person created these records, and how."""
     _note(request, records, ADDITION, what)
 
 
-def note_changed(request: HttpRequest, records: Iterable[Model], what: str) -> None:
+def log_changes(request: HttpRequest, records: Iterable[Model], what: str) -> None:
     """Keep what the person did to these records."""
     _note(request, records, CHANGE, what)
 
 
-def note_deleted(request: HttpRequest, records: Iterable[Model], what: str) -> None:
+def log_deletions(request: HttpRequest, records: Iterable[Model], what: str) -> None:
     """Keep that the person deleted these records; called before they are gone."""
     _note(request, records, DELETION, what)
 

@@ -12,14 +12,14 @@ from core.staff import login_throttling
 from core.templatetags.display import moment
 
 from . import audit_log
-from .lists import ReadOnlyAdmin
-from .renamed import RenamedAdmin
+from .capped_lists import ReadOnlyAdmin
+from .display_names import DisplayNameAdmin
 
 apps.get_app_config("axes").verbose_name = "Administration"
 
 
 @admin.register(AccessAttempt)
-class FailedLoginAdmin(RenamedAdmin, ReadOnlyAdmin):
+class FailedLoginAdmin(DisplayNameAdmin, ReadOnlyAdmin):
     """The list of failed logins; those of old are deleted when somebody logs in."""
 
     called = ("failed login", "failed logins")
@@ -37,7 +37,7 @@ class FailedLoginAdmin(RenamedAdmin, ReadOnlyAdmin):
         """Forget the failures, from whichever browser, so that the next login is a first try."""
         for name, address in set(queryset.values_list("username", "ip_address")):
             attempts = AccessAttempt.objects.filter(username=name, ip_address=address)
-            audit_log.note_deleted(request, attempts[:1], f"Unlocked {name}, who came from {address}.")
+            audit_log.log_deletions(request, attempts[:1], f"Unlocked {name}, who came from {address}.")
             attempts.delete()
             messages.success(request, f"{name} may log in from {address} again.")
 
@@ -59,7 +59,7 @@ class FailedLoginAdmin(RenamedAdmin, ReadOnlyAdmin):
     @display(description="State", label={"locked": "danger", "may try again": "info"})
     def state(self, attempt: AccessAttempt) -> tuple[str, str]:
         """Show who has to wait, and for how long."""
-        wait = login_throttling.waiting_time(attempt.username, attempt.ip_address, timezone.now())
+        wait = login_throttling.time_until_unlocked(attempt.username, attempt.ip_address, timezone.now())
         if not wait:
             return "may try again", "may try again"
-        return "locked", f"locked for {login_throttling.in_minutes(wait)}"
+        return "locked", f"locked for {login_throttling.minutes_text(wait)}"

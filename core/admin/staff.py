@@ -23,9 +23,9 @@ from core.mail import has_mail_server
 from core.staff import invitations
 
 from . import audit_log
-from .access import person
-from .protected_deletion import UsedAdmin
-from .renamed import RenamedAdmin
+from .display_names import DisplayNameAdmin
+from .permissions import staff_user
+from .protected_deletion import ProtectedDeletionAdmin
 
 apps.get_app_config("auth").verbose_name = "Administration"
 
@@ -63,12 +63,12 @@ class InvitationForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        roles = [group.pk for group in invitations.roles_for(self.inviter)]
+        roles = [group.pk for group in invitations.assignable_roles(self.inviter)]
         self.fields["role"].queryset = Group.objects.filter(pk__in=roles).order_by("name")  # type: ignore[attr-defined]
 
 
 @admin.register(User)
-class UserAdmin(RenamedAdmin, BaseUserAdmin):
+class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
     """Who may come in. Only superusers make superusers, or touch them: else whoever manages staff would be one.
 
     Whoever has done something stays in the trail, so the admin refuses to delete them; they are made inactive.
@@ -135,7 +135,7 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
         """Offer the roles that the person may give."""
         form = super().get_form(request, obj, change=change, **kwargs)
         if obj is None:
-            setattr(form, "inviter", person(request))  # noqa: B010 — of this request: each has a class of its own
+            setattr(form, "inviter", staff_user(request))  # noqa: B010 — of this request: each has a class of its own
         return form
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -172,14 +172,14 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
         if not chosen:
             messages.warning(request, "Links are for active staff whom you may change.")
             return None
-        audit_log.note_changed(request, chosen, "Made a link to choose a password.")
+        audit_log.log_changes(request, chosen, "Made a link to choose a password.")
         return self._sent_or_shown(request, chosen, "Links to choose a password")
 
     def _sent_or_shown(self, request: HttpRequest, people: list[User], title: str) -> HttpResponse | None:
         shown = []
         for one in people:
-            link = invitations.link_for(one, request)
-            if invitations.send(one, link, person(request)):
+            link = invitations.password_link(one, request)
+            if invitations.send_password_link(one, link, staff_user(request)):
                 messages.success(request, f"A link to choose a password is on its way to {one.email}.")
             else:
                 shown.append((one, link))
@@ -190,7 +190,7 @@ class UserAdmin(RenamedAdmin, BaseUserAdmin):
             "title": title,
             "opts": self.opts,
             "links": shown,
-            "holds_for": invitations.HOLDS_FOR,
+            "holds_for": invitations.LINK_LIFETIME,
             "has_server": has_mail_server(),
         }
         response = TemplateResponse(request, "core/admin/invitation.html", context)
@@ -203,7 +203,7 @@ def _may_touch(request: HttpRequest, user: User | None) -> bool:
 
 
 @admin.register(Group)
-class GroupAdmin(UsedAdmin, BaseGroupAdmin):
+class GroupAdmin(ProtectedDeletionAdmin, BaseGroupAdmin):
     """What several may do alike. While somebody is in it, it is not deleted: they could do nothing any more."""
 
     used_by = ("user",)

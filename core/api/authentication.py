@@ -20,9 +20,9 @@ from . import keys
 
 log = structlog.get_logger(__name__)
 
-SCHEME = "Bearer"
+AUTH_SCHEME = "Bearer"
 # One text for all of them: a stranger who has found a key does not learn what is wrong with it.
-NOT_OPENED = "This key is wrong, has expired or was revoked, or it is not for use from your address."
+KEY_REFUSED_MESSAGE = "This key is wrong, has expired or was revoked, or it is not for use from your address."
 
 
 class KeyAuthentication(BaseAuthentication):
@@ -36,28 +36,28 @@ class KeyAuthentication(BaseAuthentication):
     def secret_of(self, request: Request) -> str | None:
         """Give the secret that a request brings."""
         scheme, *given = get_authorization_header(request).split() or [b""]
-        if scheme.lower() != SCHEME.lower().encode():
+        if scheme.lower() != AUTH_SCHEME.lower().encode():
             return None
         if len(given) != 1:
-            raise AuthenticationFailed(f"Send the key as “Authorization: {SCHEME} seg_…”.")
+            raise AuthenticationFailed(f"Send the key as “Authorization: {AUTH_SCHEME} seg_…”.")
         # Headers are bytes, and this reading of them never fails; what is no key is found by no digest.
         return given[0].decode("latin-1")
 
     def key_of(self, secret: str, request: Request) -> ApiKey:
         """Find the key that has a secret and may be used now, from there; who guesses is slowed down."""
         at, address = datetime.now(UTC), client_ip(request._request)
-        key = keys.find(secret)
-        if key is None or not keys.opens(key, at, address):
+        key = keys.find_key(secret)
+        if key is None or not keys.is_usable(key, at, address):
             _refuse(key, at, address)
-        keys.note_use(key, at)
+        keys.record_use(key, at)
         return key
 
     def authenticate_header(self, request: Request) -> str:
         """Say how to authenticate; makes a refusal a 401."""
-        return f'{SCHEME} realm="api"'
+        return f'{AUTH_SCHEME} realm="api"'
 
 
-class KeyInAddress(KeyAuthentication):
+class QueryKeyAuthentication(KeyAuthentication):
     """``?key=pub_…``, beside the header: a page that sends no header of its own asks without a preflight."""
 
     def secret_of(self, request: Request) -> str | None:
@@ -67,7 +67,7 @@ class KeyInAddress(KeyAuthentication):
         if given is not None and not given.startswith(keys.PUBLIC_PREFIX):
             raise AuthenticationFailed(
                 f"Only a key for pages ({keys.PUBLIC_PREFIX}…) may stand in the address;"
-                f" send others as “Authorization: {SCHEME} …”."
+                f" send others as “Authorization: {AUTH_SCHEME} …”."
             )
         return given
 
@@ -76,12 +76,12 @@ def _refuse(key: ApiKey | None, at: datetime, address: str | None) -> NoReturn:
     if key is not None:
         log.warning("key_refused", key=key.prefix, address=address)
     # Only what is refused is counted: a right key is not held up by whoever shares its address.
-    if wait := rate_limits.wait_of("guesses", rate_limit_key(address), at):
+    if wait := rate_limits.throttle_group("guesses", rate_limit_key(address), at):
         raise Throttled(wait)
-    raise AuthenticationFailed(NOT_OPENED)
+    raise AuthenticationFailed(KEY_REFUSED_MESSAGE)
 
 
-def caller_of(request: Request) -> str:
+def caller_id(request: Request) -> str:
     """Name who asks: a key, one of the staff, or for want of both an address."""
     if isinstance(request.auth, ApiKey):
         return f"key {request.auth.pk}"
@@ -90,7 +90,7 @@ def caller_of(request: Request) -> str:
     return f"address {rate_limit_key(client_ip(request._request))}"
 
 
-def needs(scope: str, *permissions: str) -> type[BasePermission]:
+def require_scope(scope: str, *permissions: str) -> type[BasePermission]:
     """Make a permission: keys need the scope, staff who are logged in the permissions of the admin."""
     if scope not in keys.SCOPES:
         raise ValueError(f"there is no scope {scope!r}")
@@ -117,14 +117,14 @@ class KeyAuthenticationScheme(OpenApiAuthenticationExtension):
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """Describe the header."""
         scopes = "; ".join(f"`{scope}`: {meaning}" for scope, meaning in keys.SCOPES.items())
-        described = build_bearer_security_scheme_object(header_name="Authorization", token_prefix=SCHEME)
+        described = build_bearer_security_scheme_object(header_name="Authorization", token_prefix=AUTH_SCHEME)
         return described | {"description": f"A key made by `manage.py create_key NAME --scopes …`. {scopes}."}
 
 
-class KeyInAddressScheme(OpenApiAuthenticationExtension):
+class QueryKeyAuthenticationScheme(OpenApiAuthenticationExtension):
     """How the documentation describes keys that stand in the address."""
 
-    target_class = KeyInAddress
+    target_class = QueryKeyAuthentication
     name = "pageKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:

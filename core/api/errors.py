@@ -4,7 +4,6 @@
 sent and is an empty list where there is nothing to name.
 """
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,44 +19,39 @@ from django.core.exceptions import (
 )
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
-from django.shortcuts import redirect
-from django.urls import Resolver404, resolve
 from django.utils.log import log_response
-from django.views.decorators.csrf import csrf_exempt
-from drf_spectacular.utils import OpenApiResponse
-from rest_framework import exceptions, serializers, status
+from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
+from rest_framework import exceptions, serializers, status, views
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import exception_handler, set_rollback
 
-from core.http.error_pages import EXPIRED, error_page
-
-from .parsers import TooLarge
+from .parsers import BodyTooLarge
 
 log = structlog.get_logger(__name__)
 
-Place = dict[str, str]
+InvalidValue = dict[str, str]
 
-AWAY = "The database is away or busy; send the request again in some seconds."
-AWAY_FOR = 5  # seconds
-BAD_REQUEST = "This request cannot be read: check its host, its headers and its body."
-FAULT = "Something went wrong here; it was logged."
+DATABASE_UNAVAILABLE_MESSAGE = "The database is away or busy; send the request again in some seconds."
+RETRY_AFTER_SECONDS = 5  # seconds
+BAD_REQUEST_MESSAGE = "This request cannot be read: check its host, its headers and its body."
+SERVER_ERROR_MESSAGE = "Something went wrong here; it was logged."
 
 
-class DatabaseAway(exceptions.APIException):
+class DatabaseUnavailable(exceptions.APIException):
     """The database does not answer, or cannot do it now."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "database_away"
-    default_detail = AWAY
-    wait = AWAY_FOR  # the framework makes it a Retry-After
+    default_detail = DATABASE_UNAVAILABLE_MESSAGE
+    wait = RETRY_AFTER_SECONDS  # the framework makes it a Retry-After
 
 
-class PlaceSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="Place")
+class InvalidValueSerializer(serializers.Serializer[Any]):
     """One place in what was sent that will not do."""
 
     path = serializers.CharField(help_text="Such as `rule.all[0].order_count.at_least`; empty for the whole.")
@@ -69,28 +63,28 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
     code = serializers.CharField(help_text="One word for programs, such as `not_found`.")
     message = serializers.CharField(help_text="A sentence for people.")
-    errors = PlaceSerializer(many=True, help_text="The places in what was sent; often empty.")  # type: ignore[assignment]
+    errors = InvalidValueSerializer(many=True, help_text="The places in what was sent; often empty.")  # type: ignore[assignment]
 
 
-REFUSED = {
+ACCESS_ERROR_RESPONSES = {
     401: OpenApiResponse(
         ErrorSerializer, "No key, or one that is wrong, expired, revoked, or not for use from that address."
     ),
     403: OpenApiResponse(ErrorSerializer, "The key lacks the scope; the message names it."),
     429: OpenApiResponse(ErrorSerializer, "Too many requests; `Retry-After` says when to send it again."),
 }
-BAD_PAGE = {400: OpenApiResponse(ErrorSerializer, "A cursor or a page size that will not do.")}
+PAGE_ERROR_RESPONSES = {400: OpenApiResponse(ErrorSerializer, "A cursor or a page size that will not do.")}
 
 
-def body(code: str, message: str, errors: Iterable[Place] = ()) -> dict[str, Any]:
+def error_body(code: str, message: str, errors: Iterable[InvalidValue] = ()) -> dict[str, Any]:
     """Give the shape of an error."""
     return {"code": code, "message": message, "errors": list(errors)}
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer whatever a view raised; while debugging, a fault of ours is left to Django's page."""
     error = _as_of_the_framework(error)
-    response = exception_handler(error, context)
+    response = views.exception_handler(error, context)
     if response is None:
         if settings.DEBUG:
             return None
@@ -117,89 +111,19 @@ def _as_of_the_framework(error: Exception) -> Exception:
         case PermissionDenied():
             return exceptions.PermissionDenied(*error.args)
         case RequestDataTooBig() | TooManyFieldsSent() | TooManyFilesSent():
-            return TooLarge()
+            return BodyTooLarge()
         case UnreadablePostError():
             return exceptions.ParseError("The body ended before it was complete.")
         case SuspiciousOperation() | BadRequest() | MultiPartParserError():
-            return exceptions.ParseError(BAD_REQUEST)
+            return exceptions.ParseError(BAD_REQUEST_MESSAGE)
         case OperationalError() | InterfaceError():
             log.warning("database_away", error=str(error))
-            set_rollback()
-            return DatabaseAway()
+            views.set_rollback()
+            return DatabaseUnavailable()
     return error
 
 
-@csrf_exempt
-def unknown_address(request: HttpRequest) -> HttpResponse:
-    """Answer for addresses there is nothing at; one that lacks only its slash leads to the right one."""
-    if not request.path_info.endswith("/") and _is_known(f"{request.path_info}/"):
-        return redirect(request.get_full_path(force_append_slash=True), permanent=True, preserve_request=True)
-    return JsonResponse(body("not_found", f"There is nothing at {request.path}."), status=404)
-
-
-# What goes wrong before a view is reached or after it has answered; people are shown a page.
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a request that Django does not take, such as one for a host that is not ours."""
-    if not _is_of_the_api(request):
-        return error_page(request, 400)
-    return JsonResponse(body("bad_request", BAD_REQUEST), status=400)
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer somebody who may not."""
-    if not _is_of_the_api(request):
-        return error_page(request, 403)
-    return JsonResponse(body("permission_denied", "You may not do this."), status=403)
-
-
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer for what is not there."""
-    if not _is_of_the_api(request):
-        return error_page(request, 404)
-    return JsonResponse(body("not_found", f"There is nothing at {request.path}."), status=404)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer for a fault of ours, or for a database that is away; Django has logged it."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        return _database_away(request)
-    if not _is_of_the_api(request):
-        return error_page(request, 500)
-    return JsonResponse(body("error", FAULT), status=500)
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer who sends a form that is not from a page of ours, or no longer."""
-    if not _is_of_the_api(request):
-        return error_page(request, 403, EXPIRED)
-    return JsonResponse(body("permission_denied", f"CSRF failed: {reason}"), status=403)
-
-
-def _database_away(request: HttpRequest) -> HttpResponse:
-    """Answer without asking the database, so that not even who asks is known."""
-    response = (
-        JsonResponse(body("database_away", AWAY), status=503)
-        if _is_of_the_api(request)
-        else error_page(request, 503)
-    )
-    response["Retry-After"] = str(AWAY_FOR)
-    return response
-
-
-def _is_of_the_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith(("/api/", "/v1/"))
-
-
-def _is_known(path: str) -> bool:
-    try:
-        return resolve(path).func is not unknown_address
-    except Resolver404:
-        return False
-
-
-def message_of(places: Sequence[Place]) -> str:
+def summarize_invalid_values(places: Sequence[InvalidValue]) -> str:
     """Say in a sentence what is wrong in some places."""
     if len(places) == 1:
         return ": ".join(filter(None, (places[0]["path"], places[0]["message"])))
@@ -208,12 +132,12 @@ def message_of(places: Sequence[Place]) -> str:
 
 def _described(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error.detail, str):
-        return body(error.detail.code or error.default_code, error.detail)
+        return error_body(error.detail.code or error.default_code, error.detail)
     places = list(_places(error.detail))
-    return body(error.default_code, message_of(places), places)
+    return error_body(error.default_code, summarize_invalid_values(places), places)
 
 
-def _places(detail: Any, path: str = "") -> Iterator[Place]:
+def _places(detail: Any, path: str = "") -> Iterator[InvalidValue]:
     """Flatten the framework's nested messages; a list of texts is about one place, other lists are lists."""
     match detail:
         case str():
@@ -237,8 +161,8 @@ def _below(path: str, name: str | int) -> str:
 def _fault(error: Exception, request: HttpRequest) -> Response:
     # As Django does for what it answers itself: error trackers and the test client listen to the signal.
     got_request_exception.send(sender=None, request=request)
-    set_rollback()
-    response = Response(body("error", FAULT), status=500)
+    views.set_rollback()
+    response = Response(error_body("error", SERVER_ERROR_MESSAGE), status=500)
     log_response(
         "%s: %s", response.reason_phrase, request.path, response=response, request=request, exception=error
     )

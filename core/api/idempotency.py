@@ -23,18 +23,18 @@ from rest_framework.response import Response
 from core.models import IdempotentResponse
 
 from . import idempotent_responses
-from .authentication import caller_of
+from .authentication import caller_id
 from .errors import ErrorSerializer
 
-HEADER: Final = "Idempotency-Key"
-REPLAYED: Final = "Idempotent-Replayed"
-KEPT_HEADERS: Final = ("Location", "ETag")
-LONGEST: Final = 255
-_KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST}}}")
+KEY_HEADER: Final = "Idempotency-Key"
+REPLAYED_HEADER: Final = "Idempotent-Replayed"
+STORED_HEADERS: Final = ("Location", "ETag")
+MAX_KEY_LENGTH: Final = 255
+_KEY: Final = re.compile(rf"[!-~]{{1,{MAX_KEY_LENGTH}}}")
 
-SENT_TWICE = {
+IDEMPOTENCY_ERROR_RESPONSES = {
     409: OpenApiResponse(ErrorSerializer, "The same request is being done right now; `Retry-After`."),
-    422: OpenApiResponse(ErrorSerializer, f"Another request was sent under this `{HEADER}`."),
+    422: OpenApiResponse(ErrorSerializer, f"Another request was sent under this `{KEY_HEADER}`."),
 }
 
 Handler = Callable[..., Response]
@@ -54,20 +54,20 @@ class KeyReused(APIException):
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "key_reused"
-    default_detail = f"Another request was sent under this {HEADER}; make a new key for each request."
+    default_detail = f"Another request was sent under this {KEY_HEADER}; make a new key for each request."
 
 
-def once(handler: Handler) -> Handler:
+def idempotent(handler: Handler) -> Handler:
     """Let a view's ``post`` honour the header; stands next to the method, below what describes it."""
 
     @extend_schema(
         parameters=[
             OpenApiParameter(
-                HEADER,
-                {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[!-~]+$"},
+                KEY_HEADER,
+                {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[!-~]+$"},
                 OpenApiParameter.HEADER,
                 description="Such as a UUID: sent again under the same key within a day, the request is not done again,"
-                f" and the answer is the same, with `{REPLAYED}: true`.",
+                f" and the answer is the same, with `{REPLAYED_HEADER}: true`.",
             )
         ]
     )
@@ -77,13 +77,15 @@ def once(handler: Handler) -> Handler:
         if key is None:
             return handler(view, request, *args, **kwargs)
         try:
-            kept = idempotent_responses.begin(_name(request, key), _digest(request), datetime.now(UTC))
+            kept = idempotent_responses.claim_request(
+                _name(request, key), _digest(request), datetime.now(UTC)
+            )
             if kept.status is not None:
                 return _again(kept)
             return _answer(kept, view, lambda: handler(view, request, *args, **kwargs))
-        except idempotent_responses.Reused:
+        except idempotent_responses.KeyAlreadyUsed:
             raise KeyReused from None
-        except idempotent_responses.Running:
+        except idempotent_responses.RequestRunning:
             raise StillRunning from None
 
     return post
@@ -96,35 +98,35 @@ def _answer(kept: IdempotentResponse, view: Any, do: Callable[[], Response]) -> 
             with transaction.atomic():
                 response = do()
                 _keep(kept, response)
-        except idempotent_responses.Running:
+        except idempotent_responses.RequestRunning:
             raise
         except Exception as error:
             response = view.handle_exception(error)
             _keep(kept, response)
     except BaseException:  # also where the server ends a request that takes too long
-        idempotent_responses.release(kept)
+        idempotent_responses.release_request(kept)
         raise
     return response
 
 
 def _keep(kept: IdempotentResponse, response: Response) -> None:
     if response.status_code >= 500:
-        idempotent_responses.release(kept)
+        idempotent_responses.release_request(kept)
         return
-    headers = {name: response[name] for name in KEPT_HEADERS if name in response}
-    idempotent_responses.keep(
+    headers = {name: response[name] for name in STORED_HEADERS if name in response}
+    idempotent_responses.store_response(
         kept, response.status_code, headers, JSONRenderer().render(response.data).decode()
     )
 
 
 def _again(kept: IdempotentResponse) -> Response:
     body = json.loads(kept.body) if kept.body else None
-    return Response(body, kept.status, headers={**kept.headers, REPLAYED: "true"})
+    return Response(body, kept.status, headers={**kept.headers, REPLAYED_HEADER: "true"})
 
 
 def _key_of(request: Request) -> str | None:
     """Read the header: bare, as most send it, or in quotes, as the draft has it."""
-    given = request.headers.get(HEADER)
+    given = request.headers.get(KEY_HEADER)
     if given is None:
         return None
     given = given.strip()
@@ -132,13 +134,13 @@ def _key_of(request: Request) -> str | None:
         given = given[1:-1]
     if not _KEY.fullmatch(given):
         raise ValidationError(
-            {HEADER: f"Send 1 to {LONGEST} ASCII characters without spaces, such as a UUID."}
+            {KEY_HEADER: f"Send 1 to {MAX_KEY_LENGTH} ASCII characters without spaces, such as a UUID."}
         )
     return given
 
 
 def _name(request: Request, key: str) -> str:
-    return hashlib.sha256(json.dumps([caller_of(request), request.path, key]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([caller_id(request), request.path, key]).encode()).hexdigest()
 
 
 def _digest(request: Request) -> str:

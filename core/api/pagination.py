@@ -58,7 +58,7 @@ class KeysetPagination(BasePagination):
     ) -> list[Any]:
         """Give the rows of a page, and find out whether there are others on either side of it."""
         self.request = request
-        size, cursor = page_size_of(request), cursor_of(request)
+        size, cursor = parse_page_size(request), parse_cursor(request)
         forward = cursor is None or cursor.forward
         key = self.key
         page = queryset.order_by(key if forward else f"-{key}")
@@ -141,7 +141,7 @@ class KeysetPagination(BasePagination):
         return replace_query_param(address, "cursor", str(cursor)) if cursor else None
 
 
-class ByCustomer(KeysetPagination):
+class CustomerPagination(KeysetPagination):
     """Pages of what each customer has one of."""
 
     key = "customer_id"
@@ -152,7 +152,7 @@ def _is_any(queryset: QuerySet[Any], order: str) -> bool:
     return queryset.order_by(order).values_list(order.removeprefix("-")).first() is not None
 
 
-def cursor_of(request: Request) -> Cursor | None:
+def parse_cursor(request: Request) -> Cursor | None:
     """Read the place that was asked for, or answer that it is none."""
     given = request.query_params.get("cursor")
     if not given:
@@ -164,7 +164,7 @@ def cursor_of(request: Request) -> Cursor | None:
         raise ValidationError({"cursor": message}) from None
 
 
-def page_size_of(request: Request, most: int = MAX_PAGE_SIZE) -> int:
+def parse_page_size(request: Request, most: int = MAX_PAGE_SIZE) -> int:
     """Read how many rows a page shall have, or answer what can be given."""
     given = request.query_params.get("page_size", str(PAGE_SIZE))
     if not re.fullmatch(r"0*[1-9][0-9]*", given):

@@ -9,10 +9,10 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.status import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
-MOST_BYTES = 16 * 2**20
+MAX_BODY_BYTES = 16 * 2**20
 
 
-class TooLarge(APIException):
+class BodyTooLarge(APIException):
     """More bytes than are read."""
 
     status_code = HTTP_413_REQUEST_ENTITY_TOO_LARGE
@@ -33,9 +33,9 @@ class BoundedJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Read the body."""
-        body = stream.read(MOST_BYTES + 1)
-        if len(body) > MOST_BYTES:
-            raise TooLarge(f"Send at most {MOST_BYTES // 2**20} MB at once.")
+        body = stream.read(MAX_BODY_BYTES + 1)
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"Send at most {MAX_BODY_BYTES // 2**20} MB at once.")
         try:
             return json.loads(body, parse_float=self.read_number, parse_constant=_refuse)
         except (ValueError, ArithmeticError, RecursionError) as error:
@@ -52,13 +52,17 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def dump(value: Any) -> str:
+def dump_exact_json(value: Any) -> str:
     """Write JSON again, its decimals as they were sent."""
     match value:
         case dict():
-            return "{" + ",".join(f"{_encode(name)}:{dump(part)}" for name, part in value.items()) + "}"
+            return (
+                "{"
+                + ",".join(f"{_encode(name)}:{dump_exact_json(part)}" for name, part in value.items())
+                + "}"
+            )
         case list():
-            return "[" + ",".join(map(dump, value)) + "]"
+            return "[" + ",".join(map(dump_exact_json, value)) + "]"
         case Decimal():
             return str(value)
     return _encode(value)

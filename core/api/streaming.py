@@ -15,9 +15,9 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from core.values.csv_injection import csv_of
+from core.values.csv_injection import csv_text
 
-Rows = Iterable[list[tuple[Any, ...]]]
+RowBatches = Iterable[list[tuple[Any, ...]]]
 
 
 class CsvRenderer(BaseRenderer):
@@ -60,7 +60,9 @@ def is_streamed(request: Request) -> bool:
     return getattr(getattr(request, "accepted_renderer", None), "format", "") in _WRITERS
 
 
-def stream(request: Request, name: str, columns: tuple[str, ...], shares: Rows) -> StreamingHttpResponse:
+def stream_rows(
+    request: Request, name: str, columns: tuple[str, ...], shares: RowBatches
+) -> StreamingHttpResponse:
     """Send rows, share by share. The first is read at once: what is wrong with it can still be answered."""
     shown = request.accepted_renderer
     rest = iter(shares)
@@ -77,25 +79,25 @@ def _sent(request: Request, response: StreamingHttpResponse) -> StreamingHttpRes
     return response
 
 
-def _as_csv(columns: tuple[str, ...], shares: Rows) -> Iterator[str]:
-    yield csv_of([columns])
+def _as_csv(columns: tuple[str, ...], shares: RowBatches) -> Iterator[str]:
+    yield csv_text([columns])
     for share in shares:
-        yield csv_of(["" if value is None else str(value) for value in row] for row in share)
+        yield csv_text(["" if value is None else str(value) for value in row] for row in share)
 
 
-def _as_ndjson(columns: tuple[str, ...], shares: Rows) -> Iterator[str]:
+def _as_ndjson(columns: tuple[str, ...], shares: RowBatches) -> Iterator[str]:
     for share in shares:
         yield "".join(_encode(dict(zip(columns, row, strict=True))) + "\n" for row in share)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-_WRITERS: dict[str, Callable[[tuple[str, ...], Rows], Iterator[str]]] = {
+_WRITERS: dict[str, Callable[[tuple[str, ...], RowBatches], Iterator[str]]] = {
     CsvRenderer.format: _as_csv,
     NdjsonRenderer.format: _as_ndjson,
 }
 
 
-def described(page: Any, rows: Mapping[str, str], errors: Mapping[int, Any]) -> dict[Any, Any]:
+def streaming_responses(page: Any, rows: Mapping[str, str], errors: Mapping[int, Any]) -> dict[Any, Any]:
     """Describe the answers: a page as JSON, all rows otherwise; errors are JSON always.
 
     ``rows`` gives an example of each row's values by its columns.

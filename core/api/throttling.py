@@ -11,10 +11,10 @@ from rest_framework.throttling import BaseThrottle
 from core import rate_limits
 from core.http.client_ip import client_ip, rate_limit_key
 
-from .authentication import caller_of
+from .authentication import caller_id
 
 READING, WRITING, INGEST, COSTLY, VISITORS = "reading", "writing", "ingest", "costly", "visitors"
-STRANGERS = "strangers"
+ANONYMOUS = "strangers"
 
 
 class CallerThrottle(BaseThrottle):
@@ -24,7 +24,7 @@ class CallerThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         """Count the request; whoever has sent too many is told to wait."""
-        self.seconds = rate_limits.wait_of(*_counter(request, view), datetime.now(UTC))
+        self.seconds = rate_limits.throttle_group(*_counter(request, view), datetime.now(UTC))
         return not self.seconds
 
     def wait(self) -> int:
@@ -33,9 +33,9 @@ class CallerThrottle(BaseThrottle):
 
 
 def _counter(request: Request, view: Any) -> tuple[str, str]:
-    who = caller_of(request)
+    who = caller_id(request)
     if request.auth is None and isinstance(request.user, AnonymousUser):
-        return STRANGERS, who
+        return ANONYMOUS, who
     group = getattr(view, "rate", None) or (READING if request.method in SAFE_METHODS else WRITING)
     if group == VISITORS:
         # All pages share one key: what one browser sends in excess is not held against the others.

@@ -64,13 +64,13 @@ def end_abandoned(
     return held
 
 
-def extended(row: QuerySet[Any], length: timedelta) -> AbstractContextManager[None]:
+def extend_periodically(row: QuerySet[Any], length: timedelta) -> AbstractContextManager[None]:
     """Extend a lease three times in its length, by ``heartbeat_at``, until the block ends."""
-    return repeated(lambda: row.update(heartbeat_at=datetime.now(UTC)), length / 3)
+    return run_periodically(lambda: row.update(heartbeat_at=datetime.now(UTC)), length / 3)
 
 
 @contextmanager
-def repeated(action: Callable[[], object], every: timedelta) -> Iterator[None]:
+def run_periodically(action: Callable[[], object], every: timedelta) -> Iterator[None]:
     """Call this again and again, from a thread of its own, until the block ends."""
     ended = threading.Event()
     threading.Thread(target=_repeat, args=(action, every.total_seconds(), ended), daemon=True).start()

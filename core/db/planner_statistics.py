@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-FEW: Final = 100  # changed rows of which no plan, however wrong, takes long
+MAX_UNANALYZED_ROWS: Final = 100  # changed rows of which no plan, however wrong, takes long
 
 _CREATED = re.compile(r'\bCREATE\s+TEMPORARY\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?', re.IGNORECASE)
 _WRITTEN = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+"?(\w+)"?', re.IGNORECASE)
@@ -26,7 +26,7 @@ _ROLLBACK = re.compile(r"\s*ROLLBACK\b", re.IGNORECASE)
 Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
 
 
-class TemporaryTables:
+class TemporaryTableStatistics:
     """The temporary tables of one connection, each with how many of its rows changed since it was analyzed.
 
     One of Django's wrappers around the execution of statements.
@@ -62,7 +62,7 @@ class TemporaryTables:
 
     def _stale(self, sql: str) -> Iterator[str]:
         """Name the tables that a statement joins and that have changed since they were analyzed."""
-        named = {name for name, rows in self.changed.items() if rows >= FEW and name in sql}
+        named = {name for name, rows in self.changed.items() if rows >= MAX_UNANALYZED_ROWS and name in sql}
         if not named or len(_RELATION.findall(sql)) < 2:
             return
         yield from sorted(named.intersection(_READ.findall(_DELETED_FROM.sub("DELETE", sql))))
@@ -80,7 +80,7 @@ class TemporaryTables:
 
     def _note(self, sql: str, rows: int) -> None:
         if _ROLLBACK.match(sql):  # the statistics go back with the rows
-            self.changed = dict.fromkeys(self.changed, FEW)
+            self.changed = dict.fromkeys(self.changed, MAX_UNANALYZED_ROWS)
         elif "TEMPORARY" in sql:
             for name in _CREATED.findall(sql):
                 self.note_changed(name, rows)
@@ -93,19 +93,19 @@ class TemporaryTables:
                     self.note_changed(name, rows)
 
 
-def watch_new(connection: BaseDatabaseWrapper, **_: Any) -> None:
+def watch_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Let every statement of a connection that has just been made pass here."""
     if connection.vendor != "postgresql":
         return
-    if tables := of(connection):
+    if tables := table_statistics(connection):
         tables.forget()
     else:
         # First in the list: who adds a wrapper for a block takes the last one away again.
-        connection.execute_wrappers.insert(0, TemporaryTables(connection))
+        connection.execute_wrappers.insert(0, TemporaryTableStatistics(connection))
 
 
-def of(connection: BaseDatabaseWrapper) -> TemporaryTables | None:
+def table_statistics(connection: BaseDatabaseWrapper) -> TemporaryTableStatistics | None:
     """Return what watches the statements of a connection; None where the planner needs nothing of the kind."""
     with suppress(StopIteration):
-        return next(one for one in connection.execute_wrappers if isinstance(one, TemporaryTables))
+        return next(one for one in connection.execute_wrappers if isinstance(one, TemporaryTableStatistics))
     return None

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
+import structlog
 from django.conf import settings
 from django.db import (
     DatabaseError,
@@ -13,17 +15,22 @@ from django.db import (
     transaction,
 )
 
-from .backends import Done, execute, is_postgresql, log, rows
+from .backends import is_postgresql
+from .execution import execute, fetch_all
 from .transactions import snapshot
 
-STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine, at the clock: about a millisecond
+log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
+
+PROGRESS_HANDLER_STEPS = 10_000  # of SQLite's virtual machine, at the clock: about a millisecond
 
 
-class TookTooLong(Exception):
+class StatementTimeout(Exception):
     """A statement was ended, since it took longer than somebody waits for it."""
 
 
-class Portion:
+class AdaptiveBatch:
     """How much of a long work is done at once: less from when a statement of it took longer than STATEMENT_LIMIT.
 
     Inside a transaction all is done at once, and on SQLite, whose statements depend on no statistics.
@@ -32,7 +39,7 @@ class Portion:
     def __init__(self, most: int, least: int) -> None:
         self.size, self.least = most, least
 
-    def take(self, act: Callable[[int], Done]) -> Done:
+    def take(self, act: Callable[[int], Result]) -> Result:
         """Let ``act`` do so much, again for a quarter of it where that takes too long.
 
         ``act`` is undone by what it raises. The least portion takes as long as it takes.
@@ -42,7 +49,7 @@ class Portion:
             try:
                 with _session_limit(limit):
                     return act(self.size)
-            except TookTooLong:
+            except StatementTimeout:
                 self.size = max(self.least, self.size // 4)
                 log.warning("taken_in_smaller_portions", at_once=self.size)
         return act(self.size)
@@ -55,7 +62,7 @@ def _session_limit(seconds: float) -> Iterator[None]:
         yield
     except OperationalError as error:
         if "statement timeout" in str(error):
-            raise TookTooLong from error
+            raise StatementTimeout from error
         raise
     finally:
         with suppress(DatabaseError, InterfaceError):  # a connection that is gone takes its limit along
@@ -63,7 +70,7 @@ def _session_limit(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def undone_after(seconds: float) -> Iterator[None]:
+def roll_back_after(seconds: float) -> Iterator[None]:
     """Undo what is done inside once a statement takes longer (PostgreSQL); raises TookTooLong. In a transaction."""
     if not seconds or not is_postgresql():
         yield
@@ -73,28 +80,28 @@ def undone_after(seconds: float) -> Iterator[None]:
             yield
     except OperationalError as error:
         if "statement timeout" in str(error):
-            raise TookTooLong from error
+            raise StatementTimeout from error
         raise
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """End what is asked inside once it takes longer than that, a statement (PostgreSQL) or all (SQLite).
 
     Raises TookTooLong, without asking where there is no time at all. Nothing but temporary tables is written inside.
     """
     if seconds <= 0:
-        raise TookTooLong  # nobody looks that soon, so a small question would be answered
+        raise StatementTimeout  # nobody looks that soon, so a small question would be answered
     try:
         with snapshot(), _limit(seconds):
             yield
     except OperationalError as error:
         if any(reason in str(error) for reason in ("statement timeout", "user request", "interrupted")):
-            raise TookTooLong from None
+            raise StatementTimeout from None
         raise
 
 
-def ending() -> Callable[[], None]:
+def statement_canceller() -> Callable[[], None]:
     """Return what ends the statement that this connection runs: for another thread, inside of ``within``."""
     connection.ensure_connection()
     driver = connection.connection
@@ -104,7 +111,7 @@ def ending() -> Callable[[], None]:
 @contextmanager
 def _limit(seconds: float) -> Iterator[None]:
     if is_postgresql():
-        [(before,)] = rows("SHOW statement_timeout")
+        [(before,)] = fetch_all("SHOW statement_timeout")
         execute(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
         yield
         execute(
@@ -112,7 +119,7 @@ def _limit(seconds: float) -> Iterator[None]:
         )  # a failed transaction forgets it
         return
     until = time.monotonic() + seconds
-    connection.connection.set_progress_handler(lambda: time.monotonic() > until, STEPS_BETWEEN_LOOKS)
+    connection.connection.set_progress_handler(lambda: time.monotonic() > until, PROGRESS_HANDLER_STEPS)
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from django.db import (
     DatabaseError,
@@ -13,32 +14,35 @@ from django.db import (
     transaction,
 )
 
-from .backends import NOT_NULL, Done, execute, is_postgresql
+from .backends import NOT_NULL_VIOLATION, is_postgresql
+from .execution import execute
 
-MOST_TRIES = 5
-DEADLOCK = "40P01"  # PostgreSQL's code for the one of two transactions that has to give way
+Result = TypeVar("Result")
+
+MAX_TRIES = 5
+DEADLOCK_DETECTED = "40P01"  # PostgreSQL's code for the one of two transactions that has to give way
 
 
-def passes(error: BaseException | None) -> bool:
+def is_transient_error(error: BaseException | None) -> bool:
     """Tell whether an error is of a database that is away, busy or of another version, and not of what it was asked.
 
     Of the database's errors only a value or a constraint can be the fault of what was sent; and not a column that
     must be filled, which we would have filled: the schema is newer than this process.
     """
     if isinstance(error, DataError | IntegrityError):
-        is_not_null = getattr(error.__cause__, "sqlstate", "") == NOT_NULL
+        is_not_null = getattr(error.__cause__, "sqlstate", "") == NOT_NULL_VIOLATION
         return is_not_null or "NOT NULL constraint" in str(error)
     return isinstance(error, DatabaseError | InterfaceError)
 
 
-def retried(act: Callable[[], Done]) -> Done:
+def retry_on_deadlock(act: Callable[[], Result]) -> Result:
     """Run ``act`` as one transaction; again, a few times, where PostgreSQL ended it to resolve a deadlock."""
-    for _ in range(MOST_TRIES - 1):
+    for _ in range(MAX_TRIES - 1):
         try:
             with transaction.atomic():
                 return act()
         except OperationalError as error:
-            if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
+            if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK_DETECTED:
                 raise
     with transaction.atomic():
         return act()

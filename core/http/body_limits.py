@@ -5,15 +5,15 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-OF_STRANGERS: Final = 500 * 1024
-OF_API_CLIENTS: Final = 16 * 2**20
-OF_STAFF: Final = 2 * 2**30
+MAX_ANONYMOUS_BYTES: Final = 500 * 1024
+MAX_API_BYTES: Final = 16 * 2**20
+MAX_STAFF_BYTES: Final = 2 * 2**30
 """Of an uploaded file; it goes to disk, and a worker imports it."""
 
-BOUNDED_THEMSELVES: Final = "/v1/"  # the tracking endpoints, which answer in their own way
+OWN_LIMIT_PREFIX: Final = "/v1/"  # the tracking endpoints, which answer in their own way
 
 
-class BodyBoundsMiddleware:
+class BodyLimitMiddleware:
     """Refuse bodies by their announced length, before anything reads them; goes after whoever tells who asks."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -22,7 +22,11 @@ class BodyBoundsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer 413 in place of the view, or let it answer."""
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit() or int(length) <= OF_STRANGERS or request.path.startswith(BOUNDED_THEMSELVES):
+        if (
+            not length.isdigit()
+            or int(length) <= MAX_ANONYMOUS_BYTES
+            or request.path.startswith(OWN_LIMIT_PREFIX)
+        ):
             return self.get_response(request)
         most = _most(request)
         if int(length) <= most:
@@ -35,6 +39,8 @@ def _most(request: HttpRequest) -> int:
     if request.path.startswith("/api/"):
         # The API finds out whose key it is before it reads.
         return (
-            OF_API_CLIENTS if request.headers.get("Authorization") or request.user.is_staff else OF_STRANGERS
+            MAX_API_BYTES
+            if request.headers.get("Authorization") or request.user.is_staff
+            else MAX_ANONYMOUS_BYTES
         )
-    return OF_STAFF if request.user.is_staff else OF_STRANGERS
+    return MAX_STAFF_BYTES if request.user.is_staff else MAX_ANONYMOUS_BYTES

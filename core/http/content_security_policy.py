@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 
 Directives = dict[str, list[Any]]
 
-PUBLIC: Final[Directives] = {
+PUBLIC_POLICY: Final[Directives] = {
     "default-src": [NONE],
     "script-src": [SELF, NONCE],
     "style-src": [SELF, NONCE],
@@ -23,13 +23,13 @@ PUBLIC: Final[Directives] = {
 }
 """Pages that anybody sees: nothing inline without a nonce, nothing evaluated."""
 
-API: Final[Directives] = PUBLIC | {
+API_POLICY: Final[Directives] = PUBLIC_POLICY | {
     "style-src": [SELF, UNSAFE_INLINE],  # Swagger UI and the browsable API set styles on elements
     "img-src": [SELF, "data:"],
     "font-src": [SELF, "data:"],
 }
 
-ADMIN: Final[Directives] = PUBLIC | {
+ADMIN_POLICY: Final[Directives] = PUBLIC_POLICY | {
     # Alpine, which Unfold's pages are made with, evaluates the expressions in their attributes. Those are
     # written by templates; what people typed in is never part of them.
     "script-src": [SELF, NONCE, UNSAFE_EVAL],
@@ -40,7 +40,7 @@ ADMIN: Final[Directives] = PUBLIC | {
 }
 
 
-class PagePolicyMiddleware(CSPMiddleware):
+class ContentSecurityPolicyMiddleware(CSPMiddleware):
     """Give each response the policy of its address."""
 
     def get_policy_parts(
@@ -56,8 +56,10 @@ class PagePolicyMiddleware(CSPMiddleware):
 def _policy_of(path: str) -> Directives:
     if path.startswith("/admin/"):
         # Previews of messages show the shop's pictures.
-        return ADMIN | {"img-src": [*ADMIN["img-src"], _origin(settings.SHOP_URL), *settings.PRODUCT_HOSTS]}
-    return API if path.startswith("/api/") else PUBLIC
+        return ADMIN_POLICY | {
+            "img-src": [*ADMIN_POLICY["img-src"], _origin(settings.SHOP_URL), *settings.PRODUCT_HOSTS]
+        }
+    return API_POLICY if path.startswith("/api/") else PUBLIC_POLICY
 
 
 def _origin(url: str) -> str:

@@ -6,11 +6,11 @@ from urllib.parse import unquote, urlsplit
 
 from django.http import HttpRequest, HttpResponse
 
-from .path_converters import encode
+from .path_converters import encode_path_part
 
-API: Final = "/api/v1/"
+API_PREFIX: Final = "/api/v1/"
 # gunicorn's own name, and the common one.
-RAW: Final = ("RAW_URI", "REQUEST_URI")
+RAW_URI_VARIABLES: Final = ("RAW_URI", "REQUEST_URI")
 
 
 class EncodedPathMiddleware:
@@ -24,15 +24,15 @@ class EncodedPathMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Encode what ``core.http.path_converters`` decodes."""
-        if request.path_info.startswith(API):
+        if request.path_info.startswith(API_PREFIX):
             request.path_info = _encoded(request)
         return self.get_response(request)
 
 
 def _encoded(request: HttpRequest) -> str:
-    raw = next((request.META[name] for name in RAW if request.META.get(name)), "")
+    raw = next((request.META[name] for name in RAW_URI_VARIABLES if request.META.get(name)), "")
     path = urlsplit(raw).path if "://" in raw.partition("?")[0] else raw.partition("?")[0].partition("#")[0]
     path = path.removeprefix(request.META.get("SCRIPT_NAME", ""))
     if unquote(path) != request.path_info:  # there is none, or another server has rewritten it
         return request.path_info.replace("%", "%25")
-    return "/".join(encode(unquote(part)) for part in path.split("/"))
+    return "/".join(encode_path_part(unquote(part)) for part in path.split("/"))

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-EXPIRED: Final = (
+FORM_EXPIRED: Final = (
     "This form has expired",
     "Nothing was changed. Load the page again, and send the form once more; cookies must be allowed.",
 )

@@ -4,7 +4,7 @@ from django.urls import register_converter
 from django.urls.converters import StringConverter
 
 
-def encode(text: str) -> str:
+def encode_path_part(text: str) -> str:
     """Encode what separates the parts of an address; the converter decodes it."""
     return text.replace("%", "%25").replace("/", "%2F")
 

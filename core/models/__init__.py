@@ -2,7 +2,7 @@
 
 from .api_key import ApiKey
 from .idempotent_response import IdempotentResponse
-from .installed import InstalledRole, InstalledSchedule
+from .installed_declarations import InstalledRole, InstalledSchedule
 from .named_lock import NamedLock
 
 __all__ = ["ApiKey", "IdempotentResponse", "InstalledRole", "InstalledSchedule", "NamedLock"]

@@ -23,10 +23,10 @@ from core.mail import has_mail_server
 
 log = structlog.get_logger(__name__)
 
-HOLDS_FOR: Final = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
+LINK_LIFETIME: Final = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
 
 
-def roles_for(inviter: User) -> list[Group]:
+def assignable_roles(inviter: User) -> list[Group]:
     """Return the groups that somebody may invite to: none that may do more than they may themselves."""
     groups = Group.objects.order_by("name").prefetch_related("permissions__content_type")
     held = inviter.get_all_permissions()
@@ -38,18 +38,18 @@ def roles_for(inviter: User) -> list[Group]:
     ]
 
 
-def link_for(user: User, request: HttpRequest) -> str:
+def password_link(user: User, request: HttpRequest) -> str:
     """Return a link by which somebody chooses a password, at the address that the request came to."""
     key = urlsafe_base64_encode(force_bytes(user.pk))
     path = reverse("password_reset_confirm", args=[key, default_token_generator.make_token(user)])
     return request.build_absolute_uri(path)
 
 
-def send(user: User, link: str, inviter: User) -> bool:
+def send_password_link(user: User, link: str, inviter: User) -> bool:
     """Send somebody their link; return whether it is on its way. Without a mail server nothing is sent."""
     if not user.email or not has_mail_server():
         return False
-    context = {"person": user, "inviter": inviter, "link": link, "holds_for": HOLDS_FOR}
+    context = {"person": user, "inviter": inviter, "link": link, "holds_for": LINK_LIFETIME}
     text = render_to_string("core/passwords/invitation.txt", context)
     try:
         send_mail(f"Your access to the segments of {settings.SHOP_NAME}", text, None, [user.email])

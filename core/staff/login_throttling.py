@@ -14,7 +14,7 @@ from unfold.forms import AuthenticationForm
 from core.http.client_ip import client_ip
 
 
-def waiting_time(username: str, address: str | None, at: datetime) -> timedelta:
+def time_until_unlocked(username: str, address: str | None, at: datetime) -> timedelta:
     """Give how long somebody must wait until they may try again; nothing if they need not."""
     attempts = AccessAttempt.objects.filter(username=username, ip_address=address).order_by()
     found = attempts.aggregate(failures=Sum("failures_since_start"), latest=Max("attempt_time"))
@@ -24,7 +24,7 @@ def waiting_time(username: str, address: str | None, at: datetime) -> timedelta:
     return max(until - at, timedelta())
 
 
-def in_minutes(time: timedelta) -> str:
+def minutes_text(time: timedelta) -> str:
     """Say a time in minutes, rounded up: who waits so long does not come too early."""
     minutes = -(-int(time.total_seconds()) // 60) or 1
     return f"{minutes} minute" if minutes == 1 else f"{minutes} minutes"
@@ -38,16 +38,18 @@ class LoginForm(AuthenticationForm):  # type: ignore[misc]  # the framework carr
         if not getattr(self.request, "axes_locked_out", False):
             error: ValidationError = super().get_invalid_login_error()
             return error
-        wait = waiting_time(self.cleaned_data["username"], client_ip(self.request), timezone.now())
+        wait = time_until_unlocked(self.cleaned_data["username"], client_ip(self.request), timezone.now())
         return ValidationError(
-            f"Too many failed logins. Try again in {in_minutes(wait)}, or ask an administrator to unlock you.",
+            f"Too many failed logins. Try again in {minutes_text(wait)}, or ask an administrator to unlock you.",
             code="locked",
         )
 
 
-def refuse(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any]) -> HttpResponse:
+def lockout_response(
+    request: HttpRequest, response: HttpResponse, credentials: dict[str, Any]
+) -> HttpResponse:
     """Answer somebody who has to wait with the login page, which says so, and tell programs too."""
-    wait = waiting_time(credentials.get("username", ""), client_ip(request), timezone.now())
+    wait = time_until_unlocked(credentials.get("username", ""), client_ip(request), timezone.now())
     response.status_code = 429
     response["Retry-After"] = str(max(1, round(wait.total_seconds())))
     return response

@@ -13,7 +13,7 @@ from core.durations import short_duration_text
 
 register = template.Library()
 
-LONGEST_VALUE = 120
+MAX_VALUE_LENGTH = 120
 
 
 @register.filter
@@ -80,4 +80,4 @@ def percent(share: float | None) -> str:
 def plain(value: Any) -> str:
     """Write a value of a JSON object in one line, cut where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"

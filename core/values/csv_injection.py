@@ -19,7 +19,7 @@ def safe_cell(value: str) -> str:
     return value
 
 
-def csv_of(rows: Iterable[Iterable[str]]) -> str:
+def csv_text(rows: Iterable[Iterable[str]]) -> str:
     """Write rows as CSV, each cell of which is safe."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(map(safe_cell, row) for row in rows)

@@ -12,9 +12,9 @@ from django import forms
 from django.core import exceptions
 from django.db import models
 
-PLACES = 4
-SCALE = 10**PLACES
-LARGEST = 10**10  # so that twice the sum of 40,000 of the largest orders still fits a 64-bit integer
+DECIMAL_PLACES = 4
+SCALE = 10**DECIMAL_PLACES
+MAX_AMOUNT = 10**10  # so that twice the sum of 40,000 of the largest orders still fits a 64-bit integer
 
 _NUMBER = re.compile(r"([+-]?)(\d{1,10})(?:\.(\d{1,4})0*)?", re.ASCII)
 
@@ -27,7 +27,7 @@ def parse_units(text: str) -> int:
             f"{text!r} is no amount: write digits with a point and up to four decimals, such as 1234.50"
         )
     sign, whole, fraction = match.groups()
-    units = int(whole + (fraction or "").ljust(PLACES, "0"))
+    units = int(whole + (fraction or "").ljust(DECIMAL_PLACES, "0"))
     return -units if sign == "-" else units
 
 
@@ -38,7 +38,7 @@ def to_units(value: Decimal | int) -> int:
 
 def from_units(units: int) -> Decimal:
     """Turn ten-thousandths into a decimal with four places."""
-    return Decimal(units).scaleb(-PLACES)
+    return Decimal(units).scaleb(-DECIMAL_PLACES)
 
 
 def round_half_away(value: Fraction) -> int:
@@ -76,5 +76,5 @@ class ExactDecimalField(models.BigIntegerField):  # type: ignore[type-arg]
     def formfield(self, **kwargs: Any) -> forms.Field | None:
         """Offer a decimal input."""
         return models.Field.formfield(
-            self, form_class=forms.DecimalField, max_digits=15, decimal_places=PLACES, **kwargs
+            self, form_class=forms.DecimalField, max_digits=15, decimal_places=DECIMAL_PLACES, **kwargs
         )

@@ -8,8 +8,8 @@ import idna
 
 from .text_cleaning import strip_invisible, to_nfc
 
-LONGEST: Final = 254
-GMAIL: Final = ("gmail.com", "googlemail.com")
+MAX_EMAIL_LENGTH: Final = 254
+GMAIL_DOMAINS: Final = ("gmail.com", "googlemail.com")
 
 _SHAPE: Final = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,189}")
 _ASCII_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
@@ -19,11 +19,11 @@ _SPECIAL: Final = re.compile(
 _UNBREAKABLE: Final = re.compile("[\u00a0\u2007\u202f\u2800]")  # spaces that pages and spreadsheets put in
 
 
-class InvalidAddress(ValueError):
+class InvalidEmail(ValueError):
     """A text that is no e-mail address; the message says what is wrong with it."""
 
 
-def normalize(text: str) -> str:
+def normalize_email(text: str) -> str:
     """Return an address in its one spelling, the empty text for an empty one; raise InvalidAddress.
 
     Invisible characters are left out. The whole is lower case in NFC; the domain is written in ASCII by IDNA 2008
@@ -33,24 +33,24 @@ def normalize(text: str) -> str:
     if not visible:
         return ""
     if not _SHAPE.fullmatch(visible):
-        raise InvalidAddress(f"{text!r} is no e-mail address")
+        raise InvalidEmail(f"{text!r} is no e-mail address")
     lowered = to_nfc(visible.lower())
-    if len(lowered) > LONGEST:
-        raise InvalidAddress(f"longer than {LONGEST} characters")
+    if len(lowered) > MAX_EMAIL_LENGTH:
+        raise InvalidEmail(f"longer than {MAX_EMAIL_LENGTH} characters")
     if not lowered.isprintable():
-        raise InvalidAddress(f"{text!r} is no e-mail address: it contains a control character")
+        raise InvalidEmail(f"{text!r} is no e-mail address: it contains a control character")
     local, _, domain = lowered.rpartition("@")
     if special := _SPECIAL.search(local):
-        raise InvalidAddress(f"{text!r} is no e-mail address: it contains {special[0]!r}")
+        raise InvalidEmail(f"{text!r} is no e-mail address: it contains {special[0]!r}")
     if local.startswith(".") or local.endswith(".") or ".." in local:
-        raise InvalidAddress(f"{text!r} is no e-mail address: a dot stands between two other characters")
+        raise InvalidEmail(f"{text!r} is no e-mail address: a dot stands between two other characters")
     address = f"{local}@{_ascii_domain(domain, text)}"
-    if len(address) > LONGEST:
-        raise InvalidAddress(f"longer than {LONGEST} characters")
+    if len(address) > MAX_EMAIL_LENGTH:
+        raise InvalidEmail(f"longer than {MAX_EMAIL_LENGTH} characters")
     return address
 
 
-def fold(address: str) -> str:
+def fold_email(address: str) -> str:
     """Return the key of a normalized address: NFC with its case folded, in any script.
 
     Addresses of one key count as one where consent, suppression and the weekly cap are concerned.
@@ -60,15 +60,15 @@ def fold(address: str) -> str:
     return to_nfc(to_nfc(address).casefold())
 
 
-def mailbox(address: str) -> str:
+def mailbox_key(address: str) -> str:
     """Return the key of an address by the mailbox that it most likely leads to.
 
     What follows a plus is a tag to most mail servers, and those of Gmail ignore dots.
     """
-    local, _, domain = fold(address).rpartition("@")
+    local, _, domain = fold_email(address).rpartition("@")
     local = local.partition("+")[0] or local
-    if domain in GMAIL:
-        local, domain = local.replace(".", ""), GMAIL[0]
+    if domain in GMAIL_DOMAINS:
+        local, domain = local.replace(".", ""), GMAIL_DOMAINS[0]
     return f"{local}@{domain}"
 
 
@@ -84,4 +84,4 @@ def _ascii_domain(domain: str, text: str) -> str:
             return idna.encode(domain, uts46=True, transitional=False).decode().removesuffix(".")
         except (idna.IDNAError, UnicodeError):
             pass
-    raise InvalidAddress(f"{text!r} is no e-mail address: its domain is not valid")
+    raise InvalidEmail(f"{text!r} is no e-mail address: its domain is not valid")

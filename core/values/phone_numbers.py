@@ -6,9 +6,9 @@ from typing import Final
 
 import phonenumbers
 
-from .text_cleaning import clean
+from .text_cleaning import clean_text
 
-LONGEST: Final = 40
+MAX_PHONE_LENGTH: Final = 40
 
 _EXTENSION: Final = re.compile(
     r"[\s,;(]*(?:ext(?:ension|n)?|[x#]|durchwahl|dw|poste|anexo|int(?:erno)?|доб)(?:\s*[.:=#]\s*|\s*)\d{1,11}\)?$",
@@ -23,20 +23,20 @@ _AS_IT_IS: Final = re.compile(
 )
 
 
-def normalize(text: str, country: str = "") -> str:
+def normalize_phone(text: str, country: str = "") -> str:
     """Return a number in E.164 where its country is known, else as it was written, without an extension.
 
     ``country`` is a code of two letters for numbers without ``+``. Raise ValueError where it is no number.
     """
-    number = _EXTENSION.sub("", clean(text).removeprefix("tel:").strip())
+    number = _EXTENSION.sub("", clean_text(text).removeprefix("tel:").strip())
     if not _PHONE.fullmatch(number):
         raise ValueError(f"{text!r} is no phone number; write it as +49 30 123456")
     return to_e164(number, country) or number
 
 
-def beginning(text: str) -> str:
+def normalize_phone_prefix(text: str) -> str:
     """Return the beginning of a number as stored numbers begin: in the way of the whole world, without separators."""
-    compact = clean(text).translate(_SEPARATORS)
+    compact = clean_text(text).translate(_SEPARATORS)
     return f"+{compact[2:]}" if compact.startswith("00") else compact
 
 

@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 from .text_cleaning import to_nfc
 
-TEXT, NUMBER, MOMENT, LIST, OTHER = "t", "n", "d", "l", "x"
-EDGE = "\x1f"
+TEXT, NUMBER, DATETIME, LIST, OTHER = "t", "n", "d", "l", "x"
+LIST_SEPARATOR = "\x1f"
 """Stands before, between and behind the elements of a list, and in none of them."""
-MOST_ELEMENTS, LONGEST_ELEMENT, LONGEST_LIST = 250, 255, 32_768
+MAX_LIST_ELEMENTS, MAX_ELEMENT_LENGTH, MAX_LIST_LENGTH = 250, 255, 32_768
 
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -28,27 +28,27 @@ _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 
 
 @lru_cache(maxsize=4096)
-def key(name: str) -> str:
+def json_key(name: str) -> str:
     """Name a value inside the JSON column: safe in a JSON path, and never taken for a list index."""
     return "_" + quote(to_nfc(name), safe="")
 
 
-def fold(text: str) -> str:
+def fold_case(text: str) -> str:
     """Fold case in any script: NFC(casefold(NFC(text))), so that one spelling of a letter counts like another."""
     return text.lower() if text.isascii() else to_nfc(to_nfc(text).casefold())
 
 
-def of_text(text: str) -> str:
+def encode_text(text: str) -> str:
     """Encode a text."""
-    return TEXT + fold(text)
+    return TEXT + fold_case(text)
 
 
-def of_moment(moment: datetime) -> str:
+def encode_datetime(moment: datetime) -> str:
     """Encode an instant; fixed width, so that bytes sort as time does."""
-    return MOMENT + moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rjust(26, "0")
+    return DATETIME + moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rjust(26, "0")
 
 
-def of_number(number: Decimal) -> str:
+def encode_number(number: Decimal) -> str:
     """Encode a number so that bytes sort as numbers do.
 
     Sign, biased exponent, digits; a negative number has its digits complemented and closed by a
@@ -65,18 +65,18 @@ def of_number(number: Decimal) -> str:
     return f"{NUMBER}0{body.translate(_COMPLEMENT)}:" if sign else f"{NUMBER}2{body}"
 
 
-def in_list(text: str) -> str:
+def encode_list_element(text: str) -> str:
     """Fold a text as the elements of lists are."""
-    return fold(text).replace(EDGE, " ")
+    return fold_case(text).replace(LIST_SEPARATOR, " ")
 
 
-def of_list(elements: Iterable[str]) -> str:
+def encode_list(elements: Iterable[str]) -> str:
     """Encode a list of texts, so that one that holds an element holds it between two edges."""
-    folded = dict.fromkeys(map(in_list, elements))
-    return LIST + EDGE + "".join(element + EDGE for element in folded)
+    folded = dict.fromkeys(map(encode_list_element, elements))
+    return LIST + LIST_SEPARATOR + "".join(element + LIST_SEPARATOR for element in folded)
 
 
-def elements_of(value: Any) -> list[str] | None:
+def parse_list(value: Any) -> list[str] | None:
     """Return the elements of a JSON list of texts, numbers and truth values as texts; None for any other value.
 
     Empty elements, and what is null, are left out. Raise ValueError for more than a list can hold.
@@ -87,9 +87,9 @@ def elements_of(value: Any) -> list[str] | None:
     if None in texts:
         return None
     kept = list(dict.fromkeys(text for text in texts if text))
-    if len(kept) > MOST_ELEMENTS or any(len(text) > LONGEST_ELEMENT for text in kept):
+    if len(kept) > MAX_LIST_ELEMENTS or any(len(text) > MAX_ELEMENT_LENGTH for text in kept):
         raise ValueError(
-            f"a list holds at most {MOST_ELEMENTS} texts of at most {LONGEST_ELEMENT} characters"
+            f"a list holds at most {MAX_LIST_ELEMENTS} texts of at most {MAX_ELEMENT_LENGTH} characters"
         )
     return kept
 
@@ -102,7 +102,7 @@ def _element(value: Any) -> str | None:
         case bool():
             return "true" if value else "false"
         case str():
-            return to_nfc(value.replace(EDGE, " ").replace("\x00", "").strip())
+            return to_nfc(value.replace(LIST_SEPARATOR, " ").replace("\x00", "").strip())
         case int() | float() | Decimal():
             number = Decimal(str(value))
             return (
@@ -111,9 +111,9 @@ def _element(value: Any) -> str | None:
     return None
 
 
-def list_text(elements: Iterable[str]) -> str:
+def list_as_json(elements: Iterable[str]) -> str:
     """Write a list as the cell of a file holds it: as JSON."""
-    return dump(list(elements))
+    return dump_json(list(elements))
 
 
 def _list_in(text: str) -> list[str] | None:
@@ -124,57 +124,57 @@ def _list_in(text: str) -> list[str] | None:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return elements_of(value)
+    return parse_list(value)
 
 
-def of_json(value: Any) -> str | None:
+def encode_json_value(value: Any) -> str | None:
     """Encode a JSON value with the kind it was sent with; None for null, which is a missing value."""
     match value:
         case None:
             return None
         case str():
-            return of_text(value)
+            return encode_text(value)
         case bool():
             return OTHER
         case int() | Decimal():
-            return of_number(Decimal(value))
+            return encode_number(Decimal(value))
         case float():
-            return of_number(Decimal(repr(value)))
+            return encode_number(Decimal(repr(value)))
         case _:
             return OTHER
 
 
-def of_properties(properties: Mapping[str, Any]) -> dict[str, str]:
+def encode_properties(properties: Mapping[str, Any]) -> dict[str, str]:
     """Encode the top level of a JSON object, leaving nulls out."""
-    encoded = ((key(name), of_json(value)) for name, value in properties.items())
+    encoded = ((json_key(name), encode_json_value(value)) for name, value in properties.items())
     return {name: value for name, value in encoded if value is not None}
 
 
-def typed(text: str, zone: tzinfo) -> tuple[Any, str]:
+def parse_attribute(text: str, zone: tzinfo) -> tuple[Any, str]:
     """Read an attribute's text as the number, ISO date or JSON list of texts it is, else as text.
 
     Gives the JSON value to show and its comparable form. ``01234`` stays text, as a postal code does;
     a date is midnight in the shop's zone. Raise ValueError for a list that is too long.
     """
     if text.startswith("[") and (elements := _list_in(text)):
-        return elements, of_list(elements)
+        return elements, encode_list(elements)
     if _PLAIN_NUMBER.fullmatch(text):
         try:
             number = Decimal(text)
         except InvalidOperation:
-            return text, of_text(text)
+            return text, encode_text(text)
         shown: Any = int(text) if "." not in text and len(text) < 16 else float(text)
-        return (shown if Decimal(repr(shown)) == number else text), of_number(number)
+        return (shown if Decimal(repr(shown)) == number else text), encode_number(number)
     if _ISO_DATE.match(text):
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            return text, of_text(text)
+            return text, encode_text(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
         if 1000 <= moment.year <= 9000:
-            return text, of_moment(moment)
-    return text, of_text(text)
+            return text, encode_datetime(moment)
+    return text, encode_text(text)
 
 
 def start_of_day(day: date, zone: tzinfo) -> datetime:
@@ -187,6 +187,6 @@ _encode = json.JSONEncoder(
 ).encode  # made once: it is asked for each row
 
 
-def dump(value: Any) -> str:
+def dump_json(value: Any) -> str:
     """Write JSON for a column, readable in any script."""
     return _encode(value)

@@ -19,7 +19,7 @@ def strip_invisible(text: str) -> str:
     return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Return a value as a keyboard writes it: no invisible characters, plain spaces, plain hyphens.
 
     For numbers, dates, addresses and codes; a name may need its joiners and dashes.

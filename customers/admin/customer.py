@@ -16,7 +16,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from core.admin.lists import CappedChangeList, ReadOnlyAdmin
+from core.admin.capped_lists import CappedChangeList, ReadOnlyAdmin
 from core.templatetags.display import amount, moment
 from core.values.decimals import from_units
 from customers.facts.update import relation_of

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from core.admin.lists import ReadOnlyAdmin
+from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment
 from customers.models import Identity, IdentityLink
 

@@ -19,7 +19,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from core.admin import audit_log
-from core.admin.lists import ReadOnlyAdmin
+from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers import tasks
 from customers.imports import uploads
@@ -136,7 +136,7 @@ class ImportAdmin(ReadOnlyAdmin):
         except InvalidFile as error:
             form.add_error("file", f"This file cannot be imported: {error}.")
             return None
-        audit_log.note_added(request, [upload], "Uploaded.")
+        audit_log.log_additions(request, [upload], "Uploaded.")
         return upload
 
     def change_view(
@@ -167,7 +167,7 @@ class ImportAdmin(ReadOnlyAdmin):
         if kind is None or problem:
             messages.error(request, problem)
         elif uploads.start_import(upload, kind, timezone.now()):
-            audit_log.note_changed(request, [upload], f"Started, as {kind.label}.")
+            audit_log.log_changes(request, [upload], f"Started, as {kind.label}.")
             try:
                 tasks.run_imports.delay()
             except OperationalError:
@@ -178,7 +178,7 @@ class ImportAdmin(ReadOnlyAdmin):
         """End it early."""
         upload = self._to_change(request, pk)
         uploads.cancel_import(upload, timezone.now())
-        audit_log.note_changed(request, [upload], "Cancelled.")
+        audit_log.log_changes(request, [upload], "Cancelled.")
         return redirect("admin:customers_import_change", upload.pk)
 
     def refused_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from unfold.decorators import display
 
 from core.admin import audit_log
-from core.admin.lists import ReadOnlyAdmin
+from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers.models import Customer, Erasure
 from customers.privacy import personal_data
@@ -39,7 +39,7 @@ def export(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     customer = get_object_or_404(Customer.objects.existing(), pk=pk)
     told = personal_data.export(customer, datetime.now(UTC))
-    audit_log.note_changed(request, [customer], "Exported all that is known.")
+    audit_log.log_changes(request, [customer], "Exported all that is known.")
     name = re.sub(r"[^\w.-]+", "-", customer.customer_id, flags=re.ASCII).strip("-") or str(customer.pk)
     body = json.dumps(told, ensure_ascii=False, indent=2)
     response = HttpResponse(body, content_type="application/json; charset=utf-8")
@@ -77,7 +77,7 @@ def _erased(request: HttpRequest, customer: Customer) -> HttpResponse:
     except personal_data.AlreadyErased:
         messages.warning(request, "Somebody else has erased this customer just before.")
     else:
-        audit_log.note_added(request, [done], "Erased a customer.")
+        audit_log.log_additions(request, [done], "Erased a customer.")
         messages.success(
             request,
             f"The customer was erased, with {done.orders:,} orders and {done.events:,} events."

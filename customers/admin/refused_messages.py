@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from core.admin import audit_log
-from core.admin.lists import ReadOnlyAdmin
+from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment
 from customers.models import RefusedMessage
 from customers.tracking import inbox
@@ -51,7 +51,7 @@ class RefusedMessageAdmin(ReadOnlyAdmin):
     def try_again(self, request: HttpRequest, queryset: QuerySet[RefusedMessage]) -> None:
         """Put the ticked messages back into the inbox."""
         chosen = list(queryset)
-        audit_log.note_changed(request, chosen, "Tried again.")
+        audit_log.log_changes(request, chosen, "Tried again.")
         cut = inbox.retry_refused(chosen)
         if len(chosen) > cut:
             messages.success(request, "They are tried again; what cannot be taken comes back here.")

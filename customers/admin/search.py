@@ -23,7 +23,7 @@ def search_q(term: str, customer: str = "") -> Q:
         starts_with_q(f"{lead}customer_id", term)
         | starts_with_q(f"{lead}email", term.lower())
         | starts_with_q(f"{lead}phone", term)
-        | starts_with_q(f"{lead}phone", phone_numbers.beginning(term))
+        | starts_with_q(f"{lead}phone", phone_numbers.normalize_phone_prefix(term))
         | _starts_with_any_case_q(f"{lead}last_name", term)
     )
     first, _, last = term.rpartition(" ")

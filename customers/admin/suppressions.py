@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from core.admin import audit_log
-from core.admin.lists import CappedListAdmin
+from core.admin.capped_lists import CappedListAdmin
 from core.templatetags.display import moment
 from core.values import email_addresses
 from customers import consent
@@ -36,8 +36,8 @@ class SuppressionForm(forms.ModelForm):
     def clean_email(self) -> str:
         """Take an address that is not suppressed yet."""
         try:
-            address = email_addresses.normalize(self.cleaned_data["email"])
-        except email_addresses.InvalidAddress as error:
+            address = email_addresses.normalize_email(self.cleaned_data["email"])
+        except email_addresses.InvalidEmail as error:
             raise forms.ValidationError(str(error)) from error
         if not address or consent.is_suppressed(address):
             raise forms.ValidationError(
@@ -80,7 +80,7 @@ class SuppressionAdmin(CappedListAdmin):
         """Suppress the address."""
         address = form.cleaned_data["email"]
         consent.suppress(address, datetime.now(UTC), reason=consent.Reason.STAFF, source="staff")
-        obj.pk = Suppression.objects.get(address=email_addresses.fold(address)).pk
+        obj.pk = Suppression.objects.get(address=email_addresses.fold_email(address)).pk
 
     def response_add(
         self, request: HttpRequest, obj: Suppression, post_url_continue: str | None = None
@@ -91,13 +91,13 @@ class SuppressionAdmin(CappedListAdmin):
 
     def log_addition(self, request: HttpRequest, obj: Suppression, message: Any) -> None:
         """Keep in the trail who did it, without the address."""
-        audit_log.note_added(request, [obj], "Suppressed an address.")
+        audit_log.log_additions(request, [obj], "Suppressed an address.")
 
     @admin.action(description="Lift: let them get messages again", permissions=["lift"])
     def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> None:
         """Let the ticked addresses get messages again."""
         chosen = list(queryset)
-        audit_log.note_deleted(request, chosen, "Lifted the suppression of an address.")
+        audit_log.log_deletions(request, chosen, "Lifted the suppression of an address.")
         for one in chosen:
             consent.lift_suppression(one)
         messages.success(request, "Lifted. Who is subscribed gets messages again.")

@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from unfold.decorators import display
 
 from core.admin import audit_log
-from core.admin.lists import CappedListAdmin
+from core.admin.capped_lists import CappedListAdmin
 from core.templatetags.display import moment, number
 from customers.identity import unsigned_links
 from customers.models import Source
@@ -79,7 +79,7 @@ class SourceAdmin(CappedListAdmin):
         for source in queryset:
             if source.revoked_at is None:
                 sources.revoke_source(source)
-                audit_log.note_changed(request, [source], "Revoked.")
+                audit_log.log_changes(request, [source], "Revoked.")
             messages.success(request, f"{source.name} can send nothing any more.")
 
     @display(description="Sends from")

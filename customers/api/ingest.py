@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from core.api.errors import Place
-from core.api.parsers import dump
+from core.api.errors import InvalidValue
+from core.api.parsers import dump_exact_json
 from core.db import transactions
 from core.values import sortable_values
 from customers import consent
@@ -48,9 +48,9 @@ class IngestResult:
 
     created: int = 0
     updated: int = 0
-    refused: dict[int, list[Place]] = field(default_factory=dict)
+    refused: dict[int, list[InvalidValue]] = field(default_factory=dict)
     left_out: set[int] = field(default_factory=set)
-    warnings: dict[int, list[Place]] = field(default_factory=dict)
+    warnings: dict[int, list[InvalidValue]] = field(default_factory=dict)
     kept_unsubscribed: set[int] = field(default_factory=set)
 
     def status(self, index: int) -> str:
@@ -63,7 +63,7 @@ class IngestResult:
 class InvalidObject(Exception):
     """An object that cannot be taken, with the places that will not do."""
 
-    def __init__(self, places: list[Place]) -> None:
+    def __init__(self, places: list[InvalidValue]) -> None:
         super().__init__(places)
         self.places = places
 
@@ -75,14 +75,14 @@ class _ParsedObject:
     index: int
     record: Record
     lines: tuple[Record, ...] = ()
-    warnings: tuple[Place, ...] = ()
+    warnings: tuple[InvalidValue, ...] = ()
 
 
 def ingest_objects(kind: Kind, items: Sequence[Any]) -> IngestResult:
     """Take objects of one kind, all good ones in one transaction."""
     shop = the_shop()
     read: list[_ParsedObject] = []
-    misread: dict[int, list[Place]] = {}
+    misread: dict[int, list[InvalidValue]] = {}
     for index, item in enumerate(items):
         try:
             read.append(_parse_object(kind, index, item, shop))
@@ -97,7 +97,7 @@ def ingest_objects(kind: Kind, items: Sequence[Any]) -> IngestResult:
             _ingest(kind, part, taken)
         return taken
 
-    return transactions.retried(take_all)
+    return transactions.retry_on_deadlock(take_all)
 
 
 def _ingest(kind: Kind, read: Sequence[_ParsedObject], taken: IngestResult) -> None:
@@ -131,8 +131,8 @@ def _split_repeated_orders(read: Iterable[_ParsedObject]) -> Iterator[list[_Pars
 def _parse_object(kind: Kind, index: int, item: Any, shop: Shop) -> _ParsedObject:
     if not isinstance(item, dict):
         raise InvalidObject([{"path": "", "message": "expected an object"}])
-    places: list[Place] = []
-    warnings: list[Place] = []
+    places: list[InvalidValue] = []
+    warnings: list[InvalidValue] = []
     lines: list[Record] = []
     record = _parse_record(kind, item, shop, places, warnings)
     if kind is ORDERS:
@@ -160,8 +160,8 @@ def _parse_record(
     kind: Kind,
     item: Mapping[str, Any],
     shop: Shop,
-    places: list[Place],
-    warnings: list[Place],
+    places: list[InvalidValue],
+    warnings: list[InvalidValue],
     below: str = "",
 ) -> Record | None:
     """Read one object, or note what is wrong with it; warn of the values that were left out."""
@@ -175,7 +175,7 @@ def _parse_record(
     return record
 
 
-def _error_place(reason: str, below: str = "") -> Place:
+def _error_place(reason: str, below: str = "") -> InvalidValue:
     # Reasons name the column first, as in “email: 'x' is no e-mail address”.
     column, _, message = reason.partition(": ")
     return {"path": below + column, "message": message} if message else {"path": below, "message": reason}
@@ -227,7 +227,7 @@ def _properties_as_text(given: Any) -> str:
     given = {} if given == [] else given
     if not isinstance(given, dict):
         raise InvalidRow('properties: expected an object, such as {"price": 9.5}')
-    text = dump(given)
+    text = dump_exact_json(given)
     if not _is_encodable(text):
         raise InvalidRow("properties: contains half a surrogate pair")
     return text
@@ -251,12 +251,12 @@ def _value_as_text(path: str, value: Any) -> str:
             raise InvalidRow(f"{path}: the number is out of range")
         case list() if path.startswith("attributes."):
             try:
-                elements = sortable_values.elements_of(value)
+                elements = sortable_values.parse_list(value)
             except ValueError as error:
                 raise InvalidRow(f"{path}: {error}") from None
             if elements is None or not all(map(_is_encodable, elements)):
                 raise InvalidRow(f"{path}: expected a list of texts")
-            return sortable_values.list_text(elements) if elements else ""
+            return sortable_values.list_as_json(elements) if elements else ""
     raise InvalidRow(f"{path}: expected a text or a number")
 
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from core.values import decimals
-from core.values.regexes import DAY, MOMENT, WITHOUT_NUL
+from core.values.regexes import DATE, DATETIME, WITHOUT_NUL
 from customers.models import Order
 from customers.models.customer import ANONYMOUS_PREFIX
 from customers.rows.parsing import (
@@ -144,7 +144,7 @@ _ATTRIBUTE: Schema = {
     "nullable": True,
 }
 _MOMENT = _pattern(
-    MOMENT,
+    DATETIME,
     description="ISO 8601, such as `2026-03-31T18:30:00+02:00`; without an offset in the shop's time zone.",
 )
 _AMOUNT: Schema = {
@@ -152,8 +152,8 @@ _AMOUNT: Schema = {
         {"type": "string", "pattern": r"^\s*([+-]?[0-9]{1,10}(\.[0-9]{1,4}0*)?)?\s*$"},
         {
             "type": "number",
-            "minimum": -decimals.LARGEST,
-            "maximum": decimals.LARGEST,
+            "minimum": -decimals.MAX_AMOUNT,
+            "maximum": decimals.MAX_AMOUNT,
             "exclusiveMinimum": True,
             "exclusiveMaximum": True,
         },
@@ -170,7 +170,7 @@ _COLUMNS: dict[str, Schema] = {
         ],
         "nullable": True,
     },
-    "birth_date": _pattern(DAY, description="Such as `1990-12-24`."),
+    "birth_date": _pattern(DATE, description="Such as `1990-12-24`."),
     "newsletter": {
         "anyOf": [
             _pattern("|".join(map(_in_any_case, CONSENT_WORDS))),

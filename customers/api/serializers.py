@@ -6,7 +6,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from core.api.errors import ErrorSerializer, PlaceSerializer
+from core.api.errors import ErrorSerializer, InvalidValueSerializer
 from customers.facts import update
 from customers.models import Customer
 from customers.rows.parsing import CUSTOMERS, EVENTS, ORDERS, Kind
@@ -57,7 +57,7 @@ class ObjectResultSerializer(serializers.Serializer[Any]):
         help_text="It says `subscribed`, but the customer ended the newsletter later: that stays.",
     )
     error = ErrorSerializer(required=False, help_text="Why it was refused.")
-    warnings = PlaceSerializer(
+    warnings = InvalidValueSerializer(
         many=True, required=False, help_text="The values that could not be read, and were left out."
     )
 

@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.api import errors
-from core.api.authentication import needs
-from core.api.errors import BAD_PAGE, REFUSED, ErrorSerializer
-from core.api.idempotency import SENT_TWICE, once
+from core.api.authentication import require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES, PAGE_ERROR_RESPONSES, ErrorSerializer
+from core.api.idempotency import IDEMPOTENCY_ERROR_RESPONSES, idempotent
 from core.api.pagination import KeysetPagination
 from core.api.parsers import ExactJSONParser
 from core.api.throttling import INGEST, READING
@@ -31,10 +31,10 @@ from . import ingest
 from .schema import MAX_ITEMS
 from .serializers import CustomerSerializer, ErasureSerializer, IngestResultSerializer, request_body
 
-CanReadCustomers = needs("members:read", "customers.view_customer", "customers.view_contact_data")
-CanIngest = needs("ingest", "customers.add_customer")
-CanExport = needs("privacy", "customers.export_customer", "customers.view_contact_data")
-CanErase = needs("privacy", "customers.add_erasure", "customers.view_contact_data")
+CanReadCustomers = require_scope("members:read", "customers.view_customer", "customers.view_contact_data")
+CanIngest = require_scope("ingest", "customers.add_customer")
+CanExport = require_scope("privacy", "customers.export_customer", "customers.view_contact_data")
+CanErase = require_scope("privacy", "customers.add_erasure", "customers.view_contact_data")
 
 INVALID_BODY = {
     400: OpenApiResponse(
@@ -54,8 +54,8 @@ def ingest_schema(kind: Kind) -> Any:
             200: OpenApiResponse(IngestResultSerializer, "A list, or one object that was there already."),
             201: OpenApiResponse(IngestResultSerializer, "One object that is new."),
             **INVALID_BODY,
-            **SENT_TWICE,
-            **REFUSED,
+            **IDEMPOTENCY_ERROR_RESPONSES,
+            **ACCESS_ERROR_RESPONSES,
         },
         tags=[kind.name],
     )
@@ -100,7 +100,7 @@ def _response_body(taken: ingest.IngestResult, count: int) -> dict[str, Any]:
 def _object_result(taken: ingest.IngestResult, index: int) -> dict[str, Any]:
     result: dict[str, Any] = {"index": index, "status": taken.status(index)}
     if places := taken.refused.get(index):
-        result["error"] = errors.body("invalid", errors.message_of(places), places)
+        result["error"] = errors.error_body("invalid", errors.summarize_invalid_values(places), places)
     elif warnings := taken.warnings.get(index):
         result["warnings"] = warnings
     if index in taken.kept_unsubscribed:
@@ -120,13 +120,16 @@ class CustomerList(IngestView, ListAPIView):
         """Ask for another scope to send than to read."""
         return [CanIngest() if self.request.method == "POST" else CanReadCustomers()]
 
-    @extend_schema(responses={200: CustomerSerializer, **BAD_PAGE, **REFUSED}, tags=["customers"])
+    @extend_schema(
+        responses={200: CustomerSerializer, **PAGE_ERROR_RESPONSES, **ACCESS_ERROR_RESPONSES},
+        tags=["customers"],
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """All customers, with contact data and facts as they were last summed up. Needs the scope `members:read`."""
         return super().get(request, *args, **kwargs)
 
     @ingest_schema(CUSTOMERS)
-    @once
+    @idempotent
     def post(self, request: Request) -> Response:
         """Create or update customers by `customer_id`. Needs the scope `ingest`.
 
@@ -142,7 +145,7 @@ class Orders(IngestView):
     permission_classes = [CanIngest]
 
     @ingest_schema(ORDERS)
-    @once
+    @idempotent
     def post(self, request: Request) -> Response:
         """Create or update orders by `order_id`, each with its `lines`. Needs the scope `ingest`.
 
@@ -159,7 +162,7 @@ class Events(IngestView):
     permission_classes = [CanIngest]
 
     @ingest_schema(EVENTS)
-    @once
+    @idempotent
     def post(self, request: Request) -> Response:
         """Create or update events by `message_id`. Needs the scope `ingest`.
 
@@ -175,7 +178,10 @@ class CustomerDetail(APIView):
         """Ask for another scope to erase than to read."""
         return [CanErase() if self.request.method == "DELETE" else CanReadCustomers()]
 
-    @extend_schema(responses={200: CustomerSerializer, **REFUSED, **CUSTOMER_NOT_FOUND}, tags=["customers"])
+    @extend_schema(
+        responses={200: CustomerSerializer, **ACCESS_ERROR_RESPONSES, **CUSTOMER_NOT_FOUND},
+        tags=["customers"],
+    )
     def get(self, request: Request, customer_id: str) -> Response:
         """One customer by any of their ids, with facts as of now. Needs the scope `members:read`."""
         now = datetime.now(UTC)
@@ -186,7 +192,7 @@ class CustomerDetail(APIView):
         responses={
             200: OpenApiResponse(ErasureSerializer, "Erased; other customers have the same address."),
             204: OpenApiResponse(description="Erased; nobody else has the address."),
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
             **CUSTOMER_NOT_FOUND,
         },
         tags=["privacy"],
@@ -213,7 +219,9 @@ class CustomerExport(APIView):
 
     permission_classes = [CanExport]
 
-    @extend_schema(responses={200: OpenApiTypes.OBJECT, **REFUSED, **CUSTOMER_NOT_FOUND}, tags=["privacy"])
+    @extend_schema(
+        responses={200: OpenApiTypes.OBJECT, **ACCESS_ERROR_RESPONSES, **CUSTOMER_NOT_FOUND}, tags=["privacy"]
+    )
     def get(self, request: Request, customer_id: str) -> Response:
         """Everything about one customer: contact data, ids, consent, orders, events, segments. Needs `privacy`."""
         return Response(personal_data.export(get_customer_or_404(customer_id), datetime.now(UTC)))

@@ -65,7 +65,7 @@ def _in_cart(units: str) -> str:
 def declared() -> list[Fact]:
     """Declare every fact."""
     gaps = "((order_count - 1) * 8640000)"  # gaps × microseconds in a ten-thousandth of a day
-    span = dialect.microseconds("last_order_at", "first_order_at")
+    span = dialect.microseconds_between_sql("last_order_at", "first_order_at")
     return [
         Fact("order_count", "orders", "count", "add", "Counting orders.", "count(*) FILTER (WHERE counts)"),
         Fact("total_spent", "orders", "amount", "add", "Value of the counting orders.",
@@ -104,9 +104,9 @@ def declared() -> list[Fact]:
         Fact("discounted_order_share", "derived", "share", "", "Share of counting orders with a discount or coupon.",
              _ratio(f"discounted_count * {10_000}", "order_count")),
         Fact("last_activity_at", "derived", "moment", "", "Latest of first seen, any event, any order.",
-             dialect.greatest("first_seen_at", "any_order_at", "last_event_at")),
+             dialect.greatest_sql("first_seen_at", "any_order_at", "last_event_at")),
         Fact("newest_at", "derived", "moment", "", "The newest record of all.",
-             dialect.greatest("any_order_at", "last_event_at")),
+             dialect.greatest_sql("any_order_at", "last_event_at")),
     ]  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def from_records(people: str, among: str, bound: str) -> Sql:
     orders = f"SELECT * FROM customers_order WHERE {its} AND placed_at <= {bound}"
     events = f"SELECT * FROM customers_event WHERE {its} AND occurred_at <= {bound}"
     values = [_alone(fact) for fact in declared() if fact.source != "derived"]
-    summed = temporary_tables.by_customer("o", _sum_orders(orders)) + temporary_tables.by_customer(
+    summed = temporary_tables.cte_by_customer("o", _sum_orders(orders)) + temporary_tables.cte_by_customer(
         "e", _sum_events(events)
     )
     return Sql(f"""
@@ -152,9 +152,9 @@ def merged(among: str) -> Sql:
     values = [_merged(fact) for fact in declared() if fact.source != "derived"]
     # Without records the first meeting was the moment of recording, which now gives way to the records' own.
     known = "CASE WHEN f.newest_at IS NULL THEN c.first_seen ELSE f.first_seen_at END"
-    first = dialect.least(known, "o.first_at", "e.first_at")
-    summed = temporary_tables.by_customer("o", _sum_orders(orders))
-    summed += temporary_tables.by_customer("e", _sum_events(after_stored, stored=True))
+    first = dialect.least_sql(known, "o.first_at", "e.first_at")
+    summed = temporary_tables.cte_by_customer("o", _sum_orders(orders))
+    summed += temporary_tables.cte_by_customer("e", _sum_events(after_stored, stored=True))
     return Sql(f"""
         WITH {summed} those AS ({among})
         SELECT id, first_seen_at, {_with_derived()} FROM (
@@ -187,9 +187,11 @@ def _sum_events(events: str, *, stored: bool = False) -> str:
     lag = "lag(occurred_at) OVER (PARTITION BY customer_id ORDER BY occurred_at)"
     previous = f"COALESCE({lag}, stored_event_at)" if stored else lag
     latest_order = (
-        dialect.greatest("o.uncancelled_order_at", "stored_order_at") if stored else "o.uncancelled_order_at"
+        dialect.greatest_sql("o.uncancelled_order_at", "stored_order_at")
+        if stored
+        else "o.uncancelled_order_at"
     )
-    starts = dialect.further_apart("occurred_at", "previous_at", SESSION_GAP_MINUTES)
+    starts = dialect.is_further_apart_sql("occurred_at", "previous_at", SESSION_GAP_MINUTES)
     carried = ", stored_order_at" if stored else ""
     return f"""
         SELECT customer_id, min(occurred_at) AS first_at, {facts}
@@ -222,16 +224,16 @@ def _merged(fact: Fact) -> str:
         case "add":
             value = f"COALESCE({stored}, 0) + COALESCE({appended}, 0)"
         case "latest":
-            value = dialect.greatest(stored, appended)
+            value = dialect.greatest_sql(stored, appended)
         case "earliest":
-            value = dialect.least(stored, appended)
+            value = dialect.least_sql(stored, appended)
         case "shift":  # the one appended order makes each latest order the next one
             nth = int(fact.name.split("_")[1])
             before = "f.last_order_at" if nth == 2 else f"f.order_{nth - 1}_at"
             value = f"CASE WHEN o.order_count > 0 THEN {before} ELSE {stored} END"
         case _:  # "refill": an order empties the cart
             kept = f"CASE WHEN o.uncancelled_order_at IS NULL THEN COALESCE({stored}, 0) ELSE 0 END"
-            value = dialect.least(
-                str(LARGEST_SUM), dialect.greatest(str(-LARGEST_SUM), f"{kept} + COALESCE({appended}, 0)")
+            value = dialect.least_sql(
+                str(LARGEST_SUM), dialect.greatest_sql(str(-LARGEST_SUM), f"{kept} + COALESCE({appended}, 0)")
             )
     return f"{value} AS {fact.name}"

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from core.db import backends, dialect, temporary_tables, time_limits, transactions
+from core.db import backends, dialect, execution, temporary_tables, time_limits, transactions
 from core.db.sql import Query, Sql, compile_query, compose
 from core.values import decimals
 from customers.models import (
@@ -58,7 +58,7 @@ def update_facts(
             # Read again: what committed while we waited is not taken for a record dated ahead.
             return _settle_some(_advance(_instant(now, not_before)), customers)
 
-    settled, portion = 0, time_limits.Portion(SETTLED_AT_ONCE, SETTLED_AT_LEAST)
+    settled, portion = 0, time_limits.AdaptiveBatch(SETTLED_AT_ONCE, SETTLED_AT_LEAST)
     while is_due(_instant(now, not_before)):
         settled += portion.take(settle_at_most)
         progress(settled)
@@ -73,8 +73,9 @@ def _instant(now: datetime | None, not_before: datetime | None) -> datetime:
 def is_due(now: datetime) -> bool:
     """Tell whether anybody waits in a queue, or has a record that comes due."""
     queues = " OR ".join(f"EXISTS (SELECT 1 FROM {queue})" for queue in (_STALE, _EVENTS, _ORDERS))
-    [(due,)] = backends.rows(
-        f"SELECT {queues} OR EXISTS (SELECT 1 FROM {_UPCOMING} WHERE due_at <= %s)", [dialect.moment(now)]
+    [(due,)] = execution.fetch_all(
+        f"SELECT {queues} OR EXISTS (SELECT 1 FROM {_UPCOMING} WHERE due_at <= %s)",
+        [dialect.datetime_param(now)],
     )
     return bool(due)
 
@@ -97,7 +98,7 @@ def rebuild(now: datetime | None = None) -> int:
     with alone():
         at = _advance(now or datetime.now(UTC))
         _take(at, "")
-        backends.execute("UPDATE facts_among SET anew = 1")
+        execution.execute("UPDATE facts_among SET anew = 1")
         _note_touched()
         _write_anew(_EVERYBODY, at)
         Totals.objects.update(customers=0, buyers=0, total_spent=0, average_order_value=0)
@@ -136,7 +137,7 @@ def forget(customers: Sequence[int]) -> None:
     its = f"WHERE customer_id IN ({', '.join(map(str, customers))})"
     before = _sums(its)
     for table in (_FACTS, _UPCOMING, _STALE, _EVENTS, _ORDERS, _TOUCHED):
-        backends.execute(f"DELETE FROM {table} {its}")
+        execution.execute(f"DELETE FROM {table} {its}")
     _add_to_totals(before, [0, 0, 0, 0], moved=before[1] > 0)
 
 
@@ -170,20 +171,20 @@ def _settle_some(at: datetime, most: int) -> int:
 def _take(at: datetime, limit: str) -> int:
     """Fill ``facts_among`` from the queues: who is summed up anew, and about whom something was recorded."""
     _make_among_table()
-    return backends.execute(
+    return execution.execute(
         f"""INSERT INTO facts_among SELECT customer_id, max(anew), max(recorded), max(joined) FROM (
                 SELECT customer_id, 1 AS anew, 1 AS recorded, CASE WHEN joined THEN 1 ELSE 0 END AS joined FROM {_STALE}
                 UNION ALL SELECT customer_id, 0, 1, 0 FROM {_EVENTS}
                 UNION ALL SELECT customer_id, 0, 1, 0 FROM {_ORDERS}
                 UNION ALL SELECT customer_id, 1, 0, 0 FROM {_UPCOMING} WHERE due_at <= %s
             ) AS queued GROUP BY customer_id ORDER BY customer_id {limit}""",
-        [dialect.moment(at)],
+        [dialect.datetime_param(at)],
     )
 
 
 def _make_among_table() -> None:
     columns = "customer_id bigint PRIMARY KEY, anew integer, recorded integer, joined integer"
-    temporary_tables.create("facts_among", columns)
+    temporary_tables.create_temporary_table("facts_among", columns)
 
 
 def _choose_who_is_merged(at: datetime) -> tuple[int, int, bool]:
@@ -191,7 +192,7 @@ def _choose_who_is_merged(at: datetime) -> tuple[int, int, bool]:
 
     Gives how many are summed up anew and how many merged, and whether orders are among what is merged.
     """
-    backends.execute(
+    execution.execute(
         f"""UPDATE facts_among SET anew = 1 WHERE anew = 0 AND customer_id IN (
             SELECT c.id FROM customers_customer c LEFT JOIN {_FACTS} f ON f.customer_id = c.id
             LEFT JOIN (
@@ -206,9 +207,9 @@ def _choose_who_is_merged(at: datetime) -> tuple[int, int, bool]:
                 OR e.first_at < f.last_event_at OR e.last_at > %(at)s
                 OR o.orders > 1 OR o.placed_at > %(at)s
                 OR o.placed_at < f.any_order_at OR o.placed_at < f.last_event_at))""",
-        {"at": dialect.moment(at)},
+        {"at": dialect.datetime_param(at)},
     )
-    [(anew, merged, has_orders)] = backends.rows(
+    [(anew, merged, has_orders)] = execution.fetch_all(
         f"""SELECT count(*) FILTER (WHERE anew = 1), count(*) FILTER (WHERE anew = 0),
             EXISTS (SELECT 1 FROM {_ORDERS} WHERE customer_id IN ({_MERGED})) FROM facts_among"""
     )
@@ -217,20 +218,20 @@ def _choose_who_is_merged(at: datetime) -> tuple[int, int, bool]:
 
 def _write_anew(among: str, at: datetime) -> None:
     """Sum up from the records, and note whose next record lies ahead."""
-    bound = f"'{dialect.moment(at)}'"
+    bound = f"'{dialect.datetime_param(at)}'"
     _store(definitions.from_records(_people(among), among, bound))
-    backends.execute(
+    execution.execute(
         f"""DELETE FROM {_FACTS} WHERE customer_id IN ({among}) AND customer_id IN (
                 SELECT id FROM customers_customer WHERE joined_into_id IS NOT NULL)"""
     )
-    backends.execute(f"DELETE FROM {_UPCOMING} WHERE customer_id IN ({among})")
+    execution.execute(f"DELETE FROM {_UPCOMING} WHERE customer_id IN ({among})")
     theirs = "WHERE r.customer_id = f.customer_id"
-    due = dialect.least(
+    due = dialect.least_sql(
         f"(SELECT min(placed_at) FROM customers_order r {theirs} AND placed_at > {bound})",
         f"(SELECT min(occurred_at) FROM customers_event r {theirs} AND occurred_at > {bound})",
         f"CASE WHEN f.first_seen_at > {bound} THEN f.first_seen_at END",
     )
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO {_UPCOMING} (customer_id, due_at) SELECT customer_id, due_at FROM (
                 SELECT f.customer_id, {due} AS due_at FROM {_FACTS} f WHERE f.customer_id IN ({among})
             ) AS ahead WHERE due_at IS NOT NULL"""
@@ -239,7 +240,7 @@ def _write_anew(among: str, at: datetime) -> None:
 
 def _people(among: str, until: str = "") -> str:
     """Give a query of people with the instant they exist from: the earliest of the given one and the records."""
-    first_seen = f"COALESCE({dialect.least('first_seen', 'first_order', 'first_event')}, recorded_at)"
+    first_seen = f"COALESCE({dialect.least_sql('first_seen', 'first_order', 'first_event')}, recorded_at)"
     return f"""
         SELECT id, {first_seen} AS first_seen_at FROM (
             SELECT c.id, c.first_seen, c.recorded_at,
@@ -253,7 +254,7 @@ def _people(among: str, until: str = "") -> str:
 def _store(select: Sql) -> None:
     names = definitions.columns()
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name != "customer_id")
-    backends.execute(
+    execution.execute(
         compose(
             f"INSERT INTO {_FACTS} ({', '.join(names)}) {{select}}"
             f" ON CONFLICT (customer_id) DO UPDATE SET {updates}",
@@ -263,7 +264,7 @@ def _store(select: Sql) -> None:
 
 
 def _sums(which: str) -> list[int]:
-    [row] = backends.rows(
+    [row] = execution.fetch_all(
         f"""SELECT count(*), count(*) FILTER (WHERE order_count > 0),
                 COALESCE(sum(total_spent) FILTER (WHERE order_count > 0), 0),
                 COALESCE(sum(average_order_value) FILTER (WHERE order_count > 0), 0)
@@ -274,7 +275,7 @@ def _sums(which: str) -> list[int]:
 
 def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
     gained = [new - old for old, new in zip(before, after, strict=True)]
-    backends.execute(
+    execution.execute(
         f"""UPDATE {_TOTALS} SET customers = customers + %s, buyers = buyers + %s, total_spent = total_spent + %s,
             average_order_value = average_order_value + %s, buyers_version = buyers_version + %s""",
         [*gained, int(moved)],
@@ -282,7 +283,7 @@ def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
 
 
 def _note_touched() -> None:
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO {_TOUCHED} (customer_id, recorded, joined)
             SELECT customer_id, recorded = 1, joined = 1 FROM facts_among"""
     )
@@ -293,7 +294,7 @@ def touch(customers: Query, *, recorded: bool) -> None:
 
     ``recorded`` tells whether it was recorded about them, or follows from something else.
     """
-    backends.execute(
+    execution.execute(
         compose(
             f"INSERT INTO {_TOUCHED} (customer_id, recorded)"
             " WITH who (customer_id) AS ({customers}) SELECT customer_id, {recorded} FROM who",
@@ -309,12 +310,12 @@ def take_touched(table: str) -> int:
     The table has ``customer_id`` and ``recorded``: 1 where something was recorded about the customer, 2 where
     another's history was joined with theirs.
     """
-    return backends.move(_TOUCHED, ("customer_id", "recorded", "joined"), _copied_to(table))
+    return backends.move_rows(_TOUCHED, ("customer_id", "recorded", "joined"), _copied_to(table))
 
 
 def read_touched(table: str) -> int:
     """Copy the touched customers into a table, leaving the queue to others; give how many."""
-    return backends.execute(_copied_to(table).format(_TOUCHED))
+    return execution.execute(_copied_to(table).format(_TOUCHED))
 
 
 def _copied_to(table: str) -> str:
@@ -326,7 +327,7 @@ def _copied_to(table: str) -> str:
 def _forget_queued() -> None:
     # The same snapshot took them and summed them up: whoever is queued meanwhile stays in the queue.
     for queue in (_STALE, _EVENTS, _ORDERS):
-        backends.execute(f"DELETE FROM {queue} WHERE customer_id IN ({_AMONG})")
+        execution.execute(f"DELETE FROM {queue} WHERE customer_id IN ({_AMONG})")
 
 
 def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["facts", "facts_as_of"]:
@@ -337,19 +338,19 @@ def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["fa
     temporary table takes the rows that hold, and sums the others up from the records.
     """
     stands_for = stands_for or settled_at()
-    until = dialect.moment(at)
+    until = dialect.datetime_param(at)
     others = (
         f"SELECT customer_id FROM {_FACTS} WHERE newest_at > %s"
         if stands_for is not None and at < stands_for
         else f"SELECT customer_id FROM {_UPCOMING} WHERE due_at <= %s"
     )
-    if not backends.rows(f"{others} LIMIT 1", [until]):
+    if not execution.fetch_all(f"{others} LIMIT 1", [until]):
         return "facts"
     _make_as_of_table()
     _make_among_table()
-    backends.execute(f"INSERT INTO facts_among (customer_id) {others}", [until])
+    execution.execute(f"INSERT INTO facts_among (customer_id) {others}", [until])
     names = ", ".join(definitions.columns())
-    backends.execute(
+    execution.execute(
         f"INSERT INTO {_AS_OF} ({names}) SELECT {names} FROM {_FACTS} WHERE customer_id NOT IN ({_AMONG})"
         " AND first_seen_at <= %s",
         [until],
@@ -369,13 +370,13 @@ def relation_of(among: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
         return "facts"
     with transactions.snapshot():
         _make_as_of_table()
-        temporary_tables.create(
+        temporary_tables.create_temporary_table(
             "facts_among", "customer_id bigint PRIMARY KEY, anew integer, recorded integer"
         )
-        temporary_tables.load("facts_among", ("customer_id", "anew"), _waiting(among, at))
+        temporary_tables.load_rows("facts_among", ("customer_id", "anew"), _waiting(among, at))
         anew, merged, _ = _choose_who_is_merged(at)
         into = f"INSERT INTO {_AS_OF} ({', '.join(definitions.columns())})"
-        backends.execute(
+        execution.execute(
             compose(
                 f"""{into} SELECT {", ".join(definitions.columns())} FROM {_FACTS}
                     WHERE customer_id IN ({{among}}) AND customer_id NOT IN ({_AMONG})""",
@@ -383,16 +384,16 @@ def relation_of(among: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
             )
         )
         if merged:
-            backends.execute(Sql(f"{into} ") + definitions.merged(_MERGED))
+            execution.execute(Sql(f"{into} ") + definitions.merged(_MERGED))
         if anew:
             _fill_as_of(_ANEW, at)
     return "facts_as_of"
 
 
-def _waiting(among: Sql, at: datetime) -> list[backends.Row]:
+def _waiting(among: Sql, at: datetime) -> list[execution.Row]:
     """Give the customers whose stored row does not hold at an instant, with 1 for who cannot but be summed up anew."""
     its = "customer_id IN ({among})"
-    return backends.rows(
+    return execution.fetch_all(
         compose(
             f"""SELECT customer_id, max(anew) FROM (
                     SELECT customer_id, 1 AS anew FROM {_STALE} WHERE {its}
@@ -402,7 +403,7 @@ def _waiting(among: Sql, at: datetime) -> list[backends.Row]:
                     UNION ALL SELECT customer_id, 1 FROM {_FACTS} WHERE {its} AND newest_at > {{at}}
                 ) AS waiting GROUP BY customer_id""",
             among=among,
-            at=dialect.moment(at),
+            at=dialect.datetime_param(at),
         )
     )
 
@@ -415,15 +416,15 @@ def recompute_at(at: datetime) -> Literal["facts_as_of"]:
 
 
 def _fill_as_of(among: str, at: datetime) -> None:
-    bound = f"'{dialect.moment(at)}'"
+    bound = f"'{dialect.datetime_param(at)}'"
     summed = definitions.from_records(_people(among, bound), among, bound)
-    backends.execute(Sql(f"INSERT INTO {_AS_OF} ({', '.join(definitions.columns())}) ") + summed)
+    execution.execute(Sql(f"INSERT INTO {_AS_OF} ({', '.join(definitions.columns())}) ") + summed)
 
 
 def _make_as_of_table() -> None:
-    backends.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {_AS_OF} AS SELECT * FROM {_FACTS} WHERE 1 = 0")
+    execution.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {_AS_OF} AS SELECT * FROM {_FACTS} WHERE 1 = 0")
     schema = "" if backends.is_postgresql() else "temp."
-    backends.execute(
+    execution.execute(
         f"CREATE UNIQUE INDEX IF NOT EXISTS {schema}facts_as_of_customer ON {_AS_OF} (customer_id)"
     )
-    temporary_tables.empty(_AS_OF)
+    temporary_tables.empty_table(_AS_OF)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db.models import Q
 
-from core.db.backends import in_parts
+from core.db.execution import batches
 from customers.models import Identity, IdentityLink
 
 from . import unsigned_links
@@ -54,14 +54,14 @@ class ClaimGraph:
             new = {key for claim in claims for key in (claim.one_id, claim.other_id)} - self.ids.keys()
 
     def _read_ids(self, keys: set[int]) -> None:
-        for part in in_parts([*keys]):
+        for part in batches([*keys]):
             for one in Identity.objects.filter(pk__in=part):
                 self.ids[one.pk] = Id(one.kind, one.value)
                 self.leads[one.pk] = one.customer_id
 
     def _read_claims(self, keys: set[int]) -> Collection[IdentityLink]:
         found: dict[int, IdentityLink] = {}
-        for part in in_parts([*keys]):
+        for part in batches([*keys]):
             found |= {
                 claim.pk: claim for claim in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part))
             }
@@ -105,7 +105,7 @@ class ClaimGraph:
         linked = {owner.id.value for owner in owners.values() if owner.identity is None}
         found = [
             one
-            for part in in_parts(sorted({*self.leads.values()}))
+            for part in batches(sorted({*self.leads.values()}))
             for one in Identity.objects.filter(customer__in=part, kind=CUSTOMER_ID, is_trusted=False)
         ]
         return [one for one in found if one.value not in linked]
@@ -119,7 +119,7 @@ def trusted_among(customer_ids: Collection[str]) -> set[str]:
     """Return those customer ids that something trusted has named."""
     return {
         value
-        for part in in_parts([*customer_ids])
+        for part in batches([*customer_ids])
         for value in Identity.objects.filter(kind=CUSTOMER_ID, value__in=part, is_trusted=True).values_list(
             "value", flat=True
         )

@@ -14,7 +14,7 @@ from typing import Final
 from django.db import connection
 from django.db.models import Q
 
-from core.db import backends, dialect, locks, temporary_tables, transactions
+from core.db import backends, dialect, execution, locks, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
 from core.values.text_cleaning import to_nfc
 from customers.models import UnsignedLink
@@ -86,7 +86,7 @@ def lookup_all(printed: Iterable[str]) -> dict[str, int]:
 def lookup_customers(staged: str) -> None:
     """Fill ``customer`` of a staging table from its ``customer_id``, which may be a visitor's as printed."""
     _point(staged, CUSTOMER_ID, "customer_id", "customer_id IS NOT NULL")
-    backends.execute(
+    execution.execute(
         f"""UPDATE {staged} SET customer =
                 (SELECT c.id FROM customers_customer c WHERE c.customer_id = {staged}.customer_id)
             WHERE customer_id LIKE '{ANONYMOUS_PREFIX}%'"""
@@ -110,7 +110,9 @@ def _resolve(staged: str, now: datetime, kind: str, column: str, *, printed: str
     _point(staged, kind, column, among)
     not_met = f"{among} AND customer IS NULL"
     _make_met_table()
-    if backends.execute(f"INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} WHERE {not_met}"):
+    if execution.execute(
+        f"INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} WHERE {not_met}"
+    ):
         _meet(now, kind)
         _point(staged, kind, column, not_met)
 
@@ -119,26 +121,28 @@ def get_or_create(kind: str, values: Iterable[str], now: datetime, *, is_trusted
     """Create the customers, or visitors, of ids that may not have been met before."""
     prefix = ANONYMOUS_PREFIX if kind == ANONYMOUS_ID else ""
     _make_met_table()
-    temporary_tables.load("met", ("value", "printed"), [(value, prefix + value) for value in set(values)])
+    temporary_tables.load_rows(
+        "met", ("value", "printed"), [(value, prefix + value) for value in set(values)]
+    )
     _meet(now, kind, is_trusted=is_trusted)
 
 
 def _make_met_table() -> None:
-    temporary_tables.create("met", "value text PRIMARY KEY, printed text")
+    temporary_tables.create_temporary_table("met", "value text PRIMARY KEY, printed text")
 
 
 def _meet(now: datetime, kind: str, *, is_trusted: bool = True) -> None:
-    backends.execute(
+    execution.execute(
         """INSERT INTO customers_customer (customer_id, email, email_folded, phone, first_name, last_name, country,
                 city, language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
                 attributes, attributes_comparable, recorded_at)
             SELECT printed, '', '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
             FROM met WHERE true ON CONFLICT (customer_id) DO NOTHING""",
-        [dialect.moment(now)],
+        [dialect.datetime_param(now)],
     )
     _revive(now)
     # By the printed id, so that of two who meet the same visitor at once both find the one row.
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO {_IDENTITY} (kind, value, is_trusted, customer_id)
             SELECT '{kind}', met.value, {is_trusted}, c.id
             FROM met JOIN customers_customer c ON c.customer_id = met.printed
@@ -149,7 +153,7 @@ def _meet(now: datetime, kind: str, *, is_trusted: bool = True) -> None:
 def _revive(now: datetime) -> None:
     """Let those who were joined, and are met by themselves again, begin afresh: what was told of them has moved."""
     joined = "SELECT c.id FROM met JOIN customers_customer c ON c.customer_id = met.printed WHERE c.joined_into_id > 0"
-    revived = [key for (key,) in backends.rows(joined)]
+    revived = [key for (key,) in execution.fetch_all(joined)]
     if not revived:
         return
     blank = Customer(recorded_at=now)
@@ -161,7 +165,7 @@ def _revive(now: datetime) -> None:
 
 
 def _point(staged: str, kind: str, column: str, among: str) -> None:
-    backends.execute(
+    execution.execute(
         f"""UPDATE {staged} SET (customer, visitor) =
                 (SELECT i.customer_id, {"i.id" if kind == ANONYMOUS_ID else "CAST(NULL AS bigint)"}
                 FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
@@ -199,11 +203,11 @@ def hold_back_records() -> None:
 
 def _untrusted_among(customer_ids: Collection[str]) -> list[str]:
     untrusted = f"FROM {_IDENTITY} WHERE NOT is_trusted AND kind = '{CUSTOMER_ID}'"
-    if not backends.rows(f"SELECT 1 {untrusted} LIMIT 1"):
+    if not execution.fetch_all(f"SELECT 1 {untrusted} LIMIT 1"):
         return []
-    temporary_tables.create("ids_named", "value text PRIMARY KEY")
-    temporary_tables.load("ids_named", ("value",), ((value,) for value in customer_ids))
-    found = backends.rows(f"SELECT value {untrusted} AND value IN (SELECT value FROM ids_named)")
+    temporary_tables.create_temporary_table("ids_named", "value text PRIMARY KEY")
+    temporary_tables.load_rows("ids_named", ("value",), ((value,) for value in customer_ids))
+    found = execution.fetch_all(f"SELECT value {untrusted} AND value IN (SELECT value FROM ids_named)")
     return [value for (value,) in found]
 
 
@@ -215,7 +219,7 @@ def merge_visitors(staged: str, now: datetime) -> None:
 def merge(visitors: Mapping[int, int]) -> None:
     """Join visitors into customers, both by their keys: records and identities move, the visitor's row stays."""
     _make_joined_table()
-    temporary_tables.load("visitors_joined", ("visitor", "customer"), visitors.items())
+    temporary_tables.load_rows("visitors_joined", ("visitor", "customer"), visitors.items())
     _join()
 
 
@@ -224,7 +228,7 @@ def follow_merges(staged: str) -> None:
     if not backends.is_postgresql():  # where no other writer can be
         return
     _make_joined_table()
-    late = backends.execute(
+    late = execution.execute(
         f"""INSERT INTO visitors_joined SELECT id, joined_into_id FROM customers_customer
             WHERE joined_into_id IS NOT NULL AND id IN (SELECT customer FROM {staged})"""
     )
@@ -233,7 +237,7 @@ def follow_merges(staged: str) -> None:
 
 
 def _make_joined_table() -> None:
-    temporary_tables.create("visitors_joined", "visitor bigint PRIMARY KEY, customer bigint")
+    temporary_tables.create_temporary_table("visitors_joined", "visitor bigint PRIMARY KEY, customer bigint")
 
 
 def _join() -> None:
@@ -242,8 +246,8 @@ def _join() -> None:
         # Whoever records for a visitor holds a share of the row until the commit: their records are seen below,
         # and those of who comes later see that the visitor is joined (``follow_joins``).
         among = "SELECT visitor FROM visitors_joined"
-        backends.rows(f"SELECT id FROM customers_customer WHERE id IN ({among}) ORDER BY id FOR UPDATE")
-        backends.execute(
+        execution.fetch_all(f"SELECT id FROM customers_customer WHERE id IN ({among}) ORDER BY id FOR UPDATE")
+        execution.execute(
             """DELETE FROM visitors_joined j USING customers_customer c
                WHERE c.id = j.visitor AND c.joined_into_id <> j.customer"""
         )
@@ -260,14 +264,14 @@ def _join() -> None:
                 f"SELECT r.id, j.customer FROM {table} r JOIN visitors_joined j ON j.visitor = r.customer_id"
             ),
         )
-    backends.execute(
+    execution.execute(
         f"""UPDATE {_IDENTITY} SET customer_id =
                 (SELECT j.customer FROM visitors_joined j WHERE j.visitor = {_IDENTITY}.customer_id)
             WHERE customer_id IN (SELECT visitor FROM visitors_joined)"""
     )
     # What the visitor was told of, the row keeps for reading; who was joined into the visitor goes along.
     for column in ("id", "joined_into_id"):
-        backends.execute(
+        execution.execute(
             f"""UPDATE customers_customer SET joined_into_id =
                     (SELECT j.customer FROM visitors_joined j WHERE j.visitor = customers_customer.{column})
                 WHERE {column} IN (SELECT visitor FROM visitors_joined)"""
@@ -285,21 +289,21 @@ def reassign(table: str, moves: Query) -> None:
     Deleted and inserted again under the same id: a row never changes its customer in place, so that the
     tables can be distributed by customer.
     """
-    backends.execute("DROP TABLE IF EXISTS moved_records")
-    backends.execute("CREATE TEMPORARY TABLE moves (id bigint PRIMARY KEY, customer bigint)")
-    moved = backends.execute(compose("INSERT INTO moves {moves}", moves=moves))
+    execution.execute("DROP TABLE IF EXISTS moved_records")
+    execution.execute("CREATE TEMPORARY TABLE moves (id bigint PRIMARY KEY, customer bigint)")
+    moved = execution.execute(compose("INSERT INTO moves {moves}", moves=moves))
     if moved:
         columns = _columns(table)
         names = ", ".join(columns)
-        backends.execute(
+        execution.execute(
             f"CREATE TEMPORARY TABLE moved_records AS SELECT * FROM {table} WHERE id IN (SELECT id FROM moves)"
         )
-        backends.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM moves)")
+        execution.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM moves)")
         values = ", ".join("m.customer" if column == "customer_id" else f"r.{column}" for column in columns)
-        backends.execute(
+        execution.execute(
             f"INSERT INTO {table} ({names}) SELECT {values} FROM moved_records r JOIN moves m ON m.id = r.id"
         )
-    backends.execute("DROP TABLE moves")
+    execution.execute("DROP TABLE moves")
 
 
 def _columns(table: str) -> Iterable[str]:
@@ -309,7 +313,7 @@ def _columns(table: str) -> Iterable[str]:
 
 def queue_stale(customers: Query, *, joined: bool = False) -> None:
     """Queue customers, selected by their keys, for their facts to be updated; ``joined`` where histories moved."""
-    backends.execute(
+    execution.execute(
         compose(
             f"""INSERT INTO customers_stalefacts (customer_id, joined)
                 SELECT DISTINCT touched.*, {"true" if joined else "false"} FROM ({{customers}}) AS touched""",

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from django.db.models import Count, F, Q, Value
 from django.db.models.functions import Concat
 
-from core.db import backends, dialect, temporary_tables
-from core.db.backends import in_parts
+from core.db import backends, dialect, execution, temporary_tables
+from core.db.execution import batches
 from core.db.sql import Sql
 from customers.models import Customer, Identity, IdentityLink, Traits
 from customers.models.customer import ANONYMOUS_PREFIX
@@ -132,7 +132,7 @@ def _find(ids: Iterable[Id]) -> dict[Id, Place]:
     return {
         Id(kind, value): Place(key, customer)
         for kind, values in by_kind.items()
-        for part in in_parts(values)
+        for part in batches(values)
         for key, value, customer in Identity.objects.filter(kind=kind, value__in=part).values_list(
             "pk", "value", "customer_id"
         )
@@ -197,21 +197,21 @@ def _known_before(said: Sequence[Assertion], places: Mapping[Id, Place]) -> list
 def _joined_before(visitors: Iterable[Id], places: Mapping[Id, Place]) -> Iterator[tuple[Id, Id]]:
     """Give browsers of which nothing was claimed, with the customer id they lead to nevertheless."""
     keys = {places[one].identity: one for one in visitors}
-    for part in in_parts([*keys]):
+    for part in batches([*keys]):
         for claim in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part)):
             keys.pop(claim.one_id, None)
             keys.pop(claim.other_id, None)
     by_customer: dict[int, list[Id]] = defaultdict(list)
     for one in keys.values():
         by_customer[places[one].customer].append(one)
-    for part in in_parts([*by_customer]):
+    for part in batches([*by_customer]):
         for owner in Identity.objects.filter(customer__in=part, kind=CUSTOMER_ID, is_trusted=True):
             yield from ((one, Id(CUSTOMER_ID, owner.value)) for one in by_customer[owner.customer_id])
 
 
 def _addressed_before(kind: str, column: str, values: Sequence[str]) -> Iterator[tuple[Id, Id]]:
     """Give addresses with the customer ids that have them from elsewhere than from a message."""
-    for part in in_parts(values):
+    for part in batches(values):
         owners = list(
             Identity.objects.filter(
                 kind=CUSTOMER_ID, is_trusted=True, **{f"customer__{column}__in": part}
@@ -238,7 +238,7 @@ def _record(said: Iterable[Assertion], places: Mapping[Id, Place]) -> set[int]:
         stamp = claim.way, claim.at, claim.message_id
         earliest[pair] = min(stamp, earliest.get(pair, stamp))
     new = dict(earliest)
-    for part in in_parts([*{one for one, _ in earliest}]):
+    for part in batches([*{one for one, _ in earliest}]):
         for known in IdentityLink.objects.filter(one__in=part):
             pair = known.one_id, known.other_id
             new.pop(pair, None)
@@ -263,7 +263,7 @@ def _crowded(keys: set[int], places: Mapping[Id, Place]) -> set[int]:
     """Give those addresses and browsers that are claimed so often that no further claim alters anything."""
     shared = [places[one].identity for one in places if one.kind != CUSTOMER_ID]
     counts: Counter[int] = Counter()
-    for part in in_parts([key for key in shared if key in keys]):
+    for part in batches([key for key in shared if key in keys]):
         for column in ("one_id", "other_id"):
             counted = IdentityLink.objects.filter(**{f"{column}__in": part}).values_list(column)
             counts.update(dict(counted.annotate(count=Count("pk"))))
@@ -282,12 +282,12 @@ def of_staged(staged: str) -> list[Assertion]:
 
     A browser that is met for the first time, and by one customer, is theirs.
     """
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "pairs_named",
-        f"line bigint, anonymous_id text, customer_id text, customer bigint, at {dialect.moment_type()},"
+        f"line bigint, anonymous_id text, customer_id text, customer bigint, at {dialect.datetime_type_sql()},"
         " message_id text, visitor bigint, owner bigint, is_new boolean",
     )
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO pairs_named (line, anonymous_id, customer_id, customer, at, message_id, is_new)
             SELECT line, anonymous_id, customer_id, customer, at, message_id, count(*) OVER (
                 PARTITION BY anonymous_id) = 1
@@ -301,23 +301,23 @@ def of_staged(staged: str) -> list[Assertion]:
     met = "SELECT {} FROM customers_identity i WHERE i.kind = '{}' AND i.value = pairs_named.{}"
     visitor = met.format("{}", ANONYMOUS_ID, "anonymous_id")
     customer = met.format("i.id", CUSTOMER_ID, "customer_id")
-    backends.execute(f"UPDATE pairs_named SET is_new = false WHERE is_new AND EXISTS ({visitor.format(1)})")
-    backends.execute(
+    execution.execute(f"UPDATE pairs_named SET is_new = false WHERE is_new AND EXISTS ({visitor.format(1)})")
+    execution.execute(
         f"""INSERT INTO customers_identity (kind, value, is_trusted, customer_id)
             SELECT '{ANONYMOUS_ID}', anonymous_id, true, customer FROM pairs_named WHERE is_new
             ON CONFLICT (kind, value) DO NOTHING"""
     )
-    backends.execute(f"UPDATE pairs_named SET visitor = ({visitor.format('i.id')}), owner = ({customer})")
+    execution.execute(f"UPDATE pairs_named SET visitor = ({visitor.format('i.id')}), owner = ({customer})")
     ids = "LEAST(visitor, owner), GREATEST(visitor, owner)"
     if not backends.is_postgresql():
         ids = "min(visitor, owner), max(visitor, owner)"
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO customers_identitylink (one_id, other_id, at, message_id, way, is_refused)
             SELECT {ids}, at, message_id, {IdentityLink.Way.RECORD.value}, false FROM pairs_named
             WHERE is_new AND customer = ({visitor.format("i.customer_id")}) ORDER BY line
             ON CONFLICT (one_id, other_id) DO NOTHING"""
     )
-    known = backends.rows(
+    known = execution.fetch_all(
         f"""SELECT customer_id, anonymous_id, at, message_id FROM pairs_named WHERE NOT EXISTS (
                 SELECT 1 FROM customers_identitylink c WHERE (c.one_id, c.other_id) = ({ids})
                 AND c.way = {IdentityLink.Way.RECORD.value} AND c.at <= pairs_named.at) ORDER BY line"""
@@ -326,7 +326,7 @@ def of_staged(staged: str) -> list[Assertion]:
         Assertion(
             Id(ANONYMOUS_ID, anonymous_id),
             Id(CUSTOMER_ID, customer_id),
-            dialect.instant(at),
+            dialect.datetime_from_row(at),
             message_id,
             IdentityLink.Way.RECORD,
         )
@@ -341,7 +341,7 @@ def _untrusted(customer_ids: Iterable[str]) -> list[Identity]:
     """Find those customer ids that nobody but browsers has named until now."""
     return [
         one
-        for part in in_parts([*customer_ids])
+        for part in batches([*customer_ids])
         for one in Identity.objects.filter(kind=CUSTOMER_ID, is_trusted=False, value__in=part)
     ]
 
@@ -355,7 +355,7 @@ def _end_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int
         return {}
     forgotten = {one.pk for one in customer_ids}
     left: dict[int, list[Identity]] = defaultdict(list)
-    for part in in_parts([one.customer_id for one in customer_ids]):
+    for part in batches([one.customer_id for one in customer_ids]):
         for one in Identity.objects.filter(customer__in=part):
             if one.pk not in forgotten:
                 left[one.customer_id].append(one)
@@ -366,7 +366,7 @@ def _end_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int
     }
     rows = _rows_of_visitors([*heads.values()], now)
     lookup.merge({customer: rows[head] for customer, head in heads.items()})
-    for part in in_parts([*forgotten]):
+    for part in batches([*forgotten]):
         Identity.objects.filter(pk__in=part).delete()
     return {one.pk: None for customer in heads for one in left[customer]}
 
@@ -414,7 +414,7 @@ def _rows_of_visitors(values: Sequence[str], now: datetime) -> dict[str, int]:
     printed = {ANONYMOUS_PREFIX + value: value for value in values}
     return {
         printed[one.customer_id]: one.pk
-        for part in in_parts([*printed])
+        for part in batches([*printed])
         for one in Customer.objects.filter(customer_id__in=part)
     }
 
@@ -426,7 +426,7 @@ def _move(moves: Mapping[int, tuple[int, int]]) -> None:
         leaving[before][key] = after
     staying = {
         customer
-        for part in in_parts([*leaving])
+        for part in batches([*leaving])
         for key, customer in Identity.objects.filter(customer__in=part).values_list("pk", "customer_id")
         if key not in moves
     }
@@ -451,17 +451,17 @@ def _printed() -> Concat:
 
 def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
     """Move identities, and the events of these browsers, away from a customer who keeps others."""
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "identities_moved", "identity bigint PRIMARY KEY, customer bigint, moved_to bigint"
     )
-    temporary_tables.load("identities_moved", ("identity", "customer", "moved_to"), moves)
+    temporary_tables.load_rows("identities_moved", ("identity", "customer", "moved_to"), moves)
     theirs = "customers_event e JOIN identities_moved m ON m.customer = e.customer_id AND m.identity = e.visitor_id"
     lookup.reassign(
         "customers_eventproduct",
         Sql(f"SELECT p.id, m.moved_to FROM {theirs} JOIN customers_eventproduct p ON p.event_id = e.id"),
     )
     lookup.reassign("customers_event", Sql(f"SELECT e.id, m.moved_to FROM {theirs}"))
-    backends.execute(
+    execution.execute(
         """UPDATE customers_identity SET customer_id =
                (SELECT m.moved_to FROM identities_moved m WHERE m.identity = customers_identity.id)
            WHERE id IN (SELECT identity FROM identities_moved)"""

@@ -79,7 +79,7 @@ def known(ids: Iterable[Id]) -> dict[Id, str]:
         return {}  # nobody ever was
     by_digest = {_digest(salt, spelled): one for one in ids for spelled in _spellings(one)}
     # As one parameter: there may be thirty thousand of them.
-    listed = RawSQL(dialect.json_texts("%s"), [json.dumps(list(by_digest))])
+    listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(list(by_digest))])
     found = Tombstone.objects.filter(digest__in=listed).values_list("digest", "erased_at")
     return {by_digest[digest]: _written(at) for digest, at in found}
 

@@ -120,7 +120,7 @@ def of(ids: Iterable[Key]) -> QuerySet[UnsignedLink]:
 
 def _listed(values: Iterable[str]) -> RawSQL:
     # As one parameter: SQLite takes no more than 32,766.
-    return RawSQL(dialect.json_texts("%s"), [json.dumps(sorted(set(values)))])
+    return RawSQL(dialect.json_texts_sql("%s"), [json.dumps(sorted(set(values)))])
 
 
 def forget(ids: Iterable[Key]) -> None:

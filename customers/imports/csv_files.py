@@ -152,7 +152,7 @@ def import_file(
             "customers_orderline",
             "customers_event",
         ):
-            temporary_tables.analyze(table)
+            temporary_tables.analyze_table(table)
     if settle:
         report.settled = update.update_facts()
     notify_on_commit(records_changed)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
-from core.values.text_cleaning import clean
+from core.values.text_cleaning import clean_text
 from customers.rows.parsing import CUSTOMERS, EVENTS, Kind, can_name_attribute
 
 Row = Mapping[str, str]
@@ -22,7 +22,7 @@ _SEPARATORS = str.maketrans("", "", " _-\t")
 
 def column_key(name: str) -> str:
     """Return what tells known columns apart: ``First Name`` and ``first_name`` are one."""
-    return clean(name).casefold().translate(_SEPARATORS)
+    return clean_text(name).casefold().translate(_SEPARATORS)
 
 
 class InvalidFile(ValueError):

@@ -232,7 +232,7 @@ def _existing_customers(column: str, values: Iterable[str]) -> dict[str, _Existi
     wanted = sorted({value for value in values if value})
     if not wanted:
         return {}
-    listed = RawSQL(dialect.json_texts("%s"), [json.dumps(wanted)])
+    listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(wanted)])
     # A visitor has no id of the shop's that an order could name.
     found = Customer.objects.existing().filter(**{f"{column}__in": listed})
     rows = found.exclude(customer_id__startswith=ANONYMOUS_PREFIX).order_by("-pk")
@@ -245,8 +245,8 @@ def _existing_customers(column: str, values: Iterable[str]) -> dict[str, _Existi
 def _normalized_email(value: str) -> str:
     """Return the address that somebody is known by: nothing where it is none, such as N/A."""
     try:
-        return email_addresses.normalize(value)
-    except email_addresses.InvalidAddress:
+        return email_addresses.normalize_email(value)
+    except email_addresses.InvalidEmail:
         return ""
 
 
@@ -256,9 +256,9 @@ def _first_value(row: Row, columns: Iterable[str]) -> str:
 
 def _tag_list(cell: str) -> str:
     """Write tags, which Shopify separates by commas, as a list."""
-    tags = [tag for tag in cell.split(",") if len(tag) <= sortable_values.LONGEST_ELEMENT]
-    elements = sortable_values.elements_of(tags[: sortable_values.MOST_ELEMENTS]) or []
-    return sortable_values.list_text(elements) if elements else ""
+    tags = [tag for tag in cell.split(",") if len(tag) <= sortable_values.MAX_ELEMENT_LENGTH]
+    elements = sortable_values.parse_list(tags[: sortable_values.MAX_LIST_ELEMENTS]) or []
+    return sortable_values.list_as_json(elements) if elements else ""
 
 
 def _strip_apostrophe(value: str) -> str:
@@ -277,7 +277,7 @@ def _order_phone(row: Row) -> str:
 def _normalized_phone(fields: Row) -> str:
     """Return the number that somebody is known by: nothing where it is no number, such as N/A."""
     try:
-        return phone_numbers.normalize(fields["phone"], fields["country"])
+        return phone_numbers.normalize_phone(fields["phone"], fields["country"])
     except ValueError:
         return ""
 

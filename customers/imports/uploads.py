@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from core.db import leases
-from core.files import replace_file
+from core.private_files import replace_file
 from core.values.csv_injection import safe_cell
 from core.wakeup import notify_on_commit
 from customers.ingestion.writer import RejectedRow
@@ -112,7 +112,7 @@ def run_next_import() -> bool:
     upload = _claim_next(datetime.now(UTC))
     if upload is not None:
         mine = Import.objects.filter(pk=upload.pk, state=State.RUNNING, attempts=upload.attempts)
-        with leases.extended(mine, _lease_duration()):
+        with leases.extend_periodically(mine, _lease_duration()):
             ended = _run_import(upload, mine.update)
         mine.update(finished_at=datetime.now(UTC), **ended)
         notify_on_commit(records_changed)  # also of one that ended early, there are records

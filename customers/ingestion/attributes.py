@@ -8,7 +8,7 @@ all that was said, in whatever order it arrives.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from core.db import backends, dialect
+from core.db import dialect, execution
 from core.values import sortable_values
 from customers.models import Customer, Traits
 
@@ -34,12 +34,12 @@ def kept(first: Mapping[str, str]) -> set[str]:
 
 def bound(staged: str) -> list[int]:
     """Leave out what staged customers, who are written already, have too many of; return their lines."""
-    count = f"(SELECT count(*) FROM {dialect.json_items('c.attributes_comparable')})"
-    crowded = backends.rows(
+    count = f"(SELECT count(*) FROM {dialect.json_object_items_sql('c.attributes_comparable')})"
+    crowded = execution.fetch_all(
         f"""SELECT s.customer, s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
             WHERE s.attributes <> '{{}}' AND {count} > {MOST_ATTRIBUTES} ORDER BY s.line"""
     )
-    for part in backends.in_parts([customer for customer, _ in crowded]):
+    for part in execution.batches([customer for customer, _ in crowded]):
         _cut(part)
     return [line for _, line in crowded]
 
@@ -56,7 +56,7 @@ def _cut(customers: Iterable[int]) -> None:
     for row in rows:
         of_messages = first.get(row.pk, {})
         names = kept({name: of_messages.get(name, "") for name in row.attributes})
-        keys = {sortable_values.key(name) for name in names}
+        keys = {sortable_values.json_key(name) for name in names}
         row.attributes = {name: value for name, value in row.attributes.items() if name in names}
         row.attributes_comparable = {
             key: value for key, value in row.attributes_comparable.items() if key in keys

@@ -4,7 +4,7 @@ Part of ``customers.ingestion.writer``, the only writer of orders. A browser key
 kept once a server, the API or a file says what the order is.
 """
 
-from core.db import backends, temporary_tables, transactions
+from core.db import execution, temporary_tables, transactions
 from core.db.sql import Sql
 from customers.identity import lookup
 from customers.models import Order, OrderLine, OrderMessage
@@ -24,24 +24,26 @@ def lock_exclusive() -> None:
 
 def set_aside(staged: str) -> None:
     """Take staged orders of which there is a draft for new ones, with all that a new one must have."""
-    temporary_tables.create("drafts_replaced", "id bigint PRIMARY KEY, customer bigint, order_id text")
-    found = backends.execute(
+    temporary_tables.create_temporary_table(
+        "drafts_replaced", "id bigint PRIMARY KEY, customer bigint, order_id text"
+    )
+    found = execution.execute(
         f"""INSERT INTO drafts_replaced SELECT r.id, r.customer_id, r.order_id
             FROM {staged} s JOIN {_ORDERS} r ON r.id = s.record WHERE r.is_draft"""
     )
     if found:
-        temporary_tables.analyze("drafts_replaced")
-        backends.execute(
+        temporary_tables.analyze_table("drafts_replaced")
+        execution.execute(
             f"UPDATE {staged} SET record = NULL WHERE record IN (SELECT id FROM drafts_replaced)"
         )
 
 
 def delete(staged: str) -> None:
     """Delete the drafts that were set aside, with their lines, but for those whose order was refused."""
-    backends.execute(f"DELETE FROM drafts_replaced WHERE order_id NOT IN (SELECT order_id FROM {staged})")
+    execution.execute(f"DELETE FROM drafts_replaced WHERE order_id NOT IN (SELECT order_id FROM {staged})")
     lookup.queue_stale(Sql("SELECT customer FROM drafts_replaced"))
-    backends.execute(f"DELETE FROM {_LINES} WHERE order_id IN (SELECT id FROM drafts_replaced)")
-    backends.execute(f"DELETE FROM {_ORDERS} WHERE id IN (SELECT id FROM drafts_replaced)")
+    execution.execute(f"DELETE FROM {_LINES} WHERE order_id IN (SELECT id FROM drafts_replaced)")
+    execution.execute(f"DELETE FROM {_ORDERS} WHERE id IN (SELECT id FROM drafts_replaced)")
 
 
 def awaited(staged: str) -> list[str]:
@@ -49,5 +51,7 @@ def awaited(staged: str) -> list[str]:
     noted = f"EXISTS (SELECT 1 FROM {_NOTES} n WHERE n.order_id = {staged}.order_id)"
     return [
         order_id
-        for (order_id,) in backends.rows(f"SELECT order_id FROM {staged} WHERE record IS NULL AND {noted}")
+        for (order_id,) in execution.fetch_all(
+            f"SELECT order_id FROM {staged} WHERE record IS NULL AND {noted}"
+        )
     ]

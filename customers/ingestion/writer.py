@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
-from core.db import backends, dialect, temporary_tables, time_limits, transactions
+from core.db import backends, dialect, execution, temporary_tables, time_limits, transactions
 from core.db.sql import Query, Sql, compile_query, compose
 from core.values import sortable_values
 from core.wakeup import notify_on_commit
@@ -117,9 +117,9 @@ def ingest(
     call = _Call(instant, source, origin, names)
 
     def ingest_at_once(rows: int) -> Outcome:
-        return transactions.retried(lambda: _ingest(kind, given, call, announce, rows))
+        return transactions.retry_on_deadlock(lambda: _ingest(kind, given, call, announce, rows))
 
-    return time_limits.Portion(max(len(given), STAGED_AT_LEAST), STAGED_AT_LEAST).take(ingest_at_once)
+    return time_limits.AdaptiveBatch(max(len(given), STAGED_AT_LEAST), STAGED_AT_LEAST).take(ingest_at_once)
 
 
 def let_follow(confirm: Callable[[Sequence[str], datetime], None]) -> None:
@@ -155,7 +155,7 @@ def _ingest(
     kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, announce: bool, most: int
 ) -> Outcome:
     outcome = Outcome()
-    backends.check_references_at_once()
+    backends.check_foreign_keys_immediately()
     tombstones.lock_shared()
     from_browser = call.origin is Origin.BROWSER
     staying, outcome.left_out = tombstones.leave_out(kind, numbered, from_browser=from_browser)
@@ -193,7 +193,7 @@ def forget(customers: Iterable[int]) -> None:
 
 def start_file() -> None:
     """Forget which order lines were numbered: the next lines belong to another file."""
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "lines_numbered", "order_id text, sku text, lines bigint, PRIMARY KEY (order_id, sku)"
     )
 
@@ -269,7 +269,7 @@ def _laid_over(kind: Kind, earlier: Record, later: Record) -> Record:
     if kind is CUSTOMERS:  # attributes add up
         at = kind.columns.index("attributes")
         both = tuple(
-            sortable_values.dump(json.loads(old) | json.loads(new))
+            sortable_values.dump_json(json.loads(old) | json.loads(new))
             for old, new in zip(earlier[at:], later[at:], strict=True)
         )
         later = later[:at] + both
@@ -279,15 +279,15 @@ def _laid_over(kind: Kind, earlier: Record, later: Record) -> Record:
 
 
 def _stage(kind: Kind, rows: Iterable[Record]) -> None:
-    types = dict.fromkeys(NUMBERS, "bigint") | dict.fromkeys(MOMENTS, dialect.moment_type())
+    types = dict.fromkeys(NUMBERS, "bigint") | dict.fromkeys(MOMENTS, dialect.datetime_type_sql())
     columns = ", ".join(f"{column} {types.get(column, 'text')}" for column in kind.columns)
     table = f"staged_{kind.name}"
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         table,
         f"line bigint, {columns}, customer bigint, visitor bigint, record bigint",
         joined_on=("customer", "visitor", "record", *kind.key),
     )
-    temporary_tables.load(table, ("line", *kind.columns), rows)
+    temporary_tables.load_rows(table, ("line", *kind.columns), rows)
 
 
 def _upsert(
@@ -308,7 +308,7 @@ def _refuse_incomplete(kind: Kind) -> list[RejectedRow]:
     staged, needed = f"staged_{kind.name}", _NEEDED[kind.name]
     missing = " OR ".join(f"{column} IS NULL" for column in needed)
     refused = []
-    for row in backends.rows(
+    for row in execution.fetch_all(
         f"SELECT line, {', '.join(needed)} FROM {staged} WHERE record IS NULL AND ({missing})"
     ):
         lacking = [label for label, value in zip(needed.values(), row[1:], strict=True) if value is None]
@@ -316,7 +316,7 @@ def _refuse_incomplete(kind: Kind) -> list[RejectedRow]:
             RejectedRow(row[0], f"{lacking[0]}: missing, and there is no such record yet to keep it from")
         )
     if refused:
-        backends.execute(f"DELETE FROM {staged} WHERE record IS NULL AND ({missing})")
+        execution.execute(f"DELETE FROM {staged} WHERE record IS NULL AND ({missing})")
     return refused
 
 
@@ -324,28 +324,29 @@ def _refuse_nobodys(staged: str, reason: str) -> list[RejectedRow]:
     """Refuse staged rows that are new and do not say whose they are."""
     nobodys = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
     refused = [
-        RejectedRow(line, reason) for (line,) in backends.rows(f"SELECT line FROM {staged} WHERE {nobodys}")
+        RejectedRow(line, reason)
+        for (line,) in execution.fetch_all(f"SELECT line FROM {staged} WHERE {nobodys}")
     ]
     if refused:
-        backends.execute(f"DELETE FROM {staged} WHERE {nobodys}")
+        execution.execute(f"DELETE FROM {staged} WHERE {nobodys}")
     return refused
 
 
 def _find_records(staged: str, table: str, column: str, among: str = "") -> None:
     found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column} {among})"
-    backends.execute(f"UPDATE {staged} SET record = {found} WHERE {found} IS NOT NULL")  # most rows are new
+    execution.execute(f"UPDATE {staged} SET record = {found} WHERE {found} IS NOT NULL")  # most rows are new
 
 
 def _find_owners(staged: str, table: str) -> None:
     """Fill ``customer`` where a row did not name one: it is whose record it is."""
-    backends.execute(
+    execution.execute(
         f"""UPDATE {staged} SET customer = (SELECT r.customer_id FROM {table} r WHERE r.id = {staged}.record)
             WHERE customer IS NULL AND record IS NOT NULL"""
     )
 
 
 def _count(staged: str) -> Outcome:
-    [(created, updated)] = backends.rows(
+    [(created, updated)] = execution.fetch_all(
         f"SELECT count(*) FILTER (WHERE record IS NULL), count(*) FILTER (WHERE record IS NOT NULL) FROM {staged}"
     )
     return Outcome(created, updated)
@@ -362,17 +363,17 @@ def _kept(*columns: str, **defaults: str) -> dict[str, str]:
 def _write_customers(call: _Call) -> Outcome:
     staged, now = "staged_customers", call.now
     lookup.lookup_customers(staged)
-    backends.execute(f"UPDATE {staged} SET record = customer")
+    execution.execute(f"UPDATE {staged} SET record = customer")
     outcome = _count(staged)
     lookup.resolve(staged, now)
     texts = _kept(*CUSTOMERS.columns[1:14])
     given = {
-        "birth_date": f"COALESCE({dialect.date_from('s.birth_date')}, r.birth_date)",
+        "birth_date": f"COALESCE({dialect.date_cast_sql('s.birth_date')}, r.birth_date)",
         **{name: f"COALESCE(s.{name}, r.{name})" for name in ("birthday", "subscribed_at")},
         **_first_seen(call),
         "email_is_trusted": "CASE WHEN s.email IS NULL THEN r.email_is_trusted ELSE true END",
         **{
-            name: dialect.merged_json(f"r.{name}", dialect.json_from(f"s.{name}"))
+            name: dialect.merged_json_sql(f"r.{name}", dialect.json_cast_sql(f"s.{name}"))
             for name in ("attributes", "attributes_comparable")
         },
     }
@@ -400,12 +401,12 @@ def _first_seen(call: _Call) -> dict[str, str]:
             "first_seen": "COALESCE(s.first_seen, r.first_seen)",
             "first_seen_given": "r.first_seen_given",
         }
-    told = f"""(SELECT min({dialect.told_moment("t.told", "first_seen")})
+    told = f"""(SELECT min({dialect.trait_datetime_sql("t.told", "first_seen")})
         FROM customers_identity i JOIN customers_traits t ON t.identity_id = i.id WHERE i.customer_id = s.customer)"""
     return {
         "first_seen": f"""CASE WHEN s.first_seen IS NULL THEN r.first_seen
             WHEN r.first_seen IS NULL OR s.first_seen <= r.first_seen THEN s.first_seen
-            ELSE {dialect.least("s.first_seen", told)} END""",
+            ELSE {dialect.least_sql("s.first_seen", told)} END""",
         "first_seen_given": "COALESCE(s.first_seen, r.first_seen_given)",
     }
 
@@ -413,17 +414,17 @@ def _first_seen(call: _Call) -> dict[str, str]:
 def keep_dated_attributes(customers: Query) -> None:
     """Keep the attributes that are moments, of customers, selected by their keys, where time finds them."""
     customers = compile_query(customers)
-    backends.execute(
+    execution.execute(
         compose(
             "DELETE FROM customers_datedattribute WHERE customer_id IN ({customers})", customers=customers
         )
     )
-    backends.execute(
+    execution.execute(
         compose(
             f"""INSERT INTO customers_datedattribute (customer_id, name, at)
-                SELECT c.id, item.key, {dialect.moment_from_comparable("item.value")}
-                FROM customers_customer c, {dialect.json_items("c.attributes_comparable")}
-                WHERE c.id IN ({{customers}}) AND substr(item.value, 1, 1) = '{sortable_values.MOMENT}'
+                SELECT c.id, item.key, {dialect.sortable_datetime_sql("item.value")}
+                FROM customers_customer c, {dialect.json_object_items_sql("c.attributes_comparable")}
+                WHERE c.id IN ({{customers}}) AND substr(item.value, 1, 1) = '{sortable_values.DATETIME}'
                     AND length(item.key) <= {DatedAttribute._meta.get_field("name").max_length}""",
             customers=customers,
         )
@@ -435,14 +436,14 @@ def _write_orders(call: _Call) -> Outcome:
     _find_records(staged, "customers_order", "order_id")
     drafts.set_aside(staged)
     if call.origin is Origin.BROWSER:  # what is confirmed stays as it is
-        backends.execute(f"DELETE FROM {staged} WHERE record IS NOT NULL")
+        execution.execute(f"DELETE FROM {staged} WHERE record IS NOT NULL")
     nobodys = _refuse_nobodys(staged, "customer_id: missing, and there is no such record yet to keep it from")
     refused = _refuse_incomplete(ORDERS)
     drafts.delete(staged)
     outcome = _count(staged)
     outcome.refused = [*refused, *nobodys]
     lookup.resolve(staged, now)
-    if backends.rows(f"SELECT 1 FROM {staged} WHERE anonymous_id IS NOT NULL LIMIT 1"):
+    if execution.fetch_all(f"SELECT 1 FROM {staged} WHERE anonymous_id IS NOT NULL LIMIT 1"):
         lookup.resolve_visitors(staged, now)
     if outcome.updated:
         _move_to_new_customers(staged, "customers_order", {"customers_orderline": "order_id"})
@@ -468,10 +469,12 @@ def _write_lines(call: _Call) -> Outcome:
     staged = "staged_order_lines"
     refused = _refuse_lines_of_no_order(staged, call)
     _find_owners(staged, "customers_order")
-    if backends.rows(f"SELECT 1 FROM {staged} WHERE key IS NULL LIMIT 1"):
+    if execution.fetch_all(f"SELECT 1 FROM {staged} WHERE key IS NULL LIMIT 1"):
         _number_lines(staged)
-    temporary_tables.create("staged_lines_of_orders", "line bigint, order_id bigint, key text, record bigint")
-    backends.execute(
+    temporary_tables.create_temporary_table(
+        "staged_lines_of_orders", "line bigint, order_id bigint, key text, record bigint"
+    )
+    execution.execute(
         f"""INSERT INTO staged_lines_of_orders SELECT s.line, s.record, s.key, l.id FROM {staged} s
             LEFT JOIN customers_orderline l ON l.order_id = s.record AND l.key = s.key"""
     )
@@ -500,16 +503,16 @@ def _refuse_lines_of_no_order(staged: str, call: _Call) -> list[RejectedRow]:
     """Fill ``record`` with the order of each line, and refuse those without; a draft is none to who is trusted."""
     its = f"FROM customers_order o WHERE o.order_id = {staged}.order_id"
     is_draft = call.is_from_browser
-    backends.execute(f"UPDATE {staged} SET record = (SELECT o.id {its} AND o.is_draft = {is_draft})")
+    execution.execute(f"UPDATE {staged} SET record = (SELECT o.id {its} AND o.is_draft = {is_draft})")
     refused = [
         RejectedRow(
             line, f"order_id: {_why_no_order(order_id, exists=bool(exists))}; import the orders first"
         )
-        for line, order_id, exists in backends.rows(
+        for line, order_id, exists in execution.fetch_all(
             f"SELECT line, order_id, EXISTS (SELECT 1 {its}) FROM {staged} WHERE record IS NULL ORDER BY line"
         )
     ]
-    backends.execute(f"DELETE FROM {staged} WHERE record IS NULL")
+    execution.execute(f"DELETE FROM {staged} WHERE record IS NULL")
     return refused
 
 
@@ -521,9 +524,11 @@ def _why_no_order(order_id: str, *, exists: bool) -> str:
 
 def drop_other_lines(kept: Iterable[tuple[str, str]]) -> None:
     """Delete the lines of orders that were told as a whole, but for those of these keys."""
-    temporary_tables.create("lines_kept", "order_id text, key text, PRIMARY KEY (order_id, key)")
-    temporary_tables.load("lines_kept", ("order_id", "key"), kept)
-    backends.execute(
+    temporary_tables.create_temporary_table(
+        "lines_kept", "order_id text, key text, PRIMARY KEY (order_id, key)"
+    )
+    temporary_tables.load_rows("lines_kept", ("order_id", "key"), kept)
+    execution.execute(
         """DELETE FROM customers_orderline WHERE id IN (
                SELECT l.id FROM customers_order o JOIN customers_orderline l ON l.order_id = o.id
                WHERE o.order_id IN (SELECT order_id FROM lines_kept) AND NOT EXISTS (
@@ -538,7 +543,7 @@ def clear(fields: Mapping[int, Iterable[str]]) -> None:
         for name in fields[customer.pk]:
             if name not in CUSTOMERS.csv_columns:
                 customer.attributes.pop(name, None)
-                customer.attributes_comparable.pop(sortable_values.key(name), None)
+                customer.attributes_comparable.pop(sortable_values.json_key(name), None)
                 continue
             for column in (name, f"{name}_folded", *(["birthday"] if name == "birth_date" else [])):
                 if column in CUSTOMERS.columns:
@@ -546,8 +551,8 @@ def clear(fields: Mapping[int, Iterable[str]]) -> None:
             if name == "email":
                 customer.email_is_trusted = blank.email_is_trusted
         customer.save()
-    temporary_tables.create("customers_cleared", "customer bigint PRIMARY KEY")
-    temporary_tables.load("customers_cleared", ("customer",), [(key,) for key in fields])
+    temporary_tables.create_temporary_table("customers_cleared", "customer bigint PRIMARY KEY")
+    temporary_tables.load_rows("customers_cleared", ("customer",), [(key,) for key in fields])
     keep_dated_attributes(Sql("SELECT customer FROM customers_cleared"))
     consent.settle(Sql("SELECT customer FROM customers_cleared"), datetime.now(UTC), source="merge")
     lookup.queue_stale(Sql("SELECT customer FROM customers_cleared"))
@@ -565,21 +570,21 @@ def note_browsers_addresses(customers: Iterable[int]) -> None:
 
 def _number_lines(staged: str) -> None:
     """Give lines without an id their key: the how-manieth such line of the file it is, and the sku."""
-    temporary_tables.create("line_keys", "line bigint PRIMARY KEY, key text")
-    backends.execute(
+    temporary_tables.create_temporary_table("line_keys", "line bigint PRIMARY KEY, key text")
+    execution.execute(
         f"""INSERT INTO line_keys
             SELECT n.line, '#' || (COALESCE(d.lines, 0) + row_number() OVER (
                 PARTITION BY n.order_id, n.sku ORDER BY n.line)) || '#' || COALESCE(n.sku, '')
             FROM {staged} n LEFT JOIN lines_numbered d ON d.order_id = n.order_id AND d.sku = COALESCE(n.sku, '')
             WHERE n.key IS NULL"""
     )
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO lines_numbered (order_id, sku, lines)
             SELECT s.order_id, COALESCE(s.sku, ''), count(*) FROM {staged} s JOIN line_keys k ON k.line = s.line
             GROUP BY s.order_id, COALESCE(s.sku, '')
             ON CONFLICT (order_id, sku) DO UPDATE SET lines = lines_numbered.lines + excluded.lines"""
     )
-    backends.execute(
+    execution.execute(
         f"UPDATE {staged} SET key = (SELECT k.key FROM line_keys k WHERE k.line = {staged}.line) WHERE key IS NULL"
     )
 
@@ -594,7 +599,7 @@ def _write_events(call: _Call) -> Outcome:
     outcome = _count(staged)
     outcome.refused = [*refused, *nobodys]
     # Most batches are of visitors alone, or of one kind of id: what there is nothing of costs nothing.
-    [(customers, visitors, both, listed)] = backends.rows(
+    [(customers, visitors, both, listed)] = execution.fetch_all(
         f"""SELECT count(customer_id), count(anonymous_id),
             count(*) FILTER (WHERE customer_id IS NOT NULL AND anonymous_id IS NOT NULL), count(products)
             FROM {staged}"""
@@ -620,7 +625,7 @@ def _write_events(call: _Call) -> Outcome:
             for name in ("product_value", "product_quantity")
         },
         **{
-            name: f"COALESCE({dialect.json_from(f's.{name}')}, r.{name}, {dialect.json_from(empty_object)})"
+            name: f"COALESCE({dialect.json_cast_sql(f's.{name}')}, r.{name}, {dialect.json_cast_sql(empty_object)})"
             for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
         },
     }  # fmt: skip
@@ -650,7 +655,7 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
         return
     table = f"customers_{kind.name.removesuffix('s')}"
     names = ", ".join(appended)
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO customers_appended{kind.name.removesuffix("s")} (customer_id, {names})
             SELECT s.customer, {", ".join(columns[name] for name in appended)}
             FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
@@ -659,13 +664,13 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
 
 
 def _replace_products(staged: str, call: _Call) -> None:
-    backends.execute(
+    execution.execute(
         f"""DELETE FROM customers_eventproduct WHERE event_id IN
                 (SELECT record FROM {staged} WHERE record IS NOT NULL AND properties IS NOT NULL)"""
     )
-    item = dialect.json_array_items("s.products")
-    fields = ", ".join(dialect.json_array_item("item", place) for place in range(4))
-    backends.execute(
+    item = dialect.json_array_items_sql("s.products")
+    fields = ", ".join(dialect.json_array_item_sql("item", place) for place in range(4))
+    execution.execute(
         f"""INSERT INTO customers_eventproduct
                 (event_id, customer_id, sku_folded, name_folded, category_folded, brand_folded)
             SELECT e.id, e.customer_id, {fields}
@@ -677,8 +682,8 @@ def _replace_products(staged: str, call: _Call) -> None:
 
 def _move_to_new_customers(staged: str, table: str, children: Mapping[str, str]) -> None:
     """Move records that were sent again under another customer, and their children."""
-    temporary_tables.create("moved_parents", "id bigint PRIMARY KEY, customer bigint")
-    moved = backends.execute(
+    temporary_tables.create_temporary_table("moved_parents", "id bigint PRIMARY KEY, customer bigint")
+    moved = execution.execute(
         f"""INSERT INTO moved_parents SELECT r.id, s.customer FROM {staged} s
             JOIN {table} r ON r.id = s.record WHERE s.customer IS NOT NULL AND s.customer <> r.customer_id"""
     )

@@ -103,9 +103,9 @@ class Mentions:
 def normalized_email(email: str) -> str:
     """Return the one spelling of an e-mail address that addresses are compared in."""
     try:
-        return email_addresses.fold(email_addresses.normalize(email))
-    except email_addresses.InvalidAddress:
-        return email_addresses.fold(email)
+        return email_addresses.fold_email(email_addresses.normalize_email(email))
+    except email_addresses.InvalidEmail:
+        return email_addresses.fold_email(email)
 
 
 def split_rows(mentions: Mentions, text: str) -> tuple[str, list[list[str]]]:

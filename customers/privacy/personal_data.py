@@ -95,7 +95,7 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
             for section in _sections.values():
                 section.erase(keys, at)
             _forget_in_the_trail(keys)
-            idempotent_responses.forget_bodies([one.name for one in _answers_naming(keys)])
+            idempotent_responses.erase_bodies([one.name for one in _answers_naming(keys)])
             update.forget(keys)
             consent.forget(keys)
             writer.forget(keys)

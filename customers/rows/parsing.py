@@ -19,13 +19,13 @@ from django.conf import settings
 
 from core.values import decimals, email_addresses, phone_numbers, sortable_values
 from core.values.regexes import FIRST_YEAR, LAST_YEAR
-from core.values.text_cleaning import clean, to_nfc
+from core.values.text_cleaning import clean_text, to_nfc
 from customers.models import Customer, Order
 from customers.models.customer import ANONYMOUS_PREFIX
 
 Record = tuple[Any, ...]
 
-MAX_TEXT, MAX_NAME, MAX_EMAIL, MAX_PROPERTIES = 255, 1000, email_addresses.LONGEST, 65_536
+MAX_TEXT, MAX_NAME, MAX_EMAIL, MAX_PROPERTIES = 255, 1000, email_addresses.MAX_EMAIL_LENGTH, 65_536
 
 _STATUSES = frozenset(Order.Status.values)
 CONSENT_WORDS: Mapping[str, str] = {
@@ -98,7 +98,7 @@ def read_row(
 def _dialled(phone: str, country: str) -> str:
     """Write a number of a customer's country as the whole world dials it."""
     try:
-        return phone_numbers.normalize(phone, country)
+        return phone_numbers.normalize_phone(phone, country)
     except ValueError:
         return phone  # the reader says what is wrong with it
 
@@ -112,11 +112,11 @@ def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
     shown, encoded = {}, {}
     for name, value in row.items():
         if name not in _CUSTOMER_COLUMNS and value:
-            shown[to_nfc(name)], encoded[sortable_values.key(name)] = _attribute(name, value, shop.zone)
+            shown[to_nfc(name)], encoded[sortable_values.json_key(name)] = _attribute(name, value, shop.zone)
     return (
         _customer_id(row),
         email,
-        email and email_addresses.fold(email),
+        email and email_addresses.fold_email(email),
         _phone(row.get("phone", "")),
         _optional(row, "first_name"),
         _optional(row, "last_name"),
@@ -126,16 +126,16 @@ def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
         newsletter,
         _moment(row, "subscribed_at", shop.zone),
         _moment(row, "first_seen", shop.zone),
-        sortable_values.dump(shown),
-        sortable_values.dump(encoded),
+        sortable_values.dump_json(shown),
+        sortable_values.dump_json(encoded),
     )
 
 
 def _attribute(name: str, value: str, zone: ZoneInfo) -> tuple[Any, str]:
     """Read an attribute; only a list may be longer than a text."""
-    text = _text(value, name, sortable_values.LONGEST_LIST if value.startswith("[") else MAX_NAME)
+    text = _text(value, name, sortable_values.MAX_LIST_LENGTH if value.startswith("[") else MAX_NAME)
     try:
-        shown, encoded = sortable_values.typed(text, zone)
+        shown, encoded = sortable_values.parse_attribute(text, zone)
     except ValueError as error:
         raise InvalidRow(f"{name}: {error}", name) from None
     if not isinstance(shown, list):
@@ -150,7 +150,7 @@ def can_name_attribute(name: str) -> bool:
 
 def read_order(row: Mapping[str, str], shop: Shop) -> Record:
     """Read an order."""
-    currency = clean(row.get("currency", "")).upper()
+    currency = clean_text(row.get("currency", "")).upper()
     if currency and not _CURRENCY.fullmatch(currency):
         raise InvalidRow(f"currency: {currency!r} is no code of three letters, such as EUR")
     return (
@@ -220,9 +220,9 @@ def _properties(text: str) -> tuple[Any, ...]:
     )
     return (
         _text(text, "properties", MAX_PROPERTIES),
-        sortable_values.dump(sortable_values.of_properties(values)),
+        sortable_values.dump_json(sortable_values.encode_properties(values)),
         *product_texts(values),
-        sortable_values.dump(listed) if listed else None,
+        sortable_values.dump_json(listed) if listed else None,
         _product_value(values),
         _product_quantity(values),
     )
@@ -253,13 +253,13 @@ def _product_value(properties: Mapping[str, Any]) -> int | None:
         return None
     quantity = _decimal(properties.get("quantity"))
     value = Fraction(price) * (1 if quantity is None else Fraction(quantity))
-    return decimals.round_half_away(value * decimals.SCALE) if abs(value) <= decimals.LARGEST else None
+    return decimals.round_half_away(value * decimals.SCALE) if abs(value) <= decimals.MAX_AMOUNT else None
 
 
 def _product_quantity(properties: Mapping[str, Any]) -> int | None:
     """Quantity in ten-thousandths; None where it is 1, missing, or no number that can be kept."""
     quantity = _decimal(properties.get("quantity"))
-    if quantity is None or abs(quantity) > decimals.LARGEST:
+    if quantity is None or abs(quantity) > decimals.MAX_AMOUNT:
         return None
     units = decimals.to_units(quantity)
     return None if units == decimals.SCALE else units
@@ -284,7 +284,7 @@ def product_texts(properties: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _product_text(value: Any) -> str:
     if isinstance(value, Decimal):
         value = str(value) if value.as_tuple().exponent == 0 else repr(float(value))
-    return sortable_values.fold(value)[:3000] if isinstance(value, str) else ""
+    return sortable_values.fold_case(value)[:3000] if isinstance(value, str) else ""
 
 
 def _text(value: str, column: str, most: int = MAX_TEXT) -> str:
@@ -303,7 +303,7 @@ def _optional(row: Mapping[str, str], column: str, most: int = MAX_TEXT) -> str 
 
 def _folded_pair(row: Mapping[str, str], column: str, most: int = MAX_TEXT) -> tuple[str | None, str | None]:
     value = _optional(row, column, most)
-    return (None, None) if value is None else (value, sortable_values.fold(value))
+    return (None, None) if value is None else (value, sortable_values.fold_case(value))
 
 
 def _id(row: Mapping[str, str], column: str) -> str:
@@ -344,8 +344,8 @@ def _anonymous_id(value: str) -> str:
 
 def _email(value: str) -> str | None:
     try:
-        return email_addresses.normalize(value) or None
-    except email_addresses.InvalidAddress as error:
+        return email_addresses.normalize_email(value) or None
+    except email_addresses.InvalidEmail as error:
         raise InvalidRow(f"email: {error}") from None
 
 
@@ -353,7 +353,7 @@ def _phone(value: str) -> str | None:
     if not value:
         return None
     try:
-        return phone_numbers.normalize(value)
+        return phone_numbers.normalize_phone(value)
     except ValueError as error:
         raise InvalidRow(f"phone: {error}") from None
 
@@ -362,7 +362,7 @@ def _choice(row: Mapping[str, str], column: str, choices: frozenset[str]) -> str
     value = row.get(column)
     if not value or value in choices:
         return value or None
-    word = clean(value).casefold()
+    word = clean_text(value).casefold()
     if word not in choices:
         raise InvalidRow(f"{column}: {value!r} is not one of {', '.join(sorted(choices))}")
     return word
@@ -393,7 +393,7 @@ def _parse_units(value: str) -> int:
         return decimals.parse_units(value)
     except ValueError:
         # Spaces between thousands, a typographic minus, marks of direction.
-        if (plain := _BETWEEN_THOUSANDS.sub("", clean(value))) == value:
+        if (plain := _BETWEEN_THOUSANDS.sub("", clean_text(value))) == value:
             raise
     try:
         return decimals.parse_units(plain)
@@ -416,7 +416,7 @@ def _date(row: Mapping[str, str], column: str, zone: ZoneInfo) -> date | None:
 
 def _day(value: str, zone: ZoneInfo) -> date:
     """Read a date; an instant is the day that it falls on in the shop."""
-    value = clean(value)
+    value = clean_text(value)
     if len(value) <= len("2026-03-31"):
         return date.fromisoformat(value)
     return parse_moment(value, zone).astimezone(zone).date()
@@ -441,7 +441,7 @@ def utc_text(value: str, zone: ZoneInfo) -> str:
 def parse_moment(value: str, zone: ZoneInfo) -> datetime:
     """Read an ISO 8601 time as an instant in UTC; raise ValueError with what to change."""
     try:
-        moment = datetime.fromisoformat(clean(value))
+        moment = datetime.fromisoformat(clean_text(value))
     except ValueError:
         raise ValueError(
             f"{value!r} is no time; write it as 2026-03-31 or 2026-03-31T18:30:00+02:00"

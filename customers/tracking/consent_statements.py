@@ -65,7 +65,7 @@ def record_consent(
     said = [
         (
             one.is_by_browser,
-            Statement(key, one.state, one.way, min(one.at, now), email_addresses.fold(one.email)),
+            Statement(key, one.state, one.way, min(one.at, now), email_addresses.fold_email(one.email)),
         )
         for key, one in stated
     ]

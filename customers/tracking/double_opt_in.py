@@ -69,14 +69,14 @@ def request_confirmations(identities: Collection[int], told: Mapping[int, str], 
     for one in pending:
         customer = one.identity.customer
         email = told.get(one.identity_id, "") or customer.email
-        address = email_addresses.fold(email)
+        address = email_addresses.fold_email(email)
         if email and _may_have_address(address, customer) and one.address in ("", address):
             requests.append(
                 ConfirmationRequest(
                     identity_id=one.identity_id,
                     email=email,
                     address=address,
-                    mailbox=email_addresses.mailbox(address),
+                    mailbox=email_addresses.mailbox_key(address),
                     token=uuid.uuid4(),
                     asked_at=one.at,
                     not_before=now,
@@ -118,7 +118,7 @@ def claim_due_requests(at: datetime, most: int) -> tuple[int, Sequence[Confirmat
                 claimed.append(request)
         return len(due), claimed
 
-    return transactions.retried(act)
+    return transactions.retry_on_deadlock(act)
 
 
 def release_requests(claimed: Sequence[ConfirmationRequest], not_before: datetime) -> None:
@@ -199,7 +199,7 @@ def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
         notify_on_commit(records_changed)
         return ConfirmationStatus("now", seen.email)
 
-    return transactions.retried(act)
+    return transactions.retry_on_deadlock(act)
 
 
 def _subscribe(request: ConfirmationRequest, at: datetime) -> None:

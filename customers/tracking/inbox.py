@@ -56,7 +56,7 @@ def drain(seconds: float = math.inf) -> int:
     for the next.
     """
     begun, taken = time.monotonic(), 0
-    portion = time_limits.Portion(MESSAGES_BATCH_SIZE, MIN_MESSAGES_BATCH_SIZE)
+    portion = time_limits.AdaptiveBatch(MESSAGES_BATCH_SIZE, MIN_MESSAGES_BATCH_SIZE)
     INBOX.acknowledge()
     while Batch.objects.exists():
         done = portion.take(_drain_batches)
@@ -177,7 +177,7 @@ def _process(received: Sequence[ReceivedMessage]) -> None:
 
 def _is_caused_by_messages(error: Exception) -> bool:
     """Tell whether an error comes of what was sent, not of a database or a machine that cannot take it now."""
-    return not transactions.passes(error) and not isinstance(error, OSError | MemoryError)
+    return not transactions.is_transient_error(error) and not isinstance(error, OSError | MemoryError)
 
 
 def _store_refused(complaints: Sequence[MessageProblem]) -> None:

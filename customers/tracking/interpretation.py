@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from core.values import decimals
 from core.values.phone_numbers import to_e164
-from core.values.text_cleaning import clean, to_nfc
+from core.values.text_cleaning import clean_text, to_nfc
 from customers.identity.graph import EMAIL, PHONE, Id
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
 from customers.models import Order, OrderMessage
@@ -316,14 +316,14 @@ class _OrderParser:
         return text
 
     def _currency(self) -> str | None:
-        text = clean(self._text("currency") or "").upper()
+        text = clean_text(self._text("currency") or "").upper()
         if text and not (len(text) == 3 and text.isascii() and text.isalpha()):
             self._complain(f"properties.currency: {text[:60]!r} is no code of three letters, such as EUR")
             return None
         return text or None
 
     def _status(self) -> str | None:
-        status = clean(self._text("status") or "").casefold()
+        status = clean_text(self._text("status") or "").casefold()
         if status and status not in Order.Status.values:
             self._complain(
                 f"properties.status: {status[:60]!r} is not one of {', '.join(sorted(Order.Status.values))}"
@@ -371,10 +371,10 @@ def _parse_amount(properties: Mapping[str, Any], name: str, path: str = "propert
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError
-        text = clean(value) if isinstance(value, str) else repr(value)
+        text = clean_text(value) if isinstance(value, str) else repr(value)
         number = Decimal(text)
-        if len(text) > _MAX_NUMBER_LENGTH or not number.is_finite() or abs(number) >= decimals.LARGEST:
+        if len(text) > _MAX_NUMBER_LENGTH or not number.is_finite() or abs(number) >= decimals.MAX_AMOUNT:
             raise ValueError
-        return decimals.to_units(number) if number.adjusted() >= -decimals.PLACES - 1 else 0
+        return decimals.to_units(number) if number.adjusted() >= -decimals.DECIMAL_PLACES - 1 else 0
     except (ValueError, ArithmeticError):
         raise InvalidRow(f"{path}.{name}: {str(value)[:60]!r} is no amount, such as 1234.50") from None

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from core.db import dialect
-from core.db.backends import in_parts
+from core.db.execution import batches
 from core.values import decimals, sortable_values
 from customers.identity.lookup import CUSTOMER_ID
 from customers.ingestion import writer
@@ -67,7 +67,7 @@ def record_order_messages(notes: Sequence[OrderMessage], moved: Iterable[int], n
         )
         earlier.append(one)
     _store_messages(known, stored)
-    for part in in_parts([*moved]):
+    for part in batches([*moved]):
         order_ids |= set(OrderMessage.objects.filter(identity__in=part).values_list("order_id", flat=True))
     if order_ids:
         _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), now)
@@ -75,7 +75,7 @@ def record_order_messages(notes: Sequence[OrderMessage], moved: Iterable[int], n
 
 def confirm_orders(order_ids: Sequence[str], now: datetime) -> None:
     """Let what waited for orders follow, now that a file or the API tells of them; drafts of them are forgotten."""
-    for part in in_parts(order_ids):
+    for part in batches(order_ids):
         OrderMessage.objects.filter(order_id__in=part, is_trusted=False).delete()
         OrderMessage.objects.filter(order_id__in=part).update(is_late=True)
     _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), now)
@@ -95,7 +95,7 @@ def _store_messages(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping
         kept += [one for one in told[:room] if one._state.adding]
         kept += [one for one in notes if one.is_trusted and one._state.adding]
     OrderMessage.objects.bulk_create(kept, ignore_conflicts=True)
-    for part in in_parts(dropped):
+    for part in batches(dropped):
         OrderMessage.objects.filter(pk__in=part).delete()
 
 
@@ -106,7 +106,7 @@ def _is_confirmed(order: Order | None) -> bool:
 
 def _messages_by_order(order_ids: Iterable[str]) -> dict[str, list[OrderMessage]]:
     known: dict[str, list[OrderMessage]] = defaultdict(list)
-    for part in in_parts([*order_ids]):
+    for part in batches([*order_ids]):
         for one in OrderMessage.objects.filter(order_id__in=part).select_related("identity"):
             known[one.order_id].append(one)
     return known
@@ -114,9 +114,7 @@ def _messages_by_order(order_ids: Iterable[str]) -> dict[str, list[OrderMessage]
 
 def _orders_by_id(order_ids: Iterable[str]) -> dict[str, Order]:
     return {
-        one.order_id: one
-        for part in in_parts([*order_ids])
-        for one in Order.objects.filter(order_id__in=part)
+        one.order_id: one for part in batches([*order_ids]) for one in Order.objects.filter(order_id__in=part)
     }
 
 
@@ -229,14 +227,14 @@ def _order_record(summed: _OrderState) -> Record:
         summed.order_id,
         whose.value if whose and is_customer else None,
         whose.value if whose and not is_customer else None,
-        dialect.moment(summed.placed_at) if summed.placed_at else None,
+        dialect.datetime_param(summed.placed_at) if summed.placed_at else None,
         summed.status,
         summed.total,
         summed.discount,
         summed.refunded,
         summed.currency,
         summed.coupon,
-        sortable_values.fold(summed.coupon) if summed.coupon else None,
+        sortable_values.fold_case(summed.coupon) if summed.coupon else None,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from core.db.backends import in_parts
+from core.db.execution import batches
 from customers.identity import unsigned_links
 from customers.models import ConfirmationRequest, Customer, Identity, OrderMessage, RefusedMessage, Traits
 from customers.privacy.mentions import Mentions
@@ -52,7 +52,7 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
     inbox.remove_mentions(Mentions.of(customers))
     unsigned_links.forget(_identity_keys(customers))
     named = [one.pk for one in _refused_messages(customers)]
-    for part in in_parts(named):
+    for part in batches(named):
         RefusedMessage.objects.filter(pk__in=part).delete()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.db.backends import in_parts
+from core.db.execution import batches
 from core.wakeup import notify_on_commit
 from customers.identity import resolution, tombstones
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
@@ -120,7 +120,7 @@ def _new_messages(
     """
     taken = {
         stamp
-        for part in in_parts([message.message_id for _, message in read])
+        for part in batches([message.message_id for _, message in read])
         for stamp in Event.objects.filter(message_id__in=part).values_list("message_id", "is_from_browser")
     }
     known = tombstones.known(id for one, message in read for id in _tombstone_ids(one.source, message))

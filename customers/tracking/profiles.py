@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from core.db.backends import in_parts
+from core.db.execution import batches
 from core.values import sortable_values
 from customers.identity.lookup import CUSTOMER_ID
 from customers.ingestion import attributes, writer
@@ -85,7 +85,7 @@ def apply_trait_updates(
         one.identity for one in tellings if _is_crowded(one, kept.leads[one.identity], after, customers)
     }
     crowded -= kept.complained
-    for part in in_parts(sorted(crowded)):
+    for part in batches(sorted(crowded)):
         Traits.objects.filter(identity__in=part).update(is_crowded=True)
     return crowded
 
@@ -153,9 +153,9 @@ class _StoredTraits:
 def _load_traits(about: Iterable[int], moved: Mapping[int, int | None]) -> _StoredTraits:
     kept = _StoredTraits()
     customers = {customer for customer in moved.values() if customer is not None}
-    for part in in_parts([*about]):
+    for part in batches([*about]):
         customers |= set(Identity.objects.filter(pk__in=part).values_list("customer_id", flat=True))
-    for part in in_parts([*customers]):
+    for part in batches([*customers]):
         for key, customer, kind, told, is_crowded in Identity.objects.filter(customer__in=part).values_list(
             "pk", "customer_id", "kind", "traits__told", "traits__is_crowded"
         ):
@@ -232,7 +232,7 @@ def _write_customers(
     cleared: dict[int, list[str]] = {}
     by_browser: list[int] = []
     shop = the_shop()
-    for part in in_parts(sorted(changed)):
+    for part in batches(sorted(changed)):
         for customer in Customer.objects.existing().filter(pk__in=part):
             old, new = (
                 _with_imported_first_seen(customer, best.get(customer.pk, {})) for best in (before, after)
@@ -288,7 +288,7 @@ def _stored_value(customer: Customer, name: str) -> str:
     if name not in _COLUMNS:
         value = customer.attributes.get(name)
         if isinstance(value, list):
-            return sortable_values.list_text(value)
+            return sortable_values.list_as_json(value)
         return "" if value is None else str(value)
     value = getattr(customer, name)
     if isinstance(value, datetime):

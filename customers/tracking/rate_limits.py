@@ -21,8 +21,8 @@ def seconds_to_wait(source: Source, messages: int, characters: int, address: str
     if source.is_browser:
         weight = max(messages, characters // CHARACTERS_PER_MESSAGE)
         who = f"{source.digest[:16]} {rate_limit_key(address)}"
-        if wait := rate_limits.wait_of(BROWSER_LIMIT, who, at, weight):
+        if wait := rate_limits.throttle_group(BROWSER_LIMIT, who, at, weight):
             return wait
-    return rate_limits.seconds_to_wait(
+    return rate_limits.throttle(
         f"tracking:{source.digest[:16]}", source.messages_a_minute, at, count=messages
     )

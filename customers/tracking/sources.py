@@ -35,7 +35,7 @@ def rotate_key(source: Source) -> str:
 
 def find_by_key(key: str) -> Source | None:
     """Find the source that has this key, unless it is revoked."""
-    return Source.objects.filter(digest=keys.digest(key), revoked_at=None).first()
+    return Source.objects.filter(digest=keys.secret_digest(key), revoked_at=None).first()
 
 
 def revoke_source(source: Source) -> None:
@@ -48,7 +48,7 @@ def record_use(source: Source, at: datetime) -> None:
     long_ago = at - USE_RECORDED_EVERY
     if source.last_used_at is None or source.last_used_at <= long_ago:
         outdated = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
-        with keys.without_waiting():
+        with keys.skip_when_locked():
             Source.objects.filter(outdated, pk=source.pk).update(last_used_at=at)
 
 
@@ -77,5 +77,5 @@ def _signature(source: Source, user_id: str) -> str:
 
 def _new_key(source: Source) -> str:
     key = f"wk_{secrets.token_urlsafe(24)}"
-    source.prefix, source.digest = key[: keys.PREFIX_LENGTH], keys.digest(key)
+    source.prefix, source.digest = key[: keys.PREFIX_LENGTH], keys.secret_digest(key)
     return key

@@ -105,8 +105,8 @@ def _parse_cell(column: str, value: Any, received_at: datetime, shop: Shop) -> s
 
 def _parse_email(text: str) -> str:
     try:
-        return email_addresses.normalize(text)
-    except email_addresses.InvalidAddress as error:
+        return email_addresses.normalize_email(text)
+    except email_addresses.InvalidEmail as error:
         raise InvalidRow(f"email: {error}") from None
 
 
@@ -134,10 +134,12 @@ def value_as_text(value: Any) -> str:
         case int():
             return str(value)
     try:
-        elements = sortable_values.elements_of(value)
+        elements = sortable_values.parse_list(value)
     except ValueError as error:
         raise InvalidRow(str(error)) from None
-    return json.dumps(value, ensure_ascii=False) if elements is None else sortable_values.list_text(elements)
+    return (
+        json.dumps(value, ensure_ascii=False) if elements is None else sortable_values.list_as_json(elements)
+    )
 
 
 def _split_name(row: dict[str, str]) -> None:

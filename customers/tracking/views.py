@@ -71,7 +71,7 @@ def _receive(request: HttpRequest, address: str) -> HttpResponse:
             inbox.store_batch(source, call, body.text, size, request.headers.get("User-Agent", ""), at)
         sources.record_use(source, at)
     except Error as error:
-        if not transactions.passes(error):
+        if not transactions.is_transient_error(error):
             raise
         raise RequestError(
             503, "busy", "The database is busy or away; send it again.", retry_after=RETRY_AFTER_SECONDS

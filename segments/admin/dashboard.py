@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from core.admin.access import READ, needs
+from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from core.durations import rough_duration_text
 from customers.models import Customer, Totals
@@ -78,13 +78,13 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@needs(SEE, methods=READ)
+@require_permissions(SEE, methods=READ_METHODS)
 def people(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Tell the known from the anonymous, or that it takes too long to count them."""
     context: dict[str, Any] = {}
     try:
         context["people"] = insights.count_customers(insights.QUERY_SECONDS)
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         context["patience"] = insights.QUERY_SECONDS
     return TemplateResponse(request, "segments/admin/people.html", context)
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from core.admin.access import READ, WRITE, needs
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions
 from core.db import time_limits
 from customers.admin import contact_data
 from customers.models import Customer
@@ -62,7 +62,7 @@ class RuleEditor(UnfoldAdminTextareaWidget):
         }
 
 
-@needs(SEE, methods=WRITE)
+@require_permissions(SEE, methods=WRITE_METHODS)
 def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Say a rule in words and count whom it matches; or say what is wrong with it, and where."""
     try:
@@ -72,7 +72,7 @@ def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
     answer: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
     try:
         return JsonResponse(answer | _shown(counting.count_matching(rule, settings.COUNT_PATIENCE)))
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         pass
     try:
         ticket = counting.enqueue_count(given, str(request.user.pk))
@@ -81,7 +81,7 @@ def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return JsonResponse(answer | {"waiting": reverse("admin:segments_segment_rule_counted", args=[ticket])})
 
 
-@needs(SEE, methods=WRITE)
+@require_permissions(SEE, methods=WRITE_METHODS)
 def details(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Count whom each condition matches alone, and name some customers whom the rule matches."""
     try:
@@ -89,11 +89,11 @@ def details(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return JsonResponse(_detailed(counting.count_conditions(rule), request))
     except RuleError as error:
         return _wrong(error)
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         return JsonResponse({})
 
 
-@needs(SEE, methods=READ)
+@require_permissions(SEE, methods=READ_METHODS)
 def counted(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse:
     """Give what a worker has counted, or nothing while it counts."""
     try:
@@ -103,17 +103,17 @@ def counted(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse
     return JsonResponse(_shown(done[0]) | _detailed(done[1], request) if done else {})
 
 
-@needs(SEE, methods=READ)
+@require_permissions(SEE, methods=READ_METHODS)
 def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Give values that the shop has, of a kind and containing a part."""
     kind, part, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "q", "name"))
     if not contact_data.may_suggest(request, kind):
         return JsonResponse({"values": []})
     try:
-        with time_limits.within(counting.COUNT_SECONDS):
+        with time_limits.time_limit(counting.COUNT_SECONDS):
             found = suggestions.suggest_values(kind, part, name)
             return JsonResponse({"values": [one for one in found if contact_data.is_visible(request, one)]})
-    except (KeyError, time_limits.TookTooLong):
+    except (KeyError, time_limits.StatementTimeout):
         return JsonResponse({"values": []})
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from core.admin.access import needs
+from core.admin.permissions import require_permissions
 from customers.admin import contact_data
 from customers.models import Customer
 from segments import disclosure
@@ -46,7 +46,7 @@ class Explained:
         return "enters at the next refresh" if self.tree.met else "leaves at the next refresh"
 
 
-@needs(SEE, SEE_CUSTOMERS)
+@require_permissions(SEE, SEE_CUSTOMERS)
 def explain(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Explain a page of all segments, or the chosen one; htmx gets them without the page around."""
     customer = contact_data.visible_customer(request, get_object_or_404(Customer.objects.existing(), pk=pk))

@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from core.admin import audit_log
-from core.admin.access import READ, WRITE, needs, person
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 from core.db import time_limits
 from customers.admin import contact_data
 from segments import disclosure, segment_store
@@ -47,7 +47,7 @@ class Card:
         return " · ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in defaults)
 
 
-@needs(SEE, ADD)
+@require_permissions(SEE, ADD)
 def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Show the templates by their purpose; create the segment of the one that was sent."""
     segments = list(Segment.objects.order_by("pk"))
@@ -57,9 +57,9 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     for template in TEMPLATES.values():
         data = request.POST if template is chosen else None
         form = TemplateForm(template, data, slug=_free(template.slug, taken))
-        if template is chosen and (segment := _created(form, person(request))):
+        if template is chosen and (segment := _created(form, staff_user(request))):
             told_of = f"From the template “{template.name}”: {sentence(segment)}."
-            audit_log.note_added(request, [segment], told_of)
+            audit_log.log_additions(request, [segment], told_of)
             messages.success(
                 request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
             )
@@ -76,7 +76,7 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/from_template.html", context)
 
 
-@needs(SEE, ADD, methods=READ)
+@require_permissions(SEE, ADD, methods=READ_METHODS)
 def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
     """Say who is in with the chosen parameters, and how many that are, before there is such a segment."""
     template = TEMPLATES.get(slug)
@@ -97,16 +97,16 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
         context["counted"] = counting.count_matching(rule)
     except RuleError as error:
         context["mistakes"] = [told(error)]
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         context["took_too_long"] = True
     return TemplateResponse(request, "segments/admin/template_size.html", context)
 
 
-@needs(SEE, ADD, methods=WRITE)
+@require_permissions(SEE, ADD, methods=WRITE_METHODS)
 def install_missing(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
-    created = segment_store.install_templates(by=person(request))
-    audit_log.note_added(request, created, "Installed as a ready-to-use segment.")
+    created = segment_store.install_templates(by=staff_user(request))
+    audit_log.log_additions(request, created, "Installed as a ready-to-use segment.")
     messages.success(
         request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
     )

@@ -19,7 +19,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from core.admin.access import READ, needs
+from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from core.templatetags.display import amount
 from core.values.decimals import from_units
@@ -175,7 +175,7 @@ class Look:
         return self.number * ROWS < self.fitting
 
 
-@needs(SEE, SEE_CUSTOMERS, methods=READ)
+@require_permissions(SEE, SEE_CUSTOMERS, methods=READ_METHODS)
 def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Show who is there; htmx asks for the part that changes."""
     form = FilterForm(request.GET, list(Segment.objects.all()))
@@ -212,7 +212,7 @@ def _look(request: HttpRequest, form: FilterForm, now: datetime, number: int) ->
             return Look(now, problem=refusal)
         # With no worker much waits to be summed up, and a rule is asked about fewer.
         for most in (MOST, FEWER):
-            with suppress(time_limits.TookTooLong), time_limits.within(PATIENCE):
+            with suppress(time_limits.StatementTimeout), time_limits.time_limit(PATIENCE):
                 return _looked(request, form, now, number, most)
     except RuleError as error:
         return Look(now, problem=f"The filter cannot be read: {told(error)}")

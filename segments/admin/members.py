@@ -13,8 +13,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from core.admin import audit_log
-from core.admin.access import READ, WRITE, needs
-from core.values.csv_injection import csv_of
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions
+from core.values.csv_injection import csv_text
 from customers.admin import contact_data
 from customers.models import Customer
 from segments import fixed_lists
@@ -40,7 +40,7 @@ class WhereForm(forms.Form):
     entered = forms.DateTimeField(required=False, input_formats=["%Y-%m-%dT%H:%M:%S.%f%z"])
 
 
-@needs(SEE, SEE_CUSTOMERS)
+@require_permissions(SEE, SEE_CUSTOMERS)
 def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show some members, in the order of their keys or the newest first, and the way to the next ones."""
     segment = get_object_or_404(Segment, pk=pk)
@@ -79,7 +79,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-@needs(SEE, SEE_CUSTOMERS, methods=READ)
+@require_permissions(SEE, SEE_CUSTOMERS, methods=READ_METHODS)
 def as_csv(model_admin: Any, request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """Download all members, read in shares as the file goes out; contact data for who may see it."""
     segment = get_object_or_404(Segment, pk=pk)
@@ -88,7 +88,7 @@ def as_csv(model_admin: Any, request: HttpRequest, pk: int) -> StreamingHttpResp
     return response
 
 
-@needs(SEE, CHANGE, SEE_CUSTOMERS)
+@require_permissions(SEE, CHANGE, SEE_CUSTOMERS)
 def add(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Put customers on a fixed list by their ids."""
     segment = _fixed_list(pk)
@@ -106,7 +106,7 @@ def add(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/form.html", context)
 
 
-@needs(SEE, CHANGE, SEE_CUSTOMERS, methods=WRITE)
+@require_permissions(SEE, CHANGE, SEE_CUSTOMERS, methods=WRITE_METHODS)
 def remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Take the ticked customers off a fixed list."""
     segment = _fixed_list(pk)
@@ -125,9 +125,9 @@ def remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 def note_on_list(request: HttpRequest, segment: Segment, outcome: Outcome) -> None:
     """Keep in the trail how many came onto a list or went off it."""
     if outcome.entered:
-        audit_log.note_changed(request, [segment], f"Put {counted(outcome.entered, 'customer')} on the list.")
+        audit_log.log_changes(request, [segment], f"Put {counted(outcome.entered, 'customer')} on the list.")
     if outcome.left:
-        audit_log.note_changed(request, [segment], f"Took {counted(outcome.left, 'customer')} off the list.")
+        audit_log.log_changes(request, [segment], f"Took {counted(outcome.left, 'customer')} off the list.")
 
 
 def warn_of_unknown(request: HttpRequest, unknown: list[str]) -> None:
@@ -155,9 +155,9 @@ def _members(segment: Segment, after: int) -> QuerySet[Membership]:
 
 def _rows(request: HttpRequest, segment: Segment) -> Iterator[str]:
     columns = member_stream.CONTACT_COLUMNS if contact_data.may_see(request) else ()
-    yield csv_of([("customer_id", "entered_at", *columns)])
+    yield csv_text([("customer_id", "entered_at", *columns)])
     for share in member_stream.member_batches(segment, ("customer_id", *columns)):
-        yield csv_of(
+        yield csv_text(
             (contact_data.visible_id(request, customer_id), entered_at.isoformat(), *others)
             for _, entered_at, customer_id, *others in share
         )

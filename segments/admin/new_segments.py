@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from core.admin import audit_log
-from core.admin.access import needs
+from core.admin.permissions import require_permissions
 from segments import segment_store
 from segments.models import SLUG_LENGTH, Segment
 
@@ -22,7 +22,7 @@ from .page_context import ours
 from .texts import counted
 
 
-@needs(SEE, ADD, SEE_CUSTOMERS)
+@require_permissions(SEE, ADD, SEE_CUSTOMERS)
 def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create a fixed list of the customers whose ids are given."""
     form = NewListForm(request.POST or None, request.FILES or None)
@@ -39,7 +39,9 @@ def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_refusal(error)
         else:
-            audit_log.note_added(request, [segment], f"A fixed list of {counted(segment.size, 'customer')}.")
+            audit_log.log_additions(
+                request, [segment], f"A fixed list of {counted(segment.size, 'customer')}."
+            )
             messages.success(request, f"{segment.name} was created with {segment.size:,} members.")
             warn_of_unknown(request, given["unknown"])
             return redirect("admin:segments_segment_members", segment.pk)
@@ -48,7 +50,7 @@ def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/form.html", context)
 
 
-@needs(SEE, ADD)
+@require_permissions(SEE, ADD)
 def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Create a fixed list of the members a segment has now."""
     segment = get_object_or_404(Segment, pk=pk)
@@ -68,7 +70,7 @@ def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         except ValidationError as error:
             form.add_refusal(error)
         else:
-            audit_log.note_added(
+            audit_log.log_additions(
                 request, [frozen], f"Frozen from {segment.name}: {counted(frozen.size, 'member')}."
             )
             messages.success(request, f"{frozen.name} was created with {frozen.size:,} members.")

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from core.admin.access import READ, needs
+from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from core.durations import rough_duration_text
 from segments import health, insights, references
@@ -56,19 +56,19 @@ def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpRespon
     return TemplateResponse(request, "segments/admin/overview.html", context)
 
 
-@needs(SEE, methods=READ)
+@require_permissions(SEE, methods=READ_METHODS)
 def worth(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what the members have bought, or that it takes too long to add up."""
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment, "currency": settings.SHOP_CURRENCY}
     try:
         context["worth"] = insights.member_revenue(segment, insights.QUERY_SECONDS)
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         context["patience"] = insights.QUERY_SECONDS
     return TemplateResponse(request, "segments/admin/worth.html", context)
 
 
-@needs(SEE, methods=READ)
+@require_permissions(SEE, methods=READ_METHODS)
 def overlap(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show in which other segments the members are, or that it takes too long to count."""
     segment = get_object_or_404(Segment, pk=pk)
@@ -76,7 +76,7 @@ def overlap(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     try:
         overlaps = insights.find_overlaps(segment, insights.QUERY_SECONDS)
         context |= {"overlaps": overlaps.found[:OVERLAPS_SHOWN], "drawn": overlaps.drawn}
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         context["patience"] = insights.QUERY_SECONDS
     return TemplateResponse(request, "segments/admin/overlap.html", context)
 

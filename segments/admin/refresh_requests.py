@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from core.admin import audit_log
-from core.admin.access import WRITE, needs
+from core.admin.permissions import WRITE_METHODS, require_permissions
 from segments.models import Segment
 from segments.refresh.queue import BrokerUnavailable, request_refresh
 
@@ -36,14 +36,14 @@ def refresh(request: HttpRequest, segments: Iterable[Segment]) -> None:
         messages.error(request, BROKER_IS_AWAY)
         return
     if dynamic:
-        audit_log.note_changed(request, dynamic, "Asked for a refresh.")
+        audit_log.log_changes(request, dynamic, "Asked for a refresh.")
         told = format_html(
             '{} queued. <a href="{}" class="underline">See the refreshes</a>', _named(dynamic), _runs()
         )
         messages.success(request, told)
 
 
-@needs(SEE, CHANGE, methods=WRITE)
+@require_permissions(SEE, CHANGE, methods=WRITE_METHODS)
 def refresh_one(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Queue a refresh of one segment, from the button on its page."""
     segment = get_object_or_404(Segment, pk=pk)

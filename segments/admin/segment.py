@@ -18,8 +18,8 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from core.admin import protected_deletion
-from core.admin.access import READ, person
-from core.admin.lists import CappedListAdmin
+from core.admin.capped_lists import CappedListAdmin
+from core.admin.permissions import READ_METHODS, staff_user
 from core.templatetags.display import moment, number
 from customers.admin import contact_data
 from segments import segment_store
@@ -142,7 +142,7 @@ class SegmentAdmin(CappedListAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponse:
         """Show the segment; the form, which has a page of its own, may be sent to either address."""
-        if request.method not in READ:
+        if request.method not in READ_METHODS:
             return super().change_view(request, object_id, form_url, extra_context)
         segment = self.get_object(request, unquote(object_id))
         if not self.has_view_or_change_permission(request, segment):
@@ -181,7 +181,7 @@ class SegmentAdmin(CappedListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Segment, form: Any, change: bool) -> None:
         """Save through the writer; the form has tried it, so a refusal here is a race and rolls back."""
-        form.save_for_good(obj, person(request))
+        form.save_for_good(obj, staff_user(request))
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
@@ -213,7 +213,7 @@ class SegmentAdmin(CappedListAdmin):
             )
             for user, names in _referrers_outside(doomed)
             for name in names
-        ] + list(protected_deletion.protecting(doomed))
+        ] + list(protected_deletion.protecting_links(doomed))
         return [segment.name for segment in doomed], {"segments": len(doomed)}, set(), protected
 
     def delete_view(

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from core.admin.lists import ReadOnlyAdmin
+from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers.admin import contact_data
 from segments.models import Verification

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 
 from core.admin import audit_log
-from core.admin.access import READ, WRITE, needs, person
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 from customers.admin import contact_data
 from segments import disclosure, segment_store
 from segments.models import Change, RefreshResult, Segment, Version
@@ -23,7 +23,7 @@ from .page_context import ours
 VERSIONS_SHOWN, RESULTS_SHOWN, CHANGES_SHOWN = 100, 10, 20
 
 
-@needs(SEE, methods=READ)
+@require_permissions(SEE, methods=READ_METHODS)
 def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what the segment asked when, and what came of it lately."""
     segment = get_object_or_404(Segment, pk=pk)
@@ -46,7 +46,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/history.html", context)
 
 
-@needs(SEE, methods=READ)
+@require_permissions(SEE, methods=READ_METHODS)
 def compare(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what differs between two versions; by default the latest two."""
     segment = get_object_or_404(Segment, pk=pk)
@@ -69,7 +69,7 @@ def compare(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/compare.html", context)
 
 
-@needs(SEE, CHANGE, methods=WRITE)
+@require_permissions(SEE, CHANGE, methods=WRITE_METHODS)
 def restore(model_admin: Any, request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Let the segment ask again what it asked in a version; that is undone by restoring once more."""
     version = get_object_or_404(Version.objects.select_related("segment"), segment=pk, number=number)
@@ -77,7 +77,7 @@ def restore(model_admin: Any, request: HttpRequest, pk: int, number: int) -> Htt
     try:
         if not contact_data.may_see(request) and version.rule != version.segment.rule:
             disclosure.check_exposure(parse(version.rule))
-        segment = segment_store.restore_version(version, by=person(request))
+        segment = segment_store.restore_version(version, by=staff_user(request))
     except RuleError as error:
         messages.error(request, f"Version {number} cannot be restored: {told(error)}")
     except ValidationError as error:
@@ -87,7 +87,7 @@ def restore(model_admin: Any, request: HttpRequest, pk: int, number: int) -> Htt
             messages.info(request, f"{segment.name} asks what version {number} asked already.")
         else:
             told_of = f"Restored version {number}: {texts.sentence_of(segment.rule)}."
-            audit_log.note_changed(request, [segment], told_of)
+            audit_log.log_changes(request, [segment], told_of)
             messages.success(
                 request,
                 f"{segment.name} asks again what it asked in version {number}, as version {segment.version};"

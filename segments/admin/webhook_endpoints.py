@@ -18,8 +18,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from core.admin import audit_log
-from core.admin.access import READ, WRITE, needs
-from core.admin.lists import CappedListAdmin
+from core.admin.capped_lists import CappedListAdmin
+from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions
 from core.templatetags.display import moment, number
 from segments import wakeups
 from segments.models import Attempt, Change, Endpoint, Message
@@ -186,39 +186,39 @@ class EndpointAdmin(CappedListAdmin):
 # -- What can be done with one
 
 
-@needs(MANAGE, methods=WRITE)
+@require_permissions(MANAGE, methods=WRITE_METHODS)
 def test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send a message that tells of nothing, and go where the answer will be shown."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     message = outbox.write_test(endpoint, datetime.now(UTC))
     wakeups.WEBHOOKS.request()
-    audit_log.note_changed(request, [endpoint], "Sent a test message.")
+    audit_log.log_changes(request, [endpoint], "Sent a test message.")
     return redirect("admin:segments_message_change", message.pk)
 
 
-@needs(MANAGE, methods=WRITE)
+@require_permissions(MANAGE, methods=WRITE_METHODS)
 def rotate(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Give it a new secret; the former one holds for a day."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     endpoints.rotate_secret(endpoint, datetime.now(UTC))
-    audit_log.note_changed(request, [endpoint], "Made a new secret.")
+    audit_log.log_changes(request, [endpoint], "Made a new secret.")
     messages.success(
         request, "Messages are signed with the new secret, and for a day with the former one, too."
     )
     return _back_to(endpoint)
 
 
-@needs(MANAGE, methods=WRITE)
+@require_permissions(MANAGE, methods=WRITE_METHODS)
 def pause(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send it nothing for a while."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     if endpoints.pause(endpoint, datetime.now(UTC)):
-        audit_log.note_changed(request, [endpoint], "Paused.")
+        audit_log.log_changes(request, [endpoint], "Paused.")
     messages.success(request, f"{endpoint.name} is sent nothing until it is switched on again.")
     return _back_to(endpoint)
 
 
-@needs(MANAGE, methods=WRITE)
+@require_permissions(MANAGE, methods=WRITE_METHODS)
 def resume(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Go on sending: what waited, too, unless the person leaves it out."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
@@ -226,12 +226,12 @@ def resume(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     outbox.resume(endpoint, datetime.now(UTC), skip=skip)
     wakeups.WEBHOOKS.request()
     what = "from now on; what waited is left out" if skip else "where it stopped"
-    audit_log.note_changed(request, [endpoint], f"Switched on again, {what}.")
+    audit_log.log_changes(request, [endpoint], f"Switched on again, {what}.")
     messages.success(request, f"{endpoint.name} goes on {what}.")
     return _back_to(endpoint)
 
 
-@needs(MANAGE, methods=READ + WRITE)
+@require_permissions(MANAGE, methods=READ_METHODS + WRITE_METHODS)
 def replay(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Tell again from an id on, once the person has seen of how many changes."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
@@ -247,7 +247,7 @@ def replay(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     elif first is not None and request.method == "POST":
         outbox.replay(endpoint, first)
         wakeups.WEBHOOKS.request()
-        audit_log.note_changed(request, [endpoint], f"Told again from change {first} on.")
+        audit_log.log_changes(request, [endpoint], f"Told again from change {first} on.")
         messages.success(request, f"{endpoint.name} is told again of change {first} and all after it.")
         return _back_to(endpoint)
     elif first is not None:

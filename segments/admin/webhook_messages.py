@@ -8,7 +8,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from core.admin.lists import ReadOnlyAdmin
+from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers.admin import contact_data
 from segments.models import Attempt, Change, Endpoint, Message

@@ -12,8 +12,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from core.api.authentication import needs
-from core.api.errors import REFUSED
+from core.api.authentication import require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES
 from segments.rules import parse
 from segments.rules.catalogue import GROUP_LABELS, list_filters
 from segments.templates import PURPOSES, TEMPLATES, Template
@@ -112,7 +112,7 @@ class TemplateSerializer(serializers.Serializer[Any]):
 class Catalogue(APIView):
     """A list that is the same for everybody."""
 
-    permission_classes = [needs("segments:read", "segments.view_segment")]
+    permission_classes = [require_scope("segments:read", "segments.view_segment")]
     listed: Callable[[], list[dict[str, Any]]]
 
     def answer(self, request: Request) -> HttpResponseBase:
@@ -128,7 +128,11 @@ class Filters(Catalogue):
 
     @extend_schema(
         parameters=TOLD,
-        responses={200: FilterSerializer(many=True), **conditional_requests.UNCHANGED, **REFUSED},
+        responses={
+            200: FilterSerializer(many=True),
+            **conditional_requests.UNCHANGED,
+            **ACCESS_ERROR_RESPONSES,
+        },
         tags=["catalogue"],
     )
     def get(self, request: Request) -> HttpResponseBase:
@@ -143,7 +147,11 @@ class Templates(Catalogue):
 
     @extend_schema(
         parameters=TOLD,
-        responses={200: TemplateSerializer(many=True), **conditional_requests.UNCHANGED, **REFUSED},
+        responses={
+            200: TemplateSerializer(many=True),
+            **conditional_requests.UNCHANGED,
+            **ACCESS_ERROR_RESPONSES,
+        },
         tags=["catalogue"],
     )
     def get(self, request: Request) -> HttpResponseBase:

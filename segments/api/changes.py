@@ -18,9 +18,9 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from core.api import streaming
-from core.api.authentication import needs
-from core.api.errors import REFUSED, ErrorSerializer
-from core.api.pagination import page_size_of
+from core.api.authentication import require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
+from core.api.pagination import parse_page_size
 from segments.changes import change_log
 from segments.models import Change, Segment
 
@@ -96,7 +96,9 @@ class ChangesSerializer(serializers.Serializer[Any]):
 class Changes(streaming.StreamingView):
     """The changes of a segment."""
 
-    permission_classes = [needs("members:read", "segments.view_membership", "customers.view_contact_data")]
+    permission_classes = [
+        require_scope("members:read", "segments.view_membership", "customers.view_contact_data")
+    ]
 
     @extend_schema(
         parameters=[
@@ -117,7 +119,7 @@ class Changes(streaming.StreamingView):
                 description=f"Changes a page; more than {MOST:,} are not given. A stream gives all.",
             ),
         ],
-        responses=streaming.described(
+        responses=streaming.streaming_responses(
             ChangesSerializer,
             {name: str(value) for name, value in EXAMPLE.items()},
             {
@@ -127,7 +129,7 @@ class Changes(streaming.StreamingView):
                 410: OpenApiResponse(
                     ErrorSerializer, "`gone`: changes behind `after` are not kept any more; begin anew."
                 ),
-                **REFUSED,
+                **ACCESS_ERROR_RESPONSES,
                 **NO_SEGMENT,
             },
         ),
@@ -139,7 +141,7 @@ class Changes(streaming.StreamingView):
         An id that a customer has no more since two histories were joined leaves, and the one that stays enters, with
         the cause `merge`. A stream that breaks off goes on behind the last id that came.
         """
-        segment, size = segment_of(slug), page_size_of(request, MOST)
+        segment, size = segment_of(slug), parse_page_size(request, MOST)
         after = (
             change_log.latest_change_id(segment)
             if request.query_params.get("after") == LATEST
@@ -147,7 +149,7 @@ class Changes(streaming.StreamingView):
         )
         try:
             if streaming.is_streamed(request):
-                return streaming.stream(request, f"{slug}-changes", COLUMNS, _rows(segment, after))
+                return streaming.stream_rows(request, f"{slug}-changes", COLUMNS, _rows(segment, after))
             found = change_log.read_changes(segment, after, size + 1)
         except change_log.ChangesGone:
             raise Gone from None

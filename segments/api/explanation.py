@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.api.errors import REFUSED
+from core.api.errors import ACCESS_ERROR_RESPONSES
 from customers.api.views import CUSTOMER_NOT_FOUND, get_customer_or_404
 from customers.models import Customer
 from segments.evaluation import explanation, live
@@ -88,7 +88,9 @@ class Member(APIView):
 
     permission_classes = [SEES_MEMBERS]
 
-    @extend_schema(responses={200: MembershipSerializer, **REFUSED, **NOT_FOUND}, tags=["members"])
+    @extend_schema(
+        responses={200: MembershipSerializer, **ACCESS_ERROR_RESPONSES, **NOT_FOUND}, tags=["members"]
+    )
     def get(self, request: Request, slug: str, customer_id: str) -> Response:
         """Whether a customer is a member, and the rule with each condition's verdict. Needs the scope `members:read`.
 

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from rest_framework import serializers
 
-from core.values.regexes import WITH_SOMETHING, WITHOUT_NUL
+from core.values.regexes import NOT_BLANK, WITHOUT_NUL
 from segments.models import SLUG_LENGTH
 
 
@@ -44,5 +44,5 @@ class TextFieldSchema(OpenApiSerializerFieldExtension):
             return {"type": "string", "pattern": field.pattern}
         if field.allow_blank:
             return {"type": "string", "maxLength": field.max_length, "pattern": WITHOUT_NUL}
-        pattern = WITH_SOMETHING if field.trim_whitespace else WITHOUT_NUL
+        pattern = NOT_BLANK if field.trim_whitespace else WITHOUT_NUL
         return {"type": "string", "minLength": 1, "maxLength": field.max_length, "pattern": pattern}

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.api.errors import REFUSED, ErrorSerializer
+from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from segments import insights
 from segments.evaluation.context import shop_zone
 
@@ -61,7 +61,7 @@ class History(APIView):
         responses={
             200: SegmentDaySerializer(many=True),
             400: OpenApiResponse(ErrorSerializer, "`invalid`: no days, or the wrong way round."),
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
             **NO_SEGMENT,
         },
         tags=["segments"],

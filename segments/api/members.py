@@ -14,9 +14,9 @@ from rest_framework.serializers import DateTimeField
 from rest_framework.views import APIView
 
 from core.api import streaming
-from core.api.authentication import needs
-from core.api.errors import BAD_PAGE, REFUSED, ErrorSerializer
-from core.api.pagination import ByCustomer, Cursor, cursor_of, page_size_of
+from core.api.authentication import require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES, PAGE_ERROR_RESPONSES, ErrorSerializer
+from core.api.pagination import Cursor, CustomerPagination, parse_cursor, parse_page_size
 from customers.api.views import CUSTOMER_NOT_FOUND, get_customer_or_404
 from segments.changes import member_stream
 from segments.evaluation import live
@@ -25,7 +25,7 @@ from segments.models import Membership, Segment
 from .segments import NO_SEGMENT, segment_of
 from .serializers import MEMBER_EXAMPLE, MemberSerializer, SegmentsOfCustomerSerializer
 
-SEES_MEMBERS = needs("members:read", "segments.view_membership", "customers.view_contact_data")
+SEES_MEMBERS = require_scope("members:read", "segments.view_membership", "customers.view_contact_data")
 COLUMNS = ("customer_id", *member_stream.CONTACT_COLUMNS)
 
 _instant = DateTimeField()
@@ -35,15 +35,15 @@ class MemberList(streaming.StreamingView, GenericAPIView):
     """The members of a segment."""
 
     permission_classes = [SEES_MEMBERS]
-    pagination_class = ByCustomer
+    pagination_class = CustomerPagination
     serializer_class = MemberSerializer
     queryset = Membership.objects.none()
 
     @extend_schema(
-        responses=streaming.described(
+        responses=streaming.streaming_responses(
             MemberSerializer(many=True),
             MEMBER_EXAMPLE | {"cursor": str(Cursor(True, 1042))},
-            {**BAD_PAGE, **REFUSED, **NO_SEGMENT},
+            {**PAGE_ERROR_RESPONSES, **ACCESS_ERROR_RESPONSES, **NO_SEGMENT},
         ),
         tags=["members"],
     )
@@ -54,10 +54,10 @@ class MemberList(streaming.StreamingView, GenericAPIView):
         all of them, each with a `cursor`: a stream that breaks off goes on behind the last one that came whole.
         """
         segment = segment_of(slug)
-        page_size_of(request)  # one that will not do is refused by streams, too
+        parse_page_size(request)  # one that will not do is refused by streams, too
         if streaming.is_streamed(request):
             columns = ("customer_id", "entered_at", *member_stream.CONTACT_COLUMNS, "cursor")
-            return streaming.stream(request, f"{slug}-members", columns, _rows(segment, _after(request)))
+            return streaming.stream_rows(request, f"{slug}-members", columns, _rows(segment, _after(request)))
         page = self.paginate_queryset(_members_of(segment))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
@@ -81,7 +81,7 @@ class SegmentsOfCustomer(APIView):
         responses={
             200: SegmentsOfCustomerSerializer,
             400: OpenApiResponse(ErrorSerializer, "`invalid`: `live` is neither `true` nor `false`."),
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
             **CUSTOMER_NOT_FOUND,
         },
         tags=["customers"],
@@ -109,7 +109,7 @@ def _members_of(segment: Segment) -> QuerySet[Membership]:
 
 
 def _after(request: Request) -> int:
-    cursor = cursor_of(request)
+    cursor = parse_cursor(request)
     if cursor and not cursor.forward:
         raise ValidationError({"cursor": "This cursor leads backwards; a stream goes forwards."})
     return cursor.key if cursor else 0

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.api.errors import REFUSED
+from core.api.errors import ACCESS_ERROR_RESPONSES
 from customers.identity import lookup
 from segments.models import Membership, Segment
 
@@ -78,7 +78,7 @@ class MembershipQuery(APIView):
 
     @extend_schema(
         request=MembershipQuestionSerializer,
-        responses={200: MembershipAnswerSerializer, **NOT_TAKEN, **REFUSED},
+        responses={200: MembershipAnswerSerializer, **NOT_TAKEN, **ACCESS_ERROR_RESPONSES},
         examples=[
             OpenApiExample(
                 "Three customers, two segments",

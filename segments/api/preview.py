@@ -20,10 +20,10 @@ from rest_framework.views import APIView
 
 from core import redis
 from core.api import throttling
-from core.api.errors import REFUSED, ErrorSerializer
+from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from core.db import time_limits
 from core.models import ApiKey
-from core.values.regexes import RECENT_MOMENT
+from core.values.regexes import RECENT_DATETIME
 from customers.models import Customer
 from segments import references
 from segments.evaluation import counting
@@ -52,7 +52,7 @@ class TookTooLong(APIException):
     )
 
 
-@extend_schema_field({"type": "string", "pattern": f"^{RECENT_MOMENT}$", "example": "2026-03-31T06:00:00Z"})
+@extend_schema_field({"type": "string", "pattern": f"^{RECENT_DATETIME}$", "example": "2026-03-31T06:00:00Z"})
 class InstantField(serializers.DateTimeField):
     """An instant for which a shop can be asked."""
 
@@ -142,7 +142,7 @@ class Preview(APIView):
         responses={
             200: PreviewSerializer,
             **NOT_TAKEN,
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
             429: OpenApiResponse(
                 ErrorSerializer, "`throttled`: another preview of this key runs; see `Retry-After`."
             ),
@@ -164,7 +164,7 @@ class Preview(APIView):
         with _one_at_a_time(request):
             try:
                 counted, detailed = counting.preview_rule(rule, PATIENCE, given.get("at"))
-            except time_limits.TookTooLong:
+            except time_limits.StatementTimeout:
                 raise TookTooLong from None
         return Response(PreviewSerializer(_told(rule, counted, detailed, request)).data)
 

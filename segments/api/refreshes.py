@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from core.api.authentication import needs
-from core.api.errors import REFUSED, ErrorSerializer
+from core.api.authentication import require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from segments.models import Refresh, RefreshResult
 from segments.refresh.queue import BrokerUnavailable, request_refresh
 
@@ -100,7 +100,7 @@ def _begun(refresh: Refresh, moment: datetime) -> Any:
 class RefreshOfSegment(APIView):
     """A refresh of one segment."""
 
-    permission_classes = [needs("segments:write", "segments.change_segment")]
+    permission_classes = [require_scope("segments:write", "segments.change_segment")]
 
     @extend_schema(
         request=None,
@@ -108,7 +108,7 @@ class RefreshOfSegment(APIView):
             202: RefreshSerializer,
             409: OpenApiResponse(ErrorSerializer, "`no_rule`: it is a fixed list."),
             503: OpenApiResponse(ErrorSerializer, "`no_worker`: it cannot be queued now; try again."),
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
             **NO_SEGMENT,
         },
         tags=["refreshes"],
@@ -138,7 +138,7 @@ class RefreshDetail(APIView):
     @extend_schema(
         responses={
             200: RefreshSerializer,
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
             404: OpenApiResponse(ErrorSerializer, "`not_found`: there is no such refresh, or no more."),
         },
         tags=["refreshes"],

@@ -26,9 +26,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.admin import audit_log
-from core.api.authentication import needs
-from core.api.errors import BAD_PAGE, REFUSED, ErrorSerializer
-from core.api.idempotency import SENT_TWICE, once
+from core.api.authentication import require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES, PAGE_ERROR_RESPONSES, ErrorSerializer
+from core.api.idempotency import IDEMPOTENCY_ERROR_RESPONSES, idempotent
 from core.api.pagination import KeysetPagination
 from core.models import ApiKey
 from core.values.regexes import WITHOUT_NUL
@@ -43,10 +43,10 @@ from . import conditional_requests
 from .rules import check_disclosure, told_by_path
 from .serializers import SegmentByRuleSerializer, SegmentByTemplateSerializer, SegmentSerializer
 
-SEES = needs("segments:read", "segments.view_segment")
-CREATES = needs("segments:write", "segments.add_segment")
-EDITS = needs("segments:write", "segments.change_segment")
-DELETES = needs("segments:write", "segments.delete_segment")
+SEES = require_scope("segments:read", "segments.view_segment")
+CREATES = require_scope("segments:write", "segments.add_segment")
+EDITS = require_scope("segments:write", "segments.change_segment")
+DELETES = require_scope("segments:write", "segments.delete_segment")
 
 NO_SEGMENT = {404: OpenApiResponse(ErrorSerializer, "`not_found`: there is no such segment.")}
 NOT_TAKEN = {
@@ -116,8 +116,8 @@ class SegmentList(GenericAPIView):
         responses={
             200: SegmentSerializer(many=True),
             **conditional_requests.UNCHANGED,
-            **BAD_PAGE,
-            **REFUSED,
+            **PAGE_ERROR_RESPONSES,
+            **ACCESS_ERROR_RESPONSES,
         },
         tags=["segments"],
     )
@@ -134,10 +134,15 @@ class SegmentList(GenericAPIView):
 
     @extend_schema(
         request=NEW_SEGMENT,
-        responses={201: SegmentSerializer, **NOT_TAKEN, **SENT_TWICE, **REFUSED},
+        responses={
+            201: SegmentSerializer,
+            **NOT_TAKEN,
+            **IDEMPOTENCY_ERROR_RESPONSES,
+            **ACCESS_ERROR_RESPONSES,
+        },
         tags=["segments"],
     )
-    @once
+    @idempotent
     def post(self, request: Request) -> Response:
         """Create a segment by a rule, or from a template. Needs the scope `segments:write`.
 
@@ -150,7 +155,7 @@ class SegmentList(GenericAPIView):
             new = _new(given)
             check_disclosure(parse(new.rule), request)
             segment = segment_store.save_segment(new, by=_writer(request))
-        _note(request, audit_log.note_added, segment, "Created by the API.")
+        _note(request, audit_log.log_additions, segment, "Created by the API.")
         refresh_soon(segment)
         response = conditional_requests.tagged(
             Response(SegmentSerializer(segment).data, status.HTTP_201_CREATED),
@@ -170,7 +175,12 @@ class SegmentDetail(APIView):
 
     @extend_schema(
         parameters=[conditional_requests.IF_NONE_MATCH],
-        responses={200: SegmentSerializer, **conditional_requests.UNCHANGED, **REFUSED, **NO_SEGMENT},
+        responses={
+            200: SegmentSerializer,
+            **conditional_requests.UNCHANGED,
+            **ACCESS_ERROR_RESPONSES,
+            **NO_SEGMENT,
+        },
         tags=["segments"],
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
@@ -185,7 +195,7 @@ class SegmentDetail(APIView):
         responses={
             200: SegmentSerializer,
             **NOT_TAKEN,
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
             **NO_SEGMENT,
             **conditional_requests.CHANGED,
         },
@@ -217,7 +227,7 @@ class SegmentDetail(APIView):
                     segment_store.save_fixed_list(segment)
             _note(
                 request,
-                audit_log.note_changed,
+                audit_log.log_changes,
                 segment,
                 f"Edited by the API: {', '.join(given) or 'nothing'}.",
             )
@@ -227,7 +237,7 @@ class SegmentDetail(APIView):
 
     @extend_schema(
         parameters=[conditional_requests.IF_MATCH],
-        responses={204: None, **REFUSED, **NO_SEGMENT, **USED, **conditional_requests.CHANGED},
+        responses={204: None, **ACCESS_ERROR_RESPONSES, **NO_SEGMENT, **USED, **conditional_requests.CHANGED},
         tags=["segments"],
     )
     def delete(self, request: Request, slug: str) -> HttpResponseBase:
@@ -236,7 +246,7 @@ class SegmentDetail(APIView):
             lock_members()  # before its row is locked, as a refresh does
             segment = segment_of(slug, locked=True)
             conditional_requests.check_match(request, segment)
-            _note(request, audit_log.note_deleted, segment, "Deleted by the API.")
+            _note(request, audit_log.log_deletions, segment, "Deleted by the API.")
             segment_store.delete_segments([segment])
         return Response(status=status.HTTP_204_NO_CONTENT)
 

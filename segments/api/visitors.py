@@ -11,9 +11,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.api import throttling
-from core.api.authentication import KeyAuthentication, KeyInAddress, needs
-from core.api.errors import REFUSED
-from core.api.keys import VISITORS
+from core.api.authentication import KeyAuthentication, QueryKeyAuthentication, require_scope
+from core.api.errors import ACCESS_ERROR_RESPONSES
+from core.api.keys import VISITORS_SCOPE
 from segments import public_segments
 
 
@@ -26,8 +26,10 @@ class SegmentsOfVisitorSerializer(serializers.Serializer[Any]):
 class SegmentsOfVisitor(APIView):
     """The public segments of a visitor."""
 
-    authentication_classes = [KeyAuthentication, KeyInAddress, SessionAuthentication]
-    permission_classes = [needs(VISITORS, "segments.view_membership", "customers.view_customer")]
+    authentication_classes = [KeyAuthentication, QueryKeyAuthentication, SessionAuthentication]
+    permission_classes = [
+        require_scope(VISITORS_SCOPE, "segments.view_membership", "customers.view_customer")
+    ]
     rate = throttling.VISITORS
 
     @extend_schema(
@@ -36,7 +38,7 @@ class SegmentsOfVisitor(APIView):
                 SegmentsOfVisitorSerializer,
                 examples=[OpenApiExample("In two", {"segments": ["browsers", "waiting"]})],
             ),
-            **REFUSED,
+            **ACCESS_ERROR_RESPONSES,
         },
         tags=["visitors"],
     )

@@ -71,14 +71,14 @@ class CountDetails:
 def count_matching(rule: Rule, seconds: float = COUNT_SECONDS) -> RuleCount:
     """Count whom a rule matches; raises TookTooLong."""
     context = _stored_context()
-    with time_limits.within(seconds):
+    with time_limits.time_limit(seconds):
         return _count_matching(rule, context)
 
 
 def count_conditions(rule: Rule, seconds: float = COUNT_SECONDS) -> CountDetails:
     """Count whom each condition matches alone, and find some of those the rule matches; raises TookTooLong."""
     context = _stored_context()
-    with time_limits.within(seconds):
+    with time_limits.time_limit(seconds):
         return _count_conditions(rule, context)
 
 
@@ -87,7 +87,7 @@ def preview_rule(rule: Rule, seconds: float, at: datetime | None = None) -> tupl
     until = time.monotonic() + seconds
 
     def within() -> AbstractContextManager[None]:
-        return time_limits.within(max(until - time.monotonic(), MIN_STATEMENT_SECONDS))
+        return time_limits.time_limit(max(until - time.monotonic(), MIN_STATEMENT_SECONDS))
 
     if at is None:
         context = _stored_context()
@@ -158,20 +158,20 @@ def run_count(ticket: str) -> None:
     order = cache.get(_result_key(ticket))
     if order is None or "rule" not in order:
         return
-    rule, end = parse(json.loads(order["rule"])), time_limits.ending()
+    rule, end = parse(json.loads(order["rule"])), time_limits.statement_canceller()
 
     def is_superseded() -> bool:
         return bool(cache.get(_latest_key(order["person"])) != ticket)
 
     try:
         if is_superseded():
-            raise time_limits.TookTooLong
-        with leases.repeated(lambda: end() if is_superseded() else None, SUPERSEDED_CHECK_INTERVAL):
+            raise time_limits.StatementTimeout
+        with leases.run_periodically(lambda: end() if is_superseded() else None, SUPERSEDED_CHECK_INTERVAL):
             counted, detailed = (
                 count_matching(rule, WORKER_COUNT_SECONDS),
                 count_conditions(rule, WORKER_COUNT_SECONDS),
             )
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         done: dict[str, Any] = {
             "error": SUPERSEDED
             if is_superseded()

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models import Subquery
 
-from core.db import backends, temporary_tables
+from core.db import execution, temporary_tables
 from customers.facts import update
 from customers.models import Customer
 from segments.models import Refresh, Segment
@@ -56,7 +56,7 @@ def matching_segments(customer: int, at: datetime | None = None) -> list[str]:
     context = context_for_customers([customer], at or datetime.now(UTC))
     found: list[str] = []
     for part, asked in _compiled_batches(segments, context):
-        for _, bits, _ in backends.rows(asked.customer_answers_sql(customer, context)):
+        for _, bits, _ in execution.fetch_all(asked.customer_answers_sql(customer, context)):
             found += [segment.slug for segment in _segments_of_bits(part, bits)]
     return found
 
@@ -69,7 +69,7 @@ def matching_segments_by_customer(
     if customers:
         _fill_table(customers)
         for part, asked in _compiled_batches(readable_segments(segments), context):
-            for customer, bits, _ in backends.rows(asked.table_answers_sql(_TABLE, context)):
+            for customer, bits, _ in execution.fetch_all(asked.table_answers_sql(_TABLE, context)):
                 found[customer] += _segments_of_bits(part, bits)
     return found
 
@@ -83,7 +83,7 @@ def matching_customers(rule: Any, customers: Sequence[int], context: EvaluationC
         return {}
     _fill_table(customers)
     [(_, asked)] = _compiled_batches([Segment(rule=rule)], context)
-    rows = backends.rows(asked.table_answers_sql(_TABLE, context))
+    rows = execution.fetch_all(asked.table_answers_sql(_TABLE, context))
     return {customer: bool(known) for customer, bits, known in rows if bits}
 
 
@@ -116,5 +116,5 @@ def _segments_of_bits(segments: Sequence[Segment], bits: int) -> list[Segment]:
 
 
 def _fill_table(customers: Sequence[int]) -> None:
-    temporary_tables.create(_TABLE, "customer_id bigint PRIMARY KEY")
-    temporary_tables.load(_TABLE, ("customer_id",), [(customer,) for customer in set(customers)])
+    temporary_tables.create_temporary_table(_TABLE, "customer_id bigint PRIMARY KEY")
+    temporary_tables.load_rows(_TABLE, ("customer_id",), [(customer,) for customer in set(customers)])

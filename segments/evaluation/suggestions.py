@@ -57,7 +57,9 @@ def _documents(model: type[Model], column: str) -> Iterable[dict[str, Any]]:
 
 
 def _most_frequent(given: Iterable[str], part: str) -> list[str]:
-    counted = Counter(value for value in given if sortable_values.fold(part) in sortable_values.fold(value))
+    counted = Counter(
+        value for value in given if sortable_values.fold_case(part) in sortable_values.fold_case(value)
+    )
     return [value for value, _ in counted.most_common(MAX_SUGGESTIONS)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from core.db import backends, temporary_tables
+from core.db import execution, temporary_tables
 from core.db.sql import Query, compose
 from customers.facts import update
 from segments.evaluation.compiler import compile_rules
@@ -47,7 +47,7 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
 
 def add_candidates(customers: Query) -> int:
     """Add customers, selected by their keys, who are not candidates yet; return how many that were."""
-    return backends.execute(
+    return execution.execute(
         compose(
             """INSERT INTO candidates (customer_id, recorded)
                 WITH named (customer_id) AS ({customers}) SELECT customer_id, 0 FROM named WHERE true
@@ -59,7 +59,7 @@ def add_candidates(customers: Query) -> int:
 
 def create_table() -> None:
     """Make the table, or empty it; ``recorded`` is as in ``facts.take_touched``."""
-    temporary_tables.create(CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer")
+    temporary_tables.create_temporary_table(CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer")
 
 
 def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segment]]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import structlog
 from django.conf import settings
 
-from core.db import backends, temporary_tables, time_limits
+from core.db import execution, temporary_tables, time_limits
 from core.db.sql import Query, Sql, compose
 from segments.evaluation.compiler import CompiledRules
 from segments.models import Membership, Segment
@@ -35,9 +35,9 @@ def evaluate(
     answers = compiled.table_answers_sql(among, context) if among else compiled.all_answers_sql(context)
     empty_differences()
     try:
-        with time_limits.undone_after(settings.STATEMENT_LIMIT):
+        with time_limits.roll_back_after(settings.STATEMENT_LIMIT):
             return add_differences(segments, answers, among)
-    except time_limits.TookTooLong:
+    except time_limits.StatementTimeout:
         log.warning("refreshed_in_smaller_parts", segments=len(segments))
     empty_differences()
     return sum(
@@ -54,7 +54,7 @@ def add_differences(segments: Sequence[Segment], answers: Query, among: str = ""
     stored = " ".join(f"WHEN {segment.pk} THEN {1 << place}" for place, segment in enumerate(segments))
     some = f"AND customer_id IN (SELECT customer_id FROM {among})" if among else ""
     keys = ", ".join(str(segment.pk) for segment in segments)
-    return backends.execute(
+    return execution.execute(
         compose(
             f"""INSERT INTO differences (customer_id, bits, stored, known, stored_known)
                 WITH answered (customer_id, bits, known) AS ({{answers}}), kept (customer_id, bits, known) AS (
@@ -74,7 +74,7 @@ def add_differences(segments: Sequence[Segment], answers: Query, among: str = ""
 
 def empty_differences() -> None:
     """Make the table of differences, or empty it."""
-    temporary_tables.create(
+    temporary_tables.create_temporary_table(
         "differences",
         "customer_id bigint PRIMARY KEY, bits bigint, stored bigint, known bigint, stored_known bigint,"
         " unmoved bigint",
@@ -83,9 +83,11 @@ def empty_differences() -> None:
 
 def add_answers_with_former_statistics(answers: Query) -> None:
     """Add to the differences how they would be answered with the former statistics."""
-    temporary_tables.create("unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint")
-    backends.execute(compose("INSERT INTO unmoved {answers}", answers=answers))
-    backends.execute(
+    temporary_tables.create_temporary_table(
+        "unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint"
+    )
+    execution.execute(compose("INSERT INTO unmoved {answers}", answers=answers))
+    execution.execute(
         "UPDATE differences SET unmoved = (SELECT u.bits FROM unmoved u WHERE u.customer_id = differences.customer_id)"
     )
 
@@ -95,13 +97,13 @@ def _batch_tables(among: str) -> Iterator[str]:
     whom = f"SELECT customer_id FROM {among}" if among else "SELECT id FROM customers_customer"
     latest = 0
     while True:
-        temporary_tables.create("looked_at", "customer_id bigint PRIMARY KEY")
-        backends.execute(
+        temporary_tables.create_temporary_table("looked_at", "customer_id bigint PRIMARY KEY")
+        execution.execute(
             f"""INSERT INTO looked_at (customer_id) SELECT customer_id FROM ({whom}) AS whom (customer_id)
                 WHERE customer_id > %s ORDER BY customer_id LIMIT {EVALUATION_BATCH_SIZE}""",
             [latest],
         )
-        [(newest,)] = backends.rows("SELECT max(customer_id) FROM looked_at")
+        [(newest,)] = execution.fetch_all("SELECT max(customer_id) FROM looked_at")
         if newest is None:
             return
         latest = newest

@@ -38,7 +38,7 @@ def acquire(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
     run = _wait_and_start(wait=wait, queued=queued)
     mine = Refresh.objects.filter(pk=run.pk, state=Refresh.State.RUNNING)
     try:
-        with leases.extended(mine, _lease()):
+        with leases.extend_periodically(mine, _lease()):
             yield run
     except BaseException as error:
         Refresh.objects.filter(pk=run.pk).update(

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
-from core.db import backends, temporary_tables, transactions
+from core.db import execution, temporary_tables, transactions
 from customers.models import AppendedEvent, AppendedOrder, Customer, StaleFacts, Touched
 from segments.evaluation.context import context_from_records
 from segments.evaluation.matching import customers_matching, existing_customers
@@ -132,8 +132,8 @@ def _reason_to_skip(segment: Segment) -> str:
 
 def _waiting_q() -> Q:
     """Ask whether the customer waits in a queue; who does is gathered once."""
-    temporary_tables.create("waiting", "customer_id bigint PRIMARY KEY")
-    backends.execute(
+    temporary_tables.create_temporary_table("waiting", "customer_id bigint PRIMARY KEY")
+    execution.execute(
         "INSERT INTO waiting "
         + " UNION ".join(f"SELECT customer_id FROM {queue._meta.db_table}" for queue in QUEUES)
     )

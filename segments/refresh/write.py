@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Value
 from django.db.models.expressions import RawSQL
 
-from core.db import backends, dialect, temporary_tables
+from core.db import dialect, execution, temporary_tables
 from core.db.locks import acquire
 from core.db.sql import Sql, compose
 from core.wakeup import notify_on_commit
@@ -99,7 +99,7 @@ def _segments_cte(written: Sequence[WrittenSegment]) -> str:
 
 
 def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment], segments: str) -> None:
-    backends.execute(
+    execution.execute(
         compose(
             f"""INSERT INTO {_CHANGES} (segment_id, customer_id, public_id, change, at, cause, refresh_id)
                 {segments}
@@ -110,7 +110,7 @@ def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment
                 LEFT JOIN customers_facts f ON f.customer_id = d.customer_id
                 LEFT JOIN candidates t ON t.customer_id = d.customer_id
                 ORDER BY w.segment_id, d.customer_id""",
-            at=dialect.moment(at),
+            at=dialect.datetime_param(at),
             cause=_cause_sql(run, at, written),
             run=run.pk,
         )
@@ -118,7 +118,7 @@ def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment
 
 
 def _count_differences(segments: str) -> dict[int, MemberCounts]:
-    rows = backends.rows(
+    rows = execution.fetch_all(
         f"""{segments} SELECT w.segment_id, count(*) FILTER (WHERE d.bits & w.bit <> 0 AND d.stored & w.bit = 0),
                 count(*) FILTER (WHERE d.bits & w.bit = 0 AND d.stored & w.bit <> 0),
                 count(*) FILTER (WHERE d.known & w.bit <> 0) - count(*) FILTER (WHERE d.stored_known & w.bit <> 0),
@@ -130,20 +130,20 @@ def _count_differences(segments: str) -> dict[int, MemberCounts]:
 
 def _write_members(at: datetime, segments: str, counts: dict[int, MemberCounts]) -> None:
     if any(one.entered for one in counts.values()):
-        backends.execute(
+        execution.execute(
             f"""INSERT INTO {_MEMBERS} (customer_id, segment_id, entered_at, is_known)
                 {segments} SELECT d.customer_id, w.segment_id, %s, d.known & w.bit <> 0
                 FROM differences d JOIN written w ON d.bits & w.bit <> 0 AND d.stored & w.bit = 0""",
-            [dialect.moment(at)],
+            [dialect.datetime_param(at)],
         )
     if any(one.left for one in counts.values()):
-        backends.execute(
+        execution.execute(
             f"""DELETE FROM {_MEMBERS} WHERE (customer_id, segment_id) IN (
                     {segments} SELECT d.customer_id, w.segment_id
                     FROM differences d JOIN written w ON d.bits & w.bit = 0 AND d.stored & w.bit <> 0)"""
         )
     if any(one.changed_known for one in counts.values()):
-        backends.execute(
+        execution.execute(
             f"""UPDATE {_MEMBERS} SET is_known = NOT is_known WHERE (customer_id, segment_id) IN (
                     {segments} SELECT d.customer_id, w.segment_id
                     FROM differences d JOIN written w ON d.bits & d.stored & w.bit <> 0
@@ -152,7 +152,7 @@ def _write_members(at: datetime, segments: str, counts: dict[int, MemberCounts])
 
 
 def _moment_or_null(at: datetime | None) -> str:
-    return dialect.moment_from(f"'{dialect.moment(at)}'" if at else "NULL")
+    return dialect.datetime_cast_sql(f"'{dialect.datetime_param(at)}'" if at else "NULL")
 
 
 def newest_change_id() -> int:
@@ -161,7 +161,7 @@ def newest_change_id() -> int:
 
 def count_by_day(at: datetime, *, after: int) -> None:
     """Add the changes after one to the counts of their day; this run has the lock, so all of them are its own."""
-    backends.execute(
+    execution.execute(
         f"""INSERT INTO {_DAILY_COUNTS} (segment_id, day, change, cause, customers)
             SELECT segment_id, %s, change, cause, count(*) FROM {_CHANGES} WHERE id > %s
             GROUP BY segment_id, change, cause
@@ -208,7 +208,7 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
                 OR f.newest_at > w.since AND (f.newest_at <= {{at}} OR {came_due}) THEN 'activity'{inherited}
             WHEN w.moved = 1 AND d.unmoved & w.bit = d.stored & w.bit THEN 'population'
             ELSE 'time' END""",
-        at=dialect.moment(at),
+        at=dialect.datetime_param(at),
         run=run.pk,
     )
 
@@ -269,7 +269,9 @@ def set_list_members(
         now = datetime.now(UTC)
         run = Refresh.objects.create(at=at, started_at=now, finished_at=now, state=Refresh.State.DONE)
         candidates.create_table()
-        temporary_tables.load("candidates", ("customer_id", "recorded"), [(key, 0) for key in set(customers)])
+        temporary_tables.load_rows(
+            "candidates", ("customer_id", "recorded"), [(key, 0) for key in set(customers)]
+        )
         differences.empty_differences()
         differences.add_differences(
             [segment],

@@ -113,7 +113,7 @@ class Number(Operator):
 
     def encoded_q(self, value: Any) -> Q:
         """Ask a free value in its comparable form; one that is no number is a missing value."""
-        encode = sortable_values.of_number
+        encode = sortable_values.encode_number
         bounds = self.range
         # Without an end of its own the interval ends where the numbers do.
         low = sortable_values.NUMBER if bounds.low is None else encode(bounds.low)
@@ -210,9 +210,9 @@ class Moment(Operator):
     def encoded_q(self, value: Any, at: datetime, zone: ZoneInfo) -> Q:
         """Ask a free value in its comparable form; one that is no moment is a missing value."""
         bounds = self.range(at, zone)
-        low = Value(sortable_values.MOMENT) if bounds.low is None else encoded_instant(bounds.low)
+        low = Value(sortable_values.DATETIME) if bounds.low is None else encoded_instant(bounds.low)
         high = (
-            Value(chr(ord(sortable_values.MOMENT) + 1))
+            Value(chr(ord(sortable_values.DATETIME) + 1))
             if bounds.high is None
             else encoded_instant(bounds.high)
         )
@@ -253,7 +253,7 @@ class Period(Moment):
 
 def encoded_instant(moment: datetime | LateInstant) -> Value | LateParam:
     """Give an instant in the comparable form of free values."""
-    encode = sortable_values.of_moment
+    encode = sortable_values.encode_datetime
     return moment.mapped(encode) if isinstance(moment, LateInstant) else Value(encode(moment))
 
 

@@ -145,7 +145,7 @@ SPAN = Scalar(values.SPAN)
 
 def free_value_expression(name: str, column: str) -> KeyTextTransform:
     """Refer to a free value in a JSON column of comparable forms."""
-    return KeyTextTransform(sortable_values.key(name), column)
+    return KeyTextTransform(sortable_values.json_key(name), column)
 
 
 def parse_text_or_number(given: Mapping[str, Any], path: str) -> Text | Number:

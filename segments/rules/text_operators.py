@@ -34,11 +34,11 @@ class Text(Operator):
                 present = Q(GreaterThan(value, Value("")))
                 return present if self.value else not_true_q(present)
             case "contains":
-                return Q(Contains(value, sortable_values.fold(self.value)))
+                return Q(Contains(value, sortable_values.fold_case(self.value)))
             case "starts_with":
-                return Q(StartsWith(value, sortable_values.fold(self.value)))
+                return Q(StartsWith(value, sortable_values.fold_case(self.value)))
             case _:
-                return self._among(value, sortable_values.fold)
+                return self._among(value, sortable_values.fold_case)
 
     def encoded_q(self, value: Any) -> Q:
         """Ask a free value in its comparable form; one of another kind exists, but is no text."""
@@ -47,11 +47,11 @@ class Text(Operator):
                 return Q(IsNull(value, not self.value))
             case "contains":
                 is_text = Q(StartsWith(value, sortable_values.TEXT))
-                return is_text & Q(Contains(Substr(value, 2), sortable_values.fold(self.value)))
+                return is_text & Q(Contains(Substr(value, 2), sortable_values.fold_case(self.value)))
             case "starts_with":
-                return Q(StartsWith(value, sortable_values.of_text(self.value)))
+                return Q(StartsWith(value, sortable_values.encode_text(self.value)))
             case _:
-                return self._among(value, sortable_values.of_text)
+                return self._among(value, sortable_values.encode_text)
 
     def in_list_q(self, value: Any) -> Q:
         """Ask a free value that may be a list: whether one element fits, or with a negative word whether none does."""
@@ -69,9 +69,9 @@ class Text(Operator):
         """Return the texts of which a list holds one where an element fits."""
         match self.word:
             case "contains":
-                return [sortable_values.in_list(self.value)]
+                return [sortable_values.encode_list_element(self.value)]
             case "starts_with":
-                return [sortable_values.EDGE + sortable_values.in_list(self.value)]
+                return [sortable_values.LIST_SEPARATOR + sortable_values.encode_list_element(self.value)]
             case _:
                 return _element_patterns(self._texts)
 
@@ -114,4 +114,7 @@ class List(Operator):
 
 
 def _element_patterns(texts: Iterable[str]) -> list[str]:
-    return [f"{sortable_values.EDGE}{sortable_values.in_list(text)}{sortable_values.EDGE}" for text in texts]
+    return [
+        f"{sortable_values.LIST_SEPARATOR}{sortable_values.encode_list_element(text)}{sortable_values.LIST_SEPARATOR}"
+        for text in texts
+    ]

@@ -128,7 +128,8 @@ def _flag(value: Any) -> bool:
 
 
 def _span_pattern(*units: str) -> str:
-    return f"^0*({'|'.join(regexes.up_to(MAX_SPAN // UNITS_BY_LETTER[unit]) + unit for unit in units)})$"
+    counts = {unit: regexes.positive_integer_up_to(MAX_SPAN // UNITS_BY_LETTER[unit]) for unit in units}
+    return f"^0*({'|'.join(count + unit for unit, count in counts.items())})$"
 
 
 def _schema(read: Any, **schema: Any) -> TypeAdapter[Any]:
@@ -142,7 +143,7 @@ _number_schema = {
     "maximum": MAX_NUMBER,
 }
 _share_schema = {"title": "ShareValue", "type": "number", "minimum": 0, "maximum": 1}
-_day_schema = {"title": "Day", "type": "string", "format": "date", "pattern": f"^{regexes.DAY}$"}
+_day_schema = {"title": "Day", "type": "string", "format": "date", "pattern": f"^{regexes.DATE}$"}
 _text_schema = {"title": "TextValue", "type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH}
 
 NUMBER = _schema(_number, **_number_schema)

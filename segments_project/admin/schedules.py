@@ -21,8 +21,8 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from core.admin import audit_log
-from core.admin.protected_deletion import UsedAdmin
-from core.admin.renamed import RenamedAdmin
+from core.admin.display_names import DisplayNameAdmin
+from core.admin.protected_deletion import ProtectedDeletionAdmin
 from segments_project.schedules import SCHEDULES
 
 DECLARED_TASKS: Final = {schedule.task for schedule in SCHEDULES}
@@ -48,7 +48,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(RenamedAdmin, beat.PeriodicTaskAdmin):
+class PeriodicTaskAdmin(DisplayNameAdmin, beat.PeriodicTaskAdmin):
     """What runs when."""
 
     called = ("schedule", "schedules")
@@ -79,7 +79,7 @@ class PeriodicTaskAdmin(RenamedAdmin, beat.PeriodicTaskAdmin):
         """Queue them now; where the broker is away, say so."""
         try:
             super().run_tasks(request, queryset)
-            audit_log.note_changed(request, queryset, "Run now.")
+            audit_log.log_changes(request, queryset, "Run now.")
         except OperationalError:
             messages.error(
                 request, "Nothing was queued, because Redis does not answer. Start it and try again."
@@ -90,7 +90,7 @@ class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
     """The tasks that follow a schedule."""
 
 
-class ScheduleAdmin(UsedAdmin):
+class ScheduleAdmin(ProtectedDeletionAdmin):
     """A schedule with the tasks that follow it."""
 
     used_by = ("periodictask",)
@@ -102,7 +102,7 @@ admin.site.register(SolarSchedule, ScheduleAdmin)
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(UsedAdmin, beat.CrontabScheduleAdmin):
+class CrontabScheduleAdmin(ProtectedDeletionAdmin, beat.CrontabScheduleAdmin):
     """A schedule by clock and calendar."""
 
     used_by = ("periodictask",)
@@ -110,7 +110,7 @@ class CrontabScheduleAdmin(UsedAdmin, beat.CrontabScheduleAdmin):
 
 
 @admin.register(ClockedSchedule)
-class ClockedScheduleAdmin(UsedAdmin, beat.ClockedScheduleAdmin):
+class ClockedScheduleAdmin(ProtectedDeletionAdmin, beat.ClockedScheduleAdmin):
     """A schedule for once."""
 
     used_by = ("periodictask",)

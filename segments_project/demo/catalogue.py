@@ -114,7 +114,7 @@ TITLES |= {f"/c/{name.lower()}": name for name in CATEGORIES}
 PAGES = [as_json({"path": path, "title": title}) for path, title in TITLES.items()]
 
 
-class Place(NamedTuple):
+class Region(NamedTuple):
     """A country with its weight; phone numbers only where some are kept for fiction (# is a digit)."""
 
     country: str
@@ -124,18 +124,18 @@ class Place(NamedTuple):
     phones: str = ""
 
 
-PLACES = (
-    Place(
+REGIONS = (
+    Region(
         "DE", 36, "de", "Berlin Hamburg München Köln Düsseldorf", "+493023125### +494066969### +498999998###"
     ),
-    Place("FR", 15, "fr", "Paris Lyon Nîmes Orléans Besançon", "+3319900#### +33639980###"),
-    Place("NL", 11, "nl", "Amsterdam Utrecht 's-Hertogenbosch Eindhoven"),
-    Place("AT", 8, "de", "Wien Graz Mödling Innsbruck"),
-    Place("GB", 10, "en", "London Leeds Bristol Edinburgh", "+442079460### +447700900###"),
-    Place("US", 8, "en", "Chicago Portland Austin Seattle", "+121255501## +150355501##"),
-    Place("SE", 5, "sv", "Stockholm Malmö Göteborg Umeå", "+468465004## +463139006##"),
-    Place("ES", 4, "es", "Madrid Málaga Cádiz Sevilla"),
-    Place("CH", 3, "de", "Zürich Genève Bern Neuchâtel"),
+    Region("FR", 15, "fr", "Paris Lyon Nîmes Orléans Besançon", "+3319900#### +33639980###"),
+    Region("NL", 11, "nl", "Amsterdam Utrecht 's-Hertogenbosch Eindhoven"),
+    Region("AT", 8, "de", "Wien Graz Mödling Innsbruck"),
+    Region("GB", 10, "en", "London Leeds Bristol Edinburgh", "+442079460### +447700900###"),
+    Region("US", 8, "en", "Chicago Portland Austin Seattle", "+121255501## +150355501##"),
+    Region("SE", 5, "sv", "Stockholm Malmö Göteborg Umeå", "+468465004## +463139006##"),
+    Region("ES", 4, "es", "Madrid Málaga Cádiz Sevilla"),
+    Region("CH", 3, "de", "Zürich Genève Bern Neuchâtel"),
 )
 FIRST_NAMES = {
     "de": "Anna Jürgen Lena Max Sören Käthe Paul Mia Jonas Björn",
@@ -184,7 +184,7 @@ _SHELVES = {
 }
 
 
-def pick(random: Random, favourite: str) -> Product:
+def pick_product(random: Random, favourite: str) -> Product:
     """Draw a product as customers choose, half of the time from their favourite category."""
     products, cumulative = _SHELVES[favourite if random.random() < 0.5 else ""]
     return products[bisect(cumulative, random.random() * cumulative[-1])]
@@ -193,7 +193,7 @@ def pick(random: Random, favourite: str) -> Product:
 def fill_basket(random: Random, favourite: str) -> dict[Product, int]:
     """Draw one to six products with their quantities, mostly one piece of each."""
     count = min(1 + int(random.expovariate(1)), 6)
-    return {pick(random, favourite): bisect(QUANTITIES, random.random()) + 1 for _ in range(count)}
+    return {pick_product(random, favourite): bisect(QUANTITIES, random.random()) + 1 for _ in range(count)}
 
 
 def ascii_name(name: str) -> str:

@@ -21,21 +21,21 @@ from uuid import UUID
 from . import catalogue
 
 Row = dict[str, str]
-Step = tuple[str, dict[str, Any]]
+EventStep = tuple[str, dict[str, Any]]
 """The name of an event, and its properties."""
 
 HOUR, DAY = 3600, 86400
 HISTORY_DAYS = 730
 
-VISITORS = 0.6  # share of people who stay anonymous
-LEADS = 0.15  # share of customers who never order
-ORDERS_TAIL, MOST_ORDERS = 0.771, 60  # of the buyers, k^-0.771 order k times or more: 2.5 orders per person
-BOUGHT_LAST = 0.7  # share of buyers whose latest visit surely ended with an order
-TRACKED_ORDERS = 0.75  # the others come by phone, or from browsers that block tracking
-MET_IN_BROWSER = 0.7  # share of customers who were anonymous visitors before
-ABANDONED_CARTS = 0.22  # share of the visits without an order
+VISITOR_SHARE = 0.6  # share of people who stay anonymous
+LEAD_SHARE = 0.15  # share of customers who never order
+ORDERS_TAIL, MAX_ORDERS = 0.771, 60  # of the buyers, k^-0.771 order k times or more: 2.5 orders per person
+BOUGHT_LAST_SHARE = 0.7  # share of buyers whose latest visit surely ended with an order
+TRACKED_ORDER_SHARE = 0.75  # the others come by phone, or from browsers that block tracking
+MET_IN_BROWSER_SHARE = 0.7  # share of customers who were anonymous visitors before
+ABANDONED_CART_SHARE = 0.22  # share of the visits without an order
 LOOKS_FALLOFF = 0.46  # products looked at in such a visit: 1 and an exponential draw of this rate
-HAS_EMAIL = 0.92  # share of customers; some of the others have a phone number only, some neither
+EMAIL_SHARE = 0.92  # share of customers; some of the others have a phone number only, some neither
 LOYALTY_TIERS = (1, 3, 10)  # orders for bronze, silver and gold
 
 # How long ago (in days) the latest visit was, by share of people; even on a log scale in between.
@@ -47,7 +47,7 @@ BUSY_HOURS = (2, 1, 1, 1, 1, 2, 4, 7, 9, 10, 11, 12, 12, 11, 11, 11, 12, 13, 15,
 
 FREE_SHIPPING_FROM, SHIPPING = 6000, 495  # cents
 SOURCES = {"google": 30, "direct": 20, "instagram": 16, "newsletter": 12, "facebook": 8, "friend": 6, "": 8}
-PLACE_WEIGHTS = [place.weight for place in catalogue.PLACES]
+PLACE_WEIGHTS = [place.weight for place in catalogue.REGIONS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Person:
         return "" if self.visitor else f"c{self.number:06d}"
 
 
-class Rhythm:
+class BusinessClock:
     """The shop's own clock: it runs faster the busier the shop is, in season, week and day."""
 
     def __init__(self, until: int) -> None:
@@ -146,10 +146,10 @@ class SampleShop:
         for person in self._people(people):
             random = self._random(person, "events")
             orders = self._orders(person)
-            tracked = [v for v in person.visits if v not in orders or random.random() < TRACKED_ORDERS]
+            tracked = [v for v in person.visits if v not in orders or random.random() < TRACKED_ORDER_SHARE]
             joining = next((visit for visit in tracked if visit in orders), tracked[0] if tracked else None)
             browser = str(UUID(int=random.getrandbits(128), version=4))
-            met_in_browser = person.visitor or random.random() < MET_IN_BROWSER
+            met_in_browser = person.visitor or random.random() < MET_IN_BROWSER_SHARE
             customer_id, anonymous_id = ("", browser) if met_in_browser else (person.customer_id, "")
             count = 0
             for visit in tracked:
@@ -179,7 +179,7 @@ class SampleShop:
         random = Random(f"{self.seed}/{index}")
         rank = (self._phases[0] + 0.7548776662466927 * index) % 1
         freshness = (self._phases[1] + 0.5698402909980532 * index) % 1
-        orders = _order_count(max(0.0, (rank - VISITORS) / (1 - VISITORS)))
+        orders = _order_count(max(0.0, (rank - VISITOR_SHARE) / (1 - VISITOR_SHARE)))
 
         if orders:
             visits = orders + int(random.expovariate(1 / (0.6 + 0.25 * orders)))
@@ -193,13 +193,13 @@ class SampleShop:
         moments: list[int] = []  # newest first, and apart, so that visits do not overlap
         for moment in sorted(map(self._rhythm.moment, days_ago[:visits]), reverse=True):
             moments.append(min(moment, moments[-1] - HOUR) if moments else moment)
-        if orders and random.random() < BOUGHT_LAST:
+        if orders and random.random() < BOUGHT_LAST_SHARE:
             purchases = [moments[0], *random.sample(moments[1:], orders - 1)]
         else:
             purchases = random.sample(moments, orders)
         return Person(
             number=index + 1,
-            visitor=rank < VISITORS,
+            visitor=rank < VISITOR_SHARE,
             visits=tuple(reversed(moments)),
             purchases=tuple(sorted(purchases)),
             favourite=random.choice(tuple(catalogue.CATEGORIES)),
@@ -209,7 +209,7 @@ class SampleShop:
     def profile(self, person: Person) -> Row:
         """Give the row of one customer; of a visitor, what they would tell the shop."""
         random = self._random(person, "profile")
-        place = random.choices(catalogue.PLACES, PLACE_WEIGHTS)[0]
+        place = random.choices(catalogue.REGIONS, PLACE_WEIGHTS)[0]
         first_name = random.choice(catalogue.FIRST_NAMES[place.language].split())
         last_name = random.choice(catalogue.LAST_NAMES[place.language].split())
         mailbox = catalogue.ascii_name(f"{first_name}.{last_name}.{person.number}")
@@ -217,7 +217,7 @@ class SampleShop:
         phone = re.sub("#", lambda _: str(random.randrange(10)), random.choice(place.phones.split() or [""]))
         reach = random.random()
         consent = random.choices(("subscribed", "unsubscribed", "never"), (48, 14, 38))[0]
-        if reach > HAS_EMAIL:
+        if reach > EMAIL_SHARE:
             email, consent = "", "never"
         born = self.until.toordinal() - int(random.triangular(18, 80, 32) * 365.25)
         return {
@@ -238,7 +238,7 @@ class SampleShop:
             "shoe_size": str(round(random.triangular(35, 47))) if random.random() < 0.5 else "",
         }
 
-    def visit(self, person: Person, at: datetime, random: Random, order_number: int = 0) -> list[Step]:
+    def visit(self, person: Person, at: datetime, random: Random, order_number: int = 0) -> list[EventStep]:
         """Give the steps of one visit more, which is in none of the rows.
 
         With the number of an order, unlike those of the person's other orders, the visit ends with that order;
@@ -255,8 +255,8 @@ class SampleShop:
         return Random(f"{self.seed}/{person.number}/{topic}")
 
     @cached_property
-    def _rhythm(self) -> Rhythm:
-        return Rhythm(math.floor(self.until.timestamp()))
+    def _rhythm(self) -> BusinessClock:
+        return BusinessClock(math.floor(self.until.timestamp()))
 
     @cached_property
     def _phases(self) -> tuple[float, float]:
@@ -306,16 +306,16 @@ class SampleShop:
         basket = order.lines if order else {}
         if not order:
             looks = min(1 + int(random.expovariate(LOOKS_FALLOFF)), 12)
-            looked_at = (catalogue.pick(random, person.favourite) for _ in range(looks))
+            looked_at = (catalogue.pick_product(random, person.favourite) for _ in range(looks))
             steps += [("Product Viewed", product.properties_json(self.currency)) for product in looked_at]
-            if random.random() < ABANDONED_CARTS:
+            if random.random() < ABANDONED_CART_SHARE:
                 basket = catalogue.fill_basket(random, person.favourite)
         for product, quantity in basket.items():
             if random.random() < 0.8:
                 steps.append(("Product Viewed", product.properties_json(self.currency)))
             steps.append(("Product Added", product.properties_json(self.currency, quantity)))
         if basket and random.random() < 0.12:
-            second_thoughts = catalogue.pick(random, person.favourite).properties_json(self.currency)
+            second_thoughts = catalogue.pick_product(random, person.favourite).properties_json(self.currency)
             steps += [("Product Added", second_thoughts), ("Product Removed", second_thoughts)]
         if order or (basket and random.random() < 0.4):
             value = sum(product.price * quantity for product, quantity in basket.items()) / 100
@@ -327,10 +327,10 @@ class SampleShop:
 
 def _order_count(share: float) -> int:
     """Give the number of orders below which that share of the customers stays."""
-    if share < LEADS:
+    if share < LEAD_SHARE:
         return 0
-    above = (1 - share) / (1 - LEADS)
-    return int(min(above ** (-1 / ORDERS_TAIL), MOST_ORDERS))
+    above = (1 - share) / (1 - LEAD_SHARE)
+    return int(min(above ** (-1 / ORDERS_TAIL), MAX_ORDERS))
 
 
 def _latest_visit(share: float) -> float:

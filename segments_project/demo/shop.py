@@ -31,7 +31,7 @@ from segments.refresh.engine import refresh_all
 
 from .history import Row, SampleShop
 
-ROWS_AT_ONCE = 10_000
+ROW_BATCH_SIZE = 10_000
 TABLES = (
     "customers_customer",
     "customers_identity",
@@ -40,21 +40,21 @@ TABLES = (
     "customers_event",
 )
 
-LIVED = timedelta(days=30)
+LIVE_PERIOD = timedelta(days=30)
 """The end of its history that the shop lives through: records arrive in their order, and segments are refreshed."""
 
-REFRESHED_EVERY = timedelta(hours=6)
+REFRESH_INTERVAL = timedelta(hours=6)
 
-VISITORS = "Demo visitors"
+VISITOR_SOURCE = "Demo visitors"
 """The source that the messages of those come from who visit the shop while it is served."""
 
-PEOPLE_AT_ONCE = 2_000
+PEOPLE_BATCH_SIZE = 2_000
 
-Tell = Callable[[str, int], None]
+ReportProgress = Callable[[str, int], None]
 """Takes what is being counted, and how many there are by now."""
 
 
-def is_there() -> bool:
+def demo_shop_exists() -> bool:
     """Tell whether the database holds a demo's shop, of whatever size and age.
 
     A browser is known by an id that only the generator draws; those of the first people are in every shop.
@@ -64,20 +64,20 @@ def is_there() -> bool:
     return Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value__in=browsers).exists()
 
 
-def size() -> int:
+def people_count() -> int:
     """Give the number of people up to the last one with a customer id; who came later has a longer id."""
     numbered = Identity.objects.filter(kind=Identity.Kind.CUSTOMER_ID, value__regex=r"^c[0-9]{6}$")
     last = numbered.order_by("-value").values_list("value", flat=True).first()
     return int(last[1:]) if last else 0
 
 
-def renewed_write_key() -> str:
+def renew_write_key() -> str:
     """Give the source of the visitors a new key, as the old one cannot be read; make the source at first."""
-    source = Source.objects.filter(name=VISITORS, kind=Source.Kind.SERVER, revoked_at=None).first()
+    source = Source.objects.filter(name=VISITOR_SOURCE, kind=Source.Kind.SERVER, revoked_at=None).first()
     return (
         sources.rotate_key(source)
         if source
-        else sources.create_source(Source(name=VISITORS, kind="server"))[1]
+        else sources.create_source(Source(name=VISITOR_SOURCE, kind="server"))[1]
     )
 
 
@@ -89,9 +89,9 @@ class Arrival(NamedTuple):
     row: Row
 
 
-def build(customers: int, until: datetime, tell: Tell = lambda what, count: None) -> None:
+def build_demo_shop(customers: int, until: datetime, tell: ReportProgress = lambda what, count: None) -> None:
     """Make a shop of so many people whose history ends at an instant, with its segments; all of it or nothing."""
-    begins = until - LIVED
+    begins = until - LIVE_PERIOD
     shop = the_shop()
     sample = SampleShop(customers, until, currency=shop.currency)
     with transaction.atomic():
@@ -102,7 +102,7 @@ def build(customers: int, until: datetime, tell: Tell = lambda what, count: None
         _live_through(later, begins, until, shop, tell)
 
 
-def fill(customers: int, until: datetime, tell: Tell = lambda what, count: None) -> None:
+def fill_database(customers: int, until: datetime, tell: ReportProgress = lambda what, count: None) -> None:
     """Make a shop of so many people at once, ten thousand rows a transaction, without segments."""
     shop = the_shop()
     sample = SampleShop(customers, until, currency=shop.currency)
@@ -115,19 +115,19 @@ def fill(customers: int, until: datetime, tell: Tell = lambda what, count: None)
     ):
         _ingest(kind, rows, shop, partial(tell, kind.name.replace("_", " ")))
         for table in TABLES:
-            temporary_tables.analyze(table)
+            temporary_tables.analyze_table(table)
     update.update_facts(until, progress=lambda settled: tell("customers summed up", settled))
 
 
-def _fill_until(sample: SampleShop, begins: datetime, shop: Shop, tell: Tell) -> list[Arrival]:
+def _fill_until(sample: SampleShop, begins: datetime, shop: Shop, tell: ReportProgress) -> list[Arrival]:
     """Take what arrives up to an instant; return what arrives later, in its order."""
     border = begins.astimezone(UTC).isoformat(timespec="seconds")
     later: list[Arrival] = []
     taken = 0
     writer.start_file()
-    for start in range(0, sample.customers, PEOPLE_AT_ONCE):
+    for start in range(0, sample.customers, PEOPLE_BATCH_SIZE):
         earlier: dict[str, list[Row]] = defaultdict(list)
-        for index in range(start, min(start + PEOPLE_AT_ONCE, sample.customers)):
+        for index in range(start, min(start + PEOPLE_BATCH_SIZE, sample.customers)):
             for arrival in _arrivals(sample, index):
                 if arrival.at <= border:
                     earlier[arrival.kind.name].append(arrival.row)
@@ -138,7 +138,7 @@ def _fill_until(sample: SampleShop, begins: datetime, shop: Shop, tell: Tell) ->
         taken += sum(map(len, earlier.values()))
         tell("records", taken)
         for table in TABLES:
-            temporary_tables.analyze(table)
+            temporary_tables.analyze_table(table)
     return sorted(later, key=itemgetter(0))  # those of one instant stay in the order of their kinds
 
 
@@ -168,14 +168,14 @@ def _arrivals(sample: SampleShop, index: int) -> Iterator[Arrival]:
 
 
 def _live_through(
-    later: Sequence[Arrival], begins: datetime, until: datetime, shop: Shop, tell: Tell
+    later: Sequence[Arrival], begins: datetime, until: datetime, shop: Shop, tell: ReportProgress
 ) -> None:
     """Take records in the order of their arrival, and refresh the segments every few hours."""
     arrivals = iter(later)
     arrival = next(arrivals, None)
     at = begins
     while at < until:
-        at = min(at + REFRESHED_EVERY, until)
+        at = min(at + REFRESH_INTERVAL, until)
         border = at.astimezone(UTC).isoformat(timespec="seconds")
         came: dict[str, list[Row]] = defaultdict(list)
         while arrival and arrival.at <= border:
@@ -196,7 +196,7 @@ def _ingest(
 ) -> None:
     numbered = enumerate(rows, start=1)
     taken = 0
-    while batch := [(number, kind.read(row, shop)) for number, row in islice(numbered, ROWS_AT_ONCE)]:
+    while batch := [(number, kind.read(row, shop)) for number, row in islice(numbered, ROW_BATCH_SIZE)]:
         outcome = writer.ingest(kind, batch, now, announce=False)
         if outcome.refused:
             raise InvalidRow(f"{kind.name}, row {outcome.refused[0].line}: {outcome.refused[0].reason}")

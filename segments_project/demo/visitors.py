@@ -15,23 +15,23 @@ from uuid import UUID
 
 from segments_project import __version__
 
-from .history import Person, SampleShop, Step
+from .history import EventStep, Person, SampleShop
 
 Message = dict[str, Any]
 
-MESSAGES_A_SECOND: Final = 1.0
-PAUSES: Final = (2.0, 20.0, 5.0)
+MESSAGES_PER_SECOND: Final = 1.0
+PAUSE_SECONDS: Final = (2.0, 20.0, 5.0)
 """Seconds from one step to the next: at least, at most, most often."""
 
-FRESH: Final = 0.6  # share of visits by browsers that are no customer's, or not yet
-RETURNING: Final = 0.15  # share of those that were here before
-REMEMBERED: Final = 50  # browsers that may return
-LOG_IN_LATER: Final = 0.3  # share of customers who come as a visitor
-ARRIVE_BY_CAMPAIGN: Final = 0.4
-CUSTOMERS_BUY, FRESH_BUY = 0.25, 0.2  # the latter of those who tell their name at all
-SIGN_UP, SUBSCRIBE = 0.2, 0.25  # the same
+NEW_VISITOR_SHARE: Final = 0.6  # share of visits by browsers that are no customer's, or not yet
+RETURNING_SHARE: Final = 0.15  # share of those that were here before
+MAX_REMEMBERED_BROWSERS: Final = 50  # browsers that may return
+LOG_IN_LATER_SHARE: Final = 0.3  # share of customers who come as a visitor
+CAMPAIGN_SHARE: Final = 0.4
+CUSTOMER_ORDER_SHARE, NEW_VISITOR_ORDER_SHARE = 0.25, 0.2  # the latter of those who tell their name at all
+SIGN_UP_SHARE, SUBSCRIBE_SHARE = 0.2, 0.25  # the same
 
-ADDRESS: Final = "https://shop.example"
+SHOP_ORIGIN: Final = "https://shop.example"
 USER_AGENTS: Final = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Version/18.5 Mobile Safari/604.1",
@@ -54,7 +54,7 @@ class Guest:
     name: str = ""
 
 
-def messages(shop: SampleShop, start: datetime, random: Random) -> Iterator[tuple[datetime, Message]]:
+def draw_messages(shop: SampleShop, start: datetime, random: Random) -> Iterator[tuple[datetime, Message]]:
     """Give what is sent from an instant on, each message with its time, in the order of time and without end.
 
     Known customers are those of the shop. Who is new to it is numbered by the second in which they came, so that
@@ -73,7 +73,7 @@ def messages(shop: SampleShop, start: datetime, random: Random) -> Iterator[tupl
         for at, message in visit:
             heapq.heappush(waiting, (at, next(numbers), message))
         # The more a visit sends, the longer until the next one.
-        arrival += timedelta(seconds=len(visit) / MESSAGES_A_SECOND * random.expovariate(1))
+        arrival += timedelta(seconds=len(visit) / MESSAGES_PER_SECOND * random.expovariate(1))
 
 
 class _Crowd:
@@ -81,33 +81,33 @@ class _Crowd:
 
     def __init__(self, shop: SampleShop, random: Random) -> None:
         self.shop, self.random = shop, random
-        self.gone: deque[tuple[datetime, Guest]] = deque(maxlen=REMEMBERED)
+        self.gone: deque[tuple[datetime, Guest]] = deque(maxlen=MAX_REMEMBERED_BROWSERS)
         self.latest = 0
 
     def visit(self, at: datetime) -> list[tuple[datetime, Message]]:
         """Draw one visit that begins at an instant: who comes, what they do, and when."""
-        if not self.shop.customers or self.random.random() < FRESH:
+        if not self.shop.customers or self.random.random() < NEW_VISITOR_SHARE:
             guest = self._back(at) or self._fresh(at)
             said = self._of_fresh(guest, at)
         else:
             guest = self._customer()
             said = self._of_customer(guest, at)
         context = self._context(guest)
-        if self.random.random() < ARRIVE_BY_CAMPAIGN:
+        if self.random.random() < CAMPAIGN_SHARE:
             said[0]["context"] = {"campaign": self.random.choice(CAMPAIGNS)}
         visit = []
         name = guest.name
         for message in said:
             name = message.get("userId", name)
             visit.append((at, self._completed(message, guest, name, at, context)))
-            at += timedelta(seconds=self.random.triangular(*PAUSES))
+            at += timedelta(seconds=self.random.triangular(*PAUSE_SECONDS))
         if not name and all(message["type"] != "identify" for message in said):
             self.gone.append((at, guest))
         return visit
 
     def _back(self, at: datetime) -> Guest | None:
         """Take somebody of those who have left."""
-        if self.gone and self.gone[0][0] < at and self.random.random() < RETURNING:
+        if self.gone and self.gone[0][0] < at and self.random.random() < RETURNING_SHARE:
             return self.gone.popleft()[1]
         return None
 
@@ -118,7 +118,7 @@ class _Crowd:
     def _customer(self) -> Guest:
         while (person := self.shop.person(self.random.randrange(self.shop.customers))).visitor:
             pass
-        logs_in_later = self.random.random() < LOG_IN_LATER
+        logs_in_later = self.random.random() < LOG_IN_LATER_SHARE
         return Guest(person, self._uuid()) if logs_in_later else Guest(person, "", person.customer_id)
 
     def _of_fresh(self, guest: Guest, at: datetime) -> list[Message]:
@@ -126,12 +126,12 @@ class _Crowd:
         person, random = guest.person, self.random
         profile = self.shop.profile(person)
         chance = random.random() if profile["email"] and not person.visitor else 1.0
-        buys, signs_up = chance < FRESH_BUY, chance < FRESH_BUY + SIGN_UP
+        buys, signs_up = chance < NEW_VISITOR_ORDER_SHARE, chance < NEW_VISITOR_ORDER_SHARE + SIGN_UP_SHARE
         said = list(map(_said, self.shop.visit(person, at, random, order_number=int(buys))))
         if signs_up:
             place = len(said) - 1 if buys else random.randint(1, len(said))
             said.insert(place, {"type": "identify", "userId": person.customer_id, "traits": _traits(profile)})
-        elif chance < FRESH_BUY + SIGN_UP + SUBSCRIBE:
+        elif chance < NEW_VISITOR_ORDER_SHARE + SIGN_UP_SHARE + SUBSCRIBE_SHARE:
             traits = {"email": profile["email"], "newsletter": True}
             said.insert(random.randint(1, len(said)), {"type": "identify", "traits": traits})
         return said
@@ -139,7 +139,7 @@ class _Crowd:
     def _of_customer(self, guest: Guest, at: datetime) -> list[Message]:
         """Draw what a customer does, who may log in on the way, at the latest to order."""
         person, random = guest.person, self.random
-        buys = random.random() < CUSTOMERS_BUY
+        buys = random.random() < CUSTOMER_ORDER_SHARE
         order_number = int(at.timestamp()) if buys else 0  # after those of the past, and of other runs
         said = list(map(_said, self.shop.visit(person, at, random, order_number)))
         if not guest.name:
@@ -171,11 +171,11 @@ class _Crowd:
         return str(UUID(int=self.random.getrandbits(128), version=4))
 
 
-def _said(step: Step) -> Message:
+def _said(step: EventStep) -> Message:
     """Say a step in the words of an SDK, which has a call of its own for pages."""
     event, properties = step
     if event == "Page Viewed":
-        url = ADDRESS + properties["path"]
+        url = SHOP_ORIGIN + properties["path"]
         return {"type": "page", "name": properties["title"], "properties": properties | {"url": url}}
     return {"type": "track", "event": event, "properties": properties}
 

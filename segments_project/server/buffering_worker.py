@@ -18,36 +18,36 @@ from urllib.parse import urlsplit
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-BUFFERED: Final = 500 * 1024
+MAX_BUFFERED_BYTES: Final = 500 * 1024
 """Bytes of a body that are received for anybody; of a larger one, only its headers are before it is let in."""
-LONGEST_HEAD: Final = 64 * 1024
-PATIENCE: Final = 10.0
+MAX_HEAD_BYTES: Final = 64 * 1024
+MIN_DEADLINE_SECONDS: Final = 10.0
 """Seconds in which a request has to arrive."""
-SLOWEST: Final = 20_000
+MIN_BYTES_PER_SECOND: Final = 20_000
 """Bytes a second that an upload arrives at, at least."""
-MOST_ARRIVING, MOST_BYTES = 1_000, 64 * 2**20
+MAX_ARRIVING_REQUESTS, MAX_ARRIVING_BYTES = 1_000, 64 * 2**20
 """Requests, and bytes of them, that a worker holds; the one that has been arriving for longest makes room."""
-MOST_UNSENT, MOST_BYTES_UNSENT, SEND_WITHIN = 2 * 2**20, 64 * 2**20, 60.0
+MAX_UNSENT_BYTES, MAX_TOTAL_UNSENT_BYTES, SEND_TIMEOUT_SECONDS = 2 * 2**20, 64 * 2**20, 60.0
 """Bytes of an answer that a thread leaves behind, bytes of all answers, and seconds in which a client takes its own."""
-LINGER, MOST_DRAINED = 2.0, 2**20
+LINGER_SECONDS, MAX_DRAINED_BYTES = 2.0, 2**20
 """Seconds, and bytes, in which a client may finish sending what nobody reads any more, to see its answer."""
-UPLOADS: Final = ("/admin/", "/api/")
-PUBLIC: Final = ("/api/v1/visitors/",)
+UPLOAD_PREFIXES: Final = ("/admin/", "/api/")
+PUBLIC_PREFIXES: Final = ("/api/v1/visitors/",)
 
 REASONS: Final = {
     408: ("Request Timeout", "too_slow", "The request did not arrive in time."),
     411: ("Length Required", "length_required", "Send the body with a Content-Length."),
-    413: ("Content Too Large", "too_large", f"Without a key at most {BUFFERED} bytes are taken."),
+    413: ("Content Too Large", "too_large", f"Without a key at most {MAX_BUFFERED_BYTES} bytes are taken."),
     431: ("Request Header Fields Too Large", "headers_too_large", "The headers are too long."),
 }
 
 
-class Arrival:
+class IncomingRequest:
     """A request that is arriving: its bytes so far, and until when it may arrive."""
 
     def __init__(self, now: float) -> None:
         self.data = bytearray()
-        self.began, self.deadline = now, now + PATIENCE
+        self.began, self.deadline = now, now + MIN_DEADLINE_SECONDS
         self.body_at = 0  # where the body begins, once the headers are there
         self.length = 0
         self.refusal = 0
@@ -63,13 +63,13 @@ class Arrival:
         if end >= 0:
             self.body_at = end + 4
             self._read_head(bytes(self.data[:end]))
-        elif len(self.data) > LONGEST_HEAD:
+        elif len(self.data) > MAX_HEAD_BYTES:
             self.refusal = 431
 
     @property
     def is_large(self) -> bool:
         """Tell a request whose body is received only by who lets it in."""
-        return self.length > BUFFERED
+        return self.length > MAX_BUFFERED_BYTES
 
     @property
     def is_whole(self) -> bool:
@@ -88,17 +88,17 @@ class Arrival:
         self.asks_to_go_on = headers.get(b"expect", b"").lower() == b"100-continue"
         target = [*line.split(b" "), b""][1].decode("latin-1")
         path = target if target.startswith("/") else urlsplit(target).path
-        is_upload = path.startswith(UPLOADS) and not path.startswith(PUBLIC)
+        is_upload = path.startswith(UPLOAD_PREFIXES) and not path.startswith(PUBLIC_PREFIXES)
         is_somebody = b"authorization" in headers or b"cookie" in headers
         if b"transfer-encoding" in headers:
             self.refusal = 411
         elif self.is_large and not (is_upload and is_somebody):
             self.refusal = 413
         if is_upload:
-            self.deadline = self.began + PATIENCE + self.length / SLOWEST
+            self.deadline = self.began + MIN_DEADLINE_SECONDS + self.length / MIN_BYTES_PER_SECOND
 
 
-class Outgoing:
+class BufferedClient:
     """A client's socket for a thread that answers: what the client does not take at once is kept to be sent later."""
 
     def __init__(self, client: socket) -> None:
@@ -112,10 +112,10 @@ class Outgoing:
         """Send what finds room, and keep the rest; of a long answer wait until the client takes some."""
         self.unsent += data
         self.send_some()
-        while len(self.unsent) > MOST_UNSENT:
+        while len(self.unsent) > MAX_UNSENT_BYTES:
             with DefaultSelector() as selector:
                 selector.register(self._client, EVENT_WRITE)
-                if not selector.select(PATIENCE):
+                if not selector.select(MIN_DEADLINE_SECONDS):
                     raise ConnectionAbortedError(errno.EPIPE, "the client takes nothing of its answer")
             self.send_some()
 
@@ -133,12 +133,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.arriving: dict[TConn, Arrival] = {}  # the oldest first
+        self.arriving: dict[TConn, IncomingRequest] = {}  # the oldest first
         self.bytes_held = 0
         self.reading: dict[
             TConn, float
         ] = {}  # large bodies that a thread reads, and until when they may come
-        self.answers: dict[TConn, Outgoing] = {}  # which threads write
+        self.answers: dict[TConn, BufferedClient] = {}  # which threads write
         self.sending: dict[
             TConn, float
         ] = {}  # answers that their clients are slow to take, and until when they may
@@ -156,9 +156,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         conn.init()
         conn.sock.setblocking(False)
         self.poller.register(conn.sock, EVENT_READ, partial(self._receive, conn))
-        self.arriving[conn] = Arrival(time.monotonic())
+        self.arriving[conn] = IncomingRequest(time.monotonic())
         self._add(conn, conn.parser.unreader.take_buffered())
-        if len(self.arriving) > MOST_ARRIVING:
+        if len(self.arriving) > MAX_ARRIVING_REQUESTS:
             self._drop(next(iter(self.arriving)))
 
     def finish_request(self, conn: TConn, future: "Future[Any]") -> None:
@@ -166,9 +166,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.reading.pop(conn, None)
         if conn in self.answers and self.answers[conn].unsent:
             conn.sock.setblocking(False)
-            self.sending[conn] = time.monotonic() + SEND_WITHIN
+            self.sending[conn] = time.monotonic() + SEND_TIMEOUT_SECONDS
             self.poller.register(conn.sock, EVENT_WRITE, partial(self._send_on, conn, future))
-            while sum(len(self.answers[one].unsent) for one in self.sending) > MOST_BYTES_UNSENT:
+            while sum(len(self.answers[one].unsent) for one in self.sending) > MAX_TOTAL_UNSENT_BYTES:
                 self._give_up(next(iter(self.sending)))
         else:
             self._finish(conn, future)
@@ -176,7 +176,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Answer a request, in a thread; the client need not take the answer as fast."""
         client = conn.sock
-        self.answers[conn] = conn.sock = Outgoing(client)
+        self.answers[conn] = conn.sock = BufferedClient(client)
         try:
             return super().handle_request(req, conn)
         finally:
@@ -256,7 +256,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         elif arrival.body_at and arrival.asks_to_go_on:
             arrival.asks_to_go_on = False
             self._send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
-        while self.bytes_held > MOST_BYTES and self.arriving:
+        while self.bytes_held > MAX_ARRIVING_BYTES and self.arriving:
             self._drop(next(iter(self.arriving)))
 
     def _hand_over(self, conn: TConn) -> None:
@@ -283,7 +283,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
-    def _taken_off(self, conn: TConn) -> Arrival:
+    def _taken_off(self, conn: TConn) -> IncomingRequest:
         self.poller.unregister(conn.sock)
         arrival = self.arriving.pop(conn)
         self.bytes_held -= len(arrival.data)
@@ -298,7 +298,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def _close_softly(self, conn: TConn) -> None:
         # As gunicorn does, but not in a loop that nobody else gets a turn in: closing with bytes unread would take
         # the answer from the client.
-        self.closing[conn] = (time.monotonic() + LINGER, 0)
+        self.closing[conn] = (time.monotonic() + LINGER_SECONDS, 0)
         try:
             conn.sock.setblocking(False)
             conn.sock.shutdown(SHUT_WR)
@@ -315,7 +315,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             data = b""
         self.closing[conn] = (until, drained + len(data))
-        if not data or drained > MOST_DRAINED:
+        if not data or drained > MAX_DRAINED_BYTES:
             self._close(conn)
 
     def _close(self, conn: TConn) -> None:

@@ -22,14 +22,14 @@ from celery import Celery
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from segments_project.redis_url import for_celery
+from segments_project.redis_url import celery_broker_url
 
-from . import bundled
+from . import bundled_servers
 
 HOST = "127.0.0.1"
-GRACE = 20.0
+STOP_TIMEOUT_SECONDS = 20.0
 """Seconds a process may take to finish what it is at before it is ended."""
-READY_WITHIN = 120.0
+READY_TIMEOUT_SECONDS = 120.0
 """Seconds; twenty times of what two slow cores need."""
 
 
@@ -46,7 +46,7 @@ class Child:
     is_vital: bool
 
 
-def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = False) -> int:
+def run_processes(port: int, announce: Callable[[str], None], *, with_visitors: bool = False) -> int:
     """Run web, worker and beat until asked to stop (Ctrl-C, SIGTERM); returns the exit status.
 
     `announce` gets the address once everything answers; port 0 means any free one. What the processes
@@ -55,14 +55,14 @@ def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = F
     Raises ProcessError where the port is taken or there is no Redis.
     """
     port = _checked(port)
-    use_addresses_of(port)
+    use_default_urls(port)
     with ExitStack() as stack:
         stop = stack.enter_context(_asked_to_stop())
         redis_url = settings.REDIS_URL
         if not settings.REDIS_IS_CONFIGURED:
             try:
-                redis_url = stack.enter_context(bundled.redis_server()).url
-            except bundled.ServerError as error:
+                redis_url = stack.enter_context(bundled_servers.redis_server()).url
+            except bundled_servers.ServerError as error:
                 raise ProcessError(str(error)) from error
 
         worker = f"serve-{os.getpid()}@{socket.gethostname()}"
@@ -85,7 +85,7 @@ def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = F
         for child in children:  # only now, as a process with threads should not fork
             threading.Thread(target=_pass_on, args=[child], daemon=True).start()
 
-        until = time.monotonic() + READY_WITHIN
+        until = time.monotonic() + READY_TIMEOUT_SECONDS
         ready = False
         while not stop.wait(0.2):
             if ended := next((child for child in children if child.process.poll() is not None), None):
@@ -101,12 +101,12 @@ def serve(port: int, announce: Callable[[str], None], *, with_visitors: bool = F
                 ready = True
                 announce(_address(port))
             elif time.monotonic() > until:
-                _say("serve", f"not ready within {READY_WITHIN:.0f} seconds; stopping")
+                _say("serve", f"not ready within {READY_TIMEOUT_SECONDS:.0f} seconds; stopping")
                 return 1
         return 0
 
 
-def use_addresses_of(port: int) -> None:
+def use_default_urls(port: int) -> None:
     """Let links lead to this port, where no other address is configured for them."""
     if not settings.PUBLIC_URL_IS_CONFIGURED:
         settings.PUBLIC_URL = _address(port).rstrip("/")
@@ -174,7 +174,7 @@ def _start(
         stderr=subprocess.STDOUT,
         # A group of its own: Ctrl-C reaches only us, and what a killed process leaves behind can be ended.
         start_new_session=True,
-        preexec_fn=bundled.dying_with_parent(signal.SIGTERM),
+        preexec_fn=bundled_servers.signal_on_parent_death(signal.SIGTERM),
     )
     return Child(name, process, is_vital)
 
@@ -193,7 +193,7 @@ def _stop(children: list[Child]) -> None:
     for child in children:
         if child.process.poll() is None:
             child.process.terminate()
-    until = time.monotonic() + GRACE
+    until = time.monotonic() + STOP_TIMEOUT_SECONDS
     for child in children:
         try:
             child.process.wait(timeout=max(0.0, until - time.monotonic()))
@@ -218,7 +218,7 @@ def _web_answers(port: int) -> bool:
 
 def _worker_answers(worker: str, redis_url: str) -> bool:
     # The project's own application would ask the Redis of the settings, which may be another one.
-    with Celery(broker=for_celery(redis_url), set_as_current=False) as asking:
+    with Celery(broker=celery_broker_url(redis_url), set_as_current=False) as asking:
         try:
             return bool(asking.control.ping(destination=[worker], timeout=1))
         except OperationalError:

@@ -4,13 +4,13 @@ import pytest
 
 from segments.rules import parse, registry
 from segments.templates import TEMPLATES
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 
 pytestmark = pytest.mark.django_db
 
 
 def test_every_filter_is_listed_with_what_a_rule_needs() -> None:
-    listed = Caller("segments:read").get("filters/")
+    listed = ApiClient("segments:read").get("filters/")
 
     assert {one["name"] for one in listed} == set(registry)
     for one in listed:
@@ -22,7 +22,7 @@ def test_every_filter_is_listed_with_what_a_rule_needs() -> None:
 
 
 def test_every_template_can_be_sent_back_as_a_segment() -> None:
-    caller = Caller()
+    caller = ApiClient()
 
     listed = caller.get("templates/")
 
@@ -40,7 +40,7 @@ def test_every_template_can_be_sent_back_as_a_segment() -> None:
 
 @pytest.mark.parametrize("address", ["filters/", "templates/"])
 def test_whoever_has_the_catalogue_is_not_sent_it_again(address, django_assert_max_num_queries) -> None:
-    caller = Caller("segments:read")
+    caller = ApiClient("segments:read")
     first = caller.call("get", address)
 
     with django_assert_max_num_queries(1):  # the key
@@ -52,4 +52,4 @@ def test_whoever_has_the_catalogue_is_not_sent_it_again(address, django_assert_m
 
 @pytest.mark.parametrize("address", ["filters/", "templates/"])
 def test_a_key_needs_the_scope_to_read_it(address) -> None:
-    assert Caller("members:read").get(address, 403)["code"] == "missing_scope"
+    assert ApiClient("members:read").get(address, 403)["code"] == "missing_scope"

@@ -13,7 +13,7 @@ from segments.models import Change, Segment
 from segments.refresh.deletion import delete_oldest_changes
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.api_client import Caller, names, objects, paths, stream_of
+from tests.support.api_client import ApiClient, error_paths, names, ndjson_objects, streamed_text
 from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
@@ -23,8 +23,8 @@ HEADER = "customer_id,email,newsletter"
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller("members:read", "segments:read")
+def caller() -> ApiClient:
+    return ApiClient("members:read", "segments:read")
 
 
 def subscribe(*customers: str, state: str = "subscribed") -> None:
@@ -71,9 +71,9 @@ def test_streams_tell_the_same_and_go_on_behind_an_id(caller, known) -> None:
 
     response = caller.call("get", f"{LOG}?format=ndjson")
     assert response["Content-Type"] == "application/x-ndjson; charset=utf-8"
-    assert objects(response) == page
-    assert objects(caller.call("get", f"{LOG}?format=ndjson&after={page[1]['id']}")) == page[2:]
-    sheet = stream_of(caller.call("get", LOG, Accept="text/csv")).splitlines()
+    assert ndjson_objects(response) == page
+    assert ndjson_objects(caller.call("get", f"{LOG}?format=ndjson&after={page[1]['id']}")) == page[2:]
+    sheet = streamed_text(caller.call("get", LOG, Accept="text/csv")).splitlines()
     assert sheet == [",".join(page[0]), *(",".join(map(str, row.values())) for row in page)]
 
 
@@ -82,7 +82,7 @@ def test_a_log_without_changes_can_be_followed_from_the_start(caller) -> None:
     begin = caller.get(LOG)
     assert begin == {"next": None, "previous": None, "position": 0, "results": []}
     assert caller.get(f"{LOG}?after=latest") == begin
-    assert stream_of(caller.call("get", f"{LOG}?format=ndjson")) == ""
+    assert streamed_text(caller.call("get", f"{LOG}?format=ndjson")) == ""
 
     subscribe("c1")
     refresh()
@@ -95,7 +95,7 @@ def test_a_place_that_is_none_is_refused(caller, known, after) -> None:
     for query in (f"after={after}", f"after={after}&format=csv"):
         response = caller.call("get", f"{LOG}?{query}")
         assert (response.status_code, response["Content-Type"]) == (400, "application/json")
-        assert paths(response.json()) == ["after"]
+        assert error_paths(response.json()) == ["after"]
     assert caller.get("segments/nothing/changes/", 404)["code"] == "not_found"
     assert (
         caller.get(f"{LOG}?page_size=0", 400)["errors"][0]["message"] == "Give a whole number from 1 to 1000."
@@ -187,11 +187,11 @@ def test_the_erased_who_had_left_before_are_let_go_of_by_who_has_not_read_so_far
 class Follower:
     """Keeps the members of a segment, as a client does: from the members once, then from the changes alone."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: ApiClient) -> None:
         self.caller = caller
         self.position: int = caller.get(f"{LOG}?after=latest")["position"]
         response = caller.call("get", "segments/known/members/?format=ndjson")
-        self.members = set(names(objects(response)))
+        self.members = set(names(ndjson_objects(response)))
 
     def follow(self, chance: random.Random) -> None:
         """Go on from the position that is kept; a page may be read that nothing is made of, as when a client dies."""
@@ -203,7 +203,7 @@ class Follower:
                 )
                 found, is_more = page["results"], bool(page["next"])
             else:
-                found = objects(self.caller.call("get", f"{LOG}?format=ndjson&after={self.position}"))
+                found = ndjson_objects(self.caller.call("get", f"{LOG}?format=ndjson&after={self.position}"))
                 is_more = False
             for one in found[: chance.randint(0, len(found))] if chance.random() < 0.3 else found:
                 (self.members.add if one["change"] == "entered" else self.members.discard)(one["customer_id"])
@@ -239,4 +239,4 @@ def test_a_page_costs_few_queries(caller, known, django_assert_max_num_queries) 
     with django_assert_max_num_queries(4):
         caller.get(f"{LOG}?after=0")
     with django_assert_max_num_queries(4):
-        stream_of(caller.call("get", f"{LOG}?after=0&format=csv"))
+        streamed_text(caller.call("get", f"{LOG}?after=0&format=csv"))

@@ -19,7 +19,7 @@ from django.conf import settings
 
 from core.api import keys
 from tests.support import shop
-from tests.support.tracking_http import Web, running
+from tests.support.web_server import Web, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,7 +60,7 @@ def cases_of(web: Web, key: str, *options: str) -> int:
             *("--seed", "1", "--workers", "1", "--no-color", *options),
         ],
         cwd=settings.BASE_DIR,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.schema_reasons"},
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.schemathesis_checks"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -74,8 +74,8 @@ def cases_of(web: Web, key: str, *options: str) -> int:
 
 
 def test_the_api_is_what_its_description_says(web: Web) -> None:
-    _, key = keys.create("all but visitors", SCOPES)
-    _, visitors = keys.create("visitors", ["visitors:read"])
+    _, key = keys.create_key("all but visitors", SCOPES)
+    _, visitors = keys.create_key("visitors", ["visitors:read"])
 
     phases = ("--phases", "examples,coverage,fuzzing", "--max-examples", "5")
 
@@ -85,8 +85,8 @@ def test_the_api_is_what_its_description_says(web: Web) -> None:
 
 @pytest.mark.long
 def test_thousands_of_requests_find_the_api_as_it_is_described(web: Web) -> None:
-    _, key = keys.create("all but visitors", SCOPES)
-    _, visitors = keys.create("visitors", ["visitors:read"])
+    _, key = keys.create_key("all but visitors", SCOPES)
+    _, visitors = keys.create_key("visitors", ["visitors:read"])
 
     phases = ("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "100")
 

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from core.api import keys
-from tests.support.tracking_http import running
+from tests.support.web_server import running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ def shape(value: Any) -> Any:
 
 @pytest.mark.usefixtures("celery_worker")
 def test_the_examples_work_one_after_another(environment: dict[str, str], tmp_path: Path) -> None:
-    _, key = keys.create("First steps", ["segments:read", "segments:write", "members:read", "ingest"])
+    _, key = keys.create_key("First steps", ["segments:read", "segments:write", "members:read", "ingest"])
     told = (settings.BASE_DIR / "docs" / "api.md").read_text(encoding="utf-8")
     compared = 0
     with running({**environment, "LOG_LEVEL": "WARNING"}, tmp_path / "web.log") as web:

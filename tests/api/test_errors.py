@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.api import keys
-from core.api.parsers import MOST_BYTES
+from core.api.parsers import MAX_BODY_BYTES
 from customers.models import Customer
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ JSON = "application/json"
 
 @pytest.fixture
 def key() -> dict[str, str]:
-    _, secret = keys.create("client", [scope for scope in keys.SCOPES if scope != keys.VISITORS])
+    _, secret = keys.create_key("client", [scope for scope in keys.SCOPES if scope != keys.VISITORS_SCOPE])
     return {"Authorization": f"Bearer {secret}"}
 
 
@@ -70,7 +70,7 @@ def problem(response: Any, status: int) -> dict[str, Any]:
         ("post", "customers/", "9" * 5_000, 400, "parse_error"),
         ("post", "customers/", '{"email": "nobody"}', 400, "invalid"),
         ("post", "customers/", '"text"', 400, "invalid"),
-        ("post", "customers/", b" " * (MOST_BYTES + 1), 413, "too_large"),
+        ("post", "customers/", b" " * (MAX_BODY_BYTES + 1), 413, "too_large"),
     ],
 )  # fmt: skip
 def test_whatever_is_wrong_is_told_in_one_shape(
@@ -183,9 +183,9 @@ urlpatterns = [
     path("api/raising/<str:what>/", Raising.as_view()),
     path("", include("segments_project.urls")),
 ]
-handler400 = "core.api.errors.bad_request"
-handler404 = "core.api.errors.page_not_found"
-handler500 = "core.api.errors.server_error"
+handler400 = "core.api.error_views.bad_request"
+handler404 = "core.api.error_views.page_not_found"
+handler500 = "core.api.error_views.server_error"
 
 
 @pytest.mark.parametrize("where", ["in the answer", "before the view"])

@@ -17,7 +17,7 @@ from django.db import connection
 from core.api import keys
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.tracking_http import Web, running
+from tests.support.web_server import Web, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,7 +136,7 @@ def in_the_background(work: Callable[[], None], failed: list[BaseException]) -> 
 def test_a_consumer_that_is_cut_off_at_random_ends_with_exactly_the_members(
     seed: int, writes: int, web: Web
 ) -> None:
-    door = Door(web, keys.create("everything", SCOPES)[1])
+    door = Door(web, keys.create_key("everything", SCOPES)[1])
     for slug, rule in RULES.items():
         shop.segment(slug, rule)
     consumers = [Consumer(door, slug) for slug in RULES]

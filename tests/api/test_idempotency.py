@@ -18,8 +18,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.api import keys
-from core.api.authentication import needs
-from core.api.idempotency import once
+from core.api.authentication import require_scope
+from core.api.idempotency import idempotent
 from core.models import IdempotentResponse
 from customers import tasks
 from customers.models import Customer
@@ -37,7 +37,7 @@ Post = Callable[..., Any]
 
 def sender() -> Post:
     """A client with a key of its own, that posts under an idempotency key."""
-    _, secret = keys.create("shop", ["ingest"])
+    _, secret = keys.create_key("shop", ["ingest"])
 
     def post(sent: Any, key: str | None = "k-1", address: str = CUSTOMERS) -> Any:
         headers = {"Authorization": f"Bearer {secret}"} | ({"Idempotency-Key": key} if key else {})
@@ -111,7 +111,7 @@ def test_what_was_refused_is_refused_alike(post: Post) -> None:
 @pytest.mark.parametrize("key", ["", '""', "two words", "ü", "k" * 256, "a\x00b"])
 def test_a_key_that_will_not_do_is_refused(key: str, post: Post) -> None:
     headers = {"Idempotency-Key": key}
-    _, secret = keys.create("shop", ["ingest"])
+    _, secret = keys.create_key("shop", ["ingest"])
     response = Client().post(
         CUSTOMERS, ANNA, content_type="application/json",
         headers=headers | {"Authorization": f"Bearer {secret}"},
@@ -153,11 +153,11 @@ def test_beat_deletes_old_answers() -> None:
 class Making(APIView):
     """Makes a customer, and does before it ends what a test wants."""
 
-    permission_classes = [needs("ingest")]
+    permission_classes = [require_scope("ingest")]
     in_the_beginning: Callable[[], object]
     before_the_end: Callable[[], object]
 
-    @once
+    @idempotent
     def post(self, request: Request) -> Response:
         """Make."""
         given: Any = request.data

@@ -14,9 +14,9 @@ from core.api import keys
 from customers.models import Customer
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.api_client import Caller
-from tests.support.tracking_http import running
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, send, source, track
+from tests.support.web_server import running
 
 IDS = (
     *(
@@ -54,19 +54,19 @@ SCOPES = ("ingest", "members:read", "segments:read", "privacy")
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller(*SCOPES)
+def caller() -> ApiClient:
+    return ApiClient(*SCOPES)
 
 
 @pytest.mark.django_db
-def test_a_customer_of_any_id_is_reachable_at_every_address(caller: Caller) -> None:
+def test_a_customer_of_any_id_is_reachable_at_every_address(caller: ApiClient) -> None:
     _, key = source()
     send(key, *(identify(one, email=f"a{n}@example.com") for n, one in enumerate(IDS)))
     send(key, *(track("View", anonymous=f"{one}v") for one in IDS))
     caller.post("customers/", [{"customer_id": one, "city": one} for one in IDS])
     shop.segment("known", {"known": {"is": True}})
     refresh_all()
-    visitors = Caller("visitors:read")
+    visitors = ApiClient("visitors:read")
 
     for customer_id in IDS:
         told, visitor = quote(customer_id, safe=""), f"anonymous:{customer_id}v"
@@ -84,7 +84,7 @@ def test_a_customer_of_any_id_is_reachable_at_every_address(caller: Caller) -> N
 
 
 @pytest.mark.django_db
-def test_an_unknown_address_is_still_none(caller: Caller) -> None:
+def test_an_unknown_address_is_still_none(caller: ApiClient) -> None:
     assert caller.get("nowhere/", status=404)["message"] == "There is nothing at /api/v1/nowhere/."
     assert caller.get("customers/eu/1/", status=404)["message"] == "There is no customer eu/1."
 
@@ -95,7 +95,7 @@ def test_an_encoded_slash_is_told_from_two_parts_of_an_address(
 ) -> None:
     ids = ("eu", "eu/export", "eu/segments", "eu%2Fexport", "eu/1042", "..", "Größe/é")
     shop.import_rows("customers", *([one, one] for one in ids), header="customer_id,city")
-    _, secret = keys.create("client", SCOPES)
+    _, secret = keys.create_key("client", SCOPES)
 
     with running(environment, tmp_path / "web.log") as web:
         connection = HTTPConnection("127.0.0.1", web.port, timeout=10)

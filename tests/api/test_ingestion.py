@@ -26,7 +26,7 @@ Send = Callable[..., Any]
 @pytest.fixture
 def call(client: Client) -> Send:
     """Call with a key that may do everything with records; give what the expected answer says."""
-    _, secret = keys.create("back office", ["ingest", "members:read", "privacy"])
+    _, secret = keys.create_key("back office", ["ingest", "members:read", "privacy"])
 
     def called(method: str, address: str, sent: Any = None, status: int = 200) -> Any:
         body = {} if sent is None else {"data": sent, "content_type": "application/json"}
@@ -219,7 +219,7 @@ def test_an_empty_list_is_nothing(send) -> None:
 
 @pytest.mark.parametrize("address", ["customers/", "orders/", "events/"])
 def test_a_key_without_the_scope_sends_nothing(address, client: Client) -> None:
-    _, secret = keys.create("reader", ["members:read"])
+    _, secret = keys.create_key("reader", ["members:read"])
 
     response = client.post(
         API + address, [], content_type="application/json", headers={"Authorization": f"Bearer {secret}"}

@@ -93,7 +93,7 @@ def test_a_key_ends_at_its_instant_and_opens_to_its_networks(client: Client) -> 
 
 
 def test_behind_a_proxy_the_address_is_the_one_it_adds(client: Client, settings) -> None:
-    _, secret = keys.create("bot", ["segments:read"], networks=["192.0.2.0/24"])
+    _, secret = keys.create_key("bot", ["segments:read"], networks=["192.0.2.0/24"])
 
     def status(forwarded: str) -> int:
         headers = bearer(secret) | {"X-Forwarded-For": forwarded}
@@ -127,7 +127,7 @@ def test_limits_that_will_not_do_are_refused(arguments: list[str], complaint: st
 
 
 def test_the_secret_is_nowhere_in_the_database(client: Client) -> None:
-    key, secret = keys.create("bot", ["segments:read"])
+    key, secret = keys.create_key("bot", ["segments:read"])
     client.get(ADDRESS, headers=bearer(secret))
 
     stored = everything_stored()
@@ -138,30 +138,30 @@ def test_the_secret_is_nowhere_in_the_database(client: Client) -> None:
 
 
 def test_two_keys_of_one_name_are_two_keys() -> None:
-    (one, first), (other, second) = keys.create("bot", ["ingest"]), keys.create("bot", ["privacy"])
+    (one, first), (other, second) = keys.create_key("bot", ["ingest"]), keys.create_key("bot", ["privacy"])
 
     assert first != second
-    assert keys.find(first) == one
-    assert keys.find(second) == other
+    assert keys.find_key(first) == one
+    assert keys.find_key(second) == other
 
 
 def test_a_revoked_key_is_not_found_and_keeps_its_moment_when_revoked_twice() -> None:
-    key, secret = keys.create("bot", ["ingest"])
+    key, secret = keys.create_key("bot", ["ingest"])
 
-    keys.revoke(key)
+    keys.revoke_key(key)
     first = key.revoked_at
-    keys.revoke(key)
+    keys.revoke_key(key)
 
     assert first is not None
     assert key.revoked_at == first
-    assert keys.find(secret) is None
+    assert keys.find_key(secret) is None
 
 
 # -- Use
 
 
 def test_the_last_use_is_written_once_a_minute(client: Client) -> None:
-    key, secret = keys.create("bot", ["segments:read"])
+    key, secret = keys.create_key("bot", ["segments:read"])
 
     def used_at(seconds: int) -> float:
         with time_machine.travel(NOON + timedelta(seconds=seconds), tick=False):
@@ -174,25 +174,25 @@ def test_the_last_use_is_written_once_a_minute(client: Client) -> None:
 
 
 def test_of_two_requests_at_once_one_writes_the_use(django_assert_num_queries) -> None:
-    key, secret = keys.create("bot", ["segments:read"])
-    one, other = keys.find(secret), keys.find(secret)
+    key, secret = keys.create_key("bot", ["segments:read"])
+    one, other = keys.find_key(secret), keys.find_key(secret)
     assert one is not None
     assert other is not None
 
-    keys.note_use(one, NOON)
-    keys.note_use(other, NOON + timedelta(seconds=1))
+    keys.record_use(one, NOON)
+    keys.record_use(other, NOON + timedelta(seconds=1))
 
     key.refresh_from_db()
     assert key.last_used_at == NOON
     with django_assert_num_queries(0):
-        keys.note_use(key, NOON + timedelta(seconds=59))
+        keys.record_use(key, NOON + timedelta(seconds=59))
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_request_does_not_wait_for_a_writer(client: Client) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("about SQLite, which has one writer")
-    key, secret = keys.create("bot", ["segments:read"])
+    key, secret = keys.create_key("bot", ["segments:read"])
     writer = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
 
@@ -245,7 +245,7 @@ def test_staff_make_a_key_that_is_shown_once_and_kept_nowhere(admin_client: Clie
 
 
 def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> None:
-    key, secret = keys.create("bot", ["segments:read"])
+    key, secret = keys.create_key("bot", ["segments:read"])
     page = reverse("admin:core_apikey_change", args=[key.pk])
     fields = {"name": "robot", "networks": "192.0.2.0/24", "scopes": ["privacy"], "digest": "0" * 64}
 
@@ -253,7 +253,7 @@ def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> 
     assert "lies inside of" in admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).content.decode()
     assert admin_client.post(page, fields).status_code == 302
 
-    found = keys.find(secret)
+    found = keys.find_key(secret)
     assert found is not None
     assert (found.name, found.networks, found.scopes) == ("robot", ["192.0.2.0/24"], ["segments:read"])
     assert "networks" in LogEntry.objects.get().get_change_message()

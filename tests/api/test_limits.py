@@ -16,7 +16,7 @@ from core import rate_limits, redis
 from core.api import keys
 from core.models import ApiKey
 from customers.identity import lookup
-from segments_project.server import bundled
+from segments_project.server import bundled_servers
 from tests.support import shop
 
 from .test_errors import problem
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 API = "/api/v1/"
 SEGMENTS = f"{API}segments/"
 NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
-EVERYTHING = [scope for scope in keys.SCOPES if scope != keys.VISITORS]
+EVERYTHING = [scope for scope in keys.SCOPES if scope != keys.VISITORS_SCOPE]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def rates(settings, clock: time_machine.Traveller) -> Callable[..., None]:
 
 
 def bearer(*scopes: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {keys.create('client', scopes or EVERYTHING)[1]}"}
+    return {"Authorization": f"Bearer {keys.create_key('client', scopes or EVERYTHING)[1]}"}
 
 
 def statuses(times: int, ask: Callable[[], Any]) -> list[int]:
@@ -101,7 +101,7 @@ def test_staff_are_counted_one_by_one_and_strangers_by_address(rates, client: Cl
 
 def test_pages_share_a_key_and_each_browser_its_own_limit(rates, client: Client) -> None:
     rates(visitors=2)
-    _, key = keys.create("Web shop", [keys.VISITORS])
+    _, key = keys.create_key("Web shop", [keys.VISITORS_SCOPE])
 
     for address in ("192.0.2.1", "192.0.2.2"):
         ask = partial(client.get, f"{API}visitors/a1/segments/", {"key": key}, REMOTE_ADDR=address)
@@ -124,7 +124,7 @@ def test_who_guesses_keys_is_told_to_stop_and_holds_up_nobody_else(rates, client
 def test_without_redis_each_process_counts_for_itself(rates, client: Client, settings) -> None:
     rates(reading=1, guesses=1)
     rate_limits._counted_here.clear()
-    settings.REDIS_URL = f"redis://127.0.0.1:{bundled.free_port()}/0"
+    settings.REDIS_URL = f"redis://127.0.0.1:{bundled_servers.free_port()}/0"
     key = bearer()
     assert statuses(3, lambda: client.get(SEGMENTS, headers=key)) == [200, 429, 429]
     assert statuses(2, lambda: client.get(SEGMENTS, headers={"Authorization": "Bearer x"})) == [401, 429]
@@ -201,11 +201,11 @@ def test_the_walk_finds_the_doors() -> None:
 
 
 def test_no_door_opens_to_a_key_that_is_none_any_more(records: None, client: Client) -> None:
-    revoked, revoked_secret = keys.create("bot", EVERYTHING)
-    keys.revoke(revoked)
-    _, elsewhere = keys.create("bot", EVERYTHING, networks=["192.0.2.0/24"])
-    _, expired = keys.create("bot", EVERYTHING, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
-    _, public = keys.create("page", [keys.VISITORS], networks=["192.0.2.0/24"])
+    revoked, revoked_secret = keys.create_key("bot", EVERYTHING)
+    keys.revoke_key(revoked)
+    _, elsewhere = keys.create_key("bot", EVERYTHING, networks=["192.0.2.0/24"])
+    _, expired = keys.create_key("bot", EVERYTHING, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+    _, public = keys.create_key("page", [keys.VISITORS_SCOPE], networks=["192.0.2.0/24"])
 
     with time_machine.travel(datetime(2100, 1, 1, tzinfo=UTC), tick=False):
         for door in doors(VALUES):
@@ -227,7 +227,7 @@ def test_no_door_opens_to_a_key_that_is_none_any_more(records: None, client: Cli
 
 
 def test_no_door_opens_without_its_scope_nor_tells_what_is_behind_it(records: None, client: Client) -> None:
-    page, back_office = bearer(keys.VISITORS), bearer(*EVERYTHING)
+    page, back_office = bearer(keys.VISITORS_SCOPE), bearer(*EVERYTHING)
     visitor = Client()
     visitor.force_login(User.objects.create_user("carl"))
 

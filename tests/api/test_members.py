@@ -12,7 +12,7 @@ from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.api_client import API, Caller, paths
+from tests.support.api_client import API, ApiClient, error_paths
 from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
@@ -23,8 +23,8 @@ REPEATERS = {
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller()
+def caller() -> ApiClient:
+    return ApiClient()
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_unknown_customers_and_segments_are_not_found(caller, shop_at_noon) -> N
 
 
 def test_whether_there_is_a_customer_is_told_to_nobody_without_the_scope(shop_at_noon) -> None:
-    stranger = Caller("segments:read", "segments:write", "ingest")
+    stranger = ApiClient("segments:read", "segments:write", "ingest")
 
     answers = [
         stranger.get(f"segments/{address}", 403)
@@ -188,7 +188,7 @@ def test_many_customers_are_looked_up_in_many_segments_at_once(
     ],
 )
 def test_a_question_about_many_that_will_not_do_is_refused(caller, asked, where) -> None:
-    assert paths(caller.post("segments/membership/", asked, 400)) == where
+    assert error_paths(caller.post("segments/membership/", asked, 400)) == where
 
 
 # -- The segments of one
@@ -209,7 +209,7 @@ def test_live_segments_are_those_of_now_and_the_fixed_lists(caller, shop_at_noon
         shop.orders("o4,c1,2026-04-20,10", "o5,c1,2026-04-21,10", settle=False)
         assert slugs("?live=true") == {"chosen": True, "known": True, "repeaters": False}
         assert slugs("?live=false") == {"chosen": True, "known": True}
-    assert paths(caller.get("customers/c1/segments/?live=perhaps", 400)) == ["live"]
+    assert error_paths(caller.get("customers/c1/segments/?live=perhaps", 400)) == ["live"]
 
 
 # -- Over time
@@ -241,5 +241,7 @@ def test_the_history_tells_every_day_of_a_segment(caller) -> None:
         assert told("from=2026-03-16&to=2999-12-31") == ["16", "17", "18"]
         assert told("from=2026-03-19") == told("to=2026-03-14") == []
         for wrong in ("from=yesterday", "to=2026-02-30", "to=2026-03-14&from=2026-03-15"):
-            assert paths(caller.get(f"segments/known/history/?{wrong}", 400)) == [wrong.partition("=")[0]]
+            assert error_paths(caller.get(f"segments/known/history/?{wrong}", 400)) == [
+                wrong.partition("=")[0]
+            ]
     assert caller.get("segments/nothing/history/", 404)["code"] == "not_found"

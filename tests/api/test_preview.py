@@ -11,7 +11,7 @@ from django.test import Client
 
 from segments.api import preview
 from tests.support import shop
-from tests.support.api_client import API, Caller, names, paths
+from tests.support.api_client import API, ApiClient, error_paths, names
 from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
@@ -28,8 +28,8 @@ def is_count(sql: str) -> bool:
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller("segments:read", "members:read")
+def caller() -> ApiClient:
+    return ApiClient("segments:read", "members:read")
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def test_a_preview_of_then_asks_the_records_as_they_were(caller, shop_at_noon) -
     ],
 )
 def test_what_cannot_be_previewed_is_refused_with_its_path(caller, sent, where) -> None:
-    assert paths(caller.post(PREVIEW, sent, 400)) == where
+    assert error_paths(caller.post(PREVIEW, sent, 400)) == where
 
 
 def test_names_are_for_those_who_may_see_members(shop_at_noon) -> None:
-    assert Caller("segments:read").post(PREVIEW, {"rule": RULE})["sample"] is None
-    assert Caller("members:read").post(PREVIEW, {"rule": RULE}, 403)["code"] == "missing_scope"
+    assert ApiClient("segments:read").post(PREVIEW, {"rule": RULE})["sample"] is None
+    assert ApiClient("members:read").post(PREVIEW, {"rule": RULE}, 403)["code"] == "missing_scope"
 
     anna = User.objects.create_user("anna", is_staff=True)
     anna.user_permissions.add(Permission.objects.get(codename="view_segment"))
@@ -151,7 +151,9 @@ def test_one_preview_of_a_key_runs_at_a_time(caller, shop_at_noon) -> None:
     second = caller.call("post", PREVIEW, {"rule": KNOWN})
     assert (second.status_code, second.json()["code"]) == (429, "throttled")
     assert 1 <= int(second["Retry-After"]) <= 60
-    assert Caller("segments:read").post(PREVIEW, {"rule": KNOWN})["count"] == 2  # another key does not wait
+    assert (
+        ApiClient("segments:read").post(PREVIEW, {"rule": KNOWN})["count"] == 2
+    )  # another key does not wait
     go_on.set()
     first.join(20)
 

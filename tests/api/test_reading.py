@@ -37,7 +37,7 @@ Get = Callable[..., Any]
 @pytest.fixture
 def get(client: Client) -> Get:
     """Ask with a key that may read everything, and give what a 200 says."""
-    _, secret = keys.create("reader", READER)
+    _, secret = keys.create_key("reader", READER)
 
     def ask(address: str, **parameters: Any) -> Any:
         response = client.get(address, parameters or None, headers={"Authorization": f"Bearer {secret}"})
@@ -52,7 +52,7 @@ def ask(client: Client) -> Callable[..., Any]:
     """Ask with a key of these scopes, and give the response."""
 
     def with_scopes(address: str, *scopes: str, method: str = "get", **options: Any) -> Any:
-        _, secret = keys.create("client", scopes or READER)
+        _, secret = keys.create_key("client", scopes or READER)
         return getattr(client, method)(address, headers={"Authorization": f"Bearer {secret}"}, **options)
 
     return with_scopes
@@ -378,11 +378,11 @@ def test_without_a_key_nothing_is_shown(client: Client, address: str, header: di
 
 
 def test_a_revoked_key_opens_nothing(client: Client) -> None:
-    key, secret = keys.create("bot", READER)
+    key, secret = keys.create_key("bot", READER)
     headers = {"Authorization": f"bearer {secret}"}
     assert client.get(SEGMENTS, headers=headers).status_code == 200
 
-    keys.revoke(key)
+    keys.revoke_key(key)
 
     response = client.get(SEGMENTS, headers=headers)
     assert "revoked" in problem(response, 401)["message"]
@@ -400,7 +400,7 @@ def test_a_revoked_key_opens_nothing(client: Client) -> None:
 )
 def test_a_key_without_the_scope_is_told_which_it_lacks(ask, address: str, scope: str) -> None:
     segment_store.install_templates()
-    others = [other for other in keys.SCOPES if other not in (scope, keys.VISITORS)]
+    others = [other for other in keys.SCOPES if other not in (scope, keys.VISITORS_SCOPE)]
 
     told = problem(ask(address, *others), 403)
 
@@ -543,7 +543,7 @@ def test_a_format_there_is_not_is_refused(ask) -> None:
 
 
 def test_a_fault_is_told_without_its_details(client: Client, caplog) -> None:
-    _, secret = keys.create("bot", READER)
+    _, secret = keys.create_key("bot", READER)
     client.raise_request_exception = False
 
     with patch("segments.api.segments.Segment.objects.filter", side_effect=RuntimeError("a secret detail")):

@@ -16,7 +16,7 @@ from segments.models import Refresh, Segment, Version
 from segments.refresh.engine import refresh_all, refresh_segments
 from segments_project.celery import app
 from tests.support import shop
-from tests.support.api_client import API, Caller, paths
+from tests.support.api_client import API, ApiClient, error_paths
 from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
@@ -26,8 +26,8 @@ BUYERS = {"order_count": {"at_least": 1}}
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller()
+def caller() -> ApiClient:
+    return ApiClient()
 
 
 def new(slug: str = "buyers", **given: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_what_will_not_do_is_refused_with_its_path(caller, sent, where) -> None:
     told = caller.post("segments/", sent, 400)
 
     assert told["code"] == "invalid"
-    assert paths(told) == where
+    assert error_paths(told) == where
     assert [one.slug for one in Segment.objects.all()] == ["taken"]
 
 
@@ -127,7 +127,7 @@ def test_what_is_no_json_is_refused(caller, body) -> None:
 def test_what_only_json_can_say_is_refused_too(caller, body, where) -> None:
     response = Client().post(f"{API}segments/", body, content_type="application/json", headers=caller.headers)
 
-    assert (response.status_code, paths(response.json())) == (400, where)
+    assert (response.status_code, error_paths(response.json())) == (400, where)
 
 
 def test_a_deeply_nested_rule_is_refused_wherever_it_nests(caller) -> None:
@@ -137,7 +137,7 @@ def test_a_deeply_nested_rule_is_refused_wherever_it_nests(caller) -> None:
 
     assert "nested too deeply" in caller.post("segments/", new(rule=deep), 400)["message"]
     told = caller.post("segments/", new(rule={"country": {"in": json.loads("[" * 300 + "]" * 300)}}), 400)
-    assert paths(told) == ["rule.country.in"]
+    assert error_paths(told) == ["rule.country.in"]
 
 
 # -- Editing
@@ -174,7 +174,7 @@ def test_an_edit_that_will_not_do_changes_nothing(caller, sent, where) -> None:
     shop.segment("other", KNOWN)
     before = caller.get("segments/buyers/")
 
-    assert paths(caller.patch("segments/buyers/", {"description": "new"} | sent, 400)) == where
+    assert error_paths(caller.patch("segments/buyers/", {"description": "new"} | sent, 400)) == where
     assert caller.get("segments/buyers/") == before
 
 
@@ -182,7 +182,7 @@ def test_of_a_fixed_list_the_names_are_edited(caller) -> None:
     segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
 
     assert caller.patch("segments/chosen/", {"name": "The chosen"})["name"] == "The chosen"
-    assert paths(caller.patch("segments/chosen/", {"rule": KNOWN}, 400)) == ["rule"]
+    assert error_paths(caller.patch("segments/chosen/", {"rule": KNOWN}, 400)) == ["rule"]
 
 
 def test_an_edit_of_what_somebody_else_has_edited_is_refused(caller) -> None:
@@ -236,7 +236,7 @@ def test_a_segment_is_deleted_unless_rules_refer_to_it(caller) -> None:
 def test_a_key_without_the_scope_changes_nothing(method, address, sent) -> None:
     shop.segment("buyers", BUYERS)
 
-    told = Caller("segments:read", "members:read", "ingest").told(method, address, sent, 403)
+    told = ApiClient("segments:read", "members:read", "ingest").told(method, address, sent, 403)
 
     assert told["code"] == "missing_scope"
     assert "segments:write" in told["message"]
@@ -300,7 +300,7 @@ def test_the_list_is_filtered_by_kind_status_and_name(caller) -> None:
     assert listed("search=e&kind=dynamic&status=new&page_size=1") == ["new"]
     for wrong in ("kind=other", "status=open", "search=%00", f"search={'x' * 201}"):
         told = caller.get(f"segments/?{wrong}", 400)
-        assert paths(told) == [wrong.partition("=")[0]]
+        assert error_paths(told) == [wrong.partition("=")[0]]
 
 
 def test_a_list_or_segment_that_did_not_change_is_not_sent_again(

@@ -15,7 +15,7 @@ from campaigns.coupons import coupon_pool
 from campaigns.models import CouponPool, Delivery
 from customers.models import Customer
 from segments.refresh.engine import refresh_all
-from tests.support import received_messages, shop
+from tests.support import sent_messages, shop
 from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
@@ -51,10 +51,10 @@ def message() -> Delivery:
     """A message to a visitor of the shop's pages, with a coupon code of theirs."""
     shop.customers("c1,anna@example.org")
     shop.events("m1,,a1,Seen,2026-03-01")
-    campaign = received_messages.campaign(channel=OnSite.key)
+    campaign = sent_messages.campaign(channel=OnSite.key)
     refresh_all()
     coupon_pool.fill(coupon_pool.save(CouponPool(name="First order")), ["HELLO-1"])
-    delivery = received_messages.sent(campaign, "a1", NOON)
+    delivery = sent_messages.sent(campaign, "a1", NOON)
     delivery.sent_at = datetime.now(UTC)
     OnSite().send(
         delivery, OutgoingMessage("Ten percent", "Anna, take HELLO-1", "", "https://shop.example/join")

@@ -11,7 +11,7 @@ from segments.changes import member_stream
 from segments.models import Membership, Segment
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.api_client import Caller, names, objects, paths, stream_of
+from tests.support.api_client import ApiClient, error_paths, names, ndjson_objects, streamed_text
 
 pytestmark = pytest.mark.django_db
 
@@ -20,8 +20,8 @@ HEADER = "customer_id,email,phone,first_name,last_name"
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller("members:read")
+def caller() -> ApiClient:
+    return ApiClient("members:read")
 
 
 @pytest.fixture
@@ -41,17 +41,17 @@ def test_a_stream_tells_what_the_pages_tell(caller, known) -> None:
     pages = caller.get(MEMBERS)["results"]
 
     response = caller.call("get", f"{MEMBERS}?format=ndjson")
-    streamed = objects(response)
+    streamed = ndjson_objects(response)
 
     assert response["Content-Type"] == "application/x-ndjson; charset=utf-8"
     assert response["Content-Disposition"] == 'attachment; filename="known-members.ndjson"'
     assert [{name: row[name] for name in pages[0]} for row in streamed] == pages
-    assert streamed == objects(caller.call("get", MEMBERS, Accept="application/x-ndjson"))
+    assert streamed == ndjson_objects(caller.call("get", MEMBERS, Accept="application/x-ndjson"))
 
 
 def test_no_cell_is_a_formula(caller, known) -> None:
     response = caller.call("get", f"{MEMBERS}?format=csv")
-    rows = list(csv.DictReader(io.StringIO(stream_of(response), newline="")))
+    rows = list(csv.DictReader(io.StringIO(streamed_text(response), newline="")))
 
     assert response["Content-Type"] == "text/csv; charset=utf-8"
     assert list(rows[0]) == [
@@ -70,7 +70,7 @@ def test_no_cell_is_a_formula(caller, known) -> None:
 
 
 def test_a_stream_is_compressed_for_who_asks(caller, known) -> None:
-    plain = stream_of(caller.call("get", f"{MEMBERS}?format=csv"))
+    plain = streamed_text(caller.call("get", f"{MEMBERS}?format=csv"))
 
     response = caller.call("get", f"{MEMBERS}?format=csv", Accept_Encoding="gzip, deflate")
 
@@ -81,15 +81,15 @@ def test_a_stream_is_compressed_for_who_asks(caller, known) -> None:
 
 def test_a_stream_goes_on_where_it_broke_off(caller, known, monkeypatch, django_assert_num_queries) -> None:
     monkeypatch.setattr(member_stream, "MEMBERS_BATCH_SIZE", 2)
-    everybody = objects(caller.call("get", f"{MEMBERS}?format=ndjson"))
+    everybody = ndjson_objects(caller.call("get", f"{MEMBERS}?format=ndjson"))
 
     for place, row in enumerate(everybody):
         rest = caller.call("get", f"{MEMBERS}?format=ndjson&cursor={row['cursor']}")
-        assert objects(rest) == everybody[place + 1 :]
+        assert ndjson_objects(rest) == everybody[place + 1 :]
     # The page behind a row begins where the stream would.
     assert names(caller.get(f"{MEMBERS}?cursor={everybody[0]['cursor']}")["results"]) == ["c2", "c3"]
     with django_assert_num_queries(4):  # the key, the segment, and two shares
-        assert stream_of(caller.call("get", f"{MEMBERS}?format=csv")).count("\r\n") == 4
+        assert streamed_text(caller.call("get", f"{MEMBERS}?format=csv")).count("\r\n") == 4
 
 
 def test_who_leaves_while_a_stream_is_read_moves_nobody_else(caller, known, monkeypatch) -> None:
@@ -117,10 +117,10 @@ def test_what_is_wrong_is_told_as_json_whatever_was_asked_for(caller, known, for
         response = caller.call("get", address)
         assert (response.status_code, response["Content-Type"]) == (status, "application/json")
         assert response.json()["code"] == code
-    refused = Caller("segments:read").call("get", f"{MEMBERS}?format={form}")
+    refused = ApiClient("segments:read").call("get", f"{MEMBERS}?format={form}")
     assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope")
     assert caller.client.get(f"/api/v1/{MEMBERS}?format={form}").json()["code"] == "not_authenticated"
-    assert paths(caller.get(f"{MEMBERS}?page_size=0", 400)) == ["page_size"]
+    assert error_paths(caller.get(f"{MEMBERS}?page_size=0", 400)) == ["page_size"]
 
 
 def test_a_long_stream_takes_constant_memory(caller, known, monkeypatch) -> None:

@@ -226,7 +226,7 @@ def test_a_key_stands_in_the_header_or_in_the_address(key: str, visitors: None, 
 
 
 def test_no_other_key_stands_in_an_address(client: Client) -> None:
-    _, secret = keys.create("bot", ["segments:read", "members:read"])
+    _, secret = keys.create_key("bot", ["segments:read", "members:read"])
 
     told = problem(client.get(address("a1"), {"key": secret}), 401)
     assert "pub_" in told["message"]

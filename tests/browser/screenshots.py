@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from segments_project.server.bundled import redis_server
+from segments_project.server.bundled_servers import redis_server
 from tests.support import chromium
 from tests.support.installation import Installation, installation
 

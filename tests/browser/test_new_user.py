@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from segments_project.server.bundled import redis_server
+from segments_project.server.bundled_servers import redis_server
 from tests.support import chromium, installation
 from tests.support.furnished_shop import LOGIN, PASSWORD
 from tests.support.installation import Installation

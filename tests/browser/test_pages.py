@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support import chromium
+from tests.support.admin_pages import PAGES
 from tests.support.furnished_shop import LOGIN, PASSWORD
 from tests.support.installation import Installation
-from tests.support.pages import PAGES
 
 Axe = Callable[[Page], None]
 DRAWN = "document.documentElement.scrollWidth"

@@ -22,7 +22,7 @@ from segments.models import Segment
 from segments.refresh.engine import refresh_segments
 from segments.templates import TEMPLATES
 from tests.support.shop import customers
-from tests.test_trail import Staff
+from tests.test_audit_log import Staff
 
 pytestmark = pytest.mark.django_db
 

@@ -189,7 +189,7 @@ def test_the_shop_is_told_whose_a_code_is(pool: CouponPool, client: Client) -> N
     shop.events("m2,c1,browser,Seen,2026-03-01T11:00:00Z")
 
     def ask(code: str, *scopes: str) -> Any:
-        _, secret = keys.create("checkout", scopes or ["members:read"])
+        _, secret = keys.create_key("checkout", scopes or ["members:read"])
         address = reverse("api-coupon", args=[code])
         return client.get(address, headers={"Authorization": f"Bearer {secret}"})
 

@@ -15,10 +15,10 @@ from tests.support.campaign_runs import (
     BUYERS,
     WAITING,
     Move,
-    arrived,
     campaign,
     fill_cart,
     order,
+    sent_messages,
     subscribers,
 )
 from tests.support.shop import NOON, days
@@ -104,7 +104,7 @@ def test_a_dry_run_says_who_would_get_what_and_the_sending_agrees(move: Move) ->
     assert Delivery.objects.count() == 0
     lifecycle.start(draft, NOON)
     move(NOON)
-    assert [who for who, _ in arrived()] == ["anna", "ben", "cleo"]
+    assert [who for who, _ in sent_messages()] == ["anna", "ben", "cleo"]
     # Who was in it is not counted again where a campaign is once for each.
     again = lifecycle.save(
         Campaign(segment=segment, name="again", reentry_after=days(2), trigger="at"),

@@ -34,11 +34,11 @@ from segments.models import Change
 from segments.refresh.engine import refresh_all
 from segments.wakeups import REFRESH
 from segments_project.celery import app
-from segments_project.server.bundled import dying_with_parent
-from tests.support import campaign_runs, fortnight, shop
-from tests.support.fortnight import PLANS, START, Expected, Fact, Person
+from segments_project.server.bundled_servers import signal_on_parent_death
+from tests.support import campaign_oracle, campaign_runs, shop
+from tests.support.campaign_oracle import PLANS, START, Expected, Fact, Person
+from tests.support.celery_with_test_clock import CLOCK, ENDED
 from tests.support.mail_server import YES, MailServer, mail_server
-from tests.support.moved_clock import CLOCK, ENDED
 
 LEASE = timedelta(seconds=60)
 GIVEN_UP_AFTER = 120  # seconds for one tick
@@ -69,13 +69,21 @@ class Workers:
     def _celery(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "celery", "--quiet", "-A", "tests.support.moved_clock", *arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    "celery",
+                    "--quiet",
+                    "-A",
+                    "tests.support.celery_with_test_clock",
+                    *arguments,
+                ],
                 cwd=settings.BASE_DIR,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=dying_with_parent(9),
+                preexec_fn=signal_on_parent_death(9),
             )
 
     def kill(self, *, whole: bool = False) -> None:
@@ -124,7 +132,7 @@ def workers(environment: dict[str, str], tmp_path: Path, server: MailServer) -> 
     # The test itself refreshes, at each tick: for everybody else, a pass is waiting already.
     redis.call_redis(lambda client: client.set(REFRESH.marker, 1))
     workers = Workers(environment, tmp_path, server.url)
-    workers.clock.write_text((START - 2 * fortnight.HOUR).isoformat())
+    workers.clock.write_text((START - 2 * campaign_oracle.HOUR).isoformat())
     workers.start()
     yield workers
     workers.stop()
@@ -142,8 +150,8 @@ def open_shop(customers: Sequence[Person]) -> None:
         ),
         header="customer_id,email,country,time_zone,newsletter",
     )
-    segments = {group.slug: shop.segment(group.slug, group.rule) for group in fortnight.GROUPS}
-    before = START - 2 * fortnight.HOUR
+    segments = {group.slug: shop.segment(group.slug, group.rule) for group in campaign_oracle.GROUPS}
+    before = START - 2 * campaign_oracle.HOUR
     refresh_all(before)
     for plan in PLANS:
         begin, end = plan.quiet or (None, None)
@@ -202,7 +210,7 @@ def is_done(at: datetime) -> bool:
         )
 
 
-def dates(plan: fortnight.Plan) -> list[datetime]:
+def dates(plan: campaign_oracle.Plan) -> list[datetime]:
     return [plan.first + number * plan.every for number in range(10)] if plan.first and plan.every else []
 
 
@@ -211,11 +219,11 @@ def live(
 ) -> dict[str, Any]:
     """Live through the two weeks; give how many messages arrived, and how many of them once more."""
     chance = random.Random(seed)
-    shop_people = fortnight.people(customers, chance)
+    shop_people = campaign_oracle.people(customers, chance)
     open_shop(shop_people)
     expected = Expected(shop_people)
-    instants = fortnight.ticks(every)
-    history = fortnight.history(shop_people, instants, chance)
+    instants = campaign_oracle.ticks(every)
+    history = campaign_oracle.history(shop_people, instants, chance)
     arrived: list[tuple[str, str, int, str]] = []
     now = 0
     doomed = sorted(random.Random(seed + 1).sample(range(customers * 4), kills))
@@ -270,7 +278,7 @@ def carry_out(workers: Workers, at: datetime) -> None:
             write(workers.clock, instant)
             app.send_task("campaigns.tasks.carry_out")
     redis.close()
-    assert instant < at + fortnight.HOUR / 4
+    assert instant < at + campaign_oracle.HOUR / 4
 
 
 def write(clock: Path, instant: datetime) -> None:
@@ -284,8 +292,8 @@ def write(clock: Path, instant: datetime) -> None:
 @pytest.mark.parametrize(
     ("customers", "every", "kills", "seed"),
     [
-        (500, 8 * fortnight.HOUR, 6, 1),
-        pytest.param(5_000, fortnight.HOUR, 60, 2, marks=pytest.mark.long),
+        (500, 8 * campaign_oracle.HOUR, 6, 1),
+        pytest.param(5_000, campaign_oracle.HOUR, 60, 2, marks=pytest.mark.long),
     ],
 )
 def test_each_message_of_two_weeks_arrives_once(

@@ -17,11 +17,11 @@ from tests.support.campaign_runs import (
     BUYERS,
     WAITING,
     Move,
-    arrived,
     campaign,
     fill_cart,
-    kept_back,
+    held_back_messages,
     order,
+    sent_messages,
     subscribers,
 )
 from tests.support.shop import NOON, days
@@ -53,21 +53,21 @@ def test_steps_follow_one_another_until_the_customer_orders(move: Move) -> None:
         fill_cart(who, NOON)
 
     move(NOON + MINUTE)
-    assert arrived() == []
+    assert sent_messages() == []
     move(NOON + HOUR)
-    assert arrived() == []
+    assert sent_messages() == []
     move(NOON + HOUR + MINUTE)
-    assert arrived() == [("anna", "waiting 1"), ("ben", "waiting 1"), ("cleo", "waiting 1")]
+    assert sent_messages() == [("anna", "waiting 1"), ("ben", "waiting 1"), ("cleo", "waiting 1")]
 
     order("ben", NOON + 2 * HOUR)
     order("cleo", NOON + 2 * HOUR, status="cancelled")
     move(NOON + 24 * HOUR + MINUTE)
-    assert arrived() == [("anna", "waiting 2"), ("cleo", "waiting 2")]
+    assert sent_messages() == [("anna", "waiting 2"), ("cleo", "waiting 2")]
     move(NOON + 24 * HOUR + MINUTE)
-    assert arrived() == []
+    assert sent_messages() == []
     order("anna", NOON + 25 * HOUR)
     move(NOON + 72 * HOUR + MINUTE)
-    assert arrived() == [("cleo", "waiting 3")]
+    assert sent_messages() == [("cleo", "waiting 3")]
     assert set(Journey.objects.values_list("customer__customer_id", "state", "reason")) == {
         ("anna", "stopped", sending_policy.LEFT),
         ("ben", "stopped", sending_policy.LEFT),
@@ -87,13 +87,13 @@ def test_who_was_there_before_the_start_is_not_met_nor_those_of_an_edited_rule_u
 
     order("ben", NOON)
     move(NOON + HOUR)
-    assert arrived() == [("ben", "buyers 1"), ("ben", "everybody 1")]
+    assert sent_messages() == [("ben", "buyers 1"), ("ben", "everybody 1")]
 
     segment.refresh_from_db()
     segment.rule = {"first_seen": {"ever": True}}
     segment_store.save_segment(segment)
     move(NOON + 2 * HOUR)
-    assert arrived() == [("cleo", "everybody 1")]
+    assert sent_messages() == [("cleo", "everybody 1")]
 
 
 def test_a_first_filling_begins_nothing_unless_chosen(move: Move) -> None:
@@ -105,7 +105,7 @@ def test_a_first_filling_begins_nothing_unless_chosen(move: Move) -> None:
 
     move(NOON)
 
-    assert arrived() == [("anna", "everybody 1")]
+    assert sent_messages() == [("anna", "everybody 1")]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_who_comes_again_begins_again_as_the_policy_says(
     for name, at in (("first", NOON), ("second", NOON + days(2)), ("third", NOON + days(4))):
         fill_cart("anna", at)
         move(at + MINUTE)
-        met += [name for _ in arrived()]
+        met += [name for _ in sent_messages()]
         move(at + 3 * HOUR)
 
     assert met == expected
@@ -162,11 +162,11 @@ def test_those_who_leave_are_met_unless_they_come_back(move: Move) -> None:
     campaign(segment, 2 * HOUR, name="miss you", trigger="leaves")
 
     move(NOON + days(1) + MINUTE)
-    assert arrived() == []
+    assert sent_messages() == []
     fill_cart("ben", NOON + days(1) + HOUR)
     move(NOON + days(1) + 2 * HOUR + MINUTE)
 
-    assert arrived() == [("anna", "miss you 1")]
+    assert sent_messages() == [("anna", "miss you 1")]
     assert Journey.objects.get(customer__customer_id="ben").reason == sending_policy.CAME_BACK
 
 
@@ -178,7 +178,7 @@ def test_a_message_goes_on_after_leaving_where_the_campaign_says_so(move: Move) 
     fill_cart("anna", NOON)
     move(NOON + MINUTE)
     move(NOON + days(1) + MINUTE)
-    assert arrived() == [("anna", "waiting 1")]
+    assert sent_messages() == [("anna", "waiting 1")]
 
 
 # -- Dates
@@ -192,15 +192,15 @@ def test_a_date_is_for_all_members_of_then_and_once(move: Move) -> None:
     campaign(segment, timedelta(), 2 * HOUR, name="sale", trigger="at", starts_at=NOON + days(1))
     order("ben", NOON)
     move(NOON + HOUR)
-    assert arrived() == []
+    assert sent_messages() == []
 
     move(NOON + days(1))
     order("cleo", NOON + days(1))
-    assert arrived() == [("anna", "sale 1"), ("ben", "sale 1")]
+    assert sent_messages() == [("anna", "sale 1"), ("ben", "sale 1")]
     move(NOON + days(1) + 2 * HOUR)
-    assert arrived() == [("anna", "sale 2"), ("ben", "sale 2")]
+    assert sent_messages() == [("anna", "sale 2"), ("ben", "sale 2")]
     move(NOON + days(2))
-    assert arrived() == []
+    assert sent_messages() == []
 
 
 def test_a_repeated_date_keeps_its_time_of_day_when_clocks_change(move: Move, settings) -> None:
@@ -217,7 +217,7 @@ def test_a_repeated_date_keeps_its_time_of_day_when_clocks_change(move: Move, se
         for hours in (-2, -1, 0, 1):
             at = first + days(7 * week) + hours * HOUR
             move(at, refresh=False)
-            met += [at for _ in arrived()]
+            met += [at for _ in sent_messages()]
 
     # Clocks go forward on 29 March: 13:00 in Berlin is 12:00 in UTC before, and 11:00 after.
     assert met == [first, first + days(7) - HOUR, first + days(14) - HOUR]
@@ -231,9 +231,9 @@ def test_dates_missed_for_long_are_left_out(move: Move) -> None:
     campaign(segment, name="news", trigger="every", repeats_every=days(2), starts_at=NOON + days(2))
 
     move(NOON + days(7))
-    assert arrived() == []
+    assert sent_messages() == []
     move(NOON + days(8))
-    assert arrived() == [("anna", "news 1")]
+    assert sent_messages() == [("anna", "news 1")]
 
 
 def test_a_date_that_is_not_given_is_now(move: Move) -> None:
@@ -246,7 +246,7 @@ def test_a_date_that_is_not_given_is_now(move: Move) -> None:
 
     move(NOON + MINUTE)
 
-    assert arrived() == [("anna", "now 1"), ("anna", "weekly 1")]
+    assert sent_messages() == [("anna", "now 1"), ("anna", "weekly 1")]
 
 
 # -- Pause, stop, edit
@@ -259,18 +259,18 @@ def test_a_pause_shifts_nothing_and_what_is_too_late_after_it_is_held_back(move:
     move(NOON + MINUTE)
     lifecycle.pause(cart, NOON)
     move(NOON + 20 * HOUR)
-    assert arrived() == []
+    assert sent_messages() == []
 
     lifecycle.resume(cart, NOON)
     move(NOON + 20 * HOUR)
-    assert arrived() == [("anna", "waiting 1")]
+    assert sent_messages() == [("anna", "waiting 1")]
     lifecycle.pause(cart, NOON)
     move(NOON + days(2.5))
     lifecycle.resume(cart, NOON)
     move(NOON + days(2.5))
-    assert (arrived(), kept_back()) == ([], [("anna", sending_policy.TOO_LATE)])
+    assert (sent_messages(), held_back_messages()) == ([], [("anna", sending_policy.TOO_LATE)])
     move(NOON + days(3) + MINUTE)
-    assert arrived() == [("anna", "waiting 3")]
+    assert sent_messages() == [("anna", "waiting 3")]
 
 
 def test_stopping_ends_everything(move: Move) -> None:
@@ -284,7 +284,7 @@ def test_stopping_ends_everything(move: Move) -> None:
     lifecycle.stop(cart, NOON)
     move(NOON + days(1))
 
-    assert (arrived(), kept_back()) == ([], [("anna", sending_policy.STOPPED)])
+    assert (sent_messages(), held_back_messages()) == ([], [("anna", sending_policy.STOPPED)])
     assert Journey.objects.get().state == "stopped"
     with pytest.raises(lifecycle.NotPossible, match="does not run"):
         lifecycle.stop(cart, NOON)
@@ -298,7 +298,7 @@ def test_a_running_campaign_may_say_more_but_keeps_its_steps(move: Move) -> None
     fill_cart("anna", NOON)
     move(NOON)
     move(NOON + 2 * HOUR)
-    assert arrived() == [("anna", "waiting 1")]
+    assert sent_messages() == [("anna", "waiting 1")]
     steps = list(cart.steps.all())
 
     with pytest.raises(lifecycle.NotPossible, match="none can be removed"):
@@ -306,7 +306,7 @@ def test_a_running_campaign_may_say_more_but_keeps_its_steps(move: Move) -> None
     steps[1].subject = "a better one"
     lifecycle.save(cart, [*steps, campaign_runs.step("one more")])
     move(NOON + 25 * HOUR)
-    assert arrived() == [("anna", "a better one")]
+    assert sent_messages() == [("anna", "a better one")]
     assert Delivery.objects.filter(step=steps[0]).count() == 1
 
 
@@ -324,15 +324,15 @@ def test_a_visitor_who_turns_out_to_be_a_customer_goes_on_as_that_customer(move:
 
     # At the first step the visitor cannot be reached; the customer they are can, at the second.
     move(NOON + HOUR + MINUTE)
-    assert (arrived(), kept_back()) == ([], [("anonymous:browser", sending_policy.NO_CONSENT)])
+    assert (sent_messages(), held_back_messages()) == ([], [("anonymous:browser", sending_policy.NO_CONSENT)])
     shop.events(f"login,anna,browser,Signed In,{(NOON + 2 * HOUR).isoformat()}")
     move(NOON + 2 * HOUR + MINUTE)
     assert [(one.customer.customer_id, one.state) for one in Journey.objects.all()] == [("anna", "active")]
-    assert kept_back() == [("anna", sending_policy.NO_CONSENT)]
+    assert held_back_messages() == [("anna", sending_policy.NO_CONSENT)]
     move(NOON + 24 * HOUR + MINUTE)
-    assert arrived() == [("anna", "waiting 2")]
+    assert sent_messages() == [("anna", "waiting 2")]
     move(NOON + 72 * HOUR + MINUTE)
-    assert arrived() == [("anna", "waiting 3")]
+    assert sent_messages() == [("anna", "waiting 3")]
 
 
 @pytest.mark.parametrize("is_read_before", [True, False])
@@ -350,7 +350,7 @@ def test_of_a_visitors_journey_and_the_customers_own_one_goes_on(move: Move, is_
     for hours in (1, 2, 24, 25, 72, 73, 74):
         move(NOON + hours * HOUR + MINUTE)
 
-    assert arrived() == [("anna", "waiting 1"), ("anna", "waiting 2"), ("anna", "waiting 3")]
+    assert sent_messages() == [("anna", "waiting 1"), ("anna", "waiting 2"), ("anna", "waiting 3")]
     assert Journey.objects.filter(state="finished").count() == 1
 
 
@@ -362,12 +362,12 @@ def test_a_date_that_visitor_and_customer_both_had_is_one(move: Move) -> None:
     move(NOON)
     campaign(segment, timedelta(), days(1), name="sale", trigger="at", starts_at=NOON + HOUR)
     move(NOON + HOUR)
-    assert arrived() == [("anna", "sale 1")]
+    assert sent_messages() == [("anna", "sale 1")]
 
     shop.events(f"login,anna,browser,Signed In,{(NOON + HOUR).isoformat()}")
     move(NOON + 25 * HOUR)
 
-    assert arrived() == [("anna", "sale 2")]
+    assert sent_messages() == [("anna", "sale 2")]
     assert sorted(Journey.objects.values_list("customer__customer_id", "state")) == [
         ("anna", "finished"),
         ("anna", "stopped"),
@@ -402,5 +402,5 @@ def test_an_erased_customer_gets_nothing_more(move: Move) -> None:
     shop.command("erase_customer", "anna", "--yes")
     move(NOON + 2 * HOUR)
 
-    assert arrived() == [("ben", "waiting 1")]
+    assert sent_messages() == [("ben", "waiting 1")]
     assert set(Journey.objects.values_list("customer__customer_id", flat=True)) == {"ben"}

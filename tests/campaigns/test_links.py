@@ -13,7 +13,7 @@ from campaigns.models import Delivery
 from customers.identity import lookup
 from customers.models import ConsentChange, Customer
 from customers.privacy import personal_data
-from tests.support import received_messages, shop
+from tests.support import sent_messages, shop
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def delivery() -> Delivery:
         "ben,ben@example.org,subscribed",
         header="customer_id,email,newsletter",
     )
-    return received_messages.sent(received_messages.campaign(), "anna", AT)
+    return sent_messages.sent(sent_messages.campaign(), "anna", AT)
 
 
 def path_of(address: str) -> str:
@@ -174,7 +174,7 @@ def test_whoever_else_has_the_address_gets_no_more_mail_to_it(delivery: Delivery
 def test_a_visitor_ends_the_newsletter_also_once_joined(delivery: Delivery, client: Client) -> None:
     shop.events("m1,,a1,Seen,2026-03-01", "m2,,a2,Seen,2026-03-01")
     addresses = {
-        visitor: path_of(signed_links.unsubscribe_url(received_messages.sent(delivery.campaign, visitor, AT)))
+        visitor: path_of(signed_links.unsubscribe_url(sent_messages.sent(delivery.campaign, visitor, AT)))
         for visitor in ("a1", "a2")
     }
     shop.events("m3,ben,a1,Seen,2026-03-02")

@@ -18,9 +18,9 @@ from campaigns.models import Campaign, CouponPool, Delivery
 from campaigns.playbook import catalogue
 from campaigns.playbook.catalogue import TACTICS
 from tests.support import campaign_runs, shop
-from tests.support.campaign_runs import BUYERS, Move, arrived, campaign, order, subscribers
+from tests.support.campaign_runs import BUYERS, Move, campaign, order, sent_messages, subscribers
 from tests.support.shop import NOON, days
-from tests.test_trail import Staff
+from tests.test_audit_log import Staff
 
 pytestmark = pytest.mark.django_db
 
@@ -50,14 +50,14 @@ def test_who_is_a_member_at_the_start_gets_it_once_and_who_enters_later_too(move
     campaign(segment, name="newcomers")
 
     move(NOON)
-    assert arrived() == [("anna", "both 1"), ("ben", "both 1")]
+    assert sent_messages() == [("anna", "both 1"), ("ben", "both 1")]
     order("cleo", NOON + HOUR)
     move(NOON + 2 * HOUR)
-    assert arrived() == [("cleo", "both 1"), ("cleo", "newcomers 1")]
+    assert sent_messages() == [("cleo", "both 1"), ("cleo", "newcomers 1")]
     lifecycle.pause(both, NOON)
     lifecycle.resume(both, NOON)
     move(NOON + 3 * HOUR)
-    assert arrived() == []
+    assert sent_messages() == []
 
 
 def test_who_leaves_and_comes_back_around_the_start_gets_it_once(move: Move) -> None:
@@ -73,9 +73,9 @@ def test_who_leaves_and_comes_back_around_the_start_gets_it_once(move: Move) -> 
     order("anna", NOON + HOUR)
     move(NOON + 2 * HOUR)
 
-    assert arrived() == [("anna", "both 1"), ("ben", "both 1")]
+    assert sent_messages() == [("anna", "both 1"), ("ben", "both 1")]
     move(NOON + 3 * HOUR)
-    assert arrived() == []
+    assert sent_messages() == []
 
 
 def test_whom_it_meets_is_chosen_before_it_starts(move: Move) -> None:
@@ -97,12 +97,12 @@ def test_whom_it_meets_is_chosen_before_it_starts(move: Move) -> None:
     assert Campaign.objects.get().takes_members
     assert 'name="takes_members"' in page(staff, "edit", draft)
     move(NOON)
-    assert len(arrived()) == 2
+    assert len(sent_messages()) == 2
     newcomers = campaign(segment, name="newcomers")
     newcomers.takes_members = True
     lifecycle.save(newcomers, list(newcomers.steps.all()))
     move(NOON + HOUR)
-    assert arrived() == []
+    assert sent_messages() == []
 
 
 # -- Done
@@ -246,10 +246,10 @@ def test_the_forecast_and_the_dry_run_agree_for_every_tactic(move: Move, people:
 def test_who_is_on_their_way_is_counted_if_the_next_message_reaches_them(move: Move, people: Any) -> None:
     draft = campaign(people, timedelta(), days(1), trigger="at", starts_at=NOON)
     move(NOON)
-    arrived()
+    sent_messages()
 
     draft.refresh_from_db()
     [coming] = forecasts.upcoming(draft, NOON, NOON + days(2))
     assert (coming.step.number, coming.messages) == (2, 4)
     move(NOON + days(1))
-    assert len(arrived()) == 4
+    assert len(sent_messages()) == 4

@@ -13,7 +13,7 @@ from campaigns.channels.on_site import OnSite
 from campaigns.models import Campaign, Delivery
 from segments.refresh.engine import refresh_all
 from tests.api.test_errors import problem
-from tests.support import campaign_runs, received_messages, shop
+from tests.support import campaign_runs, sent_messages, shop
 from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
@@ -72,14 +72,14 @@ def close(key: str, client: Client) -> Callable[[str, object], None]:
 def campaign() -> Campaign:
     """A campaign for everybody: the visitors a1 and a2, and c1, who was the visitor a3."""
     shop.events("m1,,a1,Seen,2026-03-01", "m2,,a2,Seen,2026-03-01", "m3,c1,a3,Seen,2026-03-01")
-    made = received_messages.campaign(channel=OnSite.key)
+    made = sent_messages.campaign(channel=OnSite.key)
     refresh_all()
     return made
 
 
 def told(campaign: Campaign, visitor: str, title: str, ago: timedelta = HOUR, **fields: Any) -> Delivery:
     """A message as the channel leaves it."""
-    delivery = received_messages.sent(campaign, visitor, NOW - ago, **fields)
+    delivery = sent_messages.sent(campaign, visitor, NOW - ago, **fields)
     OnSite().send(delivery, OutgoingMessage(title, "Leave us your address.", "", f"{PAGE}/join"))
     delivery.save()
     return delivery
@@ -126,7 +126,7 @@ def test_the_latest_three_that_are_due_are_shown(campaign: Campaign, titles: Ask
         told(campaign, "a1", f"{hours} hours ago", hours * HOUR)
     told(campaign, "a1", "to come", -HOUR)
     told(campaign, "a1", "planned", 10 * HOUR, state="planned", sent_at=None)
-    mail = received_messages.campaign("Mail")
+    mail = sent_messages.campaign("Mail")
     told(mail, "a1", "by mail")
     told(campaign, "a2", "31 days ago", timedelta(days=31))
 

@@ -8,7 +8,7 @@ import pytest
 from campaigns.models import AudienceMember, Coupon, CouponPool, Delivery, Journey
 from customers.identity import lookup
 from customers.privacy import personal_data
-from tests.support import received_messages, shop
+from tests.support import sent_messages, shop
 
 pytestmark = pytest.mark.django_db
 
@@ -19,12 +19,12 @@ AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
 def anna() -> None:
     """Anna, whom a campaign has told something, beside ben."""
     shop.customers("anna,anna@example.org", "ben,ben@example.org")
-    campaign = received_messages.campaign("Welcome")
+    campaign = sent_messages.campaign("Welcome")
     pool = CouponPool.objects.create(name="ten")
     for name in ("anna", "ben"):
         customer = lookup.lookup(name)
         assert customer
-        received_messages.sent(campaign, name, AT, clicks=2, clicked_at=AT, content={"title": f"Hi {name}"})
+        sent_messages.sent(campaign, name, AT, clicks=2, clicked_at=AT, content={"title": f"Hi {name}"})
         Journey.objects.create(campaign=campaign, customer=customer, occasion="change:1", began_at=AT)
         Coupon.objects.create(
             pool=pool, code=f"X-{name}", code_folded=name, customer=customer, campaign=campaign, given_at=AT

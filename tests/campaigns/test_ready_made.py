@@ -188,7 +188,7 @@ def test_a_code_is_redeemed_until_its_last_day(pool: CouponPool, client: Client)
         coupon_pool.note_redeemed(since, NOON + days(30))
         found = Coupon.objects.exclude(redeemed_at=None)
         assert list(found.values_list("code", "redeemed_at")) == [("TEN-1", BEFORE)]
-    _, key = keys.create("shop", ["members:read"])
+    _, key = keys.create_key("shop", ["members:read"])
     answer = client.get("/api/v1/coupons/TEN-2/", headers={"Authorization": f"Bearer {key}"}).json()
     assert (answer["last_day"], answer["redeemed_at"]) == ("2026-03-20", None)
 

@@ -15,7 +15,15 @@ from campaigns.journeys import forecasts
 from campaigns.models import Campaign, Delivery
 from customers import consent
 from tests.support import campaign_runs, shop
-from tests.support.campaign_runs import BUYERS, Move, arrived, campaign, kept_back, order, subscribers
+from tests.support.campaign_runs import (
+    BUYERS,
+    Move,
+    campaign,
+    held_back_messages,
+    order,
+    sent_messages,
+    subscribers,
+)
 from tests.support.shop import NOON, days
 from tests.support.tracking_messages import identify, send, source
 
@@ -50,8 +58,8 @@ def test_only_who_has_subscribed_and_has_an_address_gets_e_mail_asked_at_the_sen
 
     move(NOON + HOUR)
 
-    assert arrived() == [("anna", "buyers 1"), ("dora", "buyers 1")]
-    assert kept_back() == [(who, sending_policy.NO_CONSENT) for who in ("ben", "cleo", "emil")]
+    assert sent_messages() == [("anna", "buyers 1"), ("dora", "buyers 1")]
+    assert held_back_messages() == [(who, sending_policy.NO_CONSENT) for who in ("ben", "cleo", "emil")]
 
 
 def test_the_week_holds_so_many_messages_of_all_campaigns(move: Move, settings) -> None:
@@ -66,17 +74,17 @@ def test_the_week_holds_so_many_messages_of_all_campaigns(move: Move, settings) 
 
     move(NOON)
     # Of those that come due together, that of the older campaign goes first.
-    assert arrived() == [
+    assert sent_messages() == [
         *(("anna", f"sale{n} 1") for n in (1, 2)),
         *(("ben", f"sale{n} 1") for n in (1, 2)),
     ]
-    assert {reason for _, reason in kept_back()} == {sending_policy.OVER_THE_CAP}
+    assert {reason for _, reason in held_back_messages()} == {sending_policy.OVER_THE_CAP}
     move(NOON + days(3))
-    assert arrived() == []
-    assert len(kept_back()) == 4
+    assert sent_messages() == []
+    assert len(held_back_messages()) == 4
     # Seven days later they do not count any more.
     move(NOON + days(7))
-    assert arrived() == [("anna", "sale5 1"), ("ben", "sale5 1")]
+    assert sent_messages() == [("anna", "sale5 1"), ("ben", "sale5 1")]
 
 
 def test_quiet_hours_put_off_to_their_end_where_the_customer_lives(move: Move, settings) -> None:
@@ -92,14 +100,14 @@ def test_quiet_hours_put_off_to_their_end_where_the_customer_lives(move: Move, s
         order(who, NOON)
 
     move(NOON)
-    assert arrived() == [(who, "buyers 1") for who in ("anna", "dora", "emil")]
+    assert sent_messages() == [(who, "buyers 1") for who in ("anna", "dora", "emil")]
     move(NOON + HOUR / 2)
-    assert arrived() == [("cleo", "buyers 1")]
+    assert sent_messages() == [("cleo", "buyers 1")]
     move(NOON + 11 * HOUR)
-    assert arrived() == []
+    assert sent_messages() == []
     move(NOON + 11.5 * HOUR)
-    assert arrived() == [("ben", "buyers 1")]
-    assert kept_back() == []
+    assert sent_messages() == [("ben", "buyers 1")]
+    assert held_back_messages() == []
 
 
 def test_what_was_put_off_is_asked_again(move: Move) -> None:
@@ -113,8 +121,8 @@ def test_what_was_put_off_is_asked_again(move: Move) -> None:
 
     move(NOON + 8 * HOUR)
 
-    assert arrived() == [("anna", "buyers 1")]
-    assert kept_back() == [("ben", sending_policy.ORDERED), ("cleo", sending_policy.NO_CONSENT)]
+    assert sent_messages() == [("anna", "buyers 1")]
+    assert held_back_messages() == [("ben", sending_policy.ORDERED), ("cleo", sending_policy.NO_CONSENT)]
     assert not Delivery.objects.filter(state="planned").exists()
 
 
@@ -182,7 +190,7 @@ def test_a_campaign_sends_one_message_to_an_address_also_as_others_write_it(move
     move(NOON)
 
     assert sorted(one.to for one in mail.outbox) == [["solo@example.com"], ["twice@example.com"]]
-    assert kept_back() == [("dup-2", sending_policy.TWIN)]
+    assert held_back_messages() == [("dup-2", sending_policy.TWIN)]
     assert (forecast.would_get, forecast.held_back) == (2, {sending_policy.TWIN: 1})
 
 
@@ -195,7 +203,7 @@ def test_an_address_gets_a_message_once_though_its_customers_enter_one_after_the
     move(NOON + days(2))
 
     assert len(mail.outbox) == 1
-    assert kept_back() == [("dup-1", sending_policy.TWIN)]
+    assert held_back_messages() == [("dup-1", sending_policy.TWIN)]
 
 
 def test_of_one_address_the_customer_gets_it_whose_address_somebody_trusted_gave(move: Move) -> None:
@@ -212,7 +220,7 @@ def test_of_one_address_the_customer_gets_it_whose_address_somebody_trusted_gave
 
     move(NOON)
 
-    assert kept_back() == [("anonymous:a1", sending_policy.TWIN)]
+    assert held_back_messages() == [("anonymous:a1", sending_policy.TWIN)]
 
 
 def test_the_cap_of_the_week_is_counted_by_address(move: Move, settings) -> None:
@@ -226,7 +234,7 @@ def test_the_cap_of_the_week_is_counted_by_address(move: Move, settings) -> None
     shop.events(f"m1,dup-2,,Product Viewed,{(NOON + days(1)).isoformat()}")
     move(NOON + days(1))
 
-    assert ("dup-2", sending_policy.OVER_THE_CAP) in kept_back()
+    assert ("dup-2", sending_policy.OVER_THE_CAP) in held_back_messages()
 
 
 def test_two_campaigns_at_once_keep_to_the_cap_of_an_address(move: Move, settings) -> None:
@@ -243,7 +251,7 @@ def test_two_campaigns_at_once_keep_to_the_cap_of_an_address(move: Move, setting
     move(NOON)
 
     assert [one.to for one in mail.outbox] == [["twice@example.com"]]
-    assert kept_back() == [("dup-2", sending_policy.OVER_THE_CAP)]
+    assert held_back_messages() == [("dup-2", sending_policy.OVER_THE_CAP)]
 
 
 def test_a_suppressed_address_gets_nothing_until_staff_lift_it(move: Move) -> None:
@@ -253,4 +261,4 @@ def test_a_suppressed_address_gets_nothing_until_staff_lift_it(move: Move) -> No
     order("anna", NOON)
     move(NOON)
 
-    assert kept_back() == [("anna", sending_policy.SUPPRESSED)]
+    assert held_back_messages() == [("anna", sending_policy.SUPPRESSED)]

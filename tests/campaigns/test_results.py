@@ -9,7 +9,7 @@ import pytest
 from campaigns import results
 from campaigns.channels.on_site import OnSite
 from campaigns.models import Campaign, Delivery, Journey
-from tests.support import received_messages, shop
+from tests.support import sent_messages, shop
 
 pytestmark = pytest.mark.django_db
 
@@ -38,12 +38,12 @@ def people() -> None:
 
 
 def test_results_are_told_whole_by_step_and_by_day(people: None, django_assert_num_queries: Any) -> None:
-    campaign = received_messages.campaign(steps=2)
-    received_messages.sent(campaign, "anna", day(1), clicked_at=day(2), clicks=3)
-    received_messages.sent(campaign, "anna", day(5), step=2)
-    received_messages.sent(campaign, "ben", day(1))
+    campaign = sent_messages.campaign(steps=2)
+    sent_messages.sent(campaign, "anna", day(1), clicked_at=day(2), clicks=3)
+    sent_messages.sent(campaign, "anna", day(5), step=2)
+    sent_messages.sent(campaign, "ben", day(1))
     for reason in ("no consent", "no consent", "quiet"):
-        received_messages.sent(
+        sent_messages.sent(
             campaign,
             "cleo",
             day(1) + timedelta(seconds=Delivery.objects.count()),
@@ -51,9 +51,9 @@ def test_results_are_told_whole_by_step_and_by_day(people: None, django_assert_n
             sent_at=None,
             reason=reason,
         )
-    received_messages.sent(campaign, "cleo", day(7), state="failed", sent_at=None, reason="550 no such user")
-    received_messages.sent(campaign, "cleo", day(8), state="planned", sent_at=None, reason="451 later")
-    received_messages.sent(campaign, "cleo", day(9), state="sending", sent_at=None)
+    sent_messages.sent(campaign, "cleo", day(7), state="failed", sent_at=None, reason="550 no such user")
+    sent_messages.sent(campaign, "cleo", day(8), state="planned", sent_at=None, reason="451 later")
+    sent_messages.sent(campaign, "cleo", day(9), state="sending", sent_at=None)
     ordered("o1", "anna", day(3), "30.5", back="0.5")
     ordered("o2", "anna", day(6), "20")
     ordered("o3", "ben", day(3), "0.1")
@@ -75,17 +75,17 @@ def test_results_are_told_whole_by_step_and_by_day(people: None, django_assert_n
         (5, 1, 0, 0, 0),
         (6, 0, 0, 1, Decimal(20)),
     ]
-    nothing = results.of(received_messages.campaign("Another"), AT)
+    nothing = results.of(sent_messages.campaign("Another"), AT)
     assert not any([nothing.sent, nothing.revenue, nothing.held_back, nothing.days])
 
 
 def test_an_order_is_put_down_to_the_latest_message_of_any_campaign(people: None) -> None:
-    first, second = received_messages.campaign("First"), received_messages.campaign("Second")
-    received_messages.sent(first, "anna", day(1))
-    received_messages.sent(second, "anna", day(3))
-    received_messages.sent(second, "ben", day(3))
+    first, second = sent_messages.campaign("First"), sent_messages.campaign("Second")
+    sent_messages.sent(first, "anna", day(1))
+    sent_messages.sent(second, "anna", day(3))
+    sent_messages.sent(second, "ben", day(3))
     # What was not sent reached nobody.
-    received_messages.sent(first, "anna", day(4), state="failed")
+    sent_messages.sent(first, "anna", day(4), state="failed")
 
     ordered("o1", "anna", day(2))
     ordered("o2", "anna", day(3), "5")
@@ -99,8 +99,8 @@ def test_an_order_is_put_down_to_the_latest_message_of_any_campaign(people: None
 
 
 def test_an_order_counts_for_some_days_only_and_if_it_counts_at_all(people: None, settings: Any) -> None:
-    campaign = received_messages.campaign()
-    received_messages.sent(campaign, "anna", day(1))
+    campaign = sent_messages.campaign()
+    sent_messages.sent(campaign, "anna", day(1))
     second = timedelta(seconds=1)
 
     ordered("before", "anna", day(1) - second)
@@ -117,12 +117,12 @@ def test_an_order_counts_for_some_days_only_and_if_it_counts_at_all(people: None
 
 def test_a_message_on_the_page_counts_from_when_it_was_shown(people: None) -> None:
     mail, on_site = (
-        received_messages.campaign("Mail"),
-        received_messages.campaign("On the page", channel=OnSite.key),
+        sent_messages.campaign("Mail"),
+        sent_messages.campaign("On the page", channel=OnSite.key),
     )
-    received_messages.sent(mail, "anna", day(1))
-    received_messages.sent(on_site, "anna", day(2), shown_at=day(4))
-    received_messages.sent(on_site, "anna", day(2, 13))
+    sent_messages.sent(mail, "anna", day(1))
+    sent_messages.sent(on_site, "anna", day(2), shown_at=day(4))
+    sent_messages.sent(on_site, "anna", day(2, 13))
 
     ordered("o1", "anna", day(3))
     ordered("o2", "anna", day(5))
@@ -134,8 +134,8 @@ def test_a_message_on_the_page_counts_from_when_it_was_shown(people: None) -> No
 
 def test_days_are_those_of_the_shop(people: None, settings: Any) -> None:
     settings.TIME_ZONE = "Pacific/Auckland"
-    campaign = received_messages.campaign()
-    received_messages.sent(campaign, "anna", day(1, 13), clicked_at=day(1, 10))
+    campaign = sent_messages.campaign()
+    sent_messages.sent(campaign, "anna", day(1, 13), clicked_at=day(1, 10))
     ordered("o1", "anna", day(1, 14))
 
     assert [(one.day, one.sent, one.clicked, one.ordered) for one in results.of(campaign, AT).days] == [
@@ -146,8 +146,8 @@ def test_days_are_those_of_the_shop(people: None, settings: Any) -> None:
 
 def test_messages_go_along_with_a_visitor_who_turns_out_to_be_a_customer(people: None) -> None:
     shop.events("m1,,a1,Seen,2026-03-01T10:00:00Z")
-    campaign = received_messages.campaign(channel=OnSite.key)
-    shown = received_messages.sent(campaign, "a1", day(1), shown_at=day(1))
+    campaign = sent_messages.campaign(channel=OnSite.key)
+    shown = sent_messages.sent(campaign, "a1", day(1), shown_at=day(1))
     Journey.objects.create(
         campaign=campaign, customer=shown.customer, occasion=shown.occasion, began_at=day(1)
     )

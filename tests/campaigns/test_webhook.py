@@ -13,8 +13,8 @@ from campaigns.channels import webhook
 from campaigns.channels.base import OutgoingMessage, TryAgain, Undeliverable
 from campaigns.channels.webhook import Webhook
 from campaigns.models import Campaign, Delivery, Step
-from segments_project.server import bundled
-from tests.support import campaign_runs, received_messages, shop
+from segments_project.server import bundled_servers
+from tests.support import campaign_runs, sent_messages, shop
 from tests.support.shop import NOON
 from tests.support.webhook_receiver import Receiver, Reply
 
@@ -40,7 +40,7 @@ def channel() -> Iterator[Webhook]:
 @pytest.fixture
 def delivery() -> Delivery:
     shop.customers("c1,c1@example.org")
-    return received_messages.sent(received_messages.campaign("Letter", channel=Webhook.key), "c1", AT)
+    return sent_messages.sent(sent_messages.campaign("Letter", channel=Webhook.key), "c1", AT)
 
 
 def test_a_message_is_posted_and_signed(
@@ -99,7 +99,7 @@ def test_the_answer_tells_whether_to_try_again(
 def test_who_cannot_be_reached_is_not_waited_for_again_and_again(
     channel: Webhook, delivery: Delivery, receiver: Receiver
 ) -> None:
-    port = bundled.free_port()
+    port = bundled_servers.free_port()
 
     for _ in range(2):
         with pytest.raises(TryAgain, match="No connection"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.db import backends
+from core.db import execution
 from core.db.sql import Sql, compile_query, compose, union_all
 from customers.models import Customer
 from tests.support import shop
@@ -34,6 +34,6 @@ def test_querysets_become_part_of_a_statement() -> None:
 
     counted = compose("SELECT count(*), {percent} FROM ({known}) AS k", known=known, percent="5 %")
 
-    assert backends.rows(counted) == [(1, "5 %")]
-    assert backends.rows(known) == backends.rows(compile_query(known))
-    assert backends.rows(Customer.objects.none().values("pk")) == []
+    assert execution.fetch_all(counted) == [(1, "5 %")]
+    assert execution.fetch_all(known) == execution.fetch_all(compile_query(known))
+    assert execution.fetch_all(Customer.objects.none().values("pk")) == []

@@ -12,7 +12,7 @@ from django.db import connection
 
 from core.models import InstalledRole
 from core.staff.roles import Role, check_roles, declared_permissions, install_roles
-from segments_project.roles import NOT_GRANTED, ROLES
+from segments_project.roles import ROLES, UNGRANTED_PERMISSIONS
 
 OUR_APPS = ("core", "customers", "segments", "campaigns")
 
@@ -37,8 +37,8 @@ def test_every_permission_of_our_models_is_granted_or_named_as_not_granted() -> 
     ours = declared_permissions(apps.get_app_config(label) for label in OUR_APPS)
     granted = {name for role in ROLES for name in role.permissions}
 
-    assert ours - granted == {*NOT_GRANTED}
-    assert len(NOT_GRANTED) == len({*NOT_GRANTED})
+    assert ours - granted == {*UNGRANTED_PERMISSIONS}
+    assert len(UNGRANTED_PERMISSIONS) == len({*UNGRANTED_PERMISSIONS})
 
 
 def test_the_declared_permissions_are_those_that_the_database_has() -> None:

@@ -14,7 +14,7 @@ from customers import consent
 from customers.models import AddressUnsubscription, ConsentChange, Customer, Suppression
 from customers.privacy import personal_data
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, send, source
 
 pytestmark = pytest.mark.django_db
@@ -76,14 +76,14 @@ def test_a_joined_visitor_brings_no_consent_of_its_own_and_keeps_none() -> None:
 )
 def test_files_and_the_api_take_the_words_that_messages_take(word: str, state: str) -> None:
     shop.customers(f"file,{word}", header="customer_id,newsletter")
-    caller = Caller("ingest")
+    caller = ApiClient("ingest")
     caller.post("customers/", {"customer_id": "api", "newsletter": word}, status=201)
 
     assert set(Customer.objects.values_list("newsletter", flat=True)) == {state}
 
 
 def test_the_api_takes_true_and_false_for_consent() -> None:
-    caller = Caller("ingest")
+    caller = ApiClient("ingest")
     caller.post(
         "customers/", [{"customer_id": "a", "newsletter": True}, {"customer_id": "b", "newsletter": False}]
     )
@@ -103,7 +103,7 @@ class Doors:
     """The ways in which a statement about customer ``c1`` comes."""
 
     def __init__(self) -> None:
-        self.api = Caller("ingest")
+        self.api = ApiClient("ingest")
         _, self.server = source()
         _, self.browser = source("browser")
 

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from customers.models import Customer, Identity
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, send, source
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +48,7 @@ NONE = [
 @pytest.mark.parametrize(("given", "kept"), SPELLINGS)
 def test_a_file_the_api_and_messages_agree_on_the_spelling(given: str, kept: str) -> None:
     shop.import_rows("customers", ["file", given], header="customer_id,email")
-    Caller("ingest").post("customers/", {"customer_id": "api", "email": given}, status=201)
+    ApiClient("ingest").post("customers/", {"customer_id": "api", "email": given}, status=201)
     _, key = source()
     send(key, identify("sdk", email=given))
 

@@ -23,7 +23,7 @@ from customers.tracking import inbox
 from segments.changes import retention
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.campaign_runs import campaign
 from tests.support.tracking_messages import identify, message, send, source, track
 
@@ -46,8 +46,8 @@ def folders(settings: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller("ingest", "privacy", "members:read")
+def caller() -> ApiClient:
+    return ApiClient("ingest", "privacy", "members:read")
 
 
 def traces(folder: Path) -> set[str]:
@@ -58,7 +58,7 @@ def traces(folder: Path) -> set[str]:
     return {one for one in TRACES if one in readable}
 
 
-def come_in(caller: Caller) -> None:
+def come_in(caller: ApiClient) -> None:
     """Come in by the API, by messages that are taken and refused, by a file and its refused rows."""
     zoe = {
         "customer_id": ID,

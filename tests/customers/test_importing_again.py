@@ -73,11 +73,11 @@ def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monk
                 shop.import_rows(kind, *rows, header=header, progress=interrupt)
             assert update.is_due(shop.NOON)
         import_everything()
-        twice = shop.meaning()
-        shop.forget_everything()
+        twice = shop.comparable_records()
+        shop.delete_everything()
         import_everything()
 
-    assert shop.meaning() == twice
+    assert shop.comparable_records() == twice
     shop.assert_facts_are_those_of_the_records()
 
 
@@ -175,7 +175,7 @@ def bring_in(files: list[tuple[str, list[tuple[str, ...]]]], rows_at_once: int) 
         with time_machine.travel(datetime(2026, 4, 1, tzinfo=UTC), tick=False):
             done = [shop.import_rows(kind, *rows, header=COLUMNS[kind]) for kind, rows in files]
         shop.assert_facts_are_those_of_the_records()
-        there_is = shop.meaning()
+        there_is = shop.comparable_records()
         transaction.set_rollback(True)
     return [(one.counts, one.lines) for one in done], there_is
 

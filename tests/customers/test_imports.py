@@ -20,7 +20,7 @@ from customers.imports import csv_files, uploads
 from customers.ingestion import writer
 from customers.models import Customer, Import, Order
 from segments_project.celery import app
-from segments_project.server.bundled import dying_with_parent
+from segments_project.server.bundled_servers import signal_on_parent_death
 from tests.conftest import eventually
 from tests.support import shop
 
@@ -300,7 +300,7 @@ def test_a_killed_worker_s_import_is_finished_by_the_next(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=dying_with_parent(9),
+            preexec_fn=signal_on_parent_death(9),
         )
     try:
         eventually(lambda: told(one)[1] or worker.poll() is not None, within=60)

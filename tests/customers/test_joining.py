@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 from django.db import connection, transaction
 
-from core.db import backends
+from core.db import execution
 from customers.identity import lookup
 from customers.models import Customer, Event, EventProduct
 from segments.evaluation.context import context_at
@@ -84,12 +84,12 @@ def test_the_joined_visitors_row_is_kept_pointing_at_the_customer() -> None:
 def test_files_sent_again_after_a_join_change_nothing() -> None:
     bring(VISITED, LOOKED)
     bring(BOTH, LATER)
-    before = shop.meaning()
+    before = shop.comparable_records()
 
     bring(BOTH, LATER)
     bring(VISITED, LOOKED)
 
-    assert shop.meaning() == before
+    assert shop.comparable_records() == before
     assert_all_is_of_one_customer()
 
 
@@ -189,16 +189,16 @@ def test_a_file_that_meets_a_deadlock_is_taken_all_the_same() -> None:
         pytest.skip("about PostgreSQL: SQLite has one writer")
     shop.customers("c1,c1@example.org", "c2,c2@example.org")
     holds_one = threading.Event()
-    [(mine,)] = backends.rows("SELECT pg_backend_pid()")
+    [(mine,)] = execution.fetch_all("SELECT pg_backend_pid()")
 
     def cross() -> None:
         with transaction.atomic():
-            backends.execute("SET LOCAL deadlock_timeout = '1min'")  # the other one gives way
-            backends.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c2'")
+            execution.execute("SET LOCAL deadlock_timeout = '1min'")  # the other one gives way
+            execution.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c2'")
             holds_one.set()
-            while not backends.rows("SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted", [mine]):
+            while not execution.fetch_all("SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted", [mine]):
                 time.sleep(0.01)
-            backends.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c1'")
+            execution.execute("UPDATE customers_customer SET city = 'Rome' WHERE customer_id = 'c1'")
         connection.close()
 
     crossing = threading.Thread(target=cross)

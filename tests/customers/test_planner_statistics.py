@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from core.db import backends, temporary_tables
+from core.db import execution, temporary_tables
 from customers.facts import update
 from segments.refresh.engine import refresh_all
 from tests.support import shop
@@ -30,12 +30,12 @@ class TakenBack(Exception):
 
 def rows_expected(sql: str) -> int:
     """Ask the planner how many rows it expects."""
-    [(told,)] = backends.rows(f"EXPLAIN (FORMAT json) {sql}")
+    [(told,)] = execution.fetch_all(f"EXPLAIN (FORMAT json) {sql}")
     return int(told[0]["Plan"]["Plan Rows"])
 
 
 def join(table: str) -> None:
-    backends.rows(f"SELECT count(*) FROM customers_customer c JOIN {table} t ON t.customer_id = c.id")
+    execution.fetch_all(f"SELECT count(*) FROM customers_customer c JOIN {table} t ON t.customer_id = c.id")
 
 
 def test_past_orders_are_chosen_before_the_planner_looks() -> None:
@@ -56,15 +56,15 @@ def test_past_orders_are_chosen_before_the_planner_looks() -> None:
 
 @pytest.mark.parametrize("written", ["INSERT", "COPY"])
 def test_a_table_is_analyzed_after_each_change_and_only_then(written: str) -> None:
-    temporary_tables.create("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
+    temporary_tables.create_temporary_table("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
     if written == "INSERT":
-        backends.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
+        execution.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
     else:
-        temporary_tables.load("looked_at", ("customer_id", "kind"), ((n, 0) for n in range(MANY)))
+        temporary_tables.load_rows("looked_at", ("customer_id", "kind"), ((n, 0) for n in range(MANY)))
     join("looked_at")
     assert rows_expected("SELECT * FROM looked_at WHERE kind = 1") == 1
 
-    backends.execute("UPDATE looked_at SET kind = 1")
+    execution.execute("UPDATE looked_at SET kind = 1")
     join("looked_at")
     assert rows_expected("SELECT * FROM looked_at WHERE kind = 1") == MANY
 
@@ -74,11 +74,11 @@ def test_a_table_is_analyzed_after_each_change_and_only_then(written: str) -> No
 
 
 def test_what_a_rollback_takes_back_is_analyzed_again() -> None:
-    temporary_tables.create("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
-    backends.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
+    temporary_tables.create_temporary_table("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
+    execution.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
     with transaction.atomic():
         with suppress(TakenBack), transaction.atomic():
-            backends.execute("UPDATE looked_at SET kind = 1")
+            execution.execute("UPDATE looked_at SET kind = 1")
             join("looked_at")
             raise TakenBack
         join("looked_at")
@@ -87,11 +87,11 @@ def test_what_a_rollback_takes_back_is_analyzed_again() -> None:
 
 def test_a_table_that_went_with_its_transaction_is_in_nobodys_way() -> None:
     with suppress(TakenBack), transaction.atomic():
-        temporary_tables.create("gone", "customer_id bigint PRIMARY KEY")
-        backends.execute(f"INSERT INTO gone SELECT n FROM generate_series(1, {MANY}) AS n")
+        temporary_tables.create_temporary_table("gone", "customer_id bigint PRIMARY KEY")
+        execution.execute(f"INSERT INTO gone SELECT n FROM generate_series(1, {MANY}) AS n")
         raise TakenBack
     with transaction.atomic():
-        [(count,)] = backends.rows(
+        [(count,)] = execution.fetch_all(
             "SELECT count(*) FROM customers_customer c JOIN (SELECT 1 AS id) AS one ON one.id = c.id"
             " LEFT JOIN (SELECT 2 AS id) gone ON gone.id = c.id"
         )

@@ -10,7 +10,7 @@ from django.test import override_settings
 from customers.models import Customer, Event, Order, RefusedMessage
 from customers.tracking import inbox
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, post, source
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
@@ -92,7 +92,7 @@ def test_rounded_ids() -> None:
 
 def test_an_id_with_a_slash() -> None:
     send_case("h_slash_id.json")
-    caller = Caller("members:read", "privacy")
+    caller = ApiClient("members:read", "privacy")
 
     assert caller.get("customers/eu%2F1042/")["email"] == "slash@example.com"
     assert caller.get("customers/eu%2F1042/export/")

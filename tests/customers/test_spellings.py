@@ -11,7 +11,7 @@ from customers.identity import tombstones
 from customers.models import Customer, Event, Identity, Order, OrderLine
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, message, send, source, track
 
 pytestmark = pytest.mark.django_db
@@ -108,7 +108,7 @@ def test_the_case_of_two_spellings_is_right() -> None:
 
 def test_ids_are_kept_in_one_spelling_whichever_way_they_come_in() -> None:
     _, key = source()
-    caller = Caller("ingest", "members:read")
+    caller = ApiClient("ingest", "members:read")
     shop.import_rows("customers", [f"c {NFD}"], header="customer_id")
     caller.post("customers/", {"customer_id": f"c {NFC}", "first_name": NFD})
     send(key, identify(f"c {NFD}", f"a {NFD}", **{f"tier {NFD}": NFD}))
@@ -134,7 +134,7 @@ def test_a_customer_is_found_under_an_id_of_any_spelling() -> None:
     shop.import_rows("customers", [NFC], header="customer_id")
     shop.segment("all", {"order_count": {"at_most": 9}})
     refresh_all()
-    caller = Caller("members:read", "segments:read", "privacy")
+    caller = ApiClient("members:read", "segments:read", "privacy")
 
     assert caller.get(f"customers/{NFD}/")["customer_id"] == NFC
     assert caller.get(f"segments/all/members/{NFD}/")["member"] is True

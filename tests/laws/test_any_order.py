@@ -15,7 +15,7 @@ from customers.tracking import inbox
 from segments.models import Change, Membership
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import post, send, signed, source
 
 pytestmark = pytest.mark.django_db
@@ -110,14 +110,14 @@ def deliveries(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[list[dict[st
 
 
 def state_after(key: str, portions: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    shop.forget_everything()
+    shop.delete_everything()
     for portion in portions:
         assert post(key, "batch", {"batch": portion}).status_code == 200
         inbox.drain()
     shop.assert_facts_are_those_of_the_records()
     assert not RefusedMessage.objects.exclude(reason__contains="'dancing'").exists()
     conflicts = IdentityLink.objects.filter(is_refused=True).values_list("one__value", "other__value")
-    return {**shop.meaning(), "conflicts": sorted(sorted(pair) for pair in conflicts)}
+    return {**shop.comparable_records(), "conflicts": sorted(sorted(pair) for pair in conflicts)}
 
 
 def check(delivery: tuple[list[dict[str, Any]], list[list[dict[str, Any]]]], key: str) -> None:
@@ -170,7 +170,7 @@ def words_on_orders(draw: st.DrawFn) -> tuple[list[tuple[str, Any]], list[list[t
 
 
 def orders_after(keys: dict[str, str], portions: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Any]:
-    shop.forget_everything()
+    shop.delete_everything()
     for portion in portions:
         for who, said in portion:
             if who == "file":
@@ -180,7 +180,7 @@ def orders_after(keys: dict[str, str], portions: Sequence[Sequence[tuple[str, An
         inbox.drain()
     shop.assert_facts_are_those_of_the_records()
     assert not RefusedMessage.objects.exclude(reason__contains="'dancing'").exists()
-    return shop.meaning()
+    return shop.comparable_records()
 
 
 def check_orders(told: Any, keys: dict[str, str]) -> None:
@@ -311,7 +311,7 @@ class Doors:
 
     def __init__(self) -> None:
         self.server, (self.web, self.browser) = source()[1], source("browser")
-        self.api = Caller("ingest")
+        self.api = ApiClient("ingest")
 
     def bring(self, portion: Sequence[Any]) -> None:
         """Bring a portion in: what goes through the same door and follows each other, in one request or file."""
@@ -341,7 +341,7 @@ class Doors:
 def forget_members() -> None:
     for table in (Membership, Change):
         table.objects.all().delete()
-    shop.forget_everything()
+    shop.delete_everything()
 
 
 def members_after(doors: Doors, portions: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -352,7 +352,7 @@ def members_after(doors: Doors, portions: Sequence[Sequence[Any]]) -> dict[str, 
     shop.assert_facts_are_those_of_the_records()
     assert not RefusedMessage.objects.exclude(reason__contains="'dancing'").exists()
     return {
-        **shop.meaning(),
+        **shop.comparable_records(),
         "conflicts": sorted(
             sorted(pair)
             for pair in IdentityLink.objects.filter(is_refused=True).values_list("one__value", "other__value")

@@ -28,9 +28,9 @@ from segments.models import Segment
 from tests.support import campaign_runs, shop
 from tests.support.campaign_runs import BUYERS, Move, order
 from tests.support.shop import NOON, days
-from tests.support.text_messages import Sms
+from tests.support.sms_channel import Sms
 from tests.support.webhook_receiver import Receiver
-from tests.test_trail import Staff
+from tests.test_audit_log import Staff
 
 pytestmark = pytest.mark.django_db
 

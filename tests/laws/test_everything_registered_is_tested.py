@@ -18,7 +18,7 @@ from drf_spectacular.generators import SchemaGenerator
 from segments_project.schedules import SCHEDULES
 from tests.api.test_limits import VALUES, doors
 from tests.support import shop
-from tests.support.pages import PAGES, Page, staff
+from tests.support.admin_pages import PAGES, Page, staff
 from tests.test_admin import PARTS
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -132,7 +132,9 @@ def prefix(model: type) -> str:
 def test_every_page_of_the_admin_is_tested_or_has_a_reason_why_not() -> None:
     tested = {page.view for page in (*PAGES, *PARTS, *RARE_PAGES)}
 
-    assert admin_views() - tested - NO_PAGES.keys() == set(), "add these pages to tests/support/pages.py"
+    assert admin_views() - tested - NO_PAGES.keys() == set(), (
+        "add these pages to tests/support/admin_pages.py"
+    )
     assert NO_PAGES.keys() - admin_views() == set(), "these addresses are gone"
     assert NO_PAGES.keys() & tested == set(), "these are tested and need no reason"
 

@@ -17,7 +17,7 @@ from customers.models import Customer, Facts, FactsAsOf
 from tests.support.oracle import Shop
 from tests.support.oracle_facts import FACTS
 from tests.support.oracle_shop import Customer as PastCustomer
-from tests.support.shop_in_database import brought_in
+from tests.support.shop_in_database import imported_shop
 from tests.support.strategies import instants, shops
 from tests.support.value_pools import ZONES
 
@@ -47,7 +47,7 @@ def test_the_oracle_knows_every_fact() -> None:
 def test_facts_stored_and_as_of_an_instant_are_those_of_the_records(
     shop: Shop, at: datetime, zone: ZoneInfo
 ) -> None:
-    with brought_in(shop, zone):
+    with imported_shop(shop, zone):
         settled_at = update.settled_at() or at
         assert found(Facts, settled_at) == expected(shop, settled_at)
 

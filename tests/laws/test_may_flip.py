@@ -22,7 +22,7 @@ from segments.rules.operators import Moment, Period, Relative
 from segments.rules.time_changes import first_seen_in_window
 from tests.support import oracle, value_pools
 from tests.support.histories import MOVES, borders_of
-from tests.support.shop_in_database import bring_in_sample, brought_in
+from tests.support.shop_in_database import import_sample_shop, imported_shop
 from tests.support.strategies import conditions, instants, parameters, rules, shops, swept, words
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetim
     with (
         override_settings(TIME_ZONE=zone.key),
         time_machine.travel(instants[-1], tick=False),
-        brought_in(shop, zone, settle=False),
+        imported_shop(shop, zone, settle=False),
     ):
         before, answers = None, [set[int]() for _ in parsed]
         for at in instants:
@@ -172,7 +172,7 @@ MOVING: dict[Any, list[dict[str, Any]]] = {
 
 
 def test_in_a_minute_each_filter_names_few(db):
-    bring_in_sample(CUSTOMERS, NOON)
+    import_sample_shop(CUSTOMERS, NOON)
     assert Customer.objects.count() >= CUSTOMERS
     several = [{name: one} for name in registry for one in variants(registry[name]) if name != "birthday"]
     for since in MINUTES:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from customers.facts import update
 from tests.support import shop, value_pools
-from tests.support.arrived import Delivery, Sent
+from tests.support.oracle_arrivals import Delivery, Sent
 from tests.support.oracle_shop import Event, Order
 from tests.support.shop_in_database import deliver
 from tests.support.strategies_shops import each

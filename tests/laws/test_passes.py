@@ -19,9 +19,9 @@ from segments.models import Change, Membership, Segment
 from segments.refresh import plan, verification
 from segments.refresh.engine import refresh_all, refresh_segments
 from tests.support import oracle, shop
-from tests.support.arrived import Arrived, Delivery
 from tests.support.histories import History, Step, histories
-from tests.support.oracle_words import Clock
+from tests.support.oracle_arrivals import Arrived, Delivery
+from tests.support.oracle_operators import Clock
 from tests.support.shop_in_database import deliver, make_list
 from tests.support.value_pools import ZONES
 

@@ -12,7 +12,7 @@ from segments.evaluation.context import context_at
 from segments.evaluation.matching import customers_matching, public_ids
 from segments.rules import parse
 from tests.support import oracle
-from tests.support.shop_in_database import brought_in
+from tests.support.shop_in_database import imported_shop
 from tests.support.strategies import conditions, instants, parameters, rules, shops
 from tests.support.value_pools import ZONES
 
@@ -23,7 +23,7 @@ slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def check(shop: oracle.Shop, several: list[dict], at: datetime, zone: ZoneInfo) -> None:
-    with override_settings(TIME_ZONE=zone.key), brought_in(shop, zone):
+    with override_settings(TIME_ZONE=zone.key), imported_shop(shop, zone):
         now = context_at(at)
         for rule in several:
             found = list(public_ids(customers_matching(parse(rule), now)))

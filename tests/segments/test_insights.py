@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from core.db import backends
+from core.db import execution
 from segments import health, insights, segment_store
 from segments.insights import Movement
 from segments.models import Change, DailyChangeCount, Refresh, Segment
@@ -279,7 +279,7 @@ def test_panels_that_take_too_long_say_so(
 
 
 def endless(table: str, columns: str) -> None:
-    backends.execute(
+    execution.execute(
         f"""CREATE TEMPORARY VIEW {table} AS
             WITH RECURSIVE ever (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM ever) SELECT {columns} FROM ever"""
     )

@@ -21,7 +21,7 @@ from segments.refresh import verification
 from segments.refresh.engine import refresh_all
 from segments.wakeups import REFRESH
 from segments_project.celery import app
-from segments_project.server.bundled import dying_with_parent
+from segments_project.server.bundled_servers import signal_on_parent_death
 from tests.conftest import eventually
 from tests.support import shop
 
@@ -84,7 +84,7 @@ def killed_in_the_end(environment: dict[str, str], log: Path) -> Iterator[None]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=dying_with_parent(9),
+            preexec_fn=signal_on_parent_death(9),
         )
     try:
         eventually(lambda: Refresh.objects.count() > before or worker.poll() is not None, within=60)

@@ -8,7 +8,7 @@ from customers.models import Customer, RefusedMessage
 from segments.refresh.engine import refresh_all
 from tests.customers.test_spellings import matching  # noqa: F401 — a fixture
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, send, source
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ def customers() -> None:
     """One of a list by each way in, one of a text, one of a number, and one of nothing."""
     _, key = source()
     shop.import_rows("customers", ["file", '["VIP", "Berlin Mitte", "Straße"]'], header="customer_id,tags")
-    Caller("ingest").post("customers/", {"customer_id": "api", "attributes": {"tags": TAGS}}, status=201)
+    ApiClient("ingest").post("customers/", {"customer_id": "api", "attributes": {"tags": TAGS}}, status=201)
     send(key, identify("sdk", tags=[*TAGS, "VIP", "", None]))
     shop.import_text(
         "shopify_customers",
@@ -111,7 +111,7 @@ def test_what_no_list_can_hold_is_left_out_and_reported() -> None:
     _, key = source()
     many = [f"tag {n}" for n in range(251)]
     send(key, identify("sdk", tags=many, city="Ulm", sizes=[1, 2.5, True, {"a": 1}], more=[1, 2.5, True]))
-    told = Caller("ingest").post(
+    told = ApiClient("ingest").post(
         "customers/",
         {"customer_id": "api", "attributes": {"tags": ["x" * 256], "inner": [["a"]]}},
         status=201,

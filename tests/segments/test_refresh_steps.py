@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from core.db import backends
+from core.db import execution
 from core.db.sql import Sql
 from customers.facts import update
 from customers.models import Customer, Touched
@@ -49,7 +49,7 @@ def planned(plan: RefreshPlan) -> dict[str, bool]:
 
 def found(plan: RefreshPlan) -> tuple[candidates.Candidates, set[str]]:
     count = candidates.find_candidates(plan)
-    keys = [key for (key,) in backends.rows("SELECT customer_id FROM candidates")]
+    keys = [key for (key,) in execution.fetch_all("SELECT customer_id FROM candidates")]
     return count, set(Customer.objects.filter(pk__in=keys).values_list("customer_id", flat=True))
 
 
@@ -181,7 +181,7 @@ def test_customers_between_the_former_average_and_the_new_one_are_candidates(cro
 
 def differing() -> dict[str, tuple[int, int]]:
     """By customer: the bits of the answers, and of the stored members."""
-    rows = backends.rows(
+    rows = execution.fetch_all(
         "SELECT c.customer_id, d.bits, d.stored FROM differences d JOIN customers_customer c ON c.id = d.customer_id"
     )
     return {customer: (bits, stored) for customer, bits, stored in rows}

@@ -7,9 +7,9 @@ from playwright.sync_api import Page
 
 from . import chromium
 
-GRAVE = ("serious", "critical")
+SERIOUS_IMPACTS = ("serious", "critical")
 # Faults of the admin's framework that no small override mends, each with its reason.
-NOT_OURS = {
+IGNORED_RULES = {
     ".help-tooltip": "Django's chooser of several puts aria-label on a span",
 }
 RUN = """skipped => axe.run(
@@ -18,7 +18,7 @@ RUN = """skipped => axe.run(
 ).then(results => results.violations)"""
 
 
-def check(page: Page) -> None:
+def assert_accessible(page: Page) -> None:
     """Fail where axe finds something serious or critical, in a wide light window or a narrow dark one.
 
     That is each theme and each width once: colours do not depend on the width, nor the layout on the theme.
@@ -35,8 +35,8 @@ def violations(page: Page, theme: str) -> list[str]:
     chromium.put_on(page, theme)
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
-    found: list[dict[str, Any]] = page.evaluate(RUN, list(NOT_OURS))
-    return [_told(violation) for violation in found if violation["impact"] in GRAVE]
+    found: list[dict[str, Any]] = page.evaluate(RUN, list(IGNORED_RULES))
+    return [_told(violation) for violation in found if violation["impact"] in SERIOUS_IMPACTS]
 
 
 def _told(violation: dict[str, Any]) -> str:

@@ -11,14 +11,14 @@ from django.test import Client
 from core.api import keys
 
 API = "/api/v1/"
-EVERYTHING = ("segments:read", "segments:write", "members:read")
+ALL_SCOPES = ("segments:read", "segments:write", "members:read")
 
 
-class Caller:
+class ApiClient:
     """Calls the API below ``/api/v1/`` with a key of some scopes."""
 
     def __init__(self, *scopes: str) -> None:
-        self.key, secret = keys.create("client", scopes or EVERYTHING)
+        self.key, secret = keys.create_key("client", scopes or ALL_SCOPES)
         self.headers = {"Authorization": f"Bearer {secret}"}
         self.client = Client()
 
@@ -52,20 +52,20 @@ class Caller:
         return self.told("delete", address, status=status)
 
 
-def paths(told: dict[str, Any]) -> list[str]:
+def error_paths(told: dict[str, Any]) -> list[str]:
     """The places an error names."""
     return [place["path"] for place in told["errors"]]
 
 
-def stream_of(response: Any) -> str:
+def streamed_text(response: Any) -> str:
     """The text of a stream that was sent."""
     assert response.status_code == 200
     return b"".join(response.streaming_content).decode()
 
 
-def objects(response: Any) -> list[dict[str, Any]]:
+def ndjson_objects(response: Any) -> list[dict[str, Any]]:
     """The objects of NDJSON."""
-    return [json.loads(line) for line in stream_of(response).splitlines()]
+    return [json.loads(line) for line in streamed_text(response).splitlines()]
 
 
 def names(rows: Iterable[dict[str, Any]]) -> list[str]:

@@ -77,14 +77,14 @@ def clock() -> Iterator[Move]:
         yield move
 
 
-def arrived() -> list[tuple[str, str]]:
+def sent_messages() -> list[tuple[str, str]]:
     """What arrived since the last time one asked: who got which message."""
     messages = [(one.to[0].partition("@")[0], str(one.subject)) for one in mail.outbox]
     mail.outbox.clear()
     return sorted(messages)
 
 
-def kept_back() -> list[tuple[str, str]]:
+def held_back_messages() -> list[tuple[str, str]]:
     """Which messages were held back, and why."""
     held = Delivery.objects.filter(state="held_back").order_by("pk")
     return [(one.customer.customer_id, one.reason) for one in held.select_related("customer")]

@@ -33,19 +33,19 @@ from segments.models import Endpoint, Segment, Verification
 from segments.refresh import verification
 from segments.webhooks import delivery
 
-from .pages import PAGES, by_rule
+from .admin_pages import PAGES, by_rule
 
 LOGIN, PASSWORD = "admin", "for the browser only"
 
 
-def make(customers: int) -> None:
+def make_furnished_shop(customers: int) -> None:
     """Make the shop; print as the last line where its pages are, and a session of each of the staff."""
     call_command("demo", customers=customers, no_serve=True)
-    furnish()
+    furnish_shop()
     print(json.dumps({"addresses": addresses(), "sessions": sessions()}))  # noqa: T201
 
 
-def furnish() -> None:
+def furnish_shop() -> None:
     """Add what a shop has only after some use: staff and what they did, a key, a verification, a failed login."""
     password = make_password(PASSWORD)  # once: hashing takes its time
     User.objects.get_or_create(
@@ -62,30 +62,30 @@ def furnish() -> None:
         guests = subscribed + list(existing.exclude(customer_id__in=subscribed)[: 5 - len(subscribed)])
         fields = {"name": "Guests", "slug": "guests", "description": "Invited to the opening."}
         address = reverse("admin:segments_segment_fixed_list")
-        entered(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
+        logged_in_client(LOGIN).post(address, fields | {"ids": "\n".join(guests)})
     if not Campaign.objects.exists():
-        run_campaigns(entered(LOGIN), Segment.objects.get(slug="guests"))
+        run_campaigns(logged_in_client(LOGIN), Segment.objects.get(slug="guests"))
     if not Endpoint.objects.exists():
-        tell_a_webhook(entered(LOGIN), Segment.objects.get(slug="guests"))
+        send_a_webhook(logged_in_client(LOGIN), Segment.objects.get(slug="guests"))
     if not Import.objects.exists():
-        import_a_file(entered(LOGIN))
+        import_a_file(logged_in_client(LOGIN))
     if not ApiKey.objects.exists():
-        keys.create("Newsletter tool", ["segments:read", "members:read"])
+        keys.create_key("Newsletter tool", ["segments:read", "members:read"])
     if not Source.objects.exists():
         _, key = sources.create_source(Source(name="Back office", kind="server"))
         said = [{"userId": user, "traits": {"email": "shared@example.org"}} for user in ("c-1", "c-2")]
         batch = [*({"type": "identify", **one} for one in said), {"type": "dance"}]
         sent = {"writeKey": key, "batch": batch}
-        stranger().post("/v1/batch", sent, content_type="application/json")
+        anonymous_client().post("/v1/batch", sent, content_type="application/json")
         inbox.drain()
     if not CouponPool.objects.exists():
         make_coupons()
     if not Verification.objects.exists():
         verification.verify_all(datetime.now(UTC))
-    stranger().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
+    anonymous_client().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
 
 
-def tell_a_webhook(client: Client, guests: Segment) -> None:
+def send_a_webhook(client: Client, guests: Segment) -> None:
     """Add a webhook at which nobody answers, and tell it of somebody on a fixed list who left and came back."""
     fields = {"name": "Newsletter tool", "url": "http://127.0.0.1:9/hooks", "every_segment": "on"}
     with override_settings(WEBHOOK_ALLOWED_NETWORKS=[ip_network("127.0.0.1")]):
@@ -149,14 +149,14 @@ def import_a_file(client: Client) -> None:
         uploads.run_next_import()
 
 
-def stranger(**options: Any) -> Client:
+def anonymous_client(**options: Any) -> Client:
     """Give a client that is not logged in, under a name that every installation answers to."""
     return Client(SERVER_NAME="localhost", **options)
 
 
-def entered(name: str, **options: Any) -> Client:
+def logged_in_client(name: str, **options: Any) -> Client:
     """Give a client that one of the staff is logged in with."""
-    client = stranger(**options)
+    client = anonymous_client(**options)
     client.force_login(User.objects.get(username=name))
     return client
 
@@ -169,4 +169,4 @@ def addresses() -> dict[str, str]:
 def sessions() -> dict[str, str]:
     """Give the key of an open session of each of the staff."""
     staff = User.objects.filter(is_staff=True).values_list("username", flat=True)
-    return {name: entered(name).cookies[settings.SESSION_COOKIE_NAME].value for name in staff}
+    return {name: logged_in_client(name).cookies[settings.SESSION_COOKIE_NAME].value for name in staff}

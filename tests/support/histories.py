@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from . import oracle_parameters, value_pools
-from .arrived import Delivery, Sent
 from .oracle import FILTERS
+from .oracle_arrivals import Delivery, Sent
+from .oracle_operators import Clock, span, value_of_cell
 from .oracle_shop import Event, Line, Order, Person, Shop
-from .oracle_words import Clock, span, value_of_cell
 from .strategies import CONDITIONS, MOMENT, Json, at_times, both, conditions, parameters, rules, swept, words
 from .strategies_shops import instants, shops
 

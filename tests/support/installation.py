@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from segments_project.server.bundled import dying_with_parent, free_port
+from segments_project.server.bundled_servers import free_port, signal_on_parent_death
 
 READY_WITHIN = 60.0
 WEB = "gunicorn --config python:segments_project.server.gunicorn_config --workers 1 --log-level warning"
@@ -71,7 +71,7 @@ def _running(command: str, environment: Mapping[str, str], log: Path) -> Iterato
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=dying_with_parent(15),
+            preexec_fn=signal_on_parent_death(15),
         )
     try:
         yield process

@@ -17,6 +17,25 @@ from math import floor
 from zoneinfo import ZoneInfo
 
 from . import value_pools
+from .oracle_operators import (
+    Clock,
+    Words,
+    amount_of_json,
+    any_kind,
+    fits,
+    mean,
+    moment,
+    named,
+    nfc,
+    number,
+    products_of_event,
+    relative,
+    rounded,
+    span,
+    text,
+    value_of_cell,
+    value_of_json,
+)
 from .oracle_parameters import (
     BUCKETS,
     DAYS,
@@ -36,25 +55,6 @@ from .oracle_parameters import (
     takes,
 )
 from .oracle_shop import Customer, Event, Line, Order, Person, Shop
-from .oracle_words import (
-    Clock,
-    Words,
-    amount_of_json,
-    any_kind,
-    fits,
-    mean,
-    moment,
-    named,
-    nfc,
-    number,
-    products_of_event,
-    relative,
-    rounded,
-    span,
-    text,
-    value_of_cell,
-    value_of_json,
-)
 
 __all__ = ["FILTERS", "Event", "Line", "Order", "Person", "Shop", "matching"]
 

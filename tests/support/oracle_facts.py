@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from .oracle import DAY, MICROSECOND, SESSION_GAP, cart_value, quantity, spent
+from .oracle_operators import rounded
 from .oracle_shop import Customer, Event, Order
-from .oracle_words import rounded
 
 Value = int | datetime | None
 

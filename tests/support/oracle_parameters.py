@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import oracle_words
+from . import oracle_operators
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,23 @@ def choice(*choices: str) -> Kind:
     return Kind("choice", frozenset(f"={one}" for one in choices), choices)
 
 
-NUMBER = Kind("number", oracle_words.NUMBER, (0, 1, 2, 3, 5, 1.5))
+NUMBER = Kind("number", oracle_operators.NUMBER, (0, 1, 2, 3, 5, 1.5))
 RELATIVE = Kind(
     "relative",
     frozenset({f"{word}={figure}" for word in ("above", "below") for figure in ("average", "median")})
     | {"top_percent", "bottom_percent"},
 )
-MOMENT = Kind("moment", oracle_words.MOMENT)
-PERIOD = Kind("period", oracle_words.MOMENT - {"ever", "not_within_last"})
-TEXT = Kind("text", oracle_words.TEXT)
-LIST = Kind("list", oracle_words.LIST)
+MOMENT = Kind("moment", oracle_operators.MOMENT)
+PERIOD = Kind("period", oracle_operators.MOMENT - {"ever", "not_within_last"})
+TEXT = Kind("text", oracle_operators.TEXT)
+LIST = Kind("list", oracle_operators.LIST)
 PRODUCT = Kind(
     "product",
     frozenset(
-        f"{part}.{word}" for part in ("sku", "name", "category", "brand") for word in oracle_words.TEXT
+        f"{part}.{word}" for part in ("sku", "name", "category", "brand") for word in oracle_operators.TEXT
     ),
 )
-PROPERTY = Kind("property", frozenset({"property"}) | oracle_words.TEXT | oracle_words.NUMBER)
+PROPERTY = Kind("property", frozenset({"property"}) | oracle_operators.TEXT | oracle_operators.NUMBER)
 FLAG = Kind("flag")
 SPAN = Kind("span")
 DAYS = Kind("days")
@@ -79,7 +79,7 @@ class Filter:
     alone: tuple[Kind, ...]
     named: Mapping[str, Kind]
     needs_one: bool
-    matching: Callable[[oracle_words.Words, Any], set[str]]
+    matching: Callable[[oracle_operators.Words, Any], set[str]]
 
     @property
     def words(self) -> set[str]:
@@ -96,7 +96,7 @@ class Filter:
 
 FILTERS: dict[str, Filter] = {}
 
-Function = Callable[[oracle_words.Words, Any], set[str]]
+Function = Callable[[oracle_operators.Words, Any], set[str]]
 
 
 def takes(*alone: Kind, needs_one: bool = False, **named: Kind) -> Callable[[Function], Function]:

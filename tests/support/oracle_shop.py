@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from .oracle_words import Product, exact
+from .oracle_operators import Product, exact
 
 
 @dataclass(frozen=True)

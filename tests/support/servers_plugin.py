@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from segments_project.redis_url import with_database
-from segments_project.server.bundled import postgres_server, redis_server
+from segments_project.redis_url import redis_url_with_database
+from segments_project.server.bundled_servers import postgres_server, redis_server
 
 # What a developer has set for a shop of their own must not change what the tests find.
 OF_A_SHOP = [
@@ -68,7 +68,7 @@ def pytest_load_initial_conftests(
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         # The servers are those of the process that started us; the Redis database is our own.
         number = 1 + int(worker.removeprefix("gw"))
-        os.environ["REDIS_URL"] = with_database(os.environ["REDIS_URL"], number)
+        os.environ["REDIS_URL"] = redis_url_with_database(os.environ["REDIS_URL"], number)
     elif not (options.help or options.version):
         stack = ExitStack()
         early_config.add_cleanup(stack.close)

@@ -169,7 +169,7 @@ def records() -> dict[str, list[str]]:
     return rows_of(*RECORDS)
 
 
-def meaning() -> dict[str, list[str]]:
+def comparable_records() -> dict[str, list[str]]:
     """All records and facts as people know them: by printed ids, without keys and times of recording.
 
     The rows that joined visitors leave behind are no customers to anybody.
@@ -201,7 +201,7 @@ def meaning() -> dict[str, list[str]]:
     return dumped
 
 
-def forget_everything() -> None:
+def delete_everything() -> None:
     """Empty the tables of records."""
     with connection.cursor() as cursor:
         for table in (

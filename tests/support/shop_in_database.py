@@ -23,24 +23,24 @@ from segments.models import Segment
 from segments.refresh.engine import refresh_segments
 from segments_project.demo.history import SampleShop
 
-from .arrived import Delivery
 from .oracle import Order, Person, Shop
-from .shops_as_csv import Row, as_csv, cell, customer_row, event_row, line_row, order_row, write_csv
+from .oracle_arrivals import Delivery
+from .shop_csv_files import Row, as_csv, cell, customer_row, event_row, line_row, order_row, write_csv
 from .value_pools import RECORDED_AT
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def brought_in(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> Iterator[None]:
+def imported_shop(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> Iterator[None]:
     """Have the shop in the database for a while."""
     with transaction.atomic():
-        bring_in(shop, zone, settle=settle)
+        import_shop(shop, zone, settle=settle)
         yield
         transaction.set_rollback(True)
 
 
-def bring_in(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
+def import_shop(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
     """Import the shop and make its fixed lists; facts wait in the queue unless they are settled."""
     with tempfile.TemporaryDirectory() as folder, time_machine.travel(RECORDED_AT, tick=False):
         for kind, path in write_csv(shop, Path(folder)).items():
@@ -54,7 +54,7 @@ def bring_in(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
         make_list(slug, members)
 
 
-def bring_in_sample(customers: int, until: datetime) -> None:
+def import_sample_shop(customers: int, until: datetime) -> None:
     """Take the records of a sample shop, and refresh its ready-to-use segments."""
     sample = SampleShop(customers=customers, until=until)
     writer.start_file()
@@ -68,7 +68,7 @@ def bring_in_sample(customers: int, until: datetime) -> None:
         read = KINDS[name].read
         writer.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
     for table in ("customer", "identity", "order", "orderline", "event"):
-        temporary_tables.analyze(f"customers_{table}")
+        temporary_tables.analyze_table(f"customers_{table}")
     update.update_facts(until)
     segment_store.install_templates()
     refresh_segments(Segment.objects.all(), until)

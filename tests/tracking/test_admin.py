@@ -134,8 +134,8 @@ def test_who_may_not_see_contact_data_sees_none_here() -> None:
     _, key = source()
     told = {"email": "nobody@at", "phone": "call 030 123456"}
     send(key, identify("c1", email="x@b.org"), identify("c2", email="x@b.org"), identify("c1", **told))
-    furnished_shop.furnish()
-    client = furnished_shop.entered("viewer")
+    furnished_shop.furnish_shop()
+    client = furnished_shop.logged_in_client("viewer")
     seen = Permission.objects.filter(codename__in=["view_identitylink", "view_refusedmessage"])
     User.objects.get(username="viewer").user_permissions.set(seen)
 

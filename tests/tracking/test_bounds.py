@@ -4,7 +4,7 @@ import pytest
 
 from customers.models import Customer, RefusedMessage
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
@@ -145,7 +145,7 @@ def test_too_many_attributes_of_files_are_a_warning(order) -> None:
 
 
 def test_too_many_attributes_by_the_api_are_a_warning() -> None:
-    told = Caller("ingest").post("customers/", [{"customer_id": "c1", "attributes": numbered("a", 250)}])
+    told = ApiClient("ingest").post("customers/", [{"customer_id": "c1", "attributes": numbered("a", 250)}])
 
     assert attributes("c1") == set(numbered("a", 200))
     [result] = told["results"]

@@ -23,11 +23,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from customers.models import Customer, Event, Order, RefusedMessage
 from customers.tracking import inbox
-from segments_project.server.bundled import dying_with_parent
+from segments_project.server.bundled_servers import signal_on_parent_death
 from tests.conftest import eventually
 from tests.support import shop
-from tests.support.tracking_http import Web, running
 from tests.support.tracking_messages import source
+from tests.support.web_server import Web, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -170,7 +170,7 @@ def test_a_node_client_tells_its_story(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=dying_with_parent(9),
+        preexec_fn=signal_on_parent_death(9),
     )
     assert node.stdin
     assert node.stdout

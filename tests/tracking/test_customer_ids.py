@@ -26,8 +26,8 @@ from customers.models import (
 from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
-from tests.support import received_messages, shop
-from tests.support.api_client import Caller
+from tests.support import sent_messages, shop
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +75,7 @@ def _by_api(kind: str, _: str) -> None:
             record |= {"order_id": "v1", "placed_at": "2026-03-01", "total": 70}
         case "events":
             record |= {"message_id": "v2", "event": "Signed In", "occurred_at": "2026-03-01"}
-    Caller("ingest").post(f"{kind}/", [record])
+    ApiClient("ingest").post(f"{kind}/", [record])
 
 
 NAMINGS = [
@@ -196,7 +196,7 @@ def test_the_earliest_of_what_records_and_messages_give_of_the_first_visit_count
         if way == "file":
             shop.customers(f"c1,{first_seen}", header="customer_id,first_seen")
         else:
-            Caller("ingest").post("customers/", [{"customer_id": "c1", "first_seen": first_seen}])
+            ApiClient("ingest").post("customers/", [{"customer_id": "c1", "first_seen": first_seen}])
 
     def first_seen() -> str:
         return str(Customer.objects.values_list("first_seen__date", flat=True).get(customer_id="c1"))
@@ -241,7 +241,7 @@ def reads(client: Client) -> Callable[[str], tuple[list[str], list[str]]]:
 
 
 def told(campaign: Campaign, customer: str, title: str) -> None:
-    delivery = received_messages.sent(campaign, customer, at := NOW - timedelta(hours=1))
+    delivery = sent_messages.sent(campaign, customer, at := NOW - timedelta(hours=1))
     Journey.objects.create(
         campaign=campaign,
         customer=delivery.customer,
@@ -258,7 +258,7 @@ def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, rea
     segment_store.save_segment(
         Segment(slug="buyers", name="Buyers", rule={"order_count": {"at_least": 1}}, is_public=True)
     )
-    campaign = received_messages.campaign(channel=OnSite.key)
+    campaign = sent_messages.campaign(channel=OnSite.key)
     if first == "the stranger":
         attack(web[1])
     shop.orders("o1,victim,2026-03-01,70")
@@ -276,7 +276,7 @@ def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, rea
 
 
 def test_a_message_for_the_stranger_goes_back_with_the_stranger(reads, web) -> None:
-    campaign = received_messages.campaign(channel=OnSite.key)
+    campaign = sent_messages.campaign(channel=OnSite.key)
     send(web[1], track("View", anonymous="evil"), identify("victim", "evil", firstName="Visit evil.example"))
     refresh_all()
     told(campaign, "victim", "Hello Visit evil.example")
@@ -318,7 +318,7 @@ def test_a_trusted_statement_of_both_ids_joins_for_good(way, when, server, web) 
             case "the API":
                 event = {"message_id": "e1", "customer_id": "c1", "anonymous_id": "a1"}
                 event |= {"event": "Signed In", "occurred_at": "2026-03-01"}
-                Caller("ingest").post("events/", [event])
+                ApiClient("ingest").post("events/", [event])
 
     if when == "before":
         join()

@@ -23,7 +23,7 @@ from customers.models import Event, Order, OrderLine, OrderMessage, Source
 from customers.privacy import personal_data
 from segments.refresh.engine import refresh_all
 from tests.support import shop
-from tests.support.api_client import Caller
+from tests.support.api_client import ApiClient
 from tests.support.tracking_messages import identify, message, send, signed, source, track
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +62,7 @@ def by_server(key: str) -> None:
 
 
 def by_the_api(address: str, sent: Any) -> None:
-    answer = Caller("ingest").call("post", address, sent)
+    answer = ApiClient("ingest").call("post", address, sent)
     assert answer.status_code in (200, 201), answer.content
     update.update_facts()
 

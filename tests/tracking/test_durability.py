@@ -21,11 +21,11 @@ from django.db.models import Sum
 
 from customers.models import Batch, Customer, Event, Facts, RefusedMessage
 from customers.tracking import inbox
-from segments_project.server.bundled import dying_with_parent, redis_server
+from segments_project.server.bundled_servers import redis_server, signal_on_parent_death
 from tests.conftest import eventually
 from tests.support import shop
-from tests.support.tracking_http import Web, running
 from tests.support.tracking_messages import basic, identify, source, track
+from tests.support.web_server import Web, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,7 +93,7 @@ def worker_killed_in_the_end(environment: Mapping[str, str], log: Path) -> Itera
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=dying_with_parent(9),
+            preexec_fn=signal_on_parent_death(9),
         )
     try:
         eventually(lambda: Event.objects.count() > before or worker.poll() is not None, within=90)

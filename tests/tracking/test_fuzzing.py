@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from customers.models import Batch, Event, RefusedMessage
 from customers.tracking.messages import CALLS, TYPES
-from tests.support.tracking_http import running
 from tests.support.tracking_messages import basic, send, source, track
+from tests.support.web_server import running
 
 pytestmark = pytest.mark.django_db
 

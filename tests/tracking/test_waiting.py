@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from django.db import DatabaseError, connection, models
 
-from core.db import backends
+from core.db import backends, execution
 from customers import tasks
 from customers.models import Batch, Customer, Event, Order, RefusedMessage
 from tests.support.tracking_messages import identify, send, source, track
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextmanager
 def run_around(there: str, back: str) -> Iterator[None]:
-    backends.execute(there)
+    execution.execute(there)
     try:
         yield
     finally:
-        backends.execute(back)
+        execution.execute(back)
 
 
 def column_renamed() -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ from segments.models import Attempt, Endpoint, Message
 from segments.webhooks import delivery
 from tests.support import shop
 from tests.support.webhook_receiver import Reply
-from tests.test_trail import Staff
+from tests.test_audit_log import Staff
 
 from .conftest import enter, subscribe
 

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from segments.models import Message
 from segments.webhooks import delivery, outbox
-from segments_project.server.bundled import dying_with_parent, free_port
+from segments_project.server.bundled_servers import free_port, signal_on_parent_death
 from tests.conftest import eventually
 
 from .conftest import enter, leave, subscribe
@@ -36,7 +36,7 @@ def test_the_receiver_of_the_documentation_takes_what_is_signed_once(vips, loopb
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        preexec_fn=dying_with_parent(9),
+        preexec_fn=signal_on_parent_death(9),
     ) as receiver:
         try:
             eventually(lambda: answers(port) or receiver.poll() is not None)

@@ -16,7 +16,7 @@ from segments.models import Attempt, Message
 from segments.wakeups import WEBHOOKS
 from segments.webhooks import delivery, leases
 from segments_project.celery import app
-from segments_project.server.bundled import dying_with_parent
+from segments_project.server.bundled_servers import signal_on_parent_death
 from tests.conftest import eventually
 from tests.support.webhook_receiver import Received, Reply
 
@@ -90,7 +90,7 @@ def worker_at_work(environment: dict[str, str], log: Path) -> subprocess.Popen[b
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=dying_with_parent(9),
+            preexec_fn=signal_on_parent_death(9),
         )
 
 

@@ -45,7 +45,7 @@ class Command(BaseCommand):
             "--visitors",
             dest="scopes",
             action="store_const",
-            const=[keys.VISITORS],
+            const=[keys.VISITORS_SCOPE],
             help="for the shop's pages: everybody can read the key, so it opens nothing else",
         )
         what.add_argument("--write", action="store_true", help="for the tracking endpoints")
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         self.stdout.write(secret)
 
     def _api_key(self, name: str, options: dict[str, Any]) -> str:
-        key, secret = keys.create(
+        key, secret = keys.create_key(
             name, options["scopes"], expires_at=options["expires"], networks=options["networks"] or ()
         )
         until = f" until {key.expires_at.isoformat()}" if key.expires_at else ""

@@ -223,7 +223,7 @@ class Attribute(Condition):
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         if not isinstance(self.words, Moment):
             return []
-        dated = DatedAttribute.objects.filter(name=sortable_values.key(self.name_))
+        dated = DatedAttribute.objects.filter(name=sortable_values.json_key(self.name_))
         return records_in_window(dated, "at", since, until, self.words.spans)
 
     def sentence(self) -> str:

@@ -19,9 +19,9 @@ from segments.refresh.engine import refresh_all
 from segments_project.demo import shop
 from segments_project.server import processes
 
-PEOPLE, MOST_PEOPLE = 3_000, 1_000_000
-LOGIN = "demo"
-BETWEEN_LINES = 3.0
+DEFAULT_PEOPLE, MAX_PEOPLE = 3_000, 1_000_000
+DEMO_USERNAME = "demo"
+PROGRESS_SECONDS = 3.0
 """Seconds between two lines of progress where they cannot overwrite each other."""
 
 
@@ -35,8 +35,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the size of the shop, and whether and where to serve it."""
-        size = f"people in the shop, most of them anonymous visitors (default: {PEOPLE})"
-        parser.add_argument("--customers", type=int, default=PEOPLE, metavar="N", help=size)
+        size = f"people in the shop, most of them anonymous visitors (default: {DEFAULT_PEOPLE})"
+        parser.add_argument("--customers", type=int, default=DEFAULT_PEOPLE, metavar="N", help=size)
         parser.add_argument("--no-serve", action="store_true", help="end after the segments were printed")
         parser.add_argument(
             "--no-visitors", action="store_true", help="nothing happens in the shop by itself"
@@ -45,12 +45,12 @@ class Command(BaseCommand):
 
     def handle(self, *, customers: int, no_serve: bool, no_visitors: bool, port: int, **options: Any) -> None:
         """Make, refresh, print and serve the shop."""
-        if not 1 <= customers <= MOST_PEOPLE:
-            raise CommandError(f"--customers: {customers} is not between 1 and {MOST_PEOPLE}")
+        if not 1 <= customers <= MAX_PEOPLE:
+            raise CommandError(f"--customers: {customers} is not between 1 and {MAX_PEOPLE}")
         if port:
-            processes.use_addresses_of(port)
+            processes.use_default_urls(port)
         call_command("migrate", verbosity=0, interactive=False)
-        if shop.is_there():
+        if shop.demo_shop_exists():
             self.say("The demo's shop is there already and is used as it is.")
         elif Customer.objects.exists():
             raise CommandError(
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         else:
             self.say(
                 f"Making a shop of {customers:,} people with two years of history, the last "
-                f"{shop.LIVED.days} days of it record by record ..."
+                f"{shop.LIVE_PERIOD.days} days of it record by record ..."
             )
             now = datetime.now(UTC)
             self.make_shop(customers, now)
@@ -69,14 +69,14 @@ class Command(BaseCommand):
         self.say("Learning what is bought together ...")
         products.learn(datetime.now(UTC))
         self.print_segments()
-        self.stdout.write(f"\nStaff login: {LOGIN}, password: {renewed_password()}")
+        self.stdout.write(f"\nStaff login: {DEMO_USERNAME}, password: {reset_demo_password()}")
         if not no_serve:
             self.serve(port, with_visitors=not no_visitors)
 
     def make_shop(self, customers: int, until: datetime) -> None:
         """Make the shop, counting: in place on a terminal, else on a line now and then."""
         in_place = self.stderr.isatty()
-        due = time.monotonic() + BETWEEN_LINES
+        due = time.monotonic() + PROGRESS_SECONDS
 
         def count(what: str, number: int) -> None:
             nonlocal due
@@ -84,10 +84,10 @@ class Command(BaseCommand):
                 self.stderr.write(f"\r  {number:>12,} {what:<20}", style_func=str, ending="")
                 self.stderr.flush()
             elif time.monotonic() > due:
-                due = time.monotonic() + BETWEEN_LINES
+                due = time.monotonic() + PROGRESS_SECONDS
                 self.say(f"  {number:,} {what}")
 
-        shop.build(customers, until, count)
+        shop.build_demo_shop(customers, until, count)
         if in_place:
             self.stderr.write(f"\r{'':<40}\r", style_func=str, ending="")
 
@@ -123,7 +123,7 @@ class Command(BaseCommand):
         )
         self.say(f"Starting web, worker and beat{visited} ...")
         try:
-            status = processes.serve(port, announce=self.announce, with_visitors=with_visitors)
+            status = processes.run_processes(port, announce=self.announce, with_visitors=with_visitors)
         except processes.ProcessError as error:
             raise CommandError(str(error)) from error
         if status:
@@ -140,9 +140,9 @@ class Command(BaseCommand):
         self.stderr.flush()
 
 
-def renewed_password() -> str:
+def reset_demo_password() -> str:
     """Give the demo's user a new password, as the old one cannot be read; make the user at first."""
-    user, _ = get_user_model().objects.get_or_create(username=LOGIN)
+    user, _ = get_user_model().objects.get_or_create(username=DEMO_USERNAME)
     user.is_staff = user.is_superuser = user.is_active = True
     password = secrets.token_urlsafe(9)
     user.set_password(password)

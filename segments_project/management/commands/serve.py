@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, port: int, **options: Any) -> None:
         require_migrated_database()
         try:
-            status = processes.serve(port, announce=self.announce)
+            status = processes.run_processes(port, announce=self.announce)
         except processes.ProcessError as error:
             raise CommandError(str(error)) from error
         if status:

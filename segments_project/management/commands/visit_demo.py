@@ -14,12 +14,12 @@ from customers.rows.parsing import the_shop
 from segments_project.demo import shop, visitors
 from segments_project.demo.history import SampleShop
 
-TRY_AGAIN_AFTER: Final = 1.0
+RETRY_SECONDS: Final = 1.0
 """Seconds; the web processes may just be starting."""
-PATIENCE: Final = 30.0
-TOO_LATE: Final = timedelta(minutes=1)
+REQUEST_TIMEOUT_SECONDS: Final = 30.0
+MAX_DELAY: Final = timedelta(minutes=1)
 """What should have happened longer ago does not: the machine slept, or the shop was closed."""
-TRY_AGAIN: Final = (429, 500, 502, 503, 504)
+RETRIED_STATUSES: Final = (429, 500, 502, 503, 504)
 
 
 class Command(BaseCommand):
@@ -33,25 +33,25 @@ class Command(BaseCommand):
 
     def handle(self, *, address: str, **options: Any) -> None:
         """Let people come and go."""
-        if not shop.is_there():
+        if not shop.demo_shop_exists():
             raise CommandError(
                 "this database holds no demo shop, and nobody is made up for another: run `demo`"
             )
-        key = shop.renewed_write_key()
-        people, currency = shop.size(), the_shop().currency
+        key = shop.renew_write_key()
+        people, currency = shop.people_count(), the_shop().currency
         connections.close_all()
-        door = Door(address, key)
+        door = TrackingClient(address, key)
         while True:
             now = datetime.now(UTC)
             history = SampleShop(people, now, currency=currency)
-            for at, message in visitors.messages(history, now, Random()):
+            for at, message in visitors.draw_messages(history, now, Random()):
                 time.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
-                if datetime.now(UTC) - at > TOO_LATE:
+                if datetime.now(UTC) - at > MAX_DELAY:
                     break
                 door.send(message)
 
 
-class Door:
+class TrackingClient:
     """The front door of the shop, where messages are left."""
 
     def __init__(self, address: str, key: str) -> None:
@@ -65,15 +65,20 @@ class Door:
             body = json.dumps({"batch": [message], "sentAt": datetime.now(UTC).isoformat()})
             try:
                 answer = self.client.request(
-                    "POST", self.url, body=body, headers=self.headers, timeout=PATIENCE, retries=False
+                    "POST",
+                    self.url,
+                    body=body,
+                    headers=self.headers,
+                    timeout=REQUEST_TIMEOUT_SECONDS,
+                    retries=False,
                 )
             except urllib3.exceptions.HTTPError:
                 pass  # nobody answers: the shop is just starting
             else:
                 if answer.status == 200:
                     return
-                if answer.status not in TRY_AGAIN:
+                if answer.status not in RETRIED_STATUSES:
                     raise CommandError(
                         f"the shop answers {answer.status}: {answer.data.decode(errors='replace')}"
                     )
-            time.sleep(TRY_AGAIN_AFTER)
+            time.sleep(RETRY_SECONDS)

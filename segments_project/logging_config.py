@@ -11,7 +11,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 _SIGNED_LINK: Final = re.compile(r"(/admin/password/choose/[^/\s]+/|/(?:go|confirm|unsubscribe)/)[^/\s\"'?]+")
 
 
-def configure(*, level: str, as_json: bool) -> dict[str, Any]:
+def configure_logging(*, level: str, as_json: bool) -> dict[str, Any]:
     """Set structlog up and return Django's LOGGING that goes with it."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -44,7 +44,7 @@ def configure(*, level: str, as_json: bool) -> dict[str, Any]:
                 "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder()],
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    without_signatures,
+                    remove_link_signatures,
                     *rendering,
                 ],
             }
@@ -62,7 +62,7 @@ def configure(*, level: str, as_json: bool) -> dict[str, Any]:
     }
 
 
-def without_signatures(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+def remove_link_signatures(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Leave out what the addresses of signed links are signed with."""
     for key, value in event.items():
         if isinstance(value, str | HttpRequest):

@@ -18,14 +18,14 @@ from core import rate_limits
 from core.http.client_ip import client_ip
 from core.mail import has_mail_server
 
-from .invitations import HOLDS_FOR
+from .invitations import LINK_LIFETIME
 
 TEMPLATES: Final = "core/passwords"
-ASKED_A_MINUTE: Final = 5
+MAX_RESETS_PER_MINUTE: Final = 5
 """From one address."""
 
 
-class ForgottenForm(PasswordResetForm):
+class ForgottenPasswordForm(PasswordResetForm):
     """The address of the account. Whether there is one is told to nobody, also not by the time that it takes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -42,7 +42,7 @@ class ForgottenForm(PasswordResetForm):
         Thread(target=super().send_mail, args=args, kwargs=kwargs).start()
 
 
-class ChooseForm(SetPasswordForm):  # type: ignore[type-arg]  # the form takes none when it runs
+class ChoosePasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # the form takes none when it runs
     """A new password, twice."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -51,7 +51,7 @@ class ChooseForm(SetPasswordForm):  # type: ignore[type-arg]  # the form takes n
             field.widget.attrs["class"] = " ".join(INPUT_CLASSES)
 
 
-class _OfAdmin:
+class _AdminContextMixin:
     """In the looks of the login page."""
 
     request: HttpRequest
@@ -59,13 +59,13 @@ class _OfAdmin:
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add what the layout shows."""
         context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
-        return {**admin.site.each_context(self.request), **context, "holds_for": HOLDS_FOR}
+        return {**admin.site.each_context(self.request), **context, "holds_for": LINK_LIFETIME}
 
 
-class Forgotten(_OfAdmin, views.PasswordResetView):
+class ForgottenPasswordView(_AdminContextMixin, views.PasswordResetView):
     """Asks for the address of an account."""
 
-    form_class = ForgottenForm
+    form_class = ForgottenPasswordForm
     template_name = f"{TEMPLATES}/forgotten.html"
     email_template_name = f"{TEMPLATES}/forgotten.txt"
     subject_template_name = f"{TEMPLATES}/forgotten_subject.txt"
@@ -79,7 +79,7 @@ class Forgotten(_OfAdmin, views.PasswordResetView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Take an address; who asks for many waits."""
         who = f"password resets:{client_ip(request)}"
-        if wait := rate_limits.seconds_to_wait(who, ASKED_A_MINUTE, datetime.now(UTC)):
+        if wait := rate_limits.throttle(who, MAX_RESETS_PER_MINUTE, datetime.now(UTC)):
             response = self.render_to_response(self.get_context_data(form=self.form_class(), wait=wait))
             response.status_code, response["Retry-After"] = 429, str(wait)
             return response
@@ -87,21 +87,21 @@ class Forgotten(_OfAdmin, views.PasswordResetView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Send the link with the address of this installation: that of the request is whatever its sender wrote."""
-        self.extra_email_context = {"root": settings.PUBLIC_URL, "holds_for": HOLDS_FOR}
+        self.extra_email_context = {"root": settings.PUBLIC_URL, "holds_for": LINK_LIFETIME}
         return super().form_valid(form)
 
 
-class Sent(_OfAdmin, views.PasswordResetDoneView):
+class ResetLinkSentView(_AdminContextMixin, views.PasswordResetDoneView):
     """Says what comes next, whether there is such an account or not."""
 
     template_name = f"{TEMPLATES}/sent.html"
     title = "Look into your inbox"
 
 
-class Choose(_OfAdmin, views.PasswordResetConfirmView):
+class ChoosePasswordView(_AdminContextMixin, views.PasswordResetConfirmView):
     """Lets who follows a link choose a password, once."""
 
-    form_class = ChooseForm
+    form_class = ChoosePasswordForm
     template_name = f"{TEMPLATES}/choose.html"
     success_url = reverse_lazy("admin:login")
     title = "Choose a password"

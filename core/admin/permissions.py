@@ -11,11 +11,13 @@ from django.http.response import HttpResponseBase
 
 View = Callable[..., HttpResponseBase]
 
-READ = ("GET", "HEAD")
-WRITE = ("POST",)
+READ_METHODS = ("GET", "HEAD")
+WRITE_METHODS = ("POST",)
 
 
-def needs(*permissions: str, methods: tuple[str, ...] = ("GET", "HEAD", "POST")) -> Callable[[View], View]:
+def require_permissions(
+    *permissions: str, methods: tuple[str, ...] = ("GET", "HEAD", "POST")
+) -> Callable[[View], View]:
     """Let a view ``(model_admin, request, …)`` open only for those who have every permission, in these ways."""
 
     def guard(view: View) -> View:
@@ -32,7 +34,7 @@ def needs(*permissions: str, methods: tuple[str, ...] = ("GET", "HEAD", "POST"))
     return guard
 
 
-def person(request: HttpRequest) -> User:
+def staff_user(request: HttpRequest) -> User:
     """Give who asks: the admin lets nobody in who is nobody."""
     assert isinstance(request.user, User)
     return request.user

@@ -31,13 +31,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-READY_WITHIN = 60.0
+START_TIMEOUT_SECONDS = 60.0
 """Seconds; a busy machine takes a multiple of the usual half."""
 
-NEVER_AGAIN = Retry(NoBackoff(), retries=0)
+NO_RETRY = Retry(NoBackoff(), retries=0)
 
-SOCKET = "redis.sock"
-LONGEST_SOCKET_PATH = 100
+SOCKET_NAME = "redis.sock"
+MAX_SOCKET_PATH_BYTES = 100
 """Bytes; systems allow 103 to 107."""
 
 
@@ -58,7 +58,7 @@ def redis_server(folder: Path | None = None) -> Iterator[Server]:
     """An empty Valkey with 64 databases that keeps nothing on disk; `folder` gets its log."""
     binary = _redis_binary()
     with _folder(folder) as home, _socket_folder(home) as private:
-        address, log = private / SOCKET, home / "redis.log"
+        address, log = private / SOCKET_NAME, home / "redis.log"
         options = ["--port", "0", "--unixsocket", str(address), "--unixsocketperm", "600"]
         process = _start(
             [binary, *options, "--dir", str(home), "--save", "", "--appendonly", "no", "--databases", "64"],
@@ -123,7 +123,7 @@ def postgres_server(
             _stop(process, signal.SIGINT)
 
 
-def dying_with_parent(signal_number: int) -> Callable[[], None] | None:
+def signal_on_parent_death(signal_number: int) -> Callable[[], None] | None:
     """For `preexec_fn`: the child gets this signal when the thread that started it ends (on Linux)."""
     if sys.platform != "linux":
         return None
@@ -170,7 +170,7 @@ def _on_a_free_port(start: Start, is_ready: Ready, log: Path) -> tuple[int, subp
 
 def _is_ready_in_time(process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> bool:
     """Wait until a server answers; False where it has ended before, or takes too long."""
-    until = time.monotonic() + READY_WITHIN
+    until = time.monotonic() + START_TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < until:
         if is_ready():
             return True
@@ -198,7 +198,7 @@ def _start(
             stderr=subprocess.STDOUT,
             cwd=cwd,
             start_new_session=True,  # Ctrl-C is for us; we stop it
-            preexec_fn=dying_with_parent(at_parents_death),
+            preexec_fn=signal_on_parent_death(at_parents_death),
             **(account or {}),
         )
 
@@ -260,7 +260,7 @@ def _redis_binary() -> str:
 @contextmanager
 def _socket_folder(home: Path) -> Iterator[Path]:
     """A folder of mode 0700 for the socket: inside `home`, or in /tmp where that path is too long for a socket."""
-    is_short = len(os.fsencode(home / "sockets-12345678" / SOCKET)) <= LONGEST_SOCKET_PATH
+    is_short = len(os.fsencode(home / "sockets-12345678" / SOCKET_NAME)) <= MAX_SOCKET_PATH_BYTES
     parent = str(home) if is_short else "/tmp"
     # A temporary folder is made with mode 0700, whatever the umask.
     with tempfile.TemporaryDirectory(prefix="sockets-", dir=parent, ignore_cleanup_errors=True) as name:
@@ -269,7 +269,7 @@ def _socket_folder(home: Path) -> Iterator[Path]:
 
 def _redis_answers(address: Path) -> bool:
     try:
-        with redis.Redis(unix_socket_path=str(address), socket_timeout=1, retry=NEVER_AGAIN) as client:
+        with redis.Redis(unix_socket_path=str(address), socket_timeout=1, retry=NO_RETRY) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

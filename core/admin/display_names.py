@@ -7,10 +7,10 @@ from django.contrib.admin import AdminSite
 from django.db.models import Model
 from django.http import HttpRequest
 
-from .lookups import DeclaredLookupsAdmin
+from .declared_lookups import DeclaredLookupsAdmin
 
 
-class RenamedAdmin(DeclaredLookupsAdmin):
+class DisplayNameAdmin(DeclaredLookupsAdmin):
     """A list and pages that say ``called``: the name of one row, and of several. The model's own names stay:
     renaming those would ask for a migration of the other app."""
 

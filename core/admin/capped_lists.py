@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from .lookups import DeclaredLookupsAdmin, DeclaredOrderChangeList
+from .declared_lookups import DeclaredLookupsAdmin, DeclaredOrderChangeList
 
-MOST_COUNTED = 1_000
+MAX_COUNTED_ROWS = 1_000
 
 
 class CappedPaginator(Paginator):
@@ -21,12 +21,12 @@ class CappedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         """Count no further than the cap, in the order that is cheapest for the database."""
-        return self.object_list.order_by().values("pk")[:MOST_COUNTED].count()
+        return self.object_list.order_by().values("pk")[:MAX_COUNTED_ROWS].count()
 
     @property
     def is_capped(self) -> bool:
         """Tell whether there may be more rows than counted."""
-        return self.count >= MOST_COUNTED
+        return self.count >= MAX_COUNTED_ROWS
 
 
 class CappedChangeList(DeclaredOrderChangeList):

@@ -23,13 +23,13 @@ _travels: dict[str, time_machine.travel] = {}
 
 
 @task_prerun.connect
-def go_there(task_id: str, **_: Any) -> None:
+def move_clock(task_id: str, **_: Any) -> None:
     now = datetime.fromisoformat(Path(os.environ[CLOCK]).read_text())
     _travels[task_id] = time_machine.travel(now, tick=False)
     _travels[task_id].start()
 
 
 @task_postrun.connect
-def come_back(task_id: str, **_: Any) -> None:
+def restore_clock(task_id: str, **_: Any) -> None:
     _travels.pop(task_id).stop()
     redis.call_redis(lambda client: client.rpush(ENDED, 1))

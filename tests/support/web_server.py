@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from segments_project.server.bundled import dying_with_parent, free_port
+from segments_project.server.bundled_servers import free_port, signal_on_parent_death
 from tests.conftest import eventually
 
 
@@ -37,7 +37,7 @@ class Web:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=dying_with_parent(9),
+                preexec_fn=signal_on_parent_death(9),
             )
         eventually(self._answers, within=60)
 

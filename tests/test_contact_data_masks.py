@@ -27,7 +27,7 @@ from customers.privacy.masks import mask_looks
 from segments.models import Endpoint, Segment
 
 from .support import furnished_shop
-from .support.pages import PAGES
+from .support.admin_pages import PAGES
 from .support.shop import customers, event_with, events, orders, segment
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,7 @@ def shop() -> None:
     events(f"m2,c1,,Product Viewed,{datetime.now(UTC).isoformat()}")
     update.update_facts()
     segment("asking", {"event_count": {"event": f"x1@{DOMAIN}", "at_least": 1}})
-    furnished_shop.furnish()
+    furnished_shop.furnish_shop()
     LogEntry.objects.create(
         user=User.objects.get(username="admin"),
         content_type=ContentType.objects.get_for_model(Segment),
@@ -172,7 +172,7 @@ def test_the_search_of_the_sidebar_finds_pages_again_and_again(viewer):
 
 
 def test_who_may_see_contact_data_sees_it(shop):
-    listed = furnished_shop.entered("marketer").get(reverse("admin:customers_customer_changelist"))
+    listed = furnished_shop.logged_in_client("marketer").get(reverse("admin:customers_customer_changelist"))
 
     assert DOMAIN in listed.content.decode()
 

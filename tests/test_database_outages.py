@@ -15,10 +15,10 @@ import pytest
 from core.api import keys
 from core.db import backends
 from customers.models import Batch
-from segments_project.server.bundled import free_port, redis_server
+from segments_project.server.bundled_servers import free_port, redis_server
 
-from .support.tracking_http import Web, running
 from .support.tracking_messages import basic, source, track
+from .support.web_server import Web, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,7 +80,7 @@ def test_without_the_database_everybody_is_asked_to_come_back(without_database: 
 @pytest.mark.parametrize("how", ["closed", "silent"])
 def test_without_redis_messages_are_taken_and_the_api_answers(how, environment, tmp_path) -> None:
     _, key = source()
-    _, api_key = keys.create("client", ("segments:read",))
+    _, api_key = keys.create_key("client", ("segments:read",))
     with redis_server() as server:
         if how == "closed":
             environment["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"

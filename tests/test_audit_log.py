@@ -109,7 +109,7 @@ def test_members_written_by_hand_are_told_once(anna, friends):
 
 def test_refreshes_keys_and_deletions_in_bulk_are_told(anna):
     one, two = segment("one", {"known": {"is": True}}), segment("two", {"known": {"is": True}})
-    key, _ = keys.create("Shop", ["segments:read"])
+    key, _ = keys.create_key("Shop", ["segments:read"])
     anna.send("segments_segment_refresh", one.pk)
     for _ in range(2):
         anna.send("core_apikey_changelist", action="revoke", _selected_action=[key.pk])
