@@ -22,8 +22,8 @@ from tests.support import furnished_shop
 from tests.support.admin_pages import MOST_QUERIES, PAGES
 
 CUSTOMERS = 100_000
-MOST_SECONDS = 2.0
-HARDLY_MORE = 1.1
+MAX_SECONDS = 2.0
+TIMEOUT_TOLERANCE = 1.1
 """A statement that PostgreSQL cuts off has taken a little longer than it may."""
 
 Figures = dict[str, Any]
@@ -34,16 +34,16 @@ def measure() -> Figures:
     furnished_shop.furnish_shop()
     client = furnished_shop.logged_in_client(furnished_shop.LOGIN, raise_request_exception=False)
     if backends.is_postgresql():
-        execution.execute(f"SET statement_timeout = '{MOST_SECONDS}s'")
+        execution.execute(f"SET statement_timeout = '{MAX_SECONDS}s'")
     pages = {}
     for page in PAGES:
-        _open(client, page.address)
-        pages[page.view] = _open(client, page.address)
-        harness.say(f"  {_told(page.view, pages[page.view])}")
+        _measure_page(client, page.address)
+        pages[page.view] = _measure_page(client, page.address)
+        harness.say(f"  {_format_figures(page.view, pages[page.view])}")
     return pages
 
 
-def _open(client: Client, address: str) -> Figures:
+def _measure_page(client: Client, address: str) -> Figures:
     taken: list[tuple[float, str]] = []
 
     def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -65,25 +65,25 @@ def _open(client: Client, address: str) -> Figures:
         "slowest_ms": round(1000 * slowest, 1),
         "total_ms": round(1000 * whole, 1),
     }
-    if _faults(figures):
+    if _find_problems(figures):
         figures["slowest_statement"] = statement[:2_000]
     return figures
 
 
-def _faults(figures: Figures) -> list[str]:
+def _find_problems(figures: Figures) -> list[str]:
     found = []
     if figures["status"] != 200:
         found.append(f"answers {figures['status']}")
-    if figures["slowest_ms"] > 1000 * MOST_SECONDS * HARDLY_MORE:
-        found.append(f"a statement takes over {MOST_SECONDS} s")
+    if figures["slowest_ms"] > 1000 * MAX_SECONDS * TIMEOUT_TOLERANCE:
+        found.append(f"a statement takes over {MAX_SECONDS} s")
     if figures["queries"] > MOST_QUERIES:
         found.append(f"asks more than {MOST_QUERIES} statements")
     return found
 
 
-def _told(view: str, figures: Figures) -> str:
+def _format_figures(view: str, figures: Figures) -> str:
     numbers = f"{figures['queries']:>3} statements, slowest {figures['slowest_ms']:>8.1f} ms"
-    return f"{view:<50} {numbers}, page {figures['total_ms']:>8.1f} ms  {', '.join(_faults(figures))}"
+    return f"{view:<50} {numbers}, page {figures['total_ms']:>8.1f} ms  {', '.join(_find_problems(figures))}"
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def main() -> None:
         os.environ["REDIS_URL"] = redis.url
         made = harness.run_part(url, "--run", "make", "--customers", str(options.customers))
         pages = harness.run_part(url, "--run", "measure")
-    faults = {view: found for view, figures in pages.items() if (found := _faults(figures))}
+    faults = {view: found for view, figures in pages.items() if (found := _find_problems(figures))}
     shop = {name: made[name] for name in ("customers", "orders", "events", "memberships")}
     harness.result(
         {"benchmark": "admin_pages", "database": options.database, **shop, "pages": pages, "faults": faults}

@@ -31,12 +31,12 @@ from segments.refresh.engine import refresh_all
 from segments_project.server.bundled_servers import free_port, redis_server, signal_on_parent_death
 
 CUSTOMERS = 100_000
-CLIENTS, ROUNDS, A_ROUND = 2, 6, 50
-ASKED_ABOUT = 100
-WARM_UP = 20
-STREAMED = 300_000
+CLIENTS, ROUNDS, REQUESTS_A_ROUND = 2, 6, 50
+CUSTOMERS_A_LOOKUP = 100
+WARM_UP_REQUESTS = 20
+STREAMED_MEMBERS = 300_000
 
-Ask = tuple[str, str, bytes | None]
+ApiRequest = tuple[str, str, bytes | None]
 """Method, address and body of a request."""
 
 
@@ -67,24 +67,27 @@ def prepare() -> dict[str, Any]:
     }
 
 
-def asks(shop: dict[str, Any], chance: random.Random) -> dict[str, Iterator[Ask]]:
+def endless_requests(shop: dict[str, Any], chance: random.Random) -> dict[str, Iterator[ApiRequest]]:
     """Give what to ask, by name: endless, each time about somebody else."""
 
-    def bare() -> Iterator[Ask]:
+    def bare() -> Iterator[ApiRequest]:
         while True:
             yield "GET", f"/bare/{chance.choice(shop['keys'])}/", None
 
-    def live() -> Iterator[Ask]:
+    def live() -> Iterator[ApiRequest]:
         while True:
             yield "GET", f"/api/v1/visitors/{chance.choice(shop['browsers'])}/segments/", None
 
-    def page() -> Iterator[Ask]:
+    def page() -> Iterator[ApiRequest]:
         while True:
             yield "GET", f"/api/v1/segments/{chance.choice(shop['segments'])}/members/?page_size=100", None
 
-    def membership() -> Iterator[Ask]:
+    def membership() -> Iterator[ApiRequest]:
         while True:
-            asked = {"customers": chance.sample(shop["ids"], ASKED_ABOUT), "segments": shop["segments"][:16]}
+            asked = {
+                "customers": chance.sample(shop["ids"], CUSTOMERS_A_LOOKUP),
+                "segments": shop["segments"][:16],
+            }
             yield "POST", "/api/v1/segments/membership/", json.dumps(asked).encode()
 
     return {"bare": bare(), "live": live(), "page": page(), "membership": membership()}
@@ -93,21 +96,21 @@ def asks(shop: dict[str, Any], chance: random.Random) -> dict[str, Iterator[Ask]
 # -- The clients and the server
 
 
-def client(port: int, shop: dict[str, Any], number: int, told: Any) -> None:
+def run_client(port: int, shop: dict[str, Any], number: int, told: Any) -> None:
     """Ask for everything in turn over one connection; tell how long each answer took, by name."""
     server = HTTPConnection("127.0.0.1", port)
-    everything = asks(shop, random.Random(number))
+    everything = endless_requests(shop, random.Random(number))
     taken: dict[str, list[float]] = {name: [] for name in everything}
     for name, asked in everything.items():
-        for _ in range(WARM_UP):
-            ask(server, shop, name, next(asked))
+        for _ in range(WARM_UP_REQUESTS):
+            time_request(server, shop, name, next(asked))
     for _ in range(ROUNDS):
         for name, asked in everything.items():
-            taken[name] += [ask(server, shop, name, next(asked)) for _ in range(A_ROUND)]
+            taken[name] += [time_request(server, shop, name, next(asked)) for _ in range(REQUESTS_A_ROUND)]
     told.put(taken)
 
 
-def ask(server: HTTPConnection, shop: dict[str, Any], name: str, asked: Ask) -> float:
+def time_request(server: HTTPConnection, shop: dict[str, Any], name: str, asked: ApiRequest) -> float:
     """Ask once; give the seconds until the whole answer was there."""
     method, address, body = asked
     key = shop["public"] if name == "live" else shop["reader"]
@@ -123,7 +126,7 @@ def ask(server: HTTPConnection, shop: dict[str, Any], name: str, asked: Ask) -> 
 
 
 @contextmanager
-def served(url: str) -> Iterator[tuple[int, psutil.Process]]:
+def running_server(url: str) -> Iterator[tuple[int, psutil.Process]]:
     """Serve the project and the bare view; give the port and the server's first process."""
     port = free_port()
     command = f"gunicorn api_server --bind 127.0.0.1:{port} --workers 2 --threads 4 --keep-alive 60 --no-control-socket"
@@ -140,14 +143,14 @@ def served(url: str) -> Iterator[tuple[int, psutil.Process]]:
         preexec_fn=signal_on_parent_death(15),
     )
     try:
-        wait_for(port)
+        wait_for_server(port)
         yield port, psutil.Process(web.pid)
     finally:
         web.terminate()
         web.wait()
 
 
-def wait_for(port: int) -> None:
+def wait_for_server(port: int) -> None:
     """Wait until it answers."""
     until = time.monotonic() + 60
     while True:
@@ -165,11 +168,12 @@ def wait_for(port: int) -> None:
 # -- What is measured
 
 
-def answered(port: int, shop: dict[str, Any]) -> dict[str, Any]:
+def measure_requests(port: int, shop: dict[str, Any]) -> dict[str, Any]:
     """Let the clients ask; give requests a second, medians and 95th percentiles by name."""
     told: Any = multiprocessing.Queue()
     clients = [
-        multiprocessing.Process(target=client, args=(port, shop, number, told)) for number in range(CLIENTS)
+        multiprocessing.Process(target=run_client, args=(port, shop, number, told))
+        for number in range(CLIENTS)
     ]
     for one in clients:
         one.start()
@@ -188,19 +192,19 @@ def answered(port: int, shop: dict[str, Any]) -> dict[str, Any]:
     return figures
 
 
-def streamed(port: int, web: psutil.Process, shop: dict[str, Any]) -> dict[str, Any]:
+def measure_stream(port: int, web: psutil.Process, shop: dict[str, Any]) -> dict[str, Any]:
     """Stream members; give how much more memory the server's processes held than before, at most."""
-    idle = memory(web)
+    idle = memory_bytes(web)
     server = HTTPConnection("127.0.0.1", port)
     headers = {"Authorization": f"Bearer {shop['reader']}"}
     begun = time.perf_counter()
     server.request("GET", f"/api/v1/segments/{shop['largest']}/members/?format=ndjson", headers=headers)
     answer = server.getresponse()
     rows, most = 0, idle
-    while rows < STREAMED and answer.readline():
+    while rows < STREAMED_MEMBERS and answer.readline():
         rows += 1
         if rows % 5_000 == 0:
-            most = max(most, memory(web))
+            most = max(most, memory_bytes(web))
     took = time.perf_counter() - begun
     server.close()
     figures = {"rows": rows, "rows_per_s": round(rows / took), "more_mb": round((most - idle) / 2**20, 1)}
@@ -208,7 +212,7 @@ def streamed(port: int, web: psutil.Process, shop: dict[str, Any]) -> dict[str, 
     return figures
 
 
-def memory(web: psutil.Process) -> int:
+def memory_bytes(web: psutil.Process) -> int:
     """Give the bytes that the largest of the server's processes holds."""
     return max(int(one.memory_info().rss) for one in web.children())
 
@@ -230,9 +234,9 @@ def main() -> None:
         os.environ["REDIS_URL"] = redis.url
         made = harness.run_part(url, "--run", "make", "--customers", str(options.customers))
         shop = harness.run_part(url, "--run", "prepare")
-        with served(url) as (port, web):
-            figures = answered(port, shop)
-            stream = streamed(port, web, shop)
+        with running_server(url) as (port, web):
+            figures = measure_requests(port, shop)
+            stream = measure_stream(port, web, shop)
     counts = {name: made[name] for name in ("customers", "orders", "events", "memberships")}
     harness.result(
         {

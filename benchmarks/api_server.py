@@ -13,7 +13,7 @@ from rest_framework.views import APIView  # noqa: E402
 from customers.models import Customer  # noqa: E402
 
 
-class Bare(APIView):
+class MinimalView(APIView):
     """One row by its primary key, for everybody."""
 
     authentication_classes = ()
@@ -25,5 +25,5 @@ class Bare(APIView):
         return Response(Customer.objects.values("customer_id", "email").get(pk=key))
 
 
-urlpatterns = [path("bare/<int:key>/", Bare.as_view()), path("", include("segments_project.urls"))]
+urlpatterns = [path("bare/<int:key>/", MinimalView.as_view()), path("", include("segments_project.urls"))]
 settings.ROOT_URLCONF = __name__

@@ -45,7 +45,7 @@ from segments.refresh.engine import refresh_all
 from segments_project.server.bundled_servers import signal_on_parent_death
 
 CUSTOMERS = 100_000
-TIMES = 3
+RUNS = 3
 AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SUBJECT = "{{ first_name }}, our spring sale has begun"
 TEXT = """Hello {{ first_name }},
@@ -62,7 +62,7 @@ See you soon,
 # -- The competitors
 
 
-def by_campaign(campaign: Campaign) -> float:
+def send_by_campaign(campaign: Campaign) -> float:
     """Send by a campaign whose date has come, as a worker does."""
     for model in (Delivery, Journey):
         execution.execute(f"DELETE FROM {model._meta.db_table}")
@@ -77,12 +77,12 @@ def by_campaign(campaign: Campaign) -> float:
     return took
 
 
-def by_bare_loop(campaign: Campaign) -> float:
+def send_by_loop(campaign: Campaign) -> float:
     """Render for each customer and hand over, with our templates."""
-    return bare(campaign, lambda delivery: rendering.render(delivery, AT))
+    return send_all(campaign, lambda delivery: rendering.render(delivery, AT))
 
 
-def by_django(campaign: Campaign) -> float:
+def send_by_loop_with_django_templates(campaign: Campaign) -> float:
     """The same, with Django's template engine."""
     shop = {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS}
     subject, text = Template(SUBJECT), Template(email_layout.with_footer(TEXT))
@@ -94,10 +94,10 @@ def by_django(campaign: Campaign) -> float:
         context = Context(values | {"unsubscribe_url": signed_links.unsubscribe_url(delivery)})
         return OutgoingMessage(subject.render(context), text.render(context), html.render(context))
 
-    return bare(campaign, write)
+    return send_all(campaign, write)
 
 
-def bare(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -> float:
+def send_all(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -> float:
     """Write to everybody, and hand over."""
     step = campaign.steps.get()
     begun = time.perf_counter()
@@ -119,7 +119,11 @@ def bare(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -> fl
     return time.perf_counter() - begun
 
 
-COMPETITORS = {"campaign": by_campaign, "bare": by_bare_loop, "django": by_django}
+COMPETITORS = {
+    "campaign": send_by_campaign,
+    "bare": send_by_loop,
+    "django": send_by_loop_with_django_templates,
+}
 
 
 # -- The measurement
@@ -174,19 +178,19 @@ def mail_sink() -> Iterator[None]:
         sink.wait()
 
 
-def part(customers: int, times: int, profile: bool) -> dict[str, float]:
+def run_competitors(customers: int, times: int, profile: bool) -> dict[str, float]:
     """Let all take turns on the database of this process."""
     campaign = open_shop(customers)
     with mail_sink():
         if profile:
             with harness.profiled():
-                by_campaign(campaign)
+                send_by_campaign(campaign)
         return harness.alternating(
             {name: partial(send, campaign) for name, send in COMPETITORS.items()}, times
         )
 
 
-def figures_of(taken: dict[str, float], customers: int) -> dict[str, Any]:
+def summarise(taken: dict[str, float], customers: int) -> dict[str, Any]:
     """Give the medians, and how many times as long as the bare loops sending takes."""
     return {
         **{f"{name}_s": seconds for name, seconds in taken.items()},
@@ -201,11 +205,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
-    parser.add_argument("--times", type=int, default=TIMES, metavar="N", help="runs of each competitor")
+    parser.add_argument("--times", type=int, default=RUNS, metavar="N", help="runs of each competitor")
     parser.add_argument("--profile", action="store_true", help="print the statements that take longest")
     options = parser.parse_args()
     if harness.is_part():
-        harness.result(part(options.customers, options.times, options.profile))
+        harness.result(run_competitors(options.customers, options.times, options.profile))
         return
     engines = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
     figures = {}
@@ -213,7 +217,7 @@ def main() -> None:
         harness.say(f"{name}: {options.customers:,} customers, {options.times} times each")
         with harness.database(name) as url:
             taken = harness.run_part(url, *sys.argv[1:])
-        figures[name] = figures_of(taken, options.customers)
+        figures[name] = summarise(taken, options.customers)
         harness.say(f"{name}: {figures[name]}")
     harness.result({"benchmark": "campaigns", "customers": options.customers, **figures})
 

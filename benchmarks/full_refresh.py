@@ -19,12 +19,12 @@ from segments.refresh.engine import refresh_all
 from segments_project.demo import shop
 
 CUSTOMERS = 100_000
-TIMES = 7
+RUNS = 7
 AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
 """The instant at which the shop's history ends, and which all refreshes are for."""
 
 
-def refresh() -> None:
+def run_refresh() -> None:
     """Look at everybody by the product's own refresh."""
     _, outcomes = refresh_all(AT, full=True)
     for outcome in outcomes:
@@ -50,7 +50,7 @@ def make_shop(customers: int) -> None:
         shop.fill_database(customers, AT, tell)
     segment_store.install_templates()
     hand_written.require_known_segments()
-    refresh()
+    run_refresh()
 
 
 def measure(customers: int, times: int, profile: bool) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def measure(customers: int, times: int, profile: bool) -> dict[str, Any]:
     make_shop(customers)
     return {
         "benchmark": "full_refresh",
-        **hand_written.compare(refresh, AT, times, profile=profile),
+        **hand_written.compare(run_refresh, AT, times, profile=profile),
         "customers": Customer.objects.existing().count(),
         "orders": Order.objects.count(),
         "events": Event.objects.count(),
@@ -70,7 +70,7 @@ def main() -> None:
     """Read the options; start the server and the part, or be the part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
-    parser.add_argument("--times", type=int, default=TIMES, metavar="N", help="runs of each competitor")
+    parser.add_argument("--times", type=int, default=RUNS, metavar="N", help="runs of each competitor")
     parser.add_argument("--profile", action="store_true", help="print where the refresh spends its time")
     parser.add_argument(
         "--folder", type=Path, help="keep the database there; the shop in it is used again by the next run"

@@ -16,9 +16,9 @@ from django.db import connection, transaction
 from core.db import execution
 from segments.models import Membership, Segment
 
-WRONG = 0.001
+WRONG_SHARE = 0.001
 
-Moments = dict[str, datetime]
+NamedInstants = dict[str, datetime]
 """What the rules ask about, by name: the instant itself and days before it."""
 
 KNOWN = "(c.email <> '' OR c.phone <> '')"
@@ -49,7 +49,7 @@ RULES = {
 }
 
 
-def moments(at: datetime) -> Moments:
+def named_instants(at: datetime) -> NamedInstants:
     """Name the instants."""
     return {"at": at} | {f"d{days}": at - timedelta(days=days) for days in (7, 30, 60, 90, 365)}
 
@@ -57,14 +57,14 @@ def moments(at: datetime) -> Moments:
 # -- The hand-written SQL
 
 
-def asked() -> str:
+def segments_sql() -> str:
     """Give a query of the segments' keys, slugs and bits."""
     bits = ", ".join(f"('{slug}', {1 << place})" for place, slug in enumerate(RULES))
     return f"""SELECT s.id AS segment_id, b.slug, b.bit
         FROM (VALUES {bits}) AS b (slug, bit) JOIN segments_segment s ON s.slug = b.slug"""
 
 
-def scan(answers: str = "") -> str:
+def scan_sql(answers: str = "") -> str:
     """Give a query over the customers, their facts, and the two averages that the totals give."""
     return f"""SELECT f.customer_id{answers} FROM customers_facts f JOIN customers_customer c ON c.id = f.customer_id
         CROSS JOIN (
@@ -74,14 +74,14 @@ def scan(answers: str = "") -> str:
         WHERE f.first_seen_at <= %(at)s"""
 
 
-def holding() -> str:
+def mask_sql() -> str:
     """Give the expression of the mask of the segments whose rule a customer fulfils."""
     return " | ".join(
         f"CASE WHEN {rule} THEN {1 << place} ELSE 0 END" for place, rule in enumerate(RULES.values())
     )
 
 
-def holding_by_orders() -> str:
+def nested_mask_sql() -> str:
     """Give the same mask with the questions nested, so that a customer is asked only what can be true."""
     bit = {slug: 1 << place for place, slug in enumerate(RULES)}
 
@@ -97,28 +97,28 @@ def holding_by_orders() -> str:
             ELSE {mask("repeat", "hero", "two-time-buyers", "repeat-lapsed")} END END"""
 
 
-def masks(holding: str) -> str:
+def compared_masks_sql(holding: str) -> str:
     """Give a query of the differences: one mask a customer of what holds, and one of what is stored."""
     return f"""SELECT COALESCE(n.customer_id, k.customer_id) AS customer_id,
             COALESCE(n.bits, 0) AS bits, COALESCE(k.bits, 0) AS stored
-        FROM ({scan(f", {holding} AS bits")}) AS n
+        FROM ({scan_sql(f", {holding} AS bits")}) AS n
         FULL JOIN (SELECT m.customer_id, bit_or(a.bit) AS bits
             FROM segments_membership m JOIN asked a USING (segment_id) GROUP BY m.customer_id) AS k
             ON k.customer_id = n.customer_id
         WHERE COALESCE(n.bits, 0) <> COALESCE(k.bits, 0)"""
 
 
-def differing_masks(holding: Callable[[], str]) -> str:
+def differing_masks_sql(holding: Callable[[], str]) -> str:
     """Give a query of who enters or leaves what, by masks."""
     return f"""SELECT d.customer_id, a.segment_id, d.bits & a.bit <> 0 AS enters
-        FROM ({masks(holding())}) AS d JOIN asked a ON d.bits & a.bit <> d.stored & a.bit"""
+        FROM ({compared_masks_sql(holding())}) AS d JOIN asked a ON d.bits & a.bit <> d.stored & a.bit"""
 
 
-def differing_sets() -> str:
+def differing_sets_sql() -> str:
     """Give a query of who enters or leaves what, by the sets of pairs of customer and segment."""
     return f"""SELECT COALESCE(n.customer_id, m.customer_id) AS customer_id,
             COALESCE(n.segment_id, m.segment_id) AS segment_id, m.customer_id IS NULL AS enters
-        FROM (SELECT h.customer_id, a.segment_id FROM ({scan(f", {holding()} AS bits")}) AS h
+        FROM (SELECT h.customer_id, a.segment_id FROM ({scan_sql(f", {mask_sql()} AS bits")}) AS h
             JOIN asked a ON h.bits & a.bit <> 0) AS n
         FULL JOIN (SELECT customer_id, segment_id FROM segments_membership
             WHERE segment_id IN (SELECT segment_id FROM asked)) AS m
@@ -127,11 +127,11 @@ def differing_sets() -> str:
         WHERE n.customer_id IS NULL OR m.customer_id IS NULL"""
 
 
-def differing_one_by_one() -> str:
+def differing_one_by_one_sql() -> str:
     """Give a query of who enters or leaves what, as one EXCEPT a direction and segment."""
     parts = []
     for slug, rule in RULES.items():
-        now = scan() + f" AND ({rule})"
+        now = scan_sql() + f" AND ({rule})"
         segment = f"(SELECT segment_id FROM asked WHERE slug = '{slug}')"
         kept = f"SELECT customer_id FROM segments_membership WHERE segment_id = {segment}"
         parts += [
@@ -142,7 +142,7 @@ def differing_one_by_one() -> str:
         JOIN asked a USING (segment_id)"""
 
 
-CHANGES = """INSERT INTO segments_change (segment_id, customer_id, public_id, change, at, cause, refresh_id)
+INSERT_CHANGES = """INSERT INTO segments_change (segment_id, customer_id, public_id, change, at, cause, refresh_id)
     SELECT d.segment_id, d.customer_id, c.customer_id, CASE WHEN d.enters THEN 'entered' ELSE 'left' END, %(at)s,
         CASE WHEN c.joined_into_id IS NOT NULL OR EXISTS (
                 SELECT 1 FROM customers_customer v
@@ -152,50 +152,50 @@ CHANGES = """INSERT INTO segments_change (segment_id, customer_id, public_id, ch
                 THEN 'activity' ELSE 'time' END, NULL
     FROM differing d JOIN customers_customer c ON c.id = d.customer_id
     ORDER BY d.segment_id, d.customer_id"""
-ENTER = f"""INSERT INTO segments_membership (customer_id, segment_id, entered_at, is_known)
+INSERT_MEMBERS = f"""INSERT INTO segments_membership (customer_id, segment_id, entered_at, is_known)
     SELECT d.customer_id, d.segment_id, %(at)s, {KNOWN}
     FROM differing d JOIN customers_customer c ON c.id = d.customer_id WHERE d.enters"""
-LEAVE = """DELETE FROM segments_membership m USING differing d
+DELETE_MEMBERS = """DELETE FROM segments_membership m USING differing d
     WHERE NOT d.enters AND m.customer_id = d.customer_id AND m.segment_id = d.segment_id"""
 
 
-def in_one_statement(differing: Callable[[], str], at: datetime) -> None:
+def refresh_in_one_statement(differing: Callable[[], str], at: datetime) -> None:
     """Find and write in one statement."""
-    run(
-        f"""WITH asked AS MATERIALIZED ({asked()}), differing AS MATERIALIZED ({differing()}),
-            changed AS ({CHANGES}), left_behind AS ({LEAVE}) {ENTER}""",
+    execute(
+        f"""WITH asked AS MATERIALIZED ({segments_sql()}), differing AS MATERIALIZED ({differing()}),
+            changed AS ({INSERT_CHANGES}), left_behind AS ({DELETE_MEMBERS}) {INSERT_MEMBERS}""",
         at,
     )
 
 
-def in_steps(differing: Callable[[], str], at: datetime) -> None:
+def refresh_in_steps(differing: Callable[[], str], at: datetime) -> None:
     """Find into a temporary table, which unlike an INSERT may run in parallel, and write from it."""
-    run(
+    execute(
         f"""CREATE TEMPORARY TABLE differing ON COMMIT DROP AS
-            WITH asked AS MATERIALIZED ({asked()}) {differing()}""",
+            WITH asked AS MATERIALIZED ({segments_sql()}) {differing()}""",
         at,
     )
-    for statement in (CHANGES, ENTER, LEAVE):
-        run(statement, at)
+    for statement in (INSERT_CHANGES, INSERT_MEMBERS, DELETE_MEMBERS):
+        execute(statement, at)
 
 
-def run(sql: str, at: datetime) -> None:
+def execute(sql: str, at: datetime) -> None:
     """Run a statement that speaks of moments by their names."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, moments(at))
+        cursor.execute(sql, named_instants(at))
 
 
 VARIANTS: dict[str, Callable[[datetime], None]] = {
-    "masks, one statement": partial(in_one_statement, partial(differing_masks, holding)),
-    "masks, in steps": partial(in_steps, partial(differing_masks, holding)),
-    "nested, one statement": partial(in_one_statement, partial(differing_masks, holding_by_orders)),
-    "nested, in steps": partial(in_steps, partial(differing_masks, holding_by_orders)),
-    "sets, one statement": partial(in_one_statement, differing_sets),
-    "one by one, in steps": partial(in_steps, differing_one_by_one),
+    "masks, one statement": partial(refresh_in_one_statement, partial(differing_masks_sql, mask_sql)),
+    "masks, in steps": partial(refresh_in_steps, partial(differing_masks_sql, mask_sql)),
+    "nested, one statement": partial(refresh_in_one_statement, partial(differing_masks_sql, nested_mask_sql)),
+    "nested, in steps": partial(refresh_in_steps, partial(differing_masks_sql, nested_mask_sql)),
+    "sets, one statement": partial(refresh_in_one_statement, differing_sets_sql),
+    "one by one, in steps": partial(refresh_in_steps, differing_one_by_one_sql),
 }
 
 
-def by_hand(write: Callable[[datetime], None], at: datetime) -> None:
+def refresh_by_hand(write: Callable[[datetime], None], at: datetime) -> None:
     """Do the whole job once."""
     with transaction.atomic():
         execution.execute("SET LOCAL work_mem = '64MB'")
@@ -207,7 +207,7 @@ def by_hand(write: Callable[[datetime], None], at: datetime) -> None:
 
 def plan_wrong_members(at: datetime) -> int:
     """Choose which members shall be missing and which too many, always the same; give how many."""
-    half = round(Membership.objects.count() * WRONG / 2)
+    half = round(Membership.objects.count() * WRONG_SHARE / 2)
     execution.execute("DROP TABLE IF EXISTS benchmark_missing, benchmark_extra")
     execution.execute(
         """CREATE TABLE benchmark_missing AS SELECT m.* FROM segments_membership m
@@ -254,7 +254,7 @@ def _count_members() -> None:
     )
 
 
-def end_state() -> tuple[Any, ...]:
+def checksum() -> tuple[Any, ...]:
     """Sum up the members, and the changes with what they say."""
     [members] = execution.fetch_all(
         "SELECT count(*), sum(hashtextextended(segment_id || '/' || customer_id, 0)) FROM segments_membership"
@@ -287,15 +287,15 @@ def compare(
     execution.execute("VACUUM ANALYZE")
     restore_wrong_members()
     refresh()
-    right = end_state()
+    right = checksum()
 
     def timed(act: Callable[[], None]) -> float:
         restore_wrong_members()
         begun = time.perf_counter()
         act()
         taken = time.perf_counter() - begun
-        if end_state() != right:
-            raise SystemExit(f"the two end in different members or changes: {end_state()} and {right}")
+        if checksum() != right:
+            raise SystemExit(f"the two end in different members or changes: {checksum()} and {right}")
         return taken
 
     if profile:
@@ -303,7 +303,9 @@ def compare(
         with harness.profiled():
             refresh()
     competitors = {"refresh": partial(timed, refresh)}
-    competitors |= {name: partial(timed, partial(by_hand, write, at)) for name, write in VARIANTS.items()}
+    competitors |= {
+        name: partial(timed, partial(refresh_by_hand, write, at)) for name, write in VARIANTS.items()
+    }
     for seconds in competitors.values():  # once for the caches
         seconds()
     taken = harness.alternating(competitors, times)

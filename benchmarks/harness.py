@@ -20,14 +20,14 @@ from typing import Any
 import django
 
 ROOT = Path(__file__).resolve().parent.parent
-PART = "SEGMENTS_BENCHMARK_DATABASE"
+PART_VARIABLE = "SEGMENTS_BENCHMARK_DATABASE"
 
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 for _name in ("TIME_ZONE", "SHOP_CURRENCY", "REFRESH_LEASE", "FIGURES_MAX_AGE", "DEBUG", "LOG_JSON"):
     os.environ.pop(_name, None)
 os.environ |= {
-    "DATABASE_URL": os.environ.get(PART, "sqlite://:memory:"),
+    "DATABASE_URL": os.environ.get(PART_VARIABLE, "sqlite://:memory:"),
     "DJANGO_SETTINGS_MODULE": "segments_project.settings",
     "SECRET_KEY": "for the benchmarks only",
     "LOG_LEVEL": "WARNING",
@@ -40,9 +40,9 @@ from django.db import connection  # noqa: E402
 from segments_project.server.bundled_servers import postgres_server, signal_on_parent_death  # noqa: E402
 
 # As an installation of that size has them; all else is PostgreSQL's default, forcing to disk included.
-POSTGRESQL = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
+POSTGRESQL_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
 
-Seconds = Callable[[], float]
+TimedRun = Callable[[], float]
 """Does something once and gives the seconds it took; what it prepares before is not in them."""
 
 
@@ -50,7 +50,7 @@ Seconds = Callable[[], float]
 def database(engine: str, folder: Path | None = None) -> Iterator[str]:
     """Give the address of a database, empty unless a folder holds an earlier one."""
     if engine == "postgresql":
-        with postgres_server(folder, durable=True, options=POSTGRESQL) as server:
+        with postgres_server(folder, durable=True, options=POSTGRESQL_SETTINGS) as server:
             yield server.url
     else:
         with tempfile.TemporaryDirectory(prefix="segments-benchmark-") as name:
@@ -61,7 +61,7 @@ def run_part(url: str, *arguments: str) -> dict[str, Any]:
     """Run this script as a part; give what its last line of output says."""
     done = subprocess.run(
         [sys.executable, sys.argv[0], *arguments],
-        env={**os.environ, PART: url},
+        env={**os.environ, PART_VARIABLE: url},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
@@ -76,7 +76,7 @@ def run_part(url: str, *arguments: str) -> dict[str, Any]:
 
 def is_part() -> bool:
     """Tell which role this is."""
-    return PART in os.environ
+    return PART_VARIABLE in os.environ
 
 
 def migrate() -> None:
@@ -84,28 +84,28 @@ def migrate() -> None:
     call_command("migrate", verbosity=0, interactive=False)
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Tell a person how far we are."""
     print(line, file=sys.stderr, flush=True)
 
 
-def result(figures: Mapping[str, Any]) -> None:
+def print_result(figures: Mapping[str, Any]) -> None:
     """Print the result as the last line."""
     print(json.dumps(figures), flush=True)
 
 
-def alternating(competitors: Mapping[str, Seconds], times: int) -> dict[str, float]:
+def time_alternately(competitors: Mapping[str, TimedRun], times: int) -> dict[str, float]:
     """Time each in turn, so that what else the machine does hits all alike; give the medians."""
     taken: dict[str, list[float]] = {name: [] for name in competitors}
     for number in range(1, times + 1):
         for name, seconds in competitors.items():
             taken[name].append(seconds())
-            say(f"  run {number}  {name:<24} {taken[name][-1]:8.3f} s")
+            log(f"  run {number}  {name:<24} {taken[name][-1]:8.3f} s")
     return {name: round(median(values), 3) for name, values in taken.items()}
 
 
 @contextmanager
-def profiled(most: int = 12) -> Iterator[None]:
+def print_slowest_statements(most: int = 12) -> Iterator[None]:
     """Print the statements that took longest; those that differ in numbers only count as one."""
     spent: dict[str, list[float]] = {}
 
@@ -120,7 +120,7 @@ def profiled(most: int = 12) -> Iterator[None]:
     with connection.execute_wrapper(watch):
         yield
     whole = time.perf_counter() - begun
-    say(f"  {whole:.3f} s, of which {sum(map(sum, spent.values())):.3f} s in {len(spent)} statements:")
+    log(f"  {whole:.3f} s, of which {sum(map(sum, spent.values())):.3f} s in {len(spent)} statements:")
     for sql, seconds in sorted(spent.items(), key=lambda item: -sum(item[1]))[:most]:
         shown = sql if len(sql) <= 150 else f"{sql[:100]} … {sql[-50:]}"
-        say(f"  {sum(seconds):8.3f} s  {len(seconds):>5} times  {shown}")
+        log(f"  {sum(seconds):8.3f} s  {len(seconds):>5} times  {shown}")

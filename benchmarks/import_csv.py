@@ -29,21 +29,21 @@ from customers.rows.parsing import ORDERS, the_shop
 from segments_project.demo.history import SampleShop
 
 ROWS = 200_000
-TIMES = 3
-BATCH = 500
+RUNS = 3
+BATCH_SIZE = 500
 """Rows in a statement of bulk_create: the fastest of 100, 500, 2,000 and 10,000 on either engine."""
 
 
 # -- The competitors
 
 
-def import_file(path: Path, batch: int) -> dict[str, float]:
+def run_import(path: Path, batch: int) -> dict[str, float]:
     """Import as the command does, facts apart."""
     begun = time.perf_counter()
     with path.open("rb") as stream:
         report = csv_files.import_file(csv_files.FORMATS["orders"], stream, the_shop(), settle=False)
     imported = time.perf_counter()
-    peak = peak_of_memory()
+    peak = peak_memory_mb()
     update.update_facts()
     settled = time.perf_counter()
     if report.refused or report.created != report.read:
@@ -51,7 +51,7 @@ def import_file(path: Path, batch: int) -> dict[str, float]:
     return {"seconds": imported - begun, "facts": settled - imported, "peak": peak}
 
 
-def bulk_create(path: Path, batch: int) -> dict[str, float]:
+def run_bulk_create(path: Path, batch: int) -> dict[str, float]:
     """Read the same file with Django's own means, in chunks that keep the memory small."""
     begun = time.perf_counter()
     now = datetime.now(UTC)
@@ -65,22 +65,22 @@ def bulk_create(path: Path, batch: int) -> dict[str, float]:
     customers = dict(Customer.objects.values_list("customer_id", "id"))
     ready = time.perf_counter()
     with path.open(encoding="utf-8", newline="") as stream:
-        orders = (order(row, customers) for row in csv.DictReader(stream))
+        orders = (order_from_row(row, customers) for row in csv.DictReader(stream))
         while chunk := list(islice(orders, 10_000)):
             Order.objects.bulk_create(
-                chunk, batch, update_conflicts=True, unique_fields=["order_id"], update_fields=UPDATED
+                chunk, batch, update_conflicts=True, unique_fields=["order_id"], update_fields=UPDATED_FIELDS
             )
     done = time.perf_counter()
-    return {"seconds": done - begun, "orders": done - ready, "peak": peak_of_memory()}
+    return {"seconds": done - begun, "orders": done - ready, "peak": peak_memory_mb()}
 
 
-UPDATED = [
+UPDATED_FIELDS = [
     "customer", "placed_at", "status", "total", "discount_total", "refunded_total", "currency",
     "coupon_code", "coupon_code_folded",
 ]  # fmt: skip
 
 
-def order(row: dict[str, str], customers: dict[str, int]) -> Order:
+def order_from_row(row: dict[str, str], customers: dict[str, int]) -> Order:
     """Read an order from a row."""
     return Order(
         order_id=row["order_id"],
@@ -97,12 +97,12 @@ def order(row: dict[str, str], customers: dict[str, int]) -> Order:
 
 
 COMPETITORS: dict[str, Callable[[Path, int], dict[str, float]]] = {
-    "import": import_file,
-    "bulk_create": bulk_create,
+    "import": run_import,
+    "bulk_create": run_bulk_create,
 }
 
 
-def peak_of_memory() -> float:
+def peak_memory_mb() -> float:
     """Give the most memory this process has had at once, in MB."""
     if sys.platform == "linux":  # where getrusage also counts what the parent had before this program began
         [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
@@ -129,7 +129,7 @@ def order_rows(rows: int) -> Iterator[dict[str, str]]:
     return SampleShop(people, datetime(2026, 7, 1, tzinfo=UTC)).order_rows()
 
 
-def run(engine: str, competitor: str, path: Path, batch: int) -> dict[str, float]:
+def run_competitor(engine: str, competitor: str, path: Path, batch: int) -> dict[str, float]:
     """Run a competitor once, on an empty database."""
     with harness.database(engine) as url:
         return harness.run_part(url, "--run", competitor, "--file", str(path), "--batch", str(batch))
@@ -141,11 +141,11 @@ def measure(engine: str, folder: Path, rows: int, times: int, batch: int) -> dic
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in COMPETITORS}
 
     def once(name: str) -> float:
-        runs[name].append(run(engine, name, folder / "orders.csv", batch))
+        runs[name].append(run_competitor(engine, name, folder / "orders.csv", batch))
         return runs[name][-1]["seconds"]
 
     taken = harness.alternating({name: partial(once, name) for name in COMPETITORS}, times)
-    twice = run(engine, "import", folder / "twice.csv", batch)["peak"]
+    twice = run_competitor(engine, "import", folder / "twice.csv", batch)["peak"]
     once_peak = median(one["peak"] for one in runs["import"])
     figures = {
         "import_s": taken["import"],
@@ -169,8 +169,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=ROWS, metavar="N")
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
-    parser.add_argument("--times", type=int, default=TIMES, metavar="N", help="runs of each competitor")
-    parser.add_argument("--batch", type=int, default=BATCH, help="rows in a statement of bulk_create")
+    parser.add_argument("--times", type=int, default=RUNS, metavar="N", help="runs of each competitor")
+    parser.add_argument("--batch", type=int, default=BATCH_SIZE, help="rows in a statement of bulk_create")
     parser.add_argument("--run", choices=COMPETITORS, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -26,26 +26,29 @@ from customers.models import Batch, Event, Facts, Source
 from customers.tracking import inbox, sources
 from segments_project.server.bundled_servers import free_port, redis_server, signal_on_parent_death
 
-EVENTS, CLIENTS, A_REQUEST, TIMES = 200_000, 4, 100, 3
-ROWS_AT_ONCE = 1_000
-NAMES = ("Page Viewed", "Product Viewed", "Product Viewed", "Product Added", "Search")
-BEGUN = datetime(2026, 6, 1, tzinfo=UTC)
+EVENTS, CLIENTS, EVENTS_A_REQUEST, RUNS = 200_000, 4, 100, 3
+INSERT_BATCH_SIZE = 1_000
+EVENT_NAMES = ("Page Viewed", "Product Viewed", "Product Viewed", "Product Added", "Search")
+STARTS_AT = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 # -- What is sent
 
 
-def messages(client: int, count: int) -> list[bytes]:
+def make_requests(client: int, count: int) -> list[bytes]:
     """Make requests as a web shop's pages cause them: ten events a visit, two in a hundred of a known customer."""
     chance = random.Random(client)
     batches = []
-    for start in range(0, count, A_REQUEST):
-        batch = [message(chance, client, number) for number in range(start, min(start + A_REQUEST, count))]
+    for start in range(0, count, EVENTS_A_REQUEST):
+        batch = [
+            make_message(chance, client, number)
+            for number in range(start, min(start + EVENTS_A_REQUEST, count))
+        ]
         batches.append(json.dumps({"batch": batch}).encode())
     return batches
 
 
-def message(chance: random.Random, client: int, number: int) -> dict[str, Any]:
+def make_message(chance: random.Random, client: int, number: int) -> dict[str, Any]:
     """Make one message."""
     visit = number // 10
     product = chance.randrange(2_000)
@@ -55,8 +58,8 @@ def message(chance: random.Random, client: int, number: int) -> dict[str, Any]:
     return {
         "type": "track",
         "messageId": f"{chance.getrandbits(128):032x}",
-        "event": NAMES[number % len(NAMES)],
-        "timestamp": (BEGUN + timedelta(seconds=10 * number + client)).isoformat(),
+        "event": EVENT_NAMES[number % len(EVENT_NAMES)],
+        "timestamp": (STARTS_AT + timedelta(seconds=10 * number + client)).isoformat(),
         "properties": {
             "product_id": f"p{product}",
             "sku": f"SKU-{product}",
@@ -73,7 +76,7 @@ def message(chance: random.Random, client: int, number: int) -> dict[str, Any]:
 # -- The clients and the server
 
 
-def post(port: int, key: str, batches: list[bytes]) -> None:
+def run_client(port: int, key: str, batches: list[bytes]) -> None:
     """Send requests one after the other over one connection."""
     headers = {
         "Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode(),
@@ -87,7 +90,7 @@ def post(port: int, key: str, batches: list[bytes]) -> None:
             raise SystemExit(f"answered {answer.status}")
 
 
-def accepted(count: int) -> dict[str, float]:
+def measure_endpoint(count: int) -> dict[str, float]:
     """Fill the inbox through the endpoint; give events a second."""
     harness.migrate()
     _, key = sources.create_source(Source(name="Shop", kind="server", messages_a_minute=100_000_000))
@@ -103,9 +106,9 @@ def accepted(count: int) -> dict[str, float]:
         preexec_fn=signal_on_parent_death(15),
     )
     try:
-        wait_for(port)
-        sent = [messages(client, count // CLIENTS) for client in range(CLIENTS)]
-        clients = [multiprocessing.Process(target=post, args=(port, key, one)) for one in sent]
+        wait_for_server(port)
+        sent = [make_requests(client, count // CLIENTS) for client in range(CLIENTS)]
+        clients = [multiprocessing.Process(target=run_client, args=(port, key, one)) for one in sent]
         begun = time.perf_counter()
         for client in clients:
             client.start()
@@ -120,7 +123,7 @@ def accepted(count: int) -> dict[str, float]:
     return {"events_per_s": count / took}
 
 
-def wait_for(port: int) -> None:
+def wait_for_server(port: int) -> None:
     """Wait until both workers have answered, so that none is still importing."""
     until, answered = time.monotonic() + 60, 0
     while answered < 20:
@@ -137,7 +140,7 @@ def wait_for(port: int) -> None:
 # -- The drain, and what it is held against
 
 
-def drained(count: int) -> dict[str, float]:
+def measure_processing(count: int) -> dict[str, float]:
     """Take what waits, facts included."""
     if sum(Batch.objects.values_list("size", flat=True)) != count:
         raise SystemExit("the inbox does not hold what was sent")
@@ -149,7 +152,7 @@ def drained(count: int) -> dict[str, float]:
     return {"seconds": took}
 
 
-def inserted(count: int) -> dict[str, float]:
+def measure_bare_inserts(count: int) -> dict[str, float]:
     """Insert the same rows, a thousand a statement and transaction."""
     rows = execution.fetch_all("SELECT * FROM customers_event ORDER BY id")
     columns = len(rows[0])
@@ -158,21 +161,21 @@ def inserted(count: int) -> dict[str, float]:
     execution.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
     execution.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
     begun = time.perf_counter()
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = rows[start : start + ROWS_AT_ONCE]
+    for start in range(0, len(rows), INSERT_BATCH_SIZE):
+        part = rows[start : start + INSERT_BATCH_SIZE]
         values = ", ".join([place] * len(part))
         execution.execute(f"INSERT INTO bare VALUES {values}", [cell for row in part for cell in row])
     return {"seconds": time.perf_counter() - begun}
 
 
-PARTS = {"accepted": accepted, "drained": drained, "inserted": inserted}
+PARTS = {"accepted": measure_endpoint, "drained": measure_processing, "inserted": measure_bare_inserts}
 
 
 def main() -> None:
     """Read the options; start the parts, or be one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, metavar="N")
-    parser.add_argument("--times", type=int, default=TIMES, metavar="N")
+    parser.add_argument("--times", type=int, default=RUNS, metavar="N")
     parser.add_argument("--run", choices=PARTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if harness.is_part():

@@ -3,10 +3,10 @@
 import socket
 import threading
 
-ANSWERS = {b"EHLO": b"250 sink", b"DATA": b"354 go on", b"QUIT": b"221 bye"}
+RESPONSES = {b"EHLO": b"250 sink", b"DATA": b"354 go on", b"QUIT": b"221 bye"}
 
 
-def serve(client: socket.socket) -> None:
+def serve_client(client: socket.socket) -> None:
     """Answer one client."""
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with client, client.makefile("rwb") as stream:
@@ -18,7 +18,7 @@ def serve(client: socket.socket) -> None:
         say(b"220 sink")
         for line in stream:
             word = line[:4].upper()
-            say(ANSWERS.get(word, b"250 OK"))
+            say(RESPONSES.get(word, b"250 OK"))
             if word == b"QUIT":
                 return
             if word == b"DATA":
@@ -33,7 +33,7 @@ def main() -> None:
     print(server.getsockname()[1], flush=True)
     while True:
         client, _ = server.accept()
-        threading.Thread(target=serve, args=(client,), daemon=True).start()
+        threading.Thread(target=serve_client, args=(client,), daemon=True).start()
 
 
 if __name__ == "__main__":

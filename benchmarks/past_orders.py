@@ -24,8 +24,8 @@ from segments.refresh.engine import refresh_all
 
 CUSTOMERS = 30_000
 SIZES = (3_000, 10_000, 30_000)
-PER_CUSTOMER = {"many": 1, "few": 100}
-LATER = datetime(2026, 6, 1, tzinfo=UTC)
+ORDERS_PER_CUSTOMER = {"many": 1, "few": 100}
+KNOWN_ORDERS_AT = datetime(2026, 6, 1, tzinfo=UTC)
 STEPS = ("import_s", "facts_s", "refresh_s")
 
 
@@ -47,7 +47,7 @@ def import_file(kind: str, path: Path) -> None:
 
 def make_shop(folder: Path, customers: int) -> None:
     """Make the shop: everybody with one order and one event, in all ready-to-use segments."""
-    people = [(f"c{number}", LATER + timedelta(seconds=number)) for number in range(customers)]
+    people = [(f"c{number}", KNOWN_ORDERS_AT + timedelta(seconds=number)) for number in range(customers)]
     import_file(
         "orders", write_orders(folder / "later.csv", ((f"later-{who}", who, at) for who, at in people))
     )
@@ -60,12 +60,16 @@ def make_shop(folder: Path, customers: int) -> None:
     refresh_all()
 
 
-def import_past(folder: Path, rows: int, per_customer: int) -> dict[str, float]:
+def import_past_orders(folder: Path, rows: int, per_customer: int) -> dict[str, float]:
     """Import so many past orders; give the seconds of each step."""
     past = write_orders(
         folder / "past.csv",
         (
-            (f"past-{number}", f"c{number // per_customer}", LATER - timedelta(days=1, seconds=number))
+            (
+                f"past-{number}",
+                f"c{number // per_customer}",
+                KNOWN_ORDERS_AT - timedelta(days=1, seconds=number),
+            )
             for number in range(rows)
         ),
     )
@@ -81,7 +85,7 @@ def import_past(folder: Path, rows: int, per_customer: int) -> dict[str, float]:
 def measure(engine: str, customers: int, sizes: tuple[int, ...]) -> dict[str, Any]:
     """Import each size over few and many customers on one engine; give seconds and ratios."""
     figures: dict[str, Any] = {}
-    for among, per_customer in PER_CUSTOMER.items():
+    for among, per_customer in ORDERS_PER_CUSTOMER.items():
         taken = {}
         for rows in sizes:
             with harness.database(engine) as url:
@@ -109,7 +113,7 @@ def main() -> None:
         harness.migrate()
         with tempfile.TemporaryDirectory(prefix="segments-benchmark-") as name:
             make_shop(Path(name), options.customers)
-            harness.result(import_past(Path(name), options.rows, options.per))
+            harness.result(import_past_orders(Path(name), options.rows, options.per))
         return
     engines = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
     figures = {engine: measure(engine, options.customers, tuple(options.sizes)) for engine in engines}

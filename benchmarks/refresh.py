@@ -47,13 +47,13 @@ HEAD_START = timedelta(days=10)
 
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 MINUTES, DAYS, FULLS, REBUILDS, IDLE_PASSES = 7, 3, 3, 2, 30
-SQL_TIMES = 5
-ANSWERS, COMPARED = 1_000, 200
-BATCHES, BATCH = 15, 1_000
-EVENTS_A_SECOND, EVENTS_IN_ALL, WARM_UP = 20, 1_200, 200
+SQL_RUNS = 5
+LIVE_LOOKUPS, COMPARED_LOOKUPS = 1_000, 200
+BATCHES, BATCH_SIZE = 15, 1_000
+EVENTS_A_SECOND, REALTIME_EVENTS, WARM_UP = 20, 1_200, 200
 
 Figures = dict[str, Any]
-Expected = tuple[str, str, str]
+ExpectedChange = tuple[str, str, str]
 """A change: the customer's printed id, the segment's slug, and whether it is entered or left."""
 
 
@@ -78,14 +78,14 @@ class Clock:
         return since, self.at
 
 
-def timed(act: Callable[[], Any]) -> float:
+def time_call(act: Callable[[], Any]) -> float:
     """Give the seconds something takes."""
     begun = time.perf_counter()
     act()
     return time.perf_counter() - begun
 
 
-def refresh(at: datetime, *, full: bool = False) -> int:
+def refresh_members(at: datetime, *, full: bool = False) -> int:
     """Bring all members in line; give how many changed."""
     _, outcomes = refresh_all(at=at, full=full)
     for outcome in outcomes:
@@ -94,28 +94,28 @@ def refresh(at: datetime, *, full: bool = False) -> int:
     return sum(outcome.entered + outcome.left for outcome in outcomes)
 
 
-def refresh_in_full(at: datetime) -> None:
+def refresh_everybody(at: datetime) -> None:
     """Evaluate everybody, where the members must be right already."""
-    if changed := refresh(at, full=True):
+    if changed := refresh_members(at, full=True):
         raise SystemExit(
             f"a full refresh at {at} found {changed} members that the pass before had left wrong"
         )
 
 
-def take_news(clock: Clock, length: timedelta) -> None:
+def ingest_new_records(clock: Clock, length: timedelta) -> None:
     """Let time go by, with what a shop of this size gets meanwhile."""
     size = Customer.objects.count()
     since, until = clock.move(length)
     shop_in_sql.ingest(shop_in_sql.news(since, until, **shop_in_sql.proportional(size, since, until)))
 
 
-def summary(values: Sequence[float]) -> Figures:
+def summarise(values: Sequence[float]) -> Figures:
     """Give the median of several runs, the fastest and the slowest."""
     shown = {"median": median(values), "least": min(values), "most": max(values)}
     return {name: round(value, 5) for name, value in shown.items()} | {"runs": len(values)}
 
 
-def compared(name: str, slow: Sequence[float], fast: Sequence[float]) -> Figures:
+def ratio_of_medians(name: str, slow: Sequence[float], fast: Sequence[float]) -> Figures:
     """Give how many times as long the first takes, by the medians."""
     ratio = median(slow) / median(fast)
     harness.say(f"{name}: {median(slow):.4f} s / {median(fast):.4f} s = {ratio:.2f}")
@@ -125,7 +125,7 @@ def compared(name: str, slow: Sequence[float], fast: Sequence[float]) -> Figures
 # -- The parts
 
 
-def make(customers: int) -> Figures:
+def make_shop(customers: int) -> Figures:
     """Make the shop with its facts and right members, unless the database holds one already."""
     harness.migrate()
     raw = {}
@@ -134,10 +134,10 @@ def make(customers: int) -> Figures:
     else:
         until = (datetime.now(UTC) - HEAD_START).replace(microsecond=0)
         harness.say(f"Making a shop of {customers:,} customers that ends at {until}")
-        raw["build_s"] = round(timed(lambda: shop_in_sql.build(customers, until)), 1)
-        raw["first_facts_s"] = round(timed(lambda: update.rebuild(until)), 1)
+        raw["build_s"] = round(time_call(lambda: shop_in_sql.build(customers, until)), 1)
+        raw["first_facts_s"] = round(time_call(lambda: update.rebuild(until)), 1)
         segment_store.install_templates()
-        raw["first_members_s"] = round(timed(lambda: refresh(until)), 1)
+        raw["first_members_s"] = round(time_call(lambda: refresh_members(until)), 1)
         if backends.is_postgresql():
             execution.execute("VACUUM ANALYZE")
             execution.execute("CHECKPOINT")
@@ -151,108 +151,112 @@ def make(customers: int) -> Figures:
     }
 
 
-def passes() -> Figures:
+def measure_refreshes() -> Figures:
     """Time passes over little news, over nothing, over everybody, and after all has been summed up again."""
     clock = Clock()
     days = DAYS if backends.is_postgresql() else 0
-    take_news(clock, MINUTE)
-    refresh(clock.at)
-    refresh_in_full(clock.at)  # once for the caches
+    ingest_new_records(clock, MINUTE)
+    refresh_members(clock.at)
+    refresh_everybody(clock.at)  # once for the caches
 
     minutes, day_long, full = [], [], []
     for number in range(MINUTES):
-        minutes.append(_pass_over_news(clock, MINUTE))
+        minutes.append(_time_refresh(clock, MINUTE))
         if number < FULLS:
-            full.append(timed(lambda: refresh_in_full(clock.at)))
+            full.append(time_call(lambda: refresh_everybody(clock.at)))
     idle = []
     for _ in range(IDLE_PASSES):
         clock.move(SECOND)
-        idle.append(1000 * timed(lambda: refresh(clock.at)))
+        idle.append(1000 * time_call(lambda: refresh_members(clock.at)))
     for _ in range(days):
-        day_long.append(_pass_over_news(clock, DAY))
-        full.append(timed(lambda: refresh_in_full(clock.at)))
-    rebuilt = [timed(partial(_rebuild, clock.at)) for _ in range(REBUILDS)]
+        day_long.append(_time_refresh(clock, DAY))
+        full.append(time_call(lambda: refresh_everybody(clock.at)))
+    rebuilt = [time_call(partial(_time_rebuild, clock.at)) for _ in range(REBUILDS)]
 
     raw = {"minute_s": minutes, "full_s": full, "idle_ms": idle, "rebuild_s": rebuilt}
-    figures = compared("minute_vs_rebuild", rebuilt, minutes) | compared("minute_vs_full", full, minutes)
+    figures = ratio_of_medians("minute_vs_rebuild", rebuilt, minutes) | ratio_of_medians(
+        "minute_vs_full", full, minutes
+    )
     if day_long:
         raw["day_s"] = day_long
-        figures |= compared("day_vs_rebuild", rebuilt, day_long)
+        figures |= ratio_of_medians("day_vs_rebuild", rebuilt, day_long)
     figures["idle_ms"] = round(median(idle), 2)
-    return figures | {"raw": {name: summary(values) for name, values in raw.items()}}
+    return figures | {"raw": {name: summarise(values) for name, values in raw.items()}}
 
 
-def _pass_over_news(clock: Clock, length: timedelta) -> float:
+def _time_refresh(clock: Clock, length: timedelta) -> float:
     """Give the seconds of the pass alone."""
-    take_news(clock, length)
+    ingest_new_records(clock, length)
     changed = 0
 
     def act() -> None:
         nonlocal changed
-        changed = refresh(clock.at)
+        changed = refresh_members(clock.at)
 
-    seconds = timed(act)
+    seconds = time_call(act)
     harness.say(f"  {length} of news: {seconds:.4f} s, {changed} members changed")
     return seconds
 
 
-def _rebuild(at: datetime) -> None:
+def _time_rebuild(at: datetime) -> None:
     update.rebuild(at)
-    refresh_in_full(at)
+    refresh_everybody(at)
 
 
-def sql() -> Figures:
+def measure_sql() -> Figures:
     """Time a full refresh against the best SQL for the same."""
     at = Clock().at
-    figures = hand_written.compare(lambda: _must_change(at), at, SQL_TIMES)
+    figures = hand_written.compare(lambda: _require_changes(at), at, SQL_RUNS)
     return {"full_vs_sql": figures.pop("ratio"), "raw": figures}
 
 
-def _must_change(at: datetime) -> None:
-    if not refresh(at, full=True):
+def _require_changes(at: datetime) -> None:
+    if not refresh_members(at, full=True):
         raise SystemExit("the full refresh left wrong members as they were")
 
 
-def ingest() -> Figures:
+def measure_ingestion() -> Figures:
     """Time batches of events through ingestion, with facts kept, against bare rows written the same way."""
     clock = Clock()
     seconds: dict[str, list[float]] = {"ingest": [], "insert": []}
     for number in range(BATCHES + 1):
-        for name, act in (("ingest", _ingest_batch), ("insert", _insert_batch)):
+        for name, act in (("ingest", _time_ingested_batch), ("insert", _time_inserted_batch)):
             since, until = clock.move(MINUTE)
-            batch = shop_in_sql.news(since, until, events=BATCH, orders=0, seed=number)[EVENTS]
+            batch = shop_in_sql.news(since, until, events=BATCH_SIZE, orders=0, seed=number)[EVENTS]
             taken = act(batch, clock)
             if number:  # once for the caches
                 seconds[name].append(taken)
-    figures = compared("ingest_vs_insert", seconds["ingest"], seconds["insert"])
-    return figures | {"raw": {f"{name}_s": summary(values) for name, values in seconds.items()}}
+    figures = ratio_of_medians("ingest_vs_insert", seconds["ingest"], seconds["insert"])
+    return figures | {"raw": {f"{name}_s": summarise(values) for name, values in seconds.items()}}
 
 
-def _ingest_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
+def _time_ingested_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
     def act() -> None:
         outcome = writer.ingest(EVENTS, batch)
-        if outcome.created != BATCH:
-            raise SystemExit(f"of {BATCH} events {outcome.created} were created")
+        if outcome.created != BATCH_SIZE:
+            raise SystemExit(f"of {BATCH_SIZE} events {outcome.created} were created")
         update.update_facts(clock.at)
 
-    taken = timed(act)
-    refresh(clock.at)  # as a worker would meanwhile
+    taken = time_call(act)
+    refresh_members(clock.at)  # as a worker would meanwhile
     return taken
 
 
-def _insert_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
+def _time_inserted_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
     """Write the rows bare, and take them away again: no facts know of them."""
     before = Event.objects.aggregate(latest=Max("pk"))["latest"]
     rows = _bare_rows([record for _, record in batch])
-    taken = timed(lambda: _insert(rows))
+    taken = time_call(lambda: _insert_rows(rows))
     execution.execute("DELETE FROM customers_event WHERE id > %s", [before])
     return taken
 
 
-BARE = {name: "text" for name in EVENTS.columns if name not in ("customer_id", "anonymous_id", "products")}
-BARE |= {"customer_id": "bigint", "occurred_at": "timestamptz"}
-BARE |= dict.fromkeys(("product_value", "product_quantity"), "bigint")
-JSON = ("properties", "properties_comparable")
+BARE_COLUMNS = {
+    name: "text" for name in EVENTS.columns if name not in ("customer_id", "anonymous_id", "products")
+}
+BARE_COLUMNS |= {"customer_id": "bigint", "occurred_at": "timestamptz"}
+BARE_COLUMNS |= dict.fromkeys(("product_value", "product_quantity"), "bigint")
+JSON_COLUMNS = ("properties", "properties_comparable")
 
 
 def _bare_rows(records: list[Record]) -> list[tuple[Any, ...]]:
@@ -263,27 +267,27 @@ def _bare_rows(records: list[Record]) -> list[tuple[Any, ...]]:
     others = list(Customer.objects.order_by("-pk").values_list("pk", flat=True)[: len(named)])
     for event, other in zip(named, others, strict=True):
         event["customer_id"] = keys.get(event["customer_id"] or event["anonymous_id"], other)
-    return [tuple(event[name] for name in BARE) for event in named]
+    return [tuple(event[name] for name in BARE_COLUMNS) for event in named]
 
 
-def _insert(rows: list[tuple[Any, ...]]) -> None:
-    values = [f"CAST({name} AS jsonb)" if name in JSON else name for name in BARE]
+def _insert_rows(rows: list[tuple[Any, ...]]) -> None:
+    values = [f"CAST({name} AS jsonb)" if name in JSON_COLUMNS else name for name in BARE_COLUMNS]
     with transaction.atomic():
         temporary_tables.create_temporary_table(
-            "bare_events", ", ".join(f"{name} {kind}" for name, kind in BARE.items())
+            "bare_events", ", ".join(f"{name} {kind}" for name, kind in BARE_COLUMNS.items())
         )
-        temporary_tables.load_rows("bare_events", tuple(BARE), rows)
+        temporary_tables.load_rows("bare_events", tuple(BARE_COLUMNS), rows)
         execution.execute(
-            f"INSERT INTO customers_event ({', '.join(BARE)}) SELECT {', '.join(values)} FROM bare_events"
+            f"INSERT INTO customers_event ({', '.join(BARE_COLUMNS)}) SELECT {', '.join(values)} FROM bare_events"
         )
 
 
-def answers() -> Figures:
+def measure_live_segments() -> Figures:
     """Time one customer's live segments against one look-up of the customer; compare some with the members."""
     at = Clock().at
     newest = Customer.objects.aggregate(latest=Max("pk"))["latest"]
-    chosen = random.Random("live").sample(range(1, newest + 1), min(newest, 2 * ANSWERS))
-    keys = list(Customer.objects.existing().filter(pk__in=chosen).values_list("pk", flat=True))[:ANSWERS]
+    chosen = random.Random("live").sample(range(1, newest + 1), min(newest, 2 * LIVE_LOOKUPS))
+    keys = list(Customer.objects.existing().filter(pk__in=chosen).values_list("pk", flat=True))[:LIVE_LOOKUPS]
     random.Random("order").shuffle(keys)
     seconds: dict[str, list[float]] = {"live": [], "lookup": []}
     for number, key in enumerate(keys):
@@ -292,27 +296,27 @@ def answers() -> Figures:
             ("lookup", partial(Customer.objects.get, pk=key)),
         ]
         for name, act in competitors if number % 2 else reversed(competitors):
-            seconds[name].append(timed(act))
-    for key in keys[:COMPARED]:
+            seconds[name].append(time_call(act))
+    for key in keys[:COMPARED_LOOKUPS]:
         stored = Membership.objects.filter(customer=key).values_list("segment__slug", flat=True)
         if sorted(live.matching_segments(key, at)) != sorted(stored):
             raise SystemExit(f"live segments of customer {key} are not the stored ones")
-    figures = compared("live_vs_lookup", seconds["live"], seconds["lookup"])
+    figures = ratio_of_medians("live_vs_lookup", seconds["live"], seconds["lookup"])
     in_ms = {f"{name}_ms": [1000 * value for value in values] for name, values in seconds.items()}
-    return figures | {"raw": {name: summary(values) for name, values in in_ms.items()}}
+    return figures | {"raw": {name: summarise(values) for name, values in in_ms.items()}}
 
 
 # -- Real time
 
 
-def realtime() -> Figures:
+def measure_realtime() -> Figures:
     """Time from the commit of an event, taken alone, to the commit of the change it makes, with a worker running."""
-    _come_to_now()
-    chosen = _choose(EVENTS_IN_ALL + WARM_UP)
-    with _worker(), _watching() as seen:
-        _send(chosen[:WARM_UP], seen)
+    _fill_history_until_now()
+    chosen = _choose_events(REALTIME_EVENTS + WARM_UP)
+    with _running_worker(), _watch_changes() as seen:
+        _ingest_at_pace(chosen[:WARM_UP], seen)
         warm = Refresh.objects.aggregate(latest=Max("pk"))["latest"]
-        committed = _send(chosen[WARM_UP:], seen)
+        committed = _ingest_at_pace(chosen[WARM_UP:], seen)
     waited = sorted(seen[change] - moment for change, moment in committed.items())
     within = sum(seconds <= 1 for seconds in waited) / len(waited)
     p95 = quantiles(waited, n=20)[-1]
@@ -325,22 +329,22 @@ def realtime() -> Figures:
         "raw": {
             "events": len(waited),
             "events_a_second": EVENTS_A_SECOND,
-            "wait_s": summary(waited),
-            "pass_s": summary(took),
+            "wait_s": summarise(waited),
+            "pass_s": summarise(took),
         },
     }
 
 
-def _come_to_now() -> None:
+def _fill_history_until_now() -> None:
     """Fill in what a shop of this size would have got until now, a day at once."""
     clock = Clock()
     while (left := datetime.now(UTC) - clock.at) > SECOND:
-        take_news(clock, min(left, DAY))
-        refresh(clock.at)
+        ingest_new_records(clock, min(left, DAY))
+        refresh_members(clock.at)
         harness.say(f"  the shop is at {clock.at:%Y-%m-%d %H:%M}")
 
 
-def _choose(count: int) -> list[tuple[str, str, Expected]]:
+def _choose_events(count: int) -> list[tuple[str, str, ExpectedChange]]:
     """Choose events: for each whose it is, its name, and the change it must make."""
     draw = random.Random("realtime")
     lost = _printed(Membership.objects.filter(segment__slug="lost").values_list("customer", flat=True))
@@ -348,7 +352,7 @@ def _choose(count: int) -> list[tuple[str, str, Expected]]:
     others = Customer.objects.existing().values_list("pk", flat=True)
     idle = sorted(set(_printed(others)) - set(_printed(waiting)) - set(lost))
     some = count * 45 // 100
-    chosen: list[tuple[str, str, Expected]] = [
+    chosen: list[tuple[str, str, ExpectedChange]] = [
         *(
             (whose, "Page Viewed", (whose, "lost", "left"))
             for whose in draw.sample(lost, min(len(lost), some))
@@ -369,14 +373,16 @@ def _printed(keys: Any) -> list[str]:
     return sorted(Customer.objects.filter(pk__in=keys).values_list("customer_id", flat=True))
 
 
-def _send(chosen: Sequence[tuple[str, str, Expected]], seen: dict[Expected, float]) -> dict[Expected, float]:
+def _ingest_at_pace(
+    chosen: Sequence[tuple[str, str, ExpectedChange]], seen: dict[ExpectedChange, float]
+) -> dict[ExpectedChange, float]:
     """Take the events at an even pace and wait for the changes; give when each event was committed."""
-    committed: dict[Expected, float] = {}
+    committed: dict[ExpectedChange, float] = {}
     begun = time.perf_counter()
     for number, (whose, name, change) in enumerate(chosen):
         due = begun + number / EVENTS_A_SECOND
         time.sleep(max(0.0, due - time.perf_counter()))
-        _take_event(whose, name, partial(_note, committed, change))
+        _ingest_event(whose, name, partial(_record_commit, committed, change))
     late = time.perf_counter() - begun - len(chosen) / EVENTS_A_SECOND
     if late > 1:
         harness.say(f"  the events were taken {late:.1f} s more slowly than they were to come")
@@ -388,7 +394,7 @@ def _send(chosen: Sequence[tuple[str, str, Expected]], seen: dict[Expected, floa
     return committed
 
 
-def _take_event(whose: str, name: str, committed: Callable[[], None]) -> None:
+def _ingest_event(whose: str, name: str, committed: Callable[[], None]) -> None:
     properties = PAGES[0] if name == "Page Viewed" else shop_in_sql.product_properties(PRODUCTS[0])
     moment = datetime.now(UTC).isoformat()
     row = shop_in_sql.event_row(f"{random.getrandbits(128):032x}", whose, name, moment, properties)
@@ -398,14 +404,14 @@ def _take_event(whose: str, name: str, committed: Callable[[], None]) -> None:
         writer.ingest(EVENTS, [(1, record)])
 
 
-def _note(committed: dict[Expected, float], change: Expected) -> None:
+def _record_commit(committed: dict[ExpectedChange, float], change: ExpectedChange) -> None:
     committed[change] = time.perf_counter()
 
 
 @contextmanager
-def _watching() -> Iterator[dict[Expected, float]]:
+def _watch_changes() -> Iterator[dict[ExpectedChange, float]]:
     """Poll for changes, on a connection of its own; give when each was first seen."""
-    seen: dict[Expected, float] = {}
+    seen: dict[ExpectedChange, float] = {}
     stop = threading.Event()
     latest = Change.objects.aggregate(latest=Max("pk"))["latest"] or 0
     slugs = dict(Segment.objects.values_list("pk", "slug"))
@@ -431,7 +437,7 @@ def _watching() -> Iterator[dict[Expected, float]]:
 
 
 @contextmanager
-def _worker() -> Iterator[None]:
+def _running_worker() -> Iterator[None]:
     """Run a worker as `serve` does; first it does what the parts before have asked for."""
     name = f"benchmark-{os.getpid()}@localhost"
     options = f"--concurrency 2 --without-gossip --without-mingle --hostname {name}"
@@ -460,11 +466,11 @@ def _worker() -> Iterator[None]:
 # -- Whether all was right
 
 
-def check() -> Figures:
+def check_members() -> Figures:
     """Compare all members with a full refresh and with the records; a difference is an error."""
     at = Clock().at
-    refresh(at)
-    refresh_in_full(at)
+    refresh_members(at)
+    refresh_everybody(at)
     verdicts = verification.verify(Segment.objects.all())
     for verdict in verdicts:
         if verdict.skipped or not verdict.is_right:
@@ -475,13 +481,13 @@ def check() -> Figures:
 
 
 PARTS: dict[str, Callable[[], Figures]] = {
-    "passes": passes,
-    "sql": sql,
-    "live": answers,
-    "ingest": ingest,
-    "realtime": realtime,
+    "passes": measure_refreshes,
+    "sql": measure_sql,
+    "live": measure_live_segments,
+    "ingest": measure_ingestion,
+    "realtime": measure_realtime,
 }
-ON_SQLITE = ["passes"]
+PARTS_ON_SQLITE = ["passes"]
 
 
 def main() -> None:
@@ -496,10 +502,10 @@ def main() -> None:
     parser.add_argument("--run", choices=["make", *PARTS, "check"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if harness.is_part():
-        others = PARTS | {"make": partial(make, options.customers), "check": check}
+        others = PARTS | {"make": partial(make_shop, options.customers), "check": check_members}
         harness.result(others[options.run]())
         return
-    there = list(PARTS) if options.database == "postgresql" else ON_SQLITE
+    there = list(PARTS) if options.database == "postgresql" else PARTS_ON_SQLITE
     parts = options.parts.split(",") if options.parts else there
     if unknown := set(parts) - set(there):
         parser.error(f"{', '.join(unknown)}: not among {', '.join(there)} on {options.database}")

@@ -43,15 +43,15 @@ SERVERS = {
         " segments_project.wsgi",
     ),
 }
-HEAD = b"POST /v1/batch HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-DRIPS = {
-    "headers": (HEAD, b"X-Drip: "),
-    "body": (HEAD + b"Content-Length: 1000\r\n\r\n", b""),
+REQUEST_HEAD = b"POST /v1/batch HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+DRIPPED_PARTS = {
+    "headers": (REQUEST_HEAD, b"X-Drip: "),
+    "body": (REQUEST_HEAD + b"Content-Length: 1000\r\n\r\n", b""),
 }
 
 
 @contextmanager
-def served(command: str, environment: dict[str, str]) -> Iterator[int]:
+def running_server(command: str, environment: dict[str, str]) -> Iterator[int]:
     """Run a server; give its port."""
     port = free_port()
     process = subprocess.Popen(
@@ -64,7 +64,7 @@ def served(command: str, environment: dict[str, str]) -> Iterator[int]:
     )
     try:
         until = time.monotonic() + 60
-        while not isinstance(asked(port), float):
+        while not isinstance(time_request(port), float):
             if time.monotonic() > until or process.poll() is not None:
                 raise SystemExit(f"{command} does not answer")
             time.sleep(0.1)
@@ -77,7 +77,7 @@ def served(command: str, environment: dict[str, str]) -> Iterator[int]:
             process.kill()
 
 
-def asked(port: int) -> float | None:
+def time_request(port: int) -> float | None:
     """Ask for our health by a connection of its own; give the seconds, None where nobody answers in time."""
     began = time.monotonic()
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
@@ -91,7 +91,7 @@ def asked(port: int) -> float | None:
 
 
 @contextmanager
-def dripping(port: int, connections: int, begin: bytes, more: bytes) -> Iterator[Callable[[], int]]:
+def slow_connections(port: int, connections: int, begin: bytes, more: bytes) -> Iterator[Callable[[], int]]:
     """Keep connections that send a byte a second; gives how many the server has ended."""
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
     for client in clients:
@@ -128,11 +128,11 @@ def dripping(port: int, connections: int, begin: bytes, more: bytes) -> Iterator
 
 def measure(port: int, connections: int, begin: bytes, more: bytes) -> str:
     """Give a row about one server under one kind of drip."""
-    with dripping(port, connections, begin, more) as ended:
+    with slow_connections(port, connections, begin, more) as ended:
         began, answers, asks = time.monotonic(), list[float](), 0
         while time.monotonic() < began + 15:
             asks += 1
-            seconds = asked(port)
+            seconds = time_request(port)
             if seconds is not None:
                 answers.append(seconds)
             time.sleep(0.1)
@@ -165,8 +165,8 @@ def main() -> None:
             if not importlib.util.find_spec(package):
                 continue
             for connections in options.connections:
-                for drip, (begin, more) in DRIPS.items():
-                    with served(command, environment) as port:
+                for drip, (begin, more) in DRIPPED_PARTS.items():
+                    with running_server(command, environment) as port:
                         row = measure(port, connections, begin, more)
                     print(f"| {name} | {drip} | {connections} | {row} |", flush=True)
 

@@ -12,7 +12,7 @@ DRAWN = "document.documentElement.scrollWidth"
 
 
 @pytest.mark.parametrize("segment", ["waiting", "lead", "anonymous"])
-def test_a_tactic_is_chosen_looked_through_and_started(
+def test_staff_choose_check_and_start_a_tactic(
     page: Page, shop: Installation, axe: Callable[[Page], None], segment: str
 ):
     page.goto(f"{shop.addresses['segments_segment_changelist']}?q={segment}")
@@ -47,7 +47,7 @@ def test_a_tactic_is_chosen_looked_through_and_started(
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
 
 
-def test_steps_are_added_moved_removed_and_kept_after_all(page: Page, shop: Installation):
+def test_steps_are_added_moved_removed_and_restored(page: Page, shop: Installation):
     page.goto(shop.addresses["campaigns_campaign_edit"])
     steps = page.locator(".step")
     before = steps.count()

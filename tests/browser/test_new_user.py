@@ -114,7 +114,7 @@ def test_a_segment_is_built_by_clicks_and_followed_to_its_members(
     assert why.locator(".yes").count() > 1
 
 
-def test_a_rule_is_built_and_taken_back_by_keys_alone(page: Page, shop: Installation):
+def test_a_rule_is_built_and_undone_with_the_keyboard_alone(page: Page, shop: Installation):
     page.goto(shop.addresses["segments_segment_add"])
     keys = page.keyboard
 
@@ -163,9 +163,7 @@ def test_a_rule_is_built_and_taken_back_by_keys_alone(page: Page, shop: Installa
     assert rule_of(page) == LOYAL_ABROAD
 
 
-def test_a_count_that_takes_long_is_a_workers_and_arrives(
-    browser: Browser, shop: Installation, tmp_path: Path
-):
+def test_a_long_count_is_done_by_a_worker_and_appears(browser: Browser, shop: Installation, tmp_path: Path):
     rule = tmp_path / "rule.json"
     rule.write_text(json.dumps(LOYAL_ABROAD))
     with redis_server(tmp_path / "redis") as redis:
@@ -192,7 +190,7 @@ def test_a_count_that_takes_long_is_a_workers_and_arrives(
             assert not complaints
 
 
-def test_the_rule_and_its_text_are_one(page: Page, shop: Installation):
+def test_the_editor_and_the_json_of_a_rule_stay_in_step(page: Page, shop: Installation):
     page.goto(shop.addresses["segments_segment_add"])
     page.get_by_role("button", name="JSON").click()
 

@@ -43,7 +43,9 @@ def page(browser: Browser, told: list[dict[str, Any]]) -> Iterator[Page]:
     context.close()
 
 
-def test_the_form_is_used_by_keyboard_and_asks_as_the_visitor(page: Page, told: list[dict[str, Any]]) -> None:
+def test_the_form_works_with_the_keyboard_and_sends_the_visitors_id(
+    page: Page, told: list[dict[str, Any]]
+) -> None:
     page.get_by_label("E-mail address").focus()
     page.keyboard.type("ada")
     page.keyboard.press("Enter")

@@ -18,7 +18,7 @@ DRAWN = "document.documentElement.scrollWidth"
 # A page looks the same whichever database it comes from; from each, all are opened by tests/test_admin.py.
 @pytest.mark.skipif(os.environ["DATABASE_URL"].startswith("postgres"), reason="looked at on SQLite")
 @pytest.mark.parametrize("view", [page.view for page in PAGES])
-def test_every_page_is_for_everybody_on_every_screen(view: str, page: Page, shop: Installation, axe: Axe):
+def test_every_page_is_accessible_on_every_screen(view: str, page: Page, shop: Installation, axe: Axe):
     page.goto(shop.addresses[view])
 
     axe(page)
@@ -26,7 +26,7 @@ def test_every_page_is_for_everybody_on_every_screen(view: str, page: Page, shop
     assert page.evaluate(DRAWN) <= chromium.NARROW
 
 
-def test_the_documentation_of_the_api_is_read_without_a_key(visit: Callable[[str], Page]):
+def test_the_api_documentation_opens_without_a_key(visit: Callable[[str], Page]):
     page = visit("")
     page.goto("/api/docs/")
 
@@ -35,7 +35,9 @@ def test_the_documentation_of_the_api_is_read_without_a_key(visit: Callable[[str
     page.get_by_text("Part of the name or the slug.").wait_for()
 
 
-def test_pages_for_everybody_and_the_api_in_a_browser_break_no_policy(browser: Browser, shop: Installation):
+def test_public_pages_and_the_api_in_a_browser_obey_the_content_security_policy(
+    browser: Browser, shop: Installation
+):
     """Their answers are errors in part, which `visit` would complain about."""
     told: list[str] = []
     with chromium.context(browser, shop.url, shop.sessions["admin"]) as context:
@@ -67,7 +69,7 @@ def test_staff_log_in(visit: Callable[[str], Page], axe: Axe):
     assert page.title().strip().startswith("Overview")
 
 
-def test_every_entry_of_the_sidebar_is_among_the_pages(page: Page, shop: Installation):
+def test_every_entry_of_the_sidebar_is_a_tested_page(page: Page, shop: Installation):
     page.goto("/admin/")
 
     links = page.locator("#nav-sidebar a[href]").evaluate_all("links => links.map(link => link.pathname)")

@@ -98,7 +98,7 @@ def carry_out() -> None:
     sender.deliver(now)
 
 
-def test_every_tactic_is_started_from_its_segment_as_it_stands(anna):
+def test_every_tactic_can_be_started_from_its_segment(anna):
     pool = coupon_pool.save(CouponPool(name="10 % off", last_day=date(2100, 1, 1)))
     for slug, template in TEMPLATES.items():
         segment_store.create_from_template(template, slug=slug, name=template.name)
@@ -194,7 +194,7 @@ def test_a_campaign_is_edited_step_by_step(anna, leads):
         ({"subject": "Hi", "text": "Hi", "wait_number": -1}, {}, "greater than or equal to 0"),
     ],
 )
-def test_what_will_not_do_is_said_beside_its_input(step, fields, expected, anna, leads):
+def test_errors_appear_beside_their_input(step, fields, expected, anna, leads):
     campaign = drafted(anna, leads)
 
     response = anna.client.post(address("edit", campaign.pk), form_of(campaign, step, **fields))
@@ -204,7 +204,7 @@ def test_what_will_not_do_is_said_beside_its_input(step, fields, expected, anna,
     assert campaign.steps.get().subject == ""
 
 
-def test_a_dated_campaign_says_before_its_start_how_many_it_writes_to_and_then_does(anna, friends):
+def test_a_dated_campaign_shows_how_many_get_it_and_sends_it_to_them(anna, friends):
     campaign = drafted(anna, friends)
     step = {"subject": "News", "text": "Hello {{ customer.first_name|default:'you' }}"}
     anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, step, trigger="at"))
@@ -236,7 +236,7 @@ def test_a_dated_campaign_says_before_its_start_how_many_it_writes_to_and_then_d
     assert re.search(r"field-sent[^>]*>\s*(<[^>]+>\s*)*2\b", listed)
 
 
-def test_a_campaign_rests_goes_on_and_ends(anna, friends):
+def test_a_campaign_is_paused_resumed_and_stopped(anna, friends):
     campaign = drafted(anna, friends)
     anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, {"subject": "Hi", "text": "Hi"}))
 
@@ -264,7 +264,7 @@ def test_a_campaign_rests_goes_on_and_ends(anna, friends):
     assert [deed for deed, _, what in anna.activity() if what == "Stopped."]
 
 
-def test_a_draft_is_discarded_and_what_has_begun_is_not(anna, friends):
+def test_a_draft_can_be_discarded_and_a_started_campaign_cannot(anna, friends):
     draft, begun = drafted(anna, friends), drafted(anna, friends)
     anna.send("campaigns_campaign_edit", begun.pk, **form_of(begun, {"subject": "Hi", "text": "Hi"}))
     anna.send("campaigns_campaign_move", begun.pk, to="start")
@@ -320,7 +320,7 @@ def test_an_audience_is_downloaded_in_full_and_then_as_changes(anna, friends):
     assert anna.client.get(address("audience_download", friends.pk)).status_code == 405
 
 
-def test_messages_are_paged_by_their_keys(anna, friends):
+def test_messages_are_paged_by_key(anna, friends):
     customers(*(f"n{number},n{number}@example.org" for number in range(60)))
     update.update_facts()
     fixed_lists.add_customers(friends, list(Customer.objects.values_list("pk", flat=True)), datetime.now(UTC))
@@ -338,7 +338,7 @@ def test_messages_are_paged_by_their_keys(anna, friends):
     assert second.context["next"] == ""
 
 
-def test_there_is_a_way_from_the_segment_to_its_campaigns(anna, leads):
+def test_the_segments_page_links_to_its_campaigns(anna, leads):
     overview = anna.client.get(reverse("admin:segments_segment_change", args=[leads.pk])).content.decode()
 
     assert overview.count(address("of_segment", leads.pk)) >= 2

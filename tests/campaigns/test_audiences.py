@@ -129,7 +129,7 @@ def test_what_meta_gets_is_hashed_once() -> None:
     assert platforms.digest(hashed["raw"]) == hashed["sha256"]
 
 
-def test_google_gets_what_it_publishes() -> None:
+def test_google_gets_its_published_examples() -> None:
     given = vectors("google_customer_match")
     published = [one for one in vectors("published") if one["reproduced"]]
 
@@ -225,14 +225,14 @@ def test_a_customer_as_google_gets_them_is_no_formula() -> None:
     ("country", "code"),
     [("de", "DE"), ("USA", "US"), ("U.S.", "US"), ("UK", "GB"), ("Germany", ""), ("Österreich", "")],
 )
-def test_a_country_is_told_where_its_code_is_known(country: str, code: str) -> None:
+def test_a_country_is_exported_if_its_code_is_known(country: str, code: str) -> None:
     assert platforms.country_code(country).upper() == code
 
 
 # -- Who is in it
 
 
-def test_only_those_who_consent_are_in_it() -> None:
+def test_only_customers_who_consent_are_exported() -> None:
     shop.customers(
         "yes,yes@example.org,,subscribed,",
         "no,no@example.org,,never,",
@@ -268,7 +268,7 @@ def put(name: str, **cells: str) -> None:
     shop.import_rows("customers", [name, *cells.values()], header=",".join(["customer_id", *cells]))
 
 
-def test_changes_are_those_who_came_and_those_who_are_to_go(five: int) -> None:
+def test_changes_contain_additions_and_removals(five: int) -> None:
     put("a", out="yes")
     put("b", newsletter="unsubscribed")
     put("c", ads_consent="false")
@@ -293,7 +293,7 @@ def test_changes_are_those_who_came_and_those_who_are_to_go(five: int) -> None:
     assert len(exported("everybody", "google")[0]) == 3
 
 
-def test_a_consent_alone_is_told_until_something_else_happened(five: int) -> None:
+def test_a_change_of_consent_alone_is_exported_until_the_next_change(five: int) -> None:
     put("d", newsletter="unsubscribed")
     refresh_all()
 
@@ -308,7 +308,7 @@ def test_a_consent_alone_is_told_until_something_else_happened(five: int) -> Non
     assert exported("everybody", "meta", "--since", until)[0] == []
 
 
-def test_who_comes_back_is_added_again(five: int) -> None:
+def test_a_customer_who_returns_is_added_again(five: int) -> None:
     put("d", newsletter="unsubscribed")
     _, then = exported("everybody", "meta", "--since", five)
     put("d", newsletter="subscribed")
@@ -316,7 +316,7 @@ def test_who_comes_back_is_added_again(five: int) -> None:
     assert emails(exported("everybody", "meta", "--since", then)[0], "d") == {"d": "add"}
 
 
-def test_without_a_full_file_before_the_members_of_then_are_taken_for_told() -> None:
+def test_without_an_earlier_full_file_the_members_of_that_time_count_as_exported() -> None:
     shop.customers(*(f"{name},{name}@example.org,,subscribed," for name in "ab"), header=PEOPLE)
     everybody(**{"none": [{"attribute": {"name": "out", "exists": True}}]})
     since = Change.objects.latest("pk").pk
@@ -330,7 +330,7 @@ def test_without_a_full_file_before_the_members_of_then_are_taken_for_told() -> 
     assert found == {sha("a@example.org"): "remove", sha("c@example.org"): "add"}
 
 
-def test_the_erased_are_in_no_file_any_more(five: int) -> None:
+def test_erased_customers_are_in_no_later_file(five: int) -> None:
     customer = lookup.lookup("a")
     assert customer
     personal_data.erase(customer, datetime.now(UTC))
@@ -342,7 +342,7 @@ def test_the_erased_are_in_no_file_any_more(five: int) -> None:
     assert AudienceMember.objects.count() == 3
 
 
-def test_what_was_exported_is_kept(five: int) -> None:
+def test_every_export_is_recorded(five: int) -> None:
     put("f", email="f@example.org", newsletter="subscribed")
     refresh_all()
     segment = Segment.objects.get(slug="everybody")
@@ -354,13 +354,13 @@ def test_what_was_exported_is_kept(five: int) -> None:
     assert (first.since, first.until, first.rows) == (None, five, 4)
 
 
-def test_files_go_on_from_a_change_that_the_log_has_forgotten(five: int) -> None:
+def test_changes_continue_from_a_deleted_change(five: int) -> None:
     Change.objects.all().delete()
 
     assert exported("everybody", "meta", "--since", five) == ([], five)
 
 
-def test_a_file_is_read_in_shares(five: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_in_batches(five: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "ROWS_AT_ONCE", 3)
 
     assert set(emails(exported("everybody", "meta")[0], *"abcd")) == set("abcd")

@@ -166,7 +166,7 @@ def test_a_missing_value_is_an_error_that_names_it(text: str, missing: str, nobo
         rendering.render(delivery(nobody, text=text), NOW)
 
 
-def test_a_preview_names_every_part_that_lacks_something(nobody: Customer) -> None:
+def test_a_preview_names_every_part_with_a_missing_value(nobody: Customer) -> None:
     step = Step(subject="{{ city }}", text="{{ first_name }}", html="<p>{{ last_name }}</p>")
 
     found = rendering.preview(step, nobody, NOW).problems
@@ -178,7 +178,7 @@ def test_a_preview_names_every_part_that_lacks_something(nobody: Customer) -> No
 
 
 @pytest.mark.parametrize("name", ["Buy at www.evil.example", "https://evil.example", "evil.example/x"])
-def test_nobody_sends_a_link_in_the_place_of_a_name(name: str, nobody: Customer) -> None:
+def test_a_link_in_place_of_a_name_is_not_sent(name: str, nobody: Customer) -> None:
     nobody.first_name = name
     assert said_to(nobody, "Hi {{ first_name|default:'there' }} {{ name|default:'you' }}") == "Hi there you"
 
@@ -228,7 +228,7 @@ FORBIDDEN = (
 )
 
 
-def test_a_template_reaches_nothing_but_the_values(anna: Customer) -> None:
+def test_a_template_can_read_only_its_variables(anna: Customer) -> None:
     for text in FORBIDDEN:
         assert wrong(text), text
         assert wrong(html=text), text
@@ -237,7 +237,7 @@ def test_a_template_reaches_nothing_but_the_values(anna: Customer) -> None:
         rendering.render(delivery(anna, text=FORBIDDEN[0]), NOW)
 
 
-def test_what_is_wrong_is_said_with_where_it_is(anna: Customer) -> None:
+def test_errors_name_the_line_and_the_tag(anna: Customer) -> None:
     assert wrong("{{ frist_name }}", subject="{% load x %}") == [
         "Subject: Invalid block tag on line 1: 'load'; there are if, for, with, comment.",
         "Text: There is no frist_name.",
@@ -249,7 +249,7 @@ def test_what_is_wrong_is_said_with_where_it_is(anna: Customer) -> None:
     assert "is no address" in problems(anna, channel=OnSite.key, url="javascript:alert(1)")
 
 
-def test_every_tag_filter_and_value_is_documented() -> None:
+def test_every_tag_filter_and_variable_is_documented() -> None:
     page = (email_layout.MESSAGES.parents[3] / "docs" / "content.md").read_text(encoding="utf-8")
     for name, meaning in (*FILTERS.items(), *TAGS.items()):
         assert f"| `{name}` | {meaning} |" in page
@@ -263,7 +263,7 @@ def test_every_tag_filter_and_value_is_documented() -> None:
 # -- HTML and plain text
 
 
-def test_values_are_escaped_in_html_alone(anna: Customer) -> None:
+def test_values_are_escaped_only_in_html(anna: Customer) -> None:
     note = "Hi {{ attributes.note }}"
     step = Step(subject=note, text=note, html=f"<p>{note}</p>")
     message = rendering.preview(step, anna, NOW).message
@@ -315,7 +315,7 @@ def test_a_plain_text_is_made_of_html(anna: Customer) -> None:
     )
 
 
-def test_an_email_ends_with_who_sends_it_and_how_to_end_it(anna: Customer) -> None:
+def test_an_email_ends_with_its_sender_and_an_unsubscribe_link(anna: Customer) -> None:
     sent = delivery(anna, text="Hello")
     message = rendering.render(sent, NOW)
     away = signed_links.unsubscribe_url(sent)
@@ -353,7 +353,7 @@ def test_an_email_ends_with_who_sends_it_and_how_to_end_it(anna: Customer) -> No
         "<svg><a href='x'/></svg>",
     ],
 )
-def test_html_that_does_harm_is_refused(html: str) -> None:
+def test_unsafe_html_is_refused(html: str) -> None:
     assert [problem for problem in wrong(html=html) if problem.startswith("HTML: ")]
 
 
@@ -370,7 +370,7 @@ def test_a_link_from_a_value_leads_to_a_page_or_nowhere(anna: Customer) -> None:
 # -- Links
 
 
-def test_links_are_followed_in_both_forms(anna: Customer, client: Client) -> None:
+def test_links_are_tracked_in_html_and_in_plain_text(anna: Customer, client: Client) -> None:
     html = '<p><a class="x" href="https://shop.example/a?x=1&amp;y=2">A</a> <a href=\'mailto:a@shop.example\'>m</a></p>'
     sent = delivery(anna, text="Look (https://shop.example/a?x=1&y=2), please.", html=html)
     message = rendering.render(sent, NOW)
@@ -404,7 +404,7 @@ def test_links_are_followed_in_both_forms(anna: Customer, client: Client) -> Non
 # -- Coupons
 
 
-def test_a_coupon_is_given_once_and_by_no_preview(anna: Customer, nobody: Customer) -> None:
+def test_a_coupon_is_given_once_and_previews_use_none(anna: Customer, nobody: Customer) -> None:
     pool = coupon_pool.save(CouponPool(name="First", description="10 % off"))
     coupon_pool.generate(pool, 1, 8, Random(1))
     of = campaign(pool)

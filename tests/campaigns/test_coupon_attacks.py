@@ -66,9 +66,7 @@ def redeemed() -> list[str]:
     return [*Coupon.objects.exclude(redeemed_at=None).order_by("code").values_list("code", flat=True)]
 
 
-def test_a_draft_redeems_no_code_neither_of_somebody_else_nor_a_free_one(
-    key: str, server: str, pool: CouponPool
-) -> None:
+def test_a_draft_redeems_no_code(key: str, server: str, pool: CouponPool) -> None:
     send(server, identify("victim", email="victim@example.org"))
     coupon_pool.fill(pool, ["MINE", "FREE", "THEIRS"])
     victim = lookup.lookup("victim")
@@ -92,7 +90,7 @@ def test_a_draft_redeems_no_code_neither_of_somebody_else_nor_a_free_one(
     assert redeemed() == ["MINE"]
 
 
-def test_a_code_that_only_a_draft_had_redeemed_is_open_again(key: str, pool: CouponPool) -> None:
+def test_a_code_redeemed_only_by_a_draft_is_reopened(key: str, pool: CouponPool) -> None:
     """As the former version noted it."""
     coupon_pool.fill(pool, ["FREE"])
     at = datetime.now(NOON.tzinfo)
@@ -112,7 +110,7 @@ def visitors(key: str, at: datetime, *names: str) -> None:
         send(key, identify(anonymous=name, at=at.isoformat(), email=f"{name}@example.org"))
 
 
-def test_strangers_get_a_few_codes_an_hour_and_everybody_else_goes_on(
+def test_unconfirmed_visitors_get_a_few_codes_an_hour_and_others_are_not_held_back(
     key: str, server: str, pool: CouponPool, settings: Any
 ) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 2
@@ -157,7 +155,9 @@ def page(pool: CouponPool) -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_workers_at_once_give_strangers_no_more(key: str, pool: CouponPool, settings: Any) -> None:
+def test_concurrent_workers_keep_the_limit_for_unconfirmed_visitors(
+    key: str, pool: CouponPool, settings: Any
+) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 3
     coupon_pool.fill(pool, [f"C{n}" for n in range(12)])
     made = campaign(pool)
@@ -179,7 +179,9 @@ def test_many_workers_at_once_give_strangers_no_more(key: str, pool: CouponPool,
     assert (sum(given), coupon_pool.unconfirmed_in_the_hour(pool.pk, NOON)) == (3, 3)
 
 
-def test_who_has_confirmed_their_address_is_no_stranger(key: str, pool: CouponPool, settings: Any) -> None:
+def test_a_visitor_who_confirmed_their_address_is_not_limited(
+    key: str, pool: CouponPool, settings: Any
+) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
     coupon_pool.fill(pool, ["C1"])
     made = campaign(pool)
@@ -194,7 +196,7 @@ def test_who_has_confirmed_their_address_is_no_stranger(key: str, pool: CouponPo
     assert coupon_pool.give(made, visitor, NOON) == "C1"
 
 
-def test_whoever_is_confirmed_meanwhile_gets_theirs(
+def test_a_visitor_who_is_confirmed_while_waiting_gets_a_code(
     key: str, server: str, pool: CouponPool, settings: Any
 ) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
@@ -211,9 +213,7 @@ def test_whoever_is_confirmed_meanwhile_gets_theirs(
         assert codes() == {"C1": "c1"}
 
 
-def test_an_id_that_only_a_browser_has_named_confirms_nobody(
-    key: str, pool: CouponPool, settings: Any
-) -> None:
+def test_an_id_named_only_by_a_browser_confirms_nobody(key: str, pool: CouponPool, settings: Any) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
     coupon_pool.fill(pool, ["C1"])
     made = campaign(pool)

@@ -55,7 +55,7 @@ def counts(pool: CouponPool) -> tuple[int, int, int, int]:
 # -- Filling
 
 
-def test_codes_are_taken_once_however_they_are_written(pool: CouponPool) -> None:
+def test_a_code_is_added_once_in_any_spelling(pool: CouponPool) -> None:
     assert coupon_pool.fill(pool, ["SPRING-1", "ÄPFEL", "spring-1"]) == Filled(2, 1, 0)
     assert coupon_pool.fill(pool, ["äpfel", "X/Y", "a b", "", "N" * 101, "..", "NEW"]) == Filled(
         1,
@@ -82,11 +82,11 @@ def test_codes_are_taken_once_however_they_are_written(pool: CouponPool) -> None
     ],
     ids=["one a line", "with a heading", "in a named column", "in the first column"],
 )
-def test_codes_are_read_from_files_as_shops_have_them(file: str, codes: list[str]) -> None:
+def test_codes_are_read_from_the_files_of_shops(file: str, codes: list[str]) -> None:
     assert list(coupon_pool.in_file(file)) == codes
 
 
-def test_made_codes_are_as_asked_for(pool: CouponPool) -> None:
+def test_generated_codes_have_the_requested_form(pool: CouponPool) -> None:
     assert coupon_pool.generate(pool, 250, 8, Random(1), prefix="HI-") == 250
     assert coupon_pool.generate(pool, 250, 8, Random(1), prefix="HI-") == 250  # the same again are made anew
 
@@ -101,7 +101,7 @@ def test_made_codes_are_as_asked_for(pool: CouponPool) -> None:
 # -- Giving
 
 
-def test_a_customer_has_one_code_of_a_campaign_for_good(pool: CouponPool) -> None:
+def test_a_customer_keeps_one_code_of_a_campaign(pool: CouponPool) -> None:
     shop.customers("c1,a@example.com", "c2,b@example.com")
     coupon_pool.fill(pool, ["A1", "A2", "A3"])
     hello, again = campaign(pool), campaign(pool, "Again")
@@ -122,7 +122,7 @@ def test_a_customer_has_one_code_of_a_campaign_for_good(pool: CouponPool) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_code_is_given_twice_by_many_at_once(pool: CouponPool) -> None:
+def test_concurrent_workers_give_no_code_twice(pool: CouponPool) -> None:
     people = 12
     shop.customers(*(f"c{n},c{n}@example.com" for n in range(people)))
     coupon_pool.fill(pool, [f"A{n}" for n in range(people)])
@@ -153,7 +153,7 @@ def order(number: int, code: str, status: str = "paid", day: str = "2026-03-14")
     shop.orders(f"o{number},c1,{day}T10:00:00Z,50,{status},{code}", header=header)
 
 
-def test_codes_are_seen_in_orders_until_these_are_cancelled(pool: CouponPool) -> None:
+def test_codes_are_redeemed_by_orders_until_these_are_cancelled(pool: CouponPool) -> None:
     shop.customers("c1,a@example.com")
     coupon_pool.fill(pool, ["A1", "A2", "A3", "A4"])
     assert coupon_pool.give(campaign(pool), customer("c1"), NOW) == "A1"
@@ -181,7 +181,7 @@ def test_codes_are_seen_in_orders_until_these_are_cancelled(pool: CouponPool) ->
 # -- The API
 
 
-def test_the_shop_is_told_whose_a_code_is(pool: CouponPool, client: Client) -> None:
+def test_the_api_returns_the_customer_of_a_code(pool: CouponPool, client: Client) -> None:
     shop.events("m1,,browser,Seen,2026-03-01T10:00:00Z")
     coupon_pool.fill(pool, ["Ä 1".replace(" ", "%"), "A2"])
     coupon_pool.give(campaign(pool), customer("browser"), NOW)
@@ -251,7 +251,7 @@ def post(enter: Callable[..., Client]) -> Callable[..., Any]:
     return send
 
 
-def test_staff_keep_a_pool(post: Callable[..., Any], enter: Callable[..., Client]) -> None:
+def test_staff_create_fill_and_delete_a_pool(post: Callable[..., Any], enter: Callable[..., Client]) -> None:
     post("add", name="Spring", description="5 € off")
     pool = CouponPool.objects.get(name="Spring")
     file = SimpleUploadedFile("codes.csv", b"\xef\xbb\xbfcode\nA1\nA2\na1\nA 3\n")
@@ -286,9 +286,7 @@ def test_staff_keep_a_pool(post: Callable[..., Any], enter: Callable[..., Client
     assert not CouponPool.objects.exists()
 
 
-def test_codes_are_downloaded_by_those_who_may_see_them(
-    pool: CouponPool, enter: Callable[..., Client]
-) -> None:
+def test_only_staff_who_may_see_codes_download_them(pool: CouponPool, enter: Callable[..., Client]) -> None:
     coupon_pool.fill(pool, ["=A1", "A2"])
     shop.customers("c1,a@example.com")
     coupon_pool.give(campaign(pool), customer("c1"), NOW)

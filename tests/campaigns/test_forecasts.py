@@ -40,7 +40,7 @@ def expected(one: Campaign, count: int = 9) -> list[tuple[int, int, int]]:
     return [((each.day - NOON.date()).days, each.step.number, each.messages) for each in found]
 
 
-def test_what_is_to_come_is_counted_by_day_and_step(move: Move) -> None:
+def test_upcoming_messages_are_counted_by_day_and_step(move: Move) -> None:
     subscribers("anna", "ben", "cleo")
     segment = shop.segment("waiting", WAITING)
     move(NOON - 2 * HOUR)
@@ -60,7 +60,7 @@ def test_what_is_to_come_is_counted_by_day_and_step(move: Move) -> None:
     assert expected(cart) == []
 
 
-def test_dates_to_come_are_for_the_members_of_today(move: Move) -> None:
+def test_future_dates_are_counted_for_the_present_members(move: Move) -> None:
     subscribers("anna", "ben")
     order("anna", NOON - days(1))
     order("ben", NOON - days(1))
@@ -83,7 +83,7 @@ def test_dates_to_come_are_for_the_members_of_today(move: Move) -> None:
     assert expected(once) == []
 
 
-def test_a_dry_run_says_who_would_get_what_and_the_sending_agrees(move: Move) -> None:
+def test_a_dry_run_agrees_with_what_is_sent(move: Move) -> None:
     subscribers("anna", "ben", "cleo")
     subscribers("dora", country="JP")
     shop.customers("emil,emil@example.org,unsubscribed", header="customer_id,email,newsletter")
@@ -115,7 +115,7 @@ def test_a_dry_run_says_who_would_get_what_and_the_sending_agrees(move: Move) ->
     assert forecasts.dry_run(again, NOON).held_back == {forecasts.ALREADY: 5}
 
 
-def test_a_dry_run_for_those_who_leave_is_for_those_who_left_lately(move: Move) -> None:
+def test_a_dry_run_of_an_exit_campaign_uses_recent_leavers(move: Move) -> None:
     subscribers("anna", "ben")
     segment = shop.segment("waiting", {"open_cart": {"within_last": "1h"}})
     fill_cart("anna", NOON)

@@ -75,7 +75,7 @@ def test_steps_follow_one_another_until_the_customer_orders(move: Move) -> None:
     }
 
 
-def test_who_was_there_before_the_start_is_not_met_nor_those_of_an_edited_rule_unless_chosen(
+def test_earlier_members_and_members_by_an_edited_rule_start_only_if_chosen(
     move: Move,
 ) -> None:
     subscribers("anna", "ben", "cleo")
@@ -96,7 +96,7 @@ def test_who_was_there_before_the_start_is_not_met_nor_those_of_an_edited_rule_u
     assert sent_messages() == [("cleo", "everybody 1")]
 
 
-def test_a_first_filling_begins_nothing_unless_chosen(move: Move) -> None:
+def test_the_first_refresh_of_a_segment_starts_journeys_only_if_chosen(move: Move) -> None:
     subscribers("anna")
     order("anna", NOON - days(1))
     segment = shop.segment("buyers", BUYERS)
@@ -116,7 +116,7 @@ def test_a_first_filling_begins_nothing_unless_chosen(move: Move) -> None:
         (days(3), ["first", "third"]),
     ],
 )
-def test_who_comes_again_begins_again_as_the_policy_says(
+def test_a_customer_who_enters_again_starts_again_as_the_campaign_allows(
     move: Move, again: timedelta | None, expected: list[str]
 ) -> None:
     subscribers("anna")
@@ -134,7 +134,7 @@ def test_who_comes_again_begins_again_as_the_policy_says(
     assert met == expected
 
 
-def test_who_left_and_came_back_between_two_runs_is_through_with_the_first_time(move: Move) -> None:
+def test_leaving_and_returning_between_two_runs_ends_the_first_journey(move: Move) -> None:
     subscribers("anna")
     segment = shop.segment("waiting", {"open_cart": {"within_last": "1h"}})
     move(NOON - HOUR)
@@ -153,7 +153,7 @@ def test_who_left_and_came_back_between_two_runs_is_through_with_the_first_time(
     ]
 
 
-def test_those_who_leave_are_met_unless_they_come_back(move: Move) -> None:
+def test_customers_who_leave_start_unless_they_return(move: Move) -> None:
     subscribers("anna", "ben")
     segment = shop.segment("waiting", {"open_cart": {"within_last": "1d"}})
     fill_cart("anna", NOON)
@@ -170,7 +170,7 @@ def test_those_who_leave_are_met_unless_they_come_back(move: Move) -> None:
     assert Journey.objects.get(customer__customer_id="ben").reason == sending_policy.CAME_BACK
 
 
-def test_a_message_goes_on_after_leaving_where_the_campaign_says_so(move: Move) -> None:
+def test_a_journey_continues_after_leaving_if_the_campaign_says_so(move: Move) -> None:
     subscribers("anna")
     segment = shop.segment("waiting", {"open_cart": {"within_last": "1h"}})
     move(NOON - HOUR)
@@ -184,7 +184,7 @@ def test_a_message_goes_on_after_leaving_where_the_campaign_says_so(move: Move) 
 # -- Dates
 
 
-def test_a_date_is_for_all_members_of_then_and_once(move: Move) -> None:
+def test_a_date_starts_all_members_of_that_moment_once(move: Move) -> None:
     subscribers("anna", "ben", "cleo")
     segment = shop.segment("buyers", BUYERS)
     order("anna", NOON - days(1))
@@ -223,7 +223,7 @@ def test_a_repeated_date_keeps_its_time_of_day_when_clocks_change(move: Move, se
     assert met == [first, first + days(7) - HOUR, first + days(14) - HOUR]
 
 
-def test_dates_missed_for_long_are_left_out(move: Move) -> None:
+def test_dates_missed_for_too_long_are_skipped(move: Move) -> None:
     subscribers("anna")
     order("anna", NOON - days(1))
     segment = shop.segment("buyers", BUYERS)
@@ -236,7 +236,7 @@ def test_dates_missed_for_long_are_left_out(move: Move) -> None:
     assert sent_messages() == [("anna", "news 1")]
 
 
-def test_a_date_that_is_not_given_is_now(move: Move) -> None:
+def test_a_missing_date_means_now(move: Move) -> None:
     subscribers("anna")
     order("anna", NOON - days(1))
     segment = shop.segment("buyers", BUYERS)
@@ -252,7 +252,7 @@ def test_a_date_that_is_not_given_is_now(move: Move) -> None:
 # -- Pause, stop, edit
 
 
-def test_a_pause_shifts_nothing_and_what_is_too_late_after_it_is_held_back(move: Move) -> None:
+def test_a_pause_shifts_no_message_and_expired_messages_are_held_back(move: Move) -> None:
     subscribers("anna")
     cart = carts(move)
     fill_cart("anna", NOON)
@@ -292,7 +292,7 @@ def test_stopping_ends_everything(move: Move) -> None:
         lifecycle.pause(cart, NOON)
 
 
-def test_a_running_campaign_may_say_more_but_keeps_its_steps(move: Move) -> None:
+def test_a_running_campaign_can_get_more_steps_but_loses_none(move: Move) -> None:
     subscribers("anna")
     cart = carts(move)
     fill_cart("anna", NOON)
@@ -313,7 +313,7 @@ def test_a_running_campaign_may_say_more_but_keeps_its_steps(move: Move) -> None
 # -- Joined visitors
 
 
-def test_a_visitor_who_turns_out_to_be_a_customer_goes_on_as_that_customer(move: Move) -> None:
+def test_a_merged_visitors_journey_continues_for_the_customer(move: Move) -> None:
     subscribers("anna")
     segment = shop.segment("waiting", WAITING)
     move(NOON - HOUR)
@@ -336,7 +336,7 @@ def test_a_visitor_who_turns_out_to_be_a_customer_goes_on_as_that_customer(move:
 
 
 @pytest.mark.parametrize("is_read_before", [True, False])
-def test_of_a_visitors_journey_and_the_customers_own_one_goes_on(move: Move, is_read_before: bool) -> None:
+def test_after_a_merge_only_one_of_two_journeys_continues(move: Move, is_read_before: bool) -> None:
     subscribers("anna")
     segment = shop.segment("waiting", WAITING)
     move(NOON - HOUR)
@@ -354,7 +354,7 @@ def test_of_a_visitors_journey_and_the_customers_own_one_goes_on(move: Move, is_
     assert Journey.objects.filter(state="finished").count() == 1
 
 
-def test_a_date_that_visitor_and_customer_both_had_is_one(move: Move) -> None:
+def test_a_date_that_visitor_and_customer_both_got_counts_once(move: Move) -> None:
     subscribers("anna")
     fill_cart("anna", NOON)
     fill_cart("", NOON, visitor="browser")
@@ -374,7 +374,7 @@ def test_a_date_that_visitor_and_customer_both_had_is_one(move: Move) -> None:
     ]
 
 
-def test_a_visitors_coupon_is_the_customers_unless_they_have_one(move: Move) -> None:
+def test_a_merged_visitors_coupon_moves_to_a_customer_without_one(move: Move) -> None:
     subscribers("anna", "ben")
     pool = coupon_pool.save(CouponPool(name="ten"))
     coupon_pool.fill(pool, ["A1", "B2", "C3"])
@@ -392,7 +392,7 @@ def test_a_visitors_coupon_is_the_customers_unless_they_have_one(move: Move) -> 
     assert coupon_pool.give(one, ben, NOON) == "C3"
 
 
-def test_an_erased_customer_gets_nothing_more(move: Move) -> None:
+def test_an_erased_customer_gets_no_further_message(move: Move) -> None:
     subscribers("anna", "ben")
     carts(move)
     fill_cart("anna", NOON)

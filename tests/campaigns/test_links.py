@@ -66,7 +66,7 @@ def test_a_link_leads_to_its_page_and_is_counted(delivery: Delivery, client: Cli
     assert Delivery.objects.get().clicked_at == first.clicked_at
 
 
-def test_who_looks_ahead_is_led_on_and_not_counted(delivery: Delivery, client: Client) -> None:
+def test_link_scanners_are_redirected_but_not_counted(delivery: Delivery, client: Client) -> None:
     link = path_of(signed_links.click_url(delivery, PAGE))
 
     assert client.head(link).status_code == 302
@@ -80,7 +80,7 @@ def test_who_looks_ahead_is_led_on_and_not_counted(delivery: Delivery, client: C
     assert (Delivery.objects.get().clicks, Delivery.objects.get().clicked_at) == (0, None)
 
 
-def test_nobody_can_make_up_a_link(delivery: Delivery, client: Client) -> None:
+def test_links_cannot_be_forged(delivery: Delivery, client: Client) -> None:
     link = path_of(signed_links.click_url(delivery, PAGE))
     elsewhere = signing.Signer(key="another", salt="campaigns.click").sign_object([delivery.token.hex, PAGE])
     other_kind = path_of(signed_links.unsubscribe_url(delivery)).rpartition("/")[2]
@@ -100,7 +100,7 @@ def test_nobody_can_make_up_a_link(delivery: Delivery, client: Client) -> None:
     assert Delivery.objects.get().clicks == 0
 
 
-def test_what_is_no_page_of_the_web_stays_as_it_is(delivery: Delivery) -> None:
+def test_links_that_are_not_http_are_unchanged(delivery: Delivery) -> None:
     tracked = signed_links.click_url(delivery, PAGE)
 
     for url in ("mailto:shop@example.org", "tel:+4930123456", "javascript:alert(1)", "#top", "", tracked):
@@ -130,7 +130,7 @@ def test_links_work_when_campaign_and_customer_are_gone(delivery: Delivery, clie
 # -- The newsletter
 
 
-def test_mail_programs_end_the_newsletter_by_one_post(delivery: Delivery) -> None:
+def test_mail_programs_unsubscribe_with_one_post(delivery: Delivery) -> None:
     headers = signed_links.headers(delivery)
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     client = Client(enforce_csrf_checks=True)
@@ -150,7 +150,7 @@ def test_mail_programs_end_the_newsletter_by_one_post(delivery: Delivery) -> Non
     ]
 
 
-def test_people_are_asked_before(delivery: Delivery, client: Client) -> None:
+def test_a_person_is_asked_for_confirmation(delivery: Delivery, client: Client) -> None:
     address = path_of(signed_links.unsubscribe_url(delivery))
 
     page = client.get(address).content.decode()
@@ -163,7 +163,9 @@ def test_people_are_asked_before(delivery: Delivery, client: Client) -> None:
     assert "<form" not in client.get(address).content.decode()
 
 
-def test_whoever_else_has_the_address_gets_no_more_mail_to_it(delivery: Delivery, client: Client) -> None:
+def test_an_unsubscription_applies_to_every_customer_with_the_address(
+    delivery: Delivery, client: Client
+) -> None:
     shop.customers("anna-2,anna@example.org,subscribed", header="customer_id,email,newsletter")
 
     client.post(path_of(signed_links.unsubscribe_url(delivery)))
@@ -171,7 +173,7 @@ def test_whoever_else_has_the_address_gets_no_more_mail_to_it(delivery: Delivery
     assert newsletters() == {"anna": "unsubscribed", "anna-2": "unsubscribed", "ben": "subscribed"}
 
 
-def test_a_visitor_ends_the_newsletter_also_once_joined(delivery: Delivery, client: Client) -> None:
+def test_a_visitors_link_unsubscribes_them_after_a_merge(delivery: Delivery, client: Client) -> None:
     shop.events("m1,,a1,Seen,2026-03-01", "m2,,a2,Seen,2026-03-01")
     addresses = {
         visitor: path_of(signed_links.unsubscribe_url(sent_messages.sent(delivery.campaign, visitor, AT)))
@@ -185,7 +187,7 @@ def test_a_visitor_ends_the_newsletter_also_once_joined(delivery: Delivery, clie
     assert newsletters()["anonymous:a2"] == "unsubscribed"
 
 
-def test_nobody_can_end_it_for_another(delivery: Delivery, client: Client) -> None:
+def test_nobody_can_unsubscribe_somebody_else(delivery: Delivery, client: Client) -> None:
     address = path_of(signed_links.unsubscribe_url(delivery))
     click = path_of(signed_links.click_url(delivery, PAGE)).rpartition("/")[2]
 

@@ -85,7 +85,7 @@ def told(campaign: Campaign, visitor: str, title: str, ago: timedelta = HOUR, **
     return delivery
 
 
-def test_a_visitor_is_shown_their_messages_and_nobody_elses(
+def test_a_visitor_sees_only_their_own_messages(
     campaign: Campaign, fetch: Callable[[str], Any], titles: Ask, client: Client
 ) -> None:
     message = told(campaign, "a1", "Ten percent")
@@ -153,7 +153,7 @@ def test_a_closed_message_is_shown_no_more(
     assert Delivery.objects.get(pk=message.pk).dismissed_at == closed_at
 
 
-def test_nothing_is_shown_that_has_nothing_to_say_any_more(campaign: Campaign, titles: Ask) -> None:
+def test_a_message_with_missing_values_is_no_longer_shown(campaign: Campaign, titles: Ask) -> None:
     def alter(**fields: Any) -> None:
         Campaign.objects.filter(pk=campaign.pk).update(**fields)
 
@@ -173,7 +173,7 @@ def test_nothing_is_shown_that_has_nothing_to_say_any_more(campaign: Campaign, t
     assert titles("a3") == []
 
 
-def test_only_keys_for_pages_open_it(campaign: Campaign, client: Client) -> None:
+def test_only_browser_keys_are_accepted(campaign: Campaign, client: Client) -> None:
     message = told(campaign, "a1", "Ten percent")
     other = shop.command("create_key", "other", "--scopes", "segments:read").split()[-1]
 
@@ -207,9 +207,7 @@ def test_scripts_of_the_shops_pages_may_fetch_and_close(
     )
 
 
-def test_a_visitor_is_told_what_a_campaign_calls_for_until_they_turn_out_to_be_somebody(
-    key: str, titles: Ask
-) -> None:
+def test_a_visitor_sees_the_messages_of_their_campaign_until_they_are_merged(key: str, titles: Ask) -> None:
     with campaign_runs.clock() as move:
         segment = shop.segment("anonymous", {"known": {"is": False}})
         move(NOON - HOUR)

@@ -106,7 +106,7 @@ def plant(number: int, planted: str, browser: str, trusted: str) -> None:
     tracking_messages.send(trusted, tracking_messages.identify(anonymous=visitor, at=at, **told))
 
 
-def test_what_a_browser_plants_is_no_link_in_what_the_mail_server_gets(
+def test_values_from_a_browser_become_no_link_in_a_message(
     seen: Campaign, server: MailServer, move: Move, client: Client
 ) -> None:
     _, browser = tracking_messages.source("browser")
@@ -144,13 +144,13 @@ def leads_to(link: str, client: Client) -> str | None:
 
 
 @pytest.mark.parametrize("planted", EVIL)
-def test_a_name_with_a_link_is_left_out(planted: str) -> None:
+def test_a_name_that_contains_a_link_is_skipped(planted: str) -> None:
     left = plain_text.name(f"Free iPhone {planted}")
     assert "evil" not in left.lower().replace("xn--evil-", "") or "." not in left
     assert not LINKIFIED.search(left)
 
 
-def test_names_and_texts_of_people_stay_as_they_are() -> None:
+def test_ordinary_names_and_texts_are_unchanged() -> None:
     for name in ("Zoë", "Anna-Lena", "O’Neill", "J. R. R.", "Nguyễn Văn A", "می\u200cخواهم", "李小龍", "Jr."):
         assert plain_text.name(name) == name
     assert (
@@ -188,7 +188,7 @@ def delivery(seen: Campaign, server: MailServer, move: Move) -> Delivery:
     return Delivery.objects.get(state="sent")
 
 
-def test_a_link_that_was_signed_before_leads_to_what_its_template_links_and_to_the_shop(
+def test_an_older_signed_link_leads_only_to_hosts_of_its_template_and_the_shop(
     delivery: Delivery, client: Client, settings: Any
 ) -> None:
     settings.PRODUCT_HOSTS = ["pictures.example"]
@@ -210,7 +210,7 @@ def test_a_link_that_was_signed_before_leads_to_what_its_template_links_and_to_t
     assert Delivery.objects.get().clicks == 5
 
 
-def test_what_the_author_linked_stays_linked_when_the_template_is_gone(
+def test_links_of_the_author_work_after_the_template_is_deleted(
     delivery: Delivery, server: MailServer, client: Client
 ) -> None:
     [text] = [
@@ -224,7 +224,7 @@ def test_what_the_author_linked_stays_linked_when_the_template_is_gone(
     assert {leads_to(one, client) for one in found} == {"shop.example", "partner.example"}
 
 
-def test_hosts_are_the_authors_only_where_no_value_is_part_of_them() -> None:
+def test_a_host_that_contains_a_variable_is_not_the_authors() -> None:
     template = (
         "https://a.example/{{ x }} http://b.example. https://{{ x }}.c.example/ https://d.example{{ x }}/ "
         '<a href="https://e.example?q={{ x }}&amp;y">e</a> https://f.example:{{ x }}/ '
@@ -233,7 +233,7 @@ def test_hosts_are_the_authors_only_where_no_value_is_part_of_them() -> None:
     assert link_hosts.authored_hosts((template,)) == {"a.example", "b.example", "e.example", "g.example"}
 
 
-def test_an_on_site_message_leads_to_no_page_from_a_value(
+def test_an_on_site_message_links_to_no_page_from_a_value(
     server: MailServer, move: Move, client: Client, seen: Campaign
 ) -> None:
     _, browser = tracking_messages.source("browser")
@@ -257,7 +257,7 @@ def test_an_on_site_message_leads_to_no_page_from_a_value(
     assert content["title"] == "Hello"  # a name with a link is none
 
 
-def test_what_a_pool_is_worth_is_no_link(seen: Campaign, server: MailServer, move: Move) -> None:
+def test_the_description_of_a_pool_becomes_no_link(seen: Campaign, server: MailServer, move: Move) -> None:
     pool = coupon_pool.save(
         CouponPool(name="ten", description="10 % off at www.evil.example or evil.example")
     )
@@ -275,7 +275,7 @@ def test_what_a_pool_is_worth_is_no_link(seen: Campaign, server: MailServer, mov
         assert "TEN-1: 10 % off at or evil. example" in part.get_content()
 
 
-def test_a_fall_back_fills_what_is_missing_and_not_0(seen: Campaign, server: MailServer, move: Move) -> None:
+def test_a_default_replaces_missing_values_and_not_0(seen: Campaign, server: MailServer, move: Move) -> None:
     text = "{{ order_count|default:'many' }} {{ attributes.points|default:'no' }} {{ attributes.none|default:'no' }}"
     Step.objects.update(text=text, html="")
     _, browser = tracking_messages.source("browser")

@@ -41,7 +41,7 @@ def of_template(slug: str) -> Segment:
     return Segment(slug=slug, name=slug, template=slug)
 
 
-def test_every_segment_has_its_tactics_first_and_then_those_that_suit_any() -> None:
+def test_every_segment_lists_its_own_tactics_first() -> None:
     assert ROWS.keys() == TEMPLATES.keys()
     any_segment = [tactic for tactic in TACTICS.values() if not tactic.segments]
     for slug, count in ROWS.items():
@@ -76,7 +76,7 @@ def test_every_tactic_is_complete() -> None:
     ]  # fmt: skip
 
 
-def test_the_texts_are_those_of_tactics_and_there_are_no_others() -> None:
+def test_every_text_belongs_to_a_tactic() -> None:
     folder = Path(django_settings.BASE_DIR) / "campaigns" / "templates" / "campaigns" / "messages"
     there = {str(path.relative_to(folder)) for path in folder.glob("*/*")}
     assert there == {
@@ -88,7 +88,7 @@ def test_the_texts_are_those_of_tactics_and_there_are_no_others() -> None:
 
 
 @pytest.mark.django_db
-def test_every_message_reads_well_whatever_is_known_of_the_customer() -> None:
+def test_every_message_reads_well_for_every_kind_of_customer() -> None:
     Reference(1).record()
     shop.customers(
         "c0,a@example.org,Zoë,<3", "new,b@example.org,,", header="customer_id,email,first_name,last_name"
@@ -128,7 +128,7 @@ def test_every_message_reads_well_whatever_is_known_of_the_customer() -> None:
 
 
 @pytest.mark.django_db
-def test_a_tactic_for_birthdays_makes_a_segment_of_whose_birthday_comes() -> None:
+def test_a_birthday_tactic_creates_a_segment_of_upcoming_birthdays() -> None:
     days = {"today": NOW, "tomorrow": NOW + timedelta(days=1), "later": NOW + timedelta(days=2)}
     shop.customers(
         *(f"{name},{name}@example.org,1990-{day:%m-%d}" for name, day in days.items()),
@@ -161,7 +161,7 @@ def test_the_documentation_names_every_tactic_as_it_is(tmp_path: Path) -> None:
     assert written == document_playbook.as_markdown().strip(), "run manage.py document_playbook"
 
 
-def test_the_page_is_written_anew_below_its_introduction(tmp_path: Path, settings, capsys) -> None:
+def test_the_generated_part_is_written_below_the_introduction(tmp_path: Path, settings, capsys) -> None:
     settings.BASE_DIR = tmp_path
     page = tmp_path / "docs" / "playbook.md"
     page.parent.mkdir()

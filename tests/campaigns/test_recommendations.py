@@ -228,7 +228,7 @@ def test_recommendations_are_those_of_the_reference(seed: int) -> None:
 # -- By hand
 
 
-def test_an_answer_costs_a_few_queries_however_much_there_is(django_assert_max_num_queries) -> None:
+def test_recommendations_take_a_few_queries_in_a_shop_of_any_size(django_assert_max_num_queries) -> None:
     Reference(1).record()
     products.learn(NOW)
     shopper = recommender.Shopper(customer("c1"), NOW)
@@ -239,7 +239,7 @@ def test_an_answer_costs_a_few_queries_however_much_there_is(django_assert_max_n
         assert shopper.viewed(4) is not None
 
 
-def test_orders_of_traders_and_rare_pairs_say_nothing() -> None:
+def test_bulk_orders_and_rare_pairs_are_ignored() -> None:
     shop.orders(*(f"o{n},c{n},2026-03-01T10:00:00Z,9" for n in range(9)))
     shop.lines(*(f"o0,T{n},1" for n in range(51)))
     shop.lines(*(f"o{n},{sku},1" for n in (1, 2) for sku in ("A", "B")))
@@ -252,7 +252,7 @@ def test_orders_of_traders_and_rare_pairs_say_nothing() -> None:
     assert BoughtTogether.objects.filter(lift=2).count() == 2  # 3 × 6 ÷ (3 × 3)
 
 
-def test_what_is_not_sold_any_more_is_forgotten() -> None:
+def test_products_that_are_no_longer_sold_are_forgotten() -> None:
     shop.orders("o1,c1,2025-03-20T10:00:00Z,9", "o2,c1,2026-03-01T10:00:00Z,9")
     shop.lines("o1,old,1", "o2,new,1")
 
@@ -268,7 +268,7 @@ def view(number: int, who: str, **properties: Any) -> None:
     shop.import_rows("events", [f"v{number}", who, "", "Product Viewed", moment, json.dumps(properties)])
 
 
-def test_a_product_leads_to_the_shop_and_nowhere_else(settings) -> None:
+def test_product_links_lead_only_to_the_shop(settings) -> None:
     settings.SHOP_URL, settings.PRODUCT_HOSTS = "https://shop.example/de/", ["cdn.example"]
     shop.orders("o1,c2,2026-03-01T10:00:00Z,9")
     shop.lines("o1,lamp,A lamp,1,9.90", header="order_id,sku,name,quantity,unit_price")

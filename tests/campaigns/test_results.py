@@ -37,7 +37,9 @@ def people() -> None:
     shop.customers("anna,anna@example.org", "ben,ben@example.org", "cleo,cleo@example.org")
 
 
-def test_results_are_told_whole_by_step_and_by_day(people: None, django_assert_num_queries: Any) -> None:
+def test_results_are_counted_in_total_by_step_and_by_day(
+    people: None, django_assert_num_queries: Any
+) -> None:
     campaign = sent_messages.campaign(steps=2)
     sent_messages.sent(campaign, "anna", day(1), clicked_at=day(2), clicks=3)
     sent_messages.sent(campaign, "anna", day(5), step=2)
@@ -79,7 +81,7 @@ def test_results_are_told_whole_by_step_and_by_day(people: None, django_assert_n
     assert not any([nothing.sent, nothing.revenue, nothing.held_back, nothing.days])
 
 
-def test_an_order_is_put_down_to_the_latest_message_of_any_campaign(people: None) -> None:
+def test_an_order_is_credited_to_the_latest_message_of_any_campaign(people: None) -> None:
     first, second = sent_messages.campaign("First"), sent_messages.campaign("Second")
     sent_messages.sent(first, "anna", day(1))
     sent_messages.sent(second, "anna", day(3))
@@ -98,7 +100,7 @@ def test_an_order_is_put_down_to_the_latest_message_of_any_campaign(people: None
     assert credit(second, day(4)) == (1, 5)
 
 
-def test_an_order_counts_for_some_days_only_and_if_it_counts_at_all(people: None, settings: Any) -> None:
+def test_only_counting_orders_within_the_credit_days_are_credited(people: None, settings: Any) -> None:
     campaign = sent_messages.campaign()
     sent_messages.sent(campaign, "anna", day(1))
     second = timedelta(seconds=1)
@@ -144,7 +146,7 @@ def test_days_are_those_of_the_shop(people: None, settings: Any) -> None:
     ]
 
 
-def test_messages_go_along_with_a_visitor_who_turns_out_to_be_a_customer(people: None) -> None:
+def test_a_merge_moves_the_visitors_messages_to_the_customer(people: None) -> None:
     shop.events("m1,,a1,Seen,2026-03-01T10:00:00Z")
     campaign = sent_messages.campaign(channel=OnSite.key)
     shown = sent_messages.sent(campaign, "a1", day(1), shown_at=day(1))

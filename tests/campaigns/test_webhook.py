@@ -71,7 +71,7 @@ def test_a_message_is_posted_and_signed(
         }
 
 
-def test_each_host_has_a_secret_of_its_own(receiver: Receiver, channel: Webhook, delivery: Delivery) -> None:
+def test_each_host_has_its_own_secret(receiver: Receiver, channel: Webhook, delivery: Delivery) -> None:
     channel.send(delivery, OutgoingMessage(url=receiver.url))
 
     assert webhook.secrets_of(f"{receiver.url}/other?x=1") == webhook.secrets_of(receiver.url)
@@ -87,7 +87,7 @@ def test_each_host_has_a_secret_of_its_own(receiver: Receiver, channel: Webhook,
         *((status, Undeliverable) for status in (301, 400, 401, 404, 410, 422)),
     ],
 )
-def test_the_answer_tells_whether_to_try_again(
+def test_the_response_decides_about_retries(
     receiver: Receiver, channel: Webhook, delivery: Delivery, status: int, meaning: type[Exception]
 ) -> None:
     receiver.answer = lambda _: Reply(status)
@@ -96,7 +96,7 @@ def test_the_answer_tells_whether_to_try_again(
         channel.send(delivery, OutgoingMessage(url=receiver.url))
 
 
-def test_who_cannot_be_reached_is_not_waited_for_again_and_again(
+def test_an_unreachable_host_is_waited_for_once_per_run(
     channel: Webhook, delivery: Delivery, receiver: Receiver
 ) -> None:
     port = bundled_servers.free_port()

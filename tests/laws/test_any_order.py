@@ -212,7 +212,7 @@ def test_many_messages_end_in_the_same_state_in_any_order(key: str, delivery: An
 
 @settings(max_examples=8, deadline=None, suppress_health_check=BESIDE_THE_LAW)
 @given(words_on_orders())
-def test_orders_of_strangers_and_the_shop_end_in_the_same_state_in_any_order(
+def test_orders_from_browsers_and_from_the_shop_end_in_the_same_state_in_any_order(
     keys: dict[str, str], told: Any
 ) -> None:
     check_orders(told, keys)
@@ -221,7 +221,9 @@ def test_orders_of_strangers_and_the_shop_end_in_the_same_state_in_any_order(
 @pytest.mark.long
 @settings(max_examples=500, deadline=None, suppress_health_check=BESIDE_THE_LAW)
 @given(words_on_orders())
-def test_many_orders_of_strangers_and_the_shop_end_in_the_same_state(keys: dict[str, str], told: Any) -> None:
+def test_many_orders_from_browsers_and_from_the_shop_end_in_the_same_state(
+    keys: dict[str, str], told: Any
+) -> None:
     check_orders(told, keys)
 
 
@@ -384,12 +386,12 @@ def doors() -> Iterator[Doors]:
 
 @settings(max_examples=8, deadline=None, suppress_health_check=BESIDE_THE_LAW)
 @given(statements())
-def test_trust_follows_from_what_is_said_and_not_from_its_order(doors: Doors, delivery: Any) -> None:
+def test_trust_depends_on_the_statements_and_not_on_their_order(doors: Doors, delivery: Any) -> None:
     check_statements(delivery, doors)
 
 
 @pytest.mark.long
 @settings(max_examples=500, deadline=None, suppress_health_check=BESIDE_THE_LAW)
 @given(statements())
-def test_trust_follows_from_many_statements_and_not_from_their_order(doors: Doors, delivery: Any) -> None:
+def test_trust_depends_on_many_statements_and_not_on_their_order(doors: Doors, delivery: Any) -> None:
     check_statements(delivery, doors)

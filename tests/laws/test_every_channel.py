@@ -151,7 +151,7 @@ def got_it() -> list[str]:
 # -- Restraint
 
 
-def test_without_consent_an_address_or_with_a_suppressed_one_nobody_gets_anything(
+def test_customers_without_consent_without_an_address_or_suppressed_get_nothing(
     channel: type[Channel], buyers: Segment, url: str, move: Move
 ) -> None:
     everybody()
@@ -164,7 +164,9 @@ def test_without_consent_an_address_or_with_a_suppressed_one_nobody_gets_anythin
     assert Delivery.objects.filter(state="held_back").count() == 5 - len(reached_by(channel))
 
 
-def test_a_dry_run_says_who_gets_it(channel: type[Channel], buyers: Segment, url: str, move: Move) -> None:
+def test_a_dry_run_names_the_customers_who_get_the_message(
+    channel: type[Channel], buyers: Segment, url: str, move: Move
+) -> None:
     everybody()
     for name in ("anna", "ben", "cleo", "dora", "gina"):
         order(name, NOON - days(1))
@@ -177,7 +179,7 @@ def test_a_dry_run_says_who_gets_it(channel: type[Channel], buyers: Segment, url
     assert tried.would_get == len(got_it()) == len(reached_by(channel))
 
 
-def test_the_week_holds_no_more_messages_than_the_cap(
+def test_a_week_has_no_more_messages_than_the_frequency_cap(
     channel: type[Channel], buyers: Segment, url: str, move: Move, settings: Any
 ) -> None:
     settings.CAMPAIGN_MESSAGES_A_WEEK = 1
@@ -232,7 +234,7 @@ def test_nothing_is_sent_in_quiet_hours(
     assert got_it() == ["anna"]
 
 
-def test_who_was_erased_has_left_or_has_ordered_gets_nothing(
+def test_customers_who_were_erased_left_or_ordered_get_nothing(
     channel: type[Channel], buyers: Segment, url: str, move: Move
 ) -> None:
     for number, name in enumerate(("anna", "ben", "cleo", "dora")):
@@ -252,7 +254,7 @@ def test_who_was_erased_has_left_or_has_ordered_gets_nothing(
     assert got_it() == ["anna"]
 
 
-def test_the_channel_of_the_documentation_is_whole_and_restrained(
+def test_the_documented_channel_is_complete_and_restrained(
     receiver: Receiver, buyers: Segment, move: Move, settings: Any
 ) -> None:
     settings.CAMPAIGN_MESSAGES_A_WEEK = 1
@@ -354,7 +356,7 @@ def test_the_sentence_of_a_campaign_names_the_channel(channel: type[Channel], ur
 # -- What a channel declares
 
 
-def test_no_channel_takes_an_exception_that_it_is_not_allowed() -> None:
+def test_only_listed_channels_have_exceptions() -> None:
     taken = {
         "needs no consent": lambda one: one.consent is Consent.NOT_NEEDED,
         "needs no address": lambda one: one.address is None,
@@ -370,7 +372,7 @@ def test_no_channel_takes_an_exception_that_it_is_not_allowed() -> None:
     } == EXCEPTIONS
 
 
-def test_what_is_sent_to_nobody_is_no_campaign(url: str) -> None:
+def test_a_campaign_needs_a_step_that_sends_messages(url: str) -> None:
     segment = shop.segment("everybody", {"first_seen": {"ever": True}})
     for key in registry.keys_without_messages():
         campaign = lifecycle.save(Campaign(segment=segment, name="Sale"), [Step(channel=key)])
@@ -404,7 +406,7 @@ def test_an_incomplete_declaration_is_refused(declared: dict[str, Any], problem:
 
 
 @pytest.mark.parametrize("name", ["key", "noun", "parts", "address"])
-def test_nothing_that_has_to_be_declared_can_be_forgotten(name: str) -> None:
+def test_a_missing_declaration_is_refused(name: str) -> None:
     declared = {"key": "fax", "noun": "a fax", "parts": Sms.parts, "address": None, "send": Sms.send}
     del declared[name]
 

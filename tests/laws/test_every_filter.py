@@ -59,7 +59,7 @@ def test_a_condition_and_its_negation_split_the_customers(all_sorts):
         assert sorted(yes + no) == sorted(all_sorts), entry.name
 
 
-def test_as_of_now_equals_the_stored_facts(all_sorts):
+def test_an_evaluation_as_of_now_equals_the_stored_facts(all_sorts):
     stored = context_at(NOW)
     recomputed = EvaluationContext(NOW, shop_zone(), update.recompute_at(NOW), PopulationStatistics())
     assert (stored.facts, recomputed.facts) == ("facts", "facts_as_of")
@@ -72,7 +72,7 @@ def test_as_of_now_equals_the_stored_facts(all_sorts):
             assert row[f"facts__{name}"] == row[f"facts_as_of__{name}"], (row["customer_id"], name)
 
 
-def test_a_past_instant_is_asked_of_the_records(all_sorts):
+def test_a_past_instant_is_evaluated_from_the_records(all_sorts):
     past = NOW - timedelta(days=200)
     assert context_at(past).facts == "facts_as_of"
     then = set(matching({"last_order": {"ever": True}}, past))

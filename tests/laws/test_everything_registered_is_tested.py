@@ -141,9 +141,7 @@ def test_every_page_of_the_admin_is_tested_or_has_a_reason_why_not() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("page", RARE_PAGES, ids=lambda page: page.view)
-def test_a_rare_page_opens_for_an_administrator_and_for_nobody_else(
-    page: Page, admin_client, client: Client
-) -> None:
+def test_only_administrators_can_open_rare_pages(page: Page, admin_client, client: Client) -> None:
     address = page.address
 
     assert admin_client.get(address).status_code == 200
@@ -193,7 +191,7 @@ def test_every_scheduled_task_runs_and_may_run_again(task: str) -> None:
 
 
 @pytest.mark.django_db
-def test_every_described_endpoint_is_among_those_that_are_tried_without_permission() -> None:
+def test_every_described_endpoint_is_tested_without_permission() -> None:
     described = {
         (method, re.sub(r"{.*?}", "…", path))
         for path, methods in SchemaGenerator().get_schema(public=True)["paths"].items()

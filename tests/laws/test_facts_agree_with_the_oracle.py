@@ -44,7 +44,7 @@ def test_the_oracle_knows_every_fact() -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(shops(min_people=4), instants(), st.sampled_from(ZONES))
-def test_facts_stored_and_as_of_an_instant_are_those_of_the_records(
+def test_stored_facts_and_facts_as_of_an_instant_match_the_records(
     shop: Shop, at: datetime, zone: ZoneInfo
 ) -> None:
     with imported_shop(shop, zone):

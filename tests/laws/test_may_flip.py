@@ -102,14 +102,16 @@ histories = {
 
 @settings(slowly, max_examples=30)
 @given(**histories)
-def test_who_is_named_holds_whose_answer_changes(shop, several, instants, zone):
+def test_may_flip_includes_every_customer_whose_answer_changes(shop, several, instants, zone):
     check(shop, several, instants(shop, several), zone)
 
 
 @pytest.mark.long
 @settings(slowly, max_examples=2_000)
 @given(**histories)
-def test_who_is_named_holds_whose_answer_changes_in_many_histories(shop, several, instants, zone):
+def test_may_flip_includes_every_customer_whose_answer_changes_in_many_histories(
+    shop, several, instants, zone
+):
     check(shop, several, instants(shop, several), zone)
 
 
@@ -134,7 +136,7 @@ def check_filter(name: str, how: settings = each) -> None:
 
 
 @pytest.mark.parametrize("name", oracle.FILTERS)
-def test_who_is_named_by_each_filter_holds_whose_answer_changes(name):
+def test_may_flip_of_each_filter_includes_every_customer_whose_answer_changes(name):
     check_filter(name)
 
 
@@ -171,7 +173,7 @@ MOVING: dict[Any, list[dict[str, Any]]] = {
 }
 
 
-def test_in_a_minute_each_filter_names_few(db):
+def test_each_filter_names_few_customers_for_a_minute(db):
     import_sample_shop(CUSTOMERS, NOON)
     assert Customer.objects.count() >= CUSTOMERS
     several = [{name: one} for name in registry for one in variants(registry[name]) if name != "birthday"]

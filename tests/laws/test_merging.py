@@ -121,7 +121,7 @@ def check(portions: list[list[tuple[str, tuple]]]) -> int:
     return merged
 
 
-def test_appended_records_are_merged_into_what_summing_up_gives():
+def test_appended_records_give_the_same_facts_as_a_recomputation():
     merged = 0
 
     @settings(slowly, max_examples=50)
@@ -139,7 +139,7 @@ def test_appended_records_are_merged_into_what_summing_up_gives():
 @pytest.mark.long
 @settings(slowly, max_examples=2_000)
 @given(portions=st.lists(portion, min_size=2, max_size=8))
-def test_many_appended_records_are_merged_into_what_summing_up_gives(portions):
+def test_many_appended_records_give_the_same_facts_as_a_recomputation(portions):
     with transaction.atomic():
         check(portions)
         transaction.set_rollback(True)

@@ -63,13 +63,13 @@ def replace_by(wrong: type[Condition], right: type[Condition]) -> None:
     condition(NAME, group=right.group, label=right.label, unit=right.unit, example=right.example)(wrong)
 
 
-def test_the_example_of_the_docs_obeys_the_laws(example: type[Condition]) -> None:
+def test_the_documented_example_obeys_the_laws(example: type[Condition]) -> None:
     assert complaints(registry, oracle.FILTERS) == []
     test_rules_agree_with_the_oracle.check_filter(NAME)
     test_may_flip.check_filter(NAME)
 
 
-def test_a_filter_that_matches_others_than_it_says_is_caught(example: type[Condition]) -> None:
+def test_a_filter_that_matches_the_wrong_customers_is_caught(example: type[Condition]) -> None:
     class AlsoRefunded(example):  # type: ignore[misc, valid-type]
         """How many orders were cancelled, by the time they were placed."""
 
@@ -82,7 +82,7 @@ def test_a_filter_that_matches_others_than_it_says_is_caught(example: type[Condi
         test_rules_agree_with_the_oracle.check_filter(NAME, searching)
 
 
-def test_a_filter_that_forgets_what_time_changes_is_caught(example: type[Condition]) -> None:
+def test_a_filter_whose_may_flip_misses_a_customer_is_caught(example: type[Condition]) -> None:
     class Forgetful(example):  # type: ignore[misc, valid-type]
         """How many orders were cancelled, by the time they were placed."""
 

@@ -56,14 +56,14 @@ def test_every_table_of_a_customer_is_exported_or_has_a_reason_why_not() -> None
     assert TOLD.keys() | NOT_TOLD.keys() == owned().keys(), "these have no customer"
 
 
-def test_every_table_of_a_customer_is_erased_or_says_what_stays() -> None:
+def test_every_table_of_a_customer_is_erased_or_has_a_reason_why_not() -> None:
     kept = {label for label, is_deleted in owned().items() if not is_deleted}
 
     assert kept == KEPT_WITHOUT_THE_CUSTOMER.keys()
 
 
 @pytest.mark.django_db
-def test_the_export_has_every_section_that_tables_are_told_in() -> None:
+def test_the_export_has_every_section_that_the_tables_name() -> None:
     shop.customers("c1,anna@example.org")
     told = personal_data.export(Customer.objects.get(customer_id="c1"), datetime.now(UTC))
 

@@ -42,7 +42,7 @@ def to_buyers(move: Move, *waits: timedelta, **policy: Any) -> Campaign:
     return campaign(segment, *waits, **policy)
 
 
-def test_only_who_has_subscribed_and_has_an_address_gets_e_mail_asked_at_the_sending(move: Move) -> None:
+def test_only_subscribers_with_an_address_at_the_time_of_sending_get_e_mail(move: Move) -> None:
     subscribers("anna", "ben")
     shop.customers(
         "cleo,cleo@example.org,unsubscribed",
@@ -62,7 +62,7 @@ def test_only_who_has_subscribed_and_has_an_address_gets_e_mail_asked_at_the_sen
     assert held_back_messages() == [(who, sending_policy.NO_CONSENT) for who in ("ben", "cleo", "emil")]
 
 
-def test_the_week_holds_so_many_messages_of_all_campaigns(move: Move, settings) -> None:
+def test_the_frequency_cap_covers_all_campaigns(move: Move, settings) -> None:
     settings.CAMPAIGN_MESSAGES_A_WEEK = 2
     subscribers("anna", "ben")
     segment = shop.segment("buyers", BUYERS)
@@ -87,7 +87,7 @@ def test_the_week_holds_so_many_messages_of_all_campaigns(move: Move, settings) 
     assert sent_messages() == [("anna", "sale5 1"), ("ben", "sale5 1")]
 
 
-def test_quiet_hours_put_off_to_their_end_where_the_customer_lives(move: Move, settings) -> None:
+def test_quiet_hours_delay_messages_until_they_end_in_the_customers_time_zone(move: Move, settings) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
     subscribers("anna")  # nothing is known: as the shop, 13:00
     subscribers("ben", country="JP")  # 21:00
@@ -110,7 +110,7 @@ def test_quiet_hours_put_off_to_their_end_where_the_customer_lives(move: Move, s
     assert held_back_messages() == []
 
 
-def test_what_was_put_off_is_asked_again(move: Move) -> None:
+def test_a_delayed_message_is_checked_again(move: Move) -> None:
     subscribers("anna", "ben", "cleo")
     to_buyers(move, timedelta(), quiet_from=time(12), quiet_until=time(20), ends_with_order=True)
     for who in ("anna", "ben", "cleo"):
@@ -164,7 +164,7 @@ def test_when_it_is_quiet_and_until_when(zone: ZoneInfo, begin: time, end: time,
         ("Europe", "", "UTC"),
     ],
 )
-def test_a_zone_is_what_the_customer_told_else_the_countrys_only_one(
+def test_the_time_zone_is_the_customers_or_the_only_one_of_their_country(
     told: str, country: str, zone: str
 ) -> None:
     assert quiet_hours.zone_of([None, told], country, NOON, ZoneInfo("UTC")).key == zone
@@ -175,7 +175,7 @@ def test_a_zone_is_what_the_customer_told_else_the_countrys_only_one(
 TWINS = "customer_id,email,newsletter"
 
 
-def test_a_campaign_sends_one_message_to_an_address_also_as_others_write_it(move: Move) -> None:
+def test_a_campaign_sends_one_message_to_an_address_in_any_spelling(move: Move) -> None:
     shop.customers(
         "dup-1,twice@example.com,subscribed", "dup-2,Twice@Example.com,subscribed", "solo,solo@example.com,subscribed",
         header=TWINS,
@@ -194,7 +194,7 @@ def test_a_campaign_sends_one_message_to_an_address_also_as_others_write_it(move
     assert (forecast.would_get, forecast.held_back) == (2, {sending_policy.TWIN: 1})
 
 
-def test_an_address_gets_a_message_once_though_its_customers_enter_one_after_the_other(move: Move) -> None:
+def test_an_address_gets_a_message_once_if_its_customers_enter_at_different_times(move: Move) -> None:
     shop.customers("dup-1,twice@example.com,subscribed", "dup-2,twice@example.com,subscribed", header=TWINS)
     to_buyers(move)
     order("dup-2", NOON)
@@ -206,7 +206,7 @@ def test_an_address_gets_a_message_once_though_its_customers_enter_one_after_the
     assert held_back_messages() == [("dup-1", sending_policy.TWIN)]
 
 
-def test_of_one_address_the_customer_gets_it_whose_address_somebody_trusted_gave(move: Move) -> None:
+def test_a_shared_address_belongs_to_the_customer_with_a_trusted_source(move: Move) -> None:
     _, browser = source("browser")
     _, server = source()
     now = NOON - days(2)
@@ -223,7 +223,7 @@ def test_of_one_address_the_customer_gets_it_whose_address_somebody_trusted_gave
     assert held_back_messages() == [("anonymous:a1", sending_policy.TWIN)]
 
 
-def test_the_cap_of_the_week_is_counted_by_address(move: Move, settings) -> None:
+def test_the_frequency_cap_is_counted_by_address(move: Move, settings) -> None:
     settings.CAMPAIGN_MESSAGES_A_WEEK = 1
     shop.customers("dup-1,twice@example.com,subscribed", "dup-2,Twice@example.com,subscribed", header=TWINS)
     to_buyers(move)
@@ -237,7 +237,7 @@ def test_the_cap_of_the_week_is_counted_by_address(move: Move, settings) -> None
     assert ("dup-2", sending_policy.OVER_THE_CAP) in held_back_messages()
 
 
-def test_two_campaigns_at_once_keep_to_the_cap_of_an_address(move: Move, settings) -> None:
+def test_concurrent_campaigns_keep_the_cap_of_an_address(move: Move, settings) -> None:
     settings.CAMPAIGN_MESSAGES_A_WEEK = 1
     shop.customers("dup-1,twice@example.com,subscribed", "dup-2,Twice@example.com,subscribed", header=TWINS)
     order("dup-1", NOON - days(1))

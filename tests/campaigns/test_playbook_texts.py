@@ -35,7 +35,7 @@ UNKNOWN = re.compile(
 @pytest.mark.parametrize(
     "tactic", [tactic for tactic in TACTICS.values() if tactic.steps], ids=lambda one: one.slug
 )
-def test_a_text_claims_nothing_that_the_system_does_not_know(tactic: Any) -> None:
+def test_texts_claim_only_what_the_system_knows(tactic: Any) -> None:
     for step in tactic.steps:
         for said in (step.subject, step.text, step.html):
             shown = re.sub(r"\{[{%].*?[}%]\}", "", ABOUT_NEW.sub("", said))
@@ -64,7 +64,7 @@ def new_for(who: str) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_new_is_what_was_first_sold_or_told_of_by_the_shop_within_30_days() -> None:
+def test_new_products_were_first_sold_or_named_by_the_shop_within_30_days() -> None:
     shop.customers("c1,c1@example.org", "c2,c2@example.org")
     sell("old", NOON - days(200))
     sell("old", NOON - days(5))
@@ -117,7 +117,7 @@ def test_in_a_shop_without_a_past_nothing_is_called_new() -> None:
 
 
 @pytest.mark.django_db
-def test_a_tactic_starts_once_what_only_the_shop_knows_is_filled_in(move: Move) -> None:
+def test_a_tactic_starts_once_staff_answer_its_questions(move: Move) -> None:
     subscribers("anna")
     order("anna", NOON - days(1))
     segment = shop.segment("buyers", BUYERS)
@@ -156,7 +156,7 @@ def mail_codes(pool: CouponPool, segment: Segment) -> None:
     lifecycle.start(made, NOON)
 
 
-def test_a_code_is_given_until_its_last_day_and_the_message_names_it(pool: CouponPool, move: Move) -> None:
+def test_a_code_is_given_until_its_last_day_which_the_message_names(pool: CouponPool, move: Move) -> None:
     subscribers("anna", "ben")
     segment = shop.segment("buyers", BUYERS)
     move(NOON)
@@ -194,7 +194,7 @@ def test_a_code_is_redeemed_until_its_last_day(pool: CouponPool, client: Client)
 
 
 @pytest.mark.django_db
-def test_a_promotion_for_some_time_needs_codes_that_end(move: Move) -> None:
+def test_a_limited_promotion_needs_codes_with_a_last_day(move: Move) -> None:
     segment = shop.segment("buyers", BUYERS)
     pool = coupon_pool.save(CouponPool(name="for ever"))
     coupon_pool.generate(pool, 3, 8, Random(1))
@@ -240,7 +240,7 @@ def test_the_birthday_gift_comes_each_year_with_another_code(move: Move) -> None
 
 
 @pytest.mark.django_db
-def test_all_messages_of_a_journey_give_the_same_code_and_a_joined_visitor_keeps_theirs(move: Move) -> None:
+def test_all_messages_of_a_journey_have_the_same_code_and_a_merged_visitor_keeps_it(move: Move) -> None:
     shop.events("m1,,a1,Seen,2026-03-15T11:00:00Z")
     everybody = shop.segment("everybody", {"first_seen": {"ever": True}})
     move(NOON)

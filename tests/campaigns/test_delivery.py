@@ -41,7 +41,7 @@ def got(server: MailServer) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_a_message_says_who_writes_and_how_to_unsubscribe_and_one_connection_carries_many(
+def test_messages_name_the_sender_and_an_unsubscribe_link_and_share_a_connection(
     move: Move, server: MailServer
 ) -> None:
     who = [f"c{number}" for number in range(5)]
@@ -64,7 +64,7 @@ def test_a_message_says_who_writes_and_how_to_unsubscribe_and_one_connection_car
 
 
 @pytest.mark.django_db
-def test_a_no_for_now_is_tried_again_and_a_no_for_good_recorded(move: Move, server: MailServer) -> None:
+def test_temporary_rejections_are_retried_and_permanent_ones_recorded(move: Move, server: MailServer) -> None:
     mailing("anna", "ben", "cleo")
     answers = {"ben@example.org": "451 come later", "cleo@example.org": "550 nobody of that name"}
     server.answer = lambda address: answers.get(address, YES)
@@ -87,7 +87,7 @@ def test_a_no_for_now_is_tried_again_and_a_no_for_good_recorded(move: Move, serv
 
 
 @pytest.mark.django_db
-def test_who_says_no_for_a_day_is_given_up(move: Move, server: MailServer) -> None:
+def test_a_message_rejected_for_a_day_is_given_up(move: Move, server: MailServer) -> None:
     mailing("anna")
     server.answer = lambda address: "451 come later"
 
@@ -100,7 +100,7 @@ def test_who_says_no_for_a_day_is_given_up(move: Move, server: MailServer) -> No
 
 
 @pytest.mark.django_db
-def test_while_the_server_is_away_or_refuses_us_nobody_is_given_up(
+def test_no_message_is_given_up_while_the_server_is_unavailable_or_rejects_us(
     move: Move, server: MailServer, settings
 ) -> None:
     who = [f"c{number}" for number in range(6)]
@@ -123,9 +123,7 @@ def test_while_the_server_is_away_or_refuses_us_nobody_is_given_up(
 
 
 @pytest.mark.django_db
-def test_an_address_that_no_server_takes_keeps_nobody_else_from_theirs(
-    move: Move, server: MailServer
-) -> None:
+def test_an_unusable_address_does_not_delay_other_messages(move: Move, server: MailServer) -> None:
     mailing("anna", "ben")
     shop.customers("anna,anna@exa mple.org", header="customer_id,email")
     subject = Campaign.objects.get().steps.get()
@@ -139,9 +137,7 @@ def test_an_address_that_no_server_takes_keeps_nobody_else_from_theirs(
 
 
 @pytest.mark.django_db
-def test_a_message_that_lacks_a_value_is_not_sent_and_says_what_is_missing(
-    move: Move, server: MailServer
-) -> None:
+def test_a_message_with_a_missing_value_is_not_sent_and_names_it(move: Move, server: MailServer) -> None:
     mailing("anna", "ben")
     shop.customers("ben,Ben", header="customer_id,first_name")
     step = Campaign.objects.get().steps.get()
@@ -158,7 +154,7 @@ def test_a_message_that_lacks_a_value_is_not_sent_and_says_what_is_missing(
 
 
 @pytest.mark.django_db
-def test_where_no_coupon_is_left_the_message_waits_for_more(move: Move, server: MailServer) -> None:
+def test_without_a_free_coupon_the_message_waits(move: Move, server: MailServer) -> None:
     sale = mailing("anna", "ben")
     pool = coupon_pool.save(CouponPool(name="ten"))
     coupon_pool.fill(pool, ["FIRST-10"])
@@ -180,7 +176,7 @@ def test_where_no_coupon_is_left_the_message_waits_for_more(move: Move, server: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_pause_or_stop_is_heard_while_messages_go_out(server: MailServer) -> None:
+def test_a_pause_or_stop_takes_effect_during_sending(server: MailServer) -> None:
     sale = mailing(*(f"c{number}" for number in range(40)))
 
     def stop() -> None:
@@ -255,7 +251,7 @@ def test_workers_at_the_same_time_send_each_message_once_and_keep_the_cap(
         (mail_provider.answer(None), "planned", 1),  # there is no connection
     ],
 )
-def test_what_a_provider_answers_decides_who_is_tried_again(
+def test_the_providers_response_decides_about_retries(
     move: Move, settings, monkeypatch, error: Exception | None, state: str, tried: int
 ) -> None:
     settings.EMAIL_BACKEND = "tests.support.mail_provider.Backend"
@@ -269,7 +265,7 @@ def test_what_a_provider_answers_decides_who_is_tried_again(
 
 
 @pytest.mark.django_db
-def test_without_a_mail_server_messages_become_files(move: Move, settings, tmp_path) -> None:
+def test_without_a_mail_server_messages_are_written_to_files(move: Move, settings, tmp_path) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path)
     mailing("anna")

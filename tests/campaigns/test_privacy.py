@@ -34,7 +34,7 @@ def anna() -> None:
         )
 
 
-def test_an_export_tells_it(anna: None) -> None:
+def test_an_export_contains_messages_journeys_and_coupons(anna: None) -> None:
     told = json.loads(shop.command("export_customer", "anna"))["campaigns"]
 
     at = "2026-03-15T12:00:00+00:00"
@@ -47,7 +47,7 @@ def test_an_export_tells_it(anna: None) -> None:
     assert message["content"] == {"title": "Hi anna"}
 
 
-def test_erasure_leaves_nothing_but_a_code_that_nobody_else_gets(anna: None) -> None:
+def test_an_erasure_leaves_only_the_code_so_that_nobody_else_gets_it(anna: None) -> None:
     customer = lookup.lookup("anna")
     assert customer
     personal_data.erase(customer, AT)

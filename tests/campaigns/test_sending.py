@@ -27,7 +27,7 @@ from tests.support.campaign_runs import Move, campaign, order, subscribers
 from tests.support.mail_server import YES, MailServer
 from tests.support.shop import NOON, days
 
-from .test_delivering import got, mailing
+from .test_delivery import got, mailing
 
 MINUTE = timedelta(minutes=1)
 
@@ -66,7 +66,7 @@ def pay(who: str) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("happens", [unsubscribe, erase, pay])
-def test_what_happens_while_messages_go_out_is_heard_before_the_next_one(
+def test_changes_during_sending_apply_to_the_next_message(
     server: MailServer, happens: Callable[[str], None]
 ) -> None:
     subscribers("anna", "ben", "cleo")
@@ -100,7 +100,7 @@ def test_what_happens_while_messages_go_out_is_heard_before_the_next_one(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_message_goes_to_the_address_that_the_customer_has_by_then(server: MailServer) -> None:
+def test_a_message_goes_to_the_customers_present_address(server: MailServer) -> None:
     mailing("anna", "ben")
 
     def move_house() -> None:
@@ -127,7 +127,7 @@ def test_a_message_goes_to_the_address_that_the_customer_has_by_then(server: Mai
 
 
 @pytest.mark.django_db
-def test_where_more_than_a_tenth_of_fifty_are_refused_sending_pauses_until_staff_let_it_go_on(
+def test_sending_pauses_after_more_than_a_tenth_of_fifty_rejections_until_staff_resume_it(
     move: Move, server: MailServer
 ) -> None:
     who = [f"c{number:02}" for number in range(60)]
@@ -167,7 +167,7 @@ def test_where_more_than_a_tenth_of_fifty_are_refused_sending_pauses_until_staff
 
 
 @pytest.mark.django_db
-def test_a_tenth_and_no_more_pauses_nothing(move: Move, server: MailServer) -> None:
+def test_sending_continues_with_a_tenth_of_rejections(move: Move, server: MailServer) -> None:
     who = [f"c{number:02}" for number in range(50)]
     mailing(*who)
     refused = {f"c{number:02}@example.org" for number in range(5, 50, 10)}
@@ -180,7 +180,7 @@ def test_a_tenth_and_no_more_pauses_nothing(move: Move, server: MailServer) -> N
 
 
 @pytest.mark.django_db
-def test_another_channel_goes_on_while_e_mails_are_paused(move: Move, server: MailServer) -> None:
+def test_other_channels_send_while_e_mail_is_paused(move: Move, server: MailServer) -> None:
     sale = mailing(*(f"c{number}" for number in range(8)))
     server.answer = lambda address: "550 no"
     campaign(sale.segment, name="page", channel="on_site", trigger="at", starts_at=NOON)
@@ -196,7 +196,7 @@ def test_another_channel_goes_on_while_e_mails_are_paused(move: Move, server: Ma
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("backend", ["filebased", "console", "dummy"])
-def test_without_a_mail_server_nothing_is_called_sent(
+def test_without_a_mail_server_no_message_counts_as_sent(
     move: Move, settings: Any, tmp_path: Any, backend: str
 ) -> None:
     settings.EMAIL_BACKEND = f"django.core.mail.backends.{backend}.EmailBackend"
@@ -232,7 +232,7 @@ def every_page(sale: Campaign) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_every_page_of_campaigns_and_the_first_page_say_that_there_is_no_mail_server(
+def test_every_campaign_page_and_the_dashboard_warn_about_a_missing_mail_server(
     move: Move, settings: Any, tmp_path: Any
 ) -> None:
     sale = mailing("anna")
@@ -253,9 +253,7 @@ LOCAL = "jörg@bücher.example"
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("server", [True], indirect=True)
-def test_an_address_that_needs_smtputf8_is_written_to_under_its_own_name(
-    move: Move, server: MailServer
-) -> None:
+def test_an_address_that_needs_smtputf8_is_used_unchanged(move: Move, server: MailServer) -> None:
     mailing("anna", "ben")
     shop.customers(f"anna,{LOCAL}")
 
@@ -270,9 +268,7 @@ def test_an_address_that_needs_smtputf8_is_written_to_under_its_own_name(
 
 
 @pytest.mark.django_db
-def test_a_server_that_knows_no_such_addresses_fails_the_message_and_says_why(
-    move: Move, server: MailServer
-) -> None:
+def test_without_smtputf8_support_the_message_fails_with_a_reason(move: Move, server: MailServer) -> None:
     mailing("anna", "ben")
     shop.customers(f"anna,{LOCAL}")
 
@@ -306,7 +302,7 @@ def test_a_server_that_knows_no_such_addresses_fails_the_message_and_says_why(
         ("450 4.1.1 try again", False),
     ],
 )
-def test_an_address_without_a_mailbox_is_suppressed_with_what_was_answered(
+def test_an_address_without_a_mailbox_is_suppressed_with_the_servers_response(
     move: Move, server: MailServer, answer: str, is_suppressed: bool
 ) -> None:
     sale = mailing("anna", "ben")
@@ -334,7 +330,7 @@ def test_an_address_without_a_mailbox_is_suppressed_with_what_was_answered(
 
 
 @pytest.mark.django_db
-def test_many_addresses_without_a_mailbox_pause_nothing(move: Move, server: MailServer) -> None:
+def test_missing_mailboxes_do_not_pause_sending(move: Move, server: MailServer) -> None:
     who = [f"c{number}" for number in range(10)]
     mailing(*who)
     server.answer = lambda address: "550 5.1.1 nobody"
@@ -351,7 +347,7 @@ def test_many_addresses_without_a_mailbox_pause_nothing(move: Move, server: Mail
     ("error", "is_suppressed"),
     [(mail_provider.AnymailRecipientsRefused("invalid"), True), (mail_provider.answer(422), False)],
 )
-def test_a_recipient_whom_a_provider_refuses_is_suppressed(
+def test_a_recipient_rejected_by_the_provider_is_suppressed(
     move: Move, settings: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, is_suppressed: bool
 ) -> None:
     settings.EMAIL_BACKEND = "tests.support.mail_provider.Backend"
@@ -377,7 +373,7 @@ def test_a_recipient_whom_a_provider_refuses_is_suppressed(
         ("complained", "spam", ("complained", "unsubscribed")),
     ],
 )
-def test_what_a_provider_tells_later_of_a_message_suppresses_its_address(
+def test_a_later_bounce_event_of_the_provider_suppresses_the_address(
     kind: str, reject_reason: str | None, expected: tuple[str, str] | None
 ) -> None:
     subscribers("anna")

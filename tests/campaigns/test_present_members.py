@@ -40,7 +40,7 @@ def page(client: Client, name: str, of: Campaign) -> str:
 # -- Members at the start
 
 
-def test_who_is_a_member_at_the_start_gets_it_once_and_who_enters_later_too(move: Move) -> None:
+def test_present_members_and_customers_who_enter_later_get_each_message_once(move: Move) -> None:
     subscribers("anna", "ben", "cleo", "dora")
     for who in ("anna", "ben"):
         order(who, NOON - days(1))
@@ -60,7 +60,7 @@ def test_who_is_a_member_at_the_start_gets_it_once_and_who_enters_later_too(move
     assert sent_messages() == []
 
 
-def test_who_leaves_and_comes_back_around_the_start_gets_it_once(move: Move) -> None:
+def test_a_member_who_leaves_and_returns_around_the_start_gets_it_once(move: Move) -> None:
     subscribers("anna", "ben")
     for who in ("anna", "ben"):
         order(who, NOON - days(1))
@@ -78,7 +78,7 @@ def test_who_leaves_and_comes_back_around_the_start_gets_it_once(move: Move) -> 
     assert sent_messages() == []
 
 
-def test_whom_it_meets_is_chosen_before_it_starts(move: Move) -> None:
+def test_present_members_are_included_only_if_chosen_before_the_start(move: Move) -> None:
     staff = Staff("anna").client
     subscribers("anna", "ben")
     shop.customers("cleo,cleo@example.org")
@@ -108,7 +108,7 @@ def test_whom_it_meets_is_chosen_before_it_starts(move: Move) -> None:
 # -- Done
 
 
-def test_a_campaign_of_one_date_is_done_once_nobody_waits_any_more(move: Move) -> None:
+def test_a_campaign_with_one_date_is_done_when_no_message_waits(move: Move) -> None:
     subscribers("anna", "ben")
     for who in ("anna", "ben"):
         order(who, NOON - days(1))
@@ -145,7 +145,7 @@ def test_a_campaign_of_one_date_is_done_once_nobody_waits_any_more(move: Move) -
     assert "weekly" not in listed
 
 
-def test_a_campaign_whose_date_nobody_was_in_is_done_too(move: Move) -> None:
+def test_a_campaign_without_members_on_its_date_is_done(move: Move) -> None:
     segment = shop.segment("buyers", BUYERS)
     move(NOON)
     sale = campaign(segment, trigger="at", starts_at=NOON)
@@ -160,7 +160,7 @@ def test_a_campaign_whose_date_nobody_was_in_is_done_too(move: Move) -> None:
     assert state(missed) == "done"
 
 
-def test_what_pages_show_is_shown_after_the_campaign_is_done(move: Move, client: Client) -> None:
+def test_on_site_messages_are_shown_after_the_campaign_is_done(move: Move, client: Client) -> None:
     key = shop.command("create_key", "Web shop", "--visitors").split()[-1]
     shop.events("m1,,a1,Seen,2026-03-15T11:00:00Z")
     segment = shop.segment("everybody", {"first_seen": {"ever": True}})
@@ -205,7 +205,7 @@ TRIGGERS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("channel", ["email", "on_site"])
-def test_the_forecast_the_dry_run_and_what_is_sent_agree_for_every_trigger(
+def test_forecast_dry_run_and_sent_messages_agree_for_every_trigger(
     move: Move, people: Any, channel: str
 ) -> None:
     for policy in TRIGGERS:
@@ -243,7 +243,7 @@ def test_the_forecast_and_the_dry_run_agree_for_every_tactic(move: Move, people:
         assert catalogue.TACTICS[draft.tactic] is tactic
 
 
-def test_who_is_on_their_way_is_counted_if_the_next_message_reaches_them(move: Move, people: Any) -> None:
+def test_an_active_journey_is_counted_if_its_next_message_can_be_sent(move: Move, people: Any) -> None:
     draft = campaign(people, timedelta(), days(1), trigger="at", starts_at=NOON)
     move(NOON)
     sent_messages()
