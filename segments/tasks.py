@@ -73,7 +73,7 @@ def count_rule(ticket: str) -> None:
 @shared_task
 def deliver_webhooks() -> None:
     """Tell endpoints what is due to be told."""
-    delivery.run()
+    delivery.run_worker()
 
 
 @shared_task

@@ -436,7 +436,7 @@ def test_a_segment_that_others_refer_to_is_not_deleted(known, admin_client):
 
 def test_a_reference_made_meanwhile_is_told_not_thrown(known, admin_client, monkeypatch):
     make("inner", {"in_segment": {"is": "known"}})
-    monkeypatch.setattr("segments.admin.segment._referrers_outside", lambda doomed: [])
+    monkeypatch.setattr("segments.admin.segment._remaining_referrers", lambda doomed: [])
     for address, data in (
         (page("segments_segment_delete", known.pk), {"post": "yes"}),
         (
@@ -678,10 +678,10 @@ def test_a_refresh_is_queued(known, admin_client):
 
 def test_a_refresh_without_redis_says_what_to_do(known, admin_client, broken_broker):
     response = admin_client.post(page("segments_segment_refresh", known.pk), follow=True)
-    assert said(response) == refresh_requests.BROKER_IS_AWAY
+    assert said(response) == refresh_requests.BROKER_UNAVAILABLE
     data = {"action": "refresh_now", "_selected_action": [known.pk]}
     response = admin_client.post(page("segments_segment_changelist"), data, follow=True)
-    assert said(response) == refresh_requests.BROKER_IS_AWAY
+    assert said(response) == refresh_requests.BROKER_UNAVAILABLE
     data = {"action": "run_tasks", "_selected_action": [1]}
     response = admin_client.post(page("django_celery_beat_periodictask_changelist"), data, follow=True)
     assert "Redis does not answer" in said(response)

@@ -29,7 +29,9 @@ FORMER, CURRENT = "a former key of this installation", "the key of this installa
 def secrets(settings: Any) -> list[str]:
     """The secrets of a webhook, of which one is former, and of a source, made under the former key."""
     settings.SECRET_KEY = FORMER
-    endpoint = endpoints.create(Endpoint(name="Tool", url="https://1.1.1.1/hooks"), [], datetime.now(UTC))
+    endpoint = endpoints.create_endpoint(
+        Endpoint(name="Tool", url="https://1.1.1.1/hooks"), [], datetime.now(UTC)
+    )
     endpoints.rotate_secret(endpoint, datetime.now(UTC))
     source, _ = tracking_messages.source("browser")
     return [endpoint.secret, endpoint.former_secret, source.signing_secret]
@@ -82,8 +84,8 @@ def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
 
     signature = hmac.new(b"", b"c1", hashlib.sha256).hexdigest()
     assert not sources.is_signature_valid(source, "c1", signature)
-    outbox.write_test(endpoint, datetime.now(UTC))
-    delivery.deliver()
+    outbox.write_test_message(endpoint, datetime.now(UTC))
+    delivery.deliver_due()
     endpoint.refresh_from_db()
     assert endpoint.state == "stopped"
     assert "SECRET_KEY" in endpoint.stopped_because
@@ -91,4 +93,4 @@ def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
         command("rotate_secrets")
 
     endpoints.rotate_secret(endpoint, datetime.now(UTC))
-    assert endpoints.secrets_of(Endpoint.objects.get(), datetime.now(UTC)) == [endpoint.secret]
+    assert endpoints.signing_secrets(Endpoint.objects.get(), datetime.now(UTC)) == [endpoint.secret]

@@ -6,9 +6,9 @@ from . import access, campaign, coupon_pools, customers, sign_up_form
 
 __all__ = ["campaign", "coupon_pools", "customers", "sign_up_form"]
 
-tabs.register(
+tabs.register_tab(
     tabs.Tab(
         "campaigns", "Campaigns", "campaigns_campaign_of_segment", access.SEE, invitation="Start a campaign"
     )
 )
-tabs.register(tabs.Tab("audience", "Ads", "campaigns_campaign_audience", access.SEE_EXPORTS))
+tabs.register_tab(tabs.Tab("audience", "Ads", "campaigns_campaign_audience", access.SEE_EXPORTS))

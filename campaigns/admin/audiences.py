@@ -14,9 +14,9 @@ from campaigns.models import AudienceExport
 from core.admin import audit_log
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 from customers.admin import contact_data
-from segments.admin.access import SEE as SEE_SEGMENTS
-from segments.admin.access import SEE_CUSTOMERS
-from segments.admin.page_context import ours
+from segments.admin.access import VIEW_CUSTOMER
+from segments.admin.access import VIEW_SEGMENT as SEE_SEGMENTS
+from segments.admin.page_context import admin_context
 from segments.models import Segment
 
 from . import access, notices
@@ -29,7 +29,7 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     segment = get_object_or_404(Segment, pk=pk)
     exports = AudienceExport.objects.filter(segment=segment)
     context = (
-        ours(model_admin, request, "Audience for ads", segment)
+        admin_context(model_admin, request, "Audience for ads", segment)
         | {
             "tab": "audience",
             "notices": notices.sending_notices(request),
@@ -39,7 +39,7 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
                 for value, label in AudienceExport.Platform.choices
             ],
             "exports": exports[:MAX_EXPORTS_SHOWN],
-            "may_export": request.user.has_perms([access.EXPORT, SEE_CUSTOMERS, contact_data.SEE_CONTACT]),
+            "may_export": request.user.has_perms([access.EXPORT, VIEW_CUSTOMER, contact_data.SEE_CONTACT]),
         }
     )
     return TemplateResponse(request, "campaigns/admin/audience.html", context)
@@ -49,7 +49,7 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     access.SEE_EXPORTS,
     access.EXPORT,
     SEE_SEGMENTS,
-    SEE_CUSTOMERS,
+    VIEW_CUSTOMER,
     contact_data.SEE_CONTACT,
     methods=WRITE_METHODS,
 )  # a POST, because each download is recorded

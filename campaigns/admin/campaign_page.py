@@ -43,7 +43,9 @@ def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) ->
         "chart": daily_chart(campaign_results.days[-MAX_DAYS_SHOWN:])
         if len(campaign_results.days) > 1
         else None,
-        "days": [(charts.on(day.day), day) for day in reversed(campaign_results.days[-MAX_DAYS_SHOWN:])],
+        "days": [
+            (charts.short_date(day.day), day) for day in reversed(campaign_results.days[-MAX_DAYS_SHOWN:])
+        ],
         "step_results": [
             (one, texts.message_title(one.subject, one.channel), one.channel in shown)
             for one in campaign_results.steps
@@ -84,6 +86,6 @@ def daily_chart(days: Sequence[DayResults]) -> Chart:
     ]
     totals = [sum(bar["data"]) for bar in bars]
     label = f"Per day: {totals[0]:,} sent, {totals[1]:,} clicked and {totals[2]:,} orders in total."
-    data = json.dumps({"labels": [charts.on(day.day) for day in days], "datasets": bars})
+    data = json.dumps({"labels": [charts.short_date(day.day) for day in days], "datasets": bars})
     legend = (("sent", SENT_COLOUR), ("clicked", CLICKED_COLOUR), ("orders", ORDERED_COLOUR))
-    return Chart("bar", label, data, charts.options(stacked=False), legend)
+    return Chart("bar", label, data, charts.chart_options(stacked=False), legend)

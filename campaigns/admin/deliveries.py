@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from campaigns.models import Campaign, Delivery
 from core.admin.permissions import READ_METHODS, require_permissions
 from customers.admin import contact_data
-from segments.admin.access import SEE_CUSTOMERS
+from segments.admin.access import VIEW_CUSTOMER
 
 from . import access, page_context
 
@@ -33,7 +33,7 @@ class DeliveryFilterForm(forms.Form):
     before = forms.IntegerField(required=False, min_value=1, max_value=MAX_KEY)
 
 
-@require_permissions(access.SEE, access.SEE_DELIVERIES, SEE_CUSTOMERS, methods=READ_METHODS)
+@require_permissions(access.SEE, access.SEE_DELIVERIES, VIEW_CUSTOMER, methods=READ_METHODS)
 def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show one page of messages, newest first."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)

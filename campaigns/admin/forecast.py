@@ -14,7 +14,7 @@ from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from customers.admin import contact_data
 from segments.admin import charts
-from segments.admin.access import SEE_CUSTOMERS
+from segments.admin.access import VIEW_CUSTOMER
 from segments.insights import QUERY_SECONDS
 
 from . import access, page_context, texts
@@ -42,7 +42,7 @@ def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> d
             dry_run = forecasts.dry_run(campaign, at)
     except time_limits.StatementTimeout:
         return {}
-    may_see = request.user.has_perm(SEE_CUSTOMERS)
+    may_see = request.user.has_perm(VIEW_CUSTOMER)
     return {
         "dry_run": dry_run,
         "held_back_in_all": sum(dry_run.held_back.values()),
@@ -68,6 +68,6 @@ def _upcoming_rows(campaign: Campaign, now: datetime) -> list[tuple[str, str, in
     except time_limits.StatementTimeout:
         return None
     return [
-        (charts.on(one.day), f"{one.step.number}. {texts.step_title(one.step)}", one.messages)
+        (charts.short_date(one.day), f"{one.step.number}. {texts.step_title(one.step)}", one.messages)
         for one in upcoming
     ]

@@ -57,7 +57,7 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, Any]:
     """Add the notices to the context of the admin's dashboard."""
-    return dashboard.context(request, context) | {
+    return dashboard.dashboard_context(request, context) | {
         "more_notices": "campaigns/admin/notices.html",
         "notices": sending_notices(request),
     }

@@ -19,7 +19,7 @@ from core.admin import audit_log
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 from customers.admin import contact_data
 from customers.models import Customer
-from segments.admin.access import SEE_CUSTOMERS
+from segments.admin.access import VIEW_CUSTOMER
 
 from . import access, page_context
 
@@ -61,7 +61,7 @@ def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
     return TemplateResponse(request, "campaigns/admin/preview.html", context)
 
 
-@require_permissions(access.SEE, access.WRITE, contact_data.SEE_CONTACT, SEE_CUSTOMERS, methods=WRITE_METHODS)
+@require_permissions(access.SEE, access.WRITE, contact_data.SEE_CONTACT, VIEW_CUSTOMER, methods=WRITE_METHODS)
 def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send the message, as the customer would get it, to the user's own address."""
     campaign = get_object_or_404(Campaign, pk=pk)
@@ -94,7 +94,7 @@ def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _may_see_messages(request: HttpRequest) -> bool:
-    return contact_data.may_see(request) and request.user.has_perm(SEE_CUSTOMERS)
+    return contact_data.may_see(request) and request.user.has_perm(VIEW_CUSTOMER)
 
 
 def _search_customers(request: HttpRequest, term: str) -> list[Customer]:

@@ -18,10 +18,10 @@ from campaigns.models import Campaign, Step
 from campaigns.playbook import catalogue
 from core.admin import audit_log
 from core.admin.permissions import require_permissions, staff_user
-from segments.admin.access import ADD as ADD_SEGMENTS
-from segments.admin.access import SEE as SEE_SEGMENTS
-from segments.admin.page_context import ours
-from segments.admin.texts import sentence
+from segments.admin.access import ADD_SEGMENT as ADD_SEGMENTS
+from segments.admin.access import VIEW_SEGMENT as SEE_SEGMENTS
+from segments.admin.page_context import admin_context
+from segments.admin.texts import segment_sentence
 from segments.models import Segment
 
 from . import access, notices, page_context, texts
@@ -48,7 +48,7 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
     own = [tactic for tactic in tactics if tactic.segments]
     campaigns = Campaign.objects.filter(segment=segment)[:MAX_CAMPAIGNS_SHOWN]
     context = (
-        ours(model_admin, request, "Campaigns", segment)
+        admin_context(model_admin, request, "Campaigns", segment)
         | {
             "tab": "campaigns",
             "notices": notices.sending_notices(request),
@@ -111,7 +111,7 @@ def _get_or_create_segment(request: HttpRequest, segment: Segment, tactic: catal
     found = catalogue.segment_for(tactic, segment, staff_user(request))
     if found.pk > newest:
         audit_log.log_additions(
-            request, [found], f"Created for the tactic “{tactic.name}”: {sentence(found)}."
+            request, [found], f"Created for the tactic “{tactic.name}”: {segment_sentence(found)}."
         )
         messages.info(request, f"The campaign uses {found.name}, a segment that was created for it.")
     return found

@@ -13,9 +13,9 @@ from django.utils.crypto import salted_hmac
 
 from campaigns.models import Delivery
 from segments.webhooks import target_addresses
-from segments.webhooks.messages import moment
+from segments.webhooks.payload import format_instant
 from segments.webhooks.signed_requests import EndpointConnection, Response, SignedRequest
-from segments.webhooks.target_addresses import BadAddress
+from segments.webhooks.target_addresses import InvalidAddress
 
 from .base import Channel, Consent, OutgoingMessage, Part, PartKind, TryAgain, Undeliverable
 from .registry import register
@@ -58,7 +58,7 @@ class Webhook(Channel):
             raise TryAgain(self._unreached[url])
         try:
             secrets = secrets_of(url)
-        except BadAddress as error:
+        except InvalidAddress as error:
             raise Undeliverable(f"The address will not do: {error}.") from error
         line = self._lines.setdefault(url, EndpointConnection(url))
         answer = line.post(SignedRequest(f"msg_{delivery.token.hex}", _body(delivery, message), secrets))
@@ -79,7 +79,7 @@ def secrets_of(url: str) -> Sequence[str]:
 
     Each host has its own, so none of them can sign for another. Raises BadAddress.
     """
-    host = target_addresses.read(url).authority
+    host = target_addresses.parse_target(url).authority
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     digests = (salted_hmac("campaigns.webhook", host, key, algorithm="sha256").digest() for key in keys)
     return [f"whsec_{b64encode(one).decode()}" for one in digests]
@@ -88,7 +88,7 @@ def secrets_of(url: str) -> Sequence[str]:
 def _body(delivery: Delivery, message: OutgoingMessage) -> str:
     said: dict[str, Any] = {
         "type": TYPE,
-        "timestamp": moment(delivery.planned_for),
+        "timestamp": format_instant(delivery.planned_for),
         "data": {
             "campaign": delivery.campaign.name,
             "segment": delivery.campaign.segment.slug,

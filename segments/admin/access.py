@@ -11,10 +11,10 @@ from django.http.response import HttpResponseBase
 
 View = Callable[..., HttpResponseBase]
 
-SEE = "segments.view_segment"
-ADD = "segments.add_segment"
-CHANGE = "segments.change_segment"
-SEE_CUSTOMERS = "customers.view_customer"
+VIEW_SEGMENT = "segments.view_segment"
+ADD_SEGMENT = "segments.add_segment"
+CHANGE_SEGMENT = "segments.change_segment"
+VIEW_CUSTOMER = "customers.view_customer"
 
 READ = ("GET", "HEAD")
 WRITE = ("POST",)

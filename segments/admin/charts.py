@@ -10,7 +10,7 @@ from segments.insights import SegmentDay
 from segments.models import Change
 
 # Told apart in pairs, and of 3:1 contrast on white and on black.
-CAUSES = {
+CAUSE_STYLES = {
     Change.Cause.ACTIVITY: ("recorded activity", "#0284c7"),
     Change.Cause.TIME: ("time went by", "#d97706"),
     Change.Cause.DEFINITION: ("the rule was edited", "#9333ea"),
@@ -19,8 +19,8 @@ CAUSES = {
     Change.Cause.ERASURE: ("the customer was erased", "#64748b"),
     Change.Cause.INITIAL: ("first filling", "#16a34a"),
 }
-INK = "#71717a"  # readable on white and on black
-UP_AND_DOWN = "Up: entered, down: left"
+AXIS_COLOUR = "#71717a"  # readable on white and on black
+MOVEMENTS_HINT = "Up: entered, down: left"
 SPARK_WIDTH, SPARK_HEIGHT = 100, 24
 
 
@@ -36,7 +36,7 @@ class Chart:
     hint: str = ""
 
 
-def sizes(days: Sequence[SegmentDay]) -> Chart:
+def size_chart(days: Sequence[SegmentDay]) -> Chart:
     """Draw the members at the end of each day as a line."""
     line = {
         "label": "Members",
@@ -48,14 +48,16 @@ def sizes(days: Sequence[SegmentDay]) -> Chart:
         "pointHitRadius": 12,
     }
     first, last = days[0], days[-1]
-    label = f"Members a day: {first.size:,} on {on(first.day)}, {last.size:,} on {on(last.day)}."
-    return Chart("line", label, _data(days, [line]), options(stacked=False))
+    label = (
+        f"Members a day: {first.size:,} on {short_date(first.day)}, {last.size:,} on {short_date(last.day)}."
+    )
+    return Chart("line", label, _data_json(days, [line]), chart_options(stacked=False))
 
 
-def movements(days: Sequence[SegmentDay]) -> Chart:
+def movements_chart(days: Sequence[SegmentDay]) -> Chart:
     """Draw who entered as bars upwards and who left as bars downwards, in the colours of the causes."""
     bars, legend = [], []
-    for cause, (words, colour) in CAUSES.items():
+    for cause, (words, colour) in CAUSE_STYLES.items():
         entered = [day.entered.get(cause, 0) for day in days]
         left = [-day.left.get(cause, 0) for day in days]
         if any(entered) or any(left):
@@ -67,10 +69,12 @@ def movements(days: Sequence[SegmentDay]) -> Chart:
     entered_in_all = sum(sum(day.entered.values()) for day in days)
     left_in_all = sum(sum(day.left.values()) for day in days)
     label = f"Entered and left a day, by cause: {entered_in_all:,} entered and {left_in_all:,} left in all."
-    return Chart("bar", label, _data(days, bars), options(stacked=True), tuple(legend), UP_AND_DOWN)
+    return Chart(
+        "bar", label, _data_json(days, bars), chart_options(stacked=True), tuple(legend), MOVEMENTS_HINT
+    )
 
 
-def sparkline(values: Sequence[int]) -> str:
+def sparkline_points(values: Sequence[int]) -> str:
     """Give the points of a small line, none for fewer than two values."""
     if len(values) < 2:
         return ""
@@ -81,14 +85,14 @@ def sparkline(values: Sequence[int]) -> str:
     return " ".join(f"{place * step:.1f},{height + 2:.1f}" for place, height in enumerate(heights))
 
 
-def on(day: date) -> str:
+def short_date(day: date) -> str:
     """Write a day shortly: 3 Nov."""
     return f"{day.day} {day:%b}"
 
 
-def options(*, stacked: bool) -> str:
+def chart_options(*, stacked: bool) -> str:
     """Give how charts look and behave."""
-    ticks = {"color": INK, "maxRotation": 0, "autoSkipPadding": 16}
+    ticks = {"color": AXIS_COLOUR, "maxRotation": 0, "autoSkipPadding": 16}
     return json.dumps(
         {
             "animation": False,
@@ -111,5 +115,5 @@ def options(*, stacked: bool) -> str:
     )
 
 
-def _data(days: Sequence[SegmentDay], datasets: list[dict[str, Any]]) -> str:
-    return json.dumps({"labels": [on(day.day) for day in days], "datasets": datasets})
+def _data_json(days: Sequence[SegmentDay], datasets: list[dict[str, Any]]) -> str:
+    return json.dumps({"labels": [short_date(day.day) for day in days], "datasets": datasets})

@@ -17,10 +17,10 @@ from segments import fixed_lists
 from segments.models import Segment
 
 from . import explanations, live_visitors, membership_periods
-from .access import CHANGE, SEE
-from .forms import ChooseListForm
-from .members import note_on_list
-from .page_context import ours
+from .access import CHANGE_SEGMENT, VIEW_SEGMENT
+from .forms import ChooseFixedListForm
+from .members import log_list_change
+from .page_context import admin_context
 
 admin.site.unregister(Customer)
 
@@ -37,21 +37,21 @@ class CustomerAdmin(base.CustomerAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"customers_customer_{name}")
             for address, view, name in (
-                ("live/", live_visitors.page, "live"),
-                ("<int:pk>/explanation/", explanations.explain, "explain"),
+                ("live/", live_visitors.live_visitors_view, "live"),
+                ("<int:pk>/explanation/", explanations.explanations_view, "explain"),
             )
         ] + super().get_urls()
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         """Add the segments to the customer's page, for those who may see them."""
         context = super().page_context(request, customer)
-        if request.user.has_perm(SEE):
-            context |= {"sees_segments": True, "periods": membership_periods.of(customer)}
+        if request.user.has_perm(VIEW_SEGMENT):
+            context |= {"sees_segments": True, "periods": membership_periods.periods_of_customer(customer)}
         return context
 
     def has_change_lists_permission(self, request: HttpRequest) -> bool:
         """Tell whether the person may write fixed lists."""
-        return request.user.has_perms([SEE, CHANGE])
+        return request.user.has_perms([VIEW_SEGMENT, CHANGE_SEGMENT])
 
     @admin.action(description="Add to a fixed list …", permissions=["change_lists"])
     def put_on_list(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponse | None:
@@ -61,16 +61,16 @@ class CustomerAdmin(base.CustomerAdmin):
         ]
         # Those of the page, never "all": nobody means to put a million on a list by hand.
         keys = list(Customer.objects.existing().filter(pk__in=ticked[:1_000]).values_list("pk", flat=True))
-        form = ChooseListForm(request.POST if "segment" in request.POST else None)
+        form = ChooseFixedListForm(request.POST if "segment" in request.POST else None)
         if form.is_valid():
             segment = form.cleaned_data["segment"]
             outcome = fixed_lists.add_customers(segment, keys, datetime.now(UTC))
-            note_on_list(request, segment, outcome)
+            log_list_change(request, segment, outcome)
             messages.success(
                 request, f"{outcome.entered:,} added to {segment.name}; it has {outcome.size:,} members now."
             )
             return None
-        context = ours(self, request, "Add to a fixed list")
+        context = admin_context(self, request, "Add to a fixed list")
         context |= {
             "form": form,
             "keys": keys,

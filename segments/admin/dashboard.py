@@ -18,15 +18,15 @@ from segments.models import Segment, Verification
 from segments.templates import TEMPLATES
 
 from . import charts, texts
-from .access import ADD, SEE
+from .access import ADD_SEGMENT, VIEW_SEGMENT
 
-SEE_WEBHOOKS = "segments.view_endpoint"
-SHOWN = 100
+VIEW_ENDPOINT = "segments.view_endpoint"
+MAX_SEGMENTS = 100
 """Of the ready-to-use segments and of the others."""
 
 
 @dataclass(frozen=True)
-class Row:
+class SegmentRow:
     """A segment as the first page shows it."""
 
     segment: Segment
@@ -37,7 +37,7 @@ class Row:
     @property
     def sparkline(self) -> str:
         """Give the points of the line of a month's sizes."""
-        return charts.sparkline(self.trend.sizes) if self.trend else ""
+        return charts.sparkline_points(self.trend.sizes) if self.trend else ""
 
     @property
     def grew(self) -> str:
@@ -50,13 +50,13 @@ class Row:
         return f"{'▲' if since > 0 else '▼'} {abs(since):,} in 7 days"
 
 
-def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the first page shows to those who may see segments."""
-    if not request.user.has_perm(SEE):
+    if not request.user.has_perm(VIEW_SEGMENT):
         return context
     now = datetime.now(UTC)
     segments = list(Segment.objects.all())
-    lifecycle, others = _rows(segments, now)
+    lifecycle, others = _segment_rows(segments, now)
     totals = Totals.objects.first()
     has_customers = Customer.objects.exists()
     beat = health.refresh_health(now)
@@ -65,8 +65,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "lifecycle": lifecycle,
         "others": others,
         "has_more": len(segments) > len(lifecycle) + len(others),
-        "webhooks": health.troubled_endpoints(now) if request.user.has_perm(SEE_WEBHOOKS) else [],
-        "failing": [segment for segment in segments if segment.status == "failing"][:SHOWN],
+        "webhooks": health.troubled_endpoints(now) if request.user.has_perm(VIEW_ENDPOINT) else [],
+        "failing": [segment for segment in segments if segment.status == "failing"][:MAX_SEGMENTS],
         "customers": totals.customers if totals else 0,
         "pulse": beat,
         "age": rough_duration_text(beat.age) if beat.age is not None else "",
@@ -74,12 +74,12 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "has_customers": has_customers,
         "has_segments": bool(segments),
         "is_set_up": has_customers and segments and beat.latest,
-        "may_add": request.user.has_perm(ADD),
+        "may_add": request.user.has_perm(ADD_SEGMENT),
     }
 
 
-@require_permissions(SEE, methods=READ_METHODS)
-def people(model_admin: Any, request: HttpRequest) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
+def people_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Tell the known from the anonymous, or that it takes too long to count them."""
     context: dict[str, Any] = {}
     try:
@@ -89,16 +89,16 @@ def people(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/people.html", context)
 
 
-def _rows(segments: Iterable[Segment], now: datetime) -> tuple[list[Row], list[Row]]:
+def _segment_rows(segments: Iterable[Segment], now: datetime) -> tuple[list[SegmentRow], list[SegmentRow]]:
     """Give the ready-to-use segments in the order of a customer's life, and the first others by name."""
     places = {slug: place for place, slug in enumerate(TEMPLATES)}
     ready = [segment for segment in segments if segment.template in places]
     ready.sort(key=lambda segment: places[segment.template])
     others = [segment for segment in segments if segment.template not in places]
-    shown = ready[:SHOWN], others[:SHOWN]
+    shown = ready[:MAX_SEGMENTS], others[:MAX_SEGMENTS]
     trends = insights.segment_trends([segment for some in shown for segment in some], now)
     lifecycle, rest = (
-        [Row(one, texts.status(one), texts.label_of(one), trends.get(one.pk)) for one in some]
+        [SegmentRow(one, texts.status_text(one), texts.status_label(one), trends.get(one.pk)) for one in some]
         for some in shown
     )
     return lifecycle, rest

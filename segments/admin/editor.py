@@ -25,13 +25,13 @@ from segments.models import Segment
 from segments.rules import Rule, RuleError, parse
 from segments.rules.catalogue import GROUP_LABELS, list_filters
 
-from .access import SEE, SEE_CUSTOMERS
+from .access import VIEW_CUSTOMER, VIEW_SEGMENT
 
-LARGEST_RULE = 1_000_000
-NOBODY_COUNTS = "Counting takes longer, and there is no worker to go on: Redis does not answer."
+MAX_RULE_BYTES = 1_000_000
+NO_WORKER = "Counting takes longer, and there is no worker to go on: Redis does not answer."
 
 
-class RuleEditor(UnfoldAdminTextareaWidget):
+class RuleEditorWidget(UnfoldAdminTextareaWidget):
     """A text area of JSON, and the editor above it."""
 
     template_name = "segments/admin/rule_editor.html"
@@ -62,49 +62,49 @@ class RuleEditor(UnfoldAdminTextareaWidget):
         }
 
 
-@require_permissions(SEE, methods=WRITE_METHODS)
-def count(model_admin: Any, request: HttpRequest) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, methods=WRITE_METHODS)
+def count_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Say a rule in words and count whom it matches; or say what is wrong with it, and where."""
     try:
-        given, rule = _read(request)
+        given, rule = _parse_request(request)
     except RuleError as error:
-        return _wrong(error)
+        return _error_response(error)
     answer: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
     try:
-        return JsonResponse(answer | _shown(counting.count_matching(rule, settings.COUNT_PATIENCE)))
+        return JsonResponse(answer | _count_data(counting.count_matching(rule, settings.COUNT_PATIENCE)))
     except time_limits.StatementTimeout:
         pass
     try:
         ticket = counting.enqueue_count(given, str(request.user.pk))
     except counting.WorkerUnavailable:
-        return JsonResponse(answer | {"problem": NOBODY_COUNTS})
+        return JsonResponse(answer | {"problem": NO_WORKER})
     return JsonResponse(answer | {"waiting": reverse("admin:segments_segment_rule_counted", args=[ticket])})
 
 
-@require_permissions(SEE, methods=WRITE_METHODS)
-def details(model_admin: Any, request: HttpRequest) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, methods=WRITE_METHODS)
+def details_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Count whom each condition matches alone, and name some customers whom the rule matches."""
     try:
-        _, rule = _read(request)
-        return JsonResponse(_detailed(counting.count_conditions(rule), request))
+        _, rule = _parse_request(request)
+        return JsonResponse(_details_data(counting.count_conditions(rule), request))
     except RuleError as error:
-        return _wrong(error)
+        return _error_response(error)
     except time_limits.StatementTimeout:
         return JsonResponse({})
 
 
-@require_permissions(SEE, methods=READ_METHODS)
-def counted(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
+def counted_view(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse:
     """Give what a worker has counted, or nothing while it counts."""
     try:
         done = counting.fetch_count(ticket)
     except LookupError as error:
         return JsonResponse({"problem": str(error)})
-    return JsonResponse(_shown(done[0]) | _detailed(done[1], request) if done else {})
+    return JsonResponse(_count_data(done[0]) | _details_data(done[1], request) if done else {})
 
 
-@require_permissions(SEE, methods=READ_METHODS)
-def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
+def suggestions_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Give values that the shop has, of a kind and containing a part."""
     kind, part, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "q", "name"))
     if not contact_data.may_suggest(request, kind):
@@ -117,9 +117,9 @@ def suggest(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return JsonResponse({"values": []})
 
 
-def _read(request: HttpRequest) -> tuple[Any, Rule]:
+def _parse_request(request: HttpRequest) -> tuple[Any, Rule]:
     """Read the rule of a request; raises RuleError."""
-    if len(request.body) > LARGEST_RULE:
+    if len(request.body) > MAX_RULE_BYTES:
         raise RuleError("rule", "is too long")
     given = segment_store.parse_json(request.body.decode(errors="replace"))
     if not isinstance(given, Mapping) or "rule" not in given:
@@ -131,17 +131,17 @@ def _read(request: HttpRequest) -> tuple[Any, Rule]:
     return given["rule"], rule
 
 
-def _wrong(error: RuleError) -> JsonResponse:
+def _error_response(error: RuleError) -> JsonResponse:
     return JsonResponse({"error": {"path": error.path or "rule", "message": error.message}})
 
 
-def _shown(found: counting.RuleCount) -> dict[str, Any]:
+def _count_data(found: counting.RuleCount) -> dict[str, Any]:
     return {"counted": asdict(found) | {"at": f"{timezone.localtime(found.at):%H:%M:%S}"}}
 
 
-def _detailed(found: counting.CountDetails, request: HttpRequest) -> dict[str, Any]:
+def _details_data(found: counting.CountDetails, request: HttpRequest) -> dict[str, Any]:
     # Whoever may not see contact data could otherwise look for people by it, with a rule that is never saved.
-    if not (request.user.has_perm(SEE_CUSTOMERS) and contact_data.may_see(request)):
+    if not (request.user.has_perm(VIEW_CUSTOMER) and contact_data.may_see(request)):
         return {"conditions": found.conditions}
     customers = Customer.objects.filter(pk__in=found.sample).order_by("pk")
     return {

@@ -17,15 +17,15 @@ from segments.evaluation.explanation import Explanation
 from segments.models import Membership, Segment
 from segments.rules import Rule, RuleError, parse
 
-from .access import SEE, SEE_CUSTOMERS
-from .page_context import ours
+from .access import VIEW_CUSTOMER, VIEW_SEGMENT
+from .page_context import admin_context
 
-AT_ONCE = 30
-LAST_PAGE = 100_000
+PAGE_SIZE = 30
+MAX_PAGE = 100_000
 
 
 @dataclass(frozen=True)
-class Explained:
+class SegmentExplanation:
     """A segment, since when the customer is a stored member, and the verdict of its rule now."""
 
     segment: Segment
@@ -46,36 +46,36 @@ class Explained:
         return "enters at the next refresh" if self.tree.met else "leaves at the next refresh"
 
 
-@require_permissions(SEE, SEE_CUSTOMERS)
-def explain(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER)
+def explanations_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Explain a page of all segments, or the chosen one; htmx gets them without the page around."""
     customer = contact_data.visible_customer(request, get_object_or_404(Customer.objects.existing(), pk=pk))
     segments = Segment.objects.order_by("name", "pk")
     chosen = request.GET.get("segment", "")[:200].replace("\x00", "")
     if chosen:
         segments = segments.filter(slug=chosen)
-    number = _page(request.GET.get("page", ""))
-    start = (number - 1) * AT_ONCE
-    found = list(segments[start : start + AT_ONCE + 1])
+    number = _page_number(request.GET.get("page", ""))
+    start = (number - 1) * PAGE_SIZE
+    found = list(segments[start : start + PAGE_SIZE + 1])
     context = {
         "customer": customer,
-        "explained": _explained(request, customer, found[:AT_ONCE], datetime.now(UTC)),
+        "explained": _explain_segments(request, customer, found[:PAGE_SIZE], datetime.now(UTC)),
         "chosen": chosen,
-        "next": number + 1 if len(found) > AT_ONCE else 0,
+        "next": number + 1 if len(found) > PAGE_SIZE else 0,
     }
     if "HX-Request" in request.headers:
         return TemplateResponse(request, "segments/admin/explanations.html", context)
-    context |= ours(model_admin, request, "Why in, why not") | {"original": customer}
+    context |= admin_context(model_admin, request, "Why in, why not") | {"original": customer}
     return TemplateResponse(request, "segments/admin/explanation.html", context)
 
 
-def _page(given: str) -> int:
-    return max(1, min(int(given), LAST_PAGE)) if given.isascii() and given.isdigit() and len(given) < 9 else 1
+def _page_number(given: str) -> int:
+    return max(1, min(int(given), MAX_PAGE)) if given.isascii() and given.isdigit() and len(given) < 9 else 1
 
 
-def _explained(
+def _explain_segments(
     request: HttpRequest, customer: Customer, segments: list[Segment], at: datetime
-) -> list[Explained]:
+) -> list[SegmentExplanation]:
     members = Membership.objects.filter(customer=customer, segment__in=segments)
     entered = dict(members.values_list("segment_id", "entered_at"))
     rules: dict[int, Rule] = {}
@@ -98,7 +98,7 @@ def _explained(
     )
     trees = dict(zip(rules, told, strict=True))
     return [
-        Explained(
+        SegmentExplanation(
             segment,
             entered.get(segment.pk),
             tree := trees.get(segment.pk),

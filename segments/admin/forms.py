@@ -29,32 +29,32 @@ from segments.models import SLUG_IS_TAKEN, SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
 from segments.templates import Parameter, Template
 
-from .editor import RuleEditor
+from .editor import RuleEditorWidget
 
-LARGEST_FILE = 20 * 1024 * 1024
+MAX_FILE_BYTES = 20 * 1024 * 1024
 
 
 class RuleField(forms.CharField):
     """A rule as JSON text, read by the rule language itself."""
 
-    widget = RuleEditor
+    widget = RuleEditorWidget
 
     def prepare_value(self, value: Any) -> Any:
         """Lay a stored rule out for reading; what somebody typed stays as typed."""
-        return value if value is None or isinstance(value, str) else _laid_out(value)
+        return value if value is None or isinstance(value, str) else _formatted_json(value)
 
     def to_python(self, value: Any) -> Any:
         """Read the JSON."""
         text = super().to_python(value)
         if text in self.empty_values:
             return text
-        with _told_plainly():
+        with _rule_errors_as_form_errors():
             return segment_store.parse_json(str(text))
 
     def validate(self, value: Any) -> None:
         """Refuse a rule with the path of what is wrong."""
         super().validate(value)
-        with _told_plainly():
+        with _rule_errors_as_form_errors():
             parse(value)
 
     def run_validators(self, value: Any) -> None:
@@ -69,20 +69,20 @@ class RuleField(forms.CharField):
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
+def _rule_errors_as_form_errors() -> Iterator[None]:
     """Turn a RuleError into the form's own kind of error."""
     try:
         yield
     except RuleError as error:
-        raise ValidationError(told(error)) from None
+        raise ValidationError(rule_error_text(error)) from None
 
 
-def told(error: RuleError) -> str:
+def rule_error_text(error: RuleError) -> str:
     """Write a rule's error with its path, where it has one."""
     return f"{error.path or 'rule'}: {error.message}"
 
 
-def _laid_out(rule: Any) -> str:
+def _formatted_json(rule: Any) -> str:
     return json.dumps(rule, indent=2, ensure_ascii=False)
 
 
@@ -115,12 +115,12 @@ class SegmentForm(forms.ModelForm):
                 self.save_for_good(copy(self.instance))
                 transaction.set_rollback(True)
         except RuleError as error:
-            self.add_error("rule", told(error))
+            self.add_error("rule", rule_error_text(error))
         except ValidationError as error:
             self.add_error(None, error)
 
 
-class ListForm(SegmentForm):
+class FixedListForm(SegmentForm):
     """A fixed list: it has no rule, and nothing refreshes it."""
 
     rule = None  # type: ignore[assignment]
@@ -135,7 +135,7 @@ class ListForm(SegmentForm):
         segment_store.save_fixed_list(segment)
 
 
-class IdsForm(forms.Form):
+class CustomerIdsForm(forms.Form):
     """Customers by their ids, pasted or in a file."""
 
     ids = forms.CharField(
@@ -155,7 +155,7 @@ class IdsForm(forms.Form):
     def clean_file(self) -> list[str]:
         """Read the ids of the file."""
         file = self.cleaned_data.get("file")
-        return _ids_of(file) if file else []
+        return _ids_in_file(file) if file else []
 
     def clean(self) -> dict[str, Any]:
         """Look for the customers: ``keys`` are those found, ``unknown`` the ids nobody has."""
@@ -167,20 +167,20 @@ class IdsForm(forms.Form):
             raise ValidationError("Paste ids or choose a file.")
         keys, unknown = segment_store.find_customers(given)
         if not keys:
-            raise ValidationError(f"No customer has {listed(unknown)}.")
+            raise ValidationError(f"No customer has {ids_text(unknown)}.")
         return cleaned | {"keys": keys, "unknown": unknown}
 
 
-def listed(ids: list[str], most: int = 20) -> str:
+def ids_text(ids: list[str], most: int = 20) -> str:
     """Name ids, the first of them where there are many."""
     first = ", ".join(one[:100] for one in ids[:most])
     word = "the id" if len(ids) == 1 else "the ids"
     return f"{word} {first}" + (f" and {len(ids) - most:,} more" if len(ids) > most else "")
 
 
-def _ids_of(file: UploadedFile) -> list[str]:
-    if file.size is None or file.size > LARGEST_FILE:
-        raise ValidationError(f"The file is larger than {LARGEST_FILE // 1024**2} MB.")
+def _ids_in_file(file: UploadedFile) -> list[str]:
+    if file.size is None or file.size > MAX_FILE_BYTES:
+        raise ValidationError(f"The file is larger than {MAX_FILE_BYTES // 1024**2} MB.")
     try:
         text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -226,7 +226,7 @@ class NameForm(forms.Form):
                 self.add_error(field if field in self.fields else None, message)
 
 
-class NewListForm(NameForm, IdsForm):
+class NewFixedListForm(NameForm, CustomerIdsForm):
     """A fixed list to be created."""
 
     description = forms.CharField(
@@ -235,7 +235,7 @@ class NewListForm(NameForm, IdsForm):
     field_order = ("name", "slug", "description", "ids", "file")
 
 
-class ChooseListForm(forms.Form):
+class ChooseFixedListForm(forms.Form):
     """The fixed list that customers are put on."""
 
     segment = forms.ModelChoiceField(

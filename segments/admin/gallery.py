@@ -21,14 +21,14 @@ from segments.models import Segment
 from segments.rules import RuleError, parse
 from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
 
-from .access import ADD, SEE
-from .forms import TemplateForm, told
-from .page_context import ours
-from .texts import sentence
+from .access import ADD_SEGMENT, VIEW_SEGMENT
+from .forms import TemplateForm, rule_error_text
+from .page_context import admin_context
+from .texts import segment_sentence
 
 
 @dataclass(frozen=True)
-class Card:
+class TemplateCard:
     """A template with its form, its sentence, and the segments that were made from it."""
 
     form: TemplateForm
@@ -47,8 +47,8 @@ class Card:
         return " · ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in defaults)
 
 
-@require_permissions(SEE, ADD)
-def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, ADD_SEGMENT)
+def gallery_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Show the templates by their purpose; create the segment of the one that was sent."""
     segments = list(Segment.objects.order_by("pk"))
     taken = {segment.slug for segment in segments}
@@ -56,17 +56,17 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     cards = []
     for template in TEMPLATES.values():
         data = request.POST if template is chosen else None
-        form = TemplateForm(template, data, slug=_free(template.slug, taken))
-        if template is chosen and (segment := _created(form, staff_user(request))):
-            told_of = f"From the template “{template.name}”: {sentence(segment)}."
+        form = TemplateForm(template, data, slug=_free_slug(template.slug, taken))
+        if template is chosen and (segment := _create_from_form(form, staff_user(request))):
+            told_of = f"From the template “{template.name}”: {segment_sentence(segment)}."
             audit_log.log_additions(request, [segment], told_of)
             messages.success(
                 request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
             )
             return redirect("admin:segments_segment_change", segment.pk)
         existing = [one for one in segments if template.slug in (one.template, one.slug)]
-        cards.append(Card(form, parse(template.rule()).sentence(), existing))
-    context = ours(model_admin, request, "Templates") | {
+        cards.append(TemplateCard(form, parse(template.rule()).sentence(), existing))
+    context = admin_context(model_admin, request, "Templates") | {
         "groups": [
             (title, [card for card in cards if card.template.purpose == purpose])
             for purpose, title in PURPOSES.items()
@@ -76,8 +76,8 @@ def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/from_template.html", context)
 
 
-@require_permissions(SEE, ADD, methods=READ_METHODS)
-def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, ADD_SEGMENT, methods=READ_METHODS)
+def template_size_view(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
     """Say who is in with the chosen parameters, and how many that are, before there is such a segment."""
     template = TEMPLATES.get(slug)
     if template is None:
@@ -96,14 +96,14 @@ def size(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
             disclosure.check_exposure(rule)
         context["counted"] = counting.count_matching(rule)
     except RuleError as error:
-        context["mistakes"] = [told(error)]
+        context["mistakes"] = [rule_error_text(error)]
     except time_limits.StatementTimeout:
         context["took_too_long"] = True
     return TemplateResponse(request, "segments/admin/template_size.html", context)
 
 
-@require_permissions(SEE, ADD, methods=WRITE_METHODS)
-def install_missing(model_admin: Any, request: HttpRequest) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, ADD_SEGMENT, methods=WRITE_METHODS)
+def install_missing_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
     created = segment_store.install_templates(by=staff_user(request))
     audit_log.log_additions(request, created, "Installed as a ready-to-use segment.")
@@ -113,7 +113,7 @@ def install_missing(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return redirect("admin:segments_segment_changelist")
 
 
-def _created(form: TemplateForm, by: User) -> Segment | None:
+def _create_from_form(form: TemplateForm, by: User) -> Segment | None:
     if not form.is_valid():
         return None
     given = form.cleaned_data
@@ -122,7 +122,7 @@ def _created(form: TemplateForm, by: User) -> Segment | None:
             form.template, slug=given["slug"], name=given["name"], by=by, **form.parameters()
         )
     except (ParameterError, RuleError) as error:
-        form.add_error(None, told(error) if isinstance(error, RuleError) else str(error))
+        form.add_error(None, rule_error_text(error) if isinstance(error, RuleError) else str(error))
     except ValidationError as error:
         taken = Segment.objects.filter(slug=given["slug"]).exists()
         form.add_error(
@@ -131,7 +131,7 @@ def _created(form: TemplateForm, by: User) -> Segment | None:
     return None
 
 
-def _free(slug: str, taken: Iterable[str]) -> str:
+def _free_slug(slug: str, taken: Iterable[str]) -> str:
     """Give the slug, or the first numbered one that nobody has."""
     names = set(taken)
     number = 2

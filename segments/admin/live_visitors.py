@@ -34,18 +34,18 @@ from segments.evaluation import live
 from segments.models import Membership, Segment
 from segments.rules import EvaluationContext, RuleError, parse
 
-from .access import ADD, SEE, SEE_CUSTOMERS
-from .forms import RuleField, told
-from .page_context import ours
+from .access import ADD_SEGMENT, VIEW_CUSTOMER, VIEW_SEGMENT
+from .forms import RuleField, rule_error_text
+from .page_context import admin_context
 
 MOST, FEWER = 1_000, 100
-ROWS = 25
-SECONDS_BETWEEN_LOOKS = 5
-PATIENCE = 2.0
+PAGE_SIZE = 25
+POLL_SECONDS = 5
+MAX_SECONDS = 2.0
 """Seconds that one look may take."""
-MINUTES = {"5": "5 minutes", "15": "15 minutes", "30": "30 minutes", "60": "60 minutes"}
+PERIOD_CHOICES = {"5": "5 minutes", "15": "15 minutes", "30": "30 minutes", "60": "60 minutes"}
 DEFAULT_MINUTES = "15"
-CART = timedelta(days=30)
+OPEN_CART_PERIOD = timedelta(days=30)
 """How long ago the latest product was put into a cart that is still of interest."""
 
 TOO_SLOW = (
@@ -63,11 +63,14 @@ class OptionalRuleField(RuleField):
             super().validate(value)
 
 
-class FilterForm(forms.Form):
+class VisitorFilterForm(forms.Form):
     """Whom to show: quick choices, each a rule, a segment, or any rule."""
 
     minutes = forms.ChoiceField(
-        label="Active in the last", choices=MINUTES.items(), required=False, widget=UnfoldAdminSelectWidget()
+        label="Active in the last",
+        choices=PERIOD_CHOICES.items(),
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
     )
     who = forms.ChoiceField(
         label="Who",
@@ -118,15 +121,15 @@ class FilterForm(forms.Form):
 
     def asked(self, *, is_live: bool) -> Any:
         """Give the choices as one rule, None where there are none; a live one asks a segment's rule itself."""
-        rules = list(_rules(self.chosen, is_live))
+        rules = list(_chosen_rules(self.chosen, is_live))
         return rules[0] if len(rules) == 1 else {"all": rules} if rules else None
 
 
-def _rules(chosen: Mapping[str, Any], is_live: bool) -> Iterator[Any]:
+def _chosen_rules(chosen: Mapping[str, Any], is_live: bool) -> Iterator[Any]:
     if who := chosen.get("who"):
         yield {"known": {"is": who == "known"}}
     if chosen.get("cart"):
-        yield {"open_cart": {"within_last": f"{CART.days}d"}}
+        yield {"open_cart": {"within_last": f"{OPEN_CART_PERIOD.days}d"}}
     if chosen.get("first_visit"):
         yield {"session_count": {"is": 1}}
     if name := chosen.get("viewed"):
@@ -141,7 +144,7 @@ def _rules(chosen: Mapping[str, Any], is_live: bool) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Row:
+class VisitorRow:
     """One visitor, as the page shows them."""
 
     customer: Customer
@@ -152,11 +155,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Look:
+class VisitorList:
     """What there is to see at one instant; ``active`` counts everybody before the filter."""
 
     at: datetime
-    rows: Sequence[Row] = ()
+    rows: Sequence[VisitorRow] = ()
     active: int = 0
     fitting: int = 0
     known: int = 0
@@ -172,54 +175,56 @@ class Look:
     @property
     def has_more(self) -> bool:
         """Tell whether there is another page."""
-        return self.number * ROWS < self.fitting
+        return self.number * PAGE_SIZE < self.fitting
 
 
-@require_permissions(SEE, SEE_CUSTOMERS, methods=READ_METHODS)
-def page(model_admin: Any, request: HttpRequest) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER, methods=READ_METHODS)
+def live_visitors_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Show who is there; htmx asks for the part that changes."""
-    form = FilterForm(request.GET, list(Segment.objects.all()))
+    form = VisitorFilterForm(request.GET, list(Segment.objects.all()))
     form.is_valid()  # what is wrong is told beside its field, and the rest is taken
     now = datetime.now(UTC)
     number = request.GET.get("page", "")
-    look = _look(
+    look = _list_visitors(
         request, form, now, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 1
     )
     rule = form.asked(is_live=False)
     context = {
         "form": form,
         "look": look,
-        "newer": _address(request.GET, look.number - 1) if look.number > 1 else "",
-        "older": _address(request.GET, look.number + 1) if look.has_more else "",
-        "sentence": _sentence(rule),
-        "save": _save_address(rule) if request.user.has_perm(ADD) else "",
+        "newer": _page_url(request.GET, look.number - 1) if look.number > 1 else "",
+        "older": _page_url(request.GET, look.number + 1) if look.has_more else "",
+        "sentence": _rule_sentence(rule),
+        "save": _save_url(rule) if request.user.has_perm(ADD_SEGMENT) else "",
         "minutes": form.chosen["minutes"],
         "latest_event_at": live_visitors.latest_event_at() if not look.active else None,
     }
     if "HX-Request" in request.headers:
         return TemplateResponse(request, "segments/admin/visitors_now.html", context)
-    context |= ours(model_admin, request, "Live visitors") | {"seconds": SECONDS_BETWEEN_LOOKS}
+    context |= admin_context(model_admin, request, "Live visitors") | {"seconds": POLL_SECONDS}
     # Not of the customers' pages alone: so the breadcrumbs end in the page's own name.
     context |= {"opts": None, "model_admin": model_admin}
     return TemplateResponse(request, "segments/admin/visitors.html", context)
 
 
-def _look(request: HttpRequest, form: FilterForm, now: datetime, number: int) -> Look:
+def _list_visitors(request: HttpRequest, form: VisitorFilterForm, now: datetime, number: int) -> VisitorList:
     if form.errors:
-        return Look(now, problem="Something in the filter cannot be read; it says what beside its field.")
+        return VisitorList(
+            now, problem="Something in the filter cannot be read; it says what beside its field."
+        )
     try:
-        if refusal := _refusal(request, form.asked(is_live=False)):
-            return Look(now, problem=refusal)
+        if refusal := _disclosure_error(request, form.asked(is_live=False)):
+            return VisitorList(now, problem=refusal)
         # With no worker much waits to be summed up, and a rule is asked about fewer.
         for most in (MOST, FEWER):
-            with suppress(time_limits.StatementTimeout), time_limits.time_limit(PATIENCE):
-                return _looked(request, form, now, number, most)
+            with suppress(time_limits.StatementTimeout), time_limits.time_limit(MAX_SECONDS):
+                return _list_within_time(request, form, now, number, most)
     except RuleError as error:
-        return Look(now, problem=f"The filter cannot be read: {told(error)}")
-    return Look(now, problem=TOO_SLOW)
+        return VisitorList(now, problem=f"The filter cannot be read: {rule_error_text(error)}")
+    return VisitorList(now, problem=TOO_SLOW)
 
 
-def _refusal(request: HttpRequest, rule: Any) -> str:
+def _disclosure_error(request: HttpRequest, rule: Any) -> str:
     """Say why the person may not filter by a rule, nothing where they may; raises RuleError where it cannot be read."""
     if rule is None or contact_data.may_see(request):
         return ""
@@ -227,11 +232,13 @@ def _refusal(request: HttpRequest, rule: Any) -> str:
     try:
         disclosure.check_exposure(asked)
     except RuleError as error:
-        return f"{told(error)}. Take it out, or choose a segment."
+        return f"{rule_error_text(error)}. Take it out, or choose a segment."
     return ""
 
 
-def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, most: int) -> Look:
+def _list_within_time(
+    request: HttpRequest, form: VisitorFilterForm, now: datetime, number: int, most: int
+) -> VisitorList:
     found = live_visitors.active(now - form.period, now, most)
     keys = found.customers
     rule = form.asked(is_live=True)
@@ -243,11 +250,11 @@ def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, 
         fitting = live.matching_customers(rule, keys, context)
         keys = [key for key in keys if key in fitting]
         known = sum(fitting.values())
-    number = max(1, min(number, -(-len(keys) // ROWS)))
-    shown = keys[(number - 1) * ROWS : number * ROWS]
-    return Look(
+    number = max(1, min(number, -(-len(keys) // PAGE_SIZE)))
+    shown = keys[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
+    return VisitorList(
         at=now,
-        rows=_shown(
+        rows=_visitor_rows(
             request, shown, form.segments.values(), context or live.context_for_customers(shown, now)
         ),
         active=len(found.customers),
@@ -258,16 +265,16 @@ def _looked(request: HttpRequest, form: FilterForm, now: datetime, number: int, 
     )
 
 
-def _sentence(rule: Any) -> str:
+def _rule_sentence(rule: Any) -> str:
     try:
         return parse(rule).sentence() if rule is not None else ""
     except RuleError:
         return ""  # told above
 
 
-def _shown(
+def _visitor_rows(
     request: HttpRequest, keys: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
-) -> list[Row]:
+) -> list[VisitorRow]:
     customers = Customer.objects.in_bulk(keys)
     latest = live_visitors.latest_records(keys, context.at)
     for record in latest.values():
@@ -275,20 +282,20 @@ def _shown(
             record.properties = contact_data.visible_properties(request, record.properties)
     visits = live_visitors.visits(keys, context.at)
     held = facts.facts_by_customer(keys, context.facts)
-    members = _segments(keys, segments, context)
+    members = _segments_by_customer(keys, segments, context)
     return [
-        Row(
+        VisitorRow(
             customer=contact_data.visible_customer(request, customers[key]),
             latest=activity_items.activity_item(latest[key]) if key in latest else None,
             visit=visits.get(key),
-            cart=_cart(held.get(key), context.at - CART),
+            cart=_cart_text(held.get(key), context.at - OPEN_CART_PERIOD),
             segments=sorted(members[key], key=lambda segment: segment.name),
         )
         for key in keys
     ]
 
 
-def _segments(
+def _segments_by_customer(
     keys: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
 ) -> dict[int, list[Segment]]:
     """Give the segments each is in: by rule at this moment, and the fixed lists."""
@@ -302,19 +309,19 @@ def _segments(
     return found
 
 
-def _cart(held: FactColumns | None, since: datetime) -> str:
+def _cart_text(held: FactColumns | None, since: datetime) -> str:
     if held is None or not facts.has_open_cart(held, since):
         return ""
     return amount(from_units(held.cart_value), settings.SHOP_CURRENCY)
 
 
-def _address(query: QueryDict, number: int) -> str:
+def _page_url(query: QueryDict, number: int) -> str:
     changed = query.copy()
     changed["page"] = str(number)
     return f"?{changed.urlencode()}"
 
 
-def _save_address(rule: Any) -> str:
+def _save_url(rule: Any) -> str:
     if rule is None:
         return ""
     text = json.dumps(rule, indent=2, ensure_ascii=False)

@@ -22,40 +22,44 @@ from segments.changes import member_stream
 from segments.models import Membership, Segment
 from segments.refresh.write import Outcome
 
-from .access import CHANGE, SEE, SEE_CUSTOMERS
-from .forms import IdsForm, listed
-from .page_context import ours
-from .texts import counted
+from .access import CHANGE_SEGMENT, VIEW_CUSTOMER, VIEW_SEGMENT
+from .forms import CustomerIdsForm, ids_text
+from .page_context import admin_context
+from .texts import count_text
 
-ROWS = 50
-LARGEST_KEY = 2**63 - 1
+PAGE_SIZE = 50
+MAX_KEY = 2**63 - 1
 
 
-class WhereForm(forms.Form):
+class MembersQueryForm(forms.Form):
     """What is searched for, in which order, and after whom the page begins."""
 
     q = forms.CharField(required=False, max_length=300)
     order = forms.ChoiceField(required=False, choices=[("newest", "newest first")])
-    after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_KEY)
+    after = forms.IntegerField(required=False, min_value=0, max_value=MAX_KEY)
     entered = forms.DateTimeField(required=False, input_formats=["%Y-%m-%dT%H:%M:%S.%f%z"])
 
 
-@require_permissions(SEE, SEE_CUSTOMERS)
-def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER)
+def members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show some members, in the order of their keys or the newest first, and the way to the next ones."""
     segment = get_object_or_404(Segment, pk=pk)
-    where = WhereForm(request.GET)
+    where = MembersQueryForm(request.GET)
     where.is_valid()  # what cannot be read is left out
     given = where.cleaned_data
     term, after, entered = given.get("q", ""), given.get("after") or 0, given.get("entered")
     is_newest_first = given.get("order") == "newest"
-    members = _newest_members(segment, entered, after) if is_newest_first else _members(segment, after)
+    members = (
+        _newest_members_queryset(segment, entered, after)
+        if is_newest_first
+        else _members_queryset(segment, after)
+    )
     if term.strip():
         members = members.filter(
             customer_id__in=Customer.objects.filter(contact_data.search_q(request, term)).values("pk")
         )
-    rows = list(members.select_related("customer")[: ROWS + 1])
-    shown, more = rows[:ROWS], len(rows) > ROWS
+    rows = list(members.select_related("customer")[: PAGE_SIZE + 1])
+    shown, more = rows[:PAGE_SIZE], len(rows) > PAGE_SIZE
     for member in shown:
         member.customer = contact_data.visible_customer(request, member.customer)
     query = request.GET.copy()
@@ -65,7 +69,7 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return TemplateResponse(
         request,
         "segments/admin/members.html",
-        ours(model_admin, request, "Members", segment)
+        admin_context(model_admin, request, "Members", segment)
         | {
             "tab": "members",
             "members": shown,
@@ -74,46 +78,48 @@ def page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             "search_help": contact_data.search_help(request),
             "is_first": not after,
             "next": f"?{query.urlencode()}" if more else "",
-            "can_remove": not segment.is_dynamic and request.user.has_perm(CHANGE),
+            "can_remove": not segment.is_dynamic and request.user.has_perm(CHANGE_SEGMENT),
         },
     )
 
 
-@require_permissions(SEE, SEE_CUSTOMERS, methods=READ_METHODS)
-def as_csv(model_admin: Any, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+@require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER, methods=READ_METHODS)
+def members_csv_view(model_admin: Any, request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """Download all members, read in shares as the file goes out; contact data for who may see it."""
     segment = get_object_or_404(Segment, pk=pk)
-    response = StreamingHttpResponse(_rows(request, segment), content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(_csv_rows(request, segment), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{segment.slug}-members.csv"'
     return response
 
 
-@require_permissions(SEE, CHANGE, SEE_CUSTOMERS)
-def add(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, VIEW_CUSTOMER)
+def add_members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Put customers on a fixed list by their ids."""
-    segment = _fixed_list(pk)
-    form = IdsForm(request.POST or None, request.FILES or None)
+    segment = _get_fixed_list(pk)
+    form = CustomerIdsForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         outcome = fixed_lists.add_customers(segment, form.cleaned_data["keys"], datetime.now(UTC))
-        note_on_list(request, segment, outcome)
+        log_list_change(request, segment, outcome)
         messages.success(
             request, f"{outcome.entered:,} added to {segment.name}; it has {outcome.size:,} members now."
         )
-        warn_of_unknown(request, form.cleaned_data["unknown"])
+        warn_about_unknown_ids(request, form.cleaned_data["unknown"])
         return redirect("admin:segments_segment_members", segment.pk)
-    context = ours(model_admin, request, f"Add customers to {segment.name}", segment)
+    context = admin_context(model_admin, request, f"Add customers to {segment.name}", segment)
     context |= {"form": form, "button": "Add customers", "is_upload": True}
     return TemplateResponse(request, "segments/admin/form.html", context)
 
 
-@require_permissions(SEE, CHANGE, SEE_CUSTOMERS, methods=WRITE_METHODS)
-def remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, VIEW_CUSTOMER, methods=WRITE_METHODS)
+def remove_members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Take the ticked customers off a fixed list."""
-    segment = _fixed_list(pk)
-    keys = [int(key) for key in request.POST.getlist("customer")[:ROWS] if key.isascii() and key.isdigit()]
+    segment = _get_fixed_list(pk)
+    keys = [
+        int(key) for key in request.POST.getlist("customer")[:PAGE_SIZE] if key.isascii() and key.isdigit()
+    ]
     if keys:
         outcome = fixed_lists.remove_customers(segment, keys, datetime.now(UTC))
-        note_on_list(request, segment, outcome)
+        log_list_change(request, segment, outcome)
         messages.success(
             request, f"{outcome.left:,} taken off {segment.name}; it has {outcome.size:,} members now."
         )
@@ -122,25 +128,29 @@ def remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(reverse("admin:segments_segment_members", args=[segment.pk]))
 
 
-def note_on_list(request: HttpRequest, segment: Segment, outcome: Outcome) -> None:
+def log_list_change(request: HttpRequest, segment: Segment, outcome: Outcome) -> None:
     """Keep in the trail how many came onto a list or went off it."""
     if outcome.entered:
-        audit_log.log_changes(request, [segment], f"Put {counted(outcome.entered, 'customer')} on the list.")
+        audit_log.log_changes(
+            request, [segment], f"Put {count_text(outcome.entered, 'customer')} on the list."
+        )
     if outcome.left:
-        audit_log.log_changes(request, [segment], f"Took {counted(outcome.left, 'customer')} off the list.")
+        audit_log.log_changes(
+            request, [segment], f"Took {count_text(outcome.left, 'customer')} off the list."
+        )
 
 
-def warn_of_unknown(request: HttpRequest, unknown: list[str]) -> None:
+def warn_about_unknown_ids(request: HttpRequest, unknown: list[str]) -> None:
     """Name the ids that no customer has."""
     if unknown:
-        messages.warning(request, f"No customer has {listed(unknown)}.")
+        messages.warning(request, f"No customer has {ids_text(unknown)}.")
 
 
-def _fixed_list(pk: int) -> Segment:
+def _get_fixed_list(pk: int) -> Segment:
     return get_object_or_404(Segment, pk=pk, kind=Segment.Kind.STATIC)
 
 
-def _newest_members(segment: Segment, entered: datetime | None, before: int) -> QuerySet[Membership]:
+def _newest_members_queryset(segment: Segment, entered: datetime | None, before: int) -> QuerySet[Membership]:
     members = Membership.objects.filter(segment=segment)
     if entered:
         members = members.filter(
@@ -149,11 +159,11 @@ def _newest_members(segment: Segment, entered: datetime | None, before: int) -> 
     return members.order_by("-entered_at", "-customer_id")
 
 
-def _members(segment: Segment, after: int) -> QuerySet[Membership]:
+def _members_queryset(segment: Segment, after: int) -> QuerySet[Membership]:
     return Membership.objects.filter(segment=segment, customer_id__gt=after).order_by("customer_id")
 
 
-def _rows(request: HttpRequest, segment: Segment) -> Iterator[str]:
+def _csv_rows(request: HttpRequest, segment: Segment) -> Iterator[str]:
     columns = member_stream.CONTACT_COLUMNS if contact_data.may_see(request) else ()
     yield csv_text([("customer_id", "entered_at", *columns)])
     for share in member_stream.member_batches(segment, ("customer_id", *columns)):

@@ -15,17 +15,17 @@ from core.admin.permissions import require_permissions
 from segments import segment_store
 from segments.models import SLUG_LENGTH, Segment
 
-from .access import ADD, SEE, SEE_CUSTOMERS
-from .forms import NameForm, NewListForm
-from .members import warn_of_unknown
-from .page_context import ours
-from .texts import counted
+from .access import ADD_SEGMENT, VIEW_CUSTOMER, VIEW_SEGMENT
+from .forms import NameForm, NewFixedListForm
+from .members import warn_about_unknown_ids
+from .page_context import admin_context
+from .texts import count_text
 
 
-@require_permissions(SEE, ADD, SEE_CUSTOMERS)
-def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, ADD_SEGMENT, VIEW_CUSTOMER)
+def fixed_list_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create a fixed list of the customers whose ids are given."""
-    form = NewListForm(request.POST or None, request.FILES or None)
+    form = NewFixedListForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         try:
@@ -40,18 +40,18 @@ def fixed_list(model_admin: Any, request: HttpRequest) -> HttpResponse:
             form.add_refusal(error)
         else:
             audit_log.log_additions(
-                request, [segment], f"A fixed list of {counted(segment.size, 'customer')}."
+                request, [segment], f"A fixed list of {count_text(segment.size, 'customer')}."
             )
             messages.success(request, f"{segment.name} was created with {segment.size:,} members.")
-            warn_of_unknown(request, given["unknown"])
+            warn_about_unknown_ids(request, given["unknown"])
             return redirect("admin:segments_segment_members", segment.pk)
-    context = ours(model_admin, request, "New fixed list")
+    context = admin_context(model_admin, request, "New fixed list")
     context |= {"form": form, "button": "Create the list", "is_upload": True}
     return TemplateResponse(request, "segments/admin/form.html", context)
 
 
-@require_permissions(SEE, ADD)
-def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, ADD_SEGMENT)
+def freeze_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Create a fixed list of the members a segment has now."""
     segment = get_object_or_404(Segment, pk=pk)
     today = timezone.localdate()
@@ -71,11 +71,11 @@ def freeze(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             form.add_refusal(error)
         else:
             audit_log.log_additions(
-                request, [frozen], f"Frozen from {segment.name}: {counted(frozen.size, 'member')}."
+                request, [frozen], f"Frozen from {segment.name}: {count_text(frozen.size, 'member')}."
             )
             messages.success(request, f"{frozen.name} was created with {frozen.size:,} members.")
             return redirect("admin:segments_segment_change", frozen.pk)
-    context = ours(model_admin, request, f"Freeze {segment.name}", segment)
+    context = admin_context(model_admin, request, f"Freeze {segment.name}", segment)
     context |= {
         "form": form,
         "button": "Freeze as a fixed list",

@@ -18,12 +18,12 @@ from segments.models import Segment
 from segments.templates import TEMPLATES
 
 from . import charts
-from .access import SEE
-from .page_context import ours
+from .access import VIEW_SEGMENT
+from .page_context import admin_context
 
 PERIODS = (30, 90)
-OVERLAPS_SHOWN = 50
-VERDICTS = {
+MAX_OVERLAPS = 50
+VERIFICATION_LABELS = {
     "right": ("Right", "success"),
     "different": ("Different", "danger"),
     "edited": ("Edited since", "warning"),
@@ -31,24 +31,24 @@ VERDICTS = {
 }
 
 
-def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpResponse:
+def overview_view(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpResponse:
     """Show a segment; what has to look at each member comes later, by itself."""
-    now, period = datetime.now(UTC), _period(request)
+    now, period = datetime.now(UTC), _chosen_period(request)
     days = insights.segment_days(segment, now, period)
     chosen = segment.template_parameters
     verified = health.verification_status(segment)
-    context = ours(model_admin, request, segment.name, segment) | {
+    context = admin_context(model_admin, request, segment.name, segment) | {
         "tab": "overview",
         "age": rough_duration_text(max(now - segment.refreshed_at, timedelta()))
         if segment.refreshed_at
         else "",
         "period": period,
         "periods": PERIODS,
-        "sizes": charts.sizes(days) if len(days) > 1 else None,
-        "movements": charts.movements(days) if _has_moved(days) else None,
-        "table": [_row(day) for day in reversed(days)],
+        "sizes": charts.size_chart(days) if len(days) > 1 else None,
+        "movements": charts.movements_chart(days) if _has_movements(days) else None,
+        "table": [_day_row(day) for day in reversed(days)],
         "verified": verified,
-        "verdict": VERDICTS[verified.state] if verified else None,
+        "verdict": VERIFICATION_LABELS[verified.state] if verified else None,
         "referrers": references.referring_segments(segment.slug),
         "made_from": TEMPLATES.get(segment.template),
         "made_with": ", ".join(f"{name} {value}".replace("_", " ") for name, value in chosen.items()),
@@ -56,8 +56,8 @@ def page(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpRespon
     return TemplateResponse(request, "segments/admin/overview.html", context)
 
 
-@require_permissions(SEE, methods=READ_METHODS)
-def worth(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
+def worth_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what the members have bought, or that it takes too long to add up."""
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment, "currency": settings.SHOP_CURRENCY}
@@ -68,40 +68,40 @@ def worth(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return TemplateResponse(request, "segments/admin/worth.html", context)
 
 
-@require_permissions(SEE, methods=READ_METHODS)
-def overlap(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
+def overlap_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show in which other segments the members are, or that it takes too long to count."""
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment}
     try:
         overlaps = insights.find_overlaps(segment, insights.QUERY_SECONDS)
-        context |= {"overlaps": overlaps.found[:OVERLAPS_SHOWN], "drawn": overlaps.drawn}
+        context |= {"overlaps": overlaps.found[:MAX_OVERLAPS], "drawn": overlaps.drawn}
     except time_limits.StatementTimeout:
         context["patience"] = insights.QUERY_SECONDS
     return TemplateResponse(request, "segments/admin/overlap.html", context)
 
 
-def _period(request: HttpRequest) -> int:
+def _chosen_period(request: HttpRequest) -> int:
     given = request.GET.get("days", "")
     return next((period for period in PERIODS if str(period) == given), PERIODS[0])
 
 
-def _has_moved(days: Sequence[SegmentDay]) -> bool:
+def _has_movements(days: Sequence[SegmentDay]) -> bool:
     return any(day.entered or day.left for day in days)
 
 
-def _row(day: SegmentDay) -> dict[str, Any]:
+def _day_row(day: SegmentDay) -> dict[str, Any]:
     return {
-        "day": charts.on(day.day),
+        "day": charts.short_date(day.day),
         "size": day.size,
         "entered": sum(day.entered.values()),
-        "entered_because": _because(day.entered),
+        "entered_because": _causes_text(day.entered),
         "left": sum(day.left.values()),
-        "left_because": _because(day.left),
+        "left_because": _causes_text(day.left),
     }
 
 
-def _because(counts: Any) -> str:
+def _causes_text(counts: Any) -> str:
     return ", ".join(
-        f"{words} {counts[cause]:,}" for cause, (words, _) in charts.CAUSES.items() if cause in counts
+        f"{words} {counts[cause]:,}" for cause, (words, _) in charts.CAUSE_STYLES.items() if cause in counts
     )

@@ -9,20 +9,20 @@ from segments.models import Segment
 from . import tabs, texts
 
 
-def ours(
+def admin_context(
     model_admin: Any, request: HttpRequest, title: str, segment: Segment | None = None
 ) -> dict[str, Any]:
     """Give the admin's own context, the title, and the segment that the page is about."""
     context = {**model_admin.admin_site.each_context(request), "title": title, "opts": model_admin.opts}
-    return context | about(request, segment) | {"original": segment} if segment else context
+    return context | segment_context(request, segment) | {"original": segment} if segment else context
 
 
-def about(request: HttpRequest, segment: Segment) -> dict[str, Any]:
+def segment_context(request: HttpRequest, segment: Segment) -> dict[str, Any]:
     """Give what the head of each page of a segment tells."""
     return {
         "segment": segment,
-        "sentence": texts.sentence(segment),
-        "status": texts.status(segment),
-        "status_label": texts.label_of(segment),
-        "more_tabs": tabs.of(request, segment),
+        "sentence": texts.segment_sentence(segment),
+        "status": texts.status_text(segment),
+        "status_label": texts.status_label(segment),
+        "more_tabs": tabs.tab_links(request, segment),
     }

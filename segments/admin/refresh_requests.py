@@ -15,15 +15,15 @@ from core.admin.permissions import WRITE_METHODS, require_permissions
 from segments.models import Segment
 from segments.refresh.queue import BrokerUnavailable, request_refresh
 
-from .access import CHANGE, SEE
+from .access import CHANGE_SEGMENT, VIEW_SEGMENT
 
-BROKER_IS_AWAY = (
+BROKER_UNAVAILABLE = (
     "The refresh could not be queued, because Redis does not answer. Start it (or check REDIS_URL) and try again;"
     " the members stay as they were."
 )
 
 
-def refresh(request: HttpRequest, segments: Iterable[Segment]) -> None:
+def queue_refreshes(request: HttpRequest, segments: Iterable[Segment]) -> None:
     """Queue a refresh for each segment by rule, and tell the person what comes of it."""
     chosen = list(segments)
     dynamic = [segment for segment in chosen if segment.is_dynamic]
@@ -33,29 +33,31 @@ def refresh(request: HttpRequest, segments: Iterable[Segment]) -> None:
         for segment in dynamic:
             request_refresh(segment, datetime.now(UTC))
     except BrokerUnavailable:
-        messages.error(request, BROKER_IS_AWAY)
+        messages.error(request, BROKER_UNAVAILABLE)
         return
     if dynamic:
         audit_log.log_changes(request, dynamic, "Asked for a refresh.")
         told = format_html(
-            '{} queued. <a href="{}" class="underline">See the refreshes</a>', _named(dynamic), _runs()
+            '{} queued. <a href="{}" class="underline">See the refreshes</a>',
+            _queued_text(dynamic),
+            _refreshes_url(),
         )
         messages.success(request, told)
 
 
-@require_permissions(SEE, CHANGE, methods=WRITE_METHODS)
-def refresh_one(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, methods=WRITE_METHODS)
+def refresh_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Queue a refresh of one segment, from the button on its page."""
     segment = get_object_or_404(Segment, pk=pk)
-    refresh(request, [segment])
+    queue_refreshes(request, [segment])
     return redirect("admin:segments_segment_change", segment.pk)
 
 
-def _named(segments: list[Segment]) -> str:
+def _queued_text(segments: list[Segment]) -> str:
     if len(segments) == 1:
         return f"The refresh of {segments[0].name} is"
     return f"{len(segments)} refreshes are"
 
 
-def _runs() -> Any:
+def _refreshes_url() -> Any:
     return reverse("admin:segments_refresh_changelist")

@@ -13,8 +13,8 @@ from core.durations import run_time_text
 from core.templatetags.display import moment, number
 from segments.models import Refresh, RefreshResult
 
-MOST_RESULTS = 1_000
-LABELS = {"done": "success", "failed": "danger", "running": "info", "queued": "info"}
+MAX_RESULTS = 1_000
+STATE_LABELS = {"done": "success", "failed": "danger", "running": "info", "queued": "info"}
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -46,9 +46,9 @@ class RefreshAdmin(ReadOnlyAdmin):
         """Sum the results up beside each run: asked for the rows of a page only."""
         runs = super().get_queryset(request)
         return runs.annotate(
-            segment_count=_over_results(Count("pk")),
-            entered=_over_results(Sum("entered")),
-            left=_over_results(Sum("left")),
+            segment_count=_aggregate_results(Count("pk")),
+            entered=_aggregate_results(Sum("entered")),
+            left=_aggregate_results(Sum("left")),
         )
 
     def render_change_form(
@@ -56,8 +56,13 @@ class RefreshAdmin(ReadOnlyAdmin):
     ):
         """Add what the run did to each segment."""
         assert obj is not None
-        results = obj.results.select_related("segment").order_by("segment__name", "pk")[:MOST_RESULTS]
-        context |= {"refresh": obj, "results": results, "took": took(obj), "label": LABELS[obj.state]}
+        results = obj.results.select_related("segment").order_by("segment__name", "pk")[:MAX_RESULTS]
+        context |= {
+            "refresh": obj,
+            "results": results,
+            "took": duration_text(obj),
+            "label": STATE_LABELS[obj.state],
+        }
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     @display(description="Members as of")
@@ -65,7 +70,7 @@ class RefreshAdmin(ReadOnlyAdmin):
         """Show the instant the members stand for."""
         return moment(refresh.at)
 
-    @display(description="State", label=LABELS)
+    @display(description="State", label=STATE_LABELS)
     def ended(self, refresh: Refresh) -> str:
         """Show how it ended."""
         return refresh.state
@@ -78,7 +83,7 @@ class RefreshAdmin(ReadOnlyAdmin):
     @display(description="Took")
     def duration(self, refresh: Refresh) -> str:
         """Show how long it ran."""
-        return took(refresh)
+        return duration_text(refresh)
 
     @display(description="Segments")
     def segment_count(self, refresh: Any) -> str:
@@ -96,13 +101,13 @@ class RefreshAdmin(ReadOnlyAdmin):
         return number(refresh.left)
 
 
-def took(refresh: Refresh) -> str:
+def duration_text(refresh: Refresh) -> str:
     """Say how long a run took."""
     if refresh.finished_at is None:
         return "–"
     return run_time_text(refresh.finished_at - refresh.started_at)
 
 
-def _over_results(total: Any) -> Any:
+def _aggregate_results(total: Any) -> Any:
     results = RefreshResult.objects.filter(refresh=OuterRef("pk")).order_by().values("refresh")
     return Coalesce(Subquery(results.annotate(total=total).values("total"), output_field=IntegerField()), 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Piece:
+class DiffPiece:
     """Some words that both sentences have, or that were ``added`` or ``removed``."""
 
     text: str
@@ -17,7 +17,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Row:
+class DiffLine:
     """A line of each JSON, side by side; None where one of them has no line there."""
 
     before: str | None
@@ -29,21 +29,21 @@ class Row:
         return self.before == self.after
 
 
-def words(before: str, after: str) -> list[Piece]:
+def diff_words(before: str, after: str) -> list[DiffPiece]:
     """Go through both sentences at once."""
     old, new = before.split(), after.split()
     pieces = []
     for kind, old_from, old_to, new_from, new_to in SequenceMatcher(None, old, new, False).get_opcodes():
         if kind == "equal":
-            pieces.append(Piece(" ".join(new[new_from:new_to])))
+            pieces.append(DiffPiece(" ".join(new[new_from:new_to])))
             continue
         removed, added = " ".join(old[old_from:old_to]), " ".join(new[new_from:new_to])
-        pieces += [Piece(removed, "removed")] if removed else []
-        pieces += [Piece(added, "added")] if added else []
+        pieces += [DiffPiece(removed, "removed")] if removed else []
+        pieces += [DiffPiece(added, "added")] if added else []
     return pieces
 
 
-def lines(before: Any, after: Any) -> Iterator[Row]:
+def diff_lines(before: Any, after: Any) -> Iterator[DiffLine]:
     """Lay both rules out, and put equal lines side by side."""
     old, new = (
         json.dumps(rule, indent=2, ensure_ascii=False, sort_keys=True).splitlines()
@@ -51,4 +51,4 @@ def lines(before: Any, after: Any) -> Iterator[Row]:
     )
     for _, old_from, old_to, new_from, new_to in SequenceMatcher(None, old, new, False).get_opcodes():
         for pair in zip_longest(old[old_from:old_to], new[new_from:new_to]):
-            yield Row(*pair)
+            yield DiffLine(*pair)

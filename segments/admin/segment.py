@@ -28,10 +28,10 @@ from segments.rules import RuleError, parse, registry
 from segments.segment_store import SegmentInUse
 
 from . import dashboard, editor, gallery, members, new_segments, overview, refresh_requests, texts, versions
-from .forms import ListForm, SegmentForm
-from .page_context import about
+from .forms import FixedListForm, SegmentForm
+from .page_context import segment_context
 
-FILTERS = [
+FILTER_HELP = [
     {
         "name": name,
         "label": condition.label,
@@ -73,27 +73,27 @@ class SegmentAdmin(CappedListAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"segments_segment_{name}")
             for address, view, name in (
-                ("people/", dashboard.people, "people"),
-                ("templates/", gallery.page, "from_template"),
-                ("templates/install/", gallery.install_missing, "install_templates"),
-                ("templates/<slug:slug>/size/", gallery.size, "template_size"),
-                ("fixed-list/", new_segments.fixed_list, "fixed_list"),
-                ("rule/count/", editor.count, "rule_count"),
-                ("rule/details/", editor.details, "rule_details"),
-                ("rule/suggestions/", editor.suggest, "rule_suggestions"),
-                ("rule/counted/<str:ticket>/", editor.counted, "rule_counted"),
+                ("people/", dashboard.people_view, "people"),
+                ("templates/", gallery.gallery_view, "from_template"),
+                ("templates/install/", gallery.install_missing_view, "install_templates"),
+                ("templates/<slug:slug>/size/", gallery.template_size_view, "template_size"),
+                ("fixed-list/", new_segments.fixed_list_view, "fixed_list"),
+                ("rule/count/", editor.count_view, "rule_count"),
+                ("rule/details/", editor.details_view, "rule_details"),
+                ("rule/suggestions/", editor.suggestions_view, "rule_suggestions"),
+                ("rule/counted/<str:ticket>/", editor.counted_view, "rule_counted"),
                 ("<int:pk>/rule/", SegmentAdmin.form_view, "rule"),
-                ("<int:pk>/worth/", overview.worth, "worth"),
-                ("<int:pk>/overlap/", overview.overlap, "overlap"),
-                ("<int:pk>/versions/", versions.page, "versions"),
-                ("<int:pk>/versions/compare/", versions.compare, "compare"),
-                ("<int:pk>/versions/<int:number>/restore/", versions.restore, "restore"),
-                ("<int:pk>/freeze/", new_segments.freeze, "freeze"),
-                ("<int:pk>/refresh/", refresh_requests.refresh_one, "refresh"),
-                ("<int:pk>/members/", members.page, "members"),
-                ("<int:pk>/members.csv", members.as_csv, "members_csv"),
-                ("<int:pk>/members/add/", members.add, "members_add"),
-                ("<int:pk>/members/remove/", members.remove, "members_remove"),
+                ("<int:pk>/worth/", overview.worth_view, "worth"),
+                ("<int:pk>/overlap/", overview.overlap_view, "overlap"),
+                ("<int:pk>/versions/", versions.versions_view, "versions"),
+                ("<int:pk>/versions/compare/", versions.compare_view, "compare"),
+                ("<int:pk>/versions/<int:number>/restore/", versions.restore_view, "restore"),
+                ("<int:pk>/freeze/", new_segments.freeze_view, "freeze"),
+                ("<int:pk>/refresh/", refresh_requests.refresh_view, "refresh"),
+                ("<int:pk>/members/", members.members_view, "members"),
+                ("<int:pk>/members.csv", members.members_csv_view, "members_csv"),
+                ("<int:pk>/members/add/", members.add_members_view, "members_add"),
+                ("<int:pk>/members/remove/", members.remove_members_view, "members_remove"),
             )
         ] + super().get_urls()
 
@@ -109,7 +109,7 @@ class SegmentAdmin(CappedListAdmin):
     @display(description="Who is in")
     def sentence_(self, segment: Segment) -> str:
         """Say the rule in English."""
-        return texts.sentence(segment)
+        return texts.segment_sentence(segment)
 
     @display(description="Members")
     def members(self, segment: Segment) -> str:
@@ -129,12 +129,12 @@ class SegmentAdmin(CappedListAdmin):
     @display(description="Status", label=texts.STATUS_LABELS)
     def state(self, segment: Segment) -> str:
         """Show how it stands."""
-        return texts.status(segment)
+        return texts.status_text(segment)
 
     @admin.action(description="Refresh now", permissions=["change"])
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
         """Queue a refresh of each."""
-        refresh_requests.refresh(request, queryset)
+        refresh_requests.queue_refreshes(request, queryset)
 
     # -- The pages of one
 
@@ -149,7 +149,7 @@ class SegmentAdmin(CappedListAdmin):
             raise PermissionDenied
         if segment is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        return overview.page(self, request, segment)
+        return overview.overview_view(self, request, segment)
 
     def form_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the form, or take what was sent."""
@@ -164,14 +164,14 @@ class SegmentAdmin(CappedListAdmin):
     def get_form(self, request: HttpRequest, obj: Segment | None = None, change: bool = False, **kwargs: Any):
         """Offer no rule for a list that has none."""
         if obj and not obj.is_dynamic:
-            kwargs["form"] = ListForm
+            kwargs["form"] = FixedListForm
         form = super().get_form(request, obj, change=change, **kwargs)
         form.sees_contact = contact_data.may_see(request)  # of this request: each has a class of its own
         return form
 
     def get_fields(self, request: HttpRequest, obj: Segment | None = None) -> tuple[str, ...]:
         """Take the form's fields in their order."""
-        return (SegmentForm if obj is None or obj.is_dynamic else ListForm).Meta.fields
+        return (SegmentForm if obj is None or obj.is_dynamic else FixedListForm).Meta.fields
 
     def get_prepopulated_fields(
         self, request: HttpRequest, obj: Segment | None = None
@@ -187,15 +187,15 @@ class SegmentAdmin(CappedListAdmin):
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> str:
         """Say for the trail what was there before and what is there now."""
-        return texts.edited(form, is_new=add)
+        return texts.edit_summary(form, is_new=add)
 
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Segment | None = None, **kwargs: Any
     ):
         """Add what every page of a segment tells, and the filters that a rule may use."""
-        context |= {"filters": FILTERS, "has_rule": obj is None or obj.is_dynamic, "tab": "rule"}
+        context |= {"filters": FILTER_HELP, "has_rule": obj is None or obj.is_dynamic, "tab": "rule"}
         if obj:
-            context |= about(request, obj)
+            context |= segment_context(request, obj)
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     # -- Deletion
@@ -211,7 +211,7 @@ class SegmentAdmin(CappedListAdmin):
                 user.name,
                 user.slug,
             )
-            for user, names in _referrers_outside(doomed)
+            for user, names in _remaining_referrers(doomed)
             for name in names
         ] + list(protected_deletion.protecting_links(doomed))
         return [segment.name for segment in doomed], {"segments": len(doomed)}, set(), protected
@@ -246,7 +246,7 @@ class SegmentAdmin(CappedListAdmin):
         segment_store.delete_segments(queryset)
 
 
-def _referrers_outside(doomed: list[Segment]) -> list[tuple[Segment, list[str]]]:
+def _remaining_referrers(doomed: list[Segment]) -> list[tuple[Segment, list[str]]]:
     """Give the segments that stay and refer to doomed ones, each with the slugs it refers to."""
     slugs = {segment.slug for segment in doomed}
     staying = Segment.objects.filter(kind=Segment.Kind.DYNAMIC).exclude(slug__in=slugs)

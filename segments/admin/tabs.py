@@ -20,7 +20,7 @@ class Tab:
 
 
 @dataclass(frozen=True)
-class Link:
+class TabLink:
     """A tab of one segment, as its page shows it."""
 
     key: str
@@ -32,16 +32,16 @@ class Link:
 _tabs: dict[str, Tab] = {}
 
 
-def register(tab: Tab) -> None:
+def register_tab(tab: Tab) -> None:
     """Show a page beside those of every segment."""
     if _tabs.setdefault(tab.key, tab) != tab:
         raise ValueError(f"There is another tab {tab.key!r} already.")
 
 
-def of(request: HttpRequest, segment: Segment) -> list[Link]:
+def tab_links(request: HttpRequest, segment: Segment) -> list[TabLink]:
     """Give what the person may open, in the order in which it was registered."""
     return [
-        Link(tab.key, tab.label, reverse(f"admin:{tab.view}", args=[segment.pk]), tab.invitation)
+        TabLink(tab.key, tab.label, reverse(f"admin:{tab.view}", args=[segment.pk]), tab.invitation)
         for tab in _tabs.values()
         if request.user.has_perm(tab.permission)
     ]

@@ -27,12 +27,12 @@ _STATUSES = {
 }
 
 
-def sentence(segment: Segment) -> str:
+def segment_sentence(segment: Segment) -> str:
     """Say in English who is in a segment, or what keeps its rule from being read."""
-    return sentence_of(segment.rule) if segment.is_dynamic else explanation.FIXED_LIST
+    return rule_sentence(segment.rule) if segment.is_dynamic else explanation.FIXED_LIST
 
 
-def sentence_of(rule: Any) -> str:
+def rule_sentence(rule: Any) -> str:
     """Say in English who fits a rule, or what keeps it from being read."""
     try:
         return f"Everyone who {parse(rule).sentence()}"
@@ -40,25 +40,25 @@ def sentence_of(rule: Any) -> str:
         return f"The rule cannot be read: {error}"
 
 
-def counted(number: int, noun: str) -> str:
+def count_text(number: int, noun: str) -> str:
     """Say how many of something there are."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def edited(form: ModelForm, *, is_new: bool) -> str:
+def edit_summary(form: ModelForm, *, is_new: bool) -> str:
     """Say what a form has made of a segment: of a new one who is in, of others what was and what is."""
     if is_new:
-        return f"{sentence(form.instance)}."
-    return " ".join(_alterations(form)) or "Saved without a change."
+        return f"{segment_sentence(form.instance)}."
+    return " ".join(_field_changes(form)) or "Saved without a change."
 
 
-def _alterations(form: ModelForm) -> Iterator[str]:
+def _field_changes(form: ModelForm) -> Iterator[str]:
     for name in form.changed_data:
-        before, after = (_told(name, values.get(name)) for values in (form.initial, form.cleaned_data))
+        before, after = (_value_text(name, values.get(name)) for values in (form.initial, form.cleaned_data))
         yield f"{name.removeprefix('is_').capitalize()}: was {before}, is {after}."
 
 
-def _told(name: str, value: Any) -> str:
+def _value_text(name: str, value: Any) -> str:
     if name == "rule":
         try:
             return f"“everyone who {parse(value).sentence()}”"
@@ -69,11 +69,11 @@ def _told(name: str, value: Any) -> str:
     return f"“{value}”" if value else "empty"
 
 
-def status(segment: Segment) -> str:
+def status_text(segment: Segment) -> str:
     """Say how a segment stands."""
     return _STATUSES[segment.status]
 
 
-def label_of(segment: Segment) -> str:
+def status_label(segment: Segment) -> str:
     """Give the kind of label its status is shown as."""
-    return STATUS_LABELS[status(segment)]
+    return STATUS_LABELS[status_text(segment)]

@@ -11,14 +11,14 @@ from core.templatetags.display import moment, number
 from customers.admin import contact_data
 from segments.models import Verification
 
-LABELS = {
+STATE_LABELS = {
     "right": "success",
     "different": "danger",
     "failed": "danger",
     "running": "info",
     "nobody": "warning",
 }
-OUTCOMES = {"nobody": "compared nobody"}
+STATE_TEXTS = {"nobody": "compared nobody"}
 
 
 @admin.register(Verification)
@@ -41,8 +41,8 @@ class VerificationAdmin(ReadOnlyAdmin):
                     segment[which] = [contact_data.visible_id(request, printed) for printed in segment[which]]
         context |= {
             "verification": obj,
-            "label": LABELS[obj.state],
-            "outcome": OUTCOMES.get(obj.state, obj.state),
+            "label": STATE_LABELS[obj.state],
+            "outcome": STATE_TEXTS.get(obj.state, obj.state),
         }
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
@@ -51,10 +51,10 @@ class VerificationAdmin(ReadOnlyAdmin):
         """Show when it began."""
         return moment(verification.started_at)
 
-    @display(description="Outcome", label=LABELS)
+    @display(description="Outcome", label=STATE_LABELS)
     def ended(self, verification: Verification) -> tuple[str, str]:
         """Show how it ended."""
-        return verification.state, OUTCOMES.get(verification.state, verification.state)
+        return verification.state, STATE_TEXTS.get(verification.state, verification.state)
 
     @display(description="Segments")
     def segments_compared(self, verification: Verification) -> str:

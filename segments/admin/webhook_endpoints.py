@@ -25,8 +25,8 @@ from segments import wakeups
 from segments.models import Attempt, Change, Endpoint, Message
 from segments.webhooks import endpoints, outbox
 
-MANAGE = "segments.change_endpoint"
-LABELS = {"active": "success", "failing": "danger", "paused": "warning", "stopped": "danger"}
+CHANGE_ENDPOINT = "segments.change_endpoint"
+STATE_LABELS = {"active": "success", "failing": "danger", "paused": "warning", "stopped": "danger"}
 LARGEST_ID = 2**63 - 1
 
 
@@ -48,7 +48,7 @@ class EndpointForm(forms.ModelForm):
         url: str = self.cleaned_data["url"]
         if url != self.instance.url:
             try:
-                endpoints.check(url)
+                endpoints.check_url(url)
             except ValidationError as error:
                 raise ValidationError(error.messages) from None
         return url
@@ -80,11 +80,11 @@ class EndpointAdmin(CappedListAdmin):
                 name=f"segments_endpoint_{name}",
             )
             for name, view in (
-                ("test", test),
-                ("rotate", rotate),
-                ("pause", pause),
-                ("resume", resume),
-                ("replay", replay),
+                ("test", test_view),
+                ("rotate", rotate_secret_view),
+                ("pause", pause_view),
+                ("resume", resume_view),
+                ("replay", replay_view),
             )
         ] + super().get_urls()
 
@@ -109,9 +109,9 @@ class EndpointAdmin(CappedListAdmin):
         """Save through the only writer."""
         chosen = form.cleaned_data["segments"]
         if change:
-            endpoints.edit(obj, chosen)
+            endpoints.edit_endpoint(obj, chosen)
         else:
-            endpoints.create(obj, chosen, datetime.now(UTC))
+            endpoints.create_endpoint(obj, chosen, datetime.now(UTC))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """The segments are saved already."""
@@ -143,13 +143,13 @@ class EndpointAdmin(CappedListAdmin):
         context: dict[str, Any] = {"endpoint": endpoint}
         if endpoint is not None:
             context |= {
-                "label": LABELS[endpoint.state],
+                "label": STATE_LABELS[endpoint.state],
                 "waiting": endpoint.messages.waiting().count(),
                 "latest": Attempt.objects.filter(message__endpoint=endpoint).exclude(problem="").first()
                 if endpoint.failures
                 else None,
-                "secrets": endpoints.secrets_of(endpoint, datetime.now(UTC)),
-                "may_manage": request.user.has_perm(MANAGE),
+                "secrets": endpoints.signing_secrets(endpoint, datetime.now(UTC)),
+                "may_manage": request.user.has_perm(CHANGE_ENDPOINT),
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
@@ -167,7 +167,7 @@ class EndpointAdmin(CappedListAdmin):
             return "all segments"
         return f"{number(endpoint.segment_count)} segment{'' if endpoint.segment_count == 1 else 's'}"
 
-    @display(description="State", label=LABELS)
+    @display(description="State", label=STATE_LABELS)
     def state_(self, endpoint: Endpoint) -> str:
         """Show how it stands."""
         return endpoint.state
@@ -186,18 +186,18 @@ class EndpointAdmin(CappedListAdmin):
 # -- What can be done with one
 
 
-@require_permissions(MANAGE, methods=WRITE_METHODS)
-def test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
+def test_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send a message that tells of nothing, and go where the answer will be shown."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
-    message = outbox.write_test(endpoint, datetime.now(UTC))
+    message = outbox.write_test_message(endpoint, datetime.now(UTC))
     wakeups.WEBHOOKS.request()
     audit_log.log_changes(request, [endpoint], "Sent a test message.")
     return redirect("admin:segments_message_change", message.pk)
 
 
-@require_permissions(MANAGE, methods=WRITE_METHODS)
-def rotate(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
+def rotate_secret_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Give it a new secret; the former one holds for a day."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     endpoints.rotate_secret(endpoint, datetime.now(UTC))
@@ -205,34 +205,34 @@ def rotate(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     messages.success(
         request, "Messages are signed with the new secret, and for a day with the former one, too."
     )
-    return _back_to(endpoint)
+    return _redirect_to(endpoint)
 
 
-@require_permissions(MANAGE, methods=WRITE_METHODS)
-def pause(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
+def pause_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send it nothing for a while."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
-    if endpoints.pause(endpoint, datetime.now(UTC)):
+    if endpoints.pause_endpoint(endpoint, datetime.now(UTC)):
         audit_log.log_changes(request, [endpoint], "Paused.")
     messages.success(request, f"{endpoint.name} is sent nothing until it is switched on again.")
-    return _back_to(endpoint)
+    return _redirect_to(endpoint)
 
 
-@require_permissions(MANAGE, methods=WRITE_METHODS)
-def resume(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
+def resume_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Go on sending: what waited, too, unless the person leaves it out."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     skip = "skip" in request.POST
-    outbox.resume(endpoint, datetime.now(UTC), skip=skip)
+    outbox.resume_endpoint(endpoint, datetime.now(UTC), skip=skip)
     wakeups.WEBHOOKS.request()
     what = "from now on; what waited is left out" if skip else "where it stopped"
     audit_log.log_changes(request, [endpoint], f"Switched on again, {what}.")
     messages.success(request, f"{endpoint.name} goes on {what}.")
-    return _back_to(endpoint)
+    return _redirect_to(endpoint)
 
 
-@require_permissions(MANAGE, methods=READ_METHODS + WRITE_METHODS)
-def replay(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+@require_permissions(CHANGE_ENDPOINT, methods=READ_METHODS + WRITE_METHODS)
+def replay_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Tell again from an id on, once the person has seen of how many changes."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     given = (request.POST if request.method == "POST" else request.GET).get("from", "").strip()
@@ -245,22 +245,22 @@ def replay(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             f"Give an id between 1 and {endpoint.position}; what is later waits to be told anyway."
         )
     elif first is not None and request.method == "POST":
-        outbox.replay(endpoint, first)
+        outbox.replay_changes(endpoint, first)
         wakeups.WEBHOOKS.request()
         audit_log.log_changes(request, [endpoint], f"Told again from change {first} on.")
         messages.success(request, f"{endpoint.name} is told again of change {first} and all after it.")
-        return _back_to(endpoint)
+        return _redirect_to(endpoint)
     elif first is not None:
-        context |= {"first": first, "changes": _told_again(endpoint, first)}
+        context |= {"first": first, "changes": _count_replayed(endpoint, first)}
     shared = {**model_admin.admin_site.each_context(request), "opts": model_admin.opts, "original": endpoint}
     title = {"title": f"Tell {endpoint.name} again"}
     return TemplateResponse(request, "segments/admin/replay.html", shared | title | context)
 
 
-def _told_again(endpoint: Endpoint, first: int) -> int:
+def _count_replayed(endpoint: Endpoint, first: int) -> int:
     chosen = Change.objects.filter(pk__gte=first, pk__lte=endpoint.position)
     return (chosen if endpoint.every_segment else chosen.filter(segment__in=endpoint.segments.all())).count()
 
 
-def _back_to(endpoint: Endpoint) -> HttpResponse:
+def _redirect_to(endpoint: Endpoint) -> HttpResponse:
     return redirect("admin:segments_endpoint_change", endpoint.pk)

@@ -12,10 +12,10 @@ from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers.admin import contact_data
 from segments.models import Attempt, Change, Endpoint, Message
-from segments.webhooks import leases, messages
+from segments.webhooks import leases, payload
 
-LABELS = {"waiting": "info", "delivered": "success", "given up": "danger"}
-NOTHING_TO_SAY = "It names nobody any more: the customer was erased, or the change is no longer kept."
+STATE_LABELS = {"waiting": "info", "delivered": "success", "given up": "danger"}
+NO_CONTENT = "It names nobody any more: the customer was erased, or the change is no longer kept."
 
 
 class EndpointFilter(admin.SimpleListFilter):
@@ -88,8 +88,8 @@ class MessageAdmin(ReadOnlyAdmin):
                 attempt.answer = contact_data.HIDDEN
         context |= {
             "message": obj,
-            "label": LABELS[obj.state],
-            "body": _laid_out(request, obj),
+            "label": STATE_LABELS[obj.state],
+            "body": _formatted_payload(request, obj),
             "attempts": attempts,
             "may_manage": request.user.has_perm("segments.change_endpoint"),
         }
@@ -122,7 +122,7 @@ class MessageAdmin(ReadOnlyAdmin):
             return "–"
         return contact_data.visible_id(self.request, message.customer_public_id or "nobody any more")
 
-    @display(description="State", label=LABELS)
+    @display(description="State", label=STATE_LABELS)
     def how_far(self, message: Message) -> str:
         """Show how far it is."""
         return message.state
@@ -138,11 +138,11 @@ class MessageAdmin(ReadOnlyAdmin):
         return str(message.latest_status or message.latest_problem or "–")
 
 
-def _laid_out(request: HttpRequest, message: Message) -> str:
+def _formatted_payload(request: HttpRequest, message: Message) -> str:
     """Lay out what is sent, for reading."""
-    body = messages.body(message, leases.changes_of([message]).get(message.first_id or 0))
+    body = payload.build_payload(message, leases.changes_of_messages([message]).get(message.first_id or 0))
     if not body:
-        return NOTHING_TO_SAY
+        return NO_CONTENT
     said = json.loads(body)
     if "customer_id" in said["data"]:
         said["data"]["customer_id"] = contact_data.visible_id(request, said["data"]["customer_id"])

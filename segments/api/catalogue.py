@@ -21,22 +21,22 @@ from segments.templates import PURPOSES, TEMPLATES, Template
 from . import conditional_requests
 from .rules import RuleField
 
-TOLD = [conditional_requests.IF_NONE_MATCH]
+PARAMETERS = [conditional_requests.IF_NONE_MATCH]
 
 
 @cache
-def filters() -> list[dict[str, Any]]:
+def filter_entries() -> list[dict[str, Any]]:
     """Give every filter, by group: what the rule editor knows, too."""
     return [asdict(entry) for entry in list_filters()]
 
 
 @cache
-def templates() -> list[dict[str, Any]]:
+def template_entries() -> list[dict[str, Any]]:
     """Give the ready-to-use segments, in the order in which the admin shows them."""
-    return [_told(template) for template in TEMPLATES.values()]
+    return [_template_entry(template) for template in TEMPLATES.values()]
 
 
-def _told(template: Template) -> dict[str, Any]:
+def _template_entry(template: Template) -> dict[str, Any]:
     rule = template.rule()
     return {
         "slug": template.slug,
@@ -62,7 +62,9 @@ def _told(template: Template) -> dict[str, Any]:
 
 @extend_schema_serializer(
     many=False,
-    examples=[OpenApiExample("One of them", next(one for one in filters() if one["name"] == "order_count"))],
+    examples=[
+        OpenApiExample("One of them", next(one for one in filter_entries() if one["name"] == "order_count"))
+    ],
 )
 class FilterSerializer(serializers.Serializer[Any]):
     """A kind of question that a rule may ask."""
@@ -94,7 +96,9 @@ class ParameterSerializer(serializers.Serializer[Any]):
 
 @extend_schema_serializer(
     many=False,
-    examples=[OpenApiExample("One of them", next(one for one in templates() if one["slug"] == "lost"))],
+    examples=[
+        OpenApiExample("One of them", next(one for one in template_entries() if one["slug"] == "lost"))
+    ],
 )
 class TemplateSerializer(serializers.Serializer[Any]):
     """A ready-to-use segment."""
@@ -109,7 +113,7 @@ class TemplateSerializer(serializers.Serializer[Any]):
     sentence = serializers.CharField(help_text="The rule in English.")
 
 
-class Catalogue(APIView):
+class CatalogueView(APIView):
     """A list that is the same for everybody."""
 
     permission_classes = [require_scope("segments:read", "segments.view_segment")]
@@ -118,19 +122,21 @@ class Catalogue(APIView):
     def answer(self, request: Request) -> HttpResponseBase:
         """Give the list, unless the client has it."""
         listed = type(self).listed()
-        return conditional_requests.respond(request, conditional_requests.tag_of_text(listed), listed)
+        return conditional_requests.respond_with_etag(
+            request, conditional_requests.constant_etag(listed), listed
+        )
 
 
-class Filters(Catalogue):
+class FiltersView(CatalogueView):
     """Every filter."""
 
-    listed = staticmethod(filters)
+    listed = staticmethod(filter_entries)
 
     @extend_schema(
-        parameters=TOLD,
+        parameters=PARAMETERS,
         responses={
             200: FilterSerializer(many=True),
-            **conditional_requests.UNCHANGED,
+            **conditional_requests.NOT_MODIFIED,
             **ACCESS_ERROR_RESPONSES,
         },
         tags=["catalogue"],
@@ -140,16 +146,16 @@ class Filters(Catalogue):
         return self.answer(request)
 
 
-class Templates(Catalogue):
+class TemplatesView(CatalogueView):
     """Every ready-to-use segment."""
 
-    listed = staticmethod(templates)
+    listed = staticmethod(template_entries)
 
     @extend_schema(
-        parameters=TOLD,
+        parameters=PARAMETERS,
         responses={
             200: TemplateSerializer(many=True),
-            **conditional_requests.UNCHANGED,
+            **conditional_requests.NOT_MODIFIED,
             **ACCESS_ERROR_RESPONSES,
         },
         tags=["catalogue"],

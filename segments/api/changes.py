@@ -24,9 +24,9 @@ from core.api.pagination import parse_page_size
 from segments.changes import change_log
 from segments.models import Change, Segment
 
-from .segments import NO_SEGMENT, segment_of
+from .segments import SEGMENT_NOT_FOUND, get_segment
 
-MOST = 1_000
+MAX_PAGE_SIZE = 1_000
 LATEST = "latest"
 COLUMNS = ("id", "customer_id", "change", "at", "cause")
 EXAMPLE = {
@@ -40,7 +40,7 @@ EXAMPLE = {
 _instant = serializers.DateTimeField()
 
 
-class Gone(APIException):
+class ChangesGone(APIException):
     """Changes that were asked for are not kept any more."""
 
     status_code = status.HTTP_410_GONE
@@ -93,7 +93,7 @@ class ChangesSerializer(serializers.Serializer[Any]):
     results = ChangeSerializer(many=True)
 
 
-class Changes(streaming.StreamingView):
+class ChangesView(streaming.StreamingView):
     """The changes of a segment."""
 
     permission_classes = [
@@ -116,7 +116,7 @@ class Changes(streaming.StreamingView):
             OpenApiParameter(
                 "page_size",
                 {"type": "integer", "minimum": 1, "default": 50},
-                description=f"Changes a page; more than {MOST:,} are not given. A stream gives all.",
+                description=f"Changes a page; more than {MAX_PAGE_SIZE:,} are not given. A stream gives all.",
             ),
         ],
         responses=streaming.streaming_responses(
@@ -130,7 +130,7 @@ class Changes(streaming.StreamingView):
                     ErrorSerializer, "`gone`: changes behind `after` are not kept any more; begin anew."
                 ),
                 **ACCESS_ERROR_RESPONSES,
-                **NO_SEGMENT,
+                **SEGMENT_NOT_FOUND,
             },
         ),
         tags=["members"],
@@ -141,18 +141,20 @@ class Changes(streaming.StreamingView):
         An id that a customer has no more since two histories were joined leaves, and the one that stays enters, with
         the cause `merge`. A stream that breaks off goes on behind the last id that came.
         """
-        segment, size = segment_of(slug), parse_page_size(request, MOST)
+        segment, size = get_segment(slug), parse_page_size(request, MAX_PAGE_SIZE)
         after = (
             change_log.latest_change_id(segment)
             if request.query_params.get("after") == LATEST
-            else _after(request)
+            else _parse_after(request)
         )
         try:
             if streaming.is_streamed(request):
-                return streaming.stream_rows(request, f"{slug}-changes", COLUMNS, _rows(segment, after))
+                return streaming.stream_rows(
+                    request, f"{slug}-changes", COLUMNS, _stream_rows(segment, after)
+                )
             found = change_log.read_changes(segment, after, size + 1)
         except change_log.ChangesGone:
-            raise Gone from None
+            raise ChangesGone from None
         shown = found[:size]
         position = shown[-1].pk if shown else change_log.log_starts_at(segment) if after is None else after
         more = replace_query_param(request.build_absolute_uri(), "after", position)
@@ -165,7 +167,7 @@ class Changes(streaming.StreamingView):
         return Response(told)
 
 
-def _after(request: Request) -> int | None:
+def _parse_after(request: Request) -> int | None:
     given = request.query_params.get("after")
     if given is None:
         return None
@@ -176,7 +178,7 @@ def _after(request: Request) -> int | None:
     return int(given)
 
 
-def _rows(segment: Segment, after: int | None) -> Iterator[list[tuple[Any, ...]]]:
+def _stream_rows(segment: Segment, after: int | None) -> Iterator[list[tuple[Any, ...]]]:
     for share in change_log.change_batches(segment, after):
         yield [
             (

@@ -24,8 +24,10 @@ from segments.models import Segment
 
 Tagged = TypeVar("Tagged", bound=HttpResponseBase)
 
-UNCHANGED = {304: OpenApiResponse(description="Nothing differs from what has the entity tag that was sent.")}
-CHANGED = {
+NOT_MODIFIED = {
+    304: OpenApiResponse(description="Nothing differs from what has the entity tag that was sent.")
+}
+PRECONDITION_FAILED = {
     412: OpenApiResponse(
         ErrorSerializer, "`changed`: it was edited since the `ETag` of `If-Match`; read it again."
     )
@@ -42,7 +44,7 @@ IF_MATCH = OpenApiParameter(
 )
 
 
-class Changed(APIException):
+class SegmentChanged(APIException):
     """What was to be changed is not any more as the client has seen it."""
 
     status_code = status.HTTP_412_PRECONDITION_FAILED
@@ -50,57 +52,57 @@ class Changed(APIException):
     default_detail = "The segment was edited since you read it; read it again, and decide anew."
 
 
-def tag_of(segment: Segment) -> str:
+def segment_etag(segment: Segment) -> str:
     """Give the entity tag of a segment: what it is by definition, and how it stands."""
     how_it_stands = (
         *(segment.size, segment.known_size, segment.refreshed_at, segment.last_error),
         *(segment.status, settings.SPECTACULAR_SETTINGS["VERSION"]),
     )
-    return f'"{_definition_of(segment)}.{_digest(how_it_stands)}"'
+    return f'"{_definition_digest(segment)}.{_digest(how_it_stands)}"'
 
 
-def tag_of_page(page: Iterable[Segment], *links: object) -> str:
+def page_etag(page: Iterable[Segment], *links: object) -> str:
     """Give the entity tag of a page of segments."""
-    return f'"{_digest((*links, *map(tag_of, page)))}"'
+    return f'"{_digest((*links, *map(segment_etag, page)))}"'
 
 
-def tag_of_text(text: object) -> str:
+def constant_etag(text: object) -> str:
     """Give the entity tag of an answer that is always the same."""
     return f'"{_digest((text,))}"'
 
 
-def unchanged(request: Request, tag: str) -> HttpResponseBase | None:
+def not_modified(request: Request, tag: str) -> HttpResponseBase | None:
     """Answer 304 where the client has what the tag stands for."""
     wanted = parse_etags(request.headers.get("If-None-Match", ""))
     if "*" not in wanted and tag not in {one.removeprefix("W/") for one in wanted}:
         return None
-    return tagged(HttpResponseNotModified(), tag)
+    return with_etag(HttpResponseNotModified(), tag)
 
 
-def tagged(response: Tagged, tag: str) -> Tagged:
+def with_etag(response: Tagged, tag: str) -> Tagged:
     """Tell the client the tag, and to ask before it shows the answer again."""
     response["ETag"] = tag
     patch_cache_control(response, private=True, no_cache=True)
     return response
 
 
-def check_match(request: Request, segment: Segment) -> None:
+def check_if_match(request: Request, segment: Segment) -> None:
     """Raise Changed where the client wants to change a segment as it is no more."""
     given = request.headers.get("If-Match")
     if given is None:
         return
     # A proxy that compresses answers makes their tags weak; they stand for the same definition.
     seen = {one.removeprefix("W/").strip('"').partition(".")[0] for one in parse_etags(given)}
-    if "*" not in seen and _definition_of(segment) not in seen:
-        raise Changed
+    if "*" not in seen and _definition_digest(segment) not in seen:
+        raise SegmentChanged
 
 
-def respond(request: Request, tag: str, data: object) -> HttpResponseBase:
+def respond_with_etag(request: Request, tag: str, data: object) -> HttpResponseBase:
     """Answer with data that has a tag; 304 where the client has it."""
-    return unchanged(request, tag) or tagged(Response(data), tag)
+    return not_modified(request, tag) or with_etag(Response(data), tag)
 
 
-def _definition_of(segment: Segment) -> str:
+def _definition_digest(segment: Segment) -> str:
     return _digest((segment.pk, segment.updated_at))
 
 

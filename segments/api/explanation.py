@@ -16,10 +16,10 @@ from segments.evaluation import explanation, live
 from segments.models import Membership, Segment
 from segments.rules import RuleError, parse
 
-from .members import SEES_MEMBERS
-from .segments import NO_SEGMENT, segment_of
+from .members import CAN_READ_MEMBERS
+from .segments import SEGMENT_NOT_FOUND, get_segment
 
-NOT_FOUND = {404: {**NO_SEGMENT, **CUSTOMER_NOT_FOUND}[404]}
+SEGMENT_OR_CUSTOMER_NOT_FOUND = {404: {**SEGMENT_NOT_FOUND, **CUSTOMER_NOT_FOUND}[404]}
 
 
 class ExplanationSerializer(serializers.Serializer[Any]):
@@ -83,23 +83,24 @@ class MembershipSerializer(serializers.Serializer[Any]):
     )
 
 
-class Member(APIView):
+class MemberView(APIView):
     """One customer in one segment, or not."""
 
-    permission_classes = [SEES_MEMBERS]
+    permission_classes = [CAN_READ_MEMBERS]
 
     @extend_schema(
-        responses={200: MembershipSerializer, **ACCESS_ERROR_RESPONSES, **NOT_FOUND}, tags=["members"]
+        responses={200: MembershipSerializer, **ACCESS_ERROR_RESPONSES, **SEGMENT_OR_CUSTOMER_NOT_FOUND},
+        tags=["members"],
     )
     def get(self, request: Request, slug: str, customer_id: str) -> Response:
         """Whether a customer is a member, and the rule with each condition's verdict. Needs the scope `members:read`.
 
         Who is no member is answered, too; any id of the customer will do.
         """
-        segment, customer, now = segment_of(slug), get_customer_or_404(customer_id), datetime.now(UTC)
+        segment, customer, now = get_segment(slug), get_customer_or_404(customer_id), datetime.now(UTC)
         stored = Membership.objects.filter(segment=segment, customer=customer)
         entered_at = stored.values_list("entered_at", flat=True).first()
-        tree, note = _explained(segment, customer, now)
+        tree, note = _explain(segment, customer, now)
         told = {
             "customer_id": customer.customer_id,
             "segment": segment.slug,
@@ -113,7 +114,7 @@ class Member(APIView):
         return Response(MembershipSerializer(told).data)
 
 
-def _explained(
+def _explain(
     segment: Segment, customer: Customer, now: datetime
 ) -> tuple[explanation.Explanation | None, str]:
     """Explain as of now; where that cannot be, say why."""

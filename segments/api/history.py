@@ -14,9 +14,9 @@ from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from segments import insights
 from segments.evaluation.context import shop_zone
 
-from .segments import NO_SEGMENT, SEES, segment_of
+from .segments import CAN_READ_SEGMENTS, SEGMENT_NOT_FOUND, get_segment
 
-MOST_DAYS = 3_660
+MAX_DAYS = 3_660
 
 
 class DaysSerializer(serializers.Serializer[Any]):
@@ -51,10 +51,10 @@ class SegmentDaySerializer(serializers.Serializer[Any]):
     left = serializers.IntegerField()
 
 
-class History(APIView):
+class HistoryView(APIView):
     """The days of a segment."""
 
-    permission_classes = [SEES]
+    permission_classes = [CAN_READ_SEGMENTS]
 
     @extend_schema(
         parameters=[DaysSerializer],
@@ -62,7 +62,7 @@ class History(APIView):
             200: SegmentDaySerializer(many=True),
             400: OpenApiResponse(ErrorSerializer, "`invalid`: no days, or the wrong way round."),
             **ACCESS_ERROR_RESPONSES,
-            **NO_SEGMENT,
+            **SEGMENT_NOT_FOUND,
         },
         tags=["segments"],
     )
@@ -71,12 +71,12 @@ class History(APIView):
 
         The oldest day comes first, and every day is there, up to ten years. Before its first refresh there are none.
         """
-        segment, now = segment_of(slug), datetime.now(UTC)
+        segment, now = get_segment(slug), datetime.now(UTC)
         asked = DaysSerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         today = now.astimezone(shop_zone()).date()
         first, last = asked.validated_data.get("from"), asked.validated_data.get("to", today)
-        count = min((today - first).days + 1, MOST_DAYS) if first else MOST_DAYS
+        count = min((today - first).days + 1, MAX_DAYS) if first else MAX_DAYS
         days = insights.segment_days(segment, now, count) if count > 0 else []
         return Response(
             [

@@ -22,19 +22,19 @@ from segments.changes import member_stream
 from segments.evaluation import live
 from segments.models import Membership, Segment
 
-from .segments import NO_SEGMENT, segment_of
+from .segments import SEGMENT_NOT_FOUND, get_segment
 from .serializers import MEMBER_EXAMPLE, MemberSerializer, SegmentsOfCustomerSerializer
 
-SEES_MEMBERS = require_scope("members:read", "segments.view_membership", "customers.view_contact_data")
+CAN_READ_MEMBERS = require_scope("members:read", "segments.view_membership", "customers.view_contact_data")
 COLUMNS = ("customer_id", *member_stream.CONTACT_COLUMNS)
 
 _instant = DateTimeField()
 
 
-class MemberList(streaming.StreamingView, GenericAPIView):
+class MemberListView(streaming.StreamingView, GenericAPIView):
     """The members of a segment."""
 
-    permission_classes = [SEES_MEMBERS]
+    permission_classes = [CAN_READ_MEMBERS]
     pagination_class = CustomerPagination
     serializer_class = MemberSerializer
     queryset = Membership.objects.none()
@@ -43,7 +43,7 @@ class MemberList(streaming.StreamingView, GenericAPIView):
         responses=streaming.streaming_responses(
             MemberSerializer(many=True),
             MEMBER_EXAMPLE | {"cursor": str(Cursor(True, 1042))},
-            {**PAGE_ERROR_RESPONSES, **ACCESS_ERROR_RESPONSES, **NO_SEGMENT},
+            {**PAGE_ERROR_RESPONSES, **ACCESS_ERROR_RESPONSES, **SEGMENT_NOT_FOUND},
         ),
         tags=["members"],
     )
@@ -53,20 +53,22 @@ class MemberList(streaming.StreamingView, GenericAPIView):
         Members may enter and leave meanwhile: whoever was in all the time is listed exactly once. CSV and NDJSON give
         all of them, each with a `cursor`: a stream that breaks off goes on behind the last one that came whole.
         """
-        segment = segment_of(slug)
+        segment = get_segment(slug)
         parse_page_size(request)  # one that will not do is refused by streams, too
         if streaming.is_streamed(request):
             columns = ("customer_id", "entered_at", *member_stream.CONTACT_COLUMNS, "cursor")
-            return streaming.stream_rows(request, f"{slug}-members", columns, _rows(segment, _after(request)))
-        page = self.paginate_queryset(_members_of(segment))
+            return streaming.stream_rows(
+                request, f"{slug}-members", columns, _stream_rows(segment, _parse_cursor(request))
+            )
+        page = self.paginate_queryset(_members_queryset(segment))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
-class SegmentsOfCustomer(APIView):
+class SegmentsOfCustomerView(APIView):
     """The segments of one customer."""
 
     permission_classes = [
-        SEES_MEMBERS
+        CAN_READ_MEMBERS
     ]  # also whether there is somebody of an id is told: it may be an address
 
     @extend_schema(
@@ -88,7 +90,7 @@ class SegmentsOfCustomer(APIView):
     )
     def get(self, request: Request, customer_id: str) -> Response:
         """The segments one customer is in, as last refreshed or live. Needs the scope `members:read`."""
-        is_live = _is_live(request)
+        is_live = _parse_live(request)
         customer = get_customer_or_404(customer_id)
         stored = Membership.objects.filter(customer=customer)
         entered = dict(stored.values_list("segment__slug", "entered_at"))
@@ -101,21 +103,21 @@ class SegmentsOfCustomer(APIView):
         return Response(SegmentsOfCustomerSerializer(answer).data)
 
 
-def _members_of(segment: Segment) -> QuerySet[Membership]:
+def _members_queryset(segment: Segment) -> QuerySet[Membership]:
     """Read of customers what is shown, not their attributes, which may be long."""
     shown = (f"customer__{name}" for name in COLUMNS)
     members = Membership.objects.filter(segment=segment).select_related("customer")
     return members.only("customer", "segment", "entered_at", *shown)
 
 
-def _after(request: Request) -> int:
+def _parse_cursor(request: Request) -> int:
     cursor = parse_cursor(request)
     if cursor and not cursor.forward:
         raise ValidationError({"cursor": "This cursor leads backwards; a stream goes forwards."})
     return cursor.key if cursor else 0
 
 
-def _rows(segment: Segment, after: int) -> Iterator[list[tuple[Any, ...]]]:
+def _stream_rows(segment: Segment, after: int) -> Iterator[list[tuple[Any, ...]]]:
     for share in member_stream.member_batches(segment, COLUMNS, after):
         yield [
             (printed, _instant.to_representation(entered_at), *contact, str(Cursor(True, key)))
@@ -123,7 +125,7 @@ def _rows(segment: Segment, after: int) -> Iterator[list[tuple[Any, ...]]]:
         ]
 
 
-def _is_live(request: Request) -> bool:
+def _parse_live(request: Request) -> bool:
     given = request.query_params.get("live", "false").lower()
     if given not in ("true", "1", "false", "0"):
         raise ValidationError({"live": "Give true or false."})

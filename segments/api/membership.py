@@ -14,9 +14,9 @@ from customers.identity import lookup
 from segments.models import Membership, Segment
 
 from .fields import SlugField, TextField
-from .members import SEES_MEMBERS
+from .members import CAN_READ_MEMBERS
 from .rules import StrictSerializer
-from .segments import NOT_TAKEN, checked
+from .segments import INVALID_REQUEST, validated_data
 
 MOST_CUSTOMERS, MOST_SEGMENTS = 1_000, 100
 
@@ -71,14 +71,14 @@ class MembershipAnswerSerializer(serializers.Serializer[Any]):
     )
 
 
-class MembershipQuery(APIView):
+class MembershipQueryView(APIView):
     """The stored members among some customers."""
 
-    permission_classes = [SEES_MEMBERS]
+    permission_classes = [CAN_READ_MEMBERS]
 
     @extend_schema(
         request=MembershipQuestionSerializer,
-        responses={200: MembershipAnswerSerializer, **NOT_TAKEN, **ACCESS_ERROR_RESPONSES},
+        responses={200: MembershipAnswerSerializer, **INVALID_REQUEST, **ACCESS_ERROR_RESPONSES},
         examples=[
             OpenApiExample(
                 "Three customers, two segments",
@@ -90,7 +90,7 @@ class MembershipQuery(APIView):
     )
     def post(self, request: Request) -> Response:
         """Which of up to 1,000 customers are in which of up to 100 segments. Needs the scope `members:read`."""
-        given = checked(MembershipQuestionSerializer(data=request.data))
+        given = validated_data(MembershipQuestionSerializer(data=request.data))
         customers, slugs = (list(dict.fromkeys(given[name])) for name in ("customers", "segments"))
         segments = dict(Segment.objects.filter(slug__in=slugs).values_list("pk", "slug"))
         keys = lookup.lookup_all(customers)

@@ -29,26 +29,26 @@ from segments import references
 from segments.evaluation import counting
 from segments.rules import Rule, parse
 
-from .rules import EXAMPLE, RuleField, StrictSerializer, check_disclosure, told_by_path
-from .segments import NOT_TAKEN, SEES, checked
+from .rules import EXAMPLE_RULE, RuleField, StrictSerializer, check_disclosure, rule_errors_by_path
+from .segments import CAN_READ_SEGMENTS, INVALID_REQUEST, validated_data
 
-PATIENCE = 10.0
+MAX_SECONDS = 10.0
 """Seconds that a client waits for a preview."""
-LOST_AFTER = 60
+HOLD_SECONDS = 60
 """Seconds after which the preview of a process that died counts as over; none takes nearly as long."""
-SHOWN = ("customer_id", "email", "phone", "first_name", "last_name")
+SAMPLE_FIELDS = ("customer_id", "email", "phone", "first_name", "last_name")
 # A day more on both sides, for the first and the last day in any time zone.
 FIRST, LAST = datetime(1969, 12, 31, tzinfo=UTC), datetime(2200, 1, 2, tzinfo=UTC)
 
 
-class TookTooLong(APIException):
+class PreviewTookTooLong(APIException):
     """The count was given up."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "took_too_long"
     default_detail = (
-        f"Counting took longer than {PATIENCE:.0f} seconds and was ended. Ask for less (as of now if you gave `at`) or"
-        " create the segment, whose refresh takes the time it needs. `manage.py evaluate` has no limit either."
+        f"Counting took longer than {MAX_SECONDS:.0f} seconds and was stopped. Use a simpler rule, leave out `at`, or"
+        " create the segment: its refresh has no time limit. `manage.py evaluate` has none either."
     )
 
 
@@ -64,7 +64,7 @@ class InstantField(serializers.DateTimeField):
         return instant
 
 
-@extend_schema_serializer(examples=[OpenApiExample("As of now", {"rule": EXAMPLE})])
+@extend_schema_serializer(examples=[OpenApiExample("As of now", {"rule": EXAMPLE_RULE})])
 class PreviewRequestSerializer(StrictSerializer):
     """A rule, and the instant it is asked for."""
 
@@ -90,7 +90,7 @@ class SampleSerializer(serializers.ModelSerializer[Customer]):
         """As members are shown."""
 
         model = Customer
-        fields = SHOWN
+        fields = SAMPLE_FIELDS
         read_only_fields = fields
 
 
@@ -131,22 +131,22 @@ class PreviewSerializer(serializers.Serializer[Any]):
     )
 
 
-class Preview(APIView):
+class PreviewView(APIView):
     """A rule that is tried out."""
 
-    permission_classes = [SEES]
+    permission_classes = [CAN_READ_SEGMENTS]
     rate = throttling.COSTLY
 
     @extend_schema(
         request=PreviewRequestSerializer,
         responses={
             200: PreviewSerializer,
-            **NOT_TAKEN,
+            **INVALID_REQUEST,
             **ACCESS_ERROR_RESPONSES,
             429: OpenApiResponse(
                 ErrorSerializer, "`throttled`: another preview of this key runs; see `Retry-After`."
             ),
-            503: OpenApiResponse(ErrorSerializer, f"`took_too_long`: over {PATIENCE:.0f} seconds."),
+            503: OpenApiResponse(ErrorSerializer, f"`took_too_long`: over {MAX_SECONDS:.0f} seconds."),
         },
         tags=["segments"],
     )
@@ -156,23 +156,23 @@ class Preview(APIView):
         One preview of a key runs at a time. A rule that asks for contact data (`attribute`, `birthday`, `city`,
         `event_count` with `where`) is refused to a key without the scope `members:read`, as its count would tell it.
         """
-        given = checked(PreviewRequestSerializer(data=request.data))
-        with told_by_path():
+        given = validated_data(PreviewRequestSerializer(data=request.data))
+        with rule_errors_by_path():
             rule = parse(given["rule"])
             references.check_references_exist(rule)
         check_disclosure(rule, request)
         with _one_at_a_time(request):
             try:
-                counted, detailed = counting.preview_rule(rule, PATIENCE, given.get("at"))
+                counted, detailed = counting.preview_rule(rule, MAX_SECONDS, given.get("at"))
             except time_limits.StatementTimeout:
-                raise TookTooLong from None
-        return Response(PreviewSerializer(_told(rule, counted, detailed, request)).data)
+                raise PreviewTookTooLong from None
+        return Response(PreviewSerializer(_preview_data(rule, counted, detailed, request)).data)
 
 
-def _told(
+def _preview_data(
     rule: Rule, counted: counting.RuleCount, detailed: counting.CountDetails, request: Request
 ) -> dict[str, Any]:
-    sample = Customer.objects.filter(pk__in=detailed.sample).order_by("pk").only(*SHOWN)
+    sample = Customer.objects.filter(pk__in=detailed.sample).order_by("pk").only(*SAMPLE_FIELDS)
     return {
         "at": counted.at,
         "count": counted.matching,
@@ -181,11 +181,11 @@ def _told(
         "subscribed": counted.subscribed,
         "sentence": f"Everyone who {rule.sentence()}",
         "conditions": [{"path": path, "count": count} for path, count in detailed.conditions.items()],
-        "sample": sample if _may_see_whom(request) else None,
+        "sample": sample if _may_see_sample(request) else None,
     }
 
 
-def _may_see_whom(request: Request) -> bool:
+def _may_see_sample(request: Request) -> bool:
     if isinstance(request.auth, ApiKey):
         return "members:read" in request.auth.scopes
     return request.user.has_perms(("customers.view_customer", "customers.view_contact_data"))
@@ -195,7 +195,7 @@ def _may_see_whom(request: Request) -> bool:
 def _one_at_a_time(request: Request) -> Iterator[None]:
     """Refuse a client whose preview is running; where Redis is away, nobody is refused."""
     client = f"key-{request.auth.pk}" if isinstance(request.auth, ApiKey) else f"user-{request.user.pk}"
-    with redis.hold(f"segments:preview:{client}", LOST_AFTER) as is_free:
+    with redis.hold(f"segments:preview:{client}", HOLD_SECONDS) as is_free:
         if not is_free:
-            raise Throttled(PATIENCE, "Another preview of yours is running; wait until it has ended.")
+            raise Throttled(MAX_SECONDS, "Another preview of yours is running; wait until it has ended.")
         yield

@@ -16,9 +16,9 @@ from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from segments.models import Refresh, RefreshResult
 from segments.refresh.queue import BrokerUnavailable, request_refresh
 
-from .segments import NO_SEGMENT, SEES, segment_of
+from .segments import CAN_READ_SEGMENTS, SEGMENT_NOT_FOUND, get_segment
 
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 class NoRule(APIException):
@@ -29,7 +29,7 @@ class NoRule(APIException):
     default_detail = "This is a fixed list of customers: there is no rule to refresh it by."
 
 
-class NoWorkerReachable(APIException):
+class NoWorker(APIException):
     """There is no worker to be reached."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
@@ -83,21 +83,21 @@ class RefreshSerializer(serializers.ModelSerializer[Refresh]):
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_at(self, refresh: Refresh) -> Any:
         """Give it once it is known."""
-        return _begun(refresh, refresh.at)
+        return _instant_unless_queued(refresh, refresh.at)
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_started_at(self, refresh: Refresh) -> Any:
         """Give it once it has started."""
-        return _begun(refresh, refresh.started_at)
+        return _instant_unless_queued(refresh, refresh.started_at)
 
 
-def _begun(refresh: Refresh, moment: datetime) -> Any:
+def _instant_unless_queued(refresh: Refresh, moment: datetime) -> Any:
     if refresh.state == Refresh.State.QUEUED:
         return None
     return serializers.DateTimeField().to_representation(moment)
 
 
-class RefreshOfSegment(APIView):
+class RefreshSegmentView(APIView):
     """A refresh of one segment."""
 
     permission_classes = [require_scope("segments:write", "segments.change_segment")]
@@ -109,7 +109,7 @@ class RefreshOfSegment(APIView):
             409: OpenApiResponse(ErrorSerializer, "`no_rule`: it is a fixed list."),
             503: OpenApiResponse(ErrorSerializer, "`no_worker`: it cannot be queued now; try again."),
             **ACCESS_ERROR_RESPONSES,
-            **NO_SEGMENT,
+            **SEGMENT_NOT_FOUND,
         },
         tags=["refreshes"],
     )
@@ -119,21 +119,21 @@ class RefreshOfSegment(APIView):
         Where one of this segment is queued already, that is the one. The schedule refreshes all active segments in
         any case: this is for who cannot wait, or for a segment that is paused.
         """
-        segment = segment_of(slug)
+        segment = get_segment(slug)
         if not segment.is_dynamic:
             raise NoRule
         try:
             run = request_refresh(segment, datetime.now(UTC))
         except BrokerUnavailable:
-            raise NoWorkerReachable from None
+            raise NoWorker from None
         address = reverse("api-refresh", args=[run.pk], request=request)
         return Response(RefreshSerializer(run).data, status.HTTP_202_ACCEPTED, headers={"Location": address})
 
 
-class RefreshDetail(APIView):
+class RefreshDetailView(APIView):
     """One refresh."""
 
-    permission_classes = [SEES]
+    permission_classes = [CAN_READ_SEGMENTS]
 
     @extend_schema(
         responses={
@@ -149,7 +149,7 @@ class RefreshDetail(APIView):
         One that changed nothing is forgotten a day later.
         """
         runs = Refresh.objects.select_related("segment").prefetch_related("results__segment")
-        run = runs.filter(pk=pk).first() if pk <= LARGEST_ID else None
+        run = runs.filter(pk=pk).first() if pk <= MAX_ID else None
         if run is None:
             raise NotFound(f"There is no refresh {pk}.")
         return Response(RefreshSerializer(run).data)

@@ -19,7 +19,7 @@ from segments.rules import Rule, RuleError
 from segments.rules.catalogue import rule_schema
 from segments.rules.parsing import MAX_CONDITIONS, MAX_DEPTH
 
-EXAMPLE = {"all": [{"order_count": {"is": 1}}, {"last_order": {"within_last": "30d"}}]}
+EXAMPLE_RULE = {"all": [{"order_count": {"is": 1}}, {"last_order": {"within_last": "30d"}}]}
 
 
 class RuleField(serializers.JSONField):
@@ -52,7 +52,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 @contextmanager
-def told_by_path() -> Iterator[None]:
+def rule_errors_by_path() -> Iterator[None]:
     """Answer what the writer of segments refuses, with the paths."""
     try:
         yield
@@ -96,7 +96,7 @@ class RuleFieldSchema(OpenApiSerializerFieldExtension):
             component.schema = schema | {
                 "description": "A JSON object of one key: a group of rules, or a filter with its parameters; at most"
                 f" {MAX_CONDITIONS} conditions, and {MAX_DEPTH} levels of groups.",
-                "example": EXAMPLE,
+                "example": EXAMPLE_RULE,
             }
             auto_schema.registry.register_on_missing(component)
         return component.ref

@@ -40,16 +40,16 @@ from segments.rules import parse
 from segments.templates import TEMPLATES, ParameterError
 
 from . import conditional_requests
-from .rules import check_disclosure, told_by_path
+from .rules import check_disclosure, rule_errors_by_path
 from .serializers import SegmentByRuleSerializer, SegmentByTemplateSerializer, SegmentSerializer
 
-SEES = require_scope("segments:read", "segments.view_segment")
-CREATES = require_scope("segments:write", "segments.add_segment")
-EDITS = require_scope("segments:write", "segments.change_segment")
-DELETES = require_scope("segments:write", "segments.delete_segment")
+CAN_READ_SEGMENTS = require_scope("segments:read", "segments.view_segment")
+CAN_CREATE_SEGMENTS = require_scope("segments:write", "segments.add_segment")
+CAN_EDIT_SEGMENTS = require_scope("segments:write", "segments.change_segment")
+CAN_DELETE_SEGMENTS = require_scope("segments:write", "segments.delete_segment")
 
-NO_SEGMENT = {404: OpenApiResponse(ErrorSerializer, "`not_found`: there is no such segment.")}
-NOT_TAKEN = {
+SEGMENT_NOT_FOUND = {404: OpenApiResponse(ErrorSerializer, "`not_found`: there is no such segment.")}
+INVALID_REQUEST = {
     400: OpenApiResponse(
         ErrorSerializer,
         "`invalid`: a field that is none or will not do, a slug that is taken, a rule with the path of what is wrong in"
@@ -58,7 +58,7 @@ NOT_TAKEN = {
     413: OpenApiResponse(ErrorSerializer, "`too_large`: more than 16 MB."),
     415: OpenApiResponse(ErrorSerializer, "`unsupported_media_type`: send `application/json`."),
 }
-USED = {
+SEGMENT_IN_USE = {
     409: OpenApiResponse(ErrorSerializer, "`in_use`: rules of other segments, which it names, refer to it.")
 }
 NEW_SEGMENT = PolymorphicProxySerializer(
@@ -82,7 +82,7 @@ class InUse(APIException):
     default_code = "in_use"
 
 
-class SegmentFilter(FilterSet):
+class SegmentFilterSet(FilterSet):
     """Which segments are listed."""
 
     kind = django_filters.ChoiceFilter(choices=Segment.Kind.choices, help_text="By rule, or a fixed list.")
@@ -98,24 +98,24 @@ class SegmentFilter(FilterSet):
         return segments.filter(Q(name__icontains=value) | Q(slug__icontains=value))
 
 
-class SegmentList(GenericAPIView):
+class SegmentListView(GenericAPIView):
     """All segments."""
 
     pagination_class = KeysetPagination
     filter_backends = [DjangoFilterBackend]
-    filterset_class = SegmentFilter
+    filterset_class = SegmentFilterSet
     serializer_class = SegmentSerializer
     queryset = Segment.objects.all()
 
     def get_permissions(self) -> list[BasePermission]:
         """Ask for another scope to create than to read."""
-        return [CREATES() if self.request.method == "POST" else SEES()]
+        return [CAN_CREATE_SEGMENTS() if self.request.method == "POST" else CAN_READ_SEGMENTS()]
 
     @extend_schema(
         parameters=[SEARCH, conditional_requests.IF_NONE_MATCH],
         responses={
             200: SegmentSerializer(many=True),
-            **conditional_requests.UNCHANGED,
+            **conditional_requests.NOT_MODIFIED,
             **PAGE_ERROR_RESPONSES,
             **ACCESS_ERROR_RESPONSES,
         },
@@ -126,17 +126,17 @@ class SegmentList(GenericAPIView):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         assert page is not None
         links = self.get_paginated_response(None).data
-        tag = conditional_requests.tag_of_page(page, links["next"], links["previous"])
-        if same := conditional_requests.unchanged(request, tag):
+        tag = conditional_requests.page_etag(page, links["next"], links["previous"])
+        if same := conditional_requests.not_modified(request, tag):
             return same
         shown = self.get_paginated_response(self.get_serializer(page, many=True).data)
-        return conditional_requests.tagged(shown, tag)
+        return conditional_requests.with_etag(shown, tag)
 
     @extend_schema(
         request=NEW_SEGMENT,
         responses={
             201: SegmentSerializer,
-            **NOT_TAKEN,
+            **INVALID_REQUEST,
             **IDEMPOTENCY_ERROR_RESPONSES,
             **ACCESS_ERROR_RESPONSES,
         },
@@ -150,54 +150,54 @@ class SegmentList(GenericAPIView):
         """
         is_made_of_template = isinstance(request.data, dict) and "template" in request.data
         kind = SegmentByTemplateSerializer if is_made_of_template else SegmentByRuleSerializer
-        given = checked(kind(data=request.data))
-        with told_by_path():
-            new = _new(given)
+        given = validated_data(kind(data=request.data))
+        with rule_errors_by_path():
+            new = _new_segment(given)
             check_disclosure(parse(new.rule), request)
-            segment = segment_store.save_segment(new, by=_writer(request))
-        _note(request, audit_log.log_additions, segment, "Created by the API.")
-        refresh_soon(segment)
-        response = conditional_requests.tagged(
+            segment = segment_store.save_segment(new, by=_author(request))
+        _log_for_staff(request, audit_log.log_additions, segment, "Created by the API.")
+        request_refresh_on_commit(segment)
+        response = conditional_requests.with_etag(
             Response(SegmentSerializer(segment).data, status.HTTP_201_CREATED),
-            conditional_requests.tag_of(segment),
+            conditional_requests.segment_etag(segment),
         )
         response["Location"] = request.build_absolute_uri(f"{segment.slug}/")
         return response
 
 
-class SegmentDetail(APIView):
+class SegmentDetailView(APIView):
     """One segment."""
 
     def get_permissions(self) -> list[BasePermission]:
         """Ask for another scope to change than to read."""
-        changes = {"PATCH": EDITS, "DELETE": DELETES}
-        return [changes.get(self.request.method or "", SEES)()]
+        changes = {"PATCH": CAN_EDIT_SEGMENTS, "DELETE": CAN_DELETE_SEGMENTS}
+        return [changes.get(self.request.method or "", CAN_READ_SEGMENTS)()]
 
     @extend_schema(
         parameters=[conditional_requests.IF_NONE_MATCH],
         responses={
             200: SegmentSerializer,
-            **conditional_requests.UNCHANGED,
+            **conditional_requests.NOT_MODIFIED,
             **ACCESS_ERROR_RESPONSES,
-            **NO_SEGMENT,
+            **SEGMENT_NOT_FOUND,
         },
         tags=["segments"],
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
         """One segment. Needs the scope `segments:read`."""
-        segment = segment_of(slug)
-        tag = conditional_requests.tag_of(segment)
-        return conditional_requests.unchanged(request, tag) or _shown(segment)
+        segment = get_segment(slug)
+        tag = conditional_requests.segment_etag(segment)
+        return conditional_requests.not_modified(request, tag) or _segment_response(segment)
 
     @extend_schema(
         parameters=[conditional_requests.IF_MATCH],
         request=SegmentByRuleSerializer(partial=True),
         responses={
             200: SegmentSerializer,
-            **NOT_TAKEN,
+            **INVALID_REQUEST,
             **ACCESS_ERROR_RESPONSES,
-            **NO_SEGMENT,
-            **conditional_requests.CHANGED,
+            **SEGMENT_NOT_FOUND,
+            **conditional_requests.PRECONDITION_FAILED,
         },
         tags=["segments"],
     )
@@ -208,50 +208,56 @@ class SegmentDetail(APIView):
         names can be edited. The slug cannot while rules refer to it.
         """
         with transaction.atomic():
-            segment = segment_of(slug, locked=True)
+            segment = get_segment(slug, locked=True)
             # First: what would be refused anyhow is refused for that reason (RFC 9110, 13.2.1).
-            given = checked(SegmentByRuleSerializer(data=request.data, partial=True))
-            conditional_requests.check_match(request, segment)
+            given = validated_data(SegmentByRuleSerializer(data=request.data, partial=True))
+            conditional_requests.check_if_match(request, segment)
             before = segment.version
             if "rule" in given and not segment.is_dynamic:
                 raise ValidationError({"rule": "cannot be set: this is a fixed list of customers"})
             if "rule" in given and given["rule"] != segment.rule:
-                with told_by_path():
+                with rule_errors_by_path():
                     check_disclosure(parse(given["rule"]), request)
             for name, value in given.items():
                 setattr(segment, name, value)
-            with told_by_path():
+            with rule_errors_by_path():
                 if segment.is_dynamic:
-                    segment_store.save_segment(segment, by=_writer(request))
+                    segment_store.save_segment(segment, by=_author(request))
                 else:
                     segment_store.save_fixed_list(segment)
-            _note(
+            _log_for_staff(
                 request,
                 audit_log.log_changes,
                 segment,
                 f"Edited by the API: {', '.join(given) or 'nothing'}.",
             )
         if segment.version != before:
-            refresh_soon(segment)
-        return _shown(segment)
+            request_refresh_on_commit(segment)
+        return _segment_response(segment)
 
     @extend_schema(
         parameters=[conditional_requests.IF_MATCH],
-        responses={204: None, **ACCESS_ERROR_RESPONSES, **NO_SEGMENT, **USED, **conditional_requests.CHANGED},
+        responses={
+            204: None,
+            **ACCESS_ERROR_RESPONSES,
+            **SEGMENT_NOT_FOUND,
+            **SEGMENT_IN_USE,
+            **conditional_requests.PRECONDITION_FAILED,
+        },
         tags=["segments"],
     )
     def delete(self, request: Request, slug: str) -> HttpResponseBase:
         """Delete a segment with its members and their changes, for good. Needs the scope `segments:write`."""
-        with transaction.atomic(), _told_who_uses_it():
+        with transaction.atomic(), _in_use_as_conflict():
             lock_members()  # before its row is locked, as a refresh does
-            segment = segment_of(slug, locked=True)
-            conditional_requests.check_match(request, segment)
-            _note(request, audit_log.log_deletions, segment, "Deleted by the API.")
+            segment = get_segment(slug, locked=True)
+            conditional_requests.check_if_match(request, segment)
+            _log_for_staff(request, audit_log.log_deletions, segment, "Deleted by the API.")
             segment_store.delete_segments([segment])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def segment_of(slug: str, *, locked: bool = False) -> Segment:
+def get_segment(slug: str, *, locked: bool = False) -> Segment:
     """Find a segment by its slug, and lock its row on demand; or answer that there is none."""
     segments = Segment.objects.filter(slug=slug)
     segment = (segments.select_for_update() if locked else segments).first()
@@ -260,14 +266,14 @@ def segment_of(slug: str, *, locked: bool = False) -> Segment:
     return segment
 
 
-def checked(serializer: Any) -> dict[str, Any]:
+def validated_data(serializer: Any) -> dict[str, Any]:
     """Give what was sent, or answer what is wrong with it."""
     serializer.is_valid(raise_exception=True)
     given: dict[str, Any] = serializer.validated_data
     return given
 
 
-def refresh_soon(segment: Segment) -> None:
+def request_refresh_on_commit(segment: Segment) -> None:
     """Send for a refresh, once all is committed; where Redis is away, the schedule's next one comes soon, too."""
 
     def ask() -> None:
@@ -277,7 +283,7 @@ def refresh_soon(segment: Segment) -> None:
     transaction.on_commit(ask)
 
 
-def _new(given: dict[str, Any]) -> Segment:
+def _new_segment(given: dict[str, Any]) -> Segment:
     if "template" not in given:
         return Segment(**given)
     template, chosen = TEMPLATES[given.pop("template")], given.pop("parameters", {})
@@ -292,28 +298,28 @@ def _new(given: dict[str, Any]) -> Segment:
     )
 
 
-def _shown(segment: Segment) -> HttpResponseBase:
-    return conditional_requests.tagged(
-        Response(SegmentSerializer(segment).data), conditional_requests.tag_of(segment)
+def _segment_response(segment: Segment) -> HttpResponseBase:
+    return conditional_requests.with_etag(
+        Response(SegmentSerializer(segment).data), conditional_requests.segment_etag(segment)
     )
 
 
 @contextmanager
-def _told_who_uses_it() -> Iterator[None]:
+def _in_use_as_conflict() -> Iterator[None]:
     try:
         yield
     except segment_store.SegmentInUse as error:
         raise InUse(f"{error.args[0]}.") from None
 
 
-def _writer(request: Request) -> User | str:
+def _author(request: Request) -> User | str:
     if isinstance(request.auth, ApiKey):
         return f"key {request.auth.name}"
     assert isinstance(request.user, User)
     return request.user
 
 
-def _note(request: Request, note: Any, segment: Segment, what: str) -> None:
+def _log_for_staff(request: Request, note: Any, segment: Segment, what: str) -> None:
     """Keep in the trail what somebody of the staff did; what a key did shows in the versions of the rule."""
     if isinstance(request.user, User):
         note(request, [segment], what)

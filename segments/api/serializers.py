@@ -12,7 +12,7 @@ from segments.rules import RuleError, parse
 from segments.templates import TEMPLATES
 
 from .fields import SlugField, TextField
-from .rules import EXAMPLE, RuleField, StrictSerializer
+from .rules import EXAMPLE_RULE, RuleField, StrictSerializer
 
 _SLUG: dict[str, Any] = {"help_text": "The name by which rules, commands and addresses refer to it."}
 MEMBER_EXAMPLE = {
@@ -34,8 +34,8 @@ _DESCRIPTION: dict[str, Any] = {"allow_blank": True, "trim_whitespace": False, "
                 "slug": "first-time-buyers",
                 "name": "First-time buyers",
                 "description": "Exactly one order, in the last 30 days.",
-                "rule": EXAMPLE,
-                "sentence": f"Everyone who {parse(EXAMPLE).sentence()}",
+                "rule": EXAMPLE_RULE,
+                "sentence": f"Everyone who {parse(EXAMPLE_RULE).sentence()}",
                 "status": "fresh",
                 "is_public": False,
                 "size": 1204,
@@ -98,7 +98,7 @@ class _Written(StrictSerializer):
     examples=[
         OpenApiExample(
             "By a rule",
-            {"slug": "first-time-buyers", "name": "First-time buyers", "rule": EXAMPLE},
+            {"slug": "first-time-buyers", "name": "First-time buyers", "rule": EXAMPLE_RULE},
             request_only=True,
         )
     ]

@@ -20,25 +20,27 @@ from . import (
 urlpatterns = [
     path(
         "customers/<id:customer_id>/segments/",
-        members.SegmentsOfCustomer.as_view(),
+        members.SegmentsOfCustomerView.as_view(),
         name="api-customer-segments",
     ),
-    path("filters/", catalogue.Filters.as_view(), name="api-filters"),
-    path("templates/", catalogue.Templates.as_view(), name="api-templates"),
-    path("refreshes/<int:pk>/", refreshes.RefreshDetail.as_view(), name="api-refresh"),
-    path("segments/", segments.SegmentList.as_view(), name="api-segments"),
+    path("filters/", catalogue.FiltersView.as_view(), name="api-filters"),
+    path("templates/", catalogue.TemplatesView.as_view(), name="api-templates"),
+    path("refreshes/<int:pk>/", refreshes.RefreshDetailView.as_view(), name="api-refresh"),
+    path("segments/", segments.SegmentListView.as_view(), name="api-segments"),
     # No segment may have these two for its slug.
-    path("segments/membership/", membership.MembershipQuery.as_view(), name="api-membership"),
-    path("segments/preview/", preview.Preview.as_view(), name="api-preview"),
-    path("segments/<slug:slug>/", segments.SegmentDetail.as_view(), name="api-segment"),
-    path("segments/<slug:slug>/refresh/", refreshes.RefreshOfSegment.as_view(), name="api-segment-refresh"),
-    path("segments/<slug:slug>/members/", members.MemberList.as_view(), name="api-members"),
-    path("segments/<slug:slug>/members/<id:customer_id>/", explanation.Member.as_view(), name="api-member"),
-    path("segments/<slug:slug>/changes/", changes.Changes.as_view(), name="api-changes"),
-    path("segments/<slug:slug>/history/", history.History.as_view(), name="api-history"),
+    path("segments/membership/", membership.MembershipQueryView.as_view(), name="api-membership"),
+    path("segments/preview/", preview.PreviewView.as_view(), name="api-preview"),
+    path("segments/<slug:slug>/", segments.SegmentDetailView.as_view(), name="api-segment"),
+    path("segments/<slug:slug>/refresh/", refreshes.RefreshSegmentView.as_view(), name="api-segment-refresh"),
+    path("segments/<slug:slug>/members/", members.MemberListView.as_view(), name="api-members"),
+    path(
+        "segments/<slug:slug>/members/<id:customer_id>/", explanation.MemberView.as_view(), name="api-member"
+    ),
+    path("segments/<slug:slug>/changes/", changes.ChangesView.as_view(), name="api-changes"),
+    path("segments/<slug:slug>/history/", history.HistoryView.as_view(), name="api-history"),
     path(
         "visitors/<id:anonymous_id>/segments/",
-        visitors.SegmentsOfVisitor.as_view(),
+        visitors.SegmentsOfVisitorView.as_view(),
         name="api-visitor-segments",
     ),
 ]

@@ -23,7 +23,7 @@ class SegmentsOfVisitorSerializer(serializers.Serializer[Any]):
     segments = serializers.ListField(child=serializers.CharField(), help_text="Slugs, in their order.")
 
 
-class SegmentsOfVisitor(APIView):
+class SegmentsOfVisitorView(APIView):
     """The public segments of a visitor."""
 
     authentication_classes = [KeyAuthentication, QueryKeyAuthentication, SessionAuthentication]

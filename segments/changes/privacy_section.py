@@ -43,7 +43,7 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
 
 def _wait() -> None:
     lock_members()
-    outbox.take_turn_to_write()
+    outbox.lock_outbox()
 
 
 SECTION = Section(tell=_export, erase=_erase, wait=_wait)

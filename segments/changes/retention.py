@@ -52,4 +52,4 @@ def delete_old_changes(now: datetime) -> int:
 
 def delete_old_webhook_messages(now: datetime) -> int:
     """Delete messages that were delivered or given up, with their answers, as long ago as the settings say."""
-    return outbox.forget_old(now - timedelta(days=settings.WEBHOOK_LOG_KEPT_FOR))
+    return outbox.forget_old_messages(now - timedelta(days=settings.WEBHOOK_LOG_KEPT_FOR))

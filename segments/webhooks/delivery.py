@@ -15,41 +15,41 @@ from core import redis
 from segments import wakeups
 from segments.models import Endpoint, Message
 
-from . import endpoints, leases, messages, outbox
-from .leases import Tried
+from . import endpoints, leases, outbox, payload
+from .leases import AttemptResult
 from .signed_requests import EndpointConnection, Response, SignedRequest
 
-RUNNING: Final = "webhooks:a-run-goes-on"
-RUNS_FOR: Final = 30  # seconds: then other tasks have their turn
-GONE_AFTER: Final = 15  # seconds without a sign of life, somebody else goes on
-SENT_AT_ONCE: Final = 8  # to one endpoint; one that takes nothing gets one request at a time
-CLAIMED_AT_ONCE: Final = 32  # so few that the last is over before its lease is
-LOOKED_EVERY: Final = 0.5  # seconds, for what is new while requests are on their way
+RUN_HOLD: Final = "webhooks:a-run-goes-on"
+MAX_RUN_SECONDS: Final = 30  # seconds: then other tasks have their turn
+HOLD_SECONDS: Final = 15  # seconds without a sign of life, somebody else goes on
+MAX_PARALLEL_REQUESTS: Final = 8  # to one endpoint; one that takes nothing gets one request at a time
+CLAIM_BATCH_SIZE: Final = 32  # so few that the last is over before its lease is
+POLL_SECONDS: Final = 0.5  # seconds, for what is new while requests are on their way
 
 
-def run() -> None:
+def run_worker() -> None:
     """Deliver what is due, unless another worker is at it, and see to it that somebody comes for the rest."""
     wakeups.WEBHOOKS.acknowledge()
-    with redis.hold(RUNNING, GONE_AFTER) as is_ours:
+    with redis.hold(RUN_HOLD, HOLD_SECONDS) as is_ours:
         if not is_ours:  # who is at it looks once more after its end
             return
-        is_done = deliver(beat=lambda: redis.extend_hold(RUNNING, GONE_AFTER))
-    if not is_done or outbox.is_to_be_written():
+        is_done = deliver_due(beat=lambda: redis.extend_hold(RUN_HOLD, HOLD_SECONDS))
+    if not is_done or outbox.has_unwritten_changes():
         wakeups.WEBHOOKS.request()
-    elif due := leases.next_due():
+    elif due := leases.next_due_at():
         wakeups.WEBHOOKS.request_at(due, datetime.now(UTC))
 
 
-def deliver(seconds: float = RUNS_FOR, beat: Callable[[], object] = bool) -> bool:
+def deliver_due(seconds: float = MAX_RUN_SECONDS, beat: Callable[[], object] = bool) -> bool:
     """Deliver until nothing is due, or the time is over, calling ``beat`` again and again.
 
     Tells whether nothing was due in the end.
     """
     with ExitStack() as stack:
-        return _Run(stack).go(time.monotonic() + seconds, beat)
+        return _DeliveryRun(stack).go(time.monotonic() + seconds, beat)
 
 
-class _Run:
+class _DeliveryRun:
     """One run, with the lines to its endpoints and the requests that are on their way."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -66,25 +66,25 @@ class _Run:
                 continue
             if not self._flying:
                 return not is_over
-            done, _ = wait(self._flying, timeout=LOOKED_EVERY, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._flying, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             if done:
-                self._take_back(leases.record([self._landed(future) for future in done]))
+                self._take_back(leases.record_attempts([self._landed(future) for future in done]))
 
     def _send_what_is_due(self, at: datetime) -> bool:
         """Send what may be sent now; tell whether that leaves way at once for what comes after it."""
         has_withdrawn = False
-        outbox.write(at)
-        for endpoint in leases.to_be_served():
-            secrets = endpoints.secrets_of(endpoint, at)
+        outbox.write_messages(at)
+        for endpoint in leases.endpoints_to_serve():
+            secrets = endpoints.signing_secrets(endpoint, at)
             if not secrets:
-                endpoints.stop(endpoint, at, because=endpoints.UNREADABLE)
+                endpoints.stop_endpoint(endpoint, at, because=endpoints.STOPPED_SECRET_UNREADABLE)
                 continue
-            claimed = leases.claim(endpoint, self._room(endpoint, at), at)
-            changes = leases.changes_of(claimed)
+            claimed = leases.claim_messages(endpoint, self._room(endpoint, at), at)
+            changes = leases.changes_of_messages(claimed)
             for message in claimed:
-                body = messages.body(message, changes.get(message.first_id or 0))
+                body = payload.build_payload(message, changes.get(message.first_id or 0))
                 if not body:
-                    outbox.withdraw([message])
+                    outbox.withdraw_messages([message])
                     has_withdrawn = True
                     continue
                 post = SignedRequest(message.public_id, body, secrets)
@@ -96,11 +96,11 @@ class _Run:
         if endpoint.held_until and at < endpoint.held_until:
             return 0
         flying = sum(message.endpoint_id == endpoint.pk for message in self._flying.values())
-        return max(0, (1 if endpoint.is_failing else CLAIMED_AT_ONCE) - flying)
+        return max(0, (1 if endpoint.is_failing else CLAIM_BATCH_SIZE) - flying)
 
     def _pool(self, endpoint: Endpoint) -> ThreadPoolExecutor:
         if endpoint.pk not in self._pools:
-            pool = ThreadPoolExecutor(SENT_AT_ONCE, thread_name_prefix=f"webhook-{endpoint.pk}")
+            pool = ThreadPoolExecutor(MAX_PARALLEL_REQUESTS, thread_name_prefix=f"webhook-{endpoint.pk}")
             self._pools[endpoint.pk] = self._stack.enter_context(pool)
         return self._pools[endpoint.pk]
 
@@ -111,13 +111,13 @@ class _Run:
             self._stack.callback(self._lines[key].close)
         return self._lines[key]
 
-    def _landed(self, future: Future[Response]) -> Tried:
+    def _landed(self, future: Future[Response]) -> AttemptResult:
         message, answer = self._flying.pop(future), future.result()
         if answer.status is None:  # its name may lead elsewhere by now
             self._lines.pop((message.endpoint_id, message.endpoint.url), None)
-        return Tried(message, answer)
+        return AttemptResult(message, answer)
 
     def _take_back(self, troubled: set[int]) -> None:
         """Keep what has not begun from going to endpoints that have trouble enough."""
         waiting = [one for one, message in self._flying.items() if message.endpoint_id in troubled]
-        leases.release([self._flying.pop(future) for future in waiting if future.cancel()])
+        leases.release_messages([self._flying.pop(future) for future in waiting if future.cancel()])

@@ -20,9 +20,9 @@ from segments.models import Attempt, Change, Endpoint, Message
 from . import endpoints
 from .signed_requests import Response
 
-LEASE: Final = timedelta(minutes=2)
+LEASE_DURATION: Final = timedelta(minutes=2)
 """Longer than any request takes."""
-TRIED_FOR: Final = timedelta(days=1)
+RETRY_PERIOD: Final = timedelta(days=1)
 BACKOFF: Final = Backoff(
     (
         timedelta(seconds=5),
@@ -37,28 +37,28 @@ BACKOFF: Final = Backoff(
 
 
 @dataclass(frozen=True)
-class Tried:
+class AttemptResult:
     """A message that was claimed and sent, and what was answered."""
 
     message: Message
     answer: Response
 
 
-def to_be_served() -> list[Endpoint]:
+def endpoints_to_serve() -> list[Endpoint]:
     """Give the endpoints that something may be sent to."""
     tests = Message.objects.waiting().filter(endpoint=OuterRef("pk"), kind=Message.Kind.TEST)
     return list(Endpoint.objects.filter(Q(is_active=True) | Exists(tests)).order_by("pk"))
 
 
-def claim(endpoint: Endpoint, most: int, at: datetime) -> list[Message]:
+def claim_messages(endpoint: Endpoint, most: int, at: datetime) -> list[Message]:
     """Take the oldest messages that may be sent to an endpoint now, for the length of a lease."""
     with transaction.atomic():
-        due = _sendable().filter(endpoint=endpoint, due_at__lte=at)
+        due = _sendable_messages().filter(endpoint=endpoint, due_at__lte=at)
         free = due.filter(Q(leased_until=None) | Q(leased_until__lte=at)).order_by("pk")
         claimed = leases.claim_many(
             free,
             most,
-            leased_until=at + LEASE,
+            leased_until=at + LEASE_DURATION,
             tries=F("tries") + 1,
             first_tried_at=Coalesce("first_tried_at", at),
         )
@@ -69,12 +69,12 @@ def claim(endpoint: Endpoint, most: int, at: datetime) -> list[Message]:
     return claimed
 
 
-def changes_of(messages: Iterable[Message]) -> dict[int, Change]:
+def changes_of_messages(messages: Iterable[Message]) -> dict[int, Change]:
     """Give the changes that messages for single customers tell of, by id."""
     return Change.objects.in_bulk({message.first_id for message in messages if message.first_id})
 
 
-def release(messages: Iterable[Message]) -> None:
+def release_messages(messages: Iterable[Message]) -> None:
     """Give back messages that were claimed and not sent."""
     for message in messages:
         ours = Message.objects.waiting().filter(pk=message.pk, tries=message.tries)
@@ -82,7 +82,7 @@ def release(messages: Iterable[Message]) -> None:
         ours.update(leased_until=None, tries=message.tries - 1, first_tried_at=message.first_tried_at)
 
 
-def record(tried: Sequence[Tried]) -> set[int]:
+def record_attempts(tried: Sequence[AttemptResult]) -> set[int]:
     """Keep what was answered, and what becomes of the messages; of those claimed by others since, nothing.
 
     Gives the keys of the endpoints that nothing more is to be sent to for now.
@@ -93,13 +93,15 @@ def record(tried: Sequence[Tried]) -> set[int]:
             pk__in={one.message.endpoint_id for one in tried}
         )
         for endpoint in concerned.order_by("pk"):
-            _record_of(endpoint, [one for one in tried if one.message.endpoint_id == endpoint.pk])
+            _record_attempts_of_endpoint(
+                endpoint, [one for one in tried if one.message.endpoint_id == endpoint.pk]
+            )
             if endpoint.held_until or not endpoint.is_active:
                 troubled.add(endpoint.pk)
     return troubled
 
 
-def _record_of(endpoint: Endpoint, tried: Sequence[Tried]) -> None:
+def _record_attempts_of_endpoint(endpoint: Endpoint, tried: Sequence[AttemptResult]) -> None:
     stored = {
         message.pk: message
         for message in Message.objects.waiting()
@@ -109,15 +111,15 @@ def _record_of(endpoint: Endpoint, tried: Sequence[Tried]) -> None:
     ours = [
         one for one in tried if one.message.pk in stored and stored[one.message.pk].tries == one.message.tries
     ]
-    is_back = endpoints.note(endpoint, [one.answer for one in ours])
-    Attempt.objects.bulk_create(_attempt(stored[one.message.pk], one) for one in ours)
+    is_back = endpoints.record_responses(endpoint, [one.answer for one in ours])
+    Attempt.objects.bulk_create(_new_attempt(stored[one.message.pk], one) for one in ours)
     delivered = [one.message.pk for one in ours if not one.answer.problem]
     if delivered:
         done_at = max(one.answer.at + one.answer.took for one in ours)
-        _rows(delivered).update(state=Message.State.DELIVERED, leased_until=None, done_at=done_at)
+        _messages_by_key(delivered).update(state=Message.State.DELIVERED, leased_until=None, done_at=done_at)
     for one in ours:
         if one.answer.problem:
-            _put_off(endpoint, stored[one.message.pk], one.answer.at)
+            _schedule_retry(endpoint, stored[one.message.pk], one.answer.at)
     if is_back:
         # Nobody waits for hours because of an outage that is over.
         late = Message.objects.waiting().filter(endpoint=endpoint, tries__gt=0, leased_until=None)
@@ -125,24 +127,24 @@ def _record_of(endpoint: Endpoint, tried: Sequence[Tried]) -> None:
         late.filter(due_at__gt=now).update(due_at=now)
 
 
-def _put_off(endpoint: Endpoint, message: Message, at: datetime) -> None:
+def _schedule_retry(endpoint: Endpoint, message: Message, at: datetime) -> None:
     """Say when a message is tried again; after a day give it up, unless the endpoint takes no other either."""
     assert message.first_tried_at
-    last_try = message.first_tried_at + TRIED_FOR
+    last_try = message.first_tried_at + RETRY_PERIOD
     if at < last_try:
         due_at = min(at + BACKOFF.delay(message.tries), last_try)
-        _rows([message.pk]).update(leased_until=None, due_at=due_at)
+        _messages_by_key([message.pk]).update(leased_until=None, due_at=due_at)
     elif message.kind != Message.Kind.TEST and (
-        endpoint.failing_since and endpoint.failing_since <= message.first_tried_at + LEASE
+        endpoint.failing_since and endpoint.failing_since <= message.first_tried_at + LEASE_DURATION
     ):
         # It is not this message: nothing got through. It stays, and so does what comes after it.
-        endpoints.stop(endpoint, at, because=endpoints.TOOK_NOTHING)
-        _rows([message.pk]).update(leased_until=None)
+        endpoints.stop_endpoint(endpoint, at, because=endpoints.STOPPED_FAILING)
+        _messages_by_key([message.pk]).update(leased_until=None)
     else:
-        _rows([message.pk]).update(state=Message.State.GIVEN_UP, leased_until=None, done_at=at)
+        _messages_by_key([message.pk]).update(state=Message.State.GIVEN_UP, leased_until=None, done_at=at)
 
 
-def _attempt(message: Message, tried: Tried) -> Attempt:
+def _new_attempt(message: Message, tried: AttemptResult) -> Attempt:
     # Whoever is erased is not to be named by what somebody else has answered.
     is_about_nobody = message.customer_id is None and message.kind in (
         Message.Kind.ENTERED,
@@ -158,16 +160,16 @@ def _attempt(message: Message, tried: Tried) -> Attempt:
     )
 
 
-def next_due() -> datetime | None:
+def next_due_at() -> datetime | None:
     """Give when the next message may be sent, which may be now or in the past; None where none waits."""
     when = Greatest("due_at", Coalesce("leased_until", "due_at"), Coalesce("endpoint__held_until", "due_at"))
-    due: datetime | None = _sendable().aggregate(next=Min(when))["next"]
+    due: datetime | None = _sendable_messages().aggregate(next=Min(when))["next"]
     return due
 
 
-def _sendable() -> QuerySet[Message]:
+def _sendable_messages() -> QuerySet[Message]:
     return Message.objects.next_in_order().filter(Q(endpoint__is_active=True) | Q(kind=Message.Kind.TEST))
 
 
-def _rows(keys: Iterable[int]) -> QuerySet[Message]:
+def _messages_by_key(keys: Iterable[int]) -> QuerySet[Message]:
     return Message.objects.filter(pk__in=list(keys))

@@ -18,14 +18,14 @@ from segments.models import Attempt, Change, Endpoint, Message
 
 from . import endpoints
 
-MOST_WAITING: Final = 10_000
-WRITTEN_AT_ONCE: Final = 1_000
-DELETED_AT_ONCE: Final = 5_000
-IN_BULK: Final = (Change.Cause.DEFINITION, Change.Cause.INITIAL)
+MAX_WAITING: Final = 10_000
+WRITE_BATCH_SIZE: Final = 1_000
+DELETE_BATCH_SIZE: Final = 5_000
+BULK_CAUSES: Final = (Change.Cause.DEFINITION, Change.Cause.INITIAL)
 """What makes many enter and leave at once: told in one message for each segment and refresh."""
 
 
-def take_turn_to_write() -> None:
+def lock_outbox() -> None:
     """Wait until nobody else writes new messages; the turn ends with the transaction."""
     acquire("webhooks")
 
@@ -33,53 +33,53 @@ def take_turn_to_write() -> None:
 # -- From the log
 
 
-def write(at: datetime) -> None:
+def write_messages(at: datetime) -> None:
     """Write messages of the changes that came since the last time, for each endpoint as many as may wait."""
-    newest = endpoints.newest_change()
-    for endpoint in _behind(newest):
-        while _write_some(endpoint.pk, newest, at):
+    newest = endpoints.latest_change_id()
+    for endpoint in _endpoints_behind(newest):
+        while _write_batch(endpoint.pk, newest, at):
             pass
 
 
-def is_to_be_written() -> bool:
+def has_unwritten_changes() -> bool:
     """Tell whether there are changes to write messages of, and room for these."""
-    return any(_room(endpoint) > 0 for endpoint in _behind(endpoints.newest_change()))
+    return any(_free_places(endpoint) > 0 for endpoint in _endpoints_behind(endpoints.latest_change_id()))
 
 
-def _behind(newest: int) -> QuerySet[Endpoint]:
+def _endpoints_behind(newest: int) -> QuerySet[Endpoint]:
     return Endpoint.objects.filter(is_active=True, position__lt=newest).order_by("pk")
 
 
-def _room(endpoint: Endpoint) -> int:
+def _free_places(endpoint: Endpoint) -> int:
     """Give how many more messages of an endpoint may wait."""
-    return MOST_WAITING - Message.objects.waiting().filter(endpoint=endpoint).count()
+    return MAX_WAITING - Message.objects.waiting().filter(endpoint=endpoint).count()
 
 
-def _write_some(key: int, newest: int, at: datetime) -> bool:
+def _write_batch(key: int, newest: int, at: datetime) -> bool:
     """Write the next messages of one endpoint; tell whether there may be more to write."""
     with transaction.atomic():
-        take_turn_to_write()
+        lock_outbox()
         endpoint = Endpoint.objects.select_for_update().filter(pk=key, is_active=True).first()
-        if endpoint is None or (room := min(_room(endpoint), WRITTEN_AT_ONCE)) <= 0:
+        if endpoint is None or (room := min(_free_places(endpoint), WRITE_BATCH_SIZE)) <= 0:
             return False
-        log = _log(endpoint).filter(pk__gt=endpoint.position, pk__lte=newest)
-        one_by_one = log if endpoint.wants_singles else log.exclude(cause__in=IN_BULK)
-        singles = [_single(endpoint, change, at) for change in one_by_one.order_by("pk")[:room]]
+        log = _changes_for(endpoint).filter(pk__gt=endpoint.position, pk__lte=newest)
+        one_by_one = log if endpoint.wants_singles else log.exclude(cause__in=BULK_CAUSES)
+        singles = [_change_message(endpoint, change, at) for change in one_by_one.order_by("pk")[:room]]
         reached = singles[-1].last_id or newest if len(singles) == room else newest
-        together = Change.objects.none() if endpoint.wants_singles else log.filter(cause__in=IN_BULK)
-        summaries = _summaries(endpoint, together.filter(pk__lte=reached), at)
+        together = Change.objects.none() if endpoint.wants_singles else log.filter(cause__in=BULK_CAUSES)
+        summaries = _summary_messages(endpoint, together.filter(pk__lte=reached), at)
         Message.objects.bulk_create(sorted([*singles, *summaries], key=attrgetter("first_id")))
-        endpoints.move(endpoint, reached)
+        endpoints.set_position(endpoint, reached)
         return reached < newest
 
 
-def _log(endpoint: Endpoint) -> QuerySet[Change]:
+def _changes_for(endpoint: Endpoint) -> QuerySet[Change]:
     """Give the changes that concern an endpoint; of those who are erased the log tells nothing any more."""
     chosen = Q() if endpoint.every_segment else Q(segment__in=endpoint.segments.values("pk"))
     return Change.objects.filter(chosen).exclude(public_id="")
 
 
-def _single(endpoint: Endpoint, change: Change, at: datetime) -> Message:
+def _change_message(endpoint: Endpoint, change: Change, at: datetime) -> Message:
     is_entering = change.change == Change.Kind.ENTERED
     return Message(
         endpoint=endpoint,
@@ -93,7 +93,7 @@ def _single(endpoint: Endpoint, change: Change, at: datetime) -> Message:
     )
 
 
-def _summaries(endpoint: Endpoint, log: QuerySet[Change], at: datetime) -> list[Message]:
+def _summary_messages(endpoint: Endpoint, log: QuerySet[Change], at: datetime) -> list[Message]:
     """Write one message for each segment and refresh: how many entered and left, and where to read whom."""
     rows = (
         log.values("segment_id", "refresh_id", "cause")
@@ -126,42 +126,42 @@ def _summaries(endpoint: Endpoint, log: QuerySet[Change], at: datetime) -> list[
     ]
 
 
-def write_test(endpoint: Endpoint, at: datetime) -> Message:
+def write_test_message(endpoint: Endpoint, at: datetime) -> Message:
     """Write a message that tells of nothing, to try the endpoint out with, also where it is paused."""
     return Message.objects.create(endpoint=endpoint, kind=Message.Kind.TEST, written_at=at, due_at=at)
 
 
-def replay(endpoint: Endpoint, first: int) -> None:
+def replay_changes(endpoint: Endpoint, first: int) -> None:
     """Tell again of a change, by its id, and of all after it. Raises ValueError where that has not been told yet."""
     with transaction.atomic():
-        take_turn_to_write()
+        lock_outbox()
         locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
         if not 1 <= first <= locked.position:
             raise ValueError(f"give an id between 1 and {locked.position}")
         # They are written anew; one that is on its way just now comes before its repetition.
         waiting = Message.objects.waiting().filter(endpoint=locked, first_id__gte=first, leased_until=None)
         _delete(waiting)
-        endpoints.move(locked, first - 1)
+        endpoints.set_position(locked, first - 1)
 
 
-def resume(endpoint: Endpoint, at: datetime, *, skip: bool) -> None:
+def resume_endpoint(endpoint: Endpoint, at: datetime, *, skip: bool) -> None:
     """Go on telling an endpoint that was paused or stopped: of all that waits, or only of what comes from now on."""
     with transaction.atomic():
-        take_turn_to_write()
+        lock_outbox()
         locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
         waiting = Message.objects.waiting().filter(endpoint=locked)
         if skip:
             _delete(waiting)
-            endpoints.move(locked, endpoints.newest_change())
+            endpoints.set_position(locked, endpoints.latest_change_id())
         else:
             waiting.update(tries=0, first_tried_at=None, due_at=at)
-        endpoints.resume(locked)
+        endpoints.activate_endpoint(locked)
 
 
 def delete_endpoint(endpoint: Endpoint, at: datetime) -> None:
     """Delete an endpoint with all that it was told."""
-    endpoints.pause(endpoint, at)  # from here on nobody writes it any more
-    _delete_in_parts(Message.objects.filter(endpoint=endpoint).order_by("pk"))
+    endpoints.pause_endpoint(endpoint, at)  # from here on nobody writes it any more
+    _delete_in_batches(Message.objects.filter(endpoint=endpoint).order_by("pk"))
     endpoint.delete()
 
 
@@ -182,28 +182,28 @@ def forget_customers(customers: Sequence[int]) -> None:
     to_be_told = messages.waiting().filter(first_id__in=leavings.values("pk"))
     kept = on_their_way | set(to_be_told.values_list("pk", flat=True))
     Attempt.objects.filter(message__in=kept).delete()
-    _rows(kept).update(customer=None)
-    _delete(_rows(rows.keys() - kept))
+    _messages_by_key(kept).update(customer=None)
+    _delete(_messages_by_key(rows.keys() - kept))
 
 
-def withdraw(messages: Iterable[Message]) -> None:
+def withdraw_messages(messages: Iterable[Message]) -> None:
     """Delete messages that have nothing to say any more."""
-    _delete(_rows(message.pk for message in messages))
+    _delete(_messages_by_key(message.pk for message in messages))
 
 
-def forget_old(before: datetime) -> int:
+def forget_old_messages(before: datetime) -> int:
     """Delete messages that were delivered or given up before an instant; give how many those were."""
-    return _delete_in_parts(Message.objects.filter(done_at__lt=before).order_by("done_at"))
+    return _delete_in_batches(Message.objects.filter(done_at__lt=before).order_by("done_at"))
 
 
-def _rows(keys: Iterable[int]) -> QuerySet[Message]:
+def _messages_by_key(keys: Iterable[int]) -> QuerySet[Message]:
     return Message.objects.filter(pk__in=list(keys))
 
 
-def _delete_in_parts(messages: QuerySet[Message]) -> int:
+def _delete_in_batches(messages: QuerySet[Message]) -> int:
     deleted = 0
-    while keys := list(messages.values_list("pk", flat=True)[:DELETED_AT_ONCE]):
-        _delete(_rows(keys))
+    while keys := list(messages.values_list("pk", flat=True)[:DELETE_BATCH_SIZE]):
+        _delete(_messages_by_key(keys))
         deleted += len(keys)
     return deleted
 
@@ -213,4 +213,4 @@ def _delete(messages: QuerySet[Message]) -> None:
     keys = list(messages.values_list("pk", flat=True))
     with transaction.atomic():
         Attempt.objects.filter(message__in=keys).delete()
-        _rows(keys).delete()
+        _messages_by_key(keys).delete()

@@ -22,14 +22,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from . import target_addresses
-from .target_addresses import BadAddress
+from .target_addresses import InvalidAddress
 
-CONNECTED_WITHIN: Final = 5  # seconds, for each of the addresses behind a name
-ANSWERED_WITHIN: Final = 10
-OVER_WITHIN: Final = 20  # in all, so that nobody who sends a byte now and then keeps us
-KEPT_OF_ANSWER: Final = 1024  # bytes
-GONE: Final = 410
-TOO_LONG: Final = "it took too long"
+CONNECT_TIMEOUT_SECONDS: Final = 5  # seconds, for each of the addresses behind a name
+READ_TIMEOUT_SECONDS: Final = 10
+TOTAL_TIMEOUT_SECONDS: Final = 20  # in all, so that nobody who sends a byte now and then keeps us
+MAX_RESPONSE_BYTES: Final = 1024  # bytes
+HTTP_GONE: Final = 410
+TIMED_OUT: Final = "it took too long"
 _FAILURES = (HTTPError, HTTPException, OSError)
 
 
@@ -89,21 +89,21 @@ class EndpointConnection:
 
         try:
             connection = self._connection()
-        except BadAddress as error:
+        except InvalidAddress as error:
             return answer(problem=f"Not sent: {error}.")
         except _FAILURES as error:
-            return answer(problem=f"No connection: {_worded(error)}.")
-        with _cut_off_after(OVER_WITHIN - (time.monotonic() - began), connection) as is_cut_off:
+            return answer(problem=f"No connection: {_error_text(error)}.")
+        with _time_limit(TOTAL_TIMEOUT_SECONDS - (time.monotonic() - began), connection) as is_cut_off:
             try:
                 response = self._asked(connection, post, at)
             except _FAILURES as error:
                 connection.close()
-                told = TOO_LONG if is_cut_off.is_set() else _worded(error)
+                told = TIMED_OUT if is_cut_off.is_set() else _error_text(error)
                 return answer(problem=f"No answer: {told}.")
             if is_cut_off.is_set():  # amid the headers, which reads as if these were all
                 connection.close()
-                return answer(problem=f"No answer: {TOO_LONG}.")
-            text = _beginning(response)
+                return answer(problem=f"No answer: {TIMED_OUT}.")
+            text = _read_start(response)
             if response.length_remaining == 0:
                 self._idle.put(connection)
             else:
@@ -145,8 +145,8 @@ class EndpointConnection:
                 kept.close()
         with self._looking_up:
             if not self._addresses:
-                self._target = target_addresses.read(self._url)
-                self._addresses = target_addresses.look_up(self._target)
+                self._target = target_addresses.parse_target(self._url)
+                self._addresses = target_addresses.resolve_target(self._target)
         for address in self._addresses[:-1]:
             with suppress(*_FAILURES):
                 return self._connected(address)
@@ -162,24 +162,24 @@ class EndpointConnection:
             connection = HTTPSConnection(
                 address,
                 target.port,
-                timeout=CONNECTED_WITHIN,
+                timeout=CONNECT_TIMEOUT_SECONDS,
                 server_hostname=target.host.rstrip("."),
                 ssl_context=self._tls,
             )
         else:
-            connection = HTTPConnection(address, target.port, timeout=CONNECTED_WITHIN)
-        with _cut_off_after(2 * CONNECTED_WITHIN, connection):
+            connection = HTTPConnection(address, target.port, timeout=CONNECT_TIMEOUT_SECONDS)
+        with _time_limit(2 * CONNECT_TIMEOUT_SECONDS, connection):
             try:
                 connection.connect()
             except _FAILURES:
                 connection.close()
                 raise
-        connection.sock.settimeout(ANSWERED_WITHIN)
+        connection.sock.settimeout(READ_TIMEOUT_SECONDS)
         return connection
 
 
 @contextmanager
-def _cut_off_after(seconds: float, connection: HTTPConnection) -> Iterator[threading.Event]:
+def _time_limit(seconds: float, connection: HTTPConnection) -> Iterator[threading.Event]:
     """End the connection if the block is not over by then, and tell so.
 
     The time-outs of a socket begin anew with each byte.
@@ -202,10 +202,10 @@ def _cut_off_after(seconds: float, connection: HTTPConnection) -> Iterator[threa
         timer.cancel()
 
 
-def _beginning(response: BaseHTTPResponse) -> str:
+def _read_start(response: BaseHTTPResponse) -> str:
     """Read the beginning of the answer; what counts is the status, which is there already."""
     try:
-        read = response.read(KEPT_OF_ANSWER)
+        read = response.read(MAX_RESPONSE_BYTES)
     except _FAILURES:
         return ""
     return read.decode(errors="replace").replace("\x00", "")
@@ -219,12 +219,12 @@ def _problem(status: int) -> str:
     return f"Answered {status}."
 
 
-def _worded(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     match error:
         case NewConnectionError():  # to urllib3 a kind of the next
             pass
         case ConnectTimeoutError() | TimeoutError():
-            return TOO_LONG
+            return TIMED_OUT
         case ssl.SSLCertVerificationError():
             return f"the certificate is not valid ({error.verify_message})"
     cause = error.__cause__ or error

@@ -16,15 +16,15 @@ from urllib3.util import parse_url
 
 from segments.models.webhook import MAX_URL_LENGTH
 
-Address = IPv4Address | IPv6Address
+IpAddress = IPv4Address | IPv6Address
 
 PORTS: Final = {"https": 443, "http": 80}
 PUBLIC_IPV6: Final = IPv6Network("2000::/3")  # all that is given out to anybody
 # Addresses that carry one of IPv4 inside, and lead there: through a network's own gateway, or somebody's.
-GATEWAY: Final = IPv6Network("64:ff9b::/96")
+NAT64_GATEWAY: Final = IPv6Network("64:ff9b::/96")
 
 
-class BadAddress(ValueError):
+class InvalidAddress(ValueError):
     """Not an address that may be called; the message says what to change."""
 
 
@@ -49,27 +49,27 @@ class Target:
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def read(url: str) -> Target:
+def parse_target(url: str) -> Target:
     """Take an address apart; raises BadAddress where it is none that can be called."""
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise BadAddress("write the address without spaces and in plain letters; other scripts as xn--…")
+        raise InvalidAddress("write the address without spaces and in plain letters; other scripts as xn--…")
     if len(url) > MAX_URL_LENGTH:
-        raise BadAddress(f"is longer than {MAX_URL_LENGTH} characters")
+        raise InvalidAddress(f"is longer than {MAX_URL_LENGTH} characters")
     try:
         parts = parse_url(url)
     except LocationParseError:
-        raise BadAddress("is no web address, such as https://example.org/hooks") from None
+        raise InvalidAddress("is no web address, such as https://example.org/hooks") from None
     if parts.scheme not in PORTS or not parts.host:
-        raise BadAddress("is no web address, such as https://example.org/hooks")
+        raise InvalidAddress("is no web address, such as https://example.org/hooks")
     if parts.auth:
-        raise BadAddress("leave out the user name and password: receivers know us by the signature")
+        raise InvalidAddress("leave out the user name and password: receivers know us by the signature")
     if parts.fragment is not None:
-        raise BadAddress("leave out the part after #, which is never sent")
+        raise InvalidAddress("leave out the part after #, which is never sent")
     host = parts.host.strip("[]")
     return Target(parts.scheme, host, parts.port or PORTS[parts.scheme], parts.request_uri)
 
 
-def look_up(target: Target) -> Sequence[str]:
+def resolve_target(target: Target) -> Sequence[str]:
     """Find the addresses behind the name, to connect to these and no others.
 
     Raises BadAddress where there are none, where one of them is neither public nor allowed in the settings, or
@@ -80,39 +80,41 @@ def look_up(target: Target) -> Sequence[str]:
     except (OSError, UnicodeError):
         found = []
     if not found:
-        raise BadAddress(f"no address was found for {target.host}")
+        raise InvalidAddress(f"no address was found for {target.host}")
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    for address in map(_read_ip, addresses):
+    for address in map(_parse_ip, addresses):
         if _is_allowed(address):
             continue
         if not is_public(address):
-            raise BadAddress(
+            raise InvalidAddress(
                 f"{target.host} leads to a private or local address; WEBHOOK_ALLOWED_NETWORKS can allow it"
             )
         if not target.is_secure:
-            raise BadAddress("begin the address with https: what goes through the internet can be read there")
+            raise InvalidAddress(
+                "begin the address with https: what goes through the internet can be read there"
+            )
     return addresses
 
 
-def is_public(address: Address) -> bool:
+def is_public(address: IpAddress) -> bool:
     """Tell whether an address is one of the public internet, also by way of the address it may carry inside."""
     if isinstance(address, IPv4Address):
         return address.is_global and not address.is_multicast
-    if address in GATEWAY:
-        return is_public(_inner(address))
+    if address in NAT64_GATEWAY:
+        return is_public(_embedded_ipv4(address))
     carries_another = address.sixtofour or address.teredo
     return address in PUBLIC_IPV6 and address.is_global and not carries_another
 
 
-def _is_allowed(address: Address) -> bool:
+def _is_allowed(address: IpAddress) -> bool:
     return any(address in network for network in settings.WEBHOOK_ALLOWED_NETWORKS)
 
 
-def _read_ip(text: str) -> Address:
+def _parse_ip(text: str) -> IpAddress:
     address = ip_address(text.partition("%")[0])
     # ::ffff:127.0.0.1 is 127.0.0.1 to the system that connects.
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
-def _inner(address: IPv6Address) -> IPv4Address:
+def _embedded_ipv4(address: IPv6Address) -> IPv4Address:
     return IPv4Address(int(address) & 0xFFFFFFFF)

@@ -93,7 +93,7 @@ def send_a_webhook(client: Client, guests: Segment) -> None:
         guest = guests.memberships.order_by("customer_id").values_list("customer_id", flat=True)[:1]
         for change in (fixed_lists.remove_customers, fixed_lists.add_customers):
             change(guests, list(guest), datetime.now(UTC))
-        delivery.deliver()
+        delivery.deliver_due()
 
 
 def make_coupons() -> None:

@@ -37,7 +37,7 @@ def subscribe(receiver: Receiver | str, *segments: Segment, **fields: Any) -> En
     """Add an endpoint, told of these segments or of all."""
     url = receiver if isinstance(receiver, str) else receiver.url
     given = {"name": "Tool", "url": url, "every_segment": not segments} | fields
-    return endpoints.create(Endpoint(**given), segments, datetime.now(UTC))
+    return endpoints.create_endpoint(Endpoint(**given), segments, datetime.now(UTC))
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ def test_a_name_that_leads_elsewhere_later_is_refused_when_it_is_called(
     subscribe(f"http://tool.example:{receiver.port}/hooks")
     settings.WEBHOOK_ALLOWED_NETWORKS = []
     enter(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert not receiver.received
     assert "private or local address" in Attempt.objects.get().problem
@@ -154,7 +154,7 @@ def test_what_was_checked_is_what_is_called(vips, receivers, names, settings) ->
     # From its next question on, the name leads to what is not allowed.
     names.later["tool.example"] = ["127.0.0.1"]
     enter(vips, "c1", "c2", "c3")
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert not inside.received
     assert len(outside.received) == 3
@@ -167,7 +167,7 @@ def test_proxies_of_the_environment_are_not_asked(vips, receivers, monkeypatch) 
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
     subscribe(receiver)
     enter(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert receiver.said == [("vips", "c1", "entered")]
     assert not proxy.received
@@ -182,7 +182,7 @@ def test_the_certificate_has_to_be_that_of_the_name(
     names.known[name] = ["127.0.0.1"]
     subscribe(f"https://{name}:{receiver.port}/hooks")
     enter(vips, "c1", "c2")
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert len(receiver.received) == (2 if is_taken else 0)
     problem = Attempt.objects.latest("pk").problem
@@ -194,7 +194,7 @@ def test_a_certificate_of_nobody_knows_whom_is_refused(vips, receivers, names, t
     names.known["tool.example"] = ["127.0.0.1"]
     subscribe(f"https://tool.example:{receiver.port}/hooks")
     enter(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert not receiver.received
     assert "the certificate is not valid" in Attempt.objects.get().problem

@@ -44,7 +44,7 @@ def test_a_webhook_is_added_and_shows_its_secret(anna, vips, receiver) -> None:
     assert not made.every_segment
     assert made.secret in shown(anna, "endpoint_change", made.pk)
     enter(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
     receiver.received[0].verified_with(made.secret)
 
 
@@ -68,7 +68,7 @@ def test_a_webhook_is_edited_without_losing_what_happened_meanwhile(anna, vips, 
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(500))
-    delivery.deliver()
+    delivery.deliver_due()
     fields = {"name": "Newer", "url": receiver.url, "segments": [vips.pk], "wants_singles": "on"}
     anna.send("segments_endpoint_change", endpoint.pk, **fields)
 
@@ -94,7 +94,7 @@ def test_a_test_message_shows_the_answer_also_of_a_paused_webhook(anna, vips, re
     assert "not sent yet" in shown(anna, "message_change", message.pk)
 
     receiver.replies(Reply(200, b"<script>alert(1)</script>"))
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert [one.type for one in receiver.received] == ["webhook.test"]
     page = shown(anna, "message_change", message.pk)
@@ -109,14 +109,14 @@ def test_one_that_is_gone_is_told_on_the_first_page_and_goes_on_when_switched_on
     assert "Old tool" not in anna.client.get("/admin/").content.decode()
     enter(vips, "c1")
     receiver.replies(Reply(410))
-    delivery.deliver()
+    delivery.deliver_due()
 
     first_page = " ".join(anna.client.get("/admin/").content.decode().split())
     assert "Needs somebody" in first_page
     assert re.search(r"Old tool</a> was stopped .* It answered 410 Gone", first_page)
     assert "410 Gone" in shown(anna, "endpoint_change", endpoint.pk)
     anna.send("segments_endpoint_resume", endpoint.pk)
-    delivery.deliver()
+    delivery.deliver_due()
     assert receiver.said == [("vips", "c1", "entered")] * 2
     assert "was stopped" not in anna.client.get("/admin/").content.decode()
 
@@ -125,7 +125,7 @@ def test_telling_again_asks_first(anna, vips, receiver) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     enter(vips, "c2")
-    delivery.deliver()
+    delivery.deliver_due()
     second = max(one.data["id"] for one in receiver.received)
     page = address("endpoint_replay", endpoint.pk)
 
@@ -133,11 +133,11 @@ def test_telling_again_asks_first(anna, vips, receiver) -> None:
     for wrong in ("0", str(second + 1), "x", "9" * 30):
         assert "Give" in anna.client.get(page, {"from": wrong}).content.decode()
         assert anna.client.post(page, {"from": wrong}).status_code == 200
-    delivery.deliver()
+    delivery.deliver_due()
     assert len(receiver.received) == 2
 
     anna.send("segments_endpoint_replay", endpoint.pk, **{"from": second})
-    delivery.deliver()
+    delivery.deliver_due()
     assert receiver.said[2:] == [("vips", "c2", "entered")]
 
 
@@ -162,7 +162,7 @@ def test_what_staff_do_is_told_under_activity(anna, receiver) -> None:
 def test_deleting_a_webhook_deletes_what_it_was_told(anna, vips, receiver) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1", "c2")
-    delivery.deliver()
+    delivery.deliver_due()
     assert not re.search(r"\bc1\b", shown(anna, "endpoint_delete", endpoint.pk))
     anna.send("segments_endpoint_delete", endpoint.pk, post="yes")
 
@@ -185,7 +185,7 @@ def test_messages_are_filtered_by_webhook_and_state(anna, vips, receivers) -> No
     subscribe(good, name="Good")
     poor = subscribe(bad, name="Poor")
     enter(vips, "c1", "c2")
-    delivery.deliver()
+    delivery.deliver_due()
 
     def listed(**query: Any) -> int:
         return len(anna.client.get(address("message_changelist"), query).context["cl"].result_list)
@@ -204,7 +204,7 @@ def test_others_see_webhooks_without_secrets_and_change_nothing(role, vips, rece
     shop.customers(f"{customer},{customer}")
     enter(vips, customer)
     receiver.replies(Reply(200, b"thanks for Otto"))
-    delivery.deliver()
+    delivery.deliver_due()
     user = User.objects.create_user(role, is_staff=True)
     user.groups.set([Group.objects.get(name=role)])
     client = Client()
@@ -231,7 +231,7 @@ def test_lists_cost_the_same_however_many_there_are(
     for number in range(10):
         subscribe(receiver, vips, name=f"Tool {number}")
     enter(vips, "c1", "c2", "c3")
-    delivery.deliver()
+    delivery.deliver_due()
 
     for view in ("endpoint_changelist", "message_changelist"):
         with django_assert_max_num_queries(12):

@@ -49,9 +49,9 @@ def told() -> list[tuple[Any, ...]]:
 def test_entering_and_leaving_are_told_signed_and_in_few_words(vips, receiver, clock) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
     leave(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
 
     entered, left = receiver.received
     first, second = shop_changes()
@@ -94,15 +94,15 @@ def test_a_new_secret_and_the_former_both_sign_for_a_day(vips, receiver, clock) 
     former = endpoint.secret
     endpoints.rotate_secret(endpoint, NOON)
     enter(vips, "c1")
-    delivery.deliver()
-    clock.shift(endpoints.FORMER_SECRET_HOLDS)
+    delivery.deliver_due()
+    clock.shift(endpoints.FORMER_SECRET_VALID_FOR)
     enter(vips, "c2")
-    delivery.deliver()
+    delivery.deliver_due()
 
     during, after = receiver.received
     clock.move_to(NOON)
     assert during.verified_with(former) == during.verified_with(endpoint.secret)
-    clock.shift(endpoints.FORMER_SECRET_HOLDS)
+    clock.shift(endpoints.FORMER_SECRET_VALID_FOR)
     after.verified_with(endpoint.secret)
     with pytest.raises(WebhookVerificationError):
         after.verified_with(former)
@@ -114,11 +114,11 @@ def test_only_chosen_segments_are_told_of_and_only_what_comes(vips, receiver) ->
     endpoint = subscribe(receiver, vips)
     enter(other, "c1")
     enter(vips, "c2")
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert receiver.said == [("vips", "c2", "entered")]
     segment_store.delete_segments([vips])
-    delivery.deliver()
+    delivery.deliver_due()
     assert not endpoint.segments.exists()
     assert not Message.objects.exists()
 
@@ -134,7 +134,7 @@ def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are
     known.rule = {"known": {"is": False}}
     segment_store.save_segment(known)
     refresh_all()
-    delivery.deliver()
+    delivery.deliver_due()
 
     log = list(Change.objects.order_by("pk").values_list("pk", "change"))
     if wants_singles:
@@ -181,16 +181,16 @@ def test_one_customers_messages_wait_for_one_another_and_for_nobody_elses(vips, 
     leave(vips, "c1")
     enter(vips, "c2")
     receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
-    delivery.deliver()
+    delivery.deliver_due()
     assert sorted(receiver.said) == [("vips", "c1", "entered"), ("vips", "c2", "entered")]
 
     clock.shift(timedelta(seconds=4))
-    delivery.deliver()
+    delivery.deliver_due()
     assert len(receiver.received) == 2
 
     clock.shift(timedelta(seconds=1))
     receiver.answer = lambda _: Reply()
-    delivery.deliver()
+    delivery.deliver_due()
     assert receiver.said[2:] == [("vips", "c1", "entered"), ("vips", "c1", "left")]
     again = [one for one in receiver.received if one.said == ("vips", "c1", "entered")]
     assert again[0].id == again[1].id
@@ -212,10 +212,10 @@ def test_a_summary_waits_for_what_came_before_and_what_comes_after_waits_for_it(
     refresh_all(NOON)
 
     receiver.replies(FAILS)
-    delivery.deliver()
+    delivery.deliver_due()
     assert [one.type for one in receiver.received] == ["segment.entered"]
     clock.shift(timedelta(seconds=5))
-    delivery.deliver()
+    delivery.deliver_due()
     assert [one.type for one in receiver.received[1:]] == [
         "segment.entered",
         "segment.changed_in_bulk",
@@ -228,9 +228,9 @@ def tries(clock: Any, receiver: Receiver, until: timedelta) -> list[timedelta]:
     came = []
     while datetime.now(UTC) <= NOON + until:
         before = len(receiver.received)
-        delivery.deliver()
+        delivery.deliver_due()
         came += [datetime.now(UTC) - NOON] * (len(receiver.received) - before)
-        due = leases.next_due()
+        due = leases.next_due_at()
         if due is None:
             break
         clock.move_to(max(due, datetime.now(UTC) + timedelta(seconds=1)))
@@ -272,8 +272,8 @@ def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_i
     endpoint.refresh_from_db()
     assert (endpoint.state, endpoint.stopped_because) == ("stopped", "It has taken nothing for a day.")
     receiver.answer = lambda _: Reply()
-    outbox.resume(endpoint, datetime.now(UTC), skip=False)
-    delivery.deliver()
+    outbox.resume_endpoint(endpoint, datetime.now(UTC), skip=False)
+    delivery.deliver_due()
     assert receiver.said[len(SCHEDULE) :] == [("vips", "c1", "entered"), ("vips", "c1", "left")]
     endpoint.refresh_from_db()
     assert endpoint.state == "active"
@@ -284,7 +284,7 @@ def test_a_message_that_alone_fails_for_a_day_is_given_up_and_the_next_goes(vips
     enter(vips, "c1")
     leave(vips, "c1")
     receiver.answer = lambda one: FAILS if one.said == ("vips", "c1", "entered") else Reply()
-    delivery.deliver()
+    delivery.deliver_due()
     clock.shift(timedelta(hours=3))
     enter(vips, "c2")
     tries(clock, receiver, timedelta(days=3))
@@ -301,19 +301,19 @@ def test_an_endpoint_that_fails_at_everything_is_asked_ever_more_rarely_and_catc
     endpoint = subscribe(receiver)
     enter(vips, *(f"c{number}" for number in range(1, 41)))
     receiver.answer = lambda _: Reply(503)
-    delivery.deliver()
+    delivery.deliver_due()
     assert 5 <= len(receiver.received) < 40  # those on their way when it was noticed
     endpoint.refresh_from_db()
     assert endpoint.state == "failing"
 
-    delivery.deliver()
+    delivery.deliver_due()
     count = len(receiver.received)
     tries(clock, receiver, timedelta(hours=1))
     assert len(receiver.received) - count < 25
 
     receiver.answer = lambda _: Reply()
     clock.shift(timedelta(minutes=6))
-    delivery.deliver()
+    delivery.deliver_due()
     assert Message.objects.filter(state="delivered").count() == 40
 
 
@@ -321,14 +321,14 @@ def test_an_endpoint_that_asks_for_time_gets_it(vips, receiver, clock) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(429, headers={"retry-after": "120"}))
-    delivery.deliver()
+    delivery.deliver_due()
     enter(vips, "c2")
     clock.shift(timedelta(seconds=119))
-    delivery.deliver()
+    delivery.deliver_due()
     assert len(receiver.received) == 1
 
     clock.shift(timedelta(seconds=1))
-    delivery.deliver()
+    delivery.deliver_due()
     assert sorted(receiver.said[1:]) == [("vips", "c1", "entered"), ("vips", "c2", "entered")]
 
 
@@ -336,17 +336,17 @@ def test_one_that_is_gone_is_stopped_at_once(vips, receiver, clock) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(410))
-    delivery.deliver()
+    delivery.deliver_due()
     clock.shift(timedelta(hours=1))
-    delivery.deliver()
+    delivery.deliver_due()
 
     endpoint.refresh_from_db()
     assert len(receiver.received) == 1
-    assert (endpoint.state, endpoint.stopped_because) == ("stopped", endpoints.GONE_FOR_GOOD)
+    assert (endpoint.state, endpoint.stopped_because) == ("stopped", endpoints.STOPPED_GONE)
     enter(vips, "c2")
-    outbox.resume(endpoint, datetime.now(UTC), skip=True)
+    outbox.resume_endpoint(endpoint, datetime.now(UTC), skip=True)
     enter(vips, "c3")
-    delivery.deliver()
+    delivery.deliver_due()
     assert receiver.said[1:] == [("vips", "c3", "entered")]
 
 
@@ -356,7 +356,7 @@ def test_redirects_are_not_followed(vips, receivers, clock) -> None:
     enter(vips, "c1")
     first.replies(*(Reply(status, headers={"location": second.url}) for status in (301, 302, 307, 308)))
     for _ in range(4):
-        delivery.deliver()
+        delivery.deliver_due()
         clock.shift(timedelta(hours=2))
 
     assert len(first.received) == 4
@@ -380,7 +380,7 @@ def test_a_slow_endpoint_keeps_no_other_waiting(vips, receivers) -> None:
 
     quick.answer = answer
     enter(vips, *everybody)
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert gate.is_set()
     assert {one[1] for one in quick.said} == {one[1] for one in slow.said} == set(everybody)
@@ -392,7 +392,7 @@ def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -
     subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(400, b"\xff\x00<b>" + b"x" * 100_000))
-    delivery.deliver()
+    delivery.deliver_due()
 
     kept = Attempt.objects.get()
     assert kept.answer.startswith("�<b>x")
@@ -408,12 +408,12 @@ def test_only_so_many_messages_wait_and_the_others_in_the_log(vips, receiver, cl
     subscribe(receiver)
     receiver.answer = lambda _: FAILS
     enter(vips, *(f"c{number}" for number in range(1, 41)))
-    delivery.deliver()
+    delivery.deliver_due()
     assert Message.objects.count() == 10
 
     receiver.answer = lambda _: Reply()
     clock.shift(timedelta(minutes=10))
-    delivery.deliver()
+    delivery.deliver_due()
     assert {one[1] for one in receiver.said} == {f"c{number}" for number in range(1, 41)}
     assert Message.objects.filter(state="delivered").count() == 40
 
@@ -422,15 +422,15 @@ def test_replaying_tells_again_from_an_id_on(vips, receiver) -> None:
     endpoint = subscribe(receiver)
     for customer in ("c1", "c2", "c3"):
         enter(vips, customer)
-    delivery.deliver()
+    delivery.deliver_due()
     ids = shop_changes()
-    outbox.replay(endpoint, ids[1])
-    delivery.deliver()
+    outbox.replay_changes(endpoint, ids[1])
+    delivery.deliver_due()
 
     assert sorted(one.data["id"] for one in receiver.received[3:]) == ids[1:]
     assert len({one.id for one in receiver.received}) == 3
     with pytest.raises(ValueError, match=f"between 1 and {ids[-1]}"):
-        outbox.replay(endpoint, ids[-1] + 1)
+        outbox.replay_changes(endpoint, ids[-1] + 1)
 
 
 def test_old_messages_are_forgotten_and_waiting_ones_are_not(vips, receiver, clock, settings) -> None:
@@ -438,7 +438,7 @@ def test_old_messages_are_forgotten_and_waiting_ones_are_not(vips, receiver, clo
     subscribe(receiver)
     enter(vips, "c1", "c2")
     receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert retention.delete_old_webhook_messages(NOON + timedelta(days=3)) == 0
     assert retention.delete_old_webhook_messages(NOON + timedelta(days=3, seconds=9)) == 1

@@ -42,9 +42,9 @@ def test_the_receiver_of_the_documentation_takes_what_is_signed_once(vips, loopb
             eventually(lambda: answers(port) or receiver.poll() is not None)
             enter(vips, "c1")
             leave(vips, "c1")
-            delivery.deliver()
-            outbox.replay(endpoint, 1)
-            delivery.deliver()
+            delivery.deliver_due()
+            outbox.replay_changes(endpoint, 1)
+            delivery.deliver_due()
         finally:
             receiver.kill()
         assert receiver.stdout

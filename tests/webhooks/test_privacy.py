@@ -35,12 +35,12 @@ def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiv
     subscribe(receiver)
     receiver.answer = echo
     enter(vips, "c1", "c2", "c3")
-    delivery.deliver()
+    delivery.deliver_due()
     assert Attempt.objects.filter(answer__contains='"c2"').exists()
 
     for printed in ("c1", "c2"):
         erase(printed)
-    delivery.deliver()
+    delivery.deliver_due()
 
     assert receiver.said[3:] == [("vips", "c1", "left"), ("vips", "c2", "left")]
     assert {one.data["cause"] for one in receiver.received[3:]} == {"erasure"}
@@ -60,17 +60,17 @@ def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, 
     subscribe(receiver)
     enter(vips, "c1")
     now = datetime.now(UTC)
-    outbox.write(now)
-    [endpoint] = leases.to_be_served()
-    assert len(leases.claim(endpoint, 8, now)) == 1  # by a worker that is never heard of again
+    outbox.write_messages(now)
+    [endpoint] = leases.endpoints_to_serve()
+    assert len(leases.claim_messages(endpoint, 8, now)) == 1  # by a worker that is never heard of again
 
     erase("c1")
-    delivery.deliver()
+    delivery.deliver_due()
     assert not receiver.received
 
     receiver.answer = echo
-    with time_machine.travel(now + leases.LEASE + timedelta(seconds=1)):
-        delivery.deliver()
+    with time_machine.travel(now + leases.LEASE_DURATION + timedelta(seconds=1)):
+        delivery.deliver_due()
     assert receiver.said == [("vips", "c1", "left")]
     assert not Attempt.objects.exclude(answer="").exists()
 
@@ -78,15 +78,15 @@ def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, 
 def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vips, receiver) -> None:
     subscribe(receiver)
     enter(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
     receiver.answer = lambda received: Reply(500, b"later")
     leave(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
 
     erase("c1")
     receiver.answer = echo
     with time_machine.travel(datetime.now(UTC) + leases.BACKOFF.delays[0] + timedelta(seconds=1)):
-        delivery.deliver()
+        delivery.deliver_due()
 
     assert receiver.said == [("vips", "c1", "entered"), ("vips", "c1", "left"), ("vips", "c1", "left")]
     assert not Attempt.objects.exclude(answer="").exists()
@@ -95,7 +95,7 @@ def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vi
 def test_an_export_says_who_was_told(vips, receiver) -> None:
     subscribe(receiver, name="Newsletter tool")
     enter(vips, "c1")
-    delivery.deliver()
+    delivery.deliver_due()
 
     [told] = json.loads(shop.command("export_customer", "c1"))["segments"]["told"]
     assert told | {"at": ""} == {

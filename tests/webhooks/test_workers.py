@@ -30,7 +30,7 @@ def nobody_was_sent_for() -> None:
     """Forget whom earlier tests have sent for, and who was killed at it."""
     app.control.purge()
     WEBHOOKS.acknowledge()
-    redis.delete_marker(delivery.RUNNING)
+    redis.delete_marker(delivery.RUN_HOLD)
 
 
 def test_what_is_committed_is_told_in_a_moment(vips, receiver, celery_worker) -> None:
@@ -69,10 +69,10 @@ def test_a_killed_worker_loses_nothing_and_keeps_the_order(vips, receiver, envir
     assert ("vips", "c1", "left") not in receiver.said
 
     # While its lease holds nobody else sends it, since the worker might be there still.
-    delivery.deliver()
+    delivery.deliver_due()
     assert receiver.said.count(("vips", "c1", "entered")) == 1
-    with time_machine.travel(datetime.now(UTC) + leases.LEASE):
-        delivery.deliver()
+    with time_machine.travel(datetime.now(UTC) + leases.LEASE_DURATION):
+        delivery.deliver_due()
     assert receiver.said.count(("vips", "c1", "entered")) == 2
     assert receiver.said[-1] == ("vips", "c1", "left")
     assert not Message.objects.waiting().exists()
@@ -105,7 +105,7 @@ def test_two_workers_at_once_send_each_message_once(vips, receiver) -> None:
 
     def work() -> None:
         try:
-            delivery.deliver()
+            delivery.deliver_due()
         finally:
             connection.close()
 
@@ -127,12 +127,12 @@ def test_a_run_gives_way_to_another_that_goes_on(vips, receiver) -> None:
     told_meanwhile = []
 
     def answer(_: Received) -> Reply:
-        delivery.run()  # in the receiver's thread: another worker
+        delivery.run_worker()  # in the receiver's thread: another worker
         told_meanwhile.append(len(receiver.received))
         return Reply()
 
     receiver.answer = answer
-    delivery.run()
+    delivery.run_worker()
 
     assert told_meanwhile == [1]
     assert told() == ["delivered"]

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.channels import webhook
-from segments.webhooks.target_addresses import BadAddress
+from segments.webhooks.target_addresses import InvalidAddress
 
 
 class Command(BaseCommand):
@@ -24,5 +24,5 @@ class Command(BaseCommand):
         """Write it."""
         try:
             self.stdout.write(webhook.secrets_of(url)[0])
-        except BadAddress as error:
+        except InvalidAddress as error:
             raise CommandError(f"{url}: {error}") from None

@@ -7,7 +7,7 @@ from typing import Any
 from segments.models import Change, Message
 
 
-def body(message: Message, change: Change | None) -> str:
+def build_payload(message: Message, change: Change | None) -> str:
     """Write a message as JSON; empty where there is nothing to say any more.
 
     ``change`` is the one that a message for a single customer tells of, if it is still in the log. Whoever was
@@ -15,34 +15,34 @@ def body(message: Message, change: Change | None) -> str:
     """
     match message.kind:
         case Message.Kind.TEST:
-            return _written(message.kind, message.written_at, {"endpoint": message.endpoint.name})
+            return _as_json(message.kind, message.written_at, {"endpoint": message.endpoint.name})
         case Message.Kind.BULK:
-            return _written(message.kind, message.written_at, _of_many(message))
+            return _as_json(message.kind, message.written_at, _summary_data(message))
     if change is None or not change.public_id:
         return ""
-    return _written(message.kind, change.at, _of_one(message, change))
+    return _as_json(message.kind, change.at, _change_data(message, change))
 
 
-def moment(instant: datetime) -> str:
+def format_instant(instant: datetime) -> str:
     """Write an instant as the API does."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _of_one(message: Message, change: Change) -> dict[str, Any]:
+def _change_data(message: Message, change: Change) -> dict[str, Any]:
     return {
         "id": change.pk,
-        "segment": _slug(message),
+        "segment": _segment_slug(message),
         "customer_id": change.public_id,
         "change": change.change,
-        "at": moment(change.at),
+        "at": format_instant(change.at),
         "cause": change.cause,
     }
 
 
-def _of_many(message: Message) -> dict[str, Any]:
+def _summary_data(message: Message) -> dict[str, Any]:
     """Give the counts, and where to fetch the changes: those after one id, up to another."""
     assert message.first_id
-    slug = _slug(message)
+    slug = _segment_slug(message)
     return {
         "segment": slug,
         **message.summary,
@@ -52,11 +52,11 @@ def _of_many(message: Message) -> dict[str, Any]:
     }
 
 
-def _slug(message: Message) -> str:
+def _segment_slug(message: Message) -> str:
     assert message.segment
     return message.segment.slug
 
 
-def _written(kind: str, at: datetime, data: dict[str, Any]) -> str:
-    said = {"type": str(kind), "timestamp": moment(at), "data": data}
+def _as_json(kind: str, at: datetime, data: dict[str, Any]) -> str:
+    said = {"type": str(kind), "timestamp": format_instant(at), "data": data}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
