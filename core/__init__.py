@@ -1,1 +1,1 @@
-"""What every app stands on, and what knows no customer, segment or campaign."""
+"""What all apps share. It knows no customer, segment or campaign."""

@@ -1,9 +1,7 @@
-"""The app below the apps."""
+"""The app that the other apps build on."""
 
 from django.apps import AppConfig
 
 
 class CoreConfig(AppConfig):
-    """Locks, keys, errors and the like."""
-
     name = "core"

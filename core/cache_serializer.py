@@ -1,18 +1,18 @@
-"""What the cache holds: JSON. Who can write into Redis can then change what is read, but run nothing here."""
+"""The cache holds JSON, not pickles: somebody who can write to Redis cannot run code here."""
 
 import json
 from typing import Any
 
 
 class JSONSerializer:
-    """For Django's Redis cache, in place of pickles; what JSON cannot say raises TypeError when it is stored."""
+    """A serializer for Django's Redis cache. Raises TypeError for values that JSON cannot represent."""
 
     def dumps(self, value: Any) -> bytes:
-        """Write a value; a whole number is written as Redis counts, so that it can be increased."""
+        """Serialize a value. Whole numbers look as Redis writes them, so that they can be incremented."""
         return json.dumps(value).encode()
 
     def loads(self, data: bytes) -> Any:
-        """Read a value; what is no JSON, such as a pickle of an earlier version, is as good as nothing kept."""
+        """Return the value, or None for data that is not JSON, such as a pickle of an earlier version."""
         try:
             return json.loads(data)
         except ValueError:

@@ -1,4 +1,4 @@
-"""How durations are written and read: as people say them, and as "90m", "12h", "30d" or "4w"."""
+"""Durations as text: "90 minutes" for people, "90m", "12h", "30d" or "4w" in rules."""
 
 import re
 from datetime import timedelta
@@ -27,7 +27,7 @@ def parse_duration(text: str) -> timedelta:
 def duration_text(length: timedelta, *, in_weeks: bool = False) -> str:
     """Write a duration exactly, in the largest unit that fits: 30 days, 12 hours, 90 minutes.
 
-    ``in_weeks`` allows for weeks, and for days beside hours: 2 weeks, 3 days and 2 hours.
+    ``in_weeks`` also allows weeks, and days together with hours: 2 weeks, 3 days and 2 hours.
     """
     days, hours = divmod(length, UNITS["day"])
     if in_weeks and days > 1 and hours and not hours % UNITS["hour"]:
@@ -39,7 +39,7 @@ def duration_text(length: timedelta, *, in_weeks: bool = False) -> str:
 
 
 def rough_duration_text(length: timedelta) -> str:
-    """Write a duration in the largest unit of which there are two: 12 seconds, 3 minutes, 2 hours, 5 days."""
+    """Write a duration in the largest unit that it contains twice, rounded down: 12 seconds, 3 minutes, 2 hours."""
     for name, unit in UNITS.items():
         if name != "week" and length >= 2 * unit:
             return _counted(length // unit, name)
@@ -47,7 +47,7 @@ def rough_duration_text(length: timedelta) -> str:
 
 
 def short_duration_text(length: timedelta) -> str:
-    """Write a duration in one unit, cut off and in symbols: 40 s, 5 min, 2 h."""
+    """Write a duration in its largest unit, rounded down: 40 s, 5 min, 2 h."""
     for name, symbol in _SYMBOLS.items():
         if length >= UNITS[name]:
             return f"{length // UNITS[name]} {symbol}"

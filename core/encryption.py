@@ -1,7 +1,7 @@
-"""Secrets that the database keeps encrypted, so that a copy of it, or a filter on it, gives nothing away.
+"""Encryption of secrets in the database, so that neither a copy of it nor a filter reveals them.
 
-The key is derived from ``SECRET_KEY``; values that were encrypted under one of ``SECRET_KEY_FALLBACKS`` can be read,
-and ``manage.py rotate_secrets`` encrypts them anew.
+The key is derived from ``SECRET_KEY``. Values that were encrypted with one of ``SECRET_KEY_FALLBACKS`` can be read.
+``manage.py rotate_secrets`` encrypts them with the current key.
 """
 
 from base64 import urlsafe_b64encode
@@ -18,33 +18,31 @@ from django.db import models
 log = structlog.get_logger(__name__)
 
 KEY_DERIVATION_INFO: Final = b"secrets in the database"
-"""What the key is derived for: no other use of ``SECRET_KEY`` has it."""
+"""HKDF info: it sets this key apart from every other key that is derived from ``SECRET_KEY``."""
 
 
 def encrypt(secret: str) -> str:
-    """Encrypt a text under the current key."""
     return _cipher().encrypt(secret.encode()).decode()
 
 
 def decrypt(encrypted: str) -> str:
-    """Return the text; raises InvalidToken where no key of this installation fits."""
+    """Decrypt a text. Raises InvalidToken if no key of this installation fits."""
     return _cipher().decrypt(encrypted.encode()).decode()
 
 
 def rotate(encrypted: str) -> str:
-    """Encrypt what is encrypted under any of the keys under the current one; raises InvalidToken as ``decrypt``."""
+    """Encrypt a secret again with the current key. Raises InvalidToken as ``decrypt`` does."""
     return _cipher().rotate(encrypted.encode()).decode()
 
 
 class EncryptedField(models.TextField):  # type: ignore[type-arg]  # the field takes none when it runs
-    """A text that only this installation can read. It can be compared with nothing in the database.
+    """An encrypted text. The database cannot compare it.
 
-    What cannot be decrypted reads as an empty text, so that pages open and tell so: whoever signs or verifies
-    with a secret must refuse an empty one.
+    A value that cannot be decrypted is read as an empty text, so that pages can show the problem. Code that signs or
+    verifies with a secret must refuse an empty one.
     """
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
-        """Decrypt what is stored."""
         if not value:
             return value
         try:
@@ -54,15 +52,13 @@ class EncryptedField(models.TextField):  # type: ignore[type-arg]  # the field t
             return ""
 
     def get_prep_value(self, value: Any) -> Any:
-        """Encrypt what is to be stored."""
         return encrypt(str(value)) if value else value
 
     def get_lookup(self, lookup_name: str) -> Any:
-        """Refuse every comparison: of encrypted texts it would tell nothing, of others too much."""
+        """Refuse every lookup but ``isnull``: comparing encrypted texts is meaningless."""
         return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
 
     def get_transform(self, lookup_name: str) -> Any:
-        """Refuse every part."""
         return None
 
 

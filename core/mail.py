@@ -1,4 +1,4 @@
-"""Mail: whether a mail server is configured."""
+"""Whether a mail server is configured."""
 
 from functools import cache
 
@@ -8,11 +8,11 @@ from django.utils.module_loading import import_string
 
 
 def has_mail_server() -> bool:
-    """Return whether e-mails are handed to a mail server or a provider, and not to a file or a screen."""
+    """Return whether e-mails go to a mail server or a provider, not to files or the console."""
     return _reaches_people(settings.EMAIL_BACKEND)
 
 
 @cache
 def _reaches_people(backend: str) -> bool:
-    # That of files is one of the console's.
+    # The file backend is a subclass of the console backend.
     return not issubclass(import_string(backend), console.EmailBackend | dummy.EmailBackend)

@@ -1,4 +1,4 @@
-"""How often something may be done in a minute: counted in Redis, and by each process for itself where that is away."""
+"""Limits per minute, counted in Redis, or by each process alone while Redis is unavailable."""
 
 import threading
 from collections import Counter
@@ -9,27 +9,27 @@ from django.conf import settings
 
 from . import redis
 
-COUNTER_SECONDS: Final = 120  # seconds
-MAX_LOCAL_COUNTERS: Final = 100_000  # callers a minute that one process tells apart
+COUNTER_SECONDS: Final = 120
+MAX_LOCAL_COUNTERS: Final = 100_000  # callers that one process counts in a minute
 
 _lock = threading.Lock()
 _counted_here: Counter[str] = Counter()
 
 
-def throttle_group(group: str, who: str, at: datetime, count: int = 1) -> int:
-    """Count one request (or more) of a group of ``API_RATES``; return 0, or the seconds until the next may come."""
-    most: int = settings.API_RATES[group]
-    return throttle(f"{group}:{who}", most, at, count) if most else 0
+def throttle_group(group: str, caller: str, at: datetime, count: int = 1) -> int:
+    """Count requests in a group of ``API_RATES``. Return 0, or the seconds to wait when the limit is reached."""
+    limit: int = settings.API_RATES[group]
+    return throttle(f"{group}:{caller}", limit, at, count) if limit else 0
 
 
-def throttle(who: str, most: int, at: datetime, count: int = 1) -> int:
-    """Count what somebody does now; give 0, or the seconds until they may do so again.
+def throttle(caller: str, limit: int, at: datetime, count: int = 1) -> int:
+    """Count what a caller does now. Return 0, or the seconds to wait when the limit was reached before.
 
-    What finds room at its beginning is taken whole, however low the limit. Web processes share the count, which
-    Redis adds up in one step.
+    A count that exceeds the limit is accepted as a whole if the limit was not reached before. All web processes
+    share the count.
     """
     minute = int(at.timestamp()) // 60
-    counter = f"limits:{who}:{minute}"
+    counter = f"limits:{caller}:{minute}"
 
     def add(client: redis.Client) -> int:
         with client.pipeline(transaction=False) as pipeline:
@@ -40,13 +40,13 @@ def throttle(who: str, most: int, at: datetime, count: int = 1) -> int:
     so_far = redis.call_redis(add)
     if so_far is None:
         so_far = _count_here(counter, minute, count)
-    if so_far - count < most:
+    if so_far - count < limit:
         return 0
     return 60 - int(at.timestamp()) % 60
 
 
 def _count_here(counter: str, minute: int, count: int) -> int:
-    """Count in this process alone; what is of another minute is forgotten."""
+    """Count in this process, and drop the counters of other minutes."""
     with _lock:
         if len(_counted_here) >= MAX_LOCAL_COUNTERS or not next(iter(_counted_here), counter).endswith(
             f":{minute}"

@@ -1,7 +1,7 @@
-"""Redis, for what may get lost: markers and counts. Where Redis is away, nobody waits for it and nothing fails.
+"""Redis, for data that may be lost: markers and counters. While Redis is unavailable, nothing waits and nothing fails.
 
-A task that many send is to wait in the queue once. A marker says that it waits, from the moment it is sent until it
-starts. The marker expires, in case the task gets lost; while the task is still in the queue, it is not sent again.
+``enqueue_once`` keeps a task in the queue at most once. A marker shows that it is queued, from sending to start. The
+marker expires in case the task is lost. A task that is still queued then is not sent again.
 """
 
 import json
@@ -22,8 +22,8 @@ from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
-MARKER_SECONDS: Final = 60  # seconds, in case the task it stands for gets lost
-PAUSE_AFTER_FAILURE_SECONDS: Final = 30  # seconds after Redis did not answer
+MARKER_SECONDS: Final = 60  # in case the task is lost
+PAUSE_AFTER_FAILURE_SECONDS: Final = 30  # in which Redis is not tried again
 
 Client = redis.Redis
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ _not_tried_until: dict[str, float] = {}  # by URL, in monotonic seconds
 
 
 def call_redis(command: Callable[[Client], Result]) -> Result | None:
-    """Return what a command returns; None where Redis is away."""
+    """Run a command and return its result, or None while Redis is unavailable."""
     url = settings.REDIS_URL
     if time.monotonic() < _not_tried_until.get(url, 0.0):
         return None
@@ -45,24 +45,24 @@ def call_redis(command: Callable[[Client], Result]) -> Result | None:
         return None
 
 
-def enqueue_once(task: str, marker: str, *, in_seconds: int = 0) -> None:
-    """Send a task by its name, now or later, unless it waits already."""
+def enqueue_once(task: str, marker: str, *, countdown: int = 0) -> None:
+    """Send a task by its name unless it is queued already. ``countdown`` is in seconds."""
 
     def send(client: Client) -> None:
-        if _set_marker(client, marker, MARKER_SECONDS + in_seconds) and not _is_queued(client, task):
-            # The sender may be in the middle of a request: another one will send again.
-            current_app.send_task(task, countdown=in_seconds, retry=False)
+        if _set_marker(client, marker, MARKER_SECONDS + countdown) and not _is_queued(client, task):
+            # No retry: the caller may be a web request, and the next one sends the task anyway.
+            current_app.send_task(task, countdown=countdown, retry=False)
 
     call_redis(send)
 
 
 def set_marker(marker: str) -> bool:
-    """Set a marker that expires; return whether it was not set, which is also true where Redis is away."""
+    """Set a marker that expires. Return whether it was unset; True also while Redis is unavailable."""
     return call_redis(lambda client: _set_marker(client, marker, MARKER_SECONDS)) is not False
 
 
 def delete_marker(marker: str) -> None:
-    """Delete a marker, also soon after Redis was away."""
+    """Delete a marker. Tries Redis even if it did not answer a moment ago."""
     try:
         _client(settings.REDIS_URL).delete(marker)
     except redis.RedisError as error:
@@ -71,9 +71,10 @@ def delete_marker(marker: str) -> None:
 
 @contextmanager
 def hold(marker: str, seconds: int) -> Iterator[bool]:
-    """Hold a marker during the block; the value is whether nobody else held it. It expires after so many seconds.
+    """Hold a marker during the block. Yields whether nobody else holds it.
 
-    It saves work and is no lock: where Redis is away, everybody holds it.
+    This saves work but is no lock: while Redis is unavailable, everybody holds it. The marker expires after
+    ``seconds``.
     """
     token = secrets.token_hex(8)
     is_ours = call_redis(lambda client: _set_marker(client, marker, seconds, token)) is not False
@@ -85,12 +86,12 @@ def hold(marker: str, seconds: int) -> Iterator[bool]:
 
 
 def extend_hold(marker: str, seconds: int) -> None:
-    """Let a marker that is held expire so many seconds from now."""
+    """Let a marker that is held expire ``seconds`` from now."""
     call_redis(lambda client: client.expire(marker, seconds))
 
 
 def connect(url: str, timeout: float, *, retries: int) -> Client:
-    """Return a client that gives up after a time, in seconds."""
+    """Return a client. ``timeout`` is in seconds, for connecting and for each command."""
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=timeout,
@@ -104,7 +105,7 @@ def _set_marker(client: Client, marker: str, seconds: int, value: str = "1") -> 
 
 
 def _is_queued(client: Client, task: str) -> bool:
-    """Return whether a worker can take the task from the queue now, although its marker has expired."""
+    """Return whether the task is in the queue although its marker has expired."""
     for message in cast("list[bytes]", client.lrange(current_app.conf.task_default_queue, 0, -1)):
         headers = json.loads(message).get("headers", {})
         # A task that expires may never run, and one with an eta is for later.
@@ -115,5 +116,5 @@ def _is_queued(client: Client, task: str) -> bool:
 
 @cache
 def _client(url: str) -> Client:
-    # A request waits for it, so the timeout is short. One retry, since a kept connection may be closed by now.
+    # Requests wait for it, so the timeout is short. One retry, as a pooled connection may have been closed.
     return connect(url, 1, retries=1)

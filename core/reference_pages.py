@@ -1,4 +1,4 @@
-"""The parts of the documentation that commands write from what is declared in code."""
+"""Parts of the documentation that commands generate from declarations in the code."""
 
 from pathlib import Path
 

@@ -159,7 +159,7 @@ class MemberRevenue:
 
 
 def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
-    """Add up what the members have bought; raises TookTooLong."""
+    """Add up what the members have bought; raises StatementTimeout."""
     members = Membership.objects.filter(segment=segment).values("customer_id")
     with time_limits.time_limit(seconds):
         sums = Facts.objects.filter(customer_id__in=members).aggregate(
@@ -196,7 +196,7 @@ class Overlaps:
 
 
 def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
-    """Count the members who are in each other segment too; raises TookTooLong.
+    """Count the members who are in each other segment too; raises StatementTimeout.
 
     Of a large segment some ten thousand members are drawn, by a number made from their keys, and stand for all.
     """
@@ -241,7 +241,7 @@ class CustomerCounts:
 
 
 def count_customers(seconds: float) -> CustomerCounts:
-    """Count the customers; raises TookTooLong."""
+    """Count the customers; raises StatementTimeout."""
     with time_limits.time_limit(seconds):
         known = Customer.objects.existing().known().count()
         everybody = Customer.objects.existing().count()

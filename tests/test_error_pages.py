@@ -47,12 +47,12 @@ def test_staff_are_told_why_and_how_to_go_on(staff, admin_client):
     admin_client.raise_request_exception = False
     overview = f'href="{reverse("admin:index")}"'
 
-    assert overview in page(staff.get("/admin/customers/customer/"), 403, "You may not see this")
+    assert overview in page(staff.get("/admin/customers/customer/"), 403, "You do not have permission to see this")
     assert overview in page(
-        admin_client.get("/admin/segments/segment/99/members/"), 404, "There is nothing here"
+        admin_client.get("/admin/segments/segment/99/members/"), 404, "This page does not exist"
     )
     asked = admin_client.get("/admin/customers/customer/", {"email__startswith": "a"})
-    assert overview in page(asked, 400, "This address cannot be read")
+    assert overview in page(asked, 400, "This address is not valid")
 
 
 def test_a_form_that_has_expired_says_so(admin_user):
@@ -67,7 +67,7 @@ def test_a_form_that_has_expired_says_so(admin_user):
 def test_who_looks_for_a_page_of_the_shop_is_led_to_the_shop(settings, client):
     settings.SHOP_URL, settings.SHOP_NAME = "https://shop.example/", "Shoes & more"
 
-    told = page(client.get("/nowhere/"), 404, "There is nothing here")
+    told = page(client.get("/nowhere/"), 404, "This page does not exist")
 
     assert 'href="https://shop.example/"' in told
     assert "To Shoes &amp; more" in told

@@ -69,7 +69,7 @@ def problems_of_draft(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
 
 
 def revenue_by_campaign(campaigns: Iterable[Campaign], now: datetime) -> Mapping[int, Decimal]:
-    """Return the revenue of each campaign by its key, with one query; raises ``time_limits.TookTooLong``."""
+    """Return the revenue of each campaign by its key, with one query; raises ``time_limits.StatementTimeout``."""
     keys = [campaign.pk for campaign in campaigns]
     with time_limits.time_limit(QUERY_SECONDS):
         return dict.fromkeys(keys, Decimal()) | results.revenues(keys, now)

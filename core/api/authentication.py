@@ -1,4 +1,4 @@
-"""Who asks, and may they: API keys with scopes, or staff logged in with permissions."""
+"""Authentication and permissions of the API: keys with scopes, or logged-in staff with permissions."""
 
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -21,30 +21,29 @@ from . import keys
 log = structlog.get_logger(__name__)
 
 AUTH_SCHEME = "Bearer"
-# One text for all of them: a stranger who has found a key does not learn what is wrong with it.
-KEY_REFUSED_MESSAGE = "This key is wrong, has expired or was revoked, or it is not for use from your address."
+# One text for all cases: somebody who has found a key must not learn what is wrong with it.
+KEY_REFUSED_MESSAGE = "The key is wrong, has expired, was revoked, or is not allowed from your address."
 
 
 class KeyAuthentication(BaseAuthentication):
-    """``Authorization: Bearer seg_…``; the key is ``request.auth``, and no user is logged in."""
+    """``Authorization: Bearer seg_…``. The key becomes ``request.auth``, and the user is anonymous."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, ApiKey] | None:
-        """Find the key; a request that brings none may be known otherwise."""
         secret = self.secret_of(request)
         return None if secret is None else (AnonymousUser(), self.key_of(secret, request))
 
     def secret_of(self, request: Request) -> str | None:
-        """Give the secret that a request brings."""
+        """Return the secret that the request sends, or None."""
         scheme, *given = get_authorization_header(request).split() or [b""]
         if scheme.lower() != AUTH_SCHEME.lower().encode():
             return None
         if len(given) != 1:
             raise AuthenticationFailed(f"Send the key as “Authorization: {AUTH_SCHEME} seg_…”.")
-        # Headers are bytes, and this reading of them never fails; what is no key is found by no digest.
+        # latin-1 decodes any bytes. What is not a key has no matching digest.
         return given[0].decode("latin-1")
 
     def key_of(self, secret: str, request: Request) -> ApiKey:
-        """Find the key that has a secret and may be used now, from there; who guesses is slowed down."""
+        """Return the key with this secret if it may be used now and from there. Guessing is throttled."""
         at, address = datetime.now(UTC), client_ip(request._request)
         key = keys.find_key(secret)
         if key is None or not keys.is_usable(key, at, address):
@@ -53,21 +52,21 @@ class KeyAuthentication(BaseAuthentication):
         return key
 
     def authenticate_header(self, request: Request) -> str:
-        """Say how to authenticate; makes a refusal a 401."""
+        """Return the ``WWW-Authenticate`` header. With it, the response is 401 and not 403."""
         return f'{AUTH_SCHEME} realm="api"'
 
 
 class QueryKeyAuthentication(KeyAuthentication):
-    """``?key=pub_…``, beside the header: a page that sends no header of its own asks without a preflight."""
+    """``?key=pub_…`` instead of the header, so that requests of a web page need no preflight."""
 
     def secret_of(self, request: Request) -> str | None:
-        """Give the secret of a public key."""
+        """Return the secret of a public key, or None."""
         given = request.query_params.get("key")
-        # Addresses end up in logs and histories: what is no public key is not even looked up.
+        # URLs end up in logs and browser histories, so other keys are refused without being looked up.
         if given is not None and not given.startswith(keys.PUBLIC_PREFIX):
             raise AuthenticationFailed(
-                f"Only a key for pages ({keys.PUBLIC_PREFIX}…) may stand in the address;"
-                f" send others as “Authorization: {AUTH_SCHEME} …”."
+                f"Only a key for web pages ({keys.PUBLIC_PREFIX}…) may be sent in the address."
+                f" Send other keys as “Authorization: {AUTH_SCHEME} …”."
             )
         return given
 
@@ -75,14 +74,14 @@ class QueryKeyAuthentication(KeyAuthentication):
 def _refuse(key: ApiKey | None, at: datetime, address: str | None) -> NoReturn:
     if key is not None:
         log.warning("key_refused", key=key.prefix, address=address)
-    # Only what is refused is counted: a right key is not held up by whoever shares its address.
+    # Only refused keys count, so a valid key is not throttled because of others at its address.
     if wait := rate_limits.throttle_group("guesses", rate_limit_key(address), at):
         raise Throttled(wait)
     raise AuthenticationFailed(KEY_REFUSED_MESSAGE)
 
 
 def caller_id(request: Request) -> str:
-    """Name who asks: a key, one of the staff, or for want of both an address."""
+    """Return a name for the caller: a key, a user, or else an address."""
     if isinstance(request.auth, ApiKey):
         return f"key {request.auth.pk}"
     if request.user.is_authenticated:
@@ -91,7 +90,7 @@ def caller_id(request: Request) -> str:
 
 
 def require_scope(scope: str, *permissions: str) -> type[BasePermission]:
-    """Make a permission: keys need the scope, staff who are logged in the permissions of the admin."""
+    """Return a permission class: keys need the scope, logged-in staff the permissions. Raises ValueError."""
     if scope not in keys.SCOPES:
         raise ValueError(f"there is no scope {scope!r}")
 
@@ -109,25 +108,25 @@ def require_scope(scope: str, *permissions: str) -> type[BasePermission]:
 
 
 class KeyAuthenticationScheme(OpenApiAuthenticationExtension):
-    """How the documentation describes keys."""
+    """Keys in the OpenAPI schema."""
 
     target_class = KeyAuthentication
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """Describe the header."""
         scopes = "; ".join(f"`{scope}`: {meaning}" for scope, meaning in keys.SCOPES.items())
         described = build_bearer_security_scheme_object(header_name="Authorization", token_prefix=AUTH_SCHEME)
-        return described | {"description": f"A key made by `manage.py create_key NAME --scopes …`. {scopes}."}
+        return described | {
+            "description": f"A key created by `manage.py create_key NAME --scopes …`. {scopes}."
+        }
 
 
 class QueryKeyAuthenticationScheme(OpenApiAuthenticationExtension):
-    """How the documentation describes keys that stand in the address."""
+    """Keys in the address, in the OpenAPI schema."""
 
     target_class = QueryKeyAuthentication
     name = "pageKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """Describe the parameter."""
-        described = "A key for pages, made by `manage.py create_key NAME --visitors`, in the address."
+        described = "A key for web pages, created by `manage.py create_key NAME --visitors`, in the address."
         return {"type": "apiKey", "in": "query", "name": "key", "description": described}

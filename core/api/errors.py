@@ -1,7 +1,7 @@
-"""What API clients read when something is wrong: one shape for every error.
+"""The shape of every error of the API, and the exception handler.
 
-``{"code": …, "message": …, "errors": [{"path": …, "message": …}]}``; ``errors`` names the places in what was
-sent and is an empty list where there is nothing to name.
+``{"code": …, "message": …, "errors": [{"path": …, "message": …}]}``. ``errors`` lists the invalid values of the
+request, and is empty if the problem is not a value.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,76 +35,77 @@ log = structlog.get_logger(__name__)
 
 InvalidValue = dict[str, str]
 
-DATABASE_UNAVAILABLE_MESSAGE = "The database is away or busy; send the request again in some seconds."
-RETRY_AFTER_SECONDS = 5  # seconds
-BAD_REQUEST_MESSAGE = "This request cannot be read: check its host, its headers and its body."
-SERVER_ERROR_MESSAGE = "Something went wrong here; it was logged."
+DATABASE_UNAVAILABLE_MESSAGE = (
+    "The database is not available or busy. Send the request again in a few seconds."
+)
+RETRY_AFTER_SECONDS = 5
+BAD_REQUEST_MESSAGE = "The request is not valid. Check its host, headers and body."
+SERVER_ERROR_MESSAGE = "Something went wrong. The error was logged."
 
 
 class DatabaseUnavailable(exceptions.APIException):
-    """The database does not answer, or cannot do it now."""
-
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "database_away"
     default_detail = DATABASE_UNAVAILABLE_MESSAGE
-    wait = RETRY_AFTER_SECONDS  # the framework makes it a Retry-After
+    wait = RETRY_AFTER_SECONDS  # REST framework sends it as Retry-After
 
 
 @extend_schema_serializer(component_name="Place")
 class InvalidValueSerializer(serializers.Serializer[Any]):
-    """One place in what was sent that will not do."""
+    """One invalid value of a request."""
 
-    path = serializers.CharField(help_text="Such as `rule.all[0].order_count.at_least`; empty for the whole.")
+    path = serializers.CharField(
+        help_text="Such as `rule.all[0].order_count.at_least`. Empty for the whole request."
+    )
     message = serializers.CharField()
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """What is wrong, in the one shape of every error."""
+    """An error."""
 
-    code = serializers.CharField(help_text="One word for programs, such as `not_found`.")
+    code = serializers.CharField(help_text="For programs, such as `not_found`.")
     message = serializers.CharField(help_text="A sentence for people.")
-    errors = InvalidValueSerializer(many=True, help_text="The places in what was sent; often empty.")  # type: ignore[assignment]
+    errors = InvalidValueSerializer(many=True, help_text="The invalid values of the request. Often empty.")  # type: ignore[assignment]
 
 
 ACCESS_ERROR_RESPONSES = {
     401: OpenApiResponse(
-        ErrorSerializer, "No key, or one that is wrong, expired, revoked, or not for use from that address."
+        ErrorSerializer, "No key, or a key that is wrong, expired, revoked, or not allowed from this address."
     ),
-    403: OpenApiResponse(ErrorSerializer, "The key lacks the scope; the message names it."),
-    429: OpenApiResponse(ErrorSerializer, "Too many requests; `Retry-After` says when to send it again."),
+    403: OpenApiResponse(ErrorSerializer, "The key lacks a scope, which the message names."),
+    429: OpenApiResponse(ErrorSerializer, "Too many requests. `Retry-After` says when to send it again."),
 }
-PAGE_ERROR_RESPONSES = {400: OpenApiResponse(ErrorSerializer, "A cursor or a page size that will not do.")}
+PAGE_ERROR_RESPONSES = {400: OpenApiResponse(ErrorSerializer, "The cursor or the page size is invalid.")}
 
 
 def error_body(code: str, message: str, errors: Iterable[InvalidValue] = ()) -> dict[str, Any]:
-    """Give the shape of an error."""
     return {"code": code, "message": message, "errors": list(errors)}
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer whatever a view raised; while debugging, a fault of ours is left to Django's page."""
-    error = _as_of_the_framework(error)
+    """Return the response to an exception of a view. With DEBUG, Django shows its own page for server errors."""
+    error = _as_api_exception(error)
     response = views.exception_handler(error, context)
     if response is None:
         if settings.DEBUG:
             return None
-        response = _fault(error, context["request"]._request)
+        response = _server_error_response(error, context["request"]._request)
     if isinstance(error, exceptions.APIException):
-        response.data = _described(error)
-    _answer_in_json(context["request"])
+        response.data = _error_body_of(error)
+    _render_as_json(context["request"])
     return response
 
 
-def _answer_in_json(request: Request) -> None:
-    """Tell an error in JSON, or on a page of the browsable API, whatever else was asked for."""
+def _render_as_json(request: Request) -> None:
+    """Send errors as JSON, or as a page of the browsable API, whatever format was requested."""
     renderer = getattr(request, "accepted_renderer", None)
     if not isinstance(renderer, (JSONRenderer, BrowsableAPIRenderer)):
         request.accepted_renderer = JSONRenderer()
         request.accepted_media_type = JSONRenderer.media_type
 
 
-def _as_of_the_framework(error: Exception) -> Exception:
-    """Translate what Django itself raises about a request."""
+def _as_api_exception(error: Exception) -> Exception:
+    """Convert Django's exceptions to those of REST framework."""
     match error:
         case Http404():
             return exceptions.NotFound(*error.args)
@@ -123,43 +124,45 @@ def _as_of_the_framework(error: Exception) -> Exception:
     return error
 
 
-def summarize_invalid_values(places: Sequence[InvalidValue]) -> str:
-    """Say in a sentence what is wrong in some places."""
-    if len(places) == 1:
-        return ": ".join(filter(None, (places[0]["path"], places[0]["message"])))
-    return f"{len(places)} values will not do."
+def summarize_invalid_values(values: Sequence[InvalidValue]) -> str:
+    """Return one sentence about some invalid values."""
+    if len(values) == 1:
+        return ": ".join(filter(None, (values[0]["path"], values[0]["message"])))
+    return f"{len(values)} values are invalid."
 
 
-def _described(error: exceptions.APIException) -> dict[str, Any]:
+def _error_body_of(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error.detail, str):
         return error_body(error.detail.code or error.default_code, error.detail)
-    places = list(_places(error.detail))
-    return error_body(error.default_code, summarize_invalid_values(places), places)
+    values = list(_invalid_values(error.detail))
+    return error_body(error.default_code, summarize_invalid_values(values), values)
 
 
-def _places(detail: Any, path: str = "") -> Iterator[InvalidValue]:
-    """Flatten the framework's nested messages; a list of texts is about one place, other lists are lists."""
+def _invalid_values(detail: Any, path: str = "") -> Iterator[InvalidValue]:
+    """Flatten REST framework's nested messages. A list of texts is about one value, other lists about several."""
     match detail:
         case str():
             yield {"path": path, "message": str(detail)}
         case Mapping():
             for name, inner in detail.items():
-                yield from _places(inner, _below(path, name))
+                yield from _invalid_values(inner, _path_below(path, name))
         case _:
-            for place, inner in enumerate(detail):
-                yield from _places(inner, path if isinstance(inner, str) else _below(path, place))
+            for index, inner in enumerate(detail):
+                yield from _invalid_values(
+                    inner, path if isinstance(inner, str) else _path_below(path, index)
+                )
 
 
-def _below(path: str, name: str | int) -> str:
+def _path_below(path: str, name: str | int) -> str:
     if name == "non_field_errors":
         return path
-    if isinstance(name, int):  # a place in a list, which the framework may give as the key of a mapping, too
+    if isinstance(name, int):  # an index, which REST framework may use as a key of a mapping, too
         return f"{path}[{name}]"
     return f"{path}.{name}" if path else name
 
 
-def _fault(error: Exception, request: HttpRequest) -> Response:
-    # As Django does for what it answers itself: error trackers and the test client listen to the signal.
+def _server_error_response(error: Exception, request: HttpRequest) -> Response:
+    # As Django does for its own responses: error trackers and the test client listen to the signal.
     got_request_exception.send(sender=None, request=request)
     views.set_rollback()
     response = Response(error_body("error", SERVER_ERROR_MESSAGE), status=500)

@@ -1,7 +1,7 @@
-"""Sending twice: a POST with an ``Idempotency-Key`` is done once, however often it is sent.
+"""``Idempotency-Key``: a POST with this header is executed once, however often it is sent.
 
-As in the draft of the IETF, draft-ietf-httpapi-idempotency-key-header. What a request does and the answer that is
-kept of it are one transaction: cut off at any moment, it has done both or nothing.
+Follows draft-ietf-httpapi-idempotency-key-header of the IETF. A request and its stored response are one transaction,
+so a crash leaves both or neither.
 """
 
 import hashlib
@@ -33,32 +33,32 @@ MAX_KEY_LENGTH: Final = 255
 _KEY: Final = re.compile(rf"[!-~]{{1,{MAX_KEY_LENGTH}}}")
 
 IDEMPOTENCY_ERROR_RESPONSES = {
-    409: OpenApiResponse(ErrorSerializer, "The same request is being done right now; `Retry-After`."),
-    422: OpenApiResponse(ErrorSerializer, f"Another request was sent under this `{KEY_HEADER}`."),
+    409: OpenApiResponse(
+        ErrorSerializer, "The same request is still running. `Retry-After` says when to send it again."
+    ),
+    422: OpenApiResponse(ErrorSerializer, f"Another request was sent with this `{KEY_HEADER}`."),
 }
 
 Handler = Callable[..., Response]
 
 
 class StillRunning(APIException):
-    """The same request has not been answered yet."""
-
     status_code = status.HTTP_409_CONFLICT
     default_code = "still_running"
-    default_detail = "The same request is being done right now; send it again in a moment."
-    wait = 1  # the framework makes it a Retry-After
+    default_detail = "The same request is still running. Send it again in a moment."
+    wait = 1  # REST framework sends it as Retry-After
 
 
 class KeyReused(APIException):
-    """One key, two requests."""
+    """Two different requests have the same key."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "key_reused"
-    default_detail = f"Another request was sent under this {KEY_HEADER}; make a new key for each request."
+    default_detail = f"Another request was sent with this {KEY_HEADER}. Use a new key for each request."
 
 
 def idempotent(handler: Handler) -> Handler:
-    """Let a view's ``post`` honour the header; stands next to the method, below what describes it."""
+    """Make a view's ``post`` idempotent. Apply it first, below ``extend_schema``."""
 
     @extend_schema(
         parameters=[
@@ -66,8 +66,8 @@ def idempotent(handler: Handler) -> Handler:
                 KEY_HEADER,
                 {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[!-~]+$"},
                 OpenApiParameter.HEADER,
-                description="Such as a UUID: sent again under the same key within a day, the request is not done again,"
-                f" and the answer is the same, with `{REPLAYED_HEADER}: true`.",
+                description="Such as a UUID. If the same request is sent again with this key within a day, it is not"
+                f" executed again. The response is the stored one, with `{REPLAYED_HEADER}: true`.",
             )
         ]
     )
@@ -77,12 +77,12 @@ def idempotent(handler: Handler) -> Handler:
         if key is None:
             return handler(view, request, *args, **kwargs)
         try:
-            kept = idempotent_responses.claim_request(
+            stored = idempotent_responses.claim_request(
                 _name(request, key), _digest(request), datetime.now(UTC)
             )
-            if kept.status is not None:
-                return _again(kept)
-            return _answer(kept, view, lambda: handler(view, request, *args, **kwargs))
+            if stored.status is not None:
+                return _replay(stored)
+            return _execute(stored, view, lambda: handler(view, request, *args, **kwargs))
         except idempotent_responses.KeyAlreadyUsed:
             raise KeyReused from None
         except idempotent_responses.RequestRunning:
@@ -91,41 +91,41 @@ def idempotent(handler: Handler) -> Handler:
     return post
 
 
-def _answer(kept: IdempotentResponse, view: Any, do: Callable[[], Response]) -> Response:
-    """Do what was asked and keep the answer; what failed by a fault of ours can be sent again."""
+def _execute(stored: IdempotentResponse, view: Any, do: Callable[[], Response]) -> Response:
+    """Execute a request and store its response. After a server error, it can be sent again."""
     try:
         try:
             with transaction.atomic():
                 response = do()
-                _keep(kept, response)
+                _store(stored, response)
         except idempotent_responses.RequestRunning:
             raise
         except Exception as error:
             response = view.handle_exception(error)
-            _keep(kept, response)
-    except BaseException:  # also where the server ends a request that takes too long
-        idempotent_responses.release_request(kept)
+            _store(stored, response)
+    except BaseException:  # also when the server ends a request that takes too long
+        idempotent_responses.release_request(stored)
         raise
     return response
 
 
-def _keep(kept: IdempotentResponse, response: Response) -> None:
+def _store(stored: IdempotentResponse, response: Response) -> None:
     if response.status_code >= 500:
-        idempotent_responses.release_request(kept)
+        idempotent_responses.release_request(stored)
         return
     headers = {name: response[name] for name in STORED_HEADERS if name in response}
     idempotent_responses.store_response(
-        kept, response.status_code, headers, JSONRenderer().render(response.data).decode()
+        stored, response.status_code, headers, JSONRenderer().render(response.data).decode()
     )
 
 
-def _again(kept: IdempotentResponse) -> Response:
-    body = json.loads(kept.body) if kept.body else None
-    return Response(body, kept.status, headers={**kept.headers, REPLAYED_HEADER: "true"})
+def _replay(stored: IdempotentResponse) -> Response:
+    body = json.loads(stored.body) if stored.body else None
+    return Response(body, stored.status, headers={**stored.headers, REPLAYED_HEADER: "true"})
 
 
 def _key_of(request: Request) -> str | None:
-    """Read the header: bare, as most send it, or in quotes, as the draft has it."""
+    """Return the key: bare, as most clients send it, or quoted, as in the draft."""
     given = request.headers.get(KEY_HEADER)
     if given is None:
         return None
@@ -144,7 +144,7 @@ def _name(request: Request, key: str) -> str:
 
 
 def _digest(request: Request) -> str:
-    """Digest what is asked: members of objects may come in another order, all else is another request."""
+    """Return a digest of the query and the body. The order of object members does not matter."""
     try:
         asked = json.dumps([request.META.get("QUERY_STRING", ""), request.data], sort_keys=True, default=str)
     except RecursionError:

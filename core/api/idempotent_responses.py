@@ -1,4 +1,4 @@
-"""Answers kept for a day, for whoever sends the same request again. The only writer of ``IdempotentResponse``."""
+"""Responses that are stored for a day, for repeated requests. The only writer of ``IdempotentResponse``."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from core.db.execution import batches
 from core.models import IdempotentResponse
 
 RETENTION: Final = timedelta(hours=24)
-# Longer than any request takes: one that has begun before was cut off, and has done nothing.
+# Longer than any request takes: an older one was cut off and rolled back.
 LEASE: Final = timedelta(minutes=5)
 
 
@@ -20,58 +20,58 @@ class KeyAlreadyUsed(Exception):
 
 
 class RequestRunning(Exception):
-    """The same request is being done right now."""
+    """The same request is still running."""
 
 
 def claim_request(name: str, request: str, at: datetime) -> IdempotentResponse:
-    """Begin a request, or give its answer where there is one; raises Reused and Running.
+    """Claim a request, or return its stored response. Raises KeyAlreadyUsed and RequestRunning.
 
-    ``name`` and ``request`` are digests: of who sends it where under which key, and of what is sent. Whoever begins
-    ends with ``keep``, in the transaction of what the request does, or with ``release``.
+    ``name`` is a digest of the caller, the URL and the key, ``request`` one of the content. End each claim with
+    ``store_response``, in the transaction of the request, or with ``release_request``.
     """
-    kept, is_new = IdempotentResponse.objects.get_or_create(
+    stored, is_new = IdempotentResponse.objects.get_or_create(
         name=name, defaults={"request": request, "began_at": at}
     )
     if is_new:
-        return kept
-    is_running = kept.status is None
-    if not leases.is_held(kept.began_at, at, LEASE if is_running else RETENTION):
-        return _take_over(kept, request, at)
-    if kept.request != request:
+        return stored
+    is_running = stored.status is None
+    if not leases.is_held(stored.began_at, at, LEASE if is_running else RETENTION):
+        return _take_over(stored, request, at)
+    if stored.request != request:
         raise KeyAlreadyUsed
     if is_running:
         raise RequestRunning
-    return kept
+    return stored
 
 
-def store_response(begun: IdempotentResponse, status: int, headers: Mapping[str, str], body: str) -> None:
-    """Keep an answer; raises Running where somebody has taken the request over meanwhile."""
-    if not leases.claim(_begun(begun), status=status, headers=dict(headers), body=body):
+def store_response(claimed: IdempotentResponse, status: int, headers: Mapping[str, str], body: str) -> None:
+    """Store a response. Raises RequestRunning if another process has taken over the request meanwhile."""
+    if not leases.claim(_claimed_queryset(claimed), status=status, headers=dict(headers), body=body):
         raise RequestRunning
 
 
-def release_request(begun: IdempotentResponse) -> None:
-    """Let a request be sent again as if for the first time."""
-    _begun(begun).delete()
+def release_request(claimed: IdempotentResponse) -> None:
+    """Delete a claim, so that the request can be sent again."""
+    _claimed_queryset(claimed).delete()
 
 
 def erase_bodies(names: Sequence[str]) -> None:
-    """Empty answers that name somebody who is erased; their requests are still done once."""
-    for some in batches(names):
-        IdempotentResponse.objects.filter(name__in=some).update(headers={}, body="")
+    """Empty responses that contain data of an erased customer. Their requests are still executed only once."""
+    for batch in batches(names):
+        IdempotentResponse.objects.filter(name__in=batch).update(headers={}, body="")
 
 
 def delete_expired_responses(now: datetime) -> int:
-    """Delete answers older than a day; give how many."""
+    """Delete expired responses and return how many."""
     return IdempotentResponse.objects.filter(began_at__lte=now - RETENTION).delete()[0]
 
 
 def _take_over(old: IdempotentResponse, request: str, at: datetime) -> IdempotentResponse:
     same = IdempotentResponse.objects.filter(name=old.name, began_at=old.began_at, status=old.status)
     if not leases.claim(same, request=request, began_at=at, status=None, headers={}, body=""):
-        raise RequestRunning  # of two that come at once the other was first
+        raise RequestRunning  # another process was faster
     return IdempotentResponse(name=old.name, request=request, began_at=at)
 
 
-def _begun(begun: IdempotentResponse) -> QuerySet[IdempotentResponse]:
-    return IdempotentResponse.objects.filter(name=begun.name, began_at=begun.began_at, status=None)
+def _claimed_queryset(claimed: IdempotentResponse) -> QuerySet[IdempotentResponse]:
+    return IdempotentResponse.objects.filter(name=claimed.name, began_at=claimed.began_at, status=None)

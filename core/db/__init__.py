@@ -1,1 +1,1 @@
-"""What goes beyond Django's ORM: databases, locks and leases."""
+"""Databases beyond Django's ORM: SQL, time limits, locks and leases."""

@@ -1,4 +1,4 @@
-"""Where SQLite and PostgreSQL have different words or a faster way: one function here, one result."""
+"""What SQLite and PostgreSQL do differently, behind functions with one result."""
 
 from collections.abc import Sequence
 
@@ -6,25 +6,24 @@ from django.db import connection
 
 from .execution import execute, fetch_all
 
-NOT_NULL_VIOLATION = "23502"  # PostgreSQL's code for a column that must be filled and was not
+NOT_NULL_VIOLATION = "23502"  # SQLSTATE of PostgreSQL
 
 
 def is_postgresql() -> bool:
-    """Tell which engine is behind the connection."""
     return connection.vendor == "postgresql"
 
 
 def check_foreign_keys_immediately() -> None:
     """Check foreign keys with each statement of this transaction, not at its end.
 
-    The check locks the rows that are referred to: from then on, nobody joins the visitors among them unseen.
+    The check locks the referenced rows, so a concurrent merge of one of them waits.
     """
     if is_postgresql():
         execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def move_rows(queue: str, columns: Sequence[str], insert: str) -> int:
-    """Insert from the rows of a queue and empty it of just these; ``{}`` is their place in the statement."""
+    """Delete the rows of a queue and insert from exactly these rows. ``{}`` in ``insert`` stands for them."""
     names = ", ".join(columns)
     if is_postgresql():
         taken = f"WITH taken AS (DELETE FROM {queue} RETURNING {names}) "
@@ -35,7 +34,7 @@ def move_rows(queue: str, columns: Sequence[str], insert: str) -> int:
 
 
 def upsert(sql: str) -> int | None:
-    """Run an INSERT … ON CONFLICT DO UPDATE; give how many rows it created, None where no other writer can be."""
+    """Run an INSERT … ON CONFLICT DO UPDATE. Return how many rows it created; None on SQLite, which has one writer."""
     if not is_postgresql():
         execute(sql)
         return None

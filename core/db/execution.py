@@ -3,20 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from django.db import (
-    connection,
-)
+from django.db import connection
 
 from .sql import Query, compile_query
 
 Row = tuple[Any, ...]
 Params = Sequence[Any] | Mapping[str, Any] | None
 Item = TypeVar("Item")
-PARAMETER_BATCH_SIZE = 5_000  # SQLite takes no more than 32,766 parameters
+PARAMETER_BATCH_SIZE = 5_000  # SQLite allows 32,766 in a statement
 
 
 def execute(sql: str | Query, params: Params = None) -> int:
-    """Run one statement; return how many rows it touched. ``params`` are those of a text."""
+    """Run one statement and return how many rows it affected. ``params`` belong to a text; ``Sql`` has its own."""
     with connection.cursor() as cursor:
         cursor.execute(*_statement(sql, params))
         return int(cursor.rowcount)
@@ -30,13 +28,13 @@ def _statement(sql: str | Query, params: Params) -> tuple[str, Params]:
 
 
 def fetch_all(sql: str | Query, params: Params = None) -> list[Row]:
-    """Run one query and fetch all of its rows, so that the next statement finds a free connection."""
+    """Run one query and return all of its rows."""
     with connection.cursor() as cursor:
         cursor.execute(*_statement(sql, params))
         return list(cursor.fetchall())
 
 
 def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """Cut what a statement names into what one can take."""
+    """Split items into batches that one statement can take as parameters."""
     for start in range(0, len(items), PARAMETER_BATCH_SIZE):
         yield items[start : start + PARAMETER_BATCH_SIZE]

@@ -1,6 +1,6 @@
-"""Taking turns: of several transactions that want the same turn, one goes on and the others wait.
+"""Named locks: of several transactions that want the same lock, one continues and the others wait.
 
-A plain table, one row a turn. On SQLite a write transaction is alone in any case.
+Each lock is a row of ``NamedLock``. On SQLite, there is only one write transaction at a time anyway.
 """
 
 from django.db import connection
@@ -9,7 +9,7 @@ from core.models.named_lock import NamedLock
 
 
 def try_acquire(name: str) -> bool:
-    """Take the turn unless somebody else has it; it ends with the transaction."""
+    """Acquire the lock until the transaction ends. Return False if another transaction has it."""
     NamedLock.objects.get_or_create(name=name)
     free = NamedLock.objects.select_for_update(
         skip_locked=connection.features.has_select_for_update_skip_locked
@@ -18,7 +18,7 @@ def try_acquire(name: str) -> bool:
 
 
 def acquire(name: str) -> None:
-    """Wait for the turn; it ends with the transaction."""
+    """Wait for the lock, and hold it until the transaction ends."""
     rows = NamedLock.objects.select_for_update().filter(name=name)
     if not list(rows):
         NamedLock.objects.get_or_create(name=name)

@@ -1,9 +1,8 @@
-"""What PostgreSQL's planner knows of temporary tables: each is analyzed after it changed, before a statement joins it.
+"""Statistics of temporary tables for PostgreSQL's planner: a changed table is analyzed before a statement joins it.
 
-No autovacuum ever visits a temporary table, so the planner only knows what ANALYZE has told it. A table that was
-analyzed before its last change is worse than one that never was: the planner expects one row where there are thirty
-thousand, and one statement runs for minutes. So nobody has to remember it: every statement of a connection passes
-here, and those that join a changed table have it analyzed first.
+Autovacuum never visits temporary tables, so the planner knows only what ANALYZE found. Outdated statistics are worse
+than none: the planner expects one row where there are thirty thousand, and the statement runs for minutes. Therefore a
+wrapper sees every statement of a connection, and analyzes the changed tables that the statement joins.
 """
 
 import re
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-MAX_UNANALYZED_ROWS: Final = 100  # changed rows of which no plan, however wrong, takes long
+MAX_UNANALYZED_ROWS: Final = 100  # with so few rows, no plan is slow
 
 _CREATED = re.compile(r'\bCREATE\s+TEMPORARY\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?', re.IGNORECASE)
 _WRITTEN = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+"?(\w+)"?', re.IGNORECASE)
@@ -27,9 +26,9 @@ Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
 
 
 class TemporaryTableStatistics:
-    """The temporary tables of one connection, each with how many of its rows changed since it was analyzed.
+    """How many rows of each temporary table of a connection changed since the table was analyzed.
 
-    One of Django's wrappers around the execution of statements.
+    An execute wrapper of Django.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
@@ -38,30 +37,30 @@ class TemporaryTableStatistics:
         self.changed: dict[str, int] = {}
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        """Run a statement; before it, analyze what it joins; after it, count what it changed."""
+        """Analyze the changed tables that a statement joins, run it, and count the rows that it changed."""
         if not isinstance(sql, str):
             return execute(sql, params, many, context)
         for name in self._stale(sql):
             self._analyze(name)
         result = execute(sql, params, many, context)
-        self._note(sql, context["cursor"].rowcount)
+        self._count_changes(sql, context["cursor"].rowcount)
         return result
 
     def declare(self, name: str, columns: Collection[str]) -> None:
-        """Say which columns of a table statements join on or choose by; those alone are analyzed."""
+        """Declare the columns that statements join or filter by. Only these are analyzed."""
         self.columns[name] = columns
 
-    def note_changed(self, name: str, rows: int) -> None:
-        """Count rows that came in otherwise than by a statement."""
+    def add_changed_rows(self, name: str, rows: int) -> None:
+        """Count rows that changed other than by a statement, such as by COPY."""
         self.changed[name] = self.changed.get(name, 0) + max(rows, 0)
 
     def forget(self) -> None:
-        """Forget all tables: the connection is a new one."""
+        """Forget all tables, because the connection is new."""
         self.columns.clear()
         self.changed.clear()
 
     def _stale(self, sql: str) -> Iterator[str]:
-        """Name the tables that a statement joins and that have changed since they were analyzed."""
+        """Return the tables that a statement joins and that changed since they were analyzed."""
         named = {name for name, rows in self.changed.items() if rows >= MAX_UNANALYZED_ROWS and name in sql}
         if not named or len(_RELATION.findall(sql)) < 2:
             return
@@ -70,7 +69,7 @@ class TemporaryTableStatistics:
     def _analyze(self, name: str) -> None:
         self.changed[name] = 0
         with self.connection.cursor() as cursor:
-            # It may be gone with the transaction that made it, and another thing have its name.
+            # The table may be gone with its transaction, and its name may now mean something else.
             cursor.execute(
                 "SELECT 1 FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relname = %s", [name]
             )
@@ -78,34 +77,34 @@ class TemporaryTableStatistics:
                 columns = self.columns.get(name)
                 cursor.execute(f"ANALYZE {name} ({', '.join(columns)})" if columns else f"ANALYZE {name}")
 
-    def _note(self, sql: str, rows: int) -> None:
-        if _ROLLBACK.match(sql):  # the statistics go back with the rows
+    def _count_changes(self, sql: str, rows: int) -> None:
+        if _ROLLBACK.match(sql):  # the statistics are rolled back with the rows
             self.changed = dict.fromkeys(self.changed, MAX_UNANALYZED_ROWS)
         elif "TEMPORARY" in sql:
             for name in _CREATED.findall(sql):
-                self.note_changed(name, rows)
+                self.add_changed_rows(name, rows)
         elif self.changed:
             for name in _EMPTIED.findall(sql):
                 if name in self.changed:
                     self.changed[name] = 0
             for name in _WRITTEN.findall(sql):
                 if name in self.changed:
-                    self.note_changed(name, rows)
+                    self.add_changed_rows(name, rows)
 
 
 def watch_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Let every statement of a connection that has just been made pass here."""
+    """Install the wrapper on a new connection. A receiver of ``connection_created``."""
     if connection.vendor != "postgresql":
         return
     if tables := table_statistics(connection):
         tables.forget()
     else:
-        # First in the list: who adds a wrapper for a block takes the last one away again.
+        # First in the list: `connection.execute_wrapper()` removes the last one when its block ends.
         connection.execute_wrappers.insert(0, TemporaryTableStatistics(connection))
 
 
 def table_statistics(connection: BaseDatabaseWrapper) -> TemporaryTableStatistics | None:
-    """Return what watches the statements of a connection; None where the planner needs nothing of the kind."""
+    """Return the wrapper of a connection, or None where the planner needs none."""
     with suppress(StopIteration):
         return next(one for one in connection.execute_wrappers if isinstance(one, TemporaryTableStatistics))
     return None

@@ -1,4 +1,4 @@
-"""Time limits of statements."""
+"""Time limits of statements, and batches that shrink when a limit is reached."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,36 +23,38 @@ log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 
-PROGRESS_HANDLER_STEPS = 10_000  # of SQLite's virtual machine, at the clock: about a millisecond
+PROGRESS_HANDLER_STEPS = (
+    10_000  # of SQLite's virtual machine between two looks at the clock: about a millisecond
+)
 
 
 class StatementTimeout(Exception):
-    """A statement was ended, since it took longer than somebody waits for it."""
+    """A statement reached its time limit and was ended."""
 
 
 class AdaptiveBatch:
-    """How much of a long work is done at once: less from when a statement of it took longer than STATEMENT_LIMIT.
+    """A batch size that shrinks when a statement takes longer than ``STATEMENT_LIMIT``.
 
-    Inside a transaction all is done at once, and on SQLite, whose statements depend on no statistics.
+    It stays as it is inside a transaction, and on SQLite, whose plans do not depend on statistics.
     """
 
-    def __init__(self, most: int, least: int) -> None:
-        self.size, self.least = most, least
+    def __init__(self, size: int, minimum: int) -> None:
+        self.size, self.minimum = size, minimum
 
-    def take(self, act: Callable[[int], Result]) -> Result:
-        """Let ``act`` do so much, again for a quarter of it where that takes too long.
+    def run(self, process: Callable[[int], Result]) -> Result:
+        """Call ``process`` with the size, and again with a quarter of it after a timeout.
 
-        ``act`` is undone by what it raises. The least portion takes as long as it takes.
+        ``process`` must undo its work when a statement fails. The minimum has no time limit.
         """
         limit = settings.STATEMENT_LIMIT
-        while self.size > self.least and limit and is_postgresql() and not connection.in_atomic_block:
+        while self.size > self.minimum and limit and is_postgresql() and not connection.in_atomic_block:
             try:
                 with _session_limit(limit):
-                    return act(self.size)
+                    return process(self.size)
             except StatementTimeout:
-                self.size = max(self.least, self.size // 4)
-                log.warning("taken_in_smaller_portions", at_once=self.size)
-        return act(self.size)
+                self.size = max(self.minimum, self.size // 4)
+                log.warning("batch_size_reduced", size=self.size)
+        return process(self.size)
 
 
 @contextmanager
@@ -65,13 +67,13 @@ def _session_limit(seconds: float) -> Iterator[None]:
             raise StatementTimeout from error
         raise
     finally:
-        with suppress(DatabaseError, InterfaceError):  # a connection that is gone takes its limit along
+        with suppress(DatabaseError, InterfaceError):  # a closed connection has no limit any more
             execute("RESET statement_timeout")
 
 
 @contextmanager
 def roll_back_after(seconds: float) -> Iterator[None]:
-    """Undo what is done inside once a statement takes longer (PostgreSQL); raises TookTooLong. In a transaction."""
+    """Run the block in a transaction with a limit for each statement (PostgreSQL only). Raises StatementTimeout."""
     if not seconds or not is_postgresql():
         yield
         return
@@ -86,12 +88,12 @@ def roll_back_after(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """End what is asked inside once it takes longer than that, a statement (PostgreSQL) or all (SQLite).
+    """Read in the block with a limit for each statement (PostgreSQL) or for all of them (SQLite).
 
-    Raises TookTooLong, without asking where there is no time at all. Nothing but temporary tables is written inside.
+    Raises StatementTimeout, at once if there is no time left. The block may write only temporary tables.
     """
     if seconds <= 0:
-        raise StatementTimeout  # nobody looks that soon, so a small question would be answered
+        raise StatementTimeout  # a short query would end before the limit is checked
     try:
         with snapshot(), _limit(seconds):
             yield
@@ -102,7 +104,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def statement_canceller() -> Callable[[], None]:
-    """Return what ends the statement that this connection runs: for another thread, inside of ``within``."""
+    """Return a function that another thread calls to cancel this connection's statement, inside ``time_limit``."""
     connection.ensure_connection()
     driver = connection.connection
     return driver.cancel if is_postgresql() else driver.interrupt  # type: ignore[no-any-return]

@@ -20,14 +20,14 @@ from .execution import execute
 Result = TypeVar("Result")
 
 MAX_TRIES = 5
-DEADLOCK_DETECTED = "40P01"  # PostgreSQL's code for the one of two transactions that has to give way
+DEADLOCK_DETECTED = "40P01"  # SQLSTATE of PostgreSQL
 
 
 def is_transient_error(error: BaseException | None) -> bool:
-    """Tell whether an error is of a database that is away, busy or of another version, and not of what it was asked.
+    """Return whether an error is the database's (unavailable, busy, another version) and not caused by the data.
 
-    Of the database's errors only a value or a constraint can be the fault of what was sent; and not a column that
-    must be filled, which we would have filled: the schema is newer than this process.
+    Of the database's errors, only invalid values and violated constraints are caused by data. NOT NULL is an exception:
+    we fill all columns that we know, so the schema is newer than this process.
     """
     if isinstance(error, DataError | IntegrityError):
         is_not_null = getattr(error.__cause__, "sqlstate", "") == NOT_NULL_VIOLATION
@@ -35,55 +35,55 @@ def is_transient_error(error: BaseException | None) -> bool:
     return isinstance(error, DatabaseError | InterfaceError)
 
 
-def retry_on_deadlock(act: Callable[[], Result]) -> Result:
-    """Run ``act`` as one transaction; again, a few times, where PostgreSQL ended it to resolve a deadlock."""
+def retry_on_deadlock(function: Callable[[], Result]) -> Result:
+    """Run a function in a transaction, and a few times again if PostgreSQL ends it to resolve a deadlock."""
     for _ in range(MAX_TRIES - 1):
         try:
             with transaction.atomic():
-                return act()
+                return function()
         except OperationalError as error:
             if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK_DETECTED:
                 raise
     with transaction.atomic():
-        return act()
+        return function()
 
 
 @contextmanager
 def locked_table(table: str) -> Iterator[None]:
-    """A transaction that is the only one of its kind, and sees everything as it was at one moment.
+    """Run the block in a transaction with a snapshot, while no other such transaction runs.
 
-    ``table`` is locked against others of the kind, not against readers and writers of its rows.
+    The lock on ``table`` excludes only other calls of this function, not readers and writers of rows.
     """
     outermost = not connection.in_atomic_block
     with transaction.atomic():
         if is_postgresql():
             if outermost:
                 execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            # Before anything is read: what the one before has done must be in the snapshot.
+            # Before anything is read: the snapshot must contain what the previous holder wrote.
             execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
             if outermost:
-                execute("SELECT 1")  # the moment is now, and whoever reads the clock next reads a later one
+                execute("SELECT 1")  # takes the snapshot now, before the caller reads the clock
         yield
 
 
 def lock_shared(table: str) -> None:
-    """Work beside others who share a table, and keep out who wants it alone, until the transaction ends."""
-    if is_postgresql():  # a write transaction of SQLite is alone in any case
+    """Share a table with other transactions until this one ends. ``lock_exclusive`` waits for it."""
+    if is_postgresql():  # SQLite has one write transaction at a time anyway
         execute(f"LOCK TABLE {table} IN ROW SHARE MODE")
 
 
 def lock_exclusive(table: str) -> None:
-    """Wait until nobody shares a table, and keep it from others until the transaction ends."""
+    """Wait until no other transaction shares a table, and lock it until this one ends."""
     if is_postgresql():
         execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
 
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """Read everything as it was at one moment, without holding up writers; nothing but temporary tables is written."""
+    """Read from one snapshot, without blocking writers. The block may write only temporary tables."""
     if is_postgresql():
         with transaction.atomic():
-            if not connection.savepoint_ids:  # inside another transaction its own isolation stays
+            if not connection.savepoint_ids:  # the isolation level of an outer transaction stays
                 execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             yield
         return

@@ -1,4 +1,4 @@
-"""What each page may load and run: its Content-Security-Policy. A page that is in no list here gets the strictest."""
+"""The Content-Security-Policy of each page. A page without a policy of its own gets the strictest."""
 
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ PUBLIC_POLICY: Final[Directives] = {
     "base-uri": [NONE],
     "frame-ancestors": [NONE],
 }
-"""Pages that anybody sees: nothing inline without a nonce, nothing evaluated."""
+"""For public pages: nothing inline without a nonce, no eval."""
 
 API_POLICY: Final[Directives] = PUBLIC_POLICY | {
     "style-src": [SELF, UNSAFE_INLINE],  # Swagger UI and the browsable API set styles on elements
@@ -30,23 +30,20 @@ API_POLICY: Final[Directives] = PUBLIC_POLICY | {
 }
 
 ADMIN_POLICY: Final[Directives] = PUBLIC_POLICY | {
-    # Alpine, which Unfold's pages are made with, evaluates the expressions in their attributes. Those are
-    # written by templates; what people typed in is never part of them.
+    # Unfold uses Alpine, which evaluates expressions in attributes. Templates write these attributes, and user input
+    # is never part of them.
     "script-src": [SELF, NONCE, UNSAFE_EVAL],
     "style-src": [SELF, UNSAFE_INLINE],
     "img-src": [SELF, "data:"],
     "font-src": [SELF],
-    "frame-src": [SELF],  # the preview of a message, which is in a sandbox
+    "frame-src": [SELF],  # the sandboxed preview of a message
 }
 
 
 class ContentSecurityPolicyMiddleware(CSPMiddleware):
-    """Give each response the policy of its address."""
-
     def get_policy_parts(
         self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
     ) -> PolicyParts:
-        """Return the policy, with the nonce that the page has used."""
         parts = super().get_policy_parts(request, response, report_only)
         if parts.config is None and not report_only:
             parts.config = _policy_of(request.path)
@@ -55,7 +52,7 @@ class ContentSecurityPolicyMiddleware(CSPMiddleware):
 
 def _policy_of(path: str) -> Directives:
     if path.startswith("/admin/"):
-        # Previews of messages show the shop's pictures.
+        # Previews of messages show images of the shop.
         return ADMIN_POLICY | {
             "img-src": [*ADMIN_POLICY["img-src"], _origin(settings.SHOP_URL), *settings.PRODUCT_HOSTS]
         }

@@ -1,4 +1,4 @@
-"""What people see when a page cannot be shown: why, and a way back. The database is not asked: it may be away."""
+"""Error pages for people, with the reason and a way back. They do not query the database, which may be unavailable."""
 
 from typing import Final
 
@@ -9,28 +9,28 @@ from django.urls import reverse
 
 FORM_EXPIRED: Final = (
     "This form has expired",
-    "Nothing was changed. Load the page again, and send the form once more; cookies must be allowed.",
+    "Nothing was changed. Reload the page and send the form again. Your browser must allow cookies.",
 )
 TEXTS: Final = {
     400: (
-        "This address cannot be read",
-        "Something in it is none of what the page takes, such as a filter that the list does not have.",
+        "This address is not valid",
+        "It contains something that the page does not understand, such as a filter that the list does not have.",
     ),
-    403: ("You may not see this", "Your role lacks the permission. An administrator can give it to you."),
-    404: ("There is nothing here", "It was deleted, or the address is not quite right."),
+    403: ("You do not have permission to see this", "An administrator can give you the permission."),
+    404: ("This page does not exist", "It was deleted, or the address is wrong."),
     500: (
-        "Something went wrong here",
-        "It was logged, so whoever runs this installation can find out why. Wait a moment, and try again.",
+        "Something went wrong",
+        "The error was logged for the people who run this installation. Wait a moment and try again.",
     ),
     503: (
-        "The database is away",
-        "It does not answer right now, or is busy. Nothing that was saved is lost. Please try again in some seconds.",
+        "The database is not available",
+        "It does not respond, or it is busy. Nothing that you saved is lost. Try again in a few seconds.",
     ),
 }
 
 
 def error_page(request: HttpRequest, status: int, texts: tuple[str, str] | None = None) -> HttpResponse:
-    """Return the page for a status, with texts of its own where they are given."""
+    """Return the page for a status. ``texts`` replace its title and text."""
     title, text = texts or TEXTS[status]
     is_of_staff = request.path_info.startswith("/admin")
     page = render_to_string(

@@ -1,4 +1,4 @@
-"""The tables of the core: API keys, idempotent responses, named locks, and which declarations were installed."""
+"""The tables of the core: API keys, idempotent responses, named locks, and installed declarations."""
 
 from .api_key import ApiKey
 from .idempotent_response import IdempotentResponse

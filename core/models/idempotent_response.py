@@ -1,10 +1,10 @@
-"""Answers that are given again. Written by ``core.api.idempotent_responses`` alone."""
+"""Stored responses. Written only by ``core.api.idempotent_responses``."""
 
 from django.db import models
 
 
 class IdempotentResponse(models.Model):
-    """What a request under an idempotency key was answered; without a status while it is still being done."""
+    """The response to a request with an idempotency key. Without a status, the request is still running."""
 
     name = models.CharField(
         max_length=64, primary_key=True, help_text="A digest of who sent it, to where, under which key."

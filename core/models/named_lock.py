@@ -1,10 +1,10 @@
-"""Turns of writers. Written by ``core.db.locks`` alone."""
+"""Named locks. Written only by ``core.db.locks``."""
 
 from django.db import models
 
 
 class NamedLock(models.Model):
-    """A row to lock, so that writers of one kind follow one another."""
+    """A row that a transaction locks, so that writers of one kind run one after another."""
 
     name = models.CharField(max_length=50, primary_key=True)
 

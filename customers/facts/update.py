@@ -60,7 +60,7 @@ def update_facts(
 
     settled, portion = 0, time_limits.AdaptiveBatch(SETTLED_AT_ONCE, SETTLED_AT_LEAST)
     while is_due(_instant(now, not_before)):
-        settled += portion.take(settle_at_most)
+        settled += portion.run(settle_at_most)
         progress(settled)
     return settled
 

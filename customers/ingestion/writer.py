@@ -119,7 +119,7 @@ def ingest(
     def ingest_at_once(rows: int) -> Outcome:
         return transactions.retry_on_deadlock(lambda: _ingest(kind, given, call, announce, rows))
 
-    return time_limits.AdaptiveBatch(max(len(given), STAGED_AT_LEAST), STAGED_AT_LEAST).take(ingest_at_once)
+    return time_limits.AdaptiveBatch(max(len(given), STAGED_AT_LEAST), STAGED_AT_LEAST).run(ingest_at_once)
 
 
 def let_follow(confirm: Callable[[Sequence[str], datetime], None]) -> None:

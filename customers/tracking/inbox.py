@@ -59,7 +59,7 @@ def drain(seconds: float = math.inf) -> int:
     portion = time_limits.AdaptiveBatch(MESSAGES_BATCH_SIZE, MIN_MESSAGES_BATCH_SIZE)
     INBOX.acknowledge()
     while Batch.objects.exists():
-        done = portion.take(_drain_batches)
+        done = portion.run(_drain_batches)
         if done is None:
             INBOX.request_soon()
             break

@@ -69,21 +69,21 @@ class CountDetails:
 
 
 def count_matching(rule: Rule, seconds: float = COUNT_SECONDS) -> RuleCount:
-    """Count whom a rule matches; raises TookTooLong."""
+    """Count whom a rule matches; raises StatementTimeout."""
     context = _stored_context()
     with time_limits.time_limit(seconds):
         return _count_matching(rule, context)
 
 
 def count_conditions(rule: Rule, seconds: float = COUNT_SECONDS) -> CountDetails:
-    """Count whom each condition matches alone, and find some of those the rule matches; raises TookTooLong."""
+    """Count whom each condition matches alone, and find some of those the rule matches; raises StatementTimeout."""
     context = _stored_context()
     with time_limits.time_limit(seconds):
         return _count_conditions(rule, context)
 
 
 def preview_rule(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[RuleCount, CountDetails]:
-    """Count both, as of now, or as of another instant from the records alone; raises TookTooLong."""
+    """Count both, as of now, or as of another instant from the records alone; raises StatementTimeout."""
     until = time.monotonic() + seconds
 
     def within() -> AbstractContextManager[None]:

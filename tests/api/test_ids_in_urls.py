@@ -85,7 +85,7 @@ def test_a_customer_of_any_id_is_reachable_at_every_address(caller: ApiClient) -
 
 @pytest.mark.django_db
 def test_an_unknown_address_is_still_none(caller: ApiClient) -> None:
-    assert caller.get("nowhere/", status=404)["message"] == "There is nothing at /api/v1/nowhere/."
+    assert caller.get("nowhere/", status=404)["message"] == "/api/v1/nowhere/ does not exist."
     assert caller.get("customers/eu/1/", status=404)["message"] == "There is no customer eu/1."
 
 

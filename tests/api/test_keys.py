@@ -110,8 +110,8 @@ def test_behind_a_proxy_the_address_is_the_one_it_adds(client: Client, settings)
     [
         (["--scopes", "ingest", "--expires", "2020-01-01"], "expires_at: is over already"),
         (["--scopes", "ingest", "--expires", "tomorrow"], "'tomorrow' is no time"),
-        (["--scopes", "ingest", "--networks", "here"], "networks: 'here' is no network"),
-        (["--scopes", "ingest", "--networks", "192.0.2.1/24"], "lies inside of 192.0.2.0/24"),
+        (["--scopes", "ingest", "--networks", "here"], "networks: 'here' is not a network"),
+        (["--scopes", "ingest", "--networks", "192.0.2.1/24"], "is an address inside 192.0.2.0/24"),
         (["--write", "--networks", "192.0.2.1"], "go with API keys"),
         (["--scopes", "ingest", "--visitors"], "not allowed with argument"),
     ],
@@ -250,7 +250,7 @@ def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> 
     fields = {"name": "robot", "networks": "192.0.2.0/24", "scopes": ["privacy"], "digest": "0" * 64}
 
     assert admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).status_code == 200
-    assert "lies inside of" in admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).content.decode()
+    assert "is an address inside" in admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).content.decode()
     assert admin_client.post(page, fields).status_code == 302
 
     found = keys.find_key(secret)
@@ -265,7 +265,7 @@ def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> 
         ({"scopes": []}, "This field is required"),
         ({"scopes": ["ingest", "visitors:read"]}, "goes with no other scope"),
         ({"expires_at_0": "2020-01-01"}, "is over already"),
-        ({"networks": "everywhere"}, "is no network"),
+        ({"networks": "everywhere"}, "is not a network"),
     ],
 )
 def test_a_form_says_what_will_not_do(fields: dict[str, Any], complaint: str, admin_client: Client) -> None:

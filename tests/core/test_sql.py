@@ -9,9 +9,9 @@ from tests.support import shop
 
 
 def test_it_refuses_parameters_that_do_not_fit_the_text() -> None:
-    with pytest.raises(ValueError, match="1 places for parameters got 0"):
+    with pytest.raises(ValueError, match="1 placeholders got 0"):
         Sql("SELECT %s")
-    with pytest.raises(ValueError, match="0 places for parameters got 1"):
+    with pytest.raises(ValueError, match="0 placeholders got 1"):
         Sql("SELECT '100 %%'", (1,))
     with pytest.raises(ValueError, match="2 places"):
         Sql("SELECT %s, %s", (1,))
