@@ -47,7 +47,9 @@ def test_staff_are_told_why_and_how_to_go_on(staff, admin_client):
     admin_client.raise_request_exception = False
     overview = f'href="{reverse("admin:index")}"'
 
-    assert overview in page(staff.get("/admin/customers/customer/"), 403, "You do not have permission to see this")
+    assert overview in page(
+        staff.get("/admin/customers/customer/"), 403, "You do not have permission to see this"
+    )
     assert overview in page(
         admin_client.get("/admin/segments/segment/99/members/"), 404, "This page does not exist"
     )

@@ -1,4 +1,4 @@
-"""Keys of API clients: made, found, edited and revoked. The only writer of ``ApiKey``."""
+"""API keys: create, find, edit, revoke. The only writer of ``ApiKey``."""
 
 import hashlib
 import secrets
@@ -18,10 +18,10 @@ VISITORS_SCOPE = "visitors:read"
 SCOPES = {
     "segments:read": "see segments, their rules and sizes",
     "segments:write": "create, edit, delete and refresh segments",
-    "members:read": "see who is in a segment, with contact data",
+    "members:read": "see the members of segments, with contact data",
     "ingest": "send customers, orders and events",
     "privacy": "export and erase a person's data",
-    VISITORS_SCOPE: "ask which public segments a visitor is in; for the shop's pages, so it goes with no other scope",
+    VISITORS_SCOPE: "see the public segments of a visitor; for web pages, so it cannot be combined with other scopes",
 }
 
 SECRET_PREFIX, PUBLIC_PREFIX = "seg_", "pub_"
@@ -33,17 +33,17 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 def create_key(
     name: str, scopes: Iterable[str], *, expires_at: datetime | None = None, networks: Iterable[str] = ()
 ) -> tuple[ApiKey, str]:
-    """Create a key; give it with its secret, which nobody can show again.
+    """Create a key and return it with its secret, which cannot be shown again.
 
-    Raises ValidationError, which names the field, where something will not do.
+    Raises ValidationError, by field, for invalid values.
     """
     key = ApiKey(name=name, scopes=list(scopes), expires_at=expires_at, networks=list(networks))
     return key, issue_key(key)
 
 
 def issue_key(key: ApiKey) -> str:
-    """Save a new key and give its secret, which nobody can show again; raises ValidationError as ``create`` does."""
-    # Whoever finds one somewhere sees whether it may lie there: everybody can read what a page holds.
+    """Save a new key and return its secret, which cannot be shown again. Raises ValidationError."""
+    # The prefix shows whether a key may be public: everybody can read the keys of web pages.
     secret = (PUBLIC_PREFIX if VISITORS_SCOPE in key.scopes else SECRET_PREFIX) + secrets.token_urlsafe(32)
     key.prefix, key.digest = secret[:PREFIX_LENGTH], secret_digest(secret)
     validate_key(key, datetime.now(UTC))
@@ -52,13 +52,13 @@ def issue_key(key: ApiKey) -> str:
 
 
 def update_key(key: ApiKey) -> None:
-    """Save a key's name, expiry and networks; what it opens stays. Raises ValidationError as ``create`` does."""
+    """Save a key's name, expiry and networks. The scopes never change. Raises ValidationError."""
     validate_key(key, datetime.now(UTC))
     key.save(update_fields=["name", "expires_at", "networks"])
 
 
 def validate_key(key: ApiKey, at: datetime) -> None:
-    """Put scopes and networks into one spelling, and refuse what will not do; raises ValidationError."""
+    """Normalize scopes and networks, and validate the key. Raises ValidationError."""
     wrong = {}
     for name, read in (("scopes", _scopes), ("networks", _networks)):
         try:
@@ -66,9 +66,8 @@ def validate_key(key: ApiKey, at: datetime) -> None:
         except ValueError as error:
             wrong[name] = str(error)
     if key._state.adding and key.has_expired(at):
-        wrong["expires_at"] = "is over already; give a time to come, or none"
+        wrong["expires_at"] = "is in the past; choose a later time, or leave it empty"
     try:
-        # What is wrong already is not judged twice.
         key.full_clean(exclude=wrong)
     except ValidationError as error:
         raise ValidationError({**error.error_dict, **wrong}) from None
@@ -77,14 +76,14 @@ def validate_key(key: ApiKey, at: datetime) -> None:
 
 
 def _scopes(given: Iterable[str]) -> list[str]:
-    wanted, there_are = set(given), f"there are: {', '.join(SCOPES)}"
+    wanted, known = set(given), f"the scopes are: {', '.join(SCOPES)}"
     if unknown := sorted(wanted - SCOPES.keys()):
-        raise ValueError(f"there is no scope {unknown[0]!r} ({there_are})")
+        raise ValueError(f"there is no scope {unknown[0]!r} ({known})")
     if not wanted:
-        raise ValueError(f"a key needs at least one scope ({there_are})")
+        raise ValueError(f"a key needs at least one scope ({known})")
     if VISITORS_SCOPE in wanted and len(wanted) > 1:
         raise ValueError(
-            f"{VISITORS_SCOPE} goes with no other scope: everybody can read a key that pages hold"
+            f"{VISITORS_SCOPE} cannot be combined with other scopes: everybody can read the keys of web pages"
         )
     return [scope for scope in SCOPES if scope in wanted]
 
@@ -92,13 +91,13 @@ def _scopes(given: Iterable[str]) -> list[str]:
 def _networks(given: Iterable[str]) -> list[str]:
     networks = list(dict.fromkeys(map(client_ip.parse_network, given)))
     if len(networks) > MAX_NETWORKS:
-        raise ValueError(f"give at most {MAX_NETWORKS} networks; these are {len(networks)}")
+        raise ValueError(f"at most {MAX_NETWORKS} networks are allowed; these are {len(networks)}")
     return networks
 
 
 def find_key(secret: str) -> ApiKey | None:
-    """Find the key that has this secret and is not revoked."""
-    # Each request asks this first; written out it takes a third of the time that the ORM needs to compile it.
+    """Return the key with this secret unless it is revoked."""
+    # Every request runs this query. As raw SQL, it takes a third of the time.
     found = ApiKey.objects.raw(
         "SELECT * FROM core_apikey WHERE digest = %s AND revoked_at IS NULL", [secret_digest(secret)]
     )
@@ -106,43 +105,42 @@ def find_key(secret: str) -> ApiKey | None:
 
 
 def is_usable(key: ApiKey, at: datetime, address: str | None) -> bool:
-    """Tell whether a key may be used at this time, and from this address."""
+    """Return whether a key may be used at this time and from this address."""
     return not key.has_expired(at) and (not key.networks or client_ip.in_networks(address, key.networks))
 
 
 def revoke_key(key: ApiKey) -> None:
-    """Let a key open nothing from now on; of a revoked one the moment stays."""
+    """Revoke a key. If it is revoked already, its time of revocation stays."""
     ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
     key.refresh_from_db(fields=["revoked_at"])
 
 
 def record_use(key: ApiKey, at: datetime) -> None:
-    """Keep when a key was last used, to the minute, so that reading does not write at every request."""
+    """Store when a key was last used, at most once a minute, so that not every request writes."""
     long_ago = at - USE_RECORDED_EVERY
     if key.last_used_at is None or key.last_used_at <= long_ago:
-        # Asked again by the statement: of two requests at once one writes.
+        # The statement checks again, so that only one of two concurrent requests writes.
         outdated = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
         with skip_when_locked():
             ApiKey.objects.filter(outdated, pk=key.pk).update(last_used_at=at)
 
 
 def secret_digest(secret: str) -> str:
-    """Hash a secret, to keep and to find it by."""
-    # A fast hash without salt is right here: a secret of 256 random bits is in no dictionary and cannot be
-    # tried out, which is what slow hashes of passwords are against; and it can be looked up by an index.
+    """Return the hash by which a key is stored and found."""
+    # A fast hash without salt is enough: 256 random bits cannot be guessed, and the hash can be indexed.
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @contextmanager
 def skip_when_locked() -> Iterator[None]:
-    """Leave a write undone where SQLite's one writer is busy: a reader does not wait for a long refresh."""
+    """Skip the block's write if SQLite is locked, so that a reader does not wait for a long refresh."""
     if backends.is_postgresql():
         yield
         return
-    [(patience,)] = execution.fetch_all("PRAGMA busy_timeout")
+    [(timeout,)] = execution.fetch_all("PRAGMA busy_timeout")
     execution.execute("PRAGMA busy_timeout = 0")
     try:
         with suppress(OperationalError):
             yield
     finally:
-        execution.execute(f"PRAGMA busy_timeout = {patience}")
+        execution.execute(f"PRAGMA busy_timeout = {timeout}")

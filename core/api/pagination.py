@@ -1,10 +1,10 @@
-"""Pages of lists that change while they are read.
+"""Keyset pagination for lists that change while they are read.
 
-A cursor names a place in the order of a unique, unchanging key. Whatever enters or leaves between two pages,
-a row that was there all the time comes exactly once, and the last page costs as much as the first.
+A cursor is a position in the order of a unique, unchanging key. Rows may come and go between two pages: a row that
+stays is returned exactly once, and the last page costs as much as the first.
 
-``CursorPagination`` of Django REST framework skips a row here: its links on an empty page start behind the row that
-the cursor names, which stays. It also links to pages that are empty since everybody on that side has left.
+``CursorPagination`` of Django REST framework skips a row: the links of an empty page start after the row of the cursor,
+which still exists. It also links to pages whose rows have all gone.
 """
 
 import re
@@ -28,35 +28,35 @@ _PLACE = re.compile(r"(after|before):([0-9]{1,18})")
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place next to the row of this key, and the direction in which to read from there."""
+    """A position next to the row with this key, and the direction to read from there."""
 
     forward: bool
     key: int
 
     @classmethod
-    def read(cls, text: str) -> Self:
-        """Read what ``str`` gave; raises ValueError for anything else."""
+    def parse(cls, text: str) -> Self:
+        """Parse what ``str`` returned. Raises ValueError."""
         place = _PLACE.fullmatch(urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
         if place is None:
             raise ValueError("not a cursor")
         return cls(place[1] == "after", int(place[2]))
 
     def __str__(self) -> str:
-        # Not signed: whoever makes one up sees a page of the list that is open to them anyway.
+        # Not signed: a made-up cursor only selects another page of the same list.
         place = f"{'after' if self.forward else 'before'}:{self.key}"
         return urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
 class KeysetPagination(BasePagination):
-    """Pages in the order of one unique column of whole numbers; two queries a page."""
+    """Pages in the order of a unique integer column. Two queries per page."""
 
     key = "id"
     template = "rest_framework/pagination/previous_and_next.html"
 
-    def paginate_queryset(  # type: ignore[override]  # a plain list cannot be asked by key
+    def paginate_queryset(  # type: ignore[override]  # needs a queryset, not a list
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any]:
-        """Give the rows of a page, and find out whether there are others on either side of it."""
+        """Return the rows of a page, and check whether there are rows before and after it."""
         self.request = request
         size, cursor = parse_page_size(request), parse_cursor(request)
         forward = cursor is None or cursor.forward
@@ -71,7 +71,7 @@ class KeysetPagination(BasePagination):
 
         if forward:
             self.next = Cursor(True, keys[-1]) if is_more else None
-            # The row the cursor names may have left, and so may all before it.
+            # The row of the cursor may be gone, and so may all rows before it.
             first = keys[0] if keys else cursor.key + 1 if cursor else 0
             is_before = cursor is not None and _is_any(queryset.filter(**{f"{key}__lt": first}), f"-{key}")
             self.previous = Cursor(False, first) if is_before else None
@@ -81,22 +81,21 @@ class KeysetPagination(BasePagination):
             last = keys[-1] if keys else max(cursor.key - 1, 0)
             is_behind = _is_any(queryset.filter(**{f"{key}__gt": last}), key)
             self.next = Cursor(True, last) if is_behind else None
-        self.display_page_controls = True  # only now: the browsable API draws errors too, which have no links
+        self.display_page_controls = (
+            True  # only now: the browsable API also renders errors, which have no links
+        )
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
-        """Answer with the links and the rows."""
         return Response(
             {"next": self._link(self.next), "previous": self._link(self.previous), "results": data}
         )
 
     def to_html(self) -> str:
-        """Draw the links for the browsable API."""
         links = {"previous_url": self._link(self.previous), "next_url": self._link(self.next)}
         return loader.get_template(self.template).render(links)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Describe a page."""
         link = {"type": "string", "format": "uri", "nullable": True}
         address = "https://shop.example/…?cursor="
         return {
@@ -105,12 +104,12 @@ class KeysetPagination(BasePagination):
             "properties": {
                 "next": link
                 | {
-                    "description": "The page behind; null on the last.",
+                    "description": "The next page. Null on the last page.",
                     "example": address + str(Cursor(True, 1042)),
                 },
                 "previous": link
                 | {
-                    "description": "The page before; null on the first.",
+                    "description": "The previous page. Null on the first page.",
                     "example": address + str(Cursor(False, 993)),
                 },
                 "results": schema,
@@ -118,20 +117,19 @@ class KeysetPagination(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        """Describe the parameters."""
         return [
             {
                 "name": "cursor",
                 "in": "query",
                 "required": False,
-                "description": "Where the page starts, as `next` and `previous` give it.",
+                "description": "Where the page starts. Taken from the `next` or `previous` link.",
                 "schema": {"type": "string"},
             },
             {
                 "name": "page_size",
                 "in": "query",
                 "required": False,
-                "description": f"Rows a page, {PAGE_SIZE} unless told; more than {MAX_PAGE_SIZE} are not given.",
+                "description": f"Rows per page: {PAGE_SIZE} by default, at most {MAX_PAGE_SIZE}.",
                 "schema": {"type": "integer", "minimum": 1, "default": PAGE_SIZE},
             },
         ]
@@ -142,32 +140,32 @@ class KeysetPagination(BasePagination):
 
 
 class CustomerPagination(KeysetPagination):
-    """Pages of what each customer has one of."""
+    """Pages of rows that each customer has one of."""
 
     key = "customer_id"
 
 
 def _is_any(queryset: QuerySet[Any], order: str) -> bool:
-    # The nearest one, not just any: without an order PostgreSQL may search the whole table for the first hit.
+    # Ordered, so that PostgreSQL uses the index: otherwise it may scan the whole table for the first match.
     return queryset.order_by(order).values_list(order.removeprefix("-")).first() is not None
 
 
 def parse_cursor(request: Request) -> Cursor | None:
-    """Read the place that was asked for, or answer that it is none."""
+    """Return the requested cursor, or None. Raises ValidationError."""
     given = request.query_params.get("cursor")
     if not given:
         return None
     try:
-        return Cursor.read(given)
+        return Cursor.parse(given)
     except ValueError:
-        message = "This is not a cursor that a page gave; begin again without one."
+        message = "This cursor is not valid. Start again without a cursor."
         raise ValidationError({"cursor": message}) from None
 
 
-def parse_page_size(request: Request, most: int = MAX_PAGE_SIZE) -> int:
-    """Read how many rows a page shall have, or answer what can be given."""
+def parse_page_size(request: Request, maximum: int = MAX_PAGE_SIZE) -> int:
+    """Return the requested number of rows per page, up to the maximum. Raises ValidationError."""
     given = request.query_params.get("page_size", str(PAGE_SIZE))
     if not re.fullmatch(r"0*[1-9][0-9]*", given):
-        raise ValidationError({"page_size": f"Give a whole number from 1 to {most}."})
-    # By length first: Python refuses to read a number of thousands of digits.
-    return most if len(given) > 9 else min(int(given), most)
+        raise ValidationError({"page_size": f"Send a whole number from 1 to {maximum}."})
+    # Check the length first: int() refuses thousands of digits.
+    return maximum if len(given) > 9 else min(int(given), maximum)

@@ -1,4 +1,4 @@
-"""JSON as it is sent: numbers stay exact, and what is too large or too deep is refused."""
+"""JSON parsers with a size limit, and with exact numbers."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,18 +13,16 @@ MAX_BODY_BYTES = 16 * 2**20
 
 
 class BodyTooLarge(APIException):
-    """More bytes than are read."""
-
     status_code = HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
-    default_detail = "The body is too large; send less at once."
+    default_detail = "The body is too large. Send less at once."
 
 
 class BoundedJSONParser(BaseParser):
-    """JSON in UTF-8, up to a size."""
+    """JSON in UTF-8, up to ``MAX_BODY_BYTES``."""
 
     media_type = "application/json"
-    read_number: Callable[[str], Any] = float
+    parse_number: Callable[[str], Any] = float
 
     def parse(
         self,
@@ -32,12 +30,11 @@ class BoundedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Read the body."""
         body = stream.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge(f"Send at most {MAX_BODY_BYTES // 2**20} MB at once.")
         try:
-            return json.loads(body, parse_float=self.read_number, parse_constant=_refuse)
+            return json.loads(body, parse_float=self.parse_number, parse_constant=_refuse)
         except (ValueError, ArithmeticError, RecursionError) as error:
             raise ParseError(f"This is not valid JSON: {error}") from None
 
@@ -45,15 +42,15 @@ class BoundedJSONParser(BaseParser):
 class ExactJSONParser(BoundedJSONParser):
     """JSON with decimals instead of binary floats."""
 
-    read_number = Decimal
+    parse_number = Decimal
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def dump_exact_json(value: Any) -> str:
-    """Write JSON again, its decimals as they were sent."""
+    """Serialize parsed JSON, with decimals exactly as they were sent."""
     match value:
         case dict():
             return (

@@ -1,4 +1,4 @@
-"""Whole lists as CSV or NDJSON: sent while they are read, in constant memory, compressed for who asks for that."""
+"""Whole lists as CSV or NDJSON: streamed in constant memory, and compressed if the client accepts it."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,56 +21,56 @@ RowBatches = Iterable[list[tuple[Any, ...]]]
 
 
 class CsvRenderer(BaseRenderer):
-    """Stands for CSV where the format of the answer is chosen; ``stream`` writes it."""
+    """Selects CSV in content negotiation. ``stream_rows`` writes it."""
 
     media_type = "text/csv"
     format = "csv"
 
 
 class NdjsonRenderer(BaseRenderer):
-    """Stands for a JSON object a line where the format of the answer is chosen; ``stream`` writes it."""
+    """Selects NDJSON in content negotiation. ``stream_rows`` writes it."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"
 
 
 class StreamingView(APIView):
-    """Answers with a page as JSON, or with all rows as CSV or NDJSON."""
+    """Returns a page as JSON, or all rows as CSV or NDJSON."""
 
     renderer_classes: Sequence[Any] = [*api_settings.DEFAULT_RENDERER_CLASSES, CsvRenderer, NdjsonRenderer]
 
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
-        """Say what there is as JSON, too."""
-        self._answer_in_json()
+        """Respond in JSON, whatever format was requested."""
+        self._render_as_json()
         return super().options(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Say what is wrong as JSON, in the one shape of errors, whatever was asked for."""
+        """Send errors as JSON, whatever format was requested."""
         if is_streamed(self.request):
-            self._answer_in_json()
+            self._render_as_json()
         return super().handle_exception(exc)
 
-    def _answer_in_json(self) -> None:
+    def _render_as_json(self) -> None:
         self.request.accepted_renderer = JSONRenderer()
         self.request.accepted_media_type = JSONRenderer.media_type
 
 
 def is_streamed(request: Request) -> bool:
-    """Tell whether all rows are asked for, by ``?format=`` or by ``Accept``."""
+    """Return whether the client requests all rows, by ``?format=`` or ``Accept``."""
     return getattr(getattr(request, "accepted_renderer", None), "format", "") in _WRITERS
 
 
 def stream_rows(
-    request: Request, name: str, columns: tuple[str, ...], shares: RowBatches
+    request: Request, name: str, columns: tuple[str, ...], batches: RowBatches
 ) -> StreamingHttpResponse:
-    """Send rows, share by share. The first is read at once: what is wrong with it can still be answered."""
-    shown = request.accepted_renderer
-    rest = iter(shares)
-    begun = chain(list(islice(rest, 1)), rest)
+    """Stream rows in batches. The first batch is read at once, so that its errors still get an error response."""
+    renderer = request.accepted_renderer
+    rest = iter(batches)
+    started = chain(list(islice(rest, 1)), rest)
     response = StreamingHttpResponse(
-        _WRITERS[shown.format](columns, begun), content_type=f"{shown.media_type}; charset=utf-8"
+        _WRITERS[renderer.format](columns, started), content_type=f"{renderer.media_type}; charset=utf-8"
     )
-    response["Content-Disposition"] = f'attachment; filename="{name}.{shown.format}"'
+    response["Content-Disposition"] = f'attachment; filename="{name}.{renderer.format}"'
     return _sent(request, response)
 
 
@@ -79,15 +79,15 @@ def _sent(request: Request, response: StreamingHttpResponse) -> StreamingHttpRes
     return response
 
 
-def _as_csv(columns: tuple[str, ...], shares: RowBatches) -> Iterator[str]:
+def _as_csv(columns: tuple[str, ...], batches: RowBatches) -> Iterator[str]:
     yield csv_text([columns])
-    for share in shares:
-        yield csv_text(["" if value is None else str(value) for value in row] for row in share)
+    for batch in batches:
+        yield csv_text(["" if value is None else str(value) for value in row] for row in batch)
 
 
-def _as_ndjson(columns: tuple[str, ...], shares: RowBatches) -> Iterator[str]:
-    for share in shares:
-        yield "".join(_encode(dict(zip(columns, row, strict=True))) + "\n" for row in share)
+def _as_ndjson(columns: tuple[str, ...], batches: RowBatches) -> Iterator[str]:
+    for batch in batches:
+        yield "".join(_encode(dict(zip(columns, row, strict=True))) + "\n" for row in batch)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -98,18 +98,18 @@ _WRITERS: dict[str, Callable[[tuple[str, ...], RowBatches], Iterator[str]]] = {
 
 
 def streaming_responses(page: Any, rows: Mapping[str, str], errors: Mapping[int, Any]) -> dict[Any, Any]:
-    """Describe the answers: a page as JSON, all rows otherwise; errors are JSON always.
+    """Return the responses for the OpenAPI schema: a page as JSON, or all rows. Errors are always JSON.
 
-    ``rows`` gives an example of each row's values by its columns.
+    ``rows`` maps each column to an example.
     """
     header, line = ",".join(rows), ",".join(rows.values())
     return {
         (200, "application/json"): page,
         (200, CsvRenderer.media_type): OpenApiResponse(
-            OpenApiTypes.STR, f"All of them, a row each: `{header}`, such as `{line}`."
+            OpenApiTypes.STR, f"All rows: `{header}`, such as `{line}`."
         ),
         (200, NdjsonRenderer.media_type): OpenApiResponse(
-            OpenApiTypes.STR, "All of them, a JSON object each, with the same names."
+            OpenApiTypes.STR, "All rows, each a JSON object with the same names."
         ),
         **{(status, "application/json"): error for status, error in errors.items()},
     }

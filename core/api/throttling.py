@@ -1,4 +1,4 @@
-"""How many requests a minute each caller may send: by groups of addresses, so that cheap and costly ones differ."""
+"""Rate limits of the API, by caller and by group of endpoints, so that costly endpoints have lower limits."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,26 +18,24 @@ ANONYMOUS = "strangers"
 
 
 class CallerThrottle(BaseThrottle):
-    """Counts each caller's requests by group; a view that belongs to another group than usual names it ``rate``."""
+    """Limits each caller's requests per group. A view sets ``rate`` if its group is not reading or writing."""
 
     seconds = 0
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Count the request; whoever has sent too many is told to wait."""
         self.seconds = rate_limits.throttle_group(*_counter(request, view), datetime.now(UTC))
         return not self.seconds
 
     def wait(self) -> int:
-        """Give the seconds until the next may come."""
         return self.seconds
 
 
 def _counter(request: Request, view: Any) -> tuple[str, str]:
-    who = caller_id(request)
+    caller = caller_id(request)
     if request.auth is None and isinstance(request.user, AnonymousUser):
-        return ANONYMOUS, who
+        return ANONYMOUS, caller
     group = getattr(view, "rate", None) or (READING if request.method in SAFE_METHODS else WRITING)
     if group == VISITORS:
-        # All pages share one key: what one browser sends in excess is not held against the others.
-        who = f"{who} {rate_limit_key(client_ip(request._request))}"
-    return group, who
+        # All web pages share one key, so each browser is counted alone.
+        caller = f"{caller} {rate_limit_key(client_ip(request._request))}"
+    return group, caller

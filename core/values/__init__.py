@@ -1,1 +1,1 @@
-"""Single values: how numbers, texts, e-mail addresses and phone numbers are written and compared."""
+"""Values: numbers, texts, e-mail addresses, phone numbers; how they are normalized and compared."""

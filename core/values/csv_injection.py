@@ -1,4 +1,4 @@
-"""CSV whose cells a spreadsheet program will not run as formulas."""
+"""CSV whose cells are not run as formulas by spreadsheet programs."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ _NUMBER_OR_PHONE = re.compile(r"[+-][\d\s().,/-]*", re.ASCII)
 
 
 def safe_cell(value: str) -> str:
-    """Put an apostrophe before what would be a formula; numbers and phone numbers stay as they are.
+    """Prefix a formula with an apostrophe. Numbers and phone numbers stay as they are.
 
     Source: OWASP, CSV Injection.
     """
@@ -20,7 +20,7 @@ def safe_cell(value: str) -> str:
 
 
 def csv_text(rows: Iterable[Iterable[str]]) -> str:
-    """Write rows as CSV, each cell of which is safe."""
+    """Return rows as CSV with safe cells."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(map(safe_cell, row) for row in rows)
     return text.getvalue()

@@ -1,6 +1,6 @@
-"""Exact numbers: decimals of up to four places, kept as whole ten-thousandths.
+"""Decimals with up to four places, stored as whole ten-thousandths.
 
-SQLite's decimals are binary floats; integers add and compare exactly on every database.
+SQLite's decimals are binary floats. Integers add and compare exactly on every database.
 """
 
 import re
@@ -20,11 +20,11 @@ _NUMBER = re.compile(r"([+-]?)(\d{1,10})(?:\.(\d{1,4})0*)?", re.ASCII)
 
 
 def parse_units(text: str) -> int:
-    """Read an amount such as ``-12.5`` into ten-thousandths; raise ValueError with what to change."""
+    """Parse an amount such as ``-12.5`` into ten-thousandths. Raises ValueError with what to change."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is no amount: write digits with a point and up to four decimals, such as 1234.50"
+            f"{text!r} is not an amount: write digits with a point and up to four decimals, such as 1234.50"
         )
     sign, whole, fraction = match.groups()
     units = int(whole + (fraction or "").ljust(DECIMAL_PLACES, "0"))
@@ -32,12 +32,12 @@ def parse_units(text: str) -> int:
 
 
 def to_units(value: Decimal | int) -> int:
-    """Turn a decimal into whole ten-thousandths, rounded half away from zero."""
+    """Convert to ten-thousandths, rounding half away from zero."""
     return round_half_away(Fraction(value) * SCALE)
 
 
 def from_units(units: int) -> Decimal:
-    """Turn ten-thousandths into a decimal with four places."""
+    """Convert ten-thousandths to a decimal with four places."""
     return Decimal(units).scaleb(-DECIMAL_PLACES)
 
 
@@ -51,11 +51,9 @@ class ExactDecimalField(models.BigIntegerField):  # type: ignore[type-arg]
     """A decimal of up to four places in Python, whole ten-thousandths in the database."""
 
     def from_db_value(self, value: int | None, expression: Any, connection: Any) -> Decimal | None:
-        """Give the decimal."""
         return None if value is None else from_units(value)
 
     def to_python(self, value: Any) -> Decimal | None:
-        """Read a decimal from what a form or a fixture holds."""
         if value is None or isinstance(value, Decimal):
             return value
         try:
@@ -64,17 +62,15 @@ class ExactDecimalField(models.BigIntegerField):  # type: ignore[type-arg]
             raise exceptions.ValidationError(str(error)) from error
 
     def get_prep_value(self, value: Any) -> int | None:
-        """Give the ten-thousandths."""
         value = self.to_python(value)
         return None if value is None else to_units(value)
 
     def value_to_string(self, obj: models.Model) -> str:
-        """Write the decimal, so that fixtures read as people write."""
+        """Return the decimal, so that fixtures are readable."""
         value = self.value_from_object(obj)
         return "" if value is None else str(value)
 
     def formfield(self, **kwargs: Any) -> forms.Field | None:
-        """Offer a decimal input."""
         return models.Field.formfield(
             self, form_class=forms.DecimalField, max_digits=15, decimal_places=DECIMAL_PLACES, **kwargs
         )

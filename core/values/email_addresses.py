@@ -1,4 +1,4 @@
-"""E-mail addresses: their one spelling, and the key by which consent and restraint are kept for an address."""
+"""E-mail addresses: normalization, and the keys by which addresses are compared."""
 
 import re
 from functools import lru_cache
@@ -15,35 +15,39 @@ _SHAPE: Final = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,189}")
 _ASCII_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _SPECIAL: Final = re.compile(
     r"[()\[\]:\\]"
-)  # what stands in parentheses is a comment: nobody's address, but a mail reaches them
-_UNBREAKABLE: Final = re.compile("[\u00a0\u2007\u202f\u2800]")  # spaces that pages and spreadsheets put in
+)  # a comment in parentheses is not part of the address, but mail would reach it
+_UNBREAKABLE: Final = re.compile(
+    "[\u00a0\u2007\u202f\u2800]"
+)  # spaces that web pages and spreadsheets insert
 
 
 class InvalidEmail(ValueError):
-    """A text that is no e-mail address; the message says what is wrong with it."""
+    """The text is not an e-mail address. The message says why."""
 
 
 def normalize_email(text: str) -> str:
-    """Return an address in its one spelling, the empty text for an empty one; raise InvalidAddress.
+    """Return the normalized address, or an empty text for an empty one. Raises InvalidEmail.
 
-    Invisible characters are left out. The whole is lower case in NFC; the domain is written in ASCII by IDNA 2008
-    (non-transitional UTS 46), so that every program sends to the same host. A local part keeps its script.
+    Invisible characters are removed. The address is in lower case and NFC. The domain is in ASCII by IDNA 2008
+    (non-transitional UTS 46), so that every program sends to the same host. The local part keeps its script.
     """
     visible = _UNBREAKABLE.sub("", strip_invisible(text)).strip()
     if not visible:
         return ""
     if not _SHAPE.fullmatch(visible):
-        raise InvalidEmail(f"{text!r} is no e-mail address")
+        raise InvalidEmail(f"{text!r} is not an e-mail address")
     lowered = to_nfc(visible.lower())
     if len(lowered) > MAX_EMAIL_LENGTH:
         raise InvalidEmail(f"longer than {MAX_EMAIL_LENGTH} characters")
     if not lowered.isprintable():
-        raise InvalidEmail(f"{text!r} is no e-mail address: it contains a control character")
+        raise InvalidEmail(f"{text!r} is not an e-mail address: it contains a control character")
     local, _, domain = lowered.rpartition("@")
     if special := _SPECIAL.search(local):
-        raise InvalidEmail(f"{text!r} is no e-mail address: it contains {special[0]!r}")
+        raise InvalidEmail(f"{text!r} is not an e-mail address: it contains {special[0]!r}")
     if local.startswith(".") or local.endswith(".") or ".." in local:
-        raise InvalidEmail(f"{text!r} is no e-mail address: a dot stands between two other characters")
+        raise InvalidEmail(
+            f"{text!r} is not an e-mail address: a dot must stand between two other characters"
+        )
     address = f"{local}@{_ascii_domain(domain, text)}"
     if len(address) > MAX_EMAIL_LENGTH:
         raise InvalidEmail(f"longer than {MAX_EMAIL_LENGTH} characters")
@@ -51,9 +55,9 @@ def normalize_email(text: str) -> str:
 
 
 def fold_email(address: str) -> str:
-    """Return the key of a normalized address: NFC with its case folded, in any script.
+    """Return the case-folded NFC of a normalized address.
 
-    Addresses of one key count as one where consent, suppression and the weekly cap are concerned.
+    Addresses with the same folded form share consent, suppression and the frequency cap.
     """
     if address.isascii():
         return address.lower()
@@ -61,9 +65,9 @@ def fold_email(address: str) -> str:
 
 
 def mailbox_key(address: str) -> str:
-    """Return the key of an address by the mailbox that it most likely leads to.
+    """Return a key for the mailbox that an address most likely leads to.
 
-    What follows a plus is a tag to most mail servers, and those of Gmail ignore dots.
+    Most mail servers ignore a tag after a plus, and Gmail ignores dots.
     """
     local, _, domain = fold_email(address).rpartition("@")
     local = local.partition("+")[0] or local
@@ -84,4 +88,4 @@ def _ascii_domain(domain: str, text: str) -> str:
             return idna.encode(domain, uts46=True, transitional=False).decode().removesuffix(".")
         except (idna.IDNAError, UnicodeError):
             pass
-    raise InvalidEmail(f"{text!r} is no e-mail address: its domain is not valid")
+    raise InvalidEmail(f"{text!r} is not an e-mail address: its domain is not valid")

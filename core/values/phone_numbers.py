@@ -1,4 +1,4 @@
-"""Phone numbers: read as people write them, written as the whole world dials them."""
+"""Phone numbers: parsed as people write them, normalized to E.164."""
 
 import re
 from functools import lru_cache
@@ -16,7 +16,7 @@ _EXTENSION: Final = re.compile(
 )
 _PHONE: Final = re.compile(r"\+?[\d\s()./\-]{4,39}", re.ASCII)
 _SEPARATORS: Final = str.maketrans("", "", " ().-/")
-# What the library returns as it is: calling codes whose numbers begin with another digit than their national prefix.
+# Numbers that the library would return unchanged; matching them here is faster.
 _AS_IT_IS: Final = re.compile(
     r"\+(?:1[2-9]\d{9}|49[1-9]\d{8,9}|33[1-79]\d{8}|44[1-357-9]\d{9}|43[1-9]\d{8,9}|41[2-9]\d{8}|31[1-9]\d{8})",
     re.ASCII,
@@ -24,24 +24,24 @@ _AS_IT_IS: Final = re.compile(
 
 
 def normalize_phone(text: str, country: str = "") -> str:
-    """Return a number in E.164 where its country is known, else as it was written, without an extension.
+    """Return a number in E.164 if its country is known, else as it was written, without an extension.
 
-    ``country`` is a code of two letters for numbers without ``+``. Raise ValueError where it is no number.
+    ``country`` is a two-letter code for numbers without ``+``. Raises ValueError if the text is not a number.
     """
     number = _EXTENSION.sub("", clean_text(text).removeprefix("tel:").strip())
     if not _PHONE.fullmatch(number):
-        raise ValueError(f"{text!r} is no phone number; write it as +49 30 123456")
+        raise ValueError(f"{text!r} is not a phone number; write it as +49 30 123456")
     return to_e164(number, country) or number
 
 
 def normalize_phone_prefix(text: str) -> str:
-    """Return the beginning of a number as stored numbers begin: in the way of the whole world, without separators."""
+    """Return the beginning of a number as in E.164, to search for stored numbers."""
     compact = clean_text(text).translate(_SEPARATORS)
     return f"+{compact[2:]}" if compact.startswith("00") else compact
 
 
 def to_e164(phone: str, country: str = "") -> str | None:
-    """Write a phone number as the whole world dials it; None where its country is not known, or it is no number."""
+    """Return a number in E.164, or None if its country is unknown or it is not a number."""
     if "(0" not in phone:
         compact = phone.translate(_SEPARATORS)
         if _AS_IT_IS.fullmatch(compact):

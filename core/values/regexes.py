@@ -1,4 +1,4 @@
-"""Patterns of texts, in the words that JSON Schema and Python share; they say exactly what is read."""
+"""Regular expressions for texts, in the syntax that JSON Schema and Python share."""
 
 FIRST_YEAR, LAST_YEAR = 1900, 2999
 
@@ -15,22 +15,22 @@ def _day(years: str, leap_years: str) -> str:
 
 
 DATE = _day("(19|2[0-9])[0-9]{2}", "(19|2[0-9])(0[48]|[2468][048]|[13579][26])|2000|2400|2800")
-"""A day of the years from ``FIRST_YEAR`` to ``LAST_YEAR``, as in 2026-03-31."""
+"""A date from ``FIRST_YEAR`` to ``LAST_YEAR``, such as 2026-03-31."""
 DATETIME = f"{DATE}([T ]{_TIME})?"
-"""A day, or a time of one, as in 2026-03-31T18:30:00+02:00."""
+"""A date, or a date with a time, such as 2026-03-31T18:30:00+02:00."""
 RECENT_DATETIME = (
     _day("19[7-9][0-9]|2[01][0-9]{2}", "19(7[26]|8[048]|9[26])|2[01](0[48]|[2468][048]|[13579][26])|2000")
     + f"([T ]{_TIME})?"
 )
-"""A moment of the years 1970 to 2199."""
+"""The same for the years 1970 to 2199."""
 WITHOUT_NUL = r"^[^\u0000]*$"
 NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 """Not only spaces."""
 
 
-def positive_integer_up_to(most: int) -> str:
-    """Write the pattern of a whole number from 1 to this one, without zeros before it."""
-    digits = str(most)
+def positive_integer_up_to(maximum: int) -> str:
+    """Return a pattern for the whole numbers from 1 to a maximum, without leading zeros."""
+    digits = str(maximum)
     parts = [f"[1-9]{_digits(len(digits) - 2, least=0)}"] if len(digits) > 1 else []
     for place, digit in enumerate(digits):
         least = 0 if place else 1

@@ -1,8 +1,8 @@
-"""Free values (attributes, event properties) in a form that compares alike on every database.
+"""Attributes and event properties as texts that every database compares in the same way.
 
-A value becomes one text that begins with its kind: ``t`` text (case-folded), ``n`` number,
-``d`` moment, ``l`` list of texts, ``x`` anything else. Texts of one kind sort as their values do, so ``<`` on bytes is
-``<`` on numbers of any size and precision, and a value of another kind never falls in between.
+An encoded value begins with its kind: ``t`` text (case-folded), ``n`` number, ``d`` date and time, ``l`` list of texts,
+``x`` anything else. Encoded values of one kind sort like the values: ``<`` on bytes is ``<`` on numbers of any size and
+precision. Values of different kinds never mix.
 """
 
 import json
@@ -18,7 +18,7 @@ from .text_cleaning import to_nfc
 
 TEXT, NUMBER, DATETIME, LIST, OTHER = "t", "n", "d", "l", "x"
 LIST_SEPARATOR = "\x1f"
-"""Stands before, between and behind the elements of a list, and in none of them."""
+"""Surrounds each element of an encoded list. No element contains it."""
 MAX_LIST_ELEMENTS, MAX_ELEMENT_LENGTH, MAX_LIST_LENGTH = 250, 255, 32_768
 
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
@@ -29,29 +29,28 @@ _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 
 @lru_cache(maxsize=4096)
 def json_key(name: str) -> str:
-    """Name a value inside the JSON column: safe in a JSON path, and never taken for a list index."""
+    """Return the key of a value in the JSON column: safe in a JSON path, and never a list index."""
     return "_" + quote(to_nfc(name), safe="")
 
 
 def fold_case(text: str) -> str:
-    """Fold case in any script: NFC(casefold(NFC(text))), so that one spelling of a letter counts like another."""
+    """Fold case in any script: NFC(casefold(NFC(text)))."""
     return text.lower() if text.isascii() else to_nfc(to_nfc(text).casefold())
 
 
 def encode_text(text: str) -> str:
-    """Encode a text."""
     return TEXT + fold_case(text)
 
 
 def encode_datetime(moment: datetime) -> str:
-    """Encode an instant; fixed width, so that bytes sort as time does."""
+    """Encode an instant with a fixed width, so that bytes sort like time."""
     return DATETIME + moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rjust(26, "0")
 
 
 def encode_number(number: Decimal) -> str:
-    """Encode a number so that bytes sort as numbers do.
+    """Encode a number so that bytes sort like numbers.
 
-    Sign, biased exponent, digits; a negative number has its digits complemented and closed by a
+    The parts are sign, biased exponent and digits. The digits of a negative number are complemented and followed by a
     character above every digit, so that -1.5 sorts before -1.
     """
     sign, digits, _ = number.as_tuple()
@@ -66,20 +65,20 @@ def encode_number(number: Decimal) -> str:
 
 
 def encode_list_element(text: str) -> str:
-    """Fold a text as the elements of lists are."""
+    """Return a text as it is encoded in lists."""
     return fold_case(text).replace(LIST_SEPARATOR, " ")
 
 
 def encode_list(elements: Iterable[str]) -> str:
-    """Encode a list of texts, so that one that holds an element holds it between two edges."""
+    """Encode a list of texts, with each element between two separators."""
     folded = dict.fromkeys(map(encode_list_element, elements))
     return LIST + LIST_SEPARATOR + "".join(element + LIST_SEPARATOR for element in folded)
 
 
 def parse_list(value: Any) -> list[str] | None:
-    """Return the elements of a JSON list of texts, numbers and truth values as texts; None for any other value.
+    """Return a JSON list of texts, numbers and booleans as a list of texts, or None for any other value.
 
-    Empty elements, and what is null, are left out. Raise ValueError for more than a list can hold.
+    Empty and null elements are left out. Raises ValueError if the list is too long.
     """
     if not isinstance(value, list):
         return None
@@ -89,13 +88,13 @@ def parse_list(value: Any) -> list[str] | None:
     kept = list(dict.fromkeys(text for text in texts if text))
     if len(kept) > MAX_LIST_ELEMENTS or any(len(text) > MAX_ELEMENT_LENGTH for text in kept):
         raise ValueError(
-            f"a list holds at most {MAX_LIST_ELEMENTS} texts of at most {MAX_ELEMENT_LENGTH} characters"
+            f"a list can contain at most {MAX_LIST_ELEMENTS} texts of at most {MAX_ELEMENT_LENGTH} characters"
         )
     return kept
 
 
 def _element(value: Any) -> str | None:
-    """Return an element as text, empty where there is nothing of it; None for what no list of texts can hold."""
+    """Return an element as text (empty for null), or None if a list of texts cannot contain it."""
     match value:
         case None:
             return ""
@@ -112,12 +111,12 @@ def _element(value: Any) -> str | None:
 
 
 def list_as_json(elements: Iterable[str]) -> str:
-    """Write a list as the cell of a file holds it: as JSON."""
+    """Return a list as JSON, as in the cell of a CSV file."""
     return dump_json(list(elements))
 
 
 def _list_in(text: str) -> list[str] | None:
-    """Return the elements of a cell that holds a list."""
+    """Return the elements of a cell that contains a JSON list, or None."""
     if not text.endswith("]"):
         return None
     try:
@@ -128,7 +127,7 @@ def _list_in(text: str) -> list[str] | None:
 
 
 def encode_json_value(value: Any) -> str | None:
-    """Encode a JSON value with the kind it was sent with; None for null, which is a missing value."""
+    """Encode a JSON value with the type it was sent with. Return None for null, which is a missing value."""
     match value:
         case None:
             return None
@@ -145,16 +144,16 @@ def encode_json_value(value: Any) -> str | None:
 
 
 def encode_properties(properties: Mapping[str, Any]) -> dict[str, str]:
-    """Encode the top level of a JSON object, leaving nulls out."""
+    """Encode the top-level members of a JSON object, without nulls."""
     encoded = ((json_key(name), encode_json_value(value)) for name, value in properties.items())
     return {name: value for name, value in encoded if value is not None}
 
 
 def parse_attribute(text: str, zone: tzinfo) -> tuple[Any, str]:
-    """Read an attribute's text as the number, ISO date or JSON list of texts it is, else as text.
+    """Parse an attribute's text as a number, an ISO date or a JSON list of texts, else as text.
 
-    Gives the JSON value to show and its comparable form. ``01234`` stays text, as a postal code does;
-    a date is midnight in the shop's zone. Raise ValueError for a list that is too long.
+    Return the JSON value to show and the encoded value. ``01234`` stays a text, such as a postal code. A date is
+    midnight in the shop's time zone. Raises ValueError for a list that is too long.
     """
     if text.startswith("[") and (elements := _list_in(text)):
         return elements, encode_list(elements)
@@ -163,8 +162,8 @@ def parse_attribute(text: str, zone: tzinfo) -> tuple[Any, str]:
             number = Decimal(text)
         except InvalidOperation:
             return text, encode_text(text)
-        shown: Any = int(text) if "." not in text and len(text) < 16 else float(text)
-        return (shown if Decimal(repr(shown)) == number else text), encode_number(number)
+        value: Any = int(text) if "." not in text and len(text) < 16 else float(text)
+        return (value if Decimal(repr(value)) == number else text), encode_number(number)
     if _ISO_DATE.match(text):
         try:
             moment = datetime.fromisoformat(text)
@@ -178,15 +177,15 @@ def parse_attribute(text: str, zone: tzinfo) -> tuple[Any, str]:
 
 
 def start_of_day(day: date, zone: tzinfo) -> datetime:
-    """Give the instant at which a day begins in the shop's zone."""
+    """Return the instant at which a day begins in a time zone."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 _encode = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":")
-).encode  # made once: it is asked for each row
+).encode  # created once, since it is called for each row
 
 
 def dump_json(value: Any) -> str:
-    """Write JSON for a column, readable in any script."""
+    """Return compact JSON with non-ASCII characters as they are."""
     return _encode(value)

@@ -1,11 +1,11 @@
-"""How texts are cleaned: one spelling for each, and without the characters that nobody sees."""
+"""Text cleaning: NFC, no invisible characters, plain spaces and hyphens."""
 
 import re
 import unicodedata
 from typing import Final
 
-# Zero-width spaces and joiners, marks and isolates of direction, the soft hyphen, the byte order mark, variation
-# selectors, and the other format characters that copying from pages and spreadsheets brings along.
+# Zero-width spaces and joiners, direction marks and isolates, the soft hyphen, the byte order mark, variation
+# selectors, and other format characters that come from copying out of web pages and spreadsheets.
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0001\U000e0020-\U000e007f\U000e0100-\U000e01ef]"
@@ -15,14 +15,13 @@ _HYPHENS: Final = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 
 
 def strip_invisible(text: str) -> str:
-    """Remove the characters that nobody sees."""
     return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
 def clean_text(text: str) -> str:
-    """Return a value as a keyboard writes it: no invisible characters, plain spaces, plain hyphens.
+    """Return a text without invisible characters, with plain spaces and hyphens.
 
-    For numbers, dates, addresses and codes; a name may need its joiners and dashes.
+    For numbers, dates, addresses and codes. Not for names, which may need joiners and dashes.
     """
     if not text.isascii():
         text = _HYPHENS.sub("-", _SPACES.sub(" ", _INVISIBLE.sub("", text)))
@@ -30,5 +29,5 @@ def clean_text(text: str) -> str:
 
 
 def to_nfc(text: str) -> str:
-    """Return the one spelling of a text: NFC, in which ``ö`` is a single character."""
+    """Normalize a text to NFC, in which ``ö`` is a single character."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)

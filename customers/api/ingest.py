@@ -176,7 +176,7 @@ def _parse_record(
 
 
 def _error_place(reason: str, below: str = "") -> InvalidValue:
-    # Reasons name the column first, as in “email: 'x' is no e-mail address”.
+    # Reasons name the column first, as in “email: 'x' is not an e-mail address”.
     column, _, message = reason.partition(": ")
     return {"path": below + column, "message": message} if message else {"path": below, "message": reason}
 

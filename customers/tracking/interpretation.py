@@ -377,4 +377,4 @@ def _parse_amount(properties: Mapping[str, Any], name: str, path: str = "propert
             raise ValueError
         return decimals.to_units(number) if number.adjusted() >= -decimals.DECIMAL_PLACES - 1 else 0
     except (ValueError, ArithmeticError):
-        raise InvalidRow(f"{path}.{name}: {str(value)[:60]!r} is no amount, such as 1234.50") from None
+        raise InvalidRow(f"{path}.{name}: {str(value)[:60]!r} is not an amount, such as 1234.50") from None

@@ -98,7 +98,7 @@ def test_a_place_that_is_none_is_refused(caller, known, after) -> None:
         assert error_paths(response.json()) == ["after"]
     assert caller.get("segments/nothing/changes/", 404)["code"] == "not_found"
     assert (
-        caller.get(f"{LOG}?page_size=0", 400)["errors"][0]["message"] == "Give a whole number from 1 to 1000."
+        caller.get(f"{LOG}?page_size=0", 400)["errors"][0]["message"] == "Send a whole number from 1 to 1000."
     )
 
 

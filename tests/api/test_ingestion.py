@@ -128,7 +128,7 @@ def test_an_object_is_taken_without_odd_optional_values_which_are_named(send) ->
         ["phone", "email"],
         ["attributes.a"],
     ]
-    assert told["results"][0]["warnings"][1]["message"] == "'nobody' is no e-mail address"
+    assert told["results"][0]["warnings"][1]["message"] == "'nobody' is not an e-mail address"
     kept = Customer.objects.filter(customer_id__in=("c2", "c3")).order_by("customer_id")
     assert [(one.city, one.phone, one.attributes) for one in kept] == [
         ("Ulm", "", {}),

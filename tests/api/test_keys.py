@@ -57,9 +57,13 @@ def test_the_last_line_ends_with_the_key_and_the_key_opens_its_scopes(client: Cl
 @pytest.mark.parametrize(
     ("name", "scopes", "complaint"),
     [
-        ("bot", "segments:read,everything", r"no scope 'everything' \(there are: segments:read, .*privacy"),
-        ("bot", "ingest,visitors:read", r"visitors:read goes with no other scope"),
-        ("bot", " , ", r"at least one scope \(there are: segments:read"),
+        (
+            "bot",
+            "segments:read,everything",
+            r"no scope 'everything' \(the scopes are: segments:read, .*privacy",
+        ),
+        ("bot", "ingest,visitors:read", r"visitors:read cannot be combined with other scopes"),
+        ("bot", " , ", r"at least one scope \(the scopes are: segments:read"),
         ("", "ingest", "name: This field cannot be blank"),
         ("n" * 101, "ingest", "name: .*at most 100 characters"),
     ],
@@ -108,7 +112,7 @@ def test_behind_a_proxy_the_address_is_the_one_it_adds(client: Client, settings)
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--scopes", "ingest", "--expires", "2020-01-01"], "expires_at: is over already"),
+        (["--scopes", "ingest", "--expires", "2020-01-01"], "expires_at: is in the past"),
         (["--scopes", "ingest", "--expires", "tomorrow"], "'tomorrow' is no time"),
         (["--scopes", "ingest", "--networks", "here"], "networks: 'here' is not a network"),
         (["--scopes", "ingest", "--networks", "192.0.2.1/24"], "is an address inside 192.0.2.0/24"),
@@ -250,7 +254,10 @@ def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> 
     fields = {"name": "robot", "networks": "192.0.2.0/24", "scopes": ["privacy"], "digest": "0" * 64}
 
     assert admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).status_code == 200
-    assert "is an address inside" in admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).content.decode()
+    assert (
+        "is an address inside"
+        in admin_client.post(page, fields | {"networks": "192.0.2.1/24"}).content.decode()
+    )
     assert admin_client.post(page, fields).status_code == 302
 
     found = keys.find_key(secret)
@@ -263,8 +270,8 @@ def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> 
     ("fields", "complaint"),
     [
         ({"scopes": []}, "This field is required"),
-        ({"scopes": ["ingest", "visitors:read"]}, "goes with no other scope"),
-        ({"expires_at_0": "2020-01-01"}, "is over already"),
+        ({"scopes": ["ingest", "visitors:read"]}, "cannot be combined with other scopes"),
+        ({"expires_at_0": "2020-01-01"}, "is in the past"),
         ({"networks": "everywhere"}, "is not a network"),
     ],
 )

@@ -534,8 +534,8 @@ def test_a_bad_cursor_is_refused(ask, cursor: str) -> None:
 def test_a_bad_page_size_is_refused(ask, size: str) -> None:
     told = problem(ask(SEGMENTS, data={"page_size": size}), 400)
 
-    assert told["errors"] == [{"path": "page_size", "message": "Give a whole number from 1 to 200."}]
-    assert told["message"] == "page_size: Give a whole number from 1 to 200."
+    assert told["errors"] == [{"path": "page_size", "message": "Send a whole number from 1 to 200."}]
+    assert told["message"] == "page_size: Send a whole number from 1 to 200."
 
 
 def test_a_format_there_is_not_is_refused(ask) -> None:

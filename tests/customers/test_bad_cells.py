@@ -32,7 +32,7 @@ def bad_order(column: str, cell: str) -> str:
 )
 def test_an_amount_that_is_no_number_is_refused(cell) -> None:
     assert bad_order("total", cell) == (
-        f"total: {cell!r} is no amount: write digits with a point and up to four decimals, such as 1234.50"
+        f"total: {cell!r} is not an amount: write digits with a point and up to four decimals, such as 1234.50"
     )
 
 
@@ -95,9 +95,9 @@ def left_out(kind: str, column: str, cell: str, *beside: str) -> str:
         ("currency", "Euro", "currency: 'EURO' is no code of three letters, such as EUR"),
         ("coupon_code", "x" * 256, "coupon_code: longer than 255 characters"),
         ("coupon_code", "a\x00b", "coupon_code: contains a NUL character"),
-        ("discount_total", "n/a", "discount_total: 'n/a' is no amount"),
-        ("refunded_total", "$5", "refunded_total: '$5' is no amount"),
-        ("discount_total", "1.234,50", "discount_total: '1.234,50' is no amount"),
+        ("discount_total", "n/a", "discount_total: 'n/a' is not an amount"),
+        ("refunded_total", "$5", "refunded_total: '$5' is not an amount"),
+        ("discount_total", "1.234,50", "discount_total: '1.234,50' is not an amount"),
     ],
 )
 def test_an_order_is_kept_without_an_odd_optional_cell(column, cell, reason) -> None:
@@ -108,13 +108,13 @@ def test_an_order_is_kept_without_an_odd_optional_cell(column, cell, reason) -> 
 @pytest.mark.parametrize(
     ("column", "cell", "reason"),
     [
-        ("email", "ada", "email: 'ada' is no e-mail address"),
-        ("email", "a@b@c", "email: 'a@b@c' is no e-mail address"),
+        ("email", "ada", "email: 'ada' is not an e-mail address"),
+        ("email", "a@b@c", "email: 'a@b@c' is not an e-mail address"),
         ("email", "a b@example.org", "email: 'a b@example.org' is no"),
         ("email", "a\x00@example.org", "email: "),
         ("email", "a@" + "İ" * 189, "email: "),
-        ("phone", "call me", "phone: 'call me' is no phone number; write it as +49 30 123456"),
-        ("phone", "N/A", "phone: 'N/A' is no phone number"),
+        ("phone", "call me", "phone: 'call me' is not a phone number; write it as +49 30 123456"),
+        ("phone", "N/A", "phone: 'N/A' is not a phone number"),
         ("phone", "1" * 41, "phone: "),
         ("newsletter", "maybe", "newsletter: 'maybe' is not one of "),
         ("birth_date", "10.12.1915", "birth_date: '10.12.1915' is no date; write it as 2026-03-31"),
@@ -163,7 +163,7 @@ def test_many_odd_cells_are_told_by_the_hundred_and_then_counted() -> None:
     assert done.created == 2_105
     assert len(done.warnings) == 101
     assert done.warnings[99:] == [
-        "line 101: email: 'nobody' is no e-mail address (the rest was taken)",
+        "line 101: email: 'nobody' is not an e-mail address (the rest was taken)",
         "2,005 more values were left out",
     ]
 

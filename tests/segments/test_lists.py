@@ -118,7 +118,7 @@ def test_what_no_list_can_hold_is_left_out_and_reported() -> None:
     )
     done = shop.import_rows("customers", ["file", '["' + "x" * 256 + '"]'], header="customer_id,tags")
 
-    reason = "a list holds at most 250 texts of at most 255 characters"
+    reason = "a list can contain at most 250 texts of at most 255 characters"
     assert [one.reason for one in RefusedMessage.objects.all()] == [f"tags: {reason} (the rest was taken)"]
     assert told["results"][0]["warnings"] == [
         {"path": "attributes.tags", "message": reason},

@@ -40,7 +40,7 @@ REASONS = [
     r"at most 10 levels|at most 100 are taken",
     # OpenAPI 3.0 has no words for the names of members, for decimal places, or for the size of a whole object.
     r"is no attribute; give it beside|an attribute has a name of",
-    r"is no amount: write digits",
+    r"is not an amount: write digits",
     r"is an id that a spreadsheet has rounded",
     r"the number is out of range",  # a fraction such as 1e-289, which would be a text of hundreds of digits
     r"longer than \d+ characters|contains what no text can hold",

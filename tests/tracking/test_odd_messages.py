@@ -254,7 +254,7 @@ def test_traits_are_cleaned_and_odd_ones_left_out(key) -> None:
     assert [one.split(" (")[0] for one in reasons()] == [
         "first_name: longer than 255 characters",
         "a: b: longer than 1000 characters",
-        "phone: 'N/A' is no phone number; write it as +49 30 123456",
+        "phone: 'N/A' is not a phone number; write it as +49 30 123456",
     ]
 
 
