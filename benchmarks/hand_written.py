@@ -144,10 +144,10 @@ def differing_one_by_one_sql() -> str:
 
 INSERT_CHANGES = """INSERT INTO segments_change (segment_id, customer_id, public_id, change, at, cause, refresh_id)
     SELECT d.segment_id, d.customer_id, c.customer_id, CASE WHEN d.enters THEN 'entered' ELSE 'left' END, %(at)s,
-        CASE WHEN c.joined_into_id IS NOT NULL OR EXISTS (
+        CASE WHEN c.merged_into_id IS NOT NULL OR EXISTS (
                 SELECT 1 FROM customers_customer v
                 JOIN differing j ON j.customer_id = v.id AND j.segment_id = d.segment_id AND NOT j.enters
-                WHERE v.joined_into_id = c.id) THEN 'merge'
+                WHERE v.merged_into_id = c.id) THEN 'merge'
             WHEN EXISTS (SELECT 1 FROM customers_touched t WHERE t.customer_id = d.customer_id AND t.recorded)
                 THEN 'activity' ELSE 'time' END, NULL
     FROM differing d JOIN customers_customer c ON c.id = d.customer_id

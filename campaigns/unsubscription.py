@@ -33,5 +33,5 @@ def is_subscribed(key: int) -> bool:
 
 def _find(key: int) -> Customer | None:
     """Find a customer; of a visitor who was joined, the customer they turned out to be."""
-    customer = Customer.objects.select_related("joined_into").filter(pk=key).first()
-    return customer and (customer.joined_into or customer)
+    customer = Customer.objects.select_related("merged_into").filter(pk=key).first()
+    return customer and (customer.merged_into or customer)

@@ -15,16 +15,16 @@ class CustomersConfig(AppConfig):
         # Models must be loaded before.
         from core.db import planner_statistics  # noqa: PLC0415
 
-        from . import consent  # noqa: PLC0415
-        from .identity import lookup  # noqa: PLC0415
+        from .consent import follow_joins  # noqa: PLC0415
+        from .identity.lookup import let_follow, let_resolve  # noqa: PLC0415
         from .imports import uploads  # noqa: PLC0415
-        from .ingestion import writer  # noqa: PLC0415
+        from .ingestion.writer import let_follow as register_order_listener  # noqa: PLC0415
         from .privacy import personal_data  # noqa: PLC0415
         from .tracking import order_messages, privacy_section, record_identities  # noqa: PLC0415
 
         connection_created.connect(planner_statistics.watch_connection)
-        lookup.let_resolve(record_identities.RESOLVER)
-        lookup.let_follow(consent.follow_joins)
-        writer.let_follow(order_messages.confirm_orders)
+        let_resolve(record_identities.RESOLVER)
+        let_follow(follow_joins)
+        register_order_listener(order_messages.confirm_orders)
         personal_data.register("tracking", privacy_section.SECTION)
         personal_data.register("imports", uploads.SECTION)

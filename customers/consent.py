@@ -39,10 +39,10 @@ ADDRESS: Final = "address"  # the kind of id under which erased addresses are kn
 State = ConsentStatement.State
 Reason = Suppression.Reason
 
-API: Final = "API"
+API_SOURCE: Final = "API"
 """The source of what comes by the API."""
-_STATEMENTS: Final = ConsentStatement._meta.db_table
-_UNSUBSCRIPTIONS: Final = AddressUnsubscription._meta.db_table
+STATEMENTS_TABLE: Final = ConsentStatement._meta.db_table
+UNSUBSCRIPTIONS_TABLE: Final = AddressUnsubscription._meta.db_table
 # The ways whose statements are ended by one another alone; firm and confirmed ones end all of them.
 _ENDED_ALIKE: Final = (Way.FIRM.value, Way.FILE.value, Way.API.value, Way.BROWSER.value)
 _ENDS_ALL: Final = (Way.FIRM.value, Way.CONFIRMED.value)
@@ -93,10 +93,10 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
         tombstones.lock_shared()
         key = email_addresses.fold_email(address)
         recognize([key])
-        state([Statement(one, State.UNSUBSCRIBED, Way.FIRM, at, key) for one in identities])
-        among = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({_listed(identities)})")
+        store_statements([Statement(one, State.UNSUBSCRIBED, Way.FIRM, at, key) for one in identities])
+        among = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({keys_sql(identities)})")
         if key:
-            _unsubscribe_addresses(f"SELECT '{Way.FIRM.value}', %s, {dialect.datetime_cast_sql('%s')}, %s",
+            insert_unsubscriptions(f"SELECT '{Way.FIRM.value}', %s, {dialect.datetime_cast_sql('%s')}, %s",
                                    [key, dialect.datetime_param(at), source])  # fmt: skip
             among += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
         return settle(among, at, source=source)
@@ -136,13 +136,13 @@ def lift_suppression(suppression: Suppression) -> None:
     Suppression.objects.filter(pk=suppression.pk).delete()
 
 
-def _unsubscribe_addresses(select: str, params: Sequence[object] = ()) -> None:
+def insert_unsubscriptions(select: str, params: Sequence[object] = ()) -> None:
     """Keep unsubscriptions that a query gives: way, address, moment and source."""
     execution.execute(
-        f"""INSERT INTO {_UNSUBSCRIPTIONS} (way, address, at, source)
+        f"""INSERT INTO {UNSUBSCRIPTIONS_TABLE} (way, address, at, source)
             SELECT * FROM ({select}) AS said WHERE true
             ON CONFLICT (address, way) DO UPDATE SET at = excluded.at, source = excluded.source
-                WHERE excluded.at > {_UNSUBSCRIPTIONS}.at""",
+                WHERE excluded.at > {UNSUBSCRIPTIONS_TABLE}.at""",
         params,
     )
 
@@ -179,11 +179,11 @@ def forget(customers: Sequence[int]) -> None:
         of_address = Customer.objects.filter(email_folded=address)
         among = of_address.filter(pk__in=customers)
         said = ConsentStatement.objects.filter(
-            identity__customer__in=[*customers, *among.values_list("joined_into_id", flat=True)],
+            identity__customer__in=[*customers, *among.values_list("merged_into_id", flat=True)],
             state=State.UNSUBSCRIBED,
         ).exclude(way=Way.BROWSER)
         for one in said:
-            _unsubscribe_addresses(
+            insert_unsubscriptions(
                 f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, 'an erased customer'",
                 [one.way, address, dialect.datetime_param(one.at)],
             )
@@ -198,26 +198,26 @@ def forget(customers: Sequence[int]) -> None:
 # -- Statements
 
 
-def state(statements: Iterable[Statement]) -> None:
+def store_statements(statements: Iterable[Statement]) -> None:
     """Keep statements of identities, each where it is the newest of its kind."""
     rows = [
         (one.identity, one.state, one.way, dialect.datetime_param(one.at), one.address) for one in statements
     ]
     if rows:
-        _make_stated_table()
+        _create_statement_table()
         temporary_tables.load_rows("consent_stated", ("identity", "state", "way", "at", "address"), rows)
-        _keep_stated()
+        _store_staged_statements()
 
 
 def state_with_addresses(statements: Sequence[Statement], source: str) -> None:
     """Keep statements that anybody but a browser made: an unsubscription also holds for the address that it names."""
-    state(statements)
+    store_statements(statements)
     named = [
         one for one in statements if one.state == State.UNSUBSCRIBED and one.address and one.way == Way.FIRM
     ]
     for one in named:
         recognize([one.address])
-        _unsubscribe_addresses(
+        insert_unsubscriptions(
             f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, %s",
             [one.way, one.address, dialect.datetime_param(one.at), source],
         )
@@ -247,9 +247,9 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
 
     These say ``subscribed``, and the customer stays unsubscribed all the same.
     """
-    way = Way.API.value if source == API else Way.FILE.value
+    way = Way.API.value if source == API_SOURCE else Way.FILE.value
     instant, moment = dialect.datetime_cast_sql("%s"), dialect.datetime_param(now)
-    _make_stated_table()
+    _create_statement_table()
     is_dated = "s.newsletter = 'subscribed' AND s.subscribed_at IS NOT NULL"
     stated = execution.execute(
         f"""INSERT INTO consent_stated (identity, state, way, at, address)
@@ -265,8 +265,8 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
         [moment] * (instant.count("%s") + dialect.least_sql("s.subscribed_at", instant).count("%s")),
     )
     if stated:
-        _keep_stated()
-        _unsubscribe_addresses(
+        _store_staged_statements()
+        insert_unsubscriptions(
             """SELECT way, address, max(at), %s FROM consent_stated
                 WHERE state = 'unsubscribed' AND address <> '' GROUP BY way, address""",
             [source[:50]],
@@ -291,22 +291,22 @@ def state_staged(staged: str, now: datetime, source: str) -> list[int]:
     return [line for (line,) in kept]
 
 
-def _make_stated_table() -> None:
+def _create_statement_table() -> None:
     columns = f"identity bigint, state text, way text, at {dialect.datetime_type_sql()}, address text"
     temporary_tables.create_temporary_table("consent_stated", columns)
 
 
-def _keep_stated() -> None:
+def _store_staged_statements() -> None:
     execution.execute(
-        f"""INSERT INTO {_STATEMENTS} (identity_id, state, way, at, address)
+        f"""INSERT INTO {STATEMENTS_TABLE} (identity_id, state, way, at, address)
             SELECT identity, state, way, at, address FROM (
                 SELECT n.*, row_number() OVER (
                     PARTITION BY identity, state, way ORDER BY at DESC, address DESC) AS nth
                 FROM consent_stated n) AS newest
             WHERE nth = 1
             ON CONFLICT (identity_id, state, way) DO UPDATE SET at = excluded.at, address = excluded.address
-                WHERE excluded.at > {_STATEMENTS}.at
-                    OR (excluded.at = {_STATEMENTS}.at AND excluded.address > {_STATEMENTS}.address)"""
+                WHERE excluded.at > {STATEMENTS_TABLE}.at
+                    OR (excluded.at = {STATEMENTS_TABLE}.at AND excluded.address > {STATEMENTS_TABLE}.address)"""
     )
 
 
@@ -322,7 +322,7 @@ def settle_addresses(addresses: Iterable[str], at: datetime, *, source: str = ""
 
 def settle_customers(customers: Iterable[int], at: datetime, *, source: str, told: int | None = None) -> int:
     """Bring customers, named by their keys, in line with what was stated; return how many changed."""
-    return settle(Sql(_listed(customers)), at, source=source, told=told)
+    return settle(Sql(keys_sql(customers)), at, source=source, told=told)
 
 
 def follow_joins(joined: str) -> None:
@@ -347,9 +347,9 @@ def settle(
     Whoever changes is queued for the next pass and gets an entry in the history of consent, but for ``told``, whose
     entry is written already. Return how many changed.
     """
-    _choose(among)
-    _gather()
-    _judge()
+    _select_customers(among)
+    _collect_statements()
+    _compute_states()
     execution.execute("DROP TABLE IF EXISTS consent_changed")
     execution.execute(
         """CREATE TEMPORARY TABLE consent_changed AS
@@ -374,7 +374,7 @@ def settle(
     return int(changed)
 
 
-def _choose(among: Query) -> None:
+def _select_customers(among: Query) -> None:
     temporary_tables.create_temporary_table(
         "consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer"
     )
@@ -382,19 +382,19 @@ def _choose(among: Query) -> None:
     execution.execute(
         compose(
             f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
-                WHERE c.id IN ({{among}}) AND c.joined_into_id IS NULL""",
+                WHERE c.id IN ({{among}}) AND c.merged_into_id IS NULL""",
             among=among,
         )
     )
     execution.execute(
         f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
             WHERE c.email_folded IN (SELECT address FROM consent_among WHERE address <> '')
-                AND c.joined_into_id IS NULL ON CONFLICT (customer) DO NOTHING""",
+                AND c.merged_into_id IS NULL ON CONFLICT (customer) DO NOTHING""",
         [],
     )
 
 
-def _gather() -> None:
+def _collect_statements() -> None:
     """Gather what was stated of each customer, and of the address by whoever has it."""
     moment = dialect.datetime_type_sql()
     temporary_tables.create_temporary_table(
@@ -404,7 +404,7 @@ def _gather() -> None:
         f"""INSERT INTO consent_said
             SELECT a.customer, s.state, s.way, s.at
             FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
-            JOIN {_STATEMENTS} s ON s.identity_id = i.id
+            JOIN {STATEMENTS_TABLE} s ON s.identity_id = i.id
             WHERE s.state <> 'subscribed' OR (s.address <> '' AND s.address = a.address)
                 OR (s.way <> 'confirmed' AND (a.is_visitor = 1 OR i.kind = '{lookup.CUSTOMER_ID}'))"""
     )
@@ -413,10 +413,10 @@ def _gather() -> None:
         f"""INSERT INTO consent_of_address
             SELECT a.address, s.way, s.at
             FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
-            JOIN {_STATEMENTS} s ON s.identity_id = i.id
+            JOIN {STATEMENTS_TABLE} s ON s.identity_id = i.id
             WHERE a.address <> '' AND s.state = 'unsubscribed' AND s.way <> 'browser'
             UNION ALL
-            SELECT u.address, u.way, u.at FROM {_UNSUBSCRIPTIONS} u
+            SELECT u.address, u.way, u.at FROM {UNSUBSCRIPTIONS_TABLE} u
             WHERE u.address IN (SELECT address FROM consent_among WHERE address <> '')"""
     )
     execution.execute(
@@ -427,7 +427,7 @@ def _gather() -> None:
     )
 
 
-def _judge() -> None:
+def _compute_states() -> None:
     subscribed = {way: f"sub_{way}" for way in Way.values}
     ended = {way: f"end_{way}" for way in _ENDED_ALIKE}
     newest = ", ".join(
@@ -476,5 +476,5 @@ def _latest_that_ends(way: str, subscribed: Mapping[str, str]) -> str:
     return dialect.greatest_sql(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, way)))
 
 
-def _listed(keys: Iterable[int]) -> str:
+def keys_sql(keys: Iterable[int]) -> str:
     return ", ".join(str(int(key)) for key in keys) or "NULL"

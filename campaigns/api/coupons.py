@@ -73,8 +73,8 @@ class CouponDetail(APIView):
 
 def _told(coupon: Coupon) -> dict[str, Any]:
     owner: Customer | None = coupon.customer
-    if owner and owner.joined_into:
-        owner = owner.joined_into
+    if owner and owner.merged_into:
+        owner = owner.merged_into
     return {
         "code": coupon.code,
         "pool": coupon.pool.name,

@@ -292,7 +292,7 @@ def find(code: str) -> Coupon | None:
     if "\x00" in code or len(code) > LONGEST:
         return None
     found = Coupon.objects.filter(code_folded=sortable_values.fold_case(code))
-    return found.select_related("pool", "campaign", "customer__joined_into").first()
+    return found.select_related("pool", "campaign", "customer__merged_into").first()
 
 
 def counted(pools: QuerySet[CouponPool]) -> QuerySet[CouponPool]:

@@ -135,7 +135,7 @@ def _asked(customers: QuerySet[Customer], step: Step, at: datetime) -> QuerySet[
     compared = channel.address.compared
     better = Customer.objects.filter(
         channel.reachable_q(), _is_better_than(channel.address, "pk"), pk__in=customers.order_by().values("pk"),
-        **{compared: OuterRef(compared)}, joined_into=None,
+        **{compared: OuterRef(compared)}, merged_into=None,
     )  # fmt: skip
     return asked.annotate(has_better=Exists(better))
 
@@ -156,7 +156,7 @@ def is_in(customer: str, segment: str) -> Combinable:
     """Ask whether a customer is a member; between a join and the next refresh the visitor's membership counts."""
     members = Membership.objects.filter(segment=OuterRef(segment))
     own = Q(Exists(members.filter(customer=OuterRef(customer))))
-    visitors = Customer.objects.filter(joined_into=OuterRef(OuterRef(customer))).values("pk")
+    visitors = Customer.objects.filter(merged_into=OuterRef(OuterRef(customer))).values("pk")
     joined = Q(Exists(members.filter(customer__in=visitors)))
     return ExpressionWrapper(own | joined, output_field=BooleanField())
 

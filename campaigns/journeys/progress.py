@@ -224,8 +224,8 @@ def _follow_late_joins(table: str, newest: int) -> None:
         return
     temporary_tables.create_temporary_table("joined_late", "visitor bigint PRIMARY KEY, customer bigint")
     late = execution.execute(
-        f"""INSERT INTO joined_late SELECT id, joined_into_id FROM customers_customer
-            WHERE joined_into_id IS NOT NULL AND id IN (SELECT customer_id FROM {table} WHERE id > {newest})"""
+        f"""INSERT INTO joined_late SELECT id, merged_into_id FROM customers_customer
+            WHERE merged_into_id IS NOT NULL AND id IN (SELECT customer_id FROM {table} WHERE id > {newest})"""
     )
     if late:
         follow_joins("joined_late")

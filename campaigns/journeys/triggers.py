@@ -70,7 +70,7 @@ def _follow_changes(campaign: Campaign, until: int, at: datetime) -> int:
     execution.execute(
         f"""INSERT INTO news (customer_id, nth, begins, occasion, at)
             SELECT person, row_number() OVER (PARTITION BY person ORDER BY id), begins, 'change:' || id, at
-            FROM (SELECT COALESCE(p.joined_into_id, p.id) AS person, c.id, c.at,
+            FROM (SELECT COALESCE(p.merged_into_id, p.id) AS person, c.id, c.at,
                     CASE WHEN {begins} THEN 1 ELSE 0 END AS begins
                 FROM {_CHANGES} c JOIN customers_customer p ON p.id = c.customer_id
                 WHERE c.segment_id = %s AND c.id > %s AND c.id <= %s AND ({begins} OR {ends})) AS theirs""",
@@ -99,10 +99,10 @@ def _begins(campaign: Campaign) -> str:
     kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.ENTERS else Change.Kind.LEFT
     mass = "" if campaign.takes_mass_changes else f"AND c.cause NOT IN {_MASS}"
     goes_on = f"""EXISTS (SELECT 1 FROM customers_customer v JOIN {_CHANGES} o ON o.customer_id = v.id
-        WHERE v.joined_into_id = p.id AND o.segment_id = c.segment_id AND o.refresh_id = c.refresh_id
+        WHERE v.merged_into_id = p.id AND o.segment_id = c.segment_id AND o.refresh_id = c.refresh_id
             AND o.change = 'left' AND o.cause = 'merge')"""
     return f"""(c.change = '{kind.value}' {mass}
-        AND (c.cause <> 'merge' OR (p.joined_into_id IS NULL AND NOT {goes_on})))"""
+        AND (c.cause <> 'merge' OR (p.merged_into_id IS NULL AND NOT {goes_on})))"""
 
 
 def _ends(campaign: Campaign) -> str:
@@ -113,7 +113,7 @@ def _ends(campaign: Campaign) -> str:
     if not campaign.is_only_for_members:
         return "false"
     kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.LEAVES else Change.Kind.LEFT
-    return f"(c.change = '{kind.value}' AND p.joined_into_id IS NULL)"
+    return f"(c.change = '{kind.value}' AND p.merged_into_id IS NULL)"
 
 
 def _reason(campaign: Campaign) -> str:
@@ -126,7 +126,7 @@ def _meet_members(campaign: Campaign, at: datetime) -> int:
     if not meets or campaign.occasions_until or campaign.started_at is None:
         return 0
     started = dialect.datetime_cast_sql(f"'{dialect.datetime_param(campaign.started_at)}'")
-    person = "COALESCE(p.joined_into_id, p.id)"
+    person = "COALESCE(p.merged_into_id, p.id)"
     begun = progress.begin(
         campaign,
         Sql(f"""SELECT DISTINCT {person} AS customer_id, 'start' AS occasion, {started} AS at
@@ -147,7 +147,7 @@ def _follow_dates(campaign: Campaign, at: datetime) -> int:
     moment = dialect.datetime_cast_sql(f"'{dialect.datetime_param(occasion)}'")
     begun = progress.begin(
         campaign,
-        Sql(f"""SELECT DISTINCT COALESCE(p.joined_into_id, p.id) AS customer_id, '{name}' AS occasion, {moment} AS at
+        Sql(f"""SELECT DISTINCT COALESCE(p.merged_into_id, p.id) AS customer_id, '{name}' AS occasion, {moment} AS at
             FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
             WHERE m.segment_id = {campaign.segment_id}"""),
     )

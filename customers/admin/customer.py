@@ -109,11 +109,11 @@ class CustomerAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show the customer; of a visitor who was joined, the customer they turned out to be."""
         if object_id.isascii() and object_id.isdigit() and len(object_id) < 19:
-            joined_into = (
-                Customer.objects.filter(pk=object_id).values_list("joined_into_id", flat=True).first()
+            merged_into = (
+                Customer.objects.filter(pk=object_id).values_list("merged_into_id", flat=True).first()
             )
-            if joined_into and self.has_view_permission(request):
-                return redirect(f"{self.admin_site.name}:customers_customer_change", joined_into)
+            if merged_into and self.has_view_permission(request):
+                return redirect(f"{self.admin_site.name}:customers_customer_change", merged_into)
         return super().change_view(request, object_id, form_url, extra_context)
 
     def render_change_form(

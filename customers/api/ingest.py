@@ -29,7 +29,7 @@ from customers.rows.parsing import (
     the_shop,
 )
 
-SOURCE = consent.API
+SOURCE = consent.API_SOURCE
 MAX_NUMBER = 10**30
 """Numbers up to this one are taken as texts, too; a text may hold longer ones."""
 ACCEPTED, REFUSED, SKIPPED = "accepted", "refused", "left_out"

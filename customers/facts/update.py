@@ -30,14 +30,23 @@ from . import definitions
 
 SETTLED_AT_ONCE: Final = 20_000  # customers a transaction
 SETTLED_AT_LEAST: Final = 300  # where statements take too long
-ALL: Final = 2**62  # a LIMIT that cuts nothing, but keeps SQLite from looking things up anew at each mention
+NO_LIMIT: Final = 2**62  # removes no row, but keeps SQLite from evaluating the query again at each mention
 
-_FACTS, _AS_OF, _UPCOMING = Facts._meta.db_table, FactsAsOf._meta.db_table, Upcoming._meta.db_table
-_STALE, _TOUCHED, _TOTALS = StaleFacts._meta.db_table, Touched._meta.db_table, Totals._meta.db_table
-_EVENTS, _ORDERS = AppendedEvent._meta.db_table, AppendedOrder._meta.db_table
-_AMONG = "SELECT customer_id FROM facts_among"
-_ANEW, _MERGED = f"{_AMONG} WHERE anew = 1", f"{_AMONG} WHERE anew = 0"
-_EVERYBODY = "SELECT id FROM customers_customer"
+FACTS_TABLE, AS_OF_TABLE, UPCOMING_TABLE = (
+    Facts._meta.db_table,
+    FactsAsOf._meta.db_table,
+    Upcoming._meta.db_table,
+)
+STALE_TABLE, TOUCHED_TABLE, TOTALS_TABLE = (
+    StaleFacts._meta.db_table,
+    Touched._meta.db_table,
+    Totals._meta.db_table,
+)
+APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE = AppendedEvent._meta.db_table, AppendedOrder._meta.db_table
+QUEUE_TABLES = (STALE_TABLE, APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE)
+SELECTED = "SELECT customer_id FROM facts_selected"
+RECOMPUTED, MERGED = f"{SELECTED} WHERE recompute = 1", f"{SELECTED} WHERE recompute = 0"
+EVERYBODY = "SELECT id FROM customers_customer"
 
 
 def update_facts(
@@ -56,7 +65,7 @@ def update_facts(
     def settle_at_most(customers: int) -> int:
         with alone():
             # Read again: what committed while we waited is not taken for a record dated ahead.
-            return _settle_some(_advance(_instant(now, not_before)), customers)
+            return _update_some(_advance(_instant(now, not_before)), customers)
 
     settled, portion = 0, time_limits.AdaptiveBatch(SETTLED_AT_ONCE, SETTLED_AT_LEAST)
     while is_due(_instant(now, not_before)):
@@ -72,9 +81,9 @@ def _instant(now: datetime | None, not_before: datetime | None) -> datetime:
 
 def is_due(now: datetime) -> bool:
     """Tell whether anybody waits in a queue, or has a record that comes due."""
-    queues = " OR ".join(f"EXISTS (SELECT 1 FROM {queue})" for queue in (_STALE, _EVENTS, _ORDERS))
+    queues = " OR ".join(f"EXISTS (SELECT 1 FROM {queue})" for queue in QUEUE_TABLES)
     [(due,)] = execution.fetch_all(
-        f"SELECT {queues} OR EXISTS (SELECT 1 FROM {_UPCOMING} WHERE due_at <= %s)",
+        f"SELECT {queues} OR EXISTS (SELECT 1 FROM {UPCOMING_TABLE} WHERE due_at <= %s)",
         [dialect.datetime_param(now)],
     )
     return bool(due)
@@ -97,13 +106,13 @@ def rebuild(now: datetime | None = None) -> int:
     """
     with alone():
         at = _advance(now or datetime.now(UTC))
-        _take(at, "")
-        execution.execute("UPDATE facts_among SET anew = 1")
-        _note_touched()
-        _write_anew(_EVERYBODY, at)
+        _select_queued(at, "")
+        execution.execute("UPDATE facts_selected SET recompute = 1")
+        touch_selected()
+        _recompute(EVERYBODY, at)
         Totals.objects.update(customers=0, buyers=0, total_spent=0, average_order_value=0)
         _add_to_totals([0, 0, 0, 0], _sums(""), moved=True)
-        _forget_queued()
+        _delete_queued()
         return Facts.objects.count()
 
 
@@ -126,7 +135,7 @@ def told(row: FactColumns) -> dict[str, Any]:
 
 def alone() -> AbstractContextManager[None]:
     """A transaction during which nobody else writes facts."""
-    return transactions.locked_table(_TOTALS)
+    return transactions.locked_table(TOTALS_TABLE)
 
 
 def forget(customers: Sequence[int]) -> None:
@@ -136,7 +145,7 @@ def forget(customers: Sequence[int]) -> None:
     """
     its = f"WHERE customer_id IN ({', '.join(map(str, customers))})"
     before = _sums(its)
-    for table in (_FACTS, _UPCOMING, _STALE, _EVENTS, _ORDERS, _TOUCHED):
+    for table in (FACTS_TABLE, UPCOMING_TABLE, TOUCHED_TABLE, *QUEUE_TABLES):
         execution.execute(f"DELETE FROM {table} {its}")
     _add_to_totals(before, [0, 0, 0, 0], moved=before[1] > 0)
 
@@ -152,79 +161,80 @@ def _advance(now: datetime) -> datetime:
     return at
 
 
-def _settle_some(at: datetime, most: int) -> int:
-    taken = _take(at, f"LIMIT {most}")
+def _update_some(at: datetime, most: int) -> int:
+    taken = _select_queued(at, f"LIMIT {most}")
     if taken:
-        anew, merged, has_orders = _choose_who_is_merged(at)
-        before = _sums(f"WHERE customer_id IN ({_AMONG})")
-        if anew:
-            _write_anew(_ANEW, at)
+        recompute, merged, has_orders = choose_merged(at)
+        before = _sums(f"WHERE customer_id IN ({SELECTED})")
+        if recompute:
+            _recompute(RECOMPUTED, at)
         if merged:
-            _store(definitions.merged(_MERGED))
-        after = _sums(f"WHERE customer_id IN ({_AMONG})")
-        _add_to_totals(before, after, moved=has_orders or (bool(anew) and before[1] + after[1] > 0))
-        _note_touched()
-        _forget_queued()
+            _store(definitions.merged(MERGED))
+        after = _sums(f"WHERE customer_id IN ({SELECTED})")
+        _add_to_totals(before, after, moved=has_orders or (bool(recompute) and before[1] + after[1] > 0))
+        touch_selected()
+        _delete_queued()
     return taken
 
 
-def _take(at: datetime, limit: str) -> int:
-    """Fill ``facts_among`` from the queues: who is summed up anew, and about whom something was recorded."""
-    _make_among_table()
+def _select_queued(at: datetime, limit: str) -> int:
+    """Fill ``facts_selected`` from the queues: who is recomputed, and about whom something was recorded."""
+    create_selection_table()
     return execution.execute(
-        f"""INSERT INTO facts_among SELECT customer_id, max(anew), max(recorded), max(joined) FROM (
-                SELECT customer_id, 1 AS anew, 1 AS recorded, CASE WHEN joined THEN 1 ELSE 0 END AS joined FROM {_STALE}
-                UNION ALL SELECT customer_id, 0, 1, 0 FROM {_EVENTS}
-                UNION ALL SELECT customer_id, 0, 1, 0 FROM {_ORDERS}
-                UNION ALL SELECT customer_id, 1, 0, 0 FROM {_UPCOMING} WHERE due_at <= %s
+        f"""INSERT INTO facts_selected SELECT customer_id, max(recompute), max(recorded), max(merged) FROM (
+                SELECT customer_id, 1 AS recompute, 1 AS recorded, CASE WHEN merged THEN 1 ELSE 0 END AS merged
+                    FROM {STALE_TABLE}
+                UNION ALL SELECT customer_id, 0, 1, 0 FROM {APPENDED_EVENTS_TABLE}
+                UNION ALL SELECT customer_id, 0, 1, 0 FROM {APPENDED_ORDERS_TABLE}
+                UNION ALL SELECT customer_id, 1, 0, 0 FROM {UPCOMING_TABLE} WHERE due_at <= %s
             ) AS queued GROUP BY customer_id ORDER BY customer_id {limit}""",
         [dialect.datetime_param(at)],
     )
 
 
-def _make_among_table() -> None:
-    columns = "customer_id bigint PRIMARY KEY, anew integer, recorded integer, joined integer"
-    temporary_tables.create_temporary_table("facts_among", columns)
+def create_selection_table() -> None:
+    columns = "customer_id bigint PRIMARY KEY, recompute integer, recorded integer, merged integer"
+    temporary_tables.create_temporary_table("facts_selected", columns)
 
 
-def _choose_who_is_merged(at: datetime) -> tuple[int, int, bool]:
-    """Sum those up anew whose appended records do not follow the stored ones in time, or lie ahead.
+def choose_merged(at: datetime) -> tuple[int, int, bool]:
+    """Select for recomputing the customers whose appended records are older than the stored ones, or lie ahead.
 
-    Gives how many are summed up anew and how many merged, and whether orders are among what is merged.
+    Return how many are recomputed and how many merged, and whether orders are among what is merged.
     """
     execution.execute(
-        f"""UPDATE facts_among SET anew = 1 WHERE anew = 0 AND customer_id IN (
-            SELECT c.id FROM customers_customer c LEFT JOIN {_FACTS} f ON f.customer_id = c.id
+        f"""UPDATE facts_selected SET recompute = 1 WHERE recompute = 0 AND customer_id IN (
+            SELECT c.id FROM customers_customer c LEFT JOIN {FACTS_TABLE} f ON f.customer_id = c.id
             LEFT JOIN (
                 SELECT customer_id, min(occurred_at) AS first_at, max(occurred_at) AS last_at
-                FROM {_EVENTS} WHERE customer_id IN ({_MERGED}) GROUP BY customer_id
+                FROM {APPENDED_EVENTS_TABLE} WHERE customer_id IN ({MERGED}) GROUP BY customer_id
             ) AS e ON e.customer_id = c.id
             LEFT JOIN (
                 SELECT customer_id, count(*) AS orders, max(placed_at) AS placed_at
-                FROM {_ORDERS} WHERE customer_id IN ({_MERGED}) GROUP BY customer_id
+                FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({MERGED}) GROUP BY customer_id
             ) AS o ON o.customer_id = c.id
-            WHERE c.id IN ({_MERGED}) AND (c.joined_into_id IS NOT NULL
+            WHERE c.id IN ({MERGED}) AND (c.merged_into_id IS NOT NULL
                 OR e.first_at < f.last_event_at OR e.last_at > %(at)s
                 OR o.orders > 1 OR o.placed_at > %(at)s
                 OR o.placed_at < f.any_order_at OR o.placed_at < f.last_event_at))""",
         {"at": dialect.datetime_param(at)},
     )
-    [(anew, merged, has_orders)] = execution.fetch_all(
-        f"""SELECT count(*) FILTER (WHERE anew = 1), count(*) FILTER (WHERE anew = 0),
-            EXISTS (SELECT 1 FROM {_ORDERS} WHERE customer_id IN ({_MERGED})) FROM facts_among"""
+    [(recompute, merged, has_orders)] = execution.fetch_all(
+        f"""SELECT count(*) FILTER (WHERE recompute = 1), count(*) FILTER (WHERE recompute = 0),
+            EXISTS (SELECT 1 FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({MERGED})) FROM facts_selected"""
     )
-    return anew, merged, bool(has_orders)
+    return recompute, merged, bool(has_orders)
 
 
-def _write_anew(among: str, at: datetime) -> None:
+def _recompute(among: str, at: datetime) -> None:
     """Sum up from the records, and note whose next record lies ahead."""
     bound = f"'{dialect.datetime_param(at)}'"
-    _store(definitions.from_records(_people(among), among, bound))
+    _store(definitions.from_records(people_sql(among), among, bound))
     execution.execute(
-        f"""DELETE FROM {_FACTS} WHERE customer_id IN ({among}) AND customer_id IN (
-                SELECT id FROM customers_customer WHERE joined_into_id IS NOT NULL)"""
+        f"""DELETE FROM {FACTS_TABLE} WHERE customer_id IN ({among}) AND customer_id IN (
+                SELECT id FROM customers_customer WHERE merged_into_id IS NOT NULL)"""
     )
-    execution.execute(f"DELETE FROM {_UPCOMING} WHERE customer_id IN ({among})")
+    execution.execute(f"DELETE FROM {UPCOMING_TABLE} WHERE customer_id IN ({among})")
     theirs = "WHERE r.customer_id = f.customer_id"
     due = dialect.least_sql(
         f"(SELECT min(placed_at) FROM customers_order r {theirs} AND placed_at > {bound})",
@@ -232,13 +242,13 @@ def _write_anew(among: str, at: datetime) -> None:
         f"CASE WHEN f.first_seen_at > {bound} THEN f.first_seen_at END",
     )
     execution.execute(
-        f"""INSERT INTO {_UPCOMING} (customer_id, due_at) SELECT customer_id, due_at FROM (
-                SELECT f.customer_id, {due} AS due_at FROM {_FACTS} f WHERE f.customer_id IN ({among})
+        f"""INSERT INTO {UPCOMING_TABLE} (customer_id, due_at) SELECT customer_id, due_at FROM (
+                SELECT f.customer_id, {due} AS due_at FROM {FACTS_TABLE} f WHERE f.customer_id IN ({among})
             ) AS ahead WHERE due_at IS NOT NULL"""
     )
 
 
-def _people(among: str, until: str = "") -> str:
+def people_sql(among: str, until: str = "") -> str:
     """Give a query of people with the instant they exist from: the earliest of the given one and the records."""
     first_seen = f"COALESCE({dialect.least_sql('first_seen', 'first_order', 'first_event')}, recorded_at)"
     return f"""
@@ -246,8 +256,8 @@ def _people(among: str, until: str = "") -> str:
             SELECT c.id, c.first_seen, c.recorded_at,
                 (SELECT min(placed_at) FROM customers_order r WHERE r.customer_id = c.id) AS first_order,
                 (SELECT min(occurred_at) FROM customers_event r WHERE r.customer_id = c.id) AS first_event
-            FROM customers_customer c WHERE c.id IN ({among}) AND c.joined_into_id IS NULL
-            LIMIT {ALL}
+            FROM customers_customer c WHERE c.id IN ({among}) AND c.merged_into_id IS NULL
+            LIMIT {NO_LIMIT}
         ) AS met WHERE {f"{first_seen} <= {until}" if until else "true"}"""
 
 
@@ -256,7 +266,7 @@ def _store(select: Sql) -> None:
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name != "customer_id")
     execution.execute(
         compose(
-            f"INSERT INTO {_FACTS} ({', '.join(names)}) {{select}}"
+            f"INSERT INTO {FACTS_TABLE} ({', '.join(names)}) {{select}}"
             f" ON CONFLICT (customer_id) DO UPDATE SET {updates}",
             select=select,
         )
@@ -268,7 +278,7 @@ def _sums(which: str) -> list[int]:
         f"""SELECT count(*), count(*) FILTER (WHERE order_count > 0),
                 COALESCE(sum(total_spent) FILTER (WHERE order_count > 0), 0),
                 COALESCE(sum(average_order_value) FILTER (WHERE order_count > 0), 0)
-            FROM {_FACTS} {which}"""
+            FROM {FACTS_TABLE} {which}"""
     )
     return [int(value) for value in row]
 
@@ -276,16 +286,16 @@ def _sums(which: str) -> list[int]:
 def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
     gained = [new - old for old, new in zip(before, after, strict=True)]
     execution.execute(
-        f"""UPDATE {_TOTALS} SET customers = customers + %s, buyers = buyers + %s, total_spent = total_spent + %s,
+        f"""UPDATE {TOTALS_TABLE} SET customers = customers + %s, buyers = buyers + %s, total_spent = total_spent + %s,
             average_order_value = average_order_value + %s, buyers_version = buyers_version + %s""",
         [*gained, int(moved)],
     )
 
 
-def _note_touched() -> None:
+def touch_selected() -> None:
     execution.execute(
-        f"""INSERT INTO {_TOUCHED} (customer_id, recorded, joined)
-            SELECT customer_id, recorded = 1, joined = 1 FROM facts_among"""
+        f"""INSERT INTO {TOUCHED_TABLE} (customer_id, recorded, merged)
+            SELECT customer_id, recorded = 1, merged = 1 FROM facts_selected"""
     )
 
 
@@ -296,7 +306,7 @@ def touch(customers: Query, *, recorded: bool) -> None:
     """
     execution.execute(
         compose(
-            f"INSERT INTO {_TOUCHED} (customer_id, recorded)"
+            f"INSERT INTO {TOUCHED_TABLE} (customer_id, recorded)"
             " WITH who (customer_id) AS ({customers}) SELECT customer_id, {recorded} FROM who",
             customers=customers,
             recorded=recorded,
@@ -308,26 +318,26 @@ def take_touched(table: str) -> int:
     """Move the touched customers off their queue into a table; give how many.
 
     The table has ``customer_id`` and ``recorded``: 1 where something was recorded about the customer, 2 where
-    another's history was joined with theirs.
+    another's history was merged with theirs.
     """
-    return backends.move_rows(_TOUCHED, ("customer_id", "recorded", "joined"), _copied_to(table))
+    return backends.move_rows(TOUCHED_TABLE, ("customer_id", "recorded", "merged"), _copied_to(table))
 
 
 def read_touched(table: str) -> int:
     """Copy the touched customers into a table, leaving the queue to others; give how many."""
-    return execution.execute(_copied_to(table).format(_TOUCHED))
+    return execution.execute(_copied_to(table).format(TOUCHED_TABLE))
 
 
 def _copied_to(table: str) -> str:
-    what = "max(CASE WHEN joined THEN 2 WHEN recorded THEN 1 ELSE 0 END)"
+    what = "max(CASE WHEN merged THEN 2 WHEN recorded THEN 1 ELSE 0 END)"
     return f"""INSERT INTO {table} (customer_id, recorded)
         SELECT customer_id, {what} FROM {{}} AS taken GROUP BY customer_id"""
 
 
-def _forget_queued() -> None:
+def _delete_queued() -> None:
     # The same snapshot took them and summed them up: whoever is queued meanwhile stays in the queue.
-    for queue in (_STALE, _EVENTS, _ORDERS):
-        execution.execute(f"DELETE FROM {queue} WHERE customer_id IN ({_AMONG})")
+    for queue in QUEUE_TABLES:
+        execution.execute(f"DELETE FROM {queue} WHERE customer_id IN ({SELECTED})")
 
 
 def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["facts", "facts_as_of"]:
@@ -340,22 +350,22 @@ def relation_at(at: datetime, stands_for: datetime | None = None) -> Literal["fa
     stands_for = stands_for or settled_at()
     until = dialect.datetime_param(at)
     others = (
-        f"SELECT customer_id FROM {_FACTS} WHERE newest_at > %s"
+        f"SELECT customer_id FROM {FACTS_TABLE} WHERE newest_at > %s"
         if stands_for is not None and at < stands_for
-        else f"SELECT customer_id FROM {_UPCOMING} WHERE due_at <= %s"
+        else f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= %s"
     )
     if not execution.fetch_all(f"{others} LIMIT 1", [until]):
         return "facts"
     _make_as_of_table()
-    _make_among_table()
-    execution.execute(f"INSERT INTO facts_among (customer_id) {others}", [until])
+    create_selection_table()
+    execution.execute(f"INSERT INTO facts_selected (customer_id) {others}", [until])
     names = ", ".join(definitions.columns())
     execution.execute(
-        f"INSERT INTO {_AS_OF} ({names}) SELECT {names} FROM {_FACTS} WHERE customer_id NOT IN ({_AMONG})"
-        " AND first_seen_at <= %s",
+        f"INSERT INTO {AS_OF_TABLE} ({names}) SELECT {names} FROM {FACTS_TABLE}"
+        f" WHERE customer_id NOT IN ({SELECTED}) AND first_seen_at <= %s",
         [until],
     )
-    _fill_as_of(_AMONG, at)
+    _fill_as_of(SELECTED, at)
     return "facts_as_of"
 
 
@@ -371,36 +381,36 @@ def relation_of(among: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
     with transactions.snapshot():
         _make_as_of_table()
         temporary_tables.create_temporary_table(
-            "facts_among", "customer_id bigint PRIMARY KEY, anew integer, recorded integer"
+            "facts_selected", "customer_id bigint PRIMARY KEY, recompute integer, recorded integer"
         )
-        temporary_tables.load_rows("facts_among", ("customer_id", "anew"), _waiting(among, at))
-        anew, merged, _ = _choose_who_is_merged(at)
-        into = f"INSERT INTO {_AS_OF} ({', '.join(definitions.columns())})"
+        temporary_tables.load_rows("facts_selected", ("customer_id", "recompute"), _waiting(among, at))
+        recompute, merged, _ = choose_merged(at)
+        into = f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.columns())})"
         execution.execute(
             compose(
-                f"""{into} SELECT {", ".join(definitions.columns())} FROM {_FACTS}
-                    WHERE customer_id IN ({{among}}) AND customer_id NOT IN ({_AMONG})""",
+                f"""{into} SELECT {", ".join(definitions.columns())} FROM {FACTS_TABLE}
+                    WHERE customer_id IN ({{among}}) AND customer_id NOT IN ({SELECTED})""",
                 among=among,
             )
         )
         if merged:
-            execution.execute(Sql(f"{into} ") + definitions.merged(_MERGED))
-        if anew:
-            _fill_as_of(_ANEW, at)
+            execution.execute(Sql(f"{into} ") + definitions.merged(MERGED))
+        if recompute:
+            _fill_as_of(RECOMPUTED, at)
     return "facts_as_of"
 
 
 def _waiting(among: Sql, at: datetime) -> list[execution.Row]:
-    """Give the customers whose stored row does not hold at an instant, with 1 for who cannot but be summed up anew."""
+    """Return the customers whose stored row does not hold at an instant, with 1 for those to recompute."""
     its = "customer_id IN ({among})"
     return execution.fetch_all(
         compose(
-            f"""SELECT customer_id, max(anew) FROM (
-                    SELECT customer_id, 1 AS anew FROM {_STALE} WHERE {its}
-                    UNION ALL SELECT customer_id, 0 FROM {_EVENTS} WHERE {its}
-                    UNION ALL SELECT customer_id, 0 FROM {_ORDERS} WHERE {its}
-                    UNION ALL SELECT customer_id, 1 FROM {_UPCOMING} WHERE {its} AND due_at <= {{at}}
-                    UNION ALL SELECT customer_id, 1 FROM {_FACTS} WHERE {its} AND newest_at > {{at}}
+            f"""SELECT customer_id, max(recompute) FROM (
+                    SELECT customer_id, 1 AS recompute FROM {STALE_TABLE} WHERE {its}
+                    UNION ALL SELECT customer_id, 0 FROM {APPENDED_EVENTS_TABLE} WHERE {its}
+                    UNION ALL SELECT customer_id, 0 FROM {APPENDED_ORDERS_TABLE} WHERE {its}
+                    UNION ALL SELECT customer_id, 1 FROM {UPCOMING_TABLE} WHERE {its} AND due_at <= {{at}}
+                    UNION ALL SELECT customer_id, 1 FROM {FACTS_TABLE} WHERE {its} AND newest_at > {{at}}
                 ) AS waiting GROUP BY customer_id""",
             among=among,
             at=dialect.datetime_param(at),
@@ -411,20 +421,22 @@ def _waiting(among: Sql, at: datetime) -> list[execution.Row]:
 def recompute_at(at: datetime) -> Literal["facts_as_of"]:
     """Compute everybody's facts from the records, whatever is stored: what verification compares with."""
     _make_as_of_table()
-    _fill_as_of(_EVERYBODY, at)
+    _fill_as_of(EVERYBODY, at)
     return "facts_as_of"
 
 
 def _fill_as_of(among: str, at: datetime) -> None:
     bound = f"'{dialect.datetime_param(at)}'"
-    summed = definitions.from_records(_people(among, bound), among, bound)
-    execution.execute(Sql(f"INSERT INTO {_AS_OF} ({', '.join(definitions.columns())}) ") + summed)
+    summed = definitions.from_records(people_sql(among, bound), among, bound)
+    execution.execute(Sql(f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.columns())}) ") + summed)
 
 
 def _make_as_of_table() -> None:
-    execution.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {_AS_OF} AS SELECT * FROM {_FACTS} WHERE 1 = 0")
+    execution.execute(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {AS_OF_TABLE} AS SELECT * FROM {FACTS_TABLE} WHERE 1 = 0"
+    )
     schema = "" if backends.is_postgresql() else "temp."
     execution.execute(
-        f"CREATE UNIQUE INDEX IF NOT EXISTS {schema}facts_as_of_customer ON {_AS_OF} (customer_id)"
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {schema}facts_as_of_customer ON {AS_OF_TABLE} (customer_id)"
     )
-    temporary_tables.empty_table(_AS_OF)
+    temporary_tables.empty_table(AS_OF_TABLE)

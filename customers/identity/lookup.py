@@ -21,12 +21,12 @@ from customers.models import UnsignedLink
 from customers.models.customer import ANONYMOUS_PREFIX, Customer, DatedAttribute, Identity
 
 CUSTOMER_ID, ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
-_IDENTITY = Identity._meta.db_table
+IDENTITY_TABLE = Identity._meta.db_table
 
 INBOX_TURN: Final = "inbox"
 """Whoever settles which ids are one person has this turn."""
 
-_followers: list[Callable[[str], None]] = []
+_listeners: list[Callable[[str], None]] = []
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ def let_follow(move: Callable[[str], None]) -> None:
 
     ``move`` gets the name of a table of ``visitor`` and ``customer``, inside the transaction that joins them.
     """
-    _followers.append(move)
+    _listeners.append(move)
 
 
-def lookup(printed: str) -> Customer | None:
-    """Find a customer by an id, printed or of any kind; the ids of a joined visitor lead to the customer."""
+def lookup(public_id: str) -> Customer | None:
+    """Find a customer by a public id or an id of any kind; the ids of a merged visitor lead to the customer."""
     # An id of another spelling than NFC is there only where both were before ids were kept in one.
-    for spelling in dict.fromkeys((printed, to_nfc(printed))):
+    for spelling in dict.fromkeys((public_id, to_nfc(public_id))):
         for kind, value in (
             (CUSTOMER_ID, spelling),
             (ANONYMOUS_ID, spelling.removeprefix(ANONYMOUS_PREFIX)),
@@ -71,21 +71,21 @@ def lookup(printed: str) -> Customer | None:
     return None
 
 
-def lookup_all(printed: Iterable[str]) -> dict[str, int]:
+def lookup_all(public_ids: Iterable[str]) -> dict[str, int]:
     """Find the keys of customers by their ids, each as ``find`` does, in one query."""
-    written = {one: to_nfc(one) for one in printed}
+    written = {one: to_nfc(one) for one in public_ids}
     named = {one: one.removeprefix(ANONYMOUS_PREFIX) for one in written.values()}
-    met = Identity.objects.filter(
+    identities = Identity.objects.filter(
         Q(kind=CUSTOMER_ID, value__in=named) | Q(kind=ANONYMOUS_ID, value__in=set(named.values()))
     )
-    keys = {(kind, value): key for kind, value, key in met.values_list("kind", "value", "customer_id")}
+    keys = {(kind, value): key for kind, value, key in identities.values_list("kind", "value", "customer_id")}
     found = {one: keys.get((CUSTOMER_ID, one), keys.get((ANONYMOUS_ID, id))) for one, id in named.items()}
     return {one: key for one, id in written.items() if (key := found[id]) is not None}
 
 
 def lookup_customers(staged: str) -> None:
-    """Fill ``customer`` of a staging table from its ``customer_id``, which may be a visitor's as printed."""
-    _point(staged, CUSTOMER_ID, "customer_id", "customer_id IS NOT NULL")
+    """Fill ``customer`` of a staging table from its ``customer_id``, which may be a visitor's public id."""
+    _fill_from_identities(staged, CUSTOMER_ID, "customer_id", "customer_id IS NOT NULL")
     execution.execute(
         f"""UPDATE {staged} SET customer =
                 (SELECT c.id FROM customers_customer c WHERE c.customer_id = {staged}.customer_id)
@@ -96,63 +96,64 @@ def lookup_customers(staged: str) -> None:
 def resolve(staged: str, now: datetime) -> None:
     """Fill ``customer`` from ``customer_id`` where it is not yet, creating customers not met before."""
     among = "customer_id IS NOT NULL AND customer IS NULL"
-    _resolve(staged, now, CUSTOMER_ID, "customer_id", printed="customer_id", among=among)
+    _resolve(staged, now, CUSTOMER_ID, "customer_id", public_id="customer_id", among=among)
 
 
 def resolve_visitors(staged: str, now: datetime) -> None:
     """Fill ``customer`` and ``visitor`` from ``anonymous_id`` in rows without a ``customer_id``, creating visitors."""
-    printed = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
+    public_id = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
     among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
-    _resolve(staged, now, ANONYMOUS_ID, "anonymous_id", printed=printed, among=among)
+    _resolve(staged, now, ANONYMOUS_ID, "anonymous_id", public_id=public_id, among=among)
 
 
-def _resolve(staged: str, now: datetime, kind: str, column: str, *, printed: str, among: str) -> None:
-    _point(staged, kind, column, among)
-    not_met = f"{among} AND customer IS NULL"
-    _make_met_table()
+def _resolve(staged: str, now: datetime, kind: str, column: str, *, public_id: str, among: str) -> None:
+    _fill_from_identities(staged, kind, column, among)
+    unresolved = f"{among} AND customer IS NULL"
+    _create_missing_table()
     if execution.execute(
-        f"INSERT INTO met SELECT DISTINCT {column}, {printed} FROM {staged} WHERE {not_met}"
+        f"INSERT INTO missing_ids SELECT DISTINCT {column}, {public_id} FROM {staged} WHERE {unresolved}"
     ):
-        _meet(now, kind)
-        _point(staged, kind, column, not_met)
+        _create_missing(now, kind)
+        _fill_from_identities(staged, kind, column, unresolved)
 
 
 def get_or_create(kind: str, values: Iterable[str], now: datetime, *, is_trusted: bool = True) -> None:
     """Create the customers, or visitors, of ids that may not have been met before."""
     prefix = ANONYMOUS_PREFIX if kind == ANONYMOUS_ID else ""
-    _make_met_table()
+    _create_missing_table()
     temporary_tables.load_rows(
-        "met", ("value", "printed"), [(value, prefix + value) for value in set(values)]
+        "missing_ids", ("value", "public_id"), [(value, prefix + value) for value in set(values)]
     )
-    _meet(now, kind, is_trusted=is_trusted)
+    _create_missing(now, kind, is_trusted=is_trusted)
 
 
-def _make_met_table() -> None:
-    temporary_tables.create_temporary_table("met", "value text PRIMARY KEY, printed text")
+def _create_missing_table() -> None:
+    temporary_tables.create_temporary_table("missing_ids", "value text PRIMARY KEY, public_id text")
 
 
-def _meet(now: datetime, kind: str, *, is_trusted: bool = True) -> None:
+def _create_missing(now: datetime, kind: str, *, is_trusted: bool = True) -> None:
     execution.execute(
         """INSERT INTO customers_customer (customer_id, email, email_folded, phone, first_name, last_name, country,
                 city, language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
                 attributes, attributes_comparable, recorded_at)
-            SELECT printed, '', '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
-            FROM met WHERE true ON CONFLICT (customer_id) DO NOTHING""",
+            SELECT public_id, '', '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
+            FROM missing_ids WHERE true ON CONFLICT (customer_id) DO NOTHING""",
         [dialect.datetime_param(now)],
     )
-    _revive(now)
-    # By the printed id, so that of two who meet the same visitor at once both find the one row.
+    _reset_merged(now)
+    # By the public id, so that of two writers that create the same visitor at once, both find the one row.
     execution.execute(
-        f"""INSERT INTO {_IDENTITY} (kind, value, is_trusted, customer_id)
-            SELECT '{kind}', met.value, {is_trusted}, c.id
-            FROM met JOIN customers_customer c ON c.customer_id = met.printed
+        f"""INSERT INTO {IDENTITY_TABLE} (kind, value, is_trusted, customer_id)
+            SELECT '{kind}', missing_ids.value, {is_trusted}, c.id
+            FROM missing_ids JOIN customers_customer c ON c.customer_id = missing_ids.public_id
             WHERE true ON CONFLICT (kind, value) DO NOTHING"""
     )
 
 
-def _revive(now: datetime) -> None:
+def _reset_merged(now: datetime) -> None:
     """Let those who were joined, and are met by themselves again, begin afresh: what was told of them has moved."""
-    joined = "SELECT c.id FROM met JOIN customers_customer c ON c.customer_id = met.printed WHERE c.joined_into_id > 0"
+    merged = """SELECT c.id FROM missing_ids JOIN customers_customer c ON c.customer_id = missing_ids.public_id
+        WHERE c.merged_into_id > 0"""
     revived = [key for (key,) in execution.fetch_all(joined)]
     if not revived:
         return
@@ -164,11 +165,11 @@ def _revive(now: datetime) -> None:
     )
 
 
-def _point(staged: str, kind: str, column: str, among: str) -> None:
+def _fill_from_identities(staged: str, kind: str, column: str, among: str) -> None:
     execution.execute(
         f"""UPDATE {staged} SET (customer, visitor) =
                 (SELECT i.customer_id, {"i.id" if kind == ANONYMOUS_ID else "CAST(NULL AS bigint)"}
-                FROM {_IDENTITY} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
+                FROM {IDENTITY_TABLE} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
             WHERE {among}"""
     )
 
@@ -180,14 +181,14 @@ def trust_named(customer_ids: Collection[str], now: datetime) -> None:
     take_turn_to_trust(customer_ids)
     # Until the commit nobody links a browser to an id that the records name (see ``hold_back_records``).
     transactions.lock_shared(UnsignedLink._meta.db_table)
-    if named := _untrusted_among(customer_ids):
+    if named := untrusted_among(customer_ids):
         take_turn()
         _resolver[0].trust(named, now)
 
 
 def take_turn_to_trust(customer_ids: Collection[str]) -> None:
     """Take the turn where records name customer ids that only browsers have named: before anything else is locked."""
-    if customer_ids and _untrusted_among(customer_ids):
+    if customer_ids and untrusted_among(customer_ids):
         take_turn()
 
 
@@ -201,8 +202,8 @@ def hold_back_records() -> None:
     transactions.lock_exclusive(UnsignedLink._meta.db_table)
 
 
-def _untrusted_among(customer_ids: Collection[str]) -> list[str]:
-    untrusted = f"FROM {_IDENTITY} WHERE NOT is_trusted AND kind = '{CUSTOMER_ID}'"
+def untrusted_among(customer_ids: Collection[str]) -> list[str]:
+    untrusted = f"FROM {IDENTITY_TABLE} WHERE NOT is_trusted AND kind = '{CUSTOMER_ID}'"
     if not execution.fetch_all(f"SELECT 1 {untrusted} LIMIT 1"):
         return []
     temporary_tables.create_temporary_table("ids_named", "value text PRIMARY KEY")
@@ -218,38 +219,38 @@ def merge_visitors(staged: str, now: datetime) -> None:
 
 def merge(visitors: Mapping[int, int]) -> None:
     """Join visitors into customers, both by their keys: records and identities move, the visitor's row stays."""
-    _make_joined_table()
-    temporary_tables.load_rows("visitors_joined", ("visitor", "customer"), visitors.items())
-    _join()
+    _create_merged_table()
+    temporary_tables.load_rows("merged_visitors", ("visitor", "customer"), visitors.items())
+    _merge_visitors()
 
 
 def follow_merges(staged: str) -> None:
     """Move what was just recorded for a visitor whom somebody else joined since ``customer`` was filled."""
     if not backends.is_postgresql():  # where no other writer can be
         return
-    _make_joined_table()
+    _create_merged_table()
     late = execution.execute(
-        f"""INSERT INTO visitors_joined SELECT id, joined_into_id FROM customers_customer
-            WHERE joined_into_id IS NOT NULL AND id IN (SELECT customer FROM {staged})"""
+        f"""INSERT INTO merged_visitors SELECT id, merged_into_id FROM customers_customer
+            WHERE merged_into_id IS NOT NULL AND id IN (SELECT customer FROM {staged})"""
     )
     if late:
-        _join()
+        _merge_visitors()
 
 
-def _make_joined_table() -> None:
-    temporary_tables.create_temporary_table("visitors_joined", "visitor bigint PRIMARY KEY, customer bigint")
+def _create_merged_table() -> None:
+    temporary_tables.create_temporary_table("merged_visitors", "visitor bigint PRIMARY KEY, customer bigint")
 
 
-def _join() -> None:
-    """Join each visitor of ``visitors_joined`` into its customer."""
+def _merge_visitors() -> None:
+    """Join each visitor of ``merged_visitors`` into its customer."""
     if backends.is_postgresql():
         # Whoever records for a visitor holds a share of the row until the commit: their records are seen below,
         # and those of who comes later see that the visitor is joined (``follow_joins``).
-        among = "SELECT visitor FROM visitors_joined"
+        among = "SELECT visitor FROM merged_visitors"
         execution.fetch_all(f"SELECT id FROM customers_customer WHERE id IN ({among}) ORDER BY id FOR UPDATE")
         execution.execute(
-            """DELETE FROM visitors_joined j USING customers_customer c
-               WHERE c.id = j.visitor AND c.joined_into_id <> j.customer"""
+            """DELETE FROM merged_visitors j USING customers_customer c
+               WHERE c.id = j.visitor AND c.merged_into_id <> j.customer"""
         )
     for table in (
         "customers_order",
@@ -261,26 +262,26 @@ def _join() -> None:
         reassign(
             table,
             Sql(
-                f"SELECT r.id, j.customer FROM {table} r JOIN visitors_joined j ON j.visitor = r.customer_id"
+                f"SELECT r.id, j.customer FROM {table} r JOIN merged_visitors j ON j.visitor = r.customer_id"
             ),
         )
     execution.execute(
-        f"""UPDATE {_IDENTITY} SET customer_id =
-                (SELECT j.customer FROM visitors_joined j WHERE j.visitor = {_IDENTITY}.customer_id)
-            WHERE customer_id IN (SELECT visitor FROM visitors_joined)"""
+        f"""UPDATE {IDENTITY_TABLE} SET customer_id =
+                (SELECT j.customer FROM merged_visitors j WHERE j.visitor = {IDENTITY_TABLE}.customer_id)
+            WHERE customer_id IN (SELECT visitor FROM merged_visitors)"""
     )
     # What the visitor was told of, the row keeps for reading; who was joined into the visitor goes along.
-    for column in ("id", "joined_into_id"):
+    for column in ("id", "merged_into_id"):
         execution.execute(
-            f"""UPDATE customers_customer SET joined_into_id =
-                    (SELECT j.customer FROM visitors_joined j WHERE j.visitor = customers_customer.{column})
-                WHERE {column} IN (SELECT visitor FROM visitors_joined)"""
+            f"""UPDATE customers_customer SET merged_into_id =
+                    (SELECT j.customer FROM merged_visitors j WHERE j.visitor = customers_customer.{column})
+                WHERE {column} IN (SELECT visitor FROM merged_visitors)"""
         )
     queue_stale(
-        Sql("SELECT visitor FROM visitors_joined UNION SELECT customer FROM visitors_joined"), joined=True
+        Sql("SELECT visitor FROM merged_visitors UNION SELECT customer FROM merged_visitors"), merged=True
     )
-    for move in _followers:
-        move("visitors_joined")
+    for move in _listeners:
+        move("merged_visitors")
 
 
 def reassign(table: str, moves: Query) -> None:
@@ -311,12 +312,12 @@ def _columns(table: str) -> Iterable[str]:
         return [column.name for column in connection.introspection.get_table_description(cursor, table)]
 
 
-def queue_stale(customers: Query, *, joined: bool = False) -> None:
+def queue_stale(customers: Query, *, merged: bool = False) -> None:
     """Queue customers, selected by their keys, for their facts to be updated; ``joined`` where histories moved."""
     execution.execute(
         compose(
-            f"""INSERT INTO customers_stalefacts (customer_id, joined)
-                SELECT DISTINCT touched.*, {"true" if joined else "false"} FROM ({{customers}}) AS touched""",
+            f"""INSERT INTO customers_stalefacts (customer_id, merged)
+                SELECT DISTINCT touched.*, {"true" if merged else "false"} FROM ({{customers}}) AS touched""",
             customers=customers,
         )
     )

@@ -75,57 +75,52 @@ def resolve(
     ``claimed`` is what browsers say without a signature. ``named`` are customer ids that something trusted names,
     beside those of ``ids`` and ``said``. Runs in the transaction of its caller, who lets no other run beside it.
     """
-    met = {*ids, *_named(said), *(Id(ANONYMOUS_ID, one.visitor) for one in claimed)}
+    met = {*ids, *asserted_ids(said), *(Id(ANONYMOUS_ID, one.visitor) for one in claimed)}
     trusted = {*named, *(one.value for one in met if one.kind == CUSTOMER_ID)}
     moved = {}
-    if ended := _untrusted(trusted):
-        moved = _end_links(ended, now)
+    if ended := find_untrusted(trusted):
+        moved = end_unsigned_links(ended, now)
         lookup.get_or_create(CUSTOMER_ID, (one.value for one in ended), now)
     # Whose id is claimed must be told now; the others, records meet.
     met |= {Id(CUSTOMER_ID, one.customer_id) for one in claimed if one.customer_id in trusted}
-    places = _meet(met, said, now)
-    known = _known_before(said, places)
-    places |= _find(_named(known) - places.keys())
-    altered = _record([*said, *known], places) | moved.keys() | _keep_unsigned(claimed)
+    places = _get_or_create_ids(met, said, now)
+    known = known_before(said, places)
+    places |= find_known_ids(asserted_ids(known) - places.keys())
+    altered = store_assertions([*said, *known], places) | moved.keys() | _store_unsigned(claimed)
     if altered:
-        moved |= {key: before for key, before in _settle(altered, now).items() if key not in moved}
-    return Resolution(_find(places) if moved else places, moved)
+        moved |= {key: before for key, before in _regroup(altered, now).items() if key not in moved}
+    return Resolution(find_known_ids(places) if moved else places, moved)
 
 
-def _keep_unsigned(claimed: Sequence[Unsigned]) -> set[int]:
+def _store_unsigned(claimed: Sequence[Unsigned]) -> set[int]:
     """Keep what browsers say without a signature; return the identities whose link may be another one now."""
     if not claimed:
         return set()
     visitors = unsigned_links.keep(claimed, trusted_among({one.customer_id for one in claimed}))
-    return {place.identity for place in _find(Id(ANONYMOUS_ID, one) for one in visitors).values()}
+    return {place.identity for place in find_known_ids(Id(ANONYMOUS_ID, one) for one in visitors).values()}
 
 
-def _settle(altered: Iterable[int], now: datetime) -> dict[int, int | None]:
+def _regroup(altered: Iterable[int], now: datetime) -> dict[int, int | None]:
     """Decide who is who; return of the identities that lead elsewhere now the customer of before."""
     graph = ClaimGraph(altered, MOST_CLAIMS)
     owners = graph.decide()
-    moved = _end_links(graph.unlinked(owners), now)
+    moved = end_unsigned_links(graph.unlinked(owners), now)
     if moved:
         graph.read_leads()
-    moves = _moves(graph, owners, now)
+    moves = find_moves(graph, owners, now)
     if moves:
-        _move(moves)
+        apply_moves(moves)
     return {key: before for key, (before, _) in moves.items()} | moved
-
-
-def lead(ids: Iterable[Id]) -> dict[Id, Place]:
-    """Tell where ids lead; those not met yet are left out."""
-    return _find(ids)
 
 
 # -- Meeting ids
 
 
-def _named(said: Iterable[Assertion]) -> set[Id]:
+def asserted_ids(said: Iterable[Assertion]) -> set[Id]:
     return {one for claim in said for one in (claim.one, claim.other)}
 
 
-def _find(ids: Iterable[Id]) -> dict[Id, Place]:
+def find_known_ids(ids: Iterable[Id]) -> dict[Id, Place]:
     by_kind: dict[str, list[str]] = defaultdict(list)
     for kind, value in ids:
         by_kind[kind].append(value)
@@ -139,9 +134,9 @@ def _find(ids: Iterable[Id]) -> dict[Id, Place]:
     }
 
 
-def _meet(ids: Collection[Id], said: Sequence[Assertion], now: datetime) -> dict[Id, Place]:
+def _get_or_create_ids(ids: Collection[Id], said: Sequence[Assertion], now: datetime) -> dict[Id, Place]:
     """Find ids; those not met yet get a customer: that of an id they are claimed to be, else one of their own."""
-    places = _find(ids)
+    places = find_known_ids(ids)
     missing = [one for one in ids if one not in places]
     if not missing:
         return places
@@ -152,19 +147,19 @@ def _meet(ids: Collection[Id], said: Sequence[Assertion], now: datetime) -> dict
 
     customers = [one for one in missing if one.kind == CUSTOMER_ID]
     lookup.get_or_create(CUSTOMER_ID, (one.value for one in customers), now)
-    places |= _find(customers)
+    places |= find_known_ids(customers)
     # A browser that comes with a customer id needs no row of its own, which would only be left behind.
     visitors = [one for one in missing if one.kind == ANONYMOUS_ID]
     alone = [one for one in visitors if not any(other.kind == CUSTOMER_ID for other in partners[one])]
     lookup.get_or_create(ANONYMOUS_ID, (one.value for one in alone), now)
-    places |= _find(alone)
+    places |= find_known_ids(alone)
     for group in (visitors, [one for one in missing if one.kind in ADDRESSES]):
         rest = [one for one in group if one not in places]
         Identity.objects.bulk_create(
             Identity(kind=one.kind, value=one.value, customer_id=_first(partners[one], places))
             for one in rest
         )
-        places |= _find(rest)
+        places |= find_known_ids(rest)
     return places
 
 
@@ -180,7 +175,7 @@ def _customers_first(one: Id) -> tuple[bool, Id]:
 # -- Keeping claims
 
 
-def _known_before(said: Sequence[Assertion], places: Mapping[Id, Place]) -> list[Assertion]:
+def known_before(said: Sequence[Assertion], places: Mapping[Id, Place]) -> list[Assertion]:
     """Give as claims what is known otherwise: browsers that files have joined, and addresses they have brought."""
     explicit = {pair for claim in said for pair in ((claim.one, claim.other), (claim.other, claim.one))}
     ids = {one for pair in explicit for one in pair}
@@ -230,7 +225,7 @@ def _addressed_before(kind: str, column: str, values: Sequence[str]) -> Iterator
                 yield Id(kind, address), Id(CUSTOMER_ID, value)
 
 
-def _record(said: Iterable[Assertion], places: Mapping[Id, Place]) -> set[int]:
+def store_assertions(said: Iterable[Assertion], places: Mapping[Id, Place]) -> set[int]:
     """Keep claims that are new, or earlier than known; give the keys of the identities they are about."""
     earliest: dict[tuple[int, int], tuple[int, datetime, str]] = {}
     for claim in said:
@@ -337,7 +332,7 @@ def of_staged(staged: str) -> list[Assertion]:
 # -- Links without a signature
 
 
-def _untrusted(customer_ids: Iterable[str]) -> list[Identity]:
+def find_untrusted(customer_ids: Iterable[str]) -> list[Identity]:
     """Find those customer ids that nobody but browsers has named until now."""
     return [
         one
@@ -346,7 +341,7 @@ def _untrusted(customer_ids: Iterable[str]) -> list[Identity]:
     ]
 
 
-def _end_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int | None]:
+def end_unsigned_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int | None]:
     """Let the browsers behind customer ids that nothing trusted has named be by themselves, and forget these ids.
 
     All that is there was told by way of the browsers, so all of it goes along.
@@ -364,7 +359,7 @@ def _end_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int
         for customer, ids in left.items()
         if any(one.kind == ANONYMOUS_ID for one in ids)
     }
-    rows = _rows_of_visitors([*heads.values()], now)
+    rows = _visitor_rows([*heads.values()], now)
     lookup.merge({customer: rows[head] for customer, head in heads.items()})
     for part in batches([*forgotten]):
         Identity.objects.filter(pk__in=part).delete()
@@ -374,12 +369,12 @@ def _end_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int
 # -- Moving
 
 
-def _moves(graph: ClaimGraph, owners: Mapping[int, Owner], now: datetime) -> dict[int, tuple[int, int]]:
+def find_moves(graph: ClaimGraph, owners: Mapping[int, Owner], now: datetime) -> dict[int, tuple[int, int]]:
     """Return of the identities that are to lead elsewhere the customer before and after."""
-    visitors = _rows_of_visitors(
+    visitors = _visitor_rows(
         [owner.id.value for owner in owners.values() if owner.id.kind == ANONYMOUS_ID], now
     )
-    linked = _rows_of_linked({owner.id.value for owner in owners.values() if owner.identity is None}, now)
+    linked = _linked_rows({owner.id.value for owner in owners.values() if owner.identity is None}, now)
     moves = {}
     for key, (one, owner) in owners.items():
         if owner is None:
@@ -393,20 +388,20 @@ def _moves(graph: ClaimGraph, owners: Mapping[int, Owner], now: datetime) -> dic
     return moves
 
 
-def _rows_of_linked(customer_ids: Collection[str], now: datetime) -> dict[str, int]:
+def _linked_rows(customer_ids: Collection[str], now: datetime) -> dict[str, int]:
     """Return the customers of ids that only browsers have named; those that records have named since are left out."""
     if not customer_ids:
         return {}
-    met = {one.value: one.customer_id for one in _untrusted(customer_ids)}
+    met = {one.value: one.customer_id for one in find_untrusted(customer_ids)}
     if missing := customer_ids - met.keys():
         lookup.hold_back_records()
         missing -= trusted_among(missing)
         lookup.get_or_create(CUSTOMER_ID, missing, now, is_trusted=False)
-        met |= {one.value: one.customer_id for one in _untrusted(missing)}
+        met |= {one.value: one.customer_id for one in find_untrusted(missing)}
     return met
 
 
-def _rows_of_visitors(values: Sequence[str], now: datetime) -> dict[str, int]:
+def _visitor_rows(values: Sequence[str], now: datetime) -> dict[str, int]:
     """Return the customers that browsers are by themselves; one that was joined comes back."""
     if not values:
         return {}
@@ -419,7 +414,7 @@ def _rows_of_visitors(values: Sequence[str], now: datetime) -> dict[str, int]:
     }
 
 
-def _move(moves: Mapping[int, tuple[int, int]]) -> None:
+def apply_moves(moves: Mapping[int, tuple[int, int]]) -> None:
     """Let identities lead to other customers, and what was recorded under them follow."""
     leaving: dict[int, dict[int, int]] = defaultdict(dict)
     for key, (before, after) in moves.items():
@@ -435,7 +430,7 @@ def _move(moves: Mapping[int, tuple[int, int]]) -> None:
     for before, went in leaving.items():
         if before not in staying:
             own = Identity.objects.filter(
-                pk__in=went, kind=ANONYMOUS_ID, customer__customer_id=_printed()
+                pk__in=went, kind=ANONYMOUS_ID, customer__customer_id=_public_id()
             ).first()
             emptied[before] = went[own.pk if own else min(went)]
     apart = [(key, before, after) for key, (before, after) in moves.items() if emptied.get(before) != after]
@@ -445,7 +440,7 @@ def _move(moves: Mapping[int, tuple[int, int]]) -> None:
         lookup.merge(emptied)
 
 
-def _printed() -> Concat:
+def _public_id() -> Concat:
     return Concat(Value(ANONYMOUS_PREFIX), F("value"))
 
 
@@ -467,5 +462,5 @@ def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
            WHERE id IN (SELECT identity FROM identities_moved)"""
     )
     lookup.queue_stale(
-        Sql("SELECT customer FROM identities_moved UNION SELECT moved_to FROM identities_moved"), joined=True
+        Sql("SELECT customer FROM identities_moved UNION SELECT moved_to FROM identities_moved"), merged=True
     )

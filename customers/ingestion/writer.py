@@ -45,13 +45,13 @@ NUMBERS = frozenset(
 MOMENTS = frozenset({"placed_at", "occurred_at", "subscribed_at", "first_seen"})
 
 # What a new record of a kind must give, by the name of its column in CSV; and the ids that say whose it is.
-_NEEDED: Mapping[str, Mapping[str, str]] = {
+REQUIRED_COLUMNS: Mapping[str, Mapping[str, str]] = {
     CUSTOMERS.name: {},
     ORDERS.name: {"placed_at": "placed_at"},
     ORDER_LINES.name: {},
     EVENTS.name: {"name": "event", "occurred_at": "occurred_at"},
 }
-_IDS: Mapping[str, tuple[str, ...]] = {
+OWNER_ID_COLUMNS: Mapping[str, tuple[str, ...]] = {
     CUSTOMERS.name: (),
     ORDERS.name: ("customer_id", "anonymous_id"),
     ORDER_LINES.name: (),
@@ -114,7 +114,7 @@ def ingest(
     False: then the records tell what messages have told already.
     """
     given, instant = list(numbered), now or datetime.now(UTC)
-    call = _Call(instant, source, origin, names)
+    call = IngestCall(instant, source, origin, names)
 
     def ingest_at_once(rows: int) -> Outcome:
         return transactions.retry_on_deadlock(lambda: _ingest(kind, given, call, announce, rows))
@@ -124,14 +124,14 @@ def ingest(
 
 def let_follow(confirm: Callable[[Sequence[str], datetime], None]) -> None:
     """Let what messages told of orders follow once a file or the API tells of these, by their ids."""
-    _followers.append(confirm)
+    _listeners.append(confirm)
 
 
-_followers: list[Callable[[Sequence[str], datetime], None]] = []
+_listeners: list[Callable[[Sequence[str], datetime], None]] = []
 
 
 @dataclass(frozen=True)
-class _Call:
+class IngestCall:
     """What writers need to know of a call."""
 
     now: datetime
@@ -152,7 +152,7 @@ class _Call:
 
 
 def _ingest(
-    kind: Kind, numbered: Iterable[tuple[int, Record]], call: _Call, announce: bool, most: int
+    kind: Kind, numbered: Iterable[tuple[int, Record]], call: IngestCall, announce: bool, most: int
 ) -> Outcome:
     outcome = Outcome()
     backends.check_foreign_keys_immediately()
@@ -161,25 +161,25 @@ def _ingest(
     staying, outcome.left_out = tombstones.leave_out(kind, numbered, from_browser=from_browser)
     if kind in (ORDERS, ORDER_LINES):
         if call.names:  # whoever takes messages has the turn first, and then the drafts
-            lookup.take_turn_to_trust(_named(kind, ((line, *record) for line, record in staying)))
+            lookup.take_turn_to_trust(named_customer_ids(kind, ((line, *record) for line, record in staying)))
         drafts.lock_shared()
     awaited: list[str] = []
-    for place, (rows, repeated) in enumerate(_without_repeats(kind, staying, most)):
+    for place, (rows, repeated) in enumerate(batches_without_repeats(kind, staying, most)):
         if call.names:
-            lookup.trust_named(_named(kind, rows), call.now)
-        _stage(kind, rows)
+            lookup.trust_named(named_customer_ids(kind, rows), call.now)
+        stage_rows(kind, rows)
         part = _WRITERS[kind.name](replace(call, place=place))
         lookup.follow_merges(f"staged_{kind.name}")
         if kind is ORDERS and call.origin is Origin.RECORDS:
             awaited += drafts.awaited(f"staged_{kind.name}")
-        refused = [*part.refused, *_refused_alike(part.refused, repeated)]
+        refused = [*part.refused, *rejected_repeats(part.refused, repeated)]
         outcome.created += part.created
         outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
         outcome.refused += refused
         outcome.kept_unsubscribed += part.kept_unsubscribed
         outcome.crowded += part.crowded
     if awaited:
-        for confirm in _followers:
+        for confirm in _listeners:
             confirm(awaited, call.now)
     if announce:
         notify_on_commit(records_changed)
@@ -198,7 +198,7 @@ def start_file() -> None:
     )
 
 
-def _without_repeats(
+def batches_without_repeats(
     kind: Kind, numbered: Iterable[tuple[int, Record]], most: int
 ) -> Iterator[tuple[list[Record], dict[int, int]]]:
     """Cut records, in their order, into parts that name no key twice; with each later line the one it went into.
@@ -218,8 +218,8 @@ def _without_repeats(
                 yield list(latest.values()), repeated
                 latest, repeated = {}, {}
             latest[key] = (line, *record)
-        elif _continues(kind, earlier[1:], record):
-            latest[key] = (earlier[0], *_laid_over(kind, earlier[1:], record))
+        elif _can_combine(kind, earlier[1:], record):
+            latest[key] = (earlier[0], *_combine(kind, earlier[1:], record))
             repeated[line] = earlier[0]
         else:
             yield list(latest.values()), repeated
@@ -228,7 +228,7 @@ def _without_repeats(
         yield list(latest.values()), repeated
 
 
-def _named(kind: Kind, rows: Iterable[Record]) -> set[str]:
+def named_customer_ids(kind: Kind, rows: Iterable[Record]) -> set[str]:
     """Return the customer ids that staged rows name; ``line`` comes first in each."""
     if "customer_id" not in kind.columns:
         return set()
@@ -236,19 +236,19 @@ def _named(kind: Kind, rows: Iterable[Record]) -> set[str]:
     return {row[place] for row in rows if row[place] is not None}
 
 
-def _continues(kind: Kind, earlier: Record, later: Record) -> bool:
+def _can_combine(kind: Kind, earlier: Record, later: Record) -> bool:
     """Tell whether taking a record laid over an earlier one is the same as taking one after the other."""
-    needed, ids = _NEEDED[kind.name], _IDS[kind.name]
+    needed, ids = REQUIRED_COLUMNS[kind.name], OWNER_ID_COLUMNS[kind.name]
     if kind is CUSTOMERS and _changes_consent(earlier, later):
         return False  # both are history
-    if kind is EVENTS and _moves_what_joins(earlier, later):
+    if kind is EVENTS and _moves_link_time(earlier, later):
         return False  # what the browser was joined by keeps its own time
     complete = all(earlier[kind.columns.index(column)] is not None for column in needed)
     whose = [(earlier[place], later[place]) for place in map(kind.columns.index, ids)]
     return complete and (all(old == new for old, new in whose) or all(new is None for _, new in whose))
 
 
-def _moves_what_joins(earlier: Record, later: Record) -> bool:
+def _moves_link_time(earlier: Record, later: Record) -> bool:
     """Tell whether an event that names both ids, and so joins them at its time, is given another time."""
     customer, visitor, at = map(EVENTS.columns.index, ("customer_id", "anonymous_id", "occurred_at"))
     names_both = earlier[customer] is not None and earlier[visitor] is not None
@@ -260,12 +260,12 @@ def _changes_consent(earlier: Record, later: Record) -> bool:
     return earlier[at] is not None and later[at] is not None and earlier[at] != later[at]
 
 
-def _refused_alike(refused: Iterable[RejectedRow], repeated: Mapping[int, int]) -> list[RejectedRow]:
+def rejected_repeats(refused: Iterable[RejectedRow], repeated: Mapping[int, int]) -> list[RejectedRow]:
     reasons = {refusal.line: refusal.reason for refusal in refused}
     return [RejectedRow(line, reasons[first]) for line, first in repeated.items() if first in reasons]
 
 
-def _laid_over(kind: Kind, earlier: Record, later: Record) -> Record:
+def _combine(kind: Kind, earlier: Record, later: Record) -> Record:
     if kind is CUSTOMERS:  # attributes add up
         at = kind.columns.index("attributes")
         both = tuple(
@@ -278,7 +278,7 @@ def _laid_over(kind: Kind, earlier: Record, later: Record) -> Record:
     return tuple(old if new is None else new for old, new in zip(earlier, later, strict=True))
 
 
-def _stage(kind: Kind, rows: Iterable[Record]) -> None:
+def stage_rows(kind: Kind, rows: Iterable[Record]) -> None:
     types = dict.fromkeys(NUMBERS, "bigint") | dict.fromkeys(MOMENTS, dialect.datetime_type_sql())
     columns = ", ".join(f"{column} {types.get(column, 'text')}" for column in kind.columns)
     table = f"staged_{kind.name}"
@@ -290,7 +290,7 @@ def _stage(kind: Kind, rows: Iterable[Record]) -> None:
     temporary_tables.load_rows(table, ("line", *kind.columns), rows)
 
 
-def _upsert(
+def upsert_staged(
     table: str, staged: str, on: str, columns: Mapping[str, str], key: str, *, updated: Iterable[str]
 ) -> int | None:
     """Merge staged rows into a table in their order; give how many were created, None where no other writer can be."""
@@ -303,9 +303,9 @@ def _upsert(
     )
 
 
-def _refuse_incomplete(kind: Kind) -> list[RejectedRow]:
+def reject_incomplete(kind: Kind) -> list[RejectedRow]:
     """Refuse staged rows that are new and lack what a new one must have."""
-    staged, needed = f"staged_{kind.name}", _NEEDED[kind.name]
+    staged, needed = f"staged_{kind.name}", REQUIRED_COLUMNS[kind.name]
     missing = " OR ".join(f"{column} IS NULL" for column in needed)
     refused = []
     for row in execution.fetch_all(
@@ -320,7 +320,7 @@ def _refuse_incomplete(kind: Kind) -> list[RejectedRow]:
     return refused
 
 
-def _refuse_nobodys(staged: str, reason: str) -> list[RejectedRow]:
+def reject_ownerless(staged: str, reason: str) -> list[RejectedRow]:
     """Refuse staged rows that are new and do not say whose they are."""
     nobodys = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
     refused = [
@@ -332,12 +332,12 @@ def _refuse_nobodys(staged: str, reason: str) -> list[RejectedRow]:
     return refused
 
 
-def _find_records(staged: str, table: str, column: str, among: str = "") -> None:
+def fill_record_ids(staged: str, table: str, column: str, among: str = "") -> None:
     found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column} {among})"
     execution.execute(f"UPDATE {staged} SET record = {found} WHERE {found} IS NOT NULL")  # most rows are new
 
 
-def _find_owners(staged: str, table: str) -> None:
+def fill_owners(staged: str, table: str) -> None:
     """Fill ``customer`` where a row did not name one: it is whose record it is."""
     execution.execute(
         f"""UPDATE {staged} SET customer = (SELECT r.customer_id FROM {table} r WHERE r.id = {staged}.record)
@@ -345,14 +345,14 @@ def _find_owners(staged: str, table: str) -> None:
     )
 
 
-def _count(staged: str) -> Outcome:
+def count_staged(staged: str) -> Outcome:
     [(created, updated)] = execution.fetch_all(
         f"SELECT count(*) FILTER (WHERE record IS NULL), count(*) FILTER (WHERE record IS NOT NULL) FROM {staged}"
     )
     return Outcome(created, updated)
 
 
-def _kept(*columns: str, **defaults: str) -> dict[str, str]:
+def staged_or_stored(*columns: str, **defaults: str) -> dict[str, str]:
     """Give each column what is staged, else what is there, else its default."""
     empty_text = "''"
     return {
@@ -360,13 +360,13 @@ def _kept(*columns: str, **defaults: str) -> dict[str, str]:
     }
 
 
-def _write_customers(call: _Call) -> Outcome:
+def write_customers(call: IngestCall) -> Outcome:
     staged, now = "staged_customers", call.now
     lookup.lookup_customers(staged)
     execution.execute(f"UPDATE {staged} SET record = customer")
-    outcome = _count(staged)
+    outcome = count_staged(staged)
     lookup.resolve(staged, now)
-    texts = _kept(*CUSTOMERS.columns[1:14])
+    texts = staged_or_stored(*CUSTOMERS.columns[1:14])
     given = {
         "birth_date": f"COALESCE({dialect.date_cast_sql('s.birth_date')}, r.birth_date)",
         **{name: f"COALESCE(s.{name}, r.{name})" for name in ("birthday", "subscribed_at")},
@@ -379,7 +379,7 @@ def _write_customers(call: _Call) -> Outcome:
     }
     kept = {"customer_id": "r.customer_id", "recorded_at": "r.recorded_at", "newsletter": "r.newsletter"}
     consent.note_addresses(staged)
-    _upsert(
+    upsert_staged(
         "customers_customer",
         staged,
         "r.id = s.customer",
@@ -394,7 +394,7 @@ def _write_customers(call: _Call) -> Outcome:
     return outcome
 
 
-def _first_seen(call: _Call) -> dict[str, str]:
+def _first_seen(call: IngestCall) -> dict[str, str]:
     """Return when customers were first seen: the earliest of what the latest record gives and what messages tell."""
     if not call.names:  # what messages tell is weighed already
         return {
@@ -431,44 +431,46 @@ def keep_dated_attributes(customers: Query) -> None:
     )
 
 
-def _write_orders(call: _Call) -> Outcome:
+def write_orders(call: IngestCall) -> Outcome:
     staged, now = "staged_orders", call.now
-    _find_records(staged, "customers_order", "order_id")
+    fill_record_ids(staged, "customers_order", "order_id")
     drafts.set_aside(staged)
     if call.origin is Origin.BROWSER:  # what is confirmed stays as it is
         execution.execute(f"DELETE FROM {staged} WHERE record IS NOT NULL")
-    nobodys = _refuse_nobodys(staged, "customer_id: missing, and there is no such record yet to keep it from")
-    refused = _refuse_incomplete(ORDERS)
+    nobodys = reject_ownerless(
+        staged, "customer_id: missing, and there is no such record yet to keep it from"
+    )
+    refused = reject_incomplete(ORDERS)
     drafts.delete(staged)
-    outcome = _count(staged)
+    outcome = count_staged(staged)
     outcome.refused = [*refused, *nobodys]
     lookup.resolve(staged, now)
     if execution.fetch_all(f"SELECT 1 FROM {staged} WHERE anonymous_id IS NOT NULL LIMIT 1"):
         lookup.resolve_visitors(staged, now)
     if outcome.updated:
-        _move_to_new_customers(staged, "customers_order", {"customers_orderline": "order_id"})
-    _find_owners(staged, "customers_order")
+        reassign_moved(staged, "customers_order", {"customers_orderline": "order_id"})
+    fill_owners(staged, "customers_order")
     columns = {
         "order_id": "s.order_id",
         "customer_id": "s.customer",
-        **_kept("placed_at", "status", "total", "discount_total", "refunded_total", "currency",
+        **staged_or_stored("placed_at", "status", "total", "discount_total", "refunded_total", "currency",
                 "coupon_code", "coupon_code_folded",
                 placed_at="NULL", status="'paid'", total="0", discount_total="0", refunded_total="0",
                 currency=f"'{settings.SHOP_CURRENCY}'"),
         "is_draft": call.is_from_browser,
     }  # fmt: skip
-    created = _upsert(
+    created = upsert_staged(
         "customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:]
     )
     appended = ("placed_at", "status", "total", "discount_total", "refunded_total", "coupon_code")
-    _queue_records(ORDERS, columns, appended, alone=created in (None, outcome.created))
+    queue_fact_updates(ORDERS, columns, appended, alone=created in (None, outcome.created))
     return outcome
 
 
-def _write_lines(call: _Call) -> Outcome:
+def write_lines(call: IngestCall) -> Outcome:
     staged = "staged_order_lines"
-    refused = _refuse_lines_of_no_order(staged, call)
-    _find_owners(staged, "customers_order")
+    refused = _reject_lines_without_order(staged, call)
+    fill_owners(staged, "customers_order")
     if execution.fetch_all(f"SELECT 1 FROM {staged} WHERE key IS NULL LIMIT 1"):
         _number_lines(staged)
     temporary_tables.create_temporary_table(
@@ -478,15 +480,15 @@ def _write_lines(call: _Call) -> Outcome:
         f"""INSERT INTO staged_lines_of_orders SELECT s.line, s.record, s.key, l.id FROM {staged} s
             LEFT JOIN customers_orderline l ON l.order_id = s.record AND l.key = s.key"""
     )
-    outcome = _count("staged_lines_of_orders")
+    outcome = count_staged("staged_lines_of_orders")
     outcome.refused = refused
     columns = {
         "order_id": "s.record",
         "customer_id": "s.customer",
         "key": "s.key",
-        **_kept(*ORDER_LINES.columns[2:], quantity="10000", unit_price="0"),
+        **staged_or_stored(*ORDER_LINES.columns[2:], quantity="10000", unit_price="0"),
     }
-    _upsert(
+    upsert_staged(
         "customers_orderline",
         staged,
         "r.order_id = s.record AND r.key = s.key",
@@ -499,7 +501,7 @@ def _write_lines(call: _Call) -> Outcome:
     return outcome
 
 
-def _refuse_lines_of_no_order(staged: str, call: _Call) -> list[RejectedRow]:
+def _reject_lines_without_order(staged: str, call: IngestCall) -> list[RejectedRow]:
     """Fill ``record`` with the order of each line, and refuse those without; a draft is none to who is trusted."""
     its = f"FROM customers_order o WHERE o.order_id = {staged}.order_id"
     is_draft = call.is_from_browser
@@ -589,14 +591,16 @@ def _number_lines(staged: str) -> None:
     )
 
 
-def _write_events(call: _Call) -> Outcome:
+def write_events(call: IngestCall) -> Outcome:
     staged, now = "staged_events", call.now
-    _find_records(staged, "customers_event", "message_id", f"AND r.is_from_browser = {call.is_from_browser}")
-    refused = _refuse_incomplete(EVENTS)
-    nobodys = _refuse_nobodys(
+    fill_record_ids(
+        staged, "customers_event", "message_id", f"AND r.is_from_browser = {call.is_from_browser}"
+    )
+    refused = reject_incomplete(EVENTS)
+    nobodys = reject_ownerless(
         staged, "customer_id: missing, and so is anonymous_id; one of them says whose event it is"
     )
-    outcome = _count(staged)
+    outcome = count_staged(staged)
     outcome.refused = [*refused, *nobodys]
     # Most batches are of visitors alone, or of one kind of id: what there is nothing of costs nothing.
     [(customers, visitors, both, listed)] = execution.fetch_all(
@@ -611,14 +615,14 @@ def _write_events(call: _Call) -> Outcome:
     if visitors > both:
         lookup.resolve_visitors(staged, now)
     if outcome.updated:
-        _move_to_new_customers(staged, "customers_event", {"customers_eventproduct": "event_id"})
-    _find_owners(staged, "customers_event")
+        reassign_moved(staged, "customers_event", {"customers_eventproduct": "event_id"})
+    fill_owners(staged, "customers_event")
     columns = {
         "message_id": "s.message_id",
         "is_from_browser": call.is_from_browser,
         "customer_id": "s.customer",
         "visitor_id": "CASE WHEN s.customer_id IS NULL AND s.anonymous_id IS NULL THEN r.visitor_id ELSE s.visitor END",
-        **_kept("name", "occurred_at", "sku_folded", "name_folded", "category_folded", "brand_folded",
+        **staged_or_stored("name", "occurred_at", "sku_folded", "name_folded", "category_folded", "brand_folded",
                 occurred_at="NULL"),
         **{
             name: f"CASE WHEN s.properties IS NULL THEN r.{name} ELSE s.{name} END"
@@ -629,7 +633,7 @@ def _write_events(call: _Call) -> Outcome:
             for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
         },
     }  # fmt: skip
-    created = _upsert(
+    created = upsert_staged(
         "customers_event",
         staged,
         "r.id = s.record",
@@ -640,11 +644,13 @@ def _write_events(call: _Call) -> Outcome:
     if outcome.updated or listed:
         _replace_products(staged, call)
     appended = ("occurred_at", "name", "product_value", "product_quantity")
-    _queue_records(EVENTS, columns, appended, alone=created in (None, outcome.created))
+    queue_fact_updates(EVENTS, columns, appended, alone=created in (None, outcome.created))
     return outcome
 
 
-def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[str], *, alone: bool) -> None:
+def queue_fact_updates(
+    kind: Kind, columns: Mapping[str, str], appended: Iterable[str], *, alone: bool
+) -> None:
     """Queue new records to be merged into the facts, and the customers of the others to be summed up again.
 
     Unless we were ``alone``: somebody else has created one of the new records first, so none counts as appended.
@@ -663,7 +669,7 @@ def _queue_records(kind: Kind, columns: Mapping[str, str], appended: Iterable[st
     lookup.queue_stale(Sql(f"SELECT customer FROM {staged} WHERE record IS NOT NULL"))
 
 
-def _replace_products(staged: str, call: _Call) -> None:
+def _replace_products(staged: str, call: IngestCall) -> None:
     execution.execute(
         f"""DELETE FROM customers_eventproduct WHERE event_id IN
                 (SELECT record FROM {staged} WHERE record IS NOT NULL AND properties IS NOT NULL)"""
@@ -680,7 +686,7 @@ def _replace_products(staged: str, call: _Call) -> None:
     )
 
 
-def _move_to_new_customers(staged: str, table: str, children: Mapping[str, str]) -> None:
+def reassign_moved(staged: str, table: str, children: Mapping[str, str]) -> None:
     """Move records that were sent again under another customer, and their children."""
     temporary_tables.create_temporary_table("moved_parents", "id bigint PRIMARY KEY, customer bigint")
     moved = execution.execute(
@@ -697,10 +703,10 @@ def _move_to_new_customers(staged: str, table: str, children: Mapping[str, str])
     lookup.reassign(table, Sql("SELECT id, customer FROM moved_parents"))
 
 
-_WRITERS: Mapping[str, Callable[[_Call], Outcome]] = {
-    CUSTOMERS.name: _write_customers,
-    ORDERS.name: _write_orders,
-    ORDER_LINES.name: _write_lines,
-    EVENTS.name: _write_events,
+_WRITERS: Mapping[str, Callable[[IngestCall], Outcome]] = {
+    CUSTOMERS.name: write_customers,
+    ORDERS.name: write_orders,
+    ORDER_LINES.name: write_lines,
+    EVENTS.name: write_events,
 }
 assert _WRITERS.keys() == KINDS.keys()

@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 ('attributes', models.JSONField(blank=True, default=dict)),
                 ('attributes_comparable', models.JSONField(blank=True, default=dict, editable=False)),
                 ('recorded_at', models.DateTimeField(help_text='When this database first heard of the customer.')),
-                ('joined_into', models.ForeignKey(blank=True, db_index=False, editable=False, help_text="Whose history this visitor's became part of.", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='joined', to='customers.customer')),
+                ('merged_into', models.ForeignKey(blank=True, db_index=False, editable=False, help_text="Whose history this visitor's became part of.", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='merged', to='customers.customer')),
             ],
             options={
                 'permissions': (('view_contact_data', 'Can see contact data'),),
@@ -139,7 +139,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('customer_id', models.BigIntegerField(db_index=True)),
-                ('joined', models.BooleanField(db_default=False, default=False, help_text='Two histories became one.')),
+                ('merged', models.BooleanField(db_default=False, default=False, help_text='Two histories became one.')),
             ],
             options={
                 'verbose_name_plural': 'stale facts',
@@ -173,7 +173,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('customer_id', models.BigIntegerField(db_index=True)),
                 ('recorded', models.BooleanField(help_text='Something was recorded; otherwise time reached a record.')),
-                ('joined', models.BooleanField(db_default=False, default=False, help_text='Two histories became one.')),
+                ('merged', models.BooleanField(db_default=False, default=False, help_text='Two histories became one.')),
             ],
             options={
                 'verbose_name_plural': 'touched',
@@ -543,7 +543,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='customer',
-            index=models.Index(condition=models.Q(('joined_into__isnull', False)), fields=['joined_into'], name='joined_customers'),
+            index=models.Index(condition=models.Q(('merged_into__isnull', False)), fields=['merged_into'], name='merged_customers'),
         ),
         migrations.AddConstraint(
             model_name='customer',

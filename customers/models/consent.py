@@ -1,5 +1,6 @@
-"""What was stated of the newsletter, and the addresses that get no messages. Written by ``customers.consent`` alone,
-but for ``ConfirmationRequest``, which ``customers.confirmations`` writes.
+"""Statements of newsletter consent, and suppressed addresses.
+
+Modules of ``customers.consent`` write them; ``customers.tracking.double_opt_in`` writes ``ConfirmationRequest``.
 """
 
 from django.db import models

@@ -13,7 +13,7 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
 
     def existing(self) -> Self:
         """Leave out customers whose history was joined into another's."""
-        return self.filter(joined_into=None)
+        return self.filter(merged_into=None)
 
     @staticmethod
     def known_q() -> Q:
@@ -95,14 +95,14 @@ class Customer(models.Model):
     attributes = models.JSONField(default=dict, blank=True)
     attributes_comparable = models.JSONField(default=dict, blank=True, editable=False)
     recorded_at = models.DateTimeField(help_text="When this database first heard of the customer.")
-    joined_into = models.ForeignKey(
+    merged_into = models.ForeignKey(
         "self",
         null=True,
         blank=True,
         editable=False,
         db_index=False,
         on_delete=models.CASCADE,
-        related_name="joined",
+        related_name="merged",
         help_text="Whose history this visitor's became part of.",
     )
 
@@ -133,9 +133,9 @@ class Customer(models.Model):
                 for column in ("birthday", "subscribed_at", "pending_at")
             ),
             models.Index(
-                fields=("joined_into",),
-                name="joined_customers",
-                condition=models.Q(joined_into__isnull=False),
+                fields=("merged_into",),
+                name="merged_customers",
+                condition=models.Q(merged_into__isnull=False),
             ),
         )
 

@@ -132,7 +132,7 @@ class Queued(models.Model):
 class StaleFacts(Queued):
     """Customers to be summed up again from their records."""
 
-    joined = models.BooleanField(default=False, db_default=False, help_text="Two histories became one.")
+    merged = models.BooleanField(default=False, db_default=False, help_text="Two histories became one.")
 
     class Meta:
         """A queue."""
@@ -164,7 +164,7 @@ class Touched(Queued):
     """Customers whose facts were settled since segments looked at them last; ``segments`` empties this queue."""
 
     recorded = models.BooleanField(help_text="Something was recorded; otherwise time reached a record.")
-    joined = models.BooleanField(default=False, db_default=False, help_text="Two histories became one.")
+    merged = models.BooleanField(default=False, db_default=False, help_text="Two histories became one.")
 
     class Meta:
         """A queue."""

@@ -1,7 +1,7 @@
-"""What privacy keeps: how consent changed, and of the erased how many they were and what is not to come back.
+"""The history of consent, erasures, and the tombstones of erased ids.
 
-``customers.consent`` writes ``ConsentChange``, ``customers.identity.tombstones`` writes ``Tombstone`` and ``Salt``, and
-``customers.privacy.personal_data`` writes ``Erasure``.
+``customers.consent.states`` writes ``ConsentChange``, ``customers.identity.tombstones`` writes ``Tombstone`` and
+``Salt``, and ``customers.privacy.personal_data`` writes ``Erasure``.
 """
 
 from django.db import models

@@ -106,11 +106,11 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
 
 def _rows_of(customer: Customer) -> list[int]:
     """Give the keys of the customer and of the visitors that were joined into it, one after another."""
-    rows = Customer.objects.filter(pk=customer.joined_into_id or customer.pk)
+    rows = Customer.objects.filter(pk=customer.merged_into_id or customer.pk)
     keys: list[int] = []
     while found := list(rows.exclude(pk__in=keys).values_list("pk", flat=True)):
         keys += found
-        rows = Customer.objects.filter(joined_into__in=found)
+        rows = Customer.objects.filter(merged_into__in=found)
     if not keys:
         raise AlreadyErased(customer.customer_id)
     return keys
@@ -154,7 +154,7 @@ def _forget_in_the_trail(keys: Sequence[int]) -> None:
 
 
 def _customer(customer: Customer) -> dict[str, Any]:
-    hidden = ("id", "joined_into", "birthday", "attributes_comparable")
+    hidden = ("id", "merged_into", "birthday", "attributes_comparable")
     return {
         field.name: _plain(getattr(customer, field.name))
         for field in Customer._meta.concrete_fields

@@ -27,7 +27,7 @@ Record = tuple[Any, ...]
 
 MAX_TEXT, MAX_NAME, MAX_EMAIL, MAX_PROPERTIES = 255, 1000, email_addresses.MAX_EMAIL_LENGTH, 65_536
 
-_STATUSES = frozenset(Order.Status.values)
+ORDER_STATUSES = frozenset(Order.Status.values)
 CONSENT_WORDS: Mapping[str, str] = {
     **dict.fromkeys(("true", "yes", "1", "subscribed"), Customer.Newsletter.SUBSCRIBED.value),
     **dict.fromkeys(("false", "no", "0", "unsubscribed"), Customer.Newsletter.UNSUBSCRIBED.value),
@@ -36,7 +36,7 @@ CONSENT_WORDS: Mapping[str, str] = {
 """The words, in lower case, that state a consent in files, the API and messages."""
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_CURRENCY = re.compile(r"[A-Z]{3}")
+CURRENCY_CODE = re.compile(r"[A-Z]{3}")
 _BETWEEN_THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}(?!\d))", re.ASCII)
 _ROUNDED_ID = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d{2,3}", re.ASCII)
 
@@ -47,6 +47,14 @@ class InvalidRow(ValueError):
     def __init__(self, reason: str, column: str = "") -> None:
         super().__init__(reason)
         self.column = column or reason.partition(":")[0]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What reading needs to know of the shop."""
+
+    zone: ZoneInfo
+    currency: str
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,7 @@ class Kind:
     required: tuple[str, ...]
     key: tuple[str, ...]
     essential: frozenset[str]
-    read: Callable[[Mapping[str, str], "Shop"], Record]
-
-
-@dataclass(frozen=True)
-class Shop:
-    """What reading needs to know of the shop."""
-
-    zone: ZoneInfo
-    currency: str
+    read: Callable[[Mapping[str, str], Shop], Record]
 
 
 def read_row(
@@ -83,7 +83,7 @@ def read_row(
     """
     phone = row.get("phone") if kind is CUSTOMERS else None
     if phone and row.get("country") and not phone.startswith("+"):
-        row = {**row, "phone": _dialled(phone, row["country"])}
+        row = {**row, "phone": _to_international(phone, row["country"])}
     while True:
         try:
             return row, kind.read(row, shop)
@@ -95,7 +95,7 @@ def read_row(
             row = {name: value for name, value in row.items() if name != column}
 
 
-def _dialled(phone: str, country: str) -> str:
+def _to_international(phone: str, country: str) -> str:
     """Write a number of a customer's country as the whole world dials it."""
     try:
         return phone_numbers.normalize_phone(phone, country)
@@ -103,43 +103,51 @@ def _dialled(phone: str, country: str) -> str:
         return phone  # the reader says what is wrong with it
 
 
+CUSTOMER_CSV_COLUMNS = (
+    "customer_id", "email", "phone", "first_name", "last_name", "country", "city", "language",
+    "birth_date", "newsletter", "subscribed_at", "first_seen", "source",
+)  # fmt: skip
+
+
 def read_customer(row: Mapping[str, str], shop: Shop) -> Record:
     """Read a customer; columns that are none of a customer's are attributes."""
-    email = _email(row.get("email", ""))
-    birth_date = _date(row, "birth_date", shop.zone)
-    newsletter = _consent(row)
-    places = [_folded_pair(row, column) for column in ("country", "city", "language", "source")]
+    email = read_email(row.get("email", ""))
+    birth_date = read_date(row, "birth_date", shop.zone)
+    newsletter = read_consent(row)
+    places = [read_folded_pair(row, column) for column in ("country", "city", "language", "source")]
     shown, encoded = {}, {}
     for name, value in row.items():
-        if name not in _CUSTOMER_COLUMNS and value:
-            shown[to_nfc(name)], encoded[sortable_values.json_key(name)] = _attribute(name, value, shop.zone)
+        if name not in CUSTOMER_CSV_COLUMNS and value:
+            shown[to_nfc(name)], encoded[sortable_values.json_key(name)] = _read_attribute(
+                name, value, shop.zone
+            )
     return (
-        _customer_id(row),
+        read_customer_id(row),
         email,
         email and email_addresses.fold_email(email),
-        _phone(row.get("phone", "")),
-        _optional(row, "first_name"),
-        _optional(row, "last_name"),
+        read_phone(row.get("phone", "")),
+        read_optional(row, "first_name"),
+        read_optional(row, "last_name"),
         *(text for pair in places for text in pair),
         birth_date.isoformat() if birth_date else None,
         birth_date.month * 100 + birth_date.day if birth_date else None,
         newsletter,
-        _moment(row, "subscribed_at", shop.zone),
-        _moment(row, "first_seen", shop.zone),
+        read_moment(row, "subscribed_at", shop.zone),
+        read_moment(row, "first_seen", shop.zone),
         sortable_values.dump_json(shown),
         sortable_values.dump_json(encoded),
     )
 
 
-def _attribute(name: str, value: str, zone: ZoneInfo) -> tuple[Any, str]:
+def _read_attribute(name: str, value: str, zone: ZoneInfo) -> tuple[Any, str]:
     """Read an attribute; only a list may be longer than a text."""
-    text = _text(value, name, sortable_values.MAX_LIST_LENGTH if value.startswith("[") else MAX_NAME)
+    text = read_text(value, name, sortable_values.MAX_LIST_LENGTH if value.startswith("[") else MAX_NAME)
     try:
         shown, encoded = sortable_values.parse_attribute(text, zone)
     except ValueError as error:
         raise InvalidRow(f"{name}: {error}", name) from None
     if not isinstance(shown, list):
-        _text(text, name, MAX_NAME)
+        read_text(text, name, MAX_NAME)
     return shown, encoded
 
 
@@ -151,19 +159,19 @@ def can_name_attribute(name: str) -> bool:
 def read_order(row: Mapping[str, str], shop: Shop) -> Record:
     """Read an order."""
     currency = clean_text(row.get("currency", "")).upper()
-    if currency and not _CURRENCY.fullmatch(currency):
+    if currency and not CURRENCY_CODE.fullmatch(currency):
         raise InvalidRow(f"currency: {currency!r} is no code of three letters, such as EUR")
     return (
-        _id(row, "order_id"),
-        _customer_id(row) if row.get("customer_id") else None,
-        _anonymous_id(row["anonymous_id"]) if row.get("anonymous_id") else None,
-        _moment(row, "placed_at", shop.zone),
-        _choice(row, "status", _STATUSES),
-        _units(row, "total"),
-        _units(row, "discount_total"),
-        _units(row, "refunded_total"),
+        read_id(row, "order_id"),
+        read_customer_id(row) if row.get("customer_id") else None,
+        read_anonymous_id(row["anonymous_id"]) if row.get("anonymous_id") else None,
+        read_moment(row, "placed_at", shop.zone),
+        read_choice(row, "status", ORDER_STATUSES),
+        read_units(row, "total"),
+        read_units(row, "discount_total"),
+        read_units(row, "refunded_total"),
         currency or None,
-        *_folded_pair(row, "coupon_code"),
+        *read_folded_pair(row, "coupon_code"),
     )
 
 
@@ -172,33 +180,33 @@ def read_line(row: Mapping[str, str], shop: Shop) -> Record:
     check_id(row.get("sku", ""), "sku")
     line_id = check_id(row.get("line_id", ""), "line_id")
     return (
-        _id(row, "order_id"),
+        read_id(row, "order_id"),
         f"={line_id}" if line_id else None,
-        *_folded_pair(row, "sku"),
-        *_folded_pair(row, "name", MAX_NAME),
-        *_folded_pair(row, "category"),
-        *_folded_pair(row, "brand"),
-        _units(row, "quantity"),
-        _units(row, "unit_price"),
+        *read_folded_pair(row, "sku"),
+        *read_folded_pair(row, "name", MAX_NAME),
+        *read_folded_pair(row, "category"),
+        *read_folded_pair(row, "brand"),
+        read_units(row, "quantity"),
+        read_units(row, "unit_price"),
     )
 
 
 def read_event(row: Mapping[str, str], shop: Shop) -> Record:
     """Read an event."""
-    customer_id = _customer_id(row) if row.get("customer_id") else None
-    anonymous_id = _anonymous_id(row["anonymous_id"]) if row.get("anonymous_id") else None
+    customer_id = read_customer_id(row) if row.get("customer_id") else None
+    anonymous_id = read_anonymous_id(row["anonymous_id"]) if row.get("anonymous_id") else None
     properties = row.get("properties", "")
     return (
-        _id(row, "message_id"),
+        read_id(row, "message_id"),
         customer_id,
         anonymous_id,
-        _optional(row, "event"),
-        _moment(row, "occurred_at", shop.zone),
-        *(_properties(properties) if properties else (None,) * 9),
+        read_optional(row, "event"),
+        read_moment(row, "occurred_at", shop.zone),
+        *(read_properties(properties) if properties else (None,) * 9),
     )
 
 
-def _properties(text: str) -> tuple[Any, ...]:
+def read_properties(text: str) -> tuple[Any, ...]:
     text = to_nfc(text)
     if len(text) > MAX_PROPERTIES:
         raise InvalidRow(f"properties: longer than {MAX_PROPERTIES} characters")
@@ -219,7 +227,7 @@ def _properties(text: str) -> tuple[Any, ...]:
         else []
     )
     return (
-        _text(text, "properties", MAX_PROPERTIES),
+        read_text(text, "properties", MAX_PROPERTIES),
         sortable_values.dump_json(sortable_values.encode_properties(values)),
         *product_texts(values),
         sortable_values.dump_json(listed) if listed else None,
@@ -228,14 +236,16 @@ def _properties(text: str) -> tuple[Any, ...]:
     )
 
 
-def _number(text: str) -> Decimal:
+def _parse_number(text: str) -> Decimal:
     number = Decimal(text)
     if not number.is_finite() or abs(number.adjusted()) > 300:
         raise ValueError(f"the number {text[:20]} is out of range")
     return number
 
 
-_decode = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_number).decode
+_decode = json.JSONDecoder(
+    parse_float=_parse_number, parse_int=_parse_number, parse_constant=_parse_number
+).decode
 
 
 def _is_encodable(values: Any) -> bool:
@@ -248,24 +258,24 @@ def _is_encodable(values: Any) -> bool:
 
 def _product_value(properties: Mapping[str, Any]) -> int | None:
     """Price × quantity in ten-thousandths; a missing price is 0, a missing quantity 1."""
-    price = _decimal(properties.get("price"))
+    price = _to_decimal(properties.get("price"))
     if price is None:
         return None
-    quantity = _decimal(properties.get("quantity"))
+    quantity = _to_decimal(properties.get("quantity"))
     value = Fraction(price) * (1 if quantity is None else Fraction(quantity))
     return decimals.round_half_away(value * decimals.SCALE) if abs(value) <= decimals.MAX_AMOUNT else None
 
 
 def _product_quantity(properties: Mapping[str, Any]) -> int | None:
     """Quantity in ten-thousandths; None where it is 1, missing, or no number that can be kept."""
-    quantity = _decimal(properties.get("quantity"))
+    quantity = _to_decimal(properties.get("quantity"))
     if quantity is None or abs(quantity) > decimals.MAX_AMOUNT:
         return None
     units = decimals.to_units(quantity)
     return None if units == decimals.SCALE else units
 
 
-def _decimal(value: Any) -> Decimal | None:
+def _to_decimal(value: Any) -> Decimal | None:
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = Decimal(value)
     return value if isinstance(value, Decimal) else None
@@ -274,20 +284,20 @@ def _decimal(value: Any) -> Decimal | None:
 def product_texts(properties: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Give the case-folded sku, name, category and brand; what is lacking is empty."""
     return (
-        _product_text(properties.get("sku")) or _product_text(properties.get("product_id")),
-        _product_text(properties.get("name")),
-        _product_text(properties.get("category")),
-        _product_text(properties.get("brand")),
+        _fold_product_text(properties.get("sku")) or _fold_product_text(properties.get("product_id")),
+        _fold_product_text(properties.get("name")),
+        _fold_product_text(properties.get("category")),
+        _fold_product_text(properties.get("brand")),
     )
 
 
-def _product_text(value: Any) -> str:
+def _fold_product_text(value: Any) -> str:
     if isinstance(value, Decimal):
         value = str(value) if value.as_tuple().exponent == 0 else repr(float(value))
     return sortable_values.fold_case(value)[:3000] if isinstance(value, str) else ""
 
 
-def _text(value: str, column: str, most: int = MAX_TEXT) -> str:
+def read_text(value: str, column: str, most: int = MAX_TEXT) -> str:
     value = to_nfc(value)
     if len(value) > most:
         raise InvalidRow(f"{column}: longer than {most} characters", column)
@@ -296,17 +306,19 @@ def _text(value: str, column: str, most: int = MAX_TEXT) -> str:
     return value
 
 
-def _optional(row: Mapping[str, str], column: str, most: int = MAX_TEXT) -> str | None:
+def read_optional(row: Mapping[str, str], column: str, most: int = MAX_TEXT) -> str | None:
     value = row.get(column)
-    return _text(value, column, most) if value else None
+    return read_text(value, column, most) if value else None
 
 
-def _folded_pair(row: Mapping[str, str], column: str, most: int = MAX_TEXT) -> tuple[str | None, str | None]:
-    value = _optional(row, column, most)
+def read_folded_pair(
+    row: Mapping[str, str], column: str, most: int = MAX_TEXT
+) -> tuple[str | None, str | None]:
+    value = read_optional(row, column, most)
     return (None, None) if value is None else (value, sortable_values.fold_case(value))
 
 
-def _id(row: Mapping[str, str], column: str) -> str:
+def read_id(row: Mapping[str, str], column: str) -> str:
     value = row.get(column)
     if not value:
         raise InvalidRow(f"{column}: missing")
@@ -325,11 +337,11 @@ def check_id(value: str, column: str) -> str:
             f"{column}: {value!r} is an id that a spreadsheet has rounded; format the column as text there,"
             " and export the file again"
         )
-    return _text(value, column)
+    return read_text(value, column)
 
 
-def _customer_id(row: Mapping[str, str]) -> str:
-    value = _id(row, "customer_id")
+def read_customer_id(row: Mapping[str, str]) -> str:
+    value = read_id(row, "customer_id")
     if value.startswith(ANONYMOUS_PREFIX):
         raise InvalidRow(
             f"customer_id: {value!r} is how a visitor without one is printed; give the shop's own id"
@@ -337,19 +349,19 @@ def _customer_id(row: Mapping[str, str]) -> str:
     return value
 
 
-def _anonymous_id(value: str) -> str:
+def read_anonymous_id(value: str) -> str:
     # The printed form needs room for its prefix.
-    return _text(check_id(value, "anonymous_id"), "anonymous_id", MAX_TEXT - len(ANONYMOUS_PREFIX))
+    return read_text(check_id(value, "anonymous_id"), "anonymous_id", MAX_TEXT - len(ANONYMOUS_PREFIX))
 
 
-def _email(value: str) -> str | None:
+def read_email(value: str) -> str | None:
     try:
         return email_addresses.normalize_email(value) or None
     except email_addresses.InvalidEmail as error:
         raise InvalidRow(f"email: {error}") from None
 
 
-def _phone(value: str) -> str | None:
+def read_phone(value: str) -> str | None:
     if not value:
         return None
     try:
@@ -358,7 +370,7 @@ def _phone(value: str) -> str | None:
         raise InvalidRow(f"phone: {error}") from None
 
 
-def _choice(row: Mapping[str, str], column: str, choices: frozenset[str]) -> str | None:
+def read_choice(row: Mapping[str, str], column: str, choices: frozenset[str]) -> str | None:
     value = row.get(column)
     if not value or value in choices:
         return value or None
@@ -368,7 +380,7 @@ def _choice(row: Mapping[str, str], column: str, choices: frozenset[str]) -> str
     return word
 
 
-def _consent(row: Mapping[str, str]) -> str | None:
+def read_consent(row: Mapping[str, str]) -> str | None:
     value = row.get("newsletter")
     if not value:
         return None
@@ -377,7 +389,7 @@ def _consent(row: Mapping[str, str]) -> str | None:
     return state
 
 
-def _units(row: Mapping[str, str], column: str) -> int | None:
+def read_units(row: Mapping[str, str], column: str) -> int | None:
     value = row.get(column)
     if not value:
         return None
@@ -401,7 +413,7 @@ def _parse_units(value: str) -> int:
         return decimals.parse_units(value)  # its message names what was given
 
 
-def _date(row: Mapping[str, str], column: str, zone: ZoneInfo) -> date | None:
+def read_date(row: Mapping[str, str], column: str, zone: ZoneInfo) -> date | None:
     value = row.get(column)
     if not value:
         return None
@@ -422,7 +434,7 @@ def _day(value: str, zone: ZoneInfo) -> date:
     return parse_moment(value, zone).astimezone(zone).date()
 
 
-def _moment(row: Mapping[str, str], column: str, zone: ZoneInfo) -> str | None:
+def read_moment(row: Mapping[str, str], column: str, zone: ZoneInfo) -> str | None:
     value = row.get(column)
     if not value:
         return None
@@ -465,10 +477,7 @@ CUSTOMERS = Kind(
         "source", "source_folded", "birth_date", "birthday", "newsletter", "subscribed_at", "first_seen",
         "attributes", "attributes_comparable",
     ),
-    csv_columns=(
-        "customer_id", "email", "phone", "first_name", "last_name", "country", "city", "language",
-        "birth_date", "newsletter", "subscribed_at", "first_seen", "source",
-    ),
+    csv_columns=CUSTOMER_CSV_COLUMNS,
     required=("customer_id",),
     key=("customer_id",),
     essential=frozenset({"customer_id"}),
@@ -515,7 +524,6 @@ EVENTS = Kind(
     read=read_event,
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in (CUSTOMERS, ORDERS, ORDER_LINES, EVENTS)}
-_CUSTOMER_COLUMNS = frozenset(CUSTOMERS.csv_columns)
 
 
 def the_shop() -> Shop:

@@ -69,7 +69,7 @@ def record_consent(
         )
         for key, one in stated
     ]
-    consent.state([one for by_browser, one in said if by_browser])
+    consent.store_statements([one for by_browser, one in said if by_browser])
     consent.state_with_addresses([one for by_browser, one in said if not by_browser], "server")
     keys = sorted({*(key for key, _ in stated), *moved})
     if keys:

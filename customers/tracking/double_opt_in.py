@@ -211,7 +211,7 @@ def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
     profiles.apply_trait_updates([TraitUpdate(identity.pk, told, at, message_id, by_server=True)], {}, at)
     writer.trust_address(identity.customer_id, request.address)
     consent.recognize([request.address])
-    consent.state([Statement(identity.pk, State.SUBSCRIBED, Way.CONFIRMED, at, request.address)])
+    consent.store_statements([Statement(identity.pk, State.SUBSCRIBED, Way.CONFIRMED, at, request.address)])
     ConsentChange.objects.create(
         customer_id=identity.customer_id,
         state=State.SUBSCRIBED,

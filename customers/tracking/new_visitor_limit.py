@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
-from customers.identity.resolution import lead
+from customers.identity.resolution import find_known_ids
 
 from .interpretation import Interpretation
 
@@ -31,7 +31,7 @@ def messages_over_limit(requests: Sequence[tuple[int, Interpretation]]) -> Itera
         }
         for place, _, meant in of_browsers
     }
-    met = set(lead({one for of_message in ids.values() for one in of_message}))
+    met = set(find_known_ids({one for of_message in ids.values() for one in of_message}))
     brought: Counter[int] = Counter()
     for place, request, _ in of_browsers:
         new = ids[place] - met

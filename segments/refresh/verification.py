@@ -61,7 +61,7 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
                 by_instant[segment.refreshed_at, segment.refresh].append(segment)
         if by_instant:
             waiting = _waiting_q()
-            count = Customer.objects.filter(Q(joined_into=None) | Q(memberships__isnull=False), waiting)
+            count = Customer.objects.filter(Q(merged_into=None) | Q(memberships__isnull=False), waiting)
             waiting_count = count.distinct().count()
         for (at, refresh), together in by_instant.items():
             context = context_from_records(at, PopulationStatistics(refresh.figures))

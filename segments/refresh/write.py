@@ -201,9 +201,9 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
     )
     return compose(
         f"""CASE WHEN w.cause <> '' THEN w.cause
-            WHEN t.recorded = 2 OR c.joined_into_id IS NOT NULL OR EXISTS (
+            WHEN t.recorded = 2 OR c.merged_into_id IS NOT NULL OR EXISTS (
                 SELECT 1 FROM customers_customer v JOIN differences j ON j.customer_id = v.id
-                WHERE v.joined_into_id = c.id AND j.stored & w.bit <> 0) THEN 'merge'
+                WHERE v.merged_into_id = c.id AND j.stored & w.bit <> 0) THEN 'merge'
             WHEN t.recorded = 1 OR f.first_seen_at > w.since AND f.first_seen_at <= {{at}}
                 OR f.newest_at > w.since AND (f.newest_at <= {{at}} OR {came_due}) THEN 'activity'{inherited}
             WHEN w.moved = 1 AND d.unmoved & w.bit = d.stored & w.bit THEN 'population'

@@ -75,7 +75,7 @@ def test_the_joined_visitors_row_is_kept_pointing_at_the_customer() -> None:
 
     visitor.refresh_from_db()
     assert visitor.customer_id == "anonymous:a1"
-    assert visitor.joined_into == Customer.objects.existing().get()
+    assert visitor.merged_into == Customer.objects.existing().get()
     assert not hasattr(visitor, "facts")
     assert not visitor.events.exists()
     assert existing_customers(context_at(shop.NOON)).count() == 1

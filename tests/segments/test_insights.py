@@ -268,7 +268,7 @@ def test_panels_that_take_too_long_say_so(
     monkeypatch.setattr(insights, "QUERY_SECONDS", 0.1)
     # Two tables that never end, in front of the real ones for as long as this transaction lasts.
     endless("segments_membership", f"n AS customer_id, {recent.pk} + n % 2 AS segment_id")
-    endless("customers_customer", "'' AS email, '' AS phone, NULL AS joined_into_id")
+    endless("customers_customer", "'' AS email, '' AS phone, NULL AS merged_into_id")
 
     assert "too many to tell" in text(admin.get(address("people")))
     for name in (

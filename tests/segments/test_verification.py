@@ -102,7 +102,7 @@ def test_joined_visitors_wait_for_the_next_refresh_and_no_longer(settle) -> None
 
     segment = Segment.objects.get()
     Membership.objects.create(
-        customer=Customer.objects.exclude(joined_into=None).get(), segment=segment, entered_at=NOON
+        customer=Customer.objects.exclude(merged_into=None).get(), segment=segment, entered_at=NOON
     )
     assert "  extra: anonymous:a1" in shop.failing("verify_segments")
 

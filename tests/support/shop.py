@@ -183,7 +183,7 @@ def comparable_records() -> dict[str, list[str]]:
         owner = "id" if table is Customer else "customer_id"
         told = []
         for row in table._default_manager.order_by().values():
-            if row.get("joined_into_id"):
+            if row.get("merged_into_id"):
                 continue
             row["owner"] = printed[row[owner]]
             if table is OrderLine:

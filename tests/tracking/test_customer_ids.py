@@ -102,7 +102,7 @@ def row_of(customer_id: str) -> dict[str, Any]:
         "birth_date",
         "attributes",
         "newsletter",
-        "joined_into",
+        "merged_into",
     )
     return Customer.objects.values(*columns).get(customer_id=customer_id)
 
@@ -128,12 +128,12 @@ def assert_the_stranger_has_all_of_it_back() -> None:
     assert Order.objects.get(order_id="o-evil").customer.customer_id == "anonymous:evil"
     evil = row_of("anonymous:evil")
     assert (evil["email"], evil["first_name"], evil["city"]) == ("evil@b.org", "Eve", "Oslo")
-    assert (evil["attributes"], evil["joined_into"]) == ({"plan": "gold"}, None)
+    assert (evil["attributes"], evil["merged_into"]) == ({"plan": "gold"}, None)
     victim = row_of("victim")
     assert victim["email"] in ("", "victim@b.org")
     assert victim | {"email": ""} == {
         "email": "", "phone": "", "first_name": "", "city": "", "birth_date": None, "attributes": {},
-        "newsletter": "never", "joined_into": None,
+        "newsletter": "never", "merged_into": None,
     }  # fmt: skip
     assert not ConsentChange.objects.filter(customer__customer_id="victim").exists()
     shop.assert_facts_are_those_of_the_records()

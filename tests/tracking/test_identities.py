@@ -65,7 +65,7 @@ def test_visitors_of_one_address_are_one_visitor_until_a_customer_has_it(key) ->
 
     send(key, identify("c1", email="x@b.org"))
     assert owner("a2") == owner("a1") == "c1"
-    assert Customer.objects.get(customer_id="anonymous:a2").joined_into == Customer.objects.get(
+    assert Customer.objects.get(customer_id="anonymous:a2").merged_into == Customer.objects.get(
         customer_id="c1"
     )
 
