@@ -38,7 +38,7 @@ from campaigns.models import Campaign, Delivery, Journey, Step
 from core.db import backends, execution
 from customers.imports import csv_files
 from customers.models import Customer
-from customers.rows.parsing import the_shop
+from customers.rows.settings import shop_settings
 from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
@@ -139,7 +139,7 @@ def open_shop(customers: int) -> Campaign:
     )
     sheet = "customer_id,email,first_name,country,newsletter\n" + rows
     csv_files.import_file(
-        csv_files.FORMATS["customers"], io.BytesIO(sheet.encode()), the_shop(), refuse=lambda _: None
+        csv_files.FORMATS["customers"], io.BytesIO(sheet.encode()), shop_settings(), refuse=lambda _: None
     )
     segment = Segment(slug="readers", name="Readers", rule={"newsletter": {"is": "subscribed"}})
     segment_store.save_segment(segment)

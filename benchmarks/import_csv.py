@@ -25,7 +25,8 @@ import harness
 from customers.facts import update
 from customers.imports import csv_files
 from customers.models import Customer, Order
-from customers.rows.parsing import ORDERS, the_shop
+from customers.rows.kinds import ORDERS
+from customers.rows.settings import shop_settings
 from segments_project.demo.history import SampleShop
 
 ROWS = 200_000
@@ -41,7 +42,7 @@ def run_import(path: Path, batch: int) -> dict[str, float]:
     """Import as the command does, facts apart."""
     begun = time.perf_counter()
     with path.open("rb") as stream:
-        report = csv_files.import_file(csv_files.FORMATS["orders"], stream, the_shop(), settle=False)
+        report = csv_files.import_file(csv_files.FORMATS["orders"], stream, shop_settings(), settle=False)
     imported = time.perf_counter()
     peak = peak_memory_mb()
     update.update_facts()

@@ -19,7 +19,7 @@ from django.core.management import call_command
 
 from customers.facts import update
 from customers.imports import csv_files
-from customers.rows.parsing import the_shop
+from customers.rows.settings import shop_settings
 from segments.refresh.engine import refresh_all
 
 CUSTOMERS = 30_000
@@ -40,7 +40,7 @@ def write_orders(path: Path, orders: Iterator[tuple[str, str, datetime]]) -> Pat
 def import_file(kind: str, path: Path) -> None:
     """Import a file, facts apart."""
     with path.open("rb") as stream:
-        report = csv_files.import_file(csv_files.FORMATS[kind], stream, the_shop(), settle=False)
+        report = csv_files.import_file(csv_files.FORMATS[kind], stream, shop_settings(), settle=False)
     if report.refused or report.created != report.read:
         raise SystemExit(f"not every row was imported: {report}")
 

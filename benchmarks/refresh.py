@@ -31,7 +31,9 @@ from core.db import backends, execution, temporary_tables
 from customers.facts import update
 from customers.ingestion import writer
 from customers.models import Customer, Event, Identity, Order
-from customers.rows.parsing import EVENTS, Record, the_shop
+from customers.rows.kinds import EVENTS
+from customers.rows.parsing import Record
+from customers.rows.settings import shop_settings
 from segments import segment_store
 from segments.evaluation import live
 from segments.models import Change, Membership, Refresh, Segment
@@ -65,7 +67,7 @@ class Clock:
 
     def __init__(self) -> None:
         refreshed = Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"]
-        known = [instant for instant in (update.settled_at(), refreshed) if instant]
+        known = [instant for instant in (update.facts_updated_until(), refreshed) if instant]
         if not known:
             raise SystemExit("there is no shop with members in this database")
         self.at = max(known)
@@ -135,7 +137,7 @@ def make_shop(customers: int) -> Figures:
         until = (datetime.now(UTC) - HEAD_START).replace(microsecond=0)
         harness.say(f"Making a shop of {customers:,} customers that ends at {until}")
         raw["build_s"] = round(time_call(lambda: shop_in_sql.build(customers, until)), 1)
-        raw["first_facts_s"] = round(time_call(lambda: update.rebuild(until)), 1)
+        raw["first_facts_s"] = round(time_call(lambda: update.recompute_all(until)), 1)
         segment_store.install_templates()
         raw["first_members_s"] = round(time_call(lambda: refresh_members(until)), 1)
         if backends.is_postgresql():
@@ -199,7 +201,7 @@ def _time_refresh(clock: Clock, length: timedelta) -> float:
 
 
 def _time_rebuild(at: datetime) -> None:
-    update.rebuild(at)
+    update.recompute_all(at)
     refresh_everybody(at)
 
 
@@ -398,7 +400,7 @@ def _ingest_event(whose: str, name: str, committed: Callable[[], None]) -> None:
     properties = PAGES[0] if name == "Page Viewed" else shop_in_sql.product_properties(PRODUCTS[0])
     moment = datetime.now(UTC).isoformat()
     row = shop_in_sql.event_row(f"{random.getrandbits(128):032x}", whose, name, moment, properties)
-    record = EVENTS.read(row, the_shop())
+    record = EVENTS.read(row, shop_settings())
     with transaction.atomic():
         transaction.on_commit(committed)  # before ingestion's own, which wakes the worker
         writer.ingest(EVENTS, [(1, record)])

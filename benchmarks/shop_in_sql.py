@@ -22,10 +22,12 @@ from django.db import connection, models
 
 from core.db import backends, dialect, execution, temporary_tables
 from core.values import sortable_values
-from customers.ingestion import writer
+from customers.ingestion import line_writer, writer
 from customers.models import Customer, Event, Identity, Order, OrderLine
 from customers.models.customer import ANONYMOUS_PREFIX
-from customers.rows.parsing import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, Record, the_shop
+from customers.rows.kinds import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind
+from customers.rows.parsing import Record
+from customers.rows.settings import shop_settings
 from segments_project.demo import catalogue
 from segments_project.demo.history import SampleShop
 
@@ -152,7 +154,7 @@ def _write_samples(plan: Plan) -> None:
     types = {"quantity": "bigint", "unit_price": "bigint"}
     columns = ", ".join(f"{name} {types.get(name, text)}" for name in line_columns)
     temporary_tables.create_temporary_table("sample_product", f"number bigint PRIMARY KEY, {columns}")
-    records = (ORDER_LINES.read(_line_row("o", product, 1), the_shop()) for product in PRODUCTS)
+    records = (ORDER_LINES.read(_line_row("o", product, 1), shop_settings()) for product in PRODUCTS)
     lines = ((number, *record[2:]) for number, record in enumerate(records))
     temporary_tables.load_rows("sample_product", ("number", *line_columns), lines)
 
@@ -161,7 +163,7 @@ def _write_samples(plan: Plan) -> None:
     temporary_tables.create_temporary_table("sample_profile", f"number bigint PRIMARY KEY, {columns}")
     rows = SampleShop(10 * PROFILES, datetime.fromtimestamp(plan.until, UTC), plan.seed).customer_rows()
     profiles = (
-        (number, *CUSTOMERS.read(row, the_shop())) for number, row in enumerate(islice(rows, PROFILES))
+        (number, *CUSTOMERS.read(row, shop_settings())) for number, row in enumerate(islice(rows, PROFILES))
     )
     temporary_tables.load_rows("sample_profile", ("number", *CUSTOMERS.columns), profiles)
 
@@ -188,7 +190,8 @@ def product_properties(product: catalogue.Product, pieces: int = 1) -> str:
 
 def _said(properties: str) -> tuple[Any, ...]:
     record = EVENTS.read(
-        {"message_id": "m", "event": "e", "occurred_at": "2026-01-01", "properties": properties}, the_shop()
+        {"message_id": "m", "event": "e", "occurred_at": "2026-01-01", "properties": properties},
+        shop_settings(),
     )
     said = dict(zip(EVENTS.columns, record, strict=True))
     texts = ("sku_folded", "name_folded", "category_folded", "brand_folded")
@@ -394,7 +397,7 @@ def _write_orders(plan: Plan) -> None:
                 "total": "total",
                 "discount_total": "goods * percent / 100",
                 "refunded_total": refunded,
-                "currency": f"'{the_shop().currency}'",
+                "currency": f"'{shop_settings().currency}'",
                 "coupon_code": coupon,
                 "coupon_code_folded": f"lower({coupon})",
             },
@@ -604,7 +607,7 @@ def news(since: datetime, until: datetime, *, events: int, orders: int, seed: in
 
 def ingest(what: News) -> None:
     """Take the news through the product's own door."""
-    writer.start_file()
+    line_writer.start_line_numbering()
     for kind, numbered in what.items():
         if numbered:
             outcome = writer.ingest(kind, numbered)
@@ -620,7 +623,7 @@ class _Arrivals:
     def __init__(self, since: datetime, until: datetime, seed: int) -> None:
         self.since, self.length = since, (until - since).total_seconds()
         self.random = Random(f"{seed}/{since.isoformat()}/{until.isoformat()}")
-        self.shop = the_shop()
+        self.shop = shop_settings()
 
     def news(self, events: int, orders: int) -> News:
         """Draw so many events and orders; each order has a line, and a new buyer a profile."""

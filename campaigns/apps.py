@@ -18,7 +18,7 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         """Let changes send for a run, and what is kept of a customer be joined, told and erased with them."""
         # Models must be loaded before.
-        from customers.identity.lookup import let_follow  # noqa: PLC0415
+        from customers.identity.merging import register_merge_listener  # noqa: PLC0415
         from customers.privacy import personal_data  # noqa: PLC0415
         from customers.tracking import double_opt_in  # noqa: PLC0415
 
@@ -29,9 +29,9 @@ class CampaignsConfig(AppConfig):
 
         members_changed.connect(wakeups.CAMPAIGNS.request, dispatch_uid="carry out campaigns")
         double_opt_in.confirmations_requested.connect(wakeups.CAMPAIGNS.request, dispatch_uid="ask addresses")
-        let_follow(progress.follow_joins)
-        let_follow(coupon_pool.follow_joins)
-        personal_data.register("campaigns", privacy_section.SECTION)
+        register_merge_listener(progress.follow_joins)
+        register_merge_listener(coupon_pool.follow_joins)
+        personal_data.register_section("campaigns", privacy_section.SECTION)
         if find_spec("anymail"):
             import_module("anymail.signals").tracking.connect(
                 bounces.note_event, dispatch_uid="suppress bounces"

@@ -1,10 +1,10 @@
-"""Ending the newsletter by the link of a message: what is kept of it is written by ``customers.consent``."""
+"""Ending the newsletter by the link of a message: what is kept of it is written by ``customers.consent.statements``."""
 
 from datetime import datetime
 from typing import Final
 
 from core.wakeup import notify_on_commit
-from customers import consent
+from customers.consent import statements
 from customers.models import Customer, Identity
 from customers.signals import records_changed
 
@@ -20,7 +20,7 @@ def unsubscribe(key: int, at: datetime) -> bool:
     if customer is None:
         return False
     identities = Identity.objects.filter(customer=customer).values_list("pk", flat=True)
-    if consent.unsubscribe(customer.email, at, source=SOURCE, identities=identities):
+    if statements.unsubscribe(customer.email, at, source=SOURCE, identities=identities):
         notify_on_commit(records_changed)
     return True
 

@@ -15,16 +15,17 @@ class CustomersConfig(AppConfig):
         # Models must be loaded before.
         from core.db import planner_statistics  # noqa: PLC0415
 
-        from .consent import follow_joins  # noqa: PLC0415
-        from .identity.lookup import let_follow, let_resolve  # noqa: PLC0415
+        from .consent.states import update_consent_after_merge  # noqa: PLC0415
+        from .identity.merging import register_merge_listener  # noqa: PLC0415
+        from .identity.resolver import register_resolver  # noqa: PLC0415
         from .imports import uploads  # noqa: PLC0415
-        from .ingestion.writer import let_follow as register_order_listener  # noqa: PLC0415
+        from .ingestion.writer import register_order_listener  # noqa: PLC0415
         from .privacy import personal_data  # noqa: PLC0415
         from .tracking import order_messages, privacy_section, record_identities  # noqa: PLC0415
 
         connection_created.connect(planner_statistics.watch_connection)
-        let_resolve(record_identities.RESOLVER)
-        let_follow(follow_joins)
+        register_resolver(record_identities.RESOLVER)
+        register_merge_listener(update_consent_after_merge)
         register_order_listener(order_messages.confirm_orders)
-        personal_data.register("tracking", privacy_section.SECTION)
-        personal_data.register("imports", uploads.SECTION)
+        personal_data.register_section("tracking", privacy_section.SECTION)
+        personal_data.register_section("imports", uploads.SECTION)

@@ -12,14 +12,14 @@ from core.db import dialect, execution
 from .facts.definitions import SESSION_GAP_MINUTES
 from .models import Customer, Event, Order
 
-MOST_READ: Final = 20_000  # of the latest records; a very busy shop has more in an hour
-LONGEST_VISIT: Final = timedelta(hours=24)
+MAX_RECORDS_READ: Final = 20_000  # of the latest records; a very busy shop has more in an hour
+MAX_VISIT: Final = timedelta(hours=24)
 
 _EVENTS, _ORDERS = Event._meta.db_table, Order._meta.db_table
 
 
 @dataclass(frozen=True)
-class Active:
+class ActiveCustomers:
     """The keys of those active in a period, the latest first; ``is_everybody`` unless there were more."""
 
     customers: list[int]
@@ -34,7 +34,7 @@ class Visit:
     events: int
 
 
-def active(since: datetime, until: datetime, most: int) -> Active:
+def find_active(since: datetime, until: datetime, most: int) -> ActiveCustomers:
     """Find who has an event or an order later than ``since`` and not later than ``until``, at most so many."""
     period = {"since": dialect.datetime_param(since), "until": dialect.datetime_param(until)}
     found = execution.fetch_all(
@@ -44,8 +44,9 @@ def active(since: datetime, until: datetime, most: int) -> Active:
         period,
     )
     read = int(found[0][2]) if found else 0
-    return Active(
-        [customer for customer, *_ in found[:most]], is_everybody=len(found) <= most and read < MOST_READ
+    return ActiveCustomers(
+        [customer for customer, *_ in found[:most]],
+        is_everybody=len(found) <= most and read < MAX_RECORDS_READ,
     )
 
 
@@ -53,10 +54,10 @@ def _latest(table: str, column: str) -> str:
     # Bounded, and by the index on time: the cost does not follow the size of the shop.
     return f"""SELECT * FROM (
         SELECT customer_id, {column} AS at FROM {table} WHERE {column} > %(since)s AND {column} <= %(until)s
-        ORDER BY {column} DESC LIMIT {MOST_READ}) AS {table}_lately"""
+        ORDER BY {column} DESC LIMIT {MAX_RECORDS_READ}) AS {table}_lately"""
 
 
-def visits(customers: Sequence[int], until: datetime) -> dict[int, Visit]:
+def latest_visits(customers: Sequence[int], until: datetime) -> dict[int, Visit]:
     """Give the latest visit of each of some customers; who has no event in a day's time has none."""
     if not customers:
         return {}
@@ -72,7 +73,7 @@ def visits(customers: Sequence[int], until: datetime) -> dict[int, Visit]:
                         AND occurred_at > %(since)s AND occurred_at <= %(until)s
                 ) AS paused
             ) AS counted WHERE pauses = 0 GROUP BY customer_id""",
-        {"since": dialect.datetime_param(until - LONGEST_VISIT), "until": dialect.datetime_param(until)},
+        {"since": dialect.datetime_param(until - MAX_VISIT), "until": dialect.datetime_param(until)},
     )
     return {customer: Visit(dialect.datetime_from_row(start), events) for customer, start, events in found}
 

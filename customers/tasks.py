@@ -10,7 +10,7 @@ from core.api import idempotent_responses
 from .imports import uploads
 from .tracking import inbox
 
-LONGEST_RUN: Final = 10.0  # seconds: other tasks have their turn, too, while more and more comes in
+MAX_DRAIN_SECONDS: Final = 10.0  # seconds: other tasks have their turn, too, while more and more comes in
 
 
 @shared_task
@@ -21,7 +21,7 @@ def run_imports() -> None:
 
 
 @shared_task
-def forget_import_files() -> None:
+def delete_old_import_files() -> None:
     """Delete the files of imports that are over for long."""
     uploads.delete_old_files(datetime.now(UTC))
 
@@ -29,16 +29,16 @@ def forget_import_files() -> None:
 @shared_task
 def drain_inbox() -> None:
     """Take the messages that wait."""
-    inbox.drain(LONGEST_RUN)
+    inbox.drain(MAX_DRAIN_SECONDS)
 
 
 @shared_task
-def forget_refused_messages() -> None:
+def delete_old_refused_messages() -> None:
     """Delete the refused messages that were kept for long enough."""
     inbox.delete_expired_refused(datetime.now(UTC))
 
 
 @shared_task
-def forget_answers() -> None:
+def delete_old_idempotent_responses() -> None:
     """Delete the answers that nobody can ask for again."""
     idempotent_responses.delete_expired_responses(datetime.now(UTC))

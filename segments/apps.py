@@ -23,4 +23,4 @@ class SegmentsConfig(AppConfig):
 
         records_changed.connect(wakeups.REFRESH.request, dispatch_uid="send for a pass")
         members_changed.connect(wakeups.request_webhooks, dispatch_uid="send for webhooks")
-        personal_data.register("segments", privacy_section.SECTION)
+        personal_data.register_section("segments", privacy_section.SECTION)

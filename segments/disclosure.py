@@ -33,7 +33,7 @@ def may_show_value(condition: Condition) -> bool:
 def _contains_contact_data(value: Any) -> bool:
     """Tell whether a parameter, or a part of one, looks like contact data: such values are masked everywhere."""
     if isinstance(value, str):
-        return masks.is_masked(value) or "@" in value
+        return masks.looks_like_contact_data(value) or "@" in value
     if isinstance(value, tuple | list):
         return any(map(_contains_contact_data, value))
     if is_dataclass(value):

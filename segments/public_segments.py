@@ -12,7 +12,7 @@ from typing import Final
 from core.db import execution
 from core.db.sql import Sql
 from core.values.text_cleaning import to_nfc
-from customers.facts import update
+from customers.facts import relations
 from customers.models import Identity
 
 from .evaluation import live
@@ -74,7 +74,7 @@ def _read_state(anonymous_id: str) -> tuple[PublicState, int]:
 def _matching_slugs(published: PublicSegments, customer: int, at: datetime) -> list[str]:
     if not published.asked:
         return []
-    relation = update.relation_of(Sql("SELECT %s", (customer,)), at)
+    relation = relations.prepare_relation_for(Sql("SELECT %s", (customer,)), at)
     context = EvaluationContext(at, shop_zone(), relation, PopulationStatistics(published.figures))
     live.compute_statistics(published.needed, context)
     found = []

@@ -60,14 +60,14 @@ SCHEDULES: Final = (
     ),
     Schedule(
         name="Delete old answers of the API",
-        task="customers.tasks.forget_answers",
+        task="customers.tasks.delete_old_idempotent_responses",
         when=crontab(minute="5"),
         expires=30 * MINUTE,
         purpose="Deletes stored responses that no repeated request can ask for any more.",
     ),
     Schedule(
         name="Delete old refused messages",
-        task="customers.tasks.forget_refused_messages",
+        task="customers.tasks.delete_old_refused_messages",
         when=crontab(minute="20"),
         expires=30 * MINUTE,
         purpose="Deletes refused messages that were kept for long enough.",
@@ -75,7 +75,7 @@ SCHEDULES: Final = (
     # -- At night
     Schedule(
         name="Delete files of old imports",
-        task="customers.tasks.forget_import_files",
+        task="customers.tasks.delete_old_import_files",
         when=crontab(hour="2", minute="15"),
         expires=HOUR,
         purpose="Deletes the uploaded files of imports that ended long ago.",

@@ -17,9 +17,10 @@ from django.urls import reverse
 from campaigns.models import CouponPool
 from core.api import keys
 from customers.facts import update
-from customers.ingestion import writer
+from customers.ingestion import line_writer, writer
 from customers.models import Customer
-from customers.rows.parsing import KINDS, the_shop
+from customers.rows.kinds import KINDS
+from customers.rows.settings import shop_settings
 from segments import fixed_lists, segment_store
 from segments.admin import refresh_requests
 from segments.models import Membership, Refresh, Segment, Verification
@@ -39,7 +40,7 @@ KNOWN = {"known": {"is": True}}
 def take(kind: str, *rows: dict[str, str]) -> None:
     """Let the shop tell something, as a CSV file would."""
     read = KINDS[kind].read
-    shop = the_shop()
+    shop = shop_settings()
     outcome = writer.ingest(KINDS[kind], enumerate((read(row, shop) for row in rows), start=1))
     assert not outcome.refused
     update.update_facts()
@@ -73,7 +74,7 @@ def shop() -> None:
         },
         {"customer_id": "c2", "phone": "+49 30 123456", "last_name": "Öztürk"},
     )
-    writer.start_file()
+    line_writer.start_line_numbering()
     take(
         "orders",
         *(

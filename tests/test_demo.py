@@ -11,7 +11,8 @@ from django.http import HttpRequest
 
 from customers.ingestion import writer
 from customers.models import Customer, Event, Order, StaleFacts
-from customers.rows.parsing import CUSTOMERS, the_shop
+from customers.rows.kinds import CUSTOMERS
+from customers.rows.settings import shop_settings
 from segments.models import Change, Refresh, Segment
 from segments.refresh import verification
 from segments.templates import TEMPLATES
@@ -85,7 +86,7 @@ def test_the_login_printed_last_is_the_one_that_works(capsys: pytest.CaptureFixt
 
 
 def test_somebody_elses_shop_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    writer.ingest(CUSTOMERS, [(1, CUSTOMERS.read({"customer_id": "c000001"}, the_shop()))])
+    writer.ingest(CUSTOMERS, [(1, CUSTOMERS.read({"customer_id": "c000001"}, shop_settings()))])
     before = records()
 
     with pytest.raises(CommandError, match="not the demo's"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from customers.rows.parsing import KINDS
+from customers.rows.kinds import KINDS
 from segments import segment_store
 from segments.models import Segment
 from segments.templates import TEMPLATES

@@ -39,7 +39,9 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
                 for value, label in AudienceExport.Platform.choices
             ],
             "exports": exports[:MAX_EXPORTS_SHOWN],
-            "may_export": request.user.has_perms([access.EXPORT, VIEW_CUSTOMER, contact_data.SEE_CONTACT]),
+            "may_export": request.user.has_perms(
+                [access.EXPORT, VIEW_CUSTOMER, contact_data.VIEW_CONTACT_DATA]
+            ),
         }
     )
     return TemplateResponse(request, "campaigns/admin/audience.html", context)
@@ -50,7 +52,7 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     access.EXPORT,
     SEE_SEGMENTS,
     VIEW_CUSTOMER,
-    contact_data.SEE_CONTACT,
+    contact_data.VIEW_CONTACT_DATA,
     methods=WRITE_METHODS,
 )  # a POST, because each download is recorded
 def download_audience(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponseBase:

@@ -61,7 +61,9 @@ def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
     return TemplateResponse(request, "campaigns/admin/preview.html", context)
 
 
-@require_permissions(access.SEE, access.WRITE, contact_data.SEE_CONTACT, VIEW_CUSTOMER, methods=WRITE_METHODS)
+@require_permissions(
+    access.SEE, access.WRITE, contact_data.VIEW_CONTACT_DATA, VIEW_CUSTOMER, methods=WRITE_METHODS
+)
 def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send the message, as the customer would get it, to the user's own address."""
     campaign = get_object_or_404(Campaign, pk=pk)

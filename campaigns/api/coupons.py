@@ -14,7 +14,7 @@ from campaigns.models import Coupon
 from core.api.authentication import require_scope
 from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from customers.models import Customer
-from customers.privacy.masks import SEE_CONTACT
+from customers.privacy.masks import VIEW_CONTACT_DATA
 
 NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "There is no such code.")}
 
@@ -59,7 +59,7 @@ class CouponDetail(APIView):
     """One code."""
 
     permission_classes = [
-        require_scope("members:read", "campaigns.view_coupon", "customers.view_customer", SEE_CONTACT)
+        require_scope("members:read", "campaigns.view_coupon", "customers.view_customer", VIEW_CONTACT_DATA)
     ]
 
     @extend_schema(responses={200: CouponSerializer, **ACCESS_ERROR_RESPONSES, **NO_COUPON}, tags=["coupons"])

@@ -18,7 +18,7 @@ from core.api.authentication import KeyAuthentication, QueryKeyAuthentication, r
 from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from core.api.keys import VISITORS_SCOPE
 from core.models import ApiKey
-from customers.privacy.masks import SEE_CONTACT
+from customers.privacy.masks import VIEW_CONTACT_DATA
 
 # It is about one person, and true for a moment.
 HEADERS = {"Cache-Control": "private, no-store"}
@@ -60,7 +60,7 @@ class _ForPages(APIView):
     authentication_classes: Any = [KeyAuthentication, QueryKeyAuthentication]
     # Of the staff those who may see what a message says of its customer.
     permission_classes = [
-        require_scope(VISITORS_SCOPE, "campaigns.view_delivery", "customers.view_customer", SEE_CONTACT)
+        require_scope(VISITORS_SCOPE, "campaigns.view_delivery", "customers.view_customer", VIEW_CONTACT_DATA)
     ]
     rate = throttling.VISITORS
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from django.db.models import Q
 
 from campaigns.models import Delivery
-from customers import consent
+from customers.consent import suppression
 from customers.models import Customer
 from customers.privacy.mentions import Mentions
 
@@ -159,7 +159,7 @@ class Channel(ABC):
         if cls.address:
             reachable &= ~Q(**{f"{path}{cls.address.column}": ""})
         if cls.obeys_suppressions:
-            reachable &= consent.unsuppressed_q(path)
+            reachable &= suppression.unsuppressed_q(path)
         return reachable
 
     @classmethod

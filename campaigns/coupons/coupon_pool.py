@@ -24,7 +24,7 @@ from campaigns.models import Campaign, Coupon, CouponPool, Delivery
 from core.db import dialect, execution, temporary_tables
 from core.values import sortable_values
 from core.values.text_cleaning import to_nfc
-from customers.identity import confirmed
+from customers.identity import confirmation
 from customers.models import COUNTING_STATUSES, Customer
 
 ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that is read as another: no 0, O, 1, I, L
@@ -150,7 +150,7 @@ def follow_joins(joined: str) -> None:
 
 def _take(campaign: Campaign, customer: Customer, at: datetime, occasion: str) -> str:
     assert campaign.pool_id is not None
-    is_unconfirmed = not confirmed.is_confirmed(customer)
+    is_unconfirmed = not confirmation.is_confirmed(customer)
     if is_unconfirmed:
         # One after the other: each counts those before it.
         CouponPool.objects.select_for_update(no_key=True).get(pk=campaign.pool_id)

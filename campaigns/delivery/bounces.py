@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from django.utils import timezone
 
-from customers import consent
+from customers.consent import suppression
 from customers.models import Suppression
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,7 @@ HARD: Final = {"bounced", "invalid"}
 def suppress(address: str, at: datetime, answer: str, reason: str = Reason.BOUNCED) -> None:
     """Let no more messages go to an address until staff lift it, with what was said of it."""
     source = "complaint" if reason == Reason.COMPLAINED else "bounce"
-    if consent.suppress(address, at, reason=reason, source=source, detail=answer):
+    if suppression.suppress(address, at, reason=reason, source=source, detail=answer):
         log.info("address_suppressed", reason=reason)
 
 

@@ -24,8 +24,8 @@ from campaigns.models import Campaign, Delivery, Step
 from core.backoff import Backoff
 from core.db import dialect, execution, locks, transactions
 from core.db.sql import Query, Sql, compose
-from customers import consent
-from customers.identity import lookup
+from customers.consent import states
+from customers.identity import merging
 from customers.models import Customer
 
 from . import bounces, channel_health, sending_policy
@@ -96,7 +96,7 @@ def follow_joins(joined: str, ended: Query, reason: str) -> None:
         )
     )
     execution.execute(told_apart(_TABLE, joined))
-    lookup.reassign(
+    merging.reassign(
         _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {joined} j ON j.visitor = d.customer_id")
     )
 
@@ -124,7 +124,7 @@ def _take(at: datetime, most: int) -> tuple[int, list[Delivery]]:
     due = _due(at, most)
     # Somebody with the same address may have come in while it was unsubscribed: neither has seen the other.
     theirs = Delivery.objects.filter(pk__in=due).values_list("customer_id", flat=True)
-    consent.settle_customers(set(theirs), at, source="sending")
+    states.update_consent_of_customers(set(theirs), at, source="sending")
     return len(due), _claim(due, at)
 
 

@@ -14,7 +14,7 @@ from campaigns.delivery.sender import ALL
 from campaigns.models import Campaign, Delivery, Journey, Step
 from core.db import backends, dialect, execution, locks, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
-from customers.identity import lookup
+from customers.identity import merging
 
 AT_ONCE: Final = 2_000
 MANY: Final = 10_000  # planned messages that PostgreSQL hears of at once, not within a minute
@@ -208,7 +208,7 @@ def follow_joins(joined: str) -> None:
     )
     sender.follow_joins(joined, ended, WENT_ON)
     execution.execute(sender.told_apart(_TABLE, joined))
-    lookup.reassign(
+    merging.reassign(
         _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {joined} j ON j.visitor = y.customer_id")
     )
 

@@ -13,11 +13,11 @@ from django.http import HttpRequest
 
 from customers.models import Customer, Identity
 from customers.privacy import masks
-from customers.privacy.masks import HIDDEN, SEE_CONTACT
+from customers.privacy.masks import HIDDEN, VIEW_CONTACT_DATA
 
 from . import search
 
-__all__ = ["HIDDEN", "SEE_CONTACT"]
+__all__ = ["HIDDEN", "VIEW_CONTACT_DATA"]
 
 # Kinds of values of this shop that are offered to whoever writes a rule.
 SENSITIVE_SUGGESTIONS: Final = frozenset({"attribute_value", "city"})
@@ -33,7 +33,7 @@ _PERSON_NAME = re.compile("customer|recipient|contact|person|user|buyer|billing|
 
 def may_see(request: HttpRequest) -> bool:
     """Tell whether the person may see contact data."""
-    return request.user.has_perm(SEE_CONTACT)
+    return request.user.has_perm(VIEW_CONTACT_DATA)
 
 
 def visible_customer(request: HttpRequest, customer: Customer) -> Customer:
@@ -46,9 +46,9 @@ def visible_customer(request: HttpRequest, customer: Customer) -> Customer:
     shown = copy(customer)
     shown.customer_id = visible_id(request, customer.customer_id)
     if customer.customer_id == customer.phone:
-        shown.customer_id = masks.phone(customer.phone)
-    shown.email = masks.address(customer.email) if customer.email else ""
-    shown.phone = masks.phone(customer.phone) if customer.phone else ""
+        shown.customer_id = masks.mask_phone(customer.phone)
+    shown.email = masks.mask_address(customer.email) if customer.email else ""
+    shown.phone = masks.mask_phone(customer.phone) if customer.phone else ""
     for name in ("first_name", "last_name", "city"):
         setattr(shown, name, _mask_text(getattr(customer, name)))
     shown.birth_date = shown.birthday = None
@@ -62,13 +62,13 @@ def visible_id(request: HttpRequest, printed: str) -> str:
     """Return a printed id, masked where it is an e-mail address or a phone number, as it is in some shops."""
     if may_see(request):
         return printed
-    return masks.address(printed) if "@" in printed else masks.mask_looks(printed)
+    return masks.mask_address(printed) if "@" in printed else masks.mask_looks(printed)
 
 
 def visible_identity(request: HttpRequest, identity: Identity) -> str:
     """Return an id of a customer, masked where it is an e-mail address or a phone number."""
     if identity.kind == Identity.Kind.PHONE and not may_see(request):
-        return masks.phone(identity.value)
+        return masks.mask_phone(identity.value)
     return visible_id(request, identity.value)
 
 

@@ -19,7 +19,7 @@ from unfold.decorators import display
 from core.admin.capped_lists import CappedChangeList, ReadOnlyAdmin
 from core.templatetags.display import amount, moment
 from core.values.decimals import from_units
-from customers.facts.update import relation_of
+from customers.facts.relations import prepare_relation_for
 from customers.models import Customer
 
 from . import contact_data, facts, privacy, timeline
@@ -128,7 +128,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         """Give the parts of a customer's page."""
         one = Customer.objects.filter(pk=customer.pk).values("pk")
         # Also what still waits to be summed up counts.
-        held = facts.facts_by_customer([customer.pk], relation_of(one, datetime.now(UTC)))
+        held = facts.facts_by_customer([customer.pk], prepare_relation_for(one, datetime.now(UTC)))
         summed_up = held.get(customer.pk)
         identities = customer.identities.order_by("kind", "pk")[:MAX_IDENTITIES]
         for identity in identities:

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from core.templatetags.display import amount, moment, number
 from core.values.decimals import from_units
-from customers.facts.definitions import declared
+from customers.facts.definitions import declared_facts
 from customers.models import Facts, FactsAsOf
 from customers.models.facts import FactColumns
 
@@ -54,7 +54,7 @@ def has_open_cart(facts: FactColumns, since: datetime | None = None) -> bool:
 def displayed_facts(facts: FactColumns) -> Iterator[DisplayedFact]:
     """Give the facts that staff ask about, in the order of their declaration."""
     yield DisplayedFact("First seen", moment(facts.first_seen_at), "When the shop first met the customer.")
-    for fact in declared():
+    for fact in declared_facts():
         if fact.name not in INTERNAL_FACTS:
             label = fact.name.removesuffix("_at").replace("_", " ").capitalize()
             yield DisplayedFact(label, _display(fact.kind, getattr(facts, fact.name)), fact.help)

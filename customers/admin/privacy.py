@@ -25,12 +25,12 @@ EXPORT, ERASE = "customers.export_customer", "customers.add_erasure"
 
 def may_export(request: HttpRequest) -> bool:
     """Tell whether the person may hand out all that is known of a customer."""
-    return request.user.has_perms([EXPORT, contact_data.SEE_CONTACT])
+    return request.user.has_perms([EXPORT, contact_data.VIEW_CONTACT_DATA])
 
 
 def may_erase(request: HttpRequest) -> bool:
     """Tell whether the person may erase customers."""
-    return request.user.has_perms([ERASE, contact_data.SEE_CONTACT])
+    return request.user.has_perms([ERASE, contact_data.VIEW_CONTACT_DATA])
 
 
 def export(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
@@ -38,7 +38,7 @@ def export(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     if not may_export(request):
         raise PermissionDenied
     customer = get_object_or_404(Customer.objects.existing(), pk=pk)
-    told = personal_data.export(customer, datetime.now(UTC))
+    told = personal_data.export_customer(customer, datetime.now(UTC))
     audit_log.log_changes(request, [customer], "Exported all that is known.")
     name = re.sub(r"[^\w.-]+", "-", customer.customer_id, flags=re.ASCII).strip("-") or str(customer.pk)
     body = json.dumps(told, ensure_ascii=False, indent=2)
@@ -60,7 +60,7 @@ def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         "customer": customer,
         "orders": customer.orders.count(),
         "events": customer.events.count(),
-        "others": personal_data.sharing_addresses(customer),
+        "others": personal_data.customers_sharing_addresses(customer),
     }
     if request.method == "POST":
         if request.POST.get("typed", "").strip() != customer.customer_id:
@@ -71,9 +71,9 @@ def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _erased(request: HttpRequest, customer: Customer) -> HttpResponse:
-    others = personal_data.sharing_addresses(customer)
+    others = personal_data.customers_sharing_addresses(customer)
     try:
-        done = personal_data.erase(customer, datetime.now(UTC), by=request.user.get_username())
+        done = personal_data.erase_customer(customer, datetime.now(UTC), by=request.user.get_username())
     except personal_data.AlreadyErased:
         messages.warning(request, "Somebody else has erased this customer just before.")
     else:

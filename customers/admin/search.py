@@ -42,7 +42,7 @@ def search_by_id_q(term: str) -> Q:
 
 def _identity_q(term: str, lead: str = "") -> Q:
     """Ask for whose id this is, be it of a browser, or one that was joined into another's."""
-    owner = lookup.lookup(term)
+    owner = lookup.find_customer(term)
     return Q(**{f"{lead}pk": owner.pk}) if owner else Q()
 
 

@@ -15,7 +15,7 @@ from core.admin import audit_log
 from core.admin.capped_lists import CappedListAdmin
 from core.templatetags.display import moment
 from core.values import email_addresses
-from customers import consent
+from customers.consent import suppression
 from customers.models import Suppression
 from customers.privacy import masks
 
@@ -39,7 +39,7 @@ class SuppressionForm(forms.ModelForm):
             address = email_addresses.normalize_email(self.cleaned_data["email"])
         except email_addresses.InvalidEmail as error:
             raise forms.ValidationError(str(error)) from error
-        if not address or consent.is_suppressed(address):
+        if not address or suppression.is_suppressed(address):
             raise forms.ValidationError(
                 "This address is suppressed already." if address else "Enter an address."
             )
@@ -79,7 +79,7 @@ class SuppressionAdmin(CappedListAdmin):
     def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
         """Suppress the address."""
         address = form.cleaned_data["email"]
-        consent.suppress(address, datetime.now(UTC), reason=consent.Reason.STAFF, source="staff")
+        suppression.suppress(address, datetime.now(UTC), reason=suppression.Reason.STAFF, source="staff")
         obj.pk = Suppression.objects.get(address=email_addresses.fold_email(address)).pk
 
     def response_add(
@@ -99,7 +99,7 @@ class SuppressionAdmin(CappedListAdmin):
         chosen = list(queryset)
         audit_log.log_deletions(request, chosen, "Lifted the suppression of an address.")
         for one in chosen:
-            consent.lift_suppression(one)
+            suppression.lift_suppression(one)
         messages.success(request, "Lifted. Who is subscribed gets messages again.")
 
     @display(description="Address")
@@ -107,7 +107,7 @@ class SuppressionAdmin(CappedListAdmin):
         """Show the address, or that its owner was erased."""
         if suppression.address is None:
             return "an erased address"
-        return masks.address(suppression.address) if self.hides else suppression.address
+        return masks.mask_address(suppression.address) if self.hides else suppression.address
 
     @display(description="Why")
     def shown_reason(self, suppression: Suppression) -> str:

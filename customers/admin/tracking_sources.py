@@ -115,6 +115,6 @@ class SourceAdmin(CappedListAdmin):
 
 def _unlinked_context(source: Source) -> dict[str, Any]:
     """Count the browsers whose customer id is not linked, and say how many they are."""
-    count = unsigned_links.unlinked(source.pk, MAX_COUNTED + 1)
+    count = unsigned_links.count_unlinked_visitors(source.pk, MAX_COUNTED + 1)
     shown = f"More than {number(MAX_COUNTED)}" if count > MAX_COUNTED else number(count)
     return {"unlinked": count, "unlinked_shown": shown}

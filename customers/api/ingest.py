@@ -12,24 +12,15 @@ from core.api.errors import InvalidValue
 from core.api.parsers import dump_exact_json
 from core.db import transactions
 from core.values import sortable_values
-from customers import consent
-from customers.ingestion import writer
-from customers.ingestion.attributes import TOO_MANY
-from customers.rows.parsing import (
-    CUSTOMERS,
-    EVENTS,
-    ORDER_LINES,
-    ORDERS,
-    InvalidRow,
-    Kind,
-    Record,
-    Shop,
-    can_name_attribute,
-    read_row,
-    the_shop,
-)
+from customers.consent import statements
+from customers.ingestion import line_writer, writer
+from customers.ingestion.attribute_limit import TOO_MANY_ATTRIBUTES
+from customers.rows.cells import InvalidRow, is_valid_attribute_name
+from customers.rows.kinds import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, read_row
+from customers.rows.parsing import Record
+from customers.rows.settings import ShopSettings, shop_settings
 
-SOURCE = consent.API_SOURCE
+SOURCE = statements.API_SOURCE
 MAX_NUMBER = 10**30
 """Numbers up to this one are taken as texts, too; a text may hold longer ones."""
 ACCEPTED, REFUSED, SKIPPED = "accepted", "refused", "left_out"
@@ -80,7 +71,7 @@ class _ParsedObject:
 
 def ingest_objects(kind: Kind, items: Sequence[Any]) -> IngestResult:
     """Take objects of one kind, all good ones in one transaction."""
-    shop = the_shop()
+    shop = shop_settings()
     read: list[_ParsedObject] = []
     misread: dict[int, list[InvalidValue]] = {}
     for index, item in enumerate(items):
@@ -107,12 +98,12 @@ def _ingest(kind: Kind, read: Sequence[_ParsedObject], taken: IngestResult) -> N
     taken.left_out |= set(outcome.left_out)
     taken.kept_unsubscribed |= set(outcome.kept_unsubscribed)
     for index in outcome.crowded:
-        taken.warnings.setdefault(index, []).append(_error_place(TOO_MANY))
+        taken.warnings.setdefault(index, []).append(_error_place(TOO_MANY_ATTRIBUTES))
     taken.refused |= {refusal.line: [_error_place(refusal.reason)] for refusal in outcome.refused}
     kept = [one for one in read if one.lines and taken.status(one.index) == ACCEPTED]
     if kept:
         # Lines without an id are told apart by how-manieth of their order they are, counted anew for each request.
-        writer.start_file()
+        line_writer.start_line_numbering()
         writer.ingest(ORDER_LINES, enumerate(line for one in kept for line in one.lines))
 
 
@@ -128,7 +119,7 @@ def _split_repeated_orders(read: Iterable[_ParsedObject]) -> Iterator[list[_Pars
     yield list(part.values())
 
 
-def _parse_object(kind: Kind, index: int, item: Any, shop: Shop) -> _ParsedObject:
+def _parse_object(kind: Kind, index: int, item: Any, shop: ShopSettings) -> _ParsedObject:
     if not isinstance(item, dict):
         raise InvalidObject([{"path": "", "message": "expected an object"}])
     places: list[InvalidValue] = []
@@ -159,7 +150,7 @@ def _parse_object(kind: Kind, index: int, item: Any, shop: Shop) -> _ParsedObjec
 def _parse_record(
     kind: Kind,
     item: Mapping[str, Any],
-    shop: Shop,
+    shop: ShopSettings,
     places: list[InvalidValue],
     warnings: list[InvalidValue],
     below: str = "",
@@ -212,7 +203,7 @@ def _attributes_as_cells(given: Any, left_out: list[str]) -> dict[str, str]:
         path = f"attributes.{_excerpt(name)}"
         if name in CUSTOMERS.csv_columns:
             raise InvalidRow(f"{path}: is no attribute; give it beside the attributes")
-        if not can_name_attribute(name) or not _is_encodable(name):
+        if not is_valid_attribute_name(name) or not _is_encodable(name):
             raise InvalidRow(f"{path}: an attribute has a name of 1 to 100 characters")
         try:
             row[name] = _value_as_text(path, value)

@@ -10,16 +10,8 @@ from core.values import decimals
 from core.values.regexes import DATE, DATETIME, WITHOUT_NUL
 from customers.models import Order
 from customers.models.customer import ANONYMOUS_PREFIX
-from customers.rows.parsing import (
-    CONSENT_WORDS,
-    CUSTOMERS,
-    MAX_EMAIL,
-    MAX_NAME,
-    MAX_TEXT,
-    ORDER_LINES,
-    ORDERS,
-    Kind,
-)
+from customers.rows.cells import CONSENT_WORDS, MAX_EMAIL, MAX_NAME, MAX_TEXT
+from customers.rows.kinds import CUSTOMERS, ORDER_LINES, ORDERS, Kind
 
 from .ingest import MAX_NUMBER
 

@@ -7,9 +7,9 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from core.api.errors import ErrorSerializer, InvalidValueSerializer
-from customers.facts import update
+from customers.facts import relations
 from customers.models import Customer
-from customers.rows.parsing import CUSTOMERS, EVENTS, ORDERS, Kind
+from customers.rows.kinds import CUSTOMERS, EVENTS, ORDERS, Kind
 
 from . import ingest, schema
 
@@ -131,5 +131,5 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
         # Decimals as text: a client's binary floats would not hold them.
         return {
             name: str(value) if isinstance(value, Decimal) else value
-            for name, value in update.told(row).items()
+            for name, value in relations.facts_as_dict(row).items()
         }

@@ -21,11 +21,11 @@ from core.api.pagination import KeysetPagination
 from core.api.parsers import ExactJSONParser
 from core.api.throttling import INGEST, READING
 from core.models import ApiKey
-from customers.facts import update
+from customers.facts import relations
 from customers.identity import lookup
 from customers.models import Customer
 from customers.privacy import personal_data
-from customers.rows.parsing import CUSTOMERS, EVENTS, ORDERS, Kind
+from customers.rows.kinds import CUSTOMERS, EVENTS, ORDERS, Kind
 
 from . import ingest
 from .schema import MAX_ITEMS
@@ -185,7 +185,7 @@ class CustomerDetail(APIView):
     def get(self, request: Request, customer_id: str) -> Response:
         """One customer by any of their ids, with facts as of now. Needs the scope `members:read`."""
         now = datetime.now(UTC)
-        context = {"facts_of": lambda one: update.of(one, now)}
+        context = {"facts_of": lambda one: relations.facts_of_customer(one, now)}
         return Response(CustomerSerializer(get_customer_or_404(customer_id), context=context).data)
 
     @extend_schema(
@@ -205,8 +205,8 @@ class CustomerDetail(APIView):
         by = request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username()
         customer = get_customer_or_404(customer_id)
         try:
-            others = personal_data.sharing_addresses(customer)
-            personal_data.erase(customer, datetime.now(UTC), by=by)
+            others = personal_data.customers_sharing_addresses(customer)
+            personal_data.erase_customer(customer, datetime.now(UTC), by=by)
         except personal_data.AlreadyErased:
             raise NotFound(f"There is no customer {customer_id}.") from None
         if others:
@@ -224,12 +224,12 @@ class CustomerExport(APIView):
     )
     def get(self, request: Request, customer_id: str) -> Response:
         """Everything about one customer: contact data, ids, consent, orders, events, segments. Needs `privacy`."""
-        return Response(personal_data.export(get_customer_or_404(customer_id), datetime.now(UTC)))
+        return Response(personal_data.export_customer(get_customer_or_404(customer_id), datetime.now(UTC)))
 
 
 def get_customer_or_404(customer_id: str) -> Customer:
     """Find a customer by any id, or answer that there is none."""
-    found = lookup.lookup(customer_id) if "\x00" not in customer_id else None
+    found = lookup.find_customer(customer_id) if "\x00" not in customer_id else None
     if found is None:
         raise NotFound(f"There is no customer {customer_id}.")
     return found

@@ -17,8 +17,8 @@ Source = Literal["orders", "events", "derived"]
 Merging = Literal["add", "latest", "earliest", "shift", "refill", ""]
 
 SESSION_GAP_MINUTES: Final = 30
-LATEST_ORDERS: Final = 5  # how many of the latest order times are facts
-LARGEST_SUM: Final = 4 * 10**18  # two of them still add up within 64 bits
+LATEST_ORDER_COUNT: Final = 5  # how many of the latest order times are facts
+MAX_SUM: Final = 4 * 10**18  # two of them still add up within 64 bits
 _PART: Final = 10**6
 
 
@@ -55,14 +55,14 @@ def _in_cart(units: str) -> str:
     signed = f"CASE name WHEN 'Product Added' THEN {units} WHEN 'Product Removed' THEN -{units} END"
     high = f"COALESCE(sum(({signed}) / {_PART}) FILTER (WHERE in_cart), 0)"
     low = f"COALESCE(sum(({signed}) - ({signed}) / {_PART} * {_PART}) FILTER (WHERE in_cart), 0)"
-    most = LARGEST_SUM // _PART
+    most = MAX_SUM // _PART
     return (
-        f"CAST(CASE WHEN {high} >= {most} THEN {LARGEST_SUM} WHEN {high} <= -{most} THEN -{LARGEST_SUM}"
+        f"CAST(CASE WHEN {high} >= {most} THEN {MAX_SUM} WHEN {high} <= -{most} THEN -{MAX_SUM}"
         f" ELSE {high} * {_PART} + {low} END AS bigint)"
     )
 
 
-def declared() -> list[Fact]:
+def declared_facts() -> list[Fact]:
     """Declare every fact."""
     gaps = "((order_count - 1) * 8640000)"  # gaps × microseconds in a ten-thousandth of a day
     span = dialect.microseconds_between_sql("last_order_at", "first_order_at")
@@ -77,7 +77,7 @@ def declared() -> list[Fact]:
         *(
             Fact(f"order_{nth}_at", "orders", "moment", "shift", f"The {nth}th latest counting order.",
                  f"max(placed_at) FILTER (WHERE counts AND nth = {nth})")
-            for nth in range(2, LATEST_ORDERS + 1)
+            for nth in range(2, LATEST_ORDER_COUNT + 1)
         ),
         Fact("discounted_count", "orders", "count", "add", "Counting orders with a discount or coupon.",
              "count(*) FILTER (WHERE counts AND discounted)"),
@@ -110,12 +110,12 @@ def declared() -> list[Fact]:
     ]  # fmt: skip
 
 
-def columns() -> list[str]:
+def fact_columns() -> list[str]:
     """Name the columns of a row of facts, in the order in which the queries here give them."""
-    return ["customer_id", "first_seen_at", *(fact.name for fact in declared())]
+    return ["customer_id", "first_seen_at", *(fact.name for fact in declared_facts())]
 
 
-def from_records(people: str, among: str, bound: str) -> Sql:
+def recompute_sql(people: str, among: str, bound: str) -> Sql:
     """Give a query that sums people up from their records not later than an instant.
 
     ``people`` is a query of ``id`` and ``first_seen_at``, ``among`` one of the same people's keys, ``bound`` the
@@ -124,7 +124,7 @@ def from_records(people: str, among: str, bound: str) -> Sql:
     its = f"customer_id IN ({among})"
     orders = f"SELECT * FROM customers_order WHERE {its} AND placed_at <= {bound}"
     events = f"SELECT * FROM customers_event WHERE {its} AND occurred_at <= {bound}"
-    values = [_alone(fact) for fact in declared() if fact.source != "derived"]
+    values = [_alone(fact) for fact in declared_facts() if fact.source != "derived"]
     summed = temporary_tables.cte_by_customer("o", _sum_orders(orders)) + temporary_tables.cte_by_customer(
         "e", _sum_events(events)
     )
@@ -136,7 +136,7 @@ def from_records(people: str, among: str, bound: str) -> Sql:
         ) AS summed WHERE true""")
 
 
-def merged(among: str) -> Sql:
+def merge_sql(among: str) -> Sql:
     """Give a query that merges appended records into the stored rows of people.
 
     ``among`` is a query of their keys. What is appended is not older than what is stored, and of orders there is
@@ -149,7 +149,7 @@ def merged(among: str) -> Sql:
     theirs = "FROM customers_facts f WHERE f.customer_id = a.customer_id"
     after_stored = f"""SELECT a.*, (SELECT f.last_event_at {theirs}) AS stored_event_at,
         (SELECT f.uncancelled_order_at {theirs}) AS stored_order_at FROM ({events}) AS a"""
-    values = [_merged(fact) for fact in declared() if fact.source != "derived"]
+    values = [_merged(fact) for fact in declared_facts() if fact.source != "derived"]
     # Without records the first meeting was the moment of recording, which now gives way to the records' own.
     known = "CASE WHEN f.newest_at IS NULL THEN c.first_seen ELSE f.first_seen_at END"
     first = dialect.least_sql(known, "o.first_at", "e.first_at")
@@ -167,7 +167,7 @@ def merged(among: str) -> Sql:
 
 def _sum_orders(orders: str) -> str:
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
-    facts = ", ".join(f"{fact.sql} AS {fact.name}" for fact in declared() if fact.source == "orders")
+    facts = ", ".join(f"{fact.sql} AS {fact.name}" for fact in declared_facts() if fact.source == "orders")
     return f"""
         SELECT customer_id, min(placed_at) AS first_at, {facts}
         FROM (
@@ -183,7 +183,7 @@ def _sum_orders(orders: str) -> str:
 
 
 def _sum_events(events: str, *, stored: bool = False) -> str:
-    facts = ", ".join(f"{fact.sql} AS {fact.name}" for fact in declared() if fact.source == "events")
+    facts = ", ".join(f"{fact.sql} AS {fact.name}" for fact in declared_facts() if fact.source == "events")
     lag = "lag(occurred_at) OVER (PARTITION BY customer_id ORDER BY occurred_at)"
     previous = f"COALESCE({lag}, stored_event_at)" if stored else lag
     latest_order = (
@@ -209,7 +209,7 @@ def _sum_events(events: str, *, stored: bool = False) -> str:
 
 def _with_derived() -> str:
     return ", ".join(
-        f"{fact.sql} AS {fact.name}" if fact.source == "derived" else fact.name for fact in declared()
+        f"{fact.sql} AS {fact.name}" if fact.source == "derived" else fact.name for fact in declared_facts()
     )
 
 
@@ -234,6 +234,6 @@ def _merged(fact: Fact) -> str:
         case _:  # "refill": an order empties the cart
             kept = f"CASE WHEN o.uncancelled_order_at IS NULL THEN COALESCE({stored}, 0) ELSE 0 END"
             value = dialect.least_sql(
-                str(LARGEST_SUM), dialect.greatest_sql(str(-LARGEST_SUM), f"{kept} + COALESCE({appended}, 0)")
+                str(MAX_SUM), dialect.greatest_sql(str(-MAX_SUM), f"{kept} + COALESCE({appended}, 0)")
             )
     return f"{value} AS {fact.name}"

@@ -21,7 +21,7 @@ EMAIL: Final = Identity.Kind.EMAIL.value
 PHONE: Final = Identity.Kind.PHONE.value
 
 
-class Id(NamedTuple):
+class ExternalId(NamedTuple):
     """An id under which a customer is met."""
 
     kind: str
@@ -31,11 +31,11 @@ class Id(NamedTuple):
 class Owner(NamedTuple):
     """Whose a group of ids is: a customer id, a browser by itself, or an address that nobody else goes with."""
 
-    id: Id
+    id: ExternalId
     identity: int | None
 
 
-class ClaimGraph:
+class LinkGraph:
     """The identities that claims connect with some, and these claims.
 
     An address or a browser that takes part in more than ``most_claims`` says nothing of anybody.
@@ -43,7 +43,7 @@ class ClaimGraph:
 
     def __init__(self, some: Iterable[int], most_claims: int) -> None:
         self.most_claims = most_claims
-        self.ids: dict[int, Id] = {}
+        self.ids: dict[int, ExternalId] = {}
         self.leads: dict[int, int] = {}
         self.claims: dict[int, IdentityLink] = {}
         self.crowded: set[int] = set()
@@ -56,7 +56,7 @@ class ClaimGraph:
     def _read_ids(self, keys: set[int]) -> None:
         for part in batches([*keys]):
             for one in Identity.objects.filter(pk__in=part):
-                self.ids[one.pk] = Id(one.kind, one.value)
+                self.ids[one.pk] = ExternalId(one.kind, one.value)
                 self.leads[one.pk] = one.customer_id
 
     def _read_claims(self, keys: set[int]) -> Collection[IdentityLink]:
@@ -94,11 +94,11 @@ class ClaimGraph:
 
     def _link(self, groups: "_Groups") -> None:
         visitors = {one.value: key for key, one in self.ids.items() if one.kind == ANONYMOUS_ID}
-        found = unsigned_links.links(visitors)
-        trusted = trusted_among([link.customer_id for link in found])
+        found = unsigned_links.mutual_links(visitors)
+        trusted = trusted_customer_ids([link.customer_id for link in found])
         for link in found:
             if link.customer_id not in trusted:
-                groups.link(visitors[link.visitor], Id(CUSTOMER_ID, link.customer_id))
+                groups.link(visitors[link.visitor], ExternalId(CUSTOMER_ID, link.customer_id))
 
     def unlinked(self, owners: Mapping[int, Owner]) -> list[Identity]:
         """Return the customer ids that browsers are linked to without a signature, and should not be any more."""
@@ -115,7 +115,7 @@ class ClaimGraph:
         self._read_ids({*self.ids})
 
 
-def trusted_among(customer_ids: Collection[str]) -> set[str]:
+def trusted_customer_ids(customer_ids: Collection[str]) -> set[str]:
     """Return those customer ids that something trusted has named."""
     return {
         value
@@ -129,12 +129,12 @@ def trusted_among(customer_ids: Collection[str]) -> set[str]:
 class _Groups:
     """Ids that are one person, as far as claims were taken."""
 
-    def __init__(self, ids: Mapping[int, Id]) -> None:
+    def __init__(self, ids: Mapping[int, ExternalId]) -> None:
         self.ids = ids
         self.parents = {key: key for key in ids}
         # Who stands for a group: its customer id, else its visitor whose id sorts first, else an address.
         self.heads = dict(self.parents)
-        self.linked: dict[int, Id] = {}
+        self.linked: dict[int, ExternalId] = {}
 
     def join(self, one: int, other: int) -> bool:
         """Make one group of two, unless both have a customer id; tell whether they are one now."""
@@ -148,7 +148,7 @@ class _Groups:
         self.heads[one] = heads[0]
         return True
 
-    def link(self, one: int, customer_id: Id) -> None:
+    def link(self, one: int, customer_id: ExternalId) -> None:
         """Give a customer id to the group of one, unless it has one."""
         root = self._root(one)
         if self.ids[self.heads[root]].kind != CUSTOMER_ID:
@@ -169,6 +169,6 @@ class _Groups:
             self.parents[key] = key = self.parents[self.parents[key]]
         return key
 
-    def _rank(self, key: int) -> tuple[int, Id]:
+    def _rank(self, key: int) -> tuple[int, ExternalId]:
         one = self.ids[key]
         return (CUSTOMER_ID, ANONYMOUS_ID, EMAIL, PHONE).index(one.kind), one

@@ -16,9 +16,10 @@ from django.db.models.expressions import RawSQL
 from core.db import dialect, transactions
 from core.values.text_cleaning import to_nfc
 from customers.models import Identity, Salt, Tombstone
-from customers.rows.parsing import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind, Record
+from customers.rows.kinds import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind
+from customers.rows.parsing import Record
 
-Id = tuple[str, str]
+IdKey = tuple[str, str]
 """What an id is of, and its value."""
 
 ORDER_ID: Final = "order_id"
@@ -49,7 +50,7 @@ def lock_exclusive() -> None:
     transactions.lock_exclusive(Tombstone._meta.db_table)
 
 
-def remember(ids: Iterable[Id], at: datetime) -> None:
+def create_tombstones(ids: Iterable[IdKey], at: datetime) -> None:
     """Keep the digests of ids whose owner is erased; one erased again counts from now."""
     salt = _salt() or Salt.objects.create(value=secrets.token_hex(32)).value
     Tombstone.objects.bulk_create(
@@ -61,18 +62,18 @@ def remember(ids: Iterable[Id], at: datetime) -> None:
     )
 
 
-def digest_of(one: Id) -> str:
+def compute_digest(one: IdKey) -> str:
     """Return the digest of an id whose owner is erased; draws the salt where nobody ever was."""
     return _digest(_salt() or Salt.objects.create(value=secrets.token_hex(32)).value, one)
 
 
-def digests(ids: Iterable[Id]) -> dict[str, Id]:
+def ids_by_digest(ids: Iterable[IdKey]) -> dict[str, IdKey]:
     """Return ids by their digests; nothing where nobody was ever erased."""
     salt = _salt()
     return {} if salt is None else {_digest(salt, one): one for one in ids}
 
 
-def known(ids: Iterable[Id]) -> dict[Id, str]:
+def find_erased(ids: Iterable[IdKey]) -> dict[IdKey, str]:
     """Give those ids that are erased, each with the instant, written as records write theirs."""
     salt = _salt()
     if salt is None:
@@ -84,7 +85,7 @@ def known(ids: Iterable[Id]) -> dict[Id, str]:
     return {by_digest[digest]: _written(at) for digest, at in found}
 
 
-def belongs(ids: Iterable[Id], at: datetime, known: Mapping[Id, str]) -> bool:
+def belongs_to_erased(ids: Iterable[IdKey], at: datetime, known: Mapping[IdKey, str]) -> bool:
     """Tell whether something of an instant belongs to the past of the erased, who are ``known`` by its ids."""
     moment = _written(at)
     return any(
@@ -92,7 +93,7 @@ def belongs(ids: Iterable[Id], at: datetime, known: Mapping[Id, str]) -> bool:
     )
 
 
-def leave_out(
+def skip_erased(
     kind: Kind, numbered: Iterable[tuple[int, Record]], *, from_browser: bool = False
 ) -> tuple[list[tuple[int, Record]], list[int]]:
     """Leave out the past of the erased; give the records that stay, and the lines of those that do not.
@@ -102,7 +103,7 @@ def leave_out(
     """
     records = list(numbered)
     own = BROWSER_MESSAGE_ID if from_browser and kind is EVENTS else _OWN.get(kind.name, "")
-    erased = known(one for _, record in records for one in _ids(kind, record, own))
+    erased = find_erased(one for _, record in records for one in _ids(kind, record, own))
     if not erased:
         return records, []
     staying, left_out = [], []
@@ -115,7 +116,7 @@ def leave_out(
     return staying, left_out
 
 
-def _without_past(kind: Kind, record: Record, own: str, erased: Mapping[Id, str]) -> Record | None:
+def _without_past(kind: Kind, record: Record, own: str, erased: Mapping[IdKey, str]) -> Record | None:
     ids = [*_ids(kind, record, own)]
     if any(one in erased for one in ids if one[0] == own):
         return None
@@ -138,7 +139,7 @@ def _afresh(customer: Record, since: str) -> Record:
     return tuple(given.values())
 
 
-def _ids(kind: Kind, record: Record, own: str) -> Iterator[Id]:
+def _ids(kind: Kind, record: Record, own: str) -> Iterator[IdKey]:
     """Give the ids in a record; that of the record itself is known as ``own``."""
     for name in _WHOSE[kind.name]:
         if (value := _value(kind, record, name)) is not None:
@@ -160,12 +161,12 @@ def _salt() -> str | None:
     return Salt.objects.values_list("value", flat=True).first()
 
 
-def _spellings(one: Id) -> set[Id]:
+def _spellings(one: IdKey) -> set[IdKey]:
     """Return an id as it is written, and as it may have been written when it was remembered."""
     kind, value = one
     return {one} if value.isascii() else {one, (kind, to_nfc(value)), (kind, normalize("NFD", value))}
 
 
-def _digest(salt: str, one: Id) -> str:
+def _digest(salt: str, one: IdKey) -> str:
     kind, value = one
     return blake2b(f"{kind}:{value}".encode(), key=bytes.fromhex(salt), digest_size=20).hexdigest()

@@ -18,12 +18,12 @@ from customers.models import Identity, UnsignedLink
 
 _CUSTOMER_ID, _ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
 
-Key = tuple[str, str]
+IdKey = tuple[str, str]
 """The kind of an id and its value."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unsigned:
+class UnsignedAssertion:
     """That a browser is a customer's, as one of its messages says without a signature."""
 
     visitor: str
@@ -34,7 +34,7 @@ class Unsigned:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class MutualLink:
     """That a browser and a customer id name each other; what is trusted may still say otherwise."""
 
     at: datetime
@@ -43,12 +43,12 @@ class Link:
     customer_id: str
 
 
-def keep(said: Sequence[Unsigned], trusted: Collection[str]) -> set[str]:
+def store_earliest(said: Sequence[UnsignedAssertion], trusted: Collection[str]) -> set[str]:
     """Keep the earliest claim of each id; return the browsers whose link may be another one now.
 
     Customer ids that are ``trusted`` are linked to nobody, so nothing is kept of their side.
     """
-    earliest: dict[Key, UnsignedLink] = {}
+    earliest: dict[IdKey, UnsignedLink] = {}
     for one in said:
         sides = [(_ANONYMOUS_ID, one.visitor, one.customer_id)]
         if one.customer_id not in trusted:
@@ -86,12 +86,12 @@ def _stamp(claim: UnsignedLink) -> tuple[datetime, str, str]:
     return claim.at, claim.message_id, claim.other
 
 
-def _known(keys: Iterable[Key]) -> dict[Key, UnsignedLink]:
+def _known(keys: Iterable[IdKey]) -> dict[IdKey, UnsignedLink]:
     found = UnsignedLink.objects.filter(value__in=_listed(value for _, value in keys))
     return {(one.kind, one.value): one for one in found}
 
 
-def links(visitors: Iterable[str]) -> list[Link]:
+def mutual_links(visitors: Iterable[str]) -> list[MutualLink]:
     """Return the links of browsers, the earliest first."""
     back = UnsignedLink.objects.filter(kind=_CUSTOMER_ID, value=OuterRef("other")).values("other")
     found = (
@@ -100,10 +100,12 @@ def links(visitors: Iterable[str]) -> list[Link]:
         .filter(back=F("value"))
     )
     rows = found.values_list("at", "message_id", "value", "other")
-    return sorted((Link(*row) for row in rows), key=lambda link: (link.at, link.message_id, link.visitor))
+    return sorted(
+        (MutualLink(*row) for row in rows), key=lambda link: (link.at, link.message_id, link.visitor)
+    )
 
 
-def of(ids: Iterable[Key]) -> QuerySet[UnsignedLink]:
+def links_naming_queryset(ids: Iterable[IdKey]) -> QuerySet[UnsignedLink]:
     """Find the claims that name some ids, on either side."""
     values: Mapping[str, list[str]] = {_CUSTOMER_ID: [], _ANONYMOUS_ID: []}
     for kind, value in ids:
@@ -123,12 +125,12 @@ def _listed(values: Iterable[str]) -> RawSQL:
     return RawSQL(dialect.json_texts_sql("%s"), [json.dumps(sorted(set(values)))])
 
 
-def forget(ids: Iterable[Key]) -> None:
+def delete_links_naming(ids: Iterable[IdKey]) -> None:
     """Delete the claims that name some ids, whose owner is erased."""
-    of(ids).delete()
+    links_naming_queryset(ids).delete()
 
 
-def unlinked(source: int, most: int) -> int:
+def count_unlinked_visitors(source: int, most: int) -> int:
     """Count the browsers of a source that claim a customer id and belong to no customer, up to so many."""
     owner = Identity.objects.filter(kind=_ANONYMOUS_ID, value=OuterRef("value")).values("customer")
     named = Identity.objects.filter(kind=_CUSTOMER_ID, customer=OuterRef("owner"))

@@ -11,20 +11,13 @@ from django.db import transaction
 from core.db import temporary_tables
 from core.wakeup import notify_on_commit
 from customers.facts import update
-from customers.ingestion import writer
-from customers.ingestion.attributes import TOO_MANY
-from customers.ingestion.writer import RejectedRow
-from customers.rows.parsing import (
-    CUSTOMERS,
-    EVENTS,
-    KINDS,
-    ORDER_LINES,
-    ORDERS,
-    InvalidRow,
-    Record,
-    Shop,
-    read_row,
-)
+from customers.ingestion import line_writer, writer
+from customers.ingestion.attribute_limit import TOO_MANY_ATTRIBUTES
+from customers.ingestion.results import RejectedRow
+from customers.rows.cells import InvalidRow
+from customers.rows.kinds import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, read_row
+from customers.rows.parsing import Record
+from customers.rows.settings import ShopSettings
 from customers.signals import records_changed
 
 from .csv_reader import Cells, NumberedRow, header_cells, read_rows
@@ -117,7 +110,7 @@ class ImportPreview:
 def import_file(
     format: Format,
     stream: BinaryIO,
-    shop: Shop,
+    shop: ShopSettings,
     *,
     refuse: Callable[[RejectedRow], None] = lambda _: None,
     progress: Callable[[ImportReport], None] = lambda _: None,
@@ -134,7 +127,7 @@ def import_file(
     numbered = read_rows(stream)
     header, report.warnings = _read_format_header(format, numbered)
     tally = _WarningCounts()
-    writer.start_file()
+    line_writer.start_line_numbering()
     while batch := list(islice(numbered, ROWS_BATCH_SIZE)):
         refused = _ingest(_parse_batch(format, header, batch, shop), report, tally, source)
         report.read += len(batch)
@@ -174,7 +167,7 @@ def _report_rejected(
             refuse(refusal if isinstance(cells, str) else replace(refusal, cells=tuple(cells)))
 
 
-def preview_file(format: Format, stream: BinaryIO, shop: Shop, most: int) -> ImportPreview:
+def preview_file(format: Format, stream: BinaryIO, shop: ShopSettings, most: int) -> ImportPreview:
     """Read the first rows without taking them; raises BadFile.
 
     They are taken as the import takes them, in a transaction that is rolled back: what it refuses shows here.
@@ -184,7 +177,7 @@ def preview_file(format: Format, stream: BinaryIO, shop: Shop, most: int) -> Imp
     header, report.warnings = _read_format_header(format, numbered)
     batch = list(islice(numbered, most))
     with transaction.atomic():
-        writer.start_file()
+        line_writer.start_line_numbering()
         refusals = _ingest(_parse_batch(format, header, batch, shop), report, tally, "preview")
         transaction.set_rollback(True)
     shown = [(line, cells) for line, cells in batch if not isinstance(cells, str)]
@@ -199,7 +192,7 @@ class _WarningCounts:
         self.currencies: Counter[str] = Counter()
         self.values_left_out = _SkippedValues()
 
-    def warnings(self, report: ImportReport, shop: Shop) -> list[str]:
+    def warnings(self, report: ImportReport, shop: ShopSettings) -> list[str]:
         """Say what staff should know of rows that were taken, or left out."""
         told = self.values_left_out.warnings() + [
             f"{count} orders are in {currency}, while the shop counts in {shop.currency} (SHOP_CURRENCY);"
@@ -217,7 +210,7 @@ class _WarningCounts:
                 f"kept unsubscribed: {len(kept)} (the customer ended the newsletter later): {_list_lines(kept)}"
             )
         if crowded := report.crowded:
-            told.append(f"{TOO_MANY} ({len(crowded)}): {_list_lines(crowded)}")
+            told.append(f"{TOO_MANY_ATTRIBUTES} ({len(crowded)}): {_list_lines(crowded)}")
         return told
 
 
@@ -256,7 +249,7 @@ def guess_format(header: Sequence[str]) -> Format | None:
 
 
 def _parse_batch(
-    format: Format, header: Sequence[str], batch: Sequence[NumberedRow], shop: Shop
+    format: Format, header: Sequence[str], batch: Sequence[NumberedRow], shop: ShopSettings
 ) -> _ParsedBatch:
     read = _ParsedBatch()
     width, lines, given = len(header), [], []

@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.values.text_cleaning import clean_text
-from customers.rows.parsing import CUSTOMERS, EVENTS, Kind, can_name_attribute
+from customers.rows.cells import is_valid_attribute_name
+from customers.rows.kinds import CUSTOMERS, EVENTS, Kind
 
 Row = Mapping[str, str]
 KindRow = tuple[Kind, Row]
@@ -87,7 +88,7 @@ class PlainFormat(Format):
         unknown = [column for column in header if column not in self.columns]
         if self.kind is not CUSTOMERS:
             return [f"column {column!r} is unknown and was ignored" for column in unknown]
-        if not all(map(can_name_attribute, unknown)):
+        if not all(map(is_valid_attribute_name, unknown)):
             raise InvalidFile(
                 "every column needs a name of 1 to 100 characters; unknown ones become attributes"
             )

@@ -16,7 +16,8 @@ from core.db import dialect
 from core.values import email_addresses, phone_numbers, sortable_values
 from customers.models import Customer
 from customers.models.customer import ANONYMOUS_PREFIX
-from customers.rows.parsing import CUSTOMERS, ORDER_LINES, ORDERS, can_name_attribute, is_rounded_id
+from customers.rows.cells import is_rounded_id, is_valid_attribute_name
+from customers.rows.kinds import CUSTOMERS, ORDER_LINES, ORDERS
 
 from .formats import ATTRIBUTE, Format, KindRow, Row, column_key
 
@@ -92,7 +93,7 @@ class ShopifyCustomers(Format):
             if column in columns:
                 return f"{ATTRIBUTE} {name}"
         is_own = column not in self._left_out and column not in CUSTOMERS.csv_columns
-        return f"{ATTRIBUTE} {column}" if is_own and can_name_attribute(column) else ""
+        return f"{ATTRIBUTE} {column}" if is_own and is_valid_attribute_name(column) else ""
 
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
         """Read customers; the address leads to a customer whom an order has brought first."""

@@ -21,11 +21,11 @@ from core.db import leases
 from core.private_files import replace_file
 from core.values.csv_injection import safe_cell
 from core.wakeup import notify_on_commit
-from customers.ingestion.writer import RejectedRow
+from customers.ingestion.results import RejectedRow
 from customers.models import Customer, Import
 from customers.privacy.mentions import Mentions, split_rows
 from customers.privacy.personal_data import Section
-from customers.rows.parsing import the_shop
+from customers.rows.settings import shop_settings
 from customers.signals import records_changed
 
 from . import csv_files, csv_reader
@@ -78,7 +78,7 @@ def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = 
 def preview_upload(upload: Import, kind: Format) -> ImportPreview:
     """Read the first rows as a kind would take them; raises BadFile, FileNotFoundError."""
     with file_path(upload).open("rb") as file:
-        return csv_files.preview_file(kind, file, the_shop(), PREVIEW_ROWS)
+        return csv_files.preview_file(kind, file, shop_settings(), PREVIEW_ROWS)
 
 
 def start_import(upload: Import, kind: Format, at: datetime) -> bool:
@@ -175,7 +175,7 @@ def _run_import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
             report = csv_files.import_file(
                 FORMATS[upload.kind],
                 file,
-                the_shop(),
+                shop_settings(),
                 refuse=refusals.add,
                 progress=note,
                 source=f"import {upload.pk}",

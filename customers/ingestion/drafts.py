@@ -6,7 +6,7 @@ kept once a server, the API or a file says what the order is.
 
 from core.db import execution, temporary_tables, transactions
 from core.db.sql import Sql
-from customers.identity import lookup
+from customers.facts import queue
 from customers.models import Order, OrderLine, OrderMessage
 
 _NOTES, _ORDERS, _LINES = OrderMessage._meta.db_table, Order._meta.db_table, OrderLine._meta.db_table
@@ -22,7 +22,7 @@ def lock_exclusive() -> None:
     transactions.lock_exclusive(_NOTES)
 
 
-def set_aside(staged: str) -> None:
+def prepare_replacement(staged: str) -> None:
     """Take staged orders of which there is a draft for new ones, with all that a new one must have."""
     temporary_tables.create_temporary_table(
         "drafts_replaced", "id bigint PRIMARY KEY, customer bigint, order_id text"
@@ -38,15 +38,15 @@ def set_aside(staged: str) -> None:
         )
 
 
-def delete(staged: str) -> None:
+def delete_replaced(staged: str) -> None:
     """Delete the drafts that were set aside, with their lines, but for those whose order was refused."""
     execution.execute(f"DELETE FROM drafts_replaced WHERE order_id NOT IN (SELECT order_id FROM {staged})")
-    lookup.queue_stale(Sql("SELECT customer FROM drafts_replaced"))
+    queue.queue_stale(Sql("SELECT customer FROM drafts_replaced"))
     execution.execute(f"DELETE FROM {_LINES} WHERE order_id IN (SELECT id FROM drafts_replaced)")
     execution.execute(f"DELETE FROM {_ORDERS} WHERE id IN (SELECT id FROM drafts_replaced)")
 
 
-def awaited(staged: str) -> list[str]:
+def orders_with_messages(staged: str) -> list[str]:
     """Give the ids of new staged orders of which messages have told before."""
     noted = f"EXISTS (SELECT 1 FROM {_NOTES} n WHERE n.order_id = {staged}.order_id)"
     return [

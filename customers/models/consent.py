@@ -1,6 +1,6 @@
 """Statements of newsletter consent, and suppressed addresses.
 
-Modules of ``customers.consent`` write them; ``customers.tracking.double_opt_in`` writes ``ConfirmationRequest``.
+Modules of the package for consent write them; ``customers.tracking.double_opt_in`` writes ``ConfirmationRequest``.
 """
 
 from django.db import models

@@ -13,7 +13,7 @@ from unfold.sites import UnfoldAdminSite
 
 from . import masks
 
-MOST_FOUND: Final = 100
+MAX_RESULTS: Final = 100
 
 
 class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # the framework carries no types
@@ -34,7 +34,7 @@ class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # the framework carries
         term = request.GET.get("s", "").strip().lower()
         if not term:
             return HttpResponse()
-        found = Paginator(self._search_apps(self.get_app_list(request), term), MOST_FOUND)
+        found = Paginator(self._search_apps(self.get_app_list(request), term), MAX_RESULTS)
         context = {"page_obj": found, "results": found.page(1), "page_counter": 0, "execution_time": 0}
         headers = {"HX-Trigger": "search"}
         return TemplateResponse(request, "unfold/helpers/search_results.html", context, headers=headers)
@@ -45,7 +45,7 @@ class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # the framework carries
 
 
 def _masked(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    if request.user.has_perm(masks.SEE_CONTACT) or response.status_code in range(300, 400):
+    if request.user.has_perm(masks.VIEW_CONTACT_DATA) or response.status_code in range(300, 400):
         return response
     own = {request.user.get_username(), getattr(request.user, "email", "")}
     mask = partial(masks.mask_text, allowed=frozenset(name.casefold() for name in own if name))

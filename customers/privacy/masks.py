@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from customers.models import Customer, Identity
 
-SEE_CONTACT: Final = "customers.view_contact_data"
+VIEW_CONTACT_DATA: Final = "customers.view_contact_data"
 HIDDEN: Final = "•••"
 
 Mask = Callable[[str], str]
@@ -41,17 +41,17 @@ _FORM = re.compile(r"<form\b.*?</form>", re.IGNORECASE | re.DOTALL)
 _FIELD = re.compile(r"<textarea\b.*?</textarea>|<input\b[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
-def address(text: str) -> str:
+def mask_address(text: str) -> str:
     """Return the mask of an e-mail address."""
     return f"{text[:1] if text[:1].isalnum() else ''}{HIDDEN}@{HIDDEN}"
 
 
-def phone(text: str) -> str:
+def mask_phone(text: str) -> str:
     """Return the mask of a phone number."""
     return f"{HIDDEN} {text[-2:]}"
 
 
-def is_masked(text: str) -> bool:
+def looks_like_contact_data(text: str) -> bool:
     """Tell whether a text holds what may be contact data, by its looks alone."""
     return bool(_ADDRESS.search(text) or _QUOTED.search(text) or _PHONE.search(text))
 
@@ -60,10 +60,10 @@ def mask_looks(text: str, allowed: frozenset[str] = frozenset()) -> str:
     """Mask what looks like an e-mail address or a phone number, but for the ``allowed`` addresses."""
 
     def masked(found: re.Match[str]) -> str:
-        return found[0] if found[0].casefold() in allowed else address(found["local"])
+        return found[0] if found[0].casefold() in allowed else mask_address(found["local"])
 
     text = _QUOTED.sub(f"@{HIDDEN}", _ADDRESS.sub(masked, text)) if _may_hold_address(text) else text
-    return _PHONE.sub(lambda found: phone(found[0]), text)
+    return _PHONE.sub(lambda found: mask_phone(found[0]), text)
 
 
 def mask_text(text: str, allowed: frozenset[str] = frozenset()) -> str:
@@ -72,7 +72,7 @@ def mask_text(text: str, allowed: frozenset[str] = frozenset()) -> str:
     stored = _stored_phones(found[0] for found in _NUMBER.finditer(text))
     if not stored:
         return text
-    return _NUMBER.sub(lambda found: phone(found[0]) if found[0] in stored else found[0], text)
+    return _NUMBER.sub(lambda found: mask_phone(found[0]) if found[0] in stored else found[0], text)
 
 
 def mask_html(page: str, mask: Mask) -> str:

@@ -26,8 +26,8 @@ _VALUE: Final = re.compile(
 )
 _ADDRESS: Final = re.compile(r"[^\s\"'<>(),;:\[\]{}\\]+@[^\s\"'<>(),;:\[\]{}\\/?&=]+")
 _PHONE: Final = re.compile(r"\+?\(?\d[\d\s()./\u2010-\u2015-]{4,}\d")
-LONG_ENOUGH: Final = 4  # characters of an id: shorter ones are quantities and the like, too
-LEAST_DIGITS: Final = 7  # of a phone number: fewer are no trace of anybody
+MIN_ID_LENGTH: Final = 4  # characters of an id: shorter ones are quantities and the like, too
+MIN_PHONE_DIGITS: Final = 7  # of a phone number: fewer are no trace of anybody
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Mentions:
         return cls(
             frozenset(ids - {""}),
             frozenset(map(normalized_email, emails - {""})),
-            frozenset(digits for phone in phones if len(digits := _digits(phone)) >= LEAST_DIGITS),
+            frozenset(digits for phone in phones if len(digits := _digits(phone)) >= MIN_PHONE_DIGITS),
         )
 
     def in_json(self, text: str) -> bool:
@@ -81,7 +81,7 @@ class Mentions:
     def _is_id(self, name: str, value: str) -> bool:
         """Tell an id; a short one, such as 7, is one only where the name says that it is an id."""
         value = unicodedata.normalize("NFC", value.strip())
-        return value in self.ids and (len(value) >= LONG_ENOUGH or name.lower().endswith("id"))
+        return value in self.ids and (len(value) >= MIN_ID_LENGTH or name.lower().endswith("id"))
 
     def _has_email(self, text: str) -> bool:
         if not self.emails or "@" not in text:
@@ -94,7 +94,7 @@ class Mentions:
     def _is_phone(self, written: str) -> bool:
         """Compare digits: with the country's code, or as it is dialled inside the country."""
         digits = _digits(written).lstrip("0")
-        return len(digits) >= LEAST_DIGITS and any(
+        return len(digits) >= MIN_PHONE_DIGITS and any(
             phone == digits or (phone.endswith(digits) and len(phone) - len(digits) <= 3)
             for phone in self.phones
         )

@@ -17,16 +17,16 @@ from django.db.models import Q, QuerySet
 from core.api import idempotent_responses
 from core.models import IdempotentResponse
 from core.wakeup import notify_on_commit
-from customers import consent
-from customers.facts import update
+from customers.consent import addresses
+from customers.facts import relations, update
 from customers.identity import tombstones
-from customers.ingestion import writer
+from customers.ingestion import customer_writer
 from customers.models import Customer, Erasure, Event, Identity, Order
 from customers.signals import records_changed
 
 from .mentions import Mentions
 
-MOST_NAMED: Final = 100  # of those who share an address
+MAX_NAMED_CUSTOMERS: Final = 100  # of those who share an address
 
 
 class AlreadyErased(LookupError):
@@ -49,21 +49,21 @@ class Section:
 _sections: dict[str, Section] = {}
 
 
-def register(name: str, section: Section) -> None:
+def register_section(name: str, section: Section) -> None:
     """Let a section be told under a name and erased with the customer."""
     if name in _OURS or name in _sections:
         raise ValueError(f"there is a section {name!r} already")
     _sections[name] = section
 
 
-def export(customer: Customer, at: datetime) -> dict[str, Any]:
+def export_customer(customer: Customer, at: datetime) -> dict[str, Any]:
     """Give all that is known of a customer, as JSON knows it: texts, numbers, lists and objects."""
     told: dict[str, Any] = {"exported_at": at.isoformat()}
     told |= {name: tell(customer) for name, tell in _OURS.items()}
     return told | {name: section.tell(customer) for name, section in _sections.items()}
 
 
-def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
+def erase_customer(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
     """Erase a customer with all that is kept of them, in one transaction; give what remains, which names nobody.
 
     ``by`` says who wanted it. Raises AlreadyErased where somebody else was faster.
@@ -72,12 +72,12 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
         # Each in its turn, and always in this order: the passes, the facts, the records on their way.
         for section in _sections.values():
             section.wait()
-        with update.alone():
+        with update.lock_facts():
             tombstones.lock_exclusive()
             keys = _rows_of(customer)
             orders, events = Order.objects.filter(customer__in=keys), Event.objects.filter(customer__in=keys)
             done = Erasure(at=at, by=by[:150], orders=orders.count(), events=events.count())
-            tombstones.remember(
+            tombstones.create_tombstones(
                 [
                     *Identity.objects.filter(customer__in=keys).values_list("kind", "value"),
                     # Not of drafts: anybody can name the id of an order that somebody else is to place.
@@ -96,9 +96,9 @@ def erase(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
                 section.erase(keys, at)
             _forget_in_the_trail(keys)
             idempotent_responses.erase_bodies([one.name for one in _answers_naming(keys)])
-            update.forget(keys)
-            consent.forget(keys)
-            writer.forget(keys)
+            update.delete_facts(keys)
+            addresses.anonymize_addresses(keys)
+            customer_writer.delete_customers(keys)
         done.save()
         notify_on_commit(records_changed)
     return done
@@ -116,7 +116,7 @@ def _rows_of(customer: Customer) -> list[int]:
     return keys
 
 
-def sharing_addresses(customer: Customer) -> list[str]:
+def customers_sharing_addresses(customer: Customer) -> list[str]:
     """Name the other customers who have the same e-mail address or phone number: they may be the same person.
 
     They are not erased with this one, since a family or a workplace shares addresses, too: staff decide.
@@ -129,7 +129,7 @@ def sharing_addresses(customer: Customer) -> list[str]:
     phones = [f"+{digits}" for digits in mentions.phones]
     same |= Q(identities__kind=Identity.Kind.PHONE, identities__value__in=phones) | Q(phone__in=phones)
     others = Customer.objects.existing().filter(same).exclude(pk__in=keys).order_by("customer_id").distinct()
-    return list(others.values_list("customer_id", flat=True)[:MOST_NAMED])
+    return list(others.values_list("customer_id", flat=True)[:MAX_NAMED_CUSTOMERS])
 
 
 def _answers_naming(keys: Sequence[int]) -> list[IdempotentResponse]:
@@ -203,8 +203,8 @@ def _kept_answers(customer: Customer) -> list[dict[str, Any]]:
 
 
 def _facts(customer: Customer) -> dict[str, Any]:
-    row = update.of(customer, datetime.now(UTC))
-    return {name: _plain(value) for name, value in update.told(row).items()} if row else {}
+    row = relations.facts_of_customer(customer, datetime.now(UTC))
+    return {name: _plain(value) for name, value in relations.facts_as_dict(row).items()} if row else {}
 
 
 def _rows(rows: QuerySet[Any, Any], *columns: str) -> list[dict[str, Any]]:
@@ -228,5 +228,5 @@ _OURS: dict[str, Callable[[Customer], Any]] = {
     "events": _events,
     "facts": _facts,
     "answers": _kept_answers,
-    "sharing_addresses": sharing_addresses,
+    "sharing_addresses": customers_sharing_addresses,
 }

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from django.conf import settings
 
 from core.values import email_addresses
-from customers import consent
-from customers.consent import State, Statement
+from customers.consent import statements, states
+from customers.consent.statements import Statement
+from customers.consent.states import State
 from customers.models import Identity
 from customers.models.consent import Way
 
@@ -69,11 +70,11 @@ def record_consent(
         )
         for key, one in stated
     ]
-    consent.store_statements([one for by_browser, one in said if by_browser])
-    consent.state_with_addresses([one for by_browser, one in said if not by_browser], "server")
+    statements.store_statements([one for by_browser, one in said if by_browser])
+    statements.store_trusted_statements([one for by_browser, one in said if not by_browser], "server")
     keys = sorted({*(key for key, _ in stated), *moved})
     if keys:
         theirs = Identity.objects.filter(pk__in=keys).values_list("customer_id", flat=True)
-        consent.settle_customers({*theirs, *filter(None, moved.values())}, now, source="tracking")
+        states.update_consent_of_customers({*theirs, *filter(None, moved.values())}, now, source="tracking")
     told = {key: one.email for key, one in stated if one.state == State.PENDING and one.email}
     double_opt_in.request_confirmations({*(key for key, _ in stated), *emails}, told, now)

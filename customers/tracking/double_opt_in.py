@@ -18,10 +18,11 @@ from core.backoff import Backoff
 from core.db import leases, locks, transactions
 from core.values import email_addresses
 from core.wakeup import notify_on_commit
-from customers import consent
-from customers.consent import PENDING_FOR, State, Statement
+from customers.consent import addresses, statements, states, suppression
+from customers.consent.statements import Statement
+from customers.consent.states import CONFIRMATION_PERIOD, State
 from customers.identity import tombstones
-from customers.ingestion import writer
+from customers.ingestion import customer_writer
 from customers.models import ConfirmationRequest, ConsentChange, ConsentStatement, Customer, Identity
 from customers.models.consent import Way
 from customers.signals import records_changed
@@ -63,7 +64,7 @@ def request_confirmations(identities: Collection[int], told: Mapping[int, str], 
     if not identities:
         return
     pending = ConsentStatement.objects.filter(
-        consent.pending_q(now, "identity__customer__"), identity__in=identities, state=State.PENDING
+        states.pending_q(now, "identity__customer__"), identity__in=identities, state=State.PENDING
     ).select_related("identity__customer")
     requests = []
     for one in pending:
@@ -149,15 +150,17 @@ def _due_requests(at: datetime) -> QuerySet[ConfirmationRequest]:
 
 def _hold_back_reason(request: ConfirmationRequest, at: datetime) -> str:
     customer = request.identity.customer
-    if customer.pending_at is None or not at - PENDING_FOR < request.asked_at <= at:
+    if customer.pending_at is None or not at - CONFIRMATION_PERIOD < request.asked_at <= at:
         return NOT_PENDING
-    if consent.is_suppressed(request.address):
+    if suppression.is_suppressed(request.address):
         return SUPPRESSED
     others = ConfirmationRequest.objects.filter(mailbox=request.mailbox).exclude(pk=request.pk)
     # One that is on its way counts as sent: its worker may have died after the mail server's yes.
     lately = [
         one.sent_at or one.claimed_at
-        for one in others.filter(Q(sent_at__gt=at - PENDING_FOR) | Q(claimed_at__gt=at - PENDING_FOR))
+        for one in others.filter(
+            Q(sent_at__gt=at - CONFIRMATION_PERIOD) | Q(claimed_at__gt=at - CONFIRMATION_PERIOD)
+        )
     ]
     in_a_day = sum(moment is not None and moment > at - DAY for moment in lately)
     return LIMIT_REACHED if in_a_day >= MAX_PER_DAY or len(lately) >= MAX_WHILE_PENDING else ""
@@ -173,7 +176,7 @@ def _update(request: ConfirmationRequest, **change: object) -> None:
 def confirmation_status(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
     """Tell what the link of a request means at an instant, changing nothing."""
     request = ConfirmationRequest.objects.select_related("identity__customer").filter(token=token).first()
-    if request is None or at >= request.asked_at + PENDING_FOR:
+    if request is None or at >= request.asked_at + CONFIRMATION_PERIOD:
         return ConfirmationStatus("over")
     customer = request.identity.customer
     if not _may_have_address(request.address, customer):
@@ -209,9 +212,11 @@ def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
         told["email"] = request.email  # it has spoken for itself
     message_id = f"confirmation-{request.token.hex}"
     profiles.apply_trait_updates([TraitUpdate(identity.pk, told, at, message_id, by_server=True)], {}, at)
-    writer.trust_address(identity.customer_id, request.address)
-    consent.recognize([request.address])
-    consent.store_statements([Statement(identity.pk, State.SUBSCRIBED, Way.CONFIRMED, at, request.address)])
+    customer_writer.mark_address_trusted(identity.customer_id, request.address)
+    addresses.restore_erased_addresses([request.address])
+    statements.store_statements(
+        [Statement(identity.pk, State.SUBSCRIBED, Way.CONFIRMED, at, request.address)]
+    )
     ConsentChange.objects.create(
         customer_id=identity.customer_id,
         state=State.SUBSCRIBED,
@@ -220,4 +225,4 @@ def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
         address=request.email,
         asked_at=request.asked_at,
     )
-    consent.settle_customers([identity.customer_id], at, source=SOURCE, told=identity.customer_id)
+    states.update_consent_of_customers([identity.customer_id], at, source=SOURCE, told=identity.customer_id)

@@ -20,7 +20,7 @@ from django.db.models.functions import Length
 
 from core.db import locks, time_limits, transactions
 from customers.facts import update
-from customers.identity import lookup
+from customers.identity import identity_locks
 from customers.models import Batch, RefusedMessage, Source
 from customers.privacy.mentions import Mentions
 from customers.wakeups import INBOX
@@ -107,7 +107,7 @@ def remove_mentions(mentions: Mentions) -> None:
 def _drain_batches(most: int) -> int | None:
     """Take the oldest batches, of about so many messages; None where another worker is at it."""
     with transaction.atomic():
-        if not locks.try_acquire(lookup.INBOX_TURN):
+        if not locks.try_acquire(identity_locks.IDENTITY_LOCK):
             return None
         batches = _oldest_batches(most)
         received = [one for batch in batches for one in _messages_of_batch(batch)]

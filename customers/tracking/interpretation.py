@@ -12,20 +12,13 @@ from typing import Any, Final
 from core.values import decimals
 from core.values.phone_numbers import to_e164
 from core.values.text_cleaning import clean_text, to_nfc
-from customers.identity.graph import EMAIL, PHONE, Id
+from customers.identity.graph import EMAIL, PHONE, ExternalId
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
 from customers.models import Order, OrderMessage
-from customers.rows.parsing import (
-    MAX_TEXT,
-    ORDER_LINES,
-    InvalidRow,
-    Record,
-    Shop,
-    check_id,
-    is_rounded_id,
-    read_event,
-    read_row,
-)
+from customers.rows.cells import MAX_TEXT, InvalidRow, check_id, is_rounded_id
+from customers.rows.kinds import ORDER_LINES, read_row
+from customers.rows.parsing import Record, read_event
+from customers.rows.settings import ShopSettings
 
 from . import consent_statements, traits
 from .consent_statements import StatedConsent
@@ -84,11 +77,11 @@ class Interpretation:
     """
 
     message: TrackedMessage
-    whose: Id
+    whose: ExternalId
     by_server: bool
     source: int
     claimed: str = ""
-    claims: list[tuple[Id, Id]] = field(default_factory=list)
+    claims: list[tuple[ExternalId, ExternalId]] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
     stated: StatedConsent | None = None
     order: OrderReport | None = None
@@ -96,10 +89,13 @@ class Interpretation:
     complaints: list[str] = field(default_factory=list)
 
 
-def interpret(trusted: AuthorizedMessage, shop: Shop) -> Interpretation:
+def interpret(trusted: AuthorizedMessage, shop: ShopSettings) -> Interpretation:
     """Translate a message; raises Refused where nothing of it can be taken."""
     message = trusted.message
-    visitor, customer = Id(ANONYMOUS_ID, message.anonymous_id), Id(CUSTOMER_ID, message.user_id)
+    visitor, customer = (
+        ExternalId(ANONYMOUS_ID, message.anonymous_id),
+        ExternalId(CUSTOMER_ID, message.user_id),
+    )
     meaning = Interpretation(
         message,
         customer if message.user_id else visitor,
@@ -121,7 +117,7 @@ def interpret(trusted: AuthorizedMessage, shop: Shop) -> Interpretation:
     return meaning
 
 
-def _interpret_identify(meaning: Interpretation, shop: Shop) -> None:
+def _interpret_identify(meaning: Interpretation, shop: ShopSettings) -> None:
     told, complaints = traits.parse_traits(meaning.message, shop)
     meaning.complaints += complaints
     meaning.told |= told
@@ -130,10 +126,10 @@ def _interpret_identify(meaning: Interpretation, shop: Shop) -> None:
     )
     if meaning.by_server:
         if email := told.get("email"):
-            meaning.claims.append((meaning.whose, Id(EMAIL, email)))
+            meaning.claims.append((meaning.whose, ExternalId(EMAIL, email)))
         # Only a number that is the same for the whole world leads to one person.
         if (phone := told.get("phone")) and (number := to_e164(phone)):
-            meaning.claims.append((meaning.whose, Id(PHONE, number)))
+            meaning.claims.append((meaning.whose, ExternalId(PHONE, number)))
 
 
 def _interpret_alias(meaning: Interpretation, trusted: AuthorizedMessage) -> None:
@@ -143,10 +139,10 @@ def _interpret_alias(meaning: Interpretation, trusted: AuthorizedMessage) -> Non
     # A browser may speak for itself; whose ids others are, only who is trusted knows.
     may_say = trusted.by_server or trusted.is_signed or previous == message.anonymous_id
     if may_say and message.user_id and previous != message.user_id:
-        meaning.claims.append((Id(ANONYMOUS_ID, previous), Id(CUSTOMER_ID, message.user_id)))
+        meaning.claims.append((ExternalId(ANONYMOUS_ID, previous), ExternalId(CUSTOMER_ID, message.user_id)))
 
 
-def _interpret_event(meaning: Interpretation, trusted: AuthorizedMessage, shop: Shop) -> None:
+def _interpret_event(meaning: Interpretation, trusted: AuthorizedMessage, shop: ShopSettings) -> None:
     message = meaning.message
     name = _EVENT_NAMES.get(message.type) or str(message.body["event"]).strip()
     name = _RENAMED_EVENTS.get(name, name)
@@ -199,7 +195,7 @@ Item = tuple[str, Mapping[str, Any]]
 class _OrderParser:
     """Reads what a message says of an order; values that can be left out are, with a complaint."""
 
-    def __init__(self, properties: Mapping[str, Any], shop: Shop, complaints: list[str]) -> None:
+    def __init__(self, properties: Mapping[str, Any], shop: ShopSettings, complaints: list[str]) -> None:
         self.properties, self.shop, self.complaints = properties, shop, complaints
         products = properties.get("products")
         listed = products if isinstance(products, list) else []
@@ -337,7 +333,11 @@ class _OrderParser:
 
 
 def _interpret_order(
-    action: str, properties: Mapping[str, Any], trusted: AuthorizedMessage, shop: Shop, complaints: list[str]
+    action: str,
+    properties: Mapping[str, Any],
+    trusted: AuthorizedMessage,
+    shop: ShopSettings,
+    complaints: list[str],
 ) -> OrderReport | None:
     given = properties.get("order_id", properties.get("orderId"))
     if given is None or isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():

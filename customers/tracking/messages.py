@@ -11,7 +11,8 @@ from typing import Any, Final
 from core.values.regexes import FIRST_YEAR, LAST_YEAR
 from core.values.text_cleaning import to_nfc
 from customers.models.customer import ANONYMOUS_PREFIX
-from customers.rows.parsing import MAX_TEXT, InvalidRow, Shop, check_id
+from customers.rows.cells import MAX_TEXT, InvalidRow, check_id
+from customers.rows.settings import ShopSettings
 
 MAX_MESSAGE_BYTES: Final = 32 * 1024
 TOO_DEEP: Final = "the message is nested too deeply"
@@ -54,7 +55,9 @@ class TrackedMessage:
         return object_or_empty(self.body.get("context"))
 
 
-def parse_message(body: Any, call: str, received_at: datetime, sent_at: Any, shop: Shop) -> TrackedMessage:
+def parse_message(
+    body: Any, call: str, received_at: datetime, sent_at: Any, shop: ShopSettings
+) -> TrackedMessage:
     """Read a message of a batch, or a single one sent to a type's own address.
 
     Raises Refused with what to change.
@@ -153,7 +156,7 @@ def check_text(value: str, name: str) -> None:
 
 
 def _occurred_at(
-    body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: Shop, complaints: list[str]
+    body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: ShopSettings, complaints: list[str]
 ) -> datetime:
     """Return when it happened by our clock, never later than the receipt."""
     given = body.get("timestamp") or body.get("originalTimestamp")
@@ -188,7 +191,7 @@ def _correct_clock(at: datetime, received_at: datetime, sent: datetime | None) -
         return at
 
 
-def _parse_instant(value: Any, shop: Shop) -> datetime | None:
+def _parse_instant(value: Any, shop: ShopSettings) -> datetime | None:
     """Read a time: ISO 8601, or as JavaScript counts it, in milliseconds since 1970."""
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):

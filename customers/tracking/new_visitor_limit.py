@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from customers.identity.known_ids import find_known_ids
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
-from customers.identity.resolution import find_known_ids
 
 from .interpretation import Interpretation
 

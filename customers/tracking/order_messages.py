@@ -15,10 +15,12 @@ from core.db import dialect
 from core.db.execution import batches
 from core.values import decimals, sortable_values
 from customers.identity.lookup import CUSTOMER_ID
-from customers.ingestion import writer
-from customers.ingestion.writer import Origin
+from customers.ingestion import line_writer, writer
+from customers.ingestion.results import Origin
 from customers.models import Identity, Order, OrderMessage
-from customers.rows.parsing import ORDER_LINES, ORDERS, Record, read_line, the_shop
+from customers.rows.kinds import ORDER_LINES, ORDERS
+from customers.rows.parsing import Record, read_line
+from customers.rows.settings import shop_settings
 
 Action, Status = OrderMessage.Action, Order.Status
 _SALES: Final = (Action.COMPLETED, Action.UPDATED)
@@ -129,7 +131,7 @@ def _write_orders(
         lines = [record for one in sums for record in _line_records(one)]
         if lines:
             writer.ingest(ORDER_LINES, enumerate(lines), now, origin=origin, announce=False)
-            writer.drop_other_lines((record[0], record[1]) for record in lines)
+            line_writer.delete_other_lines((record[0], record[1]) for record in lines)
 
 
 def _order_state(notes: Iterable[OrderMessage], stored: Order | None) -> _OrderState | None:
@@ -240,7 +242,7 @@ def _order_record(summed: _OrderState) -> Record:
 
 def _line_records(summed: _OrderState) -> Iterator[Record]:
     """Give the lines with the keys that a file's rows would have: sku, and the how-manieth such line it is."""
-    shop = the_shop()
+    shop = shop_settings()
     nth: Counter[str] = Counter()
     for row in summed.lines:
         line = read_line(row, shop)[2:]

@@ -8,7 +8,7 @@ named the id (see ``customers.identity.unsigned_links``).
 from dataclasses import dataclass, replace
 
 from customers.models import Source
-from customers.rows.parsing import InvalidRow
+from customers.rows.cells import InvalidRow
 
 from . import sources
 from .messages import TrackedMessage

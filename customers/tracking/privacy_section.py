@@ -38,7 +38,7 @@ def _export(customer: Customer) -> dict[str, Any]:
         ],
         "claimed": [
             {"id": one.value, "claimed": one.other, "at": one.at.isoformat()}
-            for one in unsigned_links.of(_identity_keys([customer.pk])).order_by("pk")
+            for one in unsigned_links.links_naming_queryset(_identity_keys([customer.pk])).order_by("pk")
         ],
         "refused": [
             {"received_at": one.received_at.isoformat(), "reason": one.reason, "message": one.message}
@@ -50,13 +50,13 @@ def _export(customer: Customer) -> dict[str, Any]:
 def _erase(customers: Sequence[int], at: datetime) -> None:
     """Delete the messages that name them, refused or still in the inbox; all else goes with the ids."""
     inbox.remove_mentions(Mentions.of(customers))
-    unsigned_links.forget(_identity_keys(customers))
+    unsigned_links.delete_links_naming(_identity_keys(customers))
     named = [one.pk for one in _refused_messages(customers)]
     for part in batches(named):
         RefusedMessage.objects.filter(pk__in=part).delete()
 
 
-def _identity_keys(customers: Sequence[int]) -> list[unsigned_links.Key]:
+def _identity_keys(customers: Sequence[int]) -> list[unsigned_links.IdKey]:
     return list(Identity.objects.filter(customer__in=customers).values_list("kind", "value"))
 
 

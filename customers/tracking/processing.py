@@ -13,14 +13,17 @@ from typing import Any
 from core.db.execution import batches
 from core.wakeup import notify_on_commit
 from customers.identity import resolution, tombstones
+from customers.identity.assertions import Assertion
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
-from customers.identity.resolution import Assertion, Resolution
-from customers.identity.unsigned_links import Unsigned
+from customers.identity.resolution import Resolution
+from customers.identity.unsigned_links import UnsignedAssertion
 from customers.ingestion import drafts, writer
-from customers.ingestion.attributes import TOO_MANY
-from customers.ingestion.writer import Origin
+from customers.ingestion.attribute_limit import TOO_MANY_ATTRIBUTES
+from customers.ingestion.results import Origin
 from customers.models import Event, OrderMessage, Source
-from customers.rows.parsing import EVENTS, InvalidRow, Shop, the_shop
+from customers.rows.cells import InvalidRow
+from customers.rows.kinds import EVENTS
+from customers.rows.settings import ShopSettings, shop_settings
 from customers.signals import records_changed
 
 from . import (
@@ -63,7 +66,7 @@ class MessageProblem:
 def process_messages(received: Sequence[ReceivedMessage], now: datetime) -> list[MessageProblem]:
     """Take messages, in the transaction of the caller, who lets nobody else take any meanwhile."""
     tombstones.lock_shared()  # before any row is locked: an erasure waits for us, or we for it
-    shop = the_shop()
+    shop = shop_settings()
     complaints: list[MessageProblem] = []
     meanings: list[tuple[ReceivedMessage, Interpretation]] = []
     new = list(_new_messages(list(_parse_messages(received, shop, complaints))))
@@ -91,7 +94,7 @@ def process_messages(received: Sequence[ReceivedMessage], now: datetime) -> list
 
 
 def _parse_messages(
-    received: Sequence[ReceivedMessage], shop: Shop, complaints: list[MessageProblem]
+    received: Sequence[ReceivedMessage], shop: ShopSettings, complaints: list[MessageProblem]
 ) -> Iterator[tuple[ReceivedMessage, TrackedMessage]]:
     """Give the messages that can be read, but for those of bots."""
     of_bots: Counter[int] = Counter()
@@ -123,16 +126,18 @@ def _new_messages(
         for part in batches([message.message_id for _, message in read])
         for stamp in Event.objects.filter(message_id__in=part).values_list("message_id", "is_from_browser")
     }
-    known = tombstones.known(id for one, message in read for id in _tombstone_ids(one.source, message))
+    known = tombstones.find_erased(id for one, message in read for id in _tombstone_ids(one.source, message))
     for one, message in read:
         stamp = message.message_id, one.source.is_browser
-        if stamp in taken or tombstones.belongs(_tombstone_ids(one.source, message), message.at, known):
+        if stamp in taken or tombstones.belongs_to_erased(
+            _tombstone_ids(one.source, message), message.at, known
+        ):
             continue
         taken.add(stamp)
         yield one, message
 
 
-def _tombstone_ids(source: Source, message: TrackedMessage) -> list[tombstones.Id]:
+def _tombstone_ids(source: Source, message: TrackedMessage) -> list[tombstones.IdKey]:
     return [
         (tombstones.BROWSER_MESSAGE_ID if source.is_browser else tombstones.MESSAGE_ID, message.message_id),
         (CUSTOMER_ID, message.user_id),
@@ -149,7 +154,7 @@ def _write_interpretations(meanings: Sequence[Interpretation], now: datetime) ->
         for one, other in meant.claims
     ]
     claimed = [
-        Unsigned(
+        UnsignedAssertion(
             meant.message.anonymous_id,
             meant.claimed,
             meant.message.at,
@@ -188,7 +193,7 @@ def _update_profiles(meanings: Sequence[Interpretation], united: Resolution, now
         crowded = profiles.apply_trait_updates(tellings, united.moved, now)
         for meant in meanings:
             if meant.told and (key := united.places[meant.whose].identity) in crowded:
-                meant.complaints.append(TOO_MANY)
+                meant.complaints.append(TOO_MANY_ATTRIBUTES)
                 crowded.discard(key)
         consent_statements.record_consent(
             [(united.places[meant.whose].identity, meant.stated) for meant in meanings if meant.stated],

@@ -15,9 +15,11 @@ from typing import Any, Final, NamedTuple
 from core.db.execution import batches
 from core.values import sortable_values
 from customers.identity.lookup import CUSTOMER_ID
-from customers.ingestion import attributes, writer
+from customers.ingestion import attribute_limit, customer_writer, writer
 from customers.models import Customer, Identity, Traits
-from customers.rows.parsing import CUSTOMERS, read_customer, the_shop
+from customers.rows.kinds import CUSTOMERS
+from customers.rows.parsing import read_customer
+from customers.rows.settings import shop_settings
 
 from .traits import CONTEXT_COLUMNS, UTM_SOURCE
 
@@ -119,17 +121,17 @@ class _StoredTraits:
         at = telling.at.astimezone(UTC).isoformat(timespec="microseconds")
         for name, value in telling.told.items():
             new = TraitValue(value, at, telling.message_id, telling.by_server)
-            first = attributes.place_of(at, by_server=telling.by_server)
+            first = attribute_limit.attribute_sort_key(at, by_server=telling.by_server)
             if name in known:
-                first = min(first, attributes.first_told(known[name]))
+                first = min(first, attribute_limit.first_sort_key(known[name]))
             if name not in known or _outranks(name, new, TraitValue(*known[name])):
                 known[name] = new
             if _is_attribute(name):
                 known[name] = TraitValue(*known[name])._replace(first_at=first)
         first_told = {
-            name: attributes.first_told(told) for name, told in known.items() if _is_attribute(name)
+            name: attribute_limit.first_sort_key(told) for name, told in known.items() if _is_attribute(name)
         }
-        beyond = first_told.keys() - attributes.kept(first_told)
+        beyond = first_told.keys() - attribute_limit.names_to_keep(first_told)
         for name in beyond:
             del known[name]
         return not beyond
@@ -174,11 +176,11 @@ def _within_attribute_limit(
 ) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Leave out the attributes that a customer has no room for."""
     first = {
-        name: min(attributes.first_told(told) for _, told, _ in ones)
+        name: min(attribute_limit.first_sort_key(told) for _, told, _ in ones)
         for name, ones in fields.items()
         if _is_attribute(name)
     }
-    kept = attributes.kept(first)
+    kept = attribute_limit.names_to_keep(first)
     for name, ones in fields.items():
         if name not in first or name in kept:
             yield name, ones
@@ -231,7 +233,7 @@ def _write_customers(
     rows: list[tuple[int, Any]] = []
     cleared: dict[int, list[str]] = {}
     by_browser: list[int] = []
-    shop = the_shop()
+    shop = shop_settings()
     for part in batches(sorted(changed)):
         for customer in Customer.objects.existing().filter(pk__in=part):
             old, new = (
@@ -252,11 +254,11 @@ def _write_customers(
     printed = dict(Customer.objects.filter(pk__in=[key for key, _ in rows]).values_list("pk", "customer_id"))
     numbered = [(place, (printed[key], *record[1:])) for place, (key, record) in enumerate(rows)]
     if cleared:
-        writer.clear(cleared)
+        customer_writer.clear_fields(cleared)
     if numbered:
         outcome = writer.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False, names=False)
         assert not outcome.refused
-        writer.note_browsers_addresses(by_browser)
+        customer_writer.mark_addresses_untrusted(by_browser)
         return {rows[place][0] for place in outcome.crowded}
     return set()
 

@@ -7,8 +7,9 @@ both ids joins the browser to the customer.
 from collections.abc import Collection
 from datetime import datetime
 
-from customers.identity import lookup, resolution
-from customers.identity.resolution import Assertion, Resolution
+from customers.identity import assertions, identity_locks, resolution, resolver
+from customers.identity.assertions import Assertion
+from customers.identity.resolution import Resolution
 from customers.ingestion import drafts
 
 from . import consent_statements, order_messages, profiles
@@ -21,9 +22,9 @@ def confirm_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
 
 def link_event_visitors(staged: str, now: datetime) -> None:
     """Let the browsers of staged events be those of the customers whom the events name beside them."""
-    said: list[Assertion] = resolution.of_staged(staged)
+    said: list[Assertion] = assertions.assertions_from_staged(staged)
     if said:
-        lookup.take_turn()
+        identity_locks.lock_identities()
         _move_records(resolution.resolve((), said, now), now)
 
 
@@ -35,4 +36,4 @@ def _move_records(united: Resolution, now: datetime) -> None:
         order_messages.record_order_messages((), united.moved, now)
 
 
-RESOLVER = lookup.Resolver(confirm_customer_ids, link_event_visitors)
+RESOLVER = resolver.Resolver(confirm_customer_ids, link_event_visitors)

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from core.values import email_addresses, sortable_values
 from core.values.text_cleaning import to_nfc
-from customers.ingestion.attributes import MOST_ATTRIBUTES
-from customers.rows.parsing import CONSENT_WORDS, CUSTOMERS, InvalidRow, Shop, parse_moment, read_row
+from customers.ingestion.attribute_limit import MAX_ATTRIBUTES
+from customers.rows.cells import CONSENT_WORDS, InvalidRow, parse_moment
+from customers.rows.kinds import CUSTOMERS, read_row
+from customers.rows.settings import ShopSettings
 
 from .messages import TrackedMessage, check_text, object_or_empty
 
@@ -38,10 +40,10 @@ _ADDRESS_PARTS: Final = ("city", "country")
 _MOMENTS: Final = ("first_seen", "subscribed_at")
 _IGNORED: Final = ("id", "customer_id", *CONTEXT_COLUMNS)
 _MAX_NAME_LENGTH: Final = 100
-_MAX_ATTRIBUTES_READ: Final = MOST_ATTRIBUTES + 1  # one more than are kept, so that it is noticed
+_MAX_ATTRIBUTES_READ: Final = MAX_ATTRIBUTES + 1  # one more than are kept, so that it is noticed
 
 
-def parse_traits(message: TrackedMessage, shop: Shop) -> tuple[dict[str, str], list[str]]:
+def parse_traits(message: TrackedMessage, shop: ShopSettings) -> tuple[dict[str, str], list[str]]:
     """Give what an identify call tells, as the cells of a customer's row, and what could not be read of it."""
     traits = {**object_or_empty(message.context.get("traits")), **object_or_empty(message.body.get("traits"))}
     row: dict[str, str] = {}
@@ -84,7 +86,7 @@ def _flattened(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield (part if name == "address" and part in _ADDRESS_PARTS else f"{name}.{part}"), inner
 
 
-def _parse_cell(column: str, value: Any, received_at: datetime, shop: Shop) -> str:
+def _parse_cell(column: str, value: Any, received_at: datetime, shop: ShopSettings) -> str:
     try:
         text = value_as_text(value)
     except InvalidRow as error:
@@ -110,7 +112,7 @@ def _parse_email(text: str) -> str:
         raise InvalidRow(f"email: {error}") from None
 
 
-def _parse_moment(column: str, value: Any, text: str, shop: Shop) -> datetime:
+def _parse_moment(column: str, value: Any, text: str, shop: ShopSettings) -> datetime:
     try:
         if isinstance(value, int | float):  # seconds or, as JavaScript counts, milliseconds
             return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
@@ -151,7 +153,7 @@ def _split_name(row: dict[str, str]) -> None:
             del row["last_name"]
 
 
-def _valid_cells(row: dict[str, str], shop: Shop, complaints: list[str]) -> dict[str, str]:
+def _valid_cells(row: dict[str, str], shop: ShopSettings, complaints: list[str]) -> dict[str, str]:
     """Leave out the cells that cannot be read, and attributes that no customer has room for."""
     for column in sorted(row.keys() - set(CUSTOMERS.csv_columns))[_MAX_ATTRIBUTES_READ:]:
         del row[column]

@@ -13,7 +13,8 @@ from django.views.decorators.csrf import csrf_exempt
 from core.db import transactions
 from core.http.client_ip import client_ip
 from customers.models import Source
-from customers.rows.parsing import InvalidRow, the_shop
+from customers.rows.cells import InvalidRow
+from customers.rows.settings import shop_settings
 
 from . import inbox, messages, rate_limits, request_body, sources
 from .messages import BATCH, CALLS
@@ -108,7 +109,7 @@ def _count_messages(body: RequestBody, call: str, at: datetime) -> int:
         return len(request_body.messages_of_batch(body.content))
     try:
         messages.check_size(body.content)
-        messages.parse_message(body.content, call, at, None, the_shop())
+        messages.parse_message(body.content, call, at, None, shop_settings())
     except (InvalidRow, RecursionError) as error:
         raise RequestError(400, "invalid_message", str(error)) from None
     return 1

@@ -239,7 +239,7 @@ def _disclosure_error(request: HttpRequest, rule: Any) -> str:
 def _list_within_time(
     request: HttpRequest, form: VisitorFilterForm, now: datetime, number: int, most: int
 ) -> VisitorList:
-    found = live_visitors.active(now - form.period, now, most)
+    found = live_visitors.find_active(now - form.period, now, most)
     keys = found.customers
     rule = form.asked(is_live=True)
     if rule is None:
@@ -280,7 +280,7 @@ def _visitor_rows(
     for record in latest.values():
         if isinstance(record, Event):
             record.properties = contact_data.visible_properties(request, record.properties)
-    visits = live_visitors.visits(keys, context.at)
+    visits = live_visitors.latest_visits(keys, context.at)
     held = facts.facts_by_customer(keys, context.facts)
     members = _segments_by_customer(keys, segments, context)
     return [

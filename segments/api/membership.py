@@ -93,7 +93,7 @@ class MembershipQueryView(APIView):
         given = validated_data(MembershipQuestionSerializer(data=request.data))
         customers, slugs = (list(dict.fromkeys(given[name])) for name in ("customers", "segments"))
         segments = dict(Segment.objects.filter(slug__in=slugs).values_list("pk", "slug"))
-        keys = lookup.lookup_all(customers)
+        keys = lookup.find_customer_keys(customers)
         found: dict[int, list[str]] = defaultdict(list)
         members = Membership.objects.filter(segment__in=list(segments), customer__in=list(set(keys.values())))
         for customer, segment in members.order_by().values_list("customer_id", "segment_id"):

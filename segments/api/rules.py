@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from core.models import ApiKey
 from core.values.regexes import FIRST_YEAR, LAST_YEAR, WITHOUT_NUL
-from customers.privacy.masks import SEE_CONTACT
+from customers.privacy.masks import VIEW_CONTACT_DATA
 from segments import disclosure
 from segments.rules import Rule, RuleError
 from segments.rules.catalogue import rule_schema
@@ -74,7 +74,10 @@ def check_disclosure(rule: Rule, request: Request) -> None:
     if isinstance(request.auth, ApiKey):
         sees_contact, lacks = "members:read" in request.auth.scopes, "this key lacks the scope members:read"
     else:
-        sees_contact, lacks = request.user.has_perm(SEE_CONTACT), f"you lack the permission {SEE_CONTACT}"
+        sees_contact, lacks = (
+            request.user.has_perm(VIEW_CONTACT_DATA),
+            f"you lack the permission {VIEW_CONTACT_DATA}",
+        )
     if sees_contact:
         return
     try:

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from customers.facts import update
+from customers.facts import relations, update
 from segments.rules import EvaluationContext, PopulationStatistics
 
 
@@ -19,18 +19,21 @@ def context_at(at: datetime | None = None, figures: PopulationStatistics | None 
     if at is None:
         at = current_instant(now)
     return EvaluationContext(
-        at, shop_zone(), update.relation_at(at), PopulationStatistics() if figures is None else figures
+        at,
+        shop_zone(),
+        relations.prepare_relation(at),
+        PopulationStatistics() if figures is None else figures,
     )
 
 
 def context_from_records(at: datetime, figures: PopulationStatistics) -> EvaluationContext:
     """Return the context of an instant with facts computed from the records, whatever facts are stored."""
-    return EvaluationContext(at, shop_zone(), update.recompute_at(at), figures)
+    return EvaluationContext(at, shop_zone(), relations.prepare_recomputed_relation(at), figures)
 
 
 def current_instant(now: datetime) -> datetime:
     """Return ``now``, or the instant of the stored facts if that is later."""
-    return max(now, update.settled_at() or now)
+    return max(now, update.facts_updated_until() or now)
 
 
 def shop_zone() -> ZoneInfo:

@@ -119,12 +119,12 @@ def _count_conditions(rule: Rule, context: EvaluationContext) -> CountDetails:
 
 def _stored_context() -> EvaluationContext:
     """Return the context of the stored facts, with the statistics of the latest refresh."""
-    settled = update.settled_at()
+    settled = update.facts_updated_until()
     if settled is None:
         return context_at()
     now = current_instant(datetime.now(UTC))
     figures = Refresh.objects.exclude(figures={}).values_list("figures", flat=True).first()
-    at = settled if update.comes_due(now) else now
+    at = settled if update.has_records_due(now) else now
     return EvaluationContext(at, shop_zone(), "facts", PopulationStatistics(figures or {}))
 
 

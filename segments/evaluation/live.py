@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Subquery
 
 from core.db import execution, temporary_tables
-from customers.facts import update
+from customers.facts import relations
 from customers.models import Customer
 from segments.models import Refresh, Segment
 from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleError, Statistic, parse
@@ -30,7 +30,7 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
     refresh = Refresh.objects.filter(pk=Subquery(latest.values("refresh_id")[:1]))
     stored = refresh.values_list("figures", flat=True).first()
     among = Customer.objects.filter(pk__in=customers).order_by().values("pk")
-    relation = update.relation_of(among, at) if customers else "facts"
+    relation = relations.prepare_relation_for(among, at) if customers else "facts"
     return EvaluationContext(at, shop_zone(), relation, PopulationStatistics(stored or {}))
 
 

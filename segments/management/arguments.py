@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from customers.rows.parsing import parse_moment
+from customers.rows.cells import parse_moment
 from segments import segment_store
 from segments.evaluation.context import shop_zone
 from segments.models import Segment

@@ -9,7 +9,7 @@ from typing import Final
 
 from core.db import execution, temporary_tables
 from core.db.sql import Query, compose
-from customers.facts import update
+from customers.facts import touched_customers
 from segments.evaluation.compiler import compile_rules
 from segments.models import Refresh, Segment
 from segments.rules import EvaluationContext, PopulationStatistics
@@ -33,7 +33,7 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
     The queue of touched customers is emptied if the plan takes it, and else read.
     """
     create_table()
-    take = update.take_touched if plan.takes_queue else update.read_touched
+    take = touched_customers.move_touched if plan.takes_queue else touched_customers.copy_touched
     touched = take(CANDIDATES)
     named = sum(
         add_candidates(query)

@@ -9,7 +9,7 @@ from django.db.models import Max
 
 from core.backoff import Backoff
 from core.wakeup import notify_on_commit
-from customers.facts import update
+from customers.facts import touched_customers, update
 from customers.models import Touched
 from customers.signals import records_changed
 from segments import references
@@ -50,7 +50,7 @@ def refresh_pending(seconds: float) -> bool:
 
 def is_pending() -> bool:
     """Return whether anything was recorded, or came due, that no refresh has evaluated yet."""
-    return update.is_due(datetime.now(UTC)) or Touched.objects.exists()
+    return update.is_update_due(datetime.now(UTC)) or Touched.objects.exists()
 
 
 def refresh_segments(
@@ -175,7 +175,7 @@ class RefreshPass:
         if not self.plan.takes_queue and any(
             references.referring_segments(segment.slug) for segment in segments
         ):
-            update.touch(differences.MOVED_CUSTOMERS_SQL, recorded=False)
+            touched_customers.touch_customers(differences.MOVED_CUSTOMERS_SQL, recorded=False)
 
     def _finish(self) -> None:
         plan, run = self.plan, self.run

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
-from customers.facts import update
+from customers.facts import relations, update
 from customers.models import Totals
 from segments import references
 from segments.evaluation.compiler import MAX_RULES_PER_STATEMENT
@@ -98,7 +98,7 @@ def plan_refresh(
         selected = [one for one in selected if not (one.retry_at and instant < one.retry_at)]
     others = [one for one in dynamic if one.is_incremental and one not in selected]
     takes_queue = not any(one.is_active for one in others)
-    relation = update.relation_at(instant, totals.settled_at if totals else None)
+    relation = relations.prepare_relation(instant, totals.settled_at if totals else None)
     context = EvaluationContext(instant, shop_zone(), relation, PopulationStatistics())
     rules, invalid = _parse_rules(selected)
     previous = _latest_refresh(selected)
@@ -124,7 +124,7 @@ def _present_instant(totals: Totals | None, segments: Sequence[Segment]) -> date
     known = [*settled, *(one.refreshed_at for one in segments if one.refreshed_at)]
     now = max([datetime.now(UTC), *known])
     # What came due since the settling is left to the next pass: the facts hold for their own instant.
-    return max(known) if known and update.comes_due(now) else now
+    return max(known) if known and update.has_records_due(now) else now
 
 
 def _check_not_too_early(segments: Iterable[Segment], at: datetime) -> None:

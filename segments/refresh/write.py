@@ -16,7 +16,7 @@ from core.db import dialect, execution, temporary_tables
 from core.db.locks import acquire
 from core.db.sql import Sql, compose
 from core.wakeup import notify_on_commit
-from customers.facts import update
+from customers.facts import touched_customers
 from customers.models import Customer, CustomerQuerySet
 from segments.evaluation.context import shop_zone
 from segments.models import Change, DailyChangeCount, Membership, Refresh, RefreshResult, Segment
@@ -282,5 +282,5 @@ def set_list_members(
         [outcome] = write_differences(run, at, [WrittenSegment(segment, cause.value)])
         write_outcomes(run, at, [outcome])
         # Rules may refer to the list: who came or went is looked at again.
-        update.touch(differences.MOVED_CUSTOMERS_SQL, recorded=True)
+        touched_customers.touch_customers(differences.MOVED_CUSTOMERS_SQL, recorded=True)
     return outcome

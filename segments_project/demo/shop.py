@@ -12,19 +12,11 @@ from django.db import transaction
 
 from core.db import temporary_tables
 from customers.facts import update
-from customers.ingestion import writer
+from customers.ingestion import line_writer, writer
 from customers.models import Identity, Source
-from customers.rows.parsing import (
-    CUSTOMERS,
-    EVENTS,
-    KINDS,
-    ORDER_LINES,
-    ORDERS,
-    InvalidRow,
-    Kind,
-    Shop,
-    the_shop,
-)
+from customers.rows.cells import InvalidRow
+from customers.rows.kinds import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind
+from customers.rows.settings import ShopSettings, shop_settings
 from customers.tracking import sources
 from segments import segment_store
 from segments.refresh.engine import refresh_all
@@ -92,7 +84,7 @@ class Arrival(NamedTuple):
 def build_demo_shop(customers: int, until: datetime, tell: ReportProgress = lambda what, count: None) -> None:
     """Make a shop of so many people whose history ends at an instant, with its segments; all of it or nothing."""
     begins = until - LIVE_PERIOD
-    shop = the_shop()
+    shop = shop_settings()
     sample = SampleShop(customers, until, currency=shop.currency)
     with transaction.atomic():
         later = _fill_until(sample, begins, shop, tell)
@@ -104,9 +96,9 @@ def build_demo_shop(customers: int, until: datetime, tell: ReportProgress = lamb
 
 def fill_database(customers: int, until: datetime, tell: ReportProgress = lambda what, count: None) -> None:
     """Make a shop of so many people at once, ten thousand rows a transaction, without segments."""
-    shop = the_shop()
+    shop = shop_settings()
     sample = SampleShop(customers, until, currency=shop.currency)
-    writer.start_file()
+    line_writer.start_line_numbering()
     for kind, rows in (
         (CUSTOMERS, sample.customer_rows()),
         (ORDERS, sample.order_rows()),
@@ -119,12 +111,14 @@ def fill_database(customers: int, until: datetime, tell: ReportProgress = lambda
     update.update_facts(until, progress=lambda settled: tell("customers summed up", settled))
 
 
-def _fill_until(sample: SampleShop, begins: datetime, shop: Shop, tell: ReportProgress) -> list[Arrival]:
+def _fill_until(
+    sample: SampleShop, begins: datetime, shop: ShopSettings, tell: ReportProgress
+) -> list[Arrival]:
     """Take what arrives up to an instant; return what arrives later, in its order."""
     border = begins.astimezone(UTC).isoformat(timespec="seconds")
     later: list[Arrival] = []
     taken = 0
-    writer.start_file()
+    line_writer.start_line_numbering()
     for start in range(0, sample.customers, PEOPLE_BATCH_SIZE):
         earlier: dict[str, list[Row]] = defaultdict(list)
         for index in range(start, min(start + PEOPLE_BATCH_SIZE, sample.customers)):
@@ -168,7 +162,7 @@ def _arrivals(sample: SampleShop, index: int) -> Iterator[Arrival]:
 
 
 def _live_through(
-    later: Sequence[Arrival], begins: datetime, until: datetime, shop: Shop, tell: ReportProgress
+    later: Sequence[Arrival], begins: datetime, until: datetime, shop: ShopSettings, tell: ReportProgress
 ) -> None:
     """Take records in the order of their arrival, and refresh the segments every few hours."""
     arrivals = iter(later)
@@ -190,7 +184,7 @@ def _live_through(
 def _ingest(
     kind: Kind,
     rows: Iterable[Row],
-    shop: Shop,
+    shop: ShopSettings,
     tell: Callable[[int], None] = lambda taken: None,
     now: datetime | None = None,
 ) -> None:

@@ -146,9 +146,9 @@ def test_old_changes_go_some_at_a_time_and_never_one_behind_a_younger(known) -> 
 
 def test_the_erased_leave_by_name_until_they_are_forgotten(caller, known) -> None:
     position = caller.get(LOG)["position"]
-    erased = lookup.lookup("c3")
+    erased = lookup.find_customer("c3")
     assert erased
-    personal_data.erase(erased, datetime.now(UTC))
+    personal_data.erase_customer(erased, datetime.now(UTC))
 
     [left] = caller.get(f"{LOG}?after={position}")["results"]
     assert (left["customer_id"], left["change"], left["cause"]) == ("c3", "left", "erasure")
@@ -170,9 +170,9 @@ def test_the_erased_who_had_left_before_are_let_go_of_by_who_has_not_read_so_far
     refresh()
     subscribe("c3", state="unsubscribed")
     refresh()
-    erased = lookup.lookup("c3")
+    erased = lookup.find_customer("c3")
     assert erased
-    personal_data.erase(erased, datetime.now(UTC))
+    personal_data.erase_customer(erased, datetime.now(UTC))
 
     unread = caller.get(f"{LOG}?after={position}")["results"]
 
@@ -219,8 +219,8 @@ def test_who_follows_has_exactly_the_members(caller, known) -> None:
         subscribe(*at_once[8:], state="unsubscribed")
         if turn % 4 == 1:
             shop.events(f"m{turn},c{turn},v{turn - 1},View,2026-03-01")
-        if turn % 4 == 3 and (somebody := lookup.lookup(at_once[0])):
-            personal_data.erase(somebody, datetime.now(UTC) - timedelta(hours=1))
+        if turn % 4 == 3 and (somebody := lookup.find_customer(at_once[0])):
+            personal_data.erase_customer(somebody, datetime.now(UTC) - timedelta(hours=1))
         if turn % 3 == 0:
             followers.append(Follower(caller))
         refresh()

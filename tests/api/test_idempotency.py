@@ -132,19 +132,19 @@ def test_answers_are_kept_for_a_day(post: Post, clock: time_machine.Traveller) -
     post(ANNA)
     clock.shift(timedelta(hours=23, minutes=59))
     assert is_replayed(post(ANNA))
-    tasks.forget_answers()
+    tasks.delete_old_idempotent_responses()
     assert is_replayed(post(ANNA))
 
     clock.shift(timedelta(minutes=1))
     assert post(ANNA | {"city": "Köln"}).status_code == 200  # a new request, whether deleted or not
     clock.shift(timedelta(hours=24))
     for _ in range(2):
-        tasks.forget_answers()
+        tasks.delete_old_idempotent_responses()
         assert not IdempotentResponse.objects.exists()
 
 
 def test_beat_deletes_old_answers() -> None:
-    assert PeriodicTask.objects.get(task="customers.tasks.forget_answers").enabled
+    assert PeriodicTask.objects.get(task="customers.tasks.delete_old_idempotent_responses").enabled
 
 
 # -- What fails, and what takes its time

@@ -177,7 +177,7 @@ def test_events_keep_their_properties_exactly_and_join_visitors(send) -> None:
 
     assert send("events/", body)["created"] == 2
 
-    found = lookup.lookup("a1")
+    found = lookup.find_customer("a1")
     assert found
     assert found.customer_id == "c1"
     event = Event.objects.get(message_id="m1")

@@ -222,7 +222,7 @@ def test_no_door_opens_to_a_key_that_is_none_any_more(records: None, client: Cli
             assert answer["WWW-Authenticate"].startswith("Bearer")
             assert call(client, door, {}).status_code == 401, door
 
-    assert lookup.lookup("c1") is not None
+    assert lookup.find_customer("c1") is not None
     assert not ApiKey.objects.exclude(last_used_at=None).exists()
 
 
@@ -240,7 +240,7 @@ def test_no_door_opens_without_its_scope_nor_tells_what_is_behind_it(records: No
             assert answer.status_code == (401 if takes_no_session else 403), door
             assert (for_nobody.status_code, for_nobody.content) == (answer.status_code, answer.content), door
 
-    assert lookup.lookup("c1") is not None
+    assert lookup.find_customer("c1") is not None
 
 
 @pytest.mark.parametrize("scope", EVERYTHING)

@@ -331,9 +331,9 @@ def test_without_an_earlier_full_file_the_members_of_that_time_count_as_exported
 
 
 def test_erased_customers_are_in_no_later_file(five: int) -> None:
-    customer = lookup.lookup("a")
+    customer = lookup.find_customer("a")
     assert customer
-    personal_data.erase(customer, datetime.now(UTC))
+    personal_data.erase_customer(customer, datetime.now(UTC))
     refresh_all()
 
     told, _ = exported("everybody", "meta", "--since", five)

@@ -68,7 +68,7 @@ def anna() -> Customer:
         )
     update.update_facts()
     products.learn(NOW)
-    found = lookup.lookup("c1")
+    found = lookup.find_customer("c1")
     assert found
     return found
 
@@ -77,7 +77,7 @@ def anna() -> Customer:
 def nobody() -> Customer:
     """Somebody of whom nothing is known but the address."""
     shop.customers("c9,c9@example.org")
-    found = lookup.lookup("c9")
+    found = lookup.find_customer("c9")
     assert found
     return found
 

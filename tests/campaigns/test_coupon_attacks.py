@@ -69,7 +69,7 @@ def redeemed() -> list[str]:
 def test_a_draft_redeems_no_code(key: str, server: str, pool: CouponPool) -> None:
     send(server, identify("victim", email="victim@example.org"))
     coupon_pool.fill(pool, ["MINE", "FREE", "THEIRS"])
-    victim = lookup.lookup("victim")
+    victim = lookup.find_customer("victim")
     assert victim
     at = datetime.now(NOON.tzinfo)
     assert coupon_pool.give(campaign(pool), victim, at) == "MINE"
@@ -164,7 +164,7 @@ def test_concurrent_workers_keep_the_limit_for_unconfirmed_visitors(
     visitors(key, NOON, *(f"evil-{n}" for n in range(8)))
 
     def give(name: str) -> bool:
-        visitor = lookup.lookup(name)
+        visitor = lookup.find_customer(name)
         assert visitor
         try:
             return bool(coupon_pool.give(made, visitor, NOON))
@@ -187,7 +187,7 @@ def test_a_visitor_who_confirmed_their_address_is_not_limited(
     made = campaign(pool)
     now = datetime.now(NOON.tzinfo)
     send(key, identify(anonymous="a1", at=now.isoformat(), email="a1@example.org", newsletter=True))
-    visitor = lookup.lookup("a1")
+    visitor = lookup.find_customer("a1")
     assert visitor
     with pytest.raises(coupon_pool.HeldBack):
         coupon_pool.give(made, visitor, NOON)
@@ -218,12 +218,12 @@ def test_an_id_named_only_by_a_browser_confirms_nobody(key: str, pool: CouponPoo
     coupon_pool.fill(pool, ["C1"])
     made = campaign(pool)
     send(key, identify("made-up", "a1", email="a1@example.org", phone="+49301234567"))
-    stranger = lookup.lookup("made-up")
+    stranger = lookup.find_customer("made-up")
     assert stranger
     with pytest.raises(coupon_pool.HeldBack):
         coupon_pool.give(made, stranger, NOON)
 
     shop.customers("made-up,")
-    named = lookup.lookup("made-up")
+    named = lookup.find_customer("made-up")
     assert named
     assert coupon_pool.give(made, named, NOON) == "C1"

@@ -41,7 +41,7 @@ def campaign(pool: CouponPool | None, name: str = "Hello") -> Campaign:
 
 
 def customer(printed: str) -> Customer:
-    found = lookup.lookup(printed)
+    found = lookup.find_customer(printed)
     assert found
     return found
 

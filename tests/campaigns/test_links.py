@@ -119,9 +119,9 @@ def test_links_work_when_campaign_and_customer_are_gone(delivery: Delivery, clie
     assert client.post(end).status_code == 200
     assert newsletters()["anna"] == "unsubscribed"
 
-    customer = lookup.lookup("anna")
+    customer = lookup.find_customer("anna")
     assert customer
-    personal_data.erase(customer, AT)
+    personal_data.erase_customer(customer, AT)
     for response in (client.get(end), client.post(end)):
         assert response.status_code == 200
         assert "You will get no more e-mails" in response.content.decode()

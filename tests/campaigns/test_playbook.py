@@ -95,7 +95,7 @@ def test_every_message_reads_well_for_every_kind_of_customer() -> None:
     )
     update.update_facts()
     products.learn(NOW)
-    known, stranger = lookup.lookup("c0"), lookup.lookup("new")
+    known, stranger = lookup.find_customer("c0"), lookup.find_customer("new")
     assert known
     assert stranger
     pool = coupon_pool.save(CouponPool(name="First", description="10 % off"))

@@ -58,7 +58,7 @@ def sell(sku: str, when: datetime, who: str = "c1") -> None:
 
 
 def new_for(who: str) -> list[str]:
-    customer = lookup.lookup(who)
+    customer = lookup.find_customer(who)
     assert customer
     return [one.sku for one in recommender.Shopper(customer, NOON).new(6)]
 
@@ -101,7 +101,7 @@ def test_in_a_shop_without_a_past_nothing_is_called_new() -> None:
     assert SoldProduct.objects.get().first_at == NOON - days(20) - timedelta(hours=2)
     assert new_for("c2") == []
     draft = lifecycle.from_tactic(shop.segment("buyers", BUYERS), TACTICS["viewed-and-new"])
-    customer = lookup.lookup("c2")
+    customer = lookup.find_customer("c2")
     assert customer
     message = rendering.preview(draft.steps.get(), customer, NOON).message
     assert message

@@ -22,7 +22,7 @@ def anna() -> None:
     campaign = sent_messages.campaign("Welcome")
     pool = CouponPool.objects.create(name="ten")
     for name in ("anna", "ben"):
-        customer = lookup.lookup(name)
+        customer = lookup.find_customer(name)
         assert customer
         sent_messages.sent(campaign, name, AT, clicks=2, clicked_at=AT, content={"title": f"Hi {name}"})
         Journey.objects.create(campaign=campaign, customer=customer, occasion="change:1", began_at=AT)
@@ -48,9 +48,9 @@ def test_an_export_contains_messages_journeys_and_coupons(anna: None) -> None:
 
 
 def test_an_erasure_leaves_only_the_code_so_that_nobody_else_gets_it(anna: None) -> None:
-    customer = lookup.lookup("anna")
+    customer = lookup.find_customer("anna")
     assert customer
-    personal_data.erase(customer, AT)
+    personal_data.erase_customer(customer, AT)
 
     for table in (Delivery, Journey, AudienceMember):
         assert table.objects.get().customer.customer_id == "ben"

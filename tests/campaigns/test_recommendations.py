@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 
 def customer(printed: str) -> Customer:
-    found = lookup.lookup(printed)
+    found = lookup.find_customer(printed)
     assert found
     return found
 
@@ -213,7 +213,7 @@ def test_recommendations_are_those_of_the_reference(seed: int) -> None:
     assert dict(SoldProduct.objects.values_list("sku", "orders")) == reference.sold()
     assert len(reference.pairs()) > 4
     for who in reference.people[:12]:
-        if lookup.lookup(who) is None:
+        if lookup.find_customer(who) is None:
             continue
         not_bought = [sku for sku in reference.viewed(who) if sku not in reference.has(who)]
         assert skus(who, "viewed") == not_bought

@@ -18,7 +18,7 @@ from campaigns import results
 from campaigns.delivery import bounces, channel_health
 from campaigns.links import signed_links
 from campaigns.models import Campaign, ChannelHealth, Delivery
-from customers import consent
+from customers.consent import suppression
 from customers.identity import lookup
 from customers.models import Customer, Suppression
 from customers.privacy import personal_data
@@ -55,9 +55,9 @@ def unsubscribe(who: str) -> None:
 
 
 def erase(who: str) -> None:
-    customer = lookup.lookup(who)
+    customer = lookup.find_customer(who)
     assert customer
-    personal_data.erase(customer, NOON)
+    personal_data.erase_customer(customer, NOON)
 
 
 def pay(who: str) -> None:
@@ -312,8 +312,8 @@ def test_an_address_without_a_mailbox_is_suppressed_with_the_servers_response(
 
     move(NOON)
 
-    assert consent.is_suppressed("ANNA@example.org") == is_suppressed
-    assert not consent.is_suppressed("ben@example.org")
+    assert suppression.is_suppressed("ANNA@example.org") == is_suppressed
+    assert not suppression.is_suppressed("ben@example.org")
     assert got(server) == ["ben"]
     if is_suppressed:
         found = Suppression.objects.get()
@@ -323,7 +323,7 @@ def test_an_address_without_a_mailbox_is_suppressed_with_the_servers_response(
         campaign(sale.segment, name="next", trigger="at", starts_at=NOON + days(1))
         move(NOON + days(1))
         assert got(server) == ["ben", "ben"]
-        consent.lift("anna@example.org")
+        suppression.lift_suppression_of("anna@example.org")
         campaign(sale.segment, name="last", trigger="at", starts_at=NOON + days(2))
         move(NOON + days(2))
         assert "anna" in [one.lower() for one in got(server)[2:]]
@@ -357,7 +357,7 @@ def test_a_recipient_rejected_by_the_provider_is_suppressed(
     move(NOON)
 
     assert states() == {"anna": "failed"}
-    assert consent.is_suppressed("anna@example.org") == is_suppressed
+    assert suppression.is_suppressed("anna@example.org") == is_suppressed
 
 
 @pytest.mark.django_db

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from campaigns.delivery import quiet_hours, sending_policy
 from campaigns.journeys import forecasts
 from campaigns.models import Campaign, Delivery
-from customers import consent
+from customers.consent import suppression
 from tests.support import campaign_runs, shop
 from tests.support.campaign_runs import (
     BUYERS,
@@ -256,7 +256,7 @@ def test_concurrent_campaigns_keep_the_cap_of_an_address(move: Move, settings) -
 
 def test_a_suppressed_address_gets_nothing_until_staff_lift_it(move: Move) -> None:
     subscribers("anna")
-    consent.suppress("Anna@example.org", NOON, reason=consent.Reason.BOUNCED, source="mail server")
+    suppression.suppress("Anna@example.org", NOON, reason=suppression.Reason.BOUNCED, source="mail server")
     to_buyers(move)
     order("anna", NOON)
     move(NOON)

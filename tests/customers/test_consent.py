@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns import unsubscription
-from customers import consent
+from customers.consent import statements, suppression
 from customers.models import AddressUnsubscription, ConsentChange, Customer, Suppression
 from customers.privacy import personal_data
 from tests.support import shop
@@ -256,14 +256,16 @@ def test_a_suppression_holds_until_it_is_lifted_and_a_complaint_also_unsubscribe
     now = datetime.now(UTC)
     shop.customers("a,x@example.com,subscribed,", "b,y@example.com,subscribed,", header=CONTACTS)
 
-    assert consent.suppress("X@Example.com", now, reason=consent.Reason.BOUNCED, source="mail server")
-    assert not consent.suppress("x@example.com", now, reason=consent.Reason.BOUNCED, source="mail server")
-    consent.suppress("y@example.com", now, reason=consent.Reason.COMPLAINED, source="mail server")
+    assert suppression.suppress("X@Example.com", now, reason=suppression.Reason.BOUNCED, source="mail server")
+    assert not suppression.suppress(
+        "x@example.com", now, reason=suppression.Reason.BOUNCED, source="mail server"
+    )
+    suppression.suppress("y@example.com", now, reason=suppression.Reason.COMPLAINED, source="mail server")
 
-    assert consent.is_suppressed("x@example.com")
+    assert suppression.is_suppressed("x@example.com")
     assert (state_of("a"), state_of("b")) == ("subscribed", "unsubscribed")
-    assert consent.lift("x@example.com")
-    assert not consent.is_suppressed("x@example.com")
+    assert suppression.lift_suppression_of("x@example.com")
+    assert not suppression.is_suppressed("x@example.com")
 
 
 def test_an_erased_person_who_comes_back_by_a_file_stays_unsubscribed_and_suppressed() -> None:
@@ -271,16 +273,16 @@ def test_an_erased_person_who_comes_back_by_a_file_stays_unsubscribed_and_suppre
     _, key = source()
     send(key, identify("a", email="jo\u0308rg@Example.com", newsletter=False))
     shop.customers("b,gone@example.com,subscribed,2026-01-01", header=CONTACTS)
-    consent.suppress("gone@example.com", now, reason=consent.Reason.BOUNCED, source="mail server")
+    suppression.suppress("gone@example.com", now, reason=suppression.Reason.BOUNCED, source="mail server")
     for customer in list(Customer.objects.all()):
-        personal_data.erase(customer, now)
+        personal_data.erase_customer(customer, now)
 
     kept = [
         *AddressUnsubscription.objects.values_list("address"),
         *Suppression.objects.values_list("address"),
     ]
     assert kept == [(None,), (None,)]
-    assert consent.is_suppressed("Gone@example.com")
+    assert suppression.is_suppressed("Gone@example.com")
 
     done = shop.customers(
         "a2,j\u00f6rg@example.com,subscribed,2026-01-01", "b2,gone@example.com,subscribed,", header=CONTACTS
@@ -288,15 +290,15 @@ def test_an_erased_person_who_comes_back_by_a_file_stays_unsubscribed_and_suppre
 
     assert state_of("a2") == "unsubscribed"
     assert len(done.warnings) == 1
-    assert consent.is_suppressed("gone@example.com")
+    assert suppression.is_suppressed("gone@example.com")
 
 
 def test_what_holds_for_an_address_stays_while_somebody_else_has_it() -> None:
     now = datetime.now(UTC)
     shop.customers("a,x@example.com,subscribed,", "b,x@example.com,subscribed,", header=CONTACTS)
-    consent.unsubscribe("x@example.com", now, source="staff")
+    statements.unsubscribe("x@example.com", now, source="staff")
 
-    personal_data.erase(Customer.objects.get(customer_id="a"), now)
+    personal_data.erase_customer(Customer.objects.get(customer_id="a"), now)
 
     assert AddressUnsubscription.objects.get().address == "x@example.com"
 
@@ -305,13 +307,13 @@ def test_staff_suppress_an_address_and_lift_it_and_the_trail_names_no_address(ad
     page = reverse("admin:customers_suppression_add")
     told = admin_client.post(page, {"email": "Gone@Example.com\u200b", "_continue": "1"}, follow=True)
     assert "The address gets no messages any more." in told.content.decode()
-    assert consent.is_suppressed("gone@example.com")
+    assert suppression.is_suppressed("gone@example.com")
     listed = reverse("admin:customers_suppression_changelist")
     assert "gone@example.com" in admin_client.get(listed).content.decode()
 
     admin_client.post(listed, {"action": "lift", "_selected_action": [Suppression.objects.get().pk]})
 
-    assert not consent.is_suppressed("gone@example.com")
+    assert not suppression.is_suppressed("gone@example.com")
     trail = LogEntry.objects.values_list("object_repr", "change_message")
     assert len(trail) == 2
     assert "gone" not in str(list(trail))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from customers.facts import update
 from customers.imports import csv_files
 from customers.models import Order
-from customers.rows.parsing import the_shop
+from customers.rows.settings import shop_settings
 from tests.conftest import eventually
 from tests.support import shop
 
@@ -71,7 +71,7 @@ def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monk
         if len(rows) > 8:
             with pytest.raises(Interrupted):
                 shop.import_rows(kind, *rows, header=header, progress=interrupt)
-            assert update.is_due(shop.NOON)
+            assert update.is_update_due(shop.NOON)
         import_everything()
         twice = shop.comparable_records()
         shop.delete_everything()
@@ -96,7 +96,7 @@ def test_what_an_interrupted_import_left_is_whole_batches_whose_facts_the_next_s
             return f"o{number},c1,2026-03-01,1\n".encode() if number else f"{ORDER_HEADER}\n".encode()
 
     with pytest.raises(Interrupted):
-        csv_files.import_file(csv_files.FORMATS["orders"], Broken(), the_shop())
+        csv_files.import_file(csv_files.FORMATS["orders"], Broken(), shop_settings())
 
     assert Order.objects.count() == 5
     assert update.update_facts() == 1

@@ -37,7 +37,12 @@ def bring(*rows: list[str]) -> shop.Imported:
 def assert_all_is_of_one_customer() -> None:
     customer = Customer.objects.existing().get()
     assert customer.customer_id == "c1"
-    assert lookup.lookup("c1") == lookup.lookup("a1") == lookup.lookup("anonymous:a1") == customer
+    assert (
+        lookup.find_customer("c1")
+        == lookup.find_customer("a1")
+        == lookup.find_customer("anonymous:a1")
+        == customer
+    )
     assert sorted(Event.objects.values_list("message_id", flat=True)) == ["m1", "m2", "m3", "m4"]
     assert set(Event.objects.values_list("customer_id", flat=True)) == {customer.pk}
     assert set(EventProduct.objects.values_list("customer_id", flat=True)) == {customer.pk}
@@ -103,7 +108,7 @@ def test_an_anonymous_id_that_belongs_to_another_customer_id_stays_there() -> No
 
     owners = dict(Event.objects.values_list("message_id", "customer__customer_id"))
     assert owners == {"m1": "c1", "m3": "c1", "n1": "c2", "n2": "c1"}
-    assert lookup.lookup("a1") == Customer.objects.get(customer_id="c1")
+    assert lookup.find_customer("a1") == Customer.objects.get(customer_id="c1")
     shop.assert_facts_are_those_of_the_records()
 
 
@@ -115,7 +120,7 @@ def test_of_several_customers_who_claim_a_visitor_in_one_file_the_first_gets_it(
 
     bring(*claims)
 
-    assert lookup.lookup("a1") == Customer.objects.get(customer_id="c9")
+    assert lookup.find_customer("a1") == Customer.objects.get(customer_id="c9")
     assert Customer.objects.existing().count() == 3
     shop.assert_facts_are_those_of_the_records()
 
@@ -126,7 +131,7 @@ def test_several_visitors_become_one_customer() -> None:
     bring(*([f"n{n}", "c1", f"a{n}", "Signed In", "2026-03-02T10:00:00Z", ""] for n in (1, 2, 3)))
 
     customer = Customer.objects.existing().get()
-    assert {lookup.lookup(f"a{n}") for n in (1, 2, 3)} == {customer}
+    assert {lookup.find_customer(f"a{n}") for n in (1, 2, 3)} == {customer}
     assert customer.facts.event_count == 6
     shop.assert_facts_are_those_of_the_records()
 
@@ -134,7 +139,7 @@ def test_several_visitors_become_one_customer() -> None:
 def test_a_row_sent_again_with_other_ids_joins_nobody_that_no_row_joined() -> None:
     bring(["m1", "", "a1", "View", "2026-03-01", ""], ["m1", "c1", "", "View", "2026-03-01", ""])
 
-    assert lookup.lookup("a1") != lookup.lookup("c1")
+    assert lookup.find_customer("a1") != lookup.find_customer("c1")
     assert Event.objects.get().customer.customer_id == "c1"
     shop.assert_facts_are_those_of_the_records()
 

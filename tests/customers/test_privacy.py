@@ -54,9 +54,9 @@ def with_others() -> None:
 
 
 def erase(printed: str = "anna-1") -> Erasure:
-    customer = lookup.lookup(printed)
+    customer = lookup.find_customer(printed)
     assert customer
-    return personal_data.erase(customer, datetime.now(UTC), by="a test")
+    return personal_data.erase_customer(customer, datetime.now(UTC), by="a test")
 
 
 def everything_stored() -> str:
@@ -167,7 +167,7 @@ def test_an_erased_visitor_takes_the_queue_along(with_others) -> None:
     erase("a9")
     refresh_all()
 
-    assert lookup.lookup("a9") is None
+    assert lookup.find_customer("a9") is None
     assert_all_is_exact()
 
 
@@ -179,12 +179,12 @@ def test_the_command_erases_and_a_second_time_finds_nobody(with_others) -> None:
 
 
 def test_of_two_who_erase_at_once_one_comes_too_late(with_others) -> None:
-    anna = lookup.lookup("anna-1")
+    anna = lookup.find_customer("anna-1")
     assert anna
     erase()
 
     with pytest.raises(personal_data.AlreadyErased):
-        personal_data.erase(anna, datetime.now(UTC))
+        personal_data.erase_customer(anna, datetime.now(UTC))
     assert Erasure.objects.count() == 1
     assert Tombstone.objects.exists()
 

@@ -146,7 +146,7 @@ def test_a_customer_is_found_under_an_id_of_any_spelling() -> None:
 
 def test_who_was_erased_under_another_spelling_stays_erased() -> None:
     at = shop.NOON
-    tombstones.remember([("customer_id", NFD), ("order_id", f"o {NFD}")], at)
+    tombstones.create_tombstones([("customer_id", NFD), ("order_id", f"o {NFD}")], at)
 
     done = shop.import_rows("orders", [f"o {NFC}", NFC, AT], header="order_id,customer_id,placed_at")
 

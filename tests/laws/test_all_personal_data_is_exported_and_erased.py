@@ -65,6 +65,6 @@ def test_every_table_of_a_customer_is_erased_or_has_a_reason_why_not() -> None:
 @pytest.mark.django_db
 def test_the_export_has_every_section_that_the_tables_name() -> None:
     shop.customers("c1,anna@example.org")
-    told = personal_data.export(Customer.objects.get(customer_id="c1"), datetime.now(UTC))
+    told = personal_data.export_customer(Customer.objects.get(customer_id="c1"), datetime.now(UTC))
 
     assert set(TOLD.values()) <= told.keys()

@@ -20,7 +20,7 @@ from campaigns.channels.registry import CHANNELS, sending_channels
 from campaigns.journeys import forecasts
 from campaigns.messages import rendering
 from campaigns.models import Campaign, Delivery, Step
-from customers import consent
+from customers.consent import suppression
 from customers.identity import lookup
 from customers.models import Customer
 from customers.privacy import personal_data
@@ -108,7 +108,7 @@ def everybody() -> None:
     customer("cleo", phone="+4917012345673")
     customer("dora", email="")
     customer("gina", phone="+4917012345671", email="anna@example.org")
-    consent.suppress("cleo@example.org", NOON, reason=consent.Reason.BOUNCED, source="mail server")
+    suppression.suppress("cleo@example.org", NOON, reason=suppression.Reason.BOUNCED, source="mail server")
 
 
 def reached_by(channel: type[Channel]) -> list[str]:
@@ -243,9 +243,9 @@ def test_customers_who_were_erased_left_or_ordered_get_nothing(
     for name in ("anna", "ben", "cleo", "dora"):
         order(name, NOON)
     move(NOON)
-    erased = lookup.lookup("ben")
+    erased = lookup.find_customer("ben")
     assert erased
-    personal_data.erase(erased, NOON)
+    personal_data.erase_customer(erased, NOON)
     order("cleo", NOON, status="cancelled")
     order("dora", NOON + HOUR / 2)
 

@@ -8,10 +8,11 @@ import pytest
 from django.conf import settings as django_settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from customers.facts import definitions, update
-from customers.ingestion import writer
+from customers.facts import definitions, relations, update
+from customers.ingestion import line_writer, writer
 from customers.models import Customer, Facts
-from customers.rows.parsing import KINDS, the_shop
+from customers.rows.kinds import KINDS
+from customers.rows.settings import shop_settings
 from segments import segment_store
 from segments.evaluation.context import context_at, shop_zone
 from segments.evaluation.matching import customers_matching, public_ids
@@ -31,7 +32,7 @@ NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 def all_sorts(db) -> set[str]:
     """A sample shop of three hundred, with its ready-to-use segments; every customer's printed id."""
     sample = SampleShop(customers=300, until=NOW)
-    writer.start_file()
+    line_writer.start_line_numbering()
     rows = {
         "customers": sample.customer_rows(),
         "orders": sample.order_rows(),
@@ -40,7 +41,7 @@ def all_sorts(db) -> set[str]:
     }
     for name, given in rows.items():
         read = KINDS[name].read
-        writer.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
+        writer.ingest(KINDS[name], ((line, read(row, shop_settings())) for line, row in enumerate(given, 2)))
     update.update_facts()
     segment_store.install_templates()
     refresh_segments(Segment.objects.all(), NOW)
@@ -61,10 +62,12 @@ def test_a_condition_and_its_negation_split_the_customers(all_sorts):
 
 def test_an_evaluation_as_of_now_equals_the_stored_facts(all_sorts):
     stored = context_at(NOW)
-    recomputed = EvaluationContext(NOW, shop_zone(), update.recompute_at(NOW), PopulationStatistics())
+    recomputed = EvaluationContext(
+        NOW, shop_zone(), relations.prepare_recomputed_relation(NOW), PopulationStatistics()
+    )
     assert (stored.facts, recomputed.facts) == ("facts", "facts_as_of")
 
-    names = [fact.name for fact in definitions.declared()] + ["first_seen_at"]
+    names = [fact.name for fact in definitions.declared_facts()] + ["first_seen_at"]
     for row in Customer.objects.filter(stored.existing_q()).values(
         "customer_id", *(f"{relation}__{name}" for relation in ("facts", "facts_as_of") for name in names)
     ):

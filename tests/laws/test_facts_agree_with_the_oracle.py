@@ -12,7 +12,7 @@ from django.db.models import Model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from customers.facts import definitions, update
+from customers.facts import definitions, relations, update
 from customers.models import Customer, Facts, FactsAsOf
 from tests.support.oracle import Shop
 from tests.support.oracle_facts import FACTS
@@ -36,7 +36,7 @@ def found(model: type[Model], at: datetime) -> dict[str, dict[str, Any]]:
 
 
 def test_the_oracle_knows_every_fact() -> None:
-    declared = {fact.name for fact in definitions.declared()} | {"first_seen_at"}
+    declared = {fact.name for fact in definitions.declared_facts()} | {"first_seen_at"}
 
     assert declared - FACTS.keys() == set(), "say in tests/support/oracle_facts.py what these facts are"
     assert FACTS.keys() - declared == set(), "the oracle knows facts that are not declared"
@@ -48,8 +48,8 @@ def test_stored_facts_and_facts_as_of_an_instant_match_the_records(
     shop: Shop, at: datetime, zone: ZoneInfo
 ) -> None:
     with imported_shop(shop, zone):
-        settled_at = update.settled_at() or at
+        settled_at = update.facts_updated_until() or at
         assert found(Facts, settled_at) == expected(shop, settled_at)
 
-        update.recompute_at(at)
+        relations.prepare_recomputed_relation(at)
         assert found(FactsAsOf, at) == expected(shop, at)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
-from customers.facts import update
+from customers.facts import relations
 from customers.models import FactsAsOf
 from segments.models import Segment
 from tests.support import shop
@@ -123,11 +123,11 @@ def test_records_whose_facts_still_wait_are_evaluated_too(tmp_path: Path) -> Non
 def test_facts_as_of_a_past_instant_are_those_of_the_records_up_to_it() -> None:
     at = datetime(2026, 3, 18, tzinfo=UTC)
 
-    assert update.relation_at(at) == "facts_as_of"
+    assert relations.prepare_relation(at) == "facts_as_of"
     mixed = sorted(shop.rows_of(FactsAsOf)["FactsAsOf"])
-    update.recompute_at(at)
+    relations.prepare_recomputed_relation(at)
     assert sorted(shop.rows_of(FactsAsOf)["FactsAsOf"]) == mixed
-    assert update.relation_at(datetime(2026, 3, 20, tzinfo=UTC)) == "facts"
+    assert relations.prepare_relation(datetime(2026, 3, 20, tzinfo=UTC)) == "facts"
 
 
 def nested(depth: int) -> str:

@@ -131,7 +131,7 @@ def test_an_erasure_that_moves_the_average_moves_others_by_population(crowd, clo
     assert shop.members("big") == ["rich"]
 
     clock.move_to(NOON + timedelta(minutes=1))
-    personal_data.erase(Customer.objects.get(customer_id="rich"), NOON + timedelta(minutes=1))
+    personal_data.erase_customer(Customer.objects.get(customer_id="rich"), NOON + timedelta(minutes=1))
     clock.move_to(NOON + timedelta(minutes=2))
     run, _ = pass_at(NOON + timedelta(minutes=2))
 
@@ -451,4 +451,4 @@ def test_an_event_reaches_the_members_without_anybody_asking(celery_worker) -> N
     shop.events(f"m1,,a1,View,{datetime.now(UTC).isoformat()}")
 
     eventually(lambda: shop.members("viewers") == ["anonymous:a1"], within=20)
-    assert not update.is_due(datetime.now(UTC))
+    assert not update.is_update_due(datetime.now(UTC))

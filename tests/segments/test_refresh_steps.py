@@ -7,7 +7,7 @@ import time_machine
 
 from core.db import execution
 from core.db.sql import Sql
-from customers.facts import update
+from customers.facts import touched_customers, update
 from customers.models import Customer, Touched
 from segments.evaluation.compiler import compile_rules
 from segments.evaluation.context import context_at
@@ -257,7 +257,7 @@ def test_what_is_recorded_explains_a_change_before_time_does(crowd) -> None:
     note_answers(segment, "c1", "c2")
     order(1, "c1", NOON)
     update.update_facts(NOON)
-    update.take_touched(candidates.CANDIDATES)
+    touched_customers.move_touched(candidates.CANDIDATES)
 
     write.write_differences(new_run(), NOON, [WrittenSegment(segment, since=NOON)])
 

@@ -23,7 +23,7 @@ def campaign(name: str = "Welcome", channel: str = Email.key, steps: int = 1, **
 
 def sent(campaign: Campaign, customer: str, at: datetime, step: int = 1, **fields: Any) -> Delivery:
     """A message that a customer, named by any id, got."""
-    to = lookup.lookup(customer)
+    to = lookup.find_customer(customer)
     assert to
     given = {"state": Delivery.State.SENT, "sent_at": at} | fields
     return Delivery.objects.create(

@@ -15,9 +15,9 @@ from django.core.management import call_command
 from django.db import connection, models
 from django.db.models import Sum
 
-from customers.facts import update
+from customers.facts import relations, update
 from customers.imports import csv_files
-from customers.ingestion.writer import RejectedRow
+from customers.ingestion.results import RejectedRow
 from customers.models import (
     Customer,
     Event,
@@ -29,7 +29,8 @@ from customers.models import (
     OrderLine,
     Totals,
 )
-from customers.rows.parsing import KINDS, the_shop
+from customers.rows.kinds import KINDS
+from customers.rows.settings import shop_settings
 from segments import segment_store
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
 
@@ -67,7 +68,7 @@ def import_text(kind: str, text: str | bytes, **options: Any) -> Imported:
     refused: list[RejectedRow] = []
     data = text.encode() if isinstance(text, str) else text
     report = csv_files.import_file(
-        csv_files.FORMATS[kind], io.BytesIO(data), the_shop(), refuse=refused.append, **options
+        csv_files.FORMATS[kind], io.BytesIO(data), shop_settings(), refuse=refused.append, **options
     )
     told = [(refusal.line, refusal.reason) for refusal in refused]
     assert report.refused == len(told)
@@ -235,9 +236,9 @@ def delete_everything() -> None:
 
 def assert_facts_are_those_of_the_records() -> None:
     """The stored facts are what summing up all records anew gives."""
-    at = update.settled_at() or NOON
-    assert not update.is_due(at)
-    update.recompute_at(at)
+    at = update.facts_updated_until() or NOON
+    assert not update.is_update_due(at)
+    relations.prepare_recomputed_relation(at)
     columns = [field.attname for field in Facts._meta.concrete_fields]
     stored = sorted(map(repr, Facts.objects.filter(first_seen_at__lte=at).order_by().values_list(*columns)))
     assert sorted(map(repr, FactsAsOf.objects.order_by().values_list(*columns))) == stored

@@ -14,10 +14,11 @@ from django.db import transaction
 from core.db import temporary_tables
 from customers.facts import update
 from customers.imports import csv_files
-from customers.ingestion import writer
+from customers.ingestion import line_writer, writer
 from customers.models import Customer
-from customers.rows.parsing import KINDS, the_shop
-from customers.rows.parsing import Shop as ShopSettings
+from customers.rows.kinds import KINDS
+from customers.rows.settings import ShopSettings as ShopSettings
+from customers.rows.settings import shop_settings
 from segments import segment_store
 from segments.models import Segment
 from segments.refresh.engine import refresh_segments
@@ -57,7 +58,7 @@ def import_shop(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
 def import_sample_shop(customers: int, until: datetime) -> None:
     """Take the records of a sample shop, and refresh its ready-to-use segments."""
     sample = SampleShop(customers=customers, until=until)
-    writer.start_file()
+    line_writer.start_line_numbering()
     rows = {
         "customers": sample.customer_rows(),
         "orders": sample.order_rows(),
@@ -66,7 +67,7 @@ def import_sample_shop(customers: int, until: datetime) -> None:
     }
     for name, given in rows.items():
         read = KINDS[name].read
-        writer.ingest(KINDS[name], ((line, read(row, the_shop())) for line, row in enumerate(given, 2)))
+        writer.ingest(KINDS[name], ((line, read(row, shop_settings())) for line, row in enumerate(given, 2)))
     for table in ("customer", "identity", "order", "orderline", "event"):
         temporary_tables.analyze_table(f"customers_{table}")
     update.update_facts(until)
@@ -82,7 +83,7 @@ def deliver(delivery: Delivery) -> None:
                 csv_files.import_file(
                     csv_files.FORMATS[kind],
                     io.BytesIO(as_csv(rows).encode()),
-                    the_shop(),
+                    shop_settings(),
                     refuse=_complain,
                     settle=False,
                 )

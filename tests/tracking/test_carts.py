@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from customers.facts import update
-from customers.facts.definitions import LARGEST_SUM
+from customers.facts.definitions import MAX_SUM
 from customers.models import Event, Facts
 from segments.models import Segment
 from segments.refresh import verification
@@ -69,7 +69,7 @@ def test_an_emptied_cart_is_no_cart_however_its_events_arrive(key, messages, is_
         refresh_all()
     assert shop.members("waiting") == (["c1"] if is_open else [])
 
-    update.rebuild()  # and summed up from the records
+    update.recompute_all()  # and summed up from the records
     refresh_all()
     assert shop.members("waiting") == (["c1"] if is_open else [])
     assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
@@ -86,10 +86,10 @@ def test_a_cart_may_be_asked_for_in_the_past_when_it_was_still_full(key, tmp_pat
 
 def test_values_without_measure_keep_no_fact_from_being_stored(key) -> None:
     send(key, *(added(f"09:{n}0", **CUP) for n in range(4)))
-    much = Decimal(LARGEST_SUM // 15_000)  # four of them are more than 64 bits hold
+    much = Decimal(MAX_SUM // 15_000)  # four of them are more than 64 bits hold
     Event.objects.update(product_value=much, product_quantity=much)
-    update.rebuild()
-    assert (Facts.objects.get().cart_value, Facts.objects.get().cart_quantity) == (LARGEST_SUM, LARGEST_SUM)
+    update.recompute_all()
+    assert (Facts.objects.get().cart_value, Facts.objects.get().cart_quantity) == (MAX_SUM, MAX_SUM)
 
     send(key, added("11:00", **CUP, quantity=2))
-    assert (Facts.objects.get().cart_value, Facts.objects.get().cart_quantity) == (LARGEST_SUM, LARGEST_SUM)
+    assert (Facts.objects.get().cart_value, Facts.objects.get().cart_quantity) == (MAX_SUM, MAX_SUM)

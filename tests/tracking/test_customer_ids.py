@@ -88,7 +88,7 @@ NAMINGS = [
 
 
 def owner(printed: str) -> str:
-    found = lookup.lookup(printed)
+    found = lookup.find_customer(printed)
     assert found
     return found.customer_id
 
@@ -360,7 +360,7 @@ def test_of_two_browsers_that_name_an_id_the_earliest_is_linked(web) -> None:
 def test_a_browser_that_names_many_ids_is_linked_to_the_first(web) -> None:
     send(web[1], *(identify(f"c{n}", "a1", at=f"2026-03-0{n + 1}") for n in range(5)))
 
-    assert (owner("a1"), lookup.lookup("c1")) == ("c0", None)
+    assert (owner("a1"), lookup.find_customer("c1")) == ("c0", None)
     assert Customer.objects.existing().count() == 1
 
 

@@ -15,7 +15,7 @@ from django.test import Client
 
 from campaigns import tasks, unsubscription
 from campaigns.delivery import confirmation_emails
-from customers import consent
+from customers.consent import statements, suppression
 from customers.models import ConfirmationRequest, ConsentChange, Customer
 from segments.models import Segment
 from tests.support import shop
@@ -217,7 +217,7 @@ def test_a_used_link_says_nothing_of_a_newsletter_that_has_ended(ask: Ask, mail:
 
 
 def test_nobody_asks_a_suppressed_address(ask: Ask, mail: MailServer) -> None:
-    consent.suppress(VICTIM, NOW, reason=consent.Reason.BOUNCED, source="mail server")
+    suppression.suppress(VICTIM, NOW, reason=suppression.Reason.BOUNCED, source="mail server")
     ask(email="Victim@Example.com")
 
     assert mail.taken == []
@@ -283,7 +283,7 @@ def test_a_mail_server_that_is_busy_is_tried_again_and_an_unknown_mailbox_is_sup
     confirmation_emails.send(NOW + timedelta(hours=1))
 
     assert ConfirmationRequest.objects.get().state == "failed"
-    assert consent.is_suppressed(VICTIM)
+    assert suppression.is_suppressed(VICTIM)
 
 
 def test_while_the_mail_server_is_away_addresses_wait_and_none_is_given_up(
@@ -335,7 +335,7 @@ def test_without_double_opt_in_a_browsers_wish_counts_but_ends_no_unsubscription
     ask: Ask, settings, mail: MailServer
 ) -> None:
     settings.SHOP_DOUBLE_OPT_IN = False
-    consent.unsubscribe(VICTIM, NOW - timedelta(days=1), source="staff")
+    statements.unsubscribe(VICTIM, NOW - timedelta(days=1), source="staff")
 
     ask("a1", "mine@example.com")
     ask("a2", VICTIM)

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from customers.facts import update
+from customers.facts import relations, update
 from customers.identity import lookup
 from customers.models import Event, Order, OrderLine, OrderMessage, Source
 from customers.privacy import personal_data
@@ -174,7 +174,7 @@ def test_a_browser_alters_no_order_of_the_shop(
     refresh_all()
 
     assert held() == RIGHT
-    victim = update.of(Order.objects.get().customer, datetime(2026, 3, 15, tzinfo=UTC))
+    victim = relations.facts_of_customer(Order.objects.get().customer, datetime(2026, 3, 15, tzinfo=UTC))
     assert victim is not None
     assert (victim.order_count, victim.total_spent, victim.refund_count) == (1, 800_000, 0)
     assert (shop.members("buyers"), shop.members("hats")) == (["victim"], ["victim"])
@@ -422,9 +422,9 @@ def test_a_browser_and_a_server_may_use_an_id_in_one_batch_of_work(key: str, ser
 
 def test_the_erasure_of_a_stranger_keeps_no_order_and_no_message_away(key: str, server: str) -> None:
     send(key, track("Order Completed", anonymous="evil", order_id="o1", total=1) | {"messageId": "m-1"})
-    evil = lookup.lookup("evil")
+    evil = lookup.find_customer("evil")
     assert evil
-    personal_data.erase(evil, datetime.now(UTC))
+    personal_data.erase_customer(evil, datetime.now(UTC))
     assert not Order.objects.exists()
 
     send(key, track("Order Completed", anonymous="evil-2", order_id="o9", total=1) | {"messageId": "m-1"})

@@ -17,7 +17,7 @@ def key() -> str:
 
 
 def owner(printed: str) -> str:
-    found = lookup.lookup(printed)
+    found = lookup.find_customer(printed)
     assert found
     return found.customer_id
 
@@ -108,7 +108,7 @@ def test_what_a_file_has_joined_stays_joined(key) -> None:
 
 
 def test_an_address_that_too_many_share_leads_to_nobody(key, monkeypatch) -> None:
-    monkeypatch.setattr("customers.identity.resolution.MOST_CLAIMS", 3)
+    monkeypatch.setattr("customers.identity.assertions.MAX_LINKS", 3)
     send(key, track("View", anonymous="a1"), identify(anonymous="a1", email="none@b.org"))
     for n in range(6):
         send(key, identify(f"c{n}", email="none@b.org", at=f"2026-03-0{n + 2}"))

@@ -21,7 +21,7 @@ def web() -> tuple[Source, str]:
 
 
 def owner(browser: str) -> str:
-    found = lookup.lookup(browser)
+    found = lookup.find_customer(browser)
     assert found
     return found.customer_id
 

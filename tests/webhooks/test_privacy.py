@@ -21,9 +21,9 @@ pytestmark = pytest.mark.django_db
 
 
 def erase(printed: str) -> None:
-    customer = lookup.lookup(printed)
+    customer = lookup.find_customer(printed)
     assert customer
-    personal_data.erase(customer, datetime.now(UTC))
+    personal_data.erase_customer(customer, datetime.now(UTC))
 
 
 def echo(received: Received) -> Reply:

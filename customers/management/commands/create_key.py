@@ -9,14 +9,15 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.api import keys
 from customers.models import Source
-from customers.rows.parsing import parse_moment, the_shop
+from customers.rows.cells import parse_moment
+from customers.rows.settings import shop_settings
 from customers.tracking import sources
 
 
 def parse_instant(text: str) -> datetime:
     """Read an instant; without an offset it is in the shop's time zone."""
     try:
-        return parse_moment(text, the_shop().zone)
+        return parse_moment(text, shop_settings().zone)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
 

@@ -22,13 +22,13 @@ class Command(BaseCommand):
 
     def handle(self, *, customer: str, yes: bool, **options: Any) -> None:
         """Ask, erase, and print what that took away."""
-        found = lookup.lookup(customer)
+        found = lookup.find_customer(customer)
         if found is None:
             raise CommandError(f"there is no customer {customer!r}")
         if not yes and input(f"Erase {found.customer_id} for good? Type the id again: ") != found.customer_id:
             raise CommandError("nothing was erased")
-        others = personal_data.sharing_addresses(found)
-        done = personal_data.erase(found, datetime.now(UTC), by="erase_customer")
+        others = personal_data.customers_sharing_addresses(found)
+        done = personal_data.erase_customer(found, datetime.now(UTC), by="erase_customer")
         self.stdout.write(f"erased, with {done.orders} orders and {done.events} events")
         if others:
             self.stdout.write(f"not erased, though they have the same address: {', '.join(others)}")

@@ -22,8 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *, customer: str, **options: Any) -> None:
         """Print it."""
-        found = lookup.lookup(customer)
+        found = lookup.find_customer(customer)
         if found is None:
             raise CommandError(f"there is no customer {customer!r}")
-        told = personal_data.export(found, datetime.now(UTC))
+        told = personal_data.export_customer(found, datetime.now(UTC))
         self.stdout.write(json.dumps(told, ensure_ascii=False, indent=2))

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from customers.imports import csv_files
 from customers.imports.formats import InvalidFile
-from customers.ingestion.writer import RejectedRow
-from customers.rows.parsing import the_shop
+from customers.ingestion.results import RejectedRow
+from customers.rows.settings import shop_settings
 
 
 class Command(BaseCommand):
@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
             try:
                 report = csv_files.import_file(
-                    csv_files.FORMATS[kind], stream, the_shop(), refuse=refuse, progress=self._show
+                    csv_files.FORMATS[kind], stream, shop_settings(), refuse=refuse, progress=self._show
                 )
             except InvalidFile as error:
                 raise CommandError(f"{file}: {error}") from error

@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *, customer: str, slug: str, **options: Any) -> None:
         """Explain as of now."""
         [segment] = arguments.find_segments([slug])
-        found = lookup.lookup(customer)
+        found = lookup.find_customer(customer)
         if found is None:
             raise CommandError(f"there is no customer {customer!r}")
         entered_at = (

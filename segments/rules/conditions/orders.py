@@ -6,7 +6,7 @@ from django.db.models import Count, Exists, F, Q, QuerySet
 from django.db.models.lookups import GreaterThan
 
 from core.values.decimals import SCALE
-from customers.facts.definitions import LATEST_ORDERS
+from customers.facts.definitions import LATEST_ORDER_COUNT
 from segments.rules.base import Condition, EvaluationContext, Exposure, condition, inline_param, param
 from segments.rules.lookups import constant_q, not_true_q
 from segments.rules.measures import MomentFact, RoundedRatio, aggregate_subquery, coalesce_zero
@@ -82,7 +82,7 @@ class OrderCount(_OrderCondition):
             return None
         bounds = self.number.range.in_units(1)
         low, high = max(bounds.low or 0, 0), bounds.high
-        if low > LATEST_ORDERS or (high is not None and high >= LATEST_ORDERS):
+        if low > LATEST_ORDER_COUNT or (high is not None and high >= LATEST_ORDER_COUNT):
             return None
         since = self.during.range(context.at, context.zone)
 

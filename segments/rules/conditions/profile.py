@@ -10,7 +10,7 @@ from django.db.models.lookups import Exact
 
 from core.durations import duration_text
 from core.values import sortable_values
-from customers.consent import PENDING_FOR
+from customers.consent.states import CONFIRMATION_PERIOD
 from customers.models import Customer, DatedAttribute
 from segments.rules import values
 from segments.rules.base import (
@@ -32,7 +32,7 @@ from segments.rules.time_changes import first_seen_in_window, records_in_window
 
 BUCKET_COUNT = 100
 DAY = timedelta(days=1)
-PENDING, PENDING_PERIOD = "pending", Moment("within_last", PENDING_FOR)
+PENDING, PENDING_PERIOD = "pending", Moment("within_last", CONFIRMATION_PERIOD)
 ALL_DAYS, NO_DAYS = (101, 1231), (1, 0, 1, 0)  # runs of birthdays, which are month × 100 + day
 
 

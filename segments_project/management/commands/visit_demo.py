@@ -10,7 +10,7 @@ import urllib3
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from customers.rows.parsing import the_shop
+from customers.rows.settings import shop_settings
 from segments_project.demo import shop, visitors
 from segments_project.demo.history import SampleShop
 
@@ -38,7 +38,7 @@ class Command(BaseCommand):
                 "this database holds no demo shop, and nobody is made up for another: run `demo`"
             )
         key = shop.renew_write_key()
-        people, currency = shop.people_count(), the_shop().currency
+        people, currency = shop.people_count(), shop_settings().currency
         connections.close_all()
         door = TrackingClient(address, key)
         while True:

@@ -12,32 +12,34 @@ from core.db import dialect, execution
 from core.values import sortable_values
 from customers.models import Customer, Traits
 
-MOST_ATTRIBUTES: Final = 200
+MAX_ATTRIBUTES: Final = 200
 _SERVERS_FIRST: Final = "!"  # before any digit
-TOO_MANY: Final = f"attributes: a customer has at most {MOST_ATTRIBUTES}; the ones told first are kept"
+TOO_MANY_ATTRIBUTES: Final = (
+    f"attributes: a customer has at most {MAX_ATTRIBUTES}; the ones told first are kept"
+)
 
 
-def place_of(at: str, *, by_server: bool) -> str:
+def attribute_sort_key(at: str, *, by_server: bool) -> str:
     """Return what a telling sorts by: those of servers before those of browsers, the earliest first."""
     return f"{_SERVERS_FIRST if by_server else ''}{at}"
 
 
-def first_told(told: Sequence[Any]) -> str:
+def first_sort_key(told: Sequence[Any]) -> str:
     """Return what a field's first telling sorts by, as ``customers.tracking.profiles`` keeps it."""
-    return str(told[4] if len(told) > 4 and told[4] else place_of(told[1], by_server=told[3]))
+    return str(told[4] if len(told) > 4 and told[4] else attribute_sort_key(told[1], by_server=told[3]))
 
 
-def kept(first: Mapping[str, str]) -> set[str]:
+def names_to_keep(first: Mapping[str, str]) -> set[str]:
     """Return the names to keep, of names with what the first telling of each sorts by."""
-    return set(sorted(first, key=lambda name: (first[name], name))[:MOST_ATTRIBUTES])
+    return set(sorted(first, key=lambda name: (first[name], name))[:MAX_ATTRIBUTES])
 
 
-def bound(staged: str) -> list[int]:
+def enforce_attribute_limit(staged: str) -> list[int]:
     """Leave out what staged customers, who are written already, have too many of; return their lines."""
     count = f"(SELECT count(*) FROM {dialect.json_object_items_sql('c.attributes_comparable')})"
     crowded = execution.fetch_all(
         f"""SELECT s.customer, s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
-            WHERE s.attributes <> '{{}}' AND {count} > {MOST_ATTRIBUTES} ORDER BY s.line"""
+            WHERE s.attributes <> '{{}}' AND {count} > {MAX_ATTRIBUTES} ORDER BY s.line"""
     )
     for part in execution.batches([customer for customer, _ in crowded]):
         _cut(part)
@@ -51,11 +53,11 @@ def _cut(customers: Iterable[int]) -> None:
     ):
         of_customer = first.setdefault(customer, {})
         for name, told in fields.items():
-            of_customer[name] = min(first_told(told), of_customer.get(name, "~"))
+            of_customer[name] = min(first_sort_key(told), of_customer.get(name, "~"))
     rows = list(Customer.objects.filter(pk__in=customers).only("attributes", "attributes_comparable"))
     for row in rows:
         of_messages = first.get(row.pk, {})
-        names = kept({name: of_messages.get(name, "") for name in row.attributes})
+        names = names_to_keep({name: of_messages.get(name, "") for name in row.attributes})
         keys = {sortable_values.json_key(name) for name in names}
         row.attributes = {name: value for name, value in row.attributes.items() if name in names}
         row.attributes_comparable = {

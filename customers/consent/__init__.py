@@ -1,0 +1,1 @@
+"""Consent: statements, what follows from them for each customer, and suppressed addresses."""

@@ -1,0 +1,75 @@
+"""What holds for an address, also of a customer who was erased."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from django.db.models.expressions import RawSQL
+
+from core.db import dialect, execution
+from customers.identity import tombstones
+from customers.models import AddressUnsubscription, ConsentStatement, Customer, Suppression
+from customers.models.consent import Way
+
+from .states import UNSUBSCRIPTIONS_TABLE, State
+
+ADDRESS_ID: Final = "address"  # the kind of id under which erased addresses are known
+
+
+def insert_unsubscriptions(select: str, params: Sequence[object] = ()) -> None:
+    """Keep unsubscriptions that a query gives: way, address, moment and source."""
+    execution.execute(
+        f"""INSERT INTO {UNSUBSCRIPTIONS_TABLE} (way, address, at, source)
+            SELECT * FROM ({select}) AS said WHERE true
+            ON CONFLICT (address, way) DO UPDATE SET at = excluded.at, source = excluded.source
+                WHERE excluded.at > {UNSUBSCRIPTIONS_TABLE}.at""",
+        params,
+    )
+
+
+# -- Addresses of the erased
+
+
+def restore_erased_addresses(addresses: Iterable[str]) -> None:
+    """Find by its digest what holds for addresses, given by their keys, whose owners were erased and are here again."""
+    keys = list(addresses)
+    for model in (AddressUnsubscription, Suppression):
+        if not model.objects.filter(digest__isnull=False).exists():
+            continue
+        digests = tombstones.ids_by_digest((ADDRESS_ID, one) for one in keys if one)
+        listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(list(digests))])
+        for row in model.objects.filter(digest__in=listed):
+            _, address = digests[str(row.digest)]
+            same = model.objects.filter(address=address, **({"way": row.way} if hasattr(row, "way") else {}))
+            same.filter(at__lt=row.at).delete()
+            if same.exists():
+                row.delete()
+            else:
+                model.objects.filter(pk=row.pk).update(address=address, digest=None)
+
+
+def anonymize_addresses(customers: Sequence[int]) -> None:
+    """Keep what holds for the addresses of customers who are about to be erased, without the addresses.
+
+    Where somebody else has the address, it stays as it is.
+    """
+    theirs = Customer.objects.filter(pk__in=customers).exclude(email_folded="")
+    addresses = set(theirs.values_list("email_folded", flat=True))
+    for address in addresses:
+        of_address = Customer.objects.filter(email_folded=address)
+        among = of_address.filter(pk__in=customers)
+        said = ConsentStatement.objects.filter(
+            identity__customer__in=[*customers, *among.values_list("merged_into_id", flat=True)],
+            state=State.UNSUBSCRIBED,
+        ).exclude(way=Way.BROWSER)
+        for one in said:
+            insert_unsubscriptions(
+                f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, 'an erased customer'",
+                [one.way, address, dialect.datetime_param(one.at)],
+            )
+        if of_address.existing().exclude(pk__in=customers).exists():
+            continue
+        digest = tombstones.compute_digest((ADDRESS_ID, address))
+        for model in (AddressUnsubscription, Suppression):
+            model.objects.filter(address=address).update(address=None, digest=digest)
+        Suppression.objects.filter(digest=digest).update(detail="")

@@ -1,0 +1,189 @@
+"""Consent: what was stated of whom, and what follows from it for each customer.
+
+The only writer of ``ConsentStatement``, ``AddressUnsubscription``, ``Suppression`` and ``ConsentChange``, and of the
+columns ``newsletter`` and ``pending_at`` of customers.
+
+Of each kind of statement the newest is kept, under the identity of which it was made; unsubscriptions also hold for an
+address, whoever has it. The state of a customer is a function of these rows, so it does not depend on the order in
+which they arrive:
+
+* An unsubscription of one way ends with a newer ``subscribed`` of the same way, or with a newer firm or confirmed one.
+* While one has not ended, the customer is ``unsubscribed``; else ``subscribed`` if anything says so, else ``never``.
+* ``never`` takes back what was said before it, and ends no unsubscription.
+* What was said of a visitor counts for the customer they turned out to be only where it names the customer's address.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from django.db import transaction
+
+from core.db import backends, dialect, execution, temporary_tables, transactions
+from core.db.sql import Sql
+from core.values import email_addresses
+from customers.identity import lookup, tombstones
+from customers.models import AddressUnsubscription, Suppression
+from customers.models.consent import Way
+from customers.models.customer import ANONYMOUS_PREFIX
+
+from .addresses import insert_unsubscriptions, restore_erased_addresses
+from .states import STATEMENTS_TABLE, State, keys_sql, update_consent, update_consent_of_addresses
+
+API_SOURCE: Final = "API"
+"""The source of what comes by the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What was stated of an identity, when, and which address it names, by its key."""
+
+    identity: int
+    state: str
+    way: str
+    at: datetime
+    address: str = ""
+
+
+# -- What holds for an address
+
+
+def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable[int] = ()) -> int:
+    """End the newsletter for an address, and for identities that it is said of; return how many customers changed.
+
+    For the link of a message, staff and mail servers: nothing undated ends it. It may be asked for again and again.
+    """
+
+    def act() -> int:
+        tombstones.lock_shared()
+        key = email_addresses.fold_email(address)
+        restore_erased_addresses([key])
+        store_statements([Statement(one, State.UNSUBSCRIBED, Way.FIRM, at, key) for one in identities])
+        among = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({keys_sql(identities)})")
+        if key:
+            insert_unsubscriptions(f"SELECT '{Way.FIRM.value}', %s, {dialect.datetime_cast_sql('%s')}, %s",
+                                   [key, dialect.datetime_param(at), source])  # fmt: skip
+            among += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
+        return update_consent(among, at, source=source)
+
+    changed = transactions.retry_on_deadlock(act)
+    if backends.is_postgresql():  # customers that came in meanwhile with this address
+        transaction.on_commit(partial(update_consent_of_addresses, [address], at, source=source))
+    return changed
+
+
+# -- Statements
+
+
+def store_statements(statements: Iterable[Statement]) -> None:
+    """Keep statements of identities, each where it is the newest of its kind."""
+    rows = [
+        (one.identity, one.state, one.way, dialect.datetime_param(one.at), one.address) for one in statements
+    ]
+    if rows:
+        _create_statement_table()
+        temporary_tables.load_rows("consent_stated", ("identity", "state", "way", "at", "address"), rows)
+        _store_staged_statements()
+
+
+def store_trusted_statements(statements: Sequence[Statement], source: str) -> None:
+    """Keep statements that anybody but a browser made: an unsubscription also holds for the address that it names."""
+    store_statements(statements)
+    named = [
+        one for one in statements if one.state == State.UNSUBSCRIBED and one.address and one.way == Way.FIRM
+    ]
+    for one in named:
+        restore_erased_addresses([one.address])
+        insert_unsubscriptions(
+            f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, %s",
+            [one.way, one.address, dialect.datetime_param(one.at), source],
+        )
+
+
+def collect_changed_addresses(staged: str) -> None:
+    """Note, before staged customers are written, whose address comes or goes."""
+    temporary_tables.create_temporary_table("consent_touched", "customer bigint, address text")
+    execution.execute(
+        f"""INSERT INTO consent_touched SELECT s.customer, r.email_folded
+            FROM {staged} s JOIN customers_customer r ON r.id = s.customer
+            WHERE s.newsletter IS NOT NULL OR s.email_folded <> r.email_folded"""
+    )
+    if Suppression.objects.filter(digest__isnull=False).exists() or (
+        AddressUnsubscription.objects.filter(digest__isnull=False).exists()
+    ):
+        restore_erased_addresses(
+            address
+            for (address,) in execution.fetch_all(
+                f"SELECT email_folded FROM {staged} WHERE email_folded <> ''"
+            )
+        )
+
+
+def store_staged_statements(staged: str, now: datetime, source: str) -> list[int]:
+    """Take what staged customers, who are written already, say of consent; return the lines whose end was kept.
+
+    These say ``subscribed``, and the customer stays unsubscribed all the same.
+    """
+    way = Way.API.value if source == API_SOURCE else Way.FILE.value
+    instant, moment = dialect.datetime_cast_sql("%s"), dialect.datetime_param(now)
+    _create_statement_table()
+    is_dated = "s.newsletter = 'subscribed' AND s.subscribed_at IS NOT NULL"
+    stated = execution.execute(
+        f"""INSERT INTO consent_stated (identity, state, way, at, address)
+            SELECT i.id, s.newsletter, CASE WHEN {is_dated} THEN 'firm' ELSE '{way}' END,
+                CASE WHEN {is_dated} THEN {dialect.least_sql("s.subscribed_at", instant)} ELSE {instant} END,
+                 c.email_folded
+            FROM {staged} s JOIN customers_customer c ON c.id = s.customer
+            JOIN customers_identity i ON i.kind = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
+                    THEN '{lookup.ANONYMOUS_ID}' ELSE '{lookup.CUSTOMER_ID}' END
+                AND i.value = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
+                    THEN substr(s.customer_id, {len(ANONYMOUS_PREFIX) + 1}) ELSE s.customer_id END
+            WHERE s.newsletter IS NOT NULL""",
+        [moment] * (instant.count("%s") + dialect.least_sql("s.subscribed_at", instant).count("%s")),
+    )
+    if stated:
+        _store_staged_statements()
+        insert_unsubscriptions(
+            """SELECT way, address, max(at), %s FROM consent_stated
+                WHERE state = 'unsubscribed' AND address <> '' GROUP BY way, address""",
+            [source[:50]],
+        )
+        execution.execute(
+            """INSERT INTO consent_touched SELECT i.customer_id, ''
+               FROM consent_stated n JOIN customers_identity i ON i.id = n.identity"""
+        )
+    update_consent(
+        Sql(
+            """SELECT customer FROM consent_touched UNION
+               SELECT id FROM customers_customer
+               WHERE email_folded IN (SELECT address FROM consent_touched WHERE address <> '')"""
+        ),
+        now,
+        source=source,
+    )
+    kept = execution.fetch_all(
+        f"""SELECT s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
+            WHERE s.newsletter = 'subscribed' AND c.newsletter = 'unsubscribed' ORDER BY s.line"""
+    ) if stated else []  # fmt: skip
+    return [line for (line,) in kept]
+
+
+def _create_statement_table() -> None:
+    columns = f"identity bigint, state text, way text, at {dialect.datetime_type_sql()}, address text"
+    temporary_tables.create_temporary_table("consent_stated", columns)
+
+
+def _store_staged_statements() -> None:
+    execution.execute(
+        f"""INSERT INTO {STATEMENTS_TABLE} (identity_id, state, way, at, address)
+            SELECT identity, state, way, at, address FROM (
+                SELECT n.*, row_number() OVER (
+                    PARTITION BY identity, state, way ORDER BY at DESC, address DESC) AS nth
+                FROM consent_stated n) AS newest
+            WHERE nth = 1
+            ON CONFLICT (identity_id, state, way) DO UPDATE SET at = excluded.at, address = excluded.address
+                WHERE excluded.at > {STATEMENTS_TABLE}.at
+                    OR (excluded.at = {STATEMENTS_TABLE}.at AND excluded.address > {STATEMENTS_TABLE}.address)"""
+    )

@@ -1,0 +1,205 @@
+"""The consent of each customer, computed from the statements."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import Q
+
+from core.db import dialect, execution, temporary_tables, transactions
+from core.db.sql import Query, Sql, compose
+from core.values import email_addresses
+from customers.facts import queue
+from customers.identity import lookup
+from customers.models import AddressUnsubscription, ConsentStatement, Customer
+from customers.models.consent import Way
+from customers.models.customer import ANONYMOUS_PREFIX
+
+CONFIRMATION_PERIOD: Final = timedelta(days=30)
+
+State = ConsentStatement.State
+STATEMENTS_TABLE: Final = ConsentStatement._meta.db_table
+UNSUBSCRIPTIONS_TABLE: Final = AddressUnsubscription._meta.db_table
+# The ways whose statements are ended by one another alone; firm and confirmed ones end all of them.
+_ENDED_ALIKE: Final = (Way.FIRM.value, Way.FILE.value, Way.API.value, Way.BROWSER.value)
+_ENDS_ALL: Final = (Way.FIRM.value, Way.CONFIRMED.value)
+
+
+# -- Questions
+
+
+def pending_q(at: datetime, path: str = "") -> Q:
+    """Ask who waits for the confirmation of their address at an instant; ``path`` leads to the customer."""
+    return Q(**{f"{path}pending_at__gt": at - CONFIRMATION_PERIOD, f"{path}pending_at__lte": at})
+
+
+# -- What follows for each customer
+
+
+def update_consent_of_addresses(addresses: Iterable[str], at: datetime, *, source: str = "") -> int:
+    """Bring the customers who have some addresses in line with what was stated; return how many changed."""
+    keys = [email_addresses.fold_email(one) for one in addresses]
+    among = Customer.objects.filter(email_folded__in=keys).order_by().values("pk")
+    return transactions.retry_on_deadlock(lambda: update_consent(among, at, source=source)) if keys else 0
+
+
+def update_consent_of_customers(
+    customers: Iterable[int], at: datetime, *, source: str, told: int | None = None
+) -> int:
+    """Bring customers, named by their keys, in line with what was stated; return how many changed."""
+    return update_consent(Sql(keys_sql(customers)), at, source=source, told=told)
+
+
+def update_consent_after_merge(joined: str) -> None:
+    """Bring customers in line whom visitors have just turned out to be."""
+    [(at,)] = execution.fetch_all("SELECT CURRENT_TIMESTAMP")
+    update_consent(
+        Sql(f"SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}"),
+        dialect.datetime_from_row(at),
+        source="merge",
+    )
+
+
+def update_consent(
+    among: Query,
+    at: datetime,
+    *,
+    source: str,
+    told: int | None = None,
+) -> int:
+    """Bring the customers of a query, and all who share their addresses, in line with what was stated.
+
+    Whoever changes is queued for the next pass and gets an entry in the history of consent, but for ``told``, whose
+    entry is written already. Return how many changed.
+    """
+    _select_customers(among)
+    _collect_statements()
+    _compute_states()
+    execution.execute("DROP TABLE IF EXISTS consent_changed")
+    execution.execute(
+        """CREATE TEMPORARY TABLE consent_changed AS
+           SELECT v.customer, v.state, v.pending, v.made_at, c.newsletter AS before
+           FROM consent_verdict v JOIN customers_customer c ON c.id = v.customer
+           WHERE v.state <> c.newsletter OR v.pending <> c.pending_at
+               OR (v.pending IS NULL) <> (c.pending_at IS NULL)"""
+    )
+    [(changed,)] = execution.fetch_all("SELECT count(*) FROM consent_changed")
+    if changed:
+        execution.execute(
+            f"""INSERT INTO customers_consentchange (customer_id, state, at, source, address)
+                SELECT customer, state, COALESCE(made_at, {dialect.datetime_cast_sql("%s")}), %s, ''
+                FROM consent_changed WHERE state <> before AND customer <> %s ORDER BY customer""",
+            [dialect.datetime_param(at), source[:50], told or 0],
+        )
+        execution.execute(
+            """UPDATE customers_customer SET newsletter = v.state, pending_at = v.pending
+               FROM consent_changed v WHERE v.customer = customers_customer.id"""
+        )
+        queue.queue_stale(Sql("SELECT customer FROM consent_changed"))
+    return int(changed)
+
+
+def _select_customers(among: Query) -> None:
+    temporary_tables.create_temporary_table(
+        "consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer"
+    )
+    columns = f"c.id, c.email_folded, CASE WHEN c.customer_id LIKE '{ANONYMOUS_PREFIX}%%' THEN 1 ELSE 0 END"
+    execution.execute(
+        compose(
+            f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
+                WHERE c.id IN ({{among}}) AND c.merged_into_id IS NULL""",
+            among=among,
+        )
+    )
+    execution.execute(
+        f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
+            WHERE c.email_folded IN (SELECT address FROM consent_among WHERE address <> '')
+                AND c.merged_into_id IS NULL ON CONFLICT (customer) DO NOTHING""",
+        [],
+    )
+
+
+def _collect_statements() -> None:
+    """Gather what was stated of each customer, and of the address by whoever has it."""
+    moment = dialect.datetime_type_sql()
+    temporary_tables.create_temporary_table(
+        "consent_said", f"customer bigint, state text, way text, at {moment}"
+    )
+    execution.execute(
+        f"""INSERT INTO consent_said
+            SELECT a.customer, s.state, s.way, s.at
+            FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
+            JOIN {STATEMENTS_TABLE} s ON s.identity_id = i.id
+            WHERE s.state <> 'subscribed' OR (s.address <> '' AND s.address = a.address)
+                OR (s.way <> 'confirmed' AND (a.is_visitor = 1 OR i.kind = '{lookup.CUSTOMER_ID}'))"""
+    )
+    temporary_tables.create_temporary_table("consent_of_address", f"address text, way text, at {moment}")
+    execution.execute(
+        f"""INSERT INTO consent_of_address
+            SELECT a.address, s.way, s.at
+            FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
+            JOIN {STATEMENTS_TABLE} s ON s.identity_id = i.id
+            WHERE a.address <> '' AND s.state = 'unsubscribed' AND s.way <> 'browser'
+            UNION ALL
+            SELECT u.address, u.way, u.at FROM {UNSUBSCRIPTIONS_TABLE} u
+            WHERE u.address IN (SELECT address FROM consent_among WHERE address <> '')"""
+    )
+    execution.execute(
+        """INSERT INTO consent_said
+           SELECT a.customer, 'unsubscribed', u.way, u.at FROM consent_among a JOIN (
+               SELECT address, way, max(at) AS at FROM consent_of_address GROUP BY address, way
+           ) AS u ON u.address = a.address"""
+    )
+
+
+def _compute_states() -> None:
+    subscribed = {way: f"sub_{way}" for way in Way.values}
+    ended = {way: f"end_{way}" for way in _ENDED_ALIKE}
+    newest = ", ".join(
+        [
+            f"max(at) FILTER (WHERE state = 'subscribed' AND way = '{way}') AS {name}"
+            for way, name in subscribed.items()
+        ]
+        + [
+            f"max(at) FILTER (WHERE state = 'unsubscribed' AND way = '{way}') AS {name}"
+            for way, name in ended.items()
+        ]
+    )
+    counted = ", ".join(
+        f"CASE WHEN never IS NULL OR {name} > never THEN {name} END AS {name}" for name in subscribed.values()
+    )
+    still = " OR ".join(
+        f"({end} IS NOT NULL AND NOT COALESCE({_latest_that_ends(way, subscribed)} > {end}, false))"
+        for way, end in ended.items()
+    )
+    latest_end = dialect.greatest_sql(*ended.values())
+    latest = dialect.greatest_sql(*subscribed.values())
+    execution.execute("DROP TABLE IF EXISTS consent_verdict")
+    execution.execute(
+        f"""CREATE TEMPORARY TABLE consent_verdict AS
+            WITH newest AS (
+                SELECT customer, {newest}, max(at) FILTER (WHERE state = 'never') AS never,
+                    max(at) FILTER (WHERE state = 'pending') AS pending
+                FROM consent_said GROUP BY customer),
+            counted AS (
+                SELECT a.customer, {counted}, {", ".join(ended.values())}, n.pending
+                FROM consent_among a LEFT JOIN newest n ON n.customer = a.customer),
+            judged AS (
+                SELECT customer, pending, {latest_end} AS latest_end, {latest} AS latest,
+                    CASE WHEN {still} THEN 'unsubscribed'
+                        WHEN {latest} IS NOT NULL THEN 'subscribed' ELSE 'never' END AS state
+                FROM counted)
+            SELECT customer, state,
+                CASE state WHEN 'subscribed' THEN latest WHEN 'unsubscribed' THEN latest_end END AS made_at,
+                CASE WHEN state <> 'subscribed' AND (latest_end IS NULL OR pending > latest_end)
+                    THEN pending END AS pending
+            FROM judged"""
+    )
+
+
+def _latest_that_ends(way: str, subscribed: Mapping[str, str]) -> str:
+    return dialect.greatest_sql(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, way)))
+
+
+def keys_sql(keys: Iterable[int]) -> str:
+    return ", ".join(str(int(key)) for key in keys) or "NULL"

@@ -1,0 +1,55 @@
+"""Suppressed addresses get no messages."""
+
+from datetime import datetime
+
+from django.db.models import Q
+
+from core.values import email_addresses
+from customers.models import Suppression
+
+from .addresses import restore_erased_addresses
+from .statements import unsubscribe
+
+Reason = Suppression.Reason
+
+
+def unsuppressed_q(path: str = "") -> Q:
+    """Ask for customers whose address may get messages; ``path`` leads to the customer."""
+    suppressed = Suppression.objects.filter(address__isnull=False).values("address")
+    return ~Q(**{f"{path}email_folded__in": suppressed})
+
+
+def is_suppressed(address: str) -> bool:
+    """Tell whether an address gets no messages."""
+    key = email_addresses.fold_email(address)
+    restore_erased_addresses([key])
+    return Suppression.objects.filter(address=key).exists()
+
+
+def suppress(address: str, at: datetime, *, reason: str, source: str, detail: str = "") -> bool:
+    """Send nothing more to an address until staff lift it; tell whether it was not suppressed before.
+
+    A complaint is also an unsubscription.
+    """
+    key = email_addresses.fold_email(address)
+    if not key:
+        return False
+    restore_erased_addresses([key])
+    _, is_new = Suppression.objects.get_or_create(
+        address=key, defaults={"at": at, "reason": reason, "source": source[:50], "detail": detail[:300]}
+    )
+    if reason == Reason.COMPLAINED:
+        unsubscribe(key, at, source=source)
+    return is_new
+
+
+def lift_suppression_of(address: str) -> bool:
+    """Let an address get messages again; tell whether it was suppressed."""
+    key = email_addresses.fold_email(address)
+    restore_erased_addresses([key])
+    return Suppression.objects.filter(address=key).delete()[0] > 0
+
+
+def lift_suppression(suppression: Suppression) -> None:
+    """Let the address of a suppression get messages again, also that of somebody who was erased."""
+    Suppression.objects.filter(pk=suppression.pk).delete()

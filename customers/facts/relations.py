@@ -1,0 +1,146 @@
+"""The relation that holds the facts of an instant: the stored rows, or a temporary table."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from core.db import backends, dialect, execution, temporary_tables, transactions
+from core.db.sql import Query, Sql, compile_query, compose
+from core.values import decimals
+from customers.models import Customer, FactColumns, Facts, FactsAsOf
+
+from . import definitions
+from .selection import (
+    APPENDED_EVENTS_TABLE,
+    APPENDED_ORDERS_TABLE,
+    AS_OF_TABLE,
+    EVERYBODY,
+    FACTS_TABLE,
+    MERGED,
+    RECOMPUTED,
+    SELECTED,
+    STALE_TABLE,
+    UPCOMING_TABLE,
+    choose_merged,
+    create_selection_table,
+    people_sql,
+)
+from .update import facts_updated_until
+
+
+def facts_of_customer(customer: Customer, at: datetime) -> FactColumns | None:
+    """Give the facts of one customer at an instant, now or later, whatever waits; None where there is nothing yet."""
+    if prepare_relation_for(Sql("SELECT %s", (customer.pk,)), at) == "facts":
+        return Facts.objects.filter(customer=customer).first()
+    return FactsAsOf.objects.filter(customer=customer).first()
+
+
+def facts_as_dict(row: FactColumns) -> dict[str, Any]:
+    """Give the facts of a row by name: counts, moments, and decimals for amounts, quantities, shares and days."""
+    values: dict[str, Any] = {"first_seen_at": row.first_seen_at}
+    for fact in definitions.declared_facts():
+        value = getattr(row, fact.name)
+        is_scaled = value is not None and fact.kind in ("amount", "quantity", "share", "days")
+        values[fact.name] = decimals.from_units(value) if is_scaled else value
+    return values
+
+
+def prepare_relation(at: datetime, stands_for: datetime | None = None) -> Literal["facts", "facts_as_of"]:
+    """Name the relation of a customer that holds the facts of an instant, having filled it where needed.
+
+    ``stands_for`` is the instant of the stored rows, if the caller has read it already.
+    The stored rows serve as they are unless one holds a record newer than ``at``, or lacks one not newer. Else a
+    temporary table takes the rows that hold, and sums the others up from the records.
+    """
+    stands_for = stands_for or facts_updated_until()
+    until = dialect.datetime_param(at)
+    others = (
+        f"SELECT customer_id FROM {FACTS_TABLE} WHERE newest_at > %s"
+        if stands_for is not None and at < stands_for
+        else f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= %s"
+    )
+    if not execution.fetch_all(f"{others} LIMIT 1", [until]):
+        return "facts"
+    _make_as_of_table()
+    create_selection_table()
+    execution.execute(f"INSERT INTO facts_selected (customer_id) {others}", [until])
+    names = ", ".join(definitions.fact_columns())
+    execution.execute(
+        f"INSERT INTO {AS_OF_TABLE} ({names}) SELECT {names} FROM {FACTS_TABLE}"
+        f" WHERE customer_id NOT IN ({SELECTED}) AND first_seen_at <= %s",
+        [until],
+    )
+    _fill_as_of(SELECTED, at)
+    return "facts_as_of"
+
+
+def prepare_relation_for(among: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
+    """Name the relation that holds the facts of some customers at an instant, having filled it where needed.
+
+    ``among`` selects their keys. No stored row is written: of whoever waits in a queue, or has a record between
+    the stored row's instant and this one, the temporary table takes what settling would store.
+    """
+    among = compile_query(among)
+    if not _waiting(among, at):
+        return "facts"
+    with transactions.snapshot():
+        _make_as_of_table()
+        temporary_tables.create_temporary_table(
+            "facts_selected", "customer_id bigint PRIMARY KEY, recompute integer, recorded integer"
+        )
+        temporary_tables.load_rows("facts_selected", ("customer_id", "recompute"), _waiting(among, at))
+        recompute, merged, _ = choose_merged(at)
+        into = f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())})"
+        execution.execute(
+            compose(
+                f"""{into} SELECT {", ".join(definitions.fact_columns())} FROM {FACTS_TABLE}
+                    WHERE customer_id IN ({{among}}) AND customer_id NOT IN ({SELECTED})""",
+                among=among,
+            )
+        )
+        if merged:
+            execution.execute(Sql(f"{into} ") + definitions.merge_sql(MERGED))
+        if recompute:
+            _fill_as_of(RECOMPUTED, at)
+    return "facts_as_of"
+
+
+def _waiting(among: Sql, at: datetime) -> list[execution.Row]:
+    """Return the customers whose stored row does not hold at an instant, with 1 for those to recompute."""
+    its = "customer_id IN ({among})"
+    return execution.fetch_all(
+        compose(
+            f"""SELECT customer_id, max(recompute) FROM (
+                    SELECT customer_id, 1 AS recompute FROM {STALE_TABLE} WHERE {its}
+                    UNION ALL SELECT customer_id, 0 FROM {APPENDED_EVENTS_TABLE} WHERE {its}
+                    UNION ALL SELECT customer_id, 0 FROM {APPENDED_ORDERS_TABLE} WHERE {its}
+                    UNION ALL SELECT customer_id, 1 FROM {UPCOMING_TABLE} WHERE {its} AND due_at <= {{at}}
+                    UNION ALL SELECT customer_id, 1 FROM {FACTS_TABLE} WHERE {its} AND newest_at > {{at}}
+                ) AS waiting GROUP BY customer_id""",
+            among=among,
+            at=dialect.datetime_param(at),
+        )
+    )
+
+
+def prepare_recomputed_relation(at: datetime) -> Literal["facts_as_of"]:
+    """Compute everybody's facts from the records, whatever is stored: what verification compares with."""
+    _make_as_of_table()
+    _fill_as_of(EVERYBODY, at)
+    return "facts_as_of"
+
+
+def _fill_as_of(among: str, at: datetime) -> None:
+    bound = f"'{dialect.datetime_param(at)}'"
+    summed = definitions.recompute_sql(people_sql(among, bound), among, bound)
+    execution.execute(Sql(f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())}) ") + summed)
+
+
+def _make_as_of_table() -> None:
+    execution.execute(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {AS_OF_TABLE} AS SELECT * FROM {FACTS_TABLE} WHERE 1 = 0"
+    )
+    schema = "" if backends.is_postgresql() else "temp."
+    execution.execute(
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {schema}facts_as_of_customer ON {AS_OF_TABLE} (customer_id)"
+    )
+    temporary_tables.empty_table(AS_OF_TABLE)

@@ -1,0 +1,81 @@
+"""The customers whose facts are updated or computed now: a temporary table, filled from the queues."""
+
+from datetime import datetime
+from typing import Final
+
+from core.db import dialect, execution, temporary_tables
+from customers.models import (
+    AppendedEvent,
+    AppendedOrder,
+    Facts,
+    FactsAsOf,
+    StaleFacts,
+    Totals,
+    Touched,
+    Upcoming,
+)
+
+NO_LIMIT: Final = 2**62  # removes no row, but keeps SQLite from evaluating the query again at each mention
+
+FACTS_TABLE, AS_OF_TABLE, UPCOMING_TABLE = (
+    Facts._meta.db_table,
+    FactsAsOf._meta.db_table,
+    Upcoming._meta.db_table,
+)
+STALE_TABLE, TOUCHED_TABLE, TOTALS_TABLE = (
+    StaleFacts._meta.db_table,
+    Touched._meta.db_table,
+    Totals._meta.db_table,
+)
+APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE = AppendedEvent._meta.db_table, AppendedOrder._meta.db_table
+QUEUE_TABLES = (STALE_TABLE, APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE)
+SELECTED = "SELECT customer_id FROM facts_selected"
+RECOMPUTED, MERGED = f"{SELECTED} WHERE recompute = 1", f"{SELECTED} WHERE recompute = 0"
+EVERYBODY = "SELECT id FROM customers_customer"
+
+
+def create_selection_table() -> None:
+    columns = "customer_id bigint PRIMARY KEY, recompute integer, recorded integer, merged integer"
+    temporary_tables.create_temporary_table("facts_selected", columns)
+
+
+def choose_merged(at: datetime) -> tuple[int, int, bool]:
+    """Select for recomputing the customers whose appended records are older than the stored ones, or lie ahead.
+
+    Return how many are recomputed and how many merged, and whether orders are among what is merged.
+    """
+    execution.execute(
+        f"""UPDATE facts_selected SET recompute = 1 WHERE recompute = 0 AND customer_id IN (
+            SELECT c.id FROM customers_customer c LEFT JOIN {FACTS_TABLE} f ON f.customer_id = c.id
+            LEFT JOIN (
+                SELECT customer_id, min(occurred_at) AS first_at, max(occurred_at) AS last_at
+                FROM {APPENDED_EVENTS_TABLE} WHERE customer_id IN ({MERGED}) GROUP BY customer_id
+            ) AS e ON e.customer_id = c.id
+            LEFT JOIN (
+                SELECT customer_id, count(*) AS orders, max(placed_at) AS placed_at
+                FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({MERGED}) GROUP BY customer_id
+            ) AS o ON o.customer_id = c.id
+            WHERE c.id IN ({MERGED}) AND (c.merged_into_id IS NOT NULL
+                OR e.first_at < f.last_event_at OR e.last_at > %(at)s
+                OR o.orders > 1 OR o.placed_at > %(at)s
+                OR o.placed_at < f.any_order_at OR o.placed_at < f.last_event_at))""",
+        {"at": dialect.datetime_param(at)},
+    )
+    [(recompute, merged, has_orders)] = execution.fetch_all(
+        f"""SELECT count(*) FILTER (WHERE recompute = 1), count(*) FILTER (WHERE recompute = 0),
+            EXISTS (SELECT 1 FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({MERGED})) FROM facts_selected"""
+    )
+    return recompute, merged, bool(has_orders)
+
+
+def people_sql(among: str, until: str = "") -> str:
+    """Give a query of people with the instant they exist from: the earliest of the given one and the records."""
+    first_seen = f"COALESCE({dialect.least_sql('first_seen', 'first_order', 'first_event')}, recorded_at)"
+    return f"""
+        SELECT id, {first_seen} AS first_seen_at FROM (
+            SELECT c.id, c.first_seen, c.recorded_at,
+                (SELECT min(placed_at) FROM customers_order r WHERE r.customer_id = c.id) AS first_order,
+                (SELECT min(occurred_at) FROM customers_event r WHERE r.customer_id = c.id) AS first_event
+            FROM customers_customer c WHERE c.id IN ({among}) AND c.merged_into_id IS NULL
+            LIMIT {NO_LIMIT}
+        ) AS met WHERE {f"{first_seen} <= {until}" if until else "true"}"""

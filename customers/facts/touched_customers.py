@@ -1,0 +1,48 @@
+"""The queue of customers whose facts changed: segments read it."""
+
+from core.db import backends, execution
+from core.db.sql import Query, compose
+
+from .selection import TOUCHED_TABLE
+
+
+def touch_selected() -> None:
+    execution.execute(
+        f"""INSERT INTO {TOUCHED_TABLE} (customer_id, recorded, merged)
+            SELECT customer_id, recorded = 1, merged = 1 FROM facts_selected"""
+    )
+
+
+def touch_customers(customers: Query, *, recorded: bool) -> None:
+    """Note that something changed for customers, selected by their keys, that their facts do not show.
+
+    ``recorded`` tells whether it was recorded about them, or follows from something else.
+    """
+    execution.execute(
+        compose(
+            f"INSERT INTO {TOUCHED_TABLE} (customer_id, recorded)"
+            " WITH who (customer_id) AS ({customers}) SELECT customer_id, {recorded} FROM who",
+            customers=customers,
+            recorded=recorded,
+        )
+    )
+
+
+def move_touched(table: str) -> int:
+    """Move the touched customers off their queue into a table; give how many.
+
+    The table has ``customer_id`` and ``recorded``: 1 where something was recorded about the customer, 2 where
+    another's history was merged with theirs.
+    """
+    return backends.move_rows(TOUCHED_TABLE, ("customer_id", "recorded", "merged"), _copied_to(table))
+
+
+def copy_touched(table: str) -> int:
+    """Copy the touched customers into a table, leaving the queue to others; give how many."""
+    return execution.execute(_copied_to(table).format(TOUCHED_TABLE))
+
+
+def _copied_to(table: str) -> str:
+    what = "max(CASE WHEN merged THEN 2 WHEN recorded THEN 1 ELSE 0 END)"
+    return f"""INSERT INTO {table} (customer_id, recorded)
+        SELECT customer_id, {what} FROM {{}} AS taken GROUP BY customer_id"""

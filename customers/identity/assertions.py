@@ -1,0 +1,199 @@
+"""Assertions that two ids are the same person, stored as identity links."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from django.db.models import Count, Q
+
+from core.db import backends, dialect, execution, temporary_tables
+from core.db.execution import batches
+from customers.models import Identity, IdentityLink, Traits
+
+from .graph import ExternalId
+from .known_ids import ADDRESSES, KnownId
+from .lookup import ANONYMOUS_ID, CUSTOMER_ID
+
+BEFORE_ALL: Final = datetime(1900, 1, 1, tzinfo=UTC)  # of what was known when the first claim came
+MAX_LINKS: Final = 200  # of one address or browser: what so many share says nothing of anybody
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """That two ids are the same person, as one message says, or an event of a file."""
+
+    one: ExternalId
+    other: ExternalId
+    at: datetime
+    message_id: str
+    way: int = IdentityLink.Way.MESSAGE
+
+
+# -- Meeting ids
+
+
+def asserted_ids(said: Iterable[Assertion]) -> set[ExternalId]:
+    return {one for claim in said for one in (claim.one, claim.other)}
+
+
+# -- Keeping claims
+
+
+def known_before(said: Sequence[Assertion], places: Mapping[ExternalId, KnownId]) -> list[Assertion]:
+    """Give as claims what is known otherwise: browsers that files have joined, and addresses they have brought."""
+    explicit = {pair for claim in said for pair in ((claim.one, claim.other), (claim.other, claim.one))}
+    ids = {one for pair in explicit for one in pair}
+    known = [*_joined_before([one for one in ids if one.kind == ANONYMOUS_ID], places)]
+    for kind, column in ADDRESSES.items():
+        known += _addressed_before(kind, column, [one.value for one in ids if one.kind == kind])
+    return [
+        Assertion(one, other, BEFORE_ALL, "", IdentityLink.Way.RECORD)
+        for one, other in sorted(known)
+        if (one, other) not in explicit
+    ]
+
+
+def _joined_before(
+    visitors: Iterable[ExternalId], places: Mapping[ExternalId, KnownId]
+) -> Iterator[tuple[ExternalId, ExternalId]]:
+    """Give browsers of which nothing was claimed, with the customer id they lead to nevertheless."""
+    keys = {places[one].identity: one for one in visitors}
+    for part in batches([*keys]):
+        for claim in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part)):
+            keys.pop(claim.one_id, None)
+            keys.pop(claim.other_id, None)
+    by_customer: dict[int, list[ExternalId]] = defaultdict(list)
+    for one in keys.values():
+        by_customer[places[one].customer].append(one)
+    for part in batches([*by_customer]):
+        for owner in Identity.objects.filter(customer__in=part, kind=CUSTOMER_ID, is_trusted=True):
+            yield from ((one, ExternalId(CUSTOMER_ID, owner.value)) for one in by_customer[owner.customer_id])
+
+
+def _addressed_before(
+    kind: str, column: str, values: Sequence[str]
+) -> Iterator[tuple[ExternalId, ExternalId]]:
+    """Give addresses with the customer ids that have them from elsewhere than from a message."""
+    for part in batches(values):
+        owners = list(
+            Identity.objects.filter(
+                kind=CUSTOMER_ID, is_trusted=True, **{f"customer__{column}__in": part}
+            ).values_list("customer_id", "value", f"customer__{column}")
+        )
+        # A browser may have told it, which joins nobody; and what a server has told is a claim of its own.
+        told = {
+            (customer, fields[column][0])
+            for customer, fields in Traits.objects.filter(
+                identity__customer__in={customer for customer, *_ in owners}
+            ).values_list("identity__customer_id", "told")
+            if column in fields
+        }
+        for customer, value, address in owners:
+            if (customer, address) not in told:
+                yield ExternalId(kind, address), ExternalId(CUSTOMER_ID, value)
+
+
+def store_assertions(said: Iterable[Assertion], places: Mapping[ExternalId, KnownId]) -> set[int]:
+    """Keep claims that are new, or earlier than known; give the keys of the identities they are about."""
+    earliest: dict[tuple[int, int], tuple[int, datetime, str]] = {}
+    for claim in said:
+        pair = _pair(places[claim.one].identity, places[claim.other].identity)
+        stamp = claim.way, claim.at, claim.message_id
+        earliest[pair] = min(stamp, earliest.get(pair, stamp))
+    new = dict(earliest)
+    for part in batches([*{one for one, _ in earliest}]):
+        for known in IdentityLink.objects.filter(one__in=part):
+            pair = known.one_id, known.other_id
+            new.pop(pair, None)
+            if pair in earliest and (known.way, known.at, known.message_id) <= earliest[pair]:
+                del earliest[pair]
+    crowded = _crowded({key for pair in new for key in pair}, places)
+    for pair in [pair for pair in new if crowded.intersection(pair)]:
+        del earliest[pair]
+    IdentityLink.objects.bulk_create(
+        (
+            IdentityLink(one_id=one, other_id=other, at=at, message_id=message_id, way=way)
+            for (one, other), (way, at, message_id) in earliest.items()
+        ),
+        update_conflicts=True,
+        unique_fields=["one", "other"],
+        update_fields=["at", "message_id", "way"],
+    )
+    return {key for pair in earliest for key in pair}
+
+
+def _crowded(keys: set[int], places: Mapping[ExternalId, KnownId]) -> set[int]:
+    """Give those addresses and browsers that are claimed so often that no further claim alters anything."""
+    shared = [places[one].identity for one in places if one.kind != CUSTOMER_ID]
+    counts: Counter[int] = Counter()
+    for part in batches([key for key in shared if key in keys]):
+        for column in ("one_id", "other_id"):
+            counted = IdentityLink.objects.filter(**{f"{column}__in": part}).values_list(column)
+            counts.update(dict(counted.annotate(count=Count("pk"))))
+    return {key for key, count in counts.items() if count > MAX_LINKS}
+
+
+def _pair(one: int, other: int) -> tuple[int, int]:
+    return (one, other) if one < other else (other, one)
+
+
+# -- Pairs of ids in events
+
+
+def assertions_from_staged(staged: str) -> list[Assertion]:
+    """Keep the pairs of ids that staged events name, as far as that alters nothing else; return the other ones.
+
+    A browser that is met for the first time, and by one customer, is theirs.
+    """
+    temporary_tables.create_temporary_table(
+        "pairs_named",
+        f"line bigint, anonymous_id text, customer_id text, customer bigint, at {dialect.datetime_type_sql()},"
+        " message_id text, visitor bigint, owner bigint, is_new boolean",
+    )
+    execution.execute(
+        f"""INSERT INTO pairs_named (line, anonymous_id, customer_id, customer, at, message_id, is_new)
+            SELECT line, anonymous_id, customer_id, customer, at, message_id, count(*) OVER (
+                PARTITION BY anonymous_id) = 1
+            FROM (SELECT *, row_number() OVER (
+                    PARTITION BY anonymous_id, customer_id ORDER BY at, line) AS nth
+                FROM (SELECT line, anonymous_id, customer_id, customer, message_id, COALESCE(occurred_at,
+                        (SELECT e.occurred_at FROM customers_event e WHERE e.id = record)) AS at
+                    FROM {staged} WHERE anonymous_id IS NOT NULL AND customer_id IS NOT NULL) AS dated) AS numbered
+            WHERE nth = 1"""
+    )
+    met = "SELECT {} FROM customers_identity i WHERE i.kind = '{}' AND i.value = pairs_named.{}"
+    visitor = met.format("{}", ANONYMOUS_ID, "anonymous_id")
+    customer = met.format("i.id", CUSTOMER_ID, "customer_id")
+    execution.execute(f"UPDATE pairs_named SET is_new = false WHERE is_new AND EXISTS ({visitor.format(1)})")
+    execution.execute(
+        f"""INSERT INTO customers_identity (kind, value, is_trusted, customer_id)
+            SELECT '{ANONYMOUS_ID}', anonymous_id, true, customer FROM pairs_named WHERE is_new
+            ON CONFLICT (kind, value) DO NOTHING"""
+    )
+    execution.execute(f"UPDATE pairs_named SET visitor = ({visitor.format('i.id')}), owner = ({customer})")
+    ids = "LEAST(visitor, owner), GREATEST(visitor, owner)"
+    if not backends.is_postgresql():
+        ids = "min(visitor, owner), max(visitor, owner)"
+    execution.execute(
+        f"""INSERT INTO customers_identitylink (one_id, other_id, at, message_id, way, is_refused)
+            SELECT {ids}, at, message_id, {IdentityLink.Way.RECORD.value}, false FROM pairs_named
+            WHERE is_new AND customer = ({visitor.format("i.customer_id")}) ORDER BY line
+            ON CONFLICT (one_id, other_id) DO NOTHING"""
+    )
+    known = execution.fetch_all(
+        f"""SELECT customer_id, anonymous_id, at, message_id FROM pairs_named WHERE NOT EXISTS (
+                SELECT 1 FROM customers_identitylink c WHERE (c.one_id, c.other_id) = ({ids})
+                AND c.way = {IdentityLink.Way.RECORD.value} AND c.at <= pairs_named.at) ORDER BY line"""
+    )
+    return [
+        Assertion(
+            ExternalId(ANONYMOUS_ID, anonymous_id),
+            ExternalId(CUSTOMER_ID, customer_id),
+            dialect.datetime_from_row(at),
+            message_id,
+            IdentityLink.Way.RECORD,
+        )
+        for customer_id, anonymous_id, at, message_id in known
+    ]

@@ -1,0 +1,145 @@
+"""Moving identities, and what was recorded under them, to other customers."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from django.db.models import F, Value
+from django.db.models.functions import Concat
+
+from core.db import execution, temporary_tables
+from core.db.execution import batches
+from core.db.sql import Sql
+from customers.facts import queue
+from customers.models import Customer, Identity
+from customers.models.customer import ANONYMOUS_PREFIX
+
+from . import identity_locks, merging, staged_customers
+from .graph import LinkGraph, Owner, trusted_customer_ids
+from .known_ids import find_untrusted
+from .lookup import ANONYMOUS_ID, CUSTOMER_ID
+
+
+def end_unsigned_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int | None]:
+    """Let the browsers behind customer ids that nothing trusted has named be by themselves, and forget these ids.
+
+    All that is there was told by way of the browsers, so all of it goes along.
+    """
+    if not customer_ids:
+        return {}
+    forgotten = {one.pk for one in customer_ids}
+    left: dict[int, list[Identity]] = defaultdict(list)
+    for part in batches([one.customer_id for one in customer_ids]):
+        for one in Identity.objects.filter(customer__in=part):
+            if one.pk not in forgotten:
+                left[one.customer_id].append(one)
+    heads = {
+        customer: min(one.value for one in ids if one.kind == ANONYMOUS_ID)
+        for customer, ids in left.items()
+        if any(one.kind == ANONYMOUS_ID for one in ids)
+    }
+    rows = _visitor_rows([*heads.values()], now)
+    merging.merge({customer: rows[head] for customer, head in heads.items()})
+    for part in batches([*forgotten]):
+        Identity.objects.filter(pk__in=part).delete()
+    return {one.pk: None for customer in heads for one in left[customer]}
+
+
+# -- Moving
+
+
+def find_moves(graph: LinkGraph, owners: Mapping[int, Owner], now: datetime) -> dict[int, tuple[int, int]]:
+    """Return of the identities that are to lead elsewhere the customer before and after."""
+    visitors = _visitor_rows(
+        [owner.id.value for owner in owners.values() if owner.id.kind == ANONYMOUS_ID], now
+    )
+    linked = _linked_rows({owner.id.value for owner in owners.values() if owner.identity is None}, now)
+    moves = {}
+    for key, (one, owner) in owners.items():
+        if owner is None:
+            target = linked.get(one.value)
+        elif one.kind == CUSTOMER_ID:
+            target = graph.leads[owner]
+        else:  # nothing for an address that nobody else goes with
+            target = visitors.get(one.value) if one.kind == ANONYMOUS_ID else None
+        if target is not None and graph.leads[key] != target:
+            moves[key] = graph.leads[key], target
+    return moves
+
+
+def _linked_rows(customer_ids: Collection[str], now: datetime) -> dict[str, int]:
+    """Return the customers of ids that only browsers have named; those that records have named since are left out."""
+    if not customer_ids:
+        return {}
+    met = {one.value: one.customer_id for one in find_untrusted(customer_ids)}
+    if missing := customer_ids - met.keys():
+        identity_locks.lock_unsigned_links()
+        missing -= trusted_customer_ids(missing)
+        staged_customers.get_or_create(CUSTOMER_ID, missing, now, is_trusted=False)
+        met |= {one.value: one.customer_id for one in find_untrusted(missing)}
+    return met
+
+
+def _visitor_rows(values: Sequence[str], now: datetime) -> dict[str, int]:
+    """Return the customers that browsers are by themselves; one that was joined comes back."""
+    if not values:
+        return {}
+    staged_customers.get_or_create(ANONYMOUS_ID, values, now)
+    printed = {ANONYMOUS_PREFIX + value: value for value in values}
+    return {
+        printed[one.customer_id]: one.pk
+        for part in batches([*printed])
+        for one in Customer.objects.filter(customer_id__in=part)
+    }
+
+
+def apply_moves(moves: Mapping[int, tuple[int, int]]) -> None:
+    """Let identities lead to other customers, and what was recorded under them follow."""
+    leaving: dict[int, dict[int, int]] = defaultdict(dict)
+    for key, (before, after) in moves.items():
+        leaving[before][key] = after
+    staying = {
+        customer
+        for part in batches([*leaving])
+        for key, customer in Identity.objects.filter(customer__in=part).values_list("pk", "customer_id")
+        if key not in moves
+    }
+    # A visitor's row that keeps no id is joined into where its own id went, with whatever it has left.
+    emptied = {}
+    for before, went in leaving.items():
+        if before not in staying:
+            own = Identity.objects.filter(
+                pk__in=went, kind=ANONYMOUS_ID, customer__customer_id=_public_id()
+            ).first()
+            emptied[before] = went[own.pk if own else min(went)]
+    apart = [(key, before, after) for key, (before, after) in moves.items() if emptied.get(before) != after]
+    if apart:
+        _move_apart(apart)
+    if emptied:
+        merging.merge(emptied)
+
+
+def _public_id() -> Concat:
+    return Concat(Value(ANONYMOUS_PREFIX), F("value"))
+
+
+def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
+    """Move identities, and the events of these browsers, away from a customer who keeps others."""
+    temporary_tables.create_temporary_table(
+        "identities_moved", "identity bigint PRIMARY KEY, customer bigint, moved_to bigint"
+    )
+    temporary_tables.load_rows("identities_moved", ("identity", "customer", "moved_to"), moves)
+    theirs = "customers_event e JOIN identities_moved m ON m.customer = e.customer_id AND m.identity = e.visitor_id"
+    merging.reassign(
+        "customers_eventproduct",
+        Sql(f"SELECT p.id, m.moved_to FROM {theirs} JOIN customers_eventproduct p ON p.event_id = e.id"),
+    )
+    merging.reassign("customers_event", Sql(f"SELECT e.id, m.moved_to FROM {theirs}"))
+    execution.execute(
+        """UPDATE customers_identity SET customer_id =
+               (SELECT m.moved_to FROM identities_moved m WHERE m.identity = customers_identity.id)
+           WHERE id IN (SELECT identity FROM identities_moved)"""
+    )
+    queue.queue_stale(
+        Sql("SELECT customer FROM identities_moved UNION SELECT moved_to FROM identities_moved"), merged=True
+    )

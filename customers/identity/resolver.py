@@ -1,0 +1,47 @@
+"""What ingestion needs of identity resolution, which is registered at start."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.db import transactions
+from customers.models import UnsignedLink
+
+from .identity_locks import lock_identities, lock_identities_to_trust, untrusted_among
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """What settles which ids are one person; it stands above this module.
+
+    ``trust`` gets customer ids that something trusted names, and only browsers had named before. ``join`` gets the
+    name of a staging table of rows with both ids.
+    """
+
+    trust: Callable[[Collection[str], datetime], None]
+    join: Callable[[str, datetime], None]
+
+
+_resolver: list[Resolver] = []
+
+
+def register_resolver(resolver: Resolver) -> None:
+    """Let what files and the API say of ids be settled with what messages say."""
+    _resolver[:] = [resolver]
+
+
+def trust_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
+    """End the unsigned links of customer ids that records name: from now on the ids belong to the shop."""
+    if not customer_ids:
+        return
+    lock_identities_to_trust(customer_ids)
+    # Until the commit nobody links a browser to an id that the records name (see ``hold_back_records``).
+    transactions.lock_shared(UnsignedLink._meta.db_table)
+    if named := untrusted_among(customer_ids):
+        lock_identities()
+        _resolver[0].trust(named, now)
+
+
+def merge_staged_visitors(staged: str, now: datetime) -> None:
+    """Let visitors become the customers whom staged rows with both ids say they are."""
+    _resolver[0].join(staged, now)

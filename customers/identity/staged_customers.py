@@ -1,0 +1,100 @@
+"""Customers of staged rows are found by their ids, and created where they are missing."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from core.db import dialect, execution, temporary_tables
+from customers.models.customer import ANONYMOUS_PREFIX, Customer, DatedAttribute
+
+from .lookup import ANONYMOUS_ID, CUSTOMER_ID, IDENTITY_TABLE
+
+
+def fill_existing_customers(staged: str) -> None:
+    """Fill ``customer`` of a staging table from its ``customer_id``, which may be a visitor's public id."""
+    _fill_from_identities(staged, CUSTOMER_ID, "customer_id", "customer_id IS NOT NULL")
+    execution.execute(
+        f"""UPDATE {staged} SET customer =
+                (SELECT c.id FROM customers_customer c WHERE c.customer_id = {staged}.customer_id)
+            WHERE customer_id LIKE '{ANONYMOUS_PREFIX}%'"""
+    )
+
+
+def fill_customers(staged: str, now: datetime) -> None:
+    """Fill ``customer`` from ``customer_id`` where it is not yet, creating customers not met before."""
+    among = "customer_id IS NOT NULL AND customer IS NULL"
+    _resolve(staged, now, CUSTOMER_ID, "customer_id", public_id="customer_id", among=among)
+
+
+def fill_visitors(staged: str, now: datetime) -> None:
+    """Fill ``customer`` and ``visitor`` from ``anonymous_id`` in rows without a ``customer_id``, creating visitors."""
+    public_id = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
+    among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
+    _resolve(staged, now, ANONYMOUS_ID, "anonymous_id", public_id=public_id, among=among)
+
+
+def _resolve(staged: str, now: datetime, kind: str, column: str, *, public_id: str, among: str) -> None:
+    _fill_from_identities(staged, kind, column, among)
+    unresolved = f"{among} AND customer IS NULL"
+    _create_missing_table()
+    if execution.execute(
+        f"INSERT INTO missing_ids SELECT DISTINCT {column}, {public_id} FROM {staged} WHERE {unresolved}"
+    ):
+        _create_missing(now, kind)
+        _fill_from_identities(staged, kind, column, unresolved)
+
+
+def get_or_create(kind: str, values: Iterable[str], now: datetime, *, is_trusted: bool = True) -> None:
+    """Create the customers, or visitors, of ids that may not have been met before."""
+    prefix = ANONYMOUS_PREFIX if kind == ANONYMOUS_ID else ""
+    _create_missing_table()
+    temporary_tables.load_rows(
+        "missing_ids", ("value", "public_id"), [(value, prefix + value) for value in set(values)]
+    )
+    _create_missing(now, kind, is_trusted=is_trusted)
+
+
+def _create_missing_table() -> None:
+    temporary_tables.create_temporary_table("missing_ids", "value text PRIMARY KEY, public_id text")
+
+
+def _create_missing(now: datetime, kind: str, *, is_trusted: bool = True) -> None:
+    execution.execute(
+        """INSERT INTO customers_customer (customer_id, email, email_folded, phone, first_name, last_name, country,
+                city, language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
+                attributes, attributes_comparable, recorded_at)
+            SELECT public_id, '', '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
+            FROM missing_ids WHERE true ON CONFLICT (customer_id) DO NOTHING""",
+        [dialect.datetime_param(now)],
+    )
+    _reset_merged(now)
+    # By the public id, so that of two writers that create the same visitor at once, both find the one row.
+    execution.execute(
+        f"""INSERT INTO {IDENTITY_TABLE} (kind, value, is_trusted, customer_id)
+            SELECT '{kind}', missing_ids.value, {is_trusted}, c.id
+            FROM missing_ids JOIN customers_customer c ON c.customer_id = missing_ids.public_id
+            WHERE true ON CONFLICT (kind, value) DO NOTHING"""
+    )
+
+
+def _reset_merged(now: datetime) -> None:
+    """Let those who were joined, and are met by themselves again, begin afresh: what was told of them has moved."""
+    merged = """SELECT c.id FROM missing_ids JOIN customers_customer c ON c.customer_id = missing_ids.public_id
+        WHERE c.merged_into_id > 0"""
+    revived = [key for (key,) in execution.fetch_all(merged)]
+    if not revived:
+        return
+    blank = Customer(recorded_at=now)
+    fields = [field for field in Customer._meta.concrete_fields if field.name not in ("id", "customer_id")]
+    DatedAttribute.objects.filter(customer__in=revived).delete()
+    Customer.objects.filter(pk__in=revived).update(
+        **{field.attname: getattr(blank, field.attname) for field in fields}
+    )
+
+
+def _fill_from_identities(staged: str, kind: str, column: str, among: str) -> None:
+    execution.execute(
+        f"""UPDATE {staged} SET (customer, visitor) =
+                (SELECT i.customer_id, {"i.id" if kind == ANONYMOUS_ID else "CAST(NULL AS bigint)"}
+                FROM {IDENTITY_TABLE} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
+            WHERE {among}"""
+    )

@@ -1,0 +1,93 @@
+"""Rows of one call that repeat a key are combined, or written one after the other."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
+from typing import Any
+
+from core.values import sortable_values
+from customers.rows.kinds import CUSTOMERS, EVENTS, ORDER_LINES, Kind
+from customers.rows.parsing import Record
+
+from .results import RejectedRow
+from .staging import OWNER_ID_COLUMNS, REQUIRED_COLUMNS
+
+
+def batches_without_repeats(
+    kind: Kind, numbered: Iterable[tuple[int, Record]], most: int
+) -> Iterator[tuple[list[Record], dict[int, int]]]:
+    """Cut records, in their order, into parts that name no key twice; with each later line the one it went into.
+
+    A part has at most so many keys.
+    """
+    key_of = itemgetter(*map(kind.columns.index, kind.key))
+    latest: dict[Any, Record] = {}
+    repeated: dict[int, int] = {}
+    for line, record in numbered:
+        key = key_of(record)
+        if kind is ORDER_LINES and None in key:
+            key = line  # lines without an id are told apart by number
+        earlier = latest.get(key)
+        if earlier is None:
+            if len(latest) >= most:
+                yield list(latest.values()), repeated
+                latest, repeated = {}, {}
+            latest[key] = (line, *record)
+        elif _can_combine(kind, earlier[1:], record):
+            latest[key] = (earlier[0], *_combine(kind, earlier[1:], record))
+            repeated[line] = earlier[0]
+        else:
+            yield list(latest.values()), repeated
+            latest, repeated = {key: (line, *record)}, {}
+    if latest:
+        yield list(latest.values()), repeated
+
+
+def named_customer_ids(kind: Kind, rows: Iterable[Record]) -> set[str]:
+    """Return the customer ids that staged rows name; ``line`` comes first in each."""
+    if "customer_id" not in kind.columns:
+        return set()
+    place = kind.columns.index("customer_id") + 1
+    return {row[place] for row in rows if row[place] is not None}
+
+
+def _can_combine(kind: Kind, earlier: Record, later: Record) -> bool:
+    """Tell whether taking a record laid over an earlier one is the same as taking one after the other."""
+    needed, ids = REQUIRED_COLUMNS[kind.name], OWNER_ID_COLUMNS[kind.name]
+    if kind is CUSTOMERS and _changes_consent(earlier, later):
+        return False  # both are history
+    if kind is EVENTS and _moves_link_time(earlier, later):
+        return False  # what the browser was joined by keeps its own time
+    complete = all(earlier[kind.columns.index(column)] is not None for column in needed)
+    whose = [(earlier[place], later[place]) for place in map(kind.columns.index, ids)]
+    return complete and (all(old == new for old, new in whose) or all(new is None for _, new in whose))
+
+
+def _moves_link_time(earlier: Record, later: Record) -> bool:
+    """Tell whether an event that names both ids, and so joins them at its time, is given another time."""
+    customer, visitor, at = map(EVENTS.columns.index, ("customer_id", "anonymous_id", "occurred_at"))
+    names_both = earlier[customer] is not None and earlier[visitor] is not None
+    return names_both and later[at] not in (None, earlier[at])
+
+
+def _changes_consent(earlier: Record, later: Record) -> bool:
+    at = CUSTOMERS.columns.index("newsletter")
+    return earlier[at] is not None and later[at] is not None and earlier[at] != later[at]
+
+
+def rejected_repeats(refused: Iterable[RejectedRow], repeated: Mapping[int, int]) -> list[RejectedRow]:
+    reasons = {refusal.line: refusal.reason for refusal in refused}
+    return [RejectedRow(line, reasons[first]) for line, first in repeated.items() if first in reasons]
+
+
+def _combine(kind: Kind, earlier: Record, later: Record) -> Record:
+    if kind is CUSTOMERS:  # attributes add up
+        at = kind.columns.index("attributes")
+        both = tuple(
+            sortable_values.dump_json(json.loads(old) | json.loads(new))
+            for old, new in zip(earlier[at:], later[at:], strict=True)
+        )
+        later = later[:at] + both
+    if kind is EVENTS and later[(at := kind.columns.index("properties"))] is not None:
+        earlier = earlier[:at] + later[at:]  # what is read from properties comes with them
+    return tuple(old if new is None else new for old, new in zip(earlier, later, strict=True))

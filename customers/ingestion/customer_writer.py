@@ -1,0 +1,125 @@
+"""Customers are written here, and nowhere else."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from core.db import dialect, execution, temporary_tables
+from core.db.sql import Query, Sql, compile_query, compose
+from core.values import sortable_values
+from customers.consent import statements, states
+from customers.facts import queue
+from customers.identity import staged_customers
+from customers.models import Customer, DatedAttribute
+from customers.rows.kinds import CUSTOMERS
+
+from . import attribute_limit
+from .results import Outcome
+from .staging import IngestCall, count_staged, staged_or_stored, upsert_staged
+
+
+def delete_customers(customers: Iterable[int]) -> None:
+    """Delete customers, named by their keys, with all of their records and ids."""
+    Customer.objects.filter(pk__in=customers).delete()
+
+
+def write_customers(call: IngestCall) -> Outcome:
+    staged, now = "staged_customers", call.now
+    staged_customers.fill_existing_customers(staged)
+    execution.execute(f"UPDATE {staged} SET record = customer")
+    outcome = count_staged(staged)
+    staged_customers.fill_customers(staged, now)
+    texts = staged_or_stored(*CUSTOMERS.columns[1:14])
+    given = {
+        "birth_date": f"COALESCE({dialect.date_cast_sql('s.birth_date')}, r.birth_date)",
+        **{name: f"COALESCE(s.{name}, r.{name})" for name in ("birthday", "subscribed_at")},
+        **_first_seen(call),
+        "email_is_trusted": "CASE WHEN s.email IS NULL THEN r.email_is_trusted ELSE true END",
+        **{
+            name: dialect.merged_json_sql(f"r.{name}", dialect.json_cast_sql(f"s.{name}"))
+            for name in ("attributes", "attributes_comparable")
+        },
+    }
+    kept = {"customer_id": "r.customer_id", "recorded_at": "r.recorded_at", "newsletter": "r.newsletter"}
+    statements.collect_changed_addresses(staged)
+    upsert_staged(
+        "customers_customer",
+        staged,
+        "r.id = s.customer",
+        kept | texts | given,
+        "customer_id",
+        updated=[*texts, *given],
+    )
+    outcome.crowded = attribute_limit.enforce_attribute_limit(staged)
+    store_dated_attributes(Sql(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'"))
+    outcome.kept_unsubscribed = statements.store_staged_statements(staged, call.stated_at, call.source)
+    queue.queue_stale(Sql(f"SELECT customer FROM {staged}"))
+    return outcome
+
+
+def _first_seen(call: IngestCall) -> dict[str, str]:
+    """Return when customers were first seen: the earliest of what the latest record gives and what messages tell."""
+    if not call.names:  # what messages tell is weighed already
+        return {
+            "first_seen": "COALESCE(s.first_seen, r.first_seen)",
+            "first_seen_given": "r.first_seen_given",
+        }
+    told = f"""(SELECT min({dialect.trait_datetime_sql("t.told", "first_seen")})
+        FROM customers_identity i JOIN customers_traits t ON t.identity_id = i.id WHERE i.customer_id = s.customer)"""
+    return {
+        "first_seen": f"""CASE WHEN s.first_seen IS NULL THEN r.first_seen
+            WHEN r.first_seen IS NULL OR s.first_seen <= r.first_seen THEN s.first_seen
+            ELSE {dialect.least_sql("s.first_seen", told)} END""",
+        "first_seen_given": "COALESCE(s.first_seen, r.first_seen_given)",
+    }
+
+
+def store_dated_attributes(customers: Query) -> None:
+    """Keep the attributes that are moments, of customers, selected by their keys, where time finds them."""
+    customers = compile_query(customers)
+    execution.execute(
+        compose(
+            "DELETE FROM customers_datedattribute WHERE customer_id IN ({customers})", customers=customers
+        )
+    )
+    execution.execute(
+        compose(
+            f"""INSERT INTO customers_datedattribute (customer_id, name, at)
+                SELECT c.id, item.key, {dialect.sortable_datetime_sql("item.value")}
+                FROM customers_customer c, {dialect.json_object_items_sql("c.attributes_comparable")}
+                WHERE c.id IN ({{customers}}) AND substr(item.value, 1, 1) = '{sortable_values.DATETIME}'
+                    AND length(item.key) <= {DatedAttribute._meta.get_field("name").max_length}""",
+            customers=customers,
+        )
+    )
+
+
+def clear_fields(fields: Mapping[int, Iterable[str]]) -> None:
+    """Empty columns and attributes of customers, by their keys: what was told of them was another's."""
+    blank = Customer()
+    for customer in Customer.objects.filter(pk__in=fields):
+        for name in fields[customer.pk]:
+            if name not in CUSTOMERS.csv_columns:
+                customer.attributes.pop(name, None)
+                customer.attributes_comparable.pop(sortable_values.json_key(name), None)
+                continue
+            for column in (name, f"{name}_folded", *(["birthday"] if name == "birth_date" else [])):
+                if column in CUSTOMERS.columns:
+                    setattr(customer, column, getattr(blank, column))
+            if name == "email":
+                customer.email_is_trusted = blank.email_is_trusted
+        customer.save()
+    temporary_tables.create_temporary_table("customers_cleared", "customer bigint PRIMARY KEY")
+    temporary_tables.load_rows("customers_cleared", ("customer",), [(key,) for key in fields])
+    store_dated_attributes(Sql("SELECT customer FROM customers_cleared"))
+    states.update_consent(Sql("SELECT customer FROM customers_cleared"), datetime.now(UTC), source="merge")
+    queue.queue_stale(Sql("SELECT customer FROM customers_cleared"))
+
+
+def mark_address_trusted(customer: int, address: str) -> None:
+    """Note that an address, given by its key, has confirmed that it is a customer's."""
+    Customer.objects.filter(pk=customer, email_folded=address).update(email_is_trusted=True)
+
+
+def mark_addresses_untrusted(customers: Iterable[int]) -> None:
+    """Note whose address, just written, nobody but a browser gave."""
+    Customer.objects.filter(pk__in=list(customers)).update(email_is_trusted=False)

@@ -1,0 +1,185 @@
+"""Staging tables: rows of one batch, checked and completed before they are merged into a table."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core.db import backends, dialect, execution, temporary_tables
+from core.db.sql import Sql
+from customers.facts import queue
+from customers.identity import merging
+from customers.rows.kinds import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind
+from customers.rows.parsing import Record
+
+from .results import Origin, Outcome, RejectedRow
+
+NUMERIC_COLUMNS = frozenset(
+    {
+        "birthday",
+        "total",
+        "discount_total",
+        "refunded_total",
+        "quantity",
+        "unit_price",
+        "product_value",
+        "product_quantity",
+    }
+)
+DATETIME_COLUMNS = frozenset({"placed_at", "occurred_at", "subscribed_at", "first_seen"})
+
+# What a new record of a kind must give, by the name of its column in CSV; and the ids that say whose it is.
+REQUIRED_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    CUSTOMERS.name: {},
+    ORDERS.name: {"placed_at": "placed_at"},
+    ORDER_LINES.name: {},
+    EVENTS.name: {"name": "event", "occurred_at": "occurred_at"},
+}
+OWNER_ID_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    CUSTOMERS.name: (),
+    ORDERS.name: ("customer_id", "anonymous_id"),
+    ORDER_LINES.name: (),
+    EVENTS.name: ("customer_id", "anonymous_id"),
+}
+
+
+@dataclass(frozen=True)
+class IngestCall:
+    """What writers need to know of a call."""
+
+    now: datetime
+    source: str
+    origin: Origin
+    names: bool
+    place: int = 0
+
+    @property
+    def stated_at(self) -> datetime:
+        """Return when its consents are stated: one that follows on another of the same call is made after it."""
+        return self.now + timedelta(microseconds=self.place)
+
+    @property
+    def is_from_browser(self) -> str:
+        """Tell in SQL whether a browser told of the records."""
+        return "true" if self.origin is Origin.BROWSER else "false"
+
+
+def stage_rows(kind: Kind, rows: Iterable[Record]) -> None:
+    types = dict.fromkeys(NUMERIC_COLUMNS, "bigint") | dict.fromkeys(
+        DATETIME_COLUMNS, dialect.datetime_type_sql()
+    )
+    columns = ", ".join(f"{column} {types.get(column, 'text')}" for column in kind.columns)
+    table = f"staged_{kind.name}"
+    temporary_tables.create_temporary_table(
+        table,
+        f"line bigint, {columns}, customer bigint, visitor bigint, record bigint",
+        joined_on=("customer", "visitor", "record", *kind.key),
+    )
+    temporary_tables.load_rows(table, ("line", *kind.columns), rows)
+
+
+def upsert_staged(
+    table: str, staged: str, on: str, columns: Mapping[str, str], key: str, *, updated: Iterable[str]
+) -> int | None:
+    """Merge staged rows into a table in their order; give how many were created, None where no other writer can be."""
+    names = ", ".join(columns)
+    values = ", ".join(columns.values())
+    sets = ", ".join(f"{name} = excluded.{name}" for name in updated)
+    return backends.upsert(
+        f"INSERT INTO {table} ({names}) SELECT {values} FROM {staged} s LEFT JOIN {table} r ON {on}"
+        f" WHERE true ORDER BY s.line ON CONFLICT ({key}) DO UPDATE SET {sets}"
+    )
+
+
+def reject_incomplete(kind: Kind) -> list[RejectedRow]:
+    """Refuse staged rows that are new and lack what a new one must have."""
+    staged, needed = f"staged_{kind.name}", REQUIRED_COLUMNS[kind.name]
+    missing = " OR ".join(f"{column} IS NULL" for column in needed)
+    refused = []
+    for row in execution.fetch_all(
+        f"SELECT line, {', '.join(needed)} FROM {staged} WHERE record IS NULL AND ({missing})"
+    ):
+        lacking = [label for label, value in zip(needed.values(), row[1:], strict=True) if value is None]
+        refused.append(
+            RejectedRow(row[0], f"{lacking[0]}: missing, and there is no such record yet to keep it from")
+        )
+    if refused:
+        execution.execute(f"DELETE FROM {staged} WHERE record IS NULL AND ({missing})")
+    return refused
+
+
+def reject_ownerless(staged: str, reason: str) -> list[RejectedRow]:
+    """Refuse staged rows that are new and do not say whose they are."""
+    nobodys = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
+    refused = [
+        RejectedRow(line, reason)
+        for (line,) in execution.fetch_all(f"SELECT line FROM {staged} WHERE {nobodys}")
+    ]
+    if refused:
+        execution.execute(f"DELETE FROM {staged} WHERE {nobodys}")
+    return refused
+
+
+def fill_record_ids(staged: str, table: str, column: str, among: str = "") -> None:
+    found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column} {among})"
+    execution.execute(f"UPDATE {staged} SET record = {found} WHERE {found} IS NOT NULL")  # most rows are new
+
+
+def fill_owners(staged: str, table: str) -> None:
+    """Fill ``customer`` where a row did not name one: it is whose record it is."""
+    execution.execute(
+        f"""UPDATE {staged} SET customer = (SELECT r.customer_id FROM {table} r WHERE r.id = {staged}.record)
+            WHERE customer IS NULL AND record IS NOT NULL"""
+    )
+
+
+def count_staged(staged: str) -> Outcome:
+    [(created, updated)] = execution.fetch_all(
+        f"SELECT count(*) FILTER (WHERE record IS NULL), count(*) FILTER (WHERE record IS NOT NULL) FROM {staged}"
+    )
+    return Outcome(created, updated)
+
+
+def staged_or_stored(*columns: str, **defaults: str) -> dict[str, str]:
+    """Give each column what is staged, else what is there, else its default."""
+    empty_text = "''"
+    return {
+        column: f"COALESCE(s.{column}, r.{column}, {defaults.get(column, empty_text)})" for column in columns
+    }
+
+
+def queue_fact_updates(
+    kind: Kind, columns: Mapping[str, str], appended: Iterable[str], *, alone: bool
+) -> None:
+    """Queue new records to be merged into the facts, and the customers of the others to be summed up again.
+
+    Unless we were ``alone``: somebody else has created one of the new records first, so none counts as appended.
+    """
+    staged = f"staged_{kind.name}"
+    if not alone:
+        queue.queue_stale(Sql(f"SELECT customer FROM {staged}"))
+        return
+    table = f"customers_{kind.name.removesuffix('s')}"
+    names = ", ".join(appended)
+    execution.execute(
+        f"""INSERT INTO customers_appended{kind.name.removesuffix("s")} (customer_id, {names})
+            SELECT s.customer, {", ".join(columns[name] for name in appended)}
+            FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
+    )
+    queue.queue_stale(Sql(f"SELECT customer FROM {staged} WHERE record IS NOT NULL"))
+
+
+def reassign_moved(staged: str, table: str, children: Mapping[str, str]) -> None:
+    """Move records that were sent again under another customer, and their children."""
+    temporary_tables.create_temporary_table("moved_parents", "id bigint PRIMARY KEY, customer bigint")
+    moved = execution.execute(
+        f"""INSERT INTO moved_parents SELECT r.id, s.customer FROM {staged} s
+            JOIN {table} r ON r.id = s.record WHERE s.customer IS NOT NULL AND s.customer <> r.customer_id"""
+    )
+    if not moved:
+        return
+    queue.queue_stale(Sql(f"SELECT r.customer_id FROM {table} r JOIN moved_parents p ON p.id = r.id"))
+    for child, parent in children.items():
+        merging.reassign(
+            child, Sql(f"SELECT c.id, p.customer FROM {child} c JOIN moved_parents p ON p.id = c.{parent}")
+        )
+    merging.reassign(table, Sql("SELECT id, customer FROM moved_parents"))
