@@ -66,10 +66,10 @@ def send_by_campaign(campaign: Campaign) -> float:
     """Send by a campaign whose date has come, as a worker does."""
     for model in (Delivery, Journey):
         execution.execute(f"DELETE FROM {model._meta.db_table}")
-    Campaign.objects.filter(pk=campaign.pk).update(occasions_until=None)
+    Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=None)
     begun = time.perf_counter()
-    triggers.read(AT)
-    while progress.advance(AT) + sender.deliver(AT):
+    triggers.process_triggers(AT)
+    while progress.advance_journeys(AT) + sender.send_due_deliveries(AT):
         continue
     took = time.perf_counter() - begun
     if Delivery.objects.filter(state="sent").count() != Customer.objects.count():
@@ -85,8 +85,8 @@ def send_by_loop(campaign: Campaign) -> float:
 def send_by_loop_with_django_templates(campaign: Campaign) -> float:
     """The same, with Django's template engine."""
     shop = {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS}
-    subject, text = Template(SUBJECT), Template(email_layout.with_footer(TEXT))
-    html = Template(email_layout.framed(email_layout.html_of(TEXT)))
+    subject, text = Template(SUBJECT), Template(email_layout.add_footer(TEXT))
+    html = Template(email_layout.add_frame(email_layout.html_from_text(TEXT)))
 
     def write(delivery: Delivery) -> OutgoingMessage:
         customer = delivery.customer
@@ -110,7 +110,10 @@ def send_all(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -
             message.subject,
             message.text,
             to=[customer.email],
-            headers={"Message-ID": f"<{delivery.token}@shop.example>", **signed_links.headers(delivery)},
+            headers={
+                "Message-ID": f"<{delivery.token}@shop.example>",
+                **signed_links.unsubscribe_headers(delivery),
+            },
             connection=mail_server,
         )
         mail.attach_alternative(message.html, "text/html")
@@ -152,7 +155,7 @@ def open_shop(customers: int) -> Campaign:
         quiet_until=time_of_day(6),
         ends_with_order=True,
     )
-    lifecycle.start(lifecycle.save(campaign, [Step(subject=SUBJECT, text=TEXT)]), AT)
+    lifecycle.start(lifecycle.save_campaign(campaign, [Step(subject=SUBJECT, text=TEXT)]), AT)
     if backends.is_postgresql():
         execution.execute("VACUUM ANALYZE")
     return campaign

@@ -29,10 +29,10 @@ class CampaignsConfig(AppConfig):
 
         members_changed.connect(wakeups.CAMPAIGNS.request, dispatch_uid="carry out campaigns")
         double_opt_in.confirmations_requested.connect(wakeups.CAMPAIGNS.request, dispatch_uid="ask addresses")
-        register_merge_listener(progress.follow_joins)
-        register_merge_listener(coupon_pool.follow_joins)
+        register_merge_listener(progress.reassign_journeys)
+        register_merge_listener(coupon_pool.reassign_coupons)
         personal_data.register_section("campaigns", privacy_section.SECTION)
         if find_spec("anymail"):
             import_module("anymail.signals").tracking.connect(
-                bounces.note_event, dispatch_uid="suppress bounces"
+                bounces.handle_tracking_event, dispatch_uid="suppress bounces"
             )

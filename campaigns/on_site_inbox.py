@@ -18,8 +18,8 @@ from .delivery import sending_policy
 from .models.campaign import Campaign
 from .models.delivery import Delivery
 
-AT_ONCE: Final = 3
-SHOWN_FOR: Final = timedelta(days=30)
+MAX_MESSAGES: Final = 3
+DISPLAY_PERIOD: Final = timedelta(days=30)
 
 
 def messages_for(anonymous_id: str, at: datetime, *, is_visitor: bool = True) -> Sequence[Delivery]:
@@ -29,7 +29,11 @@ def messages_for(anonymous_id: str, at: datetime, *, is_visitor: bool = True) ->
     order, and there is one, or it is for members only, and they have left. None for an unknown visitor.
     Nothing is noted where somebody else looks.
     """
-    found = list(_of(anonymous_id).filter(_is_worth_showing(at)).order_by("-sent_at", "-pk")[:AT_ONCE])
+    found = list(
+        _open_messages_queryset(anonymous_id)
+        .filter(_still_relevant_q(at))
+        .order_by("-sent_at", "-pk")[:MAX_MESSAGES]
+    )
     new = [one.pk for one in found if one.shown_at is None and is_visitor]
     if new:
         Delivery.objects.filter(pk__in=new, shown_at=None).update(shown_at=at)
@@ -38,10 +42,10 @@ def messages_for(anonymous_id: str, at: datetime, *, is_visitor: bool = True) ->
 
 def dismiss(anonymous_id: str, token: UUID, at: datetime) -> None:
     """Show a message to its visitor no more; of somebody else's, or one that is closed, nothing happens."""
-    _of(anonymous_id).filter(token=token).update(dismissed_at=at)
+    _open_messages_queryset(anonymous_id).filter(token=token).update(dismissed_at=at)
 
 
-def _of(anonymous_id: str) -> QuerySet[Delivery]:
+def _open_messages_queryset(anonymous_id: str) -> QuerySet[Delivery]:
     # No text of PostgreSQL holds a NUL, so nobody is met under one.
     known_as = "" if "\x00" in anonymous_id else to_nfc(anonymous_id)
     whose = Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value=known_as).values("customer")
@@ -50,14 +54,14 @@ def _of(anonymous_id: str) -> QuerySet[Delivery]:
     )
 
 
-def _is_worth_showing(at: datetime) -> Q:
-    is_in = Q(sending_policy.is_in("customer_id", "campaign__segment_id"))
+def _still_relevant_q(at: datetime) -> Q:
+    is_in = Q(sending_policy.is_member_q("customer_id", "campaign__segment_id"))
     is_for_leavers = Q(campaign__trigger=Campaign.Trigger.LEAVES)
     is_gone = (is_in & is_for_leavers) | (~is_in & ~is_for_leavers)
     return Q(
-        ~Q(is_gone, campaign__is_only_for_members=True),
-        ~Q(sending_policy.has_ordered("customer_id", "sent_at", at), campaign__ends_with_order=True),
+        ~Q(is_gone, campaign__exit_when_not_member=True),
+        ~Q(sending_policy.has_ordered_q("customer_id", "sent_at", at), campaign__ends_with_order=True),
         campaign__state__in=(Campaign.State.RUNNING, Campaign.State.DONE),
-        sent_at__gt=at - SHOWN_FOR,
+        sent_at__gt=at - DISPLAY_PERIOD,
         sent_at__lte=at,
     )

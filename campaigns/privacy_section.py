@@ -19,7 +19,7 @@ from .models.delivery import Delivery
 from .models.journey import Journey
 
 
-def _tell(customer: Customer) -> dict[str, Any]:
+def _export(customer: Customer) -> dict[str, Any]:
     ways = Journey.objects.filter(customer=customer).order_by("began_at", "pk")
     messages = Delivery.objects.filter(customer=customer).order_by("planned_for", "pk")
     coupons = Coupon.objects.filter(customer=customer).order_by("given_at", "pk")
@@ -33,11 +33,11 @@ def _tell(customer: Customer) -> dict[str, Any]:
         ),
         "coupons": _rows(coupons, "code", "given_at", "redeemed_at", campaign="campaign__name"),
         "audiences": _rows(audiences, "platform", "is_in", segment="segment__slug"),
-        **_kept_by_channels(Mentions.of([customer.pk])),
+        **_channel_data(Mentions.of([customer.pk])),
     }  # fmt: skip
 
 
-def _kept_by_channels(mentions: Mentions) -> dict[str, Any]:
+def _channel_data(mentions: Mentions) -> dict[str, Any]:
     return {
         section: kept
         for channel in CHANNELS.values()
@@ -62,8 +62,8 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
     mentions = Mentions.of(customers)
     for channel in CHANNELS.values():
         channel.erase_personal_data(mentions)
-    channel_health.forget(mentions)
+    channel_health.erase_answers(mentions)
 
 
 # In turn with those who plan journeys and messages: what they write for a customer must not come as they go.
-SECTION = Section(tell=_tell, erase=_erase, wait=progress.take_turn)
+SECTION = Section(tell=_export, erase=_erase, wait=progress.acquire_lock)

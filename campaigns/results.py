@@ -29,7 +29,7 @@ _VALUE: Final = F("customer__orders__total") - F("customer__orders__refunded_tot
 
 
 @dataclass(frozen=True)
-class Figures:
+class ResultTotals:
     """How many messages were sent, shown and followed; how many orders came of them, and what these are worth.
 
     ``shown`` counts messages on the shop's pages alone, and ``clicked`` messages, not clicks.
@@ -43,7 +43,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class StepResults(Figures):
+class StepResults(ResultTotals):
     """What came of one step."""
 
     number: int = 0
@@ -63,7 +63,7 @@ class DayResults:
 
 
 @dataclass(frozen=True)
-class Results(Figures):
+class Results(ResultTotals):
     """What came of a campaign: ``waiting`` are planned or on their way, ``days`` those on which anything happened.
 
     ``written`` went to a file instead of people, so nothing came of them.
@@ -77,14 +77,14 @@ class Results(Figures):
     days: Sequence[DayResults] = ()
 
 
-def of(campaign: Campaign, at: datetime) -> Results:
+def campaign_results(campaign: Campaign, at: datetime) -> Results:
     """Give what came of a campaign until an instant, by five queries, however large it is."""
     steps = list(campaign.steps.all())
     messages = _messages(campaign)
     orders = _orders(campaign, at)
     held_back = [one for one in messages if one["state"] == State.HELD_BACK]
     return Results(
-        **_figures(messages, orders),
+        **_totals(messages, orders),
         waiting=_count(messages, State.PLANNED, State.SENDING),
         written=_count(messages, State.WRITTEN),
         failed=_count(messages, State.FAILED),
@@ -92,14 +92,14 @@ def of(campaign: Campaign, at: datetime) -> Results:
             why: _count([one for one in held_back if one["why"] == why], State.HELD_BACK)
             for why in sorted({one["why"] for one in held_back})
         },
-        steps=[_of_step(step, messages, orders) for step in steps],
-        days=_days(campaign, orders, at),
+        steps=[_step_results(step, messages, orders) for step in steps],
+        days=_day_results(campaign, orders, at),
     )
 
 
-def revenues(campaigns: Collection[int], at: datetime) -> dict[int, Decimal]:
+def revenue_by_campaign(campaigns: Collection[int], at: datetime) -> dict[int, Decimal]:
     """Give the revenue of several campaigns, by key, in one query; of those without orders, nothing."""
-    rows = _credited(campaigns, at).values("campaign").annotate(units=Sum(_VALUE)).order_by()
+    rows = _credited_orders_queryset(campaigns, at).values("campaign").annotate(units=Sum(_VALUE)).order_by()
     return {row["campaign"]: _revenue([row]) for row in rows}
 
 
@@ -115,11 +115,13 @@ def _messages(campaign: Campaign) -> list[Row]:
 
 
 def _orders(campaign: Campaign, at: datetime) -> list[Row]:
-    by_day = _credited([campaign.pk], at).values("step", day=TruncDate("placed_at", tzinfo=shop_zone()))
+    by_day = _credited_orders_queryset([campaign.pk], at).values(
+        "step", day=TruncDate("placed_at", tzinfo=shop_zone())
+    )
     return list(by_day.annotate(orders=Count("pk"), units=Sum(_VALUE)).order_by())
 
 
-def _credited(campaigns: Collection[int], at: datetime) -> QuerySet[Any]:
+def _credited_orders_queryset(campaigns: Collection[int], at: datetime) -> QuerySet[Any]:
     """Give the messages of campaigns, each once for every order that is put down to it, with ``placed_at``."""
     sent = Delivery.objects.filter(state=State.SENT).annotate(
         reached=Case(
@@ -147,13 +149,13 @@ def _credited(campaigns: Collection[int], at: datetime) -> QuerySet[Any]:
     return after.filter(~Exists(another), placed_at__lte=at)
 
 
-def _of_step(step: Step, messages: Sequence[Row], orders: Sequence[Row]) -> StepResults:
+def _step_results(step: Step, messages: Sequence[Row], orders: Sequence[Row]) -> StepResults:
     of_step = [[one for one in rows if one["step"] == step.pk] for rows in (messages, orders)]
-    return StepResults(**_figures(*of_step), number=step.number, channel=step.channel, subject=step.subject)
+    return StepResults(**_totals(*of_step), number=step.number, channel=step.channel, subject=step.subject)
 
 
-def _days(campaign: Campaign, orders: Sequence[Row], at: datetime) -> list[DayResults]:
-    sent, clicked = _by_day(campaign, "sent_at", at), _by_day(campaign, "clicked_at", at)
+def _day_results(campaign: Campaign, orders: Sequence[Row], at: datetime) -> list[DayResults]:
+    sent, clicked = _count_by_day(campaign, "sent_at", at), _count_by_day(campaign, "clicked_at", at)
     return [
         DayResults(
             day,
@@ -166,13 +168,13 @@ def _days(campaign: Campaign, orders: Sequence[Row], at: datetime) -> list[DayRe
     ]
 
 
-def _by_day(campaign: Campaign, moment: str, at: datetime) -> dict[date, int]:
+def _count_by_day(campaign: Campaign, moment: str, at: datetime) -> dict[date, int]:
     happened = Delivery.objects.filter(campaign=campaign, **{f"{moment}__lte": at})
     days = happened.values(day=TruncDate(moment, tzinfo=shop_zone()))
     return dict(days.annotate(messages=Count("pk")).order_by().values_list("day", "messages"))
 
 
-def _figures(messages: Sequence[Row], orders: Sequence[Row]) -> dict[str, Any]:
+def _totals(messages: Sequence[Row], orders: Sequence[Row]) -> dict[str, Any]:
     return {
         "sent": _count(messages, State.SENT),
         "shown": sum(one["shown"] for one in messages),

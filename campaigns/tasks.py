@@ -7,48 +7,48 @@ from typing import Final
 from celery import shared_task
 
 from . import lifecycle, wakeups
-from .coupons import coupon_pool
+from .coupons import redemption
 from .delivery import confirmation_emails, sender
 from .journeys import progress, triggers
 from .recommendations import products
 
-LONGEST_RUN: Final = 20  # seconds: other tasks have their turn, too, while a large mailing goes out
+MAX_RUN_SECONDS: Final = 20  # seconds: other tasks have their turn, too, while a large mailing goes out
 # Orders come in late; those that come later still are seen at night.
-LATELY: Final = timedelta(days=3)
+RECENT_ORDERS: Final = timedelta(days=3)
 
 
 @shared_task
-def carry_out() -> None:
+def run_campaigns() -> None:
     """See what happened, take the steps that are due, and send what they call for, until nothing is left."""
     begun = time.monotonic()
     wakeups.CAMPAIGNS.acknowledge()
-    triggers.read(datetime.now(UTC))
+    triggers.process_triggers(datetime.now(UTC))
     while (
-        confirmation_emails.send(datetime.now(UTC))
-        + progress.advance(datetime.now(UTC))
-        + sender.deliver(datetime.now(UTC))
+        confirmation_emails.send_confirmation_emails(datetime.now(UTC))
+        + progress.advance_journeys(datetime.now(UTC))
+        + sender.send_due_deliveries(datetime.now(UTC))
     ):
-        if time.monotonic() - begun > LONGEST_RUN:
+        if time.monotonic() - begun > MAX_RUN_SECONDS:
             wakeups.CAMPAIGNS.request()
             break
     else:
-        lifecycle.finish(datetime.now(UTC))
+        lifecycle.finish_dated_campaigns(datetime.now(UTC))
 
 
 @shared_task
 def learn_products() -> None:
     """Learn what is sold, and what is bought together."""
-    products.learn(datetime.now(UTC))
+    products.learn_products(datetime.now(UTC))
 
 
 @shared_task
-def note_redeemed_coupons() -> None:
+def mark_redeemed_coupons() -> None:
     """Keep which coupons the latest orders have used."""
     now = datetime.now(UTC)
-    coupon_pool.note_redeemed(now - LATELY, now)
+    redemption.mark_redeemed(now - RECENT_ORDERS, now)
 
 
 @shared_task
-def note_all_redeemed_coupons() -> None:
+def mark_all_redeemed_coupons() -> None:
     """Keep which coupons any order has used, and which were used in cancelled ones only."""
-    coupon_pool.note_redeemed(None, datetime.now(UTC))
+    redemption.mark_redeemed(None, datetime.now(UTC))

@@ -16,10 +16,10 @@ from customers.tracking.bots import is_bot
 
 from . import unsubscription
 from .links import signed_links
-from .links.signed_links import BadLink, LeadsElsewhere
+from .links.signed_links import ForeignLink, InvalidLink
 
 # What looks at links before anybody reads the message.
-SCANNERS: Final = (
+LINK_SCANNERS: Final = (
     "barracuda",
     "googleimageproxy",
     "mimecast",
@@ -37,7 +37,7 @@ HEADERS: Final = {
 View = Callable[..., HttpResponse]
 
 
-def _private(view: View) -> View:
+def _with_private_headers(view: View) -> View:
     @wraps(view)
     def with_headers(request: HttpRequest, **named: Any) -> HttpResponse:
         response = view(request, **named)
@@ -48,30 +48,30 @@ def _private(view: View) -> View:
     return with_headers
 
 
-@_private
+@_with_private_headers
 @require_safe
 def click(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Lead to the page a link of a message names, and count the click of a person."""
     try:
-        followed = signed_links.read_click(signed)
-    except LeadsElsewhere:
-        return _elsewhere(request)
-    except BadLink:
-        return _incomplete(request)
+        followed = signed_links.verify_click(signed)
+    except ForeignLink:
+        return _foreign_link(request)
+    except InvalidLink:
+        return _incomplete_link(request)
     if _is_person(request):
-        signed_links.note_click(followed, datetime.now(UTC))
+        signed_links.record_click(followed, datetime.now(UTC))
     return HttpResponseRedirect(followed.url)
 
 
-@_private
+@_with_private_headers
 @csrf_exempt  # mail programs post without cookies (RFC 8058); the signature says for whom
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Ask whether to end the newsletter, and end it when told so."""
     try:
-        key = signed_links.read_unsubscribe(signed)
-    except BadLink:
-        return _incomplete(request)
+        key = signed_links.verify_unsubscribe(signed)
+    except InvalidLink:
+        return _incomplete_link(request)
     if request.method == "POST":
         unsubscription.unsubscribe(key, datetime.now(UTC))
     if unsubscription.is_subscribed(key):
@@ -81,15 +81,15 @@ def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
     return _page(request, "You are unsubscribed", "You will get no more e-mails from us.")
 
 
-@_private
+@_with_private_headers
 @csrf_exempt  # as above: the signature says for whom
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Ask whether an address wants the newsletter, and note it when told so: looking at the link confirms nothing."""
     try:
-        token = signed_links.read_confirm(signed)
-    except BadLink:
-        return _incomplete(request)
+        token = signed_links.verify_confirmation(signed)
+    except InvalidLink:
+        return _incomplete_link(request)
     now = datetime.now(UTC)
     found = (
         double_opt_in.confirm_subscription(token, now)
@@ -117,16 +117,16 @@ def _is_person(request: HttpRequest) -> bool:
         request.method == "GET"
         and not any("prefetch" in one or "preview" in one for one in ahead)
         and not is_bot(agent)
-        and not any(scanner in agent.lower() for scanner in SCANNERS)
+        and not any(scanner in agent.lower() for scanner in LINK_SCANNERS)
     )
 
 
-def _incomplete(request: HttpRequest) -> HttpResponse:
+def _incomplete_link(request: HttpRequest) -> HttpResponse:
     text = "It may have been cut in two lines: copy all of it from the message."
     return _page(request, "This link is not complete", text, status=404)
 
 
-def _elsewhere(request: HttpRequest) -> HttpResponse:
+def _foreign_link(request: HttpRequest) -> HttpResponse:
     text = "It names a page that does not belong to the shop, so we do not lead you there."
     return _page(request, "This link leads elsewhere", text, status=404)
 

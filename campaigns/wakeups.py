@@ -4,4 +4,4 @@ from typing import Final
 
 from core.wakeup import WakeUp
 
-CAMPAIGNS: Final = WakeUp("campaigns.tasks.carry_out", marker="campaigns:a-run-waits")
+CAMPAIGNS: Final = WakeUp("campaigns.tasks.run_campaigns", marker="campaigns:a-run-waits")

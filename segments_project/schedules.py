@@ -46,14 +46,14 @@ SCHEDULES: Final = (
     ),
     Schedule(
         name="Carry out campaigns",
-        task="campaigns.tasks.carry_out",
+        task="campaigns.tasks.run_campaigns",
         when=MINUTE,
         expires=MINUTE,
         purpose="Starts journeys, takes the steps that are due and sends their messages.",
     ),
     Schedule(
         name="Note coupons seen in orders",
-        task="campaigns.tasks.note_redeemed_coupons",
+        task="campaigns.tasks.mark_redeemed_coupons",
         when=10 * MINUTE,
         expires=10 * MINUTE,
         purpose="Records which coupons the orders of the last three days used.",
@@ -124,7 +124,7 @@ SCHEDULES: Final = (
     ),
     Schedule(
         name="Note coupons seen in any order",
-        task="campaigns.tasks.note_all_redeemed_coupons",
+        task="campaigns.tasks.mark_all_redeemed_coupons",
         when=crontab(hour="3", minute="30"),
         expires=HOUR,
         purpose="Records which coupons any order used, and reopens those that only cancelled orders used.",

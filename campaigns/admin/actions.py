@@ -44,7 +44,7 @@ def run_action(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         if form:
             form.save(staff_user(request))
         change_state(campaign, datetime.now(UTC), staff_user(request))
-    except lifecycle.NotPossible as reason:
+    except lifecycle.CampaignError as reason:
         messages.error(request, str(reason))
     else:
         audit_log.log_changes(request, [campaign], audit_text)
@@ -89,13 +89,15 @@ def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     campaign = get_object_or_404(Campaign, pk=pk)
     values = {
         name: getattr(campaign, name)
-        for name in (*lifecycle.EDITED, "segment", "takes_members", "tactic", "answers")
+        for name in (*lifecycle.EDITABLE_FIELDS, "segment", "include_current_members", "tactic", "answers")
     }
     values |= {"name": f"Copy of {campaign.name}"[:200], "starts_at": None}
-    steps = [Step(**{name: getattr(step, name) for name in lifecycle.STEP}) for step in campaign.steps.all()]
+    steps = [
+        Step(**{name: getattr(step, name) for name in lifecycle.STEP_FIELDS}) for step in campaign.steps.all()
+    ]
     try:
-        draft = lifecycle.save(Campaign(**values), steps, staff_user(request))
-    except lifecycle.NotPossible as reason:
+        draft = lifecycle.save_campaign(Campaign(**values), steps, staff_user(request))
+    except lifecycle.CampaignError as reason:
         messages.error(request, str(reason))
         return redirect("admin:campaigns_campaign_change", pk)
     audit_log.log_additions(request, [draft], f"Copied from “{campaign.name}”.")
@@ -114,8 +116,8 @@ def discard_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
         return TemplateResponse(request, "campaigns/admin/discard.html", context)
     key, name = campaign.pk, campaign.name
     try:
-        lifecycle.discard(campaign, staff_user(request))
-    except lifecycle.NotPossible as reason:
+        lifecycle.delete_draft(campaign, staff_user(request))
+    except lifecycle.CampaignError as reason:
         messages.error(request, str(reason))
         return redirect("admin:campaigns_campaign_change", pk)
     audit_log.log_deletions(request, [Campaign(pk=key, name=name)], "Discarded the draft.")

@@ -73,8 +73,8 @@ def download_audience(model_admin: Any, request: HttpRequest, pk: int) -> HttpRe
         since, kind = last.until, "changes"
     by = staff_user(request).get_username()
     try:
-        file = exports.export(segment, platform, datetime.now(UTC), since=since, by=by)
-    except exports.NoSuchChange as reason:
+        file = exports.export_audience(segment, platform, datetime.now(UTC), since=since, by=by)
+    except exports.UnknownChange as reason:
         messages.error(request, f"{str(reason).capitalize()}. Download all members instead.")
         return redirect("admin:campaigns_campaign_audience", pk)
     label = AudienceExport.Platform(platform).label

@@ -191,8 +191,8 @@ def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     if is_sent and form.is_valid() and formset.is_valid():
         try:
             with transaction.atomic():
-                lifecycle.save(form.instance, formset.steps(), staff_user(request))
-        except lifecycle.NotPossible as reason:
+                lifecycle.save_campaign(form.instance, formset.steps(), staff_user(request))
+        except lifecycle.CampaignError as reason:
             form.add_error(None, str(reason))
         else:
             audit_log.log_changes(

@@ -34,7 +34,7 @@ def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) ->
     if context["is_draft"]:
         context["to_do"] = problems_of_draft(campaign, context["steps"])
         return TemplateResponse(request, "campaigns/admin/draft.html", context)
-    campaign_results = results.of(campaign, now)
+    campaign_results = results.campaign_results(campaign, now)
     shown = {channel.key for channel in CHANNELS.values() if channel.reached_at == "shown_at"}
     context |= {
         "results": campaign_results,
@@ -64,15 +64,15 @@ def problems_of_draft(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
         empty = not (step.text or step.html or step.subject or step.url)
         if empty and sends_messages(step.channel):
             problems.append(f"Step {step.number} is empty. Write its message.")
-        problems += [f"Step {step.number}: {problem}" for problem in rendering.check(step)]
-    return problems + lifecycle.lacks(campaign, steps, datetime.now(UTC))
+        problems += [f"Step {step.number}: {problem}" for problem in rendering.problem_texts(step)]
+    return problems + lifecycle.start_problems(campaign, steps, datetime.now(UTC))
 
 
 def revenue_by_campaign(campaigns: Iterable[Campaign], now: datetime) -> Mapping[int, Decimal]:
     """Return the revenue of each campaign by its key, with one query; raises ``time_limits.StatementTimeout``."""
     keys = [campaign.pk for campaign in campaigns]
     with time_limits.time_limit(QUERY_SECONDS):
-        return dict.fromkeys(keys, Decimal()) | results.revenues(keys, now)
+        return dict.fromkeys(keys, Decimal()) | results.revenue_by_campaign(keys, now)
 
 
 def daily_chart(days: Sequence[DayResults]) -> Chart:

@@ -24,7 +24,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from campaigns.coupons import coupon_pool
+from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.models import Coupon, CouponPool
 from core.admin import audit_log
 from core.admin.capped_lists import CappedListAdmin
@@ -74,10 +74,10 @@ class ImportCodesForm(forms.Form):
                 f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB. Split it into smaller files."
             )
         try:
-            return list(coupon_pool.in_file(file.read().decode("utf-8-sig")))
+            return list(pool_codes.read_code_file(file.read().decode("utf-8-sig")))
         except UnicodeDecodeError:
             raise forms.ValidationError("The file is not text in UTF-8. Save it as “CSV UTF-8”.") from None
-        except coupon_pool.BadFile as error:
+        except pool_codes.InvalidCodeFile as error:
             raise forms.ValidationError(str(error)) from None
 
 
@@ -86,14 +86,14 @@ class GenerateCodesForm(forms.Form):
         label="Number of codes",
         initial=1_000,
         min_value=1,
-        max_value=coupon_pool.MOST_MADE,
+        max_value=pool_codes.MAX_GENERATED_CODES,
         widget=UnfoldAdminIntegerFieldWidget,
     )
     length = forms.IntegerField(
         label="Characters per code",
-        initial=coupon_pool.SHORTEST_MADE,
-        min_value=coupon_pool.SHORTEST_MADE,
-        max_value=coupon_pool.LONGEST_MADE,
+        initial=pool_codes.MIN_GENERATED_LENGTH,
+        min_value=pool_codes.MIN_GENERATED_LENGTH,
+        max_value=pool_codes.MAX_GENERATED_LENGTH,
         widget=UnfoldAdminIntegerFieldWidget,
     )
     beginning = forms.CharField(
@@ -130,19 +130,19 @@ class CouponPoolAdmin(CappedListAdmin):
         """Add how many codes unconfirmed visitors got in the last hour, and how many messages wait because of that."""
         context = {"most_unconfirmed": settings.COUPONS_UNCONFIRMED_AN_HOUR}
         if object_id.isdigit():
-            context["unconfirmed"] = coupon_pool.unconfirmed_in_the_hour(int(object_id), datetime.now(UTC))
-            context["held_back"] = coupon_pool.held_back(int(object_id))
+            context["unconfirmed"] = coupon_pool.unconfirmed_count(int(object_id), datetime.now(UTC))
+            context["held_back"] = coupon_pool.waiting_count(int(object_id))
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CouponPool]:
-        return coupon_pool.counted(super().get_queryset(request))
+        return coupon_pool.with_counts(super().get_queryset(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """The admin's own deletion would read every code. The page has a button instead."""
         return False
 
     def save_model(self, request: HttpRequest, obj: CouponPool, form: Any, change: bool) -> None:
-        coupon_pool.save(obj)
+        coupon_pool.save_pool(obj)
 
     def response_add(self, request: HttpRequest, obj: CouponPool, post_url_continue: str | None = None):
         messages.success(request, f"{obj.name} was created. Now add codes to it.")
@@ -195,7 +195,7 @@ class CouponPoolAdmin(CappedListAdmin):
     def empty_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Delete the codes that no customer has."""
         pool = get_object_or_404(CouponPool, pk=pk)
-        removed = coupon_pool.remove_free(pool)
+        removed = coupon_pool.delete_free_codes(pool)
         audit_log.log_changes(request, [pool], f"Removed {removed:,} free codes.")
         messages.success(request, f"{removed:,} free codes were removed. Codes that customers have stay.")
         return redirect("admin:campaigns_couponpool_change", pool.pk)
@@ -205,8 +205,8 @@ class CouponPoolAdmin(CappedListAdmin):
         pool = get_object_or_404(CouponPool, pk=pk)
         name, key = pool.name, pool.pk
         try:
-            coupon_pool.delete(pool)
-        except coupon_pool.InUse as reason:
+            coupon_pool.delete_pool(pool)
+        except coupon_pool.PoolInUse as reason:
             messages.error(request, str(reason))
             return redirect("admin:campaigns_couponpool_change", key)
         audit_log.log_deletions(request, [CouponPool(pk=key, name=name)], "Deleted.")
@@ -228,7 +228,7 @@ class CouponPoolAdmin(CappedListAdmin):
 def _import_codes(request: HttpRequest, pool: CouponPool, form: ImportCodesForm) -> bool:
     if not form.is_valid():
         return False
-    filled = coupon_pool.fill(pool, form.cleaned_data["found"])
+    filled = pool_codes.add_codes(pool, form.cleaned_data["found"])
     summary = f"{filled.added:,} {_codes_were(filled.added)} added"
     if filled.known:
         summary += f", {filled.known:,} existed already"
@@ -246,7 +246,7 @@ def _generate_codes(request: HttpRequest, pool: CouponPool, form: GenerateCodesF
         return False
     values = form.cleaned_data
     try:
-        made = coupon_pool.generate(
+        made = pool_codes.generate_codes(
             pool, values["count"], values["length"], SystemRandom(), values["beginning"]
         )
     except ValueError as error:

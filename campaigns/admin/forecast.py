@@ -47,24 +47,24 @@ def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> d
         "dry_run": dry_run,
         "held_back_in_all": sum(dry_run.held_back.values()),
         "sample": [
-            (contact_data.visible_customer(request, one.customer), _decision_text(one.verdict))
+            (contact_data.visible_customer(request, one.customer), _decision_text(one.decision))
             for one in dry_run.sample
             if may_see
         ],
     }
 
 
-def _decision_text(verdict: Decision) -> str:
-    if verdict.reason:
-        return verdict.reason
-    return f"Gets it on {texts.moment_text(verdict.not_before)}." if verdict.not_before else "Gets it now."
+def _decision_text(decision: Decision) -> str:
+    if decision.reason:
+        return decision.reason
+    return f"Gets it on {texts.moment_text(decision.not_before)}." if decision.not_before else "Gets it now."
 
 
 def _upcoming_rows(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
     """Return the day, step and number of messages to come; None if that takes too long to compute."""
     try:
         with time_limits.time_limit(QUERY_SECONDS):
-            upcoming = forecasts.upcoming(campaign, now, now + timedelta(days=FORECAST_DAYS))
+            upcoming = forecasts.upcoming_messages(campaign, now, now + timedelta(days=FORECAST_DAYS))
     except time_limits.StatementTimeout:
         return None
     return [

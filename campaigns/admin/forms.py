@@ -45,11 +45,11 @@ class CampaignForm(forms.ModelForm):
                 "trigger",
                 "starts_at",
                 "repeats_every",
-                "takes_members",
-                "takes_mass_changes",
+                "include_current_members",
+                "include_bulk_entries",
                 "reentry_after",
             ),
-            *("is_only_for_members", "ends_with_order", "quiet_from", "quiet_until", "pool"),
+            *("exit_when_not_member", "ends_with_order", "quiet_from", "quiet_until", "pool"),
         )
         labels = {
             "starts_at": "Date and time",
@@ -72,16 +72,16 @@ class CampaignForm(forms.ModelForm):
             ),
             "quiet_from": forms.TimeInput({"type": "time", "class": INPUT_CSS_CLASSES}, format="%H:%M"),
             "quiet_until": forms.TimeInput({"type": "time", "class": INPUT_CSS_CLASSES}, format="%H:%M"),
-            "takes_members": UnfoldBooleanWidget,
-            "takes_mass_changes": UnfoldBooleanWidget,
-            "is_only_for_members": UnfoldBooleanWidget,
+            "include_current_members": UnfoldBooleanWidget,
+            "include_bulk_entries": UnfoldBooleanWidget,
+            "exit_when_not_member": UnfoldBooleanWidget,
             "ends_with_order": UnfoldBooleanWidget,
         }
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         # After the start, the present members have started already or never will.
-        self.fields["takes_members"].disabled = self.instance.state != Campaign.State.DRAFT
+        self.fields["include_current_members"].disabled = self.instance.state != Campaign.State.DRAFT
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -151,7 +151,7 @@ class StepForm(forms.ModelForm):
         super()._post_clean()  # type: ignore[misc]
         if self.errors or self.cleaned_data.get("DELETE"):
             return
-        for problem in rendering.problems(self.instance):
+        for problem in rendering.step_problems(self.instance):
             self.add_error(problem.part, problem.text)
 
 

@@ -34,7 +34,7 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
     if not request.user.has_perm(access.SEE):
         return []
     found = [Notice(*notice) for channel in CHANNELS.values() if (notice := channel.notice())]
-    if confirmation_emails.is_held_up():
+    if confirmation_emails.waits_for_mail_server():
         found.append(
             Notice(
                 "Confirmation e-mails cannot be sent",
@@ -42,13 +42,13 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
                 " Their sign-ups wait for 30 days at most.",
             )
         )
-    for health in channel_health.paused():
+    for health in channel_health.paused_channels():
         response = health.answer if contact_data.may_see(request) else contact_data.redact_text(health.answer)
         found.append(
             Notice(
                 f"Sending by {channel_label(health.channel)} has been paused since {moment(health.paused_at)}",
-                f"More than a tenth of the latest {channel_health.LATEST} messages were rejected. The latest response:"
-                f" “{response}”. Messages that are due wait. Solve the problem, then press “Send again”.",
+                f"More than a tenth of the latest {channel_health.RECENT_COUNT} messages were rejected. The latest"
+                f" response: “{response}”. Messages that are due wait. Solve the problem, then press “Send again”.",
                 health.channel if request.user.has_perm(access.WRITE) else "",
             )
         )
@@ -66,7 +66,7 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[
 @require_permissions(access.SEE, access.WRITE, methods=WRITE_METHODS)
 def resume_sending(model_admin: Any, request: HttpRequest) -> HttpResponse:
     channel = request.POST.get("channel", "")
-    if channel_health.resume(channel, staff_user(request)):
+    if channel_health.resume_channel(channel, staff_user(request)):
         audit_log.log_changes(request, [staff_user(request)], f"Resumed sending by {channel_label(channel)}.")
         messages.success(request, "Messages are sent again.")
     else:

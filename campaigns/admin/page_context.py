@@ -60,12 +60,12 @@ def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]
         "is_running": state == Campaign.State.RUNNING,
         "is_paused": state == Campaign.State.PAUSED,
         "is_stopped": state == Campaign.State.STOPPED,
-        "is_over": state in lifecycle.OVER,
+        "is_over": state in lifecycle.FINAL_STATES,
         "is_dated": campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY),
-        "meets_members": forecasts.meets_members(campaign),
-        "asks": bool(rendering.asked(steps)) or rendering.uses(steps, "coupon"),
+        "meets_members": forecasts.starts_for_members(campaign),
+        "asks": bool(rendering.answer_names(steps)) or rendering.uses_variable(steps, "coupon"),
         "may_write": may_write,
-        "may_edit": may_write and state not in lifecycle.OVER,
+        "may_edit": may_write and state not in lifecycle.FINAL_STATES,
         "may_discard": request.user.has_perm(access.DISCARD) and state == Campaign.State.DRAFT,
     }
 

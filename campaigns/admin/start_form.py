@@ -20,21 +20,21 @@ class StartForm(forms.Form):
         steps = list(campaign.steps.all())
         tactic = TACTICS.get(campaign.tactic)
         asks = {question.name: question for question in tactic.asks} if tactic else {}
-        for name in rendering.asked(steps):
+        for name in rendering.answer_names(steps):
             question, answer = asks.get(name), campaign.answers.get(name, "")
             field_options: dict[str, Any] = {
-                "label": lifecycle.label(campaign, name),
+                "label": lifecycle.question_label(campaign, name),
                 "help_text": question.help if question else "",
                 "initial": answer,
                 "required": not answer or f"answer_{name}" in self.data,
-                "max_length": lifecycle.LONGEST_ANSWER,
+                "max_length": lifecycle.MAX_ANSWER_LENGTH,
             }
             self.fields[f"answer_{name}"] = (
                 forms.URLField(**field_options, assume_scheme="https", widget=UnfoldAdminTextInputWidget)
                 if question and question.is_address
                 else forms.CharField(**field_options, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
             )
-        if rendering.uses(steps, "coupon"):
+        if rendering.uses_variable(steps, "coupon"):
             self.fields["pool"] = forms.ModelChoiceField(
                 CouponPool.objects.order_by("name"),
                 label="Coupon codes",
@@ -54,4 +54,4 @@ class StartForm(forms.Form):
         }
         pool = self.cleaned_data.get("pool") if "pool" in self.data else None
         if answers or pool:
-            lifecycle.answer(self.campaign, answers, pool, by)
+            lifecycle.save_answers(self.campaign, answers, pool, by)

@@ -39,7 +39,7 @@ class SegmentForm(forms.Form):
 def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show the campaigns and tactics of a segment; a POST creates a draft."""
     segment = get_object_or_404(Segment, pk=pk)
-    tactics = catalogue.for_segment(segment)
+    tactics = catalogue.tactics_for_segment(segment)
     if request.method == "POST":
         if not request.user.has_perm(access.ADD):
             raise PermissionDenied
@@ -84,7 +84,7 @@ def _create_draft(request: HttpRequest, segment: Segment, tactics: list[catalogu
     try:
         if not chosen:
             draft = Campaign(segment=segment, name=f"New campaign for {segment.name}"[:200])
-            campaign = lifecycle.save(draft, [Step(number=1)], staff_user(request))
+            campaign = lifecycle.save_campaign(draft, [Step(number=1)], staff_user(request))
             audit_text = "Created an empty draft."
         else:
             tactic = next((one for one in tactics if one.slug == chosen), None)
@@ -93,9 +93,9 @@ def _create_draft(request: HttpRequest, segment: Segment, tactics: list[catalogu
                 return None
             with transaction.atomic():
                 chosen_for = _get_or_create_segment(request, segment, tactic)
-                campaign = lifecycle.from_tactic(chosen_for, tactic, staff_user(request))
+                campaign = lifecycle.create_from_tactic(chosen_for, tactic, staff_user(request))
             audit_text = f"Created from the tactic “{tactic.name}”."
-    except lifecycle.NotPossible as reason:
+    except lifecycle.CampaignError as reason:
         messages.error(request, str(reason))
         return None
     audit_log.log_additions(request, [campaign], audit_text)
@@ -108,7 +108,7 @@ def _get_or_create_segment(request: HttpRequest, segment: Segment, tactic: catal
     if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENTS):
         raise PermissionDenied
     newest = Segment.objects.aggregate(newest=Max("pk"))["newest"]
-    found = catalogue.segment_for(tactic, segment, staff_user(request))
+    found = catalogue.segment_for_tactic(tactic, segment, staff_user(request))
     if found.pk > newest:
         audit_log.log_additions(
             request, [found], f"Created for the tactic “{tactic.name}”: {segment_sentence(found)}."

@@ -48,7 +48,7 @@ def _trigger_clause(campaign: Campaign) -> str:
     name = campaign.segment.name
     match campaign.trigger:
         case Campaign.Trigger.ENTERS:
-            if campaign.takes_members:
+            if campaign.include_current_members:
                 return f"For the present members of “{name}”, and when a customer enters it"
             return f"When a customer enters “{name}”"
         case Campaign.Trigger.LEAVES:
@@ -77,7 +77,7 @@ def _limit_sentences(campaign: Campaign) -> Iterator[str]:
     ends = []
     if campaign.ends_with_order:
         ends.append("order")
-    if campaign.is_only_for_members:
+    if campaign.exit_when_not_member:
         ends.append("come back" if campaign.trigger == Campaign.Trigger.LEAVES else "leave the segment")
     if ends:
         yield f"It ends early for customers who {' or '.join(ends)}."
@@ -90,5 +90,5 @@ def _limit_sentences(campaign: Campaign) -> Iterator[str]:
         elif campaign.reentry_after:
             after = duration_text(campaign.reentry_after, in_weeks=True)
             yield f"A customer can start it again after {after}."
-        if campaign.takes_mass_changes:
+        if campaign.include_bulk_entries:
             yield "It also starts for customers who enter because the segment is new or its rule was edited."

@@ -65,13 +65,13 @@ class CouponDetail(APIView):
     @extend_schema(responses={200: CouponSerializer, **ACCESS_ERROR_RESPONSES, **NO_COUPON}, tags=["coupons"])
     def get(self, request: Request, code: str) -> Response:
         """Whom a coupon code belongs to, and whether it was used. Needs the scope `members:read`."""
-        coupon = coupon_pool.find(code)
+        coupon = coupon_pool.find_coupon(code)
         if coupon is None:
             raise NotFound(f"There is no coupon {code}.")
-        return Response(CouponSerializer(_told(coupon)).data)
+        return Response(CouponSerializer(_as_dict(coupon)).data)
 
 
-def _told(coupon: Coupon) -> dict[str, Any]:
+def _as_dict(coupon: Coupon) -> dict[str, Any]:
     owner: Customer | None = coupon.customer
     if owner and owner.merged_into:
         owner = owner.merged_into

@@ -54,7 +54,7 @@ EXAMPLE = OpenApiExample(
 )
 
 
-class _ForPages(APIView):
+class _VisitorView(APIView):
     """Whom the shop's pages are answered as."""
 
     authentication_classes: Any = [KeyAuthentication, QueryKeyAuthentication]
@@ -65,10 +65,10 @@ class _ForPages(APIView):
     rate = throttling.VISITORS
 
 
-class MessagesForVisitor(_ForPages):
+class MessagesForVisitor(_VisitorView):
     """The messages for a visitor; staff may look at them, too."""
 
-    authentication_classes = [*_ForPages.authentication_classes, SessionAuthentication]
+    authentication_classes = [*_VisitorView.authentication_classes, SessionAuthentication]
 
     @extend_schema(
         responses={
@@ -86,10 +86,10 @@ class MessagesForVisitor(_ForPages):
         """
         is_visitor = isinstance(request.auth, ApiKey)
         found = on_site_inbox.messages_for(anonymous_id, datetime.now(UTC), is_visitor=is_visitor)
-        return Response({"messages": [_told(one) for one in found]}, headers=HEADERS)
+        return Response({"messages": [_as_dict(one) for one in found]}, headers=HEADERS)
 
 
-class Dismissal(_ForPages):
+class Dismissal(_VisitorView):
     """The closing of a message: by its visitor's page, never by staff."""
 
     @extend_schema(
@@ -107,6 +107,6 @@ class Dismissal(_ForPages):
         return Response(status=status.HTTP_204_NO_CONTENT, headers=HEADERS)
 
 
-def _told(delivery: Delivery) -> dict[str, Any]:
+def _as_dict(delivery: Delivery) -> dict[str, Any]:
     content = delivery.content or {}
     return {"token": delivery.token} | {name: content.get(name, "") for name in ("title", "text", "url")}

@@ -27,27 +27,27 @@ from segments.models import Change, Membership, Segment
 from . import platforms
 from .platforms import Person
 
-Part = Literal["add", "remove"]
+Operation = Literal["add", "remove"]
 
-ADD: Final[Part] = "add"
-REMOVE: Final[Part] = "remove"
-OPERATION: Final = "operation"
-ROWS_AT_ONCE: Final = 5_000
+ADD: Final[Operation] = "add"
+REMOVE: Final[Operation] = "remove"
+OPERATION_COLUMN: Final = "operation"
+EXPORT_BATCH_SIZE: Final = 5_000
 
-CONSENT: Final = "ads_consent"
-_YES: Final = (
+CONSENT_ATTRIBUTE: Final = "ads_consent"
+_CONSENT_VALUES: Final = (
     sortable_values.encode_text("true"),
     sortable_values.encode_text("yes"),
     sortable_values.encode_number(Decimal(1)),
 )
 
 
-class NoSuchChange(ValueError):
+class UnknownChange(ValueError):
     """The id to continue from is none of this segment's log; the message says what to give."""
 
 
 @dataclass(frozen=True)
-class File:
+class AudienceFile:
     """A file to be written: its lines, how many of them are customers, and the id to continue from."""
 
     lines: Iterator[str]
@@ -55,15 +55,15 @@ class File:
     until: int
 
 
-def export(
+def export_audience(
     segment: Segment,
     platform: str,
     at: datetime,
     *,
     since: int | None = None,
-    only: Part | None = None,
+    only: Operation | None = None,
     by: str = "",
-) -> File:
+) -> AudienceFile:
     """Write a segment's audience for a platform: all of it, or what is different since the change of an id.
 
     The changes have a column that tells who is added and who is removed, unless ``only`` one of both is asked for.
@@ -71,20 +71,20 @@ def export(
     """
     told = AudienceMember.objects.filter(segment=segment, platform=platform)
     with transaction.atomic(), transactions.locked_table(AudienceMember._meta.db_table):
-        until = _newest_change(segment)
+        until = _latest_change_id(segment)
         if since is not None and not 0 <= since <= until:
-            raise NoSuchChange(f"there is no change {since} of this segment; the latest is {until}")
+            raise UnknownChange(f"there is no change {since} of this segment; the latest is {until}")
         if (
             since is not None
             and not AudienceExport.objects.filter(segment=segment, platform=platform).exists()
         ):
-            _take_for_told(segment, platform, since, until)
+            _assume_exported(segment, platform, since, until)
         # What is found without any change of members, such as a consent, belongs behind the id that was given.
-        _update(segment, platform, until if since is None else max(until, since + 1))
+        _update_members(segment, platform, until if since is None else max(until, since + 1))
         if since is None:
             told = told.filter(is_in=True)
         else:
-            told = told.filter(told_until__gt=since)
+            told = told.filter(exported_until__gt=since)
             if only:
                 told = told.filter(is_in=only == ADD)
         rows = told.count()
@@ -92,16 +92,18 @@ def export(
             segment=segment, platform=platform, exported_at=at, exported_by_name=by[:150],
             since=since, until=until, rows=rows,
         )  # fmt: skip
-    return File(_lines(told, platform, tells_operation=since is not None and only is None), rows, until)
+    return AudienceFile(
+        _lines(told, platform, tells_operation=since is not None and only is None), rows, until
+    )
 
 
 def consenting_q() -> Q:
     """Ask who may be shown ads: whoever says so by the attribute, and without it whoever takes the newsletter."""
-    given = KeyTextTransform(sortable_values.json_key(CONSENT), "attributes_comparable")
-    return Q(In(given, _YES)) | Q(IsNull(given, True), newsletter=Customer.Newsletter.SUBSCRIBED)
+    given = KeyTextTransform(sortable_values.json_key(CONSENT_ATTRIBUTE), "attributes_comparable")
+    return Q(In(given, _CONSENT_VALUES)) | Q(IsNull(given, True), newsletter=Customer.Newsletter.SUBSCRIBED)
 
 
-def _newest_change(segment: Segment) -> int:
+def _latest_change_id(segment: Segment) -> int:
     """Give the id of the newest change, also where the log has forgotten it since a file ended with it."""
     newest = Change.objects.filter(segment=segment).aggregate(newest=Max("pk"))["newest"]
     told = AudienceExport.objects.filter(segment=segment).aggregate(newest=Max("until"))["newest"]
@@ -111,39 +113,41 @@ def _newest_change(segment: Segment) -> int:
 # -- What a platform is to be told
 
 
-def _update(segment: Segment, platform: str, until: int) -> None:
+def _update_members(segment: Segment, platform: str, until: int) -> None:
     told = AudienceMember.objects.filter(segment=segment, platform=platform)
-    belonging = _reachable().filter(Exists(_memberships(segment)))
+    belonging = _reachable_queryset().filter(Exists(_memberships_queryset(segment)))
     belongs = Exists(belonging.filter(pk=OuterRef("customer_id")))
-    told.filter(~belongs, is_in=True).update(is_in=False, told_until=until)
-    told.filter(belongs, is_in=False).update(is_in=True, told_until=until)
+    told.filter(~belongs, is_in=True).update(is_in=False, exported_until=until)
+    told.filter(belongs, is_in=False).update(is_in=True, exported_until=until)
     new = belonging.filter(~Exists(told.filter(customer=OuterRef("pk"))))
-    _insert(segment, platform, new, until)
+    _insert_members(segment, platform, new, until)
 
 
-def _take_for_told(segment: Segment, platform: str, since: int, until: int) -> None:
+def _assume_exported(segment: Segment, platform: str, since: int, until: int) -> None:
     """Take those for told who were members at an id: the list was filled from elsewhere."""
     since_then = Change.objects.filter(segment=segment, pk__gt=since, pk__lte=until)
     own = since_then.filter(customer=OuterRef("pk")).order_by("pk")
-    stayed = Q(Exists(_memberships(segment)), ~Exists(own))
+    stayed = Q(Exists(_memberships_queryset(segment)), ~Exists(own))
     left_first = Q(pk__in=since_then.values("customer"), first=Change.Kind.LEFT)
-    were_in = _reachable().annotate(first=Subquery(own.values("change")[:1])).filter(stayed | left_first)
-    _insert(segment, platform, were_in, since)
+    were_in = (
+        _reachable_queryset().annotate(first=Subquery(own.values("change")[:1])).filter(stayed | left_first)
+    )
+    _insert_members(segment, platform, were_in, since)
 
 
-def _reachable() -> QuerySet[Customer]:
+def _reachable_queryset() -> QuerySet[Customer]:
     return Customer.objects.existing().known().filter(consenting_q())
 
 
-def _memberships(segment: Segment) -> QuerySet[Membership]:
+def _memberships_queryset(segment: Segment) -> QuerySet[Membership]:
     return Membership.objects.filter(segment=segment, customer=OuterRef("pk"))
 
 
-def _insert(segment: Segment, platform: str, customers: QuerySet[Customer], until: int) -> None:
+def _insert_members(segment: Segment, platform: str, customers: QuerySet[Customer], until: int) -> None:
     rows = customers.order_by().values_list(
         Value(segment.pk), Value(platform), "pk", Value(True), Value(until)
     )
-    names = "segment_id, platform, customer_id, is_in, told_until"
+    names = "segment_id, platform, customer_id, is_in, exported_until"
     execution.execute(compose(f"INSERT INTO {AudienceMember._meta.db_table} ({names}) {{rows}}", rows=rows))
 
 
@@ -151,19 +155,19 @@ def _insert(segment: Segment, platform: str, customers: QuerySet[Customer], unti
 
 
 def _lines(told: QuerySet[AudienceMember], platform: str, *, tells_operation: bool) -> Iterator[str]:
-    columns = platforms.COLUMNS[platform]
+    columns = platforms.PLATFORM_COLUMNS[platform]
     sheet = csv.writer(_Echo(), lineterminator="\r\n")
-    yield _line(sheet, [OPERATION] * tells_operation + [column.name for column in columns])
-    for is_in, person in _people(told):
+    yield _line(sheet, [OPERATION_COLUMN] * tells_operation + [column.name for column in columns])
+    for is_in, person in _members(told):
         cells = [column.cell(person) for column in columns]
         yield _line(sheet, [ADD if is_in else REMOVE] * tells_operation + cells)
 
 
-def _people(told: QuerySet[AudienceMember]) -> Iterator[tuple[bool, Person]]:
+def _members(told: QuerySet[AudienceMember]) -> Iterator[tuple[bool, Person]]:
     named = [f"customer__{column}" for column in Person._fields]
     rows = told.order_by("customer_id").values_list("customer_id", "is_in", *named)
     after = 0
-    while share := list(rows.filter(customer_id__gt=after)[:ROWS_AT_ONCE]):
+    while share := list(rows.filter(customer_id__gt=after)[:EXPORT_BATCH_SIZE]):
         for _, is_in, *read in share:
             yield is_in, Person(*read)
         after = share[-1][0]

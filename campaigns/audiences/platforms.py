@@ -19,13 +19,13 @@ from core.values.phone_numbers import to_e164
 
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _NOT_A_TO_Z: Final = re.compile("[^a-z]")
-_NOT_OF_A_CITY: Final = re.compile(r"[0-9.\s()-]")
+_NOT_IN_A_CITY: Final = re.compile(r"[0-9.\s()-]")
 # As people write them, and as ISO 3166 does.
 _COUNTRIES: Final = {"usa": "us", "uk": "gb"}
 
-ZIP: Final = ("zip", "postal_code", "postcode", "address.postalCode", "address.zip")
-STATE: Final = ("state", "province", "region", "address.state")
-GENDER: Final = ("gender",)
+ZIP_ATTRIBUTES: Final = ("zip", "postal_code", "postcode", "address.postalCode", "address.zip")
+STATE_ATTRIBUTES: Final = ("state", "province", "region", "address.state")
+GENDER_ATTRIBUTES: Final = ("gender",)
 
 
 class Person(NamedTuple):
@@ -66,47 +66,47 @@ def digest(written: str) -> str:
 # -- How it is written
 
 
-def email(text: str) -> str:
+def normalize_email(text: str) -> str:
     """Give an address in small letters, without what stands around it by mistake."""
     return text.strip(" \t\r\n\v\0.").lower()
 
 
-def phone(text: str, country: str) -> str:
+def normalize_phone(text: str, country: str) -> str:
     """Give a number as the whole world dials it, with its plus; of one whose country is not known, nothing."""
     international = f"+{text.strip()[2:]}" if text.strip().startswith("00") else text
     return to_e164(international, country_code(country)) or ""
 
 
-def phone_digits(text: str, country: str) -> str:
+def normalize_phone_digits(text: str, country: str) -> str:
     """Give the digits of a number, with the code of its country where that is known."""
-    return (phone(text, country) or re.sub("[^0-9]", "", text)).lstrip("+0")
+    return (normalize_phone(text, country) or re.sub("[^0-9]", "", text)).lstrip("+0")
 
 
-def google_email(text: str) -> str:
+def normalize_google_email(text: str) -> str:
     """Return an address as Google compares it: those of Gmail have no dots and no tag behind a plus."""
-    local, at, domain = email(text).rpartition("@")
+    local, at, domain = normalize_email(text).rpartition("@")
     if domain in ("gmail.com", "googlemail.com"):
         local = local.partition("+")[0].replace(".", "")
     return local + at + domain
 
 
-def name(text: str) -> str:
+def normalize_name(text: str) -> str:
     """Return a name in small letters of any script, without punctuation, symbols and spaces."""
     written = unicodedata.normalize("NFC", text).lower()
     return "".join(letter for letter in written if unicodedata.category(letter)[0] not in "PSZC")
 
 
-def state(text: str) -> str:
+def normalize_state(text: str) -> str:
     """Return the letters from a to z of a state, and no others."""
     return _NOT_A_TO_Z.sub("", text.lower())
 
 
-def city(text: str) -> str:
+def normalize_city(text: str) -> str:
     """Give the letters of a city, in any script."""
-    return _NOT_OF_A_CITY.sub("", text.lower())
+    return _NOT_IN_A_CITY.sub("", text.lower())
 
 
-def zip_code(text: str) -> str:
+def normalize_zip_code(text: str) -> str:
     """Give a postal code without spaces, and without what the United States put behind a dash."""
     return re.sub(r"\s", "", text.lower()).partition("-")[0]
 
@@ -118,7 +118,7 @@ def country_code(text: str) -> str:
     return code if len(code) == 2 else ""
 
 
-def gender(text: str) -> str:
+def normalize_gender(text: str) -> str:
     """Give f or m."""
     letter = text.strip().lower()[:1]
     return letter if letter in ("f", "m") else ""
@@ -134,34 +134,34 @@ def _attribute(person: Person, names: Sequence[str]) -> str:
     return ""
 
 
-def _born(person: Person, form: str) -> str:
+def _birth_date(person: Person, form: str) -> str:
     return format(person.birth_date, form) if person.birth_date else ""
 
 
-META: Final = (
-    Column("EMAIL", lambda person: email(person.email)),
-    Column("PHONE", lambda person: phone_digits(person.phone, person.country)),
-    Column("FN", lambda person: name(person.first_name)),
-    Column("LN", lambda person: name(person.last_name)),
-    Column("CT", lambda person: city(person.city)),
-    Column("ST", lambda person: state(_attribute(person, STATE))),
-    Column("ZIP", lambda person: zip_code(_attribute(person, ZIP))),
+META_COLUMNS: Final = (
+    Column("EMAIL", lambda person: normalize_email(person.email)),
+    Column("PHONE", lambda person: normalize_phone_digits(person.phone, person.country)),
+    Column("FN", lambda person: normalize_name(person.first_name)),
+    Column("LN", lambda person: normalize_name(person.last_name)),
+    Column("CT", lambda person: normalize_city(person.city)),
+    Column("ST", lambda person: normalize_state(_attribute(person, STATE_ATTRIBUTES))),
+    Column("ZIP", lambda person: normalize_zip_code(_attribute(person, ZIP_ATTRIBUTES))),
     Column("COUNTRY", lambda person: country_code(person.country)),
-    Column("DOBY", lambda person: _born(person, "%Y")),
-    Column("DOBM", lambda person: _born(person, "%m")),
-    Column("DOBD", lambda person: _born(person, "%d")),
-    Column("GEN", lambda person: gender(_attribute(person, GENDER))),
+    Column("DOBY", lambda person: _birth_date(person, "%Y")),
+    Column("DOBM", lambda person: _birth_date(person, "%m")),
+    Column("DOBD", lambda person: _birth_date(person, "%d")),
+    Column("GEN", lambda person: normalize_gender(_attribute(person, GENDER_ATTRIBUTES))),
     Column("EXTERN_ID", lambda person: person.customer_id, is_hashed=False),
 )
-GOOGLE: Final = (
-    Column("Email", lambda person: google_email(person.email)),
-    Column("Phone", lambda person: phone(person.phone, person.country)),
+GOOGLE_COLUMNS: Final = (
+    Column("Email", lambda person: normalize_google_email(person.email)),
+    Column("Phone", lambda person: normalize_phone(person.phone, person.country)),
     Column("First Name", lambda person: person.first_name.strip().lower()),
     Column("Last Name", lambda person: person.last_name.strip().lower()),
     Column("Country", lambda person: country_code(person.country).upper(), is_hashed=False),
-    Column("Zip", lambda person: _attribute(person, ZIP).strip(), is_hashed=False),
+    Column("Zip", lambda person: _attribute(person, ZIP_ATTRIBUTES).strip(), is_hashed=False),
 )
-COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
-    AudienceExport.Platform.META.value: META,
-    AudienceExport.Platform.GOOGLE.value: GOOGLE,
+PLATFORM_COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
+    AudienceExport.Platform.META.value: META_COLUMNS,
+    AudienceExport.Platform.GOOGLE.value: GOOGLE_COLUMNS,
 }

@@ -22,11 +22,11 @@ from . import email_layout
 MAX_TEMPLATE_LENGTH: Final = 50_000
 
 
-class TryAgain(Exception):
+class TemporaryFailure(Exception):
     """The other side cannot take the message now; the message of the exception says why."""
 
 
-class Away(TryAgain):
+class ChannelUnavailable(TemporaryFailure):
     """The other side takes nobody's messages now: not worth trying the next one."""
 
 
@@ -34,7 +34,7 @@ class Undeliverable(Exception):
     """The other side will never take this message; the message of the exception says why."""
 
 
-class Refused(Undeliverable):
+class MessageRefused(Undeliverable):
     """The other side refuses a message for good, for a reason that may hold for the next ones, too."""
 
 
@@ -190,7 +190,7 @@ class Channel(ABC):
                 yield Problem(part.name, part.required)
         for part in cls.parts:
             if part.kind is PartKind.HTML:
-                for problem in email_layout.problems(written[part.name]):
+                for problem in email_layout.html_problems(written[part.name]):
                     yield Problem(part.name, problem, part.label)
 
     @classmethod
@@ -198,12 +198,12 @@ class Channel(ABC):
         """Return the template of each part. Of a text and an HTML part, an empty one is made from the other."""
         templates = {part.name: written[part.name] for part in cls.parts}
         if "text" in templates:
-            templates["text"] = email_layout.tidied(written["text"])
+            templates["text"] = email_layout.remove_tag_lines(written["text"])
         if templates.keys() >= {"text", "html"}:
             if not written["html"].strip():
-                templates["html"] = email_layout.html_of(written["text"])
+                templates["html"] = email_layout.html_from_text(written["text"])
             if not written["text"].strip():
-                templates["text"] = email_layout.text_of(written["html"])
+                templates["text"] = email_layout.text_from_html(written["html"])
         return templates
 
     @classmethod

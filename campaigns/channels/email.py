@@ -24,27 +24,27 @@ from customers.privacy.mentions import Mentions
 from . import email_layout, mail_folder
 from .base import (
     AddressColumns,
-    Away,
     Channel,
+    ChannelUnavailable,
+    MessageRefused,
     NoMailbox,
     OutgoingMessage,
     Part,
     PartKind,
     Problem,
-    Refused,
-    TryAgain,
+    TemporaryFailure,
     Undeliverable,
 )
 from .registry import register
 
-BUSY: Final = 421  # the mail server is about to hang up, whoever the message is for
-NOT_OF_THE_CONNECTION: Final = (smtplib.SMTPRecipientsRefused, ValueError)
-KEY_REFUSED: Final = (401, 402, 403)  # by a provider, whoever the message is for
-MAY_WORK_LATER: Final = (408, 409, 425, 429)
-NO_MAILBOX: Final = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
+SMTP_CLOSING: Final = 421  # the mail server is about to hang up, whoever the message is for
+MESSAGE_ERRORS: Final = (smtplib.SMTPRecipientsRefused, ValueError)
+CREDENTIAL_STATUSES: Final = (401, 402, 403)  # by a provider, whoever the message is for
+RETRYABLE_STATUSES: Final = (408, 409, 425, 429)
+NO_MAILBOX_STATUSES: Final = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
 """Enhanced status codes (RFC 3463, RFC 7505) that say that nobody is at an address, or no more."""
 _STATUS: Final = re.compile(r"(?<![\d.])5\.\d{1,3}\.\d{1,3}(?![\d.])")
-NOT_THERE: Final = {"invalid", "rejected"}
+UNREACHED_STATES: Final = {"invalid", "rejected"}
 """What django-anymail says of recipients to whom a provider sends nothing, whatever the message says."""
 
 
@@ -68,7 +68,7 @@ class Email(Channel):
     def problems(cls, written: Mapping[str, str]) -> Iterator[Problem]:
         """Yield also that a whole HTML document has no link to unsubscribe: none is added to it."""
         yield from super().problems(written)
-        if email_layout.is_whole(written["html"]) and "unsubscribe_url" not in written["html"]:
+        if email_layout.is_document(written["html"]) and "unsubscribe_url" not in written["html"]:
             text = 'a whole document needs a link to end the newsletter: <a href="{{ unsubscribe_url }}">.'
             yield Problem("html", text, "HTML")
 
@@ -77,8 +77,8 @@ class Email(Channel):
         """Return the templates with the frame and the footer of e-mails."""
         templates = super().templates(written)
         return templates | {
-            "html": email_layout.framed(templates["html"]),
-            "text": email_layout.with_footer(templates["text"]),
+            "html": email_layout.add_frame(templates["html"]),
+            "text": email_layout.add_footer(templates["text"]),
         }
 
     @classmethod
@@ -109,9 +109,11 @@ class Email(Channel):
 
     def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
         """Hand the message to the mail server; raises TryAgain, Away, Refused, NoMailbox or Undeliverable."""
-        self.hand_over(delivery.customer.email, message, delivery.token, signed_links.headers(delivery))
+        self.send_to_address(
+            delivery.customer.email, message, delivery.token, signed_links.unsubscribe_headers(delivery)
+        )
 
-    def hand_over(
+    def send_to_address(
         self, address: str, message: OutgoingMessage, token: UUID, headers: Mapping[str, str]
     ) -> None:
         """Hand a message for an address to the mail server; raises as ``send`` does."""
@@ -123,7 +125,7 @@ class Email(Channel):
                 to=[to],
                 # The same for each attempt: what arrives twice, since we were cut off before we could note the
                 # server's yes, is one message to mail programs.
-                headers={"Message-ID": f"<{token}@{_domain()}>", **headers},
+                headers={"Message-ID": f"<{token}@{_sender_domain()}>", **headers},
                 connection=self._open(),
             )
             if message.html:
@@ -133,11 +135,11 @@ class Email(Channel):
             taken = _send_international(connection, mail) if is_international else mail.send()
             _check_status(mail)
         except Exception as error:
-            if not isinstance(error, NOT_OF_THE_CONNECTION):
+            if not isinstance(error, MESSAGE_ERRORS):
                 self.close()
-            raise _meaning(error) from error
+            raise _delivery_error(error) from error
         if not taken:
-            raise TryAgain("The mail server took nothing.")
+            raise TemporaryFailure("The mail server took nothing.")
 
     def close(self) -> None:
         """Hang up."""
@@ -155,7 +157,7 @@ class Email(Channel):
         return self._connection
 
 
-def _domain() -> str:
+def _sender_domain() -> str:
     """Give the domain that our messages come from."""
     _, _, domain = settings.DEFAULT_FROM_EMAIL.rstrip("> ").rpartition("@")
     return punycode(domain) if domain else str(DNS_NAME)
@@ -186,13 +188,13 @@ def _check_status(mail: EmailMultiAlternatives) -> None:
     """Raise what django-anymail says of the recipient without an error of its own."""
     recipients = getattr(getattr(mail, "anymail_status", None), "recipients", None) or {}
     states = {getattr(one, "status", None) for one in recipients.values()}
-    if states and states <= NOT_THERE:
+    if states and states <= UNREACHED_STATES:
         raise NoMailbox(f"The provider says of the address: {', '.join(sorted(map(str, states)))}.")
     if states == {"failed"}:
-        raise Refused("The provider could not send the message.")
+        raise MessageRefused("The provider could not send the message.")
 
 
-def _meaning(error: Exception) -> Exception:
+def _delivery_error(error: Exception) -> Exception:
     """Say what an error means for the message: another attempt, none for now to anybody, or none at all."""
     if isinstance(error, Undeliverable):
         return error
@@ -200,43 +202,47 @@ def _meaning(error: Exception) -> Exception:
     match error:
         case smtplib.SMTPRecipientsRefused():
             [(code, answer)] = error.recipients.values()
-            return _by_code(code, f"{code} {_text(answer)}")
+            return _error_for_smtp_code(code, f"{code} {_decode(answer)}")
         # Of the sender, or the password: nothing is wrong with the message.
         case smtplib.SMTPSenderRefused() | smtplib.SMTPAuthenticationError() | smtplib.SMTPConnectError():
-            return Away(f"{error.smtp_code} {_text(error.smtp_error)}")
+            return ChannelUnavailable(f"{error.smtp_code} {_decode(error.smtp_error)}")
         case smtplib.SMTPHeloError() | smtplib.SMTPServerDisconnected():
-            return Away(said)
+            return ChannelUnavailable(said)
         case smtplib.SMTPResponseException():
-            return _by_code(error.smtp_code, f"{error.smtp_code} {_text(error.smtp_error)}")
+            return _error_for_smtp_code(error.smtp_code, f"{error.smtp_code} {_decode(error.smtp_error)}")
         case smtplib.SMTPNotSupportedError():
             return Undeliverable(f"The mail server cannot take an address like this one: {error}")
         case ValueError():  # an address, or a header, that is none
             return Undeliverable(said)
         # Of django-anymail, which need not be installed; its errors of answers are also such of connections.
         case _ if isinstance(status := getattr(error, "status_code", None), int):
-            return _by_status(status, said)
+            return _error_for_http_status(status, said)
         case _ if type(error).__name__ == "AnymailRecipientsRefused":
             return NoMailbox(said)
         case OSError():
-            return Away(said)
-    return TryAgain(said)
+            return ChannelUnavailable(said)
+    return TemporaryFailure(said)
 
 
-def _by_code(code: int, said: str) -> Exception:
-    if code == BUSY:
-        return Away(said)
+def _error_for_smtp_code(code: int, said: str) -> Exception:
+    if code == SMTP_CLOSING:
+        return ChannelUnavailable(said)
     if code < 500:
-        return TryAgain(said)
+        return TemporaryFailure(said)
     status = _STATUS.search(said)
-    return NoMailbox(said) if status and status[0] in NO_MAILBOX else Refused(said)
+    return NoMailbox(said) if status and status[0] in NO_MAILBOX_STATUSES else MessageRefused(said)
 
 
-def _by_status(status: int, said: str) -> Exception:
+def _error_for_http_status(status: int, said: str) -> Exception:
     """Read the answer of a provider's API."""
-    if status in KEY_REFUSED:
-        return Away(said)
-    return Refused(said) if 400 <= status < 500 and status not in MAY_WORK_LATER else TryAgain(said)
+    if status in CREDENTIAL_STATUSES:
+        return ChannelUnavailable(said)
+    return (
+        MessageRefused(said)
+        if 400 <= status < 500 and status not in RETRYABLE_STATUSES
+        else TemporaryFailure(said)
+    )
 
 
-def _text(answer: bytes | str) -> str:
+def _decode(answer: bytes | str) -> str:
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer

@@ -10,12 +10,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
 
-Follow = Callable[[str], str]
+LinkRewriter = Callable[[str], str]
 """Returns the address by which a link is followed; nothing for one that the message may not lead to."""
 
-MESSAGES: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
-_BEFORE, _, _BEHIND = (MESSAGES / "frame.html").read_text(encoding="utf-8").partition("<!-- the message -->")
-_FOOTER: Final = (MESSAGES / "footer.txt").read_text(encoding="utf-8")
+MESSAGES_DIR: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
+_BEFORE, _, _AFTER = (
+    (MESSAGES_DIR / "frame.html").read_text(encoding="utf-8").partition("<!-- the message -->")
+)
+_FOOTER: Final = (MESSAGES_DIR / "footer.txt").read_text(encoding="utf-8")
 
 _TOKEN: Final = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}")  # as Django tells them from the text
 _OPEN, _CLOSE = "\ue000", "\ue001"  # characters without a meaning, around the number of a token
@@ -47,45 +49,45 @@ _BUTTON: Final = (
 # -- Templates
 
 
-def tidied(text: str) -> str:
+def remove_tag_lines(text: str) -> str:
     """Let a line of a plain text that holds nothing but tags leave no empty line behind."""
-    masked, tokens = _mask(_newlines(text))
-    lines = (line.strip() if _is_tags(line, tokens) else f"{line}\n" for line in masked.split("\n"))
+    masked, tokens = _mask(_normalize_newlines(text))
+    lines = (line.strip() if _has_only_tags(line, tokens) else f"{line}\n" for line in masked.split("\n"))
     return _unmask("".join(lines), tokens)
 
 
-def html_of(text: str) -> str:
+def html_from_text(text: str) -> str:
     """Make HTML of a plain text: paragraphs, lines, links."""
-    masked, tokens = _mask(_newlines(text).strip())
+    masked, tokens = _mask(_normalize_newlines(text).strip())
     paragraphs = (_paragraph(paragraph, tokens) for paragraph in re.split(r"\n\s*\n", masked))
     return _unmask("\n".join(paragraphs), tokens)
 
 
-def text_of(html: str) -> str:
+def text_from_html(html: str) -> str:
     """Make a plain text of HTML: paragraphs and lines, dashes before items, addresses behind links."""
-    masked, tokens = _mask(_newlines(html))
-    reader = _Reader()
+    masked, tokens = _mask(_normalize_newlines(html))
+    reader = _TextExtractor()
     reader.feed(masked)
     reader.close()
     return _unmask("".join(reader.pieces).strip(), tokens)
 
 
-def framed(html: str) -> str:
+def add_frame(html: str) -> str:
     """Put a piece of HTML into the frame of an e-mail; a whole document stays as it is."""
-    return html if is_whole(html) else _BEFORE + _styled(html) + _BEHIND
+    return html if is_document(html) else _BEFORE + _add_styles(html) + _AFTER
 
 
-def is_whole(html: str) -> bool:
+def is_document(html: str) -> bool:
     """Tell a whole document from a piece of one."""
     return bool(re.search(r"<(html|body)\b", html, re.IGNORECASE))
 
 
-def with_footer(text: str) -> str:
+def add_footer(text: str) -> str:
     """Put what has to stand there under the plain text of an e-mail, unless it does."""
     return text if "unsubscribe_url" in text else f"{text.rstrip()}\n\n{_FOOTER}"
 
 
-def problems(html: str) -> list[str]:
+def html_problems(html: str) -> list[str]:
     """Name what has no place in the HTML of a message: it would be dropped by mail programs, or do harm on a page."""
     masked, _ = _mask(html)
     if not _is_closed(masked):  # reading on would take minutes, where there are many
@@ -109,7 +111,7 @@ def _is_closed(html: str) -> bool:
     return True
 
 
-def _styled(html: str) -> str:
+def _add_styles(html: str) -> str:
     for tag, style in STYLES.items():
         html = html.replace(f"<{tag}>", f'<{tag} style="{style}">')
     return re.sub(
@@ -119,7 +121,7 @@ def _styled(html: str) -> str:
     )
 
 
-def _newlines(text: str) -> str:
+def _normalize_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -140,22 +142,24 @@ def _unmask(masked: str, tokens: Sequence[str]) -> str:
 
 def _paragraph(masked: str, tokens: Sequence[str]) -> str:
     lines = masked.split("\n")
-    if all(_is_tags(line, tokens) for line in lines):
+    if all(_has_only_tags(line, tokens) for line in lines):
         return masked
     # A line of tags alone is none; behind another one the line ends, so that it does in a loop, too.
     told = (
-        line if _is_tags(line, tokens) else _linked(line, tokens) + ("<br>" if number < len(lines) else "")
+        line
+        if _has_only_tags(line, tokens)
+        else _link_addresses(line, tokens) + ("<br>" if number < len(lines) else "")
         for number, line in enumerate(lines, start=1)
     )
     return "<p>" + "\n".join(told) + "</p>"
 
 
-def _is_tags(line: str, tokens: Sequence[str]) -> bool:
+def _has_only_tags(line: str, tokens: Sequence[str]) -> bool:
     rest = _MASKED.sub(lambda found: "" if tokens[int(found[1])].startswith("{%") else "x", line)
     return not rest.strip() and bool(line.strip())
 
 
-def _linked(line: str, tokens: Sequence[str]) -> str:
+def _link_addresses(line: str, tokens: Sequence[str]) -> str:
     def value(found: re.Match[str]) -> str:
         is_link = _LINK_VALUE.match(tokens[int(found[1])])
         return f'<a href="{found[0]}">{found[0]}</a>' if is_link else found[0]
@@ -169,7 +173,7 @@ def _linked(line: str, tokens: Sequence[str]) -> str:
     return "".join(pieces) + _MASKED.sub(value, escape(line[end:], quote=False))
 
 
-class _Reader(HTMLParser):
+class _TextExtractor(HTMLParser):
     """Turns HTML into pieces of plain text."""
 
     UNSEEN = frozenset({"script", "style", "head", "title"})
@@ -267,7 +271,7 @@ class _Inspector(HTMLParser):
 # -- Messages
 
 
-def followed_html(html: str, follow: Follow) -> str:
+def rewrite_html_links(html: str, follow: LinkRewriter) -> str:
     """Let the links of a message lead where they are followed; one that leads to no page leads nowhere."""
 
     def lead(link: re.Match[str]) -> str:
@@ -278,7 +282,7 @@ def followed_html(html: str, follow: Follow) -> str:
     return _HREF.sub(lead, html)
 
 
-def followed_text(text: str, follow: Follow) -> str:
+def rewrite_text_links(text: str, follow: LinkRewriter) -> str:
     """Let the addresses in a plain text lead where they are followed; those that may not stand there go."""
 
     def lead(page: re.Match[str]) -> str:
@@ -288,7 +292,7 @@ def followed_text(text: str, follow: Follow) -> str:
     return _WEB_PAGE.sub(lead, text)
 
 
-def closed_up(text: str) -> str:
+def collapse_blank_lines(text: str) -> str:
     """Leave at most one line empty where parts of a plain text were left out."""
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip() + "\n"
 

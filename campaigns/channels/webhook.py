@@ -17,11 +17,11 @@ from segments.webhooks.payload import format_instant
 from segments.webhooks.signed_requests import EndpointConnection, Response, SignedRequest
 from segments.webhooks.target_addresses import InvalidAddress
 
-from .base import Channel, Consent, OutgoingMessage, Part, PartKind, TryAgain, Undeliverable
+from .base import Channel, Consent, OutgoingMessage, Part, PartKind, TemporaryFailure, Undeliverable
 from .registry import register
 
-TYPE: Final = "campaign.message"
-MAY_WORK_LATER: Final = (408, 409, 425, 429)
+MESSAGE_TYPE: Final = "campaign.message"
+RETRYABLE_STATUSES: Final = (408, 409, 425, 429)
 
 
 @register
@@ -55,9 +55,9 @@ class Webhook(Channel):
         """Post the message; raises TryAgain or Undeliverable by what is answered."""
         url = message.url
         if url in self._unreached:  # the next ones would wait as long
-            raise TryAgain(self._unreached[url])
+            raise TemporaryFailure(self._unreached[url])
         try:
-            secrets = secrets_of(url)
+            secrets = signing_secrets(url)
         except InvalidAddress as error:
             raise Undeliverable(f"The address will not do: {error}.") from error
         line = self._lines.setdefault(url, EndpointConnection(url))
@@ -65,7 +65,7 @@ class Webhook(Channel):
         if answer.problem:
             if answer.status is None:
                 self._unreached[url] = answer.problem
-            raise _meaning(answer)
+            raise _delivery_error(answer)
 
     def close(self) -> None:
         """Hang up."""
@@ -74,7 +74,7 @@ class Webhook(Channel):
         self._lines.clear()
 
 
-def secrets_of(url: str) -> Sequence[str]:
+def signing_secrets(url: str) -> Sequence[str]:
     """Give the secrets that messages to an address are signed with: the present one, and those of former keys.
 
     Each host has its own, so none of them can sign for another. Raises BadAddress.
@@ -87,7 +87,7 @@ def secrets_of(url: str) -> Sequence[str]:
 
 def _body(delivery: Delivery, message: OutgoingMessage) -> str:
     said: dict[str, Any] = {
-        "type": TYPE,
+        "type": MESSAGE_TYPE,
         "timestamp": format_instant(delivery.planned_for),
         "data": {
             "campaign": delivery.campaign.name,
@@ -102,9 +102,9 @@ def _body(delivery: Delivery, message: OutgoingMessage) -> str:
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 
 
-def _meaning(answer: Response) -> Exception:
+def _delivery_error(answer: Response) -> Exception:
     """Say whether another attempt may help."""
     refused = answer.status is not None and 300 <= answer.status < 500
-    if refused and answer.status not in MAY_WORK_LATER:
+    if refused and answer.status not in RETRYABLE_STATUSES:
         return Undeliverable(answer.problem)
-    return TryAgain(answer.problem)
+    return TemporaryFailure(answer.problem)

@@ -16,22 +16,22 @@ log = structlog.get_logger(__name__)
 
 Reason = Suppression.Reason
 
-HARD: Final = {"bounced", "invalid"}
+HARD_BOUNCE_REASONS: Final = {"bounced", "invalid"}
 """What django-anymail calls the reason of a bounce that another attempt does not mend."""
 
 
-def suppress(address: str, at: datetime, answer: str, reason: str = Reason.BOUNCED) -> None:
+def suppress_address(address: str, at: datetime, answer: str, reason: str = Reason.BOUNCED) -> None:
     """Let no more messages go to an address until staff lift it, with what was said of it."""
     source = "complaint" if reason == Reason.COMPLAINED else "bounce"
     if suppression.suppress(address, at, reason=reason, source=source, detail=answer):
         log.info("address_suppressed", reason=reason)
 
 
-def note_event(sender: Any, event: Any, esp_name: str = "", **named: Any) -> None:
+def handle_tracking_event(sender: Any, event: Any, esp_name: str = "", **named: Any) -> None:
     """Take what a provider tells of a message (``anymail.signals.tracking``): a hard bounce, or a complaint."""
-    is_hard = event.event_type == "bounced" and event.reject_reason in HARD
+    is_hard = event.event_type == "bounced" and event.reject_reason in HARD_BOUNCE_REASONS
     if not event.recipient or not (is_hard or event.event_type == "complained"):
         return
     answer = f"{esp_name}: {event.mta_response or event.description or event.event_type}"
     reason = Reason.BOUNCED if is_hard else Reason.COMPLAINED
-    suppress(event.recipient, event.timestamp or timezone.now(), answer, reason)
+    suppress_address(event.recipient, event.timestamp or timezone.now(), answer, reason)

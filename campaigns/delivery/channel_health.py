@@ -16,12 +16,12 @@ from customers.privacy.mentions import Mentions
 
 log = structlog.get_logger(__name__)
 
-LATEST: Final = 50
-MOST_REFUSED: Final = LATEST // 10
-TAKEN, REFUSED = ".", "x"
+RECENT_COUNT: Final = 50
+MAX_REFUSED: Final = RECENT_COUNT // 10
+ACCEPTED, REFUSED = ".", "x"
 
 
-def record(channel: str, outcomes: str, at: datetime, answer: str = "") -> bool:
+def record_outcomes(channel: str, outcomes: str, at: datetime, answer: str = "") -> bool:
     """Record how messages were taken, in their order; return whether sending by the channel is paused now.
 
     It is paused at the first message with which more than a tenth of the latest fifty were refused.
@@ -31,29 +31,29 @@ def record(channel: str, outcomes: str, at: datetime, answer: str = "") -> bool:
     with transaction.atomic():
         ChannelHealth.objects.get_or_create(channel=channel)
         health = ChannelHealth.objects.select_for_update().get(channel=channel)
-        health.recent = (health.recent + outcomes)[-LATEST:]
+        health.recent = (health.recent + outcomes)[-RECENT_COUNT:]
         if answer:
             health.answer = answer[:300]
-        if health.paused_at is None and health.recent.count(REFUSED) > MOST_REFUSED:
+        if health.paused_at is None and health.recent.count(REFUSED) > MAX_REFUSED:
             health.paused_at = at
             log.error("sending_paused", channel=channel, answer=answer)
         health.save()
     return health.paused_at is not None
 
 
-def paused() -> list[ChannelHealth]:
+def paused_channels() -> list[ChannelHealth]:
     """Return the channels by which nothing is sent, with what was answered."""
     return list(ChannelHealth.objects.exclude(paused_at=None).order_by("channel"))
 
 
-def forget(mentions: Mentions) -> None:
+def erase_answers(mentions: Mentions) -> None:
     """Empty the answers that name somebody who is erased."""
     for health in ChannelHealth.objects.exclude(answer=""):
         if mentions.in_text(health.answer):
             ChannelHealth.objects.filter(pk=health.pk, answer=health.answer).update(answer="")
 
 
-def resume(channel: str, by: User | None = None) -> bool:
+def resume_channel(channel: str, by: User | None = None) -> bool:
     """Let a channel send again, and count anew; return whether it was paused."""
     resumed = ChannelHealth.objects.filter(channel=channel).exclude(paused_at=None)
     found = bool(resumed.update(paused_at=None, recent="", answer=""))

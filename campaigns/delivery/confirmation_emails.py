@@ -8,7 +8,13 @@ import structlog
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from campaigns.channels.base import Away, NoMailbox, OutgoingMessage, TryAgain, Undeliverable
+from campaigns.channels.base import (
+    ChannelUnavailable,
+    NoMailbox,
+    OutgoingMessage,
+    TemporaryFailure,
+    Undeliverable,
+)
 from campaigns.channels.email import Email
 from campaigns.links import signed_links
 from core.mail import has_mail_server
@@ -19,34 +25,34 @@ from . import bounces
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE: Final = 100
-LONGEST_ROUND: Final = 10.0  # seconds; far below the lease of a claim, after which somebody else sends
-AWAY_FOR: Final = timedelta(minutes=1)
+CONFIRMATION_BATCH_SIZE: Final = 100
+MAX_RUN_SECONDS: Final = 10.0  # seconds; far below the lease of a claim, after which somebody else sends
+UNAVAILABLE_PAUSE: Final = timedelta(minutes=1)
 
 
-def send(at: datetime) -> int:
+def send_confirmation_emails(at: datetime) -> int:
     """Send what waits, where there is a mail server; return how many requests were dealt with.
 
     They are no messages of campaigns: the weekly cap does not count them. While the mail server is away they wait.
     """
     if not has_mail_server() or not requests.has_due_requests(at):
         return 0
-    due, claimed = requests.claim_due_requests(at, AT_ONCE)
+    due, claimed = requests.claim_due_requests(at, CONFIRMATION_BATCH_SIZE)
     begun, channel = time.monotonic(), Email()
     try:
         for place, request in enumerate(claimed):
-            if time.monotonic() - begun > LONGEST_ROUND:
+            if time.monotonic() - begun > MAX_RUN_SECONDS:
                 requests.release_requests(claimed[place:], at)
                 break
             if not _send(channel, request, at):
-                requests.release_requests(claimed[place + 1 :], at + AWAY_FOR)
+                requests.release_requests(claimed[place + 1 :], at + UNAVAILABLE_PAUSE)
                 break
     finally:
         channel.close()
     return due
 
 
-def is_held_up() -> bool:
+def waits_for_mail_server() -> bool:
     """Tell whether somebody waits for a message, and there is no mail server to send it."""
     return not has_mail_server() and requests.has_due_requests(datetime.now(UTC))
 
@@ -54,19 +60,19 @@ def is_held_up() -> bool:
 def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
     """Send one message; return False where the mail server takes nobody's messages now."""
     try:
-        channel.hand_over(
+        channel.send_to_address(
             request.email, _message(request), request.token, {"Auto-Submitted": "auto-generated"}
         )
     except Undeliverable as error:
         requests.mark_failed(request, at, str(error), for_good=True)
         if isinstance(error, NoMailbox):
-            bounces.suppress(request.email, at, str(error))
-    except Away as error:
+            bounces.suppress_address(request.email, at, str(error))
+    except ChannelUnavailable as error:
         log.warning("confirmations_wait", error=str(error))
         # Behind the others, should it be this message that ends the connection.
-        requests.release_requests([request], at + 2 * AWAY_FOR)
+        requests.release_requests([request], at + 2 * UNAVAILABLE_PAUSE)
         return False
-    except TryAgain as error:
+    except TemporaryFailure as error:
         requests.mark_failed(request, at, str(error), for_good=False)
     except Exception as error:  # a fault of ours must not keep the others from theirs
         log.exception("confirmation_could_not_be_sent", request=request.pk)
@@ -80,7 +86,7 @@ def _message(request: ConfirmationRequest) -> OutgoingMessage:
     """Write the message: it says nothing that came from the browser, so that nobody can send words with it."""
     told = {
         "shop": {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS},
-        "url": signed_links.confirm_url(request.token),
+        "url": signed_links.confirmation_url(request.token),
     }
     return OutgoingMessage(
         subject=f"Please confirm the newsletter of {settings.SHOP_NAME}",

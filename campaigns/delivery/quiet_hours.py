@@ -7,20 +7,20 @@ from importlib.resources import files
 from typing import Final
 from zoneinfo import ZoneInfo
 
-ATTRIBUTES: Final = ("time_zone", "timezone")
+TIME_ZONE_ATTRIBUTES: Final = ("time_zone", "timezone")
 """Of customers, that may name their zone."""
 
 
-def zone_of(named: Iterable[str | None], country: str, at: datetime, shop: ZoneInfo) -> ZoneInfo:
+def customer_time_zone(named: Iterable[str | None], country: str, at: datetime, shop: ZoneInfo) -> ZoneInfo:
     """Give a customer's zone: the first named that is one, else that of a country with one time, else the shop's."""
     for name in named:
         # Only names on the list: what is told of a customer must not be a way to the disk.
-        if name and name in _known():
+        if name and name in _known_zones():
             return ZoneInfo(name)
     return _zone_of_country(country.strip().casefold(), at.year) or shop
 
 
-def ends_at(
+def quiet_until_utc(
     quiet_from: time | None, quiet_until: time | None, at: datetime, zone: ZoneInfo
 ) -> datetime | None:
     """Give when it stops being quiet in a zone; None where it is not quiet at this instant."""
@@ -39,32 +39,32 @@ def ends_at(
 
 
 @cache
-def _known() -> frozenset[str]:
-    return frozenset(_lines("zones"))
+def _known_zones() -> frozenset[str]:
+    return frozenset(_read_table("zones"))
 
 
 @lru_cache(maxsize=10_000)
 def _zone_of_country(country: str, year: int) -> ZoneInfo | None:
     """Give a zone of a country in all of whose zones clocks show the same all year."""
-    code = _codes().get(country, country)
-    zones = [ZoneInfo(name) for name in _zones().get(code, ())]
+    code = _country_codes().get(country, country)
+    zones = [ZoneInfo(name) for name in _zones_by_country().get(code, ())]
     months = [datetime(year, month, 1, tzinfo=UTC) for month in range(1, 13)]
     times = {tuple(month.astimezone(zone).utcoffset() for month in months) for zone in zones}
     return zones[0] if len(times) == 1 else None
 
 
 @cache
-def _codes() -> Mapping[str, str]:
+def _country_codes() -> Mapping[str, str]:
     """Countries' codes by their English names, both with case folded."""
-    rows = (line.split("\t") for line in _lines("zoneinfo/iso3166.tab"))
+    rows = (line.split("\t") for line in _read_table("zoneinfo/iso3166.tab"))
     return {name.casefold(): code.casefold() for code, name in rows}
 
 
 @cache
-def _zones() -> Mapping[str, tuple[str, ...]]:
+def _zones_by_country() -> Mapping[str, tuple[str, ...]]:
     """The zones of each country by its code, its own before those of its neighbours."""
     zones: dict[str, tuple[str, ...]] = {}
-    for line in _lines("zoneinfo/zone1970.tab"):
+    for line in _read_table("zoneinfo/zone1970.tab"):
         codes, _, name, *_ = line.split("\t")
         own, *neighbours = codes.casefold().split(",")
         zones[own] = (name, *zones.get(own, ()))
@@ -73,7 +73,7 @@ def _zones() -> Mapping[str, tuple[str, ...]]:
     return zones
 
 
-def _lines(table: str) -> list[str]:
+def _read_table(table: str) -> list[str]:
     """Read a table of the zones' database, without its comments."""
     text = (files("tzdata") / table).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]

@@ -16,10 +16,16 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 
 from campaigns.channels import base
-from campaigns.channels.base import Away, NoMailbox, Refused, TryAgain, Undeliverable
+from campaigns.channels.base import (
+    ChannelUnavailable,
+    MessageRefused,
+    NoMailbox,
+    TemporaryFailure,
+    Undeliverable,
+)
 from campaigns.channels.registry import find_channel
-from campaigns.coupons.coupon_pool import NoneLeft
-from campaigns.messages import rendering
+from campaigns.coupons.coupon_pool import NoCodeAvailable
+from campaigns.messages import rendering, variable_types
 from campaigns.models import Campaign, Delivery, Step
 from core.backoff import Backoff
 from core.db import dialect, execution, locks, transactions
@@ -34,16 +40,16 @@ log = structlog.get_logger(__name__)
 
 State = Delivery.State
 
-AT_ONCE: Final = 500
-ALL: Final = 2**62
+DELIVERY_BATCH_SIZE: Final = 500
+NO_LIMIT: Final = 2**62
 """A LIMIT that cuts nothing: with it planners look up one customer's messages, never all planned ones."""
-NOTED_EVERY: Final = 0.1  # seconds: so much work can be repeated after a kill
-ASKED_FOR: Final = 0.005  # seconds that an answer of whether a message may go is good for
-MOST_ASKED: Final = 50
+OUTCOME_WRITE_SECONDS: Final = 0.1  # seconds: so much work can be repeated after a kill
+DECISION_VALID_SECONDS: Final = 0.005  # seconds that an answer of whether a message may go is good for
+MAX_EVALUATED: Final = 50
 BACKOFF: Final = Backoff.exponential(timedelta(minutes=1), factor=2, longest=timedelta(hours=4))
-AWAY_FOR: Final = timedelta(minutes=1)
+UNAVAILABLE_PAUSE: Final = timedelta(minutes=1)
 
-NOBODY_SENDS: Final = "Messages of this kind cannot be sent."
+UNKNOWN_CHANNEL: Final = "Messages of this kind cannot be sent."
 _TABLE: Final = Delivery._meta.db_table
 _CAMPAIGNS: Final = Campaign._meta.db_table
 _CUSTOMERS: Final = Customer._meta.db_table
@@ -53,7 +59,7 @@ _STEPS: Final = Step._meta.db_table
 # -- Before they are sent
 
 
-def plan(due: Query) -> int:
+def plan_deliveries(due: Query) -> int:
     """Plan the messages that a query selects by campaign, step, customer, occasion and instant, each of them once."""
     return execution.execute(
         compose(
@@ -67,7 +73,7 @@ def plan(due: Query) -> int:
     )
 
 
-def hold_back(reason: str, campaign: Campaign, customers: Query | None = None) -> int:
+def hold_back_deliveries(reason: str, campaign: Campaign, customers: Query | None = None) -> int:
     """Hold back what a campaign has planned and not sent, for everybody or for customers selected by their keys."""
     some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
     return execution.execute(
@@ -81,7 +87,7 @@ def hold_back(reason: str, campaign: Campaign, customers: Query | None = None) -
     )
 
 
-def follow_joins(joined: str, ended: Query, reason: str) -> None:
+def reassign_deliveries(joined: str, ended: Query, reason: str) -> None:
     """Give the messages of joined visitors to the customers they turned out to be.
 
     ``joined`` is a table of visitor and customer; ``ended`` selects campaign, customer and occasion, as they are
@@ -95,13 +101,13 @@ def follow_joins(joined: str, ended: Query, reason: str) -> None:
             ended=ended,
         )
     )
-    execution.execute(told_apart(_TABLE, joined))
+    execution.execute(distinguish_dates_sql(_TABLE, joined))
     merging.reassign(
         _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {joined} j ON j.visitor = d.customer_id")
     )
 
 
-def told_apart(table: str, joined: str) -> Sql:
+def distinguish_dates_sql(table: str, joined: str) -> Sql:
     """Return the statement that lets a visitor's dates differ from the customer's own."""
     return Sql(
         f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
@@ -112,23 +118,23 @@ def told_apart(table: str, joined: str) -> Sql:
 # -- Sending
 
 
-def deliver(at: datetime, most: int = AT_ONCE) -> int:
+def send_due_deliveries(at: datetime, most: int = DELIVERY_BATCH_SIZE) -> int:
     """Send what is due, at most so many messages; give how many were dealt with, none once nothing is due."""
-    due, claimed = transactions.retry_on_deadlock(lambda: _take(at, most))
-    _Round(at).send(claimed)
+    due, claimed = transactions.retry_on_deadlock(lambda: _claim_batch(at, most))
+    _SendRun(at).send(claimed)
     return due
 
 
-def _take(at: datetime, most: int) -> tuple[int, list[Delivery]]:
+def _claim_batch(at: datetime, most: int) -> tuple[int, list[Delivery]]:
     locks.acquire("deliveries")
-    due = _due(at, most)
+    due = _due_delivery_ids(at, most)
     # Somebody with the same address may have come in while it was unsubscribed: neither has seen the other.
     theirs = Delivery.objects.filter(pk__in=due).values_list("customer_id", flat=True)
     states.update_consent_of_customers(set(theirs), at, source="sending")
     return len(due), _claim(due, at)
 
 
-def _due(at: datetime, most: int) -> list[int]:
+def _due_delivery_ids(at: datetime, most: int) -> list[int]:
     """Return the keys of messages to deal with, one an address, in the order in which they came due.
 
     One that is being sent belongs to somebody else until its lease is over; the others of its customer, and of whoever
@@ -136,12 +142,12 @@ def _due(at: datetime, most: int) -> list[int]:
     are there to be held back. Those of a channel that is paused wait.
     """
     lost = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
-    theirs = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {ALL}"
+    theirs = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {NO_LIMIT}"
     of_address = f"""SELECT o.* FROM {_CUSTOMERS} q JOIN {_TABLE} o ON o.customer_id = q.id
-        WHERE q.email_folded = p.email_folded AND q.id <> p.id LIMIT {ALL}"""
+        WHERE q.email_folded = p.email_folded AND q.id <> p.id LIMIT {NO_LIMIT}"""
     is_sending = f"""SELECT 1 FROM ({{}}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
         WHERE o.state = 'sending' AND o.id <> d.id AND (o.claimed_at > %(lost)s OR oc.state <> 'paused')"""
-    channels = ", ".join(f"'{health.channel}'" for health in channel_health.paused())
+    channels = ", ".join(f"'{health.channel}'" for health in channel_health.paused_channels())
     paused = f"JOIN {_STEPS} s ON s.id = d.step_id AND s.channel NOT IN ({channels})" if channels else ""
     keys = execution.fetch_all(
         # States as literals: SQLite finds a partial index by them.
@@ -166,28 +172,30 @@ def _due(at: datetime, most: int) -> list[int]:
 
 def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
     """Claim those that may go out now, in their order; hold back or put off the others."""
-    verdicts = sending_policy.evaluate(Delivery.objects.filter(pk__in=due), at)
-    ready = [key for key in due if key in verdicts and verdicts[key].may_go]
+    decisions = sending_policy.evaluate(Delivery.objects.filter(pk__in=due), at)
+    ready = [key for key in due if key in decisions and decisions[key].may_send]
     others = sorted(
-        ((one.reason, one.not_before or at, key) for key, one in verdicts.items() if not one.may_go),
+        ((one.reason, one.not_before or at, key) for key, one in decisions.items() if not one.may_send),
     )
     for (reason, not_before), group in groupby(others, key=lambda one: one[:2]):
         change: dict[str, Any] = {"state": State.PLANNED, "not_before": not_before}
         if reason:
             change = {"state": State.HELD_BACK, "reason": reason}
-        _open().filter(pk__in=[key for *_, key in group]).update(claimed_at=None, **change)
-    _open().filter(pk__in=ready).update(state=State.SENDING, claimed_at=at, attempts=F("attempts") + 1)
+        _unfinished_queryset().filter(pk__in=[key for *_, key in group]).update(claimed_at=None, **change)
+    _unfinished_queryset().filter(pk__in=ready).update(
+        state=State.SENDING, claimed_at=at, attempts=F("attempts") + 1
+    )
     mine = Delivery.objects.filter(pk__in=ready, state=State.SENDING, claimed_at=at)
     found = {one.pk: one for one in mine.select_related("customer").prefetch_related("campaign", "step")}
     return [found[key] for key in ready if key in found]
 
 
-def _open() -> QuerySet[Delivery]:
+def _unfinished_queryset() -> QuerySet[Delivery]:
     """Those nobody has ended meanwhile, as stopping a campaign does."""
     return Delivery.objects.filter(state__in=(State.PLANNED, State.SENDING))
 
 
-class _Round:
+class _SendRun:
     """Claimed messages on their way. What became of them is noted in the database every tenth of a second."""
 
     def __init__(self, at: datetime) -> None:
@@ -211,11 +219,11 @@ class _Round:
                 if elapsed >= settings.CAMPAIGN_LEASE / 2 or delivery.step.channel in self.away:
                     self._give_back(delivery)
                 else:
-                    following = claimed[place : place + MOST_ASKED]
+                    following = claimed[place : place + MAX_EVALUATED]
                     found = self._asked_again(delivery, following, self.at + timedelta(seconds=elapsed))
                     if found:
                         self._send(found)
-                if time.monotonic() - self.noted_at > NOTED_EVERY:
+                if time.monotonic() - self.noted_at > OUTCOME_WRITE_SECONDS:
                     self._write()
         finally:
             self._write()
@@ -231,15 +239,15 @@ class _Round:
         """
         if delivery.pk not in self.asked or time.monotonic() > self.asked_until:
             self._ask([delivery, *following], now)
-        found, verdict = self.asked.pop(delivery.pk)
-        if found is None or verdict is None:  # paused, stopped, or gone
+        found, decision = self.asked.pop(delivery.pk)
+        if found is None or decision is None:  # paused, stopped, or gone
             self._give_back(delivery)
             return None
-        if verdict.reason:
-            self._note(found, state=State.HELD_BACK, claimed_at=None, reason=verdict.reason)
+        if decision.reason:
+            self._note(found, state=State.HELD_BACK, claimed_at=None, reason=decision.reason)
             return None
-        if verdict.not_before:
-            self._give_back(found, verdict.not_before)
+        if decision.not_before:
+            self._give_back(found, decision.not_before)
             return None
         found.campaign, found.step = delivery.campaign, delivery.step
         return found
@@ -247,32 +255,34 @@ class _Round:
     def _ask(self, next_ones: Sequence[Delivery], now: datetime) -> None:
         """Ask about the next messages: one where handing over takes time, more where they go out at once."""
         was_in_time = not self.asked
-        self.ask_about = min(self.ask_about * 2, MOST_ASKED) if was_in_time else max(self.ask_about // 2, 1)
+        self.ask_about = (
+            min(self.ask_about * 2, MAX_EVALUATED) if was_in_time else max(self.ask_about // 2, 1)
+        )
         keys = [one.pk for one in next_ones[: self.ask_about]]
         mine = Delivery.objects.filter(
             pk__in=keys, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
         )
         found = {one.pk: one for one in mine.select_related("customer")}
-        verdicts = sending_policy.evaluate(mine, now) if found else {}
-        self.asked = {key: (found.get(key), verdicts.get(key)) for key in keys}
-        self.asked_until = time.monotonic() + ASKED_FOR
+        decisions = sending_policy.evaluate(mine, now) if found else {}
+        self.asked = {key: (found.get(key), decisions.get(key)) for key in keys}
+        self.asked_until = time.monotonic() + DECISION_VALID_SECONDS
 
     def _send(self, delivery: Delivery) -> None:
         name = delivery.step.channel
         try:
             channel = self._channel(name)
             channel.send(delivery, rendering.render(delivery, self.at))
-        except (rendering.MissingValue, Undeliverable) as error:
+        except (variable_types.MissingValue, Undeliverable) as error:
             self._fail(delivery, error)
-        except (TryAgain, NoneLeft) as error:
-            if isinstance(error, Away):
+        except (TemporaryFailure, NoCodeAvailable) as error:
+            if isinstance(error, ChannelUnavailable):
                 self.away.add(name)
-            self._again(delivery, _text(error))
+            self._again(delivery, _reason(error))
         except Exception as error:  # a fault of ours must not keep the others from theirs
             log.exception("message_could_not_be_sent", delivery=delivery.pk)
             self._again(delivery, f"{type(error).__name__}: {error}"[:300])
         else:
-            self.taken[name] = self.taken.get(name, "") + channel_health.TAKEN
+            self.taken[name] = self.taken.get(name, "") + channel_health.ACCEPTED
             became = (
                 {"state": State.SENT, "sent_at": self.at} if channel.delivers() else {"state": State.WRITTEN}
             )
@@ -282,26 +292,28 @@ class _Round:
         if name not in self.channels:
             channel = find_channel(name)
             if channel is None:
-                raise Undeliverable(NOBODY_SENDS)
+                raise Undeliverable(UNKNOWN_CHANNEL)
             self.channels[name] = channel()
         return self.channels[name]
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:
         """Note that a message will never go; of one that was refused, whether the channel sends on."""
-        self._note(delivery, state=State.FAILED, claimed_at=None, reason=_text(error))
+        self._note(delivery, state=State.FAILED, claimed_at=None, reason=_reason(error))
         name = delivery.step.channel
         channel = find_channel(name)
         if isinstance(error, NoMailbox):
             if channel and channel.address and channel.address.column == "email":
-                bounces.suppress(delivery.customer.email, self.at, _text(error))
-            self.taken[name] = self.taken.get(name, "") + channel_health.TAKEN
-        elif isinstance(error, Refused) and channel and channel.pauses_when_refused:
+                bounces.suppress_address(delivery.customer.email, self.at, _reason(error))
+            self.taken[name] = self.taken.get(name, "") + channel_health.ACCEPTED
+        elif isinstance(error, MessageRefused) and channel and channel.pauses_when_refused:
             self.taken[name] = self.taken.get(name, "") + channel_health.REFUSED
-            self._write(_text(error))
+            self._write(_reason(error))
 
     def _give_back(self, delivery: Delivery, not_before: datetime | None = None) -> None:
         """Undo a claim, as if it had not been."""
-        not_before = not_before or (self.at + AWAY_FOR if delivery.step.channel in self.away else self.at)
+        not_before = not_before or (
+            self.at + UNAVAILABLE_PAUSE if delivery.step.channel in self.away else self.at
+        )
         before = delivery.attempts - 1
         self._note(delivery, state=State.PLANNED, claimed_at=None, attempts=before, not_before=not_before)
 
@@ -327,10 +339,10 @@ class _Round:
                 # One that was moved by a join just then is a new row, which only a new statement sees.
                 mine.update(**change)
         for name, taken in self.taken.items():
-            if channel_health.record(name, taken, self.at, answer):
+            if channel_health.record_outcomes(name, taken, self.at, answer):
                 self.away.add(name)
         self.outcomes, self.taken, self.noted_at = [], {}, time.monotonic()
 
 
-def _text(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error)[:300]

@@ -45,17 +45,17 @@ from segments.models import Membership
 
 from . import quiet_hours
 
-WEEK: Final = timedelta(days=7)
+CAP_PERIOD: Final = timedelta(days=7)
 
 STOPPED: Final = "The campaign was stopped."
 TOO_LATE: Final = "It could not be sent in time."
 ORDERED: Final = "They have ordered since it began."
 LEFT: Final = "They have left the segment."
 CAME_BACK: Final = "They have come back to the segment."
-OVER_THE_CAP: Final = "They have had as many messages this week as anybody may get."
-NOT_REACHED: Final = "They cannot be reached this way."
+CAP_REACHED: Final = "They have had as many messages this week as anybody may get."
+UNREACHABLE: Final = "They cannot be reached this way."
 SUPPRESSED: Final = "Their address is suppressed."
-TWIN: Final = "Another customer with the same address gets it."
+DUPLICATE_ADDRESS: Final = "Another customer with the same address gets it."
 NO_CONSENT: Final = Email.unreachable_reason()
 
 
@@ -67,7 +67,7 @@ class Decision:
     not_before: datetime | None = None
 
     @property
-    def may_go(self) -> bool:
+    def may_send(self) -> bool:
         """Tell whether it may go now."""
         return not self.reason and self.not_before is None
 
@@ -80,67 +80,86 @@ def evaluate(deliveries: QuerySet[Delivery], at: datetime) -> dict[int, Decision
     rows = (
         deliveries.annotate(began_at=Coalesce(Subquery(journey.values("began_at")[:1]), F("planned_for")))
         .annotate(
-            has_ordered=has_ordered("customer_id", "began_at", at),
-            is_in=is_in("customer_id", "campaign__segment_id"),
+            has_ordered=has_ordered_q("customer_id", "began_at", at),
+            is_in=is_member_q("customer_id", "campaign__segment_id"),
             is_reached=Case(
                 *(
-                    When(step__channel=channel.key, then=is_reached(channel.key, "customer_id"))
+                    When(step__channel=channel.key, then=is_reachable_q(channel.key, "customer_id"))
                     for channel in sending_channels()
                 ),
                 default=Value(False),
             ),
-            **_about("customer__", "customer_id", at),
-            **_of_twins(at),
+            **_customer_annotations("customer__", "customer_id", at),
+            **_duplicate_annotations(at),
         )
         .values(
-            *("pk", "planned_for", "occasion", "campaign_id", "has_ordered", "is_in", *_ABOUT, *_OF_TWINS),
+            *(
+                "pk",
+                "planned_for",
+                "occasion",
+                "campaign_id",
+                "has_ordered",
+                "is_in",
+                *_CUSTOMER_COLUMNS,
+                *_DUPLICATE_COLUMNS,
+            ),
             channel=F("step__channel"),
         )
     )
     campaigns = Campaign.objects.in_bulk({row["campaign_id"] for row in rows})
-    return {row["pk"]: _of_message(row, campaigns[row["campaign_id"]], at) for row in rows}
+    return {row["pk"]: _decide_for_delivery(row, campaigns[row["campaign_id"]], at) for row in rows}
 
 
-def judge_newcomers(customers: QuerySet[Customer], step: Step, at: datetime) -> Counter[Decision]:
+def count_decisions(customers: QuerySet[Customer], step: Step, at: datetime) -> Counter[Decision]:
     """Count what would become of a step's message, were it due for these customers at an instant."""
     rows = (
-        _asked(customers, step, at).order_by().values(*_ABOUT, "has_better").annotate(customers=Count("pk"))
+        _annotate_customers(customers, step, at)
+        .order_by()
+        .values(*_CUSTOMER_COLUMNS, "has_better")
+        .annotate(customers=Count("pk"))
     )
     counts: Counter[Decision] = Counter()
     for row in rows:
-        counts[_of_newcomer(row, step, at)] += row["customers"]
+        counts[_decide_for_customer(row, step, at)] += row["customers"]
     return counts
 
 
-def judge_each(
+def evaluate_customers(
     customers: QuerySet[Customer], some: Iterable[Customer], step: Step, at: datetime
 ) -> dict[int, Decision]:
     """Return the same for each of some of these customers, by key."""
     keys = [customer.pk for customer in some]
-    rows = _asked(customers, step, at).filter(pk__in=keys).order_by().values("pk", *_ABOUT, "has_better")
-    return {row["pk"]: _of_newcomer(row, step, at) for row in rows}
+    rows = (
+        _annotate_customers(customers, step, at)
+        .filter(pk__in=keys)
+        .order_by()
+        .values("pk", *_CUSTOMER_COLUMNS, "has_better")
+    )
+    return {row["pk"]: _decide_for_customer(row, step, at) for row in rows}
 
 
-def _of_newcomer(row: dict[str, Any], step: Step, at: datetime) -> Decision:
+def _decide_for_customer(row: dict[str, Any], step: Step, at: datetime) -> Decision:
     if row["is_reached"] and row["has_better"]:
-        return Decision(TWIN)
-    return _of_person(row, step.channel, step.campaign, at)
+        return Decision(DUPLICATE_ADDRESS)
+    return _decide_by_channel(row, step.channel, step.campaign, at)
 
 
-def _asked(customers: QuerySet[Customer], step: Step, at: datetime) -> QuerySet[Customer]:
-    asked = customers.annotate(is_reached=is_reached(step.channel, "pk"), **_about("", "pk", at))
+def _annotate_customers(customers: QuerySet[Customer], step: Step, at: datetime) -> QuerySet[Customer]:
+    asked = customers.annotate(
+        is_reached=is_reachable_q(step.channel, "pk"), **_customer_annotations("", "pk", at)
+    )
     channel = find_channel(step.channel)
     if channel is None or channel.address is None:
         return asked.annotate(has_better=Value(False))
     compared = channel.address.compared
     better = Customer.objects.filter(
-        channel.reachable_q(), _is_better_than(channel.address, "pk"), pk__in=customers.order_by().values("pk"),
+        channel.reachable_q(), _has_precedence_q(channel.address, "pk"), pk__in=customers.order_by().values("pk"),
         **{compared: OuterRef(compared)}, merged_into=None,
     )  # fmt: skip
     return asked.annotate(has_better=Exists(better))
 
 
-def has_ordered(customer: str, since: str, at: datetime) -> Exists:
+def has_ordered_q(customer: str, since: str, at: datetime) -> Exists:
     """Ask whether a customer has placed an order that counts since an instant, both named by their fields."""
     return Exists(
         Order.objects.filter(
@@ -152,7 +171,7 @@ def has_ordered(customer: str, since: str, at: datetime) -> Exists:
     )
 
 
-def is_in(customer: str, segment: str) -> Combinable:
+def is_member_q(customer: str, segment: str) -> Combinable:
     """Ask whether a customer is a member; between a join and the next refresh the visitor's membership counts."""
     members = Membership.objects.filter(segment=OuterRef(segment))
     own = Q(Exists(members.filter(customer=OuterRef(customer))))
@@ -161,7 +180,7 @@ def is_in(customer: str, segment: str) -> Combinable:
     return ExpressionWrapper(own | joined, output_field=BooleanField())
 
 
-def is_reached(channel: str, customer: str) -> Combinable:
+def is_reachable_q(channel: str, customer: str) -> Combinable:
     """Ask whether a channel reaches a customer, named by a field."""
     found = find_channel(channel)
     if found is None:
@@ -183,39 +202,49 @@ def _valid_for() -> timedelta:
     return timedelta(hours=settings.CAMPAIGN_MESSAGES_VALID_FOR)
 
 
-_ABOUT: Final = ("is_reached", "is_suppressed", "this_week", "country", *quiet_hours.ATTRIBUTES)
-_OF_TWINS: Final = ("has_better", "has_same_occasion", "twin_planned_for")
-_DATE: Final = "date:"
+_CUSTOMER_COLUMNS: Final = (
+    "is_reached",
+    "is_suppressed",
+    "this_week",
+    "country",
+    *quiet_hours.TIME_ZONE_ATTRIBUTES,
+)
+_DUPLICATE_COLUMNS: Final = ("has_better", "has_same_occasion", "twin_planned_for")
+_DATE_PREFIX: Final = "date:"
 
 
-def _about(path: str, customer: str, at: datetime) -> dict[str, Any]:
+def _customer_annotations(path: str, customer: str, at: datetime) -> dict[str, Any]:
     """What is asked of a customer, whatever the campaign."""
     address = f"{path}email_folded"
-    lately = Delivery.objects.filter(sent_at__gt=at - WEEK, step__channel__in=capped_keys()).order_by()
+    lately = Delivery.objects.filter(sent_at__gt=at - CAP_PERIOD, step__channel__in=capped_keys()).order_by()
     of_address = lately.filter(customer__email_folded=OuterRef(address)).values("customer__email_folded")
     # Customers without an e-mail address share no count.
     of_customer = lately.filter(customer=OuterRef(customer)).values("customer")
     this_week = Case(
-        When(**{address: ""}, then=_counted(of_customer)),
-        default=_counted(of_address),
+        When(**{address: ""}, then=_count_sent(of_customer)),
+        default=_count_sent(of_address),
         output_field=IntegerField(),
     )
     suppressed = Suppression.objects.filter(address=OuterRef(address))
     about: dict[str, Any] = {
-        name: KeyTextTransform(name, f"{path}attributes") for name in quiet_hours.ATTRIBUTES
+        name: KeyTextTransform(name, f"{path}attributes") for name in quiet_hours.TIME_ZONE_ATTRIBUTES
     }
     if path:
         about["country"] = F(f"{path}country")
     return about | {"this_week": this_week, "is_suppressed": Exists(suppressed)}
 
 
-def _counted(messages: QuerySet[Delivery, Any]) -> Coalesce:
+def _count_sent(messages: QuerySet[Delivery, Any]) -> Coalesce:
     return Coalesce(Subquery(messages.annotate(sent=Count("pk")).values("sent")), 0)
 
 
-def _of_twins(at: datetime) -> dict[str, Any]:
+def _duplicate_annotations(at: datetime) -> dict[str, Any]:
     """What is asked of the messages of others with the same address, from the same step of the campaign."""
-    found = [_of_twins_in(channel, channel.address, at) for channel in sending_channels() if channel.address]
+    found = [
+        _duplicates_in_channel(channel, channel.address, at)
+        for channel in sending_channels()
+        if channel.address
+    ]
     if not found:
         return {
             "has_better": Value(False),
@@ -224,14 +253,14 @@ def _of_twins(at: datetime) -> dict[str, Any]:
         }
     better, same, planned_for = zip(*found, strict=True)
     return {
-        "has_better": _any(better),
-        "has_same_occasion": _any(same),
+        "has_better": _any_q(better),
+        "has_same_occasion": _any_q(same),
         # A step has one channel: at most one of them finds anything.
         "twin_planned_for": Coalesce(*planned_for) if len(planned_for) > 1 else planned_for[0],
     }
 
 
-def _of_twins_in(
+def _duplicates_in_channel(
     channel: type[Channel], address: AddressColumns, at: datetime
 ) -> tuple[Exists, Exists, Subquery]:
     compared = f"customer__{address.compared}"
@@ -243,21 +272,23 @@ def _of_twins_in(
         **{compared: OuterRef(compared)},
     ).exclude(**{compared: ""})
     taken = others.filter(state__in=("sending", "sent", "written"))
-    better = _is_better_than(address, "customer_id", "customer__") & channel.reachable_q("customer__")
+    better = _has_precedence_q(address, "customer_id", "customer__") & channel.reachable_q("customer__")
     return (
         Exists(others.filter(better, state="planned", not_before__lte=at)),
         Exists(taken.filter(occasion=OuterRef("occasion"))),
         Subquery(
-            taken.exclude(occasion__startswith=_DATE).order_by("-planned_for").values("planned_for")[:1]
+            taken.exclude(occasion__startswith=_DATE_PREFIX)
+            .order_by("-planned_for")
+            .values("planned_for")[:1]
         ),
     )
 
 
-def _any(conditions: Sequence[Exists]) -> Combinable:
+def _any_q(conditions: Sequence[Exists]) -> Combinable:
     return ExpressionWrapper(reduce(or_, map(Q, conditions)), output_field=BooleanField())
 
 
-def _is_better_than(address: AddressColumns, key: str, path: str = "") -> Q:
+def _has_precedence_q(address: AddressColumns, key: str, path: str = "") -> Q:
     """Ask for who comes before another with the same address: a trusted one, then the oldest."""
     is_older = Q(**{f"{path}pk__lt": OuterRef(key)})
     if not address.trusted:
@@ -269,17 +300,17 @@ def _is_better_than(address: AddressColumns, key: str, path: str = "") -> Q:
     )
 
 
-def _is_twins(row: dict[str, Any], campaign: Campaign) -> bool:
+def _is_duplicate(row: dict[str, Any], campaign: Campaign) -> bool:
     """Tell whether somebody else with the address gets the message, or has got it."""
     if row["has_better"] or row["has_same_occasion"]:
         return True
-    if row["twin_planned_for"] is None or row["occasion"].startswith(_DATE):
+    if row["twin_planned_for"] is None or row["occasion"].startswith(_DATE_PREFIX):
         return False
     again = campaign.reentry_after
     return again is None or row["twin_planned_for"] + again > row["planned_for"]
 
 
-def _of_message(row: dict[str, Any], campaign: Campaign, at: datetime) -> Decision:
+def _decide_for_delivery(row: dict[str, Any], campaign: Campaign, at: datetime) -> Decision:
     awaits_leaving = campaign.trigger == Campaign.Trigger.LEAVES
     if campaign.state == Campaign.State.STOPPED:
         return Decision(STOPPED)
@@ -287,17 +318,17 @@ def _of_message(row: dict[str, Any], campaign: Campaign, at: datetime) -> Decisi
         return Decision(TOO_LATE)
     if campaign.ends_with_order and row["has_ordered"]:
         return Decision(ORDERED)
-    if campaign.is_only_for_members and row["is_in"] == awaits_leaving:
+    if campaign.exit_when_not_member and row["is_in"] == awaits_leaving:
         return Decision(CAME_BACK if awaits_leaving else LEFT)
-    if row["is_reached"] and _is_twins(row, campaign):
-        return Decision(TWIN)
-    return _of_person(row, row["channel"], campaign, at)
+    if row["is_reached"] and _is_duplicate(row, campaign):
+        return Decision(DUPLICATE_ADDRESS)
+    return _decide_by_channel(row, row["channel"], campaign, at)
 
 
-def _of_person(row: dict[str, Any], key: str, campaign: Campaign, at: datetime) -> Decision:
+def _decide_by_channel(row: dict[str, Any], key: str, campaign: Campaign, at: datetime) -> Decision:
     channel = find_channel(key)
     if channel is None:
-        return Decision(NOT_REACHED)
+        return Decision(UNREACHABLE)
     if channel.obeys_suppressions and row["is_suppressed"]:
         return Decision(SUPPRESSED)
     if not row["is_reached"]:
@@ -305,13 +336,13 @@ def _of_person(row: dict[str, Any], key: str, campaign: Campaign, at: datetime) 
     if channel.keeps_quiet_hours and (end := _quiet_until(row, campaign, at)):
         return Decision(not_before=end)
     if channel.counts_towards_cap and row["this_week"] >= settings.CAMPAIGN_MESSAGES_A_WEEK:
-        return Decision(OVER_THE_CAP)
+        return Decision(CAP_REACHED)
     return Decision()
 
 
 def _quiet_until(row: dict[str, Any], campaign: Campaign, at: datetime) -> datetime | None:
     if campaign.quiet_from is None:
         return None
-    named = (row[name] for name in quiet_hours.ATTRIBUTES)
-    zone = quiet_hours.zone_of(named, row["country"], at, ZoneInfo(settings.TIME_ZONE))
-    return quiet_hours.ends_at(campaign.quiet_from, campaign.quiet_until, at, zone)
+    named = (row[name] for name in quiet_hours.TIME_ZONE_ATTRIBUTES)
+    zone = quiet_hours.customer_time_zone(named, row["country"], at, ZoneInfo(settings.TIME_ZONE))
+    return quiet_hours.quiet_until_utc(campaign.quiet_from, campaign.quiet_until, at, zone)

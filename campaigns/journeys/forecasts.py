@@ -18,13 +18,13 @@ from segments.models import Change, Membership
 
 from . import schedule
 
-SAMPLE: Final = 20
-LEFT_LATELY: Final = timedelta(days=30)
-ALREADY: Final = "They have been in this campaign already."
+SAMPLE_SIZE: Final = 20
+RECENTLY_LEFT: Final = timedelta(days=30)
+ALREADY_IN_CAMPAIGN: Final = "They have been in this campaign already."
 
 
 @dataclass(frozen=True)
-class Upcoming:
+class UpcomingMessages:
     """So many messages of a step that come due on a day of the shop; some may be held back then."""
 
     day: date
@@ -33,11 +33,11 @@ class Upcoming:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleCustomer:
     """What would become of one customer's message."""
 
     customer: Customer
-    verdict: sending_policy.Decision
+    decision: sending_policy.Decision
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class DryRun:
 
     customers: int
     would_get: int
-    put_off: int
+    postponed: int
     held_back: Mapping[str, int]
-    sample: tuple[Sample, ...]
+    sample: tuple[SampleCustomer, ...]
 
 
-def upcoming(campaign: Campaign, since: datetime, until: datetime) -> list[Upcoming]:
+def upcoming_messages(campaign: Campaign, since: datetime, until: datetime) -> list[UpcomingMessages]:
     """Count what comes due by day and step: of who is on their way, and of dates; what is late comes first.
 
     Of those whom the message can reach now, so that it agrees with ``dry_run``.
@@ -59,9 +59,9 @@ def upcoming(campaign: Campaign, since: datetime, until: datetime) -> list[Upcom
     steps = list(campaign.steps.order_by("number"))
     counts: Counter[tuple[date, int]] = Counter()
     if campaign.state not in (Campaign.State.STOPPED, Campaign.State.DONE):
-        counts.update(_planned(campaign))
-        counts.update(_on_their_way(campaign, steps, since, until))
-        counts.update(_of_dates(campaign, steps, since, until))
+        counts.update(_count_planned(campaign))
+        counts.update(_count_on_journeys(campaign, steps, since, until))
+        counts.update(_count_for_dates(campaign, steps, since, until))
     zone = shop_zone()
     first, last = since.astimezone(zone).date(), until.astimezone(zone).date()
     found: Counter[tuple[date, int]] = Counter()
@@ -69,13 +69,13 @@ def upcoming(campaign: Campaign, since: datetime, until: datetime) -> list[Upcom
         if day <= last:
             found[max(day, first), number] += messages
     by_number = {step.number: step for step in steps}
-    return [Upcoming(day, by_number[number], found[day, number]) for day, number in sorted(found)]
+    return [UpcomingMessages(day, by_number[number], found[day, number]) for day, number in sorted(found)]
 
 
-def meets_members(campaign: Campaign) -> bool:
+def starts_for_members(campaign: Campaign) -> bool:
     """Return whether a campaign begins for all members: at a date, or at its start."""
     is_dated = campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY)
-    return is_dated or (campaign.trigger == Campaign.Trigger.ENTERS and campaign.takes_members)
+    return is_dated or (campaign.trigger == Campaign.Trigger.ENTERS and campaign.include_current_members)
 
 
 def dry_run(campaign: Campaign, at: datetime) -> DryRun:
@@ -84,65 +84,65 @@ def dry_run(campaign: Campaign, at: datetime) -> DryRun:
     For who is in the segment; where it is about those who leave, for those of the last 30 days.
     """
     step = campaign.steps.exclude(channel__in=registry.keys_without_messages()).order_by("number").first()
-    people = _people(campaign, at)
+    people = _audience_queryset(campaign, at)
     if step is None:
         return DryRun(people.count(), 0, 0, {}, ())
-    newcomers = _may_begin(people, campaign, at)
-    verdicts = sending_policy.judge_newcomers(newcomers, step, at)
+    newcomers = _may_start_queryset(people, campaign, at)
+    decisions = sending_policy.count_decisions(newcomers, step, at)
     held_back: Counter[str] = Counter()
-    for verdict, customers in verdicts.items():
-        if verdict.reason:
-            held_back[verdict.reason] += customers
-    total, new = people.count(), sum(verdicts.values())
-    some = list(newcomers.order_by("pk")[:SAMPLE])
-    judged = sending_policy.judge_each(newcomers, some, step, at)
+    for decision, customers in decisions.items():
+        if decision.reason:
+            held_back[decision.reason] += customers
+    total, new = people.count(), sum(decisions.values())
+    some = list(newcomers.order_by("pk")[:SAMPLE_SIZE])
+    judged = sending_policy.evaluate_customers(newcomers, some, step, at)
     if total > new:
-        held_back[ALREADY] = total - new
+        held_back[ALREADY_IN_CAMPAIGN] = total - new
     return DryRun(
         customers=total,
-        would_get=sum(customers for verdict, customers in verdicts.items() if verdict.may_go),
-        put_off=sum(customers for verdict, customers in verdicts.items() if verdict.not_before),
+        would_get=sum(customers for decision, customers in decisions.items() if decision.may_send),
+        postponed=sum(customers for decision, customers in decisions.items() if decision.not_before),
         held_back=dict(held_back.most_common()),
-        sample=tuple(Sample(one, judged[one.pk]) for one in some),
+        sample=tuple(SampleCustomer(one, judged[one.pk]) for one in some),
     )
 
 
 # -- What comes due
 
 
-def _planned(campaign: Campaign) -> Counter[tuple[date, int]]:
+def _count_planned(campaign: Campaign) -> Counter[tuple[date, int]]:
     waiting = Delivery.objects.filter(campaign=campaign, state__in=("planned", "sending"))
-    return _counted([_by_day(waiting, "not_before", timedelta(), "step__number")])
+    return _sum_counts([_by_day_queryset(waiting, "not_before", timedelta(), "step__number")])
 
 
-def _on_their_way(
+def _count_on_journeys(
     campaign: Campaign, steps: list[Step], since: datetime, until: datetime
 ) -> Counter[tuple[date, int]]:
     due_by_day = []
-    going_on = _going_on(campaign, since)
+    going_on = _continuing_journeys_queryset(campaign, since)
     for place, step in enumerate(steps):
         for ahead in range(place, len(steps)):
             wait = sum((one.wait for one in steps[place + 1 : ahead + 1]), timedelta())
             if registry.sends_messages(steps[ahead].channel):
-                reached = sending_policy.is_reached(steps[ahead].channel, "customer_id")
+                reached = sending_policy.is_reachable_q(steps[ahead].channel, "customer_id")
                 due = going_on.filter(reached, next_step=step.number, due_at__lte=until - wait)
-                due_by_day.append(_by_day(due, "due_at", wait, Value(steps[ahead].number)))
-    return _counted(due_by_day)
+                due_by_day.append(_by_day_queryset(due, "due_at", wait, Value(steps[ahead].number)))
+    return _sum_counts(due_by_day)
 
 
-def _going_on(campaign: Campaign, at: datetime) -> QuerySet[Journey]:
+def _continuing_journeys_queryset(campaign: Campaign, at: datetime) -> QuerySet[Journey]:
     """Give the journeys that nothing ends so far."""
     journeys = Journey.objects.filter(campaign=campaign, state=Journey.State.ACTIVE)
     if campaign.ends_with_order:
-        journeys = journeys.filter(~sending_policy.has_ordered("customer_id", "began_at", at))
-    if campaign.is_only_for_members:
+        journeys = journeys.filter(~sending_policy.has_ordered_q("customer_id", "began_at", at))
+    if campaign.exit_when_not_member:
         journeys = journeys.annotate(
-            is_in=sending_policy.is_in("customer_id", "campaign__segment_id")
+            is_in=sending_policy.is_member_q("customer_id", "campaign__segment_id")
         ).filter(is_in=campaign.trigger != Campaign.Trigger.LEAVES)
     return journeys
 
 
-def _by_day(
+def _by_day_queryset(
     rows: QuerySet[Delivery] | QuerySet[Journey], moment: str, wait: timedelta, number: str | Value
 ) -> QuerySet[Any, tuple[date, int, int]]:
     when = ExpressionWrapper(F(moment) + Value(wait), output_field=DateTimeField())
@@ -157,7 +157,7 @@ def _by_day(
     )
 
 
-def _counted(by_day: Sequence[QuerySet[Any, tuple[date, int, int]]]) -> Counter[tuple[date, int]]:
+def _sum_counts(by_day: Sequence[QuerySet[Any, tuple[date, int, int]]]) -> Counter[tuple[date, int]]:
     """Add up counts by day and step, in one statement for all of them."""
     counts: Counter[tuple[date, int]] = Counter()
     if by_day:
@@ -167,33 +167,33 @@ def _counted(by_day: Sequence[QuerySet[Any, tuple[date, int, int]]]) -> Counter[
     return counts
 
 
-def _of_dates(
+def _count_for_dates(
     campaign: Campaign, steps: list[Step], since: datetime, until: datetime
 ) -> Counter[tuple[date, int]]:
     """Count the members of today for each date to come whom each message can reach."""
     counts: Counter[tuple[date, int]] = Counter()
-    for occasion in _dates(campaign, since, until):
+    for occasion in _dates_to_come(campaign, since, until):
         due = occasion
-        people = _may_begin(_people(campaign, since), campaign, occasion)
+        people = _may_start_queryset(_audience_queryset(campaign, since), campaign, occasion)
         for step in steps:
             due += step.wait
             if due <= until and registry.sends_messages(step.channel):
-                counts[due.astimezone(shop_zone()).date(), step.number] += _who_get(
+                counts[due.astimezone(shop_zone()).date(), step.number] += _count_reached(
                     people, step, since, is_now=due <= since
                 )
     return +counts
 
 
-def _who_get(people: QuerySet[Customer], step: Step, at: datetime, *, is_now: bool) -> int:
+def _count_reached(people: QuerySet[Customer], step: Step, at: datetime, *, is_now: bool) -> int:
     """Count whom a message reaches, now or later: by then the week of those who have had enough may be over."""
-    verdicts = sending_policy.judge_newcomers(people, step, at)
-    later = ("",) if is_now else ("", sending_policy.OVER_THE_CAP)
-    return sum(customers for verdict, customers in verdicts.items() if verdict.reason in later)
+    decisions = sending_policy.count_decisions(people, step, at)
+    later = ("",) if is_now else ("", sending_policy.CAP_REACHED)
+    return sum(customers for decision, customers in decisions.items() if decision.reason in later)
 
 
-def _dates(campaign: Campaign, since: datetime, until: datetime) -> Iterator[datetime]:
-    if meets_members(campaign) and campaign.trigger == Campaign.Trigger.ENTERS:
-        if campaign.occasions_until is None:
+def _dates_to_come(campaign: Campaign, since: datetime, until: datetime) -> Iterator[datetime]:
+    if starts_for_members(campaign) and campaign.trigger == Campaign.Trigger.ENTERS:
+        if campaign.scheduled_until is None:
             yield max(since, campaign.started_at or since)
         return
     if campaign.trigger not in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
@@ -201,15 +201,15 @@ def _dates(campaign: Campaign, since: datetime, until: datetime) -> Iterator[dat
     if campaign.starts_at is None:  # a draft that begins once it is started
         campaign = Campaign(trigger=campaign.trigger, repeats_every=campaign.repeats_every, starts_at=since)
     done = max(
-        campaign.occasions_until or since - timedelta(microseconds=1), sending_policy.expired_before(since)
+        campaign.scheduled_until or since - timedelta(microseconds=1), sending_policy.expired_before(since)
     )
-    yield from schedule.between(campaign, done, until)
+    yield from schedule.dates_between(campaign, done, until)
 
 
 # -- Whom it is for
 
 
-def _people(campaign: Campaign, at: datetime) -> QuerySet[Customer]:
+def _audience_queryset(campaign: Campaign, at: datetime) -> QuerySet[Customer]:
     members = Membership.objects.filter(segment=campaign.segment_id, customer=OuterRef("pk"))
     if campaign.trigger != Campaign.Trigger.LEAVES:
         return Customer.objects.filter(Exists(members))
@@ -217,13 +217,13 @@ def _people(campaign: Campaign, at: datetime) -> QuerySet[Customer]:
         segment=campaign.segment_id,
         customer=OuterRef("pk"),
         change=Change.Kind.LEFT,
-        at__gt=at - LEFT_LATELY,
+        at__gt=at - RECENTLY_LEFT,
         at__lte=at,
     )
     return Customer.objects.existing().filter(Exists(left), ~Exists(members))
 
 
-def _may_begin(people: QuerySet[Customer], campaign: Campaign, at: datetime) -> QuerySet[Customer]:
+def _may_start_queryset(people: QuerySet[Customer], campaign: Campaign, at: datetime) -> QuerySet[Customer]:
     """Leave out who was in it and may not begin again."""
     was_in_it = Journey.objects.filter(campaign=campaign.pk, customer=OuterRef("pk"))
     if campaign.reentry_after is not None:

@@ -10,22 +10,22 @@ from django.db.models import Q
 
 from campaigns.channels.registry import keys_without_messages
 from campaigns.delivery import sender, sending_policy
-from campaigns.delivery.sender import ALL
+from campaigns.delivery.sender import NO_LIMIT
 from campaigns.models import Campaign, Delivery, Journey, Step
 from core.db import backends, dialect, execution, locks, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
 from customers.identity import merging
 
-AT_ONCE: Final = 2_000
-MANY: Final = 10_000  # planned messages that PostgreSQL hears of at once, not within a minute
-WENT_ON: Final = "They go on as the customer they turned out to be."
+JOURNEY_BATCH_SIZE: Final = 2_000
+ANALYZE_THRESHOLD: Final = 10_000  # planned messages that PostgreSQL hears of at once, not within a minute
+MERGED: Final = "They go on as the customer they turned out to be."
 
 _TABLE: Final = Journey._meta.db_table
 _CAMPAIGNS, _STEPS, _DELIVERIES = (model._meta.db_table for model in (Campaign, Step, Delivery))
 State = Journey.State
 
 
-def take_turn() -> None:
+def acquire_lock() -> None:
     """Wait until nobody else begins, ends or moves journeys on; the turn ends with the transaction."""
     locks.acquire("journeys")
 
@@ -33,7 +33,7 @@ def take_turn() -> None:
 # -- Beginning and ending
 
 
-def begin(campaign: Campaign, people: Query) -> int:
+def start_journeys(campaign: Campaign, people: Query) -> int:
     """Begin for the rows of a query of ``customer_id, occasion, at``, in one's turn; return for how many.
 
     Nobody begins twice from one occasion, nor again before the campaign lets them.
@@ -42,22 +42,22 @@ def begin(campaign: Campaign, people: Query) -> int:
     if first is None:
         return 0
     backends.check_foreign_keys_immediately()
-    newest = _newest(_TABLE)
+    newest = _max_id(_TABLE)
     begun = execution.execute(
         compose(
             f"""INSERT INTO {_TABLE} (campaign_id, customer_id, occasion, began_at, next_step, due_at, state, reason)
                 SELECT {campaign.pk}, p.customer_id, p.occasion, p.at, {first.number},
                     {dialect.datetime_plus_sql("p.at", dialect.interval_sql(first.wait))}, 'active', ''
-                FROM ({{people}}) AS p WHERE {_may_begin(campaign)}
+                FROM ({{people}}) AS p WHERE {_may_start_sql(campaign)}
                 ON CONFLICT (campaign_id, customer_id, occasion) DO NOTHING""",
             people=people,
         )
     )
-    _follow_late_joins(_TABLE, newest)
+    _follow_late_merges(_TABLE, newest)
     return begun
 
 
-def _may_begin(campaign: Campaign) -> str:
+def _may_start_sql(campaign: Campaign) -> str:
     again = campaign.reentry_after
     if again is None and campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
         return "true"  # each date is a beginning
@@ -70,7 +70,7 @@ def _may_begin(campaign: Campaign) -> str:
         WHERE e.campaign_id = {campaign.pk} AND e.customer_id = p.customer_id {lately})"""
 
 
-def end(campaign: Campaign, reason: str, at: datetime, customers: Query | None = None) -> None:
+def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Query | None = None) -> None:
     """End a campaign for everybody, or for customers selected by their keys, with what is planned; in one's turn."""
     some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
     execution.execute(
@@ -83,47 +83,47 @@ def end(campaign: Campaign, reason: str, at: datetime, customers: Query | None =
             some=some,
         )
     )
-    sender.hold_back(reason, campaign, customers)
+    sender.hold_back_deliveries(reason, campaign, customers)
 
 
 # -- Going on
 
 
-def advance(at: datetime) -> int:
+def advance_journeys(at: datetime) -> int:
     """Plan the messages of steps that are due, and go on to the next ones; give how many steps that were."""
     steps = 0
-    while done := transactions.retry_on_deadlock(lambda: _advance_some(at)):
+    while done := transactions.retry_on_deadlock(lambda: _advance_batch(at)):
         steps += done
-    if steps >= MANY:
+    if steps >= ANALYZE_THRESHOLD:
         temporary_tables.analyze_table(_DELIVERIES)
     return steps
 
 
-def _advance_some(at: datetime) -> int:
-    take_turn()
+def _advance_batch(at: datetime) -> int:
+    acquire_lock()
     backends.check_foreign_keys_immediately()
-    due = _due(at)
+    due = _due_journey_ids(at)
     if due:
-        _end_those_who_are_through(due, at)
-        newest = _newest(_DELIVERIES)
+        _stop_ended_journeys(due, at)
+        newest = _max_id(_DELIVERIES)
         going_on = f"j.id IN ({', '.join(map(str, due))}) AND j.state = 'active'"
         silent = ", ".join(f"'{key}'" for key in keys_without_messages())
         sends = f"AND s.channel NOT IN ({silent})" if silent else ""
-        sender.plan(
+        sender.plan_deliveries(
             Sql(
                 f"""SELECT j.campaign_id, s.id AS step_id, j.customer_id, j.occasion, j.due_at
                     FROM {_TABLE} j JOIN {_STEPS} s ON s.campaign_id = j.campaign_id AND s.number = j.next_step
                     WHERE {going_on} {sends} ORDER BY j.due_at, j.id"""
             )
         )
-        _go_on(due, at)
-        _follow_late_joins(_DELIVERIES, newest)
+        _move_to_next_step(due, at)
+        _follow_late_merges(_DELIVERIES, newest)
     return len(due)
 
 
-def _due(at: datetime) -> list[int]:
+def _due_journey_ids(at: datetime) -> list[int]:
     """Give journeys whose next step is due; it waits while the message of the one before is not settled."""
-    theirs = f"SELECT * FROM {_DELIVERIES} d WHERE d.customer_id = j.customer_id LIMIT {ALL}"
+    theirs = f"SELECT * FROM {_DELIVERIES} d WHERE d.customer_id = j.customer_id LIMIT {NO_LIMIT}"
     return [
         key
         for (key,) in execution.fetch_all(
@@ -131,28 +131,28 @@ def _due(at: datetime) -> list[int]:
                 WHERE j.state = 'active' AND j.due_at <= %s AND NOT EXISTS (SELECT 1 FROM ({theirs}) AS d
                     WHERE d.campaign_id = j.campaign_id AND d.occasion = j.occasion
                         AND d.state IN ('planned', 'sending'))
-                ORDER BY j.due_at, j.id LIMIT {AT_ONCE}""",
+                ORDER BY j.due_at, j.id LIMIT {JOURNEY_BATCH_SIZE}""",
             [dialect.datetime_param(at)],
         )
     ]
 
 
-def _end_those_who_are_through(due: list[int], at: datetime) -> None:
+def _stop_ended_journeys(due: list[int], at: datetime) -> None:
     """End the journeys of those who have ordered, left, or come back: whatever their campaign ends with."""
     journeys = Journey.objects.filter(pk__in=due, state=State.ACTIVE)
     ended = {"state": State.STOPPED, "due_at": None, "ended_at": at}
-    has_ordered = sending_policy.has_ordered("customer_id", "began_at", at)
+    has_ordered = sending_policy.has_ordered_q("customer_id", "began_at", at)
     ordered = journeys.filter(has_ordered, campaign__ends_with_order=True)
     ordered.update(**ended, reason=sending_policy.ORDERED)
-    members = journeys.filter(campaign__is_only_for_members=True).annotate(
-        is_in=sending_policy.is_in("customer_id", "campaign__segment_id")
+    members = journeys.filter(campaign__exit_when_not_member=True).annotate(
+        is_in=sending_policy.is_member_q("customer_id", "campaign__segment_id")
     )
     leaving = Q(campaign__trigger=Campaign.Trigger.LEAVES)
     members.filter(~leaving, is_in=False).update(**ended, reason=sending_policy.LEFT)
     members.filter(leaving, is_in=True).update(**ended, reason=sending_policy.CAME_BACK)
 
 
-def _go_on(due: list[int], at: datetime) -> None:
+def _move_to_next_step(due: list[int], at: datetime) -> None:
     going_on = f"id IN ({', '.join(map(str, due))}) AND state = 'active'"
     execution.execute(
         f"""UPDATE {_TABLE} SET next_step = next_step + 1, due_at = (
@@ -169,7 +169,7 @@ def _go_on(due: list[int], at: datetime) -> None:
 # -- Joined visitors
 
 
-def follow_joins(joined: str) -> None:
+def reassign_journeys(joined: str) -> None:
     """Let journeys of visitors, with their messages, go on as the customers they turned out to be.
 
     ``joined`` is a table of visitor and customer, inside the transaction that joins them. Of two journeys that one
@@ -202,23 +202,23 @@ def follow_joins(joined: str) -> None:
         compose(
             f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = began_at, reason = {{reason}}
                 WHERE (campaign_id, customer_id, occasion) IN ({{ended}})""",
-            reason=WENT_ON,
+            reason=MERGED,
             ended=ended,
         )
     )
-    sender.follow_joins(joined, ended, WENT_ON)
-    execution.execute(sender.told_apart(_TABLE, joined))
+    sender.reassign_deliveries(joined, ended, MERGED)
+    execution.execute(sender.distinguish_dates_sql(_TABLE, joined))
     merging.reassign(
         _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {joined} j ON j.visitor = y.customer_id")
     )
 
 
-def _newest(table: str) -> int:
+def _max_id(table: str) -> int:
     [(newest,)] = execution.fetch_all(f"SELECT COALESCE(max(id), 0) FROM {table}")
     return int(newest)
 
 
-def _follow_late_joins(table: str, newest: int) -> None:
+def _follow_late_merges(table: str, newest: int) -> None:
     """Let rows that were just inserted follow whoever was joined since we read whose they are."""
     if not backends.is_postgresql():  # where no other writer can be
         return
@@ -228,4 +228,4 @@ def _follow_late_joins(table: str, newest: int) -> None:
             WHERE merged_into_id IS NOT NULL AND id IN (SELECT customer_id FROM {table} WHERE id > {newest})"""
     )
     if late:
-        follow_joins("joined_late")
+        reassign_journeys("joined_late")

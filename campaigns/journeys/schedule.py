@@ -9,16 +9,16 @@ from segments.evaluation.context import shop_zone
 DAY = timedelta(days=1)
 
 
-def latest(campaign: Campaign, at: datetime, not_before: datetime) -> datetime | None:
+def latest_due_date(campaign: Campaign, at: datetime, not_before: datetime) -> datetime | None:
     """Give the latest date up to an instant that was not carried out; those missed before that are left out."""
-    since = max(campaign.occasions_until or not_before, not_before)
+    since = max(campaign.scheduled_until or not_before, not_before)
     last = None
-    for occasion in between(campaign, since, at):
+    for occasion in dates_between(campaign, since, at):
         last = occasion
     return last
 
 
-def between(campaign: Campaign, since: datetime | None, until: datetime) -> Iterator[datetime]:
+def dates_between(campaign: Campaign, since: datetime | None, until: datetime) -> Iterator[datetime]:
     """Give the dates after an instant and up to another; whole days keep their time when clocks change."""
     first, every = campaign.starts_at, campaign.repeats_every
     if first is None:
@@ -30,7 +30,7 @@ def between(campaign: Campaign, since: datetime | None, until: datetime) -> Iter
     number = 0
     if every and since and since > first:
         number = max(0, (since - first) // every - 1)  # an hour of clock change may lie between
-    while (occasion := _nth(first, every, number)) <= until:
+    while (occasion := _nth_date(first, every, number)) <= until:
         if since is None or occasion > since:
             yield occasion
         if every is None:
@@ -38,7 +38,7 @@ def between(campaign: Campaign, since: datetime | None, until: datetime) -> Iter
         number += 1
 
 
-def _nth(first: datetime, every: timedelta | None, number: int) -> datetime:
+def _nth_date(first: datetime, every: timedelta | None, number: int) -> datetime:
     if every is None:
         return first
     if every % DAY:

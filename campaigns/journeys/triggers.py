@@ -16,53 +16,53 @@ from segments.models import Change, Membership
 
 from . import progress, schedule
 
-AT_ONCE: Final = 20_000
+CHANGE_BATCH_SIZE: Final = 20_000
 
 _CHANGES, _MEMBERS = Change._meta.db_table, Membership._meta.db_table
 _JOURNEYS: Final = Journey._meta.db_table
-_MASS: Final = (Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value)
+_BULK_CAUSES: Final = (Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value)
 
 
-def read(at: datetime) -> int:
+def process_triggers(at: datetime) -> int:
     """Begin and end journeys for what happened since the last time; give how many began."""
     begun = 0
     running = Campaign.objects.filter(state=Campaign.State.RUNNING).order_by("pk")
     for key in running.values_list("pk", flat=True):
         has_more = True
         while has_more:
-            some, has_more = transactions.retry_on_deadlock(partial(_read_some, key, at))
+            some, has_more = transactions.retry_on_deadlock(partial(_process_batch, key, at))
             begun += some
     return begun
 
 
-def newest_change(segment_id: int) -> int:
+def latest_change_id(segment_id: int) -> int:
     """Give the id of a segment's newest change, or 0."""
     newest = Change.objects.filter(segment=segment_id).order_by("-pk")
     return newest.values_list("pk", flat=True).first() or 0
 
 
-def _read_some(key: int, at: datetime) -> tuple[int, bool]:
+def _process_batch(key: int, at: datetime) -> tuple[int, bool]:
     """Read some changes, and once there are no more, the dates; give how many journeys began, and if there is more."""
-    progress.take_turn()
+    progress.acquire_lock()
     campaign = Campaign.objects.select_for_update().filter(pk=key, state=Campaign.State.RUNNING).first()
     if campaign is None:
         return 0, False
     unread = Change.objects.filter(segment=campaign.segment_id, pk__gt=campaign.cursor).order_by("pk")
-    until = unread.values_list("pk", flat=True)[AT_ONCE - 1 : AT_ONCE].first()
+    until = unread.values_list("pk", flat=True)[CHANGE_BATCH_SIZE - 1 : CHANGE_BATCH_SIZE].first()
     has_more = until is not None
-    until = until or newest_change(campaign.segment_id)
+    until = until or latest_change_id(campaign.segment_id)
     begun = 0
     if until > campaign.cursor:
-        begun = _follow_changes(campaign, until, at)
+        begun = _process_changes(campaign, until, at)
         Campaign.objects.filter(pk=key).update(cursor=until)
     if not has_more:
-        begun += _follow_dates(campaign, at) + _meet_members(campaign, at)
+        begun += _start_for_due_date(campaign, at) + _start_for_current_members(campaign, at)
     return begun, has_more
 
 
-def _follow_changes(campaign: Campaign, until: int, at: datetime) -> int:
+def _process_changes(campaign: Campaign, until: int, at: datetime) -> int:
     """Begin for who came, end for who went, each customer's changes in their order."""
-    begins, ends = _begins(campaign), _ends(campaign)
+    begins, ends = _starts_sql(campaign), _exits_sql(campaign)
     temporary_tables.create_temporary_table(
         "news",
         f"customer_id bigint, nth integer, begins integer, occasion text, at {dialect.datetime_type_sql()}",
@@ -81,14 +81,14 @@ def _follow_changes(campaign: Campaign, until: int, at: datetime) -> int:
     for nth in range(1, rounds + 1):
         if ends != "false":
             gone = Sql("SELECT customer_id FROM news WHERE nth = %s AND begins = 0", (nth,))
-            progress.end(campaign, _reason(campaign), at, gone)
-        begun += progress.begin(
+            progress.stop_journeys(campaign, _exit_reason(campaign), at, gone)
+        begun += progress.start_journeys(
             campaign, Sql("SELECT customer_id, occasion, at FROM news WHERE nth = %s AND begins = 1", (nth,))
         )
     return begun
 
 
-def _begins(campaign: Campaign) -> str:
+def _starts_sql(campaign: Campaign) -> str:
     """Ask whether a change ``c`` of a customer ``p`` begins the campaign.
 
     A join is none of a person's doings: the id that leaves by it is no more, and the one that enters goes on with what
@@ -97,7 +97,7 @@ def _begins(campaign: Campaign) -> str:
     if campaign.trigger not in (Campaign.Trigger.ENTERS, Campaign.Trigger.LEAVES):
         return "false"
     kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.ENTERS else Change.Kind.LEFT
-    mass = "" if campaign.takes_mass_changes else f"AND c.cause NOT IN {_MASS}"
+    mass = "" if campaign.include_bulk_entries else f"AND c.cause NOT IN {_BULK_CAUSES}"
     goes_on = f"""EXISTS (SELECT 1 FROM customers_customer v JOIN {_CHANGES} o ON o.customer_id = v.id
         WHERE v.merged_into_id = p.id AND o.segment_id = c.segment_id AND o.refresh_id = c.refresh_id
             AND o.change = 'left' AND o.cause = 'merge')"""
@@ -105,51 +105,51 @@ def _begins(campaign: Campaign) -> str:
         AND (c.cause <> 'merge' OR (p.merged_into_id IS NULL AND NOT {goes_on})))"""
 
 
-def _ends(campaign: Campaign) -> str:
+def _exits_sql(campaign: Campaign) -> str:
     """Ask whether a change ``c`` of a customer ``p`` ends the campaign for them.
 
     Not that of a visitor who was joined: whether the customer is in is asked when the next step is due.
     """
-    if not campaign.is_only_for_members:
+    if not campaign.exit_when_not_member:
         return "false"
     kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.LEAVES else Change.Kind.LEFT
     return f"(c.change = '{kind.value}' AND p.merged_into_id IS NULL)"
 
 
-def _reason(campaign: Campaign) -> str:
+def _exit_reason(campaign: Campaign) -> str:
     return sending_policy.CAME_BACK if campaign.trigger == Campaign.Trigger.LEAVES else sending_policy.LEFT
 
 
-def _meet_members(campaign: Campaign, at: datetime) -> int:
+def _start_for_current_members(campaign: Campaign, at: datetime) -> int:
     """Begin, once, for those who have been members since before the start, unless a change has begun it for them."""
-    meets = campaign.takes_members and campaign.trigger == Campaign.Trigger.ENTERS
-    if not meets or campaign.occasions_until or campaign.started_at is None:
+    meets = campaign.include_current_members and campaign.trigger == Campaign.Trigger.ENTERS
+    if not meets or campaign.scheduled_until or campaign.started_at is None:
         return 0
     started = dialect.datetime_cast_sql(f"'{dialect.datetime_param(campaign.started_at)}'")
     person = "COALESCE(p.merged_into_id, p.id)"
-    begun = progress.begin(
+    begun = progress.start_journeys(
         campaign,
         Sql(f"""SELECT DISTINCT {person} AS customer_id, 'start' AS occasion, {started} AS at
             FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
             WHERE m.segment_id = {campaign.segment_id} AND m.entered_at <= {started} AND NOT EXISTS (
                 SELECT 1 FROM {_JOURNEYS} e WHERE e.campaign_id = {campaign.pk} AND e.customer_id = {person})"""),
     )
-    Campaign.objects.filter(pk=campaign.pk).update(occasions_until=at)
+    Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=at)
     return begun
 
 
-def _follow_dates(campaign: Campaign, at: datetime) -> int:
+def _start_for_due_date(campaign: Campaign, at: datetime) -> int:
     """Begin for all members at the latest date that has come."""
-    occasion = schedule.latest(campaign, at, not_before=sending_policy.expired_before(at))
+    occasion = schedule.latest_due_date(campaign, at, not_before=sending_policy.expired_before(at))
     if occasion is None:
         return 0
     name = f"date:{occasion.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
     moment = dialect.datetime_cast_sql(f"'{dialect.datetime_param(occasion)}'")
-    begun = progress.begin(
+    begun = progress.start_journeys(
         campaign,
         Sql(f"""SELECT DISTINCT COALESCE(p.merged_into_id, p.id) AS customer_id, '{name}' AS occasion, {moment} AS at
             FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
             WHERE m.segment_id = {campaign.segment_id}"""),
     )
-    Campaign.objects.filter(pk=campaign.pk).update(occasions_until=at)
+    Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=at)
     return begun

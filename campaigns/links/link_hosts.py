@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import idna
 from django.conf import settings
 
-LONGEST_LINK: Final = 1_000
+MAX_LINK_LENGTH: Final = 1_000
 
 # A host counts as written by the author only if nothing of it comes from a value.
 _TOKEN: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}")
@@ -31,10 +31,10 @@ def host_of(url: str) -> str:
         return ""
     if parts.scheme.lower() not in ("http", "https") or "@" in parts.netloc or "%" in parts.netloc:
         return ""
-    return _ascii(host)
+    return _to_ascii(host)
 
 
-def is_own(url: str) -> bool:
+def is_own_url(url: str) -> bool:
     """Return whether an address leads to the shop, to this installation, or to where the shop keeps its products."""
     host = host_of(url)
     return bool(host) and (
@@ -43,12 +43,12 @@ def is_own(url: str) -> bool:
     )
 
 
-def own_link(link: object) -> str:
+def shop_url(link: object) -> str:
     """Return the whole address of a link that leads to the shop or one of ``PRODUCT_HOSTS``; nothing for any other.
 
     A path alone is one of the shop's.
     """
-    if not isinstance(link, str) or not link.strip() or len(link) > LONGEST_LINK or not link.isprintable():
+    if not isinstance(link, str) or not link.strip() or len(link) > MAX_LINK_LENGTH or not link.isprintable():
         return ""
     try:
         whole = urljoin(settings.SHOP_URL, link.strip().replace("\\", "/"))
@@ -58,9 +58,9 @@ def own_link(link: object) -> str:
     return whole if any(host == own or host.endswith(f".{own}") for own in _shop_hosts()) else ""
 
 
-def may_lead(url: str, *templates: str) -> bool:
+def is_allowed(url: str, *templates: str) -> bool:
     """Return whether a message of these templates may lead to an address."""
-    return is_own(url) or is_authored(url, *templates)
+    return is_own_url(url) or is_authored(url, *templates)
 
 
 def is_authored(url: str, *templates: str) -> bool:
@@ -84,12 +84,12 @@ def authored_hosts(templates: tuple[str, ...]) -> frozenset[str]:
 
 
 def _shop_hosts() -> list[str]:
-    hosts = (host_of(settings.SHOP_URL), *(_ascii(host) for host in settings.PRODUCT_HOSTS))
+    hosts = (host_of(settings.SHOP_URL), *(_to_ascii(host) for host in settings.PRODUCT_HOSTS))
     return [host for host in hosts if host]
 
 
 @lru_cache(maxsize=1_000)
-def _ascii(host: str) -> str:
+def _to_ascii(host: str) -> str:
     host = host.lower().rstrip(".")
     if host.isascii():
         return host

@@ -30,19 +30,21 @@ _CONFIRM: Final = "campaigns.confirm"
 _AUTHORED: Final = "authored"
 
 _WEB_PAGE: Final = re.compile("https?://", re.IGNORECASE)
-LONGEST: Final = 1_500  # characters of an address: signed, it still is one that every program follows
+MAX_TRACKED_URL_LENGTH: Final = (
+    1_500  # characters of an address: signed, it still is one that every program follows
+)
 
 
-class BadLink(ValueError):
+class InvalidLink(ValueError):
     """Not a link of ours, or not all of it."""
 
 
-class LeadsElsewhere(BadLink):
+class ForeignLink(InvalidLink):
     """A link of ours to a page that is not the shop's, and that no author has linked."""
 
 
 @dataclass(frozen=True)
-class Click:
+class ClickedLink:
     """What the link of a message says: which message, and where it leads."""
 
     token: UUID
@@ -57,23 +59,23 @@ def click_url(delivery: Delivery, url: str) -> str:
     """
     if not _WEB_PAGE.match(url) or url.startswith(_address("campaigns-click", "")):
         return url
-    if not may_lead(url, delivery.step):
+    if not is_allowed(url, delivery.step):
         return ""
-    if len(url) > LONGEST:
+    if len(url) > MAX_TRACKED_URL_LENGTH:
         return url
     told = [delivery.token.hex, url]
     # What the author linked stays linked when the template is edited or gone: the signature says so.
     return _address(
-        "campaigns-click", _signed(_CLICK, told if link_hosts.is_own(url) else [*told, _AUTHORED])
+        "campaigns-click", _sign(_CLICK, told if link_hosts.is_own_url(url) else [*told, _AUTHORED])
     )
 
 
-def may_lead(url: str, step: Step) -> bool:
+def is_allowed(url: str, step: Step) -> bool:
     """Return whether a message of a step may lead to a page of the web."""
-    return link_hosts.may_lead(url, *templates_of(step))
+    return link_hosts.is_allowed(url, *step_templates(step))
 
 
-def templates_of(step: Step) -> tuple[str, ...]:
+def step_templates(step: Step) -> tuple[str, ...]:
     """Return what the author of a step has written, with what staff have filled in."""
     answers = step.campaign.answers.values() if step.campaign_id else ()
     return step.subject, step.text, step.html, step.url, *map(str, answers)
@@ -81,15 +83,15 @@ def templates_of(step: Step) -> tuple[str, ...]:
 
 def unsubscribe_url(delivery: Delivery) -> str:
     """Give the address that ends the newsletter for the customer; it outlives the campaign."""
-    return _address("campaigns-unsubscribe", _signed(_UNSUBSCRIBE, delivery.customer_id))
+    return _address("campaigns-unsubscribe", _sign(_UNSUBSCRIBE, delivery.customer_id))
 
 
-def confirm_url(token: UUID) -> str:
+def confirmation_url(token: UUID) -> str:
     """Return the address at which an address confirms that it wants the newsletter."""
-    return _address("campaigns-confirm", _signed(_CONFIRM, token.hex))
+    return _address("campaigns-confirm", _sign(_CONFIRM, token.hex))
 
 
-def headers(delivery: Delivery) -> dict[str, str]:
+def unsubscribe_headers(delivery: Delivery) -> dict[str, str]:
     """Give the headers by which mail programs offer to unsubscribe with one click (RFC 8058)."""
     return {
         "List-Unsubscribe": f"<{unsubscribe_url(delivery)}>",
@@ -97,29 +99,29 @@ def headers(delivery: Delivery) -> dict[str, str]:
     }
 
 
-def read_click(signed: str) -> Click:
+def verify_click(signed: str) -> ClickedLink:
     """Read what ``click_url`` signed; raises BadLink, or LeadsElsewhere for a page that no author has linked."""
-    token, url, *more = _read(_CLICK, signed)
-    click = Click(UUID(token), url)
-    if not link_hosts.is_own(url) and not (more == [_AUTHORED] and link_hosts.host_of(url)):
+    token, url, *more = _verify(_CLICK, signed)
+    click = ClickedLink(UUID(token), url)
+    if not link_hosts.is_own_url(url) and not (more == [_AUTHORED] and link_hosts.host_of(url)):
         # Signed before the host was asked for.
         delivery = Delivery.objects.select_related("step").filter(token=click.token).first()
-        if delivery is None or not link_hosts.is_authored(url, *templates_of(delivery.step)):
-            raise LeadsElsewhere
+        if delivery is None or not link_hosts.is_authored(url, *step_templates(delivery.step)):
+            raise ForeignLink
     return click
 
 
-def read_unsubscribe(signed: str) -> int:
+def verify_unsubscribe(signed: str) -> int:
     """Read the customer's key that ``unsubscribe_url`` signed; raises BadLink."""
-    return int(_read(_UNSUBSCRIBE, signed))
+    return int(_verify(_UNSUBSCRIBE, signed))
 
 
-def read_confirm(signed: str) -> UUID:
+def verify_confirmation(signed: str) -> UUID:
     """Read the token that ``confirm_url`` signed; raises BadLink."""
-    return UUID(_read(_CONFIRM, signed))
+    return UUID(_verify(_CONFIRM, signed))
 
 
-def note_click(click: Click, at: datetime) -> None:
+def record_click(click: ClickedLink, at: datetime) -> None:
     """Count a click; of a message that is gone, or was written to a file, none."""
     Delivery.objects.filter(token=click.token).exclude(state=Delivery.State.WRITTEN).update(
         clicks=F("clicks") + 1, clicked_at=Coalesce("clicked_at", Value(at))
@@ -135,12 +137,12 @@ def _path(view: str) -> str:
     return reverse(view)
 
 
-def _signed(kind: str, told: Any) -> str:
+def _sign(kind: str, told: Any) -> str:
     return Signer(salt=kind).sign_object(told)
 
 
-def _read(kind: str, signed: str) -> Any:
+def _verify(kind: str, signed: str) -> Any:
     try:
         return Signer(salt=kind).unsign_object(signed)
     except (BadSignature, ValueError) as error:
-        raise BadLink from error
+        raise InvalidLink from error

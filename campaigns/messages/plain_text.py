@@ -5,11 +5,11 @@ from typing import Final
 
 from campaigns.links import link_hosts
 
-LONGEST_NAME: Final = 40
-LONGEST_PRODUCT: Final = 120
+MAX_NAME_LENGTH: Final = 40
+MAX_LINE_LENGTH: Final = 120
 
 # Format characters show nothing, or turn text around; between letters of other scripts two of them are spelling.
-_UNSEEN: Final = re.compile(
+_INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufeff\uffa0\ufff9-\ufffb]|(?<![^\x00-\x7f])[\u200c\u200d]"
 )
@@ -24,36 +24,36 @@ _SCHEME: Final = re.compile(
 # A dot before two letters begins the last label of what programs take for a domain; 2.5 and 10.30am are none.
 _DOMAIN: Final = re.compile(rf"(?<=\S){_DOT}(?={_LETTERS})")
 _MARKUP: Final = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
-_OF_A_LINK: Final = re.compile(rf"[:/\\]{{2}}|@|(?<=\S){_DOT}(?={_LETTERS})", re.IGNORECASE)
+_LINK_PART: Final = re.compile(rf"[:/\\]{{2}}|@|(?<=\S){_DOT}(?={_LETTERS})", re.IGNORECASE)
 
 
-def text(value: str) -> str:
+def safe_text(value: str) -> str:
     """Return a value with addresses left out, and domains broken by a space behind each dot.
 
     A value that is nothing but the address of a page of the shop stays one.
     """
     whole = value.strip()
-    if link_hosts.own_link(whole) == whole:
+    if link_hosts.shop_url(whole) == whole:
         return whole
-    seen = _CONTROL.sub(" ", _UNSEEN.sub("", value))
+    seen = _CONTROL.sub(" ", _INVISIBLE.sub("", value))
     kept = _ADDRESS.sub("", seen)
     while kept != seen:  # until nothing is left that has closed up
         seen, kept = kept, _ADDRESS.sub("", kept)
     return _SCHEME.sub(r"\1: ", _DOMAIN.sub(lambda dot: f"{dot[0]} ", kept)).strip()
 
 
-def line(value: str, longest: int = LONGEST_PRODUCT) -> str:
+def safe_line(value: str, longest: int = MAX_LINE_LENGTH) -> str:
     """Return a value as one line of at most so many characters, without any address."""
-    whole = text(value)
-    if whole and whole == link_hosts.own_link(whole):  # a title is none
+    whole = safe_text(value)
+    if whole and whole == link_hosts.shop_url(whole):  # a title is none
         return ""
     return _cut(" ".join(whole.split()), longest)
 
 
-def name(value: str) -> str:
+def safe_name(value: str) -> str:
     """Return a personal name: at most 40 characters, without markup; nothing where it holds an address or a domain."""
-    seen = " ".join(_MARKUP.sub(" ", _CONTROL.sub(" ", _UNSEEN.sub("", value))).split())
-    return "" if _OF_A_LINK.search(seen) or _SCHEME.search(seen) else _cut(seen, LONGEST_NAME)
+    seen = " ".join(_MARKUP.sub(" ", _CONTROL.sub(" ", _INVISIBLE.sub("", value))).split())
+    return "" if _LINK_PART.search(seen) or _SCHEME.search(seen) else _cut(seen, MAX_NAME_LENGTH)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -18,18 +18,27 @@ from campaigns.channels import email_layout
 from campaigns.channels.base import Channel, OutgoingMessage, Problem
 from campaigns.channels.registry import CHANNELS
 from campaigns.coupons import coupon_pool
-from campaigns.coupons.coupon_pool import NoneLeft
+from campaigns.coupons.coupon_pool import NoCodeAvailable
 from campaigns.links import signed_links
 from campaigns.models import Campaign, Delivery, Step
 from customers.models import Customer
 
 from . import template_language, variables
-from .template_language import BadTemplate, Compiled, MissingValue
-from .variables import KNOWN, Addressee
+from .template_language import CompiledTemplate
+from .variable_types import InvalidTemplate, MissingValue
+from .variables import VARIABLES, Recipient
 
-__all__ = ["BadTemplate", "MissingValue", "NoneLeft", "Preview", "check", "preview", "render"]
+__all__ = [
+    "InvalidTemplate",
+    "MissingValue",
+    "NoCodeAvailable",
+    "Preview",
+    "preview",
+    "problem_texts",
+    "render",
+]
 
-KEPT: Final = 256  # steps whose templates are not read anew for each message
+COMPILED_CACHE_SIZE: Final = 256  # steps whose templates are not read anew for each message
 
 _ANSWER: Final = re.compile(r"\{[{%][^{}]*?\banswers\.(\w+)")
 NO_CHANNEL: Final = "Choose a channel: there is none of this name."
@@ -50,21 +59,21 @@ def render(delivery: Delivery, at: datetime) -> OutgoingMessage:
     coupon is needed and none is left.
     """
     campaign, customer = delivery.campaign, delivery.customer
-    written = _written(delivery.step)
+    written = _compile_step(delivery.step)
     if written.problems:
-        raise BadTemplate(check(delivery.step))
+        raise InvalidTemplate(problem_texts(delivery.step))
     unsubscribe_url = signed_links.unsubscribe_url(delivery)
-    addressee = Addressee(
+    addressee = Recipient(
         customer,
         at,
         campaign,
-        lambda: coupon_pool.give(campaign, customer, at, delivery.occasion),
+        lambda: coupon_pool.assign_code(campaign, customer, at, delivery.occasion),
         unsubscribe_url,
     )
-    found = variables.of(written.names, addressee)
+    found = variables.resolve_variables(written.names, addressee)
     channel = CHANNELS[delivery.step.channel]
     if not channel.tracks_links:
-        return written.message(found, _where_it_may(delivery.step))
+        return written.message(found, _allowed_links_only(delivery.step))
 
     @cache  # text and HTML have mostly the same links, and signing takes longer than all the rest
     def follow(url: str) -> str:
@@ -75,25 +84,27 @@ def render(delivery: Delivery, at: datetime) -> OutgoingMessage:
 
 def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> Preview:
     """Write the message as this customer would get it, without giving a coupon away; name all problems."""
-    if wrong := check(step):
+    if wrong := problem_texts(step):
         return Preview(None, tuple(wrong))
     campaign = step.campaign if step.campaign_id else None
     address = settings.PUBLIC_URL + reverse("campaigns-unsubscribe")
-    addressee = Addressee(customer, at, campaign, lambda: coupon or _example(campaign, customer, at), address)
-    written = _written(step)
+    addressee = Recipient(
+        customer, at, campaign, lambda: coupon or _example_code(campaign, customer, at), address
+    )
+    written = _compile_step(step)
     try:
-        found = variables.of(written.names, addressee)
-        return Preview(written.message(found, _where_it_may(step)))
-    except NoneLeft as error:
+        found = variables.resolve_variables(written.names, addressee)
+        return Preview(written.message(found, _allowed_links_only(step)))
+    except NoCodeAvailable as error:
         return Preview(None, (str(error),))
     except MissingValue as error:
         # HTML and text often lack the same.
-        missing = {problem: label for label, problem in reversed([*_missing(written, found)])}
+        missing = {problem: label for label, problem in reversed([*_missing_values(written, found)])}
         told = tuple(f"{label}: {problem}" for problem, label in reversed(missing.items()))
         return Preview(None, told or (str(error),))
 
 
-def asked(steps: Iterable[Step]) -> list[str]:
+def answer_names(steps: Iterable[Step]) -> list[str]:
     """Return the names of what staff have to fill in, as the templates of some steps print it, in their order."""
     found = dict.fromkeys(
         name
@@ -104,40 +115,40 @@ def asked(steps: Iterable[Step]) -> list[str]:
     return list(found)
 
 
-def uses(steps: Iterable[Step], name: str) -> bool:
+def uses_variable(steps: Iterable[Step], name: str) -> bool:
     """Return whether the templates of some steps cannot do without a value."""
-    return any(name in _written(step).names for step in steps)
+    return any(name in _compile_step(step).names for step in steps)
 
 
-def check(step: Step) -> list[str]:
+def problem_texts(step: Step) -> list[str]:
     """Return what is wrong with the templates of a step for every customer, a sentence each."""
-    return list(map(str, _written(step).problems))
+    return list(map(str, _compile_step(step).problems))
 
 
-def problems(step: Step) -> Sequence[Problem]:
+def step_problems(step: Step) -> Sequence[Problem]:
     """Return what is wrong with the templates of a step for every customer, by part."""
-    return _written(step).problems
+    return _compile_step(step).problems
 
 
-def _where_it_may(step: Step) -> Callable[[str], str]:
+def _allowed_links_only(step: Step) -> Callable[[str], str]:
     """Leave links as they are, but for those that a message of the step may not lead to."""
 
     def follow(url: str) -> str:
         is_page = url.lower().startswith(("http://", "https://"))
-        return "" if is_page and not signed_links.may_lead(url, step) else url
+        return "" if is_page and not signed_links.is_allowed(url, step) else url
 
     return follow
 
 
-def _example(campaign: Campaign | None, customer: Customer, at: datetime) -> str:
+def _example_code(campaign: Campaign | None, customer: Customer, at: datetime) -> str:
     """Give a code to show: the customer's own, or one that nobody has."""
     if campaign is None or campaign.pool_id is None:
-        raise NoneLeft(coupon_pool.NO_POOL)
+        raise NoCodeAvailable(coupon_pool.NO_POOL)
     if coupon_pool.has_ended(campaign, at):
-        raise NoneLeft(coupon_pool.ENDED)
-    held = coupon_pool.held_by(campaign, customer)
-    if not held and not coupon_pool.has_free(campaign.pool_id):
-        raise NoneLeft(coupon_pool.EMPTY_POOL)
+        raise NoCodeAvailable(coupon_pool.POOL_ENDED)
+    held = coupon_pool.assigned_code(campaign, customer)
+    if not held and not coupon_pool.has_free_code(campaign.pool_id):
+        raise NoCodeAvailable(coupon_pool.EMPTY_POOL)
     return held or "EXAMPLE-CODE"
 
 
@@ -145,13 +156,13 @@ def _example(campaign: Campaign | None, customer: Customer, at: datetime) -> str
 
 
 @dataclass(frozen=True)
-class _Written:
+class _CompiledStep:
     """The templates of a step, read, by their names."""
 
     problems: tuple[Problem, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
-    parts: Mapping[str, Compiled] = field(default_factory=dict)
+    parts: Mapping[str, CompiledTemplate] = field(default_factory=dict)
 
     def message(self, found: dict[str, Any], follow: Callable[[str], str]) -> OutgoingMessage:
         """Put values in; raises MissingValue."""
@@ -166,39 +177,41 @@ class _Written:
             )
         return OutgoingMessage(
             subject=" ".join(said.get("subject", "").split()),
-            text=email_layout.followed_text(email_layout.closed_up(said["text"]), follow)
+            text=email_layout.rewrite_text_links(email_layout.collapse_blank_lines(said["text"]), follow)
             if "text" in said
             else "",
-            html=email_layout.followed_html(said["html"].strip(), follow) if "html" in said else "",
+            html=email_layout.rewrite_html_links(said["html"].strip(), follow) if "html" in said else "",
             url=there,
         )
 
 
-def _written(step: Step) -> _Written:
+def _compile_step(step: Step) -> _CompiledStep:
     channel = CHANNELS.get(step.channel)
-    return _read(channel, step.subject, step.text, step.html, step.url)
+    return _compile_parts(channel, step.subject, step.text, step.html, step.url)
 
 
-@lru_cache(maxsize=KEPT)
-def _read(channel: type[Channel] | None, subject: str, text: str, html: str, url: str) -> _Written:
+@lru_cache(maxsize=COMPILED_CACHE_SIZE)
+def _compile_parts(
+    channel: type[Channel] | None, subject: str, text: str, html: str, url: str
+) -> _CompiledStep:
     if channel is None:
-        return _Written((Problem("channel", NO_CHANNEL),))
+        return _CompiledStep((Problem("channel", NO_CHANNEL),))
     sources = {"subject": subject, "text": text, "html": html, "url": url}
-    if problems := list(_malformed(channel, sources)) or list(channel.problems(sources)):
-        return _Written(tuple(problems))
-    labels, compiled = {part.name: part.label for part in channel.parts}, dict[str, Compiled]()
+    if found := list(_malformed(channel, sources)) or list(channel.problems(sources)):
+        return _CompiledStep(tuple(found))
+    labels, compiled = {part.name: part.label for part in channel.parts}, dict[str, CompiledTemplate]()
     for name, template in channel.templates(sources).items():
         if not template.strip():
             continue
         try:
-            compiled[name] = template_language.compile(template, KNOWN, as_html=name == "html")
-        except BadTemplate as error:
+            compiled[name] = template_language.compile_template(template, VARIABLES, as_html=name == "html")
+        except InvalidTemplate as error:
             if sources[name]:  # what it was made of says the same
-                problems += [Problem(name, problem, labels[name]) for problem in error.problems]
-    if problems:
-        return _Written(tuple(problems))
+                found += [Problem(name, problem, labels[name]) for problem in error.problems]
+    if found:
+        return _CompiledStep(tuple(found))
     names = frozenset[str]().union(*(one.names for one in compiled.values()))
-    return _Written((), labels, names, compiled)
+    return _CompiledStep((), labels, names, compiled)
 
 
 def _malformed(channel: type[Channel], sources: Mapping[str, str]) -> Iterator[Problem]:
@@ -207,12 +220,12 @@ def _malformed(channel: type[Channel], sources: Mapping[str, str]) -> Iterator[P
         if len(sources[part.name]) > part.max_length:
             yield Problem(part.name, f"longer than {part.max_length:,} characters.", part.label)
             return
-        if not template_language.is_closed(sources[part.name]):
+        if not template_language.has_closed_tags(sources[part.name]):
             yield Problem(part.name, "a {{, {% or {# is not closed in its line.", part.label)
             return
 
 
-def _missing(written: _Written, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _missing_values(written: _CompiledStep, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, part in written.parts.items():
         try:
             part.render(found)

@@ -6,7 +6,7 @@ takes its fall-back (``{{ first_name|default:"there" }}``) or is an error that n
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -27,98 +27,19 @@ from django.template.defaulttags import CommentNode, ForNode, IfNode, WithNode, 
 
 from core.templatetags.display import amount as written
 
-LONGEST: Final = 250_000
-DEEPEST, MOST_LOOPS = 20, 2
-DAY: Final = "j F Y"
+from .variable_types import (
+    InvalidTemplate,
+    ListVariable,
+    Missing,
+    MissingValue,
+    ObjectVariable,
+    OpenVariable,
+    VariableType,
+)
 
-
-class MissingValue(Exception):
-    """A message cannot be written; the text says what is missing for whom, and what to change."""
-
-
-class BadTemplate(MissingValue):
-    """A template that is wrong for everybody; ``problems`` holds a sentence for each thing to change."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__(" ".join(problems))
-        self.problems = list(problems)
-
-
-# -- What a template may use
-
-
-@dataclass(frozen=True)
-class Each:
-    """A list to go through, by the parts of each item."""
-
-    help: str
-    parts: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A value of several parts, each by its name."""
-
-    help: str
-    parts: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Free:
-    """A value whose parts have any names."""
-
-    help: str
-
-
-Known = str | Each | Parts | Free
-"""What stands behind a name; a text is a plain value, and says what it is."""
-
-
-class Missing:
-    """A value that a customer lacks: false where it is asked for, an error where it is printed."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __len__(self) -> int:
-        return 0
-
-    def __getitem__(self, part: Any) -> "Missing":
-        return self if isinstance(part, slice) else Missing(f"{self.name}.{part}")
-
-    def __str__(self) -> str:
-        raise MissingValue(
-            f'{self.name} is missing. Give a fall-back, such as {{{{ {self.name}|default:"…" }}}},'
-            f" or write what needs it between {{% if {self.name} %}} and {{% endif %}}."
-        )
-
-
-class Items(list[Any]):
-    """A list of which an item that is not there is missing."""
-
-    def __init__(self, name: str, items: Sequence[Any]) -> None:
-        super().__init__(items)
-        self.name = name
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, int) and not -len(self) <= place < len(self):
-            return Missing(f"{self.name}.{place}")
-        found = super().__getitem__(place)
-        return Items(self.name, found) if isinstance(place, slice) else found
-
-
-class FreeParts(dict[str, Any]):
-    """Parts of which those that are not there are missing."""
-
-    def __init__(self, name: str, parts: Mapping[str, Any]) -> None:
-        super().__init__(parts)
-        self.name = name
-
-    def __missing__(self, part: str) -> Missing:
-        return Missing(f"{self.name}.{part}")
+MAX_LENGTH: Final = 250_000
+MAX_DEPTH, MAX_LOOP_DEPTH = 20, 2
+DATE_FORMAT: Final = "j F Y"
 
 
 # -- The tags and filters
@@ -149,7 +70,7 @@ def _loop(parser: Parser, token: Token) -> _Loop:
     )
 
 
-def _date(value: Any, form: str = DAY) -> Any:
+def _date(value: Any, form: str = DATE_FORMAT) -> Any:
     if isinstance(value, Missing):
         str(value)
     return defaultfilters.date(value, form) if isinstance(value, date) else value
@@ -166,7 +87,7 @@ def _default(value: Any, fallback: Any) -> Any:
     return fallback if isinstance(value, Missing) or value is None or value == "" else value
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
@@ -208,7 +129,7 @@ def _library(*, as_html: bool) -> Library:
     library.filter("date", _date, expects_localtime=True)
     library.filter("amount", _amount)
     # A plain text keeps its lines by itself.
-    library.filter("linebreaksbr", defaultfilters.linebreaksbr if as_html else _as_it_is)
+    library.filter("linebreaksbr", defaultfilters.linebreaksbr if as_html else _unchanged)
     return library
 
 
@@ -227,7 +148,7 @@ _ENGINES: Final = {as_html: _Engine(as_html=as_html) for as_html in (True, False
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledTemplate:
     """A template that was checked, and the names of the values it uses."""
 
     template: Template
@@ -238,7 +159,7 @@ class Compiled:
         return str(self.template.render(Context(values, autoescape=self.template.engine.autoescape)))
 
 
-def is_closed(source: str) -> bool:
+def has_closed_tags(source: str) -> bool:
     """Tell whether whatever is opened is closed in its line; reading on where many are not would take minutes."""
     for line in source.splitlines():
         place = 0
@@ -253,26 +174,26 @@ _ENDS: Final = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _OPENING: Final = re.compile(r"\{[{%#]")
 
 
-def compile(source: str, known: Mapping[str, Known], *, as_html: bool) -> Compiled:
+def compile_template(source: str, known: Mapping[str, VariableType], *, as_html: bool) -> CompiledTemplate:
     """Read a template that may use the known values; raises BadTemplate."""
-    if len(source) > LONGEST:
-        raise BadTemplate([f"It is longer than {LONGEST:,} characters."])
-    if not is_closed(source):
-        raise BadTemplate(["A {{, {% or {# is not closed in its line."])
+    if len(source) > MAX_LENGTH:
+        raise InvalidTemplate([f"It is longer than {MAX_LENGTH:,} characters."])
+    if not has_closed_tags(source):
+        raise InvalidTemplate(["A {{, {% or {# is not closed in its line."])
     try:
         template = Template(source, engine=_ENGINES[as_html])
     except TemplateSyntaxError as error:
-        raise BadTemplate([_worded(str(error))]) from None
+        raise InvalidTemplate([_syntax_problem(str(error))]) from None
     except RecursionError:
-        raise BadTemplate([f"It is nested deeper than {DEEPEST} levels."]) from None
-    check = _Check(known)
+        raise InvalidTemplate([f"It is nested deeper than {MAX_DEPTH} levels."]) from None
+    check = _Checker(known)
     check.nodes(template.nodelist, {}, 0, 0)
     if check.problems:
-        raise BadTemplate(list(dict.fromkeys(check.problems)))
-    return Compiled(template, frozenset(check.names))
+        raise InvalidTemplate(list(dict.fromkeys(check.problems)))
+    return CompiledTemplate(template, frozenset(check.names))
 
 
-def _worded(complaint: str) -> str:
+def _syntax_problem(complaint: str) -> str:
     if "Invalid block tag" in complaint:
         complaint = complaint.split(". Did you")[0] + f"; there are {', '.join(TAGS)}"
     if "Invalid filter" in complaint:
@@ -280,25 +201,25 @@ def _worded(complaint: str) -> str:
     return complaint.rstrip(".") + "."
 
 
-FORLOOP: Final = Parts(
+FORLOOP: Final = ObjectVariable(
     "where a loop is",
     {"counter": "from 1", "counter0": "from 0", "first": "is the first", "last": "is the last"},
 )
-Scope = Mapping[str, Known]
+Scope = Mapping[str, VariableType]
 
 
-class _Check:
+class _Checker:
     """Walks through a template, and notes what it uses and what is wrong with it."""
 
-    def __init__(self, known: Mapping[str, Known]) -> None:
+    def __init__(self, known: Mapping[str, VariableType]) -> None:
         self.known = known
         self.names: set[str] = set()
         self.problems: list[str] = []
 
     def nodes(self, nodes: Iterable[Any], scope: Scope, depth: int, loops: int) -> None:
         """Check what stands in a row."""
-        if depth > DEEPEST:
-            self.problems.append(f"It is nested deeper than {DEEPEST} levels.")
+        if depth > MAX_DEPTH:
+            self.problems.append(f"It is nested deeper than {MAX_DEPTH} levels.")
             return
         for node in nodes:
             match node:
@@ -322,21 +243,21 @@ class _Check:
         """Check a loop: through a list that there is, with one name, in at most one other."""
         kind = self.expression(node.through, scope)
         sliced = all(_name_of(made) == "slice" for made, _ in node.through.filters)
-        if kind is not None and (not isinstance(kind, Each) or not sliced):
+        if kind is not None and (not isinstance(kind, ListVariable) or not sliced):
             self.problems.append(f"{node.through.token} is no list to go through.")
         if len(node.loopvars) != 1:
             self.problems.append("A loop has one name for its item, such as {% for product in viewed %}.")
-        if loops > MOST_LOOPS:
-            self.problems.append(f"Loops are nested deeper than {MOST_LOOPS}.")
-        item = Parts(kind.help, kind.parts) if isinstance(kind, Each) else Free("")
+        if loops > MAX_LOOP_DEPTH:
+            self.problems.append(f"Loops are nested deeper than {MAX_LOOP_DEPTH}.")
+        item = ObjectVariable(kind.help, kind.parts) if isinstance(kind, ListVariable) else OpenVariable("")
         inside = {**scope, "forloop": FORLOOP, **dict.fromkeys(node.loopvars, item)}
         self.nodes(node.nodelist_loop, inside, depth + 1, loops)
         self.nodes(node.nodelist_empty, scope, depth + 1, loops)
 
     def condition(self, condition: Any, scope: Scope, depth: int) -> None:
         """Check a condition, which is a tree of its own."""
-        if depth > DEEPEST:
-            self.problems.append(f"A condition is longer than {DEEPEST} parts.")
+        if depth > MAX_DEPTH:
+            self.problems.append(f"A condition is longer than {MAX_DEPTH} parts.")
             return
         if condition is None:
             return
@@ -351,17 +272,17 @@ class _Check:
         if kind is None or isinstance(kind, str) or self._is_counted(expression):
             return
         example = f"{{% for one in {expression.var} %}}"
-        if not isinstance(kind, Each):
-            parts = kind.parts if isinstance(kind, Parts) else {"name": ""}
+        if not isinstance(kind, ListVariable):
+            parts = kind.parts if isinstance(kind, ObjectVariable) else {"name": ""}
             example = f"{expression.var}.{next(iter(parts))}"
         self.problems.append(f"{expression.var} has parts: write {example}.")
 
-    def named(self, expression: Any, scope: Scope) -> Known:
+    def named(self, expression: Any, scope: Scope) -> VariableType:
         """Check what gets another name, and give what stands behind it."""
         kind = self.expression(expression, scope)
         return "" if kind is None or self._is_counted(expression) else kind
 
-    def expression(self, expression: FilterExpression, scope: Scope) -> Known | None:
+    def expression(self, expression: FilterExpression, scope: Scope) -> VariableType | None:
         """Check a value with its filters; give what it is, None where it is a word or unknown."""
         for _, arguments in expression.filters:
             for is_variable, argument in arguments:
@@ -369,7 +290,7 @@ class _Check:
                     self.problems.append(f"{argument} has parts, and is not for a filter.")
         return self.variable(expression.var, scope) if isinstance(expression.var, Variable) else None
 
-    def variable(self, variable: Variable, scope: Scope) -> Known | None:
+    def variable(self, variable: Variable, scope: Scope) -> VariableType | None:
         """Check one name, such as ``last_order.date`` or ``viewed.0.name``."""
         if variable.lookups is None:
             return None
@@ -379,7 +300,7 @@ class _Check:
             kind = self.known.get(name)
             self.names.add(name)
         for part in parts:
-            kind = _part(kind, part)
+            kind = _part_type(kind, part)
         if kind is None:
             self.problems.append(f"There is no {variable}.")
         return kind
@@ -388,15 +309,17 @@ class _Check:
         return any(_name_of(made) == "length" for made, _ in expression.filters)
 
 
-def _part(kind: Known | None, part: str) -> Known | None:
+def _part_type(kind: VariableType | None, part: str) -> VariableType | None:
     match kind:
-        case Each():
+        case ListVariable():
             return (
-                Parts(kind.help, kind.parts) if part.isascii() and part.isdigit() and len(part) < 4 else None
+                ObjectVariable(kind.help, kind.parts)
+                if part.isascii() and part.isdigit() and len(part) < 4
+                else None
             )
-        case Parts():
+        case ObjectVariable():
             return kind.parts.get(part)
-        case Free():
+        case OpenVariable():
             return "" if not part.startswith("_") else None
     return None
 

@@ -12,17 +12,25 @@ from django.core.exceptions import ObjectDoesNotExist
 
 from campaigns.models import Campaign
 from campaigns.recommendations.products import Product
-from campaigns.recommendations.recommender import Shopper
+from campaigns.recommendations.recommender import CustomerProducts
 from core.values.decimals import from_units
 from customers.models import Customer
 
 from . import plain_text
-from .template_language import Each, Free, FreeParts, Items, Known, Missing, Parts
+from .variable_types import (
+    ListValue,
+    ListVariable,
+    Missing,
+    ObjectVariable,
+    OpenValue,
+    OpenVariable,
+    VariableType,
+)
 
-MOST_PRODUCTS: Final = 6
-LONGEST_ATTRIBUTE: Final = 1_000
+MAX_PRODUCTS: Final = 6
+MAX_ATTRIBUTE_LENGTH: Final = 1_000
 
-_PERSON: Final[Mapping[str, str]] = {
+_PROFILE: Final[Mapping[str, str]] = {
     "first_name": "the first name",
     "last_name": "the last name",
     "name": "both names",
@@ -43,43 +51,43 @@ _PRODUCT: Final[Mapping[str, str]] = {
     "quantity": "how many, of those in a cart or an order",
 }
 
-_TEXTS_OF_PRODUCTS: Final = ("name", "sku", "category", "brand")
+_PRODUCT_TEXTS: Final = ("name", "sku", "category", "brand")
 
-KNOWN: Final[Mapping[str, Known]] = {
-    "customer": Parts("who gets the message; every part may also stand alone, such as `first_name`", _PERSON),
-    **_PERSON,
-    "attributes": Free("whatever else the shop knows of the customer, by its name: `attributes.tier`"),
-    "shop": Parts(
+VARIABLES: Final[Mapping[str, VariableType]] = {
+    "customer": ObjectVariable("who gets the message; every part may also stand alone, such as `first_name`", _PROFILE),
+    **_PROFILE,
+    "attributes": OpenVariable("whatever else the shop knows of the customer, by its name: `attributes.tier`"),
+    "shop": ObjectVariable(
         "the shop, as the settings say",
         {"name": "`SHOP_NAME`", "url": "`SHOP_URL`", "address": "`SHOP_ADDRESS`", "currency": "`SHOP_CURRENCY`"},
     ),
-    "viewed": Each("what they looked at in the last 90 days and did not buy, the latest first", _PRODUCT),
-    "cart": Each("what lies in their cart, the latest first", _PRODUCT),
-    "bought": Each("what their latest order holds", _PRODUCT),
-    "new": Each(
+    "viewed": ListVariable("what they looked at in the last 90 days and did not buy, the latest first", _PRODUCT),
+    "cart": ListVariable("what lies in their cart, the latest first", _PRODUCT),
+    "bought": ListVariable("what their latest order holds", _PRODUCT),
+    "new": ListVariable(
         "what came into the shop in the last 30 days, first of the same categories and brands as theirs", _PRODUCT
     ),
-    "recommended": Each(
+    "recommended": ListVariable(
         "what goes with theirs, then what is like it, then what is bought most; nothing they have", _PRODUCT
     ),
-    "similar": Each("what is of the same category or brand as theirs; nothing they have", _PRODUCT),
+    "similar": ListVariable("what is of the same category or brand as theirs; nothing they have", _PRODUCT),
     "order_count": "how many orders count",
     "total_spent": "what these were worth, for `amount`",
-    "last_order": Parts(
+    "last_order": ObjectVariable(
         "the latest order that counts",
         {"number": "its number", "date": "a day, for `date`", "total": "an amount, for `amount`"},
     ),
     "coupon": "a code of the campaign's pool, this customer's own",
     "coupon_worth": "what it is worth, as the pool says",
     "coupon_last_day": "the last day of the pool's codes, for `date`",
-    "answers": Free("what staff have filled in before the start, by its name: `answers.news`"),
+    "answers": OpenVariable("what staff have filled in before the start, by its name: `answers.news`"),
     "unsubscribe_url": "where this customer ends the newsletter; every e-mail ends with it anyway",
 }  # fmt: skip
-_NAMES: Final = ("first_name", "last_name", "country", "city", "language")
+_PROFILE_TEXTS: Final = ("first_name", "last_name", "country", "city", "language")
 
 
 @dataclass(frozen=True)
-class Addressee:
+class Recipient:
     """Whom a message is for, and what only its sending knows. ``coupon`` is asked for a code where one is used."""
 
     customer: Customer
@@ -89,44 +97,47 @@ class Addressee:
     unsubscribe_url: str
 
 
-def of(names: Iterable[str], addressee: Addressee) -> dict[str, Any]:
+def resolve_variables(names: Iterable[str], addressee: Recipient) -> dict[str, Any]:
     """Find the values of names; what nobody asks for is not looked up."""
-    finder = _Finder(addressee)
-    return {name: _FINDERS[name](finder) for name in names}
+    finder = _Resolver(addressee)
+    return {name: _RESOLVERS[name](finder) for name in names}
 
 
-class _Finder:
+class _Resolver:
     """Finds values; what several are made of is read once."""
 
-    def __init__(self, addressee: Addressee) -> None:
+    def __init__(self, addressee: Recipient) -> None:
         self.addressee, self.customer = addressee, addressee.customer
 
     @cached_property
-    def shopper(self) -> Shopper:
-        return Shopper(self.customer, self.addressee.at)
+    def shopper(self) -> CustomerProducts:
+        return CustomerProducts(self.customer, self.addressee.at)
 
     def person(self, name: str) -> Any:
         """Find a value of the person; whoever signs up somebody else's address must not send them a link for a name."""
         if name == "name":
-            names = [plain_text.name(self.customer.first_name), plain_text.name(self.customer.last_name)]
+            names = [
+                plain_text.safe_name(self.customer.first_name),
+                plain_text.safe_name(self.customer.last_name),
+            ]
             both = " ".join(filter(None, names))
-            value: Any = both if len(both) <= plain_text.LONGEST_NAME else names[0]
+            value: Any = both if len(both) <= plain_text.MAX_NAME_LENGTH else names[0]
         else:
             value = getattr(self.customer, name)
-            value = plain_text.name(value) if name in _NAMES else value
+            value = plain_text.safe_name(value) if name in _PROFILE_TEXTS else value
         return _or_missing(name, value)
 
     def persons(self) -> Mapping[str, Any]:
-        return {name: self.person(name) for name in _PERSON}
+        return {name: self.person(name) for name in _PROFILE}
 
     def attributes(self) -> Mapping[str, Any]:
         given = self.customer.attributes.items()
         plain = {
-            name: plain_text.text(value[:LONGEST_ATTRIBUTE]) if isinstance(value, str) else value
+            name: plain_text.safe_text(value[:MAX_ATTRIBUTE_LENGTH]) if isinstance(value, str) else value
             for name, value in given
             if isinstance(value, str | int | float)
         }
-        return FreeParts("attributes", {name: value for name, value in plain.items() if value != ""})
+        return OpenValue("attributes", {name: value for name, value in plain.items() if value != ""})
 
     def shop(self) -> Mapping[str, Any]:
         return {
@@ -137,10 +148,10 @@ class _Finder:
     def recommended(self) -> list[Product]:
         found: dict[str, Product] = {}
         for kind in (self.shopper.bought_together, self.shopper.similar, self.shopper.popular):
-            if len(found) < MOST_PRODUCTS:
-                for product in kind(MOST_PRODUCTS):
+            if len(found) < MAX_PRODUCTS:
+                for product in kind(MAX_PRODUCTS):
                     found.setdefault(product.key, product)
-        return list(found.values())[:MOST_PRODUCTS]
+        return list(found.values())[:MAX_PRODUCTS]
 
     def fact(self, name: str) -> int:
         try:
@@ -153,15 +164,15 @@ class _Finder:
         if order is None:
             return Missing("last_order")
         return {
-            "number": plain_text.line(order.order_id),
+            "number": plain_text.safe_line(order.order_id),
             "date": order.placed_at,
-            "total": _readable(order.total),
+            "total": _round_amount(order.total),
         }
 
     def coupon_worth(self) -> Any:
         campaign = self.addressee.campaign
         pool = campaign.pool if campaign else None
-        return _or_missing("coupon_worth", plain_text.line(pool.description, 200) if pool else "")
+        return _or_missing("coupon_worth", plain_text.safe_line(pool.description, 200) if pool else "")
 
     def coupon_last_day(self) -> Any:
         campaign = self.addressee.campaign
@@ -170,31 +181,33 @@ class _Finder:
     def answers(self) -> Mapping[str, Any]:
         """Find what staff have filled in, who may write links as they may in the template."""
         given = self.addressee.campaign.answers if self.addressee.campaign else {}
-        return FreeParts("answers", {name: said for name, said in given.items() if said})
+        return OpenValue("answers", {name: said for name, said in given.items() if said})
 
 
-def _products(name: str, find: Callable[[_Finder], list[Product]]) -> Callable[[_Finder], Items]:
+def _product_resolver(
+    name: str, find: Callable[[_Resolver], list[Product]]
+) -> Callable[[_Resolver], ListValue]:
     """Find products; one that is called by an address alone has no name that could stand in a message."""
 
-    def found(finder: _Finder) -> Items:
-        told = (_told(product) for product in find(finder))
-        return Items(name, [one for one in told if one["name"] or one["sku"]])
+    def found(finder: _Resolver) -> ListValue:
+        told = (_product_values(product) for product in find(finder))
+        return ListValue(name, [one for one in told if one["name"] or one["sku"]])
 
     return found
 
 
-def _of_person(name: str) -> Callable[[_Finder], Any]:
+def _profile_resolver(name: str) -> Callable[[_Resolver], Any]:
     return lambda finder: finder.person(name)
 
 
-def _told(product: Product) -> Mapping[str, Any]:
+def _product_values(product: Product) -> Mapping[str, Any]:
     told = {part: getattr(product, part) for part in _PRODUCT}
-    told |= {part: plain_text.line(told[part]) for part in _TEXTS_OF_PRODUCTS}
-    told["price"], told["quantity"] = _readable(product.price), _readable(product.quantity)
+    told |= {part: plain_text.safe_line(told[part]) for part in _PRODUCT_TEXTS}
+    told["price"], told["quantity"] = _round_amount(product.price), _round_amount(product.quantity)
     return {part: _or_missing(f"product.{part}", value) for part, value in told.items()}
 
 
-def _readable(number: Decimal | None) -> Decimal | None:
+def _round_amount(number: Decimal | None) -> Decimal | None:
     """Write 12.5000 as 12.50, and 2.0000 as 2.00: prices; a quantity that is whole without decimals."""
     if number is None:
         return None
@@ -205,23 +218,23 @@ def _or_missing(name: str, value: Any) -> Any:
     return Missing(name) if value is None or value == "" else value
 
 
-_FINDERS: Final[Mapping[str, Callable[[_Finder], Any]]] = {
-    "customer": _Finder.persons,
-    **{name: _of_person(name) for name in _PERSON},
-    "attributes": _Finder.attributes,
-    "shop": _Finder.shop,
-    "viewed": _products("viewed", lambda finder: finder.shopper.viewed(MOST_PRODUCTS)),
-    "cart": _products("cart", lambda finder: finder.shopper.cart(MOST_PRODUCTS)),
-    "bought": _products("bought", lambda finder: finder.shopper.last_bought(MOST_PRODUCTS)),
-    "new": _products("new", lambda finder: finder.shopper.new(MOST_PRODUCTS)),
-    "recommended": _products("recommended", _Finder.recommended),
-    "similar": _products("similar", lambda finder: finder.shopper.similar(MOST_PRODUCTS)),
+_RESOLVERS: Final[Mapping[str, Callable[[_Resolver], Any]]] = {
+    "customer": _Resolver.persons,
+    **{name: _profile_resolver(name) for name in _PROFILE},
+    "attributes": _Resolver.attributes,
+    "shop": _Resolver.shop,
+    "viewed": _product_resolver("viewed", lambda finder: finder.shopper.viewed(MAX_PRODUCTS)),
+    "cart": _product_resolver("cart", lambda finder: finder.shopper.cart(MAX_PRODUCTS)),
+    "bought": _product_resolver("bought", lambda finder: finder.shopper.last_bought(MAX_PRODUCTS)),
+    "new": _product_resolver("new", lambda finder: finder.shopper.new(MAX_PRODUCTS)),
+    "recommended": _product_resolver("recommended", _Resolver.recommended),
+    "similar": _product_resolver("similar", lambda finder: finder.shopper.similar(MAX_PRODUCTS)),
     "order_count": lambda finder: finder.fact("order_count"),
-    "total_spent": lambda finder: _readable(from_units(finder.fact("total_spent"))),
-    "last_order": _Finder.last_order,
+    "total_spent": lambda finder: _round_amount(from_units(finder.fact("total_spent"))),
+    "last_order": _Resolver.last_order,
     "coupon": lambda finder: finder.addressee.coupon(),
-    "coupon_worth": _Finder.coupon_worth,
-    "coupon_last_day": _Finder.coupon_last_day,
-    "answers": _Finder.answers,
+    "coupon_worth": _Resolver.coupon_worth,
+    "coupon_last_day": _Resolver.coupon_last_day,
+    "answers": _Resolver.answers,
     "unsubscribe_url": lambda finder: finder.addressee.unsubscribe_url,
 }

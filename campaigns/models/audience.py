@@ -50,7 +50,7 @@ class AudienceMember(models.Model):
     platform = models.CharField(max_length=6, choices=AudienceExport.Platform)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="audiences")
     is_in = models.BooleanField(help_text="Whether they are to be shown ads.")
-    told_until = models.PositiveBigIntegerField(
+    exported_until = models.PositiveBigIntegerField(
         help_text="The last change in the file that was the first to say so."
     )
 

@@ -48,18 +48,18 @@ class Campaign(models.Model):
         validators=[MinValueValidator(timedelta())],
         help_text="How long after its beginning a customer may begin once more; empty for never.",
     )
-    is_only_for_members = models.BooleanField(
+    exit_when_not_member = models.BooleanField(
         "only while they stay",
         default=True,
         help_text="Ends for whoever leaves the segment; of those who left, for whoever comes back.",
     )
     ends_with_order = models.BooleanField("ends when they order", default=False)
-    takes_mass_changes = models.BooleanField(
+    include_bulk_entries = models.BooleanField(
         "also for mass entries",
         default=False,
         help_text="Begins also for those whom the first filling or an edited rule brings.",
     )
-    takes_members = models.BooleanField(
+    include_current_members = models.BooleanField(
         "also for present members",
         default=False,
         help_text="Begins also, once, for those who are members when it is started.",
@@ -83,7 +83,7 @@ class Campaign(models.Model):
     cursor = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="The last change of the segment that was read."
     )
-    occasions_until = models.DateTimeField(
+    scheduled_until = models.DateTimeField(
         null=True,
         editable=False,
         help_text="Until when the dates, or its start for present members, were carried out.",

@@ -16,35 +16,35 @@ from segments import segment_store
 from segments.models import SLUG_LENGTH, Segment
 
 from .tactic import (
-    ALL_DAY,
+    NO_QUIET_HOURS,
     NOW,
     Question,
     StepContent,
     Tactic,
     days,
-    emails,
-    entering,
-    every,
+    email_steps,
     hours,
-    on_site,
-    once,
+    on_date,
+    on_entry,
+    on_site_steps,
+    repeated,
 )
 
-__all__ = ["TACTICS", "StepContent", "Tactic", "for_segment", "segment_for"]
+__all__ = ["TACTICS", "StepContent", "Tactic", "segment_for_tactic", "tactics_for_segment"]
 
 
-def for_segment(segment: Segment) -> list[Tactic]:
+def tactics_for_segment(segment: Segment) -> list[Tactic]:
     """Give the tactics for a segment: those made for its template first, then those that suit any."""
     own = [tactic for tactic in TACTICS.values() if segment.template and segment.template in tactic.segments]
     return own + [tactic for tactic in TACTICS.values() if not tactic.segments]
 
 
-def segment_for(tactic: Tactic, segment: Segment, by: User | None = None) -> Segment:
+def segment_for_tactic(tactic: Tactic, segment: Segment, by: User | None = None) -> Segment:
     """Give the segment that a tactic's campaign is for: the one it was chosen for, or a narrower one made of it."""
     if tactic.narrowed_by is None:
         return segment
     rule = {"all": [{"in_segment": {"is": segment.slug}}, tactic.narrowed_by]}
-    for slug in _slugs(segment, tactic):
+    for slug in _candidate_slugs(segment, tactic):
         there = Segment.objects.filter(slug=slug).first()
         if there is None:
             narrowed = Segment(
@@ -59,7 +59,7 @@ def segment_for(tactic: Tactic, segment: Segment, by: User | None = None) -> Seg
     raise AssertionError("unreachable: slugs do not end")
 
 
-def _slugs(segment: Segment, tactic: Tactic) -> Iterator[str]:
+def _candidate_slugs(segment: Segment, tactic: Tactic) -> Iterator[str]:
     number = 1
     while True:
         end = f"-{tactic.slug}" + (f"-{number}" if number > 1 else "")
@@ -80,21 +80,21 @@ BENEFITS: Final = Question("benefits", "What members get", "One a line. Promise 
 _BUYERS_LATELY: Final = ("first-time-buyers", "two-time-buyers")
 _LAPSED: Final = ("one-time-lapsed", "repeat-lapsed")
 
-_ALL: Final = (
+_TACTICS: Final = (
     Tactic(
         "first-order-discount", "Discount on the first order",
         "Welcomes whoever has not ordered yet with a code of their own, and reminds them once.",
         ("lead", "new-non-buyers", "browsers"), Email.key, (CODES,),
-        entering(ends_with_order=True),
-        emails("first-order-discount", (hours(2), "A small welcome gift for you"),
+        on_entry(ends_with_order=True),
+        email_steps("first-order-discount", (hours(2), "A small welcome gift for you"),
                (days(5), "Your welcome gift is still waiting")),
     ),
     Tactic(
         "viewed-and-new", "Newsletter with what they viewed",
         "Every other week what they looked at and did not buy, and what could also be for them.",
         ("lead", "browsers"), Email.key, (),
-        every(days(14)),
-        emails("viewed-and-new", (NOW, "Picked for you at {{ shop.name }}")),
+        repeated(days(14)),
+        email_steps("viewed-and-new", (NOW, "Picked for you at {{ shop.name }}")),
     ),
     Tactic(
         "remarketing", "Remarketing on Facebook and Google",
@@ -105,115 +105,116 @@ _ALL: Final = (
         "shop-news", "News and previews of promotions",
         "Every other week your news, and what came into the shop lately.",
         ("newsletter-subscribers", "occasional"), Email.key, ("your news, written anew before each date",),
-        every(days(14)),
-        emails("shop-news", (NOW, "News from {{ shop.name }}")),
+        repeated(days(14)),
+        email_steps("shop-news", (NOW, "News from {{ shop.name }}")),
         asks=(NEWS,),
     ),
     Tactic(
         "useful-content", "Useful and entertaining content",
         "Every month something worth knowing, without selling anything.",
         ("newsletter-subscribers", "repeat"), Email.key, ("advice that suits what you sell; this one suits most",),
-        every(days(30)),
-        emails("useful-content", (NOW, "Three small habits that pay off")),
+        repeated(days(30)),
+        email_steps("useful-content", (NOW, "Three small habits that pay off")),
     ),
     Tactic(
         "recommended-for-you", "Recommended from their purchases",
         "Every three weeks products that go well with what each of them has.",
         ("newsletter-subscribers",), Email.key, (),
-        every(days(21)),
-        emails("recommended-for-you", (NOW, "{{ first_name|default:'Hello' }}, this goes well with what you have")),
+        repeated(days(21)),
+        email_steps("recommended-for-you",
+               (NOW, "{{ first_name|default:'Hello' }}, this goes well with what you have")),
     ),
     Tactic(
         "subscribers-offer", "Offer only for subscribers",
         "A code that is found nowhere else, one for each of them, at a date you choose.",
         ("newsletter-subscribers",), Email.key, (CODES,),
-        once(),
-        emails("subscribers-offer", (NOW, "Only for those who read our newsletter")),
+        on_date(),
+        email_steps("subscribers-offer", (NOW, "Only for those who read our newsletter")),
     ),
     Tactic(
         "goes-well-with", "Cross-selling of what goes with their order",
         "Three days after an order, products that others bought together with it.",
         ("first-order", "occasional"), Email.key, (),
-        entering(days(90)),
-        emails("goes-well-with", (days(3), "This goes well with your order")),
+        on_entry(days(90)),
+        email_steps("goes-well-with", (days(3), "This goes well with your order")),
     ),
     Tactic(
         "review-request", "Request for a review, with a coupon",
         "Ten days after the first order asks how they like it, and thanks with a code for the second one.",
         ("first-order",), Email.key, (CODES,),
-        entering(),
-        emails("review-request", (days(10), "How do you like it?")),
+        on_entry(),
+        email_steps("review-request", (days(10), "How do you like it?")),
         asks=(Question("page", "The page on which reviews are written", is_address=True),),
     ),
     Tactic(
         "news-of-what-they-like", "News of the brand or category they bought",
         "Every three weeks what came into the shop lately, and what is of the brands and categories they bought.",
         ("first-order",), Email.key, (),
-        every(days(21)),
-        emails("news-of-what-they-like", (NOW, "From the shelves you like")),
+        repeated(days(21)),
+        email_steps("news-of-what-they-like", (NOW, "From the shelves you like")),
     ),
     Tactic(
         "who-we-are", "The company and its services",
         "A day after the first order introduces the people behind the shop, and what they do for customers.",
         ("first-order",), Email.key, (),
-        entering(),
-        emails("who-we-are", (days(1), "Nice to meet you: this is {{ shop.name }}")),
+        on_entry(),
+        email_steps("who-we-are", (days(1), "Nice to meet you: this is {{ shop.name }}")),
         asks=(ABOUT,),
     ),
     Tactic(
         "loyalty-programme", "Loyalty programme",
         "Invites whoever buys often to collect points.",
         ("repeat",), Email.key, ("a loyalty programme",),
-        entering(EACH_YEAR),
-        emails("loyalty-programme", (days(1), "An invitation for those who come back")),
+        on_entry(EACH_YEAR),
+        email_steps("loyalty-programme", (days(1), "An invitation for those who come back")),
         asks=(BENEFITS, Question("page", "The page on which people join", is_address=True)),
     ),
     Tactic(
         "personal-offer", "Personal offer that nobody else can use",
         "A code of their own, with products chosen for them, at a date you choose.",
         ("repeat", "hero"), Email.key, (CODES,),
-        once(),
-        emails("personal-offer", (NOW, "{{ first_name|default:'Hello' }}, an offer only for you")),
+        on_date(),
+        email_steps("personal-offer", (NOW, "{{ first_name|default:'Hello' }}, an offer only for you")),
     ),
     Tactic(
         "best-customers-club", "Exclusive loyalty programme",
         "Tells whoever becomes a hero what the shop does for its best customers.",
         ("hero",), Email.key, (),
-        entering(EACH_YEAR),
-        emails("best-customers-club", (days(1), "Thank you: you are one of our best customers")),
+        on_entry(EACH_YEAR),
+        email_steps("best-customers-club", (days(1), "Thank you: you are one of our best customers")),
         asks=(Question("benefits", "What your best customers get", "One a line. Promise only what the shop keeps."),),
     ),
     Tactic(
         "free-shipping", "Free shipping without a minimum",
         "Gives a code that ships an order of any size for nothing, as soon as they have earned it.",
         ("hero", "brand-lovers"), Email.key, ("a pool of codes for free shipping that the shop accepts",),
-        entering(),
-        emails("free-shipping", (days(2), "Shipping is on us")),
+        on_entry(),
+        email_steps("free-shipping", (days(2), "Shipping is on us")),
         asks=(Question("terms", "What the code gives", "Such as: any order within Germany is shipped free."),),
     ),
     Tactic(
         "early-access", "Early access and previews",
         "Tells the best customers first of a promotion, a sale or products, at a date you choose.",
         ("hero", "brand-lovers"), Email.key, ("a date some days before everybody else hears of it",),
-        once(),
-        emails("early-access", (NOW, "You first, before everybody else")),
+        on_date(),
+        email_steps("early-access", (NOW, "You first, before everybody else")),
         asks=(Question("offer", "What they see first, and when everybody else hears of it"),),
     ),
     Tactic(
         "birthday-gift", "Birthday gift",
         "On each birthday a code as a present, another one every year.",
         ("hero", "brand-lovers"), Email.key, (CODES, "birth dates"),
-        entering(EACH_YEAR),
+        on_entry(EACH_YEAR),
         # They enter at the midnight before the day before: a day later it is their day.
-        emails("birthday-gift", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
+        email_steps("birthday-gift", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
         narrowed_by={"birthday": {"within_next": "1d"}},
     ),
     Tactic(
         "sale-announcement", "Promotions and discounted products",
         "Tells of a sale, at a date you choose, whoever buys when there is an offer.",
         ("occasional",), Email.key, ("the date of your sale",),
-        once(),
-        emails("sale-announcement", (NOW, "The sale begins")),
+        on_date(),
+        email_steps("sale-announcement", (NOW, "The sale begins")),
         asks=(Question("offer", "What the sale offers"),
               Question("until", "Until when it lasts", "Such as: Sunday, 4 May")),
     ),
@@ -221,51 +222,51 @@ _ALL: Final = (
         "cart-recovery", "Recovery of the abandoned cart",
         "Reminds of the cart after an hour, a day and three days, until they order or the cart is gone.",
         ("waiting",), Email.key, (),
-        entering(days(7), ends_with_order=True),
-        emails("cart-recovery", (hours(1), "You left something in your cart"),
+        on_entry(days(7), ends_with_order=True),
+        email_steps("cart-recovery", (hours(1), "You left something in your cart"),
                (hours(23), "Your cart is still here"), (hours(48), "Last reminder: your cart")),
     ),
     Tactic(
         "cart-on-site", "Reminder on the shop's pages",
         "Shows whoever comes back to the shop what is in their cart.",
         ("waiting",), OnSite.key, ("the snippet for messages on the shop's pages",),
-        entering(days(7), ends_with_order=True, **ALL_DAY),
-        on_site("cart-on-site", "Your cart is waiting"),
+        on_entry(days(7), ends_with_order=True, **NO_QUIET_HOURS),
+        on_site_steps("cart-on-site", "Your cart is waiting"),
     ),
     Tactic(
         "cart-discount", "Special discount on the cart",
         "Two days after, a code that makes the decision easier; once, so that nobody waits for it.",
         ("waiting",), Email.key, (CODES,),
-        entering(ends_with_order=True),
-        emails("cart-discount", (days(2), "A little something for your cart")),
+        on_entry(ends_with_order=True),
+        email_steps("cart-discount", (days(2), "A little something for your cart")),
     ),
     Tactic(
         "goes-with-the-cart", "Products that go with the cart",
         "Five hours after, what others bought together with what is in the cart.",
         ("waiting",), Email.key, (),
-        entering(days(30), ends_with_order=True),
-        emails("goes-with-the-cart", (hours(5), "This goes well with what is in your cart")),
+        on_entry(days(30), ends_with_order=True),
+        email_steps("goes-with-the-cart", (hours(5), "This goes well with what is in your cart")),
     ),
     Tactic(
         "what-is-new-since", "News of the categories and brands they bought",
         "Shows whoever stays away what came into the shop lately, and what is like what they bought.",
         ("lost",), Email.key, (),
-        entering(EACH_YEAR, ends_with_order=True),
-        emails("what-is-new-since", (days(1), "It has been a while")),
+        on_entry(EACH_YEAR, ends_with_order=True),
+        email_steps("what-is-new-since", (days(1), "It has been a while")),
     ),
     Tactic(
         "survey", "Survey",
         "Asks whoever stays away what could be better; they answer by replying.",
         ("lost",), Email.key, ("somebody who reads the answers",),
-        entering(EACH_YEAR, ends_with_order=True),
-        emails("survey", (days(14), "One question, if we may")),
+        on_entry(EACH_YEAR, ends_with_order=True),
+        email_steps("survey", (days(14), "One question, if we may")),
     ),
     Tactic(
         "one-time-promotion", "One-time promotion",
         "Gives whoever stays away one good reason to return: a code until a last day.",
         ("lost",), Email.key, ("a pool of coupon codes that the shop accepts, with a last day",),
-        entering(ends_with_order=True),
-        emails("one-time-promotion", (days(30), "Something special for your return")),
+        on_entry(ends_with_order=True),
+        email_steps("one-time-promotion", (days(30), "Something special for your return")),
         has_last_day=True,
     ),
     Tactic(
@@ -273,8 +274,8 @@ _ALL: Final = (
         "Asks visitors on the shop's pages for their e-mail address.",
         ("anonymous",), OnSite.key,
         ("the snippet for messages on the shop's pages", "a page of the shop with the sign-up form"),
-        entering(days(30), **ALL_DAY),
-        on_site("ask-for-address", "Our newsletter", url="{{ answers.page }}"),
+        on_entry(days(30), **NO_QUIET_HOURS),
+        on_site_steps("ask-for-address", "Our newsletter", url="{{ answers.page }}"),
         asks=(
             Question(
                 "page", "The page with the sign-up form",
@@ -287,8 +288,9 @@ _ALL: Final = (
         "welcome-series", "Welcome series",
         "Three e-mails in six days: welcome, who we are, what they looked at. It ends with the first order.",
         ("new-non-buyers",), Email.key, (),
-        entering(ends_with_order=True),
-        emails("welcome-series", (hours(1), "Welcome to {{ shop.name }}"), (days(2), "Who is behind {{ shop.name }}"),
+        on_entry(ends_with_order=True),
+        email_steps("welcome-series",
+               (hours(1), "Welcome to {{ shop.name }}"), (days(2), "Who is behind {{ shop.name }}"),
                (days(4), "Have you seen these?")),
         asks=(ABOUT,),
     ),
@@ -296,22 +298,22 @@ _ALL: Final = (
         "how-to-choose", "Educational content",
         "Ten days after, questions that help to choose, and an offer of advice.",
         ("new-non-buyers",), Email.key, ("somebody who answers those who ask for advice",),
-        entering(ends_with_order=True),
-        emails("how-to-choose", (days(10), "How to find what suits you")),
+        on_entry(ends_with_order=True),
+        email_steps("how-to-choose", (days(10), "How to find what suits you")),
     ),
     Tactic(
         "next-order", "Second and third order: what completes it",
         "Three days after the order, products that go well with what they have.",
         _BUYERS_LATELY, Email.key, (),
-        entering(days(30), ends_with_order=True),
-        emails("next-order", (days(3), "To make it complete")),
+        on_entry(days(30), ends_with_order=True),
+        email_steps("next-order", (days(3), "To make it complete")),
     ),
     Tactic(
         "subscription", "Subscription",
         "Five days after the order, the offer to send what they ordered regularly.",
         _BUYERS_LATELY, Email.key, ("products that are sold by subscription",),
-        entering(days(180), ends_with_order=True),
-        emails("subscription", (days(5), "We can send it to you regularly")),
+        on_entry(days(180), ends_with_order=True),
+        email_steps("subscription", (days(5), "We can send it to you regularly")),
         asks=(Question("terms", "How a subscription works", "How often, how it is ended, when people pay."),
               Question("page", "The page on which it is set up", is_address=True)),
     ),
@@ -319,61 +321,61 @@ _ALL: Final = (
         "we-miss-you", "Reminder",
         "Reminds of the last order as soon as the next one is overdue.",
         _LAPSED, Email.key, (),
-        entering(days(90), ends_with_order=True),
-        emails("we-miss-you", (days(1), "It has been a while")),
+        on_entry(days(90), ends_with_order=True),
+        email_steps("we-miss-you", (days(1), "It has been a while")),
     ),
     Tactic(
         "bundle-offer", "Bundle",
         "A week later, products that are bought together.",
         _LAPSED, Email.key, ("sets, or a discount on several products at once",),
-        entering(days(90), ends_with_order=True),
-        emails("bundle-offer", (days(7), "Better together")),
+        on_entry(days(90), ends_with_order=True),
+        email_steps("bundle-offer", (days(7), "Better together")),
         asks=(Question("offer", "What those who take several get"),),
     ),
     Tactic(
         "exclusive-products", "Exclusive products",
         "Two weeks later, products that you choose.",
         _LAPSED, Email.key, ("products that are few, or not for everybody",),
-        entering(days(180), ends_with_order=True),
-        emails("exclusive-products", (days(14), "Something for you at {{ shop.name }}")),
+        on_entry(days(180), ends_with_order=True),
+        email_steps("exclusive-products", (days(14), "Something for you at {{ shop.name }}")),
         asks=(Question("products", "What is special about these products, and where they are found"),),
     ),
     Tactic(
         "win-back", "Win-back offer",
         "Three weeks later a code of their own, and one reminder of it.",
         _LAPSED, Email.key, (CODES,),
-        entering(ends_with_order=True),
-        emails("win-back", (days(21), "We would love to have you back"), (days(5), "Your gift is still here")),
+        on_entry(ends_with_order=True),
+        email_steps("win-back", (days(21), "We would love to have you back"), (days(5), "Your gift is still here")),
     ),
     Tactic(
         "priority-support", "Preferential support",
         "Tells whoever spends more than average the shortest way to the shop.",
         ("brand-lovers",), Email.key, ("somebody who answers them first",),
-        entering(EACH_YEAR),
-        emails("priority-support", (days(1), "A shorter way to us")),
+        on_entry(EACH_YEAR),
+        email_steps("priority-support", (days(1), "A shorter way to us")),
         asks=(Question("way", "How they reach you, and how soon they get an answer"),),
     ),
     Tactic(
         "codes-for-later", "Codes for future orders",
         "A code to keep for one of the next orders, at a date you choose.",
         ("brand-lovers",), Email.key, (CODES,),
-        once(),
-        emails("codes-for-later", (NOW, "A thank-you for one of your next orders")),
+        on_date(),
+        email_steps("codes-for-later", (NOW, "A thank-you for one of your next orders")),
     ),
     Tactic(
         "birthday-letter", "Birthday letter",
         "On their birthday good wishes, and nothing to sell.",
         ("brand-lovers",), Email.key, ("birth dates",),
-        entering(EACH_YEAR),
-        emails("birthday-letter", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
+        on_entry(EACH_YEAR),
+        email_steps("birthday-letter", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
         narrowed_by={"birthday": {"within_next": "1d"}},
     ),
     Tactic(
         "announcement", "Announcement",
         "One message to all members, at a date you choose.",
         (), Email.key, (),
-        once(),
-        emails("announcement", (NOW, "News from {{ shop.name }}")),
+        on_date(),
+        email_steps("announcement", (NOW, "News from {{ shop.name }}")),
         asks=(NEWS,),
     ),
     Tactic(
@@ -383,4 +385,4 @@ _ALL: Final = (
     ),
 )  # fmt: skip
 
-TACTICS: Final[Mapping[str, Tactic]] = {tactic.slug: tactic for tactic in _ALL}
+TACTICS: Final[Mapping[str, Tactic]] = {tactic.slug: tactic for tactic in _TACTICS}

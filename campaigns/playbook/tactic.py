@@ -13,8 +13,8 @@ from campaigns.models import Campaign
 Json = dict[str, Any]
 Trigger = Campaign.Trigger
 
-AT_NIGHT: Final = {"quiet_from": time(21), "quiet_until": time(8)}
-ALL_DAY: Final = {"quiet_from": None, "quiet_until": None}
+NIGHT_QUIET_HOURS: Final = {"quiet_from": time(21), "quiet_until": time(8)}
+NO_QUIET_HOURS: Final = {"quiet_from": None, "quiet_until": None}
 NOW: Final = timedelta()
 
 _MESSAGES: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
@@ -78,7 +78,7 @@ def days(count: int) -> timedelta:
 # -- Messages
 
 
-def emails(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepContent, ...]:
+def email_steps(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepContent, ...]:
     """Give the e-mails of a tactic, by how long after the one before each comes, and its subject."""
     return tuple(
         StepContent(wait, Email.key, subject, *_texts(tactic, number))
@@ -86,7 +86,7 @@ def emails(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepContent, 
     )
 
 
-def on_site(tactic: str, subject: str, url: str = "{{ shop.url }}") -> tuple[StepContent, ...]:
+def on_site_steps(tactic: str, subject: str, url: str = "{{ shop.url }}") -> tuple[StepContent, ...]:
     """Return the one message of a tactic that a page of the shop shows; it leads to the shop unless said otherwise."""
     return (StepContent(NOW, OnSite.key, subject, *_texts(tactic, 1), url=url),)
 
@@ -99,16 +99,21 @@ def _texts(tactic: str, number: int) -> tuple[str, str]:
 # -- When they begin
 
 
-def entering(again: timedelta | None = None, **more: Any) -> Json:
+def on_entry(again: timedelta | None = None, **more: Any) -> Json:
     """Begin for whoever enters; once more ``again`` later at the earliest, or never."""
-    return {"trigger": Trigger.ENTERS, "reentry_after": again, **AT_NIGHT, **more}
+    return {"trigger": Trigger.ENTERS, "reentry_after": again, **NIGHT_QUIET_HOURS, **more}
 
 
-def every(period: timedelta) -> Json:
+def repeated(period: timedelta) -> Json:
     """Begin for all members again and again."""
-    return {"trigger": Trigger.EVERY, "repeats_every": period, "reentry_after": timedelta(), **AT_NIGHT}
+    return {
+        "trigger": Trigger.EVERY,
+        "repeats_every": period,
+        "reentry_after": timedelta(),
+        **NIGHT_QUIET_HOURS,
+    }
 
 
-def once() -> Json:
+def on_date() -> Json:
     """Begin for all members at a date."""
-    return {"trigger": Trigger.AT, **AT_NIGHT}
+    return {"trigger": Trigger.AT, **NIGHT_QUIET_HOURS}

@@ -19,19 +19,19 @@ from django.db import transaction
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
-from campaigns.links.link_hosts import own_link
+from campaigns.links.link_hosts import shop_url
 from campaigns.models import SoldProduct
 from core.db import dialect, execution, temporary_tables, transactions
 from core.values import sortable_values
 from customers.models import COUNTING_STATUSES, Event
 
-LEARNED_FROM: Final = timedelta(days=365)
-LINKS_LEARNED_FROM: Final = timedelta(days=7)
-LEAST_TOGETHER: Final = 3  # orders: the minimum support
-MOST_IN_AN_ORDER: Final = 50  # larger ones are of traders, and say nothing of what goes together
-MOST_OTHERS: Final = 30  # that are kept of a product
+ORDER_PERIOD: Final = timedelta(days=365)
+LINK_PERIOD: Final = timedelta(days=7)
+MIN_SUPPORT: Final = 3  # orders: the minimum support
+MAX_BASKET_SIZE: Final = 50  # larger ones are of traders, and say nothing of what goes together
+MAX_PAIRS_PER_PRODUCT: Final = 30  # that are kept of a product
 
-SEEN_IN: Final = ("Product Viewed", "Product Added")
+PRODUCT_EVENTS: Final = ("Product Viewed", "Product Added")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Product:
     quantity: Decimal | None = None
 
 
-def of_event(properties: Mapping[str, Any]) -> Product:
+def product_from_event(properties: Mapping[str, Any]) -> Product:
     """Read the product of an event's properties, which anybody may have sent.
 
     Its page and its picture are the shop's: a product is shown to others than who looked at it.
@@ -62,20 +62,20 @@ def of_event(properties: Mapping[str, Any]) -> Product:
         name=name,
         category=_text(properties, "category"),
         brand=_text(properties, "brand"),
-        price=number(properties.get("price")),
-        url=own_link(properties.get("url")),
-        image=own_link(properties.get("image_url")),
+        price=parse_number(properties.get("price")),
+        url=shop_url(properties.get("url")),
+        image=shop_url(properties.get("image_url")),
     )
 
 
-def of_orders(sold: SoldProduct) -> Product:
+def product_from_orders(sold: SoldProduct) -> Product:
     """Give a product as the orders tell it."""
     return Product(
         sold.sku_folded, sold.sku, sold.name, sold.category, sold.brand, sold.price, sold.url, sold.image
     )
 
 
-def number(value: Any) -> Decimal | None:
+def parse_number(value: Any) -> Decimal | None:
     """Read a number as JSON or a text holds it; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
@@ -96,20 +96,20 @@ def _text(properties: Mapping[str, Any], name: str) -> str:
 # -- Learning
 
 
-def learn(at: datetime) -> None:
+def learn_products(at: datetime) -> None:
     """Learn from the orders up to an instant what is sold, and what is bought together."""
-    _collect(at)
+    _collect_baskets(at)
     with transaction.atomic():
         transactions.lock_exclusive("campaigns_boughttogether")
-        _keep_products(at)
-        _keep_pairs()
-        _keep_first_days()
+        _write_products(at)
+        _write_pairs()
+        _write_first_seen()
     for table in ("baskets", "pairs"):
         temporary_tables.empty_table(f"learned_{table}")
-    _keep_links(at)
+    _write_links(at)
 
 
-def _collect(at: datetime) -> None:
+def _collect_baskets(at: datetime) -> None:
     """Fill the temporary tables: the baskets, and how often two products are in one.
 
     Outside a transaction, so that nobody waits for it on SQLite.
@@ -129,11 +129,11 @@ def _collect(at: datetime) -> None:
             WHERE o.status IN ({counting}) AND o.placed_at > %s AND o.placed_at <= %s
                 AND l.quantity > 0 AND l.sku_folded <> ''
             GROUP BY o.id, l.sku_folded, o.placed_at""",
-        [dialect.datetime_param(at - LEARNED_FROM), dialect.datetime_param(at)],
+        [dialect.datetime_param(at - ORDER_PERIOD), dialect.datetime_param(at)],
     )
     execution.execute(
         f"""DELETE FROM learned_baskets WHERE order_id IN (
-                SELECT order_id FROM learned_baskets GROUP BY order_id HAVING count(*) > {MOST_IN_AN_ORDER})"""
+                SELECT order_id FROM learned_baskets GROUP BY order_id HAVING count(*) > {MAX_BASKET_SIZE})"""
     )
     execution.execute("CREATE INDEX IF NOT EXISTS learned_by_order ON learned_baskets (order_id, sku)")
     # Whole ten-thousandths, rounded half up: adding half the divisor first, as integer division cuts.
@@ -143,7 +143,7 @@ def _collect(at: datetime) -> None:
                 together AS MATERIALIZED (
                     SELECT a.sku AS sku, b.sku AS other, count(*) AS orders
                     FROM learned_baskets a JOIN learned_baskets b ON b.order_id = a.order_id AND b.sku <> a.sku
-                    GROUP BY a.sku, b.sku HAVING count(*) >= {LEAST_TOGETHER}),
+                    GROUP BY a.sku, b.sku HAVING count(*) >= {MIN_SUPPORT}),
                 everything AS MATERIALIZED (SELECT count(DISTINCT order_id) AS orders FROM learned_baskets),
                 lifted AS (
                     SELECT t.sku, t.other, t.orders,
@@ -153,11 +153,11 @@ def _collect(at: datetime) -> None:
             SELECT sku, other, orders, lift FROM (
                 SELECT lifted.*, row_number() OVER (
                     PARTITION BY sku ORDER BY lift DESC, orders DESC, other) AS place FROM lifted
-            ) AS placed WHERE place <= {MOST_OTHERS} AND lift > 10000"""
+            ) AS placed WHERE place <= {MAX_PAIRS_PER_PRODUCT} AND lift > 10000"""
     )
 
 
-def _keep_products(at: datetime) -> None:
+def _write_products(at: datetime) -> None:
     execution.execute(
         """INSERT INTO campaigns_soldproduct (sku, sku_folded, name, category, brand, category_folded, brand_folded,
                 price, url, image, orders, learned_at)
@@ -180,7 +180,7 @@ def _keep_products(at: datetime) -> None:
     )
 
 
-def _keep_pairs() -> None:
+def _write_pairs() -> None:
     execution.execute("DELETE FROM campaigns_boughttogether")
     execution.execute(
         """INSERT INTO campaigns_boughttogether (product_id, other_id, orders, lift)
@@ -190,7 +190,7 @@ def _keep_pairs() -> None:
     )
 
 
-def _keep_first_days() -> None:
+def _write_first_seen() -> None:
     """Keep when each product was first ordered, or the shop's own server or a file first told of it.
 
     What a browser tells is anybody's word. Events are searched once for each product.
@@ -212,19 +212,22 @@ def _keep_first_days() -> None:
     )
 
 
-def _keep_links(at: datetime) -> None:
+def _write_links(at: datetime) -> None:
     """Take the page and the picture of each product from the latest event of the last days that names them."""
     latest = Window(
         RowNumber(), partition_by="sku_folded", order_by=(F("occurred_at").desc(), F("pk").desc())
     )
     told = (
-        Event.objects.filter(name__in=SEEN_IN, occurred_at__gt=at - LINKS_LEARNED_FROM, occurred_at__lte=at)
+        Event.objects.filter(name__in=PRODUCT_EVENTS, occurred_at__gt=at - LINK_PERIOD, occurred_at__lte=at)
         .filter(properties__has_key="url")
         .exclude(sku_folded="")
         .annotate(place=latest)
         .filter(place=1)
     )
-    seen = {sku: of_event(properties) for sku, properties in told.values_list("sku_folded", "properties")}
+    seen = {
+        sku: product_from_event(properties)
+        for sku, properties in told.values_list("sku_folded", "properties")
+    }
     changed = []
     for sold in SoldProduct.objects.iterator():
         product = seen.get(sold.sku_folded)

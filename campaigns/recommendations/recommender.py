@@ -16,28 +16,28 @@ from campaigns.models import BoughtTogether, SoldProduct
 from core.values import sortable_values
 from customers.models import COUNTING_STATUSES, Customer, Event, Order, OrderLine
 
-from .products import Product, number, of_event, of_orders
+from .products import Product, parse_number, product_from_event, product_from_orders
 
 Kind = Literal["bought_together", "similar", "viewed", "cart", "popular"]
 
-NEW_FOR: Final = timedelta(days=30)
-VIEWS_COUNT_FOR: Final = timedelta(days=90)
-MOST_VIEWS, MOST_CART_EVENTS, MOST_LINES = 200, 500, 100
-MOST_SEEDS: Final = 10  # products of a customer that others are looked for from
+NEW_PRODUCT_PERIOD: Final = timedelta(days=30)
+VIEW_PERIOD: Final = timedelta(days=90)
+MAX_VIEWS, MAX_CART_EVENTS, MAX_ORDER_LINES = 200, 500, 100
+MAX_SEED_PRODUCTS: Final = 10  # products of a customer that others are looked for from
 
 
-def for_customer(customer: Customer, at: datetime, kind: Kind, most: int) -> list[Product]:
+def recommend_products(customer: Customer, at: datetime, kind: Kind, limit: int) -> list[Product]:
     """Give up to so many products of a kind, the best first; raises KeyError for a kind there is not."""
-    return _KINDS[kind](Shopper(customer, at), most)
+    return _KINDS[kind](CustomerProducts(customer, at), limit)
 
 
-class Shopper:
+class CustomerProducts:
     """One customer as they are at an instant; each part is read once, when it is first asked for."""
 
     def __init__(self, customer: Customer, at: datetime) -> None:
         self.customer, self.at = customer, at
 
-    def bought_together(self, most: int) -> list[Product]:
+    def bought_together(self, limit: int) -> list[Product]:
         """Give what others bought with this customer's products, by the highest lift; nothing they have."""
         pairs = (
             BoughtTogether.objects.filter(product__sku_folded__in=[seed.key for seed in self._seeds])
@@ -46,54 +46,54 @@ class Shopper:
             .annotate(best=Max("lift"), times=Max("orders"))
             .order_by("-best", "-times", "other__sku_folded")
         )
-        keys = [pair["other"] for pair in pairs[:most]]
+        keys = [pair["other"] for pair in pairs[:limit]]
         found = SoldProduct.objects.in_bulk(keys)
-        return [of_orders(found[key]) for key in keys]
+        return [product_from_orders(found[key]) for key in keys]
 
-    def similar(self, most: int) -> list[Product]:
-        """Give what is of the same category or brand as this customer's products, the most bought first."""
+    def similar(self, limit: int) -> list[Product]:
+        """Give what is of the same category or brand as this customer's products, the limit bought first."""
         others = SoldProduct.objects.filter(self._alike).exclude(sku_folded__in=self._not_again)
-        return [of_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:most]]
+        return [product_from_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:limit]]
 
-    def popular(self, most: int) -> list[Product]:
-        """Give what is bought most of all; nothing they have."""
+    def popular(self, limit: int) -> list[Product]:
+        """Give what is bought limit of all; nothing they have."""
         others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
-        return [of_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:most]]
+        return [product_from_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:limit]]
 
-    def new(self, most: int) -> list[Product]:
+    def new(self, limit: int) -> list[Product]:
         """Return what came into the shop lately, what is like this customer's products first; nothing they have.
 
         Where the records of the shop are younger than that, nobody knows what is new.
         """
-        since = self.at - NEW_FOR
+        since = self.at - NEW_PRODUCT_PERIOD
         others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
-        if not others.filter(first_at__lte=since - NEW_FOR).exists():
+        if not others.filter(first_at__lte=since - NEW_PRODUCT_PERIOD).exists():
             return []
         is_alike = Case(When(self._alike, then=0), default=1)
         latest = others.filter(first_at__gt=since, first_at__lte=self.at).order_by(
             is_alike, "-orders", "sku_folded"
         )
-        return [of_orders(sold) for sold in latest[:most]]
+        return [product_from_orders(sold) for sold in latest[:limit]]
 
-    def viewed(self, most: int) -> list[Product]:
+    def viewed(self, limit: int) -> list[Product]:
         """Give what they looked at lately and do not have, the latest first."""
-        return [product for product in self._views if product.key not in self._has][:most]
+        return [product for product in self._views if product.key not in self._has][:limit]
 
-    def cart(self, most: int) -> list[Product]:
+    def cart(self, limit: int) -> list[Product]:
         """Give what lies in the cart, the latest first: added less removed since the latest uncancelled order."""
-        return self._cart[:most]
+        return self._cart[:limit]
 
     @cached_property
     def last_order(self) -> Order | None:
         """Find the latest counting order."""
-        return _counting(self.customer, self.at).order_by("-placed_at", "-pk").first()
+        return _counting_orders_queryset(self.customer, self.at).order_by("-placed_at", "-pk").first()
 
-    def last_bought(self, most: int) -> list[Product]:
+    def last_bought(self, limit: int) -> list[Product]:
         """Give what the latest counting order holds."""
         if self.last_order is None:
             return []
-        lines = OrderLine.objects.filter(order=self.last_order, quantity__gt=0).order_by("pk")[:most]
-        return _completed(map(_of_line, lines))
+        lines = OrderLine.objects.filter(order=self.last_order, quantity__gt=0).order_by("pk")[:limit]
+        return _add_details(map(_product_from_line, lines))
 
     @cached_property
     def _has(self) -> frozenset[str]:
@@ -114,10 +114,10 @@ class Shopper:
     def _seeds(self) -> list[Product]:
         """What occupies them now: the cart, or else what they bought last, or else what they looked at."""
         if self._cart:
-            return self._cart[:MOST_SEEDS]
-        lines = self._bought.order_by("-order__placed_at", "-order_id", "-pk")[:MOST_LINES]
-        bought = {line.sku_folded: _of_line(line) for line in lines}
-        return list(bought.values())[:MOST_SEEDS] or self._views[:MOST_SEEDS]
+            return self._cart[:MAX_SEED_PRODUCTS]
+        lines = self._bought.order_by("-order__placed_at", "-order_id", "-pk")[:MAX_ORDER_LINES]
+        bought = {line.sku_folded: _product_from_line(line) for line in lines}
+        return list(bought.values())[:MAX_SEED_PRODUCTS] or self._views[:MAX_SEED_PRODUCTS]
 
     @property
     def _alike(self) -> Q:
@@ -129,13 +129,13 @@ class Shopper:
 
     @cached_property
     def _views(self) -> list[Product]:
-        events = self._events("Product Viewed").filter(occurred_at__gt=self.at - VIEWS_COUNT_FOR)
-        newest = events.order_by("-occurred_at", "-pk").values_list("properties", flat=True)[:MOST_VIEWS]
+        events = self._events("Product Viewed").filter(occurred_at__gt=self.at - VIEW_PERIOD)
+        newest = events.order_by("-occurred_at", "-pk").values_list("properties", flat=True)[:MAX_VIEWS]
         seen: dict[str, Product] = {}
-        for product in map(of_event, newest):
+        for product in map(product_from_event, newest):
             if product.key:
                 seen.setdefault(product.key, product)
-        return _completed(seen.values())
+        return _add_details(seen.values())
 
     @cached_property
     def _cart(self) -> list[Product]:
@@ -144,13 +144,13 @@ class Shopper:
         ordered = orders.exclude(status=Order.Status.CANCELLED).aggregate(last=Max("placed_at"))["last"]
         if ordered:
             events = events.filter(occurred_at__gt=ordered)
-        newest = events.order_by("-occurred_at", "-pk").values_list("name", "properties")[:MOST_CART_EVENTS]
+        newest = events.order_by("-occurred_at", "-pk").values_list("name", "properties")[:MAX_CART_EVENTS]
         cart: dict[str, Product] = {}
         for name, properties in reversed(newest):
-            product = of_event(properties)
+            product = product_from_event(properties)
             if not product.key:
                 continue
-            given = number(properties.get("quantity"))
+            given = parse_number(properties.get("quantity"))
             quantity = Decimal(1) if given is None else given
             before = cart.pop(product.key, None)
             held = before.quantity or Decimal(0) if before else Decimal(0)
@@ -158,34 +158,36 @@ class Shopper:
                 cart[product.key] = replace(product, quantity=held + quantity)
             elif name == "Product Removed" and before and held > quantity:
                 cart[product.key] = replace(before, quantity=held - quantity)
-        return _completed(reversed(cart.values()))
+        return _add_details(reversed(cart.values()))
 
     def _events(self, *names: str) -> QuerySet[Event]:
         return Event.objects.filter(customer=self.customer, name__in=names, occurred_at__lte=self.at)
 
 
-def _counting(customer: Customer, at: datetime) -> QuerySet[Order]:
+def _counting_orders_queryset(customer: Customer, at: datetime) -> QuerySet[Order]:
     return Order.objects.filter(customer=customer, status__in=COUNTING_STATUSES, placed_at__lte=at)
 
 
-def _of_line(line: OrderLine) -> Product:
+def _product_from_line(line: OrderLine) -> Product:
     key = line.sku_folded or line.name_folded
     return Product(
         key, line.sku, line.name, line.category, line.brand, line.unit_price, quantity=line.quantity
     )
 
 
-def _completed(products: Iterable[Product]) -> list[Product]:
+def _add_details(products: Iterable[Product]) -> list[Product]:
     """Add what the orders of others tell of products: their name, price, page and picture."""
     given = list(products)
     sold = {
-        one.sku_folded: of_orders(one)
+        one.sku_folded: product_from_orders(one)
         for one in SoldProduct.objects.filter(sku_folded__in=[product.key for product in given])
     }
-    return [_over(product, sold[product.key]) if product.key in sold else product for product in given]
+    return [
+        _merge_details(product, sold[product.key]) if product.key in sold else product for product in given
+    ]
 
 
-def _over(product: Product, known: Product) -> Product:
+def _merge_details(product: Product, known: Product) -> Product:
     return replace(
         product,
         name=product.name or known.name,
@@ -197,10 +199,10 @@ def _over(product: Product, known: Product) -> Product:
     )
 
 
-_KINDS: Final[Mapping[str, Callable[[Shopper, int], list[Product]]]] = {
-    "bought_together": Shopper.bought_together,
-    "similar": Shopper.similar,
-    "viewed": Shopper.viewed,
-    "cart": Shopper.cart,
-    "popular": Shopper.popular,
+_KINDS: Final[Mapping[str, Callable[[CustomerProducts, int], list[Product]]]] = {
+    "bought_together": CustomerProducts.bought_together,
+    "similar": CustomerProducts.similar,
+    "viewed": CustomerProducts.viewed,
+    "cart": CustomerProducts.cart,
+    "popular": CustomerProducts.popular,
 }

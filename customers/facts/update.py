@@ -12,11 +12,7 @@ from typing import Final
 
 from core.db import dialect, execution, time_limits, transactions
 from core.db.sql import Sql, compose
-from customers.models import (
-    Facts,
-    Totals,
-    Upcoming,
-)
+from customers.models import Facts, Totals, Upcoming
 
 from . import definitions
 from .selection import (

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from campaigns.channels.base import OutgoingMessage
 from campaigns.channels.on_site import OnSite
-from campaigns.coupons import coupon_pool
+from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.models import CouponPool, Delivery
 from customers.models import Customer
 from segments.refresh.engine import refresh_all
@@ -53,7 +53,7 @@ def message() -> Delivery:
     shop.events("m1,,a1,Seen,2026-03-01")
     campaign = sent_messages.campaign(channel=OnSite.key)
     refresh_all()
-    coupon_pool.fill(coupon_pool.save(CouponPool(name="First order")), ["HELLO-1"])
+    pool_codes.add_codes(coupon_pool.save_pool(CouponPool(name="First order")), ["HELLO-1"])
     delivery = sent_messages.sent(campaign, "a1", NOON)
     delivery.sent_at = datetime.now(UTC)
     OnSite().send(

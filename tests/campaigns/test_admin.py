@@ -93,18 +93,18 @@ def drafted(staff: Staff, segment: Segment) -> Campaign:
 
 def carry_out() -> None:
     now = datetime.now(UTC)
-    triggers.read(now)
-    progress.advance(now)
-    sender.deliver(now)
+    triggers.process_triggers(now)
+    progress.advance_journeys(now)
+    sender.send_due_deliveries(now)
 
 
 def test_every_tactic_can_be_started_from_its_segment(anna):
-    pool = coupon_pool.save(CouponPool(name="10 % off", last_day=date(2100, 1, 1)))
+    pool = coupon_pool.save_pool(CouponPool(name="10 % off", last_day=date(2100, 1, 1)))
     for slug, template in TEMPLATES.items():
         segment_store.create_from_template(template, slug=slug, name=template.name)
     started = set()
     for segment in Segment.objects.order_by("pk"):
-        ahead = [tactic for tactic in catalogue.for_segment(segment) if tactic.slug not in started]
+        ahead = [tactic for tactic in catalogue.tactics_for_segment(segment) if tactic.slug not in started]
         page = shown(anna, "of_segment", segment.pk) if ahead else ""
         for tactic in ahead:
             started.add(tactic.slug)
@@ -165,7 +165,7 @@ def test_a_campaign_is_edited_step_by_step(anna, leads):
         (3, "Hi", 0),
     ]
     assert (campaign.quiet_from, campaign.ends_with_order) == (time(21), True)
-    assert not campaign.is_only_for_members
+    assert not campaign.exit_when_not_member
     assert campaign.reentry_after
     assert campaign.reentry_after.days == 14
     page_of_it = shown(anna, "change", campaign.pk)

@@ -346,7 +346,7 @@ def test_every_export_is_recorded(five: int) -> None:
     put("f", email="f@example.org", newsletter="subscribed")
     refresh_all()
     segment = Segment.objects.get(slug="everybody")
-    file = exports.export(segment, "meta", datetime.now(UTC), since=five, by="anna")
+    file = exports.export_audience(segment, "meta", datetime.now(UTC), since=five, by="anna")
     assert len(list(file.lines)) == 2
 
     latest, first = AudienceExport.objects.all()
@@ -361,7 +361,7 @@ def test_changes_continue_from_a_deleted_change(five: int) -> None:
 
 
 def test_a_file_is_read_in_batches(five: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(exports, "EXPORT_BATCH_SIZE", 3)
 
     assert set(emails(exported("everybody", "meta")[0], *"abcd")) == set("abcd")
 

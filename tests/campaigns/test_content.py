@@ -16,12 +16,13 @@ from campaigns.channels.audience import Audience
 from campaigns.channels.base import MAX_TEMPLATE_LENGTH, OutgoingMessage
 from campaigns.channels.on_site import OnSite
 from campaigns.channels.webhook import Webhook
-from campaigns.coupons import coupon_pool
+from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.links import signed_links
 from campaigns.messages import rendering
-from campaigns.messages.rendering import BadTemplate, MissingValue, NoneLeft
+from campaigns.messages.rendering import NoCodeAvailable
 from campaigns.messages.template_language import FILTERS, TAGS
-from campaigns.messages.variables import KNOWN
+from campaigns.messages.variable_types import InvalidTemplate, MissingValue
+from campaigns.messages.variables import VARIABLES
 from campaigns.models import Campaign, Coupon, CouponPool, Delivery, Step
 from campaigns.recommendations import products
 from customers.facts import update
@@ -67,7 +68,7 @@ def anna() -> Customer:
             "events", [f"m{number}", "c1", "", name, f"2026-03-14T10:0{number}:00Z", json.dumps(properties)]
         )
     update.update_facts()
-    products.learn(NOW)
+    products.learn_products(NOW)
     found = lookup.find_customer("c1")
     assert found
     return found
@@ -112,7 +113,7 @@ def problems(customer: Customer, text: str = "x", **said: Any) -> str:
 
 
 def wrong(text: str = "x", **said: Any) -> list[str]:
-    return rendering.check(Step(**({"subject": "Hello", "text": text} | said)))
+    return rendering.problem_texts(Step(**({"subject": "Hello", "text": text} | said)))
 
 
 # -- Values
@@ -162,7 +163,7 @@ def test_a_message_knows_the_customer_and_the_shop(anna: Customer, nobody: Custo
 def test_a_missing_value_is_an_error_that_names_it(text: str, missing: str, nobody: Customer) -> None:
     assert missing in problems(nobody, text)
     assert wrong(text) == []
-    with pytest.raises((MissingValue, NoneLeft), match=re.escape(missing)):
+    with pytest.raises((MissingValue, NoCodeAvailable), match=re.escape(missing)):
         rendering.render(delivery(nobody, text=text), NOW)
 
 
@@ -233,7 +234,7 @@ def test_a_template_can_read_only_its_variables(anna: Customer) -> None:
         assert wrong(text), text
         assert wrong(html=text), text
         assert problems(anna, text), text
-    with pytest.raises(BadTemplate):
+    with pytest.raises(InvalidTemplate):
         rendering.render(delivery(anna, text=FORBIDDEN[0]), NOW)
 
 
@@ -250,10 +251,10 @@ def test_errors_name_the_line_and_the_tag(anna: Customer) -> None:
 
 
 def test_every_tag_filter_and_variable_is_documented() -> None:
-    page = (email_layout.MESSAGES.parents[3] / "docs" / "content.md").read_text(encoding="utf-8")
+    page = (email_layout.MESSAGES_DIR.parents[3] / "docs" / "content.md").read_text(encoding="utf-8")
     for name, meaning in (*FILTERS.items(), *TAGS.items()):
         assert f"| `{name}` | {meaning} |" in page
-    for name, known in KNOWN.items():
+    for name, known in VARIABLES.items():
         told = known if isinstance(known, str) else known.help
         assert f"| `{name}` | {told}" in page or f"`{name}` {told}" in page, name
         for part, meaning in getattr(known, "parts", {}).items():
@@ -279,7 +280,7 @@ def test_html_is_made_of_a_plain_text(anna: Customer) -> None:
         "{{ product.url }}\n{% endfor %}\n{% endif %}\n\n{% if city %}\nnot this\n\n{% endif %}\n"
         "Come to https://shop.example/?x=1&y=2.\nA < B"
     )
-    html = email_layout.html_of(text)
+    html = email_layout.html_from_text(text)
     assert html.startswith("<p>Hello {{ last_name }},</p>\n<p>{% if cart %}\nin your cart:</p>")
     assert (
         '<a href="https://shop.example/?x=1&amp;y=2">https://shop.example/?x=1&amp;y=2</a>.<br>\nA &lt; B'
@@ -379,7 +380,7 @@ def test_links_are_tracked_in_html_and_in_plain_text(anna: Customer, client: Cli
     in_html = [unescape(link) for link in re.findall(r'href="(https://crm\.example/go/[^"]+)"', message.html)]
     assert in_text in in_html
     assert len(in_html) == 2  # the one in the frame leads to the shop
-    assert signed_links.read_click(in_text.partition("/go/")[2]).url == "https://shop.example/a?x=1&y=2"
+    assert signed_links.verify_click(in_text.partition("/go/")[2]).url == "https://shop.example/a?x=1&y=2"
     assert '<a href="mailto:a@shop.example">m</a>' in message.html
     assert f"({in_text}), please." in message.text
 
@@ -391,7 +392,9 @@ def test_links_are_tracked_in_html_and_in_plain_text(anna: Customer, client: Cli
         url="{{ cart.0.url }}",
     )
     page = rendering.render(shown, NOW)
-    assert signed_links.read_click(page.url.partition("/go/")[2]).url == "https://shop.example/chair?a=1&b=2"
+    assert (
+        signed_links.verify_click(page.url.partition("/go/")[2]).url == "https://shop.example/chair?a=1&b=2"
+    )
     assert (page.html, page.text) == ("<p>Hi</p>", "Hi\n")
 
     address = "https://x.example/hook?c="
@@ -405,8 +408,8 @@ def test_links_are_tracked_in_html_and_in_plain_text(anna: Customer, client: Cli
 
 
 def test_a_coupon_is_given_once_and_previews_use_none(anna: Customer, nobody: Customer) -> None:
-    pool = coupon_pool.save(CouponPool(name="First", description="10 % off"))
-    coupon_pool.generate(pool, 1, 8, Random(1))
+    pool = coupon_pool.save_pool(CouponPool(name="First", description="10 % off"))
+    pool_codes.generate_codes(pool, 1, 8, Random(1))
     of = campaign(pool)
     sent = delivery(anna, of, text="{{ coupon }}: {{ coupon_worth }}")
 

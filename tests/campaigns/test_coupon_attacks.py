@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from campaigns import tasks
-from campaigns.coupons import coupon_pool
+from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.models import Campaign, Coupon, CouponPool, Delivery, Step
 from customers.identity import lookup
 from customers.models import ConfirmationRequest
@@ -40,7 +40,7 @@ def key() -> str:
 
 @pytest.fixture
 def pool() -> CouponPool:
-    return coupon_pool.save(CouponPool(name="Carts", description="10 % off"))
+    return coupon_pool.save_pool(CouponPool(name="Carts", description="10 % off"))
 
 
 def campaign(pool: CouponPool) -> Campaign:
@@ -61,18 +61,18 @@ def codes() -> dict[str, str | None]:
 
 
 def redeemed() -> list[str]:
-    tasks.note_redeemed_coupons()
-    tasks.note_all_redeemed_coupons()
+    tasks.mark_redeemed_coupons()
+    tasks.mark_all_redeemed_coupons()
     return [*Coupon.objects.exclude(redeemed_at=None).order_by("code").values_list("code", flat=True)]
 
 
 def test_a_draft_redeems_no_code(key: str, server: str, pool: CouponPool) -> None:
     send(server, identify("victim", email="victim@example.org"))
-    coupon_pool.fill(pool, ["MINE", "FREE", "THEIRS"])
+    pool_codes.add_codes(pool, ["MINE", "FREE", "THEIRS"])
     victim = lookup.find_customer("victim")
     assert victim
     at = datetime.now(NOON.tzinfo)
-    assert coupon_pool.give(campaign(pool), victim, at) == "MINE"
+    assert coupon_pool.assign_code(campaign(pool), victim, at) == "MINE"
 
     def order(order_id: str, code: str, **whose: str) -> dict[str, Any]:
         return track("Order Completed", at=at.isoformat(), order_id=order_id, total=9, coupon=code, **whose)
@@ -92,7 +92,7 @@ def test_a_draft_redeems_no_code(key: str, server: str, pool: CouponPool) -> Non
 
 def test_a_code_redeemed_only_by_a_draft_is_reopened(key: str, pool: CouponPool) -> None:
     """As the former version noted it."""
-    coupon_pool.fill(pool, ["FREE"])
+    pool_codes.add_codes(pool, ["FREE"])
     at = datetime.now(NOON.tzinfo)
     send(key, track("Order Completed", at=at.isoformat(), anonymous="evil", order_id="o1", coupon="FREE"))
     Coupon.objects.update(redeemed_at=at)
@@ -114,7 +114,7 @@ def test_unconfirmed_visitors_get_a_few_codes_an_hour_and_others_are_not_held_ba
     key: str, server: str, pool: CouponPool, settings: Any
 ) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 2
-    coupon_pool.fill(pool, [f"C{n}" for n in range(9)])
+    pool_codes.add_codes(pool, [f"C{n}" for n in range(9)])
     with campaign_runs.clock() as move:
         campaign(pool)
         move(NOON)
@@ -159,7 +159,7 @@ def test_concurrent_workers_keep_the_limit_for_unconfirmed_visitors(
     key: str, pool: CouponPool, settings: Any
 ) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 3
-    coupon_pool.fill(pool, [f"C{n}" for n in range(12)])
+    pool_codes.add_codes(pool, [f"C{n}" for n in range(12)])
     made = campaign(pool)
     visitors(key, NOON, *(f"evil-{n}" for n in range(8)))
 
@@ -167,8 +167,8 @@ def test_concurrent_workers_keep_the_limit_for_unconfirmed_visitors(
         visitor = lookup.find_customer(name)
         assert visitor
         try:
-            return bool(coupon_pool.give(made, visitor, NOON))
-        except coupon_pool.HeldBack:
+            return bool(coupon_pool.assign_code(made, visitor, NOON))
+        except coupon_pool.UnconfirmedLimitReached:
             return False
         finally:
             connection.close()
@@ -176,31 +176,31 @@ def test_concurrent_workers_keep_the_limit_for_unconfirmed_visitors(
     with ThreadPoolExecutor(4) as threads:
         given = list(threads.map(give, [f"evil-{n}" for n in range(8)]))
 
-    assert (sum(given), coupon_pool.unconfirmed_in_the_hour(pool.pk, NOON)) == (3, 3)
+    assert (sum(given), coupon_pool.unconfirmed_count(pool.pk, NOON)) == (3, 3)
 
 
 def test_a_visitor_who_confirmed_their_address_is_not_limited(
     key: str, pool: CouponPool, settings: Any
 ) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
-    coupon_pool.fill(pool, ["C1"])
+    pool_codes.add_codes(pool, ["C1"])
     made = campaign(pool)
     now = datetime.now(NOON.tzinfo)
     send(key, identify(anonymous="a1", at=now.isoformat(), email="a1@example.org", newsletter=True))
     visitor = lookup.find_customer("a1")
     assert visitor
-    with pytest.raises(coupon_pool.HeldBack):
-        coupon_pool.give(made, visitor, NOON)
+    with pytest.raises(coupon_pool.UnconfirmedLimitReached):
+        coupon_pool.assign_code(made, visitor, NOON)
 
     double_opt_in.confirm_subscription(ConfirmationRequest.objects.get().token, datetime.now(NOON.tzinfo))
-    assert coupon_pool.give(made, visitor, NOON) == "C1"
+    assert coupon_pool.assign_code(made, visitor, NOON) == "C1"
 
 
 def test_a_visitor_who_is_confirmed_while_waiting_gets_a_code(
     key: str, server: str, pool: CouponPool, settings: Any
 ) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
-    coupon_pool.fill(pool, ["C1"])
+    pool_codes.add_codes(pool, ["C1"])
     with campaign_runs.clock() as move:
         campaign(pool)
         move(NOON)
@@ -215,15 +215,15 @@ def test_a_visitor_who_is_confirmed_while_waiting_gets_a_code(
 
 def test_an_id_named_only_by_a_browser_confirms_nobody(key: str, pool: CouponPool, settings: Any) -> None:
     settings.COUPONS_UNCONFIRMED_AN_HOUR = 0
-    coupon_pool.fill(pool, ["C1"])
+    pool_codes.add_codes(pool, ["C1"])
     made = campaign(pool)
     send(key, identify("made-up", "a1", email="a1@example.org", phone="+49301234567"))
     stranger = lookup.find_customer("made-up")
     assert stranger
-    with pytest.raises(coupon_pool.HeldBack):
-        coupon_pool.give(made, stranger, NOON)
+    with pytest.raises(coupon_pool.UnconfirmedLimitReached):
+        coupon_pool.assign_code(made, stranger, NOON)
 
     shop.customers("made-up,")
     named = lookup.find_customer("made-up")
     assert named
-    assert coupon_pool.give(made, named, NOON) == "C1"
+    assert coupon_pool.assign_code(made, named, NOON) == "C1"

@@ -17,8 +17,9 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns import tasks
-from campaigns.coupons import coupon_pool
-from campaigns.coupons.coupon_pool import Filled, NoneLeft
+from campaigns.coupons import coupon_pool, pool_codes, redemption
+from campaigns.coupons.coupon_pool import NoCodeAvailable
+from campaigns.coupons.pool_codes import AddedCodes
 from campaigns.models import Campaign, Coupon, CouponPool
 from core.api import keys
 from customers.identity import lookup
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def pool() -> CouponPool:
-    return coupon_pool.save(CouponPool(name="First order", description="10 % off"))
+    return coupon_pool.save_pool(CouponPool(name="First order", description="10 % off"))
 
 
 def campaign(pool: CouponPool | None, name: str = "Hello") -> Campaign:
@@ -47,7 +48,7 @@ def customer(printed: str) -> Customer:
 
 
 def counts(pool: CouponPool) -> tuple[int, int, int, int]:
-    counted = coupon_pool.counted(CouponPool.objects.filter(pk=pool.pk))
+    counted = coupon_pool.with_counts(CouponPool.objects.filter(pk=pool.pk))
     found: Any = counted.get()
     return found.total, found.free, found.given, found.redeemed
 
@@ -56,8 +57,8 @@ def counts(pool: CouponPool) -> tuple[int, int, int, int]:
 
 
 def test_a_code_is_added_once_in_any_spelling(pool: CouponPool) -> None:
-    assert coupon_pool.fill(pool, ["SPRING-1", "ÄPFEL", "spring-1"]) == Filled(2, 1, 0)
-    assert coupon_pool.fill(pool, ["äpfel", "X/Y", "a b", "", "N" * 101, "..", "NEW"]) == Filled(
+    assert pool_codes.add_codes(pool, ["SPRING-1", "ÄPFEL", "spring-1"]) == AddedCodes(2, 1, 0)
+    assert pool_codes.add_codes(pool, ["äpfel", "X/Y", "a b", "", "N" * 101, "..", "NEW"]) == AddedCodes(
         1,
         1,
         5,
@@ -83,19 +84,21 @@ def test_a_code_is_added_once_in_any_spelling(pool: CouponPool) -> None:
     ids=["one a line", "with a heading", "in a named column", "in the first column"],
 )
 def test_codes_are_read_from_the_files_of_shops(file: str, codes: list[str]) -> None:
-    assert list(coupon_pool.in_file(file)) == codes
+    assert list(pool_codes.read_code_file(file)) == codes
 
 
 def test_generated_codes_have_the_requested_form(pool: CouponPool) -> None:
-    assert coupon_pool.generate(pool, 250, 8, Random(1), prefix="HI-") == 250
-    assert coupon_pool.generate(pool, 250, 8, Random(1), prefix="HI-") == 250  # the same again are made anew
+    assert pool_codes.generate_codes(pool, 250, 8, Random(1), prefix="HI-") == 250
+    assert (
+        pool_codes.generate_codes(pool, 250, 8, Random(1), prefix="HI-") == 250
+    )  # the same again are made anew
 
     made = list(pool.coupons.values_list("code", flat=True))
     assert len(set(made)) == 500
-    assert all(code.startswith("HI-") and set(code[3:]) <= set(coupon_pool.ALPHABET) for code in made)
+    assert all(code.startswith("HI-") and set(code[3:]) <= set(pool_codes.CODE_ALPHABET) for code in made)
     for count, length, prefix in ((0, 8, ""), (10**6, 8, ""), (1, 7, ""), (1, 33, ""), (1, 8, "a b")):
         with pytest.raises(ValueError, match=r"characters|codes at once|no spaces"):
-            coupon_pool.generate(pool, count, length, Random(1), prefix)
+            pool_codes.generate_codes(pool, count, length, Random(1), prefix)
 
 
 # -- Giving
@@ -103,36 +106,36 @@ def test_generated_codes_have_the_requested_form(pool: CouponPool) -> None:
 
 def test_a_customer_keeps_one_code_of_a_campaign(pool: CouponPool) -> None:
     shop.customers("c1,a@example.com", "c2,b@example.com")
-    coupon_pool.fill(pool, ["A1", "A2", "A3"])
+    pool_codes.add_codes(pool, ["A1", "A2", "A3"])
     hello, again = campaign(pool), campaign(pool, "Again")
 
-    given = [coupon_pool.give(hello, customer("c1"), NOW) for _ in range(3)]
+    given = [coupon_pool.assign_code(hello, customer("c1"), NOW) for _ in range(3)]
     assert given == ["A1"] * 3
-    assert coupon_pool.give(again, customer("c1"), NOW) == "A2"
-    assert coupon_pool.give(hello, customer("c2"), NOW) == "A3"
-    with pytest.raises(NoneLeft, match="import or generate more"):
-        coupon_pool.give(again, customer("c2"), NOW)
-    with pytest.raises(NoneLeft, match="no pool"):
-        coupon_pool.give(campaign(None, "Without"), customer("c1"), NOW)
+    assert coupon_pool.assign_code(again, customer("c1"), NOW) == "A2"
+    assert coupon_pool.assign_code(hello, customer("c2"), NOW) == "A3"
+    with pytest.raises(NoCodeAvailable, match="import or generate more"):
+        coupon_pool.assign_code(again, customer("c2"), NOW)
+    with pytest.raises(NoCodeAvailable, match="no pool"):
+        coupon_pool.assign_code(campaign(None, "Without"), customer("c1"), NOW)
 
-    coupon_pool.forget([customer("c1").pk])
+    coupon_pool.unassign_codes([customer("c1").pk])
     assert counts(pool) == (3, 0, 3, 0)
-    with pytest.raises(NoneLeft):
-        coupon_pool.give(again, customer("c2"), NOW)
+    with pytest.raises(NoCodeAvailable):
+        coupon_pool.assign_code(again, customer("c2"), NOW)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_workers_give_no_code_twice(pool: CouponPool) -> None:
     people = 12
     shop.customers(*(f"c{n},c{n}@example.com" for n in range(people)))
-    coupon_pool.fill(pool, [f"A{n}" for n in range(people)])
+    pool_codes.add_codes(pool, [f"A{n}" for n in range(people)])
     hello = campaign(pool)
     # Each customer twice, as a message that is sent again after a kill would ask.
     asked = [customer(f"c{n % people}") for n in range(2 * people)]
 
     def give(one: Customer) -> tuple[int, str]:
         try:
-            return one.pk, coupon_pool.give(hello, one, NOW)
+            return one.pk, coupon_pool.assign_code(hello, one, NOW)
         finally:
             close_old_connections()
             connection.close()
@@ -155,26 +158,26 @@ def order(number: int, code: str, status: str = "paid", day: str = "2026-03-14")
 
 def test_codes_are_redeemed_by_orders_until_these_are_cancelled(pool: CouponPool) -> None:
     shop.customers("c1,a@example.com")
-    coupon_pool.fill(pool, ["A1", "A2", "A3", "A4"])
-    assert coupon_pool.give(campaign(pool), customer("c1"), NOW) == "A1"
+    pool_codes.add_codes(pool, ["A1", "A2", "A3", "A4"])
+    assert coupon_pool.assign_code(campaign(pool), customer("c1"), NOW) == "A1"
     order(1, "a1")
     order(2, "A1", day="2026-03-13")
     order(3, "A2", "cancelled")
     order(4, "a3", day="2026-01-01")
     order(5, "unknown")
 
-    assert coupon_pool.note_redeemed(NOW - timedelta(days=3), NOW) == 1
+    assert redemption.mark_redeemed(NOW - timedelta(days=3), NOW) == 1
     assert Coupon.objects.get(code="A1").redeemed_at == datetime(2026, 3, 13, 10, tzinfo=UTC)
-    assert coupon_pool.note_redeemed(NOW - timedelta(days=3), NOW) == 0
-    assert coupon_pool.note_redeemed(None, NOW) == 1  # of January, and given to nobody
+    assert redemption.mark_redeemed(NOW - timedelta(days=3), NOW) == 0
+    assert redemption.mark_redeemed(None, NOW) == 1  # of January, and given to nobody
     assert counts(pool) == (4, 2, 1, 2)
-    given = coupon_pool.give(campaign(pool, "Again"), customer("c1"), NOW)
+    given = coupon_pool.assign_code(campaign(pool, "Again"), customer("c1"), NOW)
     assert given == "A2"  # A3 was used before anybody had it; who had cancelled A2 has not used it
     order(4, "a3", "cancelled", day="2026-01-01")
-    assert coupon_pool.note_redeemed(None, NOW) == 0
+    assert redemption.mark_redeemed(None, NOW) == 0
     assert Coupon.objects.get(code="A3").redeemed_at is None
-    tasks.note_all_redeemed_coupons()
-    tasks.note_redeemed_coupons()
+    tasks.mark_all_redeemed_coupons()
+    tasks.mark_redeemed_coupons()
     assert counts(pool) == (4, 2, 2, 1)
 
 
@@ -183,8 +186,8 @@ def test_codes_are_redeemed_by_orders_until_these_are_cancelled(pool: CouponPool
 
 def test_the_api_returns_the_customer_of_a_code(pool: CouponPool, client: Client) -> None:
     shop.events("m1,,browser,Seen,2026-03-01T10:00:00Z")
-    coupon_pool.fill(pool, ["Ä 1".replace(" ", "%"), "A2"])
-    coupon_pool.give(campaign(pool), customer("browser"), NOW)
+    pool_codes.add_codes(pool, ["Ä 1".replace(" ", "%"), "A2"])
+    coupon_pool.assign_code(campaign(pool), customer("browser"), NOW)
     # The visitor turns out to be somebody.
     shop.events("m2,c1,browser,Seen,2026-03-01T11:00:00Z")
 
@@ -264,7 +267,7 @@ def test_staff_create_fill_and_delete_a_pool(post: Callable[..., Any], enter: Ca
         post("fill", pool.pk, how="generate", count=40, length=10, beginning="HI-")
     )
     shop.customers("c1,a@example.com")
-    coupon_pool.give(campaign(pool), customer("c1"), NOW)
+    coupon_pool.assign_code(campaign(pool), customer("c1"), NOW)
     listed = enter("view_couponpool").get(reverse("admin:campaigns_couponpool_changelist")).content.decode()
     assert ">45<" in listed.replace(" ", "").replace("\n", "")  # of them 44 are free
     assert ">44<" in listed.replace(" ", "").replace("\n", "")
@@ -287,9 +290,9 @@ def test_staff_create_fill_and_delete_a_pool(post: Callable[..., Any], enter: Ca
 
 
 def test_only_staff_who_may_see_codes_download_them(pool: CouponPool, enter: Callable[..., Client]) -> None:
-    coupon_pool.fill(pool, ["=A1", "A2"])
+    pool_codes.add_codes(pool, ["=A1", "A2"])
     shop.customers("c1,a@example.com")
-    coupon_pool.give(campaign(pool), customer("c1"), NOW)
+    coupon_pool.assign_code(campaign(pool), customer("c1"), NOW)
     address = reverse("admin:campaigns_couponpool_codes", args=[pool.pk])
 
     rows = list(csv.reader(io.StringIO(b"".join(enter(*KEEPING).get(address)).decode())))

@@ -12,7 +12,7 @@ from django.core import mail
 from django.db import connections
 
 from campaigns import lifecycle
-from campaigns.coupons import coupon_pool
+from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.delivery import sender
 from campaigns.journeys import progress, triggers
 from campaigns.models import Campaign, CouponPool, Delivery
@@ -156,8 +156,8 @@ def test_a_message_with_a_missing_value_is_not_sent_and_names_it(move: Move, ser
 @pytest.mark.django_db
 def test_without_a_free_coupon_the_message_waits(move: Move, server: MailServer) -> None:
     sale = mailing("anna", "ben")
-    pool = coupon_pool.save(CouponPool(name="ten"))
-    coupon_pool.fill(pool, ["FIRST-10"])
+    pool = coupon_pool.save_pool(CouponPool(name="ten"))
+    pool_codes.add_codes(pool, ["FIRST-10"])
     Campaign.objects.filter(pk=sale.pk).update(pool=pool)
     step = sale.steps.get()
     step.text = "Your code: {{ coupon }}"
@@ -167,7 +167,7 @@ def test_without_a_free_coupon_the_message_waits(move: Move, server: MailServer)
     move(NOON)
     assert len(server.taken) == 1
     assert "pool" in Delivery.objects.get(state="planned").reason
-    coupon_pool.fill(pool, ["SECOND-10"])
+    pool_codes.add_codes(pool, ["SECOND-10"])
     move(NOON + MINUTE)
 
     assert sorted(got(server)) == ["anna", "ben"]
@@ -211,13 +211,13 @@ def test_workers_at_the_same_time_send_each_message_once_and_keep_the_cap(
     with time_machine.travel(NOON, tick=False):
         for name in ("second", "third"):
             campaign(sale.segment, name=name, trigger="at", starts_at=NOON)
-    triggers.read(NOON)
-    progress.advance(NOON)
+    triggers.process_triggers(NOON)
+    progress.advance_journeys(NOON)
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            while sender.deliver(NOON, 8):
+            while sender.send_due_deliveries(NOON, 8):
                 continue
         except BaseException as error:
             failures.append(error)
@@ -229,7 +229,7 @@ def test_workers_at_the_same_time_send_each_message_once_and_keep_the_cap(
         worker.start()
     for worker in workers:
         worker.join()
-    while sender.deliver(NOON):
+    while sender.send_due_deliveries(NOON):
         continue
 
     assert not failures

@@ -36,7 +36,7 @@ def move(db: None) -> Iterator[Move]:
 
 def expected(one: Campaign, count: int = 9) -> list[tuple[int, int, int]]:
     """What is to come: days from now, step, messages."""
-    found = forecasts.upcoming(one, NOON, NOON + days(count))
+    found = forecasts.upcoming_messages(one, NOON, NOON + days(count))
     return [((each.day - NOON.date()).days, each.step.number, each.messages) for each in found]
 
 
@@ -70,7 +70,7 @@ def test_future_dates_are_counted_for_the_present_members(move: Move) -> None:
         segment, timedelta(), days(1), trigger="every", repeats_every=days(7), starts_at=NOON + days(1)
     )
     once = campaign(segment, name="once", trigger="at", starts_at=NOON + days(2))
-    draft = lifecycle.save(
+    draft = lifecycle.save_campaign(
         Campaign(segment=segment, name="draft", trigger="at"), [campaign_runs.step("draft")]
     )
 
@@ -92,27 +92,27 @@ def test_a_dry_run_agrees_with_what_is_sent(move: Move) -> None:
     segment = shop.segment("buyers", BUYERS)
     move(NOON)
     quiet = {"quiet_from": time(21), "quiet_until": time(8)}
-    draft = lifecycle.save(
+    draft = lifecycle.save_campaign(
         Campaign(segment=segment, name="sale", trigger="at", **quiet), [campaign_runs.step("sale 1")]
     )
 
     tried = forecasts.dry_run(draft, NOON)
 
-    assert (tried.customers, tried.would_get, tried.put_off) == (5, 3, 1)
+    assert (tried.customers, tried.would_get, tried.postponed) == (5, 3, 1)
     assert tried.held_back == {sending_policy.NO_CONSENT: 1}
-    assert Counter(one.verdict.may_go for one in tried.sample) == {True: 3, False: 2}
+    assert Counter(one.decision.may_send for one in tried.sample) == {True: 3, False: 2}
     assert Delivery.objects.count() == 0
     lifecycle.start(draft, NOON)
     move(NOON)
     assert [who for who, _ in sent_messages()] == ["anna", "ben", "cleo"]
     # Who was in it is not counted again where a campaign is once for each.
-    again = lifecycle.save(
+    again = lifecycle.save_campaign(
         Campaign(segment=segment, name="again", reentry_after=days(2), trigger="at"),
         [campaign_runs.step("x")],
     )
     lifecycle.start(again, NOON)
     move(NOON)
-    assert forecasts.dry_run(again, NOON).held_back == {forecasts.ALREADY: 5}
+    assert forecasts.dry_run(again, NOON).held_back == {forecasts.ALREADY_IN_CAMPAIGN: 5}
 
 
 def test_a_dry_run_of_an_exit_campaign_uses_recent_leavers(move: Move) -> None:
@@ -122,11 +122,11 @@ def test_a_dry_run_of_an_exit_campaign_uses_recent_leavers(move: Move) -> None:
     move(NOON)
     fill_cart("ben", NOON + 2 * HOUR)
     move(NOON + 2 * HOUR)
-    draft = lifecycle.save(
+    draft = lifecycle.save_campaign(
         Campaign(segment=segment, name="back", trigger="leaves"), [campaign_runs.step("back")]
     )
 
     tried = forecasts.dry_run(draft, NOON + 2 * HOUR)
 
-    assert [(one.customer.customer_id, one.verdict.may_go) for one in tried.sample] == [("anna", True)]
+    assert [(one.customer.customer_id, one.decision.may_send) for one in tried.sample] == [("anna", True)]
     assert forecasts.dry_run(draft, NOON + days(40)).customers == 0

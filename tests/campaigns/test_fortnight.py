@@ -127,7 +127,7 @@ def workers(environment: dict[str, str], tmp_path: Path, server: MailServer) -> 
     # As an installation has it, but more often.
     often = IntervalSchedule.objects.create(every=5, period="seconds")
     PeriodicTask.objects.all().delete()
-    PeriodicTask.objects.create(name="Carry out", task="campaigns.tasks.carry_out", interval=often)
+    PeriodicTask.objects.create(name="Carry out", task="campaigns.tasks.run_campaigns", interval=often)
     PeriodicTasks.update_changed()
     # The test itself refreshes, at each tick: for everybody else, a pass is waiting already.
     redis.call_redis(lambda client: client.set(REFRESH.marker, 1))
@@ -160,7 +160,7 @@ def open_shop(customers: Sequence[Person]) -> None:
             name=plan.name,
             trigger=plan.trigger,
             reentry_after=plan.again_after,
-            is_only_for_members=plan.only_members,
+            exit_when_not_member=plan.only_members,
             ends_with_order=plan.ends_with_order,
             quiet_from=begin,
             quiet_until=end,
@@ -171,7 +171,7 @@ def open_shop(customers: Sequence[Person]) -> None:
             campaign_runs.step(f"{plan.name} {number}", wait)
             for number, wait in enumerate(plan.waits, start=1)
         ]
-        lifecycle.start(lifecycle.save(campaign, steps), before)
+        lifecycle.start(lifecycle.save_campaign(campaign, steps), before)
 
 
 def record(facts: Sequence[Fact], number: int) -> None:
@@ -197,7 +197,7 @@ def is_done(at: datetime) -> bool:
     last = max(
         (date for plan in PLANS for date in dates(plan) if date <= at), default=START - timedelta(days=1)
     )
-    undated = Campaign.objects.filter(trigger="every", starts_at__lte=at).exclude(occasions_until__gte=last)
+    undated = Campaign.objects.filter(trigger="every", starts_at__lte=at).exclude(scheduled_until__gte=last)
     waiting = Delivery.objects.filter(
         campaign=OuterRef("campaign"), customer=OuterRef("customer"), occasion=OuterRef("occasion")
     ).filter(state__in=("planned", "sending"))
@@ -267,7 +267,7 @@ def carry_out(workers: Workers, at: datetime) -> None:
     until = time.monotonic() + GIVEN_UP_AFTER
     instant, killed = at, workers.killed
     write(workers.clock, instant)
-    app.send_task("campaigns.tasks.carry_out")
+    app.send_task("campaigns.tasks.run_campaigns")
     while not is_done(instant):
         assert time.monotonic() < until, workers.log.read_text()[-5000:]
         redis.blpop([ENDED], timeout=1)
@@ -276,7 +276,7 @@ def carry_out(workers: Workers, at: datetime) -> None:
             killed = workers.killed
             instant += LEASE
             write(workers.clock, instant)
-            app.send_task("campaigns.tasks.carry_out")
+            app.send_task("campaigns.tasks.run_campaigns")
     redis.close()
     assert instant < at + campaign_oracle.HOUR / 4
 

@@ -131,7 +131,7 @@ def test_links_work_when_campaign_and_customer_are_gone(delivery: Delivery, clie
 
 
 def test_mail_programs_unsubscribe_with_one_post(delivery: Delivery) -> None:
-    headers = signed_links.headers(delivery)
+    headers = signed_links.unsubscribe_headers(delivery)
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     client = Client(enforce_csrf_checks=True)
 

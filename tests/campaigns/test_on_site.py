@@ -166,7 +166,7 @@ def test_a_message_with_missing_values_is_no_longer_shown(campaign: Campaign, ti
     assert titles("a1") == []
     alter(trigger=Campaign.Trigger.LEAVES)
     assert titles("a1") == ["Your cart"]
-    alter(is_only_for_members=False, trigger=Campaign.Trigger.ENTERS, ends_with_order=True)
+    alter(exit_when_not_member=False, trigger=Campaign.Trigger.ENTERS, ends_with_order=True)
     assert titles("a1") == ["Your cart"]
     told(campaign, "a3", "Your cart")
     shop.orders(f"o1,c1,{NOW.isoformat()},5")

@@ -9,7 +9,7 @@ from django.core.signing import Signer
 from django.test import Client
 
 from campaigns import lifecycle
-from campaigns.coupons import coupon_pool
+from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.links import link_hosts
 from campaigns.messages import plain_text
 from campaigns.models import Campaign, CouponPool, Delivery, Step
@@ -80,7 +80,7 @@ def seen(db: None) -> Campaign:
     step = Step(
         subject="For {{ name|default:'you' }}: {{ viewed.0.name|default:'you' }}", text=TEXT, html=HTML
     )
-    campaign = lifecycle.save(Campaign(segment=segment, name="seen"), [step])
+    campaign = lifecycle.save_campaign(Campaign(segment=segment, name="seen"), [step])
     refresh_all(NOON)
     lifecycle.start(campaign, NOON)
     return campaign
@@ -145,19 +145,19 @@ def leads_to(link: str, client: Client) -> str | None:
 
 @pytest.mark.parametrize("planted", EVIL)
 def test_a_name_that_contains_a_link_is_skipped(planted: str) -> None:
-    left = plain_text.name(f"Free iPhone {planted}")
+    left = plain_text.safe_name(f"Free iPhone {planted}")
     assert "evil" not in left.lower().replace("xn--evil-", "") or "." not in left
     assert not LINKIFIED.search(left)
 
 
 def test_ordinary_names_and_texts_are_unchanged() -> None:
     for name in ("Zoë", "Anna-Lena", "O’Neill", "J. R. R.", "Nguyễn Văn A", "می\u200cخواهم", "李小龍", "Jr."):
-        assert plain_text.name(name) == name
+        assert plain_text.safe_name(name) == name
     assert (
-        plain_text.name("Maria Guadalupe Fernández de la Cruz y Hernández")
+        plain_text.safe_name("Maria Guadalupe Fernández de la Cruz y Hernández")
         == "Maria Guadalupe Fernández de la Cruz y"
     )
-    assert plain_text.name("x" * 41) == "x" * 40
+    assert plain_text.safe_name("x" * 41) == "x" * 40
     for text in (
         "T-shirt 2.5 XL",
         "10.30am, No. 5",
@@ -166,9 +166,9 @@ def test_ordinary_names_and_texts_are_unchanged() -> None:
         "3.5mm jack: black",
         "1/2 inch",
     ):
-        assert plain_text.text(text) == text
-    assert plain_text.text("Node.js for St.Pauli") == "Node. js for St. Pauli"
-    assert plain_text.line("a\nb  c") == "a b c"
+        assert plain_text.safe_text(text) == text
+    assert plain_text.safe_text("Node.js for St.Pauli") == "Node. js for St. Pauli"
+    assert plain_text.safe_line("a\nb  c") == "a b c"
 
 
 # -- Where our own links lead
@@ -242,7 +242,7 @@ def test_an_on_site_message_links_to_no_page_from_a_value(
         channel="on_site", subject="{{ first_name|default:'Hello' }}", text="x", url="{{ attributes.page }}"
     )
     lifecycle.stop(seen, NOON)
-    campaign = lifecycle.save(Campaign(segment=seen.segment, name="page"), [step])
+    campaign = lifecycle.save_campaign(Campaign(segment=seen.segment, name="page"), [step])
     lifecycle.start(campaign, NOON)
     for number, page in enumerate(("https://evil.example/", "https://shop.example/gift")):
         plant(number, page, browser, trusted)
@@ -258,10 +258,10 @@ def test_an_on_site_message_links_to_no_page_from_a_value(
 
 
 def test_the_description_of_a_pool_becomes_no_link(seen: Campaign, server: MailServer, move: Move) -> None:
-    pool = coupon_pool.save(
+    pool = coupon_pool.save_pool(
         CouponPool(name="ten", description="10 % off at www.evil.example or evil.example")
     )
-    coupon_pool.fill(pool, ["TEN-1"])
+    pool_codes.add_codes(pool, ["TEN-1"])
     Campaign.objects.update(pool=pool)
     Step.objects.update(text="{{ coupon }}: {{ coupon_worth }}", html="")
     _, browser = tracking_messages.source("browser")

@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 from campaigns.channels.audience import Audience
 from campaigns.channels.email import Email
-from campaigns.coupons import coupon_pool
+from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.management.commands import document_playbook
 from campaigns.messages import rendering
 from campaigns.models import Campaign, CouponPool, Step
@@ -45,11 +45,11 @@ def test_every_segment_lists_its_own_tactics_first() -> None:
     assert ROWS.keys() == TEMPLATES.keys()
     any_segment = [tactic for tactic in TACTICS.values() if not tactic.segments]
     for slug, count in ROWS.items():
-        tactics = catalogue.for_segment(of_template(slug))
+        tactics = catalogue.tactics_for_segment(of_template(slug))
         assert len(tactics) == count + len(any_segment)
         assert all(slug in tactic.segments for tactic in tactics[:count])
         assert tactics[count:] == any_segment
-    assert catalogue.for_segment(Segment(slug="lead", name="By hand")) == any_segment
+    assert catalogue.tactics_for_segment(Segment(slug="lead", name="By hand")) == any_segment
     assert {slug for tactic in TACTICS.values() for slug in tactic.segments} <= TEMPLATES.keys()
 
 
@@ -62,12 +62,12 @@ def test_every_tactic_is_complete() -> None:
         assert {step.channel for step in tactic.steps} == {tactic.channel}
         needs_codes = any("{{ coupon }}" in step.text for step in tactic.steps)
         assert needs_codes == any("codes" in need for need in tactic.needs), tactic.slug
-        asked = rendering.asked([Step(**vars(step)) for step in tactic.steps])
+        asked = rendering.answer_names([Step(**vars(step)) for step in tactic.steps])
         assert sorted(asked) == sorted(question.name for question in tactic.asks), tactic.slug
         is_email = tactic.channel == Email.key
         assert (tactic.campaign["quiet_from"] is not None) == is_email, tactic.slug
         for number, step in enumerate(tactic.steps, start=1):
-            assert rendering.check(Step(number=number, **vars(step))) == [], tactic.slug
+            assert rendering.problem_texts(Step(number=number, **vars(step))) == [], tactic.slug
             assert step.text
             assert step.html
     waits = [step.wait for step in TACTICS["cart-recovery"].steps]
@@ -94,12 +94,12 @@ def test_every_message_reads_well_for_every_kind_of_customer() -> None:
         "c0,a@example.org,Zoë,<3", "new,b@example.org,,", header="customer_id,email,first_name,last_name"
     )
     update.update_facts()
-    products.learn(NOW)
+    products.learn_products(NOW)
     known, stranger = lookup.find_customer("c0"), lookup.find_customer("new")
     assert known
     assert stranger
-    pool = coupon_pool.save(CouponPool(name="First", description="10 % off"))
-    coupon_pool.generate(pool, 2, 8, Random(1))
+    pool = coupon_pool.save_pool(CouponPool(name="First", description="10 % off"))
+    pool_codes.generate_codes(pool, 2, 8, Random(1))
     campaign = Campaign.objects.create(
         name="x", segment=shop.segment("all", {"known": {"is": True}}), pool=pool
     )
@@ -137,9 +137,9 @@ def test_a_birthday_tactic_creates_a_segment_of_upcoming_birthdays() -> None:
     everybody = shop.segment("everybody", {"known": {"is": True}})
     gift = TACTICS["birthday-gift"]
 
-    narrowed = catalogue.segment_for(gift, everybody)
-    assert catalogue.segment_for(gift, everybody) == narrowed  # the same again
-    assert catalogue.segment_for(TACTICS["announcement"], everybody) == everybody
+    narrowed = catalogue.segment_for_tactic(gift, everybody)
+    assert catalogue.segment_for_tactic(gift, everybody) == narrowed  # the same again
+    assert catalogue.segment_for_tactic(TACTICS["announcement"], everybody) == everybody
     assert narrowed.slug == "everybody-birthday-gift"
     parse(narrowed.rule)
     at = datetime(2100, 3, 15, 12, tzinfo=UTC)
@@ -152,7 +152,7 @@ def test_a_birthday_tactic_creates_a_segment_of_upcoming_birthdays() -> None:
     assert gift.steps[0].wait == timedelta(days=1)
     narrowed.rule = {"known": {"is": True}}
     segment_store.save_segment(narrowed)  # somebody has made something else of it
-    assert catalogue.segment_for(gift, everybody).slug == "everybody-birthday-gift-2"
+    assert catalogue.segment_for_tactic(gift, everybody).slug == "everybody-birthday-gift-2"
 
 
 def test_the_documentation_names_every_tactic_as_it_is(tmp_path: Path) -> None:

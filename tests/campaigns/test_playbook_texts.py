@@ -10,8 +10,8 @@ from django.core import mail
 from django.test import Client
 
 from campaigns import lifecycle
-from campaigns.coupons import coupon_pool
-from campaigns.lifecycle import NotPossible
+from campaigns.coupons import coupon_pool, pool_codes, redemption
+from campaigns.lifecycle import CampaignError
 from campaigns.messages import rendering
 from campaigns.models import Campaign, Coupon, CouponPool, Delivery, SoldProduct, Step
 from campaigns.playbook import catalogue
@@ -60,7 +60,7 @@ def sell(sku: str, when: datetime, who: str = "c1") -> None:
 def new_for(who: str) -> list[str]:
     customer = lookup.find_customer(who)
     assert customer
-    return [one.sku for one in recommender.Shopper(customer, NOON).new(6)]
+    return [one.sku for one in recommender.CustomerProducts(customer, NOON).new(6)]
 
 
 @pytest.mark.django_db
@@ -82,13 +82,13 @@ def test_new_products_were_first_sold_or_named_by_the_shop_within_30_days() -> N
         browser, tracking_messages.track("Product Viewed", anonymous="a1", at=long_ago, sku="planted")
     )
 
-    products.learn(NOON)
+    products.learn_products(NOON)
     assert new_for("c2") == ["fresh", "planted"]
-    products.learn(NOON)
+    products.learn_products(NOON)
     assert new_for("c2") == ["fresh", "planted"]
     assert new_for("c1") == []  # they have all of it
     sell("fresh", NOON - days(100))  # told late
-    products.learn(NOON)
+    products.learn_products(NOON)
     assert new_for("c2") == ["planted"]
 
 
@@ -96,18 +96,18 @@ def test_new_products_were_first_sold_or_named_by_the_shop_within_30_days() -> N
 def test_in_a_shop_without_a_past_nothing_is_called_new() -> None:
     shop.customers("c1,c1@example.org", "c2,c2@example.org")
     sell("lamp", NOON - days(20))
-    products.learn(NOON)
+    products.learn_products(NOON)
 
     assert SoldProduct.objects.get().first_at == NOON - days(20) - timedelta(hours=2)
     assert new_for("c2") == []
-    draft = lifecycle.from_tactic(shop.segment("buyers", BUYERS), TACTICS["viewed-and-new"])
+    draft = lifecycle.create_from_tactic(shop.segment("buyers", BUYERS), TACTICS["viewed-and-new"])
     customer = lookup.find_customer("c2")
     assert customer
     message = rendering.preview(draft.steps.get(), customer, NOON).message
     assert message
     assert "New in the shop" not in message.text
     sell("desk", NOON - days(90))
-    products.learn(NOON)
+    products.learn_products(NOON)
     message = rendering.preview(draft.steps.get(), customer, NOON).message
     assert message
     assert "New in the shop:\n\n- The lamp" in message.text
@@ -122,10 +122,10 @@ def test_a_tactic_starts_once_staff_answer_its_questions(move: Move) -> None:
     order("anna", NOON - days(1))
     segment = shop.segment("buyers", BUYERS)
     move(NOON)
-    draft = lifecycle.from_tactic(segment, TACTICS["announcement"])
-    with pytest.raises(NotPossible, match="Fill in: Your news"):
+    draft = lifecycle.create_from_tactic(segment, TACTICS["announcement"])
+    with pytest.raises(CampaignError, match="Fill in: Your news"):
         lifecycle.start(draft, NOON)
-    lifecycle.answer(draft, {"news": "We have moved: https://map.example/us\nCome & see."})
+    lifecycle.save_answers(draft, {"news": "We have moved: https://map.example/us\nCome & see."})
     lifecycle.start(draft, NOON)
     move(NOON)
 
@@ -142,8 +142,8 @@ def test_a_tactic_starts_once_staff_answer_its_questions(move: Move) -> None:
 def pool(db: None, settings: Any) -> CouponPool:
     """Codes until the 20th, in Berlin."""
     settings.TIME_ZONE = "Europe/Berlin"
-    pool = coupon_pool.save(CouponPool(name="ten", description="10 % off", last_day=date(2026, 3, 20)))
-    coupon_pool.fill(pool, [f"TEN-{number}" for number in range(9)])
+    pool = coupon_pool.save_pool(CouponPool(name="ten", description="10 % off", last_day=date(2026, 3, 20)))
+    pool_codes.add_codes(pool, [f"TEN-{number}" for number in range(9)])
     return pool
 
 
@@ -152,7 +152,9 @@ BEFORE, AFTER = datetime(2026, 3, 20, 22, 59, tzinfo=UTC), datetime(2026, 3, 20,
 
 def mail_codes(pool: CouponPool, segment: Segment) -> None:
     text = "{{ coupon }}{% if coupon_last_day %} until {{ coupon_last_day|date }}{% endif %}"
-    made = lifecycle.save(Campaign(segment=segment, name="x", pool=pool), [Step(subject="x", text=text)])
+    made = lifecycle.save_campaign(
+        Campaign(segment=segment, name="x", pool=pool), [Step(subject="x", text=text)]
+    )
     lifecycle.start(made, NOON)
 
 
@@ -172,10 +174,10 @@ def test_a_code_is_given_until_its_last_day_which_the_message_names(pool: Coupon
     assert (ben.state, ben.sent_at) == ("planned", None)
     assert "last day" in ben.reason
     assert Coupon.objects.exclude(given_at=None).count() == 1
-    draft = lifecycle.save(
+    draft = lifecycle.save_campaign(
         Campaign(segment=Segment.objects.get(), name="y", pool=pool), [Step(subject="x", text="{{ coupon }}")]
     )
-    with pytest.raises(NotPossible, match="last day of the codes of ten is over"):
+    with pytest.raises(CampaignError, match="last day of the codes of ten is over"):
         lifecycle.start(draft, AFTER)
 
 
@@ -185,7 +187,7 @@ def test_a_code_is_redeemed_until_its_last_day(pool: CouponPool, client: Client)
     shop.orders(f"o1,c1,{BEFORE.isoformat()},10,ten-1", f"o2,c1,{AFTER.isoformat()},10,ten-2", header=header)
 
     for since in (NOON, None):
-        coupon_pool.note_redeemed(since, NOON + days(30))
+        redemption.mark_redeemed(since, NOON + days(30))
         found = Coupon.objects.exclude(redeemed_at=None)
         assert list(found.values_list("code", "redeemed_at")) == [("TEN-1", BEFORE)]
     _, key = keys.create_key("shop", ["members:read"])
@@ -196,14 +198,14 @@ def test_a_code_is_redeemed_until_its_last_day(pool: CouponPool, client: Client)
 @pytest.mark.django_db
 def test_a_limited_promotion_needs_codes_with_a_last_day(move: Move) -> None:
     segment = shop.segment("buyers", BUYERS)
-    pool = coupon_pool.save(CouponPool(name="for ever"))
-    coupon_pool.generate(pool, 3, 8, Random(1))
-    draft = lifecycle.from_tactic(segment, TACTICS["one-time-promotion"])
-    lifecycle.answer(draft, {}, pool)
-    with pytest.raises(NotPossible, match="give for ever a last day"):
+    pool = coupon_pool.save_pool(CouponPool(name="for ever"))
+    pool_codes.generate_codes(pool, 3, 8, Random(1))
+    draft = lifecycle.create_from_tactic(segment, TACTICS["one-time-promotion"])
+    lifecycle.save_answers(draft, {}, pool)
+    with pytest.raises(CampaignError, match="give for ever a last day"):
         lifecycle.start(draft, NOON)
     pool.last_day = date(2026, 4, 1)
-    coupon_pool.save(pool)
+    coupon_pool.save_pool(pool)
     lifecycle.start(draft, NOON)
 
 
@@ -217,10 +219,10 @@ def test_the_birthday_gift_comes_each_year_with_another_code(move: Move) -> None
     buyers = shop.segment("buyers", BUYERS)
     gift = TACTICS["birthday-gift"]
     assert set(gift.segments) == {"hero", "brand-lovers"}
-    pool = coupon_pool.save(CouponPool(name="gifts"))
-    coupon_pool.fill(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
-    campaign = lifecycle.from_tactic(catalogue.segment_for(gift, buyers), gift)
-    lifecycle.answer(campaign, {}, pool)
+    pool = coupon_pool.save_pool(CouponPool(name="gifts"))
+    pool_codes.add_codes(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
+    campaign = lifecycle.create_from_tactic(catalogue.segment_for_tactic(gift, buyers), gift)
+    lifecycle.save_answers(campaign, {}, pool)
     move(NOON)
     lifecycle.start(campaign, NOON)
 
@@ -244,13 +246,13 @@ def test_all_messages_of_a_journey_have_the_same_code_and_a_merged_visitor_keeps
     shop.events("m1,,a1,Seen,2026-03-15T11:00:00Z")
     everybody = shop.segment("everybody", {"first_seen": {"ever": True}})
     move(NOON)
-    pool = coupon_pool.save(CouponPool(name="gifts"))
-    coupon_pool.fill(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
+    pool = coupon_pool.save_pool(CouponPool(name="gifts"))
+    pool_codes.add_codes(pool, ["GIFT-1", "GIFT-2", "GIFT-3"])
     steps = [
         Step(channel="on_site", subject="{{ coupon }}", text="x", wait=wait)
         for wait in (timedelta(), days(1))
     ]
-    campaign = lifecycle.save(
+    campaign = lifecycle.save_campaign(
         Campaign(segment=everybody, name="x", trigger="every", repeats_every=days(7), pool=pool), steps
     )
     lifecycle.start(campaign, NOON)

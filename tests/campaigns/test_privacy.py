@@ -30,7 +30,7 @@ def anna() -> None:
             pool=pool, code=f"X-{name}", code_folded=name, customer=customer, campaign=campaign, given_at=AT
         )
         AudienceMember.objects.create(
-            segment=campaign.segment, platform="meta", customer=customer, is_in=True, told_until=1
+            segment=campaign.segment, platform="meta", customer=customer, is_in=True, exported_until=1
         )
 
 

@@ -38,7 +38,7 @@ def customer(printed: str) -> Customer:
 
 
 def skus(printed: str, kind: recommender.Kind, most: int = 50, at: datetime = NOW) -> list[str]:
-    return [product.sku for product in recommender.for_customer(customer(printed), at, kind, most)]
+    return [product.sku for product in recommender.recommend_products(customer(printed), at, kind, most)]
 
 
 # -- The reference
@@ -205,8 +205,8 @@ class Reference:
 def test_recommendations_are_those_of_the_reference(seed: int) -> None:
     reference = Reference(seed)
     reference.record()
-    products.learn(NOW)
-    products.learn(NOW)  # again, and nothing is there twice
+    products.learn_products(NOW)
+    products.learn_products(NOW)  # again, and nothing is there twice
 
     pairs: Any = BoughtTogether.objects.values_list("product__sku", "other__sku", "orders", "lift")
     assert {(a, b): (count, lift) for a, b, count, lift in pairs} == reference.pairs()
@@ -217,7 +217,7 @@ def test_recommendations_are_those_of_the_reference(seed: int) -> None:
             continue
         not_bought = [sku for sku in reference.viewed(who) if sku not in reference.has(who)]
         assert skus(who, "viewed") == not_bought
-        cart = recommender.for_customer(customer(who), NOW, "cart", 50)
+        cart = recommender.recommend_products(customer(who), NOW, "cart", 50)
         assert {one.sku: one.quantity for one in cart} == reference.cart(who)
         assert [one.sku for one in cart] == list(reference.cart(who))
         assert skus(who, "bought_together") == reference.bought_together(who)
@@ -230,8 +230,8 @@ def test_recommendations_are_those_of_the_reference(seed: int) -> None:
 
 def test_recommendations_take_a_few_queries_in_a_shop_of_any_size(django_assert_max_num_queries) -> None:
     Reference(1).record()
-    products.learn(NOW)
-    shopper = recommender.Shopper(customer("c1"), NOW)
+    products.learn_products(NOW)
+    shopper = recommender.CustomerProducts(customer("c1"), NOW)
 
     with django_assert_max_num_queries(12):
         assert shopper.bought_together(4) is not None
@@ -245,7 +245,7 @@ def test_bulk_orders_and_rare_pairs_are_ignored() -> None:
     shop.lines(*(f"o{n},{sku},1" for n in (1, 2) for sku in ("A", "B")))
     shop.lines(*(f"o{n},{sku},1" for n in (3, 4, 5) for sku in ("C", "D")), "o6,E,1")
 
-    products.learn(NOW)
+    products.learn_products(NOW)
 
     assert set(BoughtTogether.objects.values_list("product__sku", "other__sku")) == {("C", "D"), ("D", "C")}
     assert set(SoldProduct.objects.values_list("sku", flat=True)) == set("ABCDE")
@@ -256,9 +256,9 @@ def test_products_that_are_no_longer_sold_are_forgotten() -> None:
     shop.orders("o1,c1,2025-03-20T10:00:00Z,9", "o2,c1,2026-03-01T10:00:00Z,9")
     shop.lines("o1,old,1", "o2,new,1")
 
-    products.learn(NOW)
+    products.learn_products(NOW)
     assert set(SoldProduct.objects.values_list("sku", flat=True)) == {"old", "new"}
-    products.learn(NOW + timedelta(days=30))
+    products.learn_products(NOW + timedelta(days=30))
     assert set(SoldProduct.objects.values_list("sku", flat=True)) == {"new"}
     tasks.learn_products()
 
@@ -274,9 +274,9 @@ def test_product_links_lead_only_to_the_shop(settings) -> None:
     shop.lines("o1,lamp,A lamp,1,9.90", header="order_id,sku,name,quantity,unit_price")
     good = {"url": "/lamp", "image_url": "https://img.cdn.example/lamp.png"}
     view(1, "c1", product_id="LAMP", price="9.9", **good)
-    products.learn(NOW)
+    products.learn_products(NOW)
 
-    [lamp] = recommender.for_customer(customer("c1"), NOW, "viewed", 5)
+    [lamp] = recommender.recommend_products(customer("c1"), NOW, "viewed", 5)
     assert lamp == Product(
         "lamp", "LAMP", "A lamp", price=Decimal("9.9"), url="https://shop.example/lamp",
         image="https://img.cdn.example/lamp.png",
@@ -285,11 +285,11 @@ def test_product_links_lead_only_to_the_shop(settings) -> None:
         "https://evil.example/", "//evil.example/", "\\\\evil.example/", "javascript:alert(1)", "https://shop.example@evil.example/",
         "https://shop.example.evil.example/", "https://notshop.example/", "http://[", "ht tp://x", 42, None, "a" * 2000,
     ):  # fmt: skip
-        assert "evil" not in link_hosts.own_link(link), link
-    assert link_hosts.own_link("https://www.shop.example/x") == "https://www.shop.example/x"
+        assert "evil" not in link_hosts.shop_url(link), link
+    assert link_hosts.shop_url("https://www.shop.example/x") == "https://www.shop.example/x"
     # What a stranger tells of the page of a product reaches nobody else.
     view(2, "stranger", sku="lamp", url="https://evil.example/", name="Free money")
-    products.learn(NOW)
+    products.learn_products(NOW)
     sold = SoldProduct.objects.get()
     assert (sold.name, sold.url) == ("A lamp", "https://shop.example/lamp")
 
@@ -302,7 +302,7 @@ def test_strange_events_make_no_strange_products() -> None:
     view(20, "c1", sku=12, price="much", quantity="many")
     view(21, "c1", name="Only a name", price=float(10**12))
 
-    found = recommender.for_customer(customer("c1"), NOW, "viewed", 9)
+    found = recommender.recommend_products(customer("c1"), NOW, "viewed", 9)
 
     assert [(one.sku, one.name, one.price) for one in found] == [("", "Only a name", None), ("12", "", None)]
     assert skus("c1", "cart") == skus("c1", "bought_together") == skus("c1", "similar") == []

@@ -28,7 +28,7 @@ def ordered(
 
 
 def credit(campaign: Campaign, at: datetime = AT) -> tuple[int, int]:
-    found = results.of(campaign, at)
+    found = results.campaign_results(campaign, at)
     return found.ordered, int(found.revenue)
 
 
@@ -61,7 +61,7 @@ def test_results_are_counted_in_total_by_step_and_by_day(
     ordered("o3", "ben", day(3), "0.1")
 
     with django_assert_num_queries(5):
-        found = results.of(campaign, AT)
+        found = results.campaign_results(campaign, AT)
 
     assert (found.sent, found.failed, found.waiting, found.clicked, found.shown) == (3, 1, 2, 1, 0)
     assert found.held_back == {"no consent": 2, "quiet": 1}
@@ -77,7 +77,7 @@ def test_results_are_counted_in_total_by_step_and_by_day(
         (5, 1, 0, 0, 0),
         (6, 0, 0, 1, Decimal(20)),
     ]
-    nothing = results.of(sent_messages.campaign("Another"), AT)
+    nothing = results.campaign_results(sent_messages.campaign("Another"), AT)
     assert not any([nothing.sent, nothing.revenue, nothing.held_back, nothing.days])
 
 
@@ -95,7 +95,7 @@ def test_an_order_is_credited_to_the_latest_message_of_any_campaign(people: None
 
     assert credit(first) == (1, 10)
     assert credit(second) == (2, 12)
-    assert results.revenues([first.pk, second.pk], AT) == {first.pk: 10, second.pk: 12}
+    assert results.revenue_by_campaign([first.pk, second.pk], AT) == {first.pk: 10, second.pk: 12}
     # As of an earlier instant, what came later has not happened.
     assert credit(second, day(4)) == (1, 5)
 
@@ -131,7 +131,7 @@ def test_a_message_on_the_page_counts_from_when_it_was_shown(people: None) -> No
 
     assert credit(mail) == (1, 10)
     assert credit(on_site) == (1, 10)
-    assert results.of(on_site, AT).shown == 1
+    assert results.campaign_results(on_site, AT).shown == 1
 
 
 def test_days_are_those_of_the_shop(people: None, settings: Any) -> None:
@@ -140,7 +140,9 @@ def test_days_are_those_of_the_shop(people: None, settings: Any) -> None:
     sent_messages.sent(campaign, "anna", day(1, 13), clicked_at=day(1, 10))
     ordered("o1", "anna", day(1, 14))
 
-    assert [(one.day, one.sent, one.clicked, one.ordered) for one in results.of(campaign, AT).days] == [
+    assert [
+        (one.day, one.sent, one.clicked, one.ordered) for one in results.campaign_results(campaign, AT).days
+    ] == [
         (date(2026, 3, 1), 0, 1, 0),
         (date(2026, 3, 2), 1, 0, 1),
     ]

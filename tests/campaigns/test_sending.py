@@ -208,7 +208,7 @@ def test_without_a_mail_server_no_message_counts_as_sent(
 
     assert set(states().values()) == {"written"}
     assert set(Delivery.objects.values_list("sent_at", "clicks")) == {(None, 0)}
-    found = results.of(sale, NOON + days(1))
+    found = results.campaign_results(sale, NOON + days(1))
     assert not found.revenue
     assert (found.sent, found.written, found.clicked, found.ordered) == (0, 2, 0, 0)
     page = (
@@ -339,7 +339,7 @@ def test_missing_mailboxes_do_not_pause_sending(move: Move, server: MailServer) 
 
     assert Counter(states().values()) == {"failed": 10}
     assert Suppression.objects.count() == 10
-    assert not channel_health.paused()
+    assert not channel_health.paused_channels()
 
 
 @pytest.mark.django_db
@@ -382,7 +382,7 @@ def test_a_later_bounce_event_of_the_provider_suppresses_the_address(
         mta_response="smtp; 550 gone", description="",
     )  # fmt: skip
 
-    bounces.note_event(sender=None, event=told, esp_name="Postmark")
+    bounces.handle_tracking_event(sender=None, event=told, esp_name="Postmark")
 
     found = Suppression.objects.first()
     newsletter = Customer.objects.get().newsletter

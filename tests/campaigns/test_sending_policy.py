@@ -78,7 +78,7 @@ def test_the_frequency_cap_covers_all_campaigns(move: Move, settings) -> None:
         *(("anna", f"sale{n} 1") for n in (1, 2)),
         *(("ben", f"sale{n} 1") for n in (1, 2)),
     ]
-    assert {reason for _, reason in held_back_messages()} == {sending_policy.OVER_THE_CAP}
+    assert {reason for _, reason in held_back_messages()} == {sending_policy.CAP_REACHED}
     move(NOON + days(3))
     assert sent_messages() == []
     assert len(held_back_messages()) == 4
@@ -141,7 +141,7 @@ def test_when_it_is_quiet_and_until_when(zone: ZoneInfo, begin: time, end: time,
         now = instant.astimezone(zone).time()
         return begin <= now < end if begin <= end else not end <= now < begin
 
-    until = quiet_hours.ends_at(begin, end, at, zone)
+    until = quiet_hours.quiet_until_utc(begin, end, at, zone)
 
     assert (until is not None) == is_quiet(at)
     if until:
@@ -167,7 +167,7 @@ def test_when_it_is_quiet_and_until_when(zone: ZoneInfo, begin: time, end: time,
 def test_the_time_zone_is_the_customers_or_the_only_one_of_their_country(
     told: str, country: str, zone: str
 ) -> None:
-    assert quiet_hours.zone_of([None, told], country, NOON, ZoneInfo("UTC")).key == zone
+    assert quiet_hours.customer_time_zone([None, told], country, NOON, ZoneInfo("UTC")).key == zone
 
 
 # -- Counted by address
@@ -190,8 +190,8 @@ def test_a_campaign_sends_one_message_to_an_address_in_any_spelling(move: Move) 
     move(NOON)
 
     assert sorted(one.to for one in mail.outbox) == [["solo@example.com"], ["twice@example.com"]]
-    assert held_back_messages() == [("dup-2", sending_policy.TWIN)]
-    assert (forecast.would_get, forecast.held_back) == (2, {sending_policy.TWIN: 1})
+    assert held_back_messages() == [("dup-2", sending_policy.DUPLICATE_ADDRESS)]
+    assert (forecast.would_get, forecast.held_back) == (2, {sending_policy.DUPLICATE_ADDRESS: 1})
 
 
 def test_an_address_gets_a_message_once_if_its_customers_enter_at_different_times(move: Move) -> None:
@@ -203,7 +203,7 @@ def test_an_address_gets_a_message_once_if_its_customers_enter_at_different_time
     move(NOON + days(2))
 
     assert len(mail.outbox) == 1
-    assert held_back_messages() == [("dup-1", sending_policy.TWIN)]
+    assert held_back_messages() == [("dup-1", sending_policy.DUPLICATE_ADDRESS)]
 
 
 def test_a_shared_address_belongs_to_the_customer_with_a_trusted_source(move: Move) -> None:
@@ -220,7 +220,7 @@ def test_a_shared_address_belongs_to_the_customer_with_a_trusted_source(move: Mo
 
     move(NOON)
 
-    assert held_back_messages() == [("anonymous:a1", sending_policy.TWIN)]
+    assert held_back_messages() == [("anonymous:a1", sending_policy.DUPLICATE_ADDRESS)]
 
 
 def test_the_frequency_cap_is_counted_by_address(move: Move, settings) -> None:
@@ -234,7 +234,7 @@ def test_the_frequency_cap_is_counted_by_address(move: Move, settings) -> None:
     shop.events(f"m1,dup-2,,Product Viewed,{(NOON + days(1)).isoformat()}")
     move(NOON + days(1))
 
-    assert ("dup-2", sending_policy.OVER_THE_CAP) in held_back_messages()
+    assert ("dup-2", sending_policy.CAP_REACHED) in held_back_messages()
 
 
 def test_concurrent_campaigns_keep_the_cap_of_an_address(move: Move, settings) -> None:
@@ -251,7 +251,7 @@ def test_concurrent_campaigns_keep_the_cap_of_an_address(move: Move, settings) -
     move(NOON)
 
     assert [one.to for one in mail.outbox] == [["twice@example.com"]]
-    assert held_back_messages() == [("dup-2", sending_policy.OVER_THE_CAP)]
+    assert held_back_messages() == [("dup-2", sending_policy.CAP_REACHED)]
 
 
 def test_a_suppressed_address_gets_nothing_until_staff_lift_it(move: Move) -> None:

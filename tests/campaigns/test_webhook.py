@@ -10,7 +10,7 @@ from standardwebhooks import WebhookVerificationError
 
 from campaigns import lifecycle
 from campaigns.channels import webhook
-from campaigns.channels.base import OutgoingMessage, TryAgain, Undeliverable
+from campaigns.channels.base import OutgoingMessage, TemporaryFailure, Undeliverable
 from campaigns.channels.webhook import Webhook
 from campaigns.models import Campaign, Delivery, Step
 from segments_project.server import bundled_servers
@@ -46,7 +46,7 @@ def delivery() -> Delivery:
 def test_a_message_is_posted_and_signed(
     receiver: Receiver, channel: Webhook, delivery: Delivery, settings: Any
 ) -> None:
-    before = webhook.secrets_of(receiver.url)
+    before = webhook.signing_secrets(receiver.url)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another"
     for _ in range(2):
@@ -55,7 +55,7 @@ def test_a_message_is_posted_and_signed(
     first, again = receiver.received
     # By its id a receiver knows what it has got already.
     assert first.id == again.id == f"msg_{delivery.token.hex}"
-    for secret in (*webhook.secrets_of(receiver.url), *before):
+    for secret in (*webhook.signing_secrets(receiver.url), *before):
         assert first.verified_with(secret) == {
             "type": "campaign.message",
             "timestamp": "2026-03-15T12:00:00Z",
@@ -74,16 +74,16 @@ def test_a_message_is_posted_and_signed(
 def test_each_host_has_its_own_secret(receiver: Receiver, channel: Webhook, delivery: Delivery) -> None:
     channel.send(delivery, OutgoingMessage(url=receiver.url))
 
-    assert webhook.secrets_of(f"{receiver.url}/other?x=1") == webhook.secrets_of(receiver.url)
+    assert webhook.signing_secrets(f"{receiver.url}/other?x=1") == webhook.signing_secrets(receiver.url)
     with pytest.raises(WebhookVerificationError):
-        receiver.received[0].verified_with(webhook.secrets_of("https://example.org/")[0])
-    assert shop.command("webhook_secret", receiver.url).strip() == webhook.secrets_of(receiver.url)[0]
+        receiver.received[0].verified_with(webhook.signing_secrets("https://example.org/")[0])
+    assert shop.command("webhook_secret", receiver.url).strip() == webhook.signing_secrets(receiver.url)[0]
 
 
 @pytest.mark.parametrize(
     ("status", "meaning"),
     [
-        *((status, TryAgain) for status in (408, 409, 425, 429, 500, 503)),
+        *((status, TemporaryFailure) for status in (408, 409, 425, 429, 500, 503)),
         *((status, Undeliverable) for status in (301, 400, 401, 404, 410, 422)),
     ],
 )
@@ -102,7 +102,7 @@ def test_an_unreachable_host_is_waited_for_once_per_run(
     port = bundled_servers.free_port()
 
     for _ in range(2):
-        with pytest.raises(TryAgain, match="No connection"):
+        with pytest.raises(TemporaryFailure, match="No connection"):
             channel.send(delivery, OutgoingMessage(url=f"http://127.0.0.1:{port}/"))
     channel.send(delivery, OutgoingMessage(url=receiver.url))
     assert len(receiver.received) == 1
@@ -113,7 +113,7 @@ def test_private_addresses_are_not_called(
 ) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = []
 
-    with pytest.raises(TryAgain, match="private or local address"):
+    with pytest.raises(TemporaryFailure, match="private or local address"):
         channel.send(delivery, OutgoingMessage(url=receiver.url))
     for nowhere in ("", "ftp://example.org", "https://user:pass@example.org/", "https://exa mple.org"):
         with pytest.raises(Undeliverable, match="The address will not do"):
@@ -126,7 +126,7 @@ def test_a_campaign_posts_its_messages_once(receiver: Receiver) -> None:
         segment = shop.segment("buyers", campaign_runs.BUYERS)
         move(NOON)
         shop.customers("c1,c1@example.org", "c2,")
-        letters = lifecycle.save(
+        letters = lifecycle.save_campaign(
             Campaign(segment=segment, name="Letters"),
             [
                 Step(

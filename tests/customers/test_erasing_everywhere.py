@@ -103,10 +103,10 @@ def write_to_them() -> None:
     """Let a campaign write to the person and to somebody else, into files."""
     shop.customers("other,other@example.org,subscribed", header="customer_id,email,newsletter")
     segment = shop.segment("everybody", {"known": {"is": True}})
-    campaign(segment, takes_mass_changes=True)
+    campaign(segment, include_bulk_entries=True)
     refresh_all()
-    campaign_tasks.carry_out()
-    channel_health.record("email", "x", datetime.now(UTC), f"550 5.1.1 <{EMAIL}>: no such user")
+    campaign_tasks.run_campaigns()
+    channel_health.record_outcomes("email", "x", datetime.now(UTC), f"550 5.1.1 <{EMAIL}>: no such user")
 
 
 def test_nothing_names_an_erased_person_any_more(caller, folders) -> None:

@@ -137,7 +137,7 @@ def step_of(channel: type[Channel], page: str, wait: timedelta = NOW, **parts: s
 
 
 def start(segment: Segment, step: Step, name: str = "Sale", **policy: Any) -> Campaign:
-    campaign = lifecycle.save(Campaign(segment=segment, name=name, **policy), [step])
+    campaign = lifecycle.save_campaign(Campaign(segment=segment, name=name, **policy), [step])
     lifecycle.start(campaign, NOON - HOUR)
     return campaign
 
@@ -292,7 +292,7 @@ def staff() -> Staff:
 def draft(channel: type[Channel], url: str) -> Campaign:
     customer("anna", phone="+4917012345671")
     segment = shop.segment("everybody", {"first_seen": {"ever": True}})
-    return lifecycle.save(Campaign(segment=segment, name="Sale"), [step_of(channel, url)])
+    return lifecycle.save_campaign(Campaign(segment=segment, name="Sale"), [step_of(channel, url)])
 
 
 def page(staff: Staff, view: str, campaign: Campaign, **query: Any) -> str:
@@ -318,9 +318,9 @@ def test_a_preview_shows_every_part(channel: type[Channel], url: str, staff: Sta
 def test_each_part_is_checked_for_the_template_language(channel: type[Channel], url: str) -> None:
     for part in channel.parts:
         for wrong in ("{{ nothing_such }}", "{% load x %}", "{{ first_name", "x" * (part.max_length + 1)):
-            found = rendering.problems(step_of(channel, url, NOW, **{part.name: wrong}))
+            found = rendering.step_problems(step_of(channel, url, NOW, **{part.name: wrong}))
             assert [problem.part for problem in found] == [part.name], (part.name, wrong)
-    assert rendering.check(step_of(channel, url)) == []
+    assert rendering.problem_texts(step_of(channel, url)) == []
 
 
 def test_the_form_offers_the_channel_and_refuses_empty_parts_that_it_requires(
@@ -375,13 +375,13 @@ def test_only_listed_channels_have_exceptions() -> None:
 def test_a_campaign_needs_a_step_that_sends_messages(url: str) -> None:
     segment = shop.segment("everybody", {"first_seen": {"ever": True}})
     for key in registry.keys_without_messages():
-        campaign = lifecycle.save(Campaign(segment=segment, name="Sale"), [Step(channel=key)])
-        with pytest.raises(lifecycle.NotPossible, match="no message to send"):
+        campaign = lifecycle.save_campaign(Campaign(segment=segment, name="Sale"), [Step(channel=key)])
+        with pytest.raises(lifecycle.CampaignError, match="no message to send"):
             lifecycle.start(campaign, NOON)
 
 
 def test_a_step_of_an_unknown_channel_is_refused() -> None:
-    assert rendering.check(Step(channel="pigeon", text="Coo")) == [rendering.NO_CHANNEL]
+    assert rendering.problem_texts(Step(channel="pigeon", text="Coo")) == [rendering.NO_CHANNEL]
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ class Way:
     is_over: bool = False
 
     @property
-    def may_go(self) -> datetime:
+    def may_send(self) -> datetime:
         return self.waits_until or self.due
 
 
@@ -230,8 +230,8 @@ class Expected:
 
     def _send(self, who: Person, number: int, at: datetime) -> None:
         """Take what is due, the one that might have gone first before the others."""
-        while due := [way for way in self.ways[who.id] if not way.is_over and way.may_go <= at]:
-            way = min(due, key=lambda way: (way.may_go, way.rank, way.began))
+        while due := [way for way in self.ways[who.id] if not way.is_over and way.may_send <= at]:
+            way = min(due, key=lambda way: (way.may_send, way.rank, way.began))
             fate = self._fate(who, way, at)
             if isinstance(fate, datetime):
                 way.waits_until = fate

@@ -30,7 +30,7 @@ def campaign(
         step(f"{name} {number}", wait, channel)
         for number, wait in enumerate(waits or (timedelta(),), start=1)
     ]
-    made = lifecycle.save(Campaign(segment=segment, name=name, **policy), steps)
+    made = lifecycle.save_campaign(Campaign(segment=segment, name=name, **policy), steps)
     lifecycle.start(made, datetime.now(NOON.tzinfo))
     return made
 
@@ -72,7 +72,7 @@ def clock() -> Iterator[Move]:
             if refresh:
                 refresh_all(at)
             if carry_out:
-                tasks.carry_out()
+                tasks.run_campaigns()
 
         yield move
 

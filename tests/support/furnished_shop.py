@@ -18,7 +18,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from campaigns import lifecycle
-from campaigns.coupons import coupon_pool
+from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.delivery import sender as mailing
 from campaigns.journeys import progress, triggers
 from campaigns.links import signed_links
@@ -98,8 +98,8 @@ def send_a_webhook(client: Client, guests: Segment) -> None:
 
 def make_coupons() -> None:
     """Make a pool of codes."""
-    pool = coupon_pool.save(CouponPool(name="First order", description="10 % off"))
-    coupon_pool.generate(pool, 100, 10, Random(1), prefix="HELLO-")
+    pool = coupon_pool.save_pool(CouponPool(name="First order", description="10 % off"))
+    pool_codes.generate_codes(pool, 100, 10, Random(1), prefix="HELLO-")
 
 
 class RefusingBackend(EmailBackend):
@@ -125,15 +125,15 @@ def run_campaigns(client: Client, guests: Segment) -> None:
         for subject, days in (("We open", 0), ("We open soon", 2), ("We open tomorrow", 3))
     ]
     opening = Campaign(name="Opening", segment=guests, trigger=Campaign.Trigger.AT)
-    lifecycle.save(opening, steps)
+    lifecycle.save_campaign(opening, steps)
     lifecycle.start(opening, now - timedelta(days=2))
     with override_settings(EMAIL_BACKEND="tests.support.furnished_shop.RefusingBackend"):
         for at in (now - timedelta(days=2), now):
-            triggers.read(at)
-            progress.advance(at)
-            mailing.deliver(at)
+            triggers.process_triggers(at)
+            progress.advance_journeys(at)
+            mailing.send_due_deliveries(at)
     for token in Delivery.objects.filter(state=Delivery.State.SENT).values_list("token", flat=True)[:1]:
-        signed_links.note_click(signed_links.Click(token, "https://shop.example/"), now)
+        signed_links.record_click(signed_links.ClickedLink(token, "https://shop.example/"), now)
     client.post(reverse("admin:campaigns_campaign_of_segment", args=[guests.pk]), {"tactic": "announcement"})
     for segment in by_rule()[:1]:
         address = reverse("admin:campaigns_campaign_audience_download", args=[segment.pk])

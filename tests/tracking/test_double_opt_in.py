@@ -63,7 +63,7 @@ def ask(browser: str) -> Ask:
     def ask(anonymous: str = "a1", email: str = VICTIM, **more) -> None:
         now = datetime.now(UTC)
         send(browser, identify("", anonymous, at=now.isoformat(), email=email, newsletter=True, **more))
-        confirmation_emails.send(now)
+        confirmation_emails.send_confirmation_emails(now)
 
     return ask
 
@@ -268,7 +268,7 @@ def test_a_signature_of_the_shop_does_not_speak_for_the_address(mail: MailServer
 def test_asking_twice_and_taking_tasks_twice_sends_one_message(ask: Ask, mail: MailServer) -> None:
     ask()
     ask()
-    assert confirmation_emails.send(NOW) == 0
+    assert confirmation_emails.send_confirmation_emails(NOW) == 0
 
     assert len(mail.taken) == 1
 
@@ -280,7 +280,7 @@ def test_a_mail_server_that_is_busy_is_tried_again_and_an_unknown_mailbox_is_sup
     ask()
     mail.answer = lambda address: "550 5.1.1 nobody"
     clock.move_to(NOW + timedelta(hours=1))
-    confirmation_emails.send(NOW + timedelta(hours=1))
+    confirmation_emails.send_confirmation_emails(NOW + timedelta(hours=1))
 
     assert ConfirmationRequest.objects.get().state == "failed"
     assert suppression.is_suppressed(VICTIM)
@@ -294,11 +294,11 @@ def test_while_the_mail_server_is_away_addresses_wait_and_none_is_given_up(
     for number, email in enumerate(addresses):
         ask(f"a{number}", email)
     for hours in range(1, 25, 2):
-        confirmation_emails.send(NOW + timedelta(hours=hours))
+        confirmation_emails.send_confirmation_emails(NOW + timedelta(hours=hours))
     assert set(ConfirmationRequest.objects.values_list("state", "attempts")) == {("waiting", 0)}
 
     settings.EMAIL_PORT = port
-    confirmation_emails.send(NOW + timedelta(hours=25))
+    confirmation_emails.send_confirmation_emails(NOW + timedelta(hours=25))
 
     assert sorted(mail.of("To")) == [(email,) for email in addresses]
 
@@ -313,7 +313,7 @@ def test_who_asks_one_address_again_and_again_keeps_no_other_from_being_asked(
         )
     send(browser, identify("", "b1", at=NOW.isoformat(), email="other@example.com", newsletter=True))
 
-    tasks.carry_out()
+    tasks.run_campaigns()
 
     assert sorted(mail.of("To")) == [("other@example.com",), (VICTIM,)]
 

@@ -43,11 +43,11 @@ def _table(tactics: list[Tactic]) -> Iterator[str]:
     for tactic in tactics:
         needs = "; ".join(tactic.needs) or "–"
         told = f"**{tactic.name}** (`{tactic.slug}`)<br>{tactic.summary}"
-        yield f"| {told} | {_begins(tactic)} | {_messages(tactic)} | {needs} |"
+        yield f"| {told} | {_start_text(tactic)} | {_message_texts(tactic)} | {needs} |"
     yield ""
 
 
-def _begins(tactic: Tactic) -> str:
+def _start_text(tactic: Tactic) -> str:
     if not registry.sends_messages(tactic.channel):
         return "as a file to download"
     match tactic.campaign["trigger"]:
@@ -65,7 +65,7 @@ def _begins(tactic: Tactic) -> str:
     return begins + ("; ends with an order" if tactic.campaign.get("ends_with_order") else "")
 
 
-def _messages(tactic: Tactic) -> str:
+def _message_texts(tactic: Tactic) -> str:
     """Name them, each with how long after the one before it comes."""
     label = registry.channel_label(tactic.channel)
     told = [

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.audiences import exports
-from campaigns.audiences.exports import ADD, REMOVE, NoSuchChange
+from campaigns.audiences.exports import ADD, REMOVE, UnknownChange
 from campaigns.models import AudienceExport
 from segments.management import arguments
 
@@ -35,15 +35,15 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *, slug: str, platform: str, since: int | None, only: exports.Part | None, **options: Any
+        self, *, slug: str, platform: str, since: int | None, only: exports.Operation | None, **options: Any
     ) -> None:
         """Stream the rows."""
         if only and since is None:
             raise CommandError("--only goes with --since: a full file is one of additions anyway")
         [segment] = arguments.find_segments([slug])
         try:
-            file = exports.export(segment, platform, datetime.now(UTC), since=since, only=only)
-        except NoSuchChange as error:
+            file = exports.export_audience(segment, platform, datetime.now(UTC), since=since, only=only)
+        except UnknownChange as error:
             raise CommandError(f"--since: {error}") from None
         for line in file.lines:
             self.stdout.write(line, ending="")

@@ -23,6 +23,6 @@ class Command(BaseCommand):
     def handle(self, *, url: str, **options: Any) -> None:
         """Write it."""
         try:
-            self.stdout.write(webhook.secrets_of(url)[0])
+            self.stdout.write(webhook.signing_secrets(url)[0])
         except InvalidAddress as error:
             raise CommandError(f"{url}: {error}") from None

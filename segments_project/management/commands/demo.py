@@ -67,7 +67,7 @@ class Command(BaseCommand):
         segment_store.install_templates()
         self.refresh()
         self.say("Learning what is bought together ...")
-        products.learn(datetime.now(UTC))
+        products.learn_products(datetime.now(UTC))
         self.print_segments()
         self.stdout.write(f"\nStaff login: {DEMO_USERNAME}, password: {reset_demo_password()}")
         if not no_serve:

@@ -1,0 +1,96 @@
+"""What kinds of values a template may use, and the values themselves.
+
+A value that a customer lacks is false in a condition, and an error that names it where it is printed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class MissingValue(Exception):
+    """A message cannot be written; the text says what is missing for whom, and what to change."""
+
+
+class InvalidTemplate(MissingValue):
+    """A template that is wrong for everybody; ``problems`` holds a sentence for each thing to change."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = list(problems)
+
+
+# -- What a template may use
+
+
+@dataclass(frozen=True)
+class ListVariable:
+    """A list to go through, by the parts of each item."""
+
+    help: str
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ObjectVariable:
+    """A value of several parts, each by its name."""
+
+    help: str
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class OpenVariable:
+    """A value whose parts have any names."""
+
+    help: str
+
+
+VariableType = str | ListVariable | ObjectVariable | OpenVariable
+"""What stands behind a name; a text is a plain value, and says what it is."""
+
+
+class Missing:
+    """A value that a customer lacks: false where it is asked for, an error where it is printed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, part: Any) -> "Missing":
+        return self if isinstance(part, slice) else Missing(f"{self.name}.{part}")
+
+    def __str__(self) -> str:
+        raise MissingValue(
+            f'{self.name} is missing. Give a fall-back, such as {{{{ {self.name}|default:"…" }}}},'
+            f" or write what needs it between {{% if {self.name} %}} and {{% endif %}}."
+        )
+
+
+class ListValue(list[Any]):
+    """A list of which an item that is not there is missing."""
+
+    def __init__(self, name: str, items: Sequence[Any]) -> None:
+        super().__init__(items)
+        self.name = name
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, int) and not -len(self) <= place < len(self):
+            return Missing(f"{self.name}.{place}")
+        found = super().__getitem__(place)
+        return ListValue(self.name, found) if isinstance(place, slice) else found
+
+
+class OpenValue(dict[str, Any]):
+    """Parts of which those that are not there are missing."""
+
+    def __init__(self, name: str, parts: Mapping[str, Any]) -> None:
+        super().__init__(parts)
+        self.name = name
+
+    def __missing__(self, part: str) -> Missing:
+        return Missing(f"{self.name}.{part}")
