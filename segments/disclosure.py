@@ -19,7 +19,7 @@ NAMES_CONTACT_DATA: Final = "names an e-mail address or a phone number, which yo
 def check_exposure(rule: Rule) -> None:
     """Refuse a rule to somebody who may not see contact data; raises RuleError with the path of the condition."""
     for path, condition in conditions_by_path(rule):
-        if condition.exposed() is Exposure.PERSONAL:
+        if condition.effective_exposure() is Exposure.PERSONAL:
             raise RuleError(path, ASKS_FOR_CONTACT_DATA)
         if _contains_contact_data(condition):
             raise RuleError(path, NAMES_CONTACT_DATA)
@@ -27,7 +27,7 @@ def check_exposure(rule: Rule) -> None:
 
 def may_show_value(condition: Condition) -> bool:
     """Tell whether a customer's value of a condition may be shown to somebody who may not see contact data."""
-    return condition.exposed() is Exposure.OPEN
+    return condition.effective_exposure() is Exposure.OPEN
 
 
 def _contains_contact_data(value: Any) -> bool:

@@ -40,7 +40,7 @@ class PublicSegments:
     asked: Sequence[tuple[Sequence[str], CompiledRules]]
     needed: frozenset[Statistic]
     lists: dict[int, str]
-    figures: PopulationStatistics
+    stored: PopulationStatistics
 
 
 _cached = PublicSegments((), (), frozenset(), {}, PopulationStatistics())
@@ -75,7 +75,7 @@ def _matching_slugs(published: PublicSegments, customer: int, at: datetime) -> l
     if not published.asked:
         return []
     relation = relations.prepare_relation_for(Sql("SELECT %s", (customer,)), at)
-    context = EvaluationContext(at, shop_zone(), relation, PopulationStatistics(published.figures))
+    context = EvaluationContext(at, shop_zone(), relation, PopulationStatistics(published.stored))
     live.compute_statistics(published.needed, context)
     found = []
     for slugs, asked in published.asked:
@@ -108,11 +108,11 @@ def _load(state: PublicState) -> PublicSegments:
         if (part := rules[start : start + MAX_RULES_PER_STATEMENT])
     ]
     refresh = state[0][3] or 0
-    figures = Refresh.objects.filter(pk=refresh).values_list("figures", flat=True).first()
+    statistics = Refresh.objects.filter(pk=refresh).values_list("statistics", flat=True).first()
     return PublicSegments(
         state,
         asked,
-        frozenset(one for _, asks in asked for of_rule in asks.needed for one in of_rule),
+        frozenset(one for _, asks in asked for of_rule in asks.statistics for one in of_rule),
         {segment.pk: segment.slug for segment in segments if not segment.is_dynamic},
-        PopulationStatistics(figures or {}),
+        PopulationStatistics(statistics or {}),
     )

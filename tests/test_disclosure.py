@@ -74,7 +74,7 @@ def test_a_filter_says_who_may_ask_it_and_one_that_does_not_is_restrained():
 
     assert personal == {"attribute", "birthday", "city"}
     assert Condition.exposure is Exposure.PERSONAL
-    assert [parse(rule).exposed() for rule in TELLING[:4]] == [Exposure.PERSONAL] * 4  # type: ignore[attr-defined]
+    assert [parse(rule).effective_exposure() for rule in TELLING[:4]] == [Exposure.PERSONAL] * 4  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("rule", TELLING + NESTED, ids=json.dumps)

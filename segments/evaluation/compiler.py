@@ -69,9 +69,11 @@ class CompiledRules:
         self._statements: dict[tuple[str, str], CompiledStatement] = {}
 
     @cached_property
-    def needed(self) -> list[list[Statistic]]:
+    def statistics(self) -> list[list[Statistic]]:
         """The statistics that each rule needs."""
-        return [[one for condition in rule.conditions() for one in condition.needed()] for rule in self.rules]
+        return [
+            [one for condition in rule.conditions() for one in condition.statistics()] for rule in self.rules
+        ]
 
     def all_answers_sql(self, context: EvaluationContext) -> Sql:
         """Return the query of everybody's answers."""

@@ -9,7 +9,9 @@ from customers.facts import relations, update
 from segments.rules import EvaluationContext, PopulationStatistics
 
 
-def context_at(at: datetime | None = None, figures: PopulationStatistics | None = None) -> EvaluationContext:
+def context_at(
+    at: datetime | None = None, statistics: PopulationStatistics | None = None
+) -> EvaluationContext:
     """Return the context of an instant, by default now; figures that are not given are computed when needed.
 
     Queued facts are updated first, so that every record counts.
@@ -19,16 +21,13 @@ def context_at(at: datetime | None = None, figures: PopulationStatistics | None 
     if at is None:
         at = current_instant(now)
     return EvaluationContext(
-        at,
-        shop_zone(),
-        relations.prepare_relation(at),
-        PopulationStatistics() if figures is None else figures,
+        at, shop_zone(), relations.prepare_relation(at), PopulationStatistics() if statistics is None else statistics
     )
 
 
-def context_from_records(at: datetime, figures: PopulationStatistics) -> EvaluationContext:
+def context_from_records(at: datetime, statistics: PopulationStatistics) -> EvaluationContext:
     """Return the context of an instant with facts computed from the records, whatever facts are stored."""
-    return EvaluationContext(at, shop_zone(), relations.prepare_recomputed_relation(at), figures)
+    return EvaluationContext(at, shop_zone(), relations.prepare_recomputed_relation(at), statistics)
 
 
 def current_instant(now: datetime) -> datetime:

@@ -123,9 +123,9 @@ def _stored_context() -> EvaluationContext:
     if settled is None:
         return context_at()
     now = current_instant(datetime.now(UTC))
-    figures = Refresh.objects.exclude(figures={}).values_list("figures", flat=True).first()
+    statistics = Refresh.objects.exclude(statistics={}).values_list("statistics", flat=True).first()
     at = settled if update.has_records_due(now) else now
-    return EvaluationContext(at, shop_zone(), "facts", PopulationStatistics(figures or {}))
+    return EvaluationContext(at, shop_zone(), "facts", PopulationStatistics(statistics or {}))
 
 
 def _count_customers(context: EvaluationContext) -> int:

@@ -130,7 +130,7 @@ def _explain_node(
         lacking = () if met else _lacking(rule.word, parts)
         return Explanation(f"{rule.word} of these", met, None, parts, lacking)
     assert isinstance(rule, Condition)
-    words = rule.explained(context, format_money)
+    words = rule.detailed_sentence(context, format_money)
     if not shows(rule):
         return Explanation(words, met, HIDDEN, lacking=() if met else (words,))
     value = row[f"value_{place}"]
@@ -139,7 +139,7 @@ def _explain_node(
     told = format_value(value, rule.unit, context)
     if rule.unit == "amount" and told in words:  # in whole cents they may look the same, and are not
         words, told = (
-            rule.explained(context, format_exact_money),
+            rule.detailed_sentence(context, format_exact_money),
             format_value(value, rule.unit, context, format_exact_money),
         )
     at = value if isinstance(value, datetime) else None

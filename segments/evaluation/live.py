@@ -28,7 +28,7 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
         "-refresh__at", "-refresh_id"
     )
     refresh = Refresh.objects.filter(pk=Subquery(latest.values("refresh_id")[:1]))
-    stored = refresh.values_list("figures", flat=True).first()
+    stored = refresh.values_list("statistics", flat=True).first()
     among = Customer.objects.filter(pk__in=customers).order_by().values("pk")
     relation = relations.prepare_relation_for(among, at) if customers else "facts"
     return EvaluationContext(at, shop_zone(), relation, PopulationStatistics(stored or {}))
@@ -37,15 +37,15 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
 def compute_rule_statistics(rules: Iterable[Rule], context: EvaluationContext) -> None:
     """Compute the figures that rules ask for and no refresh has left, of all customers."""
     compute_statistics(
-        (one for rule in rules for condition in rule.conditions() for one in condition.needed()), context
+        (one for rule in rules for condition in rule.conditions() for one in condition.statistics()), context
     )
 
 
 def compute_statistics(needed: Iterable[Statistic], context: EvaluationContext) -> None:
     """Compute those figures that no refresh has left."""
-    everybody = EvaluationContext(context.at, context.zone, "facts", context.figures)
+    everybody = EvaluationContext(context.at, context.zone, "facts", context.statistics)
     for one in needed:
-        one.of(everybody)
+        one.value_in(everybody)
 
 
 def matching_segments(customer: int, at: datetime | None = None) -> list[str]:

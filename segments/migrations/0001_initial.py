@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                 ('touched', models.PositiveBigIntegerField(default=0, help_text='Customers about whom something had been recorded.')),
                 ('looked_at', models.PositiveBigIntegerField(default=0, help_text="Customers whose answers were asked for; the others' could not differ.")),
                 ('figures', models.JSONField(blank=True, default=dict, help_text='Figures of the population at that instant, by name.')),
-                ('figures_from', models.DateTimeField(blank=True, help_text='The instant of the oldest of these figures.', null=True)),
+                ('statistics_from', models.DateTimeField(blank=True, help_text='The instant of the oldest of these figures.', null=True)),
                 ('buyers_version', models.BigIntegerField(default=0, help_text="Of the buyers' orders behind the figures.")),
                 ('time_zone', models.CharField(blank=True, default='', max_length=100)),
                 ('error', models.TextField(blank=True, default='')),

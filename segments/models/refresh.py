@@ -40,10 +40,10 @@ class Refresh(models.Model):
     looked_at = models.PositiveBigIntegerField(
         default=0, help_text="Customers whose answers were asked for; the others' could not differ."
     )
-    figures = models.JSONField(
+    statistics = models.JSONField(
         default=dict, blank=True, help_text="Figures of the population at that instant, by name."
     )
-    figures_from = models.DateTimeField(
+    statistics_from = models.DateTimeField(
         null=True, blank=True, help_text="The instant of the oldest of these figures."
     )
     buyers_version = models.BigIntegerField(default=0, help_text="Of the buyers' orders behind the figures.")

@@ -79,5 +79,5 @@ def _former_context(
 ) -> EvaluationContext:
     """Return the context in which a former refresh evaluated the segments."""
     return EvaluationContext(
-        segments[0].refreshed_at, now.zone, figures=PopulationStatistics(refresh.figures)
+        segments[0].refreshed_at, now.zone, statistics=PopulationStatistics(refresh.statistics)
     )

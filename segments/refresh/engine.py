@@ -140,11 +140,12 @@ class RefreshPass:
     def _explain(self, batch: Sequence[PlannedSegment], compiled: CompiledRules) -> list[WrittenSegment]:
         """Return the segments with what explains their changes, after noting what statistics have to do with them."""
         written = [
-            self._with_causes(planned, needed) for planned, needed in zip(batch, compiled.needed, strict=True)
+            self._with_causes(planned, needed)
+            for planned, needed in zip(batch, compiled.statistics, strict=True)
         ]
         if any(one.statistics_moved for one in written):
             context, previous = self.plan.context, self.plan.previous
-            former = PopulationStatistics(context.figures | (previous.figures if previous else {}))
+            former = PopulationStatistics(context.statistics | (previous.statistics if previous else {}))
             unmoved = EvaluationContext(context.at, context.zone, context.facts, former)
             differences.add_answers_with_former_statistics(compiled.table_answers_sql("differences", unmoved))
         return written
@@ -155,7 +156,7 @@ class RefreshPass:
             cause = Change.Cause.INITIAL.value
         elif segment.refreshed_version != segment.version:
             cause = Change.Cause.DEFINITION.value
-        former = segment.refresh.figures if segment.refresh else {}
+        former = segment.refresh.statistics if segment.refresh else {}
         referred = planned.rule.references()
         return WrittenSegment(
             segment,
@@ -165,7 +166,7 @@ class RefreshPass:
                 one.pk for one in self.plan.selected if one.slug in referred and one.pk in self.moved
             ),
             statistics_moved=any(
-                former.get(one.name) != self.plan.context.figures.get(one.name) for one in needed
+                former.get(one.name) != self.plan.context.statistics.get(one.name) for one in needed
             ),
         )
 
@@ -188,8 +189,11 @@ class RefreshPass:
         if plan.takes_queue and behind:  # they took no part, and the touched customers are off the queue now
             Segment.objects.filter(pk__in=behind).update(is_incremental=False)
         run.at, run.looked_at, run.time_zone = plan.at, self.looked_at, plan.context.zone.key
-        run.figures, run.figures_from = dict(plan.context.figures), plan.statistics.computed_at
-        run.buyers_version = plan.statistics.buyers_version
+        run.statistics, run.statistics_from = (
+            dict(plan.context.statistics),
+            plan.statistics_source.computed_at,
+        )
+        run.buyers_version = plan.statistics_source.buyers_version
         run.state = Refresh.State.FAILED if failed else Refresh.State.DONE
         run.error = "\n".join(f"{outcome.segment.slug}: {outcome.error}" for outcome in failed)
         run.finished_at = datetime.now(UTC)

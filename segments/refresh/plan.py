@@ -56,7 +56,7 @@ class RefreshPlan:
     takes_queue: bool
     customers: int
     previous: Refresh | None
-    statistics: StatisticsSource
+    statistics_source: StatisticsSource
 
     @property
     def at(self) -> datetime:
@@ -114,7 +114,7 @@ def plan_refresh(
         takes_queue=takes_queue,
         customers=totals.customers if totals else 0,
         previous=previous,
-        statistics=_reuse_statistics(context, previous, totals, [rule for _, rule in rules]),
+        statistics_source=_reuse_statistics(context, previous, totals, [rule for _, rule in rules]),
     )
 
 
@@ -172,24 +172,24 @@ def _reuse_statistics(
 ) -> StatisticsSource:
     """Put into the context the former statistics that cannot have moved, or are young enough for the setting."""
     version = totals.buyers_version if totals and context.facts == "facts" else -1
-    statistics = StatisticsSource(context.at, version)
+    source = StatisticsSource(context.at, version)
     if previous is None or context.facts != "facts":
-        return statistics
+        return source
     same = previous.buyers_version == version
-    since = previous.figures_from
+    since = previous.statistics_from
     is_young = since is not None and context.at - since < timedelta(seconds=settings.FIGURES_MAX_AGE)
     for needed in _statistics_of(rules):
-        if needed.name not in previous.figures:
+        if needed.name not in previous.statistics:
             continue
-        if same and not needed.moves:
-            context.figures[needed.name] = previous.figures[needed.name]
-        elif since is not None and is_young and not needed.is_kept:
-            context.figures[needed.name] = previous.figures[needed.name]
-            statistics = StatisticsSource(since, previous.buyers_version)
-    return statistics
+        if same and not needed.changes_with_time:
+            context.statistics[needed.name] = previous.statistics[needed.name]
+        elif since is not None and is_young and not needed.is_from_totals:
+            context.statistics[needed.name] = previous.statistics[needed.name]
+            source = StatisticsSource(since, previous.buyers_version)
+    return source
 
 
 def _statistics_of(rules: Iterable[Rule]) -> Iterable[Statistic]:
     for rule in rules:
         for condition in rule.conditions():
-            yield from condition.needed()
+            yield from condition.statistics()

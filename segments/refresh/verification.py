@@ -64,7 +64,7 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
             count = Customer.objects.filter(Q(merged_into=None) | Q(memberships__isnull=False), waiting)
             waiting_count = count.distinct().count()
         for (at, refresh), together in by_instant.items():
-            context = context_from_records(at, PopulationStatistics(refresh.figures))
+            context = context_from_records(at, PopulationStatistics(refresh.statistics))
             verdicts += [_compare(segment, context, waiting, waiting_count) for segment in together]
     return sorted(verdicts, key=lambda verdict: verdict.segment.slug)
 

@@ -1,4 +1,4 @@
-"""The rule language: trees of conditions, from JSON to questions for the database and to English."""
+"""The rule language: rules are parsed from JSON, and become database queries and English sentences."""
 
 from . import conditions
 from .base import (

@@ -1,4 +1,4 @@
-"""What every condition is: data, a question, a value to show, and a way to say it."""
+"""Conditions: their parameters, query, displayed value and sentence; and the registry of filters."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -21,60 +21,64 @@ Unit = Literal["count", "amount", "share", "days", "moment", "date", "text", "fl
 
 
 class Exposure(Enum):
-    """Who may try a filter out, and see a customer's value in its explanation."""
+    """Who may try a filter out, and see a customer's value in its explanation.
 
-    OPEN = "everybody may ask, and see the value"
-    VALUE = "everybody may ask; the value is contact data"
-    PERSONAL = "only who may see contact data may ask: the answers tell the value, bit by bit"
+    With ``PERSONAL``, counting the matches of many rules would reveal contact data bit by bit.
+    """
+
+    OPEN = "all staff may use the filter and see the value"
+    VALUE = "all staff may use the filter; the value is contact data"
+    PERSONAL = "only staff who may see contact data may use the filter"
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationContext:
     """What a rule is evaluated with. No rule reads the clock.
 
-    ``facts`` names the relation of a customer whose rows hold at ``at``; ``figures`` are the statistics of the
-    population then. A placeholder has no instant and no statistics yet.
+    ``facts`` names the relation of a customer that holds the facts at ``at``. ``statistics`` are the population
+    statistics at ``at``. A placeholder has no instant and no statistics yet.
     """
 
     at: Any  # a datetime, or the LateInstant of a placeholder
     zone: ZoneInfo
     facts: str = "facts"
-    figures: PopulationStatistics = field(default_factory=PopulationStatistics)
+    statistics: PopulationStatistics = field(default_factory=PopulationStatistics)
     is_placeholder: bool = False
 
     def late_param(self, fill: Callable[["EvaluationContext"], Any], output_field: Any = None) -> LateParam:
         """Return a parameter that ``fill`` computes from this context, or from the one that replaces it."""
         return LateParam(fill, self, output_field=output_field)
 
-    def figure(self, needed: "Statistic", read: Callable[[Any], Any] = lambda figure: figure) -> LateParam:
-        """Return a parameter for a statistic, or for what ``read`` makes of it; NULL without a population."""
+    def statistic(
+        self, statistic: "Statistic", read: Callable[[Any], Any] = lambda value: value
+    ) -> LateParam:
+        """Return a parameter for a statistic, converted by ``read``; NULL if the population is empty."""
 
         def fill(context: EvaluationContext) -> Any:
-            figure = needed.of(context)
-            return None if figure is None else read(figure)
+            value = statistic.value_in(context)
+            return None if value is None else read(value)
 
         return self.late_param(fill, BigIntegerField())
 
     def fact(self, name: str) -> F:
-        """Refer to a fact of the customer."""
         return F(f"{self.facts}__{name}")
 
     def orders(self, *, counting: bool = True) -> QuerySet[Order]:
-        """Refer to the customer's orders, by default the counting ones."""
+        """Return the orders of the outer query's customer, by default only those that count."""
         orders = Order.objects.filter(customer=OuterRef("pk"), placed_at__lte=self.at).order_by()
         return orders.filter(status__in=COUNTING_STATUSES) if counting else orders
 
     def events(self) -> QuerySet[Event]:
-        """Refer to the customer's events."""
+        """Return the events of the outer query's customer."""
         return Event.objects.filter(customer=OuterRef("pk"), occurred_at__lte=self.at).order_by()
 
     def existing_q(self) -> Q:
-        """Ask whether the customer had been seen."""
+        """Build the query of customers first seen by the instant."""
         return Q(**{f"{self.facts}__first_seen_at__lte": self.at})
 
 
 def placeholder_context(zone: ZoneInfo, facts: str = "facts") -> EvaluationContext:
-    """Return a placeholder, to compile queries before their instant is known."""
+    """Return a context to compile queries with before their instant is known."""
     placeholder = EvaluationContext(None, zone, facts, is_placeholder=True)
     object.__setattr__(placeholder, "at", LateInstant(placeholder))
     return placeholder
@@ -82,34 +86,35 @@ def placeholder_context(zone: ZoneInfo, facts: str = "facts") -> EvaluationConte
 
 @dataclass(frozen=True)
 class Statistic:
-    """A figure of the population that a condition asks for.
+    """A population statistic that a condition needs.
 
-    It ``moves`` where time alone can move it, and ``is_kept`` where it is read off sums that are kept up to date.
+    ``changes_with_time`` tells whether time alone can change it. ``is_from_totals`` tells whether it is computed from
+    sums that fact updates maintain, which is cheap.
     """
 
     name: str
     compute: Callable[[EvaluationContext], StatisticValue]
-    moves: bool = False
-    is_kept: bool = False
+    changes_with_time: bool = False
+    is_from_totals: bool = False
 
-    def of(self, context: EvaluationContext) -> StatisticValue:
-        """Return the statistic in a context, computing it unless it is known."""
-        return context.figures.of(self.name, lambda: self.compute(context))
+    def value_in(self, context: EvaluationContext) -> StatisticValue:
+        """Return the value in a context. It is computed once for each context."""
+        return context.statistics.get_or_compute(self.name, lambda: self.compute(context))
 
 
 class ParameterKind(Protocol):
-    """A kind of parameter: reads itself from JSON, or raises RuleError with the path."""
+    """A kind of parameter."""
 
     def parse(self, given: Any, path: str) -> Any:
-        """Read a value."""
+        """Parse JSON; raise RuleError with the path if it is invalid."""
 
     def schema(self) -> dict[str, Any]:
-        """Give its JSON Schema."""
+        """Return the JSON Schema of the parameter."""
 
 
 @dataclass(frozen=True)
 class InlineParam:
-    """A parameter whose words stand in the condition itself: ``{"order_count": {"at_least": 2}}``."""
+    """A parameter whose operator is a key of the condition itself: ``{"order_count": {"at_least": 2}}``."""
 
     kinds: tuple[type[Operator], ...]
     required: bool = True
@@ -117,14 +122,14 @@ class InlineParam:
 
 @dataclass(frozen=True)
 class Param:
-    """A parameter under a name of its own: ``{"order_count": {…, "during": {…}}}``."""
+    """A parameter with its own name: ``{"order_count": {…, "during": {…}}}``."""
 
     kind: ParameterKind | type[Operator]
     required: bool
 
 
 def inline_param(*kinds: type[Operator], required: bool = True) -> Any:
-    """Declare a parameter of flat words; of several kinds the word and its value tell which."""
+    """Declare an inline parameter. Of several kinds, the operator and its value decide which is parsed."""
     return (
         field(metadata={"parameter": InlineParam(kinds, required)})
         if required
@@ -133,12 +138,12 @@ def inline_param(*kinds: type[Operator], required: bool = True) -> Any:
 
 
 def param(kind: ParameterKind | type[Operator]) -> Any:
-    """Declare an optional parameter under its own name."""
+    """Declare an optional parameter with its own name."""
     return field(default=None, metadata={"parameter": Param(kind, required=False)})
 
 
 def required(kind: ParameterKind | type[Operator]) -> Any:
-    """Declare a parameter under its own name that must be given."""
+    """Declare a required parameter with its own name."""
     return field(metadata={"parameter": Param(kind, required=True)})
 
 
@@ -146,24 +151,24 @@ class Rule:
     """A rule: a condition, or a group of rules."""
 
     def q(self, context: EvaluationContext) -> Q:
-        """Ask who matches."""
+        """Build the query of customers who match."""
         raise NotImplementedError
 
     def sentence(self) -> str:
-        """Say it, to follow "everyone who"."""
+        """Return the rule in English, to follow "everyone who"."""
         raise NotImplementedError
 
     def conditions(self) -> "Iterator[Condition]":
-        """Give every condition of the tree."""
+        """Yield every condition of the tree."""
         raise NotImplementedError
 
     def references(self) -> set[str]:
-        """Name the segments it refers to."""
-        return {slug for condition in self.conditions() for slug in condition.referred()}
+        """Return the slugs of the segments it refers to."""
+        return {slug for condition in self.conditions() for slug in condition.referenced_segments()}
 
 
 class Condition(Rule):
-    """A filter with its parameters: a frozen dataclass whose fields are ``flat`` or ``named`` parameters."""
+    """A filter with its parameters: a frozen dataclass whose fields are declared by ``param`` and its variants."""
 
     name: ClassVar[str]
     group: ClassVar[FilterGroup]
@@ -171,52 +176,50 @@ class Condition(Rule):
     unit: ClassVar[Unit]
     example: ClassVar[dict[str, Any]]
     needs_one: ClassVar[bool] = False
-    """Whether any one of its optional parameters has to be given."""
+    """Whether at least one of the optional parameters is required."""
     exposure: ClassVar[Exposure] = Exposure.PERSONAL
-    """Declared by each filter: one that declares nothing is kept to those who may see contact data."""
+    """A filter that does not declare its exposure is restricted to staff who may see contact data."""
 
     def value(self, context: EvaluationContext) -> Any:
-        """Refer to the customer's value that the question is about, for the explanation."""
+        """Return the expression of the customer's value, which the explanation shows."""
         raise NotImplementedError
 
-    def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
-        """Say it with the figures of the population that it compares with; ``money`` writes amounts."""
+    def detailed_sentence(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
+        """Return the sentence with the statistics that it compares with. ``money`` formats amounts."""
         return self.sentence()
 
     def conditions(self) -> "Iterator[Condition]":
-        """Give itself."""
         yield self
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        """Name for whom the answer can differ between two instants although nothing was recorded about them.
+        """Select customers whose answer can differ between two instants although nothing was recorded about them.
 
-        Each query gives customers' keys from a narrow range of an index; together they may name too many, never
-        too few. Where a question has no past, as with contact data, they name nobody.
+        Each query selects customers' keys from a short range of an index. Together they may select too many customers,
+        but never too few. Filters on data without a history, such as contact data, select none.
         """
         return []
 
-    def exposed(self) -> Exposure:
-        """Return who may ask with these parameters."""
+    def effective_exposure(self) -> Exposure:
+        """Return the exposure with these parameters."""
         return self.exposure
 
-    def needed(self) -> list[Statistic]:
-        """Name the figures of the population it asks for."""
+    def statistics(self) -> list[Statistic]:
+        """Return the population statistics that the condition needs."""
         return []
 
-    def referred(self) -> set[str]:
-        """Name the segments it refers to."""
+    def referenced_segments(self) -> set[str]:
+        """Return the slugs of the segments it refers to."""
         return set()
 
 
 @dataclass(frozen=True)
 class Group(Rule):
-    """Rules taken together."""
+    """Several rules combined."""
 
     rules: tuple[Rule, ...]
     word: ClassVar[str]
 
     def conditions(self) -> Iterator[Condition]:
-        """Give the conditions of all its rules."""
         for rule in self.rules:
             yield from rule.conditions()
 
@@ -227,14 +230,16 @@ registry: dict[str, type[Condition]] = {}
 def condition(
     name: str, *, group: FilterGroup, label: str, unit: Unit, example: dict[str, Any]
 ) -> Callable[[type[Condition]], type[Condition]]:
-    """Register a filter under its name; what it lacks shows at import, not at a customer's."""
+    """Register a filter under its name. An incomplete declaration raises TypeError at import."""
 
     def register(cls: type[Condition]) -> type[Condition]:
         cls = dataclass(frozen=True)(cls)
         if name in registry:
             raise TypeError(f"the filter {name!r} is registered twice")
         if not cls.__doc__ or any("parameter" not in item.metadata for item in fields(cls)):  # type: ignore[arg-type]
-            raise TypeError(f"the filter {name!r} needs a docstring, and flat() or named() for each field")
+            raise TypeError(
+                f"the filter {name!r} needs a docstring, and inline_param(), param() or required() for each field"
+            )
         cls.name, cls.group, cls.label, cls.unit, cls.example = name, group, label, unit, example
         registry[name] = cls
         return cls
@@ -243,7 +248,7 @@ def condition(
 
 
 def parse_condition(cls: type[Condition], given: Any, path: str) -> Condition:
-    """Read a condition's parameters from JSON."""
+    """Parse a condition's parameters from JSON; raise RuleError."""
     if not isinstance(given, dict):
         raise RuleError(path, "expected an object with the filter's parameters")
     taken: set[str] = set()
@@ -256,7 +261,7 @@ def parse_condition(cls: type[Condition], given: Any, path: str) -> Condition:
             if parameter.required or words & given.keys():
                 values[item.name] = _parse_inline(parameter, given, path)
         else:
-            name = item.name.rstrip("_")  # ``is`` is a word of Python's own, ``name`` one of ours
+            name = item.name.rstrip("_")  # ``is_`` and ``name_``: Python and Condition have the plain names
             taken.add(name)
             if name in given:
                 values[item.name] = parameter.kind.parse(given[name], f"{path}.{name}")

@@ -1,4 +1,4 @@
-"""The filters as staff and clients see them: label, help, group, parameters as JSON Schema, an example."""
+"""The filters as staff and API clients see them: label, help, group, parameters as JSON Schema, an example."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ LIFECYCLE_FILTERS = (
 
 @dataclass(frozen=True)
 class FilterEntry:
-    """One filter of the catalogue; ``parameters`` is a JSON Schema, ``example`` a whole rule."""
+    """One filter. ``parameters`` is a JSON Schema, ``example`` a complete rule."""
 
     name: str
     label: str
@@ -38,7 +38,7 @@ class FilterEntry:
 
 
 def list_filters() -> list[FilterEntry]:
-    """Give every filter, by group."""
+    """Return every filter, ordered by group."""
     ordered = sorted(registry.values(), key=lambda cls: list(GROUP_LABELS).index(cls.group))
     return [_entry(cls) for cls in ordered]
 
@@ -57,7 +57,6 @@ def _entry(cls: type[Condition]) -> FilterEntry:
 
 
 def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
-    """Give the JSON Schema of a filter's parameters."""
     properties: dict[str, Any] = {}
     required: list[str] = []
     one_of: list[dict[str, Any]] = []
@@ -82,7 +81,7 @@ def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
 
 
 def rule_schema(itself: dict[str, Any]) -> dict[str, Any]:
-    """Give the JSON Schema of a rule; ``itself`` is what refers to that schema from the rules of a group."""
+    """Return the JSON Schema of a rule. ``itself`` is the reference to this schema, used for the rules of a group."""
     rules = {"type": "array", "items": itself, "minItems": 1, "maxItems": MAX_CONDITIONS}
     groups = [_of_one_key(word, rules, cleandoc(group.__doc__ or "")) for word, group in GROUPS.items()]
     filters = [_of_one_key(entry.name, entry.parameters, entry.help) for entry in list_filters()]
@@ -110,7 +109,7 @@ def _inline_operators(parameter: InlineParam) -> dict[str, Any]:
 
 
 def catalogue_markdown() -> str:
-    """Write the catalogue as a page of documentation."""
+    """Return the reference part of ``docs/rules.md``."""
     return "\n".join(_lines())
 
 

@@ -6,11 +6,10 @@ from zoneinfo import ZoneInfo
 
 
 def format_instant(at: datetime, zone: ZoneInfo) -> str:
-    """Write an instant in the shop's time zone."""
     return at.astimezone(zone).isoformat(sep=" ", timespec="seconds")
 
 
 def format_number(number: Decimal) -> str:
-    """Write a number without needless zeros."""
+    """Format a number without trailing zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -13,46 +13,40 @@ from .lookups import not_true_q
 
 @dataclass(frozen=True)
 class AllOf(Group):
-    """Whoever matches every one of its rules."""
+    """Customers who match every rule of the list."""
 
     word = "all"
 
     def q(self, context: EvaluationContext) -> Q:
-        """Ask for every one."""
         return reduce(and_, (rule.q(context) for rule in self.rules))
 
     def sentence(self) -> str:
-        """Join by "and"."""
         return " and ".join(map(_part, self.rules))
 
 
 @dataclass(frozen=True)
 class AnyOf(Group):
-    """Whoever matches at least one of its rules."""
+    """Customers who match at least one rule of the list."""
 
     word = "any"
 
     def q(self, context: EvaluationContext) -> Q:
-        """Ask for one or more."""
         return reduce(or_, (rule.q(context) for rule in self.rules))
 
     def sentence(self) -> str:
-        """Join by "or"."""
         return " or ".join(map(_part, self.rules))
 
 
 @dataclass(frozen=True)
 class NoneOf(Group):
-    """Whoever matches none of its rules: the exact complement of ``any``."""
+    """Customers who match no rule of the list: the exact complement of ``any``."""
 
     word = "none"
 
     def q(self, context: EvaluationContext) -> Q:
-        """Complement."""
         return not_true_q(reduce(or_, (rule.q(context) for rule in self.rules)))
 
     def sentence(self) -> str:
-        """Say that nothing of it holds."""
         return "does not match: " + " or ".join(map(_part, self.rules))
 
 
@@ -63,7 +57,7 @@ def _part(rule: Rule) -> str:
 
 
 def conditions_by_path(rule: Rule, path: str = "rule") -> Iterator[tuple[str, Condition]]:
-    """Return every condition of a rule with its path, such as ``rule.all[0].order_count``."""
+    """Yield every condition of a rule with its path, such as ``rule.all[0].order_count``."""
     if isinstance(rule, Group):
         for place, part in enumerate(rule.rules):
             yield from conditions_by_path(part, f"{path}.{rule.word}[{place}]")

@@ -1,7 +1,7 @@
 """Query parameters that depend on the evaluation context.
 
-A rule is built for an evaluation context, or for a placeholder of one. Built for a placeholder, its parameters stay
-open in the compiled SQL and are filled each time the statement runs: sixteen rules are compiled once, not per call.
+The query of a rule is built for an evaluation context or for a placeholder. With a placeholder, the parameters stay
+open in the compiled SQL and are filled in each time the statement runs. So rules are compiled once, not for each call.
 """
 
 from collections.abc import Callable
@@ -15,25 +15,25 @@ Fill = Callable[..., Any]
 
 
 class LateParam(Expression):
-    """A parameter whose value ``fill`` computes from evaluation contexts, or from those that replace placeholders."""
+    """A parameter whose value ``fill`` computes from evaluation contexts, which may be placeholders."""
 
     def __init__(self, fill: Fill, *contexts: Any, output_field: Any = None) -> None:
         super().__init__(output_field=output_field)
         self.fill, self.contexts = fill, contexts
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
-        """Compile to the value, or to this parameter itself if a context is a placeholder."""
+        """Compile to the value, or to the parameter itself if a context is a placeholder."""
         is_open = any(context.is_placeholder for context in self.contexts)
         return "%s", [self if is_open else self.filled({})]
 
     def filled(self, replacements: Any) -> Any:
-        """Return the value as the database driver takes it; ``replacements`` maps placeholders to contexts."""
+        """Return the value for the database driver. ``replacements`` maps placeholders to contexts."""
         value = self.fill(*(replacements.get(context, context) for context in self.contexts))
         return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 
 class LateInstant(LateParam):
-    """The instant of a placeholder context, or an instant earlier than it by a fixed span."""
+    """The instant of a placeholder context, or an instant a fixed span before it."""
 
     def __init__(self, context: Any = None, earlier: timedelta = timedelta()) -> None:
         super().__init__(lambda filled: filled.at - earlier, context, output_field=DateTimeField())
@@ -41,13 +41,13 @@ class LateInstant(LateParam):
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """Two are equal if they lie the same span before the instant of the same context."""
+        """Equal for the same span before the instant of the same context."""
         return LateInstant, self.contexts, self.earlier
 
     def __sub__(self, span: Any) -> "LateInstant":  # type: ignore[override]
         return LateInstant(self.contexts[0], self.earlier + span)
 
     def mapped(self, encode: Callable[[datetime], Any]) -> LateParam:
-        """Return a parameter with the value ``encode`` makes of the instant."""
+        """Return a parameter that is ``encode`` of the instant."""
         earlier = self.earlier
         return LateParam(lambda filled: encode(filled.at - earlier), *self.contexts)

@@ -1,4 +1,4 @@
-"""Asking the database: comparisons that are false on a missing value, and their exact complements."""
+"""Comparisons in the database that are false on a missing value, and their exact complements."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -11,7 +11,6 @@ from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, IsN
 
 from core.values import sortable_values
 
-Question = Q
 MIN_BIGINT, MAX_BIGINT = -(2**63), 2**63 - 1
 
 
@@ -24,7 +23,7 @@ class NotTrue(Func):
     output_field = BooleanField()
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
-        """Compile; a condition known to be empty or full is complemented here."""
+        """Compile. The complement of an empty condition is full, and vice versa."""
         try:
             return super().as_sql(compiler, connection, **extra)
         except EmptyResultSet:
@@ -34,18 +33,18 @@ class NotTrue(Func):
 
 
 class Bytewise(Func):
-    """A text that compares by its bytes, whatever the database's collation."""
+    """A text that is compared by its bytes, whatever the collation of the database."""
 
     template = "%(expressions)s"
     arity = 1
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        """Name the collation; SQLite compares bytes in any case."""
+        """Add the collation. SQLite always compares bytes."""
         return super().as_sql(compiler, connection, template='(%(expressions)s) COLLATE "C"', **extra)
 
 
 class HoldsAny(Func):
-    """Ask a list in its comparable form whether it holds one of some texts; False for what is no list, and missing."""
+    """Whether a list in its sortable form contains one of some texts; false on other types and missing values."""
 
     # The texts are one parameter: a thousand comparisons would be too deep a tree for SQLite.
     exists, found = "EXISTS", "> 0"
@@ -56,7 +55,7 @@ class HoldsAny(Func):
         super().__init__(value, Value(json.dumps(list(dict.fromkeys(texts)))))
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
-        """Compile; the texts are read from the parameter by the database."""
+        """Compile. The database unpacks the texts from one JSON parameter."""
         value, texts = self.get_source_expressions()
         value_sql, value_params = compiler.compile(value)
         texts_sql, texts_params = compiler.compile(texts)
@@ -72,59 +71,58 @@ class HoldsAny(Func):
 
 
 class HoldsAll(HoldsAny):
-    """Ask a list in its comparable form whether it holds all of some texts."""
+    """Whether a list in its sortable form contains all of some texts."""
 
     exists, found = "NOT EXISTS", "= 0"
 
 
 def not_true_q(question: Q) -> Q:
-    """Complement a question: whoever it is not true of."""
+    """Return the exact complement: rows for which the query is false or NULL."""
     return Q(NotTrue(question))
 
 
 def constant_q(answer: bool) -> Q:
-    """Answer alike for everybody."""
+    """Return a query that is true, or false, for every row."""
     return Q(Value(answer, output_field=BooleanField()))
 
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of numbers, moments or texts; an end that is None is open to infinity."""
+    """An interval of numbers, moments or texts. A bound of None means unbounded."""
 
     low: Any = None
     high: Any = None
-    above_low: bool = False  # the low end itself is outside
-    below_high: bool = False  # the high end itself is outside
+    excludes_low: bool = False  # the bound itself is outside
+    excludes_high: bool = False  # the bound itself is outside
 
     def q(self, value: Any, encode: Callable[[Any], Any] = lambda bound: bound) -> Q:
-        """Ask whether a value lies inside; False where it is missing."""
+        """Build the query of values inside the interval. It is false on a missing value."""
         if self.low is None and self.high is None:
             return Q(IsNull(value, False))
-        if self.low is not None and self.low == self.high and not (self.above_low or self.below_high):
+        if self.low is not None and self.low == self.high and not (self.excludes_low or self.excludes_high):
             return Q(Exact(value, encode(self.low)))
         question = Q()
         if self.low is not None:
-            question &= Q((GreaterThan if self.above_low else GreaterThanOrEqual)(value, encode(self.low)))
+            question &= Q((GreaterThan if self.excludes_low else GreaterThanOrEqual)(value, encode(self.low)))
         if self.high is not None:
-            question &= Q((LessThan if self.below_high else LessThanOrEqual)(value, encode(self.high)))
+            question &= Q((LessThan if self.excludes_high else LessThanOrEqual)(value, encode(self.high)))
         return question
 
     def in_units(self, scale: int) -> "Range":
-        """Give the same interval for a column of whole numbers that counts in 1/scale: both ends included."""
+        """Return the interval for a column of whole numbers in units of 1/scale, with both bounds included."""
         low, high = self.low, self.high
         if low is not None:
             scaled = low * scale
             whole = int(scaled.to_integral_value(rounding="ROUND_CEILING"))
-            low = whole + 1 if self.above_low and whole == scaled else whole
+            low = whole + 1 if self.excludes_low and whole == scaled else whole
             low = min(max(low, MIN_BIGINT), MAX_BIGINT)
         if high is not None:
             scaled = high * scale
             whole = int(scaled.to_integral_value(rounding="ROUND_FLOOR"))
-            high = whole - 1 if self.below_high and whole == scaled else whole
+            high = whole - 1 if self.excludes_high and whole == scaled else whole
             high = min(max(high, MIN_BIGINT), MAX_BIGINT)
         return Range(low, high)
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether no value of whole numbers lies inside."""
         return self.low is not None and self.high is not None and self.high < self.low

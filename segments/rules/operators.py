@@ -1,7 +1,7 @@
-"""The parameter kinds of the rule language, the same words in every filter.
+"""Operators of the rule language, the same in every filter: for numbers, shares, comparisons and moments.
 
-A kind is read from exactly one of its words, such as ``{"at_least": 2}``, and knows how to ask the database
-for it and how to say it in English.
+A class is a kind of operator. It is parsed from exactly one of its words, such as ``{"at_least": 2}``, and returns the
+query and the English phrase for it.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ from .lookups import Bytewise, Range, not_true_q
 
 @dataclass(frozen=True)
 class Operator:
-    """One word of a kind with its value."""
+    """An operator: one word of its kind, and the value to compare with."""
 
     word: str
     value: Any
@@ -36,7 +36,7 @@ class Operator:
 
     @classmethod
     def read(cls, given: Mapping[str, Any], path: str) -> Self:
-        """Read the one word of this kind among what is given; other words are for others to read."""
+        """Parse the one word of this kind among the given keys. Keys of other kinds are ignored."""
         found = [word for word in cls.words if word in given]
         if len(found) != 1:
             listed = ", ".join(cls.words)
@@ -48,7 +48,7 @@ class Operator:
 
     @classmethod
     def parse(cls, given: Any, path: str) -> Self:
-        """Read an object that holds a word of this kind and nothing else."""
+        """Parse an object with exactly one word of this kind and no other keys."""
         if not isinstance(given, dict):
             raise RuleError(path, "expected an object with one of " + ", ".join(cls.words))
         for name in given:
@@ -60,7 +60,6 @@ class Operator:
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
-        """Give the JSON Schema of an object that holds one word."""
         return {
             "title": cls.__name__,
             "type": "object",
@@ -72,7 +71,7 @@ class Operator:
 
 
 class Number(Operator):
-    """How a number compares."""
+    """Comparisons of a number."""
 
     words = {
         "is": values.NUMBER,
@@ -86,44 +85,42 @@ class Number(Operator):
 
     @property
     def is_negative(self) -> bool:
-        """Tell whether the word asks for what lies outside its range."""
+        """Whether values outside the range match."""
         return self.word == "is_not"
 
     @property
     def range(self) -> Range:
-        """Give the interval the word speaks of."""
         match self.word:
             case "at_least":
                 return Range(low=self.value)
             case "more_than":
-                return Range(low=self.value, above_low=True)
+                return Range(low=self.value, excludes_low=True)
             case "at_most":
                 return Range(high=self.value)
             case "less_than":
-                return Range(high=self.value, below_high=True)
+                return Range(high=self.value, excludes_high=True)
             case "between":
                 return Range(*self.value)
             case _:
                 return Range(self.value, self.value)
 
     def q(self, value: Any, scale: int = 1) -> Q:
-        """Ask a column of whole numbers that counts in 1/scale; ``is_not`` is true on a missing value."""
+        """Build the query on a column of whole numbers in units of 1/scale. ``is_not`` is true on a missing value."""
         question = self.range.in_units(scale).q(value)
         return not_true_q(question) if self.is_negative else question
 
     def encoded_q(self, value: Any) -> Q:
-        """Ask a free value in its comparable form; one that is no number is a missing value."""
+        """Build the query on a free value in its sortable form. A value that is not a number counts as missing."""
         encode = sortable_values.encode_number
         bounds = self.range
-        # Without an end of its own the interval ends where the numbers do.
+        # An open interval ends where the numbers end in the sortable form.
         low = sortable_values.NUMBER if bounds.low is None else encode(bounds.low)
         high = chr(ord(sortable_values.NUMBER) + 1) if bounds.high is None else encode(bounds.high)
-        encoded = Range(low, high, bounds.above_low, bounds.below_high or bounds.high is None)
+        encoded = Range(low, high, bounds.excludes_low, bounds.excludes_high or bounds.high is None)
         question = encoded.q(Bytewise(value), Value)
         return not_true_q(question) if self.is_negative else question
 
     def holds(self, number: int) -> bool:
-        """Tell whether a whole number fits."""
         bounds = self.range.in_units(1)
         inside = (bounds.low is None or number >= bounds.low) and (
             bounds.high is None or number <= bounds.high
@@ -131,7 +128,7 @@ class Number(Operator):
         return inside != self.is_negative
 
     def phrase(self, noun: str = "", write: Callable[[Decimal], str] | None = None) -> str:
-        """Say it, with what is counted: "at least 2 orders"; ``write`` writes the numbers."""
+        """Return the phrase, such as "at least 2 orders". ``write`` formats the numbers."""
         write = write or format_number
         if self.word == "between":
             low, high = self.value
@@ -142,13 +139,13 @@ class Number(Operator):
 
 
 class Share(Number):
-    """How a share compares, which lies between 0 and 1."""
+    """Comparisons of a share between 0 and 1."""
 
     words = {word: values.SHARES if word == "between" else values.SHARE for word in Number.words}
 
 
 class Relative(Operator):
-    """How a number compares with the buyers' as a whole."""
+    """Comparisons of a number with the population."""
 
     words = {
         "above": values.choice("average", "median"),
@@ -157,16 +154,18 @@ class Relative(Operator):
         "bottom_percent": values.PERCENTAGE,
     }
 
-    def phrase(self, figure: str = "") -> str:
-        """Say it: "above the average", or with the figure that is compared with, "above the average of 151.00 EUR"."""
+    def phrase(self, threshold: str = "") -> str:
+        """Return the phrase, such as "above the average", or with a threshold "above the average of 151.00 EUR"."""
         if self.word in ("above", "below"):
-            return f"{self.word} the {self.value}" + (f" of {figure}" if figure else "")
+            return f"{self.word} the {self.value}" + (f" of {threshold}" if threshold else "")
         end, bound = ("top", "at least") if self.word == "top_percent" else ("bottom", "at most")
-        return f"among the {end} {format_number(self.value)} %" + (f" ({bound} {figure})" if figure else "")
+        return f"among the {end} {format_number(self.value)} %" + (
+            f" ({bound} {threshold})" if threshold else ""
+        )
 
 
 class Moment(Operator):
-    """When something happened."""
+    """Comparisons of a moment."""
 
     words = {
         "within_last": values.SPAN,
@@ -178,37 +177,38 @@ class Moment(Operator):
     }
 
     def range(self, at: datetime, zone: ZoneInfo) -> Range:
-        """Give the interval of instants at ``at``; without ends for ``ever``."""
+        """Return the interval of instants, seen from ``at``. It is unbounded for ``ever``."""
         match self.word:
             case "within_last":
-                return Range(at - self.value, at, above_low=True)
+                return Range(at - self.value, at, excludes_low=True)
             case "not_within_last":
                 return Range(high=at - self.value)
             case "before":
-                return Range(high=start_of_day(self.value, zone), below_high=True)
+                return Range(high=start_of_day(self.value, zone), excludes_high=True)
             case "on_or_after":
                 return Range(low=start_of_day(self.value, zone))
             case "between":
                 first, last = self.value
                 return Range(
-                    start_of_day(first, zone), start_of_day(last + timedelta(days=1), zone), below_high=True
+                    start_of_day(first, zone),
+                    start_of_day(last + timedelta(days=1), zone),
+                    excludes_high=True,
                 )
             case _:
                 return Range()
 
     @property
     def is_never(self) -> bool:
-        """Tell whether the word asks for what never happened."""
         return self.word == "ever" and not self.value
 
     def q(self, value: Any, at: datetime, zone: ZoneInfo) -> Q:
-        """Ask an instant; False where it is missing, but for ``ever: false``."""
+        """Build the query on an instant. It is false on a missing instant, except for ``ever: false``."""
         if self.is_never:
             return Q(IsNull(value, True))
         return self.range(at, zone).q(value)
 
     def encoded_q(self, value: Any, at: datetime, zone: ZoneInfo) -> Q:
-        """Ask a free value in its comparable form; one that is no moment is a missing value."""
+        """Build the query on a free value in its sortable form. A value that is not a moment counts as missing."""
         bounds = self.range(at, zone)
         low = Value(sortable_values.DATETIME) if bounds.low is None else encoded_instant(bounds.low)
         high = (
@@ -216,18 +216,18 @@ class Moment(Operator):
             if bounds.high is None
             else encoded_instant(bounds.high)
         )
-        question = Range(low, high, bounds.above_low, bounds.below_high or bounds.high is None).q(
+        question = Range(low, high, bounds.excludes_low, bounds.excludes_high or bounds.high is None).q(
             Bytewise(value)
         )
         return not_true_q(question) if self.is_never else question
 
     @property
     def spans(self) -> tuple[timedelta, ...]:
-        """Give how far behind the instant its borders move along with it."""
+        """The distances from the instant of borders that move with it."""
         return (self.value,) if self.word in ("within_last", "not_within_last") else ()
 
     def phrase(self) -> str:
-        """Say it: "in the last 30 days"."""
+        """Return the phrase, such as "in the last 30 days"."""
         match self.word:
             case "within_last":
                 return f"in the last {duration_text(self.value)}"
@@ -244,7 +244,7 @@ class Moment(Operator):
 
 
 class Period(Moment):
-    """Which orders or events count, by their time."""
+    """The period in which orders or events are counted."""
 
     words = {
         word: adapter for word, adapter in Moment.words.items() if word not in ("ever", "not_within_last")
@@ -252,11 +252,10 @@ class Period(Moment):
 
 
 def encoded_instant(moment: datetime | LateInstant) -> Value | LateParam:
-    """Give an instant in the comparable form of free values."""
+    """Return an instant in the sortable form of free values."""
     encode = sortable_values.encode_datetime
     return moment.mapped(encode) if isinstance(moment, LateInstant) else Value(encode(moment))
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
-    """Give the instant at which a day begins in the shop's zone."""
     return sortable_values.start_of_day(day, zone)

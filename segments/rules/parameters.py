@@ -1,4 +1,4 @@
-"""Parameters that are objects or single values: product, coupon, property, and plain words."""
+"""Parameters that are objects or single values: a product, a property of an event, a name, a flag, a span."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ MAX_NAME_LENGTH = 100
 
 @dataclass(frozen=True)
 class Product:
-    """A product: each given part is a question about its text."""
+    """A product, described by one or more of its parts."""
 
     parts: tuple[tuple[str, Text], ...]
 
@@ -31,7 +31,7 @@ class Product:
 
     @classmethod
     def parse(cls, given: Any, path: str) -> Self:
-        """Read ``{"brand": {"is": "Acme"}, …}``."""
+        """Parse ``{"brand": {"is": "Acme"}, …}``."""
         if not isinstance(given, dict) or not given:
             raise RuleError(path, f"expected an object with one or more of {', '.join(cls.names)}")
         for name in given:
@@ -45,7 +45,6 @@ class Product:
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
-        """Give the JSON Schema."""
         return {
             "title": cls.__name__,
             "type": "object",
@@ -61,7 +60,7 @@ class Product:
         return question
 
     def in_order_q(self) -> Q:
-        """Ask an order for a line that fits every part."""
+        """Build the query of orders with a line that matches every part."""
         return Q(
             Exists(
                 OrderLine.objects.filter(self._fits(), order=OuterRef("pk"), customer=OuterRef("customer"))
@@ -69,27 +68,27 @@ class Product:
         )
 
     def in_event_q(self) -> Q:
-        """Ask an event whether its properties fit, or one of its ``products``."""
+        """Build the query of events whose properties, or one of whose ``products``, match every part."""
         listed = EventProduct.objects.filter(
             self._fits(), event=OuterRef("pk"), customer=OuterRef("customer")
         )
         return self._fits() | Q(Exists(listed))
 
     def phrase(self) -> str:
-        """Say it: "of a product whose brand is “Acme”"."""
+        """Return the phrase, such as "a product whose brand is “Acme”"."""
         return "a product whose " + " and ".join(f"{name} {text.phrase()}" for name, text in self.parts)
 
 
 @dataclass(frozen=True)
 class Property:
-    """One of an event's properties, and how it compares."""
+    """A comparison of one property of an event."""
 
     name: str
-    words: Text | Number
+    operator: Text | Number
 
     @classmethod
     def parse(cls, given: Any, path: str) -> Self:
-        """Read ``{"property": "price", "at_least": 10}``."""
+        """Parse ``{"property": "price", "at_least": 10}``."""
         if not isinstance(given, dict):
             raise RuleError(path, 'expected an object such as {"property": "price", "at_least": 10}')
         if "property" not in given:
@@ -102,7 +101,6 @@ class Property:
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
-        """Give the JSON Schema."""
         properties = _either(Text.schema()["properties"], Number.schema()["properties"])
         return {
             "title": cls.__name__,
@@ -115,12 +113,12 @@ class Property:
         }
 
     def q(self) -> Q:
-        """Ask an event."""
-        return self.words.encoded_q(free_value_expression(self.name, "properties_comparable"))
+        """Build the query of events."""
+        return self.operator.encoded_q(free_value_expression(self.name, "properties_comparable"))
 
     def phrase(self) -> str:
-        """Say it: "with price at least 10"."""
-        return f"whose {self.name} {comparison_phrase(self.words)}"
+        """Return the phrase, such as "whose price is at least 10"."""
+        return f"whose {self.name} {comparison_phrase(self.operator)}"
 
 
 @dataclass(frozen=True)
@@ -130,11 +128,9 @@ class Scalar:
     adapter: TypeAdapter[Any]
 
     def parse(self, given: Any, path: str) -> Any:
-        """Read it."""
         return values.parse_value(self.adapter, given, path)
 
     def schema(self) -> dict[str, Any]:
-        """Give its JSON Schema."""
         return self.adapter.json_schema()
 
 
@@ -144,12 +140,12 @@ SPAN = Scalar(values.SPAN)
 
 
 def free_value_expression(name: str, column: str) -> KeyTextTransform:
-    """Refer to a free value in a JSON column of comparable forms."""
+    """Return the expression of a free value in a JSON column of sortable forms."""
     return KeyTextTransform(sortable_values.json_key(name), column)
 
 
 def parse_text_or_number(given: Mapping[str, Any], path: str) -> Text | Number:
-    """Read one word of either kind; the value of ``is`` and ``is_not`` tells which."""
+    """Parse one operator of either kind. For ``is`` and ``is_not``, the type of the value decides which."""
     for name in given:
         if name not in Text.words and name not in Number.words:
             raise RuleError(
@@ -162,7 +158,6 @@ def parse_text_or_number(given: Mapping[str, Any], path: str) -> Text | Number:
 
 
 def comparison_phrase(words: Any) -> str:
-    """Say how a free value compares."""
     return words.phrase() if isinstance(words, Text | List) else f"is {words.phrase()}"
 
 
@@ -175,5 +170,5 @@ def _either(*words: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def period_q(period: Period | None, column: str, at: datetime, zone: ZoneInfo) -> Q:
-    """Limit records to those of a period."""
+    """Build the query of records in a period; without a period, of all records."""
     return period.q(F(column), at, zone) if period else Q()

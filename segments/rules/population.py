@@ -1,8 +1,8 @@
-"""Figures of the population at one instant: averages, medians, percentiles, quintile cuts.
+"""Population statistics at one instant: averages, medians, percentiles, quintile cuts.
 
-The population is the customers with at least one counting order and a value. Every figure is a whole number
-of the value's own unit (ten-thousandths for amounts, microseconds since 1970 for moments), or None where
-there is no population.
+The population is the customers with at least one counting order and a value. Every statistic is a whole number in
+the unit of the value (ten-thousandths for amounts, microseconds since 1970 for moments), or None if the population is
+empty.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,29 +24,28 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class PopulationStatistics(dict[str, StatisticValue]):
-    """Figures by name, computed when first asked for; stored with the refresh that used them."""
+    """Statistics by name. Each is computed when it is first needed, and stored with the refresh that used it."""
 
-    def of(self, name: str, compute: Callable[[], StatisticValue]) -> StatisticValue:
-        """Give a figure, computing it unless it is known."""
+    def get_or_compute(self, name: str, compute: Callable[[], StatisticValue]) -> StatisticValue:
         if name not in self:
             self[name] = compute()
         return self[name]
 
 
 def average_from_totals(fact: str) -> int | None:
-    """Give the mean of a fact over the buyers from the sums that are kept; None where there are no buyers."""
+    """Return the mean of a fact over the buyers, from the sums that fact updates maintain; None without buyers."""
     totals = Totals.objects.values("buyers", fact).first()
     return round_half_away(Fraction(totals[fact], totals["buyers"])) if totals and totals["buyers"] else None
 
 
 def average(values: QuerySet[Any]) -> int | None:
-    """Give the mean of ``value`` over a queryset, rounded half away from zero."""
+    """Return the mean of ``value`` over a queryset, rounded half away from zero."""
     totals = values.aggregate(total=Sum("value"), count=Count("pk"))
     return round_half_away(Fraction(int(totals["total"]), totals["count"])) if totals["count"] else None
 
 
 def median(values: QuerySet[Any]) -> int | None:
-    """Give the median: the middle value, or the mean of the middle two, rounded half away from zero."""
+    """Return the median: the middle value, or the mean of the middle two, rounded half away from zero."""
     count = values.count()
     if not count:
         return None
@@ -56,7 +55,7 @@ def median(values: QuerySet[Any]) -> int | None:
 
 
 def top_threshold(values: QuerySet[Any], percent: Decimal) -> int | None:
-    """Give the least value that belongs to the top: of n values the ceil(percent/100 · n)-th largest."""
+    """Return the smallest value in the top: of n values the ceil(percent/100 · n)-th largest."""
     count = values.count()
     if not count:
         return None
@@ -65,7 +64,7 @@ def top_threshold(values: QuerySet[Any], percent: Decimal) -> int | None:
 
 
 def bottom_threshold(values: QuerySet[Any], percent: Decimal) -> int | None:
-    """Give the greatest value that belongs to the bottom: the ceil(percent/100 · n)-th smallest."""
+    """Return the largest value in the bottom: the ceil(percent/100 · n)-th smallest."""
     count = values.count()
     if not count:
         return None
@@ -74,7 +73,7 @@ def bottom_threshold(values: QuerySet[Any], percent: Decimal) -> int | None:
 
 
 def quintile_cuts(values: QuerySet[Any]) -> list[Fraction] | None:
-    """Give the cuts at 20, 40, 60 and 80 %, interpolated linearly at position p·(n-1), not rounded.
+    """Return the cuts at 20, 40, 60 and 80 %, interpolated linearly at position p·(n-1), not rounded.
 
     Source: Hyndman and Fan (1996), Sample Quantiles in Statistical Packages, definition 7.
     """
@@ -91,12 +90,10 @@ def quintile_cuts(values: QuerySet[Any]) -> list[Fraction] | None:
 
 
 def to_microseconds(moment: datetime) -> int:
-    """Give an instant as whole microseconds since 1970."""
     return (moment - EPOCH) // MICROSECOND
 
 
 def from_microseconds(microseconds_since: int) -> datetime:
-    """Give the instant of whole microseconds since 1970."""
     return EPOCH + microseconds_since * MICROSECOND
 
 

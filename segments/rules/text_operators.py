@@ -15,7 +15,7 @@ from .operators import Operator
 
 
 class Text(Operator):
-    """How a text compares; case is ignored in any script."""
+    """Comparisons of a text, without case in any script."""
 
     words = {
         "is": values.TEXT,
@@ -28,7 +28,7 @@ class Text(Operator):
     }
 
     def q(self, value: Any) -> Q:
-        """Ask a case-folded column, where an empty text is a missing value."""
+        """Build the query on a case-folded column. An empty text counts as missing."""
         match self.word:
             case "exists":
                 present = Q(GreaterThan(value, Value("")))
@@ -41,7 +41,7 @@ class Text(Operator):
                 return self._among(value, sortable_values.fold_case)
 
     def encoded_q(self, value: Any) -> Q:
-        """Ask a free value in its comparable form; one of another kind exists, but is no text."""
+        """Build the query on a free value in its sortable form. A value of another type exists but is not a text."""
         match self.word:
             case "exists":
                 return Q(IsNull(value, not self.value))
@@ -54,7 +54,7 @@ class Text(Operator):
                 return self._among(value, sortable_values.encode_text)
 
     def in_list_q(self, value: Any) -> Q:
-        """Ask a free value that may be a list: whether one element fits, or with a negative word whether none does."""
+        """Build the query on a free value that may be a list: one element matches; for a negative word, none does."""
         if self.word == "exists":
             return self.encoded_q(value)
         if self.word in ("is_not", "not_in"):
@@ -66,7 +66,7 @@ class Text(Operator):
         return self.value if isinstance(self.value, tuple) else (self.value,)
 
     def _parts_of_lists(self) -> list[str]:
-        """Return the texts of which a list holds one where an element fits."""
+        """Return texts such that a list contains one of them exactly if an element matches."""
         match self.word:
             case "contains":
                 return [sortable_values.encode_list_element(self.value)]
@@ -81,7 +81,7 @@ class Text(Operator):
         return not_true_q(question) if self.word in ("is_not", "not_in") else question
 
     def phrase(self) -> str:
-        """Say it: "is “DE”"."""
+        """Return the phrase, such as "is “DE”"."""
         match self.word:
             case "exists":
                 return "is given" if self.value else "is missing"
@@ -94,18 +94,18 @@ class Text(Operator):
 
 
 class List(Operator):
-    """What a list of texts holds; case is ignored in any script."""
+    """Comparisons of a list of texts, without case in any script."""
 
     words = {"has": values.TEXT, "has_any": values.TEXTS, "has_all": values.TEXTS}
 
     def encoded_q(self, value: Any) -> Q:
-        """Ask a free value in its comparable form; one that is no list is a missing value."""
+        """Build the query on a free value in its sortable form. A value that is not a list counts as missing."""
         texts = self.value if isinstance(self.value, tuple) else (self.value,)
         holds = HoldsAll if self.word == "has_all" else HoldsAny
         return Q(holds(value, _element_patterns(texts)))
 
     def phrase(self) -> str:
-        """Say it: "has “vip”"."""
+        """Return the phrase, such as "has “vip”"."""
         if self.word == "has":
             return f"has “{self.value}”"
         shown = ", ".join(f"“{text}”" for text in self.value[:5])

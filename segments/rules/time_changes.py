@@ -1,7 +1,8 @@
-"""For whom time alone can change an answer: whoever has a record in the band that a border of time sweeps.
+"""Customers for whom time alone can change an answer: those with a record in a window of time.
 
-A border so far behind the instant sweeps, from one instant to a later one, the band between its two places. The
-instant itself is a border too: records dated ahead come to exist when it passes them.
+``within_last: "30d"`` has a border 30 days before the instant. Between two instants the border passes a window, and
+only records in that window enter or leave the period. The instant is a border too: a record dated ahead begins to
+count when the instant passes it.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +23,7 @@ NO_DELAY = timedelta()
 def orders_in_window(
     since: EvaluationContext, until: EvaluationContext, spans: Iterable[timedelta] = ()
 ) -> list[QuerySet[Any]]:
-    """Name whoever has an order in a swept band."""
+    """Select customers with an order in a window."""
     return records_in_window(Order.objects.all(), "placed_at", since, until, spans)
 
 
@@ -32,7 +33,7 @@ def events_in_window(
     spans: Iterable[timedelta] = (),
     name: str | None = None,
 ) -> list[QuerySet[Any]]:
-    """Name whoever has an event, of one name or any, in a swept band."""
+    """Select customers with an event in a window, of one name or of any."""
     events = Event.objects.filter(name=name) if name else Event.objects.all()
     return records_in_window(events, "occurred_at", since, until, spans)
 
@@ -40,7 +41,7 @@ def events_in_window(
 def first_seen_in_window(
     since: EvaluationContext, until: EvaluationContext, spans: Iterable[timedelta] = ()
 ) -> list[QuerySet[Any]]:
-    """Name whoever was first seen in a swept band."""
+    """Select customers who were first seen in a window."""
     return records_in_window(Facts.objects.all(), "first_seen_at", since, until, spans)
 
 
@@ -51,7 +52,10 @@ def records_in_window(
     until: EvaluationContext,
     spans: Iterable[timedelta] = (),
 ) -> list[QuerySet[Any]]:
-    """Name the customers of the records whose moment lies in a band that a border sweeps."""
+    """Select the customers of records whose moment lies in a window; one query for each border.
+
+    ``spans`` are the distances of the borders from the instant. The instant itself is always a border.
+    """
     owner = "pk" if records.model is Customer else "customer"
     return [
         records.filter(Q(**{f"{column}__gt": since.at - span}), Q(**{f"{column}__lte": until.at - span}))
@@ -63,17 +67,18 @@ def records_in_window(
 
 def passed_by_statistic_q(
     column: str,
-    figure: Statistic,
+    statistic: Statistic,
     since: EvaluationContext,
     until: EvaluationContext,
-    read: Callable[[Any], Any] = lambda figure: figure,
+    read: Callable[[Any], Any] = lambda value: value,
     ends: tuple[Any, Any] = (MIN_BIGINT, MAX_BIGINT),
 ) -> Q:
-    """Ask for the values that a moving figure passes: from where it was to where it is, or all without either.
+    """Build the query of values between the former and the present value of a statistic.
 
-    ``read`` makes of the figure what the column compares with, ``ends`` are the column's least and greatest values.
+    If one of the two is missing, all values match. ``read`` converts the statistic to the column's type. ``ends`` are
+    the column's smallest and largest values.
     """
-    least, greatest = ends
+    smallest, largest = ends
 
     def low(earlier: EvaluationContext, later: EvaluationContext) -> Any:
         return span(earlier, later)[0]
@@ -82,11 +87,12 @@ def passed_by_statistic_q(
         return span(earlier, later)[1]
 
     def span(earlier: EvaluationContext, later: EvaluationContext) -> tuple[Any, Any]:
-        was, cut = earlier.figures.get(figure.name), figure.of(later)
-        if was is None or cut is None:
-            return (greatest, least) if was is cut and figure.name in earlier.figures else (least, greatest)
-        moved = read(was), read(cut)
-        return (greatest, least) if moved[0] == moved[1] else (min(moved), max(moved))
+        was, now = earlier.statistics.get(statistic.name), statistic.value_in(later)
+        if was is None or now is None:
+            is_unchanged = was is now and statistic.name in earlier.statistics
+            return (largest, smallest) if is_unchanged else (smallest, largest)
+        moved = read(was), read(now)
+        return (largest, smallest) if moved[0] == moved[1] else (min(moved), max(moved))
 
     return Q(
         **{f"{column}__gte": LateParam(low, since, until)},

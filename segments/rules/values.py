@@ -1,4 +1,4 @@
-"""The values that words take: numbers, spans, dates and texts, each with its bounds and its JSON Schema."""
+"""The values of parameters: numbers, spans, dates and texts, each with its bounds and its JSON Schema."""
 
 import re
 from datetime import date, timedelta
@@ -181,7 +181,7 @@ BUCKETS = _schema(
 
 
 def choice(*choices: str) -> TypeAdapter[Any]:
-    """Take one of a few words."""
+    """Return the adapter for one of some words."""
 
     def read(value: Any) -> str:
         if value not in choices or not isinstance(value, str):
@@ -192,7 +192,7 @@ def choice(*choices: str) -> TypeAdapter[Any]:
 
 
 def parse_value(adapter: TypeAdapter[Any], value: Any, path: str) -> Any:
-    """Read a value, or raise RuleError with its path."""
+    """Parse a value; raise RuleError with the path if it is invalid."""
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

@@ -55,11 +55,11 @@ def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetim
 
 
 def note_figures(several: Iterable[Rule], context: EvaluationContext) -> None:
-    """Have the figures computed that the rules ask for: a pass stores them for the next one."""
+    """Compute the statistics that the rules need: a refresh stores them for the next one."""
     for rule in several:
         for condition in rule.conditions():
-            for needed in condition.needed():
-                needed.of(context)
+            for needed in condition.statistics():
+                needed.value_in(context)
 
 
 def named(rule: Rule, since: EvaluationContext, until: EvaluationContext) -> set[int]:

@@ -148,7 +148,7 @@ def nested(depth: int) -> str:
         ('{"order_count": {"at_least": ' + "9" * 5000 + "}}", "is not JSON"),
         (json.dumps({"order_count": {"more": 2}}), "rule.order_count"),
         (json.dumps({"in_segment": {"is": "nowhere"}}), "there is no segment 'nowhere' to refer to"),
-        (nested(300), "nested too deeply; at most 10 levels of groups are taken"),
+        (nested(300), "nested too deeply; groups nest up to 10 levels"),
         (nested(1_000), "nested too deeply"),
         (nested(100_000), "nested too deeply"),
         (json.dumps({"last_order": {"within_last": f"{10**9}d"}}), "rule.last_order.within_last: expected a span"),

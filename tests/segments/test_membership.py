@@ -325,7 +325,7 @@ def test_figures_of_the_population_are_stored_with_the_refresh() -> None:
 
     run = Refresh.objects.get()
     assert run.state == Refresh.State.DONE
-    assert list(run.figures.values()) == [75_000]
+    assert list(run.statistics.values()) == [75_000]
     assert shop.members("big") == ["c1"]
     assert Customer.objects.count() == 2
 

@@ -324,16 +324,16 @@ def test_a_changed_time_zone_is_a_look_at_everybody(crowd) -> None:
 def test_figures_may_be_as_old_as_the_setting_allows_and_say_so(crowd, clock) -> None:
     shop.segment("top", {"total_spent": {"top_percent": 20}})
     run, _ = pass_at(NOON)
-    cut = dict(run.figures)
+    cut = dict(run.statistics)
 
     with override_settings(FIGURES_MAX_AGE=3600):
         shop.orders(*(f"x{n},x{n},{NOON.isoformat()},1000" for n in range(12)))
         run, _ = pass_at(NOON + timedelta(minutes=30))
-        assert (run.figures, run.figures_from) == (cut, NOON)
+        assert (run.statistics, run.statistics_from) == (cut, NOON)
         run, _ = pass_at(NOON + timedelta(minutes=90))
 
-    assert run.figures != cut
-    assert run.figures_from == NOON + timedelta(minutes=90)
+    assert run.statistics != cut
+    assert run.statistics_from == NOON + timedelta(minutes=90)
 
 
 # -- Leases

@@ -37,7 +37,7 @@ REASONS = [
     # How values stand to one another.
     r"expected \[low, high\]",
     r"Give a day that is not before",
-    r"at most 10 levels|at most 100 are taken",
+    r"up to 10 levels|at most 100",
     # OpenAPI 3.0 has no words for the names of members, for decimal places, or for the size of a whole object.
     r"is no attribute; give it beside|an attribute has a name of",
     r"is not an amount: write digits",

@@ -1,4 +1,4 @@
-"""The filters, a module a room; importing this package registers them all."""
+"""The filters. Importing this package registers all of them."""
 
 from . import behaviour, orders, profile, rfm, segments, spending
 

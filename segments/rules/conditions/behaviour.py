@@ -1,4 +1,4 @@
-"""What the customer did: activity, sessions, the open cart, events, views."""
+"""Filters on behaviour: activity, sessions, the open cart, events, views."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -48,12 +48,12 @@ from .orders import counting_orders_queryset, limits_phrase
     example={"not_within_last": "90d"},
 )
 class LastActivity(MomentFact):
-    """Latest of first seen, any event, any order of any status."""
+    """The latest of these: first visit, any event, any order of any status."""
 
     exposure = Exposure.OPEN
 
     fact = "last_activity_at"
-    sweeps = (events_in_window, orders_in_window, first_seen_in_window)
+    records = (events_in_window, orders_in_window, first_seen_in_window)
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
@@ -61,12 +61,11 @@ class LastActivity(MomentFact):
 
 
 class _EventCondition(Condition):
-    """A question about the events of a period."""
+    """A condition on the events of a period."""
 
     during: Period | None
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        """Name whose events come into the period, or leave it."""
         return events_in_window(since, until, self.during.spans if self.during else ())
 
 
@@ -74,9 +73,9 @@ class _EventCondition(Condition):
     "session_count", group="behaviour", label="Number of sessions", unit="count", example={"at_least": 1}
 )
 class SessionCount(_EventCondition):
-    """How many sessions, by when they started.
+    """The number of sessions, by the time they started.
 
-    A first event starts one, or an event more than 30 minutes after the customer's previous one.
+    A session starts with the customer's first event, and with each event more than 30 minutes after the previous one.
     """
 
     exposure = Exposure.OPEN
@@ -99,7 +98,7 @@ class SessionCount(_EventCondition):
         starts = context.events().filter(
             period_q(self.during, "occurred_at", context.at, context.zone), ~Exists(just_before)
         )
-        # Of several events at one instant one starts the session.
+        # Several events at one instant start one session.
         return coalesce_zero(aggregate_subquery(starts, Count("occurred_at", distinct=True)))
 
     def sentence(self) -> str:
@@ -111,11 +110,11 @@ class SessionCount(_EventCondition):
     example={"within_last": "7d", "older_than": "1h", "value": {"at_least": 50}},
 )  # fmt: skip
 class OpenCart(Condition):
-    """Put something in the cart and did not order since.
+    """The customer has put something into the cart and not ordered since.
 
-    The latest “Product Added” is later than the latest order of any status but cancelled, that recent, and at
-    least that old; after that order more was added than removed. The value is price × quantity of what was added less
-    what was removed after that order.
+    The latest “Product Added” event is within the time given and after the customer's latest order that is not
+    cancelled. Since that order, more was added to the cart than removed. `value` is price × quantity of everything
+    added since that order, minus everything removed.
     """
 
     exposure = Exposure.OPEN
@@ -126,7 +125,7 @@ class OpenCart(Condition):
 
     def q(self, context: EvaluationContext) -> Q:
         latest = context.at - self.older_than if self.older_than else context.at
-        question = Range(context.at - self.within_last, latest, above_low=True).q(
+        question = Range(context.at - self.within_last, latest, excludes_low=True).q(
             context.fact("last_added_at")
         )
         question &= self._is_open(context)
@@ -149,12 +148,12 @@ class OpenCart(Condition):
         return [*added, *events_in_window(since, until), *orders_in_window(since, until)]
 
     def sentence(self) -> str:
-        return self._said(self.value_.phrase() if self.value_ else "")
+        return self._phrase(self.value_.phrase() if self.value_ else "")
 
-    def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
-        return self._said(self.value_.phrase(write=money) if self.value_ else "")
+    def detailed_sentence(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
+        return self._phrase(self.value_.phrase(write=money) if self.value_ else "")
 
-    def _said(self, worth: str) -> str:
+    def _phrase(self, worth: str) -> str:
         said = f"has had an open cart in the last {duration_text(self.within_last)}"
         said += f" for at least {duration_text(self.older_than)}" if self.older_than else ""
         return said + (f" worth {worth}" if worth else "")
@@ -165,7 +164,7 @@ class OpenCart(Condition):
     example={"event": "Product Viewed", "at_least": 3, "where": {"property": "price", "at_least": 10}},
 )  # fmt: skip
 class EventCount(_EventCondition):
-    """How many events, of one name or any."""
+    """The number of events, of one name or of any name."""
 
     exposure = Exposure.OPEN
 
@@ -190,8 +189,8 @@ class EventCount(_EventCondition):
             events = events.filter(self.where.q())
         return coalesce_zero(aggregate_subquery(events, Count("pk")))
 
-    def exposed(self) -> Exposure:
-        """Keep what properties say to those who may see contact data: any of them may be some."""
+    def effective_exposure(self) -> Exposure:
+        """Restrict questions on properties, since any property may be contact data."""
         return Exposure.PERSONAL if self.where else self.exposure
 
     def sentence(self) -> str:
@@ -210,7 +209,7 @@ class EventCount(_EventCondition):
     example={"product": {"brand": {"is": "Acme"}}, "during": {"within_last": "7d"}, "and_not_bought": True},
 )  # fmt: skip
 class Viewed(_EventCondition):
-    """Viewed a product at least once; on demand, without ever having bought one that fits."""
+    """The customer viewed such a product at least once and, with `and_not_bought`, never bought one."""
 
     exposure = Exposure.OPEN
 

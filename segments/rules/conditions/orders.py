@@ -1,4 +1,4 @@
-"""What the customer ordered, how often and when."""
+"""Filters on orders: how many, when, which products."""
 
 from typing import Any
 
@@ -25,7 +25,6 @@ def counting_orders_queryset(
     product: Product | None = None,
     coupon: Text | None = None,
 ) -> Any:
-    """Give the customer's counting orders within the limits of a condition."""
     orders = context.orders().filter(period_q(during, "placed_at", context.at, context.zone))
     if product:
         orders = orders.filter(product.in_order_q())
@@ -33,17 +32,16 @@ def counting_orders_queryset(
 
 
 class _OrderCondition(Condition):
-    """A question about the orders of a period."""
+    """A condition on the orders of a period."""
 
     during: Period | None
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        """Name whose orders come into the period, or leave it."""
         return orders_in_window(since, until, self.during.spans if self.during else ())
 
 
 def limits_phrase(during: Period | None, product: Product | None = None, coupon: Text | None = None) -> str:
-    """Say the limits: " of a product whose … with a coupon that … in the last 30 days"."""
+    """Return the phrase, such as " with a product whose … with a coupon code that … in the last 30 days"."""
     said = f" with {product.phrase()}" if product else ""
     said += f" with a coupon code that {coupon.phrase()}" if coupon else ""
     return said + (f" {during.phrase()}" if during else "")
@@ -54,7 +52,7 @@ def limits_phrase(during: Period | None, product: Product | None = None, coupon:
     example={"at_least": 2, "during": {"within_last": "30d"}},
 )  # fmt: skip
 class OrderCount(_OrderCondition):
-    """How many counting orders."""
+    """The number of counting orders."""
 
     exposure = Exposure.OPEN
 
@@ -77,7 +75,7 @@ class OrderCount(_OrderCondition):
         return coalesce_zero(aggregate_subquery(orders, Count("pk")))
 
     def _by_latest_orders(self, context: EvaluationContext) -> Q | None:
-        """Count without touching orders: "at least k since then" is "the k-th latest order is since then"."""
+        """Answer from facts alone: "at least k since then" means "the k-th latest order was placed since then"."""
         if self.during is None or self.during.word not in ("within_last", "on_or_after"):
             return None
         bounds = self.number.range.in_units(1)
@@ -102,12 +100,12 @@ class OrderCount(_OrderCondition):
 
 @condition("first_order", group="orders", label="First order", unit="moment", example={"within_last": "30d"})
 class FirstOrder(MomentFact):
-    """When the first counting order was placed."""
+    """The time of the first counting order."""
 
     exposure = Exposure.OPEN
 
     fact = "first_order_at"
-    sweeps = (orders_in_window,)
+    records = (orders_in_window,)
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
@@ -118,29 +116,29 @@ class FirstOrder(MomentFact):
     "last_order", group="orders", label="Last order", unit="moment", example={"not_within_last": "90d"}
 )
 class LastOrder(MomentFact):
-    """When the latest counting order was placed."""
+    """The time of the latest counting order."""
 
     exposure = Exposure.OPEN
 
     fact = "last_order_at"
-    sweeps = (orders_in_window,)
+    records = (orders_in_window,)
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
         return _order_phrase(self.when, "placed the last order")
 
 
-def _order_phrase(when: Moment, words: str) -> str:
+def _order_phrase(when: Moment, verb: str) -> str:
     if when.word == "ever":
         return "has ordered" if when.value else "has never ordered"
-    return f"{words} {when.phrase()}"
+    return f"{verb} {when.phrase()}"
 
 
 @condition(
     "days_between_orders", group="orders", label="Days between orders", unit="days", example={"less_than": 60}
 )
 class DaysBetweenOrders(Condition):
-    """Mean gap in days between consecutive counting orders; missing below two orders."""
+    """The mean number of days between consecutive counting orders. Missing with fewer than two orders."""
 
     exposure = Exposure.OPEN
 
@@ -164,7 +162,7 @@ class DaysBetweenOrders(Condition):
     example={"at_least": 0.5, "during": {"within_last": "365d"}},
 )  # fmt: skip
 class DiscountedOrderShare(_OrderCondition):
-    """Share of counting orders with a discount or coupon, 0 to 1; missing without orders."""
+    """The share of counting orders with a discount or a coupon, from 0 to 1. Missing without orders."""
 
     exposure = Exposure.OPEN
 
@@ -175,7 +173,7 @@ class DiscountedOrderShare(_OrderCondition):
         question = self.number.q(self.value(context), SCALE)
         if self.number.is_negative:
             return question
-        # Who has no order at all is not looked up: NULL would not end a conjunction, this does.
+        # For customers without orders this ends the conjunction early; a NULL share would not.
         return Q(GreaterThan(context.fact("order_count"), 0)) & question
 
     def value(self, context: EvaluationContext) -> Any:
@@ -195,7 +193,7 @@ class DiscountedOrderShare(_OrderCondition):
     example={"product": {"category": {"is": "Shoes"}}, "during": {"within_last": "90d"}},
 )  # fmt: skip
 class Bought(_OrderCondition):
-    """Placed at least one counting order within the limits."""
+    """The customer placed at least one counting order with such a product, coupon or time."""
 
     exposure = Exposure.OPEN
 
@@ -219,7 +217,7 @@ class Bought(_OrderCondition):
 
 @condition("refund_count", group="orders", label="Number of refunds", unit="count", example={"at_least": 1})
 class RefundCount(_OrderCondition):
-    """How many orders, of any status, were refunded in part or whole; by the time they were placed."""
+    """The number of orders of any status that were refunded, fully or in part, by the time they were placed."""
 
     exposure = Exposure.OPEN
 

@@ -1,4 +1,4 @@
-"""Who the customer is: contact data, consent, places, attributes."""
+"""Filters on profile data: contact data, consent, places, attributes."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -33,12 +33,12 @@ from segments.rules.time_changes import first_seen_in_window, records_in_window
 BUCKET_COUNT = 100
 DAY = timedelta(days=1)
 PENDING, PENDING_PERIOD = "pending", Moment("within_last", CONFIRMATION_PERIOD)
-ALL_DAYS, NO_DAYS = (101, 1231), (1, 0, 1, 0)  # runs of birthdays, which are month × 100 + day
+ALL_DAYS, NO_DAYS = (101, 1231), (1, 0, 1, 0)  # ranges of birthdays, which are month × 100 + day
 
 
 @condition("known", group="profile", label="Known", unit="flag", example={"is": True})
 class Known(Condition):
-    """Has an e-mail address or a phone number?"""
+    """Whether the customer has an e-mail address or a phone number."""
 
     exposure = Exposure.OPEN
 
@@ -57,7 +57,10 @@ class Known(Condition):
 
 @condition("newsletter", group="profile", label="Newsletter", unit="text", example={"is": "subscribed"})
 class Newsletter(Condition):
-    """State of the newsletter consent; `pending` is true for 30 days, beside `never` or `unsubscribed`."""
+    """The newsletter consent. `pending` means a subscription that is not confirmed yet, for up to 30 days.
+
+    A customer who is `pending` is also `never` or `unsubscribed`.
+    """
 
     exposure = Exposure.OPEN
 
@@ -91,12 +94,12 @@ class Newsletter(Condition):
 
 @condition("first_seen", group="profile", label="First seen", unit="moment", example={"within_last": "30d"})
 class FirstSeen(MomentFact):
-    """When the shop first met the customer."""
+    """The time of the customer's first visit or first record."""
 
     exposure = Exposure.OPEN
 
     fact = "first_seen_at"
-    sweeps = (first_seen_in_window,)
+    records = (first_seen_in_window,)
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
@@ -105,7 +108,7 @@ class FirstSeen(MomentFact):
 
 @condition("contact", group="profile", label="Can be reached by", unit="text", example={"has": "email"})
 class Contact(Condition):
-    """Has an e-mail address, or has a phone number?"""
+    """Whether the customer has an e-mail address, or a phone number."""
 
     exposure = Exposure.VALUE
 
@@ -125,7 +128,7 @@ class Contact(Condition):
     "subscribed_at", group="profile", label="Subscribed at", unit="moment", example={"within_last": "7d"}
 )
 class SubscribedAt(Condition):
-    """When the customer subscribed to the newsletter."""
+    """The time at which the customer subscribed to the newsletter."""
 
     exposure = Exposure.OPEN
 
@@ -146,36 +149,36 @@ class SubscribedAt(Condition):
 
 class _ProfileText(Condition):
     column = ""
-    words: Text
+    operator: Text
 
     def q(self, context: EvaluationContext) -> Q:
-        return self.words.q(F(f"{self.column}_folded"))
+        return self.operator.q(F(f"{self.column}_folded"))
 
     def value(self, context: EvaluationContext) -> Any:
         return F(self.column)
 
     def sentence(self) -> str:
-        return f"has a {self.column} that {self.words.phrase()}"
+        return f"has a {self.column} that {self.operator.phrase()}"
 
 
 @condition("country", group="profile", label="Country", unit="text", example={"in": ["DE", "FR"]})
 class Country(_ProfileText):
-    """The customer's country, as the shop wrote it."""
+    """The customer's country, as the shop writes it."""
 
     exposure = Exposure.OPEN
 
     column = "country"
-    words: Text = inline_param(Text)
+    operator: Text = inline_param(Text)
 
 
 @condition("language", group="profile", label="Language", unit="text", example={"is": "de"})
 class Language(_ProfileText):
-    """The customer's language, as the shop wrote it."""
+    """The customer's language, as the shop writes it."""
 
     exposure = Exposure.OPEN
 
     column = "language"
-    words: Text = inline_param(Text)
+    operator: Text = inline_param(Text)
 
 
 @condition("city", group="profile", label="City", unit="text", example={"starts_with": "Saint"})
@@ -183,17 +186,17 @@ class City(_ProfileText):
     """The customer's city."""
 
     column = "city"
-    words: Text = inline_param(Text)
+    operator: Text = inline_param(Text)
 
 
 @condition("source", group="profile", label="Source", unit="text", example={"is": "google"})
 class Source(_ProfileText):
-    """Where the customer came from."""
+    """Where the customer came from, such as `google`."""
 
     exposure = Exposure.OPEN
 
     column = "source"
-    words: Text = inline_param(Text)
+    operator: Text = inline_param(Text)
 
 
 @condition(
@@ -207,36 +210,36 @@ class Attribute(Condition):
     """One of the shop's own attributes: a text, a number, a date, or a list of texts."""
 
     name_: str = required(NAME)
-    words: Text | Number | Moment | List = inline_param(Text, Number, Moment, List)
+    operator: Text | Number | Moment | List = inline_param(Text, Number, Moment, List)
 
     def q(self, context: EvaluationContext) -> Q:
         value = free_value_expression(self.name_, "attributes_comparable")
-        if isinstance(self.words, Moment):
-            return self.words.encoded_q(value, context.at, context.zone)
-        if isinstance(self.words, Text):
-            return self.words.in_list_q(value)
-        return self.words.encoded_q(value)
+        if isinstance(self.operator, Moment):
+            return self.operator.encoded_q(value, context.at, context.zone)
+        if isinstance(self.operator, Text):
+            return self.operator.in_list_q(value)
+        return self.operator.encoded_q(value)
 
     def value(self, context: EvaluationContext) -> Any:
         return F("attributes")
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        if not isinstance(self.words, Moment):
+        if not isinstance(self.operator, Moment):
             return []
         dated = DatedAttribute.objects.filter(name=sortable_values.json_key(self.name_))
-        return records_in_window(dated, "at", since, until, self.words.spans)
+        return records_in_window(dated, "at", since, until, self.operator.spans)
 
     def sentence(self) -> str:
-        if isinstance(self.words, Moment):
-            return f"has the date “{self.name_}” {self.words.phrase()}"
-        return f"has an attribute “{self.name_}” that {comparison_phrase(self.words)}"
+        if isinstance(self.operator, Moment):
+            return f"has the date “{self.name_}” {self.operator.phrase()}"
+        return f"has an attribute “{self.name_}” that {comparison_phrase(self.operator)}"
 
 
 @condition("birthday", group="profile", label="Birthday", unit="date", example={"within_next": "7d"})
 class Birthday(Condition):
-    """Has birthday today or within the next days, in the shop's time zone; 0d is today.
+    """The customer has a birthday within the next days, in the shop's time zone. `0d` means today.
 
-    29 February counts on 28 February in other years.
+    A birthday on 29 February is on 28 February in other years.
     """
 
     within_next: timedelta = required(Scalar(values.DAYS))
@@ -253,7 +256,7 @@ class Birthday(Condition):
         )
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        """Name whose birthday lies between the days that come and go, with a day to spare for 29 February."""
+        """Select birthdays on the days that entered or left the range, with one more day for 29 February."""
 
         def passed(behind: timedelta) -> QuerySet[Any]:
             def days(earlier: EvaluationContext, later: EvaluationContext) -> tuple[int, ...]:
@@ -274,25 +277,25 @@ class Birthday(Condition):
 
     def sentence(self) -> str:
         return (
-            f"has birthday within the next {duration_text(self.within_next)}"
+            f"has a birthday within the next {duration_text(self.within_next)}"
             if self.within_next
-            else "has birthday today"
+            else "has a birthday today"
         )
 
 
 def _birthday_q(ends: Callable[[int], Any]) -> Q:
-    """Ask for a birthday in one of two runs of days, given by their four ends."""
+    """Build the query of birthdays in one of two ranges of days; ``ends`` returns their four ends."""
     birthday = F("birthday")
     return Range(ends(0), ends(1)).q(birthday) | Range(ends(2), ends(3)).q(birthday)
 
 
 def _birthday_ranges(first: date, last: date) -> tuple[int, int, int, int]:
-    """Give the birthdays from one day to another as two runs; the second is for days beyond the year's end."""
+    """Return the days from ``first`` to ``last`` as two ranges; the second is for days after the end of the year."""
     if (last - first).days >= 365:
         return (*ALL_DAYS, *NO_DAYS[:2])
     start, end = first.month * 100 + first.day, last.month * 100 + last.day
     if end == 228 and (last + DAY).month == 3:
-        end = 229  # in this year the 28th stands for both
+        end = 229  # in this year birthdays on the 29th are on the 28th
     return (start, end, *NO_DAYS[:2]) if start <= end else (start, 1231, 101, end)
 
 
@@ -304,10 +307,10 @@ def _birthday_ranges(first: date, last: date) -> tuple[int, int, int, int]:
     example={"between": [0, 9], "salt": "test-1"},
 )
 class RandomBucket(Condition):
-    """A share of the customers drawn by chance: hundred even buckets, stable, drawn anew for each salt.
+    """A random sample of the customers. Each customer is always in the same one of 100 equal buckets, from 0 to 99.
 
-    The bucket is floor(100 · h / 2^128) for h the MD5 of salt, colon and printed customer id; hexadecimal digests of
-    one length sort as their numbers do, so the database compares texts.
+    Another `salt` gives another sample. The bucket is floor(100 · h / 2^128), where h is the MD5 hash of salt, colon
+    and customer id.
     """
 
     exposure = Exposure.OPEN
@@ -316,6 +319,7 @@ class RandomBucket(Condition):
     salt: str | None = param(NAME)
 
     def _digest(self) -> Func:
+        # Hexadecimal digests of one length sort like their numbers, so the database compares texts.
         return Bytewise(MD5(Concat(Value(f"{self.salt or ''}:"), F("customer_id"))))
 
     def q(self, context: EvaluationContext) -> Q:
@@ -324,11 +328,10 @@ class RandomBucket(Condition):
         after = None if high == BUCKET_COUNT - 1 else _smallest_digest(high + 1)
         if first is None and after is None:
             return constant_q(True)
-        return Range(first, after, below_high=True).q(self._digest(), Value)
+        return Range(first, after, excludes_high=True).q(self._digest(), Value)
 
     def value(self, context: EvaluationContext) -> Any:
-        """Give the digest's bucket."""
-        cuts = [When(Range(high=_smallest_digest(n + 1), below_high=True).q(self._digest(), Value), then=Value(n))
+        cuts = [When(Range(high=_smallest_digest(n + 1), excludes_high=True).q(self._digest(), Value), then=Value(n))
                 for n in range(BUCKET_COUNT - 1)]  # fmt: skip
         return Case(*cuts, default=Value(BUCKET_COUNT - 1))
 

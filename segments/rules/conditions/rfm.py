@@ -1,4 +1,4 @@
-"""Where the customer stands among the buyers: recency, frequency and monetary scores."""
+"""RFM: recency, frequency and monetary scores among the buyers."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,11 +35,12 @@ SCORED_FACTS = {"recency": "last_order_at", "frequency": "order_count", "monetar
     example={"recency": {"is": 5}, "monetary": {"at_least": 4}},
 )
 class Rfm(Condition):
-    """Quintile scores from 1 to 5 among customers with a counting order; 5 is best everywhere.
+    """Quintile scores from 1 to 5 among customers with a counting order. 5 is always the best score.
 
-    A score is 1 plus how many of the four cuts (20, 40, 60, 80 %, interpolated linearly, not rounded) lie
-    strictly below the value: the number of orders, the sum spent, or, for recency, 6 less the score of the time
-    since the last order. Source: Hughes (1994), Strategic Database Marketing, with interpolated quintiles.
+    A score is 1 plus the number of cuts that lie strictly below the customer's value. There are four cuts (20, 40, 60
+    and 80 %, interpolated linearly, not rounded). The value is the number of orders for frequency and the total spent
+    for monetary. The recency score is 6 minus the score of the time since the last order. Source: Hughes (1994),
+    Strategic Database Marketing, with interpolated quintiles.
     """
 
     exposure = Exposure.OPEN
@@ -57,17 +58,17 @@ class Rfm(Condition):
         question = Q()
         for name, number in self._asked().items():
             value = context.fact(SCORED_FACTS[name])
-            # Who has no order has no value to compare for recency; a count of 0 is none either.
+            # A customer without orders has no scores, although the order count is 0 and not missing.
             question &= Q(GreaterThan(context.fact("order_count"), 0)) & _scores_q(
                 value, _cut_params(name, context), number
             )
         return question
 
-    def needed(self) -> list[Statistic]:
+    def statistics(self) -> list[Statistic]:
         return [_cuts_statistic(name) for name in self._asked()]
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        """Name whose value a cut passes; kept as moments, the cuts of recency move with orders, not with time."""
+        """Select buyers whose value a cut passes. Recency cuts are moments, so only orders change them."""
         queries = orders_in_window(since, until)
         for name in self._asked():
             ends = INSTANT_BOUNDS if name == "recency" else (MIN_BIGINT, MAX_BIGINT)
@@ -82,7 +83,7 @@ class Rfm(Condition):
         return queries
 
     def value(self, context: EvaluationContext) -> Any:
-        """Give the scores as "R5 F4 M3"."""
+        """Return the scores as "R5 F4 M3"."""
         parts: list[Any] = []
         for name in SCORED_FACTS:
             steps = [
@@ -97,8 +98,8 @@ class Rfm(Condition):
         said = ", ".join(f"{name} score {number.phrase()}" for name, number in self._asked().items())
         return f"has an RFM {said}"
 
-    def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
-        """Say it with the values above which the scores from 2 to 5 begin."""
+    def detailed_sentence(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
+        """Return the sentence with the values above which the scores from 2 to 5 begin."""
         write: dict[str, Callable[[int], str]] = {
             "recency": lambda cut: format_instant(
                 population.EPOCH + cut * population.MICROSECOND, context.zone
@@ -106,7 +107,7 @@ class Rfm(Condition):
             "frequency": lambda cut: format_number(Decimal(cut)),
             "monetary": lambda cut: money(from_units(cut)),
         }
-        cuts = {name: _cuts_statistic(name).of(context) for name in self._asked()}
+        cuts = {name: _cuts_statistic(name).value_in(context) for name in self._asked()}
         told = "; ".join(
             f"{name} 2 to 5 above {', '.join(map(write[name], found))}"
             for name, found in cuts.items()
@@ -116,10 +117,10 @@ class Rfm(Condition):
 
 
 def _cuts_statistic(name: str) -> Statistic:
-    """Name the four greatest values below which a score ends: score 1 up to the first, and so on.
+    """Return the statistic with the greatest value of each score from 1 to 4.
 
-    For recency they are kept as moments of the last order, so that time alone moves nobody: the time since a
-    moment is above a cut exactly where the moment is before the mirrored one.
+    Recency cuts are moments of the last order. So time alone changes no score: a customer's time since the last order
+    exceeds a cut exactly if the moment of the order is before the mirrored cut.
     """
 
     def compute(context: EvaluationContext) -> list[int] | None:
@@ -138,12 +139,12 @@ def _cut_reader(name: str, place: int) -> Callable[[Any], Any]:
 
 
 def _cut_params(name: str, context: EvaluationContext) -> list[LateParam]:
-    """Refer to the four cuts; without buyers they are missing."""
-    return [context.figure(_cuts_statistic(name), _cut_reader(name, place)) for place in range(4)]
+    """Return late parameters for the four cuts. They are NULL if there are no buyers."""
+    return [context.statistic(_cuts_statistic(name), _cut_reader(name, place)) for place in range(4)]
 
 
 def _scores_q(value: Any, cuts: list[Any], number: Number) -> Q:
-    """Ask for the scores that fit, as the runs of values that have them."""
+    """Build the query of values whose score fits."""
     question = constant_q(False)
     for score in filter(number.holds, SCORES):
         one = constant_q(True)

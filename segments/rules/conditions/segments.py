@@ -1,4 +1,4 @@
-"""Members of other segments."""
+"""Filters on members of other segments."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from segments.rules.time_changes import records_in_window
 
 @condition("in_segment", group="segments", label="In segment", unit="moment", example={"is": "hero"})
 class InSegment(Condition):
-    """Is a stored member of another segment."""
+    """The customer is a member of another segment."""
 
     exposure = Exposure.OPEN
 
@@ -34,14 +34,13 @@ class InSegment(Condition):
         return Subquery(self._memberships().values("entered_at"))
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        """Name whose entering comes into the period, or leaves it; the segment's changes touch their customers."""
+        """Select by the moment of entry. Changes of the other segment make their customers candidates anyway."""
         if self.entered is None:
             return []
         memberships = Membership.objects.filter(segment__slug=self.is_)
         return records_in_window(memberships, "entered_at", since, until, self.entered.spans)
 
-    def referred(self) -> set[str]:
-        """Name the segment."""
+    def referenced_segments(self) -> set[str]:
         return {self.is_}
 
     def sentence(self) -> str:

@@ -1,4 +1,4 @@
-"""How much the customer spent."""
+"""Filters on spending."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -32,49 +32,55 @@ from .orders import counting_orders_queryset, limits_phrase
 
 
 class _AmountCondition(Condition):
-    words: Number | Relative
+    operator: Number | Relative
     during: Period | None
 
     def q(self, context: EvaluationContext) -> Q:
         value = self.value(context)
-        if isinstance(self.words, Number):
-            return self.words.q(value, SCALE)
-        return relative_q(self.words, self._cut(self.words), value, context)
+        if isinstance(self.operator, Number):
+            return self.operator.q(value, SCALE)
+        return relative_q(self.operator, self._threshold(self.operator), value, context)
 
-    def needed(self) -> list[Statistic]:
-        return [self._cut(self.words)] if isinstance(self.words, Relative) else []
+    def statistics(self) -> list[Statistic]:
+        return [self._threshold(self.operator)] if isinstance(self.operator, Relative) else []
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         queries = orders_in_window(since, until, self.during.spans if self.during else ())
-        if isinstance(self.words, Relative):
+        if isinstance(self.operator, Relative):
             value = self.value(until) if self.during else None
-            queries.append(passed_buyers_queryset(self._cut(self.words), self.name, value, since, until))
+            queries.append(
+                passed_buyers_queryset(self._threshold(self.operator), self.name, value, since, until)
+            )
         return queries
 
     def sentence(self) -> str:
-        return self._said(self.words.phrase())
+        return self._phrase(self.operator.phrase())
 
-    def explained(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
-        if isinstance(self.words, Number):
-            return self._said(self.words.phrase(write=money))
-        figure = self._cut(self.words).of(context)
-        return self._said(self.words.phrase(money(from_units(figure)) if isinstance(figure, int) else ""))
+    def detailed_sentence(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
+        if isinstance(self.operator, Number):
+            return self._phrase(self.operator.phrase(write=money))
+        threshold = self._threshold(self.operator).value_in(context)
+        return self._phrase(
+            self.operator.phrase(money(from_units(threshold)) if isinstance(threshold, int) else "")
+        )
 
-    def _said(self, compared: str) -> str:
+    def _phrase(self, compared: str) -> str:
         raise NotImplementedError
 
-    def _cut(self, words: Relative) -> Statistic:
+    def _threshold(self, relative: Relative) -> Statistic:
         period = f" {self.during.phrase()}" if self.during else ""
-        return threshold_statistic(words, f"{self.name}{period}", self.value, moves=bool(self.during))
+        return threshold_statistic(
+            relative, f"{self.name}{period}", self.value, changes_with_time=bool(self.during)
+        )
 
 
 @condition("total_spent", group="spending", label="Total spent", unit="amount", example={"above": "average"})
 class TotalSpent(_AmountCondition):
-    """Sum of the value of counting orders, 0 for none; with a period, of those placed in it."""
+    """Sum of the values of all counting orders, or of those placed in a period. 0 without orders."""
 
     exposure = Exposure.OPEN
 
-    words: Number | Relative = inline_param(Number, Relative)
+    operator: Number | Relative = inline_param(Number, Relative)
     during: Period | None = param(Period)
 
     def value(self, context: EvaluationContext) -> Any:
@@ -82,7 +88,7 @@ class TotalSpent(_AmountCondition):
             return context.fact("total_spent")
         return coalesce_zero(aggregate_subquery(counting_orders_queryset(context, self.during), ORDER_VALUE))
 
-    def _said(self, compared: str) -> str:
+    def _phrase(self, compared: str) -> str:
         return f"spent {compared}{limits_phrase(self.during)}"
 
 
@@ -94,11 +100,11 @@ class TotalSpent(_AmountCondition):
     example={"at_least": 50},
 )
 class AverageOrderValue(_AmountCondition):
-    """Mean value of counting orders; missing for none."""
+    """Mean value of counting orders. Missing without orders."""
 
     exposure = Exposure.OPEN
 
-    words: Number | Relative = inline_param(Number, Relative)
+    operator: Number | Relative = inline_param(Number, Relative)
     during: Period | None = param(Period)
 
     def value(self, context: EvaluationContext) -> Any:
@@ -108,6 +114,6 @@ class AverageOrderValue(_AmountCondition):
             counting_orders_queryset(context, self.during), RoundedRatio(ORDER_VALUE, Count("pk"))
         )
 
-    def _said(self, compared: str) -> str:
-        of = "of " if isinstance(self.words, Number) else ""
+    def _phrase(self, compared: str) -> str:
+        of = "of " if isinstance(self.operator, Number) else ""
         return f"has an average order value {of}{compared}{limits_phrase(self.during)}"
