@@ -8,19 +8,17 @@ from .signals import members_changed
 
 
 class SegmentsConfig(AppConfig):
-    """Rules, segments, members and their changes."""
-
     name = "segments"
     verbose_name = "Segments"
 
     def ready(self) -> None:
-        """Let what is recorded send for a pass, what changes for webhooks, and members be erased with the customer."""
-        # Models must be loaded before.
+        """Connect wake-ups to signals, and register the export and erasure of members."""
+        # These imports need loaded models.
         from customers.privacy import personal_data  # noqa: PLC0415
 
         from . import wakeups  # noqa: PLC0415
         from .changes import privacy_section  # noqa: PLC0415
 
-        records_changed.connect(wakeups.REFRESH.request, dispatch_uid="send for a pass")
-        members_changed.connect(wakeups.request_webhooks, dispatch_uid="send for webhooks")
+        records_changed.connect(wakeups.REFRESH.request, dispatch_uid="wake up the refresh")
+        members_changed.connect(wakeups.request_webhooks, dispatch_uid="wake up webhooks")
         personal_data.register_section("segments", privacy_section.SECTION)

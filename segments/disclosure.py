@@ -1,7 +1,7 @@
-"""Which rules may be tried out by whom: a count tells what a mask hides, one question at a time.
+"""Which rules staff may try out who may not see contact data.
 
-Each filter declares its ``exposure``; large counts are refused as small ones are, since their differences tell as much.
-Rules that are saved by those who may see contact data can be referred to by everybody: they cannot be varied.
+Counting the matches of many rules could reveal contact data bit by bit, so such rules are rejected. Each filter
+declares its ``exposure``. Saved segments can be referred to by all staff, since their rules cannot be varied.
 """
 
 from dataclasses import fields, is_dataclass
@@ -12,12 +12,12 @@ from customers.privacy import masks
 from .rules import Condition, Exposure, Rule, RuleError
 from .rules.groups import conditions_by_path
 
-ASKS_FOR_CONTACT_DATA: Final = "asks for contact data, which you may not see"
-NAMES_CONTACT_DATA: Final = "names an e-mail address or a phone number, which you may not see"
+ASKS_FOR_CONTACT_DATA: Final = "asks about contact data, which you may not see"
+NAMES_CONTACT_DATA: Final = "contains an e-mail address or a phone number, which you may not see"
 
 
 def check_exposure(rule: Rule) -> None:
-    """Refuse a rule to somebody who may not see contact data; raises RuleError with the path of the condition."""
+    """Raise RuleError, with the path of the condition, if a rule could reveal contact data."""
     for path, condition in conditions_by_path(rule):
         if condition.effective_exposure() is Exposure.PERSONAL:
             raise RuleError(path, ASKS_FOR_CONTACT_DATA)
@@ -26,12 +26,12 @@ def check_exposure(rule: Rule) -> None:
 
 
 def may_show_value(condition: Condition) -> bool:
-    """Tell whether a customer's value of a condition may be shown to somebody who may not see contact data."""
+    """Whether staff who may not see contact data may see the customer's value of a condition."""
     return condition.effective_exposure() is Exposure.OPEN
 
 
 def _contains_contact_data(value: Any) -> bool:
-    """Tell whether a parameter, or a part of one, looks like contact data: such values are masked everywhere."""
+    """Whether a parameter, or a part of it, looks like contact data, which is masked everywhere."""
     if isinstance(value, str):
         return masks.looks_like_contact_data(value) or "@" in value
     if isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""Fixed lists by hand: who is put on one, who is taken off. ``fill_list`` writes the members."""
+"""Editing the members of fixed lists."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -11,18 +11,17 @@ from .refresh.write import Outcome, lock_members, set_list_members
 
 
 def add_customers(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
-    """Put customers, named by their keys, on a list beside those who are there."""
+    """Add customers to a list."""
     return _fill(segment, at, lambda members: members | set(customers))
 
 
 def remove_customers(segment: Segment, customers: Iterable[int], at: datetime) -> Outcome:
-    """Take customers off a list."""
     return _fill(segment, at, lambda members: members - set(customers))
 
 
 def _fill(segment: Segment, at: datetime, change: Callable[[set[int]], set[int]]) -> Outcome:
     with transaction.atomic():
-        # Two who add at once: the second adds to what the first has left.
+        # Concurrent edits are applied one after another.
         lock_members()
         locked = Segment.objects.select_for_update().get(pk=segment.pk)
         members = set(Membership.objects.filter(segment=locked).values_list("customer_id", flat=True))

@@ -1,4 +1,4 @@
-"""Whether all is well: do refreshes come as scheduled, was a segment found right, do webhooks take messages."""
+"""Health: refreshes come as scheduled, the last verification found no difference, webhooks accept messages."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,16 +10,16 @@ from .models import Endpoint, Segment
 from .models.refresh import Refresh, Verification
 
 LATE_REFRESH_GRACE = timedelta(minutes=3)
-"""How long after its time a scheduled refresh may still begin before somebody should look."""
+"""How late a scheduled refresh may start before staff are told."""
 FAILING_ENDPOINT_GRACE = timedelta(minutes=10)
 REFRESH_TASK = "segments.tasks.refresh_all"
 
 
 @dataclass(frozen=True)
 class VerificationStatus:
-    """What the latest verification of all members says of one segment.
+    """The result of the latest verification for one segment.
 
-    ``state`` is right, different, edited (since then) or skipped, which ``reason`` explains.
+    ``state`` is right, different, edited (since the verification), or skipped, for which ``reason`` says why.
     """
 
     verification: Verification
@@ -28,7 +28,7 @@ class VerificationStatus:
 
 
 def verification_status(segment: Segment) -> VerificationStatus | None:
-    """Tell how the latest verification found a segment; None where none has looked at it."""
+    """Return the result of the latest verification for a segment; None if there is none."""
     run = (
         Verification.objects.filter(started_at__gt=segment.created_at, error="")
         .exclude(finished_at=None)
@@ -45,7 +45,7 @@ def verification_status(segment: Segment) -> VerificationStatus | None:
 
 @dataclass(frozen=True)
 class RefreshHealth:
-    """How refreshes come: the latest one, and whether the next is late, or none is planned."""
+    """The latest refresh, and whether the next one is late, or none is scheduled."""
 
     latest: Refresh | None
     is_late: bool = False
@@ -54,7 +54,7 @@ class RefreshHealth:
 
 
 def refresh_health(now: datetime) -> RefreshHealth:
-    """Tell whether refreshes come as scheduled, which shows whether worker and beat are running."""
+    """Return whether refreshes come as scheduled, which shows whether worker and beat are running."""
     latest = Refresh.objects.exclude(state=Refresh.State.QUEUED).first()
     plans = list(PeriodicTask.objects.filter(task=REFRESH_TASK, enabled=True))
     age = max(now - latest.started_at, timedelta()) if latest else None
@@ -69,7 +69,7 @@ def refresh_health(now: datetime) -> RefreshHealth:
 
 
 def troubled_endpoints(now: datetime) -> list[Endpoint]:
-    """Give the webhooks that were stopped by themselves, or have taken nothing for a while."""
+    """Return the webhooks that stopped after failures, or have been failing for a while."""
     failing = Q(is_active=True, failing_since__lt=now - FAILING_ENDPOINT_GRACE)
     stopped = Q(is_active=False) & ~Q(stopped_because="")
     return list(Endpoint.objects.filter(failing | stopped))

@@ -1,7 +1,7 @@
-"""Which public segments a visitor is in right now: asked while a page of the shop loads, so every statement counts.
+"""The public segments of a visitor right now. Pages of the shop ask while they load, so every statement counts.
 
-Rules are read and compiled once a process, and again when one of them was edited, added or taken away; figures of
-the population once a refresh. One cheap statement tells whether what is kept still holds.
+Each process caches the compiled rules and the population statistics. One cheap statement reads the state of the public
+segments, which tells whether the cache is still valid.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from .models.membership import Membership
 from .models.refresh import Refresh
 from .rules import EvaluationContext, PopulationStatistics, Statistic
 
-# A visitor whom the shop does not know is asked about as somebody is: answers take their time alike.
+# Unknown visitors are evaluated like others, so response times do not reveal who is known.
 NO_CUSTOMER: Final = -1
 
 PublicState = tuple[execution.Row, ...]
@@ -31,9 +31,9 @@ PublicState = tuple[execution.Row, ...]
 
 @dataclass(frozen=True)
 class PublicSegments:
-    """The public segments in one state of theirs: those by rule ready to be asked, and the fixed lists by key.
+    """The public segments in one state: compiled rules with their slugs, and fixed lists by key.
 
-    A state is, for each segment, its key, the version of its rule, its slug, and the last refresh of any.
+    A state holds for each segment its key, version and slug, and the last refresh of any segment.
     """
 
     state: PublicState
@@ -47,9 +47,9 @@ _cached = PublicSegments((), (), frozenset(), {}, PopulationStatistics())
 
 
 def find_public_segments(anonymous_id: str, at: datetime) -> list[str]:
-    """Name the public segments that a visitor, or the customer they turned out to be, is in; by slug.
+    """Return the slugs of the public segments of a visitor, or of the customer who the visitor turned out to be.
 
-    A visitor whom nobody has met is in none.
+    An unknown visitor is in no segment.
     """
     state, customer = _read_state(anonymous_id)
     if not state:
@@ -59,12 +59,12 @@ def find_public_segments(anonymous_id: str, at: datetime) -> list[str]:
 
 
 def _read_state(anonymous_id: str) -> tuple[PublicState, int]:
-    """Give the state of the public segments, and whose customer's key the id leads to, by one statement."""
+    """Return the state of the public segments, and the key of the customer with this id, with one statement."""
     found = execution.fetch_all(
         """SELECT id, version, slug, (SELECT max(refresh_id) FROM segments_segment WHERE kind = 'dynamic'),
             (SELECT customer_id FROM customers_identity WHERE kind = %s AND value = %s)
         FROM segments_segment WHERE is_public AND (is_active OR kind = 'static') ORDER BY slug""",
-        # No text of PostgreSQL holds a NUL, so nobody is met under one.
+        # PostgreSQL rejects NUL characters, so no customer has such an id.
         [Identity.Kind.ANONYMOUS_ID.value, "" if "\x00" in anonymous_id else to_nfc(anonymous_id)],
     )
     customer = found[0][4] if found else None

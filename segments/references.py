@@ -1,4 +1,4 @@
-"""Which segment refers to which: the order of a refresh, and the refusal of circles and dangling names."""
+"""References between segments: the order of a refresh, and the check for circles and unknown segments."""
 
 from collections.abc import Callable, Iterable
 from graphlib import CycleError, TopologicalSorter
@@ -17,7 +17,7 @@ def reference_levels(
 ) -> list[list[Referring]]:
     """Order segments so that each comes in a later level than those it refers to.
 
-    Segments that (against what saving allows) refer to one another in a circle share the last level.
+    Segments that refer to one another in a circle, which saving does not allow, share the last level.
     """
     waiting = {slug(one): one for one in segments}
     ordered = []
@@ -29,10 +29,7 @@ def reference_levels(
 
 
 def check_references(rules: dict[str, Rule]) -> None:
-    """Refuse rules, by the slug they are saved under, that would refer in a circle or to no segment.
-
-    Raises RuleError.
-    """
+    """Raise RuleError if rules, given by slug, would refer to an unknown segment or in a circle."""
     graph: dict[str, set[str]] = {}
     for segment in Segment.objects.only("slug", "kind", "rule"):
         graph[segment.slug] = _references(segment)
@@ -48,7 +45,7 @@ def check_references(rules: dict[str, Rule]) -> None:
 
 
 def check_references_exist(rule: Rule) -> None:
-    """Refuse a rule that refers to no segment; raises RuleError."""
+    """Raise RuleError if a rule refers to an unknown segment."""
     named = rule.references()
     known = set(Segment.objects.filter(slug__in=named).values_list("slug", flat=True))
     for name in sorted(named - known):
@@ -56,7 +53,7 @@ def check_references_exist(rule: Rule) -> None:
 
 
 def referring_segments(slug: str) -> list[Segment]:
-    """Give the segments whose rules refer to one."""
+    """Return the segments whose rules refer to a slug."""
     dynamic = Segment.objects.filter(kind=Segment.Kind.DYNAMIC)
     return [segment for segment in dynamic if slug in _references(segment)]
 
@@ -65,4 +62,4 @@ def _references(segment: Segment) -> set[str]:
     try:
         return parse(segment.rule).references() if segment.is_dynamic else set()
     except RuleError:
-        return set()  # what it refers to shows when the rule can be read again
+        return set()  # an invalid rule has no known references

@@ -1,4 +1,4 @@
-"""Saving what segments ask: the only writer of their names, rules and versions."""
+"""Creating, editing and deleting segments. Only this module writes their names, rules and versions."""
 
 import json
 import re
@@ -26,14 +26,14 @@ EXPORTED_FIELDS = ("slug", "name", "description", "rule")
 
 
 class SegmentInUse(ProtectedError):
-    """A segment that others refer to cannot be deleted."""
+    """A segment cannot be deleted while other objects refer to it."""
 
 
 def save_segment(segment: Segment, *, by: User | str | None = None) -> Segment:
-    """Save a segment by rule, new or edited; an edit of the rule is a new version, kept with who saved it.
+    """Save a new or edited segment with a rule. An edit of the rule creates a new version.
 
-    ``by`` is a person, or the name of a program. Raises RuleError where the rule will not do, ValidationError where
-    something else won't.
+    ``by`` is a user, or the name of a program. Raise RuleError if the rule is invalid, ValidationError if another field
+    is.
     """
     rule = parse(segment.rule)
     with transaction.atomic():
@@ -45,7 +45,7 @@ def save_segment(segment: Segment, *, by: User | str | None = None) -> Segment:
 
 
 def restore_version(version: Version, *, by: User | None = None) -> Segment:
-    """Let a segment ask again what it asked in a version, as a new one; raises what ``save`` does."""
+    """Save the rule of a former version as a new version. Raise the errors of ``save_segment``."""
     with transaction.atomic():
         segment = Segment.objects.select_for_update().get(pk=version.segment_id)
         segment.rule = version.rule
@@ -55,11 +55,11 @@ def restore_version(version: Version, *, by: User | None = None) -> Segment:
 def _write_segment(
     segment: Segment, before: Segment | None, fields: Iterable[str], by: User | str | None
 ) -> None:
-    """Write a segment by rule, where it is not new only these fields and its rule, and keep a new version."""
+    """Write a segment: all of a new one, of another one only these fields and its rule. Store a new version."""
     is_edited = before is not None and before.rule != segment.rule
     if is_edited and before is not None:
         segment.version, segment.retry_at = before.version + 1, None
-    # What a refresh writes meanwhile is not overwritten.
+    # The fields that a refresh writes are not overwritten.
     written = [*fields, "rule", "version", "retry_at", "updated_at"] if before else None
     with _unique_slug():
         segment.save(update_fields=written)
@@ -76,7 +76,7 @@ def _write_segment(
 
 @contextmanager
 def _unique_slug() -> Iterator[None]:
-    """Refuse, as the check before does, a slug that somebody else has taken since."""
+    """Raise ValidationError if a concurrent transaction has used the same slug."""
     try:
         with transaction.atomic():
             yield
@@ -85,7 +85,7 @@ def _unique_slug() -> Iterator[None]:
 
 
 def save_fixed_list(segment: Segment) -> Segment:
-    """Save a fixed list's slug, name, description and publicity; raises ValidationError where one will not do."""
+    """Save slug, name, description and ``is_public`` of a fixed list. Raise ValidationError if one is invalid."""
     with transaction.atomic():
         _check_names(segment)
         with _unique_slug():
@@ -94,29 +94,32 @@ def save_fixed_list(segment: Segment) -> Segment:
 
 
 def _check_names(segment: Segment) -> Segment | None:
-    """Refuse names that will not do, or a new slug while rules use the old one; give what is stored, locked."""
+    """Validate the fields, lock the stored segment and return it. Raise ValidationError.
+
+    A slug cannot be changed while rules refer to it.
+    """
     segment.full_clean(exclude=["rule"])
     before = Segment.objects.select_for_update().filter(pk=segment.pk).first() if segment.pk else None
     if before and before.slug != segment.slug and (users := references.referring_segments(before.slug)):
         names = ", ".join(user.slug for user in users)
-        raise ValidationError({"slug": f"The rules of {names} refer to {before.slug}; change them first."})
+        raise ValidationError({"slug": f"The rules of {names} refer to {before.slug}. Change them first."})
     return before
 
 
 def delete_segments(segments: Iterable[Segment]) -> None:
-    """Delete segments, unless others refer to them; raises InUse, which says who does."""
-    doomed = list(segments)
-    slugs = {segment.slug for segment in doomed}
+    """Delete segments. Raise SegmentInUse, which names the objects, if others refer to them."""
+    chosen = list(segments)
+    slugs = {segment.slug for segment in chosen}
     with transaction.atomic():
         lock_members()
-        for segment in doomed:
+        for segment in chosen:
             users = [user for user in references.referring_segments(segment.slug) if user.slug not in slugs]
             if users:
                 names = ", ".join(user.slug for user in users)
                 raise SegmentInUse(
                     f"{segment.slug} cannot be deleted: the rules of {names} refer to it", set(users)
                 )
-        for segment in doomed:
+        for segment in chosen:
             try:
                 segment.delete()
             except ProtectedError as error:
@@ -134,15 +137,15 @@ def _first(objects: Iterable[Any], most: int = 5) -> list[Any]:
 def install_templates(
     templates: Iterable[Template] = TEMPLATES.values(), *, by: User | None = None
 ) -> list[Segment]:
-    """Create the ready-to-use segments that do not exist yet; give those."""
-    there = set(Segment.objects.values_list("slug", flat=True))
-    return [create_from_template(template, by=by) for template in templates if template.slug not in there]
+    """Create the ready-to-use segments that do not exist yet; return the new ones."""
+    existing = set(Segment.objects.values_list("slug", flat=True))
+    return [create_from_template(template, by=by) for template in templates if template.slug not in existing]
 
 
 def create_from_template(
     template: Template, *, slug: str = "", name: str = "", by: User | None = None, **parameters: float
 ) -> Segment:
-    """Create a segment from a template; raises ParameterError where a parameter will not do."""
+    """Create a segment from a template. Raise ParameterError if a parameter is invalid."""
     return save_segment(
         Segment(
             slug=slug or template.slug,
@@ -159,7 +162,7 @@ def create_from_template(
 def create_fixed_list(
     slug: str, name: str, customers: Iterable[int], at: datetime, *, description: str = ""
 ) -> Segment:
-    """Create a fixed list of customers, named by their keys."""
+    """Create a fixed list with these customers."""
     with transaction.atomic():
         segment = Segment(slug=slug, name=name, description=description, kind=Segment.Kind.STATIC)
         segment.full_clean()
@@ -171,7 +174,7 @@ def create_fixed_list(
 
 
 def create_fixed_list_of_members(segment: Segment, slug: str, name: str, at: datetime) -> Segment:
-    """Create a fixed list of the members a segment has now."""
+    """Create a fixed list with the present members of a segment."""
     members = Membership.objects.filter(segment=segment).values_list("customer_id", flat=True)
     return create_fixed_list(
         slug, name, members, at, description=f"The members of {segment.name}, kept as they were."
@@ -179,21 +182,21 @@ def create_fixed_list_of_members(segment: Segment, slug: str, name: str, at: dat
 
 
 def find_customers(ids: Iterable[str]) -> tuple[list[int], list[str]]:
-    """Find customers by their ids, printed or their own; give their keys, and the ids nobody has."""
+    """Find customers by their own or public ids; return their keys, and the ids that no customer has."""
     wanted = {to_nfc(one.strip()) for one in ids} - {""}
     found: dict[str, int] = {}
     listed = sorted(wanted)
     for start in range(0, len(listed), 10_000):
         part = listed[start : start + 10_000]
-        met = Identity.objects.filter(kind=Identity.Kind.CUSTOMER_ID, value__in=part)
-        found |= dict(met.values_list("value", "customer_id"))
-        printed = Customer.objects.existing().filter(customer_id__in=part)
-        found |= dict(printed.values_list("customer_id", "pk"))
+        identities = Identity.objects.filter(kind=Identity.Kind.CUSTOMER_ID, value__in=part)
+        found |= dict(identities.values_list("value", "customer_id"))
+        by_public_id = Customer.objects.existing().filter(customer_id__in=part)
+        found |= dict(by_public_id.values_list("customer_id", "pk"))
     return list(found.values()), sorted(wanted - found.keys())
 
 
 def export_segments(segments: Iterable[Segment]) -> list[dict[str, Any]]:
-    """Give segments by rule in the form that is kept in version control."""
+    """Return segments with a rule as JSON objects, to keep them in version control."""
     return [
         {name: getattr(segment, name) for name in EXPORTED_FIELDS}
         for segment in segments
@@ -202,9 +205,9 @@ def export_segments(segments: Iterable[Segment]) -> list[dict[str, Any]]:
 
 
 def import_segments(given: Any) -> tuple[list[Segment], list[Segment]]:
-    """Create or update segments from their exported form, by slug, all or nothing; give created and updated.
+    """Create or update all segments of an export, by slug; return the created and the updated ones.
 
-    Raises RuleError with the place in the list, such as ``[2].rule.all[0]…``.
+    Raise RuleError with the place in the list, such as ``[2].rule.all[0]…``. Then nothing is imported.
     """
     if not isinstance(given, list):
         raise RuleError("", "expected a list of segments: [{slug, name, description, rule}]")
@@ -215,7 +218,7 @@ def import_segments(given: Any) -> tuple[list[Segment], list[Segment]]:
         slug = _check_fields(item, place)
         rules[slug] = _with_place(place, lambda item=item: parse(item["rule"]))
     if len(rules) < len(given):
-        raise RuleError("", "names a slug twice")
+        raise RuleError("", "contains a slug twice")
     with transaction.atomic():
         references.check_references(rules)
         for place, item in enumerate(given):
@@ -269,7 +272,7 @@ def _with_place(place: int, act: Any) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """Read JSON that a person wrote; raises RuleError that says where it ends to be JSON."""
+    """Parse JSON written by a person. Raise RuleError with the place of the error."""
     try:
         return json.loads(text)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Background work: refreshes, verifications, long counts, webhooks. Each task is an edge that may run twice."""
+"""Celery tasks of segments. Each task may run twice."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,25 +13,25 @@ from .models import Segment
 from .refresh import engine, lease, verification
 from .webhooks import delivery
 
-MAX_RUN_SECONDS: Final = 10.0  # seconds: other tasks have their turn, too, while more and more is recorded
+MAX_RUN_SECONDS: Final = 10.0  # then other tasks have their turn
 
 
 @shared_task
 def refresh_segment(segment_id: int, refresh_id: int | None = None) -> None:
-    """Refresh one segment now; one deleted meanwhile is nothing to do, nor is a queued refresh that has begun."""
+    """Refresh one segment now. Do nothing if it was deleted, or if the requested refresh has started already."""
     with suppress(lease.AlreadyStarted):
         engine.refresh_segments(Segment.objects.filter(pk=segment_id), queued=refresh_id)
 
 
 @shared_task
 def refresh_all() -> None:
-    """Refresh all active segments now."""
+    """Refresh all active segments."""
     engine.refresh_all()
 
 
 @shared_task
 def refresh_pending() -> None:
-    """Refresh until nobody waits; give way to a refresh that runs, and after some seconds to other tasks."""
+    """Refresh until nothing is pending. If another refresh is running, or time is over, try again soon."""
     wakeups.REFRESH.acknowledge()
     try:
         if not engine.refresh_pending(MAX_RUN_SECONDS):
@@ -42,41 +42,41 @@ def refresh_pending() -> None:
 
 @shared_task
 def verify_segments() -> None:
-    """Verify all segments, and keep the outcome for staff to see."""
+    """Verify all segments, and store the results for staff."""
     verification.verify_all(datetime.now(UTC))
 
 
 @shared_task
 def delete_old_refreshes() -> None:
-    """Delete refreshes that did nothing and are over for long."""
+    """Delete old refreshes that changed nothing."""
     retention.delete_old_refreshes(datetime.now(UTC))
 
 
 @shared_task
 def delete_erased_ids() -> None:
-    """Take the ids of those erased long ago off the log of changes."""
+    """Remove the ids of customers erased a month ago from the change log."""
     retention.delete_erased_ids(datetime.now(UTC))
 
 
 @shared_task
 def delete_old_changes() -> None:
-    """Delete changes that are older than the log is kept for."""
+    """Delete changes older than CHANGES_KEPT_FOR."""
     retention.delete_old_changes(datetime.now(UTC))
 
 
 @shared_task
 def count_rule(ticket: str) -> None:
-    """Count a rule for somebody who is writing it."""
+    """Count a rule for staff who edit it."""
     counting.run_count(ticket)
 
 
 @shared_task
 def deliver_webhooks() -> None:
-    """Tell endpoints what is due to be told."""
+    """Send the webhook messages that are due."""
     delivery.run_worker()
 
 
 @shared_task
 def delete_old_webhook_messages() -> None:
-    """Delete what endpoints were told long ago."""
+    """Delete old webhook messages."""
     retention.delete_old_webhook_messages(datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""The ready-to-use segments: sixteen rules with parameters, each written with the lifecycle filters alone."""
+"""The ready-to-use segments: sixteen rules with parameters. They use lifecycle filters only."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 class ParameterError(ValueError):
-    """A template's parameter that cannot be taken; the message says what to change."""
+    """A parameter of a template is invalid. The message says what to change."""
 
 
 PURPOSES = {
@@ -22,7 +22,7 @@ PURPOSES = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that staff may choose, with its bounds."""
+    """A number that staff can change, with its bounds."""
 
     default: float
     help: str
@@ -31,7 +31,7 @@ class Parameter:
     whole: bool = True
 
     def read(self, name: str, value: Any) -> float:
-        """Read a value, or raise ParameterError."""
+        """Validate a value; raise ParameterError."""
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
@@ -46,7 +46,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Template:
-    """A ready-to-use segment: who is in, and what a shop does with them. ``purpose`` is one of ``PURPOSES``."""
+    """A ready-to-use segment. ``use`` says what a shop does with it; ``purpose`` is one of ``PURPOSES``."""
 
     slug: str
     name: str
@@ -57,11 +57,10 @@ class Template:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
     def defaults(self) -> dict[str, float]:
-        """Give the default parameters."""
         return {name: parameter.default for name, parameter in self.parameters.items()}
 
     def rule(self, **chosen: float) -> Json:
-        """Give the rule with the chosen parameters, the others at their defaults; raise ParameterError."""
+        """Return the rule with these parameters, and defaults for the others. Raise ParameterError."""
         for name in chosen:
             if name not in self.parameters:
                 known = ", ".join(self.parameters) or "none"
@@ -110,151 +109,151 @@ TEMPLATES: Mapping[str, Template] = {
         Template(
             "lead",
             "Leads",
-            "Known, but without an order yet.",
+            "Known customers without an order.",
             "win",
-            "Welcome them by e-mail and give a reason for a first order.",
+            "Welcome them by e-mail and give them a reason for a first order.",
             lambda: {"all": [KNOWN_RULE, NO_ORDER_RULE]},
         ),
         Template(
             "newsletter-subscribers",
             "Newsletter subscribers",
-            "Agreed to receive the newsletter.",
+            "Have subscribed to the newsletter.",
             "win",
-            "Those whom the shop may write to: the audience of any campaign.",
+            "The customers you may write to: the audience of any campaign.",
             lambda: {"newsletter": {"is": "subscribed"}},
         ),
         Template(
             "first-order",
             "First order",
-            "Ordered exactly once.",
+            "Have ordered exactly once.",
             "grow",
-            "Thank them, and show what goes with what they bought.",
+            "Thank them, and show products that go well with their order.",
             lambda: ONE_ORDER_RULE,
         ),
         Template(
             "repeat",
             "Repeat buyers",
-            "Ordered several times lately.",
+            "Have ordered several times recently.",
             "keep",
-            "Offer a loyalty programme while they buy often.",
+            "Offer them a loyalty programme while they buy often.",
             _repeat,
-            {"days": DAYS_30, "orders": Parameter(2, "How many orders at least.", most=1000)},
+            {"days": DAYS_30, "orders": Parameter(2, "Minimum number of orders.", most=1000)},
         ),
         Template(
             "hero",
             "Heroes",
-            "Order often, spend more than average an order, and are active.",
+            "Order often, spend more per order than average, and are active.",
             "keep",
-            "Treat them as the best customers they are: early access, personal thanks.",
+            "Treat them as your best customers: early access, personal thanks.",
             _hero,
             {
-                "orders": Parameter(4, "How many orders at least.", most=1000),
-                "days": Parameter(365, "The days in which the orders count."),
-                "active_days": Parameter(30, "Active within how many days."),
+                "orders": Parameter(4, "Minimum number of orders.", most=1000),
+                "days": Parameter(365, "Number of days in which orders count."),
+                "active_days": Parameter(30, "Number of days since the last activity, at most."),
             },
         ),
         Template(
             "occasional",
             "Occasional buyers",
-            "Order seldom, and mostly at a discount.",
+            "Order rarely, and mostly with a discount.",
             "grow",
-            "Reach them when there is an offer; spare the discount for others.",
+            "Tell them about offers, and save discounts for others.",
             _occasional,
             {
-                "orders": Parameter(3, "How many orders at most.", most=1000),
-                "days": Parameter(365, "The days in which the orders count."),
+                "orders": Parameter(3, "Maximum number of orders.", most=1000),
+                "days": Parameter(365, "Number of days in which orders count."),
                 "share": Parameter(
-                    0.5, "Share of discounted orders at least, 0 to 1.", least=0, most=1, whole=False
+                    0.5, "Minimum share of discounted orders, from 0 to 1.", least=0, most=1, whole=False
                 ),
             },
         ),
         Template(
             "waiting",
             "Waiting with a full cart",
-            "Put something in the cart lately and did not order since.",
+            "Have put something into the cart recently and not ordered since.",
             "win",
-            "Remind them of what is in the cart before they forget.",
+            "Remind them of their cart before they forget it.",
             lambda days: {"open_cart": {"within_last": _days(days)}},
-            {"days": Parameter(7, "How many days a cart stays interesting.")},
+            {"days": Parameter(7, "Number of days after which a cart is too old.")},
         ),
         Template(
             "lost",
             "Lost",
-            "Not seen for a long time.",
+            "Have not been active for a long time.",
             "return",
-            "One last, good reason to come back; leave them out of costly ads.",
+            "Give them one last good reason to come back, and leave them out of expensive ads.",
             lambda days: {"last_activity": {"not_within_last": _days(days)}},
-            {"days": Parameter(90, "Days without activity.")},
+            {"days": Parameter(90, "Number of days without activity.")},
         ),
         Template(
             "anonymous",
             "Anonymous visitors",
-            "Neither an e-mail address nor a phone number is known.",
+            "Visitors without an e-mail address or a phone number.",
             "win",
-            "Ask for the newsletter, and show what is popular: all one knows is what they do.",
+            "Invite them to the newsletter, and show popular products.",
             lambda: {"known": {"is": False}},
         ),
         Template(
             "new-non-buyers",
             "New non-buyers",
-            "Known, met lately, without an order yet.",
+            "Known customers who are new and have not ordered.",
             "win",
-            "A welcome series, while they still remember why they came.",
+            "Send a welcome series while they still remember your shop.",
             lambda days: {"all": [KNOWN_RULE, {"first_seen": {"within_last": _days(days)}}, NO_ORDER_RULE]},
             {"days": DAYS_30},
         ),
         Template(
             "first-time-buyers",
             "First-time buyers",
-            "Ordered exactly once, and lately.",
+            "Have ordered exactly once, and recently.",
             "grow",
-            "Make the second order easy: advice, matching products, a thank-you.",
+            "Make the second order easy, with advice, matching products and a thank-you.",
             lambda days: {"all": [ONE_ORDER_RULE, {"last_order": {"within_last": _days(days)}}]},
             {"days": DAYS_30},
         ),
         Template(
             "two-time-buyers",
             "Two-time buyers",
-            "Ordered exactly twice, the second time lately.",
+            "Have ordered exactly twice, the second time recently.",
             "grow",
-            "The third order makes a habit: follow up within days.",
+            "A third order makes a habit. Follow up within days.",
             lambda days: {"all": [{"order_count": {"is": 2}}, {"last_order": {"within_last": _days(days)}}]},
-            {"days": Parameter(7, "Days since the last order at most.")},
+            {"days": Parameter(7, "Maximum number of days since the last order.")},
         ),
         Template(
             "one-time-lapsed",
             "One-time buyers, lapsed",
-            "Ordered once and did not come back.",
+            "Have ordered once and not come back.",
             "return",
-            "Ask what went wrong, and offer a fresh start.",
+            "Ask what went wrong, and offer a new start.",
             lambda days: {"all": [ONE_ORDER_RULE, {"last_order": {"not_within_last": _days(days)}}]},
-            {"days": Parameter(30, "Days since the order.")},
+            {"days": Parameter(30, "Minimum number of days since the order.")},
         ),
         Template(
             "repeat-lapsed",
             "Repeat buyers, lapsed",
-            "Ordered several times, but not for a while.",
+            "Have ordered several times, but not for a while.",
             "return",
-            "They liked it once: show what is new since then.",
+            "They liked your shop once. Show them what is new.",
             lambda days: {
                 "all": [{"order_count": {"at_least": 2}}, {"last_order": {"not_within_last": _days(days)}}]
             },
-            {"days": Parameter(60, "Days since the last order.")},
+            {"days": Parameter(60, "Minimum number of days since the last order.")},
         ),
         Template(
             "brand-lovers",
             "Brand lovers",
-            "Spent more than the average buyer.",
+            "Have spent more than the average buyer.",
             "keep",
-            "Invite them to review, to recommend, to try first.",
+            "Invite them to write reviews, recommend products, and try new ones first.",
             lambda: {"total_spent": {"above": "average"}},
         ),
         Template(
             "browsers",
             "Browsers",
-            "Came by at least once and never ordered.",
+            "Have visited at least once and never ordered.",
             "win",
-            "Show again what they looked at; they know the shop already.",
+            "Show them again what they looked at. They already know your shop.",
             lambda: {"all": [{"session_count": {"at_least": 1}}, NO_ORDER_RULE]},
         ),
     )

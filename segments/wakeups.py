@@ -1,4 +1,4 @@
-"""The workers of segments that are woken after a commit."""
+"""Wake-ups of the workers of segments."""
 
 from typing import Any, Final
 
@@ -6,11 +6,11 @@ from core.wakeup import WakeUp
 
 from .models import Endpoint
 
-REFRESH: Final = WakeUp("segments.tasks.refresh_pending", marker="segments:a-pass-waits")
-WEBHOOKS: Final = WakeUp("segments.tasks.deliver_webhooks", marker="webhooks:a-run-waits")
+REFRESH: Final = WakeUp("segments.tasks.refresh_pending", marker="segments:refresh-requested")
+WEBHOOKS: Final = WakeUp("segments.tasks.deliver_webhooks", marker="webhooks:delivery-requested")
 
 
 def request_webhooks(**_: Any) -> None:
-    """Wake the worker of webhooks unless there is no active endpoint."""
+    """Wake the worker of webhooks if there is an active endpoint."""
     if Endpoint.objects.filter(is_active=True).exists():
         WEBHOOKS.request()

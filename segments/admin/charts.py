@@ -12,10 +12,10 @@ from segments.models import Change
 # Told apart in pairs, and of 3:1 contrast on white and on black.
 CAUSE_STYLES = {
     Change.Cause.ACTIVITY: ("recorded activity", "#0284c7"),
-    Change.Cause.TIME: ("time went by", "#d97706"),
+    Change.Cause.TIME: ("time passed", "#d97706"),
     Change.Cause.DEFINITION: ("the rule was edited", "#9333ea"),
-    Change.Cause.POPULATION: ("a figure of the population moved", "#0d9488"),
-    Change.Cause.MERGE: ("histories were joined", "#db2777"),
+    Change.Cause.POPULATION: ("the shop's average changed", "#0d9488"),
+    Change.Cause.MERGE: ("profiles were merged", "#db2777"),
     Change.Cause.ERASURE: ("the customer was erased", "#64748b"),
     Change.Cause.INITIAL: ("first filling", "#16a34a"),
 }

@@ -1,1 +1,1 @@
-"""Membership changes: the change log, member streams, and how long they are kept."""
+"""Membership changes: the change log, member streams, retention, and export and erasure."""

@@ -1,4 +1,4 @@
-"""What segments keep of one customer: told with all the rest, and erased with it."""
+"""The data that segments hold about a customer, for export and erasure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from segments.webhooks import outbox
 def _export(customer: Customer) -> dict[str, Any]:
     members = Membership.objects.filter(customer=customer).order_by("entered_at", "segment_id")
     changes = Change.objects.filter(customer=customer).order_by("pk")
-    told = Message.objects.filter(customer=customer).order_by("pk")
+    messages = Message.objects.filter(customer=customer).order_by("pk")
     return {
         "now": [
             {"segment": slug, "name": name, "entered_at": entered_at.isoformat()}
@@ -28,7 +28,7 @@ def _export(customer: Customer) -> dict[str, Any]:
         ],
         "told": [
             {"to": name, "what": kind, "segment": slug, "state": state, "at": written_at.isoformat()}
-            for name, kind, slug, state, written_at in told.values_list(
+            for name, kind, slug, state, written_at in messages.values_list(
                 "endpoint__name", "kind", "segment__slug", "state", "written_at"
             )
         ],

@@ -1,4 +1,4 @@
-"""What is kept for how long: every pass is a row, and most did nothing that anybody will ask for."""
+"""How long refreshes, changes and webhook messages are kept."""
 
 from datetime import datetime, timedelta
 
@@ -16,11 +16,10 @@ DELETION_BATCH_SIZE = 10_000
 
 
 def delete_old_refreshes(now: datetime) -> int:
-    """Delete refreshes without results older than a day, failed ones after a month; give how many.
+    """Delete refreshes without results after a day, failed ones after a month; return how many.
 
-    Of those still queued after a day the message to the worker was lost.
-
-    Those that members come from stay, and those with results: the history of the segments is made of them.
+    A refresh that is still queued after a day is deleted, since its task was lost. Refreshes with results are kept as
+    the history of segments, and so is the latest refresh of each segment.
     """
     old = Refresh.objects.filter(
         ~Exists(RefreshResult.objects.filter(refresh=OuterRef("pk"))),
@@ -33,23 +32,20 @@ def delete_old_refreshes(now: datetime) -> int:
 
 
 def delete_erased_ids(now: datetime) -> int:
-    """Take the ids of those erased a month ago off the log: whoever follows it has let go of them by then."""
+    """Remove the ids of customers erased a month ago from the log; return from how many changes."""
     return deletion.delete_erased_ids(now - ERASED_ID_RETENTION)
 
 
 def delete_old_changes(now: datetime) -> int:
-    """Delete changes older than CHANGES_KEPT_FOR, some thousands a transaction; give how many.
-
-    The tallies by day stay: they tell the history of the segments.
-    """
+    """Delete changes older than CHANGES_KEPT_FOR, in batches; return how many. The daily counts are kept."""
     before = now - timedelta(days=settings.CHANGES_KEPT_FOR)
-    gone = 0
+    deleted = 0
     for segment in Segment.objects.values_list("pk", flat=True):
-        while some := deletion.delete_oldest_changes(segment, before, DELETION_BATCH_SIZE):
-            gone += some
-    return gone
+        while count := deletion.delete_oldest_changes(segment, before, DELETION_BATCH_SIZE):
+            deleted += count
+    return deleted
 
 
 def delete_old_webhook_messages(now: datetime) -> int:
-    """Delete messages that were delivered or given up, with their answers, as long ago as the settings say."""
+    """Delete finished messages and their attempts after WEBHOOK_LOG_KEPT_FOR days; return how many."""
     return outbox.forget_old_messages(now - timedelta(days=settings.WEBHOOK_LOG_KEPT_FOR))

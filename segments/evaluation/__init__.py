@@ -1,1 +1,1 @@
-"""Evaluating rules: the context they are evaluated with, whom they match, and their compiled form."""
+"""Evaluating rules: contexts, matching customers, compiled rules, counts and explanations."""

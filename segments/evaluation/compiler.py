@@ -1,7 +1,7 @@
-"""The rules of several segments compiled to SQL, and kept.
+"""Rules of several segments, compiled to SQL and cached.
 
-Compiling sixteen rules takes longer than evaluating them for the few candidates of a refresh. So the instant, the
-statistics and the customer stay open in the compiled statements.
+Compiling sixteen rules takes longer than evaluating them for the few candidates of a refresh. So a statement is
+compiled once, and its instant, statistics and customer are filled in for each execution.
 """
 
 import json
@@ -27,12 +27,12 @@ from segments.rules.time_changes import first_seen_in_window
 from .context import shop_zone
 from .matching import existing_customers
 
-MAX_RULES_PER_STATEMENT = 60  # bits of one signed integer, with room to spare
+MAX_RULES_PER_STATEMENT = 60  # each is one bit of a signed 64-bit integer
 MAX_CACHED_RULE_SETS = 100
-MAX_QUERIES_PER_UNION = 200  # of one compound statement; SQLite takes up to 500
+MAX_QUERIES_PER_UNION = 200  # SQLite allows 500
 
 _INTEGER = BigIntegerField()
-_CUSTOMER = object()  # stands in the place of the one customer that a statement is about
+_CUSTOMER = object()  # a parameter that stands for one customer
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CompiledStatement:
     placeholders: tuple[EvaluationContext, ...]
 
     def filled(self, *contexts: EvaluationContext, customer: int | None = None) -> Sql:
-        """Return the statement for contexts in the places of the placeholders."""
+        """Return the statement with these contexts for its placeholders, in their order."""
         replacements = dict(zip(self.placeholders, contexts, strict=True))
         return Sql(
             self.sql.text,
@@ -59,9 +59,9 @@ class CompiledStatement:
 
 
 class CompiledRules:
-    """The rules of several segments in one statement; each answer is a bit, in the order of the rules.
+    """The rules of several segments in one statement. Each answer is one bit, in the order of the rules.
 
-    The queries of answers select the customer's key, the bits, and 1 for a known customer.
+    Queries of answers select the customer's key, the bits, and 1 for a known customer.
     """
 
     def __init__(self, rules: Sequence[Rule], zone: ZoneInfo) -> None:
@@ -70,13 +70,13 @@ class CompiledRules:
 
     @cached_property
     def statistics(self) -> list[list[Statistic]]:
-        """The statistics that each rule needs."""
+        """The population statistics that each rule needs."""
         return [
             [one for condition in rule.conditions() for one in condition.statistics()] for rule in self.rules
         ]
 
     def all_answers_sql(self, context: EvaluationContext) -> Sql:
-        """Return the query of everybody's answers."""
+        """Return the query of the answers of all customers."""
         return self._answers(context, "", lambda customers: customers).filled(context)
 
     def table_answers_sql(self, table: str, context: EvaluationContext) -> Sql:
@@ -93,11 +93,11 @@ class CompiledRules:
     def _answers(
         self,
         context: EvaluationContext,
-        whose: str,
-        choose: Callable[[QuerySet[Customer]], QuerySet[Customer]],
+        scope: str,
+        restrict: Callable[[QuerySet[Customer]], QuerySet[Customer]],
     ) -> CompiledStatement:
-        kept = self._statements.get((context.facts, whose))
-        if kept is None:
+        statement = self._statements.get((context.facts, scope))
+        if statement is None:
             placeholder = placeholder_context(self.zone, context.facts)
             bits = (
                 Case(
@@ -105,16 +105,16 @@ class CompiledRules:
                 )
                 for place, rule in enumerate(self.rules)
             )
-            customers = choose(existing_customers(placeholder))
+            customers = restrict(existing_customers(placeholder))
             answers = customers.values_list("pk", reduce(add, bits), CustomerQuerySet.known_number())
-            kept = CompiledStatement(_compile(answers), (placeholder,))
-            self._statements[context.facts, whose] = kept
-        return kept
+            statement = CompiledStatement(_compile(answers), (placeholder,))
+            self._statements[context.facts, scope] = statement
+        return statement
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[Sql]:
         """Return queries of the customers whose answers can differ although nothing was recorded about them.
 
-        Among them are those first seen between the two instants.
+        They include the customers first seen between the two instants.
         """
         return [statement.filled(since, until) for statement in self._may_flip]
 
@@ -149,7 +149,7 @@ _cache: OrderedDict[tuple[str, ...], CompiledRules] = OrderedDict()
 
 
 def compile_rules(segments: Sequence[Segment]) -> CompiledRules:
-    """Return the compiled rules of segments as they are now; raises RuleError if one cannot be parsed."""
+    """Return the compiled rules of segments, from the cache if possible. Raise RuleError if a rule is invalid."""
     zone = shop_zone()
     key = (connection.vendor, zone.key, *(json.dumps(segment.rule) for segment in segments))
     if key not in _cache:

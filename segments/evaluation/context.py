@@ -1,4 +1,4 @@
-"""Evaluation contexts: the instant, the facts that hold then, and the statistics of the population."""
+"""Creating evaluation contexts: the instant, the facts at that instant, and the population statistics."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from segments.rules import EvaluationContext, PopulationStatistics
 def context_at(
     at: datetime | None = None, statistics: PopulationStatistics | None = None
 ) -> EvaluationContext:
-    """Return the context of an instant, by default now; figures that are not given are computed when needed.
+    """Return the context of an instant, by default now. Statistics that are not given are computed when needed.
 
     Queued facts are updated first, so that every record counts.
     """
@@ -26,7 +26,7 @@ def context_at(
 
 
 def context_from_records(at: datetime, statistics: PopulationStatistics) -> EvaluationContext:
-    """Return the context of an instant with facts computed from the records, whatever facts are stored."""
+    """Return the context of an instant with facts that are recomputed from the records."""
     return EvaluationContext(at, shop_zone(), relations.prepare_recomputed_relation(at), statistics)
 
 
@@ -36,5 +36,4 @@ def current_instant(now: datetime) -> datetime:
 
 
 def shop_zone() -> ZoneInfo:
-    """Return the shop's time zone."""
     return ZoneInfo(settings.TIME_ZONE)

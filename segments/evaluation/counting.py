@@ -1,7 +1,7 @@
-"""How many a rule matches, for whoever is writing it: within seconds, or by a worker, which takes longer.
+"""Counting the customers that a rule matches while staff edit it.
 
-Nothing is settled or stored in the database: the stored facts are asked as they are, so that nobody waits for a
-queue. What a worker counts is left in the cache until it is fetched.
+A count has two seconds, or some minutes in a worker. It uses the stored facts and does not update queued ones, so it
+never waits for a queue. A worker leaves its result in the cache. Nothing is written to the database.
 """
 
 import json
@@ -30,28 +30,28 @@ from .context import context_at, context_from_records, current_instant, shop_zon
 from .matching import customers_matching, existing_customers
 
 COUNT_SECONDS = 2.0
-"""Seconds that somebody waits for a count."""
+"""The time limit of a count in a request."""
 WORKER_COUNT_SECONDS = 300.0
 MIN_STATEMENT_SECONDS = 0.05
-"""Seconds that a statement is given in any case."""
+"""The least time limit of a statement, even if the time is over."""
 RESULT_SECONDS = 600
-"""Seconds that what a worker has counted can be fetched."""
+"""How long a result of a worker can be fetched."""
 SAMPLE_SIZE = 10
 SUPERSEDED_CHECK_INTERVAL = timedelta(seconds=0.5)
-"""Seconds until a count ends whose person has asked for another one."""
+"""How often a worker checks whether the person has requested another count."""
 SUPERSEDED = (
-    "Another count was asked for meanwhile, and only one runs at a time; change the rule to count again."
+    "You have started another count since, and only one runs at a time. Change the rule to count again."
 )
 TASK = "segments.tasks.count_rule"
 
 
 class WorkerUnavailable(Exception):
-    """The worker cannot be reached."""
+    """Redis does not answer, so no worker can be reached."""
 
 
 @dataclass(frozen=True)
 class RuleCount:
-    """How many customers match, at an instant, out of how many; of them known and subscribed."""
+    """How many of all customers match at an instant, and how many of these are known and subscribed."""
 
     at: datetime
     everybody: int
@@ -62,28 +62,31 @@ class RuleCount:
 
 @dataclass(frozen=True)
 class CountDetails:
-    """How many match each condition alone, by its path in the rule, and the keys of some who match the rule."""
+    """How many customers match each condition, by its path in the rule, and the keys of some who match the rule."""
 
     conditions: dict[str, int]
     sample: list[int]
 
 
 def count_matching(rule: Rule, seconds: float = COUNT_SECONDS) -> RuleCount:
-    """Count whom a rule matches; raises StatementTimeout."""
+    """Count the customers that a rule matches. Raise StatementTimeout after ``seconds``."""
     context = _stored_context()
     with time_limits.time_limit(seconds):
         return _count_matching(rule, context)
 
 
 def count_conditions(rule: Rule, seconds: float = COUNT_SECONDS) -> CountDetails:
-    """Count whom each condition matches alone, and find some of those the rule matches; raises StatementTimeout."""
+    """Count the customers that each condition matches, and find some that the rule matches. Raise StatementTimeout."""
     context = _stored_context()
     with time_limits.time_limit(seconds):
         return _count_conditions(rule, context)
 
 
 def preview_rule(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[RuleCount, CountDetails]:
-    """Count both, as of now, or as of another instant from the records alone; raises StatementTimeout."""
+    """Count the rule and its conditions, now or at another instant. Raise StatementTimeout.
+
+    At another instant, facts are recomputed from the records.
+    """
     until = time.monotonic() + seconds
 
     def within() -> AbstractContextManager[None]:
@@ -118,7 +121,7 @@ def _count_conditions(rule: Rule, context: EvaluationContext) -> CountDetails:
 
 
 def _stored_context() -> EvaluationContext:
-    """Return the context of the stored facts, with the statistics of the latest refresh."""
+    """Return the context of the stored facts with the statistics of the latest refresh."""
     settled = update.facts_updated_until()
     if settled is None:
         return context_at()
@@ -133,20 +136,20 @@ def _count_customers(context: EvaluationContext) -> int:
     return existing_customers(context).count() if kept is None else kept
 
 
-# -- By a worker
+# -- In a worker
 
 
 def enqueue_count(rule: Any, person: str) -> str:
-    """Let a worker count a rule, given as JSON; give the ticket to fetch the count by.
+    """Queue a count of a rule, given as JSON; return the ticket for ``fetch_count``. Raise WorkerUnavailable.
 
-    Counts have a queue and a worker of their own, so that nothing else waits for them, and each person has one at a
-    time: a later one takes the place of one that waits or runs. Raises NobodyToCount.
+    Counts have their own queue and worker, so other tasks do not wait for them. Each person has one count at a time: a
+    new one replaces one that waits or runs.
     """
     ticket = secrets.token_urlsafe(16)
     try:
         cache.set(_result_key(ticket), {"rule": json.dumps(rule), "person": person}, RESULT_SECONDS)
         cache.set(_latest_key(person), ticket, RESULT_SECONDS)
-        # By name: tasks know of counting, not the other way round. What nobody can fetch any more is not counted.
+        # By name, since the module of tasks imports this one. A count expires when its result could not be fetched.
         current_app.send_task(TASK, [ticket], queue=settings.COUNTS_QUEUE, expires=RESULT_SECONDS)
     except (redis.RedisError, OperationalError) as error:
         raise WorkerUnavailable from error
@@ -154,23 +157,21 @@ def enqueue_count(rule: Any, person: str) -> str:
 
 
 def run_count(ticket: str) -> None:
-    """Count what was handed over, unless the person asks for another count."""
-    order = cache.get(_result_key(ticket))
-    if order is None or "rule" not in order:
+    """Run a queued count, unless the person has requested another one."""
+    entry = cache.get(_result_key(ticket))
+    if entry is None or "rule" not in entry:
         return
-    rule, end = parse(json.loads(order["rule"])), time_limits.statement_canceller()
+    rule, end = parse(json.loads(entry["rule"])), time_limits.statement_canceller()
 
     def is_superseded() -> bool:
-        return bool(cache.get(_latest_key(order["person"])) != ticket)
+        return bool(cache.get(_latest_key(entry["person"])) != ticket)
 
     try:
         if is_superseded():
             raise time_limits.StatementTimeout
         with leases.run_periodically(lambda: end() if is_superseded() else None, SUPERSEDED_CHECK_INTERVAL):
-            counted, detailed = (
-                count_matching(rule, WORKER_COUNT_SECONDS),
-                count_conditions(rule, WORKER_COUNT_SECONDS),
-            )
+            matching = count_matching(rule, WORKER_COUNT_SECONDS)
+            details = count_conditions(rule, WORKER_COUNT_SECONDS)
     except time_limits.StatementTimeout:
         done: dict[str, Any] = {
             "error": SUPERSEDED
@@ -178,22 +179,25 @@ def run_count(ticket: str) -> None:
             else f"Counting took longer than {WORKER_COUNT_SECONDS / 60:.0f} minutes."
         }
     else:
-        told = asdict(counted) | {"at": counted.at.isoformat()}  # the cache holds JSON
-        done = {"counted": told, "details": asdict(detailed)}
+        counted = asdict(matching) | {"at": matching.at.isoformat()}  # the cache holds JSON
+        done = {"counted": counted, "details": asdict(details)}
     cache.set(_result_key(ticket), done, RESULT_SECONDS)
 
 
 def fetch_count(ticket: str) -> tuple[RuleCount, CountDetails] | None:
-    """Give what a worker has counted, None while it has not; raises LookupError where nobody is counting that."""
-    order = cache.get(_result_key(ticket))
-    if order is None:
-        raise LookupError("That count is over; change the rule to count again.")
-    if "error" in order:
-        raise LookupError(order["error"])
-    if "counted" not in order:
+    """Return the result of a queued count, or None while it waits or runs.
+
+    Raise LookupError, with a message for staff, if it has failed or expired.
+    """
+    entry = cache.get(_result_key(ticket))
+    if entry is None:
+        raise LookupError("This count has expired. Change the rule to count again.")
+    if "error" in entry:
+        raise LookupError(entry["error"])
+    if "counted" not in entry:
         return None
-    told = order["counted"] | {"at": datetime.fromisoformat(order["counted"]["at"])}
-    return RuleCount(**told), CountDetails(**order["details"])
+    counted = entry["counted"] | {"at": datetime.fromisoformat(entry["counted"]["at"])}
+    return RuleCount(**counted), CountDetails(**entry["details"])
 
 
 def _result_key(ticket: str) -> str:

@@ -1,4 +1,4 @@
-"""In words: who is in a segment, and why one customer is in or out."""
+"""Explanations in English: who is in a segment, and why one customer is in or out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,21 +18,19 @@ from segments.rules import Condition, EvaluationContext, Group, Rule, parse
 from segments.rules.formatting import format_instant, format_number
 
 FIXED_LIST = "A fixed list of customers"
-NO_RULE = "This is a fixed list: staff decide who is on it, no rule does."
-NOT_SEEN_YET = "All that is known of the customer lies in the future."
+NO_RULE = "This is a fixed list. Staff decide who is on it, not a rule."
+NOT_SEEN_YET = "All records of the customer are dated in the future."
 HIDDEN = "hidden"
 CENT = Decimal("0.01")
-MAX_NODES_PER_STATEMENT = (
-    200  # of one statement: two columns each, of which SQLite gives 2,000 and PostgreSQL 1,664
-)
+MAX_NODES_PER_STATEMENT = 200  # two columns each; SQLite allows 2,000 columns, PostgreSQL 1,664
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One node of the tree; ``value`` is None for a group, and the words "missing" stand for a missing value.
+    """One node of the tree. ``value`` is None for a group, and "missing" for a missing value.
 
-    ``lacking`` says what would have to be otherwise for the node to be met, nothing where it is. ``at`` is the value
-    where that is an instant.
+    ``lacking`` says what would have to change for the node to match; it is empty if it matches. ``at`` is the value if
+    it is an instant.
     """
 
     words: str
@@ -43,7 +41,7 @@ class Explanation:
     at: datetime | None = None
 
     def lines(self, depth: int = 0) -> Iterator[str]:
-        """Write the tree, a line a node."""
+        """Yield the tree as text, one line for each node."""
         value = "" if self.value is None else f": {self.value}"
         yield f"{'  ' * depth}{'✓' if self.met else '✗'} {self.words}{value}"
         for part in self.parts:
@@ -51,12 +49,12 @@ class Explanation:
 
 
 def segment_sentence(segment: Segment) -> str:
-    """Say in English who is in a segment; raises RuleError where its rule cannot be read."""
+    """Return in English who is in a segment. Raise RuleError if its rule is invalid."""
     return f"Everyone who {parse(segment.rule).sentence()}" if segment.is_dynamic else FIXED_LIST
 
 
 def explain(rule: Rule, customer: Customer, context: EvaluationContext) -> Explanation | None:
-    """Explain a rule's verdict on one customer, in one statement; None if the customer had not been seen."""
+    """Explain the answer of a rule for one customer; None if the customer was first seen later."""
     return explain_each([rule], customer, context)[0]
 
 
@@ -67,9 +65,9 @@ def explain_each(
     *,
     shows: Callable[[Condition], bool] = lambda condition: True,
 ) -> list[Explanation | None]:
-    """Explain the verdicts of several rules on one customer, in as few statements as their size allows.
+    """Explain the answers of several rules for one customer, with as few statements as possible.
 
-    Of conditions that ``shows`` leaves out the verdict is returned, and not the customer's value.
+    If ``shows`` is false for a condition, its answer is returned without the customer's value.
     """
     told: list[Explanation | None] = []
     for share in _batches(rules):
@@ -80,7 +78,7 @@ def explain_each(
 
 
 def _batches(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
-    """Take together as many rules as one statement answers."""
+    """Split the rules into batches that one statement can answer."""
     share: list[Rule] = []
     size = 0
     for rule in rules:
@@ -97,7 +95,7 @@ def _batches(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
 def _query_answers(
     nodes: Sequence[Rule], customer: Customer, context: EvaluationContext
 ) -> dict[str, Any] | None:
-    """Ask for the verdict of each node, and the customer's value of each condition."""
+    """Query the answer of each node and the customer's value of each condition."""
     asked: dict[str, Any] = {}
     for place, node in enumerate(nodes):
         asked[f"met_{place}"] = Case(
@@ -137,7 +135,7 @@ def _explain_node(
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))
     told = format_value(value, rule.unit, context)
-    if rule.unit == "amount" and told in words:  # in whole cents they may look the same, and are not
+    if rule.unit == "amount" and told in words:  # rounded to cents, different amounts can look the same
         words, told = (
             rule.detailed_sentence(context, format_exact_money),
             format_value(value, rule.unit, context, format_exact_money),
@@ -147,7 +145,7 @@ def _explain_node(
 
 
 def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:
-    """Say what keeps a group from being met: what each part lacks, any of them, or what should not hold."""
+    """Return what a group lacks: what all parts lack, what any part lacks, or the parts that must not match."""
     match word:
         case "all":
             return tuple(lack for part in parts for lack in part.lacking)
@@ -159,7 +157,7 @@ def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:
 def format_value(
     value: Any, unit: str, context: EvaluationContext, write: Callable[[Decimal], str] | None = None
 ) -> str:
-    """Write a value in its unit, in the shop's time zone."""
+    """Format a value in its unit and the shop's time zone. ``write`` formats amounts."""
     if value is None or value == "":
         return "missing"
     match value:
@@ -182,10 +180,10 @@ def format_value(
 
 
 def format_money(value: Decimal) -> str:
-    """Write an amount in the shop's currency, in whole cents."""
+    """Format an amount in the shop's currency, rounded to cents."""
     return format_exact_money(value.quantize(CENT, ROUND_HALF_UP))
 
 
 def format_exact_money(value: Decimal) -> str:
-    """Write an amount in the shop's currency, with all of its decimals."""
+    """Format an amount in the shop's currency with all its decimals."""
     return amount(value, settings.SHOP_CURRENCY)

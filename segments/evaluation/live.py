@@ -1,7 +1,7 @@
-"""Segments right now, asked of the facts and rules instead of the stored members: of one customer, or of some.
+"""The segments of one or some customers right now, from facts and rules instead of the stored members.
 
-Nothing is written, and nobody else is looked at: figures of the population are those of the last refresh, and
-members of the segments that rules refer to are the stored ones.
+Nothing is written. Population statistics are those of the last refresh, and the members of segments that rules refer
+to are the stored ones.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ _TABLE = "live_customers"
 
 
 def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationContext:
-    """Return the context of an instant, now or later, for some customers: only their facts are sure to hold."""
+    """Return the context of an instant, now or later. Only the facts of these customers are up to date in it."""
     latest = Segment.objects.filter(kind=Segment.Kind.DYNAMIC, refresh__isnull=False).order_by(
         "-refresh__at", "-refresh_id"
     )
@@ -35,21 +35,21 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
 
 
 def compute_rule_statistics(rules: Iterable[Rule], context: EvaluationContext) -> None:
-    """Compute the figures that rules ask for and no refresh has left, of all customers."""
+    """Compute the statistics that rules need and no refresh has stored."""
     compute_statistics(
         (one for rule in rules for condition in rule.conditions() for one in condition.statistics()), context
     )
 
 
 def compute_statistics(needed: Iterable[Statistic], context: EvaluationContext) -> None:
-    """Compute those figures that no refresh has left."""
+    """Compute those statistics that no refresh has stored, for all customers."""
     everybody = EvaluationContext(context.at, context.zone, "facts", context.statistics)
     for one in needed:
         one.value_in(everybody)
 
 
 def matching_segments(customer: int, at: datetime | None = None) -> list[str]:
-    """Name the active segments whose rule one customer, named by key, matches now or at a later instant."""
+    """Return the slugs of active segments whose rule one customer matches, now or at a later instant."""
     segments = readable_segments(Segment.objects.active().only("slug", "rule"))
     if not segments:
         return []
@@ -64,7 +64,7 @@ def matching_segments(customer: int, at: datetime | None = None) -> list[str]:
 def matching_segments_by_customer(
     customers: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
 ) -> dict[int, list[Segment]]:
-    """Give those of some segments whose rule each customer matches, of those the context is for."""
+    """Return for each customer the segments whose rule matches. The context must be for these customers."""
     found: dict[int, list[Segment]] = {customer: [] for customer in customers}
     if customers:
         _fill_table(customers)
@@ -75,9 +75,9 @@ def matching_segments_by_customer(
 
 
 def matching_customers(rule: Any, customers: Sequence[int], context: EvaluationContext) -> dict[int, bool]:
-    """Give the customers whom a rule, as JSON, matches, each with whether they are known; raises RuleError.
+    """Return which of the customers a rule, given as JSON, matches, each with whether they are known.
 
-    They are looked for among customers whom the context is for.
+    The context must be for these customers. Raise RuleError if the rule is invalid.
     """
     if not customers:
         return {}
@@ -88,7 +88,7 @@ def matching_customers(rule: Any, customers: Sequence[int], context: EvaluationC
 
 
 def readable_segments(segments: Iterable[Segment]) -> list[Segment]:
-    """Leave out those whose rule can no longer be read."""
+    """Return the segments whose rule can be parsed."""
     return [segment for segment in segments if _is_readable(segment)]
 
 
@@ -96,14 +96,14 @@ def _is_readable(segment: Segment) -> bool:
     try:
         parse(segment.rule)
     except RuleError:
-        return False  # its own page shows what is wrong
+        return False  # the page of the segment shows the error
     return True
 
 
 def _compiled_batches(
     segments: Sequence[Segment], context: EvaluationContext
 ) -> Iterator[tuple[Sequence[Segment], CompiledRules]]:
-    """Give the questions of as many segments at a time as one answer holds, when their figures are known."""
+    """Yield the segments in batches with their compiled rules, after computing their statistics."""
     for start in range(0, len(segments), MAX_RULES_PER_STATEMENT):
         part = segments[start : start + MAX_RULES_PER_STATEMENT]
         asked = compile_rules(part)

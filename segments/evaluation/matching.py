@@ -1,4 +1,4 @@
-"""The customers that a rule matches in an evaluation context. Nothing is changed."""
+"""The customers that a rule matches in an evaluation context. Nothing is written."""
 
 from collections.abc import Iterable
 

@@ -1,6 +1,6 @@
-"""Values that the shop has, for whoever writes a rule: of its newest records, the most frequent first.
+"""Suggestions for the rule editor: the most frequent values of the shop's newest records.
 
-Nothing is kept for it, and nothing is read but the newest records: a shop of any size answers at once.
+Only the newest records are read, so the answer is fast in a shop of any size.
 """
 
 from collections import Counter
@@ -19,9 +19,9 @@ MAX_SEARCH_LENGTH = 100
 
 
 def suggest_values(kind: str, part: str = "", name: str = "") -> list[str]:
-    """Give values of a kind that contain a part; ``name`` is that of the attribute whose values are asked for.
+    """Return values of a kind that contain ``part``. ``name`` is the name of the attribute for ``attribute_value``.
 
-    Raises KeyError for a kind there is nothing of.
+    Raise KeyError if the kind is unknown.
     """
     return _KINDS[kind](part.strip()[:MAX_SEARCH_LENGTH], name)
 

@@ -1,4 +1,4 @@
-"""Segments with their members and changes, and the webhooks that tell of these."""
+"""Segments, their members and changes, refreshes, and webhooks."""
 
 from .membership import Change, DailyChangeCount, Membership
 from .refresh import Refresh, RefreshResult, Verification

@@ -1,4 +1,4 @@
-"""Members, and the log of their changes. Written by ``segments.membership`` alone."""
+"""Members and the log of their changes. Only ``segments.refresh.write`` and ``deletion`` write them."""
 
 from django.db import models
 from django.db.models import Q
@@ -10,7 +10,7 @@ from .segment import Segment
 
 
 class Membership(models.Model):
-    """One customer in one segment. Its key is the pair, so that it can be distributed by customer."""
+    """One customer in one segment. The key is the pair, so that the table can be distributed by customer."""
 
     pk = models.CompositePrimaryKey("customer_id", "segment_id")
     customer = models.ForeignKey(
@@ -20,11 +20,11 @@ class Membership(models.Model):
         Segment, on_delete=models.CASCADE, related_name="memberships", db_constraint=False, db_index=False
     )
     entered_at = models.DateTimeField()
-    is_known = models.BooleanField(default=False, help_text="Whether the shop could reach the customer then.")
+    is_known = models.BooleanField(
+        default=False, help_text="Whether the customer had an e-mail address or a phone number then."
+    )
 
     class Meta:
-        """A segment's members are paged by customer, and found by when they entered."""
-
         indexes = (
             models.Index(fields=("segment", "customer"), name="members_of_segment"),
             models.Index(fields=("segment", "entered_at", "customer"), name="newest_members"),
@@ -38,19 +38,15 @@ class Change(models.Model):
     """One customer entered or left one segment."""
 
     class Kind(models.TextChoices):
-        """Which way."""
-
         ENTERED = "entered"
         LEFT = "left"
 
     class Cause(models.TextChoices):
-        """What made the difference."""
-
         ACTIVITY = "activity", "something was recorded about the customer"
-        TIME = "time", "time went by"
+        TIME = "time", "time passed"
         DEFINITION = "definition", "the segment was edited"
-        POPULATION = "population", "a figure of the population moved"
-        MERGE = "merge", "two histories were joined"
+        POPULATION = "population", "the shop's average changed"
+        MERGE = "merge", "two profiles were merged"
         ERASURE = "erasure", "the customer was erased"
         INITIAL = "initial", "the segment was filled for the first time"
 
@@ -62,12 +58,12 @@ class Change(models.Model):
         null=True,
         on_delete=models.SET_NULL,
         related_name="changes",
-        help_text="Nobody once the customer is erased.",
+        help_text="Empty once the customer is erased.",
     )
     public_id = models.CharField(
         max_length=255,
         blank=True,
-        help_text="The customer's id as printed then; empty for those who were erased, but for their last leaving.",
+        help_text="The customer's id at that time. After an erasure, only the last leaving keeps it, for a month.",
     )
     change = models.CharField(max_length=7, choices=Kind)
     at = models.DateTimeField()
@@ -77,8 +73,6 @@ class Change(models.Model):
     )
 
     class Meta:
-        """A segment's changes are followed by id."""
-
         indexes = (
             models.Index(fields=("segment", "id"), name="changes_of_segment"),
             models.Index(
@@ -91,13 +85,13 @@ class Change(models.Model):
 
 
 class DailyChangeCount(models.Model):
-    """How many customers entered or left one segment on one day, for one cause: the changes, added up.
+    """How many customers entered or left one segment on one day, for one cause.
 
-    A chart of a quarter reads a few hundred of these, where the changes may be millions.
+    A chart of a quarter reads a few hundred of these rows instead of millions of changes.
     """
 
     segment = models.ForeignKey(
-        Segment, on_delete=models.CASCADE, related_name="tallies", db_constraint=False, db_index=False
+        Segment, on_delete=models.CASCADE, related_name="daily_counts", db_constraint=False, db_index=False
     )
     day = models.DateField(help_text="In the shop's time zone.")
     change = models.CharField(max_length=7, choices=Change.Kind)
@@ -105,14 +99,12 @@ class DailyChangeCount(models.Model):
     customers = models.PositiveBigIntegerField()
 
     class Meta:
-        """One row for each of what it counts."""
-
-        verbose_name_plural = "tallies"
+        verbose_name_plural = "daily change counts"
         constraints = (
             models.UniqueConstraint(
                 fields=("segment", "day", "change", "cause"),
-                name="tallied_once",
-                violation_error_message="This is tallied already.",
+                name="counted_once_a_day",
+                violation_error_message="This day is counted already.",
             ),
         )
 

@@ -6,19 +6,17 @@ from .segment import Segment
 
 
 class Refresh(models.Model):
-    """One run that brought members in line with rules, at one instant.
+    """One refresh of the members of one or all segments, at one instant.
 
-    A running one is a lease: it holds as long as its heartbeat is fresh, and only one runs at a time. A queued one
-    was asked for and waits for a worker; until it begins, its instants are those of the asking.
+    A running refresh is a lease: only one runs at a time, and it ends when its heartbeat is too old. A queued refresh
+    was requested and waits for a worker. Until it starts, its instants are those of the request.
     """
 
     class State(models.TextChoices):
-        """How the run ended."""
-
         QUEUED = "queued"
         RUNNING = "running"
         DONE = "done"
-        FAILED = "failed", "failed in part or whole"
+        FAILED = "failed", "failed for some or all segments"
 
     segment = models.ForeignKey(
         Segment,
@@ -27,32 +25,32 @@ class Refresh(models.Model):
         related_name="+",
         db_constraint=False,
         db_index=False,
-        help_text="The one it was asked for; none where it was all of them.",
+        help_text="The segment that was refreshed; empty for all segments.",
     )
-    at = models.DateTimeField(help_text="The instant the members stand for.")
+    at = models.DateTimeField(help_text="The instant at which the rules were evaluated.")
     state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     touched = models.PositiveBigIntegerField(
-        default=0, help_text="Customers about whom something had been recorded."
+        default=0, help_text="Customers about whom something was recorded."
     )
     looked_at = models.PositiveBigIntegerField(
-        default=0, help_text="Customers whose answers were asked for; the others' could not differ."
+        default=0, help_text="Customers who were evaluated. The others could not have changed."
     )
     statistics = models.JSONField(
-        default=dict, blank=True, help_text="Figures of the population at that instant, by name."
+        default=dict, blank=True, help_text="The population statistics at that instant, by name."
     )
     statistics_from = models.DateTimeField(
-        null=True, blank=True, help_text="The instant of the oldest of these figures."
+        null=True, blank=True, help_text="The instant of the oldest of these statistics."
     )
-    buyers_version = models.BigIntegerField(default=0, help_text="Of the buyers' orders behind the figures.")
+    buyers_version = models.BigIntegerField(
+        default=0, help_text="The version of the buyers' orders that the statistics were computed from."
+    )
     time_zone = models.CharField(max_length=100, blank=True, default="")
     error = models.TextField(blank=True, default="")
 
     class Meta:
-        """Latest first."""
-
         ordering = ("-id",)
         verbose_name_plural = "refreshes"
         constraints = (
@@ -66,7 +64,7 @@ class Refresh(models.Model):
                 fields=("segment",),
                 condition=models.Q(state="queued"),
                 name="queued_once",
-                violation_error_message="A refresh of this segment waits already.",
+                violation_error_message="A refresh of this segment is queued already.",
             ),
         )
 
@@ -75,7 +73,7 @@ class Refresh(models.Model):
 
 
 class RefreshResult(models.Model):
-    """What a refresh did to one segment."""
+    """What a refresh changed in one segment."""
 
     refresh = models.ForeignKey(Refresh, on_delete=models.CASCADE, related_name="results")
     segment = models.ForeignKey(
@@ -93,24 +91,22 @@ class RefreshResult(models.Model):
 
 
 class Verification(models.Model):
-    """One comparison of all stored members with the records. Written by ``segments.refresh.verification`` alone."""
+    """One comparison of all stored members with the records. Only ``segments.refresh.verification`` writes it."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     segments = models.PositiveIntegerField(default=0, help_text="Segments compared.")
     members = models.PositiveBigIntegerField(default=0, help_text="Members compared.")
     waiting = models.PositiveBigIntegerField(
-        default=0, help_text="Customers left out, since the next refresh looks at them."
+        default=0, help_text="Customers left out, since the next refresh evaluates them."
     )
-    differing = models.PositiveIntegerField(default=0, help_text="Segments that are not exactly right.")
+    differing = models.PositiveIntegerField(default=0, help_text="Segments whose members differ.")
     details = models.JSONField(
-        default=list, blank=True, help_text="Of segments that differ, or were not compared."
+        default=list, blank=True, help_text="The segments that differ or were not compared."
     )
     error = models.TextField(blank=True, default="")
 
     class Meta:
-        """Latest first."""
-
         ordering = ("-id",)
 
     def __str__(self) -> str:
@@ -118,7 +114,7 @@ class Verification(models.Model):
 
     @property
     def state(self) -> str:
-        """Say in one word how it ended: running, failed, different, right, or nobody where nobody was compared."""
+        """Return running, failed, different, right, or nobody if no customer was compared."""
         if self.error:
             return "failed"
         if self.finished_at is None:

@@ -1,7 +1,6 @@
-"""Segments, their members, the changes of these, and the refreshes.
+"""Segments and the versions of their rules.
 
-``Segment`` is written by ``segments.segment_store`` (what it asks) and ``segments.membership`` (what came of it);
-members, changes and tallies by ``segments.membership`` alone.
+``segments.segment_store`` writes the names and rules of ``Segment``, and ``segments.refresh`` its size and state.
 """
 
 from typing import Self
@@ -12,22 +11,20 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
 SLUG_LENGTH = 100
-SLUG_IS_TAKEN = "A segment of this slug already exists; choose another."
+SLUG_IS_TAKEN = "A segment with this slug already exists. Choose another slug."
 NOT_AN_API_PATH = RegexValidator(
-    r"^(membership|preview)\Z", "The API has an address of this name; choose another.", inverse_match=True
+    r"^(membership|preview)\Z", "The API uses this word in its URLs. Choose another slug.", inverse_match=True
 )
 
 
 class SegmentQuerySet(models.QuerySet["Segment"]):
-    """Segments, by how they are kept."""
-
     def active(self) -> Self:
-        """Keep those that beat refreshes."""
+        """Return the segments that the schedule refreshes."""
         return self.filter(is_active=True, kind=Segment.Kind.DYNAMIC)
 
     def in_status(self, status: str) -> Self:
-        """Keep those whose ``status`` is this."""
-        said = Case(
+        """Return the segments with this ``status``."""
+        status_expression = Case(
             When(~Q(kind=Segment.Kind.DYNAMIC), then=Value(Segment.Status.STATIC)),
             When(is_active=False, then=Value(Segment.Status.PAUSED)),
             When(~Q(last_error=""), then=Value(Segment.Status.FAILING)),
@@ -36,21 +33,17 @@ class SegmentQuerySet(models.QuerySet["Segment"]):
             default=Value(Segment.Status.EDITED),
             output_field=models.CharField(),
         )
-        return self.alias(said=said).filter(said=status)
+        return self.alias(current_status=status_expression).filter(current_status=status)
 
 
 class Segment(models.Model):
     """A named rule with its members, or a fixed list of customers."""
 
     class Kind(models.TextChoices):
-        """Where the members come from."""
-
         DYNAMIC = "dynamic", "by rule"
         STATIC = "static", "fixed list"
 
     class Status(models.TextChoices):
-        """How a segment stands."""
-
         FRESH = "fresh", "up to date"
         EDITED = "edited", "edited since its last refresh"
         NEW = "new", "never refreshed"
@@ -66,7 +59,7 @@ class Segment(models.Model):
             NOT_AN_API_PATH,
         ],
         error_messages={"unique": SLUG_IS_TAKEN},
-        help_text="The name by which rules, the API and commands refer to it.",
+        help_text="The name in rules, the API and commands.",
     )
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True, default="")
@@ -78,10 +71,10 @@ class Segment(models.Model):
     is_public = models.BooleanField(
         "public",
         default=False,
-        help_text="The shop's pages may ask whether their visitor is in it, and so may the visitor.",
+        help_text="Pages of the shop can see whether their visitor is in this segment. So can the visitor.",
     )
     version = models.PositiveIntegerField(
-        default=1, editable=False, help_text="Counts the edits of the rule."
+        default=1, editable=False, help_text="Goes up by one with each edit of the rule."
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -89,7 +82,7 @@ class Segment(models.Model):
     size = models.PositiveBigIntegerField(default=0, editable=False)
     known_size = models.PositiveBigIntegerField(default=0, editable=False)
     refreshed_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="The instant the members stand for."
+        null=True, blank=True, editable=False, help_text="The instant of the last refresh."
     )
     refreshed_version = models.PositiveIntegerField(default=0, editable=False)
     refresh = models.ForeignKey(
@@ -100,30 +93,28 @@ class Segment(models.Model):
         db_constraint=False,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="The refresh the members come from.",
+        help_text="The last refresh.",
     )
     is_incremental = models.BooleanField(
         default=False,
         editable=False,
-        help_text="The members lack nothing but what waits in the queue; otherwise everybody is looked at.",
+        help_text="Only candidates need to be evaluated. If not set, the next refresh evaluates all customers.",
     )
     log_starts_at = models.PositiveBigIntegerField(
         default=0,
         editable=False,
-        help_text="Whoever has read the changes up to this id can go on; before it some are gone or name nobody.",
+        help_text="The change log is complete after this id. Earlier changes may be deleted or anonymized.",
     )
     last_error = models.TextField(blank=True, default="", editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
-    failures = models.PositiveIntegerField(default=0, editable=False, help_text="In a row.")
+    failures = models.PositiveIntegerField(default=0, editable=False, help_text="Failed refreshes in a row.")
     retry_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When a failing segment is tried again."
+        null=True, blank=True, editable=False, help_text="When a failing segment is refreshed again."
     )
 
     objects = SegmentQuerySet.as_manager()
 
     class Meta:
-        """Listed by name."""
-
         ordering = ("name", "id")
 
     def __str__(self) -> str:
@@ -131,12 +122,11 @@ class Segment(models.Model):
 
     @property
     def is_dynamic(self) -> bool:
-        """Tell whether a rule decides who is in."""
         return self.kind == self.Kind.DYNAMIC
 
     @property
     def status(self) -> str:
-        """Say in one word how the segment stands, as ``in_status`` asks."""
+        """Return the status; ``SegmentQuerySet.in_status`` computes the same in SQL."""
         if not self.is_dynamic:
             return self.Status.STATIC.value
         if not self.is_active:
@@ -149,7 +139,7 @@ class Segment(models.Model):
 
 
 class Version(models.Model):
-    """A rule that a segment asks, or has asked. Written by ``segments.segment_store`` alone."""
+    """The present or a former rule of a segment. Only ``segments.segment_store`` writes it."""
 
     segment = models.ForeignKey(
         Segment, on_delete=models.CASCADE, related_name="versions", db_constraint=False, db_index=False
@@ -163,21 +153,19 @@ class Version(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         db_constraint=False,
-        help_text="Nobody where a command has saved it.",
+        help_text="Empty if a command saved it.",
     )
     saved_by_name = models.CharField(
-        max_length=150, blank=True, default="", help_text="As the person was called then."
+        max_length=150, blank=True, default="", help_text="The name of the user at that time."
     )
 
     class Meta:
-        """Latest first."""
-
         ordering = ("-number",)
         constraints = (
             models.UniqueConstraint(
                 fields=("segment", "number"),
                 name="version_once",
-                violation_error_message="Somebody else has saved a version meanwhile.",
+                violation_error_message="Somebody else has saved another version meanwhile.",
             ),
         )
 

@@ -1,7 +1,7 @@
-"""Webhooks: who is told of changes, what they are told, and what they answered: see ``segments.webhooks``.
+"""Webhooks: endpoints, their messages, and attempts to deliver them. See ``segments.webhooks``.
 
-``Endpoint`` is written by ``segments.webhooks.endpoints`` alone, ``Message`` by ``segments.webhooks.outbox`` (what is
-to be told) and ``segments.webhooks.leases`` (what became of it), ``Attempt`` by the latter.
+Only ``segments.webhooks.endpoints`` writes ``Endpoint``. ``segments.webhooks.outbox`` creates ``Message`` rows, and
+``segments.webhooks.leases`` updates them and writes ``Attempt``.
 """
 
 from typing import Self
@@ -16,50 +16,53 @@ from customers.models import Customer
 from .segment import Segment
 
 MAX_URL_LENGTH = 2_000
-FAILING_AFTER = 5  # in a row: then it is not this or that message
+FAILING_AFTER = 5  # failures in a row: so many are not the fault of single messages
 
 
 class Endpoint(models.Model):
-    """An address that is told when customers enter or leave segments."""
+    """A URL that receives messages when customers enter or leave segments."""
 
-    name = models.CharField(max_length=100, help_text="Such as “Newsletter tool”.")
+    name = models.CharField(max_length=100, help_text="For example “Newsletter tool”.")
     url = models.TextField(
         "address",
         validators=[MaxLengthValidator(MAX_URL_LENGTH)],
-        help_text="Where messages are posted to: https://…",
+        help_text="Messages are sent to this URL: https://…",
     )
-    every_segment = models.BooleanField("all segments", default=True, help_text="Also those to come.")
+    every_segment = models.BooleanField(
+        "all segments", default=True, help_text="Also segments that are created later."
+    )
     segments = models.ManyToManyField(
-        Segment, blank=True, related_name="endpoints", db_constraint=False, help_text="If not all."
+        Segment, blank=True, related_name="endpoints", db_constraint=False, help_text="If not all segments."
     )
     wants_singles = models.BooleanField(
         "a message for each customer, always",
         default=False,
-        help_text="Also where an edited rule or a first fill moves many at once, which one summary tells otherwise.",
+        help_text="Otherwise one summary is sent when a new segment or an edited rule changes many members at once.",
     )
-    secret = EncryptedField(editable=False, help_text="What messages are signed with.")
+    secret = EncryptedField(editable=False, help_text="The secret that signs messages.")
     former_secret = EncryptedField(blank=True, default="", editable=False)
     former_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
     position = models.BigIntegerField(
         default=0,
         editable=False,
-        help_text="The id of the last change that has been made a message of, or passed.",
+        help_text="The cursor in the change log: the id of the last change that was processed.",
     )
     created_at = models.DateTimeField(editable=False)
     is_active = models.BooleanField(default=True, editable=False)
     stopped_at = models.DateTimeField(null=True, blank=True, editable=False)
     stopped_because = models.TextField(
-        blank=True, default="", editable=False, help_text="Empty where somebody of the staff paused it."
+        blank=True, default="", editable=False, help_text="Empty if staff paused it."
     )
-    failures = models.PositiveIntegerField(default=0, editable=False, help_text="In a row.")
+    failures = models.PositiveIntegerField(default=0, editable=False, help_text="Failures in a row.")
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     held_until = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Until then nothing is sent, to let it recover."
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Nothing is sent until then, so that the receiver can recover.",
     )
 
     class Meta:
-        """Listed by name."""
-
         ordering = ("name", "pk")
         verbose_name = "webhook"
 
@@ -68,29 +71,27 @@ class Endpoint(models.Model):
 
     @property
     def state(self) -> str:
-        """Say in one word how it stands: active, failing, paused (by staff) or stopped (by itself)."""
+        """Return active, failing, paused (by staff) or stopped (after too many failures)."""
         if not self.is_active:
             return "stopped" if self.stopped_because else "paused"
         return "failing" if self.is_failing else "active"
 
     @property
     def is_failing(self) -> bool:
-        """Tell whether it takes nothing at all, whatever is sent."""
+        """Whether every message fails, not only some."""
         return self.failures >= FAILING_AFTER
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
-    """Messages, by what may happen to them."""
-
     def waiting(self) -> Self:
-        """Keep those that are neither delivered nor given up."""
+        """Return the messages that are neither delivered nor given up."""
         return self.filter(state=Message.State.WAITING)
 
     def next_in_order(self) -> Self:
-        """Keep the waiting ones that no earlier message has to go before.
+        """Return the waiting messages that do not have to wait for an earlier message.
 
-        One customer's go one after another. A summary waits for what was told of its segment before, and what comes
-        after waits for it. The leaving of somebody erased names no customer's key: these go one after another, too.
+        Messages about one customer are sent in order. A summary waits for earlier messages about its segment, and later
+        ones wait for it. Messages about erased customers have no customer; those of a segment are sent in order, too.
         """
         before = Message.objects.waiting().filter(endpoint=OuterRef("endpoint"), pk__lt=OuterRef("pk"))
         of_segment = before.filter(segment=OuterRef("segment"))
@@ -103,14 +104,14 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """What one endpoint is told.
+    """A message to one endpoint.
 
-    It says which changes it tells of; what these say is read from their log when it is sent, so whoever is erased
-    there is named by no message any more.
+    It refers to changes by their ids. Their content is read from the change log when the message is sent, so a message
+    never names an erased customer.
     """
 
     class Kind(models.TextChoices):
-        """What happened; receivers know it by the same word."""
+        """What happened. The values are public."""
 
         ENTERED = "segment.entered", "entered"
         LEFT = "segment.left", "left"
@@ -118,8 +119,6 @@ class Message(models.Model):
         TEST = "webhook.test", "test"
 
     class State(models.TextChoices):
-        """How far it is."""
-
         WAITING = "waiting"
         DELIVERED = "delivered"
         GIVEN_UP = "given up"
@@ -136,26 +135,22 @@ class Message(models.Model):
         null=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="Nobody for a summary, or once the customer is erased.",
+        help_text="Empty for a summary, and once the customer is erased.",
     )
-    first_id = models.BigIntegerField(null=True, help_text="Of the changes it tells of.")
+    first_id = models.BigIntegerField(null=True, help_text="The first of the changes it is about.")
     last_id = models.BigIntegerField(null=True)
-    summary = models.JSONField(default=dict, help_text="What a summary says.")
+    summary = models.JSONField(default=dict, help_text="The content of a summary.")
     state = models.CharField(max_length=9, choices=State, default=State.WAITING)
     written_at = models.DateTimeField()
     tries = models.PositiveSmallIntegerField(default=0)
     first_tried_at = models.DateTimeField(null=True)
-    due_at = models.DateTimeField(help_text="When it may be sent, or sent again.")
-    leased_until = models.DateTimeField(
-        null=True, help_text="While a worker is sending it; who holds it longer is gone."
-    )
+    due_at = models.DateTimeField(help_text="The time of the next attempt.")
+    leased_until = models.DateTimeField(null=True, help_text="The lease of the worker that is sending it.")
     done_at = models.DateTimeField(null=True)
 
     objects = MessageQuerySet.as_manager()
 
     class Meta:
-        """The waiting ones are found by endpoint, and by who may have to wait for whom."""
-
         verbose_name = "webhook message"
         indexes = (
             models.Index(fields=("endpoint", "id"), name="messages_of_endpoint"),
@@ -178,7 +173,7 @@ class Message(models.Model):
 
     @property
     def public_id(self) -> str:
-        """Give the id that receivers tell repetitions by: the same whenever the same is told again."""
+        """Return the id that receivers recognize repeated messages by."""
         if self.kind == self.Kind.TEST:
             return f"test_{self.pk}"
         if self.kind == self.Kind.BULK:
@@ -187,20 +182,20 @@ class Message(models.Model):
 
 
 class Attempt(models.Model):
-    """One try to deliver a message, and what was answered."""
+    """One attempt to deliver a message, and the response."""
 
     message = models.ForeignKey(
         Message, on_delete=models.CASCADE, related_name="attempts", db_constraint=False
     )
     at = models.DateTimeField()
     took = models.PositiveIntegerField(help_text="Milliseconds.")
-    status = models.PositiveSmallIntegerField(null=True, help_text="Of the answer, if there was one.")
-    problem = models.TextField(blank=True, default="", help_text="Why it does not count as delivered.")
-    answer = models.TextField(blank=True, default="", help_text="The first kilobyte of it.")
+    status = models.PositiveSmallIntegerField(
+        null=True, help_text="The status of the response, if there was one."
+    )
+    problem = models.TextField(blank=True, default="", help_text="Why the message is not delivered.")
+    answer = models.TextField(blank=True, default="", help_text="The first kilobyte of the response.")
 
     class Meta:
-        """The latest first."""
-
         ordering = ("-pk",)
 
     def __str__(self) -> str:

@@ -1,5 +1,5 @@
-"""Refreshes: they bring the members of segments in line with the rules at one instant.
+"""A refresh brings the members of segments in line with their rules at one instant.
 
-The steps are ``plan``, ``candidates``, ``differences`` and ``write``; ``engine`` takes them in this order.
-``docs/refresh.md`` describes them.
+Its steps are the modules ``plan``, ``candidates``, ``differences`` and ``write``, which ``engine`` runs in this order.
+See ``docs/refresh.md``.
 """

@@ -1,6 +1,6 @@
 """Step 2 of a refresh: the customers whose membership can differ from the stored one, in the table ``candidates``.
 
-They are the touched customers, and those for whom time or a statistic can change an answer.
+These are the touched customers, and those for whom time or a statistic can change an answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,16 +21,16 @@ CANDIDATES: Final = "candidates"
 
 @dataclass(frozen=True)
 class Candidates:
-    """How many customers are candidates, and how many of them because something was recorded about them."""
+    """How many customers are candidates, and how many of them are touched: something was recorded about them."""
 
     count: int
     touched: int
 
 
 def find_candidates(plan: RefreshPlan) -> Candidates:
-    """Fill the table with the candidates of a plan's incremental segments.
+    """Fill the table with the candidates of the plan's incremental segments.
 
-    The queue of touched customers is emptied if the plan takes it, and else read.
+    The queue of touched customers is emptied if the plan takes it, and only read otherwise.
     """
     create_table()
     take = touched_customers.move_touched if plan.takes_queue else touched_customers.copy_touched
@@ -46,7 +46,7 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
 
 
 def add_candidates(customers: Query) -> int:
-    """Add customers, selected by their keys, who are not candidates yet; return how many that were."""
+    """Add the customers whose keys a query selects; return how many were not candidates yet."""
     return execution.execute(
         compose(
             """INSERT INTO candidates (customer_id, recorded)
@@ -58,7 +58,7 @@ def add_candidates(customers: Query) -> int:
 
 
 def create_table() -> None:
-    """Make the table, or empty it; ``recorded`` is as in ``facts.take_touched``."""
+    """Create the table, or empty it. ``recorded`` is 2 for merged, 1 for touched and 0 for other customers."""
     temporary_tables.create_temporary_table(CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer")
 
 
@@ -77,7 +77,7 @@ def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segm
 def _former_context(
     refresh: Refresh, segments: Sequence[Segment], now: EvaluationContext
 ) -> EvaluationContext:
-    """Return the context in which a former refresh evaluated the segments."""
+    """Return the context in which the former refresh evaluated the segments."""
     return EvaluationContext(
         segments[0].refreshed_at, now.zone, statistics=PopulationStatistics(refresh.statistics)
     )

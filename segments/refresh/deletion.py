@@ -16,11 +16,10 @@ from .write import count_by_day, lock_members, newest_change_id
 
 
 def erase_members(customers: Sequence[int], at: datetime) -> None:
-    """Let customers, named by their keys, leave for good, in the transaction that erases them.
+    """Remove customers from all segments, in the transaction that erases them.
 
-    Their leaving names them by the printed id, so that whoever follows the changes can let go of them, too, be it
-    that they left before, and a follower has not read so far; what else the log told of them names nobody any more.
-    Sizes are those of the members at once.
+    The changes by which they leave keep their public id for a month, so that readers of the log can delete them, too.
+    All other changes are anonymized. Sizes are updated at once.
     """
     lock_members()
     members = list(
@@ -64,7 +63,7 @@ def erase_members(customers: Sequence[int], at: datetime) -> None:
 
 
 def _anonymize_changes(customers: Sequence[int]) -> None:
-    """Take names off the log, but for the last leaving of each segment, which ``forget_names`` sees to in time."""
+    """Remove ids from the log, except from the last leaving of each segment, for ``delete_erased_ids``."""
     changes = Change.objects.filter(customer__in=customers)
     latest = (
         changes.order_by()
@@ -78,9 +77,9 @@ def _anonymize_changes(customers: Sequence[int]) -> None:
 
 
 def delete_erased_ids(before: datetime) -> int:
-    """Take the printed ids off the leavings of those erased before an instant; give how many those were.
+    """Remove the ids of customers erased before an instant from the log; return from how many changes.
 
-    Whoever has not read them by then cannot let go of the erased, and has to begin anew.
+    A reader that has not read these changes yet must start again from the members.
     """
     named = Change.objects.filter(customer=None, at__lt=before).exclude(public_id="")
     with transaction.atomic():
@@ -91,9 +90,9 @@ def delete_erased_ids(before: datetime) -> int:
 
 
 def delete_oldest_changes(segment: int, before: datetime, most: int) -> int:
-    """Delete the oldest changes of a segment that are older than an instant, at most so many; give how many."""
+    """Delete the oldest changes of a segment from before an instant, at most ``most``; return how many."""
     with transaction.atomic():
-        lock_members()  # an erasure, which waits for its turn too, writes what is deleted here
+        lock_members()  # an erasure, which takes this lock too, writes to the same rows
         oldest = Change.objects.filter(segment=segment).order_by("pk").values_list("pk", "at")[:most]
         old = [change for change, _ in takewhile(lambda row: row[1] < before, oldest)]
         if old:

@@ -1,7 +1,7 @@
-"""Step 3 of a refresh: evaluate rules, and find whose answers differ from the stored members.
+"""Step 3 of a refresh: evaluate rules, and find the customers whose answers differ from the stored members.
 
-The answers of several segments to one customer are the bits of one number. A customer whose bits differ from the
-stored ones, or who became known or unknown, is a row of the table ``differences``.
+The answers of several segments for one customer are the bits of one number. A customer whose bits differ from the
+stored members, or who became known or unknown, is a row of the table ``differences``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,18 +19,18 @@ log = structlog.get_logger(__name__)
 
 _MEMBERS = Membership._meta.db_table
 
-EVALUATION_BATCH_SIZE = 5_000  # customers, if evaluating all of them in one statement takes too long
+EVALUATION_BATCH_SIZE = 5_000  # customers, if one statement for all of them takes too long
 
 MOVED_CUSTOMERS_SQL = Sql("SELECT customer_id FROM differences WHERE bits <> stored")
-"""The customers who enter or leave a segment."""
+"""The query of customers who enter or leave a segment."""
 
 
 def evaluate(
     segments: Sequence[Segment], compiled: CompiledRules, context: EvaluationContext, among: str = ""
 ) -> int:
-    """Evaluate segments for everybody, or the customers in a table; return how many differences there are.
+    """Evaluate segments for all customers, or those in the table ``among``; return the number of differences.
 
-    If a statement takes longer than STATEMENT_LIMIT, the customers are evaluated in parts.
+    If the statement takes longer than STATEMENT_LIMIT, the customers are evaluated in batches.
     """
     answers = compiled.table_answers_sql(among, context) if among else compiled.all_answers_sql(context)
     empty_differences()
@@ -38,7 +38,7 @@ def evaluate(
         with time_limits.roll_back_after(settings.STATEMENT_LIMIT):
             return add_differences(segments, answers, among)
     except time_limits.StatementTimeout:
-        log.warning("refreshed_in_smaller_parts", segments=len(segments))
+        log.warning("refresh_evaluated_in_batches", segments=len(segments))
     empty_differences()
     return sum(
         add_differences(segments, compiled.table_answers_sql(part, context), part)
@@ -47,9 +47,10 @@ def evaluate(
 
 
 def add_differences(segments: Sequence[Segment], answers: Query, among: str = "") -> int:
-    """Compare answers with the members, of everybody or the customers in a table; return how many differ.
+    """Compare answers with the stored members; return how many customers differ.
 
-    ``answers`` selects customer, bits, and 1 for a known customer. The customers are not in ``differences`` yet.
+    ``answers`` selects customer, bits, and 1 for a known customer. ``among`` is the table of these customers, unless
+    they are all customers. None of them may be in ``differences`` yet.
     """
     stored = " ".join(f"WHEN {segment.pk} THEN {1 << place}" for place, segment in enumerate(segments))
     some = f"AND customer_id IN (SELECT customer_id FROM {among})" if among else ""
@@ -73,7 +74,7 @@ def add_differences(segments: Sequence[Segment], answers: Query, among: str = ""
 
 
 def empty_differences() -> None:
-    """Make the table of differences, or empty it."""
+    """Create the table of differences, or empty it."""
     temporary_tables.create_temporary_table(
         "differences",
         "customer_id bigint PRIMARY KEY, bits bigint, stored bigint, known bigint, stored_known bigint,"
@@ -82,10 +83,8 @@ def empty_differences() -> None:
 
 
 def add_answers_with_former_statistics(answers: Query) -> None:
-    """Add to the differences how they would be answered with the former statistics."""
-    temporary_tables.create_temporary_table(
-        "unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint"
-    )
+    """Add to the differences the answers that the former statistics would give."""
+    temporary_tables.create_temporary_table("unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint")
     execution.execute(compose("INSERT INTO unmoved {answers}", answers=answers))
     execution.execute(
         "UPDATE differences SET unmoved = (SELECT u.bits FROM unmoved u WHERE u.customer_id = differences.customer_id)"
@@ -93,7 +92,7 @@ def add_answers_with_former_statistics(answers: Query) -> None:
 
 
 def _batch_tables(among: str) -> Iterator[str]:
-    """Put all customers, or those in a table, part by part into a smaller table; yield its name each time."""
+    """Copy all customers, or those in a table, in batches to a smaller table; yield its name for each batch."""
     whom = f"SELECT customer_id FROM {among}" if among else "SELECT id FROM customers_customer"
     latest = 0
     while True:

@@ -1,4 +1,4 @@
-"""A refresh: plan, find candidates, evaluate, write. ``docs/refresh.md`` describes the steps in this order."""
+"""A refresh: plan, find candidates, evaluate, write. ``docs/refresh.md`` describes these steps."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -28,17 +28,17 @@ _ERRORS = (DatabaseError, RuleError, ArithmeticError, ValueError)
 def refresh_all(
     at: datetime | None = None, *, full: bool = False, wait: bool = True
 ) -> tuple[Refresh, list[Outcome]]:
-    """Refresh all active segments; see ``refresh_segments``. ``full`` evaluates everybody, with the same result.
+    """Refresh all active segments; see ``refresh_segments``. ``full`` evaluates all customers, with the same result.
 
-    A failing segment waits for its next try, unless ``at`` or ``full`` is given.
+    A failing segment waits for its next retry, unless ``at`` or ``full`` is given.
     """
     return refresh_segments(None, at, full=full, wait=wait)
 
 
 def refresh_pending(seconds: float) -> bool:
-    """Refresh until nothing is pending, for at most so many seconds; return whether nothing is pending.
+    """Refresh until nothing is pending, or the seconds are over; return whether nothing is pending.
 
-    Raises lease.Busy if another refresh is running.
+    Raise lease.RefreshRunning if another refresh is running.
     """
     until = time.monotonic() + seconds
     while is_pending():
@@ -49,7 +49,7 @@ def refresh_pending(seconds: float) -> bool:
 
 
 def is_pending() -> bool:
-    """Return whether anything was recorded, or came due, that no refresh has evaluated yet."""
+    """Return whether something was recorded, or came due, that no refresh has evaluated yet."""
     return update.is_update_due(datetime.now(UTC)) or Touched.objects.exists()
 
 
@@ -63,12 +63,13 @@ def refresh_segments(
 ) -> tuple[Refresh, list[Outcome]]:
     """Bring the members of dynamic segments in line with their rules at an instant, by default now.
 
-    "Now" is read once this refresh holds the lease. It is never before the segments' last refresh, even if the clock
-    was set back. A refresh is one transaction. A segment that fails keeps its members, shows its error and does not
-    stop the others. Segments are evaluated after those they refer to.
+    The clock is read once this refresh holds the lease. If the clock was set back, the instant is that of the
+    segments' last refresh. A refresh is one transaction. A segment that fails keeps its members, shows its error and
+    does not stop the others. Segments are evaluated after those they refer to.
 
-    ``queued`` is the key of a requested refresh. Raises lease.Taken if that one has begun already, lease.Busy if
-    another refresh is running and ``wait`` is false, and plan.TooEarly if ``at`` is before a segment's last refresh.
+    ``queued`` is the key of a requested refresh. Raise lease.AlreadyStarted if that one has started already,
+    lease.RefreshRunning if another refresh is running and ``wait`` is false, and plan.TooEarly if ``at`` is before a
+    segment's last refresh.
     """
     keys = None if segments is None else [segment.pk for segment in segments]
     with lease.acquire(wait=wait, queued=queued) as run:
@@ -77,7 +78,7 @@ def refresh_segments(
             write.lock_members()
             outcomes = RefreshPass(run, keys, at, full=full).execute()
     if is_pending():
-        # What committed meanwhile found the lease taken, and gave way: now it is free again.
+        # Refreshes that were woken meanwhile found the lease taken and ended. Now it is free again.
         notify_on_commit(records_changed)
     return run, outcomes
 
@@ -89,16 +90,16 @@ def _latest_refreshed_at(keys: Sequence[int] | None) -> datetime | None:
 
 
 class RefreshPass:
-    """One refresh, inside its transaction, with the lease and the lock of members."""
+    """One refresh, inside its transaction. It holds the lease and the lock of members."""
 
     def __init__(self, run: Refresh, keys: Sequence[int] | None, at: datetime | None, *, full: bool) -> None:
         self.run = run
         self.plan = plan_refresh(keys, at, full=full)
         self.outcomes = [Outcome(segment, error=error) for segment, error in self.plan.invalid]
-        self.moved: set[int] = set()  # segments that somebody entered or left
+        self.moved: set[int] = set()  # segments with changes
 
     def execute(self) -> list[Outcome]:
-        """Take the steps; return the outcome of each segment."""
+        """Run the steps; return the outcome of each segment."""
         found = candidates.find_candidates(self.plan)
         self.looked_at, self.run.touched = found.count, found.touched
         for batch in self.plan.for_candidates(found.count).batches():
@@ -107,7 +108,7 @@ class RefreshPass:
         return self.outcomes
 
     def _refresh_batch(self, batch: Sequence[PlannedSegment]) -> list[Outcome]:
-        """Evaluate and write segments together; if that fails, one by one, so that only the broken one fails."""
+        """Evaluate and write segments together. If that fails, do it one by one, so that only one segment fails."""
         if not batch:
             return []
         try:
@@ -127,7 +128,7 @@ class RefreshPass:
             among = "" if is_full else candidates.CANDIDATES
             differing = differences.evaluate(segments, compiled, context, among)
         edited = _lock_segments(segments)
-        if edited:  # their next refresh evaluates the rule as it is now
+        if edited:  # their next refresh evaluates the new rule
             return self._refresh_batch([planned for planned in batch if planned.segment.pk not in edited])
         if not differing:
             return write.unchanged_outcomes(segments)
@@ -138,7 +139,7 @@ class RefreshPass:
         return outcomes
 
     def _explain(self, batch: Sequence[PlannedSegment], compiled: CompiledRules) -> list[WrittenSegment]:
-        """Return the segments with what explains their changes, after noting what statistics have to do with them."""
+        """Return the segments with what determines the causes of their changes."""
         written = [
             self._with_causes(planned, needed)
             for planned, needed in zip(batch, compiled.statistics, strict=True)
@@ -150,7 +151,7 @@ class RefreshPass:
             differences.add_answers_with_former_statistics(compiled.table_answers_sql("differences", unmoved))
         return written
 
-    def _with_causes(self, planned: PlannedSegment, needed: Sequence[Statistic]) -> WrittenSegment:
+    def _with_causes(self, planned: PlannedSegment, statistics: Sequence[Statistic]) -> WrittenSegment:
         segment, cause = planned.segment, ""
         if segment.refresh is None:
             cause = Change.Cause.INITIAL.value
@@ -166,12 +167,12 @@ class RefreshPass:
                 one.pk for one in self.plan.selected if one.slug in referred and one.pk in self.moved
             ),
             statistics_moved=any(
-                former.get(one.name) != self.plan.context.statistics.get(one.name) for one in needed
+                former.get(one.name) != self.plan.context.statistics.get(one.name) for one in statistics
             ),
         )
 
     def _note_moved_customers(self, segments: Sequence[Segment]) -> None:
-        """Let segments that refer to these evaluate who entered or left: later in this refresh, or in their own."""
+        """Make customers who entered or left candidates for the segments that refer to these."""
         self.looked_at += candidates.add_candidates(differences.MOVED_CUSTOMERS_SQL)
         if not self.plan.takes_queue and any(
             references.referring_segments(segment.slug) for segment in segments
@@ -186,7 +187,9 @@ class RefreshPass:
             _schedule_retry(outcome, plan.at)
         answered = {outcome.segment.pk for outcome in self.outcomes}
         behind = [one.pk for one in (*plan.others, *plan.selected) if one.pk not in answered]
-        if plan.takes_queue and behind:  # they took no part, and the touched customers are off the queue now
+        if (
+            plan.takes_queue and behind
+        ):  # the queue is empty now, and these segments have not evaluated its customers
             Segment.objects.filter(pk__in=behind).update(is_incremental=False)
         run.at, run.looked_at, run.time_zone = plan.at, self.looked_at, plan.context.zone.key
         run.statistics, run.statistics_from = (
@@ -201,14 +204,14 @@ class RefreshPass:
 
 
 def _lock_segments(segments: Sequence[Segment]) -> set[int]:
-    """Keep the segments from being edited until the transaction ends; return those that were edited meanwhile."""
+    """Lock the segments until the transaction ends; return the keys of those that were edited or deleted meanwhile."""
     rows = Segment.objects.select_for_update().filter(pk__in=[one.pk for one in segments]).order_by("pk")
     versions = dict(rows.values_list("pk", "version"))
     return {one.pk for one in segments if versions.get(one.pk) != one.version}
 
 
 def _activity_since(segment: Segment) -> datetime | None:
-    """Return the instant after which a record is new to the segment; one left behind has lost its touched customers."""
+    """Return the instant after which records explain a change, also if the segment missed its touched customers."""
     if segment.refreshed_at is None or segment.is_incremental:
         return segment.refreshed_at
     return segment.refreshed_at - timedelta(microseconds=1)

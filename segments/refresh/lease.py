@@ -1,7 +1,7 @@
-"""Refreshes as rows with a lease: one runs at a time, and one whose worker died gives way to the next.
+"""The lease of a refresh. One refresh runs at a time, and one whose worker died is replaced by the next.
 
-What keeps members right is the turn that every writer takes inside its transaction; the lease tells people and
-other workers what goes on, so that nobody queues up behind a turn, or believes in a run that is no more.
+The lock of members keeps concurrent writers apart. The lease shows staff and other workers which refresh is running,
+so that no worker waits behind the lock.
 """
 
 import time
@@ -16,7 +16,7 @@ from core.db import leases
 from segments.models import Refresh
 
 POLL_SECONDS = 0.05
-ABANDONED_ERROR = "The process that ran it is gone; the next refresh completes its work."
+ABANDONED_ERROR = "The process of this refresh has ended. The next refresh does its work."
 
 
 class RefreshRunning(Exception):
@@ -24,21 +24,21 @@ class RefreshRunning(Exception):
 
 
 class AlreadyStarted(Exception):
-    """A queued refresh is not queued any more: another worker has begun it."""
+    """Another worker has started the requested refresh already."""
 
 
 @contextmanager
 def acquire(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
-    """Hold the lease; wait for a running refresh to end, or raise Busy.
+    """Hold the lease. If another refresh is running, wait for its end, or raise RefreshRunning.
 
-    ``queued`` is the key of a refresh that was asked for, and begins now; raises Taken where it has begun before.
+    ``queued`` is the key of a requested refresh, which starts now. Raise AlreadyStarted if it has started before.
 
-    The block sets how the run ended, in the transaction of what it did. An exception ends it as failed.
+    The block stores how the refresh ended, in the transaction of its work. After an exception it is stored as failed.
     """
     run = _wait_and_start(wait=wait, queued=queued)
-    mine = Refresh.objects.filter(pk=run.pk, state=Refresh.State.RUNNING)
+    own_row = Refresh.objects.filter(pk=run.pk, state=Refresh.State.RUNNING)
     try:
-        with leases.extend_periodically(mine, _lease()):
+        with leases.extend_periodically(own_row, _lease()):
             yield run
     except BaseException as error:
         Refresh.objects.filter(pk=run.pk).update(
@@ -68,7 +68,7 @@ def _wait_and_start(*, wait: bool, queued: int | None) -> Refresh:
 
 
 def _end_abandoned(now: datetime) -> bool:
-    """Let refreshes whose worker is gone fail; return whether one is running."""
+    """Mark refreshes as failed whose worker died; return whether one is running."""
     died = {"state": Refresh.State.FAILED, "error": ABANDONED_ERROR, "finished_at": now}
     running = Refresh.objects.filter(state=Refresh.State.RUNNING)
     return leases.end_abandoned(running, now, _lease(), lambda _: died)

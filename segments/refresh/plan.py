@@ -1,4 +1,4 @@
-"""Step 1 of a refresh: which segments it evaluates, in which context, and for which of them everybody."""
+"""Step 1 of a refresh: which segments are evaluated, in which context, and for which customers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,16 +14,16 @@ from segments.evaluation.context import shop_zone
 from segments.models import Refresh, Segment
 from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleError, Statistic, parse
 
-FULL_REFRESH_SHARE = 0.15  # of the customers: with more candidates, evaluating everybody costs less
+FULL_REFRESH_SHARE = 0.15  # of the customers; with more candidates, evaluating all customers costs less
 
 
 class TooEarly(ValueError):
-    """The instant of a refresh is before one that the members already stand for."""
+    """The instant of a refresh is before the last refresh of a segment."""
 
 
 @dataclass(frozen=True)
 class PlannedSegment:
-    """A segment with its parsed rule; ``is_full`` if everybody is evaluated, not the candidates alone."""
+    """A segment with its parsed rule. ``is_full`` tells whether all customers are evaluated, or only candidates."""
 
     segment: Segment
     rule: Rule
@@ -32,7 +32,7 @@ class PlannedSegment:
 
 @dataclass(frozen=True)
 class StatisticsSource:
-    """The instant of the oldest statistic of a context, and the version of the buyers' orders behind them."""
+    """The instant of the oldest statistic of a context, and the version of the buyers' orders it was computed from."""
 
     computed_at: datetime
     buyers_version: int
@@ -42,10 +42,10 @@ class StatisticsSource:
 class RefreshPlan:
     """What a refresh evaluates.
 
-    ``selected`` are all segments it is for; those whose rule cannot be parsed are in ``invalid`` with the error, the
-    rest in ``planned``. ``others`` are segments that are incremental and take no part. ``takes_queue`` tells whether
-    the touched customers are taken off their queue: only if no active segment still needs them. ``previous`` is the
-    refresh whose statistics serve as the former ones.
+    ``selected`` are all segments to refresh. Those whose rule is invalid are in ``invalid`` with the error, the rest in
+    ``planned``. ``others`` are incremental segments that are not refreshed. ``takes_queue`` tells whether the queue of
+    touched customers is emptied, which needs that no other active segment still needs it. ``previous`` is the refresh
+    with the former statistics.
     """
 
     context: EvaluationContext
@@ -60,17 +60,17 @@ class RefreshPlan:
 
     @property
     def at(self) -> datetime:
-        """The instant the members stand for afterwards."""
+        """The instant of the refresh."""
         return self.context.at  # type: ignore[no-any-return]
 
     def for_candidates(self, count: int) -> "RefreshPlan":
-        """Return the plan for so many candidates: a full one where they are a large share of the customers."""
+        """Return the plan for this number of candidates: a full one if they are a large share of the customers."""
         if count <= FULL_REFRESH_SHARE * self.customers:
             return self
         return replace(self, planned=tuple(replace(one, is_full=True) for one in self.planned))
 
     def batches(self) -> Iterable[Sequence[PlannedSegment]]:
-        """Yield the segments to evaluate in one statement each; a segment comes after those it refers to."""
+        """Yield batches of segments, one for each statement. A segment comes after those it refers to."""
         levels = references.reference_levels(
             self.planned, lambda one: one.segment.slug, lambda one: one.rule.references()
         )
@@ -84,10 +84,10 @@ class RefreshPlan:
 def plan_refresh(
     keys: Sequence[int] | None = None, at: datetime | None = None, *, full: bool = False
 ) -> RefreshPlan:
-    """Return the plan for segments, named by their keys, or for all active ones; by default at the present instant.
+    """Return the plan for the segments with these keys, or for all active ones; by default now.
 
-    Without ``keys``, ``at`` and ``full``, failing segments that wait for their next try are left out. With ``full``
-    everybody is evaluated. Raises TooEarly if ``at`` is before the last refresh of one of the segments.
+    Without ``keys``, ``at`` and ``full``, failing segments that wait for their next retry are left out. With ``full``,
+    all customers are evaluated. Raise TooEarly if ``at`` is before the last refresh of one of the segments.
     """
     totals = Totals.objects.first()
     dynamic = list(Segment.objects.filter(kind=Segment.Kind.DYNAMIC).select_related("refresh").order_by("pk"))
@@ -119,11 +119,11 @@ def plan_refresh(
 
 
 def _present_instant(totals: Totals | None, segments: Sequence[Segment]) -> datetime:
-    """Return the clock's instant, or the latest one that the facts or members already stand for."""
+    """Return the present instant, or the latest instant of the stored facts and members."""
     settled = [totals.settled_at] if totals else []
     known = [*settled, *(one.refreshed_at for one in segments if one.refreshed_at)]
     now = max([datetime.now(UTC), *known])
-    # What came due since the settling is left to the next pass: the facts hold for their own instant.
+    # Records that came due since the facts were updated are left to the next refresh.
     return max(known) if known and update.has_records_due(now) else now
 
 
@@ -132,7 +132,7 @@ def _check_not_too_early(segments: Iterable[Segment], at: datetime) -> None:
         if segment.refreshed_at and at < segment.refreshed_at:
             raise TooEarly(
                 f"{segment.slug} was refreshed at {segment.refreshed_at.isoformat()};"
-                " give that instant or a later one"
+                " use that instant or a later one"
             )
 
 
@@ -149,7 +149,7 @@ def _parse_rules(
 
 
 def _is_incremental(segment: Segment, context: EvaluationContext) -> bool:
-    """Return whether only candidates can differ from the stored members."""
+    """Whether only candidates can differ from the stored members."""
     return (
         context.facts == "facts"
         and segment.is_incremental
@@ -162,7 +162,10 @@ def _is_incremental(segment: Segment, context: EvaluationContext) -> bool:
 def _latest_refresh(segments: Iterable[Segment]) -> Refresh | None:
     return max(
         (one.refresh for one in segments if one.refresh),
-        key=lambda refresh: (refresh.at, refresh.pk),  # one that was queued is later than its key
+        key=lambda refresh: (
+            refresh.at,
+            refresh.pk,
+        ),  # a queued refresh can have a smaller key than an earlier one
         default=None,
     )
 
@@ -170,7 +173,7 @@ def _latest_refresh(segments: Iterable[Segment]) -> Refresh | None:
 def _reuse_statistics(
     context: EvaluationContext, previous: Refresh | None, totals: Totals | None, rules: Iterable[Rule]
 ) -> StatisticsSource:
-    """Put into the context the former statistics that cannot have moved, or are young enough for the setting."""
+    """Copy former statistics to the context if they cannot have changed, or are younger than FIGURES_MAX_AGE."""
     version = totals.buyers_version if totals and context.facts == "facts" else -1
     source = StatisticsSource(context.at, version)
     if previous is None or context.facts != "facts":
@@ -178,13 +181,13 @@ def _reuse_statistics(
     same = previous.buyers_version == version
     since = previous.statistics_from
     is_young = since is not None and context.at - since < timedelta(seconds=settings.FIGURES_MAX_AGE)
-    for needed in _statistics_of(rules):
-        if needed.name not in previous.statistics:
+    for statistic in _statistics_of(rules):
+        if statistic.name not in previous.statistics:
             continue
-        if same and not needed.changes_with_time:
-            context.statistics[needed.name] = previous.statistics[needed.name]
-        elif since is not None and is_young and not needed.is_from_totals:
-            context.statistics[needed.name] = previous.statistics[needed.name]
+        if same and not statistic.changes_with_time:
+            context.statistics[statistic.name] = previous.statistics[statistic.name]
+        elif since is not None and is_young and not statistic.is_from_totals:
+            context.statistics[statistic.name] = previous.statistics[statistic.name]
             source = StatisticsSource(since, previous.buyers_version)
     return source
 

@@ -1,4 +1,4 @@
-"""Refreshes that somebody asks for: rows from the moment they are asked for, so that they can be followed."""
+"""Requested refreshes. A request is a row at once, so that its state can be followed."""
 
 from datetime import datetime
 
@@ -11,20 +11,20 @@ from segments.models import Refresh, Segment
 
 
 class BrokerUnavailable(Exception):
-    """No worker can be reached, since Redis does not answer."""
+    """Redis does not answer, so no worker can be reached."""
 
 
 def request_refresh(segment: Segment, now: datetime) -> Refresh:
-    """Queue a refresh of one segment by rule; where one waits already, that is the one. Raises BrokerUnavailable.
+    """Queue a refresh of one segment, or return the one that waits already. Raise BrokerUnavailable.
 
-    To be called outside of transactions: a worker sees only what is committed.
+    Call it outside transactions, since a worker sees only committed rows.
     """
     run, is_new = _get_or_create(segment, now)
     is_first = redis.set_marker(f"segments:refresh-{run.pk}-waits")
     try:
-        # Also for one that waits already, but not each time: should its message be lost, this one takes its place.
+        # A refresh that waits already is sent again now and then, in case its message was lost.
         if is_new or is_first:
-            # By name: tasks know of this module, not the other way round.
+            # By name, since the module of tasks imports this one.
             current_app.send_task("segments.tasks.refresh_segment", [segment.pk, run.pk])
     except OperationalError:
         Refresh.objects.filter(pk=run.pk, state=Refresh.State.QUEUED).delete()
@@ -33,7 +33,7 @@ def request_refresh(segment: Segment, now: datetime) -> Refresh:
 
 
 def _get_or_create(segment: Segment, now: datetime) -> tuple[Refresh, bool]:
-    """Return the refresh that waits, and whether it is a new one."""
+    """Return the queued refresh, and whether it is new."""
     waiting = Refresh.objects.filter(segment=segment, state=Refresh.State.QUEUED)
     while not (run := waiting.first()):
         try:
@@ -43,5 +43,5 @@ def _get_or_create(segment: Segment, now: datetime) -> tuple[Refresh, bool]:
                 )
                 return run, True
         except IntegrityError:
-            continue  # somebody else has asked at the same moment
+            continue  # another request came at the same moment
     return run, False

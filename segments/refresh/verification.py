@@ -1,4 +1,4 @@
-"""Are the stored members exactly right: compared with a full evaluation from the records alone."""
+"""Verification: comparing the stored members with a full evaluation of the records."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -22,10 +22,10 @@ QUEUES = (StaleFacts, AppendedEvent, AppendedOrder, Touched)
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one segment's stored members compare; ``missing`` and ``extra`` name up to twenty customers each.
+    """The result for one segment. ``missing`` and ``extra`` name up to twenty customers each.
 
-    ``waiting`` counts customers in the queue, about whom something happened since the refresh: they are left out,
-    as the next refresh looks at them. ``skipped`` says why a segment was not compared: also where that left nobody.
+    ``waiting`` counts customers in a queue, which the next refresh evaluates; they are left out. ``skipped`` is the
+    reason why a segment was not compared, or why no customer was left to compare.
     """
 
     segment: Segment
@@ -40,14 +40,13 @@ class Verdict:
 
     @property
     def is_right(self) -> bool:
-        """Tell whether nothing differs."""
         return not (self.missing_count or self.extra_count or self.wrong_size)
 
 
 def verify(segments: Iterable[Segment]) -> list[Verdict]:
     """Compare each segment's members with its rule at its own ``refreshed_at``, in one snapshot.
 
-    Facts are summed up again from the records; figures of the population are those stored with the refresh.
+    Facts are recomputed from the records. Population statistics are those stored with the refresh.
     """
     keys = [segment.pk for segment in segments]
     verdicts: list[Verdict] = []
@@ -70,7 +69,7 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
 
 
 def verify_all(now: datetime) -> list[Verdict]:
-    """Verify all segments, and keep the outcome for staff to see."""
+    """Verify all segments, and store the results for staff."""
     run = Verification.objects.create(started_at=now)
     try:
         verdicts = verify(Segment.objects.all())
@@ -91,7 +90,7 @@ def verify_all(now: datetime) -> list[Verdict]:
 
 
 def delete_examples(customers: Sequence[int]) -> None:
-    """Take customers, named by their keys, out of the examples that past verifications gave."""
+    """Delete customers from the examples of past verifications."""
     printed = set(Customer.objects.filter(pk__in=customers).values_list("customer_id", flat=True))
     for run in Verification.objects.exclude(details=[]).only("details"):
         details = [
@@ -122,7 +121,7 @@ def _reason_to_skip(segment: Segment) -> str:
     if not segment.is_active:
         return "paused"
     if not segment.is_incremental:
-        return "its next refresh looks at everybody"
+        return "its next refresh evaluates all customers"
     try:
         parse(segment.rule)
     except RuleError as error:
@@ -131,7 +130,7 @@ def _reason_to_skip(segment: Segment) -> str:
 
 
 def _waiting_q() -> Q:
-    """Ask whether the customer waits in a queue; who does is gathered once."""
+    """Build the query of customers in a queue. They are collected in a table first."""
     temporary_tables.create_temporary_table("waiting", "customer_id bigint PRIMARY KEY")
     execution.execute(
         "INSERT INTO waiting "

@@ -1,7 +1,6 @@
-"""Step 4 of a refresh: the only writer of members, changes and their daily counts.
+"""Step 4 of a refresh: writing members, changes and their daily counts. Only this module and ``deletion`` write them.
 
-What entered and left follows from the differences alone. One transaction at a time writes, so that the ids of changes
-commit in their order.
+One transaction at a time writes, so the ids of changes commit in their order.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +28,7 @@ _MEMBERS, _CHANGES, _DAILY_COUNTS = (model._meta.db_table for model in (Membersh
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a refresh did to one segment; with an error it did nothing."""
+    """What a refresh changed in one segment. With an error, it changed nothing."""
 
     segment: Segment
     size: int = 0
@@ -41,11 +40,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class WrittenSegment:
-    """A segment whose differences are written, and what explains its changes.
+    """A segment whose differences are written, and what determines the causes of its changes.
 
-    ``cause`` is that of all changes, if there is one. Else activity comes first: of touched customers, and of those
-    with a record dated after ``since``, the instant of the last refresh; it was dated ahead and came due, or its touch
-    is not known any more. Then the changes of the segments ``referred`` to, statistics that moved, and time.
+    ``cause`` is the cause of all changes, if set. Otherwise the cause of a change is the first of these: activity, if
+    the customer was touched or has a record dated after ``since``, the instant of the last refresh (it was dated
+    ahead, or the segment missed the touch); the cause of a change of a segment in ``referred``; population, if
+    ``statistics_moved``; time.
     """
 
     segment: Segment
@@ -61,9 +61,9 @@ def lock_members() -> None:
 
 
 def write_differences(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> list[Outcome]:
-    """Append changes, and insert, update and delete members, as the table ``differences`` has them.
+    """Append the changes of the table ``differences``, and insert, update and delete members.
 
-    The place of a segment in ``written`` is the place of its bit.
+    The position of a segment in ``written`` is that of its bit.
     """
     segments = _segments_cte(written)
     newest = newest_change_id()
@@ -78,7 +78,10 @@ def write_differences(run: Refresh, at: datetime, written: Sequence[WrittenSegme
 
 @dataclass(frozen=True)
 class MemberCounts:
-    """The differences of one segment: entered, left, growth of known members, members newly known or unknown."""
+    """The differences of one segment.
+
+    ``known`` is the growth in known members, ``changed_known`` the number of members who became known or unknown.
+    """
 
     entered: int = 0
     left: int = 0
@@ -86,7 +89,6 @@ class MemberCounts:
     changed_known: int = 0
 
     def of_outcome(self) -> tuple[int, int, int]:
-        """Return what the outcome of a segment is made of."""
         return self.entered, self.left, self.known
 
 
@@ -160,7 +162,7 @@ def newest_change_id() -> int:
 
 
 def count_by_day(at: datetime, *, after: int) -> None:
-    """Add the changes after one to the counts of their day; this run has the lock, so all of them are its own."""
+    """Add the changes after an id to the counts of the day. The lock ensures that all of them are our own."""
     execution.execute(
         f"""INSERT INTO {_DAILY_COUNTS} (segment_id, day, change, cause, customers)
             SELECT segment_id, %s, change, cause, count(*) FROM {_CHANGES} WHERE id > %s
@@ -176,18 +178,18 @@ def _outcome(segment: Segment, entered: int = 0, left: int = 0, known: int = 0) 
 
 
 def unchanged_outcomes(segments: Iterable[Segment]) -> list[Outcome]:
-    """Return the outcomes of segments whose members do not differ."""
+    """Return the outcomes of segments without differences."""
     return [_outcome(segment) for segment in segments]
 
 
 def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> Sql:
-    """Return the expression of why one customer enters or leaves one segment."""
+    """Return the expression of the cause for which a customer enters or leaves a segment."""
     came_due = " OR ".join(
         f"EXISTS (SELECT 1 FROM {table} r WHERE r.customer_id = d.customer_id AND r.{column} > w.since"
         f" AND r.{column} <= {{at}})"
         for table, column in (("customers_order", "placed_at"), ("customers_event", "occurred_at"))
     )
-    # The cause of a move through another segment is what moved the customer there.
+    # A change through another segment has the cause of the change there.
     inherited = "".join(
         f""" WHEN w.segment_id = {one.segment.pk} AND {through} IS NOT NULL THEN {through}"""
         for one in written
@@ -214,7 +216,7 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
 
 
 def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> None:
-    """Write size, version and instant of segments, and a result for each that a run changed or that failed."""
+    """Store size, version and instant of segments, and a result for each segment that changed or failed."""
     done = [outcome for outcome in outcomes if not outcome.error]
     moved = [outcome for outcome in done if outcome.entered or outcome.left or _is_new(outcome.segment)]
     for outcome in done:
@@ -260,7 +262,7 @@ def _is_new(segment: Segment) -> bool:
 def set_list_members(
     segment: Segment, customers: Iterable[int], at: datetime, cause: Change.Cause
 ) -> Outcome:
-    """Make exactly these customers, named by their keys, the members of a fixed list."""
+    """Make exactly these customers the members of a fixed list."""
     if segment.is_dynamic:
         raise ValueError(f"{segment.slug} gets its members from its rule")
     with transaction.atomic():
@@ -281,6 +283,6 @@ def set_list_members(
         )
         [outcome] = write_differences(run, at, [WrittenSegment(segment, cause.value)])
         write_outcomes(run, at, [outcome])
-        # Rules may refer to the list: who came or went is looked at again.
+        # Rules may refer to the list, so its changes make the customers candidates.
         touched_customers.touch_customers(differences.MOVED_CUSTOMERS_SQL, recorded=True)
     return outcome

@@ -54,7 +54,7 @@ def test_an_instant_before_the_last_refresh_is_refused() -> None:
     assert shop.command("refresh_segments", *AT) == "buyers  size 2, entered 0, left 0\n"
 
     with pytest.raises(
-        CommandError, match=r"^--at: buyers was refreshed at 2026-03-15T12:00:00\+00:00; give that"
+        CommandError, match=r"^--at: buyers was refreshed at 2026-03-15T12:00:00\+00:00; use that"
     ):
         shop.command("refresh_segments", "--at", "2026-03-15T11:59:59Z")
 

@@ -138,5 +138,5 @@ def test_nine_counts_keep_nothing_else_waiting(celery_worker, client, settings):
 
 
 def test_a_count_that_nobody_knows_says_what_to_do():
-    with pytest.raises(LookupError, match="change the rule"):
+    with pytest.raises(LookupError, match="Change the rule"):
         counting.fetch_count("nothing")

@@ -58,7 +58,7 @@ def test_periods_in_segments_have_their_causes(client) -> None:
     assert before.entered_at == NOON + timedelta(hours=1)
     assert before.left_at == NOON + days(8) + timedelta(hours=1)
     assert before.entered_because == "something was recorded about the customer"
-    assert before.left_because == "time went by"
+    assert before.left_because == "time passed"
 
 
 def test_every_segment_is_explained_in_few_queries(client, django_assert_max_num_queries) -> None:

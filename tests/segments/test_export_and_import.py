@@ -126,7 +126,7 @@ def test_a_file_from_standard_input_is_imported(monkeypatch) -> None:
         ([item("good"), item("a b")], "[1].slug: Use letters, digits, - and _ only."),
         ([item("good"), item("")], "[1].slug: This field cannot be blank."),
         ([item("good"), item("a\n")], "[1].slug: Use letters, digits, - and _ only."),
-        ([item("good"), item("good")], "names a slug twice"),
+        ([item("good"), item("good")], "contains a slug twice"),
         ([item("good"), item("a", {"order_count": {}})], "[1].rule.order_count: expected exactly one of is, "),
         ([item("good"), item("a", None)], "[1].rule: expected an object with one key"),
         ([item("good"), item("chosen")], "[1].slug: chosen is a fixed list and has no rule"),

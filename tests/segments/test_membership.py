@@ -258,7 +258,7 @@ def test_a_segment_in_use_can_be_neither_deleted_nor_renamed() -> None:
     with pytest.raises(segment_store.SegmentInUse, match="a cannot be deleted: the rules of b refer to it"):
         segment_store.delete_segments([a])
     a.slug = "renamed"
-    with pytest.raises(ValidationError, match="The rules of b refer to a; change them first"):
+    with pytest.raises(ValidationError, match=r"The rules of b refer to a\. Change them first"):
         segment_store.save_segment(a)
 
     a.refresh_from_db()
