@@ -84,7 +84,9 @@ def empty_differences() -> None:
 
 def add_answers_with_former_statistics(answers: Query) -> None:
     """Add to the differences the answers that the former statistics would give."""
-    temporary_tables.create_temporary_table("unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint")
+    temporary_tables.create_temporary_table(
+        "unmoved", "customer_id bigint PRIMARY KEY, bits bigint, known bigint"
+    )
     execution.execute(compose("INSERT INTO unmoved {answers}", answers=answers))
     execution.execute(
         "UPDATE differences SET unmoved = (SELECT u.bits FROM unmoved u WHERE u.customer_id = differences.customer_id)"
