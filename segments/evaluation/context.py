@@ -21,7 +21,10 @@ def context_at(
     if at is None:
         at = current_instant(now)
     return EvaluationContext(
-        at, shop_zone(), relations.prepare_relation(at), PopulationStatistics() if statistics is None else statistics
+        at,
+        shop_zone(),
+        relations.prepare_relation(at),
+        PopulationStatistics() if statistics is None else statistics,
     )
 
 
