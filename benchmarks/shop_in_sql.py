@@ -611,8 +611,8 @@ def ingest(what: News) -> None:
     for kind, numbered in what.items():
         if numbered:
             outcome = writer.ingest(kind, numbered)
-            if outcome.refused:
-                raise SystemExit(f"{kind.name}: {outcome.refused[0].reason}")
+            if outcome.rejected:
+                raise SystemExit(f"{kind.name}: {outcome.rejected[0].reason}")
 
 
 class _Arrivals:

@@ -42,7 +42,7 @@ def take(kind: str, *rows: dict[str, str]) -> None:
     read = KINDS[kind].read
     shop = shop_settings()
     outcome = writer.ingest(KINDS[kind], enumerate((read(row, shop) for row in rows), start=1))
-    assert not outcome.refused
+    assert not outcome.rejected
     update.update_facts()
 
 

@@ -95,11 +95,11 @@ def _ingest(kind: Kind, read: Sequence[_ParsedObject], taken: IngestResult) -> N
     outcome = writer.ingest(kind, ((one.index, one.record) for one in read), source=SOURCE)
     taken.created += outcome.created
     taken.updated += outcome.updated
-    taken.left_out |= set(outcome.left_out)
+    taken.left_out |= set(outcome.skipped)
     taken.kept_unsubscribed |= set(outcome.kept_unsubscribed)
-    for index in outcome.crowded:
+    for index in outcome.over_attribute_limit:
         taken.warnings.setdefault(index, []).append(_error_place(TOO_MANY_ATTRIBUTES))
-    taken.refused |= {refusal.line: [_error_place(refusal.reason)] for refusal in outcome.refused}
+    taken.refused |= {refusal.line: [_error_place(refusal.reason)] for refusal in outcome.rejected}
     kept = [one for one in read if one.lines and taken.status(one.index) == ACCEPTED]
     if kept:
         # Lines without an id are told apart by how-manieth of their order they are, counted anew for each request.

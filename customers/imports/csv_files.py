@@ -224,13 +224,13 @@ def _ingest(
     # A row counts once, whatever it holds.
     left_out: set[int] = set()
     for name, of_kind in read.records.items():
-        outcome = writer.ingest(KINDS[name], of_kind, source=source, announce=False)
+        outcome = writer.ingest(KINDS[name], of_kind, source=source, notify=False)
         report.created += outcome.created
         report.updated += outcome.updated
-        left_out.update(outcome.left_out)
+        left_out.update(outcome.skipped)
         report.kept_unsubscribed += outcome.kept_unsubscribed
-        report.crowded += outcome.crowded
-        for refusal in outcome.refused:
+        report.crowded += outcome.over_attribute_limit
+        for refusal in outcome.rejected:
             refused.setdefault(refusal.line, refusal)
     tally.values_left_out.add(read)
     report.left_out += len(left_out)

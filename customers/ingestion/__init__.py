@@ -1,1 +1,1 @@
-"""How records are written: rows are checked, staged, and merged in bulk."""
+"""Writing records: ``writer.ingest`` is the only entry."""

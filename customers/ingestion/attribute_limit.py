@@ -1,8 +1,8 @@
-"""How many attributes a customer has. Part of ``customers.ingestion.writer``, the only writer of customers.
+"""The limit on attributes of a customer. Part of the only writer of customers, ``customers.ingestion.writer``.
 
-Those of files and the API come first, then those that a server told, then those that nobody but browsers told, who
-may date them as they like; of each the ones told earliest, of the same time by name. So which are kept follows from
-all that was said, in whatever order it arrives.
+Attributes of files and the API are kept first, then those of servers, then those of browsers, which may send any date.
+Within each group the earliest are kept; at the same time, the first by name. So the result does not depend on the
+order in which records arrive.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,27 +15,27 @@ from customers.models import Customer, Traits
 MAX_ATTRIBUTES: Final = 200
 _SERVERS_FIRST: Final = "!"  # before any digit
 TOO_MANY_ATTRIBUTES: Final = (
-    f"attributes: a customer has at most {MAX_ATTRIBUTES}; the ones told first are kept"
+    f"attributes: a customer has at most {MAX_ATTRIBUTES}; the earliest ones are kept"
 )
 
 
 def attribute_sort_key(at: str, *, by_server: bool) -> str:
-    """Return what a telling sorts by: those of servers before those of browsers, the earliest first."""
+    """Return the sort key of a trait: servers before browsers, then the earliest first."""
     return f"{_SERVERS_FIRST if by_server else ''}{at}"
 
 
 def first_sort_key(told: Sequence[Any]) -> str:
-    """Return what a field's first telling sorts by, as ``customers.tracking.profiles`` keeps it."""
+    """Return the sort key of the first message with a trait, as ``customers.tracking.profiles`` stores it."""
     return str(told[4] if len(told) > 4 and told[4] else attribute_sort_key(told[1], by_server=told[3]))
 
 
 def names_to_keep(first: Mapping[str, str]) -> set[str]:
-    """Return the names to keep, of names with what the first telling of each sorts by."""
+    """Return the names to keep, from names with their sort keys."""
     return set(sorted(first, key=lambda name: (first[name], name))[:MAX_ATTRIBUTES])
 
 
 def enforce_attribute_limit(staged: str) -> list[int]:
-    """Leave out what staged customers, who are written already, have too many of; return their lines."""
+    """Remove attributes above the limit from staged customers that are already written; return their lines."""
     count = f"(SELECT count(*) FROM {dialect.json_object_items_sql('c.attributes_comparable')})"
     crowded = execution.fetch_all(
         f"""SELECT s.customer, s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer

@@ -1,4 +1,4 @@
-"""Rows of one call that repeat a key are combined, or written one after the other."""
+"""Rows of one call that repeat a key: combined into one row, or written in separate batches."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,22 +14,22 @@ from .staging import OWNER_ID_COLUMNS, REQUIRED_COLUMNS
 
 
 def batches_without_repeats(
-    kind: Kind, numbered: Iterable[tuple[int, Record]], most: int
+    kind: Kind, numbered_records: Iterable[tuple[int, Record]], batch_size: int
 ) -> Iterator[tuple[list[Record], dict[int, int]]]:
-    """Cut records, in their order, into parts that name no key twice; with each later line the one it went into.
+    """Split records, in their order, into batches that contain no key twice and at most ``batch_size`` keys.
 
-    A part has at most so many keys.
+    Each batch comes with the lines that were combined into an earlier one.
     """
     key_of = itemgetter(*map(kind.columns.index, kind.key))
     latest: dict[Any, Record] = {}
     repeated: dict[int, int] = {}
-    for line, record in numbered:
+    for line, record in numbered_records:
         key = key_of(record)
         if kind is ORDER_LINES and None in key:
-            key = line  # lines without an id are told apart by number
+            key = line  # lines without an id are distinguished by number
         earlier = latest.get(key)
         if earlier is None:
-            if len(latest) >= most:
+            if len(latest) >= batch_size:
                 yield list(latest.values()), repeated
                 latest, repeated = {}, {}
             latest[key] = (line, *record)
@@ -44,7 +44,7 @@ def batches_without_repeats(
 
 
 def named_customer_ids(kind: Kind, rows: Iterable[Record]) -> set[str]:
-    """Return the customer ids that staged rows name; ``line`` comes first in each."""
+    """Return the customer ids that rows name; each row begins with its line."""
     if "customer_id" not in kind.columns:
         return set()
     place = kind.columns.index("customer_id") + 1
@@ -52,19 +52,19 @@ def named_customer_ids(kind: Kind, rows: Iterable[Record]) -> set[str]:
 
 
 def _can_combine(kind: Kind, earlier: Record, later: Record) -> bool:
-    """Tell whether taking a record laid over an earlier one is the same as taking one after the other."""
+    """Tell whether writing the combined record has the same effect as writing one after the other."""
     needed, ids = REQUIRED_COLUMNS[kind.name], OWNER_ID_COLUMNS[kind.name]
     if kind is CUSTOMERS and _changes_consent(earlier, later):
-        return False  # both are history
+        return False  # both go into the history
     if kind is EVENTS and _moves_link_time(earlier, later):
-        return False  # what the browser was joined by keeps its own time
+        return False  # the identity link keeps the earlier time
     complete = all(earlier[kind.columns.index(column)] is not None for column in needed)
     whose = [(earlier[place], later[place]) for place in map(kind.columns.index, ids)]
     return complete and (all(old == new for old, new in whose) or all(new is None for _, new in whose))
 
 
 def _moves_link_time(earlier: Record, later: Record) -> bool:
-    """Tell whether an event that names both ids, and so joins them at its time, is given another time."""
+    """Tell whether an event that links two ids gets another time."""
     customer, visitor, at = map(EVENTS.columns.index, ("customer_id", "anonymous_id", "occurred_at"))
     names_both = earlier[customer] is not None and earlier[visitor] is not None
     return names_both and later[at] not in (None, earlier[at])
@@ -81,7 +81,7 @@ def rejected_repeats(refused: Iterable[RejectedRow], repeated: Mapping[int, int]
 
 
 def _combine(kind: Kind, earlier: Record, later: Record) -> Record:
-    if kind is CUSTOMERS:  # attributes add up
+    if kind is CUSTOMERS:  # attributes are merged
         at = kind.columns.index("attributes")
         both = tuple(
             sortable_values.dump_json(json.loads(old) | json.loads(new))
@@ -89,5 +89,5 @@ def _combine(kind: Kind, earlier: Record, later: Record) -> Record:
         )
         later = later[:at] + both
     if kind is EVENTS and later[(at := kind.columns.index("properties"))] is not None:
-        earlier = earlier[:at] + later[at:]  # what is read from properties comes with them
+        earlier = earlier[:at] + later[at:]  # the columns that are read from properties come with them
     return tuple(old if new is None else new for old, new in zip(earlier, later, strict=True))

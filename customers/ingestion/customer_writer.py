@@ -1,4 +1,4 @@
-"""Customers are written here, and nowhere else."""
+"""Writes customers. Part of the only writer, ``customers.ingestion.writer``."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from .staging import IngestCall, count_staged, staged_or_stored, upsert_staged
 
 
 def delete_customers(customers: Iterable[int]) -> None:
-    """Delete customers, named by their keys, with all of their records and ids."""
+    """Delete customers, by primary key, with all their records and ids."""
     Customer.objects.filter(pk__in=customers).delete()
 
 
@@ -49,7 +49,7 @@ def write_customers(call: IngestCall) -> Outcome:
         "customer_id",
         updated=[*texts, *given],
     )
-    outcome.crowded = attribute_limit.enforce_attribute_limit(staged)
+    outcome.over_attribute_limit = attribute_limit.enforce_attribute_limit(staged)
     store_dated_attributes(Sql(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'"))
     outcome.kept_unsubscribed = statements.store_staged_statements(staged, call.stated_at, call.source)
     queue.queue_stale(Sql(f"SELECT customer FROM {staged}"))
@@ -57,8 +57,8 @@ def write_customers(call: IngestCall) -> Outcome:
 
 
 def _first_seen(call: IngestCall) -> dict[str, str]:
-    """Return when customers were first seen: the earliest of what the latest record gives and what messages tell."""
-    if not call.names:  # what messages tell is weighed already
+    """Return expressions for when customers were first seen: the earliest of the latest record and all messages."""
+    if not call.trusts_ids:  # the record is already the earliest of all messages
         return {
             "first_seen": "COALESCE(s.first_seen, r.first_seen)",
             "first_seen_given": "r.first_seen_given",
@@ -74,7 +74,7 @@ def _first_seen(call: IngestCall) -> dict[str, str]:
 
 
 def store_dated_attributes(customers: Query) -> None:
-    """Keep the attributes that are moments, of customers, selected by their keys, where time finds them."""
+    """Store the date attributes of customers, selected by primary key, where filters find them by time."""
     customers = compile_query(customers)
     execution.execute(
         compose(
@@ -94,7 +94,7 @@ def store_dated_attributes(customers: Query) -> None:
 
 
 def clear_fields(fields: Mapping[int, Iterable[str]]) -> None:
-    """Empty columns and attributes of customers, by their keys: what was told of them was another's."""
+    """Empty columns and attributes of customers, by primary key, because the data belongs to somebody else."""
     blank = Customer()
     for customer in Customer.objects.filter(pk__in=fields):
         for name in fields[customer.pk]:
@@ -116,10 +116,10 @@ def clear_fields(fields: Mapping[int, Iterable[str]]) -> None:
 
 
 def mark_address_trusted(customer: int, address: str) -> None:
-    """Note that an address, given by its key, has confirmed that it is a customer's."""
+    """Record that the owner of a folded address has confirmed that it belongs to a customer."""
     Customer.objects.filter(pk=customer, email_folded=address).update(email_is_trusted=True)
 
 
 def mark_addresses_untrusted(customers: Iterable[int]) -> None:
-    """Note whose address, just written, nobody but a browser gave."""
+    """Record that only a browser has sent the addresses of customers."""
     Customer.objects.filter(pk__in=list(customers)).update(email_is_trusted=False)

@@ -1,7 +1,7 @@
-"""Drafts: orders of which only browsers have told, until whoever is trusted tells of them and replaces them whole.
+"""Drafts: orders that only browsers have reported. A report of a server, the API or a file replaces them.
 
-Part of ``customers.ingestion.writer``, the only writer of orders. A browser key is public, so nothing of a draft is
-kept once a server, the API or a file says what the order is.
+Part of the only writer of orders, ``customers.ingestion.writer``. Everybody can read a browser's key, so nothing of a
+draft is kept.
 """
 
 from core.db import execution, temporary_tables, transactions
@@ -13,17 +13,17 @@ _NOTES, _ORDERS, _LINES = OrderMessage._meta.db_table, Order._meta.db_table, Ord
 
 
 def lock_shared() -> None:
-    """Take no order from messages before this transaction ends: what waits for an order must find it."""
+    """Let no orders of messages be processed until this transaction ends, so that messages find the order."""
     transactions.lock_shared(_NOTES)
 
 
 def lock_exclusive() -> None:
-    """Wait until no orders are on their way, and keep them waiting until this transaction ends."""
+    """Wait for transactions that write orders, and block new ones until this transaction ends."""
     transactions.lock_exclusive(_NOTES)
 
 
 def prepare_replacement(staged: str) -> None:
-    """Take staged orders of which there is a draft for new ones, with all that a new one must have."""
+    """Treat staged orders that replace a draft as new ones, with all columns that a new one requires."""
     temporary_tables.create_temporary_table(
         "drafts_replaced", "id bigint PRIMARY KEY, customer bigint, order_id text"
     )
@@ -39,7 +39,7 @@ def prepare_replacement(staged: str) -> None:
 
 
 def delete_replaced(staged: str) -> None:
-    """Delete the drafts that were set aside, with their lines, but for those whose order was refused."""
+    """Delete the replaced drafts with their lines, except those whose order was rejected."""
     execution.execute(f"DELETE FROM drafts_replaced WHERE order_id NOT IN (SELECT order_id FROM {staged})")
     queue.queue_stale(Sql("SELECT customer FROM drafts_replaced"))
     execution.execute(f"DELETE FROM {_LINES} WHERE order_id IN (SELECT id FROM drafts_replaced)")
@@ -47,7 +47,7 @@ def delete_replaced(staged: str) -> None:
 
 
 def orders_with_messages(staged: str) -> list[str]:
-    """Give the ids of new staged orders of which messages have told before."""
+    """Return the ids of new staged orders that messages have mentioned before."""
     noted = f"EXISTS (SELECT 1 FROM {_NOTES} n WHERE n.order_id = {staged}.order_id)"
     return [
         order_id

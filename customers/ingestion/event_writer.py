@@ -1,4 +1,4 @@
-"""Events are written here, and nowhere else."""
+"""Writes events. Part of the only writer, ``customers.ingestion.writer``."""
 
 from core.db import dialect, execution
 from customers.identity import resolver, staged_customers
@@ -24,13 +24,13 @@ def write_events(call: IngestCall) -> Outcome:
     fill_record_ids(
         staged, "customers_event", "message_id", f"AND r.is_from_browser = {call.is_from_browser}"
     )
-    refused = reject_incomplete(EVENTS)
-    nobodys = reject_ownerless(
+    incomplete = reject_incomplete(EVENTS)
+    ownerless = reject_ownerless(
         staged, "customer_id: missing, and so is anonymous_id; one of them says whose event it is"
     )
     outcome = count_staged(staged)
-    outcome.refused = [*refused, *nobodys]
-    # Most batches are of visitors alone, or of one kind of id: what there is nothing of costs nothing.
+    outcome.rejected = [*incomplete, *ownerless]
+    # Most batches name one kind of id only: skip the statements that have no rows.
     [(customers, visitors, both, listed)] = execution.fetch_all(
         f"""SELECT count(customer_id), count(anonymous_id),
             count(*) FILTER (WHERE customer_id IS NOT NULL AND anonymous_id IS NOT NULL), count(products)

@@ -1,4 +1,4 @@
-"""Order lines are written here, and nowhere else."""
+"""Writes order lines. Part of the only writer, ``customers.ingestion.writer``."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from .staging import IngestCall, count_staged, fill_owners, staged_or_stored, up
 
 
 def start_line_numbering() -> None:
-    """Forget which order lines were numbered: the next lines belong to another file."""
+    """Start numbering order lines anew, because the next lines belong to another file."""
     temporary_tables.create_temporary_table(
         "lines_numbered", "order_id text, sku text, lines bigint, PRIMARY KEY (order_id, sku)"
     )
@@ -20,7 +20,7 @@ def start_line_numbering() -> None:
 
 def write_lines(call: IngestCall) -> Outcome:
     staged = "staged_order_lines"
-    refused = _reject_lines_without_order(staged, call)
+    rejected = _reject_lines_without_order(staged, call)
     fill_owners(staged, "customers_order")
     if execution.fetch_all(f"SELECT 1 FROM {staged} WHERE key IS NULL LIMIT 1"):
         _number_lines(staged)
@@ -32,7 +32,7 @@ def write_lines(call: IngestCall) -> Outcome:
             LEFT JOIN customers_orderline l ON l.order_id = s.record AND l.key = s.key"""
     )
     outcome = count_staged("staged_lines_of_orders")
-    outcome.refused = refused
+    outcome.rejected = rejected
     columns = {
         "order_id": "s.record",
         "customer_id": "s.customer",
@@ -47,17 +47,20 @@ def write_lines(call: IngestCall) -> Outcome:
         "order_id, key",
         updated=[*columns][3:],
     )
-    # No fact is made of lines, but rules ask about them: whose lines changed is touched.
+    # No fact is computed from lines, but rules ask about them, so their customers must be re-evaluated.
     queue.queue_stale(Sql(f"SELECT customer FROM {staged}"))
     return outcome
 
 
 def _reject_lines_without_order(staged: str, call: IngestCall) -> list[RejectedRow]:
-    """Fill ``record`` with the order of each line, and refuse those without; a draft is none to who is trusted."""
+    """Fill ``record`` with the order of each line, and remove lines without one.
+
+    For anybody but a browser, a draft is not an order.
+    """
     its = f"FROM customers_order o WHERE o.order_id = {staged}.order_id"
     is_draft = call.is_from_browser
     execution.execute(f"UPDATE {staged} SET record = (SELECT o.id {its} AND o.is_draft = {is_draft})")
-    refused = [
+    rejected = [
         RejectedRow(
             line, f"order_id: {_why_no_order(order_id, exists=bool(exists))}; import the orders first"
         )
@@ -66,17 +69,17 @@ def _reject_lines_without_order(staged: str, call: IngestCall) -> list[RejectedR
         )
     ]
     execution.execute(f"DELETE FROM {staged} WHERE record IS NULL")
-    return refused
+    return rejected
 
 
 def _why_no_order(order_id: str, *, exists: bool) -> str:
     if exists:
-        return f"of order {order_id!r} only a browser has told so far, so it is a draft"
+        return f"order {order_id!r} is a draft, because only a browser has reported it so far"
     return f"there is no order {order_id!r}"
 
 
 def delete_other_lines(kept: Iterable[tuple[str, str]]) -> None:
-    """Delete the lines of orders that were told as a whole, but for those of these keys."""
+    """Delete all lines of the orders in ``kept``, except the lines with these keys."""
     temporary_tables.create_temporary_table(
         "lines_kept", "order_id text, key text, PRIMARY KEY (order_id, key)"
     )
@@ -90,7 +93,7 @@ def delete_other_lines(kept: Iterable[tuple[str, str]]) -> None:
 
 
 def _number_lines(staged: str) -> None:
-    """Give lines without an id their key: the how-manieth such line of the file it is, and the sku."""
+    """Fill the key of lines without an id: the line's position among equal ones of the file, and the sku."""
     temporary_tables.create_temporary_table("line_keys", "line bigint PRIMARY KEY, key text")
     execution.execute(
         f"""INSERT INTO line_keys

@@ -1,4 +1,4 @@
-"""Orders are written here, and nowhere else."""
+"""Writes orders. Part of the only writer, ``customers.ingestion.writer``."""
 
 from django.conf import settings
 
@@ -26,15 +26,15 @@ def write_orders(call: IngestCall) -> Outcome:
     staged, now = "staged_orders", call.now
     fill_record_ids(staged, "customers_order", "order_id")
     drafts.prepare_replacement(staged)
-    if call.origin is Origin.BROWSER:  # what is confirmed stays as it is
+    if call.origin is Origin.BROWSER:  # a browser does not change a confirmed order
         execution.execute(f"DELETE FROM {staged} WHERE record IS NOT NULL")
-    nobodys = reject_ownerless(
-        staged, "customer_id: missing, and there is no such record yet to keep it from"
+    ownerless = reject_ownerless(
+        staged, "customer_id: missing, and there is no stored record to keep it from"
     )
-    refused = reject_incomplete(ORDERS)
+    incomplete = reject_incomplete(ORDERS)
     drafts.delete_replaced(staged)
     outcome = count_staged(staged)
-    outcome.refused = [*refused, *nobodys]
+    outcome.rejected = [*incomplete, *ownerless]
     staged_customers.fill_customers(staged, now)
     if execution.fetch_all(f"SELECT 1 FROM {staged} WHERE anonymous_id IS NOT NULL LIMIT 1"):
         staged_customers.fill_visitors(staged, now)

@@ -27,7 +27,7 @@ NUMERIC_COLUMNS = frozenset(
 )
 DATETIME_COLUMNS = frozenset({"placed_at", "occurred_at", "subscribed_at", "first_seen"})
 
-# What a new record of a kind must give, by the name of its column in CSV; and the ids that say whose it is.
+# The columns that a new record must have, with their names in CSV; and those that say whose record it is.
 REQUIRED_COLUMNS: Mapping[str, Mapping[str, str]] = {
     CUSTOMERS.name: {},
     ORDERS.name: {"placed_at": "placed_at"},
@@ -44,22 +44,22 @@ OWNER_ID_COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class IngestCall:
-    """What writers need to know of a call."""
+    """The arguments of one call of ``ingest``, and the number of its current batch."""
 
     now: datetime
     source: str
     origin: Origin
-    names: bool
-    place: int = 0
+    trusts_ids: bool
+    batch_number: int = 0
 
     @property
     def stated_at(self) -> datetime:
-        """Return when its consents are stated: one that follows on another of the same call is made after it."""
-        return self.now + timedelta(microseconds=self.place)
+        """Return the time of its consent statements. A later batch of the call counts as later."""
+        return self.now + timedelta(microseconds=self.batch_number)
 
     @property
     def is_from_browser(self) -> str:
-        """Tell in SQL whether a browser told of the records."""
+        """Return an SQL literal: whether a browser sent the records."""
         return "true" if self.origin is Origin.BROWSER else "false"
 
 
@@ -80,7 +80,10 @@ def stage_rows(kind: Kind, rows: Iterable[Record]) -> None:
 def upsert_staged(
     table: str, staged: str, on: str, columns: Mapping[str, str], key: str, *, updated: Iterable[str]
 ) -> int | None:
-    """Merge staged rows into a table in their order; give how many were created, None where no other writer can be."""
+    """Merge staged rows into a table, in their order.
+
+    Return how many were created; None on SQLite, which has no other writer.
+    """
     names = ", ".join(columns)
     values = ", ".join(columns.values())
     sets = ", ".join(f"{name} = excluded.{name}" for name in updated)
@@ -91,7 +94,7 @@ def upsert_staged(
 
 
 def reject_incomplete(kind: Kind) -> list[RejectedRow]:
-    """Refuse staged rows that are new and lack what a new one must have."""
+    """Remove staged rows that are new and lack a required column."""
     staged, needed = f"staged_{kind.name}", REQUIRED_COLUMNS[kind.name]
     missing = " OR ".join(f"{column} IS NULL" for column in needed)
     refused = []
@@ -100,7 +103,7 @@ def reject_incomplete(kind: Kind) -> list[RejectedRow]:
     ):
         lacking = [label for label, value in zip(needed.values(), row[1:], strict=True) if value is None]
         refused.append(
-            RejectedRow(row[0], f"{lacking[0]}: missing, and there is no such record yet to keep it from")
+            RejectedRow(row[0], f"{lacking[0]}: missing, and there is no stored record to keep it from")
         )
     if refused:
         execution.execute(f"DELETE FROM {staged} WHERE record IS NULL AND ({missing})")
@@ -108,14 +111,14 @@ def reject_incomplete(kind: Kind) -> list[RejectedRow]:
 
 
 def reject_ownerless(staged: str, reason: str) -> list[RejectedRow]:
-    """Refuse staged rows that are new and do not say whose they are."""
-    nobodys = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
+    """Remove staged rows that are new and name no customer and no visitor."""
+    ownerless = "record IS NULL AND customer_id IS NULL AND anonymous_id IS NULL"
     refused = [
         RejectedRow(line, reason)
-        for (line,) in execution.fetch_all(f"SELECT line FROM {staged} WHERE {nobodys}")
+        for (line,) in execution.fetch_all(f"SELECT line FROM {staged} WHERE {ownerless}")
     ]
     if refused:
-        execution.execute(f"DELETE FROM {staged} WHERE {nobodys}")
+        execution.execute(f"DELETE FROM {staged} WHERE {ownerless}")
     return refused
 
 
@@ -125,7 +128,7 @@ def fill_record_ids(staged: str, table: str, column: str, among: str = "") -> No
 
 
 def fill_owners(staged: str, table: str) -> None:
-    """Fill ``customer`` where a row did not name one: it is whose record it is."""
+    """Fill ``customer`` of rows that name none with the owner of the stored record."""
     execution.execute(
         f"""UPDATE {staged} SET customer = (SELECT r.customer_id FROM {table} r WHERE r.id = {staged}.record)
             WHERE customer IS NULL AND record IS NOT NULL"""
@@ -140,7 +143,7 @@ def count_staged(staged: str) -> Outcome:
 
 
 def staged_or_stored(*columns: str, **defaults: str) -> dict[str, str]:
-    """Give each column what is staged, else what is there, else its default."""
+    """Return expressions for columns: the staged value, else the stored one, else its default."""
     empty_text = "''"
     return {
         column: f"COALESCE(s.{column}, r.{column}, {defaults.get(column, empty_text)})" for column in columns
@@ -150,9 +153,9 @@ def staged_or_stored(*columns: str, **defaults: str) -> dict[str, str]:
 def queue_fact_updates(
     kind: Kind, columns: Mapping[str, str], appended: Iterable[str], *, alone: bool
 ) -> None:
-    """Queue new records to be merged into the facts, and the customers of the others to be summed up again.
+    """Queue new records to be merged into the facts, and the customers of updated ones to be recomputed.
 
-    Unless we were ``alone``: somebody else has created one of the new records first, so none counts as appended.
+    If not ``alone``, another writer has created one of the new records first: all customers are recomputed.
     """
     staged = f"staged_{kind.name}"
     if not alone:
@@ -169,7 +172,7 @@ def queue_fact_updates(
 
 
 def reassign_moved(staged: str, table: str, children: Mapping[str, str]) -> None:
-    """Move records that were sent again under another customer, and their children."""
+    """Reassign records, with their children, that were sent again under another customer."""
     temporary_tables.create_temporary_table("moved_parents", "id bigint PRIMARY KEY, customer bigint")
     moved = execution.execute(
         f"""INSERT INTO moved_parents SELECT r.id, s.customer FROM {staged} s

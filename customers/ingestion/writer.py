@@ -1,9 +1,9 @@
-"""The only writer of customers, orders, lines and events: set-based, idempotent, all or nothing a call.
+"""The only writer of customers, orders, order lines and events.
 
-One call takes one record or ten thousand. Records (see ``customers.rows.parsing``) are staged in a temporary table,
-their ids resolved to customers, and merged into the tables by one statement; a value that is None leaves what
-is there. Customers touched are queued in the same transaction, for ``customers.facts.update`` to settle. The past of
-customers who were erased is left out.
+A call writes one record or ten thousand, in one transaction, and may be repeated. Records (see
+``customers.rows.parsing``) are staged in a temporary table, their ids are resolved to customers, and one statement
+merges them into their table. A value that is None leaves the stored value as it is. The same transaction queues the
+customers for ``customers.facts.update``. Records from before a customer's erasure are skipped.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,37 +26,37 @@ from .order_writer import write_orders
 from .results import Origin, Outcome
 from .staging import IngestCall, stage_rows
 
-MIN_BATCH_SIZE = 1_000  # records, where statements take too long
+MIN_BATCH_SIZE = 1_000  # records; batches shrink down to it while statements time out
 
 
 def ingest(
     kind: Kind,
-    numbered: Iterable[tuple[int, Record]],
+    numbered_records: Iterable[tuple[int, Record]],
     now: datetime | None = None,
     *,
     source: str = "",
     origin: Origin = Origin.RECORDS,
-    announce: bool = True,
-    names: bool = True,
+    notify: bool = True,
+    trusts_ids: bool = True,
 ) -> Outcome:
-    """Take records of one kind, each with the line or index to name it by, in one transaction.
+    """Write records of one kind in one transaction. Each comes with the line or index that reports name it by.
 
-    Records of the same key are taken one after the other, the later one winning where it gives a value. Their
-    commit is announced, unless the caller does so after the last of many calls. ``source`` says what brought them,
-    for the history of consent. A customer id in a record is named by somebody who is trusted, unless ``names`` is
-    False: then the records tell what messages have told already.
+    Of records with the same key, a later one overwrites an earlier one where it has a value. ``records_changed`` is
+    sent after the commit, unless the caller sends it itself after several calls (``notify``). ``source`` goes into
+    the history of consent. Customer ids of the records belong to the shop from now on, unless ``trusts_ids`` is
+    False: then the records sum up messages whose ids are resolved already.
     """
-    given, instant = list(numbered), now or datetime.now(UTC)
-    call = IngestCall(instant, source, origin, names)
+    records, instant = list(numbered_records), now or datetime.now(UTC)
+    call = IngestCall(instant, source, origin, trusts_ids)
 
-    def ingest_at_once(rows: int) -> Outcome:
-        return transactions.retry_on_deadlock(lambda: _ingest(kind, given, call, announce, rows))
+    def ingest_in_batches(batch_size: int) -> Outcome:
+        return transactions.retry_on_deadlock(lambda: _ingest(kind, records, call, notify, batch_size))
 
-    return time_limits.AdaptiveBatch(max(len(given), MIN_BATCH_SIZE), MIN_BATCH_SIZE).run(ingest_at_once)
+    return time_limits.AdaptiveBatch(max(len(records), MIN_BATCH_SIZE), MIN_BATCH_SIZE).run(ingest_in_batches)
 
 
 def register_order_listener(confirm: Callable[[Sequence[str], datetime], None]) -> None:
-    """Let what messages told of orders follow once a file or the API tells of these, by their ids."""
+    """Call a function with ids of orders that a file or the API has written, and messages have mentioned before."""
     _listeners.append(confirm)
 
 
@@ -64,38 +64,42 @@ _listeners: list[Callable[[Sequence[str], datetime], None]] = []
 
 
 def _ingest(
-    kind: Kind, numbered: Iterable[tuple[int, Record]], call: IngestCall, announce: bool, most: int
+    kind: Kind,
+    numbered_records: Iterable[tuple[int, Record]],
+    call: IngestCall,
+    notify: bool,
+    batch_size: int,
 ) -> Outcome:
     outcome = Outcome()
     backends.check_foreign_keys_immediately()
     tombstones.lock_shared()
     from_browser = call.origin is Origin.BROWSER
-    staying, outcome.left_out = tombstones.skip_erased(kind, numbered, from_browser=from_browser)
+    kept, outcome.skipped = tombstones.skip_erased(kind, numbered_records, from_browser=from_browser)
     if kind in (ORDERS, ORDER_LINES):
-        if call.names:  # whoever takes messages has the turn first, and then the drafts
+        if call.trusts_ids:  # in the same order as message processing: first identities, then drafts
             identity_locks.lock_identities_to_trust(
-                named_customer_ids(kind, ((line, *record) for line, record in staying))
+                named_customer_ids(kind, ((line, *record) for line, record in kept))
             )
         drafts.lock_shared()
     awaited: list[str] = []
-    for place, (rows, repeated) in enumerate(batches_without_repeats(kind, staying, most)):
-        if call.names:
+    for number, (rows, repeated) in enumerate(batches_without_repeats(kind, kept, batch_size)):
+        if call.trusts_ids:
             resolver.trust_customer_ids(named_customer_ids(kind, rows), call.now)
         stage_rows(kind, rows)
-        part = _WRITERS[kind.name](replace(call, place=place))
+        batch = _WRITERS[kind.name](replace(call, batch_number=number))
         merging.follow_merges(f"staged_{kind.name}")
         if kind is ORDERS and call.origin is Origin.RECORDS:
             awaited += drafts.orders_with_messages(f"staged_{kind.name}")
-        refused = [*part.refused, *rejected_repeats(part.refused, repeated)]
-        outcome.created += part.created
-        outcome.updated += part.updated + len(repeated) + len(part.refused) - len(refused)
-        outcome.refused += refused
-        outcome.kept_unsubscribed += part.kept_unsubscribed
-        outcome.crowded += part.crowded
+        rejected = [*batch.rejected, *rejected_repeats(batch.rejected, repeated)]
+        outcome.created += batch.created
+        outcome.updated += batch.updated + len(repeated) + len(batch.rejected) - len(rejected)
+        outcome.rejected += rejected
+        outcome.kept_unsubscribed += batch.kept_unsubscribed
+        outcome.over_attribute_limit += batch.over_attribute_limit
     if awaited:
         for confirm in _listeners:
             confirm(awaited, call.now)
-    if announce:
+    if notify:
         notify_on_commit(records_changed)
     return outcome
 

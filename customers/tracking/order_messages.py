@@ -127,10 +127,10 @@ def _write_orders(
     for origin in (Origin.SERVER, Origin.BROWSER):
         sums = [one for one in summed if one.is_draft == (origin is Origin.BROWSER)]
         if sums:
-            writer.ingest(ORDERS, enumerate(map(_order_record, sums)), now, origin=origin, announce=False)
+            writer.ingest(ORDERS, enumerate(map(_order_record, sums)), now, origin=origin, notify=False)
         lines = [record for one in sums for record in _line_records(one)]
         if lines:
-            writer.ingest(ORDER_LINES, enumerate(lines), now, origin=origin, announce=False)
+            writer.ingest(ORDER_LINES, enumerate(lines), now, origin=origin, notify=False)
             line_writer.delete_other_lines((record[0], record[1]) for record in lines)
 
 

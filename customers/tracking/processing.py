@@ -173,7 +173,7 @@ def _write_interpretations(meanings: Sequence[Interpretation], now: datetime) ->
         by_server = origin is Origin.SERVER
         events = [meant.event for meant in meanings if meant.event and meant.by_server == by_server]
         if events:
-            writer.ingest(EVENTS, enumerate(events), now, origin=origin, announce=False)
+            writer.ingest(EVENTS, enumerate(events), now, origin=origin, notify=False)
     notify_on_commit(records_changed)
 
 

@@ -256,10 +256,10 @@ def _write_customers(
     if cleared:
         customer_writer.clear_fields(cleared)
     if numbered:
-        outcome = writer.ingest(CUSTOMERS, numbered, now, source="tracking", announce=False, names=False)
-        assert not outcome.refused
+        outcome = writer.ingest(CUSTOMERS, numbered, now, source="tracking", notify=False, trusts_ids=False)
+        assert not outcome.rejected
         customer_writer.mark_addresses_untrusted(by_browser)
-        return {rows[place][0] for place in outcome.crowded}
+        return {rows[place][0] for place in outcome.over_attribute_limit}
     return set()
 
 

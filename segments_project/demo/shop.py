@@ -191,8 +191,8 @@ def _ingest(
     numbered = enumerate(rows, start=1)
     taken = 0
     while batch := [(number, kind.read(row, shop)) for number, row in islice(numbered, ROW_BATCH_SIZE)]:
-        outcome = writer.ingest(kind, batch, now, announce=False)
-        if outcome.refused:
-            raise InvalidRow(f"{kind.name}, row {outcome.refused[0].line}: {outcome.refused[0].reason}")
+        outcome = writer.ingest(kind, batch, now, notify=False)
+        if outcome.rejected:
+            raise InvalidRow(f"{kind.name}, row {outcome.rejected[0].line}: {outcome.rejected[0].reason}")
         taken += len(batch)
         tell(taken)

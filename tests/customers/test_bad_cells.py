@@ -238,9 +238,9 @@ def test_a_row_needs_an_id_that_can_be_kept(kind, cell, reason) -> None:
 def test_a_new_order_or_event_needs_what_an_old_one_has_already() -> None:
     done = shop.orders("o1,,2026-03-01,5", "o2,c1,,5", "o2,c1,,6")
     assert done.refused == [
-        (2, "customer_id: missing, and there is no such record yet to keep it from"),
-        (3, "placed_at: missing, and there is no such record yet to keep it from"),
-        (4, "placed_at: missing, and there is no such record yet to keep it from"),
+        (2, "customer_id: missing, and there is no stored record to keep it from"),
+        (3, "placed_at: missing, and there is no stored record to keep it from"),
+        (4, "placed_at: missing, and there is no stored record to keep it from"),
     ]
 
     done = shop.events("m1,c1,,,2026-03-01", "m2,c1,,View,")

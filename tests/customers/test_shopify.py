@@ -212,7 +212,7 @@ def test_an_order_is_kept_whatever_stands_in_its_phone_number() -> None:
 
     totals = {one.order_id: int(one.total) for one in Order.objects.exclude(order_id="#2008")}
     assert totals == {"#2001": 100, "#2002": 50, "#2003": 70, "#2004": 10, "#2005": 20, "#2007": 40}
-    assert done.refused == [(8, "customer_id: missing, and there is no such record yet to keep it from")]
+    assert done.refused == [(8, "customer_id: missing, and there is no stored record to keep it from")]
     assert [warning.split(": ")[:2] for warning in done.warnings] == [
         ["line 5", "phone"],
         ["line 9", "email"],

@@ -28,7 +28,7 @@ OF_THE_MOMENT = {
 }
 REASONS = [
     # What else there is in the shop.
-    r"missing, and (there is no such record yet to keep it from|so is anonymous_id)",
+    r"missing, and (there is no stored record to keep it from|so is anonymous_id)",
     r"there is no segment",
     r"is taken|already exists|is an address|refer to",
     r"would (refer|ask)|circle",

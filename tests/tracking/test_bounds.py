@@ -103,7 +103,7 @@ def test_the_rest_is_complained_of_once() -> None:
     refused = RefusedMessage.objects.order_by("message").values_list("reason", flat=True)
     assert (
         list(refused)
-        == ["attributes: a customer has at most 200; the ones told first are kept (the rest was taken)"] * 2
+        == ["attributes: a customer has at most 200; the earliest ones are kept (the rest was taken)"] * 2
     )
 
 
@@ -138,7 +138,7 @@ def test_too_many_attributes_of_files_are_a_warning(order) -> None:
     assert attributes("c1") == {*numbered("a", 150), *numbered("b", 50)}
     assert [one.warnings for one in done] == [
         [],
-        ["attributes: a customer has at most 200; the ones told first are kept (1): line 2"],
+        ["attributes: a customer has at most 200; the earliest ones are kept (1): line 2"],
     ]
     again = wide("c", 10).warnings
     assert len(again) == 1
@@ -150,7 +150,7 @@ def test_too_many_attributes_by_the_api_are_a_warning() -> None:
     assert attributes("c1") == set(numbered("a", 200))
     [result] = told["results"]
     assert result["warnings"] == [
-        {"path": "attributes", "message": "a customer has at most 200; the ones told first are kept"}
+        {"path": "attributes", "message": "a customer has at most 200; the earliest ones are kept"}
     ]
 
 

@@ -281,7 +281,7 @@ def test_lines_alone_are_refused_for_a_draft(key: str) -> None:
     assert imported.refused == [
         (
             2,
-            "order_id: of order 'o1' only a browser has told so far, so it is a draft; import the orders first",
+            "order_id: order 'o1' is a draft, because only a browser has reported it so far; import the orders first",
         ),
         (3, "order_id: there is no order 'o2'; import the orders first"),
     ]
