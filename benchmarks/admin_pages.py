@@ -1,7 +1,7 @@
-"""How much every page of the admin asks of the database, on a shop of the benchmark's making.
+"""Measure the database queries of every admin page, on a shop that the benchmark creates.
 
-No statement may take longer than two seconds (PostgreSQL cuts it off there), and no page may ask more than
-twenty-five; else the exit status is 1.
+The exit status is 1 if a statement takes longer than two seconds (PostgreSQL ends it then) or a page needs more than
+twenty-five queries.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from tests.support.admin_pages import MOST_QUERIES, PAGES
 CUSTOMERS = 100_000
 MAX_SECONDS = 2.0
 TIMEOUT_TOLERANCE = 1.1
-"""A statement that PostgreSQL cuts off has taken a little longer than it may."""
+"""A statement that PostgreSQL ends has run slightly longer than its limit."""
 
 Figures = dict[str, Any]
 
 
 def measure() -> Figures:
-    """Open each page twice, the first time for the caches; give the second one's figures."""
+    """Open each page twice and return the figures of the second time, when caches are warm."""
     furnished_shop.furnish_shop()
     client = furnished_shop.logged_in_client(furnished_shop.LOGIN, raise_request_exception=False)
     if backends.is_postgresql():
@@ -87,7 +87,7 @@ def _format_figures(view: str, figures: Figures) -> str:
 
 
 def main() -> None:
-    """Read the options; start the servers and the parts, each in a process of its own, or be one."""
+    """Start the servers and the parts, each in its own process, or run as a part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="postgresql")

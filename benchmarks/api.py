@@ -1,8 +1,8 @@
-"""How fast the API answers, in ratios to the least that a view of the framework can do, served the same way.
+"""Compare the response times of the API with those of a minimal view of the framework.
 
-Gunicorn with two workers answers two clients that keep their connections open and ask for each thing in turn, so
-that what else the machine does hits all alike. Then all members of the largest segment are streamed, while the
-memory of the server's processes is watched.
+Gunicorn with two workers serves two clients, which keep their connections open and send each kind of request in turn,
+so that other load on the machine affects all kinds alike. Then all members of the largest segment are streamed, and
+the memory of the server's processes is measured.
 """
 
 import argparse
@@ -44,7 +44,7 @@ ApiRequest = tuple[str, str, bytes | None]
 
 
 def prepare() -> dict[str, Any]:
-    """Bring the members up to date, mark the segments as public; give what the clients need to know."""
+    """Refresh the segments and make them public. Return what the clients need to know."""
     refresh_all()
     Segment.objects.update(is_public=True)
     _, reader = keys.create_key("benchmark", ["segments:read", "members:read"])
@@ -68,7 +68,7 @@ def prepare() -> dict[str, Any]:
 
 
 def endless_requests(shop: dict[str, Any], chance: random.Random) -> dict[str, Iterator[ApiRequest]]:
-    """Give what to ask, by name: endless, each time about somebody else."""
+    """Return an endless iterator of requests for each name; each request is about another customer."""
 
     def bare() -> Iterator[ApiRequest]:
         while True:
@@ -97,7 +97,7 @@ def endless_requests(shop: dict[str, Any], chance: random.Random) -> dict[str, I
 
 
 def run_client(port: int, shop: dict[str, Any], number: int, told: Any) -> None:
-    """Ask for everything in turn over one connection; tell how long each answer took, by name."""
+    """Send each kind of request in turn over one connection, and report the seconds of each by name."""
     server = HTTPConnection("127.0.0.1", port)
     everything = endless_requests(shop, random.Random(number))
     taken: dict[str, list[float]] = {name: [] for name in everything}
@@ -111,7 +111,7 @@ def run_client(port: int, shop: dict[str, Any], number: int, told: Any) -> None:
 
 
 def time_request(server: HTTPConnection, shop: dict[str, Any], name: str, asked: ApiRequest) -> float:
-    """Ask once; give the seconds until the whole answer was there."""
+    """Send a request. Return the seconds until the whole response has arrived."""
     method, address, body = asked
     key = shop["public"] if name == "live" else shop["reader"]
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
@@ -127,7 +127,7 @@ def time_request(server: HTTPConnection, shop: dict[str, Any], name: str, asked:
 
 @contextmanager
 def running_server(url: str) -> Iterator[tuple[int, psutil.Process]]:
-    """Serve the project and the bare view; give the port and the server's first process."""
+    """Serve the project and the minimal view. Yield the port and the server's main process."""
     port = free_port()
     command = f"gunicorn api_server --bind 127.0.0.1:{port} --workers 2 --threads 4 --keep-alive 60 --no-control-socket"
     web = subprocess.Popen(
@@ -151,7 +151,6 @@ def running_server(url: str) -> Iterator[tuple[int, psutil.Process]]:
 
 
 def wait_for_server(port: int) -> None:
-    """Wait until it answers."""
     until = time.monotonic() + 60
     while True:
         try:
@@ -169,7 +168,7 @@ def wait_for_server(port: int) -> None:
 
 
 def measure_requests(port: int, shop: dict[str, Any]) -> dict[str, Any]:
-    """Let the clients ask; give requests a second, medians and 95th percentiles by name."""
+    """Run the clients. Return requests per second, medians and 95th percentiles by name."""
     told: Any = multiprocessing.Queue()
     clients = [
         multiprocessing.Process(target=run_client, args=(port, shop, number, told))
@@ -193,7 +192,7 @@ def measure_requests(port: int, shop: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_stream(port: int, web: psutil.Process, shop: dict[str, Any]) -> dict[str, Any]:
-    """Stream members; give how much more memory the server's processes held than before, at most."""
+    """Stream the members. Return the peak growth of memory of the server's processes."""
     idle = memory_bytes(web)
     server = HTTPConnection("127.0.0.1", port)
     headers = {"Authorization": f"Bearer {shop['reader']}"}
@@ -213,12 +212,12 @@ def measure_stream(port: int, web: psutil.Process, shop: dict[str, Any]) -> dict
 
 
 def memory_bytes(web: psutil.Process) -> int:
-    """Give the bytes that the largest of the server's processes holds."""
+    """Return the memory of the largest of the server's processes, in bytes."""
     return max(int(one.memory_info().rss) for one in web.children())
 
 
 def main() -> None:
-    """Read the options; start the servers and the parts, each in a process of its own, or be one."""
+    """Start the servers and the parts, each in its own process, or run as a part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
     parser.add_argument(

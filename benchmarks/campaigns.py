@@ -1,10 +1,10 @@
-"""Sending a campaign to a whole segment, against a bare loop that renders the same and hands it to the same server.
+"""Compare sending a campaign to a whole segment with a bare loop that renders and sends the same messages.
 
-Both write an e-mail with text and HTML to each customer, over one connection, to a mail server on this machine that
-throws it away. `campaign_s` is all that sending takes here: the date that begins it, planning, consent, cap and
-quiet hours asked for each message, claims, rendering, handing over, noting. `bare_s` renders by the same templates and
-hands over, and does nothing else: killed in the middle, it does not know who got it. `django_s` is the same with
-Django's own template engine, and links that are not followed.
+Both send an e-mail with text and HTML to each customer, over one connection, to a mail server on this machine that
+discards it. `campaign_s` covers all of sending: starting at the date, planning, checking consent, frequency cap and
+quiet hours for each message, leases, rendering, sending and recording. `bare_s` renders the same templates and sends
+them, but does nothing else: if it is killed, nobody knows who got the message. `django_s` does the same with Django's
+own template engine and without tracked links.
 
     .venv/bin/python benchmarks/campaigns.py --customers 100000
 """
@@ -63,7 +63,7 @@ See you soon,
 
 
 def send_by_campaign(campaign: Campaign) -> float:
-    """Send by a campaign whose date has come, as a worker does."""
+    """Send a campaign whose date has come, as a worker does."""
     for model in (Delivery, Journey):
         execution.execute(f"DELETE FROM {model._meta.db_table}")
     Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=None)
@@ -78,12 +78,12 @@ def send_by_campaign(campaign: Campaign) -> float:
 
 
 def send_by_loop(campaign: Campaign) -> float:
-    """Render for each customer and hand over, with our templates."""
+    """Render and send for each customer, with our template language."""
     return send_all(campaign, lambda delivery: rendering.render(delivery, AT))
 
 
 def send_by_loop_with_django_templates(campaign: Campaign) -> float:
-    """The same, with Django's template engine."""
+    """Render and send for each customer, with Django's template engine."""
     shop = {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS}
     subject, text = Template(SUBJECT), Template(email_layout.add_footer(TEXT))
     html = Template(email_layout.add_frame(email_layout.html_from_text(TEXT)))
@@ -98,7 +98,6 @@ def send_by_loop_with_django_templates(campaign: Campaign) -> float:
 
 
 def send_all(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -> float:
-    """Write to everybody, and hand over."""
     step = campaign.steps.get()
     begun = time.perf_counter()
     mail_server = get_connection()
@@ -133,7 +132,7 @@ COMPETITORS = {
 
 
 def open_shop(customers: int) -> Campaign:
-    """Let so many customers want the newsletter, and a campaign for them run."""
+    """Create a shop with this many subscribers and a running campaign for them."""
     harness.migrate()
     harness.say(f"  filling the shop with {customers:,} customers")
     rows = "".join(
@@ -163,7 +162,7 @@ def open_shop(customers: int) -> Campaign:
 
 @contextmanager
 def mail_sink() -> Iterator[None]:
-    """Run a mail server that throws everything away, and let Django send there."""
+    """Run a mail server that discards all messages, and configure Django to use it."""
     sink = subprocess.Popen(
         [sys.executable, "benchmarks/mail_sink.py"],
         cwd=harness.ROOT,
@@ -182,7 +181,7 @@ def mail_sink() -> Iterator[None]:
 
 
 def run_competitors(customers: int, times: int, profile: bool) -> dict[str, float]:
-    """Let all take turns on the database of this process."""
+    """Run all competitors in turn on the database of this process."""
     campaign = open_shop(customers)
     with mail_sink():
         if profile:
@@ -194,7 +193,7 @@ def run_competitors(customers: int, times: int, profile: bool) -> dict[str, floa
 
 
 def summarise(taken: dict[str, float], customers: int) -> dict[str, Any]:
-    """Give the medians, and how many times as long as the bare loops sending takes."""
+    """Return the medians and their ratios to the bare loops."""
     return {
         **{f"{name}_s": seconds for name, seconds in taken.items()},
         "messages_per_s": round(customers / taken["campaign"]),
@@ -204,7 +203,7 @@ def summarise(taken: dict[str, float], customers: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the options; start the servers and a part for each engine, or be one."""
+    """Start the servers and a part for each database, or run as a part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")

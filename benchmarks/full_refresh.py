@@ -1,6 +1,6 @@
-"""A full refresh of the sixteen ready-to-use segments against the best hand-written SQL for the same job.
+"""Compare a full refresh of the sixteen ready-to-use segments with the best hand-written SQL for the same job.
 
-See `hand_written` for what both start from and do.
+`hand_written` describes the state that both start from and what they do.
 """
 
 import argparse
@@ -21,11 +21,10 @@ from segments_project.demo import shop
 CUSTOMERS = 100_000
 RUNS = 7
 AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
-"""The instant at which the shop's history ends, and which all refreshes are for."""
+"""The end of the shop's history, and the instant of all refreshes."""
 
 
 def run_refresh() -> None:
-    """Look at everybody by the product's own refresh."""
     _, outcomes = refresh_all(AT, full=True)
     for outcome in outcomes:
         if outcome.error:
@@ -33,12 +32,12 @@ def run_refresh() -> None:
 
 
 def make_shop(customers: int) -> None:
-    """Make the shop with right members, unless the database holds one already."""
+    """Create the shop with right members, unless the database has one already."""
     harness.migrate()
     if shop.demo_shop_exists():
-        harness.say("The shop is there already")
+        harness.say("The database has a shop already")
     else:
-        harness.say(f"Making a shop of {customers:,} people; this takes minutes")
+        harness.say(f"Creating a shop of {customers:,} people; this takes minutes")
         due = time.monotonic()
 
         def tell(what: str, count: int) -> None:
@@ -54,7 +53,7 @@ def make_shop(customers: int) -> None:
 
 
 def measure(customers: int, times: int, profile: bool) -> dict[str, Any]:
-    """Run refresh and the variants by turns; give the figures."""
+    """Run the refresh and the hand-written variants in turn. Return the figures."""
     make_shop(customers)
     return {
         "benchmark": "full_refresh",
@@ -67,7 +66,7 @@ def measure(customers: int, times: int, profile: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the options; start the server and the part, or be the part."""
+    """Start the server and the part, or run as the part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
     parser.add_argument("--times", type=int, default=RUNS, metavar="N", help="runs of each competitor")

@@ -1,7 +1,7 @@
-"""The ready-to-use segments refreshed by the best SQL a person would write, to compare the product's refresh with.
+"""Refresh the ready-to-use segments with hand-written SQL, to compare with the product's refresh.
 
-Both start from the same stored members, of which one in a thousand is wrong: half of those missing, half too
-many. Both read the same facts, and write the same members and changes in one transaction. PostgreSQL.
+Both start from the same stored members, of which one in a thousand is wrong: half of these are missing, half are
+surplus. Both read the same facts, and write the same members and changes in one transaction. It needs PostgreSQL.
 """
 
 import time
@@ -19,7 +19,7 @@ from segments.models import Membership, Segment
 WRONG_SHARE = 0.001
 
 NamedInstants = dict[str, datetime]
-"""What the rules ask about, by name: the instant itself and days before it."""
+"""The instants that the rules use, by name: the instant of the refresh, and days before it."""
 
 KNOWN = "(c.email <> '' OR c.phone <> '')"
 RULES = {
@@ -29,7 +29,7 @@ RULES = {
     "repeat": "f.order_2_at > %(d30)s",
     "hero": "f.order_4_at > %(d365)s AND f.average_order_value > p.average_order_value"
     " AND f.last_activity_at > %(d30)s",
-    # Only who ordered both before and within the year, and used a discount, needs a look at the orders.
+    # Orders are read only for customers who ordered before and within the year and used a discount.
     "occasional": """f.last_order_at > %(d365)s AND (f.order_4_at > %(d365)s) IS NOT TRUE
         AND f.discounted_count > 0 AND CASE WHEN f.first_order_at > %(d365)s
             THEN f.discounted_order_share >= 5000
@@ -50,7 +50,6 @@ RULES = {
 
 
 def named_instants(at: datetime) -> NamedInstants:
-    """Name the instants."""
     return {"at": at} | {f"d{days}": at - timedelta(days=days) for days in (7, 30, 60, 90, 365)}
 
 
@@ -58,14 +57,14 @@ def named_instants(at: datetime) -> NamedInstants:
 
 
 def segments_sql() -> str:
-    """Give a query of the segments' keys, slugs and bits."""
+    """Return a query of the segments' keys, slugs and bits."""
     bits = ", ".join(f"('{slug}', {1 << place})" for place, slug in enumerate(RULES))
     return f"""SELECT s.id AS segment_id, b.slug, b.bit
         FROM (VALUES {bits}) AS b (slug, bit) JOIN segments_segment s ON s.slug = b.slug"""
 
 
 def scan_sql(answers: str = "") -> str:
-    """Give a query over the customers, their facts, and the two averages that the totals give."""
+    """Return a query of the customers, their facts, and the two averages that the totals determine."""
     return f"""SELECT f.customer_id{answers} FROM customers_facts f JOIN customers_customer c ON c.id = f.customer_id
         CROSS JOIN (
             SELECT round(total_spent::numeric / NULLIF(buyers, 0))::bigint AS total_spent,
@@ -75,14 +74,14 @@ def scan_sql(answers: str = "") -> str:
 
 
 def mask_sql() -> str:
-    """Give the expression of the mask of the segments whose rule a customer fulfils."""
+    """Return an expression: the bit mask of the segments whose rule a customer meets."""
     return " | ".join(
         f"CASE WHEN {rule} THEN {1 << place} ELSE 0 END" for place, rule in enumerate(RULES.values())
     )
 
 
 def nested_mask_sql() -> str:
-    """Give the same mask with the questions nested, so that a customer is asked only what can be true."""
+    """Return the same mask with nested conditions, so that only those that can be true are evaluated."""
     bit = {slug: 1 << place for place, slug in enumerate(RULES)}
 
     def mask(*slugs: str) -> str:
@@ -98,7 +97,7 @@ def nested_mask_sql() -> str:
 
 
 def compared_masks_sql(holding: str) -> str:
-    """Give a query of the differences: one mask a customer of what holds, and one of what is stored."""
+    """Return a query of the customers whose mask differs from the mask of their stored members."""
     return f"""SELECT COALESCE(n.customer_id, k.customer_id) AS customer_id,
             COALESCE(n.bits, 0) AS bits, COALESCE(k.bits, 0) AS stored
         FROM ({scan_sql(f", {holding} AS bits")}) AS n
@@ -109,13 +108,13 @@ def compared_masks_sql(holding: str) -> str:
 
 
 def differing_masks_sql(holding: Callable[[], str]) -> str:
-    """Give a query of who enters or leaves what, by masks."""
+    """Return a query of the entries and exits, found by masks."""
     return f"""SELECT d.customer_id, a.segment_id, d.bits & a.bit <> 0 AS enters
         FROM ({compared_masks_sql(holding())}) AS d JOIN asked a ON d.bits & a.bit <> d.stored & a.bit"""
 
 
 def differing_sets_sql() -> str:
-    """Give a query of who enters or leaves what, by the sets of pairs of customer and segment."""
+    """Return a query of the entries and exits, found by sets of customer and segment pairs."""
     return f"""SELECT COALESCE(n.customer_id, m.customer_id) AS customer_id,
             COALESCE(n.segment_id, m.segment_id) AS segment_id, m.customer_id IS NULL AS enters
         FROM (SELECT h.customer_id, a.segment_id FROM ({scan_sql(f", {mask_sql()} AS bits")}) AS h
@@ -128,7 +127,7 @@ def differing_sets_sql() -> str:
 
 
 def differing_one_by_one_sql() -> str:
-    """Give a query of who enters or leaves what, as one EXCEPT a direction and segment."""
+    """Return a query of the entries and exits, with one EXCEPT for each direction and segment."""
     parts = []
     for slug, rule in RULES.items():
         now = scan_sql() + f" AND ({rule})"
@@ -160,7 +159,7 @@ DELETE_MEMBERS = """DELETE FROM segments_membership m USING differing d
 
 
 def refresh_in_one_statement(differing: Callable[[], str], at: datetime) -> None:
-    """Find and write in one statement."""
+    """Find and write the differences in one statement."""
     execute(
         f"""WITH asked AS MATERIALIZED ({segments_sql()}), differing AS MATERIALIZED ({differing()}),
             changed AS ({INSERT_CHANGES}), left_behind AS ({DELETE_MEMBERS}) {INSERT_MEMBERS}""",
@@ -169,7 +168,7 @@ def refresh_in_one_statement(differing: Callable[[], str], at: datetime) -> None
 
 
 def refresh_in_steps(differing: Callable[[], str], at: datetime) -> None:
-    """Find into a temporary table, which unlike an INSERT may run in parallel, and write from it."""
+    """Find the differences into a temporary table, which unlike INSERT can run in parallel, and write them from it."""
     execute(
         f"""CREATE TEMPORARY TABLE differing ON COMMIT DROP AS
             WITH asked AS MATERIALIZED ({segments_sql()}) {differing()}""",
@@ -180,7 +179,7 @@ def refresh_in_steps(differing: Callable[[], str], at: datetime) -> None:
 
 
 def execute(sql: str, at: datetime) -> None:
-    """Run a statement that speaks of moments by their names."""
+    """Run a statement that uses the named instants."""
     with connection.cursor() as cursor:
         cursor.execute(sql, named_instants(at))
 
@@ -196,7 +195,6 @@ VARIANTS: dict[str, Callable[[datetime], None]] = {
 
 
 def refresh_by_hand(write: Callable[[datetime], None], at: datetime) -> None:
-    """Do the whole job once."""
     with transaction.atomic():
         execution.execute("SET LOCAL work_mem = '64MB'")
         write(at)
@@ -206,7 +204,7 @@ def refresh_by_hand(write: Callable[[datetime], None], at: datetime) -> None:
 
 
 def plan_wrong_members(at: datetime) -> int:
-    """Choose which members shall be missing and which too many, always the same; give how many."""
+    """Choose the members that will be missing or surplus, always the same ones. Return their number."""
     half = round(Membership.objects.count() * WRONG_SHARE / 2)
     execution.execute("DROP TABLE IF EXISTS benchmark_missing, benchmark_extra")
     execution.execute(
@@ -228,7 +226,7 @@ def plan_wrong_members(at: datetime) -> int:
 
 
 def restore_wrong_members() -> None:
-    """Bring the members from their right state into the planned wrong one, and forget the changes."""
+    """Make the right members wrong as planned, and delete the changes."""
     with transaction.atomic():
         execution.execute("TRUNCATE segments_change")
         execution.execute(
@@ -245,7 +243,7 @@ def restore_wrong_members() -> None:
 
 
 def _count_members() -> None:
-    """Let the segments' sizes be those of their members: a refresh adds to them what it changes."""
+    """Set the sizes of the segments to the number of their members, because a refresh only adds its changes."""
     execution.execute(
         """UPDATE segments_segment s SET size = m.size, known_size = m.known FROM (
                 SELECT segment_id, count(*) AS size, count(*) FILTER (WHERE is_known) AS known
@@ -255,7 +253,7 @@ def _count_members() -> None:
 
 
 def checksum() -> tuple[Any, ...]:
-    """Sum up the members, and the changes with what they say."""
+    """Return checksums of the members and the changes."""
     [members] = execution.fetch_all(
         "SELECT count(*), sum(hashtextextended(segment_id || '/' || customer_id, 0)) FROM segments_membership"
     )
@@ -270,7 +268,7 @@ def checksum() -> tuple[Any, ...]:
 
 
 def require_known_segments() -> None:
-    """Refuse other segments than those written here."""
+    """Fail if there are other segments than those of this module."""
     if {segment.slug for segment in Segment.objects.active()} != RULES.keys():
         raise SystemExit("the ready-to-use segments are not those this benchmark knows by heart")
 
@@ -278,9 +276,9 @@ def require_known_segments() -> None:
 def compare(
     refresh: Callable[[], None], at: datetime, times: int, *, profile: bool = False
 ) -> dict[str, Any]:
-    """Run a full refresh as of an instant and the variants by turns; give the figures.
+    """Run a full refresh and the hand-written variants in turn. Return the figures.
 
-    The members are right before, and after.
+    The members are right before and after.
     """
     require_known_segments()
     differing = plan_wrong_members(at)
@@ -306,10 +304,10 @@ def compare(
     competitors |= {
         name: partial(timed, partial(refresh_by_hand, write, at)) for name, write in VARIANTS.items()
     }
-    for seconds in competitors.values():  # once for the caches
+    for seconds in competitors.values():  # warms up the caches
         seconds()
     taken = harness.alternating(competitors, times)
-    timed(refresh)  # so that also what only the product keeps is right again
+    timed(refresh)  # restores what only the product maintains
     refresh_s = taken.pop("refresh")
     fastest = min(taken, key=lambda name: taken[name])
     harness.say(f"refresh {refresh_s} s, by hand {taken[fastest]} s ({fastest})")

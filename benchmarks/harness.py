@@ -1,8 +1,8 @@
-"""What the benchmarks share: a database of their own, parts in processes of their own, runs that alternate.
+"""What the benchmarks share: their own database, parts in separate processes, and alternating runs.
 
-A benchmark is one script in two roles. Started by a person it starts the servers and runs its parts; a part is
-the same script again, in a fresh process on the database it is given. Importing this module sets Django up for
-either role, and never on the shop that the person's environment names.
+A benchmark is one script in two roles. Started by a person, it starts the servers and runs its parts. A part is the
+same script in a new process on a given database. Importing this module sets up Django for either role, never on the
+shop of the person's environment.
 """
 
 import json
@@ -39,16 +39,16 @@ from django.db import connection  # noqa: E402
 
 from segments_project.server.bundled_servers import postgres_server, signal_on_parent_death  # noqa: E402
 
-# As an installation of that size has them; all else is PostgreSQL's default, forcing to disk included.
+# As in an installation of that size. All else is PostgreSQL's default, fsync included.
 POSTGRESQL_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
 
 TimedRun = Callable[[], float]
-"""Does something once and gives the seconds it took; what it prepares before is not in them."""
+"""Runs once and returns the seconds it took, without its preparation."""
 
 
 @contextmanager
 def database(engine: str, folder: Path | None = None) -> Iterator[str]:
-    """Give the address of a database, empty unless a folder holds an earlier one."""
+    """Yield the URL of a database, which is empty unless the folder has one from an earlier run."""
     if engine == "postgresql":
         with postgres_server(folder, durable=True, options=POSTGRESQL_SETTINGS) as server:
             yield server.url
@@ -58,7 +58,7 @@ def database(engine: str, folder: Path | None = None) -> Iterator[str]:
 
 
 def run_part(url: str, *arguments: str) -> dict[str, Any]:
-    """Run this script as a part; give what its last line of output says."""
+    """Run this script as a part. Return the result, which is its last line of output."""
     done = subprocess.run(
         [sys.executable, sys.argv[0], *arguments],
         env={**os.environ, PART_VARIABLE: url},
@@ -75,27 +75,25 @@ def run_part(url: str, *arguments: str) -> dict[str, Any]:
 
 
 def is_part() -> bool:
-    """Tell which role this is."""
+    """Return whether this process runs as a part."""
     return PART_VARIABLE in os.environ
 
 
 def migrate() -> None:
-    """Make the tables."""
     call_command("migrate", verbosity=0, interactive=False)
 
 
 def log(line: str) -> None:
-    """Tell a person how far we are."""
+    """Write a line of progress to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def print_result(figures: Mapping[str, Any]) -> None:
-    """Print the result as the last line."""
     print(json.dumps(figures), flush=True)
 
 
 def time_alternately(competitors: Mapping[str, TimedRun], times: int) -> dict[str, float]:
-    """Time each in turn, so that what else the machine does hits all alike; give the medians."""
+    """Time the competitors in turn, so that other load affects all alike. Return the medians."""
     taken: dict[str, list[float]] = {name: [] for name in competitors}
     for number in range(1, times + 1):
         for name, seconds in competitors.items():
@@ -106,7 +104,7 @@ def time_alternately(competitors: Mapping[str, TimedRun], times: int) -> dict[st
 
 @contextmanager
 def print_slowest_statements(most: int = 12) -> Iterator[None]:
-    """Print the statements that took longest; those that differ in numbers only count as one."""
+    """Print the slowest statements. Statements that differ only in numbers count as one."""
     spent: dict[str, list[float]] = {}
 
     def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

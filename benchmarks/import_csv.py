@@ -1,8 +1,8 @@
-"""Importing a CSV file of orders against reading it into `bulk_create(update_conflicts=True)`.
+"""Compare the import of a CSV file of orders with `bulk_create(update_conflicts=True)`.
 
-Every run is a process of its own with an empty database of its own. `bulk_create_s` is plain Django code that
-ends in the same customers and orders; what else an import does (refusing bad rows with line and reason, keeping
-what empty cells leave out, identities, the queue for the facts) it spares itself. Facts are timed apart.
+Each run has its own process and its own empty database. `bulk_create_s` is plain Django code that writes the same
+customers and orders. It omits the rest of an import: rejecting rows with line and reason, keeping values where cells
+are empty, identity resolution, and the queue for facts. Facts are timed separately.
 """
 
 import argparse
@@ -32,14 +32,14 @@ from segments_project.demo.history import SampleShop
 ROWS = 200_000
 RUNS = 3
 BATCH_SIZE = 500
-"""Rows in a statement of bulk_create: the fastest of 100, 500, 2,000 and 10,000 on either engine."""
+"""Rows of one bulk_create: the fastest of 100, 500, 2,000 and 10,000 on both databases."""
 
 
 # -- The competitors
 
 
 def run_import(path: Path, batch: int) -> dict[str, float]:
-    """Import as the command does, facts apart."""
+    """Import as the command does, and time the facts separately."""
     begun = time.perf_counter()
     with path.open("rb") as stream:
         report = csv_files.import_file(csv_files.FORMATS["orders"], stream, shop_settings(), settle=False)
@@ -53,7 +53,7 @@ def run_import(path: Path, batch: int) -> dict[str, float]:
 
 
 def run_bulk_create(path: Path, batch: int) -> dict[str, float]:
-    """Read the same file with Django's own means, in chunks that keep the memory small."""
+    """Import the same file with plain Django, in chunks that keep memory small."""
     begun = time.perf_counter()
     now = datetime.now(UTC)
     with path.open(encoding="utf-8", newline="") as stream:
@@ -82,7 +82,6 @@ UPDATED_FIELDS = [
 
 
 def order_from_row(row: dict[str, str], customers: dict[str, int]) -> Order:
-    """Read an order from a row."""
     return Order(
         order_id=row["order_id"],
         customer_id=customers[row["customer_id"]],
@@ -104,8 +103,8 @@ COMPETITORS: dict[str, Callable[[Path, int], dict[str, float]]] = {
 
 
 def peak_memory_mb() -> float:
-    """Give the most memory this process has had at once, in MB."""
-    if sys.platform == "linux":  # where getrusage also counts what the parent had before this program began
+    """Return the peak memory of this process."""
+    if sys.platform == "linux":  # there getrusage includes the memory of the parent process
         [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
         return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
@@ -115,7 +114,7 @@ def peak_memory_mb() -> float:
 
 
 def write_csv(path: Path, rows: int) -> None:
-    """Write so many orders of two and a half times fewer customers, by time as a shop's export has them."""
+    """Write orders in the order of time, as a shop exports them, with 2.5 orders per customer."""
     orders = list(islice(order_rows(rows), rows))
     orders.sort(key=lambda row: row["placed_at"])
     with path.open("w", encoding="utf-8", newline="") as stream:
@@ -125,19 +124,18 @@ def write_csv(path: Path, rows: int) -> None:
 
 
 def order_rows(rows: int) -> Iterator[dict[str, str]]:
-    """Give the orders of a shop that has them and a few more."""
+    """Return the orders of a sample shop of that size."""
     people = rows // 2 + 10
     return SampleShop(people, datetime(2026, 7, 1, tzinfo=UTC)).order_rows()
 
 
 def run_competitor(engine: str, competitor: str, path: Path, batch: int) -> dict[str, float]:
-    """Run a competitor once, on an empty database."""
     with harness.database(engine) as url:
         return harness.run_part(url, "--run", competitor, "--file", str(path), "--batch", str(batch))
 
 
 def measure(engine: str, folder: Path, rows: int, times: int, batch: int) -> dict[str, Any]:
-    """Let both take turns on one engine; give the figures."""
+    """Run both in turn on one database. Return the figures."""
     harness.say(f"{engine}: {rows:,} orders, {times} times each")
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in COMPETITORS}
 
@@ -166,7 +164,7 @@ def measure(engine: str, folder: Path, rows: int, times: int, batch: int) -> dic
 
 
 def main() -> None:
-    """Read the options; write the files and start the runs, or be one."""
+    """Write the files and start the runs, or run as one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=ROWS, metavar="N")
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")

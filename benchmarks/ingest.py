@@ -1,8 +1,8 @@
-"""Taking in what tracking clients send: how fast it is acknowledged, and how fast a backlog becomes customers.
+"""Measure tracking: how fast messages are acknowledged, and how fast a backlog is processed.
 
-Four client processes post batches of 100 messages to gunicorn with two workers; what they send waits in the inbox,
-as no worker runs. Then one worker's drain takes it, facts included, against bare multi-row inserts of the very rows
-that it wrote into `customers_event`, into a table with the same columns and indexes, in the same database.
+Four client processes post batches of 100 messages to gunicorn with two workers. The messages wait in the inbox, because
+no worker runs. Then one worker processes them, facts included. This is compared with bare multi-row inserts of the same
+rows of `customers_event` into a table with the same columns and indexes, in the same database.
 """
 
 import argparse
@@ -36,7 +36,7 @@ STARTS_AT = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def make_requests(client: int, count: int) -> list[bytes]:
-    """Make requests as a web shop's pages cause them: ten events a visit, two in a hundred of a known customer."""
+    """Return request bodies like those of a web shop: ten events per visit, two percent of them by known customers."""
     chance = random.Random(client)
     batches = []
     for start in range(0, count, EVENTS_A_REQUEST):
@@ -49,7 +49,6 @@ def make_requests(client: int, count: int) -> list[bytes]:
 
 
 def make_message(chance: random.Random, client: int, number: int) -> dict[str, Any]:
-    """Make one message."""
     visit = number // 10
     product = chance.randrange(2_000)
     ids = {"anonymousId": f"{client:08x}-0000-4000-8000-{visit:012x}"}
@@ -77,7 +76,7 @@ def make_message(chance: random.Random, client: int, number: int) -> dict[str, A
 
 
 def run_client(port: int, key: str, batches: list[bytes]) -> None:
-    """Send requests one after the other over one connection."""
+    """Send requests one after another over one connection."""
     headers = {
         "Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode(),
         "Content-Type": "application/json",
@@ -91,7 +90,7 @@ def run_client(port: int, key: str, batches: list[bytes]) -> None:
 
 
 def measure_endpoint(count: int) -> dict[str, float]:
-    """Fill the inbox through the endpoint; give events a second."""
+    """Fill the inbox through the endpoint. Return events per second."""
     harness.migrate()
     _, key = sources.create_source(Source(name="Shop", kind="server", messages_a_minute=100_000_000))
     connection.close()
@@ -124,7 +123,7 @@ def measure_endpoint(count: int) -> dict[str, float]:
 
 
 def wait_for_server(port: int) -> None:
-    """Wait until both workers have answered, so that none is still importing."""
+    """Wait until both workers have responded, so that none is still starting."""
     until, answered = time.monotonic() + 60, 0
     while answered < 20:
         try:
@@ -141,7 +140,7 @@ def wait_for_server(port: int) -> None:
 
 
 def measure_processing(count: int) -> dict[str, float]:
-    """Take what waits, facts included."""
+    """Process the inbox, facts included. Return the seconds."""
     if sum(Batch.objects.values_list("size", flat=True)) != count:
         raise SystemExit("the inbox does not hold what was sent")
     begun = time.perf_counter()
@@ -153,7 +152,7 @@ def measure_processing(count: int) -> dict[str, float]:
 
 
 def measure_bare_inserts(count: int) -> dict[str, float]:
-    """Insert the same rows, a thousand a statement and transaction."""
+    """Insert the same rows, a thousand per statement and transaction. Return the seconds."""
     rows = execution.fetch_all("SELECT * FROM customers_event ORDER BY id")
     columns = len(rows[0])
     place = "(" + ", ".join(["%s"] * columns) + ")"
@@ -172,7 +171,7 @@ PARTS = {"accepted": measure_endpoint, "drained": measure_processing, "inserted"
 
 
 def main() -> None:
-    """Read the options; start the parts, or be one."""
+    """Start the parts, or run as a part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, metavar="N")
     parser.add_argument("--times", type=int, default=RUNS, metavar="N")

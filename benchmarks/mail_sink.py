@@ -1,4 +1,4 @@
-"""A mail server that takes all and throws it away, as fast as can be. Prints its port, and serves until killed."""
+"""A fast mail server that accepts and discards all messages. It prints its port and runs until it is killed."""
 
 import socket
 import threading
@@ -7,7 +7,6 @@ RESPONSES = {b"EHLO": b"250 sink", b"DATA": b"354 go on", b"QUIT": b"221 bye"}
 
 
 def serve_client(client: socket.socket) -> None:
-    """Answer one client."""
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with client, client.makefile("rwb") as stream:
 
@@ -28,7 +27,7 @@ def serve_client(client: socket.socket) -> None:
 
 
 def main() -> None:
-    """Listen on a free port of the loopback."""
+    """Listen on a free port of the loopback interface."""
     server = socket.create_server(("127.0.0.1", 0))
     print(server.getsockname()[1], flush=True)
     while True:

@@ -1,9 +1,9 @@
-"""Importing orders that are older than what is known, over few customers and over many: the cost a row stays level.
+"""Measure imports of orders that are older than the known ones: the cost per row must not grow with the file.
 
-Such an order follows nothing in time, so its customer is summed up again from the records, and every rule is asked
-about them. Each size is imported into the same shop, of customers who have a later order and an event, by a process
-of its own on a database of its own: import, facts and refresh are timed apart. `level` is the time a row of the
-largest file over that of the smallest one, by what takes it: 1 is level, the ratio of the sizes is a square.
+After an older order, the customer's facts are recomputed from the records and every rule is evaluated for them. Each
+size is imported into the same shop, whose customers have a later order and an event, in its own process and database.
+Import, facts and refresh are timed separately. `level` is the time per row of the largest file divided by that of the
+smallest: 1 means constant, and the ratio of the sizes means quadratic cost.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def write_orders(path: Path, orders: Iterator[tuple[str, str, datetime]]) -> Pat
 
 
 def import_file(kind: str, path: Path) -> None:
-    """Import a file, facts apart."""
+    """Import a file without updating facts."""
     with path.open("rb") as stream:
         report = csv_files.import_file(csv_files.FORMATS[kind], stream, shop_settings(), settle=False)
     if report.refused or report.created != report.read:
@@ -46,7 +46,7 @@ def import_file(kind: str, path: Path) -> None:
 
 
 def make_shop(folder: Path, customers: int) -> None:
-    """Make the shop: everybody with one order and one event, in all ready-to-use segments."""
+    """Create a shop of customers with one order and one event, and all ready-to-use segments."""
     people = [(f"c{number}", KNOWN_ORDERS_AT + timedelta(seconds=number)) for number in range(customers)]
     import_file(
         "orders", write_orders(folder / "later.csv", ((f"later-{who}", who, at) for who, at in people))
@@ -61,7 +61,7 @@ def make_shop(folder: Path, customers: int) -> None:
 
 
 def import_past_orders(folder: Path, rows: int, per_customer: int) -> dict[str, float]:
-    """Import so many past orders; give the seconds of each step."""
+    """Import past orders. Return the seconds of each step."""
     past = write_orders(
         folder / "past.csv",
         (
@@ -83,7 +83,7 @@ def import_past_orders(folder: Path, rows: int, per_customer: int) -> dict[str, 
 
 
 def measure(engine: str, customers: int, sizes: tuple[int, ...]) -> dict[str, Any]:
-    """Import each size over few and many customers on one engine; give seconds and ratios."""
+    """Import each size for few and for many customers on one database. Return seconds and ratios."""
     figures: dict[str, Any] = {}
     for among, per_customer in ORDERS_PER_CUSTOMER.items():
         taken = {}
@@ -101,7 +101,7 @@ def measure(engine: str, customers: int, sizes: tuple[int, ...]) -> dict[str, An
 
 
 def main() -> None:
-    """Read the options; start the runs, or be one."""
+    """Start the runs, or run as one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N", help="of the shop")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="rows of the files")

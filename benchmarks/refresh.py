@@ -1,8 +1,8 @@
-"""How fast members follow the records, in ratios of one run each, on a database of this benchmark's own.
+"""Measure refreshes, ingestion and the delay from a record to a membership change, as ratios, on its own database.
 
-The shop (`shop_in_sql`) ends some days ago. Its clock is given to every pass and only moves forward: over minutes
-and days of new data that the product's own door takes, until in the last part it is the real one. Every full
-refresh after a pass must change nothing, and in the end the members are compared with the records.
+The shop (`shop_in_sql`) ends some days ago. Its clock is passed to every refresh and only moves forward: over minutes
+and days of new records that are ingested, until it is the real clock in the last part. A full refresh after a refresh
+must change nothing, and at the end the members are compared with the records.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from segments_project.server.bundled_servers import redis_server, signal_on_pare
 
 CUSTOMERS = 100_000
 HEAD_START = timedelta(days=10)
-"""How long ago the shop's history ends; what passes do not use of it is filled in for the last part."""
+"""How long ago the shop's history ends. The rest of this time is filled with records before the last part."""
 
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 MINUTES, DAYS, FULLS, REBUILDS, IDLE_PASSES = 7, 3, 3, 2, 30
@@ -56,14 +56,14 @@ EVENTS_A_SECOND, REALTIME_EVENTS, WARM_UP = 20, 1_200, 200
 
 Figures = dict[str, Any]
 ExpectedChange = tuple[str, str, str]
-"""A change: the customer's printed id, the segment's slug, and whether it is entered or left."""
+"""The customer's public id, the segment's slug, and whether the customer enters."""
 
 
 # -- What the parts share
 
 
 class Clock:
-    """The shop's instant, which never goes back nor past the real one."""
+    """The clock of the shop, which never goes back nor past the real time."""
 
     def __init__(self) -> None:
         refreshed = Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"]
@@ -73,7 +73,7 @@ class Clock:
         self.at = max(known)
 
     def move(self, length: timedelta) -> tuple[datetime, datetime]:
-        """Let time go by; give the instants before and after."""
+        """Move forward. Return the instants before and after."""
         since, self.at = self.at, self.at + length
         if self.at > datetime.now(UTC):
             raise SystemExit("the shop's time has caught up with the clock: give an empty folder")
@@ -81,14 +81,13 @@ class Clock:
 
 
 def time_call(act: Callable[[], Any]) -> float:
-    """Give the seconds something takes."""
     begun = time.perf_counter()
     act()
     return time.perf_counter() - begun
 
 
 def refresh_members(at: datetime, *, full: bool = False) -> int:
-    """Bring all members in line; give how many changed."""
+    """Refresh all segments. Return how many members changed."""
     _, outcomes = refresh_all(at=at, full=full)
     for outcome in outcomes:
         if outcome.error:
@@ -97,7 +96,7 @@ def refresh_members(at: datetime, *, full: bool = False) -> int:
 
 
 def refresh_everybody(at: datetime) -> None:
-    """Evaluate everybody, where the members must be right already."""
+    """Run a full refresh that must change nothing."""
     if changed := refresh_members(at, full=True):
         raise SystemExit(
             f"a full refresh at {at} found {changed} members that the pass before had left wrong"
@@ -105,20 +104,20 @@ def refresh_everybody(at: datetime) -> None:
 
 
 def ingest_new_records(clock: Clock, length: timedelta) -> None:
-    """Let time go by, with what a shop of this size gets meanwhile."""
+    """Move the clock, and ingest what a shop of this size gets meanwhile."""
     size = Customer.objects.count()
     since, until = clock.move(length)
     shop_in_sql.ingest(shop_in_sql.news(since, until, **shop_in_sql.proportional(size, since, until)))
 
 
 def summarise(values: Sequence[float]) -> Figures:
-    """Give the median of several runs, the fastest and the slowest."""
+    """Return the median, the fastest and the slowest of several runs."""
     shown = {"median": median(values), "least": min(values), "most": max(values)}
     return {name: round(value, 5) for name, value in shown.items()} | {"runs": len(values)}
 
 
 def ratio_of_medians(name: str, slow: Sequence[float], fast: Sequence[float]) -> Figures:
-    """Give how many times as long the first takes, by the medians."""
+    """Return the median of the first divided by that of the second."""
     ratio = median(slow) / median(fast)
     harness.say(f"{name}: {median(slow):.4f} s / {median(fast):.4f} s = {ratio:.2f}")
     return {name: round(ratio, 2)}
@@ -128,14 +127,14 @@ def ratio_of_medians(name: str, slow: Sequence[float], fast: Sequence[float]) ->
 
 
 def make_shop(customers: int) -> Figures:
-    """Make the shop with its facts and right members, unless the database holds one already."""
+    """Create the shop with its facts and members, unless the database has one already."""
     harness.migrate()
     raw = {}
     if Customer.objects.exists():
-        harness.say("The shop is there already")
+        harness.say("The database has a shop already")
     else:
         until = (datetime.now(UTC) - HEAD_START).replace(microsecond=0)
-        harness.say(f"Making a shop of {customers:,} customers that ends at {until}")
+        harness.say(f"Creating a shop of {customers:,} customers whose history ends at {until}")
         raw["build_s"] = round(time_call(lambda: shop_in_sql.build(customers, until)), 1)
         raw["first_facts_s"] = round(time_call(lambda: update.recompute_all(until)), 1)
         segment_store.install_templates()
@@ -154,12 +153,12 @@ def make_shop(customers: int) -> Figures:
 
 
 def measure_refreshes() -> Figures:
-    """Time passes over little news, over nothing, over everybody, and after all has been summed up again."""
+    """Time refreshes after few new records, after none, of all customers, and after all facts were recomputed."""
     clock = Clock()
     days = DAYS if backends.is_postgresql() else 0
     ingest_new_records(clock, MINUTE)
     refresh_members(clock.at)
-    refresh_everybody(clock.at)  # once for the caches
+    refresh_everybody(clock.at)  # warms up the caches
 
     minutes, day_long, full = [], [], []
     for number in range(MINUTES):
@@ -187,7 +186,7 @@ def measure_refreshes() -> Figures:
 
 
 def _time_refresh(clock: Clock, length: timedelta) -> float:
-    """Give the seconds of the pass alone."""
+    """Return the seconds of the refresh alone."""
     ingest_new_records(clock, length)
     changed = 0
 
@@ -206,7 +205,7 @@ def _time_rebuild(at: datetime) -> None:
 
 
 def measure_sql() -> Figures:
-    """Time a full refresh against the best SQL for the same."""
+    """Compare a full refresh with the best hand-written SQL."""
     at = Clock().at
     figures = hand_written.compare(lambda: _require_changes(at), at, SQL_RUNS)
     return {"full_vs_sql": figures.pop("ratio"), "raw": figures}
@@ -218,7 +217,7 @@ def _require_changes(at: datetime) -> None:
 
 
 def measure_ingestion() -> Figures:
-    """Time batches of events through ingestion, with facts kept, against bare rows written the same way."""
+    """Compare the ingestion of batches of events, facts included, with bare inserts of the same rows."""
     clock = Clock()
     seconds: dict[str, list[float]] = {"ingest": [], "insert": []}
     for number in range(BATCHES + 1):
@@ -226,7 +225,7 @@ def measure_ingestion() -> Figures:
             since, until = clock.move(MINUTE)
             batch = shop_in_sql.news(since, until, events=BATCH_SIZE, orders=0, seed=number)[EVENTS]
             taken = act(batch, clock)
-            if number:  # once for the caches
+            if number:  # warms up the caches
                 seconds[name].append(taken)
     figures = ratio_of_medians("ingest_vs_insert", seconds["ingest"], seconds["insert"])
     return figures | {"raw": {f"{name}_s": summarise(values) for name, values in seconds.items()}}
@@ -240,12 +239,12 @@ def _time_ingested_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
         update.update_facts(clock.at)
 
     taken = time_call(act)
-    refresh_members(clock.at)  # as a worker would meanwhile
+    refresh_members(clock.at)  # as a worker does meanwhile
     return taken
 
 
 def _time_inserted_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
-    """Write the rows bare, and take them away again: no facts know of them."""
+    """Insert the rows and delete them again, because the facts do not contain them."""
     before = Event.objects.aggregate(latest=Max("pk"))["latest"]
     rows = _bare_rows([record for _, record in batch])
     taken = time_call(lambda: _insert_rows(rows))
@@ -262,7 +261,7 @@ JSON_COLUMNS = ("properties", "properties_comparable")
 
 
 def _bare_rows(records: list[Record]) -> list[tuple[Any, ...]]:
-    """Give the rows with the customer each belongs to; a visitor not met yet lends the key of a customer's."""
+    """Return the rows with the key of their customer. Rows of a new visitor use some existing key."""
     named = [dict(zip(EVENTS.columns, record, strict=True)) for record in records]
     ids = {event["customer_id"] or event["anonymous_id"] for event in named}
     keys = dict(Identity.objects.filter(value__in=ids).values_list("value", "customer_id"))
@@ -285,7 +284,7 @@ def _insert_rows(rows: list[tuple[Any, ...]]) -> None:
 
 
 def measure_live_segments() -> Figures:
-    """Time one customer's live segments against one look-up of the customer; compare some with the members."""
+    """Compare the live segments of a customer with a look-up of the customer. Some are checked against the members."""
     at = Clock().at
     newest = Customer.objects.aggregate(latest=Max("pk"))["latest"]
     chosen = random.Random("live").sample(range(1, newest + 1), min(newest, 2 * LIVE_LOOKUPS))
@@ -312,7 +311,7 @@ def measure_live_segments() -> Figures:
 
 
 def measure_realtime() -> Figures:
-    """Time from the commit of an event, taken alone, to the commit of the change it makes, with a worker running."""
+    """Measure the time from the commit of an event to the commit of the change it causes, with a running worker."""
     _fill_history_until_now()
     chosen = _choose_events(REALTIME_EVENTS + WARM_UP)
     with _running_worker(), _watch_changes() as seen:
@@ -338,7 +337,7 @@ def measure_realtime() -> Figures:
 
 
 def _fill_history_until_now() -> None:
-    """Fill in what a shop of this size would have got until now, a day at once."""
+    """Ingest what a shop of this size would have got until now, day by day."""
     clock = Clock()
     while (left := datetime.now(UTC) - clock.at) > SECOND:
         ingest_new_records(clock, min(left, DAY))
@@ -347,7 +346,7 @@ def _fill_history_until_now() -> None:
 
 
 def _choose_events(count: int) -> list[tuple[str, str, ExpectedChange]]:
-    """Choose events: for each whose it is, its name, and the change it must make."""
+    """Choose events. Return the customer, the name and the expected change of each."""
     draw = random.Random("realtime")
     lost = _printed(Membership.objects.filter(segment__slug="lost").values_list("customer", flat=True))
     waiting = Membership.objects.filter(segment__slug="waiting").values_list("customer", flat=True)
@@ -378,7 +377,7 @@ def _printed(keys: Any) -> list[str]:
 def _ingest_at_pace(
     chosen: Sequence[tuple[str, str, ExpectedChange]], seen: dict[ExpectedChange, float]
 ) -> dict[ExpectedChange, float]:
-    """Take the events at an even pace and wait for the changes; give when each event was committed."""
+    """Ingest the events at an even pace and wait for the changes. Return when each event was committed."""
     committed: dict[ExpectedChange, float] = {}
     begun = time.perf_counter()
     for number, (whose, name, change) in enumerate(chosen):
@@ -387,7 +386,7 @@ def _ingest_at_pace(
         _ingest_event(whose, name, partial(_record_commit, committed, change))
     late = time.perf_counter() - begun - len(chosen) / EVENTS_A_SECOND
     if late > 1:
-        harness.say(f"  the events were taken {late:.1f} s more slowly than they were to come")
+        harness.say(f"  the events were ingested {late:.1f} s later than planned")
     until = time.monotonic() + 60
     while missing := committed.keys() - seen.keys():
         if time.monotonic() > until:
@@ -402,7 +401,7 @@ def _ingest_event(whose: str, name: str, committed: Callable[[], None]) -> None:
     row = shop_in_sql.event_row(f"{random.getrandbits(128):032x}", whose, name, moment, properties)
     record = EVENTS.read(row, shop_settings())
     with transaction.atomic():
-        transaction.on_commit(committed)  # before ingestion's own, which wakes the worker
+        transaction.on_commit(committed)  # runs before ingestion's own callback, which wakes the worker
         writer.ingest(EVENTS, [(1, record)])
 
 
@@ -412,7 +411,7 @@ def _record_commit(committed: dict[ExpectedChange, float], change: ExpectedChang
 
 @contextmanager
 def _watch_changes() -> Iterator[dict[ExpectedChange, float]]:
-    """Poll for changes, on a connection of its own; give when each was first seen."""
+    """Poll for changes on a separate connection. Yield when each was first seen."""
     seen: dict[ExpectedChange, float] = {}
     stop = threading.Event()
     latest = Change.objects.aggregate(latest=Max("pk"))["latest"] or 0
@@ -440,7 +439,7 @@ def _watch_changes() -> Iterator[dict[ExpectedChange, float]]:
 
 @contextmanager
 def _running_worker() -> Iterator[None]:
-    """Run a worker as `serve` does; first it does what the parts before have asked for."""
+    """Run a worker as `serve` does. It first finishes the tasks of the earlier parts."""
     name = f"benchmark-{os.getpid()}@localhost"
     options = f"--concurrency 2 --without-gossip --without-mingle --hostname {name}"
     process = subprocess.Popen(
@@ -469,7 +468,7 @@ def _running_worker() -> Iterator[None]:
 
 
 def check_members() -> Figures:
-    """Compare all members with a full refresh and with the records; a difference is an error."""
+    """Compare all members with a full refresh and with the records. A difference is an error."""
     at = Clock().at
     refresh_members(at)
     refresh_everybody(at)
@@ -493,7 +492,7 @@ PARTS_ON_SQLITE = ["passes"]
 
 
 def main() -> None:
-    """Read the options; start the servers and the parts, each in a process of its own, or be one."""
+    """Start the servers and the parts, each in its own process, or run as a part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="postgresql")

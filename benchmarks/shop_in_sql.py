@@ -1,9 +1,8 @@
-"""A believable shop made by a few statements in the database, and what comes in next, for the benchmarks.
+"""Create a realistic shop with a few SQL statements, and the records that follow, for the benchmarks.
 
-The shop is written straight into the tables, as ingestion would have left them: a million customers take minutes.
-Its numbers hang on the seed alone. A person comes to the shop at a time that grows with their number, so keys
-follow time; how much each does is drawn from heavy tails, and then shared out so that the totals are exact.
-What comes after the shop's end is given as records, for the product's own door.
+The shop is written directly into the tables, as ingestion would have left them: a million customers take minutes. Its
+numbers depend only on the seed. Customers arrive in the order of their keys. Their activity is drawn from heavy-tailed
+distributions and then scaled so that the totals are exact. Later records are returned as rows for ingestion.
 """
 
 import json
@@ -37,7 +36,7 @@ HISTORY_DAYS = 730
 EVENTS_EACH, ORDERS_EACH = 20, 2.5  # a customer
 
 KNOWN, GUESTS = 0.15, 0.08  # shares of the customers: with an e-mail address; with an id of the shop's only
-MEETING = 1.5  # above 1 the shop meets more people early, as whoever stays adds to the later events
+MEETING = 1.5  # above 1, more people arrive early, because those who stay add to the later events
 MET_IN_BROWSER = 0.7  # share of the customers with an id who have a browser's id too
 TRACKED_ORDERS = 0.6  # the others come by phone, or from browsers that block tracking
 MOST_EACH = 2_000  # orders or visits of one person, and events of one visit
@@ -57,7 +56,7 @@ News = Mapping[Kind, Numbered]
 
 @dataclass(frozen=True)
 class Plan:
-    """How many customers, until when (in seconds since 1970), and which of all such shops."""
+    """The number of customers, the end of the history (in seconds since 1970), and the seed."""
 
     customers: int
     until: int
@@ -69,7 +68,7 @@ class Plan:
         return self.until - HISTORY_DAYS * DAY
 
     def chance(self, key: str, purpose: str) -> str:
-        """Give an expression: a number from 0 to below 1 that hangs on seed, key and purpose alone."""
+        """Return an expression: a number in [0, 1) that depends only on seed, key and purpose."""
         salt = zlib.crc32(f"{self.seed}/{purpose}".encode())
         if backends.is_postgresql():
             bits = f"hashint8extended(CAST({key} AS bigint), {salt}) & {2**52 - 1}"
@@ -77,25 +76,25 @@ class Plan:
         return f"uniform({key}, {salt})"
 
     def pick(self, count: int, key: str, purpose: str) -> str:
-        """Give an expression: a whole number from 0 to below the count."""
+        """Return an expression: a whole number from 0 to below the count."""
         return _whole(f"{count} * {self.chance(key, purpose)}")
 
     def favourite(self, count: int, key: str, purpose: str) -> str:
-        """Give the same, the lower the likelier."""
+        """Return the same, where lower numbers are more likely."""
         return _whole(f"{count} * power({self.chance(key, purpose)}, 2)")
 
     def heavy(self, key: str, purpose: str, *, scale: float, tail: float, most: int) -> str:
-        """Give an expression: a number of a distribution with a heavy tail (Lomax's), cut off."""
+        """Return an expression: a number of a truncated heavy-tailed distribution (Lomax)."""
         drawn = f"{scale} * (power(1 - {self.chance(key, purpose)}, {-1 / tail}) - 1)"
         return f"{'LEAST' if backends.is_postgresql() else 'min'}({most}, {drawn})"
 
     def random_id(self, key: str, purpose: str) -> str:
-        """Give an expression: 32 digits as programs draw them for ids."""
+        """Return an expression: 32 random hexadecimal digits, as in a generated id."""
         return f"md5('{self.seed}/{purpose}/' || {key})"
 
 
 def build(customers: int, until: datetime, seed: int = SEED) -> None:
-    """Make the shop in the empty tables; facts and members are left to the product."""
+    """Create the shop in the empty tables, without facts and members."""
     if Customer.objects.exists():
         raise SystemExit("the database holds customers already")
     plan = Plan(customers, int(until.timestamp()), seed)
@@ -118,7 +117,7 @@ def build(customers: int, until: datetime, seed: int = SEED) -> None:
 
 
 def _whole(expression: str) -> str:
-    # Rounded down by name: PostgreSQL's cast rounds to the nearest, SQLite's cuts.
+    # Use floor: a cast rounds to the nearest on PostgreSQL and truncates on SQLite.
     return f"CAST(floor({expression}) AS bigint)"
 
 
@@ -127,15 +126,15 @@ def _moment(seconds: str) -> str:
 
 
 def _shared_out(total: str, weight: str, by: str) -> str:
-    """Give an expression: how much of a total the rows have been given up to this one, each by its weight.
+    """Return an expression: the part of a total that this row and those before it get, by their weights.
 
-    The difference to the row before is the row's share. The weights are whole numbers, as the shares are.
+    The difference to the previous row is the row's share. Weights and shares are whole numbers.
     """
     return f"CAST(sum({weight}) OVER (ORDER BY {by}) AS bigint) * ({total}) / CAST(sum({weight}) OVER () AS bigint)"
 
 
 def _write_samples(plan: Plan) -> None:
-    """Write what events and customers say of themselves, read as ingestion reads it; and numbers to count by."""
+    """Write sample properties and attributes, parsed as ingestion does, and a table of numbers."""
     text, json_type = "text", "jsonb" if backends.is_postgresql() else "text"
     said = [(number, *_said(properties)) for number, properties in enumerate(_properties())]
     folded = ", ".join(f"{name} text" for name in ("sku", "item", "category", "brand"))
@@ -174,7 +173,7 @@ def _write_samples(plan: Plan) -> None:
 
 
 def _properties() -> Iterator[str]:
-    """Give the properties of all events there are: the pages, and each product with each number of pieces."""
+    """Return the properties of all events: pages, and each product with each quantity."""
     yield from PAGES
     for product in PRODUCTS:
         for pieces in PIECES:
@@ -182,7 +181,7 @@ def _properties() -> Iterator[str]:
 
 
 def product_properties(product: catalogue.Product, pieces: int = 1) -> str:
-    """Give the properties of an event about a product."""
+    """Return the properties of an event about a product."""
     return sortable_values.dump_json(
         {"product_id": f"p{product.number:03d}", "price": product.price / 100, "quantity": pieces}
     )
@@ -200,7 +199,7 @@ def _said(properties: str) -> tuple[Any, ...]:
 
 
 def _line_row(order_id: str, product: catalogue.Product, pieces: int) -> dict[str, str]:
-    """Give an order line as a row of a file."""
+    """Return an order line as a row of a file."""
     return {
         "order_id": order_id,
         "sku": product.sku,
@@ -219,9 +218,9 @@ def _counted(most: int) -> str:
 
 
 def _make_people(plan: Plan) -> None:
-    """Draw who comes when, for how long, how much they order and how often they look around.
+    """Draw the people: when they arrive, how long they stay, how much they order and how often they visit.
 
-    Of kind 0 are visitors, of kind 1 guests whose id alone the shop knows, of kind 2 customers it can reach.
+    Kind 0 are visitors, kind 1 guests with only an id, kind 2 customers with contact data.
     """
     known, left = plan.chance("number", "known"), f"({plan.until} - met)"
     stays = plan.chance("number", "stays")
@@ -288,7 +287,7 @@ def _make_orders(plan: Plan) -> None:
 def _make_visits(plan: Plan) -> None:
     """Draw the visits: those that ended with an order, and those that filled a cart (2, 3) or did not (0).
 
-    Whoever filled a cart in visit 3 emptied it again. Events are ``gap`` seconds apart.
+    In visits of kind 3 the cart was emptied again. Events are ``gap`` seconds apart.
     """
     temporary_tables.create_temporary_table(
         "made_visit",
@@ -308,7 +307,7 @@ def _make_visits(plan: Plan) -> None:
     course = plan.chance("number", "course")
     later = plan.chance(f"p.number * {MOST_EACH} + k.number", "looked")
     ended = f"met + {_whole(f'span * {later}')}"
-    # Every visit has an event; the rest is shared out.
+    # Every visit has one event. The remaining events are distributed.
     upto = _shared_out(f"{left} - count(*) OVER ()", "weight", "number")
     execution.execute(
         f"""INSERT INTO made_visit
@@ -327,7 +326,7 @@ def _make_visits(plan: Plan) -> None:
 
 
 def _write_customers(plan: Plan) -> None:
-    """Write the customers, and the ids under which they are met."""
+    """Write the customers and their ids."""
     browser = plan.random_id("number", "browser")
     printed = f"CASE kind WHEN 0 THEN '{ANONYMOUS_PREFIX}' || {browser} ELSE 'c' || number END"
     kept = ("phone", "first_name", "last_name", *CUSTOMERS.columns[5:13])
@@ -369,7 +368,7 @@ def _write_customers(plan: Plan) -> None:
 
 
 def _write_orders(plan: Plan) -> None:
-    """Write the orders with one line each; the amounts are whole ten-thousandths."""
+    """Write the orders with one line each. Amounts are whole ten-thousandths."""
     offer, fate = plan.chance("number", "offer"), plan.chance("number", "fate")
     age = f"{plan.until} - placed"
     coupon = f"CASE WHEN {offer} < 0.10 THEN 'THANKYOU10' WHEN {offer} < 0.16 THEN 'SUMMER15' ELSE '' END"
@@ -432,9 +431,9 @@ def _write_orders(plan: Plan) -> None:
 
 
 def _write_events(plan: Plan) -> None:
-    """Write the steps of all visits, by time."""
+    """Write the events of all visits, in the order of time."""
     key = f"visit * {MOST_EACH} + step"
-    # Counted from the end of the visit: 0 is its last event.
+    # Counted from the end of the visit: 0 is the last event.
     to_go = "length - step"
     name = f"""CASE
         WHEN course = 1 AND {to_go} = 0 THEN 'Order Completed'
@@ -479,14 +478,14 @@ def _write_events(plan: Plan) -> None:
 
 
 def _check_totals(plan: Plan) -> None:
-    """Refuse a shop that is not as large as it should be: somebody did more than there are numbers to count by."""
+    """Fail if the shop is too small, which happens if a person did more than the table of numbers can count."""
     for model, each in ((Order, ORDERS_EACH), (Event, EVENTS_EACH)):
         if model._default_manager.count() != round(each * plan.customers):
             raise SystemExit(f"the shop has too few rows of {model._meta.db_table}")
 
 
 def _insert(model: type[models.Model], values: Mapping[str, str], source: str) -> str:
-    """Give the statement that writes a table from a source; columns not named get what the model says."""
+    """Return the statement that fills a table from a source. Other columns get the defaults of the model."""
     given = dict(values)
     for field in model._meta.concrete_fields:
         if field.column not in given and not field.primary_key:
@@ -504,7 +503,7 @@ def _literal(value: Any) -> str:
 
 
 def _start_sequence_after(model: type[models.Model]) -> None:
-    """Let the next row get the key after those that were given; SQLite sees to it itself."""
+    """Set the sequence to the next free key. SQLite does this itself."""
     for statement in connection.ops.sequence_reset_sql(no_style(), [model]):
         execution.execute(statement)
 
@@ -514,7 +513,7 @@ def _start_sequence_after(model: type[models.Model]) -> None:
 
 @contextmanager
 def _in_haste() -> Iterator[None]:
-    """Spare the connection what makes a commit safe, give it memory, and make it anew at the end."""
+    """Trade the safety of commits for speed, with more memory, and reset the connection at the end."""
     connection.close()
     if backends.is_postgresql():
         settings = {
@@ -534,7 +533,7 @@ def _in_haste() -> Iterator[None]:
 
 
 def _uniform(key: int, salt: int) -> float:
-    """Mix the bits of two numbers (as SplitMix64 does) into one from 0 to below 1."""
+    """Mix the bits of two numbers (as SplitMix64 does) into a number in [0, 1)."""
     mixed = (key * 0x9E3779B97F4A7C15 + salt * 0xD1342543DE82EF95) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
@@ -543,7 +542,7 @@ def _uniform(key: int, salt: int) -> float:
 
 @contextmanager
 def _without_indexes() -> Iterator[None]:
-    """Take the tables' indexes and constraints away, and make them again as the catalogue has them."""
+    """Drop the tables' indexes and constraints, and recreate them from the catalogue."""
     tables = [model._meta.db_table for model in TABLES]
     drop, make = _indexes_of_postgresql(tables) if backends.is_postgresql() else _indexes_of_sqlite(tables)
     for statement in drop:
@@ -555,7 +554,7 @@ def _without_indexes() -> Iterator[None]:
 
 
 def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
-    """Give the statements that drop all but the primary keys, and those that make them again."""
+    """Return the statements that drop all but the primary keys, and those that recreate them."""
     constraints = execution.fetch_all(
         """SELECT CAST(conrelid AS regclass), quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint
             WHERE conrelid = ANY(CAST(%s AS regclass[])) AND contype IN ('f', 'u') ORDER BY contype, oid""",
@@ -571,7 +570,7 @@ def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
     drop = [f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in constraints]
     drop += [f"DROP INDEX {index}" for index, _ in indexes]
     make = [definition for _, definition in indexes]
-    # Foreign keys last: the rows they check are looked up by the indexes.
+    # Foreign keys come last, because their checks use the indexes.
     make += [
         f"ALTER TABLE {table} ADD CONSTRAINT {name} {what}" for table, name, what in reversed(constraints)
     ]
@@ -579,7 +578,7 @@ def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _indexes_of_sqlite(tables: list[str]) -> tuple[list[str], list[str]]:
-    """Give the same; what is written into the table's own definition has to stay."""
+    """Return the same. Constraints in the definition of a table cannot be dropped."""
     indexes = execution.fetch_all(
         f"""SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL
             AND tbl_name IN ({", ".join(f"'{table}'" for table in tables)})"""
@@ -591,7 +590,7 @@ def _indexes_of_sqlite(tables: list[str]) -> tuple[list[str], list[str]]:
 
 
 def proportional(customers: int, since: datetime, until: datetime) -> dict[str, int]:
-    """Give how many events and orders a shop of that size gets between two instants, on average."""
+    """Return the average number of events and orders of a shop of that size between two instants."""
 
     def due(each: float) -> int:
         a_second = each * customers / (HISTORY_DAYS * DAY)
@@ -601,12 +600,12 @@ def proportional(customers: int, since: datetime, until: datetime) -> dict[str, 
 
 
 def news(since: datetime, until: datetime, *, events: int, orders: int, seed: int = SEED) -> News:
-    """Draw what comes in after one instant and not later than another, each kind by time."""
+    """Draw the records after one instant until another, each kind in the order of time."""
     return _Arrivals(since, until, seed).news(events, orders)
 
 
 def ingest(what: News) -> None:
-    """Take the news through the product's own door."""
+    """Ingest the new records."""
     line_writer.start_line_numbering()
     for kind, numbered in what.items():
         if numbered:
@@ -616,9 +615,9 @@ def ingest(what: News) -> None:
 
 
 class _Arrivals:
-    """Draws visits and orders between two instants, of people the shop has met and of others."""
+    """Draws visits and orders between two instants, of known and of new people."""
 
-    NEW_VISITORS, NEW_BUYERS = 0.12, 0.06  # shares of the visits and of the orders: as the shop grew
+    NEW_VISITORS, NEW_BUYERS = 0.12, 0.06  # shares of the visits and of the orders, as in the shop's history
 
     def __init__(self, since: datetime, until: datetime, seed: int) -> None:
         self.since, self.length = since, (until - since).total_seconds()
@@ -626,7 +625,7 @@ class _Arrivals:
         self.shop = shop_settings()
 
     def news(self, events: int, orders: int) -> News:
-        """Draw so many events and orders; each order has a line, and a new buyer a profile."""
+        """Draw events and orders. Each order has a line, and each new buyer a profile."""
         rows: dict[Kind, list[dict[str, str]]] = {CUSTOMERS: [], ORDERS: [], ORDER_LINES: [], EVENTS: []}
         buyers = self._met(Order, orders)
         for moment, buyer in zip(self._moments(orders), buyers, strict=True):
@@ -643,7 +642,7 @@ class _Arrivals:
         }
 
     def _met(self, model: type[Event] | type[Order], count: int) -> list[str]:
-        """Choose customers by what they did, so that the busy are met more often; half of them by the latest."""
+        """Choose customers by their activity, half of them by recent activity, so that active ones come more often."""
         newest = model._default_manager.order_by("-pk").values_list("pk", flat=True).first() or 0
         if not count or not newest:
             return [""] * count
@@ -658,7 +657,7 @@ class _Arrivals:
         return [whose.get(key, "") for key in keys]
 
     def _moments(self, count: int, window: tuple[float, float] = (0, 1)) -> list[str]:
-        """Draw moments of a part of the time, ascending; none is the beginning itself."""
+        """Draw ascending moments of a part of the time, after its start."""
         low, high = window
         parts = sorted(low + (high - low) * (1 - self.random.random()) for _ in range(count))
         return [self._iso(part * self.length) for part in parts]
@@ -721,7 +720,7 @@ class _Arrivals:
 
 
 def event_row(message_id: str, whose: str, name: str, moment: str, properties: str) -> dict[str, str]:
-    """Give an event as a row of a file; ``whose`` is an id as customers' are printed."""
+    """Return an event as a row of a file. ``whose`` is the customer's public id."""
     is_visitor = whose.startswith(ANONYMOUS_PREFIX)
     return {
         "message_id": message_id,

@@ -1,9 +1,9 @@
-"""Who is still served while others send slowly: each application server under connections that drip.
+"""Measure how application servers respond while other clients send slowly.
 
-Starts the web application by each server that is installed, opens so many connections that send a byte a second (of
-headers, or of a body of 1,000 bytes) to an address of the tracking endpoints, and asks for /healthz meanwhile by
-one connection after the other. Prints a row for each: answers within 5 seconds, the median and the slowest of them,
-and how many of the dripping connections the server has ended within 15 seconds.
+Starts the web application with each installed server and opens connections that send a byte per second (of headers, or
+of a body of 1,000 bytes) to a tracking endpoint. Meanwhile it requests /healthz over new connections. Prints a row for
+each server: responses within 5 seconds, their median and slowest time, and how many of the slow connections the server
+has closed within 15 seconds.
 """
 
 import argparse
@@ -52,7 +52,7 @@ DRIPPED_PARTS = {
 
 @contextmanager
 def running_server(command: str, environment: dict[str, str]) -> Iterator[int]:
-    """Run a server; give its port."""
+    """Run a server and yield its port."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", *command.format(port=port).split()],
@@ -78,7 +78,7 @@ def running_server(command: str, environment: dict[str, str]) -> Iterator[int]:
 
 
 def time_request(port: int) -> float | None:
-    """Ask for our health by a connection of its own; give the seconds, None where nobody answers in time."""
+    """Request /healthz over a new connection. Return the seconds, or None without a response in time."""
     began = time.monotonic()
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
@@ -92,7 +92,7 @@ def time_request(port: int) -> float | None:
 
 @contextmanager
 def slow_connections(port: int, connections: int, begin: bytes, more: bytes) -> Iterator[Callable[[], int]]:
-    """Keep connections that send a byte a second; gives how many the server has ended."""
+    """Keep open connections that send a byte per second. The result counts those that the server has closed."""
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
     for client in clients:
         client.sendall(begin + more)
@@ -106,7 +106,7 @@ def slow_connections(port: int, connections: int, begin: bytes, more: bytes) -> 
                     continue
                 try:
                     if client.recv(1000) is not None:
-                        ended.add(number)  # an answer, or the end
+                        ended.add(number)  # a response, or the end of the connection
                 except BlockingIOError:
                     try:
                         client.send(b"a")
@@ -127,7 +127,7 @@ def slow_connections(port: int, connections: int, begin: bytes, more: bytes) -> 
 
 
 def measure(port: int, connections: int, begin: bytes, more: bytes) -> str:
-    """Give a row about one server under one kind of drip."""
+    """Return the row of one server and one kind of slow connection."""
     with slow_connections(port, connections, begin, more) as ended:
         began, answers, asks = time.monotonic(), list[float](), 0
         while time.monotonic() < began + 15:

@@ -1,4 +1,4 @@
-"""The catalogue over HTTP: every filter and template, true to the rule language."""
+"""The catalogue over HTTP: every filter and template, as the rule language has them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A consumer follows the changes over HTTP while others write, is cut off at random, and ends with the members."""
+"""A consumer of the change log is interrupted at random while others write, and ends with exactly the members."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EDITS: list[dict[str, Any]] = [{"order_count": {"at_least": count}} for count in
 
 
 class Door:
-    """The API as another program sees it: JSON over one connection a request."""
+    """A client of the API that opens a connection for each request."""
 
     def __init__(self, web: Web, key: str) -> None:
         self.port, self.headers = web.port, {"Authorization": f"Bearer {key}"}
@@ -49,7 +49,7 @@ class Door:
 
 
 class Consumer:
-    """Keeps a set of members and the position in the log, and nothing else."""
+    """A consumer that stores only the members and its cursor."""
 
     def __init__(self, door: Door, slug: str) -> None:
         self.door, self.slug = door, slug
@@ -58,7 +58,7 @@ class Consumer:
         self.position = 0
 
     def take_a_page(self, size: int, *, is_cut_off: bool = False) -> bool:
-        """Read on; one that is cut off has kept nothing of what it read. Tell whether there is more."""
+        """Read one page; an interruption loses it. Return whether there is more."""
         page = self.door.call("GET", f"segments/{self.slug}/changes/?after={self.position}&page_size={size}")
         if is_cut_off:
             return True
@@ -79,7 +79,7 @@ class Consumer:
 
 
 def write(door: Door, chance: random.Random, round_: int) -> None:
-    """Do one of the things that move members."""
+    """Do something that changes members."""
     who, at = f"c{chance.randrange(20)}", f"2026-03-{chance.randrange(1, 28):02}T10:00:00Z"
     match chance.randrange(8):
         case 0 | 1 | 2:

@@ -1,4 +1,4 @@
-"""The log of changes over HTTP: followed to exactly the members, whatever happens meanwhile, and cut with a warning."""
+"""The change log over HTTP: readers end with exactly the members, and are told when changes were deleted."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def refresh() -> None:
 
 @pytest.fixture
 def known() -> Segment:
-    """A segment with three members, of whom one has left again."""
+    """A segment that three customers entered, one of whom left again."""
     subscribe("c1", "c2", "c3")
     segment = shop.segment("known", {"newsletter": {"is": "subscribed"}})
     refresh()
@@ -185,7 +185,7 @@ def test_the_erased_who_had_left_before_are_let_go_of_by_who_has_not_read_so_far
 
 
 class Follower:
-    """Keeps the members of a segment, as a client does: from the members once, then from the changes alone."""
+    """A client that reads the members of a segment once and then only the changes."""
 
     def __init__(self, caller: ApiClient) -> None:
         self.caller = caller
@@ -194,7 +194,7 @@ class Follower:
         self.members = set(names(ndjson_objects(response)))
 
     def follow(self, chance: random.Random) -> None:
-        """Go on from the position that is kept; a page may be read that nothing is made of, as when a client dies."""
+        """Continue from the stored cursor. A page may be read and lost, as when a client crashes."""
         is_more = True
         while is_more:
             if chance.random() < 0.5:

@@ -1,4 +1,4 @@
-"""The API is what its description says: schemathesis makes requests from it, and looks at every answer.
+"""The API matches its OpenAPI schema: schemathesis sends requests from it and checks every response.
 
 Each request that fits the description has to be taken (``reasons.py`` lists for which reasons it may not be), each that
 does not is refused, and every answer is one of those that are described.
@@ -50,7 +50,7 @@ def web(environment: dict[str, str], tmp_path: Path) -> Iterator[Web]:
 
 
 def cases_of(web: Web, key: str, *options: str) -> int:
-    """Try the API out, fail with what schemathesis says, and tell how many requests were made."""
+    """Run schemathesis, fail with its message, and return how many requests were sent."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(FOLDER / "schemathesis.toml")),

@@ -23,7 +23,7 @@ SHELL = 'set -euo pipefail\ncurl() { command curl --silent --show-error --fail-w
 
 
 def shape(value: Any) -> Any:
-    """What is alike in an answer and its example: names and kinds, not the instants."""
+    """Return the structure of a response: names and types, without instants."""
     match value:
         case dict():
             return {name: shape(one) for name, one in value.items()}

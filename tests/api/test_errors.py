@@ -1,4 +1,4 @@
-"""One shape for whatever goes wrong below /api/, wherever it goes wrong."""
+"""All errors below /api/ have one format, wherever they occur."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def key() -> dict[str, str]:
 
 
 def problem(response: Any, status: int) -> dict[str, Any]:
-    """What an answer says is wrong, in the one shape of errors."""
+    """Return the error of a response, after checking its format."""
     assert response.status_code == status, response.content
     assert response["Content-Type"].startswith("application/json")
     told: dict[str, Any] = json.loads(response.content)
@@ -127,7 +127,7 @@ def test_a_body_that_ends_too_early_is_no_fault_of_ours(key: dict[str, str], cli
 
 
 class Failing(JSONRenderer):
-    """Fails after the view has answered."""
+    """Middleware that fails after the view."""
 
     def render(self, *args: Any, **kwargs: Any) -> bytes:
         """Fail."""
@@ -135,7 +135,7 @@ class Failing(JSONRenderer):
 
 
 class Unwritable(APIView):
-    """An address whose answer cannot be written."""
+    """A view whose response cannot be rendered."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -147,7 +147,7 @@ class Unwritable(APIView):
 
 
 class Raising(APIView):
-    """An address that raises what Django itself does about requests."""
+    """A view that raises Django's own exceptions for requests."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -168,7 +168,7 @@ RAISED: dict[str, Exception] = {
 
 
 class FailingMiddleware:
-    """Fails before any view is reached."""
+    """Middleware that fails before the view."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response

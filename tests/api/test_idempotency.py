@@ -1,4 +1,4 @@
-"""Sending twice: what carries an idempotency key is done once, and answered alike each time."""
+"""Idempotency keys: a request is done once, and each repetition gets the same response."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ Post = Callable[..., Any]
 
 
 def sender() -> Post:
-    """A client with a key of its own, that posts under an idempotency key."""
+    """A client with its own API key that posts with an idempotency key."""
     _, secret = keys.create_key("shop", ["ingest"])
 
     def post(sent: Any, key: str | None = "k-1", address: str = CUSTOMERS) -> Any:
@@ -151,7 +151,7 @@ def test_beat_deletes_old_answers() -> None:
 
 
 class Making(APIView):
-    """Makes a customer, and does before it ends what a test wants."""
+    """A view that creates a customer, and then calls a function of the test."""
 
     permission_classes = [require_scope("ingest")]
     in_the_beginning: Callable[[], object]
@@ -233,7 +233,7 @@ def test_while_it_is_done_the_same_is_told_to_wait(make: Post) -> None:
 def test_of_one_that_hangs_and_the_same_sent_again_one_is_done(
     make: Post, clock: time_machine.Traveller
 ) -> None:
-    """The first hangs until it counts as dead; the second is done in its place; then the first comes to its end."""
+    """The first request hangs until its lease expires, the second takes over, and then the first ends."""
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer: the second waits for the first")
     second: list[Any] = []

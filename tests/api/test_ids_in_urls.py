@@ -1,4 +1,4 @@
-"""Ids in addresses: whatever a shop has put into them, a customer is read, explained, exported and erased."""
+"""Ids in URLs: customers with any id can be read, explained, exported and erased."""
 
 from __future__ import annotations
 

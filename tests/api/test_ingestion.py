@@ -1,4 +1,4 @@
-"""Customers, orders and events by the API: one or a list, by key; read, exported and erased one by one."""
+"""Customers, orders and events over HTTP: sent one by one or as a list, read, exported and erased."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Send = Callable[..., Any]
 
 @pytest.fixture
 def call(client: Client) -> Send:
-    """Call with a key that may do everything with records; give what the expected answer says."""
+    """Send a request with a key for all record scopes. Return the body of the expected response."""
     _, secret = keys.create_key("back office", ["ingest", "members:read", "privacy"])
 
     def called(method: str, address: str, sent: Any = None, status: int = 200) -> Any:

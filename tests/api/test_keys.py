@@ -1,4 +1,4 @@
-"""API keys: shown once, kept as a digest, limited to their scopes, and closed for good when revoked."""
+"""API keys: shown once, stored as a digest, limited to their scopes, and unusable once revoked."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Limits: how often each caller may ask, and what those find out who may not ask at all."""
+"""Rate limits, and what callers without permission can find out."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.fixture
 def rates(settings, clock: time_machine.Traveller) -> Callable[..., None]:
-    """Set limits; nothing has been counted yet."""
+    """Set rate limits, with no request counted yet."""
     redis.call_redis(lambda client: [client.delete(name) for name in client.scan_iter("limits:*")])
 
     def set_rates(**rates: int) -> None:
@@ -134,7 +134,7 @@ def test_without_redis_each_process_counts_for_itself(rates, client: Client, set
 
 
 class Door(NamedTuple):
-    """One address of the API with a method it answers to."""
+    """A URL of the API and one of its methods."""
 
     method: str
     address: str
@@ -148,7 +148,7 @@ OTHERS = {"slug": "nothing", "customer_id": "nobody", "anonymous_id": "nobody"} 
 
 
 def doors(values: dict[str, str]) -> list[Door]:
-    """Every address below /api/ that shows something not everybody may see, found in the addresses themselves."""
+    """Return every protected URL below /api/, found in the URL patterns."""
     found = []
     for name, route, view in _patterns(get_resolver().url_patterns):
         if route.startswith("api/") and name not in PUBLIC and issubclass(view, APIView):
@@ -245,7 +245,7 @@ def test_no_door_opens_without_its_scope_nor_tells_what_is_behind_it(records: No
 
 @pytest.mark.parametrize("scope", EVERYTHING)
 def test_a_scope_opens_its_own_doors_only(scope: str, records: None, client: Client) -> None:
-    """Which customers there are is told to nobody but those who may see, or erase, them."""
+    """Only callers who may see or erase customers can find out which customers exist."""
     sees = scope in ("members:read", "privacy")
     key = bearer(scope)
 

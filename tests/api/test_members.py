@@ -1,4 +1,4 @@
-"""Members over HTTP, one by one and many at once: who is in, why, and how a segment grew."""
+"""Members over HTTP, one customer or many: who is a member and why, and the history of a segment."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Previews over HTTP: whom a rule would find, now and then, in bounded time, one at a time, telling names to few."""
+"""Previews over HTTP: the customers of a rule, now or in the past, in limited time, one at a time."""
 
 from threading import Event, Thread
 from typing import Any
@@ -23,7 +23,7 @@ EVER = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 
 
 
 def is_count(sql: str) -> bool:
-    """Tell the statement that counts whom the rule matches."""
+    """Return whether a statement counts the customers of the rule."""
     return 'AS "matching"' in sql
 
 

@@ -1,4 +1,4 @@
-"""The API: segments and their members to read, by key or by login; and how it says what is wrong."""
+"""Reading segments and members over HTTP, with a key or a login, and the errors."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ Get = Callable[..., Any]
 
 @pytest.fixture
 def get(client: Client) -> Get:
-    """Ask with a key that may read everything, and give what a 200 says."""
+    """Send a request with a key that may read everything. Return the body of a 200."""
     _, secret = keys.create_key("reader", READER)
 
     def ask(address: str, **parameters: Any) -> Any:
@@ -49,7 +49,7 @@ def get(client: Client) -> Get:
 
 @pytest.fixture
 def ask(client: Client) -> Callable[..., Any]:
-    """Ask with a key of these scopes, and give the response."""
+    """Send a request with a key of these scopes. Return the response."""
 
     def with_scopes(address: str, *scopes: str, method: str = "get", **options: Any) -> Any:
         _, secret = keys.create_key("client", scopes or READER)
@@ -71,7 +71,7 @@ def members_of(slug: str) -> str:
 
 
 def pages(get: Get, address: str, way: str = "next", **parameters: object) -> Iterator[list[dict[str, Any]]]:
-    """Follow the links to the end."""
+    """Follow the links to the last page."""
     page = get(address, **parameters)
     yield page["results"]
     while page[way]:
@@ -235,7 +235,7 @@ STAYING = [f"c{number}" for number in EVERYBODY if number not in set(MOVING)]
 
 @pytest.fixture
 def subscribers() -> Segment:
-    """2,500 members: 2,000 that stay, 500 that may leave, and 500 customers that may enter."""
+    """2,500 members: 2,000 who stay and 500 who may leave. 500 other customers may enter."""
     state = {0: "unsubscribed"}
     rows = [f"c{number},{state.get(number % 6, 'subscribed')}" for number in EVERYBODY]
     shop.customers(*rows, header=HEADER)
@@ -245,7 +245,7 @@ def subscribers() -> Segment:
 
 
 def move(segment: Segment, turn: int, also_leaving: str) -> None:
-    """Let some of those who move enter and others leave, all over the list; and one more leave."""
+    """Let some customers enter and others leave, all over the list, and one more leave."""
     rows = [f"c{number},subscribed" for number in MOVING[2 * turn :: 10]]
     rows += [f"c{number},unsubscribed" for number in MOVING[2 * turn + 1 :: 10]]
     shop.customers(*rows, f"{also_leaving},unsubscribed", header=HEADER)
@@ -345,7 +345,7 @@ def test_the_list_of_segments_asks_as_much_for_one_as_for_many(
 
 
 def problem(response: Any, status: int) -> dict[str, Any]:
-    """What an answer says is wrong, in the one shape of errors."""
+    """Return the error of a response, after checking its format."""
     assert response.status_code == status, response.content
     assert response["Content-Type"].startswith("application/json")
     told: dict[str, Any] = json.loads(response.content)
@@ -554,33 +554,33 @@ def test_a_fault_is_told_without_its_details(client: Client, caplog) -> None:
 
 
 class LineSerializer(serializers.Serializer[Any]):
-    """A part of what a later address may take."""
+    """A nested part of a request body."""
 
     sku = serializers.CharField()
     quantity = serializers.IntegerField()
 
 
 class OrderSerializer(serializers.Serializer[Any]):
-    """What a later address may take."""
+    """A request body."""
 
     order_id = serializers.CharField()
     lines = LineSerializer(many=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what is right in each part, and wrong together."""
+        """Reject a body whose fields are valid one by one, but not together."""
         if not attrs["lines"]:
             raise serializers.ValidationError("An order has lines.")
         return attrs
 
 
 class Orders(APIView):
-    """An address that takes something: there is none yet."""
+    """A view with a request body."""
 
     authentication_classes = ()
     permission_classes = ()
 
     def post(self, request: Any) -> Response:
-        """Check."""
+        """Validate the body."""
         given = OrderSerializer(data=request.data, many=isinstance(request.data, list))
         given.is_valid(raise_exception=True)
         return Response(status=204)

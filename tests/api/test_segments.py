@@ -1,4 +1,4 @@
-"""Segments over HTTP: created, edited, deleted and listed; and the refreshes that clients ask for."""
+"""Segments over HTTP: created, edited, deleted and listed, and the refreshes that clients request."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Staff in the API: who is logged in there may see what the same person may see in the admin."""
+"""Staff in the API: with a login they see there what they may see in the admin."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WITH_CONTACT_DATA = (
 
 
 def person(*without: str) -> Client:
-    """Somebody of the staff who may do everything but this."""
+    """A member of staff with all permissions but this one."""
     user = User.objects.create(username="-".join(("somebody", *without)), is_staff=True)
     user.user_permissions.set(Permission.objects.exclude(codename__in=without))
     client = Client(enforce_csrf_checks=False)
@@ -48,7 +48,7 @@ def person(*without: str) -> Client:
 
 @pytest.fixture
 def message() -> Delivery:
-    """A message to a visitor of the shop's pages, with a coupon code of theirs."""
+    """An on-site message to a visitor, with a coupon code."""
     shop.customers("c1,anna@example.org")
     shop.events("m1,,a1,Seen,2026-03-01")
     campaign = sent_messages.campaign(channel=OnSite.key)

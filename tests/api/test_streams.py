@@ -1,4 +1,4 @@
-"""All members at once over HTTP: as CSV and NDJSON, safe, compressed, broken off and gone on with."""
+"""All members over HTTP as CSV and NDJSON: safe for spreadsheets, compressed, and resumable."""
 
 import csv
 import gzip

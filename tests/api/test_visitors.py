@@ -1,4 +1,4 @@
-"""The public segments of a visitor: what the shop's pages ask while they load."""
+"""The public segments of a visitor, which the shop's pages request while they load."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ def key() -> str:
 
 @pytest.fixture
 def ask(key: str, client: Client) -> Ask:
-    """Ask as a page does, and give the slugs."""
+    """Send the request of a page. Return the slugs."""
 
     def asked(visitor: str) -> list[str]:
         response = client.get(address(visitor), {"key": key})
@@ -72,7 +72,7 @@ def public(slug: str, rule: dict[str, Any]) -> Segment:
 
 @pytest.fixture
 def visitors() -> None:
-    """Somebody with a cart, somebody who has bought, and segments of which some are public."""
+    """A visitor with a cart, a buyer, and segments of which some are public."""
     now = datetime.now(UTC).isoformat()
     shop.events(f"m1,,a1,Product Added,{now}", f"m2,c1,a2,Signed In,{now}")
     shop.orders("o1,c1,2026-03-01,10")

@@ -1,1 +1,1 @@
-"""What only a browser sees: the pages drawn, their scripts run, their keys pressed."""
+"""Tests in a browser: pages with their layout, scripts and keyboard use."""

@@ -1,4 +1,4 @@
-"""What browser tests may ask for: pages of a served shop, watched, and the eyes of axe."""
+"""Fixtures of browser tests: pages of a served shop, checked for errors, and accessibility checks with axe."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def shop(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A furnished shop, served; all browser tests of this process share it."""
+    """A served shop with data of every kind, shared by all browser tests of this process."""
     folder = tmp_path_factory.mktemp("shop")
     with (
         _database(folder) as database_url,
@@ -41,7 +41,7 @@ def shop(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def visit(browser: Browser, shop: Installation) -> Iterator[Callable[[str], Page]]:
-    """Opens a page for one of the staff, or for a stranger (``""``).
+    """Return a function that opens a page as a member of staff, or without a login (``""``).
 
     The test fails where a script fails, something is not there, or another host is asked.
     """
@@ -60,19 +60,19 @@ def visit(browser: Browser, shop: Installation) -> Iterator[Callable[[str], Page
 
 @pytest.fixture
 def page(visit: Callable[[str], Page]) -> Page:
-    """A page of somebody who may do everything."""
+    """A page opened by a superuser."""
     return visit("admin")
 
 
 @pytest.fixture
 def axe() -> Callable[[Page], None]:
-    """Fails where a page keeps people out, whichever theme and width; leaves a narrow dark one."""
+    """Check the accessibility of a page in every theme and width. The page stays narrow and dark."""
     return accessibility.assert_accessible
 
 
 @contextmanager
 def _database(folder: Path) -> Iterator[str]:
-    """An empty database of the engine that is tested on."""
+    """The URL of an empty database of the tested kind."""
     url = urlsplit(os.environ["DATABASE_URL"])
     if url.scheme == "sqlite":
         yield f"sqlite:///{folder}/shop.sqlite3"

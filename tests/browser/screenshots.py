@@ -1,4 +1,4 @@
-"""Takes pictures of every page of the admin, wide and narrow, light and dark: ``make screenshots``."""
+"""Take screenshots of every admin page, wide and narrow, light and dark: ``make screenshots``."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ CUSTOMERS = 1_500
 
 
 def main() -> None:
-    """Make the demo's shop, serve it, and take the pictures."""
+    """Create and serve the sample shop, and take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pictures go")
     parser.add_argument("--customers", type=int, default=CUSTOMERS, metavar="N", help="people in the shop")
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def take(shop: Installation, folder: Path, wanted: list[str]) -> None:
-    """Take the pictures of the pages that are wanted."""
+    """Take the screenshots of the chosen pages."""
     folder.mkdir(parents=True, exist_ok=True)
     with (
         chromium.browser() as browser,

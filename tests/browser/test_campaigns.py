@@ -1,4 +1,4 @@
-"""From a segment to a running campaign, as marketing staff go: by clicks alone."""
+"""From a segment to a running campaign in a browser, as marketers do it."""
 
 from collections.abc import Callable
 

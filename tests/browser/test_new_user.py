@@ -1,4 +1,4 @@
-"""What somebody new does on the first day: a segment built by clicks and by keys, and what it tells of its members."""
+"""The first day of a new user: segments built with mouse and keyboard, and their members."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ FOCUSED = "document.activeElement.ariaLabel || document.activeElement.innerText 
 
 
 def figure(page: Page) -> int:
-    """Give the live count, once it is that of the rule as it is."""
+    """Return the live count, once it is the count of the present rule."""
     count = page.locator(".rule-count:not(.is-stale) .figure")
     expect(count).to_be_visible(timeout=15_000)
     return int(count.inner_text().replace(",", ""))

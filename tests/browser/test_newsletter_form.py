@@ -1,4 +1,4 @@
-"""The sign-up form on a page of a shop: by keyboard, on a narrow screen, with its errors told."""
+"""The newsletter form on a page of the shop: by keyboard, on a narrow screen, and with its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every page of the admin, as a browser shows it: sound, accessible, and as wide as the screen."""
+"""Every admin page in a browser: without errors, accessible, and as wide as the screen."""
 
 import os
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def test_the_api_documentation_opens_without_a_key(visit: Callable[[str], Page])
 def test_public_pages_and_the_api_in_a_browser_obey_the_content_security_policy(
     browser: Browser, shop: Installation
 ):
-    """Their answers are errors in part, which `visit` would complain about."""
+    """Some responses are errors, which `visit` would report."""
     told: list[str] = []
     with chromium.context(browser, shop.url, shop.sessions["admin"]) as context:
         page = context.new_page()

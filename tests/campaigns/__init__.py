@@ -1,1 +1,1 @@
-"""Tests of campaigns, their messages, and what came of them."""
+"""Tests of campaigns, their messages and their results."""

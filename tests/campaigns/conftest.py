@@ -1,4 +1,4 @@
-"""What several tests of campaigns stand on: a real mail server, and a clock that they move."""
+"""Fixtures of campaign tests: a real mail server, and a clock that tests move."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support.mail_server import MailServer, mail_server
 
 @pytest.fixture
 def server(settings: Any, request: pytest.FixtureRequest) -> Iterator[MailServer]:
-    """A mail server that messages are handed to; it knows SMTPUTF8 where a test says so as its parameter."""
+    """A mail server that receives the messages. It supports SMTPUTF8 if the test's parameter says so."""
     with mail_server(knows_utf8=getattr(request, "param", False)) as server:
         address = urlsplit(server.url)
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
@@ -24,6 +24,6 @@ def server(settings: Any, request: pytest.FixtureRequest) -> Iterator[MailServer
 
 @pytest.fixture
 def move(db: None) -> Iterator[Move]:
-    """Noon, and a way to move on."""
+    """Set the clock to noon. Return a function that moves it."""
     with campaign_runs.clock() as move:
         yield move

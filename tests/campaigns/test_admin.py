@@ -1,4 +1,4 @@
-"""Campaigns as staff begin, edit, look through, start and follow them, through the pages of the admin."""
+"""Campaigns in the admin: creating, editing, previewing, starting and following them."""
 
 import re
 from datetime import UTC, date, datetime, time
@@ -43,7 +43,7 @@ def anna() -> Staff:
 
 @pytest.fixture
 def leads() -> Segment:
-    """Three people who have not ordered, of whom two take the newsletter."""
+    """Three customers without orders, two of them subscribers."""
     customers(*ROWS, header="customer_id,email,first_name,newsletter")
     update.update_facts()
     made = segment_store.create_from_template(TEMPLATES["lead"], slug="lead", name="Leads")
@@ -53,7 +53,7 @@ def leads() -> Segment:
 
 @pytest.fixture
 def friends(leads: Segment) -> Segment:
-    """The same three as a fixed list."""
+    """The same three customers as a fixed list."""
     keys = list(Customer.objects.values_list("pk", flat=True))
     return segment_store.create_fixed_list("friends", "Friends", keys, datetime.now(UTC))
 
@@ -69,14 +69,14 @@ def shown(staff: Staff, view: str, *arguments: object, **query: Any) -> str:
 
 
 def told(staff: Staff, view: str, *arguments: object, **fields: Any) -> str:
-    """What the page says that a POST leads to."""
+    """Send a POST. Return the text of the page that it redirects to."""
     response = staff.client.post(address(view, *arguments), fields, follow=True)
     assert response.status_code == 200
     return " ".join(response.content.decode().split())
 
 
 def form_of(campaign: Campaign, *steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """What the form of a campaign sends."""
+    """Return the POST data of a campaign's form."""
     sent: dict[str, Any] = {"name": campaign.name, "trigger": campaign.trigger, "repeats_every_unit": "day"}
     sent |= {"reentry_after_unit": "day", "steps-TOTAL_FORMS": len(steps), "steps-INITIAL_FORMS": len(steps)}
     for place, step in enumerate(steps):
@@ -86,7 +86,7 @@ def form_of(campaign: Campaign, *steps: dict[str, Any], **fields: Any) -> dict[s
 
 
 def drafted(staff: Staff, segment: Segment) -> Campaign:
-    """An empty draft, begun on the segment's page."""
+    """Create an empty draft on the segment's page."""
     staff.send("campaigns_campaign_of_segment", segment.pk)
     return Campaign.objects.latest("pk")
 

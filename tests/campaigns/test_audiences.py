@@ -1,4 +1,4 @@
-"""Audiences for ads: written and hashed as platforms ask for, with consent alone, in full and as changes."""
+"""Audiences for ads: hashed as platforms require, only with consent, in full and as changes."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ def sha(text: str) -> str:
 
 
 def exported(slug: str, platform: str, *options: object) -> tuple[list[dict[str, str]], int]:
-    """The rows of a file, and the id to continue from."""
+    """Return the rows of a file, and the change to continue from."""
     out, err = io.StringIO(), io.StringIO()
     call_command("export_audience", slug, "--for", platform, *map(str, options), stdout=out, stderr=err)
     last = err.getvalue().strip().splitlines()[-1]
@@ -51,13 +51,13 @@ def exported(slug: str, platform: str, *options: object) -> tuple[list[dict[str,
 
 
 def emails(rows: list[dict[str, str]], *known: str) -> dict[str, str]:
-    """Which of the known addresses are in a file, and with which operation."""
+    """Return the known addresses in a file, with their operation."""
     names = {sha(f"{name}@example.org"): name for name in known}
     return {names[row["EMAIL"]]: row.get("operation", "") for row in rows}
 
 
 def everybody(**rule: Any) -> None:
-    """A segment of all the shop can reach, or by another rule."""
+    """A segment of all customers who can be reached, or by another rule."""
     shop.segment("everybody", rule or {"known": {"is": True}})
     refresh_all()
 
@@ -73,7 +73,7 @@ def vectors(name: str) -> list[dict[str, Any]]:
 
 
 def cells(platform: str, *given: dict[str, str]) -> list[dict[str, str]]:
-    """What a platform gets of customers of whom this is known, in their order."""
+    """Return the cells that a platform gets for customers with these values, in their order."""
     columns = sorted({"customer_id", "email", "newsletter"}.union(*given))
     rows = [
         {"customer_id": f"c{number:03}", "email": "some@example.org", "newsletter": "subscribed"} | one
@@ -90,7 +90,7 @@ def cells(platform: str, *given: dict[str, str]) -> list[dict[str, str]]:
 
 
 def of_column(column: str, raw: str) -> dict[str, str]:
-    """The customer's cell from which a column is written."""
+    """Return the customer's value from which a column is written."""
     if column == "EXTERN_ID":
         return {"customer_id": raw}
     if column.startswith("DOB"):
@@ -254,7 +254,7 @@ def test_only_customers_who_consent_are_exported() -> None:
 
 @pytest.fixture
 def five() -> int:
-    """Members a to e, of whom all but e consent; the id behind the first full file."""
+    """Members a to e, of whom all but e consent. Return the last change in the first full file."""
     shop.customers(
         *(f"{name},{name}@example.org,,subscribed," for name in "abcd"), "e,e@example.org,,,", header=PEOPLE
     )

@@ -1,4 +1,4 @@
-"""What messages say: the language and its limits, the values, HTML and plain text, links, previews."""
+"""The content of messages: template language, variables, HTML and plain text, links, previews."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def the_shop(settings) -> None:
 
 @pytest.fixture
 def anna() -> Customer:
-    """Somebody with a name, a past, a cart, and views."""
+    """A customer with a name, orders, a cart and viewed products."""
     shop.customers(
         "c1,anna@example.org,Anna,<b>Müller</b>,1990-05-17,gold,,subscribed,<b>best</b> & first",
         header="customer_id,email,first_name,last_name,birth_date,tier,city,newsletter,note",
@@ -76,7 +76,7 @@ def anna() -> Customer:
 
 @pytest.fixture
 def nobody() -> Customer:
-    """Somebody of whom nothing is known but the address."""
+    """A customer of whom only the address is known."""
     shop.customers("c9,c9@example.org")
     found = lookup.find_customer("c9")
     assert found
@@ -99,14 +99,14 @@ def delivery(customer: Customer, of: Campaign | None = None, **said: Any) -> Del
 
 
 def said_to(customer: Customer, text: str, **said: Any) -> str:
-    """What a plain text becomes, without the footer."""
+    """Return the rendered plain text, without the footer."""
     message = rendering.preview(Step(subject="Hello", text=text, **said), customer, NOW)
     assert message.message, message.problems
     return message.message.text.partition("\n\n--\n")[0].strip()
 
 
 def problems(customer: Customer, text: str = "x", **said: Any) -> str:
-    """What keeps a message from being one."""
+    """Return the problems of a template."""
     found = rendering.preview(Step(**({"subject": "Hello", "text": text} | said)), customer, NOW)
     assert found.message is None
     return " | ".join(found.problems)

@@ -1,4 +1,4 @@
-"""Coupons attacked with the key of a browser alone: codes of others redeemed, and a pool emptied."""
+"""Attacks on coupons with only a browser key: redeeming codes of others, and emptying a pool."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pool() -> CouponPool:
 
 
 def campaign(pool: CouponPool) -> Campaign:
-    """A running campaign that shows a code to whoever leaves a cart."""
+    """A running campaign that shows a code to visitors with an open cart."""
     made = campaign_runs.campaign(
         shop.segment("waiting", campaign_runs.WAITING), channel="on_site", pool=pool
     )
@@ -53,7 +53,7 @@ def campaign(pool: CouponPool) -> Campaign:
 
 
 def codes() -> dict[str, str | None]:
-    """Who has which code."""
+    """Return the codes by customer."""
     return dict(Coupon.objects.order_by("pk").values_list("code", "customer__customer_id"))
 
 
@@ -91,7 +91,7 @@ def test_a_draft_redeems_no_code(key: str, server: str, pool: CouponPool) -> Non
 
 
 def test_a_code_redeemed_only_by_a_draft_is_reopened(key: str, pool: CouponPool) -> None:
-    """As the former version noted it."""
+    """Record the redemption as the earlier version did."""
     pool_codes.add_codes(pool, ["FREE"])
     at = datetime.now(NOON.tzinfo)
     send(key, track("Order Completed", at=at.isoformat(), anonymous="evil", order_id="o1", coupon="FREE"))
@@ -104,7 +104,7 @@ def test_a_code_redeemed_only_by_a_draft_is_reopened(key: str, pool: CouponPool)
 
 
 def visitors(key: str, at: datetime, *names: str) -> None:
-    """Browsers that put something into a cart, and give an address and an id of their own."""
+    """Browsers that fill a cart and send their own address and id."""
     for name in names:
         send(key, track("Product Added", anonymous=name, at=at.isoformat(), price=1), drain=False)
         send(key, identify(anonymous=name, at=at.isoformat(), email=f"{name}@example.org"))
@@ -140,14 +140,14 @@ def test_unconfirmed_visitors_get_a_few_codes_an_hour_and_others_are_not_held_ba
 
 
 def confirmed_shop(server: str, at: datetime) -> None:
-    """A customer whom the shop names, and one who was a visitor until the shop told of an order."""
+    """A customer from the shop, and a visitor whom an order of the shop confirms."""
     send(server, track("Product Added", user="customer", at=at.isoformat()))
     shop.orders(f"o1,buyer,{(at - MINUTE).isoformat()},5")
     shop.events(f"e1,buyer,,Product Added,{at.isoformat()}")
 
 
 def page(pool: CouponPool) -> str:
-    """What the page of a pool says."""
+    """Return the text of a pool's page."""
     client = Client()
     client.force_login(User.objects.create_superuser("staff"))
     answer = client.get(reverse("admin:campaigns_couponpool_change", args=[pool.pk]))

@@ -1,4 +1,4 @@
-"""Coupon codes: filled in, given once, seen in orders, and told by the API."""
+"""Coupon codes: added to a pool, given once, redeemed by orders, and returned by the API."""
 
 import csv
 import io
@@ -223,7 +223,7 @@ def test_the_api_returns_the_customer_of_a_code(pool: CouponPool, client: Client
 
 @pytest.fixture
 def enter() -> Callable[..., Client]:
-    """Somebody of the staff with these permissions, logged in."""
+    """A logged-in member of staff with these permissions."""
 
     def with_permissions(*permissions: str) -> Client:
         user = User.objects.create_user(f"staff-{len(permissions)}", is_staff=True)

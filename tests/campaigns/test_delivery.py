@@ -1,4 +1,4 @@
-"""Messages handed to a real mail server: once, retried where that helps, by several workers at the same time."""
+"""Sending to a real mail server: each message once, with retries, and by concurrent workers."""
 
 import re
 import threading
@@ -26,7 +26,7 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 def mailing(*who: str, name: str = "sale", at: datetime = NOON) -> Campaign:
-    """Let somebody get a message each at noon."""
+    """Plan a message for each customer at noon."""
     subscribers(*who)
     for one in who:
         order(one, NOON - days(1))

@@ -1,4 +1,4 @@
-"""What will be sent in the next days, and a dry run: counts that the sending then bears out."""
+"""Forecasts and dry runs, whose counts agree with what is sent."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def move(db: None) -> Iterator[Move]:
 
 
 def expected(one: Campaign, count: int = 9) -> list[tuple[int, int, int]]:
-    """What is to come: days from now, step, messages."""
+    """Return the forecast: days from now, step, messages."""
     found = forecasts.upcoming_messages(one, NOON, NOON + days(count))
     return [((each.day - NOON.date()).days, each.step.number, each.messages) for each in found]
 

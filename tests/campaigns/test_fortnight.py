@@ -1,4 +1,4 @@
-"""Two weeks with a real mail server, a real worker and beat, a clock that is moved, and workers killed at random.
+"""Two weeks with a real mail server, a real worker and beat, a simulated clock, and workers killed at random.
 
 Each message that the rules call for arrives once, at its tick of the clock, and no other does: what has to arrive is
 worked out in plain Python beside it (``fortnight``). A worker killed after the mail server's yes, and before it could
@@ -46,7 +46,7 @@ STATUSES = {"order": "paid", "cancelled": "cancelled"}
 
 
 class Workers:
-    """A real worker with two processes, and beat; both read the clock from a file."""
+    """A real worker with two processes, and beat. Both read the clock from a file."""
 
     def __init__(self, environment: dict[str, str], folder: Path, url: str) -> None:
         self.clock = folder / "clock"
@@ -87,7 +87,7 @@ class Workers:
             )
 
     def kill(self, *, whole: bool = False) -> None:
-        """Kill the processes that work; the worker starts new ones, unless it is killed too and started again."""
+        """Kill the worker's child processes, and sometimes the worker, which is then started again."""
         assert self.worker is not None
         doomed = psutil.Process(self.worker.pid).children(recursive=True)
         if whole:
@@ -141,7 +141,7 @@ def workers(environment: dict[str, str], tmp_path: Path, server: MailServer) -> 
 
 
 def open_shop(customers: Sequence[Person]) -> None:
-    """Fill the shop, and start the campaigns."""
+    """Fill the shop and start the campaigns."""
     shop.customers(
         *(
             f"{one.id},{one.id}@example.org,{one.country},{one.zone},"
@@ -175,7 +175,7 @@ def open_shop(customers: Sequence[Person]) -> None:
 
 
 def record(facts: Sequence[Fact], number: int) -> None:
-    """Tell the shop what happened."""
+    """Ingest the records."""
     carts, orders, consents = [], [], []
     for fact in facts:
         about = f"{number}-{fact.who.id},{fact.who.id}"
@@ -192,7 +192,7 @@ def record(facts: Sequence[Fact], number: int) -> None:
 
 
 def is_done(at: datetime) -> bool:
-    """Tell whether nothing is left to do at an instant."""
+    """Return whether no work is left at an instant."""
     unread = Change.objects.filter(segment=OuterRef("segment"), pk__gt=OuterRef("cursor"))
     last = max(
         (date for plan in PLANS for date in dates(plan) if date <= at), default=START - timedelta(days=1)
@@ -217,7 +217,7 @@ def dates(plan: campaign_oracle.Plan) -> list[datetime]:
 def live(
     workers: Workers, server: MailServer, *, customers: int, every: timedelta, kills: int, seed: int
 ) -> dict[str, Any]:
-    """Live through the two weeks; give how many messages arrived, and how many of them once more."""
+    """Run the two weeks. Return how many messages arrived, and how many arrived twice."""
     chance = random.Random(seed)
     shop_people = campaign_oracle.people(customers, chance)
     open_shop(shop_people)
@@ -262,7 +262,7 @@ def live(
 
 
 def carry_out(workers: Workers, at: datetime) -> None:
-    """Set the clock, send for a run, and wait for all of it; leases of the killed run out a minute later."""
+    """Set the clock, start a run and wait for its end. Leases of killed workers expire a minute later."""
     redis = Redis.from_url(settings.REDIS_URL)
     until = time.monotonic() + GIVEN_UP_AFTER
     instant, killed = at, workers.killed
@@ -282,7 +282,7 @@ def carry_out(workers: Workers, at: datetime) -> None:
 
 
 def write(clock: Path, instant: datetime) -> None:
-    """Let who reads it meanwhile see the one or the other."""
+    """Replace the file atomically, so that readers see the old or the new time."""
     new = clock.with_suffix(".new")
     new.write_text(instant.isoformat())
     os.replace(new, clock)

@@ -1,4 +1,4 @@
-"""Who begins a campaign, takes which steps when, and stops: at the clock of a test, read from the outbox."""
+"""Journeys: who starts a campaign, gets which step when, and stops, on a test's clock."""
 
 from collections.abc import Iterator
 from datetime import timedelta

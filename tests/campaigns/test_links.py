@@ -1,4 +1,4 @@
-"""The links of messages: followed and counted, and the newsletter ended by one click; nobody can make one up."""
+"""The links of messages: redirects, clicks, unsubscribing, and forged links."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ def the_shop(settings: Any) -> None:
 
 @pytest.fixture
 def delivery() -> Delivery:
-    """A message to anna, who takes the newsletter, as does ben, of another address."""
+    """A message to anna. Both anna and ben, who has another address, subscribe to the newsletter."""
     shop.customers(
         "anna,anna@example.org,subscribed",
         "ben,ben@example.org,subscribed",

@@ -1,4 +1,4 @@
-"""Messages on the shop's pages: fetched for a visitor, shown until they are closed or have nothing to say any more."""
+"""On-site messages: fetched for a visitor, and shown until they are closed or a value is missing."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def key() -> str:
 
 @pytest.fixture
 def fetch(key: str, client: Client) -> Callable[[str], Any]:
-    """Ask as a page does, and give what is to be shown."""
+    """Send the request of a page. Return the messages."""
 
     def asked(visitor: str) -> Any:
         response = client.get(address(visitor), {"key": key})
@@ -70,7 +70,7 @@ def close(key: str, client: Client) -> Callable[[str, object], None]:
 
 @pytest.fixture
 def campaign() -> Campaign:
-    """A campaign for everybody: the visitors a1 and a2, and c1, who was the visitor a3."""
+    """A campaign for the visitors a1 and a2, and for c1, who was the visitor a3."""
     shop.events("m1,,a1,Seen,2026-03-01", "m2,,a2,Seen,2026-03-01", "m3,c1,a3,Seen,2026-03-01")
     made = sent_messages.campaign(channel=OnSite.key)
     refresh_all()
@@ -78,7 +78,7 @@ def campaign() -> Campaign:
 
 
 def told(campaign: Campaign, visitor: str, title: str, ago: timedelta = HOUR, **fields: Any) -> Delivery:
-    """A message as the channel leaves it."""
+    """A message that the channel has sent."""
     delivery = sent_messages.sent(campaign, visitor, NOW - ago, **fields)
     OnSite().send(delivery, OutgoingMessage(title, "Leave us your address.", "", f"{PAGE}/join"))
     delivery.save()

@@ -1,4 +1,4 @@
-"""What a stranger plants in values, with a browser key alone, is text in messages, and never a link."""
+"""Values that somebody sends with only a browser key are text in messages, and never links."""
 
 import re
 from typing import Any
@@ -75,7 +75,7 @@ def the_shop(settings: Any) -> None:
 
 @pytest.fixture
 def seen(db: None) -> Campaign:
-    """A running campaign for whoever has looked at a product, whose message holds all that anybody can tell us."""
+    """A running campaign for customers who viewed a product, whose message prints all values from browsers."""
     segment = shop.segment("seen", {"event_count": {"event": "Product Viewed", "at_least": 1}})
     step = Step(
         subject="For {{ name|default:'you' }}: {{ viewed.0.name|default:'you' }}", text=TEXT, html=HTML
@@ -87,7 +87,7 @@ def seen(db: None) -> Campaign:
 
 
 def plant(number: int, planted: str, browser: str, trusted: str) -> None:
-    """Tell with the browser's key whatever it takes; that somebody wants the newsletter is told by the shop itself."""
+    """Send every value that a browser key can send. The consent comes from the shop."""
     visitor, at = f"visitor-{number}", "2026-03-15T11:00:00Z"
     product: dict[str, Any] = {
         "sku": f"{number} {planted}", "name": planted, "category": planted, "brand": planted, "url": planted,
@@ -180,7 +180,7 @@ def go(told: list[str], client: Client, salt: str = "campaigns.click") -> Any:
 
 @pytest.fixture
 def delivery(seen: Campaign, server: MailServer, move: Move) -> Delivery:
-    """A message that was sent."""
+    """A sent message."""
     _, browser = tracking_messages.source("browser")
     _, trusted = tracking_messages.source("server")
     plant(1, "A lamp", browser, trusted)

@@ -1,4 +1,4 @@
-"""The playbook: each tactic is complete, suits its segments, and its messages can be sent as they stand."""
+"""The playbook: each tactic is complete, fits its segments, and has messages that are ready to send."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Ready-made texts say only what the system knows: what is new, until when a code is valid, and what staff fill in."""
+"""The playbook states only what the system knows: new products, last days of codes, and answers of staff."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -140,7 +140,7 @@ def test_a_tactic_starts_once_staff_answer_its_questions(move: Move) -> None:
 
 @pytest.fixture
 def pool(db: None, settings: Any) -> CouponPool:
-    """Codes until the 20th, in Berlin."""
+    """A pool whose codes are valid until the 20th, in Berlin."""
     settings.TIME_ZONE = "Europe/Berlin"
     pool = coupon_pool.save_pool(CouponPool(name="ten", description="10 % off", last_day=date(2026, 3, 20)))
     pool_codes.add_codes(pool, [f"TEN-{number}" for number in range(9)])

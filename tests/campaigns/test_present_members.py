@@ -1,4 +1,4 @@
-"""Campaigns for those who are members at their start, campaigns that are done, and forecasts that agree."""
+"""Campaigns for present members, the end of campaigns, and forecasts that agree with what is sent."""
 
 from collections import Counter
 from datetime import timedelta
@@ -180,7 +180,7 @@ def test_on_site_messages_are_shown_after_the_campaign_is_done(move: Move, clien
 
 @pytest.fixture
 def people(move: Move) -> Any:
-    """People who can be reached, and who cannot: without consent, or after enough messages."""
+    """Customers who can be reached, and some who cannot: without consent, or at the frequency cap."""
     subscribers("anna", "ben", "cleo", birth_date="1990-03-15")
     subscribers("dora", country="JP", birth_date="1990-03-15")
     shop.customers(

@@ -1,4 +1,4 @@
-"""What campaigns keep of one customer is told with all the rest, and erased with it."""
+"""The campaign data of a customer is part of their export and erasure."""
 
 import json
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ AT = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 @pytest.fixture
 def anna() -> None:
-    """Anna, whom a campaign has told something, beside ben."""
+    """Two customers who got a message of a campaign: anna and ben."""
     shop.customers("anna,anna@example.org", "ben,ben@example.org")
     campaign = sent_messages.campaign("Welcome")
     pool = CouponPool.objects.create(name="ten")

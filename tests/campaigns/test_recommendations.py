@@ -1,4 +1,4 @@
-"""Products for one customer, compared with a reference that goes through everything by hand."""
+"""Product recommendations, compared with a simple reference implementation."""
 
 import json
 from collections import Counter
@@ -46,7 +46,7 @@ def skus(printed: str, kind: recommender.Kind, most: int = 50, at: datetime = NO
 
 @dataclass
 class Happened:
-    """An order or an event of a random shop."""
+    """An order or event of a random shop."""
 
     number: int
     who: str
@@ -56,7 +56,7 @@ class Happened:
 
 
 class Reference:
-    """A random shop, and what follows from it by going through all of it."""
+    """A random shop, and its recommendations by the reference implementation."""
 
     def __init__(self, seed: int) -> None:
         random = Random(seed)
@@ -89,7 +89,7 @@ class Reference:
         return list(dict.fromkeys(random.sample(pairs, random.randrange(2, 4))))
 
     def record(self) -> None:
-        """Tell the shop of it."""
+        """Ingest the record."""
         shop.orders(
             *(f"o{one.number},{one.who},{one.at.isoformat()},9,{one.what}" for one in self.orders),
             header="order_id,customer_id,placed_at,total,status",

@@ -1,4 +1,4 @@
-"""What came of campaigns: each order is put down to the latest message before it, once, and for some days only."""
+"""Results of campaigns: each order is credited once, to the latest message of the days before it."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

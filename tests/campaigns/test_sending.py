@@ -1,4 +1,4 @@
-"""The moment before a message is handed over, and what a mail server's answers mean for the next ones."""
+"""The checks immediately before a message is sent, and the effect of a mail server's responses."""
 
 import threading
 from collections import Counter
@@ -33,7 +33,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def staff(role: str) -> Client:
-    """Somebody of the staff in a role."""
+    """A logged-in member of staff with a role."""
     user = User.objects.create(username=role, is_staff=True)
     user.groups.add(Group.objects.get(name=role))
     client = Client()
@@ -49,7 +49,7 @@ def states() -> dict[str, str]:
 
 
 def unsubscribe(who: str) -> None:
-    """Press the button behind the link of a message."""
+    """Unsubscribe with the link of a message."""
     to_them = Delivery.objects.select_related("customer").get(customer__customer_id=who)
     assert Client().post(urlsplit(signed_links.unsubscribe_url(to_them)).path).status_code == 200
 

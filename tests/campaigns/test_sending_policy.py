@@ -1,4 +1,4 @@
-"""When nothing is sent: no consent, quiet hours where the customer lives, more than the week allows."""
+"""The sending policy: consent, quiet hours in the customer's time zone, and the frequency cap."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta

@@ -1,4 +1,4 @@
-"""Messages to another system: signed as Standard Webhooks has it, and tried again where that may help."""
+"""Messages to other systems: signed by Standard Webhooks, and retried where that can help."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

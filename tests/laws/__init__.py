@@ -1,1 +1,1 @@
-"""What must hold for every filter there is, and for those to come."""
+"""Laws: what must hold for every filter, channel and history, also for future ones."""

@@ -1,4 +1,4 @@
-"""Each table that holds rows of a customer says where an export has them, and what an erasure does to them."""
+"""Each table with rows of a customer is in the export, and is deleted or changed by an erasure."""
 
 from datetime import UTC, datetime
 

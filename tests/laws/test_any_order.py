@@ -141,7 +141,7 @@ def key() -> str:
 
 @st.composite
 def words_on_orders(draw: st.DrawFn) -> tuple[list[tuple[str, Any]], list[list[tuple[str, Any]]]]:
-    """Draw who tells what of orders, all at once, and again in another order and portions, some of it twice.
+    """Draw statements about orders, all at once, and again in another order and portions, some of them twice.
 
     Of the order ``filed`` a file tells, and no server but what became of it.
     """
@@ -232,7 +232,7 @@ def test_many_orders_from_browsers_and_from_the_shop_end_in_the_same_state(
 
 @st.composite
 def of_browsers(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw what a browser sends; whom it names, it may have a signature for."""
+    """Draw a message of a browser, which may have a signature for the id that it names."""
     kind = draw(st.sampled_from(("identify", "track", "order", "alias")))
     browser, user = draw(st.sampled_from(BROWSERS)), draw(st.sampled_from((None, *CUSTOMERS, *CUSTOMERS)))
     message: dict[str, Any] = {
@@ -262,7 +262,7 @@ def of_browsers(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def of_records(draw: st.DrawFn) -> tuple[str, str, dict[str, str]]:
-    """Draw a record of a file or the API; of one customer all of them say the same."""
+    """Draw a record of a file or the API. All records of one customer agree."""
     user = draw(st.sampled_from(CUSTOMERS))
     kind = draw(st.sampled_from(("customers", "orders", "events", "events")))
     record = {"customer_id": user}
@@ -282,7 +282,7 @@ def of_records(draw: st.DrawFn) -> tuple[str, str, dict[str, str]]:
 
 @st.composite
 def statements(draw: st.DrawFn) -> tuple[list[Any], list[list[Any]]]:
-    """Draw what is said, and in which order and portions it arrives."""
+    """Draw statements, and the order and portions in which they arrive."""
     servers = st.one_of(traits(), calls(), aliases())
     drawn = draw(
         st.lists(st.one_of(of_browsers(), of_browsers(), servers, of_records()), min_size=2, max_size=12)
@@ -309,14 +309,14 @@ def statements(draw: st.DrawFn) -> tuple[list[Any], list[list[Any]]]:
 
 
 class Doors:
-    """Where statements come in."""
+    """The interfaces through which statements arrive."""
 
     def __init__(self) -> None:
         self.server, (self.web, self.browser) = source()[1], source("browser")
         self.api = ApiClient("ingest")
 
     def bring(self, portion: Sequence[Any]) -> None:
-        """Bring a portion in: what goes through the same door and follows each other, in one request or file."""
+        """Send a portion. Consecutive statements of the same interface go into one request or file."""
         for (door, kind), run in groupby(portion, self._door):
             given = list(run)
             match door:

@@ -1,4 +1,4 @@
-"""What holds for every channel there is, and for those to come: a text message stands for these."""
+"""Laws for every channel. A text message channel stands for future ones."""
 
 import json
 import re
@@ -50,7 +50,7 @@ EXCEPTIONS = {
 
 @pytest.fixture(params=[*sending_channels(), Sms], ids=lambda one: one.key)
 def channel(request: pytest.FixtureRequest) -> Iterator[type[Channel]]:
-    """Each channel, and one that the test registers as anybody would."""
+    """Each channel, and one that the test registers as a developer would."""
     made: type[Channel] = request.param
     is_new = made.key not in CHANNELS
     registry.register(made)
@@ -76,7 +76,7 @@ def move(db: None) -> Iterator[Move]:
 
 @pytest.fixture
 def receiver(settings: Any) -> Iterator[Receiver]:
-    """What channels send to: webhooks, and the gateway of the channel in CONTRIBUTING.md."""
+    """A server that receives webhooks, and the requests of the channel in CONTRIBUTING.md."""
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
     with Receiver("127.0.0.1").listening() as receiver:
         settings.SMS_GATEWAY_URL = receiver.url
@@ -85,7 +85,7 @@ def receiver(settings: Any) -> Iterator[Receiver]:
 
 @pytest.fixture
 def url(receiver: Receiver) -> str:
-    """Where webhooks go and links lead."""
+    """The address of webhooks and links."""
     return receiver.url
 
 
@@ -102,7 +102,7 @@ def customer(name: str, *, phone: str = "", newsletter: str = "subscribed", emai
 
 
 def everybody() -> None:
-    """Anna can be reached by every channel, each of the others lacks one thing, and gina shares her addresses."""
+    """Every channel can reach anna. Each of the others lacks one thing, and gina shares anna's addresses."""
     customer("anna", phone="+4917012345671")
     customer("ben", phone="+4917012345672", newsletter="")
     customer("cleo", phone="+4917012345673")
@@ -112,7 +112,7 @@ def everybody() -> None:
 
 
 def reached_by(channel: type[Channel]) -> list[str]:
-    """Whom a channel reaches of everybody, as it declares."""
+    """Return the customers of `everybody` that a channel can reach, as it declares."""
     lacking = {
         "ben": channel.consent is not Consent.NOT_NEEDED,
         "cleo": channel.obeys_suppressions,
@@ -123,7 +123,7 @@ def reached_by(channel: type[Channel]) -> list[str]:
 
 
 def step_of(channel: type[Channel], page: str, wait: timedelta = NOW, **parts: str) -> Step:
-    """A step that says something in each part."""
+    """A step with a text in each part."""
     written = {
         PartKind.LINE: "Hello",
         PartKind.TEXT: "In words",
@@ -143,7 +143,7 @@ def start(segment: Segment, step: Step, name: str = "Sale", **policy: Any) -> Ca
 
 
 def got_it() -> list[str]:
-    """Who got a message, in the order of their names; twice, who got two."""
+    """Return who got a message, sorted by name, and twice for two messages."""
     sent = Delivery.objects.filter(state__in=("sent", "written"))
     return sorted(sent.values_list("customer__customer_id", flat=True))
 

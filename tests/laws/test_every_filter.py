@@ -1,4 +1,4 @@
-"""Laws over the whole registry, on one shop of all sorts of customers."""
+"""Laws for every registered filter, on a shop with all kinds of customers."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 @pytest.fixture
 def all_sorts(db) -> set[str]:
-    """A sample shop of three hundred, with its ready-to-use segments; every customer's printed id."""
+    """A sample shop of three hundred customers with its ready-to-use segments; returns all public ids."""
     sample = SampleShop(customers=300, until=NOW)
     line_writer.start_line_numbering()
     rows = {

@@ -1,4 +1,4 @@
-"""Each fact, stored and as of any instant, is what plain Python makes of the records.
+"""Each fact, stored or as of any instant, equals what plain Python computes from the records.
 
 That appended records come to the same row as records summed up from scratch is part of the laws of refreshes.
 """

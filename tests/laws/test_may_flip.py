@@ -1,4 +1,4 @@
-"""Time alone changes an answer only for those whom the rule's conditions name beforehand, and these are few."""
+"""Time alone changes answers only for the customers that `may_flip` returns, and these are few."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetime], zone: ZoneInfo) -> None:
-    """Hold the answers at each instant against those at the one before."""
+    """Compare the answers at each instant with those at the previous one."""
     parsed = [parse(rule) for rule in several]
     with (
         override_settings(TIME_ZONE=zone.key),
@@ -63,7 +63,7 @@ def note_figures(several: Iterable[Rule], context: EvaluationContext) -> None:
 
 
 def named(rule: Rule, since: EvaluationContext, until: EvaluationContext) -> set[int]:
-    """Those whose answers may differ, by their keys: also for whom the shop meets meanwhile."""
+    """Return the keys of the customers whose answers may differ, including new customers."""
     queries = first_seen_in_window(since, until)
     for condition in rule.conditions():
         queries += condition.may_flip(since, until)
@@ -75,7 +75,7 @@ def matching(rule: Rule, context: EvaluationContext) -> set[int]:
 
 
 def at_borders(around: datetime, places: Sequence[int], moves: Sequence[timedelta]) -> Any:
-    """Instants where the moments of the shop and the spans of the rules have their borders, and some around."""
+    """Return the instants at which periods of the rules start or end for records of the shop, and some near them."""
 
     def chosen(shop: oracle.Shop, several: Sequence[dict]) -> list[datetime]:
         borders = borders_of(shop, several) or [around]
@@ -116,7 +116,7 @@ def test_may_flip_includes_every_customer_whose_answer_changes_in_many_histories
 
 
 def check_filter(name: str, how: settings = each) -> None:
-    """Hold the answers of a filter that the oracle knows against those that its ``may_flip`` names."""
+    """Check that ``may_flip`` of a filter returns every customer whose answer by the oracle changes."""
     known = oracle.FILTERS[name]
     drawn = parameters(known)
     moved = swept(known)
@@ -150,7 +150,7 @@ FEW = CUSTOMERS // 100
 
 
 def variants(cls: type[Condition]) -> list[dict[str, Any]]:
-    """Parameters of a filter: its example, and those whose answer moves with time or with the others' orders."""
+    """Return the example of a filter, and parameters whose answer changes with time or with others' orders."""
     given = [cls.example]
     for item in fields(cls):  # type: ignore[arg-type]
         parameter = item.metadata["parameter"]

@@ -1,4 +1,4 @@
-"""Records merged into the stored facts give the same rows as summing everything up, and read no earlier record."""
+"""Records added to the stored facts give the same rows as a recomputation, and read no earlier record."""
 
 import re
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ portion = st.lists(st.tuples(st.just("event"), event) | st.tuples(st.just("order
 
 @dataclass
 class Told:
-    """What has come in so far: each customer's latest records, and when those come due that lie ahead."""
+    """The records so far: each customer's latest ones, and when future ones become due."""
 
     now: datetime = value_pools.BASE
     sent: int = 0
@@ -52,7 +52,7 @@ class Told:
     ahead: set[datetime] = field(default_factory=set)
 
     def deliver(self, records: Iterable[tuple[str, tuple]]) -> bool:
-        """Send records in, each some time after the one before; tell whether all of them can be merged."""
+        """Send records, each some time after the previous one. Return whether all can be added to the facts."""
         delivery, times = Delivery(self.now), [self.now]
         events: list[tuple[str, datetime]] = []
         orders: list[tuple[str, datetime]] = []
@@ -72,7 +72,7 @@ class Told:
         return self.follows(events, orders)
 
     def follows(self, events: list[tuple[str, datetime]], orders: list[tuple[str, datetime]]) -> bool:
-        """Whether nothing is late, lies ahead, or comes due, and nobody placed two orders."""
+        """Return whether no record is late or in the future, none becomes due, and nobody placed two orders."""
         stored = dict(self.last_event)
         in_order = all(stored.get(customer, time) <= time <= self.now for customer, time in events)
         in_order &= all(
@@ -105,7 +105,7 @@ def order_of(
 
 
 def check(portions: list[list[tuple[str, tuple]]]) -> int:
-    """Settle after each portion; give how many of them were merged."""
+    """Update the facts after each portion. Return how many portions were added without a recomputation."""
     told, merged = Told(), 0
     for records in portions:
         can_merge = told.deliver(records)

@@ -1,4 +1,4 @@
-"""After every pass over a history, whatever happened since the one before, the members are exactly right."""
+"""After every refresh of a random history, the members are exactly right."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class Played:
-    """A history played on the database, and held against the oracle after every refresh."""
+    """A history that is played on the database and compared with the oracle after every refresh."""
 
     def __init__(self, history: History, zone: ZoneInfo) -> None:
         self.history, self.zone = history, zone
@@ -133,7 +133,7 @@ class Played:
         self.edited -= set(slugs)
 
     def came_due(self, slug: str, at: datetime) -> set[str]:
-        """Whoever has a record dated between the last refresh of a segment and an instant."""
+        """Customers with a record dated between the last refresh of a segment and an instant."""
         since = self.refreshed_at.get(slug, at)
         return {
             person.key

@@ -1,4 +1,4 @@
-"""Every rule gives, on every history, what a plain-Python reading of the contract gives."""
+"""On every history, every rule matches the customers that a plain-Python oracle returns."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -53,7 +53,7 @@ def test_many_random_rules_over_random_histories(shop, several, at, zone):
 
 
 def check_filter(name: str, how: settings = each) -> None:
-    """Hold a filter that the oracle knows against it, with random parameters over random shops."""
+    """Compare a filter with the oracle, with random parameters on random shops."""
     alone = parameters(oracle.FILTERS[name]).map(lambda given: {name: given})
 
     @how

@@ -1,4 +1,4 @@
-"""The laws are able to fail: each catches a filter that is wrong in one way, and passes it where it is right.
+"""The laws can fail: each catches a filter that is wrong in one way, and accepts the right one.
 
 The filter is the example of CONTRIBUTING.md, whose code is run here as it is written there.
 """
@@ -48,7 +48,7 @@ def blocks() -> tuple[str, str]:
 
 @pytest.fixture
 def example() -> Iterator[type[Condition]]:
-    """The example, registered and known to the oracle for a while."""
+    """Register the example, and make it known to the oracle, during a test."""
     filter_code, oracle_code = blocks()
     exec(filter_code, {**vars(orders)})
     exec(oracle_code, {**vars(oracle)})
@@ -58,7 +58,7 @@ def example() -> Iterator[type[Condition]]:
 
 
 def replace_by(wrong: type[Condition], right: type[Condition]) -> None:
-    """Register a wrong filter in the place of the right one."""
+    """Register a wrong filter instead of the right one."""
     del registry[NAME]
     condition(NAME, group=right.group, label=right.label, unit=right.unit, example=right.example)(wrong)
 
