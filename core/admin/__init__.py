@@ -1,4 +1,4 @@
-"""What every page of the admin shares, and the admin of staff, keys and the audit log."""
+"""What all admin pages share, and the admin of staff, API keys, failed logins and the audit log."""
 
 from . import activity, api_keys, failed_logins, staff
 

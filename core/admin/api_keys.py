@@ -1,4 +1,4 @@
-"""API keys: made here or by ``create_key``, shown once, edited, revoked; when they were last used."""
+"""API keys. They are created here or by ``create_key``, and their secret is shown once."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,41 +20,34 @@ from core.templatetags.display import moment
 from . import audit_log
 from .capped_lists import CappedListAdmin
 
-# What a new key of a scope can be tried out with.
+# The endpoint to try a new key of a scope with.
 READABLE = {"segments:read": "segments/", "members:read": "customers/"}
 
 
 class NetworksField(forms.CharField):
-    """Networks, one a line."""
+    """Networks, one per line."""
 
     widget = UnfoldAdminTextareaWidget
 
     def prepare_value(self, value: Any) -> Any:
-        """Lay the stored ones out; what somebody typed stays as typed."""
         return "\n".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        """Take the lines apart."""
         return [line.strip() for line in (super().to_python(value) or "").splitlines() if line.strip()]
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare networks, not their layout."""
         return bool((initial or []) != self.to_python(data))
 
 
 class ApiKeyForm(forms.ModelForm):
-    """What staff decide of a key."""
-
     networks = NetworksField(
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false"}),
-        help_text="The key opens nothing to clients elsewhere. One a line, such as 192.0.2.0/24 or"
-        " 2001:db8::/32; empty for anywhere.",
+        help_text="The key works only in these networks. One per line, such as 192.0.2.0/24 or"
+        " 2001:db8::/32. Leave it empty to allow every address.",
     )
 
     class Meta:
-        """What can be edited later, too."""
-
         model = ApiKey
         fields: tuple[str, ...] = ("name", "expires_at", "networks")
 
@@ -68,49 +61,41 @@ class ApiKeyForm(forms.ModelForm):
 
 
 class NewApiKeyForm(ApiKeyForm):
-    """A new key, and what it opens."""
-
     scopes = forms.MultipleChoiceField(
         choices=[(scope, f"{scope}: {meaning}") for scope, meaning in keys.SCOPES.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
     class Meta(ApiKeyForm.Meta):
-        """With the scopes, which stay."""
-
         fields: tuple[str, ...] = ("name", "scopes", "expires_at", "networks")
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(CappedListAdmin):
-    """The list of keys, and the page of one."""
-
     list_display = ("name", "start", "allowed", "places", "created", "last_used", "expires", "state")
     list_before_template = "customers/admin/no_api_keys.html"
     actions = ("revoke",)
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any):
-        """Ask for scopes once: what a key opens is settled when it is made."""
+        """Return a form with scopes only for a new key: scopes never change."""
         return super().get_form(
             request, obj, change, **{**kwargs, "form": ApiKeyForm if obj else NewApiKeyForm}
         )
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
-        """Show of a key also what nobody edits."""
         if obj is None:
             return NewApiKeyForm.Meta.fields
         return ("name", "start", "allowed", "expires_at", "networks", "created", "last_used", "revoked")
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
-        """Keep what nobody edits."""
         return ("start", "allowed", "created", "last_used", "revoked") if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """Nobody deletes: who asked under which key can be told later, too."""
+        """Keys are revoked, never deleted, so that it stays known who used which key."""
         return False
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        """Save through the only writer; the secret of a new key lives as long as this request."""
+        """Save through the only writer. The secret of a new key exists only during this request."""
         if change:
             keys.update_key(obj)
         else:
@@ -119,10 +104,10 @@ class ApiKeyAdmin(CappedListAdmin):
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Show the secret in the answer itself, whichever button was pressed: it is kept nowhere."""
+        """Show the secret in this response, whichever button was pressed: it is not stored."""
         context = {
             **self.admin_site.each_context(request),
-            "title": "The key is made",
+            "title": "The key was created",
             "opts": self.opts,
             "original": obj,
             "key": obj,
@@ -136,56 +121,46 @@ class ApiKeyAdmin(CappedListAdmin):
         return response
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the person may take a key's power."""
         return request.user.has_perm("core.change_apikey")
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        """Let the ticked keys open nothing from now on."""
         for key in queryset:
             if key.revoked_at is None:
                 keys.revoke_key(key)
                 audit_log.log_changes(request, [key], "Revoked.")
-            messages.success(request, f"{key} opens nothing any more.")
+            messages.success(request, f"{key} was revoked and no longer works.")
 
     @display(description="Starts with")
     def start(self, key: ApiKey) -> str:
-        """Show the start of the key, to tell it by."""
         return f"{key.prefix}…"
 
     @display(description="Scopes")
     def allowed(self, key: ApiKey) -> str:
-        """Show what the key may do."""
         return ", ".join(key.scopes) or "none"
 
-    @display(description="From")
+    @display(description="Allowed from")
     def places(self, key: ApiKey) -> str:
-        """Show from where it may be used."""
         return ", ".join(key.networks) or "anywhere"
 
     @display(description="Expires")
     def expires(self, key: ApiKey) -> str:
-        """Show when it ends by itself."""
         return moment(key.expires_at) if key.expires_at else "never"
 
     @display(description="Created")
     def created(self, key: ApiKey) -> str:
-        """Show when it was made."""
         return moment(key.created_at)
 
     @display(description="Last used")
     def last_used(self, key: ApiKey) -> str:
-        """Show when it was last used."""
         return moment(key.last_used_at) if key.last_used_at else "never"
 
     @display(description="Revoked")
     def revoked(self, key: ApiKey) -> str:
-        """Show when it was revoked."""
         return moment(key.revoked_at) if key.revoked_at else "no"
 
     @display(description="State", label={"active": "success", "expired": "warning", "revoked": "danger"})
     def state(self, key: ApiKey) -> str:
-        """Show whether it still opens the door."""
         if key.revoked_at:
             return "revoked"
         return "expired" if key.has_expired(datetime.now(UTC)) else "active"

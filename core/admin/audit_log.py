@@ -1,4 +1,4 @@
-"""The trail: who of the staff did what, in the admin's own log. Forms are logged by the admin; all else here."""
+"""The audit log, in Django's ``LogEntry``. The admin logs its forms. Everything else that staff do is logged here."""
 
 from collections.abc import Iterable
 
@@ -7,21 +7,19 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 
-def log_additions(request: HttpRequest, records: Iterable[Model], what: str) -> None:
-    """Keep that the person created these records, and how."""
-    _note(request, records, ADDITION, what)
+def log_additions(request: HttpRequest, objects: Iterable[Model], message: str) -> None:
+    _log(request, objects, ADDITION, message)
 
 
-def log_changes(request: HttpRequest, records: Iterable[Model], what: str) -> None:
-    """Keep what the person did to these records."""
-    _note(request, records, CHANGE, what)
+def log_changes(request: HttpRequest, objects: Iterable[Model], message: str) -> None:
+    _log(request, objects, CHANGE, message)
 
 
-def log_deletions(request: HttpRequest, records: Iterable[Model], what: str) -> None:
-    """Keep that the person deleted these records; called before they are gone."""
-    _note(request, records, DELETION, what)
+def log_deletions(request: HttpRequest, objects: Iterable[Model], message: str) -> None:
+    """Must be called before the objects are deleted."""
+    _log(request, objects, DELETION, message)
 
 
-def _note(request: HttpRequest, records: Iterable[Model], flag: int, what: str) -> None:
-    assert request.user.pk  # pages of the admin are for those who are logged in
-    LogEntry.objects.log_actions(request.user.pk, records, flag, what)
+def _log(request: HttpRequest, objects: Iterable[Model], flag: int, message: str) -> None:
+    assert request.user.pk  # users of the admin are logged in
+    LogEntry.objects.log_actions(request.user.pk, objects, flag, message)

@@ -1,4 +1,4 @@
-"""Lists of tables that may be huge: never counted as a whole, never sorted by what has no index."""
+"""Lists of large tables: they are never counted completely, and never sorted by a column without an index."""
 
 from typing import Any
 
@@ -13,35 +13,35 @@ MAX_COUNTED_ROWS = 1_000
 
 
 class CappedPaginator(Paginator):
-    """Counts up to a thousand rows; who looks for a later one searches."""
+    """A paginator that counts at most ``MAX_COUNTED_ROWS``. Staff find later rows by search."""
 
     template_name = "customers/admin/pagination.html"
     object_list: QuerySet[Any]
 
     @cached_property
     def count(self) -> int:
-        """Count no further than the cap, in the order that is cheapest for the database."""
+        """Count up to the cap, without an order."""
         return self.object_list.order_by().values("pk")[:MAX_COUNTED_ROWS].count()
 
     @property
     def is_capped(self) -> bool:
-        """Tell whether there may be more rows than counted."""
+        """Whether there may be more rows than counted."""
         return self.count >= MAX_COUNTED_ROWS
 
 
 class CappedChangeList(DeclaredOrderChangeList):
-    """A list that does not offer to count or show everything."""
+    """A list without a total count."""
 
     result_list: Any
 
     def get_results(self, request: HttpRequest) -> None:
-        """Take the capped count for the full one: the header then says nothing about it."""
+        """Use the capped count as the full count, so that the header shows no total."""
         super().get_results(request)
         self.full_result_count = self.result_count
 
 
 class CappedListAdmin(DeclaredLookupsAdmin):
-    """A list that costs the same whatever the size of its table."""
+    """A list whose cost does not depend on the size of the table."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -50,21 +50,15 @@ class CappedListAdmin(DeclaredLookupsAdmin):
     ordering: tuple[str, ...] = ("-pk",)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
-        """Use the list that does not count."""
         return CappedChangeList
 
 
 class ReadOnlyAdmin(CappedListAdmin):
-    """Rows that staff look at and do not write."""
-
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody adds."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes."""
         return False

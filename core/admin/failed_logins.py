@@ -1,4 +1,4 @@
-"""Failed logins: who is being kept out, and letting them in again."""
+"""Failed logins: who is locked out, and unlocking them."""
 
 from axes.models import AccessAttempt
 from django.apps import apps
@@ -20,45 +20,40 @@ apps.get_app_config("axes").verbose_name = "Administration"
 
 @admin.register(AccessAttempt)
 class FailedLoginAdmin(DisplayNameAdmin, ReadOnlyAdmin):
-    """The list of failed logins; those of old are deleted when somebody logs in."""
+    """Failed logins. django-axes deletes old ones when somebody logs in."""
 
-    called = ("failed login", "failed logins")
+    display_names = ("failed login", "failed logins")
     list_display = ("who", "ip_address", "failures", "latest", "state")
     list_display_links = None
     list_before_template = "core/admin/no_failed_logins.html"
     actions = ("unlock",)
 
     def has_unlock_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the person may let others in again."""
         return request.user.has_perm("axes.delete_accessattempt")
 
     @admin.action(description="Unlock", permissions=["unlock"])
     def unlock(self, request: HttpRequest, queryset: QuerySet[AccessAttempt]) -> None:
-        """Forget the failures, from whichever browser, so that the next login is a first try."""
+        """Delete the failures of all browsers with the same user name and address."""
         for name, address in set(queryset.values_list("username", "ip_address")):
             attempts = AccessAttempt.objects.filter(username=name, ip_address=address)
-            audit_log.log_deletions(request, attempts[:1], f"Unlocked {name}, who came from {address}.")
+            audit_log.log_deletions(request, attempts[:1], f"Unlocked {name} at {address}.")
             attempts.delete()
-            messages.success(request, f"{name} may log in from {address} again.")
+            messages.success(request, f"{name} can log in from {address} again.")
 
     @display(description="User name")
     def who(self, attempt: AccessAttempt) -> str:
-        """Show the name that was typed."""
         return attempt.username or "–"
 
     @display(description="Failures")
     def failures(self, attempt: AccessAttempt) -> int:
-        """Show how often it failed."""
         return attempt.failures_since_start
 
     @display(description="Latest")
     def latest(self, attempt: AccessAttempt) -> str:
-        """Show when it failed last."""
         return moment(attempt.attempt_time)
 
     @display(description="State", label={"locked": "danger", "may try again": "info"})
     def state(self, attempt: AccessAttempt) -> tuple[str, str]:
-        """Show who has to wait, and for how long."""
         wait = login_throttling.time_until_unlocked(attempt.username, attempt.ip_address, timezone.now())
         if not wait:
             return "may try again", "may try again"

@@ -1,4 +1,4 @@
-"""Who may open a page of the admin that is no model's own."""
+"""Permissions of admin pages that do not belong to a model."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -18,7 +18,7 @@ WRITE_METHODS = ("POST",)
 def require_permissions(
     *permissions: str, methods: tuple[str, ...] = ("GET", "HEAD", "POST")
 ) -> Callable[[View], View]:
-    """Let a view ``(model_admin, request, …)`` open only for those who have every permission, in these ways."""
+    """Allow a view ``(model_admin, request, …)`` only with all permissions and these HTTP methods."""
 
     def guard(view: View) -> View:
         @wraps(view)
@@ -35,6 +35,6 @@ def require_permissions(
 
 
 def staff_user(request: HttpRequest) -> User:
-    """Give who asks: the admin lets nobody in who is nobody."""
+    """Return the user of an admin page, who is always logged in."""
     assert isinstance(request.user, User)
     return request.user

@@ -1,4 +1,4 @@
-"""Why something is not deleted: what uses it, each with the way there."""
+"""Objects that cannot be deleted while others use them. The page links to the users."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -17,47 +17,46 @@ MAX_LINKS: Final = 20
 
 
 class ProtectedDeletionAdmin(DeclaredLookupsAdmin):
-    """Rows that are not deleted while others use them, even where the database would delete those along with them."""
+    """Refuses to delete an object that others use, even where the database would delete them, too."""
 
     used_by: tuple[str, ...] = ()
-    """The names of the relations that lead to the users, such as ``periodictask``."""
+    """The relations to the users, such as ``periodictask``."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Name the users in place of what would be deleted, where there are any."""
-        doomed = list(objs)
-        reasons = [reason for name in self.used_by for reason in user_links(doomed, name)]
+        objects = list(objs)
+        reasons = [reason for name in self.used_by for reason in user_links(objects, name)]
         if reasons:
-            return [str(one) for one in doomed], {}, set(), reasons
+            return [str(item) for item in objects], {}, set(), reasons
         return super().get_deleted_objects(objs, request)
 
 
-def user_links(doomed: Sequence[Model], relation: str) -> Iterator[SafeString]:
-    """Say, with links, which rows of a relation lead to one of those that are to be deleted."""
-    if not doomed:
+def user_links(objects: Sequence[Model], relation: str) -> Iterator[SafeString]:
+    """Return a link to each object that uses one of these objects through a relation."""
+    if not objects:
         return
-    leads_to: Any = type(doomed[0])._meta.get_field(relation)
-    question = {f"{leads_to.remote_field.name}__in": doomed}
-    users = leads_to.related_model._default_manager.filter(**question).distinct()
+    related: Any = type(objects[0])._meta.get_field(relation)
+    condition = {f"{related.remote_field.name}__in": objects}
+    users = related.related_model._default_manager.filter(**condition).distinct()
     yield from object_links(users[:MAX_LINKS])
 
 
-def protecting_links(doomed: Sequence[Model]) -> Iterator[SafeString]:
-    """Say, with links, which rows keep the database from deleting these."""
-    for relation in type(doomed[0])._meta.related_objects if doomed else ():
+def protecting_links(objects: Sequence[Model]) -> Iterator[SafeString]:
+    """Return a link to each object that keeps the database from deleting these objects."""
+    for relation in type(objects[0])._meta.related_objects if objects else ():
         if getattr(relation, "on_delete", None) in (PROTECT, RESTRICT):
-            users = relation.related_model._default_manager.filter(**{f"{relation.field.name}__in": doomed})
+            users = relation.related_model._default_manager.filter(**{f"{relation.field.name}__in": objects})
             yield from object_links(users[:MAX_LINKS])
 
 
 def object_links(users: Iterable[Any]) -> Iterator[SafeString]:
-    """Name rows with what they are, and the way to each that has a page."""
-    for one in users:
-        opts = one._meta
-        site = admin.site._registry.get(type(one))
+    """Return a text for each object, with a link if it has a page."""
+    for user in users:
+        opts = user._meta
+        site = admin.site._registry.get(type(user))
         kind = capfirst((site.opts if site else opts).verbose_name)
         try:
-            address = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[one.pk])
+            address = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[user.pk])
         except NoReverseMatch:
-            yield format_html("{} {} uses it", kind, one)
+            yield format_html("{} {} uses it", kind, user)
         else:
-            yield format_html('{} <a class="link" href="{}">{}</a> uses it', kind, address, one)
+            yield format_html('{} <a class="link" href="{}">{}</a> uses it', kind, address, user)

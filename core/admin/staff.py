@@ -1,4 +1,4 @@
-"""Staff and their groups: who may come in, by which invitation, and what they may do."""
+"""Staff, their groups, and invitations."""
 
 from typing import Any
 
@@ -34,25 +34,23 @@ for model in (User, Group):
 
 
 class InvitationForm(forms.ModelForm):
-    """A new colleague and their role; they choose the password themselves."""
+    """A new colleague with a role. They choose their password themselves."""
 
     role = forms.ModelChoiceField(
         Group.objects.order_by("name"),
         empty_label="Choose one",
         widget=UnfoldAdminSelectWidget,
-        help_text="What they may do; it can be changed later.",
+        help_text="What they can do. You can change it later.",
     )
     inviter: User
 
     class Meta:
-        """Who they are."""
-
         model = User
         fields = ("username", "email", "first_name", "last_name")
         labels = {"username": "User name"}
         help_texts = {
             "username": "What they log in with.",
-            "email": "Where the invitation goes. Empty: you are shown the link, and hand it over.",
+            "email": "The invitation is sent here. If you leave it empty, you get the link and pass it on yourself.",
         }
         widgets = {
             "username": UnfoldAdminTextInputWidget,
@@ -69,12 +67,12 @@ class InvitationForm(forms.ModelForm):
 
 @admin.register(User)
 class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
-    """Who may come in. Only superusers make superusers, or touch them: else whoever manages staff would be one.
+    """Staff. Only superusers create and change superusers: otherwise everybody who manages staff could become one.
 
-    Whoever has done something stays in the trail, so the admin refuses to delete them; they are made inactive.
+    People with entries in the audit log are not deleted but made inactive.
     """
 
-    called = ("member of staff", "staff")
+    display_names = ("member of staff", "staff")
     form = UserChangeForm
     add_form = InvitationForm
     add_form_template = None
@@ -84,37 +82,32 @@ class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
     list_display = ("username", "email", "first_name", "last_name", "roles", "is_active")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """Fetch the groups of all rows together."""
         found: QuerySet[User] = super().get_queryset(request)
         return found.prefetch_related("groups")
 
     @display(description="Role")
     def roles(self, user: User) -> str:
-        """Show what they may do, by the names of their groups."""
         groups = sorted(group.name for group in user.groups.all())
         return ", ".join(["Superuser", *groups] if user.is_superuser else groups)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None
     ) -> list[str] | tuple[Any, ...]:
-        """Let only superusers say who is one."""
         fields = super().get_readonly_fields(request, obj)
         return fields if request.user.is_superuser else (*fields, "is_superuser")
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Let only superusers change one, their passwords included."""
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+        return super().has_change_permission(request, obj) and _may_change(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Let only superusers delete one."""
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+        return super().has_delete_permission(request, obj) and _may_change(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Refuse whoever has done something: the trail would lose who it was."""
+        """Refuse to delete people with entries in the audit log, which would be deleted, too."""
         doomed = list(objs)
         reasons = [
             format_html(
-                '{} has done what <a class="link" href="{}?by={}">Activity</a> tells.'
+                '{} has entries in <a class="link" href="{}?by={}">Activity</a>.'
                 ' Make <a class="link" href="{}">the account</a> inactive instead.',
                 one.get_username(),
                 reverse("admin:admin_logentry_changelist"),
@@ -132,21 +125,19 @@ class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
     # -- Invitations
 
     def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any):
-        """Offer the roles that the person may give."""
         form = super().get_form(request, obj, change=change, **kwargs)
         if obj is None:
-            setattr(form, "inviter", staff_user(request))  # noqa: B010 — of this request: each has a class of its own
+            setattr(form, "inviter", staff_user(request))  # noqa: B010 — the form class belongs to this request
         return form
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Save a new colleague without a password: the invitation lets them choose one."""
+        """Save a new colleague without a password. They choose it with the invitation."""
         if not change:
             obj.is_staff = True
             obj.set_unusable_password()
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Give a new colleague their role."""
         super().save_related(request, form, formsets, change)
         if not change:
             form.instance.groups.set([form.cleaned_data["role"]])
@@ -154,7 +145,6 @@ class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> Any:
-        """Say for the trail as what somebody was invited."""
         if add:
             return f"Invited as {form.cleaned_data['role']}."
         return super().construct_change_message(request, form, formsets, add)
@@ -162,27 +152,27 @@ class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
     def response_add(
         self, request: HttpRequest, obj: User, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Send the invitation, or show its link in the answer itself: it is kept nowhere."""
-        return self._sent_or_shown(request, [obj], "Invitation") or redirect("admin:auth_user_change", obj.pk)
+        """Send the invitation, or show its link in this response: it is not stored."""
+        return self._send_or_show(request, [obj], "Invitation") or redirect("admin:auth_user_change", obj.pk)
 
     @admin.action(description="Send a link to choose a password", permissions=["change"])
     def send_link(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
-        """Invite again, or help who has forgotten the password; none of who may not be touched, or come in."""
-        chosen = [one for one in queryset if _may_touch(request, one) and one.is_active and one.is_staff]
+        """Send a link to new colleagues, or to those who forgot their password."""
+        chosen = [one for one in queryset if _may_change(request, one) and one.is_active and one.is_staff]
         if not chosen:
-            messages.warning(request, "Links are for active staff whom you may change.")
+            messages.warning(request, "Links can be sent only to active staff whom you may change.")
             return None
-        audit_log.log_changes(request, chosen, "Made a link to choose a password.")
-        return self._sent_or_shown(request, chosen, "Links to choose a password")
+        audit_log.log_changes(request, chosen, "Created a link to choose a password.")
+        return self._send_or_show(request, chosen, "Links to choose a password")
 
-    def _sent_or_shown(self, request: HttpRequest, people: list[User], title: str) -> HttpResponse | None:
+    def _send_or_show(self, request: HttpRequest, people: list[User], title: str) -> HttpResponse | None:
         shown = []
-        for one in people:
-            link = invitations.password_link(one, request)
-            if invitations.send_password_link(one, link, staff_user(request)):
-                messages.success(request, f"A link to choose a password is on its way to {one.email}.")
+        for person in people:
+            link = invitations.password_link(person, request)
+            if invitations.send_password_link(person, link, staff_user(request)):
+                messages.success(request, f"A link to choose a password was sent to {person.email}.")
             else:
-                shown.append((one, link))
+                shown.append((person, link))
         if not shown:
             return None
         context = {
@@ -190,7 +180,7 @@ class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
             "title": title,
             "opts": self.opts,
             "links": shown,
-            "holds_for": invitations.LINK_LIFETIME,
+            "link_lifetime": invitations.LINK_LIFETIME,
             "has_server": has_mail_server(),
         }
         response = TemplateResponse(request, "core/admin/invitation.html", context)
@@ -198,12 +188,12 @@ class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
         return response
 
 
-def _may_touch(request: HttpRequest, user: User | None) -> bool:
+def _may_change(request: HttpRequest, user: User | None) -> bool:
     return request.user.is_superuser or not (user and user.is_superuser)
 
 
 @admin.register(Group)
 class GroupAdmin(ProtectedDeletionAdmin, BaseGroupAdmin):
-    """What several may do alike. While somebody is in it, it is not deleted: they could do nothing any more."""
+    """Groups. A group with members is not deleted: its members would lose their permissions."""
 
     used_by = ("user",)

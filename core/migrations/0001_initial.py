@@ -17,11 +17,11 @@ class Migration(migrations.Migration):
             name='ApiKey',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Whose it is, such as the program or the web shop that uses it.', max_length=100)),
-                ('prefix', models.CharField(editable=False, help_text='The start of the key, to tell it by.', max_length=12)),
+                ('name', models.CharField(help_text='The program or web shop that uses the key.', max_length=100)),
+                ('prefix', models.CharField(editable=False, help_text='The first characters of the key.', max_length=12)),
                 ('digest', models.CharField(editable=False, max_length=64, unique=True)),
                 ('scopes', models.JSONField(default=list)),
-                ('expires_at', models.DateTimeField(blank=True, help_text='From then on it opens nothing; empty for never.', null=True, verbose_name='expires')),
+                ('expires_at', models.DateTimeField(blank=True, help_text='The key stops working at this time. Leave it empty for no expiry.', null=True, verbose_name='expires')),
                 ('networks', models.JSONField(blank=True, default=list)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True)),
@@ -35,19 +35,19 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='IdempotentResponse',
             fields=[
-                ('name', models.CharField(help_text='A digest of who sent it, to where, under which key.', max_length=64, primary_key=True, serialize=False)),
-                ('request', models.CharField(help_text='A digest of what was sent.', max_length=64)),
+                ('name', models.CharField(help_text='A digest of the caller, the address and the key.', max_length=64, primary_key=True, serialize=False)),
+                ('request', models.CharField(help_text='A digest of the request.', max_length=64)),
                 ('began_at', models.DateTimeField(db_index=True)),
                 ('status', models.PositiveSmallIntegerField(null=True)),
                 ('headers', models.JSONField(default=dict)),
-                ('body', models.TextField(blank=True, default='', help_text='JSON; empty for no body.')),
+                ('body', models.TextField(blank=True, default='', help_text='JSON. Empty if the response has no body.')),
             ],
         ),
         migrations.CreateModel(
             name='InstalledSchedule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='As declared; staff may rename it.', max_length=200, unique=True)),
+                ('name', models.CharField(help_text='As declared. Staff can rename the schedule.', max_length=200, unique=True)),
             ],
             options={
                 'default_permissions': (),
@@ -63,9 +63,9 @@ class Migration(migrations.Migration):
             name='InstalledRole',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='As declared; the group may be renamed.', max_length=150, unique=True)),
-                ('permissions', models.JSONField(default=list, help_text='Those that were granted once, as app.codename; each is granted only once.')),
-                ('group', models.ForeignKey(help_text='Empty when staff deleted the group, or had a group of this name before.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='auth.group')),
+                ('name', models.CharField(help_text='As declared. Staff can rename the group.', max_length=150, unique=True)),
+                ('permissions', models.JSONField(default=list, help_text='The permissions that were granted, as app.codename. Each is granted only once.')),
+                ('group', models.ForeignKey(help_text='Empty if staff deleted the group, or if a group of this name existed before.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='auth.group')),
             ],
             options={
                 'default_permissions': (),

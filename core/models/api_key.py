@@ -1,4 +1,4 @@
-"""API keys. Written by ``core.api.keys`` alone."""
+"""API keys. Written only by ``core.api.keys``."""
 
 from datetime import datetime
 
@@ -6,16 +6,17 @@ from django.db import models
 
 
 class ApiKey(models.Model):
-    """A key of an API client: shown once, stored hashed, limited to its scopes, and in time and place if wanted."""
+    """An API key. Only a hash of the secret is stored."""
 
-    name = models.CharField(
-        max_length=100, help_text="Whose it is, such as the program or the web shop that uses it."
-    )
-    prefix = models.CharField(max_length=12, editable=False, help_text="The start of the key, to tell it by.")
+    name = models.CharField(max_length=100, help_text="The program or web shop that uses the key.")
+    prefix = models.CharField(max_length=12, editable=False, help_text="The first characters of the key.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = models.JSONField(default=list)
     expires_at = models.DateTimeField(
-        "expires", null=True, blank=True, help_text="From then on it opens nothing; empty for never."
+        "expires",
+        null=True,
+        blank=True,
+        help_text="The key stops working at this time. Leave it empty for no expiry.",
     )
     networks = models.JSONField(default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -23,8 +24,6 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Named as people name it."""
-
         verbose_name = "API key"
         verbose_name_plural = "API keys"
 
@@ -32,5 +31,4 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
     def has_expired(self, at: datetime) -> bool:
-        """Tell whether its time is over."""
         return self.expires_at is not None and self.expires_at <= at

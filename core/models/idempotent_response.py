@@ -7,13 +7,13 @@ class IdempotentResponse(models.Model):
     """The response to a request with an idempotency key. Without a status, the request is still running."""
 
     name = models.CharField(
-        max_length=64, primary_key=True, help_text="A digest of who sent it, to where, under which key."
+        max_length=64, primary_key=True, help_text="A digest of the caller, the address and the key."
     )
-    request = models.CharField(max_length=64, help_text="A digest of what was sent.")
+    request = models.CharField(max_length=64, help_text="A digest of the request.")
     began_at = models.DateTimeField(db_index=True)
     status = models.PositiveSmallIntegerField(null=True)
     headers = models.JSONField(default=dict)
-    body = models.TextField(blank=True, default="", help_text="JSON; empty for no body.")
+    body = models.TextField(blank=True, default="", help_text="JSON. Empty if the response has no body.")
 
     def __str__(self) -> str:
         return self.name

@@ -1,1 +1,1 @@
-"""What the roles of staff and the schedules of background work have in common: declared in code, installed once."""
+"""Staff: roles, invitations, passwords, logins. Roles and schedules are declared in code and installed once."""

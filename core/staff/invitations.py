@@ -1,7 +1,7 @@
-"""Links by which one of the staff chooses a password: for who was invited, and for who has forgotten theirs.
+"""Links with which staff choose a password, after an invitation or when they forgot theirs.
 
-A link is signed, holds for ``PASSWORD_RESET_TIMEOUT``, and opens once: choosing a password ends it, and so does
-logging in. Who is inactive chooses none.
+A link is signed and valid for ``PASSWORD_RESET_TIMEOUT``. It ends when a password is chosen or the user logs in, and
+does not work for inactive users.
 """
 
 from datetime import timedelta
@@ -27,33 +27,33 @@ LINK_LIFETIME: Final = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).day
 
 
 def assignable_roles(inviter: User) -> list[Group]:
-    """Return the groups that somebody may invite to: none that may do more than they may themselves."""
+    """Return the groups that a person may assign: those without permissions that the person lacks."""
     groups = Group.objects.order_by("name").prefetch_related("permissions__content_type")
     held = inviter.get_all_permissions()
     return [
         group
         for group in groups
         if inviter.is_superuser
-        or all(f"{one.content_type.app_label}.{one.codename}" in held for one in group.permissions.all())
+        or all(f"{item.content_type.app_label}.{item.codename}" in held for item in group.permissions.all())
     ]
 
 
 def password_link(user: User, request: HttpRequest) -> str:
-    """Return a link by which somebody chooses a password, at the address that the request came to."""
+    """Return a link to choose a password, with the host of the request."""
     key = urlsafe_base64_encode(force_bytes(user.pk))
     path = reverse("password_reset_confirm", args=[key, default_token_generator.make_token(user)])
     return request.build_absolute_uri(path)
 
 
 def send_password_link(user: User, link: str, inviter: User) -> bool:
-    """Send somebody their link; return whether it is on its way. Without a mail server nothing is sent."""
+    """Send the link by e-mail. Return False if it was not sent, for example without a mail server."""
     if not user.email or not has_mail_server():
         return False
-    context = {"person": user, "inviter": inviter, "link": link, "holds_for": LINK_LIFETIME}
+    context = {"person": user, "inviter": inviter, "link": link, "link_lifetime": LINK_LIFETIME}
     text = render_to_string("core/passwords/invitation.txt", context)
     try:
         send_mail(f"Your access to the segments of {settings.SHOP_NAME}", text, None, [user.email])
-    except (OSError, SMTPException) as error:  # the server is away, or refuses
+    except (OSError, SMTPException) as error:  # the server does not respond, or refuses the message
         log.warning("invitation_not_sent", error=repr(error))
         return False
     return True

@@ -1,4 +1,4 @@
-"""Failed logins: who has to wait after too many, and for how long. django-axes counts them."""
+"""Lockout after too many failed logins. django-axes counts them."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from core.http.client_ip import client_ip
 
 
 def time_until_unlocked(username: str, address: str | None, at: datetime) -> timedelta:
-    """Give how long somebody must wait until they may try again; nothing if they need not."""
+    """Return how long a person must wait until the next login; zero if not at all."""
     attempts = AccessAttempt.objects.filter(username=username, ip_address=address).order_by()
     found = attempts.aggregate(failures=Sum("failures_since_start"), latest=Max("attempt_time"))
     if (found["failures"] or 0) < settings.AXES_FAILURE_LIMIT:
@@ -25,16 +25,15 @@ def time_until_unlocked(username: str, address: str | None, at: datetime) -> tim
 
 
 def minutes_text(time: timedelta) -> str:
-    """Say a time in minutes, rounded up: who waits so long does not come too early."""
+    """Return a duration in minutes, rounded up."""
     minutes = -(-int(time.total_seconds()) // 60) or 1
     return f"{minutes} minute" if minutes == 1 else f"{minutes} minutes"
 
 
 class LoginForm(AuthenticationForm):  # type: ignore[misc]  # the framework carries no types
-    """The login, which says how long to wait after too many failures."""
+    """The login form. It says how long to wait after too many failures."""
 
     def get_invalid_login_error(self) -> ValidationError:
-        """Say what is wrong."""
         if not getattr(self.request, "axes_locked_out", False):
             error: ValidationError = super().get_invalid_login_error()
             return error
@@ -48,7 +47,7 @@ class LoginForm(AuthenticationForm):  # type: ignore[misc]  # the framework carr
 def lockout_response(
     request: HttpRequest, response: HttpResponse, credentials: dict[str, Any]
 ) -> HttpResponse:
-    """Answer somebody who has to wait with the login page, which says so, and tell programs too."""
+    """Return the login page with status 429 and ``Retry-After``."""
     wait = time_until_unlocked(credentials.get("username", ""), client_ip(request), timezone.now())
     response.status_code = 429
     response["Retry-After"] = str(max(1, round(wait.total_seconds())))

@@ -1,4 +1,4 @@
-"""The pages on which staff ask for a new password, and choose one by the link that they were sent or given."""
+"""The pages on which staff request a link and choose a password."""
 
 from datetime import UTC, datetime
 from threading import Thread
@@ -22,11 +22,11 @@ from .invitations import LINK_LIFETIME
 
 TEMPLATES: Final = "core/passwords"
 MAX_RESETS_PER_MINUTE: Final = 5
-"""From one address."""
+"""From one IP address."""
 
 
 class ForgottenPasswordForm(PasswordResetForm):
-    """The address of the account. Whether there is one is told to nobody, also not by the time that it takes."""
+    """Asks for the e-mail address. Neither the response nor its timing reveals whether the account exists."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -34,17 +34,15 @@ class ForgottenPasswordForm(PasswordResetForm):
         self.fields["email"].widget.attrs["class"] = " ".join(INPUT_CLASSES)
 
     def get_users(self, email: str) -> Any:
-        """Return those of the staff who have the address, and a password."""
+        """Return active staff with this address and a password."""
         return (user for user in super().get_users(email) if user.is_staff)
 
     def send_mail(self, *args: Any, **kwargs: Any) -> None:
-        """Send while the answer is on its way already."""
+        """Send in a thread, so that the response does not wait."""
         Thread(target=super().send_mail, args=args, kwargs=kwargs).start()
 
 
 class ChoosePasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # the form takes none when it runs
-    """A new password, twice."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
@@ -52,19 +50,16 @@ class ChoosePasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # the form
 
 
 class _AdminContextMixin:
-    """In the looks of the login page."""
+    """Adds the context of the admin's login page."""
 
     request: HttpRequest
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add what the layout shows."""
         context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
-        return {**admin.site.each_context(self.request), **context, "holds_for": LINK_LIFETIME}
+        return {**admin.site.each_context(self.request), **context, "link_lifetime": LINK_LIFETIME}
 
 
 class ForgottenPasswordView(_AdminContextMixin, views.PasswordResetView):
-    """Asks for the address of an account."""
-
     form_class = ForgottenPasswordForm
     template_name = f"{TEMPLATES}/forgotten.html"
     email_template_name = f"{TEMPLATES}/forgotten.txt"
@@ -73,33 +68,32 @@ class ForgottenPasswordView(_AdminContextMixin, views.PasswordResetView):
     title = "Forgotten password"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Tell the page whether a link can be sent at all."""
         return super().get_context_data(**kwargs, has_mail_server=has_mail_server())
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Take an address; who asks for many waits."""
-        who = f"password resets:{client_ip(request)}"
-        if wait := rate_limits.throttle(who, MAX_RESETS_PER_MINUTE, datetime.now(UTC)):
+        """Limit the requests of an IP address."""
+        caller = f"password resets:{client_ip(request)}"
+        if wait := rate_limits.throttle(caller, MAX_RESETS_PER_MINUTE, datetime.now(UTC)):
             response = self.render_to_response(self.get_context_data(form=self.form_class(), wait=wait))
             response.status_code, response["Retry-After"] = 429, str(wait)
             return response
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Send the link with the address of this installation: that of the request is whatever its sender wrote."""
-        self.extra_email_context = {"root": settings.PUBLIC_URL, "holds_for": LINK_LIFETIME}
+        """Send the link with ``PUBLIC_URL``: anybody can forge the host of the request."""
+        self.extra_email_context = {"root": settings.PUBLIC_URL, "link_lifetime": LINK_LIFETIME}
         return super().form_valid(form)
 
 
 class ResetLinkSentView(_AdminContextMixin, views.PasswordResetDoneView):
-    """Says what comes next, whether there is such an account or not."""
+    """Shows the same text whether the account exists or not."""
 
     template_name = f"{TEMPLATES}/sent.html"
-    title = "Look into your inbox"
+    title = "Check your inbox"
 
 
 class ChoosePasswordView(_AdminContextMixin, views.PasswordResetConfirmView):
-    """Lets who follows a link choose a password, once."""
+    """Lets the owner of a link choose a password, once."""
 
     form_class = ChoosePasswordForm
     template_name = f"{TEMPLATES}/choose.html"
@@ -107,15 +101,15 @@ class ChoosePasswordView(_AdminContextMixin, views.PasswordResetConfirmView):
     title = "Choose a password"
 
     def get_user(self, uidb64: str) -> User | None:
-        """Find who the link is for; who is inactive comes in by no link."""
+        """Return the user of the link if they are active staff."""
         user = super().get_user(uidb64)
         return user if isinstance(user, User) and user.is_active and user.is_staff else None
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Keep the password; who has failed to log in before does not wait any longer."""
+        """Save the password, and end a lockout."""
         response = super().form_valid(form)
         AccessAttempt.objects.filter(
             username=form.user.get_username(), ip_address=client_ip(self.request)
         ).delete()
-        messages.success(self.request, "Your password is set. Log in with it.")
+        messages.success(self.request, "Your password was saved. You can log in now.")
         return response

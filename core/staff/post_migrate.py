@@ -1,4 +1,4 @@
-"""Installs declared roles and schedules whenever the database was migrated."""
+"""Installs declared roles and schedules after each migration of the database."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,8 +16,8 @@ def install_after_migrate(roles: Iterable[Role], schedules: Iterable[Schedule]) 
     roles, schedules = tuple(roles), tuple(schedules)
 
     def install(sender: AppConfig, using: str, apps: Apps = apps, **_: Any) -> None:
-        # The signal comes once for each app, and the permissions of an app with it. The last one has them all.
-        # `apps` holds the models as they are in the database, which a partial migration may have left behind the code.
+        # The signal is sent once for each app, after its permissions were created: after the last app, all exist.
+        # `apps` has the models of the migrated state, which can be behind the code after a partial migration.
         if sender is _last_app():
             install_roles(roles, using=using, registry=apps)
             install_schedules(schedules, using=using, registry=apps)

@@ -1,4 +1,4 @@
-"""Installs declared roles as groups and grants what they declare; the only writer of ``InstalledRole``."""
+"""Installs declared roles as groups with their permissions. The only writer of ``InstalledRole``."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 @dataclass(frozen=True)
 class Role:
-    """A group of staff. ``permissions`` are strings as ``has_perm`` takes them: ``app.codename``."""
+    """A group of staff. ``permissions`` are strings as for ``has_perm``: ``app.codename``."""
 
     name: str
     description: str
@@ -63,13 +63,13 @@ def check_roles(roles: Iterable[Role]) -> list[CheckMessage]:
 def install_roles(roles: Iterable[Role], *, using: str = DEFAULT_DB_ALIAS, registry: Apps = apps) -> None:
     """Create the group of each new role, and grant each declared permission once.
 
-    What staff changed stays: a permission that they took away is not granted again, a group that they deleted is
-    not created again, and a group of the same name that was there before is left as it is. A permission that is not
-    in the database yet, as its app is not migrated, is granted by a later call.
+    Changes by staff stay: a removed permission is not granted again, a deleted group is not created again, and an
+    existing group of the same name stays as it is. A permission that does not exist yet, because its app is not
+    migrated, is granted by a later call.
     """
     try:
         installed = registry.get_model("core", "InstalledRole").objects.using(using)
-    except LookupError:  # only other apps are migrated
+    except LookupError:  # this app is not migrated
         return
     granted = dict(installed.values_list("name", "permissions"))
     new = [role for role in roles if not {*role.permissions} <= {*granted.get(role.name, ())}]
@@ -83,7 +83,7 @@ def install_roles(roles: Iterable[Role], *, using: str = DEFAULT_DB_ALIAS, regis
 
 def _install_role(role: Role, keys: dict[str, int], using: str, registry: Apps) -> None:
     installed = registry.get_model("core", "InstalledRole").objects.using(using)
-    # Where two processes migrate at once, the second one waits here for the first.
+    # If two processes migrate at once, the second one waits here.
     row, is_new = installed.get_or_create(name=role.name)
     row = installed.select_for_update().get(pk=row.pk)
     if is_new:

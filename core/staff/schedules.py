@@ -1,4 +1,4 @@
-"""Installs declared schedules for Celery beat; the only writer of ``InstalledSchedule``."""
+"""Installs declared schedules for Celery beat. The only writer of ``InstalledSchedule``."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,9 +20,9 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Schedule:
-    """When beat sends a task, by the shop's clock (``crontab``) or every so many minutes (``timedelta``).
+    """When beat sends a task: at a time in the shop's time zone (``crontab``) or at an interval (``timedelta``).
 
-    ``expires`` is how long a worker may begin it: what beat sends while no worker runs does not pile up.
+    A task that no worker starts within ``expires`` is dropped, so tasks do not pile up while no worker runs.
     """
 
     name: str
@@ -35,25 +35,26 @@ class Schedule:
 def check_schedules(schedules: Iterable[Schedule]) -> list[CheckMessage]:
     """Return an error for each schedule whose task, interval or purpose is wrong, or whose name is used twice."""
     schedules = tuple(schedules)
-    names = Counter(one.name for one in schedules)
+    names = Counter(schedule.name for schedule in schedules)
     return [
         *(Error(f"Two schedules are named {name}.", id="core.E003") for name in names if names[name] > 1),
         *(
             Error(
-                f"The schedule {one.name} names {one.task}, which is not a registered task.", id="core.E004"
+                f"The schedule {schedule.name} names {schedule.task}, which is not a registered task.",
+                id="core.E004",
             )
-            for one in schedules
-            if not _is_task(one.task)
+            for schedule in schedules
+            if not _is_task(schedule.task)
         ),
         *(
-            Error(f"The interval of the schedule {one.name} is not a number of minutes.", id="core.E005")
-            for one in schedules
-            if isinstance(one.when, timedelta) and (one.when < MINUTE or one.when % MINUTE)
+            Error(f"The interval of the schedule {schedule.name} is not a number of minutes.", id="core.E005")
+            for schedule in schedules
+            if isinstance(schedule.when, timedelta) and (schedule.when < MINUTE or schedule.when % MINUTE)
         ),
         *(
-            Error(f"The schedule {one.name} does not say what it is for.", id="core.E006")
-            for one in schedules
-            if not one.purpose.strip()
+            Error(f"The schedule {schedule.name} does not say what it is for.", id="core.E006")
+            for schedule in schedules
+            if not schedule.purpose.strip()
         ),
     ]
 
@@ -69,36 +70,36 @@ def _is_task(name: str) -> bool:
 def install_schedules(
     schedules: Iterable[Schedule], *, using: str = DEFAULT_DB_ALIAS, registry: Apps = apps
 ) -> None:
-    """Create each new schedule once; one that staff changed, renamed, disabled or deleted stays so."""
+    """Create each new schedule once. Changes by staff stay, including renamed, disabled and deleted schedules."""
     try:
         installed: Any = registry.get_model("core", "InstalledSchedule")
         tasks: Any = registry.get_model("django_celery_beat", "PeriodicTask")
-    except LookupError:  # only other apps are migrated
+    except LookupError:  # this app is not migrated
         return
     known = {*installed.objects.using(using).values_list("name", flat=True)}
-    new = [one for one in schedules if one.name not in known]
+    new = [schedule for schedule in schedules if schedule.name not in known]
     if not new:
         return
     with transaction.atomic(using=using):
-        # Where two processes migrate at once, the second one waits here, and then finds the tasks of the first.
-        rows = [installed(name=one.name) for one in new]
+        # If two processes migrate at once, the second one waits here, and then finds the tasks of the first.
+        rows = [installed(name=schedule.name) for schedule in new]
         installed.objects.using(using).bulk_create(rows, ignore_conflicts=True)
         present = {*tasks.objects.using(using).values_list("name", flat=True)}
         tasks.objects.using(using).bulk_create(
             tasks(
-                name=one.name,
-                task=one.task,
-                description=one.purpose,
-                expire_seconds=int(one.expires.total_seconds()),
-                **_timing(one.when, using, registry),
+                name=schedule.name,
+                task=schedule.task,
+                description=schedule.purpose,
+                expire_seconds=int(schedule.expires.total_seconds()),
+                **_timing(schedule.when, using, registry),
             )
-            for one in new
-            if one.name not in present
+            for schedule in new
+            if schedule.name not in present
         )
 
 
 def _timing(when: crontab | timedelta, using: str, registry: Apps) -> dict[str, Any]:
-    """Return the row of beat's that says when, which tasks share, under the name of its column."""
+    """Return beat's interval or crontab, which tasks share, under the name of its field."""
     if isinstance(when, timedelta):
         intervals = registry.get_model("django_celery_beat", "IntervalSchedule").objects.using(using)
         interval = {"every": when // MINUTE, "period": "minutes"}

@@ -1,4 +1,4 @@
-"""How moments, amounts and values read in the admin."""
+"""Template filters for times, amounts and values in the admin."""
 
 import json
 from datetime import datetime
@@ -18,7 +18,7 @@ MAX_VALUE_LENGTH = 120
 
 @register.filter
 def moment(value: datetime | None) -> str:
-    """Write a moment in the shop's time zone, with the exact one to hover for."""
+    """Format a time in the shop's time zone, with the exact time as its tooltip."""
     if value is None:
         return "–"
     local = timezone.localtime(value)
@@ -32,26 +32,26 @@ def moment(value: datetime | None) -> str:
 
 @register.filter
 def clock(value: datetime) -> str:
-    """Write the time of day in the shop's time zone."""
+    """Format the time of day in the shop's time zone: 14:05."""
     return f"{timezone.localtime(value):%H:%M}"
 
 
 @register.filter
 def day(value: datetime) -> str:
-    """Write the day in the shop's time zone: Tuesday, 3 Mar 2026."""
+    """Format the day in the shop's time zone: Tuesday, 3 Mar 2026."""
     local = timezone.localtime(value)
     return f"{local:%A}, {local.day} {local:%b %Y}"
 
 
 @register.filter
 def ago(value: datetime, now: datetime) -> str:
-    """Write how long ago a moment of today is: 40 s, 5 min, 2 h ago."""
+    """Format how long ago a time of today is: 40 s, 5 min, 2 h ago."""
     return f"{short_duration_text(now - value)} ago"
 
 
 @register.filter
 def amount(value: Decimal | None, currency: str = "") -> str:
-    """Write an amount with at least two decimals: 1,234.50 EUR."""
+    """Format an amount with at least two decimals: 1,234.50 EUR."""
     if value is None:
         return "–"
     text = f"{value.quantize(Decimal('0.01')) if value == round(value, 2) else value:,}"
@@ -60,7 +60,7 @@ def amount(value: Decimal | None, currency: str = "") -> str:
 
 @register.filter
 def number(value: Decimal | int | None) -> str:
-    """Write a number without needless zeros: 2, 0.5, 12,345."""
+    """Format a number without trailing zeros: 2, 0.5, 12,345."""
     if value is None:
         return "–"
     if isinstance(value, int):
@@ -70,7 +70,7 @@ def number(value: Decimal | int | None) -> str:
 
 @register.filter
 def percent(share: float | None) -> str:
-    """Write a share of 1 in hundreds: 31 %, 0.4 %."""
+    """Format a fraction as a percentage: 31 %, 0.4 %."""
     if share is None:
         return "–"
     return f"{share * 100:.{0 if share >= 0.1 or not share else 1}f} %"
@@ -78,6 +78,6 @@ def percent(share: float | None) -> str:
 
 @register.filter
 def plain(value: Any) -> str:
-    """Write a value of a JSON object in one line, cut where it is long."""
+    """Format a JSON value in one line, shortened if it is long."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"

@@ -51,7 +51,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 class PeriodicTaskAdmin(DisplayNameAdmin, beat.PeriodicTaskAdmin):
     """What runs when."""
 
-    called = ("schedule", "schedules")
+    display_names = ("schedule", "schedules")
     form = PeriodicTaskForm
     change_form_template = "admin/change_form.html"  # the package's own runs a script that stands in the page
 

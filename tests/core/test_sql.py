@@ -13,7 +13,7 @@ def test_it_refuses_parameters_that_do_not_fit_the_text() -> None:
         Sql("SELECT %s")
     with pytest.raises(ValueError, match="0 placeholders got 1"):
         Sql("SELECT '100 %%'", (1,))
-    with pytest.raises(ValueError, match="2 places"):
+    with pytest.raises(ValueError, match="2 placeholders"):
         Sql("SELECT %s, %s", (1,))
 
 
