@@ -40,7 +40,7 @@ class Staff:
         entries = list(shown.result_list)
         admin = shown.model_admin
         assert {admin.person(entry) for entry in entries} <= {self.user.username, "berta"}
-        return [(admin.deed(entry), entry.object_repr, admin.told(entry)) for entry in entries]
+        return [(admin.action(entry), entry.object_repr, admin.summary(entry)) for entry in entries]
 
 
 @pytest.fixture
