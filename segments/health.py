@@ -10,7 +10,7 @@ from .models import Endpoint, Segment
 from .models.refresh import Refresh, Verification
 
 LATE_REFRESH_GRACE = timedelta(minutes=3)
-"""How late a scheduled refresh may start before staff are told."""
+"""How late a scheduled refresh may start before staff see a warning."""
 FAILING_ENDPOINT_GRACE = timedelta(minutes=10)
 REFRESH_TASK = "segments.tasks.refresh_all"
 
@@ -36,9 +36,9 @@ def verification_status(segment: Segment) -> VerificationStatus | None:
     )
     if run is None:
         return None
-    for told in run.details:
-        if told.get("segment") == segment.slug:
-            reason = told.get("skipped", "")
+    for detail in run.details:
+        if detail.get("segment") == segment.slug:
+            reason = detail.get("skipped", "")
             return VerificationStatus(run, "skipped" if reason else "different", reason)
     return VerificationStatus(run, "edited" if segment.updated_at > run.started_at else "right")
 

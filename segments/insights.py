@@ -1,7 +1,7 @@
-"""What became of segments over time, and what their members are worth: figures for staff to read.
+"""Insights for staff: the history of segments, the revenue of their members, and overlaps.
 
-What is read for every page is bounded, however many members and changes there are: tallies by day, one row of
-totals. What has to look at each member is asked apart, and given up after some seconds.
+History is read from daily counts and totals, so it is fast for any number of members. Queries that read each member run
+in requests of their own, with a time limit.
 """
 
 from collections import defaultdict
@@ -21,14 +21,14 @@ from .models import Segment
 from .models.membership import Change, DailyChangeCount, Membership
 
 QUERY_SECONDS = 2.0
-"""Seconds that somebody waits for a question about each member."""
+"""The time limit of a query that reads each member."""
 SAMPLE_SIZE = 10_000
-"""Members of a large segment who stand for all when it is compared with the others."""
+"""How many members of a large segment are compared with other segments."""
 WEEK, MONTH = 7, 30
 ENTERED, LEFT = Change.Kind.ENTERED, Change.Kind.LEFT
 
 _MEMBERS = Membership._meta.db_table
-_SPREAD, _NUMBERS = 2_654_435_761, 2**32  # multiplied by it, keys in a row are spread evenly over the numbers
+_SPREAD, _NUMBERS = 2_654_435_761, 2**32  # multiplied by it, consecutive keys are spread evenly
 
 
 # -- Over time
@@ -36,7 +36,7 @@ _SPREAD, _NUMBERS = 2_654_435_761, 2**32  # multiplied by it, keys in a row are 
 
 @dataclass(frozen=True)
 class SegmentDay:
-    """One day of a segment: its members at the end, and how many entered and left, by cause."""
+    """One day of a segment: its size at the end, and how many customers entered and left, by cause."""
 
     day: date
     size: int
@@ -45,18 +45,18 @@ class SegmentDay:
 
 
 def segment_days(segment: Segment, now: datetime, count: int) -> list[SegmentDay]:
-    """Give the last days of a segment up to today, fewer where it is younger; none before its first refresh."""
+    """Return the last days of a segment up to today: fewer if it is younger, none before its first refresh."""
     if segment.refreshed_at is None:
         return []
     today = _shop_day(now)
     moved: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
-    tallies = DailyChangeCount.objects.filter(segment=segment, day__gt=today - timedelta(days=count))
-    for day, change, cause, customers in tallies.values_list("day", "change", "cause", "customers"):
+    counts_by_day = DailyChangeCount.objects.filter(segment=segment, day__gt=today - timedelta(days=count))
+    for day, change, cause, customers in counts_by_day.values_list("day", "change", "cause", "customers"):
         moved[day, change][cause] = customers
     first = _first_day(segment, {day for day, _ in moved}, today, count)
     size = segment.size
     found = []
-    # From the present size backwards: what was before is what is now, less who entered, and those who left.
+    # Backwards from the present size: the size before a day is the size after it, minus entered, plus left.
     for day in (today - timedelta(days=back) for back in range((today - first).days + 1)):
         entered, left = moved[day, ENTERED], moved[day, LEFT]
         found.append(SegmentDay(day, size, entered, left))
@@ -66,7 +66,7 @@ def segment_days(segment: Segment, now: datetime, count: int) -> list[SegmentDay
 
 @dataclass(frozen=True)
 class Movement:
-    """How many entered and left within some days, but for the first filling of a segment."""
+    """How many customers entered and left in some days, without the first refresh of the segment."""
 
     entered: int = 0
     left: int = 0
@@ -74,9 +74,9 @@ class Movement:
 
 @dataclass(frozen=True)
 class Trend:
-    """A segment's sizes at the end of each of up to thirty days, and who came and went in a week and a month.
+    """A segment's sizes at the end of up to thirty days, and how many entered and left in a week and a month.
 
-    ``since_a_week`` is by how much it grew in seven days, None where it is younger.
+    ``since_a_week`` is the growth in seven days, None if the segment is younger.
     """
 
     sizes: tuple[int, ...]
@@ -86,12 +86,16 @@ class Trend:
 
 
 def segment_trends(segments: Iterable[Segment], now: datetime) -> dict[int, Trend]:
-    """Give the trend of each segment that was refreshed, by its key, in one statement."""
+    """Return the trend of each refreshed segment by its key, with one statement."""
     refreshed = {segment.pk: segment for segment in segments if segment.refreshed_at}
     today = _shop_day(now)
     moved: dict[int, dict[date, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
-    tallies = DailyChangeCount.objects.filter(segment__in=refreshed, day__gt=today - timedelta(days=MONTH))
-    for key, day, change, everybody, initial in tallies.values_list("segment_id", "day", "change").annotate(
+    counts_by_day = DailyChangeCount.objects.filter(
+        segment__in=refreshed, day__gt=today - timedelta(days=MONTH)
+    )
+    for key, day, change, everybody, initial in counts_by_day.values_list(
+        "segment_id", "day", "change"
+    ).annotate(
         everybody=Sum("customers"),
         initial=Sum("customers", filter=Q(cause=Change.Cause.INITIAL), default=0),
     ):
@@ -120,7 +124,7 @@ def _trend(segment: Segment, moved: Mapping[date, Mapping[str, tuple[int, int]]]
 
 
 def _first_day(segment: Segment, with_changes: set[date], today: date, count: int) -> date:
-    """Give the first of the last days on which there was a segment; it may be filled as of an earlier day."""
+    """Return the first of the last days on which the segment existed. Its first refresh may be for an earlier day."""
     first = min({_shop_day(segment.created_at), today} | with_changes)
     return max(first, today - timedelta(days=count - 1))
 
@@ -134,7 +138,7 @@ def _shop_day(instant: datetime) -> date:
 
 @dataclass(frozen=True)
 class MemberRevenue:
-    """What the members have bought, and the whole shop."""
+    """The orders and revenue of the members, and the revenue of the shop."""
 
     members: int
     buyers: int
@@ -144,22 +148,22 @@ class MemberRevenue:
 
     @property
     def a_member(self) -> Decimal | None:
-        """Give the revenue a member, None where there are none."""
+        """The revenue per member, None without members."""
         return _mean(self.revenue, self.members)
 
     @property
     def an_order(self) -> Decimal | None:
-        """Give the revenue an order, None where there are none."""
+        """The revenue per order, None without orders."""
         return _mean(self.revenue, self.orders)
 
     @property
     def share(self) -> float | None:
-        """Give the members' share of the shop's revenue, None where there is none."""
+        """The share of the shop's revenue, None without revenue."""
         return float(self.revenue / self.everybodys_revenue) if self.everybodys_revenue > 0 else None
 
 
 def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
-    """Add up what the members have bought; raises StatementTimeout."""
+    """Sum up the orders of the members. Raise StatementTimeout."""
     members = Membership.objects.filter(segment=segment).values("customer_id")
     with time_limits.time_limit(seconds):
         sums = Facts.objects.filter(customer_id__in=members).aggregate(
@@ -179,7 +183,7 @@ def _mean(total: Decimal, count: int) -> Decimal | None:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many members of a segment are members of another one too."""
+    """How many members of a segment are also members of another segment."""
 
     other: Segment
     common: int
@@ -189,20 +193,20 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Where else the members are, most first; estimated from so many members where it says ``drawn``."""
+    """The overlaps, largest first. ``drawn`` is the size of the sample if they are estimated from one."""
 
     found: list[Overlap]
     drawn: int | None = None
 
 
 def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
-    """Count the members who are in each other segment too; raises StatementTimeout.
+    """Count the members who are also in each other segment. Raise StatementTimeout.
 
-    Of a large segment some ten thousand members are drawn, by a number made from their keys, and stand for all.
+    For a large segment the counts are estimated from a sample of some ten thousand members, chosen by their keys.
     """
     one_in = max(1, segment.size // SAMPLE_SIZE)
     with time_limits.time_limit(seconds):
-        # A table of its own: a planner cannot guess how many it is, and would read all memberships there are.
+        # A temporary table, since the planner would overestimate the sample and read all memberships.
         temporary_tables.create_temporary_table("drawn", "customer_id bigint PRIMARY KEY")
         drawn = execution.execute(
             f"""INSERT INTO drawn SELECT customer_id FROM {_MEMBERS}
@@ -217,7 +221,7 @@ def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
             )
         )
         others = Segment.objects.in_bulk(counts)
-    # Nobody is drawn where the size lags behind members that are gone: there is nothing to count then either.
+    # The sample is empty if all members have been erased since the size was stored.
     each = max(segment.size, drawn) / drawn if one_in > 1 and drawn else 1.0
     found = [
         Overlap(
@@ -234,14 +238,14 @@ def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
 
 @dataclass(frozen=True)
 class CustomerCounts:
-    """How many customers the shop can reach, and how many visitors it cannot."""
+    """The numbers of known and of anonymous customers."""
 
     known: int
     anonymous: int
 
 
 def count_customers(seconds: float) -> CustomerCounts:
-    """Count the customers; raises StatementTimeout."""
+    """Count the customers. Raise StatementTimeout."""
     with time_limits.time_limit(seconds):
         known = Customer.objects.existing().known().count()
         everybody = Customer.objects.existing().count()

@@ -37,10 +37,10 @@ class PublicSegments:
     """
 
     state: PublicState
-    asked: Sequence[tuple[Sequence[str], CompiledRules]]
-    needed: frozenset[Statistic]
+    compiled: Sequence[tuple[Sequence[str], CompiledRules]]
+    statistics: frozenset[Statistic]
     lists: dict[int, str]
-    stored: PopulationStatistics
+    statistic_values: PopulationStatistics
 
 
 _cached = PublicSegments((), (), frozenset(), {}, PopulationStatistics())
@@ -72,13 +72,13 @@ def _read_state(anonymous_id: str) -> tuple[PublicState, int]:
 
 
 def _matching_slugs(published: PublicSegments, customer: int, at: datetime) -> list[str]:
-    if not published.asked:
+    if not published.compiled:
         return []
     relation = relations.prepare_relation_for(Sql("SELECT %s", (customer,)), at)
-    context = EvaluationContext(at, shop_zone(), relation, PopulationStatistics(published.stored))
-    live.compute_statistics(published.needed, context)
+    context = EvaluationContext(at, shop_zone(), relation, PopulationStatistics(published.statistic_values))
+    live.compute_statistics(published.statistics, context)
     found = []
-    for slugs, asked in published.asked:
+    for slugs, asked in published.compiled:
         for _, bits, _ in execution.fetch_all(asked.customer_answers_sql(customer, context)):
             found += [slug for place, slug in enumerate(slugs) if bits & 1 << place]
     return found

@@ -122,12 +122,12 @@ def _count_conditions(rule: Rule, context: EvaluationContext) -> CountDetails:
 
 def _stored_context() -> EvaluationContext:
     """Return the context of the stored facts with the statistics of the latest refresh."""
-    settled = update.facts_updated_until()
-    if settled is None:
+    updated_until = update.facts_updated_until()
+    if updated_until is None:
         return context_at()
     now = current_instant(datetime.now(UTC))
     statistics = Refresh.objects.exclude(statistics={}).values_list("statistics", flat=True).first()
-    at = settled if update.has_records_due(now) else now
+    at = updated_until if update.has_records_due(now) else now
     return EvaluationContext(at, shop_zone(), "facts", PopulationStatistics(statistics or {}))
 
 

@@ -69,12 +69,12 @@ def explain_each(
 
     If ``shows`` is false for a condition, its answer is returned without the customer's value.
     """
-    told: list[Explanation | None] = []
+    explanations: list[Explanation | None] = []
     for share in _batches(rules):
         row = _query_answers([node for rule in share for node in _nodes(rule)], customer, context)
         places = count()
-        told += [_explain_node(rule, places, row, context, shows) if row else None for rule in share]
-    return told
+        explanations += [_explain_node(rule, places, row, context, shows) if row else None for rule in share]
+    return explanations
 
 
 def _batches(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
@@ -134,14 +134,14 @@ def _explain_node(
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))
-    told = format_value(value, rule.unit, context)
-    if rule.unit == "amount" and told in words:  # rounded to cents, different amounts can look the same
-        words, told = (
+    value_text = format_value(value, rule.unit, context)
+    if rule.unit == "amount" and value_text in words:  # rounded to cents, different amounts can look the same
+        words, value_text = (
             rule.detailed_sentence(context, format_exact_money),
             format_value(value, rule.unit, context, format_exact_money),
         )
     at = value if isinstance(value, datetime) else None
-    return Explanation(words, met, told, lacking=() if met else (words,), at=at)
+    return Explanation(words, met, value_text, lacking=() if met else (words,), at=at)
 
 
 def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What several commands take: segments by slug, an instant, a rule from a file."""
+"""Arguments of several commands: segments by slug, an instant, JSON from a file."""
 
 import sys
 from argparse import ArgumentTypeError
@@ -17,7 +17,7 @@ from segments.rules import RuleError
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an instant; without an offset it is in the shop's time zone."""
+    """Parse an instant. Without an offset it is in the shop's time zone."""
     try:
         return parse_moment(text, shop_zone())
     except ValueError as error:
@@ -25,12 +25,12 @@ def parse_instant(text: str) -> datetime:
 
 
 def find_segments(slugs: Sequence[str]) -> list[Segment]:
-    """Give the named segments, or all; an unknown slug is an error that names those there are."""
+    """Return the segments with these slugs, or all without slugs. The error for an unknown slug lists the existing."""
     found = {segment.slug: segment for segment in Segment.objects.order_by("slug")}
     unknown = [slug for slug in slugs if slug not in found]
     if unknown:
-        there_are = ", ".join(found) or "none yet; run install_templates"
-        raise CommandError(f"there is no segment {unknown[0]!r} (there are: {there_are})")
+        existing = ", ".join(found) or "none yet; run install_templates"
+        raise CommandError(f"there is no segment {unknown[0]!r} (there are: {existing})")
     return [found[slug] for slug in slugs] if slugs else list(found.values())
 
 

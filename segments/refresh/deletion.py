@@ -36,13 +36,13 @@ def erase_members(customers: Sequence[int], at: datetime) -> None:
     Change.objects.bulk_create(
         Change(
             segment_id=segment,
-            public_id=printed,
+            public_id=public_id,
             change=Change.Kind.LEFT,
             at=at,
             cause=Change.Cause.ERASURE,
             refresh=run,
         )
-        for segment, printed, _ in members
+        for segment, public_id, _ in members
     )
     count_by_day(at, after=newest)
     Membership.objects.filter(customer__in=customers).delete()

@@ -91,12 +91,12 @@ def verify_all(now: datetime) -> list[Verdict]:
 
 def delete_examples(customers: Sequence[int]) -> None:
     """Delete customers from the examples of past verifications."""
-    printed = set(Customer.objects.filter(pk__in=customers).values_list("customer_id", flat=True))
+    public_ids = set(Customer.objects.filter(pk__in=customers).values_list("customer_id", flat=True))
     for run in Verification.objects.exclude(details=[]).only("details"):
         details = [
             detail
             | {
-                name: [one for one in detail[name] if one not in printed]
+                name: [one for one in detail[name] if one not in public_ids]
                 for name in ("missing", "extra")
                 if name in detail
             }
@@ -107,8 +107,8 @@ def delete_examples(customers: Sequence[int]) -> None:
 
 
 def _verdict_details(verdict: Verdict) -> dict[str, Any]:
-    told = asdict(replace(verdict, segment=verdict.segment.slug))  # type: ignore[arg-type]
-    return {name: value for name, value in told.items() if value}
+    details = asdict(replace(verdict, segment=verdict.segment.slug))  # type: ignore[arg-type]
+    return {name: value for name, value in details.items() if value}
 
 
 def _reason_to_skip(segment: Segment) -> str:

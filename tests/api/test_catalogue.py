@@ -32,7 +32,7 @@ def test_every_template_can_be_sent_back_as_a_segment() -> None:
     [days] = lost["parameters"]
     assert days == {
         "name": "days", "default": 90, "minimum": 1, "maximum": 3650, "whole": True,
-        "help": "Days without activity.",
+        "help": "Number of days without activity.",
     }  # fmt: skip
     sent = {name: lost[name] for name in ("slug", "name", "description", "rule")}
     assert caller.post("segments/", sent, 201)["sentence"] == lost["sentence"]

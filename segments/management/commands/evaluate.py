@@ -1,4 +1,4 @@
-"""Whom does a rule match at an instant, changing nothing."""
+"""Count or list the customers that a rule matches at an instant. Nothing is changed."""
 
 import json
 from argparse import ArgumentParser
@@ -16,12 +16,9 @@ from segments.rules import Rule, RuleError, parse
 
 
 class Command(BaseCommand):
-    """Count or list whom a rule matches."""
-
-    help = "Count, or list by customer_id, whom a rule matches at an instant, past ones included; changes nothing."
+    help = "Count or list the customers that a rule matches at an instant, which may be in the past. Changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take a segment or a rule, and the instant."""
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("--segment", metavar="SLUG")
         which.add_argument(
@@ -36,7 +33,7 @@ class Command(BaseCommand):
     def handle(
         self, *, segment: str | None, rule: Path | None, at: datetime | None, ids: bool, **options: Any
     ) -> None:
-        """Evaluate; a list of rules gives a line each."""
+        """Print one line for each rule of a list."""
         given, listed = self._given(segment, rule)
         rules = [self._read(one, f"[{place}]." if listed else "") for place, one in enumerate(given)]
         context = context_at(at or datetime.now(UTC))

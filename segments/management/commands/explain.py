@@ -15,17 +15,15 @@ from segments.rules import RuleError, parse
 
 
 class Command(BaseCommand):
-    """Print the rule as a tree with each condition's verdict and the customer's value."""
+    """Print the rule as a tree with the answer and the customer's value for each condition."""
 
     help = "Explain why a customer is in a segment or not."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the customer and the segment."""
         parser.add_argument("customer", help="a customer_id, or anonymous:… for a visitor")
         parser.add_argument("slug")
 
     def handle(self, *, customer: str, slug: str, **options: Any) -> None:
-        """Explain as of now."""
         [segment] = arguments.find_segments([slug])
         found = lookup.find_customer(customer)
         if found is None:
@@ -41,12 +39,12 @@ class Command(BaseCommand):
             self.stdout.write("the segment is a fixed list: no rule decides")
             return
         try:
-            told = explanation.explain(parse(segment.rule), found, context_at(datetime.now(UTC)))
+            node = explanation.explain(parse(segment.rule), found, context_at(datetime.now(UTC)))
         except RuleError as error:
             raise CommandError(str(error)) from None
-        if told is None:
+        if node is None:
             raise CommandError(
-                f"{customer!r} has not been seen yet: all that is known of them lies in the future"
+                f"{customer!r} has not been seen yet: all their records are dated in the future"
             )
-        for line in told.lines():
+        for line in node.lines():
             self.stdout.write(line)

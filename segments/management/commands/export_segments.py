@@ -11,16 +11,12 @@ from segments.management import arguments
 
 
 class Command(BaseCommand):
-    """Write segments by rule to standard output."""
-
     help = "Write segments as JSON: [{slug, name, description, rule}]."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take slugs."""
         parser.add_argument("slug", nargs="*")
 
     def handle(self, *, slug: list[str], **options: Any) -> None:
-        """Write them, by slug."""
         self.stdout.write(
             json.dumps(
                 segment_store.export_segments(arguments.find_segments(slug)), indent=2, ensure_ascii=False

@@ -12,16 +12,14 @@ from segments.rules import RuleError
 
 
 class Command(BaseCommand):
-    """Create or update segments by slug; importing does not refresh."""
+    """Create or update segments by slug. An import does not refresh them."""
 
     help = "Create or update segments from a JSON file as export_segments writes it; all or nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the file."""
         parser.add_argument("file", type=Path, help="- reads standard input")
 
     def handle(self, *, file: Path, **options: Any) -> None:
-        """Import, and say what was created and updated."""
         try:
             created, updated = segment_store.import_segments(arguments.read_json_file(file))
         except RuleError as error:

@@ -8,12 +8,11 @@ from segments import segment_store
 
 
 class Command(BaseCommand):
-    """Create the missing ready-to-use segments; an existing one, edited or not, is left alone."""
+    """Create the missing ready-to-use segments. Existing ones are not changed."""
 
     help = "Create the ready-to-use segments that do not exist yet."
 
     def handle(self, **options: Any) -> None:
-        """Create and name them."""
         created = segment_store.install_templates()
         for segment in created:
             self.stdout.write(f"created {segment.slug}")

@@ -12,16 +12,12 @@ from segments.models import Membership
 
 
 class Command(BaseCommand):
-    """Write the stored members to standard output."""
-
     help = "Write a segment's stored members as CSV: customer_id,entered_at."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the segment."""
         parser.add_argument("slug")
 
     def handle(self, *, slug: str, **options: Any) -> None:
-        """Stream the rows, by customer."""
         [segment] = arguments.find_segments([slug])
         sheet = csv.writer(self.stdout, lineterminator="\n")
         sheet.writerow(["customer_id", "entered_at"])

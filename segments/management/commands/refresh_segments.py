@@ -14,26 +14,25 @@ from segments.refresh.plan import TooEarly
 
 
 class Command(BaseCommand):
-    """Bring members in line with their rules; print size, entered and left per segment."""
+    """Refresh segments; print size, entered and left of each."""
 
-    help = "Refresh segments now, in this process; all active ones unless some are named."
+    help = "Refresh segments now, in this process: those that are named, or all active ones."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take slugs, and the instant."""
         parser.add_argument("slug", nargs="*")
         parser.add_argument(
-            "--full", action="store_true", help="look at every customer, with the same result"
+            "--full", action="store_true", help="evaluate every customer, with the same result"
         )
         parser.add_argument(
             "--at", type=arguments.parse_instant, help="an instant not before the last refresh; default: now"
         )
 
     def handle(self, *, slug: list[str], at: datetime | None, **options: Any) -> None:
-        """Refresh; exit status 1 if a segment failed."""
+        """Exit with status 1 if a segment failed."""
         chosen = arguments.find_segments(slug) if slug else list(Segment.objects.active())
         fixed = [segment.slug for segment in chosen if not segment.is_dynamic]
         if fixed:
-            raise CommandError(f"{fixed[0]} is a fixed list; there is no rule to refresh it by")
+            raise CommandError(f"{fixed[0]} is a fixed list; it has no rule")
         if not chosen:
             raise CommandError("there are no active segments yet; run install_templates")
         try:

@@ -1,4 +1,4 @@
-"""Compare every segment's stored members with a full evaluation."""
+"""Compare the stored members of all segments with a full evaluation."""
 
 import sys
 from datetime import UTC, datetime
@@ -12,15 +12,14 @@ COMPARED_NOBODY = 2
 
 
 class Command(BaseCommand):
-    """Verify every segment at its own ``refreshed_at``; exit status 1 and the differences if any.
+    """Verify every segment at its own ``refreshed_at``.
 
-    Where nobody was compared, it says so, and the exit status is 2.
+    The exit status is 1 if there are differences, which are printed, and 2 if no customer was compared.
     """
 
     help = "Compare every segment's stored members with a full evaluation from the records."
 
     def handle(self, **options: Any) -> None:
-        """Print a line a segment, and the differences."""
         verdicts = verification.verify_all(datetime.now(UTC))
         for verdict in verdicts:
             slug = verdict.segment.slug

@@ -108,12 +108,12 @@ class Rfm(Condition):
             "monetary": lambda cut: money(from_units(cut)),
         }
         cuts = {name: _cuts_statistic(name).value_in(context) for name in self._asked()}
-        told = "; ".join(
+        scores = "; ".join(
             f"{name} 2 to 5 above {', '.join(map(write[name], found))}"
             for name, found in cuts.items()
             if isinstance(found, list)
         )
-        return self.sentence() + (f" ({told})" if told else "")
+        return self.sentence() + (f" ({scores})" if scores else "")
 
 
 def _cuts_statistic(name: str) -> Statistic:
