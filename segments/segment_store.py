@@ -253,7 +253,7 @@ def _check_fields(item: Any, place: int) -> str:
             raise RuleError(f"[{place}].{name}", "expected a text")
         if re.search("[\x00\ud800-\udfff]", item.get(name, "")):
             raise RuleError(
-                f"[{place}].{name}", "contains what no text can hold (a NUL, or half a surrogate pair)"
+                f"[{place}].{name}", "contains an invalid character (NUL, or half of a surrogate pair)"
             )
     unknown = sorted(item.keys() - set(EXPORTED_FIELDS))
     if unknown:

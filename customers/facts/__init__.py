@@ -1,1 +1,1 @@
-"""Facts: numbers and moments that sum a customer up, declared once and kept current."""
+"""Facts: declared once, and kept in line with the records."""

@@ -1,7 +1,7 @@
-"""Each fact declared once: what a customer's records add up to, and how an appended record changes it.
+"""All facts, each declared once: how it is computed from records, and how an appended record changes it.
 
-A fact is an aggregate over a customer's records up to an instant. From its one declaration come the row summed
-up from the records, and the stored row with appended records merged into it; both are the same row.
+A fact is an aggregate over a customer's records up to an instant. Its declaration serves both ways to get a row of
+facts: recomputing it from the records, and merging appended records into the stored row. Both lead to the same row.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _PART: Final = 10**6
 
 @dataclass(frozen=True)
 class Fact:
-    """One number or moment that sums a customer up.
+    """One number or moment that sums up a customer.
 
-    ``sql`` reads the rows of its source: ``orders`` (with ``counts``, ``value``, ``discounted``, ``refunded``
-    and ``nth``, the how-manieth latest of the counting ones) or ``events`` (with ``starts_session`` and
-    ``in_cart``); a derived fact reads other facts and ``first_seen_at``. ``merging`` says what becomes of the
-    stored value when the same aggregate over appended records comes to it. Amounts, quantities, shares and days
-    are whole ten-thousandths, rounded half away from zero.
+    ``sql`` reads the rows of its source: ``orders`` (with ``counts``, ``value``, ``discounted``, ``refunded``, and
+    ``nth``: 1 for the latest counting order, 2 for the one before) or ``events`` (with ``starts_session`` and
+    ``in_cart``). A derived fact reads other facts and ``first_seen_at``. ``merging`` says how the stored value
+    changes when the same aggregate over appended records is added. Amounts, quantities, shares and days are whole
+    ten-thousandths, rounded half away from zero.
     """
 
     name: str
@@ -42,15 +42,16 @@ class Fact:
 
 
 def _ratio(numerator: str, denominator: str) -> str:
-    # Integer division cuts towards zero on both databases; adding half the divisor first rounds half away.
+    # Integer division truncates on both databases; adding half the divisor first rounds half away from zero.
     half = f"CASE WHEN {numerator} < 0 THEN -{denominator} ELSE {denominator} END"
     return f"(2 * ({numerator}) + {half}) / NULLIF(2 * {denominator}, 0)"
 
 
 def _in_cart(units: str) -> str:
-    """Sum what was added less what was removed since the latest uncancelled order, at most ``LARGEST_SUM``.
+    """Return the sum of what was added minus what was removed since the latest uncancelled order, at most
+    ``MAX_SUM``.
 
-    Anybody can send such events, so that their sum may leave 64 bits: it is made of two halves that stay inside.
+    Anybody can send such events, so their sum may exceed 64 bits. It is computed from two halves that do not.
     """
     signed = f"CASE name WHEN 'Product Added' THEN {units} WHEN 'Product Removed' THEN -{units} END"
     high = f"COALESCE(sum(({signed}) / {_PART}) FILTER (WHERE in_cart), 0)"
@@ -63,7 +64,6 @@ def _in_cart(units: str) -> str:
 
 
 def declared_facts() -> list[Fact]:
-    """Declare every fact."""
     gaps = "((order_count - 1) * 8640000)"  # gaps × microseconds in a ten-thousandth of a day
     span = dialect.microseconds_between_sql("last_order_at", "first_order_at")
     return [
@@ -111,15 +111,15 @@ def declared_facts() -> list[Fact]:
 
 
 def fact_columns() -> list[str]:
-    """Name the columns of a row of facts, in the order in which the queries here give them."""
+    """Return the columns of a row of facts, in the order of the queries below."""
     return ["customer_id", "first_seen_at", *(fact.name for fact in declared_facts())]
 
 
 def recompute_sql(people: str, among: str, bound: str) -> Sql:
-    """Give a query that sums people up from their records not later than an instant.
+    """Return a query that computes facts of people from their records up to an instant.
 
-    ``people`` is a query of ``id`` and ``first_seen_at``, ``among`` one of the same people's keys, ``bound`` the
-    instant as an SQL expression.
+    ``people`` is a query of ``id`` and ``first_seen_at``, ``among`` one of the same people's primary keys, ``bound``
+    the instant as an SQL expression.
     """
     its = f"customer_id IN ({among})"
     orders = f"SELECT * FROM customers_order WHERE {its} AND placed_at <= {bound}"
@@ -137,20 +137,20 @@ def recompute_sql(people: str, among: str, bound: str) -> Sql:
 
 
 def merge_sql(among: str) -> Sql:
-    """Give a query that merges appended records into the stored rows of people.
+    """Return a query that merges appended records into the stored rows of people.
 
-    ``among`` is a query of their keys. What is appended is not older than what is stored, and of orders there is
-    at most one a customer: see ``customers.facts.update``.
+    ``among`` is a query of their primary keys. Appended records are not older than stored ones, and each customer has
+    at most one appended order: see ``customers.facts.selection``.
     """
     its = f"customer_id IN ({among})"
     orders = f"SELECT * FROM customers_appendedorder WHERE {its}"
     events = f"SELECT * FROM customers_appendedevent WHERE {its}"
-    # Not joined: the planner's idea of a queue that fills and empties all day would have it read every row of facts.
+    # Sub-selects, not a join: statistics of the queue lag behind, and the planner would read all rows of facts.
     theirs = "FROM customers_facts f WHERE f.customer_id = a.customer_id"
     after_stored = f"""SELECT a.*, (SELECT f.last_event_at {theirs}) AS stored_event_at,
         (SELECT f.uncancelled_order_at {theirs}) AS stored_order_at FROM ({events}) AS a"""
     values = [_merged(fact) for fact in declared_facts() if fact.source != "derived"]
-    # Without records the first meeting was the moment of recording, which now gives way to the records' own.
+    # Without records, first_seen_at is when the customer was created; the dates of records replace it.
     known = "CASE WHEN f.newest_at IS NULL THEN c.first_seen ELSE f.first_seen_at END"
     first = dialect.least_sql(known, "o.first_at", "e.first_at")
     summed = temporary_tables.cte_by_customer("o", _sum_orders(orders))
@@ -227,7 +227,7 @@ def _merged(fact: Fact) -> str:
             value = dialect.greatest_sql(stored, appended)
         case "earliest":
             value = dialect.least_sql(stored, appended)
-        case "shift":  # the one appended order makes each latest order the next one
+        case "shift":  # the appended order moves each latest order to the next position
             nth = int(fact.name.split("_")[1])
             before = "f.last_order_at" if nth == 2 else f"f.order_{nth - 1}_at"
             value = f"CASE WHEN o.order_count > 0 THEN {before} ELSE {stored} END"

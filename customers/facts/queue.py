@@ -5,7 +5,10 @@ from core.db.sql import Query, compose
 
 
 def queue_stale(customers: Query, *, merged: bool = False) -> None:
-    """Queue customers, selected by their keys, for their facts to be updated; ``joined`` where histories moved."""
+    """Queue customers, selected by primary key, to have their facts recomputed.
+
+    ``merged`` says that profiles were merged.
+    """
     execution.execute(
         compose(
             f"""INSERT INTO customers_stalefacts (customer_id, merged)

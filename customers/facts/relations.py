@@ -1,4 +1,4 @@
-"""The relation that holds the facts of an instant: the stored rows, or a temporary table."""
+"""The relation that holds the facts of an instant: the stored rows, or a temporary table if they do not fit."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -28,14 +28,14 @@ from .update import facts_updated_until
 
 
 def facts_of_customer(customer: Customer, at: datetime) -> FactColumns | None:
-    """Give the facts of one customer at an instant, now or later, whatever waits; None where there is nothing yet."""
+    """Return the facts of one customer at an instant, now or later, including queued records; None without records."""
     if prepare_relation_for(Sql("SELECT %s", (customer.pk,)), at) == "facts":
         return Facts.objects.filter(customer=customer).first()
     return FactsAsOf.objects.filter(customer=customer).first()
 
 
 def facts_as_dict(row: FactColumns) -> dict[str, Any]:
-    """Give the facts of a row by name: counts, moments, and decimals for amounts, quantities, shares and days."""
+    """Return the facts of a row by name: counts, datetimes, and decimals for amounts, quantities, shares and days."""
     values: dict[str, Any] = {"first_seen_at": row.first_seen_at}
     for fact in definitions.declared_facts():
         value = getattr(row, fact.name)
@@ -44,18 +44,18 @@ def facts_as_dict(row: FactColumns) -> dict[str, Any]:
     return values
 
 
-def prepare_relation(at: datetime, stands_for: datetime | None = None) -> Literal["facts", "facts_as_of"]:
-    """Name the relation of a customer that holds the facts of an instant, having filled it where needed.
+def prepare_relation(at: datetime, stored_at: datetime | None = None) -> Literal["facts", "facts_as_of"]:
+    """Return the name of the customer relation with the facts of an instant, and fill it if needed.
 
-    ``stands_for`` is the instant of the stored rows, if the caller has read it already.
-    The stored rows serve as they are unless one holds a record newer than ``at``, or lacks one not newer. Else a
-    temporary table takes the rows that hold, and sums the others up from the records.
+    ``stored_at`` is the instant of the stored rows, if the caller has read it already. The stored rows are used
+    unless one of them contains a record newer than ``at``, or lacks one that is not. Otherwise a temporary table gets
+    the rows that fit, and the others are computed from the records.
     """
-    stands_for = stands_for or facts_updated_until()
+    stored_at = stored_at or facts_updated_until()
     until = dialect.datetime_param(at)
     others = (
         f"SELECT customer_id FROM {FACTS_TABLE} WHERE newest_at > %s"
-        if stands_for is not None and at < stands_for
+        if stored_at is not None and at < stored_at
         else f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= %s"
     )
     if not execution.fetch_all(f"{others} LIMIT 1", [until]):
@@ -74,10 +74,10 @@ def prepare_relation(at: datetime, stands_for: datetime | None = None) -> Litera
 
 
 def prepare_relation_for(among: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
-    """Name the relation that holds the facts of some customers at an instant, having filled it where needed.
+    """Return the name of the relation with the facts of some customers at an instant, and fill it if needed.
 
-    ``among`` selects their keys. No stored row is written: of whoever waits in a queue, or has a record between
-    the stored row's instant and this one, the temporary table takes what settling would store.
+    ``among`` selects their primary keys. No stored row is written: for customers in a queue, and for those with a
+    record between the instant of the stored row and ``at``, the temporary table gets what an update would store.
     """
     among = compile_query(among)
     if not _waiting(among, at):
@@ -123,7 +123,7 @@ def _waiting(among: Sql, at: datetime) -> list[execution.Row]:
 
 
 def prepare_recomputed_relation(at: datetime) -> Literal["facts_as_of"]:
-    """Compute everybody's facts from the records, whatever is stored: what verification compares with."""
+    """Compute the facts of all customers from the records, for verification to compare with."""
     _make_as_of_table()
     _fill_as_of(EVERYBODY, at)
     return "facts_as_of"

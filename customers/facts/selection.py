@@ -1,4 +1,4 @@
-"""The customers whose facts are updated or computed now: a temporary table, filled from the queues."""
+"""The customers whose facts are updated or computed: a temporary table, filled from the queues."""
 
 from datetime import datetime
 from typing import Final
@@ -40,9 +40,10 @@ def create_selection_table() -> None:
 
 
 def choose_merged(at: datetime) -> tuple[int, int, bool]:
-    """Select for recomputing the customers whose appended records are older than the stored ones, or lie ahead.
+    """Mark the selected customers whose appended records cannot be merged into the stored row, because they are older
+    than it or dated ahead.
 
-    Return how many are recomputed and how many merged, and whether orders are among what is merged.
+    Return how many customers are recomputed and how many merged, and whether orders are merged.
     """
     execution.execute(
         f"""UPDATE facts_selected SET recompute = 1 WHERE recompute = 0 AND customer_id IN (
@@ -69,7 +70,7 @@ def choose_merged(at: datetime) -> tuple[int, int, bool]:
 
 
 def people_sql(among: str, until: str = "") -> str:
-    """Give a query of people with the instant they exist from: the earliest of the given one and the records."""
+    """Return a query of people and the instant they exist from: the earliest of ``first_seen`` and their records."""
     first_seen = f"COALESCE({dialect.least_sql('first_seen', 'first_order', 'first_event')}, recorded_at)"
     return f"""
         SELECT id, {first_seen} AS first_seen_at FROM (

@@ -1,4 +1,4 @@
-"""The queue of customers whose facts changed: segments read it."""
+"""The queue of touched customers: those whose facts may have changed since segments read the queue last."""
 
 from core.db import backends, execution
 from core.db.sql import Query, compose
@@ -14,9 +14,9 @@ def touch_selected() -> None:
 
 
 def touch_customers(customers: Query, *, recorded: bool) -> None:
-    """Note that something changed for customers, selected by their keys, that their facts do not show.
+    """Queue customers, selected by primary key, for a change that their facts do not show.
 
-    ``recorded`` tells whether it was recorded about them, or follows from something else.
+    ``recorded`` tells whether something was recorded about them, or the change follows from something else.
     """
     execution.execute(
         compose(
@@ -29,16 +29,16 @@ def touch_customers(customers: Query, *, recorded: bool) -> None:
 
 
 def move_touched(table: str) -> int:
-    """Move the touched customers off their queue into a table; give how many.
+    """Move the touched customers from their queue into a table. Return how many.
 
-    The table has ``customer_id`` and ``recorded``: 1 where something was recorded about the customer, 2 where
-    another's history was merged with theirs.
+    The table has ``customer_id`` and ``recorded``: 0, 1 if something was recorded about the customer, or 2 if another
+    profile was merged into theirs.
     """
     return backends.move_rows(TOUCHED_TABLE, ("customer_id", "recorded", "merged"), _copied_to(table))
 
 
 def copy_touched(table: str) -> int:
-    """Copy the touched customers into a table, leaving the queue to others; give how many."""
+    """Copy the touched customers into a table and leave the queue as it is. Return how many."""
     return execution.execute(_copied_to(table).format(TOUCHED_TABLE))
 
 

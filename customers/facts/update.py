@@ -1,8 +1,8 @@
-"""The only writer of the facts: it empties the queues that ingestion fills, and notes who was touched.
+"""The only writer of facts. It empties the queues that ingestion fills, and queues touched customers for segments.
 
-Stored rows stand for one instant, which never goes back: they sum up the records up to it. A record dated later
-is noted as upcoming, and comes into the facts when that instant passes it. Records appended in their order are
-merged into the stored row; whatever else happened, the customer is summed up again.
+Stored rows hold the facts of one instant, which never goes back. A record dated later is stored as upcoming and
+counted once that instant has passed. Records that are appended in their order are merged into the stored row; after
+any other change the customer's facts are recomputed.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,8 +34,8 @@ from .selection import (
 )
 from .touched_customers import touch_selected
 
-UPDATE_BATCH_SIZE: Final = 20_000  # customers a transaction
-MIN_UPDATE_BATCH_SIZE: Final = 300  # where statements take too long
+UPDATE_BATCH_SIZE: Final = 20_000  # customers in one transaction
+MIN_UPDATE_BATCH_SIZE: Final = 300  # while statements time out
 
 
 def update_facts(
@@ -44,23 +44,23 @@ def update_facts(
     *,
     not_before: datetime | None = None,
 ) -> int:
-    """Bring the facts of every queued customer in line with the records; give how many customers that were.
+    """Bring the facts of every queued customer in line with the records. Return how many customers were updated.
 
-    The rows then stand for ``now``, by default the clock's, or for the instant they stood for if that is later; with
-    a clock that stepped back, at least for ``not_before``. A transaction takes a share of the queue; what a crash
-    leaves in it, the next call settles.
+    The rows then hold the facts of ``now``, by default the current time, or of their former instant if it is later.
+    If the clock was set back, they hold at least those of ``not_before``. Each transaction updates a part of the
+    queue. After a crash, the next call updates the rest.
     """
 
-    def settle_at_most(customers: int) -> int:
+    def update_batch(batch_size: int) -> int:
         with lock_facts():
-            # Read again: what committed while we waited is not taken for a record dated ahead.
-            return _update_some(_advance(_instant(now, not_before)), customers)
+            # Read the clock again: a record committed while we waited is not dated ahead.
+            return _update_some(_advance(_instant(now, not_before)), batch_size)
 
-    settled, portion = 0, time_limits.AdaptiveBatch(UPDATE_BATCH_SIZE, MIN_UPDATE_BATCH_SIZE)
+    updated, batch = 0, time_limits.AdaptiveBatch(UPDATE_BATCH_SIZE, MIN_UPDATE_BATCH_SIZE)
     while is_update_due(_instant(now, not_before)):
-        settled += portion.run(settle_at_most)
-        progress(settled)
-    return settled
+        updated += batch.run(update_batch)
+        progress(updated)
+    return updated
 
 
 def _instant(now: datetime | None, not_before: datetime | None) -> datetime:
@@ -69,7 +69,7 @@ def _instant(now: datetime | None, not_before: datetime | None) -> datetime:
 
 
 def is_update_due(now: datetime) -> bool:
-    """Tell whether anybody waits in a queue, or has a record that comes due."""
+    """Tell whether customers wait in a queue, or have a record whose date has come."""
     queues = " OR ".join(f"EXISTS (SELECT 1 FROM {queue})" for queue in QUEUE_TABLES)
     [(due,)] = execution.fetch_all(
         f"SELECT {queues} OR EXISTS (SELECT 1 FROM {UPCOMING_TABLE} WHERE due_at <= %s)",
@@ -79,19 +79,19 @@ def is_update_due(now: datetime) -> bool:
 
 
 def has_records_due(until: datetime) -> bool:
-    """Tell whether anybody has a record that lies ahead of the facts and comes due up to an instant."""
+    """Tell whether any record dated after the facts' instant is due by another instant."""
     return Upcoming.objects.filter(due_at__lte=until).exists()
 
 
 def facts_updated_until() -> datetime | None:
-    """Give the instant the stored rows stand for; None before the first were written."""
+    """Return the instant of the stored rows; None before the first update."""
     return Totals.objects.values_list("settled_at", flat=True).first()
 
 
 def recompute_all(now: datetime | None = None) -> int:
-    """Sum every customer up from the records, whatever is stored; give how many customers there are.
+    """Recompute the facts of all customers from the records. Return how many customers there are.
 
-    Members follow with a full refresh.
+    A full refresh must follow, to bring the members in line.
     """
     with lock_facts():
         at = _advance(now or datetime.now(UTC))
@@ -106,14 +106,14 @@ def recompute_all(now: datetime | None = None) -> int:
 
 
 def lock_facts() -> AbstractContextManager[None]:
-    """A transaction during which nobody else writes facts."""
+    """Return a transaction in which nobody else writes facts."""
     return transactions.locked_table(TOTALS_TABLE)
 
 
 def delete_facts(customers: Sequence[int]) -> None:
-    """Delete the facts of customers, named by their keys, and all that is queued of them.
+    """Delete the facts of customers, by primary key, and their rows in the queues.
 
-    Inside ``alone``; what their facts were is taken off the totals.
+    Call it inside ``lock_facts``. The totals are reduced by their facts.
     """
     its = f"WHERE customer_id IN ({', '.join(map(str, customers))})"
     before = _sums(its)
@@ -123,7 +123,7 @@ def delete_facts(customers: Sequence[int]) -> None:
 
 
 def _advance(now: datetime) -> datetime:
-    """Give the instant to settle for, and remember it: the clock's unless it stepped back."""
+    """Return the instant to update the facts to, and store it: ``now``, unless the clock was set back."""
     before = facts_updated_until()
     if before is None:
         Totals.objects.create(pk=1, settled_at=now)
@@ -165,7 +165,7 @@ def _select_queued(at: datetime, limit: str) -> int:
 
 
 def _recompute(among: str, at: datetime) -> None:
-    """Sum up from the records, and note whose next record lies ahead."""
+    """Recompute facts from the records, and store when the next record dated ahead comes due."""
     bound = f"'{dialect.datetime_param(at)}'"
     _store(definitions.recompute_sql(people_sql(among), among, bound))
     execution.execute(
@@ -218,6 +218,6 @@ def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
 
 
 def _delete_queued() -> None:
-    # The same snapshot took them and summed them up: whoever is queued meanwhile stays in the queue.
+    # The same snapshot selected and computed them: rows queued meanwhile stay in the queue.
     for queue in QUEUE_TABLES:
         execution.execute(f"DELETE FROM {queue} WHERE customer_id IN ({SELECTED})")

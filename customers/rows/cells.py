@@ -18,13 +18,13 @@ CONSENT_WORDS: Mapping[str, str] = {
     **dict.fromkeys(("false", "no", "0", "unsubscribed"), Customer.Newsletter.UNSUBSCRIBED.value),
     "never": Customer.Newsletter.NEVER.value,
 }
-"""The words, in lower case, that state a consent in files, the API and messages."""
+"""The words for consent in files, the API and messages, in lower case."""
 _BETWEEN_THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}(?!\d))", re.ASCII)
 _ROUNDED_ID = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d{2,3}", re.ASCII)
 
 
 class InvalidRow(ValueError):
-    """A row that cannot be taken; the message says what to change, and begins with the column where one is to blame."""
+    """A row that is invalid. The message says what to change, and starts with the invalid column, if any."""
 
     def __init__(self, reason: str, column: str = "") -> None:
         super().__init__(reason)
@@ -32,7 +32,6 @@ class InvalidRow(ValueError):
 
 
 def is_valid_attribute_name(name: str) -> bool:
-    """Tell whether an attribute can have this name."""
     return 1 <= len(name) <= 100 and "\x00" not in name
 
 
@@ -65,15 +64,15 @@ def read_id(row: Mapping[str, str], column: str) -> str:
 
 
 def is_rounded_id(value: str) -> bool:
-    """Tell whether a spreadsheet has rounded an id: ``6.12346E+12`` was one of ten million."""
+    """Tell whether a spreadsheet has rounded an id: ``6.12346E+12`` can stand for ten million ids."""
     return value.isascii() and _ROUNDED_ID.fullmatch(value) is not None
 
 
 def check_id(value: str, column: str) -> str:
-    """Return an id that can be kept; refuse one that a spreadsheet has rounded."""
+    """Return a valid id. Raise InvalidRow if a spreadsheet has rounded it."""
     if is_rounded_id(value):
         raise InvalidRow(
-            f"{column}: {value!r} is an id that a spreadsheet has rounded; format the column as text there,"
+            f"{column}: {value!r} was rounded by a spreadsheet; format the column as text in the spreadsheet,"
             " and export the file again"
         )
     return read_text(value, column)
@@ -83,13 +82,13 @@ def read_customer_id(row: Mapping[str, str]) -> str:
     value = read_id(row, "customer_id")
     if value.startswith(ANONYMOUS_PREFIX):
         raise InvalidRow(
-            f"customer_id: {value!r} is how a visitor without one is printed; give the shop's own id"
+            f"customer_id: {value!r} is the public id of an anonymous visitor; use the shop's own customer id"
         )
     return value
 
 
 def read_anonymous_id(value: str) -> str:
-    # The printed form needs room for its prefix.
+    # The public id needs room for its prefix.
     return read_text(check_id(value, "anonymous_id"), "anonymous_id", MAX_TEXT - len(ANONYMOUS_PREFIX))
 
 
@@ -149,7 +148,7 @@ def _parse_units(value: str) -> int:
     try:
         return decimals.parse_units(plain)
     except ValueError:
-        return decimals.parse_units(value)  # its message names what was given
+        return decimals.parse_units(value)  # its message contains the original value
 
 
 def read_date(row: Mapping[str, str], column: str, zone: ZoneInfo) -> date | None:
@@ -160,13 +159,13 @@ def read_date(row: Mapping[str, str], column: str, zone: ZoneInfo) -> date | Non
         day = _day(value, zone)
         _check_year(day.year, value)
     except (ValueError, OverflowError) as error:
-        reason = error if "between" in str(error) else f"{value!r} is no date; write it as 2026-03-31"
+        reason = error if "between" in str(error) else f"{value!r} is not a date; write it as 2026-03-31"
         raise InvalidRow(f"{column}: {reason}") from None
     return day
 
 
 def _day(value: str, zone: ZoneInfo) -> date:
-    """Read a date; an instant is the day that it falls on in the shop."""
+    """Read a date. An instant becomes its day in the shop's time zone."""
     value = clean_text(value)
     if len(value) <= len("2026-03-31"):
         return date.fromisoformat(value)
@@ -185,17 +184,17 @@ def read_moment(row: Mapping[str, str], column: str, zone: ZoneInfo) -> str | No
 
 @lru_cache(maxsize=4096)
 def utc_text(value: str, zone: ZoneInfo) -> str:
-    """Turn an ISO 8601 time into UTC as both databases read it; without an offset it is the shop's time."""
+    """Convert an ISO 8601 time to UTC, in a form that both databases read. Without an offset it is the shop's time."""
     return str(parse_moment(value, zone).replace(tzinfo=None))
 
 
 def parse_moment(value: str, zone: ZoneInfo) -> datetime:
-    """Read an ISO 8601 time as an instant in UTC; raise ValueError with what to change."""
+    """Read an ISO 8601 time as an instant in UTC. Raise ValueError that says what to change."""
     try:
         moment = datetime.fromisoformat(clean_text(value))
     except ValueError:
         raise ValueError(
-            f"{value!r} is no time; write it as 2026-03-31 or 2026-03-31T18:30:00+02:00"
+            f"{value!r} is not a time; write it as 2026-03-31 or 2026-03-31T18:30:00+02:00"
         ) from None
     _check_year(moment.year, value)
     if moment.tzinfo is None:

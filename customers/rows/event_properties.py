@@ -1,4 +1,4 @@
-"""Properties of an event: JSON, and the product in it."""
+"""Parsing of event properties: JSON, with the product or products in it."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def read_properties(text: str) -> tuple[Any, ...]:
     if not isinstance(values, dict):
         raise InvalidRow('properties: expected a JSON object, such as {"price": 9.5}')
     if "\\u" in text and (_NUL_ESCAPE.search(text) or not _is_encodable(values)):
-        raise InvalidRow("properties: contains what no text can hold (a NUL, or half a surrogate pair)")
+        raise InvalidRow("properties: contains an invalid character (NUL, or half of a surrogate pair)")
     products = values.get("products")
     listed = (
         [product_texts(item) for item in products if isinstance(item, dict)]
@@ -67,7 +67,7 @@ def _is_encodable(values: Any) -> bool:
 
 
 def _product_value(properties: Mapping[str, Any]) -> int | None:
-    """Price × quantity in ten-thousandths; a missing price is 0, a missing quantity 1."""
+    """Return price × quantity in ten-thousandths; None without a price. A missing quantity counts as 1."""
     price = _to_decimal(properties.get("price"))
     if price is None:
         return None
@@ -77,7 +77,7 @@ def _product_value(properties: Mapping[str, Any]) -> int | None:
 
 
 def _product_quantity(properties: Mapping[str, Any]) -> int | None:
-    """Quantity in ten-thousandths; None where it is 1, missing, or no number that can be kept."""
+    """Return the quantity in ten-thousandths; None if it is 1, missing, or too large."""
     quantity = _to_decimal(properties.get("quantity"))
     if quantity is None or abs(quantity) > decimals.MAX_AMOUNT:
         return None
@@ -92,7 +92,7 @@ def _to_decimal(value: Any) -> Decimal | None:
 
 
 def product_texts(properties: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Give the case-folded sku, name, category and brand; what is lacking is empty."""
+    """Return the case-folded sku, name, category and brand; a missing one is empty."""
     return (
         _fold_product_text(properties.get("sku")) or _fold_product_text(properties.get("product_id")),
         _fold_product_text(properties.get("name")),

@@ -14,8 +14,8 @@ from .settings import ShopSettings
 class Kind:
     """One kind of record: its columns in staging and in CSV, and how to read a row of text.
 
-    ``key`` names the columns that identify a record; a row with the same key sent again updates it. ``essential``
-    names those that a row is refused for; any other value that cannot be read is left out.
+    ``key`` names the columns that identify a record; another row with the same key updates it. A row with an invalid
+    value in an ``essential`` column is rejected; an invalid value in any other column is skipped.
     """
 
     name: str
@@ -28,11 +28,11 @@ class Kind:
 
 
 def read_row(
-    kind: Kind, row: Mapping[str, str], shop: ShopSettings, left_out: list[str]
+    kind: Kind, row: Mapping[str, str], shop: ShopSettings, skipped: list[str]
 ) -> tuple[Mapping[str, str], Record]:
-    """Read a row without the optional values that cannot be read; return what is left of it, and the record.
+    """Read a row, skipping invalid optional values. Return the row without them, and the record.
 
-    Append to ``left_out`` why each value was left out. Raise Refused where an essential value cannot be read.
+    Append to ``skipped`` why each value was skipped. Raise InvalidRow if an essential value is invalid.
     """
     phone = row.get("phone") if kind is CUSTOMERS else None
     if phone and row.get("country") and not phone.startswith("+"):
@@ -44,16 +44,16 @@ def read_row(
             column = refused.column
             if column in kind.essential or column not in row:
                 raise
-            left_out.append(str(refused))
+            skipped.append(str(refused))
             row = {name: value for name, value in row.items() if name != column}
 
 
 def _to_international(phone: str, country: str) -> str:
-    """Write a number of a customer's country as the whole world dials it."""
+    """Return a national phone number in the international format."""
     try:
         return phone_numbers.normalize_phone(phone, country)
     except ValueError:
-        return phone  # the reader says what is wrong with it
+        return phone  # parsing reports what is wrong with it
 
 
 CUSTOMERS = Kind(

@@ -1,7 +1,7 @@
-"""The shapes of what arrives: each kind's columns, and how a row of text becomes a checked record.
+"""Parsing of rows: a row of texts becomes a validated record.
 
-A record is a tuple in the order of its kind's ``columns``; None in it means "not given", which changes
-nothing in an existing row.
+A record is a tuple in the order of its kind's ``columns``. None in it means "not given" and leaves the stored value
+as it is.
 """
 
 import re
@@ -47,7 +47,7 @@ CUSTOMER_CSV_COLUMNS = (
 
 
 def read_customer(row: Mapping[str, str], shop: ShopSettings) -> Record:
-    """Read a customer; columns that are none of a customer's are attributes."""
+    """Read a customer. Unknown columns are attributes."""
     email = read_email(row.get("email", ""))
     birth_date = read_date(row, "birth_date", shop.zone)
     newsletter = read_consent(row)
@@ -77,7 +77,7 @@ def read_customer(row: Mapping[str, str], shop: ShopSettings) -> Record:
 
 
 def _read_attribute(name: str, value: str, zone: ZoneInfo) -> tuple[Any, str]:
-    """Read an attribute; only a list may be longer than a text."""
+    """Read an attribute. Only a list may be longer than ``MAX_NAME``."""
     text = read_text(value, name, sortable_values.MAX_LIST_LENGTH if value.startswith("[") else MAX_NAME)
     try:
         shown, encoded = sortable_values.parse_attribute(text, zone)
@@ -89,10 +89,9 @@ def _read_attribute(name: str, value: str, zone: ZoneInfo) -> tuple[Any, str]:
 
 
 def read_order(row: Mapping[str, str], shop: ShopSettings) -> Record:
-    """Read an order."""
     currency = clean_text(row.get("currency", "")).upper()
     if currency and not CURRENCY_CODE.fullmatch(currency):
-        raise InvalidRow(f"currency: {currency!r} is no code of three letters, such as EUR")
+        raise InvalidRow(f"currency: {currency!r} is not a three-letter currency code such as EUR")
     return (
         read_id(row, "order_id"),
         read_customer_id(row) if row.get("customer_id") else None,
@@ -108,7 +107,7 @@ def read_order(row: Mapping[str, str], shop: ShopSettings) -> Record:
 
 
 def read_line(row: Mapping[str, str], shop: ShopSettings) -> Record:
-    """Read an order line; its key is ``=`` and the given id, or else left to ingestion to number."""
+    """Read an order line. Its key is ``=`` and the id of the line; lines without an id are numbered by ingestion."""
     check_id(row.get("sku", ""), "sku")
     line_id = check_id(row.get("line_id", ""), "line_id")
     return (
@@ -124,7 +123,6 @@ def read_line(row: Mapping[str, str], shop: ShopSettings) -> Record:
 
 
 def read_event(row: Mapping[str, str], shop: ShopSettings) -> Record:
-    """Read an event."""
     customer_id = read_customer_id(row) if row.get("customer_id") else None
     anonymous_id = read_anonymous_id(row["anonymous_id"]) if row.get("anonymous_id") else None
     properties = row.get("properties", "")

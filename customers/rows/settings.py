@@ -1,4 +1,4 @@
-"""What reading rows needs to know of the shop."""
+"""The settings of the shop that parsing depends on."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -8,12 +8,9 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class ShopSettings:
-    """What reading needs to know of the shop."""
-
     zone: ZoneInfo
     currency: str
 
 
 def shop_settings() -> ShopSettings:
-    """Give the shop as the settings describe it."""
     return ShopSettings(ZoneInfo(settings.TIME_ZONE), settings.SHOP_CURRENCY)

@@ -314,7 +314,9 @@ class _OrderParser:
     def _currency(self) -> str | None:
         text = clean_text(self._text("currency") or "").upper()
         if text and not (len(text) == 3 and text.isascii() and text.isalpha()):
-            self._complain(f"properties.currency: {text[:60]!r} is no code of three letters, such as EUR")
+            self._complain(
+                f"properties.currency: {text[:60]!r} is not a three-letter currency code such as EUR"
+            )
             return None
         return text or None
 

@@ -164,7 +164,7 @@ def _occurred_at(
         return received_at
     at = _parse_instant(given, shop)
     if at is None:
-        complaints.append(f"timestamp: {_excerpt(given)} is no time; write it as 2026-03-31T18:30:00Z")
+        complaints.append(f"timestamp: {_excerpt(given)} is not a time; write it as 2026-03-31T18:30:00Z")
         return received_at
     at = min(_correct_clock(at, received_at, _parse_instant(sent_at, shop)), received_at)
     if not FIRST_YEAR <= at.year <= LAST_YEAR:

@@ -85,7 +85,7 @@ def test_of_a_list_the_good_ones_are_kept_and_the_bad_ones_named_by_index(send) 
 
     assert (told["created"], told["refused"]) == (2, 4)
     assert [one["status"] for one in told["results"]] == ["accepted", *["refused"] * 4, "accepted"]
-    reason = "'anonymous:2' is how a visitor without one is printed; give the shop's own id"
+    reason = "'anonymous:2' is the public id of an anonymous visitor; use the shop's own customer id"
     assert told["results"][1]["error"] == {
         "code": "invalid",
         "message": f"customer_id: {reason}",

@@ -194,7 +194,7 @@ def test_the_command_keeps_the_good_rows_names_the_bad_ones_and_ends_with_status
 
     first, second, last = said.splitlines()
     assert first == (
-        "line 3: placed_at: 'soon, perhaps' is no time; write it as 2026-03-31 or 2026-03-31T18:30:00+02:00"
+        "line 3: placed_at: 'soon, perhaps' is not a time; write it as 2026-03-31 or 2026-03-31T18:30:00+02:00"
     )
     assert second.startswith("line 5: has 3 cells where the header has 4")
     assert last == "rows read 3, created 1, updated 0, refused 2"

@@ -27,7 +27,9 @@ from tests.support import shop
 pytestmark = pytest.mark.django_db
 
 State = Import.State
-REFUSED = "customer_id: 'anonymous:7' is how a visitor without one is printed; give the shop's own id"
+REFUSED = (
+    "customer_id: 'anonymous:7' is the public id of an anonymous visitor; use the shop's own customer id"
+)
 CUSTOMERS = (
     "customer_id,email,tier\nc1,a@example.org,gold\nanonymous:7,b@example.org,\nc3,c@example.org,=1+1\n"
 )

@@ -157,7 +157,7 @@ def test_a_customer_id_may_not_look_like_a_printed_visitor(kind) -> None:
             done = shop.events("m2,anonymous:a1,,View,2026-03-01")
 
     assert done.reason == (
-        "customer_id: 'anonymous:a1' is how a visitor without one is printed; give the shop's own id"
+        "customer_id: 'anonymous:a1' is the public id of an anonymous visitor; use the shop's own customer id"
     )
 
 

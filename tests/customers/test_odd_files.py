@@ -118,9 +118,7 @@ def test_a_value_in_a_column_without_a_name_is_refused() -> None:
 @pytest.mark.parametrize("spoilt", ["6.12346E+12", "6,12346E+12", "6E+12", "1.00001e+15", "-1.2E+100"])
 def test_an_id_that_a_spreadsheet_has_rounded_is_refused_in_every_kind(spoilt) -> None:
     shop.orders("o1,c1,2026-03-01,5")
-    advice = (
-        "is an id that a spreadsheet has rounded; format the column as text there, and export the file again"
-    )
+    advice = "was rounded by a spreadsheet; format the column as text in the spreadsheet, and export the file again"
 
     for done, column in (
         (shop.customers(f'"{spoilt}",a@example.com'), "customer_id"),

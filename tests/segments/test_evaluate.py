@@ -183,7 +183,7 @@ def test_a_rule_that_will_not_do_is_refused_at_once_with_the_path_of_what_is_wro
         (["--rule", "."], "Is a directory"),
         ([], "one of the arguments --segment --rule is required"),
         (["--segment", "x", "--rule", "y"], "not allowed with argument"),
-        (["--segment", "x", "--at", "soon"], "'soon' is no time; write it as 2026-03-31"),
+        (["--segment", "x", "--at", "soon"], "'soon' is not a time; write it as 2026-03-31"),
     ],
 )
 def test_arguments_that_will_not_do_are_refused(arguments, complaint) -> None:

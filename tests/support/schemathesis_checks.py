@@ -41,9 +41,9 @@ REASONS = [
     # OpenAPI 3.0 has no words for the names of members, for decimal places, or for the size of a whole object.
     r"is no attribute; give it beside|an attribute has a name of",
     r"is not an amount: write digits",
-    r"is an id that a spreadsheet has rounded",
+    r"was rounded by a spreadsheet",
     r"the number is out of range",  # a fraction such as 1e-289, which would be a text of hundreds of digits
-    r"longer than \d+ characters|contains what no text can hold",
+    r"longer than \d+ characters|contains an invalid character",
     # Cursors are opaque.
     r"This is not a cursor",
 ]

@@ -75,7 +75,7 @@ def test_of_traits_that_cannot_be_read_the_others_are_taken(key) -> None:
     assert Customer.objects.values_list("customer_id", "email", "city").get() == ("c1", "", "Rome")
     assert reasons() == [
         "email: 'nobody' is not an e-mail address (the rest was taken)",
-        "birth_date: 'long ago' is no date; write it as 2026-03-31 (the rest was taken)",
+        "birth_date: 'long ago' is not a date; write it as 2026-03-31 (the rest was taken)",
     ]
 
 
