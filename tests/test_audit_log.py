@@ -69,7 +69,7 @@ def test_edits_of_a_segment_say_what_was_and_what_is(anna):
         (
             "changed",
             "Yours",
-            "Name: was “Mine”, is “Yours”. Rule: was “everyone who is known”, is “everyone who is anonymous”.",
+            "Name: was “Mine”, is now “Yours”. Rule: was “everyone who is known”, is now “everyone who is anonymous”.",
         ),
         ("added", "Mine", "Everyone who is known."),
     ]
@@ -101,9 +101,9 @@ def test_members_written_by_hand_are_told_once(anna, friends):
     anna.send("customers_customer_changelist", **put)
 
     assert anna.activity() == [
-        ("changed", "Friends", "Put 1 customer on the list."),
-        ("changed", "Friends", "Took 1 customer off the list."),
-        ("changed", "Friends", "Put 1 customer on the list."),
+        ("changed", "Friends", "Added 1 customer to the list."),
+        ("changed", "Friends", "Removed 1 customer from the list."),
+        ("changed", "Friends", "Added 1 customer to the list."),
     ]
 
 
@@ -119,7 +119,7 @@ def test_refreshes_keys_and_deletions_in_bulk_are_told(anna):
 
     told = anna.activity()
     assert sorted(told[:2]) == [("deleted", "One", ""), ("deleted", "Two", "")]
-    assert told[2:] == [("changed", str(key), "Revoked."), ("changed", "One", "Asked for a refresh.")]
+    assert told[2:] == [("changed", str(key), "Revoked."), ("changed", "One", "Requested a refresh.")]
 
 
 def test_activity_is_filtered_by_person_kind_deed_and_name(anna):

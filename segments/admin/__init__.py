@@ -1,4 +1,4 @@
-"""What staff see of segments, their members, their refreshes, and of webhooks."""
+"""The admin pages of segments, members, refreshes, verifications and webhooks."""
 
 from . import customers, refreshes, segment, verifications, webhook_endpoints, webhook_messages
 

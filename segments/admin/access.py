@@ -1,4 +1,4 @@
-"""Who may open a page of our own; the admin's own views ask for themselves."""
+"""Permissions for the pages that this app adds to the admin. Django's own views check theirs."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -1,4 +1,4 @@
-"""Charts in the form that Chart.js takes, which the admin's own script draws."""
+"""Data and options for Chart.js, which the admin's own script draws."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from segments.insights import SegmentDay
 from segments.models import Change
 
-# Told apart in pairs, and of 3:1 contrast on white and on black.
+# Neighbouring colours are easy to tell apart, and have a contrast of 3:1 on white and on black.
 CAUSE_STYLES = {
     Change.Cause.ACTIVITY: ("recorded activity", "#0284c7"),
     Change.Cause.TIME: ("time passed", "#d97706"),
@@ -17,16 +17,16 @@ CAUSE_STYLES = {
     Change.Cause.POPULATION: ("the shop's average changed", "#0d9488"),
     Change.Cause.MERGE: ("profiles were merged", "#db2777"),
     Change.Cause.ERASURE: ("the customer was erased", "#64748b"),
-    Change.Cause.INITIAL: ("first filling", "#16a34a"),
+    Change.Cause.INITIAL: ("first refresh", "#16a34a"),
 }
 AXIS_COLOUR = "#71717a"  # readable on white and on black
-MOVEMENTS_HINT = "Up: entered, down: left"
+MOVEMENTS_HINT = "Up: entered. Down: left."
 SPARK_WIDTH, SPARK_HEIGHT = 100, 24
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: its kind, what it shows in words, its data and options as JSON, the colours it uses, a hint to it."""
+    """A chart for the template. ``label`` describes it for screen readers; ``data`` and ``options`` are JSON."""
 
     kind: str
     label: str
@@ -37,7 +37,7 @@ class Chart:
 
 
 def size_chart(days: Sequence[SegmentDay]) -> Chart:
-    """Draw the members at the end of each day as a line."""
+    """Return a line: the members at the end of each day."""
     line = {
         "label": "Members",
         "data": [day.size for day in days],
@@ -48,14 +48,12 @@ def size_chart(days: Sequence[SegmentDay]) -> Chart:
         "pointHitRadius": 12,
     }
     first, last = days[0], days[-1]
-    label = (
-        f"Members a day: {first.size:,} on {short_date(first.day)}, {last.size:,} on {short_date(last.day)}."
-    )
+    label = f"Members per day: {first.size:,} on {short_date(first.day)}, {last.size:,} on {short_date(last.day)}."
     return Chart("line", label, _data_json(days, [line]), chart_options(stacked=False))
 
 
 def movements_chart(days: Sequence[SegmentDay]) -> Chart:
-    """Draw who entered as bars upwards and who left as bars downwards, in the colours of the causes."""
+    """Return bars: entered upwards, left downwards, in the colours of the causes."""
     bars, legend = [], []
     for cause, (words, colour) in CAUSE_STYLES.items():
         entered = [day.entered.get(cause, 0) for day in days]
@@ -66,16 +64,16 @@ def movements_chart(days: Sequence[SegmentDay]) -> Chart:
             bars.append({"label": f"Entered: {words}", "data": entered, "backgroundColor": colour})
         if any(left):
             bars.append({"label": f"Left: {words}", "data": left, "backgroundColor": colour})
-    entered_in_all = sum(sum(day.entered.values()) for day in days)
-    left_in_all = sum(sum(day.left.values()) for day in days)
-    label = f"Entered and left a day, by cause: {entered_in_all:,} entered and {left_in_all:,} left in all."
+    total_entered = sum(sum(day.entered.values()) for day in days)
+    total_left = sum(sum(day.left.values()) for day in days)
+    label = f"Entered and left per day, by cause: {total_entered:,} entered and {total_left:,} left in total."
     return Chart(
         "bar", label, _data_json(days, bars), chart_options(stacked=True), tuple(legend), MOVEMENTS_HINT
     )
 
 
 def sparkline_points(values: Sequence[int]) -> str:
-    """Give the points of a small line, none for fewer than two values."""
+    """Return the points of an SVG polyline. Empty for fewer than two values."""
     if len(values) < 2:
         return ""
     low, high = min(values), max(values)
@@ -86,12 +84,12 @@ def sparkline_points(values: Sequence[int]) -> str:
 
 
 def short_date(day: date) -> str:
-    """Write a day shortly: 3 Nov."""
+    """Return a day as “3 Nov”."""
     return f"{day.day} {day:%b}"
 
 
 def chart_options(*, stacked: bool) -> str:
-    """Give how charts look and behave."""
+    """Return the options of Chart.js as JSON."""
     ticks = {"color": AXIS_COLOUR, "maxRotation": 0, "autoSkipPadding": 16}
     return json.dumps(
         {
@@ -100,7 +98,7 @@ def chart_options(*, stacked: bool) -> str:
             "maintainAspectRatio": False,
             "maxBarThickness": 28,
             "interaction": {"mode": "index", "intersect": False},
-            "plugins": {"legend": {"display": False}},  # ours wraps, and names a colour once for both ways
+            "plugins": {"legend": {"display": False}},  # the template has its own, which wraps
             "scales": {
                 "x": {"stacked": stacked, "ticks": ticks, "grid": {"display": False}},
                 "y": {

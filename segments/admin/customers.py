@@ -1,4 +1,4 @@
-"""The customers' admin, with what segments know of them: where they are in, why, and what changed."""
+"""The customers' admin, with their segments: which ones they are in, why, and what changed."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -27,13 +27,13 @@ admin.site.unregister(Customer)
 
 @admin.register(Customer)
 class CustomerAdmin(base.CustomerAdmin):
-    """The customers' admin, with segments."""
+    """The admin of customers, with segments."""
 
     change_form_template = "segments/admin/customer.html"
     actions = ("put_on_list",)
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages of our own before the admin's, which take any text for a key."""
+        """Put this app's pages before the admin's, whose URLs match any text as a key."""
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"customers_customer_{name}")
             for address, view, name in (
@@ -43,23 +43,23 @@ class CustomerAdmin(base.CustomerAdmin):
         ] + super().get_urls()
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
-        """Add the segments to the customer's page, for those who may see them."""
+        """Add the segments to the customer's page, for staff who may see segments."""
         context = super().page_context(request, customer)
         if request.user.has_perm(VIEW_SEGMENT):
             context |= {"sees_segments": True, "periods": membership_periods.periods_of_customer(customer)}
         return context
 
     def has_change_lists_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the person may write fixed lists."""
+        """Return whether the person may edit fixed lists. The action's ``permissions`` refer to this."""
         return request.user.has_perms([VIEW_SEGMENT, CHANGE_SEGMENT])
 
     @admin.action(description="Add to a fixed list …", permissions=["change_lists"])
     def put_on_list(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponse | None:
-        """Ask for the list, then put the ticked customers on it."""
+        """Ask for the list, then add the selected customers to it."""
         ticked = [
             key for key in request.POST.getlist(ACTION_CHECKBOX_NAME) if key.isascii() and key.isdigit()
         ]
-        # Those of the page, never "all": nobody means to put a million on a list by hand.
+        # Only the rows of the page, even if “select all” was chosen: nobody adds a million customers by hand.
         keys = list(Customer.objects.existing().filter(pk__in=ticked[:1_000]).values_list("pk", flat=True))
         form = ChooseFixedListForm(request.POST if "segment" in request.POST else None)
         if form.is_valid():

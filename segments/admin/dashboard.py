@@ -1,4 +1,4 @@
-"""The admin's first page: how the lifecycle stands and moves, what needs somebody, and what to do first."""
+"""The admin's dashboard: the lifecycle segments and their trends, problems, and first steps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from .access import ADD_SEGMENT, VIEW_SEGMENT
 
 VIEW_ENDPOINT = "segments.view_endpoint"
 MAX_SEGMENTS = 100
-"""Of the ready-to-use segments and of the others."""
+"""The most ready-to-use segments shown, and the most other segments."""
 
 
 @dataclass(frozen=True)
 class SegmentRow:
-    """A segment as the first page shows it."""
+    """A segment on the dashboard."""
 
     segment: Segment
     status: str
@@ -36,22 +36,22 @@ class SegmentRow:
 
     @property
     def sparkline(self) -> str:
-        """Give the points of the line of a month's sizes."""
+        """Return the points of a line of the sizes of the last month."""
         return charts.sparkline_points(self.trend.sizes) if self.trend else ""
 
     @property
     def grew(self) -> str:
-        """Say by how much the segment grew in a week."""
+        """Return by how much the segment grew in a week, in words."""
         since = self.trend.since_a_week if self.trend else None
         if since is None:
             return "new this week" if self.trend else ""
         if not since:
-            return "as large as 7 days ago"
+            return "same size as 7 days ago"
         return f"{'▲' if since > 0 else '▼'} {abs(since):,} in 7 days"
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add what the first page shows to those who may see segments."""
+    """Add the data of the dashboard, for staff who may see segments."""
     if not request.user.has_perm(VIEW_SEGMENT):
         return context
     now = datetime.now(UTC)
@@ -80,7 +80,7 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def people_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Tell the known from the anonymous, or that it takes too long to count them."""
+    """Show how many customers are known and anonymous, or that counting takes too long."""
     context: dict[str, Any] = {}
     try:
         context["people"] = insights.count_customers(insights.QUERY_SECONDS)
@@ -90,7 +90,7 @@ def people_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 
 def _segment_rows(segments: Iterable[Segment], now: datetime) -> tuple[list[SegmentRow], list[SegmentRow]]:
-    """Give the ready-to-use segments in the order of a customer's life, and the first others by name."""
+    """Return the ready-to-use segments in the order of the lifecycle, and the other segments by name."""
     places = {slug: place for place, slug in enumerate(TEMPLATES)}
     ready = [segment for segment in segments if segment.template in places]
     ready.sort(key=lambda segment: places[segment.template])

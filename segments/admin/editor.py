@@ -1,6 +1,6 @@
-"""The rule editor: its widget, and the answers it asks for while somebody clicks a rule together.
+"""The rule editor: its form widget, and the endpoints that count a rule while somebody edits it.
 
-The page holds the rule as JSON in a text area, which is all there is without JavaScript; the editor in
+The page contains the rule as JSON in a text area, which also works without JavaScript. The editor in
 ``static/segments/editor/`` is another view of the same text.
 """
 
@@ -28,11 +28,11 @@ from segments.rules.catalogue import GROUP_LABELS, list_filters
 from .access import VIEW_CUSTOMER, VIEW_SEGMENT
 
 MAX_RULE_BYTES = 1_000_000
-NO_WORKER = "Counting takes longer, and there is no worker to go on: Redis does not answer."
+NO_WORKER = "Counting takes longer than usual, and no worker can continue it, because Redis is unavailable."
 
 
 class RuleEditorWidget(UnfoldAdminTextareaWidget):
-    """A text area of JSON, and the editor above it."""
+    """A text area for JSON, with the editor above it."""
 
     template_name = "segments/admin/rule_editor.html"
 
@@ -41,14 +41,13 @@ class RuleEditorWidget(UnfoldAdminTextareaWidget):
 
     @property
     def media(self) -> Media:
-        """Load the editor as a module."""
         return super().media + Media(
             js=[Script("segments/editor/editor.js", type="module")],  # type: ignore[list-item]
             css={"all": ["segments/editor/editor.css"]},
         )
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
-        """Add what the editor knows of filters, segments and addresses."""
+        """Add the filters, segments and URLs that the editor needs."""
         return super().get_context(name, value, attrs) | {
             "knowledge": {
                 "groups": GROUP_LABELS,
@@ -64,7 +63,7 @@ class RuleEditorWidget(UnfoldAdminTextareaWidget):
 
 @require_permissions(VIEW_SEGMENT, methods=WRITE_METHODS)
 def count_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Say a rule in words and count whom it matches; or say what is wrong with it, and where."""
+    """Return the rule as a sentence and how many customers match, or the error with its path."""
     try:
         given, rule = _parse_request(request)
     except RuleError as error:
@@ -83,7 +82,7 @@ def count_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 @require_permissions(VIEW_SEGMENT, methods=WRITE_METHODS)
 def details_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Count whom each condition matches alone, and name some customers whom the rule matches."""
+    """Return how many customers each condition matches alone, and some customers who match the rule."""
     try:
         _, rule = _parse_request(request)
         return JsonResponse(_details_data(counting.count_conditions(rule), request))
@@ -95,7 +94,7 @@ def details_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def counted_view(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse:
-    """Give what a worker has counted, or nothing while it counts."""
+    """Return the result of a count in the background, or an empty object while it runs."""
     try:
         done = counting.fetch_count(ticket)
     except LookupError as error:
@@ -105,7 +104,7 @@ def counted_view(model_admin: Any, request: HttpRequest, ticket: str) -> HttpRes
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def suggestions_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Give values that the shop has, of a kind and containing a part."""
+    """Return values of the shop's records, of one kind and containing a text."""
     kind, part, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "q", "name"))
     if not contact_data.may_suggest(request, kind):
         return JsonResponse({"values": []})
@@ -118,7 +117,7 @@ def suggestions_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 
 def _parse_request(request: HttpRequest) -> tuple[Any, Rule]:
-    """Read the rule of a request; raises RuleError."""
+    """Return the rule of a request, as JSON and parsed. Raises RuleError."""
     if len(request.body) > MAX_RULE_BYTES:
         raise RuleError("rule", "is too long")
     given = segment_store.parse_json(request.body.decode(errors="replace"))
@@ -140,7 +139,7 @@ def _count_data(found: counting.RuleCount) -> dict[str, Any]:
 
 
 def _details_data(found: counting.CountDetails, request: HttpRequest) -> dict[str, Any]:
-    # Whoever may not see contact data could otherwise look for people by it, with a rule that is never saved.
+    # Without this check, staff who may not see contact data could search people by it, with a rule they never save.
     if not (request.user.has_perm(VIEW_CUSTOMER) and contact_data.may_see(request)):
         return {"conditions": found.conditions}
     customers = Customer.objects.filter(pk__in=found.sample).order_by("pk")

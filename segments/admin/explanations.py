@@ -1,4 +1,4 @@
-"""Why a customer is in each segment or not: every condition with the customer's value, a page of segments at a time."""
+"""Explain why a customer is in each segment or not: every condition with the customer's value."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ MAX_PAGE = 100_000
 
 @dataclass(frozen=True)
 class SegmentExplanation:
-    """A segment, since when the customer is a stored member, and the verdict of its rule now."""
+    """A segment, when the customer entered it (None if not a member), and whether its rule matches now."""
 
     segment: Segment
     entered_at: datetime | None
@@ -35,20 +35,20 @@ class SegmentExplanation:
 
     @property
     def trees(self) -> list[Explanation]:
-        """Give the tree as the nodes of one level."""
+        """Return the tree as a list of nodes, for the recursive template."""
         return [self.tree] if self.tree else []
 
     @property
     def ahead(self) -> str:
-        """Say what the next refresh does, where the stored members are not what the rule says now."""
+        """Return what the next refresh will do, if the stored membership differs from the rule's answer."""
         if self.tree is None or self.tree.met == bool(self.entered_at) or not self.segment.is_active:
             return ""
-        return "enters at the next refresh" if self.tree.met else "leaves at the next refresh"
+        return "will enter at the next refresh" if self.tree.met else "will leave at the next refresh"
 
 
 @require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER)
 def explanations_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Explain a page of all segments, or the chosen one; htmx gets them without the page around."""
+    """Explain one page of segments, or the chosen segment. A request by htmx gets only this part."""
     customer = contact_data.visible_customer(request, get_object_or_404(Customer.objects.existing(), pk=pk))
     segments = Segment.objects.order_by("name", "pk")
     chosen = request.GET.get("segment", "")[:200].replace("\x00", "")
@@ -65,7 +65,7 @@ def explanations_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRe
     }
     if "HX-Request" in request.headers:
         return TemplateResponse(request, "segments/admin/explanations.html", context)
-    context |= admin_context(model_admin, request, "Why in, why not") | {"original": customer}
+    context |= admin_context(model_admin, request, "Why in, why out") | {"original": customer}
     return TemplateResponse(request, "segments/admin/explanation.html", context)
 
 
@@ -87,7 +87,7 @@ def _explain_segments(
         try:
             rules[segment.pk] = parse(segment.rule)
         except RuleError as error:
-            problems[segment.pk] = f"The rule cannot be read: {error}"
+            problems[segment.pk] = f"The rule is invalid: {error}"
     context = live.context_for_customers([customer.pk], at)
     live.compute_rule_statistics(rules.values(), context)
     told = explanation.explain_each(

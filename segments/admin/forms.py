@@ -1,4 +1,4 @@
-"""The forms of segments: rules as JSON, fixed lists as ids, templates with their parameters."""
+"""The forms of segments: rules, fixed lists, and templates with their parameters."""
 
 import csv
 import io
@@ -35,16 +35,15 @@ MAX_FILE_BYTES = 20 * 1024 * 1024
 
 
 class RuleField(forms.CharField):
-    """A rule as JSON text, read by the rule language itself."""
+    """A rule as JSON text, validated by the rule language."""
 
     widget = RuleEditorWidget
 
     def prepare_value(self, value: Any) -> Any:
-        """Lay a stored rule out for reading; what somebody typed stays as typed."""
+        """Format a stored rule. Text that was typed stays as it is."""
         return value if value is None or isinstance(value, str) else _formatted_json(value)
 
     def to_python(self, value: Any) -> Any:
-        """Read the JSON."""
         text = super().to_python(value)
         if text in self.empty_values:
             return text
@@ -52,16 +51,16 @@ class RuleField(forms.CharField):
             return segment_store.parse_json(str(text))
 
     def validate(self, value: Any) -> None:
-        """Refuse a rule with the path of what is wrong."""
+        """Reject an invalid rule, with the path of the error."""
         super().validate(value)
         with _rule_errors_as_form_errors():
             parse(value)
 
     def run_validators(self, value: Any) -> None:
-        """Validators of text have no say over JSON; the rule language refuses NUL itself."""
+        """Skip the validators of text: the value is JSON, and the rule language rejects NUL itself."""
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare rules, not their layout."""
+        """Compare the rules, not their formatting."""
         try:
             return bool(initial != self.to_python(data))
         except ValidationError:
@@ -70,7 +69,7 @@ class RuleField(forms.CharField):
 
 @contextmanager
 def _rule_errors_as_form_errors() -> Iterator[None]:
-    """Turn a RuleError into the form's own kind of error."""
+    """Raise ValidationError in place of RuleError."""
     try:
         yield
     except RuleError as error:
@@ -78,7 +77,7 @@ def _rule_errors_as_form_errors() -> Iterator[None]:
 
 
 def rule_error_text(error: RuleError) -> str:
-    """Write a rule's error with its path, where it has one."""
+    """Return the message of a rule's error, with its path."""
     return f"{error.path or 'rule'}: {error.message}"
 
 
@@ -87,21 +86,19 @@ def _formatted_json(rule: Any) -> str:
 
 
 class SegmentForm(forms.ModelForm):
-    """A segment by rule, tried out before the form says that it is valid."""
+    """A segment by rule. Validation saves it and rolls back, so the writer's errors appear in the form."""
 
     rule = RuleField(label="Who is in")
     sees_contact = False
-    """Whether the person may see contact data; the admin says so."""
+    """Whether the person may see contact data. Set by the admin."""
 
     class Meta:
-        """What staff decide."""
-
         model = Segment
         fields: tuple[str, ...] = ("name", "slug", "description", "rule", "is_active", "is_public")
         widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
-    def save_for_good(self, segment: Segment, by: User | None = None) -> None:
-        """Save through the segment's only writer."""
+    def save_segment(self, segment: Segment, by: User | None = None) -> None:
+        """Save through ``segment_store``."""
         segment_store.save_segment(segment, by=by)
 
     def _post_clean(self) -> None:
@@ -112,7 +109,7 @@ class SegmentForm(forms.ModelForm):
             if not self.sees_contact and "rule" in self.changed_data:
                 disclosure.check_exposure(parse(self.cleaned_data["rule"]))
             with transaction.atomic():
-                self.save_for_good(copy(self.instance))
+                self.save_segment(copy(self.instance))
                 transaction.set_rollback(True)
         except RuleError as error:
             self.add_error("rule", rule_error_text(error))
@@ -121,44 +118,41 @@ class SegmentForm(forms.ModelForm):
 
 
 class FixedListForm(SegmentForm):
-    """A fixed list: it has no rule, and nothing refreshes it."""
+    """A fixed list. It has no rule and is never refreshed."""
 
     rule = None  # type: ignore[assignment]
 
     class Meta(SegmentForm.Meta):
-        """What staff decide."""
-
         fields: tuple[str, ...] = ("name", "slug", "description", "is_public")
 
-    def save_for_good(self, segment: Segment, by: User | None = None) -> None:
-        """Save through the lists' writer; a list has no versions."""
+    def save_segment(self, segment: Segment, by: User | None = None) -> None:
+        """Save name and description. A fixed list has no versions."""
         segment_store.save_fixed_list(segment)
 
 
 class CustomerIdsForm(forms.Form):
-    """Customers by their ids, pasted or in a file."""
+    """Customer ids, pasted or in a file."""
 
     ids = forms.CharField(
         label="Customer ids",
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 10, "spellcheck": "false"}),
-        help_text="One a line.",
+        help_text="One id per line.",
     )
     file = forms.FileField(
         label="Or a file",
         required=False,
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.txt"}),
         validators=[FileExtensionValidator(["csv", "txt"])],
-        help_text="Text with one id a line, or CSV with a column customer_id (else its first column is taken).",
+        help_text="A text file with one id per line, or a CSV file. Its column customer_id is used, or else the first.",
     )
 
     def clean_file(self) -> list[str]:
-        """Read the ids of the file."""
         file = self.cleaned_data.get("file")
         return _ids_in_file(file) if file else []
 
     def clean(self) -> dict[str, Any]:
-        """Look for the customers: ``keys`` are those found, ``unknown`` the ids nobody has."""
+        """Find the customers. ``keys`` are their primary keys, ``unknown`` the ids that no customer has."""
         cleaned = super().clean() or {}
         if self.errors:
             return cleaned
@@ -167,12 +161,12 @@ class CustomerIdsForm(forms.Form):
             raise ValidationError("Paste ids or choose a file.")
         keys, unknown = segment_store.find_customers(given)
         if not keys:
-            raise ValidationError(f"No customer has {ids_text(unknown)}.")
+            raise ValidationError(f"There is no customer with {ids_text(unknown)}.")
         return cleaned | {"keys": keys, "unknown": unknown}
 
 
 def ids_text(ids: list[str], most: int = 20) -> str:
-    """Name ids, the first of them where there are many."""
+    """Return ids as text, the first ``most`` of them."""
     first = ", ".join(one[:100] for one in ids[:most])
     word = "the id" if len(ids) == 1 else "the ids"
     return f"{word} {first}" + (f" and {len(ids) - most:,} more" if len(ids) > most else "")
@@ -184,9 +178,9 @@ def _ids_in_file(file: UploadedFile) -> list[str]:
     try:
         text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValidationError("The file is not UTF-8; save it as “CSV UTF-8”.") from None
+        raise ValidationError("The file is not in UTF-8. Save it as “CSV UTF-8” and try again.") from None
     if "\x00" in text:
-        raise ValidationError("The file holds NUL characters; it is no text.")
+        raise ValidationError("The file contains NUL characters, so it is not a text file.")
     first_line = text.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
     try:
@@ -203,31 +197,31 @@ def _ids_in_file(file: UploadedFile) -> list[str]:
 
 
 class NameForm(forms.Form):
-    """A name and a slug for a segment to be created."""
+    """The name and slug of a new segment."""
 
     name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget())
     slug = forms.CharField(
         required=False,
         max_length=SLUG_LENGTH,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="The name by which rules, the API and commands refer to it: letters, digits, - and _."
-        " Left empty, it is made from the name.",
+        help_text="The name that rules, the API and commands use for the segment: letters, digits, - and _."
+        " If you leave it empty, it is made from the name.",
     )
 
     def clean(self) -> dict[str, Any]:
-        """Make the slug from the name where none is given."""
+        """Make the slug from the name if it is empty."""
         cleaned = super().clean() or {}
         return cleaned | {"slug": cleaned.get("slug") or slugify(cleaned.get("name", ""))[:SLUG_LENGTH]}
 
-    def add_refusal(self, error: ValidationError) -> None:
-        """Show what the writer has refused, beside the field where it has one."""
+    def add_writer_errors(self, error: ValidationError) -> None:
+        """Show the writer's errors, next to their fields if the form has them."""
         for field, messages in error.message_dict.items():
             for message in messages:
                 self.add_error(field if field in self.fields else None, message)
 
 
 class NewFixedListForm(NameForm, CustomerIdsForm):
-    """A fixed list to be created."""
+    """A new fixed list."""
 
     description = forms.CharField(
         required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), max_length=2_000
@@ -236,7 +230,7 @@ class NewFixedListForm(NameForm, CustomerIdsForm):
 
 
 class ChooseFixedListForm(forms.Form):
-    """The fixed list that customers are put on."""
+    """The fixed list to add customers to."""
 
     segment = forms.ModelChoiceField(
         Segment.objects.filter(kind=Segment.Kind.STATIC), label="Fixed list", widget=UnfoldAdminSelectWidget()
@@ -244,7 +238,7 @@ class ChooseFixedListForm(forms.Form):
 
 
 class TemplateForm(forms.Form):
-    """A template's parameters, within their bounds, and the name and slug of the new segment."""
+    """The parameters of a template, and the name and slug of the new segment."""
 
     def __init__(self, template: Template, data: Any = None, *, slug: str) -> None:
         super().__init__(data, prefix=template.slug)
@@ -258,22 +252,21 @@ class TemplateForm(forms.Form):
             max_length=SLUG_LENGTH,
             initial=slug,
             widget=UnfoldAdminTextInputWidget(),
-            help_text="The name by which rules, the API and commands refer to it.",
+            help_text="The name that rules, the API and commands use for the segment.",
         )
 
     def clean_slug(self) -> str:
-        """Ask for another slug where there is a segment of this one."""
+        """Reject a slug that another segment has."""
         slug = str(self.cleaned_data["slug"])
         if Segment.objects.filter(slug=slug).exists():
             raise ValidationError(SLUG_IS_TAKEN)
         return slug
 
     def parameters(self) -> dict[str, float]:
-        """Give the chosen parameters."""
         return {name: self.cleaned_data[name] for name in self.template.parameters}
 
-    def mistakes(self) -> list[str]:
-        """Say what is wrong with the parameters."""
+    def parameter_errors(self) -> list[str]:
+        """Return the errors of the parameters, as texts."""
         return [
             f"{self[name].label}: {' '.join(map(str, self.errors[name]))}"
             for name in self.template.parameters

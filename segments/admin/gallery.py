@@ -1,4 +1,4 @@
-"""The gallery of templates: what each is for, how many it would hold in this shop, and a way to have it."""
+"""The gallery of templates: what each is for, how many customers it matches in this shop, and a button to create it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from .texts import segment_sentence
 
 @dataclass(frozen=True)
 class TemplateCard:
-    """A template with its form, its sentence, and the segments that were made from it."""
+    """A template with its form, its rule as a sentence, and the segments made from it."""
 
     form: TemplateForm
     sentence: str
@@ -37,19 +37,18 @@ class TemplateCard:
 
     @property
     def template(self) -> Template:
-        """Give the template."""
         return self.form.template
 
     @property
     def numbers(self) -> str:
-        """Give the usual numbers in one line."""
+        """Return the default parameters in one line."""
         defaults = self.template.defaults().items()
         return " · ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in defaults)
 
 
 @require_permissions(VIEW_SEGMENT, ADD_SEGMENT)
 def gallery_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Show the templates by their purpose; create the segment of the one that was sent."""
+    """Show the templates by purpose. A POST creates a segment from one of them."""
     segments = list(Segment.objects.order_by("pk"))
     taken = {segment.slug for segment in segments}
     chosen = TEMPLATES.get(request.POST.get("template", ""))
@@ -58,10 +57,11 @@ def gallery_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         data = request.POST if template is chosen else None
         form = TemplateForm(template, data, slug=_free_slug(template.slug, taken))
         if template is chosen and (segment := _create_from_form(form, staff_user(request))):
-            told_of = f"From the template “{template.name}”: {segment_sentence(segment)}."
-            audit_log.log_additions(request, [segment], told_of)
+            created = f"From the template “{template.name}”: {segment_sentence(segment)}."
+            audit_log.log_additions(request, [segment], created)
             messages.success(
-                request, f"{segment.name} was created. Refresh it now, or wait for the schedule to do so."
+                request,
+                f"{segment.name} was created. Refresh it now, or wait for the next scheduled refresh.",
             )
             return redirect("admin:segments_segment_change", segment.pk)
         existing = [one for one in segments if template.slug in (one.template, one.slug)]
@@ -78,17 +78,15 @@ def gallery_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 @require_permissions(VIEW_SEGMENT, ADD_SEGMENT, methods=READ_METHODS)
 def template_size_view(model_admin: Any, request: HttpRequest, slug: str) -> HttpResponse:
-    """Say who is in with the chosen parameters, and how many that are, before there is such a segment."""
+    """Show the rule with the chosen parameters as a sentence, and how many customers match."""
     template = TEMPLATES.get(slug)
     if template is None:
         raise Http404
     given = request.GET if any(key.startswith(f"{slug}-") for key in request.GET) else None
     form = TemplateForm(template, given, slug=slug)
     context: dict[str, Any] = {"template": template}
-    if given and (mistakes := form.mistakes()):
-        return TemplateResponse(
-            request, "segments/admin/template_size.html", context | {"mistakes": mistakes}
-        )
+    if given and (errors := form.parameter_errors()):
+        return TemplateResponse(request, "segments/admin/template_size.html", context | {"errors": errors})
     rule = parse(template.rule(**form.parameters()) if given else template.rule())
     context["sentence"] = rule.sentence()
     try:
@@ -96,7 +94,7 @@ def template_size_view(model_admin: Any, request: HttpRequest, slug: str) -> Htt
             disclosure.check_exposure(rule)
         context["counted"] = counting.count_matching(rule)
     except RuleError as error:
-        context["mistakes"] = [rule_error_text(error)]
+        context["errors"] = [rule_error_text(error)]
     except time_limits.StatementTimeout:
         context["took_too_long"] = True
     return TemplateResponse(request, "segments/admin/template_size.html", context)
@@ -108,7 +106,7 @@ def install_missing_view(model_admin: Any, request: HttpRequest) -> HttpResponse
     created = segment_store.install_templates(by=staff_user(request))
     audit_log.log_additions(request, created, "Installed as a ready-to-use segment.")
     messages.success(
-        request, f"{len(created)} ready-to-use segments were created; the next refresh fills them."
+        request, f"{len(created)} ready-to-use segments were created. The next refresh finds their members."
     )
     return redirect("admin:segments_segment_changelist")
 
@@ -126,13 +124,14 @@ def _create_from_form(form: TemplateForm, by: User) -> Segment | None:
     except ValidationError as error:
         taken = Segment.objects.filter(slug=given["slug"]).exists()
         form.add_error(
-            "slug", "There is a segment of this slug; choose another." if taken else " ".join(error.messages)
+            "slug",
+            "Another segment has this slug. Choose another one." if taken else " ".join(error.messages),
         )
     return None
 
 
 def _free_slug(slug: str, taken: Iterable[str]) -> str:
-    """Give the slug, or the first numbered one that nobody has."""
+    """Return the slug, or the first free one with a number: ``lost-2``."""
     names = set(taken)
     number = 2
     free = slug

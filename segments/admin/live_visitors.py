@@ -1,4 +1,4 @@
-"""Who is in the shop right now: asked anew every few seconds, filtered by segments and rules evaluated live."""
+"""Who is in the shop right now: reloaded every few seconds, and filtered by segments and rules evaluated live."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,33 +38,31 @@ from .access import ADD_SEGMENT, VIEW_CUSTOMER, VIEW_SEGMENT
 from .forms import RuleField, rule_error_text
 from .page_context import admin_context
 
-MOST, FEWER = 1_000, 100
+MAX_VISITORS, FEWER_VISITORS = 1_000, 100
 PAGE_SIZE = 25
 POLL_SECONDS = 5
 MAX_SECONDS = 2.0
-"""Seconds that one look may take."""
+"""The time limit for the queries of one page."""
 PERIOD_CHOICES = {"5": "5 minutes", "15": "15 minutes", "30": "30 minutes", "60": "60 minutes"}
 DEFAULT_MINUTES = "15"
 OPEN_CART_PERIOD = timedelta(days=30)
-"""How long ago the latest product was put into a cart that is still of interest."""
+"""How long a cart counts as open after the last product was added."""
 
 TOO_SLOW = (
-    "That takes too long for a page that looks again and again. Filter by less, or save the rule as a segment:"
-    " its refresh does the slow part."
+    "This filter takes too long for a page that reloads every few seconds. Use a simpler filter, or save the rule as a"
+    " segment and choose that segment here."
 )
 
 
 class OptionalRuleField(RuleField):
-    """A rule, or none."""
-
     def validate(self, value: Any) -> None:
-        """Refuse a rule that will not do."""
+        """Validate the rule unless it is empty."""
         if value not in self.empty_values:
             super().validate(value)
 
 
 class VisitorFilterForm(forms.Form):
-    """Whom to show: quick choices, each a rule, a segment, or any rule."""
+    """The filter of the page: quick choices, a segment, or any rule."""
 
     minutes = forms.ChoiceField(
         label="Active in the last",
@@ -88,7 +86,7 @@ class VisitorFilterForm(forms.Form):
     country = forms.CharField(
         required=False,
         max_length=100,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "as recorded: DE"}),
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for example DE"}),
     )
     cart = forms.BooleanField(label="With an open cart", required=False, widget=UnfoldBooleanWidget())
     first_visit = forms.BooleanField(label="On the first visit", required=False, widget=UnfoldBooleanWidget())
@@ -102,25 +100,24 @@ class VisitorFilterForm(forms.Form):
         field.choices = [("", "Any segment, or none"), *names]
 
     def clean_segment(self) -> Segment | None:
-        """Give the segment."""
         return self.segments.get(self.cleaned_data["segment"])
 
     def clean_minutes(self) -> str:
-        """Take the usual period where none is chosen."""
+        """Return the default period if none is chosen."""
         return self.cleaned_data["minutes"] or DEFAULT_MINUTES
 
     @property
     def chosen(self) -> Mapping[str, Any]:
-        """Give what was filled in without a mistake."""
+        """Return the valid fields."""
         return {"minutes": DEFAULT_MINUTES} | self.cleaned_data
 
     @property
     def period(self) -> timedelta:
-        """Give how long ago somebody active may have been so."""
+        """Return how far back activity counts."""
         return timedelta(minutes=int(self.chosen["minutes"]))
 
     def asked(self, *, is_live: bool) -> Any:
-        """Give the choices as one rule, None where there are none; a live one asks a segment's rule itself."""
+        """Return the choices as one rule, or None. With ``is_live``, a segment's own rule stands in for its members."""
         rules = list(_chosen_rules(self.chosen, is_live))
         return rules[0] if len(rules) == 1 else {"all": rules} if rules else None
 
@@ -145,7 +142,7 @@ def _chosen_rules(chosen: Mapping[str, Any], is_live: bool) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class VisitorRow:
-    """One visitor, as the page shows them."""
+    """One visitor on the page."""
 
     customer: Customer
     latest: ActivityItem | None
@@ -156,7 +153,7 @@ class VisitorRow:
 
 @dataclass(frozen=True)
 class VisitorList:
-    """What there is to see at one instant; ``active`` counts everybody before the filter."""
+    """The visitors at one instant. ``active`` counts all of them, ``fitting`` those that pass the filter."""
 
     at: datetime
     rows: Sequence[VisitorRow] = ()
@@ -169,20 +166,18 @@ class VisitorList:
 
     @property
     def anonymous(self) -> int:
-        """Count the visitors whom nobody knows."""
         return self.fitting - self.known
 
     @property
     def has_more(self) -> bool:
-        """Tell whether there is another page."""
         return self.number * PAGE_SIZE < self.fitting
 
 
 @require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER, methods=READ_METHODS)
 def live_visitors_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Show who is there; htmx asks for the part that changes."""
+    """Show the active visitors. A request by htmx gets only the part that changes."""
     form = VisitorFilterForm(request.GET, list(Segment.objects.all()))
-    form.is_valid()  # what is wrong is told beside its field, and the rest is taken
+    form.is_valid()  # errors appear next to their fields, and the valid fields are used
     now = datetime.now(UTC)
     number = request.GET.get("page", "")
     look = _list_visitors(
@@ -202,37 +197,35 @@ def live_visitors_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     if "HX-Request" in request.headers:
         return TemplateResponse(request, "segments/admin/visitors_now.html", context)
     context |= admin_context(model_admin, request, "Live visitors") | {"seconds": POLL_SECONDS}
-    # Not of the customers' pages alone: so the breadcrumbs end in the page's own name.
+    # Without these, the breadcrumbs end in the title of the page, not in the customers.
     context |= {"opts": None, "model_admin": model_admin}
     return TemplateResponse(request, "segments/admin/visitors.html", context)
 
 
 def _list_visitors(request: HttpRequest, form: VisitorFilterForm, now: datetime, number: int) -> VisitorList:
     if form.errors:
-        return VisitorList(
-            now, problem="Something in the filter cannot be read; it says what beside its field."
-        )
+        return VisitorList(now, problem="The filter has an error. See the message next to the field.")
     try:
         if refusal := _disclosure_error(request, form.asked(is_live=False)):
             return VisitorList(now, problem=refusal)
-        # With no worker much waits to be summed up, and a rule is asked about fewer.
-        for most in (MOST, FEWER):
+        # If no worker runs, many customers' facts are out of date and must be computed here: try fewer customers then.
+        for most in (MAX_VISITORS, FEWER_VISITORS):
             with suppress(time_limits.StatementTimeout), time_limits.time_limit(MAX_SECONDS):
                 return _list_within_time(request, form, now, number, most)
     except RuleError as error:
-        return VisitorList(now, problem=f"The filter cannot be read: {rule_error_text(error)}")
+        return VisitorList(now, problem=f"The filter is invalid: {rule_error_text(error)}")
     return VisitorList(now, problem=TOO_SLOW)
 
 
 def _disclosure_error(request: HttpRequest, rule: Any) -> str:
-    """Say why the person may not filter by a rule, nothing where they may; raises RuleError where it cannot be read."""
+    """Return why the person may not filter by a rule, or an empty text. Raises RuleError for an invalid rule."""
     if rule is None or contact_data.may_see(request):
         return ""
     asked = parse(rule)
     try:
         disclosure.check_exposure(asked)
     except RuleError as error:
-        return f"{rule_error_text(error)}. Take it out, or choose a segment."
+        return f"{rule_error_text(error)}. Remove this condition, or choose a segment."
     return ""
 
 
@@ -269,7 +262,7 @@ def _rule_sentence(rule: Any) -> str:
     try:
         return parse(rule).sentence() if rule is not None else ""
     except RuleError:
-        return ""  # told above
+        return ""  # the page shows the error
 
 
 def _visitor_rows(
@@ -298,7 +291,7 @@ def _visitor_rows(
 def _segments_by_customer(
     keys: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
 ) -> dict[int, list[Segment]]:
-    """Give the segments each is in: by rule at this moment, and the fixed lists."""
+    """Return each customer's segments: those whose rules match at this moment, and fixed lists."""
     rules = [one for one in segments if one.is_dynamic and one.is_active]
     lists = {one.pk: one for one in segments if not one.is_dynamic}
     found = live.matching_segments_by_customer(keys, rules, context)

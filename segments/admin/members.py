@@ -1,4 +1,4 @@
-"""The members of a segment: searched, paged by customer, downloaded, and put on or taken off a fixed list."""
+"""The members of a segment: search, download, and add or remove customers of a fixed list."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ MAX_KEY = 2**63 - 1
 
 
 class MembersQueryForm(forms.Form):
-    """What is searched for, in which order, and after whom the page begins."""
+    """The query string: search text, order, and the key of the last customer of the page before."""
 
     q = forms.CharField(required=False, max_length=300)
     order = forms.ChoiceField(required=False, choices=[("newest", "newest first")])
@@ -42,10 +42,10 @@ class MembersQueryForm(forms.Form):
 
 @require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER)
 def members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show some members, in the order of their keys or the newest first, and the way to the next ones."""
+    """Show one page of members, in the order of their keys or the newest first."""
     segment = get_object_or_404(Segment, pk=pk)
     where = MembersQueryForm(request.GET)
-    where.is_valid()  # what cannot be read is left out
+    where.is_valid()  # invalid parameters are ignored
     given = where.cleaned_data
     term, after, entered = given.get("q", ""), given.get("after") or 0, given.get("entered")
     is_newest_first = given.get("order") == "newest"
@@ -85,7 +85,7 @@ def members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
 
 @require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER, methods=READ_METHODS)
 def members_csv_view(model_admin: Any, request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """Download all members, read in shares as the file goes out; contact data for who may see it."""
+    """Stream all members as CSV, with contact data if the person may see it."""
     segment = get_object_or_404(Segment, pk=pk)
     response = StreamingHttpResponse(_csv_rows(request, segment), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{segment.slug}-members.csv"'
@@ -94,7 +94,7 @@ def members_csv_view(model_admin: Any, request: HttpRequest, pk: int) -> Streami
 
 @require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, VIEW_CUSTOMER)
 def add_members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Put customers on a fixed list by their ids."""
+    """Add customers to a fixed list by their ids."""
     segment = _get_fixed_list(pk)
     form = CustomerIdsForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
@@ -112,7 +112,7 @@ def add_members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRes
 
 @require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, VIEW_CUSTOMER, methods=WRITE_METHODS)
 def remove_members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Take the ticked customers off a fixed list."""
+    """Remove the selected customers from a fixed list."""
     segment = _get_fixed_list(pk)
     keys = [
         int(key) for key in request.POST.getlist("customer")[:PAGE_SIZE] if key.isascii() and key.isdigit()
@@ -121,29 +121,28 @@ def remove_members_view(model_admin: Any, request: HttpRequest, pk: int) -> Http
         outcome = fixed_lists.remove_customers(segment, keys, datetime.now(UTC))
         log_list_change(request, segment, outcome)
         messages.success(
-            request, f"{outcome.left:,} taken off {segment.name}; it has {outcome.size:,} members now."
+            request, f"{outcome.left:,} removed from {segment.name}. It has {outcome.size:,} members now."
         )
     else:
-        messages.warning(request, "Tick the customers to take off the list first.")
+        messages.warning(request, "Select the customers to remove first.")
     return redirect(reverse("admin:segments_segment_members", args=[segment.pk]))
 
 
 def log_list_change(request: HttpRequest, segment: Segment, outcome: Outcome) -> None:
-    """Keep in the trail how many came onto a list or went off it."""
+    """Record in the audit log how many customers were added to a list or removed from it."""
     if outcome.entered:
         audit_log.log_changes(
-            request, [segment], f"Put {count_text(outcome.entered, 'customer')} on the list."
+            request, [segment], f"Added {count_text(outcome.entered, 'customer')} to the list."
         )
     if outcome.left:
         audit_log.log_changes(
-            request, [segment], f"Took {count_text(outcome.left, 'customer')} off the list."
+            request, [segment], f"Removed {count_text(outcome.left, 'customer')} from the list."
         )
 
 
 def warn_about_unknown_ids(request: HttpRequest, unknown: list[str]) -> None:
-    """Name the ids that no customer has."""
     if unknown:
-        messages.warning(request, f"No customer has {ids_text(unknown)}.")
+        messages.warning(request, f"There is no customer with {ids_text(unknown)}.")
 
 
 def _get_fixed_list(pk: int) -> Segment:

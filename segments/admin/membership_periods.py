@@ -1,4 +1,4 @@
-"""When a customer was in which segment, and what let them in and out: read off the log of changes."""
+"""The periods in which a customer was in segments, with the causes, from the change log."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ MAX_CHANGES = 500
 
 @dataclass(frozen=True)
 class MembershipPeriod:
-    """A customer in a segment; what lies before the changes that are read is None."""
+    """The time of a customer in a segment. ``entered_at`` is None if the change is older than those read."""
 
     segment: Segment
     entered_at: datetime | None
@@ -23,7 +23,7 @@ class MembershipPeriod:
 
 @dataclass(frozen=True)
 class MembershipPeriods:
-    """Where a customer is now, by name, and was before, the latest first."""
+    """Current segments by name, and former ones, the latest first. ``is_cut`` if older changes were not read."""
 
     now: list[MembershipPeriod]
     before: list[MembershipPeriod]
@@ -31,7 +31,7 @@ class MembershipPeriods:
 
 
 def periods_of_customer(customer: Customer) -> MembershipPeriods:
-    """Read them from the members and the latest changes."""
+    """Return the periods from the stored members and the latest changes."""
     changes = list(
         Change.objects.filter(customer=customer).select_related("segment").order_by("-pk")[: MAX_CHANGES + 1]
     )
@@ -45,7 +45,7 @@ def periods_of_customer(customer: Customer) -> MembershipPeriods:
 
 
 def _pair_changes(changes: Iterable[Change]) -> tuple[dict[int, MembershipPeriod], list[MembershipPeriod]]:
-    """Give the periods that are still open, by segment, and those that ended, in the order of their ends."""
+    """Return the open periods, by segment, and the ended ones, in the order in which they ended."""
     opened: dict[int, MembershipPeriod] = {}
     ended: list[MembershipPeriod] = []
     for change in changes:

@@ -1,4 +1,4 @@
-"""Ways to a new segment beside the form and the templates: from ids, from the members of another."""
+"""Create a fixed list: from customer ids, or from the members of another segment."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,7 @@ from .texts import count_text
 
 @require_permissions(VIEW_SEGMENT, ADD_SEGMENT, VIEW_CUSTOMER)
 def fixed_list_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Create a fixed list of the customers whose ids are given."""
+    """Create a fixed list from customer ids."""
     form = NewFixedListForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
@@ -37,7 +37,7 @@ def fixed_list_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
                 description=given["description"],
             )
         except ValidationError as error:
-            form.add_refusal(error)
+            form.add_writer_errors(error)
         else:
             audit_log.log_additions(
                 request, [segment], f"A fixed list of {count_text(segment.size, 'customer')}."
@@ -52,7 +52,7 @@ def fixed_list_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 @require_permissions(VIEW_SEGMENT, ADD_SEGMENT)
 def freeze_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Create a fixed list of the members a segment has now."""
+    """Create a fixed list of a segment's current members."""
     segment = get_object_or_404(Segment, pk=pk)
     today = timezone.localdate()
     form = NameForm(
@@ -68,7 +68,7 @@ def freeze_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse
                 segment, form.cleaned_data["slug"], form.cleaned_data["name"], datetime.now(UTC)
             )
         except ValidationError as error:
-            form.add_refusal(error)
+            form.add_writer_errors(error)
         else:
             audit_log.log_additions(
                 request, [frozen], f"Frozen from {segment.name}: {count_text(frozen.size, 'member')}."
@@ -79,6 +79,6 @@ def freeze_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse
     context |= {
         "form": form,
         "button": "Freeze as a fixed list",
-        "told": f"The list keeps the {segment.size:,} members that {segment.name} has now, whatever it asks later.",
+        "introduction": f"The list keeps the {segment.size:,} current members, even if the segment changes later.",
     }
     return TemplateResponse(request, "segments/admin/form.html", context)

@@ -1,4 +1,4 @@
-"""The page of a segment that staff open daily: how large, who came and went and why, worth, overlap, is it right."""
+"""The overview of a segment: size, who entered and left and why, revenue, overlap, and the last verification."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ VERIFICATION_LABELS = {
 
 
 def overview_view(model_admin: Any, request: HttpRequest, segment: Segment) -> HttpResponse:
-    """Show a segment; what has to look at each member comes later, by itself."""
+    """Show a segment. Panels that must read every member are loaded later."""
     now, period = datetime.now(UTC), _chosen_period(request)
     days = insights.segment_days(segment, now, period)
     chosen = segment.template_parameters
@@ -58,7 +58,7 @@ def overview_view(model_admin: Any, request: HttpRequest, segment: Segment) -> H
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def worth_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what the members have bought, or that it takes too long to add up."""
+    """Show what the members have bought, or that this takes too long to compute."""
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment, "currency": settings.SHOP_CURRENCY}
     try:
@@ -70,7 +70,7 @@ def worth_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def overlap_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show in which other segments the members are, or that it takes too long to count."""
+    """Show which other segments the members are in, or that this takes too long to count."""
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment}
     try:

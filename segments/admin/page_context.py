@@ -1,4 +1,4 @@
-"""What every page of our own hands to its template."""
+"""The template context that all pages of this app share."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from . import tabs, texts
 def admin_context(
     model_admin: Any, request: HttpRequest, title: str, segment: Segment | None = None
 ) -> dict[str, Any]:
-    """Give the admin's own context, the title, and the segment that the page is about."""
+    """Return the admin's own context, the title, and what the head of a segment's page shows."""
     context = {**model_admin.admin_site.each_context(request), "title": title, "opts": model_admin.opts}
     return context | segment_context(request, segment) | {"original": segment} if segment else context
 
 
 def segment_context(request: HttpRequest, segment: Segment) -> dict[str, Any]:
-    """Give what the head of each page of a segment tells."""
+    """Return what the head of a segment's page shows."""
     return {
         "segment": segment,
         "sentence": texts.segment_sentence(segment),

@@ -1,4 +1,4 @@
-"""Refreshes that staff ask for: queued for the worker, or a message that says why not."""
+"""Refreshes that staff request."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -18,17 +18,17 @@ from segments.refresh.queue import BrokerUnavailable, request_refresh
 from .access import CHANGE_SEGMENT, VIEW_SEGMENT
 
 BROKER_UNAVAILABLE = (
-    "The refresh could not be queued, because Redis does not answer. Start it (or check REDIS_URL) and try again;"
-    " the members stay as they were."
+    "The refresh could not be queued, because Redis is unavailable. Start Redis or check REDIS_URL, and try again."
+    " The members have not changed."
 )
 
 
 def queue_refreshes(request: HttpRequest, segments: Iterable[Segment]) -> None:
-    """Queue a refresh for each segment by rule, and tell the person what comes of it."""
+    """Queue a refresh for each segment by rule, and show a message with the result."""
     chosen = list(segments)
     dynamic = [segment for segment in chosen if segment.is_dynamic]
     if len(dynamic) < len(chosen):
-        messages.warning(request, "Fixed lists have no rule to refresh them by; they stay as they are.")
+        messages.warning(request, "Fixed lists have no rule, so they were not refreshed.")
     try:
         for segment in dynamic:
             request_refresh(segment, datetime.now(UTC))
@@ -36,7 +36,7 @@ def queue_refreshes(request: HttpRequest, segments: Iterable[Segment]) -> None:
         messages.error(request, BROKER_UNAVAILABLE)
         return
     if dynamic:
-        audit_log.log_changes(request, dynamic, "Asked for a refresh.")
+        audit_log.log_changes(request, dynamic, "Requested a refresh.")
         told = format_html(
             '{} queued. <a href="{}" class="underline">See the refreshes</a>',
             _queued_text(dynamic),
@@ -47,7 +47,7 @@ def queue_refreshes(request: HttpRequest, segments: Iterable[Segment]) -> None:
 
 @require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, methods=WRITE_METHODS)
 def refresh_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Queue a refresh of one segment, from the button on its page."""
+    """Queue a refresh of one segment."""
     segment = get_object_or_404(Segment, pk=pk)
     queue_refreshes(request, [segment])
     return redirect("admin:segments_segment_change", segment.pk)

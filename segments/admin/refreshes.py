@@ -1,4 +1,4 @@
-"""Refreshes: when they ran, how they ended, and what they did to each segment. ``membership`` writes them."""
+"""The admin of refreshes: when they ran, how they ended, and what changed in each segment."""
 
 from typing import Any
 
@@ -18,17 +18,13 @@ STATE_LABELS = {"done": "success", "failed": "danger", "running": "info", "queue
 
 
 class StateFilter(admin.SimpleListFilter):
-    """How a run ended."""
-
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer every state."""
         return [(value, label.capitalize()) for value, label in Refresh.State.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Refresh]) -> QuerySet[Refresh]:
-        """Keep the chosen."""
         return queryset.filter(state=self.value()) if self.value() in Refresh.State.values else queryset
 
 
@@ -43,7 +39,7 @@ class RefreshAdmin(ReadOnlyAdmin):
     change_form_template = "segments/admin/refresh.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Refresh]:
-        """Sum the results up beside each run: asked for the rows of a page only."""
+        """Add the totals of each refresh. The sub-selects run only for the rows of the page."""
         runs = super().get_queryset(request)
         return runs.annotate(
             segment_count=_aggregate_results(Count("pk")),
@@ -54,7 +50,7 @@ class RefreshAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Refresh | None = None, **kwargs: Any
     ):
-        """Add what the run did to each segment."""
+        """Add what the refresh changed in each segment."""
         assert obj is not None
         results = obj.results.select_related("segment").order_by("segment__name", "pk")[:MAX_RESULTS]
         context |= {
@@ -67,42 +63,35 @@ class RefreshAdmin(ReadOnlyAdmin):
 
     @display(description="Members as of")
     def as_of(self, refresh: Refresh) -> str:
-        """Show the instant the members stand for."""
+        """Show the instant as of which the members are right."""
         return moment(refresh.at)
 
     @display(description="State", label=STATE_LABELS)
     def ended(self, refresh: Refresh) -> str:
-        """Show how it ended."""
         return refresh.state
 
     @display(description="Started")
     def started(self, refresh: Refresh) -> str:
-        """Show when it began."""
         return moment(refresh.started_at)
 
     @display(description="Took")
     def duration(self, refresh: Refresh) -> str:
-        """Show how long it ran."""
         return duration_text(refresh)
 
     @display(description="Segments")
     def segment_count(self, refresh: Any) -> str:
-        """Show how many segments were refreshed."""
         return number(refresh.segment_count)
 
     @display(description="Entered")
     def entered(self, refresh: Any) -> str:
-        """Show how many customers entered, over all segments."""
         return number(refresh.entered)
 
     @display(description="Left")
     def left(self, refresh: Any) -> str:
-        """Show how many customers left, over all segments."""
         return number(refresh.left)
 
 
 def duration_text(refresh: Refresh) -> str:
-    """Say how long a run took."""
     if refresh.finished_at is None:
         return "–"
     return run_time_text(refresh.finished_at - refresh.started_at)

@@ -1,4 +1,4 @@
-"""What differs between two rules: in their sentences by words, and in their JSON by lines."""
+"""The differences of two rules: word by word in their sentences, and line by line in their JSON."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DiffPiece:
-    """Some words that both sentences have, or that were ``added`` or ``removed``."""
+    """Words that are in both sentences, or with ``change`` ``added`` or ``removed``."""
 
     text: str
     change: str = ""
@@ -18,19 +18,18 @@ class DiffPiece:
 
 @dataclass(frozen=True)
 class DiffLine:
-    """A line of each JSON, side by side; None where one of them has no line there."""
+    """A line of each JSON, side by side. None if one of them has no such line."""
 
     before: str | None
     after: str | None
 
     @property
     def is_same(self) -> bool:
-        """Tell whether nothing differs here."""
         return self.before == self.after
 
 
 def diff_words(before: str, after: str) -> list[DiffPiece]:
-    """Go through both sentences at once."""
+    """Return the pieces of two sentences, with their differences."""
     old, new = before.split(), after.split()
     pieces = []
     for kind, old_from, old_to, new_from, new_to in SequenceMatcher(None, old, new, False).get_opcodes():
@@ -44,7 +43,7 @@ def diff_words(before: str, after: str) -> list[DiffPiece]:
 
 
 def diff_lines(before: Any, after: Any) -> Iterator[DiffLine]:
-    """Lay both rules out, and put equal lines side by side."""
+    """Yield the lines of two rules as JSON, equal lines side by side."""
     old, new = (
         json.dumps(rule, indent=2, ensure_ascii=False, sort_keys=True).splitlines()
         for rule in (before, after)

@@ -1,4 +1,4 @@
-"""Segments: the list, and the form of one among its pages. ``segments.segment_store`` saves and deletes them."""
+"""The admin of segments: the list, the form, and the URLs of all their pages. ``segment_store`` does the writing."""
 
 import json
 from contextlib import suppress
@@ -44,7 +44,7 @@ FILTER_HELP = [
 
 @admin.register(Segment)
 class SegmentAdmin(CappedListAdmin):
-    """The list of segments and the pages of one."""
+    """The list of segments and the pages of a segment."""
 
     list_display = (
         "titled",
@@ -69,7 +69,7 @@ class SegmentAdmin(CappedListAdmin):
     delete_selected_confirmation_template = "segments/admin/delete.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages of our own before the admin's, which take any text for a key."""
+        """Put this app's pages before the admin's, whose URLs match any text as a key."""
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"segments_segment_{name}")
             for address, view, name in (
@@ -101,39 +101,34 @@ class SegmentAdmin(CappedListAdmin):
 
     @display(description="Segment")
     def titled(self, segment: Segment) -> str:
-        """Show the name above the slug."""
         return format_html(
             '<span class="stacked"><span>{}</span><small>{}</small></span>', segment.name, segment.slug
         )
 
     @display(description="Who is in")
     def sentence_(self, segment: Segment) -> str:
-        """Say the rule in English."""
         return texts.segment_sentence(segment)
 
     @display(description="Members")
     def members(self, segment: Segment) -> str:
-        """Show how many are in."""
         return number(segment.size)
 
     @display(description="Known")
     def known(self, segment: Segment) -> str:
-        """Show how many of them the shop can reach."""
+        """Show how many members have an e-mail address or a phone number."""
         return number(segment.known_size)
 
     @display(description="Refreshed")
     def refreshed(self, segment: Segment) -> str:
-        """Show the instant the members stand for."""
+        """Show the instant as of which the members are right."""
         return moment(segment.refreshed_at) if segment.refreshed_at else "never"
 
     @display(description="Status", label=texts.STATUS_LABELS)
     def state(self, segment: Segment) -> str:
-        """Show how it stands."""
         return texts.status_text(segment)
 
     @admin.action(description="Refresh now", permissions=["change"])
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
-        """Queue a refresh of each."""
         refresh_requests.queue_refreshes(request, queryset)
 
     # -- The pages of one
@@ -152,47 +147,47 @@ class SegmentAdmin(CappedListAdmin):
         return overview.overview_view(self, request, segment)
 
     def form_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the form, or take what was sent."""
+        """Show or process the form. ``change_view`` shows the overview for GET."""
         return super().change_view(request, str(pk))
 
     def response_post_save_change(self, request: HttpRequest, obj: Segment) -> HttpResponse:
-        """Lead from the form to the segment."""
+        """Redirect to the segment's overview."""
         return redirect("admin:segments_segment_change", obj.pk)
 
     # -- The form
 
     def get_form(self, request: HttpRequest, obj: Segment | None = None, change: bool = False, **kwargs: Any):
-        """Offer no rule for a list that has none."""
+        """Return a form without a rule for a fixed list."""
         if obj and not obj.is_dynamic:
             kwargs["form"] = FixedListForm
         form = super().get_form(request, obj, change=change, **kwargs)
-        form.sees_contact = contact_data.may_see(request)  # of this request: each has a class of its own
+        form.sees_contact = contact_data.may_see(request)  # the class was created for this request
         return form
 
     def get_fields(self, request: HttpRequest, obj: Segment | None = None) -> tuple[str, ...]:
-        """Take the form's fields in their order."""
+        """Return the form's fields in their order."""
         return (SegmentForm if obj is None or obj.is_dynamic else FixedListForm).Meta.fields
 
     def get_prepopulated_fields(
         self, request: HttpRequest, obj: Segment | None = None
     ) -> dict[str, tuple[str]]:
-        """Make the slug from the name, until it is saved."""
+        """Make the slug from the name while the segment is new."""
         return {} if obj else {"slug": ("name",)}
 
     def save_model(self, request: HttpRequest, obj: Segment, form: Any, change: bool) -> None:
-        """Save through the writer; the form has tried it, so a refusal here is a race and rolls back."""
-        form.save_for_good(obj, staff_user(request))
+        """Save through ``segment_store``. The form has tried it, so an error here is a race and rolls back."""
+        form.save_segment(obj, staff_user(request))
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> str:
-        """Say for the trail what was there before and what is there now."""
+        """Return the old and new values, for the audit log."""
         return texts.edit_summary(form, is_new=add)
 
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Segment | None = None, **kwargs: Any
     ):
-        """Add what every page of a segment tells, and the filters that a rule may use."""
+        """Add the head of the page, and the filters that a rule can use."""
         context |= {"filters": FILTER_HELP, "has_rule": obj is None or obj.is_dynamic, "tab": "rule"}
         if obj:
             context |= segment_context(request, obj)
@@ -201,7 +196,7 @@ class SegmentAdmin(CappedListAdmin):
     # -- Deletion
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list, dict, set, list]:
-        """Name the segments and who refers to them; their members are too many to name."""
+        """Return the segments and what refers to them. Their members are too many to list."""
         doomed = list(objs)
         protected = [
             format_html(
@@ -219,7 +214,7 @@ class SegmentAdmin(CappedListAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict | None = None
     ) -> HttpResponse:
-        """Delete one; where others refer to it, say so."""
+        """Delete a segment, or show what uses it."""
         try:
             with transaction.atomic():
                 return super().delete_view(request, object_id, extra_context)
@@ -229,7 +224,7 @@ class SegmentAdmin(CappedListAdmin):
 
     @admin.action(description="Delete selected segments", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Segment]) -> HttpResponse | None:
-        """Delete several, or none where others refer to one of them."""
+        """Delete all selected segments, or none if one of them is in use."""
         try:
             with transaction.atomic():
                 return ask_and_delete(self, request, queryset)
@@ -238,21 +233,20 @@ class SegmentAdmin(CappedListAdmin):
             return None
 
     def delete_model(self, request: HttpRequest, obj: Segment) -> None:
-        """Delete through the writer."""
         segment_store.delete_segments([obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
-        """Delete through the writer, all or none."""
+        """Delete all or none."""
         segment_store.delete_segments(queryset)
 
 
 def _remaining_referrers(doomed: list[Segment]) -> list[tuple[Segment, list[str]]]:
-    """Give the segments that stay and refer to doomed ones, each with the slugs it refers to."""
+    """Return the segments that refer to the deleted ones, each with the slugs that it refers to."""
     slugs = {segment.slug for segment in doomed}
     staying = Segment.objects.filter(kind=Segment.Kind.DYNAMIC).exclude(slug__in=slugs)
     found = []
     for user in staying:
-        with suppress(RuleError):  # what it refers to shows when the rule can be read again
+        with suppress(RuleError):  # an invalid rule is an error already
             if named := parse(user.rule).references() & slugs:
                 found.append((user, sorted(named)))
     return found

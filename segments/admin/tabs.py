@@ -1,4 +1,4 @@
-"""Pages that other apps add to those of a segment: each app names its own when its admin is loaded."""
+"""Tabs that other apps add to the pages of a segment. They are registered when an app's admin is loaded."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from segments.models import Segment
 
 @dataclass(frozen=True)
 class Tab:
-    """A page about one segment: its name among the pages, its view, who may open it, what a button invites to."""
+    """A page about one segment. With ``invitation``, the overview also shows a button with this label."""
 
     key: str
     label: str
@@ -21,7 +21,7 @@ class Tab:
 
 @dataclass(frozen=True)
 class TabLink:
-    """A tab of one segment, as its page shows it."""
+    """The tab of one segment, with its URL."""
 
     key: str
     label: str
@@ -33,13 +33,13 @@ _tabs: dict[str, Tab] = {}
 
 
 def register_tab(tab: Tab) -> None:
-    """Show a page beside those of every segment."""
+    """Add a tab to the pages of all segments. Raises ValueError if the key is taken."""
     if _tabs.setdefault(tab.key, tab) != tab:
-        raise ValueError(f"There is another tab {tab.key!r} already.")
+        raise ValueError(f"Another tab has the key {tab.key!r}.")
 
 
 def tab_links(request: HttpRequest, segment: Segment) -> list[TabLink]:
-    """Give what the person may open, in the order in which it was registered."""
+    """Return the tabs that the person may open, in the order of registration."""
     return [
         TabLink(tab.key, tab.label, reverse(f"admin:{tab.view}", args=[segment.pk]), tab.invitation)
         for tab in _tabs.values()

@@ -1,4 +1,4 @@
-"""Verifications: whether the stored members were exactly right, night by night."""
+"""The admin of verifications: whether the stored members were exactly right."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ STATE_TEXTS = {"nobody": "compared nobody"}
 
 @admin.register(Verification)
 class VerificationAdmin(ReadOnlyAdmin):
-    """The list of verifications and the page of one."""
+    """The list of verifications and the page of a verification."""
 
-    list_display = ("started", "ended", "segments_compared", "members_compared", "left_out")
+    list_display = ("started", "ended", "segments_compared", "members_compared", "skipped")
     list_before_template = "segments/admin/no_verifications.html"
     fields = ("started_at",)
     change_form_template = "segments/admin/verification.html"
@@ -33,7 +33,7 @@ class VerificationAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Verification | None = None, **kwargs: Any
     ):
-        """Add what differed."""
+        """Add the differences."""
         assert obj is not None
         for segment in obj.details:
             for which in ("missing", "extra"):
@@ -48,25 +48,21 @@ class VerificationAdmin(ReadOnlyAdmin):
 
     @display(description="Started")
     def started(self, verification: Verification) -> str:
-        """Show when it began."""
         return moment(verification.started_at)
 
     @display(description="Outcome", label=STATE_LABELS)
     def ended(self, verification: Verification) -> tuple[str, str]:
-        """Show how it ended."""
         return verification.state, STATE_TEXTS.get(verification.state, verification.state)
 
     @display(description="Segments")
     def segments_compared(self, verification: Verification) -> str:
-        """Show how many segments were compared."""
         return number(verification.segments)
 
     @display(description="Members")
     def members_compared(self, verification: Verification) -> str:
-        """Show how many members were compared."""
         return number(verification.members)
 
-    @display(description="Left out")
-    def left_out(self, verification: Verification) -> str:
-        """Show how many customers were waiting for the next refresh."""
+    @display(description="Skipped")
+    def skipped(self, verification: Verification) -> str:
+        """Show how many customers were skipped because the next refresh will look at them."""
         return number(verification.waiting)

@@ -1,4 +1,4 @@
-"""The history of a segment: the versions of its rule, compared and restored, its refreshes, who came and went."""
+"""The history of a segment: versions of its rule, which can be compared and restored, refreshes, and changes."""
 
 from typing import Any
 
@@ -20,18 +20,18 @@ from .access import CHANGE_SEGMENT, VIEW_CUSTOMER, VIEW_SEGMENT
 from .forms import rule_error_text
 from .page_context import admin_context
 
-VERSIONS_SHOWN, RESULTS_SHOWN, CHANGES_SHOWN = 100, 10, 20
+MAX_VERSIONS, MAX_RESULTS, MAX_CHANGES = 100, 10, 20
 
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def versions_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what the segment asked when, and what came of it lately."""
+    """Show the versions of the rule, and the latest refreshes and changes."""
     segment = get_object_or_404(Segment, pk=pk)
-    versions = list(segment.versions.all()[:VERSIONS_SHOWN])
+    versions = list(segment.versions.all()[:MAX_VERSIONS])
     results = RefreshResult.objects.filter(segment=segment).select_related("refresh").order_by("-pk")
     with_customers = request.user.has_perm(VIEW_CUSTOMER)
     changes = (
-        list(Change.objects.filter(segment=segment).order_by("-pk")[:CHANGES_SHOWN]) if with_customers else []
+        list(Change.objects.filter(segment=segment).order_by("-pk")[:MAX_CHANGES]) if with_customers else []
     )
     for change in changes:
         change.public_id = contact_data.visible_id(request, change.public_id)
@@ -39,7 +39,7 @@ def versions_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
         "tab": "history",
         "versions": [(version, texts.rule_sentence(version.rule)) for version in versions],
         "can_compare": len(versions) > 1,
-        "results": results[:RESULTS_SHOWN],
+        "results": results[:MAX_RESULTS],
         "with_customers": with_customers,
         "changes": changes,
     }
@@ -48,9 +48,9 @@ def versions_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def compare_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what differs between two versions; by default the latest two."""
+    """Show the differences of two versions, by default the latest two."""
     segment = get_object_or_404(Segment, pk=pk)
-    numbers = list(segment.versions.values_list("number", flat=True)[:VERSIONS_SHOWN])
+    numbers = list(segment.versions.values_list("number", flat=True)[:MAX_VERSIONS])
     after = _chosen_version(request, "to", numbers, 0)
     before = _chosen_version(request, "from", numbers, 1)
     context = admin_context(model_admin, request, f"Versions of {segment.name}", segment) | {
@@ -71,7 +71,7 @@ def compare_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
 
 @require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, methods=WRITE_METHODS)
 def restore_view(model_admin: Any, request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """Let the segment ask again what it asked in a version; that is undone by restoring once more."""
+    """Save the rule of a former version as a new version."""
     version = get_object_or_404(Version.objects.select_related("segment"), segment=pk, number=number)
     before = version.segment.version
     try:
@@ -84,20 +84,20 @@ def restore_view(model_admin: Any, request: HttpRequest, pk: int, number: int) -
         messages.error(request, f"Version {number} cannot be restored: {' '.join(error.messages)}")
     else:
         if segment.version == before:
-            messages.info(request, f"{segment.name} asks what version {number} asked already.")
+            messages.info(request, f"{segment.name} already has the rule of version {number}.")
         else:
-            told_of = f"Restored version {number}: {texts.rule_sentence(segment.rule)}."
-            audit_log.log_changes(request, [segment], told_of)
+            restored = f"Restored version {number}: {texts.rule_sentence(segment.rule)}."
+            audit_log.log_changes(request, [segment], restored)
             messages.success(
                 request,
-                f"{segment.name} asks again what it asked in version {number}, as version {segment.version};"
-                f" the next refresh follows it. To undo that, restore version {before}.",
+                f"Version {segment.version} of {segment.name} has the rule of version {number}. The next refresh uses"
+                f" it. To undo this, restore version {before}.",
             )
     return redirect("admin:segments_segment_versions", pk)
 
 
 def _chosen_version(request: HttpRequest, parameter: str, numbers: list[int], place: int) -> int | None:
-    """Give the number that was asked for, if there is that version, or the one at a place of the list."""
+    """Return the requested version if it exists, or the one at a place of the list."""
     given = request.GET.get(parameter, "")
     default = numbers[place] if place < len(numbers) else None
     return next((number for number in numbers if str(number) == given), default)

@@ -1,4 +1,4 @@
-"""Webhooks: the list of endpoints and the page of one. ``segments.webhooks`` writes and serves them."""
+"""The admin of webhooks: the list of endpoints, and the page of an endpoint."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -31,11 +31,9 @@ LARGEST_ID = 2**63 - 1
 
 
 class EndpointForm(forms.ModelForm):
-    """What staff decide of an endpoint."""
+    """The fields of an endpoint that staff edit."""
 
     class Meta:
-        """In the order in which it is thought about."""
-
         model = Endpoint
         fields = ("name", "url", "every_segment", "segments", "wants_singles")
         widgets = {
@@ -44,7 +42,7 @@ class EndpointForm(forms.ModelForm):
         }
 
     def clean_url(self) -> str:
-        """Refuse what may not be called; an address that stays is not looked up again."""
+        """Reject an address that may not be called. An unchanged address is not checked again."""
         url: str = self.cleaned_data["url"]
         if url != self.instance.url:
             try:
@@ -54,10 +52,10 @@ class EndpointForm(forms.ModelForm):
         return url
 
     def clean(self) -> dict[str, Any]:
-        """Ask for segments where not all are meant."""
+        """Require a segment unless all are chosen."""
         given = super().clean() or {}
         if not given.get("every_segment") and not given.get("segments"):
-            self.add_error("segments", "Choose at least one segment, or tick “All segments”.")
+            self.add_error("segments", "Choose at least one segment, or check “All segments”.")
         return given
 
 
@@ -65,14 +63,14 @@ class EndpointForm(forms.ModelForm):
 class EndpointAdmin(CappedListAdmin):
     """The list of endpoints and the page of one."""
 
-    list_display = ("titled", "told_of", "state_", "waiting", "since")
+    list_display = ("titled", "segments_text", "state_", "waiting", "since")
     list_before_template = "segments/admin/no_endpoints.html"
     change_form_outer_before_template = "segments/admin/endpoint.html"
     ordering = ("name", "pk")
     form = EndpointForm
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages of our own before the admin's, which take any text for a key."""
+        """Put this app's pages before the admin's, whose URLs match any text as a key."""
         return [
             path(
                 f"<int:pk>/{name}/",
@@ -89,7 +87,7 @@ class EndpointAdmin(CappedListAdmin):
         ] + super().get_urls()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
-        """Count what waits beside each: asked for the rows of a page only."""
+        """Add the number of waiting messages. The sub-select runs only for the rows of the page."""
         waiting = Message.objects.waiting().filter(endpoint=OuterRef("pk")).order_by().values("endpoint")
         count = Subquery(waiting.annotate(count=Count("pk")).values("count"), output_field=IntegerField())
         return (
@@ -99,14 +97,14 @@ class EndpointAdmin(CappedListAdmin):
         )
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer the segments alone, without the admin's ways to make another beside them."""
+        """Show the segments without the button that adds another one."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "segments":
             field.widget.can_add_related = False
         return field
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
-        """Save through the only writer."""
+        """Save through ``segments.webhooks.endpoints``."""
         chosen = form.cleaned_data["segments"]
         if change:
             endpoints.edit_endpoint(obj, chosen)
@@ -114,31 +112,30 @@ class EndpointAdmin(CappedListAdmin):
             endpoints.create_endpoint(obj, chosen, datetime.now(UTC))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """The segments are saved already."""
+        """Do nothing: ``save_model`` has saved the segments."""
 
     def response_add(self, request: HttpRequest, obj: Endpoint, post_url_continue: str | None = None):
-        """Go on to the page that shows the secret, whichever button was pressed."""
-        messages.success(request, f"{obj.name} is told of what changes from now on.")
+        """Redirect to the page that shows the secret, whichever button was pressed."""
+        messages.success(request, f"{obj.name} gets all changes from now on.")
         return redirect("admin:segments_endpoint_change", obj.pk)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Name the endpoints alone: their messages may be a million."""
+        """Return only the endpoints: they may have a million messages."""
         missing = set() if self.has_delete_permission(request) else {self.opts.verbose_name}
         return [str(one) for one in objs], {"webhooks": len(objs)}, missing, []
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
-        """Delete through the only writer."""
+        """Delete through the outbox."""
         outbox.delete_endpoint(obj, datetime.now(UTC))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
-        """Delete the ticked ones."""
         for endpoint in queryset:
             self.delete_model(request, endpoint)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponse:
-        """Add how it fares, and the secret for those who manage it."""
+        """Add the state, and the secret for staff who may change webhooks."""
         endpoint = self.get_object(request, object_id)
         context: dict[str, Any] = {"endpoint": endpoint}
         if endpoint is not None:
@@ -155,40 +152,36 @@ class EndpointAdmin(CappedListAdmin):
 
     @display(description="Webhook")
     def titled(self, endpoint: Endpoint) -> str:
-        """Show the name above the address."""
         return format_html(
             '<span class="stacked"><span>{}</span><small>{}</small></span>', endpoint.name, endpoint.url
         )
 
-    @display(description="Told of")
-    def told_of(self, endpoint: Any) -> str:
-        """Show whether all segments are meant, or how many."""
+    @display(description="Segments")
+    def segments_text(self, endpoint: Any) -> str:
         if endpoint.every_segment:
             return "all segments"
         return f"{number(endpoint.segment_count)} segment{'' if endpoint.segment_count == 1 else 's'}"
 
     @display(description="State", label=STATE_LABELS)
     def state_(self, endpoint: Endpoint) -> str:
-        """Show how it stands."""
         return endpoint.state
 
     @display(description="Waiting")
     def waiting(self, endpoint: Any) -> str:
-        """Show how many messages wait."""
         return number(endpoint.waiting_count)
 
     @display(description="Stopped or failing since")
     def since(self, endpoint: Endpoint) -> str:
-        """Show since when nothing gets through."""
+        """Show since when no message is delivered."""
         return moment(endpoint.stopped_at or (endpoint.failing_since if endpoint.is_failing else None))
 
 
-# -- What can be done with one
+# -- Buttons
 
 
 @require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
 def test_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Send a message that tells of nothing, and go where the answer will be shown."""
+    """Send a test message, and redirect to the page that will show the response."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     message = outbox.write_test_message(endpoint, datetime.now(UTC))
     wakeups.WEBHOOKS.request()
@@ -198,62 +191,62 @@ def test_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
 def rotate_secret_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Give it a new secret; the former one holds for a day."""
+    """Make a new secret. The former one stays valid for a day."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     endpoints.rotate_secret(endpoint, datetime.now(UTC))
     audit_log.log_changes(request, [endpoint], "Made a new secret.")
     messages.success(
-        request, "Messages are signed with the new secret, and for a day with the former one, too."
+        request, "Messages are signed with the new secret, and for a day also with the former one."
     )
     return _redirect_to(endpoint)
 
 
 @require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
 def pause_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Send it nothing for a while."""
+    """Stop sending until the endpoint is switched on again."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     if endpoints.pause_endpoint(endpoint, datetime.now(UTC)):
         audit_log.log_changes(request, [endpoint], "Paused.")
-    messages.success(request, f"{endpoint.name} is sent nothing until it is switched on again.")
+    messages.success(request, f"{endpoint.name} gets no messages until it is switched on again.")
     return _redirect_to(endpoint)
 
 
 @require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
 def resume_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Go on sending: what waited, too, unless the person leaves it out."""
+    """Send again. With ``skip``, waiting messages are deleted."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     skip = "skip" in request.POST
     outbox.resume_endpoint(endpoint, datetime.now(UTC), skip=skip)
     wakeups.WEBHOOKS.request()
-    what = "from now on; what waited is left out" if skip else "where it stopped"
+    what = "without the waiting messages" if skip else "with the waiting messages"
     audit_log.log_changes(request, [endpoint], f"Switched on again, {what}.")
-    messages.success(request, f"{endpoint.name} goes on {what}.")
+    messages.success(request, f"{endpoint.name} is switched on again, {what}.")
     return _redirect_to(endpoint)
 
 
 @require_permissions(CHANGE_ENDPOINT, methods=READ_METHODS + WRITE_METHODS)
 def replay_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Tell again from an id on, once the person has seen of how many changes."""
+    """Send changes again, from an id on. The person sees and confirms their number first."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     given = (request.POST if request.method == "POST" else request.GET).get("from", "").strip()
     first = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
     context: dict[str, Any] = {"endpoint": endpoint, "given": given, "first": None}
     if given and first is None:
-        context["problem"] = "Give the id of a change: a whole number."
+        context["problem"] = "Enter the id of a change, a whole number."
     elif first is not None and not 1 <= first <= endpoint.position:
         context["problem"] = (
-            f"Give an id between 1 and {endpoint.position}; what is later waits to be told anyway."
+            f"Enter an id between 1 and {endpoint.position}. Later changes will be sent anyway."
         )
     elif first is not None and request.method == "POST":
         outbox.replay_changes(endpoint, first)
         wakeups.WEBHOOKS.request()
-        audit_log.log_changes(request, [endpoint], f"Told again from change {first} on.")
-        messages.success(request, f"{endpoint.name} is told again of change {first} and all after it.")
+        audit_log.log_changes(request, [endpoint], f"Sent again from change {first} on.")
+        messages.success(request, f"{endpoint.name} gets change {first} and all later ones again.")
         return _redirect_to(endpoint)
     elif first is not None:
         context |= {"first": first, "changes": _count_replayed(endpoint, first)}
     shared = {**model_admin.admin_site.each_context(request), "opts": model_admin.opts, "original": endpoint}
-    title = {"title": f"Tell {endpoint.name} again"}
+    title = {"title": f"Send changes to {endpoint.name} again"}
     return TemplateResponse(request, "segments/admin/replay.html", shared | title | context)
 
 

@@ -18,7 +18,7 @@ from .members import CAN_READ_MEMBERS
 from .rules import StrictSerializer
 from .segments import INVALID_REQUEST, validated_data
 
-MOST_CUSTOMERS, MOST_SEGMENTS = 1_000, 100
+MAX_CUSTOMERS, MAX_SEGMENTS = 1_000, 100
 
 
 class MembershipQuestionSerializer(StrictSerializer):
@@ -26,12 +26,12 @@ class MembershipQuestionSerializer(StrictSerializer):
 
     customers = serializers.ListField(
         child=TextField(max_length=300, trim_whitespace=False),
-        max_length=MOST_CUSTOMERS,
+        max_length=MAX_CUSTOMERS,
         help_text="Any of their ids.",
     )
     segments = serializers.ListField(
         child=SlugField(),
-        max_length=MOST_SEGMENTS,
+        max_length=MAX_SEGMENTS,
         help_text="Their slugs.",
     )
 

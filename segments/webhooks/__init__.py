@@ -1,1 +1,1 @@
-"""Webhooks: other systems are told when customers enter or leave segments. ``docs/webhooks.md`` tells how."""
+"""Webhooks: notify other systems when customers enter or leave segments. See ``docs/webhooks.md``."""

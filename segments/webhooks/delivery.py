@@ -1,7 +1,7 @@
-"""A run: messages are written from the log, claimed, sent by threads, and what was answered is recorded.
+"""A delivery run: write messages from the change log, claim them, send them, and record the responses.
 
-All that touches the database happens in one thread; the others do nothing but wait for answers. Each endpoint has its
-own, so one that is slow keeps nobody else waiting.
+One thread does all database work. Other threads only send requests and wait for responses. Each endpoint has its own
+threads, so a slow endpoint does not delay the others.
 """
 
 import time
@@ -20,18 +20,18 @@ from .leases import AttemptResult
 from .signed_requests import EndpointConnection, Response, SignedRequest
 
 RUN_HOLD: Final = "webhooks:a-run-goes-on"
-MAX_RUN_SECONDS: Final = 30  # seconds: then other tasks have their turn
-HOLD_SECONDS: Final = 15  # seconds without a sign of life, somebody else goes on
-MAX_PARALLEL_REQUESTS: Final = 8  # to one endpoint; one that takes nothing gets one request at a time
-CLAIM_BATCH_SIZE: Final = 32  # so few that the last is over before its lease is
-POLL_SECONDS: Final = 0.5  # seconds, for what is new while requests are on their way
+MAX_RUN_SECONDS: Final = 30  # then the worker is free for other tasks
+HOLD_SECONDS: Final = 15  # without a heartbeat; then another worker may start a run
+MAX_PARALLEL_REQUESTS: Final = 8  # per endpoint; a failing endpoint gets one request at a time
+CLAIM_BATCH_SIZE: Final = 32  # few enough that the last request ends before its lease
+POLL_SECONDS: Final = 0.5  # how often a run looks for new messages while requests are in flight
 
 
 def run_worker() -> None:
-    """Deliver what is due, unless another worker is at it, and see to it that somebody comes for the rest."""
+    """Deliver due messages unless another worker does, and request the next run if there is more to do."""
     wakeups.WEBHOOKS.acknowledge()
     with redis.hold(RUN_HOLD, HOLD_SECONDS) as is_ours:
-        if not is_ours:  # who is at it looks once more after its end
+        if not is_ours:  # the worker that has the hold looks again at the end of its run
             return
         is_done = deliver_due(beat=lambda: redis.extend_hold(RUN_HOLD, HOLD_SECONDS))
     if not is_done or outbox.has_unwritten_changes():
@@ -41,37 +41,37 @@ def run_worker() -> None:
 
 
 def deliver_due(seconds: float = MAX_RUN_SECONDS, beat: Callable[[], object] = bool) -> bool:
-    """Deliver until nothing is due, or the time is over, calling ``beat`` again and again.
+    """Deliver until nothing is due or the time is up. Return whether nothing is due.
 
-    Tells whether nothing was due in the end.
+    ``beat`` is called in every round, to extend the hold.
     """
     with ExitStack() as stack:
-        return _DeliveryRun(stack).go(time.monotonic() + seconds, beat)
+        return _DeliveryRun(stack).run(time.monotonic() + seconds, beat)
 
 
 class _DeliveryRun:
-    """One run, with the lines to its endpoints and the requests that are on their way."""
+    """One run, with its connections to endpoints and the requests in flight."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self._lines: dict[tuple[int, str], EndpointConnection] = {}
+        self._connections: dict[tuple[int, str], EndpointConnection] = {}
         self._pools: dict[int, ThreadPoolExecutor] = {}
-        self._flying: dict[Future[Response], Message] = {}
+        self._in_flight: dict[Future[Response], Message] = {}
 
-    def go(self, until: float, beat: Callable[[], object]) -> bool:
+    def run(self, until: float, beat: Callable[[], object]) -> bool:
         while True:
             beat()
             is_over = time.monotonic() >= until
-            if not is_over and self._send_what_is_due(datetime.now(UTC)):
+            if not is_over and self._send_due(datetime.now(UTC)):
                 continue
-            if not self._flying:
+            if not self._in_flight:
                 return not is_over
-            done, _ = wait(self._flying, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._in_flight, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             if done:
-                self._take_back(leases.record_attempts([self._landed(future) for future in done]))
+                self._cancel_requests(leases.record_attempts([self._result(future) for future in done]))
 
-    def _send_what_is_due(self, at: datetime) -> bool:
-        """Send what may be sent now; tell whether that leaves way at once for what comes after it."""
+    def _send_due(self, at: datetime) -> bool:
+        """Send the messages that may be sent now. Return whether a withdrawn message made room for the next one."""
         has_withdrawn = False
         outbox.write_messages(at)
         for endpoint in leases.endpoints_to_serve():
@@ -79,7 +79,7 @@ class _DeliveryRun:
             if not secrets:
                 endpoints.stop_endpoint(endpoint, at, because=endpoints.STOPPED_SECRET_UNREADABLE)
                 continue
-            claimed = leases.claim_messages(endpoint, self._room(endpoint, at), at)
+            claimed = leases.claim_messages(endpoint, self._free_places(endpoint, at), at)
             changes = leases.changes_of_messages(claimed)
             for message in claimed:
                 body = payload.build_payload(message, changes.get(message.first_id or 0))
@@ -87,16 +87,17 @@ class _DeliveryRun:
                     outbox.withdraw_messages([message])
                     has_withdrawn = True
                     continue
-                post = SignedRequest(message.public_id, body, secrets)
-                self._flying[self._pool(endpoint).submit(self._line(endpoint).post, post)] = message
+                request = SignedRequest(message.public_id, body, secrets)
+                future = self._pool(endpoint).submit(self._connection(endpoint).post, request)
+                self._in_flight[future] = message
         return has_withdrawn
 
-    def _room(self, endpoint: Endpoint, at: datetime) -> int:
-        """Give how many more messages are claimed for an endpoint now."""
+    def _free_places(self, endpoint: Endpoint, at: datetime) -> int:
+        """Return how many more messages may be claimed for an endpoint."""
         if endpoint.held_until and at < endpoint.held_until:
             return 0
-        flying = sum(message.endpoint_id == endpoint.pk for message in self._flying.values())
-        return max(0, (1 if endpoint.is_failing else CLAIM_BATCH_SIZE) - flying)
+        in_flight = sum(message.endpoint_id == endpoint.pk for message in self._in_flight.values())
+        return max(0, (1 if endpoint.is_failing else CLAIM_BATCH_SIZE) - in_flight)
 
     def _pool(self, endpoint: Endpoint) -> ThreadPoolExecutor:
         if endpoint.pk not in self._pools:
@@ -104,20 +105,20 @@ class _DeliveryRun:
             self._pools[endpoint.pk] = self._stack.enter_context(pool)
         return self._pools[endpoint.pk]
 
-    def _line(self, endpoint: Endpoint) -> EndpointConnection:
+    def _connection(self, endpoint: Endpoint) -> EndpointConnection:
         key = endpoint.pk, endpoint.url
-        if key not in self._lines:
-            self._lines[key] = EndpointConnection(endpoint.url)
-            self._stack.callback(self._lines[key].close)
-        return self._lines[key]
+        if key not in self._connections:
+            self._connections[key] = EndpointConnection(endpoint.url)
+            self._stack.callback(self._connections[key].close)
+        return self._connections[key]
 
-    def _landed(self, future: Future[Response]) -> AttemptResult:
-        message, answer = self._flying.pop(future), future.result()
-        if answer.status is None:  # its name may lead elsewhere by now
-            self._lines.pop((message.endpoint_id, message.endpoint.url), None)
-        return AttemptResult(message, answer)
+    def _result(self, future: Future[Response]) -> AttemptResult:
+        message, response = self._in_flight.pop(future), future.result()
+        if response.status is None:  # the host name may have another address by now
+            self._connections.pop((message.endpoint_id, message.endpoint.url), None)
+        return AttemptResult(message, response)
 
-    def _take_back(self, troubled: set[int]) -> None:
-        """Keep what has not begun from going to endpoints that have trouble enough."""
-        waiting = [one for one, message in self._flying.items() if message.endpoint_id in troubled]
-        leases.release_messages([self._flying.pop(future) for future in waiting if future.cancel()])
+    def _cancel_requests(self, endpoint_ids: set[int]) -> None:
+        """Cancel the requests that have not started, and release their messages."""
+        waiting = [one for one, message in self._in_flight.items() if message.endpoint_id in endpoint_ids]
+        leases.release_messages([self._in_flight.pop(future) for future in waiting if future.cancel()])

@@ -1,7 +1,7 @@
-"""Claims: which messages are sent now, and what becomes of them. The only writer of ``Attempt`` and of their state.
+"""Leases: claim the messages to send, and record the attempts. The only writer of ``Attempt`` and ``Message.state``.
 
-A claim is a lease: the message of a worker that died is sent again by another once it is over. What a worker records
-counts as long as nobody else has claimed the message since.
+A claim is a lease. If a worker dies, another one sends the message when the lease expires. A worker may record an
+attempt as long as no other worker has claimed the message since.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from . import endpoints
 from .signed_requests import Response
 
 LEASE_DURATION: Final = timedelta(minutes=2)
-"""Longer than any request takes."""
+"""Longer than any request can take."""
 RETRY_PERIOD: Final = timedelta(days=1)
 BACKOFF: Final = Backoff(
     (
@@ -33,25 +33,25 @@ BACKOFF: Final = Backoff(
         timedelta(hours=10),
     )
 )
-"""The schedule of Standard Webhooks; a last try is made when the day is over."""
+"""The schedule of Standard Webhooks. The last attempt is made at the end of ``RETRY_PERIOD``."""
 
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """A message that was claimed and sent, and what was answered."""
+    """A message that was sent, and the response."""
 
     message: Message
-    answer: Response
+    response: Response
 
 
 def endpoints_to_serve() -> list[Endpoint]:
-    """Give the endpoints that something may be sent to."""
+    """Return the active endpoints, and those with a test message."""
     tests = Message.objects.waiting().filter(endpoint=OuterRef("pk"), kind=Message.Kind.TEST)
     return list(Endpoint.objects.filter(Q(is_active=True) | Exists(tests)).order_by("pk"))
 
 
 def claim_messages(endpoint: Endpoint, most: int, at: datetime) -> list[Message]:
-    """Take the oldest messages that may be sent to an endpoint now, for the length of a lease."""
+    """Claim the oldest messages that may be sent to an endpoint now."""
     with transaction.atomic():
         due = _sendable_messages().filter(endpoint=endpoint, due_at__lte=at)
         free = due.filter(Q(leased_until=None) | Q(leased_until__lte=at)).order_by("pk")
@@ -70,65 +70,67 @@ def claim_messages(endpoint: Endpoint, most: int, at: datetime) -> list[Message]
 
 
 def changes_of_messages(messages: Iterable[Message]) -> dict[int, Change]:
-    """Give the changes that messages for single customers tell of, by id."""
+    """Return the changes of messages about one customer, by id."""
     return Change.objects.in_bulk({message.first_id for message in messages if message.first_id})
 
 
 def release_messages(messages: Iterable[Message]) -> None:
-    """Give back messages that were claimed and not sent."""
+    """Undo the claim of messages that were not sent."""
     for message in messages:
         ours = Message.objects.waiting().filter(pk=message.pk, tries=message.tries)
-        # As it was before the claim, which the message does not know of but for its number.
+        # The message still has the values from before the claim, except for ``tries``.
         ours.update(leased_until=None, tries=message.tries - 1, first_tried_at=message.first_tried_at)
 
 
-def record_attempts(tried: Sequence[AttemptResult]) -> set[int]:
-    """Keep what was answered, and what becomes of the messages; of those claimed by others since, nothing.
+def record_attempts(results: Sequence[AttemptResult]) -> set[int]:
+    """Record attempts and the new states of their messages, unless another worker has claimed these since.
 
-    Gives the keys of the endpoints that nothing more is to be sent to for now.
+    Return the keys of the endpoints that get no more requests for now.
     """
-    troubled = set()
+    held_back = set()
     with transaction.atomic():
         concerned = Endpoint.objects.select_for_update().filter(
-            pk__in={one.message.endpoint_id for one in tried}
+            pk__in={one.message.endpoint_id for one in results}
         )
         for endpoint in concerned.order_by("pk"):
             _record_attempts_of_endpoint(
-                endpoint, [one for one in tried if one.message.endpoint_id == endpoint.pk]
+                endpoint, [one for one in results if one.message.endpoint_id == endpoint.pk]
             )
             if endpoint.held_until or not endpoint.is_active:
-                troubled.add(endpoint.pk)
-    return troubled
+                held_back.add(endpoint.pk)
+    return held_back
 
 
-def _record_attempts_of_endpoint(endpoint: Endpoint, tried: Sequence[AttemptResult]) -> None:
+def _record_attempts_of_endpoint(endpoint: Endpoint, results: Sequence[AttemptResult]) -> None:
     stored = {
         message.pk: message
         for message in Message.objects.waiting()
         .select_for_update(of=("self",))
-        .filter(pk__in=[one.message.pk for one in tried])
+        .filter(pk__in=[one.message.pk for one in results])
     }
     ours = [
-        one for one in tried if one.message.pk in stored and stored[one.message.pk].tries == one.message.tries
+        one
+        for one in results
+        if one.message.pk in stored and stored[one.message.pk].tries == one.message.tries
     ]
-    is_back = endpoints.record_responses(endpoint, [one.answer for one in ours])
+    has_recovered = endpoints.record_responses(endpoint, [one.response for one in ours])
     Attempt.objects.bulk_create(_new_attempt(stored[one.message.pk], one) for one in ours)
-    delivered = [one.message.pk for one in ours if not one.answer.problem]
+    delivered = [one.message.pk for one in ours if not one.response.problem]
     if delivered:
-        done_at = max(one.answer.at + one.answer.took for one in ours)
+        done_at = max(one.response.at + one.response.took for one in ours)
         _messages_by_key(delivered).update(state=Message.State.DELIVERED, leased_until=None, done_at=done_at)
     for one in ours:
-        if one.answer.problem:
-            _schedule_retry(endpoint, stored[one.message.pk], one.answer.at)
-    if is_back:
-        # Nobody waits for hours because of an outage that is over.
+        if one.response.problem:
+            _schedule_retry(endpoint, stored[one.message.pk], one.response.at)
+    if has_recovered:
+        # The outage is over: send the waiting messages now, not hours later.
         late = Message.objects.waiting().filter(endpoint=endpoint, tries__gt=0, leased_until=None)
-        now = max(one.answer.at for one in ours)
+        now = max(one.response.at for one in ours)
         late.filter(due_at__gt=now).update(due_at=now)
 
 
 def _schedule_retry(endpoint: Endpoint, message: Message, at: datetime) -> None:
-    """Say when a message is tried again; after a day give it up, unless the endpoint takes no other either."""
+    """Schedule the next attempt. After a day, give the message up, or stop the endpoint if all messages failed."""
     assert message.first_tried_at
     last_try = message.first_tried_at + RETRY_PERIOD
     if at < last_try:
@@ -137,31 +139,31 @@ def _schedule_retry(endpoint: Endpoint, message: Message, at: datetime) -> None:
     elif message.kind != Message.Kind.TEST and (
         endpoint.failing_since and endpoint.failing_since <= message.first_tried_at + LEASE_DURATION
     ):
-        # It is not this message: nothing got through. It stays, and so does what comes after it.
+        # No message got through, so this one is not to blame: it stays, and the endpoint is stopped.
         endpoints.stop_endpoint(endpoint, at, because=endpoints.STOPPED_FAILING)
         _messages_by_key([message.pk]).update(leased_until=None)
     else:
         _messages_by_key([message.pk]).update(state=Message.State.GIVEN_UP, leased_until=None, done_at=at)
 
 
-def _new_attempt(message: Message, tried: AttemptResult) -> Attempt:
-    # Whoever is erased is not to be named by what somebody else has answered.
+def _new_attempt(message: Message, result: AttemptResult) -> Attempt:
+    # A response may name a customer who has been erased meanwhile, so it is not stored.
     is_about_nobody = message.customer_id is None and message.kind in (
         Message.Kind.ENTERED,
         Message.Kind.LEFT,
     )
     return Attempt(
         message=message,
-        at=tried.answer.at,
-        took=int(tried.answer.took.total_seconds() * 1000),
-        status=tried.answer.status,
-        problem=tried.answer.problem,
-        answer="" if is_about_nobody else tried.answer.text,
+        at=result.response.at,
+        took=int(result.response.took.total_seconds() * 1000),
+        status=result.response.status,
+        problem=result.response.problem,
+        answer="" if is_about_nobody else result.response.text,
     )
 
 
 def next_due_at() -> datetime | None:
-    """Give when the next message may be sent, which may be now or in the past; None where none waits."""
+    """Return when the next message may be sent, which may be in the past. None if no message waits."""
     when = Greatest("due_at", Coalesce("leased_until", "due_at"), Coalesce("endpoint__held_until", "due_at"))
     due: datetime | None = _sendable_messages().aggregate(next=Min(when))["next"]
     return due

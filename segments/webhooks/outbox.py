@@ -1,8 +1,8 @@
-"""The outbox: messages written from the log of changes. The only one who makes and deletes ``Message``.
+"""The outbox: messages written from the change log. Only this module creates and deletes ``Message``.
 
-The log is written in the transaction of the change, and its ids commit in their order, so each endpoint's position in
-it is all there is to remember: what lies behind it is still to be told. Only so many messages of one endpoint wait at
-a time. The others wait in the log, where they cost nothing. What becomes of a message: ``segments.webhooks.leases``.
+Changes are logged in the transaction that makes them, and their ids commit in order. So each endpoint needs only a
+position in the log: the changes after it have no message yet. At most ``MAX_WAITING`` messages of an endpoint wait at a
+time; later changes wait in the log, where they cost nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,19 +22,19 @@ MAX_WAITING: Final = 10_000
 WRITE_BATCH_SIZE: Final = 1_000
 DELETE_BATCH_SIZE: Final = 5_000
 BULK_CAUSES: Final = (Change.Cause.DEFINITION, Change.Cause.INITIAL)
-"""What makes many enter and leave at once: told in one message for each segment and refresh."""
+"""Causes that move many customers at once. They get one summary for each segment and refresh."""
 
 
 def lock_outbox() -> None:
-    """Wait until nobody else writes new messages; the turn ends with the transaction."""
+    """Lock the outbox for writing until the end of the transaction."""
     acquire("webhooks")
 
 
-# -- From the log
+# -- Writing messages
 
 
 def write_messages(at: datetime) -> None:
-    """Write messages of the changes that came since the last time, for each endpoint as many as may wait."""
+    """Write messages for new changes, as many as may wait for each endpoint."""
     newest = endpoints.latest_change_id()
     for endpoint in _endpoints_behind(newest):
         while _write_batch(endpoint.pk, newest, at):
@@ -42,7 +42,7 @@ def write_messages(at: datetime) -> None:
 
 
 def has_unwritten_changes() -> bool:
-    """Tell whether there are changes to write messages of, and room for these."""
+    """Return whether there are changes without a message, of an endpoint whose outbox is not full."""
     return any(_free_places(endpoint) > 0 for endpoint in _endpoints_behind(endpoints.latest_change_id()))
 
 
@@ -51,12 +51,12 @@ def _endpoints_behind(newest: int) -> QuerySet[Endpoint]:
 
 
 def _free_places(endpoint: Endpoint) -> int:
-    """Give how many more messages of an endpoint may wait."""
+    """Return how many more messages of an endpoint may wait."""
     return MAX_WAITING - Message.objects.waiting().filter(endpoint=endpoint).count()
 
 
 def _write_batch(key: int, newest: int, at: datetime) -> bool:
-    """Write the next messages of one endpoint; tell whether there may be more to write."""
+    """Write the next messages of one endpoint. Return whether there may be more to write."""
     with transaction.atomic():
         lock_outbox()
         endpoint = Endpoint.objects.select_for_update().filter(pk=key, is_active=True).first()
@@ -74,7 +74,7 @@ def _write_batch(key: int, newest: int, at: datetime) -> bool:
 
 
 def _changes_for(endpoint: Endpoint) -> QuerySet[Change]:
-    """Give the changes that concern an endpoint; of those who are erased the log tells nothing any more."""
+    """Return the changes that an endpoint gets. Changes of erased customers have no id, and are left out."""
     chosen = Q() if endpoint.every_segment else Q(segment__in=endpoint.segments.values("pk"))
     return Change.objects.filter(chosen).exclude(public_id="")
 
@@ -94,7 +94,7 @@ def _change_message(endpoint: Endpoint, change: Change, at: datetime) -> Message
 
 
 def _summary_messages(endpoint: Endpoint, log: QuerySet[Change], at: datetime) -> list[Message]:
-    """Write one message for each segment and refresh: how many entered and left, and where to read whom."""
+    """Return one summary for each segment and refresh: how many customers entered and left."""
     rows = (
         log.values("segment_id", "refresh_id", "cause")
         .annotate(
@@ -127,25 +127,25 @@ def _summary_messages(endpoint: Endpoint, log: QuerySet[Change], at: datetime) -
 
 
 def write_test_message(endpoint: Endpoint, at: datetime) -> Message:
-    """Write a message that tells of nothing, to try the endpoint out with, also where it is paused."""
+    """Write a test message. It is sent to a paused endpoint, too."""
     return Message.objects.create(endpoint=endpoint, kind=Message.Kind.TEST, written_at=at, due_at=at)
 
 
 def replay_changes(endpoint: Endpoint, first: int) -> None:
-    """Tell again of a change, by its id, and of all after it. Raises ValueError where that has not been told yet."""
+    """Send a change, by its id, and all later ones again. Raises ValueError if the id is after the position."""
     with transaction.atomic():
         lock_outbox()
         locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
         if not 1 <= first <= locked.position:
             raise ValueError(f"give an id between 1 and {locked.position}")
-        # They are written anew; one that is on its way just now comes before its repetition.
+        # These are written again. A message that is being sent stays, and arrives before its repetition.
         waiting = Message.objects.waiting().filter(endpoint=locked, first_id__gte=first, leased_until=None)
         _delete(waiting)
         endpoints.set_position(locked, first - 1)
 
 
 def resume_endpoint(endpoint: Endpoint, at: datetime, *, skip: bool) -> None:
-    """Go on telling an endpoint that was paused or stopped: of all that waits, or only of what comes from now on."""
+    """Send to a paused or stopped endpoint again: what waits and what follows, or with ``skip`` only what follows."""
     with transaction.atomic():
         lock_outbox()
         locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
@@ -159,40 +159,40 @@ def resume_endpoint(endpoint: Endpoint, at: datetime, *, skip: bool) -> None:
 
 
 def delete_endpoint(endpoint: Endpoint, at: datetime) -> None:
-    """Delete an endpoint with all that it was told."""
-    endpoints.pause_endpoint(endpoint, at)  # from here on nobody writes it any more
+    """Delete an endpoint with its messages."""
+    endpoints.pause_endpoint(endpoint, at)  # so that nobody writes messages any more
     _delete_in_batches(Message.objects.filter(endpoint=endpoint).order_by("pk"))
     endpoint.delete()
 
 
-# -- What is kept
+# -- Deleting messages
 
 
 def forget_customers(customers: Sequence[int]) -> None:
-    """Delete what was told, or was to be told, of customers named by their keys, with what was answered.
+    """Delete the messages about customers, named by their keys, with the responses.
 
-    To be called when the log has forgotten them. Leavings that it still names are told, and one that a worker is
-    sending just now stays, naming nobody; what is answered to it is not kept.
+    Call this after the change log has forgotten the customers. Exits that the log still names are sent. A message that
+    a worker is sending stays without its customer, and its response is not stored.
     """
     messages = Message.objects.filter(customer__in=customers)
-    # Locked before the attempts are looked for: none is added then.
+    # Locked before attempts are deleted, so that no worker adds one.
     rows = dict(messages.select_for_update(of=("self",)).values_list("pk", "leased_until"))
-    on_their_way = {key for key, leased_until in rows.items() if leased_until}
-    leavings = Change.objects.filter(customer=None, change=Change.Kind.LEFT).exclude(public_id="")
-    to_be_told = messages.waiting().filter(first_id__in=leavings.values("pk"))
-    kept = on_their_way | set(to_be_told.values_list("pk", flat=True))
+    in_flight = {key for key, leased_until in rows.items() if leased_until}
+    named_exits = Change.objects.filter(customer=None, change=Change.Kind.LEFT).exclude(public_id="")
+    still_sent = messages.waiting().filter(first_id__in=named_exits.values("pk"))
+    kept = in_flight | set(still_sent.values_list("pk", flat=True))
     Attempt.objects.filter(message__in=kept).delete()
     _messages_by_key(kept).update(customer=None)
     _delete(_messages_by_key(rows.keys() - kept))
 
 
 def withdraw_messages(messages: Iterable[Message]) -> None:
-    """Delete messages that have nothing to say any more."""
+    """Delete messages whose content no longer exists."""
     _delete(_messages_by_key(message.pk for message in messages))
 
 
 def forget_old_messages(before: datetime) -> int:
-    """Delete messages that were delivered or given up before an instant; give how many those were."""
+    """Delete messages that were delivered or given up before an instant. Return their number."""
     return _delete_in_batches(Message.objects.filter(done_at__lt=before).order_by("done_at"))
 
 

@@ -1,4 +1,4 @@
-"""What a message says: as few words as a receiver needs, and no contact data."""
+"""The JSON of a message. It contains no contact data."""
 
 import json
 from datetime import UTC, datetime
@@ -8,10 +8,10 @@ from segments.models import Change, Message
 
 
 def build_payload(message: Message, change: Change | None) -> str:
-    """Write a message as JSON; empty where there is nothing to say any more.
+    """Return the JSON of a message, or an empty string if its content no longer exists.
 
-    ``change`` is the one that a message for a single customer tells of, if it is still in the log. Whoever was
-    erased meanwhile is named there no longer.
+    ``change`` is the change of a message about one customer, if it is still in the log. A customer who was erased
+    meanwhile has no id there.
     """
     match message.kind:
         case Message.Kind.TEST:
@@ -24,7 +24,7 @@ def build_payload(message: Message, change: Change | None) -> str:
 
 
 def format_instant(instant: datetime) -> str:
-    """Write an instant as the API does."""
+    """Return an instant in the format of the API."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -40,7 +40,7 @@ def _change_data(message: Message, change: Change) -> dict[str, Any]:
 
 
 def _summary_data(message: Message) -> dict[str, Any]:
-    """Give the counts, and where to fetch the changes: those after one id, up to another."""
+    """Return the counts, and the URL of the changes: those after ``after``, up to ``last_id``."""
     assert message.first_id
     slug = _segment_slug(message)
     return {
@@ -58,5 +58,5 @@ def _segment_slug(message: Message) -> str:
 
 
 def _as_json(kind: str, at: datetime, data: dict[str, Any]) -> str:
-    said = {"type": str(kind), "timestamp": format_instant(at), "data": data}
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    content = {"type": str(kind), "timestamp": format_instant(at), "data": data}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

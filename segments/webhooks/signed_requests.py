@@ -1,7 +1,7 @@
-"""One signed POST to an endpoint, within a set time, and what was answered.
+"""Send one signed POST to an endpoint, within a time limit, and return the response.
 
-Redirects are not followed, and no proxy of the environment is asked: the request goes to an address that was
-checked, or nowhere.
+Redirects are not followed and proxies of the environment are ignored: the request goes only to an address that was
+checked.
 """
 
 import socket
@@ -26,8 +26,8 @@ from .target_addresses import InvalidAddress
 
 CONNECT_TIMEOUT_SECONDS: Final = 5  # seconds, for each of the addresses behind a name
 READ_TIMEOUT_SECONDS: Final = 10
-TOTAL_TIMEOUT_SECONDS: Final = 20  # in all, so that nobody who sends a byte now and then keeps us
-MAX_RESPONSE_BYTES: Final = 1024  # bytes
+TOTAL_TIMEOUT_SECONDS: Final = 20  # also for an endpoint that sends a byte now and then
+MAX_RESPONSE_BYTES: Final = 1024
 HTTP_GONE: Final = 410
 TIMED_OUT: Final = "it took too long"
 _FAILURES = (HTTPError, HTTPException, OSError)
@@ -35,14 +35,14 @@ _FAILURES = (HTTPError, HTTPException, OSError)
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """What is sent: a message with its id, and the secrets to sign it with."""
+    """A message with its id, and the secrets to sign it with."""
 
     message_id: str
     body: str
     secrets: Sequence[str]
 
     def headers(self, at: datetime) -> dict[str, str]:
-        """Give the headers by which receivers know the message and its sender, as Standard Webhooks names them."""
+        """Return the headers of Standard Webhooks."""
         signatures = [Webhook(secret).sign(self.message_id, at, self.body) for secret in self.secrets]
         return {
             "content-type": "application/json",
@@ -56,7 +56,7 @@ class SignedRequest:
 
 @dataclass(frozen=True)
 class Response:
-    """What came of a request sent at an instant. Without a problem the message is delivered."""
+    """The result of a request that was sent at an instant. Without a problem, the message is delivered."""
 
     at: datetime
     took: timedelta
@@ -67,49 +67,49 @@ class Response:
 
 
 class EndpointConnection:
-    """The way to one endpoint: looked up and checked once, its connections kept until it is closed.
+    """Connections to one endpoint. Its address is resolved and checked once, and connections are reused.
 
-    Several threads may post at once.
+    Safe for several threads.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._target: target_addresses.Target | None = None
         self._addresses: Sequence[str] = ()
-        self._looking_up = threading.Lock()
+        self._resolving = threading.Lock()
         self._idle: SimpleQueue[HTTPConnection] = SimpleQueue()
-        self._tls: ssl.SSLContext | None = None  # it takes long to make
+        self._tls: ssl.SSLContext | None = None  # slow to create, so it is reused
 
-    def post(self, post: SignedRequest) -> Response:
-        """Send it; whatever goes wrong is told in the answer."""
-        at, began = datetime.now(UTC), time.monotonic()
+    def post(self, request: SignedRequest) -> Response:
+        """Send a request. Errors are returned as the response's ``problem``, never raised."""
+        at, started = datetime.now(UTC), time.monotonic()
 
-        def answer(**told: object) -> Response:
-            return Response(at, timedelta(seconds=time.monotonic() - began), **told)  # type: ignore[arg-type]
+        def result(**values: object) -> Response:
+            return Response(at, timedelta(seconds=time.monotonic() - started), **values)  # type: ignore[arg-type]
 
         try:
             connection = self._connection()
         except InvalidAddress as error:
-            return answer(problem=f"Not sent: {error}.")
+            return result(problem=f"Not sent: {error}.")
         except _FAILURES as error:
-            return answer(problem=f"No connection: {_error_text(error)}.")
-        with _time_limit(TOTAL_TIMEOUT_SECONDS - (time.monotonic() - began), connection) as is_cut_off:
+            return result(problem=f"No connection: {_error_text(error)}.")
+        with _time_limit(TOTAL_TIMEOUT_SECONDS - (time.monotonic() - started), connection) as is_cut_off:
             try:
-                response = self._asked(connection, post, at)
+                response = self._send(connection, request, at)
             except _FAILURES as error:
                 connection.close()
-                told = TIMED_OUT if is_cut_off.is_set() else _error_text(error)
-                return answer(problem=f"No answer: {told}.")
-            if is_cut_off.is_set():  # amid the headers, which reads as if these were all
+                reason = TIMED_OUT if is_cut_off.is_set() else _error_text(error)
+                return result(problem=f"No response: {reason}.")
+            if is_cut_off.is_set():  # in the middle of the headers, which then look complete
                 connection.close()
-                return answer(problem=f"No answer: {TIMED_OUT}.")
+                return result(problem=f"No response: {TIMED_OUT}.")
             text = _read_start(response)
             if response.length_remaining == 0:
                 self._idle.put(connection)
             else:
                 connection.close()
         problem, retry_after = _problem(response.status), response.headers.get("retry-after", "")
-        return answer(
+        return result(
             status=response.status,
             text=text,
             problem=problem,
@@ -119,18 +119,18 @@ class EndpointConnection:
         )
 
     def close(self) -> None:
-        """End the connections that are kept."""
+        """Close the idle connections."""
         with suppress(Empty):
             while True:
                 self._idle.get_nowait().close()
 
-    def _asked(self, connection: HTTPConnection, post: SignedRequest, at: datetime) -> BaseHTTPResponse:
+    def _send(self, connection: HTTPConnection, request: SignedRequest, at: datetime) -> BaseHTTPResponse:
         assert self._target is not None
         connection.request(
             "POST",
             self._target.path,
-            post.body.encode(),
-            {"host": self._target.authority, **post.headers(at)},
+            request.body.encode(),
+            {"host": self._target.authority, **request.headers(at)},
             preload_content=False,
             decode_content=False,
         )
@@ -139,26 +139,26 @@ class EndpointConnection:
     def _connection(self) -> HTTPConnection:
         with suppress(Empty):
             while True:
-                kept = self._idle.get_nowait()
-                if kept.is_connected:
-                    return kept
-                kept.close()
-        with self._looking_up:
+                idle = self._idle.get_nowait()
+                if idle.is_connected:
+                    return idle
+                idle.close()
+        with self._resolving:
             if not self._addresses:
                 self._target = target_addresses.parse_target(self._url)
                 self._addresses = target_addresses.resolve_target(self._target)
         for address in self._addresses[:-1]:
             with suppress(*_FAILURES):
-                return self._connected(address)
-        return self._connected(self._addresses[-1])
+                return self._connect(address)
+        return self._connect(self._addresses[-1])
 
-    def _connected(self, address: str) -> HTTPConnection:
+    def _connect(self, address: str) -> HTTPConnection:
         target = self._target
         assert target is not None
         connection: HTTPConnection
         if target.is_secure:
             self._tls = self._tls or ssl.create_default_context()
-            # The certificate has to be that of the name, though it is the address that is connected to.
+            # The connection goes to the address, but the certificate must match the host name.
             connection = HTTPSConnection(
                 address,
                 target.port,
@@ -180,9 +180,9 @@ class EndpointConnection:
 
 @contextmanager
 def _time_limit(seconds: float, connection: HTTPConnection) -> Iterator[threading.Event]:
-    """End the connection if the block is not over by then, and tell so.
+    """Shut the connection down if the block takes longer, and set the event.
 
-    The time-outs of a socket begin anew with each byte.
+    Socket timeouts are not enough: they start again with each byte.
     """
     is_cut_off = threading.Event()
 
@@ -190,7 +190,7 @@ def _time_limit(seconds: float, connection: HTTPConnection) -> Iterator[threadin
         is_cut_off.set()
         with suppress(OSError):
             if connection.sock is not None:
-                # Also of one that is encrypted: whoever waits for it wakes up at once.
+                # The plain shutdown wakes a thread that waits for data, also of an encrypted connection.
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
     timer = threading.Timer(max(0, seconds), cut_off)
@@ -203,7 +203,7 @@ def _time_limit(seconds: float, connection: HTTPConnection) -> Iterator[threadin
 
 
 def _read_start(response: BaseHTTPResponse) -> str:
-    """Read the beginning of the answer; what counts is the status, which is there already."""
+    """Return the start of the body, for staff. Errors do not matter, because the status was received."""
     try:
         read = response.read(MAX_RESPONSE_BYTES)
     except _FAILURES:
@@ -215,13 +215,13 @@ def _problem(status: int) -> str:
     if 200 <= status < 300:
         return ""
     if 300 <= status < 400:
-        return "It leads elsewhere, and redirects are not followed: give the new address."
-    return f"Answered {status}."
+        return "The endpoint redirects, and redirects are not followed. Enter the new address."
+    return f"The endpoint responded {status}."
 
 
 def _error_text(error: Exception) -> str:
     match error:
-        case NewConnectionError():  # to urllib3 a kind of the next
+        case NewConnectionError():  # in urllib3, a subclass of ConnectTimeoutError
             pass
         case ConnectTimeoutError() | TimeoutError():
             return TIMED_OUT

@@ -1,7 +1,7 @@
 """Which addresses may be called: those of the public internet, and those that the settings allow.
 
-A name is looked up once, all of its addresses are checked, and it is these that are connected to: a name that
-leads elsewhere a moment later leads nowhere new.
+A host name is resolved once, all its addresses are checked, and connections go only to these. If the name has another
+address a moment later (DNS rebinding), it has no effect.
 """
 
 import socket
@@ -19,18 +19,18 @@ from segments.models.webhook import MAX_URL_LENGTH
 IpAddress = IPv4Address | IPv6Address
 
 PORTS: Final = {"https": 443, "http": 80}
-PUBLIC_IPV6: Final = IPv6Network("2000::/3")  # all that is given out to anybody
-# Addresses that carry one of IPv4 inside, and lead there: through a network's own gateway, or somebody's.
+PUBLIC_IPV6: Final = IPv6Network("2000::/3")  # all global unicast addresses
+# These addresses contain an IPv4 address, and a gateway of the network sends packets there.
 NAT64_GATEWAY: Final = IPv6Network("64:ff9b::/96")
 
 
 class InvalidAddress(ValueError):
-    """Not an address that may be called; the message says what to change."""
+    """An address that may not be called. The message says what to change."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a request goes, taken apart."""
+    """The parts of a URL that a request needs."""
 
     scheme: str
     host: str
@@ -39,41 +39,42 @@ class Target:
 
     @property
     def is_secure(self) -> bool:
-        """Tell whether others on the way can read what is sent."""
         return self.scheme == "https"
 
     @property
     def authority(self) -> str:
-        """Give host and port as a request names them."""
+        """Return host and port as the Host header needs them."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def parse_target(url: str) -> Target:
-    """Take an address apart; raises BadAddress where it is none that can be called."""
+    """Parse a URL. Raises InvalidAddress if it cannot be called."""
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise InvalidAddress("write the address without spaces and in plain letters; other scripts as xn--…")
+        raise InvalidAddress(
+            "use only ASCII characters and no spaces; write an international host name as xn--…"
+        )
     if len(url) > MAX_URL_LENGTH:
-        raise InvalidAddress(f"is longer than {MAX_URL_LENGTH} characters")
+        raise InvalidAddress(f"the address is longer than {MAX_URL_LENGTH} characters")
     try:
         parts = parse_url(url)
     except LocationParseError:
-        raise InvalidAddress("is no web address, such as https://example.org/hooks") from None
+        raise InvalidAddress("enter a web address, such as https://example.org/hooks") from None
     if parts.scheme not in PORTS or not parts.host:
-        raise InvalidAddress("is no web address, such as https://example.org/hooks")
+        raise InvalidAddress("enter a web address, such as https://example.org/hooks")
     if parts.auth:
-        raise InvalidAddress("leave out the user name and password: receivers know us by the signature")
+        raise InvalidAddress("remove the user name and password: receivers check the signature instead")
     if parts.fragment is not None:
-        raise InvalidAddress("leave out the part after #, which is never sent")
+        raise InvalidAddress("remove the part after #: it is never sent")
     host = parts.host.strip("[]")
     return Target(parts.scheme, host, parts.port or PORTS[parts.scheme], parts.request_uri)
 
 
 def resolve_target(target: Target) -> Sequence[str]:
-    """Find the addresses behind the name, to connect to these and no others.
+    """Resolve the host name, and return the addresses to connect to.
 
-    Raises BadAddress where there are none, where one of them is neither public nor allowed in the settings, or
-    where what is sent could be read on its way through the internet.
+    Raises InvalidAddress if there are none, if one of them is neither public nor allowed in the settings, or if the
+    request would go through the internet without encryption.
     """
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
@@ -87,17 +88,15 @@ def resolve_target(target: Target) -> Sequence[str]:
             continue
         if not is_public(address):
             raise InvalidAddress(
-                f"{target.host} leads to a private or local address; WEBHOOK_ALLOWED_NETWORKS can allow it"
+                f"{target.host} has a private or local address; WEBHOOK_ALLOWED_NETWORKS can allow it"
             )
         if not target.is_secure:
-            raise InvalidAddress(
-                "begin the address with https: what goes through the internet can be read there"
-            )
+            raise InvalidAddress("use https: without it, others on the internet can read the messages")
     return addresses
 
 
 def is_public(address: IpAddress) -> bool:
-    """Tell whether an address is one of the public internet, also by way of the address it may carry inside."""
+    """Return whether an address, and an IPv4 address embedded in it, belongs to the public internet."""
     if isinstance(address, IPv4Address):
         return address.is_global and not address.is_multicast
     if address in NAT64_GATEWAY:
@@ -112,7 +111,7 @@ def _is_allowed(address: IpAddress) -> bool:
 
 def _parse_ip(text: str) -> IpAddress:
     address = ip_address(text.partition("%")[0])
-    # ::ffff:127.0.0.1 is 127.0.0.1 to the system that connects.
+    # The operating system connects to 127.0.0.1 for ::ffff:127.0.0.1.
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 

@@ -115,7 +115,7 @@ def test_names_are_for_those_who_may_see_members(shop_at_noon) -> None:
 
 
 def test_a_preview_that_takes_too_long_says_what_to_do(caller, shop_at_noon, monkeypatch) -> None:
-    monkeypatch.setattr(preview, "PATIENCE", 0.2)
+    monkeypatch.setattr(preview, "MAX_SECONDS", 0.2)
 
     def count_for_ever(execute: Any, sql: str, params: Any, *given: Any) -> Any:
         return execute(EVER, None, *given) if is_count(sql) else execute(sql, params, *given)

@@ -103,7 +103,7 @@ def test_it_tells_what_the_next_refresh_will_do(client) -> None:
     with time_machine.travel(NOON, tick=False):
         [one] = explained(client).values()
 
-    assert one.ahead == "enters at the next refresh"
+    assert one.ahead == "will enter at the next refresh"
 
 
 def test_one_segment_is_explained_alone_and_what_cannot_be_says_why(client) -> None:
@@ -115,9 +115,9 @@ def test_one_segment_is_explained_alone_and_what_cannot_be_says_why(client) -> N
 
     assert list(explained(client, segment="known")) == ["known"]
     told = explained(client)
-    assert "cannot be read" in told["broken"].problem
+    assert "is invalid" in told["broken"].problem
     assert "fixed list" in told["friends"].problem
-    assert "no such segment" in opened(client, "explain", segment="ghost").content.decode()
+    assert "does not exist any more" in opened(client, "explain", segment="ghost").content.decode()
 
 
 def test_many_segments_are_explained_page_by_page(client) -> None:

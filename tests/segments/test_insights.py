@@ -235,8 +235,8 @@ def test_the_page_of_a_segment_charts_its_days_and_tells_them_in_a_table(admin: 
     content = text(response)
     assert 'data-type="line"' in content
     assert 'data-type="bar"' in content
-    assert "Entered: first filling" in response.context["movements"].data
-    assert "first filling 1" in content
+    assert "Entered: first refresh" in response.context["movements"].data
+    assert "first refresh 1" in content
     assert "not verified yet" in content
     assert response.context["period"] == 30
     assert admin.get(address("change", segment.pk), {"days": "90"}).context["period"] == 90
@@ -270,12 +270,12 @@ def test_panels_that_take_too_long_say_so(
     endless("segments_membership", f"n AS customer_id, {recent.pk} + n % 2 AS segment_id")
     endless("customers_customer", "'' AS email, '' AS phone, NULL AS merged_into_id")
 
-    assert "too many to tell" in text(admin.get(address("people")))
+    assert "too many to count" in text(admin.get(address("people")))
     for name in (
         "worth",
         "overlap",
     ):  # the latter last: what SQLite interrupts while it writes, it rolls back whole
-        assert "given up" in text(admin.get(address(name, recent.pk)))
+        assert "was stopped" in text(admin.get(address(name, recent.pk)))
 
 
 def endless(table: str, columns: str) -> None:
@@ -302,8 +302,8 @@ def test_the_first_page_shows_how_the_lifecycle_moves(
         "lead",
         "newsletter-subscribers",
     ]
-    assert "What to do first" not in text(response)
-    assert "Needs somebody" not in text(response)
+    assert "First steps" not in text(response)
+    assert "Needs attention" not in text(response)
     assert "0 known, 2 anonymous" in text(admin.get(address("people")))
 
 
@@ -317,11 +317,11 @@ def test_the_first_page_names_what_needs_somebody(admin: Client) -> None:
     Refresh.objects.update(started_at=datetime.now(UTC) - days(1))
 
     content = text(admin.get(reverse("admin:index")))
-    assert "The next refresh is late: the latest began 24 hours ago" in content
-    assert "Broken</a> fails since" in content
+    assert "The next refresh is late: the latest started 24 hours ago" in content
+    assert "Broken</a> has been failing since" in content
 
     PeriodicTask.objects.filter(task=health.REFRESH_TASK).update(enabled=False)
-    assert "No refresh is planned" in text(admin.get(reverse("admin:index")))
+    assert "No refresh is scheduled" in text(admin.get(reverse("admin:index")))
 
 
 def test_the_first_page_says_what_is_done_and_what_is_to_do(admin: Client) -> None:

@@ -177,7 +177,7 @@ def test_a_segment_whose_rule_cannot_be_read_spares_the_page(busy, client) -> No
     Segment.objects.filter(slug="hero").update(rule={"gone": {}})
 
     assert seen(client) == ["anonymous:b1", "c1"]
-    assert "cannot be read" in look(client, segment="hero").content.decode()
+    assert "is invalid" in look(client, segment="hero").content.decode()
 
 
 def test_the_filter_becomes_a_segment(busy, client) -> None:
@@ -198,7 +198,7 @@ def test_polling_gets_the_part_that_changes(busy, client) -> None:
 
 
 def test_it_says_when_more_were_active_than_are_looked_at(busy, client, monkeypatch) -> None:
-    monkeypatch.setattr(page, "MOST", 2)
+    monkeypatch.setattr(page, "MAX_VISITORS", 2)
 
     response = look(client, minutes="60")
     assert len(response.context["look"].rows) == 2
@@ -230,9 +230,9 @@ def test_an_empty_page_says_what_to_do(client) -> None:
     with time_machine.travel(NOON, tick=False):
         does(1, "b1", "Page Viewed", days(3).total_seconds() / 60)
     content = look(client).content.decode()
-    assert "The latest event is of" in content
+    assert "The latest event was" in content
     assert "12 Mar 2026" in content
 
 
 def test_when_nobody_fits_it_leads_back_to_everybody(busy, client) -> None:
-    assert "None of the 2 visitors fits" in look(client, country="ES").content.decode()
+    assert "None of the 2 visitors matches the filter" in look(client, country="ES").content.decode()

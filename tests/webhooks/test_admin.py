@@ -91,7 +91,7 @@ def test_a_test_message_shows_the_answer_also_of_a_paused_webhook(anna, vips, re
     enter(vips, "c1")
     anna.send("segments_endpoint_test", endpoint.pk)
     message = Message.objects.get()
-    assert "not sent yet" in shown(anna, "message_change", message.pk)
+    assert "not been sent yet" in shown(anna, "message_change", message.pk)
 
     receiver.replies(Reply(200, b"<script>alert(1)</script>"))
     delivery.deliver_due()
@@ -112,8 +112,8 @@ def test_one_that_is_gone_is_told_on_the_first_page_and_goes_on_when_switched_on
     delivery.deliver_due()
 
     first_page = " ".join(anna.client.get("/admin/").content.decode().split())
-    assert "Needs somebody" in first_page
-    assert re.search(r"Old tool</a> was stopped .* It answered 410 Gone", first_page)
+    assert "Needs attention" in first_page
+    assert re.search(r"Old tool</a> was stopped .* The endpoint responded 410 Gone", first_page)
     assert "410 Gone" in shown(anna, "endpoint_change", endpoint.pk)
     anna.send("segments_endpoint_resume", endpoint.pk)
     delivery.deliver_due()
@@ -129,9 +129,9 @@ def test_telling_again_asks_first(anna, vips, receiver) -> None:
     second = max(one.data["id"] for one in receiver.received)
     page = address("endpoint_replay", endpoint.pk)
 
-    assert "1 change once more?" in anna.client.get(page, {"from": second}).content.decode()
+    assert "Send 1 change again?" in anna.client.get(page, {"from": second}).content.decode()
     for wrong in ("0", str(second + 1), "x", "9" * 30):
-        assert "Give" in anna.client.get(page, {"from": wrong}).content.decode()
+        assert "Enter" in anna.client.get(page, {"from": wrong}).content.decode()
         assert anna.client.post(page, {"from": wrong}).status_code == 200
     delivery.deliver_due()
     assert len(receiver.received) == 2
@@ -148,7 +148,7 @@ def test_what_staff_do_is_told_under_activity(anna, receiver) -> None:
         assert anna.client.get(address(f"endpoint_{deed}", endpoint.pk)).status_code == 405
 
     assert [told for _, _, told in anna.activity()] == [
-        "Switched on again, where it stopped.",
+        "Switched on again, with the waiting messages.",
         "Paused.",
         "Made a new secret.",
         "Sent a test message.",

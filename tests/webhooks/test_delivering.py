@@ -270,7 +270,7 @@ def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_i
     late = [real - planned for real, planned in zip(came, SCHEDULE, strict=True)]
     assert timedelta(0) <= min(late) <= max(late) < timedelta(minutes=1)
     endpoint.refresh_from_db()
-    assert (endpoint.state, endpoint.stopped_because) == ("stopped", "It has taken nothing for a day.")
+    assert (endpoint.state, endpoint.stopped_because) == ("stopped", "No message was delivered for a day.")
     receiver.answer = lambda _: Reply()
     outbox.resume_endpoint(endpoint, datetime.now(UTC), skip=False)
     delivery.deliver_due()
@@ -397,14 +397,14 @@ def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -
     kept = Attempt.objects.get()
     assert kept.answer.startswith("�<b>x")
     assert len(kept.answer.encode()) <= 1024 + 2
-    assert kept.problem == "Answered 400."
+    assert kept.problem == "The endpoint responded 400."
 
 
 # -- How much waits and is kept
 
 
 def test_only_so_many_messages_wait_and_the_others_in_the_log(vips, receiver, clock, monkeypatch) -> None:
-    monkeypatch.setattr(outbox, "MOST_WAITING", 10)
+    monkeypatch.setattr(outbox, "MAX_WAITING", 10)
     subscribe(receiver)
     receiver.answer = lambda _: FAILS
     enter(vips, *(f"c{number}" for number in range(1, 41)))
