@@ -44,12 +44,18 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
         )
     for health in channel_health.paused_channels():
         response = health.answer if contact_data.may_see(request) else contact_data.redact_text(health.answer)
+        may_resume = request.user.has_perm(access.WRITE)
+        advice = (
+            "Solve the problem, then press “Send again”."
+            if may_resume
+            else "Tell a colleague who may resume it."
+        )
         found.append(
             Notice(
                 f"Sending by {channel_label(health.channel)} has been paused since {moment(health.paused_at)}",
                 f"More than a tenth of the latest {channel_health.RECENT_COUNT} messages were rejected. The latest"
-                f" response: “{response}”. Messages that are due wait. Solve the problem, then press “Send again”.",
-                health.channel if request.user.has_perm(access.WRITE) else "",
+                f" response: “{response}”. Messages that are due wait. {advice}",
+                health.channel if may_resume else "",
             )
         )
     return found

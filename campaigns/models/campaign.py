@@ -26,7 +26,7 @@ class Campaign(models.Model):
         ENTERS = "enters", "a customer enters the segment"
         LEAVES = "leaves", "a customer leaves the segment"
         AT = "at", "a date, for all members"
-        EVERY = "every", "again and again, for all members"
+        EVERY = "every", "a repeated date, for all members"
 
     name = models.CharField(max_length=200)
     segment = models.ForeignKey(
@@ -34,9 +34,9 @@ class Campaign(models.Model):
     )
     tactic = models.CharField(max_length=50, blank=True, default="", editable=False)
     state = models.CharField(max_length=7, choices=State, default=State.DRAFT, editable=False)
-    trigger = models.CharField("begins when", max_length=6, choices=Trigger, default=Trigger.ENTERS)
+    trigger = models.CharField("starts when", max_length=6, choices=Trigger, default=Trigger.ENTERS)
     starts_at = models.DateTimeField(
-        null=True, blank=True, help_text="For a date, and for the first time of those that repeat."
+        null=True, blank=True, help_text="The date, or the first date of a repetition."
     )
     repeats_every = models.DurationField(
         null=True, blank=True, validators=[MinValueValidator(timedelta(days=1))]
@@ -46,28 +46,28 @@ class Campaign(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(timedelta())],
-        help_text="How long after its beginning a customer may begin once more; empty for never.",
+        help_text="How long after the start a customer can start again. Empty means never.",
     )
     exit_when_not_member = models.BooleanField(
         "only while they stay",
         default=True,
-        help_text="Ends for whoever leaves the segment; of those who left, for whoever comes back.",
+        help_text="End when the customer leaves the segment or, in a campaign for customers who left, returns to it.",
     )
     ends_with_order = models.BooleanField("ends when they order", default=False)
     include_bulk_entries = models.BooleanField(
         "also for mass entries",
         default=False,
-        help_text="Begins also for those whom the first filling or an edited rule brings.",
+        help_text="Also start for customers who enter because the segment is new or its rule was edited.",
     )
     include_current_members = models.BooleanField(
         "also for present members",
         default=False,
-        help_text="Begins also, once, for those who are members when it is started.",
+        help_text="Also start once for customers who are members at the start of the campaign.",
     )
     quiet_from = models.TimeField(
-        null=True, blank=True, help_text="In the customer's time zone; nothing is sent from here …"
+        null=True, blank=True, help_text="In the customer's time zone. Nothing is sent from this time …"
     )
-    quiet_until = models.TimeField(null=True, blank=True, help_text="… until here.")
+    quiet_until = models.TimeField(null=True, blank=True, help_text="… until this time.")
     pool = models.ForeignKey(
         "CouponPool",
         null=True,
@@ -75,7 +75,7 @@ class Campaign(models.Model):
         on_delete=models.PROTECT,
         related_name="campaigns",
         db_constraint=False,
-        help_text="Where each customer's coupon code comes from.",
+        help_text="The pool that each customer's code comes from.",
     )
     answers = models.JSONField(
         default=dict, blank=True, editable=False, help_text="What staff have filled into its texts, by name."

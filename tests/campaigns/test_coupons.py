@@ -274,7 +274,7 @@ def test_staff_create_fill_and_delete_a_pool(post: Callable[..., Any], enter: Ca
 
     refused = post("fill", pool.pk, how="generate", count=40, length=3)
     assert "greater than or equal to 8" in refused.content.decode()
-    assert "no text in UTF-8" in post(
+    assert "not text in UTF-8" in post(
         "fill", pool.pk, how="import", file=SimpleUploadedFile("x.csv", b"\xff\xfe")
     ).content.decode()  # fmt: skip
     assert "Choose a file" in post("fill", pool.pk, how="import").content.decode()
