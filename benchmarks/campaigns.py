@@ -141,7 +141,10 @@ def open_shop(customers: int) -> Campaign:
     )
     sheet = "customer_id,email,first_name,country,newsletter\n" + rows
     csv_files.import_file(
-        csv_files.FORMATS["customers"], io.BytesIO(sheet.encode()), shop_settings(), refuse=lambda _: None
+        csv_files.FORMATS["customers"],
+        io.BytesIO(sheet.encode()),
+        shop_settings(),
+        on_rejected=lambda _: None,
     )
     segment = Segment(slug="readers", name="Readers", rule={"newsletter": {"is": "subscribed"}})
     segment_store.save_segment(segment)

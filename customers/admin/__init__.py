@@ -1,4 +1,4 @@
-"""What staff see of the shop's customers, and the keys of those who send and ask."""
+"""The admin pages of customers, imports, tracking sources, suppressions and privacy."""
 
 from core.admin import api_keys
 

@@ -1,4 +1,4 @@
-"""Events and orders as staff read them: what was done, with what, for how much, and whatever else was sent."""
+"""Events and orders as items of a timeline: a title, a subject, an amount, and other properties."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from customers.models import Event, Order
 MAX_DETAILS = 12
 MAX_AMOUNT = Decimal(10) ** 12
 
-# Properties by what they say, in the words of Segment's e-commerce specification; the first that is there counts.
+# Properties of Segment's e-commerce specification; the first one with a value counts.
 SUBJECTS = (
     "name",
     "product_name",
@@ -41,7 +41,7 @@ OTHER_SYMBOL, ORDER_SYMBOL = "bolt", "shopping_bag"
 
 @dataclass(frozen=True)
 class ActivityItem:
-    """Something that a customer did: its name, what it was about, and the rest by name."""
+    """An event or an order; ``details`` are the properties that are not in the subject or the amount."""
 
     at: datetime
     symbol: str
@@ -53,7 +53,6 @@ class ActivityItem:
 
 
 def activity_item(record: Event | Order) -> ActivityItem:
-    """Tell of an event or an order."""
     return _order_item(record) if isinstance(record, Order) else _event_item(record)
 
 
@@ -62,7 +61,7 @@ def _order_item(order: Order) -> ActivityItem:
         at=order.placed_at,
         symbol=ORDER_SYMBOL,
         title=f"Order {order.order_id}",
-        subject="Draft: only a browser has told of it" if order.is_draft else order.get_status_display(),
+        subject="Draft: only a browser has reported it" if order.is_draft else order.get_status_display(),
         amount=amount(order.total, order.currency),
         order=order,
     )
@@ -70,32 +69,32 @@ def _order_item(order: Order) -> ActivityItem:
 
 def _event_item(event: Event) -> ActivityItem:
     properties: Mapping[str, Any] = event.properties
-    told_by = next((name for name in SUBJECTS if properties.get(name) not in (None, "")), "")
-    paid_by = next((name for name in AMOUNTS if _money(properties.get(name)) is not None), "")
+    subject_property = next((name for name in SUBJECTS if properties.get(name) not in (None, "")), "")
+    amount_property = next((name for name in AMOUNTS if _money(properties.get(name)) is not None), "")
     return ActivityItem(
         at=event.occurred_at,
         symbol=SYMBOLS.get(event.name, OTHER_SYMBOL),
         title=event.name,
-        subject=_subject(properties, told_by),
-        amount=_amount(properties, paid_by),
-        details=tuple(_details(properties, {told_by, paid_by, "currency"})),
+        subject=_subject(properties, subject_property),
+        amount=_amount(properties, amount_property),
+        details=tuple(_details(properties, {subject_property, amount_property, "currency"})),
     )
 
 
-def _subject(properties: Mapping[str, Any], told_by: str) -> str:
-    if told_by:
-        return plain(properties[told_by])
+def _subject(properties: Mapping[str, Any], subject_property: str) -> str:
+    if subject_property:
+        return plain(properties[subject_property])
     products = properties.get("products")
     return f"{len(products)} product{'s' * (len(products) != 1)}" if isinstance(products, list) else ""
 
 
-def _amount(properties: Mapping[str, Any], paid_by: str) -> str:
-    money = _money(properties.get(paid_by))
+def _amount(properties: Mapping[str, Any], amount_property: str) -> str:
+    money = _money(properties.get(amount_property))
     if money is None:
         return ""
     currency = properties.get("currency")
     written = amount(money, currency if isinstance(currency, str) else "")
-    quantity = _money(properties.get("quantity")) if paid_by == "price" else None
+    quantity = _money(properties.get("quantity")) if amount_property == "price" else None
     return f"{number(quantity)} × {written}" if quantity not in (None, 1) else written
 
 
@@ -109,8 +108,8 @@ def _money(value: Any) -> Decimal | None:
     return money if money.is_finite() and abs(money) < MAX_AMOUNT else None
 
 
-def _details(properties: Mapping[str, Any], told: set[str]) -> Iterator[tuple[str, str]]:
-    others = [name for name, value in properties.items() if name not in told and value not in (None, "", [])]
+def _details(properties: Mapping[str, Any], shown: set[str]) -> Iterator[tuple[str, str]]:
+    others = [name for name, value in properties.items() if name not in shown and value not in (None, "", [])]
     for name in others[:MAX_DETAILS]:
         yield name.replace("_", " "), _detail(name, properties[name])
 

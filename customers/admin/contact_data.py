@@ -1,7 +1,7 @@
-"""Contact data: who of the staff may see it, and what the others see in its place.
+"""Contact data: which staff may see it, and what the others see instead.
 
-``customers.privacy.admin_site`` masks on every page what looks like an e-mail address or a phone number. This module
-knows the rest: values that only their field or name marks as contact data, and by what staff may search.
+``customers.privacy.admin_site`` masks e-mail addresses and phone numbers on every page, by their form. This module
+masks contact data that is recognized only by its field or name, and limits what staff can search for.
 """
 
 import re
@@ -19,7 +19,7 @@ from . import search
 
 __all__ = ["HIDDEN", "VIEW_CONTACT_DATA"]
 
-# Kinds of values of this shop that are offered to whoever writes a rule.
+# Kinds of suggested values that can reveal contact data.
 SENSITIVE_SUGGESTIONS: Final = frozenset({"attribute_value", "city"})
 
 _SENSITIVE_NAME = re.compile(
@@ -27,19 +27,18 @@ _SENSITIVE_NAME = re.compile(
     r"|(^|_)(city|zip|fax|(tel|dob|plz|ip)($|_))|(first|last|full|given|family|sur|user|middle|nick)_?name",
     re.IGNORECASE,
 )
-# Of these the name of the whole tells: a text beside it may be anything.
+# Names of objects and lists about a person; a text with such a name may be harmless.
 _PERSON_NAME = re.compile("customer|recipient|contact|person|user|buyer|billing|shipping", re.IGNORECASE)
 
 
 def may_see(request: HttpRequest) -> bool:
-    """Tell whether the person may see contact data."""
     return request.user.has_perm(VIEW_CONTACT_DATA)
 
 
 def visible_customer(request: HttpRequest, customer: Customer) -> Customer:
-    """Return the customer as the person may see them: themselves, or a copy whose contact data is masked.
+    """Return the customer, or a copy with masked contact data if the user may not see it.
 
-    The copy is for showing and must not be saved.
+    The copy is for display and must not be saved.
     """
     if may_see(request):
         return customer
@@ -52,53 +51,53 @@ def visible_customer(request: HttpRequest, customer: Customer) -> Customer:
     for name in ("first_name", "last_name", "city"):
         setattr(shown, name, _mask_text(getattr(customer, name)))
     shown.birth_date = shown.birthday = None
-    # What a shop's own columns mean is not known here.
+    # Any attribute of a shop may be contact data.
     shown.attributes = dict.fromkeys(customer.attributes, HIDDEN)
     shown.attributes_comparable = {}
     return shown
 
 
-def visible_id(request: HttpRequest, printed: str) -> str:
-    """Return a printed id, masked where it is an e-mail address or a phone number, as it is in some shops."""
+def visible_id(request: HttpRequest, customer_id: str) -> str:
+    """Return a customer id, masked if it is an e-mail address or a phone number, as in some shops."""
     if may_see(request):
-        return printed
-    return masks.mask_address(printed) if "@" in printed else masks.mask_looks(printed)
+        return customer_id
+    return masks.mask_address(customer_id) if "@" in customer_id else masks.mask_looks(customer_id)
 
 
 def visible_identity(request: HttpRequest, identity: Identity) -> str:
-    """Return an id of a customer, masked where it is an e-mail address or a phone number."""
+    """Return an id of a customer, masked if it is an e-mail address or a phone number."""
     if identity.kind == Identity.Kind.PHONE and not may_see(request):
         return masks.mask_phone(identity.value)
     return visible_id(request, identity.value)
 
 
 def redact_text(text: str) -> str:
-    """Return a text without what looks like an e-mail address or a number."""
+    """Return a text without e-mail addresses, phone numbers and numbers of three or more digits."""
     return re.sub(r"\d{3,}", HIDDEN, masks.mask_looks(text))
 
 
 def visible_properties(request: HttpRequest, properties: Any) -> Any:
-    """Return the properties of an event without what is contact data by its name or by its looks."""
+    """Return the properties of an event; contact data, recognized by name or form, is masked."""
     return properties if may_see(request) else _mask_properties(properties)
 
 
 def visible_birthday(request: HttpRequest, written: str) -> str:
-    """Return a birth date that has been written out, or the mask: also whether there is one is not told."""
+    """Return a formatted birth date. If it is hidden, an empty one is, too."""
     return written if may_see(request) else HIDDEN
 
 
 def may_suggest(request: HttpRequest, kind: str) -> bool:
-    """Tell whether the person may be offered the values of a kind that the shop has."""
+    """Return whether the user may get suggestions of a kind of value."""
     return may_see(request) or kind not in SENSITIVE_SUGGESTIONS
 
 
 def is_visible(request: HttpRequest, text: str) -> bool:
-    """Tell whether the person may see a text as it stands: who may type its beginning must not be told of it."""
+    """Return whether the user may see a text unmasked, and so find it by typing its beginning."""
     return may_see(request) or masks.mask_text(text) == text
 
 
 def search_q(request: HttpRequest, term: str) -> Q:
-    """Ask for whom the person means by a term: nobody is found by what the person may not see."""
+    """Return the customers that match a search. They cannot be found by data that the user may not see."""
     if may_see(request):
         return search.search_q(term)
     if masks.mask_text(term) != term or "@" in term or term.strip().startswith("+"):
@@ -108,7 +107,7 @@ def search_q(request: HttpRequest, term: str) -> Q:
 
 
 def search_help(request: HttpRequest) -> str:
-    """Say what can be searched for."""
+    """Return the help text of the search field."""
     return search.HELP if may_see(request) else "Id"
 
 
@@ -124,7 +123,7 @@ def _mask_properties(value: Any) -> Any:
 
 
 def _hide_if_sensitive(name: str, value: Any) -> Any:
-    """Hide all that stands under a telling name, be it a text, a number, a list or an object."""
+    """Hide any value with a name of contact data, also numbers, lists and objects."""
     if value in (None, "", [], {}):
         return value
     is_person = isinstance(value, dict | list) and _PERSON_NAME.fullmatch(name)
@@ -132,7 +131,7 @@ def _hide_if_sensitive(name: str, value: Any) -> Any:
 
 
 def _snake_case(name: str) -> str:
-    """Write ``billingZipCode`` and ``billing zip-code`` as ``billing_zip_code``."""
+    """Return ``billingZipCode`` and ``billing zip-code`` as ``billing_zip_code``."""
     return re.sub(r"[\W]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name))
 
 

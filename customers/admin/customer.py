@@ -1,4 +1,4 @@
-"""Customers: found fast among a million, and shown with all that is known of one. Ingestion writes them."""
+"""The list of customers, and the page of one customer. The pages are read-only: ingestion writes customers."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,17 +28,15 @@ MAX_IDENTITIES, MAX_CONSENTS = 50, 20
 
 
 class KnownFilter(admin.SimpleListFilter):
-    """Known or anonymous, asked so that an index answers where one of the two is rare."""
+    """Known or anonymous. Both queries use an index, which matters if one of the two is rare."""
 
     title = "contact"
     parameter_name = "known"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer both."""
         return [("yes", "Known (e-mail or phone)"), ("no", "Anonymous")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
-        """Keep the chosen."""
         match self.value():
             case "yes":
                 return queryset.filter(Customer.objects.known_q())
@@ -48,10 +46,9 @@ class KnownFilter(admin.SimpleListFilter):
 
 
 class CustomerList(CappedChangeList):
-    """The customers of a page, as the person may see them."""
+    """The list of customers, with contact data masked for users who may not see it."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Mask what is not for the person."""
         super().get_results(request)
         self.result_list = [contact_data.visible_customer(request, customer) for customer in self.result_list]
         self.search_help_text = contact_data.search_help(request)
@@ -71,7 +68,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     change_form_template = "customers/admin/customer.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages of our own before the admin's, which take any text for a key."""
+        """Add our own pages before Django's, whose pattern matches any text."""
         return [
             path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"customers_customer_{name}")
             for name, view in (
@@ -82,32 +79,30 @@ class CustomerAdmin(ReadOnlyAdmin):
         ] + super().get_urls()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
-        """Leave out whose history was joined into another's."""
+        """Exclude profiles that were merged into others."""
         return super().get_queryset(request).existing()
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Customer], search_term: str
     ) -> tuple[QuerySet[Customer], bool]:
-        """Search by beginnings; nothing is joined, so nobody comes twice."""
+        """Search for prefixes. Without SQL joins, no customer is listed twice."""
         if not search_term.strip():
             return queryset, False
         return queryset.filter(contact_data.search_q(request, search_term)), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CustomerList]:
-        """Use the list that masks."""
         return CustomerList
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Customer | None:
-        """Find the customer of a page, as the person may see them."""
         customer = super().get_object(request, object_id, from_field)
         return customer and contact_data.visible_customer(request, customer)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponse:
-        """Show the customer; of a visitor who was joined, the customer they turned out to be."""
+        """Show the customer. A merged profile redirects to the remaining one."""
         if object_id.isascii() and object_id.isdigit() and len(object_id) < 19:
             merged_into = (
                 Customer.objects.filter(pk=object_id).values_list("merged_into_id", flat=True).first()
@@ -119,25 +114,23 @@ class CustomerAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Customer | None = None, **kwargs: Any
     ):
-        """Add what the page shows."""
         assert obj is not None
         context |= {"customer": obj, "title": obj.name, **self.page_context(request, obj)}
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
-        """Give the parts of a customer's page."""
         one = Customer.objects.filter(pk=customer.pk).values("pk")
-        # Also what still waits to be summed up counts.
-        held = facts.facts_by_customer([customer.pk], prepare_relation_for(one, datetime.now(UTC)))
-        summed_up = held.get(customer.pk)
+        # Include records whose facts have not been updated yet.
+        current_facts = facts.facts_by_customer([customer.pk], prepare_relation_for(one, datetime.now(UTC)))
+        current = current_facts.get(customer.pk)
         identities = customer.identities.order_by("kind", "pk")[:MAX_IDENTITIES]
         for identity in identities:
             identity.value = contact_data.visible_identity(request, identity)
         return {
             "contact": [(label, value) for label, value in _contact_rows(request, customer) if value],
             "identities": identities,
-            "highlights": list(facts.highlights(summed_up)) if summed_up else [],
-            "facts": list(facts.displayed_facts(summed_up)) if summed_up else [],
+            "highlights": list(facts.highlights(current)) if current else [],
+            "facts": list(facts.displayed_facts(current)) if current else [],
             "timeline": _timeline(request, customer),
             "consents": customer.consent_changes.order_by("-pk")[:MAX_CONSENTS],
             "may_export": privacy.may_export(request),
@@ -145,7 +138,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         }
 
     def timeline_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show a part of the customer's timeline, for the page that asks for more of it."""
+        """Return a part of the timeline, for htmx."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         customer = get_object_or_404(self.get_queryset(request), pk=pk)
@@ -156,7 +149,6 @@ class CustomerAdmin(ReadOnlyAdmin):
 
     @display(description="Customer")
     def who(self, customer: Customer) -> str:
-        """Show the name above the id."""
         below = customer.customer_id if customer.name != customer.customer_id else ""
         return format_html(
             '<span class="stacked"><span>{}</span><small>{}</small></span>', customer.name, below
@@ -167,28 +159,24 @@ class CustomerAdmin(ReadOnlyAdmin):
         label={"subscribed": "success", "unsubscribed": "danger"},
     )
     def consent(self, customer: Customer) -> str | None:
-        """Show the state of the consent, where there ever was one."""
         return customer.newsletter if customer.newsletter != Customer.Newsletter.NEVER else None
 
     @display(description="Orders")
     def orders(self, customer: Customer) -> int | None:
-        """Show how many orders count."""
         return customer.facts.order_count if hasattr(customer, "facts") else None
 
     @display(description="Spent")
     def spent(self, customer: Customer) -> str | None:
-        """Show the value of the orders that count."""
         return amount(from_units(customer.facts.total_spent)) if hasattr(customer, "facts") else None
 
     @display(description="Last activity")
     def last_activity(self, customer: Customer) -> str | None:
-        """Show when the customer last did something."""
         return moment(customer.facts.last_activity_at) if hasattr(customer, "facts") else None
 
 
 def _timeline(request: HttpRequest, customer: Customer) -> timeline.Timeline:
-    seen = partial(contact_data.visible_properties, request)
-    return timeline.build_timeline(customer, request.GET.get("kind", ""), request.GET.get("before", ""), seen)
+    mask = partial(contact_data.visible_properties, request)
+    return timeline.build_timeline(customer, request.GET.get("kind", ""), request.GET.get("before", ""), mask)
 
 
 def _contact_rows(request: HttpRequest, customer: Customer) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""A customer's facts as people read them."""
+"""A customer's facts as staff read them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from customers.facts.definitions import declared_facts
 from customers.models import Facts, FactsAsOf
 from customers.models.facts import FactColumns
 
-# Steps on the way to other facts: true, and of little use to staff.
+# Facts that only serve to compute others.
 INTERNAL_FACTS = frozenset(
     {"any_order_at", "uncancelled_order_at", "newest_at"} | {f"order_{nth}_at" for nth in range(2, 6)}
 )
@@ -21,7 +21,7 @@ INTERNAL_FACTS = frozenset(
 
 @dataclass(frozen=True)
 class DisplayedFact:
-    """One fact: its name in words, its value, what it means."""
+    """A fact as it is displayed."""
 
     label: str
     value: str
@@ -29,15 +29,15 @@ class DisplayedFact:
 
 
 def facts_by_customer(customers: Sequence[int], relation: str) -> dict[int, Facts | FactsAsOf]:
-    """Give the facts of some customers by their keys, from the relation that ``relation_of`` has named for them."""
+    """Return the facts of customers by primary key, from the relation that ``relation_of`` has returned."""
     rows = FactsAsOf.objects if relation == "facts_as_of" else Facts.objects
     return {row.customer_id: row for row in rows.filter(customer_id__in=customers)}
 
 
 def highlights(facts: FactColumns) -> Iterator[tuple[str, str]]:
-    """Give the few facts that say most about a customer, each with what it is."""
+    """Return the most important facts as pairs of a value and its label."""
     yield amount(from_units(facts.total_spent), settings.SHOP_CURRENCY), "spent"
-    yield number(facts.order_count), "order that counts" if facts.order_count == 1 else "orders that count"
+    yield number(facts.order_count), "counting order" if facts.order_count == 1 else "counting orders"
     yield number(facts.session_count), "session" if facts.session_count == 1 else "sessions"
     if has_open_cart(facts):
         yield amount(from_units(facts.cart_value), settings.SHOP_CURRENCY), "in the cart"
@@ -45,15 +45,15 @@ def highlights(facts: FactColumns) -> Iterator[tuple[str, str]]:
 
 
 def has_open_cart(facts: FactColumns, since: datetime | None = None) -> bool:
-    """Tell whether more was put into the cart than taken out after the latest order, and later than ``since``."""
+    """Return whether products were added after the latest order, and after ``since``, and are still in the cart."""
     added, ordered = facts.last_added_at, facts.uncancelled_order_at
     is_later = added is not None and (ordered is None or added > ordered) and (since is None or added > since)
     return is_later and facts.cart_quantity > 0
 
 
 def displayed_facts(facts: FactColumns) -> Iterator[DisplayedFact]:
-    """Give the facts that staff ask about, in the order of their declaration."""
-    yield DisplayedFact("First seen", moment(facts.first_seen_at), "When the shop first met the customer.")
+    """Return the facts for staff, in the order of their declaration."""
+    yield DisplayedFact("First seen", moment(facts.first_seen_at), "When the customer was first seen.")
     for fact in declared_facts():
         if fact.name not in INTERNAL_FACTS:
             label = fact.name.removesuffix("_at").replace("_", " ").capitalize()

@@ -1,4 +1,4 @@
-"""Identity conflicts: ids that were said to be one person, of customers who have different customer ids."""
+"""Identity conflicts: statements that two ids are one person, although their customers have different customer ids."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -15,9 +15,9 @@ from . import contact_data
 
 @admin.register(IdentityLink)
 class ConflictAdmin(ReadOnlyAdmin):
-    """The list of conflicts; the customers are a click away."""
+    """The list of conflicts."""
 
-    list_display = ("claimed", "first", "second")
+    list_display = ("stated", "first", "second")
     list_display_links = None
     fields = list_display
     readonly_fields = list_display
@@ -26,24 +26,20 @@ class ConflictAdmin(ReadOnlyAdmin):
     ordering = ("-at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IdentityLink]:
-        """Keep the claims that were refused."""
         self.request = request
         return super().get_queryset(request).filter(is_refused=True)
 
-    @display(description="Said")
-    def claimed(self, claim: IdentityLink) -> str:
-        """Show when it was said."""
-        return moment(claim.at) if claim.message_id else "by a file"
+    @display(description="Stated")
+    def stated(self, link: IdentityLink) -> str:
+        return moment(link.at) if link.message_id else "in a file"
 
-    @display(description="This id")
-    def first(self, claim: IdentityLink) -> str:
-        """Show one id, and whose it is."""
-        return self._shown(claim.one)
+    @display(description="Id")
+    def first(self, link: IdentityLink) -> str:
+        return self._shown(link.one)
 
-    @display(description="and this one")
-    def second(self, claim: IdentityLink) -> str:
-        """Show the other id, and whose it is."""
-        return self._shown(claim.other)
+    @display(description="Other id")
+    def second(self, link: IdentityLink) -> str:
+        return self._shown(link.other)
 
     def _shown(self, identity: Identity) -> str:
         customer = contact_data.visible_customer(self.request, identity.customer)

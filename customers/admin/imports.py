@@ -1,4 +1,4 @@
-"""Files that staff import: uploaded, looked at, started, watched, and what was refused to download."""
+"""The imports of staff: uploading a file, its preview, its progress, and the download of rejected rows."""
 
 from typing import Any
 
@@ -31,8 +31,10 @@ from . import contact_data
 
 MAX_EXAMPLES = 3
 POLL_SECONDS = 2
-FILE_DELETED = "The file was deleted here; upload it again."
-REDIS_UNAVAILABLE = "It starts by itself once the worker can be reached: Redis does not answer just now."
+FILE_DELETED = "The file has been deleted. Upload it again."
+REDIS_UNAVAILABLE = (
+    "Redis is unavailable at the moment. The import starts as soon as a worker can be reached."
+)
 LABELS = {
     "uploaded": "warning",
     "waiting": "info",
@@ -44,14 +46,14 @@ LABELS = {
 
 
 class UploadForm(forms.Form):
-    """The file."""
+    """The form to upload a file."""
 
     file = forms.FileField(
         label="CSV file",
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,text/csv"}),
         error_messages={
             "required": "Choose the file to import.",
-            "empty": "The file is empty; its first line has to name the columns.",
+            "empty": "The file is empty. Its first line must name the columns.",
         },
     )
 
@@ -64,7 +66,7 @@ class ImportAdmin(ReadOnlyAdmin):
     list_before_template = "customers/admin/no_imports.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages of our own before the admin's, which take any text for a key."""
+        """Add our own pages before Django's, whose pattern matches any text."""
         return [
             path(address, self.admin_site.admin_view(view), name=f"customers_import_{name}")
             for address, view, name in (
@@ -76,39 +78,32 @@ class ImportAdmin(ReadOnlyAdmin):
         ] + super().get_urls()
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tell whether the person may import."""
         return request.user.has_perm("customers.add_import")
 
     # -- The list
 
     @display(description="File")
     def file(self, upload: Import) -> str:
-        """Show the file's name."""
         return upload.name
 
     @display(description="Kind")
     def kind_(self, upload: Import) -> str:
-        """Show what it is read as."""
         return FORMATS[upload.kind].label if upload.kind in FORMATS else "–"
 
     @display(description="State", label={str(Import.State(key).label): LABELS[key] for key in LABELS})
     def how_far(self, upload: Import) -> str:
-        """Show how far it is."""
         return upload.get_state_display()
 
     @display(description="Rows")
     def rows(self, upload: Import) -> str:
-        """Show how many rows were read."""
         return number(upload.read)
 
-    @display(description="Refused")
+    @display(description="Rejected")
     def refused_(self, upload: Import) -> str:
-        """Show how many of them were not taken."""
         return number(upload.refused)
 
     @display(description="Uploaded")
     def uploaded(self, upload: Import) -> str:
-        """Show when."""
         return moment(upload.uploaded_at)
 
     # -- The pages
@@ -116,18 +111,17 @@ class ImportAdmin(ReadOnlyAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponse:
-        """Take a file."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = UploadForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
-            upload = self._received(request, form)
+            upload = self._store_upload(request, form)
             if upload:
                 return redirect("admin:customers_import_change", upload.pk)
         context = self._context(request, "Import a file") | {"form": form, "formats": FORMATS.values()}
         return TemplateResponse(request, "customers/admin/import_add.html", context)
 
-    def _received(self, request: HttpRequest, form: UploadForm) -> Import | None:
+    def _store_upload(self, request: HttpRequest, form: UploadForm) -> Import | None:
         file: UploadedFile = form.cleaned_data["file"]
         try:
             upload = uploads.store_upload(
@@ -142,28 +136,29 @@ class ImportAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponse:
-        """Show what is in the file before it starts, how far it is afterwards."""
+        """Show the preview before the import starts, and its progress afterwards."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         is_key = object_id.isascii() and object_id.isdigit() and len(object_id) < 19
         upload = get_object_or_404(self.get_queryset(request), pk=object_id if is_key else 0)
-        context = self._context(request, upload.name) | self._told(request, upload)
+        context = self._context(request, upload.name) | self._progress_context(request, upload)
         if upload.state == Import.State.UPLOADED:
             context |= _preview_context(request, upload)
         return TemplateResponse(request, "customers/admin/import.html", context)
 
     def progress_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the part of the page that changes."""
+        """Return the part of the page that changes, for htmx."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         upload = get_object_or_404(self.get_queryset(request), pk=pk)
-        return TemplateResponse(request, "customers/admin/import_progress.html", self._told(request, upload))
+        return TemplateResponse(
+            request, "customers/admin/import_progress.html", self._progress_context(request, upload)
+        )
 
     def start_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Let a worker import it, as the kind that was chosen."""
-        upload = self._to_change(request, pk)
+        upload = self._get_import_to_change(request, pk)
         kind = FORMATS.get(request.POST.get("kind", "") or upload.kind)
-        problem = "Choose the kind of the file first." if kind is None else _problem(upload, kind)
+        problem = "Choose the kind of file first." if kind is None else _problem(upload, kind)
         if kind is None or problem:
             messages.error(request, problem)
         elif uploads.start_import(upload, kind, timezone.now()):
@@ -175,14 +170,12 @@ class ImportAdmin(ReadOnlyAdmin):
         return redirect("admin:customers_import_change", upload.pk)
 
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """End it early."""
-        upload = self._to_change(request, pk)
+        upload = self._get_import_to_change(request, pk)
         uploads.cancel_import(upload, timezone.now())
         audit_log.log_changes(request, [upload], "Cancelled.")
         return redirect("admin:customers_import_change", upload.pk)
 
     def refused_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Download the refused rows, with the reasons."""
         if not (self.has_view_permission(request) and contact_data.may_see(request)):
             raise PermissionDenied
         upload = get_object_or_404(self.get_queryset(request).exclude(stored=""), pk=pk)
@@ -192,10 +185,10 @@ class ImportAdmin(ReadOnlyAdmin):
             raise Http404(FILE_DELETED) from None
         name = upload.name.removesuffix(".csv")
         return FileResponse(
-            file, as_attachment=True, filename=f"{name}-refused.csv", content_type="text/csv; charset=utf-8"
+            file, as_attachment=True, filename=f"{name}-rejected.csv", content_type="text/csv; charset=utf-8"
         )
 
-    def _to_change(self, request: HttpRequest, pk: int) -> Import:
+    def _get_import_to_change(self, request: HttpRequest, pk: int) -> Import:
         if not self.has_add_permission(request):
             raise PermissionDenied
         return get_object_or_404(self.get_queryset(request), pk=pk)
@@ -203,7 +196,7 @@ class ImportAdmin(ReadOnlyAdmin):
     def _context(self, request: HttpRequest, title: str) -> dict[str, Any]:
         return {**self.admin_site.each_context(request), "title": title, "opts": self.opts}
 
-    def _told(self, request: HttpRequest, upload: Import) -> dict[str, Any]:
+    def _progress_context(self, request: HttpRequest, upload: Import) -> dict[str, Any]:
         waiting = Import.State.WAITING
         before: QuerySet[Import] = Import.objects.filter(state__in=(waiting, Import.State.RUNNING))
         return {
@@ -221,31 +214,31 @@ class ImportAdmin(ReadOnlyAdmin):
 
 
 def _preview_context(request: HttpRequest, upload: Import) -> dict[str, Any]:
-    """Give what is in the file, read as the kind that is asked for, or else as the guessed one."""
+    """Return the preview in the chosen format, or else in the guessed one."""
     kind = FORMATS.get(request.GET.get("kind", "")) or FORMATS.get(upload.kind)
-    told: dict[str, Any] = {"formats": FORMATS.values(), "kind": kind}
+    context: dict[str, Any] = {"formats": FORMATS.values(), "kind": kind}
     if kind is None:
-        return told
+        return context
     try:
         preview = uploads.preview_upload(upload, kind)
     except (InvalidFile, FileNotFoundError) as error:
-        return told | {"problem": _error_text(error)}
-    return told | {
+        return context | {"problem": _error_text(error)}
+    return context | {
         "preview": preview,
         "columns": _column_rows(preview, kind, is_masked=not contact_data.may_see(request)),
-        "refusals": preview.refused if contact_data.may_see(request) else [],
+        "rejected_rows": preview.refused if contact_data.may_see(request) else [],
     }
 
 
 def _column_rows(
     preview: ImportPreview, kind: Format, *, is_masked: bool
 ) -> list[tuple[str, str, list[str]]]:
-    """Give each column, what it becomes, and its first values."""
+    """Return each column with the field it becomes and its first values."""
     columns = []
     for place, name in enumerate(preview.header):
         values = (cells[place].strip() for _, cells in preview.rows if place < len(cells))
         shown = list(dict.fromkeys(value for value in values if value))[:MAX_EXAMPLES]
-        columns.append((name, kind.becomes(name), [contact_data.HIDDEN] if is_masked else shown))
+        columns.append((name, kind.target_field(name), [contact_data.HIDDEN] if is_masked else shown))
     return columns
 
 
@@ -259,5 +252,7 @@ def _problem(upload: Import, kind: Format) -> str:
 
 def _error_text(error: Exception) -> str:
     return (
-        f"This file cannot be imported as that: {error}." if isinstance(error, InvalidFile) else FILE_DELETED
+        f"This file cannot be imported as this kind: {error}."
+        if isinstance(error, InvalidFile)
+        else FILE_DELETED
     )

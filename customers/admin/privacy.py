@@ -1,4 +1,4 @@
-"""One customer's data, handed out or erased; and the erasures there were, which name nobody."""
+"""Exporting and erasing one customer's data, and the list of erasures, which names no customers."""
 
 import json
 import re
@@ -24,31 +24,28 @@ EXPORT, ERASE = "customers.export_customer", "customers.add_erasure"
 
 
 def may_export(request: HttpRequest) -> bool:
-    """Tell whether the person may hand out all that is known of a customer."""
     return request.user.has_perms([EXPORT, contact_data.VIEW_CONTACT_DATA])
 
 
 def may_erase(request: HttpRequest) -> bool:
-    """Tell whether the person may erase customers."""
     return request.user.has_perms([ERASE, contact_data.VIEW_CONTACT_DATA])
 
 
 def export(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Download everything about a customer as JSON."""
     if not may_export(request):
         raise PermissionDenied
     customer = get_object_or_404(Customer.objects.existing(), pk=pk)
-    told = personal_data.export_customer(customer, datetime.now(UTC))
-    audit_log.log_changes(request, [customer], "Exported all that is known.")
+    data = personal_data.export_customer(customer, datetime.now(UTC))
+    audit_log.log_changes(request, [customer], "Exported all data.")
     name = re.sub(r"[^\w.-]+", "-", customer.customer_id, flags=re.ASCII).strip("-") or str(customer.pk)
-    body = json.dumps(told, ensure_ascii=False, indent=2)
+    body = json.dumps(data, ensure_ascii=False, indent=2)
     response = HttpResponse(body, content_type="application/json; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="customer-{name}.json"'
     return response
 
 
 def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask whether it is meant, by the id typed again, then erase the customer for good."""
+    """Ask the user to type the id as confirmation, then erase the customer."""
     if not may_erase(request):
         raise PermissionDenied
     customer = get_object_or_404(Customer.objects.existing(), pk=pk)
@@ -64,7 +61,7 @@ def erase(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     }
     if request.method == "POST":
         if request.POST.get("typed", "").strip() != customer.customer_id:
-            context["problem"] = f"Type the id as it is written above: {customer.customer_id}"
+            context["problem"] = f"The id does not match. Type {customer.customer_id}"
         else:
             return _erased(request, customer)
     return TemplateResponse(request, "customers/admin/erase.html", context)
@@ -75,16 +72,19 @@ def _erased(request: HttpRequest, customer: Customer) -> HttpResponse:
     try:
         done = personal_data.erase_customer(customer, datetime.now(UTC), by=request.user.get_username())
     except personal_data.AlreadyErased:
-        messages.warning(request, "Somebody else has erased this customer just before.")
+        messages.warning(request, "This customer has already been erased.")
     else:
         audit_log.log_additions(request, [done], "Erased a customer.")
         messages.success(
             request,
             f"The customer was erased, with {done.orders:,} orders and {done.events:,} events."
-            " Sent again, they stay away.",
+            " If the shop sends this data again, it is ignored.",
         )
         if others:
-            messages.warning(request, f"Not erased, though they have the same address: {', '.join(others)}.")
+            messages.warning(
+                request,
+                f"Not erased, although they have the same e-mail address or phone number: {', '.join(others)}.",
+            )
     return redirect("admin:customers_customer_changelist")
 
 
@@ -100,15 +100,12 @@ class ErasureAdmin(ReadOnlyAdmin):
 
     @display(description="Erased")
     def when(self, erasure: Erasure) -> str:
-        """Show when."""
         return moment(erasure.at)
 
     @display(description="Orders")
     def orders_(self, erasure: Erasure) -> str:
-        """Show how many orders went."""
         return number(erasure.orders)
 
     @display(description="Events")
     def events_(self, erasure: Erasure) -> str:
-        """Show how many events went."""
         return number(erasure.events)

@@ -1,4 +1,4 @@
-"""Messages that could not be taken: what each lacks, and another try once the reason is gone."""
+"""Refused messages: the reason of each, and an action to try them again."""
 
 import json
 from typing import Any
@@ -31,47 +31,48 @@ class RefusedMessageAdmin(ReadOnlyAdmin):
     actions = ("try_again",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RefusedMessage]:
-        """Let each row know who looks at it."""
+        """Remember whether the rows show contact data."""
         self.hides = not contact_data.may_see(request)
         return super().get_queryset(request)
 
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: RefusedMessage | None = None, **kwargs: Any
     ):
-        """Add the message as it was sent."""
         assert obj is not None
         context |= {"sent": _visible_message(request, obj.message)}
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     def has_try_again_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the person may let messages be taken."""
         return request.user.has_perm("customers.change_refusedmessage")
 
     @admin.action(description="Try again", permissions=["try_again"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[RefusedMessage]) -> None:
-        """Put the ticked messages back into the inbox."""
         chosen = list(queryset)
         audit_log.log_changes(request, chosen, "Tried again.")
         cut = inbox.retry_refused(chosen)
         if len(chosen) > cut:
-            messages.success(request, "They are tried again; what cannot be taken comes back here.")
+            messages.success(
+                request,
+                "The messages are being processed again. Those that are still invalid will be listed here again.",
+            )
         if cut:
-            messages.warning(request, f"{cut} of them are too long to have been kept whole.")
+            messages.warning(
+                request,
+                f"{cut} of the messages are too long: they are not stored completely and cannot be tried again.",
+            )
 
     @display(description="Received")
     def received(self, refused: RefusedMessage) -> str:
-        """Show when it came in."""
         return moment(refused.received_at)
 
     @display(description="Reason")
     def why(self, refused: RefusedMessage) -> str:
-        """Show what to change, without contact data for who may not see it."""
         return contact_data.redact_text(refused.reason) if self.hides else refused.reason
 
 
 def _visible_message(request: HttpRequest, message: str) -> str:
     try:
         value = json.loads(message)
-    except ValueError:  # too long to have been kept whole
+    except ValueError:  # too long, so it is not stored completely
         return message if contact_data.may_see(request) else contact_data.HIDDEN
     return json.dumps(contact_data.visible_properties(request, value), indent=2, ensure_ascii=False)

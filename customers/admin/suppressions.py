@@ -1,4 +1,4 @@
-"""Suppressed addresses: who gets no messages and why; staff suppress an address by hand, and lift suppressions."""
+"""Suppressed addresses, which get no messages. Staff can suppress addresses and lift suppressions."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,25 +23,24 @@ from . import contact_data
 
 
 class SuppressionForm(forms.ModelForm):
-    """An address to suppress."""
+    """The form to suppress an address."""
 
     email = forms.CharField(label="E-mail address", max_length=320, widget=UnfoldAdminEmailInputWidget)
 
     class Meta:
-        """Nothing else is asked."""
+        """The form has no fields of the model: saving calls ``consent.suppress``."""
 
         model = Suppression
         fields = ()
 
     def clean_email(self) -> str:
-        """Take an address that is not suppressed yet."""
         try:
             address = email_addresses.normalize_email(self.cleaned_data["email"])
         except email_addresses.InvalidEmail as error:
             raise forms.ValidationError(str(error)) from error
         if not address or suppression.is_suppressed(address):
             raise forms.ValidationError(
-                "This address is suppressed already." if address else "Enter an address."
+                "This address is already suppressed." if address else "Enter an e-mail address."
             )
         return address
 
@@ -60,24 +59,22 @@ class SuppressionAdmin(CappedListAdmin):
     actions = ("lift",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Suppression]:
-        """Let each row know who looks at it."""
+        """Remember whether the rows show contact data."""
         self.hides = not contact_data.may_see(request)
         return super().get_queryset(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes one: it is lifted, and an address suppressed again."""
+        """Suppressions are lifted, not changed."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes one in Django's way: ``lift`` does."""
+        """Suppressions are lifted, not deleted in Django's way."""
         return False
 
     def has_lift_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the person may lift suppressions."""
         return request.user.has_perm("customers.delete_suppression")
 
     def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
-        """Suppress the address."""
         address = form.cleaned_data["email"]
         suppression.suppress(address, datetime.now(UTC), reason=suppression.Reason.STAFF, source="staff")
         obj.pk = Suppression.objects.get(address=email_addresses.fold_email(address)).pk
@@ -85,33 +82,30 @@ class SuppressionAdmin(CappedListAdmin):
     def response_add(
         self, request: HttpRequest, obj: Suppression, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Go back to the list, whichever button was pressed: there is no page of one."""
-        messages.success(request, "Suppressed. The address gets no messages any more.")
+        """Return to the list, because suppressions have no page of their own."""
+        messages.success(request, "The address is suppressed and gets no more messages.")
         return redirect("admin:customers_suppression_changelist")
 
     def log_addition(self, request: HttpRequest, obj: Suppression, message: Any) -> None:
-        """Keep in the trail who did it, without the address."""
+        """Write the audit log without the address."""
         audit_log.log_additions(request, [obj], "Suppressed an address.")
 
-    @admin.action(description="Lift: let them get messages again", permissions=["lift"])
+    @admin.action(description="Lift suppression: send messages again", permissions=["lift"])
     def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> None:
-        """Let the ticked addresses get messages again."""
         chosen = list(queryset)
         audit_log.log_deletions(request, chosen, "Lifted the suppression of an address.")
         for one in chosen:
             suppression.lift_suppression(one)
-        messages.success(request, "Lifted. Who is subscribed gets messages again.")
+        messages.success(request, "The suppressions are lifted. Subscribed customers get messages again.")
 
     @display(description="Address")
     def shown_address(self, suppression: Suppression) -> str:
-        """Show the address, or that its owner was erased."""
         if suppression.address is None:
             return "an erased address"
         return masks.mask_address(suppression.address) if self.hides else suppression.address
 
-    @display(description="Why")
+    @display(description="Reason")
     def shown_reason(self, suppression: Suppression) -> str:
-        """Show the reason, with what the mail server said."""
         reason = suppression.get_reason_display()
         if suppression.detail:
             reason += (
@@ -121,5 +115,4 @@ class SuppressionAdmin(CappedListAdmin):
 
     @display(description="Since")
     def since(self, suppression: Suppression) -> str:
-        """Show since when."""
         return moment(suppression.at)

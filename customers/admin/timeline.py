@@ -1,4 +1,4 @@
-"""One timeline of a customer's orders and events, the latest first, visit by visit."""
+"""The timeline of a customer's orders and events, grouped by visits, the latest first."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -39,29 +39,29 @@ _EVENT_FILTERS = {
 
 
 class TimelinePosition(NamedTuple):
-    """Where in the timeline a record stands: by moment, orders after events of the same one, then by key."""
+    """The position of a record in the timeline: by time, events before orders, then by primary key."""
 
     at: datetime
     is_order: bool
     key: int
 
     @classmethod
-    def read(cls, text: str) -> Self | None:
-        """Read what ``written`` gives; None from anything else."""
+    def parse(cls, text: str) -> Self | None:
+        """Parse the value of ``as_text``. Return None if it is invalid."""
         try:
             at, is_order, key = text.split("~")
-            place = cls(datetime.fromisoformat(at).astimezone(UTC), is_order == "order", int(key))
+            position = cls(datetime.fromisoformat(at).astimezone(UTC), is_order == "order", int(key))
         except (ValueError, OverflowError):
             return None
-        return place if 0 <= place.key <= MAX_KEY else None
+        return position if 0 <= position.key <= MAX_KEY else None
 
     @property
-    def written(self) -> str:
-        """Write it for an address."""
+    def as_text(self) -> str:
+        """Return the position as a URL parameter."""
         return f"{self.at.isoformat()}~{'order' if self.is_order else 'event'}~{self.key}"
 
-    def earlier(self, column: str, *, orders: bool) -> Q:
-        """Ask records of one kind for those before this place."""
+    def earlier_q(self, column: str, *, orders: bool) -> Q:
+        """Return the records of one kind before this position."""
         before = Q(**{f"{column}__lt": self.at})
         if orders == self.is_order:
             return before | Q(**{column: self.at, "pk__lt": self.key})
@@ -70,34 +70,30 @@ class TimelinePosition(NamedTuple):
 
 @dataclass(frozen=True)
 class Visit:
-    """What happened without a longer pause, the latest first."""
+    """Items without a longer pause between them, the latest first."""
 
-    happenings: tuple[ActivityItem, ...]
+    items: tuple[ActivityItem, ...]
 
     @property
     def started_at(self) -> datetime:
-        """Give the first moment shown."""
-        return self.happenings[-1].at
+        return self.items[-1].at
 
     @property
     def ended_at(self) -> datetime:
-        """Give the last moment."""
-        return self.happenings[0].at
+        return self.items[0].at
 
     @property
     def orders(self) -> int:
-        """Count the orders."""
-        return sum(one.order is not None for one in self.happenings)
+        return sum(one.order is not None for one in self.items)
 
     @property
     def events(self) -> int:
-        """Count the events."""
-        return len(self.happenings) - self.orders
+        return len(self.items) - self.orders
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Some visits, and the query of an address for the earlier ones."""
+    """One page of visits. ``earlier`` is the query string of the next page, or empty."""
 
     kind: str
     visits: tuple[Visit, ...]
@@ -106,26 +102,26 @@ class Timeline:
     kinds = KINDS
 
 
-def build_timeline(customer: Customer, kind: str, before: str, seen: Callable[[Any], Any]) -> Timeline:
-    """Give a customer's visits before a place, or the latest; whole ones, unless one alone is too long.
+def build_timeline(customer: Customer, kind: str, before: str, mask: Callable[[Any], Any]) -> Timeline:
+    """Return a customer's visits before a position, or the latest ones. A visit is only split if it exceeds a page.
 
-    ``seen`` makes of an event's properties what is shown of them.
+    ``mask`` is applied to the properties of events.
     """
     kind = kind if kind in KINDS else ""
-    place = TimelinePosition.read(before)
-    records = sorted(_records(customer, kind, place), key=_position, reverse=True)
+    position = TimelinePosition.parse(before)
+    records = sorted(_records(customer, kind, position), key=_position, reverse=True)
     shown = records[:PAGE_SIZE]
     if len(records) > PAGE_SIZE:
         shown = _whole_visits(records)
-    earlier = {"kind": kind, "before": _position(shown[-1]).written} if len(records) > len(shown) else {}
-    return Timeline(kind, tuple(_visits(shown, seen)), urlencode(earlier), is_latest=place is None)
+    earlier = {"kind": kind, "before": _position(shown[-1]).as_text} if len(records) > len(shown) else {}
+    return Timeline(kind, tuple(_visits(shown, mask)), urlencode(earlier), is_latest=position is None)
 
 
 def _records(customer: Customer, kind: str, before: TimelinePosition | None) -> Iterator[Event | Order]:
-    """Give more than enough of each kind."""
+    """Return at least a page of records of each kind."""
 
     def some(records: QuerySet[Any], column: str, *, orders: bool) -> QuerySet[Any]:
-        found = records.filter(before.earlier(column, orders=orders)) if before else records
+        found = records.filter(before.earlier_q(column, orders=orders)) if before else records
         return found.order_by(f"-{column}", "-pk")[: PAGE_SIZE + 1]
 
     if kind in ("", "orders"):
@@ -142,22 +138,22 @@ def _position(record: Event | Order) -> TimelinePosition:
 
 
 def _whole_visits(records: list[Event | Order]) -> list[Event | Order]:
-    """Cut where a visit begins, so that none is torn in two; one that is longer than the page is."""
+    """Return the records of a page up to the last complete visit, or a full page if no visit is complete."""
     for end in range(PAGE_SIZE, 0, -1):
         if _position(records[end - 1]).at - _position(records[end]).at > SESSION_GAP:
             return records[:end]
     return records[:PAGE_SIZE]
 
 
-def _visits(records: Iterable[Event | Order], seen: Callable[[Any], Any]) -> Iterator[Visit]:
+def _visits(records: Iterable[Event | Order], mask: Callable[[Any], Any]) -> Iterator[Visit]:
     visit: list[ActivityItem] = []
     for record in records:
         if isinstance(record, Event):
-            record.properties = seen(record.properties)
-        happening = activity_items.activity_item(record)
-        if visit and visit[-1].at - happening.at > SESSION_GAP:
+            record.properties = mask(record.properties)
+        item = activity_items.activity_item(record)
+        if visit and visit[-1].at - item.at > SESSION_GAP:
             yield Visit(tuple(visit))
             visit = []
-        visit.append(happening)
+        visit.append(item)
     if visit:
         yield Visit(tuple(visit))

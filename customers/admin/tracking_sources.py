@@ -1,4 +1,4 @@
-"""Tracking sources: made, edited and revoked here; a new write key is shown once, with how to send with it."""
+"""Tracking sources. A new write key is shown once, with instructions to use it."""
 
 from typing import Any, Final
 
@@ -24,22 +24,22 @@ MAX_COUNTED: Final = 10_000
 class SourceAdmin(CappedListAdmin):
     """The list of sources and the page of one."""
 
-    list_display = ("name", "sends_from", "start", "created", "last_used", "left_out", "state")
+    list_display = ("name", "sends_from", "start", "created", "last_used", "bots_ignored", "state")
     list_before_template = "customers/admin/no_sources.html"
     change_form_outer_before_template = "customers/admin/source.html"
     fields = ("name", "kind", "messages_a_minute", "allow_unsigned_joins")
     actions = ("revoke",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Source | None = None) -> tuple[str, ...]:
-        """Keep what a key is for: a key that a browser has shown is no secret of a server any more."""
+        """The kind cannot be changed: a key that browsers have shown cannot become a server's secret."""
         return ("kind",) if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Source | None = None) -> bool:
-        """Nobody deletes: what it sent stays, so does where it came from."""
+        """Sources are revoked, not deleted, because the messages they sent refer to them."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
-        """Make the key of a new source, and keep it for the page that comes next."""
+        """Create the key of a new source, and store it in the session for the next page."""
         if change:
             obj.save(update_fields=form.changed_data)
         else:
@@ -47,14 +47,14 @@ class SourceAdmin(CappedListAdmin):
             request.session[NEW_KEY_IN_SESSION] = [obj.pk, key]
 
     def response_add(self, request: HttpRequest, obj: Source, post_url_continue: str | None = None):
-        """Go on to the page that shows the key, whichever button was pressed."""
+        """Redirect to the page that shows the key."""
         messages.success(request, f"{obj.name} can send messages now.")
         return redirect("admin:customers_source_change", obj.pk)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None
     ) -> HttpResponse:
-        """Add how to send with it, and the key where it was made a moment ago."""
+        """Add instructions, and the key if it was just created."""
         source, key = self.get_object(request, object_id), ""
         if source and request.session.get(NEW_KEY_IN_SESSION, [None])[0] == source.pk:
             key = request.session.pop(NEW_KEY_IN_SESSION)[1]
@@ -70,51 +70,43 @@ class SourceAdmin(CappedListAdmin):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the person may take a key's power."""
         return request.user.has_perm("customers.change_source")
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
-        """Let the keys of the ticked sources open nothing from now on."""
         for source in queryset:
             if source.revoked_at is None:
                 sources.revoke_source(source)
                 audit_log.log_changes(request, [source], "Revoked.")
-            messages.success(request, f"{source.name} can send nothing any more.")
+            messages.success(request, f"{source.name} can no longer send messages.")
 
     @display(description="Sends from")
     def sends_from(self, source: Source) -> str:
-        """Show who can read the key."""
         return "browser or app" if source.is_browser else "server"
 
     @display(description="Key starts with")
     def start(self, source: Source) -> str:
-        """Show the start of the key, to tell it by."""
         return f"{source.prefix}…"
 
     @display(description="Created")
     def created(self, source: Source) -> str:
-        """Show when it was made."""
         return moment(source.created_at)
 
     @display(description="Last used")
     def last_used(self, source: Source) -> str:
-        """Show when it last sent something."""
         return moment(source.last_used_at) if source.last_used_at else "never"
 
-    @display(description="Of bots, left out")
-    def left_out(self, source: Source) -> str:
-        """Show how many messages of known bots were left out."""
+    @display(description="Bot messages ignored")
+    def bots_ignored(self, source: Source) -> str:
         return number(source.bots)
 
     @display(description="State", label={"active": "success", "revoked": "danger"})
     def state(self, source: Source) -> str:
-        """Show whether it can send."""
         return "revoked" if source.revoked_at else "active"
 
 
 def _unlinked_context(source: Source) -> dict[str, Any]:
-    """Count the browsers whose customer id is not linked, and say how many they are."""
+    """Return the number of browsers whose customer id is not linked."""
     count = unsigned_links.count_unlinked_visitors(source.pk, MAX_COUNTED + 1)
     shown = f"More than {number(MAX_COUNTED)}" if count > MAX_COUNTED else number(count)
     return {"unlinked": count, "unlinked_shown": shown}

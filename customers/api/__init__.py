@@ -1,1 +1,1 @@
-"""The shop's own records by HTTP: customers, orders and events come in, and one customer is read, or erased."""
+"""The API of records: sending customers, orders and events, and reading, exporting or erasing one customer."""

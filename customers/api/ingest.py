@@ -1,6 +1,6 @@
-"""Objects that arrive by the API: read as the rows of a CSV file are, taken together, with a result for each.
+"""Ingesting objects of the API: parsed like rows of a CSV file, written together, with a result for each object.
 
-There is no reading of its own here: an object becomes a row of texts, which ``customers.rows.parsing`` reads.
+An object becomes a row of texts, which ``customers.rows.parsing`` parses, so files and the API accept the same values.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,37 +22,35 @@ from customers.rows.settings import ShopSettings, shop_settings
 
 SOURCE = statements.API_SOURCE
 MAX_NUMBER = 10**30
-"""Numbers up to this one are taken as texts, too; a text may hold longer ones."""
+"""The largest number that is accepted in place of a text. A text may contain larger ones."""
 ACCEPTED, REFUSED, SKIPPED = "accepted", "refused", "left_out"
-# What an object holds beside the columns of its kind.
+# Fields of objects besides the columns of their kind.
 _NESTED = {CUSTOMERS.name: {"attributes"}, ORDERS.name: {"lines"}, EVENTS.name: {"properties"}}
 
 
 @dataclass
 class IngestResult:
-    """What became of objects: how many records were created and updated, and of each index that was not taken why.
+    """The result of a request, by index of the objects. ``refused`` has the errors of invalid objects.
 
-    Those ``left_out`` belong to the past of customers who were erased. ``warnings`` name the values that could not be
-    read and were left out of objects that were taken. Those ``kept_unsubscribed`` say ``subscribed`` of customers whose
-    unsubscription they do not end.
+    ``skipped`` objects are from before an erasure. ``warnings`` name invalid values that were left out of accepted
+    objects. Those ``kept_unsubscribed`` say ``subscribed``, but do not end an unsubscription.
     """
 
     created: int = 0
     updated: int = 0
     refused: dict[int, list[InvalidValue]] = field(default_factory=dict)
-    left_out: set[int] = field(default_factory=set)
+    skipped: set[int] = field(default_factory=set)
     warnings: dict[int, list[InvalidValue]] = field(default_factory=dict)
     kept_unsubscribed: set[int] = field(default_factory=set)
 
     def status(self, index: int) -> str:
-        """Say in one word what became of an object."""
         if index in self.refused:
             return REFUSED
-        return SKIPPED if index in self.left_out else ACCEPTED
+        return SKIPPED if index in self.skipped else ACCEPTED
 
 
 class InvalidObject(Exception):
-    """An object that cannot be taken, with the places that will not do."""
+    """An object that cannot be ingested, with the places of its errors."""
 
     def __init__(self, places: list[InvalidValue]) -> None:
         super().__init__(places)
@@ -61,7 +59,7 @@ class InvalidObject(Exception):
 
 @dataclass(frozen=True)
 class _ParsedObject:
-    """An object that was read: the index it came under, its record, and the lines of an order."""
+    """A valid object: its index, its record, and the lines of an order."""
 
     index: int
     record: Record
@@ -70,45 +68,45 @@ class _ParsedObject:
 
 
 def ingest_objects(kind: Kind, items: Sequence[Any]) -> IngestResult:
-    """Take objects of one kind, all good ones in one transaction."""
+    """Ingest objects of one kind. The valid ones are written in one transaction."""
     shop = shop_settings()
     read: list[_ParsedObject] = []
-    misread: dict[int, list[InvalidValue]] = {}
+    invalid: dict[int, list[InvalidValue]] = {}
     for index, item in enumerate(items):
         try:
             read.append(_parse_object(kind, index, item, shop))
-        except InvalidObject as misfit:
-            misread[index] = misfit.places
+        except InvalidObject as error:
+            invalid[index] = error.places
 
-    def take_all() -> IngestResult:
-        taken = IngestResult(
-            refused=dict(misread), warnings={one.index: [*one.warnings] for one in read if one.warnings}
+    def ingest_all() -> IngestResult:
+        result = IngestResult(
+            refused=dict(invalid), warnings={one.index: [*one.warnings] for one in read if one.warnings}
         )
         for part in _split_repeated_orders(read) if kind is ORDERS else [read]:
-            _ingest(kind, part, taken)
-        return taken
+            _ingest(kind, part, result)
+        return result
 
-    return transactions.retry_on_deadlock(take_all)
+    return transactions.retry_on_deadlock(ingest_all)
 
 
-def _ingest(kind: Kind, read: Sequence[_ParsedObject], taken: IngestResult) -> None:
+def _ingest(kind: Kind, read: Sequence[_ParsedObject], result: IngestResult) -> None:
     outcome = writer.ingest(kind, ((one.index, one.record) for one in read), source=SOURCE)
-    taken.created += outcome.created
-    taken.updated += outcome.updated
-    taken.left_out |= set(outcome.skipped)
-    taken.kept_unsubscribed |= set(outcome.kept_unsubscribed)
+    result.created += outcome.created
+    result.updated += outcome.updated
+    result.skipped |= set(outcome.skipped)
+    result.kept_unsubscribed |= set(outcome.kept_unsubscribed)
     for index in outcome.over_attribute_limit:
-        taken.warnings.setdefault(index, []).append(_error_place(TOO_MANY_ATTRIBUTES))
-    taken.refused |= {refusal.line: [_error_place(refusal.reason)] for refusal in outcome.rejected}
-    kept = [one for one in read if one.lines and taken.status(one.index) == ACCEPTED]
+        result.warnings.setdefault(index, []).append(_error_place(TOO_MANY_ATTRIBUTES))
+    result.refused |= {refusal.line: [_error_place(refusal.reason)] for refusal in outcome.rejected}
+    kept = [one for one in read if one.lines and result.status(one.index) == ACCEPTED]
     if kept:
-        # Lines without an id are told apart by how-manieth of their order they are, counted anew for each request.
+        # Lines without an id are numbered within their order, from one in each request.
         line_writer.start_line_numbering()
         writer.ingest(ORDER_LINES, enumerate(line for one in kept for line in one.lines))
 
 
 def _split_repeated_orders(read: Iterable[_ParsedObject]) -> Iterator[list[_ParsedObject]]:
-    """Cut orders, in their sequence, into parts that name no order twice: each counts its lines from the first."""
+    """Split orders, in their sequence, into parts without repeated orders, because each part numbers lines from one."""
     part: dict[str, _ParsedObject] = {}
     for one in read:
         order_id = one.record[0]
@@ -137,7 +135,7 @@ def _parse_object(kind: Kind, index: int, item: Any, shop: ShopSettings) -> _Par
             if not isinstance(line, dict):
                 places.append({"path": at, "message": "expected an object"})
                 continue
-            # What is wrong with the order itself is told once, not for each line.
+            # Errors of the order are reported once, not for each line.
             its_order = {"order_id": record[0] if record else "?"}
             read = _parse_record(ORDER_LINES, line | its_order, shop, places, warnings, f"{at}.")
             if read is not None:
@@ -155,7 +153,7 @@ def _parse_record(
     warnings: list[InvalidValue],
     below: str = "",
 ) -> Record | None:
-    """Read one object, or note what is wrong with it; warn of the values that were left out."""
+    """Parse one object. Add its errors to ``places``, and its invalid optional values to ``warnings``."""
     left_out: list[str] = []
     record = None
     try:
@@ -167,19 +165,19 @@ def _parse_record(
 
 
 def _error_place(reason: str, below: str = "") -> InvalidValue:
-    # Reasons name the column first, as in “email: 'x' is not an e-mail address”.
+    # Reasons start with the column, as in “email: 'x' is …”.
     column, _, message = reason.partition(": ")
     return {"path": below + column, "message": message} if message else {"path": below, "message": reason}
 
 
 def _object_as_row(kind: Kind, item: Mapping[str, Any], left_out: list[str]) -> dict[str, str]:
-    """Write an object as a row of a CSV file, without optional values that are no texts; raises Refused."""
+    """Return an object as a row of a CSV file. Skip invalid optional values; raise InvalidRow for the others."""
     nested = _NESTED.get(kind.name, set())
     row: dict[str, str] = {}
     for name, value in item.items():
         if name not in kind.csv_columns and name not in nested:
-            there_are = ", ".join([*kind.csv_columns, *sorted(nested - set(kind.csv_columns))])
-            raise InvalidRow(f"{_excerpt(name)}: unknown; there are {there_are}")
+            fields = ", ".join([*kind.csv_columns, *sorted(nested - set(kind.csv_columns))])
+            raise InvalidRow(f"{_excerpt(name)}: unknown field; the fields are {fields}")
         if name not in nested:
             try:
                 row[name] = _value_as_text(name, value)
@@ -202,9 +200,9 @@ def _attributes_as_cells(given: Any, left_out: list[str]) -> dict[str, str]:
     for name, value in (given or {}).items():
         path = f"attributes.{_excerpt(name)}"
         if name in CUSTOMERS.csv_columns:
-            raise InvalidRow(f"{path}: is no attribute; give it beside the attributes")
+            raise InvalidRow(f"{path}: is not an attribute; send it as a field of the customer")
         if not is_valid_attribute_name(name) or not _is_encodable(name):
-            raise InvalidRow(f"{path}: an attribute has a name of 1 to 100 characters")
+            raise InvalidRow(f"{path}: the name of an attribute must have 1 to 100 characters")
         try:
             row[name] = _value_as_text(path, value)
         except InvalidRow as refused:

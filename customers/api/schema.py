@@ -1,6 +1,6 @@
-"""How the documentation describes the objects that are sent: by columns, as ``customers.rows.parsing`` reads them.
+"""OpenAPI schemas of the objects that are sent, from the columns of ``customers.rows.parsing``.
 
-What no description can say (whether there is such a record already) is said in words, and answered by ``errors``.
+A schema cannot express every rule (for example whether a record exists already); descriptions and errors do.
 """
 
 import re
@@ -23,7 +23,7 @@ _FIRST_SENTENCE = re.compile(r"(?<=\.)\s")
 
 
 def request_schema(kind: Kind, example: Schema) -> Schema:
-    """Describe the body that a kind is sent in: one object or a list."""
+    """Return the schema of a request body: one object of a kind, or a list."""
     item = _object_schema(kind)
     if kind is ORDERS:
         item["properties"]["lines"] = {
@@ -32,14 +32,16 @@ def request_schema(kind: Kind, example: Schema) -> Schema:
             "nullable": True,
         }
     item["example"] = example
-    # True of lists: a bad object in one is no error of the request.
-    told = {"description": "Whatever else is refused in the results, by its index, and the others are kept."}
-    items = {"type": "array", "maxItems": MAX_ITEMS, "items": {"anyOf": [item, told]}}
+    # An invalid object in a list is not an error of the request.
+    other = {
+        "description": "Anything else is refused in the results, by its index. The other objects are kept."
+    }
+    items = {"type": "array", "maxItems": MAX_ITEMS, "items": {"anyOf": [item, other]}}
     return {"application/json": {"oneOf": [item, items]}}
 
 
 def require_request_bodies(result: Schema, **context: Any) -> Schema:
-    """Say of every POST that takes a body that it needs one; called by the documentation's generator."""
+    """Mark the body of every POST as required. A hook of drf-spectacular."""
     for methods in result["paths"].values():
         if "requestBody" in methods.get("post", {}):
             methods["post"]["requestBody"]["required"] = True
@@ -47,7 +49,7 @@ def require_request_bodies(result: Schema, **context: Any) -> Schema:
 
 
 def allow_empty_choices(result: Schema, **context: Any) -> Schema:
-    """Say of what is chosen in an address that an empty choice is as good as none; called by the generator, too."""
+    """Allow an empty text for query parameters with choices, which means no choice. A hook of drf-spectacular."""
     for methods in result["paths"].values():
         for operation in methods.values():
             for parameter in operation.get("parameters", ()):
@@ -57,7 +59,7 @@ def allow_empty_choices(result: Schema, **context: Any) -> Schema:
 
 
 def add_summaries(result: Schema, **context: Any) -> Schema:
-    """Give each operation the first sentence of its description as a title; called by the generator, too."""
+    """Use the first sentence of each description as the summary. A hook of drf-spectacular."""
     for methods in result["paths"].values():
         for operation in methods.values():
             if "description" in operation:
@@ -76,7 +78,7 @@ def _object_schema(kind: Kind) -> Schema:
     described: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
     if kind is ORDER_LINES:
         properties["name"] = _optional(_text(MAX_NAME))
-        properties[key] = {"description": "That of the order it stands in; may be left out."}
+        properties[key] = {"description": "The id of the order; may be omitted."}
         properties["sku"] = _id()
         return described | {"required": ["sku"]}
     if kind is CUSTOMERS:
@@ -84,28 +86,28 @@ def _object_schema(kind: Kind) -> Schema:
             "type": "object",
             "additionalProperties": _optional(_ATTRIBUTE),
             "nullable": True,
-            "description": "Whatever else the shop knows, by names of up to 100 characters.",
+            "description": "Other data of the shop, by names of up to 100 characters.",
         }
     properties[key] = _id()
     return described | {"required": [key]}
 
 
 def _optional(schema: Schema) -> Schema:
-    """Describe a value that costs nothing but itself where it cannot be read."""
+    """Return the schema of a value that is left out if it is invalid."""
     return {"anyOf": [schema, {"description": "Anything else is left out, and named in `warnings`."}]}
 
 
-def _text(most: int) -> Schema:
-    text = {"type": "string", "maxLength": most, "pattern": WITHOUT_NUL}
+def _text(max_length: int) -> Schema:
+    text = {"type": "string", "maxLength": max_length, "pattern": WITHOUT_NUL}
     return {"anyOf": [text, _NUMBER], "nullable": True}
 
 
-def _id(most: int = MAX_TEXT) -> Schema:
-    """Describe an id that has to be given; numbers are taken as they are written."""
+def _id(max_length: int = MAX_TEXT) -> Schema:
+    """Return the schema of a required id. Numbers are read exactly as written."""
     text = {
         "type": "string",
         "minLength": 1,
-        "maxLength": most,
+        "maxLength": max_length,
         "pattern": rf"^(?!\s*{ANONYMOUS_PREFIX})[^\u0000]*[^\s\u0000][^\u0000]*$",
     }
     return {"anyOf": [text, _NUMBER]}
@@ -116,7 +118,7 @@ def _one_of(choices: list[str]) -> Schema:
 
 
 def _pattern(pattern: str, **more: Any) -> Schema:
-    # Spaces around a value do not count, and an empty text is as good as none.
+    # Surrounding spaces are ignored, and an empty text means no value.
     return {"type": "string", "pattern": rf"^\s*({pattern})?\s*$", "nullable": True, **more}
 
 
@@ -137,7 +139,7 @@ _ATTRIBUTE: Schema = {
 }
 _MOMENT = _pattern(
     DATETIME,
-    description="ISO 8601, such as `2026-03-31T18:30:00+02:00`; without an offset in the shop's time zone.",
+    description="ISO 8601, such as `2026-03-31T18:30:00+02:00`. Without an offset, it is in the shop's time zone.",
 )
 _AMOUNT: Schema = {
     "anyOf": [
@@ -151,7 +153,7 @@ _AMOUNT: Schema = {
         },
     ],
     "nullable": True,
-    "description": "Up to four decimals; as a number or, to be safe from binary floats, as text.",
+    "description": "Up to four decimals, as a number or as text.",
 }
 _COLUMNS: dict[str, Schema] = {
     "email": _pattern(r"[^@\s,;<>\"\u0000]{1,64}@[^@\s,;<>\"\u0000]{1,189}", maxLength=MAX_EMAIL),
@@ -178,7 +180,9 @@ _COLUMNS: dict[str, Schema] = {
     "placed_at": _MOMENT,
     "occurred_at": _MOMENT,
     "status": _one_of(Order.Status.values),
-    "currency": _pattern("[A-Za-z]{3}", description="A code of three letters; without one the shop's."),
+    "currency": _pattern(
+        "[A-Za-z]{3}", description="A code of three letters. The default is the shop's currency."
+    ),
     "properties": {"type": "object", "nullable": True, "description": "Up to 65,536 characters of JSON."},
     "customer_id": {
         "anyOf": [

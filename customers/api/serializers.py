@@ -1,4 +1,4 @@
-"""Customers as API clients read them, and what they are told of what they sent."""
+"""Serializers of customers, and of the results of requests that send records."""
 
 from decimal import Decimal
 from typing import Any
@@ -39,33 +39,32 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def request_body(kind: Kind) -> dict[str, Any]:
-    """Describe the body that a kind is sent in, with an example."""
     return schema.request_schema(kind, _EXAMPLES[kind.name])
 
 
 class ObjectResultSerializer(serializers.Serializer[Any]):
-    """What became of one object."""
+    """The result of one object."""
 
     index = serializers.IntegerField(help_text="Its place in the list, from 0.")
     status = serializers.ChoiceField(
         choices=[ingest.ACCEPTED, ingest.REFUSED, ingest.SKIPPED],
-        help_text="`left_out`: it belongs to the past of a customer who was erased, and stays erased.",
+        help_text="`left_out`: the object is from before the customer's erasure, and was ignored.",
     )
     kept = serializers.ChoiceField(
         choices=["unsubscribed"],
         required=False,
-        help_text="It says `subscribed`, but the customer ended the newsletter later: that stays.",
+        help_text="The object says `subscribed`, but the customer unsubscribed later and stays unsubscribed.",
     )
     error = ErrorSerializer(required=False, help_text="Why it was refused.")
     warnings = InvalidValueSerializer(
-        many=True, required=False, help_text="The values that could not be read, and were left out."
+        many=True, required=False, help_text="Invalid values, which were left out."
     )
 
 
 @extend_schema_serializer(
     examples=[
         OpenApiExample(
-            "One good, one bad",
+            "One valid, one refused",
             {
                 "created": 1, "updated": 0, "refused": 1, "left_out": 0,
                 "results": [
@@ -84,17 +83,17 @@ class ObjectResultSerializer(serializers.Serializer[Any]):
     ]
 )  # fmt: skip
 class IngestResultSerializer(serializers.Serializer[Any]):
-    """What became of all objects: the good ones are kept, whatever the others are."""
+    """The results of all objects. Valid objects are kept even if others are refused."""
 
-    created = serializers.IntegerField(help_text="Records there were not before.")
-    updated = serializers.IntegerField(help_text="Records there were already.")
+    created = serializers.IntegerField(help_text="The number of new records.")
+    updated = serializers.IntegerField(help_text="The number of records that existed already.")
     refused = serializers.IntegerField()
     left_out = serializers.IntegerField()
     results = ObjectResultSerializer(many=True)
 
 
 class ErasureSerializer(serializers.Serializer[Any]):
-    """What staff have to look at after an erasure."""
+    """The result of an erasure if other customers have the same address."""
 
     sharing_addresses = serializers.ListField(
         child=serializers.CharField(),
@@ -103,13 +102,13 @@ class ErasureSerializer(serializers.Serializer[Any]):
 
 
 class CustomerSerializer(serializers.ModelSerializer[Customer]):
-    """A customer with the facts that sum them up."""
+    """A customer with facts."""
 
     known = serializers.BooleanField(
         source="is_known", read_only=True, help_text="Has an e-mail address or a phone number."
     )
     facts = serializers.SerializerMethodField(
-        help_text="By name; amounts, shares and days as decimals in text. Null until the first refresh."
+        help_text="Facts by name. Amounts, shares and days are decimals as text. Null until the first refresh."
     )
 
     class Meta:
@@ -124,11 +123,10 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
 
     @extend_schema_field({"type": "object", "additionalProperties": {}, "nullable": True})
     def get_facts(self, customer: Customer) -> dict[str, Any] | None:
-        """Give them."""
         row = self.context.get("facts_of", lambda one: getattr(one, "facts", None))(customer)
         if row is None:
             return None
-        # Decimals as text: a client's binary floats would not hold them.
+        # Decimals are sent as text, because binary floats of clients would round them.
         return {
             name: str(value) if isinstance(value, Decimal) else value
             for name, value in relations.facts_as_dict(row).items()

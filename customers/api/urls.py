@@ -1,4 +1,4 @@
-"""The addresses of the shop's records, below ``/api/v1/``."""
+"""URLs of the API of records, below ``/api/v1/``."""
 
 from django.urls import path
 

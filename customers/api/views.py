@@ -1,4 +1,4 @@
-"""The addresses of the shop's records: to send them, to read one customer, to export and to erase one."""
+"""Views of the API of records: sending records, and reading, exporting or erasing one customer."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +38,7 @@ CanErase = require_scope("privacy", "customers.add_erasure", "customers.view_con
 
 INVALID_BODY = {
     400: OpenApiResponse(
-        ErrorSerializer, "No JSON, too many objects, or the one object that was sent is bad."
+        ErrorSerializer, "The body is not JSON, has too many objects, or is a single invalid object."
     ),
     413: OpenApiResponse(ErrorSerializer, "Too many bytes."),
     415: OpenApiResponse(ErrorSerializer, "Not `application/json`."),
@@ -47,11 +47,10 @@ CUSTOMER_NOT_FOUND = {404: OpenApiResponse(ErrorSerializer, "There is no such cu
 
 
 def ingest_schema(kind: Kind) -> Any:
-    """Describe the sending of a kind."""
     return extend_schema(
         request=request_body(kind),
         responses={
-            200: OpenApiResponse(IngestResultSerializer, "A list, or one object that was there already."),
+            200: OpenApiResponse(IngestResultSerializer, "A list, or one object that existed already."),
             201: OpenApiResponse(IngestResultSerializer, "One object that is new."),
             **INVALID_BODY,
             **IDEMPOTENCY_ERROR_RESPONSES,
@@ -62,50 +61,51 @@ def ingest_schema(kind: Kind) -> Any:
 
 
 class IngestView(APIView):
-    """Takes objects of one kind."""
+    """Ingests objects of one kind."""
 
     kind: Kind
     parser_classes = [ExactJSONParser]
 
     @property
     def rate(self) -> str:
-        """Count what is sent among the ingestion."""
         return INGEST if self.request.method == "POST" else READING
 
-    def take(self, request: Request) -> Response:
-        """Take one object or a list; of a list the good ones are kept, the bad ones reported by index."""
+    def ingest_request(self, request: Request) -> Response:
+        """Ingest one object or a list. Invalid objects of a list are reported by index, and the others are kept."""
         given = request.data
         items = given if isinstance(given, list) else [given]
         if len(items) > MAX_ITEMS:
-            raise ValidationError(f"Send at most {MAX_ITEMS:,} objects at once; these are {len(items):,}.")
-        taken = ingest.ingest_objects(self.kind, items)
-        if items is not given and 0 in taken.refused:
-            raise ValidationError({place["path"]: place["message"] for place in taken.refused[0]})
-        is_new = items is not given and taken.created
+            raise ValidationError(
+                f"A request may have at most {MAX_ITEMS:,} objects; this one has {len(items):,}."
+            )
+        result = ingest.ingest_objects(self.kind, items)
+        if items is not given and 0 in result.refused:
+            raise ValidationError({place["path"]: place["message"] for place in result.refused[0]})
+        is_new = items is not given and result.created
         return Response(
-            _response_body(taken, len(items)), status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+            _response_body(result, len(items)), status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         )
 
 
-def _response_body(taken: ingest.IngestResult, count: int) -> dict[str, Any]:
+def _response_body(result: ingest.IngestResult, count: int) -> dict[str, Any]:
     return {
-        "created": taken.created,
-        "updated": taken.updated,
-        "refused": len(taken.refused),
-        "left_out": len(taken.left_out),
-        "results": [_object_result(taken, index) for index in range(count)],
+        "created": result.created,
+        "updated": result.updated,
+        "refused": len(result.refused),
+        "left_out": len(result.skipped),
+        "results": [_object_result(result, index) for index in range(count)],
     }
 
 
-def _object_result(taken: ingest.IngestResult, index: int) -> dict[str, Any]:
-    result: dict[str, Any] = {"index": index, "status": taken.status(index)}
-    if places := taken.refused.get(index):
-        result["error"] = errors.error_body("invalid", errors.summarize_invalid_values(places), places)
-    elif warnings := taken.warnings.get(index):
-        result["warnings"] = warnings
-    if index in taken.kept_unsubscribed:
-        result["kept"] = "unsubscribed"
-    return result
+def _object_result(result: ingest.IngestResult, index: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {"index": index, "status": result.status(index)}
+    if places := result.refused.get(index):
+        entry["error"] = errors.error_body("invalid", errors.summarize_invalid_values(places), places)
+    elif warnings := result.warnings.get(index):
+        entry["warnings"] = warnings
+    if index in result.kept_unsubscribed:
+        entry["kept"] = "unsubscribed"
+    return entry
 
 
 class CustomerList(IngestView, ListAPIView):
@@ -117,7 +117,6 @@ class CustomerList(IngestView, ListAPIView):
     queryset = Customer.objects.existing().select_related("facts")
 
     def get_permissions(self) -> list[BasePermission]:
-        """Ask for another scope to send than to read."""
         return [CanIngest() if self.request.method == "POST" else CanReadCustomers()]
 
     @extend_schema(
@@ -125,7 +124,7 @@ class CustomerList(IngestView, ListAPIView):
         tags=["customers"],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """All customers, with contact data and facts as they were last summed up. Needs the scope `members:read`."""
+        """All customers, with contact data and stored facts. Needs the scope `members:read`."""
         return super().get(request, *args, **kwargs)
 
     @ingest_schema(CUSTOMERS)
@@ -133,9 +132,9 @@ class CustomerList(IngestView, ListAPIView):
     def post(self, request: Request) -> Response:
         """Create or update customers by `customer_id`. Needs the scope `ingest`.
 
-        What is not given, or null, stays as it is; attributes are added to those there are.
+        Fields that are missing or null keep their values. Attributes are added to the existing ones.
         """
-        return self.take(request)
+        return self.ingest_request(request)
 
 
 class Orders(IngestView):
@@ -149,10 +148,10 @@ class Orders(IngestView):
     def post(self, request: Request) -> Response:
         """Create or update orders by `order_id`, each with its `lines`. Needs the scope `ingest`.
 
-        A new order names its customer, who is created where unknown. A line is known by its `line_id`, or else by its
-        sku and the how-manieth such line of the order it is; fewer lines than before remove none.
+        A new order needs a customer, who is created if unknown. A line is identified by its `line_id`, or else by its
+        sku and its number among the order's lines with that sku. Sending fewer lines than before removes none.
         """
-        return self.take(request)
+        return self.ingest_request(request)
 
 
 class Events(IngestView):
@@ -166,16 +165,15 @@ class Events(IngestView):
     def post(self, request: Request) -> Response:
         """Create or update events by `message_id`. Needs the scope `ingest`.
 
-        Each names whose it is, by `customer_id`, `anonymous_id` or both, which joins the visitor to the customer.
+        An event needs a `customer_id` or an `anonymous_id`. An event with both merges the visitor into the customer.
         """
-        return self.take(request)
+        return self.ingest_request(request)
 
 
 class CustomerDetail(APIView):
     """One customer."""
 
     def get_permissions(self) -> list[BasePermission]:
-        """Ask for another scope to erase than to read."""
         return [CanErase() if self.request.method == "DELETE" else CanReadCustomers()]
 
     @extend_schema(
@@ -190,8 +188,10 @@ class CustomerDetail(APIView):
 
     @extend_schema(
         responses={
-            200: OpenApiResponse(ErasureSerializer, "Erased; other customers have the same address."),
-            204: OpenApiResponse(description="Erased; nobody else has the address."),
+            200: OpenApiResponse(
+                ErasureSerializer, "The customer is erased. Other customers have the same address."
+            ),
+            204: OpenApiResponse(description="The customer is erased. No other customer has the address."),
             **ACCESS_ERROR_RESPONSES,
             **CUSTOMER_NOT_FOUND,
         },
@@ -200,7 +200,7 @@ class CustomerDetail(APIView):
     def delete(self, request: Request, customer_id: str) -> Response:
         """Erase one customer with all records, for good. Needs the scope `privacy`.
 
-        Other customers who have the same e-mail address or phone number are named, and not erased.
+        Other customers with the same e-mail address or phone number are not erased; the response names them.
         """
         by = request.auth.name if isinstance(request.auth, ApiKey) else request.user.get_username()
         customer = get_customer_or_404(customer_id)
@@ -215,7 +215,7 @@ class CustomerDetail(APIView):
 
 
 class CustomerExport(APIView):
-    """All that is known of one customer."""
+    """All data about one customer."""
 
     permission_classes = [CanExport]
 
@@ -228,7 +228,7 @@ class CustomerExport(APIView):
 
 
 def get_customer_or_404(customer_id: str) -> Customer:
-    """Find a customer by any id, or answer that there is none."""
+    """Return the customer with an id of any kind. Raises NotFound."""
     found = lookup.find_customer(customer_id) if "\x00" not in customer_id else None
     if found is None:
         raise NotFound(f"There is no customer {customer_id}.")

@@ -1,1 +1,1 @@
-"""Files: their formats, and the imports that staff start."""
+"""Importing CSV files: formats, reading, and the uploads of staff."""

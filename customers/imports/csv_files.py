@@ -1,4 +1,4 @@
-"""CSV files as people have them: streamed, and a bad row refused without losing its neighbours."""
+"""Importing CSV files of records: rows are parsed and written in batches, and invalid rows are rejected."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,57 +48,57 @@ FORMATS: dict[str, Format] = {
 
 @dataclass
 class ImportReport:
-    """What became of a file's rows; ``settled`` counts the customers whose facts were brought in line.
+    """The result of an import. ``created`` and ``updated`` count records: a row may hold several, such as an order and
+    its line.
 
-    ``created`` and ``updated`` count records: a row may hold several, an order and its line. Rows ``left_out``
-    belong to the past of somebody who was erased. The lines ``kept_unsubscribed`` say ``subscribed`` of customers
-    whose unsubscription they do not end; those ``crowded`` are of customers with too many attributes.
+    ``skipped`` counts rows from before an erasure. The lines ``kept_unsubscribed`` say ``subscribed``, but do not end
+    an unsubscription. The lines ``crowded`` are of customers with too many attributes. ``facts_updated`` counts
+    customers.
     """
 
     read: int = 0
     created: int = 0
     updated: int = 0
     refused: int = 0
-    left_out: int = 0
+    skipped: int = 0
     kept_unsubscribed: list[int] = field(default_factory=list)
     crowded: list[int] = field(default_factory=list)
-    settled: int = 0
+    facts_updated: int = 0
     warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
 class _ParsedBatch:
-    """Rows as they were read: records by kind in the order in which they are taken, and what could not be read."""
+    """The rows of a batch: records by kind, in the order in which they are written, and rejected rows by line."""
 
     records: dict[str, list[tuple[int, Record]]] = field(default_factory=dict)
     refused: dict[int, RejectedRow] = field(default_factory=dict)
-    values_left_out: dict[int, list[str]] = field(default_factory=dict)
+    skipped_values: dict[int, list[str]] = field(default_factory=dict)
 
 
 class _SkippedValues:
-    """Values that were left out of rows that were taken: the first ones are told each, the others counted."""
+    """Invalid values of accepted rows: the first ones are listed, the others counted."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.listed: list[str] = []
         self.count = 0
 
     def add(self, read: _ParsedBatch) -> None:
-        """Note the values of rows that were not refused."""
-        for line, reasons in read.values_left_out.items():
+        """Add the invalid values of accepted rows."""
+        for line, reasons in read.skipped_values.items():
             if line not in read.refused:
                 self.count += len(reasons)
-                space = MAX_VALUES_LISTED - len(self.told)
-                self.told += [f"line {line}: {reason} (the rest was taken)" for reason in reasons[:space]]
+                space = MAX_VALUES_LISTED - len(self.listed)
+                self.listed += [f"line {line}: {reason} (the rest was kept)" for reason in reasons[:space]]
 
     def warnings(self) -> list[str]:
-        """Return them, for people to read."""
-        more = self.count - len(self.told)
-        return [*self.told, f"{more:,} more values were left out"] if more else self.told
+        more = self.count - len(self.listed)
+        return [*self.listed, f"{more:,} more invalid values were left out"] if more else self.listed
 
 
 @dataclass(frozen=True)
 class ImportPreview:
-    """The first rows of a file, what each column becomes, and which rows would be refused."""
+    """The first rows of a file, and the rows that the import would reject."""
 
     header: Sequence[str]
     rows: Sequence[tuple[int, Cells]]
@@ -112,32 +112,32 @@ def import_file(
     stream: BinaryIO,
     shop: ShopSettings,
     *,
-    refuse: Callable[[RejectedRow], None] = lambda _: None,
+    on_rejected: Callable[[RejectedRow], None] = lambda _: None,
     progress: Callable[[ImportReport], None] = lambda _: None,
     source: str = "CSV",
     settle: bool = True,
 ) -> ImportReport:
-    """Import a stream of CSV; run again after an interruption it ends with the same result.
+    """Import a stream of CSV, in batches of ten thousand rows. Importing it again leads to the same result.
 
-    Every ten thousand rows are taken together. ``refuse`` is told each row that was not taken, with its cells,
-    ``progress`` how far it is. At the end the facts of all customers concerned are settled, unless ``settle`` is
-    False: they wait in the queue then. Raises BadFile where the header will not do.
+    ``on_rejected`` is called for each rejected row, with its cells; ``progress`` after each batch. At the end the facts
+    of the affected customers are updated, unless ``settle`` is False: then they stay queued.
+    Raises InvalidFile if the header is invalid.
     """
     report = ImportReport()
     numbered = read_rows(stream)
     header, report.warnings = _read_format_header(format, numbered)
-    tally = _WarningCounts()
+    counts = _WarningCounts()
     line_writer.start_line_numbering()
     while batch := list(islice(numbered, ROWS_BATCH_SIZE)):
-        refused = _ingest(_parse_batch(format, header, batch, shop), report, tally, source)
+        refused = _ingest(_parse_batch(format, header, batch, shop), report, counts, source)
         report.read += len(batch)
         report.refused += len(refused)
         if refused:
-            _report_rejected(refused, batch, refuse)
+            _report_rejected(refused, batch, on_rejected)
         progress(report)
-    report.warnings += tally.warnings(report, shop)
+    report.warnings += counts.warnings(report, shop)
     if report.created > ROWS_BATCH_SIZE // 10:
-        # The planner would take the tables for as small as they were when it last looked.
+        # Without new statistics, the query planner assumes that the tables are still small.
         for table in (
             "customers_customer",
             "customers_identity",
@@ -147,7 +147,7 @@ def import_file(
         ):
             temporary_tables.analyze_table(table)
     if settle:
-        report.settled = update.update_facts()
+        report.facts_updated = update.update_facts()
     notify_on_commit(records_changed)
     return report
 
@@ -159,91 +159,91 @@ def _list_lines(numbers: Sequence[int]) -> str:
 
 
 def _report_rejected(
-    refused: Mapping[int, RejectedRow], batch: Iterable[NumberedRow], refuse: Callable[[RejectedRow], None]
+    refused: Mapping[int, RejectedRow],
+    batch: Iterable[NumberedRow],
+    on_rejected: Callable[[RejectedRow], None],
 ) -> None:
-    """Tell refusals in the order of the file, each with its cells where they could be read."""
+    """Report rejected rows in the order of the file, each with its cells if they are readable."""
     for line, cells in batch:
-        if refusal := refused.get(line):
-            refuse(refusal if isinstance(cells, str) else replace(refusal, cells=tuple(cells)))
+        if rejected_row := refused.get(line):
+            on_rejected(rejected_row if isinstance(cells, str) else replace(rejected_row, cells=tuple(cells)))
 
 
-def preview_file(format: Format, stream: BinaryIO, shop: ShopSettings, most: int) -> ImportPreview:
-    """Read the first rows without taking them; raises BadFile.
+def preview_file(format: Format, stream: BinaryIO, shop: ShopSettings, limit: int) -> ImportPreview:
+    """Import the first rows in a transaction that is rolled back, so that the result is that of the import.
 
-    They are taken as the import takes them, in a transaction that is rolled back: what it refuses shows here.
+    Raises InvalidFile.
     """
     numbered = read_rows(stream)
-    report, tally = ImportReport(), _WarningCounts()
+    report, counts = ImportReport(), _WarningCounts()
     header, report.warnings = _read_format_header(format, numbered)
-    batch = list(islice(numbered, most))
+    batch = list(islice(numbered, limit))
     with transaction.atomic():
         line_writer.start_line_numbering()
-        refusals = _ingest(_parse_batch(format, header, batch, shop), report, tally, "preview")
+        rejected_rows = _ingest(_parse_batch(format, header, batch, shop), report, counts, "preview")
         transaction.set_rollback(True)
     shown = [(line, cells) for line, cells in batch if not isinstance(cells, str)]
-    refused = [refusals[line] for line in sorted(refusals)]
-    return ImportPreview(header, shown, refused, len(batch), report.warnings + tally.warnings(report, shop))
+    refused = [rejected_rows[line] for line in sorted(rejected_rows)]
+    return ImportPreview(header, shown, refused, len(batch), report.warnings + counts.warnings(report, shop))
 
 
 class _WarningCounts:
-    """What the warnings of an import count."""
+    """Counts for the warnings of an import."""
 
     def __init__(self) -> None:
         self.currencies: Counter[str] = Counter()
-        self.values_left_out = _SkippedValues()
+        self.skipped_values = _SkippedValues()
 
     def warnings(self, report: ImportReport, shop: ShopSettings) -> list[str]:
-        """Say what staff should know of rows that were taken, or left out."""
-        told = self.values_left_out.warnings() + [
-            f"{count} orders are in {currency}, while the shop counts in {shop.currency} (SHOP_CURRENCY);"
-            " their amounts count as given"
+        """Return texts for staff about accepted and skipped rows."""
+        texts = self.skipped_values.warnings() + [
+            f"{count} orders are in {currency}, but the shop's currency is {shop.currency} (SHOP_CURRENCY);"
+            " their amounts are not converted"
             for currency, count in self.currencies.items()
             if currency != shop.currency
         ]
-        if report.left_out:
-            rows_were = "row was" if report.left_out == 1 else "rows were"
-            told.append(
-                f"{report.left_out} {rows_were} left out, as they belong to the past of customers who were erased"
-            )
+        if report.skipped:
+            rows_were = "row was" if report.skipped == 1 else "rows were"
+            texts.append(f"{report.skipped} {rows_were} skipped, because their customers have been erased")
         if kept := report.kept_unsubscribed:
-            told.append(
-                f"kept unsubscribed: {len(kept)} (the customer ended the newsletter later): {_list_lines(kept)}"
+            texts.append(
+                f"kept unsubscribed: {len(kept)} (the customer unsubscribed later): {_list_lines(kept)}"
             )
         if crowded := report.crowded:
-            told.append(f"{TOO_MANY_ATTRIBUTES} ({len(crowded)}): {_list_lines(crowded)}")
-        return told
+            texts.append(f"{TOO_MANY_ATTRIBUTES} ({len(crowded)}): {_list_lines(crowded)}")
+        return texts
 
 
 def _ingest(
-    read: _ParsedBatch, report: ImportReport, tally: _WarningCounts, source: str
+    read: _ParsedBatch, report: ImportReport, counts: _WarningCounts, source: str
 ) -> dict[int, RejectedRow]:
-    """Ingest what was read, count it in the report, and return the rows that were refused, by line."""
+    """Ingest a batch, add it to the report, and return the rejected rows by line."""
     refused = read.refused
     orders = read.records.get(ORDERS.name, ())
-    tally.currencies.update(record[_CURRENCY] for _, record in orders if record[_CURRENCY])
-    # A row counts once, whatever it holds.
-    left_out: set[int] = set()
+    counts.currencies.update(record[_CURRENCY] for _, record in orders if record[_CURRENCY])
+    # A row counts once, even if it holds several records.
+    skipped: set[int] = set()
     for name, of_kind in read.records.items():
         outcome = writer.ingest(KINDS[name], of_kind, source=source, notify=False)
         report.created += outcome.created
         report.updated += outcome.updated
-        left_out.update(outcome.skipped)
+        skipped.update(outcome.skipped)
         report.kept_unsubscribed += outcome.kept_unsubscribed
         report.crowded += outcome.over_attribute_limit
-        for refusal in outcome.rejected:
-            refused.setdefault(refusal.line, refusal)
-    tally.values_left_out.add(read)
-    report.left_out += len(left_out)
+        for rejected_row in outcome.rejected:
+            refused.setdefault(rejected_row.line, rejected_row)
+    counts.skipped_values.add(read)
+    report.skipped += len(skipped)
     return refused
 
 
 def guess_format(header: Sequence[str]) -> Format | None:
-    """Return the format that lacks nothing and knows most of the columns, those written exactly first."""
-    fitting = [one for one in FORMATS.values() if not one.lacks(one.canonical(header))]
+    """Return the format that has all required columns and knows most of the others; exact names count more."""
+    fitting = [one for one in FORMATS.values() if not one.missing_columns(one.canonical_header(header))]
 
     def known(one: Format) -> tuple[int, int]:
         columns = set(one.columns)
-        return len(columns & set(header)), len(columns & set(one.canonical(header)))
+        return len(columns & set(header)), len(columns & set(one.canonical_header(header)))
 
     return max(fitting, key=known, default=None)
 
@@ -253,14 +253,14 @@ def _parse_batch(
 ) -> _ParsedBatch:
     read = _ParsedBatch()
     width, lines, given = len(header), [], []
-    nameless = [place for place, name in enumerate(header) if not name]
+    nameless = [index for index, name in enumerate(header) if not name]
     for line, cells in batch:
         if isinstance(cells, str):
             read.refused[line] = RejectedRow(line, cells)
         elif len(cells) != width:
             reason = f"has {len(cells)} cells where the header has {width}; look for a stray or missing comma or quote"
             read.refused[line] = RejectedRow(line, reason)
-        elif nameless and any(cells[place].strip() for place in nameless):
+        elif nameless and any(cells[index].strip() for index in nameless):
             read.refused[line] = RejectedRow(line, VALUE_WITHOUT_COLUMN)
         else:
             lines.append(line)
@@ -269,30 +269,32 @@ def _parse_batch(
         given = [{name: value for name, value in row.items() if name not in unread} for row in given]
     records: dict[str, list[tuple[int, Record]]] = {name: [] for name in KINDS}
     for line, parts in zip(lines, format.translate(given), strict=True):
-        left_out: list[str] = []
+        invalid_values: list[str] = []
         try:
-            of_row = [(kind.name, read_row(kind, row, shop, left_out)[1]) for kind, row in parts]
+            of_row = [(kind.name, read_row(kind, row, shop, invalid_values)[1]) for kind, row in parts]
         except InvalidRow as error:
             read.refused[line] = RejectedRow(line, str(error))
         else:
             for name, record in of_row:
                 records[name].append((line, record))
-            if left_out:
-                read.values_left_out[line] = left_out
+            if invalid_values:
+                read.skipped_values[line] = invalid_values
     read.records = {name: of_kind for name, of_kind in records.items() if of_kind}
     return read
 
 
 def _read_format_header(format: Format, numbered: Iterator[NumberedRow]) -> tuple[list[str], list[str]]:
     names = f"its first line names the columns: {','.join(format.columns)}"
-    header = format.canonical(header_cells(next(numbered, None), names))
-    if missing := format.lacks(header):
+    header = format.canonical_header(header_cells(next(numbered, None), names))
+    if missing := format.missing_columns(header):
         found = ", ".join(header)[:200]
         raise InvalidFile(
             f"missing column {', '.join(missing)} in the header (found: {found}){_separator_hint(header)}"
         )
     _check_column_names(header)
-    return header, format.check([column for column in header if column and column not in REJECTION_COLUMNS])
+    return header, format.check_columns(
+        [column for column in header if column and column not in REJECTION_COLUMNS]
+    )
 
 
 def _separator_hint(header: Sequence[str]) -> str:
@@ -305,4 +307,4 @@ def _check_column_names(header: Sequence[str]) -> None:
     if twice:
         raise InvalidFile(f"the header names {', '.join(twice)!r} more than once")
     if len(header) > MAX_COLUMNS:
-        raise InvalidFile(f"the header names {len(header)} columns; at most {MAX_COLUMNS} are taken")
+        raise InvalidFile(f"the header has {len(header)} columns; the limit is {MAX_COLUMNS}")

@@ -12,9 +12,9 @@ from .formats import InvalidFile
 MAX_LINES_PER_ROW = 200
 MAX_LINE_BYTES = 1 << 20
 
-STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
+STRAY_QUOTE = "a quote is opened, but not closed at the end of the cell"
 
-_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls begin
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # the first bytes of .xlsx and .xls
 
 Cells = list[str]
 NumberedRow = tuple[int, Cells | str]
@@ -22,13 +22,14 @@ NumberedRow = tuple[int, Cells | str]
 
 
 def read_header(stream: BinaryIO) -> list[str]:
-    """Give the names of a file's columns; raises BadFile."""
+    """Return the names of a file's columns. Raises InvalidFile."""
     return header_cells(next(read_rows(stream), None), "its first line names the columns")
 
 
-def header_cells(first: NumberedRow | None, names: str) -> list[str]:
+def header_cells(first: NumberedRow | None, hint: str) -> list[str]:
+    """Return the cells of a header. Raises InvalidFile; ``hint`` ends its message about an empty file."""
     if first is None:
-        raise InvalidFile(f"the file is empty; {names}")
+        raise InvalidFile(f"the file is empty; {hint}")
     cells = first[1]
     if isinstance(cells, str):
         raise InvalidFile(f"the header cannot be read: {cells}")
@@ -36,10 +37,10 @@ def header_cells(first: NumberedRow | None, names: str) -> list[str]:
 
 
 def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    """Give each row's first line number and its cells, or the reason why it cannot be read.
+    """Return the number of each row's first line, and its cells or the reason why it is invalid.
 
-    The first row is the header. Rows of empty cells are left out, and so are empty cells that stand behind the last
-    named column. A quote that is opened and never closed costs its own line only: the lines behind it are read again.
+    The first row is the header. Empty rows are skipped, and so are empty cells after the last named column. A quote
+    that is never closed invalidates only its own line: the lines after it are read again.
     """
     lines = _read_lines(stream)
     held: deque[tuple[int, str, str | None]] = deque()  # lines to read again
@@ -93,12 +94,12 @@ def _csv_error_reason(error: csv.Error) -> str:
     if "field larger" in str(error):
         return f"a cell is longer than {csv.field_size_limit()} characters"
     if "new-line" in str(error):
-        return "a carriage return stands in the line; end lines with LF or CRLF, as “CSV UTF-8” does"
+        return "the line contains a carriage return; end lines with LF or CRLF, as “CSV UTF-8” does"
     return STRAY_QUOTE
 
 
 def _read_lines(stream: BinaryIO) -> Iterator[tuple[int, str, str | None]]:
-    """Give each line's number, its text, and what is wrong with it, if anything."""
+    """Return the number of each line, its text, and the reason if it is invalid."""
     number = 0
     while raw := stream.readline(MAX_LINE_BYTES):
         number += 1
@@ -106,7 +107,7 @@ def _read_lines(stream: BinaryIO) -> Iterator[tuple[int, str, str | None]]:
             if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise InvalidFile("the file is UTF-16; save it as “CSV UTF-8”")
             if raw.startswith(_WORKBOOKS):
-                raise InvalidFile("the file is an Excel workbook; in Excel choose Save As, and “CSV UTF-8”")
+                raise InvalidFile("the file is an Excel workbook; in Excel, choose Save As and “CSV UTF-8”")
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
             while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):

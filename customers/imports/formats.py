@@ -1,4 +1,4 @@
-"""Forms of CSV files: what a header must name, what each column becomes, and how a row becomes rows of our kinds."""
+"""Formats of CSV files: which columns they need, what each column becomes, and how a row becomes records."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +9,11 @@ from customers.rows.kinds import CUSTOMERS, EVENTS, Kind
 
 Row = Mapping[str, str]
 KindRow = tuple[Kind, Row]
-"""A row of one of our kinds, of which a row of a file may hold several."""
+"""The cells of one record. A row of a file may hold several records."""
 
 REFUSED_LINE, REFUSED_REASON = "refused_line", "refused_reason"
 REJECTION_COLUMNS = frozenset({REFUSED_LINE, REFUSED_REASON})
-"""The columns that a list of refused rows has beside its own: corrected, it can be imported as it is."""
+"""The columns that a file of rejected rows adds. They are ignored, so the corrected file can be imported."""
 
 ATTRIBUTE = "attribute"
 
@@ -22,69 +22,68 @@ _SEPARATORS = str.maketrans("", "", " _-\t")
 
 
 def column_key(name: str) -> str:
-    """Return what tells known columns apart: ``First Name`` and ``first_name`` are one."""
+    """Return the form in which column names are compared: ``First Name`` and ``first_name`` are the same column."""
     return clean_text(name).casefold().translate(_SEPARATORS)
 
 
 class InvalidFile(ValueError):
-    """A file of which no row can be taken; the message says what to change."""
+    """A file that cannot be imported. The message says what to change."""
 
 
 class Format(ABC):
-    """One form of file, known by its columns."""
+    """One format of files, recognized by its columns."""
 
     name: str
     label: str
     columns: Sequence[str]
 
-    def canonical(self, header: Sequence[str]) -> list[str]:
-        """Write the columns that the format knows as it knows them; case, spaces, ``_`` and ``-`` do not count."""
+    def canonical_header(self, header: Sequence[str]) -> list[str]:
+        """Return the header with known columns in their exact form. Case, spaces, ``_`` and ``-`` do not matter."""
         known = {column_key(column): column for column in (*self.columns, *REJECTION_COLUMNS)}
         return [known.get(column_key(name), name) for name in header]
 
     @abstractmethod
-    def lacks(self, header: Sequence[str]) -> list[str]:
-        """Name the columns without which nothing can be read."""
+    def missing_columns(self, header: Sequence[str]) -> list[str]:
+        """Return the required columns that are missing."""
 
     @abstractmethod
-    def becomes(self, column: str) -> str:
-        """Say what a column becomes: nothing where it is left out."""
+    def target_field(self, column: str) -> str:
+        """Return the field that a column becomes, or an empty text if it is ignored."""
 
     @abstractmethod
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
-        """Give the parts of each row."""
+        """Return the records of each row."""
 
-    def check(self, header: Sequence[str]) -> list[str]:
-        """Warn of columns that are ignored; raise BadFile where one cannot be what it would become."""
+    def check_columns(self, header: Sequence[str]) -> list[str]:
+        """Return warnings about ignored columns. Raises InvalidFile if a column name is invalid."""
         return []
 
 
 class PlainFormat(Format):
-    """The rows of one kind, as they are."""
+    """Files with the columns of one kind of record."""
 
     def __init__(self, kind: Kind, label: str) -> None:
         self.kind, self.name, self.label = kind, kind.name, label
         self.columns = kind.csv_columns
 
-    def lacks(self, header: Sequence[str]) -> list[str]:
-        """Ask for what the kind requires; of events whose they are."""
-        lacking = [column for column in self.kind.required if column not in header]
-        if self.kind is EVENTS and not lacking and not {"customer_id", "anonymous_id"} & set(header):
+    def missing_columns(self, header: Sequence[str]) -> list[str]:
+        """Return the missing columns. Events need one of two ids."""
+        missing = [column for column in self.kind.required if column not in header]
+        if self.kind is EVENTS and not missing and not {"customer_id", "anonymous_id"} & set(header):
             return ["customer_id or anonymous_id"]
-        return lacking
+        return missing
 
-    def becomes(self, column: str) -> str:
-        """Keep the names; of customers any other column is an attribute."""
+    def target_field(self, column: str) -> str:
+        """Return the column's own name. Unknown columns of customers become attributes."""
         if column in self.columns or not column:
             return column
         return f"{ATTRIBUTE} {column}" if self.kind is CUSTOMERS else ""
 
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
-        """Give the rows."""
         return [((self.kind, row),) for row in rows]
 
-    def check(self, header: Sequence[str]) -> list[str]:
-        """Warn of the unknown columns; of customers ask for names that attributes can have."""
+    def check_columns(self, header: Sequence[str]) -> list[str]:
+        """Return warnings about unknown columns. Those of customers need names that attributes can have."""
         unknown = [column for column in header if column not in self.columns]
         if self.kind is not CUSTOMERS:
             return [f"column {column!r} is unknown and was ignored" for column in unknown]

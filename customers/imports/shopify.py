@@ -1,8 +1,8 @@
-"""Shopify's exports of customers and orders, read as rows of our own kinds.
+"""Shopify's exports of customers and orders.
 
-An export of orders has a row for each line item; those after an order's first hold the line alone. It names customers
-by e-mail address, not by id: whoever has that address here is the customer, and whoever has none gets it as an id.
-Columns as of 2026: help.shopify.com, "Exporting customers" and "Exporting orders".
+An export of orders has a row for each line item; only an order's first row has the values of the order. Orders name
+customers by e-mail address, not by id: an existing customer with the address is the customer; otherwise one is created
+with the address as id. Columns as of 2026: help.shopify.com, "Exporting customers" and "Exporting orders".
 """
 
 import json
@@ -33,7 +33,7 @@ _STATUSES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class _ExistingCustomer:
-    """A customer there is already, as an address or number leads to it."""
+    """A customer who was found by e-mail address, phone number or id."""
 
     customer_id: str
     is_subscribed: bool
@@ -44,7 +44,7 @@ class ShopifyCustomers(Format):
 
     name = "shopify_customers"
     label = "Shopify: customers (customers_export.csv)"
-    # By what each becomes; of several columns the first that is filled counts.
+    # Our field and its columns; the first one that has a value counts.
     _fields: Mapping[str, tuple[str, ...]] = {
         "customer_id": ("Customer ID",),
         "email": ("Email",),
@@ -62,8 +62,8 @@ class ShopifyCustomers(Format):
         "accepts_sms_marketing": ("Accepts SMS Marketing",),
         "tax_exempt": ("Tax Exempt",),
     }
-    # What orders tell better, or nobody needs for segments: the less is kept of a person, the better.
-    _left_out = frozenset(
+    # Better known from orders, or not needed for segments: as little personal data as possible is stored.
+    _ignored = frozenset(
         {"Total Spent", "Total Orders", "Note", "Province"}
         | {
             f"{prefix}{name}"
@@ -73,30 +73,30 @@ class ShopifyCustomers(Format):
     )
     columns = tuple(name for names in (*_fields.values(), *_attributes.values()) for name in names)
 
-    def canonical(self, header: Sequence[str]) -> list[str]:
-        """Know the columns that are left out in any writing, too, or they would become attributes."""
-        left_out = {column_key(column): column for column in self._left_out}
-        return [left_out.get(column_key(name), name) for name in super().canonical(header)]
+    def canonical_header(self, header: Sequence[str]) -> list[str]:
+        """Also recognize columns that are ignored; otherwise they would become attributes."""
+        ignored = {column_key(column): column for column in self._ignored}
+        return [ignored.get(column_key(name), name) for name in super().canonical_header(header)]
 
-    def lacks(self, header: Sequence[str]) -> list[str]:
-        """Ask for the address, and for Shopify's own way to say who wants mail."""
+    def missing_columns(self, header: Sequence[str]) -> list[str]:
+        """Return the missing columns of address, names and consent, of which the last has two names."""
         consent = self._fields["newsletter"]
-        lacking = [name for name in ("Email", "First Name", "Last Name") if name not in header]
-        return lacking if set(consent) & set(header) else [*lacking, consent[0]]
+        missing = [name for name in ("Email", "First Name", "Last Name") if name not in header]
+        return missing if set(consent) & set(header) else [*missing, consent[0]]
 
-    def becomes(self, column: str) -> str:
-        """Say what a column becomes; those that Shopify does not know are the shop's own, and attributes."""
+    def target_field(self, column: str) -> str:
+        """Return the field of a column. Columns that Shopify does not define become attributes."""
         for name, columns in self._fields.items():
             if column in columns:
                 return name
         for name, columns in self._attributes.items():
             if column in columns:
                 return f"{ATTRIBUTE} {name}"
-        is_own = column not in self._left_out and column not in CUSTOMERS.csv_columns
+        is_own = column not in self._ignored and column not in CUSTOMERS.csv_columns
         return f"{ATTRIBUTE} {column}" if is_own and is_valid_attribute_name(column) else ""
 
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
-        """Read customers; the address leads to a customer whom an order has brought first."""
+        """Return customers. One that was created by an order is found by e-mail address."""
         fields = [
             {name: _first_value(row, columns) for name, columns in self._fields.items()} for row in rows
         ]
@@ -122,7 +122,7 @@ class ShopifyCustomers(Format):
         if there:
             fields["customer_id"] = there.customer_id
         fields["customer_id"] = fields["customer_id"] or address or _normalized_phone(fields)
-        # “no” is also said of who was never asked: it ends a subscription, and is no answer otherwise.
+        # Customers who were never asked also have “no”, so it only ends a subscription.
         wants = fields["newsletter"].lower() == "yes"
         ended = "unsubscribed" if there and there.is_subscribed else ""
         fields["newsletter"] = "subscribed" if wants else ended
@@ -131,7 +131,7 @@ class ShopifyCustomers(Format):
         own = {
             name: _strip_apostrophe(value)
             for name, value in row.items()
-            if name not in self.columns and self.becomes(name)
+            if name not in self.columns and self.target_field(name)
         }
         return own | attributes | fields
 
@@ -169,26 +169,24 @@ class ShopifyOrders(Format):
         "Billing Country": "customer’s country",
         "Accepts Marketing": "customer’s newsletter",
     }
-    # These are filled in an order's first row alone.
+    # Only an order's first row has these values.
     _of_the_order = ("Financial Status", "Subtotal", "Total", "Currency")
     columns = (*_order, *_line, *_others)
 
-    def lacks(self, header: Sequence[str]) -> list[str]:
-        """Ask for what an order cannot do without."""
+    def missing_columns(self, header: Sequence[str]) -> list[str]:
         needed = ("Name", "Email", "Financial Status", "Total", "Created at", "Lineitem name")
         return [name for name in needed if name not in header]
 
-    def becomes(self, column: str) -> str:
-        """Say what a column becomes."""
+    def target_field(self, column: str) -> str:
         if column in self._line:
             return f"line’s {self._line[column]}"
         return self._order.get(column) or self._others.get(column, "")
 
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
-        """Read an order, its line, and its customer where nobody here has the address yet."""
+        """Return orders, their lines, and their customers if the address is new."""
         known = _existing_customers("email", (_normalized_email(row.get("Email", "")) for row in rows))
         nameless = [row for row in rows if not _normalized_email(row.get("Email", ""))]
-        # As it was written before numbers were brought into one form, too.
+        # Older customers may have the number as it was written, not in the normalized form.
         known |= _existing_customers("phone", (_raw_phone(row) for row in nameless))
         known |= _existing_customers("phone", map(_order_phone, nameless))
         return [list(self._parts(row, known)) for row in rows]
@@ -208,7 +206,7 @@ class ShopifyOrders(Format):
         if is_rounded_id(line["sku"]):
             line["sku"] = ""
         if line["sku"] or line["name"]:
-            # Lines are told apart by their sku, which many shops leave out.
+            # Lines are identified by their sku, which many shops do not use.
             yield (
                 ORDER_LINES,
                 line | {"order_id": row.get("Name", ""), "sku": line["sku"] or line["name"][:255]},
@@ -229,12 +227,12 @@ class ShopifyOrders(Format):
 
 
 def _existing_customers(column: str, values: Iterable[str]) -> dict[str, _ExistingCustomer]:
-    """Find the customers that have these values, by value; of several the first that was met."""
+    """Return the customers with these values, by value; of several customers, the oldest."""
     wanted = sorted({value for value in values if value})
     if not wanted:
         return {}
     listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(wanted)])
-    # A visitor has no id of the shop's that an order could name.
+    # An order cannot name a visitor, who has no id of the shop.
     found = Customer.objects.existing().filter(**{f"{column}__in": listed})
     rows = found.exclude(customer_id__startswith=ANONYMOUS_PREFIX).order_by("-pk")
     return {
@@ -244,7 +242,7 @@ def _existing_customers(column: str, values: Iterable[str]) -> dict[str, _Existi
 
 
 def _normalized_email(value: str) -> str:
-    """Return the address that somebody is known by: nothing where it is none, such as N/A."""
+    """Return a normalized address, or an empty text if it is invalid, such as N/A."""
     try:
         return email_addresses.normalize_email(value)
     except email_addresses.InvalidEmail:
@@ -256,14 +254,14 @@ def _first_value(row: Row, columns: Iterable[str]) -> str:
 
 
 def _tag_list(cell: str) -> str:
-    """Write tags, which Shopify separates by commas, as a list."""
+    """Return tags, which Shopify separates with commas, as a list."""
     tags = [tag for tag in cell.split(",") if len(tag) <= sortable_values.MAX_ELEMENT_LENGTH]
     elements = sortable_values.parse_list(tags[: sortable_values.MAX_LIST_ELEMENTS]) or []
     return sortable_values.list_as_json(elements) if elements else ""
 
 
 def _strip_apostrophe(value: str) -> str:
-    """Take off the apostrophe that keeps a spreadsheet from calculating with an id or a phone number."""
+    """Remove the apostrophe that keeps spreadsheets from reading an id or a phone number as a number."""
     return value.removeprefix("'").strip()
 
 
@@ -276,7 +274,7 @@ def _order_phone(row: Row) -> str:
 
 
 def _normalized_phone(fields: Row) -> str:
-    """Return the number that somebody is known by: nothing where it is no number, such as N/A."""
+    """Return a normalized number, or an empty text if it is invalid, such as N/A."""
     try:
         return phone_numbers.normalize_phone(fields["phone"], fields["country"])
     except ValueError:
@@ -286,7 +284,7 @@ def _normalized_phone(fields: Row) -> str:
 def _iso_time(time: str) -> str:
     match = _TIME.fullmatch(time)
     if match is None:
-        return time  # the reader says what is wrong with it
+        return time  # parsing the row reports the error
     day, clock, hours, minutes = match.groups()
     return f"{day}T{clock}{hours or '+00'}:{minutes or '00'}"
 

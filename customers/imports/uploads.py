@@ -1,7 +1,7 @@
-"""Files that staff upload, and the work of importing them. The only writer of ``Import``, and of their folder.
+"""Files that staff upload, and their imports. The only writer of ``Import`` and of the folder of uploaded files.
 
-Files lie on a disk that web and worker processes share. A worker imports one at a time, in the order in which they
-were started. One whose worker died is begun anew: what it had done is done again, which changes nothing.
+Web and worker processes share the folder. A worker imports one file at a time, in the order in which they were
+started. If the worker dies, another one starts the file again; importing rows again changes nothing.
 """
 
 import csv
@@ -40,18 +40,18 @@ PREVIEW_ROWS: Final = 200
 MAX_ATTEMPTS: Final = 3
 MAX_BYTES: Final = 4 * 2**30
 UNSTARTED_RETENTION: Final = timedelta(days=1)
-WORKER_STOPPED = f"The worker stopped {MAX_ATTEMPTS} times while it imported this file; its log tells why."
+WORKER_STOPPED = f"The worker stopped {MAX_ATTEMPTS} times during this import. Its log has the reason."
 
 
 class _ImportEnded(Exception):
-    """The import is not ours any more, or shall end."""
+    """Another worker has taken over the import, or it was cancelled."""
 
 
-# -- Before it starts
+# -- Before the import
 
 
 def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = "") -> Import:
-    """Keep an uploaded file, and guess its kind; raises BadFile where nothing can be made of it."""
+    """Store an uploaded file and guess its format. Raises InvalidFile if it cannot be imported."""
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     upload = Import(
@@ -63,7 +63,9 @@ def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = 
             for chunk in chunks:
                 upload.size += file.write(chunk)
                 if upload.size > MAX_BYTES:
-                    raise InvalidFile(f"the file is larger than {MAX_BYTES // 2**30} GB; cut it into several")
+                    raise InvalidFile(
+                        f"the file is larger than {MAX_BYTES // 2**30} GB; split it into several files"
+                    )
         with path.open("rb") as file:
             upload.kind = (
                 guessed.name if (guessed := csv_files.guess_format(csv_reader.read_header(file))) else ""
@@ -76,13 +78,13 @@ def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = 
 
 
 def preview_upload(upload: Import, kind: Format) -> ImportPreview:
-    """Read the first rows as a kind would take them; raises BadFile, FileNotFoundError."""
+    """Preview the first rows in a format. Raises InvalidFile, or FileNotFoundError if the file has been deleted."""
     with file_path(upload).open("rb") as file:
         return csv_files.preview_file(kind, file, shop_settings(), PREVIEW_ROWS)
 
 
 def start_import(upload: Import, kind: Format, at: datetime) -> bool:
-    """Let a worker import the file, from its beginning; give whether it can, which a running one cannot."""
+    """Queue the import of a file from its beginning. Return False if it is queued or running already."""
     startable = Import.objects.filter(pk=upload.pk).exclude(stored="")
     return bool(
         startable.filter(state__in=(State.UPLOADED, State.FAILED, State.CANCELLED)).update(
@@ -97,7 +99,7 @@ def start_import(upload: Import, kind: Format, at: datetime) -> bool:
 
 
 def cancel_import(upload: Import, at: datetime) -> None:
-    """End an import early, at once or after the rows that are on their way; what was imported stays."""
+    """Cancel an import, at once or after the current batch. Imported rows stay."""
     mine = Import.objects.filter(pk=upload.pk)
     waiting = mine.filter(state__in=(State.UPLOADED, State.WAITING))
     if not waiting.update(state=State.CANCELLED, finished_at=at):
@@ -108,19 +110,19 @@ def cancel_import(upload: Import, at: datetime) -> None:
 
 
 def run_next_import() -> bool:
-    """Import the file whose turn it is, if it is anybody's; give whether others wait."""
+    """Import the next file that waits, if any. Return whether others wait."""
     upload = _claim_next(datetime.now(UTC))
     if upload is not None:
         mine = Import.objects.filter(pk=upload.pk, state=State.RUNNING, attempts=upload.attempts)
         with leases.extend_periodically(mine, _lease_duration()):
             ended = _run_import(upload, mine.update)
         mine.update(finished_at=datetime.now(UTC), **ended)
-        notify_on_commit(records_changed)  # also of one that ended early, there are records
+        notify_on_commit(records_changed)  # a cancelled import has written records, too
     return Import.objects.filter(state=State.WAITING).exists()
 
 
 def _claim_next(now: datetime) -> Import | None:
-    """Take the lease of the import that was started first, unless another one runs."""
+    """Claim the import that waits longest, unless another one is running."""
     running = Import.objects.filter(state=State.RUNNING)
     if leases.end_abandoned(
         running, now, _lease_duration(), lambda upload: _state_after_abandonment(upload, now)
@@ -150,7 +152,7 @@ def _lease_duration() -> timedelta:
 
 
 def _state_after_abandonment(upload: Import, now: datetime) -> dict[str, Any]:
-    """Return what becomes of an import whose worker is gone: it waits again, unless it stops workers or shall end."""
+    """Return the new state of an import whose worker died: waiting, unless it was cancelled or failed too often."""
     if upload.is_stopping:
         return {"state": State.CANCELLED, "finished_at": now}
     if upload.attempts >= MAX_ATTEMPTS:
@@ -159,15 +161,15 @@ def _state_after_abandonment(upload: Import, now: datetime) -> dict[str, Any]:
 
 
 def _run_import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
-    """Do it; give how it ended."""
+    """Import a file. Return the changes to its row at the end."""
     try:
-        with file_path(upload).open("rb") as file, _RejectedRowsFile(upload) as refusals:
+        with file_path(upload).open("rb") as file, _RejectedRowsFile(upload) as rejected_rows:
             header = csv_reader.read_header(file)
             file.seek(0)
-            refusals.begin(header)
+            rejected_rows.write_header(header)
 
-            def note(report: ImportReport) -> None:
-                refusals.flush()
+            def on_progress(report: ImportReport) -> None:
+                rejected_rows.flush()
                 is_mine = update(bytes_read=file.tell(), **_counts(report))
                 if not is_mine or Import.objects.filter(pk=upload.pk, is_stopping=True).exists():
                     raise _ImportEnded
@@ -176,15 +178,15 @@ def _run_import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
                 FORMATS[upload.kind],
                 file,
                 shop_settings(),
-                refuse=refusals.add,
-                progress=note,
+                on_rejected=rejected_rows.add,
+                progress=on_progress,
                 source=f"import {upload.pk}",
             )
     except _ImportEnded:
         return {"state": State.CANCELLED}
     except (InvalidFile, OSError) as error:
         return {"state": State.FAILED, "error": str(error)}
-    except Exception as error:  # whatever it was: staff must see that it ended, and may begin it again
+    except Exception as error:  # staff must see that it failed, and can start it again
         log.exception("import_failed", import_id=upload.pk)
         return {"state": State.FAILED, "error": f"{type(error).__name__}: {error}"}
     return {"state": State.DONE, "bytes_read": upload.size, "warnings": report.warnings, **_counts(report)}
@@ -200,7 +202,7 @@ def _reset_counts() -> dict[str, Any]:
 
 
 class _RejectedRowsFile:
-    """The refused rows as CSV, beside the file: as they were, after their line and the reason."""
+    """The rejected rows as a CSV file beside the uploaded one, with the line number and the reason."""
 
     def __init__(self, upload: Import) -> None:
         self.path = rejected_rows_path(upload)
@@ -213,21 +215,21 @@ class _RejectedRowsFile:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def begin(self, header: Iterable[str]) -> None:
+    def write_header(self, header: Iterable[str]) -> None:
         """Write the header."""
         self.header = list(header)
-        # A list of refused rows that was imported again has these columns already.
+        # A corrected file of rejected rows has these columns already.
         self.kept = [at for at, name in enumerate(self.header) if name not in (REFUSED_LINE, REFUSED_REASON)]
         self.sheet.writerow([REFUSED_LINE, REFUSED_REASON, *(safe_cell(self.header[at]) for at in self.kept)])
 
-    def add(self, refusal: RejectedRow) -> None:
-        """Write a row; one that could not be cut into the header's cells is named by its line alone."""
-        fits = len(refusal.cells) == len(self.header)
-        cells = [safe_cell(refusal.cells[at]) for at in self.kept] if fits else []
-        self.sheet.writerow([refusal.line, safe_cell(refusal.reason), *cells])
+    def add(self, rejected: RejectedRow) -> None:
+        """Write a row. If its cells do not fit the header, only its line number and the reason are written."""
+        fits = len(rejected.cells) == len(self.header)
+        cells = [safe_cell(rejected.cells[at]) for at in self.kept] if fits else []
+        self.sheet.writerow([rejected.line, safe_cell(rejected.reason), *cells])
 
     def flush(self) -> None:
-        """Let whoever downloads it meanwhile see the rows so far."""
+        """Make the rows so far available for download."""
         self.file.flush()
 
 
@@ -235,17 +237,15 @@ class _RejectedRowsFile:
 
 
 def file_path(upload: Import) -> Path:
-    """Give where the file lies."""
     return _folder() / upload.stored
 
 
 def rejected_rows_path(upload: Import) -> Path:
-    """Give where its refused rows lie."""
     return file_path(upload).with_suffix(".refused.csv")
 
 
 def delete_old_files(now: datetime) -> int:
-    """Delete files that are imported for long, or were never started; give how many. What became of them stays."""
+    """Delete files whose import ended long ago or was never started. Return how many. The rows of ``Import`` stay."""
     long_ago = now - timedelta(days=settings.IMPORTS_KEPT_FOR)
     ended = Q(finished_at__lt=long_ago, state__in=(State.DONE, State.FAILED, State.CANCELLED))
     never_started = Q(state=State.UPLOADED, uploaded_at__lt=now - UNSTARTED_RETENTION)
@@ -258,7 +258,7 @@ def delete_old_files(now: datetime) -> int:
 
 
 def _export(customer: Customer) -> list[dict[str, Any]]:
-    """Tell the refused rows that name a person."""
+    """Return the rejected rows that mention a customer."""
     mentions = Mentions.of([customer.pk])
     return [
         {"import": upload.name, "uploaded_at": upload.uploaded_at.isoformat(), "rows": rows}
@@ -269,9 +269,9 @@ def _export(customer: Customer) -> list[dict[str, Any]]:
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
-    """Take a person out of the refused rows, and delete the files of finished imports that name them.
+    """Remove customers from files of rejected rows, and delete files of finished imports that mention them.
 
-    A file that is still to be imported stays: what it says of the person's past is left out then.
+    A file that still has to be imported stays; the import skips the past of erased customers.
     """
     mentions = Mentions.of(customers)
     for upload in Import.objects.exclude(stored=""):
@@ -293,7 +293,7 @@ def _split_rejected_rows(upload: Import, mentions: Mentions) -> tuple[str, list[
 
 
 def _mentions_person(path: Path, mentions: Mentions) -> bool:
-    """Tell whether a file names a person; one that cannot be read is taken to."""
+    """Return whether a file mentions a person. An invalid file counts as mentioning them."""
     try:
         with path.open("rb") as file:
             numbered = csv_reader.read_rows(file)

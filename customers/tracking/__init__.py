@@ -1,6 +1,6 @@
-"""What shops send with the SDKs they know: stored at once, taken by a worker, once each, for the right customer.
+"""Messages of SDKs: stored when they are received, and processed once each by a worker (see ``docs/tracking.md``).
 
-A request runs through ``views``, which only checks it, into the ``inbox``. From there messages are read (``messages``),
-their senders trusted as far as they can be (``trust``), translated (``meaning``), and taken together (``taking``).
-``docs/tracking.md`` tells people about it.
+``views`` checks a request and stores it in the ``inbox``. A worker calls ``processing.process_messages``, which parses
+each message (``messages``), decides what its source may say (``permissions``), interprets it (``interpretation``) and
+writes identities (``customers.identity``), ``profiles``, ``consent_statements``, ``order_messages`` and events.
 """

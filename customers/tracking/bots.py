@@ -1,13 +1,13 @@
-"""Known bots, by what they call themselves: a short list of words that people's browsers do not send."""
+"""Known bots, by their user agents: a short list of patterns that people's browsers do not send."""
 
 import re
 from functools import lru_cache
 from typing import Final
 
 _PATTERNS: Final = (
-    # Whatever calls itself so, unless it is a phone: “Cubot” makes phones.
+    # Anything that calls itself a bot; “Cubot” is a maker of phones.
     r"(?<!cu)bot\b", r"(?<!cu)bot[/;)_-]", "crawler", "crawling", "spider", "slurp", "scraper",
-    # Search engines and previews of links that do not
+    # Search engines and link previews that do not
     "google-inspectiontool", "googleother", "google-read-aloud", "mediapartners-google", "feedfetcher",
     "facebookexternalhit", "facebookcatalog", "meta-externalagent", "bingpreview", "baidu-yunguan", "yandexbot",
     "whatsapp/", "skypeuripreview", "embedly", "pinterest/0", "vkshare", "ia_archiver", "archive.org",
@@ -20,5 +20,4 @@ _BOT: Final = re.compile("|".join(_PATTERNS), re.IGNORECASE)
 
 @lru_cache(maxsize=4096)
 def is_bot(user_agent: str) -> bool:
-    """Tell whether a user agent is one of a known bot."""
     return _BOT.search(user_agent) is not None

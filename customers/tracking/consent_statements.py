@@ -1,7 +1,7 @@
-"""What a message states of the newsletter: taken out of its traits, and said by whom.
+"""Consent that a message states: removed from its traits, and recorded with the way it was stated.
 
-A server's statement counts. A browser's ``true`` is pending until the address confirms it, unless the shop has turned
-that off; its ``false`` is about its own visitor.
+A statement of a server counts. ``true`` of a browser is pending until the address confirms it, unless the shop has
+turned double opt-in off; ``false`` of a browser applies only to its own visitor.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from . import double_opt_in
 
 @dataclass(frozen=True, slots=True)
 class StatedConsent:
-    """What was stated, in which way, when, and the e-mail address that the same message tells."""
+    """What a message states about the newsletter, and the e-mail address in the same message."""
 
     state: str
     way: str
@@ -31,19 +31,18 @@ class StatedConsent:
 
     @property
     def is_by_browser(self) -> bool:
-        """Tell whether nobody but a browser says so."""
         return self.way == Way.BROWSER
 
 
-def pop_consent(told: dict[str, str], at: datetime, *, by_server: bool) -> StatedConsent | None:
-    """Take the consent out of what a message of an instant tells, and return it."""
-    state, email = told.pop("newsletter", None), told.get("email", "")
+def pop_consent(traits: dict[str, str], at: datetime, *, by_server: bool) -> StatedConsent | None:
+    """Remove the consent from the traits of a message, and return it."""
+    state, email = traits.pop("newsletter", None), traits.get("email", "")
     if not by_server:
-        told.pop("subscribed_at", None)
+        traits.pop("subscribed_at", None)
     if state is None:
         return None
     if by_server:
-        subscribed_at = told.get("subscribed_at")
+        subscribed_at = traits.get("subscribed_at")
         if state == State.SUBSCRIBED and subscribed_at:
             at = min(at, datetime.fromisoformat(subscribed_at).astimezone(UTC))
         return StatedConsent(state, Way.FIRM, at, email)
@@ -58,23 +57,25 @@ def record_consent(
     moved: Mapping[int, int | None],
     now: datetime,
 ) -> None:
-    """Keep what messages state of identities, bring their customers in line, and ask addresses that are pending.
+    """Record statements by identity, update the consent of their customers, and request confirmations of pending ones.
 
-    ``emails`` are identities of which a browser told an address. ``moved`` names identities that lead elsewhere than
-    before, with the customer of before, or None.
+    ``emails`` are identities for which a browser reported an address. ``moved`` maps identities that belong to another
+    customer now to their former customer, or to None.
     """
-    said = [
+    stated_consents = [
         (
             one.is_by_browser,
             Statement(key, one.state, one.way, min(one.at, now), email_addresses.fold_email(one.email)),
         )
         for key, one in stated
     ]
-    statements.store_statements([one for by_browser, one in said if by_browser])
-    statements.store_trusted_statements([one for by_browser, one in said if not by_browser], "server")
+    statements.store_statements([one for by_browser, one in stated_consents if by_browser])
+    statements.store_trusted_statements(
+        [one for by_browser, one in stated_consents if not by_browser], "server"
+    )
     keys = sorted({*(key for key, _ in stated), *moved})
     if keys:
         theirs = Identity.objects.filter(pk__in=keys).values_list("customer_id", flat=True)
         states.update_consent_of_customers({*theirs, *filter(None, moved.values())}, now, source="tracking")
-    told = {key: one.email for key, one in stated if one.state == State.PENDING and one.email}
-    double_opt_in.request_confirmations({*(key for key, _ in stated), *emails}, told, now)
+    addresses = {key: one.email for key, one in stated if one.state == State.PENDING and one.email}
+    double_opt_in.request_confirmations({*(key for key, _ in stated), *emails}, addresses, now)

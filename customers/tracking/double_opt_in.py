@@ -1,8 +1,7 @@
-"""Asking an address whether it wants the newsletter that a browser asked for.
+"""Double opt-in: asking an address to confirm a subscription that a browser has stated.
 
-The only writer of ``ConfirmationRequest``. A request waits here until whoever sends messages claims it; the link of
-the message names it by its token. Confirming subscribes the customer who asked, and leaves an entry in the history of
-consent that proves it.
+The only writer of ``ConfirmationRequest``. A request waits until the sender of messages claims it. The link in the
+message contains its token. Confirming subscribes the customer and adds an entry to the history of consent as proof.
 """
 
 import uuid
@@ -38,29 +37,34 @@ LEASE: Final = timedelta(minutes=5)
 MAX_ATTEMPTS: Final = 5
 BACKOFF: Final = Backoff.exponential(timedelta(minutes=4), factor=4, longest=timedelta(days=1))
 
-LIMIT_REACHED: Final = "The address was asked already: once a day at most, and three times in 30 days."
+LIMIT_REACHED: Final = (
+    "The address was asked already. It is asked at most once a day and three times in 30 days."
+)
 SUPPRESSED: Final = "The address is suppressed."
-NOT_PENDING: Final = "Nobody waits for it any more."
+NOT_PENDING: Final = "The confirmation is no longer pending."
 
 confirmations_requested: Final = Signal()
-"""Sent after a transaction that asks for messages, without saying which."""
+"""Sent after a transaction that requests confirmations. It does not say which."""
 
 _State = ConfirmationRequest.State
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationStatus:
-    """What following a link means: ``open`` to confirm, confirmed ``now``, ``used`` already, or ``over``."""
+    """The state of a link: ``open`` to confirm, confirmed ``now``, ``used`` already, or ``over``."""
 
     state: str
     email: str = ""
 
 
-# -- Asking
+# -- Requesting
 
 
-def request_confirmations(identities: Collection[int], told: Mapping[int, str], now: datetime) -> None:
-    """Let addresses be asked for identities whose customer is pending; ``told`` are addresses told with the asking."""
+def request_confirmations(identities: Collection[int], emails: Mapping[int, str], now: datetime) -> None:
+    """Request confirmations for identities whose customer is pending.
+
+    ``emails`` are the addresses that were stated together with the consent, by identity.
+    """
     if not identities:
         return
     pending = ConsentStatement.objects.filter(
@@ -69,7 +73,7 @@ def request_confirmations(identities: Collection[int], told: Mapping[int, str], 
     requests = []
     for one in pending:
         customer = one.identity.customer
-        email = told.get(one.identity_id, "") or customer.email
+        email = emails.get(one.identity_id, "") or customer.email
         address = email_addresses.fold_email(email)
         if email and _may_have_address(address, customer) and one.address in ("", address):
             requests.append(
@@ -89,27 +93,25 @@ def request_confirmations(identities: Collection[int], told: Mapping[int, str], 
 
 
 def _may_have_address(address: str, customer: Customer) -> bool:
-    """Tell whether a customer has an address, or may have it.
-
-    Where somebody trusted gave another one, this one would get nothing of the customer's.
-    """
+    """Return whether an address is the customer's, or can become it: a trusted source has given no other one."""
     return address == customer.email_folded or not (customer.email and customer.email_is_trusted)
 
 
 def has_due_requests(at: datetime) -> bool:
-    """Tell whether there is a message to send."""
     return _due_requests(at).exists()
 
 
-def claim_due_requests(at: datetime, most: int) -> tuple[int, Sequence[ConfirmationRequest]]:
-    """Claim requests whose message goes out now, and hold back those that may not; return how many were due, too.
+def claim_due_requests(at: datetime, limit: int) -> tuple[int, Sequence[ConfirmationRequest]]:
+    """Claim due requests, and hold back those that may not be sent. Return how many were due, and the claimed ones.
 
-    A mailbox is asked once a day and three times in 30 days, whoever asks for it, and by whichever of its addresses.
+    A mailbox is asked at most once a day and three times in 30 days, for all its customers and addresses together.
     """
 
-    def act() -> tuple[int, list[ConfirmationRequest]]:
+    def claim() -> tuple[int, list[ConfirmationRequest]]:
         locks.acquire("confirmations")
-        due = list(_due_requests(at).select_related("identity__customer").order_by("not_before", "pk")[:most])
+        due = list(
+            _due_requests(at).select_related("identity__customer").order_by("not_before", "pk")[:limit]
+        )
         claimed: list[ConfirmationRequest] = []
         for request in due:
             if reason := _hold_back_reason(request, at):
@@ -119,22 +121,21 @@ def claim_due_requests(at: datetime, most: int) -> tuple[int, Sequence[Confirmat
                 claimed.append(request)
         return len(due), claimed
 
-    return transactions.retry_on_deadlock(act)
+    return transactions.retry_on_deadlock(claim)
 
 
 def release_requests(claimed: Sequence[ConfirmationRequest], not_before: datetime) -> None:
-    """Undo claims, as if they had not been: the messages go out later."""
+    """Release claimed requests without counting the attempt; they are due again at ``not_before``."""
     mine = ConfirmationRequest.objects.filter(pk__in=[one.pk for one in claimed], state=_State.SENDING)
     mine.update(state=_State.WAITING, claimed_at=None, attempts=F("attempts") - 1, not_before=not_before)
 
 
 def mark_sent(request: ConfirmationRequest, at: datetime) -> None:
-    """Note that the message went out."""
     _update(request, state=_State.SENT, sent_at=at, reason="")
 
 
 def mark_failed(request: ConfirmationRequest, at: datetime, reason: str, *, for_good: bool) -> None:
-    """Note that the message could not go out; it is tried again, later each time, a few times."""
+    """Schedule another attempt with back-off, or give up: ``for_good``, or after MAX_ATTEMPTS."""
     request.refresh_from_db(fields=["attempts"])
     if for_good or request.attempts >= MAX_ATTEMPTS:
         _update(request, state=_State.FAILED, claimed_at=None, reason=reason[:300])
@@ -155,7 +156,7 @@ def _hold_back_reason(request: ConfirmationRequest, at: datetime) -> str:
     if suppression.is_suppressed(request.address):
         return SUPPRESSED
     others = ConfirmationRequest.objects.filter(mailbox=request.mailbox).exclude(pk=request.pk)
-    # One that is on its way counts as sent: its worker may have died after the mail server's yes.
+    # A claimed request counts as sent: its worker may have died after the mail server accepted the message.
     lately = [
         one.sent_at or one.claimed_at
         for one in others.filter(
@@ -174,7 +175,7 @@ def _update(request: ConfirmationRequest, **change: object) -> None:
 
 
 def confirmation_status(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
-    """Tell what the link of a request means at an instant, changing nothing."""
+    """Return the state of a link at an instant, without changing anything."""
     request = ConfirmationRequest.objects.select_related("identity__customer").filter(token=token).first()
     if request is None or at >= request.asked_at + CONFIRMATION_PERIOD:
         return ConfirmationStatus("over")
@@ -189,10 +190,10 @@ def confirmation_status(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
 
 
 def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
-    """Subscribe the customer who asked, once; return what the link means now."""
+    """Subscribe the customer, once. Return the state of the link."""
 
-    def act() -> ConfirmationStatus:
-        locks.acquire("inbox")  # nobody else tells meanwhile
+    def confirm() -> ConfirmationStatus:
+        locks.acquire("inbox")  # no messages are processed meanwhile
         tombstones.lock_shared()
         seen = confirmation_status(token, at)
         mine = ConfirmationRequest.objects.filter(token=token, confirmed_at=None)
@@ -202,16 +203,16 @@ def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
         notify_on_commit(records_changed)
         return ConfirmationStatus("now", seen.email)
 
-    return transactions.retry_on_deadlock(act)
+    return transactions.retry_on_deadlock(confirm)
 
 
 def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
     identity = Identity.objects.select_related("customer").get(pk=request.identity_id)
-    told = {"subscribed_at": at.isoformat()}
+    traits = {"subscribed_at": at.isoformat()}
     if not (identity.customer.email and identity.customer.email_is_trusted):
-        told["email"] = request.email  # it has spoken for itself
+        traits["email"] = request.email  # following the link proves the address
     message_id = f"confirmation-{request.token.hex}"
-    profiles.apply_trait_updates([TraitUpdate(identity.pk, told, at, message_id, by_server=True)], {}, at)
+    profiles.apply_trait_updates([TraitUpdate(identity.pk, traits, at, message_id, by_server=True)], {}, at)
     customer_writer.mark_address_trusted(identity.customer_id, request.address)
     addresses.restore_erased_addresses([request.address])
     statements.store_statements(

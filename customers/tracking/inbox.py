@@ -1,7 +1,7 @@
-"""The inbox: what was acknowledged stays here until it is taken. The only writer of ``Batch`` and ``RefusedMessage``.
+"""The inbox: acknowledged messages until they are processed. The only writer of ``Batch`` and ``RefusedMessage``.
 
-A request is one row, written before it is answered. A worker takes the rows off in the order in which they came, in
-the transaction that records what they say: killed at any moment, it has taken them or has not.
+A request is one row, written before the request is answered. A worker processes the rows in the order of receipt, and
+deletes them in the same transaction, so a worker that is killed has processed all of them or none.
 """
 
 import json
@@ -33,16 +33,16 @@ log = structlog.get_logger(__name__)
 
 MAX_BATCHES: Final = 500
 MESSAGES_BATCH_SIZE: Final = 10_000
-MIN_MESSAGES_BATCH_SIZE: Final = 150  # where statements take too long
-MAX_CHARACTERS: Final = 8_000_000  # so that memory is bounded whatever was sent
-# Of refused messages, which anybody can send: characters of each, how many of a source and day, and for how long.
+MIN_MESSAGES_BATCH_SIZE: Final = 150  # if statements exceed their time limit
+MAX_CHARACTERS: Final = 8_000_000  # bounds the memory of a worker
+# Refused messages are limited, because anybody can send them with the key of a browser.
 MAX_STORED_CHARACTERS, MAX_REASON_CHARACTERS = 2_000, 1_000
 MAX_REFUSED_PER_DAY: Final = 1_000
 REFUSED_RETENTION: Final = timedelta(days=14)
 
 
 def store_batch(source: Source, call: str, text: str, size: int, user_agent: str, at: datetime) -> None:
-    """Keep what came in; when this returns, it is safe, and a worker is sent for."""
+    """Store a request and wake a worker. When this returns, the request can be acknowledged."""
     Batch.objects.create(
         source=source, received_at=at, call=call, user_agent=user_agent[:500], size=size, body=text
     )
@@ -50,12 +50,11 @@ def store_batch(source: Source, call: str, text: str, size: int, user_agent: str
 
 
 def drain(seconds: float = math.inf) -> int:
-    """Take what waits; give how many messages that were. Facts are current at the end.
+    """Process waiting messages, then update facts. Return how many messages were processed.
 
-    Where another worker does so already, this one leaves it to that one; what is left when the time is over sends
-    for the next.
+    If another worker is draining the inbox, stop. If the time is over before the inbox is empty, wake a worker again.
     """
-    begun, taken = time.monotonic(), 0
+    started_at, processed = time.monotonic(), 0
     portion = time_limits.AdaptiveBatch(MESSAGES_BATCH_SIZE, MIN_MESSAGES_BATCH_SIZE)
     INBOX.acknowledge()
     while Batch.objects.exists():
@@ -63,17 +62,17 @@ def drain(seconds: float = math.inf) -> int:
         if done is None:
             INBOX.request_soon()
             break
-        taken += done
-        if time.monotonic() - begun > seconds:
+        processed += done
+        if time.monotonic() - started_at > seconds:
             INBOX.request()
             break
-    if taken:
+    if processed:
         update.update_facts()
-    return taken
+    return processed
 
 
 def retry_refused(refused: Iterable[RefusedMessage]) -> int:
-    """Put refused messages back into the inbox, as they came; give how many are too long to have been kept whole."""
+    """Put refused messages back into the inbox. Return how many were not, because they are stored incompletely."""
     cut = 0
     with transaction.atomic():
         for one in refused:
@@ -90,34 +89,36 @@ def retry_refused(refused: Iterable[RefusedMessage]) -> int:
 
 
 def remove_mentions(mentions: Mentions) -> None:
-    """Take the messages that name a person out of what waits."""
+    """Delete waiting messages that mention a person."""
     for batch in Batch.objects.order_by("pk").iterator():
         if not mentions.in_json(batch.body):
             continue
         content = _decode(batch.body)
-        inside = content[BATCH] if batch.call == BATCH else []
-        staying = [one for one in inside if not mentions.in_json(_encode(one))]
-        if staying:
-            body = json.dumps({**content, BATCH: staying})
-            Batch.objects.filter(pk=batch.pk).update(size=len(staying), body=body)
+        bodies = content[BATCH] if batch.call == BATCH else []
+        remaining = [one for one in bodies if not mentions.in_json(_encode(one))]
+        if remaining:
+            body = json.dumps({**content, BATCH: remaining})
+            Batch.objects.filter(pk=batch.pk).update(size=len(remaining), body=body)
         else:
             batch.delete()
 
 
-def _drain_batches(most: int) -> int | None:
-    """Take the oldest batches, of about so many messages; None where another worker is at it."""
+def _drain_batches(limit: int) -> int | None:
+    """Process the oldest batches, of at most ``limit`` messages. Return None if another worker holds the lock.
+
+    A single batch may have more.
+    """
     with transaction.atomic():
         if not locks.try_acquire(identity_locks.IDENTITY_LOCK):
             return None
-        batches = _oldest_batches(most)
+        batches = _oldest_batches(limit)
         received = [one for batch in batches for one in _messages_of_batch(batch)]
         _process(received)
         Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
         return len(received)
 
 
-def _oldest_batches(most: int) -> list[Batch]:
-    """Give the oldest batches, of about so many messages."""
+def _oldest_batches(limit: int) -> list[Batch]:
     first = Batch.objects.order_by("pk")[:MAX_BATCHES]
     counted = Batch.objects.filter(pk__in=list(first.values_list("pk", flat=True))).annotate(
         messages=Window(Sum("size"), order_by=F("pk").asc()),
@@ -128,23 +129,23 @@ def _oldest_batches(most: int) -> list[Batch]:
         for place, (key, messages, characters) in enumerate(
             counted.order_by("pk").values_list("pk", "messages", "characters")
         )
-        if place == 0 or (messages <= most and characters <= MAX_CHARACTERS)
+        if place == 0 or (messages <= limit and characters <= MAX_CHARACTERS)
     ]
     return list(Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk"))
 
 
 def _messages_of_batch(batch: Batch) -> Iterator[ReceivedMessage]:
     content = _decode(batch.body)
-    inside = content[BATCH] if batch.call == BATCH else [content]
+    bodies = content[BATCH] if batch.call == BATCH else [content]
     sent_at = content.get("sentAt")
-    for body in inside:
+    for body in bodies:
         yield ReceivedMessage(
             batch.source, batch.received_at, batch.call, body, sent_at, batch.user_agent, batch.pk
         )
 
 
 def _decode(body: str) -> Any:
-    """Decode what was decoded before it was kept, from wherever we are called: nested as deeply as it may be."""
+    """Decode JSON that the endpoint has decoded before; the deeper stack here needs a higher recursion limit."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(2 * limit)
     try:
@@ -154,72 +155,73 @@ def _decode(body: str) -> Any:
 
 
 def _process(received: Sequence[ReceivedMessage]) -> None:
-    """Take messages; what cannot be taken as a whole is taken in halves, until what is at fault is alone.
+    """Process messages. If that fails, process them in halves, until the message that causes the error is alone.
 
-    Where the database is at fault, all of them wait in the inbox, and are tried again.
+    If the database causes the error, all messages stay in the inbox and are tried again.
     """
     try:
         with transaction.atomic():
-            complaints = processing.process_messages(received, datetime.now(UTC))
-            _store_refused(complaints)
+            problems = processing.process_messages(received, datetime.now(UTC))
+            _store_refused(problems)
     except Exception as error:
         if not _is_caused_by_messages(error):
             raise
-        log.exception("messages_could_not_be_taken", messages=len(received))
+        log.exception("messages_could_not_be_processed", messages=len(received))
         if len(received) > 1:
             middle = len(received) // 2
             _process(received[:middle])
             _process(received[middle:])
         else:
-            reason = f"it could not be taken ({type(error).__name__}); this is a fault of ours"
+            reason = (
+                f"an internal error ({type(error).__name__}) stopped this message; the log has the details"
+            )
             _store_refused([MessageProblem(received[0], reason)])
 
 
 def _is_caused_by_messages(error: Exception) -> bool:
-    """Tell whether an error comes of what was sent, not of a database or a machine that cannot take it now."""
+    """Return whether the messages cause an error, and not a database or machine that is unavailable."""
     return not transactions.is_transient_error(error) and not isinstance(error, OSError | MemoryError)
 
 
-def _store_refused(complaints: Sequence[MessageProblem]) -> None:
-    """Keep the first refused messages of each source and day (of UTC); the log counts the others."""
-    room: dict[tuple[int, date], int] = {}
-    kept, lost = [], Counter[int]()
-    for complaint in complaints:
-        source, day = complaint.received.source.pk, complaint.received.received_at.astimezone(UTC).date()
-        if (source, day) not in room:
+def _store_refused(problems: Sequence[MessageProblem]) -> None:
+    """Store the first refused messages of each source and day (UTC); the log counts the others."""
+    space: dict[tuple[int, date], int] = {}
+    stored, dropped = [], Counter[int]()
+    for problem in problems:
+        source, day = problem.received.source.pk, problem.received.received_at.astimezone(UTC).date()
+        if (source, day) not in space:
             begin = datetime.combine(day, datetime.min.time(), UTC)
             of_the_day = RefusedMessage.objects.filter(
                 source=source, received_at__gte=begin, received_at__lt=begin + timedelta(days=1)
             )
-            room[source, day] = MAX_REFUSED_PER_DAY - of_the_day.count()
-        if room[source, day] > 0:
-            room[source, day] -= 1
-            kept.append(_refused_message(complaint))
+            space[source, day] = MAX_REFUSED_PER_DAY - of_the_day.count()
+        if space[source, day] > 0:
+            space[source, day] -= 1
+            stored.append(_refused_message(problem))
         else:
-            lost[source] += 1
-    RefusedMessage.objects.bulk_create(kept, batch_size=500)
-    for source, count in lost.items():
-        log.warning("refused_messages_not_kept", source=source, messages=count)
+            dropped[source] += 1
+    RefusedMessage.objects.bulk_create(stored, batch_size=500)
+    for source, count in dropped.items():
+        log.warning("refused_messages_not_stored", source=source, messages=count)
 
 
 def delete_expired_refused(at: datetime) -> None:
-    """Delete refused messages that were kept for long enough."""
     RefusedMessage.objects.filter(received_at__lte=at - REFUSED_RETENTION).delete()
 
 
-def _refused_message(complaint: MessageProblem) -> RefusedMessage:
-    one = complaint.received
+def _refused_message(problem: MessageProblem) -> RefusedMessage:
+    one = problem.received
     body, message_id = one.body, None
     if isinstance(body, dict):
         message_id = body.get("messageId")
-        # With what the batch said of its sender's clock, should it be tried again alone.
+        # With the batch's sentAt, so that a retry on its own corrects the time in the same way.
         body = {**body, "sentAt": one.sent_at} if one.sent_at and not body.get("sentAt") else body
     return RefusedMessage(
         source=one.source,
         received_at=one.received_at,
         call=one.call,
         message_id=message_id[:255].replace("\x00", "") if isinstance(message_id, str) else "",
-        reason=complaint.reason.replace("\x00", "").encode(errors="replace").decode()[:MAX_REASON_CHARACTERS],
+        reason=problem.reason.replace("\x00", "").encode(errors="replace").decode()[:MAX_REASON_CHARACTERS],
         message=_encode(body),
     )
 

@@ -1,6 +1,6 @@
-"""What a message means here: who is who, what is told of a customer, of an order, and the event it stays.
+"""What a message means: the identity links, profile data, order report and event that it contains.
 
-Pure functions: they know nothing of what is stored.
+The functions are pure: they do not read the database.
 """
 
 import json
@@ -60,90 +60,92 @@ _TOTAL_PARTS: Final = ("shipping", "tax", "discount")
 
 @dataclass(frozen=True, slots=True)
 class OrderReport:
-    """What a message says of an order, in the words of ``customers.tracking.order_messages``."""
+    """What a message reports about an order; ``values`` as ``customers.tracking.order_messages`` reads them."""
 
     order_id: str
     action: str
     is_trusted: bool
     is_signed: bool
-    told: Mapping[str, Any]
+    values: Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class Interpretation:
-    """What a message means. ``event`` is a record to ingest; ``complaints`` are about what could not be read.
+    """What a message means. ``event`` is a record to ingest; ``problems`` name the values that are invalid.
 
-    ``claimed`` is the customer id that a browser names without a signature; ``source`` sent the message.
+    ``unsigned_id`` is the customer id that a browser names without a signature.
     """
 
     message: TrackedMessage
-    whose: ExternalId
+    identity: ExternalId
     by_server: bool
-    source: int
-    claimed: str = ""
-    claims: list[tuple[ExternalId, ExternalId]] = field(default_factory=list)
-    told: dict[str, str] = field(default_factory=dict)
-    stated: StatedConsent | None = None
+    source_id: int
+    unsigned_id: str = ""
+    identity_links: list[tuple[ExternalId, ExternalId]] = field(default_factory=list)
+    traits: dict[str, str] = field(default_factory=dict)
+    consent: StatedConsent | None = None
     order: OrderReport | None = None
     event: Record | None = None
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
-def interpret(trusted: AuthorizedMessage, shop: ShopSettings) -> Interpretation:
-    """Translate a message; raises Refused where nothing of it can be taken."""
-    message = trusted.message
+def interpret(authorized: AuthorizedMessage, shop: ShopSettings) -> Interpretation:
+    """Return what a message means. Raises InvalidRow if nothing of it can be processed."""
+    message = authorized.message
     visitor, customer = (
         ExternalId(ANONYMOUS_ID, message.anonymous_id),
         ExternalId(CUSTOMER_ID, message.user_id),
     )
-    meaning = Interpretation(
+    result = Interpretation(
         message,
         customer if message.user_id else visitor,
-        trusted.by_server,
-        trusted.source,
-        trusted.claimed,
-        complaints=[*message.complaints],
+        authorized.by_server,
+        authorized.source_id,
+        authorized.unsigned_id,
+        problems=[*message.problems],
     )
     if message.user_id and message.anonymous_id:
-        meaning.claims.append((visitor, customer))
-    meaning.told = traits.context_traits(message)
+        result.identity_links.append((visitor, customer))
+    result.traits = traits.context_traits(message)
     match message.type:
         case "identify":
-            _interpret_identify(meaning, shop)
+            _interpret_identify(result, shop)
         case "alias":
-            _interpret_alias(meaning, trusted)
+            _interpret_alias(result, authorized)
         case _:
-            _interpret_event(meaning, trusted, shop)
-    return meaning
+            _interpret_event(result, authorized, shop)
+    return result
 
 
-def _interpret_identify(meaning: Interpretation, shop: ShopSettings) -> None:
-    told, complaints = traits.parse_traits(meaning.message, shop)
-    meaning.complaints += complaints
-    meaning.told |= told
-    meaning.stated = consent_statements.pop_consent(
-        meaning.told, meaning.message.at, by_server=meaning.by_server
+def _interpret_identify(result: Interpretation, shop: ShopSettings) -> None:
+    told, problems = traits.parse_traits(result.message, shop)
+    result.problems += problems
+    result.traits |= told
+    result.consent = consent_statements.pop_consent(
+        result.traits, result.message.at, by_server=result.by_server
     )
-    if meaning.by_server:
+    if result.by_server:
         if email := told.get("email"):
-            meaning.claims.append((meaning.whose, ExternalId(EMAIL, email)))
-        # Only a number that is the same for the whole world leads to one person.
+            result.identity_links.append((result.identity, ExternalId(EMAIL, email)))
+        # Only a number in international form identifies one person.
         if (phone := told.get("phone")) and (number := to_e164(phone)):
-            meaning.claims.append((meaning.whose, ExternalId(PHONE, number)))
+            result.identity_links.append((result.identity, ExternalId(PHONE, number)))
 
 
-def _interpret_alias(meaning: Interpretation, trusted: AuthorizedMessage) -> None:
-    message = meaning.message
-    meaning.told["first_seen"] = message.at.isoformat()
+def _interpret_alias(result: Interpretation, authorized: AuthorizedMessage) -> None:
+    message = result.message
+    result.traits["first_seen"] = message.at.isoformat()
     previous = to_nfc(str(message.body["previousId"]).strip())
-    # A browser may speak for itself; whose ids others are, only who is trusted knows.
-    may_say = trusted.by_server or trusted.is_signed or previous == message.anonymous_id
+    # A browser may name its own id; only a trusted source may say whose the ids of others are.
+    may_say = authorized.by_server or authorized.is_signed or previous == message.anonymous_id
     if may_say and message.user_id and previous != message.user_id:
-        meaning.claims.append((ExternalId(ANONYMOUS_ID, previous), ExternalId(CUSTOMER_ID, message.user_id)))
+        result.identity_links.append(
+            (ExternalId(ANONYMOUS_ID, previous), ExternalId(CUSTOMER_ID, message.user_id))
+        )
 
 
-def _interpret_event(meaning: Interpretation, trusted: AuthorizedMessage, shop: ShopSettings) -> None:
-    message = meaning.message
+def _interpret_event(result: Interpretation, authorized: AuthorizedMessage, shop: ShopSettings) -> None:
+    message = result.message
     name = _EVENT_NAMES.get(message.type) or str(message.body["event"]).strip()
     name = _RENAMED_EVENTS.get(name, name)
     properties = _properties(message)
@@ -153,8 +155,8 @@ def _interpret_event(meaning: Interpretation, trusted: AuthorizedMessage, shop: 
         raise InvalidRow("properties: a number is out of range") from None
     check_text(written, "properties")
     if message.type == "track" and (action := _ORDER_ACTIONS.get(name)):
-        meaning.order = _interpret_order(action, properties, trusted, shop, meaning.complaints)
-    meaning.event = read_event(
+        result.order = _interpret_order(action, properties, authorized, shop, result.problems)
+    result.event = read_event(
         {
             "message_id": message.message_id,
             "customer_id": message.user_id,
@@ -189,14 +191,14 @@ def _properties(message: TrackedMessage) -> dict[str, Any]:
 # -- Orders
 
 Item = tuple[str, Mapping[str, Any]]
-"""A product of an order, with the path that it stands at."""
+"""The path of a product of an order, and the product."""
 
 
 class _OrderParser:
-    """Reads what a message says of an order; values that can be left out are, with a complaint."""
+    """Parses what a message reports about an order. Invalid optional values are skipped and added to ``problems``."""
 
-    def __init__(self, properties: Mapping[str, Any], shop: ShopSettings, complaints: list[str]) -> None:
-        self.properties, self.shop, self.complaints = properties, shop, complaints
+    def __init__(self, properties: Mapping[str, Any], shop: ShopSettings, problems: list[str]) -> None:
+        self.properties, self.shop, self.problems = properties, shop, problems
         products = properties.get("products")
         listed = products if isinstance(products, list) else []
         self.items: list[Item] = [
@@ -208,7 +210,6 @@ class _OrderParser:
             raise InvalidRow(f"properties.products: more than {_MAX_ORDER_LINES}")
 
     def sale(self) -> dict[str, Any]:
-        """Return what a completed or updated order is told to be."""
         told: dict[str, Any] = {
             "total": self._total(),
             "discount": self._amount("discount"),
@@ -220,9 +221,9 @@ class _OrderParser:
         return {name: value for name, value in told.items() if value not in (None, [])}
 
     def refund(self) -> dict[str, Any]:
-        """Return the amount of a refund, or its lines to be priced by the order's; neither is a refund of it all.
+        """Return the amount of a refund, or its lines, which the order prices. Neither means a full refund.
 
-        Raise Refused where an amount cannot be read: without it, too much would be refunded.
+        Raises InvalidRow if an amount is invalid: without it, too much would be refunded.
         """
         for name in ("total", "revenue", "value"):
             if (amount := _parse_amount(self.properties, name)) is not None:
@@ -236,32 +237,32 @@ class _OrderParser:
         return {"lines": lines}
 
     def _total(self) -> int | None:
-        """Return what was paid: the total, else what it is made of.
+        """Return what was paid: the total, or else the sum of its parts.
 
-        Raise Refused where neither can be read, though something is given.
+        Raises InvalidRow if something is given, but neither can be computed.
         """
         total = _parse_amount(self.properties, "total")
         parts = {name: self._amount(name) for name in _TOTAL_PARTS}
         if total is not None:
             return total
-        known = len(self.complaints)
+        known = len(self.problems)
         beside = (parts["shipping"] or 0) + (parts["tax"] or 0)
-        if (revenue := self._amount("revenue")) is not None:  # of it, discounts are taken already
+        if (revenue := self._amount("revenue")) is not None:  # discounts are already subtracted
             return revenue + beside
         if (subtotal := self._amount("subtotal")) is not None:
             return subtotal + beside - (parts["discount"] or 0)
         values = [self._value(path, item) for path, item in self.items]
         if values and None not in values:
             return sum(value or 0 for value in values) + beside - (parts["discount"] or 0)
-        if len(self.complaints) > known:
-            raise InvalidRow(self.complaints[known])
+        if len(self.problems) > known:
+            raise InvalidRow(self.problems[known])
         return None
 
     def _value(self, path: str, item: Mapping[str, Any]) -> int | None:
         try:
             price, quantity = _parse_amount(item, "price", path), _parse_amount(item, "quantity", path)
         except InvalidRow as error:
-            self._complain(str(error))
+            self._add_problem(str(error))
             return None
         if price is None:
             return None
@@ -287,7 +288,7 @@ class _OrderParser:
             except InvalidRow as error:
                 left_out.append(str(error))
             for reason in left_out:
-                self._complain(f"{path}.{reason}")
+                self._add_problem(f"{path}.{reason}")
 
     def _amount(
         self, name: str, properties: Mapping[str, Any] | None = None, path: str = "properties"
@@ -295,7 +296,7 @@ class _OrderParser:
         try:
             return _parse_amount(self.properties if properties is None else properties, name, path)
         except InvalidRow as error:
-            self._complain(str(error))
+            self._add_problem(str(error))
             return None
 
     def _text(
@@ -303,18 +304,18 @@ class _OrderParser:
     ) -> str | None:
         value = (self.properties if properties is None else properties).get(name)
         if isinstance(value, dict | list) and value:
-            self._complain(f"{path}.{name}: expected a text")
+            self._add_problem(f"{path}.{name}: expected a text")
             return None
         text = None if isinstance(value, dict | list) else _parse_text({name: value}, name)
         if text and name == "coupon" and len(text) > MAX_TEXT:
-            self._complain(f"{path}.{name}: longer than {MAX_TEXT} characters")
+            self._add_problem(f"{path}.{name}: longer than {MAX_TEXT} characters")
             return None
         return text
 
     def _currency(self) -> str | None:
         text = clean_text(self._text("currency") or "").upper()
         if text and not (len(text) == 3 and text.isascii() and text.isalpha()):
-            self._complain(
+            self._add_problem(
                 f"properties.currency: {text[:60]!r} is not a three-letter currency code such as EUR"
             )
             return None
@@ -323,36 +324,36 @@ class _OrderParser:
     def _status(self) -> str | None:
         status = clean_text(self._text("status") or "").casefold()
         if status and status not in Order.Status.values:
-            self._complain(
+            self._add_problem(
                 f"properties.status: {status[:60]!r} is not one of {', '.join(sorted(Order.Status.values))}"
             )
             return None
         return status or None
 
-    def _complain(self, reason: str) -> None:
-        if reason not in self.complaints:
-            self.complaints.append(reason)
+    def _add_problem(self, reason: str) -> None:
+        if reason not in self.problems:
+            self.problems.append(reason)
 
 
 def _interpret_order(
     action: str,
     properties: Mapping[str, Any],
-    trusted: AuthorizedMessage,
+    authorized: AuthorizedMessage,
     shop: ShopSettings,
-    complaints: list[str],
+    problems: list[str],
 ) -> OrderReport | None:
     given = properties.get("order_id", properties.get("orderId"))
     if given is None or isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
-        return None  # it happened, but to no order that anybody could name
+        return None  # without an id, it is only an event
     order_id = check_id(str(given).strip(), "properties.order_id")
-    reader = _OrderParser(properties, shop, complaints)
+    reader = _OrderParser(properties, shop, problems)
     if action == Action.REFUNDED:
         told = reader.refund()
     elif action == Action.CANCELLED:
         told = {}
     else:
         told = reader.sale()
-    return OrderReport(order_id, action, trusted.orders_count, trusted.is_signed, told)
+    return OrderReport(order_id, action, authorized.may_confirm_orders, authorized.is_signed, told)
 
 
 def _sku(item: Mapping[str, Any]) -> str:
@@ -366,7 +367,7 @@ def _parse_text(properties: Mapping[str, Any], name: str) -> str | None:
 
 
 def _parse_amount(properties: Mapping[str, Any], name: str, path: str = "properties") -> int | None:
-    """Read an amount as ten-thousandths, rounded half away from zero."""
+    """Return an amount in ten-thousandths, rounded half away from zero."""
     value = properties.get(name)
     if value is None or value == "":
         return None

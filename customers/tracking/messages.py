@@ -1,4 +1,4 @@
-"""Messages as clients send them: their common fields, checked, whichever SDK they come from."""
+"""Messages of SDKs: parsing and checking the fields that all types have in common."""
 
 import hashlib
 import json
@@ -25,19 +25,19 @@ CALLS: Final = {
     "import": BATCH,
     **dict(zip("itpsgab", ("identify", "track", "page", "screen", "group", "alias", BATCH), strict=True)),
 }
-"""The last part of an address, and the type of message that is sent to it."""
+"""The last part of an endpoint's path, and the type of message that is sent to it."""
 
 MAX_UNIX_SECONDS: Final = 1e11
-"""Numbers above it count milliseconds since 1970, numbers up to it seconds."""
+"""Larger numbers are milliseconds since 1970; numbers up to it are seconds."""
 
 _FRACTION = re.compile(r"\.(\d{6})\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedMessage:
-    """One message, its time corrected by the sender's clock; ``body`` is as it was sent.
+    """One message. ``at`` is corrected by the sender's clock, and not later than ``received_at``.
 
-    ``at`` is not later than ``received_at``. ``complaints`` are about what could not be read of it.
+    ``body`` is as it was sent. ``problems`` name the optional values that are invalid.
     """
 
     type: str
@@ -47,69 +47,69 @@ class TrackedMessage:
     anonymous_id: str
     body: Mapping[str, Any]
     received_at: datetime
-    complaints: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def context(self) -> Mapping[str, Any]:
-        """Give the context; anything but an object is none."""
+        """Return the context, or an empty one if it is not an object."""
         return object_or_empty(self.body.get("context"))
 
 
 def parse_message(
     body: Any, call: str, received_at: datetime, sent_at: Any, shop: ShopSettings
 ) -> TrackedMessage:
-    """Read a message of a batch, or a single one sent to a type's own address.
+    """Parse a message of a batch, or a single one that was sent to the endpoint of its type.
 
-    Raises Refused with what to change.
+    Raises InvalidRow, which says what to change.
     """
     if not isinstance(body, dict):
         raise InvalidRow("a message is a JSON object")
     kind = call if call != BATCH else body.get("type")
     if kind not in TYPES:
         raise InvalidRow(f"type: {_excerpt(kind)} is not one of {', '.join(TYPES)}")
-    complaints: list[str] = []
+    problems: list[str] = []
     user_id = _parse_id(body, "userId")
     anonymous_id = (
-        _parse_optional_id(body, "anonymousId", complaints) if user_id else _parse_id(body, "anonymousId")
+        _parse_optional_id(body, "anonymousId", problems) if user_id else _parse_id(body, "anonymousId")
     )
     if user_id.startswith(ANONYMOUS_PREFIX):
-        raise InvalidRow(f"userId: begins with {ANONYMOUS_PREFIX}, which is how visitors are printed")
+        raise InvalidRow(f"userId: starts with {ANONYMOUS_PREFIX}, which is reserved for visitors")
     if not user_id and not anonymous_id:
-        raise InvalidRow("userId: missing, and so is anonymousId; one of them says whose message it is")
+        raise InvalidRow("userId: missing, and so is anonymousId; send at least one of them")
     if kind == "track":
         _check_event(body.get("event"))
     if kind == "alias" and not (_parse_id(body, "previousId") and user_id):
         raise InvalidRow("previousId and userId: an alias needs both")
     return TrackedMessage(
         kind,
-        _parse_optional_id(body, "messageId", complaints) or derive_message_id(body),
-        _occurred_at(body, received_at, body.get("sentAt") or sent_at, shop, complaints),
+        _parse_optional_id(body, "messageId", problems) or derive_message_id(body),
+        _occurred_at(body, received_at, body.get("sentAt") or sent_at, shop, problems),
         user_id,
         anonymous_id,
         body,
         received_at,
-        tuple(complaints),
+        tuple(problems),
     )
 
 
 def check_size(body: Any) -> None:
-    """Refuse a message that is longer than one may be."""
+    """Raise InvalidRow if a message is larger than MAX_MESSAGE_BYTES or nested too deeply."""
     try:
         size = len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:
         raise InvalidRow(TOO_DEEP) from None
     if size > MAX_MESSAGE_BYTES:
-        raise InvalidRow(f"the message has {size} bytes; at most {MAX_MESSAGE_BYTES} are taken")
+        raise InvalidRow(f"the message has {size} bytes; the limit is {MAX_MESSAGE_BYTES}")
 
 
 def derive_message_id(body: Mapping[str, Any]) -> str:
-    """Make the id of a message without one from what it says, so that a retry is not taken for another."""
-    told = {name: value for name, value in body.items() if name not in ("sentAt", "writeKey")}
-    return "derived-" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    """Return an id that depends on the content of a message, so that a retry without a messageId has the same id."""
+    content = {name: value for name, value in body.items() if name not in ("sentAt", "writeKey")}
+    return "derived-" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def object_or_empty(value: Any) -> Mapping[str, Any]:
-    """Give a JSON object, and an empty one for anything else."""
+    """Return a JSON object, or an empty one for any other value."""
     return value if isinstance(value, dict) else {}
 
 
@@ -120,7 +120,7 @@ def _parse_id(body: Mapping[str, Any], name: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise InvalidRow(f"{name}: {_excerpt(value)} is no text")
+        raise InvalidRow(f"{name}: {_excerpt(value)} is not a text")
     value = to_nfc(value.strip())
     most = MAX_TEXT - (len(ANONYMOUS_PREFIX) if name == "anonymousId" else 0)
     if len(value) > most:
@@ -129,23 +129,22 @@ def _parse_id(body: Mapping[str, Any], name: str) -> str:
     return check_id(value, name)
 
 
-def _parse_optional_id(body: Mapping[str, Any], name: str, complaints: list[str]) -> str:
-    """Read an id that the message can do without."""
+def _parse_optional_id(body: Mapping[str, Any], name: str, problems: list[str]) -> str:
     try:
         return _parse_id(body, name)
     except InvalidRow as error:
-        complaints.append(str(error))
+        problems.append(str(error))
         return ""
 
 
 def _check_event(name: Any) -> None:
     if not isinstance(name, str) or not name.strip():
-        raise InvalidRow("event: missing; a track call names what happened")
+        raise InvalidRow("event: missing; a track call needs the name of the event")
     check_text(name, "event")
 
 
 def check_text(value: str, name: str) -> None:
-    """Refuse what no text of a database can hold."""
+    """Raise InvalidRow for characters that the database cannot store."""
     if not value.isascii():
         try:
             value.encode()
@@ -156,30 +155,28 @@ def check_text(value: str, name: str) -> None:
 
 
 def _occurred_at(
-    body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: ShopSettings, complaints: list[str]
+    body: Mapping[str, Any], received_at: datetime, sent_at: Any, shop: ShopSettings, problems: list[str]
 ) -> datetime:
-    """Return when it happened by our clock, never later than the receipt."""
+    """Return the time of the message by our clock, never later than the receipt."""
     given = body.get("timestamp") or body.get("originalTimestamp")
     if given is None:
         return received_at
     at = _parse_instant(given, shop)
     if at is None:
-        complaints.append(f"timestamp: {_excerpt(given)} is not a time; write it as 2026-03-31T18:30:00Z")
+        problems.append(f"timestamp: {_excerpt(given)} is not a time; write it as 2026-03-31T18:30:00Z")
         return received_at
     at = min(_correct_clock(at, received_at, _parse_instant(sent_at, shop)), received_at)
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
-        complaints.append(
-            f"timestamp: {_excerpt(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}"
-        )
+        problems.append(f"timestamp: {_excerpt(given)} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
         return received_at
     return at
 
 
 def _correct_clock(at: datetime, received_at: datetime, sent: datetime | None) -> datetime:
-    """Correct a time by what the sender's clock said when the message was sent.
+    """Correct a time by the difference between the sender's clock and ours.
 
-    A few seconds that the clocks seem to differ by are the way it took, which would mix up what one sender tells. A
-    ``sentAt`` that lies within a day of neither the receipt nor the timestamp is of no clock at all.
+    A difference of a few seconds is network delay; correcting by it would change the order of one sender's messages.
+    A ``sentAt`` that is not within a day of the receipt or of the timestamp is ignored.
     """
     if sent is None or abs(received_at - sent) <= MAX_NETWORK_DELAY:
         return at
@@ -192,7 +189,7 @@ def _correct_clock(at: datetime, received_at: datetime, sent: datetime | None) -
 
 
 def _parse_instant(value: Any, shop: ShopSettings) -> datetime | None:
-    """Read a time: ISO 8601, or as JavaScript counts it, in milliseconds since 1970."""
+    """Parse ISO 8601, or a number of seconds or milliseconds since 1970. Return None if it is neither."""
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value / 1000 if abs(value) > MAX_UNIX_SECONDS else value, UTC)

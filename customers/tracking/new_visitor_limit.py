@@ -1,4 +1,4 @@
-"""How many new visitors one request of a browser key makes: everybody can send with it, and each is a row for ever."""
+"""The limit of new visitors per request with the key of a browser, which anybody can read."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,32 +11,32 @@ from .interpretation import Interpretation
 
 MAX_NEW_VISITORS: Final = 100
 TOO_MANY_VISITORS: Final = (
-    f"anonymousId: the request brings more than {MAX_NEW_VISITORS} new visitors;"
-    " a browser sends what happened in it alone"
+    f"anonymousId: the request has more than {MAX_NEW_VISITORS} new visitors;"
+    " a browser should send only its own messages"
 )
 
 
 def messages_over_limit(requests: Sequence[tuple[int, Interpretation]]) -> Iterator[int]:
-    """Return the places of the messages of browsers whose request has brought enough new visitors before them.
+    """Return the indexes of browser messages that would create a visitor beyond the limit of their request.
 
-    Each message comes with the number of its request. A message whose ids are known, or were brought by an earlier one
-    of the request, brings nobody.
+    Each message comes with the id of its request. A message creates no visitor if its ids are known, or if an earlier
+    message of the request has them.
     """
-    of_browsers = [(place, *one) for place, one in enumerate(requests) if not one[1].by_server]
+    from_browsers = [(index, *one) for index, one in enumerate(requests) if not one[1].by_server]
     ids = {
-        place: {
+        index: {
             one
-            for one in (meant.whose, *(one for pair in meant.claims for one in pair))
+            for one in (result.identity, *(one for pair in result.identity_links for one in pair))
             if one.kind in (ANONYMOUS_ID, CUSTOMER_ID)
         }
-        for place, _, meant in of_browsers
+        for index, _, result in from_browsers
     }
-    met = set(find_known_ids({one for of_message in ids.values() for one in of_message}))
-    brought: Counter[int] = Counter()
-    for place, request, _ in of_browsers:
-        new = ids[place] - met
-        if new and brought[request] >= MAX_NEW_VISITORS:
-            yield place
+    known = set(find_known_ids({one for of_message in ids.values() for one in of_message}))
+    created: Counter[int] = Counter()
+    for index, request, _ in from_browsers:
+        new = ids[index] - known
+        if new and created[request] >= MAX_NEW_VISITORS:
+            yield index
         elif new:
-            brought[request] += 1
-            met |= new
+            created[request] += 1
+            known |= new

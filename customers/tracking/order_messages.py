@@ -1,8 +1,8 @@
-"""What orders look like: each is what all messages about it, in the order of their times, add up to.
+"""Orders of messages: an order is the result of all messages about it, in the order of their times.
 
-The only writer of ``OrderMessage``. What browsers say of an order makes a draft, which is pending; what a server,
-the API or a file says of it replaces the draft whole, and from then on browsers alter nothing. Refunds and
-cancellations of browsers count for nothing; those of a server wait for the order of somebody who is trusted.
+The only writer of ``OrderMessage``. An order that only browsers report is a draft, which is pending. An order of a
+server, the API or a file replaces the draft completely, and from then on browsers change nothing. Refunds and
+cancellations by browsers are ignored; those by a server wait until a trusted source reports the order.
 """
 
 from collections import Counter, defaultdict
@@ -24,15 +24,15 @@ from customers.rows.settings import shop_settings
 
 Action, Status = OrderMessage.Action, Order.Status
 _SALES: Final = (Action.COMPLETED, Action.UPDATED)
-MAX_MESSAGES_PER_DRAFT: Final = 50  # the first ones: anybody can send any number
+MAX_MESSAGES_PER_DRAFT: Final = 50  # anybody can send messages with the key of a browser
 
 
 @dataclass(slots=True)
 class _OrderState:
-    """What notes add up to; None and an empty list are not given."""
+    """An order as its messages describe it. None and an empty list mean that no message has the value."""
 
     order_id: str
-    whose: Identity | None
+    owner: Identity | None
     placed_at: datetime | None = None
     status: str | None = None
     total: int | None = None
@@ -43,8 +43,8 @@ class _OrderState:
     lines: list[dict[str, str]] = field(default_factory=list)
     is_draft: bool = False
 
-    def lay_over(self, told: Mapping[str, Any]) -> None:
-        """Take what a later sale says, and keep what it leaves open."""
+    def apply_sale(self, told: Mapping[str, Any]) -> None:
+        """Apply the values of a later message; values that it does not have stay."""
         self.total = told.get("total", self.total)
         self.discount = told.get("discount", self.discount)
         self.currency = told.get("currency", self.currency)
@@ -52,12 +52,12 @@ class _OrderState:
         self.lines = told.get("lines", self.lines)
 
 
-def record_order_messages(notes: Sequence[OrderMessage], moved: Iterable[int], now: datetime) -> None:
-    """Keep what messages say of orders, and bring these in line, and those of identities that have moved."""
-    notes = [one for one in notes if one.is_trusted or one.action in _SALES]
-    order_ids = {one.order_id for one in notes}
+def record_order_messages(messages: Sequence[OrderMessage], moved: Iterable[int], now: datetime) -> None:
+    """Store messages about orders, and update these orders and those of ``moved`` identities."""
+    messages = [one for one in messages if one.is_trusted or one.action in _SALES]
+    order_ids = {one.order_id for one in messages}
     known, stored = _messages_by_order(order_ids), _orders_by_id(order_ids)
-    for one in notes:
+    for one in messages:
         earlier = known.setdefault(one.order_id, [])
         trusted = [other for other in earlier if other.is_trusted]
         one.is_late = one.is_trusted and (
@@ -76,7 +76,7 @@ def record_order_messages(notes: Sequence[OrderMessage], moved: Iterable[int], n
 
 
 def confirm_orders(order_ids: Sequence[str], now: datetime) -> None:
-    """Let what waited for orders follow, now that a file or the API tells of them; drafts of them are forgotten."""
+    """Apply waiting refunds and cancellations to orders that a file or the API reports, and delete their drafts."""
     for part in batches(order_ids):
         OrderMessage.objects.filter(order_id__in=part, is_trusted=False).delete()
         OrderMessage.objects.filter(order_id__in=part).update(is_late=True)
@@ -84,25 +84,25 @@ def confirm_orders(order_ids: Sequence[str], now: datetime) -> None:
 
 
 def _store_messages(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order]) -> None:
-    """Write new notes, but of browsers no more than make a draft, and none once the order is confirmed."""
+    """Store new messages; of browsers, only the first ones of a draft, and none for a confirmed order."""
     kept: list[OrderMessage] = []
     dropped: list[int] = []
-    for order_id, notes in known.items():
-        told = sorted((one for one in notes if not one.is_trusted), key=_draft_sort_key)
+    for order_id, messages in known.items():
+        told = sorted((one for one in messages if not one.is_trusted), key=_draft_sort_key)
         is_confirmed = _is_confirmed(stored.get(order_id)) or any(
-            one.is_trusted and one.action in _SALES for one in notes
+            one.is_trusted and one.action in _SALES for one in messages
         )
-        room = 0 if is_confirmed else MAX_MESSAGES_PER_DRAFT
-        dropped += [one.pk for one in told[room:] if not one._state.adding]
-        kept += [one for one in told[:room] if one._state.adding]
-        kept += [one for one in notes if one.is_trusted and one._state.adding]
+        limit = 0 if is_confirmed else MAX_MESSAGES_PER_DRAFT
+        dropped += [one.pk for one in told[limit:] if not one._state.adding]
+        kept += [one for one in told[:limit] if one._state.adding]
+        kept += [one for one in messages if one.is_trusted and one._state.adding]
     OrderMessage.objects.bulk_create(kept, ignore_conflicts=True)
     for part in batches(dropped):
         OrderMessage.objects.filter(pk__in=part).delete()
 
 
 def _is_confirmed(order: Order | None) -> bool:
-    """Tell whether somebody who is trusted has told of an order."""
+    """Return whether a trusted source has reported an order."""
     return order is not None and not order.is_draft
 
 
@@ -123,55 +123,57 @@ def _orders_by_id(order_ids: Iterable[str]) -> dict[str, Order]:
 def _write_orders(
     known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order], now: datetime
 ) -> None:
-    summed = [one for order_id, notes in known.items() if (one := _order_state(notes, stored.get(order_id)))]
+    all_states = [
+        one for order_id, messages in known.items() if (one := _order_state(messages, stored.get(order_id)))
+    ]
     for origin in (Origin.SERVER, Origin.BROWSER):
-        sums = [one for one in summed if one.is_draft == (origin is Origin.BROWSER)]
-        if sums:
-            writer.ingest(ORDERS, enumerate(map(_order_record, sums)), now, origin=origin, notify=False)
-        lines = [record for one in sums for record in _line_records(one)]
+        states = [one for one in all_states if one.is_draft == (origin is Origin.BROWSER)]
+        if states:
+            writer.ingest(ORDERS, enumerate(map(_order_record, states)), now, origin=origin, notify=False)
+        lines = [record for one in states for record in _line_records(one)]
         if lines:
             writer.ingest(ORDER_LINES, enumerate(lines), now, origin=origin, notify=False)
             line_writer.delete_other_lines((record[0], record[1]) for record in lines)
 
 
-def _order_state(notes: Iterable[OrderMessage], stored: Order | None) -> _OrderState | None:
-    """Add the notes of an order up; None where they make no order, or alter nothing of the one there is."""
-    trusted = sorted((one for one in notes if one.is_trusted), key=_sort_key)
+def _order_state(messages: Iterable[OrderMessage], stored: Order | None) -> _OrderState | None:
+    """Return the order that messages describe, or None if they describe none or change nothing of the stored one."""
+    trusted = sorted((one for one in messages if one.is_trusted), key=_sort_key)
     sales = [one for one in trusted if one.action in _SALES]
     order = stored if _is_confirmed(stored) else None
     if sales or (trusted and order):
-        return _confirmed_sum(trusted, sales, order)
-    told = sorted((one for one in notes if not one.is_trusted), key=_draft_sort_key)
+        return _confirmed_state(trusted, sales, order)
+    told = sorted((one for one in messages if not one.is_trusted), key=_draft_sort_key)
     return _draft_state(told) if told and not order else None
 
 
 def _draft_state(sales: Sequence[OrderMessage]) -> _OrderState:
-    """Make a draft of what the browser says that named it first; another one's words do not touch it."""
-    whose = sales[0].identity
-    own = sorted((one for one in sales if one.identity_id == whose.pk), key=_sort_key)
-    summed = _OrderState(sales[0].order_id, whose, status=Status.PENDING, is_draft=True)
+    """Return the draft of the browser that reported the order first; messages of other browsers do not change it."""
+    owner = sales[0].identity
+    own = sorted((one for one in sales if one.identity_id == owner.pk), key=_sort_key)
+    state = _OrderState(sales[0].order_id, owner, status=Status.PENDING, is_draft=True)
     for one in own:
-        summed.lay_over(one.told)
+        state.apply_sale(one.told)
     completed = [one for one in own if one.action == Action.COMPLETED]
-    summed.placed_at = min(one.at for one in completed or own)
-    return summed
+    state.placed_at = min(one.at for one in completed or own)
+    return state
 
 
-def _confirmed_sum(
+def _confirmed_state(
     trusted: Sequence[OrderMessage], sales: Sequence[OrderMessage], order: Order | None
 ) -> _OrderState:
-    """Add trusted notes up, and nothing that browsers say; a refund or a cancellation moves no order."""
-    is_others = order is not None and (not sales or any(one.is_late for one in trusted))
-    summed = _OrderState(trusted[0].order_id, _owner(sales) if sales else None)
+    """Return the order of trusted messages. Only sales set its time and owner, not refunds or cancellations."""
+    is_imported = order is not None and (not sales or any(one.is_late for one in trusted))
+    state = _OrderState(trusted[0].order_id, _owner(sales) if sales else None)
     for one in sales:
-        summed.lay_over(one.told)
+        state.apply_sale(one.told)
     completed = [one for one in sales if one.action == Action.COMPLETED]
-    if completed or not is_others:
-        summed.placed_at = min(one.at for one in completed or sales)
-    if not is_others:
-        summed.status = Status.PAID
-    _apply_status_and_refunds(summed, trusted, decimals.to_units(order.total) if order and is_others else 0)
-    return summed
+    if completed or not is_imported:
+        state.placed_at = min(one.at for one in completed or sales)
+    if not is_imported:
+        state.status = Status.PAID
+    _apply_status_and_refunds(state, trusted, decimals.to_units(order.total) if order and is_imported else 0)
+    return state
 
 
 def _sort_key(one: OrderMessage) -> tuple[datetime, str, bool]:
@@ -179,42 +181,40 @@ def _sort_key(one: OrderMessage) -> tuple[datetime, str, bool]:
 
 
 def _draft_sort_key(one: OrderMessage) -> tuple[bool, datetime, str]:
-    """Sort first who may say best whose a draft is: whom the shop has signed, then who said so first."""
+    """Sort signed messages first, then by time: the first message decides whose draft it is."""
     return not one.is_signed, one.at, one.message_id
 
 
-def _owner(notes: Iterable[OrderMessage]) -> Identity:
-    """Give whose order it is: who knows a customer id says it best, then who says it last."""
-    latest = max(notes, key=lambda one: (one.identity.kind == CUSTOMER_ID, *_sort_key(one)))
+def _owner(messages: Iterable[OrderMessage]) -> Identity:
+    """Return the owner of an order: of the latest message with a customer id, or else of the latest message."""
+    latest = max(messages, key=lambda one: (one.identity.kind == CUSTOMER_ID, *_sort_key(one)))
     return latest.identity
 
 
-def _apply_status_and_refunds(
-    summed: _OrderState, trusted: Iterable[OrderMessage], total_before: int
-) -> None:
-    """Follow an order from its sale to what became of it, as those say who may."""
-    total = total_before if summed.total is None else summed.total
+def _apply_status_and_refunds(state: _OrderState, trusted: Iterable[OrderMessage], total_before: int) -> None:
+    """Apply statuses, cancellations and refunds of trusted messages to an order, in the order of their times."""
+    total = total_before if state.total is None else state.total
     refunded = 0
     for one in trusted:
         match one.action:
             case Action.CANCELLED:
-                summed.status = Status.CANCELLED
+                state.status = Status.CANCELLED
             case Action.REFUNDED:
-                refunded += _refund_amount(one.told, summed, total)
+                refunded += _refund_amount(one.told, state, total)
                 if refunded >= total:
-                    refunded, summed.status = total, Status.REFUNDED
-                summed.refunded = refunded
+                    refunded, state.status = total, Status.REFUNDED
+                state.refunded = refunded
             case _ if "status" in one.told:
-                summed.status = one.told["status"]
+                state.status = one.told["status"]
 
 
-def _refund_amount(told: Mapping[str, Any], summed: _OrderState, total: int) -> int:
-    """Give the amount of one refund; one that names neither an amount nor lines is of everything."""
+def _refund_amount(told: Mapping[str, Any], state: _OrderState, total: int) -> int:
+    """Return the amount of one refund; without an amount and lines, it is a full refund."""
     if "amount" in told:
         return int(told["amount"])
     if "lines" not in told:
         return total
-    prices = {line["sku"]: decimals.parse_units(line.get("unit_price", "0")) for line in summed.lines}
+    prices = {line["sku"]: decimals.parse_units(line.get("unit_price", "0")) for line in state.lines}
     value = 0
     for sku, quantity, price in told["lines"]:
         each = prices.get(sku, 0) if price is None else price
@@ -222,30 +222,30 @@ def _refund_amount(told: Mapping[str, Any], summed: _OrderState, total: int) -> 
     return abs(value)
 
 
-def _order_record(summed: _OrderState) -> Record:
-    whose = summed.whose
-    is_customer = whose is not None and whose.kind == CUSTOMER_ID
+def _order_record(state: _OrderState) -> Record:
+    owner = state.owner
+    is_customer = owner is not None and owner.kind == CUSTOMER_ID
     return (
-        summed.order_id,
-        whose.value if whose and is_customer else None,
-        whose.value if whose and not is_customer else None,
-        dialect.datetime_param(summed.placed_at) if summed.placed_at else None,
-        summed.status,
-        summed.total,
-        summed.discount,
-        summed.refunded,
-        summed.currency,
-        summed.coupon,
-        sortable_values.fold_case(summed.coupon) if summed.coupon else None,
+        state.order_id,
+        owner.value if owner and is_customer else None,
+        owner.value if owner and not is_customer else None,
+        dialect.datetime_param(state.placed_at) if state.placed_at else None,
+        state.status,
+        state.total,
+        state.discount,
+        state.refunded,
+        state.currency,
+        state.coupon,
+        sortable_values.fold_case(state.coupon) if state.coupon else None,
     )
 
 
-def _line_records(summed: _OrderState) -> Iterator[Record]:
-    """Give the lines with the keys that a file's rows would have: sku, and the how-manieth such line it is."""
+def _line_records(state: _OrderState) -> Iterator[Record]:
+    """Return the lines with the keys that rows of a file get: the sku and its number among the lines with that sku."""
     shop = shop_settings()
     nth: Counter[str] = Counter()
-    for row in summed.lines:
+    for row in state.lines:
         line = read_line(row, shop)[2:]
         sku = line[0] or ""
         nth[sku] += 1
-        yield (summed.order_id, f"#{nth[sku]}#{sku}", *line)
+        yield (state.order_id, f"#{nth[sku]}#{sku}", *line)

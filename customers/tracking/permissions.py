@@ -1,8 +1,8 @@
-"""Who may say what: the key of a server is secret, the key of a browser is known to everybody.
+"""What a source may say: the key of a server is secret, while anybody can read the key of a browser.
 
-A customer id that a browser names counts if the shop's server has signed it (``context.userHash``), or if the source
-allows it. Otherwise the message is the visitor's, and the id is a claim: it links the browser while nothing trusted has
-named the id (see ``customers.identity.unsigned_links``).
+A customer id from a browser counts if the shop's server has signed it (``context.userHash``), or if the source trusts
+unsigned ids. Otherwise the message belongs to the visitor, and the unsigned id links the browser only until a trusted
+source names the id (see ``customers.identity.unsigned_links``).
 """
 
 from dataclasses import dataclass, replace
@@ -16,37 +16,39 @@ from .messages import TrackedMessage
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedMessage:
-    """A message with the customer id that counts, if any, or else the one that is ``claimed``.
+    """A message with what it may say. Its ``user_id`` counts; an id that does not count is ``unsigned_id``.
 
-    ``source`` sent it. ``by_server``: its contact data count, and join. ``is_signed``: the customer is who it says.
-    ``orders_count``: what it says of orders is no draft; a signature proves who the customer is, not what they paid.
+    ``by_server``: its contact data overwrites other data and merges profiles. ``is_signed``: the customer id is proven.
+    ``may_confirm_orders``: its orders are not drafts; a signature proves who the customer is, not what they paid.
     """
 
     message: TrackedMessage
     by_server: bool
     is_signed: bool
-    orders_count: bool
-    source: int
-    claimed: str = ""
+    may_confirm_orders: bool
+    source_id: int
+    unsigned_id: str = ""
 
 
 def authorize(source: Source, message: TrackedMessage) -> AuthorizedMessage:
-    """Tell how far a message is trusted; raise Refused where it does not say which browser it is from."""
+    """Return a message with what it may say. Raises InvalidRow if an unsigned one does not name its browser."""
     if not source.is_browser:
-        return AuthorizedMessage(message, by_server=True, is_signed=True, orders_count=True, source=source.pk)
+        return AuthorizedMessage(
+            message, by_server=True, is_signed=True, may_confirm_orders=True, source_id=source.pk
+        )
     signature = message.context.get("userHash")
     is_signed = source.allow_unsigned_joins or (
         bool(message.user_id) and sources.is_signature_valid(source, message.user_id, signature)
     )
-    of_browser = AuthorizedMessage(
+    from_browser = AuthorizedMessage(
         message,
         by_server=False,
         is_signed=is_signed,
-        orders_count=source.allow_unsigned_joins,
-        source=source.pk,
+        may_confirm_orders=source.allow_unsigned_joins,
+        source_id=source.pk,
     )
     if is_signed or not message.user_id:
-        return of_browser
+        return from_browser
     if not message.anonymous_id:
-        raise InvalidRow("userId: a browser names it along with its anonymousId, or with context.userHash")
-    return replace(of_browser, message=replace(message, user_id=""), claimed=message.user_id)
+        raise InvalidRow("userId: with the key of a browser, send anonymousId or context.userHash, too")
+    return replace(from_browser, message=replace(message, user_id=""), unsigned_id=message.user_id)

@@ -1,4 +1,4 @@
-"""What the tracking endpoints keep of one customer beside the records: what was told, and refused messages."""
+"""The personal data of tracking besides the records: traits, reports of orders, confirmations and refused messages."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -48,7 +48,7 @@ def _export(customer: Customer) -> dict[str, Any]:
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
-    """Delete the messages that name them, refused or still in the inbox; all else goes with the ids."""
+    """Delete messages that mention the customers, refused or in the inbox. The rest is deleted with the identities."""
     inbox.remove_mentions(Mentions.of(customers))
     unsigned_links.delete_links_naming(_identity_keys(customers))
     named = [one.pk for one in _refused_messages(customers)]
@@ -61,7 +61,7 @@ def _identity_keys(customers: Sequence[int]) -> list[unsigned_links.IdKey]:
 
 
 def _refused_messages(customers: Sequence[int]) -> list[RefusedMessage]:
-    """Find messages that name them: such a message could not be read, so it is searched as text."""
+    """Return the refused messages that mention the customers. They may be invalid JSON, so their text is searched."""
     mentions = Mentions.of(customers)
     return [
         one

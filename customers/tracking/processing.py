@@ -1,7 +1,7 @@
-"""Taking messages: many at once, from many sources, in one transaction and a few statements for all of them.
+"""Processing messages of many sources in one transaction, with a few statements for all of them.
 
-The ids come first, so that all that follows finds its customer; then what is told of customers, orders and events.
-A message that was taken before is left alone. Facts and segments follow from the queues that ingestion fills.
+Ids are resolved first, so that the later steps find their customers; then profile data, orders and events are written.
+A message that was processed before is skipped. Ingestion queues the customers whose facts change.
 """
 
 from collections import Counter
@@ -44,7 +44,7 @@ from .profiles import TraitUpdate
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message as it came in, with what its request says of it; ``request`` tells requests apart."""
+    """A message as it was received, with the values of its request; ``request`` is the id of the request's row."""
 
     source: Source
     received_at: datetime
@@ -57,69 +57,74 @@ class ReceivedMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessageProblem:
-    """A message of which something could not be taken, and the reason."""
+    """A message that is invalid, completely or in part, and the reason."""
 
     received: ReceivedMessage
     reason: str
 
 
 def process_messages(received: Sequence[ReceivedMessage], now: datetime) -> list[MessageProblem]:
-    """Take messages, in the transaction of the caller, who lets nobody else take any meanwhile."""
+    """Process messages in the caller's transaction. The caller holds the lock of the inbox.
+
+    Return the problems of invalid messages, which do not affect the others.
+    """
     tombstones.lock_shared()  # before any row is locked: an erasure waits for us, or we for it
     shop = shop_settings()
-    complaints: list[MessageProblem] = []
-    meanings: list[tuple[ReceivedMessage, Interpretation]] = []
-    new = list(_new_messages(list(_parse_messages(received, shop, complaints))))
+    problems: list[MessageProblem] = []
+    results: list[tuple[ReceivedMessage, Interpretation]] = []
+    new = list(_new_messages(list(_parse_messages(received, shop, problems))))
     for one, message in new:
         try:
-            meant = interpretation.interpret(authorize(one.source, message), shop)
+            result = interpretation.interpret(authorize(one.source, message), shop)
         except InvalidRow as error:
-            complaints.append(MessageProblem(one, str(error)))
+            problems.append(MessageProblem(one, str(error)))
         except RecursionError:
-            complaints.append(MessageProblem(one, messages.TOO_DEEP))
+            problems.append(MessageProblem(one, messages.TOO_DEEP))
         else:
-            meanings.append((one, meant))
-    crowd = set(new_visitor_limit.messages_over_limit([(one.request, meant) for one, meant in meanings]))
-    complaints += [
-        MessageProblem(meanings[place][0], new_visitor_limit.TOO_MANY_VISITORS) for place in sorted(crowd)
+            results.append((one, result))
+    over_limit = set(
+        new_visitor_limit.messages_over_limit([(one.request, result) for one, result in results])
+    )
+    problems += [
+        MessageProblem(results[index][0], new_visitor_limit.TOO_MANY_VISITORS) for index in sorted(over_limit)
     ]
-    meanings = [one for place, one in enumerate(meanings) if place not in crowd]
-    _write_interpretations([meant for _, meant in meanings], now)
-    complaints += [
-        MessageProblem(one, f"{reason} (the rest was taken)")
-        for one, meant in meanings
-        for reason in meant.complaints
+    results = [one for index, one in enumerate(results) if index not in over_limit]
+    _write_interpretations([result for _, result in results], now)
+    problems += [
+        MessageProblem(one, f"{reason} (the rest was kept)")
+        for one, result in results
+        for reason in result.problems
     ]
-    return complaints
+    return problems
 
 
 def _parse_messages(
-    received: Sequence[ReceivedMessage], shop: ShopSettings, complaints: list[MessageProblem]
+    received: Sequence[ReceivedMessage], shop: ShopSettings, problems: list[MessageProblem]
 ) -> Iterator[tuple[ReceivedMessage, TrackedMessage]]:
-    """Give the messages that can be read, but for those of bots."""
-    of_bots: Counter[int] = Counter()
+    """Return the valid messages, without those of bots."""
+    bot_messages: Counter[int] = Counter()
     for one in received:
         try:
             messages.check_size(one.body)
             message = messages.parse_message(one.body, one.call, one.received_at, one.sent_at, shop)
         except InvalidRow as error:
-            complaints.append(MessageProblem(one, str(error)))
+            problems.append(MessageProblem(one, str(error)))
             continue
         user_agent = message.context.get("userAgent")
         if bots.is_bot(user_agent if isinstance(user_agent, str) else one.user_agent):
-            of_bots[one.source.pk] += 1
+            bot_messages[one.source.pk] += 1
         else:
             yield one, message
-    for source, count in of_bots.items():
+    for source, count in bot_messages.items():
         sources.count_bots(source, count)
 
 
 def _new_messages(
     read: Sequence[tuple[ReceivedMessage, TrackedMessage]],
 ) -> Iterator[tuple[ReceivedMessage, TrackedMessage]]:
-    """Leave out what was taken before, and the past of the erased: of messages with the same id the first counts.
+    """Skip messages that were processed before, and messages from before an erasure. The first of an id counts.
 
-    The ids of browsers are apart from those of servers: what everybody can send keeps nothing away.
+    Message ids of browsers are separate from those of servers, because anybody can send with the key of a browser.
     """
     taken = {
         stamp
@@ -145,79 +150,85 @@ def _tombstone_ids(source: Source, message: TrackedMessage) -> list[tombstones.I
     ]
 
 
-def _write_interpretations(meanings: Sequence[Interpretation], now: datetime) -> None:
-    if any(meant.order or meant.claims or meant.claimed for meant in meanings):
+def _write_interpretations(results: Sequence[Interpretation], now: datetime) -> None:
+    if any(result.order or result.identity_links or result.unsigned_id for result in results):
         drafts.lock_exclusive()  # before any row is locked: orders of files wait for us, or we for them
-    said = [
-        Assertion(one, other, meant.message.at, meant.message.message_id)
-        for meant in meanings
-        for one, other in meant.claims
+    assertions = [
+        Assertion(one, other, result.message.at, result.message.message_id)
+        for result in results
+        for one, other in result.identity_links
     ]
-    claimed = [
+    unsigned = [
         UnsignedAssertion(
-            meant.message.anonymous_id,
-            meant.claimed,
-            meant.message.at,
-            meant.message.message_id,
-            meant.source,
+            result.message.anonymous_id,
+            result.unsigned_id,
+            result.message.at,
+            result.message.message_id,
+            result.source_id,
         )
-        for meant in meanings
-        if meant.claimed
+        for result in results
+        if result.unsigned_id
     ]
-    named = {meant.message.user_id for meant in meanings if meant.message.user_id}
-    described = [meant for meant in meanings if meant.told or meant.stated or meant.order]
-    united = resolution.resolve([meant.whose for meant in described], said, now, claimed=claimed, named=named)
-    _update_profiles(described, united, now)
-    _record_orders(described, united, now)
+    named = {result.message.user_id for result in results if result.message.user_id}
+    described = [result for result in results if result.traits or result.consent or result.order]
+    resolved = resolution.resolve(
+        [result.identity for result in described], assertions, now, claimed=unsigned, named=named
+    )
+    _update_profiles(described, resolved, now)
+    _record_orders(described, resolved, now)
     for origin in (Origin.SERVER, Origin.BROWSER):
         by_server = origin is Origin.SERVER
-        events = [meant.event for meant in meanings if meant.event and meant.by_server == by_server]
+        events = [result.event for result in results if result.event and result.by_server == by_server]
         if events:
             writer.ingest(EVENTS, enumerate(events), now, origin=origin, notify=False)
     notify_on_commit(records_changed)
 
 
-def _update_profiles(meanings: Sequence[Interpretation], united: Resolution, now: datetime) -> None:
-    tellings = [
+def _update_profiles(results: Sequence[Interpretation], resolved: Resolution, now: datetime) -> None:
+    updates = [
         TraitUpdate(
-            united.places[meant.whose].identity,
-            meant.told,
-            meant.message.at,
-            meant.message.message_id,
-            meant.by_server,
+            resolved.places[result.identity].identity,
+            result.traits,
+            result.message.at,
+            result.message.message_id,
+            result.by_server,
         )
-        for meant in meanings
-        if meant.told
+        for result in results
+        if result.traits
     ]
-    if tellings or united.moved:
-        crowded = profiles.apply_trait_updates(tellings, united.moved, now)
-        for meant in meanings:
-            if meant.told and (key := united.places[meant.whose].identity) in crowded:
-                meant.complaints.append(TOO_MANY_ATTRIBUTES)
+    if updates or resolved.moved:
+        crowded = profiles.apply_trait_updates(updates, resolved.moved, now)
+        for result in results:
+            if result.traits and (key := resolved.places[result.identity].identity) in crowded:
+                result.problems.append(TOO_MANY_ATTRIBUTES)
                 crowded.discard(key)
         consent_statements.record_consent(
-            [(united.places[meant.whose].identity, meant.stated) for meant in meanings if meant.stated],
-            [one.identity for one in tellings if "email" in one.told and not one.by_server],
-            united.moved,
+            [
+                (resolved.places[result.identity].identity, result.consent)
+                for result in results
+                if result.consent
+            ],
+            [one.identity for one in updates if "email" in one.values and not one.by_server],
+            resolved.moved,
             now,
         )
 
 
-def _record_orders(meanings: Sequence[Interpretation], united: Resolution, now: datetime) -> None:
-    notes = [
+def _record_orders(results: Sequence[Interpretation], resolved: Resolution, now: datetime) -> None:
+    order_reports = [
         OrderMessage(
-            message_id=meant.message.message_id,
-            is_from_browser=not meant.by_server,
-            order_id=meant.order.order_id,
-            identity_id=united.places[meant.whose].identity,
-            at=meant.message.at,
-            action=meant.order.action,
-            is_trusted=meant.order.is_trusted,
-            is_signed=meant.order.is_signed,
-            told=meant.order.told,
+            message_id=result.message.message_id,
+            is_from_browser=not result.by_server,
+            order_id=result.order.order_id,
+            identity_id=resolved.places[result.identity].identity,
+            at=result.message.at,
+            action=result.order.action,
+            is_trusted=result.order.is_trusted,
+            is_signed=result.order.is_signed,
+            told=result.order.values,
         )
-        for meant in meanings
-        if meant.order
+        for result in results
+        if result.order
     ]
-    if notes or united.moved:
-        order_messages.record_order_messages(notes, united.moved, now)
+    if order_reports or resolved.moved:
+        order_messages.record_order_messages(order_reports, resolved.moved, now)

@@ -1,9 +1,8 @@
-"""What customers look like: from all that was told of them, under which id, when, and by whom.
+"""Profile data of messages: the value of each field, from the traits of all identities of a customer.
 
-The only writer of ``Traits``. Of each field the latest message counts, and what was told under a customer id counts
-more than what was told of a browser: the known side wins, the other one fills its blanks. As all of it is kept with
-its times, neither the order in which messages arrive nor that of joins matters. What came from a file or the API
-stays until a newer message says otherwise.
+The only writer of ``Traits``. For each field the latest message counts. Values under a customer id take precedence;
+values of a browser id fill empty fields. All values are stored with their times, so the order in which messages arrive
+and profiles are merged does not matter. Values of a file or the API stay until a newer message changes them.
 """
 
 from collections import defaultdict
@@ -29,9 +28,9 @@ _COLUMNS: Final = frozenset(CUSTOMERS.csv_columns)
 
 
 class TraitValue(NamedTuple):
-    """A value, as it is kept in JSON: when it was told, by which message, and whether by a server.
+    """A value of a trait, as it is stored in JSON, with the time and id of its message.
 
-    Of an attribute it also says when any value was told first.
+    ``first_at`` is only set for attributes: it sorts by the first message with any value of the attribute.
     """
 
     value: str
@@ -43,10 +42,10 @@ class TraitValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TraitUpdate:
-    """What one message tells of the customer of an identity."""
+    """The traits in one message about an identity."""
 
     identity: int
-    told: Mapping[str, str]
+    values: Mapping[str, str]
     at: datetime
     message_id: str
     by_server: bool
@@ -54,7 +53,7 @@ class TraitUpdate:
 
 @dataclass(frozen=True, slots=True)
 class _EffectiveValue:
-    """What counts of a field; ``fills`` if it may take the place of nothing but a blank."""
+    """The value of a field that counts. If ``fills``, it may only replace an empty value."""
 
     value: str
     fills: bool
@@ -62,43 +61,46 @@ class _EffectiveValue:
 
 
 def apply_trait_updates(
-    tellings: Sequence[TraitUpdate], moved: Mapping[int, int | None], now: datetime
+    updates: Sequence[TraitUpdate], moved: Mapping[int, int | None], now: datetime
 ) -> set[int]:
-    """Keep what messages tell, and bring those customers in line whom it is about.
+    """Store the traits of messages, and update the customers of their identities and of ``moved`` ones.
 
-    Return the identities that told more attributes than a customer has, for the first time.
+    Return the identities that exceed the limit of attributes for the first time.
 
-    ``moved`` names identities that lead elsewhere than before, with the customer of before; None where nothing of
-    what they told stands there any more.
+    ``moved`` maps identities that belong to another customer now to their former customer, or to None if that customer
+    has none of their values any more.
     """
-    about = {one.identity for one in tellings} | moved.keys()
-    kept = _load_traits(about, moved)
-    before = kept.best_of_each(moved)
-    crowded = {one.identity for one in tellings if not kept.tell(one)}
+    about = {one.identity for one in updates} | moved.keys()
+    stored = _load_traits(about, moved)
+    before = stored.effective_values(moved)
+    crowded = {one.identity for one in updates if not stored.apply(one)}
     Traits.objects.bulk_create(
-        (Traits(identity_id=key, told=kept.told[key]) for key in sorted({one.identity for one in tellings})),
+        (
+            Traits(identity_id=key, told=stored.by_identity[key])
+            for key in sorted({one.identity for one in updates})
+        ),
         update_conflicts=True,
         unique_fields=["identity"],
         update_fields=["told"],
     )
-    after = kept.best_of_each({})
+    after = stored.effective_values({})
     customers = _write_customers(before, after, now)
     crowded |= {
-        one.identity for one in tellings if _is_crowded(one, kept.leads[one.identity], after, customers)
+        one.identity for one in updates if _is_crowded(one, stored.customers[one.identity], after, customers)
     }
-    crowded -= kept.complained
+    crowded -= stored.reported_crowded
     for part in batches(sorted(crowded)):
         Traits.objects.filter(identity__in=part).update(is_crowded=True)
     return crowded
 
 
 def _is_crowded(
-    telling: TraitUpdate,
+    update: TraitUpdate,
     customer: int,
     after: Mapping[int, Mapping[str, _EffectiveValue]],
     cut: Collection[int],
 ) -> bool:
-    told = {name for name in telling.told if _is_attribute(name)}
+    told = {name for name in update.values if _is_attribute(name)}
     return bool(told) and (customer in cut or not told <= after[customer].keys())
 
 
@@ -110,18 +112,18 @@ class _StoredTraits:
     """The traits of all identities of some customers."""
 
     def __init__(self) -> None:
-        self.told: dict[int, dict[str, Sequence[Any]]] = {}
-        self.leads: dict[int, int] = {}
+        self.by_identity: dict[int, dict[str, Sequence[Any]]] = {}
+        self.customers: dict[int, int] = {}
         self.has_customer_id: set[int] = set()
-        self.complained: set[int] = set()
+        self.reported_crowded: set[int] = set()
 
-    def tell(self, telling: TraitUpdate) -> bool:
-        """Keep what was told; return whether there was room for all of it."""
-        known = self.told.setdefault(telling.identity, {})
-        at = telling.at.astimezone(UTC).isoformat(timespec="microseconds")
-        for name, value in telling.told.items():
-            new = TraitValue(value, at, telling.message_id, telling.by_server)
-            first = attribute_limit.attribute_sort_key(at, by_server=telling.by_server)
+    def apply(self, update: TraitUpdate) -> bool:
+        """Store the traits of a message. Return False if some exceed the limit of attributes."""
+        known = self.by_identity.setdefault(update.identity, {})
+        at = update.at.astimezone(UTC).isoformat(timespec="microseconds")
+        for name, value in update.values.items():
+            new = TraitValue(value, at, update.message_id, update.by_server)
+            first = attribute_limit.attribute_sort_key(at, by_server=update.by_server)
             if name in known:
                 first = min(first, attribute_limit.first_sort_key(known[name]))
             if name not in known or _outranks(name, new, TraitValue(*known[name])):
@@ -136,13 +138,13 @@ class _StoredTraits:
             del known[name]
         return not beyond
 
-    def best_of_each(self, moved: Mapping[int, int | None]) -> dict[int, dict[str, _EffectiveValue]]:
-        """Give what counts for each customer, with the moved identities where they led before."""
+    def effective_values(self, moved: Mapping[int, int | None]) -> dict[int, dict[str, _EffectiveValue]]:
+        """Return the values that count for each customer. Moved identities belong to their former customers."""
         candidates: dict[int, dict[str, list[tuple[Any, ...]]]] = defaultdict(lambda: defaultdict(list))
-        for key, told in self.told.items():
+        for key, told in self.by_identity.items():
             for name, kept in told.items():
                 one, is_own = TraitValue(*kept), key in self.has_customer_id
-                if (customer := moved.get(key, self.leads[key])) is not None:
+                if (customer := moved.get(key, self.customers[key])) is not None:
                     candidates[customer][name].append((_rank(name, one, is_own=is_own), one, is_own))
         return {
             customer: _with_context_columns(
@@ -153,7 +155,7 @@ class _StoredTraits:
 
 
 def _load_traits(about: Iterable[int], moved: Mapping[int, int | None]) -> _StoredTraits:
-    kept = _StoredTraits()
+    stored = _StoredTraits()
     customers = {customer for customer in moved.values() if customer is not None}
     for part in batches([*about]):
         customers |= set(Identity.objects.filter(pk__in=part).values_list("customer_id", flat=True))
@@ -161,20 +163,20 @@ def _load_traits(about: Iterable[int], moved: Mapping[int, int | None]) -> _Stor
         for key, customer, kind, told, is_crowded in Identity.objects.filter(customer__in=part).values_list(
             "pk", "customer_id", "kind", "traits__told", "traits__is_crowded"
         ):
-            kept.leads[key] = customer
+            stored.customers[key] = customer
             if kind == CUSTOMER_ID:
-                kept.has_customer_id.add(key)
+                stored.has_customer_id.add(key)
             if told:
-                kept.told[key] = told
+                stored.by_identity[key] = told
             if is_crowded:
-                kept.complained.add(key)
-    return kept
+                stored.reported_crowded.add(key)
+    return stored
 
 
 def _within_attribute_limit(
     fields: Mapping[str, list[tuple[Any, ...]]],
 ) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """Leave out the attributes that a customer has no room for."""
+    """Skip the attributes beyond the limit of a customer."""
     first = {
         name: min(attribute_limit.first_sort_key(told) for _, told, _ in ones)
         for name, ones in fields.items()
@@ -193,12 +195,10 @@ def _outranks(name: str, new: TraitValue, old: TraitValue) -> bool:
 
 
 def _rank(name: str, told: TraitValue, *, is_own: bool) -> tuple[Any, ...]:
-    """Give what sorts highest for the telling that counts."""
+    """Return a sort key: the value that counts has the highest."""
     if name in EARLIEST_WINS:
         return _earliest_key(told.at if name == UTM_SOURCE else told.value, told.message_id)
-    if (
-        name in CONTACT_FIELDS and not told.by_server
-    ):  # a browser fills what is not known, and then it is known
+    if name in CONTACT_FIELDS and not told.by_server:  # the first value of a browser fills an empty field
         return False, is_own, _earliest_key(told.at, told.message_id)
     return True, is_own, told.at, told.message_id
 
@@ -220,7 +220,7 @@ def _with_context_columns(fields: dict[str, _EffectiveValue]) -> dict[str, _Effe
     return {name: best for name, best in fields.items() if name not in CONTEXT_COLUMNS}
 
 
-# -- Writing what counts
+# -- Writing customers
 
 
 def _write_customers(
@@ -228,7 +228,7 @@ def _write_customers(
     after: Mapping[int, Mapping[str, _EffectiveValue]],
     now: datetime,
 ) -> set[int]:
-    """Write what counts; return the customers whose attributes were too many."""
+    """Write the values that count. Return the customers with too many attributes."""
     changed = [key for key in {*before, *after} if before.get(key) != after.get(key)]
     rows: list[tuple[int, Any]] = []
     cleared: dict[int, list[str]] = {}
@@ -248,25 +248,27 @@ def _write_customers(
                 rows.append((customer.pk, read_customer({"customer_id": "-", **cells}, shop)))
                 if "email" in cells and not new["email"].by_server:
                     by_browser.append(customer.pk)
-            gone = [name for name in old if name not in new and _holds(customer, name, old[name].value)]
-            if gone:
-                cleared[customer.pk] = gone
-    printed = dict(Customer.objects.filter(pk__in=[key for key, _ in rows]).values_list("pk", "customer_id"))
-    numbered = [(place, (printed[key], *record[1:])) for place, (key, record) in enumerate(rows)]
+            removed = [name for name in old if name not in new and _holds(customer, name, old[name].value)]
+            if removed:
+                cleared[customer.pk] = removed
+    public_ids = dict(
+        Customer.objects.filter(pk__in=[key for key, _ in rows]).values_list("pk", "customer_id")
+    )
+    numbered = [(index, (public_ids[key], *record[1:])) for index, (key, record) in enumerate(rows)]
     if cleared:
         customer_writer.clear_fields(cleared)
     if numbered:
         outcome = writer.ingest(CUSTOMERS, numbered, now, source="tracking", notify=False, trusts_ids=False)
         assert not outcome.rejected
         customer_writer.mark_addresses_untrusted(by_browser)
-        return {rows[place][0] for place in outcome.over_attribute_limit}
+        return {rows[index][0] for index in outcome.over_attribute_limit}
     return set()
 
 
 def _with_imported_first_seen(
     customer: Customer, told: Mapping[str, _EffectiveValue]
 ) -> Mapping[str, _EffectiveValue]:
-    """Let what a file or the API gave of when a customer was first seen count with what messages tell: the earliest."""
+    """Return the values with the earliest ``first_seen`` of messages, files and the API."""
     if customer.first_seen_given is None:
         return told
     given = _EffectiveValue(_isoformat(customer.first_seen_given), fills=False)
@@ -286,7 +288,7 @@ def _holds(customer: Customer, name: str, value: str) -> bool:
 
 
 def _stored_value(customer: Customer, name: str) -> str:
-    """Give what a customer's row holds, in the words in which it is told."""
+    """Return the stored value of a field as text, as a trait would have it."""
     if name not in _COLUMNS:
         value = customer.attributes.get(name)
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""How many messages a minute a source may send, and one client address by the key of a browser."""
+"""Rate limits of messages: per source, and per client address with the key of a browser."""
 
 from datetime import datetime
 from typing import Final
@@ -9,14 +9,14 @@ from customers.models import Source
 
 BROWSER_LIMIT: Final = "browsers"
 CHARACTERS_PER_MESSAGE: Final = 2_048
-"""A long body by the key of a browser counts as so many messages as it has room for."""
+"""With the key of a browser, each so many characters of a body count as one message."""
 
 
 def seconds_to_wait(source: Source, messages: int, characters: int, address: str | None, at: datetime) -> int:
-    """Count messages that come in; return 0, or the seconds until more may be sent.
+    """Count messages; return 0, or the number of seconds until more may be sent.
 
-    Everybody can read the key of a browser: who sends too much by it is stopped by address, before it is counted
-    against the source that all visitors share.
+    Anybody can read the key of a browser. Its messages are limited by address first, so that one client cannot use up
+    the limit that all visitors of the source share.
     """
     if source.is_browser:
         weight = max(messages, characters // CHARACTERS_PER_MESSAGE)

@@ -1,7 +1,7 @@
-"""What files and the API say of ids, settled together with what messages say.
+"""Identities in records of files and the API, resolved together with those of messages.
 
-A record that names a customer id makes it the shop's: links that browsers made without a signature end. An event with
-both ids joins the browser to the customer.
+A record that names a customer id ends the links that browsers made to it without a signature. An event with both ids
+merges the visitor into the customer.
 """
 
 from collections.abc import Collection
@@ -16,24 +16,24 @@ from . import consent_statements, order_messages, profiles
 
 
 def confirm_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
-    """Let customer ids belong to the shop that only browsers have named until now."""
+    """End the unsigned links of customer ids that a trusted record names."""
     _move_records(resolution.resolve((), (), now, named=customer_ids), now)
 
 
 def link_event_visitors(staged: str, now: datetime) -> None:
-    """Let the browsers of staged events be those of the customers whom the events name beside them."""
-    said: list[Assertion] = assertions.assertions_from_staged(staged)
-    if said:
+    """Merge the visitors of staged events into the customers that the same events name."""
+    asserted: list[Assertion] = assertions.assertions_from_staged(staged)
+    if asserted:
         identity_locks.lock_identities()
-        _move_records(resolution.resolve((), said, now), now)
+        _move_records(resolution.resolve((), asserted, now), now)
 
 
-def _move_records(united: Resolution, now: datetime) -> None:
-    if united.moved:
+def _move_records(resolved: Resolution, now: datetime) -> None:
+    if resolved.moved:
         drafts.lock_exclusive()
-        profiles.apply_trait_updates((), united.moved, now)
-        consent_statements.record_consent((), (), united.moved, now)
-        order_messages.record_order_messages((), united.moved, now)
+        profiles.apply_trait_updates((), resolved.moved, now)
+        consent_statements.record_consent((), (), resolved.moved, now)
+        order_messages.record_order_messages((), resolved.moved, now)
 
 
 RESOLVER = resolver.Resolver(confirm_customer_ids, link_event_visitors)

@@ -1,4 +1,4 @@
-"""Bodies of requests: read within bounds, inflated within bounds, decoded, and of the right shape."""
+"""Request bodies: read and inflated within limits, and decoded."""
 
 import json
 import zlib
@@ -19,7 +19,7 @@ _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 
 class RequestError(Exception):
-    """A request that is answered by an error; nothing of it is kept."""
+    """An error response; nothing of the request is stored."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -28,32 +28,32 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """A body as text, to keep, and decoded."""
+    """A body as text and as decoded JSON."""
 
     text: str
     content: dict[str, Any]
 
 
 def read_request_body(request: HttpRequest) -> RequestBody:
-    """Read, inflate and decode a body, whatever type of content it is labelled as; raises Rejected."""
+    """Read, inflate and decode a body, whatever its Content-Type. Raises RequestError."""
     text = _decode(_inflate(_read_bytes(request), request.headers.get("Content-Encoding", "")))
     try:
         content = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "invalid_json", f"The body is not valid JSON: {str(error)[:200]}.") from None
     if not isinstance(content, dict):
-        raise RequestError(400, "invalid_json", "The body is a JSON object.")
+        raise RequestError(400, "invalid_json", "The body must be a JSON object.")
     return RequestBody(text, content)
 
 
 def messages_of_batch(content: dict[str, Any]) -> list[Any]:
-    """Give the messages of a batch, or raise Rejected."""
+    """Return the messages of a batch. Raises RequestError."""
     batch = content.get(BATCH)
     if not isinstance(batch, list):
-        raise RequestError(400, "invalid_batch", "batch: a list of messages is missing.")
+        raise RequestError(400, "invalid_batch", "batch: the list of messages is missing.")
     if len(batch) > MAX_BATCH_MESSAGES:
         raise RequestError(
-            400, "too_many_messages", f"batch: at most {MAX_BATCH_MESSAGES} messages are taken at once."
+            400, "too_many_messages", f"batch: at most {MAX_BATCH_MESSAGES} messages are accepted at once."
         )
     return batch
 
@@ -61,13 +61,13 @@ def messages_of_batch(content: dict[str, Any]) -> list[Any]:
 def _read_bytes(request: HttpRequest) -> bytes:
     announced = request.META.get("CONTENT_LENGTH") or ""
     if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-        raise RequestError(413, "too_large", f"At most {MAX_BODY_BYTES} bytes are taken at once.")
+        raise RequestError(413, "too_large", f"At most {MAX_BODY_BYTES} bytes are accepted.")
     try:
         sent = request.read(MAX_BODY_BYTES + 1)
     except (UnreadablePostError, OSError):
         raise RequestError(400, "incomplete_body", "The body ended before it was complete.") from None
     if len(sent) > MAX_BODY_BYTES:
-        raise RequestError(413, "too_large", f"At most {MAX_BODY_BYTES} bytes are taken at once.")
+        raise RequestError(413, "too_large", f"At most {MAX_BODY_BYTES} bytes are accepted.")
     return sent
 
 
@@ -79,7 +79,7 @@ def _inflate(sent: bytes, encoding: str) -> bytes:
             if not sent.startswith(_GZIP):
                 return sent
         case _:
-            raise RequestError(400, "unknown_encoding", "Content-Encoding: only gzip is understood.")
+            raise RequestError(400, "unknown_encoding", "Content-Encoding: only gzip is supported.")
     inflater = zlib.decompressobj(_GZIP_WINDOW)
     try:
         inflated = inflater.decompress(sent, MAX_INFLATED_BYTES + 1)
@@ -87,10 +87,10 @@ def _inflate(sent: bytes, encoding: str) -> bytes:
         raise RequestError(400, "invalid_gzip", "The body is not valid gzip.") from None
     if len(inflated) > MAX_INFLATED_BYTES:
         raise RequestError(
-            413, "too_large", f"At most {MAX_INFLATED_BYTES} bytes are taken at once, after inflating."
+            413, "too_large", f"At most {MAX_INFLATED_BYTES} bytes are accepted after inflating."
         )
     if not inflater.eof or inflater.unused_data:
-        raise RequestError(400, "invalid_gzip", "The body is not one whole gzip stream.")
+        raise RequestError(400, "invalid_gzip", "The body is not one complete gzip stream.")
     return inflated
 
 
@@ -102,4 +102,4 @@ def _decode(body: bytes) -> str:
 
 
 def _reject_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")

@@ -1,4 +1,4 @@
-"""Sources of messages and their write keys: made, found and revoked. The only writer of ``Source``."""
+"""Sources of messages and their write keys. The only writer of ``Source``."""
 
 import hashlib
 import hmac
@@ -15,9 +15,9 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
 def create_source(source: Source) -> tuple[Source, str]:
-    """Save a new source with a key, which nobody can show again; give both.
+    """Save a new source with a key. Return both; the key is not stored and cannot be shown again.
 
-    Raises ValidationError where the name or another field will not do.
+    Raises ValidationError if a field is invalid.
     """
     key = _new_key(source)
     source.signing_secret = secrets.token_hex(32)
@@ -27,24 +27,24 @@ def create_source(source: Source) -> tuple[Source, str]:
 
 
 def rotate_key(source: Source) -> str:
-    """Give a source another key, which nobody can show again; the former opens nothing from now on."""
+    """Replace the key of a source, and return the new one; it cannot be shown again. The former key stops working."""
     key = _new_key(source)
     source.save(update_fields=["prefix", "digest"])
     return key
 
 
 def find_by_key(key: str) -> Source | None:
-    """Find the source that has this key, unless it is revoked."""
+    """Return the source with this key, or None if there is none or it is revoked."""
     return Source.objects.filter(digest=keys.secret_digest(key), revoked_at=None).first()
 
 
 def revoke_source(source: Source) -> None:
-    """Let a key open nothing from now on; of a revoked one the moment stays."""
+    """Revoke the key of a source. A source that is revoked already keeps its time."""
     Source.objects.filter(pk=source.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
 
 
 def record_use(source: Source, at: datetime) -> None:
-    """Keep when a key was last used, to the minute."""
+    """Record when a key was last used, to the minute."""
     long_ago = at - USE_RECORDED_EVERY
     if source.last_used_at is None or source.last_used_at <= long_ago:
         outdated = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
@@ -53,17 +53,16 @@ def record_use(source: Source, at: datetime) -> None:
 
 
 def count_bots(source_id: int, messages: int) -> None:
-    """Count messages that were left out since a bot had sent them."""
     Source.objects.filter(pk=source_id).update(bots=F("bots") + messages)
 
 
 def is_signature_valid(source: Source, user_id: str, signature: object) -> bool:
-    """Tell whether the shop's server has signed a userId: HMAC-SHA256 with the source's secret, in hexadecimal."""
+    """Return whether the shop's server has signed a userId: HMAC-SHA256 with the source's secret, in hexadecimal."""
     if not source.signing_secret:  # it cannot be decrypted: anybody could sign with an empty one
         return False
     if not isinstance(signature, str):
         return False
-    # We keep ids in NFC; the shop signs them as it writes them.
+    # Ids are stored in NFC; the shop signs them in its own spelling.
     spellings = {user_id, normalize("NFD", user_id)}
     return any(
         hmac.compare_digest(_signature(source, one).encode(), signature.lower().encode(errors="replace"))

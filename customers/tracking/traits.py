@@ -1,4 +1,4 @@
-"""Traits of an identify call, read as the columns of a customer; those that are none become attributes."""
+"""Traits of an identify call as the columns of a customer. Unknown traits become attributes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from customers.rows.settings import ShopSettings
 
 from .messages import TrackedMessage, check_text, object_or_empty
 
-# What a browser, or the context of a message, tells on the side: it fills a column of which nothing else is known.
+# Values from the context of a message. They fill a column that has no other value.
 UTM_SOURCE: Final = "utm_source"
 LOCALE: Final = "locale"
 CONTEXT_COLUMNS: Final = {UTM_SOURCE: "source", LOCALE: "language"}
@@ -40,38 +40,38 @@ _ADDRESS_PARTS: Final = ("city", "country")
 _MOMENTS: Final = ("first_seen", "subscribed_at")
 _IGNORED: Final = ("id", "customer_id", *CONTEXT_COLUMNS)
 _MAX_NAME_LENGTH: Final = 100
-_MAX_ATTRIBUTES_READ: Final = MAX_ATTRIBUTES + 1  # one more than are kept, so that it is noticed
+_MAX_ATTRIBUTES_READ: Final = MAX_ATTRIBUTES + 1  # one more than the limit, so that exceeding it is noticed
 
 
 def parse_traits(message: TrackedMessage, shop: ShopSettings) -> tuple[dict[str, str], list[str]]:
-    """Give what an identify call tells, as the cells of a customer's row, and what could not be read of it."""
+    """Return the traits of an identify call as cells of a customer's row, and the reasons why others are invalid."""
     traits = {**object_or_empty(message.context.get("traits")), **object_or_empty(message.body.get("traits"))}
     row: dict[str, str] = {}
-    complaints: list[str] = []
+    problems: list[str] = []
     for name, value in _flattened(traits):
         column = _COLUMNS.get(name, to_nfc(name))
         try:
             if text := _parse_cell(column, value, message.received_at, shop):
                 row.setdefault(column, text)
         except InvalidRow as error:
-            complaints.append(str(error))
+            problems.append(str(error))
     _split_name(row)
     if row.get("newsletter") == "subscribed":
         row.setdefault("subscribed_at", message.at.isoformat())
     row["first_seen"] = min(row.get("first_seen", "~"), message.at.astimezone(UTC).isoformat())
-    return _valid_cells(row, shop, complaints), complaints
+    return _valid_cells(row, shop, problems), problems
 
 
 def context_traits(message: TrackedMessage) -> dict[str, str]:
-    """Give the source of a campaign, and the language of an identify call."""
-    told = {}
+    """Return the campaign's source, and the language of an identify call."""
+    values = {}
     source = object_or_empty(message.context.get("campaign")).get("source")
     if isinstance(source, str) and 0 < len(source.strip()) <= 255 and source.isprintable():
-        told[UTM_SOURCE] = source.strip()
+        values[UTM_SOURCE] = source.strip()
     locale = message.context.get("locale")
     if message.type == "identify" and isinstance(locale, str) and locale[:2].isalpha() and locale.isascii():
-        told[LOCALE] = locale.replace("_", "-").partition("-")[0].lower()[:10]
-    return told
+        values[LOCALE] = locale.replace("_", "-").partition("-")[0].lower()[:10]
+    return values
 
 
 def _flattened(traits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -114,7 +114,7 @@ def _parse_email(text: str) -> str:
 
 def _parse_moment(column: str, value: Any, text: str, shop: ShopSettings) -> datetime:
     try:
-        if isinstance(value, int | float):  # seconds or, as JavaScript counts, milliseconds
+        if isinstance(value, int | float):  # seconds, or milliseconds as in JavaScript
             return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
         return parse_moment(text, shop.zone)
     except (ValueError, OverflowError, OSError) as error:
@@ -122,7 +122,7 @@ def _parse_moment(column: str, value: Any, text: str, shop: ShopSettings) -> dat
 
 
 def value_as_text(value: Any) -> str:
-    """Write a JSON value as the cell of a file would have it."""
+    """Return a JSON value as text, as a cell of a file has it. Raises InvalidRow."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -153,9 +153,9 @@ def _split_name(row: dict[str, str]) -> None:
             del row["last_name"]
 
 
-def _valid_cells(row: dict[str, str], shop: ShopSettings, complaints: list[str]) -> dict[str, str]:
-    """Leave out the cells that cannot be read, and attributes that no customer has room for."""
+def _valid_cells(row: dict[str, str], shop: ShopSettings, problems: list[str]) -> dict[str, str]:
+    """Skip invalid cells, and attributes beyond the limit."""
     for column in sorted(row.keys() - set(CUSTOMERS.csv_columns))[_MAX_ATTRIBUTES_READ:]:
         del row[column]
-    kept, _ = read_row(CUSTOMERS, {"customer_id": "-", **row}, shop, complaints)
+    kept, _ = read_row(CUSTOMERS, {"customer_id": "-", **row}, shop, problems)
     return {column: value for column, value in kept.items() if column != "customer_id"}

@@ -1,4 +1,4 @@
-"""The addresses that tracking clients speak to, at the root."""
+"""URLs of the tracking endpoints, at the root."""
 
 from django.urls import re_path
 

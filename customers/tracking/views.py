@@ -1,4 +1,4 @@
-"""The tracking endpoints: check the key and the body, keep it durably, answer. A worker does the rest."""
+"""The tracking endpoints: check the key and the body, store the body in the inbox, and answer.."""
 
 import base64
 import binascii
@@ -27,7 +27,7 @@ _HEADER = re.compile(r"[a-z0-9-]+")
 
 @csrf_exempt
 def receive(request: HttpRequest, call: str) -> HttpResponse:
-    """Answer a client of any origin."""
+    """Receive one request of a client of any origin."""
     try:
         response = _preflight(request) if request.method == "OPTIONS" else _receive(request, call)
     except RequestError as error:
@@ -41,7 +41,7 @@ def receive(request: HttpRequest, call: str) -> HttpResponse:
 
 
 def _preflight(request: HttpRequest) -> HttpResponse:
-    """Allow whatever headers a client wants to send: clients add some with each version, and none opens anything."""
+    """Allow all headers that a client asks for: new versions of SDKs add some, and none gives access to anything."""
     asked = _HEADER.findall(request.headers.get("Access-Control-Request-Headers", "").lower()[:1000])
     response = HttpResponse(status=204)
     response["Access-Control-Allow-Methods"] = "POST, OPTIONS"
@@ -55,10 +55,12 @@ def _receive(request: HttpRequest, address: str) -> HttpResponse:
     call = CALLS.get(address)
     if call is None:
         raise RequestError(
-            404, "not_found", f"There is no call /v1/{address[:20]}; there are: {', '.join(CALLS)}."
+            404,
+            "not_found",
+            f"There is no endpoint /v1/{address[:20]}. The endpoints are: {', '.join(CALLS)}.",
         )
     if request.method != "POST":
-        raise RequestError(405, "method_not_allowed", "Send messages by POST.")
+        raise RequestError(405, "method_not_allowed", "Send messages with POST.")
     at = datetime.now(UTC)
     try:
         key = _key_of_header(request)
@@ -75,13 +77,16 @@ def _receive(request: HttpRequest, address: str) -> HttpResponse:
         if not transactions.is_transient_error(error):
             raise
         raise RequestError(
-            503, "busy", "The database is busy or away; send it again.", retry_after=RETRY_AFTER_SECONDS
+            503,
+            "busy",
+            "The database is busy or unavailable. Send the request again.",
+            retry_after=RETRY_AFTER_SECONDS,
         ) from None
     return JsonResponse({"success": True})
 
 
 def _key_of_header(request: HttpRequest) -> str:
-    """Give the user name of HTTP Basic; a password there may be, and says nothing."""
+    """Return the user name of HTTP Basic authentication; its password is ignored."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return ""
@@ -99,12 +104,12 @@ def _key_of_body(content: dict[str, Any]) -> str:
 def _source_of_key(key: str) -> Source:
     source = sources.find_by_key(key) if key else None
     if source is None:
-        raise RequestError(401, "bad_key", "This write key is missing, wrong or was revoked.")
+        raise RequestError(401, "bad_key", "The write key is missing, wrong or revoked.")
     return source
 
 
 def _count_messages(body: RequestBody, call: str, at: datetime) -> int:
-    """Give how many messages it holds; a single one that cannot be taken is told at once."""
+    """Return how many messages a body has. Raises RequestError for a single message that is invalid."""
     if call == BATCH:
         return len(request_body.messages_of_batch(body.content))
     try:

@@ -116,7 +116,7 @@ def test_behind_a_proxy_the_address_is_the_one_it_adds(client: Client, settings)
         (["--scopes", "ingest", "--expires", "tomorrow"], "'tomorrow' is not a time"),
         (["--scopes", "ingest", "--networks", "here"], "networks: 'here' is not a network"),
         (["--scopes", "ingest", "--networks", "192.0.2.1/24"], "is an address inside 192.0.2.0/24"),
-        (["--write", "--networks", "192.0.2.1"], "go with API keys"),
+        (["--write", "--networks", "192.0.2.1"], "cannot be used with --write"),
         (["--scopes", "ingest", "--visitors"], "not allowed with argument"),
     ],
 )

@@ -83,7 +83,7 @@ def left_out(kind: str, column: str, cell: str, *beside: str) -> str:
 
     assert done.counts == (3, 3, 0, 0)
     [warning] = done.warnings
-    prefix, suffix = "line 3: ", " (the rest was taken)"
+    prefix, suffix = "line 3: ", " (the rest was kept)"
     assert warning.startswith(prefix)
     assert warning.endswith(suffix)
     return warning.removeprefix(prefix).removesuffix(suffix)
@@ -163,8 +163,8 @@ def test_many_odd_cells_are_told_by_the_hundred_and_then_counted() -> None:
     assert done.created == 2_105
     assert len(done.warnings) == 101
     assert done.warnings[99:] == [
-        "line 101: email: 'nobody' is not an e-mail address (the rest was taken)",
-        "2,005 more values were left out",
+        "line 101: email: 'nobody' is not an e-mail address (the rest was kept)",
+        "2,005 more invalid values were left out",
     ]
 
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db
 
 HEADER = "order_id,customer_id,placed_at,total"
 GOOD = "{},c1,2026-03-01,5"
-STRAY_QUOTE = "a quote is opened and not closed where the cell ends"
-LONE_RETURN = "a carriage return stands in the line; end lines with LF or CRLF, as “CSV UTF-8” does"
+STRAY_QUOTE = "a quote is opened, but not closed at the end of the cell"
+LONE_RETURN = "the line contains a carriage return; end lines with LF or CRLF, as “CSV UTF-8” does"
 
 
 def order_ids() -> list[str]:
@@ -42,12 +42,12 @@ def order_ids() -> list[str]:
         ("customers", "customer_id,Email,e-mail\n", "the header names 'email' more than once"),
         ("customers", f"customer_id,{'x' * 101}\n", "every column needs a name of 1 to 100 characters"),
         ("customers", "customer_id,a\x00b\n", "every column needs a name"),
-        ("customers", "customer_id," + ",".join(f"c{n}" for n in range(300)), "at most 200 are taken"),
+        ("customers", "customer_id," + ",".join(f"c{n}" for n in range(300)), "the limit is 200"),
         ("orders", '"order_id,customer_id\n', f"the header cannot be read: {STRAY_QUOTE}"),
         ("orders", f"{HEADER}\ro1,c1,2026-03-01,5\r", f"the header cannot be read: {LONE_RETURN}"),
         ("orders", HEADER.encode("utf-16"), "the file is UTF-16; save it as “CSV UTF-8”"),
         ("orders", HEADER.encode() + b",\xfc\n", "the header cannot be read: is not UTF-8"),
-        ("customers", b"PK\x03\x04\x14\x00\x06\x00", "the file is an Excel workbook; in Excel choose Save As"),
+        ("customers", b"PK\x03\x04\x14\x00\x06\x00", "the file is an Excel workbook; in Excel, choose Save As"),
     ],
 )  # fmt: skip
 def test_a_file_whose_header_will_not_do_is_refused_as_a_whole(kind, text, reason) -> None:

@@ -42,7 +42,7 @@ def test_a_subscription_from_before_the_end_does_not_undo_it() -> None:
     done = shop.customers("c1,subscribed,2026-02-01", header=HEADER)
 
     assert history() == [("c1", "unsubscribed")]
-    assert done.warnings == ["kept unsubscribed: 1 (the customer ended the newsletter later): line 2"]
+    assert done.warnings == ["kept unsubscribed: 1 (the customer unsubscribed later): line 2"]
 
 
 def test_a_subscription_counts_from_when_the_shop_says_and_its_end_from_now() -> None:
@@ -306,7 +306,7 @@ def test_what_holds_for_an_address_stays_while_somebody_else_has_it() -> None:
 def test_staff_suppress_an_address_and_lift_it_and_the_trail_names_no_address(admin_client: Client) -> None:
     page = reverse("admin:customers_suppression_add")
     told = admin_client.post(page, {"email": "Gone@Example.com\u200b", "_continue": "1"}, follow=True)
-    assert "The address gets no messages any more." in told.content.decode()
+    assert "The address is suppressed and gets no more messages." in told.content.decode()
     assert suppression.is_suppressed("gone@example.com")
     listed = reverse("admin:customers_suppression_changelist")
     assert "gone@example.com" in admin_client.get(listed).content.decode()

@@ -42,7 +42,7 @@ def timeline(client: Client, **query: str) -> Any:
 
 
 def told(response: Any) -> list[str]:
-    return [one.title for visit in response.context["timeline"].visits for one in visit.happenings]
+    return [one.title for visit in response.context["timeline"].visits for one in visit.items]
 
 
 def test_orders_and_events_are_one_timeline_visit_by_visit(client) -> None:
@@ -54,7 +54,7 @@ def test_orders_and_events_are_one_timeline_visit_by_visit(client) -> None:
     response = timeline(client)
 
     visits = response.context["timeline"].visits
-    assert [[one.title for one in visit.happenings] for visit in visits] == [
+    assert [[one.title for one in visit.items] for visit in visits] == [
         ["Product Viewed", "Order o1", "Product Added"],
         ["Page Viewed"],
     ]

@@ -190,8 +190,9 @@ def test_who_shares_an_address_is_named_and_not_erased(caller, admin_client) -> 
     assert "stranger" not in shown
     told = caller.told("delete", f"customers/{quote(ID)}/")
     assert told == {"sharing_addresses": ["again", "by-phone"]}
-    assert "not erased, though they have the same address: by-phone" not in shop.command(
-        "erase_customer", "again", "--yes"
+    assert (
+        "not erased, although they have the same e-mail address or phone number: by-phone"
+        not in shop.command("erase_customer", "again", "--yes")
     )
     assert set(Customer.objects.values_list("customer_id", flat=True)) == {"by-phone", "stranger"}
 

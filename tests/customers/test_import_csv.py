@@ -25,7 +25,7 @@ def test_a_customer_is_stored_as_the_row_says() -> None:
 
     assert done.counts == (1, 1, 0, 0)
     assert done.warnings == [
-        "line 2: birth_date: '1815-12-10' is not between the years 1900 and 2999 (the rest was taken)"
+        "line 2: birth_date: '1815-12-10' is not between the years 1900 and 2999 (the rest was kept)"
     ]
 
     done = shop.import_rows(

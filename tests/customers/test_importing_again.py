@@ -58,7 +58,7 @@ def test_the_same_files_imported_again_leave_the_same_database() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("interrupted", range(4), ids=[kind for kind, _, _ in FILES])
 def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monkeypatch) -> None:
-    monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(csv_files, "ROWS_BATCH_SIZE", 4)
 
     def interrupt(report: csv_files.ImportReport) -> None:
         if report.read == 8:
@@ -85,7 +85,7 @@ def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monk
 def test_what_an_interrupted_import_left_is_whole_batches_whose_facts_the_next_settling_takes(
     monkeypatch,
 ) -> None:
-    monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(csv_files, "ROWS_BATCH_SIZE", 5)
     rows = iter(range(100))
 
     class Broken(io.BytesIO):
@@ -171,7 +171,7 @@ SOME_FILES = st.lists(
 def bring_in(files: list[tuple[str, list[tuple[str, ...]]]], rows_at_once: int) -> object:
     """Import files in batches of a size; give what was said and what there is then, and undo it."""
     with pytest.MonkeyPatch.context() as patch, transaction.atomic():
-        patch.setattr(csv_files, "ROWS_AT_ONCE", rows_at_once)
+        patch.setattr(csv_files, "ROWS_BATCH_SIZE", rows_at_once)
         with time_machine.travel(datetime(2026, 4, 1, tzinfo=UTC), tick=False):
             done = [shop.import_rows(kind, *rows, header=COLUMNS[kind]) for kind, rows in files]
         shop.assert_facts_are_those_of_the_records()

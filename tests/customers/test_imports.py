@@ -127,7 +127,7 @@ def test_a_started_import_is_done_by_the_worker_and_its_refused_rows_come_back_c
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"PK\x03\x04\x14\x00", "Excel workbook; in Excel choose Save As, and “CSV UTF-8”"),
+        (b"PK\x03\x04\x14\x00", "Excel workbook; in Excel, choose Save As and “CSV UTF-8”"),
         ("customer_id\nc1\n".encode("utf-16"), "UTF-16; save it as “CSV UTF-8”"),
         ("größe\n".encode("latin-1"), "is not UTF-8; save the file as “CSV UTF-8”"),
         (b"\n\n", "the file is empty"),
@@ -231,7 +231,7 @@ def test_a_cancelled_import_ends_at_once_or_after_the_rows_on_their_way(monkeypa
     assert told(waiting)[0] == "cancelled"
     assert not uploads.run_next_import()
 
-    monkeypatch.setattr(csv_files, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(csv_files, "ROWS_BATCH_SIZE", 2)
     running = started(CUSTOMERS)
     seen = writer.ingest
 

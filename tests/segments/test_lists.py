@@ -119,12 +119,12 @@ def test_what_no_list_can_hold_is_left_out_and_reported() -> None:
     done = shop.import_rows("customers", ["file", '["' + "x" * 256 + '"]'], header="customer_id,tags")
 
     reason = "a list can contain at most 250 texts of at most 255 characters"
-    assert [one.reason for one in RefusedMessage.objects.all()] == [f"tags: {reason} (the rest was taken)"]
+    assert [one.reason for one in RefusedMessage.objects.all()] == [f"tags: {reason} (the rest was kept)"]
     assert told["results"][0]["warnings"] == [
         {"path": "attributes.tags", "message": reason},
         {"path": "attributes.inner", "message": "expected a list of texts"},
     ]
-    assert done.warnings == [f"line 2: tags: {reason} (the rest was taken)"]
+    assert done.warnings == [f"line 2: tags: {reason} (the rest was kept)"]
     sdk = Customer.objects.get(customer_id="sdk")
     assert (sdk.city, sdk.attributes) == (
         "Ulm",

@@ -39,7 +39,7 @@ REASONS = [
     r"Give a day that is not before",
     r"up to 10 levels|at most 100",
     # OpenAPI 3.0 has no words for the names of members, for decimal places, or for the size of a whole object.
-    r"is no attribute; give it beside|an attribute has a name of",
+    r"is not an attribute; send it as a field|the name of an attribute must have",
     r"is not an amount: write digits",
     r"was rounded by a spreadsheet",
     r"the number is out of range",  # a fraction such as 1e-289, which would be a text of hundreds of digits

@@ -68,7 +68,7 @@ def import_text(kind: str, text: str | bytes, **options: Any) -> Imported:
     refused: list[RejectedRow] = []
     data = text.encode() if isinstance(text, str) else text
     report = csv_files.import_file(
-        csv_files.FORMATS[kind], io.BytesIO(data), shop_settings(), refuse=refused.append, **options
+        csv_files.FORMATS[kind], io.BytesIO(data), shop_settings(), on_rejected=refused.append, **options
     )
     told = [(refusal.line, refusal.reason) for refusal in refused]
     assert report.refused == len(told)

@@ -47,7 +47,11 @@ def import_shop(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
         for kind, path in write_csv(shop, Path(folder)).items():
             with path.open("rb") as stream:
                 csv_files.import_file(
-                    csv_files.FORMATS[kind], stream, ShopSettings(zone, "EUR"), refuse=_complain, settle=False
+                    csv_files.FORMATS[kind],
+                    stream,
+                    ShopSettings(zone, "EUR"),
+                    on_rejected=_complain,
+                    settle=False,
                 )
         if settle:
             update.update_facts()
@@ -84,7 +88,7 @@ def deliver(delivery: Delivery) -> None:
                     csv_files.FORMATS[kind],
                     io.BytesIO(as_csv(rows).encode()),
                     shop_settings(),
-                    refuse=_complain,
+                    on_rejected=_complain,
                     settle=False,
                 )
 

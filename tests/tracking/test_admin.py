@@ -65,7 +65,7 @@ def test_a_source_counts_unlinked_browsers_and_shows_how_to_sign(admin_client: C
 
     shown = admin_client.get(address("source_change", web.pk)).content.decode()
 
-    assert "2 browsers named a customer id without a signature" in re.sub(r"\s+", " ", shown)
+    assert "2 browsers sent a customer id without a signature" in re.sub(r"\s+", " ", shown)
     assert "hmac.new(SIGNING_SECRET.encode(), customer_id.encode(), hashlib.sha256)" in html.unescape(shown)
     server, _ = source("server")
     assert (
@@ -82,12 +82,12 @@ def test_many_unlinked_browsers_are_counted_in_good_english(admin_client: Client
         page = admin_client.get(address("source_change", web.pk)).content.decode()
         return re.sub(r"\s+", " ", page)
 
-    assert "1 browser named a customer id without a signature, and is not linked" in told()
+    assert "1 browser sent a customer id without a signature and is not linked" in told()
     one = UnsignedLink.objects.get(kind=Identity.Kind.ANONYMOUS_ID)
     UnsignedLink.objects.bulk_create(
         UnsignedLink(**{**values_of(one), "value": f"b{number}"}) for number in range(1_233)
     )
-    assert "1,234 browsers named a customer id without a signature, and are not linked" in told()
+    assert "1,234 browsers sent a customer id without a signature and are not linked" in told()
 
 
 def test_the_source_of_a_browser_shows_the_sign_up_form_to_copy(admin_client: Client) -> None:

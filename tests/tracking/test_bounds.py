@@ -29,7 +29,7 @@ def test_one_request_of_a_browser_key_makes_at_most_a_hundred_visitors() -> None
     refused = RefusedMessage.objects.values_list("reason", flat=True)
     assert len(refused) == 30 + 3
     assert {reason.partition(";")[0] for reason in refused} == {
-        "anonymousId: the request brings more than 100 new visitors"
+        "anonymousId: the request has more than 100 new visitors"
     }
 
     send(key, *(track("View", anonymous=f"b{n}") for n in range(100)))
@@ -103,7 +103,7 @@ def test_the_rest_is_complained_of_once() -> None:
     refused = RefusedMessage.objects.order_by("message").values_list("reason", flat=True)
     assert (
         list(refused)
-        == ["attributes: a customer has at most 200; the earliest ones are kept (the rest was taken)"] * 2
+        == ["attributes: a customer has at most 200; the earliest ones are kept (the rest was kept)"] * 2
     )
 
 

@@ -270,7 +270,7 @@ def test_staff_see_what_is_a_draft(key: str) -> None:
     evil = Order.objects.get().customer
     page = client.get(reverse("admin:customers_customer_change", args=[evil.pk])).content.decode()
 
-    assert "Draft: only a browser has told of it" in page
+    assert "Draft: only a browser has reported it" in page
 
 
 def test_lines_alone_are_refused_for_a_draft(key: str) -> None:

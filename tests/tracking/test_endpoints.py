@@ -160,7 +160,7 @@ def test_a_database_that_is_busy_is_no_success(key, monkeypatch) -> None:
     def busy(*_: Any) -> None:
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(inbox, "store", busy)
+    monkeypatch.setattr(inbox, "store_batch", busy)
 
     assert answer(key, "page", message("page", user="c1")) == (503, "busy")
 
@@ -188,7 +188,7 @@ def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None
             raise ZeroDivisionError
         taken(meanings, now)
 
-    monkeypatch.setattr(processing, "_store", breaking)
+    monkeypatch.setattr(processing, "_write_interpretations", breaking)
     send(key, *(track("View", user=f"c{n}") for n in range(5)), ours, drain=False)
     send(key, *(track("View", user=f"c{n}") for n in range(5)))
 

@@ -126,12 +126,12 @@ def check(status: int, content: bytes) -> None:
 
 
 def check_that_the_worker_goes_on(key: str) -> None:
-    """Everything that was acknowledged is taken or refused, nothing by a fault of ours."""
+    """Everything that was acknowledged is processed or refused, and nothing by an internal error."""
     last = track("The last one", anonymous="a9")
     send(key, last)
     assert not Batch.objects.exists()
     assert Event.objects.filter(message_id=last["messageId"]).count() == 1
-    assert not RefusedMessage.objects.filter(reason__contains="a fault of ours").exists()
+    assert not RefusedMessage.objects.filter(reason__contains="an internal error").exists()
 
 
 BESIDE_THE_LAW = tuple(HealthCheck)

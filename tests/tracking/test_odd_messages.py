@@ -95,7 +95,7 @@ def test_a_message_whose_time_cannot_be_read_is_dated_at_its_receipt_and_reporte
     assert before <= Event.objects.get().occurred_at <= datetime.now(UTC)
     [reason] = reasons()
     assert reason.startswith("timestamp: ")
-    assert reason.endswith(" (the rest was taken)")
+    assert reason.endswith(" (the rest was kept)")
 
 
 @pytest.mark.parametrize("timestamp", [1772359200, 1772359200000, "2026-03-01T10:00:00.000000000Z"])
@@ -181,7 +181,7 @@ def test_an_order_whose_total_is_a_number_is_kept(key) -> None:
     order = Order.objects.get()
     assert (order.order_id, order.total, order.status, order.currency) == ("J9", 20, "paid", "EUR")
     assert [(one.sku, one.unit_price) for one in order.lines.all()] == [("A", 0)]
-    told = [one.removesuffix(" (the rest was taken)").split(": ")[0] for one in reasons()]
+    told = [one.removesuffix(" (the rest was kept)").split(": ")[0] for one in reasons()]
     assert sorted(told) == sorted(
         [
             *(

@@ -1,4 +1,4 @@
-"""Create a key for an API client or for the shop's pages, or a write key for a tracking client."""
+"""Create an API key, a key for the shop's pages, or a write key for tracking."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import datetime
@@ -15,7 +15,7 @@ from customers.tracking import sources
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an instant; without an offset it is in the shop's time zone."""
+    """Parse an instant. Without an offset, it is in the shop's time zone."""
     try:
         return parse_moment(text, shop_settings().zone)
     except ValueError as error:
@@ -23,53 +23,57 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_list(text: str) -> list[str]:
-    """Read a list with commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 class Command(BaseCommand):
-    """Create a key and show it, this once."""
+    """Create a key and show it once."""
 
     help = (
         "Create an API key (--scopes), a key for the shop's pages (--visitors), or a write key for tracking"
-        " (--write); the last line of the output ends with the key, which is not shown again."
+        " (--write). The last line of the output is the key, which cannot be shown again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take a name to tell the key by, and what it opens."""
-        parser.add_argument("name", help="whose key it is, such as the program or the web shop that uses it")
+        parser.add_argument("name", help="the name of the key, such as the program or web shop that uses it")
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument(
-            "--scopes", metavar="A,B", type=parse_list, help=f"for the API: of {', '.join(keys.SCOPES)}"
+            "--scopes",
+            metavar="A,B",
+            type=parse_list,
+            help=f"for the API; the scopes are {', '.join(keys.SCOPES)}",
         )
         what.add_argument(
             "--visitors",
             dest="scopes",
             action="store_const",
             const=[keys.VISITORS_SCOPE],
-            help="for the shop's pages: everybody can read the key, so it opens nothing else",
+            help="for the shop's pages: anybody can read the key, so it gives access to nothing else",
         )
         what.add_argument("--write", action="store_true", help="for the tracking endpoints")
-        parser.add_argument("--browser", action="store_true", help="with --write: everybody can read the key")
+        parser.add_argument(
+            "--browser",
+            action="store_true",
+            help="with --write: for browsers and apps, where anybody can read the key",
+        )
         parser.add_argument(
             "--expires",
             metavar="ISO",
             type=parse_instant,
-            help="from then on the key opens nothing; a date is its midnight",
+            help="the key stops working then; a date means its midnight",
         )
         parser.add_argument(
             "--networks",
             metavar="A,B",
             type=parse_list,
-            help="the key opens nothing to clients elsewhere: such as 192.0.2.0/24,2001:db8::/32",
+            help="the key only works for clients of these networks, such as 192.0.2.0/24,2001:db8::/32",
         )
 
     def handle(self, *, name: str, write: bool, browser: bool, **options: Any) -> None:
-        """Create and print it."""
         if browser and not write:
-            raise CommandError("--browser goes with --write")
+            raise CommandError("--browser requires --write")
         if write and (options["expires"] or options["networks"]):
-            raise CommandError("--expires and --networks go with API keys, not with --write")
+            raise CommandError("--expires and --networks cannot be used with --write")
         try:
             secret = self._write_key(name, browser=browser) if write else self._api_key(name, options)
         except ValidationError as error:
@@ -85,7 +89,7 @@ class Command(BaseCommand):
         until = f" until {key.expires_at.isoformat()}" if key.expires_at else ""
         place = f" from {', '.join(key.networks)}" if key.networks else ""
         self.stdout.write(
-            f"{key.name} may use: {', '.join(key.scopes)}{until}{place}. Keep the key, it is not shown again:"
+            f"{key.name} may use: {', '.join(key.scopes)}{until}{place}. Store the key, it cannot be shown again:"
         )
         return secret
 
@@ -94,7 +98,7 @@ class Command(BaseCommand):
         source, secret = sources.create_source(Source(name=name, kind=kind))
         if browser:
             self.stdout.write(
-                f"Your server signs customer ids (context.userHash) with: {source.signing_secret}"
+                f"Signing secret of your server for customer ids (context.userHash): {source.signing_secret}"
             )
-        self.stdout.write(f"{source.name} may send messages. Keep the key, it is not shown again:")
+        self.stdout.write(f"{source.name} may send messages. Store the key, it cannot be shown again:")
         return secret

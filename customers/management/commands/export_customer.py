@@ -1,4 +1,4 @@
-"""Export all that is known of one customer."""
+"""Export all data about one customer."""
 
 import json
 from argparse import ArgumentParser
@@ -12,18 +12,16 @@ from customers.privacy import personal_data
 
 
 class Command(BaseCommand):
-    """Print everything about one customer as JSON."""
+    """Print all data about one customer as JSON."""
 
-    help = "Print all that is known of a customer, as JSON."
+    help = "Print all data about a customer as JSON."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the customer."""
         parser.add_argument("customer", help="a customer_id, or anonymous:… for a visitor")
 
     def handle(self, *, customer: str, **options: Any) -> None:
-        """Print it."""
         found = lookup.find_customer(customer)
         if found is None:
             raise CommandError(f"there is no customer {customer!r}")
-        told = personal_data.export_customer(found, datetime.now(UTC))
-        self.stdout.write(json.dumps(told, ensure_ascii=False, indent=2))
+        data = personal_data.export_customer(found, datetime.now(UTC))
+        self.stdout.write(json.dumps(data, ensure_ascii=False, indent=2))

@@ -1,4 +1,4 @@
-"""Import customers, orders, order lines or events from a CSV file, or an export of Shopify's."""
+"""Import customers, orders, order lines or events from a CSV file or an export of Shopify."""
 
 import csv
 import sys
@@ -16,20 +16,19 @@ from customers.rows.settings import shop_settings
 
 
 class Command(BaseCommand):
-    """Import a CSV file; the good rows are kept, the bad ones named."""
+    """Import a CSV file. Valid rows are kept, and rejected rows are listed."""
 
-    help = "Import a CSV file of customers, orders, order lines or events, or Shopify's exports; idempotent by id."
+    help = "Import a CSV file of customers, orders, order lines or events, or an export of Shopify. Idempotent by id."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the kind, the file, and where to write the refused rows."""
         parser.add_argument("kind", choices=csv_files.FORMATS)
         parser.add_argument("file", type=Path)
         parser.add_argument(
-            "--errors", type=Path, metavar="FILE", help="write the refused rows there, as CSV"
+            "--errors", type=Path, metavar="FILE", help="write the rejected rows to this file, as CSV"
         )
 
     def handle(self, *, kind: str, file: Path, errors: Path | None, **options: Any) -> None:
-        """Import, print what became of the rows; exit status 1 if any was refused."""
+        """Import a file and print the result. The exit status is 1 if any row was rejected."""
         with ExitStack() as stack:
             try:
                 stream = stack.enter_context(file.open("rb"))
@@ -43,14 +42,18 @@ class Command(BaseCommand):
             if sheet:
                 sheet.writerow(["line", "reason"])
 
-            def refuse(refusal: RejectedRow) -> None:
-                self.stdout.write(f"line {refusal.line}: {refusal.reason}")
+            def report_rejected(row: RejectedRow) -> None:
+                self.stdout.write(f"line {row.line}: {row.reason}")
                 if sheet:
-                    sheet.writerow([refusal.line, refusal.reason])
+                    sheet.writerow([row.line, row.reason])
 
             try:
                 report = csv_files.import_file(
-                    csv_files.FORMATS[kind], stream, shop_settings(), refuse=refuse, progress=self._show
+                    csv_files.FORMATS[kind],
+                    stream,
+                    shop_settings(),
+                    on_rejected=report_rejected,
+                    progress=self._show,
                 )
             except InvalidFile as error:
                 raise CommandError(f"{file}: {error}") from error

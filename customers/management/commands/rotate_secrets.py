@@ -1,4 +1,4 @@
-"""Encrypt the stored secrets under the current SECRET_KEY; after it the former key may be forgotten."""
+"""Encrypt the stored secrets with the current SECRET_KEY, so that the former key can be removed."""
 
 from typing import Any
 
@@ -13,16 +13,15 @@ from core.encryption import EncryptedField, rotate
 
 
 class Command(BaseCommand):
-    """``rotate_secrets``."""
+    """Encrypt all encrypted fields again."""
 
     help = (
-        "Encrypts secrets of webhooks and tracking sources under SECRET_KEY. Run it after SECRET_KEY was changed,"
-        " while the former key stands in SECRET_KEY_FALLBACKS."
+        "Encrypt the secrets of webhooks and tracking sources with SECRET_KEY. Run this after a change of SECRET_KEY,"
+        " while the former key is in SECRET_KEY_FALLBACKS."
     )
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        """Go through every encrypted field there is."""
         rotated = 0
         unreadable: list[str] = []
         for model in apps.get_models():
@@ -30,13 +29,15 @@ class Command(BaseCommand):
                 if isinstance(field, EncryptedField):
                     done, lost = _rotated(model, field)
                     rotated, unreadable = rotated + done, unreadable + lost
-        self.stdout.write(f"{rotated} secrets are encrypted under SECRET_KEY")
+        self.stdout.write(f"{rotated} secrets are encrypted with SECRET_KEY")
         if unreadable:
-            raise CommandError(f"No key of SECRET_KEY and SECRET_KEY_FALLBACKS fits {', '.join(unreadable)}.")
+            raise CommandError(
+                f"No key in SECRET_KEY and SECRET_KEY_FALLBACKS can decrypt {', '.join(unreadable)}."
+            )
 
 
 def _rotated(model: type[models.Model], field: EncryptedField) -> tuple[int, list[str]]:
-    """Encrypt one field of every row; return how many, and the names of those that no key fits."""
+    """Encrypt one field of every row. Return how many, and the names of those that no key can decrypt."""
     stored = Cast(field.attname, TextField())
     rows = (
         model._default_manager.select_for_update().annotate(encrypted=stored).values_list("pk", "encrypted")
