@@ -1,6 +1,7 @@
-"""Drafts, and campaigns that run, pause and stop: the only writer of ``Step``, and of ``Campaign`` but for its cursors.
+"""Saves campaigns, and starts, pauses, resumes and stops them.
 
-What another person did meanwhile is not overwritten: each move between states is a conditional update.
+The only writer of ``Step``, and of ``Campaign`` except for its cursors. Each change of state is a conditional update,
+so it never overwrites what another person did meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,14 +40,14 @@ STEP_FIELDS: Final = ("wait", "channel", "subject", "text", "html", "url")
 
 
 class CampaignError(Exception):
-    """A campaign cannot be saved, or moved to another state, as it is; the message says what to change."""
+    """A campaign cannot be saved, or change its state, as it is. The message says what to change."""
 
 
-# -- What it is
+# -- Drafts and edits
 
 
 def create_from_tactic(segment: Segment, tactic: Tactic, by: User | None = None) -> Campaign:
-    """Make a draft that carries out a tactic for a segment, with its content."""
+    """Save a draft with the content of a tactic."""
     campaign = Campaign(
         segment=segment,
         tactic=tactic.slug,
@@ -57,10 +58,10 @@ def create_from_tactic(segment: Segment, tactic: Tactic, by: User | None = None)
 
 
 def save_campaign(campaign: Campaign, steps: Sequence[Step], by: User | None = None) -> Campaign:
-    """Save a campaign, new or edited, with its steps in this order; raises NotPossible.
+    """Save a new or edited campaign with its steps in this order. Raises CampaignError.
 
-    One that has begun keeps its segment and its steps, whose content and waits may change; more may come behind
-    them. What it says from then on must do as at the start.
+    A started campaign keeps its segment and its steps. Their content and waits may change, and steps may be added at
+    the end. The edited campaign is checked as at the start.
     """
     with transaction.atomic():
         before = _lock_campaign(campaign) if campaign.pk else None
@@ -77,52 +78,54 @@ def save_campaign(campaign: Campaign, steps: Sequence[Step], by: User | None = N
 
 
 def delete_draft(campaign: Campaign, by: User | None = None) -> None:
-    """Delete a draft; raises NotPossible for one that has begun, whose messages are kept."""
+    """Delete a draft. Raises CampaignError for a started campaign, whose messages are kept."""
     key = campaign.pk
     with transaction.atomic():
         if _lock_campaign(campaign).state != State.DRAFT:
-            raise CampaignError("It has begun: stop it instead, so that what was sent stays known.")
+            raise CampaignError(
+                "The campaign has started and cannot be deleted. Stop it instead: its messages and results are kept."
+            )
         campaign.delete()
     campaign.pk = key
     _log_event("campaign_discarded", campaign, by)
 
 
 def _draft_only_fields(before: Campaign) -> tuple[str, ...]:
-    # Whom it meets at its start is settled by then.
+    # The start has already decided who begins.
     return ("segment", "include_current_members") if before.state == State.DRAFT else ()
 
 
 def _lock_campaign(campaign: Campaign) -> Campaign:
     found = Campaign.objects.select_for_update().filter(pk=campaign.pk).first()
     if found is None:
-        raise CampaignError("The campaign was deleted meanwhile.")
+        raise CampaignError("Somebody has deleted this campaign.")
     return found
 
 
 def _check_is_editable(before: Campaign, steps: Sequence[Step]) -> None:
     if before.state in FINAL_STATES:
         raise CampaignError(
-            f"A campaign that is {before.get_state_display()} is kept as it was; make a new one."
+            f"A campaign that is {before.get_state_display()} cannot be changed. Make a new one."
         )
     if len(steps) < before.steps.count():
-        raise CampaignError("People are on their way through these steps: none can be removed any more.")
+        raise CampaignError("Customers have already started these steps, so none of them can be removed.")
 
 
 def _check_can_run(campaign: Campaign, steps: Sequence[Step]) -> None:
-    """Refuse what cannot be carried out."""
+    """Raise CampaignError for a campaign that cannot run."""
     if not any(registry.sends_messages(step.channel) for step in steps):
-        raise CampaignError("It has no message to send: add a step, or download the audience instead.")
+        raise CampaignError("The campaign sends no messages. Add a step, or download the audience instead.")
     if campaign.trigger == Trigger.EVERY and not campaign.repeats_every:
-        raise CampaignError("Say how often it is repeated.")
+        raise CampaignError("Enter how often the campaign repeats.")
     if (campaign.quiet_from is None) != (campaign.quiet_until is None):
-        raise CampaignError("Quiet hours need both a beginning and an end.")
+        raise CampaignError("Quiet hours need a start and an end.")
     for number, step in enumerate(steps, start=1):
         if problems := rendering.problem_texts(step):
             raise CampaignError(f"Step {number}: {problems[0]}")
 
 
 def _save_steps(campaign: Campaign, steps: Sequence[Step]) -> None:
-    """Write the steps into the rows there are, so that messages keep the step they belong to."""
+    """Update the existing rows, so that deliveries keep the step they belong to."""
     rows = list(campaign.steps.order_by("number"))
     for number, given in enumerate(steps, start=1):
         row = rows[number - 1] if number <= len(rows) else Step(campaign=campaign, number=number)
@@ -132,18 +135,18 @@ def _save_steps(campaign: Campaign, steps: Sequence[Step]) -> None:
     campaign.steps.filter(number__gt=len(steps)).delete()
 
 
-# -- Whether it goes on
+# -- States
 
 
 def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
-    """Let a draft run; nobody who entered or left before is met, unless it is for all members at a date or its start.
+    """Start a draft. Raises CampaignError.
 
-    A date that is not given is now. Raises NotPossible.
+    Entries and exits before the start do not start journeys. A missing ``starts_at`` means now.
     """
     with transaction.atomic():
         found = _lock_campaign(campaign)
         if found.state != State.DRAFT:
-            raise CampaignError(f"It is {found.get_state_display().lower()} already.")
+            raise CampaignError(f"The campaign is already {found.get_state_display().lower()}.")
         steps = list(found.steps.order_by("number"))
         _check_can_run(found, steps)
         if lacking := start_problems(found, steps, at):
@@ -153,7 +156,9 @@ def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
             and found.starts_at
             and at > sending_policy.expires_at(found.starts_at)
         ):
-            raise CampaignError("Its date is over: choose a later one, or none to begin at once.")
+            raise CampaignError(
+                "The start date is in the past. Choose a later one, or leave it empty to start now."
+            )
         is_dated = found.trigger in (Trigger.AT, Trigger.EVERY)
         _transition(
             campaign,
@@ -169,15 +174,15 @@ def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
 def save_answers(
     campaign: Campaign, answers: Mapping[str, str], pool: CouponPool | None = None, by: User | None = None
 ) -> None:
-    """Keep what staff fill into the texts of a campaign, and where its codes come from.
+    """Save what staff fill into the texts of a campaign, and its coupon pool.
 
-    Raises NotPossible once it is over.
+    Raises CampaignError for a campaign that has ended.
     """
     with transaction.atomic():
         found = _lock_campaign(campaign)
         if found.state in FINAL_STATES:
             raise CampaignError(
-                f"A campaign that is {found.get_state_display()} is kept as it was; make a new one."
+                f"A campaign that is {found.get_state_display()} cannot be changed. Make a new one."
             )
         found.answers |= {name: said.strip()[:MAX_ANSWER_LENGTH] for name, said in answers.items()}
         found.pool = pool or found.pool
@@ -187,7 +192,7 @@ def save_answers(
 
 
 def start_problems(campaign: Campaign, steps: Sequence[Step], at: datetime) -> list[str]:
-    """Name what staff have to decide before a campaign can start, a sentence each."""
+    """Return what staff have to do before a campaign can start, a sentence each."""
     found = [
         f"Fill in: {question_label(campaign, name)}."
         for name in rendering.answer_names(steps)
@@ -198,7 +203,7 @@ def start_problems(campaign: Campaign, steps: Sequence[Step], at: datetime) -> l
         found.append("A message gives a coupon code: choose where the codes come from.")
     if pool and pool.ends_at and pool.ends_at <= at and rendering.uses_variable(steps, "coupon"):
         found.append(
-            f"The last day of the codes of {pool.name} is over: choose another pool, or a later last day."
+            f"The codes of {pool.name} have expired. Choose another pool, or give this one a later last day."
         )
     if (
         pool
@@ -207,39 +212,39 @@ def start_problems(campaign: Campaign, steps: Sequence[Step], at: datetime) -> l
         and TACTICS[campaign.tactic].has_last_day
     ):
         found.append(
-            f"Its codes are valid for a limited time: give {pool.name} a last day, or choose a pool with one."
+            f"This campaign needs codes that expire. Set a last day for {pool.name}, or choose a pool with one."
         )
     return found
 
 
 def question_label(campaign: Campaign, name: str) -> str:
-    """Return what staff are asked for, in words."""
+    """Return the label of a value that staff fill in."""
     tactic = TACTICS.get(campaign.tactic)
     asks = {question.name: question.label for question in tactic.asks} if tactic else {}
     return asks.get(name, name.replace("_", " "))
 
 
 def pause(campaign: Campaign, at: datetime, by: User | None = None) -> None:
-    """Let a campaign rest; whoever is on their way stays there. Raises NotPossible."""
+    """Pause a campaign; journeys wait. Raises CampaignError."""
     _transition(campaign, State.RUNNING, State.PAUSED)
     _log_event("campaign_paused", campaign, by)
 
 
 def resume(campaign: Campaign, at: datetime, by: User | None = None) -> None:
-    """Let it go on: what came due meanwhile is sent unless it is too late. Raises NotPossible."""
+    """Resume a campaign. What came due meanwhile is sent unless it has expired. Raises CampaignError."""
     _transition(campaign, State.PAUSED, State.RUNNING)
     _log_event("campaign_resumed", campaign, by)
 
 
 def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
-    """End a campaign for good and for everybody, with what is planned of it. Raises NotPossible."""
+    """Stop a campaign for good, with its journeys and planned messages. Raises CampaignError."""
 
     def end() -> None:
         progress.acquire_lock()
         if not Campaign.objects.filter(pk=campaign.pk, state__in=(State.RUNNING, State.PAUSED)).update(
             state=State.STOPPED
         ):
-            raise CampaignError("It does not run.")
+            raise CampaignError("The campaign is not running.")
         progress.stop_journeys(campaign, sending_policy.STOPPED, at)
 
     transactions.retry_on_deadlock(end)
@@ -248,7 +253,7 @@ def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
 
 
 def finish_dated_campaigns(at: datetime) -> int:
-    """Call campaigns of one date done once it was carried out, or is over, and nobody waits; return how many."""
+    """Mark campaigns with one date as done once the date is over and no message waits; return how many."""
     is_waiting = Exists(Journey.objects.filter(campaign=OuterRef("pk"), state=Journey.State.ACTIVE)) | Exists(
         Delivery.objects.filter(
             campaign=OuterRef("pk"), state__in=(Delivery.State.PLANNED, Delivery.State.SENDING)
@@ -265,7 +270,9 @@ def finish_dated_campaigns(at: datetime) -> int:
 def _transition(campaign: Campaign, before: str, after: str, **fields: object) -> None:
     moved = Campaign.objects.filter(pk=campaign.pk, state=before).update(state=after, **fields)
     if not moved:
-        raise CampaignError(f"It is not {State(before).label.lower()} any more: look at it again.")
+        raise CampaignError(
+            f"The campaign is not {State(before).label.lower()}. Reload the page to see its state."
+        )
     campaign.state = after
     for name, value in fields.items():
         setattr(campaign, name, value)

@@ -23,23 +23,23 @@ MAX_TEMPLATE_LENGTH: Final = 50_000
 
 
 class TemporaryFailure(Exception):
-    """The other side cannot take the message now; the message of the exception says why."""
+    """The message cannot be delivered now, but another attempt may succeed. The text says why."""
 
 
 class ChannelUnavailable(TemporaryFailure):
-    """The other side takes nobody's messages now: not worth trying the next one."""
+    """The channel delivers no messages at all now, so the next one need not be tried."""
 
 
 class Undeliverable(Exception):
-    """The other side will never take this message; the message of the exception says why."""
+    """The message can never be delivered. The text says why."""
 
 
 class MessageRefused(Undeliverable):
-    """The other side refuses a message for good, for a reason that may hold for the next ones, too."""
+    """The receiving server refuses the message for good, for a reason that may affect the next ones too."""
 
 
 class NoMailbox(Undeliverable):
-    """There is nobody at this address, whoever writes to it."""
+    """No mailbox exists at this address."""
 
 
 class Consent(Enum):
@@ -91,7 +91,7 @@ class AddressColumns:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a part of a step for every customer; ``label`` is set where the sentence does not name it."""
+    """What is wrong with a part of a step for every customer; ``label`` is set if the text does not name the part."""
 
     part: str
     text: str
@@ -103,7 +103,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class OutgoingMessage:
-    """What one customer gets, rendered: a plain text and the same as HTML, where a channel has both."""
+    """A rendered message for one customer; ``text`` and ``html`` say the same."""
 
     subject: str = ""
     text: str = ""
@@ -121,7 +121,7 @@ class PreviewPart:
 
 
 class Channel(ABC):
-    """One way to reach people. An instance sends a number of messages and is closed after them.
+    """One way to reach customers. An instance sends several messages and is then closed.
 
     A subclass declares ``key``, ``noun``, ``parts`` and ``address``, and implements ``send``. Registration checks the
     declaration.
@@ -167,10 +167,14 @@ class Channel(ABC):
         """Return the sentence that says why a customer cannot be reached."""
         lacking = []
         if cls.address:
-            lacking.append(f"have no {cls.address.label}")
+            lacking.append(f"has no {cls.address.label}")
         if cls.consent is Consent.NEWSLETTER:
-            lacking.append("have not subscribed to the newsletter")
-        return f"They {', or '.join(lacking)}." if lacking else "They cannot be reached this way."
+            lacking.append("has not subscribed to the newsletter")
+        return (
+            f"The customer {', or '.join(lacking)}."
+            if lacking
+            else "The customer cannot be reached through this channel."
+        )
 
     # -- What a message says
 
@@ -227,19 +231,19 @@ class Channel(ABC):
 
     @classmethod
     def export_personal_data(cls, mentions: Mentions) -> Mapping[str, Any]:
-        """Return what the channel keeps of a customer outside the database, by section of the export."""
+        """Return what the channel stores about a customer outside the database, by section of the export."""
         return {}
 
     @classmethod
     def erase_personal_data(cls, mentions: Mentions) -> None:
-        """Delete what the channel keeps of customers outside the database."""
+        """Delete what the channel stores about customers outside the database."""
         return
 
     # -- Sending
 
     @abstractmethod
     def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
-        """Send one message; raises TryAgain or Undeliverable."""
+        """Send one message. Raises TemporaryFailure or Undeliverable."""
 
     def close(self) -> None:
         """Close the connections that were opened to send."""
@@ -247,7 +251,7 @@ class Channel(ABC):
 
 
 def part_labels(parts: Sequence[Part]) -> str:
-    """Return the label of a form field that stands for these parts of several channels: ``Subject or title``."""
+    """Return the label of a form field that several channels share: ``Subject or title``."""
     labels = dict.fromkeys(part.label for part in parts)
     first, *others = labels
     return " or ".join([first, *(label.lower() for label in others)])

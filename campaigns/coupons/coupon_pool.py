@@ -25,11 +25,9 @@ from customers.models import Customer
 from .pool_codes import MAX_CODE_LENGTH
 
 UNCONFIRMED_PERIOD: Final = timedelta(hours=1)
-NO_POOL: Final = "The campaign has no pool of codes: choose one, or take {{ coupon }} out of the message."
-EMPTY_POOL: Final = "No code is left in the pool: import or generate more."
-POOL_ENDED: Final = (
-    "The last day of the pool's codes is over: choose another pool, or give it a later last day."
-)
+NO_POOL: Final = "The campaign has no pool of codes. Choose one, or remove {{ coupon }} from the message."
+EMPTY_POOL: Final = "No code is left in the pool. Import or generate more."
+POOL_ENDED: Final = "The codes of the pool have expired. Choose another pool, or give it a later last day."
 
 
 class NoCodeAvailable(Exception):
@@ -42,7 +40,7 @@ class UnconfirmedLimitReached(NoCodeAvailable):
     def __init__(self) -> None:
         most = settings.COUPONS_UNCONFIRMED_AN_HOUR
         super().__init__(
-            f"Unconfirmed visitors get at most {most} codes of a pool an hour, and these are given: this one waits."
+            f"Unconfirmed visitors get at most {most} codes of a pool in an hour. This message waits."
         )
 
 

@@ -1,8 +1,9 @@
-"""Whether a message may go out to a customer now: consent, orders, membership, the weekly cap, quiet hours.
+"""Whether a message may be sent to a customer now: consent, orders, membership, the frequency cap, quiet hours.
 
-What an e-mail address gets is counted by the address, whoever has it; what others get, by customer.
+The cap counts messages by e-mail address, and by customer for customers without one. Two customers with the same
+address share a cap.
 
-Asked at the sending, of many messages in one query; a campaign's own policy is applied to the answers.
+The policy is evaluated at sending, for many messages in one query.
 """
 
 from collections import Counter
@@ -49,31 +50,30 @@ CAP_PERIOD: Final = timedelta(days=7)
 
 STOPPED: Final = "The campaign was stopped."
 TOO_LATE: Final = "It could not be sent in time."
-ORDERED: Final = "They have ordered since it began."
-LEFT: Final = "They have left the segment."
-CAME_BACK: Final = "They have come back to the segment."
-CAP_REACHED: Final = "They have had as many messages this week as anybody may get."
-UNREACHABLE: Final = "They cannot be reached this way."
-SUPPRESSED: Final = "Their address is suppressed."
-DUPLICATE_ADDRESS: Final = "Another customer with the same address gets it."
+ORDERED: Final = "The customer has ordered since the campaign started for them."
+LEFT: Final = "The customer has left the segment."
+CAME_BACK: Final = "The customer has come back to the segment."
+CAP_REACHED: Final = "The customer has reached the weekly limit of messages."
+UNREACHABLE: Final = "The customer cannot be reached through this channel."
+SUPPRESSED: Final = "The customer's address is suppressed."
+DUPLICATE_ADDRESS: Final = "Another customer with the same address gets the message."
 NO_CONSENT: Final = Email.unreachable_reason()
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a message may go: held back for a reason, put off until an instant, or neither."""
+    """Whether a message may be sent: it is held back for a reason, postponed until an instant, or neither."""
 
     reason: str = ""
     not_before: datetime | None = None
 
     @property
     def may_send(self) -> bool:
-        """Tell whether it may go now."""
         return not self.reason and self.not_before is None
 
 
 def evaluate(deliveries: QuerySet[Delivery], at: datetime) -> dict[int, Decision]:
-    """Give for each of some messages, by key, whether it may go out at an instant."""
+    """Return the decision for each delivery, by key."""
     journey = Journey.objects.filter(
         campaign=OuterRef("campaign"), customer=OuterRef("customer"), occasion=OuterRef("occasion")
     )
@@ -111,7 +111,7 @@ def evaluate(deliveries: QuerySet[Delivery], at: datetime) -> dict[int, Decision
 
 
 def count_decisions(customers: QuerySet[Customer], step: Step, at: datetime) -> Counter[Decision]:
-    """Count what would become of a step's message, were it due for these customers at an instant."""
+    """Count the decisions for these customers if a step's message were due at this instant."""
     rows = (
         _annotate_customers(customers, step, at)
         .order_by()
@@ -127,7 +127,7 @@ def count_decisions(customers: QuerySet[Customer], step: Step, at: datetime) -> 
 def evaluate_customers(
     customers: QuerySet[Customer], some: Iterable[Customer], step: Step, at: datetime
 ) -> dict[int, Decision]:
-    """Return the same for each of some of these customers, by key."""
+    """Return the decision for each customer of a sample, by key."""
     keys = [customer.pk for customer in some]
     rows = (
         _annotate_customers(customers, step, at)
@@ -160,7 +160,7 @@ def _annotate_customers(customers: QuerySet[Customer], step: Step, at: datetime)
 
 
 def has_ordered_q(customer: str, since: str, at: datetime) -> Exists:
-    """Ask whether a customer has placed an order that counts since an instant, both named by their fields."""
+    """Match rows whose customer has placed a counting order since an instant; both arguments name fields."""
     return Exists(
         Order.objects.filter(
             customer=OuterRef(customer),
@@ -172,7 +172,10 @@ def has_ordered_q(customer: str, since: str, at: datetime) -> Exists:
 
 
 def is_member_q(customer: str, segment: str) -> Combinable:
-    """Ask whether a customer is a member; between a join and the next refresh the visitor's membership counts."""
+    """Match rows whose customer is a member.
+
+    Between a merge and the next refresh, the membership of the merged visitor counts.
+    """
     members = Membership.objects.filter(segment=OuterRef(segment))
     own = Q(Exists(members.filter(customer=OuterRef(customer))))
     visitors = Customer.objects.filter(merged_into=OuterRef(OuterRef(customer))).values("pk")
@@ -181,7 +184,7 @@ def is_member_q(customer: str, segment: str) -> Combinable:
 
 
 def is_reachable_q(channel: str, customer: str) -> Combinable:
-    """Ask whether a channel reaches a customer, named by a field."""
+    """Match rows whose customer can be reached through a channel; ``customer`` names a field."""
     found = find_channel(channel)
     if found is None:
         return Value(False)
@@ -189,12 +192,12 @@ def is_reachable_q(channel: str, customer: str) -> Combinable:
 
 
 def expires_at(planned_for: datetime) -> datetime:
-    """Give until when a message is worth sending, whatever kept it: a pause, quiet hours, an outage."""
+    """Return when a message expires. A pause, quiet hours or an outage can delay it until then."""
     return planned_for + _valid_for()
 
 
 def expired_before(at: datetime) -> datetime:
-    """Give the instant whose messages are worth sending up to another."""
+    """Return the instant before which messages have expired at ``at``."""
     return at - _valid_for()
 
 
@@ -214,7 +217,7 @@ _DATE_PREFIX: Final = "date:"
 
 
 def _customer_annotations(path: str, customer: str, at: datetime) -> dict[str, Any]:
-    """What is asked of a customer, whatever the campaign."""
+    """Return the annotations that every campaign needs of a customer."""
     address = f"{path}email_folded"
     lately = Delivery.objects.filter(sent_at__gt=at - CAP_PERIOD, step__channel__in=capped_keys()).order_by()
     of_address = lately.filter(customer__email_folded=OuterRef(address)).values("customer__email_folded")
@@ -239,7 +242,7 @@ def _count_sent(messages: QuerySet[Delivery, Any]) -> Coalesce:
 
 
 def _duplicate_annotations(at: datetime) -> dict[str, Any]:
-    """What is asked of the messages of others with the same address, from the same step of the campaign."""
+    """Return the annotations about deliveries of the same step to other customers with the same address."""
     found = [
         _duplicates_in_channel(channel, channel.address, at)
         for channel in sending_channels()
@@ -289,7 +292,7 @@ def _any_q(conditions: Sequence[Exists]) -> Combinable:
 
 
 def _has_precedence_q(address: AddressColumns, key: str, path: str = "") -> Q:
-    """Ask for who comes before another with the same address: a trusted one, then the oldest."""
+    """Match customers who take precedence among those with the same address: trusted ones, then the oldest."""
     is_older = Q(**{f"{path}pk__lt": OuterRef(key)})
     if not address.trusted:
         return is_older
@@ -301,7 +304,7 @@ def _has_precedence_q(address: AddressColumns, key: str, path: str = "") -> Q:
 
 
 def _is_duplicate(row: dict[str, Any], campaign: Campaign) -> bool:
-    """Tell whether somebody else with the address gets the message, or has got it."""
+    """Return whether another customer with the address gets or has got the message."""
     if row["has_better"] or row["has_same_occasion"]:
         return True
     if row["twin_planned_for"] is None or row["occasion"].startswith(_DATE_PREFIX):

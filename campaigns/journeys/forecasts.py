@@ -1,4 +1,4 @@
-"""What a campaign will send in the next days, and whom it would write to if it began now. Reads, and writes nothing."""
+"""What a campaign will send in the next days, and what would happen if it started now. Writes nothing."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +20,12 @@ from . import schedule
 
 SAMPLE_SIZE: Final = 20
 RECENTLY_LEFT: Final = timedelta(days=30)
-ALREADY_IN_CAMPAIGN: Final = "They have been in this campaign already."
+ALREADY_IN_CAMPAIGN: Final = "The customer has already been in this campaign."
 
 
 @dataclass(frozen=True)
 class UpcomingMessages:
-    """So many messages of a step that come due on a day of the shop; some may be held back then."""
+    """How many messages of a step come due on a day in the shop's time zone; some may be held back then."""
 
     day: date
     step: Step
@@ -34,7 +34,7 @@ class UpcomingMessages:
 
 @dataclass(frozen=True)
 class SampleCustomer:
-    """What would become of one customer's message."""
+    """One customer, and the decision about their message."""
 
     customer: Customer
     decision: sending_policy.Decision
@@ -42,7 +42,7 @@ class SampleCustomer:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What would become of the first messages, were the campaign to begin now for everybody it is for."""
+    """What would happen to the first messages if the campaign started now for its whole audience."""
 
     customers: int
     would_get: int
@@ -52,9 +52,9 @@ class DryRun:
 
 
 def upcoming_messages(campaign: Campaign, since: datetime, until: datetime) -> list[UpcomingMessages]:
-    """Count what comes due by day and step: of who is on their way, and of dates; what is late comes first.
+    """Count the messages that come due by day and step, from journeys and from dates. Overdue ones count for today.
 
-    Of those whom the message can reach now, so that it agrees with ``dry_run``.
+    Only customers who can be reached now are counted, as in ``dry_run``.
     """
     steps = list(campaign.steps.order_by("number"))
     counts: Counter[tuple[date, int]] = Counter()
@@ -73,15 +73,16 @@ def upcoming_messages(campaign: Campaign, since: datetime, until: datetime) -> l
 
 
 def starts_for_members(campaign: Campaign) -> bool:
-    """Return whether a campaign begins for all members: at a date, or at its start."""
+    """Return whether a campaign starts for all members: at a date, or when it is started."""
     is_dated = campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY)
     return is_dated or (campaign.trigger == Campaign.Trigger.ENTERS and campaign.include_current_members)
 
 
 def dry_run(campaign: Campaign, at: datetime) -> DryRun:
-    """Say who would get the first message now, and who is held back why.
+    """Return who would get the first message now, and why others would not.
 
-    For who is in the segment; where it is about those who leave, for those of the last 30 days.
+    The audience is the segment's members, or the customers who left in the last 30 days if leaving triggers the
+    campaign.
     """
     step = campaign.steps.exclude(channel__in=registry.keys_without_messages()).order_by("number").first()
     people = _audience_queryset(campaign, at)
@@ -131,7 +132,7 @@ def _count_on_journeys(
 
 
 def _continuing_journeys_queryset(campaign: Campaign, at: datetime) -> QuerySet[Journey]:
-    """Give the journeys that nothing ends so far."""
+    """Return the active journeys that no order or change of membership ends."""
     journeys = Journey.objects.filter(campaign=campaign, state=Journey.State.ACTIVE)
     if campaign.ends_with_order:
         journeys = journeys.filter(~sending_policy.has_ordered_q("customer_id", "began_at", at))
@@ -170,7 +171,7 @@ def _sum_counts(by_day: Sequence[QuerySet[Any, tuple[date, int, int]]]) -> Count
 def _count_for_dates(
     campaign: Campaign, steps: list[Step], since: datetime, until: datetime
 ) -> Counter[tuple[date, int]]:
-    """Count the members of today for each date to come whom each message can reach."""
+    """Count the present members that each message can reach, for each date to come."""
     counts: Counter[tuple[date, int]] = Counter()
     for occasion in _dates_to_come(campaign, since, until):
         due = occasion
@@ -185,7 +186,7 @@ def _count_for_dates(
 
 
 def _count_reached(people: QuerySet[Customer], step: Step, at: datetime, *, is_now: bool) -> int:
-    """Count whom a message reaches, now or later: by then the week of those who have had enough may be over."""
+    """Count the customers a message reaches. A later message also counts customers who are at the cap now."""
     decisions = sending_policy.count_decisions(people, step, at)
     later = ("",) if is_now else ("", sending_policy.CAP_REACHED)
     return sum(customers for decision, customers in decisions.items() if decision.reason in later)
@@ -198,7 +199,7 @@ def _dates_to_come(campaign: Campaign, since: datetime, until: datetime) -> Iter
         return
     if campaign.trigger not in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
         return
-    if campaign.starts_at is None:  # a draft that begins once it is started
+    if campaign.starts_at is None:  # a draft that starts when staff start it
         campaign = Campaign(trigger=campaign.trigger, repeats_every=campaign.repeats_every, starts_at=since)
     done = max(
         campaign.scheduled_until or since - timedelta(microseconds=1), sending_policy.expired_before(since)
@@ -206,7 +207,7 @@ def _dates_to_come(campaign: Campaign, since: datetime, until: datetime) -> Iter
     yield from schedule.dates_between(campaign, done, until)
 
 
-# -- Whom it is for
+# -- The audience
 
 
 def _audience_queryset(campaign: Campaign, at: datetime) -> QuerySet[Customer]:
@@ -224,7 +225,7 @@ def _audience_queryset(campaign: Campaign, at: datetime) -> QuerySet[Customer]:
 
 
 def _may_start_queryset(people: QuerySet[Customer], campaign: Campaign, at: datetime) -> QuerySet[Customer]:
-    """Leave out who was in it and may not begin again."""
+    """Leave out customers who were in the campaign and may not start again."""
     was_in_it = Journey.objects.filter(campaign=campaign.pk, customer=OuterRef("pk"))
     if campaign.reentry_after is not None:
         was_in_it = was_in_it.filter(began_at__gt=at - campaign.reentry_after)

@@ -1,7 +1,7 @@
-"""The playbook: for each ready-to-use segment, how its people are engaged. ``campaigns.lifecycle`` carries it out.
+"""The playbook: ready-made campaigns for each ready-to-use segment.
 
-The texts lie in ``templates/campaigns/messages/<tactic>/<number>.txt`` and ``.html``, complete enough to be sent as
-they stand.
+The texts are in ``templates/campaigns/messages/<tactic>/<number>.txt`` and ``.html``, complete enough to be sent
+unchanged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,13 +34,13 @@ __all__ = ["TACTICS", "StepContent", "Tactic", "segment_for_tactic", "tactics_fo
 
 
 def tactics_for_segment(segment: Segment) -> list[Tactic]:
-    """Give the tactics for a segment: those made for its template first, then those that suit any."""
+    """Return the tactics for a segment: first those made for its template, then those that suit any segment."""
     own = [tactic for tactic in TACTICS.values() if segment.template and segment.template in tactic.segments]
     return own + [tactic for tactic in TACTICS.values() if not tactic.segments]
 
 
 def segment_for_tactic(tactic: Tactic, segment: Segment, by: User | None = None) -> Segment:
-    """Give the segment that a tactic's campaign is for: the one it was chosen for, or a narrower one made of it."""
+    """Return the segment for a tactic's campaign: ``segment`` itself, or a narrower one that is created if missing."""
     if tactic.narrowed_by is None:
         return segment
     rule = {"all": [{"in_segment": {"is": segment.slug}}, tactic.narrowed_by]}
@@ -71,11 +71,11 @@ def _candidate_slugs(segment: Segment, tactic: Tactic) -> Iterator[str]:
 
 EACH_YEAR: Final = days(300)
 CODES: Final = "a pool of coupon codes that the shop accepts"
-NEWS: Final = Question("news", "Your news", "A few sentences, as the message says them.")
+NEWS: Final = Question("news", "Your news", "A few sentences, printed in the message as you write them.")
 ABOUT: Final = Question(
-    "about", "Who you are, and what people can count on", "A few sentences; promise only what you keep."
+    "about", "Who you are, and what people can count on", "A few sentences. Promise only what you keep."
 )
-BENEFITS: Final = Question("benefits", "What members get", "One a line. Promise only what the shop keeps.")
+BENEFITS: Final = Question("benefits", "What members get", "One per line. Promise only what the shop keeps.")
 
 _BUYERS_LATELY: Final = ("first-time-buyers", "two-time-buyers")
 _LAPSED: Final = ("one-time-lapsed", "repeat-lapsed")
@@ -83,7 +83,7 @@ _LAPSED: Final = ("one-time-lapsed", "repeat-lapsed")
 _TACTICS: Final = (
     Tactic(
         "first-order-discount", "Discount on the first order",
-        "Welcomes whoever has not ordered yet with a code of their own, and reminds them once.",
+        "Welcomes people who have not ordered yet with a personal code, and reminds them once.",
         ("lead", "new-non-buyers", "browsers"), Email.key, (CODES,),
         on_entry(ends_with_order=True),
         email_steps("first-order-discount", (hours(2), "A small welcome gift for you"),
@@ -91,34 +91,34 @@ _TACTICS: Final = (
     ),
     Tactic(
         "viewed-and-new", "Newsletter with what they viewed",
-        "Every other week what they looked at and did not buy, and what could also be for them.",
+        "Every two weeks, shows products they viewed and did not buy, and others they may like.",
         ("lead", "browsers"), Email.key, (),
         repeated(days(14)),
         email_steps("viewed-and-new", (NOW, "Picked for you at {{ shop.name }}")),
     ),
     Tactic(
         "remarketing", "Remarketing on Facebook and Google",
-        "Hands those who agreed to Meta and Google, so that ads remind them of the shop.",
+        "Exports those who agreed to ads for Meta and Google, so that ads remind them of the shop.",
         ("lead", "anonymous", "browsers"), Audience.key, ("an account for ads at Meta or Google",), {}, (),
     ),
     Tactic(
         "shop-news", "News and previews of promotions",
-        "Every other week your news, and what came into the shop lately.",
-        ("newsletter-subscribers", "occasional"), Email.key, ("your news, written anew before each date",),
+        "Every two weeks, sends your news and the shop's new products.",
+        ("newsletter-subscribers", "occasional"), Email.key, ("your news, rewritten before each date",),
         repeated(days(14)),
         email_steps("shop-news", (NOW, "News from {{ shop.name }}")),
         asks=(NEWS,),
     ),
     Tactic(
         "useful-content", "Useful and entertaining content",
-        "Every month something worth knowing, without selling anything.",
-        ("newsletter-subscribers", "repeat"), Email.key, ("advice that suits what you sell; this one suits most",),
+        "Every month, sends useful advice and sells nothing.",
+        ("newsletter-subscribers", "repeat"), Email.key, ("advice that fits what you sell; this text fits most shops",),
         repeated(days(30)),
         email_steps("useful-content", (NOW, "Three small habits that pay off")),
     ),
     Tactic(
         "recommended-for-you", "Recommended from their purchases",
-        "Every three weeks products that go well with what each of them has.",
+        "Every three weeks, recommends products that go well with their purchases.",
         ("newsletter-subscribers",), Email.key, (),
         repeated(days(21)),
         email_steps("recommended-for-you",
@@ -126,36 +126,36 @@ _TACTICS: Final = (
     ),
     Tactic(
         "subscribers-offer", "Offer only for subscribers",
-        "A code that is found nowhere else, one for each of them, at a date you choose.",
+        "Sends each subscriber a personal code that is published nowhere else, at a date you choose.",
         ("newsletter-subscribers",), Email.key, (CODES,),
         on_date(),
         email_steps("subscribers-offer", (NOW, "Only for those who read our newsletter")),
     ),
     Tactic(
         "goes-well-with", "Cross-selling of what goes with their order",
-        "Three days after an order, products that others bought together with it.",
+        "Three days after an order, recommends products that others bought together with it.",
         ("first-order", "occasional"), Email.key, (),
         on_entry(days(90)),
         email_steps("goes-well-with", (days(3), "This goes well with your order")),
     ),
     Tactic(
         "review-request", "Request for a review, with a coupon",
-        "Ten days after the first order asks how they like it, and thanks with a code for the second one.",
+        "Ten days after the first order, asks for a review and gives a code for the second order.",
         ("first-order",), Email.key, (CODES,),
         on_entry(),
         email_steps("review-request", (days(10), "How do you like it?")),
-        asks=(Question("page", "The page on which reviews are written", is_address=True),),
+        asks=(Question("page", "The page where people write reviews", is_address=True),),
     ),
     Tactic(
         "news-of-what-they-like", "News of the brand or category they bought",
-        "Every three weeks what came into the shop lately, and what is of the brands and categories they bought.",
+        "Every three weeks, shows new products, and products of the brands and categories they bought.",
         ("first-order",), Email.key, (),
         repeated(days(21)),
         email_steps("news-of-what-they-like", (NOW, "From the shelves you like")),
     ),
     Tactic(
         "who-we-are", "The company and its services",
-        "A day after the first order introduces the people behind the shop, and what they do for customers.",
+        "One day after the first order, introduces the people behind the shop and their services.",
         ("first-order",), Email.key, (),
         on_entry(),
         email_steps("who-we-are", (days(1), "Nice to meet you: this is {{ shop.name }}")),
@@ -163,64 +163,64 @@ _TACTICS: Final = (
     ),
     Tactic(
         "loyalty-programme", "Loyalty programme",
-        "Invites whoever buys often to collect points.",
+        "Invites customers who buy often to collect points.",
         ("repeat",), Email.key, ("a loyalty programme",),
         on_entry(EACH_YEAR),
         email_steps("loyalty-programme", (days(1), "An invitation for those who come back")),
-        asks=(BENEFITS, Question("page", "The page on which people join", is_address=True)),
+        asks=(BENEFITS, Question("page", "The page where people join", is_address=True)),
     ),
     Tactic(
         "personal-offer", "Personal offer that nobody else can use",
-        "A code of their own, with products chosen for them, at a date you choose.",
+        "Sends a personal code with recommended products, at a date you choose.",
         ("repeat", "hero"), Email.key, (CODES,),
         on_date(),
         email_steps("personal-offer", (NOW, "{{ first_name|default:'Hello' }}, an offer only for you")),
     ),
     Tactic(
         "best-customers-club", "Exclusive loyalty programme",
-        "Tells whoever becomes a hero what the shop does for its best customers.",
+        "Tells customers who become heroes what the shop offers its best customers.",
         ("hero",), Email.key, (),
         on_entry(EACH_YEAR),
         email_steps("best-customers-club", (days(1), "Thank you: you are one of our best customers")),
-        asks=(Question("benefits", "What your best customers get", "One a line. Promise only what the shop keeps."),),
+        asks=(Question("benefits", "What your best customers get", "One per line. Promise only what the shop keeps."),),
     ),
     Tactic(
         "free-shipping", "Free shipping without a minimum",
-        "Gives a code that ships an order of any size for nothing, as soon as they have earned it.",
+        "Gives a code for free shipping of an order of any size, as soon as they have earned it.",
         ("hero", "brand-lovers"), Email.key, ("a pool of codes for free shipping that the shop accepts",),
         on_entry(),
         email_steps("free-shipping", (days(2), "Shipping is on us")),
-        asks=(Question("terms", "What the code gives", "Such as: any order within Germany is shipped free."),),
+        asks=(Question("terms", "What the code offers", "Such as: any order within Germany is shipped free."),),
     ),
     Tactic(
         "early-access", "Early access and previews",
-        "Tells the best customers first of a promotion, a sale or products, at a date you choose.",
-        ("hero", "brand-lovers"), Email.key, ("a date some days before everybody else hears of it",),
+        "Tells the best customers first about a promotion, a sale or products, at a date you choose.",
+        ("hero", "brand-lovers"), Email.key, ("a date some days before the public announcement",),
         on_date(),
         email_steps("early-access", (NOW, "You first, before everybody else")),
-        asks=(Question("offer", "What they see first, and when everybody else hears of it"),),
+        asks=(Question("offer", "What they see first, and when it is announced to everybody"),),
     ),
     Tactic(
         "birthday-gift", "Birthday gift",
-        "On each birthday a code as a present, another one every year.",
+        "Sends a code as a present on each birthday, a new one every year.",
         ("hero", "brand-lovers"), Email.key, (CODES, "birth dates"),
         on_entry(EACH_YEAR),
-        # They enter at the midnight before the day before: a day later it is their day.
+        # They enter at midnight, one day before their birthday.
         email_steps("birthday-gift", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
         narrowed_by={"birthday": {"within_next": "1d"}},
     ),
     Tactic(
         "sale-announcement", "Promotions and discounted products",
-        "Tells of a sale, at a date you choose, whoever buys when there is an offer.",
+        "Announces a sale to customers who buy when there is an offer, at a date you choose.",
         ("occasional",), Email.key, ("the date of your sale",),
         on_date(),
         email_steps("sale-announcement", (NOW, "The sale begins")),
         asks=(Question("offer", "What the sale offers"),
-              Question("until", "Until when it lasts", "Such as: Sunday, 4 May")),
+              Question("until", "The last day of the sale", "Such as: Sunday, 4 May")),
     ),
     Tactic(
         "cart-recovery", "Recovery of the abandoned cart",
-        "Reminds of the cart after an hour, a day and three days, until they order or the cart is gone.",
+        "Reminds of the cart after an hour, a day and three days, until they order or empty the cart.",
         ("waiting",), Email.key, (),
         on_entry(days(7), ends_with_order=True),
         email_steps("cart-recovery", (hours(1), "You left something in your cart"),
@@ -228,42 +228,42 @@ _TACTICS: Final = (
     ),
     Tactic(
         "cart-on-site", "Reminder on the shop's pages",
-        "Shows whoever comes back to the shop what is in their cart.",
+        "Shows visitors who return to the shop what is in their cart.",
         ("waiting",), OnSite.key, ("the snippet for messages on the shop's pages",),
         on_entry(days(7), ends_with_order=True, **NO_QUIET_HOURS),
         on_site_steps("cart-on-site", "Your cart is waiting"),
     ),
     Tactic(
         "cart-discount", "Special discount on the cart",
-        "Two days after, a code that makes the decision easier; once, so that nobody waits for it.",
+        "Two days after, sends a code that makes the decision easier. Only once, so that nobody waits for it.",
         ("waiting",), Email.key, (CODES,),
         on_entry(ends_with_order=True),
         email_steps("cart-discount", (days(2), "A little something for your cart")),
     ),
     Tactic(
         "goes-with-the-cart", "Products that go with the cart",
-        "Five hours after, what others bought together with what is in the cart.",
+        "Five hours after, recommends products that others bought together with those in the cart.",
         ("waiting",), Email.key, (),
         on_entry(days(30), ends_with_order=True),
         email_steps("goes-with-the-cart", (hours(5), "This goes well with what is in your cart")),
     ),
     Tactic(
         "what-is-new-since", "News of the categories and brands they bought",
-        "Shows whoever stays away what came into the shop lately, and what is like what they bought.",
+        "Shows lost customers new products, and products similar to those they bought.",
         ("lost",), Email.key, (),
         on_entry(EACH_YEAR, ends_with_order=True),
         email_steps("what-is-new-since", (days(1), "It has been a while")),
     ),
     Tactic(
         "survey", "Survey",
-        "Asks whoever stays away what could be better; they answer by replying.",
+        "Asks lost customers what could be better. They answer by replying.",
         ("lost",), Email.key, ("somebody who reads the answers",),
         on_entry(EACH_YEAR, ends_with_order=True),
         email_steps("survey", (days(14), "One question, if we may")),
     ),
     Tactic(
         "one-time-promotion", "One-time promotion",
-        "Gives whoever stays away one good reason to return: a code until a last day.",
+        "Gives lost customers a good reason to return: a code that expires.",
         ("lost",), Email.key, ("a pool of coupon codes that the shop accepts, with a last day",),
         on_entry(ends_with_order=True),
         email_steps("one-time-promotion", (days(30), "Something special for your return")),
@@ -279,14 +279,14 @@ _TACTICS: Final = (
         asks=(
             Question(
                 "page", "The page with the sign-up form",
-                "How the form comes onto a page is told under Tracking sources, on the page of a browser's source.",
+                "Tracking sources explains, on the page of a browser's source, how to add the form to a page.",
                 is_address=True,
             ),
         ),
     ),
     Tactic(
         "welcome-series", "Welcome series",
-        "Three e-mails in six days: welcome, who we are, what they looked at. It ends with the first order.",
+        "Sends three e-mails in six days: welcome, who we are, products they viewed. Ends with the first order.",
         ("new-non-buyers",), Email.key, (),
         on_entry(ends_with_order=True),
         email_steps("welcome-series",
@@ -296,75 +296,75 @@ _TACTICS: Final = (
     ),
     Tactic(
         "how-to-choose", "Educational content",
-        "Ten days after, questions that help to choose, and an offer of advice.",
-        ("new-non-buyers",), Email.key, ("somebody who answers those who ask for advice",),
+        "Ten days after, sends questions that help to choose, and offers advice.",
+        ("new-non-buyers",), Email.key, ("somebody who answers questions",),
         on_entry(ends_with_order=True),
         email_steps("how-to-choose", (days(10), "How to find what suits you")),
     ),
     Tactic(
         "next-order", "Second and third order: what completes it",
-        "Three days after the order, products that go well with what they have.",
+        "Three days after the order, recommends products that go well with it.",
         _BUYERS_LATELY, Email.key, (),
         on_entry(days(30), ends_with_order=True),
         email_steps("next-order", (days(3), "To make it complete")),
     ),
     Tactic(
         "subscription", "Subscription",
-        "Five days after the order, the offer to send what they ordered regularly.",
+        "Five days after the order, offers to send the same products regularly.",
         _BUYERS_LATELY, Email.key, ("products that are sold by subscription",),
         on_entry(days(180), ends_with_order=True),
         email_steps("subscription", (days(5), "We can send it to you regularly")),
-        asks=(Question("terms", "How a subscription works", "How often, how it is ended, when people pay."),
-              Question("page", "The page on which it is set up", is_address=True)),
+        asks=(Question("terms", "How a subscription works", "How often you send it, how to cancel, when people pay."),
+              Question("page", "The page where people set it up", is_address=True)),
     ),
     Tactic(
         "we-miss-you", "Reminder",
-        "Reminds of the last order as soon as the next one is overdue.",
+        "Reminds customers of their last order when the next one is overdue.",
         _LAPSED, Email.key, (),
         on_entry(days(90), ends_with_order=True),
         email_steps("we-miss-you", (days(1), "It has been a while")),
     ),
     Tactic(
         "bundle-offer", "Bundle",
-        "A week later, products that are bought together.",
+        "A week later, recommends products that are bought together.",
         _LAPSED, Email.key, ("sets, or a discount on several products at once",),
         on_entry(days(90), ends_with_order=True),
         email_steps("bundle-offer", (days(7), "Better together")),
-        asks=(Question("offer", "What those who take several get"),),
+        asks=(Question("offer", "What customers get when they buy several products"),),
     ),
     Tactic(
         "exclusive-products", "Exclusive products",
-        "Two weeks later, products that you choose.",
-        _LAPSED, Email.key, ("products that are few, or not for everybody",),
+        "Two weeks later, shows products that you choose.",
+        _LAPSED, Email.key, ("products that are rare, or not sold to everybody",),
         on_entry(days(180), ends_with_order=True),
         email_steps("exclusive-products", (days(14), "Something for you at {{ shop.name }}")),
-        asks=(Question("products", "What is special about these products, and where they are found"),),
+        asks=(Question("products", "What is special about these products, and where to find them"),),
     ),
     Tactic(
         "win-back", "Win-back offer",
-        "Three weeks later a code of their own, and one reminder of it.",
+        "Three weeks later, sends a personal code, and one reminder.",
         _LAPSED, Email.key, (CODES,),
         on_entry(ends_with_order=True),
         email_steps("win-back", (days(21), "We would love to have you back"), (days(5), "Your gift is still here")),
     ),
     Tactic(
         "priority-support", "Preferential support",
-        "Tells whoever spends more than average the shortest way to the shop.",
+        "Tells customers who spend more than average how to reach you quickly.",
         ("brand-lovers",), Email.key, ("somebody who answers them first",),
         on_entry(EACH_YEAR),
         email_steps("priority-support", (days(1), "A shorter way to us")),
-        asks=(Question("way", "How they reach you, and how soon they get an answer"),),
+        asks=(Question("way", "How they reach you, and how quickly you answer"),),
     ),
     Tactic(
         "codes-for-later", "Codes for future orders",
-        "A code to keep for one of the next orders, at a date you choose.",
+        "Sends a code to keep for a later order, at a date you choose.",
         ("brand-lovers",), Email.key, (CODES,),
         on_date(),
         email_steps("codes-for-later", (NOW, "A thank-you for one of your next orders")),
     ),
     Tactic(
         "birthday-letter", "Birthday letter",
-        "On their birthday good wishes, and nothing to sell.",
+        "Sends good wishes on their birthday, and sells nothing.",
         ("brand-lovers",), Email.key, ("birth dates",),
         on_entry(EACH_YEAR),
         email_steps("birthday-letter", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
@@ -372,7 +372,7 @@ _TACTICS: Final = (
     ),
     Tactic(
         "announcement", "Announcement",
-        "One message to all members, at a date you choose.",
+        "Sends one message to all members, at a date you choose.",
         (), Email.key, (),
         on_date(),
         email_steps("announcement", (NOW, "News from {{ shop.name }}")),
@@ -380,7 +380,7 @@ _TACTICS: Final = (
     ),
     Tactic(
         "lookalikes", "Audience for ads",
-        "Hands those who agreed to Meta and Google: to find people like them, to reach them, or to leave them out.",
+        "Exports those who agreed to ads for Meta and Google: to reach them, exclude them or find similar people.",
         (), Audience.key, ("an account for ads at Meta or Google",), {}, (),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a tactic of the playbook is, and what tactics are made of: messages with their texts, and when they begin."""
+"""What a tactic of the playbook consists of: messages with their texts, and a trigger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _MESSAGES: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "mess
 
 @dataclass(frozen=True)
 class StepContent:
-    """One message of a tactic; ``wait`` is after the beginning, or after the message before."""
+    """One message of a tactic; ``wait`` counts from the start, or from the previous message."""
 
     wait: timedelta
     channel: str
@@ -34,7 +34,7 @@ class StepContent:
 
 @dataclass(frozen=True)
 class Question:
-    """What only the shop knows, and has to fill in before a tactic starts; its texts print it as ``answers.<name>``."""
+    """What staff fill in before a tactic starts. Texts print it as ``answers.<name>``."""
 
     name: str
     label: str
@@ -44,12 +44,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Tactic:
-    """One way to engage the people of some segments.
+    """A ready-made campaign for some segments.
 
-    ``segments`` names the templates whose segments it is made for; one without suits any. ``needs`` says in words what
-    the shop provides. ``campaign`` holds fields of ``Campaign``. ``narrowed_by`` is a rule for those of the segment
-    whom it is for at a time, such as on their birthday. ``asks`` is what staff have to fill in before it starts, and
-    one that ``has_last_day`` needs a pool whose codes end.
+    ``segments`` names the segment templates it is made for; an empty one suits any segment. ``needs`` says what the
+    shop has to provide. ``campaign`` holds fields of ``Campaign``. ``narrowed_by`` is a rule that selects some members,
+    such as those with a birthday. ``asks`` is what staff have to fill in before it starts. ``has_last_day`` means that
+    the campaign needs a pool whose codes expire.
     """
 
     slug: str
@@ -66,12 +66,10 @@ class Tactic:
 
 
 def hours(count: int) -> timedelta:
-    """Give so many hours."""
     return timedelta(hours=count)
 
 
 def days(count: int) -> timedelta:
-    """Give so many days."""
     return timedelta(days=count)
 
 
@@ -79,7 +77,7 @@ def days(count: int) -> timedelta:
 
 
 def email_steps(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepContent, ...]:
-    """Give the e-mails of a tactic, by how long after the one before each comes, and its subject."""
+    """Return the e-mails of a tactic; each message is its wait after the previous one, and its subject."""
     return tuple(
         StepContent(wait, Email.key, subject, *_texts(tactic, number))
         for number, (wait, subject) in enumerate(messages, start=1)
@@ -87,7 +85,7 @@ def email_steps(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepCont
 
 
 def on_site_steps(tactic: str, subject: str, url: str = "{{ shop.url }}") -> tuple[StepContent, ...]:
-    """Return the one message of a tactic that a page of the shop shows; it leads to the shop unless said otherwise."""
+    """Return the on-site message of a tactic; by default it links to the shop."""
     return (StepContent(NOW, OnSite.key, subject, *_texts(tactic, 1), url=url),)
 
 
@@ -96,16 +94,16 @@ def _texts(tactic: str, number: int) -> tuple[str, str]:
     return text.read_text(encoding="utf-8"), html.read_text(encoding="utf-8")
 
 
-# -- When they begin
+# -- Triggers
 
 
 def on_entry(again: timedelta | None = None, **more: Any) -> Json:
-    """Begin for whoever enters; once more ``again`` later at the earliest, or never."""
+    """Start for customers who enter, and again at the earliest ``again`` later; None means only once."""
     return {"trigger": Trigger.ENTERS, "reentry_after": again, **NIGHT_QUIET_HOURS, **more}
 
 
 def repeated(period: timedelta) -> Json:
-    """Begin for all members again and again."""
+    """Start for all members, repeatedly."""
     return {
         "trigger": Trigger.EVERY,
         "repeats_every": period,
@@ -115,5 +113,5 @@ def repeated(period: timedelta) -> Json:
 
 
 def on_date() -> Json:
-    """Begin for all members at a date."""
+    """Start for all members at a date."""
     return {"trigger": Trigger.AT, **NIGHT_QUIET_HOURS}

@@ -125,7 +125,7 @@ def test_unconfirmed_visitors_get_a_few_codes_an_hour_and_others_are_not_held_ba
         assert sorted(given.values(), key=str) == [*[None] * 7, "anonymous:evil-0", "anonymous:evil-1"]
         waiting = Delivery.objects.filter(state="planned")
         assert {*waiting.values_list("reason", flat=True)} == {
-            "Unconfirmed visitors get at most 2 codes of a pool an hour, and these are given: this one waits."
+            "Unconfirmed visitors get at most 2 codes of a pool in an hour. This message waits."
         }
         shown = page(pool)
         assert "To unconfirmed visitors in the last hour, at most 2 2 " in shown

@@ -113,7 +113,7 @@ def test_a_customer_keeps_one_code_of_a_campaign(pool: CouponPool) -> None:
     assert given == ["A1"] * 3
     assert coupon_pool.assign_code(again, customer("c1"), NOW) == "A2"
     assert coupon_pool.assign_code(hello, customer("c2"), NOW) == "A3"
-    with pytest.raises(NoCodeAvailable, match="import or generate more"):
+    with pytest.raises(NoCodeAvailable, match="Import or generate more"):
         coupon_pool.assign_code(again, customer("c2"), NOW)
     with pytest.raises(NoCodeAvailable, match="no pool"):
         coupon_pool.assign_code(campaign(None, "Without"), customer("c1"), NOW)

@@ -286,7 +286,7 @@ def test_stopping_ends_everything(move: Move) -> None:
 
     assert (sent_messages(), held_back_messages()) == ([], [("anna", sending_policy.STOPPED)])
     assert Journey.objects.get().state == "stopped"
-    with pytest.raises(lifecycle.CampaignError, match="does not run"):
+    with pytest.raises(lifecycle.CampaignError, match="is not running"):
         lifecycle.stop(cart, NOON)
     with pytest.raises(lifecycle.CampaignError, match="not running"):
         lifecycle.pause(cart, NOON)

@@ -177,7 +177,7 @@ def test_a_code_is_given_until_its_last_day_which_the_message_names(pool: Coupon
     draft = lifecycle.save_campaign(
         Campaign(segment=Segment.objects.get(), name="y", pool=pool), [Step(subject="x", text="{{ coupon }}")]
     )
-    with pytest.raises(CampaignError, match="last day of the codes of ten is over"):
+    with pytest.raises(CampaignError, match="codes of ten have expired"):
         lifecycle.start(draft, AFTER)
 
 
@@ -202,7 +202,7 @@ def test_a_limited_promotion_needs_codes_with_a_last_day(move: Move) -> None:
     pool_codes.generate_codes(pool, 3, 8, Random(1))
     draft = lifecycle.create_from_tactic(segment, TACTICS["one-time-promotion"])
     lifecycle.save_answers(draft, {}, pool)
-    with pytest.raises(CampaignError, match="give for ever a last day"):
+    with pytest.raises(CampaignError, match="Set a last day for for ever"):
         lifecycle.start(draft, NOON)
     pool.last_day = date(2026, 4, 1)
     coupon_pool.save_pool(pool)

@@ -1,4 +1,4 @@
-"""Write the reference part of docs/playbook.md anew from the tactics."""
+"""Regenerate the reference part of docs/playbook.md from the tactics."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,17 +16,14 @@ START = "<!-- from here on written by `manage.py document_playbook` -->\n"
 
 
 class Command(BaseCommand):
-    """Bring the documentation in line with the tactics there are."""
-
-    help = "Write the reference part of docs/playbook.md anew from the tactics."
+    help = "Regenerate the reference part of docs/playbook.md from the tactics."
 
     def handle(self, **options: Any) -> None:
-        """Keep the introduction, replace the reference."""
         self.stdout.write(write_reference("playbook.md", START, as_markdown()))
 
 
 def as_markdown() -> str:
-    """Write the playbook as a page of documentation."""
+    """Return the playbook as Markdown."""
     return "\n".join(_lines())
 
 
@@ -39,7 +36,7 @@ def _lines() -> Iterator[str]:
 
 
 def _table(tactics: list[Tactic]) -> Iterator[str]:
-    yield "| tactic | begins | messages | needs |\n| --- | --- | --- | --- |"
+    yield "| tactic | starts | messages | needs |\n| --- | --- | --- | --- |"
     for tactic in tactics:
         needs = "; ".join(tactic.needs) or "–"
         told = f"**{tactic.name}** (`{tactic.slug}`)<br>{tactic.summary}"
@@ -66,7 +63,7 @@ def _start_text(tactic: Tactic) -> str:
 
 
 def _message_texts(tactic: Tactic) -> str:
-    """Name them, each with how long after the one before it comes."""
+    """Return the messages, each with its wait after the previous one."""
     label = registry.channel_label(tactic.channel)
     told = [
         f"{label}{f' after {duration_text(step.wait)}' if step.wait else ''}: “{step.subject}”".replace(
