@@ -1,4 +1,4 @@
-"""The wiring: settings, tasks, addresses and processes; imports the apps and is imported by none of them."""
+"""The project: settings, Celery, URLs, processes and the demo shop. No app imports it."""
 
 from .celery import app as celery_app
 

@@ -1,4 +1,4 @@
-"""The admin, on a site of our own."""
+"""The admin site, and the installation of roles and schedules."""
 
 from django.apps import AppConfig
 from django.contrib.admin import apps
@@ -6,21 +6,18 @@ from django.core import checks
 
 
 class StaffAdminConfig(apps.AdminConfig):
-    """Django's admin, whose pages are masked for who may not see contact data."""
+    """Django's admin with a site that masks contact data for staff who may not see it."""
 
-    default = False  # named in INSTALLED_APPS; the app of this package is another one
+    default = False  # INSTALLED_APPS names it; the default app of this package is SegmentsProjectConfig
     default_site = "customers.privacy.admin_site.StaffSite"
 
 
 class SegmentsProjectConfig(AppConfig):
-    """The wiring: it installs the declared roles and schedules."""
-
     name = "segments_project"
     default = True
 
     def ready(self) -> None:
-        """Check what is declared, and install it after each migration."""
-        # Models must be loaded before.
+        # Imported here because models must be loaded first.
         from core.staff.post_migrate import install_after_migrate  # noqa: PLC0415
         from core.staff.roles import check_roles  # noqa: PLC0415
         from core.staff.schedules import check_schedules  # noqa: PLC0415

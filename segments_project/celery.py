@@ -17,4 +17,4 @@ app.steps["worker"].add(DjangoStructLogInitStep)
 
 @setup_logging.connect
 def keep_django_logging(**_: Any) -> None:
-    """Being connected is enough: Celery then leaves the logging alone that Django has set up."""
+    """Do nothing: with a receiver, Celery does not replace the logging that Django has configured."""

@@ -1,4 +1,4 @@
-"""Is this installation able to work? Asked by load balancers, containers and `serve`."""
+"""The health check, for load balancers, containers and `serve`."""
 
 from collections.abc import Callable
 
@@ -15,31 +15,31 @@ from core.redis import connect
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 where the database answers, otherwise 503; says of Redis, too, whether it answers, but not where they are.
+    """Return 200 if the database responds, else 503, and report on Redis, too.
 
-    Without Redis messages are taken and pages shown, as ever; what is sent for comes later. So nobody is sent away.
+    Redis does not change the status: without it, requests are still served, and background work starts later.
     """
-    answers = {"database": _answers(_ask_database), "redis": _answers(_ask_redis)}
+    results = {"database": _works(_query_database), "redis": _works(_ping_redis)}
     return JsonResponse(
-        {name: "ok" if works else "no answer" for name, works in answers.items()},
-        status=200 if answers["database"] else 503,
+        {name: "ok" if works else "no answer" for name, works in results.items()},
+        status=200 if results["database"] else 503,
     )
 
 
-def _answers(ask: Callable[[], None]) -> bool:
+def _works(check: Callable[[], None]) -> bool:
     try:
-        ask()
+        check()
     except (Error, redis.RedisError):
         return False
     return True
 
 
-def _ask_database() -> None:
+def _query_database() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 
 
-def _ask_redis() -> None:
-    # No retry: who asks for our health will ask again.
+def _ping_redis() -> None:
+    # No retry: the next health check comes soon.
     with connect(settings.REDIS_URL, 2, retries=0) as client:
         client.ping()

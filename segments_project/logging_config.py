@@ -1,4 +1,4 @@
-"""How the log looks: structlog for every logger, on standard error, as standard output holds results only."""
+"""Logging: structlog for every logger, on standard error. Standard output is for results of commands."""
 
 import re
 from typing import Any, Final
@@ -7,12 +7,12 @@ import structlog
 from django.http import HttpRequest
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-# What follows lets whoever reads it act for somebody: choose a password, confirm or end the newsletter.
+# The signature lets anybody act for its owner: choose a password, confirm or cancel the newsletter.
 _SIGNED_LINK: Final = re.compile(r"(/admin/password/choose/[^/\s]+/|/(?:go|confirm|unsubscribe)/)[^/\s\"'?]+")
 
 
 def configure_logging(*, level: str, as_json: bool) -> dict[str, Any]:
-    """Set structlog up and return Django's LOGGING that goes with it."""
+    """Configure structlog and return Django's LOGGING."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -55,7 +55,7 @@ def configure_logging(*, level: str, as_json: bool) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Django's own defaults add a console handler, and mail to admins that nobody has configured.
+            # Replaces Django's defaults: a console handler, and mail to admins.
             "django": {"handlers": ["stderr"], "level": level, "propagate": False},
             "django.server": {"handlers": ["stderr"], "level": level, "propagate": False},
         },
@@ -63,7 +63,7 @@ def configure_logging(*, level: str, as_json: bool) -> dict[str, Any]:
 
 
 def remove_link_signatures(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Leave out what the addresses of signed links are signed with."""
+    """Remove the signatures of signed links from an event."""
     for key, value in event.items():
         if isinstance(value, str | HttpRequest):
             event[key] = _SIGNED_LINK.sub(r"\1…", value if isinstance(value, str) else repr(value))

@@ -1,22 +1,22 @@
-"""How Redis is addressed: redis://, rediss://, or unix:// for a socket, which Celery spells in its own way."""
+"""URLs of Redis: redis://, rediss://, or unix:// for a socket. Celery has its own form for sockets."""
 
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 
 def validate_redis_url(url: str) -> str:
-    """Return an address as redis-py reads it; raises ValueError where it is none."""
+    """Return the URL if redis-py can use it. Raises ValueError."""
     parts = urlsplit(url)
-    has_place = parts.path.strip("/") if parts.scheme == "unix" else parts.hostname
-    if parts.scheme not in ("redis", "rediss", "unix") or not has_place:
+    has_location = parts.path.strip("/") if parts.scheme == "unix" else parts.hostname
+    if parts.scheme not in ("redis", "rediss", "unix") or not has_location:
         raise ValueError(
-            f"{parts.scheme}://… is no address of a Redis, such as redis://127.0.0.1:6379/0"
+            f"{parts.scheme}://… is not a Redis URL such as redis://127.0.0.1:6379/0"
             " or unix:///run/valkey/valkey.sock?db=0"
         )
     return url
 
 
 def celery_broker_url(url: str) -> str:
-    """Return the same address as Celery reads it; raises ValueError where it is none."""
+    """Return the URL in Celery's form. Raises ValueError."""
     parts = urlsplit(validate_redis_url(url))
     if parts.scheme != "unix":
         return url
@@ -28,7 +28,7 @@ def celery_broker_url(url: str) -> str:
 
 
 def redis_url_with_database(url: str, number: int) -> str:
-    """Return the address of another database of the same Redis."""
+    """Return the URL of another database of the same Redis."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}

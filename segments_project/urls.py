@@ -1,4 +1,4 @@
-"""Every address of the installation."""
+"""All URLs."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -17,7 +17,7 @@ handler403 = "core.api.error_views.permission_denied"
 handler404 = "core.api.error_views.page_not_found"
 handler500 = "core.api.error_views.server_error"
 
-# Where the pages of the API in a browser lead to log in and out: where staff do so anyway.
+# The browsable API logs in and out through the admin.
 BROWSABLE_API = [
     path("login/", admin.site.login, name="login"),
     path("logout/", admin.site.logout, name="logout"),
@@ -38,7 +38,7 @@ urlpatterns = [
         name="password_reset_confirm",
     ),
     path("admin/", admin.site.urls),
-    # Customers last: their ids may hold slashes.
+    # Customers last: their ids can contain slashes.
     path("api/v1/", include("campaigns.api.urls")),
     path("api/v1/", include("segments.api.urls")),
     path("api/v1/", include("customers.api.urls")),
@@ -47,10 +47,10 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     re_path(r"^api/", unknown_url),
-    # For pages that name none, such as answers of the API in a browser.
+    # For pages without an icon of their own, such as API responses in a browser.
     path("favicon.ico", RedirectView.as_view(url=static(settings.FAVICON))),
     path("healthz", healthz, name="healthz"),
 ]
 
-if settings.TAKES_PROVIDER_EVENTS:
+if settings.RECEIVES_PROVIDER_EVENTS:
     urlpatterns += [path("anymail/", include("anymail.urls"))]

@@ -1,4 +1,4 @@
-"""The web application, as gunicorn serves it."""
+"""The WSGI application."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -12,16 +12,15 @@ django_application = get_wsgi_application()
 
 
 class CompleteBody:
-    """A body that is read to its announced end; raises OSError where the client ends it earlier.
+    """A request body that raises OSError if it ends before its ``Content-Length``.
 
-    Servers tell an early end as an ordinary one: the first half of an uploaded file would pass for all of it.
+    Servers report an early end like a normal one, so half of an uploaded file would look complete.
     """
 
     def __init__(self, body: Any, length: int) -> None:
         self._body, self._left = body, length
 
     def read(self, size: int = -1) -> bytes:
-        """Read so many bytes, or all."""
         wanted = self._left if size < 0 else min(size, self._left)
         data: bytes = self._body.read(wanted)
         self._left -= len(data)
@@ -30,17 +29,15 @@ class CompleteBody:
         return data
 
     def readline(self, size: int = -1) -> bytes:
-        """Read a line, or so many bytes of it."""
-        most = self._left if size < 0 else min(size, self._left)
-        line: bytes = self._body.readline(most)
+        limit = self._left if size < 0 else min(size, self._left)
+        line: bytes = self._body.readline(limit)
         self._left -= len(line)
-        if len(line) < most and not line.endswith(b"\n"):
+        if len(line) < limit and not line.endswith(b"\n"):
             raise OSError("the body ended before it was complete")
         return line
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer a request."""
     length = environ.get("CONTENT_LENGTH") or ""
     if length.isdigit():
         environ["wsgi.input"] = CompleteBody(environ["wsgi.input"], int(length))

@@ -47,7 +47,7 @@ def test_it_prints_every_ready_to_use_segment_with_its_size(capsys: pytest.Captu
         assert rows[segment.slug] == [segment.name, str(segment.size), str(segment.known_size)]
         assert segment.size
     assert "All customers" in results
-    assert "Making a shop of 300 people" in progress
+    assert "Creating a shop of 300 people" in progress
     assert Refresh.objects.order_by("at")[0].at <= datetime.now(UTC) - timedelta(days=29)
     assert not StaleFacts.objects.exists()
     # Its last days were lived: who bought entered by that, who was away for long left as time passed.
@@ -67,7 +67,7 @@ def test_a_second_run_uses_the_shop_that_is_there(capsys: pytest.CaptureFixture[
 
     results, progress = demo(capsys, customers=2)
 
-    assert "is there already" in progress
+    assert "already contains the demo shop" in progress
     assert records() == before
     assert all(slug in results for slug in TEMPLATES)
 

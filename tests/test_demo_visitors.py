@@ -138,7 +138,7 @@ def test_their_source_is_found_again_under_a_new_key() -> None:
 
 
 def test_nobody_is_made_up_for_another_shop() -> None:
-    with pytest.raises(CommandError, match="no demo shop"):
+    with pytest.raises(CommandError, match="does not contain a demo shop"):
         call_command("visit_demo", "http://127.0.0.1:9/")
 
     assert not Source.objects.exists()
@@ -174,7 +174,7 @@ def test_they_visit_a_served_demo_which_goes_on_without_them(
             sources.revoke_source(Source.objects.get())
             eventually(lambda: "visits ended with status 1; the others go on" in log.read_text(), within=60)
 
-            assert "the shop answers 401" in log.read_text()
+            assert "the shop responds with 401" in log.read_text()
             with urlopen(f"{address[0]}healthz") as response:
                 assert response.status == 200
             process.send_signal(signal.SIGTERM)

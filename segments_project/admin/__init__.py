@@ -1,4 +1,4 @@
-"""The admin's first page, and the schedules with what the code declares of them."""
+"""The admin's index page and its schedules."""
 
 from django.contrib import admin
 

@@ -1,4 +1,4 @@
-"""Schedules: what runs when."""
+"""Schedules of Celery beat."""
 
 from typing import Any, Final
 
@@ -34,12 +34,10 @@ for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, Cl
 
 
 class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
-    """The choice of a task, in the admin's looks."""
+    """Celery beat's choice of tasks with Unfold's style."""
 
 
 class PeriodicTaskForm(beat.PeriodicTaskForm):
-    """A scheduled task."""
-
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         if "task" in self.fields:
@@ -49,50 +47,47 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(DisplayNameAdmin, beat.PeriodicTaskAdmin):
-    """What runs when."""
-
     display_names = ("schedule", "schedules")
     form = PeriodicTaskForm
-    change_form_template = "admin/change_form.html"  # the package's own runs a script that stands in the page
+    change_form_template = "admin/change_form.html"  # the package's own template has an inline script
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Keep the only schedule of work that the product does: it can be turned off, and on again."""
-        doomed = list(objs)
-        others = PeriodicTask.objects.exclude(pk__in=[one.pk for one in doomed])
+        """Refuse to delete the only schedule of a declared task. Staff can turn it off."""
+        objects = list(objs)
+        others = PeriodicTask.objects.exclude(pk__in=[item.pk for item in objects])
         kept = [
-            one for one in doomed if one.task in DECLARED_TASKS and not others.filter(task=one.task).exists()
+            item
+            for item in objects
+            if item.task in DECLARED_TASKS and not others.filter(task=item.task).exists()
         ]
         if not kept:
             return super().get_deleted_objects(objs, request)
         reasons = [
             format_html(
-                '<a class="link" href="{}">{}</a> is the only schedule of this work. Turn it off instead',
-                reverse("admin:django_celery_beat_periodictask_change", args=[one.pk]),
-                one.name,
+                '<a class="link" href="{}">{}</a> is the only schedule of its task. Turn it off instead',
+                reverse("admin:django_celery_beat_periodictask_change", args=[item.pk]),
+                item.name,
             )
-            for one in kept
+            for item in kept
         ]
-        return [str(one) for one in doomed], {}, set(), reasons
+        return [str(item) for item in objects], {}, set(), reasons
 
     @admin.action(description="Run selected tasks")
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        """Queue them now; where the broker is away, say so."""
         try:
             super().run_tasks(request, queryset)
             audit_log.log_changes(request, queryset, "Run now.")
         except OperationalError:
             messages.error(
-                request, "Nothing was queued, because Redis does not answer. Start it and try again."
+                request, "No task was started, because Redis is unavailable. Start Redis and try again."
             )
 
 
 class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
-    """The tasks that follow a schedule."""
+    """The tasks of a schedule."""
 
 
 class ScheduleAdmin(ProtectedDeletionAdmin):
-    """A schedule with the tasks that follow it."""
-
     used_by = ("periodictask",)
     inlines = [PeriodicTaskInline]
 
@@ -103,15 +98,11 @@ admin.site.register(SolarSchedule, ScheduleAdmin)
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(ProtectedDeletionAdmin, beat.CrontabScheduleAdmin):
-    """A schedule by clock and calendar."""
-
     used_by = ("periodictask",)
     inlines = [PeriodicTaskInline]
 
 
 @admin.register(ClockedSchedule)
 class ClockedScheduleAdmin(ProtectedDeletionAdmin, beat.ClockedScheduleAdmin):
-    """A schedule for once."""
-
     used_by = ("periodictask",)
     inlines = [PeriodicTaskInline]

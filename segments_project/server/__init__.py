@@ -1,1 +1,1 @@
-"""The processes of an installation, and the servers that come as wheels."""
+"""The processes of an installation, and bundled servers."""

@@ -1,4 +1,4 @@
-"""`demo`: a believable shop with its segments, on the configured database, served until stopped."""
+"""`demo`: creates a sample shop with segments in the configured database, and serves it until stopped."""
 
 import secrets
 import sys
@@ -22,44 +22,40 @@ from segments_project.server import processes
 DEFAULT_PEOPLE, MAX_PEOPLE = 3_000, 1_000_000
 DEMO_USERNAME = "demo"
 PROGRESS_SECONDS = 3.0
-"""Seconds between two lines of progress where they cannot overwrite each other."""
+"""Between two lines of progress, where they cannot overwrite each other."""
 
 
 class Command(BaseCommand):
-    """Each step is done where it is not done yet, so that a second run ends like the first."""
+    """Each step is skipped if it is done already, so a second run has the same result."""
 
     help = (
-        "Make a believable shop, refresh and print its segments, create a staff user, "
-        "then run web, worker and beat until stopped, with visitors who come and go."
+        "Create a sample shop, refresh and print its segments, and create a staff user. "
+        "Then run web, worker and beat until stopped, with simulated visitors."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the size of the shop, and whether and where to serve it."""
         size = f"people in the shop, most of them anonymous visitors (default: {DEFAULT_PEOPLE})"
         parser.add_argument("--customers", type=int, default=DEFAULT_PEOPLE, metavar="N", help=size)
-        parser.add_argument("--no-serve", action="store_true", help="end after the segments were printed")
-        parser.add_argument(
-            "--no-visitors", action="store_true", help="nothing happens in the shop by itself"
-        )
+        parser.add_argument("--no-serve", action="store_true", help="stop after printing the segments")
+        parser.add_argument("--no-visitors", action="store_true", help="do not simulate visitors")
         parser.add_argument("--port", type=int, default=8000, help="0 for any free one (default: 8000)")
 
     def handle(self, *, customers: int, no_serve: bool, no_visitors: bool, port: int, **options: Any) -> None:
-        """Make, refresh, print and serve the shop."""
         if not 1 <= customers <= MAX_PEOPLE:
             raise CommandError(f"--customers: {customers} is not between 1 and {MAX_PEOPLE}")
         if port:
             processes.use_default_urls(port)
         call_command("migrate", verbosity=0, interactive=False)
         if shop.demo_shop_exists():
-            self.say("The demo's shop is there already and is used as it is.")
+            self.say("The database already contains the demo shop, which is used as it is.")
         elif Customer.objects.exists():
             raise CommandError(
-                "this database holds customers who are not the demo's, and nothing is mixed with them: "
+                "this database already contains other customers: "
                 "set DATABASE_URL to another database, such as sqlite:///demo.sqlite3, or run `serve`"
             )
         else:
             self.say(
-                f"Making a shop of {customers:,} people with two years of history, the last "
+                f"Creating a shop of {customers:,} people with two years of history, the last "
                 f"{shop.LIVE_PERIOD.days} days of it record by record ..."
             )
             now = datetime.now(UTC)
@@ -74,7 +70,7 @@ class Command(BaseCommand):
             self.serve(port, with_visitors=not no_visitors)
 
     def make_shop(self, customers: int, until: datetime) -> None:
-        """Make the shop, counting: in place on a terminal, else on a line now and then."""
+        """Create the shop and print the progress: in place on a terminal, else on new lines."""
         in_place = self.stderr.isatty()
         due = time.monotonic() + PROGRESS_SECONDS
 
@@ -92,7 +88,7 @@ class Command(BaseCommand):
             self.stderr.write(f"\r{'':<40}\r", style_func=str, ending="")
 
     def refresh(self) -> None:
-        """Bring every segment up to date, and tell of those that cannot be."""
+        """Refresh all segments, and print errors."""
         self.say("Refreshing the segments ...")
         _, outcomes = refresh_all()
         for outcome in outcomes:
@@ -100,7 +96,6 @@ class Command(BaseCommand):
                 self.say(f"  {outcome.segment.slug}: {outcome.error}")
 
     def print_segments(self) -> None:
-        """Print the segments with their sizes, as a table."""
         everybody = Customer.objects.existing()
         rows = [
             ("segment", "name", "size", "known"),
@@ -115,13 +110,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{slug:<{slugs}}  {name:<{names}}  {size:>{sizes}}  {known:>{knowns}}")
 
     def serve(self, port: int, *, with_visitors: bool) -> None:
-        """Run web, worker and beat until stopped, and let people visit the shop."""
         self.stdout.flush()
         connections.close_all()
-        visited = (
-            ", and letting people visit the shop (--no-visitors keeps them out)" if with_visitors else ""
-        )
-        self.say(f"Starting web, worker and beat{visited} ...")
+        visitors = ", with simulated visitors (--no-visitors turns them off)" if with_visitors else ""
+        self.say(f"Starting web, worker and beat{visitors} ...")
         try:
             status = processes.run_processes(port, announce=self.announce, with_visitors=with_visitors)
         except processes.ProcessError as error:
@@ -130,18 +122,17 @@ class Command(BaseCommand):
             sys.exit(status)
 
     def announce(self, address: str) -> None:
-        """Print where the shop is to be seen."""
         self.stdout.write(f"Ready: {address} (Ctrl-C stops)")
         self.stdout.flush()
 
     def say(self, line: str) -> None:
-        """Tell how far we are, beside the results."""
+        """Print progress on standard error, apart from the results."""
         self.stderr.write(line, style_func=str)
         self.stderr.flush()
 
 
 def reset_demo_password() -> str:
-    """Give the demo's user a new password, as the old one cannot be read; make the user at first."""
+    """Create the demo user if necessary, and return a new password: the old one cannot be read."""
     user, _ = get_user_model().objects.get_or_create(username=DEMO_USERNAME)
     user.is_staff = user.is_superuser = user.is_active = True
     password = secrets.token_urlsafe(9)

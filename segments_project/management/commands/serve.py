@@ -34,12 +34,12 @@ class Command(BaseCommand):
 
 
 def require_migrated_database() -> None:
-    """Refuse a database whose tables are not those of this version."""
+    """Raise CommandError if the database is not migrated to this version."""
     try:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error as error:
-        raise CommandError(f"the database does not answer: {error}") from error
+        raise CommandError(f"the database does not respond: {error}") from error
     finally:
         connection.close()
     if pending:
