@@ -26,9 +26,9 @@ class Parameter:
 
     default: float
     help: str
-    least: float = 1
-    most: float = 3650
-    whole: bool = True
+    minimum: float = 1
+    maximum: float = 3650
+    is_whole: bool = True
 
     def read(self, name: str, value: Any) -> float:
         """Validate a value; raise ParameterError."""
@@ -36,12 +36,12 @@ class Parameter:
             isinstance(value, bool)
             or not isinstance(value, int | float)
             or (isinstance(value, float) and not isfinite(value))
-            or (self.whole and value != int(value))
+            or (self.is_whole and value != int(value))
         ):
-            raise ParameterError(f"{name}: expected a {'whole ' if self.whole else ''}number")
-        if not self.least <= value <= self.most:
-            raise ParameterError(f"{name}: expected a number from {self.least:g} to {self.most:g}")
-        return int(value) if self.whole else value
+            raise ParameterError(f"{name}: expected a {'whole ' if self.is_whole else ''}number")
+        if not self.minimum <= value <= self.maximum:
+            raise ParameterError(f"{name}: expected a number from {self.minimum:g} to {self.maximum:g}")
+        return int(value) if self.is_whole else value
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ TEMPLATES: Mapping[str, Template] = {
             "keep",
             "Offer them a loyalty programme while they buy often.",
             _repeat,
-            {"days": DAYS_30, "orders": Parameter(2, "Minimum number of orders.", most=1000)},
+            {"days": DAYS_30, "orders": Parameter(2, "Minimum number of orders.", maximum=1000)},
         ),
         Template(
             "hero",
@@ -147,7 +147,7 @@ TEMPLATES: Mapping[str, Template] = {
             "Treat them as your best customers: early access, personal thanks.",
             _hero,
             {
-                "orders": Parameter(4, "Minimum number of orders.", most=1000),
+                "orders": Parameter(4, "Minimum number of orders.", maximum=1000),
                 "days": Parameter(365, "Number of days in which orders count."),
                 "active_days": Parameter(30, "Number of days since the last activity, at most."),
             },
@@ -160,10 +160,14 @@ TEMPLATES: Mapping[str, Template] = {
             "Tell them about offers, and save discounts for others.",
             _occasional,
             {
-                "orders": Parameter(3, "Maximum number of orders.", most=1000),
+                "orders": Parameter(3, "Maximum number of orders.", maximum=1000),
                 "days": Parameter(365, "Number of days in which orders count."),
                 "share": Parameter(
-                    0.5, "Minimum share of discounted orders, from 0 to 1.", least=0, most=1, whole=False
+                    0.5,
+                    "Minimum share of discounted orders, from 0 to 1.",
+                    minimum=0,
+                    maximum=1,
+                    is_whole=False,
                 ),
             },
         ),

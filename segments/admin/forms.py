@@ -275,14 +275,14 @@ class TemplateForm(forms.Form):
 
 
 def _number_field(name: str, parameter: Parameter) -> forms.Field:
-    kind: Any = forms.IntegerField if parameter.whole else forms.FloatField
-    widget = UnfoldAdminIntegerFieldWidget if parameter.whole else UnfoldAdminDecimalFieldWidget
-    attrs = {} if parameter.whole else {"step": "any"}
+    kind: Any = forms.IntegerField if parameter.is_whole else forms.FloatField
+    widget = UnfoldAdminIntegerFieldWidget if parameter.is_whole else UnfoldAdminDecimalFieldWidget
+    attrs = {} if parameter.is_whole else {"step": "any"}
     return kind(
         label=name.replace("_", " ").capitalize(),
         initial=parameter.default,
-        min_value=parameter.least,
-        max_value=parameter.most,
+        min_value=parameter.minimum,
+        max_value=parameter.maximum,
         help_text=parameter.help,
         widget=widget(attrs=attrs),
     )

@@ -49,9 +49,9 @@ def _template_entry(template: Template) -> dict[str, Any]:
                 "name": name,
                 "default": parameter.default,
                 "help": parameter.help,
-                "minimum": parameter.least,
-                "maximum": parameter.most,
-                "whole": parameter.whole,
+                "minimum": parameter.minimum,
+                "maximum": parameter.maximum,
+                "whole": parameter.is_whole,
             }
             for name, parameter in template.parameters.items()
         ],

@@ -55,10 +55,10 @@ class ExplanationSerializer(serializers.Serializer[Any]):
                 "matches": False,
                 "note": "",
                 "explanation": {
-                    "words": "placed the last order in the last 30 days",
+                    "words": "placed their last order in the last 30 days",
                     "met": False,
                     "value": "2026-03-01 05:12:44+00:00",
-                    "lacking": ["placed the last order in the last 30 days"],
+                    "lacking": ["placed their last order in the last 30 days"],
                     "parts": [],
                 },
             },

@@ -104,7 +104,7 @@ class SampleSerializer(serializers.ModelSerializer[Customer]):
                 "share": 0.0482,
                 "known": 1198,
                 "subscribed": 377,
-                "sentence": "Everyone who placed exactly 1 order and placed the last order in the last 30 days",
+                "sentence": "Everyone who placed exactly 1 order and placed their last order in the last 30 days",
                 "conditions": [
                     {"path": "rule.all[0].order_count", "count": 8141},
                     {"path": "rule.all[1].last_order", "count": 2930},

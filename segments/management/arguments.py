@@ -30,7 +30,7 @@ def find_segments(slugs: Sequence[str]) -> list[Segment]:
     unknown = [slug for slug in slugs if slug not in found]
     if unknown:
         existing = ", ".join(found) or "none yet; run install_templates"
-        raise CommandError(f"there is no segment {unknown[0]!r} (there are: {existing})")
+        raise CommandError(f"there is no segment {unknown[0]!r} (existing: {existing})")
     return [found[slug] for slug in slugs] if slugs else list(found.values())
 
 

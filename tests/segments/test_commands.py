@@ -185,8 +185,8 @@ def test_an_explanation_gives_each_conditions_verdict_and_the_customers_value() 
         ({"average_order_value": {"above": "average", "during": {"within_last": "3650d"}}},
          "✓ has an average order value above the average of 151.00 EUR in the last 3650 days: 1,234.07 EUR"),
         ({"last_order": {"within_last": "3650d"}},
-         "✓ placed the last order in the last 3650 days: 2026-03-01 13:30:00+01:00"),
-        ({"days_between_orders": {"less_than": 9}}, "✗ orders every less than 9 days on average: missing"),
+         "✓ placed their last order in the last 3650 days: 2026-03-01 13:30:00+01:00"),
+        ({"days_between_orders": {"less_than": 9}}, "✗ has less than 9 days between orders on average: missing"),
     ],
 )  # fmt: skip
 @override_settings(TIME_ZONE="Europe/Berlin")

@@ -73,7 +73,7 @@ def test_every_segment_is_explained_in_few_queries(client, django_assert_max_num
     assert (told["lead"].tree.met, bool(told["lead"].entered_at)) == (True, True)
     assert told["first-time-buyers"].tree.lacking == (
         "placed exactly 1 order",
-        "placed the last order in the last 30 days",
+        "placed their last order in the last 30 days",
     )
 
 

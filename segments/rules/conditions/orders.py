@@ -109,7 +109,7 @@ class FirstOrder(MomentFact):
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
-        return _order_phrase(self.when, "placed the first order")
+        return _order_phrase(self.when, "placed their first order")
 
 
 @condition(
@@ -125,7 +125,7 @@ class LastOrder(MomentFact):
     when: Moment = inline_param(Moment)
 
     def sentence(self) -> str:
-        return _order_phrase(self.when, "placed the last order")
+        return _order_phrase(self.when, "placed their last order")
 
 
 def _order_phrase(when: Moment, verb: str) -> str:
@@ -154,7 +154,7 @@ class DaysBetweenOrders(Condition):
         return orders_in_window(since, until)
 
     def sentence(self) -> str:
-        return f"orders every {self.number.phrase('day')} on average"
+        return f"has {self.number.phrase('day')} between orders on average"
 
 
 @condition(
@@ -183,9 +183,7 @@ class DiscountedOrderShare(_OrderCondition):
         return aggregate_subquery(counting_orders_queryset(context, self.during), share)
 
     def sentence(self) -> str:
-        return (
-            f"used a discount in a share of {self.number.phrase()} of the orders{limits_phrase(self.during)}"
-        )
+        return f"has a share of discounted orders of {self.number.phrase()}{limits_phrase(self.during)}"
 
 
 @condition(
@@ -212,7 +210,8 @@ class Bought(_OrderCondition):
         )
 
     def sentence(self) -> str:
-        return f"bought{limits_phrase(self.during, self.product, self.coupon) or ' anything'}"
+        bought = self.product.phrase() if self.product else "anything"
+        return f"bought {bought}{limits_phrase(self.during, coupon=self.coupon)}"
 
 
 @condition("refund_count", group="orders", label="Number of refunds", unit="count", example={"at_least": 1})

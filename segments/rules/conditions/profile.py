@@ -144,7 +144,9 @@ class SubscribedAt(Condition):
         return records_in_window(Customer.objects.existing(), "subscribed_at", since, until, self.when.spans)
 
     def sentence(self) -> str:
-        return f"subscribed {self.when.phrase()}"
+        if self.when.word == "ever":
+            return f"has {'' if self.when.value else 'never '}subscribed to the newsletter"
+        return f"subscribed to the newsletter {self.when.phrase()}"
 
 
 class _ProfileText(Condition):
@@ -336,7 +338,7 @@ class RandomBucket(Condition):
         return Case(*cuts, default=Value(BUCKET_COUNT - 1))
 
     def sentence(self) -> str:
-        salt = f" of the draw “{self.salt}”" if self.salt else ""
+        salt = f" of the sample “{self.salt}”" if self.salt else ""
         return f"is in the random buckets {self.between[0]} to {self.between[1]}{salt}"
 
 

@@ -95,7 +95,7 @@ class Rfm(Condition):
         return Case(When(GreaterThan(context.fact("order_count"), 0), then=scored), default=Value(""))
 
     def sentence(self) -> str:
-        said = ", ".join(f"{name} score {number.phrase()}" for name, number in self._asked().items())
+        said = ", ".join(f"{name} score of {number.phrase()}" for name, number in self._asked().items())
         return f"has an RFM {said}"
 
     def detailed_sentence(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:

@@ -40,7 +40,7 @@ class Played:
         self.arrived = Arrived()
         self.rules = dict(history.rules)
         self.members: dict[str, dict[str, datetime]] = {}
-        # About whom something arrived since the last pass over all, and since each segment's last refresh.
+        # About whom something arrived since the last refresh of all segments, and since each segment's last refresh.
         self.about: set[str] = set()
         self.about_since: dict[str, set[str]] = {slug: set() for slug in self.rules}
         self.listed: set[str] = set()
@@ -181,7 +181,7 @@ class Played:
             assert (key in self.log[slug]) == (change == "left"), (slug, key, change)
             (self.log[slug].remove if change == "left" else self.log[slug].add)(key)
             if cause == "activity" and slug not in self.behind:
-                # A move through another segment has that one's cause.
+                # A change through another segment has the cause of that change.
                 came_due = due_anywhere if slug.startswith("n") else due[slug]
                 assert key in self.about | self.about_since[slug] | self.listed | came_due, (
                     slug,

@@ -1,4 +1,4 @@
-"""A pass looks at those whose answers can differ, and at nobody else; the members are the same as of a full look."""
+"""An incremental refresh evaluates only candidates, and has the same result as a full one."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -40,12 +40,12 @@ def clock(request):
 
 @pytest.fixture
 def crowd() -> None:
-    """Forty customers with an order a day: enough for a pass to be cheaper than a look at everybody."""
+    """Forty customers with an order a day: enough for an incremental refresh to be cheaper than a full one."""
     rows = [f"o{n},c{n},{(NOON - days(n + 0.5)).isoformat()},{10 + n % 3}" for n in range(40)]
     shop.orders(*rows)
 
 
-def pass_at(at: datetime) -> tuple[Refresh, dict[str, Outcome]]:
+def refresh_at(at: datetime) -> tuple[Refresh, dict[str, Outcome]]:
     run, outcomes = refresh_all(at)
     assert all(not outcome.error for outcome in outcomes), outcomes
     assert_right()
@@ -57,40 +57,40 @@ def assert_right() -> None:
     assert not wrong
 
 
-# -- Who is looked at
+# -- Candidates
 
 
-def test_a_pass_with_nothing_new_looks_at_nobody(crowd) -> None:
+def test_a_refresh_with_nothing_new_evaluates_nobody(crowd) -> None:
     shop.segment("recent", RECENT)
-    pass_at(NOON)
+    refresh_at(NOON)
 
-    run, outcomes = pass_at(NOON + timedelta(seconds=1))
+    run, outcomes = refresh_at(NOON + timedelta(seconds=1))
 
     assert (run.touched, run.looked_at) == (0, 0)
     assert (outcomes["recent"].entered, outcomes["recent"].left) == (0, 0)
     assert Segment.objects.get().refreshed_at == NOON + timedelta(seconds=1)
 
 
-def test_who_ordered_and_whose_time_is_up_are_looked_at(crowd, clock) -> None:
+def test_customers_who_ordered_or_whose_time_is_over_are_candidates(crowd, clock) -> None:
     shop.segment("recent", RECENT)
-    pass_at(NOON)
+    refresh_at(NOON)
 
     clock.move_to(NOON + days(1))
     shop.orders(f"new,c35,{(NOON + days(0.9)).isoformat()},10")
-    run, outcomes = pass_at(NOON + days(1))
+    run, outcomes = refresh_at(NOON + days(1))
 
     assert (run.touched, run.looked_at) == (1, 2)
     assert (outcomes["recent"].entered, outcomes["recent"].left) == (1, 1)
     assert sorted(shop.changes("recent")[-2:]) == [("c29", "left", "time"), ("c35", "entered", "activity")]
 
 
-def test_whom_the_average_passes_is_looked_at(crowd, clock) -> None:
+def test_customers_whom_the_average_passes_are_candidates(crowd, clock) -> None:
     shop.segment("big", BIG_SPENDERS)
-    pass_at(NOON)  # a third each spent 10, 11 and 12
+    refresh_at(NOON)  # a third each spent 10, 11 and 12
 
     clock.move_to(NOON + days(1))
     shop.orders(f"new,c0,{(NOON + days(0.9)).isoformat()},20")
-    run, _ = pass_at(NOON + days(1))
+    run, _ = refresh_at(NOON + days(1))
 
     assert run.looked_at < 20
     assert {(who, cause) for who, way, cause in shop.changes("big") if way == "left"} == {
@@ -101,13 +101,13 @@ def test_whom_the_average_passes_is_looked_at(crowd, clock) -> None:
 def test_an_order_dated_ahead_is_activity_when_its_time_comes(crowd, clock) -> None:
     shop.segment("hundred", {"total_spent": {"at_least": 100}})
     shop.orders(f"ahead,c1,{(NOON + days(2)).isoformat()},100")
-    pass_at(NOON)
+    refresh_at(NOON)
     assert shop.members("hundred") == []
 
     clock.move_to(NOON + days(1))
-    assert pass_at(NOON + days(1))[0].looked_at == 0
+    assert refresh_at(NOON + days(1))[0].looked_at == 0
     clock.move_to(NOON + days(2))
-    pass_at(NOON + days(2))
+    refresh_at(NOON + days(2))
 
     assert shop.changes("hundred") == [("c1", "entered", "activity")]
 
@@ -115,11 +115,11 @@ def test_an_order_dated_ahead_is_activity_when_its_time_comes(crowd, clock) -> N
 def test_a_customer_first_seen_ahead_begins_to_exist_by_activity(crowd, clock) -> None:
     shop.customers("new,new@example.org,2026-03-20T00:00Z", header="customer_id,email,first_seen")
     shop.segment("known", {"known": {"is": True}})
-    pass_at(NOON)
+    refresh_at(NOON)
     assert shop.members("known") == []
 
     clock.move_to(NOON + days(10))
-    pass_at(NOON + days(10))
+    refresh_at(NOON + days(10))
 
     assert shop.changes("known") == [("new", "entered", "activity")]
 
@@ -127,49 +127,49 @@ def test_a_customer_first_seen_ahead_begins_to_exist_by_activity(crowd, clock) -
 def test_an_erasure_that_moves_the_average_moves_others_by_population(crowd, clock) -> None:
     shop.orders("much,rich,2026-03-01,4000")
     shop.segment("big", BIG_SPENDERS)
-    pass_at(NOON)
+    refresh_at(NOON)
     assert shop.members("big") == ["rich"]
 
     clock.move_to(NOON + timedelta(minutes=1))
     personal_data.erase_customer(Customer.objects.get(customer_id="rich"), NOON + timedelta(minutes=1))
     clock.move_to(NOON + timedelta(minutes=2))
-    run, _ = pass_at(NOON + timedelta(minutes=2))
+    run, _ = refresh_at(NOON + timedelta(minutes=2))
 
     entered = [(who, way, cause) for who, way, cause in shop.changes("big") if way == "entered"][1:]
     assert sorted(entered) == sorted((f"c{n}", "entered", "population") for n in range(40) if n % 3)
     assert run.looked_at < 40
 
 
-def test_a_new_segment_is_filled_beside_the_passes_of_the_others(crowd) -> None:
+def test_a_new_segment_is_filled_in_the_refresh_of_the_others(crowd) -> None:
     shop.segment("recent", RECENT)
-    pass_at(NOON)
+    refresh_at(NOON)
     shop.segment("buyers", BUYERS)
 
-    _, outcomes = pass_at(NOON + timedelta(seconds=1))
+    _, outcomes = refresh_at(NOON + timedelta(seconds=1))
 
     assert (outcomes["buyers"].entered, outcomes["recent"].entered) == (40, 0)
     assert {cause for _, _, cause in shop.changes("buyers")} == {"initial"}
 
 
-def test_a_move_through_another_segment_has_the_cause_of_that_one(crowd, clock) -> None:
+def test_a_change_through_another_segment_has_the_cause_of_that_change(crowd, clock) -> None:
     shop.segment("recent", RECENT)
     shop.segment("others", {"none": [{"in_segment": {"is": "recent"}}]})
-    pass_at(NOON)
+    refresh_at(NOON)
 
     clock.move_to(NOON + days(1))
-    pass_at(NOON + days(1))
+    refresh_at(NOON + days(1))
 
     assert shop.changes("others")[-1] == ("c29", "entered", "time")
 
 
-def test_who_is_put_on_a_list_moves_in_segments_that_refer_to_it(crowd) -> None:
+def test_customers_added_to_a_list_enter_segments_that_refer_to_it(crowd) -> None:
     chosen = segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
     shop.segment("listed", {"in_segment": {"is": "chosen"}})
-    pass_at(NOON)
+    refresh_at(NOON)
 
     keys, _ = segment_store.find_customers(["c7"])
     fixed_lists.add_customers(chosen, keys, NOON)
-    run, _ = pass_at(NOON + timedelta(seconds=1))
+    run, _ = refresh_at(NOON + timedelta(seconds=1))
 
     assert run.looked_at == 1
     assert shop.changes("listed") == [("c7", "entered", "activity")]
@@ -177,22 +177,22 @@ def test_who_is_put_on_a_list_moves_in_segments_that_refer_to_it(crowd) -> None:
 
 def test_a_contact_that_becomes_known_is_counted_while_staying_a_member(crowd) -> None:
     shop.segment("buyers", BUYERS)
-    pass_at(NOON)
+    refresh_at(NOON)
 
     shop.customers("c3,c3@example.org")
-    _, outcomes = pass_at(NOON + timedelta(seconds=1))
+    _, outcomes = refresh_at(NOON + timedelta(seconds=1))
 
     assert (outcomes["buyers"].size, outcomes["buyers"].known_size) == (40, 1)
     assert Segment.objects.get().known_size == 1
 
 
-def test_a_full_refresh_gives_the_same_as_passes(crowd, clock) -> None:
+def test_a_full_refresh_has_the_same_result_as_incremental_ones(crowd, clock) -> None:
     segment_store.install_templates()
-    pass_at(NOON)
+    refresh_at(NOON)
     for day in range(1, 5):
         clock.move_to(NOON + days(day))
         shop.orders(f"n{day},c{day * 7},{(NOON + days(day - 0.1)).isoformat()},50")
-        pass_at(NOON + days(day))
+        refresh_at(NOON + days(day))
 
     _, outcomes = refresh_all(NOON + days(4), full=True)
 
@@ -205,7 +205,7 @@ def test_a_full_refresh_gives_the_same_as_passes(crowd, clock) -> None:
 def test_a_segment_refreshed_alone_leaves_the_queue_to_the_others(crowd) -> None:
     shop.segment("recent", RECENT)
     buyers = shop.segment("buyers", BUYERS)
-    pass_at(NOON)
+    refresh_at(NOON)
     shop.orders(f"new,fresh,{NOON.isoformat()},10")
 
     refresh_segments([buyers], NOON)
@@ -213,35 +213,33 @@ def test_a_segment_refreshed_alone_leaves_the_queue_to_the_others(crowd) -> None
     assert "fresh" in shop.members("buyers")
     assert "fresh" not in shop.members("recent")
 
-    pass_at(NOON + timedelta(seconds=1))
+    refresh_at(NOON + timedelta(seconds=1))
     assert "fresh" in shop.members("recent")
     assert not Touched.objects.exists()
 
 
-def test_a_paused_segment_has_missed_touches_and_is_filled_anew_when_it_goes_on(crowd) -> None:
+def test_a_paused_segment_is_evaluated_in_full_when_it_is_active_again(crowd) -> None:
     paused = shop.segment("paused", BUYERS)
     shop.segment("recent", RECENT)
-    pass_at(NOON)
+    refresh_at(NOON)
     Segment.objects.filter(pk=paused.pk).update(is_active=False)
     shop.orders(f"new,fresh,{NOON.isoformat()},10")
-    pass_at(NOON + timedelta(seconds=1))
+    refresh_at(NOON + timedelta(seconds=1))
     assert "paused: not compared, paused" in shop.command("verify_segments")
 
     Segment.objects.filter(pk=paused.pk).update(is_active=True)
-    pass_at(NOON + timedelta(seconds=2))
+    refresh_at(NOON + timedelta(seconds=2))
 
     assert shop.changes("paused")[-1] == ("fresh", "entered", "activity")
 
 
-def test_a_large_part_of_the_customers_touched_is_a_look_at_everybody(
-    crowd, django_assert_max_num_queries
-) -> None:
+def test_many_touched_customers_lead_to_a_full_evaluation(crowd, django_assert_max_num_queries) -> None:
     shop.segment("recent", RECENT)
-    pass_at(NOON)
+    refresh_at(NOON)
     shop.customers(*(f"c{n},c{n}@example.org" for n in range(40)))
 
     with django_assert_max_num_queries(60):
-        run, outcomes = pass_at(NOON + timedelta(seconds=1))
+        run, outcomes = refresh_at(NOON + timedelta(seconds=1))
 
     assert run.touched == 40
     assert outcomes["recent"].known_size == 30
@@ -249,7 +247,7 @@ def test_a_large_part_of_the_customers_touched_is_a_look_at_everybody(
 
 def test_sixteen_segments_take_few_statements(crowd, clock, django_assert_max_num_queries) -> None:
     segment_store.install_templates()
-    pass_at(NOON)
+    refresh_at(NOON)
     clock.move_to(NOON + days(0.01))
     shop.orders(f"new,c7,{(NOON + days(0.005)).isoformat()},10")
 
@@ -260,7 +258,7 @@ def test_sixteen_segments_take_few_statements(crowd, clock, django_assert_max_nu
 # -- Failing, editing, clocks
 
 
-def test_a_failing_segment_is_tried_again_later_and_later_and_stops_nobody(crowd) -> None:
+def test_a_failing_segment_is_retried_with_backoff_and_does_not_stop_the_others(crowd) -> None:
     broken = shop.segment("broken", BUYERS)
     shop.segment("recent", RECENT)
     Segment.objects.filter(pk=broken.pk).update(rule={"no_such_filter": {}})
@@ -282,7 +280,7 @@ def test_a_failing_segment_is_tried_again_later_and_later_and_stops_nobody(crowd
     assert RefreshResult.objects.filter(segment=broken).exclude(error="").count() == 4
 
 
-def test_a_mended_segment_is_not_put_off_any_longer(crowd) -> None:
+def test_a_repaired_segment_is_not_delayed_any_longer(crowd) -> None:
     broken = shop.segment("broken", BUYERS)
     Segment.objects.filter(pk=broken.pk).update(rule={"no_such_filter": {}})
     refresh_all()
@@ -309,28 +307,28 @@ def test_a_clock_that_steps_back_stays_at_the_last_instant(crowd, clock) -> None
     assert_right()
 
 
-def test_a_changed_time_zone_is_a_look_at_everybody(crowd) -> None:
+def test_a_changed_time_zone_leads_to_a_full_evaluation(crowd) -> None:
     shop.orders("night,late,2026-03-14T23:30:00Z,10")
     shop.segment("since-the-15th", {"last_order": {"on_or_after": "2026-03-15"}})
-    pass_at(NOON)
+    refresh_at(NOON)
     assert "late" not in shop.members("since-the-15th")
 
     with override_settings(TIME_ZONE="Europe/Berlin"):
-        pass_at(NOON + timedelta(seconds=1))
+        refresh_at(NOON + timedelta(seconds=1))
 
     assert "late" in shop.members("since-the-15th")
 
 
-def test_figures_may_be_as_old_as_the_setting_allows_and_say_so(crowd, clock) -> None:
+def test_statistics_may_be_as_old_as_the_setting_allows_and_say_so(crowd, clock) -> None:
     shop.segment("top", {"total_spent": {"top_percent": 20}})
-    run, _ = pass_at(NOON)
+    run, _ = refresh_at(NOON)
     cut = dict(run.statistics)
 
     with override_settings(FIGURES_MAX_AGE=3600):
         shop.orders(*(f"x{n},x{n},{NOON.isoformat()},1000" for n in range(12)))
-        run, _ = pass_at(NOON + timedelta(minutes=30))
+        run, _ = refresh_at(NOON + timedelta(minutes=30))
         assert (run.statistics, run.statistics_from) == (cut, NOON)
-        run, _ = pass_at(NOON + timedelta(minutes=90))
+        run, _ = refresh_at(NOON + timedelta(minutes=90))
 
     assert run.statistics != cut
     assert run.statistics_from == NOON + timedelta(minutes=90)
@@ -356,7 +354,7 @@ def test_a_refresh_whose_process_is_gone_gives_way(crowd, beat) -> None:
     shop.segment("recent", RECENT)
     dead = Refresh.objects.create(at=NOON, started_at=NOON, heartbeat_at=beat)
 
-    pass_at(NOON)
+    refresh_at(NOON)
 
     dead.refresh_from_db()
     assert (dead.state, dead.error) == ("failed", ABANDONED_ERROR)
@@ -377,7 +375,7 @@ def test_a_refresh_that_breaks_off_says_so_and_gives_the_lease_back(crowd) -> No
     run = Refresh.objects.get()
     assert (run.state, run.error) == ("failed", "RuntimeError: out of the blue")
     assert shop.rows_of(Membership, Change) == before
-    pass_at(NOON)
+    refresh_at(NOON)
     assert len(shop.members("recent")) == 30
 
 
