@@ -1,1 +1,1 @@
-"""Identity resolution: which ids belong to one person, and merging their histories."""
+"""Identity resolution: which ids belong to one person, and merging their profiles."""

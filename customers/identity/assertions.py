@@ -1,4 +1,7 @@
-"""Assertions that two ids are the same person, stored as identity links."""
+"""Assertions that two ids belong to one person, stored as identity links.
+
+The only writer of ``IdentityLink``, except for ``is_refused``.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,13 +19,13 @@ from .graph import ExternalId
 from .known_ids import ADDRESSES, KnownId
 from .lookup import ANONYMOUS_ID, CUSTOMER_ID
 
-BEFORE_ALL: Final = datetime(1900, 1, 1, tzinfo=UTC)  # of what was known when the first claim came
-MAX_LINKS: Final = 200  # of one address or browser: what so many share says nothing of anybody
+BEFORE_ALL: Final = datetime(1900, 1, 1, tzinfo=UTC)  # the time of what was known before the first assertion
+MAX_LINKS: Final = 200  # of one address or browser: more of them say nothing about a person
 
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """That two ids are the same person, as one message says, or an event of a file."""
+    """That two ids belong to one person, as a message, or an event of a file or the API, says."""
 
     one: ExternalId
     other: ExternalId
@@ -34,16 +37,20 @@ class Assertion:
 # -- Meeting ids
 
 
-def asserted_ids(said: Iterable[Assertion]) -> set[ExternalId]:
-    return {one for claim in said for one in (claim.one, claim.other)}
+def asserted_ids(asserted: Iterable[Assertion]) -> set[ExternalId]:
+    return {one for assertion in asserted for one in (assertion.one, assertion.other)}
 
 
-# -- Keeping claims
+# -- Storing assertions
 
 
-def known_before(said: Sequence[Assertion], places: Mapping[ExternalId, KnownId]) -> list[Assertion]:
-    """Give as claims what is known otherwise: browsers that files have joined, and addresses they have brought."""
-    explicit = {pair for claim in said for pair in ((claim.one, claim.other), (claim.other, claim.one))}
+def known_before(asserted: Sequence[Assertion], places: Mapping[ExternalId, KnownId]) -> list[Assertion]:
+    """Return what is known from elsewhere as assertions: browsers that files have linked, and addresses from files."""
+    explicit = {
+        pair
+        for assertion in asserted
+        for pair in ((assertion.one, assertion.other), (assertion.other, assertion.one))
+    }
     ids = {one for pair in explicit for one in pair}
     known = [*_joined_before([one for one in ids if one.kind == ANONYMOUS_ID], places)]
     for kind, column in ADDRESSES.items():
@@ -58,12 +65,12 @@ def known_before(said: Sequence[Assertion], places: Mapping[ExternalId, KnownId]
 def _joined_before(
     visitors: Iterable[ExternalId], places: Mapping[ExternalId, KnownId]
 ) -> Iterator[tuple[ExternalId, ExternalId]]:
-    """Give browsers of which nothing was claimed, with the customer id they lead to nevertheless."""
+    """Return browsers without a link that lead to a customer id nevertheless."""
     keys = {places[one].identity: one for one in visitors}
     for part in batches([*keys]):
-        for claim in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part)):
-            keys.pop(claim.one_id, None)
-            keys.pop(claim.other_id, None)
+        for link in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part)):
+            keys.pop(link.one_id, None)
+            keys.pop(link.other_id, None)
     by_customer: dict[int, list[ExternalId]] = defaultdict(list)
     for one in keys.values():
         by_customer[places[one].customer].append(one)
@@ -75,14 +82,14 @@ def _joined_before(
 def _addressed_before(
     kind: str, column: str, values: Sequence[str]
 ) -> Iterator[tuple[ExternalId, ExternalId]]:
-    """Give addresses with the customer ids that have them from elsewhere than from a message."""
+    """Return addresses with the customer ids that have them from anywhere but a message."""
     for part in batches(values):
         owners = list(
             Identity.objects.filter(
                 kind=CUSTOMER_ID, is_trusted=True, **{f"customer__{column}__in": part}
             ).values_list("customer_id", "value", f"customer__{column}")
         )
-        # A browser may have told it, which joins nobody; and what a server has told is a claim of its own.
+        # An address sent by a browser links nobody, and one sent by a server is an assertion of its own.
         told = {
             (customer, fields[column][0])
             for customer, fields in Traits.objects.filter(
@@ -95,12 +102,12 @@ def _addressed_before(
                 yield ExternalId(kind, address), ExternalId(CUSTOMER_ID, value)
 
 
-def store_assertions(said: Iterable[Assertion], places: Mapping[ExternalId, KnownId]) -> set[int]:
-    """Keep claims that are new, or earlier than known; give the keys of the identities they are about."""
+def store_assertions(asserted: Iterable[Assertion], places: Mapping[ExternalId, KnownId]) -> set[int]:
+    """Store assertions that are new, or earlier than the stored link. Return the keys of their identities."""
     earliest: dict[tuple[int, int], tuple[int, datetime, str]] = {}
-    for claim in said:
-        pair = _pair(places[claim.one].identity, places[claim.other].identity)
-        stamp = claim.way, claim.at, claim.message_id
+    for assertion in asserted:
+        pair = _pair(places[assertion.one].identity, places[assertion.other].identity)
+        stamp = assertion.way, assertion.at, assertion.message_id
         earliest[pair] = min(stamp, earliest.get(pair, stamp))
     new = dict(earliest)
     for part in batches([*{one for one, _ in earliest}]):
@@ -125,7 +132,7 @@ def store_assertions(said: Iterable[Assertion], places: Mapping[ExternalId, Know
 
 
 def _crowded(keys: set[int], places: Mapping[ExternalId, KnownId]) -> set[int]:
-    """Give those addresses and browsers that are claimed so often that no further claim alters anything."""
+    """Return the addresses and browsers with so many links that another one changes nothing."""
     shared = [places[one].identity for one in places if one.kind != CUSTOMER_ID]
     counts: Counter[int] = Counter()
     for part in batches([key for key in shared if key in keys]):
@@ -143,9 +150,9 @@ def _pair(one: int, other: int) -> tuple[int, int]:
 
 
 def assertions_from_staged(staged: str) -> list[Assertion]:
-    """Keep the pairs of ids that staged events name, as far as that alters nothing else; return the other ones.
+    """Store the pairs of ids in staged events, if that affects nothing else; return the other pairs.
 
-    A browser that is met for the first time, and by one customer, is theirs.
+    A browser that is new, and appears with one customer only, belongs to that customer.
     """
     temporary_tables.create_temporary_table(
         "pairs_named",

@@ -1,6 +1,6 @@
-"""Who is confirmed: customers of whom more is known than what browsers have told.
+"""Which customers are confirmed: more is known of them than browsers have sent.
 
-Anybody can make any number of visitors with the key of a browser, with an e-mail address and a customer id.
+With the key of a browser, anybody can create any number of visitors with an e-mail address and a customer id.
 """
 
 from customers.models import ConsentStatement, Customer, Identity, Order
@@ -10,10 +10,10 @@ _TOLD_BY_SERVERS = (Identity.Kind.EMAIL, Identity.Kind.PHONE)
 
 
 def is_confirmed(customer: Customer) -> bool:
-    """Tell whether somebody who is trusted has told of a customer.
+    """Tell whether a trusted sender has mentioned a customer.
 
-    A server, the API or a file has named the customer's id, told their e-mail address or phone number, or told of an
-    order of theirs; or they have confirmed their address themselves, by the link of a message.
+    A server, the API or a file has sent the customer's id, e-mail address, phone number, or an order of theirs; or
+    they have confirmed their address by the link in a message.
     """
     identities = Identity.objects.filter(customer=customer)
     return (

@@ -1,8 +1,8 @@
-"""The ids that claims connect, and who is who among them. Reads all, and writes only whether a claim is refused.
+"""The ids that identity links connect, grouped by person. Reads everything, and writes only ``is_refused`` of links.
 
-Claims of those who are trusted come first, in the order of their times: each joins what its two ids belong to, unless
-both sides have a customer id. Then come the links of browsers without a signature: each gives a customer id to what
-has none, unless something trusted has named that id.
+Trusted links are taken in the order of their times. Each connects the groups of its two ids, unless both groups have
+a customer id. Unsigned links of browsers come last. Each connects a customer id to a group without one, unless a
+trusted sender has named that id.
 """
 
 from collections import Counter
@@ -22,36 +22,38 @@ PHONE: Final = Identity.Kind.PHONE.value
 
 
 class ExternalId(NamedTuple):
-    """An id under which a customer is met."""
+    """An id under which a customer is known outside: its kind and value."""
 
     kind: str
     value: str
 
 
 class Owner(NamedTuple):
-    """Whose a group of ids is: a customer id, a browser by itself, or an address that nobody else goes with."""
+    """The id that a group of ids belongs to: a customer id, a browser of its own, or an address that nothing else is
+    linked to.
+    """
 
     id: ExternalId
     identity: int | None
 
 
 class LinkGraph:
-    """The identities that claims connect with some, and these claims.
+    """All identities that links connect with the given ones, and these links.
 
-    An address or a browser that takes part in more than ``most_claims`` says nothing of anybody.
+    Links of an address or browser with more than ``max_links`` links are ignored: too many people share it.
     """
 
-    def __init__(self, some: Iterable[int], most_claims: int) -> None:
-        self.most_claims = most_claims
+    def __init__(self, some: Iterable[int], max_links: int) -> None:
+        self.max_links = max_links
         self.ids: dict[int, ExternalId] = {}
         self.leads: dict[int, int] = {}
-        self.claims: dict[int, IdentityLink] = {}
+        self.links: dict[int, IdentityLink] = {}
         self.crowded: set[int] = set()
         new = set(some)
         while new:
             self._read_ids(new)
-            claims = self._read_claims(new & self.ids.keys())
-            new = {key for claim in claims for key in (claim.one_id, claim.other_id)} - self.ids.keys()
+            links = self._read_links(new & self.ids.keys())
+            new = {key for link in links for key in (link.one_id, link.other_id)} - self.ids.keys()
 
     def _read_ids(self, keys: set[int]) -> None:
         for part in batches([*keys]):
@@ -59,38 +61,38 @@ class LinkGraph:
                 self.ids[one.pk] = ExternalId(one.kind, one.value)
                 self.leads[one.pk] = one.customer_id
 
-    def _read_claims(self, keys: set[int]) -> Collection[IdentityLink]:
+    def _read_links(self, keys: set[int]) -> Collection[IdentityLink]:
         found: dict[int, IdentityLink] = {}
         for part in batches([*keys]):
             found |= {
-                claim.pk: claim for claim in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part))
+                link.pk: link for link in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part))
             }
-        degrees = Counter(key for claim in found.values() for key in (claim.one_id, claim.other_id))
+        degrees = Counter(key for link in found.values() for key in (link.one_id, link.other_id))
         self.crowded |= {
-            key for key in keys if degrees[key] > self.most_claims and self.ids[key].kind != CUSTOMER_ID
+            key for key in keys if degrees[key] > self.max_links and self.ids[key].kind != CUSTOMER_ID
         }
-        self.claims |= found
+        self.links |= found
         return found.values()
 
     def decide(self) -> dict[int, Owner]:
-        """Decide who is who: whose each identity is."""
+        """Return the owner of each identity, and store which links are refused."""
         groups = _Groups(self.ids)
         altered = []
-        for claim in sorted(self.claims.values(), key=self._order):
-            is_refused = bool(self.crowded.intersection((claim.one_id, claim.other_id))) or not groups.join(
-                claim.one_id, claim.other_id
+        for link in sorted(self.links.values(), key=self._order):
+            is_refused = bool(self.crowded.intersection((link.one_id, link.other_id))) or not groups.join(
+                link.one_id, link.other_id
             )
-            if is_refused != claim.is_refused:
-                claim.is_refused = is_refused
-                altered.append(claim)
+            if is_refused != link.is_refused:
+                link.is_refused = is_refused
+                altered.append(link)
         IdentityLink.objects.bulk_update(altered, ["is_refused"], batch_size=500)
         self._link(groups)
         return groups.owners()
 
-    def _order(self, claim: IdentityLink) -> tuple[Any, ...]:
-        # Of records of the same time the first that came counts, as it does in a file.
-        tie = f"{claim.pk:020}" if claim.way == IdentityLink.Way.RECORD else claim.message_id
-        return claim.way, claim.at, tie, sorted((self.ids[claim.one_id], self.ids[claim.other_id]))
+    def _order(self, link: IdentityLink) -> tuple[Any, ...]:
+        # Of records with the same time, the first that arrived counts, as in a file.
+        tie = f"{link.pk:020}" if link.way == IdentityLink.Way.RECORD else link.message_id
+        return link.way, link.at, tie, sorted((self.ids[link.one_id], self.ids[link.other_id]))
 
     def _link(self, groups: "_Groups") -> None:
         visitors = {one.value: key for key, one in self.ids.items() if one.kind == ANONYMOUS_ID}
@@ -101,7 +103,7 @@ class LinkGraph:
                 groups.link(visitors[link.visitor], ExternalId(CUSTOMER_ID, link.customer_id))
 
     def unlinked(self, owners: Mapping[int, Owner]) -> list[Identity]:
-        """Return the customer ids that browsers are linked to without a signature, and should not be any more."""
+        """Return the customer ids that unsigned links no longer connect to a browser."""
         linked = {owner.id.value for owner in owners.values() if owner.identity is None}
         found = [
             one
@@ -111,12 +113,12 @@ class LinkGraph:
         return [one for one in found if one.value not in linked]
 
     def read_leads(self) -> None:
-        """Read again where the identities lead."""
+        """Read again which customers the identities lead to."""
         self._read_ids({*self.ids})
 
 
 def trusted_customer_ids(customer_ids: Collection[str]) -> set[str]:
-    """Return those customer ids that something trusted has named."""
+    """Return the customer ids that a trusted sender has named."""
     return {
         value
         for part in batches([*customer_ids])
@@ -127,17 +129,17 @@ def trusted_customer_ids(customer_ids: Collection[str]) -> set[str]:
 
 
 class _Groups:
-    """Ids that are one person, as far as claims were taken."""
+    """Groups of ids that belong to one person."""
 
     def __init__(self, ids: Mapping[int, ExternalId]) -> None:
         self.ids = ids
         self.parents = {key: key for key in ids}
-        # Who stands for a group: its customer id, else its visitor whose id sorts first, else an address.
+        # The id that represents a group: its customer id, else its first visitor by id, else an address.
         self.heads = dict(self.parents)
         self.linked: dict[int, ExternalId] = {}
 
     def join(self, one: int, other: int) -> bool:
-        """Make one group of two, unless both have a customer id; tell whether they are one now."""
+        """Make one group of two, unless both have a customer id. Tell whether they are one group now."""
         one, other = self._root(one), self._root(other)
         if one == other:
             return True
@@ -149,13 +151,12 @@ class _Groups:
         return True
 
     def link(self, one: int, customer_id: ExternalId) -> None:
-        """Give a customer id to the group of one, unless it has one."""
+        """Connect a customer id to the group of an identity, unless the group has one."""
         root = self._root(one)
         if self.ids[self.heads[root]].kind != CUSTOMER_ID:
             self.linked.setdefault(root, customer_id)
 
     def owners(self) -> dict[int, Owner]:
-        """Return whose each id is."""
         owners = {}
         for key in self.ids:
             root = self._root(key)

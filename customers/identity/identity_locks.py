@@ -13,18 +13,20 @@ IDENTITY_LOCK: Final = "inbox"
 
 
 def lock_identities_to_trust(customer_ids: Collection[str]) -> None:
-    """Take the turn where records name customer ids that only browsers have named: before anything else is locked."""
+    """Lock identities if records name customer ids that only browsers have named. Call it before any other lock."""
     if customer_ids and untrusted_among(customer_ids):
         lock_identities()
 
 
 def lock_identities() -> None:
-    """Wait until nobody else settles which ids are one person; the turn ends with the transaction."""
+    """Wait until nobody else resolves identities. The lock ends with the transaction."""
     locks.acquire(IDENTITY_LOCK)
 
 
 def lock_unsigned_links() -> None:
-    """Wait for records that name ids, and keep others waiting, until this transaction ends: an id may be linked."""
+    """Wait for transactions whose records name customer ids, and block new ones until this transaction ends, because
+    it may link an id to a browser.
+    """
     transactions.lock_exclusive(UnsignedLink._meta.db_table)
 
 

@@ -1,4 +1,4 @@
-"""The ids that are known, and the customers they lead to."""
+"""Ids that are known already, and the customers they lead to."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ ADDRESSES: Final = {EMAIL: "email", PHONE: "phone"}  # with the customer's colum
 
 
 class KnownId(NamedTuple):
-    """Where an id leads: the keys of the identity and of its customer."""
+    """Where an id leads: the primary keys of the identity and of its customer."""
 
     identity: int
     customer: int
@@ -38,7 +38,7 @@ def find_known_ids(ids: Iterable[ExternalId]) -> dict[ExternalId, KnownId]:
 
 
 def find_untrusted(customer_ids: Iterable[str]) -> list[Identity]:
-    """Find those customer ids that nobody but browsers has named until now."""
+    """Return the identities of customer ids that only browsers have named."""
     return [
         one
         for part in batches([*customer_ids])

@@ -1,10 +1,4 @@
-"""Whose record is it: from the ids of arriving records to customers, and the joining of two histories.
-
-The only writer of ``Identity``, and of customers that nobody has described yet.
-
-Identities are looked up by sub-selects that give one value, never joined: while a large file comes in, the
-planner's statistics lag behind, and a join planned for an empty table takes minutes on a full one.
-"""
+"""Finding customers by their ids."""
 
 from collections.abc import Iterable
 
@@ -18,8 +12,8 @@ IDENTITY_TABLE = Identity._meta.db_table
 
 
 def find_customer(public_id: str) -> Customer | None:
-    """Find a customer by a public id or an id of any kind; the ids of a merged visitor lead to the customer."""
-    # An id of another spelling than NFC is there only where both were before ids were kept in one.
+    """Find a customer by a public id or an id of any kind. Ids of a merged visitor lead to the customer."""
+    # Ids in a form other than NFC were stored before ids were normalized.
     for spelling in dict.fromkeys((public_id, to_nfc(public_id))):
         for kind, value in (
             (CUSTOMER_ID, spelling),
@@ -32,7 +26,7 @@ def find_customer(public_id: str) -> Customer | None:
 
 
 def find_customer_keys(public_ids: Iterable[str]) -> dict[str, int]:
-    """Find the keys of customers by their ids, each as ``find`` does, in one query."""
+    """Return the primary keys of customers by their ids, each found as by ``find_customer``, in one query."""
     written = {one: to_nfc(one) for one in public_ids}
     named = {one: one.removeprefix(ANONYMOUS_PREFIX) for one in written.values()}
     identities = Identity.objects.filter(

@@ -14,22 +14,27 @@ _listeners: list[Callable[[str], None]] = []
 
 
 def register_merge_listener(move: Callable[[str], None]) -> None:
-    """Let what apps above this one keep of customers go along when visitors are joined.
+    """Call a function for each merge, so that apps above this one can move what they store about customers.
 
-    ``move`` gets the name of a table of ``visitor`` and ``customer``, inside the transaction that joins them.
+    It gets the name of a table of ``visitor`` and ``customer``, inside the transaction that merges them.
     """
     _listeners.append(move)
 
 
 def merge(visitors: Mapping[int, int]) -> None:
-    """Join visitors into customers, both by their keys: records and identities move, the visitor's row stays."""
+    """Merge visitors into customers, by primary key.
+
+    Records and identities move; the visitor's row stays and points to the customer.
+    """
     _create_merged_table()
     temporary_tables.load_rows("merged_visitors", ("visitor", "customer"), visitors.items())
     _merge_visitors()
 
 
 def follow_merges(staged: str) -> None:
-    """Move what was just recorded for a visitor whom somebody else joined since ``customer`` was filled."""
+    """Reassign what was just recorded for a visitor that another transaction has merged since ``customer`` was
+    filled.
+    """
     if not backends.is_postgresql():  # where no other writer can be
         return
     _create_merged_table()
@@ -46,10 +51,10 @@ def _create_merged_table() -> None:
 
 
 def _merge_visitors() -> None:
-    """Join each visitor of ``merged_visitors`` into its customer."""
+    """Merge each visitor of ``merged_visitors`` into its customer."""
     if backends.is_postgresql():
-        # Whoever records for a visitor holds a share of the row until the commit: their records are seen below,
-        # and those of who comes later see that the visitor is joined (``follow_joins``).
+        # Writers of a visitor's records hold a share lock on its row until they commit. Their records are visible
+        # below, and later writers see that the visitor is merged (``follow_merges``).
         among = "SELECT visitor FROM merged_visitors"
         execution.fetch_all(f"SELECT id FROM customers_customer WHERE id IN ({among}) ORDER BY id FOR UPDATE")
         execution.execute(
@@ -74,7 +79,7 @@ def _merge_visitors() -> None:
                 (SELECT j.customer FROM merged_visitors j WHERE j.visitor = {IDENTITY_TABLE}.customer_id)
             WHERE customer_id IN (SELECT visitor FROM merged_visitors)"""
     )
-    # What the visitor was told of, the row keeps for reading; who was joined into the visitor goes along.
+    # The visitor's row keeps its profile data. Visitors that were merged into it earlier follow.
     for column in ("id", "merged_into_id"):
         execution.execute(
             f"""UPDATE customers_customer SET merged_into_id =
@@ -89,10 +94,10 @@ def _merge_visitors() -> None:
 
 
 def reassign(table: str, moves: Query) -> None:
-    """Give records to other customers; ``moves`` selects record id and new customer.
+    """Reassign records to other customers. ``moves`` selects record id and new customer.
 
-    Deleted and inserted again under the same id: a row never changes its customer in place, so that the
-    tables can be distributed by customer.
+    Rows are deleted and inserted again under the same id. A row never changes its customer in place, so the tables
+    can be distributed by customer.
     """
     execution.execute("DROP TABLE IF EXISTS moved_records")
     execution.execute("CREATE TEMPORARY TABLE moves (id bigint PRIMARY KEY, customer bigint)")

@@ -21,9 +21,9 @@ from .lookup import ANONYMOUS_ID, CUSTOMER_ID
 
 
 def end_unsigned_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int | None]:
-    """Let the browsers behind customer ids that nothing trusted has named be by themselves, and forget these ids.
+    """Separate browsers from customer ids that no trusted sender has named, and delete these ids.
 
-    All that is there was told by way of the browsers, so all of it goes along.
+    All data of such a profile was sent by its browsers, so all of it moves with them.
     """
     if not customer_ids:
         return {}
@@ -49,7 +49,7 @@ def end_unsigned_links(customer_ids: Sequence[Identity], now: datetime) -> dict[
 
 
 def find_moves(graph: LinkGraph, owners: Mapping[int, Owner], now: datetime) -> dict[int, tuple[int, int]]:
-    """Return of the identities that are to lead elsewhere the customer before and after."""
+    """Return the identities that must lead to another customer, with the customer before and after."""
     visitors = _visitor_rows(
         [owner.id.value for owner in owners.values() if owner.id.kind == ANONYMOUS_ID], now
     )
@@ -60,7 +60,7 @@ def find_moves(graph: LinkGraph, owners: Mapping[int, Owner], now: datetime) -> 
             target = linked.get(one.value)
         elif one.kind == CUSTOMER_ID:
             target = graph.leads[owner]
-        else:  # nothing for an address that nobody else goes with
+        else:  # no customer for an address that nothing else is linked to
             target = visitors.get(one.value) if one.kind == ANONYMOUS_ID else None
         if target is not None and graph.leads[key] != target:
             moves[key] = graph.leads[key], target
@@ -68,7 +68,7 @@ def find_moves(graph: LinkGraph, owners: Mapping[int, Owner], now: datetime) -> 
 
 
 def _linked_rows(customer_ids: Collection[str], now: datetime) -> dict[str, int]:
-    """Return the customers of ids that only browsers have named; those that records have named since are left out."""
+    """Return the customers of ids that only browsers have named, without those that records have named since."""
     if not customer_ids:
         return {}
     met = {one.value: one.customer_id for one in find_untrusted(customer_ids)}
@@ -81,7 +81,7 @@ def _linked_rows(customer_ids: Collection[str], now: datetime) -> dict[str, int]
 
 
 def _visitor_rows(values: Sequence[str], now: datetime) -> dict[str, int]:
-    """Return the customers that browsers are by themselves; one that was joined comes back."""
+    """Return the visitors' own customers. A merged one is restored."""
     if not values:
         return {}
     staged_customers.get_or_create(ANONYMOUS_ID, values, now)
@@ -94,7 +94,7 @@ def _visitor_rows(values: Sequence[str], now: datetime) -> dict[str, int]:
 
 
 def apply_moves(moves: Mapping[int, tuple[int, int]]) -> None:
-    """Let identities lead to other customers, and what was recorded under them follow."""
+    """Let identities lead to other customers, and reassign what was recorded under them."""
     leaving: dict[int, dict[int, int]] = defaultdict(dict)
     for key, (before, after) in moves.items():
         leaving[before][key] = after
@@ -104,7 +104,7 @@ def apply_moves(moves: Mapping[int, tuple[int, int]]) -> None:
         for key, customer in Identity.objects.filter(customer__in=part).values_list("pk", "customer_id")
         if key not in moves
     }
-    # A visitor's row that keeps no id is joined into where its own id went, with whatever it has left.
+    # A visitor's row without any id left is merged into the customer that its own id leads to.
     emptied = {}
     for before, went in leaving.items():
         if before not in staying:
@@ -124,7 +124,7 @@ def _public_id() -> Concat:
 
 
 def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
-    """Move identities, and the events of these browsers, away from a customer who keeps others."""
+    """Move identities, and the events of these browsers, away from a customer who keeps other ids."""
     temporary_tables.create_temporary_table(
         "identities_moved", "identity bigint PRIMARY KEY, customer bigint, moved_to bigint"
     )

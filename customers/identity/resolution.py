@@ -1,10 +1,9 @@
-"""Which ids are one person: decided from all that was ever claimed, by the times of the claims.
+"""Which ids belong to one person: decided from all assertions, by their times.
 
-The only writer of ``IdentityLink``, and of e-mail addresses and phone numbers as identities. A claim says that two
-ids are the same person. Taken in the order of their times, each joins what its two ids belong to, unless both sides
-have a customer id: then they are kept apart, and the claim is a conflict for staff to see. A claim that arrives
-late is put in its place, and what it alters moves. So claims end in the same customers in whatever order they
-arrive.
+An assertion says that two ids belong to one person. Assertions are applied in the order of their times. Each connects
+the groups of its two ids, unless both groups have a customer id; then they stay apart, and the link is an identity
+conflict that staff see. A late assertion is applied at its time, and what it changes is moved. So the result does not
+depend on the order in which assertions arrive.
 """
 
 from collections import defaultdict
@@ -25,9 +24,9 @@ from .unsigned_links import UnsignedAssertion
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Where each id leads now; and of the identities that lead elsewhere than before, the customer of before.
+    """Where each id leads now, and the former customer of each identity that has moved.
 
-    That customer is None where all of it went along: a browser that is linked to an id no more has left nothing there.
+    The former customer is None if all of its data moved with the identity.
     """
 
     places: Mapping[ExternalId, KnownId]
@@ -36,40 +35,40 @@ class Resolution:
 
 def resolve(
     ids: Iterable[ExternalId],
-    said: Sequence[Assertion],
+    asserted: Sequence[Assertion],
     now: datetime,
     *,
-    claimed: Sequence[UnsignedAssertion] = (),
+    unsigned: Sequence[UnsignedAssertion] = (),
     named: Collection[str] = (),
 ) -> Resolution:
-    """Meet ids, and join the histories of those that are said to be the same person.
+    """Get or create the customers of ids, and merge the profiles that assertions connect.
 
-    ``claimed`` is what browsers say without a signature. ``named`` are customer ids that something trusted names,
-    beside those of ``ids`` and ``said``. Runs in the transaction of its caller, who lets no other run beside it.
+    ``unsigned`` are unsigned assertions of browsers. ``named`` are customer ids that a trusted sender names, besides
+    those of ``ids`` and ``asserted``. Call it in a transaction that holds the lock of identities.
     """
-    met = {*ids, *asserted_ids(said), *(ExternalId(ANONYMOUS_ID, one.visitor) for one in claimed)}
-    trusted = {*named, *(one.value for one in met if one.kind == CUSTOMER_ID)}
+    all_ids = {*ids, *asserted_ids(asserted), *(ExternalId(ANONYMOUS_ID, one.visitor) for one in unsigned)}
+    trusted = {*named, *(one.value for one in all_ids if one.kind == CUSTOMER_ID)}
     moved = {}
     if ended := find_untrusted(trusted):
         moved = end_unsigned_links(ended, now)
         staged_customers.get_or_create(CUSTOMER_ID, (one.value for one in ended), now)
-    # Whose id is claimed must be told now; the others, records meet.
-    met |= {ExternalId(CUSTOMER_ID, one.customer_id) for one in claimed if one.customer_id in trusted}
-    places = _get_or_create_ids(met, said, now)
-    known = known_before(said, places)
+    # The customer id of an unsigned assertion must exist now; records create the others.
+    all_ids |= {ExternalId(CUSTOMER_ID, one.customer_id) for one in unsigned if one.customer_id in trusted}
+    places = _get_or_create_ids(all_ids, asserted, now)
+    known = known_before(asserted, places)
     places |= find_known_ids(asserted_ids(known) - places.keys())
-    altered = store_assertions([*said, *known], places) | moved.keys() | _store_unsigned(claimed)
+    altered = store_assertions([*asserted, *known], places) | moved.keys() | _store_unsigned(unsigned)
     if altered:
         moved |= {key: before for key, before in _regroup(altered, now).items() if key not in moved}
     return Resolution(find_known_ids(places) if moved else places, moved)
 
 
-def _store_unsigned(claimed: Sequence[UnsignedAssertion]) -> set[int]:
-    """Keep what browsers say without a signature; return the identities whose link may be another one now."""
-    if not claimed:
+def _store_unsigned(unsigned: Sequence[UnsignedAssertion]) -> set[int]:
+    """Store unsigned assertions. Return the identities whose link may have changed."""
+    if not unsigned:
         return set()
     visitors = unsigned_links.store_earliest(
-        claimed, trusted_customer_ids({one.customer_id for one in claimed})
+        unsigned, trusted_customer_ids({one.customer_id for one in unsigned})
     )
     return {
         place.identity for place in find_known_ids(ExternalId(ANONYMOUS_ID, one) for one in visitors).values()
@@ -77,7 +76,7 @@ def _store_unsigned(claimed: Sequence[UnsignedAssertion]) -> set[int]:
 
 
 def _regroup(altered: Iterable[int], now: datetime) -> dict[int, int | None]:
-    """Decide who is who; return of the identities that lead elsewhere now the customer of before."""
+    """Regroup identities. Return the former customer of each identity that has moved."""
     graph = LinkGraph(altered, assertions.MAX_LINKS)
     owners = graph.decide()
     moved = end_unsigned_links(graph.unlinked(owners), now)
@@ -90,22 +89,22 @@ def _regroup(altered: Iterable[int], now: datetime) -> dict[int, int | None]:
 
 
 def _get_or_create_ids(
-    ids: Collection[ExternalId], said: Sequence[Assertion], now: datetime
+    ids: Collection[ExternalId], asserted: Sequence[Assertion], now: datetime
 ) -> dict[ExternalId, KnownId]:
-    """Find ids; those not met yet get a customer: that of an id they are claimed to be, else one of their own."""
+    """Find ids. A new one gets the customer of an id it is linked to, or one of its own."""
     places = find_known_ids(ids)
     missing = [one for one in ids if one not in places]
     if not missing:
         return places
     partners: dict[ExternalId, list[ExternalId]] = defaultdict(list)
-    for claim in said:
-        partners[claim.one].append(claim.other)
-        partners[claim.other].append(claim.one)
+    for assertion in asserted:
+        partners[assertion.one].append(assertion.other)
+        partners[assertion.other].append(assertion.one)
 
     customers = [one for one in missing if one.kind == CUSTOMER_ID]
     staged_customers.get_or_create(CUSTOMER_ID, (one.value for one in customers), now)
     places |= find_known_ids(customers)
-    # A browser that comes with a customer id needs no row of its own, which would only be left behind.
+    # A browser that is linked to a customer id needs no profile of its own.
     visitors = [one for one in missing if one.kind == ANONYMOUS_ID]
     alone = [one for one in visitors if not any(other.kind == CUSTOMER_ID for other in partners[one])]
     staged_customers.get_or_create(ANONYMOUS_ID, (one.value for one in alone), now)

@@ -1,4 +1,4 @@
-"""What ingestion needs of identity resolution, which is registered at start."""
+"""What ingestion needs of identity resolution. Tracking registers it at start, since it is above ingestion."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from .identity_locks import lock_identities, lock_identities_to_trust, untrusted
 
 @dataclass(frozen=True)
 class Resolver:
-    """What settles which ids are one person; it stands above this module.
+    """The functions that resolve identities.
 
-    ``trust`` gets customer ids that something trusted names, and only browsers had named before. ``join`` gets the
+    ``trust`` gets customer ids that a trusted sender names, and only browsers had named before. ``join`` gets the
     name of a staging table of rows with both ids.
     """
 
@@ -26,16 +26,15 @@ _resolver: list[Resolver] = []
 
 
 def register_resolver(resolver: Resolver) -> None:
-    """Let what files and the API say of ids be settled with what messages say."""
     _resolver[:] = [resolver]
 
 
 def trust_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
-    """End the unsigned links of customer ids that records name: from now on the ids belong to the shop."""
+    """End the unsigned links of customer ids that records name. From now on the ids belong to the shop."""
     if not customer_ids:
         return
     lock_identities_to_trust(customer_ids)
-    # Until the commit nobody links a browser to an id that the records name (see ``hold_back_records``).
+    # Until the commit, nobody links a browser to an id that the records name (see ``lock_unsigned_links``).
     transactions.lock_shared(UnsignedLink._meta.db_table)
     if named := untrusted_among(customer_ids):
         lock_identities()
@@ -43,5 +42,5 @@ def trust_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
 
 
 def merge_staged_visitors(staged: str, now: datetime) -> None:
-    """Let visitors become the customers whom staged rows with both ids say they are."""
+    """Merge visitors into customers where staged rows name both ids."""
     _resolver[0].join(staged, now)

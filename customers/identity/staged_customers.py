@@ -1,4 +1,9 @@
-"""Customers of staged rows are found by their ids, and created where they are missing."""
+"""The customers of staged rows: found by their ids, and created if they are missing.
+
+The only writer of ``Identity`` besides ``assertions`` and ``moves``, and of customers without profile data.
+Identities are looked up by sub-selects that return one value, never joined: while a large file is imported, the
+planner's statistics lag behind, and a join planned for an empty table takes minutes on a full one.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -20,13 +25,15 @@ def fill_existing_customers(staged: str) -> None:
 
 
 def fill_customers(staged: str, now: datetime) -> None:
-    """Fill ``customer`` from ``customer_id`` where it is not yet, creating customers not met before."""
+    """Fill ``customer`` from ``customer_id`` where it is empty, creating missing customers."""
     among = "customer_id IS NOT NULL AND customer IS NULL"
     _resolve(staged, now, CUSTOMER_ID, "customer_id", public_id="customer_id", among=among)
 
 
 def fill_visitors(staged: str, now: datetime) -> None:
-    """Fill ``customer`` and ``visitor`` from ``anonymous_id`` in rows without a ``customer_id``, creating visitors."""
+    """Fill ``customer`` and ``visitor`` from ``anonymous_id`` in rows without a ``customer_id``, creating missing
+    visitors.
+    """
     public_id = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
     among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
     _resolve(staged, now, ANONYMOUS_ID, "anonymous_id", public_id=public_id, among=among)
@@ -44,7 +51,7 @@ def _resolve(staged: str, now: datetime, kind: str, column: str, *, public_id: s
 
 
 def get_or_create(kind: str, values: Iterable[str], now: datetime, *, is_trusted: bool = True) -> None:
-    """Create the customers, or visitors, of ids that may not have been met before."""
+    """Create the customers, or visitors, of ids that are not known yet."""
     prefix = ANONYMOUS_PREFIX if kind == ANONYMOUS_ID else ""
     _create_missing_table()
     temporary_tables.load_rows(
@@ -67,7 +74,7 @@ def _create_missing(now: datetime, kind: str, *, is_trusted: bool = True) -> Non
         [dialect.datetime_param(now)],
     )
     _reset_merged(now)
-    # By the public id, so that of two writers that create the same visitor at once, both find the one row.
+    # By the public id: two writers that create the same visitor at once both find the one row.
     execution.execute(
         f"""INSERT INTO {IDENTITY_TABLE} (kind, value, is_trusted, customer_id)
             SELECT '{kind}', missing_ids.value, {is_trusted}, c.id
@@ -77,7 +84,9 @@ def _create_missing(now: datetime, kind: str, *, is_trusted: bool = True) -> Non
 
 
 def _reset_merged(now: datetime) -> None:
-    """Let those who were joined, and are met by themselves again, begin afresh: what was told of them has moved."""
+    """Let merged visitors whose id is used again start anew, because their profile data was merged into another
+    profile.
+    """
     merged = """SELECT c.id FROM missing_ids JOIN customers_customer c ON c.customer_id = missing_ids.public_id
         WHERE c.merged_into_id > 0"""
     revived = [key for (key,) in execution.fetch_all(merged)]

@@ -1,6 +1,6 @@
-"""Of the erased: which ids are not to bring their past back. The only writer of ``Tombstone`` and ``Salt``.
+"""Ids of erased customers, which must not bring their past back. The only writer of ``Tombstone`` and ``Salt``.
 
-The ids themselves are gone. What is kept are salted digests: enough to know an id when it is sent again.
+The ids themselves are deleted. Salted digests remain, to recognize an id when it is sent again.
 """
 
 import json
@@ -20,16 +20,16 @@ from customers.rows.kinds import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind
 from customers.rows.parsing import Record
 
 IdKey = tuple[str, str]
-"""What an id is of, and its value."""
+"""The kind of an id and its value."""
 
 ORDER_ID: Final = "order_id"
 MESSAGE_ID: Final = "message_id"
 BROWSER_MESSAGE_ID: Final = "browser_message_id"
-"""An id that a browser gave its message: anybody can, so it keeps no message of anybody else away."""
+"""The message id of a browser. Anybody can send it, so it does not skip messages of servers."""
 
 _CUSTOMER_ID, _ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
 
-# By kind of record: the id of the record itself, the ids that say whose it is, and the moments in it.
+# By kind of record: its own id, the ids of its owner, and the column with its time.
 _OWN: Final[Mapping[str, str]] = {ORDERS.name: ORDER_ID, ORDER_LINES.name: ORDER_ID, EVENTS.name: MESSAGE_ID}
 _WHOSE: Final[Mapping[str, tuple[str, ...]]] = {
     CUSTOMERS.name: (_CUSTOMER_ID,),
@@ -41,17 +41,17 @@ _HAPPENED: Final[Mapping[str, str]] = {ORDERS.name: "placed_at", EVENTS.name: "o
 
 
 def lock_shared() -> None:
-    """Let no erasure begin before this transaction ends: records on their way belong to somebody, or to nobody."""
+    """Let no erasure start before this transaction ends."""
     transactions.lock_shared(Tombstone._meta.db_table)
 
 
 def lock_exclusive() -> None:
-    """Wait until no records are on their way, and keep them waiting until this transaction ends."""
+    """Wait for transactions that write records, and block new ones until this transaction ends."""
     transactions.lock_exclusive(Tombstone._meta.db_table)
 
 
 def create_tombstones(ids: Iterable[IdKey], at: datetime) -> None:
-    """Keep the digests of ids whose owner is erased; one erased again counts from now."""
+    """Store digests of the ids of an erased customer. An id that is erased again counts from now."""
     salt = _salt() or Salt.objects.create(value=secrets.token_hex(32)).value
     Tombstone.objects.bulk_create(
         (Tombstone(digest=_digest(salt, one), erased_at=at) for one in set(ids)),
@@ -63,21 +63,21 @@ def create_tombstones(ids: Iterable[IdKey], at: datetime) -> None:
 
 
 def compute_digest(one: IdKey) -> str:
-    """Return the digest of an id whose owner is erased; draws the salt where nobody ever was."""
+    """Return the digest of an id. Creates the salt if nobody was erased before."""
     return _digest(_salt() or Salt.objects.create(value=secrets.token_hex(32)).value, one)
 
 
 def ids_by_digest(ids: Iterable[IdKey]) -> dict[str, IdKey]:
-    """Return ids by their digests; nothing where nobody was ever erased."""
+    """Return ids by their digests; nothing if nobody was ever erased."""
     salt = _salt()
     return {} if salt is None else {_digest(salt, one): one for one in ids}
 
 
 def find_erased(ids: Iterable[IdKey]) -> dict[IdKey, str]:
-    """Give those ids that are erased, each with the instant, written as records write theirs."""
+    """Return the ids that were erased, each with the instant in the format of records."""
     salt = _salt()
     if salt is None:
-        return {}  # nobody ever was
+        return {}  # nobody was ever erased
     by_digest = {_digest(salt, spelled): one for one in ids for spelled in _spellings(one)}
     # As one parameter: there may be thirty thousand of them.
     listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(list(by_digest))])
@@ -86,7 +86,7 @@ def find_erased(ids: Iterable[IdKey]) -> dict[IdKey, str]:
 
 
 def belongs_to_erased(ids: Iterable[IdKey], at: datetime, known: Mapping[IdKey, str]) -> bool:
-    """Tell whether something of an instant belongs to the past of the erased, who are ``known`` by its ids."""
+    """Tell whether something at an instant belongs to an erased customer, found by its ids in ``known``."""
     moment = _written(at)
     return any(
         one[0] in (MESSAGE_ID, BROWSER_MESSAGE_ID) or moment <= known[one] for one in ids if one in known
@@ -96,24 +96,24 @@ def belongs_to_erased(ids: Iterable[IdKey], at: datetime, known: Mapping[IdKey, 
 def skip_erased(
     kind: Kind, numbered: Iterable[tuple[int, Record]], *, from_browser: bool = False
 ) -> tuple[list[tuple[int, Record]], list[int]]:
-    """Leave out the past of the erased; give the records that stay, and the lines of those that do not.
+    """Skip records from before an erasure. Return the remaining records, and the lines of the skipped ones.
 
-    A record stays out that was erased itself, or that belongs to an erased id and happened before the erasure. Whoever
-    comes back under such an id begins afresh: the dates of a customer from before it are left out, too.
+    A record is skipped if it was erased itself, or if it names an erased id and happened before the erasure. A
+    customer who returns under such an id starts anew: dates from before the erasure are removed, too.
     """
     records = list(numbered)
     own = BROWSER_MESSAGE_ID if from_browser and kind is EVENTS else _OWN.get(kind.name, "")
     erased = find_erased(one for _, record in records for one in _ids(kind, record, own))
     if not erased:
         return records, []
-    staying, left_out = [], []
+    remaining, skipped = [], []
     for line, record in records:
         kept = _without_past(kind, record, own, erased)
         if kept is None:
-            left_out.append(line)
+            skipped.append(line)
         else:
-            staying.append((line, kept))
-    return staying, left_out
+            remaining.append((line, kept))
+    return remaining, skipped
 
 
 def _without_past(kind: Kind, record: Record, own: str, erased: Mapping[IdKey, str]) -> Record | None:
@@ -130,7 +130,7 @@ def _without_past(kind: Kind, record: Record, own: str, erased: Mapping[IdKey, s
 
 
 def _afresh(customer: Record, since: str) -> Record:
-    """Leave out when a customer was first seen, and a consent, where they are from before an erasure."""
+    """Remove the first-seen date and the consent of a customer if they are from before an erasure."""
     given = dict(zip(CUSTOMERS.columns, customer, strict=True))
     if given["first_seen"] and given["first_seen"] <= since:
         given["first_seen"] = None
@@ -140,7 +140,7 @@ def _afresh(customer: Record, since: str) -> Record:
 
 
 def _ids(kind: Kind, record: Record, own: str) -> Iterator[IdKey]:
-    """Give the ids in a record; that of the record itself is known as ``own``."""
+    """Return the ids in a record. The kind of the record's own id is ``own``."""
     for name in _WHOSE[kind.name]:
         if (value := _value(kind, record, name)) is not None:
             yield name, value
@@ -162,7 +162,7 @@ def _salt() -> str | None:
 
 
 def _spellings(one: IdKey) -> set[IdKey]:
-    """Return an id as it is written, and as it may have been written when it was remembered."""
+    """Return the forms in which an id may have been stored when it was erased."""
     kind, value = one
     return {one} if value.isascii() else {one, (kind, to_nfc(value)), (kind, normalize("NFD", value))}
 

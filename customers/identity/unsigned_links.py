@@ -1,8 +1,8 @@
-"""What browsers say of customer ids without a signature. The only writer of ``UnsignedLink``.
+"""Unsigned assertions of browsers about customer ids. The only writer of ``UnsignedLink``.
 
-Of each id the earliest claim counts: a browser and a customer id are linked where each is the first that the other
-names. So links follow from the set of claims, in whatever order they arrive; an id has one browser at most; and what is
-kept does not grow with what is sent.
+The earliest assertion about each id counts: a browser and a customer id are linked if each is the first that the
+other names. So links do not depend on the order of arrival, an id has at most one browser, and the table does not
+grow with what is sent.
 """
 
 import json
@@ -24,7 +24,7 @@ IdKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class UnsignedAssertion:
-    """That a browser is a customer's, as one of its messages says without a signature."""
+    """That a browser belongs to a customer, as one of its messages says without a signature."""
 
     visitor: str
     customer_id: str
@@ -35,7 +35,7 @@ class UnsignedAssertion:
 
 @dataclass(frozen=True, slots=True)
 class MutualLink:
-    """That a browser and a customer id name each other; what is trusted may still say otherwise."""
+    """That a browser and a customer id name each other. Trusted links may still override it."""
 
     at: datetime
     message_id: str
@@ -44,9 +44,9 @@ class MutualLink:
 
 
 def store_earliest(said: Sequence[UnsignedAssertion], trusted: Collection[str]) -> set[str]:
-    """Keep the earliest claim of each id; return the browsers whose link may be another one now.
+    """Store the earliest assertion about each id. Return the browsers whose link may have changed.
 
-    Customer ids that are ``trusted`` are linked to nobody, so nothing is kept of their side.
+    Customer ids that are ``trusted`` are never linked, so nothing is stored for their side.
     """
     earliest: dict[IdKey, UnsignedLink] = {}
     for one in said:
@@ -54,7 +54,7 @@ def store_earliest(said: Sequence[UnsignedAssertion], trusted: Collection[str]) 
         if one.customer_id not in trusted:
             sides.append((_CUSTOMER_ID, one.customer_id, one.visitor))
         for kind, value, other in sides:
-            claim = UnsignedLink(
+            link = UnsignedLink(
                 kind=kind,
                 value=value,
                 other=other,
@@ -63,13 +63,11 @@ def store_earliest(said: Sequence[UnsignedAssertion], trusted: Collection[str]) 
                 source_id=one.source,
             )
             known = earliest.get((kind, value))
-            if known is None or _stamp(claim) < _stamp(known):
-                earliest[kind, value] = claim
+            if known is None or _stamp(link) < _stamp(known):
+                earliest[kind, value] = link
     before = _known(earliest)
     new = {
-        key: claim
-        for key, claim in earliest.items()
-        if key not in before or _stamp(claim) < _stamp(before[key])
+        key: link for key, link in earliest.items() if key not in before or _stamp(link) < _stamp(before[key])
     }
     UnsignedLink.objects.bulk_create(
         [new[key] for key in sorted(new)],
@@ -78,12 +76,12 @@ def store_earliest(said: Sequence[UnsignedAssertion], trusted: Collection[str]) 
         update_fields=["other", "at", "message_id", "source"],
         batch_size=1_000,
     )
-    concerned = [claim for key, after in new.items() for claim in (after, before.get(key)) if claim]
+    concerned = [link for key, after in new.items() for link in (after, before.get(key)) if link]
     return {one.value if one.kind == _ANONYMOUS_ID else one.other for one in concerned}
 
 
-def _stamp(claim: UnsignedLink) -> tuple[datetime, str, str]:
-    return claim.at, claim.message_id, claim.other
+def _stamp(link: UnsignedLink) -> tuple[datetime, str, str]:
+    return link.at, link.message_id, link.other
 
 
 def _known(keys: Iterable[IdKey]) -> dict[IdKey, UnsignedLink]:
@@ -106,7 +104,7 @@ def mutual_links(visitors: Iterable[str]) -> list[MutualLink]:
 
 
 def links_naming_queryset(ids: Iterable[IdKey]) -> QuerySet[UnsignedLink]:
-    """Find the claims that name some ids, on either side."""
+    """Return the assertions that name some ids, on either side."""
     values: Mapping[str, list[str]] = {_CUSTOMER_ID: [], _ANONYMOUS_ID: []}
     for kind, value in ids:
         if kind in values:
@@ -126,13 +124,13 @@ def _listed(values: Iterable[str]) -> RawSQL:
 
 
 def delete_links_naming(ids: Iterable[IdKey]) -> None:
-    """Delete the claims that name some ids, whose owner is erased."""
+    """Delete the assertions that name some ids, because their owner is erased."""
     links_naming_queryset(ids).delete()
 
 
 def count_unlinked_visitors(source: int, most: int) -> int:
-    """Count the browsers of a source that claim a customer id and belong to no customer, up to so many."""
+    """Count the browsers of a source that name a customer id and belong to no customer, up to ``most``."""
     owner = Identity.objects.filter(kind=_ANONYMOUS_ID, value=OuterRef("value")).values("customer")
     named = Identity.objects.filter(kind=_CUSTOMER_ID, customer=OuterRef("owner"))
-    claims = UnsignedLink.objects.filter(kind=_ANONYMOUS_ID, source=source)
-    return claims.annotate(owner=Subquery(owner)).filter(~Exists(named))[:most].count()
+    links = UnsignedLink.objects.filter(kind=_ANONYMOUS_ID, source=source)
+    return links.annotate(owner=Subquery(owner)).filter(~Exists(named))[:most].count()

@@ -172,7 +172,7 @@ def _write_interpretations(results: Sequence[Interpretation], now: datetime) -> 
     named = {result.message.user_id for result in results if result.message.user_id}
     described = [result for result in results if result.traits or result.consent or result.order]
     resolved = resolution.resolve(
-        [result.identity for result in described], assertions, now, claimed=unsigned, named=named
+        [result.identity for result in described], assertions, now, unsigned=unsigned, named=named
     )
     _update_profiles(described, resolved, now)
     _record_orders(described, resolved, now)
