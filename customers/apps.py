@@ -11,7 +11,7 @@ class CustomersConfig(AppConfig):
     verbose_name = "Customers"
 
     def ready(self) -> None:
-        """Let what is said of customers be settled together, follow joins and orders, and be told and erased."""
+        """Register what the packages of this app need of each other at run time."""
         # Models must be loaded before.
         from core.db import planner_statistics  # noqa: PLC0415
 

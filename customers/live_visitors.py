@@ -1,4 +1,4 @@
-"""Who is in the shop right now, read from the records themselves: what was committed a moment ago counts."""
+"""Who is in the shop right now, read directly from the records, so that recent ones count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from core.db import dialect, execution
 from .facts.definitions import SESSION_GAP_MINUTES
 from .models import Customer, Event, Order
 
-MAX_RECORDS_READ: Final = 20_000  # of the latest records; a very busy shop has more in an hour
+MAX_RECORDS_READ: Final = 20_000  # latest records; a very busy shop has more in an hour
 MAX_VISIT: Final = timedelta(hours=24)
 
 _EVENTS, _ORDERS = Event._meta.db_table, Order._meta.db_table
@@ -20,7 +20,9 @@ _EVENTS, _ORDERS = Event._meta.db_table, Order._meta.db_table
 
 @dataclass(frozen=True)
 class ActiveCustomers:
-    """The keys of those active in a period, the latest first; ``is_everybody`` unless there were more."""
+    """The primary keys of customers active in a period, the latest first. ``is_everybody`` is false if there are
+    more.
+    """
 
     customers: list[int]
     is_everybody: bool
@@ -28,14 +30,14 @@ class ActiveCustomers:
 
 @dataclass(frozen=True)
 class Visit:
-    """A customer's events without a longer pause between them, up to an instant."""
+    """A customer's events up to an instant, without a longer pause between them."""
 
     started_at: datetime
     events: int
 
 
 def find_active(since: datetime, until: datetime, most: int) -> ActiveCustomers:
-    """Find who has an event or an order later than ``since`` and not later than ``until``, at most so many."""
+    """Find customers with an event or order after ``since`` and up to ``until``, at most ``most``."""
     period = {"since": dialect.datetime_param(since), "until": dialect.datetime_param(until)}
     found = execution.fetch_all(
         f"""SELECT customer_id, max(at), sum(count(*)) OVER () FROM (
@@ -51,14 +53,14 @@ def find_active(since: datetime, until: datetime, most: int) -> ActiveCustomers:
 
 
 def _latest(table: str, column: str) -> str:
-    # Bounded, and by the index on time: the cost does not follow the size of the shop.
+    # Bounded, and by the index on time: the cost does not depend on the size of the shop.
     return f"""SELECT * FROM (
         SELECT customer_id, {column} AS at FROM {table} WHERE {column} > %(since)s AND {column} <= %(until)s
         ORDER BY {column} DESC LIMIT {MAX_RECORDS_READ}) AS {table}_lately"""
 
 
 def latest_visits(customers: Sequence[int], until: datetime) -> dict[int, Visit]:
-    """Give the latest visit of each of some customers; who has no event in a day's time has none."""
+    """Return the latest visit of each customer with an event in the last 24 hours."""
     if not customers:
         return {}
     newest_first = "(PARTITION BY customer_id ORDER BY occurred_at DESC)"
@@ -79,12 +81,12 @@ def latest_visits(customers: Sequence[int], until: datetime) -> dict[int, Visit]
 
 
 def latest_event_at() -> datetime | None:
-    """Give when the latest event of all occurred."""
+    """Return the time of the latest event."""
     return Event.objects.order_by("-occurred_at").values_list("occurred_at", flat=True).first()
 
 
 def latest_records(customers: Sequence[int], until: datetime) -> dict[int, Event | Order]:
-    """Give what each of some customers did last: an event, or an order placed after it."""
+    """Return what each customer did last: an event, or an order placed after it."""
     event = Event.objects.filter(customer=OuterRef("pk"), occurred_at__lte=until)
     order = Order.objects.filter(customer=OuterRef("pk"), placed_at__lte=until)
     keys = list(

@@ -1,4 +1,4 @@
-"""The workers of customers that are woken after a commit."""
+"""Wake-ups of this app: tasks that are started after a commit."""
 
 from typing import Final
 

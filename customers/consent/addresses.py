@@ -1,4 +1,4 @@
-"""What holds for an address, also of a customer who was erased."""
+"""Unsubscribed and suppressed addresses of erased customers, stored as digests."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,11 @@ from customers.models.consent import Way
 
 from .states import UNSUBSCRIPTIONS_TABLE, State
 
-ADDRESS_ID: Final = "address"  # the kind of id under which erased addresses are known
+ADDRESS_ID: Final = "address"  # the kind of id of erased addresses
 
 
 def insert_unsubscriptions(select: str, params: Sequence[object] = ()) -> None:
-    """Keep unsubscriptions that a query gives: way, address, moment and source."""
+    """Store unsubscriptions that a query returns: way, address, time and source."""
     execution.execute(
         f"""INSERT INTO {UNSUBSCRIPTIONS_TABLE} (way, address, at, source)
             SELECT * FROM ({select}) AS said WHERE true
@@ -31,7 +31,7 @@ def insert_unsubscriptions(select: str, params: Sequence[object] = ()) -> None:
 
 
 def restore_erased_addresses(addresses: Iterable[str]) -> None:
-    """Find by its digest what holds for addresses, given by their keys, whose owners were erased and are here again."""
+    """Restore what holds for folded addresses whose owners were erased, and which are used again."""
     keys = list(addresses)
     for model in (AddressUnsubscription, Suppression):
         if not model.objects.filter(digest__isnull=False).exists():
@@ -49,9 +49,9 @@ def restore_erased_addresses(addresses: Iterable[str]) -> None:
 
 
 def anonymize_addresses(customers: Sequence[int]) -> None:
-    """Keep what holds for the addresses of customers who are about to be erased, without the addresses.
+    """Replace the addresses of customers about to be erased by digests, where unsubscriptions and suppressions hold.
 
-    Where somebody else has the address, it stays as it is.
+    An address that somebody else has, too, stays.
     """
     theirs = Customer.objects.filter(pk__in=customers).exclude(email_folded="")
     addresses = set(theirs.values_list("email_folded", flat=True))

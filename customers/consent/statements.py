@@ -1,16 +1,15 @@
-"""Consent: what was stated of whom, and what follows from it for each customer.
+"""Statements of newsletter consent, as files, the API, messages, staff and mail servers make them.
 
-The only writer of ``ConsentStatement``, ``AddressUnsubscription``, ``Suppression`` and ``ConsentChange``, and of the
-columns ``newsletter`` and ``pending_at`` of customers.
+Of each kind of statement the newest is stored, under the identity it was made for. Unsubscriptions also hold for an
+address, whoever has it. The consent of a customer is computed from these rows (``customers.consent.states``), so it
+does not depend on the order in which they arrive:
 
-Of each kind of statement the newest is kept, under the identity of which it was made; unsubscriptions also hold for an
-address, whoever has it. The state of a customer is a function of these rows, so it does not depend on the order in
-which they arrive:
-
-* An unsubscription of one way ends with a newer ``subscribed`` of the same way, or with a newer firm or confirmed one.
-* While one has not ended, the customer is ``unsubscribed``; else ``subscribed`` if anything says so, else ``never``.
-* ``never`` takes back what was said before it, and ends no unsubscription.
-* What was said of a visitor counts for the customer they turned out to be only where it names the customer's address.
+* An unsubscription of one way ends with a newer ``subscribed`` of the same way, or with a newer firm or confirmed
+  one.
+* Until it has ended, the customer is ``unsubscribed``. Otherwise they are ``subscribed`` if any statement says so,
+  else ``never``.
+* ``never`` revokes earlier statements, and ends no unsubscription.
+* A statement of a visitor counts for the customer they are merged into only if it names the customer's address.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,12 +32,12 @@ from .addresses import insert_unsubscriptions, restore_erased_addresses
 from .states import STATEMENTS_TABLE, State, keys_sql, update_consent, update_consent_of_addresses
 
 API_SOURCE: Final = "API"
-"""The source of what comes by the API."""
+"""The source of statements of the API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What was stated of an identity, when, and which address it names, by its key."""
+    """A state of consent, stated for an identity. ``address`` is the folded address that it names."""
 
     identity: int
     state: str
@@ -51,9 +50,9 @@ class Statement:
 
 
 def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable[int] = ()) -> int:
-    """End the newsletter for an address, and for identities that it is said of; return how many customers changed.
+    """End the newsletter for an address, and for identities. Return how many customers changed.
 
-    For the link of a message, staff and mail servers: nothing undated ends it. It may be asked for again and again.
+    For links in messages, staff and mail servers: only a dated statement ends it. May be repeated.
     """
 
     def act() -> int:
@@ -69,7 +68,7 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
         return update_consent(among, at, source=source)
 
     changed = transactions.retry_on_deadlock(act)
-    if backends.is_postgresql():  # customers that came in meanwhile with this address
+    if backends.is_postgresql():  # customers created meanwhile with this address
         transaction.on_commit(partial(update_consent_of_addresses, [address], at, source=source))
     return changed
 
@@ -78,7 +77,7 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
 
 
 def store_statements(statements: Iterable[Statement]) -> None:
-    """Keep statements of identities, each where it is the newest of its kind."""
+    """Store statements of identities, each if it is the newest of its kind."""
     rows = [
         (one.identity, one.state, one.way, dialect.datetime_param(one.at), one.address) for one in statements
     ]
@@ -89,7 +88,7 @@ def store_statements(statements: Iterable[Statement]) -> None:
 
 
 def store_trusted_statements(statements: Sequence[Statement], source: str) -> None:
-    """Keep statements that anybody but a browser made: an unsubscription also holds for the address that it names."""
+    """Store statements that no browser made. An unsubscription also holds for the address that it names."""
     store_statements(statements)
     named = [
         one for one in statements if one.state == State.UNSUBSCRIBED and one.address and one.way == Way.FIRM
@@ -103,7 +102,7 @@ def store_trusted_statements(statements: Sequence[Statement], source: str) -> No
 
 
 def collect_changed_addresses(staged: str) -> None:
-    """Note, before staged customers are written, whose address comes or goes."""
+    """Collect the staged customers whose address or consent changes, before they are written."""
     temporary_tables.create_temporary_table("consent_touched", "customer bigint, address text")
     execution.execute(
         f"""INSERT INTO consent_touched SELECT s.customer, r.email_folded
@@ -122,9 +121,9 @@ def collect_changed_addresses(staged: str) -> None:
 
 
 def store_staged_statements(staged: str, now: datetime, source: str) -> list[int]:
-    """Take what staged customers, who are written already, say of consent; return the lines whose end was kept.
+    """Store the consent of staged customers that are already written.
 
-    These say ``subscribed``, and the customer stays unsubscribed all the same.
+    Return the lines that say ``subscribed`` although the customer stays unsubscribed.
     """
     way = Way.API.value if source == API_SOURCE else Way.FILE.value
     instant, moment = dialect.datetime_cast_sql("%s"), dialect.datetime_param(now)

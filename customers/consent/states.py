@@ -1,4 +1,7 @@
-"""The consent of each customer, computed from the statements."""
+"""The consent of each customer, computed from the statements.
+
+The only writer of ``ConsentChange``, and of the columns ``newsletter`` and ``pending_at`` of customers.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -20,7 +23,7 @@ CONFIRMATION_PERIOD: Final = timedelta(days=30)
 State = ConsentStatement.State
 STATEMENTS_TABLE: Final = ConsentStatement._meta.db_table
 UNSUBSCRIPTIONS_TABLE: Final = AddressUnsubscription._meta.db_table
-# The ways whose statements are ended by one another alone; firm and confirmed ones end all of them.
+# Statements of these ways end unsubscriptions of the same way; firm and confirmed ones end all.
 _ENDED_ALIKE: Final = (Way.FIRM.value, Way.FILE.value, Way.API.value, Way.BROWSER.value)
 _ENDS_ALL: Final = (Way.FIRM.value, Way.CONFIRMED.value)
 
@@ -29,7 +32,9 @@ _ENDS_ALL: Final = (Way.FIRM.value, Way.CONFIRMED.value)
 
 
 def pending_q(at: datetime, path: str = "") -> Q:
-    """Ask who waits for the confirmation of their address at an instant; ``path`` leads to the customer."""
+    """Return a condition for customers who wait for the confirmation of their address. ``path`` leads to the
+    customer.
+    """
     return Q(**{f"{path}pending_at__gt": at - CONFIRMATION_PERIOD, f"{path}pending_at__lte": at})
 
 
@@ -37,7 +42,7 @@ def pending_q(at: datetime, path: str = "") -> Q:
 
 
 def update_consent_of_addresses(addresses: Iterable[str], at: datetime, *, source: str = "") -> int:
-    """Bring the customers who have some addresses in line with what was stated; return how many changed."""
+    """Update the consent of customers with these addresses. Return how many changed."""
     keys = [email_addresses.fold_email(one) for one in addresses]
     among = Customer.objects.filter(email_folded__in=keys).order_by().values("pk")
     return transactions.retry_on_deadlock(lambda: update_consent(among, at, source=source)) if keys else 0
@@ -46,12 +51,12 @@ def update_consent_of_addresses(addresses: Iterable[str], at: datetime, *, sourc
 def update_consent_of_customers(
     customers: Iterable[int], at: datetime, *, source: str, told: int | None = None
 ) -> int:
-    """Bring customers, named by their keys, in line with what was stated; return how many changed."""
+    """Update the consent of customers, by primary key. Return how many changed."""
     return update_consent(Sql(keys_sql(customers)), at, source=source, told=told)
 
 
 def update_consent_after_merge(joined: str) -> None:
-    """Bring customers in line whom visitors have just turned out to be."""
+    """Update the consent of customers that visitors were merged into. ``joined`` is a table of visitor and customer."""
     [(at,)] = execution.fetch_all("SELECT CURRENT_TIMESTAMP")
     update_consent(
         Sql(f"SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}"),
@@ -67,10 +72,10 @@ def update_consent(
     source: str,
     told: int | None = None,
 ) -> int:
-    """Bring the customers of a query, and all who share their addresses, in line with what was stated.
+    """Update the consent of the customers of a query, and of all who share their addresses. Return how many changed.
 
-    Whoever changes is queued for the next pass and gets an entry in the history of consent, but for ``told``, whose
-    entry is written already. Return how many changed.
+    Each change is queued for the next refresh and gets an entry in the history of consent, except for customer
+    ``told``, whose entry exists already.
     """
     _select_customers(among)
     _collect_statements()
@@ -120,7 +125,7 @@ def _select_customers(among: Query) -> None:
 
 
 def _collect_statements() -> None:
-    """Gather what was stated of each customer, and of the address by whoever has it."""
+    """Collect the statements of each customer, and those of their address, whoever has it."""
     moment = dialect.datetime_type_sql()
     temporary_tables.create_temporary_table(
         "consent_said", f"customer bigint, state text, way text, at {moment}"

@@ -1,4 +1,4 @@
-"""Suppressed addresses get no messages."""
+"""Suppressed addresses, which get no messages. The only writer of ``Suppression``."""
 
 from datetime import datetime
 
@@ -14,20 +14,19 @@ Reason = Suppression.Reason
 
 
 def unsuppressed_q(path: str = "") -> Q:
-    """Ask for customers whose address may get messages; ``path`` leads to the customer."""
+    """Return a condition for customers whose address may get messages. ``path`` leads to the customer."""
     suppressed = Suppression.objects.filter(address__isnull=False).values("address")
     return ~Q(**{f"{path}email_folded__in": suppressed})
 
 
 def is_suppressed(address: str) -> bool:
-    """Tell whether an address gets no messages."""
     key = email_addresses.fold_email(address)
     restore_erased_addresses([key])
     return Suppression.objects.filter(address=key).exists()
 
 
 def suppress(address: str, at: datetime, *, reason: str, source: str, detail: str = "") -> bool:
-    """Send nothing more to an address until staff lift it; tell whether it was not suppressed before.
+    """Send nothing more to an address until staff lift the suppression. Tell whether it is new.
 
     A complaint is also an unsubscription.
     """
@@ -44,12 +43,12 @@ def suppress(address: str, at: datetime, *, reason: str, source: str, detail: st
 
 
 def lift_suppression_of(address: str) -> bool:
-    """Let an address get messages again; tell whether it was suppressed."""
+    """Let an address get messages again. Tell whether it was suppressed."""
     key = email_addresses.fold_email(address)
     restore_erased_addresses([key])
     return Suppression.objects.filter(address=key).delete()[0] > 0
 
 
 def lift_suppression(suppression: Suppression) -> None:
-    """Let the address of a suppression get messages again, also that of somebody who was erased."""
+    """Let the address of a suppression get messages again, even if its owner was erased."""
     Suppression.objects.filter(pk=suppression.pk).delete()

@@ -1,4 +1,4 @@
-"""The site of the admin: every page of the staff goes through it, and is masked for who may not see contact data."""
+"""The admin site. Every page of staff goes through it and is masked for those who may not see contact data."""
 
 from collections.abc import Callable
 from functools import partial, wraps
@@ -17,10 +17,10 @@ MAX_RESULTS: Final = 100
 
 
 class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # the framework carries no types
-    """Django's admin site, which lets no contact data out to those who may not see it."""
+    """Django's admin site, with contact data masked for those who may not see it."""
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
-        """Mask what a view answers."""
+        """Mask the response of a view."""
         guarded = super().admin_view(view, cacheable)
 
         @wraps(guarded)
@@ -30,7 +30,7 @@ class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # the framework carries
         return masked
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Find pages by a part of their names: computed each time, since the framework caches what is no JSON."""
+        """Find pages by a part of their names. Not cached, because the framework caches objects that are not JSON."""
         term = request.GET.get("s", "").strip().lower()
         if not term:
             return HttpResponse()
@@ -40,7 +40,7 @@ class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # the framework carries
         return TemplateResponse(request, "unfold/helpers/search_results.html", context, headers=headers)
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
-        """Refuse: no form uses it, and it would name rows of any table to whoever sees that table's list."""
+        """Refuse. No form uses it, and it would show rows of any table to staff who may see that table's list."""
         raise PermissionDenied
 
 

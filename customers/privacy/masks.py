@@ -1,9 +1,9 @@
-"""Masks: what stands in place of contact data for those of the staff who may not see it.
+"""Masks that replace contact data for staff who may not see it.
 
-Two things are masked wherever a text stands: what looks like an e-mail address, and what looks like a phone number
-(``+`` and 8 to 15 digits) or is the phone number of a customer. ``customers.privacy.admin_site`` masks every
-response of the admin. Values that only their name marks as contact data, such as ``first_name``, are masked by
-their pages through ``customers.admin.contact_data``.
+Two things are masked in any text: what looks like an e-mail address, and what looks like a phone number (``+`` and 8
+to 15 digits) or is the phone number of a customer. ``customers.privacy.admin_site`` masks every response of the
+admin. Values that only their name marks as contact data, such as ``first_name``, are masked by their pages through
+``customers.admin.contact_data``.
 """
 
 import json
@@ -18,7 +18,7 @@ HIDDEN: Final = "•••"
 
 Mask = Callable[[str], str]
 
-# Written plainly, in HTML, and in a URL.
+# As plain text, in HTML, and in a URL.
 _AT = r"(?:@|＠|%40|&\#64;|&\#x40;|&commat;)"
 _APOSTROPHE = r"&\#x27;|&\#39;"
 _ADDRESS = re.compile(
@@ -28,36 +28,34 @@ _ADDRESS = re.compile(
          (?P<domain>(?:\w|%[0-9A-F]{{2}})(?:\w|[.-](?=\w)|%[0-9A-F]{{2}})*|\[[0-9a-f.:]+\])""",
     re.VERBOSE | re.IGNORECASE,
 )
-# The rest of an address whose beginning is quoted.
+# The rest of an address with a quoted local part.
 _QUOTED = re.compile(rf"""(?<=[^\s"'>@•]){_AT}\w+(?:[.-]\w+)*\.\w+""", re.IGNORECASE)
 _BETWEEN = r"(?:[\s().\-/  ]|%20){0,3}"
 _PHONE = re.compile(rf"(?:[+＋]|%2B|&\#43;)(?:{_BETWEEN}\d){{8,15}}(?!\d)", re.IGNORECASE)
 _NUMBER = re.compile(rf"(?<![\w.])\d(?:{_BETWEEN}\d){{5,14}}(?!\w)")
-_MOST_NUMBERS: Final = 500
-"""Of one question: the database takes only so many."""
+_MAX_NUMBERS: Final = 500
+"""The most numbers in one query: databases limit their parameters."""
 
-# What stands in the fields of a form is what the person has typed, or may edit: a mask would be saved in its place.
+# Form fields hold what the person typed or may edit: a mask would be saved in its place.
 _FORM = re.compile(r"<form\b.*?</form>", re.IGNORECASE | re.DOTALL)
 _FIELD = re.compile(r"<textarea\b.*?</textarea>|<input\b[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
 def mask_address(text: str) -> str:
-    """Return the mask of an e-mail address."""
     return f"{text[:1] if text[:1].isalnum() else ''}{HIDDEN}@{HIDDEN}"
 
 
 def mask_phone(text: str) -> str:
-    """Return the mask of a phone number."""
     return f"{HIDDEN} {text[-2:]}"
 
 
 def looks_like_contact_data(text: str) -> bool:
-    """Tell whether a text holds what may be contact data, by its looks alone."""
+    """Tell whether a text contains what looks like contact data, without asking the database."""
     return bool(_ADDRESS.search(text) or _QUOTED.search(text) or _PHONE.search(text))
 
 
 def mask_looks(text: str, allowed: frozenset[str] = frozenset()) -> str:
-    """Mask what looks like an e-mail address or a phone number, but for the ``allowed`` addresses."""
+    """Mask what looks like an e-mail address or a phone number, except the ``allowed`` addresses."""
 
     def masked(found: re.Match[str]) -> str:
         return found[0] if found[0].casefold() in allowed else mask_address(found["local"])
@@ -67,7 +65,7 @@ def mask_looks(text: str, allowed: frozenset[str] = frozenset()) -> str:
 
 
 def mask_text(text: str, allowed: frozenset[str] = frozenset()) -> str:
-    """Mask also the phone numbers of customers, however they are written; asks the database for those."""
+    """Mask also the phone numbers of customers in any spelling; this queries the database."""
     text = mask_looks(text, allowed)
     stored = _stored_phones(found[0] for found in _NUMBER.finditer(text))
     if not stored:
@@ -76,7 +74,7 @@ def mask_text(text: str, allowed: frozenset[str] = frozenset()) -> str:
 
 
 def mask_html(page: str, mask: Mask) -> str:
-    """Mask a page, but for the fields of its forms."""
+    """Mask a page, except the fields of its forms."""
     kept: list[str] = []
 
     def keep(field: re.Match[str]) -> str:
@@ -93,7 +91,7 @@ def mask_json(text: str, mask: Mask) -> str:
 
 
 def mask_lines(chunks: Iterable[bytes], mask: Mask) -> Iterator[bytes]:
-    """Mask a text that comes in pieces; nothing is torn that stands in one line."""
+    """Mask a text that comes in chunks, line by line."""
     rest = b""
     for chunk in chunks:
         whole, end, rest = (rest + chunk).rpartition(b"\n")
@@ -119,15 +117,15 @@ def _may_hold_address(text: str) -> bool:
 
 
 def _stored_phones(numbers: Iterable[str]) -> set[str]:
-    """Return those of some numbers, as they are written, that are phone numbers of customers."""
+    """Return those of some numbers that are phone numbers of customers."""
     written: dict[str, set[str]] = {}
     for number in numbers:
         digits = re.sub(r"%20|\D", "", number)
         for form in {number, digits, f"+{digits}", f"+{digits.removeprefix('00')}"}:
             written.setdefault(form, set()).add(number)
     forms, found = list(written), set[str]()
-    for start in range(0, len(forms), _MOST_NUMBERS):
-        part = forms[start : start + _MOST_NUMBERS]
+    for start in range(0, len(forms), _MAX_NUMBERS):
+        part = forms[start : start + _MAX_NUMBERS]
         phones = Customer.objects.filter(phone__in=part).order_by().values_list("phone")
         ids = Identity.objects.filter(kind=Identity.Kind.PHONE, value__in=part).values_list("value")
         for (form,) in phones.union(ids):

@@ -1,8 +1,7 @@
-"""Where one person is named in a text: in JSON that was kept as it came, in an answer, in a row of a file.
+"""Where a text names a person: stored JSON, a response, or a row of a file.
 
-Such texts are in nobody's own rows: a refused message could not be read, and an answer may be about many. A person is
-found by their ids, which must stand there as a whole value, and by their e-mail addresses and phone numbers, however
-they are written.
+Such texts belong to no customer: a rejected message could not be read, and a response may be about many. A person is
+found by their ids, which must be a whole value, and by their e-mail addresses and phone numbers in any spelling.
 """
 
 import csv
@@ -19,20 +18,20 @@ from urllib.parse import unquote
 from core.values import email_addresses
 from customers.models import Customer, Event, Identity, Order, Traits
 
-# A JSON string or number after its name, if it has one; the last one of a text that was cut may lack its end.
+# A JSON string or number after its name, if it has one. In a truncated text, the last one may lack its end.
 _VALUE: Final = re.compile(
     r'(?:"(?P<name>(?:[^"\\]|\\.)*)"\s*:\s*)?(?:"(?P<text>(?:[^"\\]|\\.)*)(?:"|\\?$)|(?P<number>\d+)(?![\w.]))',
     re.DOTALL,
 )
 _ADDRESS: Final = re.compile(r"[^\s\"'<>(),;:\[\]{}\\]+@[^\s\"'<>(),;:\[\]{}\\/?&=]+")
 _PHONE: Final = re.compile(r"\+?\(?\d[\d\s()./\u2010-\u2015-]{4,}\d")
-MIN_ID_LENGTH: Final = 4  # characters of an id: shorter ones are quantities and the like, too
-MIN_PHONE_DIGITS: Final = 7  # of a phone number: fewer are no trace of anybody
+MIN_ID_LENGTH: Final = 4  # characters of an id: shorter values may be quantities
+MIN_PHONE_DIGITS: Final = 7  # of a phone number: fewer identify nobody
 
 
 @dataclass(frozen=True)
 class Mentions:
-    """What names one person: ids as they are, addresses in one spelling, and the digits of phone numbers."""
+    """What identifies one person: ids, normalized addresses, and the digits of phone numbers."""
 
     ids: frozenset[str]
     emails: frozenset[str]
@@ -40,7 +39,7 @@ class Mentions:
 
     @classmethod
     def of(cls, customers: Sequence[int]) -> "Mentions":
-        """Gather what names a person, by the keys of all rows that are theirs."""
+        """Collect what identifies a person, from all rows that are theirs."""
         ids, emails, phones = set[str](), set[str](), set[str]()
         for printed, email, phone in Customer.objects.filter(pk__in=customers).values_list(
             "customer_id", "email", "phone"
@@ -63,23 +62,23 @@ class Mentions:
         )
 
     def in_json(self, text: str) -> bool:
-        """Tell whether a text that is JSON, or was before it was cut, names the person."""
+        """Tell whether a text that is JSON, or was before it was truncated, names the person."""
         return self.among(_pairs(text)) or self.in_text(text)
 
     def in_text(self, text: str) -> bool:
-        """Tell whether free text has an address or a phone number of the person."""
+        """Tell whether free text contains an address or phone number of the person."""
         return self._has_email(text) or self._has_phone(text)
 
     def in_url(self, url: str) -> bool:
-        """Tell whether an address names the person, as a part of its path."""
+        """Tell whether a URL names the person in a part of its path."""
         return self.among(("id", unquote(part)) for part in url.split("/"))
 
     def among(self, values: Iterable[tuple[str, str]]) -> bool:
-        """Tell whether one of some values, each with its name, is an id of the person or has their address in it."""
+        """Tell whether any of some named values is an id of the person or contains their address."""
         return any(self._is_id(name, value) or self.in_text(value) for name, value in values)
 
     def _is_id(self, name: str, value: str) -> bool:
-        """Tell an id; a short one, such as 7, is one only where the name says that it is an id."""
+        """Tell whether a value is an id. A short one, such as 7, is one only if the name ends in ``id``."""
         value = unicodedata.normalize("NFC", value.strip())
         return value in self.ids and (len(value) >= MIN_ID_LENGTH or name.lower().endswith("id"))
 
@@ -92,7 +91,7 @@ class Mentions:
         return any(self._is_phone(found) for found in _PHONE.findall(text)) if self.phones else False
 
     def _is_phone(self, written: str) -> bool:
-        """Compare digits: with the country's code, or as it is dialled inside the country."""
+        """Compare digits: with the country code, or as dialled inside the country."""
         digits = _digits(written).lstrip("0")
         return len(digits) >= MIN_PHONE_DIGITS and any(
             phone == digits or (phone.endswith(digits) and len(phone) - len(digits) <= 3)
@@ -101,7 +100,7 @@ class Mentions:
 
 
 def normalized_email(email: str) -> str:
-    """Return the one spelling of an e-mail address that addresses are compared in."""
+    """Return an e-mail address in the form in which addresses are compared."""
     try:
         return email_addresses.fold_email(email_addresses.normalize_email(email))
     except email_addresses.InvalidEmail:
@@ -109,7 +108,7 @@ def normalized_email(email: str) -> str:
 
 
 def split_rows(mentions: Mentions, text: str) -> tuple[str, list[list[str]]]:
-    """Return a CSV file without the rows that name the person, and these rows; the header stays."""
+    """Return a CSV file without the rows that name the person, and these rows. The header stays."""
     kept, named = io.StringIO(newline=""), list[list[str]]()
     sheet = csv.writer(kept, lineterminator="\r\n")
     rows = csv.reader(io.StringIO(text, newline=""))
@@ -132,7 +131,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 def _decoded(value: str) -> str:
     try:
         decoded = json.loads(f'"{value}"', strict=False)
-    except ValueError:  # cut within an escape
+    except ValueError:  # truncated within an escape
         return value
     return decoded if isinstance(decoded, str) else value
 

@@ -1,7 +1,7 @@
-"""All that is known of one customer, to hand out or to erase. The only writer of ``Erasure``.
+"""Export and erasure of all data about a customer. The only writer of ``Erasure``.
 
-Apps above this one keep things of customers, too: each registers a section, and its part is told and erased with
-the rest, in one transaction.
+Apps above this one store data about customers, too. Each registers a section, which is exported and erased with the
+rest, in one transaction.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,19 +26,19 @@ from customers.signals import records_changed
 
 from .mentions import Mentions
 
-MAX_NAMED_CUSTOMERS: Final = 100  # of those who share an address
+MAX_NAMED_CUSTOMERS: Final = 100  # customers who share an address
 
 
 class AlreadyErased(LookupError):
-    """The customer is not there any more."""
+    """The customer no longer exists."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """What an app keeps of customers.
+    """What an app stores about customers.
 
-    ``tell`` gives it as JSON knows it. ``erase`` takes the keys of all rows that are the customer's, which may be
-    several, and the instant. ``wait`` is called before anything is locked or read, to wait for the section's turn.
+    ``tell`` returns it as JSON. ``erase`` gets the primary keys of all rows of the customer, which may be several,
+    and the instant. ``wait`` takes the locks of the section, before anything else is locked or read.
     """
 
     tell: Callable[[Customer], Any]
@@ -50,26 +50,26 @@ _sections: dict[str, Section] = {}
 
 
 def register_section(name: str, section: Section) -> None:
-    """Let a section be told under a name and erased with the customer."""
-    if name in _OURS or name in _sections:
+    """Register a section, which is exported under a name and erased with the customer."""
+    if name in _OWN_SECTIONS or name in _sections:
         raise ValueError(f"there is a section {name!r} already")
     _sections[name] = section
 
 
 def export_customer(customer: Customer, at: datetime) -> dict[str, Any]:
-    """Give all that is known of a customer, as JSON knows it: texts, numbers, lists and objects."""
+    """Return all data about a customer as JSON: texts, numbers, lists and objects."""
     told: dict[str, Any] = {"exported_at": at.isoformat()}
-    told |= {name: tell(customer) for name, tell in _OURS.items()}
+    told |= {name: tell(customer) for name, tell in _OWN_SECTIONS.items()}
     return told | {name: section.tell(customer) for name, section in _sections.items()}
 
 
 def erase_customer(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
-    """Erase a customer with all that is kept of them, in one transaction; give what remains, which names nobody.
+    """Erase a customer and all data about them in one transaction. Return what remains, which identifies nobody.
 
-    ``by`` says who wanted it. Raises AlreadyErased where somebody else was faster.
+    ``by`` says who requested it. Raises AlreadyErased if somebody else was faster.
     """
     with transaction.atomic():
-        # Each in its turn, and always in this order: the passes, the facts, the records on their way.
+        # Always lock in this order: refreshes, facts, records.
         for section in _sections.values():
             section.wait()
         with update.lock_facts():
@@ -80,7 +80,7 @@ def erase_customer(customer: Customer, at: datetime, *, by: str = "") -> Erasure
             tombstones.create_tombstones(
                 [
                     *Identity.objects.filter(customer__in=keys).values_list("kind", "value"),
-                    # Not of drafts: anybody can name the id of an order that somebody else is to place.
+                    # Not of drafts: anybody can send the id of an order that somebody else will place.
                     *(
                         (tombstones.ORDER_ID, value)
                         for value in orders.filter(is_draft=False).values_list("order_id", flat=True)
@@ -94,7 +94,7 @@ def erase_customer(customer: Customer, at: datetime, *, by: str = "") -> Erasure
             )
             for section in _sections.values():
                 section.erase(keys, at)
-            _forget_in_the_trail(keys)
+            _anonymize_audit_log(keys)
             idempotent_responses.erase_bodies([one.name for one in _answers_naming(keys)])
             update.delete_facts(keys)
             addresses.anonymize_addresses(keys)
@@ -105,7 +105,7 @@ def erase_customer(customer: Customer, at: datetime, *, by: str = "") -> Erasure
 
 
 def _rows_of(customer: Customer) -> list[int]:
-    """Give the keys of the customer and of the visitors that were joined into it, one after another."""
+    """Return the primary keys of the customer and of the visitors that were merged into it."""
     rows = Customer.objects.filter(pk=customer.merged_into_id or customer.pk)
     keys: list[int] = []
     while found := list(rows.exclude(pk__in=keys).values_list("pk", flat=True)):
@@ -117,9 +117,9 @@ def _rows_of(customer: Customer) -> list[int]:
 
 
 def customers_sharing_addresses(customer: Customer) -> list[str]:
-    """Name the other customers who have the same e-mail address or phone number: they may be the same person.
+    """Return the ids of other customers with the same e-mail address or phone number: they may be the same person.
 
-    They are not erased with this one, since a family or a workplace shares addresses, too: staff decide.
+    They are not erased, since families and workplaces share addresses, too. Staff decide.
     """
     keys = _rows_of(customer)
     mentions = Mentions.of(keys)
@@ -133,7 +133,7 @@ def customers_sharing_addresses(customer: Customer) -> list[str]:
 
 
 def _answers_naming(keys: Sequence[int]) -> list[IdempotentResponse]:
-    """Find the answers, kept for who sends a request again, that name a person."""
+    """Return the stored responses to API requests that name a person."""
     mentions = Mentions.of(keys)
     return [
         one
@@ -142,15 +142,15 @@ def _answers_naming(keys: Sequence[int]) -> list[IdempotentResponse]:
     ]
 
 
-def _forget_in_the_trail(keys: Sequence[int]) -> None:
-    """Let the admin's log tell what staff did to the customer without naming whom."""
+def _anonymize_audit_log(keys: Sequence[int]) -> None:
+    """Keep the audit log's entries about the customer, without their name."""
     entries = LogEntry.objects.filter(
         content_type=ContentType.objects.get_for_model(Customer), object_id__in=map(str, keys)
     )
     entries.update(object_repr="an erased customer")
 
 
-# -- What is told
+# -- Export
 
 
 def _customer(customer: Customer) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-_OURS: dict[str, Callable[[Customer], Any]] = {
+_OWN_SECTIONS: dict[str, Callable[[Customer], Any]] = {
     "customer": _customer,
     "identities": _identities,
     "consent": _consent,
