@@ -1,1 +1,1 @@
-"""Segments over HTTP: what API clients read, change and follow, below ``/api/v1/``."""
+"""The HTTP API of segments, below ``/api/v1/``."""

@@ -1,4 +1,4 @@
-"""What segments can be made of: every filter, and the ready-to-use segments. The same until the next release."""
+"""The catalogue: all filters and templates. It changes only with a release."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,13 +26,13 @@ PARAMETERS = [conditional_requests.IF_NONE_MATCH]
 
 @cache
 def filter_entries() -> list[dict[str, Any]]:
-    """Give every filter, by group: what the rule editor knows, too."""
+    """Return all filters, by group."""
     return [asdict(entry) for entry in list_filters()]
 
 
 @cache
 def template_entries() -> list[dict[str, Any]]:
-    """Give the ready-to-use segments, in the order in which the admin shows them."""
+    """Return all templates, in the order of the admin."""
     return [_template_entry(template) for template in TEMPLATES.values()]
 
 
@@ -67,31 +67,30 @@ def _template_entry(template: Template) -> dict[str, Any]:
     ],
 )
 class FilterSerializer(serializers.Serializer[Any]):
-    """A kind of question that a rule may ask."""
+    """A filter that rules can use."""
 
-    name = serializers.CharField(help_text="Its key in a rule.")
+    name = serializers.CharField(help_text="The key of the filter in a rule.")
     label = serializers.CharField()  # type: ignore[assignment]
-    help = serializers.CharField(help_text="What it asks, in a sentence or two.")
+    help = serializers.CharField(help_text="What the filter means, in a sentence or two.")
     group = serializers.ChoiceField(choices=list(GROUP_LABELS.items()))
-    parameters = serializers.SerializerMethodField(help_text="JSON Schema of its parameters.")
-    example = RuleField(help_text="A whole rule.")
-    sentence = serializers.CharField(help_text="The example in English, to follow “everyone who”.")
+    parameters = serializers.SerializerMethodField(help_text="The parameters, as JSON Schema.")
+    example = RuleField(help_text="A complete rule with this filter.")
+    sentence = serializers.CharField(help_text="The example in English. It continues “everyone who”.")
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_parameters(self, entry: dict[str, Any]) -> Any:
-        """Give them."""
         return entry["parameters"]
 
 
 class ParameterSerializer(serializers.Serializer[Any]):
-    """A number of a template that may be chosen."""
+    """A parameter of a template."""
 
     name = serializers.CharField()
     default = serializers.FloatField()
     help = serializers.CharField()
     minimum = serializers.FloatField()
     maximum = serializers.FloatField()
-    whole = serializers.BooleanField(help_text="Whether it has to be a whole number.")
+    whole = serializers.BooleanField(help_text="Whether the value must be a whole number.")
 
 
 @extend_schema_serializer(
@@ -101,26 +100,26 @@ class ParameterSerializer(serializers.Serializer[Any]):
     ],
 )
 class TemplateSerializer(serializers.Serializer[Any]):
-    """A ready-to-use segment."""
+    """A template: a ready-to-use segment."""
 
     slug = serializers.CharField()
     name = serializers.CharField()
-    description = serializers.CharField(help_text="Who is in.")
+    description = serializers.CharField(help_text="Which customers are members.")
     purpose = serializers.ChoiceField(choices=list(PURPOSES.items()))
-    use = serializers.CharField(help_text="What a shop does with them.")
+    use = serializers.CharField(help_text="What a shop can use the segment for.")
     parameters = ParameterSerializer(many=True)
-    rule = RuleField(help_text="With every parameter at its default.")
+    rule = RuleField(help_text="The rule with the default parameters.")
     sentence = serializers.CharField(help_text="The rule in English.")
 
 
 class CatalogueView(APIView):
-    """A list that is the same for everybody."""
+    """A list that is the same for all clients."""
 
     permission_classes = [require_scope("segments:read", "segments.view_segment")]
     listed: Callable[[], list[dict[str, Any]]]
 
     def answer(self, request: Request) -> HttpResponseBase:
-        """Give the list, unless the client has it."""
+        """Return the list, or 304 if the client has it."""
         listed = type(self).listed()
         return conditional_requests.respond_with_etag(
             request, conditional_requests.constant_etag(listed), listed
@@ -128,8 +127,6 @@ class CatalogueView(APIView):
 
 
 class FiltersView(CatalogueView):
-    """Every filter."""
-
     listed = staticmethod(filter_entries)
 
     @extend_schema(
@@ -142,13 +139,11 @@ class FiltersView(CatalogueView):
         tags=["catalogue"],
     )
     def get(self, request: Request) -> HttpResponseBase:
-        """All filters that a rule may use, each with its parameters and an example. Needs the scope `segments:read`."""
+        """List all filters, each with its parameters and an example. Needs the scope `segments:read`."""
         return self.answer(request)
 
 
 class TemplatesView(CatalogueView):
-    """Every ready-to-use segment."""
-
     listed = staticmethod(template_entries)
 
     @extend_schema(
@@ -161,5 +156,5 @@ class TemplatesView(CatalogueView):
         tags=["catalogue"],
     )
     def get(self, request: Request) -> HttpResponseBase:
-        """The ready-to-use segments with their parameters. Needs the scope `segments:read`."""
+        """List the templates with their parameters. Needs the scope `segments:read`."""
         return self.answer(request)

@@ -1,4 +1,4 @@
-"""The log of changes by HTTP: who entered and left a segment, in an order that others can follow."""
+"""The change log of a segment: who entered and left, in an order that clients can follow."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -41,12 +41,12 @@ _instant = serializers.DateTimeField()
 
 
 class ChangesGone(APIException):
-    """Changes that were asked for are not kept any more."""
+    """The requested changes are no longer kept."""
 
     status_code = status.HTTP_410_GONE
     default_code = "gone"
     default_detail = (
-        "Changes behind that id are not kept any more. Begin anew: take the position of `?after=latest`, then all"
+        "Changes after this id are no longer kept. Start again: read the position with `?after=latest`, then all"
         " members, then follow the changes from that position."
     )
 
@@ -54,27 +54,24 @@ class ChangesGone(APIException):
 class ChangeSerializer(serializers.ModelSerializer[Change]):
     """One customer entered or left."""
 
-    id = serializers.IntegerField(
-        read_only=True, help_text="Grows from change to change; some numbers are left out."
-    )
+    id = serializers.IntegerField(read_only=True, help_text="Ids grow from change to change. There are gaps.")
     customer_id = serializers.CharField(
         source="public_id",
         read_only=True,
         allow_null=True,
-        help_text="As printed then; null for who was erased, but for their last leaving, which names them for 30 days.",
+        help_text="The customer's id at that time. Null for an erased customer, except for the last exit, which"
+        " keeps the id for 30 days.",
     )
 
     class Meta:
-        """Who, which way, when and why."""
-
         model = Change
         fields = COLUMNS
         read_only_fields = fields
 
     def to_representation(self, change: Change) -> dict[str, Any]:
-        """Write nobody as null."""
-        told = super().to_representation(change)
-        return told | {"customer_id": told["customer_id"] or None}
+        """Return null in place of an empty id."""
+        data = super().to_representation(change)
+        return data | {"customer_id": data["customer_id"] or None}
 
 
 @extend_schema_serializer(
@@ -83,19 +80,19 @@ class ChangeSerializer(serializers.ModelSerializer[Change]):
     ]
 )
 class ChangesSerializer(serializers.Serializer[Any]):
-    """Some changes, and where to go on."""
+    """A page of changes, and the position after it."""
 
-    next = serializers.URLField(allow_null=True, help_text="Those behind; null where there are none yet.")
-    previous = serializers.URLField(allow_null=True, help_text="Null: the log is read forwards.")
+    next = serializers.URLField(
+        allow_null=True, help_text="The URL of the next page. Null if there are no later changes yet."
+    )
+    previous = serializers.URLField(allow_null=True, help_text="Always null: the log is read forwards.")
     position = serializers.IntegerField(
-        help_text="Keep it with what you made of these changes, and give it as `after` the next time."
+        help_text="Store it together with the applied changes, and send it as `after` in the next request."
     )
     results = ChangeSerializer(many=True)
 
 
 class ChangesView(streaming.StreamingView):
-    """The changes of a segment."""
-
     permission_classes = [
         require_scope("members:read", "segments.view_membership", "customers.view_contact_data")
     ]
@@ -110,24 +107,22 @@ class ChangesView(streaming.StreamingView):
                         {"enum": [LATEST]},
                     ]
                 },
-                description="The id of the last change you have read. Without it the oldest kept one comes first; "
-                "`latest` gives none, and the position from which those to come can be followed.",
+                description="The id of the last change that you have read. Without it, the response starts with the"
+                " oldest change that is kept. `latest` returns no changes, only the current position.",
             ),
             OpenApiParameter(
                 "page_size",
                 {"type": "integer", "minimum": 1, "default": 50},
-                description=f"Changes a page; more than {MAX_PAGE_SIZE:,} are not given. A stream gives all.",
+                description=f"Changes per page, at most {MAX_PAGE_SIZE:,}. A stream contains all changes.",
             ),
         ],
         responses=streaming.streaming_responses(
             ChangesSerializer,
             {name: str(value) for name, value in EXAMPLE.items()},
             {
-                400: OpenApiResponse(
-                    ErrorSerializer, "`invalid`: an `after` or a page size that will not do."
-                ),
+                400: OpenApiResponse(ErrorSerializer, "`invalid`: `after` or the page size is invalid."),
                 410: OpenApiResponse(
-                    ErrorSerializer, "`gone`: changes behind `after` are not kept any more; begin anew."
+                    ErrorSerializer, "`gone`: changes after `after` are no longer kept. Start again."
                 ),
                 **ACCESS_ERROR_RESPONSES,
                 **SEGMENT_NOT_FOUND,
@@ -136,10 +131,10 @@ class ChangesView(streaming.StreamingView):
         tags=["members"],
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
-        """Who entered and left, in the order of their ids, for others to follow. Needs the scope `members:read`.
+        """List who entered and left a segment, in the order of the changes. Needs the scope `members:read`.
 
-        An id that a customer has no more since two histories were joined leaves, and the one that stays enters, with
-        the cause `merge`. A stream that breaks off goes on behind the last id that came.
+        When two profiles are merged, the id that is no longer used leaves and the remaining id enters, with the cause
+        `merge`. If a stream breaks off, continue after the last id that you received.
         """
         segment, size = get_segment(slug), parse_page_size(request, MAX_PAGE_SIZE)
         after = (
@@ -174,7 +169,7 @@ def _parse_after(request: Request) -> int | None:
     if not (
         given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= change_log.MAX_CHANGE_ID
     ):
-        raise ValidationError({"after": f"Give the id of a change, a whole number, or {LATEST}."})
+        raise ValidationError({"after": f"Enter the id of a change, a whole number, or {LATEST}."})
     return int(given)
 
 

@@ -1,7 +1,7 @@
-"""Answers that are sent only if they differ from what the client has, and changes made only to what it has seen.
+"""Conditional requests with entity tags: ``If-None-Match`` and ``If-Match``.
 
-An entity tag has one part or two. The first stands for what a client may edit: ``If-Match`` compares it alone, so that
-a refresh between reading and writing is no conflict. The second stands for all else that is shown.
+The tag of a segment has two parts. The first stands for what a client can edit. ``If-Match`` compares only this part,
+so that a refresh between reading and writing is no conflict. The second part stands for everything else.
 """
 
 from collections.abc import Iterable
@@ -24,55 +24,57 @@ from segments.models import Segment
 
 Tagged = TypeVar("Tagged", bound=HttpResponseBase)
 
-NOT_MODIFIED = {
-    304: OpenApiResponse(description="Nothing differs from what has the entity tag that was sent.")
-}
+NOT_MODIFIED = {304: OpenApiResponse(description="Nothing has changed since the response with this `ETag`.")}
 PRECONDITION_FAILED = {
     412: OpenApiResponse(
-        ErrorSerializer, "`changed`: it was edited since the `ETag` of `If-Match`; read it again."
+        ErrorSerializer,
+        "`changed`: the segment was edited since the response with this `ETag`. Read it again.",
     )
 }
 IF_NONE_MATCH = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="The `ETag` of the answer the client has."
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of the response that the client has.",
 )
 IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
     OpenApiParameter.HEADER,
-    description="The `ETag` of the segment as the client has read it: one that was edited since is left as it is."
-    " That it was refreshed meanwhile is no hindrance.",
+    description="The `ETag` of the segment that the client has read. If the segment was edited since, the request fails"
+    " with 412. A refresh does not count as an edit.",
 )
 
 
 class SegmentChanged(APIException):
-    """What was to be changed is not any more as the client has seen it."""
+    """The segment was edited since the client read it."""
 
     status_code = status.HTTP_412_PRECONDITION_FAILED
     default_code = "changed"
-    default_detail = "The segment was edited since you read it; read it again, and decide anew."
+    default_detail = "The segment was edited since you read it. Read it again, then repeat your change."
 
 
 def segment_etag(segment: Segment) -> str:
-    """Give the entity tag of a segment: what it is by definition, and how it stands."""
-    how_it_stands = (
+    """Return the entity tag of a segment."""
+    state = (
         *(segment.size, segment.known_size, segment.refreshed_at, segment.last_error),
         *(segment.status, settings.SPECTACULAR_SETTINGS["VERSION"]),
     )
-    return f'"{_definition_digest(segment)}.{_digest(how_it_stands)}"'
+    return f'"{_definition_digest(segment)}.{_digest(state)}"'
 
 
 def page_etag(page: Iterable[Segment], *links: object) -> str:
-    """Give the entity tag of a page of segments."""
+    """Return the entity tag of a page of segments."""
     return f'"{_digest((*links, *map(segment_etag, page)))}"'
 
 
 def constant_etag(text: object) -> str:
-    """Give the entity tag of an answer that is always the same."""
+    """Return the entity tag of a response that does not depend on a segment."""
     return f'"{_digest((text,))}"'
 
 
 def not_modified(request: Request, tag: str) -> HttpResponseBase | None:
-    """Answer 304 where the client has what the tag stands for."""
+    """Return a 304 response if the client has the version with this tag, or None."""
     wanted = parse_etags(request.headers.get("If-None-Match", ""))
     if "*" not in wanted and tag not in {one.removeprefix("W/") for one in wanted}:
         return None
@@ -80,25 +82,25 @@ def not_modified(request: Request, tag: str) -> HttpResponseBase | None:
 
 
 def with_etag(response: Tagged, tag: str) -> Tagged:
-    """Tell the client the tag, and to ask before it shows the answer again."""
+    """Add the tag to a response. Clients must revalidate before they use it again."""
     response["ETag"] = tag
     patch_cache_control(response, private=True, no_cache=True)
     return response
 
 
 def check_if_match(request: Request, segment: Segment) -> None:
-    """Raise Changed where the client wants to change a segment as it is no more."""
+    """Raise SegmentChanged if the segment was edited since the client read it."""
     given = request.headers.get("If-Match")
     if given is None:
         return
-    # A proxy that compresses answers makes their tags weak; they stand for the same definition.
+    # A proxy that compresses responses makes their tags weak. They stand for the same definition.
     seen = {one.removeprefix("W/").strip('"').partition(".")[0] for one in parse_etags(given)}
     if "*" not in seen and _definition_digest(segment) not in seen:
         raise SegmentChanged
 
 
 def respond_with_etag(request: Request, tag: str, data: object) -> HttpResponseBase:
-    """Answer with data that has a tag; 304 where the client has it."""
+    """Return data with its tag, or 304 if the client has it."""
     return not_modified(request, tag) or with_etag(Response(data), tag)
 
 

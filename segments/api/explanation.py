@@ -1,4 +1,4 @@
-"""Why one customer is in a segment or not."""
+"""Explain why one customer is in a segment or not."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,22 +23,23 @@ SEGMENT_OR_CUSTOMER_NOT_FOUND = {404: {**SEGMENT_NOT_FOUND, **CUSTOMER_NOT_FOUND
 
 
 class ExplanationSerializer(serializers.Serializer[Any]):
-    """One node of a rule: a group, or a condition with the customer's value."""
+    """A node of a rule: a group, or a condition with the customer's value."""
 
-    words = serializers.CharField(help_text="In English; to follow “everyone who” for a condition.")
+    words = serializers.CharField(
+        help_text="The condition or group in English. A condition continues “everyone who”."
+    )
     met = serializers.BooleanField()
     value = serializers.CharField(
         allow_null=True,
-        help_text="The customer's, in words; `missing` where there is none, null for a group.",
+        help_text="The customer's value, as text. `missing` if there is none, null for a group.",
     )
     lacking = serializers.ListField(
-        child=serializers.CharField(), help_text="What would have to be otherwise; nothing where it is met."
+        child=serializers.CharField(), help_text="The conditions that are not met. Empty if the node is met."
     )
-    parts = serializers.SerializerMethodField(help_text="The rules of a group.")
+    parts = serializers.SerializerMethodField(help_text="The nodes of a group.")
 
     @extend_schema_field({"type": "array", "items": {"$ref": "#/components/schemas/Explanation"}})
     def get_parts(self, node: explanation.Explanation) -> Any:
-        """Explain each."""
         return ExplanationSerializer(node.parts, many=True).data
 
 
@@ -66,25 +67,27 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     ]
 )
 class MembershipSerializer(serializers.Serializer[Any]):
-    """Whether a customer is in a segment, and why."""
+    """Whether a customer is a member of a segment, and why."""
 
-    customer_id = serializers.CharField(help_text="As printed, whatever id was asked for.")
-    segment = serializers.CharField(help_text="Its slug.")
-    member = serializers.BooleanField(help_text="As the last refresh found.")
+    customer_id = serializers.CharField(
+        help_text="The customer's public id, which may differ from the requested one."
+    )
+    segment = serializers.CharField(help_text="The slug of the segment.")
+    member = serializers.BooleanField(help_text="Whether the customer was a member at the last refresh.")
     entered_at = serializers.DateTimeField(allow_null=True)
-    at = serializers.DateTimeField(help_text="The instant of the explanation: now.")
+    at = serializers.DateTimeField(help_text="When the rule was evaluated: now.")
     matches = serializers.BooleanField(
         allow_null=True,
-        help_text="Whether the rule matches now; what differs is made right by the next refresh.",
+        help_text="Whether the rule matches now. The next refresh updates `member` accordingly.",
     )
     explanation = ExplanationSerializer(allow_null=True)
     note = serializers.CharField(
-        help_text="Why there is no explanation, such as for a fixed list; else empty."
+        help_text="Why there is no explanation, for example for a fixed list. Otherwise empty."
     )
 
 
 class MemberView(APIView):
-    """One customer in one segment, or not."""
+    """The membership of one customer in one segment."""
 
     permission_classes = [CAN_READ_MEMBERS]
 
@@ -93,9 +96,9 @@ class MemberView(APIView):
         tags=["members"],
     )
     def get(self, request: Request, slug: str, customer_id: str) -> Response:
-        """Whether a customer is a member, and the rule with each condition's verdict. Needs the scope `members:read`.
+        """Explain whether a customer is a member, condition by condition. Needs the scope `members:read`.
 
-        Who is no member is answered, too; any id of the customer will do.
+        This also works for customers who are not members. Any id of the customer can be used.
         """
         segment, customer, now = get_segment(slug), get_customer_or_404(customer_id), datetime.now(UTC)
         stored = Membership.objects.filter(segment=segment, customer=customer)
@@ -117,13 +120,13 @@ class MemberView(APIView):
 def _explain(
     segment: Segment, customer: Customer, now: datetime
 ) -> tuple[explanation.Explanation | None, str]:
-    """Explain as of now; where that cannot be, say why."""
+    """Return the explanation as of now, or None and the reason."""
     if not segment.is_dynamic:
         return None, explanation.NO_RULE
     try:
         rule = parse(segment.rule)
     except RuleError as error:
-        return None, f"The rule cannot be read: {error}"
+        return None, f"The rule is invalid: {error}"
     context = live.context_for_customers([customer.pk], now)
     live.compute_rule_statistics([rule], context)
     tree = explanation.explain(rule, customer, context)

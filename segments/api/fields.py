@@ -1,4 +1,4 @@
-"""Texts as clients send them: described as exactly as they are read."""
+"""Text fields whose OpenAPI description is as strict as their validation."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from segments.models import SLUG_LENGTH
 
 
 class TextField(serializers.CharField):
-    """A text; a number is none."""
+    """A text. Numbers and booleans are rejected, not converted."""
 
     pattern = ""
 
     def to_internal_value(self, data: Any) -> str:
-        """Refuse what is sent as something else."""
+        """Reject a value that is not a string."""
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
@@ -27,18 +27,17 @@ class SlugField(TextField, serializers.SlugField):
     pattern = f"^[-a-zA-Z0-9_]{{1,{SLUG_LENGTH}}}$"
 
     def __init__(self, **options: Any) -> None:
-        """Take no spaces around it."""
+        """Set the length, and reject spaces instead of trimming them."""
         super().__init__(max_length=SLUG_LENGTH, trim_whitespace=False, **options)
 
 
 class TextFieldSchema(OpenApiSerializerFieldExtension):
-    """How the documentation says which texts will do."""
+    """The description of text fields in the OpenAPI schema."""
 
     target_class = TextField
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        """Describe length and pattern."""
         field = self.target
         if field.pattern:
             return {"type": "string", "pattern": field.pattern}

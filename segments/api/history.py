@@ -1,4 +1,4 @@
-"""How a segment grew and shrank: its size, who entered and who left, day by day."""
+"""The history of a segment: size, entered and left, day by day."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -20,21 +20,21 @@ MAX_DAYS = 3_660
 
 
 class DaysSerializer(serializers.Serializer[Any]):
-    """From which day to which."""
+    """The first and the last day."""
 
-    to = serializers.DateField(required=False, help_text="The last day; by default today.")
+    to = serializers.DateField(required=False, help_text="The last day. The default is today.")
 
     def get_fields(self) -> dict[str, serializers.Field]:
-        """Add the field whose name is a word of Python's own."""
+        """Add the field ``from``, which is a keyword of Python."""
         first = serializers.DateField(
-            required=False, help_text="The first day; by default the first on which there was the segment."
+            required=False, help_text="The first day. The default is the day of the first refresh."
         )
         return {"from": first, **super().get_fields()}
 
     def validate(self, attrs: dict[str, date]) -> dict[str, date]:
-        """Refuse days that are the wrong way round."""
+        """Reject a last day before the first one."""
         if "from" in attrs and "to" in attrs and attrs["to"] < attrs["from"]:
-            raise ValidationError({"to": "Give a day that is not before `from`."})
+            raise ValidationError({"to": "Enter a day that is not before `from`."})
         return attrs
 
 
@@ -46,30 +46,28 @@ class SegmentDaySerializer(serializers.Serializer[Any]):
     """One day of a segment."""
 
     day = serializers.DateField(help_text="In the shop's time zone.")
-    size = serializers.IntegerField(help_text="Members at its end; of today, now.")
+    size = serializers.IntegerField(help_text="Members at the end of the day, or now for today.")
     entered = serializers.IntegerField()
     left = serializers.IntegerField()
 
 
 class HistoryView(APIView):
-    """The days of a segment."""
-
     permission_classes = [CAN_READ_SEGMENTS]
 
     @extend_schema(
         parameters=[DaysSerializer],
         responses={
             200: SegmentDaySerializer(many=True),
-            400: OpenApiResponse(ErrorSerializer, "`invalid`: no days, or the wrong way round."),
+            400: OpenApiResponse(ErrorSerializer, "`invalid`: a day is invalid, or `to` is before `from`."),
             **ACCESS_ERROR_RESPONSES,
             **SEGMENT_NOT_FOUND,
         },
         tags=["segments"],
     )
     def get(self, request: Request, slug: str) -> Response:
-        """Size, entered and left a day, from the day on which the segment was made. Needs the scope `segments:read`.
+        """List size, entered and left for each day. Needs the scope `segments:read`.
 
-        The oldest day comes first, and every day is there, up to ten years. Before its first refresh there are none.
+        The list contains every day, the oldest first, up to ten years. Before the first refresh it is empty.
         """
         segment, now = get_segment(slug), datetime.now(UTC)
         asked = DaysSerializer(data=request.query_params.dict())

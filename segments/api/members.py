@@ -1,4 +1,4 @@
-"""Who is in a segment: a page of them, all of them, one of them and why; and the segments somebody is in."""
+"""The members of a segment, as pages or as a stream, and the segments of a customer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,8 +32,6 @@ _instant = DateTimeField()
 
 
 class MemberListView(streaming.StreamingView, GenericAPIView):
-    """The members of a segment."""
-
     permission_classes = [CAN_READ_MEMBERS]
     pagination_class = CustomerPagination
     serializer_class = MemberSerializer
@@ -48,13 +46,13 @@ class MemberListView(streaming.StreamingView, GenericAPIView):
         tags=["members"],
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
-        """The stored members of a segment, with contact data. Needs the scope `members:read`.
+        """List the members as of the last refresh, with contact data. Needs the scope `members:read`.
 
-        Members may enter and leave meanwhile: whoever was in all the time is listed exactly once. CSV and NDJSON give
-        all of them, each with a `cursor`: a stream that breaks off goes on behind the last one that came whole.
+        Members may change while you read pages. A customer who is a member all the time is listed exactly once. CSV and
+        NDJSON stream all members, each with a `cursor`. If a stream breaks off, continue with the last complete one.
         """
         segment = get_segment(slug)
-        parse_page_size(request)  # one that will not do is refused by streams, too
+        parse_page_size(request)  # so that streams reject an invalid page size, too
         if streaming.is_streamed(request):
             columns = ("customer_id", "entered_at", *member_stream.CONTACT_COLUMNS, "cursor")
             return streaming.stream_rows(
@@ -65,8 +63,6 @@ class MemberListView(streaming.StreamingView, GenericAPIView):
 
 
 class SegmentsOfCustomerView(APIView):
-    """The segments of one customer."""
-
     permission_classes = [
         CAN_READ_MEMBERS
     ]  # also whether there is somebody of an id is told: it may be an address
@@ -76,8 +72,8 @@ class SegmentsOfCustomerView(APIView):
             OpenApiParameter(
                 "live",
                 bool,
-                description="Ask the rules of all active segments now, instead of telling what the last refresh"
-                " found; fixed lists are as they are.",
+                description="Evaluate the rules of all active segments now, instead of returning the result of the last"
+                " refresh. Fixed lists are not affected.",
             )
         ],
         responses={
@@ -89,7 +85,7 @@ class SegmentsOfCustomerView(APIView):
         tags=["customers"],
     )
     def get(self, request: Request, customer_id: str) -> Response:
-        """The segments one customer is in, as last refreshed or live. Needs the scope `members:read`."""
+        """List the segments of a customer, as of the last refresh or live. Needs the scope `members:read`."""
         is_live = _parse_live(request)
         customer = get_customer_or_404(customer_id)
         stored = Membership.objects.filter(customer=customer)
@@ -104,7 +100,7 @@ class SegmentsOfCustomerView(APIView):
 
 
 def _members_queryset(segment: Segment) -> QuerySet[Membership]:
-    """Read of customers what is shown, not their attributes, which may be long."""
+    """Return the members with only the columns that are shown: attributes may be long."""
     shown = (f"customer__{name}" for name in COLUMNS)
     members = Membership.objects.filter(segment=segment).select_related("customer")
     return members.only("customer", "segment", "entered_at", *shown)
@@ -113,7 +109,7 @@ def _members_queryset(segment: Segment) -> QuerySet[Membership]:
 def _parse_cursor(request: Request) -> int:
     cursor = parse_cursor(request)
     if cursor and not cursor.forward:
-        raise ValidationError({"cursor": "This cursor leads backwards; a stream goes forwards."})
+        raise ValidationError({"cursor": "This cursor goes backwards. A stream goes only forwards."})
     return cursor.key if cursor else 0
 
 
@@ -128,5 +124,5 @@ def _stream_rows(segment: Segment, after: int) -> Iterator[list[tuple[Any, ...]]
 def _parse_live(request: Request) -> bool:
     given = request.query_params.get("live", "false").lower()
     if given not in ("true", "1", "false", "0"):
-        raise ValidationError({"live": "Give true or false."})
+        raise ValidationError({"live": "Enter true or false."})
     return given in ("true", "1")

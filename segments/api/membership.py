@@ -1,4 +1,4 @@
-"""Which of some customers are in which of some segments, asked at once."""
+"""Check the membership of many customers in many segments at once."""
 
 from collections import defaultdict
 from typing import Any
@@ -22,24 +22,24 @@ MAX_CUSTOMERS, MAX_SEGMENTS = 1_000, 100
 
 
 class MembershipQuestionSerializer(StrictSerializer):
-    """Some customers and some segments."""
+    """The customers and segments to check."""
 
     customers = serializers.ListField(
         child=TextField(max_length=300, trim_whitespace=False),
         max_length=MAX_CUSTOMERS,
-        help_text="Any of their ids.",
+        help_text="Ids of customers, of any kind.",
     )
     segments = serializers.ListField(
         child=SlugField(),
         max_length=MAX_SEGMENTS,
-        help_text="Their slugs.",
+        help_text="Slugs of segments.",
     )
 
 
 class MembershipsSerializer(serializers.Serializer[Any]):
-    """The segments one customer is in, of those that were asked for."""
+    """The requested segments that a customer is in."""
 
-    customer_id = serializers.CharField(help_text="The id that was asked for.")
+    customer_id = serializers.CharField(help_text="The requested id.")
     segments = serializers.ListField(child=serializers.CharField())
 
 
@@ -60,19 +60,21 @@ class MembershipsSerializer(serializers.Serializer[Any]):
     ]
 )
 class MembershipAnswerSerializer(serializers.Serializer[Any]):
-    """Who is where."""
+    """The memberships of the requested customers."""
 
     results = MembershipsSerializer(
-        many=True, help_text="Of every customer there is, in the order asked for."
+        many=True, help_text="One entry for each customer that exists, in the requested order."
     )
-    unknown_customers = serializers.ListField(child=serializers.CharField(), help_text="Ids that nobody has.")
+    unknown_customers = serializers.ListField(
+        child=serializers.CharField(), help_text="Ids that no customer has."
+    )
     unknown_segments = serializers.ListField(
         child=serializers.CharField(), help_text="Slugs that no segment has."
     )
 
 
 class MembershipQueryView(APIView):
-    """The stored members among some customers."""
+    """The memberships of many customers."""
 
     permission_classes = [CAN_READ_MEMBERS]
 
@@ -89,7 +91,7 @@ class MembershipQueryView(APIView):
         tags=["members"],
     )
     def post(self, request: Request) -> Response:
-        """Which of up to 1,000 customers are in which of up to 100 segments. Needs the scope `members:read`."""
+        """Check which of up to 1,000 customers are in which of up to 100 segments. Needs the scope `members:read`."""
         given = validated_data(MembershipQuestionSerializer(data=request.data))
         customers, slugs = (list(dict.fromkeys(given[name])) for name in ("customers", "segments"))
         segments = dict(Segment.objects.filter(slug__in=slugs).values_list("pk", "slug"))

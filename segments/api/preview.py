@@ -1,4 +1,4 @@
-"""What a rule would find: counted before there is a segment, within seconds, and one preview of a client at a time."""
+"""Count the customers that a rule matches, without saving it. One preview of a client runs at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,16 +33,16 @@ from .rules import EXAMPLE_RULE, RuleField, StrictSerializer, check_disclosure, 
 from .segments import CAN_READ_SEGMENTS, INVALID_REQUEST, validated_data
 
 MAX_SECONDS = 10.0
-"""Seconds that a client waits for a preview."""
+"""The time limit of a preview."""
 HOLD_SECONDS = 60
-"""Seconds after which the preview of a process that died counts as over; none takes nearly as long."""
+"""After this time, the preview of a process that died counts as ended. No preview takes nearly as long."""
 SAMPLE_FIELDS = ("customer_id", "email", "phone", "first_name", "last_name")
-# A day more on both sides, for the first and the last day in any time zone.
+# One more day on both sides, for the first and the last day in any time zone.
 FIRST, LAST = datetime(1969, 12, 31, tzinfo=UTC), datetime(2200, 1, 2, tzinfo=UTC)
 
 
 class PreviewTookTooLong(APIException):
-    """The count was given up."""
+    """The count was stopped."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "took_too_long"
@@ -54,37 +54,37 @@ class PreviewTookTooLong(APIException):
 
 @extend_schema_field({"type": "string", "pattern": f"^{RECENT_DATETIME}$", "example": "2026-03-31T06:00:00Z"})
 class InstantField(serializers.DateTimeField):
-    """An instant for which a shop can be asked."""
+    """An instant for which a rule can be evaluated."""
 
     def to_internal_value(self, value: Any) -> datetime:
-        """Refuse what no span can be taken off, or added to."""
+        """Reject instants that would overflow when a span is added or subtracted."""
         instant: datetime = super().to_internal_value(value)
         if not FIRST <= instant < LAST:
-            raise serializers.ValidationError("Give an instant of the years 1970 to 2199.")
+            raise serializers.ValidationError("Enter an instant of the years 1970 to 2199.")
         return instant
 
 
 @extend_schema_serializer(examples=[OpenApiExample("As of now", {"rule": EXAMPLE_RULE})])
 class PreviewRequestSerializer(StrictSerializer):
-    """A rule, and the instant it is asked for."""
+    """A rule, and the instant for which it is evaluated."""
 
     rule = RuleField()
     at = InstantField(
         required=False,
         allow_null=True,
-        help_text="By default now. As of another instant the records alone are asked, which takes longer.",
+        help_text="The default is now. For another instant, all records are evaluated, which takes longer.",
     )
 
 
 class ConditionCountSerializer(serializers.Serializer[Any]):
-    """How many match one condition alone."""
+    """How many customers match one condition alone."""
 
-    path = serializers.CharField(help_text="Such as `rule.all[0].order_count`.")
+    path = serializers.CharField(help_text="The place of the condition, such as `rule.all[0].order_count`.")
     count = serializers.IntegerField()
 
 
 class SampleSerializer(serializers.ModelSerializer[Customer]):
-    """Somebody whom the rule matches."""
+    """A customer who matches the rule."""
 
     class Meta:
         """As members are shown."""
@@ -115,24 +115,26 @@ class SampleSerializer(serializers.ModelSerializer[Customer]):
     ]
 )
 class PreviewSerializer(serializers.Serializer[Any]):
-    """Whom a rule matches."""
+    """How many customers match a rule."""
 
-    at = serializers.DateTimeField(help_text="The instant of the count.")
-    count = serializers.IntegerField(help_text="Customers the rule matches.")
-    share = serializers.FloatField(help_text="Of all customers there were, from 0 to 1.")
-    known = serializers.IntegerField(help_text="Of those, with an e-mail address or a phone number.")
-    subscribed = serializers.IntegerField(help_text="Of those, subscribed to the newsletter.")
+    at = serializers.DateTimeField(help_text="The instant for which the rule was evaluated.")
+    count = serializers.IntegerField(help_text="Customers who match the rule.")
+    share = serializers.FloatField(help_text="The share of all customers, from 0 to 1.")
+    known = serializers.IntegerField(help_text="How many of them have an e-mail address or a phone number.")
+    subscribed = serializers.IntegerField(help_text="How many of them subscribe to the newsletter.")
     sentence = serializers.CharField(help_text="The rule in English.")
-    conditions = ConditionCountSerializer(many=True, help_text="Whom each condition matches alone.")
+    conditions = ConditionCountSerializer(
+        many=True, help_text="How many customers match each condition alone."
+    )
     sample = SampleSerializer(
         many=True,
         allow_null=True,
-        help_text=f"Up to {counting.SAMPLE_SIZE} of them; null for a key without the scope `members:read`.",
+        help_text=f"Up to {counting.SAMPLE_SIZE} customers who match. Null without the scope `members:read`.",
     )
 
 
 class PreviewView(APIView):
-    """A rule that is tried out."""
+    """The preview of a rule."""
 
     permission_classes = [CAN_READ_SEGMENTS]
     rate = throttling.COSTLY
@@ -144,17 +146,17 @@ class PreviewView(APIView):
             **INVALID_REQUEST,
             **ACCESS_ERROR_RESPONSES,
             429: OpenApiResponse(
-                ErrorSerializer, "`throttled`: another preview of this key runs; see `Retry-After`."
+                ErrorSerializer, "`throttled`: another preview of this key is running; see `Retry-After`."
             ),
             503: OpenApiResponse(ErrorSerializer, f"`took_too_long`: over {MAX_SECONDS:.0f} seconds."),
         },
         tags=["segments"],
     )
     def post(self, request: Request) -> Response:
-        """Count whom a rule matches, saving nothing. Needs the scope `segments:read`.
+        """Count the customers that a rule matches, without saving it. Needs the scope `segments:read`.
 
-        One preview of a key runs at a time. A rule that asks for contact data (`attribute`, `birthday`, `city`,
-        `event_count` with `where`) is refused to a key without the scope `members:read`, as its count would tell it.
+        Only one preview of a key runs at a time. A rule with contact data (`attribute`, `birthday`, `city`,
+        `event_count` with `where`) also needs the scope `members:read`, because its count could reveal contact data.
         """
         given = validated_data(PreviewRequestSerializer(data=request.data))
         with rule_errors_by_path():
@@ -193,9 +195,9 @@ def _may_see_sample(request: Request) -> bool:
 
 @contextmanager
 def _one_at_a_time(request: Request) -> Iterator[None]:
-    """Refuse a client whose preview is running; where Redis is away, nobody is refused."""
+    """Reject a client whose preview is running. If Redis is unavailable, nobody is rejected."""
     client = f"key-{request.auth.pk}" if isinstance(request.auth, ApiKey) else f"user-{request.user.pk}"
     with redis.hold(f"segments:preview:{client}", HOLD_SECONDS) as is_free:
         if not is_free:
-            raise Throttled(MAX_SECONDS, "Another preview of yours is running; wait until it has ended.")
+            raise Throttled(MAX_SECONDS, "Another preview of yours is running. Try again when it has ended.")
         yield

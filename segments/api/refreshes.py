@@ -1,4 +1,4 @@
-"""Refreshes that clients ask for, and follow."""
+"""Refreshes that clients request and follow."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -26,53 +26,49 @@ class NoRule(APIException):
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "no_rule"
-    default_detail = "This is a fixed list of customers: there is no rule to refresh it by."
+    default_detail = "This is a fixed list of customers. It has no rule, so it cannot be refreshed."
 
 
 class NoWorker(APIException):
-    """There is no worker to be reached."""
+    """No worker can be reached."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "no_worker"
-    default_detail = "The refresh could not be queued, because Redis does not answer; try again in a while."
+    default_detail = "The refresh could not be queued, because Redis is unavailable. Try again later."
 
 
 class RefreshResultSerializer(serializers.ModelSerializer[RefreshResult]):
     """What a refresh did to one segment."""
 
-    segment = serializers.CharField(source="segment.slug", help_text="Its slug.")
+    segment = serializers.CharField(source="segment.slug", help_text="The slug of the segment.")
 
     class Meta:
-        """Counts, or what went wrong."""
-
         model = RefreshResult
         fields = ("segment", "version", "size", "known_size", "entered", "left", "error")
         read_only_fields = fields
 
 
 class RefreshSerializer(serializers.ModelSerializer[Refresh]):
-    """A refresh: how it goes, and what came of it."""
+    """A refresh, with its state and results."""
 
     segment = serializers.CharField(
         source="segment.slug",
         default=None,
         allow_null=True,
-        help_text="The one it was asked for; null for all.",
+        help_text="The slug of the segment that the refresh was requested for. Null for a refresh of all segments.",
     )
     state = serializers.ChoiceField(choices=Refresh.State.choices)
     at = serializers.SerializerMethodField(
-        help_text="The instant the members stand for; null while it is queued."
+        help_text="The instant as of which the members are right. Null while the refresh is queued."
     )
-    started_at = serializers.SerializerMethodField(help_text="Null while it is queued.")
-    error = serializers.CharField(help_text="What went wrong; empty where nothing did.")
+    started_at = serializers.SerializerMethodField(help_text="Null while the refresh is queued.")
+    error = serializers.CharField(help_text="What went wrong. Empty if nothing did.")
     results = RefreshResultSerializer(
         many=True,
-        help_text="Of segments whose members changed, that were new or edited, or failed; once it is over.",
+        help_text="The segments whose members changed, that were new or edited, or that failed. Empty until the end.",
     )
 
     class Meta:
-        """As staff see it."""
-
         model = Refresh
         fields = (
             *("id", "segment", "state", "at", "started_at", "finished_at", "touched", "looked_at", "error"),
@@ -82,12 +78,10 @@ class RefreshSerializer(serializers.ModelSerializer[Refresh]):
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_at(self, refresh: Refresh) -> Any:
-        """Give it once it is known."""
         return _instant_unless_queued(refresh, refresh.at)
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_started_at(self, refresh: Refresh) -> Any:
-        """Give it once it has started."""
         return _instant_unless_queued(refresh, refresh.started_at)
 
 
@@ -98,7 +92,7 @@ def _instant_unless_queued(refresh: Refresh, moment: datetime) -> Any:
 
 
 class RefreshSegmentView(APIView):
-    """A refresh of one segment."""
+    """The request for a refresh of one segment."""
 
     permission_classes = [require_scope("segments:write", "segments.change_segment")]
 
@@ -106,18 +100,20 @@ class RefreshSegmentView(APIView):
         request=None,
         responses={
             202: RefreshSerializer,
-            409: OpenApiResponse(ErrorSerializer, "`no_rule`: it is a fixed list."),
-            503: OpenApiResponse(ErrorSerializer, "`no_worker`: it cannot be queued now; try again."),
+            409: OpenApiResponse(ErrorSerializer, "`no_rule`: the segment is a fixed list."),
+            503: OpenApiResponse(
+                ErrorSerializer, "`no_worker`: the refresh cannot be queued now. Try again later."
+            ),
             **ACCESS_ERROR_RESPONSES,
             **SEGMENT_NOT_FOUND,
         },
         tags=["refreshes"],
     )
     def post(self, request: Request, slug: str) -> Response:
-        """Queue a refresh of one segment, whoever is in it; give its id. Needs the scope `segments:write`.
+        """Queue a refresh of one segment, and return its id. Needs the scope `segments:write`.
 
-        Where one of this segment is queued already, that is the one. The schedule refreshes all active segments in
-        any case: this is for who cannot wait, or for a segment that is paused.
+        If a refresh of this segment is queued already, that one is returned. All active segments are refreshed
+        regularly anyway. Use this if you cannot wait, or for a paused segment.
         """
         segment = get_segment(slug)
         if not segment.is_dynamic:
@@ -131,22 +127,22 @@ class RefreshSegmentView(APIView):
 
 
 class RefreshDetailView(APIView):
-    """One refresh."""
-
     permission_classes = [CAN_READ_SEGMENTS]
 
     @extend_schema(
         responses={
             200: RefreshSerializer,
             **ACCESS_ERROR_RESPONSES,
-            404: OpenApiResponse(ErrorSerializer, "`not_found`: there is no such refresh, or no more."),
+            404: OpenApiResponse(
+                ErrorSerializer, "`not_found`: this refresh does not exist, or was deleted."
+            ),
         },
         tags=["refreshes"],
     )
     def get(self, request: Request, pk: int) -> Response:
-        """How a refresh goes, and what it did. Needs the scope `segments:read`.
+        """Return the state and the results of a refresh. Needs the scope `segments:read`.
 
-        One that changed nothing is forgotten a day later.
+        A refresh that changed nothing is deleted after a day.
         """
         runs = Refresh.objects.select_related("segment").prefetch_related("results__segment")
         run = runs.filter(pk=pk).first() if pk <= MAX_ID else None

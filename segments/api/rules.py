@@ -1,4 +1,4 @@
-"""Rules as clients send and read them: their place in the description of the API, and what is wrong by path."""
+"""Rules in requests and responses: fields, their OpenAPI description, and errors by path."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,25 +23,27 @@ EXAMPLE_RULE = {"all": [{"order_count": {"is": 1}}, {"last_order": {"within_last
 
 
 class RuleField(serializers.JSONField):
-    """A rule; a JSON object of one key."""
+    """A rule, a JSON object with one key."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Take it as it is: whether it will do is for the rule language to say, with the path."""
+        """Accept any JSON. The rule language validates it later, and names the path of an error."""
         return data
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """An object of known fields: a misspelt one is named, not left out."""
+    """An object that rejects unknown fields, so that a misspelt one is not ignored."""
 
     cannot_be_set: tuple[str, ...] = ()
 
     def to_internal_value(self, data: Any) -> Any:
-        """Refuse what is no field, and what follows from the others."""
+        """Reject unknown fields, and those that are read-only."""
         if isinstance(data, dict):
-            there_are = ", ".join(self.fields)
+            known = ", ".join(self.fields)
             wrong = {
                 str(name)[:100].encode(errors="replace").decode(): (
-                    "cannot be set" if name in self.cannot_be_set else f"is no field; there are {there_are}"
+                    "cannot be set"
+                    if name in self.cannot_be_set
+                    else f"is not a field; the fields are {known}"
                 )
                 for name in data
                 if name not in self.fields
@@ -53,7 +55,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 @contextmanager
 def rule_errors_by_path() -> Iterator[None]:
-    """Answer what the writer of segments refuses, with the paths."""
+    """Raise the API's ValidationError, by path, for errors of a rule or of ``segment_store``."""
     try:
         yield
     except RuleError as error:
@@ -63,14 +65,14 @@ def rule_errors_by_path() -> Iterator[None]:
 
 
 class AsksForContactData(APIException):
-    """The rule may be read, and not tried out or saved by who may not see whom it would find."""
+    """The rule has a condition on contact data, which this client may not see."""
 
     status_code = status.HTTP_403_FORBIDDEN
     default_code = "asks_for_contact_data"
 
 
 def check_disclosure(rule: Rule, request: Request) -> None:
-    """Refuse a rule on contact data to a key or a person who may not see any; answers 403 with the path."""
+    """Raise AsksForContactData if the rule could reveal contact data that the client may not see."""
     if isinstance(request.auth, ApiKey):
         sees_contact, lacks = "members:read" in request.auth.scopes, "this key lacks the scope members:read"
     else:
@@ -87,18 +89,18 @@ def check_disclosure(rule: Rule, request: Request) -> None:
 
 
 class RuleFieldSchema(OpenApiSerializerFieldExtension):
-    """How the documentation describes rules: by every filter there is."""
+    """The description of rules in the OpenAPI schema, with all filters."""
 
     target_class = RuleField
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        """Refer to the one description of rules."""
+        """Return a reference to the component ``Rule``."""
         component = ResolvedComponent("Rule", ResolvedComponent.SCHEMA, object=RuleField)
         if component not in auto_schema.registry:
             schema = _with_components(_for_openapi(rule_schema(component.ref)), auto_schema.registry)
             component.schema = schema | {
-                "description": "A JSON object of one key: a group of rules, or a filter with its parameters; at most"
-                f" {MAX_CONDITIONS} conditions, and {MAX_DEPTH} levels of groups.",
+                "description": "A JSON object with one key: a group of rules, or a filter with its parameters. It has"
+                f" at most {MAX_CONDITIONS} conditions, and {MAX_DEPTH} levels of groups.",
                 "example": EXAMPLE_RULE,
             }
             auto_schema.registry.register_on_missing(component)
@@ -106,19 +108,19 @@ class RuleFieldSchema(OpenApiSerializerFieldExtension):
 
 
 class StrictSchema(OpenApiSerializerExtension):
-    """How the documentation says that there are no other fields."""
+    """The description of strict objects in the OpenAPI schema."""
 
     target_class = StrictSerializer
     match_subclasses = True
 
     def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        """Describe the fields, and that there are no others."""
+        """Add ``additionalProperties: false``."""
         described = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         return described | {"additionalProperties": False}
 
 
 def _with_components(schema: Any, registry: Any) -> Any:
-    """Describe what has a title once, and refer to it."""
+    """Move each schema with a title into a component, and refer to it."""
     if isinstance(schema, list):
         return [_with_components(part, registry) for part in schema]
     if not isinstance(schema, dict):
@@ -132,7 +134,7 @@ def _with_components(schema: Any, registry: Any) -> Any:
 
 
 def _for_openapi(schema: Any) -> Any:
-    """Write JSON Schema in the words that OpenAPI 3.0 has for it."""
+    """Translate JSON Schema to OpenAPI 3.0."""
     if isinstance(schema, list):
         return [_for_openapi(part) for part in schema]
     if not isinstance(schema, dict):
@@ -143,10 +145,10 @@ def _for_openapi(schema: Any) -> Any:
     if "exclusiveMinimum" in told:
         told |= {"minimum": told["exclusiveMinimum"], "exclusiveMinimum": True}
     if "examples" in told:
-        # No `example`: tools put those of all words into one object, where only one word may stand.
+        # No `example`: tools would put the examples of all operators into one object, which allows only one.
         told["description"] = "A span, such as " + ", ".join(f"`{one}`" for one in told.pop("examples")) + "."
     if told.get("format") == "date":
-        # The pattern says more: which years there are.
+        # The pattern is stricter: it limits the years.
         told["description"] = f"A day, such as `2026-03-31`, of the years {FIRST_YEAR} to {LAST_YEAR}."
         del told["format"]
     if told["type"] == "string" and not told.keys() & {"pattern", "enum"}:

@@ -1,4 +1,4 @@
-"""The segments themselves: listed, read, created, edited and deleted. ``segments.segment_store`` writes them."""
+"""List, read, create, edit and delete segments. ``segments.segment_store`` does the writing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,18 +48,18 @@ CAN_CREATE_SEGMENTS = require_scope("segments:write", "segments.add_segment")
 CAN_EDIT_SEGMENTS = require_scope("segments:write", "segments.change_segment")
 CAN_DELETE_SEGMENTS = require_scope("segments:write", "segments.delete_segment")
 
-SEGMENT_NOT_FOUND = {404: OpenApiResponse(ErrorSerializer, "`not_found`: there is no such segment.")}
+SEGMENT_NOT_FOUND = {404: OpenApiResponse(ErrorSerializer, "`not_found`: this segment does not exist.")}
 INVALID_REQUEST = {
     400: OpenApiResponse(
         ErrorSerializer,
-        "`invalid`: a field that is none or will not do, a slug that is taken, a rule with the path of what is wrong in"
-        " it, such as `rule.all[0].order_count.at_least`; `parse_error`: no JSON.",
+        "`invalid`: a field is unknown or invalid, the slug is taken, or the rule has an error, with its path, such as"
+        " `rule.all[0].order_count.at_least`. `parse_error`: the body is not JSON.",
     ),
-    413: OpenApiResponse(ErrorSerializer, "`too_large`: more than 16 MB."),
+    413: OpenApiResponse(ErrorSerializer, "`too_large`: the body is larger than 16 MB."),
     415: OpenApiResponse(ErrorSerializer, "`unsupported_media_type`: send `application/json`."),
 }
 SEGMENT_IN_USE = {
-    409: OpenApiResponse(ErrorSerializer, "`in_use`: rules of other segments, which it names, refer to it.")
+    409: OpenApiResponse(ErrorSerializer, "`in_use`: others use the segment; the message names them.")
 }
 NEW_SEGMENT = PolymorphicProxySerializer(
     component_name="NewSegment",
@@ -71,36 +71,32 @@ NEW_SEGMENT = PolymorphicProxySerializer(
 SEARCH = OpenApiParameter(
     "search",
     {"type": "string", "maxLength": 200, "pattern": WITHOUT_NUL},
-    description="Part of the name or the slug.",
+    description="A part of the name or the slug.",
 )
 
 
 class InUse(APIException):
-    """Others refer to the segment."""
+    """Rules of other segments, or campaigns, use the segment."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "in_use"
 
 
 class SegmentFilterSet(FilterSet):
-    """Which segments are listed."""
-
-    kind = django_filters.ChoiceFilter(choices=Segment.Kind.choices, help_text="By rule, or a fixed list.")
+    kind = django_filters.ChoiceFilter(
+        choices=Segment.Kind.choices, help_text="Segments by rule, or fixed lists."
+    )
     status = django_filters.ChoiceFilter(choices=Segment.Status.choices, method="in_status")
     search = django_filters.CharFilter(method="named", max_length=200)
 
     def in_status(self, segments: Any, name: str, value: str) -> Any:
-        """Keep those that stand so."""
         return segments.in_status(value)
 
     def named(self, segments: QuerySet[Segment], name: str, value: str) -> QuerySet[Segment]:
-        """Keep those that are called so."""
         return segments.filter(Q(name__icontains=value) | Q(slug__icontains=value))
 
 
 class SegmentListView(GenericAPIView):
-    """All segments."""
-
     pagination_class = KeysetPagination
     filter_backends = [DjangoFilterBackend]
     filterset_class = SegmentFilterSet
@@ -108,7 +104,6 @@ class SegmentListView(GenericAPIView):
     queryset = Segment.objects.all()
 
     def get_permissions(self) -> list[BasePermission]:
-        """Ask for another scope to create than to read."""
         return [CAN_CREATE_SEGMENTS() if self.request.method == "POST" else CAN_READ_SEGMENTS()]
 
     @extend_schema(
@@ -122,7 +117,7 @@ class SegmentListView(GenericAPIView):
         tags=["segments"],
     )
     def get(self, request: Request) -> HttpResponseBase:
-        """All segments, the oldest first. Needs the scope `segments:read`."""
+        """List all segments, the oldest first. Needs the scope `segments:read`."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         assert page is not None
         links = self.get_paginated_response(None).data
@@ -144,9 +139,9 @@ class SegmentListView(GenericAPIView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Create a segment by a rule, or from a template. Needs the scope `segments:write`.
+        """Create a segment from a rule or a template. Needs the scope `segments:write`.
 
-        It is refreshed soon: until then its status is `new`.
+        A worker refreshes it within moments. Until then, its status is `new`.
         """
         is_made_of_template = isinstance(request.data, dict) and "template" in request.data
         kind = SegmentByTemplateSerializer if is_made_of_template else SegmentByRuleSerializer
@@ -166,10 +161,7 @@ class SegmentListView(GenericAPIView):
 
 
 class SegmentDetailView(APIView):
-    """One segment."""
-
     def get_permissions(self) -> list[BasePermission]:
-        """Ask for another scope to change than to read."""
         changes = {"PATCH": CAN_EDIT_SEGMENTS, "DELETE": CAN_DELETE_SEGMENTS}
         return [changes.get(self.request.method or "", CAN_READ_SEGMENTS)()]
 
@@ -184,7 +176,7 @@ class SegmentDetailView(APIView):
         tags=["segments"],
     )
     def get(self, request: Request, slug: str) -> HttpResponseBase:
-        """One segment. Needs the scope `segments:read`."""
+        """Return a segment. Needs the scope `segments:read`."""
         segment = get_segment(slug)
         tag = conditional_requests.segment_etag(segment)
         return conditional_requests.not_modified(request, tag) or _segment_response(segment)
@@ -202,19 +194,19 @@ class SegmentDetailView(APIView):
         tags=["segments"],
     )
     def patch(self, request: Request, slug: str) -> HttpResponseBase:
-        """Edit a segment: what is given is changed, at once and however many members it moves. Needs `segments:write`.
+        """Change the fields of a segment that the request contains. Needs the scope `segments:write`.
 
-        Another rule is a new version, which is refreshed soon: until then the status is `edited`. Of a fixed list the
-        names can be edited. The slug cannot while rules refer to it.
+        A different rule is saved as a new version and refreshed within moments. Until then, the status is `edited`. A
+        fixed list has no rule to edit. The slug cannot be changed while rules of other segments refer to it.
         """
         with transaction.atomic():
             segment = get_segment(slug, locked=True)
-            # First: what would be refused anyhow is refused for that reason (RFC 9110, 13.2.1).
+            # Validate first: a request that is invalid anyway must not fail with 412 (RFC 9110, 13.2.1).
             given = validated_data(SegmentByRuleSerializer(data=request.data, partial=True))
             conditional_requests.check_if_match(request, segment)
             before = segment.version
             if "rule" in given and not segment.is_dynamic:
-                raise ValidationError({"rule": "cannot be set: this is a fixed list of customers"})
+                raise ValidationError({"rule": "cannot be set, because this is a fixed list of customers"})
             if "rule" in given and given["rule"] != segment.rule:
                 with rule_errors_by_path():
                     check_disclosure(parse(given["rule"]), request)
@@ -247,7 +239,7 @@ class SegmentDetailView(APIView):
         tags=["segments"],
     )
     def delete(self, request: Request, slug: str) -> HttpResponseBase:
-        """Delete a segment with its members and their changes, for good. Needs the scope `segments:write`."""
+        """Delete a segment with its members and its history. Needs the scope `segments:write`."""
         with transaction.atomic(), _in_use_as_conflict():
             lock_members()  # before its row is locked, as a refresh does
             segment = get_segment(slug, locked=True)
@@ -258,7 +250,7 @@ class SegmentDetailView(APIView):
 
 
 def get_segment(slug: str, *, locked: bool = False) -> Segment:
-    """Find a segment by its slug, and lock its row on demand; or answer that there is none."""
+    """Return a segment by its slug, on demand with its row locked. Raises NotFound."""
     segments = Segment.objects.filter(slug=slug)
     segment = (segments.select_for_update() if locked else segments).first()
     if segment is None:
@@ -267,14 +259,14 @@ def get_segment(slug: str, *, locked: bool = False) -> Segment:
 
 
 def validated_data(serializer: Any) -> dict[str, Any]:
-    """Give what was sent, or answer what is wrong with it."""
+    """Return the validated data of a serializer. Raises ValidationError."""
     serializer.is_valid(raise_exception=True)
-    given: dict[str, Any] = serializer.validated_data
-    return given
+    data: dict[str, Any] = serializer.validated_data
+    return data
 
 
 def request_refresh_on_commit(segment: Segment) -> None:
-    """Send for a refresh, once all is committed; where Redis is away, the schedule's next one comes soon, too."""
+    """Request a refresh after the commit. If Redis is unavailable, the next scheduled refresh includes the segment."""
 
     def ask() -> None:
         with suppress(BrokerUnavailable):
@@ -320,6 +312,6 @@ def _author(request: Request) -> User | str:
 
 
 def _log_for_staff(request: Request, note: Any, segment: Segment, what: str) -> None:
-    """Keep in the trail what somebody of the staff did; what a key did shows in the versions of the rule."""
+    """Record what staff did in the audit log. What a key did is recorded in the versions of the rule."""
     if isinstance(request.user, User):
         note(request, [segment], what)

@@ -1,4 +1,4 @@
-"""Segments and members as API clients see them."""
+"""Serializers of segments and members."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from segments.templates import TEMPLATES
 from .fields import SlugField, TextField
 from .rules import EXAMPLE_RULE, RuleField, StrictSerializer
 
-_SLUG: dict[str, Any] = {"help_text": "The name by which rules, commands and addresses refer to it."}
+_SLUG: dict[str, Any] = {"help_text": "The name of the segment in rules, commands and URLs."}
 MEMBER_EXAMPLE = {
     "customer_id": "1042",
     "entered_at": "2026-03-31T06:00:00Z",
@@ -48,11 +48,13 @@ _DESCRIPTION: dict[str, Any] = {"allow_blank": True, "trim_whitespace": False, "
     ]
 )
 class SegmentSerializer(serializers.ModelSerializer):
-    """A segment as it stands."""
+    """A segment."""
 
-    rule = RuleField(read_only=True, allow_null=True, help_text="Null for a fixed list of customers.")
+    rule = RuleField(
+        read_only=True, allow_null=True, help_text="The rule. Null for a fixed list of customers."
+    )
     sentence = serializers.SerializerMethodField(
-        help_text="The rule in English; empty where it cannot be read."
+        help_text="The rule in English. Empty if the rule is invalid."
     )
     status = serializers.ChoiceField(
         choices=Segment.Status.choices,
@@ -60,8 +62,6 @@ class SegmentSerializer(serializers.ModelSerializer):
     )
 
     class Meta:
-        """As the contract lists it."""
-
         model = Segment
         fields = (
             "slug", "name", "description", "rule", "sentence", "status",
@@ -69,24 +69,22 @@ class SegmentSerializer(serializers.ModelSerializer):
         )  # fmt: skip
         read_only_fields = fields
         extra_kwargs = {
-            "size": {"help_text": "How many customers are in."},
-            "known_size": {"help_text": "How many of them have an e-mail address or a phone number."},
+            "size": {"help_text": "The number of members."},
+            "known_size": {"help_text": "The number of members with an e-mail address or a phone number."},
         }
 
     def get_sentence(self, segment: Segment) -> str:
-        """Say who is in."""
         try:
             return explanation.segment_sentence(segment)
         except RuleError:
-            return ""  # `last_error` says what is wrong with it
+            return ""  # ``last_error`` contains the error
 
 
 @extend_schema_field(OpenApiTypes.NUMBER)
 class ParameterField(serializers.Field):
-    """A number; the template knows its bounds."""
+    """A number. The template checks its bounds."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Take it as it is."""
         return data
 
 
@@ -104,7 +102,7 @@ class _Written(StrictSerializer):
     ]
 )
 class SegmentByRuleSerializer(_Written):
-    """A segment as it is written: its names and its rule."""
+    """The fields of a new or edited segment."""
 
     slug = SlugField(**_SLUG)
     name = TextField(max_length=200)
@@ -118,11 +116,11 @@ class SegmentByRuleSerializer(_Written):
     ]
 )
 class SegmentByTemplateSerializer(_Written):
-    """A segment made of a template; what is not given is the template's."""
+    """The fields of a new segment from a template. The template provides what is missing."""
 
     template = serializers.ChoiceField(choices=[(slug, one.name) for slug, one in TEMPLATES.items()])
     parameters = serializers.DictField(
-        child=ParameterField(), required=False, help_text="By name, as `GET /templates/` lists them."
+        child=ParameterField(), required=False, help_text="Parameters by name. `GET /templates/` lists them."
     )
     slug = SlugField(required=False, **_SLUG)
     name = TextField(required=False, max_length=200)
@@ -146,12 +144,12 @@ class SegmentByTemplateSerializer(_Written):
     ]
 )
 class MemberSerializer(serializers.ModelSerializer):
-    """One customer in a segment."""
+    """A member of a segment."""
 
     customer_id = serializers.CharField(
         source="customer.customer_id",
         read_only=True,
-        help_text="The shop's id, or `anonymous:` and the browser's id for a visitor without one.",
+        help_text="The shop's id, or for a visitor without one `anonymous:` and the browser's id.",
     )
     email = serializers.CharField(source="customer.email", read_only=True, help_text="Empty where unknown.")
     phone = serializers.CharField(source="customer.phone", read_only=True, help_text="Empty where unknown.")
@@ -159,28 +157,30 @@ class MemberSerializer(serializers.ModelSerializer):
     last_name = serializers.CharField(source="customer.last_name", read_only=True)
 
     class Meta:
-        """Whose and since when."""
-
         model = Membership
         fields = ("customer_id", "entered_at", "email", "phone", "first_name", "last_name")
         read_only_fields = ("entered_at",)
-        extra_kwargs = {"entered_at": {"help_text": "The instant of the refresh that found them in."}}
+        extra_kwargs = {
+            "entered_at": {"help_text": "The instant of the refresh at which the customer entered."}
+        }
 
 
 class SegmentOfCustomerSerializer(serializers.Serializer[Any]):
-    """One segment that a customer is in."""
+    """A segment that a customer is in."""
 
     slug = serializers.CharField()
     name = serializers.CharField()
     entered_at = serializers.DateTimeField(
         allow_null=True,
-        help_text="Null for who matches the rule now and has not been found by a refresh yet.",
+        help_text="Null if the customer matches the rule now, but has not entered at a refresh yet.",
     )
 
 
 class SegmentsOfCustomerSerializer(serializers.Serializer[Any]):
-    """The segments of one customer."""
+    """The segments of a customer."""
 
-    customer_id = serializers.CharField(help_text="As printed, whatever id was asked for.")
-    live = serializers.BooleanField(help_text="Whether rules were asked, instead of the stored members.")
+    customer_id = serializers.CharField(
+        help_text="The customer's public id, which may differ from the requested one."
+    )
+    live = serializers.BooleanField(help_text="Whether the rules were evaluated now.")
     segments = SegmentOfCustomerSerializer(many=True)

@@ -1,8 +1,8 @@
-"""The addresses below ``/api/v1/``."""
+"""URLs below ``/api/v1/``."""
 
 from django.urls import path
 
-import core.http.path_converters  # noqa: F401 — names "id"
+import core.http.path_converters  # noqa: F401 — registers "id"
 
 from . import (
     catalogue,
@@ -27,7 +27,7 @@ urlpatterns = [
     path("templates/", catalogue.TemplatesView.as_view(), name="api-templates"),
     path("refreshes/<int:pk>/", refreshes.RefreshDetailView.as_view(), name="api-refresh"),
     path("segments/", segments.SegmentListView.as_view(), name="api-segments"),
-    # No segment may have these two for its slug.
+    # These two words are reserved: no segment can have them as its slug.
     path("segments/membership/", membership.MembershipQueryView.as_view(), name="api-membership"),
     path("segments/preview/", preview.PreviewView.as_view(), name="api-preview"),
     path("segments/<slug:slug>/", segments.SegmentDetailView.as_view(), name="api-segment"),

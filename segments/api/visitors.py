@@ -1,4 +1,4 @@
-"""The public segments of a visitor, for the shop's pages."""
+"""The public segments of a visitor, for the pages of the shop."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,9 +18,9 @@ from segments import public_segments
 
 
 class SegmentsOfVisitorSerializer(serializers.Serializer[Any]):
-    """The public segments a visitor is in."""
+    """The slugs of the public segments that a visitor is in."""
 
-    segments = serializers.ListField(child=serializers.CharField(), help_text="Slugs, in their order.")
+    segments = serializers.ListField(child=serializers.CharField(), help_text="Slugs, in alphabetical order.")
 
 
 class SegmentsOfVisitorView(APIView):
@@ -43,10 +43,10 @@ class SegmentsOfVisitorView(APIView):
         tags=["visitors"],
     )
     def get(self, request: Request, anonymous_id: str) -> Response:
-        """The public segments a visitor is in at this moment; none of an unknown one. Needs the scope `visitors:read`.
+        """List the public segments that a visitor is in at this moment. Needs the scope `visitors:read`.
 
-        The key, which pages may hold, stands in the header or in the address.
+        The list is empty for an unknown visitor. The key may be public: send it in the header or in the URL.
         """
         found = public_segments.find_public_segments(anonymous_id, datetime.now(UTC))
-        # It is about one person, and true for a moment.
+        # The response is about one person and valid for a moment, so caches must not store it.
         return Response({"segments": found}, headers={"Cache-Control": "private, no-store"})

@@ -178,7 +178,7 @@ def test_a_long_count_is_done_by_a_worker_and_appears(browser: Browser, shop: In
             page.get_by_role("button", name="JSON").click()
             page.locator("#id_rule").fill(rule.read_text())
 
-            waiting = page.get_by_text("counting in the background")
+            waiting = page.get_by_text("Counting in the background")
             expect(waiting).to_be_visible()
             expect(page.get_by_text("or spent above the average")).to_be_visible()
             with installation.worker(environment, tmp_path / "worker.log"):

@@ -30,9 +30,9 @@ def test_the_api_documentation_opens_without_a_key(visit: Callable[[str], Page])
     page = visit("")
     page.goto("/api/docs/")
 
-    page.locator(".opblock-summary", has_text="All segments, the oldest first").click()
+    page.locator(".opblock-summary", has_text="List all segments, the oldest first").click()
 
-    page.get_by_text("Part of the name or the slug.").wait_for()
+    page.get_by_text("A part of the name or the slug.").wait_for()
 
 
 def test_public_pages_and_the_api_in_a_browser_obey_the_content_security_policy(

@@ -33,10 +33,10 @@ REASONS = [
     r"is taken|already exists|is an address|refer to",
     r"would (refer|ask)|circle",
     r"is not a parameter of|expected a (whole )?number",  # the parameters of the template that is named
-    r"cannot be set: this is a fixed list",
+    r"cannot be set, because this is a fixed list",
     # How values stand to one another.
     r"expected \[low, high\]",
-    r"Give a day that is not before",
+    r"Enter a day that is not before",
     r"up to 10 levels|at most 100",
     # OpenAPI 3.0 has no words for the names of members, for decimal places, or for the size of a whole object.
     r"is not an attribute; send it as a field|the name of an attribute must have",

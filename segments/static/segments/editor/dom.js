@@ -1,6 +1,6 @@
-// Small helpers to make elements.
+// Functions that create elements.
 
-/** Make an element; `on…` are listeners, `data` and plain names attributes, null and false leave one out. */
+/** Create an element. `on…` are listeners, `data` sets data attributes. Attributes that are null or false are left out. */
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -18,7 +18,7 @@ export function icon(name) {
   return el("span", { class: "material-symbols-outlined", "aria-hidden": "true" }, name);
 }
 
-/** A button that shows a symbol and says what it does. */
+/** Return a button that shows a symbol and has a label for screen readers. */
 export function iconButton(name, label, onclick, attributes = {}) {
   return el(
     "button",
@@ -27,28 +27,28 @@ export function iconButton(name, label, onclick, attributes = {}) {
   );
 }
 
-/** A choice. While somebody types the beginning of an option, it is told when they pause or go on, as it may redraw the page. */
+/** Return a select. While somebody types the beginning of an option, `onchange` is delayed, because it may redraw the page. */
 export function select(options, value, onchange, attributes = {}) {
   const made = el("select", { class: "rule-input", ...attributes });
   for (const [key, label] of options) made.append(el("option", { value: key }, label));
   made.value = value;
   let typedAt = -Infinity;
   let timer = null;
-  const tell = () => {
+  const notify = () => {
     clearTimeout(timer);
     timer = null;
     onchange(made.value);
   };
   made.addEventListener("keydown", (event) => {
     if (event.key.length === 1) typedAt = event.timeStamp;
-    else if (timer) tell();
+    else if (timer) notify();
   });
   made.addEventListener("change", (event) => {
     clearTimeout(timer);
-    if (event.timeStamp - typedAt < 100) timer = setTimeout(tell, 600);
-    else tell();
+    if (event.timeStamp - typedAt < 100) timer = setTimeout(notify, 600);
+    else notify();
   });
-  made.addEventListener("blur", () => timer && tell());
+  made.addEventListener("blur", () => timer && notify());
   return made;
 }
 

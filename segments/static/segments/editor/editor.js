@@ -1,11 +1,11 @@
-// The rule editor: shows the rule of a text area as groups and conditions, keeps both the same, and counts.
+// The rule editor: shows the rule of a text area as groups and conditions, keeps both in step, and counts who matches.
 
 import { el, icon, iconButton, number, select } from "./dom.js";
 import { drawParams, startingParams } from "./fields.js";
 import { openPicker } from "./picker.js";
 import * as tree from "./tree.js";
 
-const PAUSE = 400; // ms after the last change, before anybody is asked to count
+const PAUSE = 400; // ms after the last change, before a count is requested
 const POLL = 1000;
 const WORDS = { all: "all of these", any: "any of these", none: "none of these" };
 const JOINS = { all: "and", any: "or", none: "nor" };
@@ -25,7 +25,7 @@ class RuleEditor {
     this.form.addEventListener("reset", () => setTimeout(() => this.readArea({})));
   }
 
-  // -- The frame
+  // -- Frame
 
   build(host) {
     this.undoButton = iconButton("undo", "Undo (Ctrl+Z)", () => this.travel(this.past, this.future));
@@ -100,15 +100,15 @@ class RuleEditor {
     return this.root.children.length ? JSON.stringify(tree.toJson(this.root)) : "";
   }
 
-  /** Take over what was changed in the tree. */
+  /** Write a change of the tree to the text area. */
   commit({ typed = null } = {}) {
     const text = this.written();
     if (text === this.text) return;
-    if (!typed || typed !== this.typing) this.remember(); // one undo for a word, not one for each letter
+    if (!typed || typed !== this.typing) this.remember(); // one undo step for a word, not for each letter
     this.typing = typed;
     this.text = text;
     this.area.value = text && JSON.stringify(JSON.parse(text), null, 2);
-    this.area.dispatchEvent(new Event("change", { bubbles: true })); // whoever warns of unsaved changes hears it
+    this.area.dispatchEvent(new Event("change", { bubbles: true })); // for the script that warns of unsaved changes
     this.showTools();
     this.ask();
   }
@@ -129,13 +129,13 @@ class RuleEditor {
     this.area.value = this.text && JSON.stringify(JSON.parse(this.text), null, 2);
     const hadFocus = this.canvas.contains(document.activeElement);
     this.draw();
-    if (hadFocus) this.undoButton.focus(); // what had it is gone
+    if (hadFocus) this.undoButton.focus(); // the focused element was removed
     this.ask();
     this.say(from === this.past ? "Undone" : "Redone");
   }
 
   showTools() {
-    // Not `disabled`: the button that was just pressed would lose the focus.
+    // Not `disabled`: a disabled button would lose the focus after it was pressed.
     this.undoButton.setAttribute("aria-disabled", String(!this.past.length));
     this.redoButton.setAttribute("aria-disabled", String(!this.future.length));
   }
@@ -189,7 +189,7 @@ class RuleEditor {
           node.filter = filter.name;
           node.params = startingParams(filter.parameters, filter.example[filter.name]);
         },
-        { focus: `${node.id}:filter`, words: `Now ${filter.label}` },
+        { focus: `${node.id}:filter`, words: `Changed to ${filter.label}` },
       );
     });
   }
@@ -204,7 +204,7 @@ class RuleEditor {
     const { parent } = tree.placeOf(this.root, node);
     this.change(() => tree.remove(this.root, node), {
       focus: `${parent.id}:add`,
-      words: "Removed. Undo brings it back.",
+      words: "Removed. Use Undo to bring it back.",
     });
   }
 
@@ -262,8 +262,8 @@ class RuleEditor {
           "p",
           { class: "empty" },
           isRoot
-            ? "No condition yet. Add the first one: whom should this segment hold?"
-            : "Empty: add a condition, or remove the group.",
+            ? "There is no condition yet. Add the first one: who should be in this segment?"
+            : "This group is empty. Add a condition, or remove the group.",
         );
     const addCondition = el(
       "button",
@@ -456,7 +456,7 @@ class RuleEditor {
     box?.classList.add("is-target");
   }
 
-  // -- Asking the shop
+  // -- Requests
 
   slug() {
     return this.form.elements.slug?.value ?? "";
@@ -474,7 +474,7 @@ class RuleEditor {
     }).then(answered);
   }
 
-  /** Have the rule counted once nothing has changed for a moment; what was asked before is given up. */
+  /** Request a count when nothing has changed for a moment. An older request is cancelled. */
   ask() {
     clearTimeout(this.timer);
     this.asked?.abort();
@@ -494,7 +494,7 @@ class RuleEditor {
   async counted() {
     const answer = await this.post(this.knowledge.urls.count);
     this.showError(answer.error);
-    if (answer.error) return this.showCount({ problem: "Counted again when the rule is right." });
+    if (answer.error) return this.showCount({ problem: "The number appears when the rule is valid." });
     this.sentence.textContent = answer.sentence;
     this.showCount(answer);
     if (answer.waiting) return this.wait(answer.waiting);
@@ -517,11 +517,11 @@ class RuleEditor {
     try {
       return (await fetch(`${this.knowledge.urls.suggestions}?${query}`).then(answered)).values;
     } catch {
-      return []; // the input takes any value: suggestions are a help
+      return []; // suggestions are optional: the input accepts any value
     }
   }
 
-  // -- What the shop answers
+  // -- Results
 
   showNothing() {
     this.counts = {};
@@ -554,7 +554,7 @@ class RuleEditor {
       );
     } else if (waiting) {
       this.count.replaceChildren(
-        el("p", { class: "rule-waiting" }, "This takes longer: counting in the background …"),
+        el("p", { class: "rule-waiting" }, "This takes longer. Counting in the background …"),
       );
     } else {
       this.count.replaceChildren(el("p", { class: "muted" }, problem));
@@ -570,7 +570,7 @@ class RuleEditor {
     this.sample.replaceChildren(
       ...(sample.length
         ? [
-            el("h4", {}, sample.length < 10 ? "They are" : "Ten of them"),
+            el("h4", {}, sample.length < 10 ? "Who matches" : "Ten who match"),
             el(
               "ul",
               { class: "plain" },
@@ -594,7 +594,7 @@ class RuleEditor {
     this.problem.textContent = message ?? "";
   }
 
-  /** Show an error of the server beside the input that it concerns. */
+  /** Show an error of the server next to its input. */
   showError(error) {
     for (const one of this.canvas.querySelectorAll(".rule-error")) one.remove();
     for (const one of this.canvas.querySelectorAll("[aria-invalid]")) {
@@ -623,15 +623,15 @@ class RuleEditor {
   }
 }
 
-/** How well the path of an input answers to that of an error. */
+/** Return how well the path of an input matches the path of an error. */
 function shared(path, wanted) {
   return wanted.startsWith(path) ? path.length : wanted.length - (path.length - wanted.length) / 1000;
 }
 
 async function answered(response) {
   if (response.redirected || response.status === 403)
-    throw new Error("You were logged out, or may not do this. Reload the page.");
-  if (!response.ok) throw new Error("The server could not count. Try again in a moment.");
+    throw new Error("You are logged out or do not have permission. Reload the page.");
+  if (!response.ok) throw new Error("The server could not count the customers. Try again in a moment.");
   return response.json();
 }
 

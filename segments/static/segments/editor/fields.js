@@ -1,4 +1,4 @@
-// The inputs of a condition, drawn from the JSON Schema of its filter's parameters.
+// The inputs of a condition, created from the JSON Schema of its filter's parameters.
 
 import { el, icon, iconButton, select } from "./dom.js";
 
@@ -27,7 +27,7 @@ const WORDS = {
   top_percent: "in the top %",
   bottom_percent: "in the bottom %",
 };
-// Words that take true or false read better as two words.
+// Operators with true or false are shown as two options.
 const PAIRS = { exists: ["is given", "is missing"], ever: ["ever", "never"] };
 const NAMES = {
   during: "during",
@@ -35,7 +35,7 @@ const NAMES = {
   coupon: "with a coupon that",
   where: "whose",
   value: "worth",
-  older_than: "untouched for",
+  older_than: "unchanged for",
   and_not_bought: "and has not bought it",
   entered: "entered",
   salt: "salt",
@@ -49,7 +49,7 @@ const ADDS = {
   coupon: "coupon",
   where: "property",
   value: "value",
-  older_than: "untouched for",
+  older_than: "unchanged for",
   and_not_bought: "not bought",
   entered: "since when",
 };
@@ -57,7 +57,7 @@ const UNITS = { m: "minutes", h: "hours", d: "days", w: "weeks" };
 const SUGGESTED = ["country", "city", "language", "source"];
 const SUGGESTED_PARTS = ["sku", "name", "category", "brand"];
 
-/** Draw the parameters of a condition into an element; `scene` says what to do when they change. */
+/** Return the elements for the parameters of a condition. `scene` has the callbacks for changes. */
 export function drawParams(schema, params, path, scene) {
   const { words, needed, optional } = sorted(schema);
   const parts = [];
@@ -78,7 +78,7 @@ export function drawParams(schema, params, path, scene) {
   return parts;
 }
 
-/** What a new condition begins with: the words of the filter's example, without its further details. */
+/** Return the parameters of a new condition: the operators of the filter's example, without optional parameters. */
 export function startingParams(schema, example) {
   const { words, needed, optional } = sorted(schema);
   const kept = [
@@ -93,7 +93,7 @@ export function startingParams(schema, example) {
   );
 }
 
-/** Without the example's texts: nobody means these. */
+/** Return a value of the example without its texts, which are never what somebody wants. */
 function cleared(schema, value) {
   if (schema.type === "object")
     return Object.fromEntries(
@@ -105,7 +105,7 @@ function cleared(schema, value) {
     : value;
 }
 
-/** Sort the parameters into words of which one is chosen, those needed, and those that may be added. */
+/** Sort the parameters into operators, of which one is chosen, required parameters, and optional ones. */
 function sorted(schema) {
   const names = Object.keys(schema.properties);
   const required = schema.required ?? [];
@@ -173,7 +173,7 @@ function startOf(schema) {
   }
 }
 
-// -- Words of which one is chosen
+// -- Operators, of which one is chosen
 
 function drawWords(words, schema, params, path, scene) {
   const options = words.flatMap((one) =>
@@ -391,7 +391,7 @@ function spanInput(schema, value, set, attributes, label) {
   const [, count, unit] = /^(\d*)([mhdw])$/.exec(value ?? "") ?? [null, "", "d"];
   const units = Object.entries(UNITS).filter(([letter]) => schema.pattern.includes(letter));
   const parts = { count, unit };
-  const tell = () => set(`${parts.count}${parts.unit}`);
+  const update = () => set(`${parts.count}${parts.unit}`);
   return el(
     "span",
     { class: "rule-span" },
@@ -404,7 +404,7 @@ function spanInput(schema, value, set, attributes, label) {
       ...attributes,
       oninput: (event) => {
         parts.count = event.target.value;
-        tell();
+        update();
       },
     }),
     select(
@@ -412,14 +412,14 @@ function spanInput(schema, value, set, attributes, label) {
       unit,
       (chosen) => {
         parts.unit = chosen;
-        tell();
+        update();
       },
       { "aria-label": `${label}: unit`, data: { key: `${attributes.data.key}:unit` } },
     ),
   );
 }
 
-/** A value of one of two kinds: text or number, numbers or dates. */
+/** Return the input for a value of one of two kinds: text or number, numbers or dates. */
 function drawEither(name, schema, owner, path, scene, label) {
   const fits = (one, value) => {
     const sample = Array.isArray(value) ? value[0] : value;
@@ -448,11 +448,11 @@ function drawEither(name, schema, owner, path, scene, label) {
   );
 }
 
-/** A list of texts: each a chip that can be removed, and an input for the next. */
+/** Return the input for a list of texts: a chip for each, which can be removed, and an input for the next one. */
 function tokens(name, owner, path, scene, label) {
   const values = owner[name];
   const key = `${scene.key}${path}`;
-  const take = (input) => {
+  const addValues = (input) => {
     const given = input.value
       .split(/[,;\n]/)
       .map((one) => one.trim())
@@ -480,27 +480,27 @@ function tokens(name, owner, path, scene, label) {
       type: "text",
       class: "rule-input",
       autocomplete: "off",
-      placeholder: values.length ? "another" : "type, then Enter",
+      placeholder: values.length ? "add another" : "type a value, then press Enter",
       "aria-label": `${label}: add a value`,
       data: { path, key },
       ...suggesting(name, path, owner, scene),
       onkeydown: (event) => {
         if (event.key === "Enter" || (event.key === "," && event.target.value)) {
           event.preventDefault();
-          take(event.target);
+          addValues(event.target);
         } else if (event.key === "Backspace" && !event.target.value && values.length) {
           owner[name] = values.slice(0, -1);
           scene.changed({ isStructure: true, focus: key });
         }
       },
-      onchange: (event) => take(event.target),
+      onchange: (event) => addValues(event.target),
     }),
   );
 }
 
 // -- Suggestions
 
-/** The attributes of an input that is offered values of the shop while somebody types. */
+/** Return the attributes of an input that suggests values of the shop. */
 function suggesting(name, path, owner, scene) {
   const of = suggestedKind(name, path, scene);
   if (!of) return {};

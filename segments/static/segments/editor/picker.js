@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 
-/** Let a person choose a filter; the focus goes back to the button that asked, unless `choose` moves it on. */
+/** Open the dialog. Afterwards the focus returns to `button`, unless `choose` moves it. */
 export function openPicker(knowledge, button, choose) {
   const search = el("input", {
     type: "search",
@@ -28,7 +28,7 @@ export function openPicker(knowledge, button, choose) {
       el("span", { class: "muted" }, filter.help.split("\n")[0]),
     ),
   }));
-  const nothing = el("p", { class: "empty" }, "No filter is called that. Try another word.");
+  const nothing = el("p", { class: "empty" }, "No filter was found. Try another word.");
   const list = el("div", { class: "rule-options" });
   const dialog = el(
     "dialog",
@@ -54,7 +54,7 @@ export function openPicker(knowledge, button, choose) {
         ),
       ),
     );
-  // Those that are called so come first, then those that only speak of it.
+  // Filters with the words in their names come first, then those with the words in their descriptions.
   const showFound = (words) => {
     const rank = (one) => words.filter((word) => !one.label.includes(word)).length;
     const found = entries

@@ -1,7 +1,7 @@
-// A rule as a tree that can be edited: nodes with an identity, read from JSON and written back to it.
+// A rule as a tree of nodes that can be edited, read from JSON and written back.
 //
-// A group is {id, word, children}, a condition {id, filter, params}. The root is always a group; where the rule is a
-// single condition it is marked `isBare`, and written without the group as long as nothing is added.
+// A group is {id, word, children}, a condition {id, filter, params}. The root is always a group. If the rule is a
+// single condition, the root is marked `isBare`, and it is not written to JSON while nothing is added.
 
 export const GROUPS = ["all", "any", "none"];
 
@@ -15,7 +15,7 @@ export function condition(filter, params) {
   return { id: ++latest, filter, params: structuredClone(params) };
 }
 
-/** Read a rule; throws an Error that says what is no rule. */
+/** Parse a rule. Throws an Error with a message for staff. */
 export function fromJson(rule, filters) {
   const root = read(rule, filters);
   return root.word ? root : { ...group("all", [root]), isBare: true };
@@ -46,7 +46,7 @@ export function toJson(node) {
   return { [node.word]: node.children.map(toJson) };
 }
 
-/** Give each node with the path by which the server names it, parents first. */
+/** Yield each node with its path as in the server's errors, parents first. */
 export function* paths(root) {
   const alone = root.isBare && root.word === "all" && root.children.length === 1 && !root.children[0].word;
   if (!alone) return yield* below(root, "rule");
@@ -60,7 +60,7 @@ function* below(node, prefix) {
   for (const [place, child] of (node.children ?? []).entries()) yield* below(child, `${path}[${place}]`);
 }
 
-/** Find the group a node is in, and its place there; nothing for the root. */
+/** Return the group of a node and the place in it, or undefined for the root. */
 export function placeOf(root, node) {
   for (const [place, child] of root.children.entries()) {
     if (child === node) return { parent: root, place };
@@ -78,7 +78,7 @@ export function remove(root, node) {
   parent.children.splice(place, 1);
 }
 
-/** Put a copy after the node; give the copy. */
+/** Insert a copy after the node, and return the copy. */
 export function duplicate(root, node) {
   const { parent, place } = placeOf(root, node);
   const copy = copied(node);
@@ -90,7 +90,7 @@ function copied(node) {
   return node.word ? group(node.word, node.children.map(copied)) : condition(node.filter, node.params);
 }
 
-/** Put a group in the node's place, and the node into it. */
+/** Replace the node with a group that contains it. */
 export function wrap(root, node) {
   const { parent, place } = placeOf(root, node);
   const around = group(parent.word === "any" ? "all" : "any", [node]);
@@ -98,7 +98,7 @@ export function wrap(root, node) {
   return around;
 }
 
-/** Put a group's children in its place. */
+/** Replace a group with its children. */
 export function unwrap(root, node) {
   const { parent, place } = placeOf(root, node);
   parent.children.splice(place, 1, ...node.children);
@@ -122,7 +122,7 @@ export function step(root, node, by) {
   return true;
 }
 
-/** Move a node before another of a group, or to its end; not into itself. */
+/** Move a node before another one in a group, or to its end. Returns false for a move into itself. */
 export function move(root, node, target, before) {
   for (const [one] of paths(node.word ? node : group("all", [node]))) if (one === target) return false;
   if (before === node) return false;
