@@ -177,7 +177,7 @@ def test_a_rule_that_will_not_do_is_refused_at_once_with_the_path_of_what_is_wro
     [
         (
             ["--segment", "nowhere"],
-            "there is no segment 'nowhere' (there are: none yet; run install_templates)",
+            "there is no segment 'nowhere' (existing: none yet; run install_templates)",
         ),
         (["--rule", "nowhere.json"], "No such file or directory"),
         (["--rule", "."], "Is a directory"),
