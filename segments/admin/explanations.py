@@ -90,13 +90,13 @@ def _explain_segments(
             problems[segment.pk] = f"The rule is invalid: {error}"
     context = live.context_for_customers([customer.pk], at)
     live.compute_rule_statistics(rules.values(), context)
-    told = explanation.explain_each(
+    explained = explanation.explain_each(
         list(rules.values()),
         customer,
         context,
         shows=lambda condition: contact_data.may_see(request) or disclosure.may_show_value(condition),
     )
-    trees = dict(zip(rules, told, strict=True))
+    trees = dict(zip(rules, explained, strict=True))
     return [
         SegmentExplanation(
             segment,

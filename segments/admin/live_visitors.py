@@ -116,7 +116,7 @@ class VisitorFilterForm(forms.Form):
         """Return how far back activity counts."""
         return timedelta(minutes=int(self.chosen["minutes"]))
 
-    def asked(self, *, is_live: bool) -> Any:
+    def combined_rule(self, *, is_live: bool) -> Any:
         """Return the choices as one rule, or None. With ``is_live``, a segment's own rule stands in for its members."""
         rules = list(_chosen_rules(self.chosen, is_live))
         return rules[0] if len(rules) == 1 else {"all": rules} if rules else None
@@ -183,7 +183,7 @@ def live_visitors_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     look = _list_visitors(
         request, form, now, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 1
     )
-    rule = form.asked(is_live=False)
+    rule = form.combined_rule(is_live=False)
     context = {
         "form": form,
         "look": look,
@@ -206,7 +206,7 @@ def _list_visitors(request: HttpRequest, form: VisitorFilterForm, now: datetime,
     if form.errors:
         return VisitorList(now, problem="The filter has an error. See the message next to the field.")
     try:
-        if refusal := _disclosure_error(request, form.asked(is_live=False)):
+        if refusal := _disclosure_error(request, form.combined_rule(is_live=False)):
             return VisitorList(now, problem=refusal)
         # If no worker runs, many customers' facts are out of date and must be computed here: try fewer customers then.
         for most in (MAX_VISITORS, FEWER_VISITORS):
@@ -234,7 +234,7 @@ def _list_within_time(
 ) -> VisitorList:
     found = live_visitors.find_active(now - form.period, now, most)
     keys = found.customers
-    rule = form.asked(is_live=True)
+    rule = form.combined_rule(is_live=True)
     if rule is None:
         context = None
         known = Customer.objects.known().filter(pk__in=keys).count()

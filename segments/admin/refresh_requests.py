@@ -37,12 +37,12 @@ def queue_refreshes(request: HttpRequest, segments: Iterable[Segment]) -> None:
         return
     if dynamic:
         audit_log.log_changes(request, dynamic, "Requested a refresh.")
-        told = format_html(
+        text = format_html(
             '{} queued. <a href="{}" class="underline">See the refreshes</a>',
             _queued_text(dynamic),
             _refreshes_url(),
         )
-        messages.success(request, told)
+        messages.success(request, text)
 
 
 @require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, methods=WRITE_METHODS)

@@ -153,13 +153,13 @@ class ChangesView(streaming.StreamingView):
         shown = found[:size]
         position = shown[-1].pk if shown else change_log.log_starts_at(segment) if after is None else after
         more = replace_query_param(request.build_absolute_uri(), "after", position)
-        told = {
+        data = {
             "next": more if len(found) > size else None,
             "previous": None,
             "position": position,
             "results": ChangeSerializer(shown, many=True).data,
         }
-        return Response(told)
+        return Response(data)
 
 
 def _parse_after(request: Request) -> int | None:

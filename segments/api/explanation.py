@@ -104,7 +104,7 @@ class MemberView(APIView):
         stored = Membership.objects.filter(segment=segment, customer=customer)
         entered_at = stored.values_list("entered_at", flat=True).first()
         tree, note = _explain(segment, customer, now)
-        told = {
+        data = {
             "customer_id": customer.customer_id,
             "segment": segment.slug,
             "member": entered_at is not None,
@@ -114,7 +114,7 @@ class MemberView(APIView):
             "explanation": tree,
             "note": note,
         }
-        return Response(MembershipSerializer(told).data)
+        return Response(MembershipSerializer(data).data)
 
 
 def _explain(

@@ -63,9 +63,8 @@ class MemberListView(streaming.StreamingView, GenericAPIView):
 
 
 class SegmentsOfCustomerView(APIView):
-    permission_classes = [
-        CAN_READ_MEMBERS
-    ]  # also whether there is somebody of an id is told: it may be an address
+    # Also needed to learn whether a customer exists: the id may be an e-mail address.
+    permission_classes = [CAN_READ_MEMBERS]
 
     @extend_schema(
         parameters=[
@@ -94,9 +93,9 @@ class SegmentsOfCustomerView(APIView):
         if is_live:
             is_in = Q(slug__in=live.matching_segments(customer.pk)) | (is_in & Q(kind=Segment.Kind.STATIC))
         names = Segment.objects.filter(is_in).order_by("slug").values_list("slug", "name")
-        told = [{"slug": slug, "name": name, "entered_at": entered.get(slug)} for slug, name in names]
-        answer = {"customer_id": customer.customer_id, "live": is_live, "segments": told}
-        return Response(SegmentsOfCustomerSerializer(answer).data)
+        segments = [{"slug": slug, "name": name, "entered_at": entered.get(slug)} for slug, name in names]
+        data = {"customer_id": customer.customer_id, "live": is_live, "segments": segments}
+        return Response(SegmentsOfCustomerSerializer(data).data)
 
 
 def _members_queryset(segment: Segment) -> QuerySet[Membership]:

@@ -125,10 +125,10 @@ def _with_components(schema: Any, registry: Any) -> Any:
         return [_with_components(part, registry) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    told = {word: _with_components(value, registry) for word, value in schema.items() if word != "title"}
+    converted = {word: _with_components(value, registry) for word, value in schema.items() if word != "title"}
     if not isinstance(title := schema.get("title"), str):
-        return told
-    component = ResolvedComponent(f"Rule{title}", ResolvedComponent.SCHEMA, told, title)
+        return converted
+    component = ResolvedComponent(f"Rule{title}", ResolvedComponent.SCHEMA, converted, title)
     registry.register_on_missing(component)
     return component.ref
 
@@ -139,18 +139,20 @@ def _for_openapi(schema: Any) -> Any:
         return [_for_openapi(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    told = {word: _for_openapi(value) for word, value in schema.items()}
-    if not isinstance(told.get("type"), str):
-        return told
-    if "exclusiveMinimum" in told:
-        told |= {"minimum": told["exclusiveMinimum"], "exclusiveMinimum": True}
-    if "examples" in told:
+    converted = {word: _for_openapi(value) for word, value in schema.items()}
+    if not isinstance(converted.get("type"), str):
+        return converted
+    if "exclusiveMinimum" in converted:
+        converted |= {"minimum": converted["exclusiveMinimum"], "exclusiveMinimum": True}
+    if "examples" in converted:
         # No `example`: tools would put the examples of all operators into one object, which allows only one.
-        told["description"] = "A span, such as " + ", ".join(f"`{one}`" for one in told.pop("examples")) + "."
-    if told.get("format") == "date":
+        converted["description"] = (
+            "A span, such as " + ", ".join(f"`{one}`" for one in converted.pop("examples")) + "."
+        )
+    if converted.get("format") == "date":
         # The pattern is stricter: it limits the years.
-        told["description"] = f"A day, such as `2026-03-31`, of the years {FIRST_YEAR} to {LAST_YEAR}."
-        del told["format"]
-    if told["type"] == "string" and not told.keys() & {"pattern", "enum"}:
-        told["pattern"] = WITHOUT_NUL
-    return told
+        converted["description"] = f"A day, such as `2026-03-31`, of the years {FIRST_YEAR} to {LAST_YEAR}."
+        del converted["format"]
+    if converted["type"] == "string" and not converted.keys() & {"pattern", "enum"}:
+        converted["pattern"] = WITHOUT_NUL
+    return converted

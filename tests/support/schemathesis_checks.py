@@ -45,7 +45,7 @@ REASONS = [
     r"the number is out of range",  # a fraction such as 1e-289, which would be a text of hundreds of digits
     r"longer than \d+ characters|contains an invalid character",
     # Cursors are opaque.
-    r"This is not a cursor",
+    r"This cursor is not valid",
 ]
 _KNOWN = re.compile("|".join(REASONS))
 
