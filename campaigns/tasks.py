@@ -1,4 +1,4 @@
-"""Background work of campaigns. Each task is an edge that may run twice."""
+"""Celery tasks of campaigns. Each is safe to run twice."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,14 +12,14 @@ from .delivery import confirmation_emails, sender
 from .journeys import progress, triggers
 from .recommendations import products
 
-MAX_RUN_SECONDS: Final = 20  # seconds: other tasks have their turn, too, while a large mailing goes out
-# Orders come in late; those that come later still are seen at night.
+MAX_RUN_SECONDS: Final = 20  # other tasks run in between while a large mailing is sent
+# Orders can arrive late. The nightly task finds those that arrive even later.
 RECENT_ORDERS: Final = timedelta(days=3)
 
 
 @shared_task
 def run_campaigns() -> None:
-    """See what happened, take the steps that are due, and send what they call for, until nothing is left."""
+    """Process triggers, advance journeys and send due messages, until nothing is left."""
     begun = time.monotonic()
     wakeups.CAMPAIGNS.acknowledge()
     triggers.process_triggers(datetime.now(UTC))
@@ -37,18 +37,18 @@ def run_campaigns() -> None:
 
 @shared_task
 def learn_products() -> None:
-    """Learn what is sold, and what is bought together."""
+    """Learn products, and which are bought together, from orders."""
     products.learn_products(datetime.now(UTC))
 
 
 @shared_task
 def mark_redeemed_coupons() -> None:
-    """Keep which coupons the latest orders have used."""
+    """Record the coupons that recent orders have used."""
     now = datetime.now(UTC)
     redemption.mark_redeemed(now - RECENT_ORDERS, now)
 
 
 @shared_task
 def mark_all_redeemed_coupons() -> None:
-    """Keep which coupons any order has used, and which were used in cancelled ones only."""
+    """Record the coupons that any order has used, and reopen those of cancelled orders."""
     redemption.mark_redeemed(None, datetime.now(UTC))

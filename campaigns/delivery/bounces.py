@@ -1,6 +1,6 @@
-"""Addresses at which nobody is, as mail servers and providers say: they get no more messages.
+"""Suppresses addresses after hard bounces and complaints.
 
-What a provider tells later comes by the webhook of django-anymail, where that is installed.
+Providers report later ones through the webhooks of django-anymail, if it is installed.
 """
 
 from datetime import datetime
@@ -17,18 +17,18 @@ log = structlog.get_logger(__name__)
 Reason = Suppression.Reason
 
 HARD_BOUNCE_REASONS: Final = {"bounced", "invalid"}
-"""What django-anymail calls the reason of a bounce that another attempt does not mend."""
+"""The reject reasons of django-anymail that are permanent."""
 
 
 def suppress_address(address: str, at: datetime, answer: str, reason: str = Reason.BOUNCED) -> None:
-    """Let no more messages go to an address until staff lift it, with what was said of it."""
+    """Suppress an address until staff lift it; ``answer`` is the server's response."""
     source = "complaint" if reason == Reason.COMPLAINED else "bounce"
     if suppression.suppress(address, at, reason=reason, source=source, detail=answer):
         log.info("address_suppressed", reason=reason)
 
 
 def handle_tracking_event(sender: Any, event: Any, esp_name: str = "", **named: Any) -> None:
-    """Take what a provider tells of a message (``anymail.signals.tracking``): a hard bounce, or a complaint."""
+    """Receive ``anymail.signals.tracking`` and suppress the address after a hard bounce or a complaint."""
     is_hard = event.event_type == "bounced" and event.reject_reason in HARD_BOUNCE_REASONS
     if not event.recipient or not (is_hard or event.event_type == "complained"):
         return

@@ -1,7 +1,7 @@
-"""How the latest messages of a channel were taken, and whether sending is paused. The only writer of ``ChannelHealth``.
+"""The outcomes of a channel's latest messages, and whether it is paused. The only writer of ``ChannelHealth``.
 
-Where a mail server refuses more than a tenth of fifty messages, the next ones would only harm the shop's name with it:
-sending stops until staff have seen why.
+If a mail server refuses more than a tenth of fifty messages, more messages would harm the shop's reputation. Sending
+pauses until staff resume it.
 """
 
 from datetime import datetime
@@ -22,9 +22,9 @@ ACCEPTED, REFUSED = ".", "x"
 
 
 def record_outcomes(channel: str, outcomes: str, at: datetime, answer: str = "") -> bool:
-    """Record how messages were taken, in their order; return whether sending by the channel is paused now.
+    """Record outcomes in their order; return whether the channel is paused now.
 
-    It is paused at the first message with which more than a tenth of the latest fifty were refused.
+    It pauses as soon as more than a tenth of the latest fifty messages were refused.
     """
     if REFUSED not in outcomes and not ChannelHealth.objects.filter(channel=channel).exists():
         return False
@@ -42,19 +42,19 @@ def record_outcomes(channel: str, outcomes: str, at: datetime, answer: str = "")
 
 
 def paused_channels() -> list[ChannelHealth]:
-    """Return the channels by which nothing is sent, with what was answered."""
+    """Return the paused channels with their latest error."""
     return list(ChannelHealth.objects.exclude(paused_at=None).order_by("channel"))
 
 
 def erase_answers(mentions: Mentions) -> None:
-    """Empty the answers that name somebody who is erased."""
+    """Delete stored errors that mention an erased customer."""
     for health in ChannelHealth.objects.exclude(answer=""):
         if mentions.in_text(health.answer):
             ChannelHealth.objects.filter(pk=health.pk, answer=health.answer).update(answer="")
 
 
 def resume_channel(channel: str, by: User | None = None) -> bool:
-    """Let a channel send again, and count anew; return whether it was paused."""
+    """Resume a channel and reset its counts; return whether it was paused."""
     resumed = ChannelHealth.objects.filter(channel=channel).exclude(paused_at=None)
     found = bool(resumed.update(paused_at=None, recent="", answer=""))
     if found:

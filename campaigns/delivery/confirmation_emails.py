@@ -1,4 +1,4 @@
-"""Asking addresses by e-mail whether they want the newsletter: ``customers`` keeps what waits, it is sent here."""
+"""Sends confirmation e-mails of the double opt-in. ``customers.tracking.double_opt_in`` keeps the requests."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -26,14 +26,14 @@ from . import bounces
 log = structlog.get_logger(__name__)
 
 CONFIRMATION_BATCH_SIZE: Final = 100
-MAX_RUN_SECONDS: Final = 10.0  # seconds; far below the lease of a claim, after which somebody else sends
+MAX_RUN_SECONDS: Final = 10.0  # far below the lease of a claim
 UNAVAILABLE_PAUSE: Final = timedelta(minutes=1)
 
 
 def send_confirmation_emails(at: datetime) -> int:
-    """Send what waits, where there is a mail server; return how many requests were dealt with.
+    """Send waiting confirmation e-mails if a mail server is set; return how many requests were processed.
 
-    They are no messages of campaigns: the weekly cap does not count them. While the mail server is away they wait.
+    The frequency cap does not count them. They wait while the mail server is unavailable.
     """
     if not has_mail_server() or not requests.has_due_requests(at):
         return 0
@@ -53,12 +53,12 @@ def send_confirmation_emails(at: datetime) -> int:
 
 
 def waits_for_mail_server() -> bool:
-    """Tell whether somebody waits for a message, and there is no mail server to send it."""
+    """Return whether requests wait and no mail server is set."""
     return not has_mail_server() and requests.has_due_requests(datetime.now(UTC))
 
 
 def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
-    """Send one message; return False where the mail server takes nobody's messages now."""
+    """Send one message; return False if the mail server is unavailable."""
     try:
         channel.send_to_address(
             request.email, _message(request), request.token, {"Auto-Submitted": "auto-generated"}
@@ -69,12 +69,12 @@ def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
             bounces.suppress_address(request.email, at, str(error))
     except ChannelUnavailable as error:
         log.warning("confirmations_wait", error=str(error))
-        # Behind the others, should it be this message that ends the connection.
+        # After the others, in case this message ends the connection.
         requests.release_requests([request], at + 2 * UNAVAILABLE_PAUSE)
         return False
     except TemporaryFailure as error:
         requests.mark_failed(request, at, str(error), for_good=False)
-    except Exception as error:  # a fault of ours must not keep the others from theirs
+    except Exception as error:  # a bug must not stop the other messages
         log.exception("confirmation_could_not_be_sent", request=request.pk)
         requests.mark_failed(request, at, type(error).__name__, for_good=False)
     else:
@@ -83,7 +83,7 @@ def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
 
 
 def _message(request: ConfirmationRequest) -> OutgoingMessage:
-    """Write the message: it says nothing that came from the browser, so that nobody can send words with it."""
+    """Return the message. It contains nothing from the browser, so it cannot be abused to send texts."""
     told = {
         "shop": {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS},
         "url": signed_links.confirmation_url(request.token),

@@ -1,4 +1,4 @@
-"""When a customer is left in peace: the time zone they live in, and until when it is quiet there."""
+"""Quiet hours: the time zone of a customer, and when quiet hours end there."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time, timedelta
@@ -8,13 +8,13 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 TIME_ZONE_ATTRIBUTES: Final = ("time_zone", "timezone")
-"""Of customers, that may name their zone."""
+"""Customer attributes that may hold the time zone."""
 
 
 def customer_time_zone(named: Iterable[str | None], country: str, at: datetime, shop: ZoneInfo) -> ZoneInfo:
-    """Give a customer's zone: the first named that is one, else that of a country with one time, else the shop's."""
+    """Return the first valid name's zone, else the zone of a country with a single time, else the shop's."""
     for name in named:
-        # Only names on the list: what is told of a customer must not be a way to the disk.
+        # Only listed names: ZoneInfo opens a file, and the name is untrusted.
         if name and name in _known_zones():
             return ZoneInfo(name)
     return _zone_of_country(country.strip().casefold(), at.year) or shop
@@ -23,7 +23,7 @@ def customer_time_zone(named: Iterable[str | None], country: str, at: datetime, 
 def quiet_until_utc(
     quiet_from: time | None, quiet_until: time | None, at: datetime, zone: ZoneInfo
 ) -> datetime | None:
-    """Give when it stops being quiet in a zone; None where it is not quiet at this instant."""
+    """Return when the quiet hours around ``at`` end, in UTC; None outside of quiet hours."""
     if quiet_from is None or quiet_until is None or quiet_from == quiet_until:
         return None
     local = at.astimezone(zone)
@@ -34,7 +34,7 @@ def quiet_until_utc(
         return None
     day = local.date() if now < quiet_until else local.date() + timedelta(days=1)
     end = datetime.combine(day, quiet_until, zone).astimezone(UTC)
-    # Where clocks are put back, an hour comes twice: its second time is meant once its first is over.
+    # When clocks are put back, an hour occurs twice: the second one counts once the first is over.
     return end if end > at else datetime.combine(day, quiet_until.replace(fold=1), zone).astimezone(UTC)
 
 
@@ -45,7 +45,7 @@ def _known_zones() -> frozenset[str]:
 
 @lru_cache(maxsize=10_000)
 def _zone_of_country(country: str, year: int) -> ZoneInfo | None:
-    """Give a zone of a country in all of whose zones clocks show the same all year."""
+    """Return a zone of a country whose zones all have the same time all year."""
     code = _country_codes().get(country, country)
     zones = [ZoneInfo(name) for name in _zones_by_country().get(code, ())]
     months = [datetime(year, month, 1, tzinfo=UTC) for month in range(1, 13)]
@@ -55,14 +55,14 @@ def _zone_of_country(country: str, year: int) -> ZoneInfo | None:
 
 @cache
 def _country_codes() -> Mapping[str, str]:
-    """Countries' codes by their English names, both with case folded."""
+    """Return country codes by English name, both case-folded."""
     rows = (line.split("\t") for line in _read_table("zoneinfo/iso3166.tab"))
     return {name.casefold(): code.casefold() for code, name in rows}
 
 
 @cache
 def _zones_by_country() -> Mapping[str, tuple[str, ...]]:
-    """The zones of each country by its code, its own before those of its neighbours."""
+    """Return the zones of each country code; zones shared with neighbours come last."""
     zones: dict[str, tuple[str, ...]] = {}
     for line in _read_table("zoneinfo/zone1970.tab"):
         codes, _, name, *_ = line.split("\t")
@@ -74,6 +74,6 @@ def _zones_by_country() -> Mapping[str, tuple[str, ...]]:
 
 
 def _read_table(table: str) -> list[str]:
-    """Read a table of the zones' database, without its comments."""
+    """Read a table of the time zone database, without comments."""
     text = (files("tzdata") / table).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]

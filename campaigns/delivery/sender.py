@@ -1,8 +1,8 @@
-"""Messages: planned, claimed, handed over, and what became of them. The only writer of ``Delivery``.
+"""Plans, claims and sends deliveries, and records their outcomes. The only writer of ``Delivery``.
 
-A claim is a conditional update with a lease. Whoever holds it hands the message over, and notes the outcome soon
-after; a worker that dies in between leaves a claim that runs out, and the message is sent again under its own
-Message-ID. One message of a customer is on its way at a time, so that the weekly cap is exact.
+A claim is a conditional update with a lease. The worker that holds it sends the message and records the outcome soon
+after. If the worker dies in between, the lease expires and the message is sent again with the same Message-ID. Only
+one message of a customer is being sent at a time, so the frequency cap is exact.
 """
 
 import time
@@ -42,25 +42,25 @@ State = Delivery.State
 
 DELIVERY_BATCH_SIZE: Final = 500
 NO_LIMIT: Final = 2**62
-"""A LIMIT that cuts nothing: with it planners look up one customer's messages, never all planned ones."""
-OUTCOME_WRITE_SECONDS: Final = 0.1  # seconds: so much work can be repeated after a kill
-DECISION_VALID_SECONDS: Final = 0.005  # seconds that an answer of whether a message may go is good for
+"""A LIMIT that limits nothing. With it, query planners look up one customer's messages, not all planned ones."""
+OUTCOME_WRITE_SECONDS: Final = 0.1  # at most this much work is repeated after a kill
+DECISION_VALID_SECONDS: Final = 0.005  # how long a decision of the sending policy is used
 MAX_EVALUATED: Final = 50
 BACKOFF: Final = Backoff.exponential(timedelta(minutes=1), factor=2, longest=timedelta(hours=4))
 UNAVAILABLE_PAUSE: Final = timedelta(minutes=1)
 
-UNKNOWN_CHANNEL: Final = "Messages of this kind cannot be sent."
+UNKNOWN_CHANNEL: Final = "The channel of this message is not available."
 _TABLE: Final = Delivery._meta.db_table
 _CAMPAIGNS: Final = Campaign._meta.db_table
 _CUSTOMERS: Final = Customer._meta.db_table
 _STEPS: Final = Step._meta.db_table
 
 
-# -- Before they are sent
+# -- Planning
 
 
 def plan_deliveries(due: Query) -> int:
-    """Plan the messages that a query selects by campaign, step, customer, occasion and instant, each of them once."""
+    """Plan the messages that a query of campaign, step, customer, occasion and instant selects, each once."""
     return execution.execute(
         compose(
             f"""INSERT INTO {_TABLE} (campaign_id, step_id, customer_id, occasion, token, state, planned_for,
@@ -74,7 +74,7 @@ def plan_deliveries(due: Query) -> int:
 
 
 def hold_back_deliveries(reason: str, campaign: Campaign, customers: Query | None = None) -> int:
-    """Hold back what a campaign has planned and not sent, for everybody or for customers selected by their keys."""
+    """Hold back the planned messages of a campaign, for all customers or for those whose keys a query selects."""
     some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
     return execution.execute(
         compose(
@@ -88,7 +88,7 @@ def hold_back_deliveries(reason: str, campaign: Campaign, customers: Query | Non
 
 
 def reassign_deliveries(joined: str, ended: Query, reason: str) -> None:
-    """Give the messages of joined visitors to the customers they turned out to be.
+    """Move the deliveries of merged visitors to their customers.
 
     ``joined`` is a table of visitor and customer; ``ended`` selects campaign, customer and occasion, as they are
     before, whose messages still planned are held back. An occasion that both may have had, a date, is told apart.
@@ -108,7 +108,7 @@ def reassign_deliveries(joined: str, ended: Query, reason: str) -> None:
 
 
 def distinguish_dates_sql(table: str, joined: str) -> Sql:
-    """Return the statement that lets a visitor's dates differ from the customer's own."""
+    """Return the statement that makes a visitor's date occasions differ from those of the customer."""
     return Sql(
         f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
             WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
@@ -118,28 +118,28 @@ def distinguish_dates_sql(table: str, joined: str) -> Sql:
 # -- Sending
 
 
-def send_due_deliveries(at: datetime, most: int = DELIVERY_BATCH_SIZE) -> int:
-    """Send what is due, at most so many messages; give how many were dealt with, none once nothing is due."""
-    due, claimed = transactions.retry_on_deadlock(lambda: _claim_batch(at, most))
+def send_due_deliveries(at: datetime, limit: int = DELIVERY_BATCH_SIZE) -> int:
+    """Send due messages; return how many were processed, 0 once nothing is due."""
+    due, claimed = transactions.retry_on_deadlock(lambda: _claim_batch(at, limit))
     _SendRun(at).send(claimed)
     return due
 
 
-def _claim_batch(at: datetime, most: int) -> tuple[int, list[Delivery]]:
+def _claim_batch(at: datetime, limit: int) -> tuple[int, list[Delivery]]:
     locks.acquire("deliveries")
-    due = _due_delivery_ids(at, most)
-    # Somebody with the same address may have come in while it was unsubscribed: neither has seen the other.
+    due = _due_delivery_ids(at, limit)
+    # A customer with the same address may have been added while it was unsubscribed, in another transaction.
     theirs = Delivery.objects.filter(pk__in=due).values_list("customer_id", flat=True)
     states.update_consent_of_customers(set(theirs), at, source="sending")
     return len(due), _claim(due, at)
 
 
-def _due_delivery_ids(at: datetime, most: int) -> list[int]:
-    """Return the keys of messages to deal with, one an address, in the order in which they came due.
+def _due_delivery_ids(at: datetime, limit: int) -> list[int]:
+    """Return the keys of due messages, one per address, in the order in which they came due.
 
-    One that is being sent belongs to somebody else until its lease is over; the others of its customer, and of whoever
-    has the same address, wait for it, unless its worker died and its campaign is paused. Those of a stopped campaign
-    are there to be held back. Those of a channel that is paused wait.
+    A message that is being sent belongs to another worker until its lease expires. Other messages to its customer, or
+    to the same address, wait for it, unless its worker died and its campaign is paused. Messages of a stopped campaign
+    are returned, to be held back. Messages of a paused channel wait.
     """
     lost = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
     theirs = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {NO_LIMIT}"
@@ -161,17 +161,17 @@ def _due_delivery_ids(at: datetime, most: int) -> list[int]:
                     AND (d.state = 'planned' OR d.claimed_at <= %(lost)s)
                     AND NOT EXISTS ({is_sending.format(theirs)})
                     AND (p.email_folded = '' OR NOT EXISTS ({is_sending.format(of_address)}))
-                ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(most)s)
+                ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(limit)s)
             SELECT id FROM (SELECT id, not_before, campaign_id, row_number() OVER (
                 PARTITION BY address ORDER BY not_before, campaign_id, id) AS nth FROM due) AS firsts
             WHERE nth = 1 ORDER BY not_before, campaign_id, id""",
-        {"at": dialect.datetime_param(at), "lost": dialect.datetime_param(lost), "most": most},
+        {"at": dialect.datetime_param(at), "lost": dialect.datetime_param(lost), "limit": limit},
     )
     return [key for (key,) in keys]
 
 
 def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
-    """Claim those that may go out now, in their order; hold back or put off the others."""
+    """Claim the messages that may be sent now, in their order; hold back or postpone the others."""
     decisions = sending_policy.evaluate(Delivery.objects.filter(pk__in=due), at)
     ready = [key for key in due if key in decisions and decisions[key].may_send]
     others = sorted(
@@ -191,81 +191,79 @@ def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
 
 
 def _unfinished_queryset() -> QuerySet[Delivery]:
-    """Those nobody has ended meanwhile, as stopping a campaign does."""
+    """Return deliveries that are still to be sent; stopping a campaign ends them meanwhile."""
     return Delivery.objects.filter(state__in=(State.PLANNED, State.SENDING))
 
 
 class _SendRun:
-    """Claimed messages on their way. What became of them is noted in the database every tenth of a second."""
+    """Sends claimed messages. Outcomes are written to the database every tenth of a second."""
 
     def __init__(self, at: datetime) -> None:
         self.at = at
-        self.begun = time.monotonic()
+        self.started = time.monotonic()
         self.channels: dict[str, base.Channel] = {}
-        self.away: set[str] = set()
+        self.unavailable: set[str] = set()
         self.outcomes: list[tuple[int, dict[str, Any]]] = []
-        self.taken: dict[str, str] = {}  # by channel, since they were noted last
-        self.noted_at = self.begun
-        # What was answered of the next messages, and until when that is as good as asking now.
-        self.asked: dict[int, tuple[Delivery | None, sending_policy.Decision | None]] = {}
-        self.asked_until = self.begun
-        self.ask_about = 1
+        self.channel_outcomes: dict[str, str] = {}  # outcomes by channel since the last write
+        self.written_at = self.started
+        # Decisions about the next messages, and until when they are used.
+        self.decisions: dict[int, tuple[Delivery | None, sending_policy.Decision | None]] = {}
+        self.decisions_until = self.started
+        self.evaluated = 1
 
     def send(self, claimed: Sequence[Delivery]) -> None:
-        """Send one after another; give back what cannot be sent now, or shall not be any more."""
+        """Send one after another; release those that cannot be sent now."""
         try:
             for place, delivery in enumerate(claimed, start=1):
-                elapsed = time.monotonic() - self.begun
-                if elapsed >= settings.CAMPAIGN_LEASE / 2 or delivery.step.channel in self.away:
-                    self._give_back(delivery)
+                elapsed = time.monotonic() - self.started
+                if elapsed >= settings.CAMPAIGN_LEASE / 2 or delivery.step.channel in self.unavailable:
+                    self._release(delivery)
                 else:
                     following = claimed[place : place + MAX_EVALUATED]
-                    found = self._asked_again(delivery, following, self.at + timedelta(seconds=elapsed))
+                    found = self._recheck(delivery, following, self.at + timedelta(seconds=elapsed))
                     if found:
                         self._send(found)
-                if time.monotonic() - self.noted_at > OUTCOME_WRITE_SECONDS:
+                if time.monotonic() - self.written_at > OUTCOME_WRITE_SECONDS:
                     self._write()
         finally:
             self._write()
             for channel in self.channels.values():
                 channel.close()
 
-    def _asked_again(
-        self, delivery: Delivery, following: Sequence[Delivery], now: datetime
-    ) -> Delivery | None:
-        """Return the message with its customer as they are now, if it may still go; else note why it does not.
+    def _recheck(self, delivery: Delivery, following: Sequence[Delivery], now: datetime) -> Delivery | None:
+        """Return the message with its current customer if it may still be sent; else record why not.
 
-        Since the claim its customer may have withdrawn consent, ordered, left, been joined or erased.
+        Since the claim, the customer may have withdrawn consent, ordered, left, or been merged or erased.
         """
-        if delivery.pk not in self.asked or time.monotonic() > self.asked_until:
-            self._ask([delivery, *following], now)
-        found, decision = self.asked.pop(delivery.pk)
+        if delivery.pk not in self.decisions or time.monotonic() > self.decisions_until:
+            self._evaluate([delivery, *following], now)
+        found, decision = self.decisions.pop(delivery.pk)
         if found is None or decision is None:  # paused, stopped, or gone
-            self._give_back(delivery)
+            self._release(delivery)
             return None
         if decision.reason:
-            self._note(found, state=State.HELD_BACK, claimed_at=None, reason=decision.reason)
+            self._record(found, state=State.HELD_BACK, claimed_at=None, reason=decision.reason)
             return None
         if decision.not_before:
-            self._give_back(found, decision.not_before)
+            self._release(found, decision.not_before)
             return None
         found.campaign, found.step = delivery.campaign, delivery.step
         return found
 
-    def _ask(self, next_ones: Sequence[Delivery], now: datetime) -> None:
-        """Ask about the next messages: one where handing over takes time, more where they go out at once."""
-        was_in_time = not self.asked
-        self.ask_about = (
-            min(self.ask_about * 2, MAX_EVALUATED) if was_in_time else max(self.ask_about // 2, 1)
+    def _evaluate(self, next_ones: Sequence[Delivery], now: datetime) -> None:
+        """Evaluate the next messages: one if sending is slow, more if it is fast."""
+        was_in_time = not self.decisions
+        self.evaluated = (
+            min(self.evaluated * 2, MAX_EVALUATED) if was_in_time else max(self.evaluated // 2, 1)
         )
-        keys = [one.pk for one in next_ones[: self.ask_about]]
+        keys = [one.pk for one in next_ones[: self.evaluated]]
         mine = Delivery.objects.filter(
             pk__in=keys, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
         )
         found = {one.pk: one for one in mine.select_related("customer")}
         decisions = sending_policy.evaluate(mine, now) if found else {}
-        self.asked = {key: (found.get(key), decisions.get(key)) for key in keys}
-        self.asked_until = time.monotonic() + DECISION_VALID_SECONDS
+        self.decisions = {key: (found.get(key), decisions.get(key)) for key in keys}
+        self.decisions_until = time.monotonic() + DECISION_VALID_SECONDS
 
     def _send(self, delivery: Delivery) -> None:
         name = delivery.step.channel
@@ -276,17 +274,17 @@ class _SendRun:
             self._fail(delivery, error)
         except (TemporaryFailure, NoCodeAvailable) as error:
             if isinstance(error, ChannelUnavailable):
-                self.away.add(name)
-            self._again(delivery, _reason(error))
-        except Exception as error:  # a fault of ours must not keep the others from theirs
+                self.unavailable.add(name)
+            self._retry(delivery, _reason(error))
+        except Exception as error:  # a bug must not stop the other messages
             log.exception("message_could_not_be_sent", delivery=delivery.pk)
-            self._again(delivery, f"{type(error).__name__}: {error}"[:300])
+            self._retry(delivery, f"{type(error).__name__}: {error}"[:300])
         else:
-            self.taken[name] = self.taken.get(name, "") + channel_health.ACCEPTED
+            self.channel_outcomes[name] = self.channel_outcomes.get(name, "") + channel_health.ACCEPTED
             became = (
                 {"state": State.SENT, "sent_at": self.at} if channel.delivers() else {"state": State.WRITTEN}
             )
-            self._note(delivery, **became, reason="", content=delivery.content)
+            self._record(delivery, **became, reason="", content=delivery.content)
 
     def _channel(self, name: str) -> base.Channel:
         if name not in self.channels:
@@ -297,51 +295,51 @@ class _SendRun:
         return self.channels[name]
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:
-        """Note that a message will never go; of one that was refused, whether the channel sends on."""
-        self._note(delivery, state=State.FAILED, claimed_at=None, reason=_reason(error))
+        """Record that a message failed for good. A refusal may pause the channel."""
+        self._record(delivery, state=State.FAILED, claimed_at=None, reason=_reason(error))
         name = delivery.step.channel
         channel = find_channel(name)
         if isinstance(error, NoMailbox):
             if channel and channel.address and channel.address.column == "email":
                 bounces.suppress_address(delivery.customer.email, self.at, _reason(error))
-            self.taken[name] = self.taken.get(name, "") + channel_health.ACCEPTED
+            self.channel_outcomes[name] = self.channel_outcomes.get(name, "") + channel_health.ACCEPTED
         elif isinstance(error, MessageRefused) and channel and channel.pauses_when_refused:
-            self.taken[name] = self.taken.get(name, "") + channel_health.REFUSED
+            self.channel_outcomes[name] = self.channel_outcomes.get(name, "") + channel_health.REFUSED
             self._write(_reason(error))
 
-    def _give_back(self, delivery: Delivery, not_before: datetime | None = None) -> None:
-        """Undo a claim, as if it had not been."""
+    def _release(self, delivery: Delivery, not_before: datetime | None = None) -> None:
+        """Release a claim without counting the attempt."""
         not_before = not_before or (
-            self.at + UNAVAILABLE_PAUSE if delivery.step.channel in self.away else self.at
+            self.at + UNAVAILABLE_PAUSE if delivery.step.channel in self.unavailable else self.at
         )
         before = delivery.attempts - 1
-        self._note(delivery, state=State.PLANNED, claimed_at=None, attempts=before, not_before=not_before)
+        self._record(delivery, state=State.PLANNED, claimed_at=None, attempts=before, not_before=not_before)
 
-    def _again(self, delivery: Delivery, reason: str) -> None:
-        """Try again later, twice as late each time; not once it is too late."""
+    def _retry(self, delivery: Delivery, reason: str) -> None:
+        """Schedule another attempt with exponential back-off, or fail once the message expires before it."""
         not_before = self.at + BACKOFF.delay(delivery.attempts)
         if not_before > sending_policy.expires_at(delivery.planned_for):
-            self._note(delivery, state=State.FAILED, claimed_at=None, reason=reason)
+            self._record(delivery, state=State.FAILED, claimed_at=None, reason=reason)
         else:
-            self._note(delivery, state=State.PLANNED, claimed_at=None, reason=reason, not_before=not_before)
+            self._record(delivery, state=State.PLANNED, claimed_at=None, reason=reason, not_before=not_before)
 
-    def _note(self, delivery: Delivery, **change: Any) -> None:
+    def _record(self, delivery: Delivery, **change: Any) -> None:
         self.outcomes.append((delivery.pk, change))
 
     def _write(self, answer: str = "") -> None:
-        """Write down what became of them; a claim that was lost meanwhile is somebody else's."""
+        """Write the outcomes; a claim that was lost meanwhile belongs to another worker."""
         alike: dict[str, tuple[dict[str, Any], list[int]]] = {}
         for key, change in self.outcomes:
             alike.setdefault(repr(change), (change, []))[1].append(key)
         for change, keys in alike.values():
             mine = Delivery.objects.filter(pk__in=keys, state=State.SENDING, claimed_at=self.at)
             if mine.update(**change) < len(keys):
-                # One that was moved by a join just then is a new row, which only a new statement sees.
+                # A merge may have just replaced the row; only a new statement sees the new one.
                 mine.update(**change)
-        for name, taken in self.taken.items():
+        for name, taken in self.channel_outcomes.items():
             if channel_health.record_outcomes(name, taken, self.at, answer):
-                self.away.add(name)
-        self.outcomes, self.taken, self.noted_at = [], {}, time.monotonic()
+                self.unavailable.add(name)
+        self.outcomes, self.channel_outcomes, self.written_at = [], {}, time.monotonic()
 
 
 def _reason(error: Exception) -> str:

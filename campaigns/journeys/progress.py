@@ -1,6 +1,6 @@
-"""Customers on their way through campaigns: the only writer of ``Journey``.
+"""Starts, advances and stops journeys. The only writer of ``Journey``.
 
-The steps of a journey keep the times that follow from its beginning, whatever holds a message up.
+The times of a journey's steps follow from its start, even if a message is delayed.
 """
 
 from datetime import datetime
@@ -17,8 +17,8 @@ from core.db.sql import Query, Sql, compose
 from customers.identity import merging
 
 JOURNEY_BATCH_SIZE: Final = 2_000
-ANALYZE_THRESHOLD: Final = 10_000  # planned messages that PostgreSQL hears of at once, not within a minute
-MERGED: Final = "They go on as the customer they turned out to be."
+ANALYZE_THRESHOLD: Final = 10_000  # planned messages after which the table is analyzed at once
+MERGED: Final = "The visitor was merged into a customer, who is already in this campaign."
 
 _TABLE: Final = Journey._meta.db_table
 _CAMPAIGNS, _STEPS, _DELIVERIES = (model._meta.db_table for model in (Campaign, Step, Delivery))
@@ -26,17 +26,17 @@ State = Journey.State
 
 
 def acquire_lock() -> None:
-    """Wait until nobody else begins, ends or moves journeys on; the turn ends with the transaction."""
+    """Lock journeys against other writers until the transaction ends."""
     locks.acquire("journeys")
 
 
-# -- Beginning and ending
+# -- Starting and stopping
 
 
 def start_journeys(campaign: Campaign, people: Query) -> int:
-    """Begin for the rows of a query of ``customer_id, occasion, at``, in one's turn; return for how many.
+    """Start journeys for a query of ``customer_id, occasion, at``; return how many. The caller holds the lock.
 
-    Nobody begins twice from one occasion, nor again before the campaign lets them.
+    A customer starts once per occasion, and again only when the campaign allows it.
     """
     first = campaign.steps.order_by("number").first()
     if first is None:
@@ -60,7 +60,7 @@ def start_journeys(campaign: Campaign, people: Query) -> int:
 def _may_start_sql(campaign: Campaign) -> str:
     again = campaign.reentry_after
     if again is None and campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
-        return "true"  # each date is a beginning
+        return "true"  # each date starts a journey
     lately = (
         ""
         if again is None
@@ -71,7 +71,10 @@ def _may_start_sql(campaign: Campaign) -> str:
 
 
 def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Query | None = None) -> None:
-    """End a campaign for everybody, or for customers selected by their keys, with what is planned; in one's turn."""
+    """Stop journeys and hold back their planned messages, for all customers or those whose keys a query selects.
+
+    The caller holds the lock.
+    """
     some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
     execution.execute(
         compose(
@@ -86,11 +89,11 @@ def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Quer
     sender.hold_back_deliveries(reason, campaign, customers)
 
 
-# -- Going on
+# -- Advancing
 
 
 def advance_journeys(at: datetime) -> int:
-    """Plan the messages of steps that are due, and go on to the next ones; give how many steps that were."""
+    """Plan the messages of due steps and move the journeys to their next step; return how many steps were due."""
     steps = 0
     while done := transactions.retry_on_deadlock(lambda: _advance_batch(at)):
         steps += done
@@ -122,7 +125,7 @@ def _advance_batch(at: datetime) -> int:
 
 
 def _due_journey_ids(at: datetime) -> list[int]:
-    """Give journeys whose next step is due; it waits while the message of the one before is not settled."""
+    """Return the journeys whose next step is due. A step waits until the message of the previous one has an outcome."""
     theirs = f"SELECT * FROM {_DELIVERIES} d WHERE d.customer_id = j.customer_id LIMIT {NO_LIMIT}"
     return [
         key
@@ -138,7 +141,7 @@ def _due_journey_ids(at: datetime) -> list[int]:
 
 
 def _stop_ended_journeys(due: list[int], at: datetime) -> None:
-    """End the journeys of those who have ordered, left, or come back: whatever their campaign ends with."""
+    """Stop the journeys of customers who have ordered, left or come back, as their campaign says."""
     journeys = Journey.objects.filter(pk__in=due, state=State.ACTIVE)
     ended = {"state": State.STOPPED, "due_at": None, "ended_at": at}
     has_ordered = sending_policy.has_ordered_q("customer_id", "began_at", at)
@@ -166,14 +169,14 @@ def _move_to_next_step(due: list[int], at: datetime) -> None:
     )
 
 
-# -- Joined visitors
+# -- Merged visitors
 
 
 def reassign_journeys(joined: str) -> None:
-    """Let journeys of visitors, with their messages, go on as the customers they turned out to be.
+    """Move the journeys of merged visitors, with their deliveries, to their customers.
 
     ``joined`` is a table of visitor and customer, inside the transaction that joins them. Of two journeys that one
-    person would not have begun, the later ends.
+    customer could not have had, the later one stops.
     """
     if not execution.fetch_all(
         f"SELECT 1 FROM {_TABLE} WHERE customer_id IN (SELECT visitor FROM {joined}) LIMIT 1"
@@ -219,8 +222,8 @@ def _max_id(table: str) -> int:
 
 
 def _follow_late_merges(table: str, newest: int) -> None:
-    """Let rows that were just inserted follow whoever was joined since we read whose they are."""
-    if not backends.is_postgresql():  # where no other writer can be
+    """Reassign rows just inserted for visitors who were merged since the query read them."""
+    if not backends.is_postgresql():  # SQLite has no concurrent writer
         return
     temporary_tables.create_temporary_table("joined_late", "visitor bigint PRIMARY KEY, customer bigint")
     late = execution.execute(

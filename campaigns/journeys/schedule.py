@@ -1,4 +1,4 @@
-"""The dates of campaigns that begin for all members at once: one, or again and again."""
+"""The dates of campaigns that start for all members: one date, or repeated dates."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ DAY = timedelta(days=1)
 
 
 def latest_due_date(campaign: Campaign, at: datetime, not_before: datetime) -> datetime | None:
-    """Give the latest date up to an instant that was not carried out; those missed before that are left out."""
+    """Return the latest date up to ``at`` that has not been processed; earlier missed dates are skipped."""
     since = max(campaign.scheduled_until or not_before, not_before)
     last = None
     for occasion in dates_between(campaign, since, at):
@@ -19,7 +19,7 @@ def latest_due_date(campaign: Campaign, at: datetime, not_before: datetime) -> d
 
 
 def dates_between(campaign: Campaign, since: datetime | None, until: datetime) -> Iterator[datetime]:
-    """Give the dates after an instant and up to another; whole days keep their time when clocks change."""
+    """Yield the dates in ``(since, until]``. Repetitions by whole days keep their local time when clocks change."""
     first, every = campaign.starts_at, campaign.repeats_every
     if first is None:
         return

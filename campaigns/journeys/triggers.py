@@ -1,7 +1,7 @@
-"""What begins a campaign for a customer: changes of the segment past the campaign's cursor, dates, and its start.
+"""Starts and stops journeys: for membership changes past the campaign's cursor, for dates, and at the start.
 
-The only writer of the cursors of ``Campaign``. Changes are read in the order of their ids, which is the one in which
-they committed; a customer's own are taken one after another.
+The only writer of the cursors of ``Campaign``. Changes are read in the order of their ids, which is their commit order.
+The changes of one customer are processed one after another.
 """
 
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ _BULK_CAUSES: Final = (Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value
 
 
 def process_triggers(at: datetime) -> int:
-    """Begin and end journeys for what happened since the last time; give how many began."""
+    """Process new changes and due dates of all running campaigns; return how many journeys started."""
     begun = 0
     running = Campaign.objects.filter(state=Campaign.State.RUNNING).order_by("pk")
     for key in running.values_list("pk", flat=True):
@@ -36,13 +36,13 @@ def process_triggers(at: datetime) -> int:
 
 
 def latest_change_id(segment_id: int) -> int:
-    """Give the id of a segment's newest change, or 0."""
+    """Return the id of a segment's latest change, or 0."""
     newest = Change.objects.filter(segment=segment_id).order_by("-pk")
     return newest.values_list("pk", flat=True).first() or 0
 
 
 def _process_batch(key: int, at: datetime) -> tuple[int, bool]:
-    """Read some changes, and once there are no more, the dates; give how many journeys began, and if there is more."""
+    """Process a batch of changes, then the dates; return how many journeys started, and whether changes are left."""
     progress.acquire_lock()
     campaign = Campaign.objects.select_for_update().filter(pk=key, state=Campaign.State.RUNNING).first()
     if campaign is None:
@@ -61,7 +61,7 @@ def _process_batch(key: int, at: datetime) -> tuple[int, bool]:
 
 
 def _process_changes(campaign: Campaign, until: int, at: datetime) -> int:
-    """Begin for who came, end for who went, each customer's changes in their order."""
+    """Start and stop journeys for changes, in each customer's order."""
     begins, ends = _starts_sql(campaign), _exits_sql(campaign)
     temporary_tables.create_temporary_table(
         "news",
@@ -89,10 +89,10 @@ def _process_changes(campaign: Campaign, until: int, at: datetime) -> int:
 
 
 def _starts_sql(campaign: Campaign) -> str:
-    """Ask whether a change ``c`` of a customer ``p`` begins the campaign.
+    """Return the condition for a change ``c`` of a customer ``p`` that starts a journey.
 
-    A join is none of a person's doings: the id that leaves by it is no more, and the one that enters goes on with what
-    the other was in. What the joined history adds up to, though, may be an entry of its own.
+    In a merge, the visitor leaves and the customer enters what the visitor was in; neither starts a journey. The merged
+    history can also match a segment that neither matched before; that does.
     """
     if campaign.trigger not in (Campaign.Trigger.ENTERS, Campaign.Trigger.LEAVES):
         return "false"
@@ -106,9 +106,9 @@ def _starts_sql(campaign: Campaign) -> str:
 
 
 def _exits_sql(campaign: Campaign) -> str:
-    """Ask whether a change ``c`` of a customer ``p`` ends the campaign for them.
+    """Return the condition for a change ``c`` of a customer ``p`` that stops a journey.
 
-    Not that of a visitor who was joined: whether the customer is in is asked when the next step is due.
+    Changes of a merged visitor do not: membership of the customer is checked when the next step is due.
     """
     if not campaign.exit_when_not_member:
         return "false"
@@ -121,7 +121,7 @@ def _exit_reason(campaign: Campaign) -> str:
 
 
 def _start_for_current_members(campaign: Campaign, at: datetime) -> int:
-    """Begin, once, for those who have been members since before the start, unless a change has begun it for them."""
+    """Start once for customers who were members at the start and have no journey yet."""
     meets = campaign.include_current_members and campaign.trigger == Campaign.Trigger.ENTERS
     if not meets or campaign.scheduled_until or campaign.started_at is None:
         return 0
@@ -139,7 +139,7 @@ def _start_for_current_members(campaign: Campaign, at: datetime) -> int:
 
 
 def _start_for_due_date(campaign: Campaign, at: datetime) -> int:
-    """Begin for all members at the latest date that has come."""
+    """Start for all members at the latest due date."""
     occasion = schedule.latest_due_date(campaign, at, not_before=sending_policy.expired_before(at))
     if occasion is None:
         return 0

@@ -301,7 +301,7 @@ def test_a_running_campaign_can_get_more_steps_but_loses_none(move: Move) -> Non
     assert sent_messages() == [("anna", "waiting 1")]
     steps = list(cart.steps.all())
 
-    with pytest.raises(lifecycle.CampaignError, match="none can be removed"):
+    with pytest.raises(lifecycle.CampaignError, match="none of them can be removed"):
         lifecycle.save_campaign(cart, steps[:2])
     steps[1].subject = "a better one"
     lifecycle.save_campaign(cart, [*steps, campaign_runs.step("one more")])
