@@ -42,6 +42,7 @@ lint: .venv/everything node_modules/.installed  ## check code, templates, script
 	$(IN)/djangofmt check $(TEMPLATES)
 	$(BIOME) check --error-on-warnings
 	$(IN)/mypy
+	$(IN)/mypy benchmarks
 	$(IN)/lint-imports
 	$(IN)/python manage.py makemigrations --check --dry-run
 	BEHIND_HTTPS_PROXY=True SECRET_KEY="$$($(IN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \

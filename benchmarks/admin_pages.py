@@ -14,7 +14,7 @@ from typing import Any
 import harness
 from django.db import connection
 from django.test import Client
-from refresh import make
+from refresh import make_shop
 
 from core.db import backends, execution
 from segments_project.server.bundled_servers import redis_server
@@ -39,7 +39,7 @@ def measure() -> Figures:
     for page in PAGES:
         _measure_page(client, page.address)
         pages[page.view] = _measure_page(client, page.address)
-        harness.say(f"  {_format_figures(page.view, pages[page.view])}")
+        harness.log(f"  {_format_figures(page.view, pages[page.view])}")
     return pages
 
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--run", choices=["make", "measure"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if harness.is_part():
-        harness.result(make(options.customers) if options.run == "make" else measure())
+        harness.print_result(make_shop(options.customers) if options.run == "make" else measure())
         return
     with harness.database(options.database, options.folder) as url, redis_server() as redis:
         os.environ["REDIS_URL"] = redis.url
@@ -105,7 +105,7 @@ def main() -> None:
         pages = harness.run_part(url, "--run", "measure")
     faults = {view: found for view, figures in pages.items() if (found := _find_problems(figures))}
     shop = {name: made[name] for name in ("customers", "orders", "events", "memberships")}
-    harness.result(
+    harness.print_result(
         {"benchmark": "admin_pages", "database": options.database, **shop, "pages": pages, "faults": faults}
     )
     sys.exit(bool(faults))

@@ -22,7 +22,7 @@ from typing import Any
 
 import harness
 import psutil
-from refresh import make
+from refresh import make_shop
 
 from core.api import keys
 from customers.models import Customer, Identity
@@ -187,7 +187,7 @@ def measure_requests(port: int, shop: dict[str, Any]) -> dict[str, Any]:
             "median_ms": round(1000 * median(seconds), 2),
             "p95_ms": round(1000 * quantiles(seconds, n=20)[-1], 2),
         }
-        harness.say(f"  {name:<12} {figures[name]}")
+        harness.log(f"  {name:<12} {figures[name]}")
     return figures
 
 
@@ -207,7 +207,7 @@ def measure_stream(port: int, web: psutil.Process, shop: dict[str, Any]) -> dict
     took = time.perf_counter() - begun
     server.close()
     figures = {"rows": rows, "rows_per_s": round(rows / took), "more_mb": round((most - idle) / 2**20, 1)}
-    harness.say(f"  stream       {figures}")
+    harness.log(f"  stream       {figures}")
     return figures
 
 
@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--run", choices=["make", "prepare"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if harness.is_part():
-        harness.result(make(options.customers) if options.run == "make" else prepare())
+        harness.print_result(make_shop(options.customers) if options.run == "make" else prepare())
         return
     os.environ["API_RATES"] = "reading=0,writing=0,costly=0,visitors=0"
     with harness.database("postgresql", options.folder) as url, redis_server() as redis:
@@ -237,7 +237,7 @@ def main() -> None:
             figures = measure_requests(port, shop)
             stream = measure_stream(port, web, shop)
     counts = {name: made[name] for name in ("customers", "orders", "events", "memberships")}
-    harness.result(
+    harness.print_result(
         {
             "benchmark": "api",
             **counts,

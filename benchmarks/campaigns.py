@@ -134,7 +134,7 @@ COMPETITORS = {
 def open_shop(customers: int) -> Campaign:
     """Create a shop with this many subscribers and a running campaign for them."""
     harness.migrate()
-    harness.say(f"  filling the shop with {customers:,} customers")
+    harness.log(f"  filling the shop with {customers:,} customers")
     rows = "".join(
         f"c{number},c{number}@example.org,Kim {number},{('DE', 'FR', 'JP')[number % 3]},subscribed\n"
         for number in range(customers)
@@ -188,9 +188,9 @@ def run_competitors(customers: int, times: int, profile: bool) -> dict[str, floa
     campaign = open_shop(customers)
     with mail_sink():
         if profile:
-            with harness.profiled():
+            with harness.print_slowest_statements():
                 send_by_campaign(campaign)
-        return harness.alternating(
+        return harness.time_alternately(
             {name: partial(send, campaign) for name, send in COMPETITORS.items()}, times
         )
 
@@ -214,17 +214,17 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print the statements that take longest")
     options = parser.parse_args()
     if harness.is_part():
-        harness.result(run_competitors(options.customers, options.times, options.profile))
+        harness.print_result(run_competitors(options.customers, options.times, options.profile))
         return
     engines = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
     figures = {}
     for name in engines:
-        harness.say(f"{name}: {options.customers:,} customers, {options.times} times each")
+        harness.log(f"{name}: {options.customers:,} customers, {options.times} times each")
         with harness.database(name) as url:
             taken = harness.run_part(url, *sys.argv[1:])
         figures[name] = summarise(taken, options.customers)
-        harness.say(f"{name}: {figures[name]}")
-    harness.result({"benchmark": "campaigns", "customers": options.customers, **figures})
+        harness.log(f"{name}: {figures[name]}")
+    harness.print_result({"benchmark": "campaigns", "customers": options.customers, **figures})
 
 
 if __name__ == "__main__":

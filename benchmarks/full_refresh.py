@@ -35,16 +35,16 @@ def make_shop(customers: int) -> None:
     """Create the shop with right members, unless the database has one already."""
     harness.migrate()
     if shop.demo_shop_exists():
-        harness.say("The database has a shop already")
+        harness.log("The database has a shop already")
     else:
-        harness.say(f"Creating a shop of {customers:,} people; this takes minutes")
+        harness.log(f"Creating a shop of {customers:,} people; this takes minutes")
         due = time.monotonic()
 
         def tell(what: str, count: int) -> None:
             nonlocal due
             if time.monotonic() > due:
                 due = time.monotonic() + 5
-                harness.say(f"  {count:>12,} {what}")
+                harness.log(f"  {count:>12,} {what}")
 
         shop.fill_database(customers, AT, tell)
     segment_store.install_templates()
@@ -76,11 +76,11 @@ def main() -> None:
     )
     options = parser.parse_args()
     if harness.is_part():
-        harness.result(measure(options.customers, options.times, options.profile))
+        harness.print_result(measure(options.customers, options.times, options.profile))
         return
     with harness.database("postgresql", options.folder) as url:
         arguments = ["--customers", str(options.customers), "--times", str(options.times)]
-        harness.result(harness.run_part(url, *arguments, *(["--profile"] if options.profile else [])))
+        harness.print_result(harness.run_part(url, *arguments, *(["--profile"] if options.profile else [])))
 
 
 if __name__ == "__main__":

@@ -298,7 +298,7 @@ def compare(
 
     if profile:
         restore_wrong_members()
-        with harness.profiled():
+        with harness.print_slowest_statements():
             refresh()
     competitors = {"refresh": partial(timed, refresh)}
     competitors |= {
@@ -306,11 +306,11 @@ def compare(
     }
     for seconds in competitors.values():  # warms up the caches
         seconds()
-    taken = harness.alternating(competitors, times)
+    taken = harness.time_alternately(competitors, times)
     timed(refresh)  # restores what only the product maintains
     refresh_s = taken.pop("refresh")
     fastest = min(taken, key=lambda name: taken[name])
-    harness.say(f"refresh {refresh_s} s, by hand {taken[fastest]} s ({fastest})")
+    harness.log(f"refresh {refresh_s} s, by hand {taken[fastest]} s ({fastest})")
     return {
         "refresh_s": refresh_s,
         "sql_s": taken[fastest],

@@ -82,7 +82,7 @@ UPDATED_FIELDS = [
 
 
 def order_from_row(row: dict[str, str], customers: dict[str, int]) -> Order:
-    return Order(
+    return Order(  # type: ignore[misc]  # the exact decimals of the model are typed as floats
         order_id=row["order_id"],
         customer_id=customers[row["customer_id"]],
         placed_at=datetime.fromisoformat(row["placed_at"]),
@@ -104,7 +104,7 @@ COMPETITORS: dict[str, Callable[[Path, int], dict[str, float]]] = {
 
 def peak_memory_mb() -> float:
     """Return the peak memory of this process."""
-    if sys.platform == "linux":  # there getrusage includes the memory of the parent process
+    if Path("/proc/self/status").exists():  # there getrusage includes the memory of the parent process
         [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
         return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
@@ -136,14 +136,14 @@ def run_competitor(engine: str, competitor: str, path: Path, batch: int) -> dict
 
 def measure(engine: str, folder: Path, rows: int, times: int, batch: int) -> dict[str, Any]:
     """Run both in turn on one database. Return the figures."""
-    harness.say(f"{engine}: {rows:,} orders, {times} times each")
+    harness.log(f"{engine}: {rows:,} orders, {times} times each")
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in COMPETITORS}
 
     def once(name: str) -> float:
         runs[name].append(run_competitor(engine, name, folder / "orders.csv", batch))
         return runs[name][-1]["seconds"]
 
-    taken = harness.alternating({name: partial(once, name) for name in COMPETITORS}, times)
+    taken = harness.time_alternately({name: partial(once, name) for name in COMPETITORS}, times)
     twice = run_competitor(engine, "import", folder / "twice.csv", batch)["peak"]
     once_peak = median(one["peak"] for one in runs["import"])
     figures = {
@@ -159,7 +159,7 @@ def measure(engine: str, folder: Path, rows: int, times: int, batch: int) -> dic
             "ratio": round(twice / once_peak, 3),
         },
     }
-    harness.say(f"{engine}: {figures}")
+    harness.log(f"{engine}: {figures}")
     return figures
 
 
@@ -175,19 +175,19 @@ def main() -> None:
     options = parser.parse_args()
     if harness.is_part():
         harness.migrate()
-        harness.result(COMPETITORS[options.run](options.file, options.batch))
+        harness.print_result(COMPETITORS[options.run](options.file, options.batch))
         return
     engines = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
     with tempfile.TemporaryDirectory(prefix="segments-benchmark-") as name:
         folder = Path(name)
-        harness.say(f"Writing the files, of {options.orders:,} orders and of twice as many")
+        harness.log(f"Writing the files, of {options.orders:,} orders and of twice as many")
         write_csv(folder / "orders.csv", options.orders)
         write_csv(folder / "twice.csv", 2 * options.orders)
         figures = {
             engine: measure(engine, folder, options.orders, options.times, options.batch)
             for engine in engines
         }
-    harness.result({"benchmark": "import_csv", "orders": options.orders, **figures})
+    harness.print_result({"benchmark": "import_csv", "orders": options.orders, **figures})
 
 
 if __name__ == "__main__":

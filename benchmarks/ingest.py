@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--run", choices=PARTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if harness.is_part():
-        harness.result(PARTS[options.run](options.events))
+        harness.print_result(PARTS[options.run](options.events))
         return
     figures: dict[str, list[float]] = {"events_per_s": [], "drain_s": [], "bare_s": []}
     for number in range(1, options.times + 1):
@@ -187,9 +187,9 @@ def main() -> None:
             run = [harness.run_part(url, "--run", name, "--events", str(options.events)) for name in PARTS]
         for name, part in zip(figures, run, strict=True):
             figures[name].append(next(iter(part.values())))
-            harness.say(f"  run {number}  {name:<14} {figures[name][-1]:10.2f}")
+            harness.log(f"  run {number}  {name:<14} {figures[name][-1]:10.2f}")
     middle = {name: round(sorted(values)[len(values) // 2], 2) for name, values in figures.items()}
-    harness.result(
+    harness.print_result(
         {
             "benchmark": "ingest",
             "events": options.events,

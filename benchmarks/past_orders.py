@@ -9,7 +9,7 @@ smallest: 1 means constant, and the ratio of the sizes means quadratic cost.
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,11 @@ def import_past_orders(folder: Path, rows: int, per_customer: int) -> dict[str, 
             for number in range(rows)
         ),
     )
-    steps = [lambda: import_file("orders", past), update.update_facts, refresh_all]
+    steps: list[Callable[[], object]] = [
+        lambda: import_file("orders", past),
+        update.update_facts,
+        refresh_all,
+    ]
     seconds = {}
     for name, step in zip(STEPS, steps, strict=True):
         begun = time.perf_counter()
@@ -92,11 +96,11 @@ def measure(engine: str, customers: int, sizes: tuple[int, ...]) -> dict[str, An
                 taken[rows] = harness.run_part(
                     url, "--customers", str(customers), "--rows", str(rows), "--per", str(per_customer)
                 )
-            harness.say(f"{engine}, over {among} customers, {rows:>7,} rows: {taken[rows]}")
+            harness.log(f"{engine}, over {among} customers, {rows:>7,} rows: {taken[rows]}")
         least, most = min(sizes), max(sizes)
         level = {step: round(taken[most][step] / most / (taken[least][step] / least), 2) for step in STEPS}
         figures[among] = {"seconds": {str(rows): steps for rows, steps in taken.items()}, "level": level}
-        harness.say(f"{engine}, over {among} customers: cost a row, largest over smallest: {level}")
+        harness.log(f"{engine}, over {among} customers: cost a row, largest over smallest: {level}")
     return figures
 
 
@@ -113,11 +117,11 @@ def main() -> None:
         harness.migrate()
         with tempfile.TemporaryDirectory(prefix="segments-benchmark-") as name:
             make_shop(Path(name), options.customers)
-            harness.result(import_past_orders(Path(name), options.rows, options.per))
+            harness.print_result(import_past_orders(Path(name), options.rows, options.per))
         return
     engines = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
     figures = {engine: measure(engine, options.customers, tuple(options.sizes)) for engine in engines}
-    harness.result({"benchmark": "past_orders", "customers": options.customers, **figures})
+    harness.print_result({"benchmark": "past_orders", "customers": options.customers, **figures})
 
 
 if __name__ == "__main__":

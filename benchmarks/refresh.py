@@ -119,7 +119,7 @@ def summarise(values: Sequence[float]) -> Figures:
 def ratio_of_medians(name: str, slow: Sequence[float], fast: Sequence[float]) -> Figures:
     """Return the median of the first divided by that of the second."""
     ratio = median(slow) / median(fast)
-    harness.say(f"{name}: {median(slow):.4f} s / {median(fast):.4f} s = {ratio:.2f}")
+    harness.log(f"{name}: {median(slow):.4f} s / {median(fast):.4f} s = {ratio:.2f}")
     return {name: round(ratio, 2)}
 
 
@@ -131,10 +131,10 @@ def make_shop(customers: int) -> Figures:
     harness.migrate()
     raw = {}
     if Customer.objects.exists():
-        harness.say("The database has a shop already")
+        harness.log("The database has a shop already")
     else:
         until = (datetime.now(UTC) - HEAD_START).replace(microsecond=0)
-        harness.say(f"Creating a shop of {customers:,} customers whose history ends at {until}")
+        harness.log(f"Creating a shop of {customers:,} customers whose history ends at {until}")
         raw["build_s"] = round(time_call(lambda: shop_in_sql.build(customers, until)), 1)
         raw["first_facts_s"] = round(time_call(lambda: update.recompute_all(until)), 1)
         segment_store.install_templates()
@@ -142,7 +142,7 @@ def make_shop(customers: int) -> Figures:
         if backends.is_postgresql():
             execution.execute("VACUUM ANALYZE")
             execution.execute("CHECKPOINT")
-        harness.say(f"  {raw}")
+        harness.log(f"  {raw}")
     return {
         "customers": Customer.objects.count(),
         "orders": Order.objects.count(),
@@ -195,7 +195,7 @@ def _time_refresh(clock: Clock, length: timedelta) -> float:
         changed = refresh_members(clock.at)
 
     seconds = time_call(act)
-    harness.say(f"  {length} of news: {seconds:.4f} s, {changed} members changed")
+    harness.log(f"  {length} of news: {seconds:.4f} s, {changed} members changed")
     return seconds
 
 
@@ -292,7 +292,7 @@ def measure_live_segments() -> Figures:
     random.Random("order").shuffle(keys)
     seconds: dict[str, list[float]] = {"live": [], "lookup": []}
     for number, key in enumerate(keys):
-        competitors = [
+        competitors: list[tuple[str, Callable[[], Any]]] = [
             ("live", partial(live.matching_segments, key, at)),
             ("lookup", partial(Customer.objects.get, pk=key)),
         ]
@@ -322,8 +322,8 @@ def measure_realtime() -> Figures:
     within = sum(seconds <= 1 for seconds in waited) / len(waited)
     p95 = quantiles(waited, n=20)[-1]
     runs = Refresh.objects.filter(pk__gt=warm, finished_at__isnull=False)
-    took = [(run.finished_at - run.started_at).total_seconds() for run in runs]
-    harness.say(f"realtime: p95 {p95:.3f} s, {within:.1%} within a second")
+    took = [(run.finished_at - run.started_at).total_seconds() for run in runs if run.finished_at]
+    harness.log(f"realtime: p95 {p95:.3f} s, {within:.1%} within a second")
     return {
         "realtime_p95_s": round(p95, 3),
         "realtime_within_1s": round(within, 4),
@@ -342,7 +342,7 @@ def _fill_history_until_now() -> None:
     while (left := datetime.now(UTC) - clock.at) > SECOND:
         ingest_new_records(clock, min(left, DAY))
         refresh_members(clock.at)
-        harness.say(f"  the shop is at {clock.at:%Y-%m-%d %H:%M}")
+        harness.log(f"  the shop is at {clock.at:%Y-%m-%d %H:%M}")
 
 
 def _choose_events(count: int) -> list[tuple[str, str, ExpectedChange]]:
@@ -386,7 +386,7 @@ def _ingest_at_pace(
         _ingest_event(whose, name, partial(_record_commit, committed, change))
     late = time.perf_counter() - begun - len(chosen) / EVENTS_A_SECOND
     if late > 1:
-        harness.say(f"  the events were ingested {late:.1f} s later than planned")
+        harness.log(f"  the events were ingested {late:.1f} s later than planned")
     until = time.monotonic() + 60
     while missing := committed.keys() - seen.keys():
         if time.monotonic() > until:
@@ -477,7 +477,7 @@ def check_members() -> Figures:
         if verdict.skipped or not verdict.is_right:
             raise SystemExit(f"{verdict.segment.slug} is not right: {verdict}")
     members = sum(verdict.compared for verdict in verdicts)
-    harness.say(f"All members are right: {members:,} of {len(verdicts)} segments compared with the records")
+    harness.log(f"All members are right: {members:,} of {len(verdicts)} segments compared with the records")
     return {"verified_memberships": members, "raw": {"waiting": max(v.waiting for v in verdicts)}}
 
 
@@ -504,7 +504,7 @@ def main() -> None:
     options = parser.parse_args()
     if harness.is_part():
         others = PARTS | {"make": partial(make_shop, options.customers), "check": check_members}
-        harness.result(others[options.run]())
+        harness.print_result(others[options.run]())
         return
     there = list(PARTS) if options.database == "postgresql" else PARTS_ON_SQLITE
     parts = options.parts.split(",") if options.parts else there
@@ -516,11 +516,11 @@ def main() -> None:
     with harness.database(options.database, options.folder) as url, redis_server() as redis:
         os.environ["REDIS_URL"] = redis.url
         for name in ["make", *(part for part in there if part in parts), "check"]:
-            harness.say(f"-- {name}")
+            harness.log(f"-- {name}")
             result = harness.run_part(url, "--run", name, "--customers", str(options.customers))
             raw[name] = result.pop("raw")
             figures |= result
-    harness.result(figures | {"raw": raw})
+    harness.print_result(figures | {"raw": raw})
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def build(customers: int, until: datetime, seed: int = SEED) -> None:
             _check_totals,
         ):
             step(plan)
-            harness.say(f"  {step.__name__.strip('_').replace('_', ' ')}: done")
+            harness.log(f"  {step.__name__.strip('_').replace('_', ' ')}: done")
     if backends.is_postgresql():
         execution.execute("VACUUM ANALYZE")
         execution.execute("CHECKPOINT")
@@ -488,7 +488,7 @@ def _insert(model: type[models.Model], values: Mapping[str, str], source: str) -
     """Return the statement that fills a table from a source. Other columns get the defaults of the model."""
     given = dict(values)
     for field in model._meta.concrete_fields:
-        if field.column not in given and not field.primary_key:
+        if field.column and field.column not in given and not field.primary_key:
             given[field.column] = _literal(field.get_db_prep_save(field.get_default(), connection))
     columns, expressions = ", ".join(given), ", ".join(given.values())
     return f"INSERT INTO {model._meta.db_table} ({columns}) SELECT {expressions} FROM {source}"
@@ -550,7 +550,7 @@ def _without_indexes() -> Iterator[None]:
     yield
     for statement in make:
         execution.execute(statement)
-    harness.say(f"  {len(make)} indexes and constraints: done")
+    harness.log(f"  {len(make)} indexes and constraints: done")
 
 
 def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
