@@ -1,6 +1,6 @@
-"""Who may do what: the roles of staff, with the permissions each is created with.
+"""The roles of staff with their permissions.
 
-``migrate`` creates the roles, and grants what a new version adds. What staff change in the admin stays.
+``migrate`` creates the roles, and grants permissions that a new version adds. Changes by staff in the admin stay.
 """
 
 from typing import Final
@@ -78,7 +78,7 @@ ADMINISTRATOR: Final = Role(
         "admin.view_logentry",
         "axes.view_accessattempt",
         "axes.delete_accessattempt",
-        # Privacy: all that is known of a customer as a file, and erasure
+        # Privacy: export and erasure of a customer's data
         "customers.export_customer",
         "customers.view_erasure",
         "customers.add_erasure",
@@ -109,9 +109,9 @@ ADMINISTRATOR: Final = Role(
 
 ROLES: Final = (VIEWER, MARKETER, ADMINISTRATOR)
 
-# Granted to no role on purpose. A permission of our models that stands neither above nor here fails a test.
+# Granted to no role on purpose. A test fails for a permission that is neither in a role nor here.
 UNGRANTED_PERMISSIONS: Final = (
-    # Tables that have no page of their own: only the application writes them.
+    # Tables without a page: only the application writes them.
     *all_permissions(
         "customers.addressunsubscription",
         "customers.appendedevent",
@@ -149,7 +149,7 @@ UNGRANTED_PERMISSIONS: Final = (
         "campaigns.channelhealth",
         "campaigns.soldproduct",
     ),
-    # Shown to staff, but written by the application alone.
+    # Staff can see these, but only the application writes them.
     "customers.add_identitylink",
     "customers.change_identitylink",
     "customers.delete_identitylink",

@@ -1,7 +1,7 @@
-"""What runs when: the background work that beat sends to workers.
+"""The schedules of background work: which task Celery beat sends when.
 
-``migrate`` creates each schedule once. What staff change in the admin (*Schedules*) stays. Clock times are in the
-shop's time zone (``TIME_ZONE``).
+``migrate`` creates each schedule once. Changes by staff in the admin (*Schedules*) stay. Times are in the shop's time
+zone (``TIME_ZONE``).
 """
 
 from datetime import timedelta
@@ -15,7 +15,7 @@ MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 
 SCHEDULES: Final = (
-    # -- All day. Most of this work starts at once when something happens; these find what was left.
+    # -- All day: the fallback for lost wake-ups. Most of this work starts as soon as there is something to do.
     Schedule(
         name="Take messages that wait",
         task="customers.tasks.drain_inbox",
@@ -131,7 +131,7 @@ SCHEDULES: Final = (
     ),
 )
 
-# Tasks without a schedule: code starts them when there is work. A task of ours that is in neither list fails a test.
+# Tasks without a schedule: code sends them when there is work. A test fails for a task that is in neither list.
 UNSCHEDULED_TASKS: Final = {
     "segments.tasks.refresh_pending": "refreshes when something was recorded",
     "segments.tasks.count_rule": "counts a rule that a person is writing",

@@ -89,7 +89,7 @@ def test_somebody_elses_shop_is_left_alone(capsys: pytest.CaptureFixture[str]) -
     writer.ingest(CUSTOMERS, [(1, CUSTOMERS.read({"customer_id": "c000001"}, shop_settings()))])
     before = records()
 
-    with pytest.raises(CommandError, match="not the demo's"):
+    with pytest.raises(CommandError, match="already contains other customers"):
         demo(capsys)
 
     assert records() == before

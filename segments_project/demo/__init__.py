@@ -1,1 +1,1 @@
-"""The demo shop: its history, its catalogue, and the visitors it gets while it is served."""
+"""The demo shop: its catalogue, its history, and simulated visitors."""

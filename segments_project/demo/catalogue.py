@@ -1,4 +1,4 @@
-"""What the sample shop sells (two hundred made-up products), at which reductions, and to whom."""
+"""The catalogue of the sample shop: two hundred made-up products, offers, countries and names."""
 
 import json
 import unicodedata
@@ -15,7 +15,7 @@ as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Product:
-    """One thing to buy, of which there is one object; `price` is in cents."""
+    """A product. There is one object of each. `price` is in cents."""
 
     number: int
     sku: str
@@ -25,7 +25,7 @@ class Product:
     price: int
 
     def properties(self, currency: str, quantity: int = 1) -> dict[str, Any]:
-        """Describe the product as Segment's e-commerce events do."""
+        """Return the properties of the product in Segment's e-commerce events."""
         return {
             "product_id": f"p{self.number:03d}",
             "sku": self.sku,
@@ -33,20 +33,20 @@ class Product:
             "category": self.category,
             "brand": self.brand,
             "price": self.price / 100,
-            "url": f"/products/{self.sku}",  # of the shop, wherever that is
+            "url": f"/products/{self.sku}",  # relative to the shop
             "quantity": quantity,
             "currency": currency,
         }
 
     @cache  # noqa: B019  (bounded: a few quantities of two hundred products that live as long as the module)
     def properties_json(self, currency: str, quantity: int = 1) -> str:
-        """Give the same as JSON, written once however often the product is met."""
+        """Return the same as JSON, cached."""
         return as_json(self.properties(currency, quantity))
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was bought: products with their quantities; the moment in seconds since 1970, amounts in cents."""
+    """An order: quantities by product, time in seconds since 1970, amounts in cents."""
 
     order_id: str
     placed_at: int
@@ -59,7 +59,7 @@ class Order:
     refunded: int
 
     def properties(self, currency: str) -> dict[str, Any]:
-        """Describe the order as Segment's `Order Completed` does."""
+        """Return the properties of Segment's `Order Completed`."""
         return {
             "order_id": self.order_id,
             "total": self.total / 100,
@@ -72,7 +72,7 @@ class Order:
 
 
 class Offer(NamedTuple):
-    """A reduction in percent, with a coupon code or without, in some months or in all."""
+    """A discount in percent, with or without a coupon code, in some months or in all."""
 
     coupon: str
     percent: int
@@ -115,7 +115,7 @@ PAGES = [as_json({"path": path, "title": title}) for path, title in TITLES.items
 
 
 class Region(NamedTuple):
-    """A country with its weight; phone numbers only where some are kept for fiction (# is a digit)."""
+    """A country with its weight. Phone numbers only where some are reserved for fiction (# is a digit)."""
 
     country: str
     weight: int
@@ -185,18 +185,18 @@ _SHELVES = {
 
 
 def pick_product(random: Random, favourite: str) -> Product:
-    """Draw a product as customers choose, half of the time from their favourite category."""
+    """Draw a product by demand, half of the time from the favourite category."""
     products, cumulative = _SHELVES[favourite if random.random() < 0.5 else ""]
     return products[bisect(cumulative, random.random() * cumulative[-1])]
 
 
 def fill_basket(random: Random, favourite: str) -> dict[Product, int]:
-    """Draw one to six products with their quantities, mostly one piece of each."""
+    """Draw one to six products with their quantities, mostly 1."""
     count = min(1 + int(random.expovariate(1)), 6)
     return {pick_product(random, favourite): bisect(QUANTITIES, random.random()) + 1 for _ in range(count)}
 
 
 def ascii_name(name: str) -> str:
-    """Spell a name as in an e-mail address."""
+    """Return a name as in an e-mail address."""
     plain = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss")).encode("ascii", "ignore").decode()
     return plain.replace("'", "")

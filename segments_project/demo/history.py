@@ -1,7 +1,7 @@
 """A made-up online shop with two years of history, as rows for the CSV import.
 
-The same seed, size and end give the same shop. Every person is drawn on their own, so the rows stream at
-any size, the four files agree without knowing of each other, and a larger shop begins with the same people.
+The same seed, size and end produce the same shop. Each person is drawn independently, so rows can be streamed for any
+size, the four kinds of rows are consistent, and a larger shop begins with the same people.
 """
 
 import json
@@ -22,7 +22,7 @@ from . import catalogue
 
 Row = dict[str, str]
 EventStep = tuple[str, dict[str, Any]]
-"""The name of an event, and its properties."""
+"""The name and the properties of an event."""
 
 HOUR, DAY = 3600, 86400
 HISTORY_DAYS = 730
@@ -52,7 +52,7 @@ PLACE_WEIGHTS = [place.weight for place in catalogue.REGIONS]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who came to the shop, with the moments at which their visits ended, oldest first."""
+    """A person, with the times at which their visits ended, oldest first."""
 
     number: int
     visitor: bool
@@ -63,12 +63,12 @@ class Person:
 
     @property
     def customer_id(self) -> str:
-        """The shop's id, which a visitor has none of."""
+        """The shop's id. Visitors have none."""
         return "" if self.visitor else f"c{self.number:06d}"
 
 
 class BusinessClock:
-    """The shop's own clock: it runs faster the busier the shop is, in season, week and day."""
+    """A clock that runs faster while the shop is busy, by month, weekday and hour."""
 
     def __init__(self, until: int) -> None:
         self.until = until
@@ -78,7 +78,7 @@ class BusinessClock:
         self.marks = list(accumulate(busy, initial=0.0))
 
     def moment(self, days_ago: float) -> int:
-        """Give the second since which the business of that many average days was done."""
+        """Return the second since which as much business was done as in that many average days."""
         mark = self.marks[-1] * max(0.0, 1 - days_ago / HISTORY_DAYS)
         hour = min(bisect(self.marks, mark), len(self.marks) - 1) - 1
         part = (mark - self.marks[hour]) / (self.marks[hour + 1] - self.marks[hour])
@@ -87,9 +87,9 @@ class BusinessClock:
 
 @dataclass(frozen=True)
 class SampleShop:
-    """A shop of so many people, six in ten of them anonymous visitors, with nothing later than `until`.
+    """A shop of people, six in ten of them anonymous visitors. Nothing is later than `until`.
 
-    Each kind of rows can be had for some of the people only (`range(100, 200)`).
+    Each kind of rows can be limited to some of the people (`range(100, 200)`).
     """
 
     customers: int
@@ -102,13 +102,13 @@ class SampleShop:
             raise ValueError("until needs a time zone")
 
     def customer_rows(self, people: range | None = None) -> Iterator[Row]:
-        """Give the customers who have an id; `loyalty_tier` and `shoe_size` become attributes."""
+        """Yield the customers with an id. `loyalty_tier` and `shoe_size` become attributes."""
         for person in self._people(people):
             if not person.visitor:
                 yield self.profile(person)
 
     def order_rows(self, people: range | None = None) -> Iterator[Row]:
-        """Give the orders, person by person."""
+        """Yield the orders, person by person."""
         for person in self._people(people):
             for order in self._orders(person).values():
                 yield {
@@ -124,7 +124,7 @@ class SampleShop:
                 }
 
     def line_rows(self, people: range | None = None) -> Iterator[Row]:
-        """Give the lines of the same orders; an order names a product once."""
+        """Yield the lines of the same orders. An order contains each product once."""
         for person in self._people(people):
             for order in self._orders(person).values():
                 for product, quantity in order.lines.items():
@@ -139,9 +139,9 @@ class SampleShop:
                     }
 
     def event_rows(self, people: range | None = None) -> Iterator[Row]:
-        """Give the events, person by person, oldest first.
+        """Yield the events, person by person, oldest first.
 
-        A customer met in a browser is a visitor at first; the last event of one visit carries both ids.
+        A customer who came by browser is a visitor at first. The last event of one visit has both ids.
         """
         for person in self._people(people):
             random = self._random(person, "events")

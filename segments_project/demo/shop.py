@@ -1,4 +1,4 @@
-"""The shop of the demo: generated rows that take the way of every import, the last of them one after another."""
+"""Creates the demo shop: generated rows, written by ``ingest`` like every import."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,23 +33,23 @@ TABLES = (
 )
 
 LIVE_PERIOD = timedelta(days=30)
-"""The end of its history that the shop lives through: records arrive in their order, and segments are refreshed."""
+"""The last part of the history, in which records arrive in order and segments are refreshed."""
 
 REFRESH_INTERVAL = timedelta(hours=6)
 
 VISITOR_SOURCE = "Demo visitors"
-"""The source that the messages of those come from who visit the shop while it is served."""
+"""The source of the simulated visitors' messages."""
 
 PEOPLE_BATCH_SIZE = 2_000
 
 ReportProgress = Callable[[str, int], None]
-"""Takes what is being counted, and how many there are by now."""
+"""Called with what is counted, and the count so far."""
 
 
 def demo_shop_exists() -> bool:
-    """Tell whether the database holds a demo's shop, of whatever size and age.
+    """Return whether the database contains a demo shop, of any size and age.
 
-    A browser is known by an id that only the generator draws; those of the first people are in every shop.
+    The generator draws the ids of browsers. Those of the first people are in every demo shop.
     """
     shop = SampleShop(1, until=datetime(2026, 1, 1, tzinfo=UTC))  # the ids do not depend on the end
     browsers = {row["anonymous_id"] for row in shop.event_rows(range(20))} - {""}
@@ -57,14 +57,14 @@ def demo_shop_exists() -> bool:
 
 
 def people_count() -> int:
-    """Give the number of people up to the last one with a customer id; who came later has a longer id."""
+    """Return the number of people up to the last one with a customer id. Simulated visitors have longer ids."""
     numbered = Identity.objects.filter(kind=Identity.Kind.CUSTOMER_ID, value__regex=r"^c[0-9]{6}$")
     last = numbered.order_by("-value").values_list("value", flat=True).first()
     return int(last[1:]) if last else 0
 
 
 def renew_write_key() -> str:
-    """Give the source of the visitors a new key, as the old one cannot be read; make the source at first."""
+    """Create the visitors' source if necessary, and return a new key: the old one cannot be read."""
     source = Source.objects.filter(name=VISITOR_SOURCE, kind=Source.Kind.SERVER, revoked_at=None).first()
     return (
         sources.rotate_key(source)
@@ -74,28 +74,30 @@ def renew_write_key() -> str:
 
 
 class Arrival(NamedTuple):
-    """A row that comes in at an instant, written as rows write theirs."""
+    """A row, and when it arrives, as text in the format of rows."""
 
     at: str
     kind: Kind
     row: Row
 
 
-def build_demo_shop(customers: int, until: datetime, tell: ReportProgress = lambda what, count: None) -> None:
-    """Make a shop of so many people whose history ends at an instant, with its segments; all of it or nothing."""
+def build_demo_shop(
+    customers: int, until: datetime, report: ReportProgress = lambda what, count: None
+) -> None:
+    """Create a shop whose history ends at an instant, with its segments, in one transaction."""
     begins = until - LIVE_PERIOD
     shop = shop_settings()
     sample = SampleShop(customers, until, currency=shop.currency)
     with transaction.atomic():
-        later = _fill_until(sample, begins, shop, tell)
-        update.update_facts(begins, progress=lambda settled: tell("customers summed up", settled))
+        later = _fill_until(sample, begins, shop, report)
+        update.update_facts(begins, progress=lambda settled: report("customers with facts", settled))
         segment_store.install_templates()
         refresh_all(begins)
-        _live_through(later, begins, until, shop, tell)
+        _replay_arrivals(later, begins, until, shop, report)
 
 
-def fill_database(customers: int, until: datetime, tell: ReportProgress = lambda what, count: None) -> None:
-    """Make a shop of so many people at once, ten thousand rows a transaction, without segments."""
+def fill_database(customers: int, until: datetime, report: ReportProgress = lambda what, count: None) -> None:
+    """Create a shop without segments, in transactions of ten thousand rows."""
     shop = shop_settings()
     sample = SampleShop(customers, until, currency=shop.currency)
     line_writer.start_line_numbering()
@@ -105,16 +107,16 @@ def fill_database(customers: int, until: datetime, tell: ReportProgress = lambda
         (ORDER_LINES, sample.line_rows()),
         (EVENTS, sample.event_rows()),
     ):
-        _ingest(kind, rows, shop, partial(tell, kind.name.replace("_", " ")))
+        _ingest(kind, rows, shop, partial(report, kind.name.replace("_", " ")))
         for table in TABLES:
             temporary_tables.analyze_table(table)
-    update.update_facts(until, progress=lambda settled: tell("customers summed up", settled))
+    update.update_facts(until, progress=lambda settled: report("customers with facts", settled))
 
 
 def _fill_until(
-    sample: SampleShop, begins: datetime, shop: ShopSettings, tell: ReportProgress
+    sample: SampleShop, begins: datetime, shop: ShopSettings, report: ReportProgress
 ) -> list[Arrival]:
-    """Take what arrives up to an instant; return what arrives later, in its order."""
+    """Ingest what arrives up to an instant. Return later arrivals, in order."""
     border = begins.astimezone(UTC).isoformat(timespec="seconds")
     later: list[Arrival] = []
     taken = 0
@@ -130,16 +132,18 @@ def _fill_until(
         for kind in KINDS.values():
             _ingest(kind, earlier[kind.name], shop)
         taken += sum(map(len, earlier.values()))
-        tell("records", taken)
+        report("records", taken)
         for table in TABLES:
             temporary_tables.analyze_table(table)
-    return sorted(later, key=itemgetter(0))  # those of one instant stay in the order of their kinds
+    return sorted(
+        later, key=itemgetter(0)
+    )  # stable: arrivals of one instant stay in the order of their kinds
 
 
 def _arrivals(sample: SampleShop, index: int) -> Iterator[Arrival]:
-    """Return the rows of one person, each with the instant at which the shop gets to know it.
+    """Yield the rows of one person, each with its time of arrival.
 
-    Who was met in a browser is known from the event that names both ids, or from the first order.
+    A customer who came by browser arrives with the event that has both ids, or with the first order.
     """
     person = range(index, index + 1)
     events, orders = list(sample.event_rows(person)), list(sample.order_rows(person))
@@ -161,10 +165,10 @@ def _arrivals(sample: SampleShop, index: int) -> Iterator[Arrival]:
     yield from (Arrival(row["occurred_at"], EVENTS, row) for row in events)
 
 
-def _live_through(
-    later: Sequence[Arrival], begins: datetime, until: datetime, shop: ShopSettings, tell: ReportProgress
+def _replay_arrivals(
+    later: Sequence[Arrival], begins: datetime, until: datetime, shop: ShopSettings, report: ReportProgress
 ) -> None:
-    """Take records in the order of their arrival, and refresh the segments every few hours."""
+    """Ingest records in the order of their arrival, and refresh the segments every few hours."""
     arrivals = iter(later)
     arrival = next(arrivals, None)
     at = begins
@@ -178,14 +182,14 @@ def _live_through(
         for kind in KINDS.values():
             _ingest(kind, came[kind.name], shop, now=at)
         refresh_all(at)
-        tell("days lived through", (at - begins).days)
+        report("days replayed", (at - begins).days)
 
 
 def _ingest(
     kind: Kind,
     rows: Iterable[Row],
     shop: ShopSettings,
-    tell: Callable[[int], None] = lambda taken: None,
+    report: Callable[[int], None] = lambda taken: None,
     now: datetime | None = None,
 ) -> None:
     numbered = enumerate(rows, start=1)
@@ -195,4 +199,4 @@ def _ingest(
         if outcome.rejected:
             raise InvalidRow(f"{kind.name}, row {outcome.rejected[0].line}: {outcome.rejected[0].reason}")
         taken += len(batch)
-        tell(taken)
+        report(taken)

@@ -1,6 +1,6 @@
-"""Who visits the demo's shop while it is served, and what each of them sends, as an SDK would say it.
+"""Simulated visitors of the demo shop, and the messages that an SDK would send for them.
 
-The steps of a visit are the sample shop's. Nothing here reads the clock or sends anything.
+The steps of a visit come from the sample shop. Nothing here reads the clock or sends anything.
 """
 
 import heapq
@@ -21,7 +21,7 @@ Message = dict[str, Any]
 
 MESSAGES_PER_SECOND: Final = 1.0
 PAUSE_SECONDS: Final = (2.0, 20.0, 5.0)
-"""Seconds from one step to the next: at least, at most, most often."""
+"""Between two steps: minimum, maximum, most frequent."""
 
 NEW_VISITOR_SHARE: Final = 0.6  # share of visits by browsers that are no customer's, or not yet
 RETURNING_SHARE: Final = 0.15  # share of those that were here before
@@ -47,7 +47,7 @@ CAMPAIGNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Somebody with the browser they come with; `name` is the customer id that they send from the beginning."""
+    """A person with a browser. `name` is the customer id that they send from the beginning."""
 
     person: Person
     browser: str
@@ -55,10 +55,10 @@ class Guest:
 
 
 def draw_messages(shop: SampleShop, start: datetime, random: Random) -> Iterator[tuple[datetime, Message]]:
-    """Give what is sent from an instant on, each message with its time, in the order of time and without end.
+    """Yield messages with their times, from an instant on, in order and without end.
 
-    Known customers are those of the shop. Who is new to it is numbered by the second in which they came, so that
-    ids differ from run to run.
+    Known customers are those of the shop. A new person is numbered by the second of their arrival, so that ids differ
+    between runs.
     """
     crowd = _Crowd(shop, random)
     waiting: list[tuple[datetime, int, Message]] = []
@@ -72,12 +72,12 @@ def draw_messages(shop: SampleShop, start: datetime, random: Random) -> Iterator
         visit = crowd.visit(arrival)
         for at, message in visit:
             heapq.heappush(waiting, (at, next(numbers), message))
-        # The more a visit sends, the longer until the next one.
+        # The more messages a visit has, the longer the pause until the next one.
         arrival += timedelta(seconds=len(visit) / MESSAGES_PER_SECOND * random.expovariate(1))
 
 
 class _Crowd:
-    """Everybody who may come, and the browsers that have been here."""
+    """The people who may visit, and the browsers that have visited."""
 
     def __init__(self, shop: SampleShop, random: Random) -> None:
         self.shop, self.random = shop, random
@@ -85,7 +85,7 @@ class _Crowd:
         self.latest = 0
 
     def visit(self, at: datetime) -> list[tuple[datetime, Message]]:
-        """Draw one visit that begins at an instant: who comes, what they do, and when."""
+        """Draw a visit that begins at an instant."""
         if not self.shop.customers or self.random.random() < NEW_VISITOR_SHARE:
             guest = self._back(at) or self._fresh(at)
             said = self._of_fresh(guest, at)
@@ -106,7 +106,7 @@ class _Crowd:
         return visit
 
     def _back(self, at: datetime) -> Guest | None:
-        """Take somebody of those who have left."""
+        """Draw a returning visitor, or None."""
         if self.gone and self.gone[0][0] < at and self.random.random() < RETURNING_SHARE:
             return self.gone.popleft()[1]
         return None
@@ -122,7 +122,7 @@ class _Crowd:
         return Guest(person, self._uuid()) if logs_in_later else Guest(person, "", person.customer_id)
 
     def _of_fresh(self, guest: Guest, at: datetime) -> list[Message]:
-        """Draw what a browser does that is nobody's yet; whoever has an address may buy, sign up or subscribe."""
+        """Draw the visit of an unknown browser. A person with an e-mail address may buy, sign up or subscribe."""
         person, random = guest.person, self.random
         profile = self.shop.profile(person)
         chance = random.random() if profile["email"] and not person.visitor else 1.0
@@ -137,7 +137,7 @@ class _Crowd:
         return said
 
     def _of_customer(self, guest: Guest, at: datetime) -> list[Message]:
-        """Draw what a customer does, who may log in on the way, at the latest to order."""
+        """Draw the visit of a customer, who may log in during it, at the latest to order."""
         person, random = guest.person, self.random
         buys = random.random() < CUSTOMER_ORDER_SHARE
         order_number = int(at.timestamp()) if buys else 0  # after those of the past, and of other runs
@@ -172,7 +172,7 @@ class _Crowd:
 
 
 def _said(step: EventStep) -> Message:
-    """Say a step in the words of an SDK, which has a call of its own for pages."""
+    """Return a step as an SDK's message. Pages have a call of their own."""
     event, properties = step
     if event == "Page Viewed":
         url = SHOP_ORIGIN + properties["path"]
@@ -181,7 +181,7 @@ def _said(step: EventStep) -> Message:
 
 
 def _traits(profile: dict[str, str]) -> Message:
-    """Tell what somebody types who signs up; no phone number, as the made-up ones are few and would join strangers."""
+    """Return the traits of a sign-up, without phone numbers: the few made-up ones would merge strangers."""
     return {
         "email": profile["email"],
         "firstName": profile["first_name"],

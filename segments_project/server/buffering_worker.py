@@ -1,8 +1,8 @@
-"""gunicorn's worker for slow clients: a thread gets a request when it has arrived, and until then it costs no thread.
+"""A gunicorn worker for slow clients: a request takes a thread only after it has arrived.
 
-gunicorn's own threads read requests themselves, so that a handful of connections that send a byte a second stop
-everything (docs/decisions/0016). Here the event loop receives them, within bounds of time and of bytes; and what a
-client is slow to take of its answer, the event loop sends.
+gunicorn's own threads read requests themselves, so a few connections that send a byte per second block everything
+(docs/decisions/0016). Here, the event loop receives requests, with limits for time and bytes. It also sends the rest of
+a response to a client that reads slowly.
 """
 
 import errno
@@ -19,42 +19,42 @@ from urllib.parse import urlsplit
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 MAX_BUFFERED_BYTES: Final = 500 * 1024
-"""Bytes of a body that are received for anybody; of a larger one, only its headers are before it is let in."""
+"""The largest body that is received before the request is authenticated."""
 MAX_HEAD_BYTES: Final = 64 * 1024
 MIN_DEADLINE_SECONDS: Final = 10.0
-"""Seconds in which a request has to arrive."""
+"""Time in which a request must arrive. Uploads get more."""
 MIN_BYTES_PER_SECOND: Final = 20_000
-"""Bytes a second that an upload arrives at, at least."""
+"""Minimum speed of an upload."""
 MAX_ARRIVING_REQUESTS, MAX_ARRIVING_BYTES = 1_000, 64 * 2**20
-"""Requests, and bytes of them, that a worker holds; the one that has been arriving for longest makes room."""
+"""Limits of the requests that a worker is receiving. Beyond them, the oldest is dropped."""
 MAX_UNSENT_BYTES, MAX_TOTAL_UNSENT_BYTES, SEND_TIMEOUT_SECONDS = 2 * 2**20, 64 * 2**20, 60.0
-"""Bytes of an answer that a thread leaves behind, bytes of all answers, and seconds in which a client takes its own."""
+"""Limits of responses that the event loop sends: bytes of one and of all, and the time for one."""
 LINGER_SECONDS, MAX_DRAINED_BYTES = 2.0, 2**20
-"""Seconds, and bytes, in which a client may finish sending what nobody reads any more, to see its answer."""
+"""Limits for reading and discarding the rest of a refused request, so that the client receives its response."""
 UPLOAD_PREFIXES: Final = ("/admin/", "/api/")
 PUBLIC_PREFIXES: Final = ("/api/v1/visitors/",)
 
 REASONS: Final = {
     408: ("Request Timeout", "too_slow", "The request did not arrive in time."),
     411: ("Length Required", "length_required", "Send the body with a Content-Length."),
-    413: ("Content Too Large", "too_large", f"Without a key at most {MAX_BUFFERED_BYTES} bytes are taken."),
+    413: ("Content Too Large", "too_large", f"Without a key, send at most {MAX_BUFFERED_BYTES} bytes."),
     431: ("Request Header Fields Too Large", "headers_too_large", "The headers are too long."),
 }
 
 
 class IncomingRequest:
-    """A request that is arriving: its bytes so far, and until when it may arrive."""
+    """A request that is being received."""
 
     def __init__(self, now: float) -> None:
         self.data = bytearray()
-        self.began, self.deadline = now, now + MIN_DEADLINE_SECONDS
+        self.started, self.deadline = now, now + MIN_DEADLINE_SECONDS
         self.body_at = 0  # where the body begins, once the headers are there
         self.length = 0
         self.refusal = 0
-        self.asks_to_go_on = False
+        self.expects_continue = False
 
     def add(self, data: bytes) -> None:
-        """Take what has arrived; ``refusal`` is the status of a request that is not taken."""
+        """Add received bytes. Sets ``refusal`` to a status if the request is refused."""
         searched = max(0, len(self.data) - 3)
         self.data += data
         if self.body_at:
@@ -68,16 +68,16 @@ class IncomingRequest:
 
     @property
     def is_large(self) -> bool:
-        """Tell a request whose body is received only by who lets it in."""
+        """Whether a thread reads the body after authentication."""
         return self.length > MAX_BUFFERED_BYTES
 
     @property
-    def is_whole(self) -> bool:
-        """Tell a request that a thread can take without waiting for it."""
+    def is_complete(self) -> bool:
+        """Whether a thread can handle the request without waiting for it."""
         return bool(self.body_at) and (self.is_large or len(self.data) >= self.body_at + self.length)
 
     def _read_head(self, head: bytes) -> None:
-        # Only what is needed to receive it: gunicorn reads the same bytes again, and refuses what is wrong.
+        # Only what is needed to receive the request: gunicorn parses the same bytes again and validates them.
         line, *fields = head.split(b"\r\n")
         headers = {
             name.strip().lower(): value.strip()
@@ -85,21 +85,21 @@ class IncomingRequest:
         }
         length = headers.get(b"content-length", b"")
         self.length = int(length) if length.isdigit() and len(length) < 19 else 0
-        self.asks_to_go_on = headers.get(b"expect", b"").lower() == b"100-continue"
+        self.expects_continue = headers.get(b"expect", b"").lower() == b"100-continue"
         target = [*line.split(b" "), b""][1].decode("latin-1")
         path = target if target.startswith("/") else urlsplit(target).path
         is_upload = path.startswith(UPLOAD_PREFIXES) and not path.startswith(PUBLIC_PREFIXES)
-        is_somebody = b"authorization" in headers or b"cookie" in headers
+        has_credentials = b"authorization" in headers or b"cookie" in headers
         if b"transfer-encoding" in headers:
             self.refusal = 411
-        elif self.is_large and not (is_upload and is_somebody):
+        elif self.is_large and not (is_upload and has_credentials):
             self.refusal = 413
         if is_upload:
-            self.deadline = self.began + MIN_DEADLINE_SECONDS + self.length / MIN_BYTES_PER_SECOND
+            self.deadline = self.started + MIN_DEADLINE_SECONDS + self.length / MIN_BYTES_PER_SECOND
 
 
 class BufferedClient:
-    """A client's socket for a thread that answers: what the client does not take at once is kept to be sent later."""
+    """A client's socket that keeps what the client does not receive at once, to send it later."""
 
     def __init__(self, client: socket) -> None:
         self._client = client
@@ -109,18 +109,18 @@ class BufferedClient:
         return getattr(self._client, name)
 
     def sendall(self, data: bytes) -> None:
-        """Send what finds room, and keep the rest; of a long answer wait until the client takes some."""
+        """Send what is possible now and keep the rest. Wait if too much is kept."""
         self.unsent += data
         self.send_some()
         while len(self.unsent) > MAX_UNSENT_BYTES:
             with DefaultSelector() as selector:
                 selector.register(self._client, EVENT_WRITE)
                 if not selector.select(MIN_DEADLINE_SECONDS):
-                    raise ConnectionAbortedError(errno.EPIPE, "the client takes nothing of its answer")
+                    raise ConnectionAbortedError(errno.EPIPE, "the client does not read its response")
             self.send_some()
 
     def send_some(self) -> None:
-        """Send what finds room now."""
+        """Send what is possible without waiting."""
         try:
             sent = self._client.send(self.unsent, MSG_DONTWAIT) if self.unsent else 0
         except BlockingIOError:
@@ -135,24 +135,20 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **options)
         self.arriving: dict[TConn, IncomingRequest] = {}  # the oldest first
         self.bytes_held = 0
-        self.reading: dict[
-            TConn, float
-        ] = {}  # large bodies that a thread reads, and until when they may come
-        self.answers: dict[TConn, BufferedClient] = {}  # which threads write
-        self.sending: dict[
-            TConn, float
-        ] = {}  # answers that their clients are slow to take, and until when they may
-        self.closing: dict[TConn, tuple[float, int]] = {}  # until when, and how many bytes were thrown away
-        self.next_look = 0.0
+        self.reading: dict[TConn, float] = {}  # large bodies that a thread reads, with deadlines
+        self.responses: dict[TConn, BufferedClient] = {}  # responses that threads write
+        self.sending: dict[TConn, float] = {}  # responses to slow clients, with deadlines
+        self.closing: dict[TConn, tuple[float, int]] = {}  # deadline, and discarded bytes
+        self.next_check = 0.0
 
     def init_process(self) -> None:
-        """Allow as many open connections as the system does, then start."""
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        """Raise the limit of open files to the system's maximum."""
+        maximum = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
         super().init_process()
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Receive a request, and give it to a thread when it is whole."""
+        """Receive a request, and pass it to a thread when it is complete."""
         conn.init()
         conn.sock.setblocking(False)
         self.poller.register(conn.sock, EVENT_READ, partial(self._receive, conn))
@@ -162,39 +158,39 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(next(iter(self.arriving)))
 
     def finish_request(self, conn: TConn, future: "Future[Any]") -> None:
-        """Send what is left of the answer, then wait for the next request of a connection that is kept."""
+        """Send the rest of the response, then wait for the next request of a keep-alive connection."""
         self.reading.pop(conn, None)
-        if conn in self.answers and self.answers[conn].unsent:
+        if conn in self.responses and self.responses[conn].unsent:
             conn.sock.setblocking(False)
             self.sending[conn] = time.monotonic() + SEND_TIMEOUT_SECONDS
-            self.poller.register(conn.sock, EVENT_WRITE, partial(self._send_on, conn, future))
-            while sum(len(self.answers[one].unsent) for one in self.sending) > MAX_TOTAL_UNSENT_BYTES:
+            self.poller.register(conn.sock, EVENT_WRITE, partial(self._send_rest, conn, future))
+            while sum(len(self.responses[conn].unsent) for conn in self.sending) > MAX_TOTAL_UNSENT_BYTES:
                 self._give_up(next(iter(self.sending)))
         else:
             self._finish(conn, future)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
-        """Answer a request, in a thread; the client need not take the answer as fast."""
+        """Handle a request in a thread, which does not wait for a slow client."""
         client = conn.sock
-        self.answers[conn] = conn.sock = BufferedClient(client)
+        self.responses[conn] = conn.sock = BufferedClient(client)
         try:
             return super().handle_request(req, conn)
         finally:
             conn.sock = client
 
     def _finish(self, conn: TConn, future: "Future[Any]") -> None:
-        self.answers.pop(conn, None)
+        self.responses.pop(conn, None)
         if not future.cancelled() and future.exception() is None and future.result():
             super().finish_request(conn, future)
         else:
             self._close_softly(conn)
 
     def murder_pending(self) -> None:
-        """End what takes too long; gunicorn calls this at least once a second."""
+        """Close connections whose deadline has passed. gunicorn calls this at least once a second."""
         now = time.monotonic()
-        if now < self.next_look:
+        if now < self.next_check:
             return
-        self.next_look = now + 0.25
+        self.next_check = now + 0.25
         for conn, arrival in list(self.arriving.items()):
             if not arrival.data and (now > arrival.deadline or not self.alive):
                 self._drop(conn)
@@ -212,24 +208,24 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
                 self._close(conn)
 
     def _keepalive_after(self, conn: TConn, keepalive: Any) -> bool:
-        # What is left of a large body is nobody's: a thread would wait for it.
+        # A thread would wait for the rest of a large body.
         return conn not in self.reading and super()._keepalive_after(conn, keepalive)
 
-    def _send_on(self, conn: TConn, future: "Future[Any]", client: socket) -> None:
-        answer = self.answers[conn]
+    def _send_rest(self, conn: TConn, future: "Future[Any]", client: socket) -> None:
+        response = self.responses[conn]
         try:
-            answer.send_some()
+            response.send_some()
         except OSError:
             self._give_up(conn)
             return
-        if not answer.unsent:
+        if not response.unsent:
             self.poller.unregister(client)
             del self.sending[conn]
             self._finish(conn, future)
 
     def _give_up(self, conn: TConn) -> None:
         self.poller.unregister(conn.sock)
-        del self.sending[conn], self.answers[conn]
+        del self.sending[conn], self.responses[conn]
         self.nr_conns -= 1
         conn.close()
 
@@ -251,16 +247,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.bytes_held += len(data)
         if arrival.refusal:
             self._refuse(conn, arrival.refusal)
-        elif arrival.is_whole:
-            self._hand_over(conn)
-        elif arrival.body_at and arrival.asks_to_go_on:
-            arrival.asks_to_go_on = False
+        elif arrival.is_complete:
+            self._pass_to_thread(conn)
+        elif arrival.body_at and arrival.expects_continue:
+            arrival.expects_continue = False
             self._send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
         while self.bytes_held > MAX_ARRIVING_BYTES and self.arriving:
             self._drop(next(iter(self.arriving)))
 
-    def _hand_over(self, conn: TConn) -> None:
-        arrival = self._taken_off(conn)
+    def _pass_to_thread(self, conn: TConn) -> None:
+        arrival = self._stop_receiving(conn)
         conn.parser.unreader.unread(bytes(arrival.data))
         conn.data_ready = True
         if arrival.is_large:
@@ -268,7 +264,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def _refuse(self, conn: TConn, status: int) -> None:
-        self._taken_off(conn)
+        self._stop_receiving(conn)
         reason, code, message = REASONS[status]
         body = json.dumps({"code": code, "message": message, "errors": []})
         self._send(
@@ -279,11 +275,11 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._close_softly(conn)
 
     def _drop(self, conn: TConn) -> None:
-        self._taken_off(conn)
+        self._stop_receiving(conn)
         self.nr_conns -= 1
         conn.close()
 
-    def _taken_off(self, conn: TConn) -> IncomingRequest:
+    def _stop_receiving(self, conn: TConn) -> IncomingRequest:
         self.poller.unregister(conn.sock)
         arrival = self.arriving.pop(conn)
         self.bytes_held -= len(arrival.data)
@@ -291,22 +287,21 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _send(self, conn: TConn, data: bytes) -> None:
         try:
-            conn.sock.send(data)  # so little that it always finds room
+            conn.sock.send(data)  # small enough to fit into the buffer
         except OSError:
             self.log.debug("The client has gone.")
 
     def _close_softly(self, conn: TConn) -> None:
-        # As gunicorn does, but not in a loop that nobody else gets a turn in: closing with bytes unread would take
-        # the answer from the client.
+        # As gunicorn does, but without blocking the event loop: closing with unread bytes would discard the response.
         self.closing[conn] = (time.monotonic() + LINGER_SECONDS, 0)
         try:
             conn.sock.setblocking(False)
             conn.sock.shutdown(SHUT_WR)
-            self.poller.register(conn.sock, EVENT_READ, partial(self._throw_away, conn))
+            self.poller.register(conn.sock, EVENT_READ, partial(self._discard, conn))
         except (OSError, ValueError):
             self._close(conn)
 
-    def _throw_away(self, conn: TConn, client: socket) -> None:
+    def _discard(self, conn: TConn, client: socket) -> None:
         until, drained = self.closing[conn]
         try:
             data = client.recv(64 * 1024)
@@ -329,6 +324,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _end_of_body(self, client: socket) -> None:
         try:
-            client.shutdown(SHUT_RD)  # who reads it finds its end, and that it is not all
+            client.shutdown(SHUT_RD)  # the reading thread then finds that the body is incomplete
         except OSError:
             self.log.debug("The client has gone.")

