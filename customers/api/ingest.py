@@ -154,13 +154,13 @@ def _parse_record(
     below: str = "",
 ) -> Record | None:
     """Parse one object. Add its errors to ``places``, and its invalid optional values to ``warnings``."""
-    left_out: list[str] = []
+    invalid_values: list[str] = []
     record = None
     try:
-        _, record = read_row(kind, _object_as_row(kind, item, left_out), shop, left_out)
+        _, record = read_row(kind, _object_as_row(kind, item, invalid_values), shop, invalid_values)
     except InvalidRow as refused:
         places.append(_error_place(str(refused), below))
-    warnings += [_error_place(reason, below) for reason in left_out]
+    warnings += [_error_place(reason, below) for reason in invalid_values]
     return record
 
 
@@ -170,7 +170,7 @@ def _error_place(reason: str, below: str = "") -> InvalidValue:
     return {"path": below + column, "message": message} if message else {"path": below, "message": reason}
 
 
-def _object_as_row(kind: Kind, item: Mapping[str, Any], left_out: list[str]) -> dict[str, str]:
+def _object_as_row(kind: Kind, item: Mapping[str, Any], invalid_values: list[str]) -> dict[str, str]:
     """Return an object as a row of a CSV file. Skip invalid optional values; raise InvalidRow for the others."""
     nested = _NESTED.get(kind.name, set())
     row: dict[str, str] = {}
@@ -184,15 +184,15 @@ def _object_as_row(kind: Kind, item: Mapping[str, Any], left_out: list[str]) -> 
             except InvalidRow as refused:
                 if name in kind.essential:
                     raise
-                left_out.append(str(refused))
+                invalid_values.append(str(refused))
     if kind is CUSTOMERS:
-        row |= _attributes_as_cells(item.get("attributes"), left_out)
+        row |= _attributes_as_cells(item.get("attributes"), invalid_values)
     if kind is EVENTS:
         row["properties"] = _properties_as_text(item.get("properties"))
     return row
 
 
-def _attributes_as_cells(given: Any, left_out: list[str]) -> dict[str, str]:
+def _attributes_as_cells(given: Any, invalid_values: list[str]) -> dict[str, str]:
     given = None if given == [] else given
     if given is not None and not isinstance(given, dict):
         raise InvalidRow('attributes: expected an object, such as {"tier": "gold"}')
@@ -206,7 +206,7 @@ def _attributes_as_cells(given: Any, left_out: list[str]) -> dict[str, str]:
         try:
             row[name] = _value_as_text(path, value)
         except InvalidRow as refused:
-            left_out.append(str(refused))
+            invalid_values.append(str(refused))
     return row
 
 

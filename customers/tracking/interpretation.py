@@ -118,17 +118,17 @@ def interpret(authorized: AuthorizedMessage, shop: ShopSettings) -> Interpretati
 
 
 def _interpret_identify(result: Interpretation, shop: ShopSettings) -> None:
-    told, problems = traits.parse_traits(result.message, shop)
+    identified, problems = traits.parse_traits(result.message, shop)
     result.problems += problems
-    result.traits |= told
+    result.traits |= identified
     result.consent = consent_statements.pop_consent(
         result.traits, result.message.at, by_server=result.by_server
     )
     if result.by_server:
-        if email := told.get("email"):
+        if email := identified.get("email"):
             result.identity_links.append((result.identity, ExternalId(EMAIL, email)))
         # Only a number in international form identifies one person.
-        if (phone := told.get("phone")) and (number := to_e164(phone)):
+        if (phone := identified.get("phone")) and (number := to_e164(phone)):
             result.identity_links.append((result.identity, ExternalId(PHONE, number)))
 
 
@@ -210,7 +210,7 @@ class _OrderParser:
             raise InvalidRow(f"properties.products: more than {_MAX_ORDER_LINES}")
 
     def sale(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "total": self._total(),
             "discount": self._amount("discount"),
             "currency": self._currency(),
@@ -218,7 +218,7 @@ class _OrderParser:
             "status": self._status(),
             "lines": list(self._lines()),
         }
-        return {name: value for name, value in told.items() if value not in (None, [])}
+        return {name: value for name, value in values.items() if value not in (None, [])}
 
     def refund(self) -> dict[str, Any]:
         """Return the amount of a refund, or its lines, which the order prices. Neither means a full refund.
@@ -281,13 +281,13 @@ class _OrderParser:
                     if (units := self._amount(name, item, path)) is not None
                 },
             }
-            left_out: list[str] = []
+            invalid_values: list[str] = []
             try:
-                kept, _ = read_row(ORDER_LINES, row, self.shop, left_out)
+                kept, _ = read_row(ORDER_LINES, row, self.shop, invalid_values)
                 yield dict(kept)
             except InvalidRow as error:
-                left_out.append(str(error))
-            for reason in left_out:
+                invalid_values.append(str(error))
+            for reason in invalid_values:
                 self._add_problem(f"{path}.{reason}")
 
     def _amount(
@@ -348,12 +348,12 @@ def _interpret_order(
     order_id = check_id(str(given).strip(), "properties.order_id")
     reader = _OrderParser(properties, shop, problems)
     if action == Action.REFUNDED:
-        told = reader.refund()
+        values = reader.refund()
     elif action == Action.CANCELLED:
-        told = {}
+        values = {}
     else:
-        told = reader.sale()
-    return OrderReport(order_id, action, authorized.may_confirm_orders, authorized.is_signed, told)
+        values = reader.sale()
+    return OrderReport(order_id, action, authorized.may_confirm_orders, authorized.is_signed, values)
 
 
 def _sku(item: Mapping[str, Any]) -> str:

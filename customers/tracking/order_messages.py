@@ -43,13 +43,13 @@ class _OrderState:
     lines: list[dict[str, str]] = field(default_factory=list)
     is_draft: bool = False
 
-    def apply_sale(self, told: Mapping[str, Any]) -> None:
+    def apply_sale(self, values: Mapping[str, Any]) -> None:
         """Apply the values of a later message; values that it does not have stay."""
-        self.total = told.get("total", self.total)
-        self.discount = told.get("discount", self.discount)
-        self.currency = told.get("currency", self.currency)
-        self.coupon = told.get("coupon", self.coupon)
-        self.lines = told.get("lines", self.lines)
+        self.total = values.get("total", self.total)
+        self.discount = values.get("discount", self.discount)
+        self.currency = values.get("currency", self.currency)
+        self.coupon = values.get("coupon", self.coupon)
+        self.lines = values.get("lines", self.lines)
 
 
 def record_order_messages(messages: Sequence[OrderMessage], moved: Iterable[int], now: datetime) -> None:
@@ -88,13 +88,13 @@ def _store_messages(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping
     kept: list[OrderMessage] = []
     dropped: list[int] = []
     for order_id, messages in known.items():
-        told = sorted((one for one in messages if not one.is_trusted), key=_draft_sort_key)
+        from_browsers = sorted((one for one in messages if not one.is_trusted), key=_draft_sort_key)
         is_confirmed = _is_confirmed(stored.get(order_id)) or any(
             one.is_trusted and one.action in _SALES for one in messages
         )
         limit = 0 if is_confirmed else MAX_MESSAGES_PER_DRAFT
-        dropped += [one.pk for one in told[limit:] if not one._state.adding]
-        kept += [one for one in told[:limit] if one._state.adding]
+        dropped += [one.pk for one in from_browsers[limit:] if not one._state.adding]
+        kept += [one for one in from_browsers[:limit] if one._state.adding]
         kept += [one for one in messages if one.is_trusted and one._state.adding]
     OrderMessage.objects.bulk_create(kept, ignore_conflicts=True)
     for part in batches(dropped):
@@ -143,8 +143,8 @@ def _order_state(messages: Iterable[OrderMessage], stored: Order | None) -> _Ord
     order = stored if _is_confirmed(stored) else None
     if sales or (trusted and order):
         return _confirmed_state(trusted, sales, order)
-    told = sorted((one for one in messages if not one.is_trusted), key=_draft_sort_key)
-    return _draft_state(told) if told and not order else None
+    from_browsers = sorted((one for one in messages if not one.is_trusted), key=_draft_sort_key)
+    return _draft_state(from_browsers) if from_browsers and not order else None
 
 
 def _draft_state(sales: Sequence[OrderMessage]) -> _OrderState:
@@ -208,15 +208,15 @@ def _apply_status_and_refunds(state: _OrderState, trusted: Iterable[OrderMessage
                 state.status = one.told["status"]
 
 
-def _refund_amount(told: Mapping[str, Any], state: _OrderState, total: int) -> int:
+def _refund_amount(values: Mapping[str, Any], state: _OrderState, total: int) -> int:
     """Return the amount of one refund; without an amount and lines, it is a full refund."""
-    if "amount" in told:
-        return int(told["amount"])
-    if "lines" not in told:
+    if "amount" in values:
+        return int(values["amount"])
+    if "lines" not in values:
         return total
     prices = {line["sku"]: decimals.parse_units(line.get("unit_price", "0")) for line in state.lines}
     value = 0
-    for sku, quantity, price in told["lines"]:
+    for sku, quantity, price in values["lines"]:
         each = prices.get(sku, 0) if price is None else price
         value += each * (decimals.SCALE if quantity is None else quantity) // decimals.SCALE
     return abs(value)
