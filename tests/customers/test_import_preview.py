@@ -48,9 +48,9 @@ def test_the_preview_refuses_what_the_import_refuses(kind, client):
 
     page = client.get(address)
 
-    previewed = [(one.line, one.reason) for one in page.context["refusals"]]
+    previewed = [(one.line, one.reason) for one in page.context["rejected_rows"]]
     assert [line for line, _ in previewed] == lines
-    assert page.content.decode().count('data-label="Why"') == len(lines)
+    assert page.content.decode().count('data-label="Reason"') == len(lines)
     assert [model._default_manager.count() for model in (Customer, Order, OrderLine)] == before
     assert uploads.start_import(Import.objects.get(), page.context["kind"], shop.NOON)
     uploads.run_next_import()

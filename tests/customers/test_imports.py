@@ -96,7 +96,7 @@ def test_a_file_is_looked_at_before_anything_is_stored(marketer: Client) -> None
         ("email", "email", ["a@example.org", "b@example.org", "c@example.org"]),
         ("tier", "attribute tier", ["gold", "=1+1"]),
     ]
-    assert [(one.line, one.reason) for one in shown.context["refusals"]] == [(3, REFUSED)]
+    assert [(one.line, one.reason) for one in shown.context["rejected_rows"]] == [(3, REFUSED)]
     assert not Customer.objects.exists()
 
 
@@ -163,7 +163,7 @@ def test_without_redis_an_import_waits_and_the_person_is_told(marketer, monkeypa
 
     shown = marketer.post(page("start", one.pk), {"kind": "customers"}, follow=True)
 
-    assert "It starts by itself" in " ".join(map(str, shown.context["messages"]))
+    assert "The import starts as soon as" in " ".join(map(str, shown.context["messages"]))
     assert told(one)[0] == "waiting"
 
 
