@@ -1,4 +1,4 @@
-"""What the shop keeps: customers, orders, events, and the facts that sum them up."""
+"""The tables of this app: customers, orders, events, and the facts that sum them up."""
 
 from .consent import AddressUnsubscription, ConfirmationRequest, ConsentStatement, Suppression
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity

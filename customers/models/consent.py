@@ -10,10 +10,10 @@ from .customer import Customer, Identity
 
 
 class Way(models.TextChoices):
-    """How a statement of consent came in, as far as it matters which others it may end.
+    """How a statement of consent arrived, as far as it matters which unsubscriptions it ends.
 
     ``FIRM`` statements have a date of their own, or are made by the person, staff or a mail server. ``FILE`` and
-    ``API`` ones are undated, and made when they came in. ``CONFIRMED`` ones are made by the link of a message.
+    ``API`` ones are undated and count from their arrival. ``CONFIRMED`` ones are made by the link in a message.
     """
 
     FIRM = "firm"
@@ -24,11 +24,9 @@ class Way(models.TextChoices):
 
 
 class ConsentStatement(models.Model):
-    """The newest statement of a state that was made of an identity in one way."""
+    """The newest statement of a state that was made for an identity in one way."""
 
     class State(models.TextChoices):
-        """What was stated."""
-
         SUBSCRIBED = Customer.Newsletter.SUBSCRIBED.value
         UNSUBSCRIBED = Customer.Newsletter.UNSUBSCRIBED.value
         NEVER = Customer.Newsletter.NEVER.value
@@ -37,14 +35,12 @@ class ConsentStatement(models.Model):
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     state = models.CharField(max_length=12, choices=State)
     way = models.CharField(max_length=9, choices=Way)
-    at = models.DateTimeField(help_text="When it was made; never later than when it came in.")
+    at = models.DateTimeField(help_text="When it was made. Never later than its arrival.")
     address = models.CharField(
-        max_length=800, blank=True, default="", help_text="The key of the address that it names."
+        max_length=800, blank=True, default="", help_text="The folded form of the address that it names."
     )
 
     class Meta:
-        """One row for each kind of statement."""
-
         constraints = (
             models.UniqueConstraint(fields=("identity", "state", "way"), name="newest_consent_statement"),
         )
@@ -54,31 +50,27 @@ class ConsentStatement(models.Model):
 
 
 class _OfAddress(models.Model):
-    """Something that holds for an address: known by its key, or by a salted digest once its owner is erased."""
+    """Something that holds for an address: stored folded, or as a salted digest once its owner is erased."""
 
     address = models.CharField(max_length=800, null=True, blank=True)  # noqa: DJ001 — unique, and not known
     digest = models.CharField(max_length=40, null=True, blank=True, editable=False)  # noqa: DJ001
     at = models.DateTimeField()
-    source = models.CharField(max_length=50, blank=True, default="", help_text="What brought it here.")
+    source = models.CharField(max_length=50, blank=True, default="", help_text="Where it came from.")
 
     class Meta:
-        """No table of its own."""
-
         abstract = True
 
     def __str__(self) -> str:
-        # The admin's log keeps it: no address.
+        # The audit log keeps this text, so it contains no address.
         return f"{self._meta.verbose_name} {self.pk}"
 
 
 class AddressUnsubscription(_OfAddress):
-    """The newest unsubscription of an address in one way: it holds for every customer who has the address."""
+    """The newest unsubscription of an address in one way. It holds for every customer with the address."""
 
     way = models.CharField(max_length=9, choices=Way)
 
     class Meta:
-        """One row for each way."""
-
         constraints = (
             models.UniqueConstraint(fields=("address", "way"), name="newest_unsubscription_of_address"),
             models.UniqueConstraint(fields=("digest", "way"), name="newest_unsubscription_of_digest"),
@@ -86,11 +78,9 @@ class AddressUnsubscription(_OfAddress):
 
 
 class Suppression(_OfAddress):
-    """An address that gets no messages, until staff lift it."""
+    """An address that gets no messages until staff lift the suppression."""
 
     class Reason(models.TextChoices):
-        """Why."""
-
         BOUNCED = "bounced", "the mail server says that there is no such mailbox"
         COMPLAINED = "complained", "its owner complained about a message"
         STAFF = "staff", "staff suppressed it"
@@ -109,7 +99,7 @@ class Suppression(_OfAddress):
 
 
 class ConfirmationRequest(models.Model):
-    """Somebody asked a browser for the newsletter; the address is asked whether it wants it."""
+    """A request of a browser to subscribe to the newsletter, which the owner of the address is asked to confirm."""
 
     class State(models.TextChoices):
         """What became of the message to the address."""
@@ -122,8 +112,10 @@ class ConfirmationRequest(models.Model):
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     email = models.CharField(max_length=254)
-    address = models.CharField(max_length=800, help_text="The key of the address.")
-    mailbox = models.CharField(max_length=800, help_text="The key of the mailbox that the address leads to.")
+    address = models.CharField(max_length=800, help_text="The folded form of the address.")
+    mailbox = models.CharField(
+        max_length=800, help_text="The folded form of the mailbox that the address leads to."
+    )
     token = models.UUIDField(unique=True)
     asked_at = models.DateTimeField()
     state = models.CharField(max_length=9, choices=State, default=State.WAITING)

@@ -1,4 +1,4 @@
-"""Customers, and the ids under which they are met. Written by ``customers.ingestion.writer`` alone."""
+"""Customers, and the ids that lead to them. Written by ``customers.ingestion`` and ``customers.identity``."""
 
 from typing import Self
 
@@ -9,44 +9,39 @@ ANONYMOUS_PREFIX = "anonymous:"
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
-    """Customers, by what is known of them."""
-
     def existing(self) -> Self:
-        """Leave out customers whose history was joined into another's."""
+        """Leave out profiles that were merged into another one."""
         return self.filter(merged_into=None)
 
     @staticmethod
     def known_q() -> Q:
-        """Select who has an e-mail address or a phone number, so that the indexes of both can answer."""
+        """Return a condition for customers with an e-mail address or phone number. Indexes of both columns serve it."""
         return Q(email__gt="") | Q(phone__gt="")
 
     @classmethod
     def known_number(cls) -> Case:
-        """Compute 1 for who is known, else 0."""
+        """Return an expression: 1 for known customers, else 0."""
         return Case(When(cls.known_q(), then=Value(1)), default=Value(0), output_field=BigIntegerField())
 
     def known(self) -> Self:
-        """Keep whom the shop can reach."""
         return self.filter(self.known_q())
 
 
 class Customer(models.Model):
     """One person or anonymous visitor of the shop.
 
-    A text that is empty is a missing value. Columns named ``*_folded`` hold the same text with its case
-    folded in any script, for rules to compare; ``attributes_comparable`` does so for attributes.
+    An empty text is a missing value. Columns named ``*_folded`` hold the same text, case-folded in any script, for
+    rules to compare; ``attributes_comparable`` does so for attributes.
     """
 
     class Newsletter(models.TextChoices):
-        """The state of the newsletter consent."""
-
         SUBSCRIBED = "subscribed"
         UNSUBSCRIBED = "unsubscribed"
         NEVER = "never"
 
     customer_id = models.CharField(
         max_length=255,
-        help_text="As printed: the shop's id, or anonymous:… for a visitor without one.",
+        help_text="The public id: the shop's own id, or anonymous:… for a visitor without one.",
     )
     email = models.CharField(max_length=254, blank=True, default="")
     email_folded = models.CharField(
@@ -54,13 +49,13 @@ class Customer(models.Model):
         blank=True,
         default="",
         editable=False,
-        help_text="The key of the address: consent and caps count by it.",
+        help_text="The folded address. Consent and frequency caps count by it.",
     )
     email_is_trusted = models.BooleanField(
         default=True,
         db_default=True,
         editable=False,
-        help_text="Whether anybody but a browser gave the address.",
+        help_text="Whether the address comes from anywhere but a browser.",
     )
     phone = models.CharField(max_length=40, blank=True, default="")
     first_name = models.CharField(max_length=255, blank=True, default="")
@@ -83,18 +78,18 @@ class Customer(models.Model):
         null=True,
         blank=True,
         editable=False,
-        help_text="When a browser asked for the newsletter; the address has not confirmed it yet.",
+        help_text="When a browser asked for the newsletter. The address has not confirmed it yet.",
     )
-    first_seen = models.DateTimeField(null=True, blank=True, help_text="As the shop gave it.")
+    first_seen = models.DateTimeField(null=True, blank=True, help_text="As the shop sent it.")
     first_seen_given = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
-        help_text="What a file or the API gave; a message may tell of an earlier moment.",
+        help_text="As a file or the API sent it. A message may have an earlier time.",
     )
     attributes = models.JSONField(default=dict, blank=True)
     attributes_comparable = models.JSONField(default=dict, blank=True, editable=False)
-    recorded_at = models.DateTimeField(help_text="When this database first heard of the customer.")
+    recorded_at = models.DateTimeField(help_text="When the customer was created in this database.")
     merged_into = models.ForeignKey(
         "self",
         null=True,
@@ -103,7 +98,7 @@ class Customer(models.Model):
         db_index=False,
         on_delete=models.CASCADE,
         related_name="merged",
-        help_text="Whose history this visitor's became part of.",
+        help_text="The customer that this profile was merged into.",
     )
 
     objects = CustomerQuerySet.as_manager()
@@ -117,7 +112,7 @@ class Customer(models.Model):
                 fields=("customer_id",),
                 name="customer_once",
                 opclasses=("varchar_pattern_ops",),
-                violation_error_message="There is a customer of this id already.",
+                violation_error_message="There is a customer with this id already.",
             ),
         )
         indexes = (
@@ -144,25 +139,24 @@ class Customer(models.Model):
 
     @property
     def name(self) -> str:
-        """Give the full name, or the printed id where there is none."""
+        """Return the full name, or the public id if there is none."""
         return f"{self.first_name} {self.last_name}".strip() or self.customer_id
 
     @property
     def is_known(self) -> bool:
-        """Tell whether the shop can reach the customer."""
         return bool(self.email or self.phone)
 
 
 class DatedAttribute(models.Model):
-    """An attribute that is a moment, kept beside the customer's others to be found by time."""
+    """An attribute that is a date or time, stored beside the customer's other attributes so that filters find it by
+    time.
+    """
 
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=1200, help_text="As in ``attributes_comparable``.")
     at = models.DateTimeField()
 
     class Meta:
-        """Time asks for those of one name in a range."""
-
         indexes = (models.Index(fields=("name", "at"), name="attributes_by_time"),)
 
     def __str__(self) -> str:
@@ -170,11 +164,9 @@ class DatedAttribute(models.Model):
 
 
 class Identity(models.Model):
-    """An id under which a customer is met; several may point at one customer."""
+    """An id that leads to a customer. Several ids may lead to the same one."""
 
     class Kind(models.TextChoices):
-        """What kind of id it is."""
-
         CUSTOMER_ID = "customer_id", "customer id"
         ANONYMOUS_ID = "anonymous_id", "anonymous id"
         EMAIL = "email", "e-mail address"
@@ -190,8 +182,6 @@ class Identity(models.Model):
     )
 
     class Meta:
-        """An id leads to one customer."""
-
         verbose_name_plural = "identities"
         indexes = (
             models.Index(

@@ -1,4 +1,4 @@
-"""Events: what customers did. Written by ``customers.ingestion.writer`` alone."""
+"""Events: what customers did. Written by ``customers.ingestion.event_writer`` alone."""
 
 from django.db import models
 
@@ -8,11 +8,11 @@ from .customer import Customer
 
 
 class Event(models.Model):
-    """Something a customer did.
+    """Something that a customer did.
 
-    ``properties`` is as it was sent; ``properties_comparable`` holds the same values for rules to compare
-    (see ``core.values.sortable_values``). The product columns are the case-folded product of the properties
-    themselves; those of a ``products`` list are rows of their own.
+    ``properties`` is stored as it was sent; ``properties_comparable`` holds the same values for rules to compare (see
+    ``core.values.sortable_values``). The product columns hold the case-folded product of the properties themselves;
+    products of a ``products`` list are rows of their own.
     """
 
     message_id = models.CharField(max_length=255)
@@ -20,14 +20,14 @@ class Event(models.Model):
         default=False,
         db_default=False,
         editable=False,
-        help_text="Sent with the key of a browser, whose message ids are apart from all others.",
+        help_text="Sent with the key of a browser. Its message ids have a space of their own.",
     )
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="events", db_index=False)
     visitor_id = models.BigIntegerField(
         null=True,
         blank=True,
         editable=False,
-        help_text="The identity of the browser it came from, where it named no customer id.",
+        help_text="The identity of the browser that sent it, if it named no customer id.",
     )
     name = models.CharField(max_length=255)
     occurred_at = models.DateTimeField()
@@ -38,15 +38,13 @@ class Event(models.Model):
     category_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
     brand_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
     product_value = ExactDecimalField(
-        null=True, blank=True, help_text="Price × quantity of the product; missing without a price."
+        null=True, blank=True, help_text="Price × quantity of the product. Empty without a price."
     )
     product_quantity = ExactDecimalField(
-        null=True, blank=True, help_text="How many of the product; missing where it is 1, or not told."
+        null=True, blank=True, help_text="The quantity of the product. Empty if it is 1 or not sent."
     )
 
     class Meta:
-        """A customer's events are read by time, and so are everybody's."""
-
         indexes = (
             models.Index(fields=("customer", "occurred_at"), name="events_of_customer"),
             models.Index(fields=("occurred_at",), name="events_by_time"),
@@ -56,7 +54,7 @@ class Event(models.Model):
             models.UniqueConstraint(
                 fields=("message_id", "is_from_browser"),
                 name="event_once",
-                violation_error_message="There is an event of this id already.",
+                violation_error_message="There is an event with this id already.",
             ),
         )
 

@@ -1,4 +1,4 @@
-"""The facts: one row a customer that sums up the records. Written by ``customers.facts.update`` alone."""
+"""Facts: one row for each customer that sums up the records. Written by ``customers.facts`` alone."""
 
 from django.db import models
 from django.db.models import BigIntegerField, DateTimeField
@@ -9,7 +9,7 @@ from .customer import Customer
 
 
 class FactColumns(models.Model):
-    """The columns of a row of facts; ``customers.facts.update`` declares what each one means.
+    """The columns of a row of facts. ``customers.facts.definitions`` declares each one.
 
     Amounts, quantities, shares and days are whole ten-thousandths.
     """
@@ -40,21 +40,17 @@ class FactColumns(models.Model):
     newest_at = DateTimeField(null=True)
 
     class Meta:
-        """Two tables share these columns."""
-
         abstract = True
 
 
 class Facts(FactColumns):
-    """What the records of a customer add up to, as of the instant in ``Totals``."""
+    """The facts of a customer at the instant in ``Totals``."""
 
     customer = models.OneToOneField(
         Customer, primary_key=True, on_delete=models.CASCADE, related_name="facts"
     )
 
     class Meta:
-        """Time, and figures of the buyers that move, ask for ranges of these; events alter none of them."""
-
         verbose_name_plural = "facts"
         indexes = (
             models.Index(fields=("first_seen_at",), name="facts_by_first_seen"),
@@ -76,15 +72,13 @@ class Facts(FactColumns):
 
 
 class FactsAsOf(FactColumns):
-    """The same as of one instant: a temporary table of the connection, filled by ``customers.facts.update``."""
+    """The same at another instant: a temporary table of the connection, filled by ``customers.facts.relations``."""
 
     customer = models.OneToOneField(
         Customer, primary_key=True, on_delete=models.DO_NOTHING, related_name="facts_as_of"
     )
 
     class Meta:
-        """No migration makes this table."""
-
         managed = False
         db_table = "customers_facts_as_of"
 
@@ -93,10 +87,10 @@ class FactsAsOf(FactColumns):
 
 
 class Totals(models.Model):
-    """One row: the instant all stored rows stand for, and what the buyers' rows add up to.
+    """One row: the instant of all stored rows, and the totals of buyers.
 
-    A buyer has a counting order. Amounts are whole ten-thousandths; ``buyers_version`` counts the changes of
-    buyers' orders.
+    A buyer has a counting order. Amounts are whole ten-thousandths. ``buyers_version`` counts the changes of buyers'
+    orders.
     """
 
     settled_at = DateTimeField()
@@ -107,8 +101,6 @@ class Totals(models.Model):
     buyers_version = BigIntegerField(default=0)
 
     class Meta:
-        """One row."""
-
         verbose_name_plural = "totals"
 
     def __str__(self) -> str:
@@ -116,13 +108,13 @@ class Totals(models.Model):
 
 
 class Queued(models.Model):
-    """A row of a queue: append-only, several rows a customer allowed, written in the transaction of its reason."""
+    """A row of a queue: append-only, several rows for one customer allowed, written in the transaction that caused
+    it.
+    """
 
     customer_id = BigIntegerField(db_index=True)
 
     class Meta:
-        """Each queue is a table."""
-
         abstract = True
 
     def __str__(self) -> str:
@@ -130,18 +122,16 @@ class Queued(models.Model):
 
 
 class StaleFacts(Queued):
-    """Customers to be summed up again from their records."""
+    """Customers whose facts must be recomputed from their records."""
 
-    merged = models.BooleanField(default=False, db_default=False, help_text="Two histories became one.")
+    merged = models.BooleanField(default=False, db_default=False, help_text="Two profiles were merged.")
 
     class Meta:
-        """A queue."""
-
         verbose_name_plural = "stale facts"
 
 
 class AppendedEvent(Queued):
-    """A new event, with what the facts need of it."""
+    """A new event, with the columns that facts need."""
 
     occurred_at = DateTimeField()
     name = models.CharField(max_length=255)
@@ -150,7 +140,7 @@ class AppendedEvent(Queued):
 
 
 class AppendedOrder(Queued):
-    """A new order, with what the facts need of it."""
+    """A new order, with the columns that facts need."""
 
     placed_at = DateTimeField()
     status = models.CharField(max_length=9)
@@ -161,19 +151,19 @@ class AppendedOrder(Queued):
 
 
 class Touched(Queued):
-    """Customers whose facts were settled since segments looked at them last; ``segments`` empties this queue."""
+    """Customers whose facts were updated since the last refresh. Segments empty this queue."""
 
-    recorded = models.BooleanField(help_text="Something was recorded; otherwise time reached a record.")
-    merged = models.BooleanField(default=False, db_default=False, help_text="Two histories became one.")
+    recorded = models.BooleanField(
+        help_text="Something was recorded. Otherwise the date of a record has come."
+    )
+    merged = models.BooleanField(default=False, db_default=False, help_text="Two profiles were merged.")
 
     class Meta:
-        """A queue."""
-
         verbose_name_plural = "touched"
 
 
 class Upcoming(models.Model):
-    """Customers with a record, or a first meeting, later than the facts' instant: the earliest of these."""
+    """Customers with a record, or a first-seen date, later than the facts' instant: the earliest of these dates."""
 
     customer = models.OneToOneField(
         Customer, primary_key=True, on_delete=models.CASCADE, related_name="upcoming"
@@ -181,8 +171,6 @@ class Upcoming(models.Model):
     due_at = DateTimeField(db_index=True)
 
     class Meta:
-        """A mass noun."""
-
         verbose_name_plural = "upcoming"
 
     def __str__(self) -> str:

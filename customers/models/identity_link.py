@@ -1,9 +1,9 @@
-"""What messages say of the ids under which customers are met, each kept with its time.
+"""What messages say about identities, profile data and orders, each stored with its time.
 
-What customers are follows from these rows by their times, so the order in which messages arrive does not matter.
-``customers.identity.resolution`` writes ``IdentityLink``, ``customers.identity.unsigned_links`` writes
-``UnsignedLink``, ``customers.tracking.profiles`` writes ``Traits``, and ``customers.tracking.order_messages``
-writes ``OrderMessage``.
+Profiles are computed from these rows by their times, so the order in which messages arrive does not matter.
+``customers.identity.assertions`` writes ``IdentityLink``, ``customers.identity.unsigned_links`` writes
+``UnsignedLink``, ``customers.tracking.profiles`` writes ``Traits``, and ``customers.tracking.order_messages`` writes
+``OrderMessage``.
 """
 
 from django.db import models
@@ -12,10 +12,10 @@ from .customer import Identity
 
 
 class IdentityLink(models.Model):
-    """That two ids are the same person, as somebody says who is trusted, and whether it had to be refused."""
+    """That two ids belong to one person, as a trusted sender says, and whether this was refused as a conflict."""
 
     class Way(models.IntegerChoices):
-        """What made the claim. Records come first, since nothing that a message says undoes them."""
+        """Where the link comes from. Records come first, since no message undoes them."""
 
         RECORD = 0, "an event of a file or the API"
         MESSAGE = 1, "a message of a server, or of a browser with a signature"
@@ -28,12 +28,10 @@ class IdentityLink(models.Model):
     message_id = models.CharField(max_length=255, blank=True)
     way = models.PositiveSmallIntegerField(choices=Way, default=Way.MESSAGE)
     is_refused = models.BooleanField(
-        default=False, help_text="It would make one customer of two who have different customer ids."
+        default=False, help_text="It would merge two customers with different customer ids."
     )
 
     class Meta:
-        """A pair is claimed once, the earliest time counts."""
-
         verbose_name = "identity conflict"
         constraints = (models.UniqueConstraint(fields=("one", "other"), name="pair_claimed_once"),)
         indexes = (
@@ -46,9 +44,9 @@ class IdentityLink(models.Model):
 
 
 class UnsignedLink(models.Model):
-    """The earliest that browsers say of one id without a signature: that it goes with the other one.
+    """The earliest unsigned assertion of browsers about one id: that it belongs with the other one.
 
-    A browser and a customer id that name each other are linked, while nothing trusted has named the customer id.
+    A browser and a customer id that name each other are linked, until a trusted sender names the customer id.
     """
 
     kind = models.CharField(
@@ -61,8 +59,6 @@ class UnsignedLink(models.Model):
     source = models.ForeignKey("Source", on_delete=models.CASCADE, related_name="+", db_constraint=False)
 
     class Meta:
-        """Of each id the earliest claim is kept, so what browsers say does not grow without limit."""
-
         constraints = (
             models.UniqueConstraint(fields=("kind", "value"), name="unsigned_claim_of_an_id_once"),
         )
@@ -72,19 +68,17 @@ class UnsignedLink(models.Model):
 
 
 class Traits(models.Model):
-    """What was told of a customer under one id: of each field the value, when, by which message, and how."""
+    """The profile data sent under one id: for each field the value, when, by which message, and how."""
 
     identity = models.OneToOneField(
         Identity, primary_key=True, on_delete=models.CASCADE, related_name="traits", db_constraint=False
     )
     told = models.JSONField(default=dict)
     is_crowded = models.BooleanField(
-        default=False, help_text="It was complained of that the customer has too many attributes."
+        default=False, help_text="Whether the customer was reported for too many attributes."
     )
 
     class Meta:
-        """A word without a singular."""
-
         verbose_name_plural = "traits"
 
     def __str__(self) -> str:
@@ -92,14 +86,12 @@ class Traits(models.Model):
 
 
 class OrderMessage(models.Model):
-    """What one message says of an order; the order is what its trusted notes, by their times, add up to.
+    """What one message says about an order. An order is computed from its trusted messages, by their times.
 
-    Without any, it is a draft of what the browser says that named it first.
+    Without any, it is a draft, from the first browser that mentioned it.
     """
 
     class Action(models.TextChoices):
-        """What happened to the order."""
-
         COMPLETED = "completed"
         UPDATED = "updated"
         REFUNDED = "refunded"
@@ -109,7 +101,7 @@ class OrderMessage(models.Model):
     is_from_browser = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Sent with the key of a browser, whose message ids are apart from all others.",
+        help_text="Sent with the key of a browser. Its message ids have a space of their own.",
     )
     order_id = models.CharField(max_length=255, db_index=True)
     identity = models.ForeignKey(
@@ -118,19 +110,17 @@ class OrderMessage(models.Model):
     at = models.DateTimeField()
     action = models.CharField(max_length=9, choices=Action)
     is_trusted = models.BooleanField(
-        help_text="A server said so, or a browser of a source that trusts unsigned customer ids."
+        help_text="Sent by a server, or by a browser of a source that trusts unsigned customer ids."
     )
     is_signed = models.BooleanField(
-        default=False, db_default=False, help_text="The shop's server has signed whose order it is."
+        default=False, db_default=False, help_text="The shop's server has signed the customer id."
     )
     is_late = models.BooleanField(
-        default=False, help_text="A file or the API had told of the order before any trusted sale."
+        default=False, help_text="A file or the API contained the order before any trusted message."
     )
     told = models.JSONField(default=dict)
 
     class Meta:
-        """A message is noted once."""
-
         constraints = (
             models.UniqueConstraint(fields=("message_id", "is_from_browser"), name="order_note_once"),
         )

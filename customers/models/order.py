@@ -1,4 +1,4 @@
-"""Orders and their lines. Written by ``customers.ingestion.writer`` alone."""
+"""Orders and order lines. Written by ``customers.ingestion`` alone."""
 
 from typing import Final
 
@@ -12,11 +12,9 @@ COUNTING_STATUSES: Final = ("paid", "fulfilled")
 
 
 class Order(models.Model):
-    """What a customer bought at one time. It counts when it is paid or fulfilled."""
+    """What a customer bought at one time. It counts if it is paid or fulfilled."""
 
     class Status(models.TextChoices):
-        """How far the order has come."""
-
         PENDING = "pending"
         PAID = "paid"
         FULFILLED = "fulfilled"
@@ -37,12 +35,10 @@ class Order(models.Model):
         default=False,
         db_default=False,
         editable=False,
-        help_text="Only browsers have told of it: whatever is trusted replaces it whole.",
+        help_text="Only browsers have reported it. A report of a server, the API or a file replaces it.",
     )
 
     class Meta:
-        """A customer's orders are read by time, and so are everybody's."""
-
         indexes = (
             models.Index(fields=("customer", "placed_at"), name="orders_of_customer"),
             models.Index(fields=("placed_at",), name="orders_by_time"),
@@ -52,7 +48,7 @@ class Order(models.Model):
             models.UniqueConstraint(
                 fields=("order_id",),
                 name="order_once",
-                violation_error_message="There is an order of this id already.",
+                violation_error_message="There is an order with this id already.",
             ),
         )
 
@@ -66,7 +62,8 @@ class OrderLine(models.Model):
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines", db_constraint=False)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="lines")
     key = models.CharField(
-        max_length=600, help_text="=ID as the shop gave it, or the sku and the how-manieth such line it is."
+        max_length=600,
+        help_text="= and the id that the shop sent, or the number among equal lines, and the sku.",
     )
     sku = models.CharField(max_length=255, blank=True, default="")
     name = models.CharField(max_length=1000, blank=True, default="")
@@ -80,8 +77,6 @@ class OrderLine(models.Model):
     unit_price = ExactDecimalField(default=0)
 
     class Meta:
-        """An order holds a line once."""
-
         constraints = (
             models.UniqueConstraint(
                 fields=("order", "key"),

@@ -10,19 +10,19 @@ from .customer import Customer
 
 
 class ConsentChange(models.Model):
-    """The newsletter consent of a customer took another state."""
+    """A change of a customer's newsletter consent."""
 
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="consent_changes")
     state = models.CharField(max_length=12, choices=Customer.Newsletter)
     at = models.DateTimeField(
-        help_text="When the customer said so, as far as the shop told; else when we heard."
+        help_text="When the customer said so, if the shop sent it. Otherwise when it arrived."
     )
-    source = models.CharField(max_length=50, blank=True, default="", help_text="What brought it here.")
+    source = models.CharField(max_length=50, blank=True, default="", help_text="Where it came from.")
     address = models.CharField(
         max_length=254, blank=True, default="", help_text="The address that confirmed it by a link."
     )
     asked_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the address was asked for, where it confirmed."
+        null=True, blank=True, help_text="When the confirmation was requested, if the address confirmed."
     )
 
     def __str__(self) -> str:
@@ -30,25 +30,29 @@ class ConsentChange(models.Model):
 
 
 class Erasure(models.Model):
-    """Somebody was erased: what that took away, counted, and not whose it was."""
+    """An erasure: how many orders and events were deleted, without saying whose."""
 
     at = models.DateTimeField()
-    by = models.CharField(max_length=150, blank=True, default="", help_text="Who of the staff, or which key.")
+    by = models.CharField(
+        max_length=150, blank=True, default="", help_text="A member of staff, or an API key."
+    )
     orders = models.PositiveBigIntegerField(default=0)
     events = models.PositiveBigIntegerField(default=0)
 
     class Meta:
-        """Latest first. Who may add one may erase customers."""
-
+        # The permission to add an erasure is the permission to erase customers.
         ordering = ("-id",)
-        permissions = (("export_customer", "Can export all that is known of a customer"),)
+        permissions = (("export_customer", "Can export all data about a customer"),)
 
     def __str__(self) -> str:
         return f"Erasure {self.pk}"
 
 
 class Tombstone(models.Model):
-    """The salted digest of an id whose owner was erased: it tells the id when it is sent again, and nothing else."""
+    """The salted digest of an id whose owner was erased.
+
+    It recognizes the id when it is sent again, and reveals nothing else.
+    """
 
     digest = models.CharField(max_length=40, primary_key=True)
     erased_at = models.DateTimeField()
@@ -58,7 +62,7 @@ class Tombstone(models.Model):
 
 
 class Salt(models.Model):
-    """One row: the secret that goes into the digests of erased ids, drawn at the first erasure."""
+    """One row: the secret of the digests of erased ids, created at the first erasure."""
 
     value = models.CharField(max_length=64)
 

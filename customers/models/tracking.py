@@ -1,4 +1,4 @@
-"""What tracking clients send with, what waits to be taken, and what could not be: see ``customers.tracking``.
+"""Sources of messages, the inbox, and rejected messages: see ``customers.tracking``.
 
 ``Source`` is written by ``customers.tracking.sources`` alone, the others by ``customers.tracking.inbox``.
 """
@@ -14,10 +14,10 @@ MESSAGES_A_MINUTE: Final = 60_000
 
 
 class Source(models.Model):
-    """A web shop, an app or a back office that sends messages, with the write key it sends them with."""
+    """A web shop, an app or a back office that sends messages with its write key."""
 
     class Kind(models.TextChoices):
-        """Whether the key can be kept from others."""
+        """Whether the key can be kept secret."""
 
         SERVER = "server", "server (its key is secret)"
         BROWSER = "browser", "browser or app (everybody can read its key)"
@@ -64,7 +64,7 @@ class Source(models.Model):
 
 
 class Batch(models.Model):
-    """One request as it was acknowledged, until its messages are taken."""
+    """One acknowledged request, until its messages are processed."""
 
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     received_at = models.DateTimeField()
@@ -83,7 +83,7 @@ class Batch(models.Model):
 
 
 class RefusedMessage(models.Model):
-    """A message, or a part of one, that could not be taken; it stops no other."""
+    """A message, or a part of one, that is invalid. Other messages are processed all the same."""
 
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     received_at = models.DateTimeField(db_index=True)

@@ -5,14 +5,12 @@ from django.db.models import Q
 
 
 class Import(models.Model):
-    """One file that somebody of the staff imports.
+    """A file that a member of staff imports.
 
-    A running one is a lease: it holds as long as its heartbeat is fresh, and only one runs at a time.
+    A running import is a lease: it holds as long as its heartbeat is recent, and only one runs at a time.
     """
 
     class State(models.TextChoices):
-        """How far it is."""
-
         UPLOADED = "uploaded", "not started"
         WAITING = "waiting", "waits for its turn"
         RUNNING = "running"
@@ -20,9 +18,9 @@ class Import(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
 
-    name = models.CharField(max_length=255, help_text="The file's, as its owner called it.")
+    name = models.CharField(max_length=255, help_text="The name of the file.")
     stored = models.CharField(
-        max_length=40, blank=True, help_text="The file's name here; empty once it is deleted."
+        max_length=40, blank=True, help_text="The name of the stored file. Empty once it is deleted."
     )
     size = models.PositiveBigIntegerField(help_text="In bytes.")
     kind = models.CharField(max_length=30, blank=True, default="", help_text="Of ``csv_files.FORMATS``.")
@@ -34,9 +32,9 @@ class Import(models.Model):
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(
-        default=0, help_text="How often a worker began; the latest one is right."
+        default=0, help_text="How often a worker started it. Only the latest one may write."
     )
-    is_stopping = models.BooleanField(default=False, help_text="Somebody wants it to end early.")
+    is_stopping = models.BooleanField(default=False, help_text="It was cancelled and is stopping.")
     bytes_read = models.PositiveBigIntegerField(default=0)
     read = models.PositiveBigIntegerField(default=0, help_text="Rows.")
     created = models.PositiveBigIntegerField(default=0, help_text="Records.")
@@ -63,12 +61,12 @@ class Import(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Tell whether a worker has it, or will."""
+        """Tell whether it waits or runs."""
         return self.state in (self.State.WAITING, self.State.RUNNING)
 
     @property
     def percent(self) -> int:
-        """Give how much of the file is read."""
+        """Return how much of the file is read."""
         if self.state == self.State.DONE:
             return 100
         return min(99, 100 * self.bytes_read // self.size) if self.size else 0
