@@ -247,7 +247,7 @@ def test_a_campaign_is_paused_resumed_and_stopped(anna, friends):
 
     assert state_after("pause") == "draft"
     assert state_after("start") == "running"
-    assert "look at it again" in told(anna, "move", campaign.pk, to="resume")
+    assert "Reload the page" in told(anna, "move", campaign.pk, to="resume")
     assert state_after("pause") == "paused"
     assert state_after("resume") == "running"
     assert "The campaign ends permanently" in shown(anna, "stop", campaign.pk)
@@ -255,7 +255,7 @@ def test_a_campaign_is_paused_resumed_and_stopped(anna, friends):
     assert state_after("start") == "stopped"
     assert anna.client.get(address("move", campaign.pk)).status_code == 405
     # What was stopped stays as it was, and can be begun anew as a copy.
-    assert "make a new one" in told(
+    assert "Make a new one" in told(
         anna, "edit", campaign.pk, **form_of(campaign, {"subject": "Other", "text": "Other"})
     )
     anna.send("campaigns_campaign_copy", campaign.pk)
@@ -271,7 +271,7 @@ def test_a_draft_can_be_discarded_and_a_started_campaign_cannot(anna, friends):
 
     assert "This cannot be undone" in shown(anna, "discard", draft.pk)
     assert "was discarded" in told(anna, "discard", draft.pk)
-    assert "stop it instead" in told(anna, "discard", begun.pk)
+    assert "Stop it instead" in told(anna, "discard", begun.pk)
 
     assert list(Campaign.objects.all()) == [begun]
 
