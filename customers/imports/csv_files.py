@@ -203,8 +203,12 @@ class _WarningCounts:
             if currency != shop.currency
         ]
         if report.skipped:
-            rows_were = "row was" if report.skipped == 1 else "rows were"
-            texts.append(f"{report.skipped} {rows_were} skipped, because their customers have been erased")
+            reason = (
+                "row was skipped, because its customer has been erased"
+                if report.skipped == 1
+                else "rows were skipped, because their customers have been erased"
+            )
+            texts.append(f"{report.skipped} {reason}")
         if kept := report.kept_unsubscribed:
             texts.append(
                 f"kept unsubscribed: {len(kept)} (the customer unsubscribed later): {_list_lines(kept)}"
