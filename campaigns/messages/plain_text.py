@@ -1,4 +1,4 @@
-"""Values as text: what a customer, a product or an order is called, so that no mail program makes a link of it."""
+"""Cleans values for messages, so that no mail program turns a name into a link."""
 
 import re
 from typing import Final
@@ -28,37 +28,37 @@ _LINK_PART: Final = re.compile(rf"[:/\\]{{2}}|@|(?<=\S){_DOT}(?={_LETTERS})", re
 
 
 def safe_text(value: str) -> str:
-    """Return a value with addresses left out, and domains broken by a space behind each dot.
+    """Return a value without URLs, and with a space after each dot of a domain.
 
-    A value that is nothing but the address of a page of the shop stays one.
+    A value that is only the URL of a page of the shop is kept.
     """
     whole = value.strip()
     if link_hosts.shop_url(whole) == whole:
         return whole
     seen = _CONTROL.sub(" ", _INVISIBLE.sub("", value))
     kept = _ADDRESS.sub("", seen)
-    while kept != seen:  # until nothing is left that has closed up
+    while kept != seen:  # removing a URL can form another one
         seen, kept = kept, _ADDRESS.sub("", kept)
     return _SCHEME.sub(r"\1: ", _DOMAIN.sub(lambda dot: f"{dot[0]} ", kept)).strip()
 
 
-def safe_line(value: str, longest: int = MAX_LINE_LENGTH) -> str:
-    """Return a value as one line of at most so many characters, without any address."""
+def safe_line(value: str, max_length: int = MAX_LINE_LENGTH) -> str:
+    """Return a value as one line of limited length, without URLs."""
     whole = safe_text(value)
-    if whole and whole == link_hosts.shop_url(whole):  # a title is none
+    if whole and whole == link_hosts.shop_url(whole):  # a URL is no title
         return ""
-    return _cut(" ".join(whole.split()), longest)
+    return _cut(" ".join(whole.split()), max_length)
 
 
 def safe_name(value: str) -> str:
-    """Return a personal name: at most 40 characters, without markup; nothing where it holds an address or a domain."""
+    """Return a personal name of at most 40 characters, without markup; empty if it contains a URL or a domain."""
     seen = " ".join(_MARKUP.sub(" ", _CONTROL.sub(" ", _INVISIBLE.sub("", value))).split())
     return "" if _LINK_PART.search(seen) or _SCHEME.search(seen) else _cut(seen, MAX_NAME_LENGTH)
 
 
-def _cut(text: str, longest: int) -> str:
-    """Cut a text, behind a word where there is one."""
-    if len(text) <= longest:
+def _cut(text: str, max_length: int) -> str:
+    """Cut a text, at the end of a word if possible."""
+    if len(text) <= max_length:
         return text
-    cut = text[: longest + 1]
-    return (cut.rsplit(None, 1)[0] if " " in cut else cut[:longest]).rstrip()
+    cut = text[: max_length + 1]
+    return (cut.rsplit(None, 1)[0] if " " in cut else cut[:max_length]).rstrip()

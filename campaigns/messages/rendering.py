@@ -1,7 +1,6 @@
-"""What a message says to one customer: its templates checked on saving, previewed, and rendered for a delivery.
+"""Checks, previews and renders the templates of a step.
 
-The language is that of ``campaigns.messages.template_language``, the values are those of
-``campaigns.messages.variables``.
+``campaigns.messages.template_language`` defines the language, ``campaigns.messages.variables`` the values.
 """
 
 import re
@@ -38,24 +37,24 @@ __all__ = [
     "render",
 ]
 
-COMPILED_CACHE_SIZE: Final = 256  # steps whose templates are not read anew for each message
+COMPILED_CACHE_SIZE: Final = 256  # steps
 
 _ANSWER: Final = re.compile(r"\{[{%][^{}]*?\banswers\.(\w+)")
-NO_CHANNEL: Final = "Choose a channel: there is none of this name."
+NO_CHANNEL: Final = "This channel is not available. Choose another one."
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A message as a customer would get it, or what keeps it from being one."""
+    """A message as a customer would get it, or the problems that prevent it."""
 
     message: OutgoingMessage | None
     problems: tuple[str, ...] = ()
 
 
 def render(delivery: Delivery, at: datetime) -> OutgoingMessage:
-    """Write the message of a delivery, with links that are followed.
+    """Render the message of a delivery, with tracked links.
 
-    Raises MissingValue where a value is missing for this customer, or the templates will not do; NoneLeft where a
+    Raises MissingValue where a value is missing for this customer, or InvalidTemplate; NoCodeAvailable where a
     coupon is needed and none is left.
     """
     campaign, customer = delivery.campaign, delivery.customer
@@ -75,7 +74,7 @@ def render(delivery: Delivery, at: datetime) -> OutgoingMessage:
     if not channel.tracks_links:
         return written.message(found, _allowed_links_only(delivery.step))
 
-    @cache  # text and HTML have mostly the same links, and signing takes longer than all the rest
+    @cache  # text and HTML mostly have the same links, and signing is slow
     def follow(url: str) -> str:
         return url if url == unsubscribe_url else signed_links.click_url(delivery, url)
 
@@ -83,7 +82,7 @@ def render(delivery: Delivery, at: datetime) -> OutgoingMessage:
 
 
 def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> Preview:
-    """Write the message as this customer would get it, without giving a coupon away; name all problems."""
+    """Render the message as this customer would get it, without assigning a coupon; return all problems."""
     if wrong := problem_texts(step):
         return Preview(None, tuple(wrong))
     campaign = step.campaign if step.campaign_id else None
@@ -105,7 +104,7 @@ def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> P
 
 
 def answer_names(steps: Iterable[Step]) -> list[str]:
-    """Return the names of what staff have to fill in, as the templates of some steps print it, in their order."""
+    """Return the names of the answers that the templates of these steps print, in their order."""
     found = dict.fromkeys(
         name
         for step in steps
@@ -116,7 +115,7 @@ def answer_names(steps: Iterable[Step]) -> list[str]:
 
 
 def uses_variable(steps: Iterable[Step], name: str) -> bool:
-    """Return whether the templates of some steps cannot do without a value."""
+    """Return whether a template of these steps uses a variable."""
     return any(name in _compile_step(step).names for step in steps)
 
 
@@ -131,7 +130,7 @@ def step_problems(step: Step) -> Sequence[Problem]:
 
 
 def _allowed_links_only(step: Step) -> Callable[[str], str]:
-    """Leave links as they are, but for those that a message of the step may not lead to."""
+    """Return a rewriter that keeps allowed links and removes the others."""
 
     def follow(url: str) -> str:
         is_page = url.lower().startswith(("http://", "https://"))
@@ -141,7 +140,7 @@ def _allowed_links_only(step: Step) -> Callable[[str], str]:
 
 
 def _example_code(campaign: Campaign | None, customer: Customer, at: datetime) -> str:
-    """Give a code to show: the customer's own, or one that nobody has."""
+    """Return a code to show: the customer's own, or an example."""
     if campaign is None or campaign.pool_id is None:
         raise NoCodeAvailable(coupon_pool.NO_POOL)
     if coupon_pool.has_ended(campaign, at):
@@ -157,7 +156,7 @@ def _example_code(campaign: Campaign | None, customer: Customer, at: datetime) -
 
 @dataclass(frozen=True)
 class _CompiledStep:
-    """The templates of a step, read, by their names."""
+    """The compiled templates of a step by part, or its problems."""
 
     problems: tuple[Problem, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -165,15 +164,15 @@ class _CompiledStep:
     parts: Mapping[str, CompiledTemplate] = field(default_factory=dict)
 
     def message(self, found: dict[str, Any], follow: Callable[[str], str]) -> OutgoingMessage:
-        """Put values in; raises MissingValue."""
+        """Render with these values. Raises MissingValue."""
         said = {name: part.render(found) for name, part in self.parts.items()}
         url = said.get("url", "").strip()
         if url and not url.lower().startswith(("https://", "http://")):
-            raise MissingValue(f"{url!r} is no address of a page, such as {settings.SHOP_URL}")
+            raise MissingValue(f"{url!r} is not a web address, such as {settings.SHOP_URL}")
         there = follow(url) if url else ""
         if url and not there:
             raise MissingValue(
-                f"{url!r} is no page of the shop: write it into the template, or name its host in PRODUCT_HOSTS"
+                f"{url!r} is not a page of the shop. Write the link in the template, or add its host to PRODUCT_HOSTS"
             )
         return OutgoingMessage(
             subject=" ".join(said.get("subject", "").split()),
@@ -206,7 +205,7 @@ def _compile_parts(
         try:
             compiled[name] = template_language.compile_template(template, VARIABLES, as_html=name == "html")
         except InvalidTemplate as error:
-            if sources[name]:  # what it was made of says the same
+            if sources[name]:  # a part made from another one has the same problems
                 found += [Problem(name, problem, labels[name]) for problem in error.problems]
     if found:
         return _CompiledStep(tuple(found))

@@ -1,8 +1,8 @@
-"""The language of messages: Django's, with a few tags and filters, and no value but those a message may use.
+"""The template language of messages: Django's, restricted to a few tags, filters and variables.
 
-A template is checked as a whole before it is rendered: every name it uses, how deep it is nested, what it goes through.
-So it reaches neither a method nor a file, and its length is bounded by its own. A value that is missing for a customer
-takes its fall-back (``{{ first_name|default:"there" }}``) or is an error that names it, never an empty hole.
+A template is checked as a whole before it is rendered: the names it uses, its nesting and its loops. So it cannot call
+methods or read files, and the length of its output is bounded. A value that is missing for a customer takes its
+fallback (``{{ first_name|default:"there" }}``) or raises an error that names it; it never prints as nothing.
 """
 
 import re
@@ -46,19 +46,18 @@ DATE_FORMAT: Final = "j F Y"
 
 
 class _Loop(ForNode):
-    """Goes through a list; an empty one with nothing to say instead is a missing value."""
+    """A loop over a list. An empty list without ``{% empty %}`` is a missing value."""
 
     @property
     def through(self) -> FilterExpression:
-        """What it goes through."""
         return cast(FilterExpression, self.sequence)
 
     def render(self, context: Context) -> Any:
         if not self.nodelist_empty and not self.through.resolve(context):
             name = self.through.token.partition("|")[0]
             raise MissingValue(
-                f"{name} is empty. Say between {{% empty %}} and {{% endfor %}} what stands there instead,"
-                f" or write what needs it between {{% if {name} %}} and {{% endif %}}."
+                f"{name} is empty. Put a replacement between {{% empty %}} and {{% endfor %}},"
+                f" or put the text that needs it between {{% if {name} %}} and {{% endif %}}."
             )
         return super().render(context)
 
@@ -83,7 +82,7 @@ def _amount(value: Any, currency: str = "") -> Any:
 
 
 def _default(value: Any, fallback: Any) -> Any:
-    """Return the fall-back for what is missing; 0 is a value."""
+    """Return the fallback for a missing value; 0 is a value."""
     return fallback if isinstance(value, Missing) or value is None or value == "" else value
 
 
@@ -128,7 +127,7 @@ def _library(*, as_html: bool) -> Library:
     library.filter("default", _default)
     library.filter("date", _date, expects_localtime=True)
     library.filter("amount", _amount)
-    # A plain text keeps its lines by itself.
+    # Plain text keeps its lines without it.
     library.filter("linebreaksbr", defaultfilters.linebreaksbr if as_html else _unchanged)
     return library
 
@@ -149,18 +148,18 @@ _ENGINES: Final = {as_html: _Engine(as_html=as_html) for as_html in (True, False
 
 @dataclass(frozen=True)
 class CompiledTemplate:
-    """A template that was checked, and the names of the values it uses."""
+    """A checked template, and the names of the variables it uses."""
 
     template: Template
     names: frozenset[str]
 
     def render(self, values: dict[str, Any]) -> str:
-        """Put values in; raises MissingValue."""
+        """Render with these values. Raises MissingValue."""
         return str(self.template.render(Context(values, autoescape=self.template.engine.autoescape)))
 
 
 def has_closed_tags(source: str) -> bool:
-    """Tell whether whatever is opened is closed in its line; reading on where many are not would take minutes."""
+    """Return whether every tag is closed in its line; parsing many unclosed ones would take minutes."""
     for line in source.splitlines():
         place = 0
         while opened := _OPENING.search(line, place):
@@ -175,9 +174,9 @@ _OPENING: Final = re.compile(r"\{[{%#]")
 
 
 def compile_template(source: str, known: Mapping[str, VariableType], *, as_html: bool) -> CompiledTemplate:
-    """Read a template that may use the known values; raises BadTemplate."""
+    """Compile a template that may use the known variables. Raises InvalidTemplate."""
     if len(source) > MAX_LENGTH:
-        raise InvalidTemplate([f"It is longer than {MAX_LENGTH:,} characters."])
+        raise InvalidTemplate([f"The template is longer than {MAX_LENGTH:,} characters."])
     if not has_closed_tags(source):
         raise InvalidTemplate(["A {{, {% or {# is not closed in its line."])
     try:
@@ -185,7 +184,7 @@ def compile_template(source: str, known: Mapping[str, VariableType], *, as_html:
     except TemplateSyntaxError as error:
         raise InvalidTemplate([_syntax_problem(str(error))]) from None
     except RecursionError:
-        raise InvalidTemplate([f"It is nested deeper than {MAX_DEPTH} levels."]) from None
+        raise InvalidTemplate([f"The template is nested deeper than {MAX_DEPTH} levels."]) from None
     check = _Checker(known)
     check.nodes(template.nodelist, {}, 0, 0)
     if check.problems:
@@ -209,7 +208,7 @@ Scope = Mapping[str, VariableType]
 
 
 class _Checker:
-    """Walks through a template, and notes what it uses and what is wrong with it."""
+    """Walks through a template and collects the names it uses and its problems."""
 
     def __init__(self, known: Mapping[str, VariableType]) -> None:
         self.known = known
@@ -217,9 +216,8 @@ class _Checker:
         self.problems: list[str] = []
 
     def nodes(self, nodes: Iterable[Any], scope: Scope, depth: int, loops: int) -> None:
-        """Check what stands in a row."""
         if depth > MAX_DEPTH:
-            self.problems.append(f"It is nested deeper than {MAX_DEPTH} levels.")
+            self.problems.append(f"The template is nested deeper than {MAX_DEPTH} levels.")
             return
         for node in nodes:
             match node:
@@ -237,16 +235,16 @@ class _Checker:
                 case _Loop():
                     self.loop(node, scope, depth, loops + 1)
                 case _:
-                    self.problems.append(f"{type(node).__name__} is not for messages.")
+                    self.problems.append(f"{type(node).__name__} cannot be used in messages.")
 
     def loop(self, node: _Loop, scope: Scope, depth: int, loops: int) -> None:
-        """Check a loop: through a list that there is, with one name, in at most one other."""
+        """Check a loop: it needs a known list and one name, and may be inside one other loop."""
         kind = self.expression(node.through, scope)
         sliced = all(_name_of(made) == "slice" for made, _ in node.through.filters)
         if kind is not None and (not isinstance(kind, ListVariable) or not sliced):
-            self.problems.append(f"{node.through.token} is no list to go through.")
+            self.problems.append(f"{node.through.token} is not a list, so a loop cannot use it.")
         if len(node.loopvars) != 1:
-            self.problems.append("A loop has one name for its item, such as {% for product in viewed %}.")
+            self.problems.append("A loop needs one name for its item, such as {% for product in viewed %}.")
         if loops > MAX_LOOP_DEPTH:
             self.problems.append(f"Loops are nested deeper than {MAX_LOOP_DEPTH}.")
         item = ObjectVariable(kind.help, kind.parts) if isinstance(kind, ListVariable) else OpenVariable("")
@@ -255,7 +253,7 @@ class _Checker:
         self.nodes(node.nodelist_empty, scope, depth + 1, loops)
 
     def condition(self, condition: Any, scope: Scope, depth: int) -> None:
-        """Check a condition, which is a tree of its own."""
+        """Check the condition of an ``if``, which is a tree."""
         if depth > MAX_DEPTH:
             self.problems.append(f"A condition is longer than {MAX_DEPTH} parts.")
             return
@@ -267,7 +265,7 @@ class _Checker:
         self.condition(condition.second, scope, depth + 1)
 
     def printed(self, expression: FilterExpression, scope: Scope) -> None:
-        """Check what is put into the text: a plain value, or one that a filter has made plain."""
+        """Check a printed expression: it has to be a plain value, or be made plain by a filter."""
         kind = self.expression(expression, scope)
         if kind is None or isinstance(kind, str) or self._is_counted(expression):
             return
@@ -275,19 +273,19 @@ class _Checker:
         if not isinstance(kind, ListVariable):
             parts = kind.parts if isinstance(kind, ObjectVariable) else {"name": ""}
             example = f"{expression.var}.{next(iter(parts))}"
-        self.problems.append(f"{expression.var} has parts: write {example}.")
+        self.problems.append(f"{expression.var} has several parts. Write, for example, {example}.")
 
     def named(self, expression: Any, scope: Scope) -> VariableType:
-        """Check what gets another name, and give what stands behind it."""
+        """Check an expression that ``with`` names, and return its type."""
         kind = self.expression(expression, scope)
         return "" if kind is None or self._is_counted(expression) else kind
 
     def expression(self, expression: FilterExpression, scope: Scope) -> VariableType | None:
-        """Check a value with its filters; give what it is, None where it is a word or unknown."""
+        """Check an expression with its filters; return its type, None for a literal or an unknown name."""
         for _, arguments in expression.filters:
             for is_variable, argument in arguments:
                 if is_variable and not isinstance(self.variable(argument, scope), str | None):
-                    self.problems.append(f"{argument} has parts, and is not for a filter.")
+                    self.problems.append(f"{argument} has several parts, so a filter cannot use it.")
         return self.variable(expression.var, scope) if isinstance(expression.var, Variable) else None
 
     def variable(self, variable: Variable, scope: Scope) -> VariableType | None:

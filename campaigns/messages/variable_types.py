@@ -8,11 +8,11 @@ from typing import Any
 
 
 class MissingValue(Exception):
-    """A message cannot be written; the text says what is missing for whom, and what to change."""
+    """A message cannot be rendered. The text says what is missing, and what to change."""
 
 
 class InvalidTemplate(MissingValue):
-    """A template that is wrong for everybody; ``problems`` holds a sentence for each thing to change."""
+    """A template is wrong for every customer; ``problems`` holds a sentence for each thing to change."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(" ".join(problems))
@@ -24,7 +24,7 @@ class InvalidTemplate(MissingValue):
 
 @dataclass(frozen=True)
 class ListVariable:
-    """A list to go through, by the parts of each item."""
+    """A list; ``parts`` are those of each item."""
 
     help: str
     parts: Mapping[str, str]
@@ -32,7 +32,7 @@ class ListVariable:
 
 @dataclass(frozen=True)
 class ObjectVariable:
-    """A value of several parts, each by its name."""
+    """A value with named parts."""
 
     help: str
     parts: Mapping[str, str]
@@ -40,17 +40,17 @@ class ObjectVariable:
 
 @dataclass(frozen=True)
 class OpenVariable:
-    """A value whose parts have any names."""
+    """A value whose parts can have any name."""
 
     help: str
 
 
 VariableType = str | ListVariable | ObjectVariable | OpenVariable
-"""What stands behind a name; a text is a plain value, and says what it is."""
+"""The type of a variable. A string is the help text of a plain value."""
 
 
 class Missing:
-    """A value that a customer lacks: false where it is asked for, an error where it is printed."""
+    """A value that a customer lacks: false in a condition, MissingValue where it is printed."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -66,13 +66,13 @@ class Missing:
 
     def __str__(self) -> str:
         raise MissingValue(
-            f'{self.name} is missing. Give a fall-back, such as {{{{ {self.name}|default:"…" }}}},'
-            f" or write what needs it between {{% if {self.name} %}} and {{% endif %}}."
+            f'{self.name} is missing. Add a fallback, such as {{{{ {self.name}|default:"…" }}}},'
+            f" or put the text that needs it between {{% if {self.name} %}} and {{% endif %}}."
         )
 
 
 class ListValue(list[Any]):
-    """A list of which an item that is not there is missing."""
+    """A list whose absent items are Missing."""
 
     def __init__(self, name: str, items: Sequence[Any]) -> None:
         super().__init__(items)
@@ -86,7 +86,7 @@ class ListValue(list[Any]):
 
 
 class OpenValue(dict[str, Any]):
-    """Parts of which those that are not there are missing."""
+    """A mapping whose absent keys are Missing."""
 
     def __init__(self, name: str, parts: Mapping[str, Any]) -> None:
         super().__init__(parts)

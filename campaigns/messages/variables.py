@@ -1,4 +1,4 @@
-"""The values a message may use, and where each comes from for one customer at one instant."""
+"""The variables of messages, and how each is resolved for one customer at one instant."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ _PROFILE_TEXTS: Final = ("first_name", "last_name", "country", "city", "language
 
 @dataclass(frozen=True)
 class Recipient:
-    """Whom a message is for, and what only its sending knows. ``coupon`` is asked for a code where one is used."""
+    """The customer of a message, and what depends on its delivery. ``coupon`` is called if a code is used."""
 
     customer: Customer
     at: datetime
@@ -97,24 +97,24 @@ class Recipient:
     unsubscribe_url: str
 
 
-def resolve_variables(names: Iterable[str], addressee: Recipient) -> dict[str, Any]:
-    """Find the values of names; what nobody asks for is not looked up."""
-    finder = _Resolver(addressee)
+def resolve_variables(names: Iterable[str], recipient: Recipient) -> dict[str, Any]:
+    """Return the values of these variables; no others are looked up."""
+    finder = _Resolver(recipient)
     return {name: _RESOLVERS[name](finder) for name in names}
 
 
 class _Resolver:
-    """Finds values; what several are made of is read once."""
+    """Resolves variables; data that several need is read once."""
 
-    def __init__(self, addressee: Recipient) -> None:
-        self.addressee, self.customer = addressee, addressee.customer
+    def __init__(self, recipient: Recipient) -> None:
+        self.recipient, self.customer = recipient, recipient.customer
 
     @cached_property
     def shopper(self) -> CustomerProducts:
-        return CustomerProducts(self.customer, self.addressee.at)
+        return CustomerProducts(self.customer, self.recipient.at)
 
     def person(self, name: str) -> Any:
-        """Find a value of the person; whoever signs up somebody else's address must not send them a link for a name."""
+        """Return profile data, cleaned: a name must not carry a link to somebody whose address was signed up."""
         if name == "name":
             names = [
                 plain_text.safe_name(self.customer.first_name),
@@ -156,7 +156,7 @@ class _Resolver:
     def fact(self, name: str) -> int:
         try:
             return int(getattr(self.customer.facts, name))
-        except ObjectDoesNotExist:  # nothing was summed up yet
+        except ObjectDoesNotExist:  # no facts yet
             return 0
 
     def last_order(self) -> Any:
@@ -170,24 +170,24 @@ class _Resolver:
         }
 
     def coupon_worth(self) -> Any:
-        campaign = self.addressee.campaign
+        campaign = self.recipient.campaign
         pool = campaign.pool if campaign else None
         return _or_missing("coupon_worth", plain_text.safe_line(pool.description, 200) if pool else "")
 
     def coupon_last_day(self) -> Any:
-        campaign = self.addressee.campaign
+        campaign = self.recipient.campaign
         return _or_missing("coupon_last_day", campaign.pool.last_day if campaign and campaign.pool else None)
 
     def answers(self) -> Mapping[str, Any]:
-        """Find what staff have filled in, who may write links as they may in the template."""
-        given = self.addressee.campaign.answers if self.addressee.campaign else {}
+        """Return what staff have filled in; unlike profile data, it may contain links."""
+        given = self.recipient.campaign.answers if self.recipient.campaign else {}
         return OpenValue("answers", {name: said for name, said in given.items() if said})
 
 
 def _product_resolver(
     name: str, find: Callable[[_Resolver], list[Product]]
 ) -> Callable[[_Resolver], ListValue]:
-    """Find products; one that is called by an address alone has no name that could stand in a message."""
+    """Return a resolver of products; it skips products without a printable name."""
 
     def found(finder: _Resolver) -> ListValue:
         told = (_product_values(product) for product in find(finder))
@@ -208,7 +208,7 @@ def _product_values(product: Product) -> Mapping[str, Any]:
 
 
 def _round_amount(number: Decimal | None) -> Decimal | None:
-    """Write 12.5000 as 12.50, and 2.0000 as 2.00: prices; a quantity that is whole without decimals."""
+    """Round to two decimals where that loses nothing."""
     if number is None:
         return None
     return number.quantize(Decimal("0.01")) if number == round(number, 2) else number
@@ -232,9 +232,9 @@ _RESOLVERS: Final[Mapping[str, Callable[[_Resolver], Any]]] = {
     "order_count": lambda finder: finder.fact("order_count"),
     "total_spent": lambda finder: _round_amount(from_units(finder.fact("total_spent"))),
     "last_order": _Resolver.last_order,
-    "coupon": lambda finder: finder.addressee.coupon(),
+    "coupon": lambda finder: finder.recipient.coupon(),
     "coupon_worth": _Resolver.coupon_worth,
     "coupon_last_day": _Resolver.coupon_last_day,
     "answers": _Resolver.answers,
-    "unsubscribe_url": lambda finder: finder.addressee.unsubscribe_url,
+    "unsubscribe_url": lambda finder: finder.recipient.unsubscribe_url,
 }

@@ -247,7 +247,7 @@ def test_errors_name_the_line_and_the_tag(anna: Customer) -> None:
     assert wrong(subject="") == ["An e-mail needs a subject."]
     assert wrong(channel=Webhook.key) == ["A webhook needs the address it goes to."]
     assert wrong("", channel=Audience.key, subject="") == []
-    assert "is no address" in problems(anna, channel=OnSite.key, url="javascript:alert(1)")
+    assert "is not a web address" in problems(anna, channel=OnSite.key, url="javascript:alert(1)")
 
 
 def test_every_tag_filter_and_variable_is_documented() -> None:
