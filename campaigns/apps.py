@@ -1,4 +1,4 @@
-"""The app's name, and what it follows."""
+"""The app's configuration and its signal receivers."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,12 +11,10 @@ from . import wakeups
 
 
 class CampaignsConfig(AppConfig):
-    """Campaigns, their messages and results."""
-
     name = "campaigns"
 
     def ready(self) -> None:
-        """Let changes send for a run, and what is kept of a customer be joined, told and erased with them."""
+        """Connect wake-ups, merges, privacy and bounces."""
         # Models must be loaded before.
         from customers.identity.merging import register_merge_listener  # noqa: PLC0415
         from customers.privacy import personal_data  # noqa: PLC0415

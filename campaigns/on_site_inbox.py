@@ -1,6 +1,6 @@
-"""What a page of the shop shows its visitor: on-site messages, until they are closed or have nothing to say any more.
+"""On-site messages for the pages of the shop, until they are dismissed or no longer relevant.
 
-When a message was first shown, and closed, is what this module alone writes of a ``Delivery``.
+The only writer of ``Delivery.shown_at`` and ``Delivery.dismissed_at``.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ DISPLAY_PERIOD: Final = timedelta(days=30)
 
 
 def messages_for(anonymous_id: str, at: datetime, *, is_visitor: bool = True) -> Sequence[Delivery]:
-    """Return the latest messages for a visitor, or the customer they turned out to be, and note that they are shown.
+    """Return the latest messages for a visitor, or the customer they were merged into, and mark them as shown.
 
-    One of a campaign that is paused or stopped is not shown, nor one whose reason is gone: its campaign ends with an
-    order, and there is one, or it is for members only, and they have left. None for an unknown visitor.
-    Nothing is noted where somebody else looks.
+    Messages of paused and stopped campaigns are left out, and so are those that are no longer relevant because the
+    customer has ordered or left the segment. An unknown visitor has none. Messages are not marked as shown unless
+    ``is_visitor``.
     """
     found = list(
         _open_messages_queryset(anonymous_id)
@@ -41,12 +41,12 @@ def messages_for(anonymous_id: str, at: datetime, *, is_visitor: bool = True) ->
 
 
 def dismiss(anonymous_id: str, token: UUID, at: datetime) -> None:
-    """Show a message to its visitor no more; of somebody else's, or one that is closed, nothing happens."""
+    """Dismiss a message for its visitor; does nothing for other visitors, or if it is dismissed already."""
     _open_messages_queryset(anonymous_id).filter(token=token).update(dismissed_at=at)
 
 
 def _open_messages_queryset(anonymous_id: str) -> QuerySet[Delivery]:
-    # No text of PostgreSQL holds a NUL, so nobody is met under one.
+    # PostgreSQL stores no NUL, so no visitor has one.
     known_as = "" if "\x00" in anonymous_id else to_nfc(anonymous_id)
     whose = Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value=known_as).values("customer")
     return Delivery.objects.filter(

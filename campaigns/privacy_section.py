@@ -1,4 +1,4 @@
-"""What campaigns keep of one customer: told with all the rest, and erased with it."""
+"""The data of campaigns about one customer, for export and erasure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -55,9 +55,9 @@ def _plain(value: Any) -> Any:
 
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
-    """Delete what channels keep outside the database, and what mail servers said of the customers.
+    """Delete what channels store outside the database, and errors of mail servers that name the customers.
 
-    All else goes with the customers' rows; of a coupon the code stays, given to nobody.
+    All other rows are deleted with the customers. A coupon code stays, assigned to nobody.
     """
     mentions = Mentions.of(customers)
     for channel in CHANNELS.values():
@@ -65,5 +65,5 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
     channel_health.erase_answers(mentions)
 
 
-# In turn with those who plan journeys and messages: what they write for a customer must not come as they go.
+# The lock keeps others from planning journeys and messages for a customer who is being erased.
 SECTION = Section(tell=_export, erase=_erase, wait=progress.acquire_lock)

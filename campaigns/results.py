@@ -1,8 +1,8 @@
-"""What came of a campaign: its messages, what was followed, and the orders that are put down to it.
+"""The results of a campaign: its messages, clicks, and the orders credited to it.
 
-An order is put down to the latest message that reached its customer before it, of whichever campaign, where that was
-at most ``CAMPAIGN_CREDIT_DAYS`` ago. It has to count, and its revenue is its value: total less refunds. A message
-reaches a customer when it is sent; one on the shop's pages when it is first shown.
+An order is credited to the latest message, of any campaign, that reached its customer at most ``CAMPAIGN_CREDIT_DAYS``
+before it. Only counting orders are credited, and their revenue is their total minus refunds. A message reaches a
+customer when it is sent; an on-site message when it is first shown.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,9 +30,9 @@ _VALUE: Final = F("customer__orders__total") - F("customer__orders__refunded_tot
 
 @dataclass(frozen=True)
 class ResultTotals:
-    """How many messages were sent, shown and followed; how many orders came of them, and what these are worth.
+    """Counts of messages and credited orders, and their revenue.
 
-    ``shown`` counts messages on the shop's pages alone, and ``clicked`` messages, not clicks.
+    ``shown`` counts only on-site messages. ``clicked`` counts messages, not clicks.
     """
 
     sent: int = 0
@@ -44,8 +44,6 @@ class ResultTotals:
 
 @dataclass(frozen=True)
 class StepResults(ResultTotals):
-    """What came of one step."""
-
     number: int = 0
     channel: str = ""
     subject: str = ""
@@ -53,7 +51,7 @@ class StepResults(ResultTotals):
 
 @dataclass(frozen=True)
 class DayResults:
-    """What happened on one day, in the shop's time zone: messages sent and first followed, orders placed."""
+    """One day in the shop's time zone: messages sent and first clicked, orders placed."""
 
     day: date
     sent: int
@@ -64,9 +62,9 @@ class DayResults:
 
 @dataclass(frozen=True)
 class Results(ResultTotals):
-    """What came of a campaign: ``waiting`` are planned or on their way, ``days`` those on which anything happened.
+    """The results of a campaign. ``waiting`` messages are planned or being sent, ``days`` skips days without results.
 
-    ``written`` went to a file instead of people, so nothing came of them.
+    ``written`` messages went to a file instead of customers and have no results.
     """
 
     waiting: int = 0
@@ -78,7 +76,7 @@ class Results(ResultTotals):
 
 
 def campaign_results(campaign: Campaign, at: datetime) -> Results:
-    """Give what came of a campaign until an instant, by five queries, however large it is."""
+    """Return the results of a campaign until ``at``, in five queries."""
     steps = list(campaign.steps.all())
     messages = _messages(campaign)
     orders = _orders(campaign, at)
@@ -98,7 +96,7 @@ def campaign_results(campaign: Campaign, at: datetime) -> Results:
 
 
 def revenue_by_campaign(campaigns: Collection[int], at: datetime) -> dict[int, Decimal]:
-    """Give the revenue of several campaigns, by key, in one query; of those without orders, nothing."""
+    """Return the revenue of campaigns by key, in one query. Campaigns without orders are missing."""
     rows = _credited_orders_queryset(campaigns, at).values("campaign").annotate(units=Sum(_VALUE)).order_by()
     return {row["campaign"]: _revenue([row]) for row in rows}
 
@@ -122,7 +120,7 @@ def _orders(campaign: Campaign, at: datetime) -> list[Row]:
 
 
 def _credited_orders_queryset(campaigns: Collection[int], at: datetime) -> QuerySet[Any]:
-    """Give the messages of campaigns, each once for every order that is put down to it, with ``placed_at``."""
+    """Return the messages of campaigns, once for each credited order, annotated with its ``placed_at``."""
     sent = Delivery.objects.filter(state=State.SENT).annotate(
         reached=Case(
             *(

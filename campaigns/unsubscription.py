@@ -1,4 +1,4 @@
-"""Ending the newsletter by the link of a message: what is kept of it is written by ``customers.consent.statements``."""
+"""Unsubscribing through the link of a message. ``customers.consent`` writes the result."""
 
 from datetime import datetime
 from typing import Final
@@ -12,9 +12,9 @@ SOURCE: Final = "unsubscribe link"
 
 
 def unsubscribe(key: int, at: datetime) -> bool:
-    """End the newsletter for a customer, named by key, and for the address, whoever has it.
+    """Unsubscribe a customer, and every customer with the same address; return whether the customer exists.
 
-    Tells whether there is such a customer. It may be asked for again and again.
+    Safe to repeat.
     """
     customer = _find(key)
     if customer is None:
@@ -26,12 +26,12 @@ def unsubscribe(key: int, at: datetime) -> bool:
 
 
 def is_subscribed(key: int) -> bool:
-    """Tell whether there is still something to end."""
+    """Return whether the customer is not unsubscribed yet."""
     customer = _find(key)
     return customer is not None and customer.newsletter != Customer.Newsletter.UNSUBSCRIBED
 
 
 def _find(key: int) -> Customer | None:
-    """Find a customer; of a visitor who was joined, the customer they turned out to be."""
+    """Return the customer; for a merged visitor, the customer they were merged into."""
     customer = Customer.objects.select_related("merged_into").filter(pk=key).first()
     return customer and (customer.merged_into or customer)

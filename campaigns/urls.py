@@ -1,11 +1,11 @@
-"""The addresses that messages lead to."""
+"""The URLs of links in messages."""
 
 from django.urls import path
 
 from . import views
 
 urlpatterns = [
-    # Without what was signed, addresses begin like this.
+    # Without a signature: signed URLs start with these.
     path("go/", views.click, name="campaigns-click"),
     path("go/<str:signed>", views.click),
     path("unsubscribe/", views.unsubscribe, name="campaigns-unsubscribe"),

@@ -1,4 +1,4 @@
-"""Where the links of messages lead: to the page they name, or to the end of the newsletter. Nobody logs in here."""
+"""Public pages that messages link to: click redirects, unsubscribing and confirming. They need no login."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from . import unsubscription
 from .links import signed_links
 from .links.signed_links import ForeignLink, InvalidLink
 
-# What looks at links before anybody reads the message.
+# User agents of programs that open links before the customer reads the message.
 LINK_SCANNERS: Final = (
     "barracuda",
     "googleimageproxy",
@@ -30,7 +30,7 @@ LINK_SCANNERS: Final = (
 )
 HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",  # the address is a secret between us and its reader
+    "Referrer-Policy": "no-referrer",  # the URL is secret
     "X-Robots-Tag": "noindex, nofollow",
 }
 
@@ -51,7 +51,7 @@ def _with_private_headers(view: View) -> View:
 @_with_private_headers
 @require_safe
 def click(request: HttpRequest, signed: str = "") -> HttpResponse:
-    """Lead to the page a link of a message names, and count the click of a person."""
+    """Redirect to the link's target, and count the click unless a program made it."""
     try:
         followed = signed_links.verify_click(signed)
     except ForeignLink:
@@ -67,7 +67,7 @@ def click(request: HttpRequest, signed: str = "") -> HttpResponse:
 @csrf_exempt  # mail programs post without cookies (RFC 8058); the signature says for whom
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
-    """Ask whether to end the newsletter, and end it when told so."""
+    """Ask for confirmation on GET, unsubscribe on POST."""
     try:
         key = signed_links.verify_unsubscribe(signed)
     except InvalidLink:
@@ -85,7 +85,7 @@ def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
 @csrf_exempt  # as above: the signature says for whom
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
-    """Ask whether an address wants the newsletter, and note it when told so: looking at the link confirms nothing."""
+    """Ask for confirmation on GET, confirm the subscription on POST. Opening the link confirms nothing."""
     try:
         token = signed_links.verify_confirmation(signed)
     except InvalidLink:
@@ -110,7 +110,7 @@ def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
 
 
 def _is_person(request: HttpRequest) -> bool:
-    """Tell apart who looks at a link without anybody having followed it."""
+    """Return False for prefetching, bots and link scanners."""
     agent = request.headers.get("User-Agent", "")
     ahead = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"))
     return (

@@ -1,4 +1,4 @@
-"""The worker of campaigns, which is woken after a commit."""
+"""The wake-up of the campaigns worker."""
 
 from typing import Final
 

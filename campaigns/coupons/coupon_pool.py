@@ -31,11 +31,11 @@ POOL_ENDED: Final = "The codes of the pool have expired. Choose another pool, or
 
 
 class NoCodeAvailable(Exception):
-    """No code can be given; the message says what to do."""
+    """No code can be assigned. The text says what to do."""
 
 
 class UnconfirmedLimitReached(NoCodeAvailable):
-    """Too many unconfirmed visitors had a code of the pool within an hour; this one waits."""
+    """Unconfirmed visitors have reached the hourly limit of codes of the pool."""
 
     def __init__(self) -> None:
         most = settings.COUPONS_UNCONFIRMED_AN_HOUR
@@ -45,7 +45,7 @@ class UnconfirmedLimitReached(NoCodeAvailable):
 
 
 class PoolInUse(Exception):
-    """What may not be deleted; the message says why."""
+    """The pool cannot be deleted. The text says why."""
 
 
 # -- Giving
@@ -54,7 +54,7 @@ class PoolInUse(Exception):
 def assign_code(campaign: Campaign, customer: Customer, at: datetime, occasion: str = "") -> str:
     """Return the customer's code of this campaign and occasion: the one they have, else one that nobody has.
 
-    Raises NoneLeft, also once the last day of the codes is over.
+    Raises NoCodeAvailable, also once the codes have expired.
     """
     if has_ended(campaign, at):
         raise NoCodeAvailable(POOL_ENDED)
@@ -73,7 +73,7 @@ def assign_code(campaign: Campaign, customer: Customer, at: datetime, occasion: 
 
 
 def assigned_code(campaign: Campaign, customer: Customer, occasion: str | None = None) -> str:
-    """Return the code that a customer has of a campaign: from an occasion, or the latest; else nothing."""
+    """Return the code that a customer has from a campaign, of one occasion or the latest; empty if none."""
     held = Coupon.objects.filter(campaign=campaign, customer=customer)
     if occasion is not None:
         held = held.filter(occasion=occasion)
@@ -92,18 +92,17 @@ def unconfirmed_count(pool_id: int, at: datetime) -> int:
 
 
 def waiting_count(pool_id: int) -> int:
-    """Count the messages that wait since too many unconfirmed visitors had a code of the pool."""
+    """Count the messages that wait because of the hourly limit for unconfirmed visitors."""
     waiting = Delivery.objects.filter(campaign__pool=pool_id, state=Delivery.State.PLANNED)
     return waiting.filter(reason=str(UnconfirmedLimitReached())).count()
 
 
 def has_free_code(pool_id: int) -> bool:
-    """Tell whether a pool has a code to give."""
     return _free_codes_queryset(pool_id).exists()
 
 
 def reassign_coupons(joined: str) -> None:
-    """Let the codes of visitors be those of the customers they turned out to be, but for a second one of an occasion.
+    """Reassign the codes of merged visitors to their customers, except a second one of the same occasion.
 
     ``joined`` is a table of visitor and customer, inside the transaction that joins them. The occasion of a date is
     told apart as that of the journey is.
@@ -151,7 +150,7 @@ def _free_codes_queryset(pool_id: int) -> QuerySet[Coupon]:
 
 
 def save_pool(pool: CouponPool) -> CouponPool:
-    """Save a pool's name, what its codes are worth, and until when."""
+    """Validate and save a pool; sets ``ends_at`` from ``last_day``."""
     pool.ends_at = None
     if pool.last_day:
         next_day = datetime.combine(pool.last_day + timedelta(days=1), time())
@@ -165,13 +164,13 @@ def save_pool(pool: CouponPool) -> CouponPool:
 
 
 def delete_free_codes(pool: CouponPool) -> int:
-    """Delete the codes of a pool that nobody has; give how many."""
+    """Delete the unassigned codes of a pool; return how many."""
     removed, _ = _free_codes_queryset(pool.pk).delete()
     return removed
 
 
 def delete_pool(pool: CouponPool) -> None:
-    """Delete a pool that nothing hangs on; raises InUse."""
+    """Delete a pool. Raises PoolInUse."""
     with transaction.atomic():
         if pool.campaigns.exists():
             raise PoolInUse(f"{pool.name} is the pool of a campaign: choose another one there first.")
@@ -182,7 +181,7 @@ def delete_pool(pool: CouponPool) -> None:
 
 
 def unassign_codes(customers: Sequence[int]) -> None:
-    """Keep no longer whom codes were given to; nobody else gets them."""
+    """Forget the customers of codes. The codes stay used."""
     Coupon.objects.filter(customer__in=customers).update(customer=None)
 
 
@@ -190,7 +189,7 @@ def unassign_codes(customers: Sequence[int]) -> None:
 
 
 def find_coupon(code: str) -> Coupon | None:
-    """Find a code, however its letters are written."""
+    """Return a code, ignoring case; None if it does not exist."""
     if "\x00" in code or len(code) > MAX_CODE_LENGTH:
         return None
     found = Coupon.objects.filter(code_folded=sortable_values.fold_case(code))

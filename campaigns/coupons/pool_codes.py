@@ -26,12 +26,12 @@ _HEADINGS: Final = frozenset({"code", "codes", "coupon", "coupon code", "coupon_
 
 
 class InvalidCodeFile(ValueError):
-    """A file that holds no codes; the message says what is wrong with it."""
+    """The file contains no codes. The text says why."""
 
 
 @dataclass(frozen=True)
 class AddedCodes:
-    """What became of codes: how many are new, how many were there before, and the first that will not do, with why."""
+    """How many codes were added, known or refused, with the first reasons."""
 
     added: int
     known: int
@@ -40,7 +40,7 @@ class AddedCodes:
 
 
 def add_codes(pool: CouponPool, codes: Iterable[str]) -> AddedCodes:
-    """Add codes to a pool; those of any pool that are there already stay as they are."""
+    """Add codes to a pool. Codes that any pool has already stay unchanged."""
     good: dict[str, str] = {}
     reasons: list[str] = []
     refused = given = 0
@@ -57,7 +57,7 @@ def add_codes(pool: CouponPool, codes: Iterable[str]) -> AddedCodes:
 
 
 def generate_codes(pool: CouponPool, count: int, length: int, random: Random, prefix: str = "") -> int:
-    """Make new codes that nobody can guess (``random`` is a SystemRandom outside of tests); give how many.
+    """Generate codes that cannot be guessed (``random`` is a SystemRandom outside of tests); return how many.
 
     Raises ValueError for a count, a length or a prefix out of bounds.
     """
@@ -79,7 +79,7 @@ def generate_codes(pool: CouponPool, count: int, length: int, random: Random, pr
 
 
 def read_code_file(text: str) -> Iterator[str]:
-    """Read codes from a CSV file: of the column that is called so, else of the first. Raises BadFile."""
+    """Yield the codes of a CSV file: from a column with a known name, else the first. Raises InvalidCodeFile."""
     head = text.partition("\n")[0]
     separator = next((one for one in (";", "\t") if one in head), ",")
     try:

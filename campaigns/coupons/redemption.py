@@ -9,7 +9,7 @@ from customers.models import COUNTING_STATUSES
 
 
 def mark_redeemed(since: datetime | None, at: datetime) -> int:
-    """Keep when codes were first seen in orders that count; return how many are new.
+    """Record when codes were first used in counting orders; return how many are new.
 
     Of the orders placed in ``(since, at]``; without ``since`` of all, and then codes whose only orders were cancelled
     or are pending are open again. Also codes that were given to nobody: what was used is not given any more. A draft

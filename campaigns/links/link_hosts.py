@@ -1,4 +1,4 @@
-"""Where the links of messages may lead: to the shop's own hosts, and to hosts that the author of a template links."""
+"""The hosts that messages may link to: those of the shop, and those that the author of a template links."""
 
 import re
 from functools import lru_cache
@@ -19,7 +19,7 @@ _WHOLE_HOST: Final = re.compile(r"https?://[^/?#\s]+[/?#]", re.IGNORECASE)
 
 
 def host_of(url: str) -> str:
-    """Return the host of a page of the web, in ASCII and lower case; nothing where programs could disagree on it."""
+    """Return the host of a web address in ASCII and lower case; empty if programs could read it differently."""
     # Browsers read a backslash as a slash, drop line breaks and tabs, and decode a host.
     if not url.isprintable() or "\\" in url or " " in url:
         return ""
@@ -35,7 +35,7 @@ def host_of(url: str) -> str:
 
 
 def is_own_url(url: str) -> bool:
-    """Return whether an address leads to the shop, to this installation, or to where the shop keeps its products."""
+    """Return whether a URL leads to the shop, to this installation, or to one of ``PRODUCT_HOSTS``."""
     host = host_of(url)
     return bool(host) and (
         any(host == own or host.endswith(f".{own}") for own in _shop_hosts())
@@ -44,9 +44,9 @@ def is_own_url(url: str) -> bool:
 
 
 def shop_url(link: object) -> str:
-    """Return the whole address of a link that leads to the shop or one of ``PRODUCT_HOSTS``; nothing for any other.
+    """Return the absolute URL of a link to the shop or one of ``PRODUCT_HOSTS``; empty for any other link.
 
-    A path alone is one of the shop's.
+    A path is resolved against ``SHOP_URL``.
     """
     if not isinstance(link, str) or not link.strip() or len(link) > MAX_LINK_LENGTH or not link.isprintable():
         return ""
@@ -59,7 +59,7 @@ def shop_url(link: object) -> str:
 
 
 def is_allowed(url: str, *templates: str) -> bool:
-    """Return whether a message of these templates may lead to an address."""
+    """Return whether a message with these templates may link to a URL."""
     return is_own_url(url) or is_authored(url, *templates)
 
 
@@ -71,7 +71,7 @@ def is_authored(url: str, *templates: str) -> bool:
 
 @lru_cache(maxsize=256)
 def authored_hosts(templates: tuple[str, ...]) -> frozenset[str]:
-    """Return the hosts of the addresses that stand in templates, each of them whole and without a value."""
+    """Return the hosts that templates spell out, without a variable in them."""
     found = set()
     for source in templates:
         masked = _TOKEN.sub(_VALUE, source.replace(_VALUE, ""))

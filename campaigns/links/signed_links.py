@@ -1,9 +1,9 @@
-"""The links of messages: signed, so that nobody can make one up, lead elsewhere with it, or act for somebody else.
+"""Signed links of messages, so that nobody can forge one, redirect it or act for another customer.
 
-A message leads to the shop's own hosts and to those that its template links, nowhere else: asked when a link is
-signed, and again when it is followed.
+A message links only to the shop's hosts and to those in its template. This is checked when a link is signed, and again
+when it is followed.
 
-Its clicks are what this module alone writes of a ``Delivery``.
+The only writer of the clicks of ``Delivery``.
 """
 
 import re
@@ -23,7 +23,7 @@ from campaigns.models import Delivery, Step
 
 from . import link_hosts
 
-# Each kind of link has its own signature: one is never taken for the other.
+# Each kind of link has its own salt, so one cannot be used as another.
 _CLICK: Final = "campaigns.click"
 _UNSUBSCRIBE: Final = "campaigns.unsubscribe"
 _CONFIRM: Final = "campaigns.confirm"
@@ -36,26 +36,26 @@ MAX_TRACKED_URL_LENGTH: Final = (
 
 
 class InvalidLink(ValueError):
-    """Not a link of ours, or not all of it."""
+    """The signature is wrong or incomplete."""
 
 
 class ForeignLink(InvalidLink):
-    """A link of ours to a page that is not the shop's, and that no author has linked."""
+    """The signature is right, but the target is neither the shop's nor linked by an author."""
 
 
 @dataclass(frozen=True)
 class ClickedLink:
-    """What the link of a message says: which message, and where it leads."""
+    """The message and the target of a link."""
 
     token: UUID
     url: str
 
 
 def click_url(delivery: Delivery, url: str) -> str:
-    """Return the address by which a message leads to a page of the web, and we hear of it.
+    """Return the tracked URL of a link.
 
-    Nothing for a page that neither is the shop's nor is linked by the template. What is no page of the web
-    (``mailto:``, ``tel:``), goes through us already or is very long stays as it is.
+    Empty for a target that is neither the shop's nor linked by the template. Other schemes (``mailto:``, ``tel:``),
+    tracked URLs and very long URLs are returned unchanged.
     """
     if not _WEB_PAGE.match(url) or url.startswith(_address("campaigns-click", "")):
         return url
@@ -71,28 +71,28 @@ def click_url(delivery: Delivery, url: str) -> str:
 
 
 def is_allowed(url: str, step: Step) -> bool:
-    """Return whether a message of a step may lead to a page of the web."""
+    """Return whether a message of a step may link to a URL."""
     return link_hosts.is_allowed(url, *step_templates(step))
 
 
 def step_templates(step: Step) -> tuple[str, ...]:
-    """Return what the author of a step has written, with what staff have filled in."""
+    """Return the templates of a step and the answers of staff."""
     answers = step.campaign.answers.values() if step.campaign_id else ()
     return step.subject, step.text, step.html, step.url, *map(str, answers)
 
 
 def unsubscribe_url(delivery: Delivery) -> str:
-    """Give the address that ends the newsletter for the customer; it outlives the campaign."""
+    """Return the unsubscribe URL of the customer. It stays valid after the campaign."""
     return _address("campaigns-unsubscribe", _sign(_UNSUBSCRIBE, delivery.customer_id))
 
 
 def confirmation_url(token: UUID) -> str:
-    """Return the address at which an address confirms that it wants the newsletter."""
+    """Return the URL that confirms a subscription."""
     return _address("campaigns-confirm", _sign(_CONFIRM, token.hex))
 
 
 def unsubscribe_headers(delivery: Delivery) -> dict[str, str]:
-    """Give the headers by which mail programs offer to unsubscribe with one click (RFC 8058)."""
+    """Return the headers for one-click unsubscribing (RFC 8058)."""
     return {
         "List-Unsubscribe": f"<{unsubscribe_url(delivery)}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
@@ -100,7 +100,7 @@ def unsubscribe_headers(delivery: Delivery) -> dict[str, str]:
 
 
 def verify_click(signed: str) -> ClickedLink:
-    """Read what ``click_url`` signed; raises BadLink, or LeadsElsewhere for a page that no author has linked."""
+    """Return what ``click_url`` signed. Raises InvalidLink, or ForeignLink for a target that no author has linked."""
     token, url, *more = _verify(_CLICK, signed)
     click = ClickedLink(UUID(token), url)
     if not link_hosts.is_own_url(url) and not (more == [_AUTHORED] and link_hosts.host_of(url)):
@@ -112,17 +112,17 @@ def verify_click(signed: str) -> ClickedLink:
 
 
 def verify_unsubscribe(signed: str) -> int:
-    """Read the customer's key that ``unsubscribe_url`` signed; raises BadLink."""
+    """Return the customer's key. Raises InvalidLink."""
     return int(_verify(_UNSUBSCRIBE, signed))
 
 
 def verify_confirmation(signed: str) -> UUID:
-    """Read the token that ``confirm_url`` signed; raises BadLink."""
+    """Return the token of a confirmation request. Raises InvalidLink."""
     return UUID(_verify(_CONFIRM, signed))
 
 
 def record_click(click: ClickedLink, at: datetime) -> None:
-    """Count a click; of a message that is gone, or was written to a file, none."""
+    """Count a click, unless the message is deleted or was written to a file."""
     Delivery.objects.filter(token=click.token).exclude(state=Delivery.State.WRITTEN).update(
         clicks=F("clicks") + 1, clicked_at=Coalesce("clicked_at", Value(at))
     )
@@ -132,7 +132,7 @@ def _address(view: str, signed: str) -> str:
     return f"{settings.PUBLIC_URL}{_path(view)}{signed}"
 
 
-@cache  # looked up for each link, it would take longer than signing it
+@cache  # reversing takes longer than signing
 def _path(view: str) -> str:
     return reverse(view)
 
