@@ -328,7 +328,7 @@ def test_without_a_mail_server_nothing_goes_out_and_staff_are_told(
     ask()
 
     assert list(tmp_path.iterdir()) == []
-    assert "Addresses wait to be asked" in admin_client.get("/admin/").content.decode()
+    assert "Confirmation e-mails cannot be sent" in admin_client.get("/admin/").content.decode()
 
 
 def test_without_double_opt_in_a_browsers_wish_counts_but_ends_no_unsubscription_of_the_address(
