@@ -1,4 +1,4 @@
-"""Unsubscribing through the link of a message. ``customers.consent`` writes the result."""
+"""Unsubscribing through the link of a message. ``customers.consent.statements`` writes the result."""
 
 from datetime import datetime
 from typing import Final

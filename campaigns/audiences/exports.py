@@ -1,8 +1,8 @@
-"""Audiences for ads: a segment's members with consent, as files for a platform, in full and as changes since an id.
+"""Audience files for ad platforms: a segment's consenting members, in full or as changes since an id.
 
-The only writer of ``AudienceMember`` and ``AudienceExport``. First what a platform is to be told is brought up to
-date, by a few statements in one transaction; then the file is read from it in shares, in constant memory. Whoever was
-never in a file of a platform is not named to it, not even to be taken off. ``docs/audiences.md`` tells how to use it.
+The only writer of ``AudienceMember`` and ``AudienceExport``. An export first updates the stored members in one
+transaction, then reads the file from them in batches, in constant memory. A customer who was never in a file of a
+platform is not named to it, not even as removed. See ``docs/audiences.md``.
 """
 
 import csv
@@ -43,12 +43,12 @@ _CONSENT_VALUES: Final = (
 
 
 class UnknownChange(ValueError):
-    """The id to continue from is none of this segment's log; the message says what to give."""
+    """The id to continue from is not in this segment's change log. The text says which ids are."""
 
 
 @dataclass(frozen=True)
 class AudienceFile:
-    """A file to be written: its lines, how many of them are customers, and the id to continue from."""
+    """The lines of a file, how many customers it has, and the id to continue from."""
 
     lines: Iterator[str]
     rows: int
@@ -64,10 +64,10 @@ def export_audience(
     only: Operation | None = None,
     by: str = "",
 ) -> AudienceFile:
-    """Write a segment's audience for a platform: all of it, or what is different since the change of an id.
+    """Return a segment's audience for a platform: all of it, or what changed since the change with an id.
 
-    The changes have a column that tells who is added and who is removed, unless ``only`` one of both is asked for.
-    Asked again with the same id, they say the same again. Raises NoSuchChange.
+    Changes have a column that says who is added and who is removed, unless ``only`` selects one of them. Exporting
+    again with the same id repeats the same changes. Raises UnknownChange.
     """
     told = AudienceMember.objects.filter(segment=segment, platform=platform)
     with transaction.atomic(), transactions.locked_table(AudienceMember._meta.db_table):
@@ -98,19 +98,19 @@ def export_audience(
 
 
 def consenting_q() -> Q:
-    """Ask who may be shown ads: whoever says so by the attribute, and without it whoever takes the newsletter."""
+    """Match customers who consent to ads: by the attribute, or without it by their newsletter subscription."""
     given = KeyTextTransform(sortable_values.json_key(CONSENT_ATTRIBUTE), "attributes_comparable")
     return Q(In(given, _CONSENT_VALUES)) | Q(IsNull(given, True), newsletter=Customer.Newsletter.SUBSCRIBED)
 
 
 def _latest_change_id(segment: Segment) -> int:
-    """Give the id of the newest change, also where the log has forgotten it since a file ended with it."""
+    """Return the id of the latest change, even if it is deleted from the log and only a file names it."""
     newest = Change.objects.filter(segment=segment).aggregate(newest=Max("pk"))["newest"]
     told = AudienceExport.objects.filter(segment=segment).aggregate(newest=Max("until"))["newest"]
     return max(newest or 0, told or 0)
 
 
-# -- What a platform is to be told
+# -- The stored members
 
 
 def _update_members(segment: Segment, platform: str, until: int) -> None:
@@ -124,7 +124,7 @@ def _update_members(segment: Segment, platform: str, until: int) -> None:
 
 
 def _assume_exported(segment: Segment, platform: str, since: int, until: int) -> None:
-    """Take those for told who were members at an id: the list was filled from elsewhere."""
+    """Assume that the platform knows the members at an id: its list was filled by other means."""
     since_then = Change.objects.filter(segment=segment, pk__gt=since, pk__lte=until)
     own = since_then.filter(customer=OuterRef("pk")).order_by("pk")
     stayed = Q(Exists(_memberships_queryset(segment)), ~Exists(own))
@@ -179,7 +179,7 @@ def _line(sheet: Any, cells: list[str]) -> str:
 
 
 class _Echo:
-    """A file that hands every line back to whoever wrote it."""
+    """A file-like object whose ``write`` returns the line."""
 
     def write(self, line: str) -> str:
         return line

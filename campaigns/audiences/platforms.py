@@ -1,8 +1,8 @@
-"""What the platforms for ads want to know of a person: their columns, how each is written, and which are hashed.
+"""The columns of audience files: how each ad platform expects them, and which are hashed.
 
 Meta: the keys of a custom audience, written as its own SDK does; where that and the Conversions API disagree, as
 the latter, and names as the digests on its page of parameters have them. Google: the columns of a Customer Match list.
-What is not known is an empty cell.
+Unknown values are empty cells.
 """
 
 import re
@@ -29,7 +29,7 @@ GENDER_ATTRIBUTES: Final = ("gender",)
 
 
 class Person(NamedTuple):
-    """What is read of a customer."""
+    """The data of a customer that a file may contain."""
 
     customer_id: str
     email: str
@@ -44,20 +44,20 @@ class Person(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, how it is written, and whether the platform gets no more than its digest."""
+    """One column: its name, its value, and whether only a digest of it is written."""
 
     name: str
     write: Callable[[Person], str]
     is_hashed: bool = True
 
     def cell(self, person: Person) -> str:
-        """Give the cell; no digest is ever a formula, and what is not hashed is made safe."""
+        """Return the cell; values that are not hashed are escaped against CSV injection."""
         written = self.write(person)
         return digest(written) if self.is_hashed else safe_cell(written)
 
 
 def digest(written: str) -> str:
-    """Hash what is known; what is a digest already stays as it is."""
+    """Return the SHA-256 digest; a value that already is one, or is empty, is returned unchanged."""
     if not written or _DIGEST.fullmatch(written):
         return written
     return sha256(written.encode()).hexdigest()
@@ -67,23 +67,23 @@ def digest(written: str) -> str:
 
 
 def normalize_email(text: str) -> str:
-    """Give an address in small letters, without what stands around it by mistake."""
+    """Return an address in lower case, without surrounding dots and white space."""
     return text.strip(" \t\r\n\v\0.").lower()
 
 
 def normalize_phone(text: str, country: str) -> str:
-    """Give a number as the whole world dials it, with its plus; of one whose country is not known, nothing."""
+    """Return a number in E.164 format; empty if its country is unknown."""
     international = f"+{text.strip()[2:]}" if text.strip().startswith("00") else text
     return to_e164(international, country_code(country)) or ""
 
 
 def normalize_phone_digits(text: str, country: str) -> str:
-    """Give the digits of a number, with the code of its country where that is known."""
+    """Return the digits of a number, with the country code if it is known."""
     return (normalize_phone(text, country) or re.sub("[^0-9]", "", text)).lstrip("+0")
 
 
 def normalize_google_email(text: str) -> str:
-    """Return an address as Google compares it: those of Gmail have no dots and no tag behind a plus."""
+    """Return an address as Google compares it: Gmail addresses without dots and ``+`` tags."""
     local, at, domain = normalize_email(text).rpartition("@")
     if domain in ("gmail.com", "googlemail.com"):
         local = local.partition("+")[0].replace(".", "")
@@ -91,35 +91,35 @@ def normalize_google_email(text: str) -> str:
 
 
 def normalize_name(text: str) -> str:
-    """Return a name in small letters of any script, without punctuation, symbols and spaces."""
+    """Return a name in lower case, without punctuation, symbols and spaces."""
     written = unicodedata.normalize("NFC", text).lower()
     return "".join(letter for letter in written if unicodedata.category(letter)[0] not in "PSZC")
 
 
 def normalize_state(text: str) -> str:
-    """Return the letters from a to z of a state, and no others."""
+    """Return only the letters a to z of a state."""
     return _NOT_A_TO_Z.sub("", text.lower())
 
 
 def normalize_city(text: str) -> str:
-    """Give the letters of a city, in any script."""
+    """Return a city in lower case, without digits, spaces and punctuation."""
     return _NOT_IN_A_CITY.sub("", text.lower())
 
 
 def normalize_zip_code(text: str) -> str:
-    """Give a postal code without spaces, and without what the United States put behind a dash."""
+    """Return a postal code without spaces, and without the suffix of a ZIP+4 code."""
     return re.sub(r"\s", "", text.lower()).partition("-")[0]
 
 
 def country_code(text: str) -> str:
-    """Give the two letters of a country; none where it is written as a name."""
+    """Return the two-letter code of a country; empty if it is written as a name."""
     letters = _NOT_A_TO_Z.sub("", text.lower())
     code = _COUNTRIES.get(letters, letters)
     return code if len(code) == 2 else ""
 
 
 def normalize_gender(text: str) -> str:
-    """Give f or m."""
+    """Return f, m or nothing."""
     letter = text.strip().lower()[:1]
     return letter if letter in ("f", "m") else ""
 

@@ -37,15 +37,15 @@ from .base import (
 )
 from .registry import register
 
-SMTP_CLOSING: Final = 421  # the mail server is about to hang up, whoever the message is for
+SMTP_CLOSING: Final = 421  # the mail server closes the connection
 MESSAGE_ERRORS: Final = (smtplib.SMTPRecipientsRefused, ValueError)
-CREDENTIAL_STATUSES: Final = (401, 402, 403)  # by a provider, whoever the message is for
+CREDENTIAL_STATUSES: Final = (401, 402, 403)  # a provider refuses the API key
 RETRYABLE_STATUSES: Final = (408, 409, 425, 429)
 NO_MAILBOX_STATUSES: Final = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
-"""Enhanced status codes (RFC 3463, RFC 7505) that say that nobody is at an address, or no more."""
+"""Enhanced status codes (RFC 3463, RFC 7505) for an address without a mailbox."""
 _STATUS: Final = re.compile(r"(?<![\d.])5\.\d{1,3}\.\d{1,3}(?![\d.])")
 UNREACHED_STATES: Final = {"invalid", "rejected"}
-"""What django-anymail says of recipients to whom a provider sends nothing, whatever the message says."""
+"""The states of django-anymail for recipients to whom a provider sends nothing."""
 
 
 @register
@@ -88,7 +88,7 @@ class Email(Channel):
 
     @classmethod
     def notice(cls) -> tuple[str, str] | None:
-        """Return what staff have to know while no mail server is set."""
+        """Return a notice for staff while no mail server is set."""
         if has_mail_server():
             return None
         return (
@@ -108,7 +108,7 @@ class Email(Channel):
         mail_folder.delete_messages_to(mentions)
 
     def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
-        """Hand the message to the mail server; raises TryAgain, Away, Refused, NoMailbox or Undeliverable."""
+        """Send through the mail server. Raises TemporaryFailure or Undeliverable, or a subclass of them."""
         self.send_to_address(
             delivery.customer.email, message, delivery.token, signed_links.unsubscribe_headers(delivery)
         )
@@ -116,7 +116,7 @@ class Email(Channel):
     def send_to_address(
         self, address: str, message: OutgoingMessage, token: UUID, headers: Mapping[str, str]
     ) -> None:
-        """Hand a message for an address to the mail server; raises as ``send`` does."""
+        """Send a message to an address. Raises the same errors as ``send``."""
         try:
             to = _recipient(address)
             mail = EmailMultiAlternatives(
@@ -139,10 +139,10 @@ class Email(Channel):
                 self.close()
             raise _delivery_error(error) from error
         if not taken:
-            raise TemporaryFailure("The mail server took nothing.")
+            raise TemporaryFailure("The mail server did not accept the message.")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection to the mail server."""
         connection, self._connection = self._connection, None
         if connection:
             try:
@@ -158,7 +158,7 @@ class Email(Channel):
 
 
 def _sender_domain() -> str:
-    """Give the domain that our messages come from."""
+    """Return the domain of the sender address."""
     _, _, domain = settings.DEFAULT_FROM_EMAIL.rstrip("> ").rpartition("@")
     return punycode(domain) if domain else str(DNS_NAME)
 
@@ -185,7 +185,7 @@ def _send_international(connection: Any, mail: EmailMultiAlternatives) -> int:
 
 
 def _check_status(mail: EmailMultiAlternatives) -> None:
-    """Raise what django-anymail says of the recipient without an error of its own."""
+    """Raise for a recipient whom django-anymail reports as not reached without raising itself."""
     recipients = getattr(getattr(mail, "anymail_status", None), "recipients", None) or {}
     states = {getattr(one, "status", None) for one in recipients.values()}
     if states and states <= UNREACHED_STATES:
@@ -195,7 +195,7 @@ def _check_status(mail: EmailMultiAlternatives) -> None:
 
 
 def _delivery_error(error: Exception) -> Exception:
-    """Say what an error means for the message: another attempt, none for now to anybody, or none at all."""
+    """Return the delivery error that an exception of a mail backend means."""
     if isinstance(error, Undeliverable):
         return error
     said = f"{type(error).__name__}: {error}"
@@ -234,7 +234,6 @@ def _error_for_smtp_code(code: int, said: str) -> Exception:
 
 
 def _error_for_http_status(status: int, said: str) -> Exception:
-    """Read the answer of a provider's API."""
     if status in CREDENTIAL_STATUSES:
         return ChannelUnavailable(said)
     return (

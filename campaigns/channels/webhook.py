@@ -1,6 +1,6 @@
-"""Messages to another system, such as one that prints letters: one signed POST each, as Standard Webhooks has it.
+"""Messages to another system, such as a letter printer: one signed POST each, by Standard Webhooks.
 
-Sent as ``segments.webhooks`` sends: to addresses that were checked, within a set time, following no redirects.
+As in ``segments.webhooks``, addresses are checked, requests time out, and redirects are not followed.
 """
 
 import json
@@ -52,7 +52,7 @@ class Webhook(Channel):
         self._unreached: dict[str, str] = {}
 
     def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
-        """Post the message; raises TryAgain or Undeliverable by what is answered."""
+        """Post the message. Raises TemporaryFailure or Undeliverable, depending on the response."""
         url = message.url
         if url in self._unreached:  # the next ones would wait as long
             raise TemporaryFailure(self._unreached[url])
@@ -68,16 +68,16 @@ class Webhook(Channel):
             raise _delivery_error(answer)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         for line in self._lines.values():
             line.close()
         self._lines.clear()
 
 
 def signing_secrets(url: str) -> Sequence[str]:
-    """Give the secrets that messages to an address are signed with: the present one, and those of former keys.
+    """Return the secrets that messages to a URL are signed with: the present one, and those of former keys.
 
-    Each host has its own, so none of them can sign for another. Raises BadAddress.
+    Each host has its own, so none can sign for another. Raises InvalidAddress.
     """
     host = target_addresses.parse_target(url).authority
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
@@ -103,7 +103,7 @@ def _body(delivery: Delivery, message: OutgoingMessage) -> str:
 
 
 def _delivery_error(answer: Response) -> Exception:
-    """Say whether another attempt may help."""
+    """Return TemporaryFailure if another attempt may succeed, else Undeliverable."""
     refused = answer.status is not None and 300 <= answer.status < 500
     if refused and answer.status not in RETRYABLE_STATUSES:
         return Undeliverable(answer.problem)

@@ -22,9 +22,9 @@ class AudienceExport(models.Model):
     exported_at = models.DateTimeField()
     exported_by_name = models.CharField(max_length=150, blank=True, default="")
     since = models.PositiveBigIntegerField(
-        null=True, help_text="The change it begins behind; none for a full one."
+        null=True, help_text="The id of the change it continues from; empty for a full export."
     )
-    until = models.PositiveBigIntegerField(help_text="The last change it contains.")
+    until = models.PositiveBigIntegerField(help_text="The id of the last change it contains.")
     rows = models.PositiveBigIntegerField()
 
     class Meta:
@@ -49,9 +49,9 @@ class AudienceMember(models.Model):
     )
     platform = models.CharField(max_length=6, choices=AudienceExport.Platform)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="audiences")
-    is_in = models.BooleanField(help_text="Whether they are to be shown ads.")
+    is_in = models.BooleanField(help_text="Whether the customer may be shown ads.")
     exported_until = models.PositiveBigIntegerField(
-        help_text="The last change in the file that was the first to say so."
+        help_text="The id up to which the first file with this state reached."
     )
 
     class Meta:

@@ -78,15 +78,15 @@ class Campaign(models.Model):
         help_text="The pool that each customer's code comes from.",
     )
     answers = models.JSONField(
-        default=dict, blank=True, editable=False, help_text="What staff have filled into its texts, by name."
+        default=dict, blank=True, editable=False, help_text="What staff have filled into the texts, by name."
     )
     cursor = models.PositiveBigIntegerField(
-        default=0, editable=False, help_text="The last change of the segment that was read."
+        default=0, editable=False, help_text="The id of the last change of the segment that was processed."
     )
     scheduled_until = models.DateTimeField(
         null=True,
         editable=False,
-        help_text="Until when the dates, or its start for present members, were carried out.",
+        help_text="The instant up to which dates, or the start for present members, were processed.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, editable=False)
@@ -110,7 +110,7 @@ class Step(models.Model):
     wait = models.DurationField(
         default=timedelta(),
         validators=[MinValueValidator(timedelta())],
-        help_text="After the beginning, or after the step before.",
+        help_text="After the start, or after the previous step.",
     )
     # Without choices: campaigns.channels knows them, so that a new channel needs no migration.
     channel = models.CharField(max_length=20, default="email", help_text="The key of a channel.")
@@ -120,7 +120,10 @@ class Step(models.Model):
     )
     html = models.TextField(blank=True, default="", help_text="The same as HTML.")
     url = models.CharField(
-        max_length=500, blank=True, default="", help_text="Where a webhook goes, or an on-site message leads."
+        max_length=500,
+        blank=True,
+        default="",
+        help_text="The URL of a webhook, or the target of an on-site message.",
     )
 
     class Meta:

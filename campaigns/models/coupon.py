@@ -18,7 +18,7 @@ class CouponPool(models.Model):
     last_day = models.DateField(
         null=True,
         blank=True,
-        help_text="Until when its codes are given and count as used, in the shop's time zone. Empty: no end.",
+        help_text="The last day on which codes are given and count as used. Leave empty for no end.",
     )
     ends_at = models.DateTimeField(null=True, editable=False, help_text="The end of the last day.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -45,7 +45,7 @@ class Coupon(models.Model):
     )
     code = models.CharField(max_length=100)
     code_folded = models.CharField(
-        max_length=200, unique=True, help_text="As it is compared with those of orders."
+        max_length=200, unique=True, help_text="The code, folded for comparison with orders."
     )
     customer = models.ForeignKey(Customer, null=True, on_delete=models.SET_NULL, related_name="coupons")
     campaign = models.ForeignKey(
@@ -56,13 +56,15 @@ class Coupon(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="What began the journey that it was given on.",
+        help_text="What started the journey that the code was given on.",
     )
-    given_at = models.DateTimeField(null=True, help_text="Nobody else gets it after that, also once erased.")
+    given_at = models.DateTimeField(
+        null=True, help_text="The code is never given out again, even after the customer is erased."
+    )
     is_unconfirmed = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="It was given to a visitor of whom nobody but browsers had told.",
+        help_text="The code was given to a visitor known only from browsers.",
     )
     redeemed_at = models.DateTimeField(null=True)
 

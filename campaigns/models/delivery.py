@@ -34,12 +34,12 @@ class Delivery(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="deliveries")
     occasion = models.CharField(max_length=64)
     token = models.UUIDField(
-        default=uuid.uuid4, unique=True, help_text="Names it in the links of its message, and as Message-ID."
+        default=uuid.uuid4, unique=True, help_text="Identifies the delivery in links and as Message-ID."
     )
     state = models.CharField(max_length=9, choices=State, default=State.PLANNED)
-    planned_for = models.DateTimeField(help_text="When the rules call for it.")
+    planned_for = models.DateTimeField(help_text="When the step is due.")
     not_before = models.DateTimeField(
-        help_text="Later than planned after quiet hours, or for another attempt."
+        help_text="Later than planned_for after quiet hours, or for another attempt."
     )
     claimed_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -47,10 +47,10 @@ class Delivery(models.Model):
     reason = models.CharField(
         max_length=300, blank=True, default="", help_text="Why it failed or was held back."
     )
-    content = models.JSONField(null=True, help_text="Of an on-site message, as it is shown.")
+    content = models.JSONField(null=True, help_text="The content of an on-site message.")
     shown_at = models.DateTimeField(null=True, help_text="When a page first fetched an on-site message.")
-    dismissed_at = models.DateTimeField(null=True, help_text="When the visitor closed it for good.")
-    clicked_at = models.DateTimeField(null=True, help_text="When a link was first followed.")
+    dismissed_at = models.DateTimeField(null=True, help_text="When the visitor dismissed it.")
+    clicked_at = models.DateTimeField(null=True, help_text="When a link was first clicked.")
     clicks = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -86,12 +86,12 @@ class ChannelHealth(models.Model):
         max_length=50,
         blank=True,
         default="",
-        help_text="The latest messages: `.` for taken, `x` for refused.",
+        help_text="The latest messages: `.` for accepted, `x` for refused.",
     )
-    paused_at = models.DateTimeField(null=True, help_text="Since when nothing is sent; none while it is.")
-    answer = models.CharField(
-        max_length=300, blank=True, default="", help_text="The latest that was refused."
+    paused_at = models.DateTimeField(
+        null=True, help_text="Since when the channel is paused; empty while it sends."
     )
+    answer = models.CharField(max_length=300, blank=True, default="", help_text="The latest error.")
 
     class Meta:
         """One a channel."""

@@ -23,11 +23,13 @@ class Journey(models.Model):
     )
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="journeys")
     occasion = models.CharField(
-        max_length=64, help_text="What began it: `change:42`, or `date:` and an instant."
+        max_length=64, help_text="What started it: `change:42`, `date:` with an instant, or `start`."
     )
     began_at = models.DateTimeField()
     next_step = models.PositiveSmallIntegerField(default=1)
-    due_at = models.DateTimeField(null=True, help_text="When the next step is; none once it is over.")
+    due_at = models.DateTimeField(
+        null=True, help_text="When the next step is due; empty once the journey has ended."
+    )
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
     ended_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=200, blank=True, default="")

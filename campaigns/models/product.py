@@ -17,12 +17,12 @@ class SoldProduct(models.Model):
     brand_folded = models.CharField(max_length=800, blank=True, default="")
     price = ExactDecimalField(default=0)
     url = models.CharField(
-        max_length=1000, blank=True, default="", help_text="Its page in the shop, as events last told."
+        max_length=1000, blank=True, default="", help_text="Its page in the shop, from the latest event."
     )
     image = models.CharField(max_length=1000, blank=True, default="")
-    orders = models.PositiveBigIntegerField(help_text="In how many counting orders it was.")
+    orders = models.PositiveBigIntegerField(help_text="The number of counting orders with it.")
     first_at = models.DateTimeField(
-        null=True, help_text="When it was first ordered, or the shop's server first told of it."
+        null=True, help_text="When it was first ordered, or first named by the shop's server."
     )
     learned_at = models.DateTimeField()
 
@@ -52,7 +52,7 @@ class BoughtTogether(models.Model):
         SoldProduct, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
     )
     orders = models.PositiveBigIntegerField(help_text="How many orders contain both.")
-    lift = ExactDecimalField(help_text="How many times as many as there would be by chance.")
+    lift = ExactDecimalField(help_text="How many times more often than by chance.")
 
     class Meta:
         """One row for each way round."""
