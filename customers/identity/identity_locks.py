@@ -9,7 +9,7 @@ from customers.models import UnsignedLink
 from .lookup import CUSTOMER_ID, IDENTITY_TABLE
 
 IDENTITY_LOCK: Final = "inbox"
-"""Whoever settles which ids are one person has this turn."""
+"""The lock that a transaction holds while it resolves identities."""
 
 
 def lock_identities_to_trust(customer_ids: Collection[str]) -> None:
