@@ -1,6 +1,6 @@
-"""How messages look: an e-mail's frame, HTML from a plain text and a plain text from HTML, and where links lead.
+"""The layout of messages: the frame of e-mails, conversion between plain text and HTML, and link rewriting.
 
-All but the links is done to the templates, once, not to each message.
+Everything except link rewriting works on templates, once, and not on each message.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 LinkRewriter = Callable[[str], str]
-"""Returns the address by which a link is followed; nothing for one that the message may not lead to."""
+"""Returns the URL that replaces a link; empty for a link that the message may not contain."""
 
 MESSAGES_DIR: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
 _BEFORE, _, _AFTER = (
@@ -50,21 +50,21 @@ _BUTTON: Final = (
 
 
 def remove_tag_lines(text: str) -> str:
-    """Let a line of a plain text that holds nothing but tags leave no empty line behind."""
+    """Join lines of a plain text that contain only tags with the next line, so they leave no empty line."""
     masked, tokens = _mask(_normalize_newlines(text))
     lines = (line.strip() if _has_only_tags(line, tokens) else f"{line}\n" for line in masked.split("\n"))
     return _unmask("".join(lines), tokens)
 
 
 def html_from_text(text: str) -> str:
-    """Make HTML of a plain text: paragraphs, lines, links."""
+    """Return HTML with the paragraphs, lines and links of a plain text."""
     masked, tokens = _mask(_normalize_newlines(text).strip())
     paragraphs = (_paragraph(paragraph, tokens) for paragraph in re.split(r"\n\s*\n", masked))
     return _unmask("\n".join(paragraphs), tokens)
 
 
 def text_from_html(html: str) -> str:
-    """Make a plain text of HTML: paragraphs and lines, dashes before items, addresses behind links."""
+    """Return plain text: paragraphs and lines, dashes before items, URLs after links."""
     masked, tokens = _mask(_normalize_newlines(html))
     reader = _TextExtractor()
     reader.feed(masked)
@@ -73,25 +73,25 @@ def text_from_html(html: str) -> str:
 
 
 def add_frame(html: str) -> str:
-    """Put a piece of HTML into the frame of an e-mail; a whole document stays as it is."""
+    """Put a fragment of HTML into the frame of an e-mail; a whole document is returned unchanged."""
     return html if is_document(html) else _BEFORE + _add_styles(html) + _AFTER
 
 
 def is_document(html: str) -> bool:
-    """Tell a whole document from a piece of one."""
+    """Return whether HTML is a whole document, not a fragment."""
     return bool(re.search(r"<(html|body)\b", html, re.IGNORECASE))
 
 
 def add_footer(text: str) -> str:
-    """Put what has to stand there under the plain text of an e-mail, unless it does."""
+    """Add the mandatory footer to a plain text, unless it has a link to unsubscribe."""
     return text if "unsubscribe_url" in text else f"{text.rstrip()}\n\n{_FOOTER}"
 
 
 def html_problems(html: str) -> list[str]:
-    """Name what has no place in the HTML of a message: it would be dropped by mail programs, or do harm on a page."""
+    """Return what is not allowed in the HTML of a message: mail programs drop it, or it is unsafe on a page."""
     masked, _ = _mask(html)
     if not _is_closed(masked):  # reading on would take minutes, where there are many
-        return ["A tag or a comment is not closed; a < that begins none is written &lt;."]
+        return ["A tag or a comment is not closed. Write &lt; for a < that starts no tag."]
     reader = _Inspector()
     reader.feed(masked)
     reader.close()
@@ -99,7 +99,7 @@ def html_problems(html: str) -> list[str]:
 
 
 def _is_closed(html: str) -> bool:
-    """Tell whether each tag ends before the next one begins, and each comment at all."""
+    """Return whether each tag ends before the next one starts, and each comment ends."""
     place = 0
     while opened := re.compile(r"<(!--|[a-zA-Z/!?])").search(html, place):
         is_comment = opened[1] == "!--"
@@ -126,7 +126,7 @@ def _normalize_newlines(text: str) -> str:
 
 
 def _mask(source: str) -> tuple[str, list[str]]:
-    """Put numbers in the places of tags and values, so that what reads HTML does not stumble over them."""
+    """Replace template tags and variables by numbers, so that HTML can be parsed."""
     tokens: list[str] = []
 
     def number(token: re.Match[str]) -> str:
@@ -144,7 +144,7 @@ def _paragraph(masked: str, tokens: Sequence[str]) -> str:
     lines = masked.split("\n")
     if all(_has_only_tags(line, tokens) for line in lines):
         return masked
-    # A line of tags alone is none; behind another one the line ends, so that it does in a loop, too.
+    # A line of only tags prints nothing. Other lines end with a break, also inside a loop.
     told = (
         line
         if _has_only_tags(line, tokens)
@@ -174,7 +174,7 @@ def _link_addresses(line: str, tokens: Sequence[str]) -> str:
 
 
 class _TextExtractor(HTMLParser):
-    """Turns HTML into pieces of plain text."""
+    """Collects the plain text of HTML."""
 
     UNSEEN = frozenset({"script", "style", "head", "title"})
     PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "ul", "ol", "table", "blockquote", "div"})
@@ -187,7 +187,6 @@ class _TextExtractor(HTMLParser):
         self.links: list[tuple[str, int]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin a paragraph or a line."""
         if tag in self.UNSEEN:
             self.unseen += 1
         elif tag in self.PARAGRAPHS:
@@ -201,7 +200,6 @@ class _TextExtractor(HTMLParser):
             self.links.append((dict(attrs).get("href") or "", len(self.pieces)))
 
     def handle_endtag(self, tag: str) -> None:
-        """End a paragraph, or tell where a link leads."""
         if tag in self.UNSEEN:
             self.unseen = max(0, self.unseen - 1)
         elif tag in ("ul", "ol", "table"):
@@ -213,7 +211,6 @@ class _TextExtractor(HTMLParser):
                 self.pieces.append(f": {href}" if text else href)
 
     def handle_data(self, data: str) -> None:
-        """Take a text in as one line."""
         if self.unseen:
             return
         text = re.sub(r"\s+", " ", data)
@@ -232,7 +229,7 @@ class _TextExtractor(HTMLParser):
 
 
 class _Inspector(HTMLParser):
-    """Looks for what has no place in a message."""
+    """Collects what is not allowed in a message."""
 
     ACTIVE = frozenset(
         {"script", "iframe", "object", "embed", "form", "input", "textarea", "select", "base", "link", "svg", "math"}
@@ -244,35 +241,34 @@ class _Inspector(HTMLParser):
         self.is_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Look at a tag and its attributes."""
         self.is_style = tag == "style"
         if tag in self.ACTIVE:
-            self.problems.append(f"<{tag}> has no place in a message.")
+            self.problems.append(f"<{tag}> is not allowed in a message.")
         if re.search(rf"=\s*{_OPEN}", self.get_starttag_text() or ""):
             self.problems.append(f"Put quotes around the values in the attributes of <{tag}>.")
         for name, value in attrs:
             if name.startswith("on"):
-                self.problems.append(f"{name}=… of <{tag}> has no place in a message.")
+                self.problems.append(f"{name}=… of <{tag}> is not allowed in a message.")
             if name in ("href", "src") and re.match(r"\s*(javascript|data|vbscript):", value or "", re.I):
-                self.problems.append(f"{name} of <{tag}> leads to no page: {value}.")
+                self.problems.append(f"{name} of <{tag}> is not a web address: {value}.")
             if _OPEN in name:
-                self.problems.append(f"A value stands between the attributes of <{tag}>: put it into one.")
+                self.problems.append(
+                    f"A value stands between the attributes of <{tag}>. Put it inside an attribute."
+                )
 
     def handle_endtag(self, tag: str) -> None:
-        """Leave a tag."""
         self.is_style = False
 
     def handle_data(self, data: str) -> None:
-        """Look at the text of a style sheet."""
         if self.is_style and _OPEN in data:
-            self.problems.append("A value has no place in <style>.")
+            self.problems.append("A value is not allowed in <style>.")
 
 
 # -- Messages
 
 
 def rewrite_html_links(html: str, follow: LinkRewriter) -> str:
-    """Let the links of a message lead where they are followed; one that leads to no page leads nowhere."""
+    """Rewrite the links of HTML; a link that is not allowed becomes ``#``."""
 
     def lead(link: re.Match[str]) -> str:
         url = unescape(link[3]).strip()
@@ -283,7 +279,7 @@ def rewrite_html_links(html: str, follow: LinkRewriter) -> str:
 
 
 def rewrite_text_links(text: str, follow: LinkRewriter) -> str:
-    """Let the addresses in a plain text lead where they are followed; those that may not stand there go."""
+    """Rewrite the URLs of a plain text; those that are not allowed are removed."""
 
     def lead(page: re.Match[str]) -> str:
         url = _without_punctuation(page[0])
@@ -293,7 +289,7 @@ def rewrite_text_links(text: str, follow: LinkRewriter) -> str:
 
 
 def collapse_blank_lines(text: str) -> str:
-    """Leave at most one line empty where parts of a plain text were left out."""
+    """Reduce several empty lines to one."""
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip() + "\n"
 
 

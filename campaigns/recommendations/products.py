@@ -1,11 +1,13 @@
-"""What the shop sells, and what is bought together. The only writer of ``SoldProduct`` and ``BoughtTogether``.
+"""Learns the products of the shop, and which are bought together.
+
+The only writer of ``SoldProduct`` and ``BoughtTogether``.
 
 Learned each night from the counting orders of a year. A pair of products has the lift
 
     lift(a, b) = orders with both × all orders ÷ (orders with a × orders with b)
 
-which is 1 where they meet by chance, and more the better they go together; rare pairs say little and are left out (the
-minimum support). Source: S. Brin, R. Motwani, J. Ullman, S. Tsur, Dynamic Itemset Counting and Implication Rules for
+which is 1 if they are bought together by chance, and larger the better they go together. Pairs below a minimum support
+are left out. Source: S. Brin, R. Motwani, J. Ullman, S. Tsur, Dynamic Itemset Counting and Implication Rules for
 Market Basket Data, SIGMOD 1997, who call it interest.
 """
 
@@ -28,15 +30,15 @@ from customers.models import COUNTING_STATUSES, Event
 ORDER_PERIOD: Final = timedelta(days=365)
 LINK_PERIOD: Final = timedelta(days=7)
 MIN_SUPPORT: Final = 3  # orders: the minimum support
-MAX_BASKET_SIZE: Final = 50  # larger ones are of traders, and say nothing of what goes together
-MAX_PAIRS_PER_PRODUCT: Final = 30  # that are kept of a product
+MAX_BASKET_SIZE: Final = 50  # larger orders are from resellers
+MAX_PAIRS_PER_PRODUCT: Final = 30  # the best pairs are stored
 
 PRODUCT_EVENTS: Final = ("Product Viewed", "Product Added")
 
 
 @dataclass(frozen=True)
 class Product:
-    """A product as a message shows it; what is not known is empty. ``key`` is the folded sku, else the folded name."""
+    """A product for a message; unknown values are empty. ``key`` is the folded sku, or the folded name without one."""
 
     key: str
     sku: str = ""
@@ -50,9 +52,9 @@ class Product:
 
 
 def product_from_event(properties: Mapping[str, Any]) -> Product:
-    """Read the product of an event's properties, which anybody may have sent.
+    """Return the product in the properties of an event. Browsers send them, so they are untrusted.
 
-    Its page and its picture are the shop's: a product is shown to others than who looked at it.
+    URLs that are not the shop's are dropped, because the product is shown to other customers.
     """
     sku = _text(properties, "sku") or _text(properties, "product_id")
     name = _text(properties, "name")
@@ -69,14 +71,13 @@ def product_from_event(properties: Mapping[str, Any]) -> Product:
 
 
 def product_from_orders(sold: SoldProduct) -> Product:
-    """Give a product as the orders tell it."""
     return Product(
         sold.sku_folded, sold.sku, sold.name, sold.category, sold.brand, sold.price, sold.url, sold.image
     )
 
 
 def parse_number(value: Any) -> Decimal | None:
-    """Read a number as JSON or a text holds it; None for anything else."""
+    """Return a number from JSON or text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
@@ -97,7 +98,7 @@ def _text(properties: Mapping[str, Any], name: str) -> str:
 
 
 def learn_products(at: datetime) -> None:
-    """Learn from the orders up to an instant what is sold, and what is bought together."""
+    """Rebuild products and pairs from the orders up to ``at``."""
     _collect_baskets(at)
     with transaction.atomic():
         transactions.lock_exclusive("campaigns_boughttogether")
@@ -110,9 +111,9 @@ def learn_products(at: datetime) -> None:
 
 
 def _collect_baskets(at: datetime) -> None:
-    """Fill the temporary tables: the baskets, and how often two products are in one.
+    """Fill temporary tables with baskets and pairs.
 
-    Outside a transaction, so that nobody waits for it on SQLite.
+    This runs outside a transaction, so that it blocks no other writer on SQLite.
     """
     temporary_tables.create_temporary_table(
         "learned_baskets", f"order_id bigint, sku text, line bigint, placed_at {dialect.datetime_type_sql()}"
@@ -121,7 +122,7 @@ def _collect_baskets(at: datetime) -> None:
         "learned_pairs", "sku text, other text, orders bigint, lift bigint"
     )
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
-    # The latest line of a product tells what it is called and what it costs.
+    # The latest order line of a product has its current name and price.
     execution.execute(
         f"""INSERT INTO learned_baskets
             SELECT o.id, l.sku_folded, max(l.id), o.placed_at
@@ -191,9 +192,9 @@ def _write_pairs() -> None:
 
 
 def _write_first_seen() -> None:
-    """Keep when each product was first ordered, or the shop's own server or a file first told of it.
+    """Store when each product was first ordered, or first named by the shop's server or a file.
 
-    What a browser tells is anybody's word. Events are searched once for each product.
+    Events of browsers are untrusted and ignored. Events are searched once for each product.
     """
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     table = SoldProduct._meta.db_table
@@ -213,7 +214,7 @@ def _write_first_seen() -> None:
 
 
 def _write_links(at: datetime) -> None:
-    """Take the page and the picture of each product from the latest event of the last days that names them."""
+    """Store the page and the picture of each product from its latest event of the last days."""
     latest = Window(
         RowNumber(), partition_by="sku_folded", order_by=(F("occurred_at").desc(), F("pk").desc())
     )

@@ -1,6 +1,6 @@
-"""Products for one customer at one instant: what goes with theirs, what is like it, what they viewed, their cart.
+"""Products for one customer at one instant: bought together, similar, viewed, in the cart, popular or new.
 
-Each answer costs a few look-ups by index, whatever the size of the shop; what is read of a customer is bounded.
+Each list takes a few index look-ups, regardless of the size of the shop. What is read of a customer is bounded.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,22 +23,22 @@ Kind = Literal["bought_together", "similar", "viewed", "cart", "popular"]
 NEW_PRODUCT_PERIOD: Final = timedelta(days=30)
 VIEW_PERIOD: Final = timedelta(days=90)
 MAX_VIEWS, MAX_CART_EVENTS, MAX_ORDER_LINES = 200, 500, 100
-MAX_SEED_PRODUCTS: Final = 10  # products of a customer that others are looked for from
+MAX_SEED_PRODUCTS: Final = 10  # products of a customer that recommendations start from
 
 
 def recommend_products(customer: Customer, at: datetime, kind: Kind, limit: int) -> list[Product]:
-    """Give up to so many products of a kind, the best first; raises KeyError for a kind there is not."""
+    """Return up to ``limit`` products of a kind, the best first. Raises KeyError for an unknown kind."""
     return _KINDS[kind](CustomerProducts(customer, at), limit)
 
 
 class CustomerProducts:
-    """One customer as they are at an instant; each part is read once, when it is first asked for."""
+    """The products of one customer at an instant; each list is read once, at first use."""
 
     def __init__(self, customer: Customer, at: datetime) -> None:
         self.customer, self.at = customer, at
 
     def bought_together(self, limit: int) -> list[Product]:
-        """Give what others bought with this customer's products, by the highest lift; nothing they have."""
+        """Return what others bought with this customer's products, by the highest lift; nothing they have."""
         pairs = (
             BoughtTogether.objects.filter(product__sku_folded__in=[seed.key for seed in self._seeds])
             .exclude(other__sku_folded__in=self._not_again)
@@ -51,19 +51,19 @@ class CustomerProducts:
         return [product_from_orders(found[key]) for key in keys]
 
     def similar(self, limit: int) -> list[Product]:
-        """Give what is of the same category or brand as this customer's products, the limit bought first."""
+        """Return products of the same categories or brands as this customer's, the most bought first."""
         others = SoldProduct.objects.filter(self._alike).exclude(sku_folded__in=self._not_again)
         return [product_from_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:limit]]
 
     def popular(self, limit: int) -> list[Product]:
-        """Give what is bought limit of all; nothing they have."""
+        """Return the most bought products; nothing they have."""
         others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
         return [product_from_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:limit]]
 
     def new(self, limit: int) -> list[Product]:
-        """Return what came into the shop lately, what is like this customer's products first; nothing they have.
+        """Return new products, those similar to this customer's first; nothing they have.
 
-        Where the records of the shop are younger than that, nobody knows what is new.
+        Empty if the records of the shop are too young to tell what is new.
         """
         since = self.at - NEW_PRODUCT_PERIOD
         others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
@@ -76,20 +76,19 @@ class CustomerProducts:
         return [product_from_orders(sold) for sold in latest[:limit]]
 
     def viewed(self, limit: int) -> list[Product]:
-        """Give what they looked at lately and do not have, the latest first."""
+        """Return recently viewed products that they do not have, the latest first."""
         return [product for product in self._views if product.key not in self._has][:limit]
 
     def cart(self, limit: int) -> list[Product]:
-        """Give what lies in the cart, the latest first: added less removed since the latest uncancelled order."""
+        """Return the cart, the latest first: added minus removed since the latest order that is not cancelled."""
         return self._cart[:limit]
 
     @cached_property
     def last_order(self) -> Order | None:
-        """Find the latest counting order."""
         return _counting_orders_queryset(self.customer, self.at).order_by("-placed_at", "-pk").first()
 
     def last_bought(self, limit: int) -> list[Product]:
-        """Give what the latest counting order holds."""
+        """Return the products of the latest counting order."""
         if self.last_order is None:
             return []
         lines = OrderLine.objects.filter(order=self.last_order, quantity__gt=0).order_by("pk")[:limit]
@@ -112,7 +111,7 @@ class CustomerProducts:
 
     @cached_property
     def _seeds(self) -> list[Product]:
-        """What occupies them now: the cart, or else what they bought last, or else what they looked at."""
+        """Products that recommendations start from: the cart, else the last purchases, else the views."""
         if self._cart:
             return self._cart[:MAX_SEED_PRODUCTS]
         lines = self._bought.order_by("-order__placed_at", "-order_id", "-pk")[:MAX_ORDER_LINES]
@@ -176,7 +175,7 @@ def _product_from_line(line: OrderLine) -> Product:
 
 
 def _add_details(products: Iterable[Product]) -> list[Product]:
-    """Add what the orders of others tell of products: their name, price, page and picture."""
+    """Fill in missing details from what is known of sold products."""
     given = list(products)
     sold = {
         one.sku_folded: product_from_orders(one)
