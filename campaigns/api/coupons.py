@@ -1,4 +1,4 @@
-"""Whom a coupon code belongs to, for the shop's checkout."""
+"""The customer of a coupon code, for the shop's checkout."""
 
 from typing import Any
 
@@ -39,17 +39,18 @@ NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "There is no such code.")}
 class CouponSerializer(serializers.Serializer[Any]):
     """One code."""
 
-    code = serializers.CharField(help_text="As it was imported or made; it is found in any case.")
+    code = serializers.CharField(help_text="As imported or generated. Look-ups ignore case.")
     pool = serializers.CharField()
     description = serializers.CharField(help_text="What it is worth, as staff describe it.")
     last_day = serializers.DateField(
-        allow_null=True, help_text="The last day on which it is worth anything; null where it does not end."
+        allow_null=True, help_text="The last day on which it is valid; null if it does not expire."
     )
     customer_id = serializers.CharField(
-        allow_null=True, help_text="Whose it is; null while nobody has it, and once its customer is erased."
+        allow_null=True,
+        help_text="The customer it is assigned to; null while it is not assigned, and after the customer is erased.",
     )
     campaign = serializers.CharField(allow_null=True, help_text="The name of the campaign that gave it.")
-    given_at = serializers.DateTimeField(allow_null=True, help_text="Null for a code that nobody has had.")
+    given_at = serializers.DateTimeField(allow_null=True, help_text="Null for a code that is not assigned.")
     redeemed_at = serializers.DateTimeField(
         allow_null=True, help_text="When the first order with it was placed; seen within ten minutes."
     )
@@ -64,7 +65,7 @@ class CouponDetail(APIView):
 
     @extend_schema(responses={200: CouponSerializer, **ACCESS_ERROR_RESPONSES, **NO_COUPON}, tags=["coupons"])
     def get(self, request: Request, code: str) -> Response:
-        """Whom a coupon code belongs to, and whether it was used. Needs the scope `members:read`."""
+        """The customer of a coupon code, and whether it was used. Needs the scope `members:read`."""
         coupon = coupon_pool.find_coupon(code)
         if coupon is None:
             raise NotFound(f"There is no coupon {code}.")

@@ -101,21 +101,21 @@ def has_free_code(pool_id: int) -> bool:
     return _free_codes_queryset(pool_id).exists()
 
 
-def reassign_coupons(joined: str) -> None:
+def reassign_coupons(merged: str) -> None:
     """Reassign the codes of merged visitors to their customers, except a second one of the same occasion.
 
-    ``joined`` is a table of visitor and customer, inside the transaction that joins them. The occasion of a date is
+    ``merged`` is a table of visitor and customer, inside the transaction that merges them. The occasion of a date is
     told apart as that of the journey is.
     """
     execution.execute(
         f"""UPDATE campaigns_coupon SET occasion = occasion || ':' || customer_id
-            WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
+            WHERE customer_id IN (SELECT visitor FROM {merged}) AND occasion LIKE 'date:%%'"""
     )
     execution.execute(
         f"""UPDATE campaigns_coupon SET customer_id =
-                (SELECT j.customer FROM {joined} j WHERE j.visitor = campaigns_coupon.customer_id)
+                (SELECT j.customer FROM {merged} j WHERE j.visitor = campaigns_coupon.customer_id)
             WHERE id IN (
-                SELECT min(c.id) FROM campaigns_coupon c JOIN {joined} j ON j.visitor = c.customer_id
+                SELECT min(c.id) FROM campaigns_coupon c JOIN {merged} j ON j.visitor = c.customer_id
                 WHERE NOT EXISTS (SELECT 1 FROM campaigns_coupon own
                     WHERE own.customer_id = j.customer AND own.campaign_id = c.campaign_id
                         AND own.occasion = c.occasion)

@@ -87,10 +87,10 @@ def hold_back_deliveries(reason: str, campaign: Campaign, customers: Query | Non
     )
 
 
-def reassign_deliveries(joined: str, ended: Query, reason: str) -> None:
+def reassign_deliveries(merged: str, ended: Query, reason: str) -> None:
     """Move the deliveries of merged visitors to their customers.
 
-    ``joined`` is a table of visitor and customer; ``ended`` selects campaign, customer and occasion, as they are
+    ``merged`` is a table of visitor and customer; ``ended`` selects campaign, customer and occasion, as they are
     before, whose messages still planned are held back. An occasion that both may have had, a date, is told apart.
     """
     execution.execute(
@@ -101,17 +101,17 @@ def reassign_deliveries(joined: str, ended: Query, reason: str) -> None:
             ended=ended,
         )
     )
-    execution.execute(distinguish_dates_sql(_TABLE, joined))
+    execution.execute(distinguish_dates_sql(_TABLE, merged))
     merging.reassign(
-        _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {joined} j ON j.visitor = d.customer_id")
+        _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {merged} j ON j.visitor = d.customer_id")
     )
 
 
-def distinguish_dates_sql(table: str, joined: str) -> Sql:
+def distinguish_dates_sql(table: str, merged: str) -> Sql:
     """Return the statement that makes a visitor's date occasions differ from those of the customer."""
     return Sql(
         f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
-            WHERE customer_id IN (SELECT visitor FROM {joined}) AND occasion LIKE 'date:%%'"""
+            WHERE customer_id IN (SELECT visitor FROM {merged}) AND occasion LIKE 'date:%%'"""
     )
 
 

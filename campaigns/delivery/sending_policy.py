@@ -179,8 +179,8 @@ def is_member_q(customer: str, segment: str) -> Combinable:
     members = Membership.objects.filter(segment=OuterRef(segment))
     own = Q(Exists(members.filter(customer=OuterRef(customer))))
     visitors = Customer.objects.filter(merged_into=OuterRef(OuterRef(customer))).values("pk")
-    joined = Q(Exists(members.filter(customer__in=visitors)))
-    return ExpressionWrapper(own | joined, output_field=BooleanField())
+    merged = Q(Exists(members.filter(customer__in=visitors)))
+    return ExpressionWrapper(own | merged, output_field=BooleanField())
 
 
 def is_reachable_q(channel: str, customer: str) -> Combinable:

@@ -172,14 +172,14 @@ def _move_to_next_step(due: list[int], at: datetime) -> None:
 # -- Merged visitors
 
 
-def reassign_journeys(joined: str) -> None:
+def reassign_journeys(merged: str) -> None:
     """Move the journeys of merged visitors, with their deliveries, to their customers.
 
-    ``joined`` is a table of visitor and customer, inside the transaction that joins them. Of two journeys that one
+    ``merged`` is a table of visitor and customer, inside the transaction that merges them. Of two journeys that one
     customer could not have had, the later one stops.
     """
     if not execution.fetch_all(
-        f"SELECT 1 FROM {_TABLE} WHERE customer_id IN (SELECT visitor FROM {joined}) LIMIT 1"
+        f"SELECT 1 FROM {_TABLE} WHERE customer_id IN (SELECT visitor FROM {merged}) LIMIT 1"
     ):
         return
     temporary_tables.create_temporary_table(
@@ -189,8 +189,8 @@ def reassign_journeys(joined: str) -> None:
         f"""INSERT INTO journeys_ended
             WITH theirs AS (
                 SELECT y.*, COALESCE(j.customer, y.customer_id) AS person
-                FROM {_TABLE} y LEFT JOIN {joined} j ON j.visitor = y.customer_id
-                WHERE y.customer_id IN (SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}))
+                FROM {_TABLE} y LEFT JOIN {merged} j ON j.visitor = y.customer_id
+                WHERE y.customer_id IN (SELECT visitor FROM {merged} UNION SELECT customer FROM {merged}))
             SELECT y.campaign_id, y.customer_id, y.occasion
             FROM theirs y JOIN {_CAMPAIGNS} c ON c.id = y.campaign_id
             WHERE y.state = 'active' AND EXISTS (SELECT 1 FROM theirs e
@@ -209,10 +209,10 @@ def reassign_journeys(joined: str) -> None:
             ended=ended,
         )
     )
-    sender.reassign_deliveries(joined, ended, MERGED)
-    execution.execute(sender.distinguish_dates_sql(_TABLE, joined))
+    sender.reassign_deliveries(merged, ended, MERGED)
+    execution.execute(sender.distinguish_dates_sql(_TABLE, merged))
     merging.reassign(
-        _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {joined} j ON j.visitor = y.customer_id")
+        _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {merged} j ON j.visitor = y.customer_id")
     )
 
 
@@ -225,10 +225,10 @@ def _follow_late_merges(table: str, newest: int) -> None:
     """Reassign rows just inserted for visitors who were merged since the query read them."""
     if not backends.is_postgresql():  # SQLite has no concurrent writer
         return
-    temporary_tables.create_temporary_table("joined_late", "visitor bigint PRIMARY KEY, customer bigint")
+    temporary_tables.create_temporary_table("merged_late", "visitor bigint PRIMARY KEY, customer bigint")
     late = execution.execute(
-        f"""INSERT INTO joined_late SELECT id, merged_into_id FROM customers_customer
+        f"""INSERT INTO merged_late SELECT id, merged_into_id FROM customers_customer
             WHERE merged_into_id IS NOT NULL AND id IN (SELECT customer_id FROM {table} WHERE id > {newest})"""
     )
     if late:
-        reassign_journeys("joined_late")
+        reassign_journeys("merged_late")

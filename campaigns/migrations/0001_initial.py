@@ -226,7 +226,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='step',
-            constraint=models.UniqueConstraint(fields=('campaign', 'number'), name='step_once', violation_error_message='There is such a step already.'),
+            constraint=models.UniqueConstraint(fields=('campaign', 'number'), name='step_once', violation_error_message='A campaign cannot have two steps with the same number.'),
         ),
         migrations.AddIndex(
             model_name='delivery',

@@ -7,11 +7,9 @@ from segments.models import Segment
 
 
 class AudienceExport(models.Model):
-    """That an audience was exported, and up to which change. Written by ``campaigns.audiences.exports``."""
+    """One export of an audience. Written by ``campaigns.audiences.exports``."""
 
     class Platform(models.TextChoices):
-        """For whose ads."""
-
         META = "meta", "Meta"
         GOOGLE = "google", "Google"
 
@@ -28,8 +26,6 @@ class AudienceExport(models.Model):
     rows = models.PositiveBigIntegerField()
 
     class Meta:
-        """Latest first."""
-
         ordering = ("-id",)
 
     def __str__(self) -> str:
@@ -41,7 +37,7 @@ class AudienceMember(models.Model):
 
     Written by ``campaigns.audiences.exports``.
 
-    It stays when they leave it: who withdraws their consent has to be named to the platform once more, and nobody else.
+    The row stays when the customer leaves: the platform has to be told to remove them.
     """
 
     segment = models.ForeignKey(
@@ -55,8 +51,6 @@ class AudienceMember(models.Model):
     )
 
     class Meta:
-        """Read by customer."""
-
         constraints = (
             models.UniqueConstraint(
                 fields=("segment", "platform", "customer"),

@@ -9,11 +9,12 @@ from segments.models import Segment
 
 
 class Campaign(models.Model):
-    """What is done for the customers of a segment. Written by ``campaigns.lifecycle``; its cursor by ``triggers``."""
+    """A series of steps for the customers of a segment.
+
+    Written by ``campaigns.lifecycle``; its cursors by ``campaigns.journeys.triggers``.
+    """
 
     class State(models.TextChoices):
-        """Whether it goes on."""
-
         DRAFT = "draft"
         RUNNING = "running"
         PAUSED = "paused"
@@ -21,8 +22,6 @@ class Campaign(models.Model):
         DONE = "done"
 
     class Trigger(models.TextChoices):
-        """What begins it for a customer."""
-
         ENTERS = "enters", "a customer enters the segment"
         LEAVES = "leaves", "a customer leaves the segment"
         AT = "at", "a date, for all members"
@@ -94,8 +93,6 @@ class Campaign(models.Model):
     created_by_name = models.CharField(max_length=150, blank=True, default="", editable=False)
 
     class Meta:
-        """Latest first."""
-
         ordering = ("-id",)
 
     def __str__(self) -> str:
@@ -127,14 +124,12 @@ class Step(models.Model):
     )
 
     class Meta:
-        """In their order."""
-
         ordering = ("number",)
         constraints = (
             models.UniqueConstraint(
                 fields=("campaign", "number"),
                 name="step_once",
-                violation_error_message="There is such a step already.",
+                violation_error_message="A campaign cannot have two steps with the same number.",
             ),
         )
 

@@ -9,7 +9,7 @@ from .campaign import Campaign
 
 
 class CouponPool(models.Model):
-    """Coupon codes of one kind, to give away one by one. Written by ``campaigns.coupons.coupon_pool``."""
+    """Coupon codes of one kind. Written by ``campaigns.coupons.coupon_pool``."""
 
     name = models.CharField(max_length=200, unique=True)
     description = models.CharField(
@@ -35,7 +35,7 @@ class CouponPool(models.Model):
 
 
 class Coupon(models.Model):
-    """One code, given to at most one customer of one campaign from one occasion.
+    """One code, assigned to at most one customer, campaign and occasion.
 
     Written by ``campaigns.coupons.coupon_pool``.
     """

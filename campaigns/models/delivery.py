@@ -11,15 +11,13 @@ from .campaign import Campaign, Step
 
 
 class Delivery(models.Model):
-    """One message to one customer: planned, then claimed, then sent or not. Written by ``campaigns.delivery.sender``.
+    """One message to one customer. Written by ``campaigns.delivery.sender``.
 
-    ``campaigns.links.signed_links`` writes its clicks, ``campaigns.on_site_inbox`` what a page shows and closes.
-    What may hold it back (consent, cap, quiet hours) is asked at its sending.
+    ``campaigns.links.signed_links`` writes its clicks, ``campaigns.on_site_inbox`` when it is shown and dismissed.
+    Consent, frequency cap and quiet hours are checked when it is sent.
     """
 
     class State(models.TextChoices):
-        """How far it got."""
-
         PLANNED = "planned"
         SENDING = "sending"
         SENT = "sent"
@@ -79,7 +77,7 @@ class Delivery(models.Model):
 
 
 class ChannelHealth(models.Model):
-    """How the latest messages of a channel were taken. Written by ``campaigns.delivery.channel_health``."""
+    """The outcomes of a channel's latest messages. Written by ``campaigns.delivery.channel_health``."""
 
     channel = models.CharField(max_length=20, unique=True)
     recent = models.CharField(
@@ -94,8 +92,6 @@ class ChannelHealth(models.Model):
     answer = models.CharField(max_length=300, blank=True, default="", help_text="The latest error.")
 
     class Meta:
-        """One a channel."""
-
         verbose_name_plural = "health of channels"
 
     def __str__(self) -> str:

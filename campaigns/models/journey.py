@@ -12,8 +12,6 @@ class Journey(models.Model):
     """One customer's way through one campaign, from one occasion. Written by ``campaigns.journeys.progress``."""
 
     class State(models.TextChoices):
-        """Whether more is to come."""
-
         ACTIVE = "active"
         FINISHED = "finished"
         STOPPED = "stopped"

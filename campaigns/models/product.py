@@ -6,7 +6,7 @@ from core.values.decimals import ExactDecimalField
 
 
 class SoldProduct(models.Model):
-    """A product as the orders of the last year tell it. Written by ``campaigns.recommendations.products``."""
+    """A product in the orders of the last year. Written by ``campaigns.recommendations.products``."""
 
     sku = models.CharField(max_length=255)
     sku_folded = models.CharField(max_length=800, unique=True)
@@ -40,7 +40,7 @@ class SoldProduct(models.Model):
 
 
 class BoughtTogether(models.Model):
-    """That two products are bought together more often than by chance.
+    """Two products that are bought together more often than by chance.
 
     Written by ``campaigns.recommendations.products``.
     """
