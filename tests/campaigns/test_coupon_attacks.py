@@ -129,7 +129,10 @@ def test_unconfirmed_visitors_get_a_few_codes_an_hour_and_others_are_not_held_ba
         }
         shown = page(pool)
         assert "To unconfirmed visitors in the last hour, at most 2 2 " in shown
-        assert "3 messages to unconfirmed visitors wait as 2 codes were given" in shown
+        assert (
+            "3 messages to unconfirmed visitors wait because such visitors got 2 codes within an hour"
+            in shown
+        )
 
         confirmed_shop(server, NOON + MINUTE)
         move(NOON + 2 * MINUTE)
