@@ -73,7 +73,7 @@ class NewApiKeyForm(ApiKeyForm):
 @admin.register(ApiKey)
 class ApiKeyAdmin(CappedListAdmin):
     list_display = ("name", "start", "allowed", "places", "created", "last_used", "expires", "state")
-    list_before_template = "customers/admin/no_api_keys.html"
+    list_before_template = "core/admin/no_api_keys.html"
     actions = ("revoke",)
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any):
@@ -116,7 +116,7 @@ class ApiKeyAdmin(CappedListAdmin):
             "api": request.build_absolute_uri("/api/v1/"),
             "readable": next((READABLE[scope] for scope in obj.scopes if scope in READABLE), ""),
         }
-        response = TemplateResponse(request, "customers/admin/api_key_made.html", context)
+        response = TemplateResponse(request, "core/admin/api_key_created.html", context)
         add_never_cache_headers(response)
         return response
 
