@@ -1,6 +1,6 @@
 """Coupon codes: pools filled, one code for each journey of a customer, redemption seen.
 
-The only writer of ``CouponPool`` and ``Coupon``.
+The only writer of ``CouponPool``. It assigns and deletes ``Coupon`` rows, which ``pool_codes`` adds.
 
 A code is given once, whatever happens at the same moment, and stays given, also when its customer is erased.
 Anybody can make visitors with the key of a browser, so those whom nothing else confirms get a set number an hour of a

@@ -1,4 +1,7 @@
-"""Plans, claims and sends deliveries, and records their outcomes. The only writer of ``Delivery``.
+"""Plans, claims and sends deliveries, and records their outcomes.
+
+The only writer of ``Delivery``, except for clicks (``campaigns.links.signed_links``) and for when an on-site message is
+shown and dismissed (``campaigns.on_site_inbox``).
 
 A claim is a conditional update with a lease. The worker that holds it sends the message and records the outcome soon
 after. If the worker dies in between, the lease expires and the message is sent again with the same Message-ID. Only

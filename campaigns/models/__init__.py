@@ -1,4 +1,4 @@
-"""The tables of campaigns. Each table names the module that writes it."""
+"""The tables of campaigns. Each model names the modules that write it."""
 
 from .audience import AudienceExport, AudienceMember
 from .campaign import Campaign, Step

@@ -1,4 +1,4 @@
-"""Campaigns and their steps. Written by ``campaigns.lifecycle`` alone."""
+"""Campaigns and their steps."""
 
 from datetime import timedelta
 

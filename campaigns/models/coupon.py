@@ -1,4 +1,4 @@
-"""Coupon pools and their codes. Written by ``campaigns.coupons.coupon_pool`` alone."""
+"""Coupon pools and their codes."""
 
 from django.db import models
 from django.db.models import Q
@@ -37,7 +37,8 @@ class CouponPool(models.Model):
 class Coupon(models.Model):
     """One code, assigned to at most one customer, campaign and occasion.
 
-    Written by ``campaigns.coupons.coupon_pool``.
+    ``campaigns.coupons.pool_codes`` adds codes, ``coupon_pool`` assigns and deletes them, ``redemption`` writes
+    ``redeemed_at``.
     """
 
     pool = models.ForeignKey(

@@ -1,6 +1,7 @@
 """The consent of each customer, computed from the statements.
 
-The only writer of ``ConsentChange``, and of the columns ``newsletter`` and ``pending_at`` of customers.
+Writes ``ConsentChange``, and the columns ``newsletter`` and ``pending_at`` of customers. When an address is confirmed,
+``customers.tracking.double_opt_in`` adds a ``ConsentChange`` with the proof.
 """
 
 from collections.abc import Iterable, Mapping

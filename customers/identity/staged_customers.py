@@ -1,6 +1,6 @@
 """The customers of staged rows: found by their ids, and created if they are missing.
 
-The only writer of ``Identity`` besides ``assertions`` and ``moves``, and of customers without profile data.
+Creates ``Identity`` rows, as ``resolution`` and ``assertions`` do, and customers without profile data.
 Identities are looked up by sub-selects that return one value, never joined: while a large file is imported, the
 planner's statistics lag behind, and a join planned for an empty table takes minutes on a full one.
 """

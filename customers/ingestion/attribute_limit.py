@@ -1,4 +1,4 @@
-"""The limit on attributes of a customer. Part of the only writer of customers, ``customers.ingestion.writer``.
+"""The limit on attributes of a customer. Part of ``customers.ingestion.writer``.
 
 Attributes of files and the API are kept first, then those of servers, then those of browsers, which may send any date.
 Within each group the earliest are kept; at the same time, the first by name. So the result does not depend on the

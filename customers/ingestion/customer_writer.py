@@ -1,4 +1,4 @@
-"""Writes customers. Part of the only writer, ``customers.ingestion.writer``."""
+"""Writes customers. Part of ``customers.ingestion.writer``."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
 """Drafts: orders that only browsers have reported. A report of a server, the API or a file replaces them.
 
-Part of the only writer of orders, ``customers.ingestion.writer``. Everybody can read a browser's key, so nothing of a
+Part of ``customers.ingestion.writer``. Everybody can read a browser's key, so nothing of a
 draft is kept.
 """
 

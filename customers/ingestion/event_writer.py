@@ -1,4 +1,4 @@
-"""Writes events. Part of the only writer, ``customers.ingestion.writer``."""
+"""Writes events. Part of ``customers.ingestion.writer``."""
 
 from core.db import dialect, execution
 from customers.identity import resolver, staged_customers

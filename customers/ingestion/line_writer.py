@@ -1,4 +1,4 @@
-"""Writes order lines. Part of the only writer, ``customers.ingestion.writer``."""
+"""Writes order lines. Part of ``customers.ingestion.writer``."""
 
 from collections.abc import Iterable
 

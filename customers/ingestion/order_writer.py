@@ -1,4 +1,4 @@
-"""Writes orders. Part of the only writer, ``customers.ingestion.writer``."""
+"""Writes orders. Part of ``customers.ingestion.writer``."""
 
 from django.conf import settings
 

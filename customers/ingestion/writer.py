@@ -1,4 +1,7 @@
-"""The only writer of customers, orders, order lines and events.
+"""Writes customers, orders, order lines and events that are sent.
+
+``customers.identity`` creates customers without profile data and moves records when profiles are merged, and
+``customers.consent.states`` writes the consent of customers. Nothing else writes these tables.
 
 A call writes one record or ten thousand, in one transaction, and may be repeated. Records (see
 ``customers.rows.parsing``) are staged in a temporary table, their ids are resolved to customers, and one statement

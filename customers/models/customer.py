@@ -1,4 +1,9 @@
-"""Customers, and the ids that lead to them. Written by ``customers.ingestion`` and ``customers.identity``."""
+"""Customers, and the ids that lead to them.
+
+``customers.ingestion`` writes customers, ``customers.identity`` creates and merges them, and ``customers.consent``
+writes their consent. Several modules of ``customers.identity`` write ``Identity``: ``resolution``,
+``staged_customers`` and ``assertions`` create rows, ``moves`` and ``merging`` move them to another customer.
+"""
 
 from typing import Self
 

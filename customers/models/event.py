@@ -1,4 +1,4 @@
-"""Events: what customers did. Written by ``customers.ingestion.event_writer`` alone."""
+"""Events: what customers did. Written by ``customers.ingestion``; ``customers.identity.merging`` moves them."""
 
 from django.db import models
 

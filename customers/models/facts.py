@@ -1,4 +1,8 @@
-"""Facts: one row for each customer that sums up the records. Written by ``customers.facts`` alone."""
+"""Facts: one row for each customer that sums up the records.
+
+Written by ``customers.facts``. ``customers.ingestion`` fills the queues of appended records, and a refresh of segments
+empties ``Touched``.
+"""
 
 from django.db import models
 from django.db.models import BigIntegerField, DateTimeField

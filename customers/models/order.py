@@ -1,4 +1,4 @@
-"""Orders and order lines. Written by ``customers.ingestion`` alone."""
+"""Orders and order lines. Written by ``customers.ingestion``; ``customers.identity.merging`` moves them."""
 
 from typing import Final
 

@@ -1,7 +1,8 @@
 """The history of consent, erasures, and the tombstones of erased ids.
 
-``customers.consent.states`` writes ``ConsentChange``, ``customers.identity.tombstones`` writes ``Tombstone`` and
-``Salt``, and ``customers.privacy.personal_data`` writes ``Erasure``.
+``customers.consent.states`` writes ``ConsentChange``, and ``customers.tracking.double_opt_in`` adds those of confirmed
+addresses. ``customers.identity.tombstones`` writes ``Tombstone`` and ``Salt``, and ``customers.privacy.personal_data``
+writes ``Erasure``.
 """
 
 from django.db import models

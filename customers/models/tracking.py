@@ -1,6 +1,6 @@
 """Sources of messages, the inbox, and rejected messages: see ``customers.tracking``.
 
-``Source`` is written by ``customers.tracking.sources`` alone, the others by ``customers.tracking.inbox``.
+``customers.tracking.sources`` writes ``Source``, and ``customers.tracking.inbox`` writes the others.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Files that staff upload. Written by ``customers.imports.uploads`` alone."""
+"""Files that staff upload. Written by ``customers.imports.uploads``."""
 
 from django.db import models
 from django.db.models import Q

@@ -1,4 +1,7 @@
-"""Refreshes, their results, and verifications."""
+"""Refreshes, their results, and verifications.
+
+``segments.refresh`` writes them, and ``segments.changes.retention`` deletes old ones.
+"""
 
 from django.db import models
 

@@ -1,6 +1,6 @@
 """Segments and the versions of their rules.
 
-``segments.segment_store`` writes the names and rules of ``Segment``, and ``segments.refresh`` its size and state.
+``segments.segment_store`` writes the names and rules of ``Segment``. ``segments.refresh`` writes its size and state.
 """
 
 from typing import Self

@@ -1,7 +1,7 @@
 """Webhooks: endpoints, their messages, and attempts to deliver them. See ``segments.webhooks``.
 
 Only ``segments.webhooks.endpoints`` writes ``Endpoint``. ``segments.webhooks.outbox`` creates ``Message`` rows, and
-``segments.webhooks.leases`` updates them and writes ``Attempt``.
+``segments.webhooks.leases`` updates them and creates ``Attempt`` rows. ``outbox`` deletes both.
 """
 
 from typing import Self

@@ -1,4 +1,4 @@
-"""Leases: claim the messages to send, and record the attempts. The only writer of ``Attempt`` and ``Message.state``.
+"""Leases: claim the messages to send, and record the attempts in ``Attempt`` and ``Message``.
 
 A claim is a lease. If a worker dies, another one sends the message when the lease expires. A worker may record an
 attempt as long as no other worker has claimed the message since.

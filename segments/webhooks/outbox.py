@@ -1,4 +1,4 @@
-"""The outbox: messages written from the change log. Only this module creates and deletes ``Message``.
+"""The outbox: messages written from the change log. Only this module creates ``Message``, and deletes old messages.
 
 Changes are logged in the transaction that makes them, and their ids commit in order. So each endpoint needs only a
 position in the log: the changes after it have no message yet. At most ``MAX_WAITING`` messages of an endpoint wait at a
