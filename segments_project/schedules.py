@@ -15,7 +15,8 @@ MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 
 SCHEDULES: Final = (
-    # -- All day: the fallback for lost wake-ups. Most of this work starts as soon as there is something to do.
+    # -- All day. A wake-up starts most of this work earlier, and the schedule catches what a lost wake-up missed.
+    # Answers that change only because time passes depend on the schedule of refresh_all.
     Schedule(
         name="Take messages that wait",
         task="customers.tasks.drain_inbox",
