@@ -81,5 +81,5 @@ LOCKING = --quiet --universal --python-version 3.11 --generate-hashes --no-heade
 # `npm ci` installs what package-lock.json names, and refuses what has another hash.
 node_modules/.installed: package-lock.json .venv/everything
 	@echo 'Adding Biome ...' >&2
-	@$(IN)/npm ci --silent --ignore-scripts
+	@NODE_OPTIONS=--use-system-ca $(IN)/npm ci --silent --ignore-scripts
 	@touch $@
