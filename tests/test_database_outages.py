@@ -73,7 +73,7 @@ def test_without_the_database_everybody_is_asked_to_come_back(without_database: 
 
     page = ask(without_database, "GET", "/admin/", headers={"Cookie": "sessionid=somebody"})
     assert (page.status, page.retry_after) == (503, "5")
-    assert "try again in some seconds" in page.body
+    assert "Try again in a few seconds." in page.body
     assert ask(without_database, "GET", "/healthz").status == 503
 
 

@@ -63,7 +63,7 @@ def test_what_is_no_address_once_it_is_cleaned_is_left_out_and_reported(given: s
 
     assert done.counts == (1, 1, 0, 0)
     [warning] = done.warnings
-    assert "no e-mail address" in warning
+    assert "is not an e-mail address" in warning
     assert Customer.objects.get().email == ""
 
 

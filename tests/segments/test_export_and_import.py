@@ -55,7 +55,7 @@ def test_named_segments_are_exported_in_the_order_given() -> None:
         shop.segment(slug, BUYERS)
 
     assert [one["slug"] for one in json.loads(shop.command("export_segments", "c", "a"))] == ["c", "a"]
-    with pytest.raises(CommandError, match=r"there is no segment 'd' \(there are: a, b, c\)"):
+    with pytest.raises(CommandError, match=r"there is no segment 'd' \(existing: a, b, c\)"):
         shop.command("export_segments", "a", "d")
 
 

@@ -81,7 +81,7 @@ def _running(command: str, environment: Mapping[str, str], log: Path) -> Iterato
 
 
 def _make(environment: Mapping[str, str], customers: int) -> dict[str, dict[str, str]]:
-    script = f"from tests import furnished_shop; furnished_shop.make({customers})"
+    script = f"from tests.support import furnished_shop; furnished_shop.make_furnished_shop({customers})"
     printed = _managed(environment, "shell", "--verbosity", "0", "--command", script)
     made: dict[str, dict[str, str]] = json.loads(printed.splitlines()[-1])
     return made
