@@ -1,7 +1,8 @@
 """Saves campaigns, and starts, pauses, resumes and stops them.
 
-The only writer of ``Step``, and of ``Campaign`` except for its cursors. Each change of state is a conditional update,
-so it never overwrites what another person did meanwhile.
+The only writer of ``Step``, and of ``Campaign``, except that ``campaigns.journeys.triggers`` moves the cursors of a
+running campaign. Each change of state is a conditional update, so it never overwrites what another person
+did meanwhile.
 """
 
 from collections.abc import Mapping, Sequence

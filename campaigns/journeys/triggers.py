@@ -1,6 +1,6 @@
 """Starts and stops journeys: for membership changes past the campaign's cursor, for dates, and at the start.
 
-The only writer of the cursors of ``Campaign``. Changes are read in the order of their ids, which is their commit order.
+Moves the cursors of running campaigns. Changes are read in the order of their ids, which is their commit order.
 The changes of one customer are processed one after another.
 """
 

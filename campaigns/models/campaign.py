@@ -11,7 +11,7 @@ from segments.models import Segment
 class Campaign(models.Model):
     """A series of steps for the customers of a segment.
 
-    Written by ``campaigns.lifecycle``; its cursors by ``campaigns.journeys.triggers``.
+    Written by ``campaigns.lifecycle``. ``campaigns.journeys.triggers`` moves the cursors while it runs.
     """
 
     class State(models.TextChoices):

@@ -1,4 +1,4 @@
-"""Suppressed addresses, which get no messages. The only writer of ``Suppression``."""
+"""Suppressed addresses, which get no messages."""
 
 from datetime import datetime
 

@@ -1,6 +1,8 @@
 """Statements of newsletter consent, and suppressed addresses.
 
-Modules of the package for consent write them; ``customers.tracking.double_opt_in`` writes ``ConfirmationRequest``.
+``customers.consent`` writes them: ``statements`` writes ``ConsentStatement``, ``addresses`` writes
+``AddressUnsubscription``, and ``suppression`` writes ``Suppression``. When the owner of an address is erased,
+``addresses`` replaces it by a digest. ``customers.tracking.double_opt_in`` writes ``ConfirmationRequest``.
 """
 
 from django.db import models

@@ -1,6 +1,7 @@
 """Sources of messages, the inbox, and rejected messages: see ``customers.tracking``.
 
-``customers.tracking.sources`` writes ``Source``, and ``customers.tracking.inbox`` writes the others.
+``customers.tracking.sources`` and the admin's form write ``Source``, and ``customers.tracking.inbox`` writes the
+others.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Sources of messages and their write keys. The only writer of ``Source``."""
+"""Sources of messages and their write keys: create, find, revoke. The form of the admin saves changed settings."""
 
 import hashlib
 import hmac
