@@ -106,7 +106,7 @@ def _lock_campaign(campaign: Campaign) -> Campaign:
 def _check_is_editable(before: Campaign, steps: Sequence[Step]) -> None:
     if before.state in FINAL_STATES:
         raise CampaignError(
-            f"A campaign that is {before.get_state_display()} cannot be changed. Make a new one."
+            f"A campaign that is {before.get_state_display().lower()} cannot be changed. Copy it instead."
         )
     if len(steps) < before.steps.count():
         raise CampaignError("Customers have already started these steps, so none of them can be removed.")
@@ -183,13 +183,13 @@ def save_answers(
         found = _lock_campaign(campaign)
         if found.state in FINAL_STATES:
             raise CampaignError(
-                f"A campaign that is {found.get_state_display()} cannot be changed. Make a new one."
+                f"A campaign that is {found.get_state_display().lower()} cannot be changed. Copy it instead."
             )
         found.answers |= {name: said.strip()[:MAX_ANSWER_LENGTH] for name, said in answers.items()}
         found.pool = pool or found.pool
         found.save(update_fields=["answers", "pool", "updated_at"])
     campaign.answers, campaign.pool = found.answers, found.pool
-    _log_event("campaign_answered", campaign, by)
+    _log_event("campaign_answers_saved", campaign, by)
 
 
 def start_problems(campaign: Campaign, steps: Sequence[Step], at: datetime) -> list[str]:

@@ -175,7 +175,7 @@ class BaseStepFormSet(forms.BaseFormSet):
         return self.total_form_count() if self.is_bound else len(self.current_steps)
 
     def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
-        """Show the current steps. Submitted forms make new ones, which ``lifecycle.save`` writes into the rows."""
+        """Show the current steps. ``lifecycle.save_campaign`` writes submitted ones into the rows."""
         is_shown = not self.is_bound and index is not None and index < len(self.current_steps)
         step = self.current_steps[index or 0] if is_shown else Step()
         return super().get_form_kwargs(index) | {"instance": step}

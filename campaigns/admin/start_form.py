@@ -46,7 +46,7 @@ class StartForm(forms.Form):
             )
 
     def save(self, by: Any) -> None:
-        """Save the answers; raises ``lifecycle.NotPossible``."""
+        """Save the answers. Raises ``lifecycle.CampaignError``."""
         answers = {
             name.removeprefix("answer_"): value
             for name, value in self.cleaned_data.items()

@@ -1,10 +1,9 @@
-"""Coupon codes: pools filled, one code for each journey of a customer, redemption seen.
+"""Coupon pools: assigning one code to each journey, and finding codes.
 
 The only writer of ``CouponPool``. It assigns and deletes ``Coupon`` rows, which ``pool_codes`` adds.
 
-A code is given once, whatever happens at the same moment, and stays given, also when its customer is erased.
-Anybody can make visitors with the key of a browser, so those whom nothing else confirms get a set number an hour of a
-pool (``COUPONS_UNCONFIRMED_AN_HOUR``).
+A code is assigned to one customer and never again, even after an erasure. Anybody can create visitors with the key of
+a browser, so unconfirmed visitors get a limited number of codes per pool and hour (``COUPONS_UNCONFIRMED_AN_HOUR``).
 """
 
 from collections.abc import Sequence
@@ -48,7 +47,7 @@ class PoolInUse(Exception):
     """The pool cannot be deleted. The text says why."""
 
 
-# -- Giving
+# -- Assigning
 
 
 def assign_code(campaign: Campaign, customer: Customer, at: datetime, occasion: str = "") -> str:
@@ -66,7 +65,7 @@ def assign_code(campaign: Campaign, customer: Customer, at: datetime, occasion: 
         with transaction.atomic():
             return _assign_free_code(campaign, customer, at, occasion)
     except (IntegrityError, NoCodeAvailable):
-        # Somebody else may have given them one a moment ago, and be it the last.
+        # Another process may have assigned one meanwhile, perhaps the last.
         if held := assigned_code(campaign, customer, occasion):
             return held
         raise
@@ -127,12 +126,12 @@ def _assign_free_code(campaign: Campaign, customer: Customer, at: datetime, occa
     assert campaign.pool_id is not None
     is_unconfirmed = not confirmation.is_confirmed(customer)
     if is_unconfirmed:
-        # One after the other: each counts those before it.
+        # One after another, so that each counts the codes before it.
         CouponPool.objects.select_for_update(no_key=True).get(pk=campaign.pool_id)
         if unconfirmed_count(campaign.pool_id, at) >= settings.COUPONS_UNCONFIRMED_AN_HOUR:
             raise UnconfirmedLimitReached
     free = _free_codes_queryset(campaign.pool_id).order_by("id")
-    # One that nobody else is about to give; if they are about to give all that are left, whatever remains of those.
+    # Skip codes that others are assigning; if none is left, wait for those.
     coupon = free.select_for_update(skip_locked=True).first() or free.select_for_update().first()
     if coupon is None:
         raise NoCodeAvailable(EMPTY_POOL)
@@ -146,7 +145,7 @@ def _free_codes_queryset(pool_id: int) -> QuerySet[Coupon]:
     return Coupon.objects.filter(pool_id=pool_id, given_at=None, redeemed_at=None)
 
 
-# -- Filling
+# -- Saving
 
 
 def save_pool(pool: CouponPool) -> CouponPool:
@@ -160,7 +159,7 @@ def save_pool(pool: CouponPool) -> CouponPool:
     return pool
 
 
-# -- Taking away
+# -- Deleting
 
 
 def delete_free_codes(pool: CouponPool) -> int:
@@ -185,7 +184,7 @@ def unassign_codes(customers: Sequence[int]) -> None:
     Coupon.objects.filter(customer__in=customers).update(customer=None)
 
 
-# -- Looking
+# -- Finding
 
 
 def find_coupon(code: str) -> Coupon | None:

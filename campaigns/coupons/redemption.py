@@ -5,15 +5,13 @@ from datetime import datetime
 from core.db import dialect, execution
 from customers.models import COUNTING_STATUSES
 
-# -- Redemption
-
 
 def mark_redeemed(since: datetime | None, at: datetime) -> int:
-    """Record when codes were first used in counting orders; return how many are new.
+    """Record when codes were first used in counting orders. Return how many are new.
 
-    Of the orders placed in ``(since, at]``; without ``since`` of all, and then codes whose only orders were cancelled
-    or are pending are open again. Also codes that were given to nobody: what was used is not given any more. A draft
-    redeems nothing, since anybody can name any code in one.
+    Read the orders placed in ``(since, at]``, or all orders without ``since``; then codes whose orders were all
+    cancelled or are pending become free again. Unassigned codes count, too: a used code is not assigned any more.
+    Drafts redeem nothing, because anybody can enter any code in one.
     """
     placed = "o.placed_at <= %(at)s AND o.coupon_code_folded <> ''"
     if since:
@@ -25,7 +23,7 @@ def mark_redeemed(since: datetime | None, at: datetime) -> int:
     )
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     moments = {"at": dialect.datetime_param(at), "since": dialect.datetime_param(since or at)}
-    noted = execution.execute(
+    redeemed = execution.execute(
         f"""UPDATE campaigns_coupon SET redeemed_at = used.first_at FROM (
                 SELECT c.id, min(o.placed_at) AS first_at
                 FROM customers_order o JOIN campaigns_coupon c ON c.code_folded = o.coupon_code_folded
@@ -41,4 +39,4 @@ def mark_redeemed(since: datetime | None, at: datetime) -> int:
                 AND code_folded IN ({codes} AND o.status IN ('cancelled', 'pending'))
                 AND code_folded NOT IN ({codes} AND o.status NOT IN ('cancelled', 'pending'))"""
         )
-    return noted
+    return redeemed

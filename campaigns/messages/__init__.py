@@ -1,1 +1,1 @@
-"""Messages: their template language, variables, layout, links, and rendering."""
+"""Messages: template language, variables and rendering."""

@@ -1,13 +1,13 @@
-"""Learns the products of the shop, and which are bought together.
+"""Products that the shop sells, and pairs that are bought together.
 
 The only writer of ``SoldProduct`` and ``BoughtTogether``.
 
-Learned each night from the counting orders of a year. A pair of products has the lift
+They are computed each night from the counting orders of a year. A pair of products has the lift
 
     lift(a, b) = orders with both × all orders ÷ (orders with a × orders with b)
 
-which is 1 if they are bought together by chance, and larger the better they go together. Pairs below a minimum support
-are left out. Source: S. Brin, R. Motwani, J. Ullman, S. Tsur, Dynamic Itemset Counting and Implication Rules for
+1 means chance, a greater value means that they are bought together more often. Pairs below a minimum support are
+left out. Source: S. Brin, R. Motwani, J. Ullman, S. Tsur, Dynamic Itemset Counting and Implication Rules for
 Market Basket Data, SIGMOD 1997, who call it interest.
 """
 

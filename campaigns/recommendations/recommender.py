@@ -1,6 +1,6 @@
 """Products for one customer at one instant: bought together, similar, viewed, in the cart, popular or new.
 
-Each list takes a few index look-ups, regardless of the size of the shop. What is read of a customer is bounded.
+Each list takes a few indexed queries, whatever the size of the shop, and reads a limited number of rows.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,13 +32,13 @@ def recommend_products(customer: Customer, at: datetime, kind: Kind, limit: int)
 
 
 class CustomerProducts:
-    """The products of one customer at an instant; each list is read once, at first use."""
+    """The products of one customer at an instant. Each part is read once."""
 
     def __init__(self, customer: Customer, at: datetime) -> None:
         self.customer, self.at = customer, at
 
     def bought_together(self, limit: int) -> list[Product]:
-        """Return what others bought with this customer's products, by the highest lift; nothing they have."""
+        """Return products that others bought together with the customer's, by lift."""
         pairs = (
             BoughtTogether.objects.filter(product__sku_folded__in=[seed.key for seed in self._seeds])
             .exclude(other__sku_folded__in=self._not_again)
@@ -51,19 +51,19 @@ class CustomerProducts:
         return [product_from_orders(found[key]) for key in keys]
 
     def similar(self, limit: int) -> list[Product]:
-        """Return products of the same categories or brands as this customer's, the most bought first."""
+        """Return products of the same categories or brands, the most bought first."""
         others = SoldProduct.objects.filter(self._alike).exclude(sku_folded__in=self._not_again)
         return [product_from_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:limit]]
 
     def popular(self, limit: int) -> list[Product]:
-        """Return the most bought products; nothing they have."""
+        """Return the most bought products that the customer does not have."""
         others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
         return [product_from_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:limit]]
 
     def new(self, limit: int) -> list[Product]:
-        """Return new products, those similar to this customer's first; nothing they have.
+        """Return products that are new in the shop, first those similar to the customer's.
 
-        Empty if the records of the shop are too young to tell what is new.
+        Empty if the shop's records are too young to tell.
         """
         since = self.at - NEW_PRODUCT_PERIOD
         others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
@@ -76,11 +76,11 @@ class CustomerProducts:
         return [product_from_orders(sold) for sold in latest[:limit]]
 
     def viewed(self, limit: int) -> list[Product]:
-        """Return recently viewed products that they do not have, the latest first."""
+        """Return products that the customer viewed lately and has not bought, the latest first."""
         return [product for product in self._views if product.key not in self._has][:limit]
 
     def cart(self, limit: int) -> list[Product]:
-        """Return the cart, the latest first: added minus removed since the latest order that is not cancelled."""
+        """Return the products in the cart, the latest first: added minus removed since the latest uncancelled order."""
         return self._cart[:limit]
 
     @cached_property
@@ -111,7 +111,7 @@ class CustomerProducts:
 
     @cached_property
     def _seeds(self) -> list[Product]:
-        """Products that recommendations start from: the cart, else the last purchases, else the views."""
+        """The products to start from: the cart, else the last bought, else the last viewed."""
         if self._cart:
             return self._cart[:MAX_SEED_PRODUCTS]
         lines = self._bought.order_by("-order__placed_at", "-order_id", "-pk")[:MAX_ORDER_LINES]
@@ -175,7 +175,7 @@ def _product_from_line(line: OrderLine) -> Product:
 
 
 def _add_details(products: Iterable[Product]) -> list[Product]:
-    """Fill in missing details from what is known of sold products."""
+    """Add missing names, prices, pages and pictures from the shop's other orders."""
     given = list(products)
     sold = {
         one.sku_folded: product_from_orders(one)

@@ -29,7 +29,7 @@ class DisplayedFact:
 
 
 def facts_by_customer(customers: Sequence[int], relation: str) -> dict[int, Facts | FactsAsOf]:
-    """Return the facts of customers by primary key, from the relation that ``relation_of`` has returned."""
+    """Return the facts of customers by primary key, from a relation of ``facts.relations``."""
     rows = FactsAsOf.objects if relation == "facts_as_of" else Facts.objects
     return {row.customer_id: row for row in rows.filter(customer_id__in=customers)}
 

@@ -26,7 +26,7 @@ def is_suppressed(address: str) -> bool:
 
 
 def suppress(address: str, at: datetime, *, reason: str, source: str, detail: str = "") -> bool:
-    """Send nothing more to an address until staff lift the suppression. Tell whether it is new.
+    """Send nothing more to an address until staff lift the suppression. Return whether it is new.
 
     A complaint is also an unsubscription.
     """
@@ -43,7 +43,7 @@ def suppress(address: str, at: datetime, *, reason: str, source: str, detail: st
 
 
 def lift_suppression_of(address: str) -> bool:
-    """Let an address get messages again. Tell whether it was suppressed."""
+    """Let an address get messages again. Return whether it was suppressed."""
     key = email_addresses.fold_email(address)
     restore_erased_addresses([key])
     return Suppression.objects.filter(address=key).delete()[0] > 0

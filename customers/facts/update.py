@@ -69,7 +69,7 @@ def _instant(now: datetime | None, not_before: datetime | None) -> datetime:
 
 
 def is_update_due(now: datetime) -> bool:
-    """Tell whether customers wait in a queue, or have a record whose date has come."""
+    """Return whether customers wait in a queue, or have a record whose date has come."""
     queues = " OR ".join(f"EXISTS (SELECT 1 FROM {queue})" for queue in QUEUE_TABLES)
     [(due,)] = execution.fetch_all(
         f"SELECT {queues} OR EXISTS (SELECT 1 FROM {UPCOMING_TABLE} WHERE due_at <= %s)",
@@ -79,7 +79,7 @@ def is_update_due(now: datetime) -> bool:
 
 
 def has_records_due(until: datetime) -> bool:
-    """Tell whether any record dated after the facts' instant is due by another instant."""
+    """Return whether any record dated after the facts' instant is due by another instant."""
     return Upcoming.objects.filter(due_at__lte=until).exists()
 
 

@@ -10,7 +10,7 @@ _TOLD_BY_SERVERS = (Identity.Kind.EMAIL, Identity.Kind.PHONE)
 
 
 def is_confirmed(customer: Customer) -> bool:
-    """Tell whether a trusted sender has mentioned a customer.
+    """Return whether a trusted sender has mentioned a customer.
 
     A server, the API or a file has sent the customer's id, e-mail address, phone number, or an order of theirs; or
     they have confirmed their address by the link in a message.

@@ -139,7 +139,7 @@ class _Groups:
         self.linked: dict[int, ExternalId] = {}
 
     def join(self, one: int, other: int) -> bool:
-        """Make one group of two, unless both have a customer id. Tell whether they are one group now."""
+        """Make one group of two, unless both have a customer id. Return whether they are one group now."""
         one, other = self._root(one), self._root(other)
         if one == other:
             return True

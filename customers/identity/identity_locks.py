@@ -8,7 +8,7 @@ from customers.models import UnsignedLink
 
 from .lookup import CUSTOMER_ID, IDENTITY_TABLE
 
-IDENTITY_LOCK: Final = "inbox"
+IDENTITY_LOCK: Final = "identities"
 """The lock that a transaction holds while it resolves identities."""
 
 

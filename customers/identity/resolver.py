@@ -1,4 +1,7 @@
-"""What ingestion needs of identity resolution. Tracking registers it at start, since it is above ingestion."""
+"""What ingestion needs of identity resolution.
+
+``CustomersConfig.ready`` registers ``tracking.record_identities``, because ingestion must not import tracking.
+"""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

@@ -86,7 +86,7 @@ def find_erased(ids: Iterable[IdKey]) -> dict[IdKey, str]:
 
 
 def belongs_to_erased(ids: Iterable[IdKey], at: datetime, known: Mapping[IdKey, str]) -> bool:
-    """Tell whether something at an instant belongs to an erased customer, found by its ids in ``known``."""
+    """Return whether something at an instant belongs to an erased customer, found by its ids in ``known``."""
     moment = _written(at)
     return any(
         one[0] in (MESSAGE_ID, BROWSER_MESSAGE_ID) or moment <= known[one] for one in ids if one in known

@@ -52,7 +52,7 @@ def named_customer_ids(kind: Kind, rows: Iterable[Record]) -> set[str]:
 
 
 def _can_combine(kind: Kind, earlier: Record, later: Record) -> bool:
-    """Tell whether writing the combined record has the same effect as writing one after the other."""
+    """Return whether writing the combined record has the same effect as writing one after the other."""
     needed, ids = REQUIRED_COLUMNS[kind.name], OWNER_ID_COLUMNS[kind.name]
     if kind is CUSTOMERS and _changes_consent(earlier, later):
         return False  # both go into the history
@@ -64,7 +64,7 @@ def _can_combine(kind: Kind, earlier: Record, later: Record) -> bool:
 
 
 def _moves_link_time(earlier: Record, later: Record) -> bool:
-    """Tell whether an event that links two ids gets another time."""
+    """Return whether an event that links two ids gets another time."""
     customer, visitor, at = map(EVENTS.columns.index, ("customer_id", "anonymous_id", "occurred_at"))
     names_both = earlier[customer] is not None and earlier[visitor] is not None
     return names_both and later[at] not in (None, earlier[at])

@@ -1,4 +1,4 @@
-"""Events: what customers did. Written by ``customers.ingestion``; ``customers.identity.merging`` moves them."""
+"""Events: what customers did. Written by ``customers.ingestion``; ``customers.identity`` reassigns them."""
 
 from django.db import models
 

@@ -1,4 +1,4 @@
-"""Orders and order lines. Written by ``customers.ingestion``; ``customers.identity.merging`` moves them."""
+"""Orders and order lines. Written by ``customers.ingestion``; ``customers.identity`` reassigns them."""
 
 from typing import Final
 

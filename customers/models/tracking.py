@@ -60,7 +60,7 @@ class Source(models.Model):
 
     @property
     def is_browser(self) -> bool:
-        """Tell whether everybody can read the key."""
+        """Return whether everybody can read the key."""
         return self.kind == self.Kind.BROWSER
 
 

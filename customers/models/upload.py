@@ -61,7 +61,7 @@ class Import(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it waits or runs."""
+        """Return whether it waits or runs."""
         return self.state in (self.State.WAITING, self.State.RUNNING)
 
     @property

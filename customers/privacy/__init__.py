@@ -1,1 +1,1 @@
-"""Personal data: export, erasure, tombstones, and masks for staff who may not see contact data."""
+"""Personal data: export, erasure, texts that mention a person, and masks of contact data."""

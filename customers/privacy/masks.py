@@ -50,7 +50,7 @@ def mask_phone(text: str) -> str:
 
 
 def looks_like_contact_data(text: str) -> bool:
-    """Tell whether a text contains what looks like contact data, without asking the database."""
+    """Return whether a text contains what looks like contact data, without asking the database."""
     return bool(_ADDRESS.search(text) or _QUOTED.search(text) or _PHONE.search(text))
 
 

@@ -62,23 +62,23 @@ class Mentions:
         )
 
     def in_json(self, text: str) -> bool:
-        """Tell whether a text that is JSON, or was before it was truncated, names the person."""
+        """Return whether a text that is JSON, or was before it was truncated, names the person."""
         return self.among(_pairs(text)) or self.in_text(text)
 
     def in_text(self, text: str) -> bool:
-        """Tell whether free text contains an address or phone number of the person."""
+        """Return whether free text contains an address or phone number of the person."""
         return self._has_email(text) or self._has_phone(text)
 
     def in_url(self, url: str) -> bool:
-        """Tell whether a URL names the person in a part of its path."""
+        """Return whether a URL names the person in a part of its path."""
         return self.among(("id", unquote(part)) for part in url.split("/"))
 
     def among(self, values: Iterable[tuple[str, str]]) -> bool:
-        """Tell whether any of some named values is an id of the person or contains their address."""
+        """Return whether any of some named values is an id of the person or contains their address."""
         return any(self._is_id(name, value) or self.in_text(value) for name, value in values)
 
     def _is_id(self, name: str, value: str) -> bool:
-        """Tell whether a value is an id. A short one, such as 7, is one only if the name ends in ``id``."""
+        """Return whether a value is an id. A short one, such as 7, is one only if the name ends in ``id``."""
         value = unicodedata.normalize("NFC", value.strip())
         return value in self.ids and (len(value) >= MIN_ID_LENGTH or name.lower().endswith("id"))
 

@@ -64,7 +64,7 @@ def read_id(row: Mapping[str, str], column: str) -> str:
 
 
 def is_rounded_id(value: str) -> bool:
-    """Tell whether a spreadsheet has rounded an id: ``6.12346E+12`` can stand for ten million ids."""
+    """Return whether a spreadsheet has rounded an id: ``6.12346E+12`` can stand for ten million ids."""
     return value.isascii() and _ROUNDED_ID.fullmatch(value) is not None
 
 

@@ -20,7 +20,7 @@ from core.wakeup import notify_on_commit
 from customers.consent import addresses, statements, states, suppression
 from customers.consent.statements import Statement
 from customers.consent.states import CONFIRMATION_PERIOD, State
-from customers.identity import tombstones
+from customers.identity import identity_locks, tombstones
 from customers.ingestion import customer_writer
 from customers.models import ConfirmationRequest, ConsentChange, ConsentStatement, Customer, Identity
 from customers.models.consent import Way
@@ -31,7 +31,7 @@ from .profiles import TraitUpdate
 
 SOURCE: Final = "confirmation link"
 MAX_PER_DAY: Final = 1
-MAX_WHILE_PENDING: Final = 3  # messages to an address in ``PENDING_FOR``
+MAX_WHILE_PENDING: Final = 3  # messages to an address within ``CONFIRMATION_PERIOD``
 DAY: Final = timedelta(days=1)
 LEASE: Final = timedelta(minutes=5)
 MAX_ATTEMPTS: Final = 5
@@ -193,7 +193,7 @@ def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
     """Subscribe the customer, once. Return the state of the link."""
 
     def confirm() -> ConfirmationStatus:
-        locks.acquire("inbox")  # no messages are processed meanwhile
+        identity_locks.lock_identities()  # no messages are processed meanwhile
         tombstones.lock_shared()
         seen = confirmation_status(token, at)
         mine = ConfirmationRequest.objects.filter(token=token, confirmed_at=None)

@@ -64,7 +64,7 @@ class MessageProblem:
 
 
 def process_messages(received: Sequence[ReceivedMessage], now: datetime) -> list[MessageProblem]:
-    """Process messages in the caller's transaction. The caller holds the lock of the inbox.
+    """Process messages in the caller's transaction. The caller holds the lock of identities.
 
     Return the problems of invalid messages, which do not affect the others.
     """

@@ -1,4 +1,4 @@
-"""The tracking endpoints: check the key and the body, store the body in the inbox, and answer.."""
+"""Tracking endpoints: check the key and the body, store the body in the inbox, and respond."""
 
 import base64
 import binascii

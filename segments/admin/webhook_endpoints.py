@@ -27,7 +27,6 @@ from segments.webhooks import endpoints, outbox
 
 CHANGE_ENDPOINT = "segments.change_endpoint"
 STATE_LABELS = {"active": "success", "failing": "danger", "paused": "warning", "stopped": "danger"}
-LARGEST_ID = 2**63 - 1
 
 
 class EndpointForm(forms.ModelForm):

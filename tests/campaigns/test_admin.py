@@ -255,7 +255,7 @@ def test_a_campaign_is_paused_resumed_and_stopped(anna, friends):
     assert state_after("start") == "stopped"
     assert anna.client.get(address("move", campaign.pk)).status_code == 405
     # What was stopped stays as it was, and can be begun anew as a copy.
-    assert "Make a new one" in told(
+    assert "Copy it instead" in told(
         anna, "edit", campaign.pk, **form_of(campaign, {"subject": "Other", "text": "Other"})
     )
     anna.send("campaigns_campaign_copy", campaign.pk)
