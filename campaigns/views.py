@@ -64,7 +64,7 @@ def click(request: HttpRequest, signed: str = "") -> HttpResponse:
 
 
 @_with_private_headers
-@csrf_exempt  # mail programs post without cookies (RFC 8058); the signature says for whom
+@csrf_exempt  # mail programs post without cookies (RFC 8058); the signature identifies the customer
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Ask for confirmation on GET, unsubscribe on POST."""
@@ -75,14 +75,12 @@ def unsubscribe(request: HttpRequest, signed: str = "") -> HttpResponse:
     if request.method == "POST":
         unsubscription.unsubscribe(key, datetime.now(UTC))
     if unsubscription.is_subscribed(key):
-        return _page(
-            request, "Unsubscribe", "Do you want to get no more e-mails from us?", button="Unsubscribe"
-        )
+        return _page(request, "Unsubscribe", "Unsubscribe from our e-mails?", button="Unsubscribe")
     return _page(request, "You are unsubscribed", "You will get no more e-mails from us.")
 
 
 @_with_private_headers
-@csrf_exempt  # as above: the signature says for whom
+@csrf_exempt  # as above: the signature identifies the customer
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Ask for confirmation on GET, confirm the subscription on POST. Opening the link confirms nothing."""
@@ -99,14 +97,14 @@ def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
     shop = settings.SHOP_NAME
     match found.state:
         case "open":
-            text = f"Do you want to get the newsletter of {shop} at {found.email}?"
+            text = f"Subscribe {found.email} to the newsletter of {shop}?"
             return _page(request, "Confirm your subscription", text, button="Yes, subscribe me")
         case "now" | "used":
             return _page(
                 request, "You are subscribed", f"{found.email} gets the newsletter of {shop} from now on."
             )
-    text = f"It is too old, or the newsletter was ended since. Please ask {shop} for it once more."
-    return _page(request, "This link does not count any more", text, status=410)
+    text = f"The link has expired, or you have unsubscribed since. Sign up again at {shop}."
+    return _page(request, "This link is no longer valid", text, status=410)
 
 
 def _is_person(request: HttpRequest) -> bool:
@@ -122,13 +120,13 @@ def _is_person(request: HttpRequest) -> bool:
 
 
 def _incomplete_link(request: HttpRequest) -> HttpResponse:
-    text = "It may have been cut in two lines: copy all of it from the message."
-    return _page(request, "This link is not complete", text, status=404)
+    text = "Your mail program may have split it. Copy the whole link from the message."
+    return _page(request, "This link is incomplete", text, status=404)
 
 
 def _foreign_link(request: HttpRequest) -> HttpResponse:
-    text = "It names a page that does not belong to the shop, so we do not lead you there."
-    return _page(request, "This link leads elsewhere", text, status=404)
+    text = "It leads to a page outside the shop, so we did not open it."
+    return _page(request, "This link leads to another site", text, status=404)
 
 
 def _page(

@@ -1,1 +1,1 @@
-"""Segments: who belongs where, and why."""
+"""Segments: rules, members, and explanations."""

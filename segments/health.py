@@ -1,4 +1,4 @@
-"""Health: refreshes come as scheduled, the last verification found no difference, webhooks accept messages."""
+"""Health: refreshes come as scheduled, the last verification found no difference, webhooks deliver messages."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

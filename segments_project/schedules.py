@@ -18,14 +18,14 @@ SCHEDULES: Final = (
     # -- All day. A wake-up starts most of this work earlier, and the schedule catches what a lost wake-up missed.
     # Answers that change only because time passes depend on the schedule of refresh_all.
     Schedule(
-        name="Take messages that wait",
+        name="Process tracked messages",
         task="customers.tasks.drain_inbox",
         when=MINUTE,
         expires=MINUTE,
         purpose="Processes tracked messages that wait in the inbox.",
     ),
     Schedule(
-        name="Import what waits",
+        name="Run imports",
         task="customers.tasks.run_imports",
         when=MINUTE,
         expires=MINUTE,
@@ -39,28 +39,28 @@ SCHEDULES: Final = (
         purpose="Updates the members of all active segments.",
     ),
     Schedule(
-        name="Tell webhooks what is due",
+        name="Send webhook messages",
         task="segments.tasks.deliver_webhooks",
         when=MINUTE,
         expires=MINUTE,
         purpose="Sends webhook messages that are due, also those that failed before.",
     ),
     Schedule(
-        name="Carry out campaigns",
+        name="Run campaigns",
         task="campaigns.tasks.run_campaigns",
         when=MINUTE,
         expires=MINUTE,
-        purpose="Starts journeys, takes the steps that are due and sends their messages.",
+        purpose="Starts journeys, runs the steps that are due and sends their messages.",
     ),
     Schedule(
-        name="Note coupons seen in orders",
+        name="Record used coupons (recent orders)",
         task="campaigns.tasks.mark_redeemed_coupons",
         when=10 * MINUTE,
         expires=10 * MINUTE,
         purpose="Records which coupons the orders of the last three days used.",
     ),
     Schedule(
-        name="Delete old answers of the API",
+        name="Delete old API responses",
         task="customers.tasks.delete_old_idempotent_responses",
         when=crontab(minute="5"),
         expires=30 * MINUTE,
@@ -82,35 +82,35 @@ SCHEDULES: Final = (
         purpose="Deletes the uploaded files of imports that ended long ago.",
     ),
     Schedule(
-        name="Forget old refreshes",
+        name="Delete old refreshes",
         task="segments.tasks.delete_old_refreshes",
         when=crontab(hour="2", minute="30"),
         expires=HOUR,
         purpose="Deletes old refreshes that changed nothing.",
     ),
     Schedule(
-        name="Forget the ids of the erased",
+        name="Remove ids of erased customers",
         task="segments.tasks.delete_erased_ids",
         when=crontab(hour="2", minute="45"),
         expires=HOUR,
         purpose="Removes the ids of customers who were erased long ago from the log of changes.",
     ),
     Schedule(
-        name="Forget old changes",
+        name="Delete old changes",
         task="segments.tasks.delete_old_changes",
         when=crontab(hour="3", minute="15"),
         expires=HOUR,
         purpose="Deletes changes that are older than the log is kept for.",
     ),
     Schedule(
-        name="Forget old webhook messages",
+        name="Delete old webhook messages",
         task="segments.tasks.delete_old_webhook_messages",
         when=crontab(hour="3", minute="15"),
         expires=HOUR,
         purpose="Deletes webhook messages that were delivered long ago.",
     ),
     Schedule(
-        name="Learn what is bought together",
+        name="Compute recommendations",
         task="campaigns.tasks.learn_products",
         when=crontab(hour="3", minute="15"),
         expires=HOUR,
@@ -124,7 +124,7 @@ SCHEDULES: Final = (
         purpose="Compares the members of every segment with the records.",
     ),
     Schedule(
-        name="Note coupons seen in any order",
+        name="Record used coupons (all orders)",
         task="campaigns.tasks.mark_all_redeemed_coupons",
         when=crontab(hour="3", minute="30"),
         expires=HOUR,
@@ -135,6 +135,6 @@ SCHEDULES: Final = (
 # Tasks without a schedule: code sends them when there is work. A test fails for a task that is in neither list.
 UNSCHEDULED_TASKS: Final = {
     "segments.tasks.refresh_pending": "refreshes when something was recorded",
-    "segments.tasks.count_rule": "counts a rule that a person is writing",
+    "segments.tasks.count_rule": "counts a rule that a person is editing",
     "segments.tasks.refresh_segment": "refreshes a segment that was saved, or that a person or the API asks for",
 }

@@ -312,7 +312,7 @@ def test_who_may_not_see_segments_sees_customers_without_them(anna, known, staff
     client = staff("view_customer", "view_contact_data")
     content = client.get(page("customers_customer_change", anna.pk)).content.decode()
     assert "Anna Müller" in content
-    assert "Why in, why out" not in content
+    assert "Why the customer is in or out" not in content
     assert client.get(page("customers_customer_explain", anna.pk)).status_code == 403
 
 

@@ -22,7 +22,7 @@ Action = Callable[[Campaign, datetime, User | None], None]
 
 ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "start": (lifecycle.start, "Started.", "{} is running."),
-    "pause": (lifecycle.pause, "Paused.", "{} is paused. Nothing is sent until you choose “Go on”."),
+    "pause": (lifecycle.pause, "Paused.", "{} is paused. Nothing is sent until you choose “Resume”."),
     "resume": (lifecycle.resume, "Resumed.", "{} is running again."),
     "stop": (lifecycle.stop, "Stopped.", "{} is stopped. It cannot be started again."),
 }

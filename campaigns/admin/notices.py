@@ -46,9 +46,9 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
         response = health.answer if contact_data.may_see(request) else contact_data.redact_text(health.answer)
         may_resume = request.user.has_perm(access.WRITE)
         advice = (
-            "Solve the problem, then press “Send again”."
+            "Solve the problem, then press “Resume sending”."
             if may_resume
-            else "Tell a colleague who may resume it."
+            else "Ask a colleague with the permission to resume it."
         )
         found.append(
             Notice(

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('answer', models.CharField(blank=True, default='', help_text='The latest error.', max_length=300)),
             ],
             options={
-                'verbose_name_plural': 'health of channels',
+                'verbose_name_plural': 'channel health',
             },
         ),
         migrations.CreateModel(
@@ -73,11 +73,11 @@ class Migration(migrations.Migration):
                 ('trigger', models.CharField(choices=[('enters', 'a customer enters the segment'), ('leaves', 'a customer leaves the segment'), ('at', 'a date, for all members'), ('every', 'a repeated date, for all members')], default='enters', max_length=6, verbose_name='starts when')),
                 ('starts_at', models.DateTimeField(blank=True, help_text='The date, or the first date of a repetition.', null=True)),
                 ('repeats_every', models.DurationField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(datetime.timedelta(days=1))])),
-                ('reentry_after', models.DurationField(blank=True, help_text='How long after the start a customer can start again. Empty means never.', null=True, validators=[django.core.validators.MinValueValidator(datetime.timedelta(0))], verbose_name='again after')),
-                ('exit_when_not_member', models.BooleanField(default=True, help_text='End when the customer leaves the segment or, in a campaign for customers who left, returns to it.', verbose_name='only while they stay')),
-                ('ends_with_order', models.BooleanField(default=False, verbose_name='ends when they order')),
-                ('include_bulk_entries', models.BooleanField(default=False, help_text='Also start for customers who enter because the segment is new or its rule was edited.', verbose_name='also for mass entries')),
-                ('include_current_members', models.BooleanField(default=False, help_text='Also start once for customers who are members at the start of the campaign.', verbose_name='also for present members')),
+                ('reentry_after', models.DurationField(blank=True, help_text='How long after the start a customer can start again. Empty means never.', null=True, validators=[django.core.validators.MinValueValidator(datetime.timedelta(0))], verbose_name='allow again after')),
+                ('exit_when_not_member', models.BooleanField(default=True, help_text='End when the customer leaves the segment or, in a campaign for customers who left, returns to it.', verbose_name='end when the customer leaves')),
+                ('ends_with_order', models.BooleanField(default=False, verbose_name='end when the customer orders')),
+                ('include_bulk_entries', models.BooleanField(default=False, help_text='Also start for customers who enter because the segment is new or its rule was edited.', verbose_name='also for bulk entries')),
+                ('include_current_members', models.BooleanField(default=False, help_text='Also start once for customers who are members at the start of the campaign.', verbose_name='also for current members')),
                 ('quiet_from', models.TimeField(blank=True, help_text="In the customer's time zone. Nothing is sent from this time …", null=True)),
                 ('quiet_until', models.TimeField(blank=True, help_text='… until this time.', null=True)),
                 ('answers', models.JSONField(blank=True, default=dict, editable=False, help_text='What staff have filled into the texts, by name.')),
@@ -189,7 +189,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(condition=models.Q(('given_at', None)), fields=['pool', 'id'], name='free_coupons'), models.Index(condition=models.Q(('is_unconfirmed', True)), fields=['pool', 'given_at'], name='unconfirmed_coupons')],
-                'constraints': [models.UniqueConstraint(fields=('campaign', 'customer', 'occasion'), name='coupon_once', violation_error_message='This customer has a code of this campaign from there already.')],
+                'constraints': [models.UniqueConstraint(fields=('campaign', 'customer', 'occasion'), name='coupon_once', violation_error_message='This customer has a code of this campaign for this occasion already.')],
             },
         ),
         migrations.CreateModel(
@@ -208,7 +208,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(condition=models.Q(('state', 'active')), fields=['due_at'], name='due_journeys')],
-                'constraints': [models.UniqueConstraint(fields=('campaign', 'customer', 'occasion'), name='journey_once', violation_error_message='This customer has begun from there already.')],
+                'constraints': [models.UniqueConstraint(fields=('campaign', 'customer', 'occasion'), name='journey_once', violation_error_message='This customer has started for this occasion already.')],
             },
         ),
         migrations.CreateModel(

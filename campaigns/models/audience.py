@@ -37,7 +37,7 @@ class AudienceMember(models.Model):
 
     Written by ``campaigns.audiences.exports``.
 
-    The row stays when the customer leaves: the platform has to be told to remove them.
+    The row stays after an exit, because the next file must name the customer as removed.
     """
 
     segment = models.ForeignKey(

@@ -41,25 +41,25 @@ class Campaign(models.Model):
         null=True, blank=True, validators=[MinValueValidator(timedelta(days=1))]
     )
     reentry_after = models.DurationField(
-        "again after",
+        "allow again after",
         null=True,
         blank=True,
         validators=[MinValueValidator(timedelta())],
         help_text="How long after the start a customer can start again. Empty means never.",
     )
     exit_when_not_member = models.BooleanField(
-        "only while they stay",
+        "end when the customer leaves",
         default=True,
         help_text="End when the customer leaves the segment or, in a campaign for customers who left, returns to it.",
     )
-    ends_with_order = models.BooleanField("ends when they order", default=False)
+    ends_with_order = models.BooleanField("end when the customer orders", default=False)
     include_bulk_entries = models.BooleanField(
-        "also for mass entries",
+        "also for bulk entries",
         default=False,
         help_text="Also start for customers who enter because the segment is new or its rule was edited.",
     )
     include_current_members = models.BooleanField(
-        "also for present members",
+        "also for current members",
         default=False,
         help_text="Also start once for customers who are members at the start of the campaign.",
     )

@@ -24,8 +24,6 @@ class CouponPool(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """Listed by name."""
-
         ordering = ("name",)
         verbose_name = "pool of coupons"
         verbose_name_plural = "coupons"
@@ -70,13 +68,11 @@ class Coupon(models.Model):
     redeemed_at = models.DateTimeField(null=True)
 
     class Meta:
-        """One a customer, campaign and occasion."""
-
         constraints = (
             models.UniqueConstraint(
                 fields=("campaign", "customer", "occasion"),
                 name="coupon_once",
-                violation_error_message="This customer has a code of this campaign from there already.",
+                violation_error_message="This customer has a code of this campaign for this occasion already.",
             ),
         )
         indexes = (

@@ -1,4 +1,4 @@
-"""Deliveries, and the health of channels."""
+"""Deliveries, and the channel health."""
 
 import uuid
 
@@ -52,8 +52,6 @@ class Delivery(models.Model):
     clicks = models.PositiveIntegerField(default=0)
 
     class Meta:
-        """Due ones are found by time, a customer's by what was sent to them lately."""
-
         verbose_name_plural = "deliveries"
         constraints = (
             models.UniqueConstraint(
@@ -92,7 +90,7 @@ class ChannelHealth(models.Model):
     answer = models.CharField(max_length=300, blank=True, default="", help_text="The latest error.")
 
     class Meta:
-        verbose_name_plural = "health of channels"
+        verbose_name_plural = "channel health"
 
     def __str__(self) -> str:
         return f"{self.channel}: {'paused' if self.paused_at else 'sending'}"

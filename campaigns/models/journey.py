@@ -9,7 +9,7 @@ from .campaign import Campaign
 
 
 class Journey(models.Model):
-    """One customer's way through one campaign, from one occasion. Written by ``campaigns.journeys.progress``."""
+    """One customer's way through one campaign, for one occasion. Written by ``campaigns.journeys.progress``."""
 
     class State(models.TextChoices):
         ACTIVE = "active"
@@ -33,13 +33,11 @@ class Journey(models.Model):
     reason = models.CharField(max_length=200, blank=True, default="")
 
     class Meta:
-        """Due ones are found by time."""
-
         constraints = (
             models.UniqueConstraint(
                 fields=("campaign", "customer", "occasion"),
                 name="journey_once",
-                violation_error_message="This customer has begun from there already.",
+                violation_error_message="This customer has started for this occasion already.",
             ),
         )
         indexes = (models.Index(fields=("due_at",), name="due_journeys", condition=Q(state="active")),)

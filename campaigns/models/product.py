@@ -27,8 +27,6 @@ class SoldProduct(models.Model):
     learned_at = models.DateTimeField()
 
     class Meta:
-        """Found by what it is like, the most bought first."""
-
         indexes = (
             models.Index(fields=("category_folded", "-orders"), name="sold_of_category"),
             models.Index(fields=("brand_folded", "-orders"), name="sold_of_brand"),
@@ -55,8 +53,6 @@ class BoughtTogether(models.Model):
     lift = ExactDecimalField(help_text="How many times more often than by chance.")
 
     class Meta:
-        """One row for each way round."""
-
         constraints = (
             models.UniqueConstraint(
                 fields=("product", "other"),

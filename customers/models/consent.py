@@ -57,7 +57,9 @@ class _OfAddress(models.Model):
     address = models.CharField(max_length=800, null=True, blank=True)  # noqa: DJ001 — unique, and not known
     digest = models.CharField(max_length=40, null=True, blank=True, editable=False)  # noqa: DJ001
     at = models.DateTimeField()
-    source = models.CharField(max_length=50, blank=True, default="", help_text="Where it came from.")
+    source = models.CharField(
+        max_length=50, blank=True, default="", help_text="The source, such as `API` or `import 12`."
+    )
 
     class Meta:
         abstract = True
@@ -83,8 +85,8 @@ class Suppression(_OfAddress):
     """An address that gets no messages until staff lift the suppression."""
 
     class Reason(models.TextChoices):
-        BOUNCED = "bounced", "the mail server says that there is no such mailbox"
-        COMPLAINED = "complained", "its owner complained about a message"
+        BOUNCED = "bounced", "the mailbox does not exist"
+        COMPLAINED = "complained", "the recipient reported spam"
         STAFF = "staff", "staff suppressed it"
 
     reason = models.CharField(max_length=12, choices=Reason)

@@ -15,10 +15,10 @@ class ConsentChange(models.Model):
 
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="consent_changes")
     state = models.CharField(max_length=12, choices=Customer.Newsletter)
-    at = models.DateTimeField(
-        help_text="When the customer said so, if the shop sent it. Otherwise when it arrived."
+    at = models.DateTimeField(help_text="The time of the statement, or of its receipt if the shop sent none.")
+    source = models.CharField(
+        max_length=50, blank=True, default="", help_text="The source, such as `API` or `import 12`."
     )
-    source = models.CharField(max_length=50, blank=True, default="", help_text="Where it came from.")
     address = models.CharField(
         max_length=254, blank=True, default="", help_text="The address that confirmed it by a link."
     )

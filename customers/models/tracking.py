@@ -25,34 +25,34 @@ class Source(models.Model):
 
     name = models.CharField(max_length=100, help_text="Such as “Web shop” or “Back office”.")
     kind = models.CharField(max_length=7, choices=Kind, default=Kind.BROWSER)
-    prefix = models.CharField(max_length=12, editable=False, help_text="The start of the key, to tell it by.")
+    prefix = models.CharField(
+        max_length=12, editable=False, help_text="The first characters of the key, to recognize it."
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     signing_secret = EncryptedField(
-        editable=False, help_text="What the shop's server signs the userId of a browser with."
+        editable=False, help_text="The secret with which the shop's server signs the userId."
     )
     allow_unsigned_joins = models.BooleanField(
         "trust unsigned customer ids",
         default=False,
-        help_text="Browsers may name existing customers without a signature (userHash), and what they say of orders"
-        " counts as if the shop's server said it. Whoever knows a customer's id can then act as that customer, and"
-        " whoever knows an order's id can alter that order.",
+        help_text="Trust customer ids (userId) and orders that a browser sends without a signature (userHash)."
+        " Anybody who knows a customer's id can then act as that customer, and anybody who knows an order's id can"
+        " change that order.",
     )
     messages_a_minute = models.PositiveIntegerField(
-        "messages a minute",
+        "messages per minute",
         default=MESSAGES_A_MINUTE,
         validators=[MinValueValidator(1), MaxValueValidator(100_000_000)],
-        help_text="What comes above it is asked to come later (429).",
+        help_text="Further messages are answered 429 and must be sent again later.",
     )
     bots = models.PositiveBigIntegerField(
-        default=0, editable=False, help_text="Messages left out since a known bot had sent them."
+        default=0, editable=False, help_text="Ignored messages of known bots."
     )
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
-        """Named as people name it."""
-
         verbose_name = "tracking source"
 
     def __str__(self) -> str:

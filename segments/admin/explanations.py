@@ -65,7 +65,7 @@ def explanations_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRe
     }
     if "HX-Request" in request.headers:
         return TemplateResponse(request, "segments/admin/explanations.html", context)
-    context |= admin_context(model_admin, request, "Why in, why out") | {"original": customer}
+    context |= admin_context(model_admin, request, "Why the customer is in or out") | {"original": customer}
     return TemplateResponse(request, "segments/admin/explanation.html", context)
 
 

@@ -202,24 +202,24 @@ def rotate_secret_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpR
 
 @require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
 def pause_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Stop sending until the endpoint is switched on again."""
+    """Stop sending until the endpoint is resumed."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     if endpoints.pause_endpoint(endpoint, datetime.now(UTC)):
         audit_log.log_changes(request, [endpoint], "Paused.")
-    messages.success(request, f"{endpoint.name} gets no messages until it is switched on again.")
+    messages.success(request, f"{endpoint.name} gets no messages until you resume it.")
     return _redirect_to(endpoint)
 
 
 @require_permissions(CHANGE_ENDPOINT, methods=WRITE_METHODS)
 def resume_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Send again. With ``skip``, waiting messages are deleted."""
+    """Resume sending. With ``skip``, waiting messages are deleted."""
     endpoint = get_object_or_404(Endpoint, pk=pk)
     skip = "skip" in request.POST
     outbox.resume_endpoint(endpoint, datetime.now(UTC), skip=skip)
     wakeups.WEBHOOKS.request()
     what = "without the waiting messages" if skip else "with the waiting messages"
-    audit_log.log_changes(request, [endpoint], f"Switched on again, {what}.")
-    messages.success(request, f"{endpoint.name} is switched on again, {what}.")
+    audit_log.log_changes(request, [endpoint], f"Resumed, {what}.")
+    messages.success(request, f"{endpoint.name} is resumed, {what}.")
     return _redirect_to(endpoint)
 
 

@@ -148,7 +148,7 @@ def test_what_staff_do_is_told_under_activity(anna, receiver) -> None:
         assert anna.client.get(address(f"endpoint_{deed}", endpoint.pk)).status_code == 405
 
     assert [told for _, _, told in anna.activity()] == [
-        "Switched on again, with the waiting messages.",
+        "Resumed, with the waiting messages.",
         "Paused.",
         "Made a new secret.",
         "Sent a test message.",

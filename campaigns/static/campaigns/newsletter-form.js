@@ -119,11 +119,11 @@
       for (const part of [...form.children]) if (part !== done) part.remove();
       done.textContent = text(
         "done",
-        "Thank you! We have sent you a message: please confirm your address by its link.",
+        "Thank you! We have sent you a message: please confirm your address with the link in it.",
       );
       done.focus();
     } catch {
-      showError(email, text("failed", "That did not work. Please try it again in a moment."));
+      showError(email, text("failed", "This did not work. Please try again in a moment."));
     } finally {
       button.disabled = false;
     }

@@ -62,7 +62,7 @@ class Command(BaseCommand):
             self.make_shop(customers, now)
         segment_store.install_templates()
         self.refresh()
-        self.say("Learning what is bought together ...")
+        self.say("Computing recommendations ...")
         products.learn_products(datetime.now(UTC))
         self.print_segments()
         self.stdout.write(f"\nStaff login: {DEMO_USERNAME}, password: {reset_demo_password()}")
