@@ -118,7 +118,7 @@ def test_every_tactic_can_be_started_from_its_segment(anna):
             assert (campaign.tactic, campaign.state) == (tactic.slug, "draft")
             draft = shown(anna, "change", campaign.pk)
             asks = bool(tactic.asks) or "choose where the codes come from" in draft
-            assert ("Before you start it" in draft) == asks, tactic.slug
+            assert ("To do before the start" in draft) == asks, tactic.slug
             given: dict[str, Any] = {}
             if asks:
                 refused = anna.client.post(address("move", campaign.pk), {"to": "start"})
