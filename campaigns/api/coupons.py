@@ -16,13 +16,13 @@ from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from customers.models import Customer
 from customers.privacy.masks import VIEW_CONTACT_DATA
 
-NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "There is no such code.")}
+NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "This code does not exist.")}
 
 
 @extend_schema_serializer(
     examples=[
         OpenApiExample(
-            "A code that somebody has",
+            "An assigned code",
             {
                 "code": "HELLO-7KQ2M9XW",
                 "pool": "First order",
@@ -39,20 +39,21 @@ NO_COUPON = {404: OpenApiResponse(ErrorSerializer, "There is no such code.")}
 class CouponSerializer(serializers.Serializer[Any]):
     """One code."""
 
-    code = serializers.CharField(help_text="As imported or generated. Look-ups ignore case.")
+    code = serializers.CharField(help_text="As imported or generated. Upper and lower case do not matter.")
     pool = serializers.CharField()
-    description = serializers.CharField(help_text="What it is worth, as staff describe it.")
+    description = serializers.CharField(help_text="What the code gives, as staff describe it.")
     last_day = serializers.DateField(
-        allow_null=True, help_text="The last day on which it is valid; null if it does not expire."
+        allow_null=True, help_text="The last valid day. Null if the code does not expire."
     )
     customer_id = serializers.CharField(
         allow_null=True,
-        help_text="The customer it is assigned to; null while it is not assigned, and after the customer is erased.",
+        help_text="The customer. Null for an unassigned code, and after an erasure.",
     )
-    campaign = serializers.CharField(allow_null=True, help_text="The name of the campaign that gave it.")
-    given_at = serializers.DateTimeField(allow_null=True, help_text="Null for a code that is not assigned.")
+    campaign = serializers.CharField(allow_null=True, help_text="The name of the campaign that assigned it.")
+    given_at = serializers.DateTimeField(allow_null=True, help_text="Null for an unassigned code.")
     redeemed_at = serializers.DateTimeField(
-        allow_null=True, help_text="When the first order with it was placed; seen within ten minutes."
+        allow_null=True,
+        help_text="When the first order with the code was placed, recorded within ten minutes.",
     )
 
 
@@ -65,7 +66,7 @@ class CouponDetail(APIView):
 
     @extend_schema(responses={200: CouponSerializer, **ACCESS_ERROR_RESPONSES, **NO_COUPON}, tags=["coupons"])
     def get(self, request: Request, code: str) -> Response:
-        """The customer of a coupon code, and whether it was used. Needs the scope `members:read`."""
+        """Return a coupon code with its customer, and whether it was used. Needs the scope `members:read`."""
         coupon = coupon_pool.find_coupon(code)
         if coupon is None:
             raise NotFound(f"There is no coupon {code}.")

@@ -20,17 +20,17 @@ from core.api.keys import VISITORS_SCOPE
 from core.models import ApiKey
 from customers.privacy.masks import VIEW_CONTACT_DATA
 
-# It is about one person, and true for a moment.
+# About one person and valid for a moment.
 HEADERS = {"Cache-Control": "private, no-store"}
 
 
 class MessageForVisitorSerializer(serializers.Serializer[Any]):
-    """One message: texts, to be shown as they are, not as HTML."""
+    """A message. Show the texts as plain text, not as HTML."""
 
-    token = serializers.UUIDField(help_text="Names it, to close it.")
+    token = serializers.UUIDField(help_text="The token to dismiss it with.")
     title = serializers.CharField(allow_blank=True)
     text = serializers.CharField(allow_blank=True)
-    url = serializers.CharField(allow_blank=True, help_text="Where it leads; clicks are counted.")
+    url = serializers.CharField(allow_blank=True, help_text="The link of the message. Clicks are counted.")
 
 
 class MessagesForVisitorSerializer(serializers.Serializer[Any]):
@@ -55,10 +55,10 @@ EXAMPLE = OpenApiExample(
 
 
 class _VisitorView(APIView):
-    """Whom the shop's pages are answered as."""
+    """The authentication of the shop's pages."""
 
     authentication_classes: Any = [KeyAuthentication, QueryKeyAuthentication]
-    # Of the staff those who may see what a message says of its customer.
+    # Staff need the permissions to see messages and contact data.
     permission_classes = [
         require_scope(VISITORS_SCOPE, "campaigns.view_delivery", "customers.view_customer", VIEW_CONTACT_DATA)
     ]
@@ -66,7 +66,7 @@ class _VisitorView(APIView):
 
 
 class MessagesForVisitor(_VisitorView):
-    """The messages for a visitor; staff may look at them, too."""
+    """The messages for a visitor, also readable by staff."""
 
     authentication_classes = [*_VisitorView.authentication_classes, SessionAuthentication]
 
@@ -78,11 +78,11 @@ class MessagesForVisitor(_VisitorView):
         tags=["visitors"],
     )
     def get(self, request: Request, anonymous_id: str) -> Response:
-        """What to show a visitor now; to an unknown one, nothing. It counts as shown. Needs the scope `visitors:read`.
+        """List the messages to show to a visitor now. Needs the scope `visitors:read`.
 
-        The latest three messages, again until they are closed, a month has passed, or they have nothing to say any
-        more: the visitor has ordered, or left the segment. Staff who look leave no trace. The key, which pages may
-        hold, stands in the header or in the address.
+        Returns the latest three, and none for an unknown visitor. A message is returned until it is dismissed, a month
+        has passed, or it is no longer relevant because the visitor has ordered or left the segment. Messages count as
+        shown, except when staff read them. The key may be public: send it in the header or in the URL.
         """
         is_visitor = isinstance(request.auth, ApiKey)
         found = on_site_inbox.messages_for(anonymous_id, datetime.now(UTC), is_visitor=is_visitor)
@@ -90,19 +90,19 @@ class MessagesForVisitor(_VisitorView):
 
 
 class Dismissal(_VisitorView):
-    """The closing of a message: by its visitor's page, never by staff."""
+    """Dismissing a message. Staff cannot."""
 
     @extend_schema(
         request=None,
         responses={
-            204: OpenApiResponse(description="It is shown no more."),
-            404: OpenApiResponse(ErrorSerializer, "This is no token."),
+            204: OpenApiResponse(description="The message is not shown again."),
+            404: OpenApiResponse(ErrorSerializer, "The token is invalid."),
             **ACCESS_ERROR_RESPONSES,
         },
         tags=["visitors"],
     )
     def post(self, request: Request, anonymous_id: str, token: UUID) -> Response:
-        """Show a message to this visitor no more; of another's, nothing happens. Needs the scope `visitors:read`."""
+        """Dismiss a message. A message of another visitor is not changed. Needs the scope `visitors:read`."""
         on_site_inbox.dismiss(anonymous_id, token, datetime.now(UTC))
         return Response(status=status.HTTP_204_NO_CONTENT, headers=HEADERS)
 

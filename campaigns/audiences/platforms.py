@@ -1,8 +1,8 @@
-"""The columns of audience files: how each ad platform expects them, and which are hashed.
+"""The columns of audience files per platform, and which are hashed.
 
-Meta: the keys of a custom audience, written as its own SDK does; where that and the Conversions API disagree, as
-the latter, and names as the digests on its page of parameters have them. Google: the columns of a Customer Match list.
-Unknown values are empty cells.
+Meta: keys of custom audiences, formatted as Meta's SDK does. Where the SDK and the Conversions API differ, the files
+follow the Conversions API, and names follow its examples of digests. Google: columns of a Customer Match list. Unknown
+values are empty.
 """
 
 import re
@@ -20,7 +20,7 @@ from core.values.phone_numbers import to_e164
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _NOT_A_TO_Z: Final = re.compile("[^a-z]")
 _NOT_IN_A_CITY: Final = re.compile(r"[0-9.\s()-]")
-# As people write them, and as ISO 3166 does.
+# Common names that are not ISO 3166 codes.
 _COUNTRIES: Final = {"usa": "us", "uk": "gb"}
 
 ZIP_ATTRIBUTES: Final = ("zip", "postal_code", "postcode", "address.postalCode", "address.zip")
@@ -63,7 +63,7 @@ def digest(written: str) -> str:
     return sha256(written.encode()).hexdigest()
 
 
-# -- How it is written
+# -- Normalization
 
 
 def normalize_email(text: str) -> str:

@@ -217,7 +217,7 @@ class Channel(ABC):
             PreviewPart(part.label, part.kind.name.lower(), getattr(message, part.name)) for part in cls.parts
         ]
 
-    # -- What staff and customers are told
+    # -- Notices and personal data
 
     @classmethod
     def delivers(cls) -> bool:

@@ -1,4 +1,4 @@
-"""E-mail, by whichever of Django's backends is set up; one connection carries many messages."""
+"""E-mail, through the configured backend of Django. One connection sends many messages."""
 
 import re
 import smtplib
@@ -57,7 +57,7 @@ class Email(Channel):
     parts = (
         Part("subject", "Subject", PartKind.LINE, required="An e-mail needs a subject."),
         Part("text", "Text", required="Write the text of the e-mail.", alternative="html"),
-        Part("html", "HTML", PartKind.HTML, help_text="The same as HTML. Empty: made from the text."),
+        Part("html", "HTML", PartKind.HTML, help_text="Leave it empty to generate it from the text."),
     )
     address = AddressColumns("e-mail address", "email", compared="email_folded", trusted="email_is_trusted")
 
@@ -66,10 +66,10 @@ class Email(Channel):
 
     @classmethod
     def problems(cls, written: Mapping[str, str]) -> Iterator[Problem]:
-        """Yield also that a whole HTML document has no link to unsubscribe: none is added to it."""
+        """Also require an unsubscribe link in a complete HTML document, because no footer is added to it."""
         yield from super().problems(written)
         if email_layout.is_document(written["html"]) and "unsubscribe_url" not in written["html"]:
-            text = 'a whole document needs a link to end the newsletter: <a href="{{ unsubscribe_url }}">.'
+            text = 'a complete document needs an unsubscribe link: <a href="{{ unsubscribe_url }}">.'
             yield Problem("html", text, "HTML")
 
     @classmethod
@@ -88,7 +88,7 @@ class Email(Channel):
 
     @classmethod
     def notice(cls) -> tuple[str, str] | None:
-        """Return a notice for staff while no mail server is set."""
+        """Return a notice for staff if no mail server is configured."""
         if has_mail_server():
             return None
         return (
@@ -99,7 +99,7 @@ class Email(Channel):
 
     @classmethod
     def export_personal_data(cls, mentions: Mentions) -> Mapping[str, Any]:
-        """Return the messages in files, where no mail server is set."""
+        """Return the messages in files, which exist if no mail server was configured."""
         return {"mail_files": mail_folder.messages_to(mentions)}
 
     @classmethod
@@ -123,8 +123,7 @@ class Email(Channel):
                 subject=" ".join(message.subject.split()),
                 body=message.text,
                 to=[to],
-                # The same for each attempt: what arrives twice, since we were cut off before we could note the
-                # server's yes, is one message to mail programs.
+                # The same for each attempt, so that mail programs recognize a repetition.
                 headers={"Message-ID": f"<{token}@{_sender_domain()}>", **headers},
                 connection=self._open(),
             )
@@ -148,7 +147,7 @@ class Email(Channel):
             try:
                 connection.close()
             except (OSError, smtplib.SMTPException):
-                return  # it is gone already
+                return  # already closed
 
     def _open(self) -> BaseEmailBackend:
         if self._connection is None:
@@ -169,9 +168,9 @@ def _recipient(address: str) -> str:
 
 
 def _send_international(connection: Any, mail: EmailMultiAlternatives) -> int:
-    """Hand over a message to an address that only SMTPUTF8 (RFC 6531) can name, which Django would write as another.
+    """Send to an address with non-ASCII characters (SMTPUTF8, RFC 6531), which Django would rewrite.
 
-    Raises SMTPNotSupportedError where the server knows no such addresses.
+    Raises SMTPNotSupportedError if the server does not support it.
     """
     [to] = mail.to
     mail.to = []
@@ -185,11 +184,11 @@ def _send_international(connection: Any, mail: EmailMultiAlternatives) -> int:
 
 
 def _check_status(mail: EmailMultiAlternatives) -> None:
-    """Raise for a recipient whom django-anymail reports as not reached without raising itself."""
+    """Raise an error if django-anymail reports that the recipient was not reached."""
     recipients = getattr(getattr(mail, "anymail_status", None), "recipients", None) or {}
     states = {getattr(one, "status", None) for one in recipients.values()}
     if states and states <= UNREACHED_STATES:
-        raise NoMailbox(f"The provider says of the address: {', '.join(sorted(map(str, states)))}.")
+        raise NoMailbox(f"The provider reports the address as {', '.join(sorted(map(str, states)))}.")
     if states == {"failed"}:
         raise MessageRefused("The provider could not send the message.")
 
@@ -203,7 +202,7 @@ def _delivery_error(error: Exception) -> Exception:
         case smtplib.SMTPRecipientsRefused():
             [(code, answer)] = error.recipients.values()
             return _error_for_smtp_code(code, f"{code} {_decode(answer)}")
-        # Of the sender, or the password: nothing is wrong with the message.
+        # The sender or the password was refused, not the message.
         case smtplib.SMTPSenderRefused() | smtplib.SMTPAuthenticationError() | smtplib.SMTPConnectError():
             return ChannelUnavailable(f"{error.smtp_code} {_decode(error.smtp_error)}")
         case smtplib.SMTPHeloError() | smtplib.SMTPServerDisconnected():
@@ -211,10 +210,10 @@ def _delivery_error(error: Exception) -> Exception:
         case smtplib.SMTPResponseException():
             return _error_for_smtp_code(error.smtp_code, f"{error.smtp_code} {_decode(error.smtp_error)}")
         case smtplib.SMTPNotSupportedError():
-            return Undeliverable(f"The mail server cannot take an address like this one: {error}")
+            return Undeliverable(f"The mail server does not support this address: {error}")
         case ValueError():  # an address, or a header, that is none
             return Undeliverable(said)
-        # Of django-anymail, which need not be installed; its errors of answers are also such of connections.
+        # django-anymail is optional, so its errors are recognized by attribute and name.
         case _ if isinstance(status := getattr(error, "status_code", None), int):
             return _error_for_http_status(status, said)
         case _ if type(error).__name__ == "AnymailRecipientsRefused":

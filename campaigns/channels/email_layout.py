@@ -1,6 +1,6 @@
-"""The layout of messages: the frame of e-mails, conversion between plain text and HTML, and link rewriting.
+"""The layout of e-mails, conversion between HTML and plain text, and links.
 
-Everything except link rewriting works on templates, once, and not on each message.
+Everything but the links is applied to the template, not to each message.
 """
 
 import re
@@ -27,7 +27,7 @@ _WEB_PAGE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _HREF: Final = re.compile(r"""(<a\s[^>]*?\bhref\s*=\s*)(["'])(.*?)\2""", re.IGNORECASE | re.DOTALL)
 _SAFE_LINK: Final = re.compile(r"(https?://|mailto:(?!\s)|tel:(?!\s))", re.IGNORECASE)
 
-# Mail programs drop style sheets: what is written without a style gets its own.
+# Mail programs drop style sheets, so tags without a style get one.
 STYLES: Final[Mapping[str, str]] = {
     "h1": "margin:0 0 16px;font-size:24px;line-height:32px;font-weight:700",
     "h2": "margin:24px 0 8px;font-size:18px;line-height:26px;font-weight:700",
@@ -50,7 +50,7 @@ _BUTTON: Final = (
 
 
 def remove_tag_lines(text: str) -> str:
-    """Join lines of a plain text that contain only tags with the next line, so they leave no empty line."""
+    """Remove the empty line that a line with only tags would leave."""
     masked, tokens = _mask(_normalize_newlines(text))
     lines = (line.strip() if _has_only_tags(line, tokens) else f"{line}\n" for line in masked.split("\n"))
     return _unmask("".join(lines), tokens)
@@ -73,25 +73,25 @@ def text_from_html(html: str) -> str:
 
 
 def add_frame(html: str) -> str:
-    """Put a fragment of HTML into the frame of an e-mail; a whole document is returned unchanged."""
+    """Add the frame of an e-mail to a fragment of HTML. A complete document stays as it is."""
     return html if is_document(html) else _BEFORE + _add_styles(html) + _AFTER
 
 
 def is_document(html: str) -> bool:
-    """Return whether HTML is a whole document, not a fragment."""
+    """Return whether the HTML is a complete document."""
     return bool(re.search(r"<(html|body)\b", html, re.IGNORECASE))
 
 
 def add_footer(text: str) -> str:
-    """Add the mandatory footer to a plain text, unless it has a link to unsubscribe."""
+    """Add the footer unless the text contains the unsubscribe link."""
     return text if "unsubscribe_url" in text else f"{text.rstrip()}\n\n{_FOOTER}"
 
 
 def html_problems(html: str) -> list[str]:
     """Return what is not allowed in the HTML of a message: mail programs drop it, or it is unsafe on a page."""
     masked, _ = _mask(html)
-    if not _is_closed(masked):  # reading on would take minutes, where there are many
-        return ["A tag or a comment is not closed. Write &lt; for a < that starts no tag."]
+    if not _is_closed(masked):  # parsing many unclosed tags would take minutes
+        return ["A tag or a comment is not closed. Write < as &lt; in text."]
     reader = _Inspector()
     reader.feed(masked)
     reader.close()
@@ -245,16 +245,14 @@ class _Inspector(HTMLParser):
         if tag in self.ACTIVE:
             self.problems.append(f"<{tag}> is not allowed in a message.")
         if re.search(rf"=\s*{_OPEN}", self.get_starttag_text() or ""):
-            self.problems.append(f"Put quotes around the values in the attributes of <{tag}>.")
+            self.problems.append(f"Put the attribute values of <{tag}> in quotes.")
         for name, value in attrs:
             if name.startswith("on"):
                 self.problems.append(f"{name}=… of <{tag}> is not allowed in a message.")
             if name in ("href", "src") and re.match(r"\s*(javascript|data|vbscript):", value or "", re.I):
                 self.problems.append(f"{name} of <{tag}> is not a web address: {value}.")
             if _OPEN in name:
-                self.problems.append(
-                    f"A value stands between the attributes of <{tag}>. Put it inside an attribute."
-                )
+                self.problems.append(f"Put {{{{ … }}}} inside an attribute value of <{tag}>.")
 
     def handle_endtag(self, tag: str) -> None:
         self.is_style = False
@@ -268,7 +266,7 @@ class _Inspector(HTMLParser):
 
 
 def rewrite_html_links(html: str, follow: LinkRewriter) -> str:
-    """Rewrite the links of HTML; a link that is not allowed becomes ``#``."""
+    """Replace the links of a message. A link that is not allowed becomes ``#``."""
 
     def lead(link: re.Match[str]) -> str:
         url = unescape(link[3]).strip()
@@ -279,7 +277,7 @@ def rewrite_html_links(html: str, follow: LinkRewriter) -> str:
 
 
 def rewrite_text_links(text: str, follow: LinkRewriter) -> str:
-    """Rewrite the URLs of a plain text; those that are not allowed are removed."""
+    """Replace the URLs in a plain text. URLs that are not allowed are removed."""
 
     def lead(page: re.Match[str]) -> str:
         url = _without_punctuation(page[0])

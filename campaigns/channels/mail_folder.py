@@ -1,6 +1,6 @@
-"""The folder that messages are written into where no mail server is set: whose they are, and without somebody's.
+"""The folder for messages when no mail server is configured: finding and deleting the messages to a person.
 
-They stay there, and are looked for, once a mail server is set.
+Existing files stay after a mail server is configured.
 Django writes one file for each connection, with several messages in it, each followed by a line of dashes.
 """
 

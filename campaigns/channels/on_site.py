@@ -9,18 +9,18 @@ from .registry import register
 
 @register
 class OnSite(Channel):
-    """Messages to everybody who comes to the shop, also to visitors whose address is unknown."""
+    """Messages on the shop's pages, also for anonymous visitors."""
 
     key = "on_site"
     noun = "an on-site message"
     parts = (
         Part("subject", "Title", PartKind.LINE, required="An on-site message needs a title."),
         Part("text", "Text", required="Write the text of the message.", alternative="html"),
-        Part("html", "HTML", PartKind.HTML, help_text="The same as HTML. Empty: made from the text."),
-        Part("url", "Address", PartKind.URL, help_text="Where an on-site message leads."),
+        Part("html", "HTML", PartKind.HTML, help_text="Leave it empty to generate it from the text."),
+        Part("url", "URL", PartKind.URL, help_text="The page that opens on a click."),
     )
     address = None
-    # Nothing is sent to anybody: a page of the shop shows the message to a visitor who is awake and there.
+    # Nothing is sent: the visitor's page fetches the message.
     consent = Consent.NOT_NEEDED
     obeys_suppressions = False
     counts_towards_cap = False

@@ -1,4 +1,4 @@
-"""The channels there are, by their keys. Each channel registers its class; everything else asks here."""
+"""The registered channels, by key."""
 
 import inspect
 import re

@@ -26,7 +26,7 @@ RETRYABLE_STATUSES: Final = (408, 409, 425, 429)
 
 @register
 class Webhook(Channel):
-    """Messages to the URL of a step. The receiving system decides what it does with them, and with whose consent."""
+    """Messages to the URL of a step. The receiving system decides about consent and delivery."""
 
     key = "webhook"
     noun = "a webhook"
@@ -35,10 +35,10 @@ class Webhook(Channel):
         Part("text", "Text"),
         Part(
             "url",
-            "Address",
+            "URL",
             PartKind.URL,
-            required="A webhook needs the address it goes to.",
-            help_text="Where a webhook goes.",
+            required="Enter the URL that receives the message.",
+            help_text="The URL that receives the message.",
         ),
     )
     address = None
@@ -59,7 +59,7 @@ class Webhook(Channel):
         try:
             secrets = signing_secrets(url)
         except InvalidAddress as error:
-            raise Undeliverable(f"The address will not do: {error}.") from error
+            raise Undeliverable(f"The URL is not allowed: {error}.") from error
         line = self._lines.setdefault(url, EndpointConnection(url))
         answer = line.post(SignedRequest(f"msg_{delivery.token.hex}", _body(delivery, message), secrets))
         if answer.problem:
@@ -75,7 +75,7 @@ class Webhook(Channel):
 
 
 def signing_secrets(url: str) -> Sequence[str]:
-    """Return the secrets that messages to a URL are signed with: the present one, and those of former keys.
+    """Return the secrets that messages to a URL are signed with: the current one first.
 
     Each host has its own, so none can sign for another. Raises InvalidAddress.
     """

@@ -172,10 +172,10 @@ def delete_pool(pool: CouponPool) -> None:
     """Delete a pool. Raises PoolInUse."""
     with transaction.atomic():
         if pool.campaigns.exists():
-            raise PoolInUse(f"{pool.name} is the pool of a campaign: choose another one there first.")
+            raise PoolInUse(f"{pool.name} is used by a campaign. Choose another pool there first.")
         delete_free_codes(pool)
         if pool.coupons.exists():
-            raise PoolInUse(f"{pool.name} has codes that customers have: whose they are would be lost.")
+            raise PoolInUse(f"{pool.name} cannot be deleted, because customers have codes of it.")
         pool.delete()
 
 

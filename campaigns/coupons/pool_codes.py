@@ -62,14 +62,14 @@ def generate_codes(pool: CouponPool, count: int, length: int, random: Random, pr
     Raises ValueError for a count, a length or a prefix out of bounds.
     """
     if not 1 <= count <= MAX_GENERATED_CODES:
-        raise ValueError(f"Make 1 to {MAX_GENERATED_CODES:,} codes at once.")
+        raise ValueError(f"Generate 1 to {MAX_GENERATED_CODES:,} codes at once.")
     if not MIN_GENERATED_LENGTH <= length <= MAX_GENERATED_LENGTH:
-        raise ValueError(f"Make codes of {MIN_GENERATED_LENGTH} to {MAX_GENERATED_LENGTH} characters.")
+        raise ValueError(f"Generate codes of {MIN_GENERATED_LENGTH} to {MAX_GENERATED_LENGTH} characters.")
     if prefix and (
         (problem := _code_problem(prefix)) or len(prefix) > MAX_CODE_LENGTH - MAX_GENERATED_LENGTH
     ):
         raise ValueError(
-            problem or f"The beginning is longer than {MAX_CODE_LENGTH - MAX_GENERATED_LENGTH} characters."
+            problem or f"The prefix is longer than {MAX_CODE_LENGTH - MAX_GENERATED_LENGTH} characters."
         )
     prefix, made = to_nfc(prefix), 0
     while made < count:
@@ -85,9 +85,9 @@ def read_code_file(text: str) -> Iterator[str]:
     try:
         rows = [row for row in csv.reader(text.splitlines(), delimiter=separator) if any(map(str.strip, row))]
     except csv.Error as error:
-        raise InvalidCodeFile(f"This is no CSV file: {error}.") from None
+        raise InvalidCodeFile(f"The file is not valid CSV: {error}.") from None
     if not rows:
-        raise InvalidCodeFile("The file holds no codes.")
+        raise InvalidCodeFile("The file contains no codes.")
     names = [cell.strip().casefold() for cell in rows[0]]
     column = next((place for place, name in enumerate(names) if name in _HEADINGS), None)
     rows = rows if column is None else rows[1:]
@@ -96,9 +96,9 @@ def read_code_file(text: str) -> Iterator[str]:
 
 def _code_problem(code: str) -> str:
     if not code or len(code) > MAX_CODE_LENGTH or len(sortable_values.fold_case(code)) > MAX_FOLDED_LENGTH:
-        return f"{code[:40]!r} has not 1 to {MAX_CODE_LENGTH} characters."
+        return f"{code[:40]!r} must have 1 to {MAX_CODE_LENGTH} characters."
     if not code.isprintable() or re.search(r"[\s/\\]", code) or not code.strip("."):
-        return f"{code[:40]!r}: a code has no spaces and no slashes."
+        return f"{code[:40]!r}: a code cannot contain spaces or slashes."
     return ""
 
 

@@ -91,21 +91,21 @@ def _unchanged(value: Any) -> Any:
 
 
 FILTERS: Final[Mapping[str, str]] = {
-    "default": "a fall-back for what is missing, which 0 is not: `default:\"there\"`",
+    "default": "a fallback for a missing value; 0 is a value: `default:\"there\"`",
     "amount": "an amount with its currency: 1,234.50 EUR",
     "date": "a day as “1 March 2026”, or in another of Django's formats: `date:\"j. n. Y\"`",
-    "upper": "capital letters",
-    "lower": "small letters",
+    "upper": "in capital letters",
+    "lower": "in small letters",
     "title": "a capital letter for each word",
     "capfirst": "a capital letter for the first word",
-    "truncatechars": "cut after so many characters",
-    "truncatewords": "cut after so many words",
-    "slice": "the first so many of a list: `slice:\":3\"`",
-    "length": "how many there are",
-    "pluralize": "an “s” where it is not one",
+    "truncatechars": "shortened to a number of characters",
+    "truncatewords": "shortened to a number of words",
+    "slice": "the first elements of a list: `slice:\":3\"`",
+    "length": "the number of elements",
+    "pluralize": "“s” unless the number is 1",
     "yesno": "one word for yes, another for no: `yesno:\"yes,no\"`",
-    "urlencode": "for the middle of a link",
-    "linebreaksbr": "keeps the lines of a text",
+    "urlencode": "encoded for a URL",
+    "linebreaksbr": "line breaks as `<br>`",
 }  # fmt: skip
 TAGS: Final[Mapping[str, str]] = {
     "if": "`{% if first_name %} … {% elif … %} … {% else %} … {% endif %}`",

@@ -35,53 +35,59 @@ _PROFILE: Final[Mapping[str, str]] = {
     "last_name": "the last name",
     "name": "both names",
     "email": "the e-mail address",
-    "country": "as the shop gave it",
-    "city": "as the shop gave it",
-    "language": "as the shop gave it",
-    "birth_date": "a day, for `date`",
+    "country": "as sent by the shop",
+    "city": "as sent by the shop",
+    "language": "as sent by the shop",
+    "birth_date": "a date; format it with `date`",
 }
 _PRODUCT: Final[Mapping[str, str]] = {
-    "name": "what it is called",
-    "sku": "its number",
-    "category": "as orders and events name it",
-    "brand": "as orders and events name it",
-    "price": "an amount, for `amount`",
+    "name": "the name",
+    "sku": "the sku",
+    "category": "from orders and events",
+    "brand": "from orders and events",
+    "price": "an amount; format it with `amount`",
     "url": "its page in the shop",
-    "image": "the address of its picture",
-    "quantity": "how many, of those in a cart or an order",
+    "image": "the URL of its picture",
+    "quantity": "the quantity in the cart or order",
 }
 
 _PRODUCT_TEXTS: Final = ("name", "sku", "category", "brand")
 
 VARIABLES: Final[Mapping[str, VariableType]] = {
-    "customer": ObjectVariable("who gets the message; every part may also stand alone, such as `first_name`", _PROFILE),
+    "customer": ObjectVariable("the customer; each part also works alone, such as `first_name`", _PROFILE),
     **_PROFILE,
-    "attributes": OpenVariable("whatever else the shop knows of the customer, by its name: `attributes.tier`"),
+    "attributes": OpenVariable("the customer's attributes by name: `attributes.tier`"),
     "shop": ObjectVariable(
-        "the shop, as the settings say",
+        "the shop, from the settings",
         {"name": "`SHOP_NAME`", "url": "`SHOP_URL`", "address": "`SHOP_ADDRESS`", "currency": "`SHOP_CURRENCY`"},
     ),
-    "viewed": ListVariable("what they looked at in the last 90 days and did not buy, the latest first", _PRODUCT),
-    "cart": ListVariable("what lies in their cart, the latest first", _PRODUCT),
-    "bought": ListVariable("what their latest order holds", _PRODUCT),
+    "viewed": ListVariable("products viewed in the last 90 days and not bought, the latest first", _PRODUCT),
+    "cart": ListVariable("products in the cart, the latest first", _PRODUCT),
+    "bought": ListVariable("products of the latest order", _PRODUCT),
     "new": ListVariable(
-        "what came into the shop in the last 30 days, first of the same categories and brands as theirs", _PRODUCT
+        "products new in the last 30 days, first those of the customer's categories and brands", _PRODUCT
     ),
     "recommended": ListVariable(
-        "what goes with theirs, then what is like it, then what is bought most; nothing they have", _PRODUCT
+        "products bought together with the customer's, then similar ones, then the most bought;"
+        " never ones that the customer has",
+        _PRODUCT,
     ),
-    "similar": ListVariable("what is of the same category or brand as theirs; nothing they have", _PRODUCT),
-    "order_count": "how many orders count",
-    "total_spent": "what these were worth, for `amount`",
+    "similar": ListVariable("products of the same category or brand that the customer does not have", _PRODUCT),
+    "order_count": "the number of counting orders",
+    "total_spent": "their total value; format it with `amount`",
     "last_order": ObjectVariable(
-        "the latest order that counts",
-        {"number": "its number", "date": "a day, for `date`", "total": "an amount, for `amount`"},
+        "the latest counting order",
+        {
+            "number": "the order id",
+            "date": "a date; format it with `date`",
+            "total": "an amount; format it with `amount`",
+        },
     ),
-    "coupon": "a code of the campaign's pool, this customer's own",
-    "coupon_worth": "what it is worth, as the pool says",
-    "coupon_last_day": "the last day of the pool's codes, for `date`",
-    "answers": OpenVariable("what staff have filled in before the start, by its name: `answers.news`"),
-    "unsubscribe_url": "where this customer ends the newsletter; every e-mail ends with it anyway",
+    "coupon": "the customer's own code of the campaign's pool",
+    "coupon_worth": "what the code gives, from the pool",
+    "coupon_last_day": "the last day of the pool's codes; format it with `date`",
+    "answers": OpenVariable("answers of staff by name: `answers.news`"),
+    "unsubscribe_url": "the unsubscribe link; every e-mail has one at its end anyway",
 }  # fmt: skip
 _PROFILE_TEXTS: Final = ("first_name", "last_name", "country", "city", "language")
 

@@ -62,7 +62,7 @@ def test_steps_are_added_moved_removed_and_restored(page: Page, shop: Installati
     expect(added.get_by_label("HTML")).to_be_visible()
     added.get_by_label("Subject").fill("Second")
     added.get_by_label("Text", exact=True).fill("Hello again")
-    added.get_by_label("Address").fill("https://shop.example/")
+    added.get_by_label("URL").fill("https://shop.example/")
     added.get_by_role("button", name="Move up").click()
     page.get_by_role("button", name="Add a step").click()
     steps.last.get_by_role("button", name="Remove").click()

@@ -186,7 +186,7 @@ def test_a_campaign_is_edited_step_by_step(anna, leads):
         ({"text": "Hello"}, {}, "An e-mail needs a subject."),
         ({"subject": "Hello"}, {}, "Write the text of the e-mail."),
         ({"subject": "Hi", "text": "{% if %}"}, {}, "steps-0-text"),
-        ({"channel": "webhook"}, {}, "A webhook needs the address it goes to."),
+        ({"channel": "webhook"}, {}, "Enter the URL that receives the message."),
         ({"subject": "Hi", "text": "Hi {{ nothing_such }}"}, {}, "nothing_such"),
         ({"subject": "Hi", "text": "Hi"}, {"trigger": "every"}, "Enter how often the campaign repeats."),
         ({"subject": "Hi", "text": "Hi"}, {"quiet_from": "21:00"}, "Quiet hours need a start and an end."),

@@ -379,7 +379,7 @@ def test_the_command_says_what_to_change() -> None:
             "--since",
             "99",
         ): "there is no change 99 of this segment; the latest is 0",
-        ("everybody", "--for", "meta", "--only", "add"): "--only goes with --since",
+        ("everybody", "--for", "meta", "--only", "add"): "--only requires --since",
     }.items():
         with pytest.raises(CommandError, match=complaint):
             call_command("export_audience", *options)

@@ -245,7 +245,7 @@ def test_errors_name_the_line_and_the_tag(anna: Customer) -> None:
     ]
     assert wrong("", html="") == ["Write the text of the e-mail."]
     assert wrong(subject="") == ["An e-mail needs a subject."]
-    assert wrong(channel=Webhook.key) == ["A webhook needs the address it goes to."]
+    assert wrong(channel=Webhook.key) == ["Enter the URL that receives the message."]
     assert wrong("", channel=Audience.key, subject="") == []
     assert "is not a web address" in problems(anna, channel=OnSite.key, url="javascript:alert(1)")
 
@@ -335,7 +335,7 @@ def test_an_email_ends_with_its_sender_and_an_unsubscribe_link(anna: Customer) -
     )
     assert whole.html.startswith("<html><body><p>Lamps &amp; more</p>")
     assert wrong(html="<html><body>Hi</body></html>") == [
-        'HTML: a whole document needs a link to end the newsletter: <a href="{{ unsubscribe_url }}">.'
+        'HTML: a complete document needs an unsubscribe link: <a href="{{ unsubscribe_url }}">.'
     ]
 
 

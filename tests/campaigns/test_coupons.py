@@ -63,11 +63,11 @@ def test_a_code_is_added_once_in_any_spelling(pool: CouponPool) -> None:
         1,
         5,
         (
-            "'X/Y': a code has no spaces and no slashes.",
-            "'a b': a code has no spaces and no slashes.",
-            "'' has not 1 to 100 characters.",
-            f"'{'N' * 40}' has not 1 to 100 characters.",
-            "'..': a code has no spaces and no slashes.",
+            "'X/Y': a code cannot contain spaces or slashes.",
+            "'a b': a code cannot contain spaces or slashes.",
+            "'' must have 1 to 100 characters.",
+            f"'{'N' * 40}' must have 1 to 100 characters.",
+            "'..': a code cannot contain spaces or slashes.",
         ),
     )
     assert counts(pool) == (3, 3, 0, 0)
@@ -97,7 +97,7 @@ def test_generated_codes_have_the_requested_form(pool: CouponPool) -> None:
     assert len(set(made)) == 500
     assert all(code.startswith("HI-") and set(code[3:]) <= set(pool_codes.CODE_ALPHABET) for code in made)
     for count, length, prefix in ((0, 8, ""), (10**6, 8, ""), (1, 7, ""), (1, 33, ""), (1, 8, "a b")):
-        with pytest.raises(ValueError, match=r"characters|codes at once|no spaces"):
+        with pytest.raises(ValueError, match=r"characters|codes at once|cannot contain spaces"):
             pool_codes.generate_codes(pool, count, length, Random(1), prefix)
 
 
@@ -279,7 +279,7 @@ def test_staff_create_fill_and_delete_a_pool(post: Callable[..., Any], enter: Ca
     ).content.decode()  # fmt: skip
     assert "Choose a file" in post("fill", pool.pk, how="import").content.decode()
 
-    assert "is the pool of a campaign" in said(post("discard", pool.pk))
+    assert "is used by a campaign" in said(post("discard", pool.pk))
     Campaign.objects.update(pool=None)
     assert "customers have" in said(post("discard", pool.pk))
     assert counts(pool) == (45, 44, 1, 0)

@@ -116,7 +116,7 @@ def test_private_addresses_are_not_called(
     with pytest.raises(TemporaryFailure, match="private or local address"):
         channel.send(delivery, OutgoingMessage(url=receiver.url))
     for nowhere in ("", "ftp://example.org", "https://user:pass@example.org/", "https://exa mple.org"):
-        with pytest.raises(Undeliverable, match="The address will not do"):
+        with pytest.raises(Undeliverable, match="The URL is not allowed"):
             channel.send(delivery, OutgoingMessage(url=nowhere))
     assert not receiver.received
 

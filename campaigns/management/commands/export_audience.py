@@ -1,4 +1,4 @@
-"""Write a segment's audience for a platform for ads."""
+"""Write the audience file of a segment for an ad platform."""
 
 from argparse import ArgumentParser
 from datetime import UTC, datetime
@@ -16,30 +16,30 @@ class Command(BaseCommand):
     """Write the audience to standard output, and the id to continue from to standard error."""
 
     help = (
-        "Write the members of a segment who consent to ads as CSV for a platform, hashed as it asks for. The last"
-        " line of standard error ends with the id to give as --since next time."
+        "Write the members who consent to ads as CSV for a platform, hashed as required. The last line of standard"
+        " error ends with the id to pass as --since next time."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the segment, the platform, and since when."""
         parser.add_argument("slug")
         parser.add_argument("--for", dest="platform", required=True, choices=AudienceExport.Platform.values)
         parser.add_argument(
             "--since",
             type=int,
             metavar="ID",
-            help="only what is different since, with a column that says how",
+            help="only changes after this id, with a column `operation`",
         )
         parser.add_argument(
-            "--only", choices=(ADD, REMOVE), help="with --since: a file of one kind, without that column"
+            "--only",
+            choices=(ADD, REMOVE),
+            help="with --since: only additions or only removals, without that column",
         )
 
     def handle(
         self, *, slug: str, platform: str, since: int | None, only: exports.Operation | None, **options: Any
     ) -> None:
-        """Stream the rows."""
         if only and since is None:
-            raise CommandError("--only goes with --since: a full file is one of additions anyway")
+            raise CommandError("--only requires --since")
         [segment] = arguments.find_segments([slug])
         try:
             file = exports.export_audience(segment, platform, datetime.now(UTC), since=since, only=only)
