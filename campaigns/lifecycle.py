@@ -254,7 +254,7 @@ def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
 
 
 def finish_dated_campaigns(at: datetime) -> int:
-    """Mark campaigns with one date as done once the date is over and no message waits; return how many."""
+    """Mark campaigns with one date as done once the date is over and no message waits. Return how many."""
     is_waiting = Exists(Journey.objects.filter(campaign=OuterRef("pk"), state=Journey.State.ACTIVE)) | Exists(
         Delivery.objects.filter(
             campaign=OuterRef("pk"), state__in=(Delivery.State.PLANNED, Delivery.State.SENDING)

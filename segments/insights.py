@@ -163,7 +163,7 @@ class MemberRevenue:
 
 
 def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
-    """Sum up the orders of the members. Raise StatementTimeout."""
+    """Sum up the orders of the members. Raises StatementTimeout."""
     members = Membership.objects.filter(segment=segment).values("customer_id")
     with time_limits.time_limit(seconds):
         sums = Facts.objects.filter(customer_id__in=members).aggregate(
@@ -200,7 +200,7 @@ class Overlaps:
 
 
 def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
-    """Count the members who are also in each other segment. Raise StatementTimeout.
+    """Count the members who are also in each other segment. Raises StatementTimeout.
 
     For a large segment the counts are estimated from a sample of some ten thousand members, chosen by their keys.
     """
@@ -245,7 +245,7 @@ class CustomerCounts:
 
 
 def count_customers(seconds: float) -> CustomerCounts:
-    """Count the customers. Raise StatementTimeout."""
+    """Count the customers. Raises StatementTimeout."""
     with time_limits.time_limit(seconds):
         known = Customer.objects.existing().known().count()
         everybody = Customer.objects.existing().count()

@@ -32,8 +32,8 @@ class SegmentInUse(ProtectedError):
 def save_segment(segment: Segment, *, by: User | str | None = None) -> Segment:
     """Save a new or edited segment with a rule. An edit of the rule creates a new version.
 
-    ``by`` is a user, or the name of a program. Raise RuleError if the rule is invalid, ValidationError if another field
-    is.
+    ``by`` is a user, or the name of a program. Raises RuleError if the rule is invalid, and ValidationError if another
+    field is invalid.
     """
     rule = parse(segment.rule)
     with transaction.atomic():
@@ -85,7 +85,7 @@ def _unique_slug() -> Iterator[None]:
 
 
 def save_fixed_list(segment: Segment) -> Segment:
-    """Save slug, name, description and ``is_public`` of a fixed list. Raise ValidationError if one is invalid."""
+    """Save slug, name, description and ``is_public`` of a fixed list. Raises ValidationError if one is invalid."""
     with transaction.atomic():
         _check_names(segment)
         with _unique_slug():
@@ -94,7 +94,7 @@ def save_fixed_list(segment: Segment) -> Segment:
 
 
 def _check_names(segment: Segment) -> Segment | None:
-    """Validate the fields, lock the stored segment and return it. Raise ValidationError.
+    """Validate the fields, lock the stored segment and return it. Raises ValidationError.
 
     A slug cannot be changed while rules refer to it.
     """
@@ -107,7 +107,7 @@ def _check_names(segment: Segment) -> Segment | None:
 
 
 def delete_segments(segments: Iterable[Segment]) -> None:
-    """Delete segments. Raise SegmentInUse, which names the objects, if others refer to them."""
+    """Delete segments. Raises SegmentInUse, which names the objects, if others refer to them."""
     chosen = list(segments)
     slugs = {segment.slug for segment in chosen}
     with transaction.atomic():
@@ -145,7 +145,7 @@ def install_templates(
 def create_from_template(
     template: Template, *, slug: str = "", name: str = "", by: User | None = None, **parameters: float
 ) -> Segment:
-    """Create a segment from a template. Raise ParameterError if a parameter is invalid."""
+    """Create a segment from a template. Raises ParameterError if a parameter is invalid."""
     return save_segment(
         Segment(
             slug=slug or template.slug,
@@ -207,7 +207,7 @@ def export_segments(segments: Iterable[Segment]) -> list[dict[str, Any]]:
 def import_segments(given: Any) -> tuple[list[Segment], list[Segment]]:
     """Create or update all segments of an export, by slug; return the created and the updated ones.
 
-    Raise RuleError with the place in the list, such as ``[2].rule.all[0]…``. Then nothing is imported.
+    Raises RuleError with the place in the list, such as ``[2].rule.all[0]…``. Then nothing is imported.
     """
     if not isinstance(given, list):
         raise RuleError("", "expected a list of segments: [{slug, name, description, rule}]")
@@ -272,7 +272,7 @@ def _with_place(place: int, act: Any) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON written by a person. Raise RuleError with the place of the error."""
+    """Parse JSON written by a person. Raises RuleError with the place of the error."""
     try:
         return json.loads(text)
     except RecursionError:

@@ -60,7 +60,7 @@ class Template:
         return {name: parameter.default for name, parameter in self.parameters.items()}
 
     def rule(self, **chosen: float) -> Json:
-        """Return the rule with these parameters, and defaults for the others. Raise ParameterError."""
+        """Return the rule with these parameters, and defaults for the others. Raises ParameterError."""
         for name in chosen:
             if name not in self.parameters:
                 known = ", ".join(self.parameters) or "none"

@@ -172,7 +172,9 @@ def test_they_visit_a_served_demo_which_goes_on_without_them(
             assert not RefusedMessage.objects.exists()
 
             sources.revoke_source(Source.objects.get())
-            eventually(lambda: "visits ended with status 1; the others go on" in log.read_text(), within=60)
+            eventually(
+                lambda: "visits ended with status 1; the others continue" in log.read_text(), within=60
+            )
 
             assert "the shop responds with 401" in log.read_text()
             with urlopen(f"{address[0]}healthz") as response:

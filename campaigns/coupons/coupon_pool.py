@@ -163,7 +163,7 @@ def save_pool(pool: CouponPool) -> CouponPool:
 
 
 def delete_free_codes(pool: CouponPool) -> int:
-    """Delete the unassigned codes of a pool; return how many."""
+    """Delete the unassigned codes of a pool. Return how many."""
     removed, _ = _free_codes_queryset(pool.pk).delete()
     return removed
 

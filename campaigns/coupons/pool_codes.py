@@ -57,7 +57,7 @@ def add_codes(pool: CouponPool, codes: Iterable[str]) -> AddedCodes:
 
 
 def generate_codes(pool: CouponPool, count: int, length: int, random: Random, prefix: str = "") -> int:
-    """Generate codes that cannot be guessed (``random`` is a SystemRandom outside of tests); return how many.
+    """Generate codes that cannot be guessed (``random`` is a SystemRandom outside of tests). Return how many.
 
     Raises ValueError for a count, a length or a prefix out of bounds.
     """

@@ -31,7 +31,7 @@ UNAVAILABLE_PAUSE: Final = timedelta(minutes=1)
 
 
 def send_confirmation_emails(at: datetime) -> int:
-    """Send waiting confirmation e-mails if a mail server is set; return how many requests were processed.
+    """Send waiting confirmation e-mails if a mail server is set. Return how many requests were processed.
 
     The frequency cap does not count them. They wait while the mail server is unavailable.
     """

@@ -122,7 +122,7 @@ def distinguish_dates_sql(table: str, merged: str) -> Sql:
 
 
 def send_due_deliveries(at: datetime, limit: int = DELIVERY_BATCH_SIZE) -> int:
-    """Send due messages; return how many were processed, 0 once nothing is due."""
+    """Send due messages. Return how many were processed, 0 once nothing is due."""
     due, claimed = transactions.retry_on_deadlock(lambda: _claim_batch(at, limit))
     _SendRun(at).send(claimed)
     return due

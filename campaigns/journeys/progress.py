@@ -34,7 +34,7 @@ def acquire_lock() -> None:
 
 
 def start_journeys(campaign: Campaign, people: Query) -> int:
-    """Start journeys for a query of ``customer_id, occasion, at``; return how many. The caller holds the lock.
+    """Start journeys for a query of ``customer_id, occasion, at``. Return how many. The caller holds the lock.
 
     A customer starts once per occasion, and again only when the campaign allows it.
     """
@@ -93,7 +93,7 @@ def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Quer
 
 
 def advance_journeys(at: datetime) -> int:
-    """Plan the messages of due steps and move the journeys to their next step; return how many steps were due."""
+    """Plan the messages of due steps and move the journeys to their next step. Return how many steps were due."""
     steps = 0
     while done := transactions.retry_on_deadlock(lambda: _advance_batch(at)):
         steps += done

@@ -24,7 +24,7 @@ _BULK_CAUSES: Final = (Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value
 
 
 def process_triggers(at: datetime) -> int:
-    """Process new changes and due dates of all running campaigns; return how many journeys started."""
+    """Process new changes and due dates of all running campaigns. Return how many journeys started."""
     begun = 0
     running = Campaign.objects.filter(state=Campaign.State.RUNNING).order_by("pk")
     for key in running.values_list("pk", flat=True):
@@ -42,7 +42,7 @@ def latest_change_id(segment_id: int) -> int:
 
 
 def _process_batch(key: int, at: datetime) -> tuple[int, bool]:
-    """Process a batch of changes, then the dates; return how many journeys started, and whether changes are left."""
+    """Process a batch of changes, then the dates. Return how many journeys started, and whether changes are left."""
     progress.acquire_lock()
     campaign = Campaign.objects.select_for_update().filter(pk=key, state=Campaign.State.RUNNING).first()
     if campaign is None:

@@ -69,7 +69,7 @@ def is_rounded_id(value: str) -> bool:
 
 
 def check_id(value: str, column: str) -> str:
-    """Return a valid id. Raise InvalidRow if a spreadsheet has rounded it."""
+    """Return a valid id. Raises InvalidRow if a spreadsheet has rounded it."""
     if is_rounded_id(value):
         raise InvalidRow(
             f"{column}: {value!r} was rounded by a spreadsheet; format the column as text in the spreadsheet,"
@@ -189,7 +189,7 @@ def utc_text(value: str, zone: ZoneInfo) -> str:
 
 
 def parse_moment(value: str, zone: ZoneInfo) -> datetime:
-    """Read an ISO 8601 time as an instant in UTC. Raise ValueError that says what to change."""
+    """Read an ISO 8601 time as an instant in UTC. Raises ValueError that says what to change."""
     try:
         moment = datetime.fromisoformat(clean_text(value))
     except ValueError:

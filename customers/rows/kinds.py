@@ -32,7 +32,7 @@ def read_row(
 ) -> tuple[Mapping[str, str], Record]:
     """Read a row, skipping invalid optional values. Return the row without them, and the record.
 
-    Append to ``skipped`` why each value was skipped. Raise InvalidRow if an essential value is invalid.
+    Append to ``skipped`` why each value was skipped. Raises InvalidRow if an essential value is invalid.
     """
     phone = row.get("phone") if kind is CUSTOMERS else None
     if phone and row.get("country") and not phone.startswith("+"):

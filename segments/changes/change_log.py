@@ -16,7 +16,7 @@ class ChangesGone(LookupError):
 
 
 def read_changes(segment: Segment, after: int | None, count: int) -> list[Change]:
-    """Return the next changes after an id, or without an id the oldest changes. Raise ChangesGone."""
+    """Return the next changes after an id, or without an id the oldest changes. Raises ChangesGone."""
     changes = Change.objects.filter(segment=segment, pk__gt=after or 0).order_by("pk")
     found = list(changes.only("segment", "public_id", "change", "at", "cause")[:count])
     # Checked after the changes are read, so that a deletion in between is noticed.
@@ -26,7 +26,7 @@ def read_changes(segment: Segment, after: int | None, count: int) -> list[Change
 
 
 def change_batches(segment: Segment, after: int | None) -> Iterator[list[Change]]:
-    """Yield all changes after an id in batches, each by its own query. Raise ChangesGone."""
+    """Yield all changes after an id in batches, each by its own query. Raises ChangesGone."""
     has_more = True
     while has_more:
         batch = read_changes(segment, after, CHANGES_BATCH_SIZE)

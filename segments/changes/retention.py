@@ -16,7 +16,7 @@ DELETION_BATCH_SIZE = 10_000
 
 
 def delete_old_refreshes(now: datetime) -> int:
-    """Delete refreshes without results after a day, failed ones after a month; return how many.
+    """Delete refreshes without results after a day, failed ones after a month. Return how many.
 
     A refresh that is still queued after a day is deleted, since its task was lost. Refreshes with results are kept as
     the history of segments, and so is the latest refresh of each segment.
@@ -37,7 +37,7 @@ def delete_erased_ids(now: datetime) -> int:
 
 
 def delete_old_changes(now: datetime) -> int:
-    """Delete changes older than CHANGES_KEPT_FOR, in batches; return how many. The daily counts are kept."""
+    """Delete changes older than CHANGES_KEPT_FOR, in batches. Return how many. The daily counts are kept."""
     before = now - timedelta(days=settings.CHANGES_KEPT_FOR)
     deleted = 0
     for segment in Segment.objects.values_list("pk", flat=True):
@@ -47,5 +47,5 @@ def delete_old_changes(now: datetime) -> int:
 
 
 def delete_old_webhook_messages(now: datetime) -> int:
-    """Delete finished messages and their attempts after WEBHOOK_LOG_KEPT_FOR days; return how many."""
+    """Delete finished messages and their attempts after WEBHOOK_LOG_KEPT_FOR days. Return how many."""
     return outbox.forget_old_messages(now - timedelta(days=settings.WEBHOOK_LOG_KEPT_FOR))

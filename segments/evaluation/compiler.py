@@ -149,7 +149,7 @@ _cache: OrderedDict[tuple[str, ...], CompiledRules] = OrderedDict()
 
 
 def compile_rules(segments: Sequence[Segment]) -> CompiledRules:
-    """Return the compiled rules of segments, from the cache if possible. Raise RuleError if a rule is invalid."""
+    """Return the compiled rules of segments, from the cache if possible. Raises RuleError if a rule is invalid."""
     zone = shop_zone()
     key = (connection.vendor, zone.key, *(json.dumps(segment.rule) for segment in segments))
     if key not in _cache:

@@ -69,21 +69,21 @@ class CountDetails:
 
 
 def count_matching(rule: Rule, seconds: float = COUNT_SECONDS) -> RuleCount:
-    """Count the customers that a rule matches. Raise StatementTimeout after ``seconds``."""
+    """Count the customers that a rule matches. Raises StatementTimeout after ``seconds``."""
     context = _stored_context()
     with time_limits.time_limit(seconds):
         return _count_matching(rule, context)
 
 
 def count_conditions(rule: Rule, seconds: float = COUNT_SECONDS) -> CountDetails:
-    """Count the customers that each condition matches, and find some that the rule matches. Raise StatementTimeout."""
+    """Count the customers that each condition matches, and find some that the rule matches. Raises StatementTimeout."""
     context = _stored_context()
     with time_limits.time_limit(seconds):
         return _count_conditions(rule, context)
 
 
 def preview_rule(rule: Rule, seconds: float, at: datetime | None = None) -> tuple[RuleCount, CountDetails]:
-    """Count the rule and its conditions, now or at another instant. Raise StatementTimeout.
+    """Count the rule and its conditions, now or at another instant. Raises StatementTimeout.
 
     At another instant, facts are recomputed from the records.
     """
@@ -140,7 +140,7 @@ def _count_customers(context: EvaluationContext) -> int:
 
 
 def enqueue_count(rule: Any, person: str) -> str:
-    """Queue a count of a rule, given as JSON; return the ticket for ``fetch_count``. Raise WorkerUnavailable.
+    """Queue a count of a rule, given as JSON; return the ticket for ``fetch_count``. Raises WorkerUnavailable.
 
     Counts have their own queue and worker, so other tasks do not wait for them. Each person has one count at a time: a
     new one replaces one that waits or runs.
@@ -187,7 +187,7 @@ def run_count(ticket: str) -> None:
 def fetch_count(ticket: str) -> tuple[RuleCount, CountDetails] | None:
     """Return the result of a queued count, or None while it waits or runs.
 
-    Raise LookupError, with a message for staff, if it has failed or expired.
+    Raises LookupError, with a message for staff, if it has failed or expired.
     """
     entry = cache.get(_result_key(ticket))
     if entry is None:

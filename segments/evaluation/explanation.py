@@ -49,7 +49,7 @@ class Explanation:
 
 
 def segment_sentence(segment: Segment) -> str:
-    """Return in English who is in a segment. Raise RuleError if its rule is invalid."""
+    """Return in English who is in a segment. Raises RuleError if its rule is invalid."""
     return f"Everyone who {parse(segment.rule).sentence()}" if segment.is_dynamic else FIXED_LIST
 
 

@@ -77,7 +77,7 @@ def matching_segments_by_customer(
 def matching_customers(rule: Any, customers: Sequence[int], context: EvaluationContext) -> dict[int, bool]:
     """Return which of the customers a rule, given as JSON, matches, each with whether they are known.
 
-    The context must be for these customers. Raise RuleError if the rule is invalid.
+    The context must be for these customers. Raises RuleError if the rule is invalid.
     """
     if not customers:
         return {}

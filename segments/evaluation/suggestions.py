@@ -21,7 +21,7 @@ MAX_SEARCH_LENGTH = 100
 def suggest_values(kind: str, part: str = "", name: str = "") -> list[str]:
     """Return values of a kind that contain ``part``. ``name`` is the name of the attribute for ``attribute_value``.
 
-    Raise KeyError if the kind is unknown.
+    Raises KeyError if the kind is unknown.
     """
     return _KINDS[kind](part.strip()[:MAX_SEARCH_LENGTH], name)
 

@@ -46,7 +46,7 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
 
 
 def add_candidates(customers: Query) -> int:
-    """Add the customers whose keys a query selects; return how many were not candidates yet."""
+    """Add the customers whose keys a query selects. Return how many were not candidates yet."""
     return execution.execute(
         compose(
             """INSERT INTO candidates (customer_id, recorded)

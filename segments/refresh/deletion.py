@@ -90,7 +90,7 @@ def delete_erased_ids(before: datetime) -> int:
 
 
 def delete_oldest_changes(segment: int, before: datetime, most: int) -> int:
-    """Delete the oldest changes of a segment from before an instant, at most ``most``; return how many."""
+    """Delete the oldest changes of a segment from before an instant, at most ``most``. Return how many."""
     with transaction.atomic():
         lock_members()  # an erasure, which takes this lock too, writes to the same rows
         oldest = Change.objects.filter(segment=segment).order_by("pk").values_list("pk", "at")[:most]

@@ -47,7 +47,7 @@ def evaluate(
 
 
 def add_differences(segments: Sequence[Segment], answers: Query, among: str = "") -> int:
-    """Compare answers with the stored members; return how many customers differ.
+    """Compare answers with the stored members. Return how many customers differ.
 
     ``answers`` selects customer, bits, and 1 for a known customer. ``among`` is the table of these customers, unless
     they are all customers. None of them may be in ``differences`` yet.

@@ -31,7 +31,7 @@ class AlreadyStarted(Exception):
 def acquire(*, wait: bool, queued: int | None = None) -> Iterator[Refresh]:
     """Hold the lease. If another refresh is running, wait for its end, or raise RefreshRunning.
 
-    ``queued`` is the key of a requested refresh, which starts now. Raise AlreadyStarted if it has started before.
+    ``queued`` is the key of a requested refresh, which starts now. Raises AlreadyStarted if it has started before.
 
     The block stores how the refresh ended, in the transaction of its work. After an exception it is stored as failed.
     """

@@ -87,7 +87,7 @@ def plan_refresh(
     """Return the plan for the segments with these keys, or for all active ones; by default now.
 
     Without ``keys``, ``at`` and ``full``, failing segments that wait for their next retry are left out. With ``full``,
-    all customers are evaluated. Raise TooEarly if ``at`` is before the last refresh of one of the segments.
+    all customers are evaluated. Raises TooEarly if ``at`` is before the last refresh of one of the segments.
     """
     totals = Totals.objects.first()
     dynamic = list(Segment.objects.filter(kind=Segment.Kind.DYNAMIC).select_related("refresh").order_by("pk"))

@@ -15,7 +15,7 @@ class BrokerUnavailable(Exception):
 
 
 def request_refresh(segment: Segment, now: datetime) -> Refresh:
-    """Queue a refresh of one segment, or return the one that waits already. Raise BrokerUnavailable.
+    """Queue a refresh of one segment, or return the one that waits already. Raises BrokerUnavailable.
 
     Call it outside transactions, since a worker sees only committed rows.
     """

@@ -11,7 +11,7 @@ MAX_CONDITIONS = 100
 
 
 def parse(node: Any) -> Rule:
-    """Parse a rule: an object with one key, which is a group or a filter. Raise RuleError if it is invalid."""
+    """Parse a rule: an object with one key, which is a group or a filter. Raises RuleError if it is invalid."""
     return _Parser().parse(node, "rule", 0)
 
 

@@ -78,7 +78,7 @@ class BusinessClock:
         self.marks = list(accumulate(busy, initial=0.0))
 
     def moment(self, days_ago: float) -> int:
-        """Return the second since which as much business was done as in that many average days."""
+        """Return the second that lies ``days_ago`` average days of business before the end."""
         mark = self.marks[-1] * max(0.0, 1 - days_ago / HISTORY_DAYS)
         hour = min(bisect(self.marks, mark), len(self.marks) - 1) - 1
         part = (mark - self.marks[hour]) / (self.marks[hour + 1] - self.marks[hour])
@@ -171,10 +171,10 @@ class SampleShop:
                     anonymous_id = ""
 
     def person(self, index: int) -> Person:
-        """Draw somebody's visits, and at which of them they bought.
+        """Draw a person's visits and purchases.
 
-        How much and how lately is not left to chance: two numbers spread over a square as evenly as can be
-        (the R2 sequence of Martin Roberts, 2018), so that averages and segments hold in a small shop too.
+        Two quasi-random numbers (R2 sequence, Martin Roberts, 2018) are spread evenly over the people, so that small
+        shops have realistic averages and segments.
         """
         random = Random(f"{self.seed}/{index}")
         rank = (self._phases[0] + 0.7548776662466927 * index) % 1
@@ -207,7 +207,7 @@ class SampleShop:
         )
 
     def profile(self, person: Person) -> Row:
-        """Give the row of one customer; of a visitor, what they would tell the shop."""
+        """Return the CSV row of a customer. For a visitor, return the data that they would sign up with."""
         random = self._random(person, "profile")
         place = random.choices(catalogue.REGIONS, PLACE_WEIGHTS)[0]
         first_name = random.choice(catalogue.FIRST_NAMES[place.language].split())
@@ -239,10 +239,10 @@ class SampleShop:
         }
 
     def visit(self, person: Person, at: datetime, random: Random, order_number: int = 0) -> list[EventStep]:
-        """Give the steps of one visit more, which is in none of the rows.
+        """Return the steps of one more visit, which is not in the history.
 
-        With the number of an order, unlike those of the person's other orders, the visit ends with that order;
-        some of the other visits leave a full cart behind.
+        With an ``order_number``, which must be new, the visit ends with that order. Some other visits leave a full
+        cart.
         """
         moment = math.floor(at.timestamp())
         order = self._order(person, order_number, moment, random) if order_number else None
@@ -264,7 +264,7 @@ class SampleShop:
         return random.random(), random.random()
 
     def _orders(self, person: Person) -> dict[int, catalogue.Order]:
-        """Draw the orders of one person, by the moment of the visit that ended with each."""
+        """Draw the orders of one person, by the time of the visit that ended with each."""
         if not person.purchases:
             return {}
         random = self._random(person, "orders")
@@ -294,7 +294,7 @@ class SampleShop:
             status = "pending"
         elif age > 5 * DAY and chance < 0.07:
             status, refunded = "refunded", total
-        elif age > 5 * DAY and chance < 0.11:  # one piece came back, or was not as it should be
+        elif age > 5 * DAY and chance < 0.11:  # one piece is returned or faulty
             piece = next(iter(lines)).price
             refunded = (goods - discount) * piece // goods if piece < goods else total // 5
         order_id = f"o{person.number:06d}-{number}"
@@ -326,7 +326,7 @@ class SampleShop:
 
 
 def _order_count(share: float) -> int:
-    """Give the number of orders below which that share of the customers stays."""
+    """Return the number of orders at a quantile of the customers."""
     if share < LEAD_SHARE:
         return 0
     above = (1 - share) / (1 - LEAD_SHARE)

@@ -28,8 +28,8 @@ RETURNING_SHARE: Final = 0.15  # share of those that were here before
 MAX_REMEMBERED_BROWSERS: Final = 50  # browsers that may return
 LOG_IN_LATER_SHARE: Final = 0.3  # share of customers who come as a visitor
 CAMPAIGN_SHARE: Final = 0.4
-CUSTOMER_ORDER_SHARE, NEW_VISITOR_ORDER_SHARE = 0.25, 0.2  # the latter of those who tell their name at all
-SIGN_UP_SHARE, SUBSCRIBE_SHARE = 0.2, 0.25  # the same
+CUSTOMER_ORDER_SHARE, NEW_VISITOR_ORDER_SHARE = 0.25, 0.2  # the latter of visitors with an e-mail address
+SIGN_UP_SHARE, SUBSCRIBE_SHARE = 0.2, 0.25  # shares of visitors with an e-mail address
 
 SHOP_ORIGIN: Final = "https://shop.example"
 USER_AGENTS: Final = (

