@@ -47,11 +47,11 @@ def test_past_orders_are_chosen_before_the_planner_looks() -> None:
     with CaptureQueriesContext(connection) as ran:
         update.update_facts()
 
-    told = [" ".join(one["sql"].split()) for one in ran if "facts_among" in one["sql"]]
-    chosen = max(n for n, sql in enumerate(told) if sql.startswith("UPDATE facts_among"))
+    told = [" ".join(one["sql"].split()) for one in ran if "facts_selected" in one["sql"]]
+    chosen = max(n for n, sql in enumerate(told) if sql.startswith("UPDATE facts_selected"))
     summed = next(n for n, sql in enumerate(told) if sql.startswith("INSERT INTO customers_facts "))
-    assert "ANALYZE facts_among" in told[chosen:summed]
-    assert rows_expected("SELECT * FROM facts_among WHERE anew = 1") == MANY
+    assert "ANALYZE facts_selected" in told[chosen:summed]
+    assert rows_expected("SELECT * FROM facts_selected WHERE recompute = 1") == MANY
 
 
 @pytest.mark.parametrize("written", ["INSERT", "COPY"])
