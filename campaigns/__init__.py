@@ -1,1 +1,1 @@
-"""What is done for the customers of a segment: campaigns, their messages, and what came of them."""
+"""Campaigns for the customers of a segment: journeys, messages and results."""

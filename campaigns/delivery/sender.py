@@ -45,7 +45,7 @@ State = Delivery.State
 
 DELIVERY_BATCH_SIZE: Final = 500
 NO_LIMIT: Final = 2**62
-"""A LIMIT that limits nothing. With it, query planners look up one customer's messages, not all planned ones."""
+"""A LIMIT without effect. With it, query planners look up one customer's messages, not all planned ones."""
 OUTCOME_WRITE_SECONDS: Final = 0.1  # at most this much work is repeated after a kill
 DECISION_VALID_SECONDS: Final = 0.005  # how long a decision of the sending policy is used
 MAX_EVALUATED: Final = 50

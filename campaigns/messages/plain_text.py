@@ -8,20 +8,20 @@ from campaigns.links import link_hosts
 MAX_NAME_LENGTH: Final = 40
 MAX_LINE_LENGTH: Final = 120
 
-# Format characters show nothing, or turn text around; between letters of other scripts two of them are spelling.
+# Format characters are invisible, or change the direction of text; between letters of other scripts, two are spelling.
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufeff\uffa0\ufff9-\ufffb]|(?<![^\x00-\x7f])[\u200c\u200d]"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]")
 _DOT: Final = "[.\u2024\u3002\ufe52\uff0e\uff61]"
-# The begin of a label that ends a domain: two letters, the second of which may be a mark (भारत), or letters in circles.
+# The start of the last label of a domain: two letters, the second of which may be a mark (भारत), or letters in circles.
 _LETTERS: Final = "(?:[^\\W\\d_]|[\u24b6-\u24e9])(?:[^\\W\\d_]|[^\x00-\xbf\\s\u2000-\u206f\u3000-\u303f])"
 _ADDRESS: Final = re.compile(rf"(?:[a-z][a-z0-9+.\-]*:)?[/\\]{{2}}\S*|(?<!\w)www{_DOT}\S*", re.IGNORECASE)
 _SCHEME: Final = re.compile(
     r"\b(https?|ftp|mailto|tel|sms|callto|facetime|skype|javascript|data|vbscript):(?=\S)", re.IGNORECASE
 )
-# A dot before two letters begins the last label of what programs take for a domain; 2.5 and 10.30am are none.
+# A dot before two letters begins the last label of what programs take for a domain; 2.5 and 10.30am are no domains.
 _DOMAIN: Final = re.compile(rf"(?<=\S){_DOT}(?={_LETTERS})")
 _MARKUP: Final = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
 _LINK_PART: Final = re.compile(rf"[:/\\]{{2}}|@|(?<=\S){_DOT}(?={_LETTERS})", re.IGNORECASE)

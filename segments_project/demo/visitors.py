@@ -28,7 +28,7 @@ RETURNING_SHARE: Final = 0.15  # share of those that were here before
 MAX_REMEMBERED_BROWSERS: Final = 50  # browsers that may return
 LOG_IN_LATER_SHARE: Final = 0.3  # share of customers who come as a visitor
 CAMPAIGN_SHARE: Final = 0.4
-CUSTOMER_ORDER_SHARE, NEW_VISITOR_ORDER_SHARE = 0.25, 0.2  # the latter of visitors with an e-mail address
+CUSTOMER_ORDER_SHARE, NEW_VISITOR_ORDER_SHARE = 0.25, 0.2  # the latter: of visitors with an e-mail address
 SIGN_UP_SHARE, SUBSCRIBE_SHARE = 0.2, 0.25  # shares of visitors with an e-mail address
 
 SHOP_ORIGIN: Final = "https://shop.example"
