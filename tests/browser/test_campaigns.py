@@ -25,6 +25,7 @@ def test_staff_choose_check_and_start_a_tactic(
     # The draft is filled in; what it still needs is said.
     expect(page.get_by_text("Nothing is sent until you start it").first).to_be_visible()
     assert name in page.locator(".headline h2").inner_text()
+    page.wait_for_load_state()
     if page.get_by_text("choose where the codes come from").count():
         page.locator("nav.tabs").get_by_role("link", name="Edit").click()
         page.get_by_label("Coupon codes").select_option(index=1)
@@ -34,9 +35,11 @@ def test_staff_choose_check_and_start_a_tactic(
     page.get_by_role("link", name="Preview").first.click()
     expect(page.locator("nav.choices")).to_be_visible()
     page.get_by_role("link", name="Overview", exact=True).click()
+    page.wait_for_load_state()
     if page.get_by_role("link", name="Start …").count():
         page.get_by_role("link", name="Start …").click()
         expect(page.get_by_role("button", name="Start the campaign")).to_be_visible()
+        page.wait_for_load_state()
         if (asked := page.get_by_label("The page with the sign-up form")).count():
             asked.fill("https://shop.example/newsletter")
         page.get_by_role("button", name="Start the campaign").click()

@@ -23,6 +23,7 @@ def assert_accessible(page: Page) -> None:
 
     That is each theme and each width once: colours do not depend on the width, nor the layout on the theme.
     """
+    page.wait_for_load_state()  # a click has led here, perhaps: the page may be there only in part
     found = []
     for width, theme in chromium.WINDOWS:
         page.set_viewport_size({"width": width, "height": chromium.HEIGHT})
