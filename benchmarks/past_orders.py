@@ -40,7 +40,7 @@ def write_orders(path: Path, orders: Iterator[tuple[str, str, datetime]]) -> Pat
 def import_file(kind: str, path: Path) -> None:
     """Import a file without updating facts."""
     with path.open("rb") as stream:
-        report = csv_files.import_file(csv_files.FORMATS[kind], stream, shop_settings(), settle=False)
+        report = csv_files.import_file(csv_files.FORMATS[kind], stream, shop_settings(), update_facts=False)
     if report.refused or report.created != report.read:
         raise SystemExit(f"not every row was imported: {report}")
 

@@ -33,7 +33,7 @@ def _export(customer: Customer) -> dict[str, Any]:
         ),
         "coupons": _rows(coupons, "code", "given_at", "redeemed_at", campaign="campaign__name"),
         "audiences": _rows(audiences, "platform", "is_in", segment="segment__slug"),
-        **_channel_data(Mentions.of([customer.pk])),
+        **_channel_data(Mentions.collect([customer.pk])),
     }  # fmt: skip
 
 
@@ -59,11 +59,11 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
 
     All other rows are deleted with the customers. A coupon code stays, assigned to nobody.
     """
-    mentions = Mentions.of(customers)
+    mentions = Mentions.collect(customers)
     for channel in CHANNELS.values():
         channel.erase_personal_data(mentions)
     channel_health.erase_answers(mentions)
 
 
 # The lock keeps others from planning journeys and messages for a customer who is being erased.
-SECTION = Section(tell=_export, erase=_erase, wait=progress.acquire_lock)
+SECTION = Section(export=_export, erase=_erase, lock=progress.acquire_lock)

@@ -1,1 +1,1 @@
-"""Customers: what the shop told us, and what follows from it."""
+"""Customers: what the shop sends about them, and the facts that follow."""

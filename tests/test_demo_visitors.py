@@ -105,7 +105,7 @@ def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureF
 
     assert not RefusedMessage.objects.exists()
     assert not Batch.objects.exists()
-    assert not IdentityLink.objects.filter(is_refused=True).exists()
+    assert not IdentityLink.objects.filter(is_conflict=True).exists()
     assert Event.objects.count() - events == sum(said["type"] != "identify" for _, said in sent)
     bought = Order.objects.exclude(order_id__in=orders)
     assert {order.order_id for order in bought} == orders_of(sent)

@@ -41,7 +41,7 @@ def test_an_import_its_facts_and_its_refresh_are_taken_in_smaller_parts(settings
     settings.STATEMENT_LIMIT = NO_TIME
 
     with CaptureQueriesContext(connection) as ran:
-        done = shop.orders(*(f"o{n},c{n},2026-03-01,{n}" for n in range(MANY)), settle=False)
+        done = shop.orders(*(f"o{n},c{n},2026-03-01,{n}" for n in range(MANY)), update_facts=False)
         update.update_facts()
         refresh_all()
 

@@ -61,9 +61,9 @@ def erase_bodies(names: Sequence[str]) -> None:
         IdempotentResponse.objects.filter(name__in=batch).update(headers={}, body="")
 
 
-def delete_expired_responses(now: datetime) -> int:
+def delete_expired_responses(at: datetime) -> int:
     """Delete expired responses and return how many."""
-    return IdempotentResponse.objects.filter(began_at__lte=now - RETENTION).delete()[0]
+    return IdempotentResponse.objects.filter(began_at__lte=at - RETENTION).delete()[0]
 
 
 def _take_over(old: IdempotentResponse, request: str, at: datetime) -> IdempotentResponse:

@@ -27,7 +27,7 @@ class ConflictAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IdentityLink]:
         self.request = request
-        return super().get_queryset(request).filter(is_refused=True)
+        return super().get_queryset(request).filter(is_conflict=True)
 
     @display(description="Stated")
     def stated(self, link: IdentityLink) -> str:

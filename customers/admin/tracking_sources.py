@@ -27,7 +27,7 @@ class SourceAdmin(CappedListAdmin):
     list_display = ("name", "sends_from", "start", "created", "last_used", "bots_ignored", "state")
     list_before_template = "customers/admin/no_sources.html"
     change_form_outer_before_template = "customers/admin/source.html"
-    fields = ("name", "kind", "messages_a_minute", "allow_unsigned_joins")
+    fields = ("name", "kind", "messages_a_minute", "trusts_unsigned_ids")
     actions = ("revoke",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Source | None = None) -> tuple[str, ...]:

@@ -50,11 +50,11 @@ class IngestResult:
 
 
 class InvalidObject(Exception):
-    """An object that cannot be ingested, with the places of its errors."""
+    """An object that cannot be ingested, with its errors."""
 
-    def __init__(self, places: list[InvalidValue]) -> None:
-        super().__init__(places)
-        self.places = places
+    def __init__(self, errors: list[InvalidValue]) -> None:
+        super().__init__(errors)
+        self.errors = errors
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def ingest_objects(kind: Kind, items: Sequence[Any]) -> IngestResult:
         try:
             read.append(_parse_object(kind, index, item, shop))
         except InvalidObject as error:
-            invalid[index] = error.places
+            invalid[index] = error.errors
 
     def ingest_all() -> IngestResult:
         result = IngestResult(
@@ -96,8 +96,8 @@ def _ingest(kind: Kind, read: Sequence[_ParsedObject], result: IngestResult) -> 
     result.skipped |= set(outcome.skipped)
     result.kept_unsubscribed |= set(outcome.kept_unsubscribed)
     for index in outcome.over_attribute_limit:
-        result.warnings.setdefault(index, []).append(_error_place(TOO_MANY_ATTRIBUTES))
-    result.refused |= {refusal.line: [_error_place(refusal.reason)] for refusal in outcome.rejected}
+        result.warnings.setdefault(index, []).append(_invalid_value(TOO_MANY_ATTRIBUTES))
+    result.refused |= {refusal.line: [_invalid_value(refusal.reason)] for refusal in outcome.rejected}
     kept = [one for one in read if one.lines and result.status(one.index) == ACCEPTED]
     if kept:
         # Lines without an id are numbered within their order, from one in each request.
@@ -120,28 +120,28 @@ def _split_repeated_orders(read: Iterable[_ParsedObject]) -> Iterator[list[_Pars
 def _parse_object(kind: Kind, index: int, item: Any, shop: ShopSettings) -> _ParsedObject:
     if not isinstance(item, dict):
         raise InvalidObject([{"path": "", "message": "expected an object"}])
-    places: list[InvalidValue] = []
+    errors: list[InvalidValue] = []
     warnings: list[InvalidValue] = []
     lines: list[Record] = []
-    record = _parse_record(kind, item, shop, places, warnings)
+    record = _parse_record(kind, item, shop, errors, warnings)
     if kind is ORDERS:
         given = item.get("lines")
         given = [] if given is None else given
         if not isinstance(given, list):
-            places.append({"path": "lines", "message": "expected a list of objects"})
+            errors.append({"path": "lines", "message": "expected a list of objects"})
             given = []
-        for place, line in enumerate(given):
-            at = f"lines[{place}]"
+        for number, line in enumerate(given):
+            path = f"lines[{number}]"
             if not isinstance(line, dict):
-                places.append({"path": at, "message": "expected an object"})
+                errors.append({"path": path, "message": "expected an object"})
                 continue
             # Errors of the order are reported once, not for each line.
-            its_order = {"order_id": record[0] if record else "?"}
-            read = _parse_record(ORDER_LINES, line | its_order, shop, places, warnings, f"{at}.")
-            if read is not None:
-                lines.append(read)
-    if places or record is None:
-        raise InvalidObject(places)
+            order_columns = {"order_id": record[0] if record else "?"}
+            parsed = _parse_record(ORDER_LINES, line | order_columns, shop, errors, warnings, f"{path}.")
+            if parsed is not None:
+                lines.append(parsed)
+    if errors or record is None:
+        raise InvalidObject(errors)
     return _ParsedObject(index, record, tuple(lines), tuple(warnings))
 
 
@@ -149,25 +149,25 @@ def _parse_record(
     kind: Kind,
     item: Mapping[str, Any],
     shop: ShopSettings,
-    places: list[InvalidValue],
+    errors: list[InvalidValue],
     warnings: list[InvalidValue],
-    below: str = "",
+    prefix: str = "",
 ) -> Record | None:
-    """Parse one object. Add its errors to ``places``, and its invalid optional values to ``warnings``."""
+    """Parse one object. Add its errors to ``errors``, and its invalid optional values to ``warnings``."""
     invalid_values: list[str] = []
     record = None
     try:
         _, record = read_row(kind, _object_as_row(kind, item, invalid_values), shop, invalid_values)
     except InvalidRow as refused:
-        places.append(_error_place(str(refused), below))
-    warnings += [_error_place(reason, below) for reason in invalid_values]
+        errors.append(_invalid_value(str(refused), prefix))
+    warnings += [_invalid_value(reason, prefix) for reason in invalid_values]
     return record
 
 
-def _error_place(reason: str, below: str = "") -> InvalidValue:
+def _invalid_value(reason: str, prefix: str = "") -> InvalidValue:
     # Reasons start with the column, as in “email: 'x' is …”.
     column, _, message = reason.partition(": ")
-    return {"path": below + column, "message": message} if message else {"path": below, "message": reason}
+    return {"path": prefix + column, "message": message} if message else {"path": prefix, "message": reason}
 
 
 def _object_as_row(kind: Kind, item: Mapping[str, Any], invalid_values: list[str]) -> dict[str, str]:

@@ -80,7 +80,7 @@ class IngestView(APIView):
             )
         result = ingest.ingest_objects(self.kind, items)
         if items is not given and 0 in result.refused:
-            raise ValidationError({place["path"]: place["message"] for place in result.refused[0]})
+            raise ValidationError({value["path"]: value["message"] for value in result.refused[0]})
         is_new = items is not given and result.created
         return Response(
             _response_body(result, len(items)), status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
@@ -99,8 +99,8 @@ def _response_body(result: ingest.IngestResult, count: int) -> dict[str, Any]:
 
 def _object_result(result: ingest.IngestResult, index: int) -> dict[str, Any]:
     entry: dict[str, Any] = {"index": index, "status": result.status(index)}
-    if places := result.refused.get(index):
-        entry["error"] = errors.error_body("invalid", errors.summarize_invalid_values(places), places)
+    if invalid := result.refused.get(index):
+        entry["error"] = errors.error_body("invalid", errors.summarize_invalid_values(invalid), invalid)
     elif warnings := result.warnings.get(index):
         entry["warnings"] = warnings
     if index in result.kept_unsubscribed:

@@ -9,7 +9,7 @@ from django.db.models.expressions import RawSQL
 from core.db import dialect, execution
 from customers.identity import tombstones
 from customers.models import AddressUnsubscription, ConsentStatement, Customer, Suppression
-from customers.models.consent import Way
+from customers.models.consent import ConsentMethod
 
 from .states import UNSUBSCRIPTIONS_TABLE, State
 
@@ -17,11 +17,11 @@ ADDRESS_ID: Final = "address"  # the kind of id of erased addresses
 
 
 def insert_unsubscriptions(select: str, params: Sequence[object] = ()) -> None:
-    """Store unsubscriptions that a query returns: way, address, time and source."""
+    """Store unsubscriptions that a query returns: method, address, time and source."""
     execution.execute(
-        f"""INSERT INTO {UNSUBSCRIPTIONS_TABLE} (way, address, at, source)
-            SELECT * FROM ({select}) AS said WHERE true
-            ON CONFLICT (address, way) DO UPDATE SET at = excluded.at, source = excluded.source
+        f"""INSERT INTO {UNSUBSCRIPTIONS_TABLE} (method, address, at, source)
+            SELECT * FROM ({select}) AS stated WHERE true
+            ON CONFLICT (address, method) DO UPDATE SET at = excluded.at, source = excluded.source
                 WHERE excluded.at > {UNSUBSCRIPTIONS_TABLE}.at""",
         params,
     )
@@ -40,7 +40,9 @@ def restore_erased_addresses(addresses: Iterable[str]) -> None:
         listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(list(digests))])
         for row in model.objects.filter(digest__in=listed):
             _, address = digests[str(row.digest)]
-            same = model.objects.filter(address=address, **({"way": row.way} if hasattr(row, "way") else {}))
+            same = model.objects.filter(
+                address=address, **({"method": row.method} if isinstance(row, AddressUnsubscription) else {})
+            )
             same.filter(at__lt=row.at).delete()
             if same.exists():
                 row.delete()
@@ -58,14 +60,14 @@ def anonymize_addresses(customers: Sequence[int]) -> None:
     for address in addresses:
         of_address = Customer.objects.filter(email_folded=address)
         among = of_address.filter(pk__in=customers)
-        said = ConsentStatement.objects.filter(
+        unsubscriptions = ConsentStatement.objects.filter(
             identity__customer__in=[*customers, *among.values_list("merged_into_id", flat=True)],
             state=State.UNSUBSCRIBED,
-        ).exclude(way=Way.BROWSER)
-        for one in said:
+        ).exclude(method=ConsentMethod.BROWSER)
+        for one in unsubscriptions:
             insert_unsubscriptions(
                 f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, 'an erased customer'",
-                [one.way, address, dialect.datetime_param(one.at)],
+                [one.method, address, dialect.datetime_param(one.at)],
             )
         if of_address.existing().exclude(pk__in=customers).exists():
             continue

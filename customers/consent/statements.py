@@ -4,7 +4,7 @@ Of each kind of statement the newest is stored, under the identity it was made f
 address, whoever has it. The consent of a customer is computed from these rows (``customers.consent.states``), so it
 does not depend on the order in which they arrive:
 
-* An unsubscription of one way ends with a newer ``subscribed`` of the same way, or with a newer firm or confirmed
+* An unsubscription by one method ends with a newer ``subscribed`` by the same method, or with a newer firm or confirmed
   one.
 * Until it has ended, the customer is ``unsubscribed``. Otherwise they are ``subscribed`` if any statement says so,
   else ``never``.
@@ -25,7 +25,7 @@ from core.db.sql import Sql
 from core.values import email_addresses
 from customers.identity import lookup, tombstones
 from customers.models import AddressUnsubscription, Suppression
-from customers.models.consent import Way
+from customers.models.consent import ConsentMethod
 from customers.models.customer import ANONYMOUS_PREFIX
 
 from .addresses import insert_unsubscriptions, restore_erased_addresses
@@ -41,7 +41,7 @@ class Statement:
 
     identity: int
     state: str
-    way: str
+    method: str
     at: datetime
     address: str = ""
 
@@ -59,10 +59,12 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
         tombstones.lock_shared()
         key = email_addresses.fold_email(address)
         restore_erased_addresses([key])
-        store_statements([Statement(one, State.UNSUBSCRIBED, Way.FIRM, at, key) for one in identities])
+        store_statements(
+            [Statement(one, State.UNSUBSCRIBED, ConsentMethod.FIRM, at, key) for one in identities]
+        )
         among = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({keys_sql(identities)})")
         if key:
-            insert_unsubscriptions(f"SELECT '{Way.FIRM.value}', %s, {dialect.datetime_cast_sql('%s')}, %s",
+            insert_unsubscriptions(f"SELECT '{ConsentMethod.FIRM.value}', %s, {dialect.datetime_cast_sql('%s')}, %s",
                                    [key, dialect.datetime_param(at), source])  # fmt: skip
             among += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
         return update_consent(among, at, source=source)
@@ -79,11 +81,12 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
 def store_statements(statements: Iterable[Statement]) -> None:
     """Store statements of identities, each if it is the newest of its kind."""
     rows = [
-        (one.identity, one.state, one.way, dialect.datetime_param(one.at), one.address) for one in statements
+        (one.identity, one.state, one.method, dialect.datetime_param(one.at), one.address)
+        for one in statements
     ]
     if rows:
         _create_statement_table()
-        temporary_tables.load_rows("consent_stated", ("identity", "state", "way", "at", "address"), rows)
+        temporary_tables.load_rows("consent_stated", ("identity", "state", "method", "at", "address"), rows)
         _store_staged_statements()
 
 
@@ -91,13 +94,15 @@ def store_trusted_statements(statements: Sequence[Statement], source: str) -> No
     """Store statements that no browser made. An unsubscription also holds for the address that it names."""
     store_statements(statements)
     named = [
-        one for one in statements if one.state == State.UNSUBSCRIBED and one.address and one.way == Way.FIRM
+        one
+        for one in statements
+        if one.state == State.UNSUBSCRIBED and one.address and one.method == ConsentMethod.FIRM
     ]
     for one in named:
         restore_erased_addresses([one.address])
         insert_unsubscriptions(
             f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, %s",
-            [one.way, one.address, dialect.datetime_param(one.at), source],
+            [one.method, one.address, dialect.datetime_param(one.at), source],
         )
 
 
@@ -120,18 +125,18 @@ def collect_changed_addresses(staged: str) -> None:
         )
 
 
-def store_staged_statements(staged: str, now: datetime, source: str) -> list[int]:
+def store_staged_statements(staged: str, at: datetime, source: str) -> list[int]:
     """Store the consent of staged customers that are already written.
 
     Return the lines that say ``subscribed`` although the customer stays unsubscribed.
     """
-    way = Way.API.value if source == API_SOURCE else Way.FILE.value
-    instant, moment = dialect.datetime_cast_sql("%s"), dialect.datetime_param(now)
+    method = ConsentMethod.API.value if source == API_SOURCE else ConsentMethod.FILE.value
+    instant, moment = dialect.datetime_cast_sql("%s"), dialect.datetime_param(at)
     _create_statement_table()
     is_dated = "s.newsletter = 'subscribed' AND s.subscribed_at IS NOT NULL"
     stated = execution.execute(
-        f"""INSERT INTO consent_stated (identity, state, way, at, address)
-            SELECT i.id, s.newsletter, CASE WHEN {is_dated} THEN 'firm' ELSE '{way}' END,
+        f"""INSERT INTO consent_stated (identity, state, method, at, address)
+            SELECT i.id, s.newsletter, CASE WHEN {is_dated} THEN 'firm' ELSE '{method}' END,
                 CASE WHEN {is_dated} THEN {dialect.least_sql("s.subscribed_at", instant)} ELSE {instant} END,
                  c.email_folded
             FROM {staged} s JOIN customers_customer c ON c.id = s.customer
@@ -145,8 +150,8 @@ def store_staged_statements(staged: str, now: datetime, source: str) -> list[int
     if stated:
         _store_staged_statements()
         insert_unsubscriptions(
-            """SELECT way, address, max(at), %s FROM consent_stated
-                WHERE state = 'unsubscribed' AND address <> '' GROUP BY way, address""",
+            """SELECT method, address, max(at), %s FROM consent_stated
+                WHERE state = 'unsubscribed' AND address <> '' GROUP BY method, address""",
             [source[:50]],
         )
         execution.execute(
@@ -159,7 +164,7 @@ def store_staged_statements(staged: str, now: datetime, source: str) -> list[int
                SELECT id FROM customers_customer
                WHERE email_folded IN (SELECT address FROM consent_touched WHERE address <> '')"""
         ),
-        now,
+        at,
         source=source,
     )
     kept = execution.fetch_all(
@@ -170,19 +175,19 @@ def store_staged_statements(staged: str, now: datetime, source: str) -> list[int
 
 
 def _create_statement_table() -> None:
-    columns = f"identity bigint, state text, way text, at {dialect.datetime_type_sql()}, address text"
+    columns = f"identity bigint, state text, method text, at {dialect.datetime_type_sql()}, address text"
     temporary_tables.create_temporary_table("consent_stated", columns)
 
 
 def _store_staged_statements() -> None:
     execution.execute(
-        f"""INSERT INTO {STATEMENTS_TABLE} (identity_id, state, way, at, address)
-            SELECT identity, state, way, at, address FROM (
+        f"""INSERT INTO {STATEMENTS_TABLE} (identity_id, state, method, at, address)
+            SELECT identity, state, method, at, address FROM (
                 SELECT n.*, row_number() OVER (
-                    PARTITION BY identity, state, way ORDER BY at DESC, address DESC) AS nth
+                    PARTITION BY identity, state, method ORDER BY at DESC, address DESC) AS nth
                 FROM consent_stated n) AS newest
             WHERE nth = 1
-            ON CONFLICT (identity_id, state, way) DO UPDATE SET at = excluded.at, address = excluded.address
+            ON CONFLICT (identity_id, state, method) DO UPDATE SET at = excluded.at, address = excluded.address
                 WHERE excluded.at > {STATEMENTS_TABLE}.at
                     OR (excluded.at = {STATEMENTS_TABLE}.at AND excluded.address > {STATEMENTS_TABLE}.address)"""
     )

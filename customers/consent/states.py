@@ -16,7 +16,7 @@ from core.values import email_addresses
 from customers.facts import queue
 from customers.identity import lookup
 from customers.models import AddressUnsubscription, ConsentStatement, Customer
-from customers.models.consent import Way
+from customers.models.consent import ConsentMethod
 from customers.models.customer import ANONYMOUS_PREFIX
 
 CONFIRMATION_PERIOD: Final = timedelta(days=30)
@@ -24,9 +24,14 @@ CONFIRMATION_PERIOD: Final = timedelta(days=30)
 State = ConsentStatement.State
 STATEMENTS_TABLE: Final = ConsentStatement._meta.db_table
 UNSUBSCRIPTIONS_TABLE: Final = AddressUnsubscription._meta.db_table
-# Statements of these ways end unsubscriptions of the same way; firm and confirmed ones end all.
-_ENDED_ALIKE: Final = (Way.FIRM.value, Way.FILE.value, Way.API.value, Way.BROWSER.value)
-_ENDS_ALL: Final = (Way.FIRM.value, Way.CONFIRMED.value)
+# Statements by these methods end unsubscriptions by the same method; firm and confirmed ones end all.
+_ENDED_BY_SAME_METHOD: Final = (
+    ConsentMethod.FIRM.value,
+    ConsentMethod.FILE.value,
+    ConsentMethod.API.value,
+    ConsentMethod.BROWSER.value,
+)
+_ENDS_ALL: Final = (ConsentMethod.FIRM.value, ConsentMethod.CONFIRMED.value)
 
 
 # -- Questions
@@ -50,17 +55,17 @@ def update_consent_of_addresses(addresses: Iterable[str], at: datetime, *, sourc
 
 
 def update_consent_of_customers(
-    customers: Iterable[int], at: datetime, *, source: str, told: int | None = None
+    customers: Iterable[int], at: datetime, *, source: str, history_written: int | None = None
 ) -> int:
     """Update the consent of customers, by primary key. Return how many changed."""
-    return update_consent(Sql(keys_sql(customers)), at, source=source, told=told)
+    return update_consent(Sql(keys_sql(customers)), at, source=source, history_written=history_written)
 
 
-def update_consent_after_merge(joined: str) -> None:
-    """Update the consent of customers that visitors were merged into. ``joined`` is a table of visitor and customer."""
+def update_consent_after_merge(merged: str) -> None:
+    """Update the consent of customers that visitors were merged into. ``merged`` is a table of visitor and customer."""
     [(at,)] = execution.fetch_all("SELECT CURRENT_TIMESTAMP")
     update_consent(
-        Sql(f"SELECT visitor FROM {joined} UNION SELECT customer FROM {joined}"),
+        Sql(f"SELECT visitor FROM {merged} UNION SELECT customer FROM {merged}"),
         dialect.datetime_from_row(at),
         source="merge",
     )
@@ -71,12 +76,12 @@ def update_consent(
     at: datetime,
     *,
     source: str,
-    told: int | None = None,
+    history_written: int | None = None,
 ) -> int:
     """Update the consent of the customers of a query, and of all who share their addresses. Return how many changed.
 
     Each change is queued for the next refresh and gets an entry in the history of consent, except for customer
-    ``told``, whose entry exists already.
+    ``history_written``, whose entry exists already.
     """
     _select_customers(among)
     _collect_statements()
@@ -85,7 +90,7 @@ def update_consent(
     execution.execute(
         """CREATE TEMPORARY TABLE consent_changed AS
            SELECT v.customer, v.state, v.pending, v.made_at, c.newsletter AS before
-           FROM consent_verdict v JOIN customers_customer c ON c.id = v.customer
+           FROM consent_computed v JOIN customers_customer c ON c.id = v.customer
            WHERE v.state <> c.newsletter OR v.pending <> c.pending_at
                OR (v.pending IS NULL) <> (c.pending_at IS NULL)"""
     )
@@ -95,31 +100,31 @@ def update_consent(
             f"""INSERT INTO customers_consentchange (customer_id, state, at, source, address)
                 SELECT customer, state, COALESCE(made_at, {dialect.datetime_cast_sql("%s")}), %s, ''
                 FROM consent_changed WHERE state <> before AND customer <> %s ORDER BY customer""",
-            [dialect.datetime_param(at), source[:50], told or 0],
+            [dialect.datetime_param(at), source[:50], history_written or 0],
         )
         execution.execute(
             """UPDATE customers_customer SET newsletter = v.state, pending_at = v.pending
                FROM consent_changed v WHERE v.customer = customers_customer.id"""
         )
-        queue.queue_stale(Sql("SELECT customer FROM consent_changed"))
+        queue.mark_facts_stale(Sql("SELECT customer FROM consent_changed"))
     return int(changed)
 
 
 def _select_customers(among: Query) -> None:
     temporary_tables.create_temporary_table(
-        "consent_among", "customer bigint PRIMARY KEY, address text, is_visitor integer"
+        "consent_customers", "customer bigint PRIMARY KEY, address text, is_visitor integer"
     )
     columns = f"c.id, c.email_folded, CASE WHEN c.customer_id LIKE '{ANONYMOUS_PREFIX}%%' THEN 1 ELSE 0 END"
     execution.execute(
         compose(
-            f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
+            f"""INSERT INTO consent_customers SELECT {columns} FROM customers_customer c
                 WHERE c.id IN ({{among}}) AND c.merged_into_id IS NULL""",
             among=among,
         )
     )
     execution.execute(
-        f"""INSERT INTO consent_among SELECT {columns} FROM customers_customer c
-            WHERE c.email_folded IN (SELECT address FROM consent_among WHERE address <> '')
+        f"""INSERT INTO consent_customers SELECT {columns} FROM customers_customer c
+            WHERE c.email_folded IN (SELECT address FROM consent_customers WHERE address <> '')
                 AND c.merged_into_id IS NULL ON CONFLICT (customer) DO NOTHING""",
         [],
     )
@@ -129,68 +134,68 @@ def _collect_statements() -> None:
     """Collect the statements of each customer, and those of their address, whoever has it."""
     moment = dialect.datetime_type_sql()
     temporary_tables.create_temporary_table(
-        "consent_said", f"customer bigint, state text, way text, at {moment}"
+        "consent_collected", f"customer bigint, state text, method text, at {moment}"
     )
     execution.execute(
-        f"""INSERT INTO consent_said
-            SELECT a.customer, s.state, s.way, s.at
-            FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
+        f"""INSERT INTO consent_collected
+            SELECT a.customer, s.state, s.method, s.at
+            FROM consent_customers a JOIN customers_identity i ON i.customer_id = a.customer
             JOIN {STATEMENTS_TABLE} s ON s.identity_id = i.id
             WHERE s.state <> 'subscribed' OR (s.address <> '' AND s.address = a.address)
-                OR (s.way <> 'confirmed' AND (a.is_visitor = 1 OR i.kind = '{lookup.CUSTOMER_ID}'))"""
+                OR (s.method <> 'confirmed' AND (a.is_visitor = 1 OR i.kind = '{lookup.CUSTOMER_ID}'))"""
     )
-    temporary_tables.create_temporary_table("consent_of_address", f"address text, way text, at {moment}")
+    temporary_tables.create_temporary_table("consent_of_address", f"address text, method text, at {moment}")
     execution.execute(
         f"""INSERT INTO consent_of_address
-            SELECT a.address, s.way, s.at
-            FROM consent_among a JOIN customers_identity i ON i.customer_id = a.customer
+            SELECT a.address, s.method, s.at
+            FROM consent_customers a JOIN customers_identity i ON i.customer_id = a.customer
             JOIN {STATEMENTS_TABLE} s ON s.identity_id = i.id
-            WHERE a.address <> '' AND s.state = 'unsubscribed' AND s.way <> 'browser'
+            WHERE a.address <> '' AND s.state = 'unsubscribed' AND s.method <> 'browser'
             UNION ALL
-            SELECT u.address, u.way, u.at FROM {UNSUBSCRIPTIONS_TABLE} u
-            WHERE u.address IN (SELECT address FROM consent_among WHERE address <> '')"""
+            SELECT u.address, u.method, u.at FROM {UNSUBSCRIPTIONS_TABLE} u
+            WHERE u.address IN (SELECT address FROM consent_customers WHERE address <> '')"""
     )
     execution.execute(
-        """INSERT INTO consent_said
-           SELECT a.customer, 'unsubscribed', u.way, u.at FROM consent_among a JOIN (
-               SELECT address, way, max(at) AS at FROM consent_of_address GROUP BY address, way
+        """INSERT INTO consent_collected
+           SELECT a.customer, 'unsubscribed', u.method, u.at FROM consent_customers a JOIN (
+               SELECT address, method, max(at) AS at FROM consent_of_address GROUP BY address, method
            ) AS u ON u.address = a.address"""
     )
 
 
 def _compute_states() -> None:
-    subscribed = {way: f"sub_{way}" for way in Way.values}
-    ended = {way: f"end_{way}" for way in _ENDED_ALIKE}
+    subscribed = {method: f"sub_{method}" for method in ConsentMethod.values}
+    ended = {method: f"end_{method}" for method in _ENDED_BY_SAME_METHOD}
     newest = ", ".join(
         [
-            f"max(at) FILTER (WHERE state = 'subscribed' AND way = '{way}') AS {name}"
-            for way, name in subscribed.items()
+            f"max(at) FILTER (WHERE state = 'subscribed' AND method = '{method}') AS {name}"
+            for method, name in subscribed.items()
         ]
         + [
-            f"max(at) FILTER (WHERE state = 'unsubscribed' AND way = '{way}') AS {name}"
-            for way, name in ended.items()
+            f"max(at) FILTER (WHERE state = 'unsubscribed' AND method = '{method}') AS {name}"
+            for method, name in ended.items()
         ]
     )
     counted = ", ".join(
         f"CASE WHEN never IS NULL OR {name} > never THEN {name} END AS {name}" for name in subscribed.values()
     )
     still = " OR ".join(
-        f"({end} IS NOT NULL AND NOT COALESCE({_latest_that_ends(way, subscribed)} > {end}, false))"
-        for way, end in ended.items()
+        f"({end} IS NOT NULL AND NOT COALESCE({_latest_that_ends(method, subscribed)} > {end}, false))"
+        for method, end in ended.items()
     )
     latest_end = dialect.greatest_sql(*ended.values())
     latest = dialect.greatest_sql(*subscribed.values())
-    execution.execute("DROP TABLE IF EXISTS consent_verdict")
+    execution.execute("DROP TABLE IF EXISTS consent_computed")
     execution.execute(
-        f"""CREATE TEMPORARY TABLE consent_verdict AS
+        f"""CREATE TEMPORARY TABLE consent_computed AS
             WITH newest AS (
                 SELECT customer, {newest}, max(at) FILTER (WHERE state = 'never') AS never,
                     max(at) FILTER (WHERE state = 'pending') AS pending
-                FROM consent_said GROUP BY customer),
+                FROM consent_collected GROUP BY customer),
             counted AS (
                 SELECT a.customer, {counted}, {", ".join(ended.values())}, n.pending
-                FROM consent_among a LEFT JOIN newest n ON n.customer = a.customer),
-            judged AS (
+                FROM consent_customers a LEFT JOIN newest n ON n.customer = a.customer),
+            decided AS (
                 SELECT customer, pending, {latest_end} AS latest_end, {latest} AS latest,
                     CASE WHEN {still} THEN 'unsubscribed'
                         WHEN {latest} IS NOT NULL THEN 'subscribed' ELSE 'never' END AS state
@@ -199,12 +204,12 @@ def _compute_states() -> None:
                 CASE state WHEN 'subscribed' THEN latest WHEN 'unsubscribed' THEN latest_end END AS made_at,
                 CASE WHEN state <> 'subscribed' AND (latest_end IS NULL OR pending > latest_end)
                     THEN pending END AS pending
-            FROM judged"""
+            FROM decided"""
     )
 
 
-def _latest_that_ends(way: str, subscribed: Mapping[str, str]) -> str:
-    return dialect.greatest_sql(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, way)))
+def _latest_that_ends(method: str, subscribed: Mapping[str, str]) -> str:
+    return dialect.greatest_sql(*dict.fromkeys(subscribed[one] for one in (*_ENDS_ALL, method)))
 
 
 def keys_sql(keys: Iterable[int]) -> str:

@@ -42,13 +42,6 @@ def suppress(address: str, at: datetime, *, reason: str, source: str, detail: st
     return is_new
 
 
-def lift_suppression_of(address: str) -> bool:
-    """Let an address get messages again. Return whether it was suppressed."""
-    key = email_addresses.fold_email(address)
-    restore_erased_addresses([key])
-    return Suppression.objects.filter(address=key).delete()[0] > 0
-
-
 def lift_suppression(suppression: Suppression) -> None:
     """Let the address of a suppression get messages again, even if its owner was erased."""
     Suppression.objects.filter(pk=suppression.pk).delete()

@@ -4,7 +4,7 @@ from core.db import execution
 from core.db.sql import Query, compose
 
 
-def queue_stale(customers: Query, *, merged: bool = False) -> None:
+def mark_facts_stale(customers: Query, *, merged: bool = False) -> None:
     """Queue customers, selected by primary key, to have their facts recomputed.
 
     ``merged`` says that profiles were merged.

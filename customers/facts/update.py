@@ -39,14 +39,14 @@ MIN_UPDATE_BATCH_SIZE: Final = 300  # while statements time out
 
 
 def update_facts(
-    now: datetime | None = None,
+    at: datetime | None = None,
     progress: Callable[[int], None] = lambda _: None,
     *,
     not_before: datetime | None = None,
 ) -> int:
     """Bring the facts of every queued customer in line with the records. Return how many customers were updated.
 
-    The rows then hold the facts of ``now``, by default the current time, or of their former instant if it is later.
+    The rows then hold the facts of ``at``, by default the current time, or of their former instant if it is later.
     If the clock was set back, they hold at least those of ``not_before``. Each transaction updates a part of the
     queue. After a crash, the next call updates the rest.
     """
@@ -54,26 +54,26 @@ def update_facts(
     def update_batch(batch_size: int) -> int:
         with lock_facts():
             # Read the clock again: a record committed while we waited is not dated ahead.
-            return _update_some(_advance(_instant(now, not_before)), batch_size)
+            return _update_some(_advance(_instant(at, not_before)), batch_size)
 
     updated, batch = 0, time_limits.AdaptiveBatch(UPDATE_BATCH_SIZE, MIN_UPDATE_BATCH_SIZE)
-    while is_update_due(_instant(now, not_before)):
+    while is_update_due(_instant(at, not_before)):
         updated += batch.run(update_batch)
         progress(updated)
     return updated
 
 
-def _instant(now: datetime | None, not_before: datetime | None) -> datetime:
-    now = now or datetime.now(UTC)
-    return max(now, not_before) if not_before else now
+def _instant(at: datetime | None, not_before: datetime | None) -> datetime:
+    at = at or datetime.now(UTC)
+    return max(at, not_before) if not_before else at
 
 
-def is_update_due(now: datetime) -> bool:
+def is_update_due(at: datetime) -> bool:
     """Return whether customers wait in a queue, or have a record whose date has come."""
     queues = " OR ".join(f"EXISTS (SELECT 1 FROM {queue})" for queue in QUEUE_TABLES)
     [(due,)] = execution.fetch_all(
         f"SELECT {queues} OR EXISTS (SELECT 1 FROM {UPCOMING_TABLE} WHERE due_at <= %s)",
-        [dialect.datetime_param(now)],
+        [dialect.datetime_param(at)],
     )
     return bool(due)
 
@@ -85,16 +85,16 @@ def has_records_due(until: datetime) -> bool:
 
 def facts_updated_until() -> datetime | None:
     """Return the instant of the stored rows; None before the first update."""
-    return Totals.objects.values_list("settled_at", flat=True).first()
+    return Totals.objects.values_list("updated_until", flat=True).first()
 
 
-def recompute_all(now: datetime | None = None) -> int:
+def recompute_all(at: datetime | None = None) -> int:
     """Recompute the facts of all customers from the records. Return how many customers there are.
 
     A full refresh must follow, to bring the members in line.
     """
     with lock_facts():
-        at = _advance(now or datetime.now(UTC))
+        at = _advance(at or datetime.now(UTC))
         _select_queued(at, "")
         execution.execute("UPDATE facts_selected SET recompute = 1")
         touch_selected()
@@ -122,14 +122,14 @@ def delete_facts(customers: Sequence[int]) -> None:
     _add_to_totals(before, [0, 0, 0, 0], moved=before[1] > 0)
 
 
-def _advance(now: datetime) -> datetime:
-    """Return the instant to update the facts to, and store it: ``now``, unless the clock was set back."""
+def _advance(at: datetime) -> datetime:
+    """Return the instant to update the facts to, and store it: ``at``, unless the clock was set back."""
     before = facts_updated_until()
     if before is None:
-        Totals.objects.create(pk=1, settled_at=now)
-        return now
-    at = max(now, before)
-    Totals.objects.update(settled_at=at)
+        Totals.objects.create(pk=1, updated_until=at)
+        return at
+    at = max(at, before)
+    Totals.objects.update(updated_until=at)
     return at
 
 

@@ -1,6 +1,6 @@
 """Assertions that two ids belong to one person, stored as identity links.
 
-The only writer of ``IdentityLink``, except for ``is_refused``.
+The only writer of ``IdentityLink``, except for ``is_conflict``.
 """
 
 from collections import Counter, defaultdict
@@ -31,7 +31,7 @@ class Assertion:
     other: ExternalId
     at: datetime
     message_id: str
-    way: int = IdentityLink.Way.MESSAGE
+    origin: int = IdentityLink.Origin.MESSAGE
 
 
 # -- Meeting ids
@@ -44,7 +44,7 @@ def asserted_ids(asserted: Iterable[Assertion]) -> set[ExternalId]:
 # -- Storing assertions
 
 
-def known_before(asserted: Sequence[Assertion], places: Mapping[ExternalId, KnownId]) -> list[Assertion]:
+def known_before(asserted: Sequence[Assertion], known_ids: Mapping[ExternalId, KnownId]) -> list[Assertion]:
     """Return what is known from elsewhere as assertions: browsers that files have linked, and addresses from files."""
     explicit = {
         pair
@@ -52,34 +52,34 @@ def known_before(asserted: Sequence[Assertion], places: Mapping[ExternalId, Know
         for pair in ((assertion.one, assertion.other), (assertion.other, assertion.one))
     }
     ids = {one for pair in explicit for one in pair}
-    known = [*_joined_before([one for one in ids if one.kind == ANONYMOUS_ID], places)]
+    known = [*_linked_before([one for one in ids if one.kind == ANONYMOUS_ID], known_ids)]
     for kind, column in ADDRESSES.items():
-        known += _addressed_before(kind, column, [one.value for one in ids if one.kind == kind])
+        known += _addresses_before(kind, column, [one.value for one in ids if one.kind == kind])
     return [
-        Assertion(one, other, BEFORE_ALL, "", IdentityLink.Way.RECORD)
+        Assertion(one, other, BEFORE_ALL, "", IdentityLink.Origin.RECORD)
         for one, other in sorted(known)
         if (one, other) not in explicit
     ]
 
 
-def _joined_before(
-    visitors: Iterable[ExternalId], places: Mapping[ExternalId, KnownId]
+def _linked_before(
+    visitors: Iterable[ExternalId], known_ids: Mapping[ExternalId, KnownId]
 ) -> Iterator[tuple[ExternalId, ExternalId]]:
     """Return browsers without a link that lead to a customer id nevertheless."""
-    keys = {places[one].identity: one for one in visitors}
+    keys = {known_ids[one].identity: one for one in visitors}
     for part in batches([*keys]):
         for link in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part)):
             keys.pop(link.one_id, None)
             keys.pop(link.other_id, None)
     by_customer: dict[int, list[ExternalId]] = defaultdict(list)
     for one in keys.values():
-        by_customer[places[one].customer].append(one)
+        by_customer[known_ids[one].customer].append(one)
     for part in batches([*by_customer]):
         for owner in Identity.objects.filter(customer__in=part, kind=CUSTOMER_ID, is_trusted=True):
             yield from ((one, ExternalId(CUSTOMER_ID, owner.value)) for one in by_customer[owner.customer_id])
 
 
-def _addressed_before(
+def _addresses_before(
     kind: str, column: str, values: Sequence[str]
 ) -> Iterator[tuple[ExternalId, ExternalId]]:
     """Return addresses with the customer ids that have them from anywhere but a message."""
@@ -90,50 +90,50 @@ def _addressed_before(
             ).values_list("customer_id", "value", f"customer__{column}")
         )
         # An address sent by a browser links nobody, and one sent by a server is an assertion of its own.
-        told = {
+        sent_by_messages = {
             (customer, fields[column][0])
             for customer, fields in Traits.objects.filter(
                 identity__customer__in={customer for customer, *_ in owners}
-            ).values_list("identity__customer_id", "told")
+            ).values_list("identity__customer_id", "values")
             if column in fields
         }
         for customer, value, address in owners:
-            if (customer, address) not in told:
+            if (customer, address) not in sent_by_messages:
                 yield ExternalId(kind, address), ExternalId(CUSTOMER_ID, value)
 
 
-def store_assertions(asserted: Iterable[Assertion], places: Mapping[ExternalId, KnownId]) -> set[int]:
+def store_assertions(asserted: Iterable[Assertion], known_ids: Mapping[ExternalId, KnownId]) -> set[int]:
     """Store assertions that are new, or earlier than the stored link. Return the keys of their identities."""
     earliest: dict[tuple[int, int], tuple[int, datetime, str]] = {}
     for assertion in asserted:
-        pair = _pair(places[assertion.one].identity, places[assertion.other].identity)
-        stamp = assertion.way, assertion.at, assertion.message_id
+        pair = _pair(known_ids[assertion.one].identity, known_ids[assertion.other].identity)
+        stamp = assertion.origin, assertion.at, assertion.message_id
         earliest[pair] = min(stamp, earliest.get(pair, stamp))
     new = dict(earliest)
     for part in batches([*{one for one, _ in earliest}]):
         for known in IdentityLink.objects.filter(one__in=part):
             pair = known.one_id, known.other_id
             new.pop(pair, None)
-            if pair in earliest and (known.way, known.at, known.message_id) <= earliest[pair]:
+            if pair in earliest and (known.origin, known.at, known.message_id) <= earliest[pair]:
                 del earliest[pair]
-    crowded = _crowded({key for pair in new for key in pair}, places)
-    for pair in [pair for pair in new if crowded.intersection(pair)]:
+    over_link_limit = _over_link_limit({key for pair in new for key in pair}, known_ids)
+    for pair in [pair for pair in new if over_link_limit.intersection(pair)]:
         del earliest[pair]
     IdentityLink.objects.bulk_create(
         (
-            IdentityLink(one_id=one, other_id=other, at=at, message_id=message_id, way=way)
-            for (one, other), (way, at, message_id) in earliest.items()
+            IdentityLink(one_id=one, other_id=other, at=at, message_id=message_id, origin=origin)
+            for (one, other), (origin, at, message_id) in earliest.items()
         ),
         update_conflicts=True,
         unique_fields=["one", "other"],
-        update_fields=["at", "message_id", "way"],
+        update_fields=["at", "message_id", "origin"],
     )
     return {key for pair in earliest for key in pair}
 
 
-def _crowded(keys: set[int], places: Mapping[ExternalId, KnownId]) -> set[int]:
+def _over_link_limit(keys: set[int], known_ids: Mapping[ExternalId, KnownId]) -> set[int]:
     """Return the addresses and browsers with so many links that another one changes nothing."""
-    shared = [places[one].identity for one in places if one.kind != CUSTOMER_ID]
+    shared = [known_ids[one].identity for one in known_ids if one.kind != CUSTOMER_ID]
     counts: Counter[int] = Counter()
     for part in batches([key for key in shared if key in keys]):
         for column in ("one_id", "other_id"):
@@ -184,15 +184,15 @@ def assertions_from_staged(staged: str) -> list[Assertion]:
     if not backends.is_postgresql():
         ids = "min(visitor, owner), max(visitor, owner)"
     execution.execute(
-        f"""INSERT INTO customers_identitylink (one_id, other_id, at, message_id, way, is_refused)
-            SELECT {ids}, at, message_id, {IdentityLink.Way.RECORD.value}, false FROM pairs_named
+        f"""INSERT INTO customers_identitylink (one_id, other_id, at, message_id, origin, is_conflict)
+            SELECT {ids}, at, message_id, {IdentityLink.Origin.RECORD.value}, false FROM pairs_named
             WHERE is_new AND customer = ({visitor.format("i.customer_id")}) ORDER BY line
             ON CONFLICT (one_id, other_id) DO NOTHING"""
     )
     known = execution.fetch_all(
         f"""SELECT customer_id, anonymous_id, at, message_id FROM pairs_named WHERE NOT EXISTS (
                 SELECT 1 FROM customers_identitylink c WHERE (c.one_id, c.other_id) = ({ids})
-                AND c.way = {IdentityLink.Way.RECORD.value} AND c.at <= pairs_named.at) ORDER BY line"""
+                AND c.origin = {IdentityLink.Origin.RECORD.value} AND c.at <= pairs_named.at) ORDER BY line"""
     )
     return [
         Assertion(
@@ -200,7 +200,7 @@ def assertions_from_staged(staged: str) -> list[Assertion]:
             ExternalId(CUSTOMER_ID, customer_id),
             dialect.datetime_from_row(at),
             message_id,
-            IdentityLink.Way.RECORD,
+            IdentityLink.Origin.RECORD,
         )
         for customer_id, anonymous_id, at, message_id in known
     ]

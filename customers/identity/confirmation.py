@@ -4,7 +4,7 @@ With the key of a browser, anybody can create any number of visitors with an e-m
 """
 
 from customers.models import ConsentStatement, Customer, Identity, Order
-from customers.models.consent import Way
+from customers.models.consent import ConsentMethod
 
 _TOLD_BY_SERVERS = (Identity.Kind.EMAIL, Identity.Kind.PHONE)
 
@@ -20,5 +20,7 @@ def is_confirmed(customer: Customer) -> bool:
         identities.filter(kind=Identity.Kind.CUSTOMER_ID, is_trusted=True).exists()
         or identities.filter(kind__in=_TOLD_BY_SERVERS).exists()
         or Order.objects.filter(customer=customer, is_draft=False).exists()
-        or ConsentStatement.objects.filter(identity__customer=customer, way=Way.CONFIRMED).exists()
+        or ConsentStatement.objects.filter(
+            identity__customer=customer, method=ConsentMethod.CONFIRMED
+        ).exists()
     )

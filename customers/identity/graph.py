@@ -1,4 +1,4 @@
-"""The ids that identity links connect, grouped by person. Reads everything, and writes only ``is_refused`` of links.
+"""The ids that identity links connect, grouped by person. Reads everything, and writes only ``is_conflict`` of links.
 
 Trusted links are taken in the order of their times. Each connects the groups of its two ids, unless both groups have
 a customer id. Unsigned links of browsers come last. Each connects a customer id to a group without one, unless a
@@ -79,20 +79,20 @@ class LinkGraph:
         groups = _Groups(self.ids)
         altered = []
         for link in sorted(self.links.values(), key=self._order):
-            is_refused = bool(self.crowded.intersection((link.one_id, link.other_id))) or not groups.join(
+            is_conflict = bool(self.crowded.intersection((link.one_id, link.other_id))) or not groups.join(
                 link.one_id, link.other_id
             )
-            if is_refused != link.is_refused:
-                link.is_refused = is_refused
+            if is_conflict != link.is_conflict:
+                link.is_conflict = is_conflict
                 altered.append(link)
-        IdentityLink.objects.bulk_update(altered, ["is_refused"], batch_size=500)
+        IdentityLink.objects.bulk_update(altered, ["is_conflict"], batch_size=500)
         self._link(groups)
         return groups.owners()
 
     def _order(self, link: IdentityLink) -> tuple[Any, ...]:
         # Of records with the same time, the first that arrived counts, as in a file.
-        tie = f"{link.pk:020}" if link.way == IdentityLink.Way.RECORD else link.message_id
-        return link.way, link.at, tie, sorted((self.ids[link.one_id], self.ids[link.other_id]))
+        tie = f"{link.pk:020}" if link.origin == IdentityLink.Origin.RECORD else link.message_id
+        return link.origin, link.at, tie, sorted((self.ids[link.one_id], self.ids[link.other_id]))
 
     def _link(self, groups: "_Groups") -> None:
         visitors = {one.value: key for key, one in self.ids.items() if one.kind == ANONYMOUS_ID}

@@ -6,7 +6,7 @@ from django.db import connection
 
 from core.db import backends, execution, temporary_tables
 from core.db.sql import Query, Sql, compose
-from customers.facts.queue import queue_stale
+from customers.facts.queue import mark_facts_stale
 
 from .lookup import IDENTITY_TABLE
 
@@ -86,7 +86,7 @@ def _merge_visitors() -> None:
                     (SELECT j.customer FROM merged_visitors j WHERE j.visitor = customers_customer.{column})
                 WHERE {column} IN (SELECT visitor FROM merged_visitors)"""
         )
-    queue_stale(
+    mark_facts_stale(
         Sql("SELECT visitor FROM merged_visitors UNION SELECT customer FROM merged_visitors"), merged=True
     )
     for move in _listeners:

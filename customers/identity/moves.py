@@ -20,7 +20,7 @@ from .known_ids import find_untrusted
 from .lookup import ANONYMOUS_ID, CUSTOMER_ID
 
 
-def end_unsigned_links(customer_ids: Sequence[Identity], now: datetime) -> dict[int, int | None]:
+def end_unsigned_links(customer_ids: Sequence[Identity], at: datetime) -> dict[int, int | None]:
     """Separate browsers from customer ids that no trusted sender has named, and delete these ids.
 
     All data of such a profile was sent by its browsers, so all of it moves with them.
@@ -38,7 +38,7 @@ def end_unsigned_links(customer_ids: Sequence[Identity], now: datetime) -> dict[
         for customer, ids in left.items()
         if any(one.kind == ANONYMOUS_ID for one in ids)
     }
-    rows = _visitor_rows([*heads.values()], now)
+    rows = _visitor_rows([*heads.values()], at)
     merging.merge({customer: rows[head] for customer, head in heads.items()})
     for part in batches([*forgotten]):
         Identity.objects.filter(pk__in=part).delete()
@@ -48,12 +48,12 @@ def end_unsigned_links(customer_ids: Sequence[Identity], now: datetime) -> dict[
 # -- Moving
 
 
-def find_moves(graph: LinkGraph, owners: Mapping[int, Owner], now: datetime) -> dict[int, tuple[int, int]]:
+def find_moves(graph: LinkGraph, owners: Mapping[int, Owner], at: datetime) -> dict[int, tuple[int, int]]:
     """Return the identities that must lead to another customer, with the customer before and after."""
     visitors = _visitor_rows(
-        [owner.id.value for owner in owners.values() if owner.id.kind == ANONYMOUS_ID], now
+        [owner.id.value for owner in owners.values() if owner.id.kind == ANONYMOUS_ID], at
     )
-    linked = _linked_rows({owner.id.value for owner in owners.values() if owner.identity is None}, now)
+    linked = _linked_rows({owner.id.value for owner in owners.values() if owner.identity is None}, at)
     moves = {}
     for key, (one, owner) in owners.items():
         if owner is None:
@@ -67,7 +67,7 @@ def find_moves(graph: LinkGraph, owners: Mapping[int, Owner], now: datetime) -> 
     return moves
 
 
-def _linked_rows(customer_ids: Collection[str], now: datetime) -> dict[str, int]:
+def _linked_rows(customer_ids: Collection[str], at: datetime) -> dict[str, int]:
     """Return the customers of ids that only browsers have named, without those that records have named since."""
     if not customer_ids:
         return {}
@@ -75,16 +75,16 @@ def _linked_rows(customer_ids: Collection[str], now: datetime) -> dict[str, int]
     if missing := customer_ids - met.keys():
         identity_locks.lock_unsigned_links()
         missing -= trusted_customer_ids(missing)
-        staged_customers.get_or_create(CUSTOMER_ID, missing, now, is_trusted=False)
+        staged_customers.get_or_create(CUSTOMER_ID, missing, at, is_trusted=False)
         met |= {one.value: one.customer_id for one in find_untrusted(missing)}
     return met
 
 
-def _visitor_rows(values: Sequence[str], now: datetime) -> dict[str, int]:
+def _visitor_rows(values: Sequence[str], at: datetime) -> dict[str, int]:
     """Return the visitors' own customers. A merged one is restored."""
     if not values:
         return {}
-    staged_customers.get_or_create(ANONYMOUS_ID, values, now)
+    staged_customers.get_or_create(ANONYMOUS_ID, values, at)
     printed = {ANONYMOUS_PREFIX + value: value for value in values}
     return {
         printed[one.customer_id]: one.pk
@@ -140,6 +140,6 @@ def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
                (SELECT m.moved_to FROM identities_moved m WHERE m.identity = customers_identity.id)
            WHERE id IN (SELECT identity FROM identities_moved)"""
     )
-    queue.queue_stale(
+    queue.mark_facts_stale(
         Sql("SELECT customer FROM identities_moved UNION SELECT moved_to FROM identities_moved"), merged=True
     )

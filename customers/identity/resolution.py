@@ -29,14 +29,14 @@ class Resolution:
     The former customer is None if all of its data moved with the identity.
     """
 
-    places: Mapping[ExternalId, KnownId]
+    known_ids: Mapping[ExternalId, KnownId]
     moved: Mapping[int, int | None]
 
 
 def resolve(
     ids: Iterable[ExternalId],
     asserted: Sequence[Assertion],
-    now: datetime,
+    at: datetime,
     *,
     unsigned: Sequence[UnsignedAssertion] = (),
     named: Collection[str] = (),
@@ -50,17 +50,17 @@ def resolve(
     trusted = {*named, *(one.value for one in all_ids if one.kind == CUSTOMER_ID)}
     moved = {}
     if ended := find_untrusted(trusted):
-        moved = end_unsigned_links(ended, now)
-        staged_customers.get_or_create(CUSTOMER_ID, (one.value for one in ended), now)
+        moved = end_unsigned_links(ended, at)
+        staged_customers.get_or_create(CUSTOMER_ID, (one.value for one in ended), at)
     # The customer id of an unsigned assertion must exist now; records create the others.
     all_ids |= {ExternalId(CUSTOMER_ID, one.customer_id) for one in unsigned if one.customer_id in trusted}
-    places = _get_or_create_ids(all_ids, asserted, now)
-    known = known_before(asserted, places)
-    places |= find_known_ids(asserted_ids(known) - places.keys())
-    altered = store_assertions([*asserted, *known], places) | moved.keys() | _store_unsigned(unsigned)
+    known_ids = _get_or_create_ids(all_ids, asserted, at)
+    known = known_before(asserted, known_ids)
+    known_ids |= find_known_ids(asserted_ids(known) - known_ids.keys())
+    altered = store_assertions([*asserted, *known], known_ids) | moved.keys() | _store_unsigned(unsigned)
     if altered:
-        moved |= {key: before for key, before in _regroup(altered, now).items() if key not in moved}
-    return Resolution(find_known_ids(places) if moved else places, moved)
+        moved |= {key: before for key, before in _regroup(altered, at).items() if key not in moved}
+    return Resolution(find_known_ids(known_ids) if moved else known_ids, moved)
 
 
 def _store_unsigned(unsigned: Sequence[UnsignedAssertion]) -> set[int]:
@@ -75,52 +75,52 @@ def _store_unsigned(unsigned: Sequence[UnsignedAssertion]) -> set[int]:
     }
 
 
-def _regroup(altered: Iterable[int], now: datetime) -> dict[int, int | None]:
+def _regroup(altered: Iterable[int], at: datetime) -> dict[int, int | None]:
     """Regroup identities. Return the former customer of each identity that has moved."""
     graph = LinkGraph(altered, assertions.MAX_LINKS)
     owners = graph.decide()
-    moved = end_unsigned_links(graph.unlinked(owners), now)
+    moved = end_unsigned_links(graph.unlinked(owners), at)
     if moved:
         graph.read_leads()
-    moves = find_moves(graph, owners, now)
+    moves = find_moves(graph, owners, at)
     if moves:
         apply_moves(moves)
     return {key: before for key, (before, _) in moves.items()} | moved
 
 
 def _get_or_create_ids(
-    ids: Collection[ExternalId], asserted: Sequence[Assertion], now: datetime
+    ids: Collection[ExternalId], asserted: Sequence[Assertion], at: datetime
 ) -> dict[ExternalId, KnownId]:
     """Find ids. A new one gets the customer of an id it is linked to, or one of its own."""
-    places = find_known_ids(ids)
-    missing = [one for one in ids if one not in places]
+    known_ids = find_known_ids(ids)
+    missing = [one for one in ids if one not in known_ids]
     if not missing:
-        return places
+        return known_ids
     partners: dict[ExternalId, list[ExternalId]] = defaultdict(list)
     for assertion in asserted:
         partners[assertion.one].append(assertion.other)
         partners[assertion.other].append(assertion.one)
 
     customers = [one for one in missing if one.kind == CUSTOMER_ID]
-    staged_customers.get_or_create(CUSTOMER_ID, (one.value for one in customers), now)
-    places |= find_known_ids(customers)
+    staged_customers.get_or_create(CUSTOMER_ID, (one.value for one in customers), at)
+    known_ids |= find_known_ids(customers)
     # A browser that is linked to a customer id needs no profile of its own.
     visitors = [one for one in missing if one.kind == ANONYMOUS_ID]
     alone = [one for one in visitors if not any(other.kind == CUSTOMER_ID for other in partners[one])]
-    staged_customers.get_or_create(ANONYMOUS_ID, (one.value for one in alone), now)
-    places |= find_known_ids(alone)
+    staged_customers.get_or_create(ANONYMOUS_ID, (one.value for one in alone), at)
+    known_ids |= find_known_ids(alone)
     for group in (visitors, [one for one in missing if one.kind in ADDRESSES]):
-        rest = [one for one in group if one not in places]
+        rest = [one for one in group if one not in known_ids]
         Identity.objects.bulk_create(
-            Identity(kind=one.kind, value=one.value, customer_id=_first(partners[one], places))
+            Identity(kind=one.kind, value=one.value, customer_id=_first(partners[one], known_ids))
             for one in rest
         )
-        places |= find_known_ids(rest)
-    return places
+        known_ids |= find_known_ids(rest)
+    return known_ids
 
 
-def _first(partners: Iterable[ExternalId], places: Mapping[ExternalId, KnownId]) -> int:
-    known = (places[one].customer for one in sorted(partners, key=_customers_first) if one in places)
+def _first(partners: Iterable[ExternalId], known_ids: Mapping[ExternalId, KnownId]) -> int:
+    known = (known_ids[one].customer for one in sorted(partners, key=_customers_first) if one in known_ids)
     return next(known)
 
 

@@ -32,7 +32,7 @@ def register_resolver(resolver: Resolver) -> None:
     _resolver[:] = [resolver]
 
 
-def trust_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
+def trust_customer_ids(customer_ids: Collection[str], at: datetime) -> None:
     """End the unsigned links of customer ids that records name. From now on the ids belong to the shop."""
     if not customer_ids:
         return
@@ -41,9 +41,9 @@ def trust_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
     transactions.lock_shared(UnsignedLink._meta.db_table)
     if named := untrusted_among(customer_ids):
         lock_identities()
-        _resolver[0].trust(named, now)
+        _resolver[0].trust(named, at)
 
 
-def merge_staged_visitors(staged: str, now: datetime) -> None:
+def merge_staged_visitors(staged: str, at: datetime) -> None:
     """Merge visitors into customers where staged rows name both ids."""
-    _resolver[0].join(staged, now)
+    _resolver[0].join(staged, at)

@@ -24,56 +24,56 @@ def fill_existing_customers(staged: str) -> None:
     )
 
 
-def fill_customers(staged: str, now: datetime) -> None:
+def fill_customers(staged: str, at: datetime) -> None:
     """Fill ``customer`` from ``customer_id`` where it is empty, creating missing customers."""
     among = "customer_id IS NOT NULL AND customer IS NULL"
-    _resolve(staged, now, CUSTOMER_ID, "customer_id", public_id="customer_id", among=among)
+    _resolve(staged, at, CUSTOMER_ID, "customer_id", public_id="customer_id", among=among)
 
 
-def fill_visitors(staged: str, now: datetime) -> None:
+def fill_visitors(staged: str, at: datetime) -> None:
     """Fill ``customer`` and ``visitor`` from ``anonymous_id`` in rows without a ``customer_id``, creating missing
     visitors.
     """
     public_id = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
     among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
-    _resolve(staged, now, ANONYMOUS_ID, "anonymous_id", public_id=public_id, among=among)
+    _resolve(staged, at, ANONYMOUS_ID, "anonymous_id", public_id=public_id, among=among)
 
 
-def _resolve(staged: str, now: datetime, kind: str, column: str, *, public_id: str, among: str) -> None:
+def _resolve(staged: str, at: datetime, kind: str, column: str, *, public_id: str, among: str) -> None:
     _fill_from_identities(staged, kind, column, among)
     unresolved = f"{among} AND customer IS NULL"
     _create_missing_table()
     if execution.execute(
         f"INSERT INTO missing_ids SELECT DISTINCT {column}, {public_id} FROM {staged} WHERE {unresolved}"
     ):
-        _create_missing(now, kind)
+        _create_missing(at, kind)
         _fill_from_identities(staged, kind, column, unresolved)
 
 
-def get_or_create(kind: str, values: Iterable[str], now: datetime, *, is_trusted: bool = True) -> None:
+def get_or_create(kind: str, values: Iterable[str], at: datetime, *, is_trusted: bool = True) -> None:
     """Create the customers, or visitors, of ids that are not known yet."""
     prefix = ANONYMOUS_PREFIX if kind == ANONYMOUS_ID else ""
     _create_missing_table()
     temporary_tables.load_rows(
         "missing_ids", ("value", "public_id"), [(value, prefix + value) for value in set(values)]
     )
-    _create_missing(now, kind, is_trusted=is_trusted)
+    _create_missing(at, kind, is_trusted=is_trusted)
 
 
 def _create_missing_table() -> None:
     temporary_tables.create_temporary_table("missing_ids", "value text PRIMARY KEY, public_id text")
 
 
-def _create_missing(now: datetime, kind: str, *, is_trusted: bool = True) -> None:
+def _create_missing(at: datetime, kind: str, *, is_trusted: bool = True) -> None:
     execution.execute(
         """INSERT INTO customers_customer (customer_id, email, email_folded, phone, first_name, last_name, country,
                 city, language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
                 attributes, attributes_comparable, recorded_at)
             SELECT public_id, '', '', '', '', '', '', '', '', '', '', '', '', '', 'never', '{}', '{}', %s
             FROM missing_ids WHERE true ON CONFLICT (customer_id) DO NOTHING""",
-        [dialect.datetime_param(now)],
+        [dialect.datetime_param(at)],
     )
-    _reset_merged(now)
+    _reset_merged(at)
     # By the public id: two writers that create the same visitor at once both find the one row.
     execution.execute(
         f"""INSERT INTO {IDENTITY_TABLE} (kind, value, is_trusted, customer_id)
@@ -83,7 +83,7 @@ def _create_missing(now: datetime, kind: str, *, is_trusted: bool = True) -> Non
     )
 
 
-def _reset_merged(now: datetime) -> None:
+def _reset_merged(at: datetime) -> None:
     """Let merged visitors whose id is used again start anew, because their profile data was merged into another
     profile.
     """
@@ -92,7 +92,7 @@ def _reset_merged(now: datetime) -> None:
     revived = [key for (key,) in execution.fetch_all(merged)]
     if not revived:
         return
-    blank = Customer(recorded_at=now)
+    blank = Customer(recorded_at=at)
     fields = [field for field in Customer._meta.concrete_fields if field.name not in ("id", "customer_id")]
     DatedAttribute.objects.filter(customer__in=revived).delete()
     Customer.objects.filter(pk__in=revived).update(

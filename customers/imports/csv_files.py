@@ -52,8 +52,8 @@ class ImportReport:
     its line.
 
     ``skipped`` counts rows from before an erasure. The lines ``kept_unsubscribed`` say ``subscribed``, but do not end
-    an unsubscription. The lines ``crowded`` are of customers with too many attributes. ``facts_updated`` counts
-    customers.
+    an unsubscription. The lines ``over_attribute_limit`` are of customers with too many attributes.
+    ``facts_updated`` counts customers.
     """
 
     read: int = 0
@@ -62,7 +62,7 @@ class ImportReport:
     refused: int = 0
     skipped: int = 0
     kept_unsubscribed: list[int] = field(default_factory=list)
-    crowded: list[int] = field(default_factory=list)
+    over_attribute_limit: list[int] = field(default_factory=list)
     facts_updated: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -115,12 +115,12 @@ def import_file(
     on_rejected: Callable[[RejectedRow], None] = lambda _: None,
     progress: Callable[[ImportReport], None] = lambda _: None,
     source: str = "CSV",
-    settle: bool = True,
+    update_facts: bool = True,
 ) -> ImportReport:
     """Import a stream of CSV, in batches of ten thousand rows. Importing it again leads to the same result.
 
     ``on_rejected`` is called for each rejected row, with its cells; ``progress`` after each batch. At the end the facts
-    of the affected customers are updated, unless ``settle`` is False: then they stay queued.
+    of the affected customers are updated, unless ``update_facts`` is False: then they stay queued.
     Raises InvalidFile if the header is invalid.
     """
     report = ImportReport()
@@ -146,7 +146,7 @@ def import_file(
             "customers_event",
         ):
             temporary_tables.analyze_table(table)
-    if settle:
+    if update_facts:
         report.facts_updated = update.update_facts()
     notify_on_commit(records_changed)
     return report
@@ -213,8 +213,8 @@ class _WarningCounts:
             texts.append(
                 f"kept unsubscribed: {len(kept)} (the customer unsubscribed later): {_list_lines(kept)}"
             )
-        if crowded := report.crowded:
-            texts.append(f"{TOO_MANY_ATTRIBUTES} ({len(crowded)}): {_list_lines(crowded)}")
+        if over_limit := report.over_attribute_limit:
+            texts.append(f"{TOO_MANY_ATTRIBUTES} ({len(over_limit)}): {_list_lines(over_limit)}")
         return texts
 
 
@@ -233,7 +233,7 @@ def _ingest(
         report.updated += outcome.updated
         skipped.update(outcome.skipped)
         report.kept_unsubscribed += outcome.kept_unsubscribed
-        report.crowded += outcome.over_attribute_limit
+        report.over_attribute_limit += outcome.over_attribute_limit
         for rejected_row in outcome.rejected:
             refused.setdefault(rejected_row.line, rejected_row)
     counts.skipped_values.add(read)

@@ -121,11 +121,11 @@ def run_next_import() -> bool:
     return Import.objects.filter(state=State.WAITING).exists()
 
 
-def _claim_next(now: datetime) -> Import | None:
+def _claim_next(at: datetime) -> Import | None:
     """Claim the import that waits longest, unless another one is running."""
     running = Import.objects.filter(state=State.RUNNING)
     if leases.end_abandoned(
-        running, now, _lease_duration(), lambda upload: _state_after_abandonment(upload, now)
+        running, at, _lease_duration(), lambda upload: _state_after_abandonment(upload, at)
     ):
         return None
     upload = Import.objects.filter(state=State.WAITING).order_by("queued_at", "pk").first()
@@ -138,8 +138,8 @@ def _claim_next(now: datetime) -> Import | None:
                 waiting,
                 state=State.RUNNING,
                 attempts=F("attempts") + 1,
-                started_at=now,
-                heartbeat_at=now,
+                started_at=at,
+                heartbeat_at=at,
                 **_reset_counts(),
             )
     except IntegrityError:
@@ -151,12 +151,12 @@ def _lease_duration() -> timedelta:
     return timedelta(seconds=settings.IMPORT_LEASE)
 
 
-def _state_after_abandonment(upload: Import, now: datetime) -> dict[str, Any]:
+def _state_after_abandonment(upload: Import, at: datetime) -> dict[str, Any]:
     """Return the new state of an import whose worker died: waiting, unless it was cancelled or failed too often."""
     if upload.is_stopping:
-        return {"state": State.CANCELLED, "finished_at": now}
+        return {"state": State.CANCELLED, "finished_at": at}
     if upload.attempts >= MAX_ATTEMPTS:
-        return {"state": State.FAILED, "finished_at": now, "error": WORKER_STOPPED}
+        return {"state": State.FAILED, "finished_at": at, "error": WORKER_STOPPED}
     return {"state": State.WAITING}
 
 
@@ -244,22 +244,22 @@ def rejected_rows_path(upload: Import) -> Path:
     return file_path(upload).with_suffix(".refused.csv")
 
 
-def delete_old_files(now: datetime) -> int:
+def delete_old_files(at: datetime) -> int:
     """Delete files whose import ended long ago or was never started. Return how many. The rows of ``Import`` stay."""
-    long_ago = now - timedelta(days=settings.IMPORTS_KEPT_FOR)
+    long_ago = at - timedelta(days=settings.IMPORTS_KEPT_FOR)
     ended = Q(finished_at__lt=long_ago, state__in=(State.DONE, State.FAILED, State.CANCELLED))
-    never_started = Q(state=State.UPLOADED, uploaded_at__lt=now - UNSTARTED_RETENTION)
+    never_started = Q(state=State.UPLOADED, uploaded_at__lt=at - UNSTARTED_RETENTION)
     old = list(Import.objects.filter(ended | never_started).exclude(stored=""))
     for upload in old:
         _delete_files(upload)
     Import.objects.filter(pk__in=[upload.pk for upload in old]).update(stored="")
-    Import.objects.filter(never_started).update(state=State.CANCELLED, finished_at=now)
+    Import.objects.filter(never_started).update(state=State.CANCELLED, finished_at=at)
     return len(old)
 
 
 def _export(customer: Customer) -> list[dict[str, Any]]:
     """Return the rejected rows that mention a customer."""
-    mentions = Mentions.of([customer.pk])
+    mentions = Mentions.collect([customer.pk])
     return [
         {"import": upload.name, "uploaded_at": upload.uploaded_at.isoformat(), "rows": rows}
         for upload in Import.objects.exclude(stored="").order_by("pk")
@@ -273,7 +273,7 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
 
     A file that still has to be imported stays; the import skips the past of erased customers.
     """
-    mentions = Mentions.of(customers)
+    mentions = Mentions.collect(customers)
     for upload in Import.objects.exclude(stored=""):
         if upload.is_open:
             continue
@@ -308,7 +308,7 @@ def _mentions_person(path: Path, mentions: Mentions) -> bool:
         return True
 
 
-SECTION = Section(tell=_export, erase=_erase, wait=lambda: None)
+SECTION = Section(export=_export, erase=_erase, lock=lambda: None)
 
 
 def _delete_files(upload: Import) -> None:

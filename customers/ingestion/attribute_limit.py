@@ -24,9 +24,11 @@ def attribute_sort_key(at: str, *, by_server: bool) -> str:
     return f"{_SERVERS_FIRST if by_server else ''}{at}"
 
 
-def first_sort_key(told: Sequence[Any]) -> str:
+def first_sort_key(stored: Sequence[Any]) -> str:
     """Return the sort key of the first message with a trait, as ``customers.tracking.profiles`` stores it."""
-    return str(told[4] if len(told) > 4 and told[4] else attribute_sort_key(told[1], by_server=told[3]))
+    return str(
+        stored[4] if len(stored) > 4 and stored[4] else attribute_sort_key(stored[1], by_server=stored[3])
+    )
 
 
 def names_to_keep(first: Mapping[str, str]) -> set[str]:
@@ -37,23 +39,23 @@ def names_to_keep(first: Mapping[str, str]) -> set[str]:
 def enforce_attribute_limit(staged: str) -> list[int]:
     """Remove attributes above the limit from staged customers that are already written; return their lines."""
     count = f"(SELECT count(*) FROM {dialect.json_object_items_sql('c.attributes_comparable')})"
-    crowded = execution.fetch_all(
+    over_limit = execution.fetch_all(
         f"""SELECT s.customer, s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
             WHERE s.attributes <> '{{}}' AND {count} > {MAX_ATTRIBUTES} ORDER BY s.line"""
     )
-    for part in execution.batches([customer for customer, _ in crowded]):
-        _cut(part)
-    return [line for _, line in crowded]
+    for part in execution.batches([customer for customer, _ in over_limit]):
+        _remove_attributes_over_limit(part)
+    return [line for _, line in over_limit]
 
 
-def _cut(customers: Iterable[int]) -> None:
+def _remove_attributes_over_limit(customers: Iterable[int]) -> None:
     first: dict[int, dict[str, str]] = {}
     for customer, fields in Traits.objects.filter(identity__customer__in=customers).values_list(
-        "identity__customer_id", "told"
+        "identity__customer_id", "values"
     ):
-        of_customer = first.setdefault(customer, {})
-        for name, told in fields.items():
-            of_customer[name] = min(first_sort_key(told), of_customer.get(name, "~"))
+        sort_keys = first.setdefault(customer, {})
+        for name, stored in fields.items():
+            sort_keys[name] = min(first_sort_key(stored), sort_keys.get(name, "~"))
     rows = list(Customer.objects.filter(pk__in=customers).only("attributes", "attributes_comparable"))
     for row in rows:
         of_messages = first.get(row.pk, {})

@@ -23,11 +23,11 @@ def delete_customers(customers: Iterable[int]) -> None:
 
 
 def write_customers(call: IngestCall) -> Outcome:
-    staged, now = "staged_customers", call.now
+    staged, at = "staged_customers", call.at
     staged_customers.fill_existing_customers(staged)
     execution.execute(f"UPDATE {staged} SET record = customer")
     outcome = count_staged(staged)
-    staged_customers.fill_customers(staged, now)
+    staged_customers.fill_customers(staged, at)
     texts = staged_or_stored(*CUSTOMERS.columns[1:14])
     given = {
         "birth_date": f"COALESCE({dialect.date_cast_sql('s.birth_date')}, r.birth_date)",
@@ -52,7 +52,7 @@ def write_customers(call: IngestCall) -> Outcome:
     outcome.over_attribute_limit = attribute_limit.enforce_attribute_limit(staged)
     store_dated_attributes(Sql(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'"))
     outcome.kept_unsubscribed = statements.store_staged_statements(staged, call.stated_at, call.source)
-    queue.queue_stale(Sql(f"SELECT customer FROM {staged}"))
+    queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
     return outcome
 
 
@@ -63,12 +63,12 @@ def _first_seen(call: IngestCall) -> dict[str, str]:
             "first_seen": "COALESCE(s.first_seen, r.first_seen)",
             "first_seen_given": "r.first_seen_given",
         }
-    told = f"""(SELECT min({dialect.trait_datetime_sql("t.told", "first_seen")})
+    earliest_in_messages = f"""(SELECT min({dialect.trait_datetime_sql('t."values"', "first_seen")})
         FROM customers_identity i JOIN customers_traits t ON t.identity_id = i.id WHERE i.customer_id = s.customer)"""
     return {
         "first_seen": f"""CASE WHEN s.first_seen IS NULL THEN r.first_seen
             WHEN r.first_seen IS NULL OR s.first_seen <= r.first_seen THEN s.first_seen
-            ELSE {dialect.least_sql("s.first_seen", told)} END""",
+            ELSE {dialect.least_sql("s.first_seen", earliest_in_messages)} END""",
         "first_seen_given": "COALESCE(s.first_seen, r.first_seen_given)",
     }
 
@@ -112,7 +112,7 @@ def clear_fields(fields: Mapping[int, Iterable[str]]) -> None:
     temporary_tables.load_rows("customers_cleared", ("customer",), [(key,) for key in fields])
     store_dated_attributes(Sql("SELECT customer FROM customers_cleared"))
     states.update_consent(Sql("SELECT customer FROM customers_cleared"), datetime.now(UTC), source="merge")
-    queue.queue_stale(Sql("SELECT customer FROM customers_cleared"))
+    queue.mark_facts_stale(Sql("SELECT customer FROM customers_cleared"))
 
 
 def mark_address_trusted(customer: int, address: str) -> None:

@@ -41,7 +41,7 @@ def prepare_replacement(staged: str) -> None:
 def delete_replaced(staged: str) -> None:
     """Delete the replaced drafts with their lines, except those whose order was rejected."""
     execution.execute(f"DELETE FROM drafts_replaced WHERE order_id NOT IN (SELECT order_id FROM {staged})")
-    queue.queue_stale(Sql("SELECT customer FROM drafts_replaced"))
+    queue.mark_facts_stale(Sql("SELECT customer FROM drafts_replaced"))
     execution.execute(f"DELETE FROM {_LINES} WHERE order_id IN (SELECT id FROM drafts_replaced)")
     execution.execute(f"DELETE FROM {_ORDERS} WHERE id IN (SELECT id FROM drafts_replaced)")
 

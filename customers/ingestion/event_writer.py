@@ -20,7 +20,7 @@ from .staging import (
 
 
 def write_events(call: IngestCall) -> Outcome:
-    staged, now = "staged_events", call.now
+    staged, at = "staged_events", call.at
     fill_record_ids(
         staged, "customers_event", "message_id", f"AND r.is_from_browser = {call.is_from_browser}"
     )
@@ -37,11 +37,11 @@ def write_events(call: IngestCall) -> Outcome:
             FROM {staged}"""
     )
     if customers:
-        staged_customers.fill_customers(staged, now)
+        staged_customers.fill_customers(staged, at)
     if both:
-        resolver.merge_staged_visitors(staged, now)
+        resolver.merge_staged_visitors(staged, at)
     if visitors > both:
-        staged_customers.fill_visitors(staged, now)
+        staged_customers.fill_visitors(staged, at)
     if outcome.updated:
         reassign_moved(staged, "customers_event", {"customers_eventproduct": "event_id"})
     fill_owners(staged, "customers_event")

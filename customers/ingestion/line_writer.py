@@ -48,7 +48,7 @@ def write_lines(call: IngestCall) -> Outcome:
         updated=[*columns][3:],
     )
     # No fact is computed from lines, but rules ask about them, so their customers must be re-evaluated.
-    queue.queue_stale(Sql(f"SELECT customer FROM {staged}"))
+    queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
     return outcome
 
 

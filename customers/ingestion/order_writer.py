@@ -23,7 +23,7 @@ from .staging import (
 
 
 def write_orders(call: IngestCall) -> Outcome:
-    staged, now = "staged_orders", call.now
+    staged, at = "staged_orders", call.at
     fill_record_ids(staged, "customers_order", "order_id")
     drafts.prepare_replacement(staged)
     if call.origin is Origin.BROWSER:  # a browser does not change a confirmed order
@@ -35,9 +35,9 @@ def write_orders(call: IngestCall) -> Outcome:
     drafts.delete_replaced(staged)
     outcome = count_staged(staged)
     outcome.rejected = [*incomplete, *ownerless]
-    staged_customers.fill_customers(staged, now)
+    staged_customers.fill_customers(staged, at)
     if execution.fetch_all(f"SELECT 1 FROM {staged} WHERE anonymous_id IS NOT NULL LIMIT 1"):
-        staged_customers.fill_visitors(staged, now)
+        staged_customers.fill_visitors(staged, at)
     if outcome.updated:
         reassign_moved(staged, "customers_order", {"customers_orderline": "order_id"})
     fill_owners(staged, "customers_order")

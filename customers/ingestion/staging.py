@@ -46,7 +46,7 @@ OWNER_ID_COLUMNS: Mapping[str, tuple[str, ...]] = {
 class IngestCall:
     """The arguments of one call of ``ingest``, and the number of its current batch."""
 
-    now: datetime
+    at: datetime
     source: str
     origin: Origin
     trusts_ids: bool
@@ -55,7 +55,7 @@ class IngestCall:
     @property
     def stated_at(self) -> datetime:
         """Return the time of its consent statements. A later batch of the call counts as later."""
-        return self.now + timedelta(microseconds=self.batch_number)
+        return self.at + timedelta(microseconds=self.batch_number)
 
     @property
     def is_from_browser(self) -> str:
@@ -159,7 +159,7 @@ def queue_fact_updates(
     """
     staged = f"staged_{kind.name}"
     if not alone:
-        queue.queue_stale(Sql(f"SELECT customer FROM {staged}"))
+        queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
         return
     table = f"customers_{kind.name.removesuffix('s')}"
     names = ", ".join(appended)
@@ -168,7 +168,7 @@ def queue_fact_updates(
             SELECT s.customer, {", ".join(columns[name] for name in appended)}
             FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
     )
-    queue.queue_stale(Sql(f"SELECT customer FROM {staged} WHERE record IS NOT NULL"))
+    queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged} WHERE record IS NOT NULL"))
 
 
 def reassign_moved(staged: str, table: str, children: Mapping[str, str]) -> None:
@@ -180,7 +180,7 @@ def reassign_moved(staged: str, table: str, children: Mapping[str, str]) -> None
     )
     if not moved:
         return
-    queue.queue_stale(Sql(f"SELECT r.customer_id FROM {table} r JOIN moved_parents p ON p.id = r.id"))
+    queue.mark_facts_stale(Sql(f"SELECT r.customer_id FROM {table} r JOIN moved_parents p ON p.id = r.id"))
     for child, parent in children.items():
         merging.reassign(
             child, Sql(f"SELECT c.id, p.customer FROM {child} c JOIN moved_parents p ON p.id = c.{parent}")

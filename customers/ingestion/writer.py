@@ -35,7 +35,7 @@ MIN_BATCH_SIZE = 1_000  # records; batches shrink down to it while statements ti
 def ingest(
     kind: Kind,
     numbered_records: Iterable[tuple[int, Record]],
-    now: datetime | None = None,
+    at: datetime | None = None,
     *,
     source: str = "",
     origin: Origin = Origin.RECORDS,
@@ -49,7 +49,7 @@ def ingest(
     the history of consent. Customer ids of the records belong to the shop from now on, unless ``trusts_ids`` is
     False: then the records sum up messages whose ids are resolved already.
     """
-    records, instant = list(numbered_records), now or datetime.now(UTC)
+    records, instant = list(numbered_records), at or datetime.now(UTC)
     call = IngestCall(instant, source, origin, trusts_ids)
 
     def ingest_in_batches(batch_size: int) -> Outcome:
@@ -87,7 +87,7 @@ def _ingest(
     awaited: list[str] = []
     for number, (rows, repeated) in enumerate(batches_without_repeats(kind, kept, batch_size)):
         if call.trusts_ids:
-            resolver.trust_customer_ids(named_customer_ids(kind, rows), call.now)
+            resolver.trust_customer_ids(named_customer_ids(kind, rows), call.at)
         stage_rows(kind, rows)
         batch = _WRITERS[kind.name](replace(call, batch_number=number))
         merging.follow_merges(f"staged_{kind.name}")
@@ -101,7 +101,7 @@ def _ingest(
         outcome.over_attribute_limit += batch.over_attribute_limit
     if awaited:
         for confirm in _listeners:
-            confirm(awaited, call.now)
+            confirm(awaited, call.at)
     if notify:
         notify_on_commit(records_changed)
     return outcome

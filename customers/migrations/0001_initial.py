@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
                 ('prefix', models.CharField(editable=False, help_text='The first characters of the key, to recognize it.', max_length=12)),
                 ('digest', models.CharField(editable=False, max_length=64, unique=True)),
                 ('signing_secret', core.encryption.EncryptedField(editable=False, help_text="The secret with which the shop's server signs the userId.")),
-                ('allow_unsigned_joins', models.BooleanField(default=False, help_text="Trust customer ids (userId) and orders that a browser sends without a signature (userHash). Anybody who knows a customer's id can then act as that customer, and anybody who knows an order's id can change that order.", verbose_name='trust unsigned customer ids')),
+                ('trusts_unsigned_ids', models.BooleanField(default=False, help_text="Trust customer ids (userId) and orders that a browser sends without a signature (userHash). Anybody who knows a customer's id can then act as that customer, and anybody who knows an order's id can change that order.", verbose_name='trust unsigned customer ids')),
                 ('messages_a_minute', models.PositiveIntegerField(default=60000, help_text='Further messages are answered 429 and must be sent again later.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100000000)], verbose_name='messages per minute')),
                 ('bots', models.PositiveBigIntegerField(default=0, editable=False, help_text='Ignored messages of known bots.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -156,7 +156,7 @@ class Migration(migrations.Migration):
             name='Totals',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('settled_at', models.DateTimeField()),
+                ('updated_until', models.DateTimeField()),
                 ('customers', models.BigIntegerField(default=0)),
                 ('buyers', models.BigIntegerField(default=0)),
                 ('total_spent', models.BigIntegerField(default=0)),
@@ -231,10 +231,10 @@ class Migration(migrations.Migration):
                 ('digest', models.CharField(blank=True, editable=False, max_length=40, null=True)),
                 ('at', models.DateTimeField()),
                 ('source', models.CharField(blank=True, default='', help_text='The source, such as `API` or `import 12`.', max_length=50)),
-                ('way', models.CharField(choices=[('firm', 'Firm'), ('file', 'File'), ('api', 'Api'), ('browser', 'Browser'), ('confirmed', 'Confirmed')], max_length=9)),
+                ('method', models.CharField(choices=[('firm', 'Firm'), ('file', 'File'), ('api', 'Api'), ('browser', 'Browser'), ('confirmed', 'Confirmed')], max_length=9)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('address', 'way'), name='newest_unsubscription_of_address'), models.UniqueConstraint(fields=('digest', 'way'), name='newest_unsubscription_of_digest')],
+                'constraints': [models.UniqueConstraint(fields=('address', 'method'), name='newest_unsubscription_of_address'), models.UniqueConstraint(fields=('digest', 'method'), name='newest_unsubscription_of_digest')],
             },
         ),
         migrations.CreateModel(
@@ -294,8 +294,8 @@ class Migration(migrations.Migration):
             name='Traits',
             fields=[
                 ('identity', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='traits', serialize=False, to='customers.identity')),
-                ('told', models.JSONField(default=dict)),
-                ('is_crowded', models.BooleanField(default=False, help_text='Whether the customer was reported for too many attributes.')),
+                ('values', models.JSONField(default=dict)),
+                ('attribute_limit_reported', models.BooleanField(default=False, help_text='Whether the customer was reported for too many attributes.')),
             ],
             options={
                 'verbose_name_plural': 'traits',
@@ -306,7 +306,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('subscribed', 'Subscribed'), ('unsubscribed', 'Unsubscribed'), ('never', 'Never'), ('pending', 'Pending')], max_length=12)),
-                ('way', models.CharField(choices=[('firm', 'Firm'), ('file', 'File'), ('api', 'Api'), ('browser', 'Browser'), ('confirmed', 'Confirmed')], max_length=9)),
+                ('method', models.CharField(choices=[('firm', 'Firm'), ('file', 'File'), ('api', 'Api'), ('browser', 'Browser'), ('confirmed', 'Confirmed')], max_length=9)),
                 ('at', models.DateTimeField(help_text='When it was made. Never later than its arrival.')),
                 ('address', models.CharField(blank=True, default='', help_text='The folded form of the address that it names.', max_length=800)),
                 ('identity', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='customers.identity')),
@@ -337,8 +337,8 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField()),
                 ('message_id', models.CharField(blank=True, max_length=255)),
-                ('way', models.PositiveSmallIntegerField(choices=[(0, 'an event of a file or the API'), (1, 'a message of a server, or of a browser with a signature')], default=1)),
-                ('is_refused', models.BooleanField(default=False, help_text='It would merge two customers with different customer ids.')),
+                ('origin', models.PositiveSmallIntegerField(choices=[(0, 'an event of a file or the API'), (1, 'a message of a server, or of a browser with a signature')], default=1)),
+                ('is_conflict', models.BooleanField(default=False, help_text='It would merge two customers with different customer ids.')),
                 ('one', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='customers.identity')),
                 ('other', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='customers.identity')),
             ],
@@ -424,7 +424,7 @@ class Migration(migrations.Migration):
                 ('is_trusted', models.BooleanField(help_text='Sent by a server, or by a browser of a source that trusts unsigned customer ids.')),
                 ('is_signed', models.BooleanField(db_default=False, default=False, help_text="The shop's server has signed the customer id.")),
                 ('is_late', models.BooleanField(default=False, help_text='A file or the API contained the order before any trusted message.')),
-                ('told', models.JSONField(default=dict)),
+                ('values', models.JSONField(default=dict)),
                 ('identity', models.ForeignKey(db_constraint=False, help_text='Who sent it.', on_delete=django.db.models.deletion.CASCADE, related_name='+', to='customers.identity')),
             ],
         ),
@@ -575,7 +575,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='consentstatement',
-            constraint=models.UniqueConstraint(fields=('identity', 'state', 'way'), name='newest_consent_statement'),
+            constraint=models.UniqueConstraint(fields=('identity', 'state', 'method'), name='newest_consent_statement'),
         ),
         migrations.AddIndex(
             model_name='confirmationrequest',
@@ -591,15 +591,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='identitylink',
-            index=models.Index(fields=['other'], name='claims_of_other'),
+            index=models.Index(fields=['other'], name='identity_links_of_other'),
         ),
         migrations.AddIndex(
             model_name='identitylink',
-            index=models.Index(condition=models.Q(('is_refused', True)), fields=['at'], name='refused_claims'),
+            index=models.Index(condition=models.Q(('is_conflict', True)), fields=['at'], name='identity_conflicts'),
         ),
         migrations.AddConstraint(
             model_name='identitylink',
-            constraint=models.UniqueConstraint(fields=('one', 'other'), name='pair_claimed_once'),
+            constraint=models.UniqueConstraint(fields=('one', 'other'), name='identity_link_once'),
         ),
         migrations.AddIndex(
             model_name='order',
@@ -619,10 +619,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='ordermessage',
-            constraint=models.UniqueConstraint(fields=('message_id', 'is_from_browser'), name='order_note_once'),
+            constraint=models.UniqueConstraint(fields=('message_id', 'is_from_browser'), name='order_message_once'),
         ),
         migrations.AddConstraint(
             model_name='unsignedlink',
-            constraint=models.UniqueConstraint(fields=('kind', 'value'), name='unsigned_claim_of_an_id_once'),
+            constraint=models.UniqueConstraint(fields=('kind', 'value'), name='unsigned_link_of_id_once'),
         ),
     ]

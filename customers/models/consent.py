@@ -11,8 +11,8 @@ from django.db.models import Q
 from .customer import Customer, Identity
 
 
-class Way(models.TextChoices):
-    """How a statement of consent arrived, as far as it matters which unsubscriptions it ends.
+class ConsentMethod(models.TextChoices):
+    """How consent was stated, as far as it matters which unsubscriptions a statement ends.
 
     ``FIRM`` statements have a date of their own, or are made by the person, staff or a mail server. ``FILE`` and
     ``API`` ones are undated and count from their arrival. ``CONFIRMED`` ones are made by the link in a message.
@@ -26,7 +26,7 @@ class Way(models.TextChoices):
 
 
 class ConsentStatement(models.Model):
-    """The newest statement of a state that was made for an identity in one way."""
+    """The newest statement of a state that was made for an identity by one method."""
 
     class State(models.TextChoices):
         SUBSCRIBED = Customer.Newsletter.SUBSCRIBED.value
@@ -36,7 +36,7 @@ class ConsentStatement(models.Model):
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     state = models.CharField(max_length=12, choices=State)
-    way = models.CharField(max_length=9, choices=Way)
+    method = models.CharField(max_length=9, choices=ConsentMethod)
     at = models.DateTimeField(help_text="When it was made. Never later than its arrival.")
     address = models.CharField(
         max_length=800, blank=True, default="", help_text="The folded form of the address that it names."
@@ -44,7 +44,7 @@ class ConsentStatement(models.Model):
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=("identity", "state", "way"), name="newest_consent_statement"),
+            models.UniqueConstraint(fields=("identity", "state", "method"), name="newest_consent_statement"),
         )
 
     def __str__(self) -> str:
@@ -70,14 +70,14 @@ class _OfAddress(models.Model):
 
 
 class AddressUnsubscription(_OfAddress):
-    """The newest unsubscription of an address in one way. It holds for every customer with the address."""
+    """The newest unsubscription of an address by one method. It holds for every customer with the address."""
 
-    way = models.CharField(max_length=9, choices=Way)
+    method = models.CharField(max_length=9, choices=ConsentMethod)
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=("address", "way"), name="newest_unsubscription_of_address"),
-            models.UniqueConstraint(fields=("digest", "way"), name="newest_unsubscription_of_digest"),
+            models.UniqueConstraint(fields=("address", "method"), name="newest_unsubscription_of_address"),
+            models.UniqueConstraint(fields=("digest", "method"), name="newest_unsubscription_of_digest"),
         )
 
 

@@ -97,7 +97,7 @@ class Totals(models.Model):
     orders.
     """
 
-    settled_at = DateTimeField()
+    updated_until = DateTimeField()
     customers = BigIntegerField(default=0)
     buyers = BigIntegerField(default=0)
     total_spent = BigIntegerField(default=0)

@@ -14,7 +14,7 @@ from .customer import Identity
 class IdentityLink(models.Model):
     """That two ids belong to one person, as a trusted sender says, and whether this was refused as a conflict."""
 
-    class Way(models.IntegerChoices):
+    class Origin(models.IntegerChoices):
         """Where the link comes from. Records come first, since no message undoes them."""
 
         RECORD = 0, "an event of a file or the API"
@@ -26,17 +26,17 @@ class IdentityLink(models.Model):
     )
     at = models.DateTimeField()
     message_id = models.CharField(max_length=255, blank=True)
-    way = models.PositiveSmallIntegerField(choices=Way, default=Way.MESSAGE)
-    is_refused = models.BooleanField(
+    origin = models.PositiveSmallIntegerField(choices=Origin, default=Origin.MESSAGE)
+    is_conflict = models.BooleanField(
         default=False, help_text="It would merge two customers with different customer ids."
     )
 
     class Meta:
         verbose_name = "identity conflict"
-        constraints = (models.UniqueConstraint(fields=("one", "other"), name="pair_claimed_once"),)
+        constraints = (models.UniqueConstraint(fields=("one", "other"), name="identity_link_once"),)
         indexes = (
-            models.Index(fields=("other",), name="claims_of_other"),
-            models.Index(fields=("at",), name="refused_claims", condition=models.Q(is_refused=True)),
+            models.Index(fields=("other",), name="identity_links_of_other"),
+            models.Index(fields=("at",), name="identity_conflicts", condition=models.Q(is_conflict=True)),
         )
 
     def __str__(self) -> str:
@@ -59,12 +59,10 @@ class UnsignedLink(models.Model):
     source = models.ForeignKey("Source", on_delete=models.CASCADE, related_name="+", db_constraint=False)
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=("kind", "value"), name="unsigned_claim_of_an_id_once"),
-        )
+        constraints = (models.UniqueConstraint(fields=("kind", "value"), name="unsigned_link_of_id_once"),)
 
     def __str__(self) -> str:
-        return f"unsigned claim {self.pk}"
+        return f"unsigned link {self.pk}"
 
 
 class Traits(models.Model):
@@ -73,8 +71,8 @@ class Traits(models.Model):
     identity = models.OneToOneField(
         Identity, primary_key=True, on_delete=models.CASCADE, related_name="traits", db_constraint=False
     )
-    told = models.JSONField(default=dict)
-    is_crowded = models.BooleanField(
+    values = models.JSONField(default=dict)
+    attribute_limit_reported = models.BooleanField(
         default=False, help_text="Whether the customer was reported for too many attributes."
     )
 
@@ -82,7 +80,7 @@ class Traits(models.Model):
         verbose_name_plural = "traits"
 
     def __str__(self) -> str:
-        return f"{len(self.told)} traits of {self.identity_id}"
+        return f"{len(self.values)} traits of {self.identity_id}"
 
 
 class OrderMessage(models.Model):
@@ -118,11 +116,11 @@ class OrderMessage(models.Model):
     is_late = models.BooleanField(
         default=False, help_text="A file or the API contained the order before any trusted message."
     )
-    told = models.JSONField(default=dict)
+    values = models.JSONField(default=dict)
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=("message_id", "is_from_browser"), name="order_note_once"),
+            models.UniqueConstraint(fields=("message_id", "is_from_browser"), name="order_message_once"),
         )
 
     def __str__(self) -> str:

@@ -32,7 +32,7 @@ class Source(models.Model):
     signing_secret = EncryptedField(
         editable=False, help_text="The secret with which the shop's server signs the userId."
     )
-    allow_unsigned_joins = models.BooleanField(
+    trusts_unsigned_ids = models.BooleanField(
         "trust unsigned customer ids",
         default=False,
         help_text="Trust customer ids (userId) and orders that a browser sends without a signature (userHash)."

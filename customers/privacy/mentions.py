@@ -38,7 +38,7 @@ class Mentions:
     phones: frozenset[str]
 
     @classmethod
-    def of(cls, customers: Sequence[int]) -> "Mentions":
+    def collect(cls, customers: Sequence[int]) -> "Mentions":
         """Collect what identifies a person, from all rows that are theirs."""
         ids, emails, phones = set[str](), set[str](), set[str]()
         for printed, email, phone in Customer.objects.filter(pk__in=customers).values_list(
@@ -49,10 +49,12 @@ class Mentions:
             phones.add(phone)
         for kind, value in Identity.objects.filter(customer__in=customers).values_list("kind", "value"):
             {Identity.Kind.EMAIL.value: emails, Identity.Kind.PHONE.value: phones}.get(kind, ids).add(value)
-        for told in Traits.objects.filter(identity__customer__in=customers).values_list("told", flat=True):
-            for name, found in (("email", emails), ("phone", phones)):
-                value = told.get(name, [""])[0]
-                found.add(value if isinstance(value, str) else "")
+        for traits in Traits.objects.filter(identity__customer__in=customers).values_list(
+            "values", flat=True
+        ):
+            for name, addresses in (("email", emails), ("phone", phones)):
+                value = traits.get(name, [""])[0]
+                addresses.add(value if isinstance(value, str) else "")
         ids.update(Order.objects.filter(customer__in=customers).values_list("order_id", flat=True))
         ids.update(Event.objects.filter(customer__in=customers).values_list("message_id", flat=True))
         return cls(

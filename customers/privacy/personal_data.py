@@ -37,13 +37,13 @@ class AlreadyErased(LookupError):
 class Section:
     """What an app stores about customers.
 
-    ``tell`` returns it as JSON. ``erase`` gets the primary keys of all rows of the customer, which may be several,
-    and the instant. ``wait`` takes the locks of the section, before anything else is locked or read.
+    ``export`` returns it as JSON. ``erase`` gets the primary keys of all rows of the customer, which may be several,
+    and the instant. ``lock`` takes the locks of the section, before anything else is locked or read.
     """
 
-    tell: Callable[[Customer], Any]
+    export: Callable[[Customer], Any]
     erase: Callable[[Sequence[int], datetime], None]
-    wait: Callable[[], None]
+    lock: Callable[[], None]
 
 
 _sections: dict[str, Section] = {}
@@ -58,9 +58,9 @@ def register_section(name: str, section: Section) -> None:
 
 def export_customer(customer: Customer, at: datetime) -> dict[str, Any]:
     """Return all data about a customer as JSON: texts, numbers, lists and objects."""
-    told: dict[str, Any] = {"exported_at": at.isoformat()}
-    told |= {name: tell(customer) for name, tell in _OWN_SECTIONS.items()}
-    return told | {name: section.tell(customer) for name, section in _sections.items()}
+    data: dict[str, Any] = {"exported_at": at.isoformat()}
+    data |= {name: export(customer) for name, export in _OWN_SECTIONS.items()}
+    return data | {name: section.export(customer) for name, section in _sections.items()}
 
 
 def erase_customer(customer: Customer, at: datetime, *, by: str = "") -> Erasure:
@@ -71,12 +71,12 @@ def erase_customer(customer: Customer, at: datetime, *, by: str = "") -> Erasure
     with transaction.atomic():
         # Always lock in this order: refreshes, facts, records.
         for section in _sections.values():
-            section.wait()
+            section.lock()
         with update.lock_facts():
             tombstones.lock_exclusive()
             keys = _rows_of(customer)
             orders, events = Order.objects.filter(customer__in=keys), Event.objects.filter(customer__in=keys)
-            done = Erasure(at=at, by=by[:150], orders=orders.count(), events=events.count())
+            erasure = Erasure(at=at, by=by[:150], orders=orders.count(), events=events.count())
             tombstones.create_tombstones(
                 [
                     *Identity.objects.filter(customer__in=keys).values_list("kind", "value"),
@@ -95,13 +95,13 @@ def erase_customer(customer: Customer, at: datetime, *, by: str = "") -> Erasure
             for section in _sections.values():
                 section.erase(keys, at)
             _anonymize_audit_log(keys)
-            idempotent_responses.erase_bodies([one.name for one in _answers_naming(keys)])
+            idempotent_responses.erase_bodies([one.name for one in _responses_naming(keys)])
             update.delete_facts(keys)
             addresses.anonymize_addresses(keys)
             customer_writer.delete_customers(keys)
-        done.save()
+        erasure.save()
         notify_on_commit(records_changed)
-    return done
+    return erasure
 
 
 def _rows_of(customer: Customer) -> list[int]:
@@ -122,7 +122,7 @@ def customers_sharing_addresses(customer: Customer) -> list[str]:
     They are not erased, since families and workplaces share addresses, too. Staff decide.
     """
     keys = _rows_of(customer)
-    mentions = Mentions.of(keys)
+    mentions = Mentions.collect(keys)
     same = Q(identities__kind=Identity.Kind.EMAIL, identities__value__in=mentions.emails) | Q(
         email__in=mentions.emails
     )
@@ -132,9 +132,9 @@ def customers_sharing_addresses(customer: Customer) -> list[str]:
     return list(others.values_list("customer_id", flat=True)[:MAX_NAMED_CUSTOMERS])
 
 
-def _answers_naming(keys: Sequence[int]) -> list[IdempotentResponse]:
+def _responses_naming(keys: Sequence[int]) -> list[IdempotentResponse]:
     """Return the stored responses to API requests that name a person."""
-    mentions = Mentions.of(keys)
+    mentions = Mentions.collect(keys)
     return [
         one
         for one in IdempotentResponse.objects.order_by("began_at").iterator()
@@ -195,10 +195,10 @@ def _events(customer: Customer) -> list[dict[str, Any]]:
     )
 
 
-def _kept_answers(customer: Customer) -> list[dict[str, Any]]:
+def _idempotent_responses(customer: Customer) -> list[dict[str, Any]]:
     return [
         {"began_at": one.began_at.isoformat(), "body": one.body}
-        for one in _answers_naming(_rows_of(customer))
+        for one in _responses_naming(_rows_of(customer))
     ]
 
 
@@ -227,6 +227,6 @@ _OWN_SECTIONS: dict[str, Callable[[Customer], Any]] = {
     "orders": _orders,
     "events": _events,
     "facts": _facts,
-    "answers": _kept_answers,
+    "answers": _idempotent_responses,
     "sharing_addresses": customers_sharing_addresses,
 }

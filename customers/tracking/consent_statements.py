@@ -1,4 +1,4 @@
-"""Consent that a message states: removed from its traits, and recorded with the way it was stated.
+"""Consent that a message states: removed from its traits, and recorded with the method it was stated.
 
 A statement of a server counts. ``true`` of a browser is pending until the address confirms it, unless the shop has
 turned double opt-in off; ``false`` of a browser applies only to its own visitor.
@@ -15,7 +15,7 @@ from customers.consent import statements, states
 from customers.consent.statements import Statement
 from customers.consent.states import State
 from customers.models import Identity
-from customers.models.consent import Way
+from customers.models.consent import ConsentMethod
 
 from . import double_opt_in
 
@@ -25,13 +25,13 @@ class StatedConsent:
     """What a message states about the newsletter, and the e-mail address in the same message."""
 
     state: str
-    way: str
+    method: str
     at: datetime
     email: str
 
     @property
     def is_by_browser(self) -> bool:
-        return self.way == Way.BROWSER
+        return self.method == ConsentMethod.BROWSER
 
 
 def pop_consent(traits: dict[str, str], at: datetime, *, by_server: bool) -> StatedConsent | None:
@@ -45,17 +45,17 @@ def pop_consent(traits: dict[str, str], at: datetime, *, by_server: bool) -> Sta
         subscribed_at = traits.get("subscribed_at")
         if state == State.SUBSCRIBED and subscribed_at:
             at = min(at, datetime.fromisoformat(subscribed_at).astimezone(UTC))
-        return StatedConsent(state, Way.FIRM, at, email)
+        return StatedConsent(state, ConsentMethod.FIRM, at, email)
     if state == State.SUBSCRIBED and settings.SHOP_DOUBLE_OPT_IN:
         state = State.PENDING
-    return StatedConsent(state, Way.BROWSER, at, email)
+    return StatedConsent(state, ConsentMethod.BROWSER, at, email)
 
 
 def record_consent(
     stated: Sequence[tuple[int, StatedConsent]],
     emails: Sequence[int],
     moved: Mapping[int, int | None],
-    now: datetime,
+    at: datetime,
 ) -> None:
     """Record statements by identity, update the consent of their customers, and request confirmations of pending ones.
 
@@ -65,7 +65,7 @@ def record_consent(
     stated_consents = [
         (
             one.is_by_browser,
-            Statement(key, one.state, one.way, min(one.at, now), email_addresses.fold_email(one.email)),
+            Statement(key, one.state, one.method, min(one.at, at), email_addresses.fold_email(one.email)),
         )
         for key, one in stated
     ]
@@ -76,6 +76,6 @@ def record_consent(
     keys = sorted({*(key for key, _ in stated), *moved})
     if keys:
         theirs = Identity.objects.filter(pk__in=keys).values_list("customer_id", flat=True)
-        states.update_consent_of_customers({*theirs, *filter(None, moved.values())}, now, source="tracking")
+        states.update_consent_of_customers({*theirs, *filter(None, moved.values())}, at, source="tracking")
     addresses = {key: one.email for key, one in stated if one.state == State.PENDING and one.email}
-    double_opt_in.request_confirmations({*(key for key, _ in stated), *emails}, addresses, now)
+    double_opt_in.request_confirmations({*(key for key, _ in stated), *emails}, addresses, at)

@@ -23,7 +23,7 @@ from customers.consent.states import CONFIRMATION_PERIOD, State
 from customers.identity import identity_locks, tombstones
 from customers.ingestion import customer_writer
 from customers.models import ConfirmationRequest, ConsentChange, ConsentStatement, Customer, Identity
-from customers.models.consent import Way
+from customers.models.consent import ConsentMethod
 from customers.signals import records_changed
 
 from . import profiles
@@ -60,7 +60,7 @@ class ConfirmationStatus:
 # -- Requesting
 
 
-def request_confirmations(identities: Collection[int], emails: Mapping[int, str], now: datetime) -> None:
+def request_confirmations(identities: Collection[int], emails: Mapping[int, str], at: datetime) -> None:
     """Request confirmations for identities whose customer is pending.
 
     ``emails`` are the addresses that were stated together with the consent, by identity.
@@ -68,7 +68,7 @@ def request_confirmations(identities: Collection[int], emails: Mapping[int, str]
     if not identities:
         return
     pending = ConsentStatement.objects.filter(
-        states.pending_q(now, "identity__customer__"), identity__in=identities, state=State.PENDING
+        states.pending_q(at, "identity__customer__"), identity__in=identities, state=State.PENDING
     ).select_related("identity__customer")
     requests = []
     for one in pending:
@@ -84,7 +84,7 @@ def request_confirmations(identities: Collection[int], emails: Mapping[int, str]
                     mailbox=email_addresses.mailbox_key(address),
                     token=uuid.uuid4(),
                     asked_at=one.at,
-                    not_before=now,
+                    not_before=at,
                 )
             )
     ConfirmationRequest.objects.bulk_create(requests, ignore_conflicts=True)
@@ -216,7 +216,7 @@ def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
     customer_writer.mark_address_trusted(identity.customer_id, request.address)
     addresses.restore_erased_addresses([request.address])
     statements.store_statements(
-        [Statement(identity.pk, State.SUBSCRIBED, Way.CONFIRMED, at, request.address)]
+        [Statement(identity.pk, State.SUBSCRIBED, ConsentMethod.CONFIRMED, at, request.address)]
     )
     ConsentChange.objects.create(
         customer_id=identity.customer_id,
@@ -226,4 +226,6 @@ def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
         address=request.email,
         asked_at=request.asked_at,
     )
-    states.update_consent_of_customers([identity.customer_id], at, source=SOURCE, told=identity.customer_id)
+    states.update_consent_of_customers(
+        [identity.customer_id], at, source=SOURCE, history_written=identity.customer_id
+    )

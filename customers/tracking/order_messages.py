@@ -52,7 +52,7 @@ class _OrderState:
         self.lines = values.get("lines", self.lines)
 
 
-def record_order_messages(messages: Sequence[OrderMessage], moved: Iterable[int], now: datetime) -> None:
+def record_order_messages(messages: Sequence[OrderMessage], moved: Iterable[int], at: datetime) -> None:
     """Store messages about orders, and update these orders and those of ``moved`` identities."""
     messages = [one for one in messages if one.is_trusted or one.action in _SALES]
     order_ids = {one.order_id for one in messages}
@@ -72,15 +72,15 @@ def record_order_messages(messages: Sequence[OrderMessage], moved: Iterable[int]
     for part in batches([*moved]):
         order_ids |= set(OrderMessage.objects.filter(identity__in=part).values_list("order_id", flat=True))
     if order_ids:
-        _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), now)
+        _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), at)
 
 
-def confirm_orders(order_ids: Sequence[str], now: datetime) -> None:
+def confirm_orders(order_ids: Sequence[str], at: datetime) -> None:
     """Apply waiting refunds and cancellations to orders that a file or the API reports, and delete their drafts."""
     for part in batches(order_ids):
         OrderMessage.objects.filter(order_id__in=part, is_trusted=False).delete()
         OrderMessage.objects.filter(order_id__in=part).update(is_late=True)
-    _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), now)
+    _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), at)
 
 
 def _store_messages(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order]) -> None:
@@ -121,7 +121,7 @@ def _orders_by_id(order_ids: Iterable[str]) -> dict[str, Order]:
 
 
 def _write_orders(
-    known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order], now: datetime
+    known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order], at: datetime
 ) -> None:
     all_states = [
         one for order_id, messages in known.items() if (one := _order_state(messages, stored.get(order_id)))
@@ -129,10 +129,10 @@ def _write_orders(
     for origin in (Origin.SERVER, Origin.BROWSER):
         states = [one for one in all_states if one.is_draft == (origin is Origin.BROWSER)]
         if states:
-            writer.ingest(ORDERS, enumerate(map(_order_record, states)), now, origin=origin, notify=False)
+            writer.ingest(ORDERS, enumerate(map(_order_record, states)), at, origin=origin, notify=False)
         lines = [record for one in states for record in _line_records(one)]
         if lines:
-            writer.ingest(ORDER_LINES, enumerate(lines), now, origin=origin, notify=False)
+            writer.ingest(ORDER_LINES, enumerate(lines), at, origin=origin, notify=False)
             line_writer.delete_other_lines((record[0], record[1]) for record in lines)
 
 
@@ -153,7 +153,7 @@ def _draft_state(sales: Sequence[OrderMessage]) -> _OrderState:
     own = sorted((one for one in sales if one.identity_id == owner.pk), key=_sort_key)
     state = _OrderState(sales[0].order_id, owner, status=Status.PENDING, is_draft=True)
     for one in own:
-        state.apply_sale(one.told)
+        state.apply_sale(one.values)
     completed = [one for one in own if one.action == Action.COMPLETED]
     state.placed_at = min(one.at for one in completed or own)
     return state
@@ -166,7 +166,7 @@ def _confirmed_state(
     is_imported = order is not None and (not sales or any(one.is_late for one in trusted))
     state = _OrderState(trusted[0].order_id, _owner(sales) if sales else None)
     for one in sales:
-        state.apply_sale(one.told)
+        state.apply_sale(one.values)
     completed = [one for one in sales if one.action == Action.COMPLETED]
     if completed or not is_imported:
         state.placed_at = min(one.at for one in completed or sales)
@@ -200,12 +200,12 @@ def _apply_status_and_refunds(state: _OrderState, trusted: Iterable[OrderMessage
             case Action.CANCELLED:
                 state.status = Status.CANCELLED
             case Action.REFUNDED:
-                refunded += _refund_amount(one.told, state, total)
+                refunded += _refund_amount(one.values, state, total)
                 if refunded >= total:
                     refunded, state.status = total, Status.REFUNDED
                 state.refunded = refunded
-            case _ if "status" in one.told:
-                state.status = one.told["status"]
+            case _ if "status" in one.values:
+                state.status = one.values["status"]
 
 
 def _refund_amount(values: Mapping[str, Any], state: _OrderState, total: int) -> int:

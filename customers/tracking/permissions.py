@@ -37,14 +37,14 @@ def authorize(source: Source, message: TrackedMessage) -> AuthorizedMessage:
             message, by_server=True, is_signed=True, may_confirm_orders=True, source_id=source.pk
         )
     signature = message.context.get("userHash")
-    is_signed = source.allow_unsigned_joins or (
+    is_signed = source.trusts_unsigned_ids or (
         bool(message.user_id) and sources.is_signature_valid(source, message.user_id, signature)
     )
     from_browser = AuthorizedMessage(
         message,
         by_server=False,
         is_signed=is_signed,
-        may_confirm_orders=source.allow_unsigned_joins,
+        may_confirm_orders=source.trusts_unsigned_ids,
         source_id=source.pk,
     )
     if is_signed or not message.user_id:

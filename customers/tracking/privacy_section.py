@@ -1,4 +1,4 @@
-"""The personal data of tracking besides the records: traits, reports of orders, confirmations and refused messages."""
+"""The personal data of tracking besides the records: traits, links, messages about orders, confirmations, refusals."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,17 +14,17 @@ from . import inbox
 
 
 def _export(customer: Customer) -> dict[str, Any]:
-    notes = OrderMessage.objects.filter(identity__customer=customer).order_by("at", "pk")
+    order_messages = OrderMessage.objects.filter(identity__customer=customer).order_by("at", "pk")
     return {
         "traits": [
-            {"id": value, "told": told}
-            for value, told in Traits.objects.filter(identity__customer=customer).values_list(
-                "identity__value", "told"
+            {"id": value, "values": values}
+            for value, values in Traits.objects.filter(identity__customer=customer).values_list(
+                "identity__value", "values"
             )
         ],
         "orders": [
-            {"order_id": note.order_id, "action": note.action, "at": note.at.isoformat(), "told": note.told}
-            for note in notes
+            {"order_id": one.order_id, "action": one.action, "at": one.at.isoformat(), "values": one.values}
+            for one in order_messages
         ],
         "confirmations": [
             {
@@ -36,8 +36,8 @@ def _export(customer: Customer) -> dict[str, Any]:
             }
             for one in ConfirmationRequest.objects.filter(identity__customer=customer).order_by("pk")
         ],
-        "claimed": [
-            {"id": one.value, "claimed": one.other, "at": one.at.isoformat()}
+        "unsigned_links": [
+            {"id": one.value, "linked_to": one.other, "at": one.at.isoformat()}
             for one in unsigned_links.links_naming_queryset(_identity_keys([customer.pk])).order_by("pk")
         ],
         "refused": [
@@ -49,7 +49,7 @@ def _export(customer: Customer) -> dict[str, Any]:
 
 def _erase(customers: Sequence[int], at: datetime) -> None:
     """Delete messages that mention the customers, refused or in the inbox. The rest is deleted with the identities."""
-    inbox.remove_mentions(Mentions.of(customers))
+    inbox.remove_mentions(Mentions.collect(customers))
     unsigned_links.delete_links_naming(_identity_keys(customers))
     named = [one.pk for one in _refused_messages(customers)]
     for part in batches(named):
@@ -62,7 +62,7 @@ def _identity_keys(customers: Sequence[int]) -> list[unsigned_links.IdKey]:
 
 def _refused_messages(customers: Sequence[int]) -> list[RefusedMessage]:
     """Return the refused messages that mention the customers. They may be invalid JSON, so their text is searched."""
-    mentions = Mentions.of(customers)
+    mentions = Mentions.collect(customers)
     return [
         one
         for one in RefusedMessage.objects.order_by("pk").iterator()
@@ -70,4 +70,4 @@ def _refused_messages(customers: Sequence[int]) -> list[RefusedMessage]:
     ]
 
 
-SECTION = Section(tell=_export, erase=_erase, wait=lambda: None)
+SECTION = Section(export=_export, erase=_erase, lock=lambda: None)

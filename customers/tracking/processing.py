@@ -63,7 +63,7 @@ class MessageProblem:
     reason: str
 
 
-def process_messages(received: Sequence[ReceivedMessage], now: datetime) -> list[MessageProblem]:
+def process_messages(received: Sequence[ReceivedMessage], at: datetime) -> list[MessageProblem]:
     """Process messages in the caller's transaction. The caller holds the lock of identities.
 
     Return the problems of invalid messages, which do not affect the others.
@@ -89,7 +89,7 @@ def process_messages(received: Sequence[ReceivedMessage], now: datetime) -> list
         MessageProblem(results[index][0], new_visitor_limit.TOO_MANY_VISITORS) for index in sorted(over_limit)
     ]
     results = [one for index, one in enumerate(results) if index not in over_limit]
-    _write_interpretations([result for _, result in results], now)
+    _write_interpretations([result for _, result in results], at)
     problems += [
         MessageProblem(one, f"{reason} (the rest was kept)")
         for one, result in results
@@ -150,7 +150,7 @@ def _tombstone_ids(source: Source, message: TrackedMessage) -> list[tombstones.I
     ]
 
 
-def _write_interpretations(results: Sequence[Interpretation], now: datetime) -> None:
+def _write_interpretations(results: Sequence[Interpretation], at: datetime) -> None:
     if any(result.order or result.identity_links or result.unsigned_id for result in results):
         drafts.lock_exclusive()  # before any row is locked: orders of files wait for us, or we for them
     assertions = [
@@ -172,22 +172,22 @@ def _write_interpretations(results: Sequence[Interpretation], now: datetime) -> 
     named = {result.message.user_id for result in results if result.message.user_id}
     described = [result for result in results if result.traits or result.consent or result.order]
     resolved = resolution.resolve(
-        [result.identity for result in described], assertions, now, unsigned=unsigned, named=named
+        [result.identity for result in described], assertions, at, unsigned=unsigned, named=named
     )
-    _update_profiles(described, resolved, now)
-    _record_orders(described, resolved, now)
+    _update_profiles(described, resolved, at)
+    _record_orders(described, resolved, at)
     for origin in (Origin.SERVER, Origin.BROWSER):
         by_server = origin is Origin.SERVER
         events = [result.event for result in results if result.event and result.by_server == by_server]
         if events:
-            writer.ingest(EVENTS, enumerate(events), now, origin=origin, notify=False)
+            writer.ingest(EVENTS, enumerate(events), at, origin=origin, notify=False)
     notify_on_commit(records_changed)
 
 
-def _update_profiles(results: Sequence[Interpretation], resolved: Resolution, now: datetime) -> None:
+def _update_profiles(results: Sequence[Interpretation], resolved: Resolution, at: datetime) -> None:
     updates = [
         TraitUpdate(
-            resolved.places[result.identity].identity,
+            resolved.known_ids[result.identity].identity,
             result.traits,
             result.message.at,
             result.message.message_id,
@@ -197,38 +197,38 @@ def _update_profiles(results: Sequence[Interpretation], resolved: Resolution, no
         if result.traits
     ]
     if updates or resolved.moved:
-        crowded = profiles.apply_trait_updates(updates, resolved.moved, now)
+        over_limit = profiles.apply_trait_updates(updates, resolved.moved, at)
         for result in results:
-            if result.traits and (key := resolved.places[result.identity].identity) in crowded:
+            if result.traits and (key := resolved.known_ids[result.identity].identity) in over_limit:
                 result.problems.append(TOO_MANY_ATTRIBUTES)
-                crowded.discard(key)
+                over_limit.discard(key)
         consent_statements.record_consent(
             [
-                (resolved.places[result.identity].identity, result.consent)
+                (resolved.known_ids[result.identity].identity, result.consent)
                 for result in results
                 if result.consent
             ],
             [one.identity for one in updates if "email" in one.values and not one.by_server],
             resolved.moved,
-            now,
+            at,
         )
 
 
-def _record_orders(results: Sequence[Interpretation], resolved: Resolution, now: datetime) -> None:
+def _record_orders(results: Sequence[Interpretation], resolved: Resolution, at: datetime) -> None:
     order_reports = [
         OrderMessage(
             message_id=result.message.message_id,
             is_from_browser=not result.by_server,
             order_id=result.order.order_id,
-            identity_id=resolved.places[result.identity].identity,
+            identity_id=resolved.known_ids[result.identity].identity,
             at=result.message.at,
             action=result.order.action,
             is_trusted=result.order.is_trusted,
             is_signed=result.order.is_signed,
-            told=result.order.values,
+            values=result.order.values,
         )
         for result in results
         if result.order
     ]
     if order_reports or resolved.moved:
-        order_messages.record_order_messages(order_reports, resolved.moved, now)
+        order_messages.record_order_messages(order_reports, resolved.moved, at)

@@ -61,7 +61,7 @@ class _EffectiveValue:
 
 
 def apply_trait_updates(
-    updates: Sequence[TraitUpdate], moved: Mapping[int, int | None], now: datetime
+    updates: Sequence[TraitUpdate], moved: Mapping[int, int | None], at: datetime
 ) -> set[int]:
     """Store the traits of messages, and update the customers of their identities and of ``moved`` ones.
 
@@ -73,35 +73,37 @@ def apply_trait_updates(
     about = {one.identity for one in updates} | moved.keys()
     stored = _load_traits(about, moved)
     before = stored.effective_values(moved)
-    crowded = {one.identity for one in updates if not stored.apply(one)}
+    over_limit = {one.identity for one in updates if not stored.apply(one)}
     Traits.objects.bulk_create(
         (
-            Traits(identity_id=key, told=stored.by_identity[key])
+            Traits(identity_id=key, values=stored.by_identity[key])
             for key in sorted({one.identity for one in updates})
         ),
         update_conflicts=True,
         unique_fields=["identity"],
-        update_fields=["told"],
+        update_fields=["values"],
     )
     after = stored.effective_values({})
-    customers = _write_customers(before, after, now)
-    crowded |= {
-        one.identity for one in updates if _is_crowded(one, stored.customers[one.identity], after, customers)
+    customers = _write_customers(before, after, at)
+    over_limit |= {
+        one.identity
+        for one in updates
+        if _exceeds_limit(one, stored.customers[one.identity], after, customers)
     }
-    crowded -= stored.reported_crowded
-    for part in batches(sorted(crowded)):
-        Traits.objects.filter(identity__in=part).update(is_crowded=True)
-    return crowded
+    over_limit -= stored.limit_reported
+    for part in batches(sorted(over_limit)):
+        Traits.objects.filter(identity__in=part).update(attribute_limit_reported=True)
+    return over_limit
 
 
-def _is_crowded(
+def _exceeds_limit(
     update: TraitUpdate,
     customer: int,
     after: Mapping[int, Mapping[str, _EffectiveValue]],
-    cut: Collection[int],
+    shortened: Collection[int],
 ) -> bool:
-    told = {name for name in update.values if _is_attribute(name)}
-    return bool(told) and (customer in cut or not told <= after[customer].keys())
+    attributes = {name for name in update.values if _is_attribute(name)}
+    return bool(attributes) and (customer in shortened or not attributes <= after[customer].keys())
 
 
 def _is_attribute(name: str) -> bool:
@@ -115,7 +117,7 @@ class _StoredTraits:
         self.by_identity: dict[int, dict[str, Sequence[Any]]] = {}
         self.customers: dict[int, int] = {}
         self.has_customer_id: set[int] = set()
-        self.reported_crowded: set[int] = set()
+        self.limit_reported: set[int] = set()
 
     def apply(self, update: TraitUpdate) -> bool:
         """Store the traits of a message. Return False if some exceed the limit of attributes."""
@@ -130,10 +132,12 @@ class _StoredTraits:
                 known[name] = new
             if _is_attribute(name):
                 known[name] = TraitValue(*known[name])._replace(first_at=first)
-        first_told = {
-            name: attribute_limit.first_sort_key(told) for name, told in known.items() if _is_attribute(name)
+        sort_keys = {
+            name: attribute_limit.first_sort_key(value)
+            for name, value in known.items()
+            if _is_attribute(name)
         }
-        beyond = first_told.keys() - attribute_limit.names_to_keep(first_told)
+        beyond = sort_keys.keys() - attribute_limit.names_to_keep(sort_keys)
         for name in beyond:
             del known[name]
         return not beyond
@@ -141,14 +145,14 @@ class _StoredTraits:
     def effective_values(self, moved: Mapping[int, int | None]) -> dict[int, dict[str, _EffectiveValue]]:
         """Return the values that count for each customer. Moved identities belong to their former customers."""
         candidates: dict[int, dict[str, list[tuple[Any, ...]]]] = defaultdict(lambda: defaultdict(list))
-        for key, told in self.by_identity.items():
-            for name, kept in told.items():
-                one, is_own = TraitValue(*kept), key in self.has_customer_id
+        for key, values in self.by_identity.items():
+            for name, kept in values.items():
+                value, is_own = TraitValue(*kept), key in self.has_customer_id
                 if (customer := moved.get(key, self.customers[key])) is not None:
-                    candidates[customer][name].append((_rank(name, one, is_own=is_own), one, is_own))
+                    candidates[customer][name].append((_rank(name, value, is_own=is_own), value, is_own))
         return {
             customer: _with_context_columns(
-                {name: _effective_value(name, ones) for name, ones in _within_attribute_limit(fields)}
+                {name: _effective_value(name, ranked) for name, ranked in _within_attribute_limit(fields)}
             )
             for customer, fields in candidates.items()
         }
@@ -160,16 +164,16 @@ def _load_traits(about: Iterable[int], moved: Mapping[int, int | None]) -> _Stor
     for part in batches([*about]):
         customers |= set(Identity.objects.filter(pk__in=part).values_list("customer_id", flat=True))
     for part in batches([*customers]):
-        for key, customer, kind, told, is_crowded in Identity.objects.filter(customer__in=part).values_list(
-            "pk", "customer_id", "kind", "traits__told", "traits__is_crowded"
-        ):
+        for key, customer, kind, values, limit_reported in Identity.objects.filter(
+            customer__in=part
+        ).values_list("pk", "customer_id", "kind", "traits__values", "traits__attribute_limit_reported"):
             stored.customers[key] = customer
             if kind == CUSTOMER_ID:
                 stored.has_customer_id.add(key)
-            if told:
-                stored.by_identity[key] = told
-            if is_crowded:
-                stored.reported_crowded.add(key)
+            if values:
+                stored.by_identity[key] = values
+            if limit_reported:
+                stored.limit_reported.add(key)
     return stored
 
 
@@ -178,14 +182,14 @@ def _within_attribute_limit(
 ) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Skip the attributes beyond the limit of a customer."""
     first = {
-        name: min(attribute_limit.first_sort_key(told) for _, told, _ in ones)
-        for name, ones in fields.items()
+        name: min(attribute_limit.first_sort_key(value) for _, value, _ in ranked)
+        for name, ranked in fields.items()
         if _is_attribute(name)
     }
     kept = attribute_limit.names_to_keep(first)
-    for name, ones in fields.items():
+    for name, ranked in fields.items():
         if name not in first or name in kept:
-            yield name, ones
+            yield name, ranked
 
 
 def _outranks(name: str, new: TraitValue, old: TraitValue) -> bool:
@@ -194,13 +198,13 @@ def _outranks(name: str, new: TraitValue, old: TraitValue) -> bool:
     return _rank(name, new, is_own=True) > _rank(name, old, is_own=True)
 
 
-def _rank(name: str, told: TraitValue, *, is_own: bool) -> tuple[Any, ...]:
+def _rank(name: str, trait: TraitValue, *, is_own: bool) -> tuple[Any, ...]:
     """Return a sort key: the value that counts has the highest."""
     if name in EARLIEST_WINS:
-        return _earliest_key(told.at if name == UTM_SOURCE else told.value, told.message_id)
-    if name in CONTACT_FIELDS and not told.by_server:  # the first value of a browser fills an empty field
-        return False, is_own, _earliest_key(told.at, told.message_id)
-    return True, is_own, told.at, told.message_id
+        return _earliest_key(trait.at if name == UTM_SOURCE else trait.value, trait.message_id)
+    if name in CONTACT_FIELDS and not trait.by_server:  # the first value of a browser fills an empty field
+        return False, is_own, _earliest_key(trait.at, trait.message_id)
+    return True, is_own, trait.at, trait.message_id
 
 
 def _earliest_key(instant: str, message_id: str) -> tuple[int, ...]:
@@ -208,9 +212,9 @@ def _earliest_key(instant: str, message_id: str) -> tuple[int, ...]:
 
 
 def _effective_value(name: str, candidates: list[tuple[Any, ...]]) -> _EffectiveValue:
-    _, told, is_own = max(candidates, key=lambda one: one[0])
-    fills = name in CONTEXT_COLUMNS or not is_own or (name in CONTACT_FIELDS and not told.by_server)
-    return _EffectiveValue(told.value, fills, told.by_server)
+    _, trait, is_own = max(candidates, key=lambda one: one[0])
+    fills = name in CONTEXT_COLUMNS or not is_own or (name in CONTACT_FIELDS and not trait.by_server)
+    return _EffectiveValue(trait.value, fills, trait.by_server)
 
 
 def _with_context_columns(fields: dict[str, _EffectiveValue]) -> dict[str, _EffectiveValue]:
@@ -226,7 +230,7 @@ def _with_context_columns(fields: dict[str, _EffectiveValue]) -> dict[str, _Effe
 def _write_customers(
     before: Mapping[int, Mapping[str, _EffectiveValue]],
     after: Mapping[int, Mapping[str, _EffectiveValue]],
-    now: datetime,
+    at: datetime,
 ) -> set[int]:
     """Write the values that count. Return the customers with too many attributes."""
     changed = [key for key in {*before, *after} if before.get(key) != after.get(key)]
@@ -258,7 +262,7 @@ def _write_customers(
     if cleared:
         customer_writer.clear_fields(cleared)
     if numbered:
-        outcome = writer.ingest(CUSTOMERS, numbered, now, source="tracking", notify=False, trusts_ids=False)
+        outcome = writer.ingest(CUSTOMERS, numbered, at, source="tracking", notify=False, trusts_ids=False)
         assert not outcome.rejected
         customer_writer.mark_addresses_untrusted(by_browser)
         return {rows[index][0] for index in outcome.over_attribute_limit}
@@ -266,14 +270,14 @@ def _write_customers(
 
 
 def _with_imported_first_seen(
-    customer: Customer, told: Mapping[str, _EffectiveValue]
+    customer: Customer, values: Mapping[str, _EffectiveValue]
 ) -> Mapping[str, _EffectiveValue]:
     """Return the values with the earliest ``first_seen`` of messages, files and the API."""
     if customer.first_seen_given is None:
-        return told
+        return values
     given = _EffectiveValue(_isoformat(customer.first_seen_given), fills=False)
-    earliest = min(given, told.get("first_seen", given), key=lambda one: one.value)
-    return {**told, "first_seen": earliest}
+    earliest = min(given, values.get("first_seen", given), key=lambda one: one.value)
+    return {**values, "first_seen": earliest}
 
 
 def _may_write(customer: Customer, name: str, best: _EffectiveValue, old: _EffectiveValue | None) -> bool:

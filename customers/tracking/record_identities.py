@@ -15,25 +15,25 @@ from customers.ingestion import drafts
 from . import consent_statements, order_messages, profiles
 
 
-def confirm_customer_ids(customer_ids: Collection[str], now: datetime) -> None:
+def confirm_customer_ids(customer_ids: Collection[str], at: datetime) -> None:
     """End the unsigned links of customer ids that a trusted record names."""
-    _move_records(resolution.resolve((), (), now, named=customer_ids), now)
+    _move_records(resolution.resolve((), (), at, named=customer_ids), at)
 
 
-def link_event_visitors(staged: str, now: datetime) -> None:
+def link_event_visitors(staged: str, at: datetime) -> None:
     """Merge the visitors of staged events into the customers that the same events name."""
     asserted: list[Assertion] = assertions.assertions_from_staged(staged)
     if asserted:
         identity_locks.lock_identities()
-        _move_records(resolution.resolve((), asserted, now), now)
+        _move_records(resolution.resolve((), asserted, at), at)
 
 
-def _move_records(resolved: Resolution, now: datetime) -> None:
+def _move_records(resolved: Resolution, at: datetime) -> None:
     if resolved.moved:
         drafts.lock_exclusive()
-        profiles.apply_trait_updates((), resolved.moved, now)
-        consent_statements.record_consent((), (), resolved.moved, now)
-        order_messages.record_order_messages((), resolved.moved, now)
+        profiles.apply_trait_updates((), resolved.moved, at)
+        consent_statements.record_consent((), (), resolved.moved, at)
+        order_messages.record_order_messages((), resolved.moved, at)
 
 
 RESOLVER = resolver.Resolver(confirm_customer_ids, link_event_visitors)

@@ -18,7 +18,7 @@ def _export(customer: Customer) -> dict[str, Any]:
     changes = Change.objects.filter(customer=customer).order_by("pk")
     messages = Message.objects.filter(customer=customer).order_by("pk")
     return {
-        "now": [
+        "memberships": [
             {"segment": slug, "name": name, "entered_at": entered_at.isoformat()}
             for slug, name, entered_at in members.values_list("segment__slug", "segment__name", "entered_at")
         ],
@@ -26,7 +26,7 @@ def _export(customer: Customer) -> dict[str, Any]:
             {"segment": slug, "change": change, "at": at.isoformat(), "cause": cause}
             for slug, change, at, cause in changes.values_list("segment__slug", "change", "at", "cause")
         ],
-        "told": [
+        "webhooks": [
             {"to": name, "what": kind, "segment": slug, "state": state, "at": written_at.isoformat()}
             for name, kind, slug, state, written_at in messages.values_list(
                 "endpoint__name", "kind", "segment__slug", "state", "written_at"
@@ -41,9 +41,9 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
     outbox.forget_customers(customers)
 
 
-def _wait() -> None:
+def _lock() -> None:
     lock_members()
     outbox.lock_outbox()
 
 
-SECTION = Section(tell=_export, erase=_erase, wait=_wait)
+SECTION = Section(export=_export, erase=_erase, lock=_lock)

@@ -98,7 +98,7 @@ def plan_refresh(
         selected = [one for one in selected if not (one.retry_at and instant < one.retry_at)]
     others = [one for one in dynamic if one.is_incremental and one not in selected]
     takes_queue = not any(one.is_active for one in others)
-    relation = relations.prepare_relation(instant, totals.settled_at if totals else None)
+    relation = relations.prepare_relation(instant, totals.updated_until if totals else None)
     context = EvaluationContext(instant, shop_zone(), relation, PopulationStatistics())
     rules, invalid = _parse_rules(selected)
     previous = _latest_refresh(selected)
@@ -120,7 +120,7 @@ def plan_refresh(
 
 def _present_instant(totals: Totals | None, segments: Sequence[Segment]) -> datetime:
     """Return the present instant, or the latest instant of the stored facts and members."""
-    settled = [totals.settled_at] if totals else []
+    settled = [totals.updated_until] if totals else []
     known = [*settled, *(one.refreshed_at for one in segments if one.refreshed_at)]
     now = max([datetime.now(UTC), *known])
     # Records that came due since the facts were updated are left to the next refresh.

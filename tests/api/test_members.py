@@ -206,7 +206,7 @@ def test_live_segments_are_those_of_now_and_the_fixed_lists(caller, shop_at_noon
         assert slugs("") == {"chosen": True, "known": True, "repeaters": True}
         assert slugs("?live=true") == {"chosen": True, "known": True}
         refresh_all()
-        shop.orders("o4,c1,2026-04-20,10", "o5,c1,2026-04-21,10", settle=False)
+        shop.orders("o4,c1,2026-04-20,10", "o5,c1,2026-04-21,10", update_facts=False)
         assert slugs("?live=true") == {"chosen": True, "known": True, "repeaters": False}
         assert slugs("?live=false") == {"chosen": True, "known": True}
     assert error_paths(caller.get("customers/c1/segments/?live=perhaps", 400)) == ["live"]

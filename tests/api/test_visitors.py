@@ -93,8 +93,8 @@ def test_public_segments_are_named_and_nothing_else(ask: Ask, visitors: None) ->
 def test_what_happened_a_moment_ago_counts(ask: Ask, visitors: None) -> None:
     assert ask("a1") == ["anonymous", "cart"]
 
-    shop.orders("o2,c2,2026-03-01,10", settle=False)
-    shop.events(f"m3,c2,a1,Signed In,{datetime.now(UTC).isoformat()}", settle=False)
+    shop.orders("o2,c2,2026-03-01,10", update_facts=False)
+    shop.events(f"m3,c2,a1,Signed In,{datetime.now(UTC).isoformat()}", update_facts=False)
     assert ask("a1") == ["anonymous", "buyers", "cart"]
     update.update_facts()
     assert ask("a1") == ["anonymous", "buyers", "cart"]

@@ -186,9 +186,9 @@ def record(facts: Sequence[Fact], number: int) -> None:
                 consents.append(f"{fact.who.id},{fact.what}d")
             case status:
                 orders.append(f"{about},{fact.when.isoformat()},10,{STATUSES[status]}")
-    shop.events(*carts, settle=False)
-    shop.orders(*orders, header="order_id,customer_id,placed_at,total,status", settle=False)
-    shop.customers(*consents, header="customer_id,newsletter", settle=False)
+    shop.events(*carts, update_facts=False)
+    shop.orders(*orders, header="order_id,customer_id,placed_at,total,status", update_facts=False)
+    shop.customers(*consents, header="customer_id,newsletter", update_facts=False)
 
 
 def is_done(at: datetime) -> bool:

@@ -264,7 +264,7 @@ def test_a_suppression_holds_until_it_is_lifted_and_a_complaint_also_unsubscribe
 
     assert suppression.is_suppressed("x@example.com")
     assert (state_of("a"), state_of("b")) == ("subscribed", "unsubscribed")
-    assert suppression.lift_suppression_of("x@example.com")
+    suppression.lift_suppression(Suppression.objects.get(address="x@example.com"))
     assert not suppression.is_suppressed("x@example.com")
 
 

@@ -134,7 +134,7 @@ def test_properties_of_any_kind_are_shown(properties, client) -> None:
 def test_facts_count_what_nobody_has_settled_yet(client) -> None:
     with time_machine.travel(NOON, tick=False):
         shop.customers("c1,c1@example.org")
-        shop.orders(f"o1,c1,{NOON.isoformat()},75", settle=False)
+        shop.orders(f"o1,c1,{NOON.isoformat()},75", update_facts=False)
         customer = Customer.objects.get(customer_id="c1")
         content = client.get(reverse("admin:customers_customer_change", args=[customer.pk])).content.decode()
 

@@ -172,7 +172,7 @@ def test_what_is_recorded_at_the_very_moment_of_a_join_is_the_customers(first) -
 
     def write_slowly() -> None:
         with transaction.atomic():
-            shop.import_rows("events", rows.pop(first), header=HEADER, settle=False)
+            shop.import_rows("events", rows.pop(first), header=HEADER, update_facts=False)
             written.set()
             time.sleep(0.5)  # in which the other one comes to wait for us
         connection.close()

@@ -42,7 +42,7 @@ def test_past_orders_are_chosen_before_the_planner_looks() -> None:
     shop.segment("buyers", {"order_count": {"at_least": 2}})
     shop.orders(*(f"later{n},c{n},2026-03-02,10" for n in range(MANY)))
     refresh_all()
-    shop.orders(*(f"past{n},c{n},2026-03-01,10" for n in range(MANY)), settle=False)
+    shop.orders(*(f"past{n},c{n},2026-03-01,10" for n in range(MANY)), update_facts=False)
 
     with CaptureQueriesContext(connection) as ran:
         update.update_facts()

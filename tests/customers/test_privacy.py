@@ -89,7 +89,11 @@ def test_an_export_holds_all_that_is_known(with_others) -> None:
     assert [line["sku"] for line in told["orders"][0]["lines"]] == ["sku-1"]
     assert [one["message_id"] for one in told["events"]] == ["m-anna-0", "m-anna-1", "m-anna-2"]
     assert (told["facts"]["order_count"], told["facts"]["total_spent"]) == (2, "990.0000")
-    assert [one["segment"] for one in told["segments"]["now"]] == ["known", "spenders", "known-spenders"]
+    assert [one["segment"] for one in told["segments"]["memberships"]] == [
+        "known",
+        "spenders",
+        "known-spenders",
+    ]
     assert {one["change"] for one in told["segments"]["changes"]} == {"entered"}
 
 
@@ -162,7 +166,7 @@ def test_whoever_signs_up_again_begins_afresh(with_others) -> None:
 
 
 def test_an_erased_visitor_takes_the_queue_along(with_others) -> None:
-    shop.events("m9,,a9,Seen,2026-03-01", settle=False)
+    shop.events("m9,,a9,Seen,2026-03-01", update_facts=False)
 
     erase("a9")
     refresh_all()
@@ -215,8 +219,8 @@ def test_erasing_while_records_arrive_and_members_are_refreshed_leaves_nothing_w
     def arrive(number: int) -> None:
         now = datetime.now(UTC).isoformat()
         rows = [f"m{number}-{n},c{n},b{n},Product Added,{now}" for n in range(20)]
-        shop.events(*rows, settle=False)
-        shop.orders(*(f"o{number}-{n},c{n},{now},{n}" for n in range(20)), settle=False)
+        shop.events(*rows, update_facts=False)
+        shop.orders(*(f"o{number}-{n},c{n},{now},{n}" for n in range(20)), update_facts=False)
 
     threads = [go_on(arrive), go_on(lambda _: refresh_all())]
     try:

@@ -116,7 +116,7 @@ def state_after(key: str, portions: Sequence[Sequence[dict[str, Any]]]) -> dict[
         inbox.drain()
     shop.assert_facts_are_those_of_the_records()
     assert not RefusedMessage.objects.exclude(reason__contains="'dancing'").exists()
-    conflicts = IdentityLink.objects.filter(is_refused=True).values_list("one__value", "other__value")
+    conflicts = IdentityLink.objects.filter(is_conflict=True).values_list("one__value", "other__value")
     return {**shop.comparable_records(), "conflicts": sorted(sorted(pair) for pair in conflicts)}
 
 
@@ -357,7 +357,9 @@ def members_after(doors: Doors, portions: Sequence[Sequence[Any]]) -> dict[str, 
         **shop.comparable_records(),
         "conflicts": sorted(
             sorted(pair)
-            for pair in IdentityLink.objects.filter(is_refused=True).values_list("one__value", "other__value")
+            for pair in IdentityLink.objects.filter(is_conflict=True).values_list(
+                "one__value", "other__value"
+            )
         ),
         "members": [shop.members(slug) for slug in RULES],
     }

@@ -48,8 +48,8 @@ def test_stored_facts_and_facts_as_of_an_instant_match_the_records(
     shop: Shop, at: datetime, zone: ZoneInfo
 ) -> None:
     with imported_shop(shop, zone):
-        settled_at = update.facts_updated_until() or at
-        assert found(Facts, settled_at) == expected(shop, settled_at)
+        updated_until = update.facts_updated_until() or at
+        assert found(Facts, updated_until) == expected(shop, updated_until)
 
         relations.prepare_recomputed_relation(at)
         assert found(FactsAsOf, at) == expected(shop, at)

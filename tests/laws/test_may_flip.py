@@ -40,7 +40,7 @@ def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetim
     with (
         override_settings(TIME_ZONE=zone.key),
         time_machine.travel(instants[-1], tick=False),
-        imported_shop(shop, zone, settle=False),
+        imported_shop(shop, zone, update_facts=False),
     ):
         before, answers = None, [set[int]() for _ in parsed]
         for at in instants:

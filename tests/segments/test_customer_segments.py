@@ -98,7 +98,7 @@ def test_it_tells_what_the_next_refresh_will_do(client) -> None:
     shop.customers("c1,c1@example.org")
     shop.segment("waiting", {"open_cart": {"within_last": "7d"}})
     refresh_all()
-    shop.events("m1,c1,,Product Added," + (NOON - days(1)).isoformat(), settle=False)
+    shop.events("m1,c1,,Product Added," + (NOON - days(1)).isoformat(), update_facts=False)
 
     with time_machine.travel(NOON, tick=False):
         [one] = explained(client).values()

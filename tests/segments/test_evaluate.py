@@ -114,7 +114,7 @@ def test_evaluating_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_shop")
 def test_records_whose_facts_still_wait_are_evaluated_too(tmp_path: Path) -> None:
-    shop.orders("o4,c9,2026-03-01,1", settle=False)
+    shop.orders("o4,c9,2026-03-01,1", update_facts=False)
 
     assert shop.command("evaluate", "--rule", rule_file(tmp_path, BUYERS)) == "3\n"
 

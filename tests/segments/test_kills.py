@@ -36,13 +36,13 @@ def feed(chance: random.Random) -> None:
     for _ in range(2):
         who, number = chance.randrange(60), next(numbers)
         at = now - timedelta(days=chance.choice([0, 0, 0, 10, 100]), seconds=chance.random())
-        shop.events(f"m{number},c{who},,{chance.choice(NAMES)},{at.isoformat()}", settle=False)
+        shop.events(f"m{number},c{who},,{chance.choice(NAMES)},{at.isoformat()}", update_facts=False)
     if chance.random() < 0.3:
         number, status = next(numbers), chance.choice(["paid", "paid", "cancelled"])
         shop.orders(
             f"o{number % 200},c{number % 40},{now.isoformat()},{10 * chance.randrange(1, 9)},{status}",
             header="order_id,customer_id,placed_at,total,status",
-            settle=False,
+            update_facts=False,
         )
 
 

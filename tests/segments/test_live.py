@@ -56,8 +56,8 @@ def test_what_was_recorded_since_counts_before_anybody_settles_it(refreshed) -> 
     before = shop.rows_of(Facts, Membership)
 
     with time_machine.travel(NOON + timedelta(minutes=5), tick=False):
-        shop.orders("new,anna,2026-03-15T12:01Z,10", settle=False)
-        shop.events("m3,c3,,Product Added,2026-03-15T12:02Z", settle=False)
+        shop.orders("new,anna,2026-03-15T12:01Z,10", update_facts=False)
+        shop.events("m3,c3,,Product Added,2026-03-15T12:02Z", update_facts=False)
 
         assert "first-order" in live_segments("anna", NOON + timedelta(minutes=5))
         assert "waiting" in live_segments("c3", NOON + timedelta(minutes=5))
@@ -69,8 +69,10 @@ def test_those_of_several_are_those_of_a_refresh_whatever_waits(refreshed) -> No
     at = NOON + timedelta(minutes=5)
     with time_machine.travel(at, tick=False):
         shop.events("m3,,a1,Product Added,2026-03-15T12:01Z", "m4,,a9,View,2026-03-15T12:02Z",
-                    "m5,c3,,View,2025-01-01", "m6,c2,a9,Signed In,2026-03-15T12:03Z", settle=False)  # fmt: skip
-        shop.orders("o5,c3,2026-03-15T12:04Z,70", "o1,c1,2026-03-01,11", "o6,new,2026-03-15,1", settle=False)
+                    "m5,c3,,View,2025-01-01", "m6,c2,a9,Signed In,2026-03-15T12:03Z", update_facts=False)  # fmt: skip
+        shop.orders(
+            "o5,c3,2026-03-15T12:04Z,70", "o1,c1,2026-03-01,11", "o6,new,2026-03-15,1", update_facts=False
+        )
         everybody = dict(Customer.objects.existing().values_list("customer_id", "pk"))
         before = shop.rows_of(Facts, Membership)
 

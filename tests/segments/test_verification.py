@@ -77,23 +77,23 @@ def test_stored_facts_that_are_wrong_are_found_out() -> None:
     assert "  extra: c3" in shop.failing("verify_segments")
 
 
-@pytest.mark.parametrize("settle", [True, False], ids=["settled", "queued"])
+@pytest.mark.parametrize("update_facts", [True, False], ids=["updated", "queued"])
 @pytest.mark.usefixtures("buyers")
-def test_customers_touched_since_the_refresh_are_left_out_and_counted(settle) -> None:
-    shop.orders("o3,c3,2026-03-03,10", "o4,c9,2026-03-03,10", settle=settle)
+def test_customers_touched_since_the_refresh_are_left_out_and_counted(update_facts) -> None:
+    shop.orders("o3,c3,2026-03-03,10", "o4,c9,2026-03-03,10", update_facts=update_facts)
 
     assert shop.command("verify_segments") == (
         "buyers: right, 2 members compared, 2 customers waiting for the next refresh\n"
     )
 
 
-@pytest.mark.parametrize("settle", [True, False], ids=["settled", "queued"])
-def test_joined_visitors_wait_for_the_next_refresh_and_no_longer(settle) -> None:
+@pytest.mark.parametrize("update_facts", [True, False], ids=["updated", "queued"])
+def test_joined_visitors_wait_for_the_next_refresh_and_no_longer(update_facts) -> None:
     shop.events("m1,,a1,View,2026-03-01", "m2,,a2,View,2026-03-01")
     shop.segment("viewers", {"event_count": {"at_least": 1}})
     shop.command("refresh_segments", *AT)
 
-    shop.events("m3,c1,a1,Signed In,2026-03-02", settle=settle)
+    shop.events("m3,c1,a1,Signed In,2026-03-02", update_facts=update_facts)
     said = shop.command("verify_segments")
     assert said == "viewers: right, 1 members compared, 2 customers waiting for the next refresh\n"
 
@@ -157,7 +157,7 @@ def test_a_verification_that_compared_nobody_says_so_and_is_not_called_right(
         shop.segment("buyers", BUYERS)
         shop.command("refresh_segments")
     if among == "everybody waits":
-        shop.orders("o1,c1,2026-03-01,10", settle=False)
+        shop.orders("o1,c1,2026-03-01,10", update_facts=False)
 
     said = shop.failing("verify_segments", status=2)
 
@@ -190,7 +190,7 @@ def test_a_rule_that_cannot_be_read_any_more_does_not_stop_the_others(buyers: Se
 
 
 def test_verifying_changes_nothing(buyers: Segment) -> None:
-    shop.orders("o3,c3,2026-03-03,10", settle=False)
+    shop.orders("o3,c3,2026-03-03,10", update_facts=False)
     before = shop.rows_of(*shop.RECORDS, *shop.MEMBERS)
 
     shop.command("verify_segments")

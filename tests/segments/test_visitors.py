@@ -34,13 +34,13 @@ def client() -> Client:
 
 
 def does(
-    number: int, who: str, name: str, minutes_ago: float, /, *, settle: bool = True, **properties: Any
+    number: int, who: str, name: str, minutes_ago: float, /, *, update_facts: bool = True, **properties: Any
 ) -> None:
     """Let somebody do something: a customer, or a visitor where the name begins with ``b``."""
     moment = (NOON - timedelta(minutes=minutes_ago)).isoformat()
     ids = ["", who] if who.startswith("b") else [who, ""]
     row = [f"m{number}", *ids, name, moment, json.dumps(properties)]
-    shop.import_rows("events", row, header=EVENTS, settle=settle)
+    shop.import_rows("events", row, header=EVENTS, update_facts=update_facts)
 
 
 @pytest.fixture
@@ -101,8 +101,8 @@ def test_a_row_tells_what_a_visitor_does(busy, client) -> None:
 
 def test_what_was_committed_a_moment_ago_shows_before_anybody_settles_it(busy, client) -> None:
     with time_machine.travel(NOON, tick=False):
-        does(6, "b9", "Product Added", 1, settle=False, price=5)
-        shop.orders(f"o1,c1,{NOON.isoformat()},10", settle=False)
+        does(6, "b9", "Product Added", 1, update_facts=False, price=5)
+        shop.orders(f"o1,c1,{NOON.isoformat()},10", update_facts=False)
 
     rows = look(client, minutes="5").context["look"].rows
     told = {row.customer.customer_id: (row.cart, {one.slug for one in row.segments}) for row in rows}
@@ -133,7 +133,7 @@ def test_a_filter_is_a_rule_that_is_evaluated_now(query, who, busy, client) -> N
 
 def test_a_segment_is_evaluated_now_not_looked_up(busy, client) -> None:
     with time_machine.travel(NOON, tick=False):
-        does(7, "b1", "Product Added", 1, settle=False, price=5)
+        does(7, "b1", "Product Added", 1, update_facts=False, price=5)
 
     assert seen(client, segment="waiting") == ["anonymous:b1", "c1"]
     assert shop.members("waiting") == ["c1"]
@@ -150,7 +150,7 @@ def test_a_figure_of_the_population_is_that_of_everybody(busy, client) -> None:
     """Also where those who are looked at are summed up anew, and no refresh has left the figure."""
     with time_machine.travel(NOON, tick=False):
         shop.orders("o1,rich,2026-01-01,1000", "o2,c1,2026-01-01,10", "o3,poor,2026-01-01,1")
-        does(8, "c1", "Page Viewed", 1, settle=False)
+        does(8, "c1", "Page Viewed", 1, update_facts=False)
 
     assert seen(client, rule='{"total_spent": {"above": "median"}}') == []
     assert seen(client, rule='{"total_spent": {"top_percent": 50}}') == ["c1"]
@@ -207,14 +207,14 @@ def test_it_says_when_more_were_active_than_are_looked_at(busy, client, monkeypa
     assert "<strong>2</strong> latest visitors in the last 60 minutes" in content
 
 
-@pytest.mark.parametrize(("settle", "most"), [(True, MOST_QUERIES), (False, MOST_QUERIES + 15)])
+@pytest.mark.parametrize(("update_facts", "most"), [(True, MOST_QUERIES), (False, MOST_QUERIES + 15)])
 def test_many_visitors_are_paged_in_few_queries(
-    settle, most, busy, client, django_assert_max_num_queries
+    update_facts, most, busy, client, django_assert_max_num_queries
 ) -> None:
     """Whom nobody has settled yet are summed up for the moment, in so many more."""
     with time_machine.travel(NOON, tick=False):
         rows = [[f"p{n}", "", f"b{n + 100}", "Page Viewed", NOON.isoformat(), "{}"] for n in range(60)]
-        shop.import_rows("events", *rows, header=EVENTS, settle=settle)
+        shop.import_rows("events", *rows, header=EVENTS, update_facts=update_facts)
 
     with django_assert_max_num_queries(most):
         first = look(client, who="anonymous")

@@ -33,15 +33,15 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def imported_shop(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> Iterator[None]:
+def imported_shop(shop: Shop, zone: ZoneInfo, *, update_facts: bool = True) -> Iterator[None]:
     """Have the shop in the database for a while."""
     with transaction.atomic():
-        import_shop(shop, zone, settle=settle)
+        import_shop(shop, zone, update_facts=update_facts)
         yield
         transaction.set_rollback(True)
 
 
-def import_shop(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
+def import_shop(shop: Shop, zone: ZoneInfo, *, update_facts: bool = True) -> None:
     """Import the shop and make its fixed lists; facts wait in the queue unless they are settled."""
     with tempfile.TemporaryDirectory() as folder, time_machine.travel(RECORDED_AT, tick=False):
         for kind, path in write_csv(shop, Path(folder)).items():
@@ -51,9 +51,9 @@ def import_shop(shop: Shop, zone: ZoneInfo, *, settle: bool = True) -> None:
                     stream,
                     ShopSettings(zone, "EUR"),
                     on_rejected=_complain,
-                    settle=False,
+                    update_facts=False,
                 )
-        if settle:
+        if update_facts:
             update.update_facts()
     for slug, members in shop.members.items():
         make_list(slug, members)
@@ -89,7 +89,7 @@ def deliver(delivery: Delivery) -> None:
                     io.BytesIO(as_csv(rows).encode()),
                     shop_settings(),
                     on_rejected=_complain,
-                    settle=False,
+                    update_facts=False,
                 )
 
 

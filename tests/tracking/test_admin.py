@@ -46,10 +46,10 @@ def test_a_new_source_shows_its_key_once_and_how_to_send(kind: str, admin_client
 
 def test_a_source_is_edited_and_revoked(admin_client: Client) -> None:
     made, key = source("browser")
-    fields = {"name": "Web", "messages_a_minute": 7, "allow_unsigned_joins": "on", "kind": "server"}
+    fields = {"name": "Web", "messages_a_minute": 7, "trusts_unsigned_ids": "on", "kind": "server"}
     admin_client.post(address("source_change", made.pk), fields)
     made.refresh_from_db()
-    assert (made.name, made.messages_a_minute, made.allow_unsigned_joins) == ("Web", 7, True)
+    assert (made.name, made.messages_a_minute, made.trusts_unsigned_ids) == ("Web", 7, True)
     assert made.is_browser
 
     admin_client.post(address("source_changelist"), {"action": "revoke", "_selected_action": [made.pk]})

@@ -47,7 +47,7 @@ def test_requests_that_are_taken_together_are_bounded_each_by_itself() -> None:
 @pytest.mark.parametrize("way", ["user ids of a source that trusts them", "aliases that are signed"])
 def test_new_customers_of_a_browser_key_are_bounded_alike(way) -> None:
     if way.startswith("user"):
-        _, key = source("browser", allow_unsigned_joins=True)
+        _, key = source("browser", trusts_unsigned_ids=True)
         sent = [track("View", user=f"c{n}") for n in range(130)]
     else:
         web, key = source("browser")
@@ -169,7 +169,7 @@ def test_attributes_come_back_when_those_who_filled_a_customer_up_leave() -> Non
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_browser_pushes_out_no_attribute_of_a_server_however_it_dates_its_own(order) -> None:
-    key, of_browser = source()[1], source("browser", allow_unsigned_joins=True)[1]
+    key, of_browser = source()[1], source("browser", trusts_unsigned_ids=True)[1]
     calls = [
         (key, identify("c1", tier="gold")),
         (of_browser, identify("c1", "a1", at="2001-01-01T00:00:00Z", **numbered("a", 200))),

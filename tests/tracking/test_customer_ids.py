@@ -338,7 +338,7 @@ def test_a_stranger_cannot_keep_a_browser_from_whom_it_belongs_to(server, web) -
     send(server, track("Signed In", user="c1", anonymous="a1"))
 
     assert owner("a1") == "c1"
-    assert not IdentityLink.objects.filter(is_refused=True).exists()
+    assert not IdentityLink.objects.filter(is_conflict=True).exists()
     assert set(Customer.objects.existing().values_list("customer_id", flat=True)) == {"c1"}
 
 
@@ -376,10 +376,10 @@ def test_many_browsers_that_name_one_id_stay_apart(web, django_assert_max_num_qu
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_what_was_claimed_is_told_and_erased_with_the_customer(web) -> None:
+def test_unsigned_links_are_exported_and_erased_with_the_customer(web) -> None:
     send(web[1], identify("c1", "a1"), identify("c2", "a1", at="2026-03-05"))
-    told = json.loads(shop.command("export_customer", "a1"))["tracking"]["claimed"]
-    assert [(one["id"], one["claimed"]) for one in told if one["id"] == "a1"] == [("a1", "c1")]
+    links = json.loads(shop.command("export_customer", "a1"))["tracking"]["unsigned_links"]
+    assert [(one["id"], one["linked_to"]) for one in links if one["id"] == "a1"] == [("a1", "c1")]
 
     shop.command("erase_customer", "a1", "--yes")
 

@@ -258,7 +258,7 @@ def test_a_confirmed_address_is_not_changed_for_anothers(ask: Ask, browser: str,
 
 
 def test_a_signature_of_the_shop_does_not_speak_for_the_address(mail: MailServer) -> None:
-    _, key = source("browser", allow_unsigned_joins=True)
+    _, key = source("browser", trusts_unsigned_ids=True)
     send(key, identify("c9", "a9", at=NOW.isoformat(), email=VICTIM, newsletter=True))
 
     assert state_of("c9") == "never"

@@ -327,7 +327,7 @@ def test_what_is_kept_of_a_draft_is_bounded_and_the_first_is_kept(key: str) -> N
 
 
 def test_a_source_may_let_its_orders_count(server: str) -> None:
-    _, key = source("browser", allow_unsigned_joins=True)
+    _, key = source("browser", trusts_unsigned_ids=True)
     send(key, track("Order Completed", anonymous="a1", order_id="o2", total=5, products=[HAT]))
     send(key, track("Order Refunded", anonymous="a1", order_id="o2", total=2, at=LATER))
 
@@ -348,7 +348,7 @@ def test_a_file_and_messages_at_the_same_moment_end_as_one_after_the_other(
     refund = track("Order Refunded", user="victim", order_id="o1", total=30, at=LATER)
     steps: dict[str, Callable[[], Any]] = {
         "messages": lambda: send(server, refund),
-        "file": lambda: shop.orders("o1,victim,2026-03-01T10:00:00Z,80", settle=False),
+        "file": lambda: shop.orders("o1,victim,2026-03-01T10:00:00Z,80", update_facts=False),
     }
     written = threading.Event()
 

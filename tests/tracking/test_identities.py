@@ -23,7 +23,7 @@ def owner(printed: str) -> str:
 
 
 def conflicts() -> set[tuple[str, str]]:
-    refused = IdentityLink.objects.filter(is_refused=True).values_list("one__value", "other__value")
+    refused = IdentityLink.objects.filter(is_conflict=True).values_list("one__value", "other__value")
     return {(min(pair), max(pair)) for pair in refused}
 
 

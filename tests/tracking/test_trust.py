@@ -55,7 +55,7 @@ def test_an_existing_customer_is_joined_only_with_a_signature(server, web) -> No
 
 
 def test_a_source_may_allow_unsigned_ids(server) -> None:
-    _, key = source("browser", allow_unsigned_joins=True)
+    _, key = source("browser", trusts_unsigned_ids=True)
     send(server, identify("c1"))
 
     send(

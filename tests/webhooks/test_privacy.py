@@ -33,10 +33,10 @@ def echo(received: Received) -> Reply:
 
 def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiver) -> None:
     subscribe(receiver)
-    receiver.respond = echo
+    receiver.answer = echo
     enter(vips, "c1", "c2", "c3")
     delivery.deliver_due()
-    assert Attempt.objects.filter(response_text__contains='"c2"').exists()
+    assert Attempt.objects.filter(answer__contains='"c2"').exists()
 
     for printed in ("c1", "c2"):
         erase(printed)
@@ -47,10 +47,9 @@ def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiv
     assert list(Message.objects.exclude(customer=None).values_list("customer__customer_id", flat=True)) == [
         "c3"
     ]
-    assert [
-        json.loads(one.response_text)["data"]["customer_id"]
-        for one in Attempt.objects.exclude(response_text="")
-    ] == ["c3"]
+    assert [json.loads(one.answer)["data"]["customer_id"] for one in Attempt.objects.exclude(answer="")] == [
+        "c3"
+    ]
     retention.delete_erased_ids(datetime.now(UTC) + retention.ERASED_ID_RETENTION)
     assert not [
         name for name in ("'c1'", '"c1"', "c1@", "'c2'", '"c2"', "c2@") if name in everything_stored()
@@ -69,28 +68,28 @@ def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, 
     delivery.deliver_due()
     assert not receiver.received
 
-    receiver.respond = echo
+    receiver.answer = echo
     with time_machine.travel(now + leases.LEASE_DURATION + timedelta(seconds=1)):
         delivery.deliver_due()
     assert receiver.said == [("vips", "c1", "left")]
-    assert not Attempt.objects.exclude(response_text="").exists()
+    assert not Attempt.objects.exclude(answer="").exists()
 
 
 def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vips, receiver) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     delivery.deliver_due()
-    receiver.respond = lambda received: Reply(500, b"later")
+    receiver.answer = lambda received: Reply(500, b"later")
     leave(vips, "c1")
     delivery.deliver_due()
 
     erase("c1")
-    receiver.respond = echo
+    receiver.answer = echo
     with time_machine.travel(datetime.now(UTC) + leases.BACKOFF.delays[0] + timedelta(seconds=1)):
         delivery.deliver_due()
 
     assert receiver.said == [("vips", "c1", "entered"), ("vips", "c1", "left"), ("vips", "c1", "left")]
-    assert not Attempt.objects.exclude(response_text="").exists()
+    assert not Attempt.objects.exclude(answer="").exists()
 
 
 def test_an_export_says_who_was_told(vips, receiver) -> None:
@@ -98,8 +97,8 @@ def test_an_export_says_who_was_told(vips, receiver) -> None:
     enter(vips, "c1")
     delivery.deliver_due()
 
-    [told] = json.loads(shop.command("export_customer", "c1"))["segments"]["told"]
-    assert told | {"at": ""} == {
+    [message] = json.loads(shop.command("export_customer", "c1"))["segments"]["webhooks"]
+    assert message | {"at": ""} == {
         "to": "Newsletter tool",
         "what": "segment.entered",
         "segment": "vips",
