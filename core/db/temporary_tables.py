@@ -50,16 +50,3 @@ def analyze_table(table: str) -> None:
     """Update the planner's statistics of a table that just grew. Temporary tables do not need this."""
     if is_postgresql():
         execute(f"ANALYZE {table}")
-
-
-def cte_by_customer(name: str, sql: str) -> str:
-    """Return the start of a WITH clause for a query with one row per ``customer_id``.
-
-    On SQLite, create an indexed temporary table and return an empty text: SQLite would scan the rows for each join.
-    """
-    if is_postgresql():
-        return f"{name} AS ({sql}),"
-    execute(f"DROP TABLE IF EXISTS temp.{name}")
-    execute(f"CREATE TEMPORARY TABLE {name} AS {sql}", [])
-    execute(f"CREATE UNIQUE INDEX temp.{name}_of_customer ON {name} (customer_id)")
-    return ""

@@ -8,12 +8,12 @@ from core.db.sql import Query, Sql, compile_query, compose
 from core.values import decimals
 from customers.models import Customer, FactColumns, Facts, FactsAsOf
 
-from . import definitions
+from . import definitions, queries
 from .selection import (
+    ALL_CUSTOMERS,
     APPENDED_EVENTS_TABLE,
     APPENDED_ORDERS_TABLE,
     AS_OF_TABLE,
-    EVERYBODY,
     FACTS_TABLE,
     MERGED,
     RECOMPUTED,
@@ -22,7 +22,6 @@ from .selection import (
     UPCOMING_TABLE,
     choose_merged,
     create_selection_table,
-    people_sql,
 )
 from .update import facts_updated_until
 
@@ -53,60 +52,65 @@ def prepare_relation(at: datetime, stored_at: datetime | None = None) -> Literal
     """
     stored_at = stored_at or facts_updated_until()
     until = dialect.datetime_param(at)
-    others = (
-        f"SELECT customer_id FROM {FACTS_TABLE} WHERE newest_at > %s"
+    others = compose(
+        f"SELECT customer_id FROM {FACTS_TABLE} WHERE newest_at > {{until}}"
         if stored_at is not None and at < stored_at
-        else f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= %s"
+        else f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= {{until}}",
+        until=until,
     )
-    if not execution.fetch_all(f"{others} LIMIT 1", [until]):
+    if not execution.fetch_all(others + Sql(" LIMIT 1")):
         return "facts"
     _make_as_of_table()
     create_selection_table()
-    execution.execute(f"INSERT INTO facts_selected (customer_id) {others}", [until])
+    execution.execute(Sql("INSERT INTO facts_selected (customer_id) ") + others)
     names = ", ".join(definitions.fact_columns())
     execution.execute(
-        f"INSERT INTO {AS_OF_TABLE} ({names}) SELECT {names} FROM {FACTS_TABLE}"
-        f" WHERE customer_id NOT IN ({SELECTED}) AND first_seen_at <= %s",
-        [until],
+        compose(
+            f"INSERT INTO {AS_OF_TABLE} ({names}) SELECT {names} FROM {FACTS_TABLE}"
+            " WHERE customer_id NOT IN ({selected}) AND first_seen_at <= {until}",
+            selected=SELECTED,
+            until=until,
+        )
     )
     _fill_as_of(SELECTED, at)
     return "facts_as_of"
 
 
-def prepare_relation_for(among: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
+def prepare_relation_for(customers: Query, at: datetime) -> Literal["facts", "facts_as_of"]:
     """Return the name of the relation with the facts of some customers at an instant, and fill it if needed.
 
-    ``among`` selects their primary keys. No stored row is written: for customers in a queue, and for those with a
+    No stored row is written: for customers in a queue, and for those with a
     record between the instant of the stored row and ``at``, the temporary table gets what an update would store.
     """
-    among = compile_query(among)
-    if not _waiting(among, at):
+    customers = compile_query(customers)
+    if not _waiting(customers, at):
         return "facts"
     with transactions.snapshot():
         _make_as_of_table()
         temporary_tables.create_temporary_table(
             "facts_selected", "customer_id bigint PRIMARY KEY, recompute integer, recorded integer"
         )
-        temporary_tables.load_rows("facts_selected", ("customer_id", "recompute"), _waiting(among, at))
+        temporary_tables.load_rows("facts_selected", ("customer_id", "recompute"), _waiting(customers, at))
         recompute, merged, _ = choose_merged(at)
         into = f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())})"
         execution.execute(
             compose(
                 f"""{into} SELECT {", ".join(definitions.fact_columns())} FROM {FACTS_TABLE}
-                    WHERE customer_id IN ({{among}}) AND customer_id NOT IN ({SELECTED})""",
-                among=among,
+                    WHERE customer_id IN ({{customers}}) AND customer_id NOT IN ({{selected}})""",
+                customers=customers,
+                selected=SELECTED,
             )
         )
         if merged:
-            execution.execute(Sql(f"{into} ") + definitions.merge_sql(MERGED))
+            execution.execute(Sql(f"{into} ") + queries.merge_sql(MERGED))
         if recompute:
             _fill_as_of(RECOMPUTED, at)
     return "facts_as_of"
 
 
-def _waiting(among: Sql, at: datetime) -> list[execution.Row]:
+def _waiting(customers: Sql, at: datetime) -> list[execution.Row]:
     """Return the customers whose stored row does not hold at an instant, with 1 for those to recompute."""
-    its = "customer_id IN ({among})"
+    its = "customer_id IN ({customers})"
     return execution.fetch_all(
         compose(
             f"""SELECT customer_id, max(recompute) FROM (
@@ -116,7 +120,7 @@ def _waiting(among: Sql, at: datetime) -> list[execution.Row]:
                     UNION ALL SELECT customer_id, 1 FROM {UPCOMING_TABLE} WHERE {its} AND due_at <= {{at}}
                     UNION ALL SELECT customer_id, 1 FROM {FACTS_TABLE} WHERE {its} AND newest_at > {{at}}
                 ) AS waiting GROUP BY customer_id""",
-            among=among,
+            customers=customers,
             at=dialect.datetime_param(at),
         )
     )
@@ -125,14 +129,13 @@ def _waiting(among: Sql, at: datetime) -> list[execution.Row]:
 def prepare_recomputed_relation(at: datetime) -> Literal["facts_as_of"]:
     """Compute the facts of all customers from the records, for verification to compare with."""
     _make_as_of_table()
-    _fill_as_of(EVERYBODY, at)
+    _fill_as_of(ALL_CUSTOMERS, at)
     return "facts_as_of"
 
 
-def _fill_as_of(among: str, at: datetime) -> None:
-    bound = f"'{dialect.datetime_param(at)}'"
-    summed = definitions.recompute_sql(people_sql(among, bound), among, bound)
-    execution.execute(Sql(f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())}) ") + summed)
+def _fill_as_of(customers: Sql, at: datetime) -> None:
+    into = Sql(f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())}) ")
+    execution.execute(into + queries.recompute_sql(customers, at, only_existing=True))
 
 
 def _make_as_of_table() -> None:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from core.db import dialect, execution, temporary_tables
+from core.db.sql import Sql, compose
 from customers.models import (
     AppendedEvent,
     AppendedOrder,
@@ -14,8 +15,6 @@ from customers.models import (
     Touched,
     Upcoming,
 )
-
-NO_LIMIT: Final = 2**62  # removes no row, but keeps SQLite from evaluating the query again at each mention
 
 FACTS_TABLE, AS_OF_TABLE, UPCOMING_TABLE = (
     Facts._meta.db_table,
@@ -29,9 +28,9 @@ STALE_TABLE, TOUCHED_TABLE, TOTALS_TABLE = (
 )
 APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE = AppendedEvent._meta.db_table, AppendedOrder._meta.db_table
 QUEUE_TABLES = (STALE_TABLE, APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE)
-SELECTED = "SELECT customer_id FROM facts_selected"
-RECOMPUTED, MERGED = f"{SELECTED} WHERE recompute = 1", f"{SELECTED} WHERE recompute = 0"
-EVERYBODY = "SELECT id FROM customers_customer"
+SELECTED: Final = Sql("SELECT customer_id FROM facts_selected")
+RECOMPUTED, MERGED = SELECTED + Sql(" WHERE recompute = 1"), SELECTED + Sql(" WHERE recompute = 0")
+ALL_CUSTOMERS: Final = Sql("SELECT id FROM customers_customer")
 
 
 def create_selection_table() -> None:
@@ -46,37 +45,30 @@ def choose_merged(at: datetime) -> tuple[int, int, bool]:
     Return how many customers are recomputed and how many merged, and whether orders are merged.
     """
     execution.execute(
-        f"""UPDATE facts_selected SET recompute = 1 WHERE recompute = 0 AND customer_id IN (
-            SELECT c.id FROM customers_customer c LEFT JOIN {FACTS_TABLE} f ON f.customer_id = c.id
-            LEFT JOIN (
-                SELECT customer_id, min(occurred_at) AS first_at, max(occurred_at) AS last_at
-                FROM {APPENDED_EVENTS_TABLE} WHERE customer_id IN ({MERGED}) GROUP BY customer_id
-            ) AS e ON e.customer_id = c.id
-            LEFT JOIN (
-                SELECT customer_id, count(*) AS orders, max(placed_at) AS placed_at
-                FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({MERGED}) GROUP BY customer_id
-            ) AS o ON o.customer_id = c.id
-            WHERE c.id IN ({MERGED}) AND (c.merged_into_id IS NOT NULL
-                OR e.first_at < f.last_event_at OR e.last_at > %(at)s
-                OR o.orders > 1 OR o.placed_at > %(at)s
-                OR o.placed_at < f.any_order_at OR o.placed_at < f.last_event_at))""",
-        {"at": dialect.datetime_param(at)},
+        compose(
+            f"""UPDATE facts_selected SET recompute = 1 WHERE recompute = 0 AND customer_id IN (
+                SELECT c.id FROM customers_customer c LEFT JOIN {FACTS_TABLE} f ON f.customer_id = c.id
+                LEFT JOIN (
+                    SELECT customer_id, min(occurred_at) AS first_at, max(occurred_at) AS last_at
+                    FROM {APPENDED_EVENTS_TABLE} WHERE customer_id IN ({{merged}}) GROUP BY customer_id
+                ) AS e ON e.customer_id = c.id
+                LEFT JOIN (
+                    SELECT customer_id, count(*) AS orders, max(placed_at) AS placed_at
+                    FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({{merged}}) GROUP BY customer_id
+                ) AS o ON o.customer_id = c.id
+                WHERE c.id IN ({{merged}}) AND (c.merged_into_id IS NOT NULL
+                    OR e.first_at < f.last_event_at OR e.last_at > {{at}}
+                    OR o.orders > 1 OR o.placed_at > {{at}}
+                    OR o.placed_at < f.any_order_at OR o.placed_at < f.last_event_at))""",
+            merged=MERGED,
+            at=dialect.datetime_param(at),
+        )
     )
     [(recompute, merged, has_orders)] = execution.fetch_all(
-        f"""SELECT count(*) FILTER (WHERE recompute = 1), count(*) FILTER (WHERE recompute = 0),
-            EXISTS (SELECT 1 FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({MERGED})) FROM facts_selected"""
+        compose(
+            f"""SELECT count(*) FILTER (WHERE recompute = 1), count(*) FILTER (WHERE recompute = 0), EXISTS (
+                    SELECT 1 FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({{merged}})) FROM facts_selected""",
+            merged=MERGED,
+        )
     )
     return recompute, merged, bool(has_orders)
-
-
-def people_sql(among: str, until: str = "") -> str:
-    """Return a query of people and the instant they exist from: the earliest of ``first_seen`` and their records."""
-    first_seen = f"COALESCE({dialect.least_sql('first_seen', 'first_order', 'first_event')}, recorded_at)"
-    return f"""
-        SELECT id, {first_seen} AS first_seen_at FROM (
-            SELECT c.id, c.first_seen, c.recorded_at,
-                (SELECT min(placed_at) FROM customers_order r WHERE r.customer_id = c.id) AS first_order,
-                (SELECT min(occurred_at) FROM customers_event r WHERE r.customer_id = c.id) AS first_event
-            FROM customers_customer c WHERE c.id IN ({among}) AND c.merged_into_id IS NULL
-            LIMIT {NO_LIMIT}
-        ) AS met WHERE {f"{first_seen} <= {until}" if until else "true"}"""

@@ -14,11 +14,11 @@ from core.db import dialect, execution, time_limits, transactions
 from core.db.sql import Sql, compose
 from customers.models import Facts, Totals, Upcoming
 
-from . import definitions
+from . import definitions, queries
 from .selection import (
+    ALL_CUSTOMERS,
     APPENDED_EVENTS_TABLE,
     APPENDED_ORDERS_TABLE,
-    EVERYBODY,
     FACTS_TABLE,
     MERGED,
     QUEUE_TABLES,
@@ -30,7 +30,6 @@ from .selection import (
     UPCOMING_TABLE,
     choose_merged,
     create_selection_table,
-    people_sql,
 )
 from .touched_customers import touch_selected
 
@@ -98,9 +97,9 @@ def recompute_all(at: datetime | None = None) -> int:
         _select_queued(at, "")
         execution.execute("UPDATE facts_selected SET recompute = 1")
         touch_selected()
-        _recompute(EVERYBODY, at)
+        _recompute(ALL_CUSTOMERS, at)
         Totals.objects.update(customers=0, buyers=0, total_spent=0, average_order_value=0)
-        _add_to_totals([0, 0, 0, 0], _sums(""), moved=True)
+        _add_to_totals([0, 0, 0, 0], _sums(ALL_CUSTOMERS), moved=True)
         _delete_queued()
         return Facts.objects.count()
 
@@ -115,10 +114,10 @@ def delete_facts(customers: Sequence[int]) -> None:
 
     Call it inside ``lock_facts``. The totals are reduced by their facts.
     """
-    its = f"WHERE customer_id IN ({', '.join(map(str, customers))})"
-    before = _sums(its)
+    keys = Sql(", ".join(map(str, customers)))
+    before = _sums(keys)
     for table in (FACTS_TABLE, UPCOMING_TABLE, TOUCHED_TABLE, *QUEUE_TABLES):
-        execution.execute(f"DELETE FROM {table} {its}")
+        _delete_rows(table, keys)
     _add_to_totals(before, [0, 0, 0, 0], moved=before[1] > 0)
 
 
@@ -137,12 +136,12 @@ def _update_some(at: datetime, most: int) -> int:
     taken = _select_queued(at, f"LIMIT {most}")
     if taken:
         recompute, merged, has_orders = choose_merged(at)
-        before = _sums(f"WHERE customer_id IN ({SELECTED})")
+        before = _sums(SELECTED)
         if recompute:
             _recompute(RECOMPUTED, at)
         if merged:
-            _store(definitions.merge_sql(MERGED))
-        after = _sums(f"WHERE customer_id IN ({SELECTED})")
+            _store(queries.merge_sql(MERGED))
+        after = _sums(SELECTED)
         _add_to_totals(before, after, moved=has_orders or (bool(recompute) and before[1] + after[1] > 0))
         touch_selected()
         _delete_queued()
@@ -164,25 +163,31 @@ def _select_queued(at: datetime, limit: str) -> int:
     )
 
 
-def _recompute(among: str, at: datetime) -> None:
+def _recompute(customers: Sql, at: datetime) -> None:
     """Recompute facts from the records, and store when the next record dated ahead comes due."""
-    bound = f"'{dialect.datetime_param(at)}'"
-    _store(definitions.recompute_sql(people_sql(among), among, bound))
+    _store(queries.recompute_sql(customers, at))
     execution.execute(
-        f"""DELETE FROM {FACTS_TABLE} WHERE customer_id IN ({among}) AND customer_id IN (
-                SELECT id FROM customers_customer WHERE merged_into_id IS NOT NULL)"""
+        compose(
+            f"""DELETE FROM {FACTS_TABLE} WHERE customer_id IN ({{customers}}) AND customer_id IN (
+                    SELECT id FROM customers_customer WHERE merged_into_id IS NOT NULL)""",
+            customers=customers,
+        )
     )
-    execution.execute(f"DELETE FROM {UPCOMING_TABLE} WHERE customer_id IN ({among})")
-    theirs = "WHERE r.customer_id = f.customer_id"
+    _delete_rows(UPCOMING_TABLE, customers)
+    records = "WHERE r.customer_id = f.customer_id"
     due = dialect.least_sql(
-        f"(SELECT min(placed_at) FROM customers_order r {theirs} AND placed_at > {bound})",
-        f"(SELECT min(occurred_at) FROM customers_event r {theirs} AND occurred_at > {bound})",
-        f"CASE WHEN f.first_seen_at > {bound} THEN f.first_seen_at END",
+        f"(SELECT min(placed_at) FROM customers_order r {records} AND placed_at > {{at}})",
+        f"(SELECT min(occurred_at) FROM customers_event r {records} AND occurred_at > {{at}})",
+        "CASE WHEN f.first_seen_at > {at} THEN f.first_seen_at END",
     )
     execution.execute(
-        f"""INSERT INTO {UPCOMING_TABLE} (customer_id, due_at) SELECT customer_id, due_at FROM (
-                SELECT f.customer_id, {due} AS due_at FROM {FACTS_TABLE} f WHERE f.customer_id IN ({among})
-            ) AS ahead WHERE due_at IS NOT NULL"""
+        compose(
+            f"""INSERT INTO {UPCOMING_TABLE} (customer_id, due_at) SELECT customer_id, due_at FROM (
+                    SELECT f.customer_id, {due} AS due_at FROM {FACTS_TABLE} f WHERE f.customer_id IN ({{customers}})
+                ) AS ahead WHERE due_at IS NOT NULL""",
+            customers=customers,
+            at=dialect.datetime_param(at),
+        )
     )
 
 
@@ -198,12 +203,15 @@ def _store(select: Sql) -> None:
     )
 
 
-def _sums(which: str) -> list[int]:
+def _sums(customers: Sql) -> list[int]:
     [row] = execution.fetch_all(
-        f"""SELECT count(*), count(*) FILTER (WHERE order_count > 0),
-                COALESCE(sum(total_spent) FILTER (WHERE order_count > 0), 0),
-                COALESCE(sum(average_order_value) FILTER (WHERE order_count > 0), 0)
-            FROM {FACTS_TABLE} {which}"""
+        compose(
+            f"""SELECT count(*), count(*) FILTER (WHERE order_count > 0),
+                    COALESCE(sum(total_spent) FILTER (WHERE order_count > 0), 0),
+                    COALESCE(sum(average_order_value) FILTER (WHERE order_count > 0), 0)
+                FROM {FACTS_TABLE} WHERE customer_id IN ({{customers}})""",
+            customers=customers,
+        )
     )
     return [int(value) for value in row]
 
@@ -220,4 +228,10 @@ def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
 def _delete_queued() -> None:
     # The same snapshot selected and computed them: rows queued meanwhile stay in the queue.
     for queue in QUEUE_TABLES:
-        execution.execute(f"DELETE FROM {queue} WHERE customer_id IN ({SELECTED})")
+        _delete_rows(queue, SELECTED)
+
+
+def _delete_rows(table: str, customers: Sql) -> None:
+    execution.execute(
+        compose(f"DELETE FROM {table} WHERE customer_id IN ({{customers}})", customers=customers)
+    )
