@@ -20,37 +20,38 @@ from .models.journey import Journey
 
 
 def _export(customer: Customer) -> dict[str, Any]:
-    ways = Journey.objects.filter(customer=customer).order_by("began_at", "pk")
+    journeys = Journey.objects.filter(customer=customer).order_by("began_at", "pk")
     messages = Delivery.objects.filter(customer=customer).order_by("planned_for", "pk")
     coupons = Coupon.objects.filter(customer=customer).order_by("given_at", "pk")
     audiences = AudienceMember.objects.filter(customer=customer).order_by("pk")
     return {
-        "journeys": _rows(ways, "began_at", "state", "ended_at", "reason", campaign="campaign__name"),
+        "journeys": _rows(journeys, "began_at", "state", "ended_at", "reason", campaign="campaign__name"),
         "messages": _rows(
             messages, "state", "planned_for", "sent_at", "reason", "content", "shown_at", "dismissed_at",
             "clicked_at", "clicks",
             campaign="campaign__name", step="step__number", channel="step__channel",
         ),
         "coupons": _rows(coupons, "code", "given_at", "redeemed_at", campaign="campaign__name"),
-        "audiences": _rows(audiences, "platform", "is_in", segment="segment__slug"),
+        "audiences": _rows(audiences, "platform", "is_included", segment="segment__slug"),
         **_channel_data(Mentions.collect([customer.pk])),
     }  # fmt: skip
 
 
 def _channel_data(mentions: Mentions) -> dict[str, Any]:
     return {
-        section: kept
+        section: data
         for channel in CHANNELS.values()
-        for section, kept in channel.export_personal_data(mentions).items()
+        for section, data in channel.export_personal_data(mentions).items()
     }
 
 
-def _rows(rows: QuerySet[Any], *columns: str, **named: str) -> list[dict[str, Any]]:
-    paths = {column: column for column in columns} | named
-    return [dict(zip(paths, map(_plain, row), strict=True)) for row in rows.values_list(*paths.values())]
+def _rows(rows: QuerySet[Any], *columns: str, **paths: str) -> list[dict[str, Any]]:
+    """Return the named columns, and others by the paths to them."""
+    paths = {column: column for column in columns} | paths
+    return [dict(zip(paths, map(_json_value, row), strict=True)) for row in rows.values_list(*paths.values())]
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
@@ -62,7 +63,7 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
     mentions = Mentions.collect(customers)
     for channel in CHANNELS.values():
         channel.erase_personal_data(mentions)
-    channel_health.erase_answers(mentions)
+    channel_health.erase_errors(mentions)
 
 
 # The lock keeps others from planning journeys and messages for a customer who is being erased.

@@ -27,7 +27,7 @@ def _is_live_visitors(request: HttpRequest) -> bool:
 
 def _is_segment_page(request: HttpRequest) -> bool:
     # The pages that campaigns add to a segment.
-    return "/campaigns/campaign/of/" in request.path
+    return "/campaigns/campaign/segment/" in request.path
 
 
 UNFOLD: Final = {

@@ -169,7 +169,7 @@ SIDEBAR: Any = settings.UNFOLD["SIDEBAR"]
 MENU: dict[str, str] = {
     str(entry["link"]): entry["title"] for group in SIDEBAR["navigation"] for entry in group["items"]
 }
-MENU["/admin/campaigns/campaign/of/"] = "Segments"  # pages that campaigns add to those of a segment
+MENU["/admin/campaigns/campaign/segment/"] = "Segments"  # pages that campaigns add to those of a segment
 
 
 def breadcrumbs(content: str) -> list[str]:

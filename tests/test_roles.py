@@ -32,8 +32,8 @@ LOOKING = {
     "segments_verification_changelist", "segments_verification_change",
     "segments_endpoint_changelist", "segments_endpoint_change",
     "segments_message_changelist", "segments_message_change",
-    "campaigns_campaign_changelist", "campaigns_campaign_of_segment", "campaigns_campaign_audience",
-    "campaigns_campaign_change", "campaigns_campaign_preview", "campaigns_campaign_outlook",
+    "campaigns_campaign_changelist", "campaigns_campaign_segment", "campaigns_campaign_audience",
+    "campaigns_campaign_change", "campaigns_campaign_preview", "campaigns_campaign_forecast",
     "campaigns_campaign_deliveries",
     "campaigns_couponpool_changelist", "campaigns_couponpool_change",
 }  # fmt: skip

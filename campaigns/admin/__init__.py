@@ -8,7 +8,11 @@ __all__ = ["campaign", "coupon_pools", "customers", "sign_up_form"]
 
 tabs.register_tab(
     tabs.Tab(
-        "campaigns", "Campaigns", "campaigns_campaign_of_segment", access.SEE, invitation="Start a campaign"
+        "campaigns",
+        "Campaigns",
+        "campaigns_campaign_segment",
+        access.VIEW_CAMPAIGN,
+        invitation="Start a campaign",
     )
 )
-tabs.register_tab(tabs.Tab("audience", "Ads", "campaigns_campaign_audience", access.SEE_EXPORTS))
+tabs.register_tab(tabs.Tab("audience", "Ads", "campaigns_campaign_audience", access.VIEW_AUDIENCE_EXPORT))

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-SEE: Final = "campaigns.view_campaign"
-WRITE: Final = "campaigns.change_campaign"
-ADD: Final = "campaigns.add_campaign"
-DISCARD: Final = "campaigns.delete_campaign"
-SEE_DELIVERIES: Final = "campaigns.view_delivery"
-SEE_EXPORTS: Final = "campaigns.view_audienceexport"
-EXPORT: Final = "campaigns.add_audienceexport"
+VIEW_CAMPAIGN: Final = "campaigns.view_campaign"
+CHANGE_CAMPAIGN: Final = "campaigns.change_campaign"
+ADD_CAMPAIGN: Final = "campaigns.add_campaign"
+DELETE_CAMPAIGN: Final = "campaigns.delete_campaign"
+VIEW_DELIVERY: Final = "campaigns.view_delivery"
+VIEW_AUDIENCE_EXPORT: Final = "campaigns.view_audienceexport"
+ADD_AUDIENCE_EXPORT: Final = "campaigns.add_audienceexport"

@@ -28,11 +28,11 @@ ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
 }
 
 
-@require_permissions(access.SEE, access.WRITE, methods=WRITE_METHODS)
+@require_permissions(access.VIEW_CAMPAIGN, access.CHANGE_CAMPAIGN, methods=WRITE_METHODS)
 def run_action(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    """Start, pause, resume or stop a campaign: the POST parameter ``to`` says which."""
+    """Start, pause, resume or stop a campaign: the POST parameter ``action`` says which."""
     campaign = get_object_or_404(Campaign, pk=pk)
-    action = ACTIONS.get(request.POST.get("to", ""))
+    action = ACTIONS.get(request.POST.get("action", ""))
     if action is None:
         messages.error(request, "Choose an action with the buttons on this page.")
         return redirect("admin:campaigns_campaign_change", pk)
@@ -52,7 +52,7 @@ def run_action(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("admin:campaigns_campaign_change", pk)
 
 
-@require_permissions(access.SEE, access.WRITE, methods=READ_METHODS)
+@require_permissions(access.VIEW_CAMPAIGN, access.CHANGE_CAMPAIGN, methods=READ_METHODS)
 def start_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show how many people would get a message, and ask for what is missing before the start."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
@@ -72,7 +72,7 @@ def _render_start_page(
     return TemplateResponse(request, "campaigns/admin/start.html", context)
 
 
-@require_permissions(access.SEE, access.WRITE, methods=READ_METHODS)
+@require_permissions(access.VIEW_CAMPAIGN, access.CHANGE_CAMPAIGN, methods=READ_METHODS)
 def stop_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for confirmation before a campaign ends permanently."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
@@ -83,7 +83,7 @@ def stop_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return TemplateResponse(request, "campaigns/admin/stop.html", context)
 
 
-@require_permissions(access.SEE, access.ADD, methods=WRITE_METHODS)
+@require_permissions(access.VIEW_CAMPAIGN, access.ADD_CAMPAIGN, methods=WRITE_METHODS)
 def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Create a draft with the same settings and steps."""
     campaign = get_object_or_404(Campaign, pk=pk)
@@ -105,7 +105,7 @@ def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     return redirect("admin:campaigns_campaign_change", draft.pk)
 
 
-@require_permissions(access.SEE, access.DISCARD)
+@require_permissions(access.VIEW_CAMPAIGN, access.DELETE_CAMPAIGN)
 def discard_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a draft after a confirmation."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
@@ -122,4 +122,4 @@ def discard_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
         return redirect("admin:campaigns_campaign_change", pk)
     audit_log.log_deletions(request, [Campaign(pk=key, name=name)], "Discarded the draft.")
     messages.success(request, f"The draft {name} was discarded.")
-    return redirect("admin:campaigns_campaign_of_segment", campaign.segment_id)
+    return redirect("admin:campaigns_campaign_segment", campaign.segment_id)

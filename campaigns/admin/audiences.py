@@ -14,8 +14,7 @@ from campaigns.models import AudienceExport
 from core.admin import audit_log
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 from customers.admin import contact_data
-from segments.admin.access import VIEW_CUSTOMER
-from segments.admin.access import VIEW_SEGMENT as SEE_SEGMENTS
+from segments.admin.access import VIEW_CUSTOMER, VIEW_SEGMENT
 from segments.admin.page_context import admin_context
 from segments.models import Segment
 
@@ -24,7 +23,7 @@ from . import access, notices
 MAX_EXPORTS_SHOWN = 50
 
 
-@require_permissions(access.SEE_EXPORTS, SEE_SEGMENTS, methods=READ_METHODS)
+@require_permissions(access.VIEW_AUDIENCE_EXPORT, VIEW_SEGMENT, methods=READ_METHODS)
 def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     segment = get_object_or_404(Segment, pk=pk)
     exports = AudienceExport.objects.filter(segment=segment)
@@ -40,7 +39,7 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
             ],
             "exports": exports[:MAX_EXPORTS_SHOWN],
             "may_export": request.user.has_perms(
-                [access.EXPORT, VIEW_CUSTOMER, contact_data.VIEW_CONTACT_DATA]
+                [access.ADD_AUDIENCE_EXPORT, VIEW_CUSTOMER, contact_data.VIEW_CONTACT_DATA]
             ),
         }
     )
@@ -48,9 +47,9 @@ def audience_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
 
 
 @require_permissions(
-    access.SEE_EXPORTS,
-    access.EXPORT,
-    SEE_SEGMENTS,
+    access.VIEW_AUDIENCE_EXPORT,
+    access.ADD_AUDIENCE_EXPORT,
+    VIEW_SEGMENT,
     VIEW_CUSTOMER,
     contact_data.VIEW_CONTACT_DATA,
     methods=WRITE_METHODS,
@@ -80,7 +79,7 @@ def download_audience(model_admin: Any, request: HttpRequest, pk: int) -> HttpRe
     label = AudienceExport.Platform(platform).label
     audit_log.log_changes(request, [segment], f"Downloaded the audience for {label}: {file.rows:,} rows.")
     return StreamingHttpResponse(
-        file.lines,
+        file.batches,
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{segment.slug}-{platform}-{kind}.csv"'},
     )

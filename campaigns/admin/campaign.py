@@ -83,16 +83,16 @@ class CampaignAdmin(CappedListAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"campaigns_campaign_{name}")
             for address, view, name in (
-                ("of/<int:pk>/", start_from_segment.segment_campaigns_page, "of_segment"),
-                ("of/<int:pk>/audience/", audiences.audience_page, "audience"),
-                ("of/<int:pk>/audience/download/", audiences.download_audience, "audience_download"),
+                ("segment/<int:pk>/", start_from_segment.segment_campaigns_page, "segment"),
+                ("segment/<int:pk>/audience/", audiences.audience_page, "audience"),
+                ("segment/<int:pk>/audience/download/", audiences.download_audience, "audience_download"),
                 ("sending/resume/", notices.resume_sending, "resume_sending"),
                 ("<int:pk>/edit/", edit_page, "edit"),
                 ("<int:pk>/preview/", previews.preview_page, "preview"),
                 ("<int:pk>/preview/send/", previews.send_test, "send_test"),
-                ("<int:pk>/outlook/", forecast.forecast_page, "outlook"),
+                ("<int:pk>/forecast/", forecast.forecast_page, "forecast"),
                 ("<int:pk>/deliveries/", deliveries.deliveries_page, "deliveries"),
-                ("<int:pk>/move/", actions.run_action, "move"),
+                ("<int:pk>/action/", actions.run_action, "action"),
                 ("<int:pk>/start/", actions.start_page, "start"),
                 ("<int:pk>/stop/", actions.stop_page, "stop"),
                 ("<int:pk>/copy/", actions.copy_campaign, "copy"),
@@ -181,7 +181,7 @@ def _count_subquery(deliveries: QuerySet[Any]) -> Coalesce:
     return Coalesce(Subquery(count, output_field=IntegerField()), 0)
 
 
-@require_permissions(access.SEE, access.WRITE)
+@require_permissions(access.VIEW_CAMPAIGN, access.CHANGE_CAMPAIGN)
 def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     is_sent = request.method == "POST"

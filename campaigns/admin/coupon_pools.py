@@ -1,6 +1,5 @@
 """The pages of coupon pools: the list, adding codes from a file, by hand or at random, and the download."""
 
-import csv
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -30,12 +29,12 @@ from core.admin import audit_log
 from core.admin.capped_lists import CappedListAdmin
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions
 from core.templatetags.display import moment, number
-from core.values.csv_injection import safe_cell
+from core.values.csv_injection import csv_text
 
-SEE: Final = "campaigns.view_couponpool"
-CHANGE: Final = "campaigns.change_couponpool"
-DELETE: Final = "campaigns.delete_couponpool"
-SEE_CODES: Final = "campaigns.view_coupon"
+VIEW_POOL: Final = "campaigns.view_couponpool"
+CHANGE_POOL: Final = "campaigns.change_couponpool"
+DELETE_POOL: Final = "campaigns.delete_couponpool"
+VIEW_COUPON: Final = "campaigns.view_coupon"
 
 MAX_FILE_BYTES: Final = 20_000_000
 EXPORT_BATCH_SIZE: Final = 10_000
@@ -60,15 +59,15 @@ class ImportCodesForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         file: UploadedFile | None = given.get("file")
-        found: list[str] = re.split(r"[\s,;]+", given.get("codes", "").strip())
+        codes: list[str] = re.split(r"[\s,;]+", given.get("codes", "").strip())
         if file:
-            found = self._in_file(file)
-        if not any(found):
+            codes = self._codes_in_file(file)
+        if not any(codes):
             raise forms.ValidationError("Choose a file, or type codes into the field below it.")
-        given["found"] = found
+        given["codes"] = codes
         return given
 
-    def _in_file(self, file: UploadedFile) -> list[str]:
+    def _codes_in_file(self, file: UploadedFile) -> list[str]:
         if (file.size or 0) > MAX_FILE_BYTES:
             raise forms.ValidationError(
                 f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB. Split it into smaller files."
@@ -96,7 +95,7 @@ class GenerateCodesForm(forms.Form):
         max_value=pool_codes.MAX_GENERATED_LENGTH,
         widget=UnfoldAdminIntegerFieldWidget,
     )
-    beginning = forms.CharField(
+    code_prefix = forms.CharField(
         label="Prefix",
         required=False,
         max_length=20,
@@ -128,7 +127,7 @@ class CouponPoolAdmin(CappedListAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Add how many codes unconfirmed visitors got in the last hour, and how many messages wait because of that."""
-        context = {"most_unconfirmed": settings.COUPONS_UNCONFIRMED_AN_HOUR}
+        context = {"unconfirmed_limit": settings.COUPONS_UNCONFIRMED_AN_HOUR}
         if object_id.isdigit():
             context["unconfirmed"] = coupon_pool.unconfirmed_count(int(object_id), datetime.now(UTC))
             context["held_back"] = coupon_pool.waiting_count(int(object_id))
@@ -172,7 +171,7 @@ class CouponPoolAdmin(CappedListAdmin):
 
     # -- The pages
 
-    @require_permissions(SEE, CHANGE)
+    @require_permissions(VIEW_POOL, CHANGE_POOL)
     def fill_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         pool = get_object_or_404(CouponPool, pk=pk)
         how = request.POST.get("how")
@@ -191,7 +190,7 @@ class CouponPoolAdmin(CappedListAdmin):
         }
         return TemplateResponse(request, "campaigns/admin/pool_fill.html", context)
 
-    @require_permissions(SEE, CHANGE, methods=WRITE_METHODS)
+    @require_permissions(VIEW_POOL, CHANGE_POOL, methods=WRITE_METHODS)
     def empty_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Delete the codes that no customer has."""
         pool = get_object_or_404(CouponPool, pk=pk)
@@ -200,7 +199,7 @@ class CouponPoolAdmin(CappedListAdmin):
         messages.success(request, f"{removed:,} free codes were removed. Codes that customers have stay.")
         return redirect("admin:campaigns_couponpool_change", pool.pk)
 
-    @require_permissions(SEE, DELETE, methods=WRITE_METHODS)
+    @require_permissions(VIEW_POOL, DELETE_POOL, methods=WRITE_METHODS)
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         pool = get_object_or_404(CouponPool, pk=pk)
         name, key = pool.name, pool.pk
@@ -213,13 +212,12 @@ class CouponPoolAdmin(CappedListAdmin):
         messages.success(request, f"{name} was deleted.")
         return redirect("admin:campaigns_couponpool_changelist")
 
-    @require_permissions(SEE, SEE_CODES, methods=READ_METHODS)
+    @require_permissions(VIEW_POOL, VIEW_COUPON, methods=READ_METHODS)
     def codes_view(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """Download the codes as CSV, for the shop's checkout."""
         pool = get_object_or_404(CouponPool, pk=pk)
-        sheet = csv.writer(_Echo())
         return StreamingHttpResponse(
-            (sheet.writerow(row) for row in _csv_rows(pool)),
+            _csv_batches(pool),
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="coupons-{pool.pk}.csv"'},
         )
@@ -228,15 +226,15 @@ class CouponPoolAdmin(CappedListAdmin):
 def _import_codes(request: HttpRequest, pool: CouponPool, form: ImportCodesForm) -> bool:
     if not form.is_valid():
         return False
-    filled = pool_codes.add_codes(pool, form.cleaned_data["found"])
-    summary = f"{filled.added:,} {_codes_were(filled.added)} added"
-    if filled.known:
-        summary += f", {filled.known:,} existed already"
-    if filled.refused:
-        summary += f", {filled.refused:,} {'is' if filled.refused == 1 else 'are'} invalid"
+    result = pool_codes.add_codes(pool, form.cleaned_data["codes"])
+    summary = f"{result.added:,} {_codes_were(result.added)} added"
+    if result.known:
+        summary += f", {result.known:,} existed already"
+    if result.refused:
+        summary += f", {result.refused:,} {'is' if result.refused == 1 else 'are'} invalid"
     audit_log.log_changes(request, [pool], f"{summary}.")
     messages.success(request, f"{summary}.")
-    for reason in filled.reasons:
+    for reason in result.reasons:
         messages.warning(request, reason)
     return True
 
@@ -246,15 +244,15 @@ def _generate_codes(request: HttpRequest, pool: CouponPool, form: GenerateCodesF
         return False
     values = form.cleaned_data
     try:
-        made = pool_codes.generate_codes(
-            pool, values["count"], values["length"], SystemRandom(), values["beginning"]
+        generated = pool_codes.generate_codes(
+            pool, values["count"], values["length"], SystemRandom(), values["code_prefix"]
         )
     except ValueError as error:
-        form.add_error("beginning", str(error))
+        form.add_error("code_prefix", str(error))
         return False
-    audit_log.log_changes(request, [pool], f"{made:,} {_codes_were(made)} created.")
+    audit_log.log_changes(request, [pool], f"{generated:,} {_codes_were(generated)} created.")
     messages.success(
-        request, f"{made:,} {_codes_were(made)} created. Download them and add them to your shop."
+        request, f"{generated:,} {_codes_were(generated)} created. Download them and add them to your shop."
     )
     return True
 
@@ -263,19 +261,14 @@ def _codes_were(count: int) -> str:
     return "code was" if count == 1 else "codes were"
 
 
-def _csv_rows(pool: CouponPool) -> Iterator[tuple[str, ...]]:
-    yield "code", "given_at", "redeemed_at"
+def _csv_batches(pool: CouponPool) -> Iterator[str]:
+    columns = ("code", "given_at", "redeemed_at")
+    yield csv_text([columns])
     after = 0
-    columns = ("pk", "code", "given_at", "redeemed_at")
     coupons = Coupon.objects.filter(pool=pool).order_by("pk")
-    while batch := list(coupons.filter(pk__gt=after).values_list(*columns)[:EXPORT_BATCH_SIZE]):
-        for _, code, *moments in batch:
-            yield safe_cell(code), *(one.isoformat() if one else "" for one in moments)
+    while batch := list(coupons.filter(pk__gt=after).values_list("pk", *columns)[:EXPORT_BATCH_SIZE]):
+        yield csv_text(
+            (code, *(moment.isoformat() if moment else "" for moment in moments))
+            for _, code, *moments in batch
+        )
         after = batch[-1][0]
-
-
-class _Echo:
-    """A file object for ``csv.writer`` that returns each line instead of storing it."""
-
-    def write(self, line: str) -> str:
-        return line

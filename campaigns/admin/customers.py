@@ -26,7 +26,7 @@ class CustomerAdmin(base.CustomerAdmin):
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         """Add the customer's campaigns for staff who may see campaigns and deliveries."""
         context = super().page_context(request, customer)
-        if request.user.has_perms([access.SEE, access.SEE_DELIVERIES]):
+        if request.user.has_perms([access.VIEW_CAMPAIGN, access.VIEW_DELIVERY]):
             deliveries = Delivery.objects.filter(
                 campaign=OuterRef("campaign"), customer=OuterRef("customer"), occasion=OuterRef("occasion")
             )

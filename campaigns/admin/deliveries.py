@@ -33,7 +33,7 @@ class DeliveryFilterForm(forms.Form):
     before = forms.IntegerField(required=False, min_value=1, max_value=MAX_KEY)
 
 
-@require_permissions(access.SEE, access.SEE_DELIVERIES, VIEW_CUSTOMER, methods=READ_METHODS)
+@require_permissions(access.VIEW_CAMPAIGN, access.VIEW_DELIVERY, VIEW_CUSTOMER, methods=READ_METHODS)
 def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show one page of messages, newest first."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)

@@ -22,17 +22,17 @@ from . import access, page_context, texts
 FORECAST_DAYS: Final = 7
 
 
-@require_permissions(access.SEE, methods=READ_METHODS)
+@require_permissions(access.VIEW_CAMPAIGN, methods=READ_METHODS)
 def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     now = datetime.now(UTC)
-    context = page_context.campaign_page_context(model_admin, request, campaign, "outlook") | {
+    context = page_context.campaign_page_context(model_admin, request, campaign, "forecast") | {
         "days": FORECAST_DAYS,
         "patience": QUERY_SECONDS,
     }
     if context["steps"]:
         context |= dry_run_context(request, campaign, now) | {"coming": _upcoming_rows(campaign, now)}
-    return TemplateResponse(request, "campaigns/admin/outlook.html", context)
+    return TemplateResponse(request, "campaigns/admin/forecast.html", context)
 
 
 def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> dict[str, Any]:

@@ -31,11 +31,11 @@ class Notice:
 
 def sending_notices(request: HttpRequest) -> list[Notice]:
     """Return the present problems with sending, for staff who may see campaigns."""
-    if not request.user.has_perm(access.SEE):
+    if not request.user.has_perm(access.VIEW_CAMPAIGN):
         return []
-    found = [Notice(*notice) for channel in CHANNELS.values() if (notice := channel.notice())]
+    shown = [Notice(*notice) for channel in CHANNELS.values() if (notice := channel.notice())]
     if confirmation_emails.waits_for_mail_server():
-        found.append(
+        shown.append(
             Notice(
                 "Confirmation e-mails cannot be sent",
                 "Visitors signed up for the newsletter, but no mail server is set to ask them to confirm their address."
@@ -43,22 +43,24 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
             )
         )
     for health in channel_health.paused_channels():
-        response = health.answer if contact_data.may_see(request) else contact_data.redact_text(health.answer)
-        may_resume = request.user.has_perm(access.WRITE)
+        error = health.last_error
+        if not contact_data.may_see(request):
+            error = contact_data.redact_text(error)
+        may_resume = request.user.has_perm(access.CHANGE_CAMPAIGN)
         advice = (
             "Solve the problem, then press “Resume sending”."
             if may_resume
             else "Ask a colleague with the permission to resume it."
         )
-        found.append(
+        shown.append(
             Notice(
                 f"Sending by {channel_label(health.channel)} has been paused since {moment(health.paused_at)}",
                 f"More than a tenth of the latest {channel_health.RECENT_COUNT} messages were rejected. The latest"
-                f" response: “{response}”. Messages that are due wait. {advice}",
+                f" response: “{error}”. Messages that are due wait. {advice}",
                 health.channel if may_resume else "",
             )
         )
-    return found
+    return shown
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, Any]:
@@ -69,7 +71,7 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[
     }
 
 
-@require_permissions(access.SEE, access.WRITE, methods=WRITE_METHODS)
+@require_permissions(access.VIEW_CAMPAIGN, access.CHANGE_CAMPAIGN, methods=WRITE_METHODS)
 def resume_sending(model_admin: Any, request: HttpRequest) -> HttpResponse:
     channel = request.POST.get("channel", "")
     if channel_health.resume_channel(channel, staff_user(request)):

@@ -39,7 +39,7 @@ def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]
     """Return the campaign, its description, its state, and what the person may do with it."""
     steps = list(campaign.steps.all())
     state = campaign.state
-    may_write = request.user.has_perm(access.WRITE)
+    may_write = request.user.has_perm(access.CHANGE_CAMPAIGN)
     return {
         "original": campaign,
         "campaign": campaign,
@@ -66,7 +66,7 @@ def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]
         "asks": bool(rendering.answer_names(steps)) or rendering.uses_variable(steps, "coupon"),
         "may_write": may_write,
         "may_edit": may_write and state not in lifecycle.FINAL_STATES,
-        "may_discard": request.user.has_perm(access.DISCARD) and state == Campaign.State.DRAFT,
+        "may_discard": request.user.has_perm(access.DELETE_CAMPAIGN) and state == Campaign.State.DRAFT,
     }
 
 

@@ -30,7 +30,7 @@ SAMPLE_CODE: Final = "SAMPLE-CODE"
 """Replaces the coupon code in previews, which use up no code."""
 
 
-@require_permissions(access.SEE, methods=READ_METHODS)
+@require_permissions(access.VIEW_CAMPAIGN, methods=READ_METHODS)
 def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show a step's message for a customer, or its template to staff who may not see contact data."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
@@ -62,7 +62,11 @@ def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
 
 
 @require_permissions(
-    access.SEE, access.WRITE, contact_data.VIEW_CONTACT_DATA, VIEW_CUSTOMER, methods=WRITE_METHODS
+    access.VIEW_CAMPAIGN,
+    access.CHANGE_CAMPAIGN,
+    contact_data.VIEW_CONTACT_DATA,
+    VIEW_CUSTOMER,
+    methods=WRITE_METHODS,
 )
 def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send the message, as the customer would get it, to the user's own address."""

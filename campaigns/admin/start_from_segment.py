@@ -18,8 +18,7 @@ from campaigns.models import Campaign, Step
 from campaigns.playbook import catalogue
 from core.admin import audit_log
 from core.admin.permissions import require_permissions, staff_user
-from segments.admin.access import ADD_SEGMENT as ADD_SEGMENTS
-from segments.admin.access import VIEW_SEGMENT as SEE_SEGMENTS
+from segments.admin.access import ADD_SEGMENT, VIEW_SEGMENT
 from segments.admin.page_context import admin_context
 from segments.admin.texts import segment_sentence
 from segments.models import Segment
@@ -35,13 +34,13 @@ class SegmentForm(forms.Form):
     )
 
 
-@require_permissions(access.SEE, SEE_SEGMENTS)
+@require_permissions(access.VIEW_CAMPAIGN, VIEW_SEGMENT)
 def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show the campaigns and tactics of a segment; a POST creates a draft."""
     segment = get_object_or_404(Segment, pk=pk)
     tactics = catalogue.tactics_for_segment(segment)
     if request.method == "POST":
-        if not request.user.has_perm(access.ADD):
+        if not request.user.has_perm(access.ADD_CAMPAIGN):
             raise PermissionDenied
         if campaign := _create_draft(request, segment, tactics):
             return redirect("admin:campaigns_campaign_change", campaign.pk)
@@ -62,18 +61,18 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
                 )
                 if chosen
             ],
-            "may_begin": request.user.has_perm(access.ADD),
-            "may_see_exports": request.user.has_perm(access.SEE_EXPORTS),
+            "may_begin": request.user.has_perm(access.ADD_CAMPAIGN),
+            "may_see_exports": request.user.has_perm(access.VIEW_AUDIENCE_EXPORT),
         }
     )
-    return TemplateResponse(request, "campaigns/admin/of_segment.html", context)
+    return TemplateResponse(request, "campaigns/admin/segment_campaigns.html", context)
 
 
-@require_permissions(access.SEE, access.ADD, SEE_SEGMENTS)
+@require_permissions(access.VIEW_CAMPAIGN, access.ADD_CAMPAIGN, VIEW_SEGMENT)
 def choose_segment_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     form = SegmentForm(request.GET if "segment" in request.GET else None)
     if form.is_valid():
-        return redirect("admin:campaigns_campaign_of_segment", form.cleaned_data["segment"].pk)
+        return redirect("admin:campaigns_campaign_segment", form.cleaned_data["segment"].pk)
     context = page_context.admin_page_context(model_admin, request, "New campaign")
     context |= {"form": form, "has_segments": Segment.objects.exists()}
     return TemplateResponse(request, "campaigns/admin/choose.html", context)
@@ -105,7 +104,7 @@ def _create_draft(request: HttpRequest, segment: Segment, tactics: list[catalogu
 
 def _get_or_create_segment(request: HttpRequest, segment: Segment, tactic: catalogue.Tactic) -> Segment:
     """Return the campaign's segment. A tactic can need a narrower one, which is created."""
-    if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENTS):
+    if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENT):
         raise PermissionDenied
     newest = Segment.objects.aggregate(newest=Max("pk"))["newest"]
     found = catalogue.segment_for_tactic(tactic, segment, staff_user(request))

@@ -5,12 +5,11 @@ transaction, then reads the file from them in batches, in constant memory. A cus
 platform is not named to it, not even as removed. See ``docs/audiences.md``.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery, Value
@@ -21,6 +20,7 @@ from campaigns.models import AudienceExport, AudienceMember
 from core.db import execution, transactions
 from core.db.sql import compose
 from core.values import sortable_values
+from core.values.csv_injection import csv_text
 from customers.models import Customer
 from segments.models import Change, Membership, Segment
 
@@ -48,9 +48,9 @@ class UnknownChange(ValueError):
 
 @dataclass(frozen=True)
 class AudienceFile:
-    """The lines of a file, how many customers it has, and the id to continue from."""
+    """The CSV of a file in batches of lines, how many customers it has, and the id to continue from."""
 
-    lines: Iterator[str]
+    batches: Iterator[str]
     rows: int
     until: int
 
@@ -69,7 +69,7 @@ def export_audience(
     Changes have a column that says who is added and who is removed, unless ``only`` selects one of them. Exporting
     again with the same id repeats the same changes. Raises UnknownChange.
     """
-    told = AudienceMember.objects.filter(segment=segment, platform=platform)
+    members = AudienceMember.objects.filter(segment=segment, platform=platform)
     with transaction.atomic(), transactions.locked_table(AudienceMember._meta.db_table):
         until = _latest_change_id(segment)
         if since is not None and not 0 <= since <= until:
@@ -79,21 +79,21 @@ def export_audience(
             and not AudienceExport.objects.filter(segment=segment, platform=platform).exists()
         ):
             _assume_exported(segment, platform, since, until)
-        # What is found without any change of members, such as a consent, belongs behind the id that was given.
+        # A customer can be added without a membership change, by consent for example: after the given id, too.
         _update_members(segment, platform, until if since is None else max(until, since + 1))
         if since is None:
-            told = told.filter(is_in=True)
+            members = members.filter(is_included=True)
         else:
-            told = told.filter(exported_until__gt=since)
+            members = members.filter(exported_until__gt=since)
             if only:
-                told = told.filter(is_in=only == ADD)
-        rows = told.count()
+                members = members.filter(is_included=only == ADD)
+        rows = members.count()
         AudienceExport.objects.create(
             segment=segment, platform=platform, exported_at=at, exported_by_name=by[:150],
             since=since, until=until, rows=rows,
         )  # fmt: skip
     return AudienceFile(
-        _lines(told, platform, tells_operation=since is not None and only is None), rows, until
+        _csv_batches(members, platform, with_operation=since is not None and only is None), rows, until
     )
 
 
@@ -105,21 +105,21 @@ def consenting_q() -> Q:
 
 def _latest_change_id(segment: Segment) -> int:
     """Return the id of the latest change, even if it is deleted from the log and only a file names it."""
-    newest = Change.objects.filter(segment=segment).aggregate(newest=Max("pk"))["newest"]
-    told = AudienceExport.objects.filter(segment=segment).aggregate(newest=Max("until"))["newest"]
-    return max(newest or 0, told or 0)
+    logged = Change.objects.filter(segment=segment).aggregate(newest=Max("pk"))["newest"]
+    exported = AudienceExport.objects.filter(segment=segment).aggregate(newest=Max("until"))["newest"]
+    return max(logged or 0, exported or 0)
 
 
 # -- The stored members
 
 
 def _update_members(segment: Segment, platform: str, until: int) -> None:
-    told = AudienceMember.objects.filter(segment=segment, platform=platform)
-    belonging = _reachable_queryset().filter(Exists(_memberships_queryset(segment)))
-    belongs = Exists(belonging.filter(pk=OuterRef("customer_id")))
-    told.filter(~belongs, is_in=True).update(is_in=False, exported_until=until)
-    told.filter(belongs, is_in=False).update(is_in=True, exported_until=until)
-    new = belonging.filter(~Exists(told.filter(customer=OuterRef("pk"))))
+    stored = AudienceMember.objects.filter(segment=segment, platform=platform)
+    audience = _reachable_queryset().filter(Exists(_memberships_queryset(segment)))
+    in_audience = Exists(audience.filter(pk=OuterRef("customer_id")))
+    stored.filter(~in_audience, is_included=True).update(is_included=False, exported_until=until)
+    stored.filter(in_audience, is_included=False).update(is_included=True, exported_until=until)
+    new = audience.filter(~Exists(stored.filter(customer=OuterRef("pk"))))
     _insert_members(segment, platform, new, until)
 
 
@@ -128,11 +128,13 @@ def _assume_exported(segment: Segment, platform: str, since: int, until: int) ->
     since_then = Change.objects.filter(segment=segment, pk__gt=since, pk__lte=until)
     own = since_then.filter(customer=OuterRef("pk")).order_by("pk")
     stayed = Q(Exists(_memberships_queryset(segment)), ~Exists(own))
-    left_first = Q(pk__in=since_then.values("customer"), first=Change.Kind.LEFT)
-    were_in = (
-        _reachable_queryset().annotate(first=Subquery(own.values("change")[:1])).filter(stayed | left_first)
+    left_first = Q(pk__in=since_then.values("customer"), first_change=Change.Kind.LEFT)
+    members_at_since = (
+        _reachable_queryset()
+        .annotate(first_change=Subquery(own.values("change")[:1]))
+        .filter(stayed | left_first)
     )
-    _insert_members(segment, platform, were_in, since)
+    _insert_members(segment, platform, members_at_since, since)
 
 
 def _reachable_queryset() -> QuerySet[Customer]:
@@ -147,39 +149,27 @@ def _insert_members(segment: Segment, platform: str, customers: QuerySet[Custome
     rows = customers.order_by().values_list(
         Value(segment.pk), Value(platform), "pk", Value(True), Value(until)
     )
-    names = "segment_id, platform, customer_id, is_in, exported_until"
+    names = "segment_id, platform, customer_id, is_included, exported_until"
     execution.execute(compose(f"INSERT INTO {AudienceMember._meta.db_table} ({names}) {{rows}}", rows=rows))
 
 
 # -- The file
 
 
-def _lines(told: QuerySet[AudienceMember], platform: str, *, tells_operation: bool) -> Iterator[str]:
+def _csv_batches(members: QuerySet[AudienceMember], platform: str, *, with_operation: bool) -> Iterator[str]:
     columns = platforms.PLATFORM_COLUMNS[platform]
-    sheet = csv.writer(_Echo(), lineterminator="\r\n")
-    yield _line(sheet, [OPERATION_COLUMN] * tells_operation + [column.name for column in columns])
-    for is_in, person in _members(told):
-        cells = [column.cell(person) for column in columns]
-        yield _line(sheet, [ADD if is_in else REMOVE] * tells_operation + cells)
+    yield csv_text([[OPERATION_COLUMN] * with_operation + [column.name for column in columns]])
+    for batch in _member_batches(members):
+        yield csv_text(
+            [ADD if is_included else REMOVE] * with_operation + [column.cell(person) for column in columns]
+            for is_included, person in batch
+        )
 
 
-def _members(told: QuerySet[AudienceMember]) -> Iterator[tuple[bool, Person]]:
-    named = [f"customer__{column}" for column in Person._fields]
-    rows = told.order_by("customer_id").values_list("customer_id", "is_in", *named)
+def _member_batches(members: QuerySet[AudienceMember]) -> Iterator[list[tuple[bool, Person]]]:
+    person_columns = [f"customer__{column}" for column in Person._fields]
+    rows = members.order_by("customer_id").values_list("customer_id", "is_included", *person_columns)
     after = 0
-    while share := list(rows.filter(customer_id__gt=after)[:EXPORT_BATCH_SIZE]):
-        for _, is_in, *read in share:
-            yield is_in, Person(*read)
-        after = share[-1][0]
-
-
-def _line(sheet: Any, cells: list[str]) -> str:
-    line: str = sheet.writerow(cells)
-    return line
-
-
-class _Echo:
-    """A file-like object whose ``write`` returns the line."""
-
-    def write(self, line: str) -> str:
-        return line
+    while batch := list(rows.filter(customer_id__gt=after)[:EXPORT_BATCH_SIZE]):
+        yield [(is_included, Person(*values)) for _, is_included, *values in batch]
+        after = batch[-1][0]

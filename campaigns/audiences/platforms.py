@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from campaigns.models import AudienceExport
-from core.values.csv_injection import safe_cell
 from core.values.phone_numbers import to_e164
 
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -47,20 +46,20 @@ class Column:
     """One column: its name, its value, and whether only a digest of it is written."""
 
     name: str
-    write: Callable[[Person], str]
+    value: Callable[[Person], str]
     is_hashed: bool = True
 
     def cell(self, person: Person) -> str:
-        """Return the cell; values that are not hashed are escaped against CSV injection."""
-        written = self.write(person)
-        return digest(written) if self.is_hashed else safe_cell(written)
+        """Return the value, or its digest."""
+        value = self.value(person)
+        return digest(value) if self.is_hashed else value
 
 
-def digest(written: str) -> str:
+def digest(value: str) -> str:
     """Return the SHA-256 digest; a value that already is one, or is empty, is returned unchanged."""
-    if not written or _DIGEST.fullmatch(written):
-        return written
-    return sha256(written.encode()).hexdigest()
+    if not value or _DIGEST.fullmatch(value):
+        return value
+    return sha256(value.encode()).hexdigest()
 
 
 # -- Normalization
@@ -92,8 +91,8 @@ def normalize_google_email(text: str) -> str:
 
 def normalize_name(text: str) -> str:
     """Return a name in lower case, without punctuation, symbols and spaces."""
-    written = unicodedata.normalize("NFC", text).lower()
-    return "".join(letter for letter in written if unicodedata.category(letter)[0] not in "PSZC")
+    lowered = unicodedata.normalize("NFC", text).lower()
+    return "".join(letter for letter in lowered if unicodedata.category(letter)[0] not in "PSZC")
 
 
 def normalize_state(text: str) -> str:
@@ -128,14 +127,14 @@ def normalize_gender(text: str) -> str:
 
 
 def _attribute(person: Person, names: Sequence[str]) -> str:
-    for one in names:
-        if (value := person.attributes.get(one)) not in (None, ""):
+    for name in names:
+        if (value := person.attributes.get(name)) not in (None, ""):
             return str(value)
     return ""
 
 
-def _birth_date(person: Person, form: str) -> str:
-    return format(person.birth_date, form) if person.birth_date else ""
+def _birth_date(person: Person, date_format: str) -> str:
+    return format(person.birth_date, date_format) if person.birth_date else ""
 
 
 META_COLUMNS: Final = (

@@ -6,7 +6,6 @@ A code is assigned to one customer and never again, even after an erasure. Anybo
 a browser, so unconfirmed visitors get a limited number of codes per pool and hour (``COUPONS_UNCONFIRMED_AN_HOUR``).
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -37,9 +36,9 @@ class UnconfirmedLimitReached(NoCodeAvailable):
     """Unconfirmed visitors have reached the hourly limit of codes of the pool."""
 
     def __init__(self) -> None:
-        most = settings.COUPONS_UNCONFIRMED_AN_HOUR
+        limit = settings.COUPONS_UNCONFIRMED_AN_HOUR
         super().__init__(
-            f"Unconfirmed visitors get at most {most} codes of a pool in an hour. This message waits."
+            f"Unconfirmed visitors get at most {limit} codes of a pool in an hour. This message waits."
         )
 
 
@@ -57,8 +56,8 @@ def assign_code(campaign: Campaign, customer: Customer, at: datetime, occasion: 
     """
     if has_ended(campaign, at):
         raise NoCodeAvailable(POOL_ENDED)
-    if held := assigned_code(campaign, customer, occasion):
-        return held
+    if assigned := assigned_code(campaign, customer, occasion):
+        return assigned
     if campaign.pool_id is None:
         raise NoCodeAvailable(NO_POOL)
     try:
@@ -66,17 +65,17 @@ def assign_code(campaign: Campaign, customer: Customer, at: datetime, occasion: 
             return _assign_free_code(campaign, customer, at, occasion)
     except (IntegrityError, NoCodeAvailable):
         # Another process may have assigned one meanwhile, perhaps the last.
-        if held := assigned_code(campaign, customer, occasion):
-            return held
+        if assigned := assigned_code(campaign, customer, occasion):
+            return assigned
         raise
 
 
 def assigned_code(campaign: Campaign, customer: Customer, occasion: str | None = None) -> str:
     """Return the code that a customer has from a campaign, of one occasion or the latest; empty if none."""
-    held = Coupon.objects.filter(campaign=campaign, customer=customer)
+    coupons = Coupon.objects.filter(campaign=campaign, customer=customer)
     if occasion is not None:
-        held = held.filter(occasion=occasion)
-    return held.order_by("-given_at", "-pk").values_list("code", flat=True).first() or ""
+        coupons = coupons.filter(occasion=occasion)
+    return coupons.order_by("-given_at", "-pk").values_list("code", flat=True).first() or ""
 
 
 def has_ended(campaign: Campaign, at: datetime) -> bool:
@@ -85,7 +84,7 @@ def has_ended(campaign: Campaign, at: datetime) -> bool:
 
 
 def unconfirmed_count(pool_id: int, at: datetime) -> int:
-    """Count the codes of a pool that unconfirmed visitors got in the hour before an instant."""
+    """Count the codes of a pool that unconfirmed visitors got in the hour before ``at``."""
     given = Coupon.objects.filter(pool_id=pool_id, is_unconfirmed=True, given_at__gt=at - UNCONFIRMED_PERIOD)
     return given.count()
 
@@ -103,8 +102,8 @@ def has_free_code(pool_id: int) -> bool:
 def reassign_coupons(merged: str) -> None:
     """Reassign the codes of merged visitors to their customers, except a second one of the same occasion.
 
-    ``merged`` is a table of visitor and customer, inside the transaction that merges them. The occasion of a date is
-    told apart as that of the journey is.
+    ``merged`` is a table of visitor and customer, inside the transaction that merges them. The occasion of a date
+    becomes the visitor's own, as that of the journey does.
     """
     execution.execute(
         f"""UPDATE campaigns_coupon SET occasion = occasion || ':' || customer_id
@@ -179,11 +178,6 @@ def delete_pool(pool: CouponPool) -> None:
         pool.delete()
 
 
-def unassign_codes(customers: Sequence[int]) -> None:
-    """Forget the customers of codes. The codes stay used."""
-    Coupon.objects.filter(customer__in=customers).update(customer=None)
-
-
 # -- Finding
 
 
@@ -191,8 +185,8 @@ def find_coupon(code: str) -> Coupon | None:
     """Return a code, ignoring case; None if it does not exist."""
     if "\x00" in code or len(code) > MAX_CODE_LENGTH:
         return None
-    found = Coupon.objects.filter(code_folded=sortable_values.fold_case(code))
-    return found.select_related("pool", "campaign", "customer__merged_into").first()
+    coupons = Coupon.objects.filter(code_folded=sortable_values.fold_case(code))
+    return coupons.select_related("pool", "campaign", "customer__merged_into").first()
 
 
 def with_counts(pools: QuerySet[CouponPool]) -> QuerySet[CouponPool]:

@@ -16,10 +16,12 @@ from core.db import execution, temporary_tables
 from core.values import sortable_values
 from core.values.text_cleaning import to_nfc
 
-CODE_ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that is read as another: no 0, O, 1, I, L
+CODE_ALPHABET: Final = (
+    "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # without characters that are easily confused: 0, O, 1, I, L
+)
 MAX_CODE_LENGTH: Final = 100
 MAX_FOLDED_LENGTH: Final = 200
-MIN_GENERATED_LENGTH, MAX_GENERATED_LENGTH = 8, 32  # the shortest cannot be guessed: 850 billion ways
+MIN_GENERATED_LENGTH, MAX_GENERATED_LENGTH = 8, 32  # even the shortest cannot be guessed: 850 billion codes
 MAX_GENERATED_CODES: Final = 100_000
 MAX_REASONS: Final = 20
 _HEADINGS: Final = frozenset({"code", "codes", "coupon", "coupon code", "coupon_code", "discount code"})
@@ -71,17 +73,17 @@ def generate_codes(pool: CouponPool, count: int, length: int, random: Random, pr
         raise ValueError(
             problem or f"The prefix is longer than {MAX_CODE_LENGTH - MAX_GENERATED_LENGTH} characters."
         )
-    prefix, made = to_nfc(prefix), 0
-    while made < count:
-        codes = (prefix + "".join(random.choices(CODE_ALPHABET, k=length)) for _ in range(count - made))
-        made += _insert_codes(pool, {sortable_values.fold_case(code): code for code in codes})
-    return made
+    prefix, generated = to_nfc(prefix), 0
+    while generated < count:
+        codes = (prefix + "".join(random.choices(CODE_ALPHABET, k=length)) for _ in range(count - generated))
+        generated += _insert_codes(pool, {sortable_values.fold_case(code): code for code in codes})
+    return generated
 
 
 def read_code_file(text: str) -> Iterator[str]:
     """Yield the codes of a CSV file: from a column with a known name, else the first. Raises InvalidCodeFile."""
     head = text.partition("\n")[0]
-    separator = next((one for one in (";", "\t") if one in head), ",")
+    separator = next((mark for mark in (";", "\t") if mark in head), ",")
     try:
         rows = [row for row in csv.reader(text.splitlines(), delimiter=separator) if any(map(str.strip, row))]
     except csv.Error as error:
@@ -89,7 +91,7 @@ def read_code_file(text: str) -> Iterator[str]:
     if not rows:
         raise InvalidCodeFile("The file contains no codes.")
     names = [cell.strip().casefold() for cell in rows[0]]
-    column = next((place for place, name in enumerate(names) if name in _HEADINGS), None)
+    column = next((index for index, name in enumerate(names) if name in _HEADINGS), None)
     rows = rows if column is None else rows[1:]
     return (row[column or 0].strip() for row in rows if len(row) > (column or 0))
 

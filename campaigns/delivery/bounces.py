@@ -20,10 +20,10 @@ HARD_BOUNCE_REASONS: Final = {"bounced", "invalid"}
 """The reject reasons of django-anymail that are permanent."""
 
 
-def suppress_address(address: str, at: datetime, answer: str, reason: str = Reason.BOUNCED) -> None:
-    """Suppress an address until staff lift it; ``answer`` is the server's response."""
+def suppress_address(address: str, at: datetime, detail: str, reason: str = Reason.BOUNCED) -> None:
+    """Suppress an address until staff lift it; ``detail`` is the server's response."""
     source = "complaint" if reason == Reason.COMPLAINED else "bounce"
-    if suppression.suppress(address, at, reason=reason, source=source, detail=answer):
+    if suppression.suppress(address, at, reason=reason, source=source, detail=detail):
         log.info("address_suppressed", reason=reason)
 
 
@@ -32,6 +32,6 @@ def handle_tracking_event(sender: Any, event: Any, esp_name: str = "", **named: 
     is_hard = event.event_type == "bounced" and event.reject_reason in HARD_BOUNCE_REASONS
     if not event.recipient or not (is_hard or event.event_type == "complained"):
         return
-    answer = f"{esp_name}: {event.mta_response or event.description or event.event_type}"
+    detail = f"{esp_name}: {event.mta_response or event.description or event.event_type}"
     reason = Reason.BOUNCED if is_hard else Reason.COMPLAINED
-    suppress_address(event.recipient, event.timestamp or timezone.now(), answer, reason)
+    suppress_address(event.recipient, event.timestamp or timezone.now(), detail, reason)

@@ -21,7 +21,7 @@ MAX_REFUSED: Final = RECENT_COUNT // 10
 ACCEPTED, REFUSED = ".", "x"
 
 
-def record_outcomes(channel: str, outcomes: str, at: datetime, answer: str = "") -> bool:
+def record_outcomes(channel: str, outcomes: str, at: datetime, error: str = "") -> bool:
     """Record outcomes in their order; return whether the channel is paused now.
 
     It pauses as soon as more than a tenth of the latest fifty messages were refused.
@@ -32,11 +32,11 @@ def record_outcomes(channel: str, outcomes: str, at: datetime, answer: str = "")
         ChannelHealth.objects.get_or_create(channel=channel)
         health = ChannelHealth.objects.select_for_update().get(channel=channel)
         health.recent = (health.recent + outcomes)[-RECENT_COUNT:]
-        if answer:
-            health.answer = answer[:300]
+        if error:
+            health.last_error = error[:300]
         if health.paused_at is None and health.recent.count(REFUSED) > MAX_REFUSED:
             health.paused_at = at
-            log.error("sending_paused", channel=channel, answer=answer)
+            log.error("sending_paused", channel=channel, error=error)
         health.save()
     return health.paused_at is not None
 
@@ -46,17 +46,17 @@ def paused_channels() -> list[ChannelHealth]:
     return list(ChannelHealth.objects.exclude(paused_at=None).order_by("channel"))
 
 
-def erase_answers(mentions: Mentions) -> None:
+def erase_errors(mentions: Mentions) -> None:
     """Delete stored errors that mention an erased customer."""
-    for health in ChannelHealth.objects.exclude(answer=""):
-        if mentions.in_text(health.answer):
-            ChannelHealth.objects.filter(pk=health.pk, answer=health.answer).update(answer="")
+    for health in ChannelHealth.objects.exclude(last_error=""):
+        if mentions.in_text(health.last_error):
+            ChannelHealth.objects.filter(pk=health.pk, last_error=health.last_error).update(last_error="")
 
 
 def resume_channel(channel: str, by: User | None = None) -> bool:
     """Resume a channel and reset its counts; return whether it was paused."""
-    resumed = ChannelHealth.objects.filter(channel=channel).exclude(paused_at=None)
-    found = bool(resumed.update(paused_at=None, recent="", answer=""))
-    if found:
+    paused = ChannelHealth.objects.filter(channel=channel).exclude(paused_at=None)
+    was_paused = bool(paused.update(paused_at=None, recent="", last_error=""))
+    if was_paused:
         log.info("sending_resumed", channel=channel, by=by.get_username() if by else "")
-    return found
+    return was_paused

@@ -38,14 +38,14 @@ def send_confirmation_emails(at: datetime) -> int:
     if not has_mail_server() or not requests.has_due_requests(at):
         return 0
     due, claimed = requests.claim_due_requests(at, CONFIRMATION_BATCH_SIZE)
-    begun, channel = time.monotonic(), Email()
+    started, channel = time.monotonic(), Email()
     try:
-        for place, request in enumerate(claimed):
-            if time.monotonic() - begun > MAX_RUN_SECONDS:
-                requests.release_requests(claimed[place:], at)
+        for index, request in enumerate(claimed):
+            if time.monotonic() - started > MAX_RUN_SECONDS:
+                requests.release_requests(claimed[index:], at)
                 break
             if not _send(channel, request, at):
-                requests.release_requests(claimed[place + 1 :], at + UNAVAILABLE_PAUSE)
+                requests.release_requests(claimed[index + 1 :], at + UNAVAILABLE_PAUSE)
                 break
     finally:
         channel.close()
@@ -84,12 +84,12 @@ def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
 
 def _message(request: ConfirmationRequest) -> OutgoingMessage:
     """Return the message. It contains nothing from the browser, so it cannot be abused to send texts."""
-    told = {
+    context = {
         "shop": {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS},
         "url": signed_links.confirmation_url(request.token),
     }
     return OutgoingMessage(
         subject=f"Please confirm the newsletter of {settings.SHOP_NAME}",
-        text=render_to_string("campaigns/confirmation.txt", told),
-        html=render_to_string("campaigns/confirmation.html", told),
+        text=render_to_string("campaigns/confirmation.txt", context),
+        html=render_to_string("campaigns/confirmation.html", context),
     )

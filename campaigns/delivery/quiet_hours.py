@@ -11,13 +11,15 @@ TIME_ZONE_ATTRIBUTES: Final = ("time_zone", "timezone")
 """Customer attributes that may hold the time zone."""
 
 
-def customer_time_zone(named: Iterable[str | None], country: str, at: datetime, shop: ZoneInfo) -> ZoneInfo:
-    """Return the first valid name's zone, else the zone of a country with a single time, else the shop's."""
-    for name in named:
+def customer_time_zone(
+    zone_names: Iterable[str | None], country: str, at: datetime, shop_zone: ZoneInfo
+) -> ZoneInfo:
+    """Return the zone of the first valid name, else of the country if all its zones agree, else the shop's."""
+    for name in zone_names:
         # Only listed names: ZoneInfo opens a file, and the name is untrusted.
         if name and name in _known_zones():
             return ZoneInfo(name)
-    return _zone_of_country(country.strip().casefold(), at.year) or shop
+    return _zone_of_country(country.strip().casefold(), at.year) or shop_zone
 
 
 def quiet_until_utc(
@@ -27,12 +29,16 @@ def quiet_until_utc(
     if quiet_from is None or quiet_until is None or quiet_from == quiet_until:
         return None
     local = at.astimezone(zone)
-    now = local.time()
+    local_time = local.time()
     over_midnight = quiet_until < quiet_from
-    is_quiet = (now >= quiet_from or now < quiet_until) if over_midnight else quiet_from <= now < quiet_until
+    is_quiet = (
+        (local_time >= quiet_from or local_time < quiet_until)
+        if over_midnight
+        else quiet_from <= local_time < quiet_until
+    )
     if not is_quiet:
         return None
-    day = local.date() if now < quiet_until else local.date() + timedelta(days=1)
+    day = local.date() if local_time < quiet_until else local.date() + timedelta(days=1)
     end = datetime.combine(day, quiet_until, zone).astimezone(UTC)
     # When clocks are put back, an hour occurs twice: the second one counts once the first is over.
     return end if end > at else datetime.combine(day, quiet_until.replace(fold=1), zone).astimezone(UTC)
@@ -48,9 +54,9 @@ def _zone_of_country(country: str, year: int) -> ZoneInfo | None:
     """Return a zone of a country whose zones all have the same time all year."""
     code = _country_codes().get(country, country)
     zones = [ZoneInfo(name) for name in _zones_by_country().get(code, ())]
-    months = [datetime(year, month, 1, tzinfo=UTC) for month in range(1, 13)]
-    times = {tuple(month.astimezone(zone).utcoffset() for month in months) for zone in zones}
-    return zones[0] if len(times) == 1 else None
+    month_starts = [datetime(year, month, 1, tzinfo=UTC) for month in range(1, 13)]
+    offsets = {tuple(start.astimezone(zone).utcoffset() for start in month_starts) for zone in zones}
+    return zones[0] if len(offsets) == 1 else None
 
 
 @cache

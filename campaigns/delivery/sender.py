@@ -78,14 +78,16 @@ def plan_deliveries(due: Query) -> int:
 
 def hold_back_deliveries(reason: str, campaign: Campaign, customers: Query | None = None) -> int:
     """Hold back the planned messages of a campaign, for all customers or for those whose keys a query selects."""
-    some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
+    of_customers = (
+        Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
+    )
     return execution.execute(
         compose(
             f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
-                WHERE campaign_id = {{campaign}} AND state = 'planned' {{some}}""",
+                WHERE campaign_id = {{campaign}} AND state = 'planned' {{of_customers}}""",
             reason=reason,
             campaign=campaign.pk,
-            some=some,
+            of_customers=of_customers,
         )
     )
 
@@ -93,8 +95,9 @@ def hold_back_deliveries(reason: str, campaign: Campaign, customers: Query | Non
 def reassign_deliveries(merged: str, ended: Query, reason: str) -> None:
     """Move the deliveries of merged visitors to their customers.
 
-    ``merged`` is a table of visitor and customer; ``ended`` selects campaign, customer and occasion, as they are
-    before, whose messages still planned are held back. An occasion that both may have had, a date, is told apart.
+    ``merged`` is a table of visitor and customer. ``ended`` selects campaign, customer and occasion, as they are before
+    the merge: planned messages of these are held back. Visitor and customer may share the occasion of a date, so the
+    visitor's becomes their own.
     """
     execution.execute(
         compose(
@@ -111,7 +114,7 @@ def reassign_deliveries(merged: str, ended: Query, reason: str) -> None:
 
 
 def distinguish_dates_sql(table: str, merged: str) -> Sql:
-    """Return the statement that makes a visitor's date occasions differ from those of the customer."""
+    """Return the statement that makes the date occasions of merged visitors differ from those of their customers."""
     return Sql(
         f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
             WHERE customer_id IN (SELECT visitor FROM {merged}) AND occasion LIKE 'date:%%'"""
@@ -132,8 +135,8 @@ def _claim_batch(at: datetime, limit: int) -> tuple[int, list[Delivery]]:
     locks.acquire("deliveries")
     due = _due_delivery_ids(at, limit)
     # A customer with the same address may have been added while it was unsubscribed, in another transaction.
-    theirs = Delivery.objects.filter(pk__in=due).values_list("customer_id", flat=True)
-    states.update_consent_of_customers(set(theirs), at, source="sending")
+    customers = Delivery.objects.filter(pk__in=due).values_list("customer_id", flat=True)
+    states.update_consent_of_customers(set(customers), at, source="sending")
     return len(due), _claim(due, at)
 
 
@@ -144,12 +147,12 @@ def _due_delivery_ids(at: datetime, limit: int) -> list[int]:
     to the same address, wait for it, unless its worker died and its campaign is paused. Messages of a stopped campaign
     are returned, to be held back. Messages of a paused channel wait.
     """
-    lost = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
-    theirs = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {NO_LIMIT}"
-    of_address = f"""SELECT o.* FROM {_CUSTOMERS} q JOIN {_TABLE} o ON o.customer_id = q.id
+    expired_at = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
+    same_customer = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {NO_LIMIT}"
+    same_address = f"""SELECT o.* FROM {_CUSTOMERS} q JOIN {_TABLE} o ON o.customer_id = q.id
         WHERE q.email_folded = p.email_folded AND q.id <> p.id LIMIT {NO_LIMIT}"""
     is_sending = f"""SELECT 1 FROM ({{}}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
-        WHERE o.state = 'sending' AND o.id <> d.id AND (o.claimed_at > %(lost)s OR oc.state <> 'paused')"""
+        WHERE o.state = 'sending' AND o.id <> d.id AND (o.claimed_at > %(expired_at)s OR oc.state <> 'paused')"""
     channels = ", ".join(f"'{health.channel}'" for health in channel_health.paused_channels())
     paused = f"JOIN {_STEPS} s ON s.id = d.step_id AND s.channel NOT IN ({channels})" if channels else ""
     keys = execution.fetch_all(
@@ -161,14 +164,14 @@ def _due_delivery_ids(at: datetime, limit: int) -> list[int]:
                 JOIN {_CAMPAIGNS} c ON c.id = d.campaign_id AND c.state <> 'paused'
                 {paused}
                 WHERE d.state IN ('planned', 'sending') AND d.not_before <= %(at)s
-                    AND (d.state = 'planned' OR d.claimed_at <= %(lost)s)
-                    AND NOT EXISTS ({is_sending.format(theirs)})
-                    AND (p.email_folded = '' OR NOT EXISTS ({is_sending.format(of_address)}))
+                    AND (d.state = 'planned' OR d.claimed_at <= %(expired_at)s)
+                    AND NOT EXISTS ({is_sending.format(same_customer)})
+                    AND (p.email_folded = '' OR NOT EXISTS ({is_sending.format(same_address)}))
                 ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(limit)s)
             SELECT id FROM (SELECT id, not_before, campaign_id, row_number() OVER (
                 PARTITION BY address ORDER BY not_before, campaign_id, id) AS nth FROM due) AS firsts
             WHERE nth = 1 ORDER BY not_before, campaign_id, id""",
-        {"at": dialect.datetime_param(at), "lost": dialect.datetime_param(lost), "limit": limit},
+        {"at": dialect.datetime_param(at), "expired_at": dialect.datetime_param(expired_at), "limit": limit},
     )
     return [key for (key,) in keys]
 
@@ -178,9 +181,11 @@ def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
     decisions = sending_policy.evaluate(Delivery.objects.filter(pk__in=due), at)
     ready = [key for key in due if key in decisions and decisions[key].may_send]
     others = sorted(
-        ((one.reason, one.not_before or at, key) for key, one in decisions.items() if not one.may_send),
+        (decision.reason, decision.not_before or at, key)
+        for key, decision in decisions.items()
+        if not decision.may_send
     )
-    for (reason, not_before), group in groupby(others, key=lambda one: one[:2]):
+    for (reason, not_before), group in groupby(others, key=lambda row: row[:2]):
         change: dict[str, Any] = {"state": State.PLANNED, "not_before": not_before}
         if reason:
             change = {"state": State.HELD_BACK, "reason": reason}
@@ -188,9 +193,12 @@ def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
     _unfinished_queryset().filter(pk__in=ready).update(
         state=State.SENDING, claimed_at=at, attempts=F("attempts") + 1
     )
-    mine = Delivery.objects.filter(pk__in=ready, state=State.SENDING, claimed_at=at)
-    found = {one.pk: one for one in mine.select_related("customer").prefetch_related("campaign", "step")}
-    return [found[key] for key in ready if key in found]
+    claimed = Delivery.objects.filter(pk__in=ready, state=State.SENDING, claimed_at=at)
+    deliveries = {
+        delivery.pk: delivery
+        for delivery in claimed.select_related("customer").prefetch_related("campaign", "step")
+    }
+    return [deliveries[key] for key in ready if key in deliveries]
 
 
 def _unfinished_queryset() -> QuerySet[Delivery]:
@@ -217,15 +225,15 @@ class _SendRun:
     def send(self, claimed: Sequence[Delivery]) -> None:
         """Send one after another; release those that cannot be sent now."""
         try:
-            for place, delivery in enumerate(claimed, start=1):
+            for index, delivery in enumerate(claimed):
                 elapsed = time.monotonic() - self.started
                 if elapsed >= settings.CAMPAIGN_LEASE / 2 or delivery.step.channel in self.unavailable:
                     self._release(delivery)
                 else:
-                    following = claimed[place : place + MAX_EVALUATED]
-                    found = self._recheck(delivery, following, self.at + timedelta(seconds=elapsed))
-                    if found:
-                        self._send(found)
+                    following = claimed[index + 1 : index + 1 + MAX_EVALUATED]
+                    current = self._recheck(delivery, following, self.at + timedelta(seconds=elapsed))
+                    if current:
+                        self._send(current)
                 if time.monotonic() - self.written_at > OUTCOME_WRITE_SECONDS:
                     self._write()
         finally:
@@ -233,39 +241,39 @@ class _SendRun:
             for channel in self.channels.values():
                 channel.close()
 
-    def _recheck(self, delivery: Delivery, following: Sequence[Delivery], now: datetime) -> Delivery | None:
+    def _recheck(self, delivery: Delivery, following: Sequence[Delivery], at: datetime) -> Delivery | None:
         """Return the message with its current customer if it may still be sent; else record why not.
 
         Since the claim, the customer may have withdrawn consent, ordered, left, or been merged or erased.
         """
         if delivery.pk not in self.decisions or time.monotonic() > self.decisions_until:
-            self._evaluate([delivery, *following], now)
-        found, decision = self.decisions.pop(delivery.pk)
-        if found is None or decision is None:  # paused, stopped, or gone
+            self._evaluate([delivery, *following], at)
+        current, decision = self.decisions.pop(delivery.pk)
+        if current is None or decision is None:  # paused, stopped, or gone
             self._release(delivery)
             return None
         if decision.reason:
-            self._record(found, state=State.HELD_BACK, claimed_at=None, reason=decision.reason)
+            self._record(current, state=State.HELD_BACK, claimed_at=None, reason=decision.reason)
             return None
         if decision.not_before:
-            self._release(found, decision.not_before)
+            self._release(current, decision.not_before)
             return None
-        found.campaign, found.step = delivery.campaign, delivery.step
-        return found
+        current.campaign, current.step = delivery.campaign, delivery.step
+        return current
 
-    def _evaluate(self, next_ones: Sequence[Delivery], now: datetime) -> None:
-        """Evaluate the next messages: one if sending is slow, more if it is fast."""
+    def _evaluate(self, deliveries: Sequence[Delivery], at: datetime) -> None:
+        """Evaluate the first of the next messages: one if sending is slow, more if it is fast."""
         was_in_time = not self.decisions
         self.evaluated = (
             min(self.evaluated * 2, MAX_EVALUATED) if was_in_time else max(self.evaluated // 2, 1)
         )
-        keys = [one.pk for one in next_ones[: self.evaluated]]
-        mine = Delivery.objects.filter(
+        keys = [delivery.pk for delivery in deliveries[: self.evaluated]]
+        claimed = Delivery.objects.filter(
             pk__in=keys, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
         )
-        found = {one.pk: one for one in mine.select_related("customer")}
-        decisions = sending_policy.evaluate(mine, now) if found else {}
-        self.decisions = {key: (found.get(key), decisions.get(key)) for key in keys}
+        current = {delivery.pk: delivery for delivery in claimed.select_related("customer")}
+        decisions = sending_policy.evaluate(claimed, at) if current else {}
+        self.decisions = {key: (current.get(key), decisions.get(key)) for key in keys}
         self.decisions_until = time.monotonic() + DECISION_VALID_SECONDS
 
     def _send(self, delivery: Delivery) -> None:
@@ -284,10 +292,10 @@ class _SendRun:
             self._retry(delivery, f"{type(error).__name__}: {error}"[:300])
         else:
             self.channel_outcomes[name] = self.channel_outcomes.get(name, "") + channel_health.ACCEPTED
-            became = (
+            outcome = (
                 {"state": State.SENT, "sent_at": self.at} if channel.delivers() else {"state": State.WRITTEN}
             )
-            self._record(delivery, **became, reason="", content=delivery.content)
+            self._record(delivery, **outcome, reason="", content=delivery.content)
 
     def _channel(self, name: str) -> base.Channel:
         if name not in self.channels:
@@ -315,8 +323,8 @@ class _SendRun:
         not_before = not_before or (
             self.at + UNAVAILABLE_PAUSE if delivery.step.channel in self.unavailable else self.at
         )
-        before = delivery.attempts - 1
-        self._record(delivery, state=State.PLANNED, claimed_at=None, attempts=before, not_before=not_before)
+        attempts = delivery.attempts - 1
+        self._record(delivery, state=State.PLANNED, claimed_at=None, attempts=attempts, not_before=not_before)
 
     def _retry(self, delivery: Delivery, reason: str) -> None:
         """Schedule another attempt with exponential back-off, or fail once the message expires before it."""
@@ -329,18 +337,18 @@ class _SendRun:
     def _record(self, delivery: Delivery, **change: Any) -> None:
         self.outcomes.append((delivery.pk, change))
 
-    def _write(self, answer: str = "") -> None:
+    def _write(self, error: str = "") -> None:
         """Write the outcomes; a claim that was lost meanwhile belongs to another worker."""
-        alike: dict[str, tuple[dict[str, Any], list[int]]] = {}
+        by_change: dict[str, tuple[dict[str, Any], list[int]]] = {}
         for key, change in self.outcomes:
-            alike.setdefault(repr(change), (change, []))[1].append(key)
-        for change, keys in alike.values():
-            mine = Delivery.objects.filter(pk__in=keys, state=State.SENDING, claimed_at=self.at)
-            if mine.update(**change) < len(keys):
+            by_change.setdefault(repr(change), (change, []))[1].append(key)
+        for change, keys in by_change.values():
+            claimed = Delivery.objects.filter(pk__in=keys, state=State.SENDING, claimed_at=self.at)
+            if claimed.update(**change) < len(keys):
                 # A merge may have just replaced the row; only a new statement sees the new one.
-                mine.update(**change)
-        for name, taken in self.channel_outcomes.items():
-            if channel_health.record_outcomes(name, taken, self.at, answer):
+                claimed.update(**change)
+        for name, outcomes in self.channel_outcomes.items():
+            if channel_health.record_outcomes(name, outcomes, self.at, error):
                 self.unavailable.add(name)
         self.outcomes, self.channel_outcomes, self.written_at = [], {}, time.monotonic()
 

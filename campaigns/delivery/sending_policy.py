@@ -81,8 +81,8 @@ def evaluate(deliveries: QuerySet[Delivery], at: datetime) -> dict[int, Decision
         deliveries.annotate(began_at=Coalesce(Subquery(journey.values("began_at")[:1]), F("planned_for")))
         .annotate(
             has_ordered=has_ordered_q("customer_id", "began_at", at),
-            is_in=is_member_q("customer_id", "campaign__segment_id"),
-            is_reached=Case(
+            is_member=is_member_q("customer_id", "campaign__segment_id"),
+            is_reachable=Case(
                 *(
                     When(step__channel=channel.key, then=is_reachable_q(channel.key, "customer_id"))
                     for channel in sending_channels()
@@ -99,7 +99,7 @@ def evaluate(deliveries: QuerySet[Delivery], at: datetime) -> dict[int, Decision
                 "occasion",
                 "campaign_id",
                 "has_ordered",
-                "is_in",
+                "is_member",
                 *_CUSTOMER_COLUMNS,
                 *_DUPLICATE_COLUMNS,
             ),
@@ -115,7 +115,7 @@ def count_decisions(customers: QuerySet[Customer], step: Step, at: datetime) -> 
     rows = (
         _annotate_customers(customers, step, at)
         .order_by()
-        .values(*_CUSTOMER_COLUMNS, "has_better")
+        .values(*_CUSTOMER_COLUMNS, "has_preferred")
         .annotate(customers=Count("pk"))
     )
     counts: Counter[Decision] = Counter()
@@ -125,38 +125,38 @@ def count_decisions(customers: QuerySet[Customer], step: Step, at: datetime) -> 
 
 
 def evaluate_customers(
-    customers: QuerySet[Customer], some: Iterable[Customer], step: Step, at: datetime
+    customers: QuerySet[Customer], sample: Iterable[Customer], step: Step, at: datetime
 ) -> dict[int, Decision]:
-    """Return the decision for each customer of a sample, by key."""
-    keys = [customer.pk for customer in some]
+    """Return the decision for each customer of ``sample``, by key; all of ``customers`` would get the message."""
+    keys = [customer.pk for customer in sample]
     rows = (
         _annotate_customers(customers, step, at)
         .filter(pk__in=keys)
         .order_by()
-        .values("pk", *_CUSTOMER_COLUMNS, "has_better")
+        .values("pk", *_CUSTOMER_COLUMNS, "has_preferred")
     )
     return {row["pk"]: _decide_for_customer(row, step, at) for row in rows}
 
 
 def _decide_for_customer(row: dict[str, Any], step: Step, at: datetime) -> Decision:
-    if row["is_reached"] and row["has_better"]:
+    if row["is_reachable"] and row["has_preferred"]:
         return Decision(DUPLICATE_ADDRESS)
     return _decide_by_channel(row, step.channel, step.campaign, at)
 
 
 def _annotate_customers(customers: QuerySet[Customer], step: Step, at: datetime) -> QuerySet[Customer]:
-    asked = customers.annotate(
-        is_reached=is_reachable_q(step.channel, "pk"), **_customer_annotations("", "pk", at)
+    annotated = customers.annotate(
+        is_reachable=is_reachable_q(step.channel, "pk"), **_customer_annotations("", "pk", at)
     )
     channel = find_channel(step.channel)
     if channel is None or channel.address is None:
-        return asked.annotate(has_better=Value(False))
+        return annotated.annotate(has_preferred=Value(False))
     compared = channel.address.compared
-    better = Customer.objects.filter(
+    preferred = Customer.objects.filter(
         channel.reachable_q(), _has_precedence_q(channel.address, "pk"), pk__in=customers.order_by().values("pk"),
         **{compared: OuterRef(compared)}, merged_into=None,
     )  # fmt: skip
-    return asked.annotate(has_better=Exists(better))
+    return annotated.annotate(has_preferred=Exists(preferred))
 
 
 def has_ordered_q(customer: str, since: str, at: datetime) -> Exists:
@@ -185,10 +185,10 @@ def is_member_q(customer: str, segment: str) -> Combinable:
 
 def is_reachable_q(channel: str, customer: str) -> Combinable:
     """Match rows whose customer can be reached through a channel; ``customer`` names a field."""
-    found = find_channel(channel)
-    if found is None:
+    channel_class = find_channel(channel)
+    if channel_class is None:
         return Value(False)
-    return Exists(Customer.objects.filter(found.reachable_q(), pk=OuterRef(customer)))
+    return Exists(Customer.objects.filter(channel_class.reachable_q(), pk=OuterRef(customer)))
 
 
 def expires_at(planned_for: datetime) -> datetime:
@@ -206,35 +206,35 @@ def _valid_for() -> timedelta:
 
 
 _CUSTOMER_COLUMNS: Final = (
-    "is_reached",
+    "is_reachable",
     "is_suppressed",
-    "this_week",
+    "sent_this_week",
     "country",
     *quiet_hours.TIME_ZONE_ATTRIBUTES,
 )
-_DUPLICATE_COLUMNS: Final = ("has_better", "has_same_occasion", "twin_planned_for")
+_DUPLICATE_COLUMNS: Final = ("has_preferred", "has_same_occasion", "duplicate_planned_for")
 _DATE_PREFIX: Final = "date:"
 
 
 def _customer_annotations(path: str, customer: str, at: datetime) -> dict[str, Any]:
     """Return the annotations that every campaign needs of a customer."""
     address = f"{path}email_folded"
-    lately = Delivery.objects.filter(sent_at__gt=at - CAP_PERIOD, step__channel__in=capped_keys()).order_by()
-    of_address = lately.filter(customer__email_folded=OuterRef(address)).values("customer__email_folded")
+    capped = Delivery.objects.filter(sent_at__gt=at - CAP_PERIOD, step__channel__in=capped_keys()).order_by()
+    to_address = capped.filter(customer__email_folded=OuterRef(address)).values("customer__email_folded")
     # Customers without an e-mail address share no count.
-    of_customer = lately.filter(customer=OuterRef(customer)).values("customer")
-    this_week = Case(
-        When(**{address: ""}, then=_count_sent(of_customer)),
-        default=_count_sent(of_address),
+    to_customer = capped.filter(customer=OuterRef(customer)).values("customer")
+    sent_this_week = Case(
+        When(**{address: ""}, then=_count_sent(to_customer)),
+        default=_count_sent(to_address),
         output_field=IntegerField(),
     )
     suppressed = Suppression.objects.filter(address=OuterRef(address))
-    about: dict[str, Any] = {
+    annotations: dict[str, Any] = {
         name: KeyTextTransform(name, f"{path}attributes") for name in quiet_hours.TIME_ZONE_ATTRIBUTES
     }
     if path:
-        about["country"] = F(f"{path}country")
-    return about | {"this_week": this_week, "is_suppressed": Exists(suppressed)}
+        annotations["country"] = F(f"{path}country")
+    return annotations | {"sent_this_week": sent_this_week, "is_suppressed": Exists(suppressed)}
 
 
 def _count_sent(messages: QuerySet[Delivery, Any]) -> Coalesce:
@@ -243,23 +243,23 @@ def _count_sent(messages: QuerySet[Delivery, Any]) -> Coalesce:
 
 def _duplicate_annotations(at: datetime) -> dict[str, Any]:
     """Return the annotations about deliveries of the same step to other customers with the same address."""
-    found = [
+    by_channel = [
         _duplicates_in_channel(channel, channel.address, at)
         for channel in sending_channels()
         if channel.address
     ]
-    if not found:
+    if not by_channel:
         return {
-            "has_better": Value(False),
+            "has_preferred": Value(False),
             "has_same_occasion": Value(False),
-            "twin_planned_for": Value(None, output_field=DateTimeField()),
+            "duplicate_planned_for": Value(None, output_field=DateTimeField()),
         }
-    better, same, planned_for = zip(*found, strict=True)
+    preferred, same_occasion, planned_for = zip(*by_channel, strict=True)
     return {
-        "has_better": _any_q(better),
-        "has_same_occasion": _any_q(same),
-        # A step has one channel: at most one of them finds anything.
-        "twin_planned_for": Coalesce(*planned_for) if len(planned_for) > 1 else planned_for[0],
+        "has_preferred": _any_q(preferred),
+        "has_same_occasion": _any_q(same_occasion),
+        # A step has one channel, so at most one of them is not null.
+        "duplicate_planned_for": Coalesce(*planned_for) if len(planned_for) > 1 else planned_for[0],
     }
 
 
@@ -274,15 +274,13 @@ def _duplicates_in_channel(
         step__channel=channel.key,
         **{compared: OuterRef(compared)},
     ).exclude(**{compared: ""})
-    taken = others.filter(state__in=("sending", "sent", "written"))
-    better = _has_precedence_q(address, "customer_id", "customer__") & channel.reachable_q("customer__")
+    sent = others.filter(state__in=("sending", "sent", "written"))
+    preferred = _has_precedence_q(address, "customer_id", "customer__") & channel.reachable_q("customer__")
     return (
-        Exists(others.filter(better, state="planned", not_before__lte=at)),
-        Exists(taken.filter(occasion=OuterRef("occasion"))),
+        Exists(others.filter(preferred, state="planned", not_before__lte=at)),
+        Exists(sent.filter(occasion=OuterRef("occasion"))),
         Subquery(
-            taken.exclude(occasion__startswith=_DATE_PREFIX)
-            .order_by("-planned_for")
-            .values("planned_for")[:1]
+            sent.exclude(occasion__startswith=_DATE_PREFIX).order_by("-planned_for").values("planned_for")[:1]
         ),
     )
 
@@ -305,25 +303,25 @@ def _has_precedence_q(address: AddressColumns, key: str, path: str = "") -> Q:
 
 def _is_duplicate(row: dict[str, Any], campaign: Campaign) -> bool:
     """Return whether another customer with the address gets or has got the message."""
-    if row["has_better"] or row["has_same_occasion"]:
+    if row["has_preferred"] or row["has_same_occasion"]:
         return True
-    if row["twin_planned_for"] is None or row["occasion"].startswith(_DATE_PREFIX):
+    if row["duplicate_planned_for"] is None or row["occasion"].startswith(_DATE_PREFIX):
         return False
-    again = campaign.reentry_after
-    return again is None or row["twin_planned_for"] + again > row["planned_for"]
+    reentry_after = campaign.reentry_after
+    return reentry_after is None or row["duplicate_planned_for"] + reentry_after > row["planned_for"]
 
 
 def _decide_for_delivery(row: dict[str, Any], campaign: Campaign, at: datetime) -> Decision:
-    awaits_leaving = campaign.trigger == Campaign.Trigger.LEAVES
+    is_for_leavers = campaign.trigger == Campaign.Trigger.LEAVES
     if campaign.state == Campaign.State.STOPPED:
         return Decision(STOPPED)
     if at > expires_at(row["planned_for"]):
         return Decision(TOO_LATE)
     if campaign.ends_with_order and row["has_ordered"]:
         return Decision(ORDERED)
-    if campaign.exit_when_not_member and row["is_in"] == awaits_leaving:
-        return Decision(CAME_BACK if awaits_leaving else LEFT)
-    if row["is_reached"] and _is_duplicate(row, campaign):
+    if campaign.exit_when_not_member and row["is_member"] == is_for_leavers:
+        return Decision(CAME_BACK if is_for_leavers else LEFT)
+    if row["is_reachable"] and _is_duplicate(row, campaign):
         return Decision(DUPLICATE_ADDRESS)
     return _decide_by_channel(row, row["channel"], campaign, at)
 
@@ -334,11 +332,11 @@ def _decide_by_channel(row: dict[str, Any], key: str, campaign: Campaign, at: da
         return Decision(UNREACHABLE)
     if channel.obeys_suppressions and row["is_suppressed"]:
         return Decision(SUPPRESSED)
-    if not row["is_reached"]:
+    if not row["is_reachable"]:
         return Decision(channel.unreachable_reason())
     if channel.keeps_quiet_hours and (end := _quiet_until(row, campaign, at)):
         return Decision(not_before=end)
-    if channel.counts_towards_cap and row["this_week"] >= settings.CAMPAIGN_MESSAGES_A_WEEK:
+    if channel.counts_towards_cap and row["sent_this_week"] >= settings.CAMPAIGN_MESSAGES_A_WEEK:
         return Decision(CAP_REACHED)
     return Decision()
 
@@ -346,6 +344,6 @@ def _decide_by_channel(row: dict[str, Any], key: str, campaign: Campaign, at: da
 def _quiet_until(row: dict[str, Any], campaign: Campaign, at: datetime) -> datetime | None:
     if campaign.quiet_from is None:
         return None
-    named = (row[name] for name in quiet_hours.TIME_ZONE_ATTRIBUTES)
-    zone = quiet_hours.customer_time_zone(named, row["country"], at, ZoneInfo(settings.TIME_ZONE))
+    zone_names = (row[name] for name in quiet_hours.TIME_ZONE_ATTRIBUTES)
+    zone = quiet_hours.customer_time_zone(zone_names, row["country"], at, ZoneInfo(settings.TIME_ZONE))
     return quiet_hours.quiet_until_utc(campaign.quiet_from, campaign.quiet_until, at, zone)

@@ -64,12 +64,12 @@ def upcoming_messages(campaign: Campaign, since: datetime, until: datetime) -> l
         counts.update(_count_for_dates(campaign, steps, since, until))
     zone = shop_zone()
     first, last = since.astimezone(zone).date(), until.astimezone(zone).date()
-    found: Counter[tuple[date, int]] = Counter()
+    by_day: Counter[tuple[date, int]] = Counter()
     for (day, number), messages in counts.items():
         if day <= last:
-            found[max(day, first), number] += messages
+            by_day[max(day, first), number] += messages
     by_number = {step.number: step for step in steps}
-    return [UpcomingMessages(day, by_number[number], found[day, number]) for day, number in sorted(found)]
+    return [UpcomingMessages(day, by_number[number], by_day[day, number]) for day, number in sorted(by_day)]
 
 
 def starts_for_members(campaign: Campaign) -> bool:
@@ -85,18 +85,18 @@ def dry_run(campaign: Campaign, at: datetime) -> DryRun:
     campaign.
     """
     step = campaign.steps.exclude(channel__in=registry.keys_without_messages()).order_by("number").first()
-    people = _audience_queryset(campaign, at)
+    audience = _audience_queryset(campaign, at)
     if step is None:
-        return DryRun(people.count(), 0, 0, {}, ())
-    newcomers = _may_start_queryset(people, campaign, at)
+        return DryRun(audience.count(), 0, 0, {}, ())
+    newcomers = _may_start_queryset(audience, campaign, at)
     decisions = sending_policy.count_decisions(newcomers, step, at)
     held_back: Counter[str] = Counter()
     for decision, customers in decisions.items():
         if decision.reason:
             held_back[decision.reason] += customers
-    total, new = people.count(), sum(decisions.values())
-    some = list(newcomers.order_by("pk")[:SAMPLE_SIZE])
-    judged = sending_policy.evaluate_customers(newcomers, some, step, at)
+    total, new = audience.count(), sum(decisions.values())
+    sample = list(newcomers.order_by("pk")[:SAMPLE_SIZE])
+    sample_decisions = sending_policy.evaluate_customers(newcomers, sample, step, at)
     if total > new:
         held_back[ALREADY_IN_CAMPAIGN] = total - new
     return DryRun(
@@ -104,7 +104,7 @@ def dry_run(campaign: Campaign, at: datetime) -> DryRun:
         would_get=sum(customers for decision, customers in decisions.items() if decision.may_send),
         postponed=sum(customers for decision, customers in decisions.items() if decision.not_before),
         held_back=dict(held_back.most_common()),
-        sample=tuple(SampleCustomer(one, judged[one.pk]) for one in some),
+        sample=tuple(SampleCustomer(customer, sample_decisions[customer.pk]) for customer in sample),
     )
 
 
@@ -120,14 +120,14 @@ def _count_on_journeys(
     campaign: Campaign, steps: list[Step], since: datetime, until: datetime
 ) -> Counter[tuple[date, int]]:
     due_by_day = []
-    going_on = _continuing_journeys_queryset(campaign, since)
-    for place, step in enumerate(steps):
-        for ahead in range(place, len(steps)):
-            wait = sum((one.wait for one in steps[place + 1 : ahead + 1]), timedelta())
-            if registry.sends_messages(steps[ahead].channel):
-                reached = sending_policy.is_reachable_q(steps[ahead].channel, "customer_id")
-                due = going_on.filter(reached, next_step=step.number, due_at__lte=until - wait)
-                due_by_day.append(_by_day_queryset(due, "due_at", wait, Value(steps[ahead].number)))
+    continuing = _continuing_journeys_queryset(campaign, since)
+    for index, step in enumerate(steps):
+        for later in range(index, len(steps)):
+            wait = sum((each.wait for each in steps[index + 1 : later + 1]), timedelta())
+            if registry.sends_messages(steps[later].channel):
+                reachable = sending_policy.is_reachable_q(steps[later].channel, "customer_id")
+                due = continuing.filter(reachable, next_step=step.number, due_at__lte=until - wait)
+                due_by_day.append(_by_day_queryset(due, "due_at", wait, Value(steps[later].number)))
     return _sum_counts(due_by_day)
 
 
@@ -138,8 +138,8 @@ def _continuing_journeys_queryset(campaign: Campaign, at: datetime) -> QuerySet[
         journeys = journeys.filter(~sending_policy.has_ordered_q("customer_id", "began_at", at))
     if campaign.exit_when_not_member:
         journeys = journeys.annotate(
-            is_in=sending_policy.is_member_q("customer_id", "campaign__segment_id")
-        ).filter(is_in=campaign.trigger != Campaign.Trigger.LEAVES)
+            is_member=sending_policy.is_member_q("customer_id", "campaign__segment_id")
+        ).filter(is_member=campaign.trigger != Campaign.Trigger.LEAVES)
     return journeys
 
 
@@ -173,26 +173,26 @@ def _count_for_dates(
 ) -> Counter[tuple[date, int]]:
     """Count the present members that each message can reach, for each date to come."""
     counts: Counter[tuple[date, int]] = Counter()
-    for occasion in _dates_to_come(campaign, since, until):
+    for occasion in _upcoming_dates(campaign, since, until):
         due = occasion
-        people = _may_start_queryset(_audience_queryset(campaign, since), campaign, occasion)
+        customers = _may_start_queryset(_audience_queryset(campaign, since), campaign, occasion)
         for step in steps:
             due += step.wait
             if due <= until and registry.sends_messages(step.channel):
                 counts[due.astimezone(shop_zone()).date(), step.number] += _count_reached(
-                    people, step, since, is_now=due <= since
+                    customers, step, since, is_now=due <= since
                 )
     return +counts
 
 
-def _count_reached(people: QuerySet[Customer], step: Step, at: datetime, *, is_now: bool) -> int:
+def _count_reached(customers: QuerySet[Customer], step: Step, at: datetime, *, is_now: bool) -> int:
     """Count the customers a message reaches. A later message also counts customers who are at the cap now."""
-    decisions = sending_policy.count_decisions(people, step, at)
-    later = ("",) if is_now else ("", sending_policy.CAP_REACHED)
-    return sum(customers for decision, customers in decisions.items() if decision.reason in later)
+    decisions = sending_policy.count_decisions(customers, step, at)
+    counted_reasons = ("",) if is_now else ("", sending_policy.CAP_REACHED)
+    return sum(count for decision, count in decisions.items() if decision.reason in counted_reasons)
 
 
-def _dates_to_come(campaign: Campaign, since: datetime, until: datetime) -> Iterator[datetime]:
+def _upcoming_dates(campaign: Campaign, since: datetime, until: datetime) -> Iterator[datetime]:
     if starts_for_members(campaign) and campaign.trigger == Campaign.Trigger.ENTERS:
         if campaign.scheduled_until is None:
             yield max(since, campaign.started_at or since)
@@ -201,10 +201,10 @@ def _dates_to_come(campaign: Campaign, since: datetime, until: datetime) -> Iter
         return
     if campaign.starts_at is None:  # a draft that starts when staff start it
         campaign = Campaign(trigger=campaign.trigger, repeats_every=campaign.repeats_every, starts_at=since)
-    done = max(
+    processed_until = max(
         campaign.scheduled_until or since - timedelta(microseconds=1), sending_policy.expired_before(since)
     )
-    yield from schedule.dates_between(campaign, done, until)
+    yield from schedule.dates_between(campaign, processed_until, until)
 
 
 # -- The audience
@@ -224,11 +224,13 @@ def _audience_queryset(campaign: Campaign, at: datetime) -> QuerySet[Customer]:
     return Customer.objects.existing().filter(Exists(left), ~Exists(members))
 
 
-def _may_start_queryset(people: QuerySet[Customer], campaign: Campaign, at: datetime) -> QuerySet[Customer]:
-    """Leave out customers who were in the campaign and may not start again."""
-    was_in_it = Journey.objects.filter(campaign=campaign.pk, customer=OuterRef("pk"))
+def _may_start_queryset(
+    customers: QuerySet[Customer], campaign: Campaign, at: datetime
+) -> QuerySet[Customer]:
+    """Return the customers without those who were in the campaign and may not start again."""
+    earlier = Journey.objects.filter(campaign=campaign.pk, customer=OuterRef("pk"))
     if campaign.reentry_after is not None:
-        was_in_it = was_in_it.filter(began_at__gt=at - campaign.reentry_after)
+        earlier = earlier.filter(began_at__gt=at - campaign.reentry_after)
     elif campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
-        return people
-    return people.filter(~Exists(was_in_it))
+        return customers
+    return customers.filter(~Exists(earlier))

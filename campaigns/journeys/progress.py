@@ -33,7 +33,7 @@ def acquire_lock() -> None:
 # -- Starting and stopping
 
 
-def start_journeys(campaign: Campaign, people: Query) -> int:
+def start_journeys(campaign: Campaign, starts: Query) -> int:
     """Start journeys for a query of ``customer_id, occasion, at``. Return how many. The caller holds the lock.
 
     A customer starts once per occasion, and again only when the campaign allows it.
@@ -43,31 +43,31 @@ def start_journeys(campaign: Campaign, people: Query) -> int:
         return 0
     backends.check_foreign_keys_immediately()
     newest = _max_id(_TABLE)
-    begun = execution.execute(
+    started = execution.execute(
         compose(
             f"""INSERT INTO {_TABLE} (campaign_id, customer_id, occasion, began_at, next_step, due_at, state, reason)
                 SELECT {campaign.pk}, p.customer_id, p.occasion, p.at, {first.number},
                     {dialect.datetime_plus_sql("p.at", dialect.interval_sql(first.wait))}, 'active', ''
-                FROM ({{people}}) AS p WHERE {_may_start_sql(campaign)}
+                FROM ({{starts}}) AS p WHERE {_may_start_sql(campaign)}
                 ON CONFLICT (campaign_id, customer_id, occasion) DO NOTHING""",
-            people=people,
+            starts=starts,
         )
     )
     _follow_late_merges(_TABLE, newest)
-    return begun
+    return started
 
 
 def _may_start_sql(campaign: Campaign) -> str:
-    again = campaign.reentry_after
-    if again is None and campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
+    reentry_after = campaign.reentry_after
+    if reentry_after is None and campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY):
         return "true"  # each date starts a journey
-    lately = (
+    too_recent = (
         ""
-        if again is None
-        else f"AND {dialect.datetime_plus_sql('e.began_at', dialect.interval_sql(again))} > p.at"
+        if reentry_after is None
+        else f"AND {dialect.datetime_plus_sql('e.began_at', dialect.interval_sql(reentry_after))} > p.at"
     )
     return f"""NOT EXISTS (SELECT 1 FROM {_TABLE} e
-        WHERE e.campaign_id = {campaign.pk} AND e.customer_id = p.customer_id {lately})"""
+        WHERE e.campaign_id = {campaign.pk} AND e.customer_id = p.customer_id {too_recent})"""
 
 
 def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Query | None = None) -> None:
@@ -75,15 +75,17 @@ def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Quer
 
     The caller holds the lock.
     """
-    some = Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
+    of_customers = (
+        Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
+    )
     execution.execute(
         compose(
             f"""UPDATE {_TABLE} SET state = 'stopped', due_at = NULL, ended_at = {{at}}, reason = {{reason}}
-                WHERE campaign_id = {{campaign}} AND state = 'active' {{some}}""",
+                WHERE campaign_id = {{campaign}} AND state = 'active' {{of_customers}}""",
             at=dialect.datetime_param(at),
             reason=reason,
             campaign=campaign.pk,
-            some=some,
+            of_customers=of_customers,
         )
     )
     sender.hold_back_deliveries(reason, campaign, customers)
@@ -95,8 +97,8 @@ def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Quer
 def advance_journeys(at: datetime) -> int:
     """Plan the messages of due steps and move the journeys to their next step. Return how many steps were due."""
     steps = 0
-    while done := transactions.retry_on_deadlock(lambda: _advance_batch(at)):
-        steps += done
+    while due := transactions.retry_on_deadlock(lambda: _advance_batch(at)):
+        steps += due
     if steps >= ANALYZE_THRESHOLD:
         temporary_tables.analyze_table(_DELIVERIES)
     return steps
@@ -109,14 +111,14 @@ def _advance_batch(at: datetime) -> int:
     if due:
         _stop_ended_journeys(due, at)
         newest = _max_id(_DELIVERIES)
-        going_on = f"j.id IN ({', '.join(map(str, due))}) AND j.state = 'active'"
+        still_active = f"j.id IN ({', '.join(map(str, due))}) AND j.state = 'active'"
         silent = ", ".join(f"'{key}'" for key in keys_without_messages())
         sends = f"AND s.channel NOT IN ({silent})" if silent else ""
         sender.plan_deliveries(
             Sql(
                 f"""SELECT j.campaign_id, s.id AS step_id, j.customer_id, j.occasion, j.due_at
                     FROM {_TABLE} j JOIN {_STEPS} s ON s.campaign_id = j.campaign_id AND s.number = j.next_step
-                    WHERE {going_on} {sends} ORDER BY j.due_at, j.id"""
+                    WHERE {still_active} {sends} ORDER BY j.due_at, j.id"""
             )
         )
         _move_to_next_step(due, at)
@@ -126,12 +128,12 @@ def _advance_batch(at: datetime) -> int:
 
 def _due_journey_ids(at: datetime) -> list[int]:
     """Return the journeys whose next step is due. A step waits until the message of the previous one has an outcome."""
-    theirs = f"SELECT * FROM {_DELIVERIES} d WHERE d.customer_id = j.customer_id LIMIT {NO_LIMIT}"
+    of_customer = f"SELECT * FROM {_DELIVERIES} d WHERE d.customer_id = j.customer_id LIMIT {NO_LIMIT}"
     return [
         key
         for (key,) in execution.fetch_all(
             f"""SELECT j.id FROM {_TABLE} j JOIN {_CAMPAIGNS} c ON c.id = j.campaign_id AND c.state = 'running'
-                WHERE j.state = 'active' AND j.due_at <= %s AND NOT EXISTS (SELECT 1 FROM ({theirs}) AS d
+                WHERE j.state = 'active' AND j.due_at <= %s AND NOT EXISTS (SELECT 1 FROM ({of_customer}) AS d
                     WHERE d.campaign_id = j.campaign_id AND d.occasion = j.occasion
                         AND d.state IN ('planned', 'sending'))
                 ORDER BY j.due_at, j.id LIMIT {JOURNEY_BATCH_SIZE}""",
@@ -148,23 +150,23 @@ def _stop_ended_journeys(due: list[int], at: datetime) -> None:
     ordered = journeys.filter(has_ordered, campaign__ends_with_order=True)
     ordered.update(**ended, reason=sending_policy.ORDERED)
     members = journeys.filter(campaign__exit_when_not_member=True).annotate(
-        is_in=sending_policy.is_member_q("customer_id", "campaign__segment_id")
+        is_member=sending_policy.is_member_q("customer_id", "campaign__segment_id")
     )
-    leaving = Q(campaign__trigger=Campaign.Trigger.LEAVES)
-    members.filter(~leaving, is_in=False).update(**ended, reason=sending_policy.LEFT)
-    members.filter(leaving, is_in=True).update(**ended, reason=sending_policy.CAME_BACK)
+    is_for_leavers = Q(campaign__trigger=Campaign.Trigger.LEAVES)
+    members.filter(~is_for_leavers, is_member=False).update(**ended, reason=sending_policy.LEFT)
+    members.filter(is_for_leavers, is_member=True).update(**ended, reason=sending_policy.CAME_BACK)
 
 
 def _move_to_next_step(due: list[int], at: datetime) -> None:
-    going_on = f"id IN ({', '.join(map(str, due))}) AND state = 'active'"
+    still_active = f"id IN ({', '.join(map(str, due))}) AND state = 'active'"
     execution.execute(
         f"""UPDATE {_TABLE} SET next_step = next_step + 1, due_at = (
                 SELECT {dialect.datetime_plus_sql(f"{_TABLE}.due_at", "s.wait")} FROM {_STEPS} s
                 WHERE s.campaign_id = {_TABLE}.campaign_id AND s.number = {_TABLE}.next_step + 1)
-            WHERE {going_on}"""
+            WHERE {still_active}"""
     )
     execution.execute(
-        f"UPDATE {_TABLE} SET state = 'finished', ended_at = %s WHERE {going_on} AND due_at IS NULL",
+        f"UPDATE {_TABLE} SET state = 'finished', ended_at = %s WHERE {still_active} AND due_at IS NULL",
         [dialect.datetime_param(at)],
     )
 

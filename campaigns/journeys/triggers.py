@@ -25,14 +25,14 @@ _BULK_CAUSES: Final = (Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value
 
 def process_triggers(at: datetime) -> int:
     """Process new changes and due dates of all running campaigns. Return how many journeys started."""
-    begun = 0
+    started = 0
     running = Campaign.objects.filter(state=Campaign.State.RUNNING).order_by("pk")
     for key in running.values_list("pk", flat=True):
         has_more = True
         while has_more:
-            some, has_more = transactions.retry_on_deadlock(partial(_process_batch, key, at))
-            begun += some
-    return begun
+            count, has_more = transactions.retry_on_deadlock(partial(_process_batch, key, at))
+            started += count
+    return started
 
 
 def latest_change_id(segment_id: int) -> int:
@@ -51,58 +51,61 @@ def _process_batch(key: int, at: datetime) -> tuple[int, bool]:
     until = unread.values_list("pk", flat=True)[CHANGE_BATCH_SIZE - 1 : CHANGE_BATCH_SIZE].first()
     has_more = until is not None
     until = until or latest_change_id(campaign.segment_id)
-    begun = 0
+    started = 0
     if until > campaign.cursor:
-        begun = _process_changes(campaign, until, at)
+        started = _process_changes(campaign, until, at)
         Campaign.objects.filter(pk=key).update(cursor=until)
     if not has_more:
-        begun += _start_for_due_date(campaign, at) + _start_for_current_members(campaign, at)
-    return begun, has_more
+        started += _start_for_due_date(campaign, at) + _start_for_current_members(campaign, at)
+    return started, has_more
 
 
 def _process_changes(campaign: Campaign, until: int, at: datetime) -> int:
     """Start and stop journeys for changes, in each customer's order."""
-    begins, ends = _starts_sql(campaign), _exits_sql(campaign)
+    starts, exits = _starts_sql(campaign), _exits_sql(campaign)
     temporary_tables.create_temporary_table(
-        "news",
-        f"customer_id bigint, nth integer, begins integer, occasion text, at {dialect.datetime_type_sql()}",
+        "trigger_changes",
+        f"customer_id bigint, nth integer, starts integer, occasion text, at {dialect.datetime_type_sql()}",
     )
     execution.execute(
-        f"""INSERT INTO news (customer_id, nth, begins, occasion, at)
-            SELECT person, row_number() OVER (PARTITION BY person ORDER BY id), begins, 'change:' || id, at
+        f"""INSERT INTO trigger_changes (customer_id, nth, starts, occasion, at)
+            SELECT person, row_number() OVER (PARTITION BY person ORDER BY id), starts, 'change:' || id, at
             FROM (SELECT COALESCE(p.merged_into_id, p.id) AS person, c.id, c.at,
-                    CASE WHEN {begins} THEN 1 ELSE 0 END AS begins
+                    CASE WHEN {starts} THEN 1 ELSE 0 END AS starts
                 FROM {_CHANGES} c JOIN customers_customer p ON p.id = c.customer_id
-                WHERE c.segment_id = %s AND c.id > %s AND c.id <= %s AND ({begins} OR {ends})) AS theirs""",
+                WHERE c.segment_id = %s AND c.id > %s AND c.id <= %s AND ({starts} OR {exits})) AS changes""",
         [campaign.segment_id, campaign.cursor, until],
     )
-    [(rounds,)] = execution.fetch_all("SELECT COALESCE(max(nth), 0) FROM news")
-    begun = 0
+    [(rounds,)] = execution.fetch_all("SELECT COALESCE(max(nth), 0) FROM trigger_changes")
+    started = 0
     for nth in range(1, rounds + 1):
-        if ends != "false":
-            gone = Sql("SELECT customer_id FROM news WHERE nth = %s AND begins = 0", (nth,))
-            progress.stop_journeys(campaign, _exit_reason(campaign), at, gone)
-        begun += progress.start_journeys(
-            campaign, Sql("SELECT customer_id, occasion, at FROM news WHERE nth = %s AND begins = 1", (nth,))
+        if exits != "false":
+            leavers = Sql("SELECT customer_id FROM trigger_changes WHERE nth = %s AND starts = 0", (nth,))
+            progress.stop_journeys(campaign, _exit_reason(campaign), at, leavers)
+        started += progress.start_journeys(
+            campaign,
+            Sql(
+                "SELECT customer_id, occasion, at FROM trigger_changes WHERE nth = %s AND starts = 1", (nth,)
+            ),
         )
-    return begun
+    return started
 
 
 def _starts_sql(campaign: Campaign) -> str:
     """Return the condition for a change ``c`` of a customer ``p`` that starts a journey.
 
-    In a merge, the visitor leaves and the customer enters what the visitor was in; neither starts a journey. The merged
-    history can also match a segment that neither matched before; that does.
+    In a merge, the visitor leaves and the customer enters what the visitor was in; neither starts a journey. If the
+    merged history matches a segment that neither matched before, entering it does.
     """
     if campaign.trigger not in (Campaign.Trigger.ENTERS, Campaign.Trigger.LEAVES):
         return "false"
     kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.ENTERS else Change.Kind.LEFT
-    mass = "" if campaign.include_bulk_entries else f"AND c.cause NOT IN {_BULK_CAUSES}"
-    goes_on = f"""EXISTS (SELECT 1 FROM customers_customer v JOIN {_CHANGES} o ON o.customer_id = v.id
+    not_bulk = "" if campaign.include_bulk_entries else f"AND c.cause NOT IN {_BULK_CAUSES}"
+    was_visitors = f"""EXISTS (SELECT 1 FROM customers_customer v JOIN {_CHANGES} o ON o.customer_id = v.id
         WHERE v.merged_into_id = p.id AND o.segment_id = c.segment_id AND o.refresh_id = c.refresh_id
             AND o.change = 'left' AND o.cause = 'merge')"""
-    return f"""(c.change = '{kind.value}' {mass}
-        AND (c.cause <> 'merge' OR (p.merged_into_id IS NULL AND NOT {goes_on})))"""
+    return f"""(c.change = '{kind.value}' {not_bulk}
+        AND (c.cause <> 'merge' OR (p.merged_into_id IS NULL AND NOT {was_visitors})))"""
 
 
 def _exits_sql(campaign: Campaign) -> str:
@@ -122,20 +125,20 @@ def _exit_reason(campaign: Campaign) -> str:
 
 def _start_for_current_members(campaign: Campaign, at: datetime) -> int:
     """Start once for customers who were members at the start and have no journey yet."""
-    meets = campaign.include_current_members and campaign.trigger == Campaign.Trigger.ENTERS
-    if not meets or campaign.scheduled_until or campaign.started_at is None:
+    includes_members = campaign.include_current_members and campaign.trigger == Campaign.Trigger.ENTERS
+    if not includes_members or campaign.scheduled_until or campaign.started_at is None:
         return 0
-    started = dialect.datetime_cast_sql(f"'{dialect.datetime_param(campaign.started_at)}'")
-    person = "COALESCE(p.merged_into_id, p.id)"
-    begun = progress.start_journeys(
+    start_sql = dialect.datetime_cast_sql(f"'{dialect.datetime_param(campaign.started_at)}'")
+    customer = "COALESCE(p.merged_into_id, p.id)"
+    started = progress.start_journeys(
         campaign,
-        Sql(f"""SELECT DISTINCT {person} AS customer_id, 'start' AS occasion, {started} AS at
+        Sql(f"""SELECT DISTINCT {customer} AS customer_id, 'start' AS occasion, {start_sql} AS at
             FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
-            WHERE m.segment_id = {campaign.segment_id} AND m.entered_at <= {started} AND NOT EXISTS (
-                SELECT 1 FROM {_JOURNEYS} e WHERE e.campaign_id = {campaign.pk} AND e.customer_id = {person})"""),
+            WHERE m.segment_id = {campaign.segment_id} AND m.entered_at <= {start_sql} AND NOT EXISTS (
+                SELECT 1 FROM {_JOURNEYS} e WHERE e.campaign_id = {campaign.pk} AND e.customer_id = {customer})"""),
     )
     Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=at)
-    return begun
+    return started
 
 
 def _start_for_due_date(campaign: Campaign, at: datetime) -> int:
@@ -144,12 +147,12 @@ def _start_for_due_date(campaign: Campaign, at: datetime) -> int:
     if occasion is None:
         return 0
     name = f"date:{occasion.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-    moment = dialect.datetime_cast_sql(f"'{dialect.datetime_param(occasion)}'")
-    begun = progress.start_journeys(
+    date_sql = dialect.datetime_cast_sql(f"'{dialect.datetime_param(occasion)}'")
+    started = progress.start_journeys(
         campaign,
-        Sql(f"""SELECT DISTINCT COALESCE(p.merged_into_id, p.id) AS customer_id, '{name}' AS occasion, {moment} AS at
+        Sql(f"""SELECT DISTINCT COALESCE(p.merged_into_id, p.id) AS customer_id, '{name}' AS occasion, {date_sql} AS at
             FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
             WHERE m.segment_id = {campaign.segment_id}"""),
     )
     Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=at)
-    return begun
+    return started

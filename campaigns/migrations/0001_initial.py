@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('channel', models.CharField(max_length=20, unique=True)),
                 ('recent', models.CharField(blank=True, default='', help_text='The latest messages: `.` for accepted, `x` for refused.', max_length=50)),
                 ('paused_at', models.DateTimeField(help_text='Since when the channel is paused; empty while it sends.', null=True)),
-                ('answer', models.CharField(blank=True, default='', help_text='The latest error.', max_length=300)),
+                ('last_error', models.CharField(blank=True, default='', help_text='The latest error.', max_length=300)),
             ],
             options={
                 'verbose_name_plural': 'channel health',
@@ -164,7 +164,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('platform', models.CharField(choices=[('meta', 'Meta'), ('google', 'Google')], max_length=6)),
-                ('is_in', models.BooleanField(help_text='Whether the customer may be shown ads.')),
+                ('is_included', models.BooleanField(help_text='Whether the customer may be shown ads.')),
                 ('exported_until', models.PositiveBigIntegerField(help_text='The id up to which the first file with this state reached.')),
                 ('customer', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='audiences', to='customers.customer')),
                 ('segment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='segments.segment')),

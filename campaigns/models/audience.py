@@ -33,7 +33,7 @@ class AudienceExport(models.Model):
 
 
 class AudienceMember(models.Model):
-    """One customer in the audience of a segment, as last exported.
+    """One customer of an audience, as last exported.
 
     Written by ``campaigns.audiences.exports``.
 
@@ -45,7 +45,7 @@ class AudienceMember(models.Model):
     )
     platform = models.CharField(max_length=6, choices=AudienceExport.Platform)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="audiences")
-    is_in = models.BooleanField(help_text="Whether the customer may be shown ads.")
+    is_included = models.BooleanField(help_text="Whether the customer may be shown ads.")
     exported_until = models.PositiveBigIntegerField(
         help_text="The id up to which the first file with this state reached."
     )

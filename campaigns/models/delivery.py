@@ -87,7 +87,7 @@ class ChannelHealth(models.Model):
     paused_at = models.DateTimeField(
         null=True, help_text="Since when the channel is paused; empty while it sends."
     )
-    answer = models.CharField(max_length=300, blank=True, default="", help_text="The latest error.")
+    last_error = models.CharField(max_length=300, blank=True, default="", help_text="The latest error.")
 
     class Meta:
         verbose_name_plural = "channel health"

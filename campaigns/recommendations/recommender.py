@@ -3,12 +3,12 @@
 Each list takes a few indexed queries, whatever the size of the shop, and reads a limited number of rows.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final
 
 from django.db.models import Case, Max, Q, QuerySet, When
 
@@ -18,17 +18,10 @@ from customers.models import COUNTING_STATUSES, Customer, Event, Order, OrderLin
 
 from .products import Product, parse_number, product_from_event, product_from_orders
 
-Kind = Literal["bought_together", "similar", "viewed", "cart", "popular"]
-
 NEW_PRODUCT_PERIOD: Final = timedelta(days=30)
 VIEW_PERIOD: Final = timedelta(days=90)
 MAX_VIEWS, MAX_CART_EVENTS, MAX_ORDER_LINES = 200, 500, 100
 MAX_SEED_PRODUCTS: Final = 10  # products of a customer that recommendations start from
-
-
-def recommend_products(customer: Customer, at: datetime, kind: Kind, limit: int) -> list[Product]:
-    """Return up to ``limit`` products of a kind, the best first. Raises KeyError for an unknown kind."""
-    return _KINDS[kind](CustomerProducts(customer, at), limit)
 
 
 class CustomerProducts:
@@ -41,23 +34,23 @@ class CustomerProducts:
         """Return products that others bought together with the customer's, by lift."""
         pairs = (
             BoughtTogether.objects.filter(product__sku_folded__in=[seed.key for seed in self._seeds])
-            .exclude(other__sku_folded__in=self._not_again)
+            .exclude(other__sku_folded__in=self._owned_or_in_cart)
             .values("other")
             .annotate(best=Max("lift"), times=Max("orders"))
             .order_by("-best", "-times", "other__sku_folded")
         )
         keys = [pair["other"] for pair in pairs[:limit]]
-        found = SoldProduct.objects.in_bulk(keys)
-        return [product_from_orders(found[key]) for key in keys]
+        sold = SoldProduct.objects.in_bulk(keys)
+        return [product_from_orders(sold[key]) for key in keys]
 
     def similar(self, limit: int) -> list[Product]:
         """Return products of the same categories or brands, the most bought first."""
-        others = SoldProduct.objects.filter(self._alike).exclude(sku_folded__in=self._not_again)
+        others = SoldProduct.objects.filter(self._similar_q).exclude(sku_folded__in=self._owned_or_in_cart)
         return [product_from_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:limit]]
 
     def popular(self, limit: int) -> list[Product]:
         """Return the most bought products that the customer does not have."""
-        others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
+        others = SoldProduct.objects.exclude(sku_folded__in=self._owned_or_in_cart)
         return [product_from_orders(sold) for sold in others.order_by("-orders", "sku_folded")[:limit]]
 
     def new(self, limit: int) -> list[Product]:
@@ -66,18 +59,18 @@ class CustomerProducts:
         Empty if the shop's records are too young to tell.
         """
         since = self.at - NEW_PRODUCT_PERIOD
-        others = SoldProduct.objects.exclude(sku_folded__in=self._not_again)
+        others = SoldProduct.objects.exclude(sku_folded__in=self._owned_or_in_cart)
         if not others.filter(first_at__lte=since - NEW_PRODUCT_PERIOD).exists():
             return []
-        is_alike = Case(When(self._alike, then=0), default=1)
+        dissimilarity = Case(When(self._similar_q, then=0), default=1)
         latest = others.filter(first_at__gt=since, first_at__lte=self.at).order_by(
-            is_alike, "-orders", "sku_folded"
+            dissimilarity, "-orders", "sku_folded"
         )
         return [product_from_orders(sold) for sold in latest[:limit]]
 
     def viewed(self, limit: int) -> list[Product]:
         """Return products that the customer viewed lately and has not bought, the latest first."""
-        return [product for product in self._views if product.key not in self._has][:limit]
+        return [product for product in self._views if product.key not in self._owned][:limit]
 
     def cart(self, limit: int) -> list[Product]:
         """Return the products in the cart, the latest first: added minus removed since the latest uncancelled order."""
@@ -95,7 +88,7 @@ class CustomerProducts:
         return _add_details(map(_product_from_line, lines))
 
     @cached_property
-    def _has(self) -> frozenset[str]:
+    def _owned(self) -> frozenset[str]:
         return frozenset(self._bought.values_list("sku_folded", flat=True).distinct())
 
     @property
@@ -106,8 +99,8 @@ class CustomerProducts:
         ).order_by()
 
     @property
-    def _not_again(self) -> set[str]:
-        return {*self._has, *(product.key for product in self._cart)}
+    def _owned_or_in_cart(self) -> set[str]:
+        return {*self._owned, *(product.key for product in self._cart)}
 
     @cached_property
     def _seeds(self) -> list[Product]:
@@ -119,7 +112,7 @@ class CustomerProducts:
         return list(bought.values())[:MAX_SEED_PRODUCTS] or self._views[:MAX_SEED_PRODUCTS]
 
     @property
-    def _alike(self) -> Q:
+    def _similar_q(self) -> Q:
         categories = {
             sortable_values.fold_case(product.category) for product in self._seeds if product.category
         }
@@ -149,14 +142,14 @@ class CustomerProducts:
             product = product_from_event(properties)
             if not product.key:
                 continue
-            given = parse_number(properties.get("quantity"))
-            quantity = Decimal(1) if given is None else given
+            sent = parse_number(properties.get("quantity"))
+            change = Decimal(1) if sent is None else sent
             before = cart.pop(product.key, None)
-            held = before.quantity or Decimal(0) if before else Decimal(0)
-            if name == "Product Added" and held + quantity > 0:
-                cart[product.key] = replace(product, quantity=held + quantity)
-            elif name == "Product Removed" and before and held > quantity:
-                cart[product.key] = replace(before, quantity=held - quantity)
+            quantity = before.quantity or Decimal(0) if before else Decimal(0)
+            if name == "Product Added" and quantity + change > 0:
+                cart[product.key] = replace(product, quantity=quantity + change)
+            elif name == "Product Removed" and before and quantity > change:
+                cart[product.key] = replace(before, quantity=quantity - change)
         return _add_details(reversed(cart.values()))
 
     def _events(self, *names: str) -> QuerySet[Event]:
@@ -176,13 +169,13 @@ def _product_from_line(line: OrderLine) -> Product:
 
 def _add_details(products: Iterable[Product]) -> list[Product]:
     """Add missing names, prices, pages and pictures from the shop's other orders."""
-    given = list(products)
+    products = list(products)
     sold = {
-        one.sku_folded: product_from_orders(one)
-        for one in SoldProduct.objects.filter(sku_folded__in=[product.key for product in given])
+        row.sku_folded: product_from_orders(row)
+        for row in SoldProduct.objects.filter(sku_folded__in=[product.key for product in products])
     }
     return [
-        _merge_details(product, sold[product.key]) if product.key in sold else product for product in given
+        _merge_details(product, sold[product.key]) if product.key in sold else product for product in products
     ]
 
 
@@ -196,12 +189,3 @@ def _merge_details(product: Product, known: Product) -> Product:
         url=product.url or known.url,
         image=product.image or known.image,
     )
-
-
-_KINDS: Final[Mapping[str, Callable[[CustomerProducts, int], list[Product]]]] = {
-    "bought_together": CustomerProducts.bought_together,
-    "similar": CustomerProducts.similar,
-    "viewed": CustomerProducts.viewed,
-    "cart": CustomerProducts.cart,
-    "popular": CustomerProducts.popular,
-}

@@ -87,7 +87,7 @@ def form_of(campaign: Campaign, *steps: dict[str, Any], **fields: Any) -> dict[s
 
 def drafted(staff: Staff, segment: Segment) -> Campaign:
     """Create an empty draft on the segment's page."""
-    staff.send("campaigns_campaign_of_segment", segment.pk)
+    staff.send("campaigns_campaign_segment", segment.pk)
     return Campaign.objects.latest("pk")
 
 
@@ -105,7 +105,7 @@ def test_every_tactic_can_be_started_from_its_segment(anna):
     started = set()
     for segment in Segment.objects.order_by("pk"):
         ahead = [tactic for tactic in catalogue.tactics_for_segment(segment) if tactic.slug not in started]
-        page = shown(anna, "of_segment", segment.pk) if ahead else ""
+        page = shown(anna, "segment", segment.pk) if ahead else ""
         for tactic in ahead:
             started.add(tactic.slug)
             assert f'id="{tactic.slug}"' in page
@@ -113,7 +113,7 @@ def test_every_tactic_can_be_started_from_its_segment(anna):
                 # Its way is the download of the audience.
                 assert address("audience", segment.pk) in page
                 continue
-            anna.send("campaigns_campaign_of_segment", segment.pk, tactic=tactic.slug)
+            anna.send("campaigns_campaign_segment", segment.pk, tactic=tactic.slug)
             campaign = Campaign.objects.latest("pk")
             assert (campaign.tactic, campaign.state) == (tactic.slug, "draft")
             draft = shown(anna, "change", campaign.pk)
@@ -121,7 +121,7 @@ def test_every_tactic_can_be_started_from_its_segment(anna):
             assert ("To do before the start" in draft) == asks, tactic.slug
             given: dict[str, Any] = {}
             if asks:
-                refused = anna.client.post(address("move", campaign.pk), {"to": "start"})
+                refused = anna.client.post(address("action", campaign.pk), {"action": "start"})
                 assert refused.status_code == 200
                 form = refused.context["form"]
                 assert set(form.errors) == set(form.fields), tactic.slug
@@ -129,7 +129,7 @@ def test_every_tactic_can_be_started_from_its_segment(anna):
                 given |= {"pool": pool.pk} if "pool" in form.fields else {}
             campaign.refresh_from_db()
             assert campaign.state == Campaign.State.DRAFT
-            anna.send("campaigns_campaign_move", campaign.pk, to="start", **given)
+            anna.send("campaigns_campaign_action", campaign.pk, action="start", **given)
             campaign.refresh_from_db()
             assert campaign.state == Campaign.State.RUNNING, tactic.slug
 
@@ -215,11 +215,11 @@ def test_a_dated_campaign_shows_how_many_get_it_and_sends_it_to_them(anna, frien
     start_page = shown(anna, "start", campaign.pk)
     assert "2 customers will get the first message" in start_page
     assert "Friends has 3 members now. The message to 1 of them is held back:" in start_page
-    forecast_page = shown(anna, "outlook", campaign.pk)
+    forecast_page = shown(anna, "forecast", campaign.pk)
     assert "of 3 would get it immediately" in forecast_page
     assert "not subscribed to the newsletter" in forecast_page
 
-    assert "is running." in told(anna, "move", campaign.pk, to="start")
+    assert "is running." in told(anna, "action", campaign.pk, action="start")
     carry_out()
 
     assert {message.to[0] for message in mail.outbox} == {"anna@example.org", "bert@example.org"}
@@ -240,20 +240,20 @@ def test_a_campaign_is_paused_resumed_and_stopped(anna, friends):
     campaign = drafted(anna, friends)
     anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, {"subject": "Hi", "text": "Hi"}))
 
-    def state_after(to: str) -> str:
-        told(anna, "move", campaign.pk, to=to)
+    def state_after(action: str) -> str:
+        told(anna, "action", campaign.pk, action=action)
         campaign.refresh_from_db()
         return campaign.state
 
     assert state_after("pause") == "draft"
     assert state_after("start") == "running"
-    assert "Reload the page" in told(anna, "move", campaign.pk, to="resume")
+    assert "Reload the page" in told(anna, "action", campaign.pk, action="resume")
     assert state_after("pause") == "paused"
     assert state_after("resume") == "running"
     assert "The campaign ends permanently" in shown(anna, "stop", campaign.pk)
     assert state_after("stop") == "stopped"
     assert state_after("start") == "stopped"
-    assert anna.client.get(address("move", campaign.pk)).status_code == 405
+    assert anna.client.get(address("action", campaign.pk)).status_code == 405
     # What was stopped stays as it was, and can be begun anew as a copy.
     assert "Copy it instead" in told(
         anna, "edit", campaign.pk, **form_of(campaign, {"subject": "Other", "text": "Other"})
@@ -267,7 +267,7 @@ def test_a_campaign_is_paused_resumed_and_stopped(anna, friends):
 def test_a_draft_can_be_discarded_and_a_started_campaign_cannot(anna, friends):
     draft, begun = drafted(anna, friends), drafted(anna, friends)
     anna.send("campaigns_campaign_edit", begun.pk, **form_of(begun, {"subject": "Hi", "text": "Hi"}))
-    anna.send("campaigns_campaign_move", begun.pk, to="start")
+    anna.send("campaigns_campaign_action", begun.pk, action="start")
 
     assert "This cannot be undone" in shown(anna, "discard", draft.pk)
     assert "was discarded" in told(anna, "discard", draft.pk)
@@ -327,7 +327,7 @@ def test_messages_are_paged_by_key(anna, friends):
     campaign = drafted(anna, friends)
     step = {"subject": "News", "text": "Hello"}
     anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, step, trigger="at"))
-    anna.send("campaigns_campaign_move", campaign.pk, to="start")
+    anna.send("campaigns_campaign_action", campaign.pk, action="start")
     carry_out()
 
     first = anna.client.get(address("deliveries", campaign.pk))
@@ -341,10 +341,10 @@ def test_messages_are_paged_by_key(anna, friends):
 def test_the_segments_page_links_to_its_campaigns(anna, leads):
     overview = anna.client.get(reverse("admin:segments_segment_change", args=[leads.pk])).content.decode()
 
-    assert overview.count(address("of_segment", leads.pk)) >= 2
+    assert overview.count(address("segment", leads.pk)) >= 2
     assert "Start a campaign" in overview
-    assert "Leads has no campaigns yet" in shown(anna, "of_segment", leads.pk)
+    assert "Leads has no campaigns yet" in shown(anna, "segment", leads.pk)
     response = anna.client.get(address("add"), {"segment": leads.pk})
-    assert response["Location"] == address("of_segment", leads.pk)
-    assert "no such tactic" in told(anna, "of_segment", leads.pk, tactic="none-such")
+    assert response["Location"] == address("segment", leads.pk)
+    assert "no such tactic" in told(anna, "segment", leads.pk, tactic="none-such")
     assert not Step.objects.exists()

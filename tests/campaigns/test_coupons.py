@@ -24,6 +24,7 @@ from campaigns.models import Campaign, Coupon, CouponPool
 from core.api import keys
 from customers.identity import lookup
 from customers.models import Customer
+from customers.privacy import personal_data
 from tests.support import shop
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -118,7 +119,7 @@ def test_a_customer_keeps_one_code_of_a_campaign(pool: CouponPool) -> None:
     with pytest.raises(NoCodeAvailable, match="no pool"):
         coupon_pool.assign_code(campaign(None, "Without"), customer("c1"), NOW)
 
-    coupon_pool.unassign_codes([customer("c1").pk])
+    personal_data.erase_customer(customer("c1"), NOW)
     assert counts(pool) == (3, 0, 3, 0)
     with pytest.raises(NoCodeAvailable):
         coupon_pool.assign_code(again, customer("c2"), NOW)
@@ -264,7 +265,7 @@ def test_staff_create_fill_and_delete_a_pool(post: Callable[..., Any], enter: Ca
     )
     assert "3 codes were added" in said(post("fill", pool.pk, how="import", codes="B1\nB2, B3"))
     assert "40 codes were created" in said(
-        post("fill", pool.pk, how="generate", count=40, length=10, beginning="HI-")
+        post("fill", pool.pk, how="generate", count=40, length=10, code_prefix="HI-")
     )
     shop.customers("c1,a@example.com")
     coupon_pool.assign_code(campaign(pool), customer("c1"), NOW)

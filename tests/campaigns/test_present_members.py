@@ -136,7 +136,7 @@ def test_a_campaign_with_one_date_is_done_when_no_message_waits(move: Move) -> N
     assert " Done " in shown
     assert "Stop …" not in shown
     assert "Copy as a draft" in shown
-    assert page(staff, "outlook", sale)
+    assert page(staff, "forecast", sale)
     sale.refresh_from_db()
     with pytest.raises(CampaignError, match="cannot be changed"):
         lifecycle.save_campaign(sale, list(sale.steps.all()))

@@ -30,7 +30,7 @@ def anna() -> None:
             pool=pool, code=f"X-{name}", code_folded=name, customer=customer, campaign=campaign, given_at=AT
         )
         AudienceMember.objects.create(
-            segment=campaign.segment, platform="meta", customer=customer, is_in=True, exported_until=1
+            segment=campaign.segment, platform="meta", customer=customer, is_included=True, exported_until=1
         )
 
 
@@ -38,7 +38,7 @@ def test_an_export_contains_messages_journeys_and_coupons(anna: None) -> None:
     told = json.loads(shop.command("export_customer", "anna"))["campaigns"]
 
     at = "2026-03-15T12:00:00+00:00"
-    assert told["audiences"] == [{"segment": "everybody", "platform": "meta", "is_in": True}]
+    assert told["audiences"] == [{"segment": "everybody", "platform": "meta", "is_included": True}]
     assert told["coupons"] == [{"campaign": "Welcome", "code": "X-anna", "given_at": at, "redeemed_at": None}]
     [journey] = told["journeys"]
     assert (journey["campaign"], journey["began_at"], journey["state"]) == ("Welcome", at, "active")

@@ -16,8 +16,9 @@ import pytest
 from campaigns import tasks
 from campaigns.links import link_hosts
 from campaigns.models import BoughtTogether, SoldProduct
-from campaigns.recommendations import products, recommender
+from campaigns.recommendations import products
 from campaigns.recommendations.products import Product
+from campaigns.recommendations.recommender import CustomerProducts
 from core.values.decimals import from_units, round_half_away
 from customers.identity import lookup
 from customers.models import Customer
@@ -37,8 +38,14 @@ def customer(printed: str) -> Customer:
     return found
 
 
-def skus(printed: str, kind: recommender.Kind, most: int = 50, at: datetime = NOW) -> list[str]:
-    return [product.sku for product in recommender.recommend_products(customer(printed), at, kind, most)]
+def recommended(public_id: str, kind: str, limit: int = 50, at: datetime = NOW) -> list[Product]:
+    """Return what the method ``kind`` of the recommender returns for a customer."""
+    products: list[Product] = getattr(CustomerProducts(customer(public_id), at), kind)(limit)
+    return products
+
+
+def skus(public_id: str, kind: str, limit: int = 50, at: datetime = NOW) -> list[str]:
+    return [product.sku for product in recommended(public_id, kind, limit, at)]
 
 
 # -- The reference
@@ -217,12 +224,12 @@ def test_recommendations_are_those_of_the_reference(seed: int) -> None:
             continue
         not_bought = [sku for sku in reference.viewed(who) if sku not in reference.has(who)]
         assert skus(who, "viewed") == not_bought
-        cart = recommender.recommend_products(customer(who), NOW, "cart", 50)
+        cart = recommended(who, "cart")
         assert {one.sku: one.quantity for one in cart} == reference.cart(who)
         assert [one.sku for one in cart] == list(reference.cart(who))
         assert skus(who, "bought_together") == reference.bought_together(who)
         assert skus(who, "similar") == reference.similar(who)
-        assert skus(who, "similar", most=2) == reference.similar(who)[:2]
+        assert skus(who, "similar", limit=2) == reference.similar(who)[:2]
 
 
 # -- By hand
@@ -231,7 +238,7 @@ def test_recommendations_are_those_of_the_reference(seed: int) -> None:
 def test_recommendations_take_a_few_queries_in_a_shop_of_any_size(django_assert_max_num_queries) -> None:
     Reference(1).record()
     products.learn_products(NOW)
-    shopper = recommender.CustomerProducts(customer("c1"), NOW)
+    shopper = CustomerProducts(customer("c1"), NOW)
 
     with django_assert_max_num_queries(12):
         assert shopper.bought_together(4) is not None
@@ -276,7 +283,7 @@ def test_product_links_lead_only_to_the_shop(settings) -> None:
     view(1, "c1", product_id="LAMP", price="9.9", **good)
     products.learn_products(NOW)
 
-    [lamp] = recommender.recommend_products(customer("c1"), NOW, "viewed", 5)
+    [lamp] = recommended("c1", "viewed", 5)
     assert lamp == Product(
         "lamp", "LAMP", "A lamp", price=Decimal("9.9"), url="https://shop.example/lamp",
         image="https://img.cdn.example/lamp.png",
@@ -302,7 +309,7 @@ def test_strange_events_make_no_strange_products() -> None:
     view(20, "c1", sku=12, price="much", quantity="many")
     view(21, "c1", name="Only a name", price=float(10**12))
 
-    found = recommender.recommend_products(customer("c1"), NOW, "viewed", 9)
+    found = recommended("c1", "viewed", 9)
 
     assert [(one.sku, one.name, one.price) for one in found] == [("", "Only a name", None), ("12", "", None)]
     assert skus("c1", "cart") == skus("c1", "bought_together") == skus("c1", "similar") == []

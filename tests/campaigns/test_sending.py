@@ -220,12 +220,12 @@ def test_without_a_mail_server_no_message_counts_as_sent(
 
 
 def every_page(sale: Campaign) -> list[str]:
-    of_campaign = ("change", "edit", "preview", "outlook", "deliveries", "start", "stop", "discard")
+    of_campaign = ("change", "edit", "preview", "forecast", "deliveries", "start", "stop", "discard")
     return [
         reverse("admin:index"),
         reverse("admin:campaigns_campaign_changelist"),
         reverse("admin:campaigns_campaign_add"),
-        reverse("admin:campaigns_campaign_of_segment", args=[sale.segment_id]),
+        reverse("admin:campaigns_campaign_segment", args=[sale.segment_id]),
         reverse("admin:campaigns_campaign_audience", args=[sale.segment_id]),
         *(reverse(f"admin:campaigns_campaign_{name}", args=[sale.pk]) for name in of_campaign),
     ]

@@ -51,7 +51,7 @@ NO_PAGES = {
     **dict.fromkeys(
         [
             "campaigns_campaign_copy",
-            "campaigns_campaign_move",
+            "campaigns_campaign_action",
             "campaigns_campaign_resume_sending",
             "campaigns_campaign_send_test",
             "campaigns_couponpool_discard",

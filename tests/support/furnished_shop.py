@@ -134,7 +134,7 @@ def run_campaigns(client: Client, guests: Segment) -> None:
             mailing.send_due_deliveries(at)
     for token in Delivery.objects.filter(state=Delivery.State.SENT).values_list("token", flat=True)[:1]:
         signed_links.record_click(signed_links.ClickedLink(token, "https://shop.example/"), now)
-    client.post(reverse("admin:campaigns_campaign_of_segment", args=[guests.pk]), {"tactic": "announcement"})
+    client.post(reverse("admin:campaigns_campaign_segment", args=[guests.pk]), {"tactic": "announcement"})
     for segment in by_rule()[:1]:
         address = reverse("admin:campaigns_campaign_audience_download", args=[segment.pk])
         b"".join(client.post(address, {"platform": "meta"}))

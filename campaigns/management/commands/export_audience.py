@@ -45,7 +45,7 @@ class Command(BaseCommand):
             file = exports.export_audience(segment, platform, datetime.now(UTC), since=since, only=only)
         except UnknownChange as error:
             raise CommandError(f"--since: {error}") from None
-        for line in file.lines:
-            self.stdout.write(line, ending="")
+        for lines in file.batches:
+            self.stdout.write(lines, ending="")
         rows = f"{file.rows:,} row{'s' * (file.rows != 1)}"
         self.stderr.write(f"{rows}; for what changes from here on, continue with --since {file.until}")
