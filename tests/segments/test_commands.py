@@ -226,8 +226,8 @@ def test_an_order_ends_the_cart_that_an_explanation_tells_of() -> None:
     told = [shop.command("explain", name, "waiting").splitlines()[1] for name in ("c1", "c2")]
 
     assert told == [
-        "✗ has had an open cart in the last 3650 days: missing",
-        "✓ has had an open cart in the last 3650 days: 2026-03-14 00:00:00+00:00",
+        "✗ has an open cart, last added to in the last 3650 days: missing",
+        "✓ has an open cart, last added to in the last 3650 days: 2026-03-14 00:00:00+00:00",
     ]
 
 

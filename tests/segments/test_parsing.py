@@ -107,7 +107,7 @@ def test_a_rule_may_be_as_large_as_the_contract_says():
         ),
         (
             {"open_cart": {"within_last": "7d", "older_than": "90m", "value": {"at_least": 50}}},
-            "has had an open cart in the last 7 days for at least 90 minutes worth at least 50",
+            "has an open cart worth at least 50, last added to in the last 7 days and at least 90 minutes ago",
         ),
     ],
 )  # fmt: skip

@@ -153,10 +153,10 @@ class OpenCart(Condition):
     def detailed_sentence(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
         return self._phrase(self.value_.phrase(write=money) if self.value_ else "")
 
-    def _phrase(self, worth: str) -> str:
-        said = f"has had an open cart in the last {duration_text(self.within_last)}"
-        said += f" for at least {duration_text(self.older_than)}" if self.older_than else ""
-        return said + (f" worth {worth}" if worth else "")
+    def _phrase(self, value: str) -> str:
+        worth = f" worth {value}" if value else ""
+        age = f" and at least {duration_text(self.older_than)} ago" if self.older_than else ""
+        return f"has an open cart{worth}, last added to in the last {duration_text(self.within_last)}{age}"
 
 
 @condition(
