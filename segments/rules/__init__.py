@@ -1,16 +1,8 @@
 """The rule language: rules are parsed from JSON, and become database queries and English sentences."""
 
 from . import conditions
-from .base import (
-    Condition,
-    EvaluationContext,
-    Exposure,
-    Group,
-    Rule,
-    Statistic,
-    placeholder_context,
-    registry,
-)
+from .base import Condition, Exposure, Group, Rule, registry
+from .context import EvaluationContext, Statistic, placeholder_context
 from .errors import RuleError
 from .late_params import LateParam
 from .parsing import parse

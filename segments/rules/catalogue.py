@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from inspect import cleandoc
 from typing import Any
 
-from .base import Condition, InlineParam, registry
+from .base import Condition, registry
+from .declarations import InlineParam
 from .groups import GROUPS
 from .parsing import MAX_CONDITIONS, parse
 

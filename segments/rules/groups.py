@@ -7,7 +7,8 @@ from operator import and_, or_
 
 from django.db.models import Q
 
-from .base import Condition, EvaluationContext, Group, Rule
+from .base import Condition, Group, Rule
+from .context import EvaluationContext
 from .lookups import not_true_q
 
 

@@ -76,9 +76,9 @@ class HoldsAll(HoldsAny):
     exists, found = "NOT EXISTS", "= 0"
 
 
-def not_true_q(question: Q) -> Q:
+def not_true_q(query: Q) -> Q:
     """Return the exact complement: rows for which the query is false or NULL."""
-    return Q(NotTrue(question))
+    return Q(NotTrue(query))
 
 
 def constant_q(answer: bool) -> Q:
@@ -101,12 +101,12 @@ class Range:
             return Q(IsNull(value, False))
         if self.low is not None and self.low == self.high and not (self.excludes_low or self.excludes_high):
             return Q(Exact(value, encode(self.low)))
-        question = Q()
+        query = Q()
         if self.low is not None:
-            question &= Q((GreaterThan if self.excludes_low else GreaterThanOrEqual)(value, encode(self.low)))
+            query &= Q((GreaterThan if self.excludes_low else GreaterThanOrEqual)(value, encode(self.low)))
         if self.high is not None:
-            question &= Q((LessThan if self.excludes_high else LessThanOrEqual)(value, encode(self.high)))
-        return question
+            query &= Q((LessThan if self.excludes_high else LessThanOrEqual)(value, encode(self.high)))
+        return query
 
     def in_units(self, scale: int) -> "Range":
         """Return the interval for a column of whole numbers in units of 1/scale, with both bounds included."""

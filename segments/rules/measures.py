@@ -10,7 +10,8 @@ from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, 
 from customers.models import Customer, Facts
 
 from . import population
-from .base import Condition, EvaluationContext, Statistic
+from .base import Condition
+from .context import EvaluationContext, Statistic
 from .operators import Moment, Relative
 from .population import StatisticValue
 from .time_changes import passed_by_statistic_q

@@ -35,7 +35,7 @@ class Operator:
     words: ClassVar[Mapping[str, TypeAdapter[Any]]]
 
     @classmethod
-    def read(cls, given: Mapping[str, Any], path: str) -> Self:
+    def parse_inline(cls, given: Mapping[str, Any], path: str) -> Self:
         """Parse the one word of this kind among the given keys. Keys of other kinds are ignored."""
         found = [word for word in cls.words if word in given]
         if len(found) != 1:
@@ -56,7 +56,7 @@ class Operator:
                 raise RuleError(
                     f"{path}.{name}", "is not a word here; expected one of " + ", ".join(cls.words)
                 )
-        return cls.read(given, path)
+        return cls.parse_inline(given, path)
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
@@ -106,8 +106,8 @@ class Number(Operator):
 
     def q(self, value: Any, scale: int = 1) -> Q:
         """Build the query on a column of whole numbers in units of 1/scale. ``is_not`` is true on a missing value."""
-        question = self.range.in_units(scale).q(value)
-        return not_true_q(question) if self.is_negative else question
+        query = self.range.in_units(scale).q(value)
+        return not_true_q(query) if self.is_negative else query
 
     def encoded_q(self, value: Any) -> Q:
         """Build the query on a free value in its sortable form. A value that is not a number counts as missing."""
@@ -117,8 +117,8 @@ class Number(Operator):
         low = sortable_values.NUMBER if bounds.low is None else encode(bounds.low)
         high = chr(ord(sortable_values.NUMBER) + 1) if bounds.high is None else encode(bounds.high)
         encoded = Range(low, high, bounds.excludes_low, bounds.excludes_high or bounds.high is None)
-        question = encoded.q(Bytewise(value), Value)
-        return not_true_q(question) if self.is_negative else question
+        query = encoded.q(Bytewise(value), Value)
+        return not_true_q(query) if self.is_negative else query
 
     def holds(self, number: int) -> bool:
         bounds = self.range.in_units(1)
@@ -134,8 +134,8 @@ class Number(Operator):
             low, high = self.value
             return f"between {write(low)} and {write(high)}" + (f" {noun}s" if noun else "")
         words = {"is": "exactly", "is_not": "not exactly"}
-        said = f"{words.get(self.word, self.word.replace('_', ' '))} {write(self.value)}"
-        return said + (f" {noun}{'' if self.value == 1 else 's'}" if noun else "")
+        phrase = f"{words.get(self.word, self.word.replace('_', ' '))} {write(self.value)}"
+        return phrase + (f" {noun}{'' if self.value == 1 else 's'}" if noun else "")
 
 
 class Share(Number):
@@ -216,10 +216,10 @@ class Moment(Operator):
             if bounds.high is None
             else encoded_instant(bounds.high)
         )
-        question = Range(low, high, bounds.excludes_low, bounds.excludes_high or bounds.high is None).q(
+        query = Range(low, high, bounds.excludes_low, bounds.excludes_high or bounds.high is None).q(
             Bytewise(value)
         )
-        return not_true_q(question) if self.is_never else question
+        return not_true_q(query) if self.is_never else query
 
     @property
     def spans(self) -> tuple[timedelta, ...]:

@@ -54,10 +54,10 @@ class Product:
         }
 
     def _fits(self) -> Q:
-        question = Q()
+        query = Q()
         for name, text in self.parts:
-            question &= text.q(F(f"{name}_folded"))
-        return question
+            query &= text.q(F(f"{name}_folded"))
+        return query
 
     def in_order_q(self) -> Q:
         """Build the query of orders with a line that matches every part."""

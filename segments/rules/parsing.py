@@ -1,10 +1,14 @@
 """Parsing rules from JSON. Errors name the path of the invalid part."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from .base import Rule, parse_condition, registry
+from .base import Condition, Rule, registry
+from .declarations import InlineParam
 from .errors import RuleError
 from .groups import GROUPS
+from .operators import Operator
 
 MAX_DEPTH = 10
 MAX_CONDITIONS = 100
@@ -39,4 +43,68 @@ class _Parser:
         self.conditions += 1
         if self.conditions > MAX_CONDITIONS:
             raise RuleError(path, f"is one condition too many; a rule has at most {MAX_CONDITIONS}")
-        return parse_condition(registry[key], value, path)
+        return _parse_condition(registry[key], value, path)
+
+
+def _parse_condition(cls: type[Condition], given: Any, path: str) -> Condition:
+    """Parse a condition's parameters from JSON; raise RuleError."""
+    if not isinstance(given, dict):
+        raise RuleError(path, "expected an object with the filter's parameters")
+    known: set[str] = set()
+    values: dict[str, Any] = {}
+    declared_fields = fields(cls)  # type: ignore[arg-type]
+    for declared in declared_fields:
+        parameter = declared.metadata["parameter"]
+        if isinstance(parameter, InlineParam):
+            words = {word for kind in parameter.kinds for word in kind.words}
+            known |= words
+            if parameter.required or words & given.keys():
+                values[declared.name] = _parse_inline(parameter, given, path)
+        else:
+            # ``is_`` and ``name_``: Python and Condition have the plain names.
+            name = declared.name.rstrip("_")
+            known.add(name)
+            if name in given:
+                values[declared.name] = parameter.kind.parse(given[name], f"{path}.{name}")
+            elif parameter.required:
+                raise RuleError(f"{path}.{name}", "missing")
+    for name in given:
+        if name not in known:
+            raise RuleError(
+                f"{path}.{name}", f"is not a parameter of {cls.name}; expected {', '.join(sorted(known))}"
+            )
+    if cls.needs_one and not values:
+        names = ", ".join(declared.name for declared in declared_fields)
+        raise RuleError(path, f"expected one or more of {names}")
+    return cls(**values)
+
+
+def _parse_inline(parameter: InlineParam, given: Mapping[str, Any], path: str) -> Operator:
+    words = list(dict.fromkeys(word for kind in parameter.kinds for word in kind.words))
+    found = [word for word in words if word in given]
+    if len(found) != 1:
+        raise RuleError(
+            path,
+            f"expected exactly one of {', '.join(words)}" + (f"; found {', '.join(found)}" if found else ""),
+        )
+    kinds = [kind for kind in parameter.kinds if found[0] in kind.words]
+    for kind in kinds[:-1]:
+        try:
+            return kind.parse_inline(given, path)
+        except RuleError:
+            continue
+    if len(kinds) == 1:
+        return kinds[0].parse_inline(given, path)
+    try:
+        return kinds[-1].parse_inline(given, path)
+    except RuleError:
+        raise RuleError(f"{path}.{found[0]}", _expected_values(kinds, found[0])) from None
+
+
+def _expected_values(kinds: list[type[Operator]], word: str) -> str:
+    values = {
+        "is": "a text or a number",
+        "is_not": "a text or a number",
+        "between": "two numbers or two dates",
+    }
+    return f"expected {values.get(word, ' or '.join(kind.__name__.lower() for kind in kinds))}"

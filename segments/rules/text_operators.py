@@ -77,8 +77,8 @@ class Text(Operator):
 
     def _among(self, value: Any, encode: Any) -> Q:
         texts = sorted({encode(text) for text in self._texts})
-        question = Q(Exact(value, Value(texts[0]))) if len(texts) == 1 else Q(In(value, texts))
-        return not_true_q(question) if self.word in ("is_not", "not_in") else question
+        query = Q(Exact(value, Value(texts[0]))) if len(texts) == 1 else Q(In(value, texts))
+        return not_true_q(query) if self.word in ("is_not", "not_in") else query
 
     def phrase(self) -> str:
         """Return the phrase, such as "is “DE”"."""

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 
 from customers.models import Customer, Event, Facts, Order
 
-from .base import EvaluationContext, Statistic
+from .context import EvaluationContext, Statistic
 from .late_params import LateParam
 from .lookups import MAX_BIGINT, MIN_BIGINT
 
@@ -70,15 +70,15 @@ def passed_by_statistic_q(
     statistic: Statistic,
     since: EvaluationContext,
     until: EvaluationContext,
-    read: Callable[[Any], Any] = lambda value: value,
-    ends: tuple[Any, Any] = (MIN_BIGINT, MAX_BIGINT),
+    convert: Callable[[Any], Any] = lambda value: value,
+    bounds: tuple[Any, Any] = (MIN_BIGINT, MAX_BIGINT),
 ) -> Q:
     """Build the query of values between the former and the present value of a statistic.
 
-    If one of the two is missing, all values match. ``read`` converts the statistic to the column's type. ``ends`` are
+    If one of the two is missing, all values match. ``convert`` converts the statistic to the column's type. ``bounds`` are
     the column's smallest and largest values.
     """
-    smallest, largest = ends
+    smallest, largest = bounds
 
     def low(earlier: EvaluationContext, later: EvaluationContext) -> Any:
         return span(earlier, later)[0]
@@ -91,7 +91,7 @@ def passed_by_statistic_q(
         if was is None or now is None:
             is_unchanged = was is now and statistic.name in earlier.statistics
             return (largest, smallest) if is_unchanged else (smallest, largest)
-        moved = read(was), read(now)
+        moved = convert(was), convert(now)
         return (largest, smallest) if moved[0] == moved[1] else (min(moved), max(moved))
 
     return Q(

@@ -17,7 +17,7 @@ from customers.models import Customer
 from segments.evaluation.context import context_at
 from segments.evaluation.matching import customers_matching
 from segments.rules import Condition, EvaluationContext, Rule, parse, registry
-from segments.rules.base import InlineParam, Param
+from segments.rules.declarations import InlineParam, Param
 from segments.rules.operators import Moment, Period, Relative
 from segments.rules.time_changes import first_seen_in_window
 from tests.support import oracle, value_pools

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from segments.rules import Condition, EvaluationContext, Exposure, registry
-from segments.rules.base import condition, inline_param, param
+from segments.rules.base import condition
 from segments.rules.conditions import orders
+from segments.rules.declarations import inline_param, param
 from segments.rules.measures import aggregate_subquery, coalesce_zero
 from segments.rules.operators import Number, Period
 from segments.rules.time_changes import orders_in_window

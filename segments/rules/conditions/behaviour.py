@@ -22,15 +22,9 @@ from core.durations import duration_text
 from core.values.decimals import SCALE
 from customers.facts.definitions import SESSION_GAP_MINUTES
 from customers.models import Event
-from segments.rules.base import (
-    Condition,
-    EvaluationContext,
-    Exposure,
-    condition,
-    inline_param,
-    param,
-    required,
-)
+from segments.rules.base import Condition, Exposure, condition
+from segments.rules.context import EvaluationContext
+from segments.rules.declarations import inline_param, param, required
 from segments.rules.lookups import Range, not_true_q
 from segments.rules.measures import MomentFact, aggregate_subquery, coalesce_zero
 from segments.rules.operators import Moment, Number, Period
@@ -125,11 +119,11 @@ class OpenCart(Condition):
 
     def q(self, context: EvaluationContext) -> Q:
         latest = context.at - self.older_than if self.older_than else context.at
-        question = Range(context.at - self.within_last, latest, excludes_low=True).q(
+        query = Range(context.at - self.within_last, latest, excludes_low=True).q(
             context.fact("last_added_at")
         )
-        question &= self._is_open(context)
-        return question & self.value_.q(context.fact("cart_value"), SCALE) if self.value_ else question
+        query &= self._is_open(context)
+        return query & self.value_.q(context.fact("cart_value"), SCALE) if self.value_ else query
 
     def value(self, context: EvaluationContext) -> Any:
         return Case(
@@ -194,14 +188,14 @@ class EventCount(_EventCondition):
         return Exposure.PERSONAL if self.where else self.exposure
 
     def sentence(self) -> str:
-        said = (
+        phrase = (
             f"did “{self.event}” {self.number.phrase('time')}"
             if self.event
             else f"had {self.number.phrase('event')}"
         )
-        said += f" with {self.product.phrase()}" if self.product else ""
-        said += f" {self.where.phrase()}" if self.where else ""
-        return said + (f" {self.during.phrase()}" if self.during else "")
+        phrase += f" with {self.product.phrase()}" if self.product else ""
+        phrase += f" {self.where.phrase()}" if self.where else ""
+        return phrase + (f" {self.during.phrase()}" if self.during else "")
 
 
 @condition(
@@ -239,6 +233,6 @@ class Viewed(_EventCondition):
         ]
 
     def sentence(self) -> str:
-        said = f"viewed {self.product.phrase() if self.product else 'a product'}"
-        said += f" {self.during.phrase()}" if self.during else ""
-        return said + (" and never bought one" if self.and_not_bought else "")
+        phrase = f"viewed {self.product.phrase() if self.product else 'a product'}"
+        phrase += f" {self.during.phrase()}" if self.during else ""
+        return phrase + (" and never bought one" if self.and_not_bought else "")

@@ -7,7 +7,9 @@ from django.db.models.lookups import GreaterThan
 
 from core.values.decimals import SCALE
 from customers.facts.definitions import LATEST_ORDER_COUNT
-from segments.rules.base import Condition, EvaluationContext, Exposure, condition, inline_param, param
+from segments.rules.base import Condition, Exposure, condition
+from segments.rules.context import EvaluationContext
+from segments.rules.declarations import inline_param, param
 from segments.rules.lookups import constant_q, not_true_q
 from segments.rules.measures import MomentFact, RoundedRatio, aggregate_subquery, coalesce_zero
 from segments.rules.operators import Moment, Number, Period, Share
@@ -42,9 +44,9 @@ class _OrderCondition(Condition):
 
 def limits_phrase(during: Period | None, product: Product | None = None, coupon: Text | None = None) -> str:
     """Return the phrase, such as " with a product whose … with a coupon code that … in the last 30 days"."""
-    said = f" with {product.phrase()}" if product else ""
-    said += f" with a coupon code that {coupon.phrase()}" if coupon else ""
-    return said + (f" {during.phrase()}" if during else "")
+    phrase = f" with {product.phrase()}" if product else ""
+    phrase += f" with a coupon code that {coupon.phrase()}" if coupon else ""
+    return phrase + (f" {during.phrase()}" if during else "")
 
 
 @condition(
@@ -63,9 +65,9 @@ class OrderCount(_OrderCondition):
 
     def q(self, context: EvaluationContext) -> Q:
         if not self.product and not self.coupon:
-            answer = self._by_latest_orders(context)
-            if answer is not None:
-                return answer
+            query = self._by_latest_orders(context)
+            if query is not None:
+                return query
         return self.number.q(self.value(context))
 
     def value(self, context: EvaluationContext) -> Any:
@@ -88,11 +90,11 @@ class OrderCount(_OrderCondition):
             return since.q(context.fact("last_order_at" if count == 1 else f"order_{count}_at"))
 
         if high is not None and high < low:
-            answer = constant_q(False)
+            query = constant_q(False)
         else:
-            answer = at_least(low) if low else constant_q(True)
-            answer &= not_true_q(at_least(high + 1)) if high is not None else Q()
-        return not_true_q(answer) if self.number.is_negative else answer
+            query = at_least(low) if low else constant_q(True)
+            query &= not_true_q(at_least(high + 1)) if high is not None else Q()
+        return not_true_q(query) if self.number.is_negative else query
 
     def sentence(self) -> str:
         return f"placed {self.number.phrase('order')}{limits_phrase(self.during, self.product, self.coupon)}"
@@ -170,11 +172,11 @@ class DiscountedOrderShare(_OrderCondition):
     during: Period | None = param(Period)
 
     def q(self, context: EvaluationContext) -> Q:
-        question = self.number.q(self.value(context), SCALE)
+        query = self.number.q(self.value(context), SCALE)
         if self.number.is_negative:
-            return question
+            return query
         # For customers without orders this ends the conjunction early; a NULL share would not.
-        return Q(GreaterThan(context.fact("order_count"), 0)) & question
+        return Q(GreaterThan(context.fact("order_count"), 0)) & query
 
     def value(self, context: EvaluationContext) -> Any:
         if not self.during:

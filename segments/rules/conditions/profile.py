@@ -1,11 +1,9 @@
 """Filters on profile data: contact data, consent, places, attributes."""
 
-from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Case, F, Func, Q, QuerySet, Value, When
-from django.db.models.functions import MD5, Concat
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.lookups import Exact
 
 from core.durations import duration_text
@@ -13,27 +11,19 @@ from core.values import sortable_values
 from customers.consent.states import CONFIRMATION_PERIOD
 from customers.models import Customer, DatedAttribute
 from segments.rules import values
-from segments.rules.base import (
-    Condition,
-    EvaluationContext,
-    Exposure,
-    condition,
-    inline_param,
-    param,
-    required,
-)
+from segments.rules.base import Condition, Exposure, condition
+from segments.rules.birthdays import DAY, NO_DAYS, birthday_q, birthday_ranges
+from segments.rules.context import EvaluationContext
+from segments.rules.declarations import inline_param, required
 from segments.rules.late_params import LateParam
-from segments.rules.lookups import Bytewise, Range, constant_q, not_true_q
+from segments.rules.lookups import not_true_q
 from segments.rules.measures import MomentFact
 from segments.rules.operators import Moment, Number
 from segments.rules.parameters import FLAG, NAME, Scalar, comparison_phrase, free_value_expression
 from segments.rules.text_operators import List, Text
 from segments.rules.time_changes import first_seen_in_window, records_in_window
 
-BUCKET_COUNT = 100
-DAY = timedelta(days=1)
 PENDING, PENDING_PERIOD = "pending", Moment("within_last", CONFIRMATION_PERIOD)
-ALL_DAYS, NO_DAYS = (101, 1231), (1, 0, 1, 0)  # ranges of birthdays, which are month × 100 + day
 
 
 @condition("known", group="profile", label="Known", unit="flag", example={"is": True})
@@ -253,8 +243,8 @@ class Birthday(Condition):
 
         if self.within_next.days >= 365:
             return Q(birthday__isnull=False)
-        return _birthday_q(
-            lambda place: context.late_param(lambda filled: _birthday_ranges(*days(filled))[place])
+        return birthday_q(
+            lambda place: context.late_param(lambda filled: birthday_ranges(*days(filled))[place])
         )
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
@@ -265,11 +255,9 @@ class Birthday(Condition):
                 first, last = (
                     context.at.astimezone(context.zone).date() + behind for context in (earlier, later)
                 )
-                return _birthday_ranges(first - DAY, last + DAY) if first < last else NO_DAYS
+                return birthday_ranges(first - DAY, last + DAY) if first < last else NO_DAYS
 
-            ends = _birthday_q(
-                lambda place: LateParam(lambda *contexts: days(*contexts)[place], since, until)
-            )
+            ends = birthday_q(lambda place: LateParam(lambda *contexts: days(*contexts)[place], since, until))
             return Customer.objects.filter(ends).order_by().values("pk")
 
         return [passed(timedelta()), passed(self.within_next)]
@@ -283,64 +271,3 @@ class Birthday(Condition):
             if self.within_next
             else "has a birthday today"
         )
-
-
-def _birthday_q(ends: Callable[[int], Any]) -> Q:
-    """Build the query of birthdays in one of two ranges of days; ``ends`` returns their four ends."""
-    birthday = F("birthday")
-    return Range(ends(0), ends(1)).q(birthday) | Range(ends(2), ends(3)).q(birthday)
-
-
-def _birthday_ranges(first: date, last: date) -> tuple[int, int, int, int]:
-    """Return the days from ``first`` to ``last`` as two ranges; the second is for days after the end of the year."""
-    if (last - first).days >= 365:
-        return (*ALL_DAYS, *NO_DAYS[:2])
-    start, end = first.month * 100 + first.day, last.month * 100 + last.day
-    if end == 228 and (last + DAY).month == 3:
-        end = 229  # in this year birthdays on the 29th are on the 28th
-    return (start, end, *NO_DAYS[:2]) if start <= end else (start, 1231, 101, end)
-
-
-@condition(
-    "random_bucket",
-    group="profile",
-    label="Random bucket",
-    unit="count",
-    example={"between": [0, 9], "salt": "test-1"},
-)
-class RandomBucket(Condition):
-    """A random sample of the customers. Each customer is always in the same one of 100 equal buckets, from 0 to 99.
-
-    Another `salt` gives another sample. The bucket is floor(100 · h / 2^128), where h is the MD5 hash of salt, colon
-    and customer id.
-    """
-
-    exposure = Exposure.OPEN
-
-    between: tuple[int, int] = required(Scalar(values.BUCKETS))
-    salt: str | None = param(NAME)
-
-    def _digest(self) -> Func:
-        # Hexadecimal digests of one length sort like their numbers, so the database compares texts.
-        return Bytewise(MD5(Concat(Value(f"{self.salt or ''}:"), F("customer_id"))))
-
-    def q(self, context: EvaluationContext) -> Q:
-        low, high = self.between
-        first = None if low == 0 else _smallest_digest(low)
-        after = None if high == BUCKET_COUNT - 1 else _smallest_digest(high + 1)
-        if first is None and after is None:
-            return constant_q(True)
-        return Range(first, after, excludes_high=True).q(self._digest(), Value)
-
-    def value(self, context: EvaluationContext) -> Any:
-        cuts = [When(Range(high=_smallest_digest(n + 1), excludes_high=True).q(self._digest(), Value), then=Value(n))
-                for n in range(BUCKET_COUNT - 1)]  # fmt: skip
-        return Case(*cuts, default=Value(BUCKET_COUNT - 1))
-
-    def sentence(self) -> str:
-        salt = f" of the sample “{self.salt}”" if self.salt else ""
-        return f"is in the random buckets {self.between[0]} to {self.between[1]}{salt}"
-
-
-def _smallest_digest(bucket: int) -> str:
-    return f"{-(-bucket * 2**128 // BUCKET_COUNT):032x}"

@@ -14,7 +14,9 @@ from django.db.models.lookups import GreaterThan, LessThanOrEqual
 from core.values.decimals import from_units
 from customers.models import Facts
 from segments.rules import population
-from segments.rules.base import Condition, EvaluationContext, Exposure, Statistic, condition, param
+from segments.rules.base import Condition, Exposure, condition
+from segments.rules.context import EvaluationContext, Statistic
+from segments.rules.declarations import param
 from segments.rules.formatting import format_instant, format_number
 from segments.rules.late_params import LateParam
 from segments.rules.lookups import MAX_BIGINT, MIN_BIGINT, constant_q
@@ -50,31 +52,36 @@ class Rfm(Condition):
     frequency: Number | None = param(Number)
     monetary: Number | None = param(Number)
 
-    def _asked(self) -> dict[str, Number]:
+    def _given_scores(self) -> dict[str, Number]:
         given = {"recency": self.recency, "frequency": self.frequency, "monetary": self.monetary}
         return {name: number for name, number in given.items() if number}
 
     def q(self, context: EvaluationContext) -> Q:
-        question = Q()
-        for name, number in self._asked().items():
+        query = Q()
+        for name, number in self._given_scores().items():
             value = context.fact(SCORED_FACTS[name])
             # A customer without orders has no scores, although the order count is 0 and not missing.
-            question &= Q(GreaterThan(context.fact("order_count"), 0)) & _scores_q(
+            query &= Q(GreaterThan(context.fact("order_count"), 0)) & _scores_q(
                 value, _cut_params(name, context), number
             )
-        return question
+        return query
 
     def statistics(self) -> list[Statistic]:
-        return [_cuts_statistic(name) for name in self._asked()]
+        return [_cuts_statistic(name) for name in self._given_scores()]
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Select buyers whose value a cut passes. Recency cuts are moments, so only orders change them."""
         queries = orders_in_window(since, until)
-        for name in self._asked():
-            ends = INSTANT_BOUNDS if name == "recency" else (MIN_BIGINT, MAX_BIGINT)
+        for name in self._given_scores():
+            bounds = INSTANT_BOUNDS if name == "recency" else (MIN_BIGINT, MAX_BIGINT)
             between = [
                 passed_by_statistic_q(
-                    SCORED_FACTS[name], _cuts_statistic(name), since, until, _cut_reader(name, place), ends
+                    SCORED_FACTS[name],
+                    _cuts_statistic(name),
+                    since,
+                    until,
+                    _cut_converter(name, place),
+                    bounds,
                 )
                 for place in range(4)
             ]
@@ -95,8 +102,10 @@ class Rfm(Condition):
         return Case(When(GreaterThan(context.fact("order_count"), 0), then=scored), default=Value(""))
 
     def sentence(self) -> str:
-        said = ", ".join(f"{name} score of {number.phrase()}" for name, number in self._asked().items())
-        return f"has an RFM {said}"
+        phrase = ", ".join(
+            f"{name} score of {number.phrase()}" for name, number in self._given_scores().items()
+        )
+        return f"has an RFM {phrase}"
 
     def detailed_sentence(self, context: EvaluationContext, money: Callable[[Decimal], str]) -> str:
         """Return the sentence with the values above which the scores from 2 to 5 begin."""
@@ -107,7 +116,7 @@ class Rfm(Condition):
             "frequency": lambda cut: format_number(Decimal(cut)),
             "monetary": lambda cut: money(from_units(cut)),
         }
-        cuts = {name: _cuts_statistic(name).value_in(context) for name in self._asked()}
+        cuts = {name: _cuts_statistic(name).value_in(context) for name in self._given_scores()}
         scores = "; ".join(
             f"{name} 2 to 5 above {', '.join(map(write[name], found))}"
             for name, found in cuts.items()
@@ -134,23 +143,23 @@ def _cuts_statistic(name: str) -> Statistic:
     return Statistic(f"rfm {name}", compute)
 
 
-def _cut_reader(name: str, place: int) -> Callable[[Any], Any]:
+def _cut_converter(name: str, place: int) -> Callable[[Any], Any]:
     return lambda cuts: population.from_microseconds(cuts[place]) if name == "recency" else cuts[place]
 
 
 def _cut_params(name: str, context: EvaluationContext) -> list[LateParam]:
     """Return late parameters for the four cuts. They are NULL if there are no buyers."""
-    return [context.statistic(_cuts_statistic(name), _cut_reader(name, place)) for place in range(4)]
+    return [context.statistic(_cuts_statistic(name), _cut_converter(name, place)) for place in range(4)]
 
 
 def _scores_q(value: Any, cuts: list[Any], number: Number) -> Q:
     """Build the query of values whose score fits."""
-    question = constant_q(False)
+    query = constant_q(False)
     for score in filter(number.holds, SCORES):
-        one = constant_q(True)
+        has_score = constant_q(True)
         if score > 1:
-            one &= Q(GreaterThan(value, cuts[score - 2]))
+            has_score &= Q(GreaterThan(value, cuts[score - 2]))
         if score < 5:
-            one &= Q(LessThanOrEqual(value, cuts[score - 1]))
-        question |= one
-    return question
+            has_score &= Q(LessThanOrEqual(value, cuts[score - 1]))
+        query |= has_score
+    return query

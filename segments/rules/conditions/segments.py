@@ -6,7 +6,9 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from segments.models import Membership
 from segments.rules import values
-from segments.rules.base import Condition, EvaluationContext, Exposure, condition, param, required
+from segments.rules.base import Condition, Exposure, condition
+from segments.rules.context import EvaluationContext
+from segments.rules.declarations import param, required
 from segments.rules.operators import Moment
 from segments.rules.parameters import Scalar
 from segments.rules.time_changes import records_in_window

@@ -7,15 +7,9 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from core.values.decimals import SCALE, from_units
-from segments.rules.base import (
-    Condition,
-    EvaluationContext,
-    Exposure,
-    Statistic,
-    condition,
-    inline_param,
-    param,
-)
+from segments.rules.base import Condition, Exposure, condition
+from segments.rules.context import EvaluationContext, Statistic
+from segments.rules.declarations import inline_param, param
 from segments.rules.measures import (
     ORDER_VALUE,
     RoundedRatio,

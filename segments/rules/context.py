@@ -1,0 +1,84 @@
+"""What rules are evaluated with: the instant, the facts, and the population statistics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet
+
+from customers.models import COUNTING_STATUSES, Event, Order
+
+from .late_params import LateInstant, LateParam
+from .population import PopulationStatistics, StatisticValue
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationContext:
+    """What a rule is evaluated with. No rule reads the clock.
+
+    ``facts`` names the relation of a customer that holds the facts at ``at``. ``statistics`` are the population
+    statistics at ``at``. A placeholder has no instant and no statistics yet.
+    """
+
+    at: Any  # a datetime, or the LateInstant of a placeholder
+    zone: ZoneInfo
+    facts: str = "facts"
+    statistics: PopulationStatistics = field(default_factory=PopulationStatistics)
+    is_placeholder: bool = False
+
+    def late_param(self, fill: Callable[["EvaluationContext"], Any], output_field: Any = None) -> LateParam:
+        """Return a parameter that ``fill`` computes from this context, or from the one that replaces it."""
+        return LateParam(fill, self, output_field=output_field)
+
+    def statistic(
+        self, statistic: "Statistic", convert: Callable[[Any], Any] = lambda value: value
+    ) -> LateParam:
+        """Return a parameter for a statistic, converted by ``convert``; NULL if the population is empty."""
+
+        def fill(context: EvaluationContext) -> Any:
+            value = statistic.value_in(context)
+            return None if value is None else convert(value)
+
+        return self.late_param(fill, BigIntegerField())
+
+    def fact(self, name: str) -> F:
+        return F(f"{self.facts}__{name}")
+
+    def orders(self, *, counting: bool = True) -> QuerySet[Order]:
+        """Return the orders of the outer query's customer, by default only those that count."""
+        orders = Order.objects.filter(customer=OuterRef("pk"), placed_at__lte=self.at).order_by()
+        return orders.filter(status__in=COUNTING_STATUSES) if counting else orders
+
+    def events(self) -> QuerySet[Event]:
+        """Return the events of the outer query's customer."""
+        return Event.objects.filter(customer=OuterRef("pk"), occurred_at__lte=self.at).order_by()
+
+    def existing_q(self) -> Q:
+        """Build the query of customers first seen by the instant."""
+        return Q(**{f"{self.facts}__first_seen_at__lte": self.at})
+
+
+def placeholder_context(zone: ZoneInfo, facts: str = "facts") -> EvaluationContext:
+    """Return a context to compile queries with before their instant is known."""
+    placeholder = EvaluationContext(None, zone, facts, is_placeholder=True)
+    object.__setattr__(placeholder, "at", LateInstant(placeholder))
+    return placeholder
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A population statistic that a condition needs.
+
+    ``changes_with_time`` tells whether time alone can change it. ``is_from_totals`` tells whether it is computed from
+    sums that fact updates maintain, which is cheap.
+    """
+
+    name: str
+    compute: Callable[[EvaluationContext], StatisticValue]
+    changes_with_time: bool = False
+    is_from_totals: bool = False
+
+    def value_in(self, context: EvaluationContext) -> StatisticValue:
+        """Return the value in a context. It is computed once for each context."""
+        return context.statistics.get_or_compute(self.name, lambda: self.compute(context))
