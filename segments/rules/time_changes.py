@@ -75,8 +75,8 @@ def passed_by_statistic_q(
 ) -> Q:
     """Build the query of values between the former and the present value of a statistic.
 
-    If one of the two is missing, all values match. ``convert`` converts the statistic to the column's type. ``bounds`` are
-    the column's smallest and largest values.
+    If one of the two is missing, all values match. ``convert`` converts the statistic to the column's type.
+    ``bounds`` are the column's smallest and largest values.
     """
     smallest, largest = bounds
 
