@@ -14,7 +14,7 @@ from typing import Any
 import harness
 from django.db import connection
 from django.test import Client
-from refresh import make_shop
+from moving_shop import make_shop
 
 from core.db import backends, execution
 from segments_project.server.bundled_servers import redis_server

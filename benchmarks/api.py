@@ -22,7 +22,7 @@ from typing import Any
 
 import harness
 import psutil
-from refresh import make_shop
+from moving_shop import make_shop
 
 from core.api import keys
 from customers.models import Customer, Identity

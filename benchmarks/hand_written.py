@@ -36,7 +36,8 @@ RULES = {
             ELSE (SELECT 2 * count(*) FILTER (WHERE o.discount_total > 0 OR o.coupon_code <> '') >= count(*)
                   FROM customers_order o WHERE o.customer_id = f.customer_id AND o.placed_at > %(d365)s
                   AND o.placed_at <= %(at)s AND o.status IN ('paid', 'fulfilled')) END""",
-    "waiting": "f.last_added_at > %(d7)s AND (f.last_added_at <= f.uncancelled_order_at) IS NOT TRUE",
+    "waiting": "f.last_added_at > %(d7)s AND (f.last_added_at <= f.uncancelled_order_at) IS NOT TRUE"
+    " AND f.cart_quantity > 0",
     "lost": "f.last_activity_at <= %(d90)s",
     "anonymous": f"NOT {KNOWN}",
     "new-non-buyers": f"{KNOWN} AND f.first_seen_at > %(d30)s AND f.order_count = 0",
