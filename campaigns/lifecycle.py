@@ -15,11 +15,11 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from core.db import transactions
-from segments.models import Segment
+from segments.models import Change, Segment
 
 from .channels import registry
 from .delivery import sending_policy
-from .journeys import progress, triggers
+from .journeys import progress
 from .messages import rendering
 from .models.campaign import Campaign, Step
 from .models.coupon import CouponPool
@@ -167,7 +167,7 @@ def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
             State.RUNNING,
             started_at=at,
             starts_at=(found.starts_at or at) if is_dated else found.starts_at,
-            cursor=triggers.latest_change_id(found.segment_id),
+            cursor=Change.objects.filter(segment=found.segment_id).latest_id(),
         )
     _log_event("campaign_started", campaign, by)
 

@@ -71,5 +71,5 @@ def refresh_health(now: datetime) -> RefreshHealth:
 def troubled_endpoints(now: datetime) -> list[Endpoint]:
     """Return the webhooks that stopped after failures, or have been failing for a while."""
     failing = Q(is_active=True, failing_since__lt=now - FAILING_ENDPOINT_GRACE)
-    stopped = Q(is_active=False) & ~Q(stopped_because="")
+    stopped = Q(is_active=False) & ~Q(stop_reason="")
     return list(Endpoint.objects.filter(failing | stopped))

@@ -88,7 +88,7 @@ def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
     delivery.deliver_due()
     endpoint.refresh_from_db()
     assert endpoint.state == "stopped"
-    assert "SECRET_KEY" in endpoint.stopped_because
+    assert "SECRET_KEY" in endpoint.stop_reason
     with pytest.raises(CommandError, match="signing_secret of tracking source"):
         command("rotate_secrets")
 

@@ -71,7 +71,7 @@ def export_audience(
     """
     members = AudienceMember.objects.filter(segment=segment, platform=platform)
     with transaction.atomic(), transactions.locked_table(AudienceMember._meta.db_table):
-        until = _latest_change_id(segment)
+        until = _latest_known_change_id(segment)
         if since is not None and not 0 <= since <= until:
             raise UnknownChange(f"there is no change {since} of this segment; the latest is {until}")
         if (
@@ -103,11 +103,10 @@ def consenting_q() -> Q:
     return Q(In(given, _CONSENT_VALUES)) | Q(IsNull(given, True), newsletter=Customer.Newsletter.SUBSCRIBED)
 
 
-def _latest_change_id(segment: Segment) -> int:
+def _latest_known_change_id(segment: Segment) -> int:
     """Return the id of the latest change, even if it is deleted from the log and only a file names it."""
-    logged = Change.objects.filter(segment=segment).aggregate(newest=Max("pk"))["newest"]
     exported = AudienceExport.objects.filter(segment=segment).aggregate(newest=Max("until"))["newest"]
-    return max(logged or 0, exported or 0)
+    return max(Change.objects.filter(segment=segment).latest_id(), exported or 0)
 
 
 # -- The stored members

@@ -35,12 +35,6 @@ def process_triggers(at: datetime) -> int:
     return started
 
 
-def latest_change_id(segment_id: int) -> int:
-    """Return the id of a segment's latest change, or 0."""
-    newest = Change.objects.filter(segment=segment_id).order_by("-pk")
-    return newest.values_list("pk", flat=True).first() or 0
-
-
 def _process_batch(key: int, at: datetime) -> tuple[int, bool]:
     """Process a batch of changes, then the dates. Return how many journeys started, and whether changes are left."""
     progress.acquire_lock()
@@ -50,7 +44,7 @@ def _process_batch(key: int, at: datetime) -> tuple[int, bool]:
     unread = Change.objects.filter(segment=campaign.segment_id, pk__gt=campaign.cursor).order_by("pk")
     until = unread.values_list("pk", flat=True)[CHANGE_BATCH_SIZE - 1 : CHANGE_BATCH_SIZE].first()
     has_more = until is not None
-    until = until or latest_change_id(campaign.segment_id)
+    until = until or Change.objects.filter(segment=campaign.segment_id).latest_id()
     started = 0
     if until > campaign.cursor:
         started = _process_changes(campaign, until, at)

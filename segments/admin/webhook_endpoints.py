@@ -34,7 +34,7 @@ class EndpointForm(forms.ModelForm):
 
     class Meta:
         model = Endpoint
-        fields = ("name", "url", "every_segment", "segments", "wants_singles")
+        fields = ("name", "url", "every_segment", "segments", "without_summaries")
         widgets = {
             "url": UnfoldAdminTextInputWidget(attrs={"inputmode": "url", "autocomplete": "off"}),
             "segments": UnfoldAdminCheckboxSelectMultipleWidget,
@@ -121,7 +121,7 @@ class EndpointAdmin(CappedListAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Return only the endpoints: they may have a million messages."""
         missing = set() if self.has_delete_permission(request) else {self.opts.verbose_name}
-        return [str(one) for one in objs], {"webhooks": len(objs)}, missing, []
+        return [str(endpoint) for endpoint in objs], {"webhooks": len(objs)}, missing, []
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
         """Delete through the outbox."""
@@ -232,9 +232,9 @@ def replay_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse
     context: dict[str, Any] = {"endpoint": endpoint, "given": given, "first": None}
     if given and first is None:
         context["problem"] = "Enter the id of a change, a whole number."
-    elif first is not None and not 1 <= first <= endpoint.position:
+    elif first is not None and not 1 <= first <= endpoint.cursor:
         context["problem"] = (
-            f"Enter an id between 1 and {endpoint.position}. Later changes will be sent anyway."
+            f"Enter an id between 1 and {endpoint.cursor}. Later changes will be sent anyway."
         )
     elif first is not None and request.method == "POST":
         outbox.replay_changes(endpoint, first)
@@ -250,7 +250,7 @@ def replay_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse
 
 
 def _count_replayed(endpoint: Endpoint, first: int) -> int:
-    chosen = Change.objects.filter(pk__gte=first, pk__lte=endpoint.position)
+    chosen = Change.objects.filter(pk__gte=first, pk__lte=endpoint.cursor)
     return (chosen if endpoint.every_segment else chosen.filter(segment__in=endpoint.segments.all())).count()
 
 

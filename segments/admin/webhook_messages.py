@@ -85,8 +85,8 @@ class MessageAdmin(ReadOnlyAdmin):
         may_see = contact_data.may_see(request)
         attempts = list(obj.attempts.all())
         for attempt in attempts:
-            if attempt.answer and not may_see:  # another system's text may contain contact data
-                attempt.answer = contact_data.HIDDEN
+            if attempt.response_text and not may_see:  # another system's text may contain contact data
+                attempt.response_text = contact_data.HIDDEN
         context |= {
             "message": obj,
             "label": STATE_LABELS[obj.state],
@@ -125,7 +125,7 @@ class MessageAdmin(ReadOnlyAdmin):
 
     @display(description="Attempts")
     def attempts_(self, message: Message) -> str:
-        return number(message.tries)
+        return number(message.attempt_count)
 
     @display(description="Latest response")
     def latest_response(self, message: Any) -> str:

@@ -138,7 +138,7 @@ class ChangesView(streaming.StreamingView):
         """
         segment, size = get_segment(slug), parse_page_size(request, MAX_PAGE_SIZE)
         after = (
-            change_log.latest_change_id(segment)
+            change_log.end_of_log(segment)
             if request.query_params.get("after") == LATEST
             else _parse_after(request)
         )

@@ -36,10 +36,9 @@ def change_batches(segment: Segment, after: int | None) -> Iterator[list[Change]
             yield batch
 
 
-def latest_change_id(segment: Segment) -> int:
-    """Return the id after which all future changes come."""
-    newest = Change.objects.filter(segment=segment).order_by("-pk").values_list("pk", flat=True).first()
-    return max(newest or 0, log_starts_at(segment))
+def end_of_log(segment: Segment) -> int:
+    """Return the cursor of a reader that has read all changes, also if the latest ones have been deleted."""
+    return max(Change.objects.filter(segment=segment).latest_id(), log_starts_at(segment))
 
 
 def log_starts_at(segment: Segment) -> int:

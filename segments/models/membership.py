@@ -34,6 +34,12 @@ class Membership(models.Model):
         return f"{self.customer_id} in {self.segment_id}"
 
 
+class ChangeQuerySet(models.QuerySet["Change"]):
+    def latest_id(self) -> int:
+        """Return the highest id, or 0. Later changes of a segment get higher ids, as they are written in turn."""
+        return self.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
 class Change(models.Model):
     """One customer entered or left one segment."""
 
@@ -71,6 +77,8 @@ class Change(models.Model):
     refresh = models.ForeignKey(
         Refresh, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False, db_index=False
     )
+
+    objects = ChangeQuerySet.as_manager()
 
     class Meta:
         indexes = (

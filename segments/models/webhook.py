@@ -34,7 +34,7 @@ class Endpoint(models.Model):
     segments = models.ManyToManyField(
         Segment, blank=True, related_name="endpoints", db_constraint=False, help_text="If not all segments."
     )
-    wants_singles = models.BooleanField(
+    without_summaries = models.BooleanField(
         "a message for each customer, always",
         default=False,
         help_text="Otherwise one summary is sent when a new segment or an edited rule changes many members at once.",
@@ -42,15 +42,15 @@ class Endpoint(models.Model):
     secret = EncryptedField(editable=False, help_text="The secret that signs messages.")
     former_secret = EncryptedField(blank=True, default="", editable=False)
     former_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
-    position = models.BigIntegerField(
+    cursor = models.BigIntegerField(
         default=0,
         editable=False,
-        help_text="The cursor in the change log: the id of the last change that was processed.",
+        help_text="The id of the last change that was processed.",
     )
     created_at = models.DateTimeField(editable=False)
     is_active = models.BooleanField(default=True, editable=False)
     stopped_at = models.DateTimeField(null=True, blank=True, editable=False)
-    stopped_because = models.TextField(
+    stop_reason = models.TextField(
         blank=True, default="", editable=False, help_text="Empty if staff paused it."
     )
     failures = models.PositiveIntegerField(default=0, editable=False, help_text="Failures in a row.")
@@ -73,7 +73,7 @@ class Endpoint(models.Model):
     def state(self) -> str:
         """Return active, failing, paused (by staff) or stopped (after too many failures)."""
         if not self.is_active:
-            return "stopped" if self.stopped_because else "paused"
+            return "stopped" if self.stop_reason else "paused"
         return "failing" if self.is_failing else "active"
 
     @property
@@ -94,12 +94,12 @@ class MessageQuerySet(models.QuerySet["Message"]):
         ones wait for it. Messages about erased customers have no customer; those of a segment are sent in order, too.
         """
         before = Message.objects.waiting().filter(endpoint=OuterRef("endpoint"), pk__lt=OuterRef("pk"))
-        of_segment = before.filter(segment=OuterRef("segment"))
+        about_segment = before.filter(segment=OuterRef("segment"))
         return self.waiting().exclude(
             Exists(before.filter(customer=OuterRef("customer")))
-            | Exists(of_segment.filter(kind=Message.Kind.BULK))
-            | Q(kind=Message.Kind.BULK) & Exists(of_segment)
-            | Q(customer=None) & Exists(of_segment.filter(customer=None))
+            | Exists(about_segment.filter(kind=Message.Kind.BULK))
+            | Q(kind=Message.Kind.BULK) & Exists(about_segment)
+            | Q(customer=None) & Exists(about_segment.filter(customer=None))
         )
 
 
@@ -142,8 +142,8 @@ class Message(models.Model):
     summary = models.JSONField(default=dict, help_text="The content of a summary.")
     state = models.CharField(max_length=9, choices=State, default=State.WAITING)
     written_at = models.DateTimeField()
-    tries = models.PositiveSmallIntegerField(default=0)
-    first_tried_at = models.DateTimeField(null=True)
+    attempt_count = models.PositiveSmallIntegerField(default=0)
+    first_attempt_at = models.DateTimeField(null=True)
     due_at = models.DateTimeField(help_text="The time of the next attempt.")
     leased_until = models.DateTimeField(null=True, help_text="The lease of the worker that is sending it.")
     done_at = models.DateTimeField(null=True)
@@ -188,12 +188,12 @@ class Attempt(models.Model):
         Message, on_delete=models.CASCADE, related_name="attempts", db_constraint=False
     )
     at = models.DateTimeField()
-    took = models.PositiveIntegerField(help_text="Milliseconds.")
+    duration_ms = models.PositiveIntegerField()
     status = models.PositiveSmallIntegerField(
         null=True, help_text="The status of the response, if there was one."
     )
     problem = models.TextField(blank=True, default="", help_text="Why the message is not delivered.")
-    answer = models.TextField(blank=True, default="", help_text="The first kilobyte of the response.")
+    response_text = models.TextField(blank=True, default="", help_text="The first kilobyte of the response.")
 
     class Meta:
         ordering = ("-pk",)

@@ -12,7 +12,7 @@ from core.wakeup import notify_on_commit
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
 from segments.signals import members_changed
 
-from .write import count_by_day, lock_members, newest_change_id
+from .write import count_by_day, lock_members
 
 
 def erase_members(customers: Sequence[int], at: datetime) -> None:
@@ -32,7 +32,7 @@ def erase_members(customers: Sequence[int], at: datetime) -> None:
         return
     at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
     run = Refresh.objects.create(at=at, started_at=at, finished_at=at, state=Refresh.State.DONE)
-    newest = newest_change_id()
+    newest = Change.objects.latest_id()
     Change.objects.bulk_create(
         Change(
             segment_id=segment,

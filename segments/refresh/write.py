@@ -66,7 +66,7 @@ def write_differences(run: Refresh, at: datetime, written: Sequence[WrittenSegme
     The position of a segment in ``written`` is that of its bit.
     """
     segments = _segments_cte(written)
-    newest = newest_change_id()
+    newest = Change.objects.latest_id()
     _append_changes(run, at, written, segments)
     count_by_day(at, after=newest)
     counts = _count_differences(segments)
@@ -155,10 +155,6 @@ def _write_members(at: datetime, segments: str, counts: dict[int, MemberCounts])
 
 def _moment_or_null(at: datetime | None) -> str:
     return dialect.datetime_cast_sql(f"'{dialect.datetime_param(at)}'" if at else "NULL")
-
-
-def newest_change_id() -> int:
-    return Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def count_by_day(at: datetime, *, after: int) -> None:

@@ -19,7 +19,7 @@ from . import endpoints, leases, outbox, payload
 from .leases import AttemptResult
 from .signed_requests import EndpointConnection, Response, SignedRequest
 
-RUN_HOLD: Final = "webhooks:a-run-goes-on"
+RUN_HOLD: Final = "webhooks:delivery-run"
 MAX_RUN_SECONDS: Final = 30  # then the worker is free for other tasks
 HOLD_SECONDS: Final = 15  # without a heartbeat; then another worker may start a run
 MAX_PARALLEL_REQUESTS: Final = 8  # per endpoint; a failing endpoint gets one request at a time
@@ -30,23 +30,23 @@ POLL_SECONDS: Final = 0.5  # how often a run looks for new messages while reques
 def run_worker() -> None:
     """Deliver due messages unless another worker does, and request the next run if there is more to do."""
     wakeups.WEBHOOKS.acknowledge()
-    with redis.hold(RUN_HOLD, HOLD_SECONDS) as is_ours:
-        if not is_ours:  # the worker that has the hold looks again at the end of its run
+    with redis.hold(RUN_HOLD, HOLD_SECONDS) as is_held:
+        if not is_held:  # the worker that has the hold looks again at the end of its run
             return
-        is_done = deliver_due(beat=lambda: redis.extend_hold(RUN_HOLD, HOLD_SECONDS))
+        is_done = deliver_due(heartbeat=lambda: redis.extend_hold(RUN_HOLD, HOLD_SECONDS))
     if not is_done or outbox.has_unwritten_changes():
         wakeups.WEBHOOKS.request()
     elif due := leases.next_due_at():
         wakeups.WEBHOOKS.request_at(due, datetime.now(UTC))
 
 
-def deliver_due(seconds: float = MAX_RUN_SECONDS, beat: Callable[[], object] = bool) -> bool:
+def deliver_due(seconds: float = MAX_RUN_SECONDS, heartbeat: Callable[[], object] = bool) -> bool:
     """Deliver until nothing is due or the time is up. Return whether nothing is due.
 
-    ``beat`` is called in every round, to extend the hold.
+    ``heartbeat`` is called in every round, to extend the hold.
     """
     with ExitStack() as stack:
-        return _DeliveryRun(stack).run(time.monotonic() + seconds, beat)
+        return _DeliveryRun(stack).run(time.monotonic() + seconds, heartbeat)
 
 
 class _DeliveryRun:
@@ -58,9 +58,9 @@ class _DeliveryRun:
         self._pools: dict[int, ThreadPoolExecutor] = {}
         self._in_flight: dict[Future[Response], Message] = {}
 
-    def run(self, until: float, beat: Callable[[], object]) -> bool:
+    def run(self, until: float, heartbeat: Callable[[], object]) -> bool:
         while True:
-            beat()
+            heartbeat()
             is_over = time.monotonic() >= until
             if not is_over and self._send_due(datetime.now(UTC)):
                 continue
@@ -77,9 +77,9 @@ class _DeliveryRun:
         for endpoint in leases.endpoints_to_serve():
             secrets = endpoints.signing_secrets(endpoint, at)
             if not secrets:
-                endpoints.stop_endpoint(endpoint, at, because=endpoints.STOPPED_SECRET_UNREADABLE)
+                endpoints.stop_endpoint(endpoint, at, reason=endpoints.STOPPED_SECRET_UNREADABLE)
                 continue
-            claimed = leases.claim_messages(endpoint, self._free_places(endpoint, at), at)
+            claimed = leases.claim_messages(endpoint, self._free_capacity(endpoint, at), at)
             changes = leases.changes_of_messages(claimed)
             for message in claimed:
                 body = payload.build_payload(message, changes.get(message.first_id or 0))
@@ -92,7 +92,7 @@ class _DeliveryRun:
                 self._in_flight[future] = message
         return has_withdrawn
 
-    def _free_places(self, endpoint: Endpoint, at: datetime) -> int:
+    def _free_capacity(self, endpoint: Endpoint, at: datetime) -> int:
         """Return how many more messages may be claimed for an endpoint."""
         if endpoint.held_until and at < endpoint.held_until:
             return 0
@@ -120,5 +120,7 @@ class _DeliveryRun:
 
     def _cancel_requests(self, endpoint_ids: set[int]) -> None:
         """Cancel the requests that have not started, and release their messages."""
-        waiting = [one for one, message in self._in_flight.items() if message.endpoint_id in endpoint_ids]
+        waiting = [
+            future for future, message in self._in_flight.items() if message.endpoint_id in endpoint_ids
+        ]
         leases.release_messages([self._in_flight.pop(future) for future in waiting if future.cancel()])

@@ -32,7 +32,7 @@ def create_endpoint(endpoint: Endpoint, segments: Iterable[Segment], at: datetim
     Raises ValidationError for a URL that may not be called.
     """
     check_url(endpoint.url)
-    endpoint.secret, endpoint.created_at, endpoint.position = _new_secret(), at, latest_change_id()
+    endpoint.secret, endpoint.created_at, endpoint.cursor = _new_secret(), at, Change.objects.latest_id()
     with transaction.atomic():
         endpoint.save(force_insert=True)
         endpoint.segments.set(segments)
@@ -45,7 +45,7 @@ def edit_endpoint(endpoint: Endpoint, segments: Iterable[Segment]) -> None:
         check_url(endpoint.url)
     with transaction.atomic():
         # Only these fields: a worker may have recorded a response meanwhile.
-        endpoint.save(update_fields=["name", "url", "every_segment", "wants_singles"])
+        endpoint.save(update_fields=["name", "url", "every_segment", "without_summaries"])
         endpoint.segments.set(segments)
 
 
@@ -73,27 +73,27 @@ def signing_secrets(endpoint: Endpoint, at: datetime) -> Sequence[str]:
 
 def pause_endpoint(endpoint: Endpoint, at: datetime) -> bool:
     """Send nothing until it is resumed. Return whether it was active."""
-    return stop_endpoint(endpoint, at, because="")
+    return stop_endpoint(endpoint, at, reason="")
 
 
-def stop_endpoint(endpoint: Endpoint, at: datetime, *, because: str) -> bool:
+def stop_endpoint(endpoint: Endpoint, at: datetime, *, reason: str) -> bool:
     """Send nothing until staff resume it, and record why. Return whether it was active."""
     active = Endpoint.objects.filter(pk=endpoint.pk, is_active=True)
     endpoint.is_active = False
-    return bool(active.update(is_active=False, stopped_at=at, stopped_because=because))
+    return bool(active.update(is_active=False, stopped_at=at, stop_reason=reason))
 
 
 def activate_endpoint(endpoint: Endpoint) -> None:
     """Make an endpoint active, and forget its failures."""
     Endpoint.objects.filter(pk=endpoint.pk).update(
-        is_active=True, stopped_at=None, stopped_because="", failures=0, failing_since=None, held_until=None
+        is_active=True, stopped_at=None, stop_reason="", failures=0, failing_since=None, held_until=None
     )
 
 
-def set_position(endpoint: Endpoint, position: int) -> None:
+def set_cursor(endpoint: Endpoint, cursor: int) -> None:
     """Save the id of the last change that the outbox has read for an endpoint."""
-    endpoint.position = position
-    endpoint.save(update_fields=["position"])
+    endpoint.cursor = cursor
+    endpoint.save(update_fields=["cursor"])
 
 
 def record_responses(endpoint: Endpoint, responses: Sequence[Response]) -> bool:
@@ -113,18 +113,13 @@ def record_responses(endpoint: Endpoint, responses: Sequence[Response]) -> bool:
             endpoint.held_until = response.at + min(response.retry_after, MAX_RETRY_AFTER)
         elif endpoint.is_failing and not (endpoint.held_until and response.at < endpoint.held_until):
             # Wait for as long as it has been failing. Requests sent before the hold do not extend it.
-            now = response.at + response.took
+            now = response.at + response.duration
             endpoint.held_until = now + min(max(now - endpoint.failing_since, MIN_HOLD), MAX_HOLD)
         if response.status == HTTP_GONE:
-            stop_endpoint(endpoint, response.at, because=STOPPED_GONE)
+            stop_endpoint(endpoint, response.at, reason=STOPPED_GONE)
     if before != _failure_state(endpoint):
         endpoint.save(update_fields=["failures", "failing_since", "held_until"])
     return was_failing and not endpoint.is_failing
-
-
-def latest_change_id() -> int:
-    """Return the id of the latest change of all segments. Later changes get higher ids, as they are written in turn."""
-    return Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def _failure_state(endpoint: Endpoint) -> tuple[object, ...]:

@@ -50,21 +50,21 @@ def endpoints_to_serve() -> list[Endpoint]:
     return list(Endpoint.objects.filter(Q(is_active=True) | Exists(tests)).order_by("pk"))
 
 
-def claim_messages(endpoint: Endpoint, most: int, at: datetime) -> list[Message]:
+def claim_messages(endpoint: Endpoint, limit: int, at: datetime) -> list[Message]:
     """Claim the oldest messages that may be sent to an endpoint now."""
     with transaction.atomic():
         due = _sendable_messages().filter(endpoint=endpoint, due_at__lte=at)
         free = due.filter(Q(leased_until=None) | Q(leased_until__lte=at)).order_by("pk")
         claimed = leases.claim_many(
             free,
-            most,
+            limit,
             leased_until=at + LEASE_DURATION,
-            tries=F("tries") + 1,
-            first_tried_at=Coalesce("first_tried_at", at),
+            attempt_count=F("attempt_count") + 1,
+            first_attempt_at=Coalesce("first_attempt_at", at),
         )
     for message in claimed:
         message.endpoint = endpoint
-        message.tries += 1
+        message.attempt_count += 1
     prefetch_related_objects(claimed, "segment")
     return claimed
 
@@ -77,9 +77,13 @@ def changes_of_messages(messages: Iterable[Message]) -> dict[int, Change]:
 def release_messages(messages: Iterable[Message]) -> None:
     """Undo the claim of messages that were not sent."""
     for message in messages:
-        ours = Message.objects.waiting().filter(pk=message.pk, tries=message.tries)
-        # The message still has the values from before the claim, except for ``tries``.
-        ours.update(leased_until=None, tries=message.tries - 1, first_tried_at=message.first_tried_at)
+        unclaimed_since = Message.objects.waiting().filter(pk=message.pk, attempt_count=message.attempt_count)
+        # The message still has the values from before the claim, except for ``attempt_count``.
+        unclaimed_since.update(
+            leased_until=None,
+            attempt_count=message.attempt_count - 1,
+            first_attempt_at=message.first_attempt_at,
+        )
 
 
 def record_attempts(results: Sequence[AttemptResult]) -> set[int]:
@@ -89,12 +93,12 @@ def record_attempts(results: Sequence[AttemptResult]) -> set[int]:
     """
     held_back = set()
     with transaction.atomic():
-        concerned = Endpoint.objects.select_for_update().filter(
-            pk__in={one.message.endpoint_id for one in results}
+        locked = Endpoint.objects.select_for_update().filter(
+            pk__in={result.message.endpoint_id for result in results}
         )
-        for endpoint in concerned.order_by("pk"):
+        for endpoint in locked.order_by("pk"):
             _record_attempts_of_endpoint(
-                endpoint, [one for one in results if one.message.endpoint_id == endpoint.pk]
+                endpoint, [result for result in results if result.message.endpoint_id == endpoint.pk]
             )
             if endpoint.held_until or not endpoint.is_active:
                 held_back.add(endpoint.pk)
@@ -106,41 +110,44 @@ def _record_attempts_of_endpoint(endpoint: Endpoint, results: Sequence[AttemptRe
         message.pk: message
         for message in Message.objects.waiting()
         .select_for_update(of=("self",))
-        .filter(pk__in=[one.message.pk for one in results])
+        .filter(pk__in=[result.message.pk for result in results])
     }
-    ours = [
-        one
-        for one in results
-        if one.message.pk in stored and stored[one.message.pk].tries == one.message.tries
+    valid = [
+        result
+        for result in results
+        if result.message.pk in stored
+        and stored[result.message.pk].attempt_count == result.message.attempt_count
     ]
-    has_recovered = endpoints.record_responses(endpoint, [one.response for one in ours])
-    Attempt.objects.bulk_create(_new_attempt(stored[one.message.pk], one) for one in ours)
-    delivered = [one.message.pk for one in ours if not one.response.problem]
+    has_recovered = endpoints.record_responses(endpoint, [result.response for result in valid])
+    Attempt.objects.bulk_create(_new_attempt(stored[result.message.pk], result) for result in valid)
+    delivered = [result.message.pk for result in valid if not result.response.problem]
     if delivered:
-        done_at = max(one.response.at + one.response.took for one in ours)
+        done_at = max(result.response.at + result.response.duration for result in valid)
         _messages_by_key(delivered).update(state=Message.State.DELIVERED, leased_until=None, done_at=done_at)
-    for one in ours:
-        if one.response.problem:
-            _schedule_retry(endpoint, stored[one.message.pk], one.response.at)
+    for result in valid:
+        if result.response.problem:
+            _schedule_retry(endpoint, stored[result.message.pk], result.response.at)
     if has_recovered:
         # The outage is over: send the waiting messages now, not hours later.
-        late = Message.objects.waiting().filter(endpoint=endpoint, tries__gt=0, leased_until=None)
-        now = max(one.response.at for one in ours)
-        late.filter(due_at__gt=now).update(due_at=now)
+        postponed = Message.objects.waiting().filter(
+            endpoint=endpoint, attempt_count__gt=0, leased_until=None
+        )
+        at = max(result.response.at for result in valid)
+        postponed.filter(due_at__gt=at).update(due_at=at)
 
 
 def _schedule_retry(endpoint: Endpoint, message: Message, at: datetime) -> None:
     """Schedule the next attempt. After a day, give the message up, or stop the endpoint if all messages failed."""
-    assert message.first_tried_at
-    last_try = message.first_tried_at + RETRY_PERIOD
-    if at < last_try:
-        due_at = min(at + BACKOFF.delay(message.tries), last_try)
+    assert message.first_attempt_at
+    last_attempt_at = message.first_attempt_at + RETRY_PERIOD
+    if at < last_attempt_at:
+        due_at = min(at + BACKOFF.delay(message.attempt_count), last_attempt_at)
         _messages_by_key([message.pk]).update(leased_until=None, due_at=due_at)
     elif message.kind != Message.Kind.TEST and (
-        endpoint.failing_since and endpoint.failing_since <= message.first_tried_at + LEASE_DURATION
+        endpoint.failing_since and endpoint.failing_since <= message.first_attempt_at + LEASE_DURATION
     ):
         # No message got through, so this one is not to blame: it stays, and the endpoint is stopped.
-        endpoints.stop_endpoint(endpoint, at, because=endpoints.STOPPED_FAILING)
+        endpoints.stop_endpoint(endpoint, at, reason=endpoints.STOPPED_FAILING)
         _messages_by_key([message.pk]).update(leased_until=None)
     else:
         _messages_by_key([message.pk]).update(state=Message.State.GIVEN_UP, leased_until=None, done_at=at)
@@ -148,24 +155,26 @@ def _schedule_retry(endpoint: Endpoint, message: Message, at: datetime) -> None:
 
 def _new_attempt(message: Message, result: AttemptResult) -> Attempt:
     # A response may name a customer who has been erased meanwhile, so it is not stored.
-    is_about_nobody = message.customer_id is None and message.kind in (
+    is_erased = message.customer_id is None and message.kind in (
         Message.Kind.ENTERED,
         Message.Kind.LEFT,
     )
     return Attempt(
         message=message,
         at=result.response.at,
-        took=int(result.response.took.total_seconds() * 1000),
+        duration_ms=int(result.response.duration.total_seconds() * 1000),
         status=result.response.status,
         problem=result.response.problem,
-        answer="" if is_about_nobody else result.response.text,
+        response_text="" if is_erased else result.response.text,
     )
 
 
 def next_due_at() -> datetime | None:
     """Return when the next message may be sent, which may be in the past. None if no message waits."""
-    when = Greatest("due_at", Coalesce("leased_until", "due_at"), Coalesce("endpoint__held_until", "due_at"))
-    due: datetime | None = _sendable_messages().aggregate(next=Min(when))["next"]
+    sendable_at = Greatest(
+        "due_at", Coalesce("leased_until", "due_at"), Coalesce("endpoint__held_until", "due_at")
+    )
+    due: datetime | None = _sendable_messages().aggregate(next=Min(sendable_at))["next"]
     return due
 
 

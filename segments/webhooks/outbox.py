@@ -1,7 +1,7 @@
 """The outbox: messages written from the change log. Only this module creates ``Message``, and deletes old messages.
 
 Changes are logged in the transaction that makes them, and their ids commit in order. So each endpoint needs only a
-position in the log: the changes after it have no message yet. At most ``MAX_WAITING`` messages of an endpoint wait at a
+cursor in the log: the changes after it have no message yet. At most ``MAX_WAITING`` messages of an endpoint wait at a
 time; later changes wait in the log, where they cost nothing.
 """
 
@@ -35,42 +35,43 @@ def lock_outbox() -> None:
 
 def write_messages(at: datetime) -> None:
     """Write messages for new changes, as many as may wait for each endpoint."""
-    newest = endpoints.latest_change_id()
-    for endpoint in _endpoints_behind(newest):
-        while _write_batch(endpoint.pk, newest, at):
+    until = Change.objects.latest_id()
+    for endpoint in _endpoints_behind(until):
+        while _write_batch(endpoint.pk, until, at):
             pass
 
 
 def has_unwritten_changes() -> bool:
     """Return whether there are changes without a message, of an endpoint whose outbox is not full."""
-    return any(_free_places(endpoint) > 0 for endpoint in _endpoints_behind(endpoints.latest_change_id()))
+    return any(_free_capacity(endpoint) > 0 for endpoint in _endpoints_behind(Change.objects.latest_id()))
 
 
-def _endpoints_behind(newest: int) -> QuerySet[Endpoint]:
-    return Endpoint.objects.filter(is_active=True, position__lt=newest).order_by("pk")
+def _endpoints_behind(change_id: int) -> QuerySet[Endpoint]:
+    return Endpoint.objects.filter(is_active=True, cursor__lt=change_id).order_by("pk")
 
 
-def _free_places(endpoint: Endpoint) -> int:
+def _free_capacity(endpoint: Endpoint) -> int:
     """Return how many more messages of an endpoint may wait."""
     return MAX_WAITING - Message.objects.waiting().filter(endpoint=endpoint).count()
 
 
-def _write_batch(key: int, newest: int, at: datetime) -> bool:
+def _write_batch(endpoint_id: int, until: int, at: datetime) -> bool:
     """Write the next messages of one endpoint. Return whether there may be more to write."""
     with transaction.atomic():
         lock_outbox()
-        endpoint = Endpoint.objects.select_for_update().filter(pk=key, is_active=True).first()
-        if endpoint is None or (room := min(_free_places(endpoint), WRITE_BATCH_SIZE)) <= 0:
+        endpoint = Endpoint.objects.select_for_update().filter(pk=endpoint_id, is_active=True).first()
+        if endpoint is None or (limit := min(_free_capacity(endpoint), WRITE_BATCH_SIZE)) <= 0:
             return False
-        log = _changes_for(endpoint).filter(pk__gt=endpoint.position, pk__lte=newest)
-        one_by_one = log if endpoint.wants_singles else log.exclude(cause__in=BULK_CAUSES)
-        singles = [_change_message(endpoint, change, at) for change in one_by_one.order_by("pk")[:room]]
-        reached = singles[-1].last_id or newest if len(singles) == room else newest
-        together = Change.objects.none() if endpoint.wants_singles else log.filter(cause__in=BULK_CAUSES)
-        summaries = _summary_messages(endpoint, together.filter(pk__lte=reached), at)
-        Message.objects.bulk_create(sorted([*singles, *summaries], key=attrgetter("first_id")))
-        endpoints.set_position(endpoint, reached)
-        return reached < newest
+        unread = _changes_for(endpoint).filter(pk__gt=endpoint.cursor, pk__lte=until)
+        single = unread if endpoint.without_summaries else unread.exclude(cause__in=BULK_CAUSES)
+        messages = [_change_message(endpoint, change, at) for change in single.order_by("pk")[:limit]]
+        cursor = messages[-1].last_id or until if len(messages) == limit else until
+        if not endpoint.without_summaries:
+            bulk = unread.filter(cause__in=BULK_CAUSES, pk__lte=cursor)
+            messages += _summary_messages(endpoint, bulk, at)
+        Message.objects.bulk_create(sorted(messages, key=attrgetter("first_id")))
+        endpoints.set_cursor(endpoint, cursor)
+        return cursor < until
 
 
 def _changes_for(endpoint: Endpoint) -> QuerySet[Change]:
@@ -93,10 +94,10 @@ def _change_message(endpoint: Endpoint, change: Change, at: datetime) -> Message
     )
 
 
-def _summary_messages(endpoint: Endpoint, log: QuerySet[Change], at: datetime) -> list[Message]:
+def _summary_messages(endpoint: Endpoint, changes: QuerySet[Change], at: datetime) -> list[Message]:
     """Return one summary for each segment and refresh: how many customers entered and left."""
     rows = (
-        log.values("segment_id", "refresh_id", "cause")
+        changes.values("segment_id", "refresh_id", "cause")
         .annotate(
             first_id=Min("pk"),
             last_id=Max("pk"),
@@ -131,17 +132,17 @@ def write_test_message(endpoint: Endpoint, at: datetime) -> Message:
     return Message.objects.create(endpoint=endpoint, kind=Message.Kind.TEST, written_at=at, due_at=at)
 
 
-def replay_changes(endpoint: Endpoint, first: int) -> None:
-    """Send a change, by its id, and all later ones again. Raises ValueError if the id is after the position."""
+def replay_changes(endpoint: Endpoint, first_id: int) -> None:
+    """Send a change, by its id, and all later ones again. Raises ValueError if the id is after the cursor."""
     with transaction.atomic():
         lock_outbox()
         locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
-        if not 1 <= first <= locked.position:
-            raise ValueError(f"give an id between 1 and {locked.position}")
-        # These are written again. A message that is being sent stays, and arrives before its repetition.
-        waiting = Message.objects.waiting().filter(endpoint=locked, first_id__gte=first, leased_until=None)
+        if not 1 <= first_id <= locked.cursor:
+            raise ValueError(f"give an id between 1 and {locked.cursor}")
+        # The waiting ones are written again. A message that is being sent stays, and arrives before its repetition.
+        waiting = Message.objects.waiting().filter(endpoint=locked, first_id__gte=first_id, leased_until=None)
         _delete(waiting)
-        endpoints.set_position(locked, first - 1)
+        endpoints.set_cursor(locked, first_id - 1)
 
 
 def resume_endpoint(endpoint: Endpoint, at: datetime, *, skip: bool) -> None:
@@ -152,9 +153,9 @@ def resume_endpoint(endpoint: Endpoint, at: datetime, *, skip: bool) -> None:
         waiting = Message.objects.waiting().filter(endpoint=locked)
         if skip:
             _delete(waiting)
-            endpoints.set_position(locked, endpoints.latest_change_id())
+            endpoints.set_cursor(locked, Change.objects.latest_id())
         else:
-            waiting.update(tries=0, first_tried_at=None, due_at=at)
+            waiting.update(attempt_count=0, first_attempt_at=None, due_at=at)
         endpoints.activate_endpoint(locked)
 
 

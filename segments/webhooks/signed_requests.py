@@ -59,7 +59,7 @@ class Response:
     """The result of a request that was sent at an instant. Without a problem, the message is delivered."""
 
     at: datetime
-    took: timedelta
+    duration: timedelta
     status: int | None = None
     text: str = ""
     problem: str = ""

@@ -90,7 +90,7 @@ def test_each_host_has_its_own_secret(receiver: Receiver, channel: Webhook, deli
 def test_the_response_decides_about_retries(
     receiver: Receiver, channel: Webhook, delivery: Delivery, status: int, meaning: type[Exception]
 ) -> None:
-    receiver.answer = lambda _: Reply(status)
+    receiver.respond = lambda _: Reply(status)
 
     with pytest.raises(meaning):
         channel.send(delivery, OutgoingMessage(url=receiver.url))

@@ -66,7 +66,7 @@ class Receiver:
 
     def __init__(self, host: str, port: int = 0, certificate: tuple[str, str] | None = None) -> None:
         self.received: list[Received] = []
-        self.answer: Callable[[Received], Reply] = lambda _: Reply()
+        self.respond: Callable[[Received], Reply] = lambda _: Reply()
         self.arrived = threading.Condition()
         self._server = _Server((host, port), self._handler())
         if certificate:
@@ -85,7 +85,7 @@ class Receiver:
     def replies(self, *replies: Reply) -> None:
         """Answer the next requests in this way, and then well."""
         left = list(replies)
-        self.answer = lambda _: left.pop(0) if left else Reply()
+        self.respond = lambda _: left.pop(0) if left else Reply()
 
     def wait_for(self, count: int, within: float = 30) -> None:
         """Wait until so many requests came in."""
@@ -105,7 +105,7 @@ class Receiver:
                 received = Received(self.path, headers, body)
                 with receiver.arrived:
                     receiver.received.append(received)
-                    reply = receiver.answer(received)
+                    reply = receiver.respond(received)
                     receiver.arrived.notify_all()
                 if reply.gate:
                     reply.gate.wait(30)

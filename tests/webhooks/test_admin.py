@@ -69,11 +69,11 @@ def test_a_webhook_is_edited_without_losing_what_happened_meanwhile(anna, vips, 
     enter(vips, "c1")
     receiver.replies(Reply(500))
     delivery.deliver_due()
-    fields = {"name": "Newer", "url": receiver.url, "segments": [vips.pk], "wants_singles": "on"}
+    fields = {"name": "Newer", "url": receiver.url, "segments": [vips.pk], "without_summaries": "on"}
     anna.send("segments_endpoint_change", endpoint.pk, **fields)
 
     endpoint.refresh_from_db()
-    assert (endpoint.name, endpoint.every_segment, endpoint.wants_singles) == ("Newer", False, True)
+    assert (endpoint.name, endpoint.every_segment, endpoint.without_summaries) == ("Newer", False, True)
     assert endpoint.failures == 1
     # An address that stays is not looked up again, should its name lead nowhere just now.
     Endpoint.objects.update(url="https://nowhere.invalid/")
@@ -181,7 +181,7 @@ def test_deleting_a_webhook_deletes_what_it_was_told(anna, vips, receiver) -> No
 
 def test_messages_are_filtered_by_webhook_and_state(anna, vips, receivers) -> None:
     good, bad = receivers(), receivers()
-    bad.answer = lambda _: Reply(500)
+    bad.respond = lambda _: Reply(500)
     subscribe(good, name="Good")
     poor = subscribe(bad, name="Poor")
     enter(vips, "c1", "c2")

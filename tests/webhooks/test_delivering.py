@@ -123,12 +123,12 @@ def test_only_chosen_segments_are_told_of_and_only_what_comes(vips, receiver) ->
     assert not Message.objects.exists()
 
 
-@pytest.mark.parametrize("wants_singles", [False, True])
+@pytest.mark.parametrize("without_summaries", [False, True])
 def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are_wanted(
-    receiver, wants_singles
+    receiver, without_summaries
 ) -> None:
     shop.customers("c1,c1@example.org", "c2,c2@example.org", "c3,")
-    subscribe(receiver, wants_singles=wants_singles)
+    subscribe(receiver, without_summaries=without_summaries)
     known = shop.segment("known", {"known": {"is": True}})
     refresh_all()
     known.rule = {"known": {"is": False}}
@@ -137,7 +137,7 @@ def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are
     delivery.deliver_due()
 
     log = list(Change.objects.order_by("pk").values_list("pk", "change"))
-    if wants_singles:
+    if without_summaries:
         # One customer's in order; different customers' may pass one another.
         told = Counter(one.said[1:] for one in receiver.received)
         assert told == Counter(
@@ -180,7 +180,7 @@ def test_one_customers_messages_wait_for_one_another_and_for_nobody_elses(vips, 
     enter(vips, "c1")
     leave(vips, "c1")
     enter(vips, "c2")
-    receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
+    receiver.respond = lambda one: FAILS if one.said[1] == "c1" else Reply()
     delivery.deliver_due()
     assert sorted(receiver.said) == [("vips", "c1", "entered"), ("vips", "c2", "entered")]
 
@@ -189,7 +189,7 @@ def test_one_customers_messages_wait_for_one_another_and_for_nobody_elses(vips, 
     assert len(receiver.received) == 2
 
     clock.shift(timedelta(seconds=1))
-    receiver.answer = lambda _: Reply()
+    receiver.respond = lambda _: Reply()
     delivery.deliver_due()
     assert receiver.said[2:] == [("vips", "c1", "entered"), ("vips", "c1", "left")]
     again = [one for one in receiver.received if one.said == ("vips", "c1", "entered")]
@@ -262,7 +262,7 @@ def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_i
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     leave(vips, "c1")
-    receiver.answer = lambda _: FAILS
+    receiver.respond = lambda _: FAILS
 
     came = tries(running_clock, receiver, timedelta(days=3))
 
@@ -270,8 +270,8 @@ def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_i
     late = [real - planned for real, planned in zip(came, SCHEDULE, strict=True)]
     assert timedelta(0) <= min(late) <= max(late) < timedelta(minutes=1)
     endpoint.refresh_from_db()
-    assert (endpoint.state, endpoint.stopped_because) == ("stopped", "No message was delivered for a day.")
-    receiver.answer = lambda _: Reply()
+    assert (endpoint.state, endpoint.stop_reason) == ("stopped", "No message was delivered for a day.")
+    receiver.respond = lambda _: Reply()
     outbox.resume_endpoint(endpoint, datetime.now(UTC), skip=False)
     delivery.deliver_due()
     assert receiver.said[len(SCHEDULE) :] == [("vips", "c1", "entered"), ("vips", "c1", "left")]
@@ -283,7 +283,7 @@ def test_a_message_that_alone_fails_for_a_day_is_given_up_and_the_next_goes(vips
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     leave(vips, "c1")
-    receiver.answer = lambda one: FAILS if one.said == ("vips", "c1", "entered") else Reply()
+    receiver.respond = lambda one: FAILS if one.said == ("vips", "c1", "entered") else Reply()
     delivery.deliver_due()
     clock.shift(timedelta(hours=3))
     enter(vips, "c2")
@@ -300,7 +300,7 @@ def test_an_endpoint_that_fails_at_everything_is_asked_ever_more_rarely_and_catc
 ) -> None:
     endpoint = subscribe(receiver)
     enter(vips, *(f"c{number}" for number in range(1, 41)))
-    receiver.answer = lambda _: Reply(503)
+    receiver.respond = lambda _: Reply(503)
     delivery.deliver_due()
     assert 5 <= len(receiver.received) < 40  # those on their way when it was noticed
     endpoint.refresh_from_db()
@@ -311,7 +311,7 @@ def test_an_endpoint_that_fails_at_everything_is_asked_ever_more_rarely_and_catc
     tries(clock, receiver, timedelta(hours=1))
     assert len(receiver.received) - count < 25
 
-    receiver.answer = lambda _: Reply()
+    receiver.respond = lambda _: Reply()
     clock.shift(timedelta(minutes=6))
     delivery.deliver_due()
     assert Message.objects.filter(state="delivered").count() == 40
@@ -342,7 +342,7 @@ def test_one_that_is_gone_is_stopped_at_once(vips, receiver, clock) -> None:
 
     endpoint.refresh_from_db()
     assert len(receiver.received) == 1
-    assert (endpoint.state, endpoint.stopped_because) == ("stopped", endpoints.STOPPED_GONE)
+    assert (endpoint.state, endpoint.stop_reason) == ("stopped", endpoints.STOPPED_GONE)
     enter(vips, "c2")
     outbox.resume_endpoint(endpoint, datetime.now(UTC), skip=True)
     enter(vips, "c3")
@@ -370,7 +370,7 @@ def test_a_slow_endpoint_keeps_no_other_waiting(vips, receivers) -> None:
     subscribe(quick)
     everybody = [f"c{number}" for number in range(1, 31)]
     gate = threading.Event()
-    slow.answer = lambda _: Reply(gate=gate)
+    slow.respond = lambda _: Reply(gate=gate)
 
     def answer(_: Received) -> Reply:
         if len(quick.received) == len(everybody):
@@ -378,14 +378,14 @@ def test_a_slow_endpoint_keeps_no_other_waiting(vips, receivers) -> None:
             gate.set()
         return Reply()
 
-    quick.answer = answer
+    quick.respond = answer
     enter(vips, *everybody)
     delivery.deliver_due()
 
     assert gate.is_set()
     assert {one[1] for one in quick.said} == {one[1] for one in slow.said} == set(everybody)
     assert Attempt.objects.filter(problem="").count() == 60
-    assert Attempt.objects.filter(message__endpoint__name="Tool").latest("took").took < 10_000
+    assert Attempt.objects.filter(message__endpoint__name="Tool").latest("duration_ms").duration_ms < 10_000
 
 
 def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -> None:
@@ -395,8 +395,8 @@ def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -
     delivery.deliver_due()
 
     kept = Attempt.objects.get()
-    assert kept.answer.startswith("�<b>x")
-    assert len(kept.answer.encode()) <= 1024 + 2
+    assert kept.response_text.startswith("�<b>x")
+    assert len(kept.response_text.encode()) <= 1024 + 2
     assert kept.problem == "The endpoint responded 400."
 
 
@@ -406,12 +406,12 @@ def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -
 def test_only_so_many_messages_wait_and_the_others_in_the_log(vips, receiver, clock, monkeypatch) -> None:
     monkeypatch.setattr(outbox, "MAX_WAITING", 10)
     subscribe(receiver)
-    receiver.answer = lambda _: FAILS
+    receiver.respond = lambda _: FAILS
     enter(vips, *(f"c{number}" for number in range(1, 41)))
     delivery.deliver_due()
     assert Message.objects.count() == 10
 
-    receiver.answer = lambda _: Reply()
+    receiver.respond = lambda _: Reply()
     clock.shift(timedelta(minutes=10))
     delivery.deliver_due()
     assert {one[1] for one in receiver.said} == {f"c{number}" for number in range(1, 41)}
@@ -437,7 +437,7 @@ def test_old_messages_are_forgotten_and_waiting_ones_are_not(vips, receiver, clo
     settings.WEBHOOK_LOG_KEPT_FOR = 3
     subscribe(receiver)
     enter(vips, "c1", "c2")
-    receiver.answer = lambda one: FAILS if one.said[1] == "c1" else Reply()
+    receiver.respond = lambda one: FAILS if one.said[1] == "c1" else Reply()
     delivery.deliver_due()
 
     assert retention.delete_old_webhook_messages(NOON + timedelta(days=3)) == 0

@@ -33,10 +33,10 @@ def echo(received: Received) -> Reply:
 
 def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiver) -> None:
     subscribe(receiver)
-    receiver.answer = echo
+    receiver.respond = echo
     enter(vips, "c1", "c2", "c3")
     delivery.deliver_due()
-    assert Attempt.objects.filter(answer__contains='"c2"').exists()
+    assert Attempt.objects.filter(response_text__contains='"c2"').exists()
 
     for printed in ("c1", "c2"):
         erase(printed)
@@ -47,9 +47,10 @@ def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiv
     assert list(Message.objects.exclude(customer=None).values_list("customer__customer_id", flat=True)) == [
         "c3"
     ]
-    assert [json.loads(one.answer)["data"]["customer_id"] for one in Attempt.objects.exclude(answer="")] == [
-        "c3"
-    ]
+    assert [
+        json.loads(one.response_text)["data"]["customer_id"]
+        for one in Attempt.objects.exclude(response_text="")
+    ] == ["c3"]
     retention.delete_erased_ids(datetime.now(UTC) + retention.ERASED_ID_RETENTION)
     assert not [
         name for name in ("'c1'", '"c1"', "c1@", "'c2'", '"c2"', "c2@") if name in everything_stored()
@@ -68,28 +69,28 @@ def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, 
     delivery.deliver_due()
     assert not receiver.received
 
-    receiver.answer = echo
+    receiver.respond = echo
     with time_machine.travel(now + leases.LEASE_DURATION + timedelta(seconds=1)):
         delivery.deliver_due()
     assert receiver.said == [("vips", "c1", "left")]
-    assert not Attempt.objects.exclude(answer="").exists()
+    assert not Attempt.objects.exclude(response_text="").exists()
 
 
 def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vips, receiver) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     delivery.deliver_due()
-    receiver.answer = lambda received: Reply(500, b"later")
+    receiver.respond = lambda received: Reply(500, b"later")
     leave(vips, "c1")
     delivery.deliver_due()
 
     erase("c1")
-    receiver.answer = echo
+    receiver.respond = echo
     with time_machine.travel(datetime.now(UTC) + leases.BACKOFF.delays[0] + timedelta(seconds=1)):
         delivery.deliver_due()
 
     assert receiver.said == [("vips", "c1", "entered"), ("vips", "c1", "left"), ("vips", "c1", "left")]
-    assert not Attempt.objects.exclude(answer="").exists()
+    assert not Attempt.objects.exclude(response_text="").exists()
 
 
 def test_an_export_says_who_was_told(vips, receiver) -> None:

@@ -56,7 +56,7 @@ def test_what_is_committed_is_told_in_a_moment(vips, receiver, celery_worker) ->
 def test_a_killed_worker_loses_nothing_and_keeps_the_order(vips, receiver, environment, tmp_path) -> None:
     subscribe(receiver)
     gate = threading.Event()
-    receiver.answer = lambda one: Reply(gate=gate) if one.said[1:] == ("c1", "entered") else Reply()
+    receiver.respond = lambda one: Reply(gate=gate) if one.said[1:] == ("c1", "entered") else Reply()
     enter(vips, "c1", "c2")
     leave(vips, "c1")
     worker = worker_at_work(environment, tmp_path / "worker.log")
@@ -131,7 +131,7 @@ def test_a_run_gives_way_to_another_that_goes_on(vips, receiver) -> None:
         told_meanwhile.append(len(receiver.received))
         return Reply()
 
-    receiver.answer = answer
+    receiver.respond = answer
     delivery.run_worker()
 
     assert told_meanwhile == [1]
