@@ -1,7 +1,6 @@
 """The app of customers and their records."""
 
 from django.apps import AppConfig
-from django.db.backends.signals import connection_created
 
 
 class CustomersConfig(AppConfig):
@@ -13,8 +12,6 @@ class CustomersConfig(AppConfig):
     def ready(self) -> None:
         """Register what the packages of this app need of each other at run time."""
         # Models must be loaded before.
-        from core.db import planner_statistics  # noqa: PLC0415
-
         from .consent.states import update_consent_after_merge  # noqa: PLC0415
         from .identity.merging import register_merge_listener  # noqa: PLC0415
         from .identity.resolver import register_resolver  # noqa: PLC0415
@@ -23,7 +20,6 @@ class CustomersConfig(AppConfig):
         from .privacy import personal_data  # noqa: PLC0415
         from .tracking import order_messages, privacy_section, record_identities  # noqa: PLC0415
 
-        connection_created.connect(planner_statistics.watch_connection)
         register_resolver(record_identities.RESOLVER)
         register_merge_listener(update_consent_after_merge)
         register_order_listener(order_messages.confirm_orders)

@@ -5,8 +5,6 @@ from typing import Final
 
 from celery import shared_task
 
-from core.api import idempotent_responses
-
 from .imports import uploads
 from .tracking import inbox
 
@@ -33,8 +31,3 @@ def drain_inbox() -> None:
 @shared_task
 def delete_old_refused_messages() -> None:
     inbox.delete_expired_refused(datetime.now(UTC))
-
-
-@shared_task
-def delete_old_idempotent_responses() -> None:
-    idempotent_responses.delete_expired_responses(datetime.now(UTC))

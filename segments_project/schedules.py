@@ -61,7 +61,7 @@ SCHEDULES: Final = (
     ),
     Schedule(
         name="Delete old API responses",
-        task="customers.tasks.delete_old_idempotent_responses",
+        task="core.tasks.delete_old_idempotent_responses",
         when=crontab(minute="5"),
         expires=30 * MINUTE,
         purpose="Deletes stored responses that no repeated request can ask for any more.",

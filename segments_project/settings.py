@@ -427,9 +427,9 @@ SPECTACULAR_SETTINGS = {
     "SERVERS": [{"url": "/", "description": "This installation"}],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "customers.api.schema.require_request_bodies",
-        "customers.api.schema.allow_empty_choices",
-        "customers.api.schema.add_summaries",
+        "core.api.openapi.require_request_bodies",
+        "core.api.openapi.allow_empty_choices",
+        "core.api.openapi.add_summaries",
     ],
     # From the sidecar instead of a CDN: the documentation works without internet access.
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -15,7 +15,7 @@ MAX_COUNTED_ROWS = 1_000
 class CappedPaginator(Paginator):
     """A paginator that counts at most ``MAX_COUNTED_ROWS``. Staff find later rows by search."""
 
-    template_name = "customers/admin/pagination.html"
+    template_name = "core/admin/pagination.html"
     object_list: QuerySet[Any]
 
     @cached_property

@@ -139,12 +139,6 @@ class KeysetPagination(BasePagination):
         return replace_query_param(address, "cursor", str(cursor)) if cursor else None
 
 
-class CustomerPagination(KeysetPagination):
-    """Pages of rows that each customer has one of."""
-
-    key = "customer_id"
-
-
 def _is_any(queryset: QuerySet[Any], order: str) -> bool:
     # Ordered, so that PostgreSQL uses the index: otherwise it may scan the whole table for the first match.
     return queryset.order_by(order).values_list(order.removeprefix("-")).first() is not None

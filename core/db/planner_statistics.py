@@ -92,7 +92,7 @@ class TemporaryTableStatistics:
                     self.add_changed_rows(name, rows)
 
 
-def watch_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
+def install_statistics_wrapper(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Install the wrapper on a new connection. A receiver of ``connection_created``."""
     if connection.vendor != "postgresql":
         return

@@ -3,7 +3,6 @@
 A schema cannot express every rule (for example whether a record exists already); descriptions and errors do.
 """
 
-import re
 from typing import Any
 
 from core.values import decimals
@@ -18,8 +17,6 @@ from .ingest import MAX_NUMBER
 MAX_ITEMS = 1_000
 
 Schema = dict[str, Any]
-
-_FIRST_SENTENCE = re.compile(r"(?<=\.)\s")
 
 
 def request_schema(kind: Kind, example: Schema) -> Schema:
@@ -38,35 +35,6 @@ def request_schema(kind: Kind, example: Schema) -> Schema:
     }
     items = {"type": "array", "maxItems": MAX_ITEMS, "items": {"anyOf": [item, other]}}
     return {"application/json": {"oneOf": [item, items]}}
-
-
-def require_request_bodies(result: Schema, **context: Any) -> Schema:
-    """Mark the body of every POST as required. A hook of drf-spectacular."""
-    for methods in result["paths"].values():
-        if "requestBody" in methods.get("post", {}):
-            methods["post"]["requestBody"]["required"] = True
-    return result
-
-
-def allow_empty_choices(result: Schema, **context: Any) -> Schema:
-    """Allow an empty text for query parameters with choices, which means no choice. A hook of drf-spectacular."""
-    for methods in result["paths"].values():
-        for operation in methods.values():
-            for parameter in operation.get("parameters", ()):
-                if parameter["in"] == "query" and "enum" in parameter["schema"]:
-                    parameter["schema"]["enum"].append("")
-    return result
-
-
-def add_summaries(result: Schema, **context: Any) -> Schema:
-    """Use the first sentence of each description as the summary. A hook of drf-spectacular."""
-    for methods in result["paths"].values():
-        for operation in methods.values():
-            if "description" in operation:
-                operation["summary"] = _FIRST_SENTENCE.split(operation["description"], maxsplit=1)[0].rstrip(
-                    "."
-                )
-    return result
 
 
 def _object_schema(kind: Kind) -> Schema:

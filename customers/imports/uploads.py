@@ -38,7 +38,6 @@ State = Import.State
 
 PREVIEW_ROWS: Final = 200
 MAX_ATTEMPTS: Final = 3
-MAX_BYTES: Final = 4 * 2**30
 UNSTARTED_RETENTION: Final = timedelta(days=1)
 WORKER_STOPPED = f"The worker stopped {MAX_ATTEMPTS} times during this import. Its log has the reason."
 
@@ -62,10 +61,6 @@ def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = 
         with path.open("xb") as file:
             for chunk in chunks:
                 upload.size += file.write(chunk)
-                if upload.size > MAX_BYTES:
-                    raise InvalidFile(
-                        f"the file is larger than {MAX_BYTES // 2**30} GB; split it into several files"
-                    )
         with path.open("rb") as file:
             upload.kind = (
                 guessed.name if (guessed := csv_files.guess_format(csv_reader.read_header(file))) else ""

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from core.api import streaming
 from core.api.authentication import require_scope
 from core.api.errors import ACCESS_ERROR_RESPONSES, PAGE_ERROR_RESPONSES, ErrorSerializer
-from core.api.pagination import Cursor, CustomerPagination, parse_cursor, parse_page_size
+from core.api.pagination import Cursor, KeysetPagination, parse_cursor, parse_page_size
 from customers.api.views import CUSTOMER_NOT_FOUND, get_customer_or_404
 from segments.changes import member_stream
 from segments.evaluation import live
@@ -31,9 +31,13 @@ COLUMNS = ("customer_id", *member_stream.CONTACT_COLUMNS)
 _instant = DateTimeField()
 
 
+class MemberPagination(KeysetPagination):
+    key = "customer_id"
+
+
 class MemberListView(streaming.StreamingView, GenericAPIView):
     permission_classes = [CAN_READ_MEMBERS]
-    pagination_class = CustomerPagination
+    pagination_class = MemberPagination
     serializer_class = MemberSerializer
     queryset = Membership.objects.none()
 

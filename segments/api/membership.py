@@ -10,12 +10,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.api.errors import ACCESS_ERROR_RESPONSES
+from core.api.serializers import StrictSerializer, TextField
 from customers.identity import lookup
 from segments.models import Membership, Segment
 
-from .fields import SlugField, TextField
+from .fields import SlugField
 from .members import CAN_READ_MEMBERS
-from .rules import StrictSerializer
 from .segments import INVALID_REQUEST, validated_data
 
 MAX_CUSTOMERS, MAX_SEGMENTS = 1_000, 100

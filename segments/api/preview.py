@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 from core import redis
 from core.api import throttling
 from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
+from core.api.serializers import StrictSerializer
 from core.db import time_limits
 from core.models import ApiKey
 from core.values.regexes import RECENT_DATETIME
@@ -29,7 +30,7 @@ from segments import references
 from segments.evaluation import counting
 from segments.rules import Rule, parse
 
-from .rules import EXAMPLE_RULE, RuleField, StrictSerializer, check_disclosure, rule_errors_by_path
+from .rules import EXAMPLE_RULE, RuleField, check_disclosure, rule_errors_by_path
 from .segments import CAN_READ_SEGMENTS, INVALID_REQUEST, validated_data
 
 MAX_SECONDS = 10.0

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ValidationError as Refused
-from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.plumbing import ResolvedComponent
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, ValidationError
@@ -28,29 +28,6 @@ class RuleField(serializers.JSONField):
     def to_internal_value(self, data: Any) -> Any:
         """Accept any JSON. The rule language validates it later, and names the path of an error."""
         return data
-
-
-class StrictSerializer(serializers.Serializer[Any]):
-    """An object that rejects unknown fields, so that a misspelt one is not ignored."""
-
-    cannot_be_set: tuple[str, ...] = ()
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Reject unknown fields, and those that are read-only."""
-        if isinstance(data, dict):
-            known = ", ".join(self.fields)
-            wrong = {
-                str(name)[:100].encode(errors="replace").decode(): (
-                    "cannot be set"
-                    if name in self.cannot_be_set
-                    else f"is not a field; the fields are {known}"
-                )
-                for name in data
-                if name not in self.fields
-            }
-            if wrong:
-                raise ValidationError(wrong)
-        return super().to_internal_value(data)
 
 
 @contextmanager
@@ -105,18 +82,6 @@ class RuleFieldSchema(OpenApiSerializerFieldExtension):
             }
             auto_schema.registry.register_on_missing(component)
         return component.ref
-
-
-class StrictSchema(OpenApiSerializerExtension):
-    """The description of strict objects in the OpenAPI schema."""
-
-    target_class = StrictSerializer
-    match_subclasses = True
-
-    def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        """Add ``additionalProperties: false``."""
-        described = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
-        return described | {"additionalProperties": False}
 
 
 def _with_components(schema: Any, registry: Any) -> Any:

@@ -6,13 +6,14 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from core.api.serializers import StrictSerializer, TextField
 from segments.evaluation import explanation
 from segments.models import Membership, Segment
 from segments.rules import RuleError, parse
 from segments.templates import TEMPLATES
 
-from .fields import SlugField, TextField
-from .rules import EXAMPLE_RULE, RuleField, StrictSerializer
+from .fields import SlugField
+from .rules import EXAMPLE_RULE, RuleField
 
 _SLUG: dict[str, Any] = {"help_text": "The name of the segment in rules, commands and URLs."}
 MEMBER_EXAMPLE = {

@@ -1,27 +1,15 @@
-"""Arguments of several commands: segments by slug, an instant, JSON from a file."""
+"""Arguments of several commands: segments by slug, JSON from a file."""
 
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
 
-from customers.rows.cells import parse_moment
 from segments import segment_store
-from segments.evaluation.context import shop_zone
 from segments.models import Segment
 from segments.rules import RuleError
-
-
-def parse_instant(text: str) -> datetime:
-    """Parse an instant. Without an offset it is in the shop's time zone."""
-    try:
-        return parse_moment(text, shop_zone())
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
 
 
 def find_segments(slugs: Sequence[str]) -> list[Segment]:

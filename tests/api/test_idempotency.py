@@ -17,11 +17,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core import tasks
 from core.api import keys
 from core.api.authentication import require_scope
 from core.api.idempotency import idempotent
 from core.models import IdempotentResponse
-from customers import tasks
 from customers.models import Customer
 from tests.support.shop import NOON
 
@@ -144,7 +144,7 @@ def test_answers_are_kept_for_a_day(post: Post, clock: time_machine.Traveller) -
 
 
 def test_beat_deletes_old_answers() -> None:
-    assert PeriodicTask.objects.get(task="customers.tasks.delete_old_idempotent_responses").enabled
+    assert PeriodicTask.objects.get(task="core.tasks.delete_old_idempotent_responses").enabled
 
 
 # -- What fails, and what takes its time

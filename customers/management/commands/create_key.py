@@ -1,25 +1,15 @@
 """Create an API key, a key for the shop's pages, or a write key for tracking."""
 
-from argparse import ArgumentParser, ArgumentTypeError
-from datetime import datetime
+from argparse import ArgumentParser
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from core.api import keys
+from customers.management.arguments import parse_instant
 from customers.models import Source
-from customers.rows.cells import parse_moment
-from customers.rows.settings import shop_settings
 from customers.tracking import sources
-
-
-def parse_instant(text: str) -> datetime:
-    """Parse an instant. Without an offset, it is in the shop's time zone."""
-    try:
-        return parse_moment(text, shop_settings().zone)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
 
 
 def parse_list(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from customers.management.arguments import parse_instant
 from segments import references
 from segments.evaluation.context import context_at
 from segments.evaluation.matching import customers_matching, public_ids
@@ -27,7 +28,7 @@ class Command(BaseCommand):
             metavar="FILE",
             help="a rule, or a list of rules, as JSON; - reads standard input",
         )
-        parser.add_argument("--at", type=arguments.parse_instant, help="default: now")
+        parser.add_argument("--at", type=parse_instant, help="default: now")
         parser.add_argument("--ids", action="store_true", help="list the customers instead of counting them")
 
     def handle(

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from customers.management.arguments import parse_instant
 from segments.management import arguments
 from segments.models import Segment
 from segments.refresh.engine import refresh_segments
@@ -24,7 +25,7 @@ class Command(BaseCommand):
             "--full", action="store_true", help="evaluate every customer, with the same result"
         )
         parser.add_argument(
-            "--at", type=arguments.parse_instant, help="an instant not before the last refresh; default: now"
+            "--at", type=parse_instant, help="an instant not before the last refresh; default: now"
         )
 
     def handle(self, *, slug: list[str], at: datetime | None, **options: Any) -> None:
