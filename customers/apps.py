@@ -15,13 +15,14 @@ class CustomersConfig(AppConfig):
         from .consent.states import update_consent_after_merge  # noqa: PLC0415
         from .identity.merging import register_merge_listener  # noqa: PLC0415
         from .identity.resolver import register_resolver  # noqa: PLC0415
-        from .imports import uploads  # noqa: PLC0415
+        from .imports import privacy_section as imports_privacy_section  # noqa: PLC0415
         from .ingestion.writer import register_order_listener  # noqa: PLC0415
         from .privacy import personal_data  # noqa: PLC0415
-        from .tracking import order_messages, privacy_section, record_identities  # noqa: PLC0415
+        from .tracking import order_messages, record_identities  # noqa: PLC0415
+        from .tracking import privacy_section as tracking_privacy_section  # noqa: PLC0415
 
         register_resolver(record_identities.RESOLVER)
         register_merge_listener(update_consent_after_merge)
         register_order_listener(order_messages.confirm_orders)
-        personal_data.register_section("tracking", privacy_section.SECTION)
-        personal_data.register_section("imports", uploads.SECTION)
+        personal_data.register_section("tracking", tracking_privacy_section.SECTION)
+        personal_data.register_section("imports", imports_privacy_section.SECTION)

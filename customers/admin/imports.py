@@ -22,7 +22,7 @@ from core.admin import audit_log
 from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers import tasks
-from customers.imports import uploads
+from customers.imports import upload_files, uploads
 from customers.imports.csv_files import FORMATS, ImportPreview
 from customers.imports.formats import Format, InvalidFile
 from customers.models import Import
@@ -180,7 +180,7 @@ class ImportAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         upload = get_object_or_404(self.get_queryset(request).exclude(stored=""), pk=pk)
         try:
-            file = uploads.rejected_rows_path(upload).open("rb")
+            file = upload_files.rejected_rows_path(upload).open("rb")
         except FileNotFoundError:
             raise Http404(FILE_DELETED) from None
         name = upload.name.removesuffix(".csv")

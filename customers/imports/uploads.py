@@ -1,15 +1,12 @@
-"""Files that staff upload, and their imports. The only writer of ``Import`` and of the folder of uploaded files.
+"""Files that staff upload, and their imports. The only writer of ``Import``.
 
 Web and worker processes share the folder. A worker imports one file at a time, in the order in which they were
 started. If the worker dies, another one starts the file again; importing rows again changes nothing.
 """
 
-import csv
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -18,19 +15,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from core.db import leases
-from core.private_files import replace_file
-from core.values.csv_injection import safe_cell
 from core.wakeup import notify_on_commit
-from customers.ingestion.results import RejectedRow
-from customers.models import Customer, Import
-from customers.privacy.mentions import Mentions, split_rows
-from customers.privacy.personal_data import Section
+from customers.models import Import
 from customers.rows.settings import shop_settings
 from customers.signals import records_changed
 
 from . import csv_files, csv_reader
-from .csv_files import FORMATS, ImportPreview, ImportReport
-from .formats import REFUSED_LINE, REFUSED_REASON, Format, InvalidFile
+from .csv_files import FORMATS, ImportPreview
+from .formats import Format, InvalidFile
+from .import_report import ImportReport
+from .upload_files import RejectedRowsFile, create_folder, delete_files, file_path
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +45,7 @@ class _ImportEnded(Exception):
 
 def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = "") -> Import:
     """Store an uploaded file and guess its format. Raises InvalidFile if it cannot be imported."""
-    folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    create_folder()
     upload = Import(
         name=name[-255:], stored=f"{secrets.token_hex(16)}.csv", size=0, by=by[:150], uploaded_at=at
     )
@@ -158,7 +151,7 @@ def _state_after_abandonment(upload: Import, at: datetime) -> dict[str, Any]:
 def _run_import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
     """Import a file. Return the changes to its row at the end."""
     try:
-        with file_path(upload).open("rb") as file, _RejectedRowsFile(upload) as rejected_rows:
+        with file_path(upload).open("rb") as file, RejectedRowsFile(upload) as rejected_rows:
             header = csv_reader.read_header(file)
             file.seek(0)
             rejected_rows.write_header(header)
@@ -196,47 +189,7 @@ def _reset_counts() -> dict[str, Any]:
     return zeros | {"finished_at": None, "warnings": [], "error": ""}
 
 
-class _RejectedRowsFile:
-    """The rejected rows as a CSV file beside the uploaded one, with the line number and the reason."""
-
-    def __init__(self, upload: Import) -> None:
-        self.path = rejected_rows_path(upload)
-
-    def __enter__(self) -> "_RejectedRowsFile":
-        self.file = self.path.open("w", newline="", encoding="utf-8-sig")
-        self.sheet = csv.writer(self.file, lineterminator="\r\n")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def write_header(self, header: Iterable[str]) -> None:
-        """Write the header."""
-        self.header = list(header)
-        # A corrected file of rejected rows has these columns already.
-        self.kept = [at for at, name in enumerate(self.header) if name not in (REFUSED_LINE, REFUSED_REASON)]
-        self.sheet.writerow([REFUSED_LINE, REFUSED_REASON, *(safe_cell(self.header[at]) for at in self.kept)])
-
-    def add(self, rejected: RejectedRow) -> None:
-        """Write a row. If its cells do not fit the header, only its line number and the reason are written."""
-        fits = len(rejected.cells) == len(self.header)
-        cells = [safe_cell(rejected.cells[at]) for at in self.kept] if fits else []
-        self.sheet.writerow([rejected.line, safe_cell(rejected.reason), *cells])
-
-    def flush(self) -> None:
-        """Make the rows so far available for download."""
-        self.file.flush()
-
-
-# -- The files
-
-
-def file_path(upload: Import) -> Path:
-    return _folder() / upload.stored
-
-
-def rejected_rows_path(upload: Import) -> Path:
-    return file_path(upload).with_suffix(".refused.csv")
+# -- After the import
 
 
 def delete_old_files(at: datetime) -> int:
@@ -246,70 +199,7 @@ def delete_old_files(at: datetime) -> int:
     never_started = Q(state=State.UPLOADED, uploaded_at__lt=at - UNSTARTED_RETENTION)
     old = list(Import.objects.filter(ended | never_started).exclude(stored=""))
     for upload in old:
-        _delete_files(upload)
+        delete_files(upload)
     Import.objects.filter(pk__in=[upload.pk for upload in old]).update(stored="")
     Import.objects.filter(never_started).update(state=State.CANCELLED, finished_at=at)
     return len(old)
-
-
-def _export(customer: Customer) -> list[dict[str, Any]]:
-    """Return the rejected rows that mention a customer."""
-    mentions = Mentions.collect([customer.pk])
-    return [
-        {"import": upload.name, "uploaded_at": upload.uploaded_at.isoformat(), "rows": rows}
-        for upload in Import.objects.exclude(stored="").order_by("pk")
-        for rows in [_split_rejected_rows(upload, mentions)[1]]
-        if rows
-    ]
-
-
-def _erase(customers: Sequence[int], at: datetime) -> None:
-    """Remove customers from files of rejected rows, and delete files of finished imports that mention them.
-
-    A file that still has to be imported stays; the import skips the past of erased customers.
-    """
-    mentions = Mentions.collect(customers)
-    for upload in Import.objects.exclude(stored=""):
-        if upload.is_open:
-            continue
-        kept, named = _split_rejected_rows(upload, mentions)
-        if named:
-            replace_file(rejected_rows_path(upload), kept.encode("utf-8-sig"))
-        if upload.state == State.DONE and _mentions_person(file_path(upload), mentions):
-            file_path(upload).unlink(missing_ok=True)
-
-
-def _split_rejected_rows(upload: Import, mentions: Mentions) -> tuple[str, list[list[str]]]:
-    try:
-        text = rejected_rows_path(upload).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return "", []
-    return split_rows(mentions, text)
-
-
-def _mentions_person(path: Path, mentions: Mentions) -> bool:
-    """Return whether a file mentions a person. An invalid file counts as mentioning them."""
-    try:
-        with path.open("rb") as file:
-            numbered = csv_reader.read_rows(file)
-            header = next(numbered, (0, []))[1]
-            return any(
-                isinstance(cells, str) or mentions.among(zip_longest(header, cells, fillvalue=""))
-                for _, cells in numbered
-            )
-    except FileNotFoundError:
-        return False
-    except InvalidFile:
-        return True
-
-
-SECTION = Section(export=_export, erase=_erase, lock=lambda: None)
-
-
-def _delete_files(upload: Import) -> None:
-    file_path(upload).unlink(missing_ok=True)
-    rejected_rows_path(upload).unlink(missing_ok=True)
-
-
-def _folder() -> Path:
-    return Path(settings.IMPORTS_DIR)

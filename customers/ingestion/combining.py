@@ -47,8 +47,8 @@ def named_customer_ids(kind: Kind, rows: Iterable[Record]) -> set[str]:
     """Return the customer ids that rows name; each row begins with its line."""
     if "customer_id" not in kind.columns:
         return set()
-    place = kind.columns.index("customer_id") + 1
-    return {row[place] for row in rows if row[place] is not None}
+    index = kind.columns.index("customer_id") + 1
+    return {row[index] for row in rows if row[index] is not None}
 
 
 def _can_combine(kind: Kind, earlier: Record, later: Record) -> bool:
@@ -65,14 +65,14 @@ def _can_combine(kind: Kind, earlier: Record, later: Record) -> bool:
 
 def _moves_link_time(earlier: Record, later: Record) -> bool:
     """Return whether an event that links two ids gets another time."""
-    customer, visitor, at = map(EVENTS.columns.index, ("customer_id", "anonymous_id", "occurred_at"))
+    customer, visitor, time = map(EVENTS.columns.index, ("customer_id", "anonymous_id", "occurred_at"))
     names_both = earlier[customer] is not None and earlier[visitor] is not None
-    return names_both and later[at] not in (None, earlier[at])
+    return names_both and later[time] not in (None, earlier[time])
 
 
 def _changes_consent(earlier: Record, later: Record) -> bool:
-    at = CUSTOMERS.columns.index("newsletter")
-    return earlier[at] is not None and later[at] is not None and earlier[at] != later[at]
+    index = CUSTOMERS.columns.index("newsletter")
+    return earlier[index] is not None and later[index] is not None and earlier[index] != later[index]
 
 
 def rejected_repeats(refused: Iterable[RejectedRow], repeated: Mapping[int, int]) -> list[RejectedRow]:
@@ -81,13 +81,13 @@ def rejected_repeats(refused: Iterable[RejectedRow], repeated: Mapping[int, int]
 
 
 def _combine(kind: Kind, earlier: Record, later: Record) -> Record:
-    if kind is CUSTOMERS:  # attributes are merged
-        at = kind.columns.index("attributes")
-        both = tuple(
+    if kind is CUSTOMERS:  # each attribute keeps its latest value
+        index = kind.columns.index("attributes")
+        merged = tuple(
             sortable_values.dump_json(json.loads(old) | json.loads(new))
-            for old, new in zip(earlier[at:], later[at:], strict=True)
+            for old, new in zip(earlier[index:], later[index:], strict=True)
         )
-        later = later[:at] + both
-    if kind is EVENTS and later[(at := kind.columns.index("properties"))] is not None:
-        earlier = earlier[:at] + later[at:]  # the columns that are read from properties come with them
+        later = later[:index] + merged
+    if kind is EVENTS and later[(index := kind.columns.index("properties"))] is not None:
+        earlier = earlier[:index] + later[index:]  # the columns that are read from properties come with them
     return tuple(old if new is None else new for old, new in zip(earlier, later, strict=True))

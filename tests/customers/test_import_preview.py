@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from customers.imports import uploads
+from customers.imports import upload_files, uploads
 from customers.models import Customer, Import, Order, OrderLine
 from tests.support import shop
 
@@ -56,5 +56,5 @@ def test_the_preview_refuses_what_the_import_refuses(kind, client):
     uploads.run_next_import()
     upload = Import.objects.get()
     assert (upload.state, upload.refused) == ("done", len(lines))
-    with uploads.rejected_rows_path(upload).open(encoding="utf-8-sig") as told:
+    with upload_files.rejected_rows_path(upload).open(encoding="utf-8-sig") as told:
         assert [int(row.split(",")[0]) for row in told.read().splitlines()[1:]] == lines

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from customers.facts import update
 from customers.imports import csv_files
+from customers.imports.import_report import ImportReport
 from customers.models import Order
 from customers.rows.settings import shop_settings
 from tests.conftest import eventually
@@ -60,7 +61,7 @@ def test_the_same_files_imported_again_leave_the_same_database() -> None:
 def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monkeypatch) -> None:
     monkeypatch.setattr(csv_files, "ROWS_BATCH_SIZE", 4)
 
-    def interrupt(report: csv_files.ImportReport) -> None:
+    def interrupt(report: ImportReport) -> None:
         if report.read == 8:
             raise Interrupted
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from kombu.exceptions import OperationalError
 
 from customers import tasks
-from customers.imports import csv_files, uploads
+from customers.imports import csv_files, upload_files, uploads
 from customers.ingestion import writer
 from customers.models import Customer, Import, Order
 from segments_project.celery import app
@@ -246,7 +246,7 @@ def test_a_cancelled_import_ends_at_once_or_after_the_rows_on_their_way(monkeypa
 
 def test_a_fault_is_shown_and_the_import_can_be_started_again(monkeypatch) -> None:
     one = started(CUSTOMERS)
-    uploads.file_path(one).rename(uploads.file_path(one).with_suffix(".away"))
+    upload_files.file_path(one).rename(upload_files.file_path(one).with_suffix(".away"))
 
     uploads.run_next_import()
     one.refresh_from_db()

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from customers.imports import csv_files
 from customers.imports.formats import InvalidFile
+from customers.imports.import_report import ImportReport
 from customers.ingestion.results import RejectedRow
 from customers.rows.settings import shop_settings
 
@@ -67,6 +68,6 @@ class Command(BaseCommand):
         if report.refused:
             sys.exit(1)
 
-    def _show(self, report: csv_files.ImportReport) -> None:
+    def _show(self, report: ImportReport) -> None:
         if self.stderr.isatty():
             self.stderr.write(f"\r{report.read:,} rows", ending="")
