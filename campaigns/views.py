@@ -99,7 +99,7 @@ def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
         case "open":
             text = f"Subscribe {found.email} to the newsletter of {shop}?"
             return _page(request, "Confirm your subscription", text, button="Yes, subscribe me")
-        case "now" | "used":
+        case "confirmed" | "used":
             return _page(
                 request, "You are subscribed", f"{found.email} gets the newsletter of {shop} from now on."
             )

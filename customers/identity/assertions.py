@@ -34,9 +34,6 @@ class Assertion:
     origin: int = IdentityLink.Origin.MESSAGE
 
 
-# -- Meeting ids
-
-
 def asserted_ids(asserted: Iterable[Assertion]) -> set[ExternalId]:
     return {one for assertion in asserted for one in (assertion.one, assertion.other)}
 
@@ -170,9 +167,9 @@ def assertions_from_staged(staged: str) -> list[Assertion]:
                     FROM {staged} WHERE anonymous_id IS NOT NULL AND customer_id IS NOT NULL) AS dated) AS numbered
             WHERE nth = 1"""
     )
-    met = "SELECT {} FROM customers_identity i WHERE i.kind = '{}' AND i.value = pairs_named.{}"
-    visitor = met.format("{}", ANONYMOUS_ID, "anonymous_id")
-    customer = met.format("i.id", CUSTOMER_ID, "customer_id")
+    identity = "SELECT {} FROM customers_identity i WHERE i.kind = '{}' AND i.value = pairs_named.{}"
+    visitor = identity.format("{}", ANONYMOUS_ID, "anonymous_id")
+    customer = identity.format("i.id", CUSTOMER_ID, "customer_id")
     execution.execute(f"UPDATE pairs_named SET is_new = false WHERE is_new AND EXISTS ({visitor.format(1)})")
     execution.execute(
         f"""INSERT INTO customers_identity (kind, value, is_trusted, customer_id)

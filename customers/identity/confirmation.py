@@ -6,7 +6,7 @@ With the key of a browser, anybody can create any number of visitors with an e-m
 from customers.models import ConsentStatement, Customer, Identity, Order
 from customers.models.consent import ConsentMethod
 
-_TOLD_BY_SERVERS = (Identity.Kind.EMAIL, Identity.Kind.PHONE)
+_SENT_BY_SERVERS = (Identity.Kind.EMAIL, Identity.Kind.PHONE)
 
 
 def is_confirmed(customer: Customer) -> bool:
@@ -18,7 +18,7 @@ def is_confirmed(customer: Customer) -> bool:
     identities = Identity.objects.filter(customer=customer)
     return (
         identities.filter(kind=Identity.Kind.CUSTOMER_ID, is_trusted=True).exists()
-        or identities.filter(kind__in=_TOLD_BY_SERVERS).exists()
+        or identities.filter(kind__in=_SENT_BY_SERVERS).exists()
         or Order.objects.filter(customer=customer, is_draft=False).exists()
         or ConsentStatement.objects.filter(
             identity__customer=customer, method=ConsentMethod.CONFIRMED

@@ -43,13 +43,13 @@ class LinkGraph:
     Links of an address or browser with more than ``max_links`` links are ignored: too many people share it.
     """
 
-    def __init__(self, some: Iterable[int], max_links: int) -> None:
+    def __init__(self, identities: Iterable[int], max_links: int) -> None:
         self.max_links = max_links
         self.ids: dict[int, ExternalId] = {}
-        self.leads: dict[int, int] = {}
+        self.customers: dict[int, int] = {}
         self.links: dict[int, IdentityLink] = {}
-        self.crowded: set[int] = set()
-        new = set(some)
+        self.over_link_limit: set[int] = set()
+        new = set(identities)
         while new:
             self._read_ids(new)
             links = self._read_links(new & self.ids.keys())
@@ -59,7 +59,7 @@ class LinkGraph:
         for part in batches([*keys]):
             for one in Identity.objects.filter(pk__in=part):
                 self.ids[one.pk] = ExternalId(one.kind, one.value)
-                self.leads[one.pk] = one.customer_id
+                self.customers[one.pk] = one.customer_id
 
     def _read_links(self, keys: set[int]) -> Collection[IdentityLink]:
         found: dict[int, IdentityLink] = {}
@@ -68,51 +68,51 @@ class LinkGraph:
                 link.pk: link for link in IdentityLink.objects.filter(Q(one__in=part) | Q(other__in=part))
             }
         degrees = Counter(key for link in found.values() for key in (link.one_id, link.other_id))
-        self.crowded |= {
+        self.over_link_limit |= {
             key for key in keys if degrees[key] > self.max_links and self.ids[key].kind != CUSTOMER_ID
         }
         self.links |= found
         return found.values()
 
-    def decide(self) -> dict[int, Owner]:
-        """Return the owner of each identity, and store which links are refused."""
+    def resolve_owners(self) -> dict[int, Owner]:
+        """Return the owner of each identity, and store which links are conflicts."""
         groups = _Groups(self.ids)
-        altered = []
-        for link in sorted(self.links.values(), key=self._order):
-            is_conflict = bool(self.crowded.intersection((link.one_id, link.other_id))) or not groups.join(
-                link.one_id, link.other_id
-            )
+        changed = []
+        for link in sorted(self.links.values(), key=self._sort_key):
+            is_conflict = bool(
+                self.over_link_limit.intersection((link.one_id, link.other_id))
+            ) or not groups.join(link.one_id, link.other_id)
             if is_conflict != link.is_conflict:
                 link.is_conflict = is_conflict
-                altered.append(link)
-        IdentityLink.objects.bulk_update(altered, ["is_conflict"], batch_size=500)
-        self._link(groups)
+                changed.append(link)
+        IdentityLink.objects.bulk_update(changed, ["is_conflict"], batch_size=500)
+        self._apply_unsigned_links(groups)
         return groups.owners()
 
-    def _order(self, link: IdentityLink) -> tuple[Any, ...]:
+    def _sort_key(self, link: IdentityLink) -> tuple[Any, ...]:
         # Of records with the same time, the first that arrived counts, as in a file.
         tie = f"{link.pk:020}" if link.origin == IdentityLink.Origin.RECORD else link.message_id
         return link.origin, link.at, tie, sorted((self.ids[link.one_id], self.ids[link.other_id]))
 
-    def _link(self, groups: "_Groups") -> None:
+    def _apply_unsigned_links(self, groups: "_Groups") -> None:
         visitors = {one.value: key for key, one in self.ids.items() if one.kind == ANONYMOUS_ID}
-        found = unsigned_links.mutual_links(visitors)
-        trusted = trusted_customer_ids([link.customer_id for link in found])
-        for link in found:
+        links = unsigned_links.mutual_links(visitors)
+        trusted = trusted_customer_ids([link.customer_id for link in links])
+        for link in links:
             if link.customer_id not in trusted:
                 groups.link(visitors[link.visitor], ExternalId(CUSTOMER_ID, link.customer_id))
 
-    def unlinked(self, owners: Mapping[int, Owner]) -> list[Identity]:
+    def unlinked_customer_ids(self, owners: Mapping[int, Owner]) -> list[Identity]:
         """Return the customer ids that unsigned links no longer connect to a browser."""
         linked = {owner.id.value for owner in owners.values() if owner.identity is None}
         found = [
             one
-            for part in batches(sorted({*self.leads.values()}))
+            for part in batches(sorted({*self.customers.values()}))
             for one in Identity.objects.filter(customer__in=part, kind=CUSTOMER_ID, is_trusted=False)
         ]
         return [one for one in found if one.value not in linked]
 
-    def read_leads(self) -> None:
+    def reload_customers(self) -> None:
         """Read again which customers the identities lead to."""
         self._read_ids({*self.ids})
 

@@ -27,22 +27,22 @@ def end_unsigned_links(customer_ids: Sequence[Identity], at: datetime) -> dict[i
     """
     if not customer_ids:
         return {}
-    forgotten = {one.pk for one in customer_ids}
+    deleted = {one.pk for one in customer_ids}
     left: dict[int, list[Identity]] = defaultdict(list)
     for part in batches([one.customer_id for one in customer_ids]):
         for one in Identity.objects.filter(customer__in=part):
-            if one.pk not in forgotten:
+            if one.pk not in deleted:
                 left[one.customer_id].append(one)
-    heads = {
+    first_visitors = {
         customer: min(one.value for one in ids if one.kind == ANONYMOUS_ID)
         for customer, ids in left.items()
         if any(one.kind == ANONYMOUS_ID for one in ids)
     }
-    rows = _visitor_rows([*heads.values()], at)
-    merging.merge({customer: rows[head] for customer, head in heads.items()})
-    for part in batches([*forgotten]):
+    rows = _visitor_rows([*first_visitors.values()], at)
+    merging.merge({customer: rows[visitor] for customer, visitor in first_visitors.items()})
+    for part in batches([*deleted]):
         Identity.objects.filter(pk__in=part).delete()
-    return {one.pk: None for customer in heads for one in left[customer]}
+    return {one.pk: None for customer in first_visitors for one in left[customer]}
 
 
 # -- Moving
@@ -59,11 +59,11 @@ def find_moves(graph: LinkGraph, owners: Mapping[int, Owner], at: datetime) -> d
         if owner is None:
             target = linked.get(one.value)
         elif one.kind == CUSTOMER_ID:
-            target = graph.leads[owner]
+            target = graph.customers[owner]
         else:  # no customer for an address that nothing else is linked to
             target = visitors.get(one.value) if one.kind == ANONYMOUS_ID else None
-        if target is not None and graph.leads[key] != target:
-            moves[key] = graph.leads[key], target
+        if target is not None and graph.customers[key] != target:
+            moves[key] = graph.customers[key], target
     return moves
 
 
@@ -71,13 +71,13 @@ def _linked_rows(customer_ids: Collection[str], at: datetime) -> dict[str, int]:
     """Return the customers of ids that only browsers have named, without those that records have named since."""
     if not customer_ids:
         return {}
-    met = {one.value: one.customer_id for one in find_untrusted(customer_ids)}
-    if missing := customer_ids - met.keys():
+    untrusted = {one.value: one.customer_id for one in find_untrusted(customer_ids)}
+    if missing := customer_ids - untrusted.keys():
         identity_locks.lock_unsigned_links()
         missing -= trusted_customer_ids(missing)
         staged_customers.get_or_create(CUSTOMER_ID, missing, at, is_trusted=False)
-        met |= {one.value: one.customer_id for one in find_untrusted(missing)}
-    return met
+        untrusted |= {one.value: one.customer_id for one in find_untrusted(missing)}
+    return untrusted
 
 
 def _visitor_rows(values: Sequence[str], at: datetime) -> dict[str, int]:
@@ -85,10 +85,10 @@ def _visitor_rows(values: Sequence[str], at: datetime) -> dict[str, int]:
     if not values:
         return {}
     staged_customers.get_or_create(ANONYMOUS_ID, values, at)
-    printed = {ANONYMOUS_PREFIX + value: value for value in values}
+    values_by_public_id = {ANONYMOUS_PREFIX + value: value for value in values}
     return {
-        printed[one.customer_id]: one.pk
-        for part in batches([*printed])
+        values_by_public_id[one.customer_id]: one.pk
+        for part in batches([*values_by_public_id])
         for one in Customer.objects.filter(customer_id__in=part)
     }
 
@@ -106,15 +106,17 @@ def apply_moves(moves: Mapping[int, tuple[int, int]]) -> None:
     }
     # A visitor's row without any id left is merged into the customer that its own id leads to.
     emptied = {}
-    for before, went in leaving.items():
+    for before, moved in leaving.items():
         if before not in staying:
             own = Identity.objects.filter(
-                pk__in=went, kind=ANONYMOUS_ID, customer__customer_id=_public_id()
+                pk__in=moved, kind=ANONYMOUS_ID, customer__customer_id=_public_id()
             ).first()
-            emptied[before] = went[own.pk if own else min(went)]
-    apart = [(key, before, after) for key, (before, after) in moves.items() if emptied.get(before) != after]
-    if apart:
-        _move_apart(apart)
+            emptied[before] = moved[own.pk if own else min(moved)]
+    separated = [
+        (key, before, after) for key, (before, after) in moves.items() if emptied.get(before) != after
+    ]
+    if separated:
+        _separate(separated)
     if emptied:
         merging.merge(emptied)
 
@@ -123,7 +125,7 @@ def _public_id() -> Concat:
     return Concat(Value(ANONYMOUS_PREFIX), F("value"))
 
 
-def _move_apart(moves: Sequence[tuple[int, int, int]]) -> None:
+def _separate(moves: Sequence[tuple[int, int, int]]) -> None:
     """Move identities, and the events of these browsers, away from a customer who keeps other ids."""
     temporary_tables.create_temporary_table(
         "identities_moved", "identity bigint PRIMARY KEY, customer bigint, moved_to bigint"

@@ -55,11 +55,11 @@ def resolve(
     # The customer id of an unsigned assertion must exist now; records create the others.
     all_ids |= {ExternalId(CUSTOMER_ID, one.customer_id) for one in unsigned if one.customer_id in trusted}
     known_ids = _get_or_create_ids(all_ids, asserted, at)
-    known = known_before(asserted, known_ids)
-    known_ids |= find_known_ids(asserted_ids(known) - known_ids.keys())
-    altered = store_assertions([*asserted, *known], known_ids) | moved.keys() | _store_unsigned(unsigned)
-    if altered:
-        moved |= {key: before for key, before in _regroup(altered, at).items() if key not in moved}
+    implied = known_before(asserted, known_ids)
+    known_ids |= find_known_ids(asserted_ids(implied) - known_ids.keys())
+    changed = store_assertions([*asserted, *implied], known_ids) | moved.keys() | _store_unsigned(unsigned)
+    if changed:
+        moved |= {key: before for key, before in _regroup(changed, at).items() if key not in moved}
     return Resolution(find_known_ids(known_ids) if moved else known_ids, moved)
 
 
@@ -71,17 +71,17 @@ def _store_unsigned(unsigned: Sequence[UnsignedAssertion]) -> set[int]:
         unsigned, trusted_customer_ids({one.customer_id for one in unsigned})
     )
     return {
-        place.identity for place in find_known_ids(ExternalId(ANONYMOUS_ID, one) for one in visitors).values()
+        known.identity for known in find_known_ids(ExternalId(ANONYMOUS_ID, one) for one in visitors).values()
     }
 
 
-def _regroup(altered: Iterable[int], at: datetime) -> dict[int, int | None]:
+def _regroup(changed: Iterable[int], at: datetime) -> dict[int, int | None]:
     """Regroup identities. Return the former customer of each identity that has moved."""
-    graph = LinkGraph(altered, assertions.MAX_LINKS)
-    owners = graph.decide()
-    moved = end_unsigned_links(graph.unlinked(owners), at)
+    graph = LinkGraph(changed, assertions.MAX_LINKS)
+    owners = graph.resolve_owners()
+    moved = end_unsigned_links(graph.unlinked_customer_ids(owners), at)
     if moved:
-        graph.read_leads()
+        graph.reload_customers()
     moves = find_moves(graph, owners, at)
     if moves:
         apply_moves(moves)
@@ -112,16 +112,17 @@ def _get_or_create_ids(
     for group in (visitors, [one for one in missing if one.kind in ADDRESSES]):
         rest = [one for one in group if one not in known_ids]
         Identity.objects.bulk_create(
-            Identity(kind=one.kind, value=one.value, customer_id=_first(partners[one], known_ids))
+            Identity(
+                kind=one.kind, value=one.value, customer_id=_customer_of_partners(partners[one], known_ids)
+            )
             for one in rest
         )
         known_ids |= find_known_ids(rest)
     return known_ids
 
 
-def _first(partners: Iterable[ExternalId], known_ids: Mapping[ExternalId, KnownId]) -> int:
-    known = (known_ids[one].customer for one in sorted(partners, key=_customers_first) if one in known_ids)
-    return next(known)
+def _customer_of_partners(partners: Iterable[ExternalId], known_ids: Mapping[ExternalId, KnownId]) -> int:
+    return next(known_ids[one].customer for one in sorted(partners, key=_customers_first) if one in known_ids)
 
 
 def _customers_first(one: ExternalId) -> tuple[bool, ExternalId]:

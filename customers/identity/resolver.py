@@ -17,12 +17,12 @@ from .identity_locks import lock_identities, lock_identities_to_trust, untrusted
 class Resolver:
     """The functions that resolve identities.
 
-    ``trust`` gets customer ids that a trusted sender names, and only browsers had named before. ``join`` gets the
-    name of a staging table of rows with both ids.
+    ``trust`` gets customer ids that a trusted sender names, and only browsers had named before. ``merge_visitors`` gets
+    the name of a staging table of rows with both ids.
     """
 
     trust: Callable[[Collection[str], datetime], None]
-    join: Callable[[str, datetime], None]
+    merge_visitors: Callable[[str, datetime], None]
 
 
 _resolver: list[Resolver] = []
@@ -46,4 +46,4 @@ def trust_customer_ids(customer_ids: Collection[str], at: datetime) -> None:
 
 def merge_staged_visitors(staged: str, at: datetime) -> None:
     """Merge visitors into customers where staged rows name both ids."""
-    _resolver[0].join(staged, at)
+    _resolver[0].merge_visitors(staged, at)

@@ -30,14 +30,18 @@ BROWSER_MESSAGE_ID: Final = "browser_message_id"
 _CUSTOMER_ID, _ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
 
 # By kind of record: its own id, the ids of its owner, and the column with its time.
-_OWN: Final[Mapping[str, str]] = {ORDERS.name: ORDER_ID, ORDER_LINES.name: ORDER_ID, EVENTS.name: MESSAGE_ID}
-_WHOSE: Final[Mapping[str, tuple[str, ...]]] = {
+_OWN_ID: Final[Mapping[str, str]] = {
+    ORDERS.name: ORDER_ID,
+    ORDER_LINES.name: ORDER_ID,
+    EVENTS.name: MESSAGE_ID,
+}
+_OWNER_IDS: Final[Mapping[str, tuple[str, ...]]] = {
     CUSTOMERS.name: (_CUSTOMER_ID,),
     ORDERS.name: (_CUSTOMER_ID, _ANONYMOUS_ID),
     ORDER_LINES.name: (),
     EVENTS.name: (_CUSTOMER_ID, _ANONYMOUS_ID),
 }
-_HAPPENED: Final[Mapping[str, str]] = {ORDERS.name: "placed_at", EVENTS.name: "occurred_at"}
+_TIME: Final[Mapping[str, str]] = {ORDERS.name: "placed_at", EVENTS.name: "occurred_at"}
 
 
 def lock_shared() -> None:
@@ -82,12 +86,12 @@ def find_erased(ids: Iterable[IdKey]) -> dict[IdKey, str]:
     # As one parameter: there may be thirty thousand of them.
     listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(list(by_digest))])
     found = Tombstone.objects.filter(digest__in=listed).values_list("digest", "erased_at")
-    return {by_digest[digest]: _written(at) for digest, at in found}
+    return {by_digest[digest]: _record_time(at) for digest, at in found}
 
 
 def belongs_to_erased(ids: Iterable[IdKey], at: datetime, known: Mapping[IdKey, str]) -> bool:
     """Return whether something at an instant belongs to an erased customer, found by its ids in ``known``."""
-    moment = _written(at)
+    moment = _record_time(at)
     return any(
         one[0] in (MESSAGE_ID, BROWSER_MESSAGE_ID) or moment <= known[one] for one in ids if one in known
     )
@@ -102,7 +106,7 @@ def skip_erased(
     customer who returns under such an id starts anew: dates from before the erasure are removed, too.
     """
     records = list(numbered)
-    own = BROWSER_MESSAGE_ID if from_browser and kind is EVENTS else _OWN.get(kind.name, "")
+    own = BROWSER_MESSAGE_ID if from_browser and kind is EVENTS else _OWN_ID.get(kind.name, "")
     erased = find_erased(one for _, record in records for one in _ids(kind, record, own))
     if not erased:
         return records, []
@@ -124,12 +128,12 @@ def _without_past(kind: Kind, record: Record, own: str, erased: Mapping[IdKey, s
     if not ends:
         return record
     if kind is CUSTOMERS:
-        return _afresh(record, max(ends))
-    happened = _value(kind, record, _HAPPENED[kind.name])
+        return _without_earlier_dates(record, max(ends))
+    happened = _value(kind, record, _TIME[kind.name])
     return None if happened is not None and happened <= max(ends) else record
 
 
-def _afresh(customer: Record, since: str) -> Record:
+def _without_earlier_dates(customer: Record, since: str) -> Record:
     """Remove the first-seen date and the consent of a customer if they are from before an erasure."""
     given = dict(zip(CUSTOMERS.columns, customer, strict=True))
     if given["first_seen"] and given["first_seen"] <= since:
@@ -141,11 +145,11 @@ def _afresh(customer: Record, since: str) -> Record:
 
 def _ids(kind: Kind, record: Record, own: str) -> Iterator[IdKey]:
     """Return the ids in a record. The kind of the record's own id is ``own``."""
-    for name in _WHOSE[kind.name]:
+    for name in _OWNER_IDS[kind.name]:
         if (value := _value(kind, record, name)) is not None:
             yield name, value
     if own:
-        yield own, record[kind.columns.index(_OWN[kind.name])]
+        yield own, record[kind.columns.index(_OWN_ID[kind.name])]
 
 
 def _value(kind: Kind, record: Record, column: str) -> str | None:
@@ -153,7 +157,7 @@ def _value(kind: Kind, record: Record, column: str) -> str | None:
     return value
 
 
-def _written(at: datetime) -> str:
+def _record_time(at: datetime) -> str:
     return str(at.astimezone(UTC).replace(tzinfo=None))
 
 

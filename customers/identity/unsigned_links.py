@@ -43,13 +43,13 @@ class MutualLink:
     customer_id: str
 
 
-def store_earliest(said: Sequence[UnsignedAssertion], trusted: Collection[str]) -> set[str]:
+def store_earliest(asserted: Sequence[UnsignedAssertion], trusted: Collection[str]) -> set[str]:
     """Store the earliest assertion about each id. Return the browsers whose link may have changed.
 
     Customer ids that are ``trusted`` are never linked, so nothing is stored for their side.
     """
     earliest: dict[IdKey, UnsignedLink] = {}
-    for one in said:
+    for one in asserted:
         sides = [(_ANONYMOUS_ID, one.visitor, one.customer_id)]
         if one.customer_id not in trusted:
             sides.append((_CUSTOMER_ID, one.customer_id, one.visitor))
@@ -76,8 +76,8 @@ def store_earliest(said: Sequence[UnsignedAssertion], trusted: Collection[str]) 
         update_fields=["other", "at", "message_id", "source"],
         batch_size=1_000,
     )
-    concerned = [link for key, after in new.items() for link in (after, before.get(key)) if link]
-    return {one.value if one.kind == _ANONYMOUS_ID else one.other for one in concerned}
+    changed = [link for key, after in new.items() for link in (after, before.get(key)) if link]
+    return {one.value if one.kind == _ANONYMOUS_ID else one.other for one in changed}
 
 
 def _stamp(link: UnsignedLink) -> tuple[datetime, str, str]:

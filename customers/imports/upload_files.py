@@ -52,8 +52,12 @@ class RejectedRowsFile:
         """Write the header."""
         self.header = list(header)
         # A corrected file of rejected rows has these columns already.
-        self.kept = [index for index, name in enumerate(self.header) if name not in (REFUSED_LINE, REFUSED_REASON)]
-        self.sheet.writerow([REFUSED_LINE, REFUSED_REASON, *(safe_cell(self.header[index]) for index in self.kept)])
+        self.kept = [
+            index for index, name in enumerate(self.header) if name not in (REFUSED_LINE, REFUSED_REASON)
+        ]
+        self.sheet.writerow(
+            [REFUSED_LINE, REFUSED_REASON, *(safe_cell(self.header[index]) for index in self.kept)]
+        )
 
     def add(self, rejected: RejectedRow) -> None:
         """Write a row. If its cells do not fit the header, only its line number and the reason are written."""

@@ -9,17 +9,17 @@ from core.db.sql import Sql
 from customers.facts import queue
 from customers.models import Order, OrderLine, OrderMessage
 
-_NOTES, _ORDERS, _LINES = OrderMessage._meta.db_table, Order._meta.db_table, OrderLine._meta.db_table
+_ORDER_MESSAGES, _ORDERS, _LINES = OrderMessage._meta.db_table, Order._meta.db_table, OrderLine._meta.db_table
 
 
 def lock_shared() -> None:
     """Let no orders of messages be processed until this transaction ends, so that messages find the order."""
-    transactions.lock_shared(_NOTES)
+    transactions.lock_shared(_ORDER_MESSAGES)
 
 
 def lock_exclusive() -> None:
     """Wait for transactions that write orders, and block new ones until this transaction ends."""
-    transactions.lock_exclusive(_NOTES)
+    transactions.lock_exclusive(_ORDER_MESSAGES)
 
 
 def prepare_replacement(staged: str) -> None:
@@ -48,10 +48,10 @@ def delete_replaced(staged: str) -> None:
 
 def orders_with_messages(staged: str) -> list[str]:
     """Return the ids of new staged orders that messages have mentioned before."""
-    noted = f"EXISTS (SELECT 1 FROM {_NOTES} n WHERE n.order_id = {staged}.order_id)"
+    has_message = f"EXISTS (SELECT 1 FROM {_ORDER_MESSAGES} m WHERE m.order_id = {staged}.order_id)"
     return [
         order_id
         for (order_id,) in execution.fetch_all(
-            f"SELECT order_id FROM {staged} WHERE record IS NULL AND {noted}"
+            f"SELECT order_id FROM {staged} WHERE record IS NULL AND {has_message}"
         )
     ]

@@ -227,6 +227,6 @@ _OWN_SECTIONS: dict[str, Callable[[Customer], Any]] = {
     "orders": _orders,
     "events": _events,
     "facts": _facts,
-    "answers": _idempotent_responses,
+    "api_responses": _idempotent_responses,
     "sharing_addresses": customers_sharing_addresses,
 }

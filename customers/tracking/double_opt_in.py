@@ -51,7 +51,7 @@ _State = ConfirmationRequest.State
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationStatus:
-    """The state of a link: ``open`` to confirm, confirmed ``now``, ``used`` already, or ``over``."""
+    """The state of a link: ``open``, just ``confirmed``, confirmed before (``used``), or ``expired``."""
 
     state: str
     email: str = ""
@@ -178,15 +178,15 @@ def confirmation_status(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
     """Return the state of a link at an instant, without changing anything."""
     request = ConfirmationRequest.objects.select_related("identity__customer").filter(token=token).first()
     if request is None or at >= request.asked_at + CONFIRMATION_PERIOD:
-        return ConfirmationStatus("over")
+        return ConfirmationStatus("expired")
     customer = request.identity.customer
     if not _may_have_address(request.address, customer):
-        return ConfirmationStatus("over", request.email)
+        return ConfirmationStatus("expired", request.email)
     is_subscribed = customer.newsletter == State.SUBSCRIBED
     if request.confirmed_at is not None:
-        return ConfirmationStatus("used" if is_subscribed else "over", request.email)
+        return ConfirmationStatus("used" if is_subscribed else "expired", request.email)
     is_open = is_subscribed or customer.pending_at is not None
-    return ConfirmationStatus("open" if is_open else "over", request.email)
+    return ConfirmationStatus("open" if is_open else "expired", request.email)
 
 
 def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
@@ -195,13 +195,13 @@ def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
     def confirm() -> ConfirmationStatus:
         identity_locks.lock_identities()  # no messages are processed meanwhile
         tombstones.lock_shared()
-        seen = confirmation_status(token, at)
+        status = confirmation_status(token, at)
         mine = ConfirmationRequest.objects.filter(token=token, confirmed_at=None)
-        if seen.state != "open" or not mine.update(confirmed_at=at):
-            return seen
+        if status.state != "open" or not mine.update(confirmed_at=at):
+            return status
         _subscribe(ConfirmationRequest.objects.get(token=token), at)
         notify_on_commit(records_changed)
-        return ConfirmationStatus("now", seen.email)
+        return ConfirmationStatus("confirmed", status.email)
 
     return transactions.retry_on_deadlock(confirm)
 

@@ -117,7 +117,7 @@ def test_nothing_names_an_erased_person_any_more(caller, folders) -> None:
 
     told = caller.get(f"customers/{quote(ID)}/export/")
     assert len(told["tracking"]["refused"]) == 5
-    assert len(told["answers"]) == 1
+    assert len(told["api_responses"]) == 1
     assert [one["import"] for one in told["imports"]] == ["vips.csv"]
     assert len(told["campaigns"]["mail_files"]) == 1
     # Browsers that gave the address, and are linked with nobody, are customers of their own.
