@@ -1,1 +1,1 @@
-"""What every app stands on."""
+"""The parts that all apps share."""

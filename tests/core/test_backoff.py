@@ -1,4 +1,4 @@
-"""The delays before something is tried again."""
+"""Delays between attempts."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ def test_a_delay_grows_with_each_attempt_until_the_longest() -> None:
     ]
 
 
-def test_a_schedule_can_be_given_whole() -> None:
+def test_a_schedule_of_explicit_delays_is_possible() -> None:
     backoff = Backoff((timedelta(seconds=5), timedelta(hours=1)))
 
     assert [backoff.delay(attempt) for attempt in (1, 2, 3)] == [

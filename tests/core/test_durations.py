@@ -1,4 +1,4 @@
-"""Durations, as people say them and as rules write them."""
+"""Durations as text, for people and in rules."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from core.durations import duration_text, parse_duration, rough_duration_text, s
         ("0004w", "28 days", "4 weeks", "28 days", "672 h"),
     ],
 )
-def test_a_duration_reads_as_people_say_it(text, exact, in_weeks, rough, short) -> None:
+def test_durations_are_written_in_the_largest_unit_that_fits(text, exact, in_weeks, rough, short) -> None:
     length = parse_duration(text)
 
     assert duration_text(length) == exact
@@ -36,6 +36,6 @@ def test_less_than_a_minute_is_written_in_seconds() -> None:
 @pytest.mark.parametrize(
     "text", ["", "30", "d", "-1d", "1.5h", "1 d", "1D", "30s", "１d", "1d\n", "123456789d"]
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_durations_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="expected a span"):
         parse_duration(text)

@@ -1,4 +1,4 @@
-"""Leases, tried out with imports: who claims first, and what becomes of work whose worker is gone."""
+"""Leases, tested with imports: concurrent claims, and abandoned work."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -61,7 +61,7 @@ def test_work_without_a_heartbeat_for_a_lease_is_ended(beat: datetime, is_held: 
     assert (found, running.state) == (is_held, "running" if is_held else "failed")
 
 
-def test_a_worker_that_shows_itself_at_the_last_moment_keeps_its_lease() -> None:
+def test_a_worker_that_extends_its_lease_at_the_last_moment_keeps_it() -> None:
     running = add("running", NOW - LEASE)
 
     def ended(row: Import) -> dict[str, str]:

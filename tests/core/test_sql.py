@@ -1,4 +1,4 @@
-"""SQL as a value: parts keep their parameters, in order, and a count that does not fit is refused."""
+"""SQL as a value: parts keep their parameters in order, and a wrong number of parameters is rejected."""
 
 import pytest
 

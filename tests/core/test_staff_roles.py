@@ -1,4 +1,4 @@
-"""Declared roles: who may do what, installed once, after which staff may change it."""
+"""Declared roles are installed once; later changes by staff stay."""
 
 import re
 import threading
@@ -79,7 +79,7 @@ def test_the_documentation_says_which_roles_may_export() -> None:
 # -- What staff changed stays
 
 
-def test_what_staff_changed_stays_after_another_migrate() -> None:
+def test_changes_by_staff_survive_another_migrate() -> None:
     viewer, marketer, administrator = (Group.objects.get(name=role.name) for role in ROLES)
     Group.objects.filter(pk=viewer.pk).update(name="Guest")
     viewer.permissions.remove(Permission.objects.get(codename="view_customer"))
@@ -102,7 +102,7 @@ NEW = Role("Auditor", "sees refreshes and verifications", (*OLD.permissions, "se
 
 
 @pytest.mark.parametrize("name", ["Auditor", "Inspector"])
-def test_a_new_permission_arrives_once_also_in_a_renamed_group(name: str) -> None:
+def test_a_new_permission_is_granted_once_even_to_a_renamed_group(name: str) -> None:
     install_roles([OLD])
     group = Group.objects.get(name="Auditor")
     Group.objects.filter(pk=group.pk).update(name=name)
@@ -125,7 +125,7 @@ def test_a_deleted_role_is_not_created_again_for_a_new_permission() -> None:
     assert not Group.objects.filter(name="Auditor").exists()
 
 
-def test_a_group_that_staff_made_under_the_name_of_a_new_role_stays_as_it_is() -> None:
+def test_a_group_by_staff_with_the_name_of_a_new_role_is_kept() -> None:
     Group.objects.create(name="Auditor")
 
     install_roles([OLD])
@@ -147,7 +147,7 @@ def test_a_permission_that_is_not_in_the_database_yet_is_granted_later() -> None
     assert permissions_of("Auditor") == {*NEW.permissions}
 
 
-def test_installing_what_is_installed_costs_one_query(django_assert_num_queries) -> None:
+def test_installing_again_takes_one_query(django_assert_num_queries) -> None:
     with django_assert_num_queries(1):
         install_roles(ROLES)
 
@@ -176,7 +176,7 @@ def test_two_processes_that_migrate_at_once_install_a_role_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_emptied_database_has_the_roles_again() -> None:
+def test_an_emptied_database_gets_the_roles_again() -> None:
     call_command("flush", verbosity=0, interactive=False)
 
     assert permissions_of("Viewer") == {*ROLES[0].permissions}

@@ -1,4 +1,4 @@
-"""Declared schedules: what runs when, installed once, after which staff may change it."""
+"""Declared schedules are installed once; later changes by staff stay."""
 
 import os
 import subprocess
@@ -85,7 +85,7 @@ def test_a_wrong_declaration_fails_the_checks_of_django(fault: str, wrong: Sched
 # -- What staff changed stays
 
 
-def test_what_staff_changed_stays_after_another_migrate() -> None:
+def test_changes_by_staff_survive_another_migrate() -> None:
     disabled, renamed, moved, deleted = PeriodicTask.objects.order_by("pk")[:4]
     PeriodicTask.objects.filter(pk=disabled.pk).update(enabled=False)
     PeriodicTask.objects.filter(pk=renamed.pk).update(name="Nightly")
@@ -104,7 +104,7 @@ def test_what_staff_changed_stays_after_another_migrate() -> None:
 # -- What a new version adds
 
 
-def test_a_new_schedule_arrives_once() -> None:
+def test_a_new_schedule_is_created_once() -> None:
     install_schedules([*SCHEDULES, NIGHTLY])
     task = PeriodicTask.objects.get(name=NIGHTLY.name)
     assert (task.crontab.hour, task.crontab.minute, task.description) == ("4", "5", "Counts.")
@@ -115,7 +115,7 @@ def test_a_new_schedule_arrives_once() -> None:
     assert not PeriodicTask.objects.filter(name=NIGHTLY.name).exists()
 
 
-def test_a_schedule_that_staff_made_under_the_name_of_a_new_one_stays_as_it_is() -> None:
+def test_a_schedule_by_staff_with_the_name_of_a_new_one_is_kept() -> None:
     hourly = IntervalSchedule.objects.create(every=1, period="hours")
     PeriodicTask.objects.create(name=NIGHTLY.name, task="segments.tasks.refresh_all", interval=hourly)
 
@@ -124,7 +124,7 @@ def test_a_schedule_that_staff_made_under_the_name_of_a_new_one_stays_as_it_is()
     assert PeriodicTask.objects.get(name=NIGHTLY.name).interval == hourly
 
 
-def test_installing_what_is_installed_costs_one_query(django_assert_num_queries) -> None:
+def test_installing_again_takes_one_query(django_assert_num_queries) -> None:
     with django_assert_num_queries(1):
         install_schedules(SCHEDULES)
 
@@ -151,7 +151,7 @@ def test_two_processes_that_migrate_at_once_install_a_schedule_once() -> None:
     assert PeriodicTask.objects.filter(name=NIGHTLY.name).count() == 1
 
 
-def test_a_new_installation_has_all_of_it_also_when_apps_are_migrated_one_by_one(tmp_path: Path) -> None:
+def test_migrating_apps_one_by_one_installs_everything(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "DATABASE_URL": f"sqlite:///{tmp_path}/new.sqlite3",

@@ -1,4 +1,4 @@
-"""Files as they should not be: bad rows are refused with their line and what to change, good ones kept."""
+"""Invalid files: invalid rows are rejected with their line and what to change, and the others are kept."""
 
 import csv
 import os
@@ -50,7 +50,7 @@ def order_ids() -> list[str]:
         ("customers", b"PK\x03\x04\x14\x00\x06\x00", "the file is an Excel workbook; in Excel, choose Save As"),
     ],
 )  # fmt: skip
-def test_a_file_whose_header_will_not_do_is_refused_as_a_whole(kind, text, reason) -> None:
+def test_a_file_with_an_invalid_header_is_rejected(kind, text, reason) -> None:
     with pytest.raises(InvalidFile) as refused:
         shop.import_text(kind, text)
 
@@ -58,13 +58,13 @@ def test_a_file_whose_header_will_not_do_is_refused_as_a_whole(kind, text, reaso
     assert not Customer.objects.exists()
 
 
-def test_a_file_of_a_header_alone_has_no_rows() -> None:
+def test_a_file_with_only_a_header_has_no_rows() -> None:
     assert shop.import_text("orders", HEADER).counts == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])
-def test_blank_lines_line_ends_and_a_byte_order_mark_mean_nothing(end, mark) -> None:
+def test_blank_lines_line_ends_and_a_byte_order_mark_are_ignored(end, mark) -> None:
     text = end.join([HEADER, "", GOOD.format("o1"), "", "", "o2,c1,yesterday,5", GOOD.format("o3")])
 
     done = shop.import_text("orders", mark + text.encode())
@@ -81,14 +81,14 @@ def test_blank_lines_line_ends_and_a_byte_order_mark_mean_nothing(end, mark) -> 
     "row",
     ['bad,"c1,2026-03-01,5', 'bad,c1,2026-03-01,"5', '"bad"x,c1,2026-03-01,5', '"bad,c1,2026-03-01,5'],
 )
-def test_a_broken_quote_costs_its_own_line_only(row) -> None:
+def test_a_broken_quote_invalidates_only_its_own_line(row) -> None:
     done = shop.orders(GOOD.format("o1"), row, GOOD.format("o2"), GOOD.format("o3"), header=HEADER)
 
     assert done.refused == [(3, STRAY_QUOTE)]
     assert order_ids() == ["o1", "o2", "o3"]
 
 
-def test_a_quote_left_open_at_the_end_of_the_file_costs_its_own_line_only() -> None:
+def test_an_open_quote_at_the_end_of_a_file_invalidates_only_its_own_line() -> None:
     done = shop.orders(GOOD.format("o1"), 'bad,c1,2026-03-01,"5', header=HEADER)
 
     assert done.refused == [(3, STRAY_QUOTE)]
@@ -107,7 +107,7 @@ def test_a_stray_quote_does_not_swallow_the_lines_up_to_the_next_one(good) -> No
     assert len(order_ids()) == good + 1
 
 
-def test_lines_that_a_stray_quote_swallowed_are_judged_by_themselves() -> None:
+def test_lines_after_a_stray_quote_are_read_on_their_own() -> None:
     text = "\n".join(
         [
             HEADER,
@@ -124,7 +124,7 @@ def test_lines_that_a_stray_quote_swallowed_are_judged_by_themselves() -> None:
     assert order_ids() == ["o2", "o3"]
 
 
-def test_a_cell_of_several_lines_counts_every_line() -> None:
+def test_line_numbers_count_every_line_of_a_cell() -> None:
     shop.orders(GOOD.format("o1"))
 
     done = shop.import_rows(
@@ -138,7 +138,7 @@ def test_a_cell_of_several_lines_counts_every_line() -> None:
 @pytest.mark.parametrize(
     ("row", "cells"), [("bad,c1,2026-03-01", 3), ("bad,c1,2026-03-01,12,50", 5), ("bad", 1)]
 )
-def test_a_row_of_too_many_or_too_few_cells_is_refused(row, cells) -> None:
+def test_a_row_with_too_many_or_too_few_cells_is_rejected(row, cells) -> None:
     done = shop.orders(GOOD.format("o1"), row, GOOD.format("o2"), header=HEADER)
 
     assert done.lines == [3]
@@ -151,21 +151,21 @@ def test_a_row_of_too_many_or_too_few_cells_is_refused(row, cells) -> None:
 # -- Lines
 
 
-def test_an_over_long_cell_is_refused_and_its_neighbours_kept() -> None:
+def test_a_row_with_an_overlong_cell_is_rejected_and_its_neighbours_kept() -> None:
     done = shop.orders(GOOD.format("o1"), GOOD.format("x" * 200_000), GOOD.format("o2"), header=HEADER)
 
     assert done.refused == [(3, "a cell is longer than 131072 characters")]
     assert order_ids() == ["o1", "o2"]
 
 
-def test_a_lone_carriage_return_costs_its_own_line_only() -> None:
+def test_a_lone_carriage_return_invalidates_only_its_own_line() -> None:
     done = shop.orders(GOOD.format("o1"), GOOD.format("a\rb"), GOOD.format("o2"), header=HEADER)
 
     assert done.refused == [(3, LONE_RETURN)]
     assert order_ids() == ["o1", "o2"]
 
 
-def test_an_over_long_line_is_refused_and_its_neighbours_kept() -> None:
+def test_an_overlong_line_is_rejected_and_its_neighbours_kept() -> None:
     long = GOOD.format("x" * (5 * csv_reader.MAX_LINE_BYTES // 2))
 
     done = shop.orders(GOOD.format("o1"), long, GOOD.format("o2"), long, header=HEADER)
@@ -174,7 +174,7 @@ def test_an_over_long_line_is_refused_and_its_neighbours_kept() -> None:
     assert order_ids() == ["o1", "o2"]
 
 
-def test_a_line_that_is_not_utf_8_is_refused_and_its_neighbours_kept() -> None:
+def test_a_line_that_is_not_utf_8_is_rejected_and_its_neighbours_kept() -> None:
     rows = [HEADER, GOOD.format("o1"), GOOD.format("Müller"), GOOD.format("o2")]
 
     done = shop.import_text("orders", "\r\n".join(rows).encode("latin-1"))
@@ -186,7 +186,7 @@ def test_a_line_that_is_not_utf_8_is_refused_and_its_neighbours_kept() -> None:
 # -- The command
 
 
-def test_the_command_keeps_the_good_rows_names_the_bad_ones_and_ends_with_status_1(tmp_path: Path) -> None:
+def test_the_command_imports_valid_rows_reports_the_others_and_ends_with_status_1(tmp_path: Path) -> None:
     file, errors = tmp_path / "orders.csv", tmp_path / "errors.csv"
     file.write_text(f'{HEADER}\n{GOOD.format("o1")}\no2,c1,"soon, perhaps",5\n\nbad,c1,2026-03-01\n')
 
@@ -207,7 +207,7 @@ def test_the_command_keeps_the_good_rows_names_the_bad_ones_and_ends_with_status
     assert order_ids() == ["o1"]
 
 
-def test_the_command_says_what_became_of_a_good_file(tmp_path: Path, capfd) -> None:
+def test_the_command_reports_the_result_of_a_valid_file(tmp_path: Path, capfd) -> None:
     file, errors = tmp_path / "orders.csv", tmp_path / "errors.csv"
     file.write_text(f"{HEADER},x\n{GOOD.format('o1')},\n")
 
@@ -221,7 +221,7 @@ def test_the_command_says_what_became_of_a_good_file(tmp_path: Path, capfd) -> N
 
 
 @pytest.mark.parametrize("path", ["nowhere.csv", "", "../nowhere/errors.csv"])
-def test_the_command_says_which_file_it_cannot_open(tmp_path: Path, path) -> None:
+def test_the_command_names_the_file_that_it_cannot_open(tmp_path: Path, path) -> None:
     with pytest.raises(CommandError, match=r"No such file|Is a directory"):
         shop.command("import_csv", "orders", tmp_path / path)
 
@@ -233,7 +233,7 @@ def test_the_command_says_which_file_it_cannot_open(tmp_path: Path, path) -> Non
         )
 
 
-def test_the_command_says_why_a_file_will_not_do(tmp_path: Path) -> None:
+def test_the_command_says_why_a_file_is_invalid(tmp_path: Path) -> None:
     file = tmp_path / "orders.csv"
     file.write_text("order_id\n")
 

@@ -1,4 +1,4 @@
-"""What the columns of a file become: attributes, warnings, times of the shop's zone."""
+"""Columns of files: attributes, warnings, and times in the shop's zone."""
 
 from datetime import UTC, datetime
 
@@ -45,7 +45,7 @@ def test_unknown_columns_of_others_are_ignored_with_a_warning() -> None:
     assert done.warnings == ["column 'colour' is unknown and was ignored"]
 
 
-def test_the_order_of_columns_and_spaces_around_cells_mean_nothing() -> None:
+def test_the_order_of_columns_and_spaces_around_cells_are_ignored() -> None:
     shop.orders(" 5 , 2026-03-01 ,c1, o1 ", header=" total,placed_at ,customer_id, order_id")
 
     assert Order.objects.filter(order_id="o1", total=5, customer__customer_id="c1").exists()

@@ -1,4 +1,4 @@
-"""Free values as texts whose bytes sort as the values do."""
+"""Values of attributes as texts whose bytes sort like the values."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -35,13 +35,13 @@ def encoded(number: Decimal) -> bytes:
 @example(Decimal("1E+1"), Decimal("10.0"))
 @example(Decimal("9.99"), Decimal("10"))
 @example(Decimal(9007199254740993), Decimal(9007199254740992))
-def test_numbers_sort_as_their_forms_do(one: Decimal, other: Decimal) -> None:
+def test_numbers_sort_like_their_encoded_texts(one: Decimal, other: Decimal) -> None:
     assert (encoded(one) < encoded(other)) == (one < other)
     assert (encoded(one) == encoded(other)) == (one == other)
 
 
 @given(NUMBERS)
-def test_a_number_and_its_neighbours_are_told_apart(number: Decimal) -> None:
+def test_neighbouring_numbers_have_different_encodings(number: Decimal) -> None:
     wide = number.as_tuple()
     assert isinstance(wide.exponent, int)
     step = Decimal(1).scaleb(wide.exponent)
@@ -51,13 +51,13 @@ def test_a_number_and_its_neighbours_are_told_apart(number: Decimal) -> None:
 
 
 @given(MOMENTS, MOMENTS)
-def test_moments_sort_as_their_forms_do(one: datetime, other: datetime) -> None:
+def test_datetimes_sort_like_their_encoded_texts(one: datetime, other: datetime) -> None:
     assert (sortable_values.encode_datetime(one) < sortable_values.encode_datetime(other)) == (one < other)
     assert (sortable_values.encode_datetime(one) == sortable_values.encode_datetime(other)) == (one == other)
 
 
 @given(st.text(), NUMBERS, MOMENTS)
-def test_values_of_different_kinds_are_never_equal_and_never_in_between(
+def test_values_of_different_kinds_do_not_mix_when_sorted(
     text: str, number: Decimal, moment: datetime
 ) -> None:
     kinds = [
@@ -83,19 +83,19 @@ def test_an_attribute_that_is_neither_number_nor_date_is_its_text(text: str) -> 
     "text",
     ["01234", "+1", "1e5", "1.", ".5", "- 1", "1,5", "٣", "NaN", "2026-02-30", "2026-03-15x", "15.03.2026"],
 )
-def test_what_only_looks_like_a_number_or_date_stays_text(text: str) -> None:
+def test_text_that_only_resembles_a_number_or_date_stays_text(text: str) -> None:
     assert sortable_values.parse_attribute(text, BERLIN) == (text, sortable_values.encode_text(text))
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("-3.50", -3.5), ("42", 42), ("0.1", 0.1), ("-0", 0)])
-def test_a_number_is_shown_as_one(text: str, number: float) -> None:
+def test_numbers_are_shown_as_numbers(text: str, number: float) -> None:
     assert sortable_values.parse_attribute(text, BERLIN) == (
         number,
         sortable_values.encode_number(Decimal(text)),
     )
 
 
-def test_a_number_that_json_cannot_show_exactly_is_shown_as_it_was_written_and_compared_exactly() -> None:
+def test_a_number_that_json_cannot_represent_is_shown_as_text_and_compared_exactly() -> None:
     shown, form = sortable_values.parse_attribute("0.30000000000000000001", BERLIN)
 
     assert shown == "0.30000000000000000001"
@@ -114,7 +114,7 @@ def test_a_date_is_midnight_in_the_shops_zone() -> None:
 
 
 @given(st.text(), st.text())
-def test_names_keep_apart_in_a_json_path(one: str, other: str) -> None:
+def test_attribute_names_stay_distinct_in_json_paths(one: str, other: str) -> None:
     if one.isprintable() and other.isprintable():
         assert (sortable_values.json_key(one) == sortable_values.json_key(other)) == (one == other)
         assert sortable_values.json_key(one).isascii()

@@ -1,4 +1,4 @@
-"""The history of consent: every state it took, when, and what told so."""
+"""The history of consent: each state with its time and its source."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ def history() -> list[tuple[str, str]]:
     return list(changes.values_list("customer__customer_id", "state"))
 
 
-def test_each_state_is_kept_also_within_one_file_and_none_twice() -> None:
+def test_each_change_of_state_enters_the_history_once() -> None:
     shop.customers(
         "c1,subscribed,2026-01-01", "c2,never,", "c1,unsubscribed,", "c1,subscribed,", header=HEADER
     )
@@ -37,7 +37,7 @@ def test_each_state_is_kept_also_within_one_file_and_none_twice() -> None:
     assert len(history()) == 3
 
 
-def test_a_subscription_from_before_the_end_does_not_undo_it() -> None:
+def test_a_subscription_from_before_an_unsubscription_does_not_end_it() -> None:
     shop.customers("c1,unsubscribed,", header=HEADER)
     done = shop.customers("c1,subscribed,2026-02-01", header=HEADER)
 
@@ -45,7 +45,7 @@ def test_a_subscription_from_before_the_end_does_not_undo_it() -> None:
     assert done.warnings == ["kept unsubscribed: 1 (the customer unsubscribed later): line 2"]
 
 
-def test_a_subscription_counts_from_when_the_shop_says_and_its_end_from_now() -> None:
+def test_a_subscription_counts_from_its_date_and_an_unsubscription_from_its_arrival() -> None:
     before = datetime.now(UTC)
     shop.customers("c1,subscribed,2026-01-01", "c1,unsubscribed,", header=HEADER)
 
@@ -54,7 +54,7 @@ def test_a_subscription_counts_from_when_the_shop_says_and_its_end_from_now() ->
     assert unsubscribed.at >= before
 
 
-def test_a_joined_visitor_brings_no_consent_of_its_own_and_keeps_none() -> None:
+def test_a_merged_visitor_neither_brings_nor_keeps_consent() -> None:
     shop.customers("c1,subscribed,", header=HEADER)
     shop.events("m1,,a1,Seen,2026-03-01T10:00:00Z", "m2,c1,a1,Seen,2026-03-01T11:00:00Z")
 
@@ -74,7 +74,7 @@ def test_a_joined_visitor_brings_no_consent_of_its_own_and_keeps_none() -> None:
         ("Never", "never"),
     ],
 )
-def test_files_and_the_api_take_the_words_that_messages_take(word: str, state: str) -> None:
+def test_files_the_api_and_messages_accept_the_same_words_for_consent(word: str, state: str) -> None:
     shop.customers(f"file,{word}", header="customer_id,newsletter")
     caller = ApiClient("ingest")
     caller.post("customers/", {"customer_id": "api", "newsletter": word}, status=201)
@@ -82,7 +82,7 @@ def test_files_and_the_api_take_the_words_that_messages_take(word: str, state: s
     assert set(Customer.objects.values_list("newsletter", flat=True)) == {state}
 
 
-def test_the_api_takes_true_and_false_for_consent() -> None:
+def test_the_api_accepts_true_and_false_for_consent() -> None:
     caller = ApiClient("ingest")
     caller.post(
         "customers/", [{"customer_id": "a", "newsletter": True}, {"customer_id": "b", "newsletter": False}]
@@ -133,7 +133,7 @@ CONTACTS = "customer_id,email,newsletter,subscribed_at"
 
 @pytest.mark.parametrize("undated", ["file", "api"])
 @pytest.mark.parametrize("ending", ["link", "server", "file", "api"])
-def test_an_undated_subscription_ends_only_what_an_undated_statement_of_its_way_made(
+def test_an_undated_subscription_ends_only_undated_unsubscriptions_by_the_same_method(
     undated: str, ending: str
 ) -> None:
     doors = Doors()
@@ -173,14 +173,14 @@ def test_a_subscription_dated_ahead_counts_at_its_receipt() -> None:
     assert state_of("c1") == "subscribed"
 
 
-def test_never_takes_a_subscription_back_and_ends_no_unsubscription() -> None:
+def test_never_revokes_a_subscription_and_ends_no_unsubscription() -> None:
     shop.customers("c1,subscribed,2026-01-05", "c2,unsubscribed,", header=HEADER)
     shop.customers("c1,never,", "c2,never,", header=HEADER)
 
     assert (state_of("c1"), state_of("c2")) == ("never", "unsubscribed")
 
 
-def test_the_command_says_what_was_kept(tmp_path: Path) -> None:
+def test_the_command_reports_who_stays_unsubscribed(tmp_path: Path) -> None:
     file = tmp_path / "customers.csv"
     file.write_text(
         "customer_id,email,newsletter,subscribed_at\nc1,c1@example.com,subscribed,2026-01-05T10:00:00Z\n"
@@ -221,7 +221,7 @@ def test_an_unsubscription_holds_for_everybody_who_has_the_address(way: str, spe
     assert state_of("late") == "unsubscribed"
 
 
-def test_subscribing_again_is_a_row_s_own() -> None:
+def test_subscribing_again_counts_only_for_the_customer_who_does() -> None:
     shop.customers("a,x@example.com,subscribed,", "b,x@example.com,subscribed,", header=CONTACTS)
     shop.customers("a,x@example.com,unsubscribed,", header=CONTACTS)
     shop.customers("a,x@example.com,subscribed,", header=CONTACTS)
@@ -229,7 +229,7 @@ def test_subscribing_again_is_a_row_s_own() -> None:
     assert (state_of("a"), state_of("b")) == ("subscribed", "unsubscribed")
 
 
-def test_who_gets_an_address_gets_its_unsubscription_and_who_leaves_it_keeps_their_own() -> None:
+def test_an_unsubscription_follows_the_address_and_stays_with_the_customer() -> None:
     shop.customers("a,x@example.com,unsubscribed,", "b,y@example.com,subscribed,2026-01-01", header=CONTACTS)
 
     shop.customers("b,x@example.com")
@@ -239,7 +239,7 @@ def test_who_gets_an_address_gets_its_unsubscription_and_who_leaves_it_keeps_the
     assert (state_of("a"), state_of("b")) == ("unsubscribed", "subscribed")
 
 
-def test_what_a_visitor_said_is_not_the_customers_unless_it_names_the_address() -> None:
+def test_a_statement_of_a_visitor_counts_for_the_customer_only_if_it_names_the_address() -> None:
     _, key = source()
     send(key, identify("", "a1", email="x@example.com", newsletter=True))
     send(key, identify("", "a2", newsletter=True))
@@ -268,7 +268,7 @@ def test_a_suppression_holds_until_it_is_lifted_and_a_complaint_also_unsubscribe
     assert not suppression.is_suppressed("x@example.com")
 
 
-def test_an_erased_person_who_comes_back_by_a_file_stays_unsubscribed_and_suppressed() -> None:
+def test_an_erased_customer_who_is_imported_again_stays_unsubscribed_and_suppressed() -> None:
     now = datetime.now(UTC)
     _, key = source()
     send(key, identify("a", email="jo\u0308rg@Example.com", newsletter=False))
@@ -293,7 +293,7 @@ def test_an_erased_person_who_comes_back_by_a_file_stays_unsubscribed_and_suppre
     assert suppression.is_suppressed("gone@example.com")
 
 
-def test_what_holds_for_an_address_stays_while_somebody_else_has_it() -> None:
+def test_consent_of_an_address_stays_while_another_customer_has_it() -> None:
     now = datetime.now(UTC)
     shop.customers("a,x@example.com,subscribed,", "b,x@example.com,subscribed,", header=CONTACTS)
     statements.unsubscribe("x@example.com", now, source="staff")
@@ -303,7 +303,9 @@ def test_what_holds_for_an_address_stays_while_somebody_else_has_it() -> None:
     assert AddressUnsubscription.objects.get().address == "x@example.com"
 
 
-def test_staff_suppress_an_address_and_lift_it_and_the_trail_names_no_address(admin_client: Client) -> None:
+def test_staff_suppress_an_address_and_lift_it_and_the_audit_log_names_no_address(
+    admin_client: Client,
+) -> None:
     page = reverse("admin:customers_suppression_add")
     told = admin_client.post(page, {"email": "Gone@Example.com\u200b", "_continue": "1"}, follow=True)
     assert "The address is suppressed and gets no more messages." in told.content.decode()

@@ -1,4 +1,4 @@
-"""The page of a customer: one timeline of orders and events, and facts that leave out nothing that waits."""
+"""The page of a customer: the timeline of orders and events, and facts that include queued records."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def told(response: Any) -> list[str]:
     return [one.title for visit in response.context["timeline"].visits for one in visit.items]
 
 
-def test_orders_and_events_are_one_timeline_visit_by_visit(client) -> None:
+def test_orders_and_events_form_one_timeline_grouped_by_visits(client) -> None:
     with time_machine.travel(NOON, tick=False):
         bring_in(event(1, "Page Viewed", 200, title="Sale"), event(2, "Product Added", 60, name="Lamp", price=12.5,
                  quantity=2, currency="EUR"), event(3, "Product Viewed", 40, name="Lamp"))  # fmt: skip
@@ -72,7 +72,7 @@ def test_orders_and_events_are_one_timeline_visit_by_visit(client) -> None:
         ("nonsense", ["Signed Up", "Order o1", "Product Viewed", "Product Added", "Page Viewed"]),
     ],
 )
-def test_it_shows_one_kind(kind, shown, client) -> None:
+def test_the_timeline_can_show_one_kind(kind, shown, client) -> None:
     with time_machine.travel(NOON, tick=False):
         bring_in(event(1, "Page Viewed", 50), event(2, "Product Added", 40), event(3, "Product Viewed", 30),
                  event(4, "Signed Up", 10))  # fmt: skip
@@ -81,7 +81,7 @@ def test_it_shows_one_kind(kind, shown, client) -> None:
     assert told(timeline(client, kind=kind)) == shown
 
 
-def test_earlier_pages_leave_nothing_out_and_repeat_nothing(client) -> None:
+def test_earlier_pages_omit_and_repeat_nothing(client) -> None:
     moments = [number // 4 for number in range(130)]  # four at each minute, too many for one page
     with time_machine.travel(NOON, tick=False):
         bring_in(*(event(number, f"Step {number}", minutes) for number, minutes in enumerate(moments)))
@@ -99,7 +99,7 @@ def test_earlier_pages_leave_nothing_out_and_repeat_nothing(client) -> None:
     assert len(seen) == len(set(seen)) == 160
 
 
-def test_a_page_ends_where_a_visit_does(client) -> None:
+def test_a_page_ends_with_a_complete_visit(client) -> None:
     with time_machine.travel(NOON, tick=False):
         bring_in(
             *(event(n, "Now", n) for n in range(30)), *(event(100 + n, "Then", 500 + n) for n in range(30))
@@ -116,7 +116,7 @@ def test_a_page_ends_where_a_visit_does(client) -> None:
 
 @pytest.mark.parametrize("before", ["x", "~~", "2026-03-15~order~1", "0001-01-01T00:00:00+14:00~event~1",
                                     "2026-03-15T12:00:00+00:00~event~" + "9" * 30, "2026~event~²"])  # fmt: skip
-def test_a_place_that_makes_no_sense_is_no_error(before, client) -> None:
+def test_an_invalid_position_is_ignored(before, client) -> None:
     shop.customers("c1,c1@example.org")
 
     assert timeline(client, before=before).status_code == 200
@@ -131,7 +131,7 @@ def test_properties_of_any_kind_are_shown(properties, client) -> None:
     assert told(timeline(client)) == ["Odd"]
 
 
-def test_facts_count_what_nobody_has_settled_yet(client) -> None:
+def test_facts_include_records_that_wait_for_an_update(client) -> None:
     with time_machine.travel(NOON, tick=False):
         shop.customers("c1,c1@example.org")
         shop.orders(f"o1,c1,{NOON.isoformat()},75", update_facts=False)

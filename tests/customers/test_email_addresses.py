@@ -1,4 +1,4 @@
-"""E-mail addresses have one spelling, whichever way they come in."""
+"""E-mail addresses are stored in one spelling, from files, the API and messages."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ NONE = [
 
 
 @pytest.mark.parametrize(("given", "kept"), SPELLINGS)
-def test_a_file_the_api_and_messages_agree_on_the_spelling(given: str, kept: str) -> None:
+def test_files_the_api_and_messages_normalize_addresses_alike(given: str, kept: str) -> None:
     shop.import_rows("customers", ["file", given], header="customer_id,email")
     ApiClient("ingest").post("customers/", {"customer_id": "api", "email": given}, status=201)
     _, key = source()
@@ -58,7 +58,7 @@ def test_a_file_the_api_and_messages_agree_on_the_spelling(given: str, kept: str
 
 
 @pytest.mark.parametrize("given", NONE)
-def test_what_is_no_address_once_it_is_cleaned_is_left_out_and_reported(given: str) -> None:
+def test_invalid_addresses_are_left_out_and_reported(given: str) -> None:
     done = shop.import_rows("customers", ["c1", given], header="customer_id,email")
 
     assert done.counts == (1, 1, 0, 0)
@@ -67,7 +67,7 @@ def test_what_is_no_address_once_it_is_cleaned_is_left_out_and_reported(given: s
     assert Customer.objects.get().email == ""
 
 
-def test_messages_with_and_without_an_invisible_character_are_about_one_person() -> None:
+def test_an_invisible_character_in_an_address_makes_no_second_customer() -> None:
     _, key = source()
     send(
         key, identify("", "a1", email="mia2@example.com"), identify("", "a2", email="mia2@example.com\u200b")
@@ -77,7 +77,7 @@ def test_messages_with_and_without_an_invisible_character_are_about_one_person()
     assert Identity.objects.filter(kind="email").count() == 1
 
 
-def test_an_export_of_shopify_finds_the_customer_by_the_address_as_it_is_kept() -> None:
+def test_a_shopify_export_finds_the_customer_by_the_normalized_address() -> None:
     shop.customers("c1,kunde@faß.example")
     header = "Customer ID,First Name,Last Name,Email,Accepts Email Marketing"
     shop.import_rows("shopify_customers", ["", "Ada", "Muster", "kunde@FAß.example", "no"], header=header)
@@ -86,7 +86,7 @@ def test_an_export_of_shopify_finds_the_customer_by_the_address_as_it_is_kept() 
 
 
 @pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not here")
-def test_the_cases_are_taken() -> None:
+def test_the_shared_cases_are_accepted() -> None:
     assert shop.import_text("customers", (CASES / "b_emails.csv").read_bytes()).counts == (5, 5, 0, 0)
     done = shop.import_text("customers", (CASES / "n_addresses.csv").read_bytes())
 

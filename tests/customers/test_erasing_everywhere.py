@@ -1,4 +1,4 @@
-"""A person comes in through every public door, is exported and erased, and no table and no file names them."""
+"""A customer is recorded through every interface, exported and erased; then no table and no file names them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def write_to_them() -> None:
     channel_health.record_outcomes("email", "x", datetime.now(UTC), f"550 5.1.1 <{EMAIL}>: no such user")
 
 
-def test_nothing_names_an_erased_person_any_more(caller, folders) -> None:
+def test_no_table_or_file_names_an_erased_customer(caller, folders) -> None:
     come_in(caller)
     write_to_them()
     assert traces(folders) == set(TRACES)
@@ -147,7 +147,7 @@ def test_messages_in_files_are_erased_also_once_a_mail_server_is_set(caller, fol
     assert EMAIL.lower() not in left.lower()
 
 
-def test_what_waits_in_the_inbox_is_taken_without_the_erased_person(caller) -> None:
+def test_waiting_messages_are_processed_without_the_erased_customer(caller) -> None:
     shop.customers(f"{ID},{EMAIL}", header="customer_id,email")
     _, key = source()
     send(key, message("dance", user=ID), track("View", user="another"), drain=False)
@@ -160,7 +160,7 @@ def test_what_waits_in_the_inbox_is_taken_without_the_erased_person(caller) -> N
     assert Event.objects.get().customer.customer_id == "another"
 
 
-def test_a_request_that_was_done_is_not_done_again_since_its_answer_is_gone(caller) -> None:
+def test_a_repeated_request_takes_no_effect_after_its_response_is_erased(caller) -> None:
     zoe = {"customer_id": ID, "email": EMAIL}
     caller.told("post", "customers/", zoe, 201, Idempotency_Key="k1")
     caller.delete(f"customers/{quote(ID)}/")
@@ -172,7 +172,7 @@ def test_a_request_that_was_done_is_not_done_again_since_its_answer_is_gone(call
     assert not Customer.objects.exists()
 
 
-def test_who_shares_an_address_is_named_and_not_erased(caller, admin_client) -> None:
+def test_customers_who_share_an_address_are_named_and_not_erased(caller, admin_client) -> None:
     shop.customers(
         f"{ID},{EMAIL},",
         f"again,{EMAIL.lower()},",
@@ -209,7 +209,7 @@ def test_who_shares_an_address_is_named_and_not_erased(caller, admin_client) -> 
         '{"userId": "long-enough',
     ],
 )
-def test_a_refused_message_names_somebody_however_it_is_written(text: str) -> None:
+def test_refused_messages_that_mention_a_customer_in_any_form_are_found(text: str) -> None:
     assert JOERG.in_json(text)
 
 
@@ -222,5 +222,5 @@ def test_a_refused_message_names_somebody_however_it_is_written(text: str) -> No
         '{"timestamp": "2026-03-01T10:00:00.901820Z", "phone": "+49 40 901820"}',
     ],
 )
-def test_a_refused_message_of_somebody_else_stays(text: str) -> None:
+def test_refused_messages_about_others_stay(text: str) -> None:
     assert not JOERG.in_json(text)

@@ -20,7 +20,7 @@ def test_units_survive_being_written_and_read(units: int) -> None:
 
 
 @given(UNITS, st.integers(0, 20))
-def test_zeros_at_the_end_mean_nothing(units: int, zeros: int) -> None:
+def test_trailing_zeros_are_ignored(units: int, zeros: int) -> None:
     assert decimals.parse_units(f"{decimals.from_units(units):f}{'0' * zeros}") == units
 
 
@@ -33,7 +33,7 @@ def test_whole_amounts_need_no_point(whole: int, sign: str) -> None:
 @example("1\n")
 @example("१")
 @example("1__0")
-def test_what_is_read_as_an_amount_is_the_number_it_looks_like(text: str) -> None:
+def test_parsed_amounts_equal_the_number_in_the_text(text: str) -> None:
     with suppress(ValueError):
         units = decimals.parse_units(text)
         assert text.isascii()
@@ -43,7 +43,7 @@ def test_what_is_read_as_an_amount_is_the_number_it_looks_like(text: str) -> Non
 @pytest.mark.parametrize(
     "text", ["", "1e5", "NaN", "Infinity", "12,5", "0.00001", "100000000000", " 1", "1 "]
 )
-def test_what_is_no_amount_is_refused(text: str) -> None:
+def test_invalid_amounts_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not an amount|too large"):
         decimals.parse_units(text)
 

@@ -1,4 +1,4 @@
-"""Files of the four kinds: what is stored, what a row sent again changes, and whose records they are."""
+"""CSV files of the four kinds: what is stored, what a repeated row changes, and who owns the records."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -57,7 +57,7 @@ def test_an_order_is_stored_as_the_row_says() -> None:
     )
 
 
-def test_an_order_without_status_and_amounts_is_paid_and_worth_nothing() -> None:
+def test_an_order_without_status_and_amounts_is_paid_with_amounts_of_zero() -> None:
     shop.orders("o1,c1,2026-03-01", header="order_id,customer_id,placed_at")
 
     order = Order.objects.get()
@@ -86,7 +86,7 @@ def test_a_line_is_stored_as_the_row_says() -> None:
     assert (line.quantity, line.unit_price) == (Decimal(-2), Decimal("19.5"))
 
 
-def test_a_line_without_a_quantity_is_one() -> None:
+def test_a_line_without_a_quantity_counts_as_one() -> None:
     shop.orders("o1,c1,2026-03-01,5")
 
     shop.lines("o1,A-1,")
@@ -105,7 +105,7 @@ def test_an_event_is_stored_as_the_row_says() -> None:
     assert event.product_value == Decimal("28.5")
 
 
-def test_an_order_completed_in_a_file_makes_no_order() -> None:
+def test_an_order_completed_event_in_a_file_creates_no_order() -> None:
     shop.events("m1,c1,,Order Completed,2026-03-01")
 
     assert not Order.objects.exists()
@@ -156,7 +156,7 @@ def test_an_event_sent_again_is_updated_and_an_empty_cell_changes_nothing() -> N
 
 
 @pytest.mark.parametrize("files", [1, 2])
-def test_properties_sent_again_replace_all_that_was_read_from_the_old_ones(files) -> None:
+def test_properties_sent_again_replace_everything_derived_from_the_old_ones(files) -> None:
     priced = [
         "m1",
         "c1",
@@ -180,7 +180,7 @@ def test_properties_sent_again_replace_all_that_was_read_from_the_old_ones(files
     assert event.customer.facts.cart_value == 0
 
 
-def test_fewer_lines_of_an_order_remove_none() -> None:
+def test_sending_fewer_lines_removes_none() -> None:
     shop.orders("o1,c1,2026-03-01,5")
     shop.lines("o1,A-1,1", "o1,A-1,2", "o1,B-2,3")
 
@@ -190,7 +190,7 @@ def test_fewer_lines_of_an_order_remove_none() -> None:
     assert sorted(OrderLine.objects.values_list("sku", "quantity")) == [("A-1", 2), ("A-1", 7), ("B-2", 3)]
 
 
-def test_a_line_is_told_by_its_id_where_it_has_one() -> None:
+def test_a_line_with_an_id_is_identified_by_it() -> None:
     shop.orders("o1,c1,2026-03-01,5", "o2,c1,2026-03-01,5")
     header = "order_id,line_id,sku,quantity"
     shop.lines("o1,1,A-1,1", "o1,2,A-1,2", "o2,1,A-1,3", header=header)
@@ -202,7 +202,7 @@ def test_a_line_is_told_by_its_id_where_it_has_one() -> None:
     assert sorted(stored) == [("o1", "A-1", 1), ("o1", "A-1", 4), ("o1", "B-2", 9), ("o2", "A-1", 3)]
 
 
-def test_the_same_line_twice_in_a_file_is_two_lines_also_when_lines_without_sku() -> None:
+def test_repeated_lines_without_an_id_are_separate_lines() -> None:
     shop.orders("o1,c1,2026-03-01,5")
 
     shop.lines("o1,A-1,1", "o1,A-1,1", "o1,,1", "o1,,1")
@@ -211,7 +211,7 @@ def test_the_same_line_twice_in_a_file_is_two_lines_also_when_lines_without_sku(
     assert sorted(OrderLine.objects.values_list("sku", flat=True)) == ["", "", "A-1", "A-1"]
 
 
-def test_of_rows_of_one_id_in_a_file_the_later_wins_where_it_says_something() -> None:
+def test_of_rows_with_the_same_id_the_later_one_wins_where_it_has_a_value() -> None:
     done = shop.customers("c1,a@example.org,gold,", "c1,,silver,7", header="customer_id,email,tier,points")
     assert done.counts == (2, 1, 1, 0)
     ada = Customer.objects.get()
@@ -227,7 +227,7 @@ def test_of_rows_of_one_id_in_a_file_the_later_wins_where_it_says_something() ->
 # -- Whose records they are
 
 
-def test_a_line_of_an_unknown_order_is_refused() -> None:
+def test_a_line_of_an_unknown_order_is_rejected() -> None:
     shop.orders("o1,c1,2026-03-01,5")
 
     done = shop.lines("o2,A-1,1", "o1,A-1,1", "o3,A-1,1")
@@ -245,7 +245,7 @@ def test_an_order_or_event_of_an_unknown_customer_creates_that_customer() -> Non
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_an_event_needs_somebody_whose_it_is() -> None:
+def test_an_event_needs_an_owner() -> None:
     done = shop.events("m1,,,View,2026-03-01")
 
     assert done.counts == (1, 0, 0, 1)

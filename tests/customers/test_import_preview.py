@@ -1,4 +1,4 @@
-"""The preview of an import runs the checks of the import, on all rows that it shows, and takes none of them."""
+"""The preview of an import checks all rows that it shows like the import, and writes none of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def client(tmp_path: Any, settings: Any) -> Client:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_the_preview_refuses_what_the_import_refuses(kind, client):
+def test_the_preview_rejects_the_rows_that_the_import_rejects(kind, client):
     text, lines = FILES[kind]
     before = [model._default_manager.count() for model in (Customer, Order, OrderLine)]
     file = SimpleUploadedFile(f"{kind}.csv", text.encode())

@@ -1,4 +1,4 @@
-"""An import run again, cut off, or cut into other batches ends with the same records."""
+"""An import that is repeated, interrupted or split into other batches leads to the same records."""
 
 import io
 import os
@@ -58,7 +58,9 @@ def test_the_same_files_imported_again_leave_the_same_database() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("interrupted", range(4), ids=[kind for kind, _, _ in FILES])
-def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monkeypatch) -> None:
+def test_an_interrupted_import_that_runs_again_ends_like_an_uninterrupted_one(
+    interrupted, monkeypatch
+) -> None:
     monkeypatch.setattr(csv_files, "ROWS_BATCH_SIZE", 4)
 
     def interrupt(report: ImportReport) -> None:
@@ -83,7 +85,7 @@ def test_an_interrupted_import_run_again_ends_as_one_clean_run(interrupted, monk
 
 
 @pytest.mark.django_db
-def test_what_an_interrupted_import_left_is_whole_batches_whose_facts_the_next_settling_takes(
+def test_an_interrupted_import_leaves_whole_batches_and_the_next_update_includes_their_facts(
     monkeypatch,
 ) -> None:
     monkeypatch.setattr(csv_files, "ROWS_BATCH_SIZE", 5)
@@ -202,7 +204,7 @@ def test_a_batch_of_rows_is_the_same_as_its_rows_one_by_one(files, rows_at_once)
 
 
 @pytest.mark.django_db
-def test_many_of_the_largest_orders_can_be_summed_up() -> None:
+def test_many_of_the_largest_orders_can_be_added_up() -> None:
     largest = "9999999999.9999"
     shop.orders(*(f"o{number},c1,2026-03-01,{largest}" for number in range(5_000)))
 

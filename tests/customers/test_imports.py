@@ -1,4 +1,4 @@
-"""Files that staff import: looked at, started, watched, cancelled; a worker that dies loses nothing."""
+"""Imports by staff: preview, start, progress, cancellation; and workers that die."""
 
 import subprocess
 import sys
@@ -87,7 +87,7 @@ def told(one: Import) -> tuple[str, int, int, int, int]:
 # -- By the pages
 
 
-def test_a_file_is_looked_at_before_anything_is_stored(marketer: Client) -> None:
+def test_a_file_is_previewed_before_anything_is_stored(marketer: Client) -> None:
     shown = upload(marketer, CUSTOMERS)
 
     assert shown.context["kind"].name == "customers"
@@ -100,7 +100,7 @@ def test_a_file_is_looked_at_before_anything_is_stored(marketer: Client) -> None
     assert not Customer.objects.exists()
 
 
-def test_a_started_import_is_done_by_the_worker_and_its_refused_rows_come_back_corrected(
+def test_a_worker_imports_a_file_and_its_rejected_rows_can_be_corrected(
     marketer: Client,
 ) -> None:
     key = upload(marketer, CUSTOMERS).context["import"].pk
@@ -134,13 +134,13 @@ def test_a_started_import_is_done_by_the_worker_and_its_refused_rows_come_back_c
         (b"", "The file is empty"),
     ],
 )
-def test_a_file_that_is_no_such_file_is_refused_with_what_to_change(data, said, marketer, folder) -> None:
+def test_an_invalid_file_is_rejected_with_what_to_change(data, said, marketer, folder) -> None:
     assert said in upload(marketer, data).content.decode()
     assert not Import.objects.exists()
     assert not [*folder.glob("*")]
 
 
-def test_a_file_of_no_kind_is_told_what_it_lacks_for_the_one_it_is_meant_to_be(marketer: Client) -> None:
+def test_missing_columns_of_the_chosen_kind_are_named(marketer: Client) -> None:
     shown = upload(marketer, "id;mail\n1;a@example.org\n")
     assert shown.context["kind"] is None
     one = shown.context["import"]
@@ -154,7 +154,7 @@ def test_a_file_of_no_kind_is_told_what_it_lacks_for_the_one_it_is_meant_to_be(m
     assert told(one)[0] == "uploaded"
 
 
-def test_without_redis_an_import_waits_and_the_person_is_told(marketer, monkeypatch) -> None:
+def test_without_redis_an_import_waits_with_a_warning(marketer, monkeypatch) -> None:
     def away(*_: object, **__: object) -> None:
         raise OperationalError
 
@@ -167,7 +167,7 @@ def test_without_redis_an_import_waits_and_the_person_is_told(marketer, monkeypa
     assert told(one)[0] == "waiting"
 
 
-def test_who_may_only_look_imports_nothing_and_sees_no_values(enter, marketer) -> None:
+def test_viewers_import_nothing_and_see_no_values(enter, marketer) -> None:
     one = upload(marketer, CUSTOMERS).context["import"]
     viewer = enter("Viewer")
 
@@ -183,7 +183,7 @@ def test_who_may_only_look_imports_nothing_and_sees_no_values(enter, marketer) -
 # -- The worker
 
 
-def test_imports_are_done_one_at_a_time_in_the_order_they_were_started() -> None:
+def test_imports_run_one_at_a_time_in_the_order_they_were_started() -> None:
     first = started("order_id,customer_id,placed_at\no1,c1,2026-03-01\n")
     second = started("order_id,sku\no1,s1\n")
 
@@ -193,7 +193,7 @@ def test_imports_are_done_one_at_a_time_in_the_order_they_were_started() -> None
     assert told(second) == ("done", 1, 1, 0, 0)
 
 
-def test_only_one_runs_and_one_whose_worker_died_is_begun_anew(settings: Any) -> None:
+def test_an_import_whose_worker_died_is_started_again(settings: Any) -> None:
     one, other = started(CUSTOMERS), started(CUSTOMERS)
     now = datetime.now(UTC)
     Import.objects.filter(pk=one.pk).update(state="running", attempts=1, heartbeat_at=now, started_at=now)
@@ -224,7 +224,7 @@ def test_a_file_that_stops_every_worker_is_given_up() -> None:
     assert told(one)[0] == "done"
 
 
-def test_a_cancelled_import_ends_at_once_or_after_the_rows_on_their_way(monkeypatch) -> None:
+def test_a_cancelled_import_ends_at_once_or_after_the_current_batch(monkeypatch) -> None:
     now = datetime.now(UTC)
     waiting = started(CUSTOMERS)
     uploads.cancel_import(waiting, now)
@@ -244,7 +244,7 @@ def test_a_cancelled_import_ends_at_once_or_after_the_rows_on_their_way(monkeypa
     assert told(running) == ("cancelled", 2, 1, 0, 1)
 
 
-def test_a_fault_is_shown_and_the_import_can_be_started_again(monkeypatch) -> None:
+def test_an_error_is_shown_and_the_import_can_be_started_again(monkeypatch) -> None:
     one = started(CUSTOMERS)
     upload_files.file_path(one).rename(upload_files.file_path(one).with_suffix(".away"))
 
@@ -254,7 +254,7 @@ def test_a_fault_is_shown_and_the_import_can_be_started_again(monkeypatch) -> No
     assert "No such file" in one.error
 
 
-def test_files_are_deleted_in_time_and_what_became_of_them_stays(folder: Path, settings: Any) -> None:
+def test_old_files_are_deleted_and_their_results_stay(folder: Path, settings: Any) -> None:
     done, never = started(CUSTOMERS), uploads.store_upload("b.csv", [CUSTOMERS.encode()], datetime.now(UTC))
     uploads.run_next_import()
     assert uploads.delete_old_files(datetime.now(UTC)) == 0
@@ -274,7 +274,7 @@ def clean_queue() -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_killed_worker_s_import_is_finished_by_the_next(
+def test_the_import_of_a_killed_worker_is_finished_by_the_next_worker(
     environment: dict[str, str], folder: Path, tmp_path: Path, settings: Any, clean_queue: None
 ) -> None:
     settings.IMPORT_LEASE = 1

@@ -1,4 +1,4 @@
-"""Files as shops really have them: what looks odd and means nothing is read as if it were not there."""
+"""Files as real shops export them: differences without a meaning are ignored."""
 
 from datetime import date
 
@@ -28,7 +28,7 @@ def cities() -> dict[str, str]:
         "\ufeffcustomer\u00a0id,email\u200b,phone,first_ name,News Letter",
     ],
 )
-def test_known_columns_are_found_whatever_their_case_spaces_and_hyphens(header) -> None:
+def test_columns_are_recognized_despite_case_spaces_and_hyphens(header) -> None:
     done = shop.import_text("customers", f"{header}\nhc-1,hc1@example.com,+4930123456,Lea,subscribed\n")
 
     assert done.counts == (1, 1, 0, 0)
@@ -37,7 +37,7 @@ def test_known_columns_are_found_whatever_their_case_spaces_and_hyphens(header) 
     assert (lea.newsletter, lea.attributes) == ("subscribed", {})
 
 
-def test_known_columns_of_the_other_kinds_are_found_as_well() -> None:
+def test_columns_of_other_kinds_are_recognized_likewise() -> None:
     shop.import_text("orders", "Order ID,Customer ID,Placed At,Total\no1,c1,2026-03-01,5\n")
     shop.import_text("order_lines", "Order-ID,SKU,Unit Price\no1,A,5\n")
     shop.import_text("events", "MessageID,CustomerID,Event,Occurred-At\nm1,c1,View,2026-03-01\n")
@@ -62,7 +62,7 @@ def test_an_attribute_keeps_the_name_that_the_file_gives_it() -> None:
         ("order id,customer id,placed at", "orders"),
     ],
 )
-def test_the_kind_of_a_file_is_guessed_whatever_the_case_of_its_header(header, kind) -> None:
+def test_the_kind_of_a_file_is_guessed_despite_the_case_of_its_header(header, kind) -> None:
     guessed = csv_files.guess_format(header.split(","))
 
     assert guessed
@@ -84,7 +84,7 @@ def test_the_kind_of_a_file_is_guessed_whatever_the_case_of_its_header(header, k
         'customer_id,email,city,,\n,,,,\nt-1,"t1@example.com","Ulm",,\nt-2,t2@example.com,Bonn,\u00a0,\n',
     ],
 )
-def test_nameless_empty_columns_and_blank_rows_are_nothing(text) -> None:
+def test_empty_columns_without_a_name_and_blank_rows_are_ignored(text) -> None:
     done = shop.import_text("customers", text)
 
     assert done.counts == (2, 2, 0, 0)
@@ -93,14 +93,14 @@ def test_nameless_empty_columns_and_blank_rows_are_nothing(text) -> None:
     assert not any(Customer.objects.values_list("attributes", flat=True))
 
 
-def test_a_cell_of_several_lines_may_stand_in_a_padded_row() -> None:
+def test_a_padded_row_may_have_a_cell_of_several_lines() -> None:
     done = shop.import_text("customers", 'customer_id,city\nt-1,"Ulm\nEselsberg",,\nt-2,Bonn,,\n')
 
     assert done.counts == (2, 2, 0, 0)
     assert cities() == {"t-1": "Ulm\nEselsberg", "t-2": "Bonn"}
 
 
-def test_a_value_in_a_column_without_a_name_is_refused() -> None:
+def test_a_value_in_a_column_without_a_name_is_rejected() -> None:
     text = "customer_id,,city\nt-1,,Ulm\nt-2,Ulm,Germany\nt-3,,Bonn,Germany\n"
 
     done = shop.import_text("customers", text)
@@ -116,7 +116,7 @@ def test_a_value_in_a_column_without_a_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize("spoilt", ["6.12346E+12", "6,12346E+12", "6E+12", "1.00001e+15", "-1.2E+100"])
-def test_an_id_that_a_spreadsheet_has_rounded_is_refused_in_every_kind(spoilt) -> None:
+def test_an_id_rounded_by_a_spreadsheet_is_rejected_in_every_kind(spoilt) -> None:
     shop.orders("o1,c1,2026-03-01,5")
     advice = "was rounded by a spreadsheet; format the column as text in the spreadsheet, and export the file again"
 
@@ -135,7 +135,7 @@ def test_an_id_that_a_spreadsheet_has_rounded_is_refused_in_every_kind(spoilt) -
 
 
 @pytest.mark.parametrize("whole", ["E+12", "6.12346E12", "12E+05x", "612346E12", "1e5", "6.1-E+12"])
-def test_an_id_that_only_resembles_a_rounded_one_is_taken(whole) -> None:
+def test_an_id_that_only_resembles_a_rounded_one_is_accepted(whole) -> None:
     assert shop.customers(f"{whole},a@example.com").created == 1
 
 
@@ -153,7 +153,7 @@ def test_an_id_that_only_resembles_a_rounded_one_is_taken(whole) -> None:
         ("1990-05-07", date(1990, 5, 7)),
     ],
 )
-def test_a_birth_date_that_is_an_instant_is_the_shop_s_day(cell, day) -> None:
+def test_a_birth_date_that_is_an_instant_becomes_the_day_in_the_shops_zone(cell, day) -> None:
     with override_settings(TIME_ZONE="Europe/Berlin"):
         assert shop.customers(f"c1,{cell}", header="customer_id,birth_date").created == 1
 

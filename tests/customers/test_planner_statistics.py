@@ -1,4 +1,4 @@
-"""PostgreSQL's planner knows a temporary table as it is whenever a statement joins it."""
+"""PostgreSQL's planner has current statistics of a temporary table when a statement joins it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def join(table: str) -> None:
     execution.fetch_all(f"SELECT count(*) FROM customers_customer c JOIN {table} t ON t.customer_id = c.id")
 
 
-def test_past_orders_are_chosen_before_the_planner_looks() -> None:
+def test_past_orders_are_selected_with_current_planner_statistics() -> None:
     shop.segment("buyers", {"order_count": {"at_least": 2}})
     shop.orders(*(f"later{n},c{n},2026-03-02,10" for n in range(MANY)))
     refresh_all()
@@ -73,7 +73,7 @@ def test_a_table_is_analyzed_after_each_change_and_only_then(written: str) -> No
     assert len(ran) == 1
 
 
-def test_what_a_rollback_takes_back_is_analyzed_again() -> None:
+def test_tables_are_analyzed_again_after_a_rollback() -> None:
     temporary_tables.create_temporary_table("looked_at", "customer_id bigint PRIMARY KEY, kind integer")
     execution.execute(f"INSERT INTO looked_at SELECT n, 0 FROM generate_series(1, {MANY}) AS n")
     with transaction.atomic():
@@ -85,7 +85,7 @@ def test_what_a_rollback_takes_back_is_analyzed_again() -> None:
         assert rows_expected("SELECT * FROM looked_at WHERE kind = 0") == MANY
 
 
-def test_a_table_that_went_with_its_transaction_is_in_nobodys_way() -> None:
+def test_a_table_dropped_by_a_rollback_causes_no_error() -> None:
     with suppress(TakenBack), transaction.atomic():
         temporary_tables.create_temporary_table("gone", "customer_id bigint PRIMARY KEY")
         execution.execute(f"INSERT INTO gone SELECT n FROM generate_series(1, {MANY}) AS n")

@@ -1,4 +1,4 @@
-"""Everything about one customer is handed out whole, and erased wholly: what remains is exact, and names nobody."""
+"""Export and erasure are complete; what remains after an erasure is exact and names nobody."""
 
 import json
 import threading
@@ -75,7 +75,7 @@ def assert_all_is_exact() -> None:
     assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
 
 
-def test_an_export_holds_all_that_is_known(with_others) -> None:
+def test_an_export_contains_all_personal_data(with_others) -> None:
     told = json.loads(shop.command("export_customer", "anna-1"))
 
     assert told["customer"]["email"] == "anna@secret.example"
@@ -97,7 +97,7 @@ def test_an_export_holds_all_that_is_known(with_others) -> None:
     assert {one["change"] for one in told["segments"]["changes"]} == {"entered"}
 
 
-def test_erased_is_everything_but_what_can_be_counted(with_others) -> None:
+def test_an_erasure_leaves_only_counts(with_others) -> None:
     done = erase()
 
     assert (done.orders, done.events) == (2, 3)
@@ -114,7 +114,7 @@ def test_erased_is_everything_but_what_can_be_counted(with_others) -> None:
     assert not [name for name in NAMES if name in everything_stored()]
 
 
-def test_sizes_are_right_at_once_and_all_else_with_the_next_refresh(with_others) -> None:
+def test_after_an_erasure_sizes_are_right_at_once_and_the_rest_with_the_next_refresh(with_others) -> None:
     assert shop.members("spenders") == ["anna-1"]
 
     erase()
@@ -128,7 +128,7 @@ def test_sizes_are_right_at_once_and_all_else_with_the_next_refresh(with_others)
     assert_all_is_exact()
 
 
-def test_ids_sent_again_bring_nothing_of_the_past_back(with_others) -> None:
+def test_erased_ids_that_are_sent_again_bring_no_past_back(with_others) -> None:
     erase()
 
     tell_of_anna()
@@ -144,7 +144,7 @@ def test_ids_sent_again_bring_nothing_of_the_past_back(with_others) -> None:
     assert_all_is_exact()
 
 
-def test_records_of_the_past_that_never_arrived_stay_out_as_well(with_others) -> None:
+def test_late_records_from_before_an_erasure_are_skipped(with_others) -> None:
     erase()
 
     done = shop.orders("o-late,anna-1,2026-02-01,5", "o-new,anna-1,2100-01-01,5", "o3,ben,2026-02-01,5")
@@ -154,7 +154,7 @@ def test_records_of_the_past_that_never_arrived_stay_out_as_well(with_others) ->
     assert set(Order.objects.values_list("order_id", flat=True)) == {"o1", "o2", "o3", "o-new"}
 
 
-def test_whoever_signs_up_again_begins_afresh(with_others) -> None:
+def test_an_erased_customer_who_signs_up_again_starts_anew(with_others) -> None:
     erase()
 
     shop.customers("anna-1,anna@new.example,Anna,subscribed,2100-01-01,,", header=PEOPLE)
@@ -165,7 +165,7 @@ def test_whoever_signs_up_again_begins_afresh(with_others) -> None:
     assert anna.orders.get().order_id == "o-new"
 
 
-def test_an_erased_visitor_takes_the_queue_along(with_others) -> None:
+def test_erasing_a_visitor_removes_them_from_the_queues(with_others) -> None:
     shop.events("m9,,a9,Seen,2026-03-01", update_facts=False)
 
     erase("a9")
@@ -175,14 +175,14 @@ def test_an_erased_visitor_takes_the_queue_along(with_others) -> None:
     assert_all_is_exact()
 
 
-def test_the_command_erases_and_a_second_time_finds_nobody(with_others) -> None:
+def test_the_command_erases_once_and_then_finds_nobody(with_others) -> None:
     assert shop.command("erase_customer", "anna-1", "--yes") == "erased, with 2 orders and 3 events\n"
 
     with pytest.raises(CommandError, match="there is no customer"):
         shop.command("erase_customer", "anna-1", "--yes")
 
 
-def test_of_two_who_erase_at_once_one_comes_too_late(with_others) -> None:
+def test_of_two_concurrent_erasures_one_fails(with_others) -> None:
     anna = lookup.find_customer("anna-1")
     assert anna
     erase()
@@ -194,7 +194,7 @@ def test_of_two_who_erase_at_once_one_comes_too_late(with_others) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_erasing_while_records_arrive_and_members_are_refreshed_leaves_nothing_wrong() -> None:
+def test_erasing_during_ingestion_and_refreshes_leaves_the_data_consistent() -> None:
     segment_store.install_templates()
     shop.customers(*(f"c{n},c{n}@example.org" for n in range(20)))
     ended = threading.Event()

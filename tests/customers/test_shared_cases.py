@@ -1,4 +1,4 @@
-"""Small inputs of public bug reports about comparable systems, where they are at hand."""
+"""Inputs from public bug reports about comparable systems, if they are available."""
 
 import json
 from datetime import date

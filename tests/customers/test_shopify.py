@@ -1,4 +1,4 @@
-"""Shopify's exports become customers, orders and lines; orders find their customers by e-mail address."""
+"""Exports of Shopify become customers, orders and lines; orders find their customers by e-mail address."""
 
 import csv
 import io
@@ -67,7 +67,7 @@ def bring_orders(*rows: dict[str, str]) -> shop.Imported:
     return shop.import_text("shopify_orders", sheet(ORDERS, *rows))
 
 
-def test_a_customer_is_taken_without_what_nobody_needs() -> None:
+def test_a_shopify_customer_is_imported_without_unneeded_columns() -> None:
     done = bring_customers(
         customer("7210448301122", "Zoe@Example.org", "yes", Tags="vip, horeca", Note="calls often",
                  Phone="'+31612345678", **{"Default Address City": "Utrecht", "Default Address Country Code": "NL",
@@ -85,7 +85,7 @@ def test_a_customer_is_taken_without_what_nobody_needs() -> None:
     }
 
 
-def test_older_exports_have_other_names_and_no_ids() -> None:
+def test_older_shopify_exports_have_other_names_and_no_ids() -> None:
     header = "First Name,Last Name,Email,Accepts Email Marketing,Company,Address1,City,Country Code,Zip,Phone"
     text = sheet(
         header, {"Email": "old@example.org", "City": "Elko", "Country Code": "US", "Company": "Ranch"}
@@ -96,7 +96,7 @@ def test_older_exports_have_other_names_and_no_ids() -> None:
     assert (old.customer_id, old.city, old.attributes) == ("old@example.org", "Elko", {"company": "Ranch"})
 
 
-def test_an_order_takes_several_rows_and_finds_its_customer_by_address() -> None:
+def test_an_order_has_several_rows_and_finds_its_customer_by_address() -> None:
     bring_customers(customer("72", "zoe@example.org"))
     rows = (
         order("#1001", "Zoe@example.org", **{"Discount Code": "SPRING", "Discount Amount": "5.00"}),
@@ -126,7 +126,7 @@ def test_an_order_takes_several_rows_and_finds_its_customer_by_address() -> None
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_whoever_ordered_before_the_customers_came_is_one_customer() -> None:
+def test_orders_imported_before_their_customer_belong_to_one_customer() -> None:
     bring_orders(
         order("#1", "guest@example.org", **{"Billing Name": "Ada Mae Love", "Accepts Marketing": "yes"}),
         order("#2", "Guest@example.org"),
@@ -152,20 +152,20 @@ def test_whoever_ordered_before_the_customers_came_is_one_customer() -> None:
         ({"Cancelled at": "2026-04-01 10:00:00 +0200"}, "cancelled"),
     ],
 )
-def test_the_state_of_payment_and_delivery_is_the_order_s(columns, status) -> None:
+def test_the_status_of_payment_and_delivery_becomes_the_status_of_the_order(columns, status) -> None:
     bring_orders(order("#1", "a@example.org", **columns))
 
     assert Order.objects.get().status == status
 
 
-def test_a_state_nobody_knows_is_refused() -> None:
+def test_an_unknown_status_is_rejected() -> None:
     assert (
         "status: 'teapot' is not one of"
         in bring_orders(order("#1", "a@example.org", **{"Financial Status": "teapot"})).reason
     )
 
 
-def test_no_is_the_end_of_a_subscription_and_no_answer_of_who_was_never_asked() -> None:
+def test_no_ends_a_subscription_and_is_never_for_others() -> None:
     bring_customers(customer("1", "a@example.org", "yes"), customer("2", "b@example.org", "no"))
     bring_customers(customer("1", "a@example.org", "no"), customer("2", "b@example.org", "no"))
 
@@ -182,18 +182,18 @@ def test_no_is_the_end_of_a_subscription_and_no_answer_of_who_was_never_asked() 
         ("customer_id,Email,First Name,Last Name,Accepts Marketing", "shopify_customers"),
     ],
 )
-def test_the_kind_of_a_file_is_told_by_its_header(header, name) -> None:
+def test_the_kind_of_a_file_is_recognized_by_its_header(header, name) -> None:
     found = csv_files.guess_format(header.split(","))
 
     assert found
     assert found.name == name
 
 
-def test_a_file_of_no_kind_is_not_guessed() -> None:
+def test_an_unknown_header_is_of_no_kind() -> None:
     assert csv_files.guess_format(["a", "b"]) is None
 
 
-def test_an_order_is_kept_whatever_stands_in_its_phone_number() -> None:
+def test_an_order_with_an_invalid_phone_number_is_kept() -> None:
     done = shop.import_text(
         "shopify_orders",
         sheet(
@@ -230,7 +230,7 @@ def test_an_order_is_kept_whatever_stands_in_its_phone_number() -> None:
     assert Order.objects.get(order_id="#2008").lines.get().sku == "A lamp"
 
 
-def test_who_was_known_by_a_number_as_it_was_written_stays_the_same_customer() -> None:
+def test_a_customer_known_by_an_unnormalized_number_stays_the_same() -> None:
     shop.customers("(555) 010-0102,", header="customer_id,email")
     Customer.objects.update(
         phone="(555) 010-0102"

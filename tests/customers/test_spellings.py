@@ -1,4 +1,4 @@
-"""One spelling of text: what looks the same is the same, whether a letter comes in one piece (NFC) or in two (NFD)."""
+"""One spelling of text: composed (NFC) and decomposed (NFD) letters are the same."""
 
 import json
 from pathlib import Path
@@ -70,7 +70,7 @@ def tell(customer_id: str, city: str) -> None:
 
 
 @pytest.mark.parametrize("asked", [NFC, NFD], ids=["NFC", "NFD"])
-def test_every_text_and_name_is_compared_in_one_spelling(asked, matching) -> None:
+def test_texts_and_names_are_compared_in_one_spelling(asked, matching) -> None:
     tell("composed", NFC)
     tell("decomposed", NFD)
     tell("other", "Malmo")
@@ -106,7 +106,7 @@ def test_the_case_of_two_spellings_is_right() -> None:
     assert shop.command("evaluate", "--rule", CASES / "f_rules.json") == "2\n2\n2\n0\n"
 
 
-def test_ids_are_kept_in_one_spelling_whichever_way_they_come_in() -> None:
+def test_ids_are_stored_in_one_spelling_from_every_source() -> None:
     _, key = source()
     caller = ApiClient("ingest", "members:read")
     shop.import_rows("customers", [f"c {NFD}"], header="customer_id")
@@ -144,7 +144,7 @@ def test_a_customer_is_found_under_an_id_of_any_spelling() -> None:
     assert caller.told("delete", f"customers/{NFD}/", status=204) is None
 
 
-def test_who_was_erased_under_another_spelling_stays_erased() -> None:
+def test_a_customer_erased_under_another_spelling_stays_erased() -> None:
     at = shop.NOON
     tombstones.create_tombstones([("customer_id", NFD), ("order_id", f"o {NFD}")], at)
 

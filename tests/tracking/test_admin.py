@@ -1,4 +1,4 @@
-"""Sources, refused messages and conflicts as staff see them."""
+"""The admin pages of sources, refused messages and identity conflicts."""
 
 import html
 import re
@@ -73,7 +73,7 @@ def test_a_source_counts_unlinked_browsers_and_shows_how_to_sign(admin_client: C
     )
 
 
-def test_many_unlinked_browsers_are_counted_in_good_english(admin_client: Client) -> None:
+def test_the_count_of_unlinked_browsers_is_grammatical(admin_client: Client) -> None:
     web, key = source("browser")
     shop.customers("c1,c1@b.org")
     send(key, identify("c1", "a1"))
@@ -130,7 +130,7 @@ def test_conflicts_name_both_customers(admin_client: Client) -> None:
     assert "x@b.org" in shown
 
 
-def test_who_may_not_see_contact_data_sees_none_here() -> None:
+def test_staff_without_permission_see_no_contact_data() -> None:
     _, key = source()
     told = {"email": "nobody@at", "phone": "call 030 123456"}
     send(key, identify("c1", email="x@b.org"), identify("c2", email="x@b.org"), identify("c1", **told))

@@ -1,4 +1,4 @@
-"""What strangers send does not grow without limit."""
+"""Limits on what strangers can store."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def customers() -> int:
     return Customer.objects.existing().count()
 
 
-def test_one_request_of_a_browser_key_makes_at_most_a_hundred_visitors() -> None:
+def test_a_request_with_a_browser_key_creates_at_most_a_hundred_visitors() -> None:
     _, key = source("browser")
     send(key, track("View", anonymous="known"))
 
@@ -36,7 +36,7 @@ def test_one_request_of_a_browser_key_makes_at_most_a_hundred_visitors() -> None
     assert customers() == 201
 
 
-def test_requests_that_are_taken_together_are_bounded_each_by_itself() -> None:
+def test_requests_processed_together_are_limited_separately() -> None:
     _, key = source("browser")
     for n in range(3):
         send(key, *(track("View", anonymous=f"a{n}-{m}") for m in range(80)), drain=n == 2)
@@ -45,7 +45,7 @@ def test_requests_that_are_taken_together_are_bounded_each_by_itself() -> None:
 
 
 @pytest.mark.parametrize("way", ["user ids of a source that trusts them", "aliases that are signed"])
-def test_new_customers_of_a_browser_key_are_bounded_alike(way) -> None:
+def test_new_customers_of_a_browser_key_are_limited_likewise(way) -> None:
     if way.startswith("user"):
         _, key = source("browser", trusts_unsigned_ids=True)
         sent = [track("View", user=f"c{n}") for n in range(130)]
@@ -61,7 +61,7 @@ def test_new_customers_of_a_browser_key_are_bounded_alike(way) -> None:
     assert RefusedMessage.objects.count() == 30
 
 
-def test_the_requests_of_a_server_are_not_bounded() -> None:
+def test_requests_of_a_server_are_not_limited() -> None:
     send(source("server")[1], *(track("View", anonymous=f"a{n}") for n in range(130)))
 
     assert (customers(), RefusedMessage.objects.count()) == (130, 0)
@@ -79,7 +79,7 @@ def numbered(letter: str, count: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_a_customer_has_the_two_hundred_attributes_that_were_told_first(order) -> None:
+def test_a_customer_has_the_two_hundred_earliest_attributes(order) -> None:
     _, key = source()
     told = [
         identify("c1", at="2026-03-01", **numbered("b", 120)),
@@ -94,7 +94,7 @@ def test_a_customer_has_the_two_hundred_attributes_that_were_told_first(order) -
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_the_rest_is_complained_of_once() -> None:
+def test_exceeding_the_attribute_limit_is_reported_once() -> None:
     _, key = source()
     for n in range(3):
         send(key, identify("c1", **numbered(f"a{n}-", 150)), identify("c2", **numbered("b", 900)))
@@ -107,7 +107,7 @@ def test_the_rest_is_complained_of_once() -> None:
     )
 
 
-def test_a_stranger_cannot_fill_a_customer_up() -> None:
+def test_a_stranger_cannot_use_up_the_attributes_of_a_customer() -> None:
     _, key = source("browser")
     send(key, identify("c1", "evil", **numbered("a", 200)))
     shop.import_rows("customers", "c1,gold", header="customer_id,tier")
@@ -154,7 +154,7 @@ def test_too_many_attributes_by_the_api_are_a_warning() -> None:
     ]
 
 
-def test_attributes_come_back_when_those_who_filled_a_customer_up_leave() -> None:
+def test_attributes_come_back_when_the_browsers_that_used_up_the_limit_leave() -> None:
     _, key = source()
     send(key, identify("c1", at="2026-03-02", **numbered("b", 150)))
     send(key, identify(anonymous="a1", at="2026-03-01", **numbered("a", 150)))
@@ -168,7 +168,7 @@ def test_attributes_come_back_when_those_who_filled_a_customer_up_leave() -> Non
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_browser_pushes_out_no_attribute_of_a_server_however_it_dates_its_own(order) -> None:
+def test_a_browser_displaces_no_attribute_of_a_server(order) -> None:
     key, of_browser = source()[1], source("browser", trusts_unsigned_ids=True)[1]
     calls = [
         (key, identify("c1", tier="gold")),

@@ -1,4 +1,4 @@
-"""The open cart, as the events of the shop's pages fill and empty it."""
+"""The open cart, filled and emptied by events."""
 
 from decimal import Decimal
 from typing import Any
@@ -61,7 +61,7 @@ CUP = {"sku": "CUP-1", "price": 12}
         ([added("08:00", **CUP, quantity=5), ordered("08:30"), added("09:05", **CUP), removed("09:10", **CUP)], False),
     ],
 )  # fmt: skip
-def test_an_emptied_cart_is_no_cart_however_its_events_arrive(key, messages, is_open) -> None:
+def test_an_emptied_cart_is_not_open_in_any_order_of_its_events(key, messages, is_open) -> None:
     shop.segment("waiting", {"open_cart": {"within_last": "7d"}})
 
     for at_once in (messages[:1], messages[1:]):  # merged into what is stored
@@ -75,7 +75,7 @@ def test_an_emptied_cart_is_no_cart_however_its_events_arrive(key, messages, is_
     assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
 
 
-def test_a_cart_may_be_asked_for_in_the_past_when_it_was_still_full(key, tmp_path) -> None:
+def test_a_cart_can_be_evaluated_at_a_past_instant(key, tmp_path) -> None:
     send(key, added("09:00", **CUP), removed("10:00", **CUP))
     rule = tmp_path / "rule.json"
     rule.write_text('{"open_cart": {"within_last": "1d"}}')
@@ -84,7 +84,7 @@ def test_a_cart_may_be_asked_for_in_the_past_when_it_was_still_full(key, tmp_pat
     assert shop.command("evaluate", "--rule", rule) == "0\n"
 
 
-def test_values_without_measure_keep_no_fact_from_being_stored(key) -> None:
+def test_huge_values_do_not_keep_facts_from_being_stored(key) -> None:
     send(key, *(added(f"09:{n}0", **CUP) for n in range(4)))
     much = Decimal(MAX_SUM // 15_000)  # four of them are more than 64 bits hold
     Event.objects.update(product_value=much, product_quantity=much)

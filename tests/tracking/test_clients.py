@@ -1,4 +1,4 @@
-"""The real clients, unmodified, against a real server that is killed in the middle: all arrives, once, and right."""
+"""Unmodified SDKs against a real server that is killed in between: each message is processed once, correctly."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ PYTHON: dict[str, Callable[[str, str], Any]] = {
 
 @pytest.mark.parametrize("calls", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", PYTHON)
-def test_a_python_client_tells_its_story(name: str, calls: int, web: Web, tmp_path: Path) -> None:
+def test_messages_of_the_python_client_are_understood(
+    name: str, calls: int, web: Web, tmp_path: Path
+) -> None:
     _, key = source()
 
     through_python(PYTHON[name](key, web.address), story(calls), web)
@@ -161,7 +163,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("calls", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", ["segment", "rudder"])
-def test_a_node_client_tells_its_story(
+def test_messages_of_the_node_client_are_understood(
     name: str, calls: int, web: Web, modules: Path, tmp_path: Path
 ) -> None:
     _, key = source()
@@ -261,7 +263,7 @@ def take_until(holds: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("calls", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
-def test_a_browser_tells_its_story(calls: int, web: Web, page: Page) -> None:
+def test_messages_of_the_browser_client_are_understood(calls: int, web: Web, page: Page) -> None:
     _, key = source("browser", messages_a_minute=1_000_000)
     many = (calls - 5) // 2
 

@@ -1,4 +1,4 @@
-"""What a stranger with the key of a browser gains by naming customer ids: nothing, before and after the shop does."""
+"""A stranger with the key of a browser gains nothing by naming customer ids, before or after the shop names them."""
 
 import json
 from collections.abc import Callable
@@ -140,7 +140,7 @@ def assert_the_stranger_has_all_of_it_back() -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMINGS)
-def test_what_a_stranger_said_of_an_id_goes_back_when_the_shop_names_it(name, kind, server, web) -> None:
+def test_data_from_a_stranger_leaves_an_id_when_the_shop_names_it(name, kind, server, web) -> None:
     for slug, rule in (
         ("carts", {"open_cart": {"within_last": "900d"}}),
         ("gold", {"attribute": {"name": "plan", "is": "gold"}}),
@@ -161,9 +161,7 @@ def test_what_a_stranger_said_of_an_id_goes_back_when_the_shop_names_it(name, ki
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMINGS)
-def test_what_a_stranger_says_of_an_id_that_the_shop_has_named_is_the_visitors(
-    name, kind, server, web
-) -> None:
+def test_data_from_a_stranger_about_an_id_of_the_shop_belongs_to_the_visitor(name, kind, server, web) -> None:
     name(kind, server)
     before = row_of("victim")
 
@@ -173,14 +171,14 @@ def test_what_a_stranger_says_of_an_id_that_the_shop_has_named_is_the_visitors(
     assert_the_stranger_has_all_of_it_back()
 
 
-def test_an_id_named_in_the_same_batch_is_the_shops(server, web) -> None:
+def test_an_id_that_the_shop_names_in_the_same_batch_is_trusted(server, web) -> None:
     send(web[1], track("View", anonymous="evil"), identify("victim", "evil", **EVIL), drain=False)
     send(server, track("Signed In", user="victim"))
 
     assert (owner("evil"), row_of("victim")["email"]) == ("anonymous:evil", "")
 
 
-def test_when_a_customer_was_first_seen_is_not_for_a_stranger_to_say(web) -> None:
+def test_a_stranger_cannot_change_when_a_customer_was_first_seen(web) -> None:
     send(web[1], identify("victim", "evil", createdAt="2001-01-01", at="2020-01-01"))
     before = datetime.now(UTC)
 
@@ -191,7 +189,7 @@ def test_when_a_customer_was_first_seen_is_not_for_a_stranger_to_say(web) -> Non
 
 @pytest.mark.parametrize("later", ["2025-06-01", "2027-01-01"])
 @pytest.mark.parametrize("way", ["file", "API"])
-def test_the_earliest_of_what_records_and_messages_give_of_the_first_visit_counts(way, later, server) -> None:
+def test_the_earliest_first_seen_of_records_and_messages_counts(way, later, server) -> None:
     def give(first_seen: str) -> None:
         if way == "file":
             shop.customers(f"c1,{first_seen}", header="customer_id,first_seen")
@@ -211,7 +209,7 @@ def test_the_earliest_of_what_records_and_messages_give_of_the_first_visit_count
     assert first_seen() == "2025-03-01"
 
 
-def test_the_first_visit_of_a_file_is_there_again_when_a_browser_turns_out_to_be_elses(server) -> None:
+def test_first_seen_of_a_file_returns_when_a_browser_belongs_to_another_customer(server) -> None:
     send(server, identify(anonymous="a1", createdAt="2025-01-01", at="2026-03-02"))
     shop.customers("c1,2026-01-01", header="customer_id,first_seen")
     seen = Customer.objects.existing().values_list("customer_id", "first_seen__year")
@@ -275,7 +273,7 @@ def test_a_stranger_reads_no_messages_and_no_segments_of_the_customer(first, rea
     assert reads("evil") == ([], [])
 
 
-def test_a_message_for_the_stranger_goes_back_with_the_stranger(reads, web) -> None:
+def test_a_message_for_a_stranger_leaves_with_the_stranger(reads, web) -> None:
     campaign = sent_messages.campaign(channel=OnSite.key)
     send(web[1], track("View", anonymous="evil"), identify("victim", "evil", firstName="Visit evil.example"))
     refresh_all()
@@ -306,7 +304,7 @@ def test_a_signed_link_stays(server, web) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("way", ["a server", "an alias", "a file", "the API"])
-def test_a_trusted_statement_of_both_ids_joins_for_good(way, when, server, web) -> None:
+def test_a_trusted_record_with_both_ids_merges_for_good(way, when, server, web) -> None:
     def join() -> None:
         match way:
             case "a server":
@@ -332,7 +330,7 @@ def test_a_trusted_statement_of_both_ids_joins_for_good(way, when, server, web) 
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_a_stranger_cannot_keep_a_browser_from_whom_it_belongs_to(server, web) -> None:
+def test_a_stranger_cannot_keep_a_browser_from_its_customer(server, web) -> None:
     """Who knows the id of somebody's browser may name an id with it, and be it long ago."""
     send(web[1], *(identify(f"x{n}", "a1", at="2001-01-01") for n in range(300)))
     send(server, track("Signed In", user="c1", anonymous="a1"))

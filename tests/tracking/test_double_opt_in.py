@@ -1,4 +1,4 @@
-"""Whoever holds a browser key is a stranger: only the address itself says that it wants the newsletter."""
+"""Double opt-in: with the key of a browser, only the owner of an address can confirm a subscription."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def link_of(mail: MailServer, place: int = -1) -> str:
     return urlsplit(url).path
 
 
-def test_a_browsers_wish_is_pending_and_its_address_is_asked(mail: MailServer, ask: Ask) -> None:
+def test_a_subscription_from_a_browser_is_pending_and_its_address_is_asked(
+    mail: MailServer, ask: Ask
+) -> None:
     ask()
 
     assert state_of("anonymous:a1") == "never"
@@ -96,7 +98,7 @@ def test_a_browsers_wish_is_pending_and_its_address_is_asked(mail: MailServer, a
     assert mail.of("To", "Subject") == [(VICTIM, "Please confirm the newsletter of The shop")]
 
 
-def test_looking_at_the_link_confirms_nothing_and_the_button_does_once(mail: MailServer, ask: Ask) -> None:
+def test_opening_the_link_confirms_nothing_and_the_button_confirms_once(mail: MailServer, ask: Ask) -> None:
     ask()
     link = link_of(mail)
     for method in ("get", "head", "get"):
@@ -129,7 +131,7 @@ def test_a_forged_link_confirms_nothing(ask: Ask, mail: MailServer, salt: str) -
     assert state_of("anonymous:a1") == "never"
 
 
-def test_a_link_expires_after_30_days_as_the_wish_does(
+def test_a_link_expires_after_30_days_with_the_request(
     ask: Ask, mail: MailServer, clock: time_machine.Traveller
 ) -> None:
     ask()
@@ -180,9 +182,7 @@ def test_a_mailbox_is_asked_once_a_day_by_whichever_of_its_addresses(
 
 
 @pytest.mark.parametrize("given", ["victim(1)@example.com", "(1)victim@example.com", "a:victim@example.com"])
-def test_an_address_that_mail_programs_read_as_another_is_never_asked(
-    given: str, ask: Ask, mail: MailServer
-) -> None:
+def test_an_ambiguous_address_is_never_asked(given: str, ask: Ask, mail: MailServer) -> None:
     ask(email=given)
 
     assert mail.taken == []
@@ -205,7 +205,7 @@ def test_the_link_of_an_address_that_the_visitor_does_not_have_confirms_nothing(
     assert [one.address for one in ConsentChange.objects.all()] == ["mine@example.com"]
 
 
-def test_a_used_link_says_nothing_of_a_newsletter_that_has_ended(ask: Ask, mail: MailServer) -> None:
+def test_a_used_link_is_expired_after_an_unsubscription(ask: Ask, mail: MailServer) -> None:
     ask()
     Client().post(link_of(mail))
     unsubscription.unsubscribe(Customer.objects.get().pk, NOW + timedelta(hours=1))
@@ -216,7 +216,7 @@ def test_a_used_link_says_nothing_of_a_newsletter_that_has_ended(ask: Ask, mail:
     assert b"You are subscribed" not in answer.content
 
 
-def test_nobody_asks_a_suppressed_address(ask: Ask, mail: MailServer) -> None:
+def test_a_suppressed_address_is_not_asked(ask: Ask, mail: MailServer) -> None:
     suppression.suppress(VICTIM, NOW, reason=suppression.Reason.BOUNCED, source="mail server")
     ask(email="Victim@Example.com")
 
@@ -224,7 +224,7 @@ def test_nobody_asks_a_suppressed_address(ask: Ask, mail: MailServer) -> None:
     assert ConfirmationRequest.objects.get().state == "held_back"
 
 
-def test_who_unsubscribed_is_not_subscribed_by_a_stranger(ask: Ask, mail: MailServer) -> None:
+def test_a_stranger_cannot_subscribe_an_unsubscribed_customer(ask: Ask, mail: MailServer) -> None:
     shop.customers(f"c1,{VICTIM},subscribed,2026-01-01", header="customer_id,email,newsletter,subscribed_at")
     unsubscription.unsubscribe(Customer.objects.get().pk, NOW - timedelta(days=2))
 
@@ -237,7 +237,7 @@ def test_who_unsubscribed_is_not_subscribed_by_a_stranger(ask: Ask, mail: MailSe
     assert (state_of("c1"), state_of("anonymous:a1")) == ("unsubscribed", "subscribed")
 
 
-def test_a_stranger_unsubscribes_nobody_but_their_own_visitor(browser: str) -> None:
+def test_a_stranger_unsubscribes_only_their_own_visitor(browser: str) -> None:
     shop.customers(f"c1,{VICTIM},subscribed,2026-01-01", header="customer_id,email,newsletter,subscribed_at")
 
     send(browser, identify("", "a1", at=NOW.isoformat(), email=VICTIM, newsletter=False))
@@ -257,7 +257,7 @@ def test_a_confirmed_address_is_not_changed_for_anothers(ask: Ask, browser: str,
     assert (row.email, row.newsletter) == ("mine@example.com", "subscribed")
 
 
-def test_a_signature_of_the_shop_does_not_speak_for_the_address(mail: MailServer) -> None:
+def test_a_trusted_customer_id_does_not_confirm_the_address(mail: MailServer) -> None:
     _, key = source("browser", trusts_unsigned_ids=True)
     send(key, identify("c9", "a9", at=NOW.isoformat(), email=VICTIM, newsletter=True))
 
@@ -265,7 +265,7 @@ def test_a_signature_of_the_shop_does_not_speak_for_the_address(mail: MailServer
     assert pending() == {"c9"}
 
 
-def test_asking_twice_and_taking_tasks_twice_sends_one_message(ask: Ask, mail: MailServer) -> None:
+def test_repeated_requests_and_tasks_send_one_message(ask: Ask, mail: MailServer) -> None:
     ask()
     ask()
     assert confirmation_emails.send_confirmation_emails(NOW) == 0
@@ -273,7 +273,7 @@ def test_asking_twice_and_taking_tasks_twice_sends_one_message(ask: Ask, mail: M
     assert len(mail.taken) == 1
 
 
-def test_a_mail_server_that_is_busy_is_tried_again_and_an_unknown_mailbox_is_suppressed(
+def test_a_busy_mail_server_is_tried_again_and_an_unknown_mailbox_is_suppressed(
     ask: Ask, mail: MailServer, clock: time_machine.Traveller
 ) -> None:
     mail.answer = lambda address: "450 4.2.0 later"
@@ -286,7 +286,7 @@ def test_a_mail_server_that_is_busy_is_tried_again_and_an_unknown_mailbox_is_sup
     assert suppression.is_suppressed(VICTIM)
 
 
-def test_while_the_mail_server_is_away_addresses_wait_and_none_is_given_up(
+def test_requests_wait_while_the_mail_server_is_unavailable(
     ask: Ask, mail: MailServer, settings, clock: time_machine.Traveller
 ) -> None:
     port, settings.EMAIL_PORT = settings.EMAIL_PORT, 1
@@ -303,9 +303,7 @@ def test_while_the_mail_server_is_away_addresses_wait_and_none_is_given_up(
     assert sorted(mail.of("To")) == [(email,) for email in addresses]
 
 
-def test_who_asks_one_address_again_and_again_keeps_no_other_from_being_asked(
-    mail: MailServer, browser: str
-) -> None:
+def test_repeated_requests_for_one_address_block_no_other(mail: MailServer, browser: str) -> None:
     for first in (0, 70):
         asking = (f"a{number}" for number in range(first, first + 70))
         send(
@@ -318,7 +316,7 @@ def test_who_asks_one_address_again_and_again_keeps_no_other_from_being_asked(
     assert sorted(mail.of("To")) == [("other@example.com",), (VICTIM,)]
 
 
-def test_without_a_mail_server_nothing_goes_out_and_staff_are_told(
+def test_without_a_mail_server_nothing_is_sent_and_staff_see_why(
     ask: Ask, admin_client: Client, settings, tmp_path: Path
 ) -> None:
     settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = (
@@ -331,7 +329,7 @@ def test_without_a_mail_server_nothing_goes_out_and_staff_are_told(
     assert "Confirmation e-mails cannot be sent" in admin_client.get("/admin/").content.decode()
 
 
-def test_without_double_opt_in_a_browsers_wish_counts_but_ends_no_unsubscription_of_the_address(
+def test_without_double_opt_in_a_browser_subscribes_but_ends_no_unsubscription_of_the_address(
     ask: Ask, settings, mail: MailServer
 ) -> None:
     settings.SHOP_DOUBLE_OPT_IN = False

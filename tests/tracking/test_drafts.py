@@ -1,6 +1,6 @@
-"""What a browser says of an order is a draft, which changes no order that somebody who is trusted tells of.
+"""Drafts: orders that only browsers report. They change no order that a trusted source reports.
 
-Each attack is made with the key of a browser alone, before the shop tells of its order and after it.
+Each attack uses only the key of a browser, before and after the shop reports its order.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
-def test_a_browser_alters_no_order_of_the_shop(
+def test_a_browser_changes_no_confirmed_order(
     confirm: Tell, attack: Tell, server: str, is_before: bool
 ) -> None:
     send(server, identify("victim", email="victim@example.org"))
@@ -182,9 +182,7 @@ def test_a_browser_alters_no_order_of_the_shop(
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_a_customer_whom_a_stranger_named_first_gets_the_order_and_nothing_else(
-    confirm: Tell, key: str
-) -> None:
+def test_a_customer_named_first_by_a_stranger_gets_only_the_order(confirm: Tell, key: str) -> None:
     send(
         key,
         track("Order Completed", user="victim", anonymous="evil", order_id="o2", total=7, products=[PLANTED]),
@@ -216,7 +214,7 @@ def test_a_signature_proves_who_the_customer_is_not_what_they_paid(web, server) 
     assert held() == RIGHT
 
 
-def test_of_several_browsers_the_one_the_shop_has_signed_makes_the_draft(web) -> None:
+def test_of_several_browsers_the_signed_one_makes_the_draft(web) -> None:
     browser, key = web
     sale = {"order_id": "o1", "total": 30, "products": [HAT]}
     send(
@@ -288,7 +286,7 @@ def test_lines_alone_are_refused_for_a_draft(key: str) -> None:
     assert [*OrderLine.objects.values_list("sku", flat=True)] == ["planted"]
 
 
-def test_a_row_that_cannot_be_an_order_leaves_the_draft(key: str) -> None:
+def test_an_invalid_row_leaves_the_draft(key: str) -> None:
     plant_lines(key)
     before = held()
 
@@ -308,7 +306,7 @@ def test_a_file_of_pending_orders_confirms_them_too(key: str) -> None:
     assert (held()["owner"], held()["order"], held()["lines"]) == ("victim", ("pending", 9, 0, 0, "EUR"), [])
 
 
-def test_later_words_of_browsers_are_events_and_nothing_else(confirm: Tell, key: str) -> None:
+def test_later_messages_of_browsers_are_only_events(confirm: Tell, key: str) -> None:
     plant_lines(key)
     confirm()
     plant_lines(key)
@@ -317,7 +315,7 @@ def test_later_words_of_browsers_are_events_and_nothing_else(confirm: Tell, key:
     assert not OrderMessage.objects.filter(is_trusted=False).exists()
 
 
-def test_what_is_kept_of_a_draft_is_bounded_and_the_first_is_kept(key: str) -> None:
+def test_the_stored_messages_of_a_draft_are_limited_to_the_first(key: str) -> None:
     send(key, *(track("Order Updated", anonymous=f"a{n}", order_id="o1", at=LATER) for n in range(60)))
     send(key, track("Order Completed", anonymous="first", order_id="o1", total=3))
     send(key, *(track("Order Updated", anonymous=f"b{n}", order_id="o1", at=LATER) for n in range(60)))
@@ -339,7 +337,7 @@ def test_a_source_may_let_its_orders_count(server: str) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("first", ["messages", "file"])
-def test_a_file_and_messages_at_the_same_moment_end_as_one_after_the_other(
+def test_a_file_and_messages_written_concurrently_end_as_in_sequence(
     first: str, server: str, key: str
 ) -> None:
     if connection.vendor == "sqlite":
@@ -374,7 +372,9 @@ def test_a_file_and_messages_at_the_same_moment_end_as_one_after_the_other(
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["first", "last"])
 @pytest.mark.parametrize("way", ["server", "API", "file"])
-def test_a_browser_uses_up_no_id_of_another_message(key: str, server: str, way: str, is_first: bool) -> None:
+def test_a_message_id_of_a_browser_blocks_no_other_message(
+    key: str, server: str, way: str, is_first: bool
+) -> None:
     theirs = [
         track("Fake", anonymous="evil", n=1) | {"messageId": "m-1"},
         track("Order Cancelled", anonymous="evil", order_id="o1") | {"messageId": "m-2"},
@@ -412,7 +412,7 @@ def test_a_browser_uses_up_no_id_of_another_message(key: str, server: str, way: 
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_a_browser_and_a_server_may_use_an_id_in_one_batch_of_work(key: str, server: str) -> None:
+def test_a_browser_and_a_server_may_use_one_id_in_the_same_batch(key: str, server: str) -> None:
     send(key, track("Fake", anonymous="evil") | {"messageId": "m-1"}, drain=False)
     send(server, track("Order Completed", user="victim", order_id="o1", total=80) | {"messageId": "m-1"})
 
@@ -420,7 +420,7 @@ def test_a_browser_and_a_server_may_use_an_id_in_one_batch_of_work(key: str, ser
     assert Event.objects.count() == 2
 
 
-def test_the_erasure_of_a_stranger_keeps_no_order_and_no_message_away(key: str, server: str) -> None:
+def test_erasing_a_stranger_blocks_no_order_and_no_message_of_others(key: str, server: str) -> None:
     send(key, track("Order Completed", anonymous="evil", order_id="o1", total=1) | {"messageId": "m-1"})
     evil = lookup.find_customer("evil")
     assert evil

@@ -1,4 +1,4 @@
-"""Nothing acknowledged is lost or doubled: not when workers are killed, nor when Redis is away or emptied."""
+"""No acknowledged message is lost or processed twice, even if workers are killed or Redis is unavailable or emptied."""
 
 from __future__ import annotations
 
@@ -133,10 +133,10 @@ def go_through(kills: int, environment: dict[str, str], folder: Path) -> None:
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_a_killed_worker_and_a_redis_that_is_away_lose_nothing(environment, tmp_path) -> None:
+def test_a_killed_worker_and_a_redis_outage_lose_nothing(environment, tmp_path) -> None:
     go_through(1, environment, tmp_path)
 
 
 @pytest.mark.long
-def test_three_killed_workers_and_a_redis_that_is_away_lose_nothing(environment, tmp_path) -> None:
+def test_three_killed_workers_and_a_redis_outage_lose_nothing(environment, tmp_path) -> None:
     go_through(3, environment, tmp_path)

@@ -1,4 +1,4 @@
-"""The endpoints: keys, bodies, limits, errors, preflights; what is acknowledged is kept."""
+"""The tracking endpoints: keys, bodies, limits, errors and preflight requests."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def answer(*arguments: Any, **options: Any) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("address", ["identify", "track", "page", "screen", "group", "alias", *"itpsga"])
-def test_each_call_has_an_address_and_a_short_one(key, address) -> None:
+def test_each_call_has_a_path_and_a_short_one(key, address) -> None:
     body = message("", user="c1", event="View", previousId="a1", groupId="g1")
 
     assert answer(key, address, body) == (200, "")
@@ -41,7 +41,7 @@ def test_each_call_has_an_address_and_a_short_one(key, address) -> None:
 
 
 @pytest.mark.parametrize("address", ["batch", "import", "b"])
-def test_batches_have_three_addresses(key, address) -> None:
+def test_batches_have_three_paths(key, address) -> None:
     assert answer(key, address, {"batch": [track("View", user="c1")], "sentAt": None}) == (200, "")
     assert answer(key, address, {"batch": []}) == (200, "")
     assert inbox.drain() == 1
@@ -61,7 +61,7 @@ def test_the_key_comes_in_the_header_or_in_the_body(key) -> None:
     assert answer(key, "page", body) == (401, "bad_key")
 
 
-def test_gzip_is_inflated_within_bounds(key) -> None:
+def test_gzip_is_inflated_up_to_a_limit(key) -> None:
     body = json.dumps({"batch": [track("View", user="c1")]}).encode()
     packed, bomb = gzip.compress(body), gzip.compress(b" " * 5_000_000)
     gzipped = {"Content-Encoding": "gzip"}
@@ -97,12 +97,12 @@ def test_gzip_is_inflated_within_bounds(key) -> None:
     ],
     ids=["empty", "cut off", "a list", "no number", "UTF-16", "deep", "no list", "too many"],
 )
-def test_a_body_of_the_wrong_shape_is_told_what_it_lacks(key, body, code) -> None:
+def test_an_invalid_body_is_answered_with_what_is_missing(key, body, code) -> None:
     assert answer(key, "batch", body) == (400, code)
     assert not Batch.objects.exists()
 
 
-def test_what_is_too_large_or_cannot_be_read_is_refused(key) -> None:
+def test_bodies_that_are_too_large_or_unreadable_are_rejected(key) -> None:
     assert answer(key, "batch", b" " * 600_000) == (413, "too_large")
     assert answer(key, "track", track("View", user="c1", x="y" * 33_000)) == (400, "invalid_message")
     assert answer(key, "track", message("track", user="c1")) == (400, "invalid_message")
@@ -112,7 +112,7 @@ def test_what_is_too_large_or_cannot_be_read_is_refused(key) -> None:
     assert not Batch.objects.exists()
 
 
-def test_a_browser_may_ask_before_it_sends() -> None:
+def test_preflight_requests_are_answered() -> None:
     asked = {
         "Origin": "https://shop.example",
         "Access-Control-Request-Headers": "authorization,X-Retry-Count",
@@ -145,7 +145,7 @@ def no_redis(settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
 
-def test_without_redis_messages_are_kept(no_redis) -> None:
+def test_without_redis_messages_are_stored(no_redis) -> None:
     _, key = source()
 
     for _ in range(3):
@@ -156,7 +156,7 @@ def test_without_redis_messages_are_kept(no_redis) -> None:
     assert Event.objects.count() == 3
 
 
-def test_a_database_that_is_busy_is_no_success(key, monkeypatch) -> None:
+def test_a_busy_database_is_not_acknowledged(key, monkeypatch) -> None:
     def busy(*_: Any) -> None:
         raise OperationalError("database is locked")
 
@@ -165,7 +165,7 @@ def test_a_database_that_is_busy_is_no_success(key, monkeypatch) -> None:
     assert answer(key, "page", message("page", user="c1")) == (503, "busy")
 
 
-def test_a_message_nested_as_deeply_as_can_be_stops_no_other(key) -> None:
+def test_a_deeply_nested_message_stops_no_other(key) -> None:
     sent = []
     for depth in range(700, 1_000, 4):
         deep = '{"type": "page", "userId": "c1", "properties": ' + '{"a": ' * depth + "1" + "}" * depth + "}"
@@ -179,7 +179,7 @@ def test_a_message_nested_as_deeply_as_can_be_stops_no_other(key) -> None:
     assert not [reason for reason in refused if "nested" not in reason]
 
 
-def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None:
+def test_a_message_that_breaks_processing_is_refused_alone(key, monkeypatch) -> None:
     ours = track("Broken", user="c1")
     taken = processing._write_interpretations
 
@@ -203,7 +203,7 @@ def test_a_message_that_breaks_the_taking_is_set_apart(key, monkeypatch) -> None
     assert not RefusedMessage.objects.exists()
 
 
-def test_write_keys_are_made_by_a_command() -> None:
+def test_a_command_creates_write_keys() -> None:
     key = shop.command("create_key", "Back office", "--write").split()[-1]
     browser = shop.command("create_key", "Web shop", "--write", "--browser")
 

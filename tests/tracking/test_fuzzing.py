@@ -1,4 +1,4 @@
-"""Whatever is sent, the endpoint answers by the book, the worker goes on, and memory stays bounded."""
+"""Fuzzing: every request gets a documented response, the worker continues, and memory stays bounded."""
 
 import gzip
 import json
@@ -153,13 +153,13 @@ def fuzz(examples: int, key: str, post: Post) -> None:
     check_that_the_worker_goes_on(key)
 
 
-def test_whatever_is_sent_is_answered_by_the_book(key: str) -> None:
+def test_every_request_gets_a_documented_response(key: str) -> None:
     fuzz(100, key, through_django)
 
 
 @pytest.mark.long
 @pytest.mark.django_db(transaction=True)
-def test_five_thousand_times_memory_stays_bounded(
+def test_memory_stays_bounded_over_five_thousand_requests(
     key: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with running({**environment, "LOG_LEVEL": "WARNING"}, tmp_path / "web.log") as web:

@@ -1,4 +1,4 @@
-"""One customer under many ids: joins, second devices, addresses, and what is kept apart."""
+"""Identity resolution: merges, second devices, addresses, and conflicts."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_visitors_of_one_address_are_one_visitor_until_a_customer_has_it(key) ->
     )
 
 
-def test_two_customer_ids_are_kept_apart_and_it_shows(key) -> None:
+def test_two_customer_ids_stay_apart_and_the_conflict_is_shown(key) -> None:
     send(key, identify("c1", "a1", email="x@b.org"), identify("c2", email="x@b.org", at="2026-03-02"))
     send(key, track("View", user="c2", anonymous="a1", at="2026-03-02"), track("View", anonymous="a1"))
 
@@ -80,7 +80,7 @@ def test_two_customer_ids_are_kept_apart_and_it_shows(key) -> None:
     assert [*owners] == ["c1", "c2"]
 
 
-def test_a_claim_that_comes_late_takes_its_place(key) -> None:
+def test_a_late_link_is_applied_at_its_time(key) -> None:
     send(key, track("View", anonymous="a1"), track("Order Completed", anonymous="a1", order_id="o1", total=5))
     send(key, identify(anonymous="a1", phone="+49301234567"), identify("c2", "a1", at="2026-03-02"))
     assert owner("a1") == Order.objects.get().customer.customer_id == "c2"
@@ -98,7 +98,7 @@ def test_a_claim_that_comes_late_takes_its_place(key) -> None:
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_what_a_file_has_joined_stays_joined(key) -> None:
+def test_a_merge_by_a_file_lasts(key) -> None:
     shop.events("m1,c1,a1,View,2026-03-01")
 
     send(key, track("View", user="c2", anonymous="a1", at="2020-01-01"))
@@ -107,7 +107,7 @@ def test_what_a_file_has_joined_stays_joined(key) -> None:
     assert conflicts() == {("a1", "c2")}
 
 
-def test_an_address_that_too_many_share_leads_to_nobody(key, monkeypatch) -> None:
+def test_an_address_shared_by_too_many_links_nobody(key, monkeypatch) -> None:
     monkeypatch.setattr("customers.identity.assertions.MAX_LINKS", 3)
     send(key, track("View", anonymous="a1"), identify(anonymous="a1", email="none@b.org"))
     for n in range(6):
@@ -118,7 +118,7 @@ def test_an_address_that_too_many_share_leads_to_nobody(key, monkeypatch) -> Non
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_members_follow_a_join_and_say_so(key) -> None:
+def test_membership_changes_after_a_merge_name_it_as_the_cause(key) -> None:
     shop.segment("fans", {"event_count": {"at_least": 2, "event": "View"}})
     shop.segment("viewers", {"event_count": {"at_least": 1, "event": "View"}})
     send(key, track("View", anonymous="a1"), track("View", user="c1"))

@@ -1,4 +1,4 @@
-"""What the key of a browser can do, which everybody can read, and what it cannot."""
+"""What the key of a browser, which everybody can read, allows and what it does not."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def owner(browser: str) -> str:
     return found.customer_id
 
 
-def test_a_browser_joins_a_customer_who_is_new_and_goes_on_as_that_customer(web) -> None:
+def test_a_browser_is_linked_to_a_new_customer(web) -> None:
     _, key = web
     send(key, track("View", anonymous="a1"))
     send(key, identify("c1", "a1", email="a@b.org"))
@@ -37,7 +37,7 @@ def test_a_browser_joins_a_customer_who_is_new_and_goes_on_as_that_customer(web)
     assert Customer.objects.existing().get().email == "a@b.org"
 
 
-def test_an_existing_customer_is_joined_only_with_a_signature(server, web) -> None:
+def test_a_browser_is_merged_into_an_existing_customer_only_with_a_signature(server, web) -> None:
     browser, key = web
     send(server, identify("c1", email="a@b.org"))
 
@@ -54,7 +54,7 @@ def test_an_existing_customer_is_joined_only_with_a_signature(server, web) -> No
     assert Customer.objects.get(customer_id="c1").city == "Rome"
 
 
-def test_a_source_may_allow_unsigned_ids(server) -> None:
+def test_a_source_may_trust_unsigned_ids(server) -> None:
     _, key = source("browser", trusts_unsigned_ids=True)
     send(server, identify("c1"))
 
@@ -68,7 +68,7 @@ def test_a_source_may_allow_unsigned_ids(server) -> None:
     assert Order.objects.get().status == "paid"
 
 
-def test_a_browser_without_its_own_id_names_nobody(web) -> None:
+def test_a_browser_without_an_id_of_its_own_is_refused(web) -> None:
     browser, key = web
     send(key, track("View", user="c1"))
     assert not Customer.objects.exists()
@@ -103,7 +103,7 @@ def test_known_contact_data_is_not_overwritten_by_a_browser(server, web) -> None
     assert contact.get() == ("new@b.org", "Ada", "+49307654321", "Oslo")
 
 
-def test_an_address_from_a_browser_joins_nobody(server, web) -> None:
+def test_an_address_from_a_browser_merges_nobody(server, web) -> None:
     _, key = web
     send(server, identify("c1", email="a@b.org", phone="+49301234567"))
 
@@ -115,7 +115,7 @@ def test_an_address_from_a_browser_joins_nobody(server, web) -> None:
     assert owner("a3") == "anonymous:a3"
 
 
-def test_an_address_from_a_server_joins_a_visitor(server) -> None:
+def test_an_address_from_a_server_merges_a_visitor(server) -> None:
     shop.customers("c1,a@b.org,", "c2,,+49301234567", header="customer_id,email,phone")
     send(server, track("View", anonymous="a1"), identify(anonymous="a1", email="A@B.org"))
     send(server, identify(anonymous="a2", phone="+49 30 1234567"))
@@ -123,7 +123,7 @@ def test_an_address_from_a_server_joins_a_visitor(server) -> None:
     assert (owner("a1"), owner("a2")) == ("c1", "c2")
 
 
-def test_the_alias_of_a_browser_speaks_for_itself_alone(server, web) -> None:
+def test_an_alias_of_a_browser_concerns_only_its_own_id(server, web) -> None:
     _, key = web
     send(server, track("View", anonymous="victim"))
 
@@ -152,7 +152,7 @@ def test_an_order_of_a_browser_waits_for_a_server(server, web) -> None:
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_an_order_from_elsewhere_is_not_altered_by_a_browser(web) -> None:
+def test_an_order_from_elsewhere_is_not_changed_by_a_browser(web) -> None:
     _, key = web
     shop.orders("o1,c1,2026-03-01,100")
 

@@ -1,4 +1,4 @@
-"""What was acknowledged waits while the database is not as this version needs it, and is taken when it is again."""
+"""Acknowledged messages wait while the schema of the database does not fit, and are processed afterwards."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_only() -> AbstractContextManager[None]:
 
 
 @pytest.mark.parametrize("broken", [column_renamed, table_renamed, column_of_the_next_version, read_only])
-def test_messages_wait_while_the_database_fails_in_a_way_that_passes(
+def test_messages_wait_during_a_transient_database_error(
     broken: Callable[[], AbstractContextManager[None]],
 ) -> None:
     _, key = source()

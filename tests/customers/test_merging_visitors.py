@@ -1,4 +1,4 @@
-"""An event row with both ids joins the visitor to the customer: once, in any order, wholly."""
+"""An event row with both ids merges the visitor into the customer: once, completely, in any order of rows."""
 
 import threading
 import time
@@ -52,7 +52,7 @@ def assert_all_is_of_one_customer() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))), ids=lambda order: "".join(map(str, order)))
-def test_a_visitor_is_joined_wherever_in_a_file_the_row_with_both_ids_stands(order) -> None:
+def test_a_visitor_is_merged_wherever_the_row_with_both_ids_is(order) -> None:
     rows = [VISITED, LOOKED, BOTH, LATER]
 
     done = bring(*(rows[place] for place in order))
@@ -63,7 +63,7 @@ def test_a_visitor_is_joined_wherever_in_a_file_the_row_with_both_ids_stands(ord
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
-def test_a_visitor_is_joined_over_two_files(cut, backwards) -> None:
+def test_a_visitor_is_merged_across_two_files(cut, backwards) -> None:
     rows = [VISITED, LOOKED, BOTH, LATER][:: -1 if backwards else 1]
 
     bring(*rows[:cut])
@@ -72,7 +72,7 @@ def test_a_visitor_is_joined_over_two_files(cut, backwards) -> None:
     assert_all_is_of_one_customer()
 
 
-def test_the_joined_visitors_row_is_kept_pointing_at_the_customer() -> None:
+def test_the_row_of_a_merged_visitor_points_to_the_customer() -> None:
     bring(VISITED)
     visitor = Customer.objects.get()
 
@@ -86,7 +86,7 @@ def test_the_joined_visitors_row_is_kept_pointing_at_the_customer() -> None:
     assert existing_customers(context_at(shop.NOON)).count() == 1
 
 
-def test_files_sent_again_after_a_join_change_nothing() -> None:
+def test_importing_files_again_after_a_merge_changes_nothing() -> None:
     bring(VISITED, LOOKED)
     bring(BOTH, LATER)
     before = shop.comparable_records()
@@ -113,7 +113,7 @@ def test_an_anonymous_id_that_belongs_to_another_customer_id_stays_there() -> No
 
 
 @pytest.mark.parametrize("met_before", [False, True], ids=["new", "met before"])
-def test_of_several_customers_who_claim_a_visitor_in_one_file_the_first_gets_it(met_before) -> None:
+def test_of_several_customers_with_one_visitor_in_a_file_the_first_gets_it(met_before) -> None:
     if met_before:
         bring(VISITED)
     claims = [[f"n{n}", f"c{n}", "a1", "Signed In", "2026-03-05T10:00:00Z", ""] for n in (9, 2, 5)]
@@ -136,7 +136,7 @@ def test_several_visitors_become_one_customer() -> None:
     shop.assert_facts_are_those_of_the_records()
 
 
-def test_a_row_sent_again_with_other_ids_joins_nobody_that_no_row_joined() -> None:
+def test_a_row_sent_again_with_other_ids_causes_no_other_merge() -> None:
     bring(["m1", "", "a1", "View", "2026-03-01", ""], ["m1", "c1", "", "View", "2026-03-01", ""])
 
     assert lookup.find_customer("a1") != lookup.find_customer("c1")
@@ -145,7 +145,7 @@ def test_a_row_sent_again_with_other_ids_joins_nobody_that_no_row_joined() -> No
 
 
 @pytest.mark.parametrize("kind", ["customers", "orders", "events"])
-def test_a_customer_id_may_not_look_like_a_printed_visitor(kind) -> None:
+def test_a_customer_id_may_not_look_like_the_public_id_of_a_visitor(kind) -> None:
     bring(VISITED)
 
     match kind:
@@ -163,7 +163,7 @@ def test_a_customer_id_may_not_look_like_a_printed_visitor(kind) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("first", ["the join", "the event"])
-def test_what_is_recorded_at_the_very_moment_of_a_join_is_the_customers(first) -> None:
+def test_records_written_during_a_merge_belong_to_the_customer(first) -> None:
     if connection.vendor == "sqlite":
         pytest.skip("about PostgreSQL: SQLite has one writer")
     bring(VISITED)
@@ -189,7 +189,7 @@ def test_what_is_recorded_at_the_very_moment_of_a_join_is_the_customers(first) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_file_that_meets_a_deadlock_is_taken_all_the_same() -> None:
+def test_a_file_is_imported_despite_a_deadlock() -> None:
     if connection.vendor == "sqlite":
         pytest.skip("about PostgreSQL: SQLite has one writer")
     shop.customers("c1,c1@example.org", "c2,c2@example.org")

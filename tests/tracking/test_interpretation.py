@@ -1,4 +1,4 @@
-"""What messages come to mean: customers, orders, carts and events."""
+"""What messages mean: customers, orders, carts and events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -61,7 +61,7 @@ def test_traits_become_columns_consent_and_attributes(key) -> None:
     assert not reasons()
 
 
-def test_traits_of_the_context_serve_where_a_client_has_no_others(key) -> None:
+def test_traits_of_the_context_are_used_if_there_are_no_others(key) -> None:
     told = message("identify", user="c1", context={"traits": {"email": "a@b.org"}, "locale": "de-DE"})
 
     send(key, told)
@@ -69,7 +69,7 @@ def test_traits_of_the_context_serve_where_a_client_has_no_others(key) -> None:
     assert Customer.objects.values_list("email", "language").get() == ("a@b.org", "de")
 
 
-def test_of_traits_that_cannot_be_read_the_others_are_taken(key) -> None:
+def test_valid_traits_are_kept_beside_invalid_ones(key) -> None:
     send(key, identify("c1", email="nobody", city="Rome", birthday="long ago"))
 
     assert Customer.objects.values_list("customer_id", "email", "city").get() == ("c1", "", "Rome")
@@ -87,7 +87,7 @@ def test_the_latest_identify_counts_not_the_last_to_arrive(key) -> None:
     assert (customer.city, customer.attributes) == ("Rome", {"plan": "gold"})
 
 
-def test_what_a_file_brought_stays_until_a_message_says_otherwise(key) -> None:
+def test_values_of_a_file_stay_until_a_message_changes_them(key) -> None:
     send(key, identify("c1", city="Rome"))
     shop.customers("c1,Oslo,x@y.org", header="customer_id,city,email")
     send(key, identify("c1", plan="gold"))
@@ -118,7 +118,7 @@ def test_calls_become_events_once(key) -> None:
     assert Event.objects.count() == 5
 
 
-def test_a_campaign_is_told_with_the_event_and_is_the_source_of_the_customer(key) -> None:
+def test_a_utm_campaign_becomes_event_properties_and_the_source_of_the_customer(key) -> None:
     for day, name in ((3, "bing"), (2, "google"), (4, "ads")):
         campaign = {"name": "Spring", "source": name}
         call = message(
@@ -206,7 +206,7 @@ def test_a_refund_may_come_before_its_order(key) -> None:
     assert orders() == {"o1": ("c1", "paid", 100, 30)}
 
 
-def test_an_order_of_a_file_is_followed(key) -> None:
+def test_messages_update_an_order_of_a_file(key) -> None:
     shop.orders("o1,c1,2026-03-01,100", "o2,c1,2026-03-01,100")
 
     send(
@@ -219,7 +219,7 @@ def test_an_order_of_a_file_is_followed(key) -> None:
     assert {one.placed_at.hour for one in Order.objects.all()} == {0}
 
 
-def test_a_bad_message_loses_no_good_one_and_can_be_tried_again(key) -> None:
+def test_an_invalid_message_affects_no_other_and_can_be_tried_again(key) -> None:
     send(
         key,
         {"type": "dance", "userId": "c1"},
@@ -253,7 +253,7 @@ def test_a_bad_message_loses_no_good_one_and_can_be_tried_again(key) -> None:
     ]
 
 
-def test_known_bots_are_left_out_and_counted(key) -> None:
+def test_messages_of_known_bots_are_ignored_and_counted(key) -> None:
     agent = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
     send(
         key,
@@ -265,7 +265,7 @@ def test_known_bots_are_left_out_and_counted(key) -> None:
     assert Source.objects.get().bots == 1
 
 
-def test_a_clock_that_is_right_is_believed_to_the_microsecond(key) -> None:
+def test_a_correct_clock_is_trusted_to_the_microsecond(key) -> None:
     at, sent = "2019-05-06T07:08:09.123456Z", (datetime.now(UTC) - timedelta(seconds=3)).isoformat()
 
     send(key, message("page", user="c1", at=at, sentAt=sent))
@@ -283,7 +283,7 @@ def test_times_are_corrected_by_the_clock_of_the_sender(key) -> None:
     assert 590 < ago.total_seconds() < 601
 
 
-def test_a_message_without_an_id_is_taken_once_too(key) -> None:
+def test_a_message_without_an_id_is_processed_once(key) -> None:
     call = track("View", user="c1") | {"messageId": None}
     send(key, call, drain=False)
     send(key, call, track("View", user="c2") | {"messageId": None})
