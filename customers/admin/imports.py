@@ -62,7 +62,7 @@ class UploadForm(forms.Form):
 class ImportAdmin(ReadOnlyAdmin):
     """The list of imports and the page of one."""
 
-    list_display = ("file", "kind_", "how_far", "rows", "refused_", "by", "uploaded")
+    list_display = ("file", "kind_", "state_", "rows", "refused_", "by", "uploaded")
     list_before_template = "customers/admin/no_imports.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -91,7 +91,7 @@ class ImportAdmin(ReadOnlyAdmin):
         return FORMATS[upload.kind].label if upload.kind in FORMATS else "–"
 
     @display(description="State", label={str(Import.State(key).label): LABELS[key] for key in LABELS})
-    def how_far(self, upload: Import) -> str:
+    def state_(self, upload: Import) -> str:
         return upload.get_state_display()
 
     @display(description="Rows")
