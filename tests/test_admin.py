@@ -197,7 +197,7 @@ def furnished(known: Segment, friends: Segment, admin_user: User) -> None:
     app.control.purge()
 
 
-def test_every_page_opens_in_few_queries_and_is_called_as_in_the_menu(
+def test_every_page_opens_in_few_queries_and_has_the_title_of_its_menu_entry(
     furnished, admin_client, django_assert_max_num_queries, subtests
 ):
     for view, one in EVERYTHING.items():
@@ -219,11 +219,11 @@ def test_no_page_opens_without_permission(furnished, staff, subtests):
             assert client.get(EVERYTHING[view].address).status_code == 403
 
 
-def test_the_first_page_tells_staff_without_permissions_so(staff):
+def test_the_dashboard_says_if_staff_have_no_permissions(staff):
     assert "permission" in staff().get(page("index")).content.decode()
 
 
-def test_every_page_asks_strangers_to_log_in(furnished, client, subtests):
+def test_every_page_requires_a_login(furnished, client, subtests):
     for view, one in EVERYTHING.items():
         with subtests.test(view):
             response = client.get(one.address)
@@ -231,7 +231,7 @@ def test_every_page_asks_strangers_to_log_in(furnished, client, subtests):
             assert "/login/" in response["Location"]
 
 
-def test_lists_cost_the_same_with_more_rows(
+def test_lists_need_no_more_queries_with_more_rows(
     known, admin_client, django_assert_num_queries, django_assert_max_num_queries
 ):
     for _ in range(3):
@@ -255,7 +255,7 @@ def test_lists_cost_the_same_with_more_rows(
      ("mül", {"c1"}), ("ÖZ", {"c2"}),
      ("anna mü", {"c1"}), ("browser", {"anonymous:browser"}), ("nobody", set()), ("%", set()), ("_", set())],
 )  # fmt: skip
-def test_customers_are_found_by_the_beginning_of_what_is_known_of_them(term, found, shop, admin_client):
+def test_customers_are_found_by_the_start_of_their_profile_data(term, found, shop, admin_client):
     response = admin_client.get(page("customers_customer_changelist"), {"q": term})
     assert {customer.customer_id for customer in response.context["cl"].result_list} == found
 
@@ -276,7 +276,7 @@ def test_a_customers_page_shows_facts_and_records(anna, known, admin_client):
         assert words in content
 
 
-def test_a_joined_visitors_page_leads_to_the_customer(anna, admin_client):
+def test_the_page_of_a_merged_visitor_redirects_to_the_customer(anna, admin_client):
     visitor = Customer.objects.get(customer_id="anonymous:browser")
     take("events", {"message_id": "j", "customer_id": "c1", "anonymous_id": "browser", "event": "Login",
                     "occurred_at": NOW.isoformat(), "properties": "{}"})  # fmt: skip
@@ -288,7 +288,7 @@ def test_a_joined_visitors_page_leads_to_the_customer(anna, admin_client):
     assert list(listed) == [anna]
 
 
-def test_customers_cannot_be_written(anna, admin_client):
+def test_customers_cannot_be_added_changed_or_deleted(anna, admin_client):
     assert admin_client.get(page("customers_customer_add")).status_code == 403
     assert (
         admin_client.post(page("customers_customer_change", anna.pk), {"customer_id": "x"}).status_code == 403
@@ -296,7 +296,7 @@ def test_customers_cannot_be_written(anna, admin_client):
     assert admin_client.get(page("customers_customer_delete", anna.pk)).status_code == 403
 
 
-def test_an_explanation_shows_each_condition_with_its_verdict_and_value(anna, admin_client):
+def test_an_explanation_shows_the_answer_and_value_of_each_condition(anna, admin_client):
     make("rich", {"all": [KNOWN, {"total_spent": {"at_least": 500}}]})
     response = admin_client.get(page("customers_customer_explain", anna.pk), {"segment": "rich"})
     content = " ".join(response.content.decode().split())
@@ -308,7 +308,7 @@ def test_an_explanation_shows_each_condition_with_its_verdict_and_value(anna, ad
     assert ": 375.00 EUR" in content
 
 
-def test_who_may_not_see_segments_sees_customers_without_them(anna, known, staff):
+def test_staff_who_may_not_see_segments_see_customers_without_them(anna, known, staff):
     client = staff("view_customer", "view_contact_data")
     content = client.get(page("customers_customer_change", anna.pk)).content.decode()
     assert "Anna Müller" in content
@@ -364,7 +364,7 @@ def test_a_rule_is_saved_and_edited(admin_client):
         ("", "required"),
     ],
 )
-def test_a_bad_rule_is_refused_with_its_path(rule, problem, admin_client):
+def test_an_invalid_rule_is_rejected_with_its_path(rule, problem, admin_client):
     response = send(admin_client, rule)
     assert response.status_code == 200
     [error] = response.context["adminform"].form.errors["rule"]
@@ -372,12 +372,12 @@ def test_a_bad_rule_is_refused_with_its_path(rule, problem, admin_client):
     assert not Segment.objects.exists()
 
 
-def test_a_slug_is_refused_where_it_is_taken_or_no_slug(known, admin_client):
+def test_a_slug_that_is_taken_or_invalid_is_rejected(known, admin_client):
     for slug in ("known", "two words", "a" * 101):
         assert "slug" in send(admin_client, KNOWN, slug=slug).context["adminform"].form.errors
 
 
-def test_a_slug_that_others_refer_to_keeps_its_name(known, admin_client):
+def test_a_slug_that_others_refer_to_cannot_be_changed(known, admin_client):
     make("inner", {"in_segment": {"is": "known"}})
     response = send(admin_client, KNOWN, known)
     assert "inner" in response.context["adminform"].form.errors["slug"][0]
@@ -393,7 +393,7 @@ def test_a_stored_rule_that_cannot_be_read_does_not_break_the_pages(known, admin
     assert "The rule is invalid: rule.gone" in content
 
 
-def test_who_may_only_see_segments_cannot_write_them(known, friends, staff):
+def test_staff_who_may_only_see_segments_cannot_change_them(known, friends, staff):
     client = staff("view_segment", "view_customer")
     assert client.get(page("segments_segment_change", known.pk)).status_code == 200
     assert client.get(page("segments_segment_members", known.pk)).status_code == 200
@@ -407,7 +407,7 @@ def test_who_may_only_see_segments_cannot_write_them(known, friends, staff):
 
 
 @pytest.mark.parametrize("name", ["refresh", "members_remove", "install_templates"])
-def test_what_changes_something_is_not_done_by_a_link(name, friends, admin_client):
+def test_changes_are_not_made_by_get_requests(name, friends, admin_client):
     args = [] if name == "install_templates" else [friends.pk]
     assert admin_client.get(page(f"segments_segment_{name}", *args)).status_code == 405
     strict = Client(enforce_csrf_checks=True)
@@ -435,7 +435,7 @@ def test_a_segment_that_others_refer_to_is_not_deleted(known, admin_client):
         assert Segment.objects.filter(pk=known.pk).exists()
 
 
-def test_a_reference_made_meanwhile_is_told_not_thrown(known, admin_client, monkeypatch):
+def test_a_reference_added_during_a_deletion_is_reported(known, admin_client, monkeypatch):
     make("inner", {"in_segment": {"is": "known"}})
     monkeypatch.setattr("segments.admin.segment._remaining_referrers", lambda doomed: [])
     for address, data in (
@@ -466,7 +466,7 @@ def test_one_segment_is_deleted(known, admin_client):
 # -- Templates
 
 
-def test_every_template_makes_a_segment(admin_client):
+def test_every_template_creates_a_segment(admin_client):
     for template in TEMPLATES.values():
         data = {"template": template.slug, f"{template.slug}-slug": template.slug}
         data |= {f"{template.slug}-{name}": str(value) for name, value in template.defaults().items()}
@@ -508,7 +508,7 @@ def members_of(slug: str) -> set[str]:
     return set(Membership.objects.filter(segment__slug=slug).values_list("customer__customer_id", flat=True))
 
 
-def test_a_fixed_list_is_made_of_ids_and_names_the_unknown_ones(shop, admin_client):
+def test_a_fixed_list_is_created_from_ids_and_unknown_ids_are_listed(shop, admin_client):
     data = {"name": "Guests", "slug": "", "ids": "c1\n c2 \nghost\n\nc1"}
     response = admin_client.post(page("segments_segment_fixed_list"), data, follow=True)
     assert "the id ghost" in said(response)
@@ -524,7 +524,7 @@ def test_a_fixed_list_is_made_of_ids_and_names_the_unknown_ones(shop, admin_clie
         '"c1","a, b"\n"c2",""',
     ],
 )
-def test_a_fixed_list_is_made_of_a_file(content, shop, admin_client):
+def test_a_fixed_list_is_created_from_a_file(content, shop, admin_client):
     data = {"name": "Guests", "slug": "guests", "file": SimpleUploadedFile("ids.csv", content.encode())}
     admin_client.post(page("segments_segment_fixed_list"), data)
     assert members_of("guests") == {"c1", "c2"}
@@ -543,7 +543,7 @@ def test_a_fixed_list_is_made_of_a_file(content, shop, admin_client):
         ({"ids": "c1", "slug": "friends"}, "already exists"),
     ],
 )
-def test_a_bad_list_is_refused(fields, problem, friends, admin_client):
+def test_an_invalid_list_is_rejected(fields, problem, friends, admin_client):
     for field in fields.values():
         if hasattr(field, "seek"):
             field.seek(0)
@@ -561,7 +561,7 @@ def test_a_segment_is_frozen(known, admin_client):
     assert "already exists" in str(again.context["form"].errors)
 
 
-def test_customers_are_put_on_a_list_and_taken_off(friends, admin_client):
+def test_customers_are_added_to_a_list_and_removed(friends, admin_client):
     other = Customer.objects.get(customer_id="c2")
     data = {"action": "put_on_list", "_selected_action": [other.pk]}
     assert "Friends" in admin_client.post(page("customers_customer_changelist"), data).content.decode()
@@ -577,7 +577,7 @@ def test_customers_are_put_on_a_list_and_taken_off(friends, admin_client):
     assert friends.size == 2
 
 
-def test_members_of_a_rule_are_not_written_by_hand(known, admin_client):
+def test_members_of_a_segment_with_a_rule_cannot_be_changed_by_hand(known, admin_client):
     for name in ("members_add", "members_remove"):
         assert (
             admin_client.post(page(f"segments_segment_{name}", known.pk), {"customer": "1"}).status_code
@@ -599,7 +599,7 @@ def test_a_fixed_list_is_renamed(friends, admin_client):
 
 
 @pytest.mark.parametrize("order", ["", "?order=newest"])
-def test_members_are_paged_without_gap_or_repetition(order, admin_client):
+def test_members_are_paged_without_gaps_or_repetitions(order, admin_client):
     take("customers", *({"customer_id": f"c{n:03}", "email": f"c{n}@example.org"} for n in range(119)))
     everyone = make("everyone", KNOWN)
     refresh_segments([everyone], datetime.now(UTC))
@@ -631,11 +631,11 @@ def test_members_are_paged_without_gap_or_repetition(order, admin_client):
         "order=oldest",
     ],
 )
-def test_a_members_page_that_makes_no_sense_is_no_error(query, known, admin_client):
+def test_an_invalid_page_of_members_is_no_error(query, known, admin_client):
     assert admin_client.get(f"{page('segments_segment_members', known.pk)}?{query}").status_code == 200
 
 
-def test_members_are_downloaded_with_formulas_neutralised(known, admin_client, monkeypatch):
+def test_formulas_are_escaped_in_downloaded_members(known, admin_client, monkeypatch):
     monkeypatch.setattr("segments.changes.member_stream.MEMBERS_BATCH_SIZE", 1)
     take("customers", {"customer_id": "c2", "first_name": "=1+1"})
     response = admin_client.get(page("segments_segment_members_csv", known.pk))
@@ -647,7 +647,7 @@ def test_members_are_downloaded_with_formulas_neutralised(known, admin_client, m
     assert "+4930123456,'=1+1" in rows[1]
 
 
-def test_members_are_not_shown_to_who_may_not_see_customers(known, anna, staff):
+def test_members_are_not_shown_to_staff_who_may_not_see_customers(known, anna, staff):
     client = staff("view_segment")
     assert client.get(page("segments_segment_members", known.pk)).status_code == 403
     assert client.get(page("segments_segment_members_csv", known.pk)).status_code == 403
@@ -677,7 +677,7 @@ def test_a_refresh_is_queued(known, admin_client):
     assert app.control.purge() == 1  # which serves whoever asked before it began
 
 
-def test_a_refresh_without_redis_says_what_to_do(known, admin_client, broken_broker):
+def test_a_refresh_request_without_redis_says_what_to_do(known, admin_client, broken_broker):
     response = admin_client.post(page("segments_segment_refresh", known.pk), follow=True)
     assert said(response) == refresh_requests.BROKER_UNAVAILABLE
     data = {"action": "refresh_now", "_selected_action": [known.pk]}
@@ -700,18 +700,18 @@ def test_a_refresh_shows_what_it_did(known, admin_client):
     assert Refresh.objects.count() == 1
 
 
-def test_a_refresh_shows_how_many_were_looked_at(known, admin_client):
+def test_a_refresh_shows_how_many_candidates_it_evaluated(known, admin_client):
     take("customers", {"customer_id": "c9", "email": "c9@example.org"})
     run, _ = refresh_all()
     content = admin_client.get(page("segments_refresh_change", run.pk)).content.decode()
     assert "<dt>With new records</dt> <dd>1 customers</dd>" in " ".join(content.split())
 
 
-def test_nothing_verified_says_when_it_will_be(admin_client):
+def test_the_list_of_verifications_says_when_the_first_one_runs(admin_client):
     assert "Every night" in admin_client.get(page("segments_verification_changelist")).content.decode()
 
 
-def test_a_verification_shows_its_outcome_also_on_the_first_page(known, admin_client):
+def test_a_verification_shows_its_result_on_the_dashboard_too(known, admin_client):
     verification.verify_all(NOW)
 
     [row] = admin_client.get(page("segments_verification_changelist")).context["cl"].result_list
@@ -737,7 +737,7 @@ def test_a_verification_names_who_differs_and_what_to_do(known, admin_client):
 # -- Keys
 
 
-def test_a_key_is_revoked_by_those_who_may(admin_client, staff):
+def test_a_key_is_revoked_by_staff_with_the_permission(admin_client, staff):
     key, secret = keys.create_key("Shop", ["segments:read"])
     data = {"action": "revoke", "_selected_action": [key.pk]}
     staff("view_apikey").post(page("core_apikey_changelist"), data)
@@ -753,21 +753,21 @@ def test_a_key_is_revoked_by_those_who_may(admin_client, staff):
 
 
 @pytest.mark.parametrize("name", ["members", "members_csv", "freeze", "members_add"])
-def test_a_segment_that_is_not_there_is_not_found(name, admin_client):
+def test_a_missing_segment_is_not_found(name, admin_client):
     assert admin_client.get(page(f"segments_segment_{name}", 4711)).status_code == 404
     assert admin_client.get(page(f"segments_segment_{name}", 10**30)).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["customers_customer", "segments_segment", "segments_refresh"])
 @pytest.mark.parametrize("key", ["4711", "9" * 30, "x", "1;2"])
-def test_a_record_that_is_not_there_leads_back(name, key, admin_client):
+def test_the_page_of_a_missing_record_leads_back_to_the_list(name, key, admin_client):
     assert admin_client.get(page(f"{name}_change", key)).status_code == 302
 
 
-def test_a_customer_that_is_not_there_has_no_explanation(admin_client):
+def test_a_missing_customer_has_no_explanation(admin_client):
     assert admin_client.get(page("customers_customer_explain", 4711)).status_code == 404
 
 
-def test_lists_are_changed_as_they_are_found(friends):
+def test_a_change_of_a_fixed_list_returns_its_new_size(friends):
     nobody = fixed_lists.remove_customers(friends, [4711], datetime.now(UTC))
     assert (nobody.size, nobody.left) == (1, 0)

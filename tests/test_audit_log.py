@@ -57,7 +57,7 @@ def friends() -> Segment:
     )
 
 
-def test_edits_of_a_segment_say_what_was_and_what_is(anna):
+def test_the_audit_log_shows_a_segment_before_and_after_an_edit(anna):
     fields = {"name": "Mine", "slug": "mine", "description": "", "rule": KNOWN, "is_active": "on"}
     anna.send("segments_segment_add", **fields)
     key = Segment.objects.get().pk
@@ -75,7 +75,7 @@ def test_edits_of_a_segment_say_what_was_and_what_is(anna):
     ]
 
 
-def test_ways_to_a_segment_beside_the_form_are_told(anna, friends):
+def test_segments_created_without_the_form_are_in_the_audit_log(anna, friends):
     anna.send("segments_segment_from_template", template="lost", **{"lost-slug": "lost", "lost-days": "120"})
     anna.send("segments_segment_fixed_list", name="Guests", slug="guests", ids="c2")
     anna.send("segments_segment_freeze", friends.pk, name="Kept", slug="kept")
@@ -92,7 +92,7 @@ def test_ways_to_a_segment_beside_the_form_are_told(anna, friends):
     assert "From the template “Lost" in template[2]
 
 
-def test_members_written_by_hand_are_told_once(anna, friends):
+def test_members_changed_by_hand_are_in_the_audit_log_once(anna, friends):
     other = Customer.objects.get(customer_id="c2")
     for _ in range(2):
         anna.send("segments_segment_members_add", friends.pk, ids="c2")
@@ -107,7 +107,7 @@ def test_members_written_by_hand_are_told_once(anna, friends):
     ]
 
 
-def test_refreshes_keys_and_deletions_in_bulk_are_told(anna):
+def test_refreshes_keys_and_bulk_deletions_are_in_the_audit_log(anna):
     one, two = segment("one", {"known": {"is": True}}), segment("two", {"known": {"is": True}})
     key, _ = keys.create_key("Shop", ["segments:read"])
     anna.send("segments_segment_refresh", one.pk)
@@ -122,7 +122,7 @@ def test_refreshes_keys_and_deletions_in_bulk_are_told(anna):
     assert told[2:] == [("changed", str(key), "Revoked."), ("changed", "One", "Requested a refresh.")]
 
 
-def test_activity_is_filtered_by_person_kind_deed_and_name(anna):
+def test_activity_is_filtered_by_user_model_action_and_name(anna):
     berta = Staff("berta")
     fields = {"slug": "mine", "description": "", "rule": KNOWN, "is_active": "on"}
     anna.send("segments_segment_add", name="Mine", **fields)
@@ -135,7 +135,7 @@ def test_activity_is_filtered_by_person_kind_deed_and_name(anna):
     assert len(anna.activity(did="added", by="x", to="²")) == 2
 
 
-def test_whoever_did_something_stays_in_the_trail(anna):
+def test_a_deleted_user_stays_in_the_audit_log(anna):
     berta = Staff("berta")
     berta.send("auth_group_add", name="Interns")
 
@@ -147,7 +147,7 @@ def test_whoever_did_something_stays_in_the_trail(anna):
     assert [name for _, name, _ in anna.activity()] == ["Interns"]
 
 
-def test_nobody_writes_the_trail_by_hand(anna):
+def test_nobody_can_change_the_audit_log(anna):
     anna.send("auth_group_add", name="Interns")
     entry = anna.client.get(reverse("admin:admin_logentry_changelist")).context["cl"].result_list[0]
 

@@ -55,7 +55,7 @@ def test_every_setting_reaches_each_process(compose: dict[str, Any]) -> None:
             assert set(service["environment"]) <= read, f"{name} is given what no setting reads"
 
 
-def test_the_settings_read_the_environment_by_env_alone() -> None:
+def test_settings_read_the_environment_only_through_env() -> None:
     source = (settings.BASE_DIR / "segments_project" / "settings.py").read_text()
 
     assert "os.environ" not in source
@@ -65,7 +65,7 @@ def test_the_settings_read_the_environment_by_env_alone() -> None:
     )
 
 
-def test_an_installation_needs_no_more_than_it_is_told_to_set(compose: dict[str, Any]) -> None:
+def test_compose_needs_only_the_documented_variables(compose: dict[str, Any]) -> None:
     text = (settings.BASE_DIR / "compose.yaml").read_text()
     required = set(re.findall(r"\$\{([A-Z_]+):\?\}", text))
 
@@ -91,13 +91,13 @@ def test_an_installation_is_safe_to_deploy(compose: dict[str, Any]) -> None:
     assert environment["EMAIL_URL"] == given["EMAIL_URL"]
 
 
-def test_redis_asks_for_a_password(compose: dict[str, Any]) -> None:
+def test_redis_requires_a_password(compose: dict[str, Any]) -> None:
     command = compose["services"]["redis"]["command"]
 
     assert command[command.index("--requirepass") + 1] == "${REDIS_PASSWORD:?}"
 
 
-def test_only_the_proxy_is_reached_from_outside(compose: dict[str, Any]) -> None:
+def test_only_the_proxy_is_reachable_from_outside(compose: dict[str, Any]) -> None:
     ports = {name: service.get("ports", []) for name, service in compose["services"].items()}
 
     assert ports.pop("proxy") == ["80:80", "443:443"]

@@ -148,7 +148,7 @@ def addresses() -> Iterator[str]:
     yield f"{reverse('admin:search')}?s=a&extended"
 
 
-def test_no_page_shows_contact_data_to_who_may_not_see_it(shop, viewer, subtests):
+def test_no_page_shows_contact_data_to_staff_who_may_not_see_it(shop, viewer, subtests):
     opened = 0
     for address in dict.fromkeys(addresses()):
         with subtests.test(address):
@@ -171,7 +171,7 @@ def test_the_search_of_the_sidebar_finds_pages_again_and_again(viewer):
         assert reverse("admin:customers_customer_changelist") in found
 
 
-def test_who_may_see_contact_data_sees_it(shop):
+def test_staff_who_may_see_contact_data_see_it(shop):
     listed = furnished_shop.logged_in_client("marketer").get(reverse("admin:customers_customer_changelist"))
 
     assert DOMAIN in listed.content.decode()
@@ -209,7 +209,7 @@ def test_a_phone_number_that_is_stored_is_masked_however_it_is_written(viewer):
     assert "7654321" in page  # an id like any other
 
 
-def test_ids_that_are_phone_numbers_are_found_by_nobody_who_may_not_see_them(viewer):
+def test_staff_who_may_not_see_contact_data_cannot_search_ids_that_are_phone_numbers(viewer):
     customers("+4930901820,", "030901820,030901820", "c3,", header="customer_id,phone")
     update.update_facts()
     address = reverse("admin:customers_customer_changelist")
@@ -231,7 +231,7 @@ def test_ids_that_are_phone_numbers_are_found_by_nobody_who_may_not_see_them(vie
         ({"capacity": 5, "price": 9.5, "email": ""}, {"capacity": 5, "price": 9.5, "email": ""}),
     ],
 )
-def test_a_telling_name_masks_all_that_stands_inside_it(properties, shown):
+def test_a_property_named_like_contact_data_is_masked_with_everything_inside(properties, shown):
     request: Any = type("Request", (), {"user": AnonymousUser()})()
 
     assert contact_data.visible_properties(request, properties) == shown

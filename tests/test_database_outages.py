@@ -58,7 +58,7 @@ def without_database(environment: dict[str, str], tmp_path: Path) -> Iterator[We
         yield web
 
 
-def test_without_the_database_everybody_is_asked_to_come_back(without_database: Web) -> None:
+def test_without_the_database_every_request_gets_an_error_page(without_database: Web) -> None:
     for method, path in (
         ("GET", "/api/v1/segments/"),
         ("POST", "/api/v1/orders/"),
@@ -78,7 +78,7 @@ def test_without_the_database_everybody_is_asked_to_come_back(without_database: 
 
 
 @pytest.mark.parametrize("how", ["closed", "silent"])
-def test_without_redis_messages_are_taken_and_the_api_answers(how, environment, tmp_path) -> None:
+def test_without_redis_messages_are_accepted_and_the_api_responds(how, environment, tmp_path) -> None:
     _, key = source()
     _, api_key = keys.create_key("client", ("segments:read",))
     with redis_server() as server:
@@ -102,7 +102,7 @@ def test_without_redis_messages_are_taken_and_the_api_answers(how, environment, 
     assert (health.status, json.loads(health.body)) == (200, {"database": "ok", "redis": "no answer"})
 
 
-def test_without_redis_each_process_counts_for_itself(environment, tmp_path) -> None:
+def test_without_redis_each_process_counts_its_own_rate_limits(environment, tmp_path) -> None:
     environment["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
     _, key = source(messages_a_minute=2)
     with running(environment, tmp_path / "web.log") as web:

@@ -38,7 +38,7 @@ def login(printed: str) -> tuple[str, str]:
 
 
 @time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC))
-def test_it_prints_every_ready_to_use_segment_with_its_size(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_prints_every_ready_to_use_segment_with_its_size(capsys: pytest.CaptureFixture[str]) -> None:
     results, progress = demo(capsys)
 
     rows = {line.split()[0]: re.split(r" {2,}", line)[1:] for line in results.splitlines() if line.strip()}
@@ -61,7 +61,7 @@ def test_it_prints_every_ready_to_use_segment_with_its_size(capsys: pytest.Captu
     assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
 
 
-def test_a_second_run_uses_the_shop_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_run_uses_the_existing_shop(capsys: pytest.CaptureFixture[str]) -> None:
     demo(capsys)
     before = records()
 
@@ -85,7 +85,7 @@ def test_the_login_printed_last_is_the_one_that_works(capsys: pytest.CaptureFixt
     assert user.is_superuser
 
 
-def test_somebody_elses_shop_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_does_not_touch_a_real_shop(capsys: pytest.CaptureFixture[str]) -> None:
     writer.ingest(CUSTOMERS, [(1, CUSTOMERS.read({"customer_id": "c000001"}, shop_settings()))])
     before = records()
 
@@ -97,7 +97,7 @@ def test_somebody_elses_shop_is_left_alone(capsys: pytest.CaptureFixture[str]) -
     assert not authenticate(HttpRequest(), username="demo", password="demo")
 
 
-def test_the_shop_is_made_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shop_is_created_completely_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -110,7 +110,7 @@ def test_the_shop_is_made_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("number", ["0", "-5", "1000001", "many", "1e3"])
-def test_a_size_that_cannot_be_is_refused(number: str) -> None:
+def test_an_invalid_size_is_rejected(number: str) -> None:
     with pytest.raises(CommandError, match="--customers"):
         call_command("demo", f"--customers={number}", "--no-serve")
 

@@ -54,7 +54,7 @@ def newcomers_of(sent: Sent) -> set[str]:
     }
 
 
-def test_they_come_and_go_as_people_do() -> None:
+def test_visitors_pause_and_return_like_people() -> None:
     sent = visits()
 
     times = [at for at, _ in sent]
@@ -77,7 +77,7 @@ def test_they_come_and_go_as_people_do() -> None:
     assert visits() == sent
 
 
-def test_runs_share_no_ids_but_those_of_the_shop() -> None:
+def test_two_runs_share_only_the_ids_of_the_shop() -> None:
     one, other = visits(), visits(start=START + timedelta(hours=1))
 
     assert orders_of(one)
@@ -86,7 +86,9 @@ def test_runs_share_no_ids_but_those_of_the_shop() -> None:
     assert not newcomers_of(one) & newcomers_of(other)
 
 
-def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_message_of_visitors_is_accepted_and_membership_stays_exact(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     shop.fill_database(PEOPLE, START)
     segment_store.install_templates()
     refresh_all(START)
@@ -125,7 +127,7 @@ def test_all_they_do_is_taken_and_the_members_stay_right(capsys: pytest.CaptureF
     assert "DIFFERENT" not in capsys.readouterr().out
 
 
-def test_their_source_is_found_again_under_a_new_key() -> None:
+def test_a_later_run_uses_the_same_source_with_a_new_key() -> None:
     old = shop.renew_write_key()
     new = shop.renew_write_key()
 
@@ -137,7 +139,7 @@ def test_their_source_is_found_again_under_a_new_key() -> None:
     assert sources.find_by_key(shop.renew_write_key()) != source
 
 
-def test_nobody_is_made_up_for_another_shop() -> None:
+def test_no_visitors_are_created_in_a_real_shop() -> None:
     with pytest.raises(CommandError, match="does not contain a demo shop"):
         call_command("visit_demo", "http://127.0.0.1:9/")
 
@@ -145,7 +147,7 @@ def test_nobody_is_made_up_for_another_shop() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_they_visit_a_served_demo_which_goes_on_without_them(
+def test_visitors_come_to_a_served_demo_which_continues_without_them(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"

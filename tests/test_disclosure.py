@@ -69,7 +69,7 @@ def sent(client: Client, method: str, address: str, body: Any) -> Any:
     return getattr(client, method)(address, json.dumps(body), content_type="application/json")
 
 
-def test_a_filter_says_who_may_ask_it_and_one_that_does_not_is_restrained():
+def test_a_filter_without_a_declared_exposure_is_restricted():
     personal = {name for name, kind in registry.items() if kind.exposure is Exposure.PERSONAL}
 
     assert personal == {"attribute", "birthday", "city"}
@@ -78,7 +78,7 @@ def test_a_filter_says_who_may_ask_it_and_one_that_does_not_is_restrained():
 
 
 @pytest.mark.parametrize("rule", TELLING + NESTED, ids=json.dumps)
-def test_a_viewer_counts_nobody_by_what_is_masked(rule):
+def test_a_viewer_cannot_count_customers_by_masked_data(rule):
     viewer, marketer = staff("Viewer"), staff("Marketer")
     for view in ("count", "details"):
         address = reverse(f"admin:segments_segment_rule_{view}")
@@ -93,7 +93,7 @@ def test_a_viewer_counts_nobody_by_what_is_masked(rule):
 
 
 @pytest.mark.parametrize("rule", TELLING + NESTED, ids=json.dumps)
-def test_a_key_without_members_tries_out_and_saves_no_rule_on_what_is_masked(rule, shop):
+def test_a_key_without_members_read_cannot_preview_or_save_a_rule_on_masked_data(rule, shop):
     without, reader = with_key("segments:read", "segments:write"), with_key("segments:read", "members:read")
 
     for method, address, body in (
@@ -113,7 +113,7 @@ def test_a_key_without_members_tries_out_and_saves_no_rule_on_what_is_masked(rul
     assert sent(reader, "post", "/api/v1/segments/preview/", {"rule": rule}).status_code == 200
 
 
-def test_a_session_of_a_viewer_is_refused_by_the_api_alike():
+def test_the_api_rejects_the_same_rules_in_the_session_of_a_viewer():
     refused, counted = (
         sent(staff(role), "post", "/api/v1/segments/preview/", {"rule": TELLING[0]})
         for role in ("Viewer", "Marketer")
@@ -132,14 +132,14 @@ def test_other_rules_are_counted_for_everybody(rule):
     assert previewed.status_code == 200
 
 
-def test_a_key_without_members_edits_the_rest_of_a_segment_that_asks_for_contact_data(shop):
+def test_a_key_without_members_read_can_edit_the_rest_of_a_segment_whose_rule_uses_contact_data(shop):
     answered = sent(with_key("segments:write"), "patch", "/api/v1/segments/berlin/", {"name": "Berliners"})
 
     assert answered.status_code == 200
     assert answered.json()["name"] == "Berliners"
 
 
-def test_who_may_edit_segments_but_not_see_contact_data_saves_and_restores_no_such_rule(shop):
+def test_staff_who_may_not_see_contact_data_cannot_save_or_restore_a_rule_that_uses_it(shop):
     editor = staff("Viewer", "add_segment", "change_segment")
     fields = {"name": "Probe", "slug": "probe", "rule": json.dumps(TELLING[0]), "is_active": "on"}
 
@@ -156,7 +156,7 @@ def test_who_may_edit_segments_but_not_see_contact_data_saves_and_restores_no_su
     assert (shop.name, shop.rule) == ("Berliners", FREE[0])
 
 
-def test_nobody_learns_by_suggestions_what_is_masked():
+def test_suggestions_reveal_no_masked_data():
     customers("c2,,anna@example.org", "c3,,annual fair", header="customer_id,email,source")
     asked = {"of": "source", "q": "ann"}
     viewer, marketer = (

@@ -52,7 +52,7 @@ def stored() -> list[str]:
         return ours + [text for row in cursor.fetchall() for text in row]
 
 
-def test_a_copy_of_the_database_gives_no_secret_away(secrets):
+def test_a_copy_of_the_database_reveals_no_secret(secrets):
     assert held() == secrets
     assert len(set(stored())) == 3
     assert not [secret for secret in secrets for text in stored() if secret in text or secret[6:] in text]
@@ -66,7 +66,7 @@ def test_nothing_is_compared_with_a_secret(lookup, secrets):
         Source.objects.filter(**{f"signing_secret{lookup}": "w"})
 
 
-def test_secrets_stay_when_the_key_is_changed(secrets, settings):
+def test_secrets_stay_readable_after_a_change_of_the_key(secrets, settings):
     before = stored()
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = CURRENT, [FORMER]
     assert held() == secrets
@@ -78,7 +78,7 @@ def test_secrets_stay_when_the_key_is_changed(secrets, settings):
     assert not set(stored()) & set(before)
 
 
-def test_a_secret_that_no_key_fits_signs_and_proves_nothing(secrets, settings):
+def test_a_secret_that_no_key_decrypts_signs_and_verifies_nothing(secrets, settings):
     settings.SECRET_KEY = CURRENT
     [endpoint], [source] = Endpoint.objects.all(), Source.objects.all()
 

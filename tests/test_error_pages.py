@@ -43,7 +43,7 @@ def page(answered: Any, status: int, title: str) -> str:
     return text
 
 
-def test_staff_are_told_why_and_how_to_go_on(staff, admin_client):
+def test_error_pages_for_staff_give_the_reason_and_a_next_step(staff, admin_client):
     admin_client.raise_request_exception = False
     overview = f'href="{reverse("admin:index")}"'
 
@@ -57,7 +57,7 @@ def test_staff_are_told_why_and_how_to_go_on(staff, admin_client):
     assert overview in page(asked, 400, "This address is not valid")
 
 
-def test_a_form_that_has_expired_says_so(admin_user):
+def test_an_expired_form_says_so(admin_user):
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
 
@@ -66,7 +66,7 @@ def test_a_form_that_has_expired_says_so(admin_user):
     assert "Nothing was changed" in told
 
 
-def test_who_looks_for_a_page_of_the_shop_is_led_to_the_shop(settings, client):
+def test_a_missing_page_links_to_the_shop(settings, client):
     settings.SHOP_URL, settings.SHOP_NAME = "https://shop.example/", "Shoes & more"
 
     told = page(client.get("/nowhere/"), 404, "This page does not exist")
@@ -75,11 +75,11 @@ def test_who_looks_for_a_page_of_the_shop_is_led_to_the_shop(settings, client):
     assert "To Shoes &amp; more" in told
 
 
-def test_programs_are_answered_in_their_way(client):
+def test_programs_get_errors_in_their_format(client):
     assert client.get("/api/v1/nowhere/").json()["code"] == "not_found"
 
 
-def test_a_fault_is_told_while_the_database_is_away():
+def test_the_error_page_works_without_the_database():
     away = {**os.environ, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SECRET_KEY": "x"}
 
     done = subprocess.run(

@@ -81,7 +81,7 @@ def kinds() -> Iterator[tuple[str, type[Model]]]:
         yield f"{model._meta.app_label}_{model._meta.model_name}", model
 
 
-def test_every_form_to_add_something_adds_it(client, subtests):
+def test_every_add_form_creates_its_object(client, subtests):
     for name, model in kinds():
         address = reverse(f"admin:{name}_add")
         if f"{name}_add" in NOT_BY_A_FORM or client.get(address).status_code == 403:
@@ -97,7 +97,7 @@ def test_every_form_to_add_something_adds_it(client, subtests):
             assert after == before + 1, (answered.status_code, said)
 
 
-def test_every_form_of_every_page_can_be_sent_as_it_stands_and_filled_in(client, subtests):
+def test_every_form_can_be_submitted_unchanged_and_filled_in(client, subtests):
     for page in PAGES:
         with subtests.test(page.view):
             address = page.address
@@ -109,7 +109,7 @@ def test_every_form_of_every_page_can_be_sent_as_it_stands_and_filled_in(client,
                     assert sent(client, address, form, values).status_code < 500, form.action
 
 
-def test_every_form_to_change_something_takes_what_it_shows(client, subtests):
+def test_every_change_form_accepts_the_values_it_shows(client, subtests):
     for name, model in kinds():
         rows = list(model._default_manager.order_by("pk")[:1])
         with subtests.test(name):
@@ -136,7 +136,7 @@ def in_use() -> dict[str, tuple[Model, str]]:
     }
 
 
-def test_what_is_in_use_is_not_deleted_and_the_reason_has_links(client, subtests):
+def test_objects_in_use_are_not_deleted_and_the_reason_has_links(client, subtests):
     for name, (row, reason) in in_use().items():
         kind = name.split(" ")[0]
         delete, listed = reverse(f"admin:{kind}_delete", args=[row.pk]), reverse(f"admin:{kind}_changelist")
@@ -152,7 +152,7 @@ def test_what_is_in_use_is_not_deleted_and_the_reason_has_links(client, subtests
                     assert type(row)._default_manager.filter(pk=row.pk).exists()
 
 
-def test_one_of_every_other_kind_is_deleted_or_cannot_be(client, subtests):
+def test_objects_of_every_other_model_are_deleted_or_protected(client, subtests):
     used = {name.split(" ")[0] for name in in_use()}
     for name, model in kinds():
         row = model._default_manager.order_by("pk").first()
@@ -174,7 +174,7 @@ def test_one_of_every_other_kind_is_deleted_or_cannot_be(client, subtests):
     assert by_rule().exists()
 
 
-def test_the_api_names_the_campaign_that_a_segment_is_for(client):
+def test_the_api_names_the_campaign_that_uses_a_segment(client):
     secret = keys.create_key("A tool", ["segments:write"])[1]
 
     refused = client.delete("/api/v1/segments/guests/", headers={"Authorization": f"Bearer {secret}"})

@@ -65,7 +65,7 @@ def can_log_in(name: str, password: str = PASSWORD) -> bool:
     return client.get(reverse("admin:index")).status_code == 200
 
 
-def test_a_colleague_is_invited_by_mail_and_comes_in_with_their_role(administrator):
+def test_a_colleague_is_invited_by_mail_and_logs_in_with_their_role(administrator):
     answered = invite(administrator, "Marketer")
 
     carla = User.objects.get(username="carla")
@@ -81,7 +81,7 @@ def test_a_colleague_is_invited_by_mail_and_comes_in_with_their_role(administrat
 
 
 @pytest.mark.parametrize("backend", [FILES, "django.core.mail.backends.console.EmailBackend"])
-def test_without_a_mail_server_the_link_is_shown_to_hand_it_over(administrator, settings, tmp_path, backend):
+def test_without_a_mail_server_the_invitation_link_is_shown(administrator, settings, tmp_path, backend):
     settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = backend, str(tmp_path)
 
     shown = invite(administrator)
@@ -93,7 +93,7 @@ def test_without_a_mail_server_the_link_is_shown_to_hand_it_over(administrator, 
     assert can_log_in("carla")
 
 
-def test_a_colleague_without_an_address_is_handed_the_link(administrator):
+def test_the_invitation_link_of_a_colleague_without_an_address_is_shown(administrator):
     shown = invite(administrator, email="")
 
     assert not mail.outbox
@@ -101,7 +101,7 @@ def test_a_colleague_without_an_address_is_handed_the_link(administrator):
     assert can_log_in("carla")
 
 
-def test_a_mail_server_that_is_away_costs_nobody_the_invitation(administrator, settings):
+def test_an_unavailable_mail_server_does_not_lose_the_invitation(administrator, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
 
@@ -112,7 +112,7 @@ def test_a_mail_server_that_is_away_costs_nobody_the_invitation(administrator, s
     assert can_log_in("carla")
 
 
-def test_a_link_opens_once_and_not_for_ever_and_for_nobody_else(administrator):
+def test_an_invitation_link_works_once_for_a_limited_time_and_for_one_account(administrator):
     invite(administrator)
     link = link_in(mail.outbox[0].body)
     other = User.objects.get(username="boss")
@@ -132,7 +132,7 @@ def test_a_link_opens_once_and_not_for_ever_and_for_nobody_else(administrator):
     assert not other.has_usable_password() or not can_log_in("boss")
 
 
-def test_nobody_invites_to_a_role_that_may_do_more_than_they(administrator):
+def test_staff_cannot_invite_to_a_role_with_more_permissions_than_their_own(administrator):
     keeper = User.objects.create(username="keeper", is_staff=True)
     keeper.groups.set([Group.objects.get(name="Viewer")])
     keeper.user_permissions.set(
@@ -152,7 +152,7 @@ def test_nobody_invites_to_a_role_that_may_do_more_than_they(administrator):
     assert lookers.get(ADD).status_code == 403
 
 
-def test_an_administrator_sends_another_link_but_none_for_superusers(administrator):
+def test_an_administrator_sends_another_link_except_to_superusers(administrator):
     boss = User.objects.create_superuser("owner", "owner@shop.example", "x")
     invite(administrator)
     carla = User.objects.get(username="carla")
@@ -193,7 +193,7 @@ def test_a_forgotten_password_is_reset_by_mail_and_nobody_learns_who_has_an_acco
     assert not can_log_in("dora", "the former one")
 
 
-def test_the_list_of_staff_tells_roles_and_who_may_come_in(administrator):
+def test_the_list_of_staff_shows_roles_and_who_may_log_in(administrator):
     invite(administrator, "Marketer")
     User.objects.create(username="owner", is_staff=True, is_superuser=True, is_active=False)
 
@@ -204,7 +204,7 @@ def test_the_list_of_staff_tells_roles_and_who_may_come_in(administrator):
     assert "field-is_active" in page
 
 
-def test_without_a_mail_server_nobody_waits_for_a_link(settings):
+def test_without_a_mail_server_the_password_page_says_so(settings):
     settings.EMAIL_BACKEND = FILES
 
     page = furnished_shop.anonymous_client().get(FORGOTTEN).content.decode()
@@ -214,7 +214,7 @@ def test_without_a_mail_server_nobody_waits_for_a_link(settings):
     assert 'type="email"' not in page
 
 
-def test_who_is_invited_or_inactive_resets_nothing(administrator):
+def test_invited_and_inactive_users_cannot_reset_a_password(administrator):
     invite(administrator)
     User.objects.create_user("ex", "ex@shop.example", "the former one", is_staff=True, is_active=False)
 
@@ -224,7 +224,7 @@ def test_who_is_invited_or_inactive_resets_nothing(administrator):
     assert len(mail.outbox) == 1  # the invitation
 
 
-def test_who_asks_for_many_links_waits():
+def test_requests_for_many_links_are_throttled():
     client = furnished_shop.anonymous_client(REMOTE_ADDR="192.0.2.77")
     with time_machine.travel("2026-11-29T10:00:30Z", tick=False):
         answers = [ask("nobody@shop.example", client) for _ in range(6)]

@@ -74,7 +74,7 @@ def test_the_queue_of_tasks_stays_short_for_a_minute_of_steady_load(broker) -> N
     load(broker, 60)
 
 
-def test_a_task_that_waits_is_joined_by_no_other_when_its_mark_has_ended() -> None:
+def test_a_waiting_task_is_not_queued_again_after_its_mark_has_expired() -> None:
     app.control.purge()
     with redis.Redis.from_url(settings.REDIS_URL) as broker:
         for _ in range(5):
@@ -92,7 +92,7 @@ def test_a_task_that_waits_is_joined_by_no_other_when_its_mark_has_ended() -> No
     app.control.purge()
 
 
-def test_a_refresh_that_is_asked_for_again_and_again_waits_once() -> None:
+def test_a_refresh_requested_repeatedly_is_queued_once() -> None:
     app.control.purge()
     segment = shop.segment("viewers", {"event_count": {"at_least": 1}})
     asked = {request_refresh(segment, datetime.now(UTC)).pk for _ in range(20)}
@@ -102,7 +102,7 @@ def test_a_refresh_that_is_asked_for_again_and_again_waits_once() -> None:
     app.control.purge()
 
 
-def test_what_beat_sends_expires_rather_than_piling_up() -> None:
+def test_tasks_of_beat_expire_instead_of_piling_up() -> None:
     lasting = PeriodicTask.objects.filter(expire_seconds=None, expires=None).exclude(
         task__startswith="celery."
     )

@@ -32,7 +32,7 @@ def fail(times: int = FAILURES, **options: str) -> Any:
     return response
 
 
-def test_the_last_failure_says_how_long_to_wait_and_what_else_to_do():
+def test_the_last_failed_login_says_how_long_to_wait():
     with time_machine.travel(NOON, tick=False):
         assert fail(FAILURES - 1).status_code == 200
         response = log_in("wrong")
@@ -43,7 +43,7 @@ def test_the_last_failure_says_how_long_to_wait_and_what_else_to_do():
     assert "Try again in 15 minutes, or ask an administrator to unlock you" in content
 
 
-def test_who_waits_is_not_let_in_and_trying_does_not_make_it_longer():
+def test_a_locked_out_user_cannot_log_in_and_attempts_do_not_extend_the_lockout():
     with time_machine.travel(NOON, tick=False) as clock:
         fail()
         clock.shift(14 * 60)
@@ -54,27 +54,27 @@ def test_who_waits_is_not_let_in_and_trying_does_not_make_it_longer():
         assert log_in("right").status_code == 302
 
 
-def test_a_login_forgets_the_failures_before():
+def test_a_login_resets_the_count_of_failures():
     fail(FAILURES - 1)
     assert log_in("right").status_code == 302
     assert fail(FAILURES - 1).status_code == 200
 
 
-def test_others_are_not_kept_out():
+def test_other_users_and_addresses_are_not_locked_out():
     fail(address=ELSEWHERE)
 
     assert log_in("right", HOME).status_code == 302
     assert log_in("right", ELSEWHERE).status_code == 429
 
 
-def test_without_a_proxy_nobody_is_believed_about_where_they_come_from():
+def test_without_a_proxy_forwarded_addresses_are_ignored():
     for number in range(FAILURES):
         response = fail(1, x_forwarded_for=f"192.0.2.{number}")
 
     assert response.status_code == 429
 
 
-def test_behind_the_proxy_addresses_are_those_it_has_seen(settings):
+def test_behind_the_proxy_the_address_is_the_one_it_appended(settings):
     settings.BEHIND_HTTPS_PROXY = True
     for number in range(FAILURES):
         response = fail(1, x_forwarded_for=f"192.0.2.{number}, {ELSEWHERE}")
@@ -84,13 +84,13 @@ def test_behind_the_proxy_addresses_are_those_it_has_seen(settings):
 
 
 @pytest.mark.parametrize("given", ["", "unknown", "fe80::1%eth0", "1.2.3.4:80"])
-def test_strange_addresses_are_no_error(given, settings):
+def test_malformed_addresses_are_no_error(given, settings):
     settings.BEHIND_HTTPS_PROXY = True
 
     assert fail(address=given, x_forwarded_for=given).status_code == 429
 
 
-def test_an_administrator_lets_somebody_in(anna):
+def test_an_administrator_lifts_a_lockout(anna):
     fail()
     client = Client()
     client.force_login(User.objects.create_superuser("boss"))

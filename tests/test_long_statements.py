@@ -35,7 +35,7 @@ MANY = 1_200
 NO_TIME = 0.002  # seconds: less than a statement about so many takes
 
 
-def test_an_import_its_facts_and_its_refresh_are_taken_in_smaller_parts(settings) -> None:
+def test_an_import_its_facts_and_its_refresh_are_processed_in_smaller_batches(settings) -> None:
     shop.segment("buyers", {"order_count": {"at_least": 1}})
     shop.segment("rich", {"total_spent": {"above": "average"}})
     settings.STATEMENT_LIMIT = NO_TIME
@@ -54,7 +54,7 @@ def test_an_import_its_facts_and_its_refresh_are_taken_in_smaller_parts(settings
     assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
 
 
-def test_messages_are_taken_in_smaller_parts(settings) -> None:
+def test_messages_are_processed_in_smaller_batches(settings) -> None:
     _, key = source()
     for number in range(4):
         send(key, *(track("View", user=f"u{number}-{n}") for n in range(100)), drain=False)

@@ -66,7 +66,7 @@ def settings_with(script: str = ABOUT_SETTINGS, **variables: str) -> subprocess.
     )
 
 
-def test_the_defaults_need_no_installation(tmp_path: Path) -> None:
+def test_the_default_settings_need_no_installation(tmp_path: Path) -> None:
     engine, name, redis_is_configured, zone, _ = json.loads(settings_with(SECRET_KEY="x").stdout)
 
     assert engine.endswith("sqlite3")
@@ -107,14 +107,14 @@ def test_the_defaults_need_no_installation(tmp_path: Path) -> None:
         "Redis",
     ],
 )
-def test_settings_say_what_is_wrong(variables: dict[str, str], complaint: str) -> None:
+def test_an_invalid_setting_says_what_is_wrong(variables: dict[str, str], complaint: str) -> None:
     done = settings_with(SECRET_KEY="x", **variables)
 
     assert done.returncode == 1
     assert complaint in done.stderr
 
 
-def test_the_database_may_lie_in_a_folder_with_a_strange_name(tmp_path: Path) -> None:
+def test_the_database_can_be_in_a_folder_with_special_characters(tmp_path: Path) -> None:
     folder = tmp_path / "a shop+%41"
     url = "sqlite:///" + str(folder).replace("%", "%25").replace(" ", "%20").replace("+", "%2B")
 
@@ -124,7 +124,7 @@ def test_the_database_may_lie_in_a_folder_with_a_strange_name(tmp_path: Path) ->
     assert (folder / "secret_key").read_text().strip() == key
 
 
-def test_a_secret_key_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> None:
+def test_a_secret_key_is_created_once_and_readable_only_by_its_owner(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(secret_key.load_or_create_secret_key, [folder] * 8))
@@ -136,7 +136,7 @@ def test_a_secret_key_is_made_once_and_read_by_its_owner_only(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("given", "is_there"), [("{}", False), ('{"WEBHOOK_SECRET": "a:b"}', True)])
-def test_providers_tell_of_bounces_where_a_secret_keeps_others_from_it(
+def test_provider_events_are_received_only_with_a_webhook_secret(
     tmp_path: Path, given: str, is_there: bool
 ) -> None:
     package = tmp_path / "anymail"  # stands for django-anymail, which is not among our own packages
@@ -156,7 +156,7 @@ def test_providers_tell_of_bounces_where_a_secret_keeps_others_from_it(
 
 
 @pytest.mark.parametrize("as_json", ["True", "False"])
-def test_the_log_names_no_link_by_which_its_reader_could_act(as_json: str) -> None:
+def test_the_log_contains_no_signed_links(as_json: str) -> None:
     script = (
         "import django; django.setup(); from django.test import Client;"
         "client = Client(SERVER_NAME='localhost', raise_request_exception=False);"
@@ -172,21 +172,21 @@ def test_the_log_names_no_link_by_which_its_reader_could_act(as_json: str) -> No
     assert "secret" not in done.stderr
 
 
-def test_an_empty_secret_key_is_refused(tmp_path: Path) -> None:
+def test_an_empty_secret_key_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
 
     with pytest.raises(ImproperlyConfigured, match="is empty"):
         secret_key.load_or_create_secret_key(tmp_path)
 
 
-def test_the_version_is_told_once() -> None:
+def test_the_version_is_written_once() -> None:
     project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
 
     assert project["version"] == __version__
 
 
 @pytest.mark.django_db
-def test_sqlite_lets_readers_and_a_writer_work_side_by_side() -> None:
+def test_sqlite_readers_and_a_writer_do_not_block_each_other() -> None:
     if connection.vendor != "sqlite":
         pytest.skip("about SQLite")
     with connection.cursor() as cursor:
@@ -206,7 +206,7 @@ def test_no_migration_is_missing() -> None:
 
 
 @pytest.mark.django_db
-def test_health_is_well(client: Client) -> None:
+def test_the_health_check_passes(client: Client) -> None:
     response = client.get("/healthz")
 
     assert response.status_code == 200
@@ -214,7 +214,7 @@ def test_health_is_well(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_health_says_that_redis_is_gone_and_sends_nobody_away(client: Client, settings) -> None:
+def test_the_health_check_reports_redis_as_unavailable_and_passes(client: Client, settings) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{bundled_servers.free_port()}/0"
 
     response = client.get("/healthz")
@@ -223,7 +223,7 @@ def test_health_says_that_redis_is_gone_and_sends_nobody_away(client: Client, se
     assert response.json() == {"database": "ok", "redis": "no answer"}
 
 
-def test_the_root_leads_to_the_admin(client: Client) -> None:
+def test_the_root_redirects_to_the_admin(client: Client) -> None:
     assert client.get("/").headers["Location"] == "/admin/"
 
 
@@ -231,7 +231,7 @@ def test_the_root_leads_to_the_admin(client: Client) -> None:
     "path",
     ["admin/css/base.css", "unfold/css/styles.css", "drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css"],
 )
-def test_static_files_are_served_without_being_collected(client: Client, settings, path: str) -> None:
+def test_static_files_are_served_without_collectstatic(client: Client, settings, path: str) -> None:
     settings.WHITENOISE_AUTOREFRESH = False  # as outside of the tests
 
     response = client.get(f"/static/{path}")
@@ -241,7 +241,7 @@ def test_static_files_are_served_without_being_collected(client: Client, setting
 
 
 @pytest.mark.django_db
-def test_the_documentation_asks_nothing_of_the_internet(client: Client) -> None:
+def test_the_api_documentation_loads_nothing_from_the_internet(client: Client) -> None:
     page = client.get("/api/docs/").content.decode()
 
     assert "swagger" in page
@@ -271,7 +271,7 @@ def directives(response: Any) -> dict[str, list[str]]:
         "/api/docs/",
     ],
 )
-def test_pages_for_everybody_run_no_script_from_elsewhere(client: Client, path: str) -> None:
+def test_public_pages_run_no_script_from_other_hosts(client: Client, path: str) -> None:
     page = client.get(path)
     policy = directives(page)
 
@@ -304,7 +304,7 @@ def test_the_admin_evaluates_for_alpine_and_runs_nothing_inline(client: Client, 
     assert {"https://shop.example", "cdn.shop.example"} <= set(policy["img-src"])
 
 
-def test_behind_a_proxy_that_speaks_https_everything_does() -> None:
+def test_behind_an_https_proxy_everything_uses_https() -> None:
     script = (
         "import json; from django.conf import settings as s; print(json.dumps([s.SESSION_COOKIE_SECURE,"
         "s.CSRF_COOKIE_SECURE, s.SECURE_SSL_REDIRECT, s.SECURE_HSTS_SECONDS >= 31_536_000]))"
@@ -320,7 +320,9 @@ def test_behind_a_proxy_that_speaks_https_everything_does() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_files_and_folders_are_for_their_owner_only(tmp_path: Path, settings, client: Client) -> None:
+def test_files_and_folders_are_accessible_only_to_their_owner(
+    tmp_path: Path, settings, client: Client
+) -> None:
     settings.IMPORTS_DIR = tmp_path / "data" / "imports"
     bad = tmp_path / "bad.csv"
     bad.write_text("order_id,customer_id,placed_at\no1,c1,nonsense\n")
@@ -338,7 +340,7 @@ def test_files_and_folders_are_for_their_owner_only(tmp_path: Path, settings, cl
     }
 
 
-def test_a_process_with_an_open_umask_keeps_its_files_to_itself(tmp_path: Path) -> None:
+def test_a_permissive_umask_does_not_expose_files(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "shop"
     script = (
         "import django; django.setup(); from django.db import connection;"
@@ -418,7 +420,7 @@ def test_redis_starts_empty_and_stops(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [0, 1])
-def test_redis_is_reached_by_its_owner_only(tmp_path: Path, depth: int) -> None:
+def test_redis_is_reachable_only_by_its_owner(tmp_path: Path, depth: int) -> None:
     """Also where the folder's path is too long for a socket."""
     folder = tmp_path / ("x" * 100 * depth) / "redis"
     with bundled_servers.redis_server(folder) as server:
@@ -438,7 +440,7 @@ def test_redis_is_reached_by_its_owner_only(tmp_path: Path, depth: int) -> None:
     assert not path.parent.exists()
 
 
-def test_redis_is_the_one_of_the_path_or_else_of_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_is_taken_from_path_or_else_from_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
 
     with bundled_servers.redis_server() as server, Redis.from_url(server.url) as client:
@@ -478,7 +480,7 @@ def test_a_server_that_cannot_start_says_why() -> None:
         pass
 
 
-def test_a_port_taken_meanwhile_is_given_up_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_port_is_chosen_if_one_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     free = bundled_servers.free_port
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -490,7 +492,7 @@ def test_a_port_taken_meanwhile_is_given_up_for_another(monkeypatch: pytest.Monk
             assert client.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_without_redis_we_are_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
@@ -505,7 +507,7 @@ def test_without_redis_we_are_told_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_real_worker_does_a_task(celery_worker: str) -> None:
+def test_a_real_worker_runs_a_task(celery_worker: str) -> None:
     app.send_task("celery.accumulate", [1, 2])
 
     eventually(lambda: tasks_done(celery_worker) == {"celery.accumulate": 1})
@@ -544,7 +546,7 @@ def serving(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_serve_does_tasks_until_stopped_and_leaves_nobody_behind(
+def test_serve_runs_tasks_until_stopped_and_leaves_no_process_behind(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serving(environment, tmp_path / "log") as (process, address, children):
@@ -585,7 +587,7 @@ def test_serve_stops_when_one_of_its_processes_ends(environment: dict[str, str],
 
 @linux_only
 @pytest.mark.django_db(transaction=True)
-def test_nobody_survives_a_killed_serve(environment: dict[str, str], tmp_path: Path) -> None:
+def test_no_process_survives_a_killed_serve(environment: dict[str, str], tmp_path: Path) -> None:
     with serving(environment, tmp_path / "log") as (process, _, children):
         process.kill()
 
@@ -593,7 +595,7 @@ def test_nobody_survives_a_killed_serve(environment: dict[str, str], tmp_path: P
 
 
 @pytest.mark.django_db
-def test_serve_refuses_a_port_in_use() -> None:
+def test_serve_rejects_a_port_in_use() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -605,12 +607,12 @@ def test_serve_refuses_a_port_in_use() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("port", [-1, 65536])
-def test_serve_refuses_what_is_no_port(port: int) -> None:
+def test_serve_rejects_an_invalid_port(port: int) -> None:
     with pytest.raises(CommandError, match="must be between 0 and 65535"):
         call_command("serve", port=port)
 
 
-def test_serve_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
+def test_serve_rejects_a_database_that_is_not_migrated(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "serve"],
         cwd=settings.BASE_DIR,
@@ -651,7 +653,7 @@ for name in (".".join(path.with_suffix("").parts).removesuffix(".__init__") for 
 """
 
 
-def test_every_module_can_be_the_first_that_is_imported() -> None:
+def test_every_module_can_be_imported_first() -> None:
     """Django runs its checks in an order that differs from start to start, so any module may come first."""
     tops = ["core", "customers", "segments", "campaigns", "segments_project"]
     script = f"import sys; sys.argv[1:] = {tops}\n{EACH_MODULE_FIRST}"

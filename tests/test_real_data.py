@@ -23,7 +23,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_figure_comes_out_and_the_members_are_right(name: str, tmp_path: Path) -> None:
+def test_every_number_is_computed_and_membership_is_exact(name: str, tmp_path: Path) -> None:
     expected = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))[name]
     for kind in KINDS:
         if (file := DATA / name / f"{kind}.csv").exists():

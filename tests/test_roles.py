@@ -196,7 +196,7 @@ def test_ids_that_are_addresses_are_masked_too(enter, shop):
         assert (">o•••@•••<" in listed) == (term == "")
 
 
-def test_the_api_gives_members_to_staff_who_may_see_contact_data(enter, shop):
+def test_the_api_returns_members_to_staff_who_may_see_contact_data(enter, shop):
     User.objects.get(username="viewer").user_permissions.add(
         Permission.objects.get(codename="view_membership")
     )
@@ -205,7 +205,7 @@ def test_the_api_gives_members_to_staff_who_may_see_contact_data(enter, shop):
     assert enter("marketer").get("/api/v1/segments/known/members/").status_code == 200
 
 
-def test_who_manages_staff_makes_no_superusers(enter):
+def test_staff_who_manage_staff_cannot_create_superusers(enter):
     client = enter("administrator")
     boss, viewer = (User.objects.get(username=name) for name in ("admin", "viewer"))
     wanted = {"username": "viewer", "is_active": "on", "is_staff": "on", "is_superuser": "on"}

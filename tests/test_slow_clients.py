@@ -51,7 +51,7 @@ def answer(client: socket.socket) -> tuple[int, str]:
     return int(head.split()[1]), json.loads(body).get("code", "") if body[:1] == b"{" else ""
 
 
-def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: web_server.Web) -> None:
+def test_slow_requests_do_not_block_others_and_are_closed(server: web_server.Web) -> None:
     _, key = source("browser", messages_a_minute=1000)
     send = request("POST", "/v1/batch", 1000, **basic(key))
     began = time.monotonic()
@@ -76,7 +76,7 @@ def test_connections_that_drip_leave_the_rest_served_and_are_ended(server: web_s
     assert not Batch.objects.exists()
 
 
-def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: web_server.Web) -> None:
+def test_clients_that_read_slowly_do_not_block_others(server: web_server.Web) -> None:
     large = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
     # Ten of them are more than the system's buffers hold.
     asked = request("GET", large) * 9 + request("GET", large, Connection="close")
@@ -103,7 +103,7 @@ def test_who_is_slow_to_take_an_answer_leaves_the_rest_served(server: web_server
         assert len(got) > 10 * length > 10_000_000
 
 
-def test_a_body_is_not_read_before_its_sender_is_known(server: web_server.Web) -> None:
+def test_a_body_is_not_read_before_authentication(server: web_server.Web) -> None:
     """Each answer comes while the body is still to come."""
     large, endless = 10_000_000, 10**18
     stranger = {"Authorization": "Bearer seg_nonsense"}
@@ -124,7 +124,7 @@ def test_a_body_is_not_read_before_its_sender_is_known(server: web_server.Web) -
     assert time.monotonic() - began < MIN_DEADLINE_SECONDS
 
 
-def test_who_is_known_sends_large_bodies_and_the_half_of_one_is_nothing(
+def test_authenticated_clients_send_large_bodies_and_incomplete_ones_are_discarded(
     server: web_server.Web, admin_client
 ) -> None:
     api_clients_send_large_bodies(server)
@@ -185,7 +185,7 @@ def staff_upload_files(server: web_server.Web, admin_client) -> None:
         ("/go/x", 10_000, 10),
     ],
 )
-def test_an_upload_has_a_second_for_each_20_kb_and_a_public_body_ten_in_all(path, length, seconds) -> None:
+def test_time_limits_of_uploads_and_of_public_bodies(path, length, seconds) -> None:
     arrival = IncomingRequest(now=0)
     assert arrival.deadline == 10  # of the headers
 
