@@ -84,16 +84,16 @@ class Arrival(NamedTuple):
 def build_demo_shop(
     customers: int, until: datetime, report: ReportProgress = lambda what, count: None
 ) -> None:
-    """Create a shop whose history ends at an instant, with its segments, in one transaction."""
-    begins = until - LIVE_PERIOD
+    """Create a shop whose history ends at ``until``, with its segments, in one transaction."""
+    live_since = until - LIVE_PERIOD
     shop = shop_settings()
     sample = SampleShop(customers, until, currency=shop.currency)
     with transaction.atomic():
-        later = _fill_until(sample, begins, shop, report)
-        update.update_facts(begins, progress=lambda settled: report("customers with facts", settled))
+        later = _fill_until(sample, live_since, shop, report)
+        update.update_facts(live_since, progress=lambda settled: report("customers with facts", settled))
         segment_store.install_templates()
-        refresh_all(begins)
-        _replay_arrivals(later, begins, until, shop, report)
+        refresh_all(live_since)
+        _replay_arrivals(later, live_since, until, shop, report)
 
 
 def fill_database(customers: int, until: datetime, report: ReportProgress = lambda what, count: None) -> None:
@@ -114,12 +114,12 @@ def fill_database(customers: int, until: datetime, report: ReportProgress = lamb
 
 
 def _fill_until(
-    sample: SampleShop, begins: datetime, shop: ShopSettings, report: ReportProgress
+    sample: SampleShop, live_since: datetime, shop: ShopSettings, report: ReportProgress
 ) -> list[Arrival]:
-    """Ingest what arrives up to an instant. Return later arrivals, in order."""
-    border = begins.astimezone(UTC).isoformat(timespec="seconds")
+    """Ingest what arrives until ``live_since``. Return later arrivals, in order."""
+    border = live_since.astimezone(UTC).isoformat(timespec="seconds")
     later: list[Arrival] = []
-    taken = 0
+    ingested = 0
     line_writer.start_line_numbering()
     for start in range(0, sample.customers, PEOPLE_BATCH_SIZE):
         earlier: dict[str, list[Row]] = defaultdict(list)
@@ -131,8 +131,8 @@ def _fill_until(
                     later.append(arrival)
         for kind in KINDS.values():
             _ingest(kind, earlier[kind.name], shop)
-        taken += sum(map(len, earlier.values()))
-        report("records", taken)
+        ingested += sum(map(len, earlier.values()))
+        report("records", ingested)
         for table in TABLES:
             temporary_tables.analyze_table(table)
     return sorted(
@@ -147,18 +147,20 @@ def _arrivals(sample: SampleShop, index: int) -> Iterator[Arrival]:
     """
     person = range(index, index + 1)
     events, orders = list(sample.event_rows(person)), list(sample.order_rows(person))
-    known = [row["occurred_at"] for row in events if row["customer_id"]]
-    known += [row["placed_at"] for row in orders]
+    known_at = [row["occurred_at"] for row in events if row["customer_id"]]
+    known_at += [row["placed_at"] for row in orders]
     for row in sample.customer_rows(person):
-        met = min(known, default=row["first_seen"])
-        said = row["subscribed_at"]
-        if said > met:
-            yield Arrival(met, CUSTOMERS, row | {"newsletter": "", "subscribed_at": ""})
+        arrives_at = min(known_at, default=row["first_seen"])
+        subscribed_at = row["subscribed_at"]
+        if subscribed_at > arrives_at:
+            yield Arrival(arrives_at, CUSTOMERS, row | {"newsletter": "", "subscribed_at": ""})
             yield Arrival(
-                said, CUSTOMERS, {name: row[name] for name in ("customer_id", "newsletter", "subscribed_at")}
+                subscribed_at,
+                CUSTOMERS,
+                {name: row[name] for name in ("customer_id", "newsletter", "subscribed_at")},
             )
         else:
-            yield Arrival(met, CUSTOMERS, row)
+            yield Arrival(arrives_at, CUSTOMERS, row)
     placed = {row["order_id"]: row["placed_at"] for row in orders}
     yield from (Arrival(row["placed_at"], ORDERS, row) for row in orders)
     yield from (Arrival(placed[row["order_id"]], ORDER_LINES, row) for row in sample.line_rows(person))
@@ -166,37 +168,41 @@ def _arrivals(sample: SampleShop, index: int) -> Iterator[Arrival]:
 
 
 def _replay_arrivals(
-    later: Sequence[Arrival], begins: datetime, until: datetime, shop: ShopSettings, report: ReportProgress
+    later: Sequence[Arrival],
+    live_since: datetime,
+    until: datetime,
+    shop: ShopSettings,
+    report: ReportProgress,
 ) -> None:
     """Ingest records in the order of their arrival, and refresh the segments every few hours."""
     arrivals = iter(later)
     arrival = next(arrivals, None)
-    at = begins
+    at = live_since
     while at < until:
         at = min(at + REFRESH_INTERVAL, until)
         border = at.astimezone(UTC).isoformat(timespec="seconds")
-        came: dict[str, list[Row]] = defaultdict(list)
+        arrived: dict[str, list[Row]] = defaultdict(list)
         while arrival and arrival.at <= border:
-            came[arrival.kind.name].append(arrival.row)
+            arrived[arrival.kind.name].append(arrival.row)
             arrival = next(arrivals, None)
         for kind in KINDS.values():
-            _ingest(kind, came[kind.name], shop, now=at)
+            _ingest(kind, arrived[kind.name], shop, at=at)
         refresh_all(at)
-        report("days replayed", (at - begins).days)
+        report("days replayed", (at - live_since).days)
 
 
 def _ingest(
     kind: Kind,
     rows: Iterable[Row],
     shop: ShopSettings,
-    report: Callable[[int], None] = lambda taken: None,
-    now: datetime | None = None,
+    report: Callable[[int], None] = lambda ingested: None,
+    at: datetime | None = None,
 ) -> None:
     numbered = enumerate(rows, start=1)
-    taken = 0
+    ingested = 0
     while batch := [(number, kind.read(row, shop)) for number, row in islice(numbered, ROW_BATCH_SIZE)]:
-        outcome = writer.ingest(kind, batch, now, notify=False)
+        outcome = writer.ingest(kind, batch, at, notify=False)
         if outcome.rejected:
             raise InvalidRow(f"{kind.name}, row {outcome.rejected[0].line}: {outcome.rejected[0].reason}")
-        taken += len(batch)
-        report(taken)
+        ingested += len(batch)
+        report(ingested)

@@ -81,71 +81,73 @@ class _Crowd:
 
     def __init__(self, shop: SampleShop, random: Random) -> None:
         self.shop, self.random = shop, random
-        self.gone: deque[tuple[datetime, Guest]] = deque(maxlen=MAX_REMEMBERED_BROWSERS)
+        self.left: deque[tuple[datetime, Guest]] = deque(maxlen=MAX_REMEMBERED_BROWSERS)
         self.latest = 0
 
     def visit(self, at: datetime) -> list[tuple[datetime, Message]]:
-        """Draw a visit that begins at an instant."""
+        """Draw a visit that begins at ``at``."""
         if not self.shop.customers or self.random.random() < NEW_VISITOR_SHARE:
-            guest = self._back(at) or self._fresh(at)
-            said = self._of_fresh(guest, at)
+            guest = self._returning_guest(at) or self._new_guest(at)
+            messages = self._new_visit(guest, at)
         else:
-            guest = self._customer()
-            said = self._of_customer(guest, at)
+            guest = self._customer_guest()
+            messages = self._customer_visit(guest, at)
         context = self._context(guest)
         if self.random.random() < CAMPAIGN_SHARE:
-            said[0]["context"] = {"campaign": self.random.choice(CAMPAIGNS)}
+            messages[0]["context"] = {"campaign": self.random.choice(CAMPAIGNS)}
         visit = []
         name = guest.name
-        for message in said:
+        for message in messages:
             name = message.get("userId", name)
-            visit.append((at, self._completed(message, guest, name, at, context)))
+            visit.append((at, self._complete(message, guest, name, at, context)))
             at += timedelta(seconds=self.random.triangular(*PAUSE_SECONDS))
-        if not name and all(message["type"] != "identify" for message in said):
-            self.gone.append((at, guest))
+        if not name and all(message["type"] != "identify" for message in messages):
+            self.left.append((at, guest))
         return visit
 
-    def _back(self, at: datetime) -> Guest | None:
+    def _returning_guest(self, at: datetime) -> Guest | None:
         """Draw a returning visitor, or None."""
-        if self.gone and self.gone[0][0] < at and self.random.random() < RETURNING_SHARE:
-            return self.gone.popleft()[1]
+        if self.left and self.left[0][0] < at and self.random.random() < RETURNING_SHARE:
+            return self.left.popleft()[1]
         return None
 
-    def _fresh(self, at: datetime) -> Guest:
+    def _new_guest(self, at: datetime) -> Guest:
         self.latest = max(self.latest + 1, int(at.timestamp()))  # two may come in the same second
         return Guest(self.shop.person(self.latest), self._uuid())
 
-    def _customer(self) -> Guest:
+    def _customer_guest(self) -> Guest:
         while (person := self.shop.person(self.random.randrange(self.shop.customers))).visitor:
             pass
         logs_in_later = self.random.random() < LOG_IN_LATER_SHARE
         return Guest(person, self._uuid()) if logs_in_later else Guest(person, "", person.customer_id)
 
-    def _of_fresh(self, guest: Guest, at: datetime) -> list[Message]:
+    def _new_visit(self, guest: Guest, at: datetime) -> list[Message]:
         """Draw the visit of an unknown browser. A person with an e-mail address may buy, sign up or subscribe."""
         person, random = guest.person, self.random
         profile = self.shop.profile(person)
         chance = random.random() if profile["email"] and not person.visitor else 1.0
         buys, signs_up = chance < NEW_VISITOR_ORDER_SHARE, chance < NEW_VISITOR_ORDER_SHARE + SIGN_UP_SHARE
-        said = list(map(_said, self.shop.visit(person, at, random, order_number=int(buys))))
+        messages = list(map(_sdk_message, self.shop.visit(person, at, random, order_number=int(buys))))
         if signs_up:
-            place = len(said) - 1 if buys else random.randint(1, len(said))
-            said.insert(place, {"type": "identify", "userId": person.customer_id, "traits": _traits(profile)})
+            index = len(messages) - 1 if buys else random.randint(1, len(messages))
+            messages.insert(
+                index, {"type": "identify", "userId": person.customer_id, "traits": _traits(profile)}
+            )
         elif chance < NEW_VISITOR_ORDER_SHARE + SIGN_UP_SHARE + SUBSCRIBE_SHARE:
             traits = {"email": profile["email"], "newsletter": True}
-            said.insert(random.randint(1, len(said)), {"type": "identify", "traits": traits})
-        return said
+            messages.insert(random.randint(1, len(messages)), {"type": "identify", "traits": traits})
+        return messages
 
-    def _of_customer(self, guest: Guest, at: datetime) -> list[Message]:
+    def _customer_visit(self, guest: Guest, at: datetime) -> list[Message]:
         """Draw the visit of a customer, who may log in during it, at the latest to order."""
         person, random = guest.person, self.random
         buys = random.random() < CUSTOMER_ORDER_SHARE
         order_number = int(at.timestamp()) if buys else 0  # after those of the past, and of other runs
-        said = list(map(_said, self.shop.visit(person, at, random, order_number)))
+        messages = list(map(_sdk_message, self.shop.visit(person, at, random, order_number)))
         if not guest.name:
-            place = random.randint(1, len(said) - buys)
-            said.insert(place, {"type": "identify", "userId": person.customer_id})
-        return said
+            index = random.randint(1, len(messages) - buys)
+            messages.insert(index, {"type": "identify", "userId": person.customer_id})
+        return messages
 
     def _context(self, guest: Guest) -> Message:
         profile = self.shop.profile(guest.person)
@@ -155,9 +157,7 @@ class _Crowd:
             "userAgent": self.random.choice(USER_AGENTS),
         }
 
-    def _completed(
-        self, message: Message, guest: Guest, name: str, at: datetime, context: Message
-    ) -> Message:
+    def _complete(self, message: Message, guest: Guest, name: str, at: datetime, context: Message) -> Message:
         return {
             **message,
             "messageId": self._uuid(),
@@ -171,8 +171,8 @@ class _Crowd:
         return str(UUID(int=self.random.getrandbits(128), version=4))
 
 
-def _said(step: EventStep) -> Message:
-    """Return a step as an SDK's message. Pages have a call of their own."""
+def _sdk_message(step: EventStep) -> Message:
+    """Return a step as an SDK's message: a page view as ``page``, everything else as ``track``."""
     event, properties = step
     if event == "Page Viewed":
         url = SHOP_ORIGIN + properties["path"]
