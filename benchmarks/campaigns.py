@@ -28,7 +28,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template import Context, Template
 
 from campaigns import lifecycle
-from campaigns.channels import email_layout
+from campaigns.channels import email_layout, html_conversion
 from campaigns.channels.base import OutgoingMessage
 from campaigns.delivery import sender
 from campaigns.journeys import progress, triggers
@@ -86,7 +86,7 @@ def send_by_loop_with_django_templates(campaign: Campaign) -> float:
     """Render and send for each customer, with Django's template engine."""
     shop = {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS}
     subject, text = Template(SUBJECT), Template(email_layout.add_footer(TEXT))
-    html = Template(email_layout.add_frame(email_layout.html_from_text(TEXT)))
+    html = Template(email_layout.add_frame(html_conversion.html_from_text(TEXT)))
 
     def write(delivery: Delivery) -> OutgoingMessage:
         customer = delivery.customer

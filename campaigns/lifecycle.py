@@ -92,15 +92,15 @@ def delete_draft(campaign: Campaign, by: User | None = None) -> None:
 
 
 def _draft_only_fields(before: Campaign) -> tuple[str, ...]:
-    # The start has already decided who begins.
+    # The start has already decided who takes part.
     return ("segment", "include_current_members") if before.state == State.DRAFT else ()
 
 
 def _lock_campaign(campaign: Campaign) -> Campaign:
-    found = Campaign.objects.select_for_update().filter(pk=campaign.pk).first()
-    if found is None:
+    current = Campaign.objects.select_for_update().filter(pk=campaign.pk).first()
+    if current is None:
         raise CampaignError("Somebody has deleted this campaign.")
-    return found
+    return current
 
 
 def _check_is_editable(before: Campaign, steps: Sequence[Step]) -> None:
@@ -128,10 +128,10 @@ def _check_can_run(campaign: Campaign, steps: Sequence[Step]) -> None:
 def _save_steps(campaign: Campaign, steps: Sequence[Step]) -> None:
     """Update the existing rows, so that deliveries keep the step they belong to."""
     rows = list(campaign.steps.order_by("number"))
-    for number, given in enumerate(steps, start=1):
+    for number, new in enumerate(steps, start=1):
         row = rows[number - 1] if number <= len(rows) else Step(campaign=campaign, number=number)
         for name in STEP_FIELDS:
-            setattr(row, name, getattr(given, name))
+            setattr(row, name, getattr(new, name))
         row.save()
     campaign.steps.filter(number__gt=len(steps)).delete()
 
@@ -145,29 +145,29 @@ def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
     Entries and exits before the start do not start journeys. A missing ``starts_at`` means now.
     """
     with transaction.atomic():
-        found = _lock_campaign(campaign)
-        if found.state != State.DRAFT:
-            raise CampaignError(f"The campaign is already {found.get_state_display().lower()}.")
-        steps = list(found.steps.order_by("number"))
-        _check_can_run(found, steps)
-        if lacking := start_problems(found, steps, at):
-            raise CampaignError(lacking[0])
+        current = _lock_campaign(campaign)
+        if current.state != State.DRAFT:
+            raise CampaignError(f"The campaign is already {current.get_state_display().lower()}.")
+        steps = list(current.steps.order_by("number"))
+        _check_can_run(current, steps)
+        if problems := start_problems(current, steps, at):
+            raise CampaignError(problems[0])
         if (
-            found.trigger == Trigger.AT
-            and found.starts_at
-            and at > sending_policy.expires_at(found.starts_at)
+            current.trigger == Trigger.AT
+            and current.starts_at
+            and at > sending_policy.expires_at(current.starts_at)
         ):
             raise CampaignError(
                 "The start date is in the past. Choose a later one, or leave it empty to start now."
             )
-        is_dated = found.trigger in (Trigger.AT, Trigger.EVERY)
+        is_dated = current.trigger in (Trigger.AT, Trigger.EVERY)
         _transition(
             campaign,
             State.DRAFT,
             State.RUNNING,
             started_at=at,
-            starts_at=(found.starts_at or at) if is_dated else found.starts_at,
-            cursor=Change.objects.filter(segment=found.segment_id).latest_id(),
+            starts_at=(current.starts_at or at) if is_dated else current.starts_at,
+            cursor=Change.objects.filter(segment=current.segment_id).latest_id(),
         )
     _log_event("campaign_started", campaign, by)
 
@@ -175,35 +175,35 @@ def start(campaign: Campaign, at: datetime, by: User | None = None) -> None:
 def save_answers(
     campaign: Campaign, answers: Mapping[str, str], pool: CouponPool | None = None, by: User | None = None
 ) -> None:
-    """Save what staff fill into the texts of a campaign, and its coupon pool.
+    """Save the answers of staff, which the texts of a campaign print, and its coupon pool.
 
     Raises CampaignError for a campaign that has ended.
     """
     with transaction.atomic():
-        found = _lock_campaign(campaign)
-        if found.state in FINAL_STATES:
+        current = _lock_campaign(campaign)
+        if current.state in FINAL_STATES:
             raise CampaignError(
-                f"A campaign that is {found.get_state_display().lower()} cannot be changed. Copy it instead."
+                f"A campaign that is {current.get_state_display().lower()} cannot be changed. Copy it instead."
             )
-        found.answers |= {name: said.strip()[:MAX_ANSWER_LENGTH] for name, said in answers.items()}
-        found.pool = pool or found.pool
-        found.save(update_fields=["answers", "pool", "updated_at"])
-    campaign.answers, campaign.pool = found.answers, found.pool
+        current.answers |= {name: text.strip()[:MAX_ANSWER_LENGTH] for name, text in answers.items()}
+        current.pool = pool or current.pool
+        current.save(update_fields=["answers", "pool", "updated_at"])
+    campaign.answers, campaign.pool = current.answers, current.pool
     _log_event("campaign_answers_saved", campaign, by)
 
 
 def start_problems(campaign: Campaign, steps: Sequence[Step], at: datetime) -> list[str]:
     """Return what staff have to do before a campaign can start, a sentence each."""
-    found = [
+    problems = [
         f"Fill in: {question_label(campaign, name)}."
         for name in rendering.answer_names(steps)
         if not campaign.answers.get(name)
     ]
     pool = campaign.pool
     if pool is None and rendering.uses_variable(steps, "coupon"):
-        found.append("A message gives a coupon code: choose where the codes come from.")
+        problems.append("A message contains a coupon code: choose the pool of codes.")
     if pool and pool.ends_at and pool.ends_at <= at and rendering.uses_variable(steps, "coupon"):
-        found.append(
+        problems.append(
             f"The codes of {pool.name} have expired. Choose another pool, or give this one a later last day."
         )
     if (
@@ -212,17 +212,17 @@ def start_problems(campaign: Campaign, steps: Sequence[Step], at: datetime) -> l
         and TACTICS.get(campaign.tactic)
         and TACTICS[campaign.tactic].has_last_day
     ):
-        found.append(
+        problems.append(
             f"This campaign needs codes that expire. Set a last day for {pool.name}, or choose a pool with one."
         )
-    return found
+    return problems
 
 
 def question_label(campaign: Campaign, name: str) -> str:
     """Return the label of a value that staff fill in."""
     tactic = TACTICS.get(campaign.tactic)
-    asks = {question.name: question.label for question in tactic.asks} if tactic else {}
-    return asks.get(name, name.replace("_", " "))
+    labels = {question.name: question.label for question in tactic.asks} if tactic else {}
+    return labels.get(name, name.replace("_", " "))
 
 
 def pause(campaign: Campaign, at: datetime, by: User | None = None) -> None:
@@ -240,7 +240,7 @@ def resume(campaign: Campaign, at: datetime, by: User | None = None) -> None:
 def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
     """Stop a campaign for good, with its journeys and planned messages. Raises CampaignError."""
 
-    def end() -> None:
+    def stop_once() -> None:
         progress.acquire_lock()
         if not Campaign.objects.filter(pk=campaign.pk, state__in=(State.RUNNING, State.PAUSED)).update(
             state=State.STOPPED
@@ -248,7 +248,7 @@ def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
             raise CampaignError("The campaign is not running.")
         progress.stop_journeys(campaign, sending_policy.STOPPED, at)
 
-    transactions.retry_on_deadlock(end)
+    transactions.retry_on_deadlock(stop_once)
     campaign.state = State.STOPPED
     _log_event("campaign_stopped", campaign, by)
 
@@ -269,8 +269,8 @@ def finish_dated_campaigns(at: datetime) -> int:
 
 
 def _transition(campaign: Campaign, before: str, after: str, **fields: object) -> None:
-    moved = Campaign.objects.filter(pk=campaign.pk, state=before).update(state=after, **fields)
-    if not moved:
+    changed = Campaign.objects.filter(pk=campaign.pk, state=before).update(state=after, **fields)
+    if not changed:
         raise CampaignError(
             f"The campaign is not {State(before).label.lower()}. Reload the page to see its state."
         )

@@ -14,7 +14,7 @@ from core.values.text_cleaning import to_nfc
 from customers.models import Identity
 
 from .channels.on_site import OnSite
-from .delivery import sending_policy
+from .delivery import policy_queries
 from .models.campaign import Campaign
 from .models.delivery import Delivery
 
@@ -29,15 +29,15 @@ def messages_for(anonymous_id: str, at: datetime, *, is_visitor: bool = True) ->
     customer has ordered or left the segment. An unknown visitor has none. Messages are not marked as shown unless
     ``is_visitor``.
     """
-    found = list(
+    messages = list(
         _open_messages_queryset(anonymous_id)
         .filter(_still_relevant_q(at))
         .order_by("-sent_at", "-pk")[:MAX_MESSAGES]
     )
-    new = [one.pk for one in found if one.shown_at is None and is_visitor]
+    new = [message.pk for message in messages if message.shown_at is None and is_visitor]
     if new:
         Delivery.objects.filter(pk__in=new, shown_at=None).update(shown_at=at)
-    return found
+    return messages
 
 
 def dismiss(anonymous_id: str, token: UUID, at: datetime) -> None:
@@ -47,20 +47,20 @@ def dismiss(anonymous_id: str, token: UUID, at: datetime) -> None:
 
 def _open_messages_queryset(anonymous_id: str) -> QuerySet[Delivery]:
     # PostgreSQL stores no NUL, so no visitor has one.
-    known_as = "" if "\x00" in anonymous_id else to_nfc(anonymous_id)
-    whose = Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value=known_as).values("customer")
+    value = "" if "\x00" in anonymous_id else to_nfc(anonymous_id)
+    customers = Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, value=value).values("customer")
     return Delivery.objects.filter(
-        customer__in=whose, state=Delivery.State.SENT, step__channel=OnSite.key, dismissed_at=None
+        customer__in=customers, state=Delivery.State.SENT, step__channel=OnSite.key, dismissed_at=None
     )
 
 
 def _still_relevant_q(at: datetime) -> Q:
-    is_in = Q(sending_policy.is_member_q("customer_id", "campaign__segment_id"))
+    is_member = Q(policy_queries.is_member_q("customer_id", "campaign__segment_id"))
     is_for_leavers = Q(campaign__trigger=Campaign.Trigger.LEAVES)
-    is_gone = (is_in & is_for_leavers) | (~is_in & ~is_for_leavers)
+    has_exited = (is_member & is_for_leavers) | (~is_member & ~is_for_leavers)
     return Q(
-        ~Q(is_gone, campaign__exit_when_not_member=True),
-        ~Q(sending_policy.has_ordered_q("customer_id", "sent_at", at), campaign__ends_with_order=True),
+        ~Q(has_exited, campaign__exit_when_not_member=True),
+        ~Q(policy_queries.has_ordered_q("customer_id", "sent_at", at), campaign__ends_with_order=True),
         campaign__state__in=(Campaign.State.RUNNING, Campaign.State.DONE),
         sent_at__gt=at - DISPLAY_PERIOD,
         sent_at__lte=at,

@@ -80,15 +80,15 @@ def campaign_results(campaign: Campaign, at: datetime) -> Results:
     steps = list(campaign.steps.all())
     messages = _messages(campaign)
     orders = _orders(campaign, at)
-    held_back = [one for one in messages if one["state"] == State.HELD_BACK]
+    held_back = [row for row in messages if row["state"] == State.HELD_BACK]
     return Results(
         **_totals(messages, orders),
         waiting=_count(messages, State.PLANNED, State.SENDING),
         written=_count(messages, State.WRITTEN),
         failed=_count(messages, State.FAILED),
         held_back={
-            why: _count([one for one in held_back if one["why"] == why], State.HELD_BACK)
-            for why in sorted({one["why"] for one in held_back})
+            reason: _count([row for row in held_back if row["held_back_reason"] == reason], State.HELD_BACK)
+            for reason in sorted({row["held_back_reason"] for row in held_back})
         },
         steps=[_step_results(step, messages, orders) for step in steps],
         days=_day_results(campaign, orders, at),
@@ -103,10 +103,12 @@ def revenue_by_campaign(campaigns: Collection[int], at: datetime) -> dict[int, D
 
 def _messages(campaign: Campaign) -> list[Row]:
     # Only the reasons for holding back are few.
-    why = Case(When(state=State.HELD_BACK, then=F("reason")), default=Value(""))
-    counted = Delivery.objects.filter(campaign=campaign).values("step", "state", why=why)
+    held_back_reason = Case(When(state=State.HELD_BACK, then=F("reason")), default=Value(""))
+    grouped = Delivery.objects.filter(campaign=campaign).values(
+        "step", "state", held_back_reason=held_back_reason
+    )
     return list(
-        counted.annotate(
+        grouped.annotate(
             messages=Count("pk"), shown=Count("shown_at"), clicked=Count("clicked_at")
         ).order_by()
     )
@@ -132,23 +134,23 @@ def _credited_orders_queryset(campaigns: Collection[int], at: datetime) -> Query
         )
     )
     # One condition after another on the same order.
-    after = sent.filter(
+    credited = sent.filter(
         campaign__in=campaigns,
         customer__orders__placed_at__gte=F("reached"),
         customer__orders__placed_at__lte=F("reached") + timedelta(days=settings.CAMPAIGN_CREDIT_DAYS),
         customer__orders__status__in=COUNTING_STATUSES,
     ).annotate(placed_at=F("customer__orders__placed_at"))
-    another = sent.filter(
+    later = sent.filter(
         Q(reached__gt=OuterRef("reached")) | Q(reached=OuterRef("reached"), pk__gt=OuterRef("pk")),
         customer=OuterRef("customer"),
         sent_at__lte=OuterRef("placed_at"),  # nothing is shown before it is sent, and this has an index
         reached__lte=OuterRef("placed_at"),
     )
-    return after.filter(~Exists(another), placed_at__lte=at)
+    return credited.filter(~Exists(later), placed_at__lte=at)
 
 
 def _step_results(step: Step, messages: Sequence[Row], orders: Sequence[Row]) -> StepResults:
-    of_step = [[one for one in rows if one["step"] == step.pk] for rows in (messages, orders)]
+    of_step = [[row for row in rows if row["step"] == step.pk] for rows in (messages, orders)]
     return StepResults(**_totals(*of_step), number=step.number, channel=step.channel, subject=step.subject)
 
 
@@ -159,32 +161,32 @@ def _day_results(campaign: Campaign, orders: Sequence[Row], at: datetime) -> lis
             day,
             sent.get(day, 0),
             clicked.get(day, 0),
-            sum(one["orders"] for one in orders if one["day"] == day),
-            _revenue(one for one in orders if one["day"] == day),
+            sum(row["orders"] for row in orders if row["day"] == day),
+            _revenue(row for row in orders if row["day"] == day),
         )
-        for day in sorted({*sent, *clicked, *(one["day"] for one in orders)})
+        for day in sorted({*sent, *clicked, *(row["day"] for row in orders)})
     ]
 
 
 def _count_by_day(campaign: Campaign, moment: str, at: datetime) -> dict[date, int]:
-    happened = Delivery.objects.filter(campaign=campaign, **{f"{moment}__lte": at})
-    days = happened.values(day=TruncDate(moment, tzinfo=shop_zone()))
+    deliveries = Delivery.objects.filter(campaign=campaign, **{f"{moment}__lte": at})
+    days = deliveries.values(day=TruncDate(moment, tzinfo=shop_zone()))
     return dict(days.annotate(messages=Count("pk")).order_by().values_list("day", "messages"))
 
 
 def _totals(messages: Sequence[Row], orders: Sequence[Row]) -> dict[str, Any]:
     return {
         "sent": _count(messages, State.SENT),
-        "shown": sum(one["shown"] for one in messages),
-        "clicked": sum(one["clicked"] for one in messages),
-        "ordered": sum(one["orders"] for one in orders),
+        "shown": sum(row["shown"] for row in messages),
+        "clicked": sum(row["clicked"] for row in messages),
+        "ordered": sum(row["orders"] for row in orders),
         "revenue": _revenue(orders),
     }
 
 
 def _count(messages: Sequence[Row], *states: str) -> int:
-    return sum(one["messages"] for one in messages if one["state"] in states)
+    return sum(row["messages"] for row in messages if row["state"] in states)
 
 
 def _revenue(orders: Iterable[Row]) -> Decimal:
-    return from_units(sum(int(one["units"]) for one in orders))
+    return from_units(sum(int(row["units"]) for row in orders))

@@ -20,7 +20,7 @@ RECENT_ORDERS: Final = timedelta(days=3)
 @shared_task
 def run_campaigns() -> None:
     """Process triggers, advance journeys and send due messages, until nothing is left."""
-    begun = time.monotonic()
+    started = time.monotonic()
     wakeups.CAMPAIGNS.acknowledge()
     triggers.process_triggers(datetime.now(UTC))
     while (
@@ -28,7 +28,7 @@ def run_campaigns() -> None:
         + progress.advance_journeys(datetime.now(UTC))
         + sender.send_due_deliveries(datetime.now(UTC))
     ):
-        if time.monotonic() - begun > MAX_RUN_SECONDS:
+        if time.monotonic() - started > MAX_RUN_SECONDS:
             wakeups.CAMPAIGNS.request()
             break
     else:

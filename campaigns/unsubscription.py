@@ -16,7 +16,7 @@ def unsubscribe(key: int, at: datetime) -> bool:
 
     Safe to repeat.
     """
-    customer = _find(key)
+    customer = _current_customer(key)
     if customer is None:
         return False
     identities = Identity.objects.filter(customer=customer).values_list("pk", flat=True)
@@ -27,11 +27,11 @@ def unsubscribe(key: int, at: datetime) -> bool:
 
 def is_subscribed(key: int) -> bool:
     """Return whether the customer is not unsubscribed yet."""
-    customer = _find(key)
+    customer = _current_customer(key)
     return customer is not None and customer.newsletter != Customer.Newsletter.UNSUBSCRIBED
 
 
-def _find(key: int) -> Customer | None:
+def _current_customer(key: int) -> Customer | None:
     """Return the customer; for a merged visitor, the customer they were merged into."""
     customer = Customer.objects.select_related("merged_into").filter(pk=key).first()
     return customer and (customer.merged_into or customer)

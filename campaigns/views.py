@@ -39,8 +39,8 @@ View = Callable[..., HttpResponse]
 
 def _with_private_headers(view: View) -> View:
     @wraps(view)
-    def with_headers(request: HttpRequest, **named: Any) -> HttpResponse:
-        response = view(request, **named)
+    def with_headers(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        response = view(request, **kwargs)
         for name, value in HEADERS.items():
             response[name] = value
         return response
@@ -53,14 +53,14 @@ def _with_private_headers(view: View) -> View:
 def click(request: HttpRequest, signed: str = "") -> HttpResponse:
     """Redirect to the link's target, and count the click unless a program made it."""
     try:
-        followed = signed_links.verify_click(signed)
+        link = signed_links.verify_click(signed)
     except ForeignLink:
         return _foreign_link(request)
     except InvalidLink:
         return _incomplete_link(request)
     if _is_person(request):
-        signed_links.record_click(followed, datetime.now(UTC))
-    return HttpResponseRedirect(followed.url)
+        signed_links.record_click(link, datetime.now(UTC))
+    return HttpResponseRedirect(link.url)
 
 
 @_with_private_headers
@@ -89,19 +89,21 @@ def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
     except InvalidLink:
         return _incomplete_link(request)
     now = datetime.now(UTC)
-    found = (
+    confirmation = (
         double_opt_in.confirm_subscription(token, now)
         if request.method == "POST"
         else double_opt_in.confirmation_status(token, now)
     )
     shop = settings.SHOP_NAME
-    match found.state:
+    match confirmation.state:
         case "open":
-            text = f"Subscribe {found.email} to the newsletter of {shop}?"
+            text = f"Subscribe {confirmation.email} to the newsletter of {shop}?"
             return _page(request, "Confirm your subscription", text, button="Yes, subscribe me")
         case "confirmed" | "used":
             return _page(
-                request, "You are subscribed", f"{found.email} gets the newsletter of {shop} from now on."
+                request,
+                "You are subscribed",
+                f"{confirmation.email} gets the newsletter of {shop} from now on.",
             )
     text = f"The link has expired, or you have unsubscribed since. Sign up again at {shop}."
     return _page(request, "This link is no longer valid", text, status=410)
@@ -110,10 +112,10 @@ def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
 def _is_person(request: HttpRequest) -> bool:
     """Return False for prefetching, bots and link scanners."""
     agent = request.headers.get("User-Agent", "")
-    ahead = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"))
+    purposes = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"))
     return (
         request.method == "GET"
-        and not any("prefetch" in one or "preview" in one for one in ahead)
+        and not any("prefetch" in purpose or "preview" in purpose for purpose in purposes)
         and not is_bot(agent)
         and not any(scanner in agent.lower() for scanner in LINK_SCANNERS)
     )
@@ -132,5 +134,5 @@ def _foreign_link(request: HttpRequest) -> HttpResponse:
 def _page(
     request: HttpRequest, title: str, text: str, *, button: str = "", status: int = 200
 ) -> HttpResponse:
-    shown = {"title": title, "text": text, "button": button}
-    return render(request, "campaigns/page.html", shown, status=status)
+    context = {"title": title, "text": text, "button": button}
+    return render(request, "campaigns/page.html", context, status=status)

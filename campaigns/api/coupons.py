@@ -57,7 +57,7 @@ class CouponSerializer(serializers.Serializer[Any]):
     )
 
 
-class CouponDetail(APIView):
+class CouponView(APIView):
     """One code."""
 
     permission_classes = [
@@ -74,15 +74,15 @@ class CouponDetail(APIView):
 
 
 def _as_dict(coupon: Coupon) -> dict[str, Any]:
-    owner: Customer | None = coupon.customer
-    if owner and owner.merged_into:
-        owner = owner.merged_into
+    customer: Customer | None = coupon.customer
+    if customer and customer.merged_into:
+        customer = customer.merged_into
     return {
         "code": coupon.code,
         "pool": coupon.pool.name,
         "description": coupon.pool.description,
         "last_day": coupon.pool.last_day,
-        "customer_id": owner.customer_id if owner else None,
+        "customer_id": customer.customer_id if customer else None,
         "campaign": coupon.campaign.name if coupon.campaign else None,
         "given_at": coupon.given_at,
         "redeemed_at": coupon.redeemed_at,

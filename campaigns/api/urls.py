@@ -7,15 +7,15 @@ import core.http.path_converters  # noqa: F401 — names "id"
 from . import coupons, visitors
 
 urlpatterns = [
-    path("coupons/<id:code>/", coupons.CouponDetail.as_view(), name="api-coupon"),
+    path("coupons/<id:code>/", coupons.CouponView.as_view(), name="api-coupon"),
     path(
         "visitors/<id:anonymous_id>/messages/",
-        visitors.MessagesForVisitor.as_view(),
+        visitors.VisitorMessagesView.as_view(),
         name="api-visitor-messages",
     ),
     path(
         "visitors/<id:anonymous_id>/messages/<uuid:token>/dismiss/",
-        visitors.Dismissal.as_view(),
+        visitors.DismissMessageView.as_view(),
         name="api-visitor-message-dismiss",
     ),
 ]

@@ -24,7 +24,7 @@ from customers.privacy.masks import VIEW_CONTACT_DATA
 HEADERS = {"Cache-Control": "private, no-store"}
 
 
-class MessageForVisitorSerializer(serializers.Serializer[Any]):
+class VisitorMessageSerializer(serializers.Serializer[Any]):
     """A message. Show the texts as plain text, not as HTML."""
 
     token = serializers.UUIDField(help_text="The token to dismiss it with.")
@@ -33,10 +33,10 @@ class MessageForVisitorSerializer(serializers.Serializer[Any]):
     url = serializers.CharField(allow_blank=True, help_text="The link of the message. Clicks are counted.")
 
 
-class MessagesForVisitorSerializer(serializers.Serializer[Any]):
+class VisitorMessagesSerializer(serializers.Serializer[Any]):
     """The messages for a visitor, the latest first."""
 
-    messages = MessageForVisitorSerializer(many=True)
+    messages = VisitorMessageSerializer(many=True)
 
 
 EXAMPLE = OpenApiExample(
@@ -65,14 +65,14 @@ class _VisitorView(APIView):
     rate = throttling.VISITORS
 
 
-class MessagesForVisitor(_VisitorView):
+class VisitorMessagesView(_VisitorView):
     """The messages for a visitor, also readable by staff."""
 
     authentication_classes = [*_VisitorView.authentication_classes, SessionAuthentication]
 
     @extend_schema(
         responses={
-            200: OpenApiResponse(MessagesForVisitorSerializer, examples=[EXAMPLE]),
+            200: OpenApiResponse(VisitorMessagesSerializer, examples=[EXAMPLE]),
             **ACCESS_ERROR_RESPONSES,
         },
         tags=["visitors"],
@@ -85,11 +85,11 @@ class MessagesForVisitor(_VisitorView):
         shown, except when staff read them. The key may be public: send it in the header or in the URL.
         """
         is_visitor = isinstance(request.auth, ApiKey)
-        found = on_site_inbox.messages_for(anonymous_id, datetime.now(UTC), is_visitor=is_visitor)
-        return Response({"messages": [_as_dict(one) for one in found]}, headers=HEADERS)
+        messages = on_site_inbox.messages_for(anonymous_id, datetime.now(UTC), is_visitor=is_visitor)
+        return Response({"messages": [_as_dict(message) for message in messages]}, headers=HEADERS)
 
 
-class Dismissal(_VisitorView):
+class DismissMessageView(_VisitorView):
     """Dismissing a message. Staff cannot."""
 
     @extend_schema(

@@ -17,7 +17,7 @@ from customers.consent import suppression
 from customers.models import Customer
 from customers.privacy.mentions import Mentions
 
-from . import email_layout
+from . import html_checks, html_conversion
 
 MAX_TEMPLATE_LENGTH: Final = 50_000
 
@@ -194,7 +194,7 @@ class Channel(ABC):
                 yield Problem(part.name, part.required)
         for part in cls.parts:
             if part.kind is PartKind.HTML:
-                for problem in email_layout.html_problems(written[part.name]):
+                for problem in html_checks.html_problems(written[part.name]):
                     yield Problem(part.name, problem, part.label)
 
     @classmethod
@@ -202,12 +202,12 @@ class Channel(ABC):
         """Return the template of each part. Of a text and an HTML part, an empty one is made from the other."""
         templates = {part.name: written[part.name] for part in cls.parts}
         if "text" in templates:
-            templates["text"] = email_layout.remove_tag_lines(written["text"])
+            templates["text"] = html_conversion.remove_tag_lines(written["text"])
         if templates.keys() >= {"text", "html"}:
             if not written["html"].strip():
-                templates["html"] = email_layout.html_from_text(written["text"])
+                templates["html"] = html_conversion.html_from_text(written["text"])
             if not written["text"].strip():
-                templates["text"] = email_layout.text_from_html(written["html"])
+                templates["text"] = html_conversion.text_from_html(written["html"])
         return templates
 
     @classmethod

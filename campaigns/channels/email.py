@@ -44,7 +44,7 @@ RETRYABLE_STATUSES: Final = (408, 409, 425, 429)
 NO_MAILBOX_STATUSES: Final = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
 """Enhanced status codes (RFC 3463, RFC 7505) for an address without a mailbox."""
 _STATUS: Final = re.compile(r"(?<![\d.])5\.\d{1,3}\.\d{1,3}(?![\d.])")
-UNREACHED_STATES: Final = {"invalid", "rejected"}
+UNSENT_STATES: Final = {"invalid", "rejected"}
 """The states of django-anymail for recipients to whom a provider sends nothing."""
 
 
@@ -131,13 +131,13 @@ class Email(Channel):
                 mail.attach_alternative(message.html, "text/html")
             connection = self._open()
             is_international = not to.isascii() and isinstance(connection, smtp.EmailBackend)
-            taken = _send_international(connection, mail) if is_international else mail.send()
+            accepted = _send_international(connection, mail) if is_international else mail.send()
             _check_status(mail)
         except Exception as error:
             if not isinstance(error, MESSAGE_ERRORS):
                 self.close()
             raise _delivery_error(error) from error
-        if not taken:
+        if not accepted:
             raise TemporaryFailure("The mail server did not accept the message.")
 
     def close(self) -> None:
@@ -186,8 +186,8 @@ def _send_international(connection: Any, mail: EmailMultiAlternatives) -> int:
 def _check_status(mail: EmailMultiAlternatives) -> None:
     """Raise an error if django-anymail reports that the recipient was not reached."""
     recipients = getattr(getattr(mail, "anymail_status", None), "recipients", None) or {}
-    states = {getattr(one, "status", None) for one in recipients.values()}
-    if states and states <= UNREACHED_STATES:
+    states = {getattr(recipient, "status", None) for recipient in recipients.values()}
+    if states and states <= UNSENT_STATES:
         raise NoMailbox(f"The provider reports the address as {', '.join(sorted(map(str, states)))}.")
     if states == {"failed"}:
         raise MessageRefused("The provider could not send the message.")
@@ -197,50 +197,50 @@ def _delivery_error(error: Exception) -> Exception:
     """Return the delivery error that an exception of a mail backend means."""
     if isinstance(error, Undeliverable):
         return error
-    said = f"{type(error).__name__}: {error}"
+    text = f"{type(error).__name__}: {error}"
     match error:
         case smtplib.SMTPRecipientsRefused():
-            [(code, answer)] = error.recipients.values()
-            return _error_for_smtp_code(code, f"{code} {_decode(answer)}")
+            [(code, response)] = error.recipients.values()
+            return _error_for_smtp_code(code, f"{code} {_decode(response)}")
         # The sender or the password was refused, not the message.
         case smtplib.SMTPSenderRefused() | smtplib.SMTPAuthenticationError() | smtplib.SMTPConnectError():
             return ChannelUnavailable(f"{error.smtp_code} {_decode(error.smtp_error)}")
         case smtplib.SMTPHeloError() | smtplib.SMTPServerDisconnected():
-            return ChannelUnavailable(said)
+            return ChannelUnavailable(text)
         case smtplib.SMTPResponseException():
             return _error_for_smtp_code(error.smtp_code, f"{error.smtp_code} {_decode(error.smtp_error)}")
         case smtplib.SMTPNotSupportedError():
             return Undeliverable(f"The mail server does not support this address: {error}")
         case ValueError():  # an address, or a header, that is none
-            return Undeliverable(said)
+            return Undeliverable(text)
         # django-anymail is optional, so its errors are recognized by attribute and name.
         case _ if isinstance(status := getattr(error, "status_code", None), int):
-            return _error_for_http_status(status, said)
+            return _error_for_http_status(status, text)
         case _ if type(error).__name__ == "AnymailRecipientsRefused":
-            return NoMailbox(said)
+            return NoMailbox(text)
         case OSError():
-            return ChannelUnavailable(said)
-    return TemporaryFailure(said)
+            return ChannelUnavailable(text)
+    return TemporaryFailure(text)
 
 
-def _error_for_smtp_code(code: int, said: str) -> Exception:
+def _error_for_smtp_code(code: int, text: str) -> Exception:
     if code == SMTP_CLOSING:
-        return ChannelUnavailable(said)
+        return ChannelUnavailable(text)
     if code < 500:
-        return TemporaryFailure(said)
-    status = _STATUS.search(said)
-    return NoMailbox(said) if status and status[0] in NO_MAILBOX_STATUSES else MessageRefused(said)
+        return TemporaryFailure(text)
+    status = _STATUS.search(text)
+    return NoMailbox(text) if status and status[0] in NO_MAILBOX_STATUSES else MessageRefused(text)
 
 
-def _error_for_http_status(status: int, said: str) -> Exception:
+def _error_for_http_status(status: int, text: str) -> Exception:
     if status in CREDENTIAL_STATUSES:
-        return ChannelUnavailable(said)
+        return ChannelUnavailable(text)
     return (
-        MessageRefused(said)
+        MessageRefused(text)
         if 400 <= status < 500 and status not in RETRYABLE_STATUSES
-        else TemporaryFailure(said)
+        else TemporaryFailure(text)
     )
 
 
-def _decode(answer: bytes | str) -> str:
-    return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+def _decode(response: bytes | str) -> str:
+    return response.decode(errors="replace") if isinstance(response, bytes) else response

@@ -21,19 +21,22 @@ _END: Final = b"\n" + b"-" * 79 + b"\n"
 def messages_to(mentions: Mentions) -> list[str]:
     """Return the messages that are addressed to a person."""
     return [
-        one.decode(errors="replace") for path in _files() for one in _messages(path) if _is_to(one, mentions)
+        message.decode(errors="replace")
+        for path in _files()
+        for message in _messages(path)
+        if _is_to(message, mentions)
     ]
 
 
 def delete_messages_to(mentions: Mentions) -> None:
     """Delete the messages that are addressed to a person, and files that hold no others."""
     for path in _files():
-        every = list(_messages(path))
-        others = [one for one in every if not _is_to(one, mentions)]
+        messages = list(_messages(path))
+        others = [message for message in messages if not _is_to(message, mentions)]
         if not others:
             path.unlink(missing_ok=True)
-        elif len(others) < len(every):
-            replace_file(path, b"".join(one + _END for one in others))
+        elif len(others) < len(messages):
+            replace_file(path, b"".join(message + _END for message in others))
 
 
 def _files() -> list[Path]:
@@ -47,7 +50,7 @@ def _messages(path: Path) -> Iterator[bytes]:
         content = path.read_bytes()
     except FileNotFoundError:
         return
-    yield from (one for one in content.split(_END) if one.strip())
+    yield from (message for message in content.split(_END) if message.strip())
 
 
 def _is_to(message: bytes, mentions: Mentions) -> bool:

@@ -48,30 +48,32 @@ class Webhook(Channel):
     tracks_links = False  # programs read it
 
     def __init__(self) -> None:
-        self._lines: dict[str, EndpointConnection] = {}
-        self._unreached: dict[str, str] = {}
+        self._connections: dict[str, EndpointConnection] = {}
+        self._unreachable: dict[str, str] = {}
 
     def send(self, delivery: Delivery, message: OutgoingMessage) -> None:
         """Post the message. Raises TemporaryFailure or Undeliverable, depending on the response."""
         url = message.url
-        if url in self._unreached:  # the next ones would wait as long
-            raise TemporaryFailure(self._unreached[url])
+        if url in self._unreachable:  # other messages to it would only time out, too
+            raise TemporaryFailure(self._unreachable[url])
         try:
             secrets = signing_secrets(url)
         except InvalidAddress as error:
             raise Undeliverable(f"The URL is not allowed: {error}.") from error
-        line = self._lines.setdefault(url, EndpointConnection(url))
-        answer = line.post(SignedRequest(f"msg_{delivery.token.hex}", _body(delivery, message), secrets))
-        if answer.problem:
-            if answer.status is None:
-                self._unreached[url] = answer.problem
-            raise _delivery_error(answer)
+        connection = self._connections.setdefault(url, EndpointConnection(url))
+        response = connection.post(
+            SignedRequest(f"msg_{delivery.token.hex}", _body(delivery, message), secrets)
+        )
+        if response.problem:
+            if response.status is None:
+                self._unreachable[url] = response.problem
+            raise _delivery_error(response)
 
     def close(self) -> None:
         """Close the connections."""
-        for line in self._lines.values():
-            line.close()
-        self._lines.clear()
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
 
 
 def signing_secrets(url: str) -> Sequence[str]:
@@ -82,11 +84,11 @@ def signing_secrets(url: str) -> Sequence[str]:
     host = target_addresses.parse_target(url).authority
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     digests = (salted_hmac("campaigns.webhook", host, key, algorithm="sha256").digest() for key in keys)
-    return [f"whsec_{b64encode(one).decode()}" for one in digests]
+    return [f"whsec_{b64encode(digest).decode()}" for digest in digests]
 
 
 def _body(delivery: Delivery, message: OutgoingMessage) -> str:
-    said: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "type": MESSAGE_TYPE,
         "timestamp": format_instant(delivery.planned_for),
         "data": {
@@ -99,12 +101,12 @@ def _body(delivery: Delivery, message: OutgoingMessage) -> str:
             "html": message.html,
         },
     }
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
-def _delivery_error(answer: Response) -> Exception:
+def _delivery_error(response: Response) -> Exception:
     """Return TemporaryFailure if another attempt may succeed, else Undeliverable."""
-    refused = answer.status is not None and 300 <= answer.status < 500
-    if refused and answer.status not in RETRYABLE_STATUSES:
-        return Undeliverable(answer.problem)
-    return TemporaryFailure(answer.problem)
+    refused = response.status is not None and 300 <= response.status < 500
+    if refused and response.status not in RETRYABLE_STATUSES:
+        return Undeliverable(response.problem)
+    return TemporaryFailure(response.problem)

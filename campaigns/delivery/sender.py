@@ -1,7 +1,4 @@
-"""Plans, claims and sends deliveries, and records their outcomes.
-
-The only writer of ``Delivery``, except for clicks (``campaigns.links.signed_links``) and for when an on-site message is
-shown and dismissed (``campaigns.on_site_inbox``).
+"""Claims and sends planned deliveries, and records their outcomes in ``Delivery``.
 
 A claim is a conditional update with a lease. The worker that holds it sends the message and records the outcome soon
 after. If the worker dies in between, the lease expires and the message is sent again with the same Message-ID. Only
@@ -32,20 +29,17 @@ from campaigns.messages import rendering, variable_types
 from campaigns.models import Campaign, Delivery, Step
 from core.backoff import Backoff
 from core.db import dialect, execution, locks, transactions
-from core.db.sql import Query, Sql, compose
 from customers.consent import states
-from customers.identity import merging
 from customers.models import Customer
 
 from . import bounces, channel_health, sending_policy
+from .planning import NO_LIMIT
 
 log = structlog.get_logger(__name__)
 
 State = Delivery.State
 
 DELIVERY_BATCH_SIZE: Final = 500
-NO_LIMIT: Final = 2**62
-"""A LIMIT without effect. With it, query planners look up one customer's messages, not all planned ones."""
 OUTCOME_WRITE_SECONDS: Final = 0.1  # at most this much work is repeated after a kill
 DECISION_VALID_SECONDS: Final = 0.005  # how long a decision of the sending policy is used
 MAX_EVALUATED: Final = 50
@@ -57,71 +51,6 @@ _TABLE: Final = Delivery._meta.db_table
 _CAMPAIGNS: Final = Campaign._meta.db_table
 _CUSTOMERS: Final = Customer._meta.db_table
 _STEPS: Final = Step._meta.db_table
-
-
-# -- Planning
-
-
-def plan_deliveries(due: Query) -> int:
-    """Plan the messages that a query of campaign, step, customer, occasion and instant selects, each once."""
-    return execution.execute(
-        compose(
-            f"""INSERT INTO {_TABLE} (campaign_id, step_id, customer_id, occasion, token, state, planned_for,
-                not_before, attempts, reason, clicks)
-            SELECT campaign_id, step_id, customer_id, occasion, {dialect.random_uuid_sql()}, 'planned', due_at, due_at,
-                0, '', 0
-            FROM ({{due}}) AS due WHERE true ON CONFLICT (campaign_id, step_id, customer_id, occasion) DO NOTHING""",
-            due=due,
-        )
-    )
-
-
-def hold_back_deliveries(reason: str, campaign: Campaign, customers: Query | None = None) -> int:
-    """Hold back the planned messages of a campaign, for all customers or for those whose keys a query selects."""
-    of_customers = (
-        Sql("") if customers is None else compose("AND customer_id IN ({customers})", customers=customers)
-    )
-    return execution.execute(
-        compose(
-            f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
-                WHERE campaign_id = {{campaign}} AND state = 'planned' {{of_customers}}""",
-            reason=reason,
-            campaign=campaign.pk,
-            of_customers=of_customers,
-        )
-    )
-
-
-def reassign_deliveries(merged: str, ended: Query, reason: str) -> None:
-    """Move the deliveries of merged visitors to their customers.
-
-    ``merged`` is a table of visitor and customer. ``ended`` selects campaign, customer and occasion, as they are before
-    the merge: planned messages of these are held back. Visitor and customer may share the occasion of a date, so the
-    visitor's becomes their own.
-    """
-    execution.execute(
-        compose(
-            f"""UPDATE {_TABLE} SET state = 'held_back', reason = {{reason}}
-                WHERE state = 'planned' AND (campaign_id, customer_id, occasion) IN ({{ended}})""",
-            reason=reason,
-            ended=ended,
-        )
-    )
-    execution.execute(distinguish_dates_sql(_TABLE, merged))
-    merging.reassign(
-        _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {merged} j ON j.visitor = d.customer_id")
-    )
-
-
-def distinguish_dates_sql(table: str, merged: str) -> Sql:
-    """Return the statement that makes the date occasions of merged visitors differ from those of their customers."""
-    return Sql(
-        f"""UPDATE {table} SET occasion = occasion || ':' || customer_id
-            WHERE customer_id IN (SELECT visitor FROM {merged}) AND occasion LIKE 'date:%%'"""
-    )
-
-
-# -- Sending
 
 
 def send_due_deliveries(at: datetime, limit: int = DELIVERY_BATCH_SIZE) -> int:

@@ -10,7 +10,7 @@ from django.db.models import Count, DateTimeField, Exists, ExpressionWrapper, F,
 from django.db.models.functions import TruncDate
 
 from campaigns.channels import registry
-from campaigns.delivery import sending_policy
+from campaigns.delivery import policy_queries, sending_policy
 from campaigns.models import Campaign, Delivery, Journey, Step
 from customers.models import Customer
 from segments.evaluation.context import shop_zone
@@ -125,7 +125,7 @@ def _count_on_journeys(
         for later in range(index, len(steps)):
             wait = sum((each.wait for each in steps[index + 1 : later + 1]), timedelta())
             if registry.sends_messages(steps[later].channel):
-                reachable = sending_policy.is_reachable_q(steps[later].channel, "customer_id")
+                reachable = policy_queries.is_reachable_q(steps[later].channel, "customer_id")
                 due = continuing.filter(reachable, next_step=step.number, due_at__lte=until - wait)
                 due_by_day.append(_by_day_queryset(due, "due_at", wait, Value(steps[later].number)))
     return _sum_counts(due_by_day)
@@ -135,10 +135,10 @@ def _continuing_journeys_queryset(campaign: Campaign, at: datetime) -> QuerySet[
     """Return the active journeys that no order or change of membership ends."""
     journeys = Journey.objects.filter(campaign=campaign, state=Journey.State.ACTIVE)
     if campaign.ends_with_order:
-        journeys = journeys.filter(~sending_policy.has_ordered_q("customer_id", "began_at", at))
+        journeys = journeys.filter(~policy_queries.has_ordered_q("customer_id", "began_at", at))
     if campaign.exit_when_not_member:
         journeys = journeys.annotate(
-            is_member=sending_policy.is_member_q("customer_id", "campaign__segment_id")
+            is_member=policy_queries.is_member_q("customer_id", "campaign__segment_id")
         ).filter(is_member=campaign.trigger != Campaign.Trigger.LEAVES)
     return journeys
 

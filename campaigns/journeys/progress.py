@@ -9,8 +9,8 @@ from typing import Final
 from django.db.models import Q
 
 from campaigns.channels.registry import keys_without_messages
-from campaigns.delivery import sender, sending_policy
-from campaigns.delivery.sender import NO_LIMIT
+from campaigns.delivery import planning, policy_queries, sending_policy
+from campaigns.delivery.planning import NO_LIMIT
 from campaigns.models import Campaign, Delivery, Journey, Step
 from core.db import backends, dialect, execution, locks, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
@@ -88,7 +88,7 @@ def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Quer
             of_customers=of_customers,
         )
     )
-    sender.hold_back_deliveries(reason, campaign, customers)
+    planning.hold_back_deliveries(reason, campaign, customers)
 
 
 # -- Advancing
@@ -114,7 +114,7 @@ def _advance_batch(at: datetime) -> int:
         still_active = f"j.id IN ({', '.join(map(str, due))}) AND j.state = 'active'"
         silent = ", ".join(f"'{key}'" for key in keys_without_messages())
         sends = f"AND s.channel NOT IN ({silent})" if silent else ""
-        sender.plan_deliveries(
+        planning.plan_deliveries(
             Sql(
                 f"""SELECT j.campaign_id, s.id AS step_id, j.customer_id, j.occasion, j.due_at
                     FROM {_TABLE} j JOIN {_STEPS} s ON s.campaign_id = j.campaign_id AND s.number = j.next_step
@@ -146,11 +146,11 @@ def _stop_ended_journeys(due: list[int], at: datetime) -> None:
     """Stop the journeys of customers who have ordered, left or come back, as their campaign says."""
     journeys = Journey.objects.filter(pk__in=due, state=State.ACTIVE)
     ended = {"state": State.STOPPED, "due_at": None, "ended_at": at}
-    has_ordered = sending_policy.has_ordered_q("customer_id", "began_at", at)
+    has_ordered = policy_queries.has_ordered_q("customer_id", "began_at", at)
     ordered = journeys.filter(has_ordered, campaign__ends_with_order=True)
     ordered.update(**ended, reason=sending_policy.ORDERED)
     members = journeys.filter(campaign__exit_when_not_member=True).annotate(
-        is_member=sending_policy.is_member_q("customer_id", "campaign__segment_id")
+        is_member=policy_queries.is_member_q("customer_id", "campaign__segment_id")
     )
     is_for_leavers = Q(campaign__trigger=Campaign.Trigger.LEAVES)
     members.filter(~is_for_leavers, is_member=False).update(**ended, reason=sending_policy.LEFT)
@@ -211,8 +211,8 @@ def reassign_journeys(merged: str) -> None:
             ended=ended,
         )
     )
-    sender.reassign_deliveries(merged, ended, MERGED)
-    execution.execute(sender.distinguish_dates_sql(_TABLE, merged))
+    planning.reassign_deliveries(merged, ended, MERGED)
+    execution.execute(planning.distinguish_dates_sql(_TABLE, merged))
     merging.reassign(
         _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {merged} j ON j.visitor = y.customer_id")
     )

@@ -14,7 +14,7 @@ MAX_LINK_LENGTH: Final = 1_000
 # A host counts as written by the author only if nothing of it comes from a value.
 _TOKEN: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}")
 _VALUE: Final = "\ue000"
-_WRITTEN: Final = re.compile(r"https?://[^\s<>\"'\ue000]+", re.IGNORECASE)
+_AUTHORED_URL: Final = re.compile(r"https?://[^\s<>\"'\ue000]+", re.IGNORECASE)
 _WHOLE_HOST: Final = re.compile(r"https?://[^/?#\s]+[/?#]", re.IGNORECASE)
 
 
@@ -51,11 +51,11 @@ def shop_url(link: object) -> str:
     if not isinstance(link, str) or not link.strip() or len(link) > MAX_LINK_LENGTH or not link.isprintable():
         return ""
     try:
-        whole = urljoin(settings.SHOP_URL, link.strip().replace("\\", "/"))
+        url = urljoin(settings.SHOP_URL, link.strip().replace("\\", "/"))
     except ValueError:
         return ""
-    host = host_of(whole)
-    return whole if any(host == own or host.endswith(f".{own}") for own in _shop_hosts()) else ""
+    host = host_of(url)
+    return url if any(host == own or host.endswith(f".{own}") for own in _shop_hosts()) else ""
 
 
 def is_allowed(url: str, *templates: str) -> bool:
@@ -72,15 +72,15 @@ def is_authored(url: str, *templates: str) -> bool:
 @lru_cache(maxsize=256)
 def authored_hosts(templates: tuple[str, ...]) -> frozenset[str]:
     """Return the hosts that templates spell out, without a variable in them."""
-    found = set()
+    hosts = set()
     for source in templates:
         masked = _TOKEN.sub(_VALUE, source.replace(_VALUE, ""))
         for text in (masked, unescape(masked)):
-            for address in _WRITTEN.finditer(text):
-                is_cut = text[address.end() : address.end() + 1] == _VALUE
-                if not is_cut or _WHOLE_HOST.match(address[0]):
-                    found.add(host_of(address[0].rstrip(".,;:!?)")))
-    return frozenset(found - {""})
+            for url in _AUTHORED_URL.finditer(text):
+                is_cut = text[url.end() : url.end() + 1] == _VALUE
+                if not is_cut or _WHOLE_HOST.match(url[0]):
+                    hosts.add(host_of(url[0].rstrip(".,;:!?)")))
+    return frozenset(hosts - {""})
 
 
 def _shop_hosts() -> list[str]:

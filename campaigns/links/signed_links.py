@@ -30,9 +30,7 @@ _CONFIRM: Final = "campaigns.confirm"
 _AUTHORED: Final = "authored"
 
 _WEB_PAGE: Final = re.compile("https?://", re.IGNORECASE)
-MAX_TRACKED_URL_LENGTH: Final = (
-    1_500  # characters of an address: signed, it still is one that every program follows
-)
+MAX_TRACKED_URL_LENGTH: Final = 1_500  # characters, so that every program follows the signed URL, too
 
 
 class InvalidLink(ValueError):
@@ -57,17 +55,16 @@ def click_url(delivery: Delivery, url: str) -> str:
     Empty for a target that is neither the shop's nor linked by the template. Other schemes (``mailto:``, ``tel:``),
     tracked URLs and very long URLs are returned unchanged.
     """
-    if not _WEB_PAGE.match(url) or url.startswith(_address("campaigns-click", "")):
+    if not _WEB_PAGE.match(url) or url.startswith(_signed_url("campaigns-click", "")):
         return url
     if not is_allowed(url, delivery.step):
         return ""
     if len(url) > MAX_TRACKED_URL_LENGTH:
         return url
-    told = [delivery.token.hex, url]
-    # What the author linked stays linked when the template is edited or gone: the signature says so.
-    return _address(
-        "campaigns-click", _sign(_CLICK, told if link_hosts.is_own_url(url) else [*told, _AUTHORED])
-    )
+    signed = [delivery.token.hex, url]
+    if not link_hosts.is_own_url(url):
+        signed.append(_AUTHORED)  # the link stays valid after the template is edited or deleted
+    return _signed_url("campaigns-click", _sign(_CLICK, signed))
 
 
 def is_allowed(url: str, step: Step) -> bool:
@@ -83,12 +80,12 @@ def step_templates(step: Step) -> tuple[str, ...]:
 
 def unsubscribe_url(delivery: Delivery) -> str:
     """Return the unsubscribe URL of the customer. It stays valid after the campaign."""
-    return _address("campaigns-unsubscribe", _sign(_UNSUBSCRIBE, delivery.customer_id))
+    return _signed_url("campaigns-unsubscribe", _sign(_UNSUBSCRIBE, delivery.customer_id))
 
 
 def confirmation_url(token: UUID) -> str:
     """Return the URL that confirms a subscription."""
-    return _address("campaigns-confirm", _sign(_CONFIRM, token.hex))
+    return _signed_url("campaigns-confirm", _sign(_CONFIRM, token.hex))
 
 
 def unsubscribe_headers(delivery: Delivery) -> dict[str, str]:
@@ -101,10 +98,10 @@ def unsubscribe_headers(delivery: Delivery) -> dict[str, str]:
 
 def verify_click(signed: str) -> ClickedLink:
     """Return what ``click_url`` signed. Raises InvalidLink, or ForeignLink for a target that no author has linked."""
-    token, url, *more = _verify(_CLICK, signed)
+    token, url, *marks = _verify(_CLICK, signed)
     click = ClickedLink(UUID(token), url)
-    if not link_hosts.is_own_url(url) and not (more == [_AUTHORED] and link_hosts.host_of(url)):
-        # Signed before the host was asked for.
+    if not link_hosts.is_own_url(url) and not (marks == [_AUTHORED] and link_hosts.host_of(url)):
+        # A link that was signed before authored links were marked.
         delivery = Delivery.objects.select_related("step").filter(token=click.token).first()
         if delivery is None or not link_hosts.is_authored(url, *step_templates(delivery.step)):
             raise ForeignLink
@@ -128,7 +125,7 @@ def record_click(click: ClickedLink, at: datetime) -> None:
     )
 
 
-def _address(view: str, signed: str) -> str:
+def _signed_url(view: str, signed: str) -> str:
     return f"{settings.PUBLIC_URL}{_path(view)}{signed}"
 
 
@@ -137,12 +134,12 @@ def _path(view: str) -> str:
     return reverse(view)
 
 
-def _sign(kind: str, told: Any) -> str:
-    return Signer(salt=kind).sign_object(told)
+def _sign(salt: str, value: Any) -> str:
+    return Signer(salt=salt).sign_object(value)
 
 
-def _verify(kind: str, signed: str) -> Any:
+def _verify(salt: str, signed: str) -> Any:
     try:
-        return Signer(salt=kind).unsign_object(signed)
+        return Signer(salt=salt).unsign_object(signed)
     except (BadSignature, ValueError) as error:
         raise InvalidLink from error

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
@@ -13,12 +13,13 @@ from typing import Any, Final
 from django.conf import settings
 from django.urls import reverse
 
-from campaigns.channels import email_layout
+from campaigns.channels import html_conversion
 from campaigns.channels.base import Channel, OutgoingMessage, Problem
 from campaigns.channels.registry import CHANNELS
 from campaigns.coupons import coupon_pool
 from campaigns.coupons.coupon_pool import NoCodeAvailable
-from campaigns.links import signed_links
+from campaigns.links import link_rewriting, signed_links
+from campaigns.links.link_rewriting import LinkRewriter
 from campaigns.models import Campaign, Delivery, Step
 from customers.models import Customer
 
@@ -58,60 +59,60 @@ def render(delivery: Delivery, at: datetime) -> OutgoingMessage:
     coupon is needed and none is left.
     """
     campaign, customer = delivery.campaign, delivery.customer
-    written = _compile_step(delivery.step)
-    if written.problems:
+    compiled = _compile_step(delivery.step)
+    if compiled.problems:
         raise InvalidTemplate(problem_texts(delivery.step))
     unsubscribe_url = signed_links.unsubscribe_url(delivery)
-    addressee = Recipient(
+    recipient = Recipient(
         customer,
         at,
         campaign,
         lambda: coupon_pool.assign_code(campaign, customer, at, delivery.occasion),
         unsubscribe_url,
     )
-    found = variables.resolve_variables(written.names, addressee)
+    values = variables.resolve_variables(compiled.names, recipient)
     channel = CHANNELS[delivery.step.channel]
     if not channel.tracks_links:
-        return written.message(found, _allowed_links_only(delivery.step))
+        return compiled.message(values, _allowed_links_only(delivery.step))
 
     @cache  # text and HTML mostly have the same links, and signing is slow
-    def follow(url: str) -> str:
+    def tracked_url(url: str) -> str:
         return url if url == unsubscribe_url else signed_links.click_url(delivery, url)
 
-    return written.message(found, follow)
+    return compiled.message(values, tracked_url)
 
 
 def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> Preview:
     """Render the message as this customer would get it, without assigning a coupon; return all problems."""
-    if wrong := problem_texts(step):
-        return Preview(None, tuple(wrong))
+    if problems := problem_texts(step):
+        return Preview(None, tuple(problems))
     campaign = step.campaign if step.campaign_id else None
-    address = settings.PUBLIC_URL + reverse("campaigns-unsubscribe")
-    addressee = Recipient(
-        customer, at, campaign, lambda: coupon or _example_code(campaign, customer, at), address
+    unsubscribe_url = settings.PUBLIC_URL + reverse("campaigns-unsubscribe")
+    recipient = Recipient(
+        customer, at, campaign, lambda: coupon or _example_code(campaign, customer, at), unsubscribe_url
     )
-    written = _compile_step(step)
+    compiled = _compile_step(step)
     try:
-        found = variables.resolve_variables(written.names, addressee)
-        return Preview(written.message(found, _allowed_links_only(step)))
+        values = variables.resolve_variables(compiled.names, recipient)
+        return Preview(compiled.message(values, _allowed_links_only(step)))
     except NoCodeAvailable as error:
         return Preview(None, (str(error),))
     except MissingValue as error:
         # HTML and text often lack the same.
-        missing = {problem: label for label, problem in reversed([*_missing_values(written, found)])}
-        told = tuple(f"{label}: {problem}" for problem, label in reversed(missing.items()))
-        return Preview(None, told or (str(error),))
+        missing = {problem: label for label, problem in reversed([*_missing_values(compiled, values)])}
+        texts = tuple(f"{label}: {problem}" for problem, label in reversed(missing.items()))
+        return Preview(None, texts or (str(error),))
 
 
 def answer_names(steps: Iterable[Step]) -> list[str]:
     """Return the names of the answers that the templates of these steps print, in their order."""
-    found = dict.fromkeys(
+    names = dict.fromkeys(
         name
         for step in steps
         for source in (step.subject, step.text, step.html, step.url)
         for name in _ANSWER.findall(source)
     )
-    return list(found)
+    return list(names)
 
 
 def uses_variable(steps: Iterable[Step], name: str) -> bool:
@@ -129,14 +130,14 @@ def step_problems(step: Step) -> Sequence[Problem]:
     return _compile_step(step).problems
 
 
-def _allowed_links_only(step: Step) -> Callable[[str], str]:
+def _allowed_links_only(step: Step) -> LinkRewriter:
     """Return a rewriter that keeps allowed links and removes the others."""
 
-    def follow(url: str) -> str:
+    def allowed_url(url: str) -> str:
         is_page = url.lower().startswith(("http://", "https://"))
         return "" if is_page and not signed_links.is_allowed(url, step) else url
 
-    return follow
+    return allowed_url
 
 
 def _example_code(campaign: Campaign | None, customer: Customer, at: datetime) -> str:
@@ -145,10 +146,10 @@ def _example_code(campaign: Campaign | None, customer: Customer, at: datetime) -
         raise NoCodeAvailable(coupon_pool.NO_POOL)
     if coupon_pool.has_ended(campaign, at):
         raise NoCodeAvailable(coupon_pool.POOL_ENDED)
-    held = coupon_pool.assigned_code(campaign, customer)
-    if not held and not coupon_pool.has_free_code(campaign.pool_id):
+    assigned = coupon_pool.assigned_code(campaign, customer)
+    if not assigned and not coupon_pool.has_free_code(campaign.pool_id):
         raise NoCodeAvailable(coupon_pool.EMPTY_POOL)
-    return held or "EXAMPLE-CODE"
+    return assigned or "EXAMPLE-CODE"
 
 
 # -- The templates of a step
@@ -163,24 +164,28 @@ class _CompiledStep:
     names: frozenset[str] = frozenset()
     parts: Mapping[str, CompiledTemplate] = field(default_factory=dict)
 
-    def message(self, found: dict[str, Any], follow: Callable[[str], str]) -> OutgoingMessage:
+    def message(self, values: dict[str, Any], rewrite_link: LinkRewriter) -> OutgoingMessage:
         """Render with these values. Raises MissingValue."""
-        said = {name: part.render(found) for name, part in self.parts.items()}
-        url = said.get("url", "").strip()
+        rendered = {name: part.render(values) for name, part in self.parts.items()}
+        url = rendered.get("url", "").strip()
         if url and not url.lower().startswith(("https://", "http://")):
             raise MissingValue(f"{url!r} is not a web address, such as {settings.SHOP_URL}")
-        there = follow(url) if url else ""
-        if url and not there:
+        target = rewrite_link(url) if url else ""
+        if url and not target:
             raise MissingValue(
                 f"{url!r} is not a page of the shop. Write the link in the template, or add its host to PRODUCT_HOSTS"
             )
         return OutgoingMessage(
-            subject=" ".join(said.get("subject", "").split()),
-            text=email_layout.rewrite_text_links(email_layout.collapse_blank_lines(said["text"]), follow)
-            if "text" in said
+            subject=" ".join(rendered.get("subject", "").split()),
+            text=link_rewriting.rewrite_text_links(
+                html_conversion.collapse_blank_lines(rendered["text"]), rewrite_link
+            )
+            if "text" in rendered
             else "",
-            html=email_layout.rewrite_html_links(said["html"].strip(), follow) if "html" in said else "",
-            url=there,
+            html=link_rewriting.rewrite_html_links(rendered["html"].strip(), rewrite_link)
+            if "html" in rendered
+            else "",
+            url=target,
         )
 
 
@@ -196,24 +201,24 @@ def _compile_parts(
     if channel is None:
         return _CompiledStep((Problem("channel", NO_CHANNEL),))
     sources = {"subject": subject, "text": text, "html": html, "url": url}
-    if found := list(_malformed(channel, sources)) or list(channel.problems(sources)):
-        return _CompiledStep(tuple(found))
+    if problems := list(_unreadable_parts(channel, sources)) or list(channel.problems(sources)):
+        return _CompiledStep(tuple(problems))
     labels, compiled = {part.name: part.label for part in channel.parts}, dict[str, CompiledTemplate]()
-    for name, template in channel.templates(sources).items():
-        if not template.strip():
+    for name, source in channel.templates(sources).items():
+        if not source.strip():
             continue
         try:
-            compiled[name] = template_language.compile_template(template, VARIABLES, as_html=name == "html")
+            compiled[name] = template_language.compile_template(source, VARIABLES, as_html=name == "html")
         except InvalidTemplate as error:
             if sources[name]:  # a part made from another one has the same problems
-                found += [Problem(name, problem, labels[name]) for problem in error.problems]
-    if found:
-        return _CompiledStep(tuple(found))
-    names = frozenset[str]().union(*(one.names for one in compiled.values()))
+                problems += [Problem(name, problem, labels[name]) for problem in error.problems]
+    if problems:
+        return _CompiledStep(tuple(problems))
+    names = frozenset[str]().union(*(template.names for template in compiled.values()))
     return _CompiledStep((), labels, names, compiled)
 
 
-def _malformed(channel: type[Channel], sources: Mapping[str, str]) -> Iterator[Problem]:
+def _unreadable_parts(channel: type[Channel], sources: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the first reason why a template cannot be read at all: it is too long, or a tag is not closed."""
     for part in channel.parts:
         if len(sources[part.name]) > part.max_length:
@@ -224,9 +229,9 @@ def _malformed(channel: type[Channel], sources: Mapping[str, str]) -> Iterator[P
             return
 
 
-def _missing_values(written: _CompiledStep, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, part in written.parts.items():
+def _missing_values(compiled: _CompiledStep, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, part in compiled.parts.items():
         try:
-            part.render(found)
+            part.render(values)
         except MissingValue as error:
-            yield written.labels[name], str(error)
+            yield compiled.labels[name], str(error)

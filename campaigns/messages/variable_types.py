@@ -4,7 +4,7 @@ A value that a customer lacks is false in a condition, and an error that names i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 
 class MissingValue(Exception):
@@ -65,6 +65,10 @@ class Missing:
         return self if isinstance(part, slice) else Missing(f"{self.name}.{part}")
 
     def __str__(self) -> str:
+        self.fail()
+
+    def fail(self) -> NoReturn:
+        """Raise MissingValue."""
         raise MissingValue(
             f'{self.name} is missing. Add a fallback, such as {{{{ {self.name}|default:"…" }}}},'
             f" or put the text that needs it between {{% if {self.name} %}} and {{% endif %}}."
@@ -78,11 +82,11 @@ class ListValue(list[Any]):
         super().__init__(items)
         self.name = name
 
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, int) and not -len(self) <= place < len(self):
-            return Missing(f"{self.name}.{place}")
-        found = super().__getitem__(place)
-        return ListValue(self.name, found) if isinstance(place, slice) else found
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            return Missing(f"{self.name}.{index}")
+        item = super().__getitem__(index)
+        return ListValue(self.name, item) if isinstance(index, slice) else item
 
 
 class OpenValue(dict[str, Any]):

@@ -105,8 +105,8 @@ class Recipient:
 
 def resolve_variables(names: Iterable[str], recipient: Recipient) -> dict[str, Any]:
     """Return the values of these variables; no others are looked up."""
-    finder = _Resolver(recipient)
-    return {name: _RESOLVERS[name](finder) for name in names}
+    resolver = _Resolver(recipient)
+    return {name: _RESOLVERS[name](resolver) for name in names}
 
 
 class _Resolver:
@@ -116,10 +116,10 @@ class _Resolver:
         self.recipient, self.customer = recipient, recipient.customer
 
     @cached_property
-    def shopper(self) -> CustomerProducts:
+    def products(self) -> CustomerProducts:
         return CustomerProducts(self.customer, self.recipient.at)
 
-    def person(self, name: str) -> Any:
+    def profile_value(self, name: str) -> Any:
         """Return profile data, cleaned: a name must not carry a link to somebody whose address was signed up."""
         if name == "name":
             names = [
@@ -133,14 +133,13 @@ class _Resolver:
             value = plain_text.safe_name(value) if name in _PROFILE_TEXTS else value
         return _or_missing(name, value)
 
-    def persons(self) -> Mapping[str, Any]:
-        return {name: self.person(name) for name in _PROFILE}
+    def profile(self) -> Mapping[str, Any]:
+        return {name: self.profile_value(name) for name in _PROFILE}
 
     def attributes(self) -> Mapping[str, Any]:
-        given = self.customer.attributes.items()
         plain = {
             name: plain_text.safe_text(value[:MAX_ATTRIBUTE_LENGTH]) if isinstance(value, str) else value
-            for name, value in given
+            for name, value in self.customer.attributes.items()
             if isinstance(value, str | int | float)
         }
         return OpenValue("attributes", {name: value for name, value in plain.items() if value != ""})
@@ -152,12 +151,12 @@ class _Resolver:
         }
 
     def recommended(self) -> list[Product]:
-        found: dict[str, Product] = {}
-        for kind in (self.shopper.bought_together, self.shopper.similar, self.shopper.popular):
-            if len(found) < MAX_PRODUCTS:
-                for product in kind(MAX_PRODUCTS):
-                    found.setdefault(product.key, product)
-        return list(found.values())[:MAX_PRODUCTS]
+        products: dict[str, Product] = {}
+        for recommend in (self.products.bought_together, self.products.similar, self.products.popular):
+            if len(products) < MAX_PRODUCTS:
+                for product in recommend(MAX_PRODUCTS):
+                    products.setdefault(product.key, product)
+        return list(products.values())[:MAX_PRODUCTS]
 
     def fact(self, name: str) -> int:
         try:
@@ -166,7 +165,7 @@ class _Resolver:
             return 0
 
     def last_order(self) -> Any:
-        order = self.shopper.last_order
+        order = self.products.last_order
         if order is None:
             return Missing("last_order")
         return {
@@ -186,8 +185,8 @@ class _Resolver:
 
     def answers(self) -> Mapping[str, Any]:
         """Return what staff have filled in; unlike profile data, it may contain links."""
-        given = self.recipient.campaign.answers if self.recipient.campaign else {}
-        return OpenValue("answers", {name: said for name, said in given.items() if said})
+        answers = self.recipient.campaign.answers if self.recipient.campaign else {}
+        return OpenValue("answers", {name: text for name, text in answers.items() if text})
 
 
 def _product_resolver(
@@ -195,22 +194,22 @@ def _product_resolver(
 ) -> Callable[[_Resolver], ListValue]:
     """Return a resolver of products; it skips products without a printable name."""
 
-    def found(finder: _Resolver) -> ListValue:
-        told = (_product_values(product) for product in find(finder))
-        return ListValue(name, [one for one in told if one["name"] or one["sku"]])
+    def resolve(resolver: _Resolver) -> ListValue:
+        products = map(_product_values, find(resolver))
+        return ListValue(name, [product for product in products if product["name"] or product["sku"]])
 
-    return found
+    return resolve
 
 
 def _profile_resolver(name: str) -> Callable[[_Resolver], Any]:
-    return lambda finder: finder.person(name)
+    return lambda resolver: resolver.profile_value(name)
 
 
 def _product_values(product: Product) -> Mapping[str, Any]:
-    told = {part: getattr(product, part) for part in _PRODUCT}
-    told |= {part: plain_text.safe_line(told[part]) for part in _PRODUCT_TEXTS}
-    told["price"], told["quantity"] = _round_amount(product.price), _round_amount(product.quantity)
-    return {part: _or_missing(f"product.{part}", value) for part, value in told.items()}
+    values = {part: getattr(product, part) for part in _PRODUCT}
+    values |= {part: plain_text.safe_line(values[part]) for part in _PRODUCT_TEXTS}
+    values["price"], values["quantity"] = _round_amount(product.price), _round_amount(product.quantity)
+    return {part: _or_missing(f"product.{part}", value) for part, value in values.items()}
 
 
 def _round_amount(number: Decimal | None) -> Decimal | None:
@@ -225,22 +224,22 @@ def _or_missing(name: str, value: Any) -> Any:
 
 
 _RESOLVERS: Final[Mapping[str, Callable[[_Resolver], Any]]] = {
-    "customer": _Resolver.persons,
+    "customer": _Resolver.profile,
     **{name: _profile_resolver(name) for name in _PROFILE},
     "attributes": _Resolver.attributes,
     "shop": _Resolver.shop,
-    "viewed": _product_resolver("viewed", lambda finder: finder.shopper.viewed(MAX_PRODUCTS)),
-    "cart": _product_resolver("cart", lambda finder: finder.shopper.cart(MAX_PRODUCTS)),
-    "bought": _product_resolver("bought", lambda finder: finder.shopper.last_bought(MAX_PRODUCTS)),
-    "new": _product_resolver("new", lambda finder: finder.shopper.new(MAX_PRODUCTS)),
+    "viewed": _product_resolver("viewed", lambda resolver: resolver.products.viewed(MAX_PRODUCTS)),
+    "cart": _product_resolver("cart", lambda resolver: resolver.products.cart(MAX_PRODUCTS)),
+    "bought": _product_resolver("bought", lambda resolver: resolver.products.last_bought(MAX_PRODUCTS)),
+    "new": _product_resolver("new", lambda resolver: resolver.products.new(MAX_PRODUCTS)),
     "recommended": _product_resolver("recommended", _Resolver.recommended),
-    "similar": _product_resolver("similar", lambda finder: finder.shopper.similar(MAX_PRODUCTS)),
-    "order_count": lambda finder: finder.fact("order_count"),
+    "similar": _product_resolver("similar", lambda resolver: resolver.products.similar(MAX_PRODUCTS)),
+    "order_count": lambda resolver: resolver.fact("order_count"),
     "total_spent": lambda finder: _round_amount(from_units(finder.fact("total_spent"))),
     "last_order": _Resolver.last_order,
-    "coupon": lambda finder: finder.recipient.coupon(),
+    "coupon": lambda resolver: resolver.recipient.coupon(),
     "coupon_worth": _Resolver.coupon_worth,
     "coupon_last_day": _Resolver.coupon_last_day,
     "answers": _Resolver.answers,
-    "unsubscribe_url": lambda finder: finder.recipient.unsubscribe_url,
+    "unsubscribe_url": lambda resolver: resolver.recipient.unsubscribe_url,
 }

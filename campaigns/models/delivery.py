@@ -11,7 +11,7 @@ from .campaign import Campaign, Step
 
 
 class Delivery(models.Model):
-    """One message to one customer. Written by ``campaigns.delivery.sender``.
+    """One message to one customer. Written by ``campaigns.delivery.planning`` and ``campaigns.delivery.sender``.
 
     ``campaigns.links.signed_links`` writes its clicks, and ``campaigns.on_site_inbox`` writes when it is shown and
     dismissed. Consent, frequency cap and quiet hours are checked when it is sent.

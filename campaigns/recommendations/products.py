@@ -81,10 +81,10 @@ def parse_number(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
-        read = Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         return None
-    return read if read.is_finite() and abs(read) < 10**10 else None
+    return number if number.is_finite() and abs(number) < 10**10 else None
 
 
 def _text(properties: Mapping[str, Any], name: str) -> str:
@@ -153,8 +153,8 @@ def _collect_baskets(at: datetime) -> None:
                     JOIN alone a ON a.sku = t.sku JOIN alone b ON b.sku = t.other)
             SELECT sku, other, orders, lift FROM (
                 SELECT lifted.*, row_number() OVER (
-                    PARTITION BY sku ORDER BY lift DESC, orders DESC, other) AS place FROM lifted
-            ) AS placed WHERE place <= {MAX_PAIRS_PER_PRODUCT} AND lift > 10000"""
+                    PARTITION BY sku ORDER BY lift DESC, orders DESC, other) AS rank FROM lifted
+            ) AS ranked WHERE rank <= {MAX_PAIRS_PER_PRODUCT} AND lift > 10000"""
     )
 
 
@@ -166,10 +166,10 @@ def _write_products(at: datetime) -> None:
                 l.unit_price, '', '', s.orders, %s
             FROM (
                 SELECT sku, line, count(*) OVER (PARTITION BY sku) AS orders,
-                    row_number() OVER (PARTITION BY sku ORDER BY placed_at DESC, line DESC) AS place
+                    row_number() OVER (PARTITION BY sku ORDER BY placed_at DESC, line DESC) AS rank
                 FROM learned_baskets
             ) AS s JOIN customers_orderline l ON l.id = s.line
-            WHERE s.place = 1
+            WHERE s.rank = 1
             ON CONFLICT (sku_folded) DO UPDATE SET sku = excluded.sku, name = excluded.name,
                 category = excluded.category, brand = excluded.brand, category_folded = excluded.category_folded,
                 brand_folded = excluded.brand_folded, price = excluded.price, orders = excluded.orders,
@@ -199,7 +199,7 @@ def _write_first_seen() -> None:
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     table = SoldProduct._meta.db_table
     execution.execute(
-        f"""UPDATE {table} SET first_at = told.at FROM (
+        f"""UPDATE {table} SET first_at = first_seen.at FROM (
                 SELECT sku, min(at) AS at FROM (
                     SELECT l.sku_folded AS sku, o.placed_at AS at
                     FROM customers_orderline l JOIN customers_order o ON o.id = l.order_id
@@ -208,30 +208,28 @@ def _write_first_seen() -> None:
                     UNION ALL SELECT e.sku_folded, e.occurred_at
                     FROM customers_event e JOIN {table} s ON s.sku_folded = e.sku_folded
                     WHERE s.first_at IS NULL AND NOT e.is_from_browser
-                ) AS moments GROUP BY sku) AS told
-            WHERE told.sku = {table}.sku_folded"""
+                ) AS sightings GROUP BY sku) AS first_seen
+            WHERE first_seen.sku = {table}.sku_folded"""
     )
 
 
 def _write_links(at: datetime) -> None:
     """Store the page and the picture of each product from its latest event of the last days."""
-    latest = Window(
-        RowNumber(), partition_by="sku_folded", order_by=(F("occurred_at").desc(), F("pk").desc())
-    )
-    told = (
+    rank = Window(RowNumber(), partition_by="sku_folded", order_by=(F("occurred_at").desc(), F("pk").desc()))
+    events = (
         Event.objects.filter(name__in=PRODUCT_EVENTS, occurred_at__gt=at - LINK_PERIOD, occurred_at__lte=at)
         .filter(properties__has_key="url")
         .exclude(sku_folded="")
-        .annotate(place=latest)
-        .filter(place=1)
+        .annotate(rank=rank)
+        .filter(rank=1)
     )
-    seen = {
+    products = {
         sku: product_from_event(properties)
-        for sku, properties in told.values_list("sku_folded", "properties")
+        for sku, properties in events.values_list("sku_folded", "properties")
     }
     changed = []
     for sold in SoldProduct.objects.iterator():
-        product = seen.get(sold.sku_folded)
+        product = products.get(sold.sku_folded)
         if product and product.url and (sold.url, sold.image) != (product.url, product.image):
             sold.url, sold.image = product.url, product.image
             changed.append(sold)

@@ -26,7 +26,7 @@ def test_staff_choose_check_and_start_a_tactic(
     expect(page.get_by_text("Nothing is sent until you start it").first).to_be_visible()
     assert name in page.locator(".headline h2").inner_text()
     page.wait_for_load_state()
-    if page.get_by_text("choose where the codes come from").count():
+    if page.get_by_text("choose the pool of codes").count():
         page.locator("nav.tabs").get_by_role("link", name="Edit").click()
         page.get_by_label("Coupon codes").select_option(index=1)
         page.get_by_role("button", name="Save", exact=True).click()

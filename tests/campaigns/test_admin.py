@@ -117,7 +117,7 @@ def test_every_tactic_can_be_started_from_its_segment(anna):
             campaign = Campaign.objects.latest("pk")
             assert (campaign.tactic, campaign.state) == (tactic.slug, "draft")
             draft = shown(anna, "change", campaign.pk)
-            asks = bool(tactic.asks) or "choose where the codes come from" in draft
+            asks = bool(tactic.asks) or "choose the pool of codes" in draft
             assert ("To do before the start" in draft) == asks, tactic.slug
             given: dict[str, Any] = {}
             if asks:

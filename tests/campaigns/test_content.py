@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from campaigns.channels import email_layout
+from campaigns.channels import email_layout, html_conversion
 from campaigns.channels.audience import Audience
 from campaigns.channels.base import MAX_TEMPLATE_LENGTH, OutgoingMessage
 from campaigns.channels.on_site import OnSite
@@ -20,7 +20,7 @@ from campaigns.coupons import coupon_pool, pool_codes
 from campaigns.links import signed_links
 from campaigns.messages import rendering
 from campaigns.messages.rendering import NoCodeAvailable
-from campaigns.messages.template_language import FILTERS, TAGS
+from campaigns.messages.template_tags import FILTERS, TAGS
 from campaigns.messages.variable_types import InvalidTemplate, MissingValue
 from campaigns.messages.variables import VARIABLES
 from campaigns.models import Campaign, Coupon, CouponPool, Delivery, Step
@@ -280,7 +280,7 @@ def test_html_is_made_of_a_plain_text(anna: Customer) -> None:
         "{{ product.url }}\n{% endfor %}\n{% endif %}\n\n{% if city %}\nnot this\n\n{% endif %}\n"
         "Come to https://shop.example/?x=1&y=2.\nA < B"
     )
-    html = email_layout.html_from_text(text)
+    html = html_conversion.html_from_text(text)
     assert html.startswith("<p>Hello {{ last_name }},</p>\n<p>{% if cart %}\nin your cart:</p>")
     assert (
         '<a href="https://shop.example/?x=1&amp;y=2">https://shop.example/?x=1&amp;y=2</a>.<br>\nA &lt; B'
@@ -321,8 +321,8 @@ def test_an_email_ends_with_its_sender_and_an_unsubscribe_link(anna: Customer) -
     message = rendering.render(sent, NOW)
     away = signed_links.unsubscribe_url(sent)
     assert message.text.endswith(
-        "\n\n--\nLamps & more, 1 High Street, Bath\n\nYou get this e-mail since you agreed to hear from us. "
-        f"No more of them, please: {away}\n"
+        "\n\n--\nLamps & more, 1 High Street, Bath\n\nYou get this e-mail because you subscribed to our newsletter. "
+        f"Unsubscribe: {away}\n"
     )
     assert message.html.startswith("<!doctype html>")
     assert f'<a href="{away}"' in message.html

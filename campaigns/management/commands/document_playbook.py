@@ -39,8 +39,8 @@ def _table(tactics: list[Tactic]) -> Iterator[str]:
     yield "| tactic | starts | messages | needs |\n| --- | --- | --- | --- |"
     for tactic in tactics:
         needs = "; ".join(tactic.needs) or "–"
-        told = f"**{tactic.name}** (`{tactic.slug}`)<br>{tactic.summary}"
-        yield f"| {told} | {_start_text(tactic)} | {_message_texts(tactic)} | {needs} |"
+        description = f"**{tactic.name}** (`{tactic.slug}`)<br>{tactic.summary}"
+        yield f"| {description} | {_start_text(tactic)} | {_message_texts(tactic)} | {needs} |"
     yield ""
 
 
@@ -49,26 +49,26 @@ def _start_text(tactic: Tactic) -> str:
         return "as a file to download"
     match tactic.campaign["trigger"]:
         case Campaign.Trigger.EVERY:
-            begins = f"every {duration_text(tactic.campaign['repeats_every'])}, for all members"
+            start = f"every {duration_text(tactic.campaign['repeats_every'])}, for all members"
         case Campaign.Trigger.AT:
-            begins = "at a date, for all members"
+            start = "at a date, for all members"
         case _ if tactic.narrowed_by:
-            begins = "on their birthday"
+            start = "on their birthday"
         case _:
-            again = tactic.campaign["reentry_after"]
-            begins = "when they enter" + (
-                f", again after {duration_text(again)} at the earliest" if again else ", once"
+            reentry_after = tactic.campaign["reentry_after"]
+            start = "when they enter" + (
+                f", again after {duration_text(reentry_after)} at the earliest" if reentry_after else ", once"
             )
-    return begins + ("; ends with an order" if tactic.campaign.get("ends_with_order") else "")
+    return start + ("; ends with an order" if tactic.campaign.get("ends_with_order") else "")
 
 
 def _message_texts(tactic: Tactic) -> str:
     """Return the messages, each with its wait after the previous one."""
     label = registry.channel_label(tactic.channel)
-    told = [
+    messages = [
         f"{label}{f' after {duration_text(step.wait)}' if step.wait else ''}: “{step.subject}”".replace(
             "|", "\\|"
         )
         for step in tactic.steps
     ]
-    return "<br>".join(told) or label
+    return "<br>".join(messages) or label

@@ -1,0 +1,40 @@
+"""Replaces the links in rendered messages."""
+
+import re
+from collections.abc import Callable
+from html import escape, unescape
+from typing import Final
+
+LinkRewriter = Callable[[str], str]
+"""Returns the URL that replaces a link; empty for a link that the message may not contain."""
+
+WEB_URL: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
+_HREF: Final = re.compile(r"""(<a\s[^>]*?\bhref\s*=\s*)(["'])(.*?)\2""", re.IGNORECASE | re.DOTALL)
+_SAFE_LINK: Final = re.compile(r"(https?://|mailto:(?!\s)|tel:(?!\s))", re.IGNORECASE)
+
+
+def rewrite_html_links(html: str, rewrite: LinkRewriter) -> str:
+    """Replace the links in HTML. A link that is not allowed becomes ``#``."""
+
+    def replacement(link: re.Match[str]) -> str:
+        url = unescape(link[3]).strip()
+        target = rewrite(url) if _SAFE_LINK.match(url) else ""
+        return f'{link[1]}"{escape(target or "#")}"'
+
+    return _HREF.sub(replacement, html)
+
+
+def rewrite_text_links(text: str, rewrite: LinkRewriter) -> str:
+    """Replace the URLs in a plain text. URLs that are not allowed are removed."""
+
+    def replacement(found: re.Match[str]) -> str:
+        url = strip_punctuation(found[0])
+        return rewrite(url) + found[0][len(url) :]
+
+    return WEB_URL.sub(replacement, text)
+
+
+def strip_punctuation(url: str) -> str:
+    """Return a URL found in a text without the punctuation that ends the sentence around it."""
+    shorter = url.rstrip(".,;:!?")
+    return shorter[:-1] if shorter.endswith(")") and "(" not in shorter else shorter
